@@ -1,0 +1,1 @@
+"""Drop a file into an S3 bucket and get every row answered by OpenAI's Batch API."""

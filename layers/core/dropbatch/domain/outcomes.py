@@ -1,0 +1,41 @@
+"""What became of a row, and of a job: closed sets."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """Exactly one of these stands beside every row of an accepted drop."""
+
+    OK = "ok"
+    TRUNCATED = "truncated"  # the model ran into its token cap; the text it gave is kept
+    REFUSED = "refused"  # a refusal, or the content filter
+    INVALID_ANSWER = "invalid_answer"  # an answer that is empty, is no JSON, or does not fit the schema
+    ERROR = "error"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    MISSING = "missing"  # sent, but in neither the output nor the error file
+    SKIPPED = "skipped"  # `when` was empty, or a bad row under `bad_rows: skip`; unpaid
+
+
+ANSWERED = frozenset({Outcome.OK, Outcome.SKIPPED})
+"""The outcomes that leave nothing to be done: their rows are not in the failed file."""
+
+
+class JobStatus(StrEnum):
+    """How a job ended, as its notification says."""
+
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+def job_status(counts: Mapping[Outcome, int], *, cancelled: bool) -> JobStatus:
+    """The status that follows from the rows' outcomes (rows by outcome; absent means 0)."""
+    if cancelled:
+        return JobStatus.CANCELLED
+    unanswered = sum(count for outcome, count in counts.items() if outcome not in ANSWERED)
+    if unanswered == 0:
+        return JobStatus.SUCCEEDED
+    return JobStatus.PARTIAL if counts.get(Outcome.OK, 0) else JobStatus.FAILED
