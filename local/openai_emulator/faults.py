@@ -1,0 +1,349 @@
+"""Faults on demand: everything the real service, or a server like it, has been seen to do wrong.
+
+Each fault is a small model with a `kind`. It applies to models that match the glob `model`, and strikes at most `times`
+times (for ever where None). What one time is depends on the kind: a row, a batch, or a call. Faults live in memory: a
+restart forgets them.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from threading import RLock
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Fault(BaseModel):
+    """What all faults share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    model: str = "*"
+    times: int | None = Field(default=None, ge=1)
+
+
+class RowFault(Fault):
+    """Strikes rows. A row is struck where *all* the selectors that are given agree; without any, every row is."""
+
+    every: int | None = Field(default=None, ge=1, description="the k-th, 2k-th, … line of the batch file")
+    fraction: float | None = Field(default=None, ge=0, le=1, description="this share, the same rows each time")
+    contains: str | None = Field(default=None, description="lines that hold this text")
+    custom_ids: list[str] | None = None
+
+    def selects(self, number: int, custom_id: str, line: bytes, body: bytes) -> bool:
+        """Whether the row on 1-based line `number` is struck; `body` is what `fraction` hashes."""
+        if self.every is not None and number % self.every:
+            return False
+        if self.custom_ids is not None and custom_id not in self.custom_ids:
+            return False
+        if self.contains is not None and self.contains.encode() not in line:
+            return False
+        if self.fraction is not None:
+            share = int.from_bytes(hashlib.blake2b(body, digest_size=4).digest(), "big") / 2**32
+            return share < self.fraction
+        return True
+
+
+class FailRows(RowFault):
+    """Rows go to the error file. With no selector every row fails, and the batch has no output file.
+
+    `shape`: `http` (a response with `status` and an error body), `status_zero` (`status_code: 0`, empty body),
+    `not_run` (`response: null`, the top-level `error` has `code`), `no_response_member` (the same without `response`).
+    """
+
+    kind: Literal["fail_rows"]
+    shape: Literal["http", "status_zero", "not_run", "no_response_member"] = "http"
+    status: int = 500
+    code: str = "server_error"
+    message: str = "The server had an error while processing your request. (emulated fault)"
+    uncounted: bool = Field(default=False, description="`request_counts` counts them as completed")
+
+
+class MissingRows(RowFault):
+    """Rows are answered and counted, but stand in neither file; with `uncounted` they are not counted either."""
+
+    kind: Literal["missing_rows"]
+    uncounted: bool = False
+
+
+class DuplicateRows(RowFault):
+    """Rows stand in their file twice."""
+
+    kind: Literal["duplicate_rows"]
+
+
+class StringBodies(RowFault):
+    """`response.body` is a string that holds JSON."""
+
+    kind: Literal["string_bodies"]
+
+
+Spoiling = Literal["refusal", "content_filter", "empty", "schema", "not_json", "truncated"]
+
+
+class SpoilAnswers(RowFault):
+    """Answered with 200, but badly: `how` is a refusal, a content filter, no text, a violated schema (`schema`),
+    text instead of JSON, or text that was cut at the token cap."""
+
+    kind: Literal["spoil_answers"]
+    how: Spoiling = "schema"
+
+
+class BatchFault(Fault):
+    """Strikes batches: once struck, a batch stays struck."""
+
+
+class ExpireAfterRows(BatchFault):
+    """The batch expires when so many rows have been run."""
+
+    kind: Literal["expire_after_rows"]
+    rows: int = Field(ge=0)
+
+
+class EmptyErrorFile(BatchFault):
+    """An error file is there although no row failed."""
+
+    kind: Literal["empty_error_file"]
+
+
+class BlankErrorFileId(BatchFault):
+    """`error_file_id` is an empty string where it would be null."""
+
+    kind: Literal["blank_error_file_id"]
+
+
+class LateOutputId(BatchFault):
+    """`output_file_id` appears only `seconds` after the batch has completed."""
+
+    kind: Literal["late_output_id"]
+    seconds: float = Field(ge=0)
+
+
+class ListLag(BatchFault):
+    """A created batch is not listed for `seconds` (retrieving it by id works)."""
+
+    kind: Literal["list_lag"]
+    seconds: float = Field(ge=0)
+
+
+class StuckUntilRetrieved(BatchFault):
+    """The batch moves on only when it is retrieved by id, never when it is only listed."""
+
+    kind: Literal["stuck_until_retrieved"]
+
+
+class Delay(BatchFault):
+    """The batch stays in `phase` for `seconds` instead of the usual time (slow answers: `in_progress`)."""
+
+    kind: Literal["delay"]
+    phase: Literal["validating", "in_progress", "finalizing", "cancelling"]
+    seconds: float = Field(ge=0)
+
+
+class RenameStatus(BatchFault):
+    """Where the batch would say `status`, it says `name`: an unknown word, or the American `canceled`."""
+
+    kind: Literal["rename_status"]
+    status: str
+    name: str
+
+
+class FileNotFound(BatchFault):
+    """A file younger than `seconds` is not found when a batch is validated (or already when it is created)."""
+
+    kind: Literal["file_not_found"]
+    seconds: float = Field(ge=0)
+    at: Literal["validation", "create"] = "validation"
+
+
+class FailBatch(BatchFault):
+    """The batch fails validation with this error."""
+
+    kind: Literal["fail_batch"]
+    code: str = "invalid_request"
+    message: str = "The batch could not be processed. (emulated fault)"
+    line: int | None = None
+    param: str | None = None
+
+
+class TokenLimit(BatchFault):
+    """At most `tokens` are enqueued a model that matches; `times` does not apply."""
+
+    kind: Literal["token_limit"]
+    tokens: int = Field(ge=0)
+
+
+class CreateAnswerLost(BatchFault):
+    """Creating takes effect, but the connection is dropped without an answer, or answered with 500."""
+
+    kind: Literal["create_answer_lost"]
+    how: Literal["drop", "500"] = "drop"
+
+
+class CallFault(Fault):
+    """Strikes calls of the API: `method` and `path` are globs (`GET`, `/v1/files/*/content`). `model` is ignored."""
+
+    method: str = "*"
+    path: str = "*"
+
+    def selects(self, method: str, path: str) -> bool:
+        return fnmatchcase(method, self.method.upper()) and fnmatchcase(path, self.path)
+
+
+class HttpError(CallFault):
+    """The call is answered with an error and has no effect; `drop` closes the connection instead."""
+
+    kind: Literal["http_error"]
+    status: int = Field(default=500, ge=400, le=599)
+    code: str | None = None
+    message: str = "Emulated fault."
+    retry_after: float | None = Field(default=None, ge=0, description="seconds, sent as Retry-After")
+    drop: bool = False
+
+
+class SlowCall(CallFault):
+    """The call takes `seconds` longer, in real time."""
+
+    kind: Literal["slow_call"]
+    seconds: float = Field(ge=0)
+
+
+class TruncatedDownload(CallFault):
+    """A file's content breaks off after so many bytes, with the full Content-Length announced."""
+
+    kind: Literal["truncated_download"]
+    after_bytes: int = Field(default=100, ge=0)
+
+
+AnyFault = Annotated[
+    FailRows
+    | MissingRows
+    | DuplicateRows
+    | StringBodies
+    | SpoilAnswers
+    | ExpireAfterRows
+    | EmptyErrorFile
+    | BlankErrorFileId
+    | LateOutputId
+    | ListLag
+    | StuckUntilRetrieved
+    | Delay
+    | RenameStatus
+    | FileNotFound
+    | FailBatch
+    | TokenLimit
+    | CreateAnswerLost
+    | HttpError
+    | SlowCall
+    | TruncatedDownload,
+    Field(discriminator="kind"),
+]
+
+F = TypeVar("F", bound=Fault)
+R = TypeVar("R", bound=RowFault)
+B = TypeVar("B", bound=BatchFault)
+C = TypeVar("C", bound=CallFault)
+
+
+@dataclass(slots=True)
+class _Active:
+    fault: Fault
+    struck: set[str] = field(default_factory=set)
+    strikes: int = 0
+
+    def strike(self, key: str | None = None) -> bool:
+        """Use up one of the times; with a `key`, asking again for the same costs nothing."""
+        if key is not None and key in self.struck:
+            return True
+        if self.fault.times is not None and self.strikes >= self.fault.times:
+            return False
+        self.strikes += 1
+        if key is not None:
+            self.struck.add(key)
+        return True
+
+
+class Faults:
+    """The faults that are set, safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._active: list[_Active] = []
+        self._lock = RLock()
+
+    def add(self, *faults: Fault) -> None:
+        with self._lock:
+            self._active.extend(_Active(fault) for fault in faults)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._active.clear()
+
+    def listed(self) -> list[tuple[Fault, int]]:
+        """Every fault, with how often it has struck."""
+        with self._lock:
+            return [(active.fault, active.strikes) for active in self._active]
+
+    def of_kind(self, kind: type[F], model: str) -> Iterator[F]:
+        """Faults that apply to a model, without using up a time."""
+        for active in self._of(kind, model):
+            if isinstance(active.fault, kind):
+                yield active.fault
+
+    def for_row(self, kind: type[R], model: str, number: int, custom_id: str, line: bytes, body: bytes) -> R | None:
+        """The first fault of this kind that strikes the row."""
+        with self._lock:
+            for active in self._of(kind, model):
+                fault = active.fault
+                if isinstance(fault, kind) and fault.selects(number, custom_id, line, body) and active.strike():
+                    return fault
+        return None
+
+    def for_batch(self, kind: type[B], model: str, batch_id: str) -> B | None:
+        """The first fault of this kind that strikes the batch, or has struck it before."""
+        with self._lock:
+            for active in self._of(kind, model):
+                if isinstance(active.fault, kind) and active.strike(batch_id):
+                    return active.fault
+        return None
+
+    def delay(self, phase: str, model: str, batch_id: str) -> float | None:
+        """Seconds that a fault makes the batch spend in `phase`, or None."""
+        with self._lock:
+            for active in self._of(Delay, model):
+                fault = active.fault
+                if isinstance(fault, Delay) and fault.phase == phase and active.strike(batch_id):
+                    return fault.seconds
+        return None
+
+    def renamed(self, status: str, model: str, batch_id: str) -> str:
+        """The word that stands for `status`."""
+        with self._lock:
+            for active in self._of(RenameStatus, model):
+                fault = active.fault
+                if isinstance(fault, RenameStatus) and fault.status == status and active.strike(batch_id):
+                    return fault.name
+        return status
+
+    def for_call(self, kind: type[C], method: str, path: str) -> C | None:
+        """The first fault of this kind that strikes the call."""
+        with self._lock:
+            for active in self._of(kind, None):
+                if isinstance(active.fault, kind) and active.fault.selects(method, path) and active.strike():
+                    return active.fault
+        return None
+
+    def has_row_faults(self, model: str) -> bool:
+        """Whether rows need to be looked at one by one at all."""
+        with self._lock:
+            return bool(self._of(RowFault, model))
+
+    def _of(self, kind: type[Fault], model: str | None) -> list[_Active]:
+        with self._lock:
+            return [
+                active
+                for active in self._active
+                if isinstance(active.fault, kind) and (model is None or fnmatchcase(model, active.fault.model))
+            ]

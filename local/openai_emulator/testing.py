@@ -1,0 +1,105 @@
+"""An emulator for tests: a real server on a free port, whose clock, faults and state the test holds in its hand.
+
+with running_emulator(tmp_path) as emulator:
+    client = openai.OpenAI(base_url=emulator.base_url, api_key=emulator.api_key)
+    emulator.faults.add(ListLag(kind="list_lag", seconds=30))
+    emulator.advance(3600)
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from local.openai_emulator.app import Emulator, create_app
+from local.openai_emulator.faults import Faults
+from local.openai_emulator.settings import Delays, Settings
+from local.openai_emulator.store import Batch, Store
+
+
+class TestClock:
+    """A clock that runs as usual, and can be put forward."""
+
+    __test__ = False  # not a test class, whatever its name
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += seconds
+
+
+@dataclass(frozen=True, slots=True)
+class RunningEmulator:
+    """A server that is up. `base_url` ends in `/v1`, `control_url` in `/_emulator`; neither in a slash."""
+
+    base_url: str
+    control_url: str
+    api_key: str
+    emulator: Emulator
+    clock: TestClock
+
+    @property
+    def faults(self) -> Faults:
+        return self.emulator.faults
+
+    @property
+    def store(self) -> Store:
+        return self.emulator.store
+
+    @property
+    def delays(self) -> Delays:
+        return self.emulator.runner.delays
+
+    @property
+    def batches(self) -> list[Batch]:
+        """Every batch ever created, oldest first."""
+        return list(self.store.batches.values())
+
+    def advance(self, seconds: float) -> None:
+        """Put the clock forward, and return when all batches have done what is then due."""
+        self.clock.advance(seconds)
+        self.emulator.runner.run_due()
+
+    def finish(self) -> None:
+        """Put the clock forward, phase by phase, until every batch is at its end (at most a day)."""
+        for _ in range(48):
+            if not self.store.open_batches():
+                return
+            self.advance(1800.0)
+
+
+@contextmanager
+def running_emulator(directory: Path, **settings: Any) -> Iterator[RunningEmulator]:
+    """Run an emulator with its state in `directory` on a free port of 127.0.0.1; `settings` are those of Settings.
+
+    Without `delays` every phase takes no time.
+    """
+    chosen = replace(Settings(directory, delays=Delays(0, 0, 0, 0)), **settings)
+    clock = TestClock()
+    emulator = Emulator(chosen, clock)
+    config = uvicorn.Config(create_app(emulator), log_level="critical", ws="none", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(128)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="openai-emulator")
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.005)
+            origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            key = next(iter(chosen.keys))
+            yield RunningEmulator(f"{origin}/v1", f"{origin}/_emulator", key, emulator, clock)
+        finally:
+            server.should_exit = True
+            thread.join()
