@@ -80,7 +80,11 @@ class OpenAIBusy(OpenAIError):
 
 
 class OpenAIRefused(OpenAIError):
-    """OpenAI answered another 4xx: the call had no effect, and would have none again."""
+    """OpenAI answered another 4xx, `status`: the call had no effect, and would have none again."""
+
+    def __init__(self, code: str, status: int = 400) -> None:
+        super().__init__(code)
+        self.status = status
 
 
 class OpenAINotFound(OpenAIRefused):

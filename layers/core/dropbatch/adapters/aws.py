@@ -1,0 +1,53 @@
+"""Connects every port to the stack that the settings name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import boto3
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from botocore.config import Config
+
+from dropbatch.adapters.dynamodb import DynamoTable
+from dropbatch.adapters.openai import OpenAIBatches
+from dropbatch.adapters.s3 import S3Objects
+from dropbatch.adapters.secrets import KeySecret
+from dropbatch.adapters.sns import SnsTopics
+from dropbatch.adapters.sqs import SqsQueue
+from dropbatch.ports import Buckets, Observer, World
+from dropbatch.settings import Settings
+
+_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=30)
+
+
+def connect(
+    settings: Settings,
+    *,
+    observer: Observer,
+    clock: Callable[[], float],
+    scratch: Path,
+    new_token: Callable[[], str],
+) -> World:
+    """A World on AWS and OpenAI, with no limit of its own on an invocation's time."""
+    session = boto3.session.Session()
+    sqs = session.client("sqs", config=_CONFIG)
+    sns = session.client("sns", config=_CONFIG)
+    secrets = SecretsProvider(boto3_session=session, boto_config=_CONFIG)
+    return World(
+        objects=S3Objects(session.client("s3", config=_CONFIG)),
+        table=DynamoTable(session.resource("dynamodb", config=_CONFIG).Table(settings.table)),
+        intake=SqsQueue(sqs, settings.intake_queue_url),
+        dispatch=SqsQueue(sqs, settings.dispatch_queue_url),
+        collect=SqsQueue(sqs, settings.collect_queue_url),
+        topics=SnsTopics(sns, settings.notifications_topic_arn, settings.events_topic_arn),
+        openai=OpenAIBatches(KeySecret(secrets, settings.openai_secret_arn), settings.openai_base_url),
+        observer=observer,
+        buckets=Buckets(settings.inbox_bucket, settings.results_bucket, settings.work_bucket),
+        clock=clock,
+        seconds_left=lambda: float("inf"),
+        scratch=scratch,
+        new_token=new_token,
+        settle_seconds=settings.settle_seconds,
+        recipe_wait_seconds=settings.recipe_wait_seconds,
+        region=settings.aws_region,
+        secret_name=settings.openai_secret_arn,
+    )

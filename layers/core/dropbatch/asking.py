@@ -1,0 +1,28 @@
+"""Which request a row becomes: a pure function of the row and the recipe, so that it can be asked at any time again."""
+
+from dataclasses import replace
+
+from dropbatch.domain.errors import RowRejected
+from dropbatch.formats.raw import raw_request
+from dropbatch.formats.reading import Record
+from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.requests import Request
+
+
+class Asker:
+    """Turns rows into requests by a recipe, or, without one, takes them as the ready requests of a raw drop."""
+
+    def __init__(self, recipe: CompiledRecipe | None) -> None:
+        self._recipe = recipe
+        self._skips_bad_rows = recipe is not None and recipe.recipe.bad_rows == "skip"
+
+    def request(self, record: Record) -> Request | None:
+        """The row's request, or None where `when` is empty. RowRejected, with the row's line, where it cannot be one."""
+        if record.problem is not None:
+            raise RowRejected(record.problem)
+        try:
+            if self._recipe is None:
+                return raw_request(record).request
+            return self._recipe.request(record.values or {})
+        except RowRejected as rejected:
+            raise RowRejected(replace(rejected.problem, line=record.line)) from rejected

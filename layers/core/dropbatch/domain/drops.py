@@ -1,0 +1,114 @@
+"""What a key in the inbox bucket means, and where the results of a drop go."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+RECIPE_NAMES = ("recipe.yaml", "recipe.yml")
+"""A recipe's file names; where a folder holds both, the first counts."""
+
+S3_KEY_BYTES = 1024
+"""The longest key that S3 takes, in UTF-8 bytes."""
+
+
+class MarkerKind(StrEnum):
+    """What a marker beside a drop asks of its newest job."""
+
+    CANCEL = "cancel"
+    RERUN = "rerun"
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """`<drop>.cancel`, or the console folder `<drop>.cancel/`."""
+
+    kind: MarkerKind
+    drop_key: str
+
+
+class Meaning(StrEnum):
+    """What a key that is no marker stands for."""
+
+    IGNORED = "ignored"
+    RECIPE = "recipe"
+    DROP = "drop"
+
+
+def meaning_of(key: str) -> Meaning | Marker:
+    """What an object's key says about the object, before anything is read.
+
+    A `.txt` that a recipe names is ignored as well; that takes the recipe to know.
+    """
+    path, dot, ending = key.rstrip("/").rpartition(".")
+    name = path.rpartition("/")[2]
+    if dot and ending in MarkerKind and "." in name:
+        return Marker(MarkerKind(ending), path)
+    name = key.rpartition("/")[2]
+    if not name or name.startswith((".", "_")) or name.lower().endswith((".md", ".j2")):
+        return Meaning.IGNORED
+    return Meaning.RECIPE if name in RECIPE_NAMES else Meaning.DROP
+
+
+def recipe_keys(key: str) -> list[str]:
+    """The keys under which the recipe of a drop may stand, the nearest first."""
+    folders = key.split("/")[:-1]
+    prefixes = ["/".join(folders[:depth]) + "/" for depth in range(len(folders), 0, -1)]
+    return [prefix + name for prefix in [*prefixes, ""] for name in RECIPE_NAMES]
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """One version of one object in the inbox bucket. `modified` is S3's LastModified in seconds since 1970."""
+
+    bucket: str
+    key: str
+    version_id: str
+    modified: int
+    size: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folders."""
+        return self.key.rpartition("/")[2]
+
+    @property
+    def folder(self) -> str:
+        """The folder's path without a slash at its end; `/` for the bucket's root."""
+        return self.key.rpartition("/")[0] or "/"
+
+
+def job_id(drop: Drop, rerun_version: str = "") -> str:
+    """The id of the job of a drop: the same for every delivery of its event, sorted by the time of the drop.
+
+    A `.rerun` marker's version makes it another job of the same drop.
+    """
+    identity = "\n".join((drop.bucket, drop.key, drop.version_id, rerun_version))
+    when = datetime.fromtimestamp(drop.modified, UTC)
+    return f"{when:%Y%m%dT%H%M%SZ}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+
+def results_root(key: str) -> str:
+    """`<key of the drop>/` in the results bucket, cut where S3 would not take the keys below it."""
+    if len(key.encode()) <= 900:
+        return key + "/"
+    return f"{cut(key, 860)}~{hashlib.sha256(key.encode()).hexdigest()[:8]}/"
+
+
+def results_name(prefix: str, stem: str, ending: str) -> str:
+    """The key `<prefix><stem><ending>`, the stem cut where S3 would not take the whole."""
+    room = S3_KEY_BYTES - len(prefix.encode()) - len(ending.encode())
+    return prefix + cut(stem, room) + ending
+
+
+def cut(text: str, size: int) -> str:
+    """`text` cut to at most `size` UTF-8 bytes, between characters."""
+    return text.encode()[:size].decode(errors="ignore")
+
+
+def without_controls(text: str) -> str:
+    """`text` with every control character replaced by a space, fit for a subject line."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text)

@@ -1,0 +1,317 @@
+"""Jobs, their shards and their batches: what the table holds, and which state may follow which.
+
+A job is one version of a drop under one recipe. Its rows are cut into shards, contiguous ranges kept as verbatim bytes;
+each shard is answered by batches, one for each (endpoint, model). No item holds the text of a row.
+
+Every item is written by compare-and-swap on its `rev`, so that of two processes that move it at once one loses, looks
+again and finds that there is nothing left to do.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from dropbatch.domain.drops import Drop
+
+VERSION = 1
+"""The version of items and messages, so that an upgrade can tell what an older release wrote."""
+
+
+class JobState(StrEnum):
+    BUILDING = "building"
+    RUNNING = "running"
+    HELD = "held"
+    ASSEMBLING = "assembling"
+    REJECTED = "rejected"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class BatchState(StrEnum):
+    WAITING = "waiting"
+    SUBMITTING = "submitting"
+    SUBMITTED = "submitted"
+    ENDED = "ended"  # at OpenAI
+    COLLECTED = "collected"
+    ABANDONED = "abandoned"  # never submitted, and never to be
+
+
+class ShardState(StrEnum):
+    OPEN = "open"
+    RENDERED = "rendered"  # its pieces of the results are written
+
+
+class HeldReason(StrEnum):
+    """Why a job is held."""
+
+    KEY = "openai_key"  # no API key, or one that OpenAI does not accept
+    KEY_CHANGED = "openai_key_changed"  # a create is in doubt, and the key that made it is gone
+
+
+ENDED_JOBS = frozenset(
+    {JobState.REJECTED, JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED}
+)
+
+_FOLLOWS: Mapping[JobState | BatchState | ShardState, frozenset[Any]] = {
+    JobState.BUILDING: frozenset({JobState.RUNNING, JobState.REJECTED, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset({JobState.HELD, JobState.ASSEMBLING}),
+    JobState.HELD: frozenset({JobState.RUNNING, JobState.ASSEMBLING}),
+    JobState.ASSEMBLING: frozenset(
+        {JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED}
+    ),
+    BatchState.WAITING: frozenset({BatchState.SUBMITTING, BatchState.ABANDONED}),
+    BatchState.SUBMITTING: frozenset({BatchState.WAITING, BatchState.SUBMITTED, BatchState.ABANDONED}),
+    BatchState.SUBMITTED: frozenset({BatchState.ENDED}),
+    BatchState.ENDED: frozenset({BatchState.COLLECTED}),
+    ShardState.OPEN: frozenset({ShardState.RENDERED}),
+}
+
+
+class OpenAIStatus(StrEnum):
+    """A batch's own status at OpenAI, kept beside ours and never mixed with it."""
+
+    VALIDATING = "validating"
+    IN_PROGRESS = "in_progress"
+    FINALIZING = "finalizing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+
+TERMINAL = frozenset({OpenAIStatus.COMPLETED, OpenAIStatus.FAILED, OpenAIStatus.EXPIRED, OpenAIStatus.CANCELLED})
+
+
+@dataclass(slots=True)
+class _Item:
+    """An item of the table: `pk`, `sk` and `rev`, its state, and the members of the sparse index while it is open."""
+
+    rev: int = field(default=0, kw_only=True)
+
+    @property
+    def pk(self) -> str:
+        raise AssertionError("every kind of item names its own key")
+
+    @property
+    def sk(self) -> str:
+        raise AssertionError("every kind of item names its own key")
+
+    @property
+    def index(self) -> tuple[str, str] | None:
+        """The keys `open` and `since` of the sparse index, or None where the item is not in it."""
+        return None
+
+    def move(self, state: Any) -> None:
+        """Goes to `state`; an AssertionError where the closed set of transitions knows no such step."""
+        current = self.state  # type: ignore[attr-defined]  # every kind of item that moves has one
+        if state not in _FOLLOWS.get(current, frozenset()):
+            raise AssertionError(f"{type(self).__name__.lower()} cannot go from {current} to {state}")
+        self.state = state  # type: ignore[attr-defined]  # as above
+
+    def to_item(self) -> dict[str, Any]:
+        """The item as the table holds it; members that are None are left out."""
+        item: dict[str, Any] = {"pk": self.pk, "sk": self.sk, "v": VERSION}
+        for member in dataclasses.fields(self):
+            value = getattr(self, member.name)
+            if dataclasses.is_dataclass(value) and not isinstance(value, type):
+                value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+            if value is not None:
+                item[member.name] = str(value) if isinstance(value, StrEnum) else value
+        if self.index:
+            item["open"], item["since"] = self.index
+        return item
+
+    @classmethod
+    def _members(cls, item: Mapping[str, Any]) -> dict[str, Any]:
+        names = {member.name for member in dataclasses.fields(cls)}
+        return {name: value for name, value in item.items() if name in names}
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> Self:
+        return cls(**cls._members(item))
+
+
+def stamp(seconds: float) -> str:
+    """Seconds since 1970 as text that sorts by time."""
+    return f"{int(seconds):012d}"
+
+
+@dataclass(slots=True)
+class Job(_Item):
+    """One version of a drop under one recipe."""
+
+    id: str
+    drop: Drop
+    created_at: int
+    state: JobState = JobState.BUILDING
+    asked_at: int = 0  # when the drop, or the marker that asked for this job, was last modified
+    rerun_version: str | None = None  # of the `.rerun` marker that asked for this job
+    recipe_sha256: str | None = None
+    notify: list[str] = field(default_factory=lambda: ["accepted", "ended"])
+    rows: int = 0
+    shards: int = 0
+    claim: str | None = None  # hash of content and recipe, while no other open job may hold the same
+    cancel_requested: bool = False
+    held_reason: HeldReason | None = None
+    held_secret_version: str | None = None
+    lease: str | None = None  # the token of who builds or assembles it
+    lease_until: int = 0
+    sent_at: int = 0  # when a message about it was last sent, so that what stalled is sent again
+    ended_at: int | None = None
+    reported: str | None = None  # hash of the last status.json
+
+    @property
+    def pk(self) -> str:
+        return f"job#{self.id}"
+
+    @property
+    def sk(self) -> str:
+        return "job"
+
+    @property
+    def index(self) -> tuple[str, str] | None:
+        return None if self.state in ENDED_JOBS else ("job", stamp(self.created_at))
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> Self:
+        members = cls._members(item)
+        held = members.get("held_reason")
+        return cls(
+            **{
+                **members,
+                "drop": Drop(**members["drop"]),
+                "state": JobState(members["state"]),
+                "held_reason": HeldReason(held) if held else None,
+            }
+        )
+
+
+@dataclass(slots=True)
+class Shard(_Item):
+    """A contiguous range of a job's rows. `number` counts from 0, rows and lines from 1."""
+
+    job_id: str
+    number: int
+    first_row: int
+    first_line: int
+    rows: int
+    state: ShardState = ShardState.OPEN
+
+    @property
+    def pk(self) -> str:
+        return f"job#{self.job_id}"
+
+    @property
+    def sk(self) -> str:
+        return f"shard#{self.number:06d}"
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> Self:
+        members = cls._members(item)
+        return cls(**{**members, "state": ShardState(members["state"])})
+
+
+@dataclass(slots=True)
+class Batch(_Item):
+    """What is asked of OpenAI about one shard's rows of one (endpoint, model); at most one batch ever exists for it.
+
+    `attempt` is `0` for a shard's first batch of that kind; `key` stands in the batch's metadata at OpenAI.
+    """
+
+    job_id: str
+    shard: int
+    group: int  # which (endpoint, model) of the shard, in order of appearance
+    endpoint: str
+    model: str
+    requests: int
+    tokens: int  # estimated input tokens
+    created_at: int
+    attempt: str = "0"
+    state: BatchState = BatchState.WAITING
+    lease: str | None = None
+    lease_until: int = 0
+    sent_at: int = 0
+    not_before: int = 0
+    file_id: str | None = None
+    creating_at: int | None = None  # recorded just before the create; while it stands, look before creating
+    secret_version: str | None = None  # of the key that the create was made with
+    looked_at: int | None = None  # when a complete look for the batch first found nothing
+    openai_id: str | None = None
+    openai_status: OpenAIStatus | None = None
+    submitted_at: int | None = None
+    seen_at: int | None = None  # when it was last retrieved, so that stragglers take turns
+    cancelled_at: int | None = None  # when OpenAI was asked to cancel it
+    ended_at: int | None = None
+    refusal: str | None = None  # the code with which OpenAI would not take it
+    completed: int = 0  # OpenAI's request_counts, for the progress
+    failed: int = 0
+
+    @property
+    def pk(self) -> str:
+        return f"job#{self.job_id}"
+
+    @property
+    def sk(self) -> str:
+        return f"batch#{self.shard:06d}#{self.group:03d}#{self.attempt}"
+
+    @property
+    def key(self) -> str:
+        """`<job>/<shard>/<n>`: names this batch for good, here and in its metadata at OpenAI."""
+        return f"{self.job_id}/{self.shard}.{self.group}/{self.attempt}"
+
+    @property
+    def index(self) -> tuple[str, str] | None:
+        closed = self.state in (BatchState.COLLECTED, BatchState.ABANDONED)
+        return None if closed else ("batch", stamp(self.created_at))
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> Self:
+        members = cls._members(item)
+        status = members.get("openai_status")
+        return cls(
+            **{
+                **members,
+                "state": BatchState(members["state"]),
+                "openai_status": OpenAIStatus(status) if status else None,
+            }
+        )
+
+
+@dataclass(slots=True)
+class Newest(_Item):
+    """Which job of a drop's key is the newest, and the newest `.cancel` that came before its job."""
+
+    bucket: str
+    key: str
+    job_id: str | None = None
+    modified: int = 0  # of the drop (or of the `.rerun` marker) that the newest job belongs to
+    cancel_modified: int = -1  # of the newest `.cancel` marker
+
+    @property
+    def pk(self) -> str:
+        return f"drop#{self.bucket}/{self.key}"
+
+    @property
+    def sk(self) -> str:
+        return "newest"
+
+
+@dataclass(slots=True)
+class Claim(_Item):
+    """Which open job works on this content with this recipe under this key."""
+
+    digest: str
+    job_id: str
+
+    @property
+    def pk(self) -> str:
+        return f"claim#{self.digest}"
+
+    @property
+    def sk(self) -> str:
+        return "claim"

@@ -1,0 +1,143 @@
+"""A job's files in the work bucket, and what they say: which recipe, how the rows are laid out, the rows themselves."""
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from dropbatch.domain.drops import recipe_keys
+from dropbatch.domain.errors import ObjectMissing
+from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.formats.layout import Layout
+from dropbatch.formats.reading import Record, read_rows
+from dropbatch.ports import Objects, Writer
+from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
+from dropbatch.recipes.parsing import parse_recipe
+
+JSON = "application/json"
+BYTES = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeText:
+    """A recipe as it stood when a job took it: its text, and the texts of the files that it names."""
+
+    path: str
+    text: bytes
+    files: Mapping[str, str]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The files it names, relative to its folder, whether they exist or not."""
+        return parse_recipe(self.text, self.path).files
+
+    def compiled(self) -> CompiledRecipe:
+        """Rejected where it cannot be used."""
+        return compile_recipe(parse_recipe(self.text, self.path), self.files)
+
+    @property
+    def sha256(self) -> str:
+        digest = hashlib.sha256(self.text)
+        for name, text in sorted(self.files.items()):
+            digest.update(b"\0" + name.encode() + b"\0" + text.encode())
+        return digest.hexdigest()
+
+    def to_json(self) -> bytes:
+        return json.dumps({"path": self.path, "text": self.text.decode(), "files": dict(self.files)}).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "RecipeText":
+        members = json.loads(data)
+        return cls(members["path"], members["text"].encode(), members["files"])
+
+
+def whole(objects: Objects, bucket: str, key: str, version_id: str | None = None) -> bytes:
+    """A small object's bytes; ObjectMissing where there is none."""
+    return b"".join(objects.blocks(bucket, key, version_id))
+
+
+def find_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None:
+    """The recipe that counts for a drop, with the files it names; None where there is none up to the root."""
+    for candidate in recipe_keys(key):
+        try:
+            text = whole(objects, bucket, candidate)
+        except ObjectMissing:
+            continue
+        return with_files(objects, bucket, candidate, text)
+    return None
+
+
+def with_files(objects: Objects, bucket: str, path: str, text: bytes) -> RecipeText:
+    """The recipe with the files it names; Rejected where it cannot be parsed. Files that are not there are left out."""
+    files = {}
+    for name in parse_recipe(text, path).files:
+        try:
+            files[name] = whole(objects, bucket, beside(path, name)).decode("utf-8-sig")
+        except (ObjectMissing, UnicodeDecodeError):
+            continue  # compiling the recipe names what it lacks
+    return RecipeText(path, text, files)
+
+
+def beside(path: str, name: str) -> str:
+    """The key of a file that the recipe at `path` names."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+
+
+class JobFiles:
+    """Where a job keeps what, below `jobs/<job id>/` in the work bucket."""
+
+    def __init__(self, objects: Objects, bucket: str, job_id: str) -> None:
+        self._objects = objects
+        self._bucket = bucket
+        self._prefix = f"jobs/{job_id}/"
+
+    def recipe(self) -> RecipeText | None:
+        try:
+            return RecipeText.from_json(whole(self._objects, self._bucket, self._prefix + "recipe.json"))
+        except ObjectMissing:
+            return None
+
+    def keep_recipe(self, recipe: RecipeText) -> RecipeText:
+        """Keeps the job's recipe, unless one was kept before; returns the one that is."""
+        if self._objects.put_new(self._bucket, self._prefix + "recipe.json", recipe.to_json(), JSON):
+            return recipe
+        return self.recipe() or recipe
+
+    def layout(self) -> Layout:
+        return Layout.from_json(json.loads(whole(self._objects, self._bucket, self._prefix + "layout.json")))
+
+    def keep_layout(self, layout: Layout) -> None:
+        self._objects.put(self._bucket, self._prefix + "layout.json", json.dumps(layout.to_json()).encode(), JSON)
+
+    def writing_shard(self, number: int) -> AbstractContextManager[Writer]:
+        return self._objects.writing(self._bucket, f"{self._prefix}shards/{number:06d}", BYTES)
+
+    def records(self, shard: Shard, layout: Layout) -> Iterator[Record]:
+        """A shard's rows, with the numbers they have in the drop."""
+        blocks = self._objects.blocks(self._bucket, f"{self._prefix}shards/{shard.number:06d}")
+        return read_rows(blocks, layout, first_number=shard.first_row, first_line=shard.first_line)
+
+    def results_key(self, batch: Batch) -> str:
+        """Where a batch's answers lie, row by row in order."""
+        return f"{self._prefix}results/{batch.shard:06d}.{batch.group:03d}.{batch.attempt}"
+
+    def piece_key(self, shard: int, name: str) -> str:
+        """Where a shard's piece of one of the results lies."""
+        return f"{self._prefix}pieces/{shard:06d}/{name}"
+
+    def discard(self) -> None:
+        """Deletes all of it."""
+        self._objects.delete_all(self._bucket, self._prefix)
+
+
+def lines(objects: Objects, bucket: str, key: str) -> Iterator[bytes]:
+    """An object's lines with their line feeds; nothing else ends a line."""
+    rest = b""
+    for block in objects.blocks(bucket, key):
+        *complete, rest = (rest + block).split(b"\n")
+        for line in complete:
+            yield line + b"\n"
+    if rest:
+        yield rest

@@ -1,0 +1,61 @@
+"""What the queues carry: ids only. S3's own events, forwarded by EventBridge, are the first of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dropbatch.domain.drops import Drop
+from dropbatch.domain.jobs import VERSION, Batch, Job
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Look at an object of the inbox. `rerun_version` makes it the job that a `.rerun` marker asked for."""
+
+    bucket: str
+    key: str
+    version_id: str | None
+    rerun_version: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "v": VERSION,
+            "bucket": self.bucket,
+            "key": self.key,
+            "version_id": self.version_id,
+            "rerun_version": self.rerun_version,
+        }
+
+    @classmethod
+    def from_json(cls, message: Mapping[str, Any]) -> "Look":
+        """Reads our own message, or an `Object Created` event (its key stands there as it is, not URL-encoded)."""
+        if "detail" in message:
+            detail = message["detail"]
+            found = detail["object"]
+            return cls(detail["bucket"]["name"], found["key"], found.get("version-id") or None)
+        return cls(message["bucket"], message["key"], message["version_id"], message["rerun_version"])
+
+
+def look_again(drop: Drop, rerun_version: str | None) -> dict[str, Any]:
+    return Look(drop.bucket, drop.key, drop.version_id, rerun_version or "").to_json()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A batch is due (`batch` is its sort key), or, without one, a job's results are to be looked after."""
+
+    job_id: str
+    batch: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"v": VERSION, "job_id": self.job_id, "batch": self.batch}
+
+    @classmethod
+    def from_json(cls, message: Mapping[str, Any]) -> "Work":
+        return cls(message["job_id"], message["batch"])
+
+
+def work_on(item: Batch | Job) -> dict[str, Any]:
+    if isinstance(item, Batch):
+        return Work(item.job_id, item.sk).to_json()
+    return Work(item.id).to_json()

@@ -1,0 +1,45 @@
+"""Logs and metrics: Powertools, with the ids of what is being worked on on every line, and no text of any row."""
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+_UNITS = {"OldestOpenBatchSeconds": MetricUnit.Seconds}
+
+
+class PowertoolsObserver:
+    """`ports.Observer` on Powertools. Metrics are written in CloudWatch's embedded format."""
+
+    def __init__(self, logger: Logger, metrics: Metrics) -> None:
+        self._logger = logger
+        self._metrics = metrics
+
+    @contextmanager
+    def about(self, **ids: Any) -> Iterator[None]:
+        """Every line within bears these ids."""
+        with self._logger.append_context_keys(**ids):
+            yield
+
+    def note(self, message: str, **fields: Any) -> None:
+        self._logger.info(message, extra=fields)
+
+    def warn(self, message: str, **fields: Any) -> None:
+        self._logger.warning(message, extra=fields)
+
+    def failed(self, message: str, **fields: Any) -> None:
+        # An exception's text may quote a row (a parser's does), so that only its type and place are logged.
+        kind, _, trace = sys.exc_info()
+        places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(trace)]
+        self._logger.error(message, extra={"error": kind.__name__ if kind else None, "at": places[-6:], **fields})
+
+    def measure(self, name: str, value: float, **dimensions: str) -> None:
+        unit = _UNITS.get(name, MetricUnit.Count)
+        with single_metric(name=name, unit=unit, value=value, namespace=self._metrics.namespace) as metric:
+            metric.add_dimension(name="service", value=self._metrics.service or "dropbatch")
+            for dimension, content in dimensions.items():
+                metric.add_dimension(name=dimension, value=content)

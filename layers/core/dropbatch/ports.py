@@ -1,0 +1,196 @@
+"""What the use cases need from the world. `adapters/` fulfils it with AWS and OpenAI, `tests/fakes.py` in memory."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What S3 says of an object. `modified` is in seconds since 1970; `version_id` is "null" without versioning."""
+
+    version_id: str
+    modified: int
+    size: int
+    labels: Mapping[str, str]
+
+
+class Writer(Protocol):
+    def write(self, data: bytes) -> object: ...
+
+
+class Objects(Protocol):
+    """S3. Whatever names an object that is not there raises ObjectMissing."""
+
+    def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo: ...
+
+    def blocks(self, bucket: str, key: str, version_id: str | None = None) -> Iterator[bytes]:
+        """The object's bytes, in blocks of at most 1 MiB. A connection that breaks is resumed."""
+        ...
+
+    def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None: ...
+
+    def put_new(self, bucket: str, key: str, data: bytes, content_type: str) -> bool:
+        """Writes the object if there is none under this key; returns whether it did."""
+        ...
+
+    def writing(self, bucket: str, key: str, content_type: str) -> AbstractContextManager[Writer]:
+        """A new object of any size in bounded memory. Nothing is left of it where the block raises."""
+        ...
+
+    def join(self, pieces: Sequence[tuple[str, str] | bytes], bucket: str, key: str, content_type: str) -> None:
+        """Makes one object out of others, (bucket, key), and of bytes, in this order, copying within S3 where it can.
+
+        A piece that does not exist counts as empty.
+        """
+        ...
+
+    def delete_all(self, bucket: str, prefix: str) -> None: ...
+
+
+class Table(Protocol):
+    """DynamoDB: items as mappings with `pk`, `sk` and `rev`. Every read but `open_items` is strongly consistent."""
+
+    def get(self, pk: str, sk: str) -> dict[str, Any] | None: ...
+
+    def insert(self, item: Mapping[str, Any]) -> None:
+        """Writes a new item; ConditionFailed where one stands under its key."""
+        ...
+
+    def replace(self, item: Mapping[str, Any], rev: int) -> None:
+        """Writes the item in place of the one that has this `rev`; ConditionFailed where it has another, or is gone."""
+        ...
+
+    def delete(self, pk: str, sk: str, rev: int) -> None:
+        """Deletes the item that has this `rev`; ConditionFailed where it has another. One that is gone is gone."""
+        ...
+
+    def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]: ...
+
+    def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
+        """The items whose `open` is `kind`, oldest `since` first, out of the sparse index: it may lag behind."""
+        ...
+
+
+class Queue(Protocol):
+    def send(self, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
+        """Sends a JSON message; `delay_seconds` is at most 900."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One thing to tell, for people (subject, text) and for programs (detail)."""
+
+    event: str
+    status: str
+    folder: str
+    subject: str
+    text: str
+    detail: Mapping[str, Any]
+
+
+class Topics(Protocol):
+    def publish(self, notification: Notification) -> None:
+        """Publishes to both topics."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteBatch:
+    """A batch as OpenAI shows it. Times are in seconds since 1970. File ids are None where there is none (yet)."""
+
+    id: str
+    status: OpenAIStatus
+    created_at: int
+    input_file_id: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    errors: Sequence[tuple[str, str, int | None]] = ()  # (code, message, 1-based line)
+
+
+class OpenAI(Protocol):
+    """Files and Batches. Every call raises an OpenAIError of `domain.errors` where it does not give what was asked."""
+
+    def key_version(self) -> str:
+        """The version of the secret that the calls are made with; OpenAIKeyRejected while it holds no key."""
+        ...
+
+    def upload(self, path: Path, name: str) -> str:
+        """Uploads a batch file and returns its id."""
+        ...
+
+    def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> RemoteBatch:
+        """Creates a batch, once: it is never retried within."""
+        ...
+
+    def retrieve(self, batch_id: str) -> RemoteBatch: ...
+
+    def newest(self) -> Iterator[Sequence[RemoteBatch]]:
+        """Pages of the account's batches, the newest first; one call a page, made when the page is asked for."""
+        ...
+
+    def cancel(self, batch_id: str) -> None:
+        """Asks to cancel; a batch that has ended already is no error."""
+        ...
+
+    def download(self, file_id: str, path: Path) -> None:
+        """Writes the whole file to `path`; a download that breaks off is repeated."""
+        ...
+
+
+class Observer(Protocol):
+    """Logs and metrics. Codes, ids and numbers only."""
+
+    def note(self, message: str, **fields: Any) -> None: ...
+
+    def warn(self, message: str, **fields: Any) -> None: ...
+
+    def failed(self, message: str, **fields: Any) -> None:
+        """Logs the exception that is being handled: its type and where it was raised, never its text."""
+        ...
+
+    def measure(self, name: str, value: float, **dimensions: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    inbox: str
+    results: str
+    work: str
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything a use case can reach. `clock` gives seconds since 1970; `seconds_left` those of this invocation."""
+
+    objects: Objects
+    table: Table
+    intake: Queue
+    dispatch: Queue
+    collect: Queue
+    topics: Topics
+    openai: OpenAI
+    observer: Observer
+    buckets: Buckets
+    clock: Callable[[], float]
+    seconds_left: Callable[[], float]
+    scratch: Path  # a folder on disk for one batch's files
+    new_token: Callable[[], str]
+    settle_seconds: int = 600
+    recipe_wait_seconds: int = 120
+    limits: Limits = field(default_factory=Limits)
+    region: str = "us-east-1"
+    secret_name: str = ""  # of the API key, for the sentence that says where to put it
+
+    def now(self) -> int:
+        return int(self.clock())

@@ -1,0 +1,42 @@
+"""What the handlers of queues share: each message by itself, its ids on every line that is logged about it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from dropbatch.bootstrap import observer
+
+
+class MessageFailed(Exception):
+    """A message could not be handled and is to come again. It names the kind of fault, never a row's text."""
+
+
+def each_message(
+    event: dict[str, Any], context: LambdaContext, handle: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Handles an SQS event's messages, and reports those that failed, for SQS to deliver them again."""
+    observe = observer()
+
+    def handle_record(record: SQSRecord) -> None:
+        message = json.loads(record.body)
+        with observe.about(request_id=context.aws_request_id, message_id=record.message_id, **_ids(message)):
+            try:
+                handle(message)
+            except Exception as error:
+                observe.failed("a message failed and will come again")
+                raise MessageFailed(type(error).__name__) from None
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    response = process_partial_response(event, handle_record, processor, context)
+    return dict(response)
+
+
+def _ids(message: dict[str, Any]) -> dict[str, Any]:
+    """The ids that a message names: a job and a batch, or an object's version. A key is a name, and not logged."""
+    if "detail" in message:
+        return {"version_id": message["detail"]["object"].get("version-id")}
+    return {name: message[name] for name in ("job_id", "batch", "version_id") if message.get(name)}

@@ -1,0 +1,105 @@
+"""The page for a person to look at: what became of a job, in one HTML file without anything from outside."""
+
+from collections.abc import Mapping, Sequence
+
+from jinja2 import Environment
+
+from dropbatch.domain.outcomes import ANSWERED
+from dropbatch.telling import Ended, console_link, iso, remedy, results_prefix
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ job.drop.name }}</title>
+<style>
+  :root { color-scheme: light dark; --line: #8883; --ok: #2a9d5c; --bad: #c8553d; --soft: #8888; }
+  body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+  h1 { font-size: 1.6rem; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
+  p.verdict { font-size: 1.2rem; margin: .3rem 0 1rem; } .soft { color: var(--soft); }
+  .bar { display: flex; height: .8rem; border-radius: .4rem; overflow: hidden; background: var(--line); }
+  .bar i { background: var(--bad); } .bar i.ok { background: var(--ok); } .bar i.skipped { background: var(--soft); }
+  table { border-collapse: collapse; width: 100%; } td, th { text-align: left; vertical-align: top; padding: .35rem .6rem;
+    border-bottom: 1px solid var(--line); overflow-wrap: anywhere; } td.n, th.n { text-align: right; white-space: nowrap; }
+  .wide { overflow-x: auto; } code { font-size: .9em; }
+</style>
+<h1>{{ job.drop.name }}</h1>
+<p class="verdict">{{ "{:,}".format(ok) }} of {{ "{:,}".format(asked) }} rows answered — {{ status }}</p>
+<div class="bar" role="img" aria-label="rows by outcome">{% for outcome, count in outcomes %}
+  <i class="{{ outcome }}" style="flex: {{ count }}" title="{{ outcome }}: {{ '{:,}'.format(count) }}"></i>{% endfor %}
+</div>
+<h2>Rows</h2>
+<table>{% for outcome, count in outcomes %}
+  <tr><td>{{ outcome }}</td><td class="n">{{ "{:,}".format(count) }}</td></tr>{% endfor %}
+  <tr><th>all</th><th class="n">{{ "{:,}".format(job.rows) }}</th></tr>
+</table>
+{% for column, counts in categories.items() %}
+<h2>{{ column }}</h2>
+<table>{% for value, count in counts.most_common() %}
+  <tr><td>{{ value }}</td><td class="n">{{ "{:,}".format(count) }}</td></tr>{% endfor %}
+</table>{% endfor %}
+{% if reasons %}
+<h2>Why rows have no good answer</h2>
+<div class="wide"><table>
+  <tr><th>outcome</th><th>code</th><th class="n">rows</th><th class="n">first row</th><th>what to do</th></tr>
+  {% for outcome, code, reason in reasons %}
+  <tr><td>{{ outcome }}</td><td><code>{{ code }}</code></td><td class="n">{{ "{:,}".format(reason.count) }}</td>
+    <td class="n">{{ "{:,}".format(reason.row) }}</td><td>{{ remedy(outcome) }}</td></tr>{% endfor %}
+</table></div>{% endif %}
+{% for title, rows in samples %}{% if rows %}
+<h2>{{ title }}</h2>
+<div class="wide"><table>
+  <tr><th class="n">row</th><th>as dropped</th><th>answer</th></tr>{% for sample in rows %}
+  <tr><td class="n">{{ "{:,}".format(sample.row) }}</td><td>{{ sample.text }}</td>
+    <td>{{ sample.answer or sample.code or sample.outcome }}</td></tr>{% endfor %}
+</table></div>{% endif %}{% endfor %}
+<h2>Cost and time</h2>
+<table>
+  {% if paid is not none %}<tr><td>paid</td><td class="n">${{ "{:,.4f}".format(paid) }}</td></tr>
+  <tr><td>saved by batching</td><td class="n">${{ "{:,.4f}".format(saved) }}</td></tr>
+  {% else %}<tr><td>paid</td><td class="n">not known: the price list lacks a model</td></tr>{% endif %}
+  {% for name, count in tokens %}<tr><td>{{ name }} tokens</td><td class="n">{{ "{:,}".format(count) }}</td></tr>
+  {% endfor %}<tr><td>dropped</td><td class="n">{{ dropped }}</td></tr>
+  <tr><td>ended</td><td class="n">{{ ended }}</td></tr>
+</table>
+<h2>Files</h2>
+<table>{% for what, key in objects.items() %}
+  <tr><td>{{ what }}</td><td><code>s3://{{ bucket }}/{{ key }}</code></td></tr>{% endfor %}
+</table>
+<p><a href="{{ link }}">The results in the S3 console</a></p>
+<p class="soft">Job {{ job.id }} of s3://{{ job.drop.bucket }}/{{ job.drop.key }}</p>
+</html>
+"""
+
+
+def page(end: Ended, samples: Sequence[Mapping[str, object]], region: str, bucket: str) -> bytes:
+    """The report of a job as UTF-8 HTML. `samples` are rows as the collector keeps them."""
+    tally, job = end.tally, end.job
+    skipped = tally.outcomes.get("skipped", 0)  # type: ignore[call-overload]  # a StrEnum's value is its key
+    html = (
+        Environment(autoescape=True, trim_blocks=True)
+        .from_string(_PAGE)
+        .render(
+            job=job,
+            status=end.status,
+            ok=tally.outcomes.get("ok", 0),  # type: ignore[call-overload]  # as above
+            asked=job.rows - skipped,
+            outcomes=sorted(tally.outcomes.items(), key=lambda item: (item[0] not in ANSWERED, item[0])),
+            categories=tally.categories,
+            reasons=tally.commonest(10),
+            remedy=remedy,
+            samples=[
+                ("Some of the answers", [sample for sample in samples if sample["good"]]),
+                ("Some of the others", [sample for sample in samples if not sample["good"]]),
+            ],
+            paid=tally.usd,
+            saved=None if tally.usd is None or tally.standard_usd is None else tally.standard_usd - tally.usd,
+            tokens=sorted(tally.tokens.items()),
+            dropped=iso(job.drop.modified),
+            ended=iso(end.ended_at),
+            objects=end.objects,
+            bucket=bucket,
+            link=console_link(region, bucket, results_prefix(job)),
+        )
+    )
+    return html.encode()

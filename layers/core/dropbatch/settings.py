@@ -1,0 +1,45 @@
+"""What the stack sets: read from the environment once, all that is missing named at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Self
+
+
+class SettingsIncomplete(RuntimeError):
+    """The environment lacks settings, or holds some that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The functions' environment; each member is the variable of the same name in capitals."""
+
+    inbox_bucket: str
+    results_bucket: str
+    work_bucket: str
+    table: str
+    intake_queue_url: str
+    dispatch_queue_url: str
+    collect_queue_url: str
+    notifications_topic_arn: str
+    events_topic_arn: str
+    openai_secret_arn: str
+    openai_base_url: str
+    settle_seconds: int
+    recipe_wait_seconds: int
+    aws_region: str  # set by Lambda itself
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        missing = [f.name.upper() for f in fields(cls) if not environment.get(f.name.upper())]
+        if missing:
+            raise SettingsIncomplete(f"these environment variables are not set: {', '.join(missing)}")
+        values: dict[str, str | int] = {}
+        for member in fields(cls):
+            value = environment[member.name.upper()]
+            if member.type is int:
+                if not value.isdecimal():
+                    raise SettingsIncomplete(f"{member.name.upper()} must be a whole number of seconds")
+                values[member.name] = int(value)
+            else:
+                values[member.name] = value
+        return cls(**values)  # type: ignore[arg-type]  # read above by each member's own type

@@ -1,0 +1,456 @@
+"""Takes in what lands in the inbox: a drop becomes a job, a recipe is checked, a marker is obeyed.
+
+A drop is validated as a whole before anything is spent: one pass reads every row, builds its request to know its size,
+and writes the rows, verbatim, into shards. The shards mean nothing until the job is running; a rejected job's are
+deleted. Every step may be repeated: ids and keys follow from the drop, the recipe is kept by whoever came first, and
+what was written before is written again with the same bytes.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from dropbatch import telling
+from dropbatch.asking import Asker
+from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, meaning_of, recipe_keys
+from dropbatch.domain.errors import ConditionFailed, ObjectMissing, Rejected, RowRejected
+from dropbatch.domain.jobs import ENDED_JOBS, Batch, Claim, Job, JobState, Newest, Shard
+from dropbatch.domain.problems import Problem, Problems
+from dropbatch.formats.kinds import Kind, file_type
+from dropbatch.formats.layout import Layout
+from dropbatch.formats.raw import UniqueIds, raw_custom_id
+from dropbatch.formats.reading import DropReader, gunzipped, read_drop
+from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, whole, with_files
+from dropbatch.ledger import Ledger
+from dropbatch.messages import Look, look_again, work_on
+from dropbatch.ports import ObjectInfo, World
+from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.sharding import Sharder, ShardPlan, batches_of
+
+LOOK_AGAIN_SECONDS = 10
+"""How soon a drop that has no recipe yet, or is empty, is looked at again."""
+
+LEASE_MARGIN_SECONDS = 10
+"""How much longer than its function a lease lives."""
+
+MAY_COME = frozenset({"no_recipe", "empty_file", "empty_recipe", "missing_file"})
+"""Problems that may just mean that an upload is not finished."""
+
+
+def take_in(world: World, look: Look) -> None:
+    """Looks at one version of one object of the inbox and does what its key asks for."""
+    try:
+        info = world.objects.head(look.bucket, look.key, look.version_id)
+    except ObjectMissing:
+        world.observer.note("the object is gone; nothing to do")
+        return
+    meaning = meaning_of(look.key)
+    if isinstance(meaning, Marker):
+        _obey(world, meaning, look, info)
+    elif meaning is Meaning.RECIPE:
+        _check_recipe(world, look, info)
+    elif meaning is Meaning.DROP:
+        drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels)
+        _take_in_drop(world, drop, look.rerun_version, info.modified)
+
+
+def _obey(world: World, marker: Marker, look: Look, info: ObjectInfo) -> None:
+    ledger = Ledger(world.table)
+    if marker.kind is MarkerKind.CANCEL:
+
+        def remember(newest: Newest) -> bool:
+            newest.cancel_modified = max(newest.cancel_modified, info.modified)
+            return True
+
+        newest = ledger.change(lambda: ledger.newest(look.bucket, marker.drop_key), remember)
+        if newest is not None:
+            _cancel_where_asked(ledger, newest)
+        return
+    newest = ledger.newest(look.bucket, marker.drop_key)
+    job = ledger.job(newest.job_id) if newest.job_id else None
+    if job is None or info.modified < newest.modified and job.rerun_version != info.version_id:
+        # A drop that has no job yet gets one by its own event, with today's recipe; a marker older than the newest
+        # job never acts.
+        return
+    _take_in_drop(world, job.drop, info.version_id, info.modified)
+
+
+def _cancel_where_asked(ledger: Ledger, newest: Newest) -> None:
+    """Marks the newest job for cancelling, if a `.cancel` came that is not older than what the job belongs to."""
+    if newest.job_id is None or newest.cancel_modified < newest.modified:
+        return
+    wanted = newest.job_id
+
+    def request(job: Job) -> bool:
+        if job.cancel_requested or job.state in ENDED_JOBS:
+            return False
+        job.cancel_requested = True
+        return True
+
+    ledger.change(lambda: ledger.job(wanted), request)
+
+
+def _check_recipe(world: World, look: Look, info: ObjectInfo) -> None:
+    """Says whether a recipe that was dropped can be used."""
+    try:
+        text = whole(world.objects, look.bucket, look.key, info.version_id)
+        with_files(world.objects, look.bucket, look.key, text).compiled()
+        problems = Problems()
+    except Rejected as rejected:
+        problems = rejected.problems
+        if _may_come(world, problems, info.modified):
+            world.intake.send(look.to_json(), LOOK_AGAIN_SECONDS)
+            return
+    drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels)
+    world.topics.publish(telling.recipe_checked(drop, problems))
+
+
+def _may_come(world: World, problems: Problems, modified: int) -> bool:
+    return world.now() - modified < world.recipe_wait_seconds and any(p.code in MAY_COME for p in problems)
+
+
+def _take_in_drop(world: World, drop: Drop, rerun_version: str, asked_at: int) -> None:
+    ledger = Ledger(world.table)
+    identity = job_id(drop, rerun_version)
+    job = ledger.job(identity)
+    if job is None:
+        if _is_named_by_recipe(world, drop):
+            return
+        job = Job(id=identity, drop=drop, created_at=world.now(), asked_at=asked_at, rerun_version=rerun_version or None)
+        if not ledger.add(job):
+            job = ledger.job(identity) or job
+    if job.state is not JobState.BUILDING or (job.lease and job.lease_until > world.now()):
+        return  # taken in before, or being taken in: should that one die, the poller sends it again
+    job.lease = world.new_token()
+    job.lease_until = int(world.clock() + world.seconds_left()) + LEASE_MARGIN_SECONDS
+    try:
+        ledger.save(job)
+    except ConditionFailed:
+        return
+    world.observer.note("taking in", job_id=job.id, size=drop.size)
+    _point_at(ledger, job)
+    try:
+        _build(world, ledger, job)
+    except Rejected as rejected:
+        if _may_come(world, rejected.problems, asked_at):
+            if _is_superseded(world, drop):
+                _end(ledger, job, JobState.REJECTED, world.now())
+                return
+            _release(ledger, job, world.now() + 3 * LOOK_AGAIN_SECONDS)
+            world.intake.send(look_again(drop, rerun_version), LOOK_AGAIN_SECONDS)
+        else:
+            _reject(world, ledger, job, rejected.problems)
+    except Exception:
+        _release(ledger, job, world.now())
+        raise
+
+
+def _is_named_by_recipe(world: World, drop: Drop) -> bool:
+    """Whether a `.txt` is no drop but a prompt that its recipe reads."""
+    if not drop.key.lower().endswith(".txt"):
+        return False
+    try:
+        recipe = find_recipe(world.objects, drop.bucket, drop.key)
+    except Rejected:
+        return False
+    return recipe is not None and any(beside(recipe.path, name) == drop.key for name in recipe.names)
+
+
+def _is_superseded(world: World, drop: Drop) -> bool:
+    """Whether an empty file was a placeholder, and the upload proper has come in its place."""
+    if drop.size:
+        return False
+    try:
+        return world.objects.head(drop.bucket, drop.key).version_id != drop.version_id
+    except ObjectMissing:
+        return False
+
+
+def _point_at(ledger: Ledger, job: Job) -> None:
+    """Makes the job its key's newest, unless a newer one is, and lets a `.cancel` that waits for it act."""
+
+    def point(newest: Newest) -> bool:
+        if newest.job_id == job.id or (newest.job_id and (newest.modified, newest.job_id) > (job.asked_at, job.id)):
+            return False
+        newest.job_id, newest.modified = job.id, job.asked_at
+        return True
+
+    ledger.change(lambda: ledger.newest(job.drop.bucket, job.drop.key), point)
+    newest = ledger.newest(job.drop.bucket, job.drop.key)
+    if newest.job_id == job.id:
+        _cancel_where_asked(ledger, newest)
+
+
+class _Built(NamedTuple):
+    """What the pass over a drop found."""
+
+    layout: Layout
+    recipe: RecipeText | None
+    compiled: CompiledRecipe | None
+    plans: list[ShardPlan]
+    rows: int
+    content: str  # hash of the drop's bytes
+
+
+def _build(world: World, ledger: Ledger, job: Job) -> None:
+    files = JobFiles(world.objects, world.buckets.work, job.id)
+    built = _read_drop(world, job, files)
+    digest = _digest(job.drop.bucket, job.drop.key, built.content, built.recipe.sha256 if built.recipe else "raw")
+    standing = _claim(ledger, digest, job)
+    if standing is not None:
+        _end_duplicate(world, ledger, job, files, standing)
+        return
+    files.keep_layout(built.layout)
+    for plan in built.plans:
+        ledger.add(Shard(job.id, plan.number, plan.first_row, plan.first_line, plan.rows))
+    batches = [
+        Batch(
+            job_id=job.id,
+            shard=plan.number,
+            group=number,
+            endpoint=group.endpoint,
+            model=group.model,
+            requests=group.requests,
+            tokens=group.tokens,
+            created_at=world.now(),
+            sent_at=world.now(),
+        )
+        for plan, number, group in batches_of(built.plans)
+    ]
+    for batch in batches:
+        ledger.add(batch)
+    if built.compiled:
+        job.notify = list(built.compiled.recipe.notify)
+        job.recipe_sha256 = built.recipe.sha256 if built.recipe else None
+    job.rows, job.shards, job.claim = built.rows, len(built.plans), digest
+    telling.write_latest(world, job)
+    if "accepted" in job.notify:
+        world.topics.publish(telling.accepted(world, job, batches))
+    lease = job.lease
+
+    def run(now: Job) -> bool:
+        if now.state is not JobState.BUILDING or now.lease != lease:
+            return False
+        now.notify, now.recipe_sha256, now.rows, now.shards, now.claim = (
+            job.notify,
+            job.recipe_sha256,
+            job.rows,
+            job.shards,
+            job.claim,
+        )
+        now.lease, now.sent_at = None, world.now()
+        now.move(JobState.RUNNING)
+        return True
+
+    running = ledger.change(lambda: ledger.job(job.id), run)
+    if running is None:
+        return  # the lease ran out, and another took over
+    world.observer.measure("JobsAccepted", 1)
+    world.observer.note("accepted", job_id=job.id, rows=job.rows, batches=len(batches))
+    if running.cancel_requested:
+        return  # the poller abandons its batches
+    for batch in batches:
+        world.dispatch.send(work_on(batch))
+    if not batches:
+        world.collect.send(work_on(running))
+
+
+def _read_drop(world: World, job: Job, files: JobFiles) -> _Built:
+    """Reads, validates and shards the whole drop; Rejected with all its problems."""
+    drop, limits = job.drop, world.limits
+    kind = file_type(drop.key)
+    if len(drop.key.encode()) > limits.key_bytes:
+        raise Rejected.because(
+            Problem(
+                "key_too_long",
+                f"The key is {len(drop.key.encode()):,} bytes long, and {limits.key_bytes} is the most, because the "
+                "results need room below it; give the file or its folders shorter names.",
+            )
+        )
+    digest = hashlib.sha256()
+    blocks = _hashing(world.objects.blocks(drop.bucket, drop.key, drop.version_id), digest.update)
+    if kind.gzipped:
+        blocks = gunzipped(blocks)
+    recipe: RecipeText | None = None
+    compiled: CompiledRecipe | None = None
+    if kind.kind is not Kind.JSONL:
+        recipe = _recipe_of(world, drop, files)
+        compiled = recipe.compiled()
+        options = compiled.recipe
+        reader = read_drop(blocks, kind, delimiter=options.delimiter, encoding=options.encoding, limits=limits)
+    else:
+        reader = read_drop(blocks, kind, delimiter=None, encoding=None, limits=limits)
+        if not reader.layout.raw:
+            recipe = _recipe_of(world, drop, files)
+            compiled = recipe.compiled()
+    problems = Problems()
+    if compiled is not None:
+        problems.extend(compiled.check_columns(reader.layout.columns) if reader.layout.columns else [])
+    plans, rows = _shard(world, reader, compiled, files, problems)
+    if problems:
+        raise Rejected(problems)
+    return _Built(reader.layout, recipe, compiled, plans, rows, digest.hexdigest())
+
+
+def _shard(
+    world: World, reader: DropReader, compiled: CompiledRecipe | None, files: JobFiles, problems: Problems
+) -> tuple[list[ShardPlan], int]:
+    asker = Asker(compiled)
+    limit = compiled.recipe.limit if compiled else None
+    skips_bad_rows = compiled is not None and compiled.recipe.bad_rows == "skip"
+    ids = UniqueIds()
+    rows = 0
+    hopeless = bool(problems)  # a template names a column that is not there: every row would say so again
+    with Sharder(files.writing_shard, world.limits) as sharder:
+        for record in reader:
+            if limit is not None and rows >= limit:
+                break
+            rows += 1
+            request = None
+            try:
+                if not hopeless or record.problem:
+                    request = asker.request(record)
+                if reader.layout.raw and not ids.add(raw_custom_id(record)):
+                    raise RowRejected(_used_twice(record.line))
+                size = len(request.line(str(record.number))) if request else 0
+                if size > world.limits.line_bytes or size > world.limits.batch_bytes:
+                    raise RowRejected(_request_too_long(record.line, size, world))
+                if request and request.embedding_inputs > world.limits.batch_embedding_inputs:
+                    raise RowRejected(_too_many_inputs(record.line, request.embedding_inputs, world))
+            except RowRejected as rejected:
+                if not skips_bad_rows:
+                    problems.add(rejected.problem)
+                    continue
+                request, size = None, 0
+            if not problems:
+                sharder.add(record.raw, record.number, record.line, request, size)
+    return sharder.plans, rows
+
+
+def _used_twice(line: int) -> Problem:
+    return Problem(
+        "duplicate_custom_id",
+        f"Line {line} has a custom_id that an earlier line has already; give every line its own.",
+        line=line,
+        key="custom_id",
+    )
+
+
+def _request_too_long(line: int, size: int, world: World) -> Problem:
+    most = min(world.limits.line_bytes, world.limits.batch_bytes)
+    return Problem(
+        "line_too_long",
+        f"The request of line {line} is {size:,} bytes long, and {most:,} is the most; shorten the row.",
+        line=line,
+    )
+
+
+def _too_many_inputs(line: int, inputs: int, world: World) -> Problem:
+    return Problem(
+        "too_many_inputs",
+        f"Line {line} asks for {inputs:,} embeddings, and {world.limits.batch_embedding_inputs:,} is the most; "
+        "spread them over several lines.",
+        line=line,
+    )
+
+
+def _hashing(blocks: Iterable[bytes], update: Callable[[bytes], object]) -> Iterator[bytes]:
+    for block in blocks:
+        update(block)
+        yield block
+
+
+def _recipe_of(world: World, drop: Drop, files: JobFiles) -> RecipeText:
+    """The recipe that the job keeps; on the first look the nearest one, checked before it is kept."""
+    kept = files.recipe()
+    if kept is not None:
+        return kept
+    found = find_recipe(world.objects, drop.bucket, drop.key)
+    if found is None:
+        places = [key for key in recipe_keys(drop.key) if key.endswith(".yaml")]
+        raise Rejected.because(
+            Problem(
+                "no_recipe",
+                f"There is no recipe for this file: none of {', '.join(places)} exists; put a recipe.yaml into the "
+                "file's folder and drop the file again.",
+            )
+        )
+    found.compiled()
+    return files.keep_recipe(found)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _claim(ledger: Ledger, digest: str, job: Job) -> Job | None:
+    """Claims this content and recipe for the job; returns the other open job that has it, if one does."""
+    while not ledger.add(Claim(digest, job.id)):
+        claim = ledger.claim(digest)
+        if claim is None:
+            continue
+        if claim.job_id == job.id:
+            return None
+        holder = ledger.job(claim.job_id)
+        if holder is not None and holder.state not in ENDED_JOBS:
+            return holder
+        claim.job_id = job.id
+        try:
+            ledger.save(claim)
+        except ConditionFailed:
+            continue
+        return None
+    return None
+
+
+def _end_duplicate(world: World, ledger: Ledger, job: Job, files: JobFiles, standing: Job) -> None:
+    """Tells that the same work is under way, and leaves the key's newest job to the one that does it."""
+    world.topics.publish(telling.duplicate(world, job, standing))
+
+    def point(newest: Newest) -> bool:
+        if newest.job_id != job.id:
+            return False
+        newest.job_id = standing.id
+        return True
+
+    newest = ledger.change(lambda: ledger.newest(job.drop.bucket, job.drop.key), point)
+    if newest is not None:
+        _cancel_where_asked(ledger, newest)
+    files.discard()
+    _end(ledger, job, JobState.REJECTED, world.now())
+
+
+def _reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
+    telling.write_rejected(world, job, problems)
+    telling.write_latest(world, job)
+    world.topics.publish(telling.rejected(world, job, problems))
+    JobFiles(world.objects, world.buckets.work, job.id).discard()
+    _end(ledger, job, JobState.REJECTED, world.now())
+    world.observer.measure("JobsRejected", 1)
+    world.observer.note("rejected", job_id=job.id, codes=sorted({p.code for p in problems}), problems=problems.total)
+
+
+def _end(ledger: Ledger, job: Job, state: JobState, now: int) -> None:
+    lease = job.lease
+
+    def end(current: Job) -> bool:
+        if current.state is not JobState.BUILDING or current.lease != lease:
+            return False
+        current.lease, current.ended_at = None, now
+        current.move(state)
+        return True
+
+    ledger.change(lambda: ledger.job(job.id), end)
+
+
+def _release(ledger: Ledger, job: Job, until: int) -> None:
+    """Gives the lease back; the poller sends the job again if nobody has taken it up by `until`."""
+    lease = job.lease
+
+    def release(current: Job) -> bool:
+        if current.lease != lease:
+            return False
+        current.lease, current.lease_until = None, until
+        return True
+
+    ledger.change(lambda: ledger.job(job.id), release)

@@ -1,0 +1,114 @@
+"""What a batch, a shard or a job came to: sums that can be added up and kept as JSON."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from dropbatch.answers import Answer, Usage
+from dropbatch.domain.outcomes import ANSWERED, Outcome
+
+KEPT_REASONS = 50
+"""How many different reasons are counted one by one; the rest count as `other`."""
+
+
+@dataclass(slots=True)
+class Reason:
+    """Why rows have no good answer: how many rows, and the number of the first."""
+
+    count: int
+    row: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts by outcome, reasons by (outcome, code), tokens, and how often each category was answered.
+
+    `usd` is what the answers cost in US dollars, or None where a price is not known; `standard_usd` what they would have
+    cost without the Batch API.
+    """
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    reasons: dict[tuple[Outcome, str], Reason] = field(default_factory=dict)
+    tokens: Counter[str] = field(default_factory=Counter)
+    categories: dict[str, Counter[str]] = field(default_factory=dict)
+    usd: float | None = 0.0
+    standard_usd: float | None = 0.0
+
+    def add(self, row: int, answer: Answer) -> None:
+        """Counts a row's answer, but for its price and categories."""
+        self.count(row, answer.outcome, answer.code)
+        if answer.usage is not None:
+            self.spend(answer.usage)
+
+    def count(self, row: int, outcome: Outcome, code: str | None) -> None:
+        self.outcomes[outcome] += 1
+        if outcome not in ANSWERED:
+            self._reason(outcome, code or str(outcome), 1, row)
+
+    def spend(self, usage: Usage) -> None:
+        self.tokens["input"] += usage.input_tokens
+        self.tokens["cached"] += usage.cached_tokens
+        self.tokens["output"] += usage.output_tokens
+        self.tokens["reasoning"] += usage.reasoning_tokens
+
+    def pay(self, price: tuple[float, float] | None) -> None:
+        """Adds a price in dollars, (batch, standard); None makes the sum unknown."""
+        if price is None or self.usd is None or self.standard_usd is None:
+            self.usd = self.standard_usd = None
+        else:
+            self.usd += price[0]
+            self.standard_usd += price[1]
+
+    def categorise(self, column: str, value: str) -> None:
+        self.categories.setdefault(column, Counter())[value] += 1
+
+    def _reason(self, outcome: Outcome, code: str, count: int, row: int) -> None:
+        key = (outcome, code)
+        if key not in self.reasons and len(self.reasons) >= KEPT_REASONS:
+            key = (outcome, "other")
+        reason = self.reasons.setdefault(key, Reason(0, row))
+        reason.count += count
+        reason.row = min(reason.row, row)
+
+    def merge(self, other: Self) -> None:
+        self.outcomes.update(other.outcomes)
+        self.tokens.update(other.tokens)
+        for (outcome, code), reason in other.reasons.items():
+            self._reason(outcome, code, reason.count, reason.row)
+        for column, counts in other.categories.items():
+            self.categories.setdefault(column, Counter()).update(counts)
+        self.pay(None if other.usd is None or other.standard_usd is None else (other.usd, other.standard_usd))
+
+    def commonest(self, most: int) -> Sequence[tuple[Outcome, str, Reason]]:
+        ranked = sorted(self.reasons.items(), key=lambda item: (-item[1].count, item[1].row))
+        return [(outcome, code, reason) for (outcome, code), reason in ranked[:most]]
+
+    @property
+    def rows(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def unanswered(self) -> int:
+        return sum(count for outcome, count in self.outcomes.items() if outcome not in ANSWERED)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "outcomes": dict(self.outcomes),
+            "reasons": [[outcome, code, r.count, r.row] for (outcome, code), r in self.reasons.items()],
+            "tokens": dict(self.tokens),
+            "categories": {column: dict(counts) for column, counts in self.categories.items()},
+            "usd": self.usd,
+            "standard_usd": self.standard_usd,
+        }
+
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> Self:
+        return cls(
+            outcomes=Counter({Outcome(name): count for name, count in members["outcomes"].items()}),
+            reasons={(Outcome(o), code): Reason(count, row) for o, code, count, row in members["reasons"]},
+            tokens=Counter(members["tokens"]),
+            categories={column: Counter(counts) for column, counts in members["categories"].items()},
+            usd=members["usd"],
+            standard_usd=members["standard_usd"],
+        )

@@ -1,0 +1,361 @@
+"""Tells what happens: the notifications, and the small files in the results bucket that say the same.
+
+A notification goes out in plain words for people and as JSON for programs. It holds names, numbers, codes and the
+recipe's own categories, never the text of a row.
+"""
+
+import hashlib
+import json
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from dropbatch.domain.drops import Drop, results_root, without_controls
+from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.jobs import Batch, HeldReason, Job
+from dropbatch.domain.outcomes import JobStatus, Outcome
+from dropbatch.domain.problems import Problems
+from dropbatch.jobfiles import JSON
+from dropbatch.ledger import Ledger
+from dropbatch.ports import Notification, World
+from dropbatch.tallies import Tally
+
+SCHEMA_VERSION = 1
+SUBJECT_CHARACTERS = 99
+"""SNS takes subjects of less than 100 characters."""
+
+TOLD_PROBLEMS = 5
+"""How many problems a notification lists; rejected.json has more."""
+
+TOLD_REASONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job at its end. `objects` are the keys of its results by what they are: answers, responses, failed."""
+
+    job: Job
+    status: JobStatus
+    tally: Tally
+    objects: Mapping[str, str]
+    ended_at: int
+
+
+def results_prefix(job: Job) -> str:
+    return f"{results_root(job.drop.key)}{job.id}/"
+
+
+def accepted(world: World, job: Job, batches: Sequence[Batch]) -> Notification:
+    asked = sum(batch.requests for batch in batches)
+    text = [
+        f"{job.drop.name} was accepted: {_rows(job.rows)}, of which {asked:,} go to OpenAI in {_batches(len(batches))}.",
+        "OpenAI answers within 24 hours; another message follows when all is done.",
+        f"To stop it: {_put_marker(job.drop, 'cancel')}",
+        f"Progress: s3://{world.buckets.results}/{results_prefix(job)}status.json",
+    ]
+    return _notification(world, job, "accepted", "running", f"accepted, {_rows(job.rows)}", text)
+
+
+def duplicate(world: World, job: Job, standing: Job) -> Notification:
+    text = [
+        f"{job.drop.name} was dropped again with the same content and recipe while its job {standing.id} is still open, "
+        "so nothing was sent, and nothing is billed twice.",
+        f"Its results will be in s3://{world.buckets.results}/{results_prefix(standing)}",
+        "To have it answered once more, drop it again when that job has ended.",
+    ]
+    return _notification(
+        world, job, "duplicate", "duplicate", "already being answered", text, {"duplicate_of": standing.id}
+    )
+
+
+def held(world: World, job: Job, reason: HeldReason) -> Notification:
+    if reason is HeldReason.KEY:
+        what = "waits for an OpenAI API key"
+        text = [
+            f"{job.drop.name} waits: the stack's secret holds no OpenAI API key, or one that OpenAI does not accept. "
+            "Nothing is lost; it goes on within minutes of the key being there.",
+            "Store a key: aws secretsmanager put-secret-value --secret-id "
+            f"{shlex.quote(world.secret_name)} --secret-string sk-…",
+        ]
+    else:
+        what = "waits, the API key changed"
+        text = [
+            f"{job.drop.name} waits: the API key was changed while a batch was being created, and the new key cannot "
+            "tell whether that batch exists. Creating it again might pay twice.",
+            "Put the former key back until the job has gone on, or give the open batches up: "
+            f"{_put_marker(job.drop, 'cancel')}",
+        ]
+    return _notification(world, job, "held", "held", what, text, {"held_reason": str(reason)})
+
+
+def rejected(world: World, job: Job, problems: Problems) -> Notification:
+    count = _count(problems.total, "problem")
+    text = [f"{job.drop.name} was rejected: {count}. Nothing was sent to OpenAI, and nothing is billed."]
+    text += _problem_lines(problems)
+    text += [
+        f"All of them: s3://{world.buckets.results}/{results_prefix(job)}rejected.json",
+        f"Mend the file, then: {_drop_again(job.drop)}",
+    ]
+    detail = {"problems": _problems(problems, 10)}
+    return _notification(world, job, "rejected", "rejected", f"rejected, {count}", text, detail)
+
+
+def recipe_checked(drop: Drop, problems: Problems) -> Notification:
+    """Whether a recipe that was dropped can be used."""
+    usable = not problems
+    if usable:
+        text = [f"{drop.key} can be used: files dropped into its folder are answered by it."]
+    else:
+        text = [f"{drop.key} cannot be used: {_count(problems.total, 'problem')}.", *_problem_lines(problems)]
+        text.append(f"Mend it, then: {_drop_again(drop)}")
+    status = "usable" if usable else "invalid"
+    detail = {
+        "schema_version": SCHEMA_VERSION,
+        "event": "recipe",
+        "status": status,
+        "drop": _drop(drop),
+        "problems": _problems(problems, 10),
+        "labels": dict(drop.labels),
+    }
+    verdict = "usable" if usable else f"cannot be used, {_count(problems.total, 'problem')}"
+    return Notification("recipe", status, drop.folder, subject(drop.name, verdict), _text(text), detail)
+
+
+def ended(world: World, end: Ended) -> Notification:
+    job, tally = end.job, end.tally
+    done = tally.outcomes[Outcome.OK]
+    verdict = f"{done:,} of {job.rows - tally.outcomes[Outcome.SKIPPED]:,} answered"
+    text = [f"{job.drop.name}: {verdict}. {_SENTENCES[end.status]}"]
+    counts = [f"{count:,} {outcome}" for outcome, count in sorted(tally.outcomes.items()) if outcome is not Outcome.OK]
+    if counts:
+        text.append(f"The other rows: {', '.join(counts)}.")
+    text.append(_paid(tally))
+    for column, answers in tally.categories.items():
+        text.append(f"{column}: " + ", ".join(f"{value} {count:,}" for value, count in answers.most_common(8)))
+    for outcome, code, reason in tally.commonest(TOLD_REASONS):
+        text.append(f"- {_rows(reason.count)} {outcome} ({code}), the first is row {reason.row:,}: {remedy(outcome)}")
+    bucket, prefix = world.buckets.results, results_prefix(job)
+    text.append(f"Results: s3://{bucket}/{prefix}")
+    text.append(f"In the console: {console_link(world.region, bucket, prefix)}")
+    if "failed" in end.objects:
+        name = end.objects["failed"].rpartition("/")[2]
+        folder = job.drop.key.rpartition("/")[0]
+        target = f"s3://{job.drop.bucket}/{folder + '/' if folder else ''}{name}"
+        source = f"s3://{bucket}/{end.objects['failed']}"
+        text.append(f"To ask the others again: aws s3 cp {shlex.quote(source)} {shlex.quote(target)}")
+    else:
+        source = f"s3://{bucket}/{end.objects.get('answers', end.objects['responses'])}"
+        text.append(f"To fetch them: aws s3 cp {shlex.quote(source)} .")
+    return _notification(world, job, "ended", str(end.status), verdict, text, _ending(end))
+
+
+def write_summary(world: World, end: Ended) -> None:
+    """`summary.json`: written last, so that its presence says that the job is done."""
+    members = {**_about(world, end.job, "ended", str(end.status)), **_ending(end)}
+    members["tokens"] = dict(end.tally.tokens)
+    members["categories"] = {column: dict(counts) for column, counts in end.tally.categories.items()}
+    _put(world, end.job, "summary.json", members)
+
+
+def write_final_status(world: World, end: Ended) -> None:
+    members = {**_about(world, end.job, "status", str(end.status)), "rows": _ending(end)["rows"]}
+    members["updated_at"] = iso(end.ended_at)
+    _put(world, end.job, "status.json", members)
+
+
+def write_rejected(world: World, job: Job, problems: Problems) -> None:
+    """`rejected.json`: the first hundred problems, and how many there are."""
+    members = _about(world, job, "rejected", "rejected")
+    _put(world, job, "rejected.json", {**members, "problems": _problems(problems, len(problems.kept))})
+
+
+def write_latest(world: World, job: Job) -> None:
+    """`latest.json` beside the jobs of a key names the newest."""
+    newest = Ledger(world.table).newest(job.drop.bucket, job.drop.key)
+    if newest.job_id != job.id:
+        return
+    prefix = results_prefix(job)
+    members = {"schema_version": SCHEMA_VERSION, "job_id": job.id, "results": _results(world, prefix)}
+    world.objects.put(world.buckets.results, results_root(job.drop.key) + "latest.json", _json(members), JSON)
+
+
+def write_status(world: World, ledger: Ledger, job: Job) -> None:
+    """`status.json`, where something in it has changed since it was last written."""
+    batches = ledger.batches(job.id)
+    progress = {
+        **_about(world, job, "status", str(job.state)),
+        "rows": {"total": job.rows},
+        "requests": {
+            "total": sum(batch.requests for batch in batches),
+            "completed": sum(batch.completed for batch in batches),
+            "failed": sum(batch.failed for batch in batches),
+        },
+        "batches": dict(Counter(str(batch.state) for batch in batches)),
+    }
+    digest = hashlib.sha256(_json(progress)).hexdigest()
+    if digest == job.reported:
+        return
+    job.reported = digest
+    try:
+        ledger.save(job)
+    except ConditionFailed:
+        return
+    _put(world, job, "status.json", {**progress, "updated_at": iso(world.now())})
+
+
+def subject(name: str, verdict: str) -> str:
+    """`<name>: <verdict>` in under 100 characters; the name is cut, the verdict never."""
+    name, verdict = without_controls(name), without_controls(verdict)
+    room = SUBJECT_CHARACTERS - len(verdict) - 2
+    return f"{name if len(name) <= room else name[: room - 1] + '…'}: {verdict}"
+
+
+def remedy(outcome: Outcome) -> str:
+    """What a person can do about rows with this outcome."""
+    return _REMEDIES[outcome]
+
+
+def iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def console_link(region: str, bucket: str, prefix: str) -> str:
+    return f"https://{region}.console.aws.amazon.com/s3/buckets/{bucket}?region={region}&prefix={quote(prefix)}"
+
+
+_SENTENCES = {
+    JobStatus.SUCCEEDED: "Every row is done.",
+    JobStatus.PARTIAL: "Some rows have no good answer.",
+    JobStatus.FAILED: "No row has a good answer.",
+    JobStatus.CANCELLED: "The job was cancelled; what was answered before is kept.",
+}
+
+_REMEDIES = {
+    Outcome.TRUNCATED: "raise max_completion_tokens (max_output_tokens) in the recipe, or ask for less",
+    Outcome.REFUSED: "the model declined; reword the prompt, or leave these rows out with `when`",
+    Outcome.INVALID_ANSWER: "the answer was empty or did not fit the schema; look at responses.jsonl, then drop the rows again",
+    Outcome.ERROR: "OpenAI's message stands in responses.jsonl; drop the failed file again when its cause is mended",
+    Outcome.EXPIRED: "OpenAI did not get to them within 24 hours; drop the failed file again",
+    Outcome.CANCELLED: "they were cancelled; drop the failed file to have them answered",
+    Outcome.MISSING: "OpenAI returned nothing for them; drop the failed file again",
+    Outcome.OK: "nothing to do",
+    Outcome.SKIPPED: "nothing to do",
+}
+
+
+def _notification(
+    world: World,
+    job: Job,
+    event: str,
+    status: str,
+    verdict: str,
+    text: Sequence[str],
+    detail: Mapping[str, Any] | None = None,
+) -> Notification:
+    members = {"rows": {"total": job.rows}, **_about(world, job, event, status), **(detail or {})}
+    return Notification(event, status, job.drop.folder, subject(job.drop.name, verdict), _text(text), members)
+
+
+def _about(world: World, job: Job, event: str, status: str) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "event": event,
+        "job_id": job.id,
+        "status": status,
+        "drop": _drop(job.drop),
+        "results": _results(world, results_prefix(job)),
+        "times": {"dropped": iso(job.drop.modified), "created": iso(job.created_at)},
+        "recipe_sha256": job.recipe_sha256,
+        "labels": dict(job.drop.labels),
+    }
+
+
+def _ending(end: Ended) -> dict[str, Any]:
+    tally, job = end.tally, end.job
+    return {
+        "rows": {"total": job.rows, **{str(outcome): tally.outcomes[outcome] for outcome in Outcome}},
+        "cost": _cost(tally),
+        "times": {
+            "dropped": iso(job.drop.modified),
+            "created": iso(job.created_at),
+            "ended": iso(end.ended_at),
+            "seconds": end.ended_at - job.created_at,
+        },
+        "reasons": [
+            {"outcome": str(outcome), "code": code, "rows": reason.count, "row": reason.row, "remedy": remedy(outcome)}
+            for outcome, code, reason in tally.commonest(10)
+        ],
+        "objects": dict(end.objects),
+    }
+
+
+def _cost(tally: Tally) -> dict[str, Any]:
+    paid, standard = tally.usd, tally.standard_usd
+    known = paid is not None and standard is not None
+    return {
+        "currency": "USD",
+        "paid": round(paid, 6) if paid is not None else None,
+        "saved": round(standard - paid, 6) if known and standard is not None and paid is not None else None,
+    }
+
+
+def _paid(tally: Tally) -> str:
+    if tally.usd is None or tally.standard_usd is None:
+        return "What it cost is not known: the price list lacks a model."
+    return f"Paid about ${tally.usd:,.4f}, and saved ${tally.standard_usd - tally.usd:,.4f} by batching."
+
+
+def _drop(drop: Drop) -> dict[str, str]:
+    return {"bucket": drop.bucket, "key": drop.key, "version_id": drop.version_id}
+
+
+def _results(world: World, prefix: str) -> dict[str, str]:
+    return {"bucket": world.buckets.results, "prefix": prefix}
+
+
+def _problems(problems: Problems, most: int) -> dict[str, Any]:
+    return {"total": problems.total, "first": [problem.to_json() for problem in problems.kept[:most]]}
+
+
+def _problem_lines(problems: Problems) -> list[str]:
+    told = [f"- {problem.message}" for problem in problems.kept[:TOLD_PROBLEMS]]
+    more = problems.total - len(told)
+    return [*told, f"- and {more:,} more"] if more else told
+
+
+def _put(world: World, job: Job, name: str, members: Mapping[str, Any]) -> None:
+    world.objects.put(world.buckets.results, results_prefix(job) + name, _json(members), JSON)
+
+
+def _json(members: Mapping[str, Any]) -> bytes:
+    return json.dumps(members, ensure_ascii=False, indent=2).encode()
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def _rows(count: int) -> str:
+    return _count(count, "row")
+
+
+def _batches(count: int) -> str:
+    return f"{count:,} batch{'' if count == 1 else 'es'}"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _put_marker(drop: Drop, kind: str) -> str:
+    target = f"s3://{drop.bucket}/{drop.key}.{kind}"
+    return f"echo | aws s3 cp - {shlex.quote(target)}"
+
+
+def _drop_again(drop: Drop) -> str:
+    target = f"s3://{drop.bucket}/{drop.key}"
+    return f"aws s3 cp {shlex.quote(drop.name)} {shlex.quote(target)}"
