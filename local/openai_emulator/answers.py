@@ -8,6 +8,7 @@ import base64
 import hashlib
 import math
 import random
+import re
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from local.openai_emulator.errors import ApiError, missing_parameter, wrong_type
+from local.openai_emulator.errors import ApiError, error_body, missing_parameter, wrong_type
 from local.openai_emulator.faults import Spoiling
 from local.openai_emulator.schemas import fill, strict_problem
 from local.openai_emulator.store import Tokens
@@ -58,6 +59,10 @@ def answer(url: str, body: dict[str, Any], now: int, spoil: Spoiling | None = No
         return _ENDPOINTS[url](_Request(body, now, spoil))
     except ApiError as error:
         return Answer(error.status, error.body, Tokens())
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError, re.error):
+        # Whatever an odd schema or tool stumbled over: the service would refuse it too, in better words.
+        body = error_body("The request could not be processed.", code="invalid_request")
+        return Answer(400, body, Tokens())
 
 
 class _Request:
@@ -378,7 +383,7 @@ def _responses(request: _Request) -> Answer:
             "truncation": "disabled",
             "usage": {
                 "input_tokens": tokens.input,
-                "input_tokens_details": {"cached_tokens": 0},
+                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
                 "output_tokens": tokens.output,
                 "output_tokens_details": {"reasoning_tokens": tokens.reasoning},
                 "total_tokens": tokens.input + tokens.output,

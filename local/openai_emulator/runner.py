@@ -43,7 +43,7 @@ from local.openai_emulator.upstream import UpstreamServer
 from local.openai_emulator.validation import first_model, line_offsets, validate
 
 CHUNK_ROWS = 500
-"""Rows between two looks at whether the batch was cancelled."""
+"""Rows that are run between two looks at what else is due."""
 
 TICK_SECONDS = 0.02
 
@@ -71,6 +71,8 @@ class Runner:
         self._faults = faults
         self._clock = clock
         self._upstream = UpstreamServer(settings.upstream) if settings.upstream else None
+        # Between two chunks a cancel is noticed; asking a real server takes long.
+        self._chunk = self._upstream.at_once * 4 if self._upstream else CHUNK_ROWS
         self._runs: dict[str, _Run] = {}
         self._stepping = threading.RLock()
         self._awake = threading.Event()
@@ -165,6 +167,7 @@ class Runner:
         errors, found = self._problems(batch, now), None
         if not errors:
             # The service keeps what it validated: deleting the file afterwards changes nothing.
+            self._input(batch).unlink(missing_ok=True)  # left by a process that was killed just here
             os.link(self._store.path(batch.input_file_id), self._input(batch))
             limits, models = self._settings.limits, self._settings.models
             found = validate(self._input(batch), batch.endpoint, limits=limits, models=models)
@@ -221,7 +224,7 @@ class Runner:
         if expiry is not None:
             due = min(due, expiry.rows)
         if batch.ran < due:
-            self._run_rows(batch, run, min(due, batch.ran + CHUNK_ROWS), now)
+            self._run_rows(batch, run, min(due, batch.ran + self._chunk), now)
             return True
         if expiry is not None and batch.ran >= min(expiry.rows, batch.total):
             self._cut_short(batch, "expired", now)
@@ -255,9 +258,8 @@ class Runner:
             self._store.partial(batch.id, "output").open("ab") as output,
             self._store.partial(batch.id, "error").open("ab") as errors,
         ):
-            step = self._upstream.at_once * 4 if self._upstream else CHUNK_ROWS
-            for start in range(batch.ran, until, step):
-                indices = run.order[start : min(start + step, until)]
+            for start in range(batch.ran, until, self._chunk):
+                indices = run.order[start : min(start + self._chunk, until)]
                 raws = [_line(lines, run.offsets[index]) for index in indices]
                 requests = [orjson.loads(raw) for raw in raws]
                 passed_on = self._upstream.answers(requests) if self._upstream else [None] * len(requests)

@@ -89,7 +89,8 @@ def running_emulator(directory: Path, **settings: Any) -> Iterator[RunningEmulat
     emulator = Emulator(chosen, clock)
     config = uvicorn.Config(create_app(emulator), log_level="critical", ws="none", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
-    with socket.socket() as listener:
+    # asyncio sends small answers at once only on sockets that say that they are TCP.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="openai-emulator")

@@ -86,7 +86,7 @@ def validate(path: Path, endpoint: str, *, limits: BatchLimits, models: tuple[st
                     found.errors.append(error)
                     continue
                 body = request["body"]
-                found.tokens += len(orjson.dumps(body)) // 4
+                found.tokens += _body_bytes(body) // 4
                 inputs += _embedding_inputs(endpoint, body)
     if position == 0:
         message = "The batch input file is empty. Please ensure that the batch input file is not empty."
@@ -132,6 +132,8 @@ def _check_line(line: bytes, endpoint: str, seen: set[bytes]) -> tuple[BatchErro
         return _missing("body.model"), request
     if not isinstance(body["model"], str):
         return _invalid("body.model", "Invalid type for 'body.model': expected a string."), request
+    if not _body_bytes(body):
+        return _invalid("body", "The body is nested too deeply."), request
     if body.get("stream"):
         message = "The 'stream' parameter is not supported in the Batch API."
         return BatchError(code="streaming_unsupported", message=message, param="body.stream"), request
@@ -151,6 +153,14 @@ def _check_model(model: str, found: InputFile, models: tuple[str, ...]) -> Batch
         )
         return BatchError(code="mismatched_model", message=message, param="body.model")
     return None
+
+
+def _body_bytes(body: dict[str, Any]) -> int:
+    """Bytes of a body as compact JSON, 0 where it is nested too deeply to be written."""
+    try:
+        return len(orjson.dumps(body))
+    except orjson.JSONEncodeError:
+        return 0
 
 
 def _embedding_inputs(endpoint: str, body: dict[str, Any]) -> int:

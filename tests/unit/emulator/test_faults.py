@@ -1,0 +1,268 @@
+"""Each fault does what the README says, as a client sees it."""
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx2
+import openai
+import orjson
+import pytest
+from pydantic import TypeAdapter
+
+from local.openai_emulator.faults import AnyFault, Fault
+from local.openai_emulator.settings import Upstream
+from tests.unit.emulator.service import CHAT, chat
+
+ROWS = [chat(n) for n in range(1, 10)]
+parsed: TypeAdapter[Fault] = TypeAdapter(AnyFault)
+
+
+@pytest.fixture
+def strike(service: Any) -> Callable[..., None]:
+    return lambda kind, **members: service.running.faults.add(parsed.validate_python({"kind": kind, **members}))
+
+
+def ids(lines: list[dict[str, Any]]) -> list[str]:
+    return sorted(line["custom_id"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("shape", "response", "code"),
+    [
+        ("status_zero", {"status_code": 0, "request_id": "", "body": {}}, None),
+        ("not_run", None, "batch_expired"),
+        ("no_response_member", "absent", "batch_expired"),
+    ],
+)
+def test_every_third_row_fails_in_the_shape_that_is_asked_for(
+    service: Any, strike: Any, shape: str, response: Any, code: str | None
+) -> None:
+    strike("fail_rows", every=3, shape=shape, code="batch_expired")
+    batch = service.ended(ROWS)
+    errors = service.lines(batch.error_file_id)
+    assert ids(errors) == ["row-3", "row-6", "row-9"]
+    assert [line.get("response", "absent") for line in errors] == [response] * 3
+    assert {line["error"] and line["error"]["code"] for line in errors} == {code}
+
+
+def test_a_row_fails_over_http_with_the_status_and_code(service: Any, strike: Any) -> None:
+    strike("fail_rows", contains="row-4", status=429, code="rate_limit_exceeded")
+    (line,) = service.lines(service.ended(ROWS).error_file_id)
+    assert line["error"] is None
+    assert (line["response"]["status_code"], line["response"]["body"]["error"]["code"]) == (429, "rate_limit_exceeded")
+
+
+def test_a_batch_of_which_all_rows_failed_has_no_output_file(service: Any, strike: Any) -> None:
+    strike("fail_rows")
+    batch = service.ended(ROWS)
+    assert (batch.status, batch.output_file_id, batch.request_counts.failed) == ("completed", None, 9)
+
+
+def test_a_fault_strikes_only_so_many_times_and_only_its_models(service: Any, strike: Any) -> None:
+    strike("fail_rows", times=2, model="gpt-4o*")
+    assert service.ended([chat(1, model="gpt-5")]).request_counts.failed == 0
+    assert service.ended(ROWS).request_counts.failed == 2
+    assert service.ended(ROWS).request_counts.failed == 0
+
+
+def test_a_fraction_is_the_same_rows_each_time(service: Any, strike: Any) -> None:
+    strike("fail_rows", fraction=0.3)
+    rows = [chat(n, f"text {n}") for n in range(300)]
+    first, second = (ids(service.lines(service.ended(rows).error_file_id)) for _ in range(2))
+    assert first == second
+    assert 60 < len(first) < 120
+
+
+def test_a_missing_row_is_counted_but_stands_in_neither_file(service: Any, strike: Any) -> None:
+    strike("missing_rows", custom_ids=["row-2"])
+    batch = service.ended(ROWS)
+    assert "row-2" not in ids(service.lines(batch.output_file_id))
+    assert (batch.request_counts.completed, batch.error_file_id) == (9, None)
+
+
+def test_a_duplicate_row_stands_in_its_file_twice(service: Any, strike: Any) -> None:
+    strike("duplicate_rows", every=9)
+    assert ids(service.lines(service.ended(ROWS).output_file_id)).count("row-9") == 2
+
+
+def test_a_body_may_come_as_a_string(service: Any, strike: Any) -> None:
+    strike("string_bodies", every=2)
+    bodies = {line["custom_id"]: line["response"]["body"] for line in service.lines(service.ended(ROWS).output_file_id)}
+    assert isinstance(bodies["row-1"], dict)
+    assert orjson.loads(bodies["row-2"])["object"] == "chat.completion"
+
+
+@pytest.mark.parametrize(
+    ("how", "finish", "content"),
+    [
+        ("refusal", "stop", None),
+        ("content_filter", "content_filter", '{"emulat'),
+        ("empty", "stop", ""),
+        ("not_json", "stop", "emulated: this is not JSON"),
+        ("schema", "stop", '{"emulated": "this violates the schema"}'),
+        ("truncated", "length", '{"emulated":"emu'),
+    ],
+)
+def test_answers_are_spoiled_as_asked(service: Any, strike: Any, how: str, finish: str, content: str | None) -> None:
+    strike("spoil_answers", how=how)
+    body = service.answer(chat(1, response_format={"type": "json_object"}))
+    (choice,) = body["choices"]
+    assert (choice["finish_reason"], choice["message"]["content"]) == (finish, content)
+    assert bool(choice["message"]["refusal"]) is (how == "refusal")
+
+
+def test_a_batch_expires_after_so_many_rows(service: Any, strike: Any) -> None:
+    strike("expire_after_rows", rows=4)
+    batch = service.ended(ROWS)
+    assert batch.status == "expired"
+    assert len(service.lines(batch.output_file_id)) == 4
+    errors = service.lines(batch.error_file_id)
+    assert [line["error"]["code"] for line in errors] == ["batch_expired"] * 5
+
+
+def test_an_empty_error_file_is_there(service: Any, strike: Any) -> None:
+    strike("empty_error_file")
+    assert service.lines(service.ended(ROWS).error_file_id) == []
+
+
+def test_an_error_file_id_may_be_blank(service: Any, strike: Any) -> None:
+    strike("blank_error_file_id")
+    assert service.ended(ROWS).error_file_id == ""
+
+
+def test_the_output_file_id_may_come_late(service: Any, strike: Any) -> None:
+    strike("late_output_id", seconds=100_000)
+    batch = service.ended(ROWS)
+    assert (batch.status, batch.output_file_id) == ("completed", None)
+    service.running.advance(100_000)
+    assert service.client.batches.retrieve(batch.id).output_file_id
+
+
+def test_a_created_batch_may_be_listed_late(service: Any, strike: Any) -> None:
+    strike("list_lag", seconds=30)
+    batch = service.create(ROWS)
+    assert service.client.batches.list().data == []
+    assert service.client.batches.retrieve(batch.id).id == batch.id
+    service.running.advance(30)
+    assert [listed.id for listed in service.client.batches.list()] == [batch.id]
+
+
+def test_a_batch_may_stand_still_until_it_is_retrieved(service: Any, strike: Any) -> None:
+    strike("stuck_until_retrieved")
+    service.create(ROWS)
+    service.running.finish()
+    (batch,) = service.client.batches.list().data
+    assert batch.status == "validating"
+    service.client.batches.retrieve(batch.id)
+    service.running.advance(0)
+    assert service.client.batches.retrieve(batch.id).status == "expired"
+
+
+def test_a_phase_may_take_long(service: Any, strike: Any) -> None:
+    strike("delay", phase="finalizing", seconds=1000)
+    batch = service.create(ROWS)
+    service.running.advance(0)
+    service.running.advance(999)
+    assert service.client.batches.retrieve(batch.id).status == "finalizing"
+    service.running.advance(1)
+    assert service.client.batches.retrieve(batch.id).status == "completed"
+
+
+def test_a_status_may_have_another_name(service: Any, strike: Any) -> None:
+    strike("rename_status", status="completed", name="done")
+    assert service.ended(ROWS).status == "done"
+
+
+def test_a_fresh_file_may_not_be_found_yet(service: Any, strike: Any) -> None:
+    strike("file_not_found", seconds=60)
+    file_id = service.upload(ROWS)
+    call = {"input_file_id": file_id, "endpoint": CHAT, "completion_window": "24h"}
+    early = service.client.batches.create(**call)
+    service.running.advance(0)
+    (error,) = service.client.batches.retrieve(early.id).errors.data
+    assert (error.code, error.message.startswith(f"Cannot find file {file_id}")) == ("invalid_request", True)
+    service.running.advance(60)
+    later = service.client.batches.create(**call)
+    service.running.finish()
+    assert service.client.batches.retrieve(later.id).status == "completed"
+
+
+@pytest.mark.parametrize(("how", "error"), [("drop", openai.APIConnectionError), ("500", openai.InternalServerError)])
+def test_a_batch_is_created_though_the_answer_is_lost(
+    service: Any, strike: Any, how: str, error: type[Exception]
+) -> None:
+    strike("create_answer_lost", how=how, times=1)
+    with pytest.raises(error):
+        service.create(ROWS, metadata={"key": "k"})
+    assert [batch.metadata for batch in service.client.batches.list()] == [{"key": "k"}]
+
+
+@pytest.mark.parametrize(("drop", "error"), [(True, openai.APIConnectionError), (False, openai.InternalServerError)])
+def test_a_call_may_fail_without_effect(service: Any, strike: Any, drop: bool, error: type[Exception]) -> None:
+    strike("http_error", method="post", path="/v1/batches", status=500, drop=drop, times=1)
+    with pytest.raises(error):
+        service.create(ROWS)
+    assert service.client.batches.list().data == []
+    service.create(ROWS)
+
+
+def test_a_batch_may_fail_with_any_code(service: Any, strike: Any) -> None:
+    strike("fail_batch", code="something_new", line=3)
+    (error,) = service.ended(ROWS).errors.data
+    assert (error.code, error.line) == ("something_new", 3)
+
+
+def test_faults_delays_and_batches_are_steered_over_http(service: Any) -> None:
+    control = httpx2.Client(base_url=service.running.control_url)
+    with control:
+        assert control.get("/health").json()["status"] == "ok"
+        added = control.post("/faults", json=[{"kind": "list_lag", "seconds": 5}, {"kind": "fail_rows", "every": 2}])
+        assert [fault["kind"] for fault in added.json()["data"]] == ["list_lag", "fail_rows"]
+        assert control.post("/faults", json={"kind": "fail_rows", "evrey": 2}).status_code == 422
+        assert control.delete("/faults").json() == {"data": []}
+
+        before = control.get("/delays").json()
+        assert control.post("/delays", json={"in_progress": 60}).json() == {**before, "in_progress": 60}
+        batch = service.create(ROWS, metadata={"key": "k"})
+        assert control.get("/batches").json()["data"][-1]["metadata"] == {"key": "k"}
+        assert control.post(f"/batches/{batch.id}/expire").status_code == 200
+        control.post("/delays", json=before)
+    service.running.advance(0)
+    assert service.client.batches.retrieve(batch.id).status == "expired"
+
+
+def test_requests_are_passed_on_to_another_server(service_with: Callable[..., Any]) -> None:
+    class Model(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = orjson.loads(self.rfile.read(int(self.headers["content-length"])))
+            text = body["messages"][0]["content"]
+            answered = orjson.dumps({"path": self.path, "said": text, "usage": {"prompt_tokens": 2}})
+            self.send_response(500 if text == "bad" else 200)
+            self.send_header("content-length", str(len(answered)))
+            self.end_headers()
+            self.wfile.write(answered)
+
+        def log_message(self, *_: Any) -> None:
+            """Keep the tests' output clean."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
+        threading.Thread(target=server.serve_forever).start()
+        service = service_with(upstream=Upstream(f"http://127.0.0.1:{server.server_address[1]}/base/v1"))
+        batch = service.ended([chat(1, "good"), chat(2, "bad")])
+        server.shutdown()
+    (good,), (bad,) = service.lines(batch.output_file_id), service.lines(batch.error_file_id)
+    assert good["response"]["body"] == {
+        "path": "/base/v1/chat/completions",
+        "said": "good",
+        "usage": {"prompt_tokens": 2},
+    }
+    assert (bad["custom_id"], bad["response"]["status_code"]) == ("row-2", 500)
+    assert batch.usage.input_tokens == 4
+
+
+def test_an_upstream_server_that_is_not_there_is_a_status_zero(service_with: Callable[..., Any]) -> None:
+    service = service_with(upstream=Upstream("http://127.0.0.1:9/v1"))
+    (line,) = service.lines(service.ended([chat(1)]).error_file_id)
+    assert line["response"]["status_code"] == 0
