@@ -459,8 +459,8 @@ def _vector(model: str, text: object, dimensions: int, as_base64: bool) -> list[
     """A unit vector that the text's hash points to: equal texts have equal vectors, nothing else is meant."""
     levels = hashlib.shake_128(orjson.dumps([model, text])).digest(dimensions)
     scale = 1 / math.sqrt(sum(map(_SQUARES.__getitem__, levels)))
-    # Eight decimals, as the service writes them. Only 256 different numbers are rounded, however long the vector.
-    numbers = [round((level - 127.5) * scale, 8) for level in range(256)]
+    # 256 different numbers make it quick; with all their digits, a row is as large as it can get (35 to 70 KB).
+    numbers = [(level - 127.5) * scale for level in range(256)]
     vector = [numbers[level] for level in levels]
     return base64.b64encode(array("f", vector).tobytes()).decode() if as_base64 else vector
 
@@ -515,7 +515,12 @@ def _images(request: _Request) -> Answer:
     if not isinstance(prompt, str):
         raise missing_parameter("prompt")
     tokens = Tokens(input=_tokens(prompt), output=272)
-    usage = {"input_tokens": tokens.input, "output_tokens": tokens.output, "total_tokens": tokens.input + tokens.output}
+    usage = {
+        "input_tokens": tokens.input,
+        "input_tokens_details": {"text_tokens": tokens.input, "image_tokens": 0},
+        "output_tokens": tokens.output,
+        "total_tokens": tokens.input + tokens.output,
+    }
     data = [{"b64_json": _PIXEL, "revised_prompt": "emulated: one pixel"}]
     return Answer(200, {"created": request.now, "data": data, "usage": usage}, tokens)
 

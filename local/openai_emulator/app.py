@@ -565,7 +565,9 @@ class DelaysChange(BaseModel):
 
 @_control.get("/health")
 def health(emulator: _E) -> Response:
-    return Json({"status": "ok", "emulated": True, "open_batches": len(emulator.store.open_batches())})
+    alive = emulator.runner.is_alive
+    members = {"emulated": True, "open_batches": len(emulator.store.open_batches())}
+    return Json({"status": "ok" if alive else "stalled", **members}, 200 if alive else 503)
 
 
 @_control.get("/faults")

@@ -89,6 +89,11 @@ class Runner:
         if self._upstream is not None:
             self._upstream.close()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether batches still move on."""
+        return self._thread.is_alive()
+
     def wake(self) -> None:
         """Something was changed that may be due at once."""
         self._awake.set()

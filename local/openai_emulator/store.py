@@ -109,6 +109,8 @@ class Store:
         self.partial_directory = directory / "partial"
         for path in (self._files_directory, self.partial_directory):
             path.mkdir(parents=True, exist_ok=True)
+        for unfinished in self.partial_directory.glob("upload-*"):
+            unfinished.unlink()
         # One connection, guarded by the lock.
         self._database = sqlite3.connect(directory / "state.sqlite3", check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")

@@ -128,7 +128,7 @@ def _check_line(line: bytes, endpoint: str, seen: set[bytes]) -> tuple[BatchErro
         return BatchError(code="invalid_url", message=message, param="url"), request
     if not isinstance(body, dict):
         return _invalid("body", "Invalid type for 'body': expected an object."), request
-    if body.get("model") is None:
+    if body.get("model") in (None, ""):
         return _missing("body.model"), request
     if not isinstance(body["model"], str):
         return _invalid("body.model", "Invalid type for 'body.model': expected a string."), request

@@ -8,8 +8,10 @@ from typing import Any
 import jsonschema
 import orjson
 import pytest
+from openai.types import Completion, CreateEmbeddingResponse, ImagesResponse, ModerationCreateResponse
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
+from pydantic import BaseModel
 
 from local.openai_emulator.answers import answer
 from tests.unit.emulator.service import CHAT
@@ -207,6 +209,24 @@ def test_moderation_flags_what_the_words_say() -> None:
 def test_a_bad_body_gets_a_400_that_names_the_parameter(url: str, body: dict[str, Any], param: str) -> None:
     response = answer(url, {"model": "gpt-4o-mini", **body}, 1)
     assert (response.status, response.body["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize(
+    ("url", "body", "kind"),
+    [
+        ("/v1/completions", {"prompt": ["a", "b"]}, Completion),
+        ("/v1/embeddings", {"input": [1, 2, 3]}, CreateEmbeddingResponse),
+        ("/v1/moderations", {"input": [{"type": "text", "text": "a"}]}, ModerationCreateResponse),
+        ("/v1/images/generations", {"prompt": "a"}, ImagesResponse),
+        ("/v1/responses", {"input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}]}]}, Response),
+    ],
+)
+def test_every_endpoint_answers_in_a_shape_that_the_client_knows(
+    url: str, body: dict[str, Any], kind: type[BaseModel]
+) -> None:
+    response = answer(url, {"model": "some-model", **body}, 1)
+    assert response.status == 200
+    kind.model_validate(response.body)
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def test_requests_are_passed_on_to_another_server(service_with: Callable[..., An
             """Keep the tests' output clean."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         service = service_with(upstream=Upstream(f"http://127.0.0.1:{server.server_address[1]}/base/v1"))
         batch = service.ended([chat(1, "good"), chat(2, "bad")])
         server.shutdown()
