@@ -1,0 +1,34 @@
+# What both layers' makefiles share: what they are built for, and how modules are compiled.
+#
+# `sam build` runs them in the project's root. A makefile cannot see the stack's parameters, so the runtime and the
+# architecture come in the environment; `make deploy` and `make up` set both to what the parameters say. These defaults
+# are the template's.
+
+DROPBATCH_RUNTIME ?= python3.13
+DROPBATCH_ARCHITECTURE ?= arm64
+# Lambda's, unless functions are to run where they are built.
+DROPBATCH_PLATFORM ?= $(subst arm64,aarch64,$(DROPBATCH_ARCHITECTURE))-manylinux_2_28
+
+version := $(DROPBATCH_RUNTIME:python%=%)
+modules := $(ARTIFACTS_DIR)/python
+
+# The project's own uv, or else the one on the PATH.
+UV := $(or $(shell command -v .venv/bin/uv),$(shell command -v uv),$(error uv is needed to build the layers: run `make setup`, or install uv))
+
+# Byte code must come from the version that will run it: another one's is ignored. Any interpreter of that version that is
+# on this machine will do, a pyenv's that is not switched on too; none is downloaded.
+interpreter = $(shell for python in "$$(command -v python$(version))" \
+	"$$($(UV) python find --no-python-downloads --no-project $(version) 2>/dev/null)" \
+	"$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$(version).*/bin/python3; do \
+		"$$python" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(version)")' 2>/dev/null \
+			&& echo "$$python" && break; done)
+
+# Unchecked, because zip files keep times to two seconds only, so that a check by time would refuse half of the files.
+define compile
+	@python="$(interpreter)"; if [ -n "$$python" ]; then \
+		"$$python" -m compileall -q -j 0 --invalidation-mode unchecked-hash -s "$(modules)" -p /opt/python "$(modules)"; \
+	else \
+		echo "NOTE: there is no Python $(version) on this machine, so this layer ships without byte code, and the functions" \
+			"start about half a second slower. To mend it: uv python install $(version)" >&2; \
+	fi
+endef
