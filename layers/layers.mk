@@ -1,11 +1,12 @@
 # What both layers' makefiles share: what they are built for, and how modules are compiled.
 #
 # `sam build` runs them in the project's root. A makefile cannot see the stack's parameters, so the runtime and the
-# architecture come in the environment; `make deploy` and `make up` set both to what the parameters say. These defaults
-# are the template's.
+# architecture come from the environment (`make deploy` and `make up` set them), or else from what a guided deployment saved,
+# or else they are the template's defaults.
 
-DROPBATCH_RUNTIME ?= python3.13
-DROPBATCH_ARCHITECTURE ?= arm64
+saved = $(shell sed -nE 's/.*[" ]$(1)=[\"]*([a-z0-9_.]+).*/\1/p' samconfig.toml)
+DROPBATCH_RUNTIME ?= $(or $(call saved,Runtime),python3.13)
+DROPBATCH_ARCHITECTURE ?= $(or $(call saved,Architecture),arm64)
 # Lambda's, unless functions are to run where they are built.
 DROPBATCH_PLATFORM ?= $(subst arm64,aarch64,$(DROPBATCH_ARCHITECTURE))-manylinux_2_28
 
@@ -13,7 +14,7 @@ version := $(DROPBATCH_RUNTIME:python%=%)
 modules := $(ARTIFACTS_DIR)/python
 
 # The project's own uv, or else the one on the PATH.
-UV := $(or $(shell command -v .venv/bin/uv),$(shell command -v uv),$(error uv is needed to build the layers: run `make setup`, or install uv))
+UV := $(or $(shell command -v .local/uv/bin/uv),$(shell command -v uv),$(error uv is needed to build the layers: run `make setup`, or install uv))
 
 # Byte code must come from the version that will run it: another one's is ignored. Any interpreter of that version that is
 # on this machine will do, a pyenv's that is not switched on too; none is downloaded.

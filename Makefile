@@ -1,0 +1,52 @@
+# Every command of the project. What they need is installed on first use, into the project's own folders.
+
+SAM := .local/sam/bin/sam
+BIN := .venv/bin
+
+export SAM_CLI_TELEMETRY := 0
+
+# A shell that has read .local/stack.env, or that holds somebody's key, must not lead tests astray.
+ISOLATED := env -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast check up tick down deploy
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
+		printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+setup: ## Install all that is needed into .venv and .local; mends what is broken
+	@sh local/setup.sh
+
+demo: setup ## Answer 3,000 reviews on this machine, and show what came back
+	@$(BIN)/python -m local.demo
+
+test: check ## Run everything: the checks, and all tests, end to end too
+	@$(ISOLATED) $(BIN)/pytest -q -n 2 --dist loadgroup
+
+test-fast: setup ## Run the unit and contract tests: for every save
+	@$(ISOLATED) $(BIN)/pytest -q -n 2 $(wildcard tests/unit tests/contract)
+
+check: setup ## Check format, lint, types and the template
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/mypy local functions/submit functions/poll functions/collect
+	@$(BIN)/cfn-lint template.yaml
+	@$(ISOLATED) $(SAM) validate --lint
+
+up: setup ## Start the embedded stack and deploy to it (AWS_PORT, OPENAI_PORT, PARAMETERS="SettleSeconds=2 ...")
+	@$(BIN)/python -m local.stack up
+
+tick: setup ## Poll now, rather than within a minute
+	@$(BIN)/python -m local.stack tick
+
+down: setup ## Stop the embedded stack; what it holds is kept
+	@$(BIN)/python -m local.stack down
+
+deploy: setup ## Deploy to your AWS account (RUNTIME=python3.12, ARCHITECTURE=x86_64 if not the defaults)
+	@if [ -n "$$AWS_ENDPOINT_URL" ]; then \
+		echo "AWS_ENDPOINT_URL leads this shell to the embedded AWS: deploy from another shell." >&2; exit 1; fi
+	$(if $(RUNTIME),DROPBATCH_RUNTIME=$(RUNTIME)) $(if $(ARCHITECTURE),DROPBATCH_ARCHITECTURE=$(ARCHITECTURE)) $(SAM) build
+	$(SAM) deploy --guided $(if $(RUNTIME)$(ARCHITECTURE),--parameter-overrides \
+		$(if $(RUNTIME),Runtime=$(RUNTIME)) $(if $(ARCHITECTURE),Architecture=$(ARCHITECTURE)))

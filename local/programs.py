@@ -1,0 +1,157 @@
+"""Servers that run in the background: found again by their pid file, and ended by process id, never by name."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+START_SECONDS = 60
+STOP_SECONDS = 20
+"""How long a server may take to write its state down before it is killed."""
+
+
+class LocalError(Exception):
+    """Something about this machine or a request is in the way; the text is one sentence with what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One server. Its pid stands in `<directory>/<name>.pid`, what it prints in `<directory>/logs/<name>.log`.
+
+    `mark` is a word of its command line, by which a process is known for it: pids are used again.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    port: int
+    port_variable: str
+    health_path: str
+    mark: str
+    directory: Path
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "logs" / f"{self.name}.log"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> bool:
+        """Returns once it answers; whether it had to be started."""
+        if running(self.directory, self.name, self.mark):
+            if self._answers():
+                return False
+            raise LocalError(
+                f"{self.name} runs, but does not answer on port {self.port}: run `make down` first, then try again."
+            )
+        if not _is_free(self.port):
+            raise LocalError(
+                f"Port {self.port} is in use by another program: stop that one, or choose another port, "
+                f"e.g. {self.port_variable}={self.port + 1000}."
+            )
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                self.command,
+                env=dict(self.environment),
+                cwd=Path(__file__).parents[1],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        _pid_file(self.directory, self.name).write_text(f"{process.pid}\n")
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if process.poll() is not None:
+                raise LocalError(f"{self.name} did not start: {self.log} says why.")
+            if time.monotonic() > deadline:
+                raise LocalError(f"{self.name} did not answer within {START_SECONDS} seconds: {self.log} may say why.")
+            time.sleep(0.1)
+        return True
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.url + self.health_path, timeout=5) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def running(directory: Path, name: str, mark: str) -> int | None:
+    """The pid of the server that was started out of this directory, while it lives."""
+    try:
+        pid = int(_pid_file(directory, name).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return pid if mark in _command_line(pid) else None
+
+
+def stop(directory: Path, name: str, mark: str) -> bool:
+    """Ends the server, and whatever it started; whether it ran."""
+    pid = running(directory, name, mark)
+    _pid_file(directory, name).unlink(missing_ok=True)
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    # It leads a process group of its own: what is left of that is functions that were still running.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    _is_alive(pid)
+    return True
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _is_alive(pid: int) -> bool:
+    # A child of this very process stays until it is waited for.
+    with contextlib.suppress(ChildProcessError):
+        if os.waitpid(pid, os.WNOHANG) != (0, 0):
+            return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _pid_file(directory: Path, name: str) -> Path:
+    return directory / f"{name}.pid"
+
+
+def _command_line(pid: int) -> str:
+    """How a process was called; empty where there is none, or one that has ended and was not waited for."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        if Path("/proc/self").exists():
+            return ""
+    found = subprocess.run(["ps", "-p", str(pid), "-o", "args="], capture_output=True, text=True, check=False)
+    return found.stdout

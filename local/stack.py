@@ -1,0 +1,378 @@
+"""The embedded stack: ministack for AWS, the emulator for OpenAI, and between them what `sam deploy` deploys anywhere.
+
+`python -m local.stack up | tick | down`, which `make` runs, looks after the one under `.local`; tests and the demo make
+others of their own. Everything listens on 127.0.0.1, and everything that lasts is in the stack's directory.
+"""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from local import programs
+from local.programs import LocalError, Program
+
+ROOT = Path(__file__).parents[1]
+TOOLS = ROOT / ".local"
+"""Where `make setup` installs ministack and SAM, each into an environment of its own."""
+
+REGION = "us-east-1"
+KEY_ID = KEY = "test"
+"""ministack takes these for its owner's credentials."""
+
+EMULATOR_KEY = "sk-emulated"
+AWS, AWS_MARK = "aws", "ministack"
+OPENAI, OPENAI_MARK = "openai", "local.openai_emulator"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One embedded stack.
+
+    `openai_url` and `openai_key` name a server to ask instead of the emulator. `parameters` are the template's, and win
+    over what is chosen here; `emulator` are environment variables of the emulator. `say` is told what is being done.
+    """
+
+    directory: Path
+    aws_port: int
+    openai_port: int
+    openai_url: str | None = None
+    openai_key: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    emulator: Mapping[str, str] = field(default_factory=dict)
+    name: str = "dropbatch"
+    say: Callable[[str], None] = print
+
+    def up(self) -> "Deployed":
+        """Starts what does not run, deploys, and writes `stack.env`. Doing it twice changes nothing."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        aws = self._aws()
+        if aws.start():
+            self.say(f"The embedded AWS listens on {aws.url}.")
+        if self.openai_url:
+            programs.stop(self.directory, OPENAI, OPENAI_MARK)
+            base_url, key = self.openai_url, self.openai_key or "none"
+            self.say(f"OpenAI is the server at {base_url}.")
+        else:
+            openai, key = self._openai()
+            if openai.start():
+                self.say(f"The OpenAI emulator listens on {openai.url}/v1.")
+            base_url = openai.url + "/v1"
+        self._deploy(aws, base_url)
+        values = {
+            "AWS_ENDPOINT_URL": aws.url,
+            "AWS_ACCESS_KEY_ID": KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "STACK_NAME": self.name,
+            "OPENAI_BASE_URL": base_url,
+        }
+        if not self.openai_url:
+            values |= {"OPENAI_API_KEY": key, "OPENAI_EMULATOR_URL": base_url}
+        deployed = Deployed(self.directory, values)
+        values |= deployed.outputs()
+        deployed.store_key(key)
+        for topic in ("NOTIFICATIONS", "EVENTS"):
+            values[f"{topic}_QUEUE_URL"] = deployed.subscribe(
+                values[f"{topic}_TOPIC_ARN"], f"{self.name}-{topic.lower()}"
+            )
+        deployed.write()
+        return deployed
+
+    def down(self) -> bool:
+        """Stops both servers; what they hold stays for the next time. Whether anything ran."""
+        stopped = [
+            programs.stop(self.directory, AWS, AWS_MARK),
+            programs.stop(self.directory, OPENAI, OPENAI_MARK),
+        ]
+        return any(stopped)
+
+    def _aws(self) -> Program:
+        state = self.directory / AWS
+        settings = {
+            "BIND_HOST": "127.0.0.1",  # without it, and the next, it listens on every address
+            "IOT_MTLS_ENABLED": "0",
+            "MINISTACK_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self.aws_port),
+            "AUTH": "true",  # policies are enforced, so that a run proves what the roles may do
+            "PERSIST_STATE": "1",
+            "S3_PERSIST": "1",
+            "STATE_DIR": str(state / "state"),
+            "S3_DATA_DIR": str(state / "s3"),
+            "TMPDIR": str(state / "tmp"),
+        }
+        (state / "tmp").mkdir(parents=True, exist_ok=True)
+        return Program(
+            name=AWS,
+            command=[str(_tool("ministack", "ministack"))],
+            environment=_clean_environment() | settings,
+            port=self.aws_port,
+            port_variable="AWS_PORT",
+            health_path="/_ministack/health",
+            mark=AWS_MARK,
+            directory=self.directory,
+        )
+
+    def _openai(self) -> tuple[Program, str]:
+        environment = _clean_environment() | dict(self.emulator)
+        keys = environment.setdefault("OPENAI_EMULATOR_KEY", EMULATOR_KEY)
+        environment |= {
+            "OPENAI_EMULATOR_HOST": "127.0.0.1",
+            "OPENAI_PORT": str(self.openai_port),
+            "OPENAI_EMULATOR_DIR": str(self.directory / OPENAI),
+        }
+        program = Program(
+            name=OPENAI,
+            command=[sys.executable, "-m", OPENAI_MARK],
+            environment=environment,
+            port=self.openai_port,
+            port_variable="OPENAI_PORT",
+            health_path="/_emulator/health",
+            mark=OPENAI_MARK,
+            directory=self.directory,
+        )
+        return program, keys.split(",")[0].partition("=")[0].strip()
+
+    def _deploy(self, aws: Program, openai_url: str) -> None:
+        """`sam build` and `sam deploy`, for the interpreter and the processor at hand."""
+        build = self.directory / "build"
+        machine = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+        parameters = {
+            "Runtime": f"python{_python_version()}",
+            "Architecture": machine,
+            "OpenAIBaseUrl": openai_url,
+            **self.parameters,
+        }
+        environment = _clean_environment() | {
+            "AWS_ENDPOINT_URL": aws.url,
+            "AWS_ACCESS_KEY_ID": KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "SAM_CLI_TELEMETRY": "0",
+            "DROPBATCH_RUNTIME": parameters["Runtime"],
+            "DROPBATCH_ARCHITECTURE": parameters["Architecture"],
+        }
+        if sys.platform == "darwin":  # functions run right here, where Lambda's wheels do not
+            environment["DROPBATCH_PLATFORM"] = f"{machine.replace('arm64', 'aarch64')}-apple-darwin"
+        settings = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "embedded"]
+        self.say("Building …")
+        template = ["--template-file", str(ROOT / "template.yaml"), "--build-dir", str(build)]
+        self._sam("build", [*settings, *template], environment)
+        self.say("Deploying …")
+        template = ["--template-file", str(build / "template.yaml"), "--stack-name", self.name]
+        overrides = [f'{name}="{value}"' for name, value in parameters.items()]
+        self._sam("deploy", [*settings, *template, "--parameter-overrides", *overrides], environment)
+
+    def _sam(self, command: str, arguments: list[str], environment: Mapping[str, str]) -> None:
+        log = self.directory / "logs" / f"{command}.log"
+        with log.open("wb") as out:
+            done = subprocess.run(
+                [str(_tool("sam", "sam")), command, *arguments],
+                cwd=ROOT,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                check=False,
+            )
+        if done.returncode:
+            with log.open(encoding="utf-8", errors="replace") as lines:
+                last = "".join(deque(lines, 25))
+            raise LocalError(f"{last}\n`sam {command}` failed: the whole of what it said is in {log}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A stack that is up, for whoever drops files into it. `values` are what `stack.env` exports."""
+
+    directory: Path
+    values: dict[str, str]
+
+    @classmethod
+    def at(cls, directory: Path) -> "Deployed":
+        """The stack that was brought up in this directory."""
+        values = read_environment(directory / "stack.env")
+        if not values or not programs.running(directory, AWS, AWS_MARK):
+            raise LocalError("The embedded stack is not up: run `make up` first.")
+        return cls(directory, values)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the embedded AWS, whatever the environment says of another."""
+        return boto3.client(  # type: ignore[call-overload]  # one method for every service
+            service,
+            endpoint_url=self.values["AWS_ENDPOINT_URL"],
+            aws_access_key_id=KEY_ID,
+            aws_secret_access_key=KEY,
+            region_name=REGION,
+            # A poll may take as long as its function's timeout, and must not be sent twice.
+            config=Config(read_timeout=310, retries={"total_max_attempts": 1}),
+        )
+
+    def tick(self) -> None:
+        """Polls now, rather than within a minute."""
+        answer = self.client("lambda").invoke(FunctionName=self.values["POLL_FUNCTION"], Payload=b"{}")
+        if "FunctionError" in answer:
+            said = json.loads(answer["Payload"].read())
+            raise LocalError(f"The poll failed: {said.get('errorType')}: {said.get('errorMessage')}")
+
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs, by the names of environment variables: `InboxBucket` as `INBOX_BUCKET`."""
+        described = self.client("cloudformation").describe_stacks(StackName=self.values["STACK_NAME"])
+        found = described["Stacks"][0]["Outputs"]
+        return {_variable(output["OutputKey"]): output["OutputValue"] for output in found}
+
+    def store_key(self, key: str) -> None:
+        """Stores OpenAI's key, as the stack's owner does."""
+        secrets = self.client("secretsmanager")
+        secret = self.values["OPENAI_SECRET_ARN"]
+        if secrets.get_secret_value(SecretId=secret)["SecretString"] != key:
+            secrets.put_secret_value(SecretId=secret, SecretString=key)
+
+    def subscribe(self, topic: str, name: str) -> str:
+        """Subscribes a queue of this name to a topic; the queue's URL."""
+        sqs, sns = self.client("sqs"), self.client("sns")
+        url = sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "sns.amazonaws.com"},
+                    "Action": "sqs:SendMessage",
+                    "Resource": arn,
+                    "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+                }
+            ],
+        }
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+        standing = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+        if arn not in {subscription["Endpoint"] for subscription in standing}:
+            sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        return str(url)
+
+    def write(self) -> None:
+        """Writes `stack.env`, for `. .local/stack.env`."""
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self.values.items()]
+        (self.directory / "stack.env").write_text("".join(lines))
+
+
+def read_environment(path: Path) -> dict[str, str]:
+    """What a `stack.env` exports; nothing where there is none."""
+    try:
+        words = shlex.split(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def stack_from(environment: Mapping[str, str], directory: Path = TOOLS) -> Stack:
+    """The stack that `make up` is asked for by AWS_PORT, OPENAI_PORT, OPENAI_BASE_URL, OPENAI_API_KEY, PARAMETERS."""
+    openai_port = _port(environment, "OPENAI_PORT", 4580)
+    url = environment.get("OPENAI_BASE_URL", "").rstrip("/") or None
+    # A shell that has read stack.env still names the emulator; that is no wish for another server.
+    standing = read_environment(directory / "stack.env").get("OPENAI_EMULATOR_URL")
+    if url and url == standing and "OPENAI_PORT" not in environment:
+        openai_port = int(url.removesuffix("/v1").rpartition(":")[2])
+    if url in (standing, f"http://127.0.0.1:{openai_port}/v1"):
+        url = None
+    return Stack(
+        directory=directory,
+        aws_port=_port(environment, "AWS_PORT", 4570),
+        openai_port=openai_port,
+        openai_url=url,
+        openai_key=environment.get("OPENAI_API_KEY"),
+        parameters=_parameters(environment.get("PARAMETERS", "")),
+    )
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        match arguments:
+            case ["up"]:
+                deployed = stack_from(os.environ).up()
+                print(
+                    f"It is up. In a shell:\n\n"
+                    f"  . {_shown(deployed.directory / 'stack.env')}\n"
+                    "  aws s3 cp examples/reviews/ s3://$INBOX_BUCKET/reviews/ --recursive\n"
+                    "  aws sqs receive-message --queue-url $NOTIFICATIONS_QUEUE_URL --wait-time-seconds 20\n\n"
+                    "It polls every minute; `make tick` polls now, `make down` stops it and keeps what it holds."
+                )
+            case ["tick"]:
+                Deployed.at(TOOLS).tick()
+                print("Polled.")
+            case ["down"]:
+                print("Stopped." if stack_from({}).down() else "Nothing was running.")
+            case _:
+                print("usage: python -m local.stack up | tick | down", file=sys.stderr)
+                return 2
+    except LocalError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _tool(environment: str, name: str) -> Path:
+    tool = TOOLS / environment / "bin" / name
+    if not tool.exists():
+        raise LocalError(f"{name} is not installed: run `make setup` first.")
+    return tool
+
+
+def _python_version() -> str:
+    """The version of ministack's interpreter, on which the functions run."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.run(
+        [_tool("ministack", "python"), "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def _clean_environment() -> dict[str, str]:
+    """Ours, without what would lead to another AWS or another OpenAI."""
+    apart = ("AWS_", "OPENAI_BASE_URL", "OPENAI_API_KEY", "PYTHON", "VIRTUAL_ENV", "MAKE", "MFLAGS", "PARAMETERS")
+    kept = {"AWS_CA_BUNDLE"}
+    return {name: value for name, value in os.environ.items() if name in kept or not name.startswith(apart)}
+
+
+def _parameters(text: str) -> dict[str, str]:
+    parameters = {}
+    for word in shlex.split(text):
+        name, equals, value = word.partition("=")
+        if not equals or not name.isalnum():
+            raise LocalError(f'PARAMETERS must read like "SettleSeconds=2 LogRetentionDays=7"; {word} does not.')
+        parameters[name] = value
+    return parameters
+
+
+def _port(environment: Mapping[str, str], variable: str, default: int) -> int:
+    text = environment.get(variable) or str(default)
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise LocalError(f"{variable} must be a port between 1 and 65535; {text} is not.")
+    return int(text)
+
+
+def _variable(output: str) -> str:
+    """`EventsTopicArn` as `EVENTS_TOPIC_ARN`, `OpenAISecretArn` as `OPENAI_SECRET_ARN`."""
+    words = "".join(f" {letter}" if letter.isupper() else letter for letter in output.replace("OpenAI", "Openai"))
+    return "_".join(words.split()).upper()
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
