@@ -1,0 +1,84 @@
+"""The template in two forms: as it was written, and as SAM's own translator expands it for CloudFormation."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.infra.reading import Template
+
+ROOT = Path(__file__).parents[2]
+
+EXPAND = """
+import json, sys
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+print(json.dumps(Translator({}, Parser()).translate(json.load(sys.stdin), parameter_values={})))
+"""
+"""Runs in the environment of aws-sam-cli, which brings the translator."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms, each read as its long form."""
+
+
+def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt":
+        value = value.split(".", 1)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _long_form)
+
+
+@pytest.fixture(scope="session")
+def source() -> str:
+    return (ROOT / "template.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def written(source: str) -> Template:
+    template: Template = yaml.load(source, Loader=_Loader)
+    return template
+
+
+@pytest.fixture(scope="session")
+def expanded(written: Template) -> Template:
+    """What CloudFormation deploys: functions with their event sources, schedules and layers spelled out."""
+    template = json.loads(json.dumps(written))
+    for resource in template["Resources"].values():
+        # What `sam deploy` puts there once it has uploaded the builds.
+        for member in ("CodeUri", "ContentUri"):
+            if member in resource.get("Properties", {}):
+                resource["Properties"][member] = "s3://bucket/key"
+    template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
+    done = subprocess.run(
+        [ROOT / ".local/sam/bin/python", "-c", EXPAND],
+        input=json.dumps(template),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "AWS_DEFAULT_REGION": "us-east-1"},
+    )
+    assert done.returncode == 0, done.stderr
+    result: Template = json.loads(done.stdout)
+    return result
+
+
+@pytest.fixture(scope="session")
+def resources(expanded: Template) -> Template:
+    found: Template = expanded["Resources"]
+    return found

@@ -1,0 +1,126 @@
+"""What holds data is kept, encrypted, closed to the public, and spoken to over TLS only."""
+
+from typing import Any
+
+import pytest
+
+from tests.infra.reading import Template, of_type, statements
+
+KEPT = ("AWS::S3::Bucket", "AWS::DynamoDB::Table")
+
+
+def test_there_is_a_bucket_to_drop_into_one_for_results_and_one_for_what_is_between(resources: Template) -> None:
+    assert set(of_type(resources, "AWS::S3::Bucket")) == {"InboxBucket", "ResultsBucket", "WorkBucket"}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_data_outlives_the_stack(resources: Template, kind: str) -> None:
+    for name, resource in of_type(resources, kind).items():
+        assert resource["DeletionPolicy"] == "Retain", name
+        assert resource["UpdateReplacePolicy"] == "Retain", name
+
+
+def test_buckets_are_encrypted_and_have_one_owner(resources: Template) -> None:
+    for name, bucket in of_type(resources, "AWS::S3::Bucket").items():
+        properties = bucket["Properties"]
+        (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] in ("AES256", "aws:kms"), name
+        assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}, name
+
+
+def test_no_bucket_can_be_made_public(resources: Template) -> None:
+    closed = dict.fromkeys(("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True)
+    for name, bucket in of_type(resources, "AWS::S3::Bucket").items():
+        assert bucket["Properties"]["PublicAccessBlockConfiguration"] == closed, name
+
+
+def test_every_bucket_gives_up_uploads_that_were_never_finished(resources: Template) -> None:
+    for name, bucket in of_type(resources, "AWS::S3::Bucket").items():
+        rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+        aborting = [rule for rule in rules if "AbortIncompleteMultipartUpload" in rule]
+        assert [rule["Status"] for rule in aborting] == ["Enabled"], name
+        # A rule with a prefix or a filter would leave some out.
+        assert not {"Prefix", "TagFilters", "ObjectSizeGreaterThan"} & aborting[0].keys(), name
+
+
+def test_the_inbox_keeps_versions_and_tells_of_what_lands_in_it(resources: Template) -> None:
+    inbox = resources["InboxBucket"]["Properties"]
+
+    assert inbox["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert inbox["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
+def test_nothing_that_lands_in_the_inbox_or_the_results_expires_while_it_is_current(resources: Template) -> None:
+    for name in ("InboxBucket", "ResultsBucket"):
+        for rule in resources[name]["Properties"]["LifecycleConfiguration"]["Rules"]:
+            assert not {"ExpirationInDays", "ExpirationDate"} & rule.keys()
+
+
+def test_work_is_forgotten_only_when_the_longest_job_is_long_over(resources: Template) -> None:
+    rules = resources["WorkBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+
+    assert [rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule] == [30]
+
+
+def test_the_table_is_encrypted_recoverable_and_paid_by_use(resources: Template) -> None:
+    table = resources["Table"]["Properties"]
+
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_the_index_of_what_is_open_gives_whole_items_by_age(resources: Template) -> None:
+    table = resources["Table"]["Properties"]
+    (index,) = table["GlobalSecondaryIndexes"]
+
+    assert _keys(table) == [("pk", "HASH"), ("sk", "RANGE")]
+    assert index["IndexName"] == "open"
+    assert _keys(index) == [("open", "HASH"), ("since", "RANGE")]
+    assert index["Projection"] == {"ProjectionType": "ALL"}
+    assert {definition["AttributeType"] for definition in table["AttributeDefinitions"]} == {"S"}
+
+
+def _keys(keyed: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(key["AttributeName"], key["KeyType"]) for key in keyed["KeySchema"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy_kind", "member"),
+    [
+        ("AWS::S3::Bucket", "AWS::S3::BucketPolicy", "Bucket"),
+        ("AWS::SQS::Queue", "AWS::SQS::QueuePolicy", "Queues"),
+        ("AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "Topics"),
+    ],
+)
+def test_all_that_holds_rows_or_messages_refuses_whoever_comes_without_tls(
+    resources: Template, kind: str, policy_kind: str, member: str
+) -> None:
+    covered = []
+    for policy in of_type(resources, policy_kind).values():
+        refusals = [
+            statement
+            for statement in statements(policy["Properties"]["PolicyDocument"])
+            if statement["Effect"] == "Deny"
+            and statement["Principal"] == "*"
+            and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        ]
+        assert refusals
+        named = policy["Properties"][member]
+        covered += [reference["Ref"] for reference in (named if isinstance(named, list) else [named])]
+
+    # SQS keeps one policy a queue, and SNS one a topic: a second one would replace the first.
+    assert sorted(covered) == sorted(of_type(resources, kind))
+
+
+def test_the_refusal_covers_a_bucket_and_the_objects_in_it(resources: Template) -> None:
+    for policy in of_type(resources, "AWS::S3::BucketPolicy").values():
+        bucket = policy["Properties"]["Bucket"]["Ref"]
+        (refusal,) = (s for s in statements(policy["Properties"]["PolicyDocument"]) if s["Effect"] == "Deny")
+        assert refusal["Action"] == "s3:*"
+        assert refusal["Resource"] == [{"Fn::GetAtt": [bucket, "Arn"]}, {"Fn::Sub": f"${{{bucket}.Arn}}/*"}]
+
+
+def test_the_key_of_openai_is_a_placeholder_that_no_parameter_holds(resources: Template, expanded: Template) -> None:
+    assert resources["OpenAISecret"]["Properties"]["SecretString"] == "replace-me"
+    assert not [name for name in expanded["Parameters"] if "key" in name.lower() or "secret" in name.lower()]

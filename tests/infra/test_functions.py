@@ -1,0 +1,137 @@
+"""Functions that a new account can run, each with a role that may do what its code does, and no more."""
+
+from dataclasses import fields
+
+import pytest
+from dropbatch.settings import Settings
+
+from tests.infra.reading import Template, as_list, of_type, statements, walk
+
+NEW_ACCOUNT_MEMORY = 3_008
+"""MB a function; Lambda's quota of a new account."""
+
+
+def test_functions_fit_a_new_account_and_reserve_nothing_of_its_concurrency(resources: Template) -> None:
+    functions = of_type(resources, "AWS::Lambda::Function")
+    assert set(functions) == {"SubmitFunction", "PollFunction", "CollectFunction"}
+    for function in functions.values():
+        assert function["Properties"]["MemorySize"] <= NEW_ACCOUNT_MEMORY
+        assert function["Properties"]["Timeout"] == 300
+        assert "ReservedConcurrentExecutions" not in function["Properties"]
+
+
+def test_functions_run_on_the_runtime_and_the_processor_that_the_parameters_name(resources: Template) -> None:
+    for function in of_type(resources, "AWS::Lambda::Function").values():
+        assert function["Properties"]["Runtime"] == {"Ref": "Runtime"}
+        assert function["Properties"]["Architectures"] == [{"Ref": "Architecture"}]
+
+
+def test_disks_hold_a_request_file_and_a_batchs_answers(resources: Template) -> None:
+    sizes = {
+        name: function["Properties"].get("EphemeralStorage", {"Size": 512})["Size"]
+        for name, function in of_type(resources, "AWS::Lambda::Function").items()
+    }
+
+    assert sizes["SubmitFunction"] >= 2 * 200  # one of at most 200 MiB, and one that a killed process left
+    assert sizes["CollectFunction"] >= 2 * 1_024  # a batch is capped at an expected GB
+
+
+def test_functions_are_traced_and_log_json_to_groups_that_forget(resources: Template) -> None:
+    for function in of_type(resources, "AWS::Lambda::Function").values():
+        logging = function["Properties"]["LoggingConfig"]
+        assert function["Properties"]["TracingConfig"] == {"Mode": "Active"}
+        assert logging["LogFormat"] == "JSON"
+        group = resources[logging["LogGroup"]["Ref"]]
+        assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_every_function_and_the_schedule_has_a_role_of_its_own_within_the_boundary(resources: Template) -> None:
+    roles = of_type(resources, "AWS::IAM::Role")
+    used = [f["Properties"]["Role"]["Fn::GetAtt"][0] for f in of_type(resources, "AWS::Lambda::Function").values()]
+    (schedule,) = of_type(resources, "AWS::Scheduler::Schedule").values()
+    used.append(schedule["Properties"]["Target"]["RoleArn"]["Fn::GetAtt"][0])
+
+    assert sorted(used) == sorted(roles)
+    for role in roles.values():
+        boundary = role["Properties"]["PermissionsBoundary"]
+        assert boundary == {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]}
+        assert "ManagedPolicyArns" not in role["Properties"]
+
+
+def test_every_permission_is_named_and_says_in_its_sid_what_it_is_for(resources: Template) -> None:
+    for name, role in of_type(resources, "AWS::IAM::Role").items():
+        for policy in role["Properties"]["Policies"]:
+            sids = [statement["Sid"] for statement in statements(policy["PolicyDocument"])]
+            assert len(sids) == len(set(sids)), name
+            for statement in statements(policy["PolicyDocument"]):
+                assert "NotAction" not in statement
+                assert "NotResource" not in statement
+                assert not [action for action in as_list(statement["Action"]) if "*" in action], (
+                    name,
+                    statement["Sid"],
+                )
+
+
+@pytest.mark.parametrize("role", ["SubmitRole", "PollRole", "CollectRole", "ClockRole"])
+def test_no_role_can_change_what_was_dropped(resources: Template, role: str) -> None:
+    for statement in _permissions(resources, role):
+        touches_inbox = "InboxBucket" in str(statement["Resource"])
+        writes = [a for a in as_list(statement["Action"]) if a.startswith(("s3:Put", "s3:Delete", "s3:Abort"))]
+        assert not (touches_inbox and writes)
+
+
+def test_only_what_x_ray_asks_for_is_allowed_on_everything(resources: Template) -> None:
+    for role in of_type(resources, "AWS::IAM::Role"):
+        for statement in _permissions(resources, role):
+            if "*" in as_list(statement["Resource"]):
+                assert set(statement["Action"]) == {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+
+
+def test_a_star_stands_beside_its_sentence(source: str) -> None:
+    """A resource that is everything has its reason on its line."""
+    stars = [line for line in source.splitlines() if line.strip().startswith('Resource: "*"')]
+
+    assert stars
+    for line in stars:
+        assert len(line.partition("#")[2].split()) >= 5, line
+
+
+@pytest.mark.parametrize("function", ["SubmitFunction", "PollFunction", "CollectFunction"])
+def test_the_environment_holds_all_that_the_settings_ask_for(resources: Template, function: str) -> None:
+    variables = resources[function]["Properties"]["Environment"]["Variables"]
+    # Lambda itself sets the region.
+    assert {field.name.upper() for field in fields(Settings)} - {"AWS_REGION"} <= variables.keys()
+
+
+def test_layers_are_built_for_the_same_runtime_and_processor(resources: Template) -> None:
+    layers = of_type(resources, "AWS::Lambda::LayerVersion")
+    assert len(layers) == 2
+    for layer in layers.values():
+        assert layer["Properties"]["CompatibleRuntimes"] == [{"Ref": "Runtime"}]
+        assert layer["Properties"]["CompatibleArchitectures"] == [{"Ref": "Architecture"}]
+
+
+def test_names_are_generated_so_that_what_was_kept_blocks_no_new_stack(resources: Template) -> None:
+    naming = {
+        "BucketName", "TableName", "QueueName", "TopicName", "FunctionName", "RoleName", "LogGroupName", "AlarmName",
+        "DashboardName", "Name",
+    }  # fmt: skip
+    for name, resource in resources.items():
+        # An event source mapping's FunctionName is a reference, and a layer's name is not unique to a stack.
+        fixed = {m: v for m, v in resource["Properties"].items() if m in naming and not isinstance(v, dict)}
+        assert not fixed, name
+
+
+def test_no_account_region_or_partition_is_written_down(resources: Template) -> None:
+    for value in walk(resources):
+        if isinstance(value, str):
+            assert "arn:aws:" not in value
+            assert "us-east-1" not in value
+
+
+def _permissions(resources: Template, role: str) -> list[Template]:
+    return [
+        statement
+        for policy in resources[role]["Properties"]["Policies"]
+        for statement in statements(policy["PolicyDocument"])
+    ]

@@ -1,0 +1,94 @@
+"""What can be set is checked before anything is deployed, and said in a sentence where it is wrong."""
+
+import re
+
+import pytest
+
+from tests.infra.reading import Template, references
+
+NAMES = {
+    "NotificationEmail", "PermissionsBoundary", "PollSchedule", "OpenAIBaseUrl", "LogRetentionDays", "Runtime",
+    "Architecture", "SettleSeconds", "RecipeWaitSeconds",
+}  # fmt: skip
+
+
+def test_these_can_be_set_and_none_needs_to_be(expanded: Template) -> None:
+    assert set(expanded["Parameters"]) == NAMES
+    assert all("Default" in parameter for parameter in expanded["Parameters"].values())
+
+
+def test_every_parameter_is_used_and_every_condition(written: Template) -> None:
+    used = references({part: written[part] for part in ("Conditions", "Globals", "Resources")})
+    used |= {str(r["Condition"]) for r in written["Resources"].values() if "Condition" in r}
+
+    assert NAMES | set(written["Conditions"]) <= used
+
+
+def test_every_parameter_says_what_it_is_and_what_is_wrong(expanded: Template) -> None:
+    for name, parameter in expanded["Parameters"].items():
+        assert parameter["Description"], name
+        assert parameter["ConstraintDescription"].startswith(f"{name} must be") or name == "PollSchedule", name
+        assert {"AllowedPattern", "AllowedValues", "MinValue"} & parameter.keys(), name
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("NotificationEmail", ""),
+        ("NotificationEmail", "ann.lee+batch@mail.example.co.uk"),
+        ("PermissionsBoundary", ""),
+        ("PermissionsBoundary", "arn:aws:iam::123456789012:policy/team/bound"),
+        ("PermissionsBoundary", "arn:aws-us-gov:iam::aws:policy/PowerUserAccess"),
+        ("PollSchedule", "rate(1 minute)"),
+        ("PollSchedule", "rate(15 minutes)"),
+        ("PollSchedule", "cron(0/5 8-18 ? * MON-FRI *)"),
+        ("OpenAIBaseUrl", "https://api.openai.com/v1"),
+        ("OpenAIBaseUrl", "http://127.0.0.1:4580/v1"),
+        ("OpenAIBaseUrl", "https://eu.api.openai.com/v1"),
+    ],
+)
+def test_a_right_value_is_taken(expanded: Template, parameter: str, value: str) -> None:
+    assert re.fullmatch(expanded["Parameters"][parameter]["AllowedPattern"], value)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("NotificationEmail", "ann"),
+        ("NotificationEmail", "ann@example.com, bob@example.com"),
+        ("NotificationEmail", "ann@localhost"),
+        ("PermissionsBoundary", "bound"),
+        ("PermissionsBoundary", "arn:aws:iam::123456789012:role/bound"),
+        ("PollSchedule", "1 minute"),
+        ("PollSchedule", "rate(1 minutes)"),
+        ("PollSchedule", "rate(0 minutes)"),
+        ("OpenAIBaseUrl", "api.openai.com/v1"),
+        ("OpenAIBaseUrl", "ftp://api.openai.com"),
+        ("OpenAIBaseUrl", "https://api.openai.com/v1?key=1"),
+        ("OpenAIBaseUrl", ""),
+    ],
+)
+def test_a_wrong_value_is_refused(expanded: Template, parameter: str, value: str) -> None:
+    assert not re.fullmatch(expanded["Parameters"][parameter]["AllowedPattern"], value)
+
+
+def test_the_defaults_are_right_for_a_real_account(expanded: Template) -> None:
+    defaults = {name: str(parameter["Default"]) for name, parameter in expanded["Parameters"].items()}
+
+    assert defaults["Runtime"] == "python3.13"
+    assert defaults["Architecture"] == "arm64"
+    assert defaults["OpenAIBaseUrl"] == "https://api.openai.com/v1"
+    assert defaults["PollSchedule"] == "rate(1 minute)"
+    assert (defaults["SettleSeconds"], defaults["RecipeWaitSeconds"]) == ("600", "120")
+
+
+def test_all_that_a_user_needs_is_an_output(expanded: Template) -> None:
+    values = [output["Value"] for output in expanded["Outputs"].values()]
+
+    wanted = (
+        "InboxBucket", "ResultsBucket", "WorkBucket", "Table", "NotificationsTopic", "EventsTopic", "IntakeQueue",
+        "DispatchQueue", "CollectQueue", "SubmitFunction", "PollFunction", "CollectFunction",
+    )  # fmt: skip
+    for name in wanted:
+        assert {"Ref": name} in values
+    assert {"Fn::GetAtt": ["OpenAISecret", "Id"]} in values

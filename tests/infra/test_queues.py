@@ -1,0 +1,115 @@
+"""Work waits in queues that outlast a function's timeout, and what cannot be done is kept and told of."""
+
+import pytest
+
+from tests.infra.reading import Template, of_type, statements
+
+WORKING = ("IntakeQueue", "DispatchQueue", "CollectQueue")
+
+
+def test_a_message_stays_hidden_for_six_times_as_long_as_its_function_may_run(resources: Template) -> None:
+    mappings = of_type(resources, "AWS::Lambda::EventSourceMapping")
+    assert len(mappings) == len(WORKING)
+    for mapping in mappings.values():
+        queue = resources[mapping["Properties"]["EventSourceArn"]["Fn::GetAtt"][0]]
+        function = resources[mapping["Properties"]["FunctionName"]["Ref"]]
+        assert queue["Properties"]["VisibilityTimeout"] >= 6 * function["Properties"]["Timeout"]
+
+
+@pytest.mark.parametrize("name", WORKING)
+def test_what_fails_five_times_goes_to_a_queue_of_its_own(resources: Template, name: str) -> None:
+    redrive = resources[name]["Properties"]["RedrivePolicy"]
+    dead_letters = redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]
+
+    assert redrive["maxReceiveCount"] >= 5
+    assert resources[dead_letters]["Type"] == "AWS::SQS::Queue"
+    assert dead_letters not in WORKING
+
+
+def test_no_two_ways_share_a_dead_letter_queue(resources: Template) -> None:
+    queues = of_type(resources, "AWS::SQS::Queue")
+    dead_letters = [
+        resources[name]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0] for name in WORKING
+    ]
+    (target,) = resources["DropRule"]["Properties"]["Targets"]
+    dead_letters.append(target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0])
+    (schedule,) = of_type(resources, "AWS::Scheduler::Schedule").values()
+    dead_letters.append(schedule["Properties"]["Target"]["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0])
+
+    assert sorted([*dead_letters, *WORKING]) == sorted(queues)
+
+
+def test_dead_letters_wait_for_somebody_as_long_as_sqs_keeps_anything(resources: Template) -> None:
+    for name in of_type(resources, "AWS::SQS::Queue").keys() - set(WORKING):
+        assert resources[name]["Properties"]["MessageRetentionPeriod"] == 14 * 86_400, name
+
+
+def test_every_queue_is_encrypted(resources: Template) -> None:
+    for name, queue in of_type(resources, "AWS::SQS::Queue").items():
+        assert queue["Properties"]["SqsManagedSseEnabled"] is True, name
+
+
+@pytest.mark.parametrize("name", WORKING)
+def test_receivers_wait_rather_than_ask_again_and_again(resources: Template, name: str) -> None:
+    assert resources[name]["Properties"]["ReceiveMessageWaitTimeSeconds"] == 20
+
+
+def test_messages_come_one_by_one_and_only_the_failed_one_comes_again(resources: Template) -> None:
+    for mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").values():
+        assert mapping["Properties"]["BatchSize"] == 1
+        assert mapping["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_a_new_account_has_executions_left_when_all_queues_are_busy(resources: Template) -> None:
+    mappings = of_type(resources, "AWS::Lambda::EventSourceMapping").values()
+
+    assert sum(mapping["Properties"]["ScalingConfig"]["MaximumConcurrency"] for mapping in mappings) <= 8
+
+
+def test_submit_takes_drops_and_batches_and_collect_takes_what_has_ended(resources: Template) -> None:
+    taken = {
+        (mapping["Properties"]["FunctionName"]["Ref"], mapping["Properties"]["EventSourceArn"]["Fn::GetAtt"][0])
+        for mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").values()
+    }
+
+    assert taken == {
+        ("SubmitFunction", "IntakeQueue"),
+        ("SubmitFunction", "DispatchQueue"),
+        ("CollectFunction", "CollectQueue"),
+    }
+
+
+def test_the_rule_passes_on_what_lands_in_the_inbox_and_nothing_else(resources: Template) -> None:
+    rule = resources["DropRule"]["Properties"]
+
+    assert rule["EventPattern"] == {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": [{"Ref": "InboxBucket"}]}},
+    }
+    (target,) = rule["Targets"]
+    assert target["Arn"] == {"Fn::GetAtt": ["IntakeQueue", "Arn"]}
+    assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == 86_400
+
+
+@pytest.mark.parametrize("queue", ["IntakeQueue", "DropEventDeadLetters"])
+def test_only_the_rule_may_put_events_of_drops_into_a_queue(resources: Template, queue: str) -> None:
+    (policy,) = (
+        policy["Properties"]
+        for policy in of_type(resources, "AWS::SQS::QueuePolicy").values()
+        if policy["Properties"]["Queues"] == [{"Ref": queue}]
+    )
+    (allowed,) = (s for s in statements(policy["PolicyDocument"]) if s["Effect"] == "Allow")
+
+    assert allowed["Principal"] == {"Service": "events.amazonaws.com"}
+    assert allowed["Action"] == "sqs:SendMessage"
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["DropRule", "Arn"]}}}
+
+
+def test_the_clock_ticks_as_often_as_the_parameter_says_and_keeps_ticks_that_failed(resources: Template) -> None:
+    (schedule,) = of_type(resources, "AWS::Scheduler::Schedule").values()
+    properties = schedule["Properties"]
+
+    assert properties["ScheduleExpression"] == {"Ref": "PollSchedule"}
+    assert properties["Target"]["Arn"] == {"Fn::GetAtt": ["PollFunction", "Arn"]}
+    assert properties["Target"]["RetryPolicy"].keys() == {"MaximumEventAgeInSeconds", "MaximumRetryAttempts"}
