@@ -16,6 +16,9 @@ START_SECONDS = 60
 STOP_SECONDS = 20
 """How long a server may take to write its state down before it is killed."""
 
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""The servers that this very process started; they stay until they are waited for."""
+
 
 class LocalError(Exception):
     """Something about this machine or a request is in the way; the text is one sentence with what to do."""
@@ -69,6 +72,7 @@ class Program:
                 stderr=log,
                 start_new_session=True,
             )
+        _children[process.pid] = process
         _pid_file(self.directory, self.name).write_text(f"{process.pid}\n")
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
@@ -109,7 +113,8 @@ def stop(directory: Path, name: str, mark: str) -> bool:
     # It leads a process group of its own: what is left of that is functions that were still running.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    _is_alive(pid)
+    if child := _children.pop(pid, None):
+        child.wait()
     return True
 
 
@@ -131,10 +136,8 @@ def _is_free(port: int) -> bool:
 
 
 def _is_alive(pid: int) -> bool:
-    # A child of this very process stays until it is waited for.
-    with contextlib.suppress(ChildProcessError):
-        if os.waitpid(pid, os.WNOHANG) != (0, 0):
-            return False
+    if child := _children.get(pid):
+        return child.poll() is None
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,0 +1,76 @@
+"""The deployment itself: events as AWS sends them, permissions as they would be there, and a stack that comes again."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.e2e.conftest import Embedded
+
+UGLY = "ordner mit leerzeichen/späte+Bücher 100%25 & 日本語 😀.csv"
+
+
+def test_a_key_with_spaces_plus_percent_and_umlauts_arrives_as_it_is(embedded: Embedded) -> None:
+    """EventBridge, unlike S3's own notifications, does not URL-encode keys."""
+    events, sqs = embedded.client("events"), embedded.client("sqs")
+    url = sqs.create_queue(QueueName="what-lands")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    allowed = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:*", "Resource": arn}
+    sqs.set_queue_attributes(
+        QueueUrl=url, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [allowed]})}
+    )
+    # A bucket of its own: what lands here is nothing that the stack should answer.
+    embedded.client("s3").create_bucket(Bucket="ugly-keys")
+    embedded.client("s3").put_bucket_versioning(Bucket="ugly-keys", VersioningConfiguration={"Status": "Enabled"})
+    embedded.client("s3").put_bucket_notification_configuration(
+        Bucket="ugly-keys", NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    pattern = {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": {"bucket": {"name": ["ugly-keys"]}}}
+    events.put_rule(Name="what-lands", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="what-lands", Targets=[{"Id": "queue", "Arn": arn}])
+
+    put = embedded.client("s3").put_object(Bucket="ugly-keys", Key=UGLY, Body=b"text\nhello\n")
+
+    (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10)["Messages"]
+    detail = json.loads(message["Body"])["detail"]
+    assert detail["object"]["key"] == UGLY
+    assert detail["object"]["version-id"] == put["VersionId"]
+
+
+def test_a_function_may_do_no_more_than_its_role_says(embedded: Embedded) -> None:
+    """Policies are enforced here: the poll's role reads no drop, so that a run of it proves something."""
+    refused = _as_role(embedded, "PollRole", "s3").get_object
+    with pytest.raises(ClientError, match="AccessDenied"):
+        refused(Bucket=embedded.names["INBOX_BUCKET"], Key="any.csv")
+
+
+def test_a_poll_with_nothing_to_do_ends_well(embedded: Embedded) -> None:
+    embedded.tick()
+
+
+def test_the_functions_run_on_what_was_built_for_them(embedded: Embedded) -> None:
+    functions = embedded.client("lambda")
+    for name in ("SUBMIT_FUNCTION", "POLL_FUNCTION", "COLLECT_FUNCTION"):
+        found = functions.get_function_configuration(FunctionName=embedded.names[name])
+        assert len(found["Layers"]) == 2
+        assert found["Environment"]["Variables"]["SETTLE_SECONDS"] == "2"
+
+
+def _as_role(embedded: Embedded, logical_id: str, service: str) -> Any:
+    """A client with the credentials that a function of the stack has."""
+    import boto3
+
+    stack = embedded.names["STACK_NAME"]
+    found = embedded.client("cloudformation").describe_stack_resource(StackName=stack, LogicalResourceId=logical_id)
+    name = found["StackResourceDetail"]["PhysicalResourceId"]
+    arn = embedded.client("iam").get_role(RoleName=name)["Role"]["Arn"]
+    credentials = embedded.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+    return boto3.client(
+        service,  # type: ignore[call-overload]  # one method for every service
+        endpoint_url=embedded.names["AWS_ENDPOINT_URL"],
+        region_name=embedded.names["AWS_REGION"],
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+    )
