@@ -1,0 +1,97 @@
+"""Bytes to text and back, in the encodings that a csv, tsv or txt may have.
+
+The list is closed: every encoding in it contains ASCII and never uses a byte of a line feed, a carriage return or a
+quote for anything else, so that files can be cut into lines and records before they are decoded.
+"""
+
+import codecs
+import re
+from difflib import get_close_matches
+
+from dropbatch.domain.errors import Rejected
+from dropbatch.domain.problems import Problem
+
+UTF_8 = "utf-8"
+BYTE_ORDER_MARK = codecs.BOM_UTF8
+
+_NAMES = (
+    UTF_8,
+    "us-ascii",
+    *(f"windows-{page}" for page in range(1250, 1259)),
+    *(f"iso-8859-{part}" for part in range(1, 17) if part != 12),
+    *("koi8-r", "koi8-u", "mac-roman", "mac-cyrillic", "cp437", "cp850", "cp852", "cp866", "cp874"),
+    *("shift_jis", "cp932", "euc-jp", "euc-kr", "cp949", "gb2312", "gbk", "gb18030", "big5", "cp950"),
+)
+_WIDER = {"shift_jis": "cp932", "euc_kr": "cp949", "gb2312": "gbk", "big5": "cp950"}
+"""What programs mean by the name: the encoding with its vendor's additions, as browsers read it (WHATWG Encoding)."""
+_CODECS = {codecs.lookup(name).name for name in _NAMES}
+
+_WIDE_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_ARCHIVES = {
+    b"\x1f\x8b\x08": ("gzip-compressed", "let its name end in .gz"),
+    b"PK\x03\x04": ("a zip archive or a spreadsheet", "save it as CSV UTF-8, or unpack it"),
+    b"\x28\xb5\x2f\xfd": ("zstd-compressed", "compress it with gzip (.gz), or not at all"),
+}
+
+
+def codec_of(encoding: str | None) -> str:
+    """The codec for a recipe's `encoding`, UTF-8 where it names none; Rejected where it is not in the list."""
+    if encoding is None:
+        return UTF_8
+    try:
+        codec = codecs.lookup(encoding.strip()).name
+    except (LookupError, ValueError):
+        codec = ""
+    if codec == "utf-8-sig":
+        return UTF_8
+    if codec not in _CODECS:
+        near = get_close_matches(re.sub(r"[\s_]+", "-", encoding.strip().lower()), _NAMES, 1, 0.5)
+        hint = (
+            f"did you mean {near[0]}?" if near else "known are utf-8, windows-1252, iso-8859-1, shift_jis and others."
+        )
+        if codec.startswith(("utf-16", "utf-32", "utf-7")):
+            hint = "save the file as UTF-8 and leave `encoding` out."
+        raise Rejected.because(
+            Problem("unknown_encoding", f"`encoding: {encoding}` is unknown; {hint}", key="encoding")
+        )
+    return _WIDER.get(codec, codec)
+
+
+def check_is_text(start: bytes) -> None:
+    """Rejected where a file's first bytes show that it is an archive, or UTF-16 or UTF-32."""
+    for magic, (what, remedy) in _ARCHIVES.items():
+        if start.startswith(magic):
+            raise Rejected.because(
+                Problem("not_text", f"The file is {what}, not text; {remedy} and drop it again.", line=1)
+            )
+    wide = next((name for mark, name in _WIDE_MARKS.items() if start.startswith(mark)), None)
+    if wide is None and len(start) >= 4 and start.count(0) * 3 >= len(start):
+        wide = "UTF-16 or UTF-32"  # a third of it is zero: every other byte of Latin text, save for a wider letter
+    if wide is not None:
+        raise Rejected.because(
+            Problem("not_utf8", f"The file is encoded as {wide}; save it as UTF-8 and drop it again.", line=1)
+        )
+
+
+def undecodable(error: UnicodeDecodeError, line: int, offset: int, *, can_be_set: bool) -> Problem:
+    """The problem of a byte that is no text. `offset` bytes of the line stand before what was decoded."""
+    byte = error.object[error.start]
+    place = f"Line {line}, byte {offset + error.start + 1} (0x{byte:02x})"
+    if codecs.lookup(error.encoding).name != UTF_8:
+        return Problem(
+            "invalid_encoding",
+            f"{place} is not {error.encoding}; correct `encoding` in the recipe, or save the file as UTF-8.",
+            line=line,
+        )
+    remedy = "save the file as UTF-8" + (", or set `encoding: windows-1252` in the recipe" if can_be_set else "")
+    return Problem("invalid_utf8", f"{place} is not UTF-8; {remedy}.", line=line)
+
+
+def encoded(text: str, encoding: str) -> bytes:
+    """The bytes of a text; a character that the encoding lacks becomes an XML character reference, e.g. `&#8364;`."""
+    return text.encode(encoding, "xmlcharrefreplace")

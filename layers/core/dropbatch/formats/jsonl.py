@@ -1,0 +1,104 @@
+"""A line of JSON Lines into an object, as strictly as RFC 8259 and I-JSON (RFC 7493) ask.
+
+msgspec decodes: it refuses what is not JSON, NaN, lone surrogates and bytes that are not UTF-8, and unlike orjson it
+keeps integers over 64 bits exact. What no decoder refuses is a name used twice in one object; see `_may_repeat_names`.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+
+from dropbatch.domain.problems import Problem
+from dropbatch.formats.encodings import UTF_8, undecodable
+
+_decode = msgspec.json.Decoder().decode
+
+Parsed = tuple[dict[str, Any] | None, Problem | None]
+
+
+def parsed(raw: bytes, line: int) -> Parsed:
+    """The object that a line holds, or what is wrong with it."""
+    try:
+        values = _decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None, _explained(raw, line)
+    if type(values) is not dict:
+        message = f'Line {line} is JSON, but not an object; write each row as {{"name": value, …}} on its own line.'
+        return None, Problem("not_an_object", message, line=line)
+    if _may_repeat_names(raw, values):
+        problem = _repeated_name(raw, line)
+        if problem is not None:
+            return None, problem
+    return values, None
+
+
+def _may_repeat_names(raw: bytes, values: dict[str, Any]) -> bool:
+    """False only where no object of the line can have a name twice: as many names were kept as there can have been.
+
+    Where every colon that follows a name follows it at once, there are at most as many names as `":` in the bytes.
+    """
+    if b" :" in raw or b"\t:" in raw or b"\r:" in raw:
+        return True
+    names = raw.count(b'":') - len(values)
+    if not names:
+        return False
+    unseen: list[Any] = list(values.values())
+    while unseen:
+        value = unseen.pop()
+        if type(value) is dict:
+            names -= len(value)
+            unseen.extend(value.values())
+        elif type(value) is list:
+            unseen.extend(value)
+    return names > 0
+
+
+def _repeated_name(raw: bytes, line: int) -> Problem | None:
+    repeated: list[str] = []
+    outermost: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal outermost
+        seen: set[str] = set()
+        outermost = [name for name, _ in pairs if name in seen or seen.add(name)]  # type: ignore[func-returns-value]  # add() gives None, which is the point
+        repeated.extend(outermost)
+        return {}
+
+    try:
+        json.loads(raw, object_pairs_hook=note, parse_int=str, parse_float=str)
+    except RecursionError:
+        return Problem("not_json", f"Line {line} is nested too deeply; flatten it.", line=line)
+    if outermost:
+        message = f"Line {line} has the key “{outermost[0]}” more than once; keep one of them."
+        return Problem("duplicate_key", message, line=line, column=outermost[0])
+    if repeated:
+        message = f"Line {line} holds an object that has a key more than once; keep one of them."
+        return Problem("duplicate_key", message, line=line)
+    return None
+
+
+def _explained(raw: bytes, line: int) -> Problem:
+    """Why a line cannot be decoded, by the standard library, which tells where."""
+    try:
+        text = raw.decode(UTF_8)
+    except UnicodeDecodeError as error:
+        return undecodable(error, line, 0, can_be_set=False)
+
+    def refuse(_: str) -> None:
+        raise _NotANumberError
+
+    why = "holds a lone surrogate (\\ud800 to \\udfff without its pair), or a number too large to be one"
+    try:
+        json.loads(text, parse_constant=refuse, parse_int=str)
+    except json.JSONDecodeError as error:
+        why = f"is not JSON: {error.msg[:1].lower()}{error.msg[1:]} at column {error.colno}"
+    except _NotANumberError:
+        why = "holds NaN or Infinity, which JSON does not have"
+    except RecursionError:
+        why = "is nested too deeply"
+    return Problem("not_json", f"Line {line} {why}; write one JSON object a line.", line=line)
+
+
+class _NotANumberError(Exception):
+    """The line holds NaN, Infinity or -Infinity."""

@@ -1,0 +1,128 @@
+"""A raw drop: every line is a ready OpenAI batch request, which is checked here and passed on as it is."""
+
+import hashlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, cast
+
+import msgspec
+
+from dropbatch.domain.errors import RowRejected
+from dropbatch.domain.problems import Problem
+from dropbatch.formats.reading import Record
+
+MODERATIONS = "/v1/moderations"
+URLS = (
+    "/v1/responses",
+    "/v1/chat/completions",
+    "/v1/embeddings",
+    "/v1/completions",
+    MODERATIONS,
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/videos",
+)
+"""The endpoints of the Batch API (OpenAI's API reference, August 2026)."""
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """A line's request. `body` is the user's bytes, so that every number and key stays as it was written.
+
+    `model` is "" where a moderation names none and so gets OpenAI's default. `values` is the body decoded.
+    """
+
+    custom_id: str
+    url: str
+    model: str
+    body: bytes
+    values: Mapping[str, Any]
+
+
+def raw_request(record: Record) -> RawRequest:
+    """The request of a raw drop's record. RowRejected, with its line, where OpenAI would refuse it.
+
+    Keys besides the four are let pass, as OpenAI lets them.
+    """
+    if record.values is None:
+        raise RowRejected(record.problem or _problem(record, "not_an_object", None, "is no JSON object"))
+    values = record.values
+    missing = [name for name in ("custom_id", "method", "url", "body") if name not in values]
+    if missing:
+        advice = f"has no {' and '.join(missing)}; every line of a batch file needs custom_id, method, url and body"
+        raise RowRejected(_problem(record, f"missing_{missing[0]}", missing[0], advice))
+    wrong = _wrong(values["custom_id"], values["method"], values["url"], values["body"])
+    if wrong is not None:
+        raise RowRejected(_problem(record, *wrong))
+    body = values["body"]
+    raw_body = bytes(_members(record.raw)["body"])
+    return RawRequest(values["custom_id"], values["url"], body.get("model", ""), raw_body, body)
+
+
+def _wrong(custom_id: object, method: object, url: object, body: object) -> tuple[str, str, str] | None:
+    """The code, the key and the words of the first thing that is wrong."""
+    if not isinstance(custom_id, str) or not custom_id:
+        return "invalid_custom_id", "custom_id", "has a custom_id that is empty or no string; give every line its own"
+    if method != "POST":
+        return "invalid_method", "method", 'has another method than POST; write "method": "POST"'
+    if url not in URLS:
+        return "invalid_url", "url", f"has a url that the Batch API does not serve; {_nearest(url)}"
+    if not isinstance(body, dict):
+        return "invalid_body", "body", "has a body that is no object; put the request's parameters there"
+    if not body.get("model") and not (url == MODERATIONS and "model" not in body):
+        return "missing_model", "body.model", "has no model in its body; add it"
+    if not isinstance(body.get("model", ""), str):
+        return "invalid_model", "body.model", "has a model that is no string; write its name in quotes"
+    if body.get("stream"):
+        return "streaming", "body.stream", "asks for a stream, which batches do not have; remove stream"
+    return None
+
+
+def raw_custom_id(record: Record) -> str:
+    """The user's own id of a record that `raw_request` accepts."""
+    return cast(str, (record.values or {})["custom_id"])
+
+
+def _nearest(url: object) -> str:
+    near = get_close_matches(url, URLS, 1, 0.5) if isinstance(url, str) else []
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(URLS)}"
+
+
+def _problem(record: Record, code: str, key: str | None, what: str) -> Problem:
+    end = "" if what.endswith("?") else "."
+    return Problem(code, f"Line {record.line} {what}{end}", line=record.line, key=key)
+
+
+class UniqueIds:
+    """Notes ids and tells which came before, in about 17 bytes an id.
+
+    An id is known by 128 bits of its BLAKE2b digest: that two of 10 million ids share them has a chance of 10⁻²⁵. They
+    lie in sorted arrays, one pair for each value of twelve of the bits, so that an insertion moves little.
+    """
+
+    _SPREAD = (1 << 12) - 1
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, tuple[array[int], array[int]]] = {}
+
+    def add(self, identity: str) -> bool:
+        """Notes an id. Returns whether it is new."""
+        digest = hashlib.blake2b(identity.encode(), digest_size=16).digest()
+        high, low = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
+        bucket = self._buckets.get(low & self._SPREAD)
+        if bucket is None:
+            bucket = self._buckets[low & self._SPREAD] = array("Q"), array("Q")
+        highs, lows = bucket
+        place = bisect_left(highs, high)
+        while place < len(highs) and highs[place] == high:
+            if lows[place] == low:
+                return False
+            place += 1
+        highs.insert(place, high)
+        lows.insert(place, low)
+        return True

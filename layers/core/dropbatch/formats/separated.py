@@ -1,0 +1,185 @@
+"""The grammar of csv and tsv: RFC 4180, with Python's strict csv.reader as the judge of where a record ends.
+
+The reader is fed one physical line at a time. Whatever it has taken when it hands over a row is that row's bytes.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+
+from dropbatch.domain.errors import Rejected
+from dropbatch.domain.problems import Problem, Problems
+from dropbatch.formats.encodings import undecodable
+from dropbatch.formats.lines import too_long
+from dropbatch.formats.records import Record
+
+DELIMITERS = (",", ";", "\t")
+"""What a header is searched for; of two that are equally frequent, the first."""
+
+Row = tuple[bytes, int, list[str] | None, Problem | None]
+"""A record's bytes, the line it starts in, its values, and what is wrong where it has none."""
+
+_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+_LONGEST_FIELD = 2**31 - 1  # the most that a C long holds everywhere
+
+
+def parsed(lines: Iterable[bytes], delimiter: str, encoding: str, limit: int, line: int = 1) -> Iterator[Row]:
+    """The records, blank lines left out; `line` is the number of the first of the physical `lines`.
+
+    A record that is broken within one line is given with its problem, and reading goes on in the next. Rejected where
+    a record has over `limit` bytes, or is broken so that nobody can tell where the next one starts.
+    """
+    # csv's own limit is the process's, so it is lifted only where rows are read; `limit` bounds a record instead.
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
+    taken: list[bytes] = []
+    start = line
+    bad_byte: Problem | None = None
+    at_end = False
+
+    def feed() -> Iterator[str]:
+        nonlocal line, start, bad_byte, at_end
+        size = 0
+        for raw in lines:
+            if taken:
+                size += len(raw)
+                if size > limit:
+                    raise Rejected.because(too_long(start, limit, in_quotes=True))
+            elif raw[0] < 14 and not raw.strip(b"\r\n"):
+                line += 1
+                continue
+            else:
+                start, size = line, len(raw)
+            taken.append(raw)
+            try:
+                text = raw.decode(encoding)
+            except UnicodeDecodeError as error:
+                bad_byte = bad_byte or undecodable(error, line, 0, can_be_set=True)
+                text = raw.decode(encoding, "replace")
+            line += 1
+            yield text
+        at_end = True
+
+    rows = csv.reader(feed(), delimiter=delimiter, strict=True)
+    while True:
+        problem: Problem | None = None
+        row: list[str] | None = None
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error:
+            if at_end:
+                raise Rejected.because(_unclosed(start)) from None  # csv's own message says less
+            problem = _broken(taken, delimiter, encoding, start, line - 1)
+            if len(taken) > 1 or taken[0].count(b'"') % 2:
+                raise Rejected.because(problem) from None  # the next line may still belong to a quote
+        raw = taken[0] if len(taken) == 1 else b"".join(taken)
+        taken.clear()
+        if bad_byte is not None:
+            row, problem, bad_byte = None, bad_byte, None
+        yield raw, start, row, problem
+
+
+def records(rows: Iterable[Row], columns: Sequence[str], delimiter: str, number: int = 1) -> Iterator[Record]:
+    """Rows under a header; `number` is the first one's."""
+    width = len(columns)
+    for count, (raw, line, row, problem) in enumerate(rows, number):
+        if row is None:
+            yield Record(count, line, raw, None, problem)
+        elif len(row) != width:
+            yield Record(count, line, raw, None, _ragged(line, len(row), width, delimiter))
+        else:
+            yield Record(count, line, raw, dict(zip(columns, row, strict=True)))
+
+
+def sniffed(lines: Iterable[str]) -> str:
+    """The delimiter of a header, given from its first line on: the most frequent of `DELIMITERS` outside quotes."""
+    counts = dict.fromkeys(DELIMITERS, 0)
+    quoted, field_starts = False, True
+    for line in lines:
+        for character in line:
+            if character == '"' and (quoted or field_starts):
+                quoted = not quoted
+                # What follows a closing quote is the delimiter, or a second quote that reopens it.
+                field_starts = not quoted
+            elif not quoted:
+                if character in counts:
+                    counts[character] += 1
+                field_starts = character in counts
+        if not quoted:
+            break
+    return max(DELIMITERS, key=counts.__getitem__)
+
+
+def check_header(columns: Sequence[str], line: int) -> None:
+    """Rejected where a column has no name, or one that another has.
+
+    The first column may be nameless, as pandas writes its index, and so may the last ones, as spreadsheets write
+    them; no template can name them, and their values are kept.
+    """
+    named = [place for place, name in enumerate(columns) if name.strip()]
+    problems = [
+        Problem("empty_column", f"Column {place + 1} of the header (line {line}) has no name; give it one.", line=line)
+        for place, name in enumerate(columns)
+        if not name.strip() and (not named or 0 < place < named[-1])
+    ]
+    seen: set[str] = set()
+    for name in columns:
+        if name in seen and name.strip():
+            message = f"The header (line {line}) has the column “{name}” more than once; rename all but one."
+            problems.append(Problem("duplicate_column", message, line=line, column=name))
+        seen.add(name)
+    if problems:
+        found = Problems()
+        found.extend(problems)
+        raise Rejected(found)
+
+
+def width_of(raw: bytes, delimiter: str, encoding: str) -> int | None:
+    """How many values a record has; None where the grammar does not tell."""
+    text = raw.decode(encoding, "replace")
+    try:
+        return len(next(csv.reader(iter([text]), delimiter=delimiter, strict=True)))
+    except csv.Error:
+        return None
+
+
+def _ragged(line: int, values: int, columns: int, delimiter: str) -> Problem:
+    has, wants = f"{values} value{'s' * (values != 1)}", f"{columns} column{'s' * (columns != 1)}"
+    what = f"Line {line} has {has} where the header has {wants}"
+    name = _NAMES.get(delimiter, f"“{delimiter}”")
+    remedy = (
+        f"put values that hold {name} into double quotes" if values > columns else f"add what is missing after {name}"
+    )
+    return Problem("ragged_row", f"{what}; {remedy}.", line=line)
+
+
+def _unclosed(line: int) -> Problem:
+    return Problem(
+        "unclosed_quote",
+        f'The record that starts in line {line} opens a double quote that never closes; close it, or write "" for a '
+        "quote within a quoted value.",
+        line=line,
+    )
+
+
+def _broken(taken: Sequence[bytes], delimiter: str, encoding: str, start: int, line: int) -> Problem:
+    """What csv.reader has stumbled over in `line`: a carriage return if the record is fine without it."""
+    place = f"Line {line}" if line == start else f"Line {line}, in the record that starts in line {start},"
+    without = b"".join(taken).rstrip(b"\r\n").replace(b"\r", b" ")
+    if b"\r" in taken[-1].rstrip(b"\r\n") and _is_record(without, delimiter, encoding):
+        message = f"{place} holds a carriage return outside quotes; end lines with LF or CRLF, or quote the value."
+        return Problem("lone_carriage_return", message, line=line)
+    message = (
+        f'{place} has text after a closing double quote; write "" for a quote within a quoted value, and check that '
+        "every quote above it closes."
+    )
+    return Problem("bad_quoting", message, line=line)
+
+
+def _is_record(raw: bytes, delimiter: str, encoding: str) -> bool:
+    lines = raw.decode(encoding, "replace").split("\n")
+    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
+    try:
+        return len(list(reader)) == 1
+    except csv.Error:
+        return False
