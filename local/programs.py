@@ -48,19 +48,26 @@ class Program:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> bool:
-        """Returns once it answers; whether it had to be started."""
+    def stands(self) -> bool:
+        """Whether it runs already; a LocalError where it neither does nor could be started."""
         if running(self.directory, self.name, self.mark):
             if self._answers():
-                return False
+                return True
             raise LocalError(
                 f"{self.name} runs, but does not answer on port {self.port}: run `make down` first, then try again."
             )
         if not _is_free(self.port):
+            another = self.port + 1000 if self.port < 64000 else self.port - 1000
             raise LocalError(
                 f"Port {self.port} is in use by another program: stop that one, or choose another port, "
-                f"e.g. {self.port_variable}={self.port + 1000}."
+                f"e.g. {self.port_variable}={another}."
             )
+        return False
+
+    def start(self) -> bool:
+        """Returns once it answers; whether it had to be started."""
+        if self.stands():
+            return False
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             process = subprocess.Popen(

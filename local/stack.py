@@ -56,18 +56,18 @@ class Stack:
     def up(self) -> "Deployed":
         """Starts what does not run, deploys, and writes `stack.env`. Doing it twice changes nothing."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        aws = self._aws()
-        if aws.start():
-            self.say(f"The embedded AWS listens on {aws.url}.")
+        aws, (openai, key) = self._aws(), self._openai()
         if self.openai_url:
             programs.stop(self.directory, OPENAI, OPENAI_MARK)
             base_url, key = self.openai_url, self.openai_key or "none"
             self.say(f"OpenAI is the server at {base_url}.")
         else:
-            openai, key = self._openai()
+            aws.stands()  # where either cannot be started, neither is
             if openai.start():
                 self.say(f"The OpenAI emulator listens on {openai.url}/v1.")
             base_url = openai.url + "/v1"
+        if aws.start():
+            self.say(f"The embedded AWS listens on {aws.url}.")
         self._deploy(aws, base_url)
         values = {
             "AWS_ENDPOINT_URL": aws.url,
