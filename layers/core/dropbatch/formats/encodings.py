@@ -78,16 +78,13 @@ def check_is_text(start: bytes) -> None:
         )
 
 
-def undecodable(error: UnicodeDecodeError, line: int, offset: int, *, can_be_set: bool) -> Problem:
-    """The problem of a byte that is no text. `offset` bytes of the line stand before what was decoded."""
-    byte = error.object[error.start]
-    place = f"Line {line}, byte {offset + error.start + 1} (0x{byte:02x})"
-    if codecs.lookup(error.encoding).name != UTF_8:
-        return Problem(
-            "invalid_encoding",
-            f"{place} is not {error.encoding}; correct `encoding` in the recipe, or save the file as UTF-8.",
-            line=line,
-        )
+def undecodable(error: UnicodeDecodeError, line: int, codec: str, *, can_be_set: bool = True) -> Problem:
+    """The problem of a line with a byte that is no text. `can_be_set` says whether a recipe may name the encoding."""
+    place = f"Line {line}, byte {error.start + 1} (0x{error.object[error.start]:02x})"
+    if codec != UTF_8:
+        name = codec.replace("cp125", "windows-125")
+        message = f"{place} is not {name}; correct `encoding` in the recipe, or save the file as UTF-8."
+        return Problem("invalid_encoding", message, line=line)
     remedy = "save the file as UTF-8" + (", or set `encoding: windows-1252` in the recipe" if can_be_set else "")
     return Problem("invalid_utf8", f"{place} is not UTF-8; {remedy}.", line=line)
 

@@ -83,7 +83,7 @@ def _explained(raw: bytes, line: int) -> Problem:
     try:
         text = raw.decode(UTF_8)
     except UnicodeDecodeError as error:
-        return undecodable(error, line, 0, can_be_set=False)
+        return undecodable(error, line, UTF_8, can_be_set=False)
 
     def refuse(_: str) -> None:
         raise _NotANumberError

@@ -26,6 +26,9 @@ RAW_NAMES = frozenset({"custom_id", "method", "url", "body"})
 _START = 1024  # bytes that are looked at for a byte-order mark and for what is no text
 
 
+_LONGEST_HEADER = 1 << 20  # bytes that are searched for a delimiter; a quote that never closes is left to the parser
+
+
 class DropReader:
     """A drop with its `layout`, to be iterated once for its records, blank lines left out."""
 
@@ -108,7 +111,7 @@ def _text_records(lines: Iterable[bytes], encoding: str, number: int, line: int)
         try:
             text = raw.removesuffix(b"\n").removesuffix(b"\r").decode(encoding)
         except UnicodeDecodeError as error:
-            yield Record(number, at, raw, None, undecodable(error, at, 0, can_be_set=True))
+            yield Record(number, at, raw, None, undecodable(error, at, encoding))
         else:
             yield Record(number, at, raw, {"text": text})
         number += 1
@@ -118,7 +121,7 @@ def _separated(
     lines: Iterator[bytes], line: int, kind: Kind, delimiter: str | None, codec: str, mark: bytes, limit: int
 ) -> DropReader:
     if delimiter is None:
-        delimiter, lines = ("\t", lines) if kind is Kind.TSV else _sniffed(lines, codec, limit)
+        delimiter, lines = ("\t", lines) if kind is Kind.TSV else _sniffed(lines, codec)
     else:
         _check_delimiter(delimiter, codec)
     rows = separated.parsed(lines, delimiter, codec, limit, line)
@@ -133,7 +136,7 @@ def _separated(
     return DropReader(layout, separated.records(chain([first], rows), layout.columns, delimiter))
 
 
-def _sniffed(lines: Iterator[bytes], codec: str, limit: int) -> tuple[str, Iterator[bytes]]:
+def _sniffed(lines: Iterator[bytes], codec: str) -> tuple[str, Iterator[bytes]]:
     """The delimiter of the header, and the lines again from its first."""
     taken: list[bytes] = []
 
@@ -142,8 +145,8 @@ def _sniffed(lines: Iterator[bytes], codec: str, limit: int) -> tuple[str, Itera
         for raw in lines:
             taken.append(raw)
             size += len(raw)
-            if size > limit:
-                return  # whoever parses it says so
+            if size > _LONGEST_HEADER:
+                return
             yield raw.decode(codec, "replace")
 
     delimiter = separated.sniffed(header())

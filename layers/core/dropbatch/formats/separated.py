@@ -30,29 +30,28 @@ def parsed(lines: Iterable[bytes], delimiter: str, encoding: str, limit: int, li
     """
     # csv's own limit is the process's, so it is lifted only where rows are read; `limit` bounds a record instead.
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
-    taken: list[bytes] = []
+    first = b""
+    more = bytearray()  # the further lines of a record: joined at once, because a runaway quote takes in millions
     start = line
     bad_byte: Problem | None = None
     at_end = False
 
     def feed() -> Iterator[str]:
-        nonlocal line, start, bad_byte, at_end
-        size = 0
+        nonlocal line, first, start, bad_byte, at_end
         for raw in lines:
-            if taken:
-                size += len(raw)
-                if size > limit:
+            if first:
+                more.extend(raw)
+                if len(first) + len(more) > limit:
                     raise Rejected.because(too_long(start, limit, in_quotes=True))
             elif raw[0] < 14 and not raw.strip(b"\r\n"):
                 line += 1
                 continue
             else:
-                start, size = line, len(raw)
-            taken.append(raw)
+                first, start = raw, line
             try:
                 text = raw.decode(encoding)
             except UnicodeDecodeError as error:
-                bad_byte = bad_byte or undecodable(error, line, 0, can_be_set=True)
+                bad_byte = bad_byte or undecodable(error, line, encoding)
                 text = raw.decode(encoding, "replace")
             line += 1
             yield text
@@ -69,11 +68,13 @@ def parsed(lines: Iterable[bytes], delimiter: str, encoding: str, limit: int, li
         except csv.Error:
             if at_end:
                 raise Rejected.because(_unclosed(start)) from None  # csv's own message says less
-            problem = _broken(taken, delimiter, encoding, start, line - 1)
-            if len(taken) > 1 or taken[0].count(b'"') % 2:
+            problem = _broken(first + more, delimiter, encoding, start, line - 1)
+            if more or first.count(b'"') % 2:
                 raise Rejected.because(problem) from None  # the next line may still belong to a quote
-        raw = taken[0] if len(taken) == 1 else b"".join(taken)
-        taken.clear()
+        raw = first + more if more else first
+        first = b""
+        if more:
+            more.clear()
         if bad_byte is not None:
             row, problem, bad_byte = None, bad_byte, None
         yield raw, start, row, problem
@@ -162,11 +163,12 @@ def _unclosed(line: int) -> Problem:
     )
 
 
-def _broken(taken: Sequence[bytes], delimiter: str, encoding: str, start: int, line: int) -> Problem:
-    """What csv.reader has stumbled over in `line`: a carriage return if the record is fine without it."""
+def _broken(raw: bytes, delimiter: str, encoding: str, start: int, line: int) -> Problem:
+    """What csv.reader has stumbled over in `line`, a record's last: a carriage return if all is well without it."""
     place = f"Line {line}" if line == start else f"Line {line}, in the record that starts in line {start},"
-    without = b"".join(taken).rstrip(b"\r\n").replace(b"\r", b" ")
-    if b"\r" in taken[-1].rstrip(b"\r\n") and _is_record(without, delimiter, encoding):
+    record = raw.rstrip(b"\r\n")
+    stumbled_on = record[record.rfind(b"\n") + 1 :]
+    if b"\r" in stumbled_on and _is_record(record.replace(b"\r", b" "), delimiter, encoding):
         message = f"{place} holds a carriage return outside quotes; end lines with LF or CRLF, or quote the value."
         return Problem("lone_carriage_return", message, line=line)
     message = (

@@ -1,0 +1,39 @@
+"""Reads a drop from bytes as a test has them."""
+
+import pytest
+from dropbatch.domain.errors import Rejected
+from dropbatch.domain.limits import Limits
+from dropbatch.domain.problems import Problem
+from dropbatch.formats.kinds import file_type
+from dropbatch.formats.reading import DropReader, Record, read_drop
+
+
+def drop(
+    name: str,
+    data: bytes,
+    *,
+    block: int = 1 << 20,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    limits: Limits | None = None,
+) -> DropReader:
+    blocks = (data[start : start + block] for start in range(0, len(data), block))
+    return read_drop(blocks, file_type(name), delimiter=delimiter, encoding=encoding, limits=limits or Limits())
+
+
+def rows(name: str, data: bytes, **options: str | int | Limits) -> list[Record]:
+    return list(drop(name, data, **options))  # type: ignore[arg-type]  # passed on as they came
+
+
+def rejected(name: str, data: bytes, **options: str | int | Limits) -> Problem:
+    """The one problem for which the whole drop is refused."""
+    with pytest.raises(Rejected) as caught:
+        rows(name, data, **options)
+    [problem] = caught.value.problems
+    return problem
+
+
+def row_problem(name: str, data: bytes, **options: str | int | Limits) -> Problem:
+    """The one problem that the drop's rows have."""
+    [problem] = [record.problem for record in rows(name, data, **options) if record.problem]
+    return problem

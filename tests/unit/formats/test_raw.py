@@ -1,0 +1,90 @@
+import json
+from typing import Any
+
+import pytest
+from dropbatch.domain.errors import RowRejected
+from dropbatch.domain.problems import Problem
+from dropbatch.formats.raw import UniqueIds, raw_custom_id, raw_request
+
+from tests.unit.formats.reading_drops import rows
+
+REQUEST = {"custom_id": "1", "method": "POST", "url": "/v1/embeddings", "body": {"model": "m", "input": "x"}}
+
+
+def line(**changes: Any) -> bytes:
+    members = {name: value for name, value in (REQUEST | changes).items() if value != "left out"}
+    return json.dumps(members).encode()
+
+
+def refused(data: bytes) -> Problem:
+    first, record = rows("r.jsonl", line() + b"\n" + data)
+    raw_request(first)
+    with pytest.raises(RowRejected) as caught:
+        raw_request(record)
+    assert "Line 2" in caught.value.problem.message
+    assert caught.value.problem.line == 2
+    return caught.value.problem
+
+
+def test_a_body_is_passed_on_as_it_was_written() -> None:
+    body = b'{ "model": "m", "seed" : 1234567890123456789012345678901234567890, "temperature": 1.0e0, "e": "\\u00e9" }'
+    data = b'{"body": %b, "url": "/v1/responses", "method": "POST", "custom_id": "a\\u0062", "note": 1}' % body
+    [record] = rows("r.jsonl", data)
+    request = raw_request(record)
+    assert (request.custom_id, request.url, request.model, request.body) == ("ab", "/v1/responses", "m", body)
+    assert raw_custom_id(record) == "ab"
+
+
+def test_a_moderation_may_leave_out_its_model() -> None:
+    [record] = rows("r.jsonl", line(url="/v1/moderations", body={"input": "x"}))
+    assert raw_request(record).model == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "key", "words"),
+    [
+        ({"custom_id": "left out"}, "missing_custom_id", "custom_id", "has no custom_id"),
+        ({"custom_id": ""}, "invalid_custom_id", "custom_id", "empty"),
+        ({"custom_id": 7}, "invalid_custom_id", "custom_id", "no string"),
+        ({"method": "left out"}, "missing_method", "method", "has no method"),
+        ({"method": "GET"}, "invalid_method", "method", '"method": "POST"'),
+        ({"url": "left out", "body": "left out"}, "missing_url", "url", "has no url and body"),
+        ({"url": "/v1/chat/completion"}, "invalid_url", "url", "did you mean /v1/chat/completions?"),
+        ({"url": "https://api.openai.com/v1/embeddings"}, "invalid_url", "url", "did you mean /v1/embeddings?"),
+        ({"url": "?"}, "invalid_url", "url", "known are /v1/responses"),
+        ({"url": []}, "invalid_url", "url", "known are /v1/responses"),
+        ({"body": "left out"}, "missing_body", "body", "has no body"),
+        ({"body": []}, "invalid_body", "body", "no object"),
+        ({"body": {}}, "missing_model", "body.model", "add it"),
+        ({"body": {"model": None}}, "missing_model", "body.model", "add it"),
+        ({"body": {"model": ""}}, "missing_model", "body.model", "add it"),
+        ({"body": {"model": 5}}, "invalid_model", "body.model", "no string"),
+        ({"url": "/v1/moderations", "body": {"model": 5}}, "invalid_model", "body.model", "no string"),
+        ({"body": {"model": "m", "stream": True}}, "streaming", "body.stream", "remove stream"),
+    ],
+)
+def test_a_request_that_openai_would_refuse_is_named(changes: dict[str, Any], code: str, key: str, words: str) -> None:
+    problem = refused(line(**changes))
+    assert (problem.code, problem.key) == (code, key)
+    assert words in problem.message
+
+
+@pytest.mark.parametrize(
+    ("data", "code"), [(b"{", "not_json"), (b"[]", "not_an_object"), (b'{"a":\xff}', "invalid_utf8")]
+)
+def test_a_line_that_is_no_object_keeps_its_problem(data: bytes, code: str) -> None:
+    assert refused(data).code == code
+
+
+def test_stream_may_be_false() -> None:
+    [record] = rows("r.jsonl", line(body={"model": "m", "stream": False}))
+    assert raw_request(record).model == "m"
+
+
+def test_an_id_is_new_only_once() -> None:
+    ids = UniqueIds()
+    names = [f"request-{number}" for number in range(20_000)]
+    assert all(ids.add(name) for name in names)
+    assert not any(ids.add(name) for name in names)
+    assert ids.add("Request-1")
+    assert ids.add("\x00")

@@ -1,0 +1,147 @@
+import pytest
+from dropbatch.domain.errors import Rejected
+from dropbatch.domain.limits import Limits
+
+from tests.unit.formats.reading_drops import drop, rejected, row_problem, rows
+
+
+def test_rows_keep_their_bytes_and_get_their_columns() -> None:
+    first, second = rows("r.csv", b'id,text\r\n1,"a ""b"",\r\nc"\r\n\r\n2,d')
+    assert (first.number, first.line, first.raw) == (1, 2, b'1,"a ""b"",\r\nc"\r\n')
+    assert first.values == {"id": "1", "text": 'a "b",\r\nc'}
+    assert (second.number, second.line, second.raw, second.values) == (2, 5, b"2,d", {"id": "2", "text": "d"})
+
+
+def test_separators_that_are_no_line_ends_stay_in_the_text() -> None:
+    text = "a\x85b\u2028c\u2029d\x0be\x0cf\x1cg\x00h😀"
+    [record] = rows("r.csv", f"text,n\n{text},1\n".encode())
+    assert record.values == {"text": text, "n": "1"}
+
+
+def test_a_byte_order_mark_belongs_to_the_head() -> None:
+    reader = drop("r.csv", b"\xef\xbb\xbfid,text\r\n1,a\r\n", block=1)
+    assert reader.layout.columns == ("id", "text")
+    assert reader.layout.head == b"\xef\xbb\xbfid,text\r\n"
+    assert (reader.layout.bom, reader.layout.line_end) == (True, "\r\n")
+    assert [record.raw for record in reader] == [b"1,a\r\n"]
+
+
+def test_a_field_may_be_longer_than_csv_allows_by_default() -> None:
+    [record] = rows("r.csv", b"text,n\n" + b"x" * 300_000 + b",1\n")
+    assert record.values == {"text": "x" * 300_000, "n": "1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "delimiter"),
+    [
+        ("r.csv", b"a,b\n", ","),
+        ("r.csv", b"a;b;c\n", ";"),
+        ("r.csv", b"a\tb\n", "\t"),
+        ("r.csv", b'"a,b,c";d\n', ";"),
+        ("r.csv", b'"a\n,,,""b,";d\n', ";"),
+        ("r.csv", b"alone\n", ","),
+        ("r.tsv", b"a,b,c\td\n", "\t"),
+    ],
+)
+def test_the_delimiter_is_read_off_the_header(name: str, header: bytes, delimiter: str) -> None:
+    width = drop(name, header + b"x").layout.columns
+    assert drop(name, header + b"x").layout.delimiter == delimiter
+    assert len(width) == header.replace(b'"a,b,c"', b"").replace(b'"a\n,,,""b,"', b"").count(delimiter.encode()) + 1
+
+
+def test_a_recipe_may_name_the_delimiter() -> None:
+    [record] = rows("r.csv", b"a,b|c\n1,2|3\n", delimiter="|")
+    assert record.values == {"a,b": "1,2", "c": "3"}
+
+
+@pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n", "\r"])
+def test_a_delimiter_has_to_be_one_character(delimiter: str) -> None:
+    problem = rejected("r.csv", b"a,b\n1,2\n", delimiter=delimiter)
+    assert (problem.code, problem.key) == ("invalid_delimiter", "delimiter")
+
+
+def test_a_ragged_row_is_named_with_its_line_and_reading_goes_on() -> None:
+    short, good, long = rows("r.csv", b"a,b\n1\n2,3\n4,5,6\n")
+    assert short.problem is not None
+    assert short.problem.line == 2
+    assert short.problem.message.startswith("Line 2 has 1 value where the header has 2 columns; add ")
+    assert good.values == {"a": "2", "b": "3"}
+    assert long.problem is not None
+    assert long.problem.code == "ragged_row"
+    assert long.problem.message == (
+        "Line 4 has 3 values where the header has 2 columns; put values that hold a comma into double quotes."
+    )
+
+
+def test_a_quote_that_never_closes_is_named_with_the_line_it_began_in() -> None:
+    problem = rejected("r.csv", b'a,b\n1,2\n3,"4\n5,6\n')
+    assert (problem.code, problem.line) == ("unclosed_quote", 3)
+    assert "close it" in problem.message
+
+
+def test_text_after_a_closing_quote_is_a_problem_of_its_row() -> None:
+    problem = row_problem("r.csv", b'a,b\n1,"2"x\n3,4\n')
+    assert (problem.code, problem.line) == ("bad_quoting", 2)
+    assert 'write ""' in problem.message
+
+
+def test_reading_stops_where_a_broken_quote_leaves_the_next_row_in_doubt() -> None:
+    assert rejected("r.csv", b'a,b\n"1,2\n3,"4"\n5,6\n').code == "bad_quoting"
+    assert rejected("r.csv", b'a,b\n1,"2"x"\n5,6\n').code == "bad_quoting"
+
+
+def test_a_carriage_return_outside_quotes_is_named_for_what_it_is() -> None:
+    problem = row_problem("r.csv", b'a,b\n1,x\ry\n"3",4\n')
+    assert (problem.code, problem.line) == ("lone_carriage_return", 2)
+    assert "LF or CRLF" in problem.message
+    assert rejected("r.csv", b"a,b\r1,2\r3,4\r").code == "lone_carriage_return"
+
+
+def test_column_names_are_used_once() -> None:
+    with pytest.raises(Rejected) as caught:
+        drop("r.csv", b"a,b,a,b\n1,2,3,4\n")
+    first, second = caught.value.problems
+    assert (first.code, first.column, second.column, first.line) == ("duplicate_column", "a", "b", 1)
+    assert "rename" in first.message
+
+
+def test_a_column_between_others_needs_a_name() -> None:
+    problem = rejected("r.csv", b"a,,b\n1,2,3\n")
+    assert problem.code == "empty_column"
+    assert problem.message == "Column 2 of the header (line 1) has no name; give it one."
+
+
+def test_the_index_of_pandas_and_the_empty_columns_of_spreadsheets_are_let_pass() -> None:
+    [indexed] = rows("r.csv", b",a,b\n0,1,2\n")
+    assert indexed.values == {"": "0", "a": "1", "b": "2"}
+    [padded] = rows("r.csv", b"a,b,,\n1,2,,\n")
+    assert padded.values is not None
+    assert (padded.values["a"], padded.values["b"]) == ("1", "2")
+
+
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", b"\r\n\n\r\n", b"a,b\n", b"\xef\xbb\xbfa,b\r\n\r\n"])
+def test_a_file_without_a_row_is_empty(data: bytes) -> None:
+    problem = rejected("r.csv", data)
+    assert problem.code == "empty_file"
+    assert "at least one row" in problem.message
+
+
+def test_a_record_may_be_as_long_as_the_limit_and_no_longer() -> None:
+    limits = Limits(line_bytes=10)
+    assert len(rows("r.csv", b'a,b\n12,"3\n67"\n', limits=limits)) == 1
+    problem = rejected("r.csv", b'a,b\n12,"3\n678"\n', limits=limits)
+    assert (problem.code, problem.line) == ("line_too_long", 2)
+    assert "10 bytes" in problem.message
+    assert "quote that never closes" in problem.message
+    assert len(rows("r.csv", b"a,b\n1234567,9\n", limits=limits)) == 1
+    assert rejected("r.csv", b"a,b\n1,2\n12345678,9\n", limits=limits).line == 3
+
+
+def test_a_quote_that_opens_in_the_header_is_bounded_too() -> None:
+    assert rejected("r.csv", b'a,"b\n' + b"1,2\n" * 100, limits=Limits(line_bytes=50)).code == "line_too_long"
+    assert rejected("r.csv", b'a,"b\n1,2\n').code == "unclosed_quote"
+
+
+def test_a_layout_survives_being_written_down() -> None:
+    layout = drop("r.csv", b"\xef\xbb\xbfid;na\xc3\xafve\r\n1;2\r\n").layout
+    assert type(layout).from_json(layout.to_json()) == layout

@@ -1,0 +1,121 @@
+import csv
+import io
+import json
+
+import orjson
+import pytest
+from dropbatch.formats.kinds import file_type
+from dropbatch.formats.writing import answered, answers_extension, answers_head, colliding_columns, failed_head
+
+from tests.unit.formats.reading_drops import drop, rows
+
+NAMES = ("answer", "_status", "_error")
+
+
+def answers(name: str, data: bytes, *values: object, encoding: str | None = None) -> bytes:
+    """The answer file where every row has the same answer."""
+    reader = drop(name, data, encoding=encoding)
+    layout = reader.layout
+    return answers_head(layout, NAMES) + b"".join(
+        answered(layout, record, NAMES, [*values, "ok", None]) for record in reader
+    )
+
+
+def test_a_csv_keeps_its_bytes_and_gets_columns() -> None:
+    data = b'\xef\xbb\xbf"id";text\r\n 1;"a ""b""\r\nc"\r\n\r\n2;d'
+    assert answers("r.csv", data, 'so; "so"\n') == (
+        b'\xef\xbb\xbf"id";text;answer;_status;_error\r\n 1;"a ""b""\r\nc";"so; ""so""\n";ok;\r\n2;d;"so; ""so""\n";ok;'
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (None, b""),
+        ("text", b"text"),
+        ("", b""),
+        ("=1+1", b"=1+1"),
+        (True, b"true"),
+        (1.5, b"1.5"),
+        (10**40, str(10**40).encode()),
+        ([1, "a"], b'"[1,""a""]"'),
+        ({"a": None}, b'"{""a"":null}"'),
+        (orjson.Fragment(b"1.10"), b"1.10"),
+        (orjson.Fragment(b"[1.10, 2]"), b'"[1.10, 2]"'),
+    ],
+)
+def test_a_value_in_a_csv_is_text_or_json(value: object, field: bytes) -> None:
+    assert answers("r.csv", b"a\n1\n", value) == b"a,answer,_status,_error\n1," + field + b",ok,\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "member"),
+    [
+        (None, b"null"),
+        ('a"\u2028', '"a\\"\u2028"'.encode()),
+        (True, b"true"),
+        (10**40, str(10**40).encode()),
+        (orjson.Fragment(b"1.10"), b"1.10"),
+        ("\ud800", b'"\\ud800"'),
+    ],
+)
+def test_a_value_in_a_jsonl_is_json(value: object, member: bytes) -> None:
+    expected = b'\xef\xbb\xbf{"a":1, "answer":' + member + b',"_status":"ok","_error":null}\n'
+    assert answers("r.jsonl", b'\xef\xbb\xbf{"a":1}\n', value) == expected.replace(b"1, ", b"1,")
+
+
+def test_members_are_spliced_in_before_the_closing_brace() -> None:
+    added = b'"answer":1,"_status":"ok","_error":null}'
+    assert answers("r.jsonl", b'{ }  \r\n{"n": 1e2 } \n{"a":{}}', 1) == (
+        b"{ " + added + b'  \r\n{"n": 1e2 ,' + added + b' \n{"a":{},' + added
+    )
+
+
+def test_a_line_that_is_no_object_becomes_one() -> None:
+    _, bad = rows("r.jsonl", b'{"a":1}\n[1, "\xff"] \r\n')
+    layout = drop("r.jsonl", b'{"a":1}\n').layout
+    line = answered(layout, bad, ["_status"], ["skipped"])
+    assert line.endswith(b"} \r\n")
+    assert json.loads(line) == {"_raw": '[1, "\ufffd"]', "_status": "skipped"}
+
+
+def test_a_text_becomes_a_csv() -> None:
+    assert answers("r.txt", b'\xef\xbb\xbfone, "two"\r\nthree', "x") == (
+        b'\xef\xbb\xbftext,answer,_status,_error\r\n"one, ""two""",x,ok,\r\nthree,x,ok,'
+    )
+
+
+def test_a_short_row_is_filled_up_so_that_columns_align() -> None:
+    data = b'a,b,c\n1,"x,\ny"\n1,2,3\n1,2,3,4\n'
+    written = list(csv.reader(io.StringIO(answers("r.csv", data, "x").decode(), newline="")))
+    assert written[1] == ["1", "x,\ny", "", "x", "ok", ""]
+    assert written[2] == ["1", "2", "3", "x", "ok", ""]
+    assert written[3] == ["1", "2", "3", "4", "x", "ok", ""]
+
+
+def test_a_character_that_the_encoding_lacks_becomes_a_reference() -> None:
+    data = "naïve\nété\n".encode("windows-1252")
+    assert answers("r.csv", data, "5 € 😀", encoding="windows-1252") == data.replace(
+        b"\n", b",answer,_status,_error\n", 1
+    ).replace(b"t\xe9\n", b"t\xe9,5 \x80 &#128512;,ok,\n")
+
+
+def test_the_answers_extension_is_the_drop_s_but_for_a_text() -> None:
+    assert [answers_extension(file_type(name)) for name in ("r.TSV.gz", "r.ndjson", "r.txt")] == [
+        "tsv",
+        "ndjson",
+        "csv",
+    ]
+
+
+def test_the_failed_file_starts_as_the_drop_did() -> None:
+    assert failed_head(drop("r.csv", b"\xef\xbb\xbfa,b\r\n1,2\r\n").layout) == b"\xef\xbb\xbfa,b\r\n"
+
+
+def test_a_column_that_is_there_already_is_named_with_the_way_out() -> None:
+    [problem] = colliding_columns(("id", "answer"), NAMES)
+    assert (problem.code, problem.column) == ("column_exists", "answer")
+    assert "“answer”" in problem.message
+    assert "`prefix" in problem.message
+    [problem] = colliding_columns({"_error": 1}, NAMES, line=7)
+    assert problem.message.startswith("Line 7 already has “_error”")
