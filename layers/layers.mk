@@ -25,11 +25,12 @@ interpreter = $(shell for python in "$$(command -v python$(version))" \
 			&& echo "$$python" && break; done)
 
 # Unchecked, because zip files keep times to two seconds only, so that a check by time would refuse half of the files.
+# (SAM shows what is printed here, but not what goes to standard error.)
 define compile
 	@python="$(interpreter)"; if [ -n "$$python" ]; then \
 		"$$python" -m compileall -q -j 0 --invalidation-mode unchecked-hash -s "$(modules)" -p /opt/python "$(modules)"; \
 	else \
 		echo "NOTE: there is no Python $(version) on this machine, so this layer ships without byte code, and the functions" \
-			"start about half a second slower. To mend it: uv python install $(version)" >&2; \
+			"start about half a second slower. To mend it: uv python install $(version)"; \
 	fi
 endef
