@@ -31,6 +31,6 @@ define compile
 		"$$python" -m compileall -q -j 0 --invalidation-mode unchecked-hash -s "$(modules)" -p /opt/python "$(modules)"; \
 	else \
 		echo "NOTE: there is no Python $(version) on this machine, so this layer ships without byte code, and the functions" \
-			"start about half a second slower. To mend it: uv python install $(version)"; \
+			"start about half a second slower. To mend it: $(UV) python install $(version)"; \
 	fi
 endef
