@@ -56,11 +56,14 @@ class Stack:
     def up(self) -> "Deployed":
         """Starts what does not run, deploys, and writes `stack.env`. Doing it twice changes nothing."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        aws, (openai, key) = self._aws(), self._openai()
+        aws, (openai, emulator_key) = self._aws(), self._openai()
+        key = self.openai_key if self.openai_url else emulator_key
         if self.openai_url:
             programs.stop(self.directory, OPENAI, OPENAI_MARK)
-            base_url, key = self.openai_url, self.openai_key or "none"
+            base_url = self.openai_url
             self.say(f"OpenAI is the server at {base_url}.")
+            if not key:
+                self.say("OPENAI_API_KEY is not set, so the stack's secret stays as it is; where any key will do, set any.")
         else:
             aws.stands()  # where either cannot be started, neither is
             if openai.start():
@@ -79,14 +82,17 @@ class Stack:
             "OPENAI_BASE_URL": base_url,
         }
         if not self.openai_url:
-            values |= {"OPENAI_API_KEY": key, "OPENAI_EMULATOR_URL": base_url}
+            values |= {"OPENAI_API_KEY": emulator_key, "OPENAI_EMULATOR_URL": base_url}
         deployed = Deployed(self.directory, values)
         values |= deployed.outputs()
-        deployed.store_key(key)
+        if key:
+            deployed.store_key(key)
         for topic in ("NOTIFICATIONS", "EVENTS"):
             values[f"{topic}_QUEUE_URL"] = deployed.subscribe(
                 values[f"{topic}_TOPIC_ARN"], f"{self.name}-{topic.lower()}"
             )
+        # What a tick tells of has a queue apart, so that it takes nothing away from whoever reads the other.
+        values["NEWS_QUEUE_URL"] = deployed.subscribe(values["NOTIFICATIONS_TOPIC_ARN"], f"{self.name}-news")
         deployed.write()
         return deployed
 
@@ -152,6 +158,8 @@ class Stack:
             "Runtime": f"python{_python_version()}",
             "Architecture": machine,
             "OpenAIBaseUrl": openai_url,
+            # The emulator's list does not lag. Another server's may, and there a batch made twice costs money.
+            **({} if self.openai_url else {"SettleSeconds": "10"}),
             **self.parameters,
         }
         environment = _clean_environment() | {
@@ -217,8 +225,8 @@ class Deployed:
             aws_access_key_id=KEY_ID,
             aws_secret_access_key=KEY,
             region_name=REGION,
-            # A poll may take as long as its function's timeout, and must not be sent twice.
-            config=Config(read_timeout=310, retries={"total_max_attempts": 1}),
+            # A poll may take as long as its function's timeout, and must not be sent twice. No proxy leads here.
+            config=Config(read_timeout=310, retries={"total_max_attempts": 1}, proxies={}),
         )
 
     def tick(self) -> None:
@@ -227,6 +235,18 @@ class Deployed:
         if "FunctionError" in answer:
             said = json.loads(answer["Payload"].read())
             raise LocalError(f"The poll failed: {said.get('errorType')}: {said.get('errorMessage')}")
+
+    def news(self) -> list[str]:
+        """The subjects of the notifications that came since it was last asked; it waits two seconds for the first."""
+        sqs, url = self.client("sqs"), self.values["NEWS_QUEUE_URL"]
+        subjects: list[str] = []
+        wait = 2
+        while found := sqs.receive_message(QueueUrl=url, WaitTimeSeconds=wait, MaxNumberOfMessages=10).get("Messages"):
+            for message in found:
+                subjects.append(json.loads(message["Body"])["Subject"])
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            wait = 0
+        return subjects
 
     def outputs(self) -> dict[str, str]:
         """The stack's outputs, by the names of environment variables: `InboxBucket` as `INBOX_BUCKET`."""
@@ -312,8 +332,9 @@ def main(arguments: list[str]) -> int:
                     "It polls every minute; `make tick` polls now, `make down` stops it and keeps what it holds."
                 )
             case ["tick"]:
-                Deployed.at(TOOLS).tick()
-                print("Polled.")
+                deployed = Deployed.at(TOOLS)
+                deployed.tick()
+                print("Polled.", *(deployed.news() or ["Nothing new yet."]), sep="\n")
             case ["down"]:
                 print("Stopped." if stack_from({}).down() else "Nothing was running.")
             case _:
@@ -344,7 +365,11 @@ def _clean_environment() -> dict[str, str]:
     """Ours, without what would lead to another AWS or another OpenAI."""
     apart = ("AWS_", "OPENAI_BASE_URL", "OPENAI_API_KEY", "PYTHON", "VIRTUAL_ENV", "MAKE", "MFLAGS", "PARAMETERS")
     kept = {"AWS_CA_BUNDLE"}
-    return {name: value for name, value in os.environ.items() if name in kept or not name.startswith(apart)}
+    clean = {name: value for name, value in os.environ.items() if name in kept or not name.startswith(apart)}
+    # A company's proxy does not lead to this machine.
+    for name in ("no_proxy", "NO_PROXY"):
+        clean[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"]))
+    return clean
 
 
 def _parameters(text: str) -> dict[str, str]:
