@@ -1,0 +1,377 @@
+"""Reads one line of a batch's output or error file: what became of the row, and what its columns hold.
+
+Lines come in more shapes than OpenAI documents, and other servers of the same API add their own. Whatever a line looks
+like, it has exactly one outcome; one that makes no sense is an error of its own, never an exception.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+import orjson
+
+from dropbatch.domain.outcomes import Outcome
+from dropbatch.recipes import parsing as recipes
+from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.values import to_json
+
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+_NOT_RUN = {
+    "batch_expired": Outcome.EXPIRED,
+    "batch_cancelled": Outcome.CANCELLED,
+    "batch_canceled": Outcome.CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that were billed. Cached tokens are among the input, reasoning tokens among the output."""
+
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A row's outcome. `code` says why it is not ok; `values` are the recipe's columns, fit for orjson."""
+
+    outcome: Outcome
+    code: str | None
+    values: tuple[Any, ...] | None
+    usage: Usage | None
+
+
+class _Choice(NamedTuple):
+    """One of the answers in a response: its outcome, its code, and the values of the answer's own columns."""
+
+    outcome: Outcome
+    code: str | None
+    values: tuple[Any, ...] | None
+
+
+_WORST_FIRST = (Outcome.ERROR, Outcome.REFUSED, Outcome.INVALID_ANSWER, Outcome.TRUNCATED, Outcome.OK)
+
+_UNREADABLE = Answer(Outcome.ERROR, "unreadable", None, None)
+_EMPTY = _Choice(Outcome.INVALID_ANSWER, "empty", None)
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def read_answer(line: bytes, compiled: CompiledRecipe | None, endpoint: str) -> Answer:
+    """What a line of an output or error file says; `compiled` is None for a raw drop, which has no columns."""
+    try:
+        return _read(line, compiled, endpoint)
+    except (ValueError, UnicodeError, RecursionError):
+        pass
+    try:
+        return _read(_mended(line), compiled, endpoint)
+    except (ValueError, UnicodeError, RecursionError):
+        return _UNREADABLE
+
+
+def _mended(line: bytes) -> bytes:
+    """The line with what strict JSON does not know replaced: lone surrogates, NaN, bytes that are not UTF-8."""
+    return to_json(json.loads(line.decode(errors="replace"), parse_constant=lambda _: None))
+
+
+def _read(line: bytes, compiled: CompiledRecipe | None, endpoint: str) -> Answer:
+    members = _members.decode(line)
+    response = bytes(members.get("response", b"null"))
+    if response == b"null":
+        return _not_run(_parsed(members.get("error")))
+    parts = _members.decode(response)
+    status = _parsed(parts.get("status_code"))
+    body = bytes(parts.get("body", b"null"))
+    if body.startswith(b'"'):
+        # Some servers wrap the body into a string.
+        text = msgspec.json.decode(body, type=str)
+        body = text.encode() if text.lstrip().startswith("{") else b"null"
+    if status == 0 and not isinstance(status, bool):
+        return Answer(Outcome.ERROR, "no_response", None, None)
+    if isinstance(status, int) and not 200 <= status < 300:
+        return Answer(Outcome.ERROR, _code_of(body, f"http_{status}"), None, None)
+    if not body.startswith(b"{"):
+        return Answer(*_EMPTY, None) if body == b"null" else _UNREADABLE
+    return _Reader(compiled, endpoint).answer(body)
+
+
+def _not_run(error: Any) -> Answer:
+    if not isinstance(error, Mapping):
+        return Answer(Outcome.ERROR, _fit(error), None, None) if _fit(error) else _UNREADABLE
+    code = _fit(error.get("code")) or _fit(error.get("type")) or "error"
+    return Answer(_NOT_RUN.get(code, Outcome.ERROR), code, None, None)
+
+
+def _code_of(body: bytes, otherwise: str) -> str:
+    """The code that an error's body gives."""
+    try:
+        error = _mapping(msgspec.json.decode(body)).get("error")
+    except msgspec.DecodeError:
+        return otherwise
+    return _error_code(error, otherwise)
+
+
+def _error_code(error: Any, otherwise: str) -> str:
+    found = _mapping(error)
+    return _fit(found.get("code")) or _fit(found.get("type")) or otherwise
+
+
+def _fit(code: Any) -> str | None:
+    """A code that may stand in a log, or None: codes of another form could hold anything."""
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else None
+
+
+class _Reader:
+    """Reads a response's body for a recipe, or for none."""
+
+    def __init__(self, compiled: CompiledRecipe | None, endpoint: str) -> None:
+        self._compiled = compiled
+        self._endpoint = endpoint
+        self._validator = compiled.validator if compiled else None
+        self._properties = (compiled.properties if compiled else None) or ()
+        self._structured = self._validator is not None
+
+    def answer(self, body: bytes) -> Answer:
+        if self._endpoint == recipes.EMBEDDINGS:
+            choice, usage = self._embeddings(body)
+            return self._with_columns(choice, usage, body)
+        response = _mapping(msgspec.json.decode(body))
+        usage = _usage(response.get("usage"))
+        if isinstance(response.get("error"), Mapping) and not any(
+            response.get(name) for name in ("choices", "output", "results", "data")
+        ):
+            return Answer(Outcome.ERROR, _error_code(response["error"], "error"), None, usage)
+        match self._endpoint:
+            case recipes.CHAT:
+                choice = self._choices(response, self._chat)
+            case recipes.COMPLETIONS:
+                choice = self._choices(response, self._completion)
+            case recipes.RESPONSES:
+                choice = self._response(response)
+            case recipes.MODERATIONS:
+                choice = _moderations(response)
+            case _:
+                choice = _Choice(Outcome.OK, None, (_fragment(body),)) if response else _EMPTY
+        return self._with_columns(choice, usage, body)
+
+    def _with_columns(self, choice: _Choice, usage: Usage | None, body: bytes) -> Answer:
+        """The answer with the columns that the recipe computes from the body."""
+        if self._compiled is None:
+            return Answer(choice.outcome, choice.code, None, usage)
+        values = choice.values
+        if values is not None and self._compiled.expressions:
+            whole = json.loads(body)
+            values += tuple(_computed(expression, whole) for expression in self._compiled.expressions)
+        return Answer(choice.outcome, choice.code, values, usage)
+
+    # One text: the answer, or JSON for the schema's columns
+
+    def _text(self, text: str, outcome: Outcome, code: str | None) -> _Choice:
+        """The choice for a text that came with an outcome: ok, truncated or refused."""
+        if self._structured:
+            return self._fitted(text) if outcome is Outcome.OK else _Choice(outcome, code, None)
+        if outcome is Outcome.OK and not text.strip():
+            return _EMPTY
+        return _Choice(outcome, code, (text,) if text else None)
+
+    def _fitted(self, text: str) -> _Choice:
+        """The choice for a text that should be JSON of the recipe's schema."""
+        if not text.strip():
+            return _EMPTY
+        encoded = text.encode()
+        try:
+            parsed = msgspec.json.decode(encoded)
+        except (ValueError, RecursionError):
+            return _Choice(Outcome.INVALID_ANSWER, "not_json", None)
+        if not isinstance(parsed, dict) or not self._fits(parsed):
+            return _Choice(Outcome.INVALID_ANSWER, "schema_mismatch", None)
+        exact = _members.decode(encoded)
+        values = tuple(_exact(exact[name]) if name in exact else None for name in self._properties)
+        return _Choice(Outcome.OK, None, values)
+
+    def _fits(self, parsed: Mapping[str, Any]) -> bool:
+        try:
+            return self._validator is None or self._validator.is_valid(parsed)
+        except Exception:  # noqa: BLE001  # a reference that leads nowhere, a pattern that is none: no fit
+            return False
+
+    def _tools(self, calls: Sequence[Any]) -> _Choice:
+        if self._structured:
+            return _Choice(Outcome.INVALID_ANSWER, "schema_mismatch", None)
+        return _Choice(Outcome.OK, None, (_fragment(to_json(calls)),))
+
+    # Chat completions and completions
+
+    def _choices(self, response: Mapping[str, Any], read: Any) -> _Choice:
+        choices = [_mapping(choice) for choice in _list(response.get("choices"))]
+        if all(isinstance(choice.get("index"), int) for choice in choices):
+            choices.sort(key=lambda choice: choice["index"])
+        return _combined([read(choice) for choice in choices])
+
+    def _chat(self, choice: Mapping[str, Any]) -> _Choice:
+        message, finish = _mapping(choice.get("message")), choice.get("finish_reason")
+        text, refusal = _content(message.get("content")), message.get("refusal")
+        if isinstance(refusal, str) and refusal:
+            return self._text(text or refusal, Outcome.REFUSED, "refusal")
+        if finish == "content_filter":
+            return self._text(text, Outcome.REFUSED, "content_filter")
+        if finish == "length":
+            return self._text(text, Outcome.TRUNCATED, "length")
+        calls = _list(message.get("tool_calls"))
+        if isinstance(message.get("function_call"), Mapping):
+            calls = [*calls, message["function_call"]]
+        if calls and not (self._structured and text.strip()):
+            return self._tools(calls)
+        return self._text(text, Outcome.OK, None)
+
+    def _completion(self, choice: Mapping[str, Any]) -> _Choice:
+        text = _content(choice.get("text"))
+        match choice.get("finish_reason"):
+            case "length":
+                return self._text(text, Outcome.TRUNCATED, "length")
+            case "content_filter":
+                return self._text(text, Outcome.REFUSED, "content_filter")
+        return self._text(text, Outcome.OK, None)
+
+    # Responses
+
+    def _response(self, response: Mapping[str, Any]) -> _Choice:
+        texts, refusals, calls = [], [], []
+        for item in map(_mapping, _list(response.get("output"))):
+            if item.get("type") in ("function_call", "custom_tool_call"):
+                calls.append(item)
+            for part in map(_mapping, _list(item.get("content")) if item.get("type") == "message" else []):
+                if part.get("type") == "refusal":
+                    refusals.append(_content(part.get("refusal")))
+                elif part.get("type") == "output_text":
+                    texts.append(_content(part.get("text")))
+        text = "".join(texts)
+        status = response.get("status")
+        if status == "failed":
+            return _Choice(Outcome.ERROR, _error_code(response.get("error"), "failed"), None)
+        if refusals:
+            return self._text(text or "".join(refusals), Outcome.REFUSED, "refusal")
+        if status == "incomplete":
+            reason = _fit(_mapping(response.get("incomplete_details")).get("reason")) or "incomplete"
+            filtered = reason == "content_filter"
+            return self._text(text, Outcome.REFUSED if filtered else Outcome.TRUNCATED, reason)
+        if status in ("cancelled", "queued", "in_progress"):
+            return _Choice(Outcome.ERROR, f"response_{status}", None)
+        if calls and not (self._structured and text.strip()):
+            return self._tools(calls)
+        return self._text(text, Outcome.OK, None)
+
+    # Embeddings
+
+    def _embeddings(self, body: bytes) -> tuple[_Choice, Usage | None]:
+        """The vectors as they came: their numbers are never parsed."""
+        members = _members.decode(body)
+        usage = _usage(_parsed(members.get("usage")))
+        error = _parsed(members.get("error"))
+        data = bytes(members.get("data", b"null"))
+        rows = [_members.decode(row) for row in _items.decode(data)] if data.startswith(b"[") else []
+        if not rows and isinstance(error, Mapping):
+            return _Choice(Outcome.ERROR, _error_code(error, "error"), None), usage
+        indexes = [_parsed(row.get("index")) for row in rows]
+        if all(isinstance(index, int) for index in indexes):
+            rows = [row for _, row in sorted(zip(indexes, rows, strict=True), key=lambda pair: pair[0])]
+        vectors = [_exact(row["embedding"]) for row in rows if bytes(row.get("embedding", b"null")) not in _HOLLOW]
+        if not vectors or len(vectors) < len(rows):
+            return _EMPTY, usage
+        return _Choice(Outcome.OK, None, (vectors[0] if len(vectors) == 1 else vectors,)), usage
+
+
+_HOLLOW = frozenset({b"null", b"[]", b'""'})
+
+
+def _moderations(response: Mapping[str, Any]) -> _Choice:
+    results = [_mapping(result) for result in _list(response.get("results"))]
+    if not results or not all(isinstance(result.get("flagged"), bool) for result in results):
+        return _EMPTY
+    flagged = [result["flagged"] for result in results]
+    categories = [[name for name, hit in _mapping(r.get("categories")).items() if hit is True] for r in results]
+    if len(results) == 1:
+        return _Choice(Outcome.OK, None, (flagged[0], categories[0]))
+    return _Choice(Outcome.OK, None, (flagged, categories))
+
+
+def _combined(choices: Sequence[_Choice]) -> _Choice:
+    """Several answers to one request: the worst outcome decides, the columns hold arrays."""
+    if not choices:
+        return _EMPTY
+    if len(choices) == 1:
+        return choices[0]
+    worst = min(choices, key=lambda choice: _WORST_FIRST.index(choice.outcome))
+    width = max(len(choice.values or ()) for choice in choices)
+    if not width:
+        return _Choice(worst.outcome, worst.code, None)
+    rows = [choice.values or (None,) * width for choice in choices]
+    return _Choice(worst.outcome, worst.code, tuple([row[column] for row in rows] for column in range(width)))
+
+
+def _usage(value: Any) -> Usage | None:
+    if not isinstance(value, Mapping):
+        return None
+    received = _mapping(value.get("prompt_tokens_details") or value.get("input_tokens_details"))
+    given = _mapping(value.get("completion_tokens_details") or value.get("output_tokens_details"))
+    return Usage(
+        input_tokens=_count(value, "prompt_tokens", "input_tokens"),
+        cached_tokens=_count(received, "cached_tokens"),
+        output_tokens=_count(value, "completion_tokens", "output_tokens"),
+        reasoning_tokens=_count(given, "reasoning_tokens"),
+    )
+
+
+def _count(members: Mapping[str, Any], *names: str) -> int:
+    found = (members.get(name) for name in names)
+    return next((n for n in found if isinstance(n, int) and not isinstance(n, bool) and n >= 0), 0)
+
+
+def _content(value: Any) -> str:
+    """A text, or the texts of a list of parts, as some servers give it."""
+    if isinstance(value, str):
+        return value
+    parts: Iterable[Any] = (_mapping(part).get("text") for part in _list(value))
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _parsed(raw: msgspec.Raw | None) -> Any:
+    return None if raw is None else msgspec.json.decode(raw)
+
+
+def _exact(raw: msgspec.Raw) -> Any:
+    """Text, truth, null and whole numbers as Python's; other numbers, lists and objects as the very JSON that came."""
+    data = bytes(raw).strip()
+    if data[:1] in (b'"', b"t", b"f", b"n"):
+        return msgspec.json.decode(data)
+    if len(data) < 19 and data.lstrip(b"-").isdigit() and data != b"-0":
+        return int(data)
+    return _fragment(data)
+
+
+def _fragment(data: bytes) -> orjson.Fragment:
+    """JSON to be handed on as it came; white space between its members may not end a line or a field."""
+    return orjson.Fragment(data.replace(b"\n", b" ").replace(b"\r", b" ").replace(b"\t", b" "))
+
+
+def _computed(expression: Any, body: Any) -> Any:
+    try:
+        value = expression.search(body)
+    except Exception:  # noqa: BLE001  # an expression that does not fit this body finds nothing in it
+        return None
+    return value if value is None or isinstance(value, str | bool) else _fragment(to_json(value))

@@ -1,0 +1,445 @@
+"""From a recipe to what it does: a row becomes a request, and an answer has its columns.
+
+The request's body is taken apart once, into JSON that is the same for every row and the places in between; a row only
+fills the places in.
+"""
+
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jmespath
+import jsonschema
+import orjson
+from jmespath.exceptions import JMESPathError
+from jmespath.parser import ParsedResult
+from jsonschema.exceptions import SchemaError
+from jsonschema.protocols import Validator
+from referencing import Registry
+
+from dropbatch.domain.errors import Rejected, RowRejected
+from dropbatch.domain.problems import Problem, Problems
+from dropbatch.recipes.names import listed
+from dropbatch.recipes.parsing import CHAT, EMBEDDINGS, MODERATIONS, Recipe, file_name, problem_at
+from dropbatch.recipes.schema import build_schema
+from dropbatch.recipes.templates import (
+    BadTemplate,
+    Template,
+    TemplateFailed,
+    UndefinedName,
+    compile_template,
+    spelling,
+)
+from dropbatch.recipes.values import to_json
+from dropbatch.requests import RELEVANT, Expectation, Request, expectation
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """A template in its place: the recipe's key, and the file and line where its text stands."""
+
+    template: Template
+    key: str
+    path: str
+    line: int | None
+
+    def text(self, values: Mapping[str, Any]) -> str:
+        return self._checked(self.template.render, values)  # type: ignore[no-any-return]  # render gives text
+
+    def json(self, values: Mapping[str, Any]) -> bytes:
+        value = self._checked(self.template.value, values)
+        try:
+            return to_json(value)
+        except (TypeError, ValueError, RecursionError):
+            raise self._failed("value that is not JSON") from None
+
+    def _checked(self, render: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> Any:
+        try:
+            return render(values)
+        except UndefinedName as missing:
+            raise RowRejected(self._undefined(missing, values)) from None
+        except TemplateFailed as failure:
+            raise self._failed(failure.kind) from None
+
+    def _undefined(self, missing: UndefinedName, values: Mapping[str, Any]) -> Problem:
+        if missing.name is None:
+            sentence = "the template uses something that the row does not have; give it a default, or mend the row."
+        elif missing.in_row:
+            sentence = f"the row has no {missing.name!r}; {spelling(missing.name, values)}"
+        else:
+            sentence = f"what the template takes {missing.name!r} of has none; mend the template or the row."
+        return Problem("undefined_name", f"Key {self.key} of the recipe: {sentence}", column=missing.name, key=self.key)
+
+    def _failed(self, kind: str) -> RowRejected:
+        sentence = f"the template cannot be rendered for this row ({kind}); mend the template or the row."
+        return RowRejected(Problem("template_failed", f"Key {self.key} of the recipe: {sentence}", key=self.key))
+
+
+_MODEL = object()
+"""Stands in the body's parts where the model goes: it is rendered once, for the body and beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A request's body in parts: JSON, slots, and the model's place."""
+
+    parts: tuple[Any, ...]
+    model: _Slot | None
+    expectation: Expectation | None
+
+    def fill(self, values: Mapping[str, Any]) -> tuple[str, bytes]:
+        """The model and the body for a row."""
+        model = self._model(values) if self.model else ""
+        filled = []
+        for part in self.parts:
+            if type(part) is bytes:
+                filled.append(part)
+            elif part is _MODEL:
+                filled.append(to_json(model))
+            else:
+                filled.append(part.json(values))
+        return model, b"".join(filled)
+
+    def _model(self, values: Mapping[str, Any]) -> str:
+        assert self.model is not None  # noqa: S101  # asked by the only caller; tells the type checker
+        constant = self.model.template.constant
+        name = (constant if constant is not None else self.model.text(values)).strip()
+        if not name:
+            sentence = f"Key {self.model.key} of the recipe: the model is empty for this row; name one in the row."
+            raise RowRejected(Problem("empty_model", sentence, key=self.model.key))
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRecipe:
+    """A recipe that can be used.
+
+    `columns` are the names of the answer's columns, prefix included, in order; `all_columns` adds `_status` and
+    `_error`. `categories` gives the allowed values of columns that have only a few. `properties` are the schema's, in
+    the order of the first columns; `expressions` compute the last ones from the response's body.
+    """
+
+    recipe: Recipe
+    endpoint: str
+    columns: tuple[str, ...]
+    all_columns: tuple[str, ...]
+    categories: Mapping[str, tuple[Any, ...]]
+    properties: tuple[str, ...] | None
+    validator: Validator | None
+    expressions: tuple[ParsedResult, ...]
+    _added: frozenset[str]
+    _body: _Body
+    _when: _Slot | None
+    _slots: tuple[_Slot, ...]
+
+    def check_columns(self, names: Sequence[str]) -> list[Problem]:
+        """What is wrong between the recipe and a drop whose rows have these columns."""
+        known = set(names)
+        problems = [
+            problem_at(
+                slot.path,
+                slot.line,
+                "undefined_name",
+                slot.key,
+                f"there is no column {name!r}; {spelling(name, names)}",
+            )
+            for slot in self._slots
+            for name in slot.template.names
+            if name not in known
+        ]
+        label = self.recipe.id
+        if label is not None and label not in known:
+            sentence = f"there is no column {label!r}; the columns are {listed(names)}."
+            problems.append(self.recipe.problem("undefined_name", "id", sentence))
+        problems += [self._column_exists(name) for name in names if name in self._added]
+        return problems
+
+    def request(self, values: Mapping[str, Any]) -> Request | None:
+        """The request that a row becomes; None where `when` is empty. RowRejected where it cannot be one."""
+        if not self._added.isdisjoint(values):
+            raise RowRejected(self._column_exists(next(name for name in self.all_columns if name in values)))
+        label = self.recipe.id
+        if label is not None and label not in values:
+            sentence = f"The row has no {label!r}, which the recipe's key id names; add it, or leave the key id out."
+            raise RowRejected(Problem("undefined_name", sentence, column=label, key="id"))
+        if self._when is not None and not self._when.text(values).strip():
+            return None
+        model, body = self._body.fill(values)
+        return Request(self.endpoint, model, body, self._body.expectation)
+
+    def label(self, values: Mapping[str, Any]) -> str | None:
+        """What the `id` column calls the row; None where there is none."""
+        value = values.get(self.recipe.id) if self.recipe.id is not None else None
+        if value is None or value == "":
+            return None
+        return value if isinstance(value, str) else to_json(value).decode().strip('"')
+
+    def _column_exists(self, name: str) -> Problem:
+        sentence = (
+            f"The drop has a column {name!r} already, which the answers would add; set prefix in the recipe, as in "
+            'prefix: "ai_", or rename the column.'
+        )
+        return Problem("column_exists", sentence, column=name)
+
+
+def compile_recipe(recipe: Recipe, files: Mapping[str, str]) -> CompiledRecipe:
+    """Compiles a recipe with the texts of the files that it names; Rejected with all that is wrong."""
+    return _Compiler(recipe, files).compiled()
+
+
+class _Compiler:
+    def __init__(self, recipe: Recipe, files: Mapping[str, str]) -> None:
+        self._recipe = recipe
+        self._files = files
+        self._problems = Problems()
+        self._slots: list[_Slot] = []
+        self._missing: set[str] = set()
+
+    def compiled(self) -> CompiledRecipe:
+        recipe = self._recipe
+        schema = self._schema()
+        tree = self._short_form(schema) if recipe.body is None else self._full_form(recipe.body, schema)
+        when = self._slot(recipe.when, "when", for_when=True) if recipe.when is not None else None
+        body = _Split(recipe.endpoint).body(tree)
+        answer_columns = self._answer_columns(schema)
+        expressions = self._expressions()
+        columns = tuple(recipe.prefix + name for name in [*answer_columns, *expressions])
+        all_columns = (*columns, recipe.prefix + "_status", recipe.prefix + "_error")
+        self._check_unique(answer_columns, expressions)
+        if self._problems:
+            raise Rejected(self._problems)
+        return CompiledRecipe(
+            recipe=recipe,
+            endpoint=recipe.endpoint,
+            columns=columns,
+            all_columns=all_columns,
+            categories=self._categories(schema),
+            properties=tuple(answer_columns) if schema is not None else None,
+            validator=None if schema is None else _validator(schema),
+            expressions=tuple(expressions.values()),
+            _added=frozenset(all_columns),
+            _body=body,
+            _when=when,
+            _slots=tuple(self._slots),
+        )
+
+    def _complain(self, key: str, sentence: str, code: str = "wrong_value") -> None:
+        self._problems.add(self._recipe.problem(code, key, sentence))
+
+    # Templates
+
+    def _slot(self, source: str, key: str, *, for_when: bool = False) -> Any:
+        """The template that stands at a key, read from the file that it names where it does."""
+        place = self._recipe.places.get(key)
+        path, first = self._recipe.path, place.text_line if place else None
+        exact = bool(place and place.exact)
+        name = None if for_when else file_name(source)
+        if name is not None:
+            if name not in self._files:
+                self._missing_file(name, key)
+                return ""
+            source, exact, first = self._files[name], True, 1
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+        try:
+            template = compile_template(source, for_when=for_when)
+        except BadTemplate as bad:
+            line = first + bad.line - 1 if exact and first else first
+            self._problems.add(problem_at(path, line, bad.code, key, bad.sentence))
+            return ""
+        slot = _Slot(template, key, path, first)
+        self._slots.append(slot)
+        return slot
+
+    def _missing_file(self, name: str, key: str) -> None:
+        if name not in self._missing:
+            self._missing.add(name)
+            sentence = f"the file {name} is not in the recipe's folder, or is not UTF-8 text; put it there."
+            self._complain(key, sentence, "missing_file")
+
+    # The body
+
+    def _short_form(self, schema: dict[str, Any] | None) -> dict[str, Any]:
+        recipe = self._recipe
+        prompt = self._slot(recipe.prompt or "", "prompt")
+        tree: dict[str, Any] = {}
+        if recipe.model is not None:
+            tree["model"] = self._slot(recipe.model, "model")
+        system = None if recipe.system is None else self._slot(recipe.system, "system")
+        turns = self._turns()
+        if recipe.endpoint == CHAT:
+            opening = [] if system is None else [{"role": "system", "content": system}]
+            tree["messages"] = [*opening, *turns, {"role": "user", "content": prompt}]
+        else:
+            if system is not None:
+                tree["instructions"] = system
+            tree["input"] = [*turns, {"role": "user", "content": prompt}] if turns else prompt
+        tree.update(recipe.parameters)
+        self._add_schema(tree, schema)
+        return tree
+
+    def _turns(self) -> list[dict[str, Any]]:
+        """The examples as a conversation that went before."""
+        turns: list[dict[str, Any]] = []
+        for number, example in enumerate(self._recipe.examples):
+            at = f"examples[{number}]"
+            turns.append({"role": "user", "content": self._slot(example.input, f"{at}.input")})
+            output = example.output
+            answer = self._slot(output, f"{at}.output") if isinstance(output, str) else to_json(output).decode()
+            turns.append({"role": "assistant", "content": answer})
+        return turns
+
+    def _full_form(self, body: Mapping[str, Any], schema: dict[str, Any] | None) -> dict[str, Any]:
+        tree: dict[str, Any] = self._templated(body, "body")
+        self._add_schema(tree, schema)
+        return tree
+
+    def _templated(self, value: Any, key: str) -> Any:
+        if isinstance(value, str):
+            return self._slot(value, key)
+        if isinstance(value, Mapping):
+            return {name: self._templated(item, f"{key}.{name}") for name, item in value.items()}
+        if isinstance(value, list):
+            return [self._templated(item, f"{key}[{number}]") for number, item in enumerate(value)]
+        return value
+
+    def _add_schema(self, tree: dict[str, Any], schema: dict[str, Any] | None) -> None:
+        if schema is None:
+            return
+        strict = {"name": "answer", "strict": True, "schema": schema}
+        if self._recipe.endpoint == CHAT:
+            tree["response_format"] = {"type": "json_schema", "json_schema": strict}
+        else:
+            tree["text"] = {**(tree.get("text") or {}), "format": {"type": "json_schema", **strict}}
+
+    # The answer
+
+    def _schema(self) -> dict[str, Any] | None:
+        if self._recipe.schema is None:
+            return None
+        found = build_schema(self._recipe.schema, self._complain)
+        try:
+            jsonschema.Draft202012Validator.check_schema(found)
+        except SchemaError as error:
+            where = "/".join(str(part) for part in error.absolute_path)
+            self._complain("schema", f"this is no valid JSON Schema at {where or 'its root'}; correct it.")
+        except RecursionError:
+            self._complain("schema", "it is nested too deeply; simplify it.")
+        return found
+
+    def _answer_columns(self, schema: dict[str, Any] | None) -> list[str]:
+        if schema is not None:
+            return list(schema["properties"])
+        return {EMBEDDINGS: ["embedding"], MODERATIONS: ["flagged", "categories"]}.get(
+            self._recipe.endpoint, ["answer"]
+        )
+
+    def _expressions(self) -> dict[str, ParsedResult]:
+        found = {}
+        for name, expression in self._recipe.columns.items():
+            try:
+                found[name] = jmespath.compile(expression)
+            except JMESPathError as error:
+                position = getattr(error, "lex_position", None)
+                where = f" at character {position + 1}" if isinstance(position, int) else ""
+                self._complain(f"columns.{name}", f"this is no valid JMESPath expression{where}; correct it.")
+        return found
+
+    def _check_unique(self, answer_columns: Sequence[str], expressions: Mapping[str, Any]) -> None:
+        for name in answer_columns:
+            if name in ("_status", "_error"):
+                self._complain(f"schema.{name}", "the results have a column of this name themselves; rename it.")
+        for name in expressions:
+            if name in ("_status", "_error") or name in answer_columns:
+                self._complain(f"columns.{name}", "the results have a column of this name already; rename it.")
+
+    def _categories(self, schema: Mapping[str, Any] | None) -> dict[str, tuple[Any, ...]]:
+        prefix = self._recipe.prefix
+        if schema is None:
+            return {prefix + "flagged": (True, False)} if self._recipe.endpoint == MODERATIONS else {}
+        found: dict[str, tuple[Any, ...]] = {}
+        for name, item in schema["properties"].items():
+            if isinstance(item, Mapping) and isinstance(item.get("enum"), list):
+                found[prefix + name] = tuple(item["enum"])
+            elif isinstance(item, Mapping) and item.get("type") == "boolean":
+                found[prefix + name] = (True, False)
+        return found
+
+
+def _validator(schema: dict[str, Any]) -> Validator:
+    """Knows the schema's own definitions and no others: nothing is fetched."""
+    return jsonschema.Draft202012Validator(schema, registry=Registry())
+
+
+class _Split:
+    """Takes a body's tree apart into constant JSON and slots."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._parts: list[Any] = []
+
+    def body(self, tree: Mapping[str, Any]) -> _Body:
+        model = tree.get("model")
+        model = model if isinstance(model, _Slot) else None
+        # Where a member that counts is inserted as a value, or the model differs by row, each body is asked itself.
+        known = all(not _inserts(tree.get(name)) for name in RELEVANT) and (
+            model is None or model.template.constant is not None
+        )
+        self._mapping(tree, root=True)
+        expected = None
+        if known:
+            name = (model.template.constant or "").strip() if model else ""
+            expected = expectation(self._endpoint, name, orjson.dumps(_skeleton(tree)))
+        return _Body(tuple(self._merged()), model, expected)
+
+    def _merged(self) -> list[Any]:
+        merged: list[Any] = []
+        for part in self._parts:
+            if isinstance(part, bytes) and merged and isinstance(merged[-1], bytes):
+                merged[-1] += part
+            else:
+                merged.append(part)
+        return merged
+
+    def _mapping(self, tree: Mapping[str, Any], *, root: bool = False) -> None:
+        opening = b"{"
+        for name, item in tree.items():
+            self._parts += [opening, to_json(name), b":"]
+            opening = b","
+            if root and name == "model" and isinstance(item, _Slot):
+                self._parts.append(_MODEL)
+            else:
+                self._value(item)
+        self._parts.append(b"{}" if opening == b"{" else b"}")
+
+    def _value(self, value: Any) -> None:
+        if isinstance(value, _Slot):
+            constant = value.template.constant
+            self._parts.append(value if constant is None else to_json(constant))
+        elif isinstance(value, Mapping):
+            self._mapping(value)
+        elif isinstance(value, list):
+            opening = b"["
+            for item in value:
+                self._parts.append(opening)
+                self._value(item)
+                opening = b","
+            self._parts.append(b"[]" if opening == b"[" else b"]")
+        else:
+            self._parts.append(to_json(value))
+
+
+def _inserts(value: Any) -> bool:
+    """Whether a row decides what kind of value this is, or how many there are."""
+    return isinstance(value, _Slot) and value.template.expression is not None
+
+
+def _skeleton(value: Any) -> Any:
+    """The body without any row's values: what its expectation follows from."""
+    if isinstance(value, _Slot):
+        return value.template.constant or ""
+    if isinstance(value, Mapping):
+        return {name: _skeleton(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_skeleton(item) for item in value]
+    return value

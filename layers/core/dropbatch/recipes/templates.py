@@ -1,0 +1,364 @@
+"""Templates: Jinja2 in a sandbox, over the values of one row.
+
+A template sees each column by its name and the whole row as `row`. It is compiled once. Most are no more than text with
+columns in it; those are joined without Jinja's machinery, with the same result. Whatever is rendered follows from
+template and row alone, because requests are built more than once.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from jinja2 import TemplateSyntaxError, nodes
+from jinja2.meta import find_undeclared_variables
+from jinja2.runtime import StrictUndefined, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from dropbatch.recipes.names import listed, nearest
+from dropbatch.recipes.values import sound, to_json
+
+ROW = "row"
+"""The name of the whole row in a template."""
+
+MOST_REPEATED = 1_000_000
+"""How long a text or list may get by multiplication."""
+
+
+class BadTemplate(Exception):  # noqa: N818  # named for what is wrong, like the domain's errors
+    """A template that cannot be compiled. `sentence` says why, `line` is counted from 1 within the template."""
+
+    def __init__(self, code: str, sentence: str, line: int) -> None:
+        super().__init__(code)
+        self.code, self.sentence, self.line = code, sentence, line
+
+
+class UndefinedName(Exception):  # noqa: N818  # as above
+    """A row lacks what a template uses. `name` is None where it is not the recipe that spells it out."""
+
+    def __init__(self, name: str | None, *, in_row: bool) -> None:
+        super().__init__("undefined name")
+        self.name, self.in_row = name, in_row
+
+
+class TemplateFailed(Exception):  # noqa: N818  # as above
+    """A template could not be rendered for a row; `kind` names the error, never its text."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class _Missing(StrictUndefined):
+    def _fail_with_undefined_error(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        name = self._undefined_name
+        in_row = not isinstance(self._undefined_obj, Mapping | list | tuple | str | int | float)
+        raise UndefinedName(name if isinstance(name, str) else None, in_row=in_row)
+
+    __iter__ = __str__ = __len__ = _fail_with_undefined_error
+    __eq__ = __ne__ = __bool__ = __hash__ = _fail_with_undefined_error
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _fail_with_undefined_error
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = _fail_with_undefined_error
+    __mod__ = __rmod__ = __pos__ = __neg__ = __call__ = __getitem__ = _fail_with_undefined_error
+    __lt__ = __le__ = __gt__ = __ge__ = __int__ = __float__ = __complex__ = _fail_with_undefined_error
+    __pow__ = __rpow__ = __contains__ = _fail_with_undefined_error
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._fail_with_undefined_error()
+
+
+class _RowMissing(_Missing):
+    """What a subscript of `row` finds where the row has no such column."""
+
+
+class _Json:
+    """A value on its way to becoming JSON: itself where it is the whole of a string, its text elsewhere."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __str__(self) -> str:
+        return to_json(self.value).decode()
+
+    def __html__(self) -> str:
+        return str(self)
+
+
+class Row(dict[str, Any]):
+    """The whole row, told apart from the mappings within it so that a missing column can be told as such."""
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Keys of a mapping come before its methods: `{{ a.items }}` is the row's own `items` if it has one."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, Mapping):
+            if attribute in obj:
+                return obj[attribute]
+            if not hasattr(dict, attribute):
+                return self._lacks(obj, attribute)
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Mapping):
+            try:
+                return obj[argument]
+            except (KeyError, TypeError):
+                return self._lacks(obj, argument)
+        return super().getitem(obj, argument)
+
+    def _lacks(self, obj: Mapping[str, Any], name: Any) -> Undefined:
+        return _RowMissing(name=name) if isinstance(obj, Row) else _Missing(obj=obj, name=name)
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" and abs(right) > 64:
+            raise OverflowError("an exponent too large")
+        for many, times in ((left, right), (right, left)):
+            if isinstance(many, str | list | tuple) and isinstance(times, int) and len(many) * times > MOST_REPEATED:
+                raise OverflowError("a text too long")
+        return super().call_binop(context, operator, left, right)
+
+
+def _text(value: Any) -> Any:
+    """What `{{ … }}` prints for a value of a row."""
+    match value:
+        case str() | Undefined():
+            return value
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case _Json():
+            return str(value)
+    if callable(value):
+        raise TypeError("a method is printed, not called")
+    encoded = to_json(value)
+    # A date and the like is a JSON string: as text it goes without the quotes.
+    return encoded[1:-1].decode() if encoded.startswith(b'"') else encoded.decode()
+
+
+def _truth(value: Any) -> Any:
+    """The same for `when`, where false is as good as nothing."""
+    return "" if value is False else _text(value)
+
+
+def _json(value: Any) -> _Json:
+    if isinstance(value, Undefined):
+        value._fail_with_undefined_error()
+    return value if isinstance(value, _Json) else _Json(value)
+
+
+def _environment(finalize: Callable[[Any], Any]) -> _Environment:
+    environment = _Environment(undefined=_Missing, keep_trailing_newline=True, finalize=finalize)
+    environment.filters["json"] = environment.filters["tojson"] = _json
+    # Requests are built more than once, and must come out the same.
+    del environment.filters["random"], environment.globals["lipsum"]
+    return environment
+
+
+_FOR_TEXT = _environment(_text)
+_FOR_WHEN = _environment(_truth)
+
+_STATEMENTS = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A compiled template.
+
+    `names` are the columns it cannot do without, `spelled` all names that it spells out. `parts` are texts and
+    `_Column`s where it is no more than those; `expression` is there where it is `{{ … | json }}` and nothing else.
+    """
+
+    names: tuple[str, ...]
+    spelled: frozenset[str]
+    parts: tuple["str | _Column", ...] | None
+    jinja: Any
+    expression: Callable[..., Any] | None
+
+    @property
+    def constant(self) -> str | None:
+        """Its text, where that is the same for every row."""
+        if self.parts is None or any(isinstance(part, _Column) for part in self.parts):
+            return None
+        return "".join(part for part in self.parts if isinstance(part, str))
+
+    def render(self, values: Mapping[str, Any]) -> str:
+        """Its text for a row. UndefinedName or TemplateFailed where the row does not do."""
+        if self.parts is not None:
+            return "".join([part if type(part) is str else part.text(values) for part in self.parts])  # type: ignore[union-attr]  # a part is a str or a column
+        return str(self._guarded(self.jinja.render, values))
+
+    def value(self, values: Mapping[str, Any]) -> Any:
+        """What it stands for: the value itself for `{{ … | json }}`, else the text."""
+        if self.expression is None:
+            return self.render(values)
+        found = self._guarded(self.expression, values)
+        return found.value if isinstance(found, _Json) else found
+
+    def _guarded(self, render: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+        try:
+            return render({**values, ROW: Row(values)})
+        except UndefinedName as missing:
+            name = missing.name if missing.name in self.spelled else None
+            raise UndefinedName(name, in_row=missing.in_row) from None
+        except Exception as error:  # noqa: BLE001  # a template is a program: it can fail in any way
+            raise TemplateFailed(type(error).__name__) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A place for a column's value in a plain template."""
+
+    name: str
+    finalize: Callable[[Any], Any]
+
+    def text(self, values: Mapping[str, Any]) -> str:
+        try:
+            value = values[self.name]
+        except KeyError:
+            raise UndefinedName(self.name, in_row=True) from None
+        if type(value) is str:
+            return value
+        try:
+            return str(self.finalize(value))
+        except Exception as error:  # noqa: BLE001  # a value may be anything that a file format knows
+            raise TemplateFailed(type(error).__name__) from None
+
+
+def compile_template(source: str, *, for_when: bool = False) -> Template:
+    """Compiles a template; BadTemplate where that cannot be."""
+    environment = _FOR_WHEN if for_when else _FOR_TEXT
+    source = sound(source)
+    try:
+        tree = environment.parse(source)
+        for node in tree.find_all(_STATEMENTS):
+            raise BadTemplate(
+                "template_statement",
+                "templates cannot include, import or extend others; write the text out.",
+                node.lineno,
+            )
+        jinja = environment.from_string(source)
+        expression = _expression(environment, source, tree)
+    except TemplateSyntaxError as error:
+        raise BadTemplate("template_syntax", _advice(error.message or "", environment), error.lineno) from None
+    except RecursionError:
+        raise BadTemplate("template_syntax", "the template is nested too deeply; simplify it.", 1) from None
+    used = find_undeclared_variables(tree)
+    subscripts = dict.fromkeys(_subscripts(tree))
+    optional = _guarded_names(tree)
+    names = [name for name in _in_order(tree, used) if name != ROW and name not in environment.globals]
+    required = tuple(dict.fromkeys(name for name in [*names, *subscripts] if name not in optional))
+    return Template(
+        names=required,
+        spelled=frozenset({*used, *subscripts, *_attributes(tree)}),
+        parts=_parts(tree, environment),
+        jinja=jinja,
+        expression=expression,
+    )
+
+
+def _advice(said: str, environment: _Environment) -> str:
+    """What to do about a syntax error; what Jinja says quotes the recipe alone."""
+    if said.startswith("No filter named"):
+        like = nearest(said.split("'")[1], environment.filters)
+        return f"{said.rstrip('.')}; " + (f"did you mean {like}?" if like else "use one of Jinja's own.")
+    if "end of print statement" in said or "unexpected char" in said:
+        return (
+            f"the template is wrong: {said.rstrip('.')}; a column whose name holds spaces or signs is written "
+            '{{ row["Review Text"] }}.'
+        )
+    return f"the template is wrong: {said.rstrip('.')}; look for a brace or an end that is missing."
+
+
+def _expression(environment: _Environment, source: str, tree: nodes.Template) -> Callable[..., Any] | None:
+    text = source.strip()
+    if not (text.startswith("{{") and text.endswith("}}")) or len(tree.body) != 1:
+        return None
+    printed = [node for node in _printed(tree) if not (isinstance(node, nodes.TemplateData) and not node.data.strip())]
+    if len(printed) != 1 or not isinstance(printed[0], nodes.Filter) or printed[0].name not in ("json", "tojson"):
+        return None
+    return environment.compile_expression(text[2:-2].strip("-+ \n\t\r"), undefined_to_none=False)
+
+
+def _printed(tree: nodes.Template) -> list[nodes.Expr]:
+    return [node for output in tree.body if isinstance(output, nodes.Output) for node in output.nodes]
+
+
+def _parts(tree: nodes.Template, environment: _Environment) -> tuple[str | _Column, ...] | None:
+    """The template as texts and columns, or None where it is more than that."""
+    if not all(isinstance(node, nodes.Output) for node in tree.body):
+        return None
+    finalize = environment.finalize or _text
+    parts: list[str | _Column] = []
+    for node in _printed(tree):
+        if isinstance(node, nodes.TemplateData):
+            parts.append(node.data)
+        elif isinstance(node, nodes.Name) and node.name != ROW and node.name not in environment.globals:
+            parts.append(_Column(node.name, finalize))
+        elif (name := _subscript(node)) is not None:
+            parts.append(_Column(name, finalize))
+        else:
+            return None
+    return tuple(parts)
+
+
+def _subscript(node: nodes.Node) -> str | None:
+    """The column of a node that is `row["column"]` or `row.column`."""
+    if isinstance(node, nodes.Getitem | nodes.Getattr) and isinstance(node.node, nodes.Name) and node.node.name == ROW:
+        if isinstance(node, nodes.Getattr):
+            return None if hasattr(dict, node.attr) else node.attr
+        if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+            return node.arg.value
+    return None
+
+
+def _subscripts(tree: nodes.Template) -> Iterable[str]:
+    found = (_subscript(node) for node in tree.find_all((nodes.Getitem, nodes.Getattr)))
+    return (name for name in found if name is not None)
+
+
+def _attributes(tree: nodes.Template) -> Iterable[str]:
+    for node in tree.find_all((nodes.Getitem, nodes.Getattr)):
+        if isinstance(node, nodes.Getattr):
+            yield node.attr
+        elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+            yield node.arg.value
+
+
+def _in_order(tree: nodes.Template, used: set[str]) -> Iterable[str]:
+    return dict.fromkeys(node.name for node in tree.find_all(nodes.Name) if node.name in used)
+
+
+def _guarded_names(tree: nodes.Template) -> set[str]:
+    """Names that the template itself provides for the lack of: `x | default("")`, `x is defined`."""
+    found = set()
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        if isinstance(node, nodes.Filter | nodes.Test) and node.name in ("default", "d", "defined", "undefined"):
+            if isinstance(node.node, nodes.Name):
+                found.add(node.node.name)
+            elif node.node is not None and (name := _subscript(node.node)) is not None:
+                found.add(name)
+    return found
+
+
+def spelling(name: str, known: Iterable[str]) -> str:
+    """Advice on the right spelling of a column, as a template writes it."""
+    columns = [column for column in known if isinstance(column, str)]
+    like = nearest(name, columns)
+    if like is None:
+        return f"the columns are {listed(columns)}." if columns else "the row has no columns."
+    written = like if like.isidentifier() and like.isascii() and like not in _RESERVED else f'row["{like}"]'
+    return f"did you mean {{{{ {written} }}}}?"
+
+
+_RESERVED = frozenset(
+    {"true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else", "elif", "for"}
+    | {"import", "from", "include", "set", "block", "row", "loop", "self", *_FOR_TEXT.globals}
+)
+"""Names that mean something else in a template."""

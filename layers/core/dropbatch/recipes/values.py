@@ -1,0 +1,49 @@
+"""Writes the values of a row, an example or an answer as JSON, whatever they hold."""
+
+import json
+import math
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+
+def to_json(value: Any) -> bytes:
+    """`value` as compact JSON on one line. Numbers stay as they are; NaN is null, a lone surrogate U+FFFD.
+
+    TypeError where it holds something that JSON does not know.
+    """
+    try:
+        return orjson.dumps(value, default=_default)
+    except TypeError:
+        # Lone surrogates, and integers beyond 64 bits: the standard library takes them.
+        return json.dumps(_sound(value), ensure_ascii=False, separators=(",", ":"), default=_as_plain).encode()
+
+
+def sound(text: str) -> str:
+    """`text` with every lone surrogate replaced by U+FFFD, so that it can be encoded."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value)) if value.is_finite() else None
+    if isinstance(value, float):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def _as_plain(value: Any) -> Any:
+    return orjson.loads(orjson.dumps(value, default=_default))
+
+
+def _sound(value: Any) -> Any:
+    if isinstance(value, str):
+        return sound(value)
+    if isinstance(value, dict):
+        return {sound(str(name)): _sound(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sound(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

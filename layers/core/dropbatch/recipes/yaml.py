@@ -1,0 +1,221 @@
+"""Reads YAML 1.2 into plain values, and remembers the line that each of them stands on.
+
+The library parses; what a scalar means is decided here, by the core schema of YAML 1.2: `no` is text, a date is text,
+`1_000` is text. All that a recipe cannot say (duplicate keys, tags, merge keys) is a problem with its line.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from dropbatch.domain.errors import Rejected
+from dropbatch.domain.problems import Problem, Problems
+
+MOST_BYTES = 1_048_576
+MOST_VALUES = 50_000
+"""Bounds of a recipe: nobody writes such a one by hand, and aliases can make a short one explode."""
+
+_NULL = re.compile(r"~|null|Null|NULL|")
+_TRUE = re.compile(r"true|True|TRUE")
+_FALSE = re.compile(r"false|False|FALSE")
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_BASED_INTEGER = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NO_NUMBER = re.compile(r"[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
+
+_UNQUOTED_TEMPLATE = re.compile(r"(?:^|[:\-\[,]\s)\s*(\{[{%#])")
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands: the line of its key and the line its text starts on, both 1-based.
+
+    `exact` says that each line of the text is a line of the file, as in a literal block.
+    """
+
+    line: int
+    text_line: int
+    exact: bool = False
+
+
+@dataclass(slots=True)
+class Document:
+    """A parsed document: its value, and the place of every value in it."""
+
+    value: Any = None
+    places: dict[Path, Place] = field(default_factory=dict)
+
+
+def read_yaml(text: bytes, path: str) -> Document:
+    """The one document in `text`; Rejected with all that is wrong with its form."""
+    if len(text) > MOST_BYTES:
+        raise _rejected(
+            "recipe_too_long", f"{path} is larger than 1 MiB; move long texts into files of their own.", path
+        )
+    try:
+        decoded = text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = text[: error.start].count(b"\n") + 1
+        raise _rejected(
+            "not_utf8", f"Line {line} of {path} is not UTF-8 text; save the file with the encoding UTF-8.", path, line
+        ) from None
+    try:
+        node = YAML(typ="rt", pure=True).compose(decoded)
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise Rejected.because(_syntax_problem(error, decoded, path)) from None
+    reader = _Reader(path)
+    document = Document(None if node is None else reader.value(node, ()), reader.places)
+    if reader.problems:
+        raise Rejected(reader.problems)
+    return document
+
+
+def _rejected(code: str, message: str, path: str, line: int | None = None) -> Rejected:
+    return Rejected.because(Problem(code, message, line=line, path=path))
+
+
+def dotted(path: Path) -> str:
+    """A path as problems name it: `examples[0].input`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+class _Reader:
+    def __init__(self, path: str) -> None:
+        self.problems = Problems()
+        self.places: dict[Path, Place] = {}
+        self._path = path
+        self._values = 0
+        self._open: set[int] = set()
+
+    def value(self, node: Node, at: Path, line: int | None = None) -> Any:
+        """The value of a node that stands at the path `at`; `line` is its key's."""
+        start = node.start_mark.line + 1
+        style = node.style if isinstance(node, ScalarNode) else None
+        self.places[at] = Place(line or start, start + 1 if style in ("|", ">") else start, style == "|")
+        self._values += 1
+        if self._values == MOST_VALUES:
+            self._add("recipe_too_long", start, "holds more values than a recipe may; write it without the aliases.")
+        if self._values >= MOST_VALUES:
+            return None
+        if id(node) in self._open:
+            self._add("bad_yaml", start, "holds an alias that stands within what it names; write the text out.")
+            return None
+        self._open.add(id(node))
+        try:
+            if isinstance(node, MappingNode):
+                return self._mapping(node, at)
+            if isinstance(node, SequenceNode):
+                return [self.value(item, (*at, number)) for number, item in enumerate(node.value)]
+            return self._scalar(node, start)
+        finally:
+            self._open.discard(id(node))
+
+    def _add(self, code: str, line: int, sentence: str, key: str | None = None) -> None:
+        self.problems.add(Problem(code, f"Line {line} of {self._path} {sentence}", line=line, key=key, path=self._path))
+
+    def _mapping(self, node: MappingNode, at: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            key = self._key(key_node, line)
+            if key is None:
+                continue
+            if key in found:
+                self._add(
+                    "duplicate_key",
+                    line,
+                    f"has the key {dotted((*at, key))} a second time, after line {lines[key]}; keep one of the two.",
+                    dotted((*at, key)),
+                )
+                continue
+            lines[key] = line
+            found[key] = self.value(value_node, (*at, key), line)
+        return found
+
+    def _key(self, node: Node, line: int) -> str | None:
+        if isinstance(node, MappingNode):
+            self._add("unquoted_template", line, f"has a template without quotes; {_QUOTE_ADVICE}")
+            return None
+        value = self._scalar(node, line) if isinstance(node, ScalarNode) else None
+        if isinstance(value, str) and (value != "<<" or _is_quoted(node)):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return node.value if isinstance(node.value, str) else str(value)
+        if isinstance(value, str):
+            self._add("bad_yaml", line, "has the merge key <<, which recipes do not know; write the keys out.")
+        else:
+            self._add("bad_yaml", line, "has a key that is no text; write it in quotes.")
+        return None
+
+    def _scalar(self, node: Node, line: int) -> Any:
+        tag, text = str(node.tag or ""), str(node.value)
+        if tag and not tag.startswith("tag:yaml.org,2002:"):
+            self._add("bad_yaml", line, f"has the tag {tag}, which recipes do not know; leave it out.")
+            return None
+        if _is_quoted(node) or tag == "tag:yaml.org,2002:str":
+            return text
+        if _NULL.fullmatch(text):
+            return None
+        if _TRUE.fullmatch(text) or _FALSE.fullmatch(text):
+            return text.lower() == "true"
+        if _INTEGER.fullmatch(text) and len(text) <= 100:
+            return int(text)
+        if _BASED_INTEGER.fullmatch(text) and len(text) <= 100:
+            return int(text, 0)
+        if _FLOAT.fullmatch(text):
+            return float(text)
+        if _NO_NUMBER.fullmatch(text):
+            self._add("bad_yaml", line, f"has the value {text}, which JSON does not know; write a number or a text.")
+            return None
+        return text
+
+
+def _is_quoted(node: Node) -> bool:
+    return isinstance(node, ScalarNode) and node.style is not None
+
+
+_QUOTE_ADVICE = (
+    'put quotes around the whole text, as in prompt: "{{ text }}", because YAML takes the braces for its own.'
+)
+
+
+def _syntax_problem(error: Exception, text: str, path: str) -> Problem:
+    """One sentence about what the YAML parser stumbled over, with the line to look at."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    context = getattr(error, "context_mark", None) if isinstance(error, MarkedYAMLError) else None
+    rows = text.split("\n")
+    for place in (mark, context):
+        if place is not None and place.line < len(rows):
+            found = _UNQUOTED_TEMPLATE.search(rows[place.line])
+            if found:
+                sentence = f"Line {place.line + 1} of {path} has a template without quotes; {_QUOTE_ADVICE}"
+                return Problem("unquoted_template", sentence, line=place.line + 1, path=path)
+    if mark is None:
+        line = text[: getattr(error, "position", 0)].count("\n") + 1
+        sentence = f"Line {line} of {path} holds a character that YAML does not allow; delete it."
+        return Problem("bad_yaml", sentence, line=line, path=path)
+    line = mark.line + 1
+    row = rows[mark.line] if mark.line < len(rows) else ""
+    said = str(getattr(error, "problem", "") or "")
+    if "\t" in row[: len(row) - len(row.lstrip())] or "'\\t'" in said:
+        why = "is indented with a tab; use spaces, because YAML does not take tabs there"
+    elif "mapping values are not allowed" in said:
+        why = "has a colon where YAML expects none; put quotes around the text, or correct the indentation"
+    elif "single document" in said:
+        why = "starts a second document; keep one, without a line of three dashes between"
+    elif "undefined alias" in said or "duplicate anchor" in said or "expected alphabetic" in said:
+        why = "has a * or & that YAML takes for an alias; put quotes around the text"
+    elif "while scanning a quoted" in str(getattr(error, "context", "")):
+        why = "has a quote that does not end; close it, or write the text as a block after |"
+    elif "cannot start any token" in said:
+        why = f"has a text that must be quoted ({said}); put quotes around it"
+    else:
+        why = "is not valid YAML" + (f" ({said})" if said else "") + "; look at its indentation, colons and quotes"
+    return Problem("bad_yaml", f"Line {line} of {path} {why}.", line=line, path=path)

@@ -1,0 +1,130 @@
+"""One request to OpenAI, as a line of a batch file, and what it is expected to take.
+
+A request is a pure function of a row and a recipe: it is built again, byte for byte the same, whenever it is needed.
+What it takes is estimated cheaply: for a recipe once, for a ready request from the few members that matter.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import orjson
+
+EMBEDDINGS = "/v1/embeddings"
+
+BYTES_PER_DIMENSION = 24
+"""What one number of an embedding takes as JSON (measured: 34.6 KB for 1,536), with some room."""
+
+BYTES_PER_BASE64_DIMENSION = 6
+"""What one 32-bit number of an embedding takes in base64."""
+
+ANSWER_BYTES = 1024
+"""What an answer takes besides its tokens."""
+
+BYTES_PER_TOKEN = 4
+DEFAULT_TOKENS = 1_000
+MOST_TOKENS = 4_000
+"""Caps are set generously: hardly an answer is longer than this, whatever its cap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a request takes: embedding inputs it counts for, and bytes its answer is expected to have."""
+
+    embedding_inputs: int
+    output_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request body, as JSON without line feeds, and where it goes.
+
+    `expectation` is handed over where the builder knows it beforehand; else it is read from the body when first asked.
+    """
+
+    endpoint: str
+    model: str
+    body: bytes
+    expectation: Expectation | None = field(default=None, compare=False, repr=False)
+
+    def line(self, custom_id: str) -> bytes:
+        """The request as a line of a batch file, with its line feed."""
+        return b'{"custom_id":%b,"method":"POST","url":%b,"body":%b}\n' % (
+            orjson.dumps(custom_id),
+            orjson.dumps(self.endpoint),
+            self.body,
+        )
+
+    @property
+    def embedding_inputs(self) -> int:
+        """How many of a batch's embedding inputs it takes; 0 for other endpoints."""
+        return self._expected().embedding_inputs
+
+    @property
+    def expected_output_bytes(self) -> int:
+        """How many bytes its answer is expected to take in the output file."""
+        return self._expected().output_bytes
+
+    @property
+    def estimated_input_tokens(self) -> int:
+        """A quarter of its bytes: fair for prose in most languages."""
+        return len(self.body) // BYTES_PER_TOKEN
+
+    def _expected(self) -> Expectation:
+        if self.expectation is None:
+            object.__setattr__(self, "expectation", expectation(self.endpoint, self.model, self.body))
+        assert self.expectation is not None  # noqa: S101  # set by the line above; tells the type checker
+        return self.expectation
+
+
+class _Members(msgspec.Struct):
+    """The members of a body that its answer's size depends on. Their types are the sender's business."""
+
+    input: msgspec.Raw = msgspec.Raw(b"null")
+    dimensions: Any = None
+    encoding_format: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    max_output_tokens: Any = None
+    n: Any = None
+
+
+RELEVANT = frozenset(_Members.__struct_fields__)
+"""The names of the body's members that its expectation depends on."""
+
+_members = msgspec.json.Decoder(_Members)
+_list = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def expectation(endpoint: str, model: str, body: bytes) -> Expectation:
+    """What a request with this body takes; a body that cannot be read counts as an ordinary one."""
+    try:
+        members = _members.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        members = _Members()
+    if endpoint != EMBEDDINGS:
+        caps = (members.max_completion_tokens, members.max_output_tokens, members.max_tokens)
+        cap = next((count for count in map(_count, caps) if count), DEFAULT_TOKENS)
+        answers = _count(members.n) or 1
+        return Expectation(0, (ANSWER_BYTES + BYTES_PER_TOKEN * min(cap, MOST_TOKENS)) * answers)
+    dimensions = _count(members.dimensions) or (3072 if "3-large" in model else 1536)
+    size = BYTES_PER_BASE64_DIMENSION if members.encoding_format == "base64" else BYTES_PER_DIMENSION
+    inputs = _inputs(bytes(members.input))
+    return Expectation(inputs, inputs * dimensions * size)
+
+
+def _count(value: Any) -> int:
+    """A positive whole number, or 0 for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _inputs(data: bytes) -> int:
+    """How many inputs a request's `input` is: a list of texts or token lists counts each, a list of tokens is one."""
+    if not data.startswith(b"["):
+        return 1
+    try:
+        items = _list.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 1
+    tokens = bool(items) and bytes(items[0])[:1] not in (b'"', b"[")
+    return 1 if tokens else max(1, len(items))
