@@ -63,7 +63,9 @@ class Stack:
             base_url = self.openai_url
             self.say(f"OpenAI is the server at {base_url}.")
             if not key:
-                self.say("OPENAI_API_KEY is not set, so the stack's secret stays as it is; where any key will do, set any.")
+                self.say(
+                    "OPENAI_API_KEY is not set, so the stack's secret stays as it is; where any key will do, set any."
+                )
         else:
             aws.stands()  # where either cannot be started, neither is
             if openai.start():
