@@ -5,6 +5,7 @@ import pytest
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.raw import UniqueIds, raw_custom_id, raw_request
+from dropbatch.requests import Request
 
 from tests.unit.formats.reading_drops import rows
 
@@ -30,14 +31,13 @@ def test_a_body_is_passed_on_as_it_was_written() -> None:
     body = b'{ "model": "m", "seed" : 1234567890123456789012345678901234567890, "temperature": 1.0e0, "e": "\\u00e9" }'
     data = b'{"body": %b, "url": "/v1/responses", "method": "POST", "custom_id": "a\\u0062", "note": 1}' % body
     [record] = rows("r.jsonl", data)
-    request = raw_request(record)
-    assert (request.custom_id, request.url, request.model, request.body) == ("ab", "/v1/responses", "m", body)
+    assert raw_request(record) == ("ab", Request("/v1/responses", "m", body))
     assert raw_custom_id(record) == "ab"
 
 
 def test_a_moderation_may_leave_out_its_model() -> None:
     [record] = rows("r.jsonl", line(url="/v1/moderations", body={"input": "x"}))
-    assert raw_request(record).model == ""
+    assert raw_request(record).request.model == ""
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_line_that_is_no_object_keeps_its_problem(data: bytes, code: str) -> N
 
 def test_stream_may_be_false() -> None:
     [record] = rows("r.jsonl", line(body={"model": "m", "stream": False}))
-    assert raw_request(record).model == "m"
+    assert raw_request(record).request.model == "m"
 
 
 def test_an_id_is_new_only_once() -> None:

@@ -105,6 +105,14 @@ def test_column_names_are_used_once() -> None:
     assert "rename" in first.message
 
 
+def test_a_header_that_is_really_a_row_is_not_told_at_length() -> None:
+    text = "a whole review\n" * 20
+    problem = rejected("r.csv", f'"{text}","{text}"\n1,2\n'.encode())
+    assert problem.code == "duplicate_column"
+    assert len(problem.message) < 150
+    assert "\n" not in problem.message
+
+
 def test_a_column_between_others_needs_a_name() -> None:
     problem = rejected("r.csv", b"a,,b\n1,2,3\n")
     assert problem.code == "empty_column"

@@ -11,6 +11,7 @@ import msgspec
 
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.encodings import UTF_8, undecodable
+from dropbatch.formats.records import called
 
 _decode = msgspec.json.Decoder().decode
 
@@ -70,7 +71,7 @@ def _repeated_name(raw: bytes, line: int) -> Problem | None:
     except RecursionError:
         return Problem("not_json", f"Line {line} is nested too deeply; flatten it.", line=line)
     if outermost:
-        message = f"Line {line} has the key “{outermost[0]}” more than once; keep one of them."
+        message = f"Line {line} has the key {called(outermost[0])} more than once; keep one of them."
         return Problem("duplicate_key", message, line=line, column=outermost[0])
     if repeated:
         message = f"Line {line} holds an object that has a key more than once; keep one of them."

@@ -3,16 +3,15 @@
 import hashlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, cast
+from typing import NamedTuple, cast
 
 import msgspec
 
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.reading import Record
+from dropbatch.requests import Request
 
 MODERATIONS = "/v1/moderations"
 URLS = (
@@ -30,18 +29,14 @@ URLS = (
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-@dataclass(frozen=True, slots=True)
-class RawRequest:
-    """A line's request. `body` is the user's bytes, so that every number and key stays as it was written.
+class RawRequest(NamedTuple):
+    """A line's request, its body the user's own bytes, so that every number and key stays as it was written.
 
-    `model` is "" where a moderation names none and so gets OpenAI's default. `values` is the body decoded.
+    Its model is "" where a moderation names none and so gets OpenAI's default.
     """
 
     custom_id: str
-    url: str
-    model: str
-    body: bytes
-    values: Mapping[str, Any]
+    request: Request
 
 
 def raw_request(record: Record) -> RawRequest:
@@ -59,9 +54,8 @@ def raw_request(record: Record) -> RawRequest:
     wrong = _wrong(values["custom_id"], values["method"], values["url"], values["body"])
     if wrong is not None:
         raise RowRejected(_problem(record, *wrong))
-    body = values["body"]
-    raw_body = bytes(_members(record.raw)["body"])
-    return RawRequest(values["custom_id"], values["url"], body.get("model", ""), raw_body, body)
+    as_written = bytes(_members(record.raw)["body"])
+    return RawRequest(values["custom_id"], Request(values["url"], values["body"].get("model", ""), as_written))
 
 
 def _wrong(custom_id: object, method: object, url: object, body: object) -> tuple[str, str, str] | None:

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from dropbatch.domain.drops import cut, without_controls
 from dropbatch.domain.problems import Problem
 
 
@@ -17,3 +18,9 @@ class Record(NamedTuple):
     raw: bytes
     values: dict[str, Any] | None
     problem: Problem | None = None
+
+
+def called(name: str) -> str:
+    """A column's name as a message says it: quoted, and cut where it is so long that it is more likely a row's text."""
+    short = cut(name, 60)
+    return f"“{without_controls(short)}{'' if short == name else '…'}”"

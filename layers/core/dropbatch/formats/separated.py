@@ -10,7 +10,7 @@ from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.encodings import undecodable
 from dropbatch.formats.lines import too_long
-from dropbatch.formats.records import Record
+from dropbatch.formats.records import Record, called
 
 DELIMITERS = (",", ";", "\t")
 """What a header is searched for; of two that are equally frequent, the first."""
@@ -126,7 +126,7 @@ def check_header(columns: Sequence[str], line: int) -> None:
     seen: set[str] = set()
     for name in columns:
         if name in seen and name.strip():
-            message = f"The header (line {line}) has the column “{name}” more than once; rename all but one."
+            message = f"The header (line {line}) has the column {called(name)} more than once; rename all but one."
             problems.append(Problem("duplicate_column", message, line=line, column=name))
         seen.add(name)
     if problems:

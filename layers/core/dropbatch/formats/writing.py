@@ -15,7 +15,7 @@ from dropbatch.formats import separated
 from dropbatch.formats.encodings import encoded
 from dropbatch.formats.kinds import FileType, Kind
 from dropbatch.formats.layout import Layout
-from dropbatch.formats.reading import Record
+from dropbatch.formats.records import Record, called
 
 _JSON_SPACE = b" \t\r\n"
 
@@ -74,8 +74,8 @@ def colliding_columns(taken: Collection[str], names: Sequence[str], *, line: int
     return [
         Problem(
             "column_exists",
-            f"{place} already has “{name}”, which the answers would add; set a `prefix` in the recipe, for example "
-            "`prefix: ai_`, or rename one of them.",
+            f"{place} already has {called(name)}, which the answers would add; set a `prefix` in the recipe, "
+            "for example `prefix: ai_`, or rename one of them.",
             line=line,
             column=name,
             key="prefix",
