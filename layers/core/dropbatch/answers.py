@@ -60,6 +60,8 @@ _WORST_FIRST = (Outcome.ERROR, Outcome.REFUSED, Outcome.INVALID_ANSWER, Outcome.
 _UNREADABLE = Answer(Outcome.ERROR, "unreadable", None, None)
 _EMPTY = _Choice(Outcome.INVALID_ANSWER, "empty", None)
 
+_NO_SENSE = (msgspec.DecodeError, ValueError, RecursionError)
+
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -68,11 +70,11 @@ def read_answer(line: bytes, compiled: CompiledRecipe | None, endpoint: str) -> 
     """What a line of an output or error file says; `compiled` is None for a raw drop, which has no columns."""
     try:
         return _read(line, compiled, endpoint)
-    except (ValueError, UnicodeError, RecursionError):
+    except _NO_SENSE:
         pass
     try:
         return _read(_mended(line), compiled, endpoint)
-    except (ValueError, UnicodeError, RecursionError):
+    except _NO_SENSE:
         return _UNREADABLE
 
 
@@ -93,6 +95,8 @@ def _read(line: bytes, compiled: CompiledRecipe | None, endpoint: str) -> Answer
         # Some servers wrap the body into a string.
         text = msgspec.json.decode(body, type=str)
         body = text.encode() if text.lstrip().startswith("{") else b"null"
+    if isinstance(status, str) and status.isdecimal():
+        status = int(status)
     if status == 0 and not isinstance(status, bool):
         return Answer(Outcome.ERROR, "no_response", None, None)
     if isinstance(status, int) and not 200 <= status < 300:
@@ -113,7 +117,7 @@ def _code_of(body: bytes, otherwise: str) -> str:
     """The code that an error's body gives."""
     try:
         error = _mapping(msgspec.json.decode(body)).get("error")
-    except msgspec.DecodeError:
+    except _NO_SENSE:
         return otherwise
     return _error_code(error, otherwise)
 
@@ -188,7 +192,7 @@ class _Reader:
         encoded = text.encode()
         try:
             parsed = msgspec.json.decode(encoded)
-        except (ValueError, RecursionError):
+        except _NO_SENSE:
             return _Choice(Outcome.INVALID_ANSWER, "not_json", None)
         if not isinstance(parsed, dict) or not self._fits(parsed):
             return _Choice(Outcome.INVALID_ANSWER, "schema_mismatch", None)
@@ -199,8 +203,8 @@ class _Reader:
     def _fits(self, parsed: Mapping[str, Any]) -> bool:
         try:
             return self._validator is None or self._validator.is_valid(parsed)
-        except Exception:  # noqa: BLE001  # a reference that leads nowhere, a pattern that is none: no fit
-            return False
+        except Exception:  # noqa: BLE001  # a pattern that Python cannot read; OpenAI has held the answer to it
+            return True
 
     def _tools(self, calls: Sequence[Any]) -> _Choice:
         if self._structured:

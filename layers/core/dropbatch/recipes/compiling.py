@@ -5,7 +5,7 @@ fills the places in.
 """
 
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,12 @@ from jmespath.parser import ParsedResult
 from jsonschema.exceptions import SchemaError
 from jsonschema.protocols import Validator
 from referencing import Registry
+from referencing.exceptions import NoSuchResource, Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.problems import Problem, Problems
-from dropbatch.recipes.names import listed
+from dropbatch.recipes.names import listed, nearest
 from dropbatch.recipes.parsing import CHAT, EMBEDDINGS, MODERATIONS, Recipe, file_name, problem_at
 from dropbatch.recipes.schema import build_schema
 from dropbatch.recipes.templates import (
@@ -57,18 +59,20 @@ class _Slot:
     def _checked(self, render: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> Any:
         try:
             return render(values)
-        except UndefinedName as missing:
-            raise RowRejected(self._undefined(missing, values)) from None
+        except UndefinedName as undefined:
+            raise RowRejected(self._undefined(undefined, values)) from None
         except TemplateFailed as failure:
             raise self._failed(failure.kind) from None
 
     def _undefined(self, missing: UndefinedName, values: Mapping[str, Any]) -> Problem:
         if missing.name is None:
             sentence = "the template uses something that the row does not have; give it a default, or mend the row."
-        elif missing.in_row:
+        elif missing.within is None:
             sentence = f"the row has no {missing.name!r}; {spelling(missing.name, values)}"
         else:
-            sentence = f"what the template takes {missing.name!r} of has none; mend the template or the row."
+            like = nearest(missing.name, missing.within)
+            advice = f"did you mean {like}?" if like else "give it a default, or mend the row."
+            sentence = f"the value that should have {missing.name!r} has none; {advice}"
         return Problem("undefined_name", f"Key {self.key} of the recipe: {sentence}", column=missing.name, key=self.key)
 
     def _failed(self, kind: str) -> RowRejected:
@@ -323,9 +327,20 @@ class _Compiler:
         except SchemaError as error:
             where = "/".join(str(part) for part in error.absolute_path)
             self._complain("schema", f"this is no valid JSON Schema at {where or 'its root'}; correct it.")
-        except RecursionError:
-            self._complain("schema", "it is nested too deeply; simplify it.")
+        for reference in _references(found):
+            self._check_reference(found, reference)
+        if not found["properties"]:
+            self._complain("schema", "at least one property is expected; name one.")
         return found
+
+    def _check_reference(self, schema: dict[str, Any], reference: str) -> None:
+        resolver = Registry[Any]().resolver_with_root(DRAFT202012.create_resource(schema))
+        try:
+            if not reference.startswith("#"):
+                raise NoSuchResource(reference)
+            resolver.lookup(reference)
+        except Unresolvable:
+            self._complain("schema", f"the $ref {reference[:60]!r} leads nowhere; put what it means below $defs.")
 
     def _answer_columns(self, schema: dict[str, Any] | None) -> list[str]:
         if schema is not None:
@@ -364,6 +379,19 @@ class _Compiler:
             elif isinstance(item, Mapping) and item.get("type") == "boolean":
                 found[prefix + name] = (True, False)
         return found
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Every `$ref` of a JSON Schema."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if name == "$ref" and isinstance(item, str):
+                yield item
+            else:
+                yield from _references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _references(item)
 
 
 def _validator(schema: dict[str, Any]) -> Validator:

@@ -359,8 +359,9 @@ class _Parser:
             self._add("missing_key", "prompt", 'there is no prompt; add one, as in prompt: "{{ text }}".')
         if "model" not in self._values and endpoint != MODERATIONS:
             self._add("missing_key", "model", "there is no model; add one, as in model: gpt-5-mini.")
-        elif members.get("model", "-").strip() == "":
-            self._add("wrong_value", "model", "the name of a model is expected, but the text is empty; write one.")
+        for key in ("prompt", "model"):
+            if not members.get(key, "-").strip():
+                self._add("wrong_value", key, "a text is expected, but it is empty; write one.")
         if endpoint not in (CHAT, RESPONSES):
             for key in ("system", "examples"):
                 if key in self._values:

@@ -30,7 +30,7 @@ def build_schema(value: Mapping[str, Any], complain: Complain) -> dict[str, Any]
 
 
 def _object(value: Mapping[str, Any], key: str, complain: Complain) -> dict[str, Any]:
-    if not value:
+    if not value and key != "schema":
         complain(key, "at least one property is expected; name one, as in sentiment: [positive, negative].")
     return {
         "type": "object",

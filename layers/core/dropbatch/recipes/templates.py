@@ -5,7 +5,7 @@ columns in it; those are joined without Jinja's machinery, with the same result.
 template and row alone, because requests are built more than once.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -13,6 +13,7 @@ from jinja2 import TemplateSyntaxError, nodes
 from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import StrictUndefined, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
 
 from dropbatch.recipes.names import listed, nearest
 from dropbatch.recipes.values import sound, to_json
@@ -33,11 +34,14 @@ class BadTemplate(Exception):  # noqa: N818  # named for what is wrong, like the
 
 
 class UndefinedName(Exception):  # noqa: N818  # as above
-    """A row lacks what a template uses. `name` is None where it is not the recipe that spells it out."""
+    """A row lacks what a template uses. `name` is None where it is not the recipe that spells it out.
 
-    def __init__(self, name: str | None, *, in_row: bool) -> None:
+    `within` is None where the row itself lacks it; else it lacks in one of the row's values, which has these names.
+    """
+
+    def __init__(self, name: str | None, within: Sequence[str] | None = None) -> None:
         super().__init__("undefined name")
-        self.name, self.in_row = name, in_row
+        self.name, self.within = name, within
 
 
 class TemplateFailed(Exception):  # noqa: N818  # as above
@@ -51,8 +55,9 @@ class TemplateFailed(Exception):  # noqa: N818  # as above
 class _Missing(StrictUndefined):
     def _fail_with_undefined_error(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         name = self._undefined_name
-        in_row = not isinstance(self._undefined_obj, Mapping | list | tuple | str | int | float)
-        raise UndefinedName(name if isinstance(name, str) else None, in_row=in_row)
+        holder = self._undefined_obj
+        within = None if holder is missing else list(holder) if isinstance(holder, Mapping) else []
+        raise UndefinedName(name if isinstance(name, str) else None, within)
 
     __iter__ = __str__ = __len__ = _fail_with_undefined_error
     __eq__ = __ne__ = __bool__ = __hash__ = _fail_with_undefined_error
@@ -66,10 +71,6 @@ class _Missing(StrictUndefined):
         if name.startswith("__"):
             raise AttributeError(name)
         self._fail_with_undefined_error()
-
-
-class _RowMissing(_Missing):
-    """What a subscript of `row` finds where the row has no such column."""
 
 
 class _Json:
@@ -111,7 +112,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().getitem(obj, argument)
 
     def _lacks(self, obj: Mapping[str, Any], name: Any) -> Undefined:
-        return _RowMissing(name=name) if isinstance(obj, Row) else _Missing(obj=obj, name=name)
+        return _Missing(name=name) if isinstance(obj, Row) else _Missing(obj=obj, name=name)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "**" and abs(right) > 64:
@@ -135,6 +136,8 @@ def _text(value: Any) -> Any:
             return str(value)
         case _Json():
             return str(value)
+        case float() if value != value:
+            return ""  # NaN, which is how some formats say null
     if callable(value):
         raise TypeError("a method is printed, not called")
     encoded = to_json(value)
@@ -204,9 +207,10 @@ class Template:
     def _guarded(self, render: Callable[..., Any], values: Mapping[str, Any]) -> Any:
         try:
             return render({**values, ROW: Row(values)})
-        except UndefinedName as missing:
-            name = missing.name if missing.name in self.spelled else None
-            raise UndefinedName(name, in_row=missing.in_row) from None
+        except UndefinedName as undefined:
+            # A name that the recipe does not spell out was computed from the row.
+            name = undefined.name if undefined.name in self.spelled else None
+            raise UndefinedName(name, undefined.within) from None
         except Exception as error:  # noqa: BLE001  # a template is a program: it can fail in any way
             raise TemplateFailed(type(error).__name__) from None
 
@@ -222,7 +226,7 @@ class _Column:
         try:
             value = values[self.name]
         except KeyError:
-            raise UndefinedName(self.name, in_row=True) from None
+            raise UndefinedName(self.name) from None
         if type(value) is str:
             return value
         try:
@@ -335,15 +339,19 @@ def _in_order(tree: nodes.Template, used: set[str]) -> Iterable[str]:
     return dict.fromkeys(node.name for node in tree.find_all(nodes.Name) if node.name in used)
 
 
-def _guarded_names(tree: nodes.Template) -> set[str]:
-    """Names that the template itself provides for the lack of: `x | default("")`, `x is defined`."""
-    found = set()
+def _guarded_names(tree: nodes.Template) -> set[Any]:
+    """Names whose lack the template provides for: `x | default("")`, `x is defined`, `"x" in row`."""
+    found: set[Any] = set()
     for node in tree.find_all((nodes.Filter, nodes.Test)):
         if isinstance(node, nodes.Filter | nodes.Test) and node.name in ("default", "d", "defined", "undefined"):
             if isinstance(node.node, nodes.Name):
                 found.add(node.node.name)
             elif node.node is not None and (name := _subscript(node.node)) is not None:
                 found.add(name)
+    for comparison in tree.find_all(nodes.Compare):
+        for operand in comparison.ops:
+            if operand.op in ("in", "notin") and operand.expr == nodes.Name(ROW, "load"):
+                found.add(getattr(comparison.expr, "value", None))
     return found
 
 

@@ -28,8 +28,8 @@ def sound(text: str) -> str:
 def _default(value: Any) -> Any:
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value)) if value.is_finite() else None
-    if isinstance(value, float):
-        return float(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
     raise TypeError(f"{type(value).__name__} is no JSON value")
 
 

@@ -17,6 +17,7 @@ from dropbatch.domain.problems import Problem, Problems
 
 MOST_BYTES = 1_048_576
 MOST_VALUES = 50_000
+MOST_DEPTH = 50
 """Bounds of a recipe: nobody writes such a one by hand, and aliases can make a short one explode."""
 
 _NULL = re.compile(r"~|null|Null|NULL|")
@@ -102,6 +103,9 @@ class _Reader:
         if self._values == MOST_VALUES:
             self._add("recipe_too_long", start, "holds more values than a recipe may; write it without the aliases.")
         if self._values >= MOST_VALUES:
+            return None
+        if len(at) > MOST_DEPTH:
+            self._add("bad_yaml", start, "is nested too deeply; simplify it.")
             return None
         if id(node) in self._open:
             self._add("bad_yaml", start, "holds an alias that stands within what it names; write the text out.")
@@ -191,7 +195,10 @@ def _syntax_problem(error: Exception, text: str, path: str) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     context = getattr(error, "context_mark", None) if isinstance(error, MarkedYAMLError) else None
     rows = text.split("\n")
-    for place in (mark, context):
+    open_quote = "quoted scalar" in str(getattr(error, "context", ""))
+    if open_quote and context is not None:
+        mark = context
+    for place in () if open_quote else (mark, context):
         if place is not None and place.line < len(rows):
             found = _UNQUOTED_TEMPLATE.search(rows[place.line])
             if found:
@@ -208,11 +215,11 @@ def _syntax_problem(error: Exception, text: str, path: str) -> Problem:
         why = "is indented with a tab; use spaces, because YAML does not take tabs there"
     elif "mapping values are not allowed" in said:
         why = "has a colon where YAML expects none; put quotes around the text, or correct the indentation"
-    elif "single document" in said:
+    elif "another document" in said:
         why = "starts a second document; keep one, without a line of three dashes between"
     elif "undefined alias" in said or "duplicate anchor" in said or "expected alphabetic" in said:
         why = "has a * or & that YAML takes for an alias; put quotes around the text"
-    elif "while scanning a quoted" in str(getattr(error, "context", "")):
+    elif open_quote:
         why = "has a quote that does not end; close it, or write the text as a block after |"
     elif "cannot start any token" in said:
         why = f"has a text that must be quoted ({said}); put quotes around it"
