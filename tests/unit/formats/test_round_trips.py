@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 from dropbatch.domain.errors import Rejected
@@ -40,6 +41,28 @@ def test_a_well_formed_csv_gives_its_bytes_its_values_and_its_shards(
     shard = b"".join(record.raw for record in records[1:])
     again = list(read_rows([shard], reader.layout, first_number=2, first_line=records[-1].line))
     assert raw_and_values(again) == raw_and_values(records[1:])
+
+
+PIECES = st.sampled_from(["a", "é", ",", '"', '"', '""', "\n", "\n", "\r\n", "\r", "\x85", " ", "x,y\n"])
+
+
+@given(st.lists(PIECES, max_size=14).map("".join), SIZES)
+def test_what_csv_takes_is_read_as_csv_reads_it_and_nothing_else_is(body: str, size: int) -> None:
+    lines = ["a,b\n", *(line for line in re.split(r"(?<=\n)", body) if line)]
+    try:
+        expected = [row for row in csv.reader(lines, strict=True) if row][1:]
+    except csv.Error:
+        expected = None
+    try:
+        records = list(drop("r.csv", "".join(lines).encode(), block=size))
+    except Rejected:
+        assert not expected  # broken, or a header without rows
+        return
+    if expected is None:
+        assert any(record.problem for record in records)
+        return
+    read = [list(record.values.values()) if record.values else None for record in records]
+    assert read == [row if len(row) == 2 else None for row in expected]
 
 
 @given(st.binary(max_size=60) | UGLY.map(str.encode), st.sampled_from(["r.csv", "r.tsv", "r.jsonl", "r.txt"]), SIZES)

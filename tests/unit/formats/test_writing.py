@@ -56,7 +56,7 @@ def test_a_value_in_a_csv_is_text_or_json(value: object, field: bytes) -> None:
         (True, b"true"),
         (10**40, str(10**40).encode()),
         (orjson.Fragment(b"1.10"), b"1.10"),
-        ("\ud800", b'"\\ud800"'),
+        ("\ud800", '"\ufffd"'.encode()),
     ],
 )
 def test_a_value_in_a_jsonl_is_json(value: object, member: bytes) -> None:
@@ -83,6 +83,10 @@ def test_a_text_becomes_a_csv() -> None:
     assert answers("r.txt", b'\xef\xbb\xbfone, "two"\r\nthree', "x") == (
         b'\xef\xbb\xbftext,answer,_status,_error\r\n"one, ""two""",x,ok,\r\nthree,x,ok,'
     )
+
+
+def test_a_text_s_bytes_stay_even_where_they_are_no_text() -> None:
+    assert answers("r.txt", b"a\xff\rb\n", "x") == b'text,answer,_status,_error\n"a\xff\rb",x,ok,\n'
 
 
 def test_a_short_row_is_filled_up_so_that_columns_align() -> None:

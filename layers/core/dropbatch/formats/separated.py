@@ -6,6 +6,7 @@ The reader is fed one physical line at a time. Whatever it has taken when it han
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 
+from dropbatch.domain.drops import cut
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.encodings import undecodable
@@ -127,7 +128,7 @@ def check_header(columns: Sequence[str], line: int) -> None:
     for name in columns:
         if name in seen and name.strip():
             message = f"The header (line {line}) has the column {called(name)} more than once; rename all but one."
-            problems.append(Problem("duplicate_column", message, line=line, column=name))
+            problems.append(Problem("duplicate_column", message, line=line, column=cut(name, 60)))
         seen.add(name)
     if problems:
         found = Problems()

@@ -4,11 +4,8 @@ A value that starts like a spreadsheet formula is written as it is: results are 
 changed for one reader is wrong for the other.
 """
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Any
-
-import orjson
 
 from dropbatch.domain.problems import Problem
 from dropbatch.formats import separated
@@ -16,6 +13,7 @@ from dropbatch.formats.encodings import encoded
 from dropbatch.formats.kinds import FileType, Kind
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.records import Record, called
+from dropbatch.recipes.values import to_json
 
 _JSON_SPACE = b" \t\r\n"
 
@@ -51,9 +49,9 @@ def answered(layout: Layout, record: Record, names: Sequence[str], values: Seque
     if layout.kind is Kind.TXT:
         body = record.raw.removesuffix(b"\n").removesuffix(b"\r")
         end = record.raw[len(body) :]
-        text = body.decode(layout.encoding, "replace") if record.values is None else record.values["text"]
-        added = delimiter.join([_quoted(text, delimiter), *fields])
-        return encoded(added, layout.encoding) + end
+        if b'"' in body or b"," in body or b"\r" in body:
+            body = b'"' + body.replace(b'"', b'""') + b'"'
+        return body + encoded(delimiter + delimiter.join(fields), layout.encoding) + end
     body = record.raw.rstrip(b"\r\n")
     missing = 0
     if record.problem is not None:
@@ -89,20 +87,10 @@ def _answered_object(record: Record, names: Sequence[str], values: Sequence[Any]
     body = record.raw.rstrip(_JSON_SPACE)
     end = record.raw[len(body) :]
     if record.values is None:
-        body = b'{"_raw":' + json_bytes(body.decode(errors="replace")) + b"}"
-    members = b",".join(
-        [json_bytes(name) + b":" + json_bytes(value) for name, value in zip(names, values, strict=True)]
-    )
+        body = b'{"_raw":' + to_json(body.decode(errors="replace")) + b"}"
+    members = b",".join([to_json(name) + b":" + to_json(value) for name, value in zip(names, values, strict=True)])
     comma = b"" if record.values == {} or not members else b","
     return body[:-1] + comma + members + b"}" + end
-
-
-def json_bytes(value: Any) -> bytes:
-    """Compact JSON; what orjson cannot write, integers over 64 bits and lone surrogates, by the standard library."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _text(value: Any) -> str:
@@ -110,7 +98,7 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
-    return json_bytes(value).decode()
+    return to_json(value).decode()
 
 
 def _quoted(text: str, delimiter: str) -> str:
