@@ -5,7 +5,7 @@ import json
 import orjson
 import pytest
 from dropbatch.formats.kinds import file_type
-from dropbatch.formats.writing import answered, answers_extension, answers_head, colliding_columns, failed_head
+from dropbatch.formats.writing import answered, answers_extension, answers_head, failed_head
 
 from tests.unit.formats.reading_drops import drop, rows
 
@@ -114,12 +114,3 @@ def test_the_answers_extension_is_the_drop_s_but_for_a_text() -> None:
 
 def test_the_failed_file_starts_as_the_drop_did() -> None:
     assert failed_head(drop("r.csv", b"\xef\xbb\xbfa,b\r\n1,2\r\n").layout) == b"\xef\xbb\xbfa,b\r\n"
-
-
-def test_a_column_that_is_there_already_is_named_with_the_way_out() -> None:
-    [problem] = colliding_columns(("id", "answer"), NAMES)
-    assert (problem.code, problem.column) == ("column_exists", "answer")
-    assert "“answer”" in problem.message
-    assert "`prefix" in problem.message
-    [problem] = colliding_columns({"_error": 1}, NAMES, line=7)
-    assert problem.message.startswith("Line 7 already has “_error”")

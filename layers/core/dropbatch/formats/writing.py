@@ -4,15 +4,14 @@ A value that starts like a spreadsheet formula is written as it is: results are 
 changed for one reader is wrong for the other.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from dropbatch.domain.problems import Problem
 from dropbatch.formats import separated
 from dropbatch.formats.encodings import encoded
 from dropbatch.formats.kinds import FileType, Kind
 from dropbatch.formats.layout import Layout
-from dropbatch.formats.records import Record, called
+from dropbatch.formats.records import Record
 from dropbatch.recipes.values import to_json
 
 _JSON_SPACE = b" \t\r\n"
@@ -64,23 +63,6 @@ def answered(layout: Layout, record: Record, names: Sequence[str], values: Seque
 def failed_head(layout: Layout) -> bytes:
     """What stands before the first row of the failed file, whose rows are their records' own bytes."""
     return layout.head
-
-
-def colliding_columns(taken: Collection[str], names: Sequence[str], *, line: int | None = None) -> list[Problem]:
-    """A problem for each name that is to be added and that a header, or the object in `line`, has already."""
-    place = "The file" if line is None else f"Line {line}"
-    return [
-        Problem(
-            "column_exists",
-            f"{place} already has {called(name)}, which the answers would add; set a `prefix` in the recipe, "
-            "for example `prefix: ai_`, or rename one of them.",
-            line=line,
-            column=name,
-            key="prefix",
-        )
-        for name in names
-        if name in taken
-    ]
 
 
 def _answered_object(record: Record, names: Sequence[str], values: Sequence[Any]) -> bytes:
