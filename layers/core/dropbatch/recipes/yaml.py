@@ -28,6 +28,12 @@ _BASED_INTEGER = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NO_NUMBER = re.compile(r"[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
 
+_TAG = "tag:yaml.org,2002:"
+_TAGS = frozenset(
+    _TAG + name for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value")
+)
+"""The tags that the library finds by itself, by rules of several versions of YAML."""
+
 _UNQUOTED_TEMPLATE = re.compile(r"(?:^|[:\-\[,]\s)\s*(\{[{%#])")
 
 Path = tuple[str | int, ...]
@@ -107,6 +113,9 @@ class _Reader:
         if len(at) > MOST_DEPTH:
             self._add("bad_yaml", start, "is nested too deeply; simplify it.")
             return None
+        if node.tag and str(node.tag) not in _TAGS:
+            self._add("bad_yaml", start, f"has the tag {str(node.tag)[:60]}, which recipes do not know; leave it out.")
+            return None
         if id(node) in self._open:
             self._add("bad_yaml", start, "holds an alias that stands within what it names; write the text out.")
             return None
@@ -159,11 +168,8 @@ class _Reader:
         return None
 
     def _scalar(self, node: Node, line: int) -> Any:
-        tag, text = str(node.tag or ""), str(node.value)
-        if tag and not tag.startswith("tag:yaml.org,2002:"):
-            self._add("bad_yaml", line, f"has the tag {tag}, which recipes do not know; leave it out.")
-            return None
-        if _is_quoted(node) or tag == "tag:yaml.org,2002:str":
+        text = str(node.value)
+        if _is_quoted(node) or node.tag == _TAG + "str":
             return text
         if _NULL.fullmatch(text):
             return None

@@ -1,0 +1,274 @@
+"""A row becomes a request, and an answer has its columns."""
+
+import json
+from typing import Any
+
+import pytest
+
+from dropbatch.domain.errors import RowRejected
+from dropbatch.domain.problems import Problem
+from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
+from dropbatch.recipes.parsing import parse_recipe
+
+from .problems_of import only, problems_of
+
+SHORT = "model: gpt-5-mini\nprompt: '{{ text }}'\n"
+
+
+def compiled(text: str, **files: str) -> CompiledRecipe:
+    recipe = parse_recipe(text.encode())
+    return compile_recipe(recipe, {name.replace("_", "."): content for name, content in files.items()})
+
+
+def body_of(text: str, row: dict[str, Any], **files: str) -> Any:
+    request = compiled(text, **files).request(row)
+    assert request is not None
+    return json.loads(request.body)
+
+
+def rejection(text: str, row: dict[str, Any]) -> Problem:
+    with pytest.raises(RowRejected) as rejected:
+        compiled(text).request(row)
+    return rejected.value.problem
+
+
+def test_the_short_form_becomes_a_chat() -> None:
+    text = SHORT + "system: Be brief.\nparameters: {max_completion_tokens: 50, stop: ['{{']}\n"
+    assert body_of(text, {"text": "hi"}) == {
+        "model": "gpt-5-mini",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}],
+        "max_completion_tokens": 50,
+        "stop": ["{{"],
+    }
+
+
+def test_examples_are_turns_before_the_prompt() -> None:
+    text = SHORT + "system: s\nexamples: [{input: good, output: {mood: 1}}, {input: bad, output: no}]\n"
+    turns = body_of(text, {"text": "hi"})["messages"]
+    assert [turn["role"] for turn in turns] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert [turn["content"] for turn in turns] == ["s", "good", '{"mood":1}', "bad", "no", "hi"]
+
+
+def test_responses_take_input_and_instructions() -> None:
+    text = SHORT + "endpoint: /v1/responses\nsystem: s\n"
+    assert body_of(text, {"text": "hi"}) == {"model": "gpt-5-mini", "instructions": "s", "input": "hi"}
+
+
+def test_examples_of_responses_are_items_of_the_input() -> None:
+    text = SHORT + "endpoint: /v1/responses\nexamples: [{input: a, output: b}]\n"
+    assert [item["content"] for item in body_of(text, {"text": "hi"})["input"]] == ["a", "b", "hi"]
+
+
+def test_embeddings_and_moderations_take_the_prompt_as_input() -> None:
+    assert body_of(SHORT + "endpoint: /v1/embeddings\n", {"text": "hi"}) == {"model": "gpt-5-mini", "input": "hi"}
+    assert body_of("endpoint: /v1/moderations\nprompt: '{{ text }}'\n", {"text": "hi"}) == {"input": "hi"}
+
+
+def test_every_string_of_a_body_is_a_template() -> None:
+    text = """
+body:
+  model: "{{ model }}"
+  n: 2
+  messages:
+    - role: user
+      content:
+        - {type: text, text: "Caption this: {{ title }}"}
+        - {type: image_url, image_url: {url: "{{ image }}"}}
+  metadata: {}
+"""
+    assert body_of(text, {"model": " gpt-5 ", "title": 'a "b"', "image": "https://x/é"}) == {
+        "model": "gpt-5",
+        "n": 2,
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": 'Caption this: a "b"'},
+                    {"type": "image_url", "image_url": {"url": "https://x/é"}},
+                ],
+            }
+        ],
+        "metadata": {},
+    }
+
+
+def test_the_model_of_a_row_is_known_beside_its_body() -> None:
+    request = compiled("model: '{{ m }}'\nprompt: x\n").request({"m": "gpt-5"})
+    assert request is not None
+    assert request.model == "gpt-5"
+
+
+@pytest.mark.parametrize("model", ["", " ", None])
+def test_a_row_whose_model_is_empty_is_rejected(model: str | None) -> None:
+    problem = rejection("model: '{{ m }}'\nprompt: x\n", {"m": model})
+    assert (problem.code, problem.key) == ("empty_model", "model")
+
+
+def test_a_row_whose_when_is_empty_is_skipped() -> None:
+    recipe = compiled(SHORT + "when: |\n  {{ text }}\n")
+    assert recipe.request({"text": " "}) is None
+    assert recipe.request({"text": "a"}) is not None
+
+
+def test_a_condition_that_is_false_skips_too() -> None:
+    recipe = compiled(SHORT + "when: \"{{ lang == 'de' }}\"\n")
+    assert recipe.request({"text": "a", "lang": "en"}) is None
+    assert recipe.request({"text": "a", "lang": "de"}) is not None
+
+
+def test_a_skipped_row_need_not_fit_the_prompt() -> None:
+    assert compiled(SHORT + "when: '{{ text is defined and text }}'\n").request({"other": 1}) is None
+
+
+def test_a_file_is_read_beside_the_recipe() -> None:
+    text = "model: m\nprompt: file://prompt.md\n"
+    assert body_of(text, {"text": "hi"}, prompt_md="Q: {{ text }}\n")["messages"][0]["content"] == "Q: hi\n"
+
+
+def test_a_file_that_is_missing_may_still_come() -> None:
+    problem = only(problems_of("model: m\nprompt: file://prompt.md\n"))
+    assert (problem.code, problem.key, problem.line) == ("missing_file", "prompt", 2)
+    assert "prompt.md" in problem.message
+
+
+def test_an_error_in_a_file_is_named_with_the_line_of_the_file() -> None:
+    files = {"prompt.md": "Hello\n\n{{ text\n"}
+    problem = only(problems_of("model: m\nprompt: file://prompt.md\n", path="a/recipe.yaml", files=files))
+    assert (problem.code, problem.path, problem.key) == ("template_syntax", "a/prompt.md", "prompt")
+    assert problem.line in (3, 4)
+
+
+def test_a_name_that_is_no_column_is_named_with_its_line_and_the_right_spelling() -> None:
+    problem = only(problems_of("model: m\nprompt: '{{ txt }}'\n", columns=["id", "text"]))
+    assert (problem.code, problem.line, problem.key, problem.path) == ("undefined_name", 2, "prompt", "recipe.yaml")
+    assert "did you mean {{ text }}?" in problem.message
+
+
+@pytest.mark.parametrize("written", ["{{ review_text }}", "{{ row['review text'] }}", "{{ row.ReviewText }}"])
+def test_a_column_that_is_no_identifier_is_suggested_as_a_subscript(written: str) -> None:
+    problem = only(problems_of(f'model: m\nprompt: "{written}"\n', columns=["Review Text"]))
+    assert '{{ row["Review Text"] }}' in problem.message
+
+
+def test_names_are_checked_in_every_template() -> None:
+    text = "model: '{{ a }}'\nsystem: '{{ b }}'\nprompt: '{{ c }}'\nwhen: '{{ d }}'\nid: e\n"
+    text += "examples: [{input: '{{ f }}', output: '{{ g }}'}]\n"
+    keys = {problem.key for problem in problems_of(text, columns=["x"])}
+    assert keys == {"model", "system", "prompt", "when", "id", "examples[0].input", "examples[0].output"}
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ x | default('') }}", "{% if x is defined %}{{ x }}{% endif %}", "{% if 'x' in row %}{{ row['x'] }}{% endif %}"],
+)
+def test_a_name_whose_lack_the_template_provides_for_is_no_problem(template: str) -> None:
+    assert problems_of(f'model: m\nprompt: "{template}"\n', columns=["text"]) == []
+
+
+def test_a_column_that_the_answers_would_add_is_named_and_a_prefix_suggested() -> None:
+    problems = problems_of(SHORT + "schema: {mood: string}\n", columns=["text", "mood", "_status", "answer"])
+    assert [(problem.code, problem.column) for problem in problems] == [
+        ("column_exists", "mood"),
+        ("column_exists", "_status"),
+    ]
+    assert all("prefix" in problem.message for problem in problems)
+
+
+def test_a_prefix_stands_before_all_that_is_added() -> None:
+    recipe = compiled(SHORT + "prefix: ai_\nschema: {mood: [a]}\ncolumns: {finish: 'choices[0].finish_reason'}\n")
+    assert recipe.columns == ("ai_mood", "ai_finish")
+    assert recipe.all_columns == ("ai_mood", "ai_finish", "ai__status", "ai__error")
+    assert recipe.categories == {"ai_mood": ("a",)}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "columns"),
+    [
+        ("/v1/chat/completions", ("answer",)),
+        ("/v1/responses", ("answer",)),
+        ("/v1/embeddings", ("embedding",)),
+        ("/v1/moderations", ("flagged", "categories")),
+    ],
+)
+def test_columns_without_a_schema_follow_from_the_endpoint(endpoint: str, columns: tuple[str, ...]) -> None:
+    assert compiled(f"{SHORT}endpoint: {endpoint}\n").columns == columns
+
+
+@pytest.mark.parametrize("line", ["schema: {_status: string}", "columns: {answer: model}", "columns: {_error: model}"])
+def test_columns_that_would_stand_twice_are_refused(line: str) -> None:
+    assert "rename" in only(problems_of(f"{SHORT}{line}\n")).message
+
+
+def test_an_expression_that_is_no_jmespath_is_named() -> None:
+    problem = only(problems_of(SHORT + "columns:\n  finish: choices[\n"))
+    assert (problem.key, problem.line) == ("columns.finish", 4)
+
+
+def test_a_json_row_that_lacks_a_name_is_rejected_with_the_right_spelling() -> None:
+    problem = rejection(SHORT, {"Text": "secret"})
+    assert (problem.code, problem.key, problem.column) == ("undefined_name", "prompt", "text")
+    assert "did you mean {{ Text }}?" in problem.message
+    assert "secret" not in problem.message
+
+
+def test_a_json_row_that_lacks_a_nested_name_is_rejected() -> None:
+    problem = rejection("model: m\nprompt: '{{ a.titel }}'\n", {"a": {"title": "secret"}})
+    assert (problem.code, problem.column) == ("undefined_name", "titel")
+    assert "did you mean title?" in problem.message
+
+
+def test_a_json_row_that_has_a_column_of_the_answer_is_rejected() -> None:
+    assert rejection(SHORT, {"text": "a", "answer": "b"}).code == "column_exists"
+
+
+def test_a_template_that_fails_says_so_without_the_text_of_the_row() -> None:
+    problem = rejection("model: m\nprompt: '{{ text | int / 0 }}'\n", {"text": "secret"})
+    assert (problem.code, problem.key) == ("template_failed", "prompt")
+    assert "secret" not in problem.message
+
+
+def test_a_name_that_the_row_computes_is_not_quoted() -> None:
+    problem = rejection("model: m\nprompt: '{{ row[text] }}'\n", {"text": "secret"})
+    assert problem.code == "undefined_name"
+    assert "secret" not in problem.message
+
+
+@pytest.mark.parametrize(
+    ("value", "label"), [("r-7", "r-7"), (7, "7"), (None, None), ("", None), (1.5, "1.5"), (True, "true")]
+)
+def test_a_row_is_labelled_by_its_id_column(value: Any, label: str | None) -> None:
+    assert compiled(SHORT + "id: key\n").label({"key": value, "text": "a"}) == label
+
+
+def test_a_row_without_its_label_is_rejected() -> None:
+    assert rejection(SHORT + "id: key\n", {"text": "a"}).key == "id"
+
+
+def test_what_a_request_takes_is_known_from_the_recipe() -> None:
+    request = compiled(SHORT + "parameters: {max_completion_tokens: 10, n: 2}\n").request({"text": "a"})
+    assert request is not None
+    assert request.expectation is not None
+    assert request.expected_output_bytes == 2 * (1024 + 40)
+
+
+def test_a_list_that_the_row_inserts_counts_its_inputs() -> None:
+    text = "endpoint: /v1/embeddings\nmodel: m\nprompt: '{{ texts | json }}'\n"
+    request = compiled(text).request({"texts": ["a", "b", "c"]})
+    assert request is not None
+    assert request.embedding_inputs == 3
+
+
+def test_a_request_is_one_line_whatever_the_row_holds() -> None:
+    text = 'a\n\r\u2028\u2029\u0085\x00\ud800"\\ 😀'
+    request = compiled(SHORT).request({"text": text})
+    assert request is not None
+    line = request.line("1")
+    assert line.count(b"\n") == 1
+    content = json.loads(line)["body"]["messages"][0]["content"]
+    assert content == text.replace("\ud800", "\ufffd")
+
+
+def test_the_same_row_gives_the_same_bytes() -> None:
+    text = "model: m\nprompt: '{% for k in row %}{{ k }}={{ row[k] }};{% endfor %}'\n"
+    row = {"b": 1, "a": {"z": [1.10, None]}}
+    assert compiled(text).request(row) == compiled(text).request(row)
