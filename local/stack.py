@@ -31,7 +31,7 @@ KEY_ID = KEY = "test"
 """ministack takes these for its owner's credentials."""
 
 EMULATOR_KEY = "sk-emulated"
-AWS, AWS_MARK = "aws", "ministack"
+AWS, AWS_MARK = "aws", "embedded_aws"
 OPENAI, OPENAI_MARK = "openai", "local.openai_emulator"
 
 
@@ -123,7 +123,7 @@ class Stack:
         (state / "tmp").mkdir(parents=True, exist_ok=True)
         return Program(
             name=AWS,
-            command=[str(_tool("ministack", "ministack"))],
+            command=[str(_tool("ministack", "python")), "-P", str(ROOT / "local" / "embedded_aws.py")],
             environment=_clean_environment() | settings,
             port=self.aws_port,
             port_variable="AWS_PORT",
@@ -351,7 +351,7 @@ def main(arguments: list[str]) -> int:
 def _tool(environment: str, name: str) -> Path:
     tool = TOOLS / environment / "bin" / name
     if not tool.exists():
-        raise LocalError(f"{name} is not installed: run `make setup` first.")
+        raise LocalError(f"{environment} is not installed: run `make setup` first.")
     return tool
 
 
