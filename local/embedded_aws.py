@@ -1,7 +1,7 @@
 """ministack, taken to have been reached over TLS: `<its own python> local/embedded_aws.py`, with its usual environment.
 
-It enforces policies, those too that refuse whoever comes without TLS. In front of AWS that is the caller's business; here
-nothing leaves the machine, and a certificate of our own would have to be trusted by every tool that one wants to use. So each
+It enforces policies, those too that refuse whoever comes without TLS. In front of AWS that is the caller's business.
+Here nothing leaves the machine, and every tool that one wants to use would have to trust a certificate of our own. So each
 request bears the header with which a proxy that has ended TLS says so, and the template's policies stay as they are.
 """
 
