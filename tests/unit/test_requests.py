@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from dropbatch.requests import Request
 
 CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"

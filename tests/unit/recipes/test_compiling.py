@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
@@ -159,7 +158,11 @@ def test_names_are_checked_in_every_template() -> None:
 
 @pytest.mark.parametrize(
     "template",
-    ["{{ x | default('') }}", "{% if x is defined %}{{ x }}{% endif %}", "{% if 'x' in row %}{{ row['x'] }}{% endif %}"],
+    [
+        "{{ x | default('') }}",
+        "{% if x is defined %}{{ x }}{% endif %}",
+        "{% if 'x' in row %}{{ row['x'] }}{% endif %}",
+    ],
 )
 def test_a_name_whose_lack_the_template_provides_for_is_no_problem(template: str) -> None:
     assert problems_of(f'model: m\nprompt: "{template}"\n', columns=["text"]) == []

@@ -1,7 +1,6 @@
 """The closed list of keys, and what each may hold."""
 
 import pytest
-
 from dropbatch.recipes.parsing import NOT_SUPPORTED_YET, Example, parse_recipe
 
 from .problems_of import only, problems_of
@@ -11,7 +10,11 @@ SHORT = "model: gpt-5-mini\nprompt: hello\n"
 
 def test_a_short_recipe_has_defaults_for_all_it_leaves_out() -> None:
     recipe = parse_recipe(SHORT.encode())
-    assert (recipe.endpoint, recipe.bad_rows, recipe.notify) == ("/v1/chat/completions", "reject", ("accepted", "ended"))
+    assert (recipe.endpoint, recipe.bad_rows, recipe.notify) == (
+        "/v1/chat/completions",
+        "reject",
+        ("accepted", "ended"),
+    )
     assert (recipe.limit, recipe.delimiter, recipe.encoding, recipe.prefix, recipe.id) == (None, None, None, "", None)
 
 

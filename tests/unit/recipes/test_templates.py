@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-
 from dropbatch.recipes.templates import (
     BadTemplate,
     Template,

@@ -1,7 +1,6 @@
 """What YAML can go wrong in, and what its author is told."""
 
 import pytest
-
 from dropbatch.recipes.parsing import parse_recipe
 
 from .problems_of import only, problems_of

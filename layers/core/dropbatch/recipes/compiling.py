@@ -17,7 +17,7 @@ from jmespath.parser import ParsedResult
 from jsonschema.exceptions import SchemaError
 from jsonschema.protocols import Validator
 from referencing import Registry
-from referencing.exceptions import NoSuchResource, Unresolvable
+from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from dropbatch.domain.errors import Rejected, RowRejected
@@ -322,6 +322,8 @@ class _Compiler:
         if self._recipe.schema is None:
             return None
         found = build_schema(self._recipe.schema, self._complain)
+        if self._problems:
+            return found  # what was said about the notation says it better
         try:
             jsonschema.Draft202012Validator.check_schema(found)
         except SchemaError as error:
@@ -336,8 +338,6 @@ class _Compiler:
     def _check_reference(self, schema: dict[str, Any], reference: str) -> None:
         resolver = Registry[Any]().resolver_with_root(DRAFT202012.create_resource(schema))
         try:
-            if not reference.startswith("#"):
-                raise NoSuchResource(reference)
             resolver.lookup(reference)
         except Unresolvable:
             self._complain("schema", f"the $ref {reference[:60]!r} leads nowhere; put what it means below $defs.")

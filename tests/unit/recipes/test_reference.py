@@ -1,0 +1,27 @@
+"""The reference in docs/recipes.md cannot lie: its examples are recipes, and its keys are all there are."""
+
+import re
+from pathlib import Path
+
+import pytest
+from dropbatch.recipes.compiling import compile_recipe
+from dropbatch.recipes.parsing import ENDPOINTS, KEYS, NOT_SUPPORTED_YET, parse_recipe
+
+REFERENCE = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", REFERENCE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_of_the_reference_can_be_used(example: str) -> None:
+    recipe = parse_recipe(example.encode())
+    compile_recipe(recipe, dict.fromkeys(recipe.files, "{{ text }}"))
+
+
+def test_the_reference_has_examples_of_every_key() -> None:
+    keys = {match for example in EXAMPLES for match in re.findall(r"^(\w+):", example, re.MULTILINE)}
+    assert keys == set(KEYS)
+
+
+@pytest.mark.parametrize("name", [*KEYS, *sorted(NOT_SUPPORTED_YET), *ENDPOINTS])
+def test_the_reference_names_every_key_and_endpoint(name: str) -> None:
+    assert f"`{name}`" in REFERENCE
