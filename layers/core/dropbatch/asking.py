@@ -17,7 +17,7 @@ class Asker:
         self._skips_bad_rows = recipe is not None and recipe.recipe.bad_rows == "skip"
 
     def request(self, record: Record) -> Request | None:
-        """The row's request, or None where `when` is empty. RowRejected, with the row's line, where it cannot be one."""
+        """The row's request, or None where `when` is empty; RowRejected, with the row's line, where it is bad."""
         if record.problem is not None:
             raise RowRejected(record.problem)
         try:

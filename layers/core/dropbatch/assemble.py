@@ -1,4 +1,4 @@
-"""Joins a job's shards into its results, and ends the job: results, summary, notification, final state, in this order."""
+"""Joins a job's shards into its results and ends the job: results, summary, notification, state, in this order."""
 
 import gzip
 import json
@@ -112,9 +112,7 @@ def _join(world: World, files: JobFiles, job: Job, shards: Sequence[int], tally:
         return made
     names = recipe.compiled().all_columns
     answers = f".answers.{answers_extension(kind)}{suffix}"
-    made["answers"] = join(
-        "answers", packed(answers_head(layout, names)), results_name(prefix, kind.stem, answers)
-    )
+    made["answers"] = join("answers", packed(answers_head(layout, names)), results_name(prefix, kind.stem, answers))
     if tally.unanswered:
         failed = f".failed.{kind.extension}{suffix}"
         made["failed"] = join("failed", packed(failed_head(layout)), results_name(prefix, kind.stem, failed))

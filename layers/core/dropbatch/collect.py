@@ -8,8 +8,8 @@ two write at once, they write alike.
 import gzip
 import heapq
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import msgspec
@@ -18,7 +18,7 @@ import orjson
 from dropbatch import assemble
 from dropbatch.answers import Answer, read_answer
 from dropbatch.asking import Asker
-from dropbatch.domain.errors import ObjectMissing, OpenAINotFound, RowRejected, TryLater
+from dropbatch.domain.errors import OpenAINotFound, RowRejected, TryLater
 from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus, Shard, ShardState
 from dropbatch.domain.outcomes import ANSWERED, Outcome
 from dropbatch.formats.kinds import file_type
@@ -31,8 +31,8 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import Work
 from dropbatch.ports import RemoteBatch, World, Writer
 from dropbatch.pricing import price
-from dropbatch.reconciling import AnswerLines
 from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.reconciling import AnswerLines
 from dropbatch.tallies import Tally
 
 LATE_SECONDS = 60
@@ -256,7 +256,7 @@ def _settle_shard(world: World, ledger: Ledger, files: _Files, number: int) -> N
         return
     for batch in batches:
         if batch.state is BatchState.ABANDONED:
-            _write_results(world, files, shard, batch, lambda row: None, _Unanswered(None, batch.refusal))
+            _write_results(world, files, shard, batch, _no_line, _Unanswered(None, batch.refusal))
     _render(world, files, shard, batches)
 
     def finish(current: Shard) -> bool:
@@ -268,8 +268,12 @@ def _settle_shard(world: World, ledger: Ledger, files: _Files, number: int) -> N
     ledger.change(lambda: ledger.shard(files.job.id, number), finish)
 
 
+def _no_line(_row: int) -> None:
+    """No row of a batch that was never submitted has a line."""
+
+
 def _render(world: World, files: _Files, shard: Shard, batches: Sequence[Batch]) -> None:
-    """Writes a shard's pieces of the results: rows with their answers, OpenAI's lines, the rows that failed, the sums."""
+    """Writes a shard's pieces of the results: rows with answers, OpenAI's lines, rows that failed, sums."""
     job_files, work = files.files, world.buckets.work
     tally = Tally()
     for batch in batches:

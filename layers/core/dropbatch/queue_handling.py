@@ -26,7 +26,7 @@ def each_message(
         with observe.about(request_id=context.aws_request_id, message_id=record.message_id, **_ids(message)):
             try:
                 handle(message)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, it is logged, and the message comes again
                 observe.failed("a message failed and will come again")
                 raise MessageFailed(type(error).__name__) from None
 

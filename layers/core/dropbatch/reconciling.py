@@ -81,5 +81,3 @@ class AnswerLines:
     ) -> None:
         for file in self._files:
             file.close()
-
-

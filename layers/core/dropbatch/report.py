@@ -19,8 +19,9 @@ _PAGE = """<!doctype html>
   p.verdict { font-size: 1.2rem; margin: .3rem 0 1rem; } .soft { color: var(--soft); }
   .bar { display: flex; height: .8rem; border-radius: .4rem; overflow: hidden; background: var(--line); }
   .bar i { background: var(--bad); } .bar i.ok { background: var(--ok); } .bar i.skipped { background: var(--soft); }
-  table { border-collapse: collapse; width: 100%; } td, th { text-align: left; vertical-align: top; padding: .35rem .6rem;
-    border-bottom: 1px solid var(--line); overflow-wrap: anywhere; } td.n, th.n { text-align: right; white-space: nowrap; }
+  table { border-collapse: collapse; width: 100%; }
+  td, th { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line);
+    overflow-wrap: anywhere; } td.n, th.n { text-align: right; white-space: nowrap; }
   .wide { overflow-x: auto; } code { font-size: .9em; }
 </style>
 <h1>{{ job.drop.name }}</h1>

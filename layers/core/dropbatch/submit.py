@@ -8,8 +8,8 @@ OpenAI takes no idempotency key, so the protocol is written down before it is ca
 4. The create, once, with the batch's key in its metadata.
 5. The batch's id is recorded. Should another id stand there, ours is cancelled, and an alarm raised.
 
-Whoever finds a lease that ran out before 3 may start again. After 3 it looks first: OpenAI's list, newest first, down to
-before the create, for the key or the file. What is found is adopted. Only two complete looks that found nothing,
+Whoever finds a lease that ran out before 3 may start again. After 3 it looks first: OpenAI's list, newest first, down
+to before the create, for the key or the file. What is found is adopted. Only two complete looks that found nothing,
 `settle_seconds` apart, allow another create; a list that lags for longer than that is the risk that remains.
 """
 

@@ -68,7 +68,7 @@ def _obey(world: World, marker: Marker, look: Look, info: ObjectInfo) -> None:
         return
     newest = ledger.newest(look.bucket, marker.drop_key)
     job = ledger.job(newest.job_id) if newest.job_id else None
-    if job is None or info.modified < newest.modified and job.rerun_version != info.version_id:
+    if job is None or (info.modified < newest.modified and job.rerun_version != info.version_id):
         # A drop that has no job yet gets one by its own event, with today's recipe; a marker older than the newest
         # job never acts.
         return
@@ -116,7 +116,9 @@ def _take_in_drop(world: World, drop: Drop, rerun_version: str, asked_at: int) -
     if job is None:
         if _is_named_by_recipe(world, drop):
             return
-        job = Job(id=identity, drop=drop, created_at=world.now(), asked_at=asked_at, rerun_version=rerun_version or None)
+        job = Job(
+            id=identity, drop=drop, created_at=world.now(), asked_at=asked_at, rerun_version=rerun_version or None
+        )
         if not ledger.add(job):
             job = ledger.job(identity) or job
     if job.state is not JobState.BUILDING or (job.lease and job.lease_until > world.now()):
@@ -286,7 +288,10 @@ def _read_drop(world: World, job: Job, files: JobFiles) -> _Built:
     problems = Problems()
     if compiled is not None:
         problems.extend(compiled.check_columns(reader.layout.columns) if reader.layout.columns else [])
-    plans, rows = _shard(world, reader, compiled, files, problems)
+    try:
+        plans, rows = _shard(world, reader, compiled, files, problems)
+    except Rejected as rejected:
+        problems.extend(rejected.problems)  # the reader could not go on; what was found before is told as well
     if problems:
         raise Rejected(problems)
     return _Built(reader.layout, recipe, compiled, plans, rows, digest.hexdigest())

@@ -24,8 +24,8 @@ class Reason:
 class Tally:
     """Counts by outcome, reasons by (outcome, code), tokens, and how often each category was answered.
 
-    `usd` is what the answers cost in US dollars, or None where a price is not known; `standard_usd` what they would have
-    cost without the Batch API.
+    `usd` is what the answers cost in US dollars, or None where a price is not known; `standard_usd` what they would
+    have cost without the Batch API.
     """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -94,8 +94,8 @@ class Tally:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "outcomes": dict(self.outcomes),
-            "reasons": [[outcome, code, r.count, r.row] for (outcome, code), r in self.reasons.items()],
+            "outcomes": {str(outcome): count for outcome, count in self.outcomes.items()},
+            "reasons": [[str(outcome), code, r.count, r.row] for (outcome, code), r in self.reasons.items()],
             "tokens": dict(self.tokens),
             "categories": {column: dict(counts) for column, counts in self.categories.items()},
             "usd": self.usd,

@@ -52,7 +52,8 @@ def results_prefix(job: Job) -> str:
 def accepted(world: World, job: Job, batches: Sequence[Batch]) -> Notification:
     asked = sum(batch.requests for batch in batches)
     text = [
-        f"{job.drop.name} was accepted: {_rows(job.rows)}, of which {asked:,} go to OpenAI in {_batches(len(batches))}.",
+        f"{job.drop.name} was accepted: {_rows(job.rows)}, of which {asked:,} go to OpenAI "
+        f"in {_batches(len(batches))}.",
         "OpenAI answers within 24 hours; another message follows when all is done.",
         f"To stop it: {_put_marker(job.drop, 'cancel')}",
         f"Progress: s3://{world.buckets.results}/{results_prefix(job)}status.json",
@@ -62,8 +63,8 @@ def accepted(world: World, job: Job, batches: Sequence[Batch]) -> Notification:
 
 def duplicate(world: World, job: Job, standing: Job) -> Notification:
     text = [
-        f"{job.drop.name} was dropped again with the same content and recipe while its job {standing.id} is still open, "
-        "so nothing was sent, and nothing is billed twice.",
+        f"{job.drop.name} was dropped again with the same content and recipe while its job {standing.id} is still "
+        "open, so nothing was sent, and nothing is billed twice.",
         f"Its results will be in s3://{world.buckets.results}/{results_prefix(standing)}",
         "To have it answered once more, drop it again when that job has ended.",
     ]
@@ -237,7 +238,7 @@ _SENTENCES = {
 _REMEDIES = {
     Outcome.TRUNCATED: "raise max_completion_tokens (max_output_tokens) in the recipe, or ask for less",
     Outcome.REFUSED: "the model declined; reword the prompt, or leave these rows out with `when`",
-    Outcome.INVALID_ANSWER: "the answer was empty or did not fit the schema; look at responses.jsonl, then drop the rows again",
+    Outcome.INVALID_ANSWER: "the answer was empty or did not fit the schema; see responses.jsonl, then drop the failed file again",
     Outcome.ERROR: "OpenAI's message stands in responses.jsonl; drop the failed file again when its cause is mended",
     Outcome.EXPIRED: "OpenAI did not get to them within 24 hours; drop the failed file again",
     Outcome.CANCELLED: "they were cancelled; drop the failed file to have them answered",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,16 +39,14 @@ DOWNLOAD_TRIES = 4
 BUSY_SECONDS = 60
 """How long to wait after a 429 that does not say."""
 
-LONGEST_CODE = 64
-
 _STATUSES = {status.value: status for status in OpenAIStatus} | {"canceled": OpenAIStatus.CANCELLED}
 
 
 class OpenAIBatches:
     """`ports.OpenAI` on the `openai` SDK.
 
-    `read_key(fresh)` gives (API key, its version) and raises OpenAIKeyRejected where there is none; with `fresh` it must
-    not answer from a cache.
+    `read_key(fresh)` gives (API key, its version) and raises OpenAIKeyRejected where there is none; with `fresh` it
+    must not answer from a cache.
     """
 
     def __init__(self, read_key: Callable[[bool], tuple[str, str]], base_url: str) -> None:
@@ -86,7 +85,7 @@ class OpenAIBatches:
             start = after
 
             def call(client: Client, start: str | None = start) -> tuple[Sequence[RemoteBatch], bool]:
-                page = client.batches.list(limit=PAGE, **({"after": start} if start else {}))
+                page = client.batches.list(limit=PAGE, after=start) if start else client.batches.list(limit=PAGE)
                 return [_remote(batch) for batch in page.data], bool(page.has_more)
 
             batches, more = self._call(call)
@@ -164,7 +163,9 @@ def _remote(batch: SdkBatch) -> RemoteBatch:
 
 def code_of(code: object, otherwise: str) -> str:
     """A code that may go to logs and to the table: OpenAI's, if it looks like one."""
-    fits = isinstance(code, str) and len(code) <= LONGEST_CODE and code.replace("-", "_").replace(".", "_").isidentifier()
+    fits = (
+        isinstance(code, str) and len(code) <= LONGEST_CODE and code.replace("-", "_").replace(".", "_").isidentifier()
+    )
     return str(code) if fits and str(code).isascii() else otherwise
 
 

@@ -44,7 +44,7 @@ def meaning_of(key: str) -> Meaning | Marker:
     """
     path, dot, ending = key.rstrip("/").rpartition(".")
     name = path.rpartition("/")[2]
-    if dot and ending in MarkerKind and "." in name:
+    if dot and ending in {kind.value for kind in MarkerKind} and "." in name:
         return Marker(MarkerKind(ending), path)
     name = key.rpartition("/")[2]
     if not name or name.startswith((".", "_")) or name.lower().endswith((".md", ".j2")):

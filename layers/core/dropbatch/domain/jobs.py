@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from dropbatch.domain.drops import Drop
 
@@ -52,23 +52,22 @@ class HeldReason(StrEnum):
     KEY_CHANGED = "openai_key_changed"  # a create is in doubt, and the key that made it is gone
 
 
-ENDED_JOBS = frozenset(
-    {JobState.REJECTED, JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED}
-)
+ENDED_JOBS = frozenset({JobState.REJECTED, JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
 
 _FOLLOWS: Mapping[JobState | BatchState | ShardState, frozenset[Any]] = {
     JobState.BUILDING: frozenset({JobState.RUNNING, JobState.REJECTED, JobState.CANCELLED}),
     JobState.RUNNING: frozenset({JobState.HELD, JobState.ASSEMBLING}),
     JobState.HELD: frozenset({JobState.RUNNING, JobState.ASSEMBLING}),
-    JobState.ASSEMBLING: frozenset(
-        {JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED}
-    ),
+    JobState.ASSEMBLING: frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED}),
     BatchState.WAITING: frozenset({BatchState.SUBMITTING, BatchState.ABANDONED}),
     BatchState.SUBMITTING: frozenset({BatchState.WAITING, BatchState.SUBMITTED, BatchState.ABANDONED}),
     BatchState.SUBMITTED: frozenset({BatchState.ENDED}),
     BatchState.ENDED: frozenset({BatchState.COLLECTED}),
     ShardState.OPEN: frozenset({ShardState.RENDERED}),
 }
+
+
+S = TypeVar("S", JobState, BatchState, ShardState)
 
 
 class OpenAIStatus(StrEnum):
@@ -106,13 +105,6 @@ class _Item:
         """The keys `open` and `since` of the sparse index, or None where the item is not in it."""
         return None
 
-    def move(self, state: Any) -> None:
-        """Goes to `state`; an AssertionError where the closed set of transitions knows no such step."""
-        current = self.state  # type: ignore[attr-defined]  # every kind of item that moves has one
-        if state not in _FOLLOWS.get(current, frozenset()):
-            raise AssertionError(f"{type(self).__name__.lower()} cannot go from {current} to {state}")
-        self.state = state  # type: ignore[attr-defined]  # as above
-
     def to_item(self) -> dict[str, Any]:
         """The item as the table holds it; members that are None are left out."""
         item: dict[str, Any] = {"pk": self.pk, "sk": self.sk, "v": VERSION}
@@ -134,6 +126,13 @@ class _Item:
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> Self:
         return cls(**cls._members(item))
+
+
+def follow(current: S, state: S) -> S:
+    """`state`, if the closed set of transitions knows the step from `current`; an AssertionError otherwise."""
+    if state not in _FOLLOWS.get(current, frozenset()):
+        raise AssertionError(f"{type(current).__name__} cannot go from {current} to {state}")
+    return state
 
 
 def stamp(seconds: float) -> str:
@@ -164,6 +163,9 @@ class Job(_Item):
     sent_at: int = 0  # when a message about it was last sent, so that what stalled is sent again
     ended_at: int | None = None
     reported: str | None = None  # hash of the last status.json
+
+    def move(self, state: JobState) -> None:
+        self.state = follow(self.state, state)
 
     @property
     def pk(self) -> str:
@@ -201,6 +203,9 @@ class Shard(_Item):
     first_line: int
     rows: int
     state: ShardState = ShardState.OPEN
+
+    def move(self, state: ShardState) -> None:
+        self.state = follow(self.state, state)
 
     @property
     def pk(self) -> str:
@@ -250,6 +255,9 @@ class Batch(_Item):
     refusal: str | None = None  # the code with which OpenAI would not take it
     completed: int = 0  # OpenAI's request_counts, for the progress
     failed: int = 0
+
+    def move(self, state: BatchState) -> None:
+        self.state = follow(self.state, state)
 
     @property
     def pk(self) -> str:

@@ -1,0 +1,117 @@
+"""A drop's whole way, over fakes: from the upload to the results."""
+
+import json
+from pathlib import Path
+
+import pytest
+from dropbatch.domain.jobs import JobState
+
+from tests.driving import RECIPE, drop, only_job, result, result_json, run
+from tests.fakes import RESULTS, FakeWorld
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    return FakeWorld(tmp_path)
+
+
+def test_a_csv_comes_back_answered_in_its_own_order_and_bytes(fake: FakeWorld) -> None:
+    fake.objects.drop("work/recipe.yaml", RECIPE)
+    data = b'id,text\r\n1,"a ""quoted""\r\nword"\r\n2,plain\r\n'
+    drop(fake, "work/reviews.csv", data)
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert result(fake, "reviews.answers.csv") == (
+        b'id,text,answer,_status,_error\r\n1,"a ""quoted""\r\nword",ok,ok,\r\n2,plain,ok,ok,\r\n'
+    )
+    assert fake.topics.events() == ["accepted", "ended"]
+    summary = result_json(fake, "summary.json")
+    assert summary["rows"]["total"] == summary["rows"]["ok"] == 2
+    names = {key.rpartition("/")[2] for key in fake.objects.keys(RESULTS)}
+    assert names == {
+        "latest.json",
+        "reviews.answers.csv",
+        "responses.jsonl",
+        "status.json",
+        "summary.json",
+        "report.html",
+    }
+
+
+def test_a_raw_drop_of_two_models_comes_back_under_its_own_ids(fake: FakeWorld) -> None:
+    lines = [
+        {
+            "custom_id": f"mine-{number}",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {"model": f"gpt-{number % 2}", "messages": []},
+        }
+        for number in range(9)
+    ]
+    drop(fake, "ready.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
+    run(fake)
+    responses = [json.loads(line) for line in result(fake, "responses.jsonl").splitlines()]
+    assert [response["custom_id"] for response in responses] == [line["custom_id"] for line in lines]
+    assert len(fake.openai.batches) == 2
+
+
+def test_a_rejected_drop_says_why_and_pays_nothing(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "bad.csv", b"id,text\n1,a,b\n2\n")
+    run(fake)
+    rejected = result_json(fake, "rejected.json")
+    assert rejected["problems"]["total"] == 2
+    assert fake.topics.events() == ["rejected"]
+    assert fake.openai.batches == {}
+
+
+def test_a_recipe_that_comes_after_its_data_is_waited_for(fake: FakeWorld) -> None:
+    drop(fake, "late/data.csv", b"text\na\n")
+    run(fake, ticks=1)
+    fake.clock.sleep(30)
+    fake.objects.drop("late/recipe.yaml", RECIPE)
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def test_the_same_drop_while_its_job_is_open_is_told_and_not_billed(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.ending = None
+    drop(fake, "a.csv", b"text\na\n")
+    run(fake, ticks=2)
+    drop(fake, "a.csv", b"text\na\n")
+    run(fake, ticks=2)
+    assert "duplicate" in fake.topics.events()
+    assert len(fake.openai.batches) == 1
+
+
+def test_a_cancel_marker_ends_the_job_with_what_is_answered(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.ending = None
+    drop(fake, "a.csv", b"text\na\n")
+    run(fake, ticks=2)
+    fake.openai.answer = lambda request: None
+    drop(fake, "a.csv.cancel", b"")
+    run(fake)
+    assert only_job(fake).state is JobState.CANCELLED
+    assert result_json(fake, "summary.json")["rows"]["cancelled"] == 1
+
+
+def test_a_job_waits_while_there_is_no_key_and_goes_on_when_there_is(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.key = None
+    drop(fake, "a.csv", b"text\na\n")
+    run(fake, ticks=3)
+    assert only_job(fake).state is JobState.HELD
+    assert fake.topics.events() == ["accepted", "held"]
+    fake.openai.key = "sk-good"
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def test_no_text_of_a_row_reaches_a_log_the_table_or_a_notification(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a.csv", b"text\nxyzzy-secret\n")
+    run(fake)
+    told = "".join(n.text + n.subject + json.dumps(n.detail) for n in fake.topics.published)
+    assert "xyzzy" not in told + fake.table.everything() + "".join(fake.observer.lines)

@@ -1,0 +1,81 @@
+"""However often and wherever the process is killed, one batch is created for a key, and every row has one outcome."""
+
+from pathlib import Path
+
+import pytest
+from dropbatch.domain.errors import OpenAIUnsure
+from dropbatch.domain.jobs import JobState
+
+from tests.driving import RECIPE, drop, only_job, result, result_json, run
+from tests.fakes import FakeWorld, Killer
+
+DATA = b"id,text\n1,a\n2,b\n3,c\n"
+
+
+def prepared(folder: Path, point: int | None = None) -> FakeWorld:
+    fake = FakeWorld(folder, killer=Killer())
+    if fake.killer and point is not None:
+        fake.killer.points = {point}
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a.csv", DATA)
+    return fake
+
+
+def check(fake: FakeWorld) -> None:
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert set(fake.openai.batches_by_key().values()) == {1}
+    assert result(fake, "a.answers.csv") == b"id,text,answer,_status,_error\n1,a,ok,ok,\n2,b,ok,ok,\n3,c,ok,ok,\n"
+    assert result_json(fake, "summary.json")["rows"]["ok"] == 3
+    assert {"accepted", "ended"} <= set(fake.topics.events())
+
+
+def test_a_kill_at_any_call_to_the_world_loses_nothing_and_pays_once(tmp_path: Path) -> None:
+    whole = prepared(tmp_path)
+    run(whole)
+    assert whole.killer is not None
+    check(whole)
+    for point in range(2 * len(whole.killer.calls)):
+        fake = prepared(tmp_path, point)
+        run(fake, ticks=120)
+        try:
+            check(fake)
+        except AssertionError as error:
+            raise AssertionError(f"killed at {whole.killer.calls[point // 2]}, point {point}") from error
+
+
+@pytest.mark.parametrize("took_effect", [True, False])
+def test_a_create_whose_answer_is_lost_is_looked_for_before_another(tmp_path: Path, took_effect: bool) -> None:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    create = fake.openai.create
+    calls: list[str] = []
+
+    def lossy(file_id: str, endpoint: str, metadata: dict[str, str]) -> object:
+        calls.append(file_id)
+        if len(calls) > 1:
+            return create(file_id, endpoint, metadata)
+        if took_effect:
+            create(file_id, endpoint, metadata)
+        raise OpenAIUnsure("timeout")
+
+    fake.openai.create = lossy  # type: ignore[method-assign, assignment]  # a fault of this one call
+    drop(fake, "a.csv", DATA)
+    run(fake)
+    check(fake)
+    assert len(calls) == (1 if took_effect else 2)
+
+
+def test_a_list_that_lags_does_not_lead_to_a_second_batch(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.list_lag = 500
+    create = fake.openai.create
+
+    def lost(file_id: str, endpoint: str, metadata: dict[str, str]) -> object:
+        create(file_id, endpoint, metadata)
+        raise OpenAIUnsure("timeout")
+
+    fake.openai.create = lost  # type: ignore[method-assign, assignment]  # a fault of every such call
+    drop(fake, "a.csv", DATA)
+    run(fake)
+    check(fake)
