@@ -1,8 +1,8 @@
 """ministack, taken to have been reached over TLS: `<its own python> local/embedded_aws.py`, with its usual environment.
 
 It enforces policies, those too that refuse whoever comes without TLS. In front of AWS that is the caller's business.
-Here nothing leaves the machine, and every tool that one wants to use would have to trust a certificate of our own. So each
-request bears the header with which a proxy that has ended TLS says so, and the template's policies stay as they are.
+Here nothing leaves the machine, and every tool that one wants to use would have to trust a certificate of our own. So
+each request bears the header with which a proxy that has ended TLS says so, and the template's policies stay as they are.
 """
 
 from typing import Any

@@ -9,7 +9,7 @@ from dropbatch.answers import Answer, Usage, read_answer
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embeddings"
@@ -41,10 +41,6 @@ def response(*content: Any, compiled: CompiledRecipe | None = None, **more: Any)
     items += [{"type": "message", "content": [part]} for part in content]
     body = {"status": "completed", "output": items, **more}
     return read_answer(line(body), compiled or recipe("", RESPONSES), RESPONSES)
-
-
-def because(reason: str) -> Any:
-    return {"incomplete_details": {"reason": reason}}
 
 
 def told(answer: Answer) -> tuple[Outcome, str | None, Any]:
@@ -295,6 +291,7 @@ JSON = st.recursive(
 )  # fmt: skip  # a list of names reads best as lines of text
 
 
+@settings(deadline=None)  # the time of a busy machine says nothing
 @given(
     body=JSON, status=st.sampled_from([200, 0, 400, None, "x"]), endpoint=st.sampled_from([CHAT, RESPONSES, EMBEDDINGS])
 )

@@ -132,6 +132,14 @@ def test_what_the_sandbox_forbids_fails_the_row_without_its_text(source: str) ->
     assert "secret" not in str(failed.value)
 
 
+@pytest.mark.parametrize(
+    "source", ["{{ " + "9" * 5000 + " }}", '{{ "\\ud800" }}', "{{ " + "(" * 3000, "{% if a %}" * 150]
+)
+def test_what_python_itself_cannot_compile_is_a_problem_like_any_other(source: str) -> None:
+    with pytest.raises(BadTemplate):
+        compile_template(source)
+
+
 def test_nothing_random_is_at_hand_because_requests_are_built_again() -> None:
     with pytest.raises(BadTemplate):
         compile_template("{{ [1, 2] | random }}")

@@ -1,7 +1,11 @@
 """What YAML can go wrong in, and what its author is told."""
 
+import json
+
 import pytest
 from dropbatch.recipes.parsing import parse_recipe
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from .problems_of import only, problems_of
 
@@ -91,6 +95,25 @@ def test_yaml_is_of_version_1_2_so_that_no_and_dates_are_text() -> None:
 def test_windows_line_ends_and_a_byte_order_mark_are_taken() -> None:
     recipe = parse_recipe(b"\xef\xbb\xbfmodel: a\r\nprompt: |\r\n  one\r\n  two\r\n")
     assert recipe.prompt == "one\ntwo\n"
+
+
+@settings(deadline=None)  # the time of a busy machine says nothing
+@given(
+    where=st.integers(0, 60),
+    inserted=st.sampled_from(
+        ["{{", "}}", "{%", "- ", ": ", "\n", "\t", "'", '"', "[", "&a ", "*a", "? ", "...", "%YAML 1.1\n"]
+    )
+    | st.text(max_size=3),
+)
+def test_no_text_whatsoever_raises_anything_but_its_problems(where: int, inserted: str) -> None:
+    text = 'model: m\nprompt: "{{ text }}"\nschema:\n  a: [b, c]\nlimit: 1\n'
+    changed = (text[:where] + inserted + text[where:]).encode(errors="surrogatepass")
+    for problem in problems_of(changed, columns=["text"]):
+        json.dumps(problem.to_json(), ensure_ascii=False).encode()
+
+
+def test_half_a_character_is_refused_because_no_message_could_hold_it() -> None:
+    assert only(problems_of('model: m\nprompt: x\n"\\ud83d": y\n')).line == 3
 
 
 def test_numbers_as_keys_of_parameters_become_json_keys() -> None:

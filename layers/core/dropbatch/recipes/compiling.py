@@ -339,7 +339,7 @@ class _Compiler:
         resolver = Registry[Any]().resolver_with_root(DRAFT202012.create_resource(schema))
         try:
             resolver.lookup(reference)
-        except Unresolvable:
+        except (Unresolvable, LookupError, TypeError, ValueError):
             self._complain("schema", f"the $ref {reference[:60]!r} leads nowhere; put what it means below $defs.")
 
     def _answer_columns(self, schema: dict[str, Any] | None) -> list[str]:

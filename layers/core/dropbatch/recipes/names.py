@@ -23,4 +23,4 @@ def listed(names: Iterable[str], most: int = 20) -> str:
     """The names with commas, cut where they are too many for a sentence."""
     all_names = list(names)
     more = f" and {len(all_names) - most} more" if len(all_names) > most else ""
-    return ", ".join(name[:60] for name in all_names[:most]) + more
+    return ", ".join(" ".join(name.split())[:60] for name in all_names[:most]) + more

@@ -25,7 +25,7 @@ MOST_REPEATED = 1_000_000
 """How long a text or list may get by multiplication."""
 
 
-class BadTemplate(Exception):  # noqa: N818  # named for what is wrong, like the domain's errors
+class BadTemplate(Exception):  # named for what is wrong, like the domain's errors
     """A template that cannot be compiled. `sentence` says why, `line` is counted from 1 within the template."""
 
     def __init__(self, code: str, sentence: str, line: int) -> None:
@@ -33,7 +33,7 @@ class BadTemplate(Exception):  # noqa: N818  # named for what is wrong, like the
         self.code, self.sentence, self.line = code, sentence, line
 
 
-class UndefinedName(Exception):  # noqa: N818  # as above
+class UndefinedName(Exception):  # as above
     """A row lacks what a template uses. `name` is None where it is not the recipe that spells it out.
 
     `within` is None where the row itself lacks it; else it lacks in one of the row's values, which has these names.
@@ -44,7 +44,7 @@ class UndefinedName(Exception):  # noqa: N818  # as above
         self.name, self.within = name, within
 
 
-class TemplateFailed(Exception):  # noqa: N818  # as above
+class TemplateFailed(Exception):  # as above
     """A template could not be rendered for a row; `kind` names the error, never its text."""
 
     def __init__(self, kind: str) -> None:
@@ -115,7 +115,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return _Missing(name=name) if isinstance(obj, Row) else _Missing(obj=obj, name=name)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" and abs(right) > 64:
+        if operator == "**" and isinstance(right, int | float) and abs(right) > 64:
             raise OverflowError("an exponent too large")
         for many, times in ((left, right), (right, left)):
             if isinstance(many, str | list | tuple) and isinstance(times, int) and len(many) * times > MOST_REPEATED:
@@ -251,8 +251,9 @@ def compile_template(source: str, *, for_when: bool = False) -> Template:
         expression = _expression(environment, source, tree)
     except TemplateSyntaxError as error:
         raise BadTemplate("template_syntax", _advice(error.message or "", environment), error.lineno) from None
-    except RecursionError:
-        raise BadTemplate("template_syntax", "the template is nested too deeply; simplify it.", 1) from None
+    except (RecursionError, SyntaxError, ValueError, OverflowError):
+        # What Jinja takes, but Python does not: too deep a nesting, a number of thousands of digits, half a character.
+        raise BadTemplate("template_syntax", "the template cannot be compiled; simplify it.", 1) from None
     used = find_undeclared_variables(tree)
     subscripts = dict.fromkeys(_subscripts(tree))
     optional = _guarded_names(tree)
@@ -361,7 +362,8 @@ def spelling(name: str, known: Iterable[str]) -> str:
     like = nearest(name, columns)
     if like is None:
         return f"the columns are {listed(columns)}." if columns else "the row has no columns."
-    written = like if like.isidentifier() and like.isascii() and like not in _RESERVED else f'row["{like}"]'
+    plain = like.isidentifier() and like.isascii() and like not in _RESERVED
+    written = like if plain else f"row[{to_json(like).decode()}]"
     return f"did you mean {{{{ {written} }}}}?"
 
 

@@ -34,6 +34,8 @@ _TAGS = frozenset(
 )
 """The tags that the library finds by itself, by rules of several versions of YAML."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 _UNQUOTED_TEMPLATE = re.compile(r"(?:^|[:\-\[,]\s)\s*(\{[{%#])")
 
 Path = tuple[str | int, ...]
@@ -169,6 +171,9 @@ class _Reader:
 
     def _scalar(self, node: Node, line: int) -> Any:
         text = str(node.value)
+        if _SURROGATE.search(text):
+            self._add("bad_yaml", line, "holds half of a character, as in \\ud83d; write the character itself.")
+            return ""
         if _is_quoted(node) or node.tag == _TAG + "str":
             return text
         if _NULL.fullmatch(text):
