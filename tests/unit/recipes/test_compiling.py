@@ -275,3 +275,8 @@ def test_the_same_row_gives_the_same_bytes() -> None:
     text = "model: m\nprompt: '{% for k in row %}{{ k }}={{ row[k] }};{% endfor %}'\n"
     row = {"b": 1, "a": {"z": [1.10, None]}}
     assert compiled(text).request(row) == compiled(text).request(row)
+
+
+def test_a_problem_can_be_written_down_whatever_name_the_template_spells() -> None:
+    problem = rejection("model: m\nprompt: '{{ row[\"\\ud800\"] }}'\n", {"text": "a"})
+    json.dumps(problem.to_json(), ensure_ascii=False).encode()

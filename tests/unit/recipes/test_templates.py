@@ -132,9 +132,7 @@ def test_what_the_sandbox_forbids_fails_the_row_without_its_text(source: str) ->
     assert "secret" not in str(failed.value)
 
 
-@pytest.mark.parametrize(
-    "source", ["{{ " + "9" * 5000 + " }}", "{{ " + "(" * 3000, "{% if a %}" * 150]
-)
+@pytest.mark.parametrize("source", ["{{ " + "9" * 5000 + " }}", "{{ " + "(" * 3000, "{% if a %}" * 150])
 def test_what_python_itself_cannot_compile_is_a_problem_like_any_other(source: str) -> None:
     with pytest.raises(BadTemplate):
         compile_template(source)

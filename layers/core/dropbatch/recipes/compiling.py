@@ -33,7 +33,7 @@ from dropbatch.recipes.templates import (
     compile_template,
     spelling,
 )
-from dropbatch.recipes.values import to_json
+from dropbatch.recipes.values import sound, to_json
 from dropbatch.requests import RELEVANT, Expectation, Request, expectation
 
 
@@ -73,7 +73,8 @@ class _Slot:
             like = nearest(missing.name, missing.within)
             advice = f"did you mean {like}?" if like else "give it a default, or mend the row."
             sentence = f"the value that should have {missing.name!r} has none; {advice}"
-        return Problem("undefined_name", f"Key {self.key} of the recipe: {sentence}", column=missing.name, key=self.key)
+        column = None if missing.name is None else sound(missing.name)
+        return Problem("undefined_name", f"Key {self.key} of the recipe: {sentence}", column=column, key=self.key)
 
     def _failed(self, kind: str) -> RowRejected:
         sentence = f"the template cannot be rendered for this row ({kind}); mend the template or the row."
