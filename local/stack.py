@@ -80,6 +80,7 @@ class Stack:
             "AWS_SECRET_ACCESS_KEY": KEY,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
+            "BOTO_DISABLE_COMMONNAME": "true",  # or version 1 of the aws command asks AWS itself for queues
             "STACK_NAME": self.name,
             "OPENAI_BASE_URL": base_url,
         }
