@@ -29,7 +29,7 @@ from local.stack import ROOT, TOOLS, Deployed, Stack
 EXAMPLE = ROOT / "examples" / "reviews"
 FOLDER = TOOLS / "demo"
 KEY = "reviews/reviews.csv"
-GIVE_UP_SECONDS = 240
+GIVE_UP_SECONDS = 150
 
 
 @dataclass(frozen=True, slots=True)

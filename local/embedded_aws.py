@@ -2,7 +2,7 @@
 
 It enforces policies, those too that refuse whoever comes without TLS. In front of AWS that is the caller's business.
 Here nothing leaves the machine, and every tool that one wants to use would have to trust a certificate of our own. So
-each request bears the header with which a proxy that has ended TLS says so, and the template's policies stay as they are.
+each request bears the header with which a proxy that has ended TLS says so, and the policies stay as they are.
 """
 
 from typing import Any
