@@ -186,13 +186,12 @@ def _show(console: Console, results: Results, stack: Deployed) -> None:
     console.print(table)
     counts = Counter(row["_status"] for row in rows)
     console.print("Rows: " + ", ".join(f"{count:,} {status}" for status, count in counts.most_common()))
-    console.print(
-        Text(
-            f"Dropped    s3://{stack.values['INBOX_BUCKET']}/{KEY}\n"
-            f"Results    s3://{stack.values['RESULTS_BUCKET']}/{results.prefix}\n"
-            f"Copies     {FOLDER.relative_to(ROOT)}/: {', '.join(sorted(results.objects))}"
-        )
+    where = (
+        f"Dropped    s3://{stack.values['INBOX_BUCKET']}/{KEY}\n"
+        f"Results    s3://{stack.values['RESULTS_BUCKET']}/{results.prefix}\n"
+        f"Copies     {FOLDER.relative_to(ROOT)}/: {', '.join(sorted(results.objects))}"
     )
+    console.print(Text(where), soft_wrap=True)
 
 
 def _interrupt(*_: object) -> NoReturn:
