@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / ".local"
 """Where `make setup` installs ministack and SAM, each into an environment of its own."""
 
-REGION = "us-east-1"
+REGION = "eu-west-2"
+"""One of the few for which version 1 of the `aws` command heeds AWS_ENDPOINT_URL in `aws sqs`: in the others it has an
+address of its own, and asks AWS itself."""
 KEY_ID = KEY = "test"
 """ministack takes these for its owner's credentials."""
 
@@ -80,7 +82,6 @@ class Stack:
             "AWS_SECRET_ACCESS_KEY": KEY,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
-            "BOTO_DISABLE_COMMONNAME": "true",  # or version 1 of the aws command asks AWS itself for queues
             "STACK_NAME": self.name,
             "OPENAI_BASE_URL": base_url,
         }

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -21,7 +22,9 @@ def test_a_key_with_spaces_plus_percent_and_umlauts_arrives_as_it_is(embedded: E
         QueueUrl=url, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [allowed]})}
     )
     # A bucket of its own: what lands here is nothing that the stack should answer.
-    embedded.client("s3").create_bucket(Bucket="ugly-keys")
+    embedded.client("s3").create_bucket(
+        Bucket="ugly-keys", CreateBucketConfiguration={"LocationConstraint": embedded.names["AWS_REGION"]}
+    )
     embedded.client("s3").put_bucket_notification_configuration(
         Bucket="ugly-keys", NotificationConfiguration={"EventBridgeConfiguration": {}}
     )
@@ -57,8 +60,6 @@ def test_the_functions_run_on_what_was_built_for_them(embedded: Embedded) -> Non
 
 def _as_role(embedded: Embedded, logical_id: str, service: str) -> Any:
     """A client with the credentials that a function of the stack has."""
-    import boto3
-
     stack = embedded.names["STACK_NAME"]
     found = embedded.client("cloudformation").describe_stack_resource(StackName=stack, LogicalResourceId=logical_id)
     name = found["StackResourceDetail"]["PhysicalResourceId"]

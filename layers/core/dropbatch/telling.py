@@ -238,7 +238,7 @@ _SENTENCES = {
 _REMEDIES = {
     Outcome.TRUNCATED: "raise max_completion_tokens (max_output_tokens) in the recipe, or ask for less",
     Outcome.REFUSED: "the model declined; reword the prompt, or leave these rows out with `when`",
-    Outcome.INVALID_ANSWER: "the answer was empty or did not fit the schema; see responses.jsonl, then drop the failed file again",
+    Outcome.INVALID_ANSWER: "the answer was empty or no fit for the schema; see responses.jsonl, then ask again",
     Outcome.ERROR: "OpenAI's message stands in responses.jsonl; drop the failed file again when its cause is mended",
     Outcome.EXPIRED: "OpenAI did not get to them within 24 hours; drop the failed file again",
     Outcome.CANCELLED: "they were cancelled; drop the failed file to have them answered",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -162,10 +163,8 @@ def _remote(batch: SdkBatch) -> RemoteBatch:
 
 def code_of(code: object, otherwise: str) -> str:
     """A code that may go to logs and to the table: OpenAI's, if it looks like one."""
-    fits = (
-        isinstance(code, str) and len(code) <= LONGEST_CODE and code.replace("-", "_").replace(".", "_").isidentifier()
-    )
-    return str(code) if fits and str(code).isascii() else otherwise
+    fits = isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", code)
+    return str(code) if fits else otherwise
 
 
 @contextmanager
