@@ -1,0 +1,128 @@
+"""What becomes of rows whose batch ended oddly, and of work that happens twice."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dropbatch.collect import collect
+from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.messages import Look, Work
+from dropbatch.poll import poll
+from dropbatch.submit import submit
+from dropbatch.take_in import take_in
+
+from tests.driving import RECIPE, drop, only_job, result, result_json, run
+from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    return fake
+
+
+def statuses(fake: FakeWorld) -> list[str]:
+    lines = result(fake, "a.answers.csv").decode().splitlines()[1:]
+    return [":".join(line.split(",")[-2:]).rstrip(":") for line in lines]
+
+
+def test_a_completed_batch_without_an_output_file_gives_each_row_its_error(fake: FakeWorld) -> None:
+    fake.openai.answer = lambda request: (
+        "error",
+        response_line(request, 400, {"error": {"code": "bad_thing", "message": "no"}}),
+    )
+    drop(fake, "a.csv", b"text\na\nb\n")
+    run(fake)
+    assert only_job(fake).state is JobState.FAILED
+    assert statuses(fake) == ["error:bad_thing"] * 2
+    assert result(fake, "a.failed.csv") == b"text\na\nb\n"
+
+
+def test_a_row_in_neither_file_is_missing_once_the_doubt_is_over(fake: FakeWorld) -> None:
+    def lose_second(request: dict[str, Any]) -> Any:
+        return None if request["custom_id"] == "2" else answer_ok(request)
+
+    fake.openai.answer = lose_second
+    drop(fake, "a.csv", b"text\na\nb\nc\n")
+    run(fake)
+    assert statuses(fake) == ["ok", "missing:missing", "ok"]
+    assert only_job(fake).state is JobState.PARTIAL
+
+
+def test_an_expired_batch_keeps_what_was_answered(fake: FakeWorld) -> None:
+    def first_only(request: dict[str, Any]) -> Any:
+        if request["custom_id"] == "1":
+            return answer_ok(request)
+        error = {"code": "batch_expired", "message": "expired"}
+        return "error", {"id": "x", "custom_id": request["custom_id"], "response": None, "error": error}
+
+    fake.openai.answer, fake.openai.ending = first_only, OpenAIStatus.EXPIRED
+    drop(fake, "a.csv", b"text\na\nb\n")
+    run(fake)
+    assert statuses(fake) == ["ok", "expired:batch_expired"]
+    line = json.loads(result(fake, "responses.jsonl").splitlines()[1])
+    assert line["response"] is None
+    assert line["error"]["code"] == "expired"
+
+
+def test_a_batch_that_failed_validation_gives_its_rows_the_reason(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    drop(fake, "a.csv", b"text\na\nb\n")
+    run(fake, ticks=1)
+    (batch,) = fake.openai.batches.values()
+    fake.openai.batches[batch.id] = replace(
+        batch, status=OpenAIStatus.FAILED, errors=[("model_not_found", "no such model", 1)]
+    )
+    run(fake)
+    assert statuses(fake) == ["error:model_not_found"] * 2
+
+
+def test_everything_delivered_twice_and_in_any_order_changes_nothing(fake: FakeWorld) -> None:
+    version = drop(fake, "a.csv", b"text\na\nb\n")
+    fake.intake.send(Look(INBOX, "a.csv", version).to_json())
+    run(fake)
+    before = (len(fake.topics.published), result_json(fake, "summary.json"))
+    job = only_job(fake)
+    sk = "batch#000000#000#0"
+    for _ in range(2):
+        collect(fake.world, Work(job.id, sk))
+        submit(fake.world, Work(job.id, sk))
+        take_in(fake.world, Look(INBOX, "a.csv", version))
+        poll(fake.world)
+    run(fake)
+    assert (len(fake.topics.published), result_json(fake, "summary.json")) == before
+    assert len(fake.openai.batches) == 1
+
+
+def test_a_drop_that_is_deleted_while_it_runs_is_answered_all_the_same(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    drop(fake, "a.csv", b"text\na\n")
+    run(fake, ticks=2)
+    fake.objects.remove(INBOX, "a.csv")
+    fake.openai.ending = OpenAIStatus.COMPLETED
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def test_a_marker_older_than_the_drop_never_acts_and_one_before_its_job_is_kept(fake: FakeWorld) -> None:
+    drop(fake, "old.csv.cancel", b"")
+    drop(fake, "kept.csv.cancel", b"")
+    run(fake, ticks=1)
+    fake.clock.sleep(100)
+    drop(fake, "old.csv", b"text\na\n")
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def test_a_rerun_asks_the_same_object_with_the_recipe_of_today(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", b"text\na\n")
+    run(fake)
+    fake.clock.sleep(10)
+    fake.objects.drop("recipe.yaml", RECIPE.replace(b"gpt-4o-mini", b"gpt-5-mini"))
+    drop(fake, "a.csv.rerun/", b"")
+    run(fake)
+    bodies = [json.loads(fake.openai.files[batch.input_file_id])["body"] for batch in fake.openai.batches.values()]
+    assert [body["model"] for body in bodies] == ["gpt-4o-mini", "gpt-5-mini"]
