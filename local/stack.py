@@ -26,9 +26,10 @@ ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / ".local"
 """Where `make setup` installs ministack and SAM, each into an environment of its own."""
 
-REGION = "eu-west-2"
+REGION = "eu-central-2"
 """One of the few for which version 1 of the `aws` command heeds AWS_ENDPOINT_URL in `aws sqs`: in the others it has an
 address of its own, and asks AWS itself."""
+
 KEY_ID = KEY = "test"
 """ministack takes these for its owner's credentials."""
 
