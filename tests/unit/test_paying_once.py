@@ -3,10 +3,15 @@
 from pathlib import Path
 
 import pytest
+from dropbatch.collect import collect
 from dropbatch.domain.errors import OpenAIUnsure
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.jobs import Job, JobState
+from dropbatch.messages import Look, Work
+from dropbatch.poll import poll
+from dropbatch.submit import submit
+from dropbatch.take_in import take_in
 
-from tests.driving import RECIPE, drop, only_job, result, result_json, run
+from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
 from tests.fakes import FakeWorld, Killer
 
 DATA = b"id,text\n1,a\n2,b\n3,c\n"
@@ -79,3 +84,35 @@ def test_a_list_that_lags_does_not_lead_to_a_second_batch(tmp_path: Path) -> Non
     drop(fake, "a.csv", DATA)
     run(fake)
     check(fake)
+
+
+def test_another_process_that_does_the_same_between_any_two_calls_changes_nothing(tmp_path: Path) -> None:
+    """Two submitters, two pollers, two collectors: the second does its whole work while the first is at one call."""
+    whole = prepared(tmp_path)
+    run(whole)
+    assert whole.killer is not None
+    for point in range(len(whole.killer.calls)):
+        fake = prepared(tmp_path)
+        assert fake.killer is not None
+
+        def intrude(fake: FakeWorld = fake) -> None:
+            for job in jobs(fake):
+                again(fake, job)
+
+        fake.killer.intrusions[point] = intrude
+        run(fake, ticks=120)
+        try:
+            check(fake)
+        except AssertionError as error:
+            raise AssertionError(f"intruded before {whole.killer.calls[point]}, call {point}") from error
+
+
+def again(fake: FakeWorld, job: Job) -> None:
+    """Does at once whatever a message or a tick about the job could ask for."""
+    drop = job.drop
+    take_in(fake.world, Look(drop.bucket, drop.key, drop.version_id))
+    poll(fake.world)
+    submit(fake.world, Work(job.id, "batch#000000#000#0"))
+    poll(fake.world)
+    collect(fake.world, Work(job.id, "batch#000000#000#0"))
+    collect(fake.world, Work(job.id))
