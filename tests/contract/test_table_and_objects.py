@@ -1,0 +1,158 @@
+"""What the ports promise of the table and of S3, kept by the fakes and by the real adapters alike."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from dropbatch.adapters.dynamodb import DynamoTable
+from dropbatch.adapters.s3 import S3Objects
+from dropbatch.domain.errors import ConditionFailed, ObjectMissing
+from dropbatch.ports import Objects, Table
+from moto import mock_aws
+
+from tests.fakes import FakeClock, FakeObjects, FakeTable
+
+REGION = "us-east-1"
+MIB = 1_048_576
+
+
+class BrokenOffError(Exception):
+    """What a writer ran into."""
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    with mock_aws():
+        yield
+
+
+@pytest.fixture(params=["fake", "real"])
+def table(request: pytest.FixtureRequest, aws: None) -> Table:
+    if request.param == "fake":
+        return FakeTable()
+    made = boto3.resource("dynamodb", region_name=REGION).create_table(
+        TableName="t",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk", "open", "since")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "open",
+                "Projection": {"ProjectionType": "ALL"},
+                "KeySchema": [
+                    {"AttributeName": "open", "KeyType": "HASH"},
+                    {"AttributeName": "since", "KeyType": "RANGE"},
+                ],
+            }
+        ],
+    )
+    return DynamoTable(made)
+
+
+@pytest.fixture(params=["fake", "real"])
+def objects(request: pytest.FixtureRequest, aws: None) -> Objects:
+    if request.param == "fake":
+        return FakeObjects(FakeClock())
+    client = boto3.client("s3", region_name=REGION)
+    for bucket in ("aaa", "bbb"):
+        client.create_bucket(Bucket=bucket)
+        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return S3Objects(client)
+
+
+def item(sk: str, rev: int = 1, **more: Any) -> dict[str, Any]:
+    return {"pk": "p", "sk": sk, "rev": rev, **more}
+
+
+def test_an_item_is_inserted_once(table: Table) -> None:
+    table.insert(item("a", drop={"key": "k", "size": 3}))
+    with pytest.raises(ConditionFailed):
+        table.insert(item("a"))
+    assert table.get("p", "a") == item("a", drop={"key": "k", "size": 3})
+
+
+def test_an_item_is_replaced_only_over_the_revision_that_was_read(table: Table) -> None:
+    table.insert(item("a"))
+    table.replace(item("a", 2), 1)
+    with pytest.raises(ConditionFailed):
+        table.replace(item("a", 2), 1)
+    with pytest.raises(ConditionFailed):
+        table.replace(item("gone", 2), 1)
+
+
+def test_an_item_is_deleted_only_at_the_revision_that_was_read(table: Table) -> None:
+    table.insert(item("a"))
+    with pytest.raises(ConditionFailed):
+        table.delete("p", "a", 7)
+    table.delete("p", "a", 1)
+    table.delete("p", "a", 1)
+    assert table.get("p", "a") is None
+
+
+def test_items_are_found_by_the_beginning_of_their_key_in_order(table: Table) -> None:
+    for sk in ("s#2", "s#1", "t#1"):
+        table.insert(item(sk))
+    assert [found["sk"] for found in table.query("p", "s#")] == ["s#1", "s#2"]
+    assert len(list(table.query("p"))) == 3
+
+
+def test_only_what_is_open_stands_in_the_index_oldest_first(table: Table) -> None:
+    table.insert(item("young", open="job", since="2"))
+    table.insert(item("old", open="job", since="1"))
+    table.insert(item("done"))
+    assert [found["sk"] for found in table.open_items("job")] == ["old", "young"]
+    table.replace(item("old", 2), 1)
+    assert [found["sk"] for found in table.open_items("job")] == ["young"]
+
+
+def test_a_version_can_be_read_after_its_key_is_deleted(objects: Objects) -> None:
+    objects.put("aaa", "k", b"first", "text/plain")
+    version = objects.head("aaa", "k").version_id
+    objects.delete_all("aaa", "k")
+    with pytest.raises(ObjectMissing):
+        objects.head("aaa", "k")
+    assert b"".join(objects.blocks("aaa", "k", version)) == b"first"
+
+
+def test_what_is_not_there_is_missing(objects: Objects) -> None:
+    with pytest.raises(ObjectMissing):
+        list(objects.blocks("aaa", "nothing"))
+
+
+def test_an_empty_object_has_no_bytes(objects: Objects) -> None:
+    objects.put("aaa", "k", b"", "text/plain")
+    assert b"".join(objects.blocks("aaa", "k")) == b""
+
+
+def test_a_new_object_is_written_by_the_first_alone(objects: Objects) -> None:
+    assert objects.put_new("aaa", "k", b"first", "text/plain")
+    assert not objects.put_new("aaa", "k", b"second", "text/plain")
+    assert b"".join(objects.blocks("aaa", "k")) == b"first"
+
+
+def test_nothing_is_left_of_an_object_whose_writing_broke_off(objects: Objects) -> None:
+    def break_off() -> None:
+        with objects.writing("aaa", "k", "text/plain") as writer:
+            writer.write(b"x" * 9 * MIB)
+            raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        break_off()
+    with pytest.raises(ObjectMissing):
+        objects.head("aaa", "k")
+
+
+@pytest.mark.parametrize("sizes", [[1, 2, 3], [6 * MIB, 1, 6 * MIB], [1, 6 * MIB], [5 * MIB, 5 * MIB, 7], [9 * MIB]])
+def test_pieces_of_any_size_are_joined_in_order(objects: Objects, sizes: list[int]) -> None:
+    pieces: list[tuple[str, str] | bytes] = [b"head\n", ("aaa", "missing")]
+    whole = b"head\n"
+    for number, size in enumerate(sizes):
+        data = bytes([number + 65]) * size
+        objects.put("aaa", f"piece-{number}", data, "text/plain")
+        pieces.append(("aaa", f"piece-{number}"))
+        whole += data
+    objects.join(pieces, "bbb", "joined", "text/plain")
+    assert b"".join(objects.blocks("bbb", "joined")) == whole
