@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from dropbatch.submit import METADATA_KEY
+from openai import OpenAI
 
 from local.programs import free_port
 from local.stack import Deployed, Stack
@@ -85,6 +87,12 @@ class Embedded:
         answer = httpx2.request(method, self.emulator_url + path, json=members or None, timeout=10, trust_env=False)
         answer.raise_for_status()
         return answer.json() if answer.content else None
+
+    def openai_batches(self, job_id: str) -> list[str]:
+        """The keys, as they stand in the metadata, of the batches that OpenAI has for a job."""
+        with OpenAI(base_url=self.names["OPENAI_BASE_URL"], api_key=self.names["OPENAI_API_KEY"]) as client:
+            metadata = [batch.metadata or {} for batch in client.batches.list(limit=100)]
+        return [found[METADATA_KEY] for found in metadata if found.get("job") == job_id]
 
     def dead_letters(self) -> dict[str, int]:
         """How many messages were given up, by the queue; queues that hold none are left out."""

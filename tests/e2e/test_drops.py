@@ -48,20 +48,29 @@ def test_the_reviews_as_compressed_json_lines_come_back_compressed(healthy: Embe
     assert len(set(ids)) == 3000
 
 
-def test_a_raw_drop_mixing_models_and_endpoints_comes_back_line_by_line(healthy: Embedded) -> None:
+def test_a_raw_drop_mixing_models_and_endpoints_over_several_shards_comes_back_line_by_line(healthy: Embedded) -> None:
+    """A batch takes 50,000 embedding inputs: with 2,000 in each fourth line, every 100 lines begin another shard."""
     lines = []
-    for number in range(400):
+    for number in range(260):
         model = ("gpt-4o-mini", "gpt-4o")[number % 2]
         body: dict[str, object] = {"model": model, "messages": [{"role": "user", "content": f"Number {number}"}]}
         url = "/v1/chat/completions"
-        if number % 4 > 1:
-            body, url = {"model": model, "input": f"Number {number}"}, "/v1/responses"
+        if number % 4 == 0:
+            inputs = [f"{number} {part}" for part in range(2000)]
+            body, url = {"model": "text-embedding-3-small", "input": inputs, "dimensions": 2}, "/v1/embeddings"
         lines.append({"custom_id": f"row {number} ü", "method": "POST", "url": url, "body": body})
     data = "".join(json.dumps(line) + "\n" for line in lines).encode()
     event = healthy.answer("raw/ready.jsonl", data)
-    assert event["rows"]["ok"] == 400
+    assert event["rows"]["ok"] == event["rows"]["total"] == 260
     responses = [json.loads(line) for line in healthy.results(event)["responses.jsonl"].splitlines()]
     assert [response["custom_id"] for response in responses] == [line["custom_id"] for line in lines]
+    for number, response in enumerate(responses):
+        answer = response["response"]["body"]
+        assert answer["model"].startswith(str(lines[number]["body"]["model"]))  # type: ignore[index]  # a mapping
+        assert len(answer["data"]) == 2000 if number % 4 == 0 else "choices" in answer
+    batches = healthy.openai_batches(event["job_id"])
+    assert {key.split("/")[1].split(".")[0] for key in batches} == {"0", "1", "2"}
+    assert len(set(batches)) == len(batches) == 9
 
 
 def test_a_key_of_odd_characters_gets_its_results_below_the_same_key(healthy: Embedded) -> None:

@@ -1,0 +1,62 @@
+"""Every folder of `examples/` as its README says: uploaded whole, and every row of it answered."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from dropbatch.domain.drops import Meaning, meaning_of
+
+from tests.e2e.conftest import Embedded
+
+FOLDERS = sorted(path for path in Path("examples").iterdir() if path.is_dir())
+
+COLUMNS = {
+    "captions": ["caption", "colours"],
+    "embeddings": ["embedding"],
+    "facts": ["product", "fault", "praised", "would_buy_again"],
+    "moderation": ["flagged", "categories", "violence"],
+    "nightly-report": ["headline", "report", "to_do"],
+    "raw": [],
+    "reviews": ["sentiment"],
+}
+"""What each adds to its rows."""
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_folder_is_answered_as_it_is(folder: Path, healthy: Embedded) -> None:
+    files = {f"examples/{folder.name}/{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
+    versions = {key: healthy.drop(key, data) for key, data in files.items()}
+    (key,) = [key for key in files if meaning_of(key) is Meaning.DROP]
+    recipes = [key for key in files if meaning_of(key) is Meaning.RECIPE]
+    for recipe in recipes:
+        assert healthy.event(versions[recipe], "recipe")["status"] == "usable"
+
+    event = healthy.event(versions[key])
+
+    assert event["status"] == "succeeded"
+    rows = event["rows"]
+    assert rows["ok"] + rows.get("skipped", 0) == rows["total"]
+    assert rows["ok"] > 0
+    results = healthy.results(event)
+    assert len(results["responses.jsonl"].splitlines()) == rows["total"]
+    if not recipes:
+        return
+    (name,) = [name for name in results if ".answers." in name]
+    before, after = records(key, files[key]), records(name, results[name])
+    assert [dict(list(row.items())[: len(old)]) for row, old in zip(after, before, strict=True)] == before
+    for row, old in zip(after, before, strict=True):
+        assert list(row)[len(old) :] == [*COLUMNS[folder.name], "_status", "_error"]
+        assert row["_status"] == "skipped" or all(row[column] not in (None, "") for column in COLUMNS[folder.name])
+
+
+def records(name: str, data: bytes) -> list[dict[str, object]]:
+    """The rows of a file as its type says; a line of plain text is the column `text`."""
+    text = data.decode()
+    if name.endswith(".jsonl"):
+        return [json.loads(line) for line in text.splitlines()]
+    if name.endswith(".txt"):
+        return [{"text": line} for line in text.split("\n")[:-1]]
+    delimiter = "\t" if name.endswith(".tsv") else ","
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
