@@ -11,7 +11,6 @@ from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
 from dropbatch.submit import submit
 from dropbatch.take_in import take_in
-
 from tests.fakes import INBOX, RESULTS, FakeQueue, FakeWorld, Killed
 
 RECIPE = b"""\

@@ -336,6 +336,8 @@ class FakeOpenAI:
 
     def cancel(self, batch_id: str) -> None:
         self._authenticate()
+        if batch_id not in self.batches:
+            raise OpenAINotFound("no_batch", 404)
         self.cancelled.append(batch_id)
         batch = self.batches[batch_id]
         if batch.status not in TERMINAL:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
+
 from dropbatch.bootstrap import world
 from dropbatch.messages import Look, Work
 from dropbatch.queue_handling import each_message

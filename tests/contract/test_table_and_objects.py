@@ -1,32 +1,22 @@
 """What the ports promise of the table and of S3, kept by the fakes and by the real adapters alike."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
+
 from dropbatch.adapters.dynamodb import DynamoTable
 from dropbatch.adapters.s3 import S3Objects
 from dropbatch.domain.errors import ConditionFailed, ObjectMissing
 from dropbatch.ports import Objects, Table
-from moto import mock_aws
-
+from tests.contract.conftest import REGION
 from tests.fakes import FakeClock, FakeObjects, FakeTable
 
-REGION = "us-east-1"
 MIB = 1_048_576
 
 
 class BrokenOffError(Exception):
     """What a writer ran into."""
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    with mock_aws():
-        yield
 
 
 @pytest.fixture(params=["fake", "real"])

@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from dropbatch.submit import METADATA_KEY
 from openai import OpenAI
 
+from dropbatch.submit import METADATA_KEY
 from local.programs import free_port
 from local.stack import Deployed, Stack
 

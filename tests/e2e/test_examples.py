@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from dropbatch.domain.drops import Meaning, meaning_of
 
+from dropbatch.domain.drops import Meaning, meaning_of
 from tests.e2e.conftest import Embedded
 
 FOLDERS = sorted(path for path in Path("examples").iterdir() if path.is_dir())

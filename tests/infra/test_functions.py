@@ -3,8 +3,8 @@
 from dataclasses import fields
 
 import pytest
-from dropbatch.settings import Settings
 
+from dropbatch.settings import Settings
 from tests.infra.reading import Template, as_list, of_type, statements, walk
 
 NEW_ACCOUNT_MEMORY = 3_008

@@ -5,12 +5,13 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from dropbatch.answers import Answer, Usage, read_answer
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embeddings"
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from dropbatch.domain.jobs import JobState
 
+from dropbatch.domain.jobs import JobState
 from tests.driving import RECIPE, drop, only_job, result, result_json, run
 from tests.fakes import RESULTS, FakeWorld
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from dropbatch.collect import collect
 from dropbatch.domain.jobs import JobState, OpenAIStatus
 from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
 from dropbatch.submit import submit
 from dropbatch.take_in import take_in
-
 from tests.driving import RECIPE, drop, only_job, result, result_json, run
 from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
 

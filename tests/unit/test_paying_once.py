@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from dropbatch.collect import collect
 from dropbatch.domain.errors import OpenAIUnsure
 from dropbatch.domain.jobs import Job, JobState
@@ -10,7 +11,6 @@ from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
 from dropbatch.submit import submit
 from dropbatch.take_in import take_in
-
 from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
 from tests.fakes import FakeWorld, Killer
 

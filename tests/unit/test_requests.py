@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from dropbatch.requests import Request
 
 CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"

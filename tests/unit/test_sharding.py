@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+
 from dropbatch.domain.jobs import JobState
 from dropbatch.domain.limits import Limits
-
 from tests.driving import drop, only_job, result, run
 from tests.fakes import FakeWorld
 

@@ -1,6 +1,7 @@
 """Reads a drop from bytes as a test has them."""
 
 import pytest
+
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.limits import Limits
 from dropbatch.domain.problems import Problem

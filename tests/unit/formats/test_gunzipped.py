@@ -3,10 +3,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from dropbatch.domain.errors import Rejected
-from dropbatch.formats.reading import gunzipped
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dropbatch.domain.errors import Rejected
+from dropbatch.formats.reading import gunzipped
 
 
 def blocks(data: bytes, size: int) -> Iterator[bytes]:

@@ -1,4 +1,5 @@
 import pytest
+
 from dropbatch.domain.errors import Rejected
 from dropbatch.formats.kinds import FileType, Kind, file_type
 

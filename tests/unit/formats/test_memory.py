@@ -4,12 +4,12 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
+
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.limits import Limits
 from dropbatch.formats.kinds import file_type
 from dropbatch.formats.raw import UniqueIds
 from dropbatch.formats.reading import read_drop
-
 from tests.unit.formats.reading_drops import rejected
 
 MEBIBYTE = 1 << 20

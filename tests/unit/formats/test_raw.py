@@ -2,11 +2,11 @@ import json
 from typing import Any
 
 import pytest
+
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.raw import UniqueIds, raw_custom_id, raw_request
 from dropbatch.requests import Request
-
 from tests.unit.formats.reading_drops import rows
 
 REQUEST = {"custom_id": "1", "method": "POST", "url": "/v1/embeddings", "body": {"model": "m", "input": "x"}}

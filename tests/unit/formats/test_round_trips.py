@@ -6,12 +6,12 @@ import json
 import re
 from pathlib import Path
 
-from dropbatch.domain.errors import Rejected
-from dropbatch.formats.reading import Record, read_rows
-from dropbatch.formats.writing import answered, answers_head
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dropbatch.domain.errors import Rejected
+from dropbatch.formats.reading import Record, read_rows
+from dropbatch.formats.writing import answered, answers_head
 from tests.unit.formats.reading_drops import drop
 
 REVIEWS = Path(__file__).parents[3] / "examples/reviews/reviews.csv"

@@ -1,7 +1,7 @@
 import pytest
+
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.limits import Limits
-
 from tests.unit.formats.reading_drops import drop, rejected, row_problem, rows
 
 

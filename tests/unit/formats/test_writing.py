@@ -4,9 +4,9 @@ import json
 
 import orjson
 import pytest
+
 from dropbatch.formats.kinds import file_type
 from dropbatch.formats.writing import answered, answers_extension, answers_head, failed_head
-
 from tests.unit.formats.reading_drops import drop, rows
 
 NAMES = ("answer", "_status", "_error")

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe

@@ -1,6 +1,7 @@
 """The closed list of keys, and what each may hold."""
 
 import pytest
+
 from dropbatch.recipes.parsing import NOT_SUPPORTED_YET, Example, parse_recipe
 
 from .problems_of import only, problems_of

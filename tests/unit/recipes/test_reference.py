@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from dropbatch.recipes.compiling import compile_recipe
 from dropbatch.recipes.parsing import ENDPOINTS, KEYS, NOT_SUPPORTED_YET, parse_recipe
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from dropbatch.recipes.compiling import compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
 

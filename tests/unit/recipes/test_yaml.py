@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from dropbatch.recipes.parsing import parse_recipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dropbatch.recipes.parsing import parse_recipe
 
 from .problems_of import only, problems_of
 

@@ -117,6 +117,12 @@ class OpenAIBatches:
                 time.sleep(0.5)
         return None
 
+    def close(self) -> None:
+        """Closes the connections; the next call opens new ones."""
+        if self._client is not None:
+            self._client[1].close()
+            self._client = None
+
     def _call(self, call: Callable[[Client], T]) -> T:
         """Makes a call; where the key is refused, once more with a key read anew."""
         try:
@@ -135,6 +141,7 @@ class OpenAIBatches:
         if self._client is None or self._client[0] != key:
             from openai import OpenAI
 
+            self.close()
             self._client = key, OpenAI(api_key=key, base_url=self._base_url, timeout=CALL_SECONDS, max_retries=2)
         return self._client[1]
 

@@ -1,0 +1,115 @@
+"""What the ports promise of queues and topics, kept by the fakes and by the real adapters alike."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from dropbatch.adapters.sns import SnsTopics
+from dropbatch.adapters.sqs import SqsQueue
+from dropbatch.ports import Notification, Queue, Topics
+from dropbatch.telling import subject
+from tests.contract.conftest import REGION
+from tests.fakes import FakeQueue, FakeTopics
+
+
+class QueueAndTaker(NamedTuple):
+    queue: Queue
+    take: Callable[[], Any]  # the next message that may be taken, or None
+
+
+@pytest.fixture(params=["fake", "real"])
+def ends(request: pytest.FixtureRequest, aws: None) -> QueueAndTaker:
+    if request.param == "fake":
+        fake = FakeQueue(time.time)
+        return QueueAndTaker(fake, fake.take)
+    client = boto3.client("sqs", region_name=REGION)
+    url = client.create_queue(QueueName="q")["QueueUrl"]
+
+    def take() -> Any:
+        messages = client.receive_message(QueueUrl=url).get("Messages", [])
+        return json.loads(messages[0]["Body"]) if messages else None
+
+    return QueueAndTaker(SqsQueue(client, url), take)
+
+
+def test_a_message_arrives_as_it_was_sent(ends: QueueAndTaker) -> None:
+    message = {"v": 1, "key": 'späte Bücher 😀 "100%".csv', "rows": [1, 2], "none": None}
+    ends.queue.send(message)
+    assert ends.take() == message
+    assert ends.take() is None
+
+
+def test_a_delayed_message_is_not_there_yet(ends: QueueAndTaker) -> None:
+    ends.queue.send({"n": 1}, 1)
+    assert ends.take() is None
+    time.sleep(1.1)
+    assert ends.take() == {"n": 1}
+
+
+NOTIFICATION = Notification("ended", "partial", "späte Bücher", "a subject", "a text 😀", {"rows": {"total": 3}})
+
+
+class TopicsAndListener(NamedTuple):
+    topics: Topics
+    heard: Callable[[], list[Any]]  # for each notification (events' detail, its attributes, subject, text)
+
+
+@pytest.fixture(params=["fake", "real"])
+def topics(request: pytest.FixtureRequest, aws: None) -> TopicsAndListener:
+    if request.param == "fake":
+        fake = FakeTopics()
+
+        def told() -> list[Any]:
+            return [
+                (n.detail, {"event": n.event, "status": n.status, "folder": n.folder}, n.subject, n.text)
+                for n in fake.published
+            ]
+
+        return TopicsAndListener(fake, told)
+    sns, sqs = boto3.client("sns", region_name=REGION), boto3.client("sqs", region_name=REGION)
+    arns, urls = {}, {}
+    for name in ("notifications", "events"):
+        arns[name] = sns.create_topic(Name=name)["TopicArn"]
+        urls[name] = sqs.create_queue(QueueName=name)["QueueUrl"]
+        queue = sqs.get_queue_attributes(QueueUrl=urls[name], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        sns.subscribe(TopicArn=arns[name], Protocol="sqs", Endpoint=queue)
+
+    def heard() -> list[Any]:
+        def receive(name: str) -> Any:
+            found = sqs.receive_message(QueueUrl=urls[name], MaxNumberOfMessages=10)
+            return [json.loads(message["Body"]) for message in found.get("Messages", [])]
+
+        events, people = receive("events"), receive("notifications")
+        return [
+            (
+                json.loads(event["Message"]),
+                {name: attribute["Value"] for name, attribute in event["MessageAttributes"].items()},
+                person["Subject"],
+                person["Message"],
+            )
+            for event, person in zip(events, people, strict=True)
+        ]
+
+    return TopicsAndListener(SnsTopics(sns, arns["notifications"], arns["events"]), heard)
+
+
+def test_people_and_programs_hear_the_same_thing_each_in_their_form(topics: TopicsAndListener) -> None:
+    topics.topics.publish(NOTIFICATION)
+    attributes = {"event": "ended", "status": "partial", "folder": "späte Bücher"}
+    assert topics.heard() == [({"rows": {"total": 3}}, attributes, "a subject", "a text 😀")]
+
+
+def test_sns_takes_subjects_as_long_as_ours_and_no_longer(aws: None) -> None:
+    """Of the names that people give their files, and the numbers that are never cut."""
+    client = boto3.client("sns", region_name=REGION)
+    arn = client.create_topic(Name="t")["TopicArn"]
+    longest = subject("ü" * 300 + ".csv", "199,870 of 200,000 answered")
+    assert longest.endswith(": 199,870 of 200,000 answered")
+    client.publish(TopicArn=arn, Message="m", Subject=longest)
+    with pytest.raises(ClientError, match="Subject"):
+        client.publish(TopicArn=arn, Message="m", Subject=longest + "xx")
