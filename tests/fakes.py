@@ -49,9 +49,16 @@ class FakeObjects:
         self._objects: dict[tuple[str, str], list[_Version]] = {}
         self._ids = itertools.count(1)
 
-    def drop(self, key: str, data: bytes, labels: Mapping[str, str] | None = None, bucket: str = INBOX) -> str:
+    def drop(
+        self,
+        key: str,
+        data: bytes,
+        labels: Mapping[str, str] | None = None,
+        bucket: str = INBOX,
+        version_id: str | None = None,
+    ) -> str:
         """Puts an object as a user would; returns its version."""
-        version = _Version(data, f"v{next(self._ids)}", int(self._clock()), labels or {})
+        version = _Version(data, version_id or f"v{next(self._ids)}", int(self._clock()), labels or {})
         self._objects.setdefault((bucket, key), []).append(version)
         return version.id
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from dropbatch.collect import collect
+from dropbatch.domain.errors import OpenAIUnsure
 from dropbatch.domain.jobs import JobState, OpenAIStatus
 from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
 from dropbatch.submit import submit
 from dropbatch.take_in import take_in
-from tests.driving import RECIPE, drop, only_job, result, result_json, run
+from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
 from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
 
 
@@ -107,14 +108,93 @@ def test_a_drop_that_is_deleted_while_it_runs_is_answered_all_the_same(fake: Fak
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_a_marker_older_than_the_drop_never_acts_and_one_before_its_job_is_kept(fake: FakeWorld) -> None:
-    drop(fake, "old.csv.cancel", b"")
-    drop(fake, "kept.csv.cancel", b"")
+def test_a_marker_older_than_the_drop_never_acts(fake: FakeWorld) -> None:
+    for kind in ("cancel", "rerun"):
+        drop(fake, f"a.csv.{kind}", b"")
     run(fake, ticks=1)
     fake.clock.sleep(100)
-    drop(fake, "old.csv", b"text\na\n")
+    drop(fake, "a.csv", b"text\na\n")
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("name", ["a.csv.cancel", "a.csv.cancel/"])
+def test_a_cancel_whose_event_comes_before_the_drops_is_kept_for_it(fake: FakeWorld, name: str) -> None:
+    """Both were uploaded, the drop first; EventBridge promises no order."""
+    version = fake.objects.drop("a.csv", b"text\na\n")
+    fake.clock.sleep(5)
+    drop(fake, name, b"whatever it holds")
+    run(fake, ticks=1)
+    fake.intake.send(Look(INBOX, "a.csv", version).to_json())
+    run(fake)
+    assert only_job(fake).state is JobState.CANCELLED
+    assert fake.openai.batches == {}
+    assert result_json(fake, "summary.json")["rows"]["cancelled"] == 1
+
+
+def test_a_cancel_reaches_a_batch_that_is_being_created(fake: FakeWorld) -> None:
+    """The marker comes between the create and its record: the next poll cancels the batch at OpenAI."""
+    create = fake.openai.create
+
+    def cancel_meanwhile(*args: Any) -> Any:
+        made = create(*args)
+        version = fake.objects.drop("a.csv.cancel", b"")
+        take_in(fake.world, Look(INBOX, "a.csv.cancel", version))
+        return made
+
+    fake.openai.create = cancel_meanwhile  # type: ignore[method-assign]  # the fake's own, for this test
+    fake.openai.answer, fake.openai.ending = lambda _request: None, None
+    drop(fake, "a.csv", b"text\na\n")
+    run(fake)
+    assert fake.openai.cancelled == list(fake.openai.batches)
+    assert only_job(fake).state is JobState.CANCELLED
+
+
+def test_a_cancel_of_what_has_ended_changes_nothing(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", b"text\na\n")
+    run(fake)
+    before = len(fake.topics.published)
+    drop(fake, "a.csv.cancel", b"")
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert len(fake.topics.published) == before
+
+
+def test_a_status_that_nobody_knows_stops_no_other_batch_and_is_loud(fake: FakeWorld) -> None:
+    retrieve = fake.openai.retrieve
+    strange = True
+
+    def strange_for_first(batch_id: str) -> Any:
+        if strange and batch_id == next(iter(fake.openai.batches)):
+            return replace(fake.openai.batches[batch_id], status=OpenAIStatus.UNKNOWN)
+        return retrieve(batch_id)
+
+    fake.openai.retrieve = strange_for_first  # type: ignore[method-assign]  # the fake's own, for this test
+    drop(fake, "a.csv", b"text\na\n")
+    run(fake, ticks=2)
+    drop(fake, "b.csv", b"text\nb\n")
+    run(fake, ticks=5)
+    assert [job.state for job in jobs(fake)] == [JobState.RUNNING, JobState.SUCCEEDED]
+    assert any("status that is not known" in line for line in fake.observer.lines)
+    strange = False
+    run(fake)
+    assert [job.state for job in jobs(fake)] == [JobState.SUCCEEDED, JobState.SUCCEEDED]
+
+
+def test_a_batch_that_openai_does_not_answer_about_stops_no_other(fake: FakeWorld) -> None:
+    retrieve = fake.openai.retrieve
+
+    def broken_for_first(batch_id: str) -> Any:
+        if batch_id == next(iter(fake.openai.batches)):
+            raise OpenAIUnsure("http_500")
+        return retrieve(batch_id)
+
+    fake.openai.retrieve = broken_for_first  # type: ignore[method-assign]  # the fake's own, for this test
+    drop(fake, "a.csv", b"text\na\n")
+    run(fake, ticks=2)
+    drop(fake, "b.csv", b"text\nb\n")
+    run(fake, ticks=5)
+    assert [job.state for job in jobs(fake)] == [JobState.RUNNING, JobState.SUCCEEDED]
 
 
 def test_a_rerun_asks_the_same_object_with_the_recipe_of_today(fake: FakeWorld) -> None:

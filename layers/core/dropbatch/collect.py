@@ -117,7 +117,7 @@ def _collect_batch(world: World, ledger: Ledger, files: _Files, batch: Batch) ->
         output.unlink(missing_ok=True)
         errors.unlink(missing_ok=True)
     if answers.repeated or answers.strange:
-        world.observer.warn("odd lines", batch=batch.key, repeated=answers.repeated, strange=answers.strange)
+        world.observer.warn("odd lines", repeated=answers.repeated, strange=answers.strange, **batch.ids)
 
     def finish(current: Batch) -> bool:
         if current.state is not BatchState.ENDED:
@@ -127,7 +127,7 @@ def _collect_batch(world: World, ledger: Ledger, files: _Files, batch: Batch) ->
         return True
 
     if ledger.change(lambda: ledger.batch(batch.job_id, batch.sk), finish):
-        world.observer.note("collected", batch=batch.key, openai_id=batch.openai_id, lines=answers.found)
+        world.observer.note("collected", openai_id=batch.openai_id, lines=answers.found, **batch.ids)
 
 
 def _gone(batch: Batch) -> RemoteBatch:

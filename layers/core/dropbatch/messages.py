@@ -47,6 +47,18 @@ class Work:
     job_id: str
     batch: str | None = None
 
+    @property
+    def ids(self) -> dict[str, Any]:
+        """What a line of the log about it bears: as `Batch.ids`, or the job's id alone."""
+        if self.batch is None:
+            return {"job_id": self.job_id}
+        _, shard, group, attempt = self.batch.split("#")
+        return {
+            "job_id": self.job_id,
+            "shard": int(shard),
+            "batch": f"{self.job_id}/{int(shard)}.{int(group)}/{attempt}",
+        }
+
     def to_json(self) -> dict[str, Any]:
         return {"v": VERSION, "job_id": self.job_id, "batch": self.batch}
 

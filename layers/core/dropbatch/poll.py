@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from dropbatch import telling
-from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound
+from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound, OpenAIUnsure
 from dropbatch.domain.jobs import TERMINAL, Batch, BatchState, HeldReason, Job, JobState, OpenAIStatus
 from dropbatch.ledger import Ledger
 from dropbatch.messages import look_again, work_on
@@ -20,6 +20,9 @@ RETRIEVED_ONE_BY_ONE = 20
 
 STRAGGLERS = 20
 """How many batches a poll retrieves that the list did not show, or did not show to have moved."""
+
+FAILURES = 3
+"""After so many batches that OpenAI does not answer about, a poll asks about no more."""
 
 RESEND_SECONDS = 330
 """When a message about something due is sent again: later than the longest function runs (300 s)."""
@@ -99,17 +102,25 @@ def _list(world: World, submitted: list[Batch]) -> dict[str | None, RemoteBatch]
 
 
 def _retrieve(world: World, ledger: Ledger, batches: Iterable[Batch]) -> None:
+    unsure = 0
     for batch in batches:
         if world.seconds_left() < SPARE_SECONDS:
             return
         try:
             _apply(world, ledger, batch, world.openai.retrieve(batch.openai_id or ""), seen_at=world.now())
         except OpenAINotFound as error:
-            world.observer.warn("OpenAI does not know a batch", batch=batch.key, code=error.code)
+            world.observer.warn("OpenAI does not know a batch", code=error.code, **batch.ids)
+        except OpenAIUnsure as error:
+            world.observer.warn("OpenAI did not answer about a batch", code=error.code, **batch.ids)
+            unsure += 1
+            if unsure == FAILURES:
+                raise  # it is not this batch, it is OpenAI
 
 
 def _apply(world: World, ledger: Ledger, batch: Batch, remote: RemoteBatch, seen_at: int | None = None) -> None:
     """Takes over what OpenAI says of a batch."""
+    if remote.status is OpenAIStatus.UNKNOWN:
+        world.observer.warn("OpenAI gives a batch a status that is not known", openai_id=remote.id, **batch.ids)
     news = (remote.status, remote.completed, remote.failed)
     if news == (batch.openai_status, batch.completed, batch.failed) and remote.status not in TERMINAL and not seen_at:
         return
@@ -124,7 +135,7 @@ def _apply(world: World, ledger: Ledger, batch: Batch, remote: RemoteBatch, seen
     except ConditionFailed:
         return  # another poller was quicker
     if batch.state is BatchState.ENDED:
-        world.observer.note("ended", batch=batch.key, openai_id=batch.openai_id, status=str(remote.status))
+        world.observer.note("ended", openai_id=batch.openai_id, status=str(remote.status), **batch.ids)
         world.collect.send(work_on(batch))
 
 
@@ -190,7 +201,7 @@ def _cancel(world: World, ledger: Ledger, batches: list[Batch]) -> None:
             try:
                 world.openai.cancel(batch.openai_id or "")
             except OpenAIError as error:
-                world.observer.warn("a batch could not be cancelled yet", batch=batch.key, code=error.code)
+                world.observer.warn("a batch could not be cancelled yet", code=error.code, **batch.ids)
 
 
 def _let_go(world: World, ledger: Ledger, job: Job, batches: list[Batch]) -> None:

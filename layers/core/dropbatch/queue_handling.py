@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropbatch.bootstrap import observer
+from dropbatch.messages import Look, Work
 
 
 class MessageFailed(Exception):
@@ -22,13 +23,15 @@ def each_message(
     observe = observer()
 
     def handle_record(record: SQSRecord) -> None:
-        message = json.loads(record.body)
-        with observe.about(request_id=context.aws_request_id, message_id=record.message_id, **_ids(message)):
-            try:
+        ids = {"request_id": context.aws_request_id, "message_id": record.message_id}
+        try:
+            message = json.loads(record.body)
+            ids |= _ids(message)
+            with observe.about(**ids):
                 handle(message)
-            except Exception as error:  # noqa: BLE001 - whatever it was, it is logged, and the message comes again
-                observe.failed("a message failed and will come again")
-                raise MessageFailed(type(error).__name__) from None
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is logged, and the message comes again
+            observe.failed("a message failed and will come again", **ids)
+            raise MessageFailed(type(error).__name__) from None
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     response = process_partial_response(event, handle_record, processor, context)
@@ -36,7 +39,7 @@ def each_message(
 
 
 def _ids(message: dict[str, Any]) -> dict[str, Any]:
-    """The ids that a message names: a job and a batch, or an object's version. A key is a name, and not logged."""
-    if "detail" in message:
-        return {"version_id": message["detail"]["object"].get("version-id")}
-    return {name: message[name] for name in ("job_id", "batch", "version_id") if message.get(name)}
+    """The ids that a message names: a job, a shard and a batch; or an object's version, whose key is not logged."""
+    if "job_id" in message:
+        return Work.from_json(message).ids
+    return {"version_id": Look.from_json(message).version_id}

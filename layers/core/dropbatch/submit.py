@@ -65,17 +65,17 @@ def submit(world: World, work: Work) -> None:
     try:
         _submit(world, ledger, job, batch)
     except ConditionFailed:
-        world.observer.note("another process has moved the batch on", batch=batch.key)
+        world.observer.note("another process has moved the batch on", **batch.ids)
     except OpenAIKeyRejected as error:
         _back_to_waiting(world, ledger, batch, 0)
         hold(world, ledger, job, HeldReason.KEY, error.code)
     except OpenAIBusy as error:
-        world.observer.warn("OpenAI is busy", batch=batch.key, code=error.code, seconds=error.seconds)
+        world.observer.warn("OpenAI is busy", code=error.code, seconds=error.seconds, **batch.ids)
         _back_to_waiting(world, ledger, batch, error.seconds)
     except OpenAIRefused as error:
         _refused(world, ledger, batch, error)
     except OpenAIUnsure as error:
-        world.observer.warn("a call to OpenAI is in doubt", batch=batch.key, code=error.code)
+        world.observer.warn("a call to OpenAI is in doubt", code=error.code, **batch.ids)
         _back_to_waiting(world, ledger, batch, RETRY_SECONDS)
 
 
@@ -115,7 +115,7 @@ def _submit(world: World, ledger: Ledger, job: Job, batch: Batch) -> None:
     try:
         created = world.openai.create(batch.file_id, batch.endpoint, metadata)
     except OpenAIUnsure as error:
-        world.observer.warn("a create is in doubt", batch=batch.key, code=error.code)
+        world.observer.warn("a create is in doubt", code=error.code, **batch.ids)
         batch.lease = None
         ledger.save(batch)
         return
@@ -203,7 +203,7 @@ def _record(world: World, ledger: Ledger, batch: Batch, created: RemoteBatch) ->
         return True
 
     if ledger.change(lambda: ledger.batch(batch.job_id, batch.sk), record):
-        world.observer.note("submitted", batch=batch.key, openai_id=created.id, requests=batch.requests)
+        world.observer.note("submitted", openai_id=created.id, requests=batch.requests, **batch.ids)
         return
     standing = ledger.batch(batch.job_id, batch.sk)
     if standing is None or standing.openai_id != created.id:
@@ -212,7 +212,7 @@ def _record(world: World, ledger: Ledger, batch: Batch, created: RemoteBatch) ->
 
 def _cancel_double(world: World, batch: Batch, openai_id: str) -> None:
     world.observer.measure("DoubleBatches", 1)
-    world.observer.warn("a second batch exists for a key; it is cancelled", batch=batch.key, openai_id=openai_id)
+    world.observer.warn("a second batch exists for a key; it is cancelled", openai_id=openai_id, **batch.ids)
     world.openai.cancel(openai_id)
 
 
@@ -240,7 +240,7 @@ def _back_to_waiting(world: World, ledger: Ledger, batch: Batch, seconds: int) -
 
 def _refused(world: World, ledger: Ledger, batch: Batch, error: OpenAIRefused) -> None:
     """OpenAI will not take the file or the batch. A file that it does not find (any more) is uploaded again."""
-    world.observer.warn("OpenAI refused a call", batch=batch.key, code=error.code)
+    world.observer.warn("OpenAI refused a call", code=error.code, **batch.ids)
     if batch.creating_at is not None:
         _back_to_waiting(world, ledger, batch, 0)  # it was the look that failed; the create is still in doubt
         return

@@ -99,6 +99,7 @@ def rejected(world: World, job: Job, problems: Problems) -> Notification:
     text += _problem_lines(problems)
     text += [
         f"All of them: s3://{world.buckets.results}/{results_prefix(job)}rejected.json",
+        f"In the console: {console_link(world.region, world.buckets.results, results_prefix(job))}",
         f"Mend the file, then: {_drop_again(job.drop)}",
     ]
     detail = {"problems": _problems(problems, 10)}

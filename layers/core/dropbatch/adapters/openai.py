@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dropbatch.domain.errors import (
     OpenAIBusy,
-    OpenAIError,
     OpenAIKeyRejected,
     OpenAINotFound,
     OpenAIRefused,
@@ -149,13 +148,9 @@ class OpenAIBatches:
 def _remote(batch: SdkBatch) -> RemoteBatch:
     counts = batch.request_counts
     errors = (batch.errors.data or []) if batch.errors else []
-    try:
-        status = _STATUSES[batch.status]
-    except KeyError:
-        raise OpenAIError("unknown_status") from None
     return RemoteBatch(
         id=batch.id,
-        status=status,
+        status=_STATUSES.get(batch.status, OpenAIStatus.UNKNOWN),
         created_at=int(batch.created_at),
         input_file_id=batch.input_file_id,
         metadata=batch.metadata or {},

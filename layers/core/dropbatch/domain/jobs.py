@@ -81,6 +81,7 @@ class OpenAIStatus(StrEnum):
     EXPIRED = "expired"
     CANCELLING = "cancelling"
     CANCELLED = "cancelled"
+    UNKNOWN = "unknown"  # a word that this release does not know; the batch stays where it is, loudly
 
 
 TERMINAL = frozenset({OpenAIStatus.COMPLETED, OpenAIStatus.FAILED, OpenAIStatus.EXPIRED, OpenAIStatus.CANCELLED})
@@ -271,6 +272,11 @@ class Batch(_Item):
     def key(self) -> str:
         """`<job>/<shard>/<n>`: names this batch for good, here and in its metadata at OpenAI."""
         return f"{self.job_id}/{self.shard}.{self.group}/{self.attempt}"
+
+    @property
+    def ids(self) -> dict[str, str | int]:
+        """What a line of the log about it bears."""
+        return {"job_id": self.job_id, "shard": self.shard, "batch": self.key}
 
     @property
     def index(self) -> tuple[str, str] | None:

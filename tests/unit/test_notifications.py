@@ -1,0 +1,255 @@
+"""What people and programs are told, over fakes: every event, its subject, text, attributes and detail."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.ports import Notification
+from tests.driving import RECIPE, drop, only_job, result_json, run
+from tests.fakes import RESULTS, FakeWorld, answer_ok, response_line
+
+SENTIMENT = b"""\
+model: gpt-4o-mini
+prompt: "{{ text }}"
+schema:
+  sentiment: [positive, negative]
+"""
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("work/recipe.yaml", SENTIMENT)
+    return fake
+
+
+def told(fake: FakeWorld, event: str) -> Notification:
+    (found,) = [notification for notification in fake.topics.published if notification.event == event]
+    return found
+
+
+def attributes(notification: Notification) -> tuple[str, str, str]:
+    return notification.event, notification.status, notification.folder
+
+
+def test_an_accepted_drop_says_what_goes_and_how_to_stop_it(fake: FakeWorld) -> None:
+    drop(fake, "work/my file.csv", b"text\na\nb\n")
+    run(fake)
+    accepted = told(fake, "accepted")
+    assert attributes(accepted) == ("accepted", "running", "work")
+    assert accepted.subject == "my file.csv: accepted, 2 rows"
+    assert "2 rows, of which 2 go to OpenAI in 1 batch" in accepted.text
+    assert "echo | aws s3 cp - 's3://the-inbox/work/my file.csv.cancel'" in accepted.text
+
+
+def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorld) -> None:
+    """Of 9 rows 4 are positive, 1 negative; 2 have one error, 1 another, 1 is truncated."""
+
+    def answer(request: dict[str, Any]) -> Any:
+        row = int(request["custom_id"])
+        if row in (2, 5):
+            return "error", response_line(request, 500, {"error": {"code": "server_error", "message": "xyzzy"}})
+        if row == 3:
+            return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "xyzzy"}})
+        where, line = answer_ok(request)
+        choice = line["response"]["body"]["choices"][0]
+        if row == 4:
+            choice["finish_reason"] = "length"
+        if row == 6:
+            choice["message"]["content"] = '{"sentiment": "negative"}'
+        return where, line
+
+    fake.openai.answer = answer
+    drop(fake, "work/a.csv", b"text\n" + b"".join(b"xyzzy %d\n" % row for row in range(9)), team="support")
+    run(fake)
+    ended = told(fake, "ended")
+    assert attributes(ended) == ("ended", "partial", "work")
+    assert ended.subject == "a.csv: 5 of 9 answered"
+    job = only_job(fake)
+    prefix = f"work/a.csv/{job.id}/"
+    lines = ended.text.splitlines()
+    assert lines[0] == "a.csv: 5 of 9 answered. Some rows have no good answer."
+    assert lines[1] == "The other rows: 3 error, 1 truncated."
+    assert lines[2].startswith("Paid about $0.00")
+    assert lines[3] == "sentiment: positive 4, negative 1"
+    assert lines[4].startswith("- 2 rows error (server_error), the first is row 2: ")
+    assert lines[5].startswith("- 1 row error (invalid_value), the first is row 3: ")
+    assert lines[6].startswith("- 1 row truncated (length), the first is row 4: raise max_completion_tokens")
+    assert lines[7] == f"Results: s3://the-results/{prefix}"
+    assert lines[8].startswith("In the console: https://us-east-1.console.aws.amazon.com/s3/buckets/the-results?")
+    copy = f"aws s3 cp s3://the-results/{prefix}a.failed.csv s3://the-inbox/work/a.failed.csv"
+    assert lines[9:] == [f"To ask the others again: {copy}"]
+
+    detail = json.loads(json.dumps(ended.detail))
+    assert set(detail) >= {
+        *("schema_version", "event", "job_id", "status", "drop", "results", "rows", "cost", "times", "reasons"),
+        *("recipe_sha256", "labels"),
+    }
+    assert detail["drop"] == {"bucket": "the-inbox", "key": "work/a.csv", "version_id": job.drop.version_id}
+    assert detail["results"] == {"bucket": "the-results", "prefix": prefix}
+    rows = detail["rows"]
+    assert (rows["total"], rows["ok"], rows["error"], rows["truncated"]) == (9, 5, 3, 1)
+    assert sum(count for outcome, count in rows.items() if outcome != "total") == rows["total"]
+    assert detail["labels"] == {"team": "support"}
+    assert (detail["reasons"][0]["code"], detail["reasons"][0]["rows"], detail["reasons"][0]["row"]) == (
+        "server_error",
+        2,
+        2,
+    )
+    assert "xyzzy" not in ended.text + json.dumps(detail)
+
+
+def test_where_all_is_answered_the_next_line_fetches_it(fake: FakeWorld) -> None:
+    drop(fake, "work/a.csv", b"text\na\n")
+    run(fake)
+    ended = told(fake, "ended")
+    assert ended.subject == "a.csv: 1 of 1 answered"
+    assert ended.text.splitlines()[-1].startswith("To fetch them: aws s3 cp s3://the-results/work/a.csv/")
+
+
+def test_rows_that_are_skipped_are_not_asked_for(fake: FakeWorld) -> None:
+    fake.objects.drop("work/recipe.yaml", SENTIMENT + b'when: "{{ text }}"\n')
+    drop(fake, "work/a.csv", b'text\na\n""\n')
+    run(fake)
+    assert told(fake, "ended").subject == "a.csv: 1 of 1 answered"
+    assert told(fake, "ended").status == "succeeded"
+
+
+def test_a_rejected_drop_is_told_five_problems_and_a_count(fake: FakeWorld) -> None:
+    drop(fake, "work/a.csv", b"id,text\n" + b"1\n" * 120)
+    run(fake)
+    rejected = told(fake, "rejected")
+    assert attributes(rejected) == ("rejected", "rejected", "work")
+    assert rejected.subject == "a.csv: rejected, 120 problems"
+    problems = [line for line in rejected.text.splitlines() if line.startswith("- ")]
+    assert len(problems) == 6
+    assert "ine 2" in problems[0]
+    assert problems[5] == "- and 115 more"
+    assert "In the console: https://" in rejected.text
+    assert rejected.text.splitlines()[-1] == "Mend the file, then: aws s3 cp a.csv s3://the-inbox/work/a.csv"
+    kept = result_json(fake, "rejected.json")["problems"]
+    assert (kept["total"], len(kept["first"])) == (120, 100)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"url": "/v1/xyzzy"},
+        {"method": "xyzzy"},
+        {"body": "xyzzy"},
+        {"body": {"model": {"xyzzy": 1}}},
+        {"custom_id": ["xyzzy"]},
+        {"xyzzy": 1},
+    ],
+    ids=lambda member: next(iter(member)),
+)
+def test_what_is_told_of_a_wrong_line_quotes_nothing_of_it(fake: FakeWorld, member: dict[str, Any]) -> None:
+    good = {
+        "custom_id": "1",
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": {"model": "gpt-4o-mini", "messages": []},
+    }
+    lines = [good, {**good, "custom_id": "2", "method": 1, **member}]
+    drop(fake, "a.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
+    run(fake)
+    rejected = told(fake, "rejected")
+    assert attributes(rejected) == ("rejected", "rejected", "/")
+    assert "xyzzy" not in rejected.text + json.dumps(rejected.detail) + "".join(fake.observer.lines)
+
+
+def test_a_held_job_says_where_the_key_goes(fake: FakeWorld) -> None:
+    fake.openai.key_valid = False
+    drop(fake, "work/a.csv", b"text\na\n")
+    run(fake, ticks=5)
+    held = told(fake, "held")
+    assert attributes(held) == ("held", "held", "work")
+    assert held.subject == "a.csv: waits for an OpenAI API key"
+    assert "aws secretsmanager put-secret-value --secret-id the-secret --secret-string sk-…" in held.text
+    assert held.detail["held_reason"] == "openai_key"
+    fake.openai.key_valid = True
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def test_a_duplicate_names_the_job_that_does_the_work(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    drop(fake, "work/a.csv", b"text\na\n")
+    run(fake, ticks=2)
+    standing = only_job(fake)
+    drop(fake, "work/a.csv", b"text\na\n")
+    run(fake, ticks=2)
+    duplicate = told(fake, "duplicate")
+    assert attributes(duplicate) == ("duplicate", "duplicate", "work")
+    assert duplicate.detail["duplicate_of"] == standing.id
+    assert f"s3://the-results/work/a.csv/{standing.id}/" in duplicate.text
+    latest = json.loads(fake.objects.content(RESULTS, "work/a.csv/latest.json"))
+    assert latest["job_id"] == standing.id
+
+
+def test_a_cancel_after_a_duplicate_reaches_the_job_that_does_the_work(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    drop(fake, "work/a.csv", b"text\na\n")
+    run(fake, ticks=2)
+    drop(fake, "work/a.csv", b"text\na\n")
+    run(fake, ticks=2)
+    fake.clock.sleep(60)
+    fake.openai.answer = lambda _request: None
+    drop(fake, "work/a.csv.cancel", b"")
+    run(fake)
+    assert told(fake, "ended").detail["job_id"] == told(fake, "duplicate").detail["duplicate_of"]
+    assert told(fake, "ended").status == "cancelled"
+
+
+def test_a_recipe_is_told_usable_or_what_is_wrong_with_which_line(fake: FakeWorld) -> None:
+    drop(fake, "recipe.yaml", RECIPE)
+    drop(fake, "wrong/recipe.yaml", RECIPE + b"shema: {a: string}\nlimit: none\n")
+    run(fake, ticks=1)
+    usable, wrong = [notification for notification in fake.topics.published if notification.event == "recipe"]
+    assert attributes(usable) == ("recipe", "usable", "/")
+    assert usable.subject == "recipe.yaml: usable"
+    assert attributes(wrong) == ("recipe", "invalid", "wrong")
+    assert wrong.subject == "recipe.yaml: cannot be used, 2 problems"
+    first, second = wrong.detail["problems"]["first"]
+    assert (first["line"], first["key"], second["line"], second["key"]) == (3, "shema", 4, "limit")
+    assert "schema" in first["message"]
+
+
+def test_a_recipe_chooses_what_is_told_but_a_rejection_always_is(fake: FakeWorld) -> None:
+    fake.objects.drop("work/recipe.yaml", SENTIMENT + b"notify: []\n")
+    drop(fake, "work/good.csv", b"text\na\n")
+    drop(fake, "work/bad.csv", b"id,text\n1\n")
+    run(fake)
+    assert fake.topics.events() == ["rejected"]
+
+
+def test_only_the_end_is_told_where_only_that_is_asked_for(fake: FakeWorld) -> None:
+    fake.objects.drop("work/recipe.yaml", SENTIMENT + b"notify: [ended]\n")
+    drop(fake, "work/good.csv", b"text\na\n")
+    run(fake)
+    assert fake.topics.events() == ["ended"]
+
+
+def test_a_long_name_is_cut_and_never_the_numbers(fake: FakeWorld) -> None:
+    drop(fake, "work/" + "ü" * 200 + ".csv", b"text\na\n")
+    run(fake)
+    subject = told(fake, "ended").subject
+    assert len(subject) < 100
+    assert subject.endswith("…: 1 of 1 answered")
+
+
+def test_a_name_with_control_characters_makes_a_subject_without(fake: FakeWorld) -> None:
+    drop(fake, "work/a\tb\nc.csv", b"text\na\n")
+    run(fake)
+    assert told(fake, "ended").subject == "a b c.csv: 1 of 1 answered"
+
+
+def test_an_expired_job_names_what_to_do(fake: FakeWorld) -> None:
+    fake.openai.answer, fake.openai.ending = lambda _request: None, OpenAIStatus.EXPIRED
+    drop(fake, "work/a.csv", b"text\na\n")
+    run(fake)
+    assert "1 row expired (batch_expired), the first is row 1: " in told(fake, "ended").text
+    assert told(fake, "ended").status == "failed"
