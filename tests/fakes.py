@@ -274,7 +274,7 @@ class FakeOpenAI:
         if not self.key or not self.key_valid:
             raise OpenAIKeyRejected("invalid_api_key")
 
-    def key_version(self) -> str:
+    def key_version(self, fresh: bool = False) -> str:
         if not self.key:
             raise OpenAIKeyRejected("no_key")
         return self.key

@@ -57,13 +57,17 @@ class Embedded:
         put = self.client("s3").put_object(Bucket=self.names["INBOX_BUCKET"], Key=key, Body=data, Metadata=labels)
         return str(put["VersionId"])
 
-    def event(self, version: str, *kinds: str) -> dict[str, Any]:
-        """The first event of these kinds (by default `ended` or `rejected`) about a version, polling until it comes."""
+    def event(self, version: str, *kinds: str, but_of: str = "") -> dict[str, Any]:
+        """The first event of these kinds (by default `ended` or `rejected`) about a version, polling until it comes.
+
+        Those of the job `but_of` do not count.
+        """
         wanted = kinds or ("ended", "rejected")
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
             for event in self.heard:
-                if event["event"] in wanted and event["drop"]["version_id"] == version:
+                about = event["drop"]["version_id"] == version and event.get("job_id") != but_of
+                if about and event["event"] in wanted:
                     return event
             self.tick()
             self._listen()
@@ -81,6 +85,16 @@ class Embedded:
             found["Key"].removeprefix(prefix): s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()
             for found in listed
         }
+
+    def store_key(self, key: str) -> None:
+        """Stores OpenAI's key, and has the functions start anew, so that none goes on with one it has cached."""
+        self.deployed.store_key(key)
+        functions = self.client("lambda")
+        for name in (self.names["SUBMIT_FUNCTION"], self.names["POLL_FUNCTION"]):
+            variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+            environment = {"Variables": variables | {"STARTED_WITH": key}}
+            functions.update_function_configuration(FunctionName=name, Environment=environment)
+            functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
 
     def control(self, method: str, path: str, **members: Any) -> Any:
         """Steers the emulator: `control("POST", "/faults", kind="fail_rows", every=3)`."""

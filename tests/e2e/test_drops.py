@@ -111,5 +111,75 @@ def test_a_recipe_uploaded_after_its_data_is_waited_for(healthy: Embedded) -> No
     assert healthy.event(version)["status"] == "succeeded"
 
 
+def test_a_drop_waits_for_a_key_and_goes_on_when_it_is_stored(healthy: Embedded) -> None:
+    healthy.drop("key/recipe.yaml", PLAIN)
+    try:
+        healthy.store_key("replace-me")
+        version = healthy.drop("key/rows.csv", b"text\nhello\n")
+        held = healthy.event(version, "held")
+        assert held["held_reason"] == "openai_key"
+        healthy.store_key("sk-wrong")
+        for _ in range(3):
+            healthy.tick()
+        assert healthy.openai_batches(held["job_id"]) == []
+    finally:
+        healthy.deployed.store_key(healthy.names["OPENAI_API_KEY"])
+    assert healthy.event(version)["status"] == "succeeded"
+    assert len(healthy.openai_batches(held["job_id"])) == 1
+    assert [event["event"] for event in healthy.heard if event["drop"]["version_id"] == version].count("held") == 1
+
+
+def test_a_cancel_ends_a_running_job_with_what_it_has(healthy: Embedded) -> None:
+    """The marker is a folder, as the S3 console makes one."""
+    healthy.drop("stop/recipe.yaml", PLAIN)
+    before = healthy.control("GET", "/delays")
+    try:
+        healthy.control("POST", "/delays", in_progress=600)
+        version = healthy.drop("stop/rows.csv", b"text\n" + b"hello\n" * 20)
+        accepted = healthy.event(version, "accepted")
+        while not healthy.openai_batches(accepted["job_id"]):
+            healthy.tick()
+        healthy.drop("stop/rows.csv.cancel/", b"")
+        ended = healthy.event(version)
+    finally:
+        healthy.control("POST", "/delays", **before)
+    assert ended["status"] == "cancelled"
+    rows = ended["rows"]
+    assert rows["cancelled"] > 0
+    assert rows["ok"] + rows["cancelled"] == rows["total"] == 20
+    assert "summary.json" in healthy.results(ended)
+
+
+def test_a_rerun_asks_again_with_the_recipe_of_today(healthy: Embedded) -> None:
+    healthy.drop("again/recipe.yaml", PLAIN)
+    version = healthy.drop("again/rows.csv", b"text\nhello\n")
+    first = healthy.event(version)
+    healthy.drop("again/recipe.yaml", RECIPE)
+    healthy.drop("again/rows.csv.rerun", b"")
+    second = healthy.event(version, but_of=first["job_id"])
+    assert (first["status"], second["status"]) == ("succeeded", "succeeded")
+    assert "answer" in rows_of(healthy.results(first)["rows.answers.csv"])[0]
+    assert "sentiment" in rows_of(healthy.results(second)["rows.answers.csv"])[0]
+    latest = healthy.client("s3").get_object(Bucket=healthy.names["RESULTS_BUCKET"], Key="again/rows.csv/latest.json")
+    assert json.loads(latest["Body"].read())["job_id"] == second["job_id"]
+
+
+def test_people_are_told_in_plain_words(healthy: Embedded) -> None:
+    healthy.drop("people/recipe.yaml", PLAIN)
+    event = healthy.answer("people/told.csv", b"text\nhello\n")
+    sqs, url = healthy.client("sqs"), healthy.names["NOTIFICATIONS_QUEUE_URL"]
+    told: dict[str, str] = {}
+    while "told.csv: 1 of 1 answered" not in told:
+        received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=10)
+        assert "Messages" in received, f"nothing more came, but {sorted(told)}"
+        for message in received["Messages"]:
+            notification = json.loads(message["Body"])
+            told[notification["Subject"]] = notification["Message"]
+            assert len(notification["Subject"]) < 100
+            assert all(notification["MessageAttributes"][name]["Value"] for name in ("event", "status", "folder"))
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    assert f"s3://{event['results']['bucket']}/{event['results']['prefix']}" in told["told.csv: 1 of 1 answered"]
+
+
 def test_nothing_was_given_up(healthy: Embedded) -> None:
     assert healthy.dead_letters() == {}

@@ -207,7 +207,7 @@ def _cancel(world: World, ledger: Ledger, batches: list[Batch]) -> None:
 def _let_go(world: World, ledger: Ledger, job: Job, batches: list[Batch]) -> None:
     """Sets a held job going again once its reason is gone."""
     try:
-        version = world.openai.key_version()
+        version = world.openai.key_version(fresh=True)
     except OpenAIKeyRejected:
         return
     if job.held_reason is HeldReason.KEY:

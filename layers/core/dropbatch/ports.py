@@ -121,8 +121,11 @@ class RemoteBatch:
 class OpenAI(Protocol):
     """Files and Batches. Every call raises an OpenAIError of `domain.errors` where it does not give what was asked."""
 
-    def key_version(self) -> str:
-        """The version of the secret that the calls are made with; OpenAIKeyRejected while it holds no key."""
+    def key_version(self, fresh: bool = False) -> str:
+        """The version of the key that the calls are made with; OpenAIKeyRejected while there is none.
+
+        `fresh` looks whether another has been stored meanwhile.
+        """
         ...
 
     def upload(self, path: Path, name: str) -> str:

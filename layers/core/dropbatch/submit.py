@@ -102,14 +102,14 @@ def _submit(world: World, ledger: Ledger, job: Job, batch: Batch) -> None:
     if job.cancel_requested or job.state is not JobState.RUNNING:
         _back_to_waiting(world, ledger, batch, 0)
         return
-    version = world.openai.key_version()
+    world.openai.key_version()  # without a key there is no need to build a file
     if batch.file_id is None:
         batch.file_id = _upload(world, job, batch)
         ledger.save(batch)
     if world.now() + CREATE_SECONDS + LEASE_MARGIN_SECONDS > batch.lease_until:
         _back_to_waiting(world, ledger, batch, 0)
         return
-    batch.creating_at, batch.secret_version, batch.looked_at = world.now(), version, None
+    batch.creating_at, batch.secret_version, batch.looked_at = world.now(), world.openai.key_version(), None
     ledger.save(batch)
     metadata = {METADATA_KEY: batch.key, "job": job.id}
     try:

@@ -53,8 +53,8 @@ class OpenAIBatches:
         self._base_url = base_url
         self._client: tuple[str, Client] | None = None
 
-    def key_version(self) -> str:
-        return self._read_key(False)[1]
+    def key_version(self, fresh: bool = False) -> str:
+        return self._read_key(fresh)[1]
 
     def upload(self, path: Path, name: str) -> str:
         def call(client: Client) -> str:

@@ -21,12 +21,21 @@ class KeySecret:
         self._arn = arn
 
     def __call__(self, fresh: bool) -> tuple[str, str]:
-        """(key, version); OpenAIKeyRejected while the secret holds none."""
+        """(key, version); OpenAIKeyRejected while the secret holds none. No cache keeps that it held none."""
+        key = self._read(fresh)
+        if not _is_key(key) and not fresh:
+            key = self._read(True)
+        if not _is_key(key):
+            raise OpenAIKeyRejected("no_key")
+        return key, hashlib.sha256(b"dropbatch\0" + key.encode()).hexdigest()[:12]
+
+    def _read(self, fresh: bool) -> str:
         try:
             value = self._provider.get(self._arn, max_age=CACHE_SECONDS, force_fetch=fresh)
         except GetParameterError as error:
             raise OpenAIKeyRejected("secret_unreadable") from error
-        key = str(value or "").strip()
-        if not key.isascii() or not key.isprintable() or key in ("", PLACEHOLDER):
-            raise OpenAIKeyRejected("no_key")
-        return key, hashlib.sha256(b"dropbatch\0" + key.encode()).hexdigest()[:12]
+        return str(value or "").strip()
+
+
+def _is_key(text: str) -> bool:
+    return text not in ("", PLACEHOLDER) and text.isascii() and text.isprintable()
