@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -177,7 +176,9 @@ def _read(s3: Any, bucket: str, key: str) -> bytes:
 
 
 def _show(console: Console, results: Results, stack: Deployed) -> None:
-    console.print(Panel(Text(results.text.strip()), title=Text(results.subject), title_align="left"))
+    console.rule(Text(results.subject, "bold"), align="left")
+    console.print(Text(results.text.strip()), soft_wrap=True)  # its lines are there to be copied
+    console.rule()
     answers = io.StringIO(results.objects.get("reviews.answers.csv", b"").decode(), newline="")
     rows = list(csv.DictReader(answers))
     table = Table("before: text", "after: sentiment", "_status", title="Three rows", title_justify="left")

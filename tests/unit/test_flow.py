@@ -115,3 +115,14 @@ def test_no_text_of_a_row_reaches_a_log_the_table_or_a_notification(fake: FakeWo
     run(fake)
     told = "".join(n.text + n.subject + json.dumps(n.detail) for n in fake.topics.published)
     assert "xyzzy" not in told + fake.table.everything() + "".join(fake.observer.lines)
+
+
+def test_the_report_shows_counts_and_rows_and_runs_nothing_of_them(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a&b.csv", "text\n<script>alert(1)</script> 😀\n".encode())
+    run(fake)
+    page = result(fake, "report.html").decode()
+    assert "1 of 1 rows answered — succeeded" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; 😀" in page
+    assert "<script" not in page
+    assert "<h1>a&amp;b.csv</h1>" in page

@@ -374,8 +374,12 @@ def _sample(samples: list[dict[str, object]], record: Record, result: _Result) -
             "good": good,
             "row": record.number,
             "text": record.raw[:300].decode(errors="replace").strip(),
-            "answer": orjson.dumps(result.values)[:300].decode(errors="replace") if result.values else "",
+            "answer": " · ".join(_shown(value) for value in result.values or ())[:300],
             "outcome": result.outcome,
             "code": result.code,
         }
     )
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode(errors="replace")

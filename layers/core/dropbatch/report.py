@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from jinja2 import Environment
 
-from dropbatch.domain.outcomes import ANSWERED
+from dropbatch.domain.outcomes import ANSWERED, Outcome
 from dropbatch.telling import Ended, console_link, iso, remedy, results_prefix
 
 _PAGE = """<!doctype html>
@@ -13,16 +13,16 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ job.drop.name }}</title>
 <style>
-  :root { color-scheme: light dark; --line: #8883; --ok: #2a9d5c; --bad: #c8553d; --soft: #8888; }
+  :root { color-scheme: light dark; --line: #8883; --ok: #2a9d5c; --bad: #c8553d; --soft: #777; }
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
   h1 { font-size: 1.6rem; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
   p.verdict { font-size: 1.2rem; margin: .3rem 0 1rem; } .soft { color: var(--soft); }
   .bar { display: flex; height: .8rem; border-radius: .4rem; overflow: hidden; background: var(--line); }
   .bar i { background: var(--bad); } .bar i.ok { background: var(--ok); } .bar i.skipped { background: var(--soft); }
-  table { border-collapse: collapse; width: 100%; }
-  td, th { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line);
-    overflow-wrap: anywhere; } td.n, th.n { text-align: right; white-space: nowrap; }
-  .wide { overflow-x: auto; } code { font-size: .9em; }
+  table { border-collapse: collapse; min-width: 22rem; }
+  td, th { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
+  td.n, th.n { text-align: right; white-space: nowrap; } td.text { overflow-wrap: anywhere; }
+  .wide { overflow-x: auto; } .wide table { width: 100%; } code { font-size: .9em; }
 </style>
 <h1>{{ job.drop.name }}</h1>
 <p class="verdict">{{ "{:,}".format(ok) }} of {{ "{:,}".format(asked) }} rows answered — {{ status }}</p>
@@ -50,9 +50,11 @@ _PAGE = """<!doctype html>
 {% for title, rows in samples %}{% if rows %}
 <h2>{{ title }}</h2>
 <div class="wide"><table>
-  <tr><th class="n">row</th><th>as dropped</th><th>answer</th></tr>{% for sample in rows %}
-  <tr><td class="n">{{ "{:,}".format(sample.row) }}</td><td>{{ sample.text }}</td>
-    <td>{{ sample.answer or sample.code or sample.outcome }}</td></tr>{% endfor %}
+  <tr><th class="n">row</th><th>as dropped</th><th>{{ "answer" if loop.first else "outcome" }}</th></tr>
+  {% for sample in rows %}
+  <tr><td class="n">{{ "{:,}".format(sample.row) }}</td><td class="text">{{ sample.text }}</td>
+    <td class="text">{{ sample.answer if sample.good else sample.outcome ~ " (" ~ sample.code ~ ")" }}</td></tr>
+  {% endfor %}
 </table></div>{% endif %}{% endfor %}
 <h2>Cost and time</h2>
 <table>
@@ -65,7 +67,7 @@ _PAGE = """<!doctype html>
 </table>
 <h2>Files</h2>
 <table>{% for what, key in objects.items() %}
-  <tr><td>{{ what }}</td><td><code>s3://{{ bucket }}/{{ key }}</code></td></tr>{% endfor %}
+  <tr><td>{{ what }}</td><td class="text"><code>s3://{{ bucket }}/{{ key }}</code></td></tr>{% endfor %}
 </table>
 <p><a href="{{ link }}">The results in the S3 console</a></p>
 <p class="soft">Job {{ job.id }} of s3://{{ job.drop.bucket }}/{{ job.drop.key }}</p>
@@ -76,15 +78,14 @@ _PAGE = """<!doctype html>
 def page(end: Ended, samples: Sequence[Mapping[str, object]], region: str, bucket: str) -> bytes:
     """The report of a job as UTF-8 HTML. `samples` are rows as the collector keeps them."""
     tally, job = end.tally, end.job
-    skipped = tally.outcomes.get("skipped", 0)  # type: ignore[call-overload]  # a StrEnum's value is its key
     html = (
         Environment(autoescape=True, trim_blocks=True)
         .from_string(_PAGE)
         .render(
             job=job,
             status=end.status,
-            ok=tally.outcomes.get("ok", 0),  # type: ignore[call-overload]  # as above
-            asked=job.rows - skipped,
+            ok=tally.outcomes[Outcome.OK],
+            asked=job.rows - tally.outcomes[Outcome.SKIPPED],
             outcomes=sorted(tally.outcomes.items(), key=lambda item: (item[0] not in ANSWERED, item[0])),
             categories=tally.categories,
             reasons=tally.commonest(10),
