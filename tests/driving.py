@@ -7,6 +7,7 @@ from typing import Any
 from dropbatch.collect import collect
 from dropbatch.domain.errors import TryLater
 from dropbatch.domain.jobs import ENDED_JOBS, Job, JobState
+from dropbatch.ledger import from_item
 from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
 from dropbatch.submit import submit
@@ -76,7 +77,7 @@ def survive(step: Callable[[], None]) -> bool:
 
 def jobs(fake: FakeWorld) -> list[Job]:
     items = [json.loads(line) for line in fake.table.everything().splitlines()]
-    found = [Job.from_item(item) for item in items if item["sk"] == "job"]
+    found = [from_item(item, Job) for item in items if item["sk"] == "job"]
     return sorted(found, key=lambda job: (job.created_at, job.id))
 
 

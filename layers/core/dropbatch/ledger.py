@@ -1,10 +1,12 @@
 """Reads and writes the table's items as jobs, shards, batches: typed, and by compare-and-swap."""
 
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import msgspec
 
 from dropbatch.domain.errors import ConditionFailed
-from dropbatch.domain.jobs import Batch, Claim, Job, Newest, Shard, _Item
+from dropbatch.domain.jobs import VERSION, Batch, Claim, Item, Job, Newest, Shard
 from dropbatch.ports import Table
 
 T = TypeVar("T", Job, Shard, Batch, Newest, Claim)
@@ -18,63 +20,63 @@ class Ledger:
 
     def job(self, job_id: str) -> Job | None:
         item = self._table.get(f"job#{job_id}", "job")
-        return Job.from_item(item) if item else None
+        return from_item(item, Job) if item else None
 
     def batch(self, job_id: str, sk: str) -> Batch | None:
         item = self._table.get(f"job#{job_id}", sk)
-        return Batch.from_item(item) if item else None
+        return from_item(item, Batch) if item else None
 
     def shard(self, job_id: str, number: int) -> Shard | None:
         item = self._table.get(f"job#{job_id}", f"shard#{number:06d}")
-        return Shard.from_item(item) if item else None
+        return from_item(item, Shard) if item else None
 
     def batches(self, job_id: str, shard: int | None = None) -> list[Batch]:
         """A job's batches, or one shard's, in order; strongly consistent."""
         prefix = "batch#" if shard is None else f"batch#{shard:06d}#"
-        return [Batch.from_item(item) for item in self._table.query(f"job#{job_id}", prefix)]
+        return [from_item(item, Batch) for item in self._table.query(f"job#{job_id}", prefix)]
 
     def shards(self, job_id: str) -> list[Shard]:
-        return [Shard.from_item(item) for item in self._table.query(f"job#{job_id}", "shard#")]
+        return [from_item(item, Shard) for item in self._table.query(f"job#{job_id}", "shard#")]
 
     def newest(self, bucket: str, key: str) -> Newest:
         """What is known of a drop's key; a new item where nothing is yet."""
         blank = Newest(bucket=bucket, key=key)
         item = self._table.get(blank.pk, blank.sk)
-        return Newest.from_item(item) if item else blank
+        return from_item(item, Newest) if item else blank
 
     def claim(self, digest: str) -> Claim | None:
         item = self._table.get(f"claim#{digest}", "claim")
-        return Claim.from_item(item) if item else None
+        return from_item(item, Claim) if item else None
 
     def open_jobs(self) -> Iterator[Job]:
-        return (Job.from_item(item) for item in self._table.open_items("job"))
+        return (from_item(item, Job) for item in self._table.open_items("job"))
 
     def open_batches(self) -> Iterator[Batch]:
-        return (Batch.from_item(item) for item in self._table.open_items("batch"))
+        return (from_item(item, Batch) for item in self._table.open_items("batch"))
 
-    def add(self, item: _Item) -> bool:
+    def add(self, item: Item) -> bool:
         """Writes a new item; False where one stands there already."""
         item.rev = 1
         try:
-            self._table.insert(item.to_item())
+            self._table.insert(to_item(item))
         except ConditionFailed:
             return False
         return True
 
-    def save(self, item: _Item) -> None:
+    def save(self, item: Item) -> None:
         """Writes an item over the one that was read; ConditionFailed where somebody else was quicker."""
         read = item.rev
         item.rev = read + 1
         try:
             if read:
-                self._table.replace(item.to_item(), read)
+                self._table.replace(to_item(item), read)
             else:
-                self._table.insert(item.to_item())
+                self._table.insert(to_item(item))
         except ConditionFailed:
             item.rev = read
             raise
 
-    def remove(self, item: _Item) -> None:
+    def remove(self, item: Item) -> None:
         self._table.delete(item.pk, item.sk, item.rev)
 
     def change(self, load: Callable[[], T | None], change: Callable[[T], bool]) -> T | None:
@@ -92,3 +94,17 @@ class Ledger:
             except ConditionFailed:
                 continue
             return item
+
+
+def to_item(item: Item) -> dict[str, Any]:
+    """The item as the table holds it; members that are None are left out."""
+    members: dict[str, Any] = msgspec.to_builtins(item)
+    held = {name: value for name, value in members.items() if value is not None}
+    if item.index:
+        held["open"], held["since"] = item.index
+    return {"pk": item.pk, "sk": item.sk, "v": VERSION, **held}
+
+
+def from_item(item: Mapping[str, Any], kind: type[T]) -> T:
+    """The item out of the table; a ValidationError where a newer release wrote what this one does not know."""
+    return msgspec.convert(item, kind)

@@ -7,11 +7,10 @@ Every item is written by compare-and-swap on its `rev`, so that of two processes
 again and finds that there is nothing left to do.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from dropbatch.domain.drops import Drop
 
@@ -88,8 +87,8 @@ TERMINAL = frozenset({OpenAIStatus.COMPLETED, OpenAIStatus.FAILED, OpenAIStatus.
 
 
 @dataclass(slots=True)
-class _Item:
-    """An item of the table: `pk`, `sk` and `rev`, its state, and the members of the sparse index while it is open."""
+class Item:
+    """An item of the table: its keys `pk` and `sk`, its `rev`, and its place in the sparse index while it is open."""
 
     rev: int = field(default=0, kw_only=True)
 
@@ -106,28 +105,6 @@ class _Item:
         """The keys `open` and `since` of the sparse index, or None where the item is not in it."""
         return None
 
-    def to_item(self) -> dict[str, Any]:
-        """The item as the table holds it; members that are None are left out."""
-        item: dict[str, Any] = {"pk": self.pk, "sk": self.sk, "v": VERSION}
-        for member in dataclasses.fields(self):
-            value = getattr(self, member.name)
-            if dataclasses.is_dataclass(value) and not isinstance(value, type):
-                value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-            if value is not None:
-                item[member.name] = str(value) if isinstance(value, StrEnum) else value
-        if self.index:
-            item["open"], item["since"] = self.index
-        return item
-
-    @classmethod
-    def _members(cls, item: Mapping[str, Any]) -> dict[str, Any]:
-        names = {member.name for member in dataclasses.fields(cls)}
-        return {name: value for name, value in item.items() if name in names}
-
-    @classmethod
-    def from_item(cls, item: Mapping[str, Any]) -> Self:
-        return cls(**cls._members(item))
-
 
 def follow(current: S, state: S) -> S:
     """`state`, if the closed set of transitions knows the step from `current`; an AssertionError otherwise."""
@@ -142,7 +119,7 @@ def stamp(seconds: float) -> str:
 
 
 @dataclass(slots=True)
-class Job(_Item):
+class Job(Item):
     """One version of a drop under one recipe."""
 
     id: str
@@ -180,22 +157,9 @@ class Job(_Item):
     def index(self) -> tuple[str, str] | None:
         return None if self.state in ENDED_JOBS else ("job", stamp(self.created_at))
 
-    @classmethod
-    def from_item(cls, item: Mapping[str, Any]) -> Self:
-        members = cls._members(item)
-        held = members.get("held_reason")
-        return cls(
-            **{
-                **members,
-                "drop": Drop(**members["drop"]),
-                "state": JobState(members["state"]),
-                "held_reason": HeldReason(held) if held else None,
-            }
-        )
-
 
 @dataclass(slots=True)
-class Shard(_Item):
+class Shard(Item):
     """A contiguous range of a job's rows. `number` counts from 0, rows and lines from 1."""
 
     job_id: str
@@ -216,14 +180,9 @@ class Shard(_Item):
     def sk(self) -> str:
         return f"shard#{self.number:06d}"
 
-    @classmethod
-    def from_item(cls, item: Mapping[str, Any]) -> Self:
-        members = cls._members(item)
-        return cls(**{**members, "state": ShardState(members["state"])})
-
 
 @dataclass(slots=True)
-class Batch(_Item):
+class Batch(Item):
     """What is asked of OpenAI about one shard's rows of one (endpoint, model); at most one batch ever exists for it.
 
     `attempt` is `0` for a shard's first batch of that kind; `key` stands in the batch's metadata at OpenAI.
@@ -283,21 +242,9 @@ class Batch(_Item):
         closed = self.state in (BatchState.COLLECTED, BatchState.ABANDONED)
         return None if closed else ("batch", stamp(self.created_at))
 
-    @classmethod
-    def from_item(cls, item: Mapping[str, Any]) -> Self:
-        members = cls._members(item)
-        status = members.get("openai_status")
-        return cls(
-            **{
-                **members,
-                "state": BatchState(members["state"]),
-                "openai_status": OpenAIStatus(status) if status else None,
-            }
-        )
-
 
 @dataclass(slots=True)
-class Newest(_Item):
+class Newest(Item):
     """Which job of a drop's key is the newest, and the newest `.cancel` that came before its job."""
 
     bucket: str
@@ -316,7 +263,7 @@ class Newest(_Item):
 
 
 @dataclass(slots=True)
-class Claim(_Item):
+class Claim(Item):
     """Which open job works on this content with this recipe under this key."""
 
     digest: str
