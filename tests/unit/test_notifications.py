@@ -134,6 +134,37 @@ def test_a_rejected_drop_is_told_five_problems_and_a_count(fake: FakeWorld) -> N
     assert (kept["total"], len(kept["first"])) == (120, 100)
 
 
+def test_a_wrong_recipe_and_wrong_rows_are_told_together(fake: FakeWorld) -> None:
+    fake.objects.drop("work/recipe.yaml", b'model: gpt-4o-mini\nprompt: "{{ text }}"\nlimt: 4\ndelimiter: ";"\n')
+    drop(fake, "work/a.csv", b"id;text\n1\n2;b\n3\n")
+    run(fake)
+    problems = told(fake, "rejected").detail["problems"]["first"]
+    assert [(problem.get("path"), problem["line"]) for problem in problems] == [
+        ("work/recipe.yaml", 3),
+        (None, 2),
+        (None, 4),
+    ]
+
+
+def test_a_line_that_is_wrong_and_twice_there_is_told_for_both(fake: FakeWorld) -> None:
+    line = b'{"custom_id": "a", "method": "GET", "url": "/v1/embeddings", "body": {"model": "m", "input": "x"}}\n'
+    drop(fake, "a.jsonl", line * 2)
+    run(fake)
+    problems = told(fake, "rejected").detail["problems"]["first"]
+    assert [(problem["line"], problem["code"]) for problem in problems] == [
+        (1, "invalid_method"),
+        (2, "invalid_method"),
+        (2, "duplicate_custom_id"),
+    ]
+
+
+def test_a_row_that_lacks_what_the_recipe_asks_for_is_told_with_its_line(fake: FakeWorld) -> None:
+    drop(fake, "work/a.jsonl", b'{"text": "a"}\n{"txt": "b"}\n')
+    run(fake)
+    (problem,) = told(fake, "rejected").detail["problems"]["first"]
+    assert problem["message"] == ("Line 2, key prompt of the recipe: the row has no 'text'; did you mean {{ txt }}?")
+
+
 @pytest.mark.parametrize(
     "member",
     [

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from dropbatch.domain.errors import RowRejected
+from dropbatch.domain.problems import Problem
 from dropbatch.formats.raw import raw_request
 from dropbatch.formats.reading import Record
 from dropbatch.recipes.compiling import CompiledRecipe
@@ -25,4 +26,11 @@ class Asker:
                 return raw_request(record).request
             return self._recipe.request(record.values or {})
         except RowRejected as rejected:
-            raise RowRejected(replace(rejected.problem, line=record.line)) from rejected
+            raise RowRejected(*(_in_line(record.line, problem) for problem in rejected.problems)) from rejected
+
+
+def _in_line(line: int, problem: Problem) -> Problem:
+    if problem.line is not None:
+        return problem
+    message = f"Line {line}, {problem.message[0].lower()}{problem.message[1:]}"
+    return replace(problem, line=line, message=message)

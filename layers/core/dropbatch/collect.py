@@ -91,7 +91,7 @@ class _Files:
     def custom_id(self, record: Record) -> str:
         """What stands as `custom_id` in responses.jsonl: the user's own, the row's label, or its number."""
         if self.compiled is None:
-            return raw_custom_id(record)
+            return raw_custom_id(record) or str(record.number)
         return (self.compiled.label(record.values) if record.values else None) or str(record.number)
 
 

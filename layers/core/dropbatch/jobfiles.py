@@ -14,7 +14,7 @@ from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import Record, read_rows
 from dropbatch.ports import Objects, Writer
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.parsing import Recipe, parse_recipe
 
 JSON = "application/json"
 BYTES = "application/octet-stream"
@@ -31,11 +31,15 @@ class RecipeText:
     @property
     def names(self) -> Sequence[str]:
         """The files it names, relative to its folder, whether they exist or not."""
-        return parse_recipe(self.text, self.path).files
+        return self.parsed().files
+
+    def parsed(self) -> Recipe:
+        """Its keys, whether they can be used or not; Rejected where it has none."""
+        return parse_recipe(self.text, self.path)
 
     def compiled(self) -> CompiledRecipe:
         """Rejected where it cannot be used."""
-        return compile_recipe(parse_recipe(self.text, self.path), self.files)
+        return compile_recipe(self.parsed(), self.files)
 
     @property
     def sha256(self) -> str:

@@ -19,12 +19,14 @@ from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.kinds import Kind, file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.raw import UniqueIds, raw_custom_id
-from dropbatch.formats.reading import DropReader, gunzipped, read_drop
+from dropbatch.formats.reading import DropReader, Record, gunzipped, read_drop
 from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, whole, with_files
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, look_again, work_on
 from dropbatch.ports import ObjectInfo, World
 from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.parsing import Recipe
+from dropbatch.requests import Request
 from dropbatch.sharding import Sharder, ShardPlan, batches_of
 
 LOOK_AGAIN_SECONDS = 10
@@ -273,23 +275,26 @@ def _read_drop(world: World, job: Job, files: JobFiles) -> _Built:
     blocks = _hashing(world.objects.blocks(drop.bucket, drop.key, drop.version_id), digest.update)
     if kind.gzipped:
         blocks = gunzipped(blocks)
-    recipe: RecipeText | None = None
-    compiled: CompiledRecipe | None = None
-    if kind.kind is not Kind.JSONL:
-        recipe = _recipe_of(world, drop, files)
-        compiled = recipe.compiled()
-        options = compiled.recipe
-        reader = read_drop(blocks, kind, delimiter=options.delimiter, encoding=options.encoding, limits=limits)
-    else:
+    if kind.kind is Kind.JSONL:
         reader = read_drop(blocks, kind, delimiter=None, encoding=None, limits=limits)
-        if not reader.layout.raw:
-            recipe = _recipe_of(world, drop, files)
-            compiled = recipe.compiled()
+        recipe = None if reader.layout.raw else _recipe_of(world, drop, files)
+    else:
+        recipe = _recipe_of(world, drop, files)
+        keys = recipe.parsed()
+        reader = read_drop(blocks, kind, delimiter=keys.delimiter, encoding=keys.encoding, limits=limits)
     problems = Problems()
-    if compiled is not None:
-        problems.extend(compiled.check_columns(reader.layout.columns) if reader.layout.columns else [])
+    compiled: CompiledRecipe | None = None
+    if recipe is not None:
+        try:
+            compiled = recipe.compiled()
+        except Rejected as rejected:
+            problems.extend(rejected.problems)
+            if any(problem.code in MAY_COME for problem in problems):
+                raise
+        else:
+            problems.extend(compiled.check_columns(reader.layout.columns) if reader.layout.columns else [])
     try:
-        plans, rows = _shard(world, reader, compiled, files, problems)
+        plans, rows = _shard(world, reader, recipe.parsed() if recipe else None, compiled, files, problems)
     except Rejected as rejected:
         problems.extend(rejected.problems)  # the reader could not go on; what was found before is told as well
     if problems:
@@ -298,38 +303,51 @@ def _read_drop(world: World, job: Job, files: JobFiles) -> _Built:
 
 
 def _shard(
-    world: World, reader: DropReader, compiled: CompiledRecipe | None, files: JobFiles, problems: Problems
+    world: World,
+    reader: DropReader,
+    keys: Recipe | None,
+    compiled: CompiledRecipe | None,
+    files: JobFiles,
+    problems: Problems,
 ) -> tuple[list[ShardPlan], int]:
+    """Validates every row and writes those of a good drop into shards; returns these and how many rows there are."""
     asker = Asker(compiled)
-    limit = compiled.recipe.limit if compiled else None
-    skips_bad_rows = compiled is not None and compiled.recipe.bad_rows == "skip"
+    limit = keys.limit if keys else None
+    skips_bad_rows = keys is not None and keys.bad_rows == "skip"
     ids = UniqueIds()
     rows = 0
-    hopeless = bool(problems)  # a template names a column that is not there: every row would say so again
+    hopeless = bool(problems)  # the recipe is wrong, or names a column that is not there: each row would say so again
     with Sharder(files.writing_shard, world.limits) as sharder:
         for record in reader:
             if limit is not None and rows >= limit:
                 break
             rows += 1
-            request = None
+            request, size, found = None, 0, []
             try:
                 if not hopeless or record.problem:
                     request = asker.request(record)
-                if reader.layout.raw and not ids.add(raw_custom_id(record)):
-                    raise RowRejected(_used_twice(record.line))
                 size = len(request.line(str(record.number))) if request else 0
-                if size > world.limits.line_bytes or size > world.limits.batch_bytes:
-                    raise RowRejected(_request_too_long(record.line, size, world))
-                if request and request.embedding_inputs > world.limits.batch_embedding_inputs:
-                    raise RowRejected(_too_many_inputs(record.line, request.embedding_inputs, world))
+                found = _too_large(record, request, size, world)
             except RowRejected as rejected:
-                if not skips_bad_rows:
-                    problems.add(rejected.problem)
-                    continue
+                found = list(rejected.problems)
+            custom_id = raw_custom_id(record) if reader.layout.raw else None
+            if custom_id and not ids.add(custom_id):
+                found.append(_used_twice(record.line))
+            if found and skips_bad_rows:
                 request, size = None, 0
+            else:
+                problems.extend(found)
             if not problems:
                 sharder.add(record.raw, record.number, record.line, request, size)
     return sharder.plans, rows
+
+
+def _too_large(record: Record, request: Request | None, size: int, world: World) -> list[Problem]:
+    if size > world.limits.line_bytes or size > world.limits.batch_bytes:
+        return [_request_too_long(record.line, size, world)]
+    if request and request.embedding_inputs > world.limits.batch_embedding_inputs:
+        return [_too_many_inputs(record.line, request.embedding_inputs, world)]
+    return []
 
 
 def _used_twice(line: int) -> Problem:
@@ -366,21 +384,26 @@ def _hashing(blocks: Iterable[bytes], update: Callable[[bytes], object]) -> Iter
 
 
 def _recipe_of(world: World, drop: Drop, files: JobFiles) -> RecipeText:
-    """The recipe that the job keeps; on the first look the nearest one, checked before it is kept."""
+    """The recipe that the job keeps; on the first look the nearest one, which is kept if it can be used."""
     kept = files.recipe()
     if kept is not None:
         return kept
     found = find_recipe(world.objects, drop.bucket, drop.key)
     if found is None:
         places = [key for key in recipe_keys(drop.key) if key.endswith(".yaml")]
+        ready = file_type(drop.key).kind is Kind.JSONL
+        raw = "; a ready batch file needs none, but its first line must have custom_id, method, url and body"
         raise Rejected.because(
             Problem(
                 "no_recipe",
                 f"There is no recipe for this file: none of {', '.join(places)} exists; put a recipe.yaml into the "
-                "file's folder and drop the file again.",
+                f"file's folder and drop the file again{raw if ready else ''}.",
             )
         )
-    found.compiled()
+    try:
+        found.compiled()
+    except Rejected:
+        return found  # whoever compiles it says what is wrong
     return files.keep_recipe(found)
 
 

@@ -22,9 +22,10 @@ def refused(data: bytes) -> Problem:
     raw_request(first)
     with pytest.raises(RowRejected) as caught:
         raw_request(record)
-    assert "Line 2" in caught.value.problem.message
-    assert caught.value.problem.line == 2
-    return caught.value.problem
+    (problem,) = caught.value.problems
+    assert "Line 2" in problem.message
+    assert problem.line == 2
+    return problem
 
 
 def test_a_body_is_passed_on_as_it_was_written() -> None:
@@ -88,3 +89,12 @@ def test_an_id_is_new_only_once() -> None:
     assert not any(ids.add(name) for name in names)
     assert ids.add("Request-1")
     assert ids.add("\x00")
+
+
+def test_all_that_is_wrong_with_a_line_is_told_at_once() -> None:
+    first, record = rows("r.jsonl", line() + b"\n" + line(custom_id=1, method="GET", url="?", body={"stream": True}))
+    raw_request(first)
+    with pytest.raises(RowRejected) as caught:
+        raw_request(record)
+    codes = [problem.code for problem in caught.value.problems]
+    assert codes == ["invalid_custom_id", "invalid_method", "invalid_url", "missing_model", "streaming"]

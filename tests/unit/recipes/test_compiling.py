@@ -29,7 +29,8 @@ def body_of(text: str, row: dict[str, Any], **files: str) -> Any:
 def rejection(text: str, row: dict[str, Any]) -> Problem:
     with pytest.raises(RowRejected) as rejected:
         compiled(text).request(row)
-    return rejected.value.problem
+    (problem,) = rejected.value.problems
+    return problem
 
 
 def test_the_short_form_becomes_a_chat() -> None:
@@ -281,3 +282,21 @@ def test_the_same_row_gives_the_same_bytes() -> None:
 def test_a_problem_can_be_written_down_whatever_name_the_template_spells() -> None:
     problem = rejection("model: m\nprompt: '{{ row[\"\\ud800\"] }}'\n", {"text": "a"})
     json.dumps(problem.to_json(), ensure_ascii=False).encode()
+
+
+def test_all_that_is_wrong_with_a_recipe_is_told_at_once() -> None:
+    problems = problems_of(
+        "modle: a\n"
+        'prompt: "{{ text | nofilter }}"\n'
+        "system: [1]\n"
+        "budget_usd: 3\n"
+        "limit: none\n"
+        "schema:\n"
+        "  a: {list: 1}\n"
+        "columns: {b: '[['}\n"
+    )
+    told = {(problem.line, problem.key) for problem in problems}
+    keys = {(1, "modle"), (2, "prompt"), (3, "system"), (4, "budget_usd"), (5, "limit"), (8, "columns.b")}
+    assert told >= keys
+    assert {problem.line for problem in problems} >= {7}
+    assert {problem.key for problem in problems} >= {"model"}

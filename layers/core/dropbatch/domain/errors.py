@@ -36,11 +36,11 @@ class Rejected(DropbatchError):
 
 
 class RowRejected(DropbatchError):
-    """One row cannot become a request; `problem` says why."""
+    """One row cannot become a request; `problems` says why."""
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.code)
-        self.problem = problem
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(", ".join(problem.code for problem in problems))
+        self.problems = problems
 
 
 class TryLater(DropbatchError):

@@ -3,8 +3,9 @@
 import hashlib
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,6 +13,9 @@ from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.reading import Record
 from dropbatch.requests import Request
+
+MEMBERS = ("custom_id", "method", "url", "body")
+"""What every line of a batch file has."""
 
 MODERATIONS = "/v1/moderations"
 URLS = (
@@ -47,39 +51,40 @@ def raw_request(record: Record) -> RawRequest:
     if record.values is None:
         raise RowRejected(record.problem or _problem(record, "not_an_object", None, "is no JSON object"))
     values = record.values
-    missing = [name for name in ("custom_id", "method", "url", "body") if name not in values]
+    missing = [name for name in MEMBERS if name not in values]
     if missing:
         advice = f"has no {' and '.join(missing)}; every line of a batch file needs custom_id, method, url and body"
         raise RowRejected(_problem(record, f"missing_{missing[0]}", missing[0], advice))
-    wrong = _wrong(values["custom_id"], values["method"], values["url"], values["body"])
-    if wrong is not None:
-        raise RowRejected(_problem(record, *wrong))
+    wrong = [_problem(record, *what) for what in _wrong(**{name: values[name] for name in MEMBERS})]
+    if wrong:
+        raise RowRejected(*wrong)
     as_written = bytes(_members(record.raw)["body"])
     return RawRequest(values["custom_id"], Request(values["url"], values["body"].get("model", ""), as_written))
 
 
-def _wrong(custom_id: object, method: object, url: object, body: object) -> tuple[str, str, str] | None:
-    """The code, the key and the words of the first thing that is wrong."""
+def _wrong(custom_id: object, method: object, url: object, body: object) -> Iterator[tuple[str, str, str]]:
+    """The code, the key and the words of all that is wrong."""
     if not isinstance(custom_id, str) or not custom_id:
-        return "invalid_custom_id", "custom_id", "has a custom_id that is empty or no string; give every line its own"
+        yield "invalid_custom_id", "custom_id", "has a custom_id that is empty or no string; give every line its own"
     if method != "POST":
-        return "invalid_method", "method", 'has another method than POST; write "method": "POST"'
+        yield "invalid_method", "method", 'has another method than POST; write "method": "POST"'
     if url not in URLS:
-        return "invalid_url", "url", f"has a url that the Batch API does not serve; {_nearest(url)}"
+        yield "invalid_url", "url", f"has a url that the Batch API does not serve; {_nearest(url)}"
     if not isinstance(body, dict):
-        return "invalid_body", "body", "has a body that is no object; put the request's parameters there"
+        yield "invalid_body", "body", "has a body that is no object; put the request's parameters there"
+        return
     if not body.get("model") and not (url == MODERATIONS and "model" not in body):
-        return "missing_model", "body.model", "has no model in its body; add it"
-    if not isinstance(body.get("model", ""), str):
-        return "invalid_model", "body.model", "has a model that is no string; write its name in quotes"
+        yield "missing_model", "body.model", "has no model in its body; add it"
+    elif not isinstance(body.get("model", ""), str):
+        yield "invalid_model", "body.model", "has a model that is no string; write its name in quotes"
     if body.get("stream"):
-        return "streaming", "body.stream", "asks for a stream, which batches do not have; remove stream"
-    return None
+        yield "streaming", "body.stream", "asks for a stream, which batches do not have; remove stream"
 
 
-def raw_custom_id(record: Record) -> str:
-    """The user's own id of a record that `raw_request` accepts."""
-    return cast(str, (record.values or {})["custom_id"])
+def raw_custom_id(record: Record) -> str | None:
+    """The user's own id of a record; None where it has none, which `raw_request` refuses."""
+    found = (record.values or {}).get("custom_id")
+    return found if isinstance(found, str) else None
 
 
 def _nearest(url: object) -> str:

@@ -166,7 +166,7 @@ class CompiledRecipe:
             raise RowRejected(self._column_exists(next(name for name in self.all_columns if name in values)))
         label = self.recipe.id
         if label is not None and label not in values:
-            sentence = f"The row has no {label!r}, which the recipe's key id names; add it, or leave the key id out."
+            sentence = f"Key id of the recipe: the row has no {label!r}; add it, or leave the key id out."
             raise RowRejected(Problem("undefined_name", sentence, column=label, key="id"))
         if self._when is not None and not self._when.text(values).strip():
             return None
@@ -198,6 +198,7 @@ class _Compiler:
         self._recipe = recipe
         self._files = files
         self._problems = Problems()
+        self._problems.extend(recipe.problems)
         self._slots: list[_Slot] = []
         self._missing: set[str] = set()
 
@@ -211,7 +212,8 @@ class _Compiler:
         expressions = self._expressions()
         columns = tuple(recipe.prefix + name for name in [*answer_columns, *expressions])
         all_columns = (*columns, recipe.prefix + "_status", recipe.prefix + "_error")
-        self._check_unique(answer_columns, expressions)
+        if not recipe.problems:  # else what is missing of it makes columns that it would not add
+            self._check_unique(answer_columns, expressions)
         if self._problems:
             raise Rejected(self._problems)
         return CompiledRecipe(
@@ -241,6 +243,8 @@ class _Compiler:
         exact = bool(place and place.exact)
         name = None if for_when else file_name(source)
         if name is not None:
+            if name not in self._recipe.files:
+                return ""  # no name of a file: parsing has said so
             if name not in self._files:
                 self._missing_file(name, key)
                 return ""
@@ -322,8 +326,9 @@ class _Compiler:
     def _schema(self) -> dict[str, Any] | None:
         if self._recipe.schema is None:
             return None
+        before = self._problems.total
         found = build_schema(self._recipe.schema, self._complain)
-        if self._problems:
+        if self._problems.total > before:
             return found  # what was said about the notation says it better
         try:
             jsonschema.Draft202012Validator.check_schema(found)

@@ -58,7 +58,8 @@ class Example:
 class Recipe:
     """A recipe's keys with their defaults. Either `body` is there, or `prompt`. Templates stand as they are written.
 
-    `places` maps a key as problems name it (`examples[0].input`) to where it stands in the file.
+    `places` maps a key as problems name it (`examples[0].input`) to where it stands in the file. A recipe with
+    `problems` cannot be used, and keys that are wrong are left out of it; compiling adds what else is wrong.
     """
 
     path: str
@@ -81,6 +82,7 @@ class Recipe:
     notify: tuple[str, ...] = EVENTS
     files: tuple[str, ...] = ()
     places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
+    problems: Problems = field(default_factory=Problems, compare=False, repr=False)
 
     def problem(self, code: str, key: str, sentence: str) -> Problem:
         """A problem with a key of this recipe; the sentence goes on after the place."""
@@ -95,7 +97,7 @@ def problem_at(path: str, line: int | None, code: str, key: str, sentence: str) 
 
 
 def parse_recipe(text: bytes, path: str = "recipe.yaml") -> Recipe:
-    """The recipe that stands at the key `path`; Rejected with all of its problems."""
+    """The recipe that stands at the key `path`, with its problems; Rejected where it has no keys at all."""
     document = read_yaml(text, path)
     if document.value is None:
         sentence = f"{path} is empty; a recipe has at least the keys model and prompt."
@@ -173,9 +175,7 @@ class _Parser:
                     members[key] = value
         self._check_forms(members)
         files = self._files(members)
-        if self._problems:
-            raise Rejected(self._problems)
-        return Recipe(path=self._path, files=files, places=self._places, **members)
+        return Recipe(path=self._path, files=files, places=self._places, problems=self._problems, **members)
 
     def _add(self, code: str, key: str, sentence: str) -> None:
         place = self._places.get(key)
@@ -259,10 +259,13 @@ class _Parser:
         found = self._mapping(key, value)
         if found is None:
             return None
+        good = {}
         for name, expression in found.items():
-            if not isinstance(expression, str) or not expression.strip():
+            if isinstance(expression, str) and expression.strip():
+                good[name] = expression
+            else:
                 self._wrong_type(f"{key}.{name}", "a JMESPath expression (a text)", expression)
-        return found
+        return good
 
     def _delimiter(self, key: str, value: Any) -> str | None:
         if value in ("tab", "\\t"):
