@@ -12,6 +12,7 @@ from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
 from dropbatch.submit import submit
 from dropbatch.take_in import take_in
+from dropbatch.telling import results_prefix
 from tests.fakes import INBOX, RESULTS, FakeQueue, FakeWorld, Killed
 
 RECIPE = b"""\
@@ -92,7 +93,7 @@ def ended(job: Job) -> bool:
 
 def result(fake: FakeWorld, name: str, job: Job | None = None) -> bytes:
     job = job or only_job(fake)
-    return fake.objects.content(RESULTS, f"{job.drop.key}/{job.id}/{name}")
+    return fake.objects.content(RESULTS, results_prefix(job) + name)
 
 
 def result_json(fake: FakeWorld, name: str, job: Job | None = None) -> dict[str, Any]:
