@@ -14,9 +14,9 @@ import msgspec
 import orjson
 
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.json_values import to_json
 from dropbatch.recipes import parsing as recipes
 from dropbatch.recipes.compiling import CompiledRecipe
-from dropbatch.recipes.values import to_json
 
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 

@@ -15,7 +15,6 @@ class Asker:
 
     def __init__(self, recipe: CompiledRecipe | None) -> None:
         self._recipe = recipe
-        self._skips_bad_rows = recipe is not None and recipe.recipe.bad_rows == "skip"
 
     def request(self, record: Record) -> Request | None:
         """The row's request, or None where `when` is empty; RowRejected, with the row's line, where it is bad."""

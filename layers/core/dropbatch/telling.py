@@ -33,6 +33,9 @@ TOLD_PROBLEMS = 5
 
 TOLD_REASONS = 3
 
+TOLD_COLUMNS = 10
+"""Of how many columns a notification tells how the answers are distributed; summary.json tells of all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -136,7 +139,7 @@ def ended(world: World, end: Ended) -> Notification:
     if counts:
         text.append(f"The other rows: {', '.join(counts)}.")
     text.append(_paid(tally))
-    for column, answers in tally.categories.items():
+    for column, answers in list(tally.categories.items())[:TOLD_COLUMNS]:
         text.append(f"{column}: " + ", ".join(f"{value} {count:,}" for value, count in answers.most_common(8)))
     for outcome, code, reason in tally.commonest(TOLD_REASONS):
         text.append(f"- {_rows(reason.count)} {outcome} ({code}), the first is row {reason.row:,}: {remedy(outcome)}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dropbatch.json_values import to_json
 from dropbatch.recipes.templates import (
     BadTemplate,
     Template,
@@ -13,7 +14,6 @@ from dropbatch.recipes.templates import (
     UndefinedName,
     compile_template,
 )
-from dropbatch.recipes.values import to_json
 
 
 @pytest.mark.parametrize(

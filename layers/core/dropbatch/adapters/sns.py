@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sns.type_defs import MessageAttributeValueTypeDef
 
-MESSAGE_BYTES = 262_144
-"""The most that SNS takes."""
-
 
 class SnsTopics:
     """`ports.Topics` on SNS."""

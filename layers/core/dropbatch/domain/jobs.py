@@ -210,7 +210,6 @@ class Batch(Item):
     openai_status: OpenAIStatus | None = None
     submitted_at: int | None = None
     seen_at: int | None = None  # when it was last retrieved, so that stragglers take turns
-    cancelled_at: int | None = None  # when OpenAI was asked to cancel it
     ended_at: int | None = None
     refusal: str | None = None  # the code with which OpenAI would not take it
     completed: int = 0  # OpenAI's request_counts, for the progress

@@ -12,7 +12,7 @@ from dropbatch.formats.encodings import encoded
 from dropbatch.formats.kinds import FileType, Kind
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.records import Record
-from dropbatch.recipes.values import to_json
+from dropbatch.json_values import to_json
 
 _JSON_SPACE = b" \t\r\n"
 

@@ -22,6 +22,7 @@ from referencing.jsonschema import DRAFT202012
 
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.problems import Problem, Problems
+from dropbatch.json_values import sound, to_json
 from dropbatch.recipes.names import listed, nearest
 from dropbatch.recipes.parsing import CHAT, EMBEDDINGS, MODERATIONS, Recipe, file_name, problem_at
 from dropbatch.recipes.schema import build_schema
@@ -33,7 +34,6 @@ from dropbatch.recipes.templates import (
     compile_template,
     spelling,
 )
-from dropbatch.recipes.values import sound, to_json
 from dropbatch.requests import RELEVANT, Expectation, Request, expectation
 
 

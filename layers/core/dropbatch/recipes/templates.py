@@ -15,8 +15,8 @@ from jinja2.runtime import StrictUndefined, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
+from dropbatch.json_values import sound, to_json
 from dropbatch.recipes.names import listed, nearest
-from dropbatch.recipes.values import sound, to_json
 
 ROW = "row"
 """The name of the whole row in a template."""
