@@ -1,0 +1,150 @@
+"""A drop's whole way with the real adapter and the emulator, which answers in every odd shape that is known.
+
+Each row has one outcome, and the rows that were answered have their answers, whatever else the files hold.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from dropbatch.adapters.openai import OpenAIBatches
+from local.openai_emulator.faults import AnyFault
+from local.openai_emulator.testing import RunningEmulator, running_emulator
+from tests.driving import drop, ended, only_job, result, result_json, run
+from tests.fakes import FakeWorld
+
+PLAIN = b'model: gpt-4o-mini\nprompt: "Say {{ text }}"\n'
+SCHEMA = PLAIN + b"schema:\n  sentiment: [positive, negative]\n"
+ROWS = 12
+
+
+@dataclass
+class Served(FakeWorld):
+    """A world in memory, but for OpenAI, which is the emulator behind the real adapter."""
+
+    server: RunningEmulator | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        assert self.server is not None
+        self.real = OpenAIBatches(lambda _fresh: (self.server.api_key, "v"), self.server.base_url)  # type: ignore[union-attr]
+
+    @property
+    def world(self) -> Any:
+        return replace(super().world, openai=self.real)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with running_emulator(tmp_path / "emulator") as server:
+        world = Served(tmp_path, server=server)
+        yield world
+        world.real.close()
+
+
+def answered(served: Served, recipe: bytes, *faults: dict[str, Any]) -> list[str]:
+    """Drops twelve rows under these faults; each row's outcome, and its code where it has one."""
+    assert served.server is not None
+    parsed: TypeAdapter[Any] = TypeAdapter(AnyFault)
+    served.server.faults.add(*(parsed.validate_python(fault) for fault in faults))
+    served.objects.drop("recipe.yaml", recipe)
+    drop(served, "a.csv", b"text\n" + b"".join(b"row %d\n" % number for number in range(1, ROWS + 1)))
+    for _ in range(60):
+        run(served, ticks=1)  # a minute by our clock
+        served.server.advance(60)
+        if ended(only_job(served)):
+            break
+    rows = list(csv.DictReader(io.StringIO(result(served, "a.answers.csv").decode(), newline="")))
+    assert [row["text"] for row in rows] == [f"row {number}" for number in range(1, ROWS + 1)]
+    counts = result_json(served, "summary.json")["rows"]
+    assert counts["total"] == ROWS == sum(count for name, count in counts.items() if name != "total")
+    for row in rows:
+        value = row.get("answer") or row.get("sentiment")
+        assert bool(value) or row["_status"] != "ok"
+    return [row["_status"] + (":" + row["_error"] if row["_error"] else "") for row in rows]
+
+
+def every_third(third: str) -> list[str]:
+    return ["ok", "ok", third] * (ROWS // 3)
+
+
+@pytest.mark.parametrize(
+    ("fault", "third"),
+    [
+        ({"kind": "fail_rows", "shape": "http", "status": 429, "code": "rate_limit"}, "error:rate_limit"),
+        ({"kind": "fail_rows", "shape": "status_zero"}, "error:no_response"),
+        ({"kind": "fail_rows", "shape": "not_run", "code": "batch_expired"}, "expired:batch_expired"),
+        ({"kind": "fail_rows", "shape": "not_run", "code": "batch_cancelled"}, "cancelled:batch_cancelled"),
+        ({"kind": "fail_rows", "shape": "no_response_member"}, "error:server_error"),
+        ({"kind": "fail_rows", "uncounted": True}, "error:server_error"),
+        ({"kind": "missing_rows"}, "missing:missing"),
+        ({"kind": "missing_rows", "uncounted": True}, "missing:missing"),
+        ({"kind": "duplicate_rows"}, "ok"),
+        ({"kind": "string_bodies"}, "ok"),
+        ({"kind": "spoil_answers", "how": "refusal"}, "refused:refusal"),
+        ({"kind": "spoil_answers", "how": "content_filter"}, "refused:content_filter"),
+        ({"kind": "spoil_answers", "how": "empty"}, "invalid_answer:empty"),
+        ({"kind": "spoil_answers", "how": "truncated"}, "truncated:length"),
+    ],
+    ids=lambda given: "-".join(map(str, given.values())) if isinstance(given, dict) else given,
+)
+@pytest.mark.parametrize("recipe", [PLAIN, SCHEMA], ids=["text", "schema"])
+def test_rows_in_an_odd_shape_spoil_no_others(served: Served, recipe: bytes, fault: dict[str, Any], third: str) -> None:
+    assert answered(served, recipe, {**fault, "every": 3}) == every_third(third)
+
+
+@pytest.mark.parametrize(("how", "code"), [("schema", "schema_mismatch"), ("not_json", "not_json")])
+def test_an_answer_that_does_not_fit_its_schema_is_invalid(served: Served, how: str, code: str) -> None:
+    found = answered(served, SCHEMA, {"kind": "spoil_answers", "how": how, "every": 3})
+    assert found == every_third(f"invalid_answer:{code}")
+
+
+def test_where_all_rows_fail_there_is_no_output_file_and_each_has_its_reason(served: Served) -> None:
+    assert answered(served, PLAIN, {"kind": "fail_rows", "status": 503}) == ["error:server_error"] * ROWS
+    assert only_job(served).state == "failed"
+
+
+@pytest.mark.parametrize("kind", ["empty_error_file", "blank_error_file_id"])
+def test_an_error_file_that_is_none_is_none(served: Served, kind: str) -> None:
+    assert answered(served, PLAIN, {"kind": kind}) == ["ok"] * ROWS
+
+
+def test_an_expired_batch_gives_what_it_has(served: Served) -> None:
+    found = answered(served, PLAIN, {"kind": "expire_after_rows", "rows": 7})
+    assert sorted(found) == ["expired:batch_expired"] * 5 + ["ok"] * 7
+
+
+def test_an_output_file_that_comes_late_is_waited_for(served: Served) -> None:
+    assert answered(served, PLAIN, {"kind": "late_output_id", "seconds": 900}) == ["ok"] * ROWS
+
+
+def test_a_batch_that_moves_only_when_it_is_retrieved_moves(served: Served) -> None:
+    assert answered(served, PLAIN, {"kind": "stuck_until_retrieved"}) == ["ok"] * ROWS
+
+
+def test_a_batch_that_fails_validation_gives_each_row_the_reason(served: Served) -> None:
+    found = answered(served, PLAIN, {"kind": "fail_batch", "code": "model_not_found"})
+    assert found == ["error:model_not_found"] * ROWS
+
+
+def test_all_of_it_together_is_still_one_outcome_a_row(served: Served) -> None:
+    found = answered(
+        served,
+        SCHEMA,
+        {"kind": "fail_rows", "custom_ids": ["2"], "shape": "status_zero"},
+        {"kind": "missing_rows", "custom_ids": ["4"]},
+        {"kind": "duplicate_rows", "custom_ids": ["5", "2"]},
+        {"kind": "string_bodies", "custom_ids": ["6"]},
+        {"kind": "spoil_answers", "custom_ids": ["7"], "how": "truncated"},
+        {"kind": "late_output_id", "seconds": 60},
+    )
+    assert found[1] == "error:no_response"
+    assert found[3] == "missing:missing"
+    assert found[6] == "truncated:length"
+    assert [outcome for number, outcome in enumerate(found) if number not in (1, 3, 6)] == ["ok"] * 9
