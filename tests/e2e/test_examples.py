@@ -23,6 +23,9 @@ COLUMNS = {
 }
 """What each adds to its rows."""
 
+SKIPPED = {"nightly-report": 1}
+"""How many rows of each the recipe's `when` leaves out."""
+
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_folder_is_answered_as_it_is(folder: Path, healthy: Embedded) -> None:
@@ -37,8 +40,8 @@ def test_a_folder_is_answered_as_it_is(folder: Path, healthy: Embedded) -> None:
 
     assert event["status"] == "succeeded"
     rows = event["rows"]
-    assert rows["ok"] + rows.get("skipped", 0) == rows["total"]
-    assert rows["ok"] > 0
+    assert rows["skipped"] == SKIPPED.get(folder.name, 0)
+    assert rows["ok"] + rows["skipped"] == rows["total"] > rows["skipped"]
     results = healthy.results(event)
     assert len(results["responses.jsonl"].splitlines()) == rows["total"]
     if not recipes:

@@ -117,6 +117,14 @@ def test_a_condition_that_is_false_skips_too() -> None:
     assert recipe.request({"text": "a", "lang": "de"}) is not None
 
 
+@pytest.mark.parametrize("nothing", [None, "", False, [], {}])
+def test_a_row_with_nothing_in_a_value_is_skipped(nothing: Any) -> None:
+    recipe = compiled(SHORT + 'when: "{{ reviews }}"\n')
+    assert recipe.request({"text": "a", "reviews": nothing}) is None
+    assert recipe.request({"text": "a", "reviews": ["b"]}) is not None
+    assert recipe.request({"text": "a", "reviews": 0}) is not None
+
+
 def test_a_skipped_row_need_not_fit_the_prompt() -> None:
     assert compiled(SHORT + "when: '{{ text is defined and text }}'\n").request({"other": 1}) is None
 

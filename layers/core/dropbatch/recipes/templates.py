@@ -146,8 +146,8 @@ def _text(value: Any) -> Any:
 
 
 def _truth(value: Any) -> Any:
-    """The same for `when`, where false is as good as nothing."""
-    return "" if value is False else _text(value)
+    """The same for `when`, where false, and a list or object without anything in it, are as good as nothing."""
+    return "" if value is False or value in ([], {}) else _text(value)
 
 
 def _json(value: Any) -> _Json:
