@@ -36,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Embedded:
     """The stack, and what has been heard of it. `names` are the variables of `stack.env`."""
 
+    stack: Stack
     deployed: Deployed
     emulator_url: str
     heard: list[dict[str, Any]] = field(default_factory=list)
@@ -139,7 +140,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
         parameters={"SettleSeconds": "2", "RecipeWaitSeconds": "8"},
     )
     try:
-        yield Embedded(stack.up(), f"http://127.0.0.1:{openai_port}/_emulator")
+        yield Embedded(stack, stack.up(), f"http://127.0.0.1:{openai_port}/_emulator")
     finally:
         stack.down()
 

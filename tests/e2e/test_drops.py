@@ -181,5 +181,23 @@ def test_people_are_told_in_plain_words(healthy: Embedded) -> None:
     assert f"s3://{event['results']['bucket']}/{event['results']['prefix']}" in told["told.csv: 1 of 1 answered"]
 
 
+def test_a_job_goes_on_where_it_was_when_the_stack_comes_again(healthy: Embedded) -> None:
+    healthy.drop("restart/recipe.yaml", PLAIN)
+    before = healthy.control("GET", "/delays")
+    try:
+        healthy.control("POST", "/delays", in_progress=600)
+        version = healthy.drop("restart/rows.csv", b"text\nhello\n")
+        accepted = healthy.event(version, "accepted")
+        while not healthy.openai_batches(accepted["job_id"]):
+            healthy.tick()
+        healthy.stack.down()
+        assert healthy.stack.up().values == healthy.names
+    finally:
+        healthy.control("POST", "/delays", **before)
+    ended = healthy.event(version)
+    assert (ended["status"], ended["job_id"]) == ("succeeded", accepted["job_id"])
+    assert len(healthy.openai_batches(ended["job_id"])) == 1
+
+
 def test_nothing_was_given_up(healthy: Embedded) -> None:
     assert healthy.dead_letters() == {}
