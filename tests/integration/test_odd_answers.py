@@ -19,7 +19,7 @@ from local.openai_emulator.testing import RunningEmulator, running_emulator
 from tests.driving import drop, ended, only_job, result, result_json, run
 from tests.fakes import FakeWorld
 
-PLAIN = b'model: gpt-4o-mini\nprompt: "Say {{ text }}"\n'
+PLAIN = b'model: gpt-4o-mini\nprompt: "Say {{ text }}"\nattempts: 1\n'
 SCHEMA = PLAIN + b"schema:\n  sentiment: [positive, negative]\n"
 ROWS = 12
 
@@ -79,7 +79,7 @@ def every_third(third: str) -> list[str]:
     [
         ({"kind": "fail_rows", "shape": "http", "status": 429, "code": "rate_limit"}, "error:rate_limit"),
         ({"kind": "fail_rows", "shape": "status_zero"}, "error:no_response"),
-        ({"kind": "fail_rows", "shape": "not_run", "code": "batch_expired"}, "expired:batch_expired"),
+        ({"kind": "fail_rows", "shape": "not_run", "code": "batch_expired"}, "ok"),  # asked again
         ({"kind": "fail_rows", "shape": "not_run", "code": "batch_cancelled"}, "cancelled:batch_cancelled"),
         ({"kind": "fail_rows", "shape": "no_response_member"}, "error:server_error"),
         ({"kind": "fail_rows", "uncounted": True}, "error:server_error"),
@@ -115,9 +115,9 @@ def test_an_error_file_that_is_none_is_none(served: Served, kind: str) -> None:
     assert answered(served, PLAIN, {"kind": kind}) == ["ok"] * ROWS
 
 
-def test_an_expired_batch_gives_what_it_has(served: Served) -> None:
-    found = answered(served, PLAIN, {"kind": "expire_after_rows", "rows": 7})
-    assert sorted(found) == ["expired:batch_expired"] * 5 + ["ok"] * 7
+def test_what_expired_is_asked_again_and_what_was_answered_is_not(served: Served) -> None:
+    assert answered(served, PLAIN, {"kind": "expire_after_rows", "rows": 7}) == ["ok"] * ROWS
+    assert [batch.total for page in served.real.newest() for batch in page] == [5, 12]
 
 
 def test_an_output_file_that_comes_late_is_waited_for(served: Served) -> None:

@@ -281,6 +281,6 @@ def test_a_name_with_control_characters_makes_a_subject_without(fake: FakeWorld)
 def test_an_expired_job_names_what_to_do(fake: FakeWorld) -> None:
     fake.openai.answer, fake.openai.ending = lambda _request: None, OpenAIStatus.EXPIRED
     drop(fake, "work/a.csv", b"text\na\n")
-    run(fake)
+    run(fake, ticks=100, step=3600)
     assert "1 row expired (batch_expired), the first is row 1: " in told(fake, "ended").text
     assert told(fake, "ended").status == "failed"

@@ -47,13 +47,14 @@ def test_a_row_in_neither_file_is_missing_once_the_doubt_is_over(fake: FakeWorld
         return None if request["custom_id"] == "2" else answer_ok(request)
 
     fake.openai.answer = lose_second
+    fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
     drop(fake, "a.csv", b"text\na\nb\nc\n")
     run(fake)
     assert statuses(fake) == ["ok", "missing:missing", "ok"]
     assert only_job(fake).state is JobState.PARTIAL
 
 
-def test_an_expired_batch_keeps_what_was_answered(fake: FakeWorld) -> None:
+def test_an_expired_batch_keeps_what_was_answered_and_its_rest_is_asked_until_the_deadline(fake: FakeWorld) -> None:
     def first_only(request: dict[str, Any]) -> Any:
         if request["custom_id"] == "1":
             return answer_ok(request)
@@ -62,8 +63,11 @@ def test_an_expired_batch_keeps_what_was_answered(fake: FakeWorld) -> None:
 
     fake.openai.answer, fake.openai.ending = first_only, OpenAIStatus.EXPIRED
     drop(fake, "a.csv", b"text\na\nb\n")
-    run(fake)
+    run(fake, ticks=100, step=3600)
     assert statuses(fake) == ["ok", "expired:batch_expired"]
+    asked = [len(fake.openai.files[batch.input_file_id].splitlines()) for batch in fake.openai.batches.values()]
+    assert asked[0] == 2
+    assert set(asked[1:]) == {1}, "what was answered is not asked again"
     line = json.loads(result(fake, "responses.jsonl").splitlines()[1])
     assert line["response"] is None
     assert line["error"]["code"] == "expired"

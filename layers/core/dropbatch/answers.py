@@ -27,6 +27,15 @@ _NOT_RUN = {
 }
 
 
+_PASSING = frozenset({408, 409, 429})
+"""The statuses under 500 of faults that pass."""
+
+_PASSING_CODES = frozenset(
+    {"server_error", "internal_error", "internal_server_error", "service_unavailable", "timeout", "rate_limit_exceeded"}
+)
+"""The same, of rows that have no status because they were not run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens that were billed. Cached tokens are among the input, reasoning tokens among the output."""
@@ -39,12 +48,16 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A row's outcome. `code` says why it is not ok; `values` are the recipe's columns, fit for orjson."""
+    """A row's outcome. `code` says why it is not ok; `values` are the recipe's columns, fit for orjson.
+
+    `again` says that another try may go better: the fault was the server's, or the moment's.
+    """
 
     outcome: Outcome
     code: str | None
     values: tuple[Any, ...] | None
     usage: Usage | None
+    again: bool = False
 
 
 class _Choice(NamedTuple):
@@ -98,9 +111,10 @@ def _read(line: bytes, compiled: CompiledRecipe | None, endpoint: str) -> Answer
     if isinstance(status, str) and status.isdecimal():
         status = int(status)
     if status == 0 and not isinstance(status, bool):
-        return Answer(Outcome.ERROR, "no_response", None, None)
+        return Answer(Outcome.ERROR, "no_response", None, None, again=True)
     if isinstance(status, int) and not 200 <= status < 300:
-        return Answer(Outcome.ERROR, _code_of(body, f"http_{status}"), None, None)
+        again = status in _PASSING or status >= 500
+        return Answer(Outcome.ERROR, _code_of(body, f"http_{status}"), None, None, again)
     if not body.startswith(b"{"):
         return Answer(*_EMPTY, None) if body == b"null" else _UNREADABLE
     return _Reader(compiled, endpoint).answer(body)
@@ -110,7 +124,7 @@ def _not_run(error: Any) -> Answer:
     if not isinstance(error, Mapping):
         return Answer(Outcome.ERROR, _fit(error), None, None) if _fit(error) else _UNREADABLE
     code = _fit(error.get("code")) or _fit(error.get("type")) or "error"
-    return Answer(_NOT_RUN.get(code, Outcome.ERROR), code, None, None)
+    return Answer(_NOT_RUN.get(code, Outcome.ERROR), code, None, None, again=code in _PASSING_CODES)
 
 
 def _code_of(body: bytes, otherwise: str) -> str:

@@ -1,38 +1,46 @@
 """Brings answers home: a batch's answers to its rows, a shard's rows into results, a job's shards into files.
 
-Each level is settled by whoever finds that nothing is missing below it. A collector writes its own part first and then
-reads the job's items strongly consistently, so that of two that finish last at least one sees that all is there; what
-two write at once, they write alike.
+A collector writes what it found under a name of its own, and then moves the batch on, which says whose results count
+and which rows are to be asked again. Each level is settled by whoever finds that nothing is missing below it: after its
+own write it reads the job's items strongly consistently, so that of two that finish last at least one sees that all is
+there.
 """
 
-import gzip
-import heapq
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
-
-import msgspec
-import orjson
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 
 from dropbatch import assemble
+from dropbatch.admission import learn_limit, learn_usage, start
 from dropbatch.answers import Answer, read_answer
-from dropbatch.asking import Asker
-from dropbatch.domain.errors import OpenAINotFound, RowRejected, TryLater
-from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus, Shard, ShardState
-from dropbatch.domain.outcomes import ANSWERED, Outcome
-from dropbatch.formats.kinds import file_type
-from dropbatch.formats.layout import Layout
-from dropbatch.formats.raw import raw_custom_id
-from dropbatch.formats.reading import Record
-from dropbatch.formats.writing import answered
-from dropbatch.jobfiles import BYTES, JSON, JobFiles, lines, whole
+from dropbatch.asking import JobRows
+from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound, TryLater
+from dropbatch.domain.jobs import (
+    CLOSED,
+    TERMINAL,
+    Batch,
+    BatchState,
+    Child,
+    HeldReason,
+    Job,
+    JobState,
+    OpenAIStatus,
+    Shard,
+    ShardState,
+)
+from dropbatch.domain.outcomes import Outcome
+from dropbatch.healing import FILE_SECONDS, MOST_ROUNDS, BatchFailure, Failure, Fate, failure_of, fate, put_off
+from dropbatch.holding import hold
+from dropbatch.jobfiles import BYTES, JSON, AskedRow
 from dropbatch.ledger import Ledger
-from dropbatch.messages import Work
+from dropbatch.messages import Work, work_on
 from dropbatch.ports import RemoteBatch, World, Writer
 from dropbatch.pricing import price
 from dropbatch.recipes.compiling import CompiledRecipe
 from dropbatch.reconciling import AnswerLines
+from dropbatch.rendering import Result, render
+from dropbatch.requests import Request
 from dropbatch.tallies import Tally
 
 LATE_SECONDS = 60
@@ -41,8 +49,14 @@ LATE_SECONDS = 60
 DOUBT_FACTOR = 3
 """So many `settle_seconds` are answers waited for that OpenAI has counted but not delivered (30 minutes by default)."""
 
-SAMPLES = 5
-"""How many rows of each kind a shard keeps for the report."""
+GAVE_UP = "gave_up"
+"""The code of rows whose batch could not be collected, however often it was tried."""
+
+PAST_DEADLINE = "deadline"
+"""The code of rows that were still waiting when the recipe's deadline had passed."""
+
+BAD_BATCHES = 2
+"""After so many batches in a row of which less than half was answered, a job's rest is held."""
 
 
 def collect(world: World, work: Work) -> None:
@@ -52,59 +66,50 @@ def collect(world: World, work: Work) -> None:
     if job is None or job.state not in (JobState.RUNNING, JobState.HELD, JobState.ASSEMBLING):
         return
     if job.state is not JobState.ASSEMBLING:
-        files = _Files(world, job)
+        rows = JobRows(world, job)
         batch = ledger.batch(job.id, work.batch) if work.batch else None
         if batch is not None:
             if batch.state is BatchState.ENDED:
-                _collect_batch(world, ledger, files, batch)
-            _settle_shard(world, ledger, files, batch.shard)
+                _collect_or_wait(world, ledger, rows, batch)
+            _settle_shard(world, ledger, rows, batch.shard)
         else:
             for shard in ledger.shards(job.id):
-                _settle_shard(world, ledger, files, shard.number)
+                _settle_shard(world, ledger, rows, shard.number)
         if any(shard.state is not ShardState.RENDERED for shard in ledger.shards(job.id)):
             return
     assemble.assemble(world, ledger, job.id)
 
 
-class _Files:
-    """What is read of a job's files to understand its rows."""
+def _collect_or_wait(world: World, ledger: Ledger, rows: JobRows, batch: Batch) -> None:
+    """Collects a batch; TryLater while OpenAI does not let us, which is no reason to give it up."""
+    try:
+        _collect_batch(world, ledger, rows, batch)
+    except OpenAIError as error:
+        if isinstance(error, OpenAIKeyRejected):
+            hold(world, ledger, rows.job, HeldReason.KEY, error.code)
 
-    def __init__(self, world: World, job: Job) -> None:
-        self.job = job
-        self.files = JobFiles(world.objects, world.buckets.work, job.id)
-        recipe = self.files.recipe()
-        self.compiled: CompiledRecipe | None = recipe.compiled() if recipe else None
-        self.layout: Layout = self.files.layout()
-        self.asker = Asker(self.compiled)
-        self.gzipped = file_type(job.drop.key).gzipped
+        def count_anew(current: Batch) -> bool:
+            current.sends = 0
+            return current.state is BatchState.ENDED
 
-    def rows_of(self, shard: Shard, batch: Batch) -> Iterator[int]:
-        """The numbers of the rows that the batch asks, in order."""
-        for record in self.files.records(shard, self.layout):
-            try:
-                request = self.asker.request(record)
-            except RowRejected:
-                continue  # a bad row of a recipe that skips them
-            if request is not None and (request.endpoint, request.model) == (batch.endpoint, batch.model):
-                yield record.number
-
-    def custom_id(self, record: Record) -> str:
-        """What stands as `custom_id` in responses.jsonl: the user's own, the row's label, or its number."""
-        if self.compiled is None:
-            return raw_custom_id(record) or str(record.number)
-        return (self.compiled.label(record.values) if record.values else None) or str(record.number)
+        ledger.change(lambda: ledger.batch(batch.job_id, batch.sk), count_anew)
+        raise TryLater(LATE_SECONDS, f"OpenAI did not give the batch's answers: {error.code}") from error
 
 
-def _collect_batch(world: World, ledger: Ledger, files: _Files, batch: Batch) -> None:
-    """Gives each row of an ended batch its outcome."""
-    shard = ledger.shard(batch.job_id, batch.shard)
-    if shard is None:
-        raise AssertionError(f"{batch.key} has no shard")
+def _collect_batch(world: World, ledger: Ledger, rows: JobRows, batch: Batch) -> None:
+    """Gives each row of an ended batch its outcome, or another try."""
+    job = rows.job
+    shard = _shard_of(ledger, batch)
     try:
         remote = world.openai.retrieve(batch.openai_id or "")
     except OpenAINotFound:
         remote = _gone(batch)
-    output, errors = (world.scratch / f"{world.new_token()}.{name}" for name in ("output", "errors"))
+    never_ended = remote.status not in TERMINAL
+    if never_ended:
+        remote = replace(remote, status=OpenAIStatus.EXPIRED)
+    failure = failure_of(remote.errors) if remote.status is OpenAIStatus.FAILED else None
+    batch.results = world.new_token()
+    output, errors = (world.scratch / f"{batch.results}.{name}" for name in ("output", "errors"))
     try:
         with AnswerLines(shard.first_row, shard.rows) as answers:
             for file_id, path in ((remote.output_file_id, output), (remote.error_file_id, errors)):
@@ -112,22 +117,104 @@ def _collect_batch(world: World, ledger: Ledger, files: _Files, batch: Batch) ->
                     world.openai.download(file_id, path)
                     answers.read(path)
             _check_complete(world, batch, remote, answers)
-            _write_results(world, files, shard, batch, answers.line, _Unanswered(remote))
+            # What never ended may still be running, for all we know: its rows are not asked twice.
+            over = job.cancel_requested or world.now() >= job.deadline_at or never_ended
+            judge = _Judge(job, batch, _Unanswered(remote, failure), failure, over)
+            written = _write_results(world, rows, shard, batch, answers.line, judge)
     finally:
         output.unlink(missing_ok=True)
         errors.unlink(missing_ok=True)
     if answers.repeated or answers.strange:
         world.observer.warn("odd lines", repeated=answers.repeated, strange=answers.strange, **batch.ids)
+    if failure is not None:
+        world.observer.warn("a batch failed", code=failure.code, kind=str(failure.kind), **batch.ids)
+        if failure.kind is Failure.TOKENS:
+            learn_limit(world, ledger, batch, failure.message)
+    elif remote.status is OpenAIStatus.COMPLETED:
+        learn_usage(world, ledger, batch, written.counted_tokens)
+    if failure is not None and failure.kind in (Failure.ACCOUNT, Failure.MODEL):
+        _stop(world, ledger, batch, failure)
+    _break_circuit(world, ledger, job, batch, remote, written)
+    children = [_child(world, batch, written, failure)] if written.again else []
 
     def finish(current: Batch) -> bool:
         if current.state is not BatchState.ENDED:
             return False
         current.completed, current.failed = remote.completed, remote.failed
+        current.results, current.children = batch.results, children
         current.move(BatchState.COLLECTED)
         return True
 
     if ledger.change(lambda: ledger.batch(batch.job_id, batch.sk), finish):
-        world.observer.note("collected", openai_id=batch.openai_id, lines=answers.found, **batch.ids)
+        world.observer.note(
+            "collected", openai_id=batch.openai_id, lines=answers.found, again=written.again, **batch.ids
+        )
+
+
+def _shard_of(ledger: Ledger, batch: Batch) -> Shard:
+    shard = ledger.shard(batch.job_id, batch.shard)
+    if shard is None:
+        raise AssertionError(f"{batch.key} has no shard")
+    return shard
+
+
+def _child(world: World, batch: Batch, written: "_Written", failure: BatchFailure | None) -> Child:
+    """The batch that goes on with the rows that are to be asked again."""
+    child = Child(written.again, written.tokens, written.inputs, world.now(), tries=written.tries)
+    match failure.kind if failure else None:
+        case Failure.TOKENS:
+            child.waits, child.not_before = batch.waits + 1, world.now() + world.scaled(put_off(batch.waits))
+        case Failure.FILE:
+            child.waits = batch.waits + 1
+            if batch.waits < len(FILE_SECONDS):
+                child.file_id = batch.file_id
+                child.not_before = world.now() + world.scaled(FILE_SECONDS[batch.waits])
+        case Failure.ROWS:
+            child.waits = batch.waits + 1
+        case _:
+            if written.tries > batch.tries:  # what failed is given a moment
+                child.not_before = world.now() + world.scaled(put_off(batch.tries))
+    return child
+
+
+def _stop(world: World, ledger: Ledger, batch: Batch, failure: BatchFailure) -> None:
+    """Gives up what waits of the job and would fail for the same reason: all of it, or all for the same model."""
+    for waiting in ledger.batches(batch.job_id):
+        same = failure.kind is Failure.ACCOUNT or waiting.model == batch.model
+        if waiting.state is BatchState.WAITING and same:
+            waiting.refusal = failure.code
+            waiting.move(BatchState.ABANDONED)
+            try:
+                ledger.save(waiting)
+            except ConditionFailed:
+                continue  # it is being submitted, and will fail by itself
+            world.collect.send(work_on(waiting))
+
+
+def _break_circuit(
+    world: World, ledger: Ledger, job: Job, batch: Batch, remote: RemoteBatch, written: "_Written"
+) -> None:
+    """Holds what a job has waiting when two of its batches in a row were answered by less than half.
+
+    Only first tries count: rows that failed before say nothing about those that have not been asked yet.
+    """
+    if batch.tries or remote.status is not OpenAIStatus.COMPLETED:
+        return
+    bad = 2 * written.ok < batch.requests
+
+    def judge(current: Job) -> bool:
+        if not bad and not current.judged:
+            return False
+        if bad and batch.key in current.judged:
+            return False
+        current.judged = [*current.judged, batch.key][-BAD_BATCHES:] if bad else []
+        return True
+
+    judged = ledger.change(lambda: ledger.job(job.id), judge)
+    if judged is not None and len(judged.judged) >= BAD_BATCHES:
+        waiting = [other for other in ledger.batches(job.id) if other.state is BatchState.WAITING]
+        if any(other.tries == 0 for other in waiting):
+            hold(world, ledger, judged, HeldReason.FAILING, "too_few_answers")
 
 
 def _gone(batch: Batch) -> RemoteBatch:
@@ -141,7 +228,7 @@ def _gone(batch: Batch) -> RemoteBatch:
 
 
 def _check_complete(world: World, batch: Batch, remote: RemoteBatch, answers: AnswerLines) -> None:
-    """TryLater while OpenAI has counted more answers than it delivers: its files may come late."""
+    """TryLater while OpenAI has counted more answers than it delivered: its files may come late."""
     counted = remote.completed + remote.failed
     if remote.status is OpenAIStatus.COMPLETED:
         counted = max(counted, remote.total) or batch.requests
@@ -153,12 +240,16 @@ def _check_complete(world: World, batch: Batch, remote: RemoteBatch, answers: An
 class _Unanswered:
     """The outcome of rows that have no line: it follows from what became of their batch."""
 
-    def __init__(self, remote: RemoteBatch | None, refusal: str | None = None) -> None:
-        self._by_line: Mapping[int, tuple[str, str]] = {}
-        self._message = ""
+    def __init__(
+        self, remote: RemoteBatch | None, failure: BatchFailure | None = None, refusal: str | None = None
+    ) -> None:
+        self._by_line: Mapping[int, tuple[str, str]] = failure.lines if failure else {}
+        self._message = failure.message if failure else ""
         match remote.status if remote else None:
             case None if refusal is None:
                 self._outcome, self._code = Outcome.CANCELLED, "cancelled"
+            case None if refusal == PAST_DEADLINE:
+                self._outcome, self._code = Outcome.EXPIRED, PAST_DEADLINE
             case None:
                 self._outcome, self._code = Outcome.ERROR, refusal or "refused"
             case OpenAIStatus.EXPIRED:
@@ -166,10 +257,7 @@ class _Unanswered:
             case OpenAIStatus.CANCELLED:
                 self._outcome, self._code = Outcome.CANCELLED, "batch_cancelled"
             case OpenAIStatus.FAILED:
-                errors = remote.errors if remote else ()
-                self._by_line = {line: (code, message) for code, message, line in errors if line is not None}
-                first = errors[0] if errors else ("batch_failed", "", None)
-                self._outcome, self._code, self._message = Outcome.ERROR, first[0], first[1]
+                self._outcome, self._code = Outcome.ERROR, failure.code if failure else "batch_failed"
             case _:
                 self._outcome, self._code = Outcome.MISSING, "missing"
 
@@ -179,32 +267,96 @@ class _Unanswered:
         return Answer(self._outcome, code, None, None), message
 
 
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Says of each row of a batch whether its answer is final."""
+
+    job: Job
+    batch: Batch
+    unanswered: _Unanswered
+    failure: BatchFailure | None = None
+    over: bool = True  # nothing is tried again any more
+
+    def fate(self, answer: Answer, position: int, tries: int) -> Fate:
+        if self.over:
+            return Fate.FINAL
+        if self.failure is None:
+            return fate(answer, tries=tries, attempts=self.job.attempts, retry_invalid=self.job.retry_invalid)
+        match self.failure.kind:
+            case Failure.TOKENS:
+                return Fate.LATER  # bounded by the deadline
+            case Failure.FILE if self.batch.waits < MOST_ROUNDS:
+                return Fate.LATER
+            case Failure.ROWS if self.batch.waits < MOST_ROUNDS and position not in self.failure.lines:
+                # Were no row of the batch to blame, the same would be sent again and again.
+                return (
+                    Fate.LATER if any(1 <= line <= self.batch.requests for line in self.failure.lines) else Fate.FINAL
+                )
+        return Fate.FINAL
+
+
+@dataclass(slots=True)
+class _Written:
+    """What a batch's results came to: rows answered, tokens that OpenAI counted, and the rows to be asked again."""
+
+    ok: int = 0
+    counted_tokens: int = 0
+    again: int = 0
+    tokens: int = 0
+    inputs: int = 0
+    tries: int = 0
+    out: Writer | None = field(default=None, repr=False)
+
+    def ask_again(self, row: int, tries: int, request: Request) -> None:
+        assert self.out is not None  # noqa: S101  # opened by whoever judges rows; tells the type checker
+        self.out.write(AskedRow(row, tries).to_line())
+        self.again += 1
+        self.tokens += request.estimated_input_tokens
+        self.inputs += request.embedding_inputs
+        self.tries = max(self.tries, tries)
+
+
 def _write_results(
     world: World,
-    files: _Files,
+    rows: JobRows,
     shard: Shard,
     batch: Batch,
     line_of: Callable[[int], bytes | None],
-    unanswered: _Unanswered,
-) -> None:
-    """Writes what became of each row of a batch: a line a row, in order, as `_Result` reads it; and the sums."""
+    judge: _Judge,
+) -> _Written:
+    """Writes what became of each row of a batch: a line a row, in order, and the sums; rows to be asked again apart."""
     tally = Tally()
-    key = files.files.results_key(batch)
-    with world.objects.writing(world.buckets.work, key, BYTES) as out:
-        for position, row in enumerate(files.rows_of(shard, batch), 1):
-            line, message = line_of(row), ""
+    key = rows.files.results_key(batch)
+    with ExitStack() as stack:
+        out = stack.enter_context(world.objects.writing(world.buckets.work, key, BYTES))
+        again = (
+            None
+            if judge.over
+            else stack.enter_context(world.objects.writing(world.buckets.work, key + ".rows.0", BYTES))
+        )
+        written = _Written(out=again)
+        for position, (row, request) in enumerate(rows.asked(shard, batch), 1):
+            line, message = line_of(row.number), ""
             if line is None:
-                answer, message = unanswered.answer(position)
+                answer, message = judge.unanswered.answer(position)
             else:
-                answer = read_answer(line, files.compiled, batch.endpoint)
-            tally.add(row, answer)
+                answer = read_answer(line, rows.compiled, batch.endpoint)
             if answer.usage is not None:
+                tally.spend(answer.usage)
                 tally.pay(price(batch.model, answer.usage))
+                written.counted_tokens += answer.usage.input_tokens
+            what = judge.fate(answer, position, row.tries)
+            if what is not Fate.FINAL:
+                written.ask_again(row.number, row.tries + (what is Fate.AGAIN), request)
+                continue
+            tally.count(row.number, answer.outcome, answer.code)
             if answer.outcome is Outcome.OK:
-                _categorise(tally, files.compiled, answer)
-            result = _Result(row, answer.outcome, answer.code, answer.values, line, message)
+                written.ok += 1
+                _categorise(tally, rows.compiled, answer)
+            result = Result(row.number, answer.outcome, answer.code, answer.values, line, message)
             out.write(result.to_line())
     world.objects.put(world.buckets.work, key + ".tally", json.dumps(tally.to_json()).encode(), JSON)
+    return written
 
 
 def _categorise(tally: Tally, compiled: CompiledRecipe | None, answer: Answer) -> None:
@@ -215,49 +367,25 @@ def _categorise(tally: Tally, compiled: CompiledRecipe | None, answer: Answer) -
             tally.categorise(column, value if isinstance(value, str) else json.dumps(value))
 
 
-class _Result(NamedTuple):
-    """What became of one row: a line of tab-separated JSON, which holds no raw tab within its members but the last."""
-
-    row: int
-    outcome: Outcome
-    code: str | None
-    values: Sequence[object] | None
-    line: bytes | None  # OpenAI's
-    message: str
-
-    def to_line(self) -> bytes:
-        head = orjson.dumps([self.row, self.outcome, self.code, self.message])
-        return b"%b\t%b\t%b\n" % (head, orjson.dumps(self.values), self.line or b"")
-
-    @classmethod
-    def from_line(cls, data: bytes) -> "_Result":
-        head, values, line = data.rstrip(b"\n").split(b"\t", 2)
-        row, outcome, code, message = orjson.loads(head)
-        exact = None if values == b"null" else [_exact(value) for value in _values.decode(values)]
-        return cls(row, Outcome(outcome), code, exact, line or None, message)
-
-
-_values = msgspec.json.Decoder(list[msgspec.Raw])
-
-
-def _exact(value: msgspec.Raw) -> object:
-    """Text, truth and null as Python's; numbers, lists and objects as the very JSON that was answered."""
-    data = bytes(value)
-    return orjson.loads(data) if data[:1] in b'"tfn' else orjson.Fragment(data)
-
-
-def _settle_shard(world: World, ledger: Ledger, files: _Files, number: int) -> None:
-    """Renders a shard if all its batches are home."""
-    shard = ledger.shard(files.job.id, number)
+def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> None:
+    """Sees that every batch's children are there, and renders a shard if all its batches are home."""
+    shard = ledger.shard(rows.job.id, number)
     if shard is None or shard.state is ShardState.RENDERED:
         return
-    batches = ledger.batches(files.job.id, number)
-    if any(batch.state not in (BatchState.COLLECTED, BatchState.ABANDONED) for batch in batches):
+    batches = ledger.batches(rows.job.id, number)
+    known = {batch.sk for batch in batches}
+    born = [child for batch in batches for child in batch.offspring() if child.sk not in known]
+    if born:
+        start(world, ledger, born)
         return
-    for batch in batches:
+    if any(batch.state not in CLOSED for batch in batches):
+        return
+    closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]
+    for batch in closed:
         if batch.state is BatchState.ABANDONED:
-            _write_results(world, files, shard, batch, _no_line, _Unanswered(None, batch.refusal))
-    _render(world, files, shard, batches)
+            judge = _Judge(rows.job, batch, _Unanswered(None, refusal=batch.refusal))
+            _write_results(world, rows, shard, batch, _no_line, judge)
+    render(world, rows, shard, closed)
 
     def finish(current: Shard) -> bool:
         if current.state is ShardState.RENDERED:
@@ -265,121 +393,8 @@ def _settle_shard(world: World, ledger: Ledger, files: _Files, number: int) -> N
         current.move(ShardState.RENDERED)
         return True
 
-    ledger.change(lambda: ledger.shard(files.job.id, number), finish)
+    ledger.change(lambda: ledger.shard(rows.job.id, number), finish)
 
 
 def _no_line(_row: int) -> None:
     """No row of a batch that was never submitted has a line."""
-
-
-def _render(world: World, files: _Files, shard: Shard, batches: Sequence[Batch]) -> None:
-    """Writes a shard's pieces of the results: rows with answers, OpenAI's lines, rows that failed, sums."""
-    job_files, work = files.files, world.buckets.work
-    tally = Tally()
-    for batch in batches:
-        tally.merge(Tally.from_json(json.loads(whole(world.objects, work, job_files.results_key(batch) + ".tally"))))
-    streams = [_results(world, job_files.results_key(batch)) for batch in batches]
-    results = heapq.merge(*streams, key=lambda result: result.row)
-    samples: list[dict[str, object]] = []
-    names = files.compiled.all_columns if files.compiled else ()
-    with ExitStack() as stack:
-
-        def piece(name: str, gzipped: bool) -> Writer:
-            key = job_files.piece_key(shard.number, name)
-            writer = stack.enter_context(world.objects.writing(work, key, BYTES))
-            return stack.enter_context(_gzip(writer)) if gzipped else writer
-
-        answers = piece("answers", files.gzipped) if files.compiled else None
-        responses = piece("responses", False)
-        failed = piece("failed", files.gzipped and files.compiled is not None) if tally.unanswered else None
-        upcoming = next(results, None)
-        for record in job_files.records(shard, files.layout):
-            if upcoming is not None and upcoming.row == record.number:
-                result, upcoming = upcoming, next(results, None)
-            else:
-                code = "bad_row" if record.problem or _is_bad(files, record) else "when"
-                result = _Result(record.number, Outcome.SKIPPED, code, None, None, "")
-                tally.count(record.number, Outcome.SKIPPED, code)
-            responses.write(_response(files.custom_id(record), result))
-            if answers is not None:
-                values = list(result.values or [None] * (len(names) - 2))
-                answers.write(answered(files.layout, record, names, [*values, str(result.outcome), result.code]))
-            if failed is not None and result.outcome not in ANSWERED:
-                failed.write(record.raw)
-            _sample(samples, record, result)
-    stats = {"tally": tally.to_json(), "samples": samples}
-    world.objects.put(work, job_files.piece_key(shard.number, "stats.json"), orjson.dumps(stats), JSON)
-
-
-def _is_bad(files: _Files, record: Record) -> bool:
-    try:
-        files.asker.request(record)
-    except RowRejected:
-        return True
-    return False
-
-
-def _results(world: World, key: str) -> Iterator[_Result]:
-    return (_Result.from_line(line) for line in lines(world.objects, world.buckets.work, key))
-
-
-@contextmanager
-def _gzip(writer: Writer) -> Iterator[Writer]:
-    """A gzip member of its own: members one after another are a gzip file again."""
-    with gzip.GzipFile(fileobj=writer, mode="wb", compresslevel=6, mtime=0) as file:  # type: ignore[call-overload]
-        yield file
-
-
-def _response(custom_id: str, result: _Result) -> bytes:
-    """The row's line of responses.jsonl: OpenAI's own, under the user's custom_id."""
-    members: dict[str, object] = {"id": None, "custom_id": custom_id, "response": None, "error": None}
-    message = result.message
-    if result.line is not None:
-        theirs = _members.decode(result.line)
-        if bytes(theirs.get("response", b"null")) != b"null":
-            return msgspec.json.encode({**theirs, "custom_id": custom_id}) + b"\n"
-        members |= {"id": theirs.get("id")}
-        message = _message(theirs.get("error")) or message
-    members["error"] = {"code": result.outcome, "message": message or _SENTENCES.get(result.outcome, "")}
-    return msgspec.json.encode(members) + b"\n"
-
-
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-_SENTENCES = {
-    Outcome.SKIPPED: "The recipe skips this row; it was not sent.",
-    Outcome.MISSING: "OpenAI completed the batch, but returned nothing for this row.",
-    Outcome.EXPIRED: "The batch expired before this row was answered.",
-    Outcome.CANCELLED: "The job was cancelled before this row was answered.",
-    Outcome.ERROR: "OpenAI did not run this row.",
-}
-
-
-def _message(error: msgspec.Raw | None) -> str:
-    try:
-        message = msgspec.json.decode(error or b"null", type=dict[str, object] | None)
-    except msgspec.DecodeError:
-        return ""
-    found = (message or {}).get("message")
-    return found if isinstance(found, str) else ""
-
-
-def _sample(samples: list[dict[str, object]], record: Record, result: _Result) -> None:
-    """Keeps a few rows for the report, cut short; they stay in S3."""
-    good = result.outcome is Outcome.OK
-    if result.outcome is Outcome.SKIPPED or sum(1 for sample in samples if sample["good"] is good) >= SAMPLES:
-        return
-    samples.append(
-        {
-            "good": good,
-            "row": record.number,
-            "text": record.raw[:300].decode(errors="replace").strip(),
-            "answer": " · ".join(_shown(value) for value in result.values or ())[:300],
-            "outcome": result.outcome,
-            "code": result.code,
-        }
-    )
-
-
-def _shown(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode(errors="replace")

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dropbatch.domain.drops import recipe_keys
 from dropbatch.domain.errors import ObjectMissing
@@ -55,6 +56,16 @@ class RecipeText:
     def from_json(cls, data: bytes) -> "RecipeText":
         members = json.loads(data)
         return cls(members["path"], members["text"].encode(), members["files"])
+
+
+class AskedRow(NamedTuple):
+    """A row that a batch asks, and how often it failed before."""
+
+    number: int
+    tries: int
+
+    def to_line(self) -> bytes:
+        return b"%d %d\n" % self
 
 
 def whole(objects: Objects, bucket: str, key: str, version_id: str | None = None) -> bytes:
@@ -125,7 +136,14 @@ class JobFiles:
 
     def results_key(self, batch: Batch) -> str:
         """Where a batch's answers lie, row by row in order."""
-        return f"{self._prefix}results/{batch.shard:06d}.{batch.group:03d}.{batch.attempt}"
+        return f"{self._prefix}results/{batch.results_name}"
+
+    def rows(self, batch: Batch) -> "Iterator[AskedRow] | None":
+        """The rows that a batch asks, in order; None for all of its shard's."""
+        if batch.rows is None:
+            return None
+        found = lines(self._objects, self._bucket, f"{self._prefix}results/{batch.rows}")
+        return (AskedRow(*map(int, line.split())) for line in found)
 
     def piece_key(self, shard: int, name: str) -> str:
         """Where a shard's piece of one of the results lies."""

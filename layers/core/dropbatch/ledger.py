@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from dropbatch.domain.errors import ConditionFailed
-from dropbatch.domain.jobs import VERSION, Batch, Claim, Item, Job, Newest, Shard
+from dropbatch.domain.jobs import VERSION, Batch, Claim, Creates, Item, Job, ModelLimit, Newest, Shard
 from dropbatch.ports import Table
 
-T = TypeVar("T", Job, Shard, Batch, Newest, Claim)
+T = TypeVar("T", Job, Shard, Batch, Newest, Claim, ModelLimit, Creates)
 
 
 class Ledger:
@@ -43,6 +43,17 @@ class Ledger:
         blank = Newest(bucket=bucket, key=key)
         item = self._table.get(blank.pk, blank.sk)
         return from_item(item, Newest) if item else blank
+
+    def limit(self, model: str) -> ModelLimit:
+        """What is known of a model's limit; a new item where nothing is yet."""
+        blank = ModelLimit(model=model)
+        item = self._table.get(blank.pk, blank.sk)
+        return from_item(item, ModelLimit) if item else blank
+
+    def creates(self) -> Creates:
+        blank = Creates()
+        item = self._table.get(blank.pk, blank.sk)
+        return from_item(item, Creates) if item else blank
 
     def claim(self, digest: str) -> Claim | None:
         item = self._table.get(f"claim#{digest}", "claim")

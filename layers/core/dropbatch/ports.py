@@ -192,8 +192,13 @@ class World:
     settle_seconds: int = 600
     recipe_wait_seconds: int = 120
     limits: Limits = field(default_factory=Limits)
+    token_limits: Mapping[str, int] = field(default_factory=dict)  # enqueued tokens by model, as the stack's owner set
     region: str = "us-east-1"
     secret_name: str = ""  # of the API key, for the sentence that says where to put it
 
     def now(self) -> int:
         return int(self.clock())
+
+    def scaled(self, seconds: float) -> int:
+        """A wait of so many seconds, scaled as `settle_seconds` is, so that tests are quick."""
+        return int(seconds * self.settle_seconds / 600)

@@ -13,8 +13,10 @@ to before the create, for the key or the file. What is found is adopted. Only tw
 `settle_seconds` apart, allow another create; a list that lags for longer than that is the risk that remains.
 """
 
-from dropbatch import telling
-from dropbatch.asking import Asker
+from contextlib import ExitStack
+
+from dropbatch.admission import ROOM, allowance, may_create, start
+from dropbatch.asking import JobRows
 from dropbatch.domain.errors import (
     ConditionFailed,
     OpenAIBusy,
@@ -23,13 +25,13 @@ from dropbatch.domain.errors import (
     OpenAINotFound,
     OpenAIRefused,
     OpenAIUnsure,
-    RowRejected,
 )
-from dropbatch.domain.jobs import Batch, BatchState, HeldReason, Job, JobState
-from dropbatch.jobfiles import JobFiles
+from dropbatch.domain.jobs import Batch, BatchState, Child, HeldReason, Job, JobState, Shard
+from dropbatch.holding import hold
+from dropbatch.jobfiles import BYTES
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
-from dropbatch.ports import RemoteBatch, World
+from dropbatch.ports import RemoteBatch, World, Writer
 
 CREATE_SECONDS = 60
 """The create's timeout, and with it what a lease must still cover when the create begins."""
@@ -42,6 +44,9 @@ CLOCK_SECONDS = 600
 
 METADATA_KEY = "dropbatch"
 """The metadata member in which a batch at OpenAI bears its key."""
+
+MOST_PARTS = 500
+"""Into so many parts a batch is split at most: they are recorded with it."""
 
 RETRY_SECONDS = 30
 """When a batch is tried again whose file could not be uploaded."""
@@ -103,9 +108,21 @@ def _submit(world: World, ledger: Ledger, job: Job, batch: Batch) -> None:
         _back_to_waiting(world, ledger, batch, 0)
         return
     world.openai.key_version()  # without a key there is no need to build a file
+    rows = JobRows(world, job)
+    shard = ledger.shard(job.id, batch.shard)
+    if shard is None:
+        raise AssertionError(f"{batch.key} has no shard")
+    room = allowance(world, ledger, batch.model)
+    if room is not None and batch.tokens > room and _split(world, ledger, rows, batch, shard, int(room * ROOM)):
+        return
     if batch.file_id is None:
-        batch.file_id = _upload(world, job, batch)
+        batch.file_id = _upload(world, rows, batch, shard)
         ledger.save(batch)
+    wait = may_create(world, ledger)
+    if wait:
+        world.observer.warn("no more batches may be created in this hour", seconds=wait, **batch.ids)
+        _back_to_waiting(world, ledger, batch, wait)
+        return
     if world.now() + CREATE_SECONDS + LEASE_MARGIN_SECONDS > batch.lease_until:
         _back_to_waiting(world, ledger, batch, 0)
         return
@@ -125,28 +142,45 @@ def _submit(world: World, ledger: Ledger, job: Job, batch: Batch) -> None:
     _record(world, ledger, batch, created)
 
 
-def _upload(world: World, job: Job, batch: Batch) -> str:
+def _upload(world: World, rows: JobRows, batch: Batch, shard: Shard) -> str:
     """Builds the batch's request file on disk, uploads it, and returns the file's id."""
-    files = JobFiles(world.objects, world.buckets.work, job.id)
-    recipe = files.recipe()
-    asker = Asker(recipe.compiled() if recipe else None)
-    layout = files.layout()
-    shard = Ledger(world.table).shard(job.id, batch.shard)
-    if shard is None:
-        raise AssertionError(f"{batch.key} has no shard")
     path = world.scratch / f"{batch.lease}.jsonl"
     try:
         with path.open("wb") as file:
-            for record in files.records(shard, layout):
-                try:
-                    request = asker.request(record)
-                except RowRejected:
-                    continue  # a bad row of a recipe that skips them
-                if request is not None and (request.endpoint, request.model) == (batch.endpoint, batch.model):
-                    file.write(request.line(str(record.number)))
+            for row, request in rows.asked(shard, batch):
+                file.write(request.line(str(row.number)))
         return world.openai.upload(path, f"{batch.key.replace('/', '_')}.jsonl")
     finally:
         path.unlink(missing_ok=True)
+
+
+def _split(world: World, ledger: Ledger, rows: JobRows, batch: Batch, shard: Shard, room: int) -> bool:
+    """Splits a batch that no limit would ever admit into parts of at most `room` tokens; False where it is one row."""
+    batch.results = batch.lease
+    parts: list[Child] = []
+    most = max(room, batch.tokens // MOST_PARTS + 1)
+    with ExitStack() as writing:
+        out: Writer | None = None
+        for row, request in rows.asked(shard, batch):
+            tokens = request.estimated_input_tokens
+            if out is None or parts[-1].tokens + tokens > most:
+                writing.close()  # the part before is whole
+                key = f"{rows.files.results_key(batch)}.rows.{len(parts)}"
+                out = writing.enter_context(world.objects.writing(world.buckets.work, key, BYTES))
+                parts.append(Child(0, 0, created_at=batch.created_at, waits=batch.waits, tries=batch.tries))
+            out.write(row.to_line())
+            part = parts[-1]
+            part.requests, part.tokens = part.requests + 1, part.tokens + tokens
+            part.inputs += request.embedding_inputs
+    if len(parts) < 2:
+        batch.results = None
+        return False
+    batch.children, batch.lease = parts, None
+    batch.move(BatchState.SPLIT)
+    ledger.save(batch)
+    start(world, ledger, batch.offspring())
+    world.observer.note("split", parts=len(parts), room=room, **batch.ids)
+    return True
 
 
 def _look(world: World, ledger: Ledger, job: Job, batch: Batch) -> RemoteBatch | None:
@@ -197,6 +231,7 @@ def _record(world: World, ledger: Ledger, batch: Batch, created: RemoteBatch) ->
         current.openai_id, current.openai_status = created.id, created.status
         current.file_id, current.submitted_at = created.input_file_id, world.now()
         current.lease = current.creating_at = current.looked_at = None
+        current.sends = 0
         if current.state is BatchState.WAITING:
             current.move(BatchState.SUBMITTING)
         current.move(BatchState.SUBMITTED)
@@ -217,7 +252,7 @@ def _cancel_double(world: World, batch: Batch, openai_id: str) -> None:
 
 
 def _release(ledger: Ledger, batch: Batch) -> None:
-    batch.lease = None
+    batch.lease, batch.sends = None, 0
     ledger.save(batch)
 
 
@@ -228,7 +263,7 @@ def _back_to_waiting(world: World, ledger: Ledger, batch: Batch, seconds: int) -
     def give_back(current: Batch) -> bool:
         if current.state is not BatchState.SUBMITTING or current.lease != lease:
             return False
-        current.lease = None
+        current.lease, current.sends = None, 0
         if known_absent:
             current.creating_at = current.looked_at = None
             current.not_before, current.sent_at = world.now() + seconds, 0
@@ -262,29 +297,3 @@ def _refused(world: World, ledger: Ledger, batch: Batch, error: OpenAIRefused) -
     ended = ledger.change(lambda: ledger.batch(batch.job_id, batch.sk), end)
     if ended is not None and ended.state is BatchState.ABANDONED:
         world.collect.send(work_on(ended))
-
-
-def hold(world: World, ledger: Ledger, job: Job, reason: HeldReason, code: str) -> None:
-    """Stops a job from submitting until its reason is gone, and tells so. What is under way goes on."""
-    version = _secret_version(world)
-    current = ledger.job(job.id)
-    if current is None or current.state is not JobState.RUNNING:
-        return
-    world.topics.publish(telling.held(world, current, reason))
-
-    def stop(current: Job) -> bool:
-        if current.state is not JobState.RUNNING:
-            return False
-        current.held_reason, current.held_secret_version = reason, version
-        current.move(JobState.HELD)
-        return True
-
-    if ledger.change(lambda: ledger.job(job.id), stop):
-        world.observer.warn("held", job_id=job.id, reason=str(reason), code=code)
-
-
-def _secret_version(world: World) -> str | None:
-    try:
-        return world.openai.key_version()
-    except OpenAIKeyRejected:
-        return None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from dropbatch import telling
+from dropbatch.admission import place
 from dropbatch.asking import Asker
 from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, meaning_of, recipe_keys
 from dropbatch.domain.errors import ConditionFailed, ObjectMissing, Rejected, RowRejected
@@ -25,7 +26,7 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, look_again, work_on
 from dropbatch.ports import ObjectInfo, World
 from dropbatch.recipes.compiling import CompiledRecipe
-from dropbatch.recipes.parsing import Recipe
+from dropbatch.recipes.parsing import DEADLINE_SECONDS, Recipe
 from dropbatch.requests import Request
 from dropbatch.sharding import Sharder, ShardPlan, batches_of
 
@@ -34,6 +35,9 @@ LOOK_AGAIN_SECONDS = 10
 
 LEASE_MARGIN_SECONDS = 10
 """How much longer than its function a lease lives."""
+
+SETTLED = ("notify", "attempts", "retry_invalid", "deadline_at", "recipe_sha256", "rows", "shards", "claim")
+"""What building a job finds out about it."""
 
 MAY_COME = frozenset({"no_recipe", "empty_file", "empty_recipe", "missing_file"})
 """Problems that may just mean that an upload is not finished."""
@@ -216,16 +220,18 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
             model=group.model,
             requests=group.requests,
             tokens=group.tokens,
+            inputs=group.embedding_inputs,
             created_at=world.now(),
-            sent_at=world.now(),
         )
         for plan, number, group in batches_of(built.plans)
     ]
-    for batch in batches:
-        ledger.add(batch)
+    free = place(world, ledger, batches)
     if built.compiled:
-        job.notify = list(built.compiled.recipe.notify)
+        recipe = built.compiled.recipe
+        job.notify = list(recipe.notify)
+        job.attempts, job.retry_invalid = recipe.attempts, recipe.retry_invalid
         job.recipe_sha256 = built.recipe.sha256 if built.recipe else None
+    job.deadline_at = world.now() + (built.compiled.recipe.deadline if built.compiled else DEADLINE_SECONDS)
     job.rows, job.shards, job.claim = built.rows, len(built.plans), digest
     telling.write_latest(world, job)
     if "accepted" in job.notify:
@@ -235,14 +241,9 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
     def run(now: Job) -> bool:
         if now.state is not JobState.BUILDING or now.lease != lease:
             return False
-        now.notify, now.recipe_sha256, now.rows, now.shards, now.claim = (
-            job.notify,
-            job.recipe_sha256,
-            job.rows,
-            job.shards,
-            job.claim,
-        )
-        now.lease, now.sent_at = None, world.now()
+        for name in SETTLED:
+            setattr(now, name, getattr(job, name))
+        now.lease, now.sent_at, now.sends = None, world.now(), 0
         now.move(JobState.RUNNING)
         return True
 
@@ -253,7 +254,7 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
     world.observer.note("accepted", job_id=job.id, rows=job.rows, batches=len(batches))
     if running.cancel_requested:
         return  # the poller abandons its batches
-    for batch in batches:
+    for batch in free:
         world.dispatch.send(work_on(batch))
     if not batches:
         world.collect.send(work_on(running))
@@ -456,6 +457,23 @@ def _reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
     _end(ledger, job, JobState.REJECTED, world.now())
     world.observer.measure("JobsRejected", 1)
     world.observer.note("rejected", job_id=job.id, codes=sorted({p.code for p in problems}), problems=problems.total)
+
+
+def give_up(world: World, ledger: Ledger, job: Job) -> None:
+    """Ends a job whose drop could not be taken in, however often it was tried; tells so."""
+    problems = Problems()
+    problems.add(
+        Problem(
+            "gave_up",
+            "The file could not be taken in, although it was tried again and again; the submit function's log says "
+            "why: see to that, then drop the file again.",
+        )
+    )
+    telling.write_rejected(world, job, problems)
+    world.topics.publish(telling.rejected(world, job, problems))
+    _end(ledger, job, JobState.REJECTED, world.now())
+    world.observer.measure("JobsRejected", 1)
+    world.observer.warn("gave up", job_id=job.id)
 
 
 def _end(ledger: Ledger, job: Job, state: JobState, now: int) -> None:

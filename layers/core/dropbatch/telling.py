@@ -85,11 +85,20 @@ def held(world: World, job: Job, reason: HeldReason) -> Notification:
             "Store a key: aws secretsmanager put-secret-value --secret-id "
             f"{shlex.quote(world.secret_name)} --secret-string sk-…",
         ]
+    elif reason is HeldReason.FAILING:
+        what = "waits, too few rows were answered"
+        text = [
+            f"{job.drop.name} waits: of two batches in a row less than half of the rows were answered. What has not "
+            "been sent yet is held, so that it does not cost money in vain; what is under way goes on.",
+            f"See what came back: s3://{world.buckets.results}/{results_prefix(job)}status.json",
+            f"To go on all the same: {_put_marker(job.drop, 'retry')}",
+            f"To end it with what it has: {_put_marker(job.drop, 'cancel')}",
+        ]
     else:
         what = "waits, the API key changed"
         text = [
-            f"{job.drop.name} waits: the API key was changed while a batch was being created, and the new key cannot "
-            "tell whether that batch exists. Creating it again might pay twice.",
+            f"{job.drop.name} waits: the API key was changed while batches were open, and the new key cannot see them, "
+            "or tell whether they exist. Creating them again might pay twice.",
             "Put the former key back until the job has gone on, or give the open batches up: "
             f"{_put_marker(job.drop, 'cancel')}",
         ]
@@ -156,6 +165,22 @@ def ended(world: World, end: Ended) -> Notification:
         source = f"s3://{bucket}/{end.objects.get('answers', end.objects['responses'])}"
         text.append(f"To fetch them: aws s3 cp {shlex.quote(source)} .")
     return _notification(world, job, "ended", str(end.status), verdict, text, _ending(end))
+
+
+def gave_up(world: World, job: Job) -> Notification:
+    """The end of a job whose results could not be put together."""
+    text = [
+        f"{job.drop.name}: its results could not be put together, although it was tried again and again. What OpenAI "
+        f"answered is kept in s3://{world.buckets.work}/jobs/{job.id}/.",
+        "The collect function's log says why.",
+        f"To have it answered once more: {_put_marker(job.drop, 'rerun')}",
+    ]
+    return _notification(world, job, "ended", "failed", "failed, no results", text, {"reasons": _GAVE_UP_REASONS})
+
+
+def write_gave_up(world: World, job: Job) -> None:
+    members = {**_about(world, job, "ended", "failed"), "rows": {"total": job.rows}, "reasons": _GAVE_UP_REASONS}
+    _put(world, job, "summary.json", members)
 
 
 def write_summary(world: World, end: Ended) -> None:
@@ -238,6 +263,8 @@ _SENTENCES = {
     JobStatus.FAILED: "No row has a good answer.",
     JobStatus.CANCELLED: "The job was cancelled; what was answered before is kept.",
 }
+
+_GAVE_UP_REASONS = [{"outcome": "error", "code": "gave_up"}]
 
 _REMEDIES = {
     Outcome.TRUNCATED: "raise max_completion_tokens (max_output_tokens) in the recipe, or ask for less",

@@ -36,7 +36,8 @@ class BatchState(StrEnum):
     SUBMITTED = "submitted"
     ENDED = "ended"  # at OpenAI
     COLLECTED = "collected"
-    ABANDONED = "abandoned"  # never submitted, and never to be
+    ABANDONED = "abandoned"  # never submitted, and never to be; or never to be collected
+    SPLIT = "split"  # too large at once: its rows wait in its children
 
 
 class ShardState(StrEnum):
@@ -48,20 +49,26 @@ class HeldReason(StrEnum):
     """Why a job is held."""
 
     KEY = "openai_key"  # no API key, or one that OpenAI does not accept
-    KEY_CHANGED = "openai_key_changed"  # a create is in doubt, and the key that made it is gone
+    KEY_CHANGED = "openai_key_changed"  # a batch is in doubt, and the key that made it is gone
+    FAILING = "too_few_answers"  # two batches in a row were answered by less than half
 
+
+CLOSED = frozenset({BatchState.COLLECTED, BatchState.ABANDONED, BatchState.SPLIT})
+"""The states in which a batch asks for nothing more."""
 
 ENDED_JOBS = frozenset({JobState.REJECTED, JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
 
 _FOLLOWS: Mapping[JobState | BatchState | ShardState, frozenset[Any]] = {
     JobState.BUILDING: frozenset({JobState.RUNNING, JobState.REJECTED, JobState.CANCELLED}),
-    JobState.RUNNING: frozenset({JobState.HELD, JobState.ASSEMBLING}),
-    JobState.HELD: frozenset({JobState.RUNNING, JobState.ASSEMBLING}),
+    JobState.RUNNING: frozenset({JobState.HELD, JobState.ASSEMBLING, JobState.FAILED}),
+    JobState.HELD: frozenset({JobState.RUNNING, JobState.ASSEMBLING, JobState.FAILED}),
     JobState.ASSEMBLING: frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED}),
     BatchState.WAITING: frozenset({BatchState.SUBMITTING, BatchState.ABANDONED}),
-    BatchState.SUBMITTING: frozenset({BatchState.WAITING, BatchState.SUBMITTED, BatchState.ABANDONED}),
+    BatchState.SUBMITTING: frozenset(
+        {BatchState.WAITING, BatchState.SUBMITTED, BatchState.ABANDONED, BatchState.SPLIT}
+    ),
     BatchState.SUBMITTED: frozenset({BatchState.ENDED}),
-    BatchState.ENDED: frozenset({BatchState.COLLECTED}),
+    BatchState.ENDED: frozenset({BatchState.COLLECTED, BatchState.ABANDONED}),
     ShardState.OPEN: frozenset({ShardState.RENDERED}),
 }
 
@@ -136,6 +143,13 @@ class Job(Item):
     cancel_requested: bool = False
     held_reason: HeldReason | None = None
     held_secret_version: str | None = None
+    held_at: int = 0
+    attempts: int = 3  # how often a row is tried at most, tries that never ran left out
+    deadline_at: int = 0  # no row is tried again after it
+    retry_invalid: bool = False
+    judged: list[str] = field(default_factory=list)  # the last batches of which too few rows were answered, in a row
+    retry_of: str | None = None  # the job whose failed rows this one asks again
+    sends: int = 0  # messages sent about it in vain since it last moved
     lease: str | None = None  # the token of who builds or assembles it
     lease_until: int = 0
     sent_at: int = 0  # when a message about it was last sent, so that what stalled is sent again
@@ -182,10 +196,29 @@ class Shard(Item):
 
 
 @dataclass(slots=True)
+class Child:
+    """A batch that another leaves behind, of rows that are to be asked still, or again.
+
+    It is recorded with its parent, so that whoever comes next makes the same. Its rows are listed beside the parent's
+    results.
+    """
+
+    requests: int
+    tokens: int
+    inputs: int = 0
+    created_at: int = 0
+    not_before: int = 0
+    waits: int = 0
+    tries: int = 0
+    file_id: str | None = None
+
+
+@dataclass(slots=True)
 class Batch(Item):
     """What is asked of OpenAI about one shard's rows of one (endpoint, model); at most one batch ever exists for it.
 
-    `attempt` is `0` for a shard's first batch of that kind; `key` stands in the batch's metadata at OpenAI.
+    `attempt` is `0` for a shard's first batch of that kind, which asks all of its rows; `key` stands in the batch's
+    metadata at OpenAI.
     """
 
     job_id: str
@@ -197,6 +230,15 @@ class Batch(Item):
     tokens: int  # estimated input tokens
     created_at: int
     attempt: str = "0"
+    inputs: int = 0  # embedding inputs
+    rows: str | None = None  # where its rows are listed, among the job's files; None: all of the shard's of its kind
+    tries: int = 0  # how often its rows failed at most
+    waits: int = 0  # how often in a row its rows were put off without having been run
+    admitted: bool = False  # it may be submitted: what it enqueues counts
+    sends: int = 0  # messages sent about it in vain since it last moved
+    results: str | None = None  # the token of the collector whose results count
+    children: list[Child] = field(default_factory=list)
+    lost_at: int | None = None  # since when OpenAI does not know it
     state: BatchState = BatchState.WAITING
     lease: str | None = None
     lease_until: int = 0
@@ -232,14 +274,94 @@ class Batch(Item):
         return f"{self.job_id}/{self.shard}.{self.group}/{self.attempt}"
 
     @property
+    def results_name(self) -> str:
+        """Names its results among the job's files."""
+        return f"{self.shard:06d}.{self.group:03d}.{self.attempt}.{self.results or self.state}"
+
+    def offspring(self) -> "list[Batch]":
+        """The batches that its children are to be: one goes on where it left off, several are its parts."""
+        return [
+            Batch(
+                job_id=self.job_id,
+                shard=self.shard,
+                group=self.group,
+                endpoint=self.endpoint,
+                model=self.model,
+                attempt=_part(self.attempt, number) if self.state is BatchState.SPLIT else _successor(self.attempt),
+                requests=child.requests,
+                tokens=child.tokens,
+                inputs=child.inputs,
+                created_at=child.created_at,
+                not_before=child.not_before,
+                waits=child.waits,
+                tries=child.tries,
+                file_id=child.file_id,
+                rows=f"{self.results_name}.rows.{number}",
+            )
+            for number, child in enumerate(self.children)
+        ]
+
+    @property
     def ids(self) -> dict[str, str | int]:
         """What a line of the log about it bears."""
         return {"job_id": self.job_id, "shard": self.shard, "batch": self.key}
 
     @property
     def index(self) -> tuple[str, str] | None:
-        closed = self.state in (BatchState.COLLECTED, BatchState.ABANDONED)
-        return None if closed else ("batch", stamp(self.created_at))
+        return None if self.state in CLOSED else ("batch", stamp(self.created_at))
+
+
+def _successor(attempt: str) -> str:
+    """`0` is followed by `0.1`, that by `0.2`; the part `0-1` by `0-1.1`."""
+    head, dot, number = attempt.rpartition(".")
+    return f"{head}.{int(number) + 1}" if dot and number.isdecimal() else f"{attempt}.1"
+
+
+def _part(attempt: str, number: int) -> str:
+    """The parts of `0` are `0-0`, `0-1` and so on."""
+    return f"{attempt}-{number}"
+
+
+@dataclass(slots=True)
+class ModelLimit(Item):
+    """How many tokens may be enqueued for a model, as far as that is known, and how well its tokens are estimated."""
+
+    model: str
+    tokens: int | None = None  # learned from OpenAI's refusals; None while there was none
+    changed_at: int = 0
+    estimated: int = 0  # tokens that were estimated for batches that ended, and those that OpenAI counted
+    counted: int = 0
+
+    @property
+    def pk(self) -> str:
+        return f"limit#{self.model}"
+
+    @property
+    def sk(self) -> str:
+        return "limit"
+
+    @property
+    def factor(self) -> float:
+        """By what estimates are multiplied; a few answers prove little, and none is off by more than four."""
+        if self.estimated < 10_000 or not self.counted:
+            return 1.0
+        return min(4.0, max(0.25, self.counted / self.estimated))
+
+
+@dataclass(slots=True)
+class Creates(Item):
+    """How many batches were created in the hour of the clock in which one was last."""
+
+    hour: int = 0
+    count: int = 0
+
+    @property
+    def pk(self) -> str:
+        return "creates"
+
+    @property
+    def sk(self) -> str:
+        return "creates"
 
 
 @dataclass(slots=True)

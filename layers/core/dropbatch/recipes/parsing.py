@@ -35,13 +35,18 @@ ENDPOINTS = (
 SHORT_FORM = ("model", "system", "prompt", "examples", "parameters")
 SHARED = (
     "endpoint", "schema", "columns", "prefix", "id", "when", "bad_rows", "delimiter", "encoding", "limit", "notify",
+    "attempts", "deadline", "retry_invalid",
 )  # fmt: skip  # a list of names reads best as lines of text
 KEYS = (*SHORT_FORM, "body", *SHARED)
-NOT_SUPPORTED_YET = frozenset(
-    {"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices", "attempts", "deadline", "retry_invalid"}
-)
+NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices"})
 
 EVENTS = ("accepted", "ended")
+
+DEADLINE_SECONDS = 72 * 3600
+MOST_DEADLINE_SECONDS = 14 * 86_400
+"""Rows are kept for longer than that, but not for ever."""
+
+MOST_ATTEMPTS = 10
 
 FILE = "file://"
 
@@ -56,10 +61,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A recipe's keys with their defaults. Either `body` is there, or `prompt`. Templates stand as they are written.
+    """A recipe's keys with their defaults; `deadline` is in seconds.
 
-    `places` maps a key as problems name it (`examples[0].input`) to where it stands in the file. A recipe with
-    `problems` cannot be used, and keys that are wrong are left out of it; compiling adds what else is wrong.
+    Either `body` is there, or `prompt`. Templates stand as they are written. `places` maps a key as problems name it
+    (`examples[0].input`) to where it stands in the file. A recipe with `problems` cannot be used, and keys that are
+    wrong are left out of it; compiling adds what else is wrong.
     """
 
     path: str
@@ -80,6 +86,9 @@ class Recipe:
     encoding: str | None = None
     limit: int | None = None
     notify: tuple[str, ...] = EVENTS
+    attempts: int = 3
+    deadline: int = DEADLINE_SECONDS
+    retry_invalid: bool = False
     files: tuple[str, ...] = ()
     places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
     problems: Problems = field(default_factory=Problems, compare=False, repr=False)
@@ -166,6 +175,9 @@ class _Parser:
             "encoding": self._encoding,
             "limit": self._limit,
             "notify": self._notify,
+            "attempts": self._attempts,
+            "deadline": self._deadline,
+            "retry_invalid": self._truth,
         }
         members = {}
         for key in KEYS:
@@ -301,6 +313,37 @@ class _Parser:
             f"a whole number from 1 on is expected, but {described(value)} stands there; leave the key out to have all "
             "rows answered.",
         )
+        return None
+
+    def _attempts(self, key: str, value: Any) -> int | None:
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_ATTEMPTS:
+            return value
+        self._add(
+            "wrong_value",
+            key,
+            f"a whole number from 1 to {MOST_ATTEMPTS} is expected, but {described(value)} stands there; correct it.",
+        )
+        return None
+
+    def _deadline(self, key: str, value: Any) -> int | None:
+        """Seconds, out of hours (`72`, `72 h`) or days (`3 d`)."""
+        found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?) *(h|hours?|d|days?)?", str(value).strip())
+        if found and not isinstance(value, bool):
+            seconds = int(float(found[1]) * (86_400 if (found[2] or "h").startswith("d") else 3600))
+            if 3600 <= seconds <= MOST_DEADLINE_SECONDS:
+                return seconds
+        self._add(
+            "wrong_value",
+            key,
+            f"hours or days are expected, from 1 h to 14 d, but {described(value)} stands there; write it as in "
+            "deadline: 72 h.",
+        )
+        return None
+
+    def _truth(self, key: str, value: Any) -> bool | None:
+        if isinstance(value, bool):
+            return value
+        self._wrong_type(key, "true or false", value)
         return None
 
     def _notify(self, key: str, value: Any) -> tuple[str, ...] | None:

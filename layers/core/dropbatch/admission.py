@@ -1,0 +1,195 @@
+"""Admits waiting batches: what OpenAI enqueues for a model is limited, and jobs take turns at it.
+
+What is in flight is the sum over the open batches that were admitted. Where no limit is known, nothing waits. Limits
+are learned from OpenAI's own refusals, and tried again carefully when batches pass.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from dropbatch.domain.jobs import Batch, BatchState, Creates, Job, JobState, ModelLimit
+from dropbatch.healing import limit_in
+from dropbatch.ledger import Ledger
+from dropbatch.messages import work_on
+from dropbatch.ports import World
+
+EMBEDDINGS = "/v1/embeddings"
+ENQUEUED_INPUTS = 1_000_000
+"""So many embedding inputs may be enqueued (Batch API guide)."""
+
+INPUTS_AT_ONCE = 250_000
+"""Embeddings of a job that go without asking what else is in flight; the rest waits for the poller, which knows."""
+
+CREATES_AN_HOUR = 2_000
+"""So many batches may be created in an hour (Batch API guide)."""
+
+RAISE_SECONDS = 3600
+RAISE = 1.1
+"""How often, and by how much, a limit that was learned is raised while batches pass: it may have been lifted."""
+
+TURN_SECONDS = 1800
+"""After so long a batch that does not fit keeps smaller ones from going before it."""
+
+ROOM = 0.9
+"""How much of a limit one part of a batch that exceeds it may take: estimates err."""
+
+
+def place(world: World, ledger: Ledger, batches: Sequence[Batch]) -> list[Batch]:
+    """Writes new batches; returns those that nothing keeps waiting, to be sent. The poller admits the others."""
+    limited = {model: allowance(world, ledger, model) is not None for model in {batch.model for batch in batches}}
+    inputs, free = 0, []
+    for batch in batches:
+        inputs += batch.inputs
+        batch.admitted = batch.not_before <= world.now() and not limited[batch.model] and inputs <= INPUTS_AT_ONCE
+        if batch.admitted:
+            batch.sent_at = world.now()
+            free.append(batch)
+        ledger.add(batch)
+    return free
+
+
+def start(world: World, ledger: Ledger, batches: Sequence[Batch]) -> None:
+    """Writes new batches of a job that runs, and sends those that may go at once."""
+    for batch in place(world, ledger, batches):
+        world.dispatch.send(work_on(batch))
+
+
+def allowance(world: World, ledger: Ledger, model: str) -> int | None:
+    """How many tokens, as we estimate them, may be enqueued for a model; None where no limit is known."""
+    known = ledger.limit(model)
+    given = next((tokens for name, tokens in world.token_limits.items() if fnmatchcase(model, name)), None)
+    tokens = given if given is not None else known.tokens
+    return None if tokens is None else int(tokens / known.factor)
+
+
+def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Iterable[Batch]) -> list[Batch]:
+    """The waiting batches that may go now, marked so; jobs take turns, and each goes on with its oldest."""
+    by_model: dict[str, list[Batch]] = {}
+    for batch in batches:
+        by_model.setdefault(batch.model, []).append(batch)
+    admitted = []
+    for model, its_batches in by_model.items():
+        waiting = [batch for batch in its_batches if _waits(world, jobs.get(batch.job_id), batch)]
+        if not waiting:
+            continue
+        try:
+            limit = allowance(world, ledger, model)
+        except Exception:  # noqa: BLE001 - a limit that cannot be read counts as reached; the others go on
+            world.observer.failed("a model's limit could not be read", model=model)
+            continue
+        admitted += _Turns(world, its_batches, limit).of(waiting)
+    return admitted
+
+
+def _waits(world: World, job: Job | None, batch: Batch) -> bool:
+    return (
+        batch.state is BatchState.WAITING
+        and not batch.admitted
+        and batch.not_before <= world.now()
+        and job is not None
+        and job.state is JobState.RUNNING
+        and not job.cancel_requested
+    )
+
+
+class _Turns:
+    """The turns that jobs take at what is left of a model's limit."""
+
+    def __init__(self, world: World, batches: Iterable[Batch], limit: int | None) -> None:
+        self._world = world
+        self._limit = limit
+        self._tokens = self._inputs = 0
+        self._by_job: dict[str, int] = {}
+        for batch in batches:
+            if is_in_flight(batch):
+                self._count(batch)
+
+    def of(self, waiting: Iterable[Batch]) -> list[Batch]:
+        queues: dict[str, list[Batch]] = {}
+        for batch in sorted(waiting, key=lambda batch: (batch.created_at, batch.sk), reverse=True):
+            queues.setdefault(batch.job_id, []).append(batch)
+        admitted = []
+        while queues:
+            # The job that has least in flight, and of such the one that has waited longest.
+            turn = min(queues, key=lambda job: (self._by_job.get(job, 0), queues[job][-1].created_at, job))
+            batch = queues[turn][-1]
+            if self._fits(batch):
+                queues[turn].pop()
+                self._count(batch)
+                batch.admitted = True
+                admitted.append(batch)
+            elif self._world.now() - batch.created_at > self._world.scaled(TURN_SECONDS):
+                break  # whatever came before it now would keep it waiting
+            else:
+                queues[turn].clear()
+            if not queues[turn]:
+                del queues[turn]
+        return admitted
+
+    def _fits(self, batch: Batch) -> bool:
+        if batch.inputs and self._inputs + batch.inputs > ENQUEUED_INPUTS:
+            return False
+        if self._limit is None or self._is_larger(batch):
+            return True
+        return self._tokens + batch.tokens <= self._limit
+
+    def _is_larger(self, batch: Batch) -> bool:
+        """Whether it exceeds the limit by itself: it will be split, and enqueues nothing."""
+        return self._limit is not None and batch.tokens > self._limit and batch.requests > 1
+
+    def _count(self, batch: Batch) -> None:
+        self._by_job[batch.job_id] = self._by_job.get(batch.job_id, 0) + batch.tokens
+        if batch.state is BatchState.SUBMITTED or not self._is_larger(batch):
+            self._tokens += batch.tokens
+            self._inputs += batch.inputs
+
+
+def is_in_flight(batch: Batch) -> bool:
+    """Whether what a batch enqueues counts: from its admission until it has ended."""
+    return batch.state in (BatchState.SUBMITTING, BatchState.SUBMITTED) or (
+        batch.state is BatchState.WAITING and batch.admitted
+    )
+
+
+def learn_limit(world: World, ledger: Ledger, batch: Batch, message: str) -> None:
+    """Takes a model's limit out of OpenAI's refusal; one that states none means that what was in flight is all."""
+    stated = limit_in(message)
+    if stated is None:
+        others = (other for other in ledger.open_batches() if other.model == batch.model and other.key != batch.key)
+        stated = sum(other.tokens for other in others if is_in_flight(other)) or max(1, batch.tokens // 2)
+
+    def learn(limit: ModelLimit) -> bool:
+        limit.tokens, limit.changed_at = stated, world.now()
+        return True
+
+    ledger.change(lambda: ledger.limit(batch.model), learn)
+    world.observer.note("a limit was learned", model=batch.model, tokens=stated, **batch.ids)
+
+
+def learn_usage(world: World, ledger: Ledger, batch: Batch, counted: int) -> None:
+    """Corrects the estimates of a model's tokens by what OpenAI counted, and raises a learned limit with care."""
+
+    def learn(limit: ModelLimit) -> bool:
+        if counted:
+            limit.estimated += batch.tokens
+            limit.counted += counted
+        if limit.tokens is not None and world.now() - limit.changed_at >= RAISE_SECONDS:
+            limit.tokens, limit.changed_at = int(limit.tokens * RAISE) + 1, world.now()
+        return bool(counted) or limit.changed_at == world.now()
+
+    ledger.change(lambda: ledger.limit(batch.model), learn)
+
+
+def may_create(world: World, ledger: Ledger) -> int:
+    """Counts a batch that is about to be created; 0, or in how many seconds this hour's creates are over."""
+    hour = world.now() // 3600
+
+    def count(creates: Creates) -> bool:
+        if creates.hour != hour:
+            creates.hour, creates.count = hour, 0
+        if creates.count >= CREATES_AN_HOUR:
+            return False
+        creates.count += 1
+        return True
+
+    return 0 if ledger.change(ledger.creates, count) else (hour + 1) * 3600 - world.now()

@@ -1,0 +1,110 @@
+"""Decides what is asked again: pure rules on what a row's answer, or a batch's failure, means."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from dropbatch.answers import Answer
+from dropbatch.domain.outcomes import Outcome
+
+FILE_SECONDS = (30, 60, 120, 300)
+"""When a file that OpenAI does not find, so shortly after its upload, is tried again; then it is uploaded anew."""
+
+MOST_WAIT_SECONDS = 900
+MOST_ROUNDS = 50
+"""How often in a row rows are put off that a batch of theirs kept from being run; then its reason is theirs."""
+
+
+class Fate(Enum):
+    """What becomes of a row after a try."""
+
+    FINAL = "final"
+    AGAIN = "again"  # the try failed, and counts
+    LATER = "later"  # the row was not run; the try does not count
+
+
+def fate(answer: Answer, *, tries: int, attempts: int, retry_invalid: bool) -> Fate:
+    """What becomes of a row that failed `tries` times before. A try that ran counts; one that did not, does not.
+
+    An answer that was truncated or refused would be so again; what went missing may have been run.
+    """
+    match answer.outcome:
+        case Outcome.EXPIRED:
+            return Fate.LATER
+        case Outcome.MISSING:
+            worth = True
+        case Outcome.ERROR:
+            worth = answer.again
+        case Outcome.INVALID_ANSWER:
+            worth = retry_invalid
+        case _:
+            worth = False
+    return Fate.AGAIN if worth and tries + 1 < attempts else Fate.FINAL
+
+
+class Failure(StrEnum):
+    """Why a batch failed as a whole, before any of its rows was run."""
+
+    TOKENS = "tokens"  # more would be enqueued than the account may have: its rows wait
+    FILE = "file"  # its file is not to be seen yet, or no more
+    ROWS = "rows"  # rows of it are wrong; the others are right
+    ACCOUNT = "account"  # billing or permission: nothing else would be taken either
+    MODEL = "model"  # no such model, or not for this account
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFailure:
+    """A failure, OpenAI's code and message, and the reasons of single lines (1-based) where it gives any."""
+
+    kind: Failure
+    code: str
+    message: str
+    lines: dict[int, tuple[str, str]]
+
+
+_TOKENS = frozenset({"token_limit_exceeded"})
+_ACCOUNT = frozenset(
+    {
+        "billing_hard_limit_reached",
+        "billing_limit_reached",
+        "billing_not_active",
+        "insufficient_quota",
+        "account_deactivated",
+        "organization_deactivated",
+        "permission_denied",
+        "insufficient_permissions",
+        "access_terminated",
+    }
+)
+_MODEL = frozenset(
+    {"model_not_found", "model_not_available", "invalid_model", "unsupported_model", "model_not_supported"}
+)
+_NO_FILE = re.compile(r"(cannot find|no such|not find) (the )?(input )?file", re.IGNORECASE)
+_LIMIT = re.compile(r"limit:?\s*([\d][\d,._]*)", re.IGNORECASE)
+
+
+def failure_of(errors: Sequence[tuple[str, str, int | None]]) -> BatchFailure:
+    """What the errors of a failed batch, or of a create that was refused, come to."""
+    code, message, _ = errors[0] if errors else ("batch_failed", "", None)
+    lines = {line: (reason, text) for reason, text, line in errors if line is not None}
+    for reason, text, _ in errors:
+        for kind, codes in ((Failure.TOKENS, _TOKENS), (Failure.ACCOUNT, _ACCOUNT), (Failure.MODEL, _MODEL)):
+            if reason in codes:
+                return BatchFailure(kind, reason, text, {})
+        if reason not in _TOKENS and _NO_FILE.search(text):
+            return BatchFailure(Failure.FILE, reason, text, {})
+    return BatchFailure(Failure.ROWS if lines else Failure.OTHER, code, message, lines)
+
+
+def limit_in(message: str) -> int | None:
+    """The limit that a refusal for enqueued tokens states: `Limit: 2,000,000 enqueued tokens`."""
+    found = _LIMIT.search(message)
+    digits = re.sub(r"\D", "", found.group(1)) if found else ""
+    return int(digits) if digits and int(digits) > 0 else None
+
+
+def put_off(waits: int) -> int:
+    """For how many seconds rows wait that were put off `waits` times in a row before: ever longer."""
+    return int(min(MOST_WAIT_SECONDS, 60 * 2 ** min(waits, 10)))
