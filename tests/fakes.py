@@ -123,6 +123,9 @@ class FakeObjects:
         for key in self.keys(bucket, prefix):
             self.remove(bucket, key)
 
+    def names(self, bucket: str, after: str) -> Sequence[tuple[str, int]]:
+        return [(key, self.head(bucket, key).modified) for key in self.keys(bucket) if key > after][:1000]
+
 
 class _Buffer:
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from tests.infra.reading import Template, references
 
 NAMES = {
     "NotificationEmail", "PermissionsBoundary", "PollSchedule", "OpenAIBaseUrl", "LogRetentionDays", "Runtime",
-    "Architecture", "SettleSeconds", "RecipeWaitSeconds",
+    "Architecture", "SettleSeconds", "RecipeWaitSeconds", "EnqueuedTokenLimits",
 }  # fmt: skip
 
 
@@ -45,6 +45,8 @@ def test_every_parameter_says_what_it_is_and_what_is_wrong(expanded: Template) -
         ("OpenAIBaseUrl", "https://api.openai.com/v1"),
         ("OpenAIBaseUrl", "http://127.0.0.1:4580/v1"),
         ("OpenAIBaseUrl", "https://eu.api.openai.com/v1"),
+        ("EnqueuedTokenLimits", ""),
+        ("EnqueuedTokenLimits", "gpt-5-mini=2000000,gpt-4o*=500000"),
     ],
 )
 def test_a_right_value_is_taken(expanded: Template, parameter: str, value: str) -> None:

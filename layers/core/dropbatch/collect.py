@@ -37,7 +37,6 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
 from dropbatch.ports import RemoteBatch, World, Writer
 from dropbatch.pricing import price
-from dropbatch.recipes.compiling import CompiledRecipe
 from dropbatch.reconciling import AnswerLines
 from dropbatch.rendering import Result, render
 from dropbatch.requests import Request
@@ -352,19 +351,11 @@ def _write_results(
             tally.count(row.number, answer.outcome, answer.code)
             if answer.outcome is Outcome.OK:
                 written.ok += 1
-                _categorise(tally, rows.compiled, answer)
+                tally.categorise_all(rows.compiled, answer.values)
             result = Result(row.number, answer.outcome, answer.code, answer.values, line, message)
             out.write(result.to_line())
     world.objects.put(world.buckets.work, key + ".tally", json.dumps(tally.to_json()).encode(), JSON)
     return written
-
-
-def _categorise(tally: Tally, compiled: CompiledRecipe | None, answer: Answer) -> None:
-    if compiled is None or answer.values is None:
-        return
-    for column, value in zip(compiled.columns, answer.values, strict=True):
-        if column in compiled.categories and value in compiled.categories[column]:
-            tally.categorise(column, value if isinstance(value, str) else json.dumps(value))
 
 
 def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> None:

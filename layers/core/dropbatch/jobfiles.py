@@ -127,22 +127,33 @@ class JobFiles:
         self._objects.put(self._bucket, self._prefix + "layout.json", json.dumps(layout.to_json()).encode(), JSON)
 
     def writing_shard(self, number: int) -> AbstractContextManager[Writer]:
-        return self._objects.writing(self._bucket, f"{self._prefix}shards/{number:06d}", BYTES)
+        return self._objects.writing(self._bucket, self._shard_key(number), BYTES)
+
+    def copy_shard(self, number: int, other: "JobFiles") -> None:
+        """Takes over a shard of another job, byte for byte."""
+        self._objects.join([(other._bucket, other._shard_key(number))], self._bucket, self._shard_key(number), BYTES)
+
+    def _shard_key(self, number: int) -> str:
+        return f"{self._prefix}shards/{number:06d}"
 
     def records(self, shard: Shard, layout: Layout) -> Iterator[Record]:
         """A shard's rows, with the numbers they have in the drop."""
-        blocks = self._objects.blocks(self._bucket, f"{self._prefix}shards/{shard.number:06d}")
+        blocks = self._objects.blocks(self._bucket, self._shard_key(shard.number))
         return read_rows(blocks, layout, first_number=shard.first_row, first_line=shard.first_line)
 
     def results_key(self, batch: Batch) -> str:
         """Where a batch's answers lie, row by row in order."""
         return f"{self._prefix}results/{batch.results_name}"
 
+    def rows_key(self, name: str) -> str:
+        """Where the rows are listed that batches name so."""
+        return f"{self._prefix}results/{name}"
+
     def rows(self, batch: Batch) -> "Iterator[AskedRow] | None":
         """The rows that a batch asks, in order; None for all of its shard's."""
         if batch.rows is None:
             return None
-        found = lines(self._objects, self._bucket, f"{self._prefix}results/{batch.rows}")
+        found = lines(self._objects, self._bucket, self.rows_key(batch.rows))
         return (AskedRow(*map(int, line.split())) for line in found)
 
     def piece_key(self, shard: int, name: str) -> str:

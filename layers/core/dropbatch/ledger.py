@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from dropbatch.domain.errors import ConditionFailed
-from dropbatch.domain.jobs import VERSION, Batch, Claim, Creates, Item, Job, ModelLimit, Newest, Shard
+from dropbatch.domain.jobs import VERSION, Batch, Claim, Creates, Item, Job, ModelLimit, Newest, Shard, Sweep
 from dropbatch.ports import Table
 
-T = TypeVar("T", Job, Shard, Batch, Newest, Claim, ModelLimit, Creates)
+T = TypeVar("T", Job, Shard, Batch, Newest, Claim, ModelLimit, Creates, Sweep)
 
 
 class Ledger:
@@ -54,6 +54,11 @@ class Ledger:
         blank = Creates()
         item = self._table.get(blank.pk, blank.sk)
         return from_item(item, Creates) if item else blank
+
+    def sweep(self) -> Sweep:
+        blank = Sweep()
+        item = self._table.get(blank.pk, blank.sk)
+        return from_item(item, Sweep) if item else blank
 
     def claim(self, digest: str) -> Claim | None:
         item = self._table.get(f"claim#{digest}", "claim")

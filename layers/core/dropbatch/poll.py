@@ -16,6 +16,7 @@ from dropbatch.holding import hold
 from dropbatch.ledger import Ledger
 from dropbatch.messages import look_again, work_on
 from dropbatch.ports import Queue, RemoteBatch, World
+from dropbatch.sweeping import sweep
 from dropbatch.take_in import give_up
 
 RETRIEVED_ONE_BY_ONE = 20
@@ -71,6 +72,10 @@ def poll(world: World) -> None:
                 _look_after(world, ledger, job, its_batches)
         except Exception:  # noqa: BLE001 - one job that fails must not stop the others; it is logged and tried again
             world.observer.failed("a job could not be looked after", job_id=job_id)
+    try:
+        sweep(world)
+    except Exception:  # noqa: BLE001 - a sweep that fails is gone on with by the next poll
+        world.observer.failed("the inbox could not be swept")
     oldest = min((batch.submitted_at or world.now() for batch in submitted), default=world.now())
     world.observer.measure("BatchesOpen", len(batches))
     world.observer.measure("OldestOpenBatchSeconds", world.now() - oldest)
@@ -106,6 +111,10 @@ def _turn(batch: Batch) -> int:
 def _list(world: World, submitted: list[Batch]) -> dict[str | None, RemoteBatch]:
     """Our batches out of OpenAI's list, read as long as its pages still reach back to the oldest of ours."""
     wanted = {batch.openai_id for batch in submitted}
+    try:
+        sweep(world)
+    except Exception:  # noqa: BLE001 - a sweep that fails is gone on with by the next poll
+        world.observer.failed("the inbox could not be swept")
     oldest = min(batch.submitted_at or 0 for batch in submitted) - RESEND_SECONDS
     seen: dict[str | None, RemoteBatch] = {}
     for page in world.openai.newest():

@@ -52,6 +52,10 @@ class Objects(Protocol):
 
     def delete_all(self, bucket: str, prefix: str) -> None: ...
 
+    def names(self, bucket: str, after: str) -> Sequence[tuple[str, int]]:
+        """The next keys behind `after`, a thousand at most, in order, each with when its object was modified."""
+        ...
+
 
 class Table(Protocol):
     """DynamoDB: items as mappings with `pk`, `sk` and `rev`. Every read but `open_items` is strongly consistent."""

@@ -65,7 +65,7 @@ def render(world: World, files: JobRows, shard: Shard, batches: Sequence[Batch])
     tally = Tally()
     for batch in batches:
         tally.merge(Tally.from_json(json.loads(whole(world.objects, work, job_files.results_key(batch) + ".tally"))))
-    streams = [_results(world, job_files.results_key(batch)) for batch in batches]
+    streams = [read_results(world, job_files.results_key(batch)) for batch in batches]
     results = heapq.merge(*streams, key=lambda result: result.row)
     samples: list[dict[str, object]] = []
     names = files.compiled.all_columns if files.compiled else ()
@@ -106,7 +106,8 @@ def _is_bad(files: JobRows, record: Record) -> bool:
     return False
 
 
-def _results(world: World, key: str) -> Iterator[Result]:
+def read_results(world: World, key: str) -> Iterator[Result]:
+    """A batch's results, in order."""
     return (Result.from_line(line) for line in lines(world.objects, world.buckets.work, key))
 
 

@@ -1,7 +1,7 @@
 """What the stack sets: read from the environment once, all that is missing named at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Self
 
 
@@ -27,14 +27,16 @@ class Settings:
     settle_seconds: int
     recipe_wait_seconds: int
     aws_region: str  # set by Lambda itself
+    token_limits: Mapping[str, int] = field(default_factory=dict)  # `<model>=<tokens>`, by commas; may be empty
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        missing = [f.name.upper() for f in fields(cls) if not environment.get(f.name.upper())]
+        needed = [member for member in fields(cls) if member.name != "token_limits"]
+        missing = [member.name.upper() for member in needed if not environment.get(member.name.upper())]
         if missing:
             raise SettingsIncomplete(f"these environment variables are not set: {', '.join(missing)}")
         values: dict[str, str | int] = {}
-        for member in fields(cls):
+        for member in needed:
             value = environment[member.name.upper()]
             if member.type is int:
                 if not value.isdecimal():
@@ -42,4 +44,15 @@ class Settings:
                 values[member.name] = int(value)
             else:
                 values[member.name] = value
-        return cls(**values)  # type: ignore[arg-type]  # read above by each member's own type
+        limits = _token_limits(environment.get("TOKEN_LIMITS", ""))
+        return cls(**values, token_limits=limits)  # type: ignore[arg-type]  # read above by each member's own type
+
+
+def _token_limits(text: str) -> dict[str, int]:
+    limits = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        model, _, tokens = part.rpartition("=")
+        if not model or not tokens.isdecimal():
+            raise SettingsIncomplete("TOKEN_LIMITS must read like gpt-5-mini=2000000,gpt-4o*=500000")
+        limits[model.strip()] = int(tokens)
+    return limits

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from dropbatch import telling
 from dropbatch.admission import place
-from dropbatch.asking import Asker
+from dropbatch.asking import Asker, JobRows
+from dropbatch.carrying import carry_over
 from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, meaning_of, recipe_keys
 from dropbatch.domain.errors import ConditionFailed, ObjectMissing, Rejected, RowRejected
-from dropbatch.domain.jobs import ENDED_JOBS, Batch, Claim, Job, JobState, Newest, Shard
+from dropbatch.domain.jobs import ENDED_JOBS, Batch, Claim, HeldReason, Job, JobState, Newest, Shard
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.kinds import Kind, file_type
 from dropbatch.formats.layout import Layout
@@ -78,7 +79,27 @@ def _obey(world: World, marker: Marker, look: Look, info: ObjectInfo) -> None:
         # A drop that has no job yet gets one by its own event, with today's recipe; a marker older than the newest
         # job never acts.
         return
-    _take_in_drop(world, job.drop, info.version_id, info.modified)
+    if marker.kind is MarkerKind.RERUN:
+        _take_in_drop(world, job.drop, info.version_id, info.modified)
+    elif job.state is JobState.HELD and job.held_reason is HeldReason.FAILING:
+        _go_on(world, ledger, job)
+    elif job.rerun_version == info.version_id or job.state in ENDED_JOBS - {JobState.REJECTED}:
+        _take_in_drop(world, job.drop, info.version_id, info.modified, retry_of=job.id)
+
+
+def _go_on(world: World, ledger: Ledger, job: Job) -> None:
+    """Lets a job go on that was held because too few rows were answered."""
+
+    def go_on(current: Job) -> bool:
+        if current.state is not JobState.HELD or current.held_reason is not HeldReason.FAILING:
+            return False
+        current.deadline_at += world.now() - current.held_at
+        current.held_reason, current.judged = None, []
+        current.move(JobState.RUNNING)
+        return True
+
+    if ledger.change(lambda: ledger.job(job.id), go_on):
+        world.observer.note("goes on", job_id=job.id)
 
 
 def _cancel_where_asked(ledger: Ledger, newest: Newest) -> None:
@@ -115,7 +136,7 @@ def _may_come(world: World, problems: Problems, modified: int) -> bool:
     return world.now() - modified < world.recipe_wait_seconds and any(p.code in MAY_COME for p in problems)
 
 
-def _take_in_drop(world: World, drop: Drop, rerun_version: str, asked_at: int) -> None:
+def _take_in_drop(world: World, drop: Drop, rerun_version: str, asked_at: int, retry_of: str | None = None) -> None:
     ledger = Ledger(world.table)
     identity = job_id(drop, rerun_version)
     job = ledger.job(identity)
@@ -123,7 +144,12 @@ def _take_in_drop(world: World, drop: Drop, rerun_version: str, asked_at: int) -
         if _is_named_by_recipe(world, drop):
             return
         job = Job(
-            id=identity, drop=drop, created_at=world.now(), asked_at=asked_at, rerun_version=rerun_version or None
+            id=identity,
+            drop=drop,
+            created_at=world.now(),
+            asked_at=asked_at,
+            rerun_version=rerun_version or None,
+            retry_of=retry_of,
         )
         if not ledger.add(job):
             job = ledger.job(identity) or job
@@ -200,17 +226,33 @@ class _Built(NamedTuple):
     content: str  # hash of the drop's bytes
 
 
+class _Ready(NamedTuple):
+    """A job that is ready to run: its rows are in shards, and its batches known."""
+
+    rows: int
+    shards: list[Shard]
+    batches: list[Batch]  # to be asked
+    kept: list[Batch]  # answered before
+    recipe: RecipeText | None
+    compiled: CompiledRecipe | None
+    claim: str
+
+
 def _build(world: World, ledger: Ledger, job: Job) -> None:
     files = JobFiles(world.objects, world.buckets.work, job.id)
-    built = _read_drop(world, job, files)
-    digest = _digest(job.drop.bucket, job.drop.key, built.content, built.recipe.sha256 if built.recipe else "raw")
+    built = _read_drop(world, job, files) if job.retry_of is None else None
+    if built is not None:
+        digest = _digest(job.drop.bucket, job.drop.key, built.content, built.recipe.sha256 if built.recipe else "raw")
+    else:
+        digest = _digest(job.drop.bucket, job.drop.key, "retry", job.retry_of or "")
     standing = _claim(ledger, digest, job)
     if standing is not None:
         _end_duplicate(world, ledger, job, files, standing)
         return
+    if built is None:
+        _run(world, ledger, job, _ready_again(world, ledger, job, files, digest))
+        return
     files.keep_layout(built.layout)
-    for plan in built.plans:
-        ledger.add(Shard(job.id, plan.number, plan.first_row, plan.first_line, plan.rows))
     batches = [
         Batch(
             job_id=job.id,
@@ -225,17 +267,68 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
         )
         for plan, number, group in batches_of(built.plans)
     ]
-    free = place(world, ledger, batches)
-    if built.compiled:
-        recipe = built.compiled.recipe
+    shards = [Shard(job.id, plan.number, plan.first_row, plan.first_line, plan.rows) for plan in built.plans]
+    _run(world, ledger, job, _Ready(built.rows, shards, batches, [], built.recipe, built.compiled, digest))
+
+
+def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest: str) -> _Ready:
+    """The job that asks another's failed rows again, and keeps what it answered. Its rows and recipe are the same."""
+    former = ledger.job(job.retry_of or "")
+    old = JobFiles(world.objects, world.buckets.work, former.id) if former else None
+    try:
+        layout = old.layout() if old else None
+    except ObjectMissing:
+        layout = None
+    if former is None or old is None or layout is None:
+        raise Rejected.because(
+            Problem(
+                "rows_gone",
+                "The rows of the former job are no longer kept, and cannot be asked again; drop its failed file.",
+            )
+        )
+    recipe = old.recipe()
+    if recipe is not None:
+        recipe = files.keep_recipe(recipe)
+    files.keep_layout(layout)
+    rows = JobRows(world, job)
+    batches: list[Batch] = []
+    kept: list[Batch] = []
+    shards = []
+    for shard in ledger.shards(former.id):
+        files.copy_shard(shard.number, old)
+        copy = Shard(job.id, shard.number, shard.first_row, shard.first_line, shard.rows)
+        shards.append(copy)
+        stays, asked = carry_over(world, ledger.batches(former.id, shard.number), old, rows, copy)
+        kept += stays
+        batches += asked
+    if not batches:
+        raise Rejected.because(
+            Problem(
+                "nothing_to_retry",
+                "No row of the former job can be asked again: all are answered, truncated or refused, and would be so "
+                "again; change the recipe, and drop the failed file if there is one.",
+            )
+        )
+    return _Ready(former.rows, shards, batches, kept, recipe, rows.compiled, digest)
+
+
+def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
+    """Writes what a job consists of, tells that it was accepted, and sets it going."""
+    for shard in ready.shards:
+        ledger.add(shard)
+    for batch in ready.kept:
+        ledger.add(batch)
+    free = place(world, ledger, ready.batches)
+    if ready.compiled:
+        recipe = ready.compiled.recipe
         job.notify = list(recipe.notify)
         job.attempts, job.retry_invalid = recipe.attempts, recipe.retry_invalid
-        job.recipe_sha256 = built.recipe.sha256 if built.recipe else None
-    job.deadline_at = world.now() + (built.compiled.recipe.deadline if built.compiled else DEADLINE_SECONDS)
-    job.rows, job.shards, job.claim = built.rows, len(built.plans), digest
+        job.recipe_sha256 = ready.recipe.sha256 if ready.recipe else None
+    job.deadline_at = world.now() + (ready.compiled.recipe.deadline if ready.compiled else DEADLINE_SECONDS)
+    job.rows, job.shards, job.claim = ready.rows, len(ready.shards), ready.claim
     telling.write_latest(world, job)
     if "accepted" in job.notify:
-        world.topics.publish(telling.accepted(world, job, batches))
+        world.topics.publish(telling.accepted(world, job, ready.batches))
     lease = job.lease
 
     def run(now: Job) -> bool:
@@ -251,12 +344,13 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
     if running is None:
         return  # the lease ran out, and another took over
     world.observer.measure("JobsAccepted", 1)
-    world.observer.note("accepted", job_id=job.id, rows=job.rows, batches=len(batches))
+    world.observer.note("accepted", job_id=job.id, rows=job.rows, batches=len(ready.batches))
     if running.cancel_requested:
         return  # the poller abandons its batches
     for batch in free:
         world.dispatch.send(work_on(batch))
-    if not batches:
+    if {batch.shard for batch in ready.batches} != {shard.number for shard in ready.shards}:
+        # There are shards that nothing is asked of.
         world.collect.send(work_on(running))
 
 

@@ -1,5 +1,6 @@
 """What a batch, a shard or a job came to: sums that can be added up and kept as JSON."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from typing import Any, Self
 
 from dropbatch.answers import Answer, Usage
 from dropbatch.domain.outcomes import ANSWERED, Outcome
+from dropbatch.recipes.compiling import CompiledRecipe
 
 KEPT_REASONS = 50
 """How many different reasons are counted one by one; the rest count as `other`."""
@@ -62,6 +64,14 @@ class Tally:
 
     def categorise(self, column: str, value: str) -> None:
         self.categories.setdefault(column, Counter())[value] += 1
+
+    def categorise_all(self, compiled: CompiledRecipe | None, values: Sequence[object] | None) -> None:
+        """Counts those of an answer's values whose column has only a few."""
+        if compiled is None or values is None:
+            return
+        for column, value in zip(compiled.columns, values, strict=True):
+            if column in compiled.categories and value in compiled.categories[column]:
+                self.categorise(column, value if isinstance(value, str) else json.dumps(value))
 
     def _reason(self, outcome: Outcome, code: str, count: int, row: int) -> None:
         key = (outcome, code)

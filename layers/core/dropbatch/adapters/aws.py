@@ -48,6 +48,7 @@ def connect(
         new_token=new_token,
         settle_seconds=settings.settle_seconds,
         recipe_wait_seconds=settings.recipe_wait_seconds,
+        token_limits=settings.token_limits,
         region=settings.aws_region,
         secret_name=settings.openai_secret_arn,
     )

@@ -114,6 +114,10 @@ class S3Objects:
             for found in page.get("Contents", []):
                 self._client.delete_object(Bucket=bucket, Key=found["Key"])
 
+    def names(self, bucket: str, after: str) -> Sequence[tuple[str, int]]:
+        page = self._client.list_objects_v2(Bucket=bucket, StartAfter=after)
+        return [(found["Key"], int(found["LastModified"].timestamp())) for found in page.get("Contents", [])]
+
 
 class _Upload:
     """One object on its way: a single PUT while it is small, a multipart upload once it is not."""

@@ -19,6 +19,7 @@ class MarkerKind(StrEnum):
 
     CANCEL = "cancel"
     RERUN = "rerun"
+    RETRY = "retry"
 
 
 @dataclass(frozen=True, slots=True)

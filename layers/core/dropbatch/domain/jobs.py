@@ -365,6 +365,23 @@ class Creates(Item):
 
 
 @dataclass(slots=True)
+class Sweep(Item):
+    """How far the inbox has been looked through for drops whose event was lost."""
+
+    since: int = 0  # what is older was there before the stack
+    due_at: int = 0
+    after: str = ""  # the key to go on behind; empty where the next sweep begins
+
+    @property
+    def pk(self) -> str:
+        return "sweep"
+
+    @property
+    def sk(self) -> str:
+        return "sweep"
+
+
+@dataclass(slots=True)
 class Newest(Item):
     """Which job of a drop's key is the newest, and the newest `.cancel` that came before its job."""
 

@@ -1,0 +1,65 @@
+"""Carries a finished job's answers over into one that asks its failed rows again.
+
+What was answered stays, and is not paid again. So does what was truncated or refused: the same request would be so
+again.
+"""
+
+import heapq
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from dropbatch.asking import JobRows
+from dropbatch.domain.jobs import Batch, BatchState, Shard
+from dropbatch.domain.outcomes import Outcome
+from dropbatch.jobfiles import BYTES, JSON, AskedRow, JobFiles
+from dropbatch.ports import World, Writer
+from dropbatch.rendering import read_results
+from dropbatch.tallies import Tally
+
+STAYS = frozenset({Outcome.OK, Outcome.TRUNCATED, Outcome.REFUSED})
+
+KEPT = "kept"
+KEPT_GROUP = 999
+"""The batch that stands for what was answered before: it never goes to OpenAI."""
+
+
+def carry_over(
+    world: World, batches: Sequence[Batch], old: JobFiles, rows: JobRows, shard: Shard
+) -> tuple[list[Batch], list[Batch]]:
+    """For one shard: the batch of what stays (where there is any), and the batches of what is asked again."""
+    work, now = world.buckets.work, world.now()
+    closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]
+    streams = [((result, batch) for result in read_results(world, old.results_key(batch))) for batch in closed]
+    kept = Batch(
+        job_id=rows.job.id, shard=shard.number, group=KEPT_GROUP, endpoint="", model="", requests=0, tokens=0,
+        created_at=now, attempt=KEPT, results=KEPT, state=BatchState.COLLECTED,
+    )  # fmt: skip  # a batch in a line or two
+    asked: dict[int, Batch] = {}
+    lists: dict[int, Writer] = {}
+    tally = Tally()
+    with ExitStack() as stack:
+        out = stack.enter_context(world.objects.writing(work, rows.files.results_key(kept), BYTES))
+        for result, batch in heapq.merge(*streams, key=lambda found: found[0].row):
+            if result.outcome in STAYS:
+                out.write(result.to_line())
+                tally.count(result.row, result.outcome, result.code)
+                if result.outcome is Outcome.OK:
+                    tally.categorise_all(rows.compiled, result.values)
+                kept.requests += 1
+                continue
+            if batch.group not in asked:
+                name = f"{shard.number:06d}.{batch.group:03d}.again"
+                asked[batch.group] = Batch(
+                    job_id=rows.job.id, shard=shard.number, group=batch.group, endpoint=batch.endpoint,
+                    model=batch.model, requests=0, tokens=0, created_at=now, rows=name,
+                )  # fmt: skip  # as above
+                lists[batch.group] = stack.enter_context(world.objects.writing(work, rows.files.rows_key(name), BYTES))
+            lists[batch.group].write(AskedRow(result.row, 0).to_line())
+    world.objects.put(work, rows.files.results_key(kept) + ".tally", json.dumps(tally.to_json()).encode(), JSON)
+    for batch in asked.values():
+        for _, request in rows.asked(shard, batch):
+            batch.requests += 1
+            batch.tokens += request.estimated_input_tokens
+            batch.inputs += request.embedding_inputs
+    return [kept] if kept.requests else [], list(asked.values())
