@@ -236,6 +236,10 @@ Answerer = Callable[[dict[str, Any]], tuple[str, dict[str, Any]] | None]
 """Gives for a request line ("output" | "error", its answer line), or None where the row goes missing."""
 
 
+Refuser = Callable[[RemoteBatch, list[dict[str, Any]]], Sequence[tuple[str, str, int | None]]]
+"""Gives the errors (code, message, line) with which a batch of these requests fails validation, or none."""
+
+
 def answer_ok(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """A chat completion that says ok, or classifies as positive where a schema asks for a sentiment."""
     content = "ok"
@@ -271,6 +275,8 @@ class FakeOpenAI:
         self.answer: Answerer = answer_ok
         self.ending: OpenAIStatus | None = OpenAIStatus.COMPLETED
         self.list_lag = 0.0
+        self.refuse: Refuser | None = None
+        self.token_limit: int | None = None
         self.cancelled: list[str] = []
 
     def _authenticate(self) -> None:
@@ -312,9 +318,26 @@ class FakeOpenAI:
         batch = self.batches[batch_id]
         if batch.status is OpenAIStatus.CANCELLING:
             self._end(batch, OpenAIStatus.CANCELLED)
+        elif batch.status is OpenAIStatus.VALIDATING and (errors := self._validate(batch)):
+            self.batches[batch_id] = replace(batch, status=OpenAIStatus.FAILED, errors=errors)
         elif batch.status not in TERMINAL and self.ending is not None:
             self._end(batch, self.ending)
         return self.batches[batch_id]
+
+    def _validate(self, batch: RemoteBatch) -> Sequence[tuple[str, str, int | None]]:
+        requests = [json.loads(line) for line in self.files[batch.input_file_id].split(b"\n") if line]
+        if self.token_limit is not None:
+            open_batches = [other for other in self.batches.values() if other.status not in TERMINAL]
+            enqueued = sum(self.tokens(other) for other in open_batches if other.created_at <= batch.created_at)
+            if enqueued > self.token_limit:
+                text = f"Enqueued token limit reached for m in organization o. Limit: {self.token_limit:,} enqueued"
+                return [("token_limit_exceeded", f"{text} tokens. Please try again later.", None)]
+        return self.refuse(batch, requests) if self.refuse else []
+
+    def tokens(self, batch: RemoteBatch) -> int:
+        """What a batch enqueues: a quarter of its bodies' bytes."""
+        lines = [json.loads(line) for line in self.files[batch.input_file_id].split(b"\n") if line]
+        return sum(len(json.dumps(line["body"], separators=(",", ":"))) // 4 for line in lines)
 
     def _end(self, batch: RemoteBatch, status: OpenAIStatus) -> None:
         files: dict[str, list[bytes]] = {"output": [], "error": []}
@@ -419,6 +442,7 @@ class FakeWorld:
     clock: FakeClock = field(default_factory=FakeClock)
     limits: Limits = field(default_factory=Limits)
     killer: Killer | None = None
+    token_limits: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.objects = FakeObjects(self.clock)
@@ -449,5 +473,6 @@ class FakeWorld:
             scratch=self.scratch,
             new_token=lambda: f"token-{next(self._tokens)}",
             limits=self.limits,
+            token_limits=self.token_limits,
             secret_name="the-secret",
         )

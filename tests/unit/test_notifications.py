@@ -80,8 +80,10 @@ def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorl
     assert lines[6].startswith("- 1 row truncated (length), the first is row 4: raise max_completion_tokens")
     assert lines[7] == f"Results: s3://the-results/{prefix}"
     assert lines[8].startswith("In the console: https://us-east-1.console.aws.amazon.com/s3/buckets/the-results?")
-    copy = f"aws s3 cp s3://the-results/{prefix}a.failed.csv s3://the-inbox/work/a.failed.csv"
-    assert lines[9:] == [f"To ask the others again: {copy}"]
+    assert lines[9:] == [
+        "To ask the failed ones again: echo | aws s3 cp - s3://the-inbox/work/a.csv.retry",
+        f"Those without a good answer: s3://the-results/{prefix}a.failed.csv",
+    ]
 
     detail = json.loads(json.dumps(ended.detail))
     assert set(detail) >= {

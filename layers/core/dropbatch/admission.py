@@ -139,14 +139,17 @@ class _Turns:
 
     def _count(self, batch: Batch) -> None:
         self._by_job[batch.job_id] = self._by_job.get(batch.job_id, 0) + batch.tokens
-        if batch.state is BatchState.SUBMITTED or not self._is_larger(batch):
+        if batch.state in (BatchState.SUBMITTED, BatchState.ENDED) or not self._is_larger(batch):
             self._tokens += batch.tokens
             self._inputs += batch.inputs
 
 
 def is_in_flight(batch: Batch) -> bool:
-    """Whether what a batch enqueues counts: from its admission until it has ended."""
-    return batch.state in (BatchState.SUBMITTING, BatchState.SUBMITTED) or (
+    """Whether what a batch enqueues counts: from its admission until it is collected.
+
+    OpenAI frees it when it ends; but only who has read it knows whether more of the kind should follow.
+    """
+    return batch.state in (BatchState.SUBMITTING, BatchState.SUBMITTED, BatchState.ENDED) or (
         batch.state is BatchState.WAITING and batch.admitted
     )
 

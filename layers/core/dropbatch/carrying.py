@@ -6,18 +6,16 @@ again.
 
 import heapq
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 from dropbatch.asking import JobRows
 from dropbatch.domain.jobs import Batch, BatchState, Shard
-from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.outcomes import RETRIED, Outcome
 from dropbatch.jobfiles import BYTES, JSON, AskedRow, JobFiles
 from dropbatch.ports import World, Writer
-from dropbatch.rendering import read_results
+from dropbatch.rendering import Result, read_results
 from dropbatch.tallies import Tally
-
-STAYS = frozenset({Outcome.OK, Outcome.TRUNCATED, Outcome.REFUSED})
 
 KEPT = "kept"
 KEPT_GROUP = 999
@@ -30,7 +28,7 @@ def carry_over(
     """For one shard: the batch of what stays (where there is any), and the batches of what is asked again."""
     work, now = world.buckets.work, world.now()
     closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]
-    streams = [((result, batch) for result in read_results(world, old.results_key(batch))) for batch in closed]
+    streams = [_results(world, old, batch) for batch in closed]
     kept = Batch(
         job_id=rows.job.id, shard=shard.number, group=KEPT_GROUP, endpoint="", model="", requests=0, tokens=0,
         created_at=now, attempt=KEPT, results=KEPT, state=BatchState.COLLECTED,
@@ -41,7 +39,7 @@ def carry_over(
     with ExitStack() as stack:
         out = stack.enter_context(world.objects.writing(work, rows.files.results_key(kept), BYTES))
         for result, batch in heapq.merge(*streams, key=lambda found: found[0].row):
-            if result.outcome in STAYS:
+            if result.outcome not in RETRIED:
                 out.write(result.to_line())
                 tally.count(result.row, result.outcome, result.code)
                 if result.outcome is Outcome.OK:
@@ -63,3 +61,7 @@ def carry_over(
             batch.tokens += request.estimated_input_tokens
             batch.inputs += request.embedding_inputs
     return [kept] if kept.requests else [], list(asked.values())
+
+
+def _results(world: World, files: JobFiles, batch: Batch) -> Iterator[tuple[Result, Batch]]:
+    return ((result, batch) for result in read_results(world, files.results_key(batch)))

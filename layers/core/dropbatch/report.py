@@ -45,7 +45,7 @@ _PAGE = """<!doctype html>
   <tr><th>outcome</th><th>code</th><th class="n">rows</th><th class="n">first row</th><th>what to do</th></tr>
   {% for outcome, code, reason in reasons %}
   <tr><td>{{ outcome }}</td><td><code>{{ code }}</code></td><td class="n">{{ "{:,}".format(reason.count) }}</td>
-    <td class="n">{{ "{:,}".format(reason.row) }}</td><td>{{ remedy(outcome) }}</td></tr>{% endfor %}
+    <td class="n">{{ "{:,}".format(reason.row) }}</td><td>{{ remedy(outcome, code) }}</td></tr>{% endfor %}
 </table></div>{% endif %}
 {% for title, rows in samples %}{% if rows %}
 <h2>{{ title }}</h2>

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from dropbatch.domain.drops import Drop, results_root, without_controls
 from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import Batch, HeldReason, Job
-from dropbatch.domain.outcomes import JobStatus, Outcome
+from dropbatch.domain.outcomes import RETRIED, JobStatus, Outcome
 from dropbatch.domain.problems import Problems
 from dropbatch.jobfiles import JSON
 from dropbatch.ledger import Ledger
@@ -151,16 +151,15 @@ def ended(world: World, end: Ended) -> Notification:
     for column, answers in list(tally.categories.items())[:TOLD_COLUMNS]:
         text.append(f"{column}: " + ", ".join(f"{value} {count:,}" for value, count in answers.most_common(8)))
     for outcome, code, reason in tally.commonest(TOLD_REASONS):
-        text.append(f"- {_rows(reason.count)} {outcome} ({code}), the first is row {reason.row:,}: {remedy(outcome)}")
+        which = f"{_rows(reason.count)} {outcome} ({code}), the first is row {reason.row:,}"
+        text.append(f"- {which}: {remedy(outcome, code)}")
     bucket, prefix = world.buckets.results, results_prefix(job)
     text.append(f"Results: s3://{bucket}/{prefix}")
     text.append(f"In the console: {console_link(world.region, bucket, prefix)}")
     if "failed" in end.objects:
-        name = end.objects["failed"].rpartition("/")[2]
-        folder = job.drop.key.rpartition("/")[0]
-        target = f"s3://{job.drop.bucket}/{folder + '/' if folder else ''}{name}"
-        source = f"s3://{bucket}/{end.objects['failed']}"
-        text.append(f"To ask the others again: aws s3 cp {shlex.quote(source)} {shlex.quote(target)}")
+        if any(tally.outcomes[outcome] for outcome in RETRIED):
+            text.append(f"To ask the failed ones again: {_put_marker(job.drop, 'retry')}")
+        text.append(f"Those without a good answer: s3://{bucket}/{end.objects['failed']}")
     else:
         source = f"s3://{bucket}/{end.objects.get('answers', end.objects['responses'])}"
         text.append(f"To fetch them: aws s3 cp {shlex.quote(source)} .")
@@ -244,9 +243,9 @@ def subject(name: str, verdict: str) -> str:
     return f"{name if len(name) <= room else name[: room - 1] + '…'}: {verdict}"
 
 
-def remedy(outcome: Outcome) -> str:
-    """What a person can do about rows with this outcome."""
-    return _REMEDIES[outcome]
+def remedy(outcome: Outcome, code: str) -> str:
+    """What a person can do about rows with this outcome and code."""
+    return _BY_CODE.get(code) or _REMEDIES[outcome]
 
 
 def iso(seconds: int) -> str:
@@ -264,16 +263,43 @@ _SENTENCES = {
     JobStatus.CANCELLED: "The job was cancelled; what was answered before is kept.",
 }
 
+_BILLING = (
+    "OpenAI does not take work from this account: see to its billing and limits, then put a .retry beside the drop"
+)
+_PERMISSION = "the API key may not do this: see to its permissions, then put a .retry beside the drop"
+_MODEL = "this account has no such model: correct `model`, then drop the failed file"
+_AGAIN = "put a .retry beside the drop to ask them again"
+
+_BY_CODE = {
+    **dict.fromkeys(
+        (
+            "billing_hard_limit_reached",
+            "billing_limit_reached",
+            "billing_not_active",
+            "insufficient_quota",
+            "account_deactivated",
+            "organization_deactivated",
+            "access_terminated",
+        ),
+        _BILLING,
+    ),
+    **dict.fromkeys(("permission_denied", "insufficient_permissions"), _PERMISSION),
+    **dict.fromkeys(("model_not_found", "model_not_available", "invalid_model", "unsupported_model"), _MODEL),
+    "token_limit_exceeded": "more is enqueued at OpenAI than the account may have; " + _AGAIN,
+    "deadline": "they still waited when the recipe's deadline had passed; " + _AGAIN,
+    "gave_up": "they were tried again and again, and the functions' logs say what failed; " + _AGAIN,
+}
+
 _GAVE_UP_REASONS = [{"outcome": "error", "code": "gave_up"}]
 
 _REMEDIES = {
     Outcome.TRUNCATED: "raise max_completion_tokens (max_output_tokens) in the recipe, or ask for less",
     Outcome.REFUSED: "the model declined; reword the prompt, or leave these rows out with `when`",
     Outcome.INVALID_ANSWER: "the answer was empty or no fit for the schema; see responses.jsonl, then ask again",
-    Outcome.ERROR: "OpenAI's message stands in responses.jsonl; drop the failed file again when its cause is mended",
-    Outcome.EXPIRED: "OpenAI did not get to them within 24 hours; drop the failed file again",
-    Outcome.CANCELLED: "they were cancelled; drop the failed file to have them answered",
-    Outcome.MISSING: "OpenAI returned nothing for them; drop the failed file again",
+    Outcome.ERROR: "OpenAI's message stands in responses.jsonl; when its cause is mended, put a .retry beside the drop",
+    Outcome.EXPIRED: "OpenAI did not get to them before the deadline; " + _AGAIN,
+    Outcome.CANCELLED: "they were cancelled; " + _AGAIN,
+    Outcome.MISSING: "OpenAI returned nothing for them, however often it was asked; " + _AGAIN,
     Outcome.OK: "nothing to do",
     Outcome.SKIPPED: "nothing to do",
 }
@@ -318,7 +344,13 @@ def _ending(end: Ended) -> dict[str, Any]:
             "seconds": end.ended_at - job.created_at,
         },
         "reasons": [
-            {"outcome": str(outcome), "code": code, "rows": reason.count, "row": reason.row, "remedy": remedy(outcome)}
+            {
+                "outcome": str(outcome),
+                "code": code,
+                "rows": reason.count,
+                "row": reason.row,
+                "remedy": remedy(outcome, code),
+            }
             for outcome, code, reason in tally.commonest(10)
         ],
         "objects": dict(end.objects),

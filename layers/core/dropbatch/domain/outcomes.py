@@ -22,6 +22,10 @@ ANSWERED = frozenset({Outcome.OK, Outcome.SKIPPED})
 """The outcomes that leave nothing to be done: their rows are not in the failed file."""
 
 
+RETRIED = frozenset({Outcome.INVALID_ANSWER, Outcome.ERROR, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.MISSING})
+"""The outcomes whose rows a `.retry` asks again; what was truncated or refused would be so again."""
+
+
 class JobStatus(StrEnum):
     """How a job ended, as its notification says."""
 

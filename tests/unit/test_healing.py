@@ -1,0 +1,463 @@
+"""What is asked again, how often and when, and what never is; over fakes."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dropbatch.domain.errors import OpenAIBusy, OpenAINotFound
+from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.domain.limits import Limits
+from dropbatch.ports import RemoteBatch
+from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
+from tests.fakes import FakeWorld, answer_ok, response_line
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    return fake
+
+
+def rows(count: int) -> bytes:
+    return b"text\n" + b"".join(b"row %d\n" % number for number in range(1, count + 1))
+
+
+def outcomes(fake: FakeWorld, job: Any = None) -> list[str]:
+    found = csv.DictReader(io.StringIO(result(fake, "a.answers.csv", job).decode(), newline=""))
+    return [row["_status"] + (":" + row["_error"] if row["_error"] else "") for row in found]
+
+
+def asked(fake: FakeWorld) -> list[list[int]]:
+    """The rows of every batch that was created, in order."""
+    files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
+    return [[int(json.loads(line)["custom_id"]) for line in file.split(b"\n") if line] for file in files]
+
+
+def failing(status: int, code: str, *numbers: int, times: int = 1000) -> Callable[[dict[str, Any]], Any]:
+    """Answers these rows with an error so many times, and all others well."""
+    tries: Counter[int] = Counter()
+
+    def answer(request: dict[str, Any]) -> Any:
+        number = int(request["custom_id"])
+        tries[number] += 1
+        if number in numbers and tries[number] <= times:
+            return "error", response_line(request, status, {"error": {"code": code, "message": "no"}})
+        return answer_ok(request)
+
+    return answer
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 0])
+def test_what_failed_for_a_passing_reason_is_asked_again_alone(fake: FakeWorld, status: int) -> None:
+    fake.openai.answer = failing(status, "passing", 2, 3, times=1)
+    drop(fake, "a.csv", rows(4))
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert asked(fake) == [[1, 2, 3, 4], [2, 3]]
+    assert set(fake.openai.batches_by_key().values()) == {1}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+def test_what_would_fail_again_is_not_asked_again(fake: FakeWorld, status: int) -> None:
+    fake.openai.answer = failing(status, "lasting", 2)
+    drop(fake, "a.csv", rows(3))
+    run(fake)
+    assert outcomes(fake) == ["ok", "error:lasting", "ok"]
+    assert asked(fake) == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3, 5])
+def test_a_row_is_tried_as_often_as_the_recipe_says(fake: FakeWorld, attempts: int) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE + b"attempts: %d\n" % attempts)
+    fake.openai.answer = failing(500, "server_error", 2)
+    drop(fake, "a.csv", rows(3))
+    run(fake, ticks=200)
+    assert outcomes(fake) == ["ok", "error:server_error", "ok"]
+    assert asked(fake) == [[1, 2, 3], *[[2]] * (attempts - 1)]
+
+
+def test_an_expired_try_does_not_count(fake: FakeWorld) -> None:
+    """Row 2 expires five times, then fails twice, and is answered at its third try that ran."""
+    tries = Counter[int]()
+
+    def answer(request: dict[str, Any]) -> Any:
+        number = int(request["custom_id"])
+        tries[number] += 1
+        if number == 2 and tries[number] <= 5:
+            error = {"code": "batch_expired", "message": "expired"}
+            return "error", {"id": "x", "custom_id": "2", "response": None, "error": error}
+        if number == 2 and tries[number] <= 7:
+            return "error", response_line(request, 500, {})
+        return answer_ok(request)
+
+    fake.openai.answer = answer
+    drop(fake, "a.csv", rows(3))
+    run(fake, ticks=200)
+    assert outcomes(fake) == ["ok"] * 3
+    assert tries[2] == 8
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+def test_what_was_truncated_or_refused_is_never_asked_again(fake: FakeWorld, finish: str) -> None:
+    def answer(request: dict[str, Any]) -> Any:
+        where, line = answer_ok(request)
+        line["response"]["body"]["choices"][0]["finish_reason"] = finish
+        return where, line
+
+    fake.openai.answer = answer
+    drop(fake, "a.csv", rows(2))
+    run(fake)
+    assert asked(fake) == [[1, 2]]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_invalid_answer_is_asked_again_where_the_recipe_says_so(fake: FakeWorld, wanted: bool) -> None:
+    recipe = RECIPE + b"schema:\n  sentiment: [positive, negative]\n" + b"retry_invalid: true\n" * wanted
+    fake.objects.drop("recipe.yaml", recipe)
+    spoilt = iter([True])
+
+    def answer(request: dict[str, Any]) -> Any:
+        where, line = answer_ok(request)
+        if request["custom_id"] == "2" and next(spoilt, False):
+            line["response"]["body"]["choices"][0]["message"]["content"] = "no JSON"
+        return where, line
+
+    fake.openai.answer = answer
+    drop(fake, "a.csv", rows(2))
+    run(fake)
+    assert outcomes(fake) == (["ok", "ok"] if wanted else ["ok", "invalid_answer:not_json"])
+    # What was paid for in vain is counted all the same.
+    assert result_json(fake, "summary.json")["tokens"]["input"] == (30 if wanted else 20)
+
+
+def test_a_row_that_is_wrong_is_taken_out_and_the_rest_sent_again(fake: FakeWorld) -> None:
+    def refuse(_batch: RemoteBatch, requests: list[dict[str, Any]]) -> Any:
+        return [
+            ("invalid_value", "no such thing", line)
+            for line, request in enumerate(requests, 1)
+            if request["custom_id"] in ("2", "4")
+        ]
+
+    fake.openai.refuse = refuse
+    drop(fake, "a.csv", rows(5))
+    run(fake)
+    assert outcomes(fake) == ["ok", "error:invalid_value", "ok", "error:invalid_value", "ok"]
+    assert asked(fake) == [[1, 2, 3, 4, 5], [1, 3, 5]]
+    line = json.loads(result(fake, "responses.jsonl").splitlines()[1])
+    assert line["error"]["message"] == "no such thing"
+
+
+def test_a_failure_that_blames_no_row_is_final(fake: FakeWorld) -> None:
+    fake.openai.refuse = lambda _batch, _requests: [("something_new", "?", None)]
+    drop(fake, "a.csv", rows(2))
+    run(fake)
+    assert outcomes(fake) == ["error:something_new"] * 2
+    assert len(asked(fake)) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [("billing_hard_limit_reached", "billing"), ("model_not_found", "model"), ("insufficient_quota", "billing")],
+)
+def test_a_reason_of_the_account_stops_the_job_in_plain_words(tmp_path: Path, code: str, advice: str) -> None:
+    """The first batch passes; the second is refused; the third, which waits, is not even sent."""
+    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.ending = None
+    fake.token_limits = {"*": 60}  # two batches at a time
+    seen: list[str] = []
+
+    def refuse(batch: RemoteBatch, _requests: Any) -> Any:
+        if batch.id not in seen:
+            seen.append(batch.id)
+        return [(code, "OpenAI's own words", None)] if seen.index(batch.id) > 0 else []
+
+    fake.openai.refuse = refuse
+    drop(fake, "a.csv", rows(6))
+    run(fake, ticks=4)
+    fake.openai.ending = OpenAIStatus.COMPLETED
+    run(fake)
+    assert outcomes(fake) == ["ok", "ok", *[f"error:{code}"] * 4]
+    assert len(asked(fake)) == 2, "what waited was never sent"
+    assert only_job(fake).state is JobState.PARTIAL
+    assert advice in fake.topics.published[-1].text
+
+
+def test_a_file_that_is_not_visible_yet_is_tried_again_and_then_uploaded_anew(fake: FakeWorld) -> None:
+    first_file: list[str] = []
+
+    def refuse(batch: RemoteBatch, _requests: Any) -> Any:
+        first_file.append(batch.input_file_id)
+        return [("invalid_request", "Cannot find file", None)] if batch.input_file_id == first_file[0] else []
+
+    fake.openai.refuse = refuse
+    began = fake.clock.now
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=200, step=10)
+    assert outcomes(fake) == ["ok", "ok"]
+    files = [batch.input_file_id for batch in fake.openai.batches.values()]
+    assert files[:5] == [files[0]] * 5
+    assert files[5] != files[0]
+    times = [batch.created_at - began for batch in fake.openai.batches.values()]
+    waits = [later - earlier for earlier, later in pairwise(times[:5])]
+    assert waits == sorted(waits)
+    assert times[4] >= 30 + 60 + 120 + 300
+
+
+def test_over_the_token_limit_rows_wait_and_no_try_is_spent(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
+    fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
+    drop(fake, "a.csv", rows(12))
+    fake.openai.token_limit = 60
+    run(fake, ticks=300)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert sum(1 for batch in fake.openai.batches.values() if batch.status is OpenAIStatus.COMPLETED) == 6
+    assert max(len(batch) for batch in asked(fake)) == 2
+
+
+def test_a_batch_larger_than_the_limit_is_split(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", rows(40))
+    fake.openai.token_limit = 100
+    run(fake, ticks=300)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    done = [batch for batch in fake.openai.batches.values() if batch.status is OpenAIStatus.COMPLETED]
+    assert len(done) > 4
+    answered = [row for batch in done for row in asked(fake)[list(fake.openai.batches).index(batch.id)]]
+    assert sorted(answered) == list(range(1, 41)), "each row was run once"
+    assert len(done) + 1 == len(fake.openai.batches), "one refusal was enough to learn the limit"
+
+
+def test_a_limit_that_is_given_is_never_exceeded(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.token_limits = {"gpt-4o*": 100}
+    fake.openai.token_limit = 100
+    drop(fake, "a.csv", rows(20))
+    run(fake, ticks=300)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert all(batch.status is OpenAIStatus.COMPLETED for batch in fake.openai.batches.values())
+
+
+def test_a_huge_job_does_not_starve_a_small_one(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.token_limits = {"*": 100}
+    drop(fake, "huge.csv", rows(60))
+    run(fake, ticks=3)
+    drop(fake, "small.csv", rows(2))
+    ticks = 0
+    while not any(job.drop.key == "small.csv" and job.state is JobState.SUCCEEDED for job in jobs(fake)):
+        run(fake, ticks=1)
+        ticks += 1
+        assert ticks < 6
+    assert any(job.drop.key == "huge.csv" and job.state is JobState.RUNNING for job in jobs(fake))
+    run(fake, ticks=300)
+    assert {job.state for job in jobs(fake)} == {JobState.SUCCEEDED}
+
+
+def test_a_429_on_create_is_waited_out(fake: FakeWorld) -> None:
+    create = fake.openai.create
+    refusals = iter([True] * 3)
+
+    def busy(*args: Any) -> Any:
+        if next(refusals, False):
+            raise OpenAIBusy("rate_limit_exceeded", 60)
+        return create(*args)
+
+    fake.openai.create = busy  # type: ignore[method-assign]  # the fake's own, for this test
+    drop(fake, "a.csv", rows(2))
+    run(fake)
+    assert outcomes(fake) == ["ok", "ok"]
+    assert len(fake.openai.batches) == 1
+
+
+def test_no_more_batches_are_created_in_an_hour_than_openai_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dropbatch.admission.CREATES_AN_HOUR", 3)
+    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=1))
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a.csv", rows(8))
+    run(fake, ticks=400)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert max(Counter(batch.created_at // 3600 for batch in fake.openai.batches.values()).values()) == 3
+
+
+def test_two_bad_batches_in_a_row_hold_the_rest_until_its_owner_decides(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.token_limits = {"*": 50}  # one batch at a time
+    fake.openai.answer = failing(400, "lasting", *range(1, 5))
+    drop(fake, "a.csv", rows(10))
+    run(fake, ticks=10)
+    job = only_job(fake)
+    assert (job.state, str(job.held_reason)) == (JobState.HELD, "too_few_answers")
+    assert len(asked(fake)) == 2
+    held = next(n for n in fake.topics.published if n.event == "held")
+    assert "less than half" in held.text
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.retry", b"")
+    run(fake)
+    assert outcomes(fake) == ["error:lasting"] * 4 + ["ok"] * 6
+    assert fake.topics.events().count("held") == 1
+
+
+def test_a_retry_asks_what_failed_and_delivers_one_whole_file(fake: FakeWorld) -> None:
+    fake.openai.answer = failing(400, "lasting", 2, 4)
+    drop(fake, "a.csv", rows(5))
+    run(fake)
+    former = only_job(fake)
+    fake.clock.sleep(60)
+    fake.openai.answer = answer_ok
+    drop(fake, "a.csv.retry/", b"")
+    run(fake)
+    assert asked(fake) == [[1, 2, 3, 4, 5], [2, 4]]
+    (job,) = [job for job in jobs(fake) if job.id != former.id]
+    assert job.state is JobState.SUCCEEDED
+    assert outcomes(fake, job) == ["ok"] * 5
+    assert len(result(fake, "responses.jsonl", job).splitlines()) == 5
+    assert result_json(fake, "summary.json", job)["tokens"]["input"] == 20, "only what was asked now is counted"
+    assert json.loads(fake.objects.content("the-results", "a.csv/latest.json"))["job_id"] == job.id
+    assert outcomes(fake, former) == ["ok", "error:lasting", "ok", "error:lasting", "ok"]
+
+
+def test_a_retry_of_a_retry_asks_what_still_failed(fake: FakeWorld) -> None:
+    fake.openai.answer = failing(400, "lasting", 2, 4)
+    drop(fake, "a.csv", rows(5))
+    run(fake)
+    for number in (4, 99):
+        fake.clock.sleep(60)
+        fake.openai.answer = failing(400, "lasting", number)
+        drop(fake, "a.csv.retry", b"")
+        run(fake)
+    assert asked(fake) == [[1, 2, 3, 4, 5], [2, 4], [4]]
+    assert outcomes(fake, jobs(fake)[-1]) == ["ok"] * 5
+
+
+def test_a_retry_with_nothing_to_ask_is_told(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", rows(2))
+    run(fake)
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.retry", b"")
+    run(fake)
+    assert fake.topics.events() == ["accepted", "ended", "rejected"]
+    assert "No row of the former job can be asked again" in fake.topics.published[-1].text
+    assert len(asked(fake)) == 1
+
+
+def test_a_batch_that_is_gone_after_its_window_is_asked_again(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=2)
+    retrieve, (gone,) = fake.openai.retrieve, fake.openai.batches
+
+    def lost(batch_id: str) -> Any:
+        if batch_id == gone:
+            raise OpenAINotFound("no_batch", 404)
+        return retrieve(batch_id)
+
+    fake.openai.retrieve = lost  # type: ignore[method-assign]  # the fake's own, for this test
+    fake.openai.ending = OpenAIStatus.COMPLETED
+    run(fake, ticks=20, step=3600)
+    assert len(asked(fake)) == 1, "within its window it may still be running"
+    run(fake, ticks=20, step=3600)
+    assert outcomes(fake) == ["ok", "ok"]
+
+
+def test_a_batch_that_is_gone_because_the_key_changed_is_held_and_not_asked_again(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=2)
+    retrieve = fake.openai.retrieve
+
+    def of_another_project(batch_id: str) -> Any:
+        if fake.openai.key != "sk-fake":
+            raise OpenAINotFound("no_batch", 404)
+        return retrieve(batch_id)
+
+    fake.openai.retrieve = of_another_project  # type: ignore[method-assign]  # the fake's own, for this test
+    fake.openai.key = "sk-another"
+    run(fake, ticks=60, step=3600)
+    assert str(only_job(fake).held_reason) == "openai_key_changed"
+    assert len(asked(fake)) == 1
+    fake.openai.key, fake.openai.ending = "sk-fake", OpenAIStatus.COMPLETED
+    run(fake)
+    assert outcomes(fake) == ["ok", "ok"]
+
+
+def test_a_batch_that_never_ends_is_brought_home_with_what_it_has(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    fake.openai.cancel = lambda _batch_id: None  # type: ignore[method-assign]  # it has no effect
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=60, step=3600)
+    assert outcomes(fake) == ["expired:batch_expired"] * 2
+    assert len(asked(fake)) == 1, "it may be running still"
+
+
+def test_a_cancel_of_a_batch_that_is_gone_ends_the_job(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=2)
+    fake.openai.batches.clear()
+    drop(fake, "a.csv.cancel", b"")
+    run(fake)
+    assert only_job(fake).state is JobState.CANCELLED
+
+
+def test_rows_that_wait_past_the_deadline_expire(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
+    fake.objects.drop("recipe.yaml", RECIPE + b"deadline: 5 h\n")
+    fake.token_limits = {"*": 50}
+    fake.openai.ending = None
+    drop(fake, "a.csv", rows(4))
+    run(fake, ticks=7, step=3600)
+    fake.openai.ending = OpenAIStatus.COMPLETED
+    run(fake)
+    assert outcomes(fake) == ["ok", "ok", "expired:deadline", "expired:deadline"]
+
+
+def test_a_drop_whose_event_was_lost_is_found_within_a_day_and_taken_in_once(fake: FakeWorld) -> None:
+    fake.objects.drop("before/a.csv", rows(1))
+    fake.clock.sleep(10)
+    run(fake, ticks=1)
+    fake.clock.sleep(10)
+    fake.objects.drop("a.csv", rows(2))  # no event
+    fake.objects.drop("notes.md", b"no drop")
+    for _ in range(60):
+        run(fake, ticks=1)
+        fake.clock.sleep(3600)
+    assert [job.drop.key for job in jobs(fake)] == ["a.csv"], "what was there before the stack is nobody's drop"
+    assert fake.topics.events().count("ended") == 1
+
+
+@pytest.mark.parametrize("step", ["take_in", "submit", "collect"])
+def test_a_step_that_dies_each_time_ends_with_a_notification(
+    fake: FakeWorld, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a function runs out of memory: it says nothing, again and again."""
+    from tests import driving
+    from tests.fakes import Killed
+
+    def dies(*_: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(driving, step, dies)
+    drop(fake, "a.csv", rows(2))
+    if step == "take_in":
+        # It got as far as the job's item.
+        monkeypatch.undo()
+        monkeypatch.setattr("dropbatch.take_in._build", dies)
+    run(fake, ticks=300)
+    told = fake.topics.published[-1]
+    assert told.event == ("rejected" if step == "take_in" else "ended")
+    if step != "collect":
+        return
+    assert told.status == "failed"
