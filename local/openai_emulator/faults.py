@@ -6,6 +6,7 @@ restart forgets them.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -32,6 +33,7 @@ class RowFault(Fault):
     fraction: float | None = Field(default=None, ge=0, le=1, description="this share, the same rows each time")
     contains: str | None = Field(default=None, description="lines that hold this text")
     custom_ids: list[str] | None = None
+    each: int | None = Field(default=None, ge=1, description="how often each line is struck at most")
 
     def selects(self, number: int, custom_id: str, line: bytes, body: bytes) -> bool:
         """Whether the row on 1-based line `number` is struck; `body` is what `fraction` hashes."""
@@ -253,6 +255,17 @@ class _Active:
     fault: Fault
     struck: set[str] = field(default_factory=set)
     strikes: int = 0
+    lines: Counter[bytes] = field(default_factory=Counter)
+
+    def strike_line(self, fault: RowFault, line: bytes) -> bool:
+        """Use up one of the times, and one of the line's own."""
+        if fault.each is None:
+            return self.strike()
+        digest = hashlib.blake2b(line, digest_size=16).digest()
+        if self.lines[digest] >= fault.each or not self.strike():
+            return False
+        self.lines[digest] += 1
+        return True
 
     def strike(self, key: str | None = None) -> bool:
         """Use up one of the times; with a `key`, asking again for the same costs nothing."""
@@ -297,7 +310,9 @@ class Faults:
         with self._lock:
             for active in self._of(kind, model):
                 fault = active.fault
-                if isinstance(fault, kind) and fault.selects(number, custom_id, line, body) and active.strike():
+                if not isinstance(fault, kind) or not fault.selects(number, custom_id, line, body):
+                    continue
+                if active.strike_line(fault, line):
                     return fault
         return None
 

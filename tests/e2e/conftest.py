@@ -103,9 +103,13 @@ class Embedded:
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
+    def openai(self) -> OpenAI:
+        """A client of the emulator."""
+        return OpenAI(base_url=self.names["OPENAI_BASE_URL"], api_key=self.names["OPENAI_API_KEY"])
+
     def openai_batches(self, job_id: str) -> list[str]:
         """The keys, as they stand in the metadata, of the batches that OpenAI has for a job."""
-        with OpenAI(base_url=self.names["OPENAI_BASE_URL"], api_key=self.names["OPENAI_API_KEY"]) as client:
+        with self.openai() as client:
             metadata = [batch.metadata or {} for batch in client.batches.list(limit=100)]
         return [found[METADATA_KEY] for found in metadata if found.get("job") == job_id]
 

@@ -4,12 +4,16 @@ import csv
 import gzip
 import io
 import json
+from collections import Counter
 from pathlib import Path
 
 from tests.e2e.conftest import Embedded
 
 REVIEWS = Path("examples/reviews/reviews.csv").read_bytes()
 RECIPE = Path("examples/reviews/recipe.yaml").read_bytes()
+TOKENS = 112_575
+"""What the emulator counts for the reviews with their recipe."""
+
 PLAIN = b'model: gpt-4o-mini\nprompt: "Say something about {{ text }}"\n'
 
 
@@ -92,7 +96,7 @@ def test_a_rejected_drop_lists_what_is_wrong(healthy: Embedded) -> None:
 
 def test_where_a_third_of_the_rows_fail_the_others_come_back(healthy: Embedded) -> None:
     healthy.drop("third/recipe.yaml", PLAIN)
-    healthy.control("POST", "/faults", kind="fail_rows", every=3)
+    healthy.control("POST", "/faults", kind="fail_rows", every=3, status=400, code="lasting")
     data = b"text\n" + b"".join(b"row %d\n" % number for number in range(300))
     event = healthy.answer("third/rows.csv", data)
     assert event["status"] == "partial"
@@ -197,6 +201,46 @@ def test_a_job_goes_on_where_it_was_when_the_stack_comes_again(healthy: Embedded
     ended = healthy.event(version)
     assert (ended["status"], ended["job_id"]) == ("succeeded", accepted["job_id"])
     assert len(healthy.openai_batches(ended["job_id"])) == 1
+
+
+def test_a_drop_heals_itself_whatever_happens_in_between(healthy: Embedded) -> None:
+    """A tenth of the rows expires once, a twentieth fails once, a hundredth always, a third fits at a time."""
+    healthy.drop("heal/recipe.yaml", RECIPE)
+    numbers = range(1, 3001)
+    expiring, failing, lasting = ([str(n) for n in numbers if n % k == r] for k, r in ((10, 1), (20, 2), (100, 3)))
+    for fault in (
+        {"kind": "fail_rows", "shape": "not_run", "code": "batch_expired", "custom_ids": expiring, "each": 1},
+        {"kind": "fail_rows", "status": 500, "custom_ids": failing, "each": 1},
+        {"kind": "fail_rows", "status": 500, "custom_ids": lasting},
+        {"kind": "token_limit", "tokens": TOKENS // 3},
+        {"kind": "create_answer_lost", "times": 1},
+    ):
+        healthy.control("POST", "/faults", **fault)
+    before = {batch["id"] for batch in healthy.control("GET", "/batches")["data"]}
+
+    event = healthy.answer("heal/reviews.csv", REVIEWS)
+
+    assert event["status"] == "partial"
+    assert (event["rows"]["ok"], event["rows"]["error"]) == (2970, 30)
+    rows = rows_of(healthy.results(event)["reviews.answers.csv"])
+    assert [row["_status"] == "error" for row in rows] == [n % 100 == 3 for n in numbers]
+    (reason,) = event["reasons"]
+    assert (reason["code"], reason["rows"], reason["row"]) == ("server_error", 30, 3)
+
+    batches = [batch for batch in healthy.control("GET", "/batches")["data"] if batch["id"] not in before]
+    assert {batch["status"] for batch in batches} <= {"completed", "failed"}, "nothing is in flight"
+    keys = [batch["metadata"]["dropbatch"] for batch in batches]
+    assert len(keys) == len(set(keys)), "one batch a key"
+    asked: Counter[str] = Counter()
+    with healthy.openai() as client:
+        for batch in batches:
+            if batch["status"] == "completed":
+                lines = client.files.content(batch["input_file_id"]).content.splitlines()
+                asked.update(json.loads(line)["custom_id"] for line in lines)
+    once = {str(n) for n in numbers} - {*expiring, *failing, *lasting}
+    assert {asked[n] for n in once} == {1}, "nothing that was answered is asked again"
+    assert {asked[n] for n in {*expiring, *failing} - {*lasting}} == {2}
+    assert {asked[n] for n in lasting} == {3}
 
 
 def test_nothing_was_given_up(healthy: Embedded) -> None:

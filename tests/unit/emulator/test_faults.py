@@ -266,3 +266,10 @@ def test_an_upstream_server_that_is_not_there_is_a_status_zero(service_with: Cal
     service = service_with(upstream=Upstream("http://127.0.0.1:9/v1"))
     (line,) = service.lines(service.ended([chat(1)]).error_file_id)
     assert line["response"]["status_code"] == 0
+
+
+def test_a_line_may_be_struck_once_and_answered_when_it_is_asked_again(service: Any, strike: Any) -> None:
+    strike("fail_rows", contains="row-2", each=1)
+    lines = [chat(number) for number in (1, 2, 3)]
+    first, second = service.ended(lines), service.ended(lines)
+    assert (first.request_counts.failed, second.request_counts.failed) == (1, 0)
