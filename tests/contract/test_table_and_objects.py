@@ -1,5 +1,6 @@
 """What the ports promise of the table and of S3, kept by the fakes and by the real adapters alike."""
 
+import json
 from typing import Any
 
 import boto3
@@ -58,10 +59,13 @@ def item(sk: str, rev: int = 1, **more: Any) -> dict[str, Any]:
 
 
 def test_an_item_is_inserted_once(table: Table) -> None:
-    table.insert(item("a", drop={"key": "k", "size": 3}))
+    nested = {"drop": {"key": "k", "size": 3}, "parts": [{"size": 1}, {"size": 2, "names": ["a"]}], "big": 2**53}
+    table.insert(item("a", **nested))
     with pytest.raises(ConditionFailed):
         table.insert(item("a"))
-    assert table.get("p", "a") == item("a", drop={"key": "k", "size": 3})
+    found = table.get("p", "a")
+    assert found == item("a", **nested)
+    assert json.dumps(found, sort_keys=True) == json.dumps(item("a", **nested), sort_keys=True), "of the same types"
 
 
 def test_an_item_is_replaced_only_over_the_revision_that_was_read(table: Table) -> None:

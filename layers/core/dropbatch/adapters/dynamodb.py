@@ -76,4 +76,6 @@ def _plain_value(value: Any) -> Any:
         return int(value)
     if isinstance(value, Mapping):
         return _plain(value)
+    if isinstance(value, list):
+        return [_plain_value(item) for item in value]
     return value
