@@ -1,0 +1,125 @@
+"""A drop that needs healing, killed at every call to the world, and at pairs of calls drawn at random.
+
+`SCHEDULES` sets how many pairs are drawn; the seed is kept, so that a run can be had again.
+"""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from dropbatch.domain.errors import OpenAIUnsure
+from dropbatch.domain.jobs import JobState
+from dropbatch.domain.limits import Limits
+from tests.driving import RECIPE, drop, only_job, result_json, run
+from tests.fakes import FakeWorld, Killer, answer_ok, response_line
+from tests.schedules.invariants import check
+
+SCHEDULES = int(os.environ.get("SCHEDULES", "1000"))
+DATA = b"text\n" + b"".join(b"row %d\n" % number for number in range(1, 17))
+
+
+def troubled(folder: Path, points: frozenset[int] = frozenset()) -> FakeWorld:
+    """Sixteen rows in two shards. Row 2 expires once, 5 fails once, 8 always, 11 is truncated, 14 goes missing once.
+
+    A create's answer is lost, and the account may not enqueue all at once.
+    """
+    fake = FakeWorld(folder, limits=Limits(batch_requests=10), killer=Killer())
+    assert fake.killer is not None
+    fake.killer.points = set(points)
+    fake.openai.token_limit = 100
+    tries: Counter[str] = Counter()
+
+    def answer(request: dict[str, Any]) -> Any:
+        row = request["custom_id"]
+        tries[row] += 1
+        if row == "2" and tries[row] == 1:
+            error = {"code": "batch_expired", "message": "expired"}
+            return "error", {"id": "x", "custom_id": row, "response": None, "error": error}
+        if (row == "5" and tries[row] == 1) or row == "8":
+            return "error", response_line(request, 500, {"error": {"code": "server_error", "message": "no"}})
+        if row == "14" and tries[row] == 1:
+            return None
+        where, line = answer_ok(request)
+        if row == "11":
+            line["response"]["body"]["choices"][0]["finish_reason"] = "length"
+        return where, line
+
+    create, lost = fake.openai.create, iter([True])
+
+    def lossy(*args: Any) -> Any:
+        made = create(*args)
+        if next(lost, False):
+            raise OpenAIUnsure("timeout")
+        return made
+
+    fake.openai.answer = answer
+    fake.openai.create = lossy  # type: ignore[method-assign]  # a fault of its first call
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a.csv", DATA)
+    return fake
+
+
+def healed(fake: FakeWorld) -> None:
+    check(fake)
+    assert only_job(fake).state is JobState.PARTIAL
+    rows = result_json(fake, "summary.json")["rows"]
+    assert (rows["ok"], rows["error"], rows["truncated"]) == (14, 1, 1)
+    asked: Counter[str] = Counter()
+    for batch in fake.openai.batches.values():
+        if batch.output_file_id or batch.error_file_id:
+            lines = fake.openai.files[batch.input_file_id].split(b"\n")
+            asked.update(json.loads(line)["custom_id"] for line in lines if line)
+    tries = {"2": 2, "5": 2, "8": 3, "14": 2}
+    assert asked == {str(row): tries.get(str(row), 1) for row in range(1, 17)}, "nothing answered is asked again"
+
+
+def calls_of_a_whole_run(folder: Path) -> list[str]:
+    whole = troubled(folder)
+    run(whole, ticks=200)
+    healed(whole)
+    assert whole.killer is not None
+    return whole.killer.calls
+
+
+PARTS = 4
+"""The points are gone through in so many tests, so that two processes share them."""
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_kill_at_any_call_changes_nothing_of_what_comes_out(part: int, tmp_path: Path, tally: Counter[str]) -> None:
+    calls = calls_of_a_whole_run(tmp_path)
+    for point in range(part, 2 * len(calls), PARTS):
+        fake = troubled(tmp_path, frozenset({point}))
+        run(fake, ticks=300)
+        try:
+            healed(fake)
+        except AssertionError as error:
+            raise AssertionError(f"killed at {calls[point // 2]}, point {point}") from error
+        tally["kill points"] += 1
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_kills_at_any_two_calls_change_nothing_either(part: int, tmp_path: Path, tally: Counter[str]) -> None:
+    last = 2 * len(calls_of_a_whole_run(tmp_path)) + 40  # a run that was killed makes more calls
+
+    @seed(20_261_123 + part)
+    @settings(
+        max_examples=SCHEDULES // PARTS + 1,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    @given(st.frozensets(st.integers(0, last), min_size=2, max_size=2))
+    def killed_twice(points: frozenset[int]) -> None:
+        fake = troubled(tmp_path, points)
+        run(fake, ticks=300)
+        healed(fake)
+        tally["schedules"] += 1
+
+    killed_twice()
