@@ -11,7 +11,7 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.ledger import from_item
 from dropbatch.telling import results_prefix
 from tests.driving import jobs
-from tests.fakes import RESULTS, FakeOpenAI, FakeWorld
+from tests.fakes import INBOX, RESULTS, FakeOpenAI, FakeWorld
 
 
 def check(fake: FakeWorld) -> None:
@@ -48,7 +48,7 @@ def check_job(fake: FakeWorld, job: Job) -> None:
     summary = json.loads(fake.objects.content(RESULTS, results_prefix(job) + "summary.json"))
     rows = summary["rows"]
     assert rows["total"] == job.rows == sum(rows[str(outcome)] for outcome in Outcome)
-    data = fake.objects.content("the-inbox", job.drop.key)
+    data = b"".join(fake.objects.blocks(INBOX, job.drop.key, job.drop.version_id))
     responses = [
         json.loads(line)
         for line in fake.objects.content(RESULTS, results_prefix(job) + "responses.jsonl").split(b"\n")

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from dropbatch.domain.drops import recipe_keys
@@ -40,7 +41,7 @@ class RecipeText:
 
     def compiled(self) -> CompiledRecipe:
         """Rejected where it cannot be used."""
-        return compile_recipe(self.parsed(), self.files)
+        return _compiled(self.path, self.text, tuple(sorted(self.files.items())))
 
     @property
     def sha256(self) -> str:
@@ -56,6 +57,11 @@ class RecipeText:
     def from_json(cls, data: bytes) -> "RecipeText":
         members = json.loads(data)
         return cls(members["path"], members["text"].encode(), members["files"])
+
+
+@lru_cache(maxsize=16)  # a function that stays warm meets the same few again and again
+def _compiled(path: str, text: bytes, files: tuple[tuple[str, str], ...]) -> CompiledRecipe:
+    return compile_recipe(parse_recipe(text, path), dict(files))
 
 
 class AskedRow(NamedTuple):

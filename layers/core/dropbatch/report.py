@@ -1,8 +1,9 @@
 """The page for a person to look at: what became of a job, in one HTML file without anything from outside."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
-from jinja2 import Environment
+from jinja2 import Environment, Template
 
 from dropbatch.domain.outcomes import ANSWERED, Outcome
 from dropbatch.telling import Ended, console_link, iso, remedy, results_prefix
@@ -78,30 +79,31 @@ _PAGE = """<!doctype html>
 def page(end: Ended, samples: Sequence[Mapping[str, object]], region: str, bucket: str) -> bytes:
     """The report of a job as UTF-8 HTML. `samples` are rows as the collector keeps them."""
     tally, job = end.tally, end.job
-    html = (
-        Environment(autoescape=True, trim_blocks=True)
-        .from_string(_PAGE)
-        .render(
-            job=job,
-            status=end.status,
-            ok=tally.outcomes[Outcome.OK],
-            asked=job.rows - tally.outcomes[Outcome.SKIPPED],
-            outcomes=sorted(tally.outcomes.items(), key=lambda item: (item[0] not in ANSWERED, item[0])),
-            categories=tally.categories,
-            reasons=tally.commonest(10),
-            remedy=remedy,
-            samples=[
-                ("Some of the answers", [sample for sample in samples if sample["good"]]),
-                ("Some of the others", [sample for sample in samples if not sample["good"]]),
-            ],
-            paid=tally.usd,
-            saved=None if tally.usd is None or tally.standard_usd is None else tally.standard_usd - tally.usd,
-            tokens=sorted(tally.tokens.items()),
-            dropped=iso(job.drop.modified),
-            ended=iso(end.ended_at),
-            objects=end.objects,
-            bucket=bucket,
-            link=console_link(region, bucket, results_prefix(job)),
-        )
+    html = _template().render(
+        job=job,
+        status=end.status,
+        ok=tally.outcomes[Outcome.OK],
+        asked=job.rows - tally.outcomes[Outcome.SKIPPED],
+        outcomes=sorted(tally.outcomes.items(), key=lambda item: (item[0] not in ANSWERED, item[0])),
+        categories=tally.categories,
+        reasons=tally.commonest(10),
+        remedy=remedy,
+        samples=[
+            ("Some of the answers", [sample for sample in samples if sample["good"]]),
+            ("Some of the others", [sample for sample in samples if not sample["good"]]),
+        ],
+        paid=tally.usd,
+        saved=None if tally.usd is None or tally.standard_usd is None else tally.standard_usd - tally.usd,
+        tokens=sorted(tally.tokens.items()),
+        dropped=iso(job.drop.modified),
+        ended=iso(end.ended_at),
+        objects=end.objects,
+        bucket=bucket,
+        link=console_link(region, bucket, results_prefix(job)),
     )
     return html.encode()
+
+
+@cache
+def _template() -> Template:
+    return Environment(autoescape=True, trim_blocks=True).from_string(_PAGE)

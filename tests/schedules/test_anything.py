@@ -1,0 +1,163 @@
+"""Files and faults together, at random: whatever is dropped, whenever, and whatever goes wrong, the invariants hold."""
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from hypothesis import HealthCheck, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from dropbatch.domain.errors import OpenAIBusy, OpenAIUnsure
+from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.limits import Limits
+from dropbatch.messages import Look
+from dropbatch.poll import poll
+from tests.driving import RECIPE, deliver, drop, run, survive
+from tests.fakes import INBOX, FakeWorld, Killer, answer_ok, response_line
+from tests.schedules.invariants import check
+
+FATES = ("ok", "ok", "ok", "ok", "500", "400", "0", "expired", "missing", "truncated", "refused", "twice", "string")
+CALLS = ("upload", "create", "retrieve", "newest", "cancel", "download")
+
+
+class AnyWorld(RuleBasedStateMachine):
+    """Drops, markers and time, in any order, over a world with faults; at the end all must come to rest."""
+
+    @initialize(chance=st.randoms(use_true_random=False), size=st.integers(1, 6), limited=st.booleans())
+    def begin(self, chance: random.Random, size: int, limited: bool) -> None:
+        self.fake = FakeWorld(Path(mkdtemp()), limits=Limits(batch_requests=size), killer=Killer())
+        self.chance = chance
+        self.trouble = 0.0
+        self.versions: list[tuple[str, str]] = []
+        self.tries: Counter[tuple[str, str]] = Counter()
+        openai = self.fake.openai
+        openai.token_limit = 200 if limited else None
+        openai.answer = self.answer
+        for name in CALLS:
+            setattr(openai, name, self.faulty(name, getattr(openai, name)))
+        self.fake.objects.drop("recipe.yaml", RECIPE)
+
+    def faulty(self, name: str, call: Any) -> Any:
+        """The call, which now and then fails: before it takes effect, or after."""
+
+        def made(*args: Any) -> Any:
+            if self.chance.random() < self.trouble:
+                raise self.chance.choice((OpenAIUnsure("http_503"), OpenAIBusy("rate_limit_exceeded", 30)))
+            result = call(*args)
+            if name == "create" and self.chance.random() < self.trouble:
+                raise OpenAIUnsure("timeout")
+            return result
+
+        return made
+
+    def answer(self, request: dict[str, Any]) -> Any:
+        row = request["custom_id"]
+        where, line = answer_ok(request)
+        match self.chance.choice(FATES):
+            case "500" | "400" | "0" as status:
+                return "error", response_line(request, int(status), {"error": {"code": "some_code", "message": "no"}})
+            case "expired":
+                error = {"code": "batch_expired", "message": "expired"}
+                return "error", {"id": "x", "custom_id": row, "response": None, "error": error}
+            case "missing":
+                return None
+            case "truncated":
+                line["response"]["body"]["choices"][0]["finish_reason"] = "length"
+            case "refused":
+                line["response"]["body"]["choices"][0]["message"]["refusal"] = "no"
+            case "string":
+                line["response"]["body"] = json.dumps(line["response"]["body"])
+        return where, line
+
+    @rule(
+        name=st.sampled_from(["a", "b", "späte Bücher"]),
+        rows=st.integers(0, 12),
+        models=st.integers(1, 3),
+        raw=st.booleans(),
+    )
+    def drop_file(self, name: str, rows: int, models: int, raw: bool) -> None:
+        unique = self.chance.random()
+        if raw:
+            lines = [
+                {
+                    "custom_id": f"{unique} {row}",
+                    "method": "POST",
+                    "url": "/v1/chat/completions",
+                    "body": {"model": f"m{row % models}", "messages": [{"role": "user", "content": "x" * row}]},
+                }
+                for row in range(rows)
+            ]
+            key, data = f"{name}.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode()
+        else:
+            key, data = f"{name}.csv", b"text\n" + b"".join(b"%r %d\n" % (unique, row) for row in range(rows))
+        self.versions.append((key, drop(self.fake, key, data)))
+
+    @rule(kind=st.sampled_from(["cancel", "retry", "rerun"]))
+    def put_marker(self, kind: str) -> None:
+        if self.versions:
+            drop(self.fake, f"{self.chance.choice(self.versions)[0]}.{kind}", b"")
+
+    @rule()
+    def deliver_an_event_again(self) -> None:
+        if self.versions:
+            key, version = self.chance.choice(self.versions)
+            self.fake.intake.send(Look(INBOX, key, version).to_json())
+
+    @rule()
+    def mix_the_queues(self) -> None:
+        for queue in (self.fake.intake, self.fake.dispatch, self.fake.collect):
+            self.chance.shuffle(queue.messages)
+
+    @rule()
+    def lose_the_messages(self) -> None:
+        """Of what is due again by itself: the poller finds it."""
+        self.fake.dispatch.messages.clear()
+        self.fake.collect.messages.clear()
+
+    @rule(share=st.sampled_from([0.0, 0.05, 0.3]))
+    def trouble_openai(self, share: float) -> None:
+        self.trouble = share
+
+    @rule(ending=st.sampled_from([OpenAIStatus.COMPLETED, OpenAIStatus.EXPIRED, None]))
+    def let_batches_end_so(self, ending: OpenAIStatus | None) -> None:
+        self.fake.openai.ending = ending
+
+    @rule(after=st.integers(0, 60))
+    def kill_soon(self, after: int) -> None:
+        assert self.fake.killer is not None
+        self.fake.killer.points.add(2 * len(self.fake.killer.calls) + after)
+
+    @rule(seconds=st.sampled_from([1, 60, 900, 7200]))
+    def move_on(self, seconds: int) -> None:
+        deliver(self.fake)
+        survive(lambda: poll(self.fake.world))
+        self.fake.clock.sleep(seconds)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "fake"):
+            return
+        assert self.fake.killer is not None
+        self.fake.killer.points.clear()
+        self.trouble, self.fake.openai.ending = 0.0, OpenAIStatus.COMPLETED
+        for key in {key for key, _ in self.versions}:
+            drop(self.fake, f"{key}.retry", b"")  # what is held for too few answers goes on
+        for _ in range(6):
+            run(self.fake, ticks=300)
+            run(self.fake, ticks=100, step=3600)
+            for key in {key for key, _ in self.versions}:
+                drop(self.fake, f"{key}.cancel", b"")
+        check(self.fake)
+
+
+TestAnything = seed(20_261_123)(AnyWorld).TestCase
+TestAnything.settings = settings(
+    max_examples=400,
+    stateful_step_count=25,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
