@@ -46,6 +46,11 @@ def test_a_function_may_do_no_more_than_its_role_says(embedded: Embedded) -> Non
         refused(Bucket=embedded.names["INBOX_BUCKET"], Key="any.csv")
 
 
+def test_the_poll_may_look_through_the_inbox(embedded: Embedded) -> None:
+    """Its sweep is due once a day, which no test waits for."""
+    _as_role(embedded, "PollRole", "s3").list_objects_v2(Bucket=embedded.names["INBOX_BUCKET"], StartAfter="")
+
+
 def test_a_poll_with_nothing_to_do_ends_well(embedded: Embedded) -> None:
     embedded.tick()
 

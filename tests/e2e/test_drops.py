@@ -168,6 +168,23 @@ def test_a_rerun_asks_again_with_the_recipe_of_today(healthy: Embedded) -> None:
     assert json.loads(latest["Body"].read())["job_id"] == second["job_id"]
 
 
+def test_a_retry_asks_only_what_failed_and_delivers_one_whole_file(healthy: Embedded) -> None:
+    healthy.drop("retry/recipe.yaml", PLAIN)
+    healthy.control("POST", "/faults", kind="fail_rows", every=4, status=400, code="lasting")
+    data = b"text\n" + b"".join(b"row %d\n" % number for number in range(20))
+    version = healthy.drop("retry/rows.csv", data)
+    first = healthy.event(version)
+    assert (first["rows"]["ok"], first["rows"]["error"]) == (15, 5)
+    healthy.control("DELETE", "/faults")
+    healthy.drop("retry/rows.csv.retry", b"")
+    second = healthy.event(version, but_of=first["job_id"])
+    assert second["status"] == "succeeded"
+    rows = rows_of(healthy.results(second)["rows.answers.csv"])
+    assert [row["text"] for row in rows] == [f"row {number}" for number in range(20)]
+    assert second["cost"]["paid"] < first["cost"]["paid"], "only what was asked now"
+    assert len(healthy.openai_batches(second["job_id"])) == 1
+
+
 def test_people_are_told_in_plain_words(healthy: Embedded) -> None:
     healthy.drop("people/recipe.yaml", PLAIN)
     event = healthy.answer("people/told.csv", b"text\nhello\n")

@@ -1,0 +1,98 @@
+"""Kill points over the real adapters of S3 and DynamoDB, on moto: what the fakes promise must hold there too."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from dropbatch.adapters.dynamodb import DynamoTable
+from dropbatch.adapters.s3 import S3Objects
+from dropbatch.domain.jobs import JobState
+from tests.driving import RECIPE, drop, only_job, run
+from tests.fakes import INBOX, RESULTS, WORK, FakeClock, FakeWorld, Killer, answer_ok, response_line
+from tests.schedules.invariants import check
+
+REGION = "us-east-1"
+SHARE = 12
+"""One in so many of the points is tried here, for a run takes a second; the fakes are killed at each."""
+
+
+class AwsObjects(S3Objects):
+    """The adapter, and what tests do to buckets."""
+
+    def drop(self, key: str, data: bytes, labels: Mapping[str, str] | None = None, bucket: str = INBOX) -> str:
+        return str(self._client.put_object(Bucket=bucket, Key=key, Body=data)["VersionId"])
+
+    def content(self, bucket: str, key: str) -> bytes:
+        return self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+class AwsTable(DynamoTable):
+    def everything(self) -> str:
+        return "\n".join(json.dumps(item, default=int) for item in self._table.scan(ConsistentRead=True)["Items"])
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    with mock_aws():
+        yield
+
+
+def on_aws(folder: Path, number: int, points: frozenset[int] = frozenset()) -> FakeWorld:
+    """Four rows, of which one fails once; each world has a table of its own, and empty buckets."""
+    fake = FakeWorld(folder, clock=FakeClock(time.time()), killer=Killer())
+    assert fake.killer is not None
+    fake.killer.points = set(points)
+    client = boto3.client("s3", region_name=REGION)
+    for bucket in (INBOX, RESULTS, WORK):
+        client.create_bucket(Bucket=bucket)
+        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    names = ("pk", "sk", "open", "since")
+    index = [{"AttributeName": "open", "KeyType": "HASH"}, {"AttributeName": "since", "KeyType": "RANGE"}]
+    table = boto3.resource("dynamodb", region_name=REGION).create_table(
+        TableName=f"t{number}",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[{"IndexName": "open", "Projection": {"ProjectionType": "ALL"}, "KeySchema": index}],  # type: ignore[list-item]
+    )
+    fake.objects = AwsObjects(client)  # type: ignore[assignment]  # with what the tests use of the fake
+    fake.table = AwsTable(table)  # type: ignore[assignment]  # as above
+    tries: Counter[str] = Counter()
+
+    def answer(request: dict[str, Any]) -> Any:
+        row = request["custom_id"]
+        tries[row] += 1
+        if row == "2" and tries[row] == 1:
+            return "error", response_line(request, 500, {})
+        return answer_ok(request)
+
+    fake.openai.answer = answer
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, f"{number}.csv", b"text\na\nb\nc\nd\n")
+    return fake
+
+
+def test_a_kill_at_calls_to_real_adapters_changes_nothing(tmp_path: Path, tally: Counter[str]) -> None:
+    whole = on_aws(tmp_path, 0)
+    run(whole, ticks=100)
+    check(whole)
+    assert whole.killer is not None
+    calls = whole.killer.calls
+    for number, point in enumerate(range(0, 2 * len(calls), SHARE), 1):
+        fake = on_aws(tmp_path, number, frozenset({point}))
+        run(fake, ticks=100)
+        try:
+            check(fake)
+            assert only_job(fake).state is JobState.SUCCEEDED
+        except AssertionError as error:
+            raise AssertionError(f"killed at {calls[point // 2]}, point {point}") from error
+        tally["kill points on moto"] += 1
