@@ -20,8 +20,8 @@ from local.programs import free_port
 from local.stack import Deployed, Stack
 
 HERE = Path(__file__).parent
-WAIT_SECONDS = 180
-"""How long a job may take: far more than it does, on a machine that has other things to do too."""
+WAIT_SECONDS = 480
+"""How long a job may take: far more than it does, and longer than a lost message takes to be sent again (330 s)."""
 
 
 @pytest.hookimpl(tryfirst=True)
