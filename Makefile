@@ -22,7 +22,7 @@ demo: setup ## Answer 3,000 reviews on this machine, and show what came back
 	@$(BIN)/python -m local.demo
 
 test: check ## Run everything: the checks, and all tests, end to end too
-	@$(ISOLATED) $(BIN)/pytest -q -n 2 --dist loadgroup
+	@$(ISOLATED) $(BIN)/pytest -q -n 2
 
 test-fast: setup ## Run the unit and contract tests: for every save
 	@$(ISOLATED) $(BIN)/pytest -q -n 2 $(wildcard tests/unit tests/contract)

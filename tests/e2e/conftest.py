@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -19,17 +18,8 @@ from dropbatch.submit import METADATA_KEY
 from local.programs import free_port
 from local.stack import Deployed, Stack
 
-HERE = Path(__file__).parent
 WAIT_SECONDS = 480
 """How long a job may take: far more than it does, and longer than a lost message takes to be sent again (330 s)."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker("e2e")
-            item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
 @dataclass(frozen=True, slots=True)

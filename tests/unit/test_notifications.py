@@ -22,7 +22,7 @@ schema:
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeWorld:
     fake = FakeWorld(tmp_path)
-    fake.objects.drop("work/recipe.yaml", SENTIMENT)
+    fake.objects.drop("shop/recipe.yaml", SENTIMENT)
     return fake
 
 
@@ -36,13 +36,13 @@ def attributes(notification: Notification) -> tuple[str, str, str]:
 
 
 def test_an_accepted_drop_says_what_goes_and_how_to_stop_it(fake: FakeWorld) -> None:
-    drop(fake, "work/my file.csv", b"text\na\nb\n")
+    drop(fake, "shop/my file.csv", b"text\na\nb\n")
     run(fake)
     accepted = told(fake, "accepted")
-    assert attributes(accepted) == ("accepted", "running", "work")
+    assert attributes(accepted) == ("accepted", "running", "shop")
     assert accepted.subject == "my file.csv: accepted, 2 rows"
     assert "2 rows, of which 2 go to OpenAI in 1 batch" in accepted.text
-    assert "echo | aws s3 cp - 's3://the-inbox/work/my file.csv.cancel'" in accepted.text
+    assert "echo | aws s3 cp - 's3://the-inbox/shop/my file.csv.cancel'" in accepted.text
 
 
 def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorld) -> None:
@@ -63,13 +63,13 @@ def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorl
         return where, line
 
     fake.openai.answer = answer
-    drop(fake, "work/a.csv", b"text\n" + b"".join(b"xyzzy %d\n" % row for row in range(9)), team="support")
+    drop(fake, "shop/a.csv", b"text\n" + b"".join(b"xyzzy %d\n" % row for row in range(9)), team="support")
     run(fake)
     ended = told(fake, "ended")
-    assert attributes(ended) == ("ended", "partial", "work")
+    assert attributes(ended) == ("ended", "partial", "shop")
     assert ended.subject == "a.csv: 5 of 9 answered"
     job = only_job(fake)
-    prefix = f"work/a.csv/{job.id}/"
+    prefix = f"shop/a.csv/{job.id}/"
     lines = ended.text.splitlines()
     assert lines[0] == "a.csv: 5 of 9 answered. Some rows have no good answer."
     assert lines[1] == "The other rows: 3 error, 1 truncated."
@@ -81,7 +81,7 @@ def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorl
     assert lines[7] == f"Results: s3://the-results/{prefix}"
     assert lines[8].startswith("In the console: https://us-east-1.console.aws.amazon.com/s3/buckets/the-results?")
     assert lines[9:] == [
-        "To ask the failed ones again: echo | aws s3 cp - s3://the-inbox/work/a.csv.retry",
+        "To ask the failed ones again: echo | aws s3 cp - s3://the-inbox/shop/a.csv.retry",
         f"Those without a good answer: s3://the-results/{prefix}a.failed.csv",
     ]
 
@@ -90,7 +90,7 @@ def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorl
         *("schema_version", "event", "job_id", "status", "drop", "results", "rows", "cost", "times", "reasons"),
         *("recipe_sha256", "labels"),
     }
-    assert detail["drop"] == {"bucket": "the-inbox", "key": "work/a.csv", "version_id": job.drop.version_id}
+    assert detail["drop"] == {"bucket": "the-inbox", "key": "shop/a.csv", "version_id": job.drop.version_id}
     assert detail["results"] == {"bucket": "the-results", "prefix": prefix}
     rows = detail["rows"]
     assert (rows["total"], rows["ok"], rows["error"], rows["truncated"]) == (9, 5, 3, 1)
@@ -105,44 +105,44 @@ def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorl
 
 
 def test_where_all_is_answered_the_next_line_fetches_it(fake: FakeWorld) -> None:
-    drop(fake, "work/a.csv", b"text\na\n")
+    drop(fake, "shop/a.csv", b"text\na\n")
     run(fake)
     ended = told(fake, "ended")
     assert ended.subject == "a.csv: 1 of 1 answered"
-    assert ended.text.splitlines()[-1].startswith("To fetch them: aws s3 cp s3://the-results/work/a.csv/")
+    assert ended.text.splitlines()[-1].startswith("To fetch them: aws s3 cp s3://the-results/shop/a.csv/")
 
 
 def test_rows_that_are_skipped_are_not_asked_for(fake: FakeWorld) -> None:
-    fake.objects.drop("work/recipe.yaml", SENTIMENT + b'when: "{{ text }}"\n')
-    drop(fake, "work/a.csv", b'text\na\n""\n')
+    fake.objects.drop("shop/recipe.yaml", SENTIMENT + b'when: "{{ text }}"\n')
+    drop(fake, "shop/a.csv", b'text\na\n""\n')
     run(fake)
     assert told(fake, "ended").subject == "a.csv: 1 of 1 answered"
     assert told(fake, "ended").status == "succeeded"
 
 
 def test_a_rejected_drop_is_told_five_problems_and_a_count(fake: FakeWorld) -> None:
-    drop(fake, "work/a.csv", b"id,text\n" + b"1\n" * 120)
+    drop(fake, "shop/a.csv", b"id,text\n" + b"1\n" * 120)
     run(fake)
     rejected = told(fake, "rejected")
-    assert attributes(rejected) == ("rejected", "rejected", "work")
+    assert attributes(rejected) == ("rejected", "rejected", "shop")
     assert rejected.subject == "a.csv: rejected, 120 problems"
     problems = [line for line in rejected.text.splitlines() if line.startswith("- ")]
     assert len(problems) == 6
     assert "ine 2" in problems[0]
     assert problems[5] == "- and 115 more"
     assert "In the console: https://" in rejected.text
-    assert rejected.text.splitlines()[-1] == "Mend the file, then: aws s3 cp a.csv s3://the-inbox/work/a.csv"
+    assert rejected.text.splitlines()[-1] == "Mend the file, then: aws s3 cp a.csv s3://the-inbox/shop/a.csv"
     kept = result_json(fake, "rejected.json")["problems"]
     assert (kept["total"], len(kept["first"])) == (120, 100)
 
 
 def test_a_wrong_recipe_and_wrong_rows_are_told_together(fake: FakeWorld) -> None:
-    fake.objects.drop("work/recipe.yaml", b'model: gpt-4o-mini\nprompt: "{{ text }}"\nlimt: 4\ndelimiter: ";"\n')
-    drop(fake, "work/a.csv", b"id;text\n1\n2;b\n3\n")
+    fake.objects.drop("shop/recipe.yaml", b'model: gpt-4o-mini\nprompt: "{{ text }}"\nlimt: 4\ndelimiter: ";"\n')
+    drop(fake, "shop/a.csv", b"id;text\n1\n2;b\n3\n")
     run(fake)
     problems = told(fake, "rejected").detail["problems"]["first"]
     assert [(problem.get("path"), problem["line"]) for problem in problems] == [
-        ("work/recipe.yaml", 3),
+        ("shop/recipe.yaml", 3),
         (None, 2),
         (None, 4),
     ]
@@ -161,7 +161,7 @@ def test_a_line_that_is_wrong_and_twice_there_is_told_for_both(fake: FakeWorld) 
 
 
 def test_a_row_that_lacks_what_the_recipe_asks_for_is_told_with_its_line(fake: FakeWorld) -> None:
-    drop(fake, "work/a.jsonl", b'{"text": "a"}\n{"txt": "b"}\n')
+    drop(fake, "shop/a.jsonl", b'{"text": "a"}\n{"txt": "b"}\n')
     run(fake)
     (problem,) = told(fake, "rejected").detail["problems"]["first"]
     assert problem["message"] == ("Line 2, key prompt of the recipe: the row has no 'text'; did you mean {{ txt }}?")
@@ -196,10 +196,10 @@ def test_what_is_told_of_a_wrong_line_quotes_nothing_of_it(fake: FakeWorld, memb
 
 def test_a_held_job_says_where_the_key_goes(fake: FakeWorld) -> None:
     fake.openai.key_valid = False
-    drop(fake, "work/a.csv", b"text\na\n")
+    drop(fake, "shop/a.csv", b"text\na\n")
     run(fake, ticks=5)
     held = told(fake, "held")
-    assert attributes(held) == ("held", "held", "work")
+    assert attributes(held) == ("held", "held", "shop")
     assert held.subject == "a.csv: waits for an OpenAI API key"
     assert "aws secretsmanager put-secret-value --secret-id the-secret --secret-string sk-…" in held.text
     assert held.detail["held_reason"] == "openai_key"
@@ -210,28 +210,28 @@ def test_a_held_job_says_where_the_key_goes(fake: FakeWorld) -> None:
 
 def test_a_duplicate_names_the_job_that_does_the_work(fake: FakeWorld) -> None:
     fake.openai.ending = None
-    drop(fake, "work/a.csv", b"text\na\n")
+    drop(fake, "shop/a.csv", b"text\na\n")
     run(fake, ticks=2)
     standing = only_job(fake)
-    drop(fake, "work/a.csv", b"text\na\n")
+    drop(fake, "shop/a.csv", b"text\na\n")
     run(fake, ticks=2)
     duplicate = told(fake, "duplicate")
-    assert attributes(duplicate) == ("duplicate", "duplicate", "work")
+    assert attributes(duplicate) == ("duplicate", "duplicate", "shop")
     assert duplicate.detail["duplicate_of"] == standing.id
-    assert f"s3://the-results/work/a.csv/{standing.id}/" in duplicate.text
-    latest = json.loads(fake.objects.content(RESULTS, "work/a.csv/latest.json"))
+    assert f"s3://the-results/shop/a.csv/{standing.id}/" in duplicate.text
+    latest = json.loads(fake.objects.content(RESULTS, "shop/a.csv/latest.json"))
     assert latest["job_id"] == standing.id
 
 
 def test_a_cancel_after_a_duplicate_reaches_the_job_that_does_the_work(fake: FakeWorld) -> None:
     fake.openai.ending = None
-    drop(fake, "work/a.csv", b"text\na\n")
+    drop(fake, "shop/a.csv", b"text\na\n")
     run(fake, ticks=2)
-    drop(fake, "work/a.csv", b"text\na\n")
+    drop(fake, "shop/a.csv", b"text\na\n")
     run(fake, ticks=2)
     fake.clock.sleep(60)
     fake.openai.answer = lambda _request: None
-    drop(fake, "work/a.csv.cancel", b"")
+    drop(fake, "shop/a.csv.cancel", b"")
     run(fake)
     assert told(fake, "ended").detail["job_id"] == told(fake, "duplicate").detail["duplicate_of"]
     assert told(fake, "ended").status == "cancelled"
@@ -252,22 +252,22 @@ def test_a_recipe_is_told_usable_or_what_is_wrong_with_which_line(fake: FakeWorl
 
 
 def test_a_recipe_chooses_what_is_told_but_a_rejection_always_is(fake: FakeWorld) -> None:
-    fake.objects.drop("work/recipe.yaml", SENTIMENT + b"notify: []\n")
-    drop(fake, "work/good.csv", b"text\na\n")
-    drop(fake, "work/bad.csv", b"id,text\n1\n")
+    fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"notify: []\n")
+    drop(fake, "shop/good.csv", b"text\na\n")
+    drop(fake, "shop/bad.csv", b"id,text\n1\n")
     run(fake)
     assert fake.topics.events() == ["rejected"]
 
 
 def test_only_the_end_is_told_where_only_that_is_asked_for(fake: FakeWorld) -> None:
-    fake.objects.drop("work/recipe.yaml", SENTIMENT + b"notify: [ended]\n")
-    drop(fake, "work/good.csv", b"text\na\n")
+    fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"notify: [ended]\n")
+    drop(fake, "shop/good.csv", b"text\na\n")
     run(fake)
     assert fake.topics.events() == ["ended"]
 
 
 def test_a_long_name_is_cut_and_never_the_numbers(fake: FakeWorld) -> None:
-    drop(fake, "work/" + "ü" * 200 + ".csv", b"text\na\n")
+    drop(fake, "shop/" + "ü" * 200 + ".csv", b"text\na\n")
     run(fake)
     subject = told(fake, "ended").subject
     assert len(subject) < 100
@@ -275,14 +275,14 @@ def test_a_long_name_is_cut_and_never_the_numbers(fake: FakeWorld) -> None:
 
 
 def test_a_name_with_control_characters_makes_a_subject_without(fake: FakeWorld) -> None:
-    drop(fake, "work/a\tb\nc.csv", b"text\na\n")
+    drop(fake, "shop/a\tb\nc.csv", b"text\na\n")
     run(fake)
     assert told(fake, "ended").subject == "a b c.csv: 1 of 1 answered"
 
 
 def test_an_expired_job_names_what_to_do(fake: FakeWorld) -> None:
     fake.openai.answer, fake.openai.ending = lambda _request: None, OpenAIStatus.EXPIRED
-    drop(fake, "work/a.csv", b"text\na\n")
+    drop(fake, "shop/a.csv", b"text\na\n")
     run(fake, ticks=100, step=3600)
     assert "1 row expired (batch_expired), the first is row 1: " in told(fake, "ended").text
     assert told(fake, "ended").status == "failed"

@@ -111,10 +111,6 @@ def _turn(batch: Batch) -> int:
 def _list(world: World, submitted: list[Batch]) -> dict[str | None, RemoteBatch]:
     """Our batches out of OpenAI's list, read as long as its pages still reach back to the oldest of ours."""
     wanted = {batch.openai_id for batch in submitted}
-    try:
-        sweep(world)
-    except Exception:  # noqa: BLE001 - a sweep that fails is gone on with by the next poll
-        world.observer.failed("the inbox could not be swept")
     oldest = min(batch.submitted_at or 0 for batch in submitted) - RESEND_SECONDS
     seen: dict[str | None, RemoteBatch] = {}
     for page in world.openai.newest():
