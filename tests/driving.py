@@ -28,6 +28,11 @@ def drop(fake: FakeWorld, key: str, data: bytes, **labels: str) -> str:
     return version
 
 
+def rows(count: int) -> bytes:
+    """A csv of so many rows."""
+    return b"text\n" + b"".join(b"row %d\n" % number for number in range(1, count + 1))
+
+
 def run(fake: FakeWorld, *, ticks: int = 60, step: float = 60) -> None:
     """Delivers messages and polls each `step` seconds until nothing is open, or `ticks` are over.
 
@@ -99,3 +104,9 @@ def result(fake: FakeWorld, name: str, job: Job | None = None) -> bytes:
 def result_json(fake: FakeWorld, name: str, job: Job | None = None) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(result(fake, name, job))
     return found
+
+
+def asked(fake: FakeWorld) -> list[list[int]]:
+    """The rows of every batch that was created, in order."""
+    files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
+    return [[int(json.loads(line)["custom_id"]) for line in file.split(b"\n") if line] for file in files]

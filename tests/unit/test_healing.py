@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from dropbatch.domain.errors import OpenAIBusy, OpenAINotFound
+from dropbatch.domain.errors import OpenAINotFound
 from dropbatch.domain.jobs import JobState, OpenAIStatus
 from dropbatch.domain.limits import Limits
 from dropbatch.ports import RemoteBatch
-from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
+from tests.driving import RECIPE, asked, drop, jobs, only_job, result, result_json, rows, run
 from tests.fakes import FakeWorld, answer_ok, response_line
 
 
@@ -26,19 +26,9 @@ def fake(tmp_path: Path) -> FakeWorld:
     return fake
 
 
-def rows(count: int) -> bytes:
-    return b"text\n" + b"".join(b"row %d\n" % number for number in range(1, count + 1))
-
-
 def outcomes(fake: FakeWorld, job: Any = None) -> list[str]:
     found = csv.DictReader(io.StringIO(result(fake, "a.answers.csv", job).decode(), newline=""))
     return [row["_status"] + (":" + row["_error"] if row["_error"] else "") for row in found]
-
-
-def asked(fake: FakeWorld) -> list[list[int]]:
-    """The rows of every batch that was created, in order."""
-    files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
-    return [[int(json.loads(line)["custom_id"]) for line in file.split(b"\n") if line] for file in files]
 
 
 def failing(status: int, code: str, *numbers: int, times: int = 1000) -> Callable[[dict[str, Any]], Any]:
@@ -63,6 +53,14 @@ def test_what_failed_for_a_passing_reason_is_asked_again_alone(fake: FakeWorld, 
     assert only_job(fake).state is JobState.SUCCEEDED
     assert asked(fake) == [[1, 2, 3, 4], [2, 3]]
     assert set(fake.openai.batches_by_key().values()) == {1}
+
+
+def test_progress_counts_a_row_once_however_often_it_is_asked(fake: FakeWorld) -> None:
+    fake.openai.answer = failing(500, "server_error", 2)
+    drop(fake, "a.csv", rows(4))
+    run(fake, ticks=2, step=1)
+    assert len(asked(fake)) == 1, "the second try is still to come"
+    assert result_json(fake, "status.json")["requests"] == {"total": 4, "completed": 3, "failed": 0}
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
@@ -210,85 +208,6 @@ def test_a_file_that_is_not_visible_yet_is_tried_again_and_then_uploaded_anew(fa
     waits = [later - earlier for earlier, later in pairwise(times[:5])]
     assert waits == sorted(waits)
     assert times[4] >= 30 + 60 + 120 + 300
-
-
-def test_over_the_token_limit_rows_wait_and_no_try_is_spent(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
-    fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
-    drop(fake, "a.csv", rows(12))
-    fake.openai.token_limit = 60
-    run(fake, ticks=300)
-    assert only_job(fake).state is JobState.SUCCEEDED
-    assert sum(1 for batch in fake.openai.batches.values() if batch.status is OpenAIStatus.COMPLETED) == 6
-    assert max(len(batch) for batch in asked(fake)) == 2
-
-
-def test_a_batch_larger_than_the_limit_is_split(fake: FakeWorld) -> None:
-    drop(fake, "a.csv", rows(40))
-    fake.openai.token_limit = 100
-    run(fake, ticks=300)
-    assert only_job(fake).state is JobState.SUCCEEDED
-    done = [batch for batch in fake.openai.batches.values() if batch.status is OpenAIStatus.COMPLETED]
-    assert len(done) > 4
-    answered = [row for batch in done for row in asked(fake)[list(fake.openai.batches).index(batch.id)]]
-    assert sorted(answered) == list(range(1, 41)), "each row was run once"
-    assert len(done) + 1 == len(fake.openai.batches), "one refusal was enough to learn the limit"
-
-
-def test_a_limit_that_is_given_is_never_exceeded(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
-    fake.objects.drop("recipe.yaml", RECIPE)
-    fake.token_limits = {"gpt-4o*": 100}
-    fake.openai.token_limit = 100
-    drop(fake, "a.csv", rows(20))
-    run(fake, ticks=300)
-    assert only_job(fake).state is JobState.SUCCEEDED
-    assert all(batch.status is OpenAIStatus.COMPLETED for batch in fake.openai.batches.values())
-
-
-def test_a_huge_job_does_not_starve_a_small_one(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
-    fake.objects.drop("recipe.yaml", RECIPE)
-    fake.token_limits = {"*": 100}
-    drop(fake, "huge.csv", rows(60))
-    run(fake, ticks=3)
-    drop(fake, "small.csv", rows(2))
-    ticks = 0
-    while not any(job.drop.key == "small.csv" and job.state is JobState.SUCCEEDED for job in jobs(fake)):
-        run(fake, ticks=1)
-        ticks += 1
-        assert ticks < 6
-    assert any(job.drop.key == "huge.csv" and job.state is JobState.RUNNING for job in jobs(fake))
-    run(fake, ticks=300)
-    assert {job.state for job in jobs(fake)} == {JobState.SUCCEEDED}
-
-
-def test_a_429_on_create_is_waited_out(fake: FakeWorld) -> None:
-    create = fake.openai.create
-    refusals = iter([True] * 3)
-
-    def busy(*args: Any) -> Any:
-        if next(refusals, False):
-            raise OpenAIBusy("rate_limit_exceeded", 60)
-        return create(*args)
-
-    fake.openai.create = busy  # type: ignore[method-assign]  # the fake's own, for this test
-    drop(fake, "a.csv", rows(2))
-    run(fake)
-    assert outcomes(fake) == ["ok", "ok"]
-    assert len(fake.openai.batches) == 1
-
-
-def test_no_more_batches_are_created_in_an_hour_than_openai_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dropbatch.admission.CREATES_AN_HOUR", 3)
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=1))
-    fake.objects.drop("recipe.yaml", RECIPE)
-    drop(fake, "a.csv", rows(8))
-    run(fake, ticks=400)
-    assert only_job(fake).state is JobState.SUCCEEDED
-    assert max(Counter(batch.created_at // 3600 for batch in fake.openai.batches.values()).values()) == 3
 
 
 def test_two_bad_batches_in_a_row_hold_the_rest_until_its_owner_decides(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ RAISE_SECONDS = 3600
 RAISE = 1.1
 """How often, and by how much, a limit that was learned is raised while batches pass: it may have been lifted."""
 
+MOST_HALVINGS = 6
+"""What is admitted shrinks to this power of a half while OpenAI refuses what, by our estimates, fits."""
+
 TURN_SECONDS = 1800
 """After so long a batch that does not fit keeps smaller ones from going before it."""
 
@@ -40,9 +43,8 @@ def place(world: World, ledger: Ledger, batches: Sequence[Batch]) -> list[Batch]
     inputs, free = 0, []
     for batch in batches:
         inputs += batch.inputs
-        batch.admitted = batch.not_before <= world.now() and not limited[batch.model] and inputs <= INPUTS_AT_ONCE
-        if batch.admitted:
-            batch.sent_at = world.now()
+        if batch.not_before <= world.now() and not limited[batch.model] and inputs <= INPUTS_AT_ONCE:
+            batch.admitted_at = batch.sent_at = world.now()
             free.append(batch)
         ledger.add(batch)
     return free
@@ -57,9 +59,14 @@ def start(world: World, ledger: Ledger, batches: Sequence[Batch]) -> None:
 def allowance(world: World, ledger: Ledger, model: str) -> int | None:
     """How many tokens, as we estimate them, may be enqueued for a model; None where no limit is known."""
     known = ledger.limit(model)
-    given = next((tokens for name, tokens in world.token_limits.items() if fnmatchcase(model, name)), None)
-    tokens = given if given is not None else known.tokens
-    return None if tokens is None else int(tokens / known.factor)
+    given = _given(world, model)
+    tokens = known.tokens if given is None else given
+    return None if tokens is None else int(tokens / known.factor / 2**known.halvings)
+
+
+def _given(world: World, model: str) -> int | None:
+    """The limit that the deployment's parameter gives a model."""
+    return next((tokens for name, tokens in world.token_limits.items() if fnmatchcase(model, name)), None)
 
 
 def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Iterable[Batch]) -> list[Batch]:
@@ -84,7 +91,7 @@ def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Iterab
 def _waits(world: World, job: Job | None, batch: Batch) -> bool:
     return (
         batch.state is BatchState.WAITING
-        and not batch.admitted
+        and not batch.admitted_at
         and batch.not_before <= world.now()
         and job is not None
         and job.state is JobState.RUNNING
@@ -116,7 +123,7 @@ class _Turns:
             if self._fits(batch):
                 queues[turn].pop()
                 self._count(batch)
-                batch.admitted = True
+                batch.admitted_at = self._world.now()
                 admitted.append(batch)
             elif self._world.now() - batch.created_at > self._world.scaled(TURN_SECONDS):
                 break  # whatever came before it now would keep it waiting
@@ -150,35 +157,49 @@ def is_in_flight(batch: Batch) -> bool:
     OpenAI frees it when it ends; but only who has read it knows whether more of the kind should follow.
     """
     return batch.state in (BatchState.SUBMITTING, BatchState.SUBMITTED, BatchState.ENDED) or (
-        batch.state is BatchState.WAITING and batch.admitted
+        batch.state is BatchState.WAITING and batch.admitted_at > 0
     )
 
 
 def learn_limit(world: World, ledger: Ledger, batch: Batch, message: str) -> None:
-    """Takes a model's limit out of OpenAI's refusal; one that states none means that what was in flight is all."""
+    """Takes a model's limit out of OpenAI's refusal; one that states none means that what was in flight is all.
+
+    A refusal of what fits into the limit that is stated means that the estimates are too low, or that others use the
+    account, or that the limit that a parameter gives is not the true one: half as much is admitted then, once for all
+    the batches that had been admitted before.
+    """
     stated = limit_in(message)
     if stated is None:
         others = (other for other in ledger.open_batches() if other.model == batch.model and other.key != batch.key)
         stated = sum(other.tokens for other in others if is_in_flight(other)) or max(1, batch.tokens // 2)
 
     def learn(limit: ModelLimit) -> bool:
+        given = _given(world, limit.model) is not None
+        if given or (limit.tokens is not None and limit.tokens <= stated):
+            if batch.admitted_at <= limit.changed_at or limit.halvings >= MOST_HALVINGS:
+                return False
+            limit.halvings += 1
         limit.tokens, limit.changed_at = stated, world.now()
         return True
 
-    ledger.change(lambda: ledger.limit(batch.model), learn)
-    world.observer.note("a limit was learned", model=batch.model, tokens=stated, **batch.ids)
+    if ledger.change(lambda: ledger.limit(batch.model), learn):
+        world.observer.note("a limit was learned", model=batch.model, tokens=stated, **batch.ids)
 
 
-def learn_usage(world: World, ledger: Ledger, batch: Batch, counted: int) -> None:
-    """Corrects the estimates of a model's tokens by what OpenAI counted, and raises a learned limit with care."""
+def learn_usage(world: World, ledger: Ledger, batch: Batch, estimated: int, counted: int) -> None:
+    """Corrects the estimates of a model's tokens by what OpenAI counted for the same rows, and raises with care what
+    was learned."""
 
     def learn(limit: ModelLimit) -> bool:
         if counted:
-            limit.estimated += batch.tokens
+            limit.estimated += estimated
             limit.counted += counted
-        if limit.tokens is not None and world.now() - limit.changed_at >= RAISE_SECONDS:
+        due = limit.tokens is not None and world.now() - limit.changed_at >= RAISE_SECONDS
+        if due and limit.halvings:
+            limit.halvings, limit.changed_at = limit.halvings - 1, world.now()
+        elif due and limit.tokens is not None:
             limit.tokens, limit.changed_at = int(limit.tokens * RAISE) + 1, world.now()
-        return bool(counted) or limit.changed_at == world.now()
+        return bool(counted) or due
 
     ledger.change(lambda: ledger.limit(batch.model), learn)
 

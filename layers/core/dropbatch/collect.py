@@ -29,7 +29,7 @@ from dropbatch.domain.jobs import (
     Shard,
     ShardState,
 )
-from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.outcomes import PAST_DEADLINE, Outcome
 from dropbatch.healing import FILE_SECONDS, MOST_ROUNDS, BatchFailure, Failure, Fate, failure_of, fate, put_off
 from dropbatch.holding import hold
 from dropbatch.jobfiles import BYTES, JSON, AskedRow
@@ -47,12 +47,6 @@ LATE_SECONDS = 60
 
 DOUBT_FACTOR = 3
 """So many `settle_seconds` are answers waited for that OpenAI has counted but not delivered (30 minutes by default)."""
-
-GAVE_UP = "gave_up"
-"""The code of rows whose batch could not be collected, however often it was tried."""
-
-PAST_DEADLINE = "deadline"
-"""The code of rows that were still waiting when the recipe's deadline had passed."""
 
 BAD_BATCHES = 2
 """After so many batches in a row of which less than half was answered, a job's rest is held."""
@@ -130,7 +124,7 @@ def _collect_batch(world: World, ledger: Ledger, rows: JobRows, batch: Batch) ->
         if failure.kind is Failure.TOKENS:
             learn_limit(world, ledger, batch, failure.message)
     elif remote.status is OpenAIStatus.COMPLETED:
-        learn_usage(world, ledger, batch, written.counted_tokens)
+        learn_usage(world, ledger, batch, written.estimated_tokens, written.counted_tokens)
     if failure is not None and failure.kind in (Failure.ACCOUNT, Failure.MODEL):
         _stop(world, ledger, batch, failure)
     _break_circuit(world, ledger, job, batch, remote, written)
@@ -296,9 +290,11 @@ class _Judge:
 
 @dataclass(slots=True)
 class _Written:
-    """What a batch's results came to: rows answered, tokens that OpenAI counted, and the rows to be asked again."""
+    """What a batch's results came to: rows answered, tokens that were estimated and counted for what was run, and the
+    rows to be asked again."""
 
     ok: int = 0
+    estimated_tokens: int = 0
     counted_tokens: int = 0
     again: int = 0
     tokens: int = 0
@@ -343,6 +339,7 @@ def _write_results(
             if answer.usage is not None:
                 tally.spend(answer.usage)
                 tally.pay(price(batch.model, answer.usage))
+                written.estimated_tokens += request.estimated_input_tokens
                 written.counted_tokens += answer.usage.input_tokens
             what = judge.fate(answer, position, row.tries)
             if what is not Fate.FINAL:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from dropbatch.answers import Answer
-from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.outcomes import BILLING_CODES, MODEL_CODES, PERMISSION_CODES, TOKEN_CODES, Outcome
 
 FILE_SECONDS = (30, 60, 120, 300)
 """When a file that OpenAI does not find, so shortly after its upload, is tried again; then it is uploaded anew."""
@@ -64,23 +64,11 @@ class BatchFailure:
     lines: dict[int, tuple[str, str]]
 
 
-_TOKENS = frozenset({"token_limit_exceeded"})
-_ACCOUNT = frozenset(
-    {
-        "billing_hard_limit_reached",
-        "billing_limit_reached",
-        "billing_not_active",
-        "insufficient_quota",
-        "account_deactivated",
-        "organization_deactivated",
-        "permission_denied",
-        "insufficient_permissions",
-        "access_terminated",
-    }
-)
-_MODEL = frozenset(
-    {"model_not_found", "model_not_available", "invalid_model", "unsupported_model", "model_not_supported"}
-)
+_KINDS = {
+    Failure.TOKENS: TOKEN_CODES,
+    Failure.ACCOUNT: BILLING_CODES | PERMISSION_CODES,
+    Failure.MODEL: MODEL_CODES,
+}
 _NO_FILE = re.compile(r"(cannot find|no such|not find) (the )?(input )?file", re.IGNORECASE)
 _LIMIT = re.compile(r"limit:?\s*([\d][\d,._]*)", re.IGNORECASE)
 
@@ -90,10 +78,10 @@ def failure_of(errors: Sequence[tuple[str, str, int | None]]) -> BatchFailure:
     code, message, _ = errors[0] if errors else ("batch_failed", "", None)
     lines = {line: (reason, text) for reason, text, line in errors if line is not None}
     for reason, text, _ in errors:
-        for kind, codes in ((Failure.TOKENS, _TOKENS), (Failure.ACCOUNT, _ACCOUNT), (Failure.MODEL, _MODEL)):
+        for kind, codes in _KINDS.items():
             if reason in codes:
                 return BatchFailure(kind, reason, text, {})
-        if reason not in _TOKENS and _NO_FILE.search(text):
+        if _NO_FILE.search(text):
             return BatchFailure(Failure.FILE, reason, text, {})
     return BatchFailure(Failure.ROWS if lines else Failure.OTHER, code, message, lines)
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from dropbatch import assemble, telling
 from dropbatch.admission import admit
-from dropbatch.collect import GAVE_UP, PAST_DEADLINE
 from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound, OpenAIUnsure
 from dropbatch.domain.jobs import TERMINAL, Batch, BatchState, HeldReason, Job, JobState, OpenAIStatus
+from dropbatch.domain.outcomes import GAVE_UP, PAST_DEADLINE
 from dropbatch.holding import hold
 from dropbatch.ledger import Ledger
 from dropbatch.messages import look_again, work_on
@@ -242,7 +242,7 @@ def _send_again(world: World, ledger: Ledger, job: Job, batch: Batch) -> None:
     waits = batch.state is BatchState.WAITING and job.state is JobState.RUNNING and not job.cancel_requested
     if waits and now > job.deadline_at > 0:
         _abandon(world, ledger, batch, PAST_DEADLINE)
-    elif waits and batch.admitted:
+    elif waits and batch.admitted_at:
         if batch.not_before <= now and batch.sent_at <= now - RESEND_SECONDS:
             _send_or_give_up(world, ledger, batch, world.dispatch)
     elif batch.state is BatchState.SUBMITTING:

@@ -17,6 +17,7 @@ from dropbatch.carrying import carry_over
 from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, meaning_of, recipe_keys
 from dropbatch.domain.errors import ConditionFailed, ObjectMissing, Rejected, RowRejected
 from dropbatch.domain.jobs import ENDED_JOBS, Batch, Claim, HeldReason, Job, JobState, Newest, Shard
+from dropbatch.domain.outcomes import GAVE_UP
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.kinds import Kind, file_type
 from dropbatch.formats.layout import Layout
@@ -558,7 +559,7 @@ def give_up(world: World, ledger: Ledger, job: Job) -> None:
     problems = Problems()
     problems.add(
         Problem(
-            "gave_up",
+            GAVE_UP,
             "The file could not be taken in, although it was tried again and again; the submit function's log says "
             "why: see to that, then drop the file again.",
         )

@@ -17,7 +17,17 @@ from urllib.parse import quote
 from dropbatch.domain.drops import Drop, results_root, without_controls
 from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import Batch, HeldReason, Job
-from dropbatch.domain.outcomes import RETRIED, JobStatus, Outcome
+from dropbatch.domain.outcomes import (
+    BILLING_CODES,
+    GAVE_UP,
+    MODEL_CODES,
+    PAST_DEADLINE,
+    PERMISSION_CODES,
+    RETRIED,
+    TOKEN_CODES,
+    JobStatus,
+    Outcome,
+)
 from dropbatch.domain.problems import Problems
 from dropbatch.jobfiles import JSON
 from dropbatch.ledger import Ledger
@@ -219,9 +229,10 @@ def write_status(world: World, ledger: Ledger, job: Job) -> None:
         **_about(world, job, "status", str(job.state)),
         "rows": {"total": job.rows},
         "requests": {
-            "total": sum(batch.requests for batch in batches),
+            # What a batch leaves to others counts with the others.
+            "total": sum(batch.requests - batch.passed_on for batch in batches),
             "completed": sum(batch.completed for batch in batches),
-            "failed": sum(batch.failed for batch in batches),
+            "failed": sum(max(0, batch.failed - batch.passed_on) for batch in batches),
         },
         "batches": dict(Counter(str(batch.state) for batch in batches)),
     }
@@ -271,26 +282,15 @@ _MODEL = "this account has no such model: correct `model`, then drop the failed 
 _AGAIN = "put a .retry beside the drop to ask them again"
 
 _BY_CODE = {
-    **dict.fromkeys(
-        (
-            "billing_hard_limit_reached",
-            "billing_limit_reached",
-            "billing_not_active",
-            "insufficient_quota",
-            "account_deactivated",
-            "organization_deactivated",
-            "access_terminated",
-        ),
-        _BILLING,
-    ),
-    **dict.fromkeys(("permission_denied", "insufficient_permissions"), _PERMISSION),
-    **dict.fromkeys(("model_not_found", "model_not_available", "invalid_model", "unsupported_model"), _MODEL),
-    "token_limit_exceeded": "more is enqueued at OpenAI than the account may have; " + _AGAIN,
-    "deadline": "they still waited when the recipe's deadline had passed; " + _AGAIN,
-    "gave_up": "they were tried again and again, and the functions' logs say what failed; " + _AGAIN,
+    **dict.fromkeys(BILLING_CODES, _BILLING),
+    **dict.fromkeys(PERMISSION_CODES, _PERMISSION),
+    **dict.fromkeys(MODEL_CODES, _MODEL),
+    **dict.fromkeys(TOKEN_CODES, "more is enqueued at OpenAI than the account may have; " + _AGAIN),
+    PAST_DEADLINE: "they still waited when the recipe's deadline had passed; " + _AGAIN,
+    GAVE_UP: "they were tried again and again, and the functions' logs say what failed; " + _AGAIN,
 }
 
-_GAVE_UP_REASONS = [{"outcome": "error", "code": "gave_up"}]
+_GAVE_UP_REASONS = [{"outcome": str(Outcome.ERROR), "code": GAVE_UP}]
 
 _REMEDIES = {
     Outcome.TRUNCATED: "raise max_completion_tokens (max_output_tokens) in the recipe, or ask for less",

@@ -234,11 +234,10 @@ class Batch(Item):
     rows: str | None = None  # where its rows are listed, among the job's files; None: all of the shard's of its kind
     tries: int = 0  # how often its rows failed at most
     waits: int = 0  # how often in a row its rows were put off without having been run
-    admitted: bool = False  # it may be submitted: what it enqueues counts
+    admitted_at: int = 0  # since when it may be submitted, and what it enqueues counts
     sends: int = 0  # messages sent about it in vain since it last moved
     results: str | None = None  # the token of the collector whose results count
     children: list[Child] = field(default_factory=list)
-    lost_at: int | None = None  # since when OpenAI does not know it
     state: BatchState = BatchState.WAITING
     lease: str | None = None
     lease_until: int = 0
@@ -302,6 +301,11 @@ class Batch(Item):
         ]
 
     @property
+    def passed_on(self) -> int:
+        """How many of its requests are asked again, or instead, by its children."""
+        return sum(child.requests for child in self.children)
+
+    @property
     def ids(self) -> dict[str, str | int]:
         """What a line of the log about it bears."""
         return {"job_id": self.job_id, "shard": self.shard, "batch": self.key}
@@ -329,7 +333,8 @@ class ModelLimit(Item):
     model: str
     tokens: int | None = None  # learned from OpenAI's refusals; None while there was none
     changed_at: int = 0
-    estimated: int = 0  # tokens that were estimated for batches that ended, and those that OpenAI counted
+    halvings: int = 0  # how often it was halved since batches were refused that should have fitted
+    estimated: int = 0  # tokens that were estimated for rows that were answered, and those that OpenAI counted
     counted: int = 0
 
     @property

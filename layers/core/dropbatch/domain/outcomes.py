@@ -21,9 +21,34 @@ class Outcome(StrEnum):
 ANSWERED = frozenset({Outcome.OK, Outcome.SKIPPED})
 """The outcomes that leave nothing to be done: their rows are not in the failed file."""
 
-
 RETRIED = frozenset({Outcome.INVALID_ANSWER, Outcome.ERROR, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.MISSING})
 """The outcomes whose rows a `.retry` asks again; what was truncated or refused would be so again."""
+
+
+GAVE_UP = "gave_up"
+"""The code of what was tried again and again, and never came to its end."""
+
+PAST_DEADLINE = "deadline"
+"""The code of rows that were still waiting when the recipe's deadline had passed."""
+
+TOKEN_CODES = frozenset({"token_limit_exceeded"})
+"""OpenAI's codes (here and below) for a batch that would enqueue more than the account may have."""
+
+BILLING_CODES = frozenset(
+    {
+        "billing_hard_limit_reached",
+        "billing_limit_reached",
+        "billing_not_active",
+        "insufficient_quota",
+        "account_deactivated",
+        "organization_deactivated",
+        "access_terminated",
+    }
+)
+PERMISSION_CODES = frozenset({"permission_denied", "insufficient_permissions"})
+MODEL_CODES = frozenset(
+    {"model_not_found", "model_not_available", "invalid_model", "unsupported_model", "model_not_supported"}
+)
 
 
 class JobStatus(StrEnum):
