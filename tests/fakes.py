@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dropbatch.domain.errors import ConditionFailed, ObjectMissing, OpenAIKeyRejected, OpenAINotFound
+from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing, OpenAIKeyRejected, OpenAINotFound
 from dropbatch.domain.jobs import TERMINAL, OpenAIStatus
 from dropbatch.domain.limits import Limits
 from dropbatch.ports import Buckets, Notification, ObjectInfo, RemoteBatch, World
@@ -48,6 +48,7 @@ class FakeObjects:
         self._clock = clock
         self._objects: dict[tuple[str, str], list[_Version]] = {}
         self._ids = itertools.count(1)
+        self.forbidden: set[str] = set()  # keys that may not be read
 
     def drop(
         self,
@@ -77,6 +78,8 @@ class FakeObjects:
         return bool(versions) and versions[-1].id != ""
 
     def _find(self, bucket: str, key: str, version_id: str | None) -> _Version:
+        if key in self.forbidden:
+            raise ObjectForbidden("403")
         versions = self._objects.get((bucket, key), [])
         if version_id:
             found = next((version for version in versions if version.id == version_id), None)
@@ -196,6 +199,31 @@ class FakeQueue:
                 del self.messages[index]
                 return message
         return None
+
+
+class FakeDeadLetters:
+    """What was taken stays hidden."""
+
+    def __init__(self) -> None:
+        self._receipts = itertools.count(1)
+        self._visible: list[dict[str, Any]] = []
+        self._hidden: dict[str, dict[str, Any]] = {}
+
+    def put(self, message: Mapping[str, Any]) -> None:
+        self._visible.append(json.loads(json.dumps(message)))
+
+    def take(self) -> Sequence[tuple[str, dict[str, Any]]]:
+        taken, self._visible = self._visible[:10], self._visible[10:]
+        found = [(f"receipt-{next(self._receipts)}", message) for message in taken]
+        self._hidden.update(found)
+        return found
+
+    def delete(self, receipt: str) -> None:
+        del self._hidden[receipt]
+
+    @property
+    def left(self) -> int:
+        return len(self._visible) + len(self._hidden)
 
 
 class FakeTopics:
@@ -448,6 +476,7 @@ class FakeWorld:
         self.objects = FakeObjects(self.clock)
         self.table = FakeTable()
         self.intake, self.dispatch, self.collect = (FakeQueue(self.clock) for _ in range(3))
+        self.dead_intake = FakeDeadLetters()
         self.topics = FakeTopics()
         self.openai = FakeOpenAI(self.clock)
         self.observer = FakeObserver()
@@ -464,6 +493,7 @@ class FakeWorld:
             intake=seen("intake", self.intake),
             dispatch=seen("dispatch", self.dispatch),
             collect=seen("collect", self.collect),
+            dead_intake=seen("dead_intake", self.dead_intake),
             topics=seen("topics", self.topics),
             openai=seen("openai", self.openai),
             observer=self.observer,

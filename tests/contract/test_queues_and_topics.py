@@ -10,11 +10,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dropbatch.adapters.sns import SnsTopics
-from dropbatch.adapters.sqs import SqsQueue
-from dropbatch.ports import Notification, Queue, Topics
+from dropbatch.adapters.sqs import SqsDeadLetters, SqsQueue
+from dropbatch.ports import DeadLetters, Notification, Queue, Topics
 from dropbatch.telling import subject
 from tests.contract.conftest import REGION
-from tests.fakes import FakeQueue, FakeTopics
+from tests.fakes import FakeDeadLetters, FakeQueue, FakeTopics
 
 
 class QueueAndTaker(NamedTuple):
@@ -49,6 +49,52 @@ def test_a_delayed_message_is_not_there_yet(ends: QueueAndTaker) -> None:
     assert ends.take() is None
     time.sleep(1.1)
     assert ends.take() == {"n": 1}
+
+
+class DeadAndWriter(NamedTuple):
+    dead: DeadLetters
+    write: Callable[[Any], object]  # puts a message there
+    left: Callable[[], int]  # how many there are, those that are hidden too
+
+
+@pytest.fixture(params=["fake", "real"])
+def graveyard(request: pytest.FixtureRequest, aws: None) -> DeadAndWriter:
+    if request.param == "fake":
+        fake = FakeDeadLetters()
+        return DeadAndWriter(fake, fake.put, lambda: fake.left)
+    client = boto3.client("sqs", region_name=REGION)
+    url = client.create_queue(QueueName="dead")["QueueUrl"]
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+
+    def left() -> int:
+        counts = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]  # type: ignore[arg-type]  # names of attributes
+        return sum(map(int, counts.values()))
+
+    def write(message: Any) -> None:
+        client.send_message(QueueUrl=url, MessageBody=json.dumps(message))
+
+    return DeadAndWriter(SqsDeadLetters(client, url), write, left)
+
+
+def test_dead_letters_are_hidden_while_they_are_looked_at_and_gone_once_deleted(graveyard: DeadAndWriter) -> None:
+    assert list(graveyard.dead.take()) == []
+    for number in range(3):
+        graveyard.write({"n": number})
+    taken = [*graveyard.dead.take(), *graveyard.dead.take(), *graveyard.dead.take()]
+    assert sorted(message["n"] for _, message in taken) == [0, 1, 2]
+    assert list(graveyard.dead.take()) == []
+    assert graveyard.left() == 3
+    for receipt, _ in taken[:2]:
+        graveyard.dead.delete(receipt)
+    assert graveyard.left() == 1
+
+
+def test_a_dead_letter_that_is_no_json_stays(aws: None) -> None:
+    client = boto3.client("sqs", region_name=REGION)
+    url = client.create_queue(QueueName="dead")["QueueUrl"]
+    client.send_message(QueueUrl=url, MessageBody="no JSON")
+    client.send_message(QueueUrl=url, MessageBody="{}")
+    assert [message for _, message in SqsDeadLetters(client, url).take()] == [{}]
 
 
 NOTIFICATION = Notification("ended", "partial", "späte Bücher", "a subject", "a text 😀", {"rows": {"total": 3}})

@@ -5,10 +5,11 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from dropbatch.adapters.dynamodb import DynamoTable
 from dropbatch.adapters.s3 import S3Objects
-from dropbatch.domain.errors import ConditionFailed, ObjectMissing
+from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing
 from dropbatch.ports import Objects, Table
 from tests.contract.conftest import REGION
 from tests.fakes import FakeClock, FakeObjects, FakeTable
@@ -150,3 +151,28 @@ def test_pieces_of_any_size_are_joined_in_order(objects: Objects, sizes: list[in
         whole += data
     objects.join(pieces, "bbb", "joined", "text/plain")
     assert b"".join(objects.blocks("bbb", "joined")) == whole
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_what_s3_forbids_is_told_from_what_is_missing(
+    objects: Objects, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects.put("aaa", "key", b"data", "text/plain")
+    if isinstance(objects, FakeObjects):
+        objects.forbidden = {"key"} if status == 403 else set()
+        key = "key" if status == 403 else "other"
+    else:
+        key = "key"
+        code = {403: "AccessDenied", 404: "NoSuchKey"}[status]
+
+        def refuse(operation: str, _parameters: Any) -> Any:
+            # A HEAD has no body, so that its code is the status.
+            shown = str(status) if operation == "HeadObject" else code
+            raise ClientError({"Error": {"Code": shown}}, operation)
+
+        monkeypatch.setattr(objects._client, "_make_api_call", refuse)
+    expected = ObjectForbidden if status == 403 else ObjectMissing
+    with pytest.raises(expected):
+        objects.head("aaa", key)
+    with pytest.raises(expected):
+        list(objects.blocks("aaa", key))

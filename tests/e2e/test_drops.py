@@ -260,5 +260,15 @@ def test_a_drop_heals_itself_whatever_happens_in_between(healthy: Embedded) -> N
     assert {asked[n] for n in lasting} == {3}
 
 
+def test_a_drop_whose_messages_died_is_told_of(healthy: Embedded) -> None:
+    """Nothing was heard of the version `gone`, but a message that no function survived."""
+    body = {"v": 1, "bucket": healthy.names["INBOX_BUCKET"], "key": "died/rows.csv", "version_id": "gone"}
+    url = healthy.names["INTAKE_DEAD_LETTERS_URL"]
+    healthy.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps({**body, "rerun_version": ""}))
+    event = healthy.event("gone")
+    assert (event["event"], event["drop"]["key"]) == ("rejected", "died/rows.csv")
+    assert [problem["code"] for problem in event["problems"]["first"]] == ["gave_up"]
+
+
 def test_nothing_was_given_up(healthy: Embedded) -> None:
     assert healthy.dead_letters() == {}

@@ -17,6 +17,7 @@ with moto.mock_aws():
             "KeySchema": [{"AttributeName": "open", "KeyType": "HASH"}, {"AttributeName": "since", "KeyType": "RANGE"}],
         }],
     )
+    os.environ["INTAKE_DEAD_LETTERS_URL"] = boto3.client("sqs").create_queue(QueueName="dead")["QueueUrl"]
     import poll_handler
     context = types.SimpleNamespace(aws_request_id="1", get_remaining_time_in_millis=lambda: 300_000)
     poll_handler.handler({}, context)
@@ -47,4 +48,5 @@ def test_an_idle_poll_does_not_import_openai() -> None:
     ran = subprocess.run([sys.executable, "-c", POLL], env=environment, capture_output=True, text=True, check=True)
     *logged, loaded = ran.stdout.splitlines()
     assert any('"polled"' in line for line in logged)
+    assert not any("could not" in line for line in logged), logged
     assert loaded == "False"

@@ -14,9 +14,10 @@ import pytest
 from dropbatch.domain.errors import OpenAINotFound
 from dropbatch.domain.jobs import JobState, OpenAIStatus
 from dropbatch.domain.limits import Limits
+from dropbatch.messages import Look
 from dropbatch.ports import RemoteBatch
 from tests.driving import RECIPE, asked, drop, jobs, only_job, result, result_json, rows, run
-from tests.fakes import FakeWorld, answer_ok, response_line
+from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
 
 
 @pytest.fixture
@@ -380,3 +381,43 @@ def test_a_step_that_dies_each_time_ends_with_a_notification(
     if step != "collect":
         return
     assert told.status == "failed"
+
+
+def test_a_drop_whose_message_died_before_it_had_a_job_is_told_of_once(fake: FakeWorld) -> None:
+    """Its function died at once, each time: for lack of memory, of a permission, of a working deployment."""
+    version = fake.objects.drop("a.csv", rows(2))
+    message = Look(INBOX, "a.csv", version).to_json()
+    fake.dead_intake.put({"not": "ours"})
+    fake.dead_intake.put(message)
+    fake.dead_intake.put(message)
+    run(fake, ticks=3)
+    assert fake.topics.events() == ["rejected"]
+    assert "could not be taken in" in fake.topics.published[0].text
+    assert fake.dead_intake.left == 1, "what is none of ours stays for a person to look at"
+    assert only_job(fake).state is JobState.REJECTED
+    assert result_json(fake, "rejected.json")["problems"]["first"][0]["code"] == "gave_up"
+    fake.clock.sleep(2 * 86_400)
+    run(fake, ticks=3)
+    assert fake.topics.events() == ["rejected"], "the sweep leaves it alone"
+    drop(fake, "a.csv", rows(2))
+    run(fake)
+    assert fake.topics.events()[-1] == "ended"
+
+
+def test_a_dead_message_of_a_drop_that_has_a_job_changes_nothing(fake: FakeWorld) -> None:
+    version = drop(fake, "a.csv", rows(2))
+    run(fake)
+    fake.dead_intake.put(Look(INBOX, "a.csv", version).to_json())
+    run(fake, ticks=3)
+    assert fake.topics.events() == ["accepted", "ended"]
+    assert fake.dead_intake.left == 0
+
+
+@pytest.mark.parametrize("key", ["a.csv", "recipe.yaml"])
+def test_a_drop_that_may_not_be_read_is_rejected_at_once(fake: FakeWorld, key: str) -> None:
+    """As where it is encrypted with a KMS key that the function may not use."""
+    fake.objects.forbidden = {key}
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=3)
+    assert fake.topics.events() == ["rejected"]
+    assert "KMS key" in fake.topics.published[0].text

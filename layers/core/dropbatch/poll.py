@@ -17,7 +17,7 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import look_again, work_on
 from dropbatch.ports import Queue, RemoteBatch, World
 from dropbatch.sweeping import sweep
-from dropbatch.take_in import give_up
+from dropbatch.take_in import give_up, give_up_dead
 
 RETRIEVED_ONE_BY_ONE = 20
 """Up to so many open batches are retrieved one by one; more are found in OpenAI's list, a hundred a page."""
@@ -72,10 +72,11 @@ def poll(world: World) -> None:
                 _look_after(world, ledger, job, its_batches)
         except Exception:  # noqa: BLE001 - one job that fails must not stop the others; it is logged and tried again
             world.observer.failed("a job could not be looked after", job_id=job_id)
-    try:
-        sweep(world)
-    except Exception:  # noqa: BLE001 - a sweep that fails is gone on with by the next poll
-        world.observer.failed("the inbox could not be swept")
+    for search in (sweep, give_up_dead):
+        try:
+            search(world)
+        except Exception:  # noqa: BLE001 - the next poll tries again
+            world.observer.failed("what is lost could not be looked for", step=search.__name__)
     oldest = min((batch.submitted_at or world.now() for batch in submitted), default=world.now())
     world.observer.measure("BatchesOpen", len(batches))
     world.observer.measure("OldestOpenBatchSeconds", world.now() - oldest)

@@ -25,7 +25,7 @@ class Writer(Protocol):
 
 
 class Objects(Protocol):
-    """S3. Whatever names an object that is not there raises ObjectMissing."""
+    """S3. Reading an object that is not there raises ObjectMissing, one that may not be read ObjectForbidden."""
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo: ...
 
@@ -85,6 +85,16 @@ class Queue(Protocol):
     def send(self, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
         """Sends a JSON message; `delay_seconds` is at most 900."""
         ...
+
+
+class DeadLetters(Protocol):
+    """The messages that a queue has given up delivering."""
+
+    def take(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Up to ten of them, each with its receipt; they are hidden from others for some minutes."""
+        ...
+
+    def delete(self, receipt: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +195,7 @@ class World:
     intake: Queue
     dispatch: Queue
     collect: Queue
+    dead_intake: DeadLetters
     topics: Topics
     openai: OpenAI
     observer: Observer

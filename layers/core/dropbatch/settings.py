@@ -20,6 +20,7 @@ class Settings:
     intake_queue_url: str
     dispatch_queue_url: str
     collect_queue_url: str
+    intake_dead_letters_url: str
     notifications_topic_arn: str
     events_topic_arn: str
     openai_secret_arn: str

@@ -15,7 +15,7 @@ from dropbatch.admission import place
 from dropbatch.asking import Asker, JobRows
 from dropbatch.carrying import carry_over
 from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, meaning_of, recipe_keys
-from dropbatch.domain.errors import ConditionFailed, ObjectMissing, Rejected, RowRejected
+from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing, Rejected, RowRejected
 from dropbatch.domain.jobs import ENDED_JOBS, Batch, Claim, HeldReason, Job, JobState, Newest, Shard
 from dropbatch.domain.outcomes import GAVE_UP
 from dropbatch.domain.problems import Problem, Problems
@@ -51,6 +51,11 @@ def take_in(world: World, look: Look) -> None:
         info = world.objects.head(look.bucket, look.key, look.version_id)
     except ObjectMissing:
         world.observer.note("the object is gone; nothing to do")
+        return
+    except ObjectForbidden:
+        if meaning_of(look.key) is not Meaning.DROP:
+            raise
+        _refuse_unseen(world, look, _NOT_READABLE)
         return
     meaning = meaning_of(look.key)
     if isinstance(meaning, Marker):
@@ -165,7 +170,10 @@ def _take_in_drop(world: World, drop: Drop, rerun_version: str, asked_at: int, r
     world.observer.note("taking in", job_id=job.id, size=drop.size)
     _point_at(ledger, job)
     try:
-        _build(world, ledger, job)
+        try:
+            _build(world, ledger, job)
+        except ObjectForbidden:
+            raise Rejected.because(_NOT_READABLE) from None
     except Rejected as rejected:
         if _may_come(world, rejected.problems, asked_at):
             if _is_superseded(world, drop):
@@ -554,21 +562,55 @@ def _reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
     world.observer.note("rejected", job_id=job.id, codes=sorted({p.code for p in problems}), problems=problems.total)
 
 
-def give_up(world: World, ledger: Ledger, job: Job) -> None:
+_GAVE_UP = Problem(
+    GAVE_UP,
+    "The file could not be taken in, although it was tried again and again; the submit function's log says why: see to "
+    "that, then drop the file again.",
+)
+
+_NOT_READABLE = Problem(
+    "not_readable",
+    "S3 does not let the submit function read the file or its recipe; where they are encrypted with a KMS key of your "
+    "own, let the function's role decrypt with it, or upload them without it, then drop the file again.",
+)
+
+
+def give_up(world: World, ledger: Ledger, job: Job, problem: Problem = _GAVE_UP) -> None:
     """Ends a job whose drop could not be taken in, however often it was tried; tells so."""
     problems = Problems()
-    problems.add(
-        Problem(
-            GAVE_UP,
-            "The file could not be taken in, although it was tried again and again; the submit function's log says "
-            "why: see to that, then drop the file again.",
-        )
-    )
+    problems.add(problem)
     telling.write_rejected(world, job, problems)
     world.topics.publish(telling.rejected(world, job, problems))
     _end(ledger, job, JobState.REJECTED, world.now())
     world.observer.measure("JobsRejected", 1)
-    world.observer.warn("gave up", job_id=job.id)
+    world.observer.warn("gave up", job_id=job.id, code=problem.code)
+
+
+def give_up_dead(world: World) -> None:
+    """Tells of drops whose messages died before they had a job; a job that is there is looked after by itself."""
+    for receipt, message in world.dead_intake.take():
+        try:
+            look = Look.from_json(message)
+        except (KeyError, TypeError):
+            continue  # it is none of ours: it stays, for a person to look at
+        if meaning_of(look.key) is Meaning.DROP:
+            _refuse_unseen(world, look, _GAVE_UP)
+            world.dead_intake.delete(receipt)
+
+
+def _refuse_unseen(world: World, look: Look, problem: Problem) -> None:
+    """Gives up a drop of which no more is known than its name, unless it has a job."""
+    ledger = Ledger(world.table)
+    version = look.version_id or "null"
+    newest = ledger.newest(look.bucket, look.key)
+    standing = ledger.job(newest.job_id) if newest.job_id else None
+    if standing is not None and standing.drop.version_id == version:
+        return
+    drop = Drop(look.bucket, look.key, version, world.now())
+    job = Job(id=job_id(drop, look.rerun_version), drop=drop, created_at=world.now(), asked_at=world.now())
+    ledger.add(job)
+    _point_at(ledger, job)
+    give_up(world, ledger, job, problem)
 
 
 def _end(ledger: Ledger, job: Job, state: JobState, now: int) -> None:

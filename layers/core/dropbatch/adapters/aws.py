@@ -12,7 +12,7 @@ from dropbatch.adapters.openai import OpenAIBatches
 from dropbatch.adapters.s3 import S3Objects
 from dropbatch.adapters.secrets import KeySecret
 from dropbatch.adapters.sns import SnsTopics
-from dropbatch.adapters.sqs import SqsQueue
+from dropbatch.adapters.sqs import SqsDeadLetters, SqsQueue
 from dropbatch.ports import Buckets, Observer, World
 from dropbatch.settings import Settings
 
@@ -38,6 +38,7 @@ def connect(
         intake=SqsQueue(sqs, settings.intake_queue_url),
         dispatch=SqsQueue(sqs, settings.dispatch_queue_url),
         collect=SqsQueue(sqs, settings.collect_queue_url),
+        dead_intake=SqsDeadLetters(sqs, settings.intake_dead_letters_url),
         topics=SnsTopics(sns, settings.notifications_topic_arn, settings.events_topic_arn),
         openai=OpenAIBatches(KeySecret(secrets, settings.openai_secret_arn), settings.openai_base_url),
         observer=observer,

@@ -12,7 +12,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from dropbatch.domain.errors import ObjectMissing
+from dropbatch.domain.errors import ObjectForbidden, ObjectMissing
 from dropbatch.ports import ObjectInfo
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ COPY_BYTES = 1_073_741_824
 READ_TRIES = 5
 
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
+_FORBIDDEN = frozenset({"403", "AccessDenied", "Forbidden", "KMS.DisabledException"})
 _BROKEN = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
@@ -42,7 +43,7 @@ class S3Objects:
         self._client = client
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo:
-        with _missing():
+        with _readable():
             found = self._client.head_object(Bucket=bucket, Key=key, **_version(version_id))
         return ObjectInfo(
             version_id=found.get("VersionId", "null"),
@@ -55,7 +56,7 @@ class S3Objects:
         offset, etag, broken = 0, None, 0
         while True:
             more: dict[str, Any] = {"Range": f"bytes={offset}-", "IfMatch": etag} if offset else {}
-            with _missing():
+            with _readable():
                 found = self._client.get_object(Bucket=bucket, Key=key, **_version(version_id), **more)
             etag = found["ETag"]
             # Only part of the object comes where its rest was asked for.
@@ -204,12 +205,14 @@ class _Upload:
 
 
 @contextmanager
-def _missing() -> Iterator[None]:
+def _readable() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
         if error.response["Error"]["Code"] in _MISSING:
             raise ObjectMissing(error.response["Error"]["Code"]) from error
+        if error.response["Error"]["Code"] in _FORBIDDEN:
+            raise ObjectForbidden(error.response["Error"]["Code"]) from error
         raise
 
 

@@ -6,6 +6,7 @@ DropbatchError
 ├── TryLater              nothing is wrong but the time: the work is due again after `seconds`
 ├── ConditionFailed       a conditional write lost: somebody else has moved the item on
 ├── ObjectMissing         no such object, or version of it, in S3
+├── ObjectForbidden       S3 does not let us read an object
 └── OpenAIError           what a call to OpenAI ended in
     ├── OpenAIKeyRejected     no key, a wrong key, or one without permission: jobs wait
     ├── OpenAIBusy            429: nothing was done; try again after `seconds`
@@ -57,6 +58,10 @@ class ConditionFailed(DropbatchError):
 
 class ObjectMissing(DropbatchError):
     """There is no such object in S3."""
+
+
+class ObjectForbidden(DropbatchError):
+    """S3 does not let us read an object: it may be encrypted with a key that we may not use."""
 
 
 class OpenAIError(DropbatchError):
