@@ -138,7 +138,8 @@ class _Turns:
             return False
         if self._limit is None or self._is_larger(batch):
             return True
-        return self._tokens + batch.tokens <= self._limit
+        # What is alone goes, whatever the limit: the account's own may be higher, and else the row would never be told.
+        return self._tokens == 0 or self._tokens + batch.tokens <= self._limit
 
     def _is_larger(self, batch: Batch) -> bool:
         """Whether it exceeds the limit by itself: it will be split, and enqueues nothing."""
@@ -146,7 +147,9 @@ class _Turns:
 
     def _count(self, batch: Batch) -> None:
         self._by_job[batch.job_id] = self._by_job.get(batch.job_id, 0) + batch.tokens
-        if batch.state in (BatchState.SUBMITTED, BatchState.ENDED) or not self._is_larger(batch):
+        # One whose create has begun is not split any more.
+        created = batch.creating_at is not None or batch.state in (BatchState.SUBMITTED, BatchState.ENDED)
+        if created or not self._is_larger(batch):
             self._tokens += batch.tokens
             self._inputs += batch.inputs
 
