@@ -48,14 +48,17 @@ def served(tmp_path: Path) -> Iterator[Served]:
         world.real.close()
 
 
-def answered(served: Served, recipe: bytes, *faults: dict[str, Any]) -> list[str]:
-    """Drops twelve rows under these faults; each row's outcome, and its code where it has one."""
+def answered(served: Served, recipe: bytes, *faults: dict[str, Any], minutes: int = 60) -> list[str]:
+    """Drops twelve rows under these faults; each row's outcome, and its code where it has one.
+
+    A poll each minute of a clock that is moved; the job must have ended within so many.
+    """
     assert served.server is not None
     parsed: TypeAdapter[Any] = TypeAdapter(AnyFault)
     served.server.faults.add(*(parsed.validate_python(fault) for fault in faults))
     served.objects.drop("recipe.yaml", recipe)
     drop(served, "a.csv", b"text\n" + b"".join(b"row %d\n" % number for number in range(1, ROWS + 1)))
-    for _ in range(60):
+    for _ in range(minutes):
         run(served, ticks=1)  # a minute by our clock
         served.server.advance(60)
         if ended(only_job(served)):
@@ -118,6 +121,35 @@ def test_an_error_file_that_is_none_is_none(served: Served, kind: str) -> None:
 def test_what_expired_is_asked_again_and_what_was_answered_is_not(served: Served) -> None:
     assert answered(served, PLAIN, {"kind": "expire_after_rows", "rows": 7}) == ["ok"] * ROWS
     assert [batch.total for page in served.real.newest() for batch in page] == [5, 12]
+
+
+def test_a_batch_that_finalizes_for_hours_is_waited_for(served: Served) -> None:
+    fault = {"kind": "delay", "phase": "finalizing", "seconds": 6 * 3600}
+    assert answered(served, PLAIN, fault, minutes=7 * 60) == ["ok"] * ROWS
+    assert len(served.server.batches if served.server else []) == 1
+
+
+def test_a_day_of_polls_ends_with_what_expired_asked_again(served: Served) -> None:
+    """A batch would run for 30 hours, and so expires after 24 with nine of twelve rows; the next one is quick."""
+    fault = {"kind": "delay", "phase": "in_progress", "seconds": 30 * 3600, "times": 1}
+    assert answered(served, PLAIN, fault, minutes=25 * 60) == ["ok"] * ROWS
+    assert [batch.total for page in served.real.newest() for batch in page] == [3, 12]
+    polls = sum("polled" in line for line in served.observer.lines)
+    assert polls > 24 * 60
+
+
+def test_canceled_is_cancelled(served: Served) -> None:
+    fault = {"kind": "rename_status", "status": "cancelled", "name": "canceled"}
+    served.server.faults.add(TypeAdapter[Any](AnyFault).validate_python(fault))  # type: ignore[union-attr]  # it is there
+    served.server.delays.in_progress = 600  # type: ignore[union-attr]
+    served.objects.drop("recipe.yaml", PLAIN)
+    drop(served, "a.csv", b"text\nhello\n")
+    run(served, ticks=2)
+    drop(served, "a.csv.cancel", b"")
+    for _ in range(10):
+        run(served, ticks=1)
+        served.server.advance(60)  # type: ignore[union-attr]
+    assert only_job(served).state == "cancelled"
 
 
 def test_an_output_file_that_comes_late_is_waited_for(served: Served) -> None:
