@@ -430,7 +430,7 @@ def _shard(
             try:
                 if not hopeless or record.problem:
                     request = asker.request(record)
-                size = len(request.line(str(record.number))) if request else 0
+                size = request.line_size(str(record.number)) if request else 0
                 found = _too_large(record, request, size, world)
             except RowRejected as rejected:
                 found = list(rejected.problems)

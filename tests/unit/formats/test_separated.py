@@ -1,7 +1,14 @@
+import io
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.limits import Limits
+from dropbatch.formats import separated
 from tests.unit.formats.reading_drops import drop, rejected, row_problem, rows
 
 
@@ -153,3 +160,40 @@ def test_a_quote_that_opens_in_the_header_is_bounded_too() -> None:
 def test_a_layout_survives_being_written_down() -> None:
     layout = drop("r.csv", b"\xef\xbb\xbfid;na\xc3\xafve\r\n1;2\r\n").layout
     assert type(layout).from_json(layout.to_json()) == layout
+
+
+ODD = st.lists(
+    st.sampled_from(['"', '""', ",", "\n", "\r\n", "\r", "a", "1,2\n", '"x\ny",2\n', "é", "\x85"]), max_size=25
+)
+
+
+@given(ODD.map("".join), st.integers(1, 40), st.integers(5, 60), st.booleans())
+def test_lines_parsed_at_once_give_what_lines_parsed_one_by_one_give(
+    text: str, chunk: int, limit: int, spoilt: bool
+) -> None:
+    """Wherever a chunk ends: in a record, in a blank line, before or behind what is broken."""
+    data = text.encode()
+    if spoilt:
+        data = data.replace(b"\xc3", b"\xff")  # no UTF-8 any more, where there was an é
+    lines = (
+        data.splitlines(keepends=True) if b"\r" not in data and b"\x85" not in data else io.BytesIO(data).readlines()
+    )
+
+    def told(records: Iterator[Any]) -> tuple[list[Any], Any]:
+        found = []
+        try:
+            for record in records:
+                found.append(record)  # noqa: PERF402  # what came before a rejection counts
+        except Rejected as rejected:
+            return found, list(rejected.problems)
+        return found, None
+
+    def slowly() -> Iterator[Any]:
+        rows = separated.parsed(iter(lines), ",", "utf-8", limit)
+        for number, (raw, line, row, problem) in enumerate(rows, 1):
+            yield separated._record(number, line, raw, row, problem, ["p", "q"], ",")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(separated, "CHUNK_BYTES", chunk)
+        quickly = told(separated.records(iter(lines), ["p", "q"], ",", "utf-8", limit))
+    assert quickly == told(slowly())

@@ -57,20 +57,24 @@ def physical_lines(blocks: Iterable[bytes], limit: int, line: int = 1) -> Iterat
     parts: list[bytes] = []
     size = 0
     for block in blocks:
-        for part in BytesIO(block):
-            size += len(part)
+        lines = BytesIO(block).readlines()
+        rest = lines.pop() if lines and lines[-1][-1] != 10 else b""
+        if lines:
+            if parts or len(block) > limit:
+                for place, whole in enumerate(lines):
+                    size += len(whole)
+                    if size > limit:
+                        raise Rejected.because(too_long(line + place, limit))
+                    size = 0
+                lines[0] = b"".join([*parts, lines[0]])
+                parts = []
+            yield from lines
+            line += len(lines)
+        if rest:
+            parts.append(rest)
+            size += len(rest)
             if size > limit:
                 raise Rejected.because(too_long(line, limit))
-            if part[-1] != 10:
-                parts.append(part)
-                continue
-            if parts:
-                parts.append(part)
-                part = b"".join(parts)
-                parts = []
-            yield part
-            size = 0
-            line += 1
     if parts:
         yield b"".join(parts)
 

@@ -92,8 +92,7 @@ def _records(lines: Iterable[bytes], layout: Layout, limit: int, number: int, li
     if layout.kind is Kind.TXT:
         return _text_records(lines, layout.encoding, number, line)
     delimiter = layout.delimiter or ","
-    rows = separated.parsed(lines, delimiter, layout.encoding, limit, line)
-    return separated.records(rows, layout.columns, delimiter, number)
+    return separated.records(lines, layout.columns, delimiter, layout.encoding, limit, number=number, line=line)
 
 
 def _jsonl_records(lines: Iterable[bytes], number: int, line: int) -> Iterator[Record]:
@@ -130,10 +129,12 @@ def _separated(
         raise Rejected.because(problem or _empty("The file has no header"))
     separated.check_header(columns, line)
     layout = Layout(kind, False, tuple(columns), delimiter, codec, mark + head, _line_end(head), bool(mark))
-    first = next(rows, None)
+    following = line + head.count(b"\n")
+    records = separated.records(lines, layout.columns, delimiter, codec, limit, line=following)
+    first = next(records, None)
     if first is None:
         raise Rejected.because(_empty("The file has a header and no rows"))
-    return DropReader(layout, separated.records(chain([first], rows), layout.columns, delimiter))
+    return DropReader(layout, chain([first], records))
 
 
 def _sniffed(lines: Iterator[bytes], codec: str) -> tuple[str, Iterator[bytes]]:

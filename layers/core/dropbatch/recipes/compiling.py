@@ -87,14 +87,24 @@ _MODEL = object()
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """A request's body in parts: JSON, slots, and the model's place."""
+    """A request's body in parts: JSON, slots, and the model's place.
+
+    `quick` fills in a body whose slots all are columns that hold texts, as they mostly are, and raises KeyError or
+    TypeError for any other row.
+    """
 
     parts: tuple[Any, ...]
     model: _Slot | None
     expectation: Expectation | None
+    quick: Callable[[Mapping[str, Any]], tuple[str, bytes]] | None
 
     def fill(self, values: Mapping[str, Any]) -> tuple[str, bytes]:
         """The model and the body for a row."""
+        if self.quick is not None:
+            try:
+                return self.quick(values)
+            except (KeyError, TypeError):
+                pass  # a value that is no text, or not there; the long way knows
         model = self._model(values) if self.model else ""
         filled = []
         for part in self.parts:
@@ -424,7 +434,8 @@ class _Split:
         if known:
             name = (model.template.constant or "").strip() if model else ""
             expected = expectation(self._endpoint, name, orjson.dumps(_skeleton(tree)))
-        return _Body(tuple(self._merged()), model, expected)
+        parts = tuple(self._merged())
+        return _Body(parts, model, expected, _quick(parts, model))
 
     def _merged(self) -> list[Any]:
         merged: list[Any] = []
@@ -461,6 +472,21 @@ class _Split:
             self._parts.append(b"[]" if opening == b"[" else b"]")
         else:
             self._parts.append(to_json(value))
+
+
+def _quick(parts: Sequence[Any], model: _Slot | None) -> Callable[[Mapping[str, Any]], tuple[str, bytes]] | None:
+    name = (model.template.constant or "").strip() if model else ""
+    if model is not None and not name:
+        return None
+    steps = [to_json(name) if part is _MODEL else part for part in parts]
+    joins: list[Any] = [step if isinstance(step, bytes) else step.template.joined for step in steps]
+    if None in joins:
+        return None
+
+    def fill(values: Mapping[str, Any]) -> tuple[str, bytes]:
+        return name, b"".join([step if type(step) is bytes else orjson.dumps(step(values)) for step in joins])
+
+    return fill
 
 
 def _inserts(value: Any) -> bool:

