@@ -57,7 +57,7 @@ def test_megabytes_of_blank_lines_are_passed_over_one_by_one() -> None:
     assert peak < 10 * MEBIBYTE
 
 
-def test_an_id_takes_about_seventeen_bytes() -> None:
+def test_an_id_takes_about_ten_bytes() -> None:
     tracemalloc.start()
     try:
         ids = UniqueIds()
@@ -66,4 +66,4 @@ def test_an_id_takes_about_seventeen_bytes() -> None:
         size = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert size < 50_000 * 20 + 2 * MEBIBYTE
+    assert size < 50_000 * 12 + 2 * MEBIBYTE

@@ -98,30 +98,24 @@ def _problem(record: Record, code: str, key: str | None, what: str) -> Problem:
 
 
 class UniqueIds:
-    """Notes ids and tells which came before, in about 17 bytes an id.
+    """Notes ids and tells which came before, in about ten bytes an id: 10 million in 100 MB.
 
-    An id is known by 128 bits of its BLAKE2b digest: that two of 10 million ids share them has a chance of 10⁻²⁵. They
-    lie in sorted arrays, one pair for each value of twelve of the bits, so that an insertion moves little.
+    An id is known by 77 bits of its BLAKE2b digest: that any two of 10 million ids share them has a chance of 3 in 10
+    billion. They lie in sorted arrays of 64 bits each, one array for each value of the other bits, so that an insertion
+    moves little.
     """
 
-    _SPREAD = (1 << 12) - 1
+    _BUCKETS = 1 << 13
 
     def __init__(self) -> None:
-        self._buckets: dict[int, tuple[array[int], array[int]]] = {}
+        self._buckets = [array("Q") for _ in range(self._BUCKETS)]
 
     def add(self, identity: str) -> bool:
         """Notes an id. Returns whether it is new."""
-        digest = hashlib.blake2b(identity.encode(), digest_size=16).digest()
-        high, low = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
-        bucket = self._buckets.get(low & self._SPREAD)
-        if bucket is None:
-            bucket = self._buckets[low & self._SPREAD] = array("Q"), array("Q")
-        highs, lows = bucket
-        place = bisect_left(highs, high)
-        while place < len(highs) and highs[place] == high:
-            if lows[place] == low:
-                return False
-            place += 1
-        highs.insert(place, high)
-        lows.insert(place, low)
+        digest = int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=10).digest(), "big")
+        bucket, number = self._buckets[digest % self._BUCKETS], digest >> 16
+        place = bisect_left(bucket, number)
+        if place < len(bucket) and bucket[place] == number:
+            return False
+        bucket.insert(place, number)
         return True

@@ -1,0 +1,114 @@
+"""What is measured: each case is a process, `python -m benchmarks.cases <case> <rows>`, that prints its peak in MB.
+
+The naive cases are what a tutorial does: all in memory, a dictionary a row, the standard library.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.inputs import RECIPE, csv_drop, raw_drop
+
+
+def build(rows: int) -> None:
+    """A csv into the lines of batch files: by the very code that submits."""
+    from dropbatch.asking import Asker
+
+    asker = Asker(_recipe())
+    with Path("/dev/null").open("wb") as out:
+        for record in _drop(csv_drop(rows)):
+            request = asker.request(record)
+            assert request is not None
+            out.write(request.line(str(record.number)))
+
+
+def build_csv_reader(rows: int) -> None:
+    """The floor: nothing but reading the csv."""
+    with csv_drop(rows).open(newline="", encoding="utf-8") as file:
+        for _ in csv.reader(file):
+            pass
+
+
+def build_naive(rows: int) -> None:
+    body: dict[str, Any] = json.loads(_first_body())
+    with csv_drop(rows).open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    requests = []
+    for number, row in enumerate(table, 1):
+        messages = [body["messages"][0], {"role": "user", "content": f"{row['product']}: {row['text']}"}]
+        request = {**body, "messages": messages}
+        line = {"custom_id": str(number), "method": "POST", "url": "/v1/chat/completions", "body": request}
+        requests.append(json.dumps(line))
+    Path("/dev/null").write_text("\n".join(requests))
+
+
+def validate(rows: int) -> None:
+    """A raw drop: every line is checked as strictly as a drop is."""
+    from dropbatch.asking import Asker
+    from dropbatch.formats.raw import UniqueIds, raw_custom_id
+
+    asker, ids = Asker(None), UniqueIds()
+    for record in _drop(raw_drop(rows)):
+        asker.request(record)
+        assert ids.add(raw_custom_id(record) or "")
+
+
+def validate_orjson(rows: int) -> None:
+    """What many do: whether each line is JSON, and has its members."""
+    import orjson
+
+    with raw_drop(rows).open("rb") as file:
+        for line in file:
+            request = orjson.loads(line)
+            assert request["custom_id"]
+            assert request["body"]["model"]
+
+
+def unique_ids(rows: int) -> None:
+    from dropbatch.formats.raw import UniqueIds
+
+    ids = UniqueIds()
+    for number in range(rows):
+        assert ids.add(f"request-{number}")
+
+
+def _recipe() -> Any:
+    from dropbatch.recipes.compiling import compile_recipe
+    from dropbatch.recipes.parsing import parse_recipe
+
+    return compile_recipe(parse_recipe(RECIPE, "recipe.yaml"), {})
+
+
+def _first_body() -> bytes:
+    request = _recipe().request({"id": "", "product": "", "text": "", "stars": ""})
+    return bytes(request.body)
+
+
+def _drop(path: Path) -> Iterator[Any]:
+    from dropbatch.domain.limits import Limits
+    from dropbatch.formats.kinds import file_type
+    from dropbatch.formats.reading import read_drop
+
+    def blocks() -> Iterator[bytes]:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                yield block
+
+    return iter(read_drop(blocks(), file_type(path.name), delimiter=None, encoding=None, limits=Limits()))
+
+
+CASES = {case.__name__: case for case in (build, build_csv_reader, build_naive, validate, validate_orjson, unique_ids)}
+
+
+def _peak_mb() -> float:
+    """The most memory that this process ever had, from the kernel: a child's `ru_maxrss` would count its parent's."""
+    status = Path("/proc/self/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    CASES[sys.argv[1]](int(sys.argv[2]))
+    print(_peak_mb())  # read by whoever measures

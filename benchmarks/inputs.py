@@ -1,0 +1,71 @@
+"""What is measured on: made from the example's real sentences, the same each time, and kept in .local/benchmarks."""
+
+import csv
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+FOLDER = Path(".local/benchmarks")
+RECIPE = b"""\
+model: gpt-5-mini
+system: Classify the sentiment of the review.
+prompt: "{{ product }}: {{ text }}"
+schema:
+  sentiment: [positive, negative]
+parameters: {reasoning_effort: minimal, max_completion_tokens: 500}
+"""
+TEXT_CHARACTERS = 470
+"""A row has about 500 bytes."""
+
+
+def csv_drop(rows: int) -> Path:
+    """A csv of so many rows; nearly all have a comma in their text, and so need quotes."""
+    path = FOLDER / f"{rows}.csv"
+    if not path.exists():
+        with _whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["id", "product", "text", "stars"])
+            writer.writerows([n, f"product {n % 977}", text, n % 5] for n, text in enumerate(_texts(rows)))
+    return path
+
+
+def raw_drop(rows: int) -> Path:
+    """A ready batch file of so many lines, each of about a kilobyte."""
+    path = FOLDER / f"{rows}.jsonl"
+    if not path.exists():
+        with _whole(path) as part, part.open("w", encoding="utf-8") as file:
+            for number, text in enumerate(_texts(rows)):
+                system = "Classify the sentiment of the review. " * 8
+                messages = [{"role": "system", "content": system}, {"role": "user", "content": text}]
+                body = {"model": "gpt-5-mini", "messages": messages, "max_completion_tokens": 500}
+                line = {"custom_id": f"row-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+                file.write(json.dumps(line) + "\n")
+    return path
+
+
+def _texts(count: int) -> Iterator[str]:
+    with Path("examples/reviews/reviews.csv").open(newline="", encoding="utf-8") as file:
+        sentences = [row["text"] for row in csv.DictReader(file)]
+    dice = random.Random(1)
+    for _ in range(count):
+        text = ""
+        while len(text) < TEXT_CHARACTERS:
+            text += dice.choice(sentences) + " "
+        yield text[:TEXT_CHARACTERS]
+
+
+class _whole:  # noqa: N801  # reads as the function that it is
+    """Gives a path to write to, and puts the file in its place once it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+
+    def __enter__(self) -> Path:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        return self._part
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._part.rename(self._path)
