@@ -4,6 +4,7 @@ import csv
 import json
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FOLDER = Path(".local/benchmarks")
@@ -55,17 +56,10 @@ def _texts(count: int) -> Iterator[str]:
         yield text[:TEXT_CHARACTERS]
 
 
-class _whole:  # noqa: N801  # reads as the function that it is
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
     """Gives a path to write to, and puts the file in its place once it is whole."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(path.name + ".part")
-
-    def __enter__(self) -> Path:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        return self._part
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._part.rename(self._path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    yield part
+    part.rename(path)

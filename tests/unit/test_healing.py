@@ -5,6 +5,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from dropbatch.domain.errors import OpenAINotFound
 from dropbatch.domain.jobs import JobState, OpenAIStatus
 from dropbatch.domain.limits import Limits
 from dropbatch.messages import Look
+from dropbatch.poll import poll
 from dropbatch.ports import RemoteBatch
-from tests.driving import RECIPE, asked, drop, jobs, only_job, result, result_json, rows, run
-from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
+from tests.driving import RECIPE, asked, drop, jobs, only_job, result, result_json, rows, run, survive
+from tests.fakes import INBOX, FakeWorld, Killer, answer_ok, response_line
 
 
 @pytest.fixture
@@ -411,6 +413,63 @@ def test_a_dead_message_of_a_drop_that_has_a_job_changes_nothing(fake: FakeWorld
     run(fake, ticks=3)
     assert fake.topics.events() == ["accepted", "ended"]
     assert fake.dead_intake.left == 0
+
+
+def test_a_drop_whose_message_died_is_told_of_wherever_the_poller_is_killed(tmp_path: Path) -> None:
+    message = Look(INBOX, "a.csv", "unseen").to_json()
+    calls = 1
+    point = 0
+    while point < 2 * calls:
+        fake = FakeWorld(tmp_path, killer=Killer())
+        assert fake.killer is not None
+        fake.killer.points = {point}
+        fake.dead_intake.put(message)
+        survive(partial(poll, fake.world))
+        fake.dead_intake.put(message)  # as SQS shows it again
+        run(fake, ticks=20)
+        assert "rejected" in fake.topics.events(), fake.killer.calls[point // 2]
+        assert only_job(fake).state is JobState.REJECTED
+        calls, point = len(fake.killer.calls), point + 1
+    assert point > 30
+
+
+def test_a_dead_message_of_an_older_version_leaves_it_and_the_newer_one_alone(fake: FakeWorld) -> None:
+    """Its job was given up or answered long ago; `.retry` still acts on the newest."""
+    fake.openai.answer = failing(400, "lasting", 1)
+    older = drop(fake, "a.csv", rows(1))
+    run(fake)
+    fake.clock.sleep(60)
+    drop(fake, "a.csv", rows(2))
+    run(fake)
+    before = [job.id for job in jobs(fake)]
+    fake.dead_intake.put(Look(INBOX, "a.csv", older).to_json())
+    run(fake, ticks=3)
+    assert fake.topics.events() == ["accepted", "ended"] * 2
+    assert [job.id for job in jobs(fake)] == before
+    assert fake.dead_intake.left == 0
+
+
+def test_a_version_that_died_unseen_does_not_stand_for_the_one_that_lives(fake: FakeWorld) -> None:
+    fake.openai.answer = failing(400, "lasting", 2)
+    drop(fake, "a.csv", rows(2))
+    run(fake)
+    fake.dead_intake.put(Look(INBOX, "a.csv", "unseen").to_json())
+    run(fake, ticks=3)
+    assert fake.topics.events() == ["accepted", "ended", "rejected"]
+    fake.clock.sleep(60)
+    fake.openai.answer = answer_ok
+    drop(fake, "a.csv.retry", b"")
+    run(fake)
+    assert asked(fake) == [[1, 2], [2]]
+
+
+def test_a_recipe_that_may_not_be_read_is_told_of(fake: FakeWorld) -> None:
+    fake.objects.forbidden = {"b/recipe.yaml"}
+    drop(fake, "b/recipe.yaml", RECIPE)
+    run(fake, ticks=1)
+    (told,) = fake.topics.published
+    assert told.event == "recipe"
+    assert "KMS key" in told.text
 
 
 @pytest.mark.parametrize("key", ["a.csv", "recipe.yaml"])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dropbatch import assemble, telling
 from dropbatch.admission import admit
 from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound, OpenAIUnsure
-from dropbatch.domain.jobs import TERMINAL, Batch, BatchState, HeldReason, Job, JobState, OpenAIStatus
+from dropbatch.domain.jobs import MOST_SENDS, TERMINAL, Batch, BatchState, HeldReason, Job, JobState, OpenAIStatus
 from dropbatch.domain.outcomes import GAVE_UP, PAST_DEADLINE
 from dropbatch.holding import hold
 from dropbatch.ledger import Ledger
@@ -39,9 +39,6 @@ WINDOW_SECONDS = 25 * 3600
 
 NEVER_SECONDS = 2 * WINDOW_SECONDS
 """A batch that has not ended by then counts as if it had: it is brought home with what it has."""
-
-MOST_SENDS = 10
-"""After so many messages in vain, about an hour apart in all, what they are about is given up."""
 
 HELD_SECONDS = 14 * 86_400
 """For so long a job is held; then it is cancelled."""

@@ -16,7 +16,7 @@ from dropbatch.asking import Asker, JobRows
 from dropbatch.carrying import carry_over
 from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, meaning_of, recipe_keys
 from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing, Rejected, RowRejected
-from dropbatch.domain.jobs import ENDED_JOBS, Batch, Claim, HeldReason, Job, JobState, Newest, Shard
+from dropbatch.domain.jobs import ENDED_JOBS, MOST_SENDS, Batch, Claim, HeldReason, Job, JobState, Newest, Shard
 from dropbatch.domain.outcomes import GAVE_UP
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.kinds import Kind, file_type
@@ -53,8 +53,6 @@ def take_in(world: World, look: Look) -> None:
         world.observer.note("the object is gone; nothing to do")
         return
     except ObjectForbidden:
-        if meaning_of(look.key) is not Meaning.DROP:
-            raise
         _refuse_unseen(world, look, _NOT_READABLE)
         return
     meaning = meaning_of(look.key)
@@ -126,7 +124,10 @@ def _cancel_where_asked(ledger: Ledger, newest: Newest) -> None:
 def _check_recipe(world: World, look: Look, info: ObjectInfo) -> None:
     """Says whether a recipe that was dropped can be used."""
     try:
-        text = whole(world.objects, look.bucket, look.key, info.version_id)
+        try:
+            text = whole(world.objects, look.bucket, look.key, info.version_id)
+        except ObjectForbidden:
+            raise Rejected.because(_NOT_READABLE) from None
         with_files(world.objects, look.bucket, look.key, text).compiled()
         problems = Problems()
     except Rejected as rejected:
@@ -157,6 +158,7 @@ def _take_in_drop(world: World, drop: Drop, rerun_version: str, asked_at: int, r
             rerun_version=rerun_version or None,
             retry_of=retry_of,
         )
+        ledger.add(_version_claim(drop.bucket, drop.key, drop.version_id, identity))
         if not ledger.add(job):
             job = ledger.job(identity) or job
     if job.state is not JobState.BUILDING or (job.lease and job.lease_until > world.now()):
@@ -194,8 +196,8 @@ def _is_named_by_recipe(world: World, drop: Drop) -> bool:
         return False
     try:
         recipe = find_recipe(world.objects, drop.bucket, drop.key)
-    except Rejected:
-        return False
+    except (Rejected, ObjectForbidden):
+        return False  # whoever builds the job says so
     return recipe is not None and any(beside(recipe.path, name) == drop.key for name in recipe.names)
 
 
@@ -587,7 +589,10 @@ def give_up(world: World, ledger: Ledger, job: Job, problem: Problem = _GAVE_UP)
 
 
 def give_up_dead(world: World) -> None:
-    """Tells of drops whose messages died before they had a job; a job that is there is looked after by itself."""
+    """Tells of drops whose messages died before they had a job; a job that is there is looked after by itself.
+
+    A recipe's message stays where it is, as a marker's does: an alarm tells of it.
+    """
     for receipt, message in world.dead_intake.take():
         try:
             look = Look.from_json(message)
@@ -599,18 +604,30 @@ def give_up_dead(world: World) -> None:
 
 
 def _refuse_unseen(world: World, look: Look, problem: Problem) -> None:
-    """Gives up a drop of which no more is known than its name, unless it has a job."""
-    ledger = Ledger(world.table)
-    version = look.version_id or "null"
-    newest = ledger.newest(look.bucket, look.key)
-    standing = ledger.job(newest.job_id) if newest.job_id else None
-    if standing is not None and standing.drop.version_id == version:
+    """Refuses a drop or a recipe of which no more is known than its name; a drop that has a job is left to it."""
+    drop = Drop(look.bucket, look.key, look.version_id or "null", world.now())
+    meaning = meaning_of(look.key)
+    if meaning is Meaning.RECIPE:
+        problems = Problems()
+        problems.add(problem)
+        world.topics.publish(telling.recipe_checked(drop, problems))
+    if meaning is not Meaning.DROP:
         return
-    drop = Drop(look.bucket, look.key, version, world.now())
-    job = Job(id=job_id(drop, look.rerun_version), drop=drop, created_at=world.now(), asked_at=world.now())
-    ledger.add(job)
-    _point_at(ledger, job)
+    ledger = Ledger(world.table)
+    wanted = _version_claim(drop.bucket, drop.key, drop.version_id, job_id(drop, look.rerun_version))
+    claim = wanted if ledger.add(wanted) else ledger.claim(wanted.digest) or wanted
+    # Should this be cut short, the poller gives up what has been sent so often.
+    job = Job(id=claim.job_id, drop=drop, created_at=world.now(), asked_at=world.now(), sends=MOST_SENDS)
+    if not ledger.add(job):
+        return
+    if ledger.newest(drop.bucket, drop.key).job_id is None:
+        _point_at(ledger, job)  # else it may be older than what the key's newest job belongs to
     give_up(world, ledger, job, problem)
+
+
+def _version_claim(bucket: str, key: str, version_id: str, job: str) -> Claim:
+    """Says for good which job a version of a drop got first, also where no more is known of it than its name."""
+    return Claim(_digest("version", bucket, key, version_id), job)
 
 
 def _end(ledger: Ledger, job: Job, state: JobState, now: int) -> None:

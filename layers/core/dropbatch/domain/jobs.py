@@ -18,6 +18,10 @@ VERSION = 1
 """The version of items and messages, so that an upgrade can tell what an older release wrote."""
 
 
+MOST_SENDS = 10
+"""After so many messages in vain, about an hour in all, what they are about is given up."""
+
+
 class JobState(StrEnum):
     BUILDING = "building"
     RUNNING = "running"

@@ -61,13 +61,12 @@ def physical_lines(blocks: Iterable[bytes], limit: int, line: int = 1) -> Iterat
         rest = lines.pop() if lines and lines[-1][-1] != 10 else b""
         if lines:
             if parts or len(block) > limit:
-                for place, whole in enumerate(lines):
-                    size += len(whole)
-                    if size > limit:
-                        raise Rejected.because(too_long(line + place, limit))
-                    size = 0
                 lines[0] = b"".join([*parts, lines[0]])
-                parts = []
+                parts, size = [], 0
+                for place, whole in enumerate(lines):
+                    if len(whole) > limit:
+                        yield from lines[:place]
+                        raise Rejected.because(too_long(line + place, limit))
             yield from lines
             line += len(lines)
         if rest:
