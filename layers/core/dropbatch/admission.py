@@ -4,11 +4,11 @@ What is in flight is the sum over the open batches that were admitted. Where no 
 are learned from OpenAI's own refusals, and tried again carefully when batches pass.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from dropbatch.domain.jobs import Batch, BatchState, Creates, Job, JobState, ModelLimit
-from dropbatch.healing import limit_in
 from dropbatch.ledger import Ledger
 from dropbatch.messages import work_on
 from dropbatch.ports import World
@@ -35,6 +35,8 @@ TURN_SECONDS = 1800
 
 ROOM = 0.9
 """How much of a limit one part of a batch that exceeds it may take: estimates err."""
+
+_LIMIT = re.compile(r"limit:?\s*([\d][\d,._]*)", re.IGNORECASE)
 
 
 def place(world: World, ledger: Ledger, batches: Sequence[Batch]) -> list[Batch]:
@@ -171,7 +173,7 @@ def learn_limit(world: World, ledger: Ledger, batch: Batch, message: str) -> Non
     account, or that the limit that a parameter gives is not the true one: half as much is admitted then, once for all
     the batches that had been admitted before.
     """
-    stated = limit_in(message)
+    stated = _limit_in(message)
     if stated is None:
         others = (other for other in ledger.open_batches() if other.model == batch.model and other.key != batch.key)
         stated = sum(other.tokens for other in others if is_in_flight(other)) or max(1, batch.tokens // 2)
@@ -187,6 +189,13 @@ def learn_limit(world: World, ledger: Ledger, batch: Batch, message: str) -> Non
 
     if ledger.change(lambda: ledger.limit(batch.model), learn):
         world.observer.note("a limit was learned", model=batch.model, tokens=stated, **batch.ids)
+
+
+def _limit_in(message: str) -> int | None:
+    """The limit that a refusal for enqueued tokens states: `Limit: 2,000,000 enqueued tokens`."""
+    found = _LIMIT.search(message)
+    digits = re.sub(r"\D", "", found.group(1)) if found else ""
+    return int(digits) if digits and int(digits) > 0 else None
 
 
 def learn_usage(world: World, ledger: Ledger, batch: Batch, estimated: int, counted: int) -> None:

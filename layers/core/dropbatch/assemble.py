@@ -87,23 +87,6 @@ def _assemble(world: World, ledger: Ledger, job: Job) -> None:
         world.observer.note("job ended", job_id=job.id, status=str(ended.status), rows=job.rows)
 
 
-def give_up(world: World, ledger: Ledger, job: Job) -> None:
-    """Ends a job whose results could not be assembled, however often it was tried; tells so."""
-    telling.write_gave_up(world, job)
-    world.topics.publish(telling.gave_up(world, job))
-
-    def end(current: Job) -> bool:
-        if current.state in ENDED_JOBS:
-            return False
-        current.lease, current.ended_at = None, world.now()
-        current.move(JobState.FAILED)
-        return True
-
-    if ledger.change(lambda: ledger.job(job.id), end):
-        world.observer.measure("JobsEnded", 1, status=str(JobState.FAILED))
-        world.observer.warn("gave up", job_id=job.id)
-
-
 def _join(world: World, files: JobFiles, job: Job, shards: Sequence[int], tally: Tally) -> dict[str, str]:
     """Joins the pieces of each kind of result. Returns the keys of the results by what they are."""
     kind = file_type(job.drop.key)

@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from dropbatch.asking import JobRows
 from dropbatch.domain.jobs import Batch, BatchState, Shard
 from dropbatch.domain.outcomes import RETRIED, Outcome
-from dropbatch.jobfiles import BYTES, JSON, AskedRow, JobFiles
-from dropbatch.ports import World, Writer
+from dropbatch.jobfiles import AskedRow, JobFiles
+from dropbatch.ports import BYTES, JSON, World, Writer
 from dropbatch.rendering import Result, read_results
 from dropbatch.tallies import Tally
 

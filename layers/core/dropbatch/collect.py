@@ -32,10 +32,10 @@ from dropbatch.domain.jobs import (
 from dropbatch.domain.outcomes import PAST_DEADLINE, Outcome
 from dropbatch.healing import FILE_SECONDS, MOST_ROUNDS, BatchFailure, Failure, Fate, failure_of, fate, put_off
 from dropbatch.holding import hold
-from dropbatch.jobfiles import BYTES, JSON, AskedRow
+from dropbatch.jobfiles import AskedRow
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
-from dropbatch.ports import RemoteBatch, World, Writer
+from dropbatch.ports import BYTES, JSON, RemoteBatch, World, Writer
 from dropbatch.pricing import price
 from dropbatch.reconciling import AnswerLines
 from dropbatch.rendering import Result, render

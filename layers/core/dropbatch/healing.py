@@ -70,7 +70,6 @@ _KINDS = {
     Failure.MODEL: MODEL_CODES,
 }
 _NO_FILE = re.compile(r"(cannot find|no such|not find) (the )?(input )?file", re.IGNORECASE)
-_LIMIT = re.compile(r"limit:?\s*([\d][\d,._]*)", re.IGNORECASE)
 
 
 def failure_of(errors: Sequence[tuple[str, str, int | None]]) -> BatchFailure:
@@ -84,13 +83,6 @@ def failure_of(errors: Sequence[tuple[str, str, int | None]]) -> BatchFailure:
         if _NO_FILE.search(text):
             return BatchFailure(Failure.FILE, reason, text, {})
     return BatchFailure(Failure.ROWS if lines else Failure.OTHER, code, message, lines)
-
-
-def limit_in(message: str) -> int | None:
-    """The limit that a refusal for enqueued tokens states: `Limit: 2,000,000 enqueued tokens`."""
-    found = _LIMIT.search(message)
-    digits = re.sub(r"\D", "", found.group(1)) if found else ""
-    return int(digits) if digits and int(digits) > 0 else None
 
 
 def put_off(waits: int) -> int:

@@ -14,12 +14,9 @@ from dropbatch.domain.errors import ObjectMissing
 from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import Record, read_rows
-from dropbatch.ports import Objects, Writer
+from dropbatch.ports import BYTES, JSON, Objects, Writer
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parsing import Recipe, parse_recipe
-
-JSON = "application/json"
-BYTES = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)

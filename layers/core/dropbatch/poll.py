@@ -7,17 +7,17 @@ other; every step is a compare-and-swap, so that two pollers at once do no harm.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
-from dropbatch import assemble, telling
+from dropbatch import telling
 from dropbatch.admission import admit
 from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound, OpenAIUnsure
 from dropbatch.domain.jobs import MOST_SENDS, TERMINAL, Batch, BatchState, HeldReason, Job, JobState, OpenAIStatus
 from dropbatch.domain.outcomes import GAVE_UP, PAST_DEADLINE
+from dropbatch.giving_up import give_up, give_up_dead, give_up_results
 from dropbatch.holding import hold
 from dropbatch.ledger import Ledger
 from dropbatch.messages import look_again, work_on
 from dropbatch.ports import Queue, RemoteBatch, World
 from dropbatch.sweeping import sweep
-from dropbatch.take_in import give_up, give_up_dead
 
 RETRIEVED_ONE_BY_ONE = 20
 """Up to so many open batches are retrieved one by one; more are found in OpenAI's list, a hundred a page."""
@@ -217,7 +217,7 @@ def _look_after(world: World, ledger: Ledger, job: Job, batches: list[Batch]) ->
     stalled = job.state is JobState.ASSEMBLING and job.lease_until <= now
     if (settled or stalled) and job.sent_at <= now - RESEND_SECONDS:
         if job.sends >= MOST_SENDS:
-            assemble.give_up(world, ledger, job)
+            give_up_results(world, ledger, job)
         else:
             _sent(ledger, job, now, lambda: world.collect.send(work_on(job)))
     if job.state in (JobState.RUNNING, JobState.HELD):

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from dropbatch.domain.jobs import OpenAIStatus
 from dropbatch.domain.limits import Limits
 
+JSON = "application/json"
+BYTES = "application/octet-stream"
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:

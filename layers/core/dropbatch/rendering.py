@@ -20,8 +20,8 @@ from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.domain.outcomes import ANSWERED, Outcome
 from dropbatch.formats.reading import Record
 from dropbatch.formats.writing import answered
-from dropbatch.jobfiles import BYTES, JSON, lines, whole
-from dropbatch.ports import World, Writer
+from dropbatch.jobfiles import lines, whole
+from dropbatch.ports import BYTES, JSON, World, Writer
 from dropbatch.tallies import Tally
 
 SAMPLES = 5

@@ -28,10 +28,9 @@ from dropbatch.domain.errors import (
 )
 from dropbatch.domain.jobs import Batch, BatchState, Child, HeldReason, Job, JobState, Shard
 from dropbatch.holding import hold
-from dropbatch.jobfiles import BYTES
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
-from dropbatch.ports import RemoteBatch, World, Writer
+from dropbatch.ports import BYTES, RemoteBatch, World, Writer
 
 CREATE_SECONDS = 60
 """The create's timeout, and with it what a lease must still cover when the create begins."""

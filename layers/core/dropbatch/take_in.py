@@ -14,15 +14,16 @@ from dropbatch import telling
 from dropbatch.admission import place
 from dropbatch.asking import Asker, JobRows
 from dropbatch.carrying import carry_over
+from dropbatch.claims import cancel_where_asked, digest_of, point_at, version_claim
 from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, meaning_of, recipe_keys
 from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing, Rejected, RowRejected
-from dropbatch.domain.jobs import ENDED_JOBS, MOST_SENDS, Batch, Claim, HeldReason, Job, JobState, Newest, Shard
-from dropbatch.domain.outcomes import GAVE_UP
+from dropbatch.domain.jobs import ENDED_JOBS, Batch, Claim, HeldReason, Job, JobState, Newest, Shard
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.kinds import Kind, file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.raw import UniqueIds, raw_custom_id
 from dropbatch.formats.reading import DropReader, Record, gunzipped, read_drop
+from dropbatch.giving_up import NOT_READABLE, end_rejected, refuse_unseen
 from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, whole, with_files
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, look_again, work_on
@@ -53,7 +54,7 @@ def take_in(world: World, look: Look) -> None:
         world.observer.note("the object is gone; nothing to do")
         return
     except ObjectForbidden:
-        _refuse_unseen(world, look, _NOT_READABLE)
+        refuse_unseen(world, look, NOT_READABLE)
         return
     meaning = meaning_of(look.key)
     if isinstance(meaning, Marker):
@@ -75,7 +76,7 @@ def _obey(world: World, marker: Marker, look: Look, info: ObjectInfo) -> None:
 
         newest = ledger.change(lambda: ledger.newest(look.bucket, marker.drop_key), remember)
         if newest is not None:
-            _cancel_where_asked(ledger, newest)
+            cancel_where_asked(ledger, newest)
         return
     newest = ledger.newest(look.bucket, marker.drop_key)
     job = ledger.job(newest.job_id) if newest.job_id else None
@@ -106,28 +107,13 @@ def _go_on(world: World, ledger: Ledger, job: Job) -> None:
         world.observer.note("goes on", job_id=job.id)
 
 
-def _cancel_where_asked(ledger: Ledger, newest: Newest) -> None:
-    """Marks the newest job for cancelling, if a `.cancel` came that is not older than what the job belongs to."""
-    if newest.job_id is None or newest.cancel_modified < newest.modified:
-        return
-    wanted = newest.job_id
-
-    def request(job: Job) -> bool:
-        if job.cancel_requested or job.state in ENDED_JOBS:
-            return False
-        job.cancel_requested = True
-        return True
-
-    ledger.change(lambda: ledger.job(wanted), request)
-
-
 def _check_recipe(world: World, look: Look, info: ObjectInfo) -> None:
     """Says whether a recipe that was dropped can be used."""
     try:
         try:
             text = whole(world.objects, look.bucket, look.key, info.version_id)
         except ObjectForbidden:
-            raise Rejected.because(_NOT_READABLE) from None
+            raise Rejected.because(NOT_READABLE) from None
         with_files(world.objects, look.bucket, look.key, text).compiled()
         problems = Problems()
     except Rejected as rejected:
@@ -158,7 +144,7 @@ def _take_in_drop(world: World, drop: Drop, rerun_version: str, asked_at: int, r
             rerun_version=rerun_version or None,
             retry_of=retry_of,
         )
-        ledger.add(_version_claim(drop.bucket, drop.key, drop.version_id, identity))
+        ledger.add(version_claim(drop, identity))
         if not ledger.add(job):
             job = ledger.job(identity) or job
     if job.state is not JobState.BUILDING or (job.lease and job.lease_until > world.now()):
@@ -170,16 +156,16 @@ def _take_in_drop(world: World, drop: Drop, rerun_version: str, asked_at: int, r
     except ConditionFailed:
         return
     world.observer.note("taking in", job_id=job.id, size=drop.size)
-    _point_at(ledger, job)
+    point_at(ledger, job)
     try:
         try:
             _build(world, ledger, job)
         except ObjectForbidden:
-            raise Rejected.because(_NOT_READABLE) from None
+            raise Rejected.because(NOT_READABLE) from None
     except Rejected as rejected:
         if _may_come(world, rejected.problems, asked_at):
             if _is_superseded(world, drop):
-                _end(ledger, job, JobState.REJECTED, world.now())
+                end_rejected(ledger, job, world.now())
                 return
             _release(ledger, job, world.now() + 3 * LOOK_AGAIN_SECONDS)
             world.intake.send(look_again(drop, rerun_version), LOOK_AGAIN_SECONDS)
@@ -211,21 +197,6 @@ def _is_superseded(world: World, drop: Drop) -> bool:
         return False
 
 
-def _point_at(ledger: Ledger, job: Job) -> None:
-    """Makes the job its key's newest, unless a newer one is, and lets a `.cancel` that waits for it act."""
-
-    def point(newest: Newest) -> bool:
-        if newest.job_id == job.id or (newest.job_id and (newest.modified, newest.job_id) > (job.asked_at, job.id)):
-            return False
-        newest.job_id, newest.modified = job.id, job.asked_at
-        return True
-
-    ledger.change(lambda: ledger.newest(job.drop.bucket, job.drop.key), point)
-    newest = ledger.newest(job.drop.bucket, job.drop.key)
-    if newest.job_id == job.id:
-        _cancel_where_asked(ledger, newest)
-
-
 class _Built(NamedTuple):
     """What the pass over a drop found."""
 
@@ -253,9 +224,9 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
     files = JobFiles(world.objects, world.buckets.work, job.id)
     built = _read_drop(world, job, files) if job.retry_of is None else None
     if built is not None:
-        digest = _digest(job.drop.bucket, job.drop.key, built.content, built.recipe.sha256 if built.recipe else "raw")
+        digest = digest_of(job.drop.bucket, job.drop.key, built.content, built.recipe.sha256 if built.recipe else "raw")
     else:
-        digest = _digest(job.drop.bucket, job.drop.key, "retry", job.retry_of or "")
+        digest = digest_of(job.drop.bucket, job.drop.key, "retry", job.retry_of or "")
     standing = _claim(ledger, digest, job)
     if standing is not None:
         _end_duplicate(world, ledger, job, files, standing)
@@ -513,10 +484,6 @@ def _recipe_of(world: World, drop: Drop, files: JobFiles) -> RecipeText:
     return files.keep_recipe(found)
 
 
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
 def _claim(ledger: Ledger, digest: str, job: Job) -> Job | None:
     """Claims this content and recipe for the job; returns the other open job that has it, if one does."""
     while not ledger.add(Claim(digest, job.id)):
@@ -549,9 +516,9 @@ def _end_duplicate(world: World, ledger: Ledger, job: Job, files: JobFiles, stan
 
     newest = ledger.change(lambda: ledger.newest(job.drop.bucket, job.drop.key), point)
     if newest is not None:
-        _cancel_where_asked(ledger, newest)
+        cancel_where_asked(ledger, newest)
     files.discard()
-    _end(ledger, job, JobState.REJECTED, world.now())
+    end_rejected(ledger, job, world.now())
 
 
 def _reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
@@ -559,88 +526,9 @@ def _reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
     telling.write_latest(world, job)
     world.topics.publish(telling.rejected(world, job, problems))
     JobFiles(world.objects, world.buckets.work, job.id).discard()
-    _end(ledger, job, JobState.REJECTED, world.now())
+    end_rejected(ledger, job, world.now())
     world.observer.measure("JobsRejected", 1)
     world.observer.note("rejected", job_id=job.id, codes=sorted({p.code for p in problems}), problems=problems.total)
-
-
-_GAVE_UP = Problem(
-    GAVE_UP,
-    "The file could not be taken in, although it was tried again and again; the submit function's log says why: see to "
-    "that, then drop the file again.",
-)
-
-_NOT_READABLE = Problem(
-    "not_readable",
-    "S3 does not let the submit function read the file or its recipe; where they are encrypted with a KMS key of your "
-    "own, let the function's role decrypt with it, or upload them without it, then drop the file again.",
-)
-
-
-def give_up(world: World, ledger: Ledger, job: Job, problem: Problem = _GAVE_UP) -> None:
-    """Ends a job whose drop could not be taken in, however often it was tried; tells so."""
-    problems = Problems()
-    problems.add(problem)
-    telling.write_rejected(world, job, problems)
-    world.topics.publish(telling.rejected(world, job, problems))
-    _end(ledger, job, JobState.REJECTED, world.now())
-    world.observer.measure("JobsRejected", 1)
-    world.observer.warn("gave up", job_id=job.id, code=problem.code)
-
-
-def give_up_dead(world: World) -> None:
-    """Tells of drops whose messages died before they had a job; a job that is there is looked after by itself.
-
-    A recipe's message stays where it is, as a marker's does: an alarm tells of it.
-    """
-    for receipt, message in world.dead_intake.take():
-        try:
-            look = Look.from_json(message)
-        except (KeyError, TypeError):
-            continue  # it is none of ours: it stays, for a person to look at
-        if meaning_of(look.key) is Meaning.DROP:
-            _refuse_unseen(world, look, _GAVE_UP)
-            world.dead_intake.delete(receipt)
-
-
-def _refuse_unseen(world: World, look: Look, problem: Problem) -> None:
-    """Refuses a drop or a recipe of which no more is known than its name; a drop that has a job is left to it."""
-    drop = Drop(look.bucket, look.key, look.version_id or "null", world.now())
-    meaning = meaning_of(look.key)
-    if meaning is Meaning.RECIPE:
-        problems = Problems()
-        problems.add(problem)
-        world.topics.publish(telling.recipe_checked(drop, problems))
-    if meaning is not Meaning.DROP:
-        return
-    ledger = Ledger(world.table)
-    wanted = _version_claim(drop.bucket, drop.key, drop.version_id, job_id(drop, look.rerun_version))
-    claim = wanted if ledger.add(wanted) else ledger.claim(wanted.digest) or wanted
-    # Should this be cut short, the poller gives up what has been sent so often.
-    job = Job(id=claim.job_id, drop=drop, created_at=world.now(), asked_at=world.now(), sends=MOST_SENDS)
-    if not ledger.add(job):
-        return
-    if ledger.newest(drop.bucket, drop.key).job_id is None:
-        _point_at(ledger, job)  # else it may be older than what the key's newest job belongs to
-    give_up(world, ledger, job, problem)
-
-
-def _version_claim(bucket: str, key: str, version_id: str, job: str) -> Claim:
-    """Says for good which job a version of a drop got first, also where no more is known of it than its name."""
-    return Claim(_digest("version", bucket, key, version_id), job)
-
-
-def _end(ledger: Ledger, job: Job, state: JobState, now: int) -> None:
-    lease = job.lease
-
-    def end(current: Job) -> bool:
-        if current.state is not JobState.BUILDING or current.lease != lease:
-            return False
-        current.lease, current.ended_at = None, now
-        current.move(state)
-        return True
-
-    ledger.change(lambda: ledger.job(job.id), end)
 
 
 def _release(ledger: Ledger, job: Job, until: int) -> None:

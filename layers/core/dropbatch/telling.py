@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dropbatch.domain.drops import Drop, results_root, without_controls
@@ -29,10 +29,11 @@ from dropbatch.domain.outcomes import (
     Outcome,
 )
 from dropbatch.domain.problems import Problems
-from dropbatch.jobfiles import JSON
 from dropbatch.ledger import Ledger
-from dropbatch.ports import Notification, World
-from dropbatch.tallies import Tally
+from dropbatch.ports import JSON, Notification, World
+
+if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
+    from dropbatch.tallies import Tally
 
 SCHEMA_VERSION = 1
 SUBJECT_CHARACTERS = 99
@@ -53,7 +54,7 @@ class Ended:
 
     job: Job
     status: JobStatus
-    tally: Tally
+    tally: "Tally"
     objects: Mapping[str, str]
     ended_at: int
 
@@ -357,7 +358,7 @@ def _ending(end: Ended) -> dict[str, Any]:
     }
 
 
-def _cost(tally: Tally) -> dict[str, Any]:
+def _cost(tally: "Tally") -> dict[str, Any]:
     paid, standard = tally.usd, tally.standard_usd
     known = paid is not None and standard is not None
     return {
@@ -367,7 +368,7 @@ def _cost(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _paid(tally: Tally) -> str:
+def _paid(tally: "Tally") -> str:
     if tally.usd is None or tally.standard_usd is None:
         return "What it cost is not known: the price list lacks a model."
     return f"Paid about ${tally.usd:,.4f}, and saved ${tally.standard_usd - tally.usd:,.4f} by batching."
