@@ -138,9 +138,6 @@ class _Buffer:
         self.data += data
         return len(data)
 
-    def flush(self) -> None:
-        """Compressors call it."""
-
 
 class FakeTable:
     """Items by (pk, sk), kept as JSON, so that nothing is shared with who wrote them."""

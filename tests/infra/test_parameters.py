@@ -4,11 +4,12 @@ import re
 
 import pytest
 
+from dropbatch.domain.limits import Limits
 from tests.infra.reading import Template, references
 
 NAMES = {
     "NotificationEmail", "PermissionsBoundary", "PollSchedule", "OpenAIBaseUrl", "LogRetentionDays", "Runtime",
-    "Architecture", "SettleSeconds", "RecipeWaitSeconds", "EnqueuedTokenLimits",
+    "Architecture", "SettleSeconds", "RecipeWaitSeconds", "EnqueuedTokenLimits", "MaxDropGigabytes", "MaxLineMegabytes",
 }  # fmt: skip
 
 
@@ -82,6 +83,14 @@ def test_the_defaults_are_right_for_a_real_account(expanded: Template) -> None:
     assert defaults["OpenAIBaseUrl"] == "https://api.openai.com/v1"
     assert defaults["PollSchedule"] == "rate(1 minute)"
     assert (defaults["SettleSeconds"], defaults["RecipeWaitSeconds"]) == ("600", "120")
+
+
+def test_the_defaults_bound_a_drop_as_the_package_does(expanded: Template) -> None:
+    defaults = {name: parameter["Default"] for name, parameter in expanded["Parameters"].items()}
+
+    assert defaults["MaxDropGigabytes"] * 10**9 == Limits().drop_bytes
+    assert defaults["MaxLineMegabytes"] << 20 == Limits().line_bytes
+    assert expanded["Parameters"]["MaxLineMegabytes"]["MaxValue"] << 20 <= Limits().line_bytes
 
 
 def test_all_that_a_user_needs_is_an_output(expanded: Template) -> None:

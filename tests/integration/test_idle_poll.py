@@ -37,6 +37,8 @@ def test_an_idle_poll_does_not_import_openai() -> None:
         "TABLE": "the-table",
         "SETTLE_SECONDS": "600",
         "RECIPE_WAIT_SECONDS": "120",
+        "MAX_DROP_GIGABYTES": "50",
+        "MAX_LINE_MEGABYTES": "64",
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "x",

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from dropbatch.domain.jobs import JobState
-from tests.driving import RECIPE, drop, only_job, result, result_json, run
-from tests.fakes import RESULTS, FakeWorld
+from dropbatch.domain.limits import Limits
+from dropbatch.formats.compression import Compression, compressed, decompressed
+from tests.driving import RECIPE, drop, only_job, result, result_json, rows, run
+from tests.fakes import RESULTS, FakeWorld, answer_ok
 
 
 @pytest.fixture
@@ -36,6 +38,23 @@ def test_a_csv_comes_back_answered_in_its_own_order_and_bytes(fake: FakeWorld) -
         "summary.json",
         "report.html",
     }
+
+
+@pytest.mark.parametrize(("suffix", "compression"), [("gz", Compression.GZIP), ("zst", Compression.ZSTD)])
+def test_what_is_dropped_packed_comes_back_packed_in_the_same_way(
+    fake: FakeWorld, suffix: str, compression: Compression
+) -> None:
+    fake.limits = Limits(batch_requests=2)  # so that there are several pieces to join
+    fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
+    fake.openai.answer = lambda request: None if request["custom_id"] == "2" else answer_ok(request)
+    drop(fake, f"x.csv.{suffix}", compressed(rows(2), compression) + compressed(b"three\n", compression))
+    run(fake, step=600)
+    unpacked = {
+        name: b"".join(decompressed([result(fake, f"x.{name}.csv.{suffix}")], compression))
+        for name in ("answers", "failed")
+    }
+    assert unpacked["answers"] == b"text,answer,_status,_error\nrow 1,ok,ok,\nrow 2,,missing,missing\nthree,ok,ok,\n"
+    assert unpacked["failed"] == b"text\nrow 2\n"
 
 
 def test_a_raw_drop_of_two_models_comes_back_under_its_own_ids(fake: FakeWorld) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from dropbatch.domain.limits import Limits
+from dropbatch.formats.compression import Compression, compressed
 from tests.driving import RECIPE, drop, result_json, run
 from tests.fakes import FakeWorld
 
@@ -157,6 +158,23 @@ CASES = {
     "a damaged gzip": Wrong("a.csv.gz", b"text\na\n", "corrupt_gzip", ("damaged", "compress the file and drop it")),
     "a gzip cut short": Wrong(
         "a.csv.gz", gzip.compress(b"text\n" + b"a\n" * 99)[:-9], "corrupt_gzip", ("cut short", "compress and drop it")
+    ),
+    "a zstd cut short": Wrong(
+        "a.csv.zst", compressed(b"text\na\n", Compression.ZSTD)[:-1], "corrupt_zstd", ("cut short", "drop it again")
+    ),
+    "a bomb": Wrong(
+        "a.csv.gz",
+        gzip.compress(b"text\n" + b"a\n" * 10_000),
+        "drop_too_large",
+        ("larger than 20,000 bytes", "split it", "MaxDropGigabytes"),
+        limits=Limits(drop_bytes=20_000),
+    ),
+    "a file that is too large": Wrong(
+        "a.csv",
+        b"text\n" + b"a\n" * 10_000,
+        "drop_too_large",
+        ("larger than 20,000 bytes", "split it", "MaxDropGigabytes"),
+        limits=Limits(drop_bytes=20_000),
     ),
     "text that is not UTF-8": Wrong(
         "a.csv",

@@ -51,7 +51,7 @@ class JobRows:
         self.compiled: CompiledRecipe | None = recipe.compiled() if recipe else None
         self.layout: Layout = self.files.layout()
         self.asker = Asker(self.compiled)
-        self.gzipped = file_type(job.drop.key).gzipped
+        self.compression = file_type(job.drop.key).compression
 
     def asked(self, shard: Shard, batch: Batch) -> Iterator[tuple[AskedRow, Request]]:
         """The rows that the batch asks, in order, with their requests."""

@@ -1,6 +1,5 @@
 """Joins a job's shards into its results and ends the job: results, summary, notification, state, in this order."""
 
-import gzip
 import json
 from collections.abc import Sequence
 
@@ -9,6 +8,7 @@ from dropbatch.domain.drops import results_name
 from dropbatch.domain.errors import ConditionFailed, TryLater
 from dropbatch.domain.jobs import ENDED_JOBS, Job, JobState
 from dropbatch.domain.outcomes import Outcome, job_status
+from dropbatch.formats.compression import compressed
 from dropbatch.formats.kinds import file_type
 from dropbatch.formats.writing import answers_extension, answers_head, failed_head
 from dropbatch.jobfiles import JobFiles, whole
@@ -23,7 +23,13 @@ LEASE_MARGIN_SECONDS = 10
 SAMPLES = 8
 """How many rows of each kind the report shows."""
 
-_TYPES = {"csv": "text/csv", "tsv": "text/tab-separated-values", "txt": "text/plain", "gz": "application/gzip"}
+_TYPES = {
+    "csv": "text/csv",
+    "tsv": "text/tab-separated-values",
+    "txt": "text/plain",
+    "gz": "application/gzip",
+    "zst": "application/zstd",
+}
 
 
 def assemble(world: World, ledger: Ledger, job_id: str) -> None:
@@ -92,11 +98,7 @@ def _join(world: World, files: JobFiles, job: Job, shards: Sequence[int], tally:
     kind = file_type(job.drop.key)
     layout = files.layout()
     prefix = telling.results_prefix(job)
-    suffix = ".gz" if kind.gzipped else ""
     recipe = files.recipe()
-
-    def packed(data: bytes) -> bytes:
-        return gzip.compress(data, mtime=0) if kind.gzipped and data else data
 
     def join(name: str, head: bytes, key: str) -> str:
         pieces: list[tuple[str, str] | bytes] = [head] if head else []
@@ -111,11 +113,15 @@ def _join(world: World, files: JobFiles, job: Job, shards: Sequence[int], tally:
             made["failed"] = join("failed", b"", prefix + "failed.jsonl")
         return made
     names = recipe.compiled().all_columns
-    answers = f".answers.{answers_extension(kind)}{suffix}"
-    made["answers"] = join("answers", packed(answers_head(layout, names)), results_name(prefix, kind.stem, answers))
+    answers = f".answers.{answers_extension(kind)}{kind.compression}"
+    made["answers"] = join(
+        "answers", compressed(answers_head(layout, names), kind.compression), results_name(prefix, kind.stem, answers)
+    )
     if tally.unanswered:
-        failed = f".failed.{kind.extension}{suffix}"
-        made["failed"] = join("failed", packed(failed_head(layout)), results_name(prefix, kind.stem, failed))
+        failed = f".failed.{kind.extension}{kind.compression}"
+        made["failed"] = join(
+            "failed", compressed(failed_head(layout), kind.compression), results_name(prefix, kind.stem, failed)
+        )
     return made
 
 

@@ -4,11 +4,10 @@ What is written follows from the rows, the recipe and the batches' results alone
 however often, writes the same bytes.
 """
 
-import gzip
 import heapq
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +17,7 @@ from dropbatch.asking import JobRows
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.domain.outcomes import ANSWERED, Outcome
+from dropbatch.formats.compression import Compression, compressing
 from dropbatch.formats.reading import Record
 from dropbatch.formats.writing import answered
 from dropbatch.jobfiles import lines, whole
@@ -71,14 +71,17 @@ def render(world: World, files: JobRows, shard: Shard, batches: Sequence[Batch])
     names = files.compiled.all_columns if files.compiled else ()
     with ExitStack() as stack:
 
-        def piece(name: str, gzipped: bool) -> Writer:
+        def piece(name: str, compression: Compression = Compression.NONE) -> Writer:
             key = job_files.piece_key(shard.number, name)
             writer = stack.enter_context(world.objects.writing(work, key, BYTES))
-            return stack.enter_context(_gzip(writer)) if gzipped else writer
+            return stack.enter_context(compressing(writer, compression))
 
-        answers = piece("answers", files.gzipped) if files.compiled else None
-        responses = piece("responses", False)
-        failed = piece("failed", files.gzipped and files.compiled is not None) if tally.unanswered else None
+        answers = piece("answers", files.compression) if files.compiled else None
+        responses = piece("responses")
+        # A raw drop's are plain, as its results are.
+        failed = (
+            piece("failed", files.compression if files.compiled else Compression.NONE) if tally.unanswered else None
+        )
         upcoming = next(results, None)
         for record in job_files.records(shard, files.layout):
             if upcoming is not None and upcoming.row == record.number:
@@ -109,13 +112,6 @@ def _is_bad(files: JobRows, record: Record) -> bool:
 def read_results(world: World, key: str) -> Iterator[Result]:
     """A batch's results, in order."""
     return (Result.from_line(line) for line in lines(world.objects, world.buckets.work, key))
-
-
-@contextmanager
-def _gzip(writer: Writer) -> Iterator[Writer]:
-    """A gzip member of its own: members one after another are a gzip file again."""
-    with gzip.GzipFile(fileobj=writer, mode="wb", compresslevel=6, mtime=0) as file:  # type: ignore[call-overload]
-        yield file
 
 
 def _response(custom_id: str, result: Result) -> bytes:

@@ -27,6 +27,8 @@ class Settings:
     openai_base_url: str
     settle_seconds: int
     recipe_wait_seconds: int
+    max_drop_gigabytes: int
+    max_line_megabytes: int  # of 2**20 bytes
     aws_region: str  # set by Lambda itself
     token_limits: Mapping[str, int] = field(default_factory=dict)  # `<model>=<tokens>`, by commas; may be empty
 
@@ -41,7 +43,7 @@ class Settings:
             value = environment[member.name.upper()]
             if member.type is int:
                 if not value.isdecimal():
-                    raise SettingsIncomplete(f"{member.name.upper()} must be a whole number of seconds")
+                    raise SettingsIncomplete(f"{member.name.upper()} must be a whole number")
                 values[member.name] = int(value)
             else:
                 values[member.name] = value

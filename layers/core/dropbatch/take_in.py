@@ -19,10 +19,11 @@ from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, me
 from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing, Rejected, RowRejected
 from dropbatch.domain.jobs import ENDED_JOBS, Batch, Claim, HeldReason, Job, JobState, Newest, Shard
 from dropbatch.domain.problems import Problem, Problems
+from dropbatch.formats.compression import bounded, decompressed, too_large
 from dropbatch.formats.kinds import Kind, file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.raw import UniqueIds, raw_custom_id
-from dropbatch.formats.reading import DropReader, Record, gunzipped, read_drop
+from dropbatch.formats.reading import DropReader, Record, read_drop
 from dropbatch.giving_up import NOT_READABLE, end_rejected, refuse_unseen
 from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, whole, with_files
 from dropbatch.ledger import Ledger
@@ -348,10 +349,11 @@ def _read_drop(world: World, job: Job, files: JobFiles) -> _Built:
                 "results need room below it; give the file or its folders shorter names.",
             )
         )
+    if not kind.compression and drop.size > limits.drop_bytes:
+        raise Rejected.because(too_large(limits.drop_bytes))
     digest = hashlib.sha256()
     blocks = _hashing(world.objects.blocks(drop.bucket, drop.key, drop.version_id), digest.update)
-    if kind.gzipped:
-        blocks = gunzipped(blocks)
+    blocks = bounded(decompressed(blocks, kind.compression), limits.drop_bytes)
     if kind.kind is Kind.JSONL:
         reader = read_drop(blocks, kind, delimiter=None, encoding=None, limits=limits)
         recipe = None if reader.layout.raw else _recipe_of(world, drop, files)

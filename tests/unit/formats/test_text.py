@@ -98,7 +98,7 @@ def test_a_wide_encoding_is_recognised(codec: str) -> None:
 
 @pytest.mark.parametrize(
     ("start", "advice"),
-    [(b"\x1f\x8b\x08\x00", ".gz"), (b"PK\x03\x04\x14", "spreadsheet"), (b"\x28\xb5\x2f\xfd", "gzip")],
+    [(b"\x1f\x8b\x08\x00", ".gz"), (b"PK\x03\x04\x14", "spreadsheet"), (b"\x28\xb5\x2f\xfd", ".zst")],
 )
 def test_an_archive_under_a_text_name_is_recognised(start: bytes, advice: str) -> None:
     problem = rejected("r.csv", start + b"more")

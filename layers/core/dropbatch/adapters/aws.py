@@ -13,6 +13,7 @@ from dropbatch.adapters.s3 import S3Objects
 from dropbatch.adapters.secrets import KeySecret
 from dropbatch.adapters.sns import SnsTopics
 from dropbatch.adapters.sqs import SqsDeadLetters, SqsQueue
+from dropbatch.domain.limits import Limits
 from dropbatch.ports import Buckets, Observer, World
 from dropbatch.settings import Settings
 
@@ -49,6 +50,7 @@ def connect(
         new_token=new_token,
         settle_seconds=settings.settle_seconds,
         recipe_wait_seconds=settings.recipe_wait_seconds,
+        limits=Limits(line_bytes=settings.max_line_megabytes << 20, drop_bytes=settings.max_drop_gigabytes * 10**9),
         token_limits=settings.token_limits,
         region=settings.aws_region,
         secret_name=settings.openai_secret_arn,

@@ -135,9 +135,6 @@ class _Upload:
             self._flush()
         return len(data)
 
-    def flush(self) -> None:
-        """Nothing: parts go out when they are full. Compressors call it."""
-
     def copy(self, bucket: str, key: str, size: int) -> None:
         """Appends another object: by S3's own copy where that and what came before are large enough for parts."""
         start = 0

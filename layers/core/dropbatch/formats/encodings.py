@@ -35,7 +35,7 @@ _WIDE_MARKS = {
 _ARCHIVES = {
     b"\x1f\x8b\x08": ("gzip-compressed", "let its name end in .gz"),
     b"PK\x03\x04": ("a zip archive or a spreadsheet", "save it as CSV UTF-8, or unpack it"),
-    b"\x28\xb5\x2f\xfd": ("zstd-compressed", "compress it with gzip (.gz), or not at all"),
+    b"\x28\xb5\x2f\xfd": ("zstd-compressed", "let its name end in .zst"),
 }
 
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem
+from dropbatch.formats.compression import Compression
 
 
 class Kind(StrEnum):
@@ -18,8 +19,9 @@ class Kind(StrEnum):
 
 
 _KINDS = {"csv": Kind.CSV, "tsv": Kind.TSV, "jsonl": Kind.JSONL, "ndjson": Kind.JSONL, "txt": Kind.TXT}
-_KNOWN = "csv, tsv, jsonl, ndjson or txt (each may end in .gz)"
-_NOT_YET = {"parquet": "save the table as csv or jsonl", "zst": "compress it with gzip (.gz), or not at all"}
+_KNOWN = "csv, tsv, jsonl, ndjson or txt (each may end in .gz or .zst)"
+_NOT_YET = {"parquet": "save the table as csv or jsonl"}
+_COMPRESSIONS = {"gz": Compression.GZIP, "zst": Compression.ZSTD}
 _WORKBOOKS = frozenset({"xlsx", "xls", "xlsm", "xlsb", "ods", "numbers"})
 
 
@@ -29,7 +31,7 @@ class FileType:
 
     kind: Kind
     extension: str
-    gzipped: bool
+    compression: Compression
     stem: str
 
 
@@ -38,19 +40,20 @@ def file_type(key: str) -> FileType:
     name = key.rpartition("/")[2]
     stem, dot, extension = name.rpartition(".")
     extension = extension.lower() if dot else ""
-    gzipped = extension == "gz"
-    if gzipped:
+    compression = _COMPRESSIONS.get(extension, Compression.NONE)
+    if compression:
         stem, dot, extension = stem.rpartition(".")
         extension = extension.lower() if dot else ""
     kind = _KINDS.get(extension)
     if kind is None:
-        raise Rejected.because(Problem("unknown_extension", _advice(extension, gzipped)))
-    return FileType(kind, extension, gzipped, stem)
+        raise Rejected.because(Problem("unknown_extension", _advice(extension, compression)))
+    return FileType(kind, extension, compression, stem)
 
 
-def _advice(extension: str, gzipped: bool) -> str:
+def _advice(extension: str, compression: Compression) -> str:
     if not extension:
-        what = "The name ends in .gz, but does not say what is inside" if gzipped else "The name has no extension"
+        inside = f"The name ends in {compression}, but does not say what is inside"
+        what = inside if compression else "The name has no extension"
         return f"{what}; let it end in {_KNOWN} and drop it again."
     if extension in _WORKBOOKS:
         return (

@@ -15,10 +15,10 @@ from dropbatch.formats import jsonl, separated
 from dropbatch.formats.encodings import BYTE_ORDER_MARK, UTF_8, check_is_text, codec_of, undecodable
 from dropbatch.formats.kinds import FileType, Kind
 from dropbatch.formats.layout import Layout
-from dropbatch.formats.lines import gunzipped, physical_lines
+from dropbatch.formats.lines import physical_lines
 from dropbatch.formats.records import Record
 
-__all__ = ["DropReader", "Record", "gunzipped", "read_drop", "read_rows"]
+__all__ = ["DropReader", "Record", "read_drop", "read_rows"]
 
 RAW_NAMES = frozenset({"custom_id", "method", "url", "body"})
 """What makes a jsonl a raw drop, if its first line has all of them."""
@@ -48,7 +48,7 @@ def read_drop(
     encoding: str | None,
     limits: Limits,
 ) -> DropReader:
-    """Reads a drop (`blocks` already gunzipped) up to its first record; the others are read as they are asked for.
+    """Reads a drop (`blocks` already unpacked) up to its first record; the others are read as they are asked for.
 
     `delimiter` and `encoding` are the recipe's, None where it has none. Rejected, here or while iterating, where the
     rest cannot be read; what is wrong with one row alone is that record's problem.
