@@ -13,7 +13,7 @@ from dropbatch.domain.drops import recipe_keys
 from dropbatch.domain.errors import ObjectMissing
 from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.formats.layout import Layout
-from dropbatch.formats.reading import Record, read_rows
+from dropbatch.formats.reading import DropReader, read_rows
 from dropbatch.ports import BYTES, JSON, Objects, Writer
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parsing import Recipe, parse_recipe
@@ -139,7 +139,7 @@ class JobFiles:
     def _shard_key(self, number: int) -> str:
         return f"{self._prefix}shards/{number:06d}"
 
-    def records(self, shard: Shard, layout: Layout) -> Iterator[Record]:
+    def records(self, shard: Shard, layout: Layout) -> DropReader:
         """A shard's rows, with the numbers they have in the drop."""
         blocks = self._objects.blocks(self._bucket, self._shard_key(shard.number))
         return read_rows(blocks, layout, first_number=shard.first_row, first_line=shard.first_line)

@@ -4,8 +4,9 @@ A request is a pure function of a row and a recipe: it is built again, byte for 
 What it takes is estimated cheaply: for a recipe once, for a ready request from the few members that matter.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -80,6 +81,31 @@ class Request:
         if self.expectation is None:
             self.expectation = expectation(self.endpoint, self.model, self.body)
         return self.expectation
+
+
+class Requests(NamedTuple):
+    """Requests of rows that follow one another from `number` on, all for the same model. `sizes` are their bodies'."""
+
+    endpoint: str
+    model: str
+    expectation: Expectation
+    number: int
+    sizes: list[int]
+    bodies: Callable[[], list[bytes]]
+
+    def line_sizes(self) -> list[int]:
+        """How many bytes each has as a line, under its row's number."""
+        fixed = Request(self.endpoint, self.model, b"").line_size("")
+        last = self.number + len(self.sizes) - 1
+        if len(str(self.number)) == len(str(last)):
+            fixed += len(str(last))
+            return [size + fixed for size in self.sizes]
+        return [size + fixed + len(str(number)) for number, size in enumerate(self.sizes, self.number)]
+
+    def lines(self) -> bytes:
+        """All of them as lines of a batch file."""
+        line = _LINE % (b'"%d"', self.endpoint.encode(), b"%b")
+        return b"".join([line % found for found in enumerate(self.bodies(), self.number)])
 
 
 class _Members(msgspec.Struct):

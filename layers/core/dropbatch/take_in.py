@@ -22,8 +22,9 @@ from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.compression import bounded, decompressed, too_large
 from dropbatch.formats.kinds import Kind, file_type
 from dropbatch.formats.layout import Layout
-from dropbatch.formats.raw import UniqueIds, raw_custom_id
+from dropbatch.formats.raw import raw_custom_id
 from dropbatch.formats.reading import DropReader, Record, read_drop
+from dropbatch.formats.unique import UniqueIds
 from dropbatch.giving_up import NOT_READABLE, end_rejected, refuse_unseen
 from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, whole, with_files
 from dropbatch.ledger import Ledger
@@ -410,7 +411,7 @@ def _shard(
             except RowRejected as rejected:
                 found = list(rejected.problems)
             custom_id = raw_custom_id(record) if reader.layout.raw else None
-            if custom_id and not ids.add(custom_id):
+            if custom_id and not ids.add(custom_id.encode()):
                 found.append(_used_twice(record.line))
             if found and skips_bad_rows:
                 request, size = None, 0

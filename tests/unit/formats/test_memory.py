@@ -8,8 +8,8 @@ import pytest
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.limits import Limits
 from dropbatch.formats.kinds import file_type
-from dropbatch.formats.raw import UniqueIds
 from dropbatch.formats.reading import read_drop
+from dropbatch.formats.unique import UniqueIds
 from tests.unit.formats.reading_drops import rejected
 
 MEBIBYTE = 1 << 20
@@ -62,7 +62,7 @@ def test_an_id_takes_about_ten_bytes() -> None:
     try:
         ids = UniqueIds()
         for number in range(50_000):
-            ids.add(f"request-{number}")
+            ids.add(b"request-%d" % number)
         size = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()

@@ -5,7 +5,8 @@ import pytest
 
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
-from dropbatch.formats.raw import UniqueIds, raw_custom_id, raw_request
+from dropbatch.formats.raw import raw_custom_id, raw_request
+from dropbatch.formats.unique import UniqueIds
 from dropbatch.requests import Request
 from tests.unit.formats.reading_drops import rows
 
@@ -84,11 +85,11 @@ def test_stream_may_be_false() -> None:
 
 def test_an_id_is_new_only_once() -> None:
     ids = UniqueIds()
-    names = [f"request-{number}" for number in range(20_000)]
+    names = [b"request-%d" % number for number in range(20_000)]
     assert all(ids.add(name) for name in names)
     assert not any(ids.add(name) for name in names)
-    assert ids.add("Request-1")
-    assert ids.add("\x00")
+    assert ids.add(b"Request-1")
+    assert ids.add(b"\x00")
 
 
 def test_all_that_is_wrong_with_a_line_is_told_at_once() -> None:

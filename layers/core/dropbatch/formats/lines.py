@@ -1,4 +1,4 @@
-"""Blocks of bytes into physical lines, in bounded memory."""
+"""Blocks of bytes into physical lines, one at a time or many at once, in bounded memory."""
 
 from collections.abc import Iterable, Iterator
 from io import BytesIO
@@ -7,33 +7,90 @@ from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem
 
 
-def physical_lines(blocks: Iterable[bytes], limit: int, line: int = 1) -> Iterator[bytes]:
-    """The lines with their line feeds; nothing but a line feed ends one. `line` is the number of the first.
+class Lines(Iterator[bytes]):
+    """A file's lines with their line feeds; nothing but a line feed ends one.
 
-    Rejected (`line_too_long`) as soon as one has more than `limit` bytes.
+    `offset` tells how many bytes of the file lie before the next line, and `number` that line's number, from 1: there
+    reading can be taken up again. Rejected (`line_too_long`) where the next line has more than `limit` bytes.
     """
-    parts: list[bytes] = []
-    size = 0
-    for block in blocks:
-        lines = BytesIO(block).readlines()
-        rest = lines.pop() if lines and lines[-1][-1] != 10 else b""
-        if lines:
-            if parts or len(block) > limit:
-                lines[0] = b"".join([*parts, lines[0]])
-                parts, size = [], 0
-                for place, whole in enumerate(lines):
-                    if len(whole) > limit:
-                        yield from lines[:place]
-                        raise Rejected.because(too_long(line + place, limit))
-            yield from lines
-            line += len(lines)
-        if rest:
-            parts.append(rest)
-            size += len(rest)
-            if size > limit:
-                raise Rejected.because(too_long(line, limit))
-    if parts:
-        yield b"".join(parts)
+
+    def __init__(self, blocks: Iterable[bytes], limit: int, offset: int = 0, number: int = 1) -> None:
+        self._blocks = iter(blocks)
+        self._limit = limit
+        self._held = b""  # what was read; the next line starts at `_at` in it
+        self._at = 0
+        self.offset = offset
+        self.number = number
+
+    def __next__(self) -> bytes:
+        end = self._line_end(self._at)
+        line = self._held[self._at : end]
+        if not line:
+            raise StopIteration
+        if len(line) > self._limit:
+            raise Rejected.because(too_long(self.number, self._limit))
+        self._move(end, 1)
+        return line
+
+    def several(self, size: int) -> list[bytes]:
+        """As many lines as lie in about `size` bytes, at least one; none at the end."""
+        while len(self._held) - self._at < size and self._read_on():
+            pass
+        end = self._held.rfind(b"\n", self._at, self._at + size) + 1
+        if not end:
+            end = self._line_end(self._at)
+        data = self._held[self._at : end]
+        lines = BytesIO(data).readlines()
+        if len(data) > self._limit:
+            fit = next((place for place, line in enumerate(lines) if len(line) > self._limit), len(lines))
+            if lines and not fit:
+                raise Rejected.because(too_long(self.number, self._limit))
+            lines = lines[:fit]
+            end = self._at + sum(map(len, lines))
+        self._move(end, len(lines))
+        return lines
+
+    def give_back(self, lines: list[bytes]) -> None:
+        """Lets the lines that were taken last come again."""
+        size = sum(map(len, lines))
+        if size > self._at:  # some of them were let go
+            self._held, self._at = b"".join([*lines, self._held[self._at :]]), size
+        self._move(self._at - size, -len(lines))
+
+    def pass_over(self, lines: list[bytes]) -> None:
+        """Takes lines that were given back."""
+        self._move(self._at + sum(map(len, lines)), len(lines))
+
+    def _move(self, to: int, lines: int) -> None:
+        self.offset += to - self._at
+        self.number += lines
+        self._at = to
+
+    def _line_end(self, start: int) -> int:
+        """Where the line ends that starts at `start`; reads no more of one that is too long than shows it."""
+        searched = start
+        while True:
+            end = self._held.find(b"\n", searched) + 1
+            if end or len(self._held) - self._at > self._limit:
+                return end or len(self._held)
+            at = self._at
+            searched = len(self._held)
+            if not self._read_on():
+                return len(self._held)
+            searched -= at - self._at
+
+    def _read_on(self) -> bool:
+        """Takes in the next block, and lets go what lies before the next line; False at the end."""
+        block = next(self._blocks, None)
+        if block is None:
+            return False
+        # Blocks are gathered before they are joined, so that a line of many is not copied once for each.
+        more, size = [self._held[self._at :], block], len(block)
+        while size < len(more[0]) and (block := next(self._blocks, None)) is not None:
+            more.append(block)
+            size += len(block)
+        self._held, self._at = b"".join(more), 0
+        return True
 
 
 def too_long(line: int, limit: int, *, in_quotes: bool = False) -> Problem:

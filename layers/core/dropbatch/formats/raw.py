@@ -1,8 +1,5 @@
 """A raw drop: every line is a ready OpenAI batch request, which is checked here and passed on as it is."""
 
-import hashlib
-from array import array
-from bisect import bisect_left
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -11,7 +8,7 @@ import msgspec
 
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
-from dropbatch.formats.reading import Record
+from dropbatch.formats.records import Record
 from dropbatch.requests import Request
 
 MEMBERS = ("custom_id", "method", "url", "body")
@@ -95,27 +92,3 @@ def _nearest(url: object) -> str:
 def _problem(record: Record, code: str, key: str | None, what: str) -> Problem:
     end = "" if what.endswith("?") else "."
     return Problem(code, f"Line {record.line} {what}{end}", line=record.line, key=key)
-
-
-class UniqueIds:
-    """Notes ids and tells which came before, in about ten bytes an id: 10 million in 100 MB.
-
-    An id is known by 77 bits of its BLAKE2b digest: that any two of 10 million ids share them has a chance of 3 in 10
-    billion. They lie in sorted arrays of 64 bits each, one array for each value of the other bits, so that an insertion
-    moves little.
-    """
-
-    _BUCKETS = 1 << 13
-
-    def __init__(self) -> None:
-        self._buckets = [array("Q") for _ in range(self._BUCKETS)]
-
-    def add(self, identity: str) -> bool:
-        """Notes an id. Returns whether it is new."""
-        digest = int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=10).digest(), "big")
-        bucket, number = self._buckets[digest % self._BUCKETS], digest >> 16
-        place = bisect_left(bucket, number)
-        if place < len(bucket) and bucket[place] == number:
-            return False
-        bucket.insert(place, number)
-        return True

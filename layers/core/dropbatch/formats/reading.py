@@ -7,6 +7,7 @@ bytes and values; what stands before the first row lives in the layout alone.
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import NamedTuple
 
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.limits import Limits
@@ -15,8 +16,10 @@ from dropbatch.formats import jsonl, separated
 from dropbatch.formats.encodings import BYTE_ORDER_MARK, UTF_8, check_is_text, codec_of, undecodable
 from dropbatch.formats.kinds import FileType, Kind
 from dropbatch.formats.layout import Layout
-from dropbatch.formats.lines import physical_lines
-from dropbatch.formats.records import Record
+from dropbatch.formats.lines import Lines
+from dropbatch.formats.records import Cells, Chunk, Record, Records
+from dropbatch.formats.separated import CHUNK_BYTES
+from dropbatch.formats.shapes import Shapes
 
 __all__ = ["DropReader", "Record", "read_drop", "read_rows"]
 
@@ -29,15 +32,37 @@ _START = 1024  # bytes that are looked at for a byte-order mark and for what is 
 _LONGEST_HEADER = 1 << 20  # bytes that are searched for a delimiter; a quote that never closes is left to the parser
 
 
-class DropReader:
-    """A drop with its `layout`, to be iterated once for its records, blank lines left out."""
+class Position(NamedTuple):
+    """Where in a drop a row starts: bytes and physical lines (from 1) and rows (from 1)."""
 
-    def __init__(self, layout: Layout, records: Iterator[Record]) -> None:
+    offset: int
+    line: int
+    number: int
+
+
+class DropReader:
+    """A drop with its `layout`, to be iterated once for its rows, blank lines left out.
+
+    `position` tells where the row starts that follows those given so far: there another reader can go on.
+    """
+
+    def __init__(self, layout: Layout, lines: Lines, limit: int, number: int = 1) -> None:
         self.layout = layout
-        self._records = records
+        self._lines = lines
+        self._number = number
+        self._chunks = _chunks(lines, layout, limit, number)
+
+    @property
+    def position(self) -> Position:
+        return Position(self._lines.offset, self._lines.number, self._number)
+
+    def chunks(self) -> Iterator[Chunk]:
+        for chunk in self._chunks:
+            self._number = chunk.number + len(chunk.raws)
+            yield chunk
 
     def __iter__(self) -> Iterator[Record]:
-        return self._records
+        return chain.from_iterable(chunk.records() for chunk in self.chunks())
 
 
 def read_drop(
@@ -48,7 +73,7 @@ def read_drop(
     encoding: str | None,
     limits: Limits,
 ) -> DropReader:
-    """Reads a drop (`blocks` already unpacked) up to its first record; the others are read as they are asked for.
+    """Reads a drop (`blocks` already unpacked) up to its first row; the others are read as they are asked for.
 
     `delimiter` and `encoding` are the recipe's, None where it has none. Rejected, here or while iterating, where the
     rest cannot be read; what is wrong with one row alone is that record's problem.
@@ -60,51 +85,95 @@ def read_drop(
     check_is_text(start[:_START])
     bom = start.startswith(BYTE_ORDER_MARK)
     codec = codec_of(encoding)
+    mark = b""
     if bom:
-        start, codec = start[len(BYTE_ORDER_MARK) :], UTF_8  # the mark is UTF-8's, whatever the recipe says
-    lines = physical_lines(chain([start], blocks), limits.line_bytes)
+        mark, start = BYTE_ORDER_MARK, start[len(BYTE_ORDER_MARK) :]
+        codec = UTF_8  # the mark is UTF-8's, whatever the recipe says
+    lines = Lines(chain([start], blocks), limits.line_bytes, len(mark))
     separators = file_type.kind in (Kind.CSV, Kind.TSV)
-    line, first = _first_line(lines, b"\r\n" if separators else None)
-    lines = chain([first], lines)
-    mark = BYTE_ORDER_MARK if bom else b""
+    first = _first_line(lines, b"\r\n" if separators else None)
     match file_type.kind:
         case Kind.CSV | Kind.TSV:
-            return _separated(lines, line, file_type.kind, delimiter, codec, mark, limits.line_bytes)
+            layout = _separated(lines, file_type.kind, delimiter, codec, mark, limits.line_bytes)
         case Kind.JSONL:
             if codec != UTF_8:
                 message = "JSON Lines are always UTF-8; remove `encoding` from the recipe, and save the file as UTF-8."
                 raise Rejected.because(Problem("unknown_encoding", message, key="encoding"))
-            raw = _is_raw(first, line)
+            raw = _is_raw(first, lines.number)
             layout = Layout(Kind.JSONL, raw, (), None, UTF_8, mark, _line_end(first), bom)
         case Kind.TXT:
             layout = Layout(Kind.TXT, False, ("text",), None, codec, mark, _line_end(first), bom)
-    return DropReader(layout, _records(lines, layout, sys.maxsize, 1, line))
+    return DropReader(layout, lines, limits.line_bytes)
 
 
-def read_rows(blocks: Iterable[bytes], layout: Layout, *, first_number: int, first_line: int) -> Iterator[Record]:
-    """The records of a shard. Blank lines are not in it, so that only the first record's `line` is the drop's."""
-    return _records(physical_lines(blocks, sys.maxsize), layout, sys.maxsize, first_number, first_line)
+def read_on(blocks: Iterable[bytes], layout: Layout, position: Position, limits: Limits) -> DropReader:
+    """Goes on with a drop where another reader stood; `blocks` are its bytes (unpacked) from there on."""
+    lines = Lines(blocks, limits.line_bytes, position.offset, position.line)
+    return DropReader(layout, lines, limits.line_bytes, position.number)
 
 
-def _records(lines: Iterable[bytes], layout: Layout, limit: int, number: int, line: int) -> Iterator[Record]:
+def read_rows(blocks: Iterable[bytes], layout: Layout, *, first_number: int, first_line: int) -> DropReader:
+    """Reads a shard. Blank lines are not in it, so that only the first record's `line` is the drop's."""
+    return DropReader(layout, Lines(blocks, sys.maxsize, 0, first_line), sys.maxsize, first_number)
+
+
+def _chunks(lines: Lines, layout: Layout, limit: int, number: int) -> Iterator[Chunk]:
+    if layout.raw:
+        return _raw_chunks(lines, number)
     if layout.kind is Kind.JSONL:
-        return _jsonl_records(lines, number, line)
+        return _jsonl_chunks(lines, number)
     if layout.kind is Kind.TXT:
-        return _text_records(lines, layout.encoding, number, line)
-    delimiter = layout.delimiter or ","
-    return separated.records(lines, layout.columns, delimiter, layout.encoding, limit, number=number, line=line)
+        return _text_chunks(lines, layout, number)
+    return separated.chunks(lines, layout.columns, layout.delimiter or ",", layout.encoding, limit, number)
 
 
-def _jsonl_records(lines: Iterable[bytes], number: int, line: int) -> Iterator[Record]:
-    for at, raw in enumerate(lines, line):
-        if not raw.isspace():
-            values, problem = jsonl.parsed(raw, at)
-            yield Record(number, at, raw, values, problem)
-            number += 1
+def _jsonl_chunks(lines: Lines, number: int) -> Iterator[Chunk]:
+    while raws := lines.several(CHUNK_BYTES):
+        records = []
+        for line, raw in enumerate(raws, lines.number - len(raws)):
+            if not raw.isspace():
+                records.append(Record(number, line, raw, *jsonl.parsed(raw, line)))
+                number += 1
+        if records:
+            yield Records(records)
 
 
-def _text_records(lines: Iterable[bytes], encoding: str, number: int, line: int) -> Iterator[Record]:
-    for at, raw in enumerate(lines, line):
+def _raw_chunks(lines: Lines, number: int) -> Iterator[Chunk]:
+    shapes = Shapes()
+    while raws := lines.several(CHUNK_BYTES):
+        line = lines.number - len(raws)
+        chunks = list(shapes.chunks(raws, number, line))
+        lines.give_back(raws)
+        ends = [*(chunk.line - line for chunk in chunks[1:]), len(raws)]
+        start = 0
+        for chunk, end in zip(chunks, ends, strict=False):  # none where all lines are blank
+            lines.pass_over(raws[start:end])
+            yield chunk
+            number, start = number + len(chunk.raws), end
+        lines.pass_over(raws[start:])
+
+
+def _text_chunks(lines: Lines, layout: Layout, number: int) -> Iterator[Chunk]:
+    while raws := lines.several(CHUNK_BYTES):
+        line = lines.number - len(raws)
+        try:
+            texts = [raw.removesuffix(b"\n").removesuffix(b"\r").decode(layout.encoding) for raw in raws]
+        except UnicodeDecodeError:
+            texts = []
+        chunk: Chunk
+        if texts and not any(map(bytes.isspace, raws)):
+            chunk = Cells(number, line, raws, layout.columns, [(text,) for text in texts])
+        else:
+            records = list(_text_records(raws, layout.encoding, number, line))
+            if not records:
+                continue
+            chunk = Records(records)
+        yield chunk
+        number += len(chunk.raws)
+
+
+def _text_records(raws: list[bytes], encoding: str, number: int, line: int) -> Iterator[Record]:
+    for at, raw in enumerate(raws, line):
         if raw.isspace():
             continue
         try:
@@ -116,29 +185,22 @@ def _text_records(lines: Iterable[bytes], encoding: str, number: int, line: int)
         number += 1
 
 
-def _separated(
-    lines: Iterator[bytes], line: int, kind: Kind, delimiter: str | None, codec: str, mark: bytes, limit: int
-) -> DropReader:
+def _separated(lines: Lines, kind: Kind, delimiter: str | None, codec: str, mark: bytes, limit: int) -> Layout:
+    """Reads the header, and sees that there is a row."""
     if delimiter is None:
-        delimiter, lines = ("\t", lines) if kind is Kind.TSV else _sniffed(lines, codec)
+        delimiter = "\t" if kind is Kind.TSV else _sniffed(lines, codec)
     else:
         _check_delimiter(delimiter, codec)
-    rows = separated.parsed(lines, delimiter, codec, limit, line)
-    head, line, columns, problem = next(rows)
+    head, line, columns, problem = next(separated.parsed(lines, delimiter, codec, limit, lines.number))
     if columns is None:
         raise Rejected.because(problem or _empty("The file has no header"))
     separated.check_header(columns, line)
-    layout = Layout(kind, False, tuple(columns), delimiter, codec, mark + head, _line_end(head), bool(mark))
-    following = line + head.count(b"\n")
-    records = separated.records(lines, layout.columns, delimiter, codec, limit, line=following)
-    first = next(records, None)
-    if first is None:
-        raise Rejected.because(_empty("The file has a header and no rows"))
-    return DropReader(layout, chain([first], records))
+    _first_line(lines, b"\r\n", "The file has a header and no rows")
+    return Layout(kind, False, tuple(columns), delimiter, codec, mark + head, _line_end(head), bool(mark))
 
 
-def _sniffed(lines: Iterator[bytes], codec: str) -> tuple[str, Iterator[bytes]]:
-    """The delimiter of the header, and the lines again from its first."""
+def _sniffed(lines: Lines, codec: str) -> str:
+    """The delimiter of the header, which the lines begin with, and begin with again."""
     taken: list[bytes] = []
 
     def header() -> Iterator[str]:
@@ -151,7 +213,8 @@ def _sniffed(lines: Iterator[bytes], codec: str) -> tuple[str, Iterator[bytes]]:
             yield raw.decode(codec, "replace")
 
     delimiter = separated.sniffed(header())
-    return delimiter, chain(taken, lines)
+    lines.give_back(taken)
+    return delimiter
 
 
 def _check_delimiter(delimiter: str, codec: str) -> None:
@@ -164,12 +227,13 @@ def _check_delimiter(delimiter: str, codec: str) -> None:
         raise Rejected.because(Problem("invalid_delimiter", message, key="delimiter"))
 
 
-def _first_line(lines: Iterator[bytes], blank: bytes | None) -> tuple[int, bytes]:
-    """The first line that is not only `blank` bytes (any white space where None), and its number."""
-    for number, raw in enumerate(lines, 1):
+def _first_line(lines: Lines, blank: bytes | None, otherwise: str = "The file is empty") -> bytes:
+    """Passes over lines that are only `blank` bytes (any white space where None); gives the next, and leaves it."""
+    for raw in lines:
         if raw.strip(blank):
-            return number, raw
-    raise Rejected.because(_empty("The file is empty"))
+            lines.give_back([raw])
+            return raw
+    raise Rejected.because(_empty(otherwise))
 
 
 def _empty(what: str) -> Problem:

@@ -34,7 +34,7 @@ from dropbatch.recipes.templates import (
     compile_template,
     spelling,
 )
-from dropbatch.requests import RELEVANT, Expectation, Request, expectation
+from dropbatch.requests import RELEVANT, Expectation, Request, Requests, expectation
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +89,20 @@ _MODEL = object()
 class _Body:
     """A request's body in parts: JSON, slots, and the model's place.
 
-    `quick` fills in a body whose slots all are columns that hold texts, as they mostly are, and raises KeyError or
-    TypeError for any other row.
+    `plain` is there where all slots are no more than columns and texts, as they mostly are.
     """
 
     parts: tuple[Any, ...]
     model: _Slot | None
     expectation: Expectation | None
-    quick: Callable[[Mapping[str, Any]], tuple[str, bytes]] | None
+    plain: "_PlainBody | None"
 
     def fill(self, values: Mapping[str, Any]) -> tuple[str, bytes]:
         """The model and the body for a row."""
-        if self.quick is not None:
-            try:
-                return self.quick(values)
-            except (KeyError, TypeError):
-                pass  # a value that is no text, or not there; the long way knows
+        if self.plain is not None:
+            body = self.plain.fill(values)
+            if body is not None:
+                return self.plain.model, body
         model = self._model(values) if self.model else ""
         filled = []
         for part in self.parts:
@@ -124,6 +122,62 @@ class _Body:
             sentence = f"Key {self.model.key} of the recipe: the model is empty for this row; name one in the row."
             raise RowRejected(Problem("empty_model", sentence, key=self.model.key))
         return name
+
+
+_BETWEEN = "\x1f"
+_BETWEEN_AS_JSON = b"\\u001f"
+"""Stands between the texts that are escaped at once, and what becomes of it. Where texts hold it, or what looks like it, there
+are more pieces than there were texts, which shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PlainBody:
+    """A body of JSON around columns that hold texts: `form` takes one `%b` for each of `columns`.
+
+    Escaping a text as JSON goes letter by letter, so that a thousand are escaped at once, for a third of the time
+    (measured: 0.8 µs a row for two columns of 500 bytes, beside 1.6 µs for parsing its csv).
+    """
+
+    model: str
+    form: bytes
+    columns: tuple[str, ...]
+
+    def fill(self, values: Mapping[str, Any]) -> bytes | None:
+        """The body for a row; None where a value is no text, or not there: the long way knows what to do then."""
+        try:
+            pieces = self._escaped([values[name] for name in self.columns])
+        except KeyError:
+            return None
+        return None if pieces is None else self.form % tuple(pieces)
+
+    def fill_many(self, names: Sequence[str], rows: Sequence[Sequence[str]]) -> "tuple[list[int], _Bodies] | None":
+        """The sizes of the bodies for rows of texts under these names, and what makes them; None as above."""
+        try:
+            at = {name: place for place, name in enumerate(names)}
+            places = [at[name] for name in self.columns]
+        except KeyError:
+            return None
+        pieces = self._escaped([row[place] for place in places for row in rows])
+        if pieces is None:
+            return None
+        columns = [pieces[start : start + len(rows)] for start in range(0, len(pieces), len(rows))]
+        fixed = len(self.form % ((b"",) * len(columns)))
+        if not columns:
+            return [fixed] * len(rows), lambda: [self.form % ()] * len(rows)
+        sizes = [fixed + size for size in map(sum, zip(*(map(len, column) for column in columns), strict=True))]
+        return sizes, lambda: [self.form % row for row in zip(*columns, strict=True)]
+
+    def _escaped(self, texts: Sequence[Any]) -> list[bytes] | None:
+        if not texts:
+            return []
+        try:
+            pieces = orjson.dumps(_BETWEEN.join(texts))[1:-1].split(_BETWEEN_AS_JSON)
+        except TypeError:
+            return None  # no text, or one with a lone surrogate
+        return pieces if len(pieces) == len(texts) else None
+
+
+_Bodies = Callable[[], list[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +236,18 @@ class CompiledRecipe:
             return None
         model, body = self._body.fill(values)
         return Request(self.endpoint, model, body, self._body.expectation)
+
+    def requests(self, number: int, names: Sequence[str], rows: Sequence[Sequence[str]]) -> Requests | None:
+        """The requests of rows of texts, the first with this number, as `request` gives them; None where it has to ask
+        each row."""
+        plain, expected = self._body.plain, self._body.expectation
+        label = self.recipe.id
+        if plain is None or expected is None or self._when is not None or not self._added.isdisjoint(names):
+            return None
+        if label is not None and label not in names:
+            return None
+        filled = plain.fill_many(names, rows)
+        return Requests(self.endpoint, plain.model, expected, number, *filled) if filled else None
 
     def label(self, values: Mapping[str, Any]) -> str | None:
         """What the `id` column calls the row; None where there is none."""
@@ -435,7 +501,7 @@ class _Split:
             name = (model.template.constant or "").strip() if model else ""
             expected = expectation(self._endpoint, name, orjson.dumps(_skeleton(tree)))
         parts = tuple(self._merged())
-        return _Body(parts, model, expected, _quick(parts, model))
+        return _Body(parts, model, expected, _plain(parts, model))
 
     def _merged(self) -> list[Any]:
         merged: list[Any] = []
@@ -474,19 +540,25 @@ class _Split:
             self._parts.append(to_json(value))
 
 
-def _quick(parts: Sequence[Any], model: _Slot | None) -> Callable[[Mapping[str, Any]], tuple[str, bytes]] | None:
+def _plain(parts: Sequence[Any], model: _Slot | None) -> _PlainBody | None:
     name = (model.template.constant or "").strip() if model else ""
     if model is not None and not name:
         return None
-    steps = [to_json(name) if part is _MODEL else part for part in parts]
-    joins: list[Any] = [step if isinstance(step, bytes) else step.template.joined for step in steps]
-    if None in joins:
-        return None
-
-    def fill(values: Mapping[str, Any]) -> tuple[str, bytes]:
-        return name, b"".join([step if type(step) is bytes else orjson.dumps(step(values)) for step in joins])
-
-    return fill
+    form = b""
+    columns: list[str] = []
+    for part in parts:
+        if part is _MODEL or isinstance(part, bytes):
+            form += (part if isinstance(part, bytes) else to_json(name)).replace(b"%", b"%%")
+            continue
+        pieces = part.template.pieces
+        if pieces is None:
+            return None
+        form += b'"'
+        for piece, is_column in pieces:
+            form += b"%b" if is_column else to_json(piece)[1:-1].replace(b"%", b"%%")
+            columns += [piece] * is_column
+        form += b'"'
+    return _PlainBody(name, form, tuple(columns))
 
 
 def _inserts(value: Any) -> bool:

@@ -198,18 +198,11 @@ class Template:
         return str(self._guarded(self.jinja.render, values))
 
     @property
-    def joined(self) -> Callable[[Mapping[str, Any]], str] | None:
-        """Joins a row's texts as `render` does, three times as fast; None where the template is more than columns.
-
-        KeyError or TypeError where a column is missing, or no text: `render` knows what to do then.
-        """
+    def pieces(self) -> Sequence[tuple[str, bool]] | None:
+        """Its texts and the names of its columns, in order, each with whether it is a column; None where it is more."""
         if self.parts is None:
             return None
-        if len(self.parts) == 1 and isinstance(self.parts[0], _Column):
-            name = self.parts[0].name
-            return lambda values: "".join((values[name],))
-        parts = [(part, True) if isinstance(part, str) else (part.name, False) for part in self.parts]
-        return lambda values: "".join([part if fixed else values[part] for part, fixed in parts])
+        return [(part, False) if isinstance(part, str) else (part.name, True) for part in self.parts]
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """What it stands for: the value itself for `{{ … | json }}`, else the text."""
