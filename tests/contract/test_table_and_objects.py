@@ -25,7 +25,8 @@ class BrokenOffError(Exception):
 def table(request: pytest.FixtureRequest, aws: None) -> Table:
     if request.param == "fake":
         return FakeTable()
-    made = boto3.resource("dynamodb", region_name=REGION).create_table(
+    client = boto3.client("dynamodb", region_name=REGION)
+    client.create_table(
         TableName="t",
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk", "open", "since")],
@@ -41,7 +42,7 @@ def table(request: pytest.FixtureRequest, aws: None) -> Table:
             }
         ],
     )
-    return DynamoTable(made)
+    return DynamoTable(client, "t")
 
 
 @pytest.fixture(params=["fake", "real"])

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from dropbatch.adapters.dynamodb import DynamoTable
+from dropbatch.adapters.dynamodb import DynamoTable, _plain
 from dropbatch.adapters.s3 import S3Objects
 from dropbatch.domain.jobs import JobState
 from tests.driving import RECIPE, drop, only_job, run
@@ -35,7 +35,8 @@ class AwsObjects(S3Objects):
 
 class AwsTable(DynamoTable):
     def everything(self) -> str:
-        return "\n".join(json.dumps(item, default=int) for item in self._table.scan(ConsistentRead=True)["Items"])
+        found = self._client.scan(TableName=self._name, ConsistentRead=True)["Items"]
+        return "\n".join(json.dumps(_plain(item)) for item in found)
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +58,8 @@ def on_aws(folder: Path, number: int, points: frozenset[int] = frozenset()) -> F
         client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     names = ("pk", "sk", "open", "since")
     index = [{"AttributeName": "open", "KeyType": "HASH"}, {"AttributeName": "since", "KeyType": "RANGE"}]
-    table = boto3.resource("dynamodb", region_name=REGION).create_table(
+    dynamodb = boto3.client("dynamodb", region_name=REGION)
+    dynamodb.create_table(
         TableName=f"t{number}",
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
@@ -65,7 +67,7 @@ def on_aws(folder: Path, number: int, points: frozenset[int] = frozenset()) -> F
         GlobalSecondaryIndexes=[{"IndexName": "open", "Projection": {"ProjectionType": "ALL"}, "KeySchema": index}],  # type: ignore[list-item]
     )
     fake.objects = AwsObjects(client)  # type: ignore[assignment]  # with what the tests use of the fake
-    fake.table = AwsTable(table)  # type: ignore[assignment]  # as above
+    fake.table = AwsTable(dynamodb, f"t{number}")  # type: ignore[assignment]  # as above
     tries: Counter[str] = Counter()
 
     def answer(request: dict[str, Any]) -> Any:

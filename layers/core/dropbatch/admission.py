@@ -7,6 +7,7 @@ are learned from OpenAI's own refusals, and tried again carefully when batches p
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from heapq import heapify, heappop, heappush
 
 from dropbatch.domain.jobs import Batch, BatchState, Creates, Job, JobState, ModelLimit
 from dropbatch.ledger import Ledger
@@ -117,23 +118,25 @@ class _Turns:
         queues: dict[str, list[Batch]] = {}
         for batch in sorted(waiting, key=lambda batch: (batch.created_at, batch.sk), reverse=True):
             queues.setdefault(batch.job_id, []).append(batch)
+        # The job that has least in flight, and of such the one that has waited longest.
+        turns = [self._turn(queue[-1]) for queue in queues.values()]
+        heapify(turns)
         admitted = []
-        while queues:
-            # The job that has least in flight, and of such the one that has waited longest.
-            turn = min(queues, key=lambda job: (self._by_job.get(job, 0), queues[job][-1].created_at, job))
-            batch = queues[turn][-1]
+        while turns:
+            *_, job_id = heappop(turns)
+            batch = queues[job_id].pop()
             if self._fits(batch):
-                queues[turn].pop()
                 self._count(batch)
                 batch.admitted_at = self._world.now()
                 admitted.append(batch)
+                if queues[job_id]:
+                    heappush(turns, self._turn(queues[job_id][-1]))
             elif self._world.now() - batch.created_at > self._world.scaled(TURN_SECONDS):
                 break  # whatever came before it now would keep it waiting
-            else:
-                queues[turn].clear()
-            if not queues[turn]:
-                del queues[turn]
         return admitted
+
+    def _turn(self, batch: Batch) -> tuple[int, int, str]:
+        return self._by_job.get(batch.job_id, 0), batch.created_at, batch.job_id
 
     def _fits(self, batch: Batch) -> bool:
         if batch.inputs and self._inputs + batch.inputs > ENQUEUED_INPUTS:

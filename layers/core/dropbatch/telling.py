@@ -223,8 +223,15 @@ def write_latest(world: World, job: Job) -> None:
     world.objects.put(world.buckets.results, results_root(job.drop.key) + "latest.json", _json(members), JSON)
 
 
-def write_status(world: World, ledger: Ledger, job: Job) -> None:
-    """`status.json`, where something in it has changed since it was last written."""
+def write_status(world: World, ledger: Ledger, job: Job, open_batches: Sequence[Batch]) -> None:
+    """`status.json`, where something in it has changed since it was last written.
+
+    The open batches tell whether it has, for nothing changes in one that is closed; only then all are read.
+    """
+    members = (job.state, *((b.key, b.state, b.openai_id, b.completed, b.failed) for b in open_batches))
+    digest = hashlib.sha256(repr(members).encode()).hexdigest()
+    if digest == job.reported:
+        return
     batches = ledger.batches(job.id)
     progress = {
         **_about(world, job, "status", str(job.state)),
@@ -237,9 +244,6 @@ def write_status(world: World, ledger: Ledger, job: Job) -> None:
         },
         "batches": dict(Counter(str(batch.state) for batch in batches)),
     }
-    digest = hashlib.sha256(_json(progress)).hexdigest()
-    if digest == job.reported:
-        return
     job.reported = digest
     try:
         ledger.save(job)

@@ -1,7 +1,9 @@
 """Connects every port to the stack that the settings name."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import boto3
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
@@ -30,18 +32,17 @@ def connect(
 ) -> World:
     """A World on AWS and OpenAI, with no limit of its own on an invocation's time."""
     session = boto3.session.Session()
-    sqs = session.client("sqs", config=_CONFIG)
-    sns = session.client("sns", config=_CONFIG)
-    secrets = SecretsProvider(boto3_session=session, boto_config=_CONFIG)
+    s3, sqs, sns, secrets = (_later(session, name) for name in ("s3", "sqs", "sns", "secretsmanager"))
+    key = KeySecret(SecretsProvider(boto3_client=secrets), settings.openai_secret_arn)
     return World(
-        objects=S3Objects(session.client("s3", config=_CONFIG)),
-        table=DynamoTable(session.resource("dynamodb", config=_CONFIG).Table(settings.table)),
+        objects=S3Objects(s3),
+        table=DynamoTable(session.client("dynamodb", config=_CONFIG), settings.table),
         intake=SqsQueue(sqs, settings.intake_queue_url),
         dispatch=SqsQueue(sqs, settings.dispatch_queue_url),
         collect=SqsQueue(sqs, settings.collect_queue_url),
         dead_intake=SqsDeadLetters(sqs, settings.intake_dead_letters_url),
         topics=SnsTopics(sns, settings.notifications_topic_arn, settings.events_topic_arn),
-        openai=OpenAIBatches(KeySecret(secrets, settings.openai_secret_arn), settings.openai_base_url),
+        openai=OpenAIBatches(key, settings.openai_base_url),
         observer=observer,
         buckets=Buckets(settings.inbox_bucket, settings.results_bucket, settings.work_bucket),
         clock=clock,
@@ -55,3 +56,21 @@ def connect(
         region=settings.aws_region,
         secret_name=settings.openai_secret_arn,
     )
+
+
+class _Later:
+    """A client that is made when it is first asked for something: each takes 10 to 60 ms, and no function needs all."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    @cached_property
+    def _client(self) -> Any:
+        return self._make()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def _later(session: boto3.session.Session, service: Any) -> Any:
+    return _Later(lambda: session.client(service, config=_CONFIG))

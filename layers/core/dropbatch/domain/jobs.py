@@ -158,7 +158,7 @@ class Job(Item):
     lease_until: int = 0
     sent_at: int = 0  # when a message about it was last sent, so that what stalled is sent again
     ended_at: int | None = None
-    reported: str | None = None  # hash of the last status.json
+    reported: str | None = None  # hash of what the last status.json tells of
 
     def move(self, state: JobState) -> None:
         self.state = follow(self.state, state)

@@ -1,0 +1,184 @@
+"""How a poll follows many batches in few calls, and forgets none."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dropbatch import following
+from dropbatch.domain.drops import Drop
+from dropbatch.domain.errors import OpenAINotFound
+from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus
+from dropbatch.following import follow
+from dropbatch.ledger import Ledger
+from dropbatch.poll import poll
+from dropbatch.ports import RemoteBatch
+from tests.fakes import INBOX, FakeOpenAI, FakeWorld
+
+PAGE = 100
+NOW = 1_750_000_000
+
+
+class Account(FakeOpenAI):
+    """Batches that stay as they are, listed a hundred a page, the newest last in `all`; counts the calls."""
+
+    def __init__(self, fake: FakeWorld) -> None:
+        super().__init__(fake.clock)
+        self.all: dict[str, RemoteBatch] = {}
+        self.unlisted: set[str] = set()
+        self.calls: Counter[str] = Counter()
+        self.retrieved: list[str] = []
+
+    def add(self, name: str, status: OpenAIStatus = OpenAIStatus.IN_PROGRESS, completed: int = 0) -> None:
+        self.all[name] = RemoteBatch(name, status, NOW, f"file-{name}", completed=completed)
+
+    def retrieve(self, batch_id: str) -> RemoteBatch:
+        self.calls["retrieve"] += 1
+        self.retrieved.append(batch_id)
+        if batch_id not in self.all:
+            raise OpenAINotFound("no_batch", 404)
+        return self.all[batch_id]
+
+    def newest(self) -> Iterator[Sequence[RemoteBatch]]:
+        listed = [batch for batch in reversed(self.all.values()) if batch.id not in self.unlisted]
+        for start in range(0, len(listed), PAGE):
+            self.calls["list"] += 1
+            yield listed[start : start + PAGE]
+
+
+class Following:
+    """A world with one job, its submitted batches, and an account."""
+
+    def __init__(self, folder: Path) -> None:
+        self.fake = FakeWorld(folder)
+        self.fake.clock.now = NOW
+        self.account = self.fake.openai = Account(self.fake)
+        self.ledger = Ledger(self.fake.table)
+        self.job = Job("j", Drop(INBOX, "a.csv", "v", NOW), NOW, state=JobState.RUNNING, sent_at=NOW)
+        self.ledger.add(self.job)
+        self.count = 0
+
+    def others(self, count: int) -> None:
+        for number in range(count):
+            self.account.add(f"other-{len(self.account.all)}-{number}")
+
+    def ours(self, count: int, status: OpenAIStatus = OpenAIStatus.IN_PROGRESS) -> list[str]:
+        names = [f"ours-{number:05d}" for number in range(self.count, self.count + count)]
+        for name in names:
+            self.account.add(name, status)
+            self.ledger.add(
+                Batch("j", self.count, 0, "/v1/e", "m", 100, 1, NOW, state=BatchState.SUBMITTED, openai_id=name,
+                      openai_status=OpenAIStatus.IN_PROGRESS, submitted_at=NOW)
+            )  # fmt: skip
+            self.count += 1
+        return names
+
+    def poll(self, minutes: int = 1) -> int:
+        """How many calls it took."""
+        before = self.account.calls.total()
+        for _ in range(minutes):
+            self.fake.clock.sleep(60)
+            submitted = [batch for batch in self.ledger.open_batches() if batch.state is BatchState.SUBMITTED]
+            follow(self.fake.world, self.ledger, submitted, {"j": self.job})
+        return self.account.calls.total() - before
+
+    def states(self) -> Counter[str]:
+        return Counter(str(batch.state) for batch in self.ledger.batches("j"))
+
+
+@pytest.fixture
+def following_(tmp_path: Path) -> Following:
+    return Following(tmp_path)
+
+
+def test_few_are_retrieved_whatever_the_account_lists(following_: Following) -> None:
+    following_.ours(10)
+    following_.others(50_000)
+    assert following_.poll() == 10
+    assert following_.account.calls["list"] == 0
+
+
+def test_many_are_read_off_the_list_a_hundred_a_call(following_: Following) -> None:
+    following_.ours(2_000)
+    assert following_.poll() == 20 + following.UNMOVED
+    assert following_.account.calls["list"] == 20
+
+
+def test_ten_thousand_take_105_calls(following_: Following) -> None:
+    following_.ours(10_000)
+    assert following_.poll() == 105
+
+
+def test_what_has_ended_is_sent_to_collect_however_long_the_list(following_: Following) -> None:
+    following_.others(250)
+    following_.ours(300, OpenAIStatus.COMPLETED)
+    following_.ours(100)
+    following_.others(250)
+    following_.poll()
+    assert following_.states() == {"ended": 300, "submitted": 100}
+    assert len(following_.fake.collect.messages) == 300
+
+
+def test_what_is_spread_thinly_is_retrieved_rather_than_paged_for(following_: Following) -> None:
+    for _ in range(30):
+        following_.ours(1, OpenAIStatus.COMPLETED)
+        following_.others(1_666)
+    assert following_.poll() <= 2 * 30
+    assert following_.states() == {"ended": 30}
+
+
+def test_a_gap_of_others_batches_does_not_hide_what_many_lie_behind(following_: Following) -> None:
+    following_.ours(3_000, OpenAIStatus.COMPLETED)
+    following_.others(20_000)
+    following_.ours(10)
+    following_.poll()
+    assert following_.states()["ended"] == 3_000
+
+
+def test_what_the_list_does_not_show_takes_turns(following_: Following) -> None:
+    """More are missing than a poll may retrieve: each has had its turn when the polls were enough for all."""
+    following_.account.unlisted = set(following_.ours(1_000))
+    following_.ours(200)
+    polls = -(-1_000 // following.CALLS) + 1
+    assert following_.poll(polls) <= polls * following.CALLS
+    assert set(following_.account.retrieved) >= following_.account.unlisted
+
+
+def test_stragglers_have_their_turn_beside_ten_thousand(following_: Following) -> None:
+    following_.account.unlisted = set(following_.ours(15, OpenAIStatus.COMPLETED))
+    following_.ours(10_000)
+    following_.poll(3)
+    assert following_.states()["ended"] == 15
+
+
+def test_progress_is_written_down_for_those_that_have_come_furthest(
+    following_: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PROGRESS_WRITES", 5)
+    for number, name in enumerate(following_.ours(30)):
+        following_.account.all[name] = replace(following_.account.all[name], completed=number)
+    monkeypatch.setattr(following, "UNMOVED", 0)
+    following_.poll()
+    assert sorted(batch.completed for batch in following_.ledger.batches("j")) == [0] * 25 + [25, 26, 27, 28, 29]
+    following_.poll(6)
+    assert sorted(batch.completed for batch in following_.ledger.batches("j")) == list(range(30)), "all come to it"
+
+
+def test_a_poll_that_runs_out_of_time_goes_on_with_others_the_next_time(
+    following_: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time for a few jobs a poll: those that were left out come first in one of the next."""
+    jobs = [f"job-{number:02d}" for number in range(20)]
+    for name in jobs:
+        following_.ledger.add(Job(name, Drop(INBOX, "a.csv", name, NOW), NOW, state=JobState.RUNNING))
+    world = following_.fake.world
+    sent: Counter[str] = Counter()
+    for _ in range(60):
+        following_.fake.clock.sleep(60)
+        left = iter([300.0] * 4 + [0.0] * 1000)
+        poll(replace(world, seconds_left=lambda left=left: next(left)))  # type: ignore[misc]  # one clock a poll
+    for _, message in following_.fake.collect.messages:
+        sent[message["job_id"]] += 1
+    assert set(sent) >= set(jobs)
