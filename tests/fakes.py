@@ -15,7 +15,7 @@ from typing import Any
 from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing, OpenAIKeyRejected, OpenAINotFound
 from dropbatch.domain.jobs import TERMINAL, OpenAIStatus
 from dropbatch.domain.limits import Limits
-from dropbatch.ports import Buckets, Notification, ObjectInfo, RemoteBatch, World
+from dropbatch.ports import Buckets, Notification, ObjectInfo, Piece, RemoteBatch, World
 
 INBOX, RESULTS, WORK = "the-inbox", "the-results", "the-work"
 
@@ -47,6 +47,7 @@ class FakeObjects:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._objects: dict[tuple[str, str], list[_Version]] = {}
+        self._begun: dict[str, bytes] = {}  # what is joined, as far as it came
         self._ids = itertools.count(1)
         self.forbidden: set[str] = set()  # keys that may not be read
 
@@ -113,14 +114,27 @@ class FakeObjects:
         yield buffer
         self.put(bucket, key, bytes(buffer.data), content_type)
 
-    def join(self, pieces: Sequence[tuple[str, str] | bytes], bucket: str, key: str, content_type: str) -> None:
-        data = b""
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                data += piece
-            elif self._has(*piece):
-                data += self.content(*piece)
+    def join(
+        self,
+        pieces: Sequence[Piece],
+        bucket: str,
+        key: str,
+        content_type: str,
+        in_time: Callable[[], bool] = lambda: True,
+        begun: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any] | None:
+        data = self._begun.get(begun["upload"], b"") if begun else b""
+        done = begun["done"] if begun and begun["upload"] in self._begun else 0
+        for number, piece in enumerate(pieces[done:], done + 1):
+            content = self.content(piece.bucket, piece.key)
+            assert len(content) == piece.size
+            data += content[piece.start :]
+            if number < len(pieces) and not in_time():
+                upload = f"upload-{next(self._ids)}"
+                self._begun[upload] = data
+                return {"upload": upload, "done": number}
         self.put(bucket, key, data, content_type)
+        return None
 
     def delete_all(self, bucket: str, prefix: str) -> None:
         for key in self.keys(bucket, prefix):

@@ -7,7 +7,6 @@ like, it has exactly one outcome; one that makes no sense is an error of its own
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -36,8 +35,7 @@ _PASSING_CODES = frozenset(
 """The same, of rows that have no status because they were not run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens that were billed. Cached tokens are among the input, reasoning tokens among the output."""
 
     input_tokens: int
@@ -46,8 +44,7 @@ class Usage:
     reasoning_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A row's outcome. `code` says why it is not ok; `values` are the recipe's columns, fit for orjson.
 
     `again` says that another try may go better: the fault was the server's, or the moment's.
@@ -73,7 +70,7 @@ _WORST_FIRST = (Outcome.ERROR, Outcome.REFUSED, Outcome.INVALID_ANSWER, Outcome.
 _UNREADABLE = Answer(Outcome.ERROR, "unreadable", None, None)
 _EMPTY = _Choice(Outcome.INVALID_ANSWER, "empty", None)
 
-_NO_SENSE = (msgspec.DecodeError, ValueError, RecursionError)
+NO_SENSE = (msgspec.DecodeError, ValueError, RecursionError)
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
@@ -83,11 +80,11 @@ def read_answer(line: bytes, compiled: CompiledRecipe | None, endpoint: str) -> 
     """What a line of an output or error file says; `compiled` is None for a raw drop, which has no columns."""
     try:
         return _read(line, compiled, endpoint)
-    except _NO_SENSE:
+    except NO_SENSE:
         pass
     try:
         return _read(_mended(line), compiled, endpoint)
-    except _NO_SENSE:
+    except NO_SENSE:
         return _UNREADABLE
 
 
@@ -131,7 +128,7 @@ def _code_of(body: bytes, otherwise: str) -> str:
     """The code that an error's body gives."""
     try:
         error = _mapping(msgspec.json.decode(body)).get("error")
-    except _NO_SENSE:
+    except NO_SENSE:
         return otherwise
     return _error_code(error, otherwise)
 
@@ -206,12 +203,12 @@ class _Reader:
         encoded = text.encode()
         try:
             parsed = msgspec.json.decode(encoded)
-        except _NO_SENSE:
+        except NO_SENSE:
             return _Choice(Outcome.INVALID_ANSWER, "not_json", None)
         if not isinstance(parsed, dict) or not self._fits(parsed):
             return _Choice(Outcome.INVALID_ANSWER, "schema_mismatch", None)
         exact = _members.decode(encoded)
-        values = tuple(_exact(exact[name]) if name in exact else None for name in self._properties)
+        values = tuple(exact_value(exact[name]) if name in exact else None for name in self._properties)
         return _Choice(Outcome.OK, None, values)
 
     def _fits(self, parsed: Mapping[str, Any]) -> bool:
@@ -300,7 +297,7 @@ class _Reader:
         indexes = [_parsed(row.get("index")) for row in rows]
         if all(isinstance(index, int) for index in indexes):
             rows = [row for _, row in sorted(zip(indexes, rows, strict=True), key=lambda pair: pair[0])]
-        vectors = [_exact(row["embedding"]) for row in rows if bytes(row.get("embedding", b"null")) not in _HOLLOW]
+        vectors = [exact_value(row["embedding"]) for row in rows if bytes(row.get("embedding", b"null")) not in _HOLLOW]
         if not vectors or len(vectors) < len(rows):
             return _EMPTY, usage
         return _Choice(Outcome.OK, None, (vectors[0] if len(vectors) == 1 else vectors,)), usage
@@ -372,7 +369,7 @@ def _parsed(raw: msgspec.Raw | None) -> Any:
     return None if raw is None else msgspec.json.decode(raw)
 
 
-def _exact(raw: msgspec.Raw) -> Any:
+def exact_value(raw: msgspec.Raw) -> Any:
     """Text, truth, null and whole numbers as Python's; other numbers, lists and objects as the very JSON that came."""
     data = bytes(raw).strip()
     if data[:1] in (b'"', b"t", b"f", b"n"):

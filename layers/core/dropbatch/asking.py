@@ -1,7 +1,9 @@
 """Which requests a job's rows become: a function of rows and recipe alone, so that they can be built at any time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+
+import msgspec
 
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.jobs import Batch, Job, Shard
@@ -10,6 +12,7 @@ from dropbatch.formats.kinds import file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.raw import raw_custom_id, raw_request
 from dropbatch.formats.reading import Record
+from dropbatch.indexing import BAD_ROW, NO_REQUEST, ShardIndex
 from dropbatch.jobfiles import AskedRow, JobFiles
 from dropbatch.ports import World
 from dropbatch.recipes.compiling import CompiledRecipe
@@ -39,6 +42,15 @@ def _in_line(line: int, problem: Problem) -> Problem:
         return problem
     message = f"Line {line}, {problem.message[0].lower()}{problem.message[1:]}"
     return replace(problem, line=line, message=message)
+
+
+class _Addressed(msgspec.Struct):
+    """What is read of a raw drop's line where only its id is asked for: it has been validated."""
+
+    custom_id: str
+
+
+_addressed = msgspec.json.Decoder(_Addressed)
 
 
 class JobRows:
@@ -71,6 +83,44 @@ class JobRows:
                 yield upcoming or AskedRow(record.number, 0), request
             if listed is not None:
                 upcoming = next(listed, None)
+
+    def index(self, shard: Shard) -> ShardIndex:
+        """What is known of a shard's rows; made out of its records, and kept, where that has not been done yet."""
+        kept = self.files.index(shard.number)
+        if kept is not None:
+            return kept
+        made = ShardIndex()
+        groups: dict[tuple[str, str], int] = {}
+        for record in self.files.records(shard, self.layout):
+            size = len(record.raw)
+            try:
+                request = self.asker.request(record)
+            except RowRejected:
+                made.add(size, BAD_ROW)
+                continue
+            if request is None:
+                made.add(size, NO_REQUEST)
+                continue
+            group = groups.setdefault((request.endpoint, request.model), len(groups))
+            made.add(size, group, request.estimated_input_tokens, request.embedding_inputs)
+        self.files.keep_index(shard.number, made)
+        return made
+
+    def asked_rows(self, shard: Shard, batch: Batch, index: ShardIndex) -> Iterable[AskedRow]:
+        """The rows that the batch asks, in order, without their requests."""
+        listed = self.files.rows(batch)
+        if listed is not None:
+            return listed
+        return (AskedRow(shard.first_row + place, 0) for place in index.places(batch.group))
+
+    def custom_ids(self, shard: Shard, index: ShardIndex) -> Iterator[str] | None:
+        """The ids that stand in responses.jsonl, row by row; None where each row's is its number."""
+        if self.compiled is None:
+            lines = index.records(self.files.shard_blocks(shard.number))
+            return (_addressed.decode(line).custom_id for line in lines)
+        if self.compiled.recipe.id is None:
+            return None
+        return map(self.custom_id, self.files.records(shard, self.layout))
 
     def custom_id(self, record: Record) -> str:
         """What stands as `custom_id` in responses.jsonl: the user's own, the row's label, or its number."""

@@ -1,35 +1,33 @@
 """Joins a job's shards into its results and ends the job: results, summary, notification, state, in this order."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from dropbatch import report, telling
 from dropbatch.domain.drops import results_name
 from dropbatch.domain.errors import ConditionFailed, TryLater
 from dropbatch.domain.jobs import ENDED_JOBS, Job, JobState
 from dropbatch.domain.outcomes import Outcome, job_status
-from dropbatch.formats.compression import compressed
 from dropbatch.formats.kinds import file_type
-from dropbatch.formats.writing import answers_extension, answers_head, failed_head
+from dropbatch.formats.writing import answers_extension
 from dropbatch.jobfiles import JobFiles, whole
 from dropbatch.ledger import Ledger
-from dropbatch.ports import World
+from dropbatch.messages import work_on
+from dropbatch.ports import Piece, World
 from dropbatch.tallies import Tally
 from dropbatch.telling import Ended
 
 LEASE_MARGIN_SECONDS = 10
 """How much longer than its function a lease lives."""
 
+SPARE_SECONDS = 60
+"""When a joining hands over: what is under way (a copy of 1 GiB within S3) is done by then, and the telling."""
+
 SAMPLES = 8
 """How many rows of each kind the report shows."""
 
-_TYPES = {
-    "csv": "text/csv",
-    "tsv": "text/tab-separated-values",
-    "txt": "text/plain",
-    "gz": "application/gzip",
-    "zst": "application/zstd",
-}
+_TYPES = {"csv": "text/csv", "tsv": "text/tab-separated-values", "txt": "text/plain", "gz": "application/gzip"}
 
 
 def assemble(world: World, ledger: Ledger, job_id: str) -> None:
@@ -48,26 +46,37 @@ def assemble(world: World, ledger: Ledger, job_id: str) -> None:
     if job is None:
         return
     try:
-        _assemble(world, ledger, job)
+        done = _assemble(world, ledger, job)
     except Exception:
         _release(world, ledger, job)
         raise
+    if not done:
+        _release(world, ledger, job, came_further=True)
+        world.collect.send(work_on(job))
 
 
-def _assemble(world: World, ledger: Ledger, job: Job) -> None:
+def _assemble(world: World, ledger: Ledger, job: Job) -> bool:
+    """Returns whether all is done; else time has run out, and another invocation is to go on."""
     shards = ledger.shards(job.id)
     files = JobFiles(world.objects, world.buckets.work, job.id)
     tally = Tally()
     samples: list[dict[str, object]] = []
+    pieces: dict[str, list[Piece]] = {}
     for shard in shards:
         stats = json.loads(whole(world.objects, world.buckets.work, files.piece_key(shard.number, "stats.json")))
         tally.merge(Tally.from_json(stats["tally"]))
+        for name, (key, head, size) in stats["pieces"].items():
+            found = pieces.setdefault(name, [])
+            # Every piece begins with the head of its file: the first gives it, the others do without.
+            found.append(Piece(world.buckets.work, key, head if found else 0, size))
         for sample in stats["samples"]:
             if sum(1 for kept in samples if kept["good"] is sample["good"]) < SAMPLES:
                 samples.append(sample)
     if tally.rows != job.rows:
         raise AssertionError(f"{job.id} has {job.rows} rows, and its outcomes add up to {tally.rows}")
-    objects = _join(world, files, job, [shard.number for shard in shards], tally)
+    objects = _join(world, files, job, pieces, tally)
+    if objects is None:
+        return False
     cancelled = job.cancel_requested and tally.outcomes[Outcome.CANCELLED] > 0
     ended = Ended(job, job_status(tally.outcomes, cancelled=cancelled), tally, objects, world.now())
     prefix = telling.results_prefix(job)
@@ -91,38 +100,48 @@ def _assemble(world: World, ledger: Ledger, job: Job) -> None:
         for outcome, count in tally.outcomes.items():
             world.observer.measure("Rows", count, outcome=str(outcome))
         world.observer.note("job ended", job_id=job.id, status=str(ended.status), rows=job.rows)
+    return True
 
 
-def _join(world: World, files: JobFiles, job: Job, shards: Sequence[int], tally: Tally) -> dict[str, str]:
-    """Joins the pieces of each kind of result. Returns the keys of the results by what they are."""
-    kind = file_type(job.drop.key)
-    layout = files.layout()
-    prefix = telling.results_prefix(job)
-    recipe = files.recipe()
+def _join(
+    world: World, files: JobFiles, job: Job, pieces: Mapping[str, Sequence[Piece]], tally: Tally
+) -> dict[str, str] | None:
+    """Joins the pieces of each kind of result, from where an invocation before this one left off.
 
-    def join(name: str, head: bytes, key: str) -> str:
-        pieces: list[tuple[str, str] | bytes] = [head] if head else []
-        pieces += [(world.buckets.work, files.piece_key(number, name)) for number in shards]
+    Returns the keys of the results by what they are; None where time has run out, and how far it came is kept.
+    """
+    done = files.joined()
+    made: dict[str, str] = done.get("made", {})
+    begun: dict[str, Any] | None = done.get("begun")
+
+    def in_time() -> bool:
+        return world.seconds_left() > SPARE_SECONDS
+
+    for name, key in _keys(files, job, tally):
+        if name in made:
+            continue
         content_type = _TYPES.get(key.rpartition(".")[2].lower(), "application/x-ndjson")
-        world.objects.join(pieces, world.buckets.results, key, content_type)
-        return key
-
-    made = {"responses": join("responses", b"", prefix + "responses.jsonl")}
-    if recipe is None:
-        if tally.unanswered:
-            made["failed"] = join("failed", b"", prefix + "failed.jsonl")
-        return made
-    names = recipe.compiled().all_columns
-    answers = f".answers.{answers_extension(kind)}{kind.compression}"
-    made["answers"] = join(
-        "answers", compressed(answers_head(layout, names), kind.compression), results_name(prefix, kind.stem, answers)
-    )
-    if tally.unanswered:
-        failed = f".failed.{kind.extension}{kind.compression}"
-        made["failed"] = join(
-            "failed", compressed(failed_head(layout), kind.compression), results_name(prefix, kind.stem, failed)
-        )
+        begun = world.objects.join(pieces.get(name, ()), world.buckets.results, key, content_type, in_time, begun)
+        if begun is None:
+            made[name] = key
+        if not in_time():
+            files.keep_joined({"made": made, "begun": begun})
+            return None
     return made
+
+
+def _keys(files: JobFiles, job: Job, tally: Tally) -> Iterator[tuple[str, str]]:
+    """What a job's results are, and where each is to lie."""
+    kind = file_type(job.drop.key)
+    prefix = telling.results_prefix(job)
+    yield "responses", prefix + "responses.jsonl"
+    if files.recipe() is None:
+        if tally.unanswered:
+            yield "failed", prefix + "failed.jsonl"
+        return
+    yield "answers", results_name(prefix, kind.stem, f".answers.{answers_extension(kind)}{kind.compression}")
+    if tally.unanswered:
+        yield "failed", results_name(prefix, kind.stem, f".failed.{kind.extension}{kind.compression}")
 
 
 def _release_claim(ledger: Ledger, job: Job) -> None:
@@ -136,13 +155,16 @@ def _release_claim(ledger: Ledger, job: Job) -> None:
         raise TryLater(1, "the claim was moved meanwhile") from error
 
 
-def _release(world: World, ledger: Ledger, job: Job) -> None:
+def _release(world: World, ledger: Ledger, job: Job, *, came_further: bool = False) -> None:
+    """Lets others go on with a job; one that came further has not been sent in vain."""
     lease = job.lease
 
     def release(current: Job) -> bool:
         if current.lease != lease:
             return False
         current.lease, current.lease_until = None, world.now()
+        if came_further:
+            current.sends, current.sent_at = 0, world.now()
         return True
 
     ledger.change(lambda: ledger.job(job.id), release)

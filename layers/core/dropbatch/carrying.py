@@ -11,10 +11,10 @@ from contextlib import ExitStack
 
 from dropbatch.asking import JobRows
 from dropbatch.domain.jobs import Batch, BatchState, Shard
-from dropbatch.domain.outcomes import RETRIED, Outcome
-from dropbatch.jobfiles import AskedRow, JobFiles
+from dropbatch.domain.outcomes import RETRIED
+from dropbatch.jobfiles import AskedRow, JobFiles, whole
 from dropbatch.ports import BYTES, JSON, World, Writer
-from dropbatch.rendering import Result, read_results
+from dropbatch.results import Result, read_responses, read_results, writing_results
 from dropbatch.tallies import Tally
 
 KEPT = "kept"
@@ -33,17 +33,18 @@ def carry_over(
         job_id=rows.job.id, shard=shard.number, group=KEPT_GROUP, endpoint="", model="", requests=0, tokens=0,
         created_at=now, attempt=KEPT, results=KEPT, state=BatchState.COLLECTED,
     )  # fmt: skip  # a batch in a line or two
+    index = rows.index(shard)
     asked: dict[int, Batch] = {}
     lists: dict[int, Writer] = {}
     tally = Tally()
+    for batch in closed:
+        before = json.loads(whole(world.objects, work, old.results_key(batch) + ".tally"))
+        tally.take_over(Tally.from_json(before))
     with ExitStack() as stack:
-        out = stack.enter_context(world.objects.writing(work, rows.files.results_key(kept), BYTES))
-        for result, batch in heapq.merge(*streams, key=lambda found: found[0].row):
+        out = stack.enter_context(writing_results(world, rows.files.results_key(kept)))
+        for result, response, batch in heapq.merge(*streams, key=lambda found: found[0].row):
             if result.outcome not in RETRIED:
-                out.write(result.to_line())
-                tally.count(result.row, result.outcome, result.code)
-                if result.outcome is Outcome.OK:
-                    tally.categorise_all(rows.compiled, result.values)
+                out.add(result, response)
                 kept.requests += 1
                 continue
             if batch.group not in asked:
@@ -54,14 +55,15 @@ def carry_over(
                 )  # fmt: skip  # as above
                 lists[batch.group] = stack.enter_context(world.objects.writing(work, rows.files.rows_key(name), BYTES))
             lists[batch.group].write(AskedRow(result.row, 0).to_line())
+            place, again = result.row - shard.first_row, asked[batch.group]
+            again.requests += 1
+            again.tokens += index.tokens[place]
+            again.inputs += index.inputs[place]
     world.objects.put(work, rows.files.results_key(kept) + ".tally", json.dumps(tally.to_json()).encode(), JSON)
-    for batch in asked.values():
-        for _, request in rows.asked(shard, batch):
-            batch.requests += 1
-            batch.tokens += request.estimated_input_tokens
-            batch.inputs += request.embedding_inputs
     return [kept] if kept.requests else [], list(asked.values())
 
 
-def _results(world: World, files: JobFiles, batch: Batch) -> Iterator[tuple[Result, Batch]]:
-    return ((result, batch) for result in read_results(world, files.results_key(batch)))
+def _results(world: World, files: JobFiles, batch: Batch) -> Iterator[tuple[Result, bytes, Batch]]:
+    key = files.results_key(batch)
+    found = zip(read_results(world, key), read_responses(world, key), strict=True)
+    return ((result, response, batch) for result, response in found)

@@ -7,13 +7,16 @@ there.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import orjson
 
 from dropbatch import assemble
 from dropbatch.admission import learn_limit, learn_usage, start
-from dropbatch.answers import Answer, read_answer
+from dropbatch.answers import Answer
 from dropbatch.asking import JobRows
 from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound, TryLater
 from dropbatch.domain.jobs import (
@@ -30,16 +33,18 @@ from dropbatch.domain.jobs import (
     ShardState,
 )
 from dropbatch.domain.outcomes import PAST_DEADLINE, Outcome
+from dropbatch.formats.writing import row_writer
 from dropbatch.healing import FILE_SECONDS, MOST_ROUNDS, BatchFailure, Failure, Fate, failure_of, fate, put_off
 from dropbatch.holding import hold
 from dropbatch.jobfiles import AskedRow
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
+from dropbatch.plain_answers import answer_reader
 from dropbatch.ports import BYTES, JSON, RemoteBatch, World, Writer
 from dropbatch.pricing import price
 from dropbatch.reconciling import AnswerLines
-from dropbatch.rendering import Result, render
-from dropbatch.requests import Request
+from dropbatch.rendering import SAMPLES, render
+from dropbatch.results import Result, answered_response, unanswered_response, writing_results
 from dropbatch.tallies import Tally
 
 LATE_SECONDS = 60
@@ -302,12 +307,12 @@ class _Written:
     tries: int = 0
     out: Writer | None = field(default=None, repr=False)
 
-    def ask_again(self, row: int, tries: int, request: Request) -> None:
+    def ask_again(self, row: int, tries: int, tokens: int, inputs: int) -> None:
         assert self.out is not None  # noqa: S101  # opened by whoever judges rows; tells the type checker
         self.out.write(AskedRow(row, tries).to_line())
         self.again += 1
-        self.tokens += request.estimated_input_tokens
-        self.inputs += request.embedding_inputs
+        self.tokens += tokens
+        self.inputs += inputs
         self.tries = max(self.tries, tries)
 
 
@@ -322,37 +327,74 @@ def _write_results(
     """Writes what became of each row of a batch: a line a row, in order, and the sums; rows to be asked again apart."""
     tally = Tally()
     key = rows.files.results_key(batch)
+    index = rows.index(shard)
+    first = shard.first_row
+    read = answer_reader(rows.compiled, batch.endpoint)
+    writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
+    blank = [None] * len(rows.compiled.columns) if rows.compiled else []
+    custom_ids = _CustomIds(rows.custom_ids(shard, index), first)
+    samples = {True: SAMPLES, False: SAMPLES}
     with ExitStack() as stack:
-        out = stack.enter_context(world.objects.writing(world.buckets.work, key, BYTES))
+        out = stack.enter_context(writing_results(world, key))
         again = (
             None
             if judge.over
             else stack.enter_context(world.objects.writing(world.buckets.work, key + ".rows.0", BYTES))
         )
         written = _Written(out=again)
-        for position, (row, request) in enumerate(rows.asked(shard, batch), 1):
-            line, message = line_of(row.number), ""
-            if line is None:
+        for position, (row, tries) in enumerate(rows.asked_rows(shard, batch, index), 1):
+            line, message = line_of(row), ""
+            answer = read(line) if line is not None else None
+            if answer is None:
                 answer, message = judge.unanswered.answer(position)
-            else:
-                answer = read_answer(line, rows.compiled, batch.endpoint)
-            if answer.usage is not None:
-                tally.spend(answer.usage)
-                tally.pay(price(batch.model, answer.usage))
-                written.estimated_tokens += request.estimated_input_tokens
-                written.counted_tokens += answer.usage.input_tokens
-            what = judge.fate(answer, position, row.tries)
+            outcome, code, values, usage, _ = answer
+            if usage is not None:
+                tally.spend(usage)
+                tally.pay(price(batch.model, usage))
+                written.estimated_tokens += index.tokens[row - first]
+                written.counted_tokens += usage.input_tokens
+            what = judge.fate(answer, position, tries)
             if what is not Fate.FINAL:
-                written.ask_again(row.number, row.tries + (what is Fate.AGAIN), request)
+                place = row - first
+                written.ask_again(row, tries + (what is Fate.AGAIN), index.tokens[place], index.inputs[place])
                 continue
-            tally.count(row.number, answer.outcome, answer.code)
-            if answer.outcome is Outcome.OK:
+            tally.count(row, outcome, code)
+            good = outcome is Outcome.OK
+            if good:
                 written.ok += 1
-                tally.categorise_all(rows.compiled, answer.values)
-            result = Result(row.number, answer.outcome, answer.code, answer.values, line, message)
-            out.write(result.to_line())
+                tally.categorise_all(rows.compiled, values)
+            columns = writer.columns([*(values or blank), outcome, code]) if writer is not None else None
+            shown = None
+            if samples[good]:
+                samples[good] -= 1
+                shown = " · ".join(map(_shown, values or ()))[:300]
+            custom_id = custom_ids.of(row)
+            if line is not None:
+                response = answered_response(row, custom_id, line, outcome)
+            else:
+                response = unanswered_response(row, custom_id, outcome, message)
+            out.add(Result(row, outcome, code, columns, shown), response)
     world.objects.put(world.buckets.work, key + ".tally", json.dumps(tally.to_json()).encode(), JSON)
     return written
+
+
+class _CustomIds:
+    """The users' ids of the rows that are asked for, in order; None where rows have none but their number."""
+
+    def __init__(self, ids: Iterator[str] | None, first_row: int) -> None:
+        self._ids = ids
+        self._next = first_row
+
+    def of(self, row: int) -> str | None:
+        if self._ids is None:
+            return None
+        found = next(islice(self._ids, row - self._next, None))
+        self._next = row + 1
+        return found
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode(errors="replace")
 
 
 def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> None:

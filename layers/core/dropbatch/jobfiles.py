@@ -7,14 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from io import BytesIO
+from typing import Any, NamedTuple
 
 from dropbatch.domain.drops import recipe_keys
 from dropbatch.domain.errors import ObjectMissing
 from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import DropReader, read_rows
-from dropbatch.ports import BYTES, JSON, Objects, Writer
+from dropbatch.indexing import ShardIndex
+from dropbatch.ports import BYTES, JSON, Objects, Piece, Writer
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parsing import Recipe, parse_recipe
 
@@ -134,15 +136,35 @@ class JobFiles:
 
     def copy_shard(self, number: int, other: "JobFiles") -> None:
         """Takes over a shard of another job, byte for byte."""
-        self._objects.join([(other._bucket, other._shard_key(number))], self._bucket, self._shard_key(number), BYTES)
+        key = other._shard_key(number)
+        piece = Piece(other._bucket, key, 0, self._objects.head(other._bucket, key).size)
+        self._objects.join([piece], self._bucket, self._shard_key(number), BYTES)
+        index = other.index(number)
+        if index is not None:
+            self.keep_index(number, index)
 
     def _shard_key(self, number: int) -> str:
         return f"{self._prefix}shards/{number:06d}"
 
+    def index(self, number: int) -> ShardIndex | None:
+        """What is known of a shard's rows; None where it has not been kept."""
+        try:
+            return ShardIndex.from_bytes(whole(self._objects, self._bucket, self._shard_key(number) + ".index"))
+        except ObjectMissing:
+            return None
+
+    def keep_index(self, number: int, index: ShardIndex) -> None:
+        self._objects.put(self._bucket, self._shard_key(number) + ".index", index.to_bytes(), BYTES)
+
+    def shard_blocks(self, number: int) -> Iterator[bytes]:
+        """A shard's bytes: its records, one after another."""
+        return iter(self._objects.blocks(self._bucket, self._shard_key(number)))
+
     def records(self, shard: Shard, layout: Layout) -> DropReader:
         """A shard's rows, with the numbers they have in the drop."""
-        blocks = self._objects.blocks(self._bucket, self._shard_key(shard.number))
-        return read_rows(blocks, layout, first_number=shard.first_row, first_line=shard.first_line)
+        return read_rows(
+            self.shard_blocks(shard.number), layout, first_number=shard.first_row, first_line=shard.first_line
+        )
 
     def results_key(self, batch: Batch) -> str:
         """Where a batch's answers lie, row by row in order."""
@@ -163,6 +185,17 @@ class JobFiles:
         """Where a shard's piece of one of the results lies."""
         return f"{self._prefix}pieces/{shard:06d}/{name}"
 
+    def joined(self) -> dict[str, Any]:
+        """How far joining has come; empty before it has begun."""
+        try:
+            found: dict[str, Any] = json.loads(whole(self._objects, self._bucket, self._prefix + "joined.json"))
+        except ObjectMissing:
+            return {}
+        return found
+
+    def keep_joined(self, members: Mapping[str, Any]) -> None:
+        self._objects.put(self._bucket, self._prefix + "joined.json", json.dumps(members).encode(), JSON)
+
     def discard(self) -> None:
         """Deletes all of it."""
         self._objects.delete_all(self._bucket, self._prefix)
@@ -170,10 +203,20 @@ class JobFiles:
 
 def lines(objects: Objects, bucket: str, key: str) -> Iterator[bytes]:
     """An object's lines with their line feeds; nothing else ends a line."""
-    rest = b""
+    for block in whole_lines(objects, bucket, key):
+        yield from BytesIO(block).readlines()
+
+
+def whole_lines(objects: Objects, bucket: str, key: str) -> Iterator[bytes]:
+    """The same, as many lines at once as end in a block."""
+    parts: list[bytes] = []
     for block in objects.blocks(bucket, key):
-        *complete, rest = (rest + block).split(b"\n")
-        for line in complete:
-            yield line + b"\n"
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield b"".join([*parts, block[:end]])
+            parts = [block[end:]]
+        else:
+            parts.append(block)
+    rest = b"".join(parts)
     if rest:
         yield rest

@@ -23,6 +23,16 @@ class ObjectInfo:
     labels: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """An object that goes into another, but for its first `start` bytes; `size` is that of the whole."""
+
+    bucket: str
+    key: str
+    start: int
+    size: int
+
+
 class Writer(Protocol):
     def write(self, data: bytes) -> object: ...
 
@@ -46,10 +56,20 @@ class Objects(Protocol):
         """A new object of any size in bounded memory. Nothing is left of it where the block raises."""
         ...
 
-    def join(self, pieces: Sequence[tuple[str, str] | bytes], bucket: str, key: str, content_type: str) -> None:
-        """Makes one object out of others, (bucket, key), and of bytes, in this order, copying within S3 where it can.
+    def join(
+        self,
+        pieces: Sequence[Piece],
+        bucket: str,
+        key: str,
+        content_type: str,
+        in_time: Callable[[], bool] = lambda: True,
+        begun: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any] | None:
+        """Makes one object out of pieces of others, in this order, copying within S3 where it can.
 
-        A piece that does not exist counts as empty.
+        Returns None once the object is there. Where `in_time()` turns False before, it returns how far it came, as
+        JSON, which another call with the same pieces takes as `begun`; each call comes further. What was begun and is
+        gone is begun anew.
         """
         ...
 

@@ -4,6 +4,7 @@ The output and the error file lie on disk; in memory there are only offsets, a f
 line feeds alone: U+2028, U+2029 and U+0085 may stand inside an answer.
 """
 
+import os
 from array import array
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,10 @@ from typing import BinaryIO, Self
 
 import msgspec
 
+from dropbatch.answers import NO_SENSE
+
 _ABSENT = -1
+_BUFFER_BYTES = 1 << 20
 
 
 class _Addressed(msgspec.Struct):
@@ -41,37 +45,35 @@ class AnswerLines:
 
     def read(self, path: Path) -> None:
         """Takes in a file; call it with the output file first."""
-        file = path.open("rb")
+        file = path.open("rb", buffering=_BUFFER_BYTES)
         self._files.append(file)
         number = len(self._files) - 1
+        first, rows, decode = self._first_row, len(self._offsets), self._decoder.decode
         offset = 0
         for line in file:
-            if not line.isspace():
-                self._place(line, number, offset)
-            offset += len(line)
-
-    def _place(self, line: bytes, file: int, offset: int) -> None:
-        try:
-            index = int(self._decoder.decode(line).custom_id) - self._first_row
-        except (msgspec.DecodeError, ValueError):
-            self.strange += 1
-            return
-        if not 0 <= index < len(self._offsets):
-            self.strange += 1
-        elif self._offsets[index] != _ABSENT:
-            self.repeated += 1
-        else:
-            self._offsets[index], self._lengths[index], self._from[index] = offset, len(line), file
-            self.found += 1
+            size = len(line)
+            try:
+                index = int(decode(line).custom_id) - first
+            except NO_SENSE:
+                index = -1
+                self.strange -= line.isspace()  # a blank line is none
+            if not 0 <= index < rows:
+                self.strange += 1
+            elif self._offsets[index] != _ABSENT:
+                self.repeated += 1
+            else:
+                self._offsets[index], self._lengths[index], self._from[index] = offset, size, number
+                self.found += 1
+            offset += size
 
     def line(self, row: int) -> bytes | None:
         """The row's line without its line end, or None where there is none."""
         index = row - self._first_row
-        if self._offsets[index] == _ABSENT:
+        offset = self._offsets[index]
+        if offset == _ABSENT:
             return None
-        file = self._files[self._from[index]]
-        file.seek(self._offsets[index])
-        return file.read(self._lengths[index]).rstrip(b"\r\n")
+        line = os.pread(self._files[self._from[index]].fileno(), self._lengths[index], offset)
+        return line.rstrip(b"\r\n")
 
     def __enter__(self) -> Self:
         return self

@@ -1,169 +1,162 @@
 """Renders a shard's pieces of the results: its rows with their answers, OpenAI's own lines, the rows that failed.
 
 What is written follows from the rows, the recipe and the batches' results alone, so that whoever renders a shard, and
-however often, writes the same bytes.
+however often, writes the same bytes. Every piece begins with the head of its file, so that any of them may be the
+first; joining leaves out the others'.
 """
 
 import heapq
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import NamedTuple
+from itertools import repeat
 
-import msgspec
 import orjson
 
 from dropbatch.asking import JobRows
-from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.domain.outcomes import ANSWERED, Outcome
-from dropbatch.formats.compression import Compression, compressing
-from dropbatch.formats.reading import Record
-from dropbatch.formats.writing import answered
-from dropbatch.jobfiles import lines, whole
+from dropbatch.formats.compression import Compression, compressed, compressing
+from dropbatch.formats.reading import Record, read_rows
+from dropbatch.formats.writing import RowWriter, answers_head, failed_head, row_writer
+from dropbatch.indexing import BAD_ROW
+from dropbatch.jobfiles import whole
 from dropbatch.ports import BYTES, JSON, World, Writer
+from dropbatch.results import Result, read_responses, read_results, responses_key, unanswered_response
 from dropbatch.tallies import Tally
 
 SAMPLES = 5
-"""How many rows of each kind a shard keeps for the report."""
+"""How many rows of each kind a batch, and so a shard, keeps for the report."""
+
+FLUSH_BYTES = 262_144
+"""How much of a piece is gathered before it is written: a call for every row costs more than its bytes."""
 
 
-class Result(NamedTuple):
-    """What became of one row: a line of tab-separated JSON, which holds no raw tab within its members but the last."""
-
-    row: int
-    outcome: Outcome
-    code: str | None
-    values: Sequence[object] | None
-    line: bytes | None  # OpenAI's
-    message: str
-
-    def to_line(self) -> bytes:
-        head = orjson.dumps([self.row, self.outcome, self.code, self.message])
-        return b"%b\t%b\t%b\n" % (head, orjson.dumps(self.values), self.line or b"")
-
-    @classmethod
-    def from_line(cls, data: bytes) -> "Result":
-        head, values, line = data.rstrip(b"\n").split(b"\t", 2)
-        row, outcome, code, message = orjson.loads(head)
-        exact = None if values == b"null" else [_exact(value) for value in _values.decode(values)]
-        return cls(row, Outcome(outcome), code, exact, line or None, message)
-
-
-_values = msgspec.json.Decoder(list[msgspec.Raw])
-
-
-def _exact(value: msgspec.Raw) -> object:
-    """Text, truth and null as Python's; numbers, lists and objects as the very JSON that was answered."""
-    data = bytes(value)
-    return orjson.loads(data) if data[:1] in b'"tfn' else orjson.Fragment(data)
-
-
-def render(world: World, files: JobRows, shard: Shard, batches: Sequence[Batch]) -> None:
+def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) -> None:
     """Writes a shard's pieces of the results: rows with answers, OpenAI's lines, rows that failed, sums."""
-    job_files, work = files.files, world.buckets.work
+    files, work = rows.files, world.buckets.work
+    keys = [files.results_key(batch) for batch in batches]
     tally = Tally()
-    for batch in batches:
-        tally.merge(Tally.from_json(json.loads(whole(world.objects, work, job_files.results_key(batch) + ".tally"))))
-    streams = [read_results(world, job_files.results_key(batch)) for batch in batches]
-    results = heapq.merge(*streams, key=lambda result: result.row)
+    for key in keys:
+        tally.merge(Tally.from_json(json.loads(whole(world.objects, work, key + ".tally"))))
+    index = rows.index(shard)
+    # Where one batch has asked all rows, its response lines are the shard's piece of them.
+    complete = len(keys) == 1 and tally.rows == len(index)
+    streams = [_found(world, key, with_responses=not complete) for key in keys]
+    results = heapq.merge(*streams, key=lambda found: found[0].row)
     samples: list[dict[str, object]] = []
-    names = files.compiled.all_columns if files.compiled else ()
+    made: dict[str, _Piece] = {}
+    writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
     with ExitStack() as stack:
 
-        def piece(name: str, compression: Compression = Compression.NONE) -> Writer:
-            key = job_files.piece_key(shard.number, name)
-            writer = stack.enter_context(world.objects.writing(work, key, BYTES))
-            return stack.enter_context(compressing(writer, compression))
+        def piece(name: str, head: bytes = b"") -> _Piece:
+            key = files.piece_key(shard.number, name)
+            out = _Counting(stack.enter_context(world.objects.writing(work, key, BYTES)))
+            # What is OpenAI's own is never packed, nor is what a raw drop gives.
+            packs = rows.compression if writer is not None and name != "responses" else Compression.NONE
+            out.write(compressed(head, packs))
+            made[name] = _Piece(key, out, stack.enter_context(compressing(out, packs)))
+            return made[name]
 
-        answers = piece("answers", files.compression) if files.compiled else None
-        responses = piece("responses")
-        # A raw drop's are plain, as its results are.
-        failed = (
-            piece("failed", files.compression if files.compiled else Compression.NONE) if tally.unanswered else None
-        )
+        answers = piece("answers", answers_head(rows.layout, rows.compiled.all_columns)) if rows.compiled else None
+        responses = None if complete else piece("responses")
+        failed = piece("failed", failed_head(rows.layout)) if tally.unanswered else None
         upcoming = next(results, None)
-        for record in job_files.records(shard, files.layout):
-            if upcoming is not None and upcoming.row == record.number:
-                result, upcoming = upcoming, next(results, None)
+        for number, raw in enumerate(index.records(files.shard_blocks(shard.number)), shard.first_row):
+            record: Record | None = None
+            if upcoming is not None and upcoming[0].row == number:
+                (result, response), upcoming = upcoming, next(results, None)
             else:
-                code = "bad_row" if record.problem or _is_bad(files, record) else "when"
-                result = Result(record.number, Outcome.SKIPPED, code, None, None, "")
-                tally.count(record.number, Outcome.SKIPPED, code)
-            responses.write(_response(files.custom_id(record), result))
-            if answers is not None:
-                values = list(result.values or [None] * (len(names) - 2))
-                answers.write(answered(files.layout, record, names, [*values, str(result.outcome), result.code]))
+                record = next(iter(read_rows([raw], rows.layout, first_number=number, first_line=1)))
+                code = "bad_row" if index.groups[number - shard.first_row] == BAD_ROW else "when"
+                result, response = _skipped(rows, writer, record, code)
+                tally.count(number, Outcome.SKIPPED, code)
+            if responses is not None:
+                responses.write(response)
+            if answers is not None and writer is not None:
+                columns = result.columns or ""
+                bad = record is not None and record.problem is not None
+                answers.write(writer.bad_row(raw, columns) if bad else writer.row(raw, columns))
             if failed is not None and result.outcome not in ANSWERED:
-                failed.write(record.raw)
-            _sample(samples, record, result)
-    stats = {"tally": tally.to_json(), "samples": samples}
-    world.objects.put(work, job_files.piece_key(shard.number, "stats.json"), orjson.dumps(stats), JSON)
+                failed.write(raw)
+            if result.shown is not None:
+                _sample(samples, raw, result)
+        for each in made.values():
+            each.flush()
+    places = {name: (each.key, each.head_bytes, each.size) for name, each in made.items()}
+    if complete:
+        key = responses_key(keys[0])
+        places["responses"] = (key, 0, world.objects.head(work, key).size)
+    stats = {"tally": tally.to_json(), "samples": samples, "pieces": places}
+    world.objects.put(work, files.piece_key(shard.number, "stats.json"), orjson.dumps(stats), JSON)
 
 
-def _is_bad(files: JobRows, record: Record) -> bool:
-    try:
-        files.asker.request(record)
-    except RowRejected:
-        return True
-    return False
+def _found(world: World, key: str, *, with_responses: bool) -> Iterator[tuple[Result, bytes]]:
+    """A batch's results, each with its response line where that is asked for."""
+    if with_responses:
+        return zip(read_results(world, key), read_responses(world, key), strict=True)
+    return zip(read_results(world, key), repeat(b""), strict=False)
 
 
-def read_results(world: World, key: str) -> Iterator[Result]:
-    """A batch's results, in order."""
-    return (Result.from_line(line) for line in lines(world.objects, world.buckets.work, key))
+def _skipped(rows: JobRows, writer: RowWriter | None, record: Record, code: str) -> tuple[Result, bytes]:
+    """What is written for a row that was not sent."""
+    columns = None
+    if rows.compiled and writer:
+        columns = writer.columns([*[None] * len(rows.compiled.columns), str(Outcome.SKIPPED), code])
+    response = unanswered_response(record.number, rows.custom_id(record), Outcome.SKIPPED)
+    return Result(record.number, Outcome.SKIPPED, code, columns), response
 
 
-def _response(custom_id: str, result: Result) -> bytes:
-    """The row's line of responses.jsonl: OpenAI's own, under the user's custom_id."""
-    members: dict[str, object] = {"id": None, "custom_id": custom_id, "response": None, "error": None}
-    message = result.message
-    if result.line is not None:
-        theirs = _members.decode(result.line)
-        if bytes(theirs.get("response", b"null")) != b"null":
-            return msgspec.json.encode({**theirs, "custom_id": custom_id}) + b"\n"
-        members |= {"id": theirs.get("id")}
-        message = _message(theirs.get("error")) or message
-    members["error"] = {"code": result.outcome, "message": message or _SENTENCES.get(result.outcome, "")}
-    return msgspec.json.encode(members) + b"\n"
-
-
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-_SENTENCES = {
-    Outcome.SKIPPED: "The recipe skips this row; it was not sent.",
-    Outcome.MISSING: "OpenAI completed the batch, but returned nothing for this row.",
-    Outcome.EXPIRED: "The batch expired before this row was answered.",
-    Outcome.CANCELLED: "The job was cancelled before this row was answered.",
-    Outcome.ERROR: "OpenAI did not run this row.",
-}
-
-
-def _message(error: msgspec.Raw | None) -> str:
-    try:
-        message = msgspec.json.decode(error or b"null", type=dict[str, object] | None)
-    except msgspec.DecodeError:
-        return ""
-    found = (message or {}).get("message")
-    return found if isinstance(found, str) else ""
-
-
-def _sample(samples: list[dict[str, object]], record: Record, result: Result) -> None:
+def _sample(samples: list[dict[str, object]], raw: bytes, result: Result) -> None:
     """Keeps a few rows for the report, cut short; they stay in S3."""
     good = result.outcome is Outcome.OK
-    if result.outcome is Outcome.SKIPPED or sum(1 for sample in samples if sample["good"] is good) >= SAMPLES:
-        return
-    samples.append(
-        {
-            "good": good,
-            "row": record.number,
-            "text": record.raw[:300].decode(errors="replace").strip(),
-            "answer": " · ".join(_shown(value) for value in result.values or ())[:300],
-            "outcome": result.outcome,
-            "code": result.code,
-        }
-    )
+    if sum(1 for sample in samples if sample["good"] is good) < SAMPLES:
+        samples.append(
+            {
+                "good": good,
+                "row": result.row,
+                "text": raw[:300].decode(errors="replace").strip(),
+                "answer": result.shown,
+                "outcome": result.outcome,
+                "code": result.code,
+            }
+        )
 
 
-def _shown(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode(errors="replace")
+class _Counting:
+    """Writes, and counts the bytes."""
+
+    def __init__(self, out: Writer) -> None:
+        self._out = out
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self._out.write(data)
+        self.size += len(data)
+
+
+class _Piece:
+    """A piece that is being written: its head is out, and `rows` takes its rows, to be packed as the drop is."""
+
+    def __init__(self, key: str, out: _Counting, rows: Writer) -> None:
+        self.key = key
+        self.head_bytes = out.size
+        self._out = out
+        self._rows = rows
+        self._parts: list[bytes] = []
+        self._gathered = 0
+
+    @property
+    def size(self) -> int:
+        return self._out.size
+
+    def write(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._gathered += len(data)
+        if self._gathered > FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        self._rows.write(b"".join(self._parts))
+        self._parts.clear()
+        self._gathered = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from dropbatch.answers import Answer, Usage
-from dropbatch.domain.outcomes import ANSWERED, Outcome
+from dropbatch.domain.outcomes import ANSWERED, RETRIED, Outcome
 from dropbatch.recipes.compiling import CompiledRecipe
 
 KEPT_REASONS = 50
@@ -89,6 +89,17 @@ class Tally:
         for column, counts in other.categories.items():
             self.categories.setdefault(column, Counter()).update(counts)
         self.pay(None if other.usd is None or other.standard_usd is None else (other.usd, other.standard_usd))
+
+    def take_over(self, former: Self) -> None:
+        """Adds what stays of a former batch when its failed rows are asked again; it is not paid again."""
+        for outcome, count in former.outcomes.items():
+            if outcome not in RETRIED:
+                self.outcomes[outcome] += count
+        for (outcome, code), reason in former.reasons.items():
+            if outcome not in RETRIED:
+                self._reason(outcome, code, reason.count, reason.row)
+        for column, counts in former.categories.items():
+            self.categories.setdefault(column, Counter()).update(counts)
 
     def commonest(self, most: int) -> Sequence[tuple[Outcome, str, Reason]]:
         ranked = sorted(self.reasons.items(), key=lambda item: (-item[1].count, item[1].row))

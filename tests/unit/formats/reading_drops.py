@@ -1,4 +1,6 @@
-"""Reads a drop from bytes as a test has them."""
+"""Reads a drop from bytes as a test has them, and answers its records."""
+
+from collections.abc import Sequence
 
 import pytest
 
@@ -6,7 +8,9 @@ from dropbatch.domain.errors import Rejected
 from dropbatch.domain.limits import Limits
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.kinds import file_type
+from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import DropReader, Record, read_drop
+from dropbatch.formats.writing import row_writer
 
 
 def drop(
@@ -38,3 +42,10 @@ def row_problem(name: str, data: bytes, **options: str | int | Limits) -> Proble
     """The one problem that the drop's rows have."""
     [problem] = [record.problem for record in rows(name, data, **options) if record.problem]
     return problem
+
+
+def answered(layout: Layout, record: Record, names: Sequence[str], values: Sequence[object]) -> bytes:
+    """A record with `values` added under `names`."""
+    writer = row_writer(layout, names)
+    columns = writer.columns(values)
+    return writer.bad_row(record.raw, columns) if record.problem else writer.row(record.raw, columns)

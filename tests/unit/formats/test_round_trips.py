@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from dropbatch.domain.errors import Rejected
 from dropbatch.formats.reading import Record, read_rows
-from dropbatch.formats.writing import answered, answers_head
-from tests.unit.formats.reading_drops import drop
+from dropbatch.formats.writing import answers_head
+from tests.unit.formats.reading_drops import answered, drop
 
 REVIEWS = Path(__file__).parents[3] / "examples/reviews/reviews.csv"
 

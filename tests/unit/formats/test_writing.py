@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from dropbatch.formats.kinds import file_type
-from dropbatch.formats.writing import answered, answers_extension, answers_head, failed_head
-from tests.unit.formats.reading_drops import drop, rows
+from dropbatch.formats.writing import answers_extension, answers_head, failed_head
+from tests.unit.formats.reading_drops import answered, drop, rows
 
 NAMES = ("answer", "_status", "_error")
 

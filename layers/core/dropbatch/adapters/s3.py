@@ -1,8 +1,10 @@
 """Objects in S3: streamed in both directions, joined without passing through this machine where S3 can copy."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from botocore.exceptions import (
     ClientError,
@@ -13,27 +15,30 @@ from botocore.exceptions import (
 )
 
 from dropbatch.domain.errors import ObjectForbidden, ObjectMissing
-from dropbatch.ports import ObjectInfo
+from dropbatch.joining import LEAST_PART_BYTES, Part, parts_of
+from dropbatch.ports import ObjectInfo, Piece
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
 
 BLOCK_BYTES = 1_048_576
 PART_BYTES = 8_388_608
 """The size of the parts that are uploaded; S3 takes 10,000 of at least 5 MiB, so 80 GB an object."""
-
-LEAST_PART_BYTES = 5_242_880
-"""S3's minimum for every part but the last."""
-
-COPY_BYTES = 1_073_741_824
-"""How much one UploadPartCopy is asked for; S3 takes 5 GiB."""
 
 READ_TRIES = 5
 
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
 _FORBIDDEN = frozenset({"403", "AccessDenied", "Forbidden", "KMS.DisabledException"})
 _BROKEN = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+
+
+class _Place(TypedDict):
+    """Which upload a part belongs to."""
+
+    Bucket: str
+    Key: str
+    UploadId: str
 
 
 class S3Objects:
@@ -98,17 +103,55 @@ class S3Objects:
             raise
         upload.finish()
 
-    def join(self, pieces: Sequence[tuple[str, str] | bytes], bucket: str, key: str, content_type: str) -> None:
-        with self.writing(bucket, key, content_type) as upload:
-            for piece in pieces:
-                if isinstance(piece, bytes):
-                    upload.write(piece)
-                    continue
-                try:
-                    size = self.head(*piece).size
-                except ObjectMissing:
-                    continue
-                upload.copy(*piece, size)
+    def join(
+        self,
+        pieces: Sequence[Piece],
+        bucket: str,
+        key: str,
+        content_type: str,
+        in_time: Callable[[], bool] = lambda: True,
+        begun: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any] | None:
+        parts = parts_of(pieces)
+        if sum(map(len, chain(*parts))) < LEAST_PART_BYTES:
+            self.put(bucket, key, b"".join(map(self._fetched, parts)), content_type)
+            return None
+        plan = hashlib.sha256(repr(parts).encode()).hexdigest()
+        if begun is None or begun["plan"] != plan:
+            made = self._client.create_multipart_upload(Bucket=bucket, Key=key, ContentType=content_type)
+            upload, etags = made["UploadId"], []
+        else:
+            upload, etags = begun["upload"], list(begun["etags"])
+        place: _Place = {"Bucket": bucket, "Key": key, "UploadId": upload}
+        try:
+            for number, part in enumerate(parts[len(etags) :], len(etags) + 1):
+                etags.append(self._add(place, number, part))
+                if number < len(parts) and not in_time():
+                    return {"plan": plan, "upload": upload, "etags": etags}
+            done: list[CompletedPartTypeDef] = [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(etags, 1)]
+            self._client.complete_multipart_upload(**place, MultipartUpload={"Parts": done})
+        except ClientError as error:
+            if begun is not None and error.response["Error"]["Code"] == "NoSuchUpload":
+                return self.join(pieces, bucket, key, content_type, in_time)
+            raise
+        return None
+
+    def _add(self, place: "_Place", number: int, part: Part) -> str:
+        """Adds a part to an upload; returns its ETag."""
+        only = part[0]
+        if len(part) > 1 or not only.can_be_copied:
+            return self._client.upload_part(**place, PartNumber=number, Body=self._fetched(part))["ETag"]
+        some = {} if only.whole else {"CopySourceRange": f"bytes={only.start}-{only.end - 1}"}
+        source: CopySourceTypeDef = {"Bucket": only.bucket, "Key": only.key}
+        copied = self._client.upload_part_copy(**place, PartNumber=number, CopySource=source, **some)  # type: ignore[arg-type]  # a range or nothing
+        return copied["CopyPartResult"]["ETag"]
+
+    def _fetched(self, part: Part) -> bytes:
+        """The bytes of a part that S3 cannot copy: little more than its smallest."""
+        asked = ((each, f"bytes={each.start}-{each.end - 1}") for each in part)
+        return b"".join(
+            self._client.get_object(Bucket=each.bucket, Key=each.key, Range=some)["Body"].read() for each, some in asked
+        )
 
     def delete_all(self, bucket: str, prefix: str) -> None:
         for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
@@ -134,37 +177,6 @@ class _Upload:
         if len(self._buffer) >= PART_BYTES:
             self._flush()
         return len(data)
-
-    def copy(self, bucket: str, key: str, size: int) -> None:
-        """Appends another object: by S3's own copy where that and what came before are large enough for parts."""
-        start = 0
-        if self._buffer and len(self._buffer) < LEAST_PART_BYTES:
-            start = min(size, LEAST_PART_BYTES - len(self._buffer))
-            self._fetch(bucket, key, 0, start)
-        if size - start < LEAST_PART_BYTES:
-            self._fetch(bucket, key, start, size)
-            return
-        if self._buffer:
-            self._flush()
-        while start < size:
-            # The last range takes up a remainder that would be too small for a part of its own.
-            end = size if size - start < COPY_BYTES + LEAST_PART_BYTES else start + COPY_BYTES
-            number = len(self._parts) + 1
-            copied = self._client.upload_part_copy(
-                Bucket=self._bucket,
-                Key=self._key,
-                UploadId=self._upload_id(),
-                PartNumber=number,
-                CopySource={"Bucket": bucket, "Key": key},
-                CopySourceRange=f"bytes={start}-{end - 1}",
-            )
-            self._parts.append({"PartNumber": number, "ETag": copied["CopyPartResult"]["ETag"]})
-            start = end
-
-    def _fetch(self, bucket: str, key: str, start: int, end: int) -> None:
-        if start < end:
-            found = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}")
-            self.write(found["Body"].read())
 
     def _upload_id(self) -> str:
         if self._id is None:

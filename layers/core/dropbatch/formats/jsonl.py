@@ -1,7 +1,7 @@
 """A line of JSON Lines into an object, as strictly as RFC 8259 and I-JSON (RFC 7493) ask.
 
 msgspec decodes: it refuses what is not JSON, NaN, lone surrogates and bytes that are not UTF-8, and unlike orjson it
-keeps integers over 64 bits exact. A name that is used twice in one object is seen by jiter, which the OpenAI SDK brings.
+keeps integers over 64 bits exact. A name that is used twice in one object is seen by jiter.
 """
 
 import json

@@ -1,9 +1,9 @@
 """Reads lines of requests that were made alike, many at once.
 
 A program writes a batch file's lines all in the same way: they differ in their texts and numbers, and hardly in their
-names. So a line that was checked with all strictness gives a shape: the names it has, and what kind of value each bears.
-Lines that are decoded by it have these names and no others, and what decides where a request goes and what it takes has
-the same value in all. Encoded again, they must be as long as they were, but for the white space that the first had:
+names. So a line that was checked with all strictness gives a shape: its names, and what kind of value each bears. Lines
+that are decoded by it have these names and no others, and what decides where a request goes and what it takes has the
+same value in all. Encoded again, they must be as long as they were, but for the white space that the first had:
 then no name is there twice, because that is all the decoder does not see.
 
 Whatever is not so plain is refused here, and read line by line with `jsonl.parsed` and `raw.raw_request`.

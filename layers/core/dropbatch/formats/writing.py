@@ -5,13 +5,12 @@ changed for one reader is wrong for the other.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from dropbatch.formats import separated
 from dropbatch.formats.encodings import encoded
 from dropbatch.formats.kinds import FileType, Kind
 from dropbatch.formats.layout import Layout
-from dropbatch.formats.records import Record
 from dropbatch.json_values import to_json
 
 _JSON_SPACE = b" \t\r\n"
@@ -35,44 +34,95 @@ def answers_head(layout: Layout, names: Sequence[str]) -> bytes:
     return body + encoded(added, layout.encoding) + layout.head[len(body) :]
 
 
-def answered(layout: Layout, record: Record, names: Sequence[str], values: Sequence[Any]) -> bytes:
-    """A record with `values` added under `names`, both in the same order.
+class RowWriter(Protocol):
+    """Writes answered rows in one layout. What an answer adds is the same for any row, and so is made without it."""
 
-    A value is None, a str, a bool, a number, anything else that is JSON, or an `orjson.Fragment` of it, which keeps
-    numbers exact. In a csv None is empty, and what is neither text nor None is its JSON.
-    """
+    def columns(self, values: Sequence[Any]) -> str:
+        """What `values` add to a row, in the order of the names.
+
+        A value is None, a str, a bool, a number, anything else that is JSON, or an `orjson.Fragment` of it, which keeps
+        numbers exact. In a csv None is empty, and what is neither text nor None is its JSON.
+        """
+        ...
+
+    def row(self, raw: bytes, columns: str) -> bytes:
+        """A sound record's bytes with its columns added."""
+        ...
+
+    def bad_row(self, raw: bytes, columns: str) -> bytes:
+        """The same for a record that has a problem."""
+        ...
+
+
+def row_writer(layout: Layout, names: Sequence[str]) -> RowWriter:
+    """The writer of a drop's answers, whose columns are called `names`."""
     if layout.kind is Kind.JSONL:
-        return _answered_object(record, names, values)
-    delimiter = _delimiter(layout)
-    fields = [_quoted(_text(value), delimiter) for value in values]
-    if layout.kind is Kind.TXT:
-        body = record.raw.removesuffix(b"\n").removesuffix(b"\r")
-        end = record.raw[len(body) :]
+        return _Objects(names)
+    return _Texts(layout) if layout.kind is Kind.TXT else _Separated(layout)
+
+
+class _Separated:
+    """Rows of a csv or tsv: fields are added at the end of their last line."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._delimiter = _delimiter(layout)
+
+    def columns(self, values: Sequence[Any]) -> str:
+        delimiter = self._delimiter
+        return delimiter.join([_quoted(_text(value), delimiter) for value in values])
+
+    def row(self, raw: bytes, columns: str) -> bytes:
+        body = raw.rstrip(b"\r\n")
+        return b"%b%b%b" % (body, self._encoded(self._delimiter + columns), raw[len(body) :])
+
+    def bad_row(self, raw: bytes, columns: str) -> bytes:
+        layout = self._layout
+        width = separated.width_of(raw, self._delimiter, layout.encoding)
+        missing = max(0, len(layout.columns) - width) if width is not None else 0
+        return self.row(raw, self._delimiter * missing + columns)
+
+    def _encoded(self, text: str) -> bytes:
+        return encoded(text, self._layout.encoding)
+
+
+class _Texts(_Separated):
+    """Lines of text, each of which becomes the first field of a csv."""
+
+    def row(self, raw: bytes, columns: str) -> bytes:
+        body = raw.removesuffix(b"\n").removesuffix(b"\r")
+        end = raw[len(body) :]
         if b'"' in body or b"," in body or b"\r" in body:
             body = b'"' + body.replace(b'"', b'""') + b'"'
-        return body + encoded(delimiter + delimiter.join(fields), layout.encoding) + end
-    body = record.raw.rstrip(b"\r\n")
-    missing = 0
-    if record.problem is not None:
-        width = separated.width_of(record.raw, delimiter, layout.encoding)
-        missing = max(0, len(layout.columns) - width) if width is not None else 0
-    added = delimiter * (missing + 1) + delimiter.join(fields)
-    return body + encoded(added, layout.encoding) + record.raw[len(body) :]
+        return body + self._encoded(self._delimiter + columns) + end
+
+    def bad_row(self, raw: bytes, columns: str) -> bytes:
+        return self.row(raw, columns)
+
+
+class _Objects:
+    """JSON Lines: members are added at the end of their object."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = [to_json(name).decode() + ":" for name in names]
+
+    def columns(self, values: Sequence[Any]) -> str:
+        members = [name + to_json(value).decode() for name, value in zip(self._names, values, strict=True)]
+        return ",".join(members)
+
+    def row(self, raw: bytes, columns: str) -> bytes:
+        body = raw.rstrip(_JSON_SPACE)
+        comma = b"," if body[1:-1].strip(_JSON_SPACE) else b""
+        return b"%b%b%b}%b" % (body[:-1], comma, columns.encode(), raw[len(body) :])
+
+    def bad_row(self, raw: bytes, columns: str) -> bytes:
+        body = raw.rstrip(_JSON_SPACE)
+        return b'{"_raw":%b,%b}%b' % (to_json(body.decode(errors="replace")), columns.encode(), raw[len(body) :])
 
 
 def failed_head(layout: Layout) -> bytes:
     """What stands before the first row of the failed file, whose rows are their records' own bytes."""
     return layout.head
-
-
-def _answered_object(record: Record, names: Sequence[str], values: Sequence[Any]) -> bytes:
-    body = record.raw.rstrip(_JSON_SPACE)
-    end = record.raw[len(body) :]
-    if record.values is None:
-        body = b'{"_raw":' + to_json(body.decode(errors="replace")) + b"}"
-    members = b",".join([to_json(name) + b":" + to_json(value) for name, value in zip(names, values, strict=True)])
-    comma = b"" if record.values == {} or not members else b","
-    return body[:-1] + comma + members + b"}" + end
 
 
 def _text(value: Any) -> str:

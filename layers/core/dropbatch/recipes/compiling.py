@@ -126,8 +126,8 @@ class _Body:
 
 _BETWEEN = "\x1f"
 _BETWEEN_AS_JSON = b"\\u001f"
-"""Stands between the texts that are escaped at once, and what becomes of it. Where texts hold it, or what looks like it, there
-are more pieces than there were texts, which shows."""
+"""Stands between texts that are escaped at once, and what becomes of it. Where a text holds it, or what looks like it,
+there are more pieces than texts, which shows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,146 @@
+"""What became of a batch's rows, kept from when it is collected to when its shard is rendered.
+
+Two objects, a line a row, in order: what the row's answer comes to, with its columns as they will be written; and its
+line of responses.jsonl. Where one batch asks all rows of a shard, the latter is the shard's piece of it already.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import orjson
+
+from dropbatch.answers import NO_SENSE
+from dropbatch.domain.outcomes import Outcome
+from dropbatch.jobfiles import lines, whole_lines
+from dropbatch.ports import BYTES, World, Writer
+
+FLUSH_BYTES = 262_144
+"""How much is gathered before it is written: a call for every row costs more than its bytes."""
+
+
+class Result(msgspec.Struct, array_like=True, gc=False):
+    """What became of one row. `columns` are what is added to it; None in a raw drop.
+
+    `shown` is its answer in short, for the report, where the row is among the first of its batch.
+    """
+
+    row: int
+    outcome: Outcome
+    code: str | None
+    columns: str | None
+    shown: str | None = None
+
+
+_encode_lines = msgspec.json.Encoder().encode_lines
+_decode_lines = msgspec.json.Decoder(Result).decode_lines
+
+
+class ResultsWriter:
+    """Takes a batch's results row by row. Made by `writing_results`."""
+
+    def __init__(self, results: Writer, responses: Writer) -> None:
+        self._results, self._responses = results, responses
+        self._kept: list[Result] = []
+        self._lines: list[bytes] = []
+        self._size = 0
+
+    def add(self, result: Result, response: bytes) -> None:
+        """Adds the next row, with its response line."""
+        self._kept.append(result)
+        self._lines.append(response)
+        self._size += len(response)
+        if self._size > FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        self._results.write(_encode_lines(self._kept))
+        self._responses.write(b"".join(self._lines))
+        self._kept.clear()
+        self._lines.clear()
+        self._size = 0
+
+
+@contextmanager
+def writing_results(world: World, key: str) -> Iterator[ResultsWriter]:
+    """Writes a batch's results under a key, and their response lines beside."""
+    bucket = world.buckets.work
+    with (
+        world.objects.writing(bucket, key, BYTES) as results,
+        world.objects.writing(bucket, responses_key(key), BYTES) as responses,
+    ):
+        writer = ResultsWriter(results, responses)
+        yield writer
+        writer.flush()
+
+
+def responses_key(key: str) -> str:
+    """Where the response lines of the results under `key` lie."""
+    return key + ".responses"
+
+
+def read_results(world: World, key: str) -> Iterator[Result]:
+    """A batch's results, in order."""
+    for block in whole_lines(world.objects, world.buckets.work, key):
+        yield from _decode_lines(block)
+
+
+def read_responses(world: World, key: str) -> Iterator[bytes]:
+    """Their response lines."""
+    return lines(world.objects, world.buckets.work, responses_key(key))
+
+
+# The lines of responses.jsonl
+
+_CANONICAL = re.compile(rb'\{ ?"id": ?"[^"\\]*", ?"custom_id": ?"(\d+)", ?"response": ?\{')
+"""How OpenAI begins a line that holds a response."""
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+_SENTENCES = {
+    Outcome.SKIPPED: "The recipe skips this row; it was not sent.",
+    Outcome.MISSING: "OpenAI completed the batch, but returned nothing for this row.",
+    Outcome.EXPIRED: "The batch expired before this row was answered.",
+    Outcome.CANCELLED: "The job was cancelled before this row was answered.",
+    Outcome.ERROR: "OpenAI did not run this row.",
+}
+
+
+def answered_response(row: int, custom_id: str | None, line: bytes, outcome: Outcome) -> bytes:
+    """OpenAI's own line for a row, under the user's custom_id; None where that is the row's number.
+
+    A line that begins as OpenAI's do keeps its bytes: parsing it and writing it again takes ten times as long.
+    """
+    found = _CANONICAL.match(line)
+    if found is not None and found[1] == b"%d" % row:
+        if custom_id is None:
+            return line + b"\n"
+        return b"%b%b%b\n" % (line[: found.start(1) - 1], orjson.dumps(custom_id), line[found.end(1) + 1 :])
+    named = custom_id if custom_id is not None else str(row)
+    try:
+        theirs = _members.decode(line)
+    except NO_SENSE:
+        return _without_response(None, named, outcome, "")
+    if bytes(theirs.get("response", b"null")) != b"null":
+        return msgspec.json.encode({**theirs, "custom_id": named}) + b"\n"
+    return _without_response(theirs.get("id"), named, outcome, _message(theirs.get("error")))
+
+
+def unanswered_response(row: int, custom_id: str | None, outcome: Outcome, message: str = "") -> bytes:
+    """The line of a row that has none of OpenAI's; `message` is what OpenAI said of its batch."""
+    return _without_response(None, custom_id if custom_id is not None else str(row), outcome, message)
+
+
+def _without_response(identity: object, custom_id: str, outcome: Outcome, message: str) -> bytes:
+    error = {"code": outcome, "message": message or _SENTENCES.get(outcome, "")}
+    return msgspec.json.encode({"id": identity, "custom_id": custom_id, "response": None, "error": error}) + b"\n"
+
+
+def _message(error: msgspec.Raw | None) -> str:
+    try:
+        message = msgspec.json.decode(error or b"null", type=dict[str, object] | None)
+    except msgspec.DecodeError:
+        return ""
+    found = (message or {}).get("message")
+    return found if isinstance(found, str) else ""
