@@ -94,10 +94,10 @@ class FakeObjects:
         found = self._find(bucket, key, version_id)
         return ObjectInfo(found.id, found.modified, len(found.data), found.labels)
 
-    def blocks(self, bucket: str, key: str, version_id: str | None = None) -> Iterator[bytes]:
+    def blocks(self, bucket: str, key: str, version_id: str | None = None, start: int = 0) -> Iterator[bytes]:
         data = self._find(bucket, key, version_id).data
         # Odd, small blocks, so that no reader can lean on their ends.
-        return (data[start : start + 7919] for start in range(0, len(data), 7919))
+        return (data[at : at + 7919] for at in range(start, len(data), 7919))
 
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
         self.drop(key, data, bucket=bucket)
@@ -482,6 +482,7 @@ class FakeWorld:
     limits: Limits = field(default_factory=Limits)
     killer: Killer | None = None
     token_limits: dict[str, int] = field(default_factory=dict)
+    seconds_left: Callable[[], float] = lambda: 300.0
 
     def __post_init__(self) -> None:
         self.objects = FakeObjects(self.clock)
@@ -510,7 +511,7 @@ class FakeWorld:
             observer=self.observer,
             buckets=Buckets(INBOX, RESULTS, WORK),
             clock=self.clock,
-            seconds_left=lambda: 300.0,
+            seconds_left=self.seconds_left,
             scratch=self.scratch,
             new_token=lambda: f"token-{next(self._tokens)}",
             limits=self.limits,

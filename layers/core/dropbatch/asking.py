@@ -11,12 +11,13 @@ from dropbatch.domain.problems import Problem
 from dropbatch.formats.kinds import file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.raw import raw_custom_id, raw_request
-from dropbatch.formats.reading import Record
+from dropbatch.formats.records import Cells, Chunk, Record
+from dropbatch.formats.shapes import ReadyLines
 from dropbatch.indexing import BAD_ROW, NO_REQUEST, ShardIndex
 from dropbatch.jobfiles import AskedRow, JobFiles
 from dropbatch.ports import World
 from dropbatch.recipes.compiling import CompiledRecipe
-from dropbatch.requests import Request
+from dropbatch.requests import Request, Requests
 
 
 class Asker:
@@ -35,6 +36,14 @@ class Asker:
             return self._recipe.request(record.values or {})
         except RowRejected as rejected:
             raise RowRejected(*(_in_line(record.line, problem) for problem in rejected.problems)) from rejected
+
+    def requests(self, chunk: Chunk) -> Requests | None:
+        """Those of all the chunk's rows; None where each row has to be asked for its own."""
+        if isinstance(chunk, ReadyLines):
+            return chunk.requests() if self._recipe is None else None
+        if isinstance(chunk, Cells) and self._recipe is not None:
+            return self._recipe.requests(chunk.number, chunk.columns, chunk.rows)
+        return None
 
 
 def _in_line(line: int, problem: Problem) -> Problem:
@@ -67,22 +76,42 @@ class JobRows:
 
     def asked(self, shard: Shard, batch: Batch) -> Iterator[tuple[AskedRow, Request]]:
         """The rows that the batch asks, in order, with their requests."""
-        listed = self.files.rows(batch)
-        upcoming = next(listed, None) if listed is not None else None
-        for record in self.files.records(shard, self.layout):
-            if listed is not None:
-                if upcoming is None:
-                    return
-                if record.number != upcoming.number:
-                    continue
-            try:
-                request = self.asker.request(record)
-            except RowRejected:
-                request = None  # a bad row of a recipe that skips them
-            if request is not None and (request.endpoint, request.model) == (batch.endpoint, batch.model):
-                yield upcoming or AskedRow(record.number, 0), request
-            if listed is not None:
-                upcoming = next(listed, None)
+        rows = iter(self.asked_rows(shard, batch, self.index(shard)))
+        upcoming = next(rows, None)
+        for chunk in self.files.records(shard, self.layout).chunks():
+            if upcoming is None:
+                return
+            if upcoming.number >= chunk.number + len(chunk.raws):
+                continue
+            for record in chunk.records():
+                if upcoming is not None and record.number == upcoming.number:
+                    yield upcoming, self._request(record)
+                    upcoming = next(rows, None)
+
+    def lines(self, shard: Shard, batch: Batch) -> Iterator[bytes]:
+        """The lines of the batch's file, in blocks."""
+        if batch.rows is not None:
+            for row, request in self.asked(shard, batch):
+                yield request.line(str(row.number))
+            return
+        index = self.index(shard)
+        for chunk in self.files.records(shard, self.layout).chunks():
+            start = chunk.number - shard.first_row
+            groups = index.groups[start : start + len(chunk.raws)]
+            count = groups.count(batch.group)
+            requests = self.asker.requests(chunk) if count == len(groups) else None
+            if requests is not None:
+                yield requests.lines()
+            elif count:
+                records = zip(chunk.records(), groups, strict=True)
+                asked = [record for record, group in records if group == batch.group]
+                yield b"".join([self._request(record).line(str(record.number)) for record in asked])
+
+    def _request(self, record: Record) -> Request:
+        request = self.asker.request(record)
+        if request is None:
+            raise AssertionError(f"row {record.number} had a request, and has none any more")
+        return request
 
     def index(self, shard: Shard) -> ShardIndex:
         """What is known of a shard's rows; made out of its records, and kept, where that has not been done yet."""

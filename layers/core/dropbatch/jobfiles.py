@@ -15,6 +15,7 @@ from dropbatch.domain.errors import ObjectMissing
 from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import DropReader, read_rows
+from dropbatch.formats.unique import UniqueIds
 from dropbatch.indexing import ShardIndex
 from dropbatch.ports import BYTES, JSON, Objects, Piece, Writer
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
@@ -131,8 +132,19 @@ class JobFiles:
     def keep_layout(self, layout: Layout) -> None:
         self._objects.put(self._bucket, self._prefix + "layout.json", json.dumps(layout.to_json()).encode(), JSON)
 
-    def writing_shard(self, number: int) -> AbstractContextManager[Writer]:
-        return self._objects.writing(self._bucket, self._shard_key(number), BYTES)
+    def writing_shard(self, number: int, part: str | None = None) -> AbstractContextManager[Writer]:
+        return self._objects.writing(self._bucket, self._shard_key(number, part), BYTES)
+
+    def set_shard_aside(self, number: int, part: str, size: int) -> None:
+        """Makes what is written of a shard, `size` bytes, its first part."""
+        key = self._shard_key(number)
+        if self._objects.head(self._bucket, key).size != size:
+            raise AssertionError(f"shard {number} has been written by another process meanwhile")
+        self._objects.join([Piece(self._bucket, key, 0, size)], self._bucket, self._shard_key(number, part), BYTES)
+
+    def join_shard(self, number: int, parts: list[tuple[str, int]]) -> None:
+        pieces = [Piece(self._bucket, self._shard_key(number, part), 0, size) for part, size in parts]
+        self._objects.join(pieces, self._bucket, self._shard_key(number), BYTES)
 
     def copy_shard(self, number: int, other: "JobFiles") -> None:
         """Takes over a shard of another job, byte for byte."""
@@ -143,18 +155,35 @@ class JobFiles:
         if index is not None:
             self.keep_index(number, index)
 
-    def _shard_key(self, number: int) -> str:
-        return f"{self._prefix}shards/{number:06d}"
+    def _shard_key(self, number: int, part: str | None = None) -> str:
+        return f"{self._prefix}shards/{number:06d}" + (f".{part}" if part else "")
 
-    def index(self, number: int) -> ShardIndex | None:
-        """What is known of a shard's rows; None where it has not been kept."""
+    def index(self, number: int, part: str | None = None) -> ShardIndex | None:
+        """What is known of a shard's rows, or of those up to the end of a part; None where it has not been kept."""
         try:
-            return ShardIndex.from_bytes(whole(self._objects, self._bucket, self._shard_key(number) + ".index"))
+            key = self._shard_key(number, part) + ".index"
+            return ShardIndex.from_bytes(whole(self._objects, self._bucket, key))
         except ObjectMissing:
             return None
 
-    def keep_index(self, number: int, index: ShardIndex) -> None:
-        self._objects.put(self._bucket, self._shard_key(number) + ".index", index.to_bytes(), BYTES)
+    def keep_index(self, number: int, index: ShardIndex, part: str | None = None) -> None:
+        self._objects.put(self._bucket, self._shard_key(number, part) + ".index", index.to_bytes(), BYTES)
+
+    def progress(self, name: str) -> bytes:
+        """How far an invocation came that ran out of time."""
+        return whole(self._objects, self._bucket, f"{self._prefix}progress/{name}.json")
+
+    def keep_progress(self, name: str, progress: bytes) -> None:
+        self._objects.put(self._bucket, f"{self._prefix}progress/{name}.json", progress, JSON)
+
+    def ids(self, name: str) -> UniqueIds:
+        """The custom_ids that such an invocation had seen."""
+        return UniqueIds.read(self._objects.blocks(self._bucket, f"{self._prefix}progress/{name}.ids"))
+
+    def keep_ids(self, name: str, ids: UniqueIds) -> None:
+        with self._objects.writing(self._bucket, f"{self._prefix}progress/{name}.ids", BYTES) as out:
+            for part in ids.parts():
+                out.write(part)
 
     def shard_blocks(self, number: int) -> Iterator[bytes]:
         """A shard's bytes: its records, one after another."""

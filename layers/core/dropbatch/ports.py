@@ -42,8 +42,8 @@ class Objects(Protocol):
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo: ...
 
-    def blocks(self, bucket: str, key: str, version_id: str | None = None) -> Iterator[bytes]:
-        """The object's bytes, in blocks of at most 1 MiB. A connection that breaks is resumed."""
+    def blocks(self, bucket: str, key: str, version_id: str | None = None, start: int = 0) -> Iterator[bytes]:
+        """The object's bytes from `start` on, in blocks of at most 1 MiB. A connection that breaks is resumed."""
         ...
 
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None: ...

@@ -146,8 +146,8 @@ def _upload(world: World, rows: JobRows, batch: Batch, shard: Shard) -> str:
     path = world.scratch / f"{batch.lease}.jsonl"
     try:
         with path.open("wb") as file:
-            for row, request in rows.asked(shard, batch):
-                file.write(request.line(str(row.number)))
+            for lines in rows.lines(shard, batch):
+                file.write(lines)
         return world.openai.upload(path, f"{batch.key.replace('/', '_')}.jsonl")
     finally:
         path.unlink(missing_ok=True)

@@ -6,34 +6,26 @@ deleted. Every step may be repeated: ids and keys follow from the drop, the reci
 what was written before is written again with the same bytes.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from dropbatch import telling
 from dropbatch.admission import place
-from dropbatch.asking import Asker, JobRows
+from dropbatch.asking import JobRows
+from dropbatch.building import build
 from dropbatch.carrying import carry_over
 from dropbatch.claims import cancel_where_asked, digest_of, point_at, version_claim
-from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, meaning_of, recipe_keys
-from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing, Rejected, RowRejected
+from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, meaning_of
+from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing, Rejected
 from dropbatch.domain.jobs import ENDED_JOBS, Batch, Claim, HeldReason, Job, JobState, Newest, Shard
-from dropbatch.domain.problems import Problem, Problems
-from dropbatch.formats.compression import bounded, decompressed, too_large
-from dropbatch.formats.kinds import Kind, file_type
-from dropbatch.formats.layout import Layout
-from dropbatch.formats.raw import raw_custom_id
-from dropbatch.formats.reading import DropReader, Record, read_drop
-from dropbatch.formats.unique import UniqueIds
+from dropbatch.domain.problems import MAY_COME, Problem, Problems
 from dropbatch.giving_up import NOT_READABLE, end_rejected, refuse_unseen
 from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, whole, with_files
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, look_again, work_on
 from dropbatch.ports import ObjectInfo, World
 from dropbatch.recipes.compiling import CompiledRecipe
-from dropbatch.recipes.parsing import DEADLINE_SECONDS, Recipe
-from dropbatch.requests import Request
-from dropbatch.sharding import Sharder, ShardPlan, batches_of
+from dropbatch.recipes.parsing import DEADLINE_SECONDS
+from dropbatch.sharding import batches_of
 
 LOOK_AGAIN_SECONDS = 10
 """How soon a drop that has no recipe yet, or is empty, is looked at again."""
@@ -43,9 +35,6 @@ LEASE_MARGIN_SECONDS = 10
 
 SETTLED = ("notify", "attempts", "retry_invalid", "deadline_at", "recipe_sha256", "rows", "shards", "claim")
 """What building a job finds out about it."""
-
-MAY_COME = frozenset({"no_recipe", "empty_file", "empty_recipe", "missing_file"})
-"""Problems that may just mean that an upload is not finished."""
 
 
 def take_in(world: World, look: Look) -> None:
@@ -199,17 +188,6 @@ def _is_superseded(world: World, drop: Drop) -> bool:
         return False
 
 
-class _Built(NamedTuple):
-    """What the pass over a drop found."""
-
-    layout: Layout
-    recipe: RecipeText | None
-    compiled: CompiledRecipe | None
-    plans: list[ShardPlan]
-    rows: int
-    content: str  # hash of the drop's bytes
-
-
 class _Ready(NamedTuple):
     """A job that is ready to run: its rows are in shards, and its batches known."""
 
@@ -224,7 +202,11 @@ class _Ready(NamedTuple):
 
 def _build(world: World, ledger: Ledger, job: Job) -> None:
     files = JobFiles(world.objects, world.buckets.work, job.id)
-    built = _read_drop(world, job, files) if job.retry_of is None else None
+    built = None
+    if job.retry_of is None:
+        built = build(world, job, files, lambda name: _pass_on(world, ledger, job, name))
+        if built is None:
+            return
     if built is not None:
         digest = digest_of(job.drop.bucket, job.drop.key, built.content, built.recipe.sha256 if built.recipe else "raw")
     else:
@@ -253,6 +235,22 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
     ]
     shards = [Shard(job.id, plan.number, plan.first_row, plan.first_line, plan.rows) for plan in built.plans]
     _run(world, ledger, job, _Ready(built.rows, shards, batches, [], built.recipe, built.compiled, digest))
+
+
+def _pass_on(world: World, ledger: Ledger, job: Job, name: str) -> None:
+    """Gives a job back with how far it came, and has the next invocation go on."""
+
+    def keep(current: Job) -> bool:
+        if current.state is not JobState.BUILDING or current.lease != job.lease:
+            return False
+        current.progress, current.lease, current.lease_until = name, None, 0
+        current.sends, current.sent_at = 0, world.now()
+        return True
+
+    if ledger.change(lambda: ledger.job(job.id), keep):
+        world.observer.note("goes on in the next invocation", job_id=job.id)
+        # Should this be cut short, the poller sends it again.
+        world.intake.send(look_again(job.drop, job.rerun_version))
 
 
 def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest: str) -> _Ready:
@@ -336,155 +334,6 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
     if {batch.shard for batch in ready.batches} != {shard.number for shard in ready.shards}:
         # There are shards that nothing is asked of.
         world.collect.send(work_on(running))
-
-
-def _read_drop(world: World, job: Job, files: JobFiles) -> _Built:
-    """Reads, validates and shards the whole drop; Rejected with all its problems."""
-    drop, limits = job.drop, world.limits
-    kind = file_type(drop.key)
-    if len(drop.key.encode()) > limits.key_bytes:
-        raise Rejected.because(
-            Problem(
-                "key_too_long",
-                f"The key is {len(drop.key.encode()):,} bytes long, and {limits.key_bytes} is the most, because the "
-                "results need room below it; give the file or its folders shorter names.",
-            )
-        )
-    if not kind.compression and drop.size > limits.drop_bytes:
-        raise Rejected.because(too_large(limits.drop_bytes))
-    digest = hashlib.sha256()
-    blocks = _hashing(world.objects.blocks(drop.bucket, drop.key, drop.version_id), digest.update)
-    blocks = bounded(decompressed(blocks, kind.compression), limits.drop_bytes)
-    if kind.kind is Kind.JSONL:
-        reader = read_drop(blocks, kind, delimiter=None, encoding=None, limits=limits)
-        recipe = None if reader.layout.raw else _recipe_of(world, drop, files)
-    else:
-        recipe = _recipe_of(world, drop, files)
-        keys = recipe.parsed()
-        reader = read_drop(blocks, kind, delimiter=keys.delimiter, encoding=keys.encoding, limits=limits)
-    problems = Problems()
-    compiled: CompiledRecipe | None = None
-    if recipe is not None:
-        try:
-            compiled = recipe.compiled()
-        except Rejected as rejected:
-            problems.extend(rejected.problems)
-            if any(problem.code in MAY_COME for problem in problems):
-                raise
-        else:
-            problems.extend(compiled.check_columns(reader.layout.columns) if reader.layout.columns else [])
-    try:
-        plans, rows = _shard(world, reader, recipe.parsed() if recipe else None, compiled, files, problems)
-    except Rejected as rejected:
-        problems.extend(rejected.problems)  # the reader could not go on; what was found before is told as well
-    if problems:
-        raise Rejected(problems)
-    return _Built(reader.layout, recipe, compiled, plans, rows, digest.hexdigest())
-
-
-def _shard(
-    world: World,
-    reader: DropReader,
-    keys: Recipe | None,
-    compiled: CompiledRecipe | None,
-    files: JobFiles,
-    problems: Problems,
-) -> tuple[list[ShardPlan], int]:
-    """Validates every row and writes those of a good drop into shards; returns these and how many rows there are."""
-    asker = Asker(compiled)
-    limit = keys.limit if keys else None
-    skips_bad_rows = keys is not None and keys.bad_rows == "skip"
-    ids = UniqueIds()
-    rows = 0
-    hopeless = bool(problems)  # the recipe is wrong, or names a column that is not there: each row would say so again
-    with Sharder(files.writing_shard, world.limits) as sharder:
-        for record in reader:
-            if limit is not None and rows >= limit:
-                break
-            rows += 1
-            request, size, found = None, 0, []
-            try:
-                if not hopeless or record.problem:
-                    request = asker.request(record)
-                size = request.line_size(str(record.number)) if request else 0
-                found = _too_large(record, request, size, world)
-            except RowRejected as rejected:
-                found = list(rejected.problems)
-            custom_id = raw_custom_id(record) if reader.layout.raw else None
-            if custom_id and not ids.add(custom_id.encode()):
-                found.append(_used_twice(record.line))
-            if found and skips_bad_rows:
-                request, size = None, 0
-            else:
-                problems.extend(found)
-            if not problems:
-                sharder.add(record.raw, record.number, record.line, request, size)
-    return sharder.plans, rows
-
-
-def _too_large(record: Record, request: Request | None, size: int, world: World) -> list[Problem]:
-    if size > world.limits.line_bytes or size > world.limits.batch_bytes:
-        return [_request_too_long(record.line, size, world)]
-    if request and request.embedding_inputs > world.limits.batch_embedding_inputs:
-        return [_too_many_inputs(record.line, request.embedding_inputs, world)]
-    return []
-
-
-def _used_twice(line: int) -> Problem:
-    return Problem(
-        "duplicate_custom_id",
-        f"Line {line} has a custom_id that an earlier line has already; give every line its own.",
-        line=line,
-        key="custom_id",
-    )
-
-
-def _request_too_long(line: int, size: int, world: World) -> Problem:
-    most = min(world.limits.line_bytes, world.limits.batch_bytes)
-    return Problem(
-        "line_too_long",
-        f"The request of line {line} is {size:,} bytes long, and {most:,} is the most; shorten the row.",
-        line=line,
-    )
-
-
-def _too_many_inputs(line: int, inputs: int, world: World) -> Problem:
-    return Problem(
-        "too_many_inputs",
-        f"Line {line} asks for {inputs:,} embeddings, and {world.limits.batch_embedding_inputs:,} is the most; "
-        "spread them over several lines.",
-        line=line,
-    )
-
-
-def _hashing(blocks: Iterable[bytes], update: Callable[[bytes], object]) -> Iterator[bytes]:
-    for block in blocks:
-        update(block)
-        yield block
-
-
-def _recipe_of(world: World, drop: Drop, files: JobFiles) -> RecipeText:
-    """The recipe that the job keeps; on the first look the nearest one, which is kept if it can be used."""
-    kept = files.recipe()
-    if kept is not None:
-        return kept
-    found = find_recipe(world.objects, drop.bucket, drop.key)
-    if found is None:
-        places = [key for key in recipe_keys(drop.key) if key.endswith(".yaml")]
-        ready = file_type(drop.key).kind is Kind.JSONL
-        raw = "; a ready batch file needs none, but its first line must have custom_id, method, url and body"
-        raise Rejected.because(
-            Problem(
-                "no_recipe",
-                f"There is no recipe for this file: none of {', '.join(places)} exists; put a recipe.yaml into the "
-                f"file's folder and drop the file again{raw if ready else ''}.",
-            )
-        )
-    try:
-        found.compiled()
-    except Rejected:
-        return found  # whoever compiles it says what is wrong
-    return files.keep_recipe(found)
 
 
 def _claim(ledger: Ledger, digest: str, job: Job) -> Job | None:

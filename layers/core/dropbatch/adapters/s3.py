@@ -57,12 +57,19 @@ class S3Objects:
             labels=found.get("Metadata", {}),
         )
 
-    def blocks(self, bucket: str, key: str, version_id: str | None = None) -> Iterator[bytes]:
-        offset, etag, broken = 0, None, 0
+    def blocks(self, bucket: str, key: str, version_id: str | None = None, start: int = 0) -> Iterator[bytes]:
+        offset, etag, broken = start, None, 0
         while True:
-            more: dict[str, Any] = {"Range": f"bytes={offset}-", "IfMatch": etag} if offset else {}
-            with _readable():
-                found = self._client.get_object(Bucket=bucket, Key=key, **_version(version_id), **more)
+            more: dict[str, Any] = {"Range": f"bytes={offset}-"} if offset else {}
+            if etag is not None:
+                more["IfMatch"] = etag
+            try:
+                with _readable():
+                    found = self._client.get_object(Bucket=bucket, Key=key, **_version(version_id), **more)
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "InvalidRange":
+                    return  # nothing comes after `start`
+                raise
             etag = found["ETag"]
             # Only part of the object comes where its rest was asked for.
             end = offset + found["ContentLength"]

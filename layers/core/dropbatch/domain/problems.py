@@ -11,6 +11,9 @@ from typing import Any
 KEPT_PROBLEMS = 100
 """How many problems are listed one by one; the rest are counted."""
 
+MAY_COME = frozenset({"no_recipe", "empty_file", "empty_recipe", "missing_file"})
+"""The codes of problems that may just mean that an upload is not finished."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -1,0 +1,351 @@
+"""Reads a drop into shards: one pass over every row, in as many invocations as it takes.
+
+Each row is validated, its request sized, and its bytes written into a shard. When an invocation's time runs out, it
+writes down how far it came, at the start of a row: sums, shards, problems and ids. Whoever takes that up
+reads nothing again, save where the drop is packed (see `formats.content`), and the shards come out the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+
+from dropbatch.asking import Asker
+from dropbatch.domain.drops import Drop, recipe_keys
+from dropbatch.domain.errors import Rejected, RowRejected
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.problems import MAY_COME, Problem, Problems
+from dropbatch.formats.compression import too_large
+from dropbatch.formats.content import Content, Mark
+from dropbatch.formats.kinds import FileType, Kind, file_type
+from dropbatch.formats.layout import Layout
+from dropbatch.formats.raw import raw_custom_id
+from dropbatch.formats.reading import DropReader, Position, read_drop, read_on
+from dropbatch.formats.records import Chunk, Record
+from dropbatch.formats.shapes import ReadyLines
+from dropbatch.formats.unique import UniqueIds
+from dropbatch.jobfiles import JobFiles, RecipeText, find_recipe
+from dropbatch.ports import World
+from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.requests import Request, Requests
+from dropbatch.sharding import Sharded, Sharder, ShardPlan
+
+SPARE_SECONDS = 30
+"""With so much time left reading stops: an open shard is to be set aside, and a hundred megabytes of ids kept."""
+
+
+class Built(NamedTuple):
+    """What the pass over a drop found."""
+
+    layout: Layout
+    recipe: RecipeText | None
+    compiled: CompiledRecipe | None
+    plans: list[ShardPlan]
+    rows: int
+    content: str  # hash of the drop's content
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the pass came, as it is written down."""
+
+    layout: dict[str, Any]
+    position: Position
+    mark: Mark
+    sharded: Sharded
+    rows: int
+    limit: int | None
+    skips_bad_rows: bool
+    hopeless: bool
+    problems: list[Problem] = field(default_factory=list)
+    problems_total: int = 0
+    content: str | None = None  # hash of the drop's content, where it was read to the end
+
+
+def build(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
+    """Reads, validates and shards the drop, from where the last invocation stopped; Rejected with all its problems.
+
+    None where time has run out, and how far it came has been written down; `keep` is called with the name of that.
+    """
+    return (_go_on if job.progress else _begin)(world, job, files, keep)
+
+
+def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
+    drop, limits = job.drop, world.limits
+    kind = file_type(drop.key)
+    if len(drop.key.encode()) > limits.key_bytes:
+        raise Rejected.because(
+            Problem(
+                "key_too_long",
+                f"The key is {len(drop.key.encode()):,} bytes long, and {limits.key_bytes} is the most, because the "
+                "results need room below it; give the file or its folders shorter names.",
+            )
+        )
+    if not kind.compression and drop.size > limits.drop_bytes:
+        raise Rejected.because(too_large(limits.drop_bytes))
+    content = _content(world, drop, kind)
+    if kind.kind is Kind.JSONL:
+        reader = read_drop(content, kind, delimiter=None, encoding=None, limits=limits)
+        recipe = None if reader.layout.raw else _recipe_of(world, drop, files)
+    else:
+        recipe = _recipe_of(world, drop, files)
+        keys = recipe.parsed()
+        reader = read_drop(content, kind, delimiter=keys.delimiter, encoding=keys.encoding, limits=limits)
+    problems = Problems()
+    compiled: CompiledRecipe | None = None
+    if recipe is not None:
+        try:
+            compiled = recipe.compiled()
+        except Rejected as rejected:
+            problems.extend(rejected.problems)
+            if any(problem.code in MAY_COME for problem in problems):
+                raise
+        else:
+            problems.extend(compiled.check_columns(reader.layout.columns) if reader.layout.columns else [])
+    parsed = recipe.parsed() if recipe else None
+    scan = _Scan(
+        world,
+        reader,
+        compiled,
+        Sharder(files, world.limits, _token(job)),
+        limit=parsed.limit if parsed else None,
+        skips_bad_rows=parsed is not None and parsed.bad_rows == "skip",
+        hopeless=bool(problems),
+        problems=problems,
+    )
+    return _scan(scan, content, files, recipe, keep)
+
+
+def _go_on(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
+    name = job.progress or ""
+    kept = msgspec.json.decode(files.progress(name), type=Progress)
+    layout = Layout.from_json(kept.layout)
+    content = _content(world, job.drop, file_type(job.drop.key), kept.mark, kept.position.offset)
+    recipe = None if layout.raw else files.recipe()
+    problems = Problems()
+    problems.extend(kept.problems)
+    problems.total = kept.problems_total
+    scan = _Scan(
+        world,
+        read_on(content, layout, kept.position, world.limits),
+        recipe.compiled() if recipe and not kept.hopeless else None,
+        Sharder(files, world.limits, _token(job), kept.sharded),
+        limit=kept.limit,
+        skips_bad_rows=kept.skips_bad_rows,
+        hopeless=kept.hopeless,
+        problems=problems,
+        rows=kept.rows,
+        ids=files.ids(name) if layout.raw else None,
+    )
+    return _scan(scan, content, files, recipe, keep, kept.content)
+
+
+def _scan(
+    scan: "_Scan",
+    content: Content,
+    files: JobFiles,
+    recipe: RecipeText | None,
+    keep: Callable[[str], object],
+    digest: str | None = None,
+) -> Built | None:
+    with scan.sharder:
+        if digest is None:
+            try:
+                digest = content.digest() if scan.go_through() else None
+            except Rejected as rejected:
+                # The reader could not go on; what was found before is told as well.
+                scan.problems.extend(rejected.problems)
+                raise Rejected(scan.problems) from rejected
+            if not scan.in_time:  # what is left to do with a job of many shards takes its time too
+                _keep(scan, content, files, keep, digest)
+                return None
+        if scan.problems or digest is None:
+            raise Rejected(scan.problems)
+        scan.sharder.finish()
+    return Built(scan.reader.layout, recipe, scan.compiled, scan.sharder.plans, scan.rows, digest)
+
+
+def _keep(scan: "_Scan", content: Content, files: JobFiles, keep: Callable[[str], object], digest: str | None) -> None:
+    """Writes down how far the pass came, and then that this is where to go on."""
+    position = scan.reader.position
+    progress = Progress(
+        layout=scan.reader.layout.to_json(),
+        position=position,
+        mark=content.mark(position.offset),
+        sharded=scan.sharder.suspend(),
+        rows=scan.rows,
+        limit=scan.limit,
+        skips_bad_rows=scan.skips_bad_rows,
+        hopeless=scan.hopeless,
+        problems=scan.problems.kept,
+        problems_total=scan.problems.total,
+        content=digest,
+    )
+    name = scan.sharder.token
+    if scan.reader.layout.raw:
+        files.keep_ids(name, scan.ids)
+    files.keep_progress(name, msgspec.json.encode(progress))
+    keep(name)
+
+
+class _Scan:
+    """The pass over the rows: what it goes by, and what it has found so far."""
+
+    def __init__(
+        self,
+        world: World,
+        reader: DropReader,
+        compiled: CompiledRecipe | None,
+        sharder: Sharder,
+        *,
+        limit: int | None,
+        skips_bad_rows: bool,
+        hopeless: bool,
+        problems: Problems,
+        rows: int = 0,
+        ids: UniqueIds | None = None,
+    ) -> None:
+        self.reader = reader
+        self.compiled = compiled
+        self.sharder = sharder
+        self.limit = limit
+        self.skips_bad_rows = skips_bad_rows
+        self.hopeless = hopeless  # the recipe is wrong, or names a column that is not there: each row would say so
+        self.problems = problems
+        self.rows = rows
+        self.ids = ids or UniqueIds()
+        self._asker = Asker(compiled)
+        self._limits = world.limits
+        self._seconds_left = world.seconds_left
+
+    def go_through(self) -> bool:
+        """Takes in row after row, and at least one chunk of them; False where time runs out before the last."""
+        for chunk in self.reader.chunks():
+            self._take(chunk)
+            if self.limit is not None and self.rows >= self.limit:
+                break
+            if not self.in_time:
+                return False
+        return True
+
+    @property
+    def in_time(self) -> bool:
+        return self._seconds_left() >= SPARE_SECONDS
+
+    def _take(self, chunk: Chunk) -> None:
+        count = len(chunk.raws)
+        over = self.limit is not None and self.rows + count > self.limit
+        requests = None if self.hopeless or over else self._asker.requests(chunk)
+        if requests is not None and self._fit(requests) and self._are_new(chunk):
+            self.rows += count
+            if not self.problems:
+                self.sharder.add_many(chunk, requests)
+            return
+        for record in chunk.records():
+            if self.limit is not None and self.rows >= self.limit:
+                return
+            self._take_one(record)
+
+    def _fit(self, requests: Requests) -> bool:
+        return (
+            max(requests.line_sizes()) <= min(self._limits.line_bytes, self._limits.batch_bytes)
+            and requests.expectation.embedding_inputs <= self._limits.batch_embedding_inputs
+        )
+
+    def _are_new(self, chunk: Chunk) -> bool:
+        return not isinstance(chunk, ReadyLines) or self.ids.add_all([identity.encode() for identity in chunk.ids])
+
+    def _take_one(self, record: Record) -> None:
+        self.rows += 1
+        request, size, found = None, 0, []
+        try:
+            if not self.hopeless or record.problem:
+                request = self._asker.request(record)
+            size = request.line_size(str(record.number)) if request else 0
+            found = self._too_large(record, request, size)
+        except RowRejected as rejected:
+            found = list(rejected.problems)
+        custom_id = raw_custom_id(record) if self.reader.layout.raw else None
+        if custom_id and not self.ids.add(custom_id.encode()):
+            found.append(_used_twice(record.line))
+        bad = bool(found) and self.skips_bad_rows
+        if bad:
+            request, size = None, 0
+        else:
+            self.problems.extend(found)
+        if not self.problems:
+            self.sharder.add(record.raw, record.number, record.line, request, size, bad=bad)
+
+    def _too_large(self, record: Record, request: Request | None, size: int) -> list[Problem]:
+        most = min(self._limits.line_bytes, self._limits.batch_bytes)
+        if size > most:
+            return [_request_too_long(record.line, size, most)]
+        if request and request.embedding_inputs > self._limits.batch_embedding_inputs:
+            return [_too_many_inputs(record.line, request.embedding_inputs, self._limits.batch_embedding_inputs)]
+        return []
+
+
+def _used_twice(line: int) -> Problem:
+    return Problem(
+        "duplicate_custom_id",
+        f"Line {line} has a custom_id that an earlier line has already; give every line its own.",
+        line=line,
+        key="custom_id",
+    )
+
+
+def _request_too_long(line: int, size: int, most: int) -> Problem:
+    return Problem(
+        "line_too_long",
+        f"The request of line {line} is {size:,} bytes long, and {most:,} is the most; shorten the row.",
+        line=line,
+    )
+
+
+def _too_many_inputs(line: int, inputs: int, most: int) -> Problem:
+    return Problem(
+        "too_many_inputs",
+        f"Line {line} asks for {inputs:,} embeddings, and {most:,} is the most; spread them over several lines.",
+        line=line,
+    )
+
+
+def _token(job: Job) -> str:
+    if job.lease is None:
+        raise AssertionError(f"{job.id} is built by nobody")
+    return job.lease
+
+
+def _content(world: World, drop: Drop, kind: FileType, mark: Mark | None = None, offset: int = 0) -> Content:
+    return Content(
+        lambda start: world.objects.blocks(drop.bucket, drop.key, drop.version_id, start),
+        kind.compression,
+        world.limits.drop_bytes,
+        mark,
+        offset,
+    )
+
+
+def _recipe_of(world: World, drop: Drop, files: JobFiles) -> RecipeText:
+    """The recipe that the job keeps; on the first look the nearest one, which is kept if it can be used."""
+    kept = files.recipe()
+    if kept is not None:
+        return kept
+    found = find_recipe(world.objects, drop.bucket, drop.key)
+    if found is None:
+        places = [key for key in recipe_keys(drop.key) if key.endswith(".yaml")]
+        ready = file_type(drop.key).kind is Kind.JSONL
+        raw = "; a ready batch file needs none, but its first line must have custom_id, method, url and body"
+        raise Rejected.because(
+            Problem(
+                "no_recipe",
+                f"There is no recipe for this file: none of {', '.join(places)} exists; put a recipe.yaml into the "
+                f"file's folder and drop the file again{raw if ready else ''}.",
+            )
+        )
+    try:
+        found.compiled()
+    except Rejected:
+        return found  # whoever compiles it says what is wrong
+    return files.keep_recipe(found)

@@ -1,0 +1,97 @@
+"""A drop's content as a stream that can be taken up again, by another process, at any byte that was reached.
+
+What is not packed is read on from there. Of what is packed, the member (see `compression`) that holds the byte is
+unpacked again up to it, at hundreds of megabytes a second: no state of a decompressor can be kept.
+"""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from dropbatch.formats.compression import Compression, bounded, decompressed
+
+HASHED_BYTES = 1 << 20
+"""Content is hashed in blocks of so many bytes, for a hash has no state that can be kept either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where content can be taken up: a member's start in the file and in the content; how far it was hashed, and to
+    what."""
+
+    member_at: tuple[int, int] = (0, 0)
+    hashed: int = 0
+    digest: str = ""
+
+
+class Content(Iterator[bytes]):
+    """The content from `offset` on. `read(start)` gives the file's bytes from `start` on.
+
+    Rejected where the file is corrupt, or its content larger than `most` bytes.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int], Iterable[bytes]],
+        compression: Compression,
+        most: int,
+        mark: Mark | None = None,
+        offset: int = 0,
+    ) -> None:
+        mark = mark or Mark()
+        self._unpacked = decompressed(read(mark.member_at[0]), compression, mark.member_at)
+        self._blocks = bounded(self._unpacked, most - mark.member_at[1])
+        self._members = [mark.member_at]
+        self._at = mark.member_at[1]  # how far the content was read
+        self._offset = offset
+        self._hash = _Hash(mark.hashed, mark.digest)
+
+    def __next__(self) -> bytes:
+        while True:
+            block = next(self._blocks)
+            start, self._at = self._at, self._at + len(block)
+            member = self._unpacked.member_at
+            if member[1] - self._members[-1][1] >= HASHED_BYTES:
+                self._members.append(member)
+            if self._at > self._hash.hashed:
+                self._hash.update(block[max(0, self._hash.hashed - start) :])
+            if self._at > self._offset:
+                return block[max(0, self._offset - start) :]
+
+    def mark(self, offset: int) -> Mark:
+        """Where to take the content up so as to go on with the byte at `offset`, which was reached."""
+        hashed, digest = self._hash.before(offset)
+        place = bisect_right(self._members, hashed, key=lambda member: member[1]) - 1
+        return Mark(self._members[place], hashed, digest)
+
+    def digest(self) -> str:
+        """The hash of all that was read, from the content's first byte on."""
+        return self._hash.digest()
+
+
+class _Hash:
+    """The SHA-256 of the SHA-256 of each block and of all before it, so that it can be gone on with after any block."""
+
+    def __init__(self, hashed: int, digest: str) -> None:
+        self._digests = [(hashed, digest)]
+        self._block = hashlib.sha256()
+        self.hashed = hashed  # how far the content was hashed, the present block included
+
+    def update(self, data: bytes) -> None:
+        while data:
+            missing = HASHED_BYTES - self.hashed % HASHED_BYTES
+            taken = data[:missing]
+            self._block.update(taken)
+            self.hashed += len(taken)
+            if len(taken) == missing:
+                self._digests.append((self.hashed, self.digest()))
+                self._block = hashlib.sha256()
+            data = data[missing:]
+
+    def digest(self) -> str:
+        before = self._digests[-1][1]
+        return hashlib.sha256(bytes.fromhex(before) + self._block.digest()).hexdigest()
+
+    def before(self, offset: int) -> tuple[int, str]:
+        return self._digests[bisect_right(self._digests, offset, key=lambda done: done[0]) - 1]
