@@ -8,9 +8,12 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.inputs import RECIPE, csv_drop, raw_drop
+
+if TYPE_CHECKING:
+    from dropbatch.formats.reading import DropReader
 
 
 def build(rows: int) -> None:
@@ -19,10 +22,10 @@ def build(rows: int) -> None:
 
     asker = Asker(_recipe())
     with Path("/dev/null").open("wb") as out:
-        for record in _drop(csv_drop(rows)):
-            request = asker.request(record)
-            assert request is not None
-            out.write(request.line(str(record.number)))
+        for chunk in _drop(csv_drop(rows)).chunks():
+            requests = asker.requests(chunk)
+            assert requests is not None
+            out.write(requests.lines())
 
 
 def build_csv_reader(rows: int) -> None:
@@ -46,14 +49,14 @@ def build_naive(rows: int) -> None:
 
 
 def validate(rows: int) -> None:
-    """A raw drop: every line is checked as strictly as a drop is."""
-    from dropbatch.asking import Asker
-    from dropbatch.formats.raw import UniqueIds, raw_custom_id
+    """A raw drop: every line is checked as strictly as a drop is. Whether ids are unique is `unique_ids`."""
+    from dropbatch.formats.raw import raw_request
+    from dropbatch.formats.shapes import ReadyLines
 
-    asker, ids = Asker(None), UniqueIds()
-    for record in _drop(raw_drop(rows)):
-        asker.request(record)
-        assert ids.add(raw_custom_id(record) or "")
+    for chunk in _drop(raw_drop(rows)).chunks():
+        if not isinstance(chunk, ReadyLines):
+            for record in chunk.records():
+                raw_request(record)
 
 
 def validate_orjson(rows: int) -> None:
@@ -68,11 +71,11 @@ def validate_orjson(rows: int) -> None:
 
 
 def unique_ids(rows: int) -> None:
-    from dropbatch.formats.raw import UniqueIds
+    from dropbatch.formats.unique import UniqueIds
 
     ids = UniqueIds()
-    for number in range(rows):
-        assert ids.add(f"request-{number}")
+    for start in range(0, rows, 100):
+        assert ids.add_all([b"request-%d" % number for number in range(start, start + 100)])
 
 
 def _recipe() -> Any:
@@ -87,7 +90,7 @@ def _first_body() -> bytes:
     return bytes(request.body)
 
 
-def _drop(path: Path) -> Iterator[Any]:
+def _drop(path: Path) -> "DropReader":
     from dropbatch.domain.limits import Limits
     from dropbatch.formats.kinds import file_type
     from dropbatch.formats.reading import read_drop
@@ -97,7 +100,7 @@ def _drop(path: Path) -> Iterator[Any]:
             while block := file.read(1 << 20):
                 yield block
 
-    return iter(read_drop(blocks(), file_type(path.name), delimiter=None, encoding=None, limits=Limits()))
+    return read_drop(blocks(), file_type(path.name), delimiter=None, encoding=None, limits=Limits())
 
 
 CASES = {case.__name__: case for case in (build, build_csv_reader, build_naive, validate, validate_orjson, unique_ids)}

@@ -152,15 +152,16 @@ def _scan(
     with scan.sharder:
         if digest is None:
             try:
-                digest = content.digest() if scan.go_through() else None
+                done = scan.go_through()
             except Rejected as rejected:
                 # The reader could not go on; what was found before is told as well.
                 scan.problems.extend(rejected.problems)
                 raise Rejected(scan.problems) from rejected
-            if not scan.in_time:  # what is left to do with a job of many shards takes its time too
+            digest = content.digest() if done else None
+            if digest is None or not scan.in_time:  # what is left to do with a job of many shards takes its time too
                 _keep(scan, content, files, keep, digest)
                 return None
-        if scan.problems or digest is None:
+        if scan.problems:
             raise Rejected(scan.problems)
         scan.sharder.finish()
     return Built(scan.reader.layout, recipe, scan.compiled, scan.sharder.plans, scan.rows, digest)

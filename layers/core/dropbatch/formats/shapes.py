@@ -3,13 +3,14 @@
 A program writes a batch file's lines all in the same way: they differ in their texts and numbers, and hardly in their
 names. So a line that was checked with all strictness gives a shape: its names, and what kind of value each bears. Lines
 that are decoded by it have these names and no others, and what decides where a request goes and what it takes has the
-same value in all. Encoded again, they must be as long as they were, but for the white space that the first had:
-then no name is there twice, because that is all the decoder does not see.
+same value in all. Encoded again, they must be as long as they were, but for the white space that the first had and for
+escapes that need not be: then no name is there twice, because that is all the decoder does not see.
 
 Whatever is not so plain is refused here, and read line by line with `jsonl.parsed` and `raw.raw_request`.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -30,6 +31,9 @@ MOST_MISSES = 200
 
 MOST_ITEMS = 64
 """A list of more items gives no shape."""
+
+MOST_ESCAPED = 20
+"""Lines that escapes make longer by more than one byte in so many are read one by one, which costs less then."""
 
 _encode = msgspec.json.Encoder().encode_lines
 
@@ -88,7 +92,8 @@ class Shape:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         beside = self._spaces + len(self._line_end) - 1
-        if len(found) != len(raws) or len(_encode(found)) + len(found) * beside != len(data):
+        longer = len(data) - len(_encode(found)) - len(found) * beside
+        if len(found) != len(raws) or (longer and longer != _escaped(data, longer)):
             return None
         return [line.custom_id for line in found]  # type: ignore[attr-defined]  # a field of every shape
 
@@ -105,6 +110,37 @@ class Shape:
             ]
 
         return Requests(self.endpoint, self.model, self._expectation, lines.number, sizes, bodies)
+
+
+_ESCAPES = re.compile(rb"\\(u[0-9a-fA-F]{4}|.)")
+_SHORT = {b"u0008", b"u0009", b"u000a", b"u000A", b"u000c", b"u000C", b"u000d", b"u000D"}
+
+
+def _escaped(data: bytes, longer: int) -> int:
+    """By how many bytes escapes make the data longer than msgspec writes it; 0 where there may be too many to count.
+
+    It writes characters beyond ASCII as they are, in two or three bytes (or four for two escapes), and escapes what must
+    be escaped, in two bytes where that can be.
+    """
+    if longer > len(data) // MOST_ESCAPED:
+        return 0
+    found = Counter(_ESCAPES.findall(data))
+    return sum(count * _saved(escape) for escape, count in found.items())
+
+
+def _saved(escape: bytes) -> int:
+    if escape == b"/":
+        return 1
+    if len(escape) < 5:
+        return 0
+    number = int(escape[1:], 16)
+    if number < 0x20:
+        return 4 if escape in _SHORT else 0
+    if chr(number) in '"\\':
+        return 4
+    if 0xD800 <= number < 0xE000:
+        return 4  # a half of a pair
+    return 6 - len(chr(number).encode())
 
 
 class NoShapeError(Exception):

@@ -1,0 +1,193 @@
+"""A drop that takes several invocations to read comes out as one that takes a single one."""
+
+import csv
+import gzip
+import io
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dropbatch.domain.jobs import Job, JobState
+from dropbatch.domain.limits import Limits
+from dropbatch.formats import reading, separated
+from dropbatch.formats.compression import Compression, compressed
+from dropbatch.formats.content import HASHED_BYTES, Content
+from dropbatch.formats.unique import UniqueIds
+from dropbatch.ledger import Ledger
+from dropbatch.messages import Look
+from dropbatch.take_in import take_in
+from tests.driving import RECIPE, drop, only_job, result_json
+from tests.fakes import WORK, FakeWorld
+
+ROWS = 400
+LIMITS = Limits(batch_requests=70, line_bytes=20_000)
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(separated, "CHUNK_BYTES", 200)
+    monkeypatch.setattr(reading, "CHUNK_BYTES", 200)
+
+
+def csv_file(line_end: str) -> bytes:
+    """Rows with quoted line ends, quotes, and blank lines between them."""
+    dice = random.Random(7)
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator=line_end)
+    writer.writerow(["id", "text"])
+    for row in range(ROWS):
+        text = dice.choice(
+            ["plain", 'a "quote"', "two\nlines", "three\r\n\r\nlines", "é, 😀", "x" * dice.randrange(900)]
+        )
+        writer.writerow([row, f"{text} {row}"])
+        out.write(line_end * (row % 7 == 0))
+    return b"\xef\xbb\xbf" + out.getvalue().encode()
+
+
+def request(row: int) -> dict[str, object]:
+    url = ["/v1/chat/completions", "/v1/embeddings"][row % 5 == 0]
+    body: dict[str, object] = {"model": f"m{row % 3 // 2}", "input": f"text {row}"}
+    return {"custom_id": f"row-{row}", "method": "POST", "url": url, "body": body}
+
+
+def alike(row: int) -> dict[str, object]:
+    messages = [{"role": "user", "content": f'row {row}, "é"' * (row % 9)}]
+    body = {"model": "m", "messages": messages, "temperature": 0.5}
+    return {"custom_id": f"row-{row}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+
+
+def lines(make: object) -> bytes:
+    return b"".join(json.dumps(make(row)).encode() + b"\n" * (1 + (row % 50 == 0)) for row in range(ROWS))  # type: ignore[operator]
+
+
+def members(data: bytes, compression: Compression) -> bytes:
+    """The data packed as several members, each of a few rows."""
+    return b"".join(compressed(data[at : at + 5000], compression) for at in range(0, len(data), 5000))
+
+
+TEXT = lines(lambda row: {"text": f"row {row}" + "x" * (row % 300)})
+DROPS = {
+    "a.csv": csv_file("\n"),
+    "b.csv": csv_file("\r\n"),
+    "c.tsv": b"text\tn\n" + b"".join(b"row %d\t%d\n" % (row, row) for row in range(ROWS)),
+    "d.jsonl": TEXT,
+    "e.txt": b"\n".join(b"line %d" % row for row in range(ROWS)),
+    "raw-mixed.jsonl": lines(request),
+    "raw-alike.jsonl": lines(alike),
+    "f.csv.gz": gzip.compress(csv_file("\n"), mtime=0),
+    "g.csv.gz": members(csv_file("\r\n"), Compression.GZIP),
+    "h.csv.zst": members(csv_file("\n"), Compression.ZSTD),
+    "raw-packed.jsonl.zst": compressed(lines(request), Compression.ZSTD),
+}
+
+
+def taken_in(folder: Path, key: str, data: bytes, dice: random.Random | None = None) -> tuple[FakeWorld, int]:
+    """Takes a drop in, with a clock that runs out at random where there are dice; and in how many invocations."""
+    fake = FakeWorld(folder, limits=LIMITS)
+    if dice is not None:
+        fake.seconds_left = lambda: dice.choice([300.0, 300.0, 5.0])
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, key, data)
+    invocations = 0
+    while message := fake.intake.take():
+        invocations += 1
+        take_in(fake.world, Look.from_json(message))
+    return fake, invocations
+
+
+def outcome(fake: FakeWorld) -> object:
+    """All that later steps go by."""
+    job = only_job(fake)
+    prefix = f"jobs/{job.id}/"
+    names = [key.removeprefix(prefix) for key in fake.objects.keys(WORK, prefix)]  # of a bucket
+    kept = {name: fake.objects.content(WORK, prefix + name) for name in names if name.count(".") < 2}
+    kept = {name: data for name, data in kept.items() if "token" not in name}
+    batches = [(b.key, b.requests, b.tokens, b.inputs) for b in Ledger(fake.table).batches(job.id)]
+    return job.state, job.rows, job.shards, job.claim, batches, kept
+
+
+@pytest.mark.parametrize("name", DROPS)
+def test_the_shards_of_many_invocations_are_those_of_one(name: str, tmp_path: Path) -> None:
+    whole, once = taken_in(tmp_path, name, DROPS[name])
+    assert once == 1
+    assert only_job(whole).state is JobState.RUNNING
+    assert only_job(whole).rows == ROWS
+    for seed in range(6):
+        fake, invocations = taken_in(tmp_path, name, DROPS[name], random.Random(seed))
+        assert invocations > 3
+        assert outcome(fake) == outcome(whole), f"seed {seed}"
+
+
+def test_problems_and_ids_survive_the_hand_over(tmp_path: Path) -> None:
+    requests = [request(row) for row in range(ROWS)]
+    requests[350]["custom_id"] = "row-3"
+    requests[100]["url"] = "?"
+    data = b"".join(json.dumps(each).encode() + b"\n" for each in requests)
+    whole, _ = taken_in(tmp_path, "raw.jsonl", data)
+    fake, invocations = taken_in(tmp_path, "raw.jsonl", data, random.Random(1))
+    assert invocations > 3
+    told = result_json(fake, "rejected.json")["problems"]
+    assert told == result_json(whole, "rejected.json")["problems"]
+    assert [(each["code"], each["line"]) for each in told["first"]] == [
+        ("invalid_url", 101),
+        ("duplicate_custom_id", 351),
+    ]
+
+
+def test_an_invocation_that_dies_is_gone_on_with_from_where_the_last_one_came(tmp_path: Path) -> None:
+    fake, _ = taken_in(tmp_path, "a.csv", DROPS["a.csv"])
+    again = FakeWorld(tmp_path, limits=LIMITS)
+    again.seconds_left = lambda: 5.0
+    again.objects.drop("recipe.yaml", RECIPE)
+    drop(again, "a.csv", DROPS["a.csv"])
+    positions = []
+    while message := again.intake.take():
+        take_in(again.world, Look.from_json(message))
+        job: Job = only_job(again)
+        if job.progress and job.state is JobState.BUILDING:
+            kept = json.loads(again.objects.content(WORK, f"jobs/{job.id}/progress/{job.progress}.json"))
+            positions.append(kept["position"][0])
+    assert positions == sorted(positions)
+    assert len(set(positions)) > 50, "each invocation came further, by one chunk"
+    assert outcome(again) == outcome(fake)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 3 * HASHED_BYTES), st.integers(999, 70_000), st.sampled_from(list(Compression)), st.data())
+def test_content_is_taken_up_at_any_byte_with_the_same_hash(
+    size: int, block: int, compression: Compression, data: st.DataObject
+) -> None:
+    content = random.Random(size).randbytes(size)
+    packed = b"".join(compressed(content[at : at + 999_983], compression) for at in range(0, size, 999_983))
+
+    def read(start: int) -> Iterator[bytes]:
+        return (packed[at : at + block] for at in range(start, len(packed), block))
+
+    whole = Content(read, compression, size + 1)
+    assert b"".join(whole) == content
+    first = Content(read, compression, size + 1)
+    taken = 0
+    stop = data.draw(st.integers(0, size))
+    while taken < stop:
+        taken += len(next(first))
+    offset = data.draw(st.integers(0, taken))
+    second = Content(read, compression, size + 1, first.mark(offset), offset)
+    assert b"".join(second) == content[offset:]
+    assert second.digest() == whole.digest()
+
+
+def test_ids_are_read_again_as_they_were_noted() -> None:
+    ids = UniqueIds()
+    assert ids.add_all([b"row-%d" % row for row in range(5000)])
+    assert not ids.add_all([b"new", b"row-7", b"other"])
+    assert not ids.add_all([b"twice", b"twice"])
+    data = b"".join(ids.parts())
+    again = UniqueIds.read(data[at : at + 1000] for at in range(0, len(data), 1000))
+    assert b"".join(again.parts()) == data
+    assert again.add_all([b"new", b"other", b"twice", b"\x00twice", b""])
+    assert not again.add(b"row-4999")
