@@ -119,8 +119,8 @@ _SHORT = {b"u0008", b"u0009", b"u000a", b"u000A", b"u000c", b"u000C", b"u000d", 
 def _escaped(data: bytes, longer: int) -> int:
     """By how many bytes escapes make the data longer than msgspec writes it; 0 where there may be too many to count.
 
-    It writes characters beyond ASCII as they are, in two or three bytes (or four for two escapes), and escapes what must
-    be escaped, in two bytes where that can be.
+    It writes characters beyond ASCII as they are, in two or three bytes (or four for two escapes), and escapes what has
+    to be, in two bytes where that can be.
     """
     if longer > len(data) // MOST_ESCAPED:
         return 0
