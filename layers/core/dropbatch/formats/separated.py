@@ -19,7 +19,7 @@ DELIMITERS = (",", ";", "\t")
 Row = tuple[bytes, int, list[str] | None, Problem | None]
 """A record's bytes, the line it starts in, its values, and what is wrong where it has none."""
 
-CHUNK_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 17
 """How many bytes of lines are parsed at once: few enough for a processor to keep at hand."""
 
 _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
