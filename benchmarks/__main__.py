@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import polling, transfers
+from benchmarks import pipeline, polling, transfers
 from benchmarks.inputs import csv_drop, raw_drop
 
 LATEST = Path("benchmarks/latest.json")
@@ -92,6 +92,7 @@ TO_REACH = {
     "unique_ids_peak_mb": "≤ 128",
     **polling.TO_REACH,
     **transfers.TO_REACH,
+    **pipeline.TO_REACH,
 }
 
 GROUPS: dict[str, Callable[[], Figures]] = {
@@ -101,6 +102,7 @@ GROUPS: dict[str, Callable[[], Figures]] = {
     "polling": polling.polling,
     "idle_start": polling.idle_start,
     "transfers": transfers.transfers,
+    "pipeline": pipeline.pipeline,
 }
 
 
