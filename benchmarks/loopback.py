@@ -52,6 +52,8 @@ def environment(aws: str, openai: str = "http://127.0.0.1:9") -> dict[str, str]:
         "OPENAI_BASE_URL": f"{openai}/v1",
         "SETTLE_SECONDS": "600",
         "RECIPE_WAIT_SECONDS": "120",
+        "MAX_DROP_GIGABYTES": "50",
+        "MAX_LINE_MEGABYTES": "64",
         "AWS_ENDPOINT_URL": aws,
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
