@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from benchmarks import pipeline, polling, transfers
 from benchmarks.inputs import csv_drop, raw_drop
 
 LATEST = Path("benchmarks/latest.json")
@@ -89,12 +90,19 @@ TO_REACH = {
     "build_growth_exponent": "≤ 1.05",
     "validate_speedup_vs_orjson": "≥ 1.7",
     "unique_ids_peak_mb": "≤ 128",
+    **polling.TO_REACH,
+    **transfers.TO_REACH,
+    **pipeline.TO_REACH,
 }
 
 GROUPS: dict[str, Callable[[], Figures]] = {
     "building": building,
     "validating": validating,
     "unique_ids": unique_ids,
+    "polling": polling.polling,
+    "idle_start": polling.idle_start,
+    "transfers": transfers.transfers,
+    "pipeline": pipeline.pipeline,
 }
 
 

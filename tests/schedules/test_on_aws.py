@@ -9,9 +9,10 @@ from typing import Any
 
 import boto3
 import pytest
+from boto3.dynamodb.types import TypeDeserializer
 from moto import mock_aws
 
-from dropbatch.adapters.dynamodb import DynamoTable, _plain
+from dropbatch.adapters.dynamodb import DynamoTable
 from dropbatch.adapters.s3 import S3Objects
 from dropbatch.domain.jobs import JobState
 from tests.driving import RECIPE, drop, only_job, run
@@ -36,7 +37,8 @@ class AwsObjects(S3Objects):
 class AwsTable(DynamoTable):
     def everything(self) -> str:
         found = self._client.scan(TableName=self._name, ConsistentRead=True)["Items"]
-        return "\n".join(json.dumps(_plain(item)) for item in found)
+        read = TypeDeserializer().deserialize
+        return "\n".join(json.dumps(read({"M": item}), default=int) for item in found)
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ FAILURES = 3
 CLOCK_SECONDS = 330
 """How much older than ours, by its own clock, OpenAI may take a batch to be."""
 
-PROGRESS_WRITES = 200
+PROGRESS_WRITES = 50
 """Of how many batches that go on a poll writes the progress down: those that have come furthest since it last was."""
 
 WINDOW_SECONDS = 25 * 3600

@@ -1,11 +1,12 @@
 """The API key, in Secrets Manager, read through Powertools' cache."""
 
 import hashlib
-
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+from typing import TYPE_CHECKING
 
 from dropbatch.domain.errors import OpenAIKeyRejected
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
 PLACEHOLDER = "replace-me"
 """What the stack puts into the secret until its owner stores a key."""
@@ -16,7 +17,7 @@ CACHE_SECONDS = 60
 class KeySecret:
     """Reads the API key. Its version is a fingerprint, so that a key that is put back is known again."""
 
-    def __init__(self, provider: SecretsProvider, arn: str) -> None:
+    def __init__(self, provider: "SecretsProvider", arn: str) -> None:
         self._provider = provider
         self._arn = arn
 
@@ -30,6 +31,8 @@ class KeySecret:
         return key, hashlib.sha256(b"dropbatch\0" + key.encode()).hexdigest()[:12]
 
     def _read(self, fresh: bool) -> str:
+        from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+
         try:
             value = self._provider.get(self._arn, max_age=CACHE_SECONDS, force_fetch=fresh)
         except GetParameterError as error:

@@ -1,0 +1,47 @@
+"""What uploading and downloading 200 MB adds to the peak of a process, through the real OpenAI adapter.
+
+The client, and a first small call, are there before: what is measured is the growth by the file alone.
+"""
+
+import subprocess
+import sys
+
+from benchmarks.inputs import FOLDER
+from benchmarks.loopback import BLOCK, environment, served
+
+RUNS = 3
+
+TRANSFER = """
+import sys
+from pathlib import Path
+from benchmarks.cases import _peak_mb
+from dropbatch.adapters.openai import OpenAIBatches
+base_url, way, path = sys.argv[1:]
+openai = OpenAIBatches(lambda fresh: ("sk-x", "v"), base_url)
+openai.retrieve("batch_" + "0" * 32)
+before = _peak_mb()
+openai.upload(Path(path), "batch.jsonl") if way == "upload" else openai.download("file-1", Path(path))
+assert Path(path).stat().st_size == 200 * 1_048_576
+print(_peak_mb() - before)
+"""
+
+TO_REACH = {"upload_growth_mb": "≤ 10", "download_growth_mb": "≤ 10"}
+
+
+def transfers() -> dict[str, float]:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / "transferred"
+    figures = {}
+    try:
+        for way in ("upload", "download"):
+            with path.open("wb") as file:
+                file.writelines([BLOCK] * 200)
+            with served("openai", 1, 0) as openai:
+                command = [sys.executable, "-c", TRANSFER, f"{openai}/v1", way, str(path)]
+                settings = environment("http://127.0.0.1:9", openai)
+                runs = [subprocess.run(command, env=settings, stdout=subprocess.PIPE, check=True) for _ in range(RUNS)]
+            figures[f"{way}_growth_mb"] = max(float(run.stdout) for run in runs)
+            print(f"  {way} of 200 MB: {figures[f'{way}_growth_mb']:.1f} MB more")
+    finally:
+        path.unlink(missing_ok=True)
+    return figures
