@@ -7,7 +7,7 @@ there.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -16,7 +16,7 @@ import orjson
 
 from dropbatch import assemble
 from dropbatch.admission import learn_limit, learn_usage, start
-from dropbatch.answers import Answer
+from dropbatch.answers import Answer, Usage
 from dropbatch.asking import JobRows
 from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound, TryLater
 from dropbatch.domain.jobs import (
@@ -39,7 +39,7 @@ from dropbatch.holding import hold
 from dropbatch.jobfiles import BYTES, JSON, AskedRow
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
-from dropbatch.plain_answers import answer_reader
+from dropbatch.plain_answers import AnswerReader
 from dropbatch.ports import RemoteBatch, World, Writer
 from dropbatch.pricing import price
 from dropbatch.reconciling import AnswerLines
@@ -52,6 +52,9 @@ LATE_SECONDS = 60
 
 DOUBT_FACTOR = 3
 """So many `settle_seconds` are answers waited for that OpenAI has counted but not delivered (30 minutes by default)."""
+
+CHUNK_ROWS = 64
+"""So many rows are read at once: enough to save calls, and few megabytes where they are embeddings."""
 
 BAD_BATCHES = 2
 """After so many batches in a row of which less than half was answered, a job's rest is held."""
@@ -275,6 +278,11 @@ class _Judge:
     failure: BatchFailure | None = None
     over: bool = True  # nothing is tried again any more
 
+    @property
+    def settles_good(self) -> bool:
+        """Whether a good answer is final, whatever else is to be known of it."""
+        return self.over or self.failure is None
+
     def fate(self, answer: Answer, position: int, tries: int) -> Fate:
         if self.over:
             return Fate.FINAL
@@ -325,15 +333,7 @@ def _write_results(
     judge: _Judge,
 ) -> _Written:
     """Writes what became of each row of a batch: a line a row, in order, and the sums; rows to be asked again apart."""
-    tally = Tally()
     key = rows.files.results_key(batch)
-    index = rows.index(shard)
-    first = shard.first_row
-    read = answer_reader(rows.compiled, batch.endpoint)
-    writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
-    blank = [None] * len(rows.compiled.columns) if rows.compiled else []
-    custom_ids = _CustomIds(rows.custom_ids(shard, index), first)
-    samples = {True: SAMPLES, False: SAMPLES}
     with ExitStack() as stack:
         out = stack.enter_context(writing_results(world, key))
         again = (
@@ -341,41 +341,99 @@ def _write_results(
             if judge.over
             else stack.enter_context(world.objects.writing(world.buckets.work, key + ".rows.0", BYTES))
         )
-        written = _Written(out=again)
-        for position, (row, tries) in enumerate(rows.asked_rows(shard, batch, index), 1):
-            line, message = line_of(row), ""
-            answer = read(line) if line is not None else None
-            if answer is None:
-                answer, message = judge.unanswered.answer(position)
+        collector = _Collector(rows, shard, batch, judge, _Written(out=again))
+        asked = iter(rows.asked_rows(shard, batch, collector.index))
+        while chunk := list(islice(asked, CHUNK_ROWS)):
+            out.add(*collector.collected(chunk, [line_of(row) for row, _ in chunk]))
+    tally = collector.tally
+    world.objects.put(world.buckets.work, key + ".tally", json.dumps(tally.to_json()).encode(), JSON)
+    return collector.written
+
+
+class _Collector:
+    """Judges a batch's rows, many at a time, and adds up what they come to."""
+
+    def __init__(self, rows: JobRows, shard: Shard, batch: Batch, judge: _Judge, written: _Written) -> None:
+        self._batch, self._judge = batch, judge
+        self._compiled = rows.compiled
+        self._first = shard.first_row
+        self.index = rows.index(shard)
+        self._custom_ids = _CustomIds(rows.custom_ids(shard, self.index), shard.first_row)
+        self._reader = AnswerReader(rows.compiled, batch.endpoint)
+        self._writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
+        self._blank = [None] * len(rows.compiled.columns) if rows.compiled else []
+        self._ok = self._ending(Outcome.OK, None)
+        self._position = 0
+        self._samples = {True: SAMPLES, False: SAMPLES}
+        self.tally = Tally()
+        self.written = written
+
+    def collected(
+        self, asked: Sequence[AskedRow], lines: Sequence[bytes | None]
+    ) -> tuple[Sequence[Result], Sequence[bytes]]:
+        """The results of the next rows of the batch, by their lines, and the lines of responses.jsonl."""
+        results: list[Result] = []
+        responses: list[bytes] = []
+        usages: list[Usage] = []
+        good: list[Sequence[object]] = []
+        first, tokens, written = self._first, self.index.tokens, self.written
+        answers = iter(self._reader.read_all([line for line in lines if line is not None]))
+        for (row, tries), line in zip(asked, lines, strict=True):
+            self._position += 1
+            message = ""
+            if line is not None:
+                answer = next(answers)
+            else:
+                answer, message = self._judge.unanswered.answer(self._position)
             outcome, code, values, usage, _ = answer
             if usage is not None:
-                tally.spend(usage)
-                tally.pay(price(batch.model, usage))
-                written.estimated_tokens += index.tokens[row - first]
-                written.counted_tokens += usage.input_tokens
-            what = judge.fate(answer, position, tries)
-            if what is not Fate.FINAL:
-                place = row - first
-                written.ask_again(row, tries + (what is Fate.AGAIN), index.tokens[place], index.inputs[place])
-                continue
-            tally.count(row, outcome, code)
-            good = outcome is Outcome.OK
-            if good:
-                written.ok += 1
-                tally.categorise_all(rows.compiled, values)
-            columns = writer.columns([*(values or blank), outcome, code]) if writer is not None else None
-            shown = None
-            if samples[good]:
-                samples[good] -= 1
-                shown = " · ".join(map(_shown, values or ()))[:300]
-            custom_id = custom_ids.of(row)
-            if line is not None:
-                response = answered_response(row, custom_id, line, outcome)
+                usages.append(usage)
+                written.estimated_tokens += tokens[row - first]
+            is_good = outcome is Outcome.OK
+            if not (is_good and self._judge.settles_good):
+                what = self._judge.fate(answer, self._position, tries)
+                if what is not Fate.FINAL:
+                    inputs = self.index.inputs[row - first]
+                    written.ask_again(row, tries + (what is Fate.AGAIN), tokens[row - first], inputs)
+                    continue
+            if is_good:
+                good.append(values or ())
             else:
-                response = unanswered_response(row, custom_id, outcome, message)
-            out.add(Result(row, outcome, code, columns, shown), response)
-    world.objects.put(world.buckets.work, key + ".tally", json.dumps(tally.to_json()).encode(), JSON)
-    return written
+                self.tally.count(row, outcome, code)
+            columns = None
+            if self._writer is not None:
+                columns = self._writer.columns(values or self._blank)
+                columns += self._ok if is_good else self._ending(outcome, code)
+            shown = self._shown(values, is_good) if self._samples[is_good] else None
+            results.append(Result(row, outcome, code, columns, shown))
+            custom_id = self._custom_ids.of(row)
+            if line is not None:
+                responses.append(answered_response(row, custom_id, line, outcome))
+            else:
+                responses.append(unanswered_response(row, custom_id, outcome, message))
+        self._add_up(usages, good)
+        return results, responses
+
+    def _ending(self, outcome: Outcome, code: str | None) -> str:
+        """What a row's status and error add to it."""
+        return self._writer.columns([outcome, code], len(self._blank)) if self._writer is not None else ""
+
+    def _shown(self, values: Sequence[object] | None, is_good: bool) -> str:
+        """An answer in short, as the first few are kept for the report."""
+        self._samples[is_good] -= 1
+        texts = (value if isinstance(value, str) else orjson.dumps(value).decode() for value in values or ())
+        return " · ".join(texts)[:300]
+
+    def _add_up(self, usages: Sequence[Usage], good: Sequence[Sequence[object]]) -> None:
+        self.tally.spend(usages)
+        if usages:
+            self.tally.pay(price(self._batch.model, usages))
+        if good:
+            self.tally.outcomes[Outcome.OK] += len(good)
+        if self._compiled is not None:
+            self.tally.categorise(self._compiled, good)
+        self.written.ok += len(good)
+        self.written.counted_tokens += sum(usage.input_tokens for usage in usages)
 
 
 class _CustomIds:
@@ -391,10 +449,6 @@ class _CustomIds:
         found = next(islice(self._ids, row - self._next, None))
         self._next = row + 1
         return found
-
-
-def _shown(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode(errors="replace")
 
 
 def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> None:

@@ -6,6 +6,7 @@ against a schema in less than 1 µs where jsonschema takes 40.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import GenericAlias
 from typing import Annotated, Any, Literal
 
@@ -40,11 +41,13 @@ class _ChatUsage(msgspec.Struct):
 
     def read(self) -> Usage:
         cached, reasoning = self.prompt_tokens_details, self.completion_tokens_details
-        return Usage(
-            self.prompt_tokens,
-            cached.cached_tokens if cached else 0,
-            self.completion_tokens,
-            reasoning.reasoning_tokens if reasoning else 0,
+        return _usage(
+            (
+                self.prompt_tokens,
+                cached.cached_tokens if cached else 0,
+                self.completion_tokens,
+                reasoning.reasoning_tokens if reasoning else 0,
+            )
         )
 
 
@@ -60,11 +63,13 @@ class _ResponseUsage(msgspec.Struct):
 
     def read(self) -> Usage:
         cached, reasoning = self.input_tokens_details, self.output_tokens_details
-        return Usage(
-            self.input_tokens,
-            cached.cached_tokens if cached else 0,
-            self.output_tokens,
-            reasoning.reasoning_tokens if reasoning else 0,
+        return _usage(
+            (
+                self.input_tokens,
+                cached.cached_tokens if cached else 0,
+                self.output_tokens,
+                reasoning.reasoning_tokens if reasoning else 0,
+            )
         )
 
 
@@ -113,45 +118,72 @@ class _Response(msgspec.Struct):
         return parts[0].text if len(parts) == 1 and parts[0].type == "output_text" else None
 
 
+_Body = _Chat | _Response
 _BODIES: Mapping[str, Any] = {recipes.CHAT: _Chat, recipes.RESPONSES: _Response}
 
-Reader = Callable[[bytes], Answer]
 Values = Callable[[str], tuple[Any, ...] | None]
 
 
-def answer_reader(compiled: CompiledRecipe | None, endpoint: str) -> Reader:
-    """`read_answer` for the lines of one batch: at once where a line is plainly good."""
+class AnswerReader:
+    """`read_answer` for the lines of one batch: many at once where all are plainly good."""
 
-    def read(line: bytes) -> Answer:
-        return read_answer(line, compiled, endpoint)
+    def __init__(self, compiled: CompiledRecipe | None, endpoint: str) -> None:
+        self._compiled, self._endpoint = compiled, endpoint
+        self._values: Values | None = _values_of(compiled)
+        body = _BODIES.get(endpoint)
+        if body is None:
+            self._values = None
+            return
+        response = msgspec.defstruct("Good", [("status_code", Good), ("body", body)])
+        self._decoder: Any = msgspec.json.Decoder(msgspec.defstruct("Line", [("response", response)]))
 
-    body = _BODIES.get(endpoint)
-    if body is None or (compiled is not None and compiled.expressions):
-        return read
-    values_of: Values = _whole_text
-    if compiled is not None and compiled.validator is not None:
-        plain = _plain_values(compiled.validator.schema, compiled.properties or ())
-        if plain is None:
-            return read
-        values_of = plain
-    response = msgspec.defstruct("Good", [("status_code", Good), ("body", body)])
-    line_type = msgspec.defstruct("Line", [("response", response)])
-    decode: Callable[[bytes], Any] = msgspec.json.Decoder(line_type).decode
-    without_columns = compiled is None
-
-    def read_plain(line: bytes) -> Answer:
+    def read_all(self, lines: Sequence[bytes]) -> Sequence[Answer]:
+        """The answers of lines, in their order."""
+        if self._values is None:
+            return [self.read(line) for line in lines]
         try:
-            found = decode(line).response.body
-            text = found.text()
-            values = values_of(text) if text else None
+            found = self._decoder.decode_lines(b"\n".join(lines))
         except NO_SENSE:
-            return read(line)
-        if values is None:
-            return read(line)
-        usage = found.usage.read() if found.usage is not None else None
-        return Answer(Outcome.OK, None, None if without_columns else values, usage)
+            found = []
+        if len(found) == len(lines):
+            return [self._plain(each.response.body) or self.read(line) for each, line in zip(found, lines, strict=True)]
+        return [self._one(line) for line in lines]
 
-    return read_plain
+    def _one(self, line: bytes) -> Answer:
+        try:
+            return self._plain(self._decoder.decode(line).response.body) or self.read(line)
+        except NO_SENSE:
+            return self.read(line)
+
+    def _plain(self, body: _Body) -> Answer | None:
+        text, usage = body.text(), body.usage
+        try:
+            values = self._values(text) if text and self._values else None
+        except NO_SENSE:
+            return None
+        if values is None:
+            return None
+        read = None if usage is None else usage.read()
+        return _answer((Outcome.OK, None, None if self._compiled is None else values, read, False))
+
+    def read(self, line: bytes) -> Answer:
+        return read_answer(line, self._compiled, self._endpoint)
+
+
+_answer: Callable[[tuple[Any, ...]], Answer] = partial(tuple.__new__, Answer)
+_usage: Callable[[tuple[int, ...]], Usage] = partial(tuple.__new__, Usage)
+"""Make a tuple of a kind of its members, without the call of a Python function."""
+
+
+def _values_of(compiled: CompiledRecipe | None) -> Values | None:
+    """Takes a recipe's columns out of a text; None where they are not that plain."""
+    if compiled is None:
+        return _whole_text
+    if compiled.expressions:
+        return None
+    if compiled.validator is None:
+        return _whole_text
+    return _plain_values(compiled.validator.schema, compiled.properties or ())
 
 
 def _whole_text(text: str) -> tuple[Any, ...] | None:

@@ -5,8 +5,9 @@ line of responses.jsonl. Where one batch asks all rows of a shard, the latter is
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import msgspec
 import orjson
@@ -15,9 +16,6 @@ from dropbatch.answers import NO_SENSE
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.jobfiles import BYTES, lines, whole_lines
 from dropbatch.ports import World, Writer
-
-FLUSH_BYTES = 262_144
-"""How much is gathered before it is written: a call for every row costs more than its bytes."""
 
 
 class Result(msgspec.Struct, array_like=True, gc=False):
@@ -38,28 +36,15 @@ _decode_lines = msgspec.json.Decoder(Result).decode_lines
 
 
 class ResultsWriter:
-    """Takes a batch's results row by row. Made by `writing_results`."""
+    """Takes a batch's results, many at once: a call for every row costs more than its bytes."""
 
     def __init__(self, results: Writer, responses: Writer) -> None:
         self._results, self._responses = results, responses
-        self._kept: list[Result] = []
-        self._lines: list[bytes] = []
-        self._size = 0
 
-    def add(self, result: Result, response: bytes) -> None:
-        """Adds the next row, with its response line."""
-        self._kept.append(result)
-        self._lines.append(response)
-        self._size += len(response)
-        if self._size > FLUSH_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        self._results.write(_encode_lines(self._kept))
-        self._responses.write(b"".join(self._lines))
-        self._kept.clear()
-        self._lines.clear()
-        self._size = 0
+    def add(self, results: Sequence[Result], responses: Sequence[bytes]) -> None:
+        """Adds the next rows, with their response lines."""
+        self._results.write(_encode_lines(results))
+        self._responses.write(b"".join(responses))
 
 
 @contextmanager
@@ -70,9 +55,7 @@ def writing_results(world: World, key: str) -> Iterator[ResultsWriter]:
         world.objects.writing(bucket, key, BYTES) as results,
         world.objects.writing(bucket, responses_key(key), BYTES) as responses,
     ):
-        writer = ResultsWriter(results, responses)
-        yield writer
-        writer.flush()
+        yield ResultsWriter(results, responses)
 
 
 def responses_key(key: str) -> str:
@@ -82,8 +65,7 @@ def responses_key(key: str) -> str:
 
 def read_results(world: World, key: str) -> Iterator[Result]:
     """A batch's results, in order."""
-    for block in whole_lines(world.objects, world.buckets.work, key):
-        yield from _decode_lines(block)
+    return chain.from_iterable(map(_decode_lines, whole_lines(world.objects, world.buckets.work, key)))
 
 
 def read_responses(world: World, key: str) -> Iterator[bytes]:

@@ -48,4 +48,4 @@ def answered(layout: Layout, record: Record, names: Sequence[str], values: Seque
     """A record with `values` added under `names`."""
     writer = row_writer(layout, names)
     columns = writer.columns(values)
-    return writer.bad_row(record.raw, columns) if record.problem else writer.row(record.raw, columns)
+    return writer.bad_row(record.raw, columns) if record.problem else writer.rows([record.raw], [columns])[0]
