@@ -7,16 +7,17 @@ there.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import NamedTuple
 
 import orjson
 
 from dropbatch import assemble
 from dropbatch.admission import learn_limit, learn_usage, start
-from dropbatch.answers import Answer, Usage
+from dropbatch.answers import Answer
 from dropbatch.asking import JobRows
 from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound, TryLater
 from dropbatch.domain.jobs import (
@@ -41,7 +42,7 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
 from dropbatch.plain_answers import AnswerReader
 from dropbatch.ports import RemoteBatch, World, Writer
-from dropbatch.pricing import price
+from dropbatch.pricing import Bill
 from dropbatch.reconciling import AnswerLines
 from dropbatch.rendering import SAMPLES, render
 from dropbatch.results import Result, answered_response, unanswered_response, writing_results
@@ -121,7 +122,7 @@ def _collect_batch(world: World, ledger: Ledger, rows: JobRows, batch: Batch) ->
             # What never ended may still be running, for all we know: its rows are not asked twice.
             over = job.cancel_requested or world.now() >= job.deadline_at or never_ended
             judge = _Judge(job, batch, _Unanswered(remote, failure), failure, over)
-            written = _write_results(world, rows, shard, batch, answers.line, judge)
+            written = _write_results(world, rows, shard, batch, answers.lines, judge)
     finally:
         output.unlink(missing_ok=True)
         errors.unlink(missing_ok=True)
@@ -329,7 +330,7 @@ def _write_results(
     rows: JobRows,
     shard: Shard,
     batch: Batch,
-    line_of: Callable[[int], bytes | None],
+    lines_of: Callable[[Iterable[int]], Sequence[bytes | None]],
     judge: _Judge,
 ) -> _Written:
     """Writes what became of each row of a batch: a line a row, in order, and the sums; rows to be asked again apart."""
@@ -344,9 +345,9 @@ def _write_results(
         collector = _Collector(rows, shard, batch, judge, _Written(out=again))
         asked = iter(rows.asked_rows(shard, batch, collector.index))
         while chunk := list(islice(asked, CHUNK_ROWS)):
-            out.add(*collector.collected(chunk, [line_of(row) for row, _ in chunk]))
-    tally = collector.tally
-    world.objects.put(world.buckets.work, key + ".tally", json.dumps(tally.to_json()).encode(), JSON)
+            out.add(*collector.collected(chunk, lines_of([row for row, _ in chunk])))
+    tally = json.dumps(collector.tally().to_json()).encode()
+    world.objects.put(world.buckets.work, key + ".tally", tally, JSON)
     return collector.written
 
 
@@ -354,7 +355,7 @@ class _Collector:
     """Judges a batch's rows, many at a time, and adds up what they come to."""
 
     def __init__(self, rows: JobRows, shard: Shard, batch: Batch, judge: _Judge, written: _Written) -> None:
-        self._batch, self._judge = batch, judge
+        self._judge = judge
         self._compiled = rows.compiled
         self._first = shard.first_row
         self.index = rows.index(shard)
@@ -365,75 +366,100 @@ class _Collector:
         self._ok = self._ending(Outcome.OK, None)
         self._position = 0
         self._samples = {True: SAMPLES, False: SAMPLES}
-        self.tally = Tally()
+        self._bill = Bill(batch.model)
+        self._tally = Tally()
         self.written = written
+
+    def tally(self) -> Tally:
+        """What all the rows came to."""
+        self._tally.pay(self._bill.total())
+        return self._tally
 
     def collected(
         self, asked: Sequence[AskedRow], lines: Sequence[bytes | None]
     ) -> tuple[Sequence[Result], Sequence[bytes]]:
         """The results of the next rows of the batch, by their lines, and the lines of responses.jsonl."""
-        results: list[Result] = []
-        responses: list[bytes] = []
-        usages: list[Usage] = []
-        good: list[Sequence[object]] = []
-        first, tokens, written = self._first, self.index.tokens, self.written
+        tries = self._tries(asked, lines)
+        self._add_up_tokens(tries)
+        if not (self._judge.settles_good and all(each.answer.outcome is Outcome.OK for each in tries)):
+            tries = [each for each in tries if self._is_final(each)]
+        good = [each.answer.values or () for each in tries if each.answer.outcome is Outcome.OK]
+        self.written.ok += len(good)
+        if good:
+            self._tally.outcomes[Outcome.OK] += len(good)
+        if self._compiled is not None:
+            self._tally.categorise(self._compiled, good)
+        return list(map(self._result, tries)), list(map(self._response, tries))
+
+    def _tries(self, asked: Sequence[AskedRow], lines: Sequence[bytes | None]) -> list["_Try"]:
+        """What each row's try came to."""
         answers = iter(self._reader.read_all([line for line in lines if line is not None]))
-        for (row, tries), line in zip(asked, lines, strict=True):
-            self._position += 1
-            message = ""
+        tries = []
+        for position, ((row, before), line) in enumerate(zip(asked, lines, strict=True), self._position + 1):
             if line is not None:
-                answer = next(answers)
+                tries.append(_Try(row, before, position, line, next(answers), ""))
             else:
-                answer, message = self._judge.unanswered.answer(self._position)
-            outcome, code, values, usage, _ = answer
-            if usage is not None:
-                usages.append(usage)
-                written.estimated_tokens += tokens[row - first]
-            is_good = outcome is Outcome.OK
-            if not (is_good and self._judge.settles_good):
-                what = self._judge.fate(answer, self._position, tries)
-                if what is not Fate.FINAL:
-                    inputs = self.index.inputs[row - first]
-                    written.ask_again(row, tries + (what is Fate.AGAIN), tokens[row - first], inputs)
-                    continue
-            if is_good:
-                good.append(values or ())
-            else:
-                self.tally.count(row, outcome, code)
-            columns = None
-            if self._writer is not None:
-                columns = self._writer.columns(values or self._blank)
-                columns += self._ok if is_good else self._ending(outcome, code)
-            shown = self._shown(values, is_good) if self._samples[is_good] else None
-            results.append(Result(row, outcome, code, columns, shown))
-            custom_id = self._custom_ids.of(row)
-            if line is not None:
-                responses.append(answered_response(row, custom_id, line, outcome))
-            else:
-                responses.append(unanswered_response(row, custom_id, outcome, message))
-        self._add_up(usages, good)
-        return results, responses
+                tries.append(_Try(row, before, position, line, *self._judge.unanswered.answer(position)))
+        self._position += len(tries)
+        return tries
+
+    def _add_up_tokens(self, tries: Sequence["_Try"]) -> None:
+        usages = [each.answer.usage for each in tries if each.answer.usage is not None]
+        if usages:
+            tokens, first = self.index.tokens, self._first
+            self._tally.spend(usages)
+            self._bill.add(usages)
+            self.written.counted_tokens += sum([usage.input_tokens for usage in usages])
+            ran = [tokens[each.row - first] for each in tries if each.answer.usage is not None]
+            self.written.estimated_tokens += sum(ran)
+
+    def _is_final(self, each: "_Try") -> bool:
+        """Counts a row that has no good answer; False where it is to be asked again."""
+        answer = each.answer
+        what = self._judge.fate(answer, each.position, each.before)
+        if what is not Fate.FINAL:
+            place = each.row - self._first
+            tokens, inputs = self.index.tokens[place], self.index.inputs[place]
+            self.written.ask_again(each.row, each.before + (what is Fate.AGAIN), tokens, inputs)
+            return False
+        if answer.outcome is not Outcome.OK:
+            self._tally.count(each.row, answer.outcome, answer.code)
+        return True
+
+    def _result(self, each: "_Try") -> Result:
+        outcome, code, values, _, _ = each.answer
+        is_good = outcome is Outcome.OK
+        columns = None
+        if self._writer is not None:
+            columns = self._writer.columns(values or self._blank)
+            columns += self._ok if is_good else self._ending(outcome, code)
+        shown = None
+        if self._samples[is_good]:
+            self._samples[is_good] -= 1
+            texts = (value if isinstance(value, str) else orjson.dumps(value).decode() for value in values or ())
+            shown = " · ".join(texts)[:300]
+        return Result(each.row, outcome, code, columns, shown)
+
+    def _response(self, each: "_Try") -> bytes:
+        custom_id = self._custom_ids.of(each.row)
+        if each.line is not None:
+            return answered_response(each.row, custom_id, each.line, each.answer.outcome)
+        return unanswered_response(each.row, custom_id, each.answer.outcome, each.message)
 
     def _ending(self, outcome: Outcome, code: str | None) -> str:
         """What a row's status and error add to it."""
         return self._writer.columns([outcome, code], len(self._blank)) if self._writer is not None else ""
 
-    def _shown(self, values: Sequence[object] | None, is_good: bool) -> str:
-        """An answer in short, as the first few are kept for the report."""
-        self._samples[is_good] -= 1
-        texts = (value if isinstance(value, str) else orjson.dumps(value).decode() for value in values or ())
-        return " · ".join(texts)[:300]
 
-    def _add_up(self, usages: Sequence[Usage], good: Sequence[Sequence[object]]) -> None:
-        self.tally.spend(usages)
-        if usages:
-            self.tally.pay(price(self._batch.model, usages))
-        if good:
-            self.tally.outcomes[Outcome.OK] += len(good)
-        if self._compiled is not None:
-            self.tally.categorise(self._compiled, good)
-        self.written.ok += len(good)
-        self.written.counted_tokens += sum(usage.input_tokens for usage in usages)
+class _Try(NamedTuple):
+    """What one row's try came to: `position` is its line (from 1) in the batch's file, `before` how often it failed."""
+
+    row: int
+    before: int
+    position: int
+    line: bytes | None
+    answer: Answer
+    message: str  # what OpenAI said, where there is no line
 
 
 class _CustomIds:
@@ -468,7 +494,7 @@ def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> N
     for batch in closed:
         if batch.state is BatchState.ABANDONED:
             judge = _Judge(rows.job, batch, _Unanswered(None, refusal=batch.refusal))
-            _write_results(world, rows, shard, batch, _no_line, judge)
+            _write_results(world, rows, shard, batch, _no_lines, judge)
     render(world, rows, shard, closed)
 
     def finish(current: Shard) -> bool:
@@ -480,5 +506,6 @@ def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> N
     ledger.change(lambda: ledger.shard(rows.job.id, number), finish)
 
 
-def _no_line(_row: int) -> None:
+def _no_lines(rows: Iterable[int]) -> Sequence[None]:
     """No row of a batch that was never submitted has a line."""
+    return [None for _ in rows]

@@ -7,6 +7,7 @@ against a schema in less than 1 µs where jsonschema takes 40.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from types import GenericAlias
 from typing import Annotated, Any, Literal
 
@@ -121,7 +122,8 @@ class _Response(msgspec.Struct):
 _Body = _Chat | _Response
 _BODIES: Mapping[str, Any] = {recipes.CHAT: _Chat, recipes.RESPONSES: _Response}
 
-Values = Callable[[str], tuple[Any, ...] | None]
+Values = Callable[[Sequence[str]], Sequence[tuple[Any, ...]]]
+"""Takes the columns out of texts; a DecodeError where one of them is not plain."""
 
 
 class AnswerReader:
@@ -129,45 +131,39 @@ class AnswerReader:
 
     def __init__(self, compiled: CompiledRecipe | None, endpoint: str) -> None:
         self._compiled, self._endpoint = compiled, endpoint
-        self._values: Values | None = _values_of(compiled)
-        body = _BODIES.get(endpoint)
-        if body is None:
-            self._values = None
-            return
-        response = msgspec.defstruct("Good", [("status_code", Good), ("body", body)])
-        self._decoder: Any = msgspec.json.Decoder(msgspec.defstruct("Line", [("response", response)]))
+        body, self._values = _BODIES.get(endpoint), _values_of(compiled)
+        self._decoder: Any = None
+        if body is not None and self._values is not None:
+            response = msgspec.defstruct("Good", [("status_code", Good), ("body", body)])
+            self._decoder = msgspec.json.Decoder(msgspec.defstruct("Line", [("response", response)]))
 
     def read_all(self, lines: Sequence[bytes]) -> Sequence[Answer]:
         """The answers of lines, in their order."""
-        if self._values is None:
-            return [self.read(line) for line in lines]
+        plain = self._plain(lines)
+        if plain is not None:
+            return plain
+        if len(lines) == 1:
+            return [read_answer(lines[0], self._compiled, self._endpoint)]
+        return [self.read_all([line])[0] for line in lines]
+
+    def _plain(self, lines: Sequence[bytes]) -> Sequence[Answer] | None:
+        """The answers where all lines are plainly good, else None."""
+        if self._decoder is None or self._values is None:
+            return None
         try:
             found = self._decoder.decode_lines(b"\n".join(lines))
-        except NO_SENSE:
-            found = []
-        if len(found) == len(lines):
-            return [self._plain(each.response.body) or self.read(line) for each, line in zip(found, lines, strict=True)]
-        return [self._one(line) for line in lines]
-
-    def _one(self, line: bytes) -> Answer:
-        try:
-            return self._plain(self._decoder.decode(line).response.body) or self.read(line)
-        except NO_SENSE:
-            return self.read(line)
-
-    def _plain(self, body: _Body) -> Answer | None:
-        text, usage = body.text(), body.usage
-        try:
-            values = self._values(text) if text and self._values else None
+            bodies = [line.response.body for line in found]
+            texts = [body.text() for body in bodies]
+            if len(texts) != len(lines) or not all(texts):
+                return None
+            values = self._values(texts)
         except NO_SENSE:
             return None
-        if values is None:
-            return None
-        read = None if usage is None else usage.read()
-        return _answer((Outcome.OK, None, None if self._compiled is None else values, read, False))
-
-    def read(self, line: bytes) -> Answer:
-        return read_answer(line, self._compiled, self._endpoint)
+        usages = [body.usage for body in bodies]
+        return [
+            _answer((Outcome.OK, None, columns, usage and usage.read(), False))
+            for columns, usage in zip(values if self._compiled else repeat(None), usages, strict=False)
+        ]
 
 
 _answer: Callable[[tuple[Any, ...]], Answer] = partial(tuple.__new__, Answer)
@@ -176,39 +172,42 @@ _usage: Callable[[tuple[int, ...]], Usage] = partial(tuple.__new__, Usage)
 
 
 def _values_of(compiled: CompiledRecipe | None) -> Values | None:
-    """Takes a recipe's columns out of a text; None where they are not that plain."""
+    """Takes a recipe's columns out of texts; None where they are not that plain."""
     if compiled is None:
-        return _whole_text
+        return _whole_texts
     if compiled.expressions:
         return None
     if compiled.validator is None:
-        return _whole_text
+        return _whole_texts
     return _plain_values(compiled.validator.schema, compiled.properties or ())
 
 
-def _whole_text(text: str) -> tuple[Any, ...] | None:
-    return None if text.isspace() else (text,)
+def _whole_texts(texts: Sequence[str]) -> Sequence[tuple[Any, ...]]:
+    if any(map(str.isspace, texts)):
+        raise msgspec.DecodeError("a text is blank")
+    return [(text,) for text in texts]
 
 
 def _plain_values(schema: Any, properties: Sequence[str]) -> Values | None:
-    """Takes the columns out of a text of JSON that fits the schema, which msgspec checks; None where it cannot."""
+    """Takes the columns out of texts of JSON that fit the schema, which msgspec checks; None where it cannot."""
     kind = _object_type(schema, properties)
     if kind is None:
         return None
-    decode = msgspec.json.Decoder(kind).decode
+    decoder = msgspec.json.Decoder(kind)
     members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     inexact = [place for place, name in enumerate(properties) if not _is_exact(schema["properties"][name])]
     astuple: Callable[[Any], tuple[Any, ...]] = msgspec.structs.astuple
 
-    def values(text: str) -> tuple[Any, ...]:
-        found = astuple(decode(text))
-        if not inexact:
-            return found
+    def exact(found: tuple[Any, ...], text: str) -> tuple[Any, ...]:
         whole = list(found)
         written = members(text)
         for place in inexact:
             whole[place] = exact_value(written[properties[place]])
         return tuple(whole)
+
+    def values(texts: Sequence[str]) -> Sequence[tuple[Any, ...]]:
+        found = list(map(astuple, map(decoder.decode, texts)))
+        return list(map(exact, found, texts)) if inexact else found
 
     return values
 

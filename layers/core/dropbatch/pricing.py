@@ -4,26 +4,38 @@ Each request is priced by itself: summed tokens would fall into the tiers of lon
 for some models and silently gives the standard one, so that such a price is halved, as the Batch API's is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 
 from dropbatch.answers import Usage
 
 Price = tuple[float, float] | None
-"""(batch price, standard price); None for a model that the list does not know."""
+"""(batch price, standard price) in US dollars; None for a model that the list does not know."""
 
 
-def price(model: str, usages: Iterable[Usage]) -> Price:
-    """What requests cost together that were answered with these tokens."""
-    counts = [(read, min(reused, read), written) for read, reused, written, _ in usages]
-    if _is_flat(model):
-        read, reused, written = map(sum, zip(*counts, strict=True)) if counts else (0, 0, 0)
-        return _priced(model, read, reused, written)
-    prices = [_priced(model, *each) for each in counts]
-    known = [each for each in prices if each is not None]
-    if len(known) < len(prices):
-        return None
-    return sum(batch for batch, _ in known), sum(standard for _, standard in known)
+class Bill:
+    """What the answers of one model cost together."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._tokens = [0, 0, 0]  # of a model whose requests can be priced together
+        self._price: Price = (0.0, 0.0)
+
+    def add(self, usages: Sequence[Usage]) -> None:
+        """Adds what these requests took."""
+        counts = [(read, min(reused, read), written) for read, reused, written, _ in usages]
+        if _is_flat(self._model):
+            self._tokens = [sum(column) for column in zip(self._tokens, *counts, strict=True)]
+            return
+        for each in counts:
+            price = _priced(self._model, *each)
+            if price is None or self._price is None:
+                self._price = None
+            else:
+                self._price = self._price[0] + price[0], self._price[1] + price[1]
+
+    def total(self) -> Price:
+        return _priced(self._model, *self._tokens) if any(self._tokens) else self._price
 
 
 @lru_cache(maxsize=64)

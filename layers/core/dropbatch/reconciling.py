@@ -7,7 +7,7 @@ U+2028, U+2029 and U+0085 may stand inside an answer.
 
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -62,8 +62,14 @@ class AnswerLines:
             self._room -= size
         first, rows, offsets = self._first_row, len(self._offsets), self._offsets
         offset = 0
-        for lines in _lines(file):
-            for line, row in zip(lines, self._rows(lines), strict=True):
+        for data in _whole_lines(file):
+            lines = data.split(b"\n")
+            if not lines[-1]:
+                lines.pop()
+            sizes = list(map(len, lines))
+            if b"\r\n" in data:
+                lines = [line.removesuffix(b"\r") for line in lines]
+            for line, size, row in zip(lines, sizes, self._rows(data, lines), strict=True):
                 index = -1 if row is None else row - first
                 if not 0 <= index < rows:
                     self.strange += bool(line.strip())
@@ -74,33 +80,36 @@ class AnswerLines:
                     if held:
                         self._held[index] = line
                     self.found += 1
-                offset += len(line) + 1
+                offset += size + 1
 
-    def _rows(self, lines: Sequence[bytes]) -> Sequence[int | None]:
-        """Whose the lines are: many at once where all are sound."""
+    def _rows(self, data: bytes, lines: Sequence[bytes]) -> Sequence[int | None]:
+        """Whose the lines in `data` are: many at once where all are sound."""
         try:
-            found = self._decoder.decode_lines(b"\n".join(lines))
-            rows = [int(line.custom_id) for line in found]
+            names = [line.custom_id for line in self._decoder.decode_lines(data)]
+            rows = list(map(int, names))
         except NO_SENSE:
-            rows = []
-        return rows if len(rows) == len(lines) else [self._row(line) for line in lines]
+            names, rows = [], []
+        return rows if len(rows) == len(lines) and list(map(str, rows)) == names else list(map(self._row, lines))
 
     def _row(self, line: bytes) -> int | None:
+        """Whose a line is: it bears the number just as it was sent."""
         try:
-            return int(self._decoder.decode(line).custom_id)
+            name = self._decoder.decode(line).custom_id
+            row = int(name)
         except NO_SENSE:
             return None
+        return row if str(row) == name else None
 
-    def line(self, row: int) -> bytes | None:
-        """The row's line without its line end, or None where there is none."""
-        index = row - self._first_row
-        line = self._held[index]
-        if line is None:
-            offset = self._offsets[index]
-            if offset == _ABSENT:
-                return None
-            line = os.pread(self._files[self._from[index]].fileno(), self._lengths[index], offset)
-        return line[:-1] if line.endswith(b"\r") else line
+    def lines(self, rows: Iterable[int]) -> list[bytes | None]:
+        """The rows' lines without their line ends, None for a row that has none."""
+        first, held = self._first_row, self._held
+        return [held[row - first] or self._fetched(row - first) for row in rows]
+
+    def _fetched(self, index: int) -> bytes | None:
+        offset = self._offsets[index]
+        if offset == _ABSENT:
+            return None
+        return os.pread(self._files[self._from[index]].fileno(), self._lengths[index], offset)
 
     def __enter__(self) -> Self:
         return self
@@ -112,16 +121,15 @@ class AnswerLines:
             file.close()
 
 
-def _lines(file: BinaryIO) -> Iterator[list[bytes]]:
-    """The file's lines without their line feeds, as many at once as end in a block."""
+def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
+    """The file's bytes, up to the last line feed of each block, and the rest."""
     parts: list[bytes] = []
     while block := file.read(BLOCK_BYTES):
-        lines = block.split(b"\n")
-        parts.append(lines[0])
-        if len(lines) == 1:
-            continue
-        lines[0], parts = b"".join(parts), [lines.pop()]
-        yield lines
+        end = block.rfind(b"\n") + 1
+        parts.append(block[:end] if end else block)
+        if end:
+            yield b"".join(parts)
+            parts = [block[end:]]
     rest = b"".join(parts)
     if rest:
-        yield [rest]
+        yield rest

@@ -80,7 +80,7 @@ def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) 
                 if record.problem is not None:
                     bad.append(place)
             if responses is not None:
-                responses.write([response for _, response in found])
+                responses.write([response + b"\n" for _, response in found])
             if answers is not None and writer is not None:
                 columns = [result.columns or "" for result, _ in found]
                 written = list(writer.rows(raws, columns))

@@ -43,8 +43,9 @@ class ResultsWriter:
 
     def add(self, results: Sequence[Result], responses: Sequence[bytes]) -> None:
         """Adds the next rows, with their response lines."""
-        self._results.write(_encode_lines(results))
-        self._responses.write(b"".join(responses))
+        if results:
+            self._results.write(_encode_lines(results))
+            self._responses.write(b"\n".join(responses) + b"\n")
 
 
 @contextmanager
@@ -69,11 +70,11 @@ def read_results(world: World, key: str) -> Iterator[Result]:
 
 
 def read_responses(world: World, key: str) -> Iterator[bytes]:
-    """Their response lines."""
-    return lines(world.objects, world.buckets.work, responses_key(key))
+    """Their response lines, without line feeds."""
+    return (line[:-1] for line in lines(world.objects, world.buckets.work, responses_key(key)))
 
 
-# The lines of responses.jsonl
+# The lines of responses.jsonl, without their line feeds
 
 _CANONICAL = re.compile(rb'\{ ?"id": ?"[^"\\]*", ?"custom_id": ?"(\d+)", ?"response": ?\{')
 """How OpenAI begins a line that holds a response."""
@@ -92,20 +93,23 @@ _SENTENCES = {
 def answered_response(row: int, custom_id: str | None, line: bytes, outcome: Outcome) -> bytes:
     """OpenAI's own line for a row, under the user's custom_id; None where that is the row's number.
 
-    A line that begins as OpenAI's do keeps its bytes: parsing it and writing it again takes ten times as long.
+    A line that begins as OpenAI's do keeps its bytes: parsing it and writing it again takes ten times as long. Neither
+    has to be done where the id is to stay.
     """
+    if custom_id is None and outcome is Outcome.OK:
+        return line
     found = _CANONICAL.match(line)
     if found is not None and found[1] == b"%d" % row:
         if custom_id is None:
-            return line + b"\n"
-        return b"%b%b%b\n" % (line[: found.start(1) - 1], orjson.dumps(custom_id), line[found.end(1) + 1 :])
+            return line
+        return b"%b%b%b" % (line[: found.start(1) - 1], orjson.dumps(custom_id), line[found.end(1) + 1 :])
     named = custom_id if custom_id is not None else str(row)
     try:
         theirs = _members.decode(line)
     except NO_SENSE:
         return _without_response(None, named, outcome, "")
     if bytes(theirs.get("response", b"null")) != b"null":
-        return msgspec.json.encode({**theirs, "custom_id": named}) + b"\n"
+        return msgspec.json.encode({**theirs, "custom_id": named})
     return _without_response(theirs.get("id"), named, outcome, _message(theirs.get("error")))
 
 
@@ -116,7 +120,7 @@ def unanswered_response(row: int, custom_id: str | None, outcome: Outcome, messa
 
 def _without_response(identity: object, custom_id: str, outcome: Outcome, message: str) -> bytes:
     error = {"code": outcome, "message": message or _SENTENCES.get(outcome, "")}
-    return msgspec.json.encode({"id": identity, "custom_id": custom_id, "response": None, "error": error}) + b"\n"
+    return msgspec.json.encode({"id": identity, "custom_id": custom_id, "response": None, "error": error})
 
 
 def _message(error: msgspec.Raw | None) -> str:
