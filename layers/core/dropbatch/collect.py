@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import NamedTuple
+from typing import cast
 
 import orjson
 
@@ -363,7 +363,6 @@ class _Collector:
         self._reader = AnswerReader(rows.compiled, batch.endpoint)
         self._writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
         self._blank = [None] * len(rows.compiled.columns) if rows.compiled else []
-        self._ok = self._ending(Outcome.OK, None)
         self._position = 0
         self._samples = {True: SAMPLES, False: SAMPLES}
         self._bill = Bill(batch.model)
@@ -379,87 +378,91 @@ class _Collector:
         self, asked: Sequence[AskedRow], lines: Sequence[bytes | None]
     ) -> tuple[Sequence[Result], Sequence[bytes]]:
         """The results of the next rows of the batch, by their lines, and the lines of responses.jsonl."""
-        tries = self._tries(asked, lines)
-        self._add_up_tokens(tries)
-        if not (self._judge.settles_good and all(each.answer.outcome is Outcome.OK for each in tries)):
-            tries = [each for each in tries if self._is_final(each)]
-        good = [each.answer.values or () for each in tries if each.answer.outcome is Outcome.OK]
+        answers, messages = self._answers(lines)
+        rows = [row for row, _ in asked]
+        self._add_up_tokens(rows, answers)
+        if not (self._judge.settles_good and _all_good(answers)):
+            final = [place for place, row in enumerate(asked) if self._is_final(row, answers[place], place)]
+            rows, answers = [rows[place] for place in final], [answers[place] for place in final]
+            lines, messages = [lines[place] for place in final], [messages[place] for place in final]
+        self._position += len(asked)
+        good = [answer.values or () for answer in answers if answer.outcome is Outcome.OK]
         self.written.ok += len(good)
         if good:
             self._tally.outcomes[Outcome.OK] += len(good)
         if self._compiled is not None:
             self._tally.categorise(self._compiled, good)
-        return list(map(self._result, tries)), list(map(self._response, tries))
+        return self._results(rows, answers), self._responses(rows, answers, lines, messages)
 
-    def _tries(self, asked: Sequence[AskedRow], lines: Sequence[bytes | None]) -> list["_Try"]:
-        """What each row's try came to."""
-        answers = iter(self._reader.read_all([line for line in lines if line is not None]))
-        tries = []
-        for position, ((row, before), line) in enumerate(zip(asked, lines, strict=True), self._position + 1):
-            if line is not None:
-                tries.append(_Try(row, before, position, line, next(answers), ""))
-            else:
-                tries.append(_Try(row, before, position, line, *self._judge.unanswered.answer(position)))
-        self._position += len(tries)
-        return tries
+    def _answers(self, lines: Sequence[bytes | None]) -> tuple[Sequence[Answer], Sequence[str]]:
+        """What each row's try came to, and what OpenAI said of rows that have no line."""
+        if None not in lines:
+            return self._reader.read_all(cast("Sequence[bytes]", lines)), [""] * len(lines)
+        read = iter(self._reader.read_all([line for line in lines if line is not None]))
+        unanswered = self._judge.unanswered.answer
+        found = [
+            unanswered(position) if line is None else (next(read), "")
+            for position, line in enumerate(lines, self._position + 1)
+        ]
+        return [answer for answer, _ in found], [message for _, message in found]
 
-    def _add_up_tokens(self, tries: Sequence["_Try"]) -> None:
-        usages = [each.answer.usage for each in tries if each.answer.usage is not None]
+    def _add_up_tokens(self, rows: Sequence[int], answers: Sequence[Answer]) -> None:
+        usages = [answer.usage for answer in answers if answer.usage is not None]
         if usages:
             tokens, first = self.index.tokens, self._first
             self._tally.spend(usages)
             self._bill.add(usages)
             self.written.counted_tokens += sum([usage.input_tokens for usage in usages])
-            ran = [tokens[each.row - first] for each in tries if each.answer.usage is not None]
-            self.written.estimated_tokens += sum(ran)
+            ran = [row for row, answer in zip(rows, answers, strict=True) if answer.usage is not None]
+            self.written.estimated_tokens += sum([tokens[row - first] for row in ran])
 
-    def _is_final(self, each: "_Try") -> bool:
+    def _is_final(self, asked: AskedRow, answer: Answer, place: int) -> bool:
         """Counts a row that has no good answer; False where it is to be asked again."""
-        answer = each.answer
-        what = self._judge.fate(answer, each.position, each.before)
+        row, tries = asked
+        what = self._judge.fate(answer, self._position + place + 1, tries)
         if what is not Fate.FINAL:
-            place = each.row - self._first
-            tokens, inputs = self.index.tokens[place], self.index.inputs[place]
-            self.written.ask_again(each.row, each.before + (what is Fate.AGAIN), tokens, inputs)
+            at = row - self._first
+            self.written.ask_again(row, tries + (what is Fate.AGAIN), self.index.tokens[at], self.index.inputs[at])
             return False
         if answer.outcome is not Outcome.OK:
-            self._tally.count(each.row, answer.outcome, answer.code)
+            self._tally.count(row, answer.outcome, answer.code)
         return True
 
-    def _result(self, each: "_Try") -> Result:
-        outcome, code, values, _, _ = each.answer
-        is_good = outcome is Outcome.OK
-        columns = None
+    def _results(self, rows: Sequence[int], answers: Sequence[Answer]) -> Sequence[Result]:
+        columns: Sequence[str | None] = [None] * len(rows)
         if self._writer is not None:
-            columns = self._writer.columns(values or self._blank)
-            columns += self._ok if is_good else self._ending(outcome, code)
-        shown = None
+            blank = self._blank
+            columns = self._writer.columns(
+                [[*(values or blank), outcome, code] for outcome, code, values, _, _ in answers]
+            )
+        results = [Result(row, a[0], a[1], added) for row, a, added in zip(rows, answers, columns, strict=True)]
+        if self._samples[True] or self._samples[False]:
+            for result, answer in zip(results, answers, strict=True):
+                self._sample(result, answer.values or ())
+        return results
+
+    def _sample(self, result: Result, values: Sequence[object]) -> None:
+        """Shows a row's answer in short, where it is among the first of its kind."""
+        is_good = result.outcome is Outcome.OK
         if self._samples[is_good]:
             self._samples[is_good] -= 1
-            texts = (value if isinstance(value, str) else orjson.dumps(value).decode() for value in values or ())
-            shown = " · ".join(texts)[:300]
-        return Result(each.row, outcome, code, columns, shown)
+            texts = (value if isinstance(value, str) else orjson.dumps(value).decode() for value in values)
+            result.shown = " · ".join(texts)[:300]
 
-    def _response(self, each: "_Try") -> bytes:
-        custom_id = self._custom_ids.of(each.row)
-        if each.line is not None:
-            return answered_response(each.row, custom_id, each.line, each.answer.outcome)
-        return unanswered_response(each.row, custom_id, each.answer.outcome, each.message)
+    def _responses(
+        self, rows: Sequence[int], answers: Sequence[Answer], lines: Sequence[bytes | None], messages: Sequence[str]
+    ) -> Sequence[bytes]:
+        ids = self._custom_ids.of(rows)
+        return [
+            answered_response(row, identity, line, answer.outcome)
+            if line is not None
+            else unanswered_response(row, identity, answer.outcome, message)
+            for row, identity, answer, line, message in zip(rows, ids, answers, lines, messages, strict=True)
+        ]
 
-    def _ending(self, outcome: Outcome, code: str | None) -> str:
-        """What a row's status and error add to it."""
-        return self._writer.columns([outcome, code], len(self._blank)) if self._writer is not None else ""
 
-
-class _Try(NamedTuple):
-    """What one row's try came to: `position` is its line (from 1) in the batch's file, `before` how often it failed."""
-
-    row: int
-    before: int
-    position: int
-    line: bytes | None
-    answer: Answer
-    message: str  # what OpenAI said, where there is no line
+def _all_good(answers: Sequence[Answer]) -> bool:
+    return [answer.outcome for answer in answers].count(Outcome.OK) == len(answers)
 
 
 class _CustomIds:
@@ -469,11 +472,13 @@ class _CustomIds:
         self._ids = ids
         self._next = first_row
 
-    def of(self, row: int) -> str | None:
+    def of(self, rows: Sequence[int]) -> Sequence[str | None]:
         if self._ids is None:
-            return None
-        found = next(islice(self._ids, row - self._next, None))
-        self._next = row + 1
+            return [None] * len(rows)
+        found = []
+        for row in rows:
+            found.append(next(islice(self._ids, row - self._next, None)))
+            self._next = row + 1
         return found
 
 

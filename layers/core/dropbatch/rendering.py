@@ -121,7 +121,7 @@ def _skipped(rows: JobRows, writer: RowWriter | None, record: Record, code: str)
     """What is written for a row that was not sent."""
     columns = None
     if rows.compiled and writer:
-        columns = writer.columns([*[None] * len(rows.compiled.columns), Outcome.SKIPPED, code])
+        columns = writer.columns([[*[None] * len(rows.compiled.columns), Outcome.SKIPPED, code]])[0]
     response = unanswered_response(record.number, rows.custom_id(record), Outcome.SKIPPED)
     return Result(record.number, Outcome.SKIPPED, code, columns), response
 

@@ -4,7 +4,9 @@ A value that starts like a spreadsheet formula is written as it is: results are 
 changed for one reader is wrong for the other.
 """
 
-from collections.abc import Iterable, Sequence
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dropbatch.formats import separated
@@ -37,8 +39,8 @@ def answers_head(layout: Layout, names: Sequence[str]) -> bytes:
 class RowWriter(Protocol):
     """Writes answered rows in one layout. What an answer adds is the same for any row, and so is made without it."""
 
-    def columns(self, values: Sequence[Any], at: int = 0) -> str:
-        """What `values` add to a row, the first of them under the name at `at`; what further values add follows it.
+    def columns(self, rows: Sequence[Sequence[Any]]) -> Sequence[str]:
+        """What the values of each row add to it, in the order of the names.
 
         A value is None, a str, a bool, a number, anything else that is JSON, or an `orjson.Fragment` of it, which keeps
         numbers exact. In a csv None is empty, and what is neither text nor None is its JSON.
@@ -61,6 +63,13 @@ def row_writer(layout: Layout, names: Sequence[str]) -> RowWriter:
     return _Texts(layout) if layout.kind is Kind.TXT else _Separated(layout)
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What csv.writer takes for a file."""
+
+    write: Callable[[str], object]
+
+
 class _Separated:
     """Rows of a csv or tsv: fields are added at the end of their last line."""
 
@@ -69,9 +78,12 @@ class _Separated:
         self._encoding = layout.encoding
         self._delimiter = _delimiter(layout)
 
-    def columns(self, values: Sequence[Any], at: int = 0) -> str:  # noqa: ARG002  # a csv's are all in a row
-        delimiter = self._delimiter
-        return "".join([delimiter + _quoted(_text(value), delimiter) for value in values])
+    def columns(self, rows: Sequence[Sequence[Any]]) -> Sequence[str]:
+        found: list[str] = []
+        # It hands over each row at once, and quotes as `_quoted` does: what holds a delimiter, a quote or a line end.
+        written = csv.writer(_Written(found.append), delimiter=self._delimiter, lineterminator="\r\n")
+        written.writerows([("", *map(_text, values)) for values in rows])
+        return [line[:-2] for line in found]
 
     def rows(self, raw: Iterable[bytes], columns: Iterable[str]) -> Sequence[bytes]:
         encoding = self._encoding
@@ -109,9 +121,12 @@ class _Objects:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = [f",{to_json(name).decode()}:" for name in names]
 
-    def columns(self, values: Sequence[Any], at: int = 0) -> str:
-        names = self._names[at : at + len(values)]
-        return "".join([name + to_json(value).decode() for name, value in zip(names, values, strict=True)])
+    def columns(self, rows: Sequence[Sequence[Any]]) -> Sequence[str]:
+        names = self._names
+        return [
+            "".join([name + to_json(value).decode() for name, value in zip(names, values, strict=True)])
+            for values in rows
+        ]
 
     def rows(self, raw: Iterable[bytes], columns: Iterable[str]) -> Sequence[bytes]:
         return [self._row(row, added) for row, added in zip(raw, columns, strict=True)]
