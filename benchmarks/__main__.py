@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import pipeline, polling, transfers
+from benchmarks import collecting, pipeline, polling, transfers
 from benchmarks.inputs import csv_drop, raw_drop
 
 LATEST = Path("benchmarks/latest.json")
@@ -93,6 +93,7 @@ TO_REACH = {
     **polling.TO_REACH,
     **transfers.TO_REACH,
     **pipeline.TO_REACH,
+    **collecting.TO_REACH,
 }
 
 GROUPS: dict[str, Callable[[], Figures]] = {
@@ -103,6 +104,8 @@ GROUPS: dict[str, Callable[[], Figures]] = {
     "idle_start": polling.idle_start,
     "transfers": transfers.transfers,
     "pipeline": pipeline.pipeline,
+    "collecting": lambda: collecting.collecting(measured),
+    "collecting_embeddings": lambda: collecting.collecting_embeddings(measured),
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.inputs import RECIPE, csv_drop, raw_drop
+from benchmarks.inputs import FOLDER, RECIPE, csv_drop, raw_drop
 
 if TYPE_CHECKING:
     from dropbatch.formats.reading import DropReader
@@ -70,6 +70,30 @@ def validate_orjson(rows: int) -> None:
             assert request["body"]["model"]
 
 
+def collect_naive(rows: int) -> None:
+    """Answers brought home: everything parsed and held, ordered by a dictionary, written again."""
+    folder = FOLDER / f"chat-{rows}"  # made by `benchmarks.collecting`
+    answers = {}
+    for path in sorted((folder / "openai").iterdir()):
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                answer = json.loads(line)
+                answers[answer["custom_id"]] = answer
+    with csv_drop(rows).open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        names = [*(reader.fieldnames or ()), "sentiment", "reason", "_status", "_error"]
+        table = list(reader)
+    with (folder / "naive.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        for number, row in enumerate(table, 1):
+            message = answers[str(number)]["response"]["body"]["choices"][0]["message"]
+            writer.writerow({**row, **json.loads(message["content"]), "_status": "ok", "_error": ""})
+    with (folder / "naive.jsonl").open("w", encoding="utf-8") as file:
+        for number in range(1, rows + 1):
+            file.write(json.dumps(answers[str(number)]) + "\n")
+
+
 def unique_ids(rows: int) -> None:
     from dropbatch.formats.unique import UniqueIds
 
@@ -103,7 +127,10 @@ def _drop(path: Path) -> "DropReader":
     return read_drop(blocks(), file_type(path.name), delimiter=None, encoding=None, limits=Limits())
 
 
-CASES = {case.__name__: case for case in (build, build_csv_reader, build_naive, validate, validate_orjson, unique_ids)}
+CASES = {
+    case.__name__: case
+    for case in (build, build_csv_reader, build_naive, validate, validate_orjson, unique_ids, collect_naive)
+}
 
 
 def _peak_mb() -> float:
@@ -113,5 +140,9 @@ def _peak_mb() -> float:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] not in CASES:
+        from benchmarks import collecting  # imports what it measures, and so only where it is asked for
+
+        CASES.update(collecting.CASES)
     CASES[sys.argv[1]](int(sys.argv[2]))
     print(_peak_mb())  # read by whoever measures

@@ -133,6 +133,8 @@ class FakeObjects:
                 upload = f"upload-{next(self._ids)}"
                 self._begun[upload] = data
                 return {"upload": upload, "done": number}
+        if begun:
+            self._begun.pop(begun["upload"], None)
         self.put(bucket, key, data, content_type)
         return None
 

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from dropbatch.adapters.dynamodb import DynamoTable
 from dropbatch.adapters.s3 import S3Objects
 from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing
-from dropbatch.ports import Objects, Table
+from dropbatch.ports import Objects, Piece, Table
 from tests.contract.conftest import REGION
 from tests.fakes import FakeClock, FakeObjects, FakeTable
 
@@ -141,16 +141,59 @@ def test_nothing_is_left_of_an_object_whose_writing_broke_off(objects: Objects) 
         objects.head("aaa", "k")
 
 
-@pytest.mark.parametrize("sizes", [[1, 2, 3], [6 * MIB, 1, 6 * MIB], [1, 6 * MIB], [5 * MIB, 5 * MIB, 7], [9 * MIB]])
-def test_pieces_of_any_size_are_joined_in_order(objects: Objects, sizes: list[int]) -> None:
-    pieces: list[tuple[str, str] | bytes] = [b"head\n", ("aaa", "missing")]
-    whole = b"head\n"
-    for number, size in enumerate(sizes):
-        data = bytes([number + 65]) * size
+PIECES = [
+    [],
+    [(0, 0)],
+    [(3, 0)],
+    [(9 * MIB, 0)],
+    [(5 * MIB, 0), (1, 1), (2, 0), (3, 2)],
+    [(6 * MIB, 0), (6 * MIB, 9), (6 * MIB, 9)],
+    [(6 * MIB, 0), (1, 0), (6 * MIB, 9), (17, 9)],
+    [(1, 0), (6 * MIB, 9)],
+    [(5 * MIB, 0), (5 * MIB, 9), (5 * MIB, 0), (7, 6)],
+]
+"""The sizes of objects, and how many bytes of each are left out at its beginning."""
+
+
+def pieces_of(objects: Objects, sizes: list[tuple[int, int]]) -> tuple[list[Piece], bytes]:
+    """Such pieces, and what they come to."""
+    pieces, whole = [], b""
+    for number, (size, start) in enumerate(sizes):
+        data = bytes([number + 65]) * start + bytes([number + 97]) * (size - start)
         objects.put("aaa", f"piece-{number}", data, "text/plain")
-        pieces.append(("aaa", f"piece-{number}"))
-        whole += data
-    objects.join(pieces, "bbb", "joined", "text/plain")
+        pieces.append(Piece("aaa", f"piece-{number}", start, size))
+        whole += data[start:]
+    return pieces, whole
+
+
+@pytest.mark.parametrize("sizes", PIECES)
+def test_pieces_of_any_size_are_joined_in_order(objects: Objects, sizes: list[tuple[int, int]]) -> None:
+    pieces, whole = pieces_of(objects, sizes)
+    assert objects.join(pieces, "bbb", "joined", "text/plain") is None
+    assert b"".join(objects.blocks("bbb", "joined")) == whole
+
+
+@pytest.mark.parametrize("sizes", PIECES)
+def test_a_joining_whose_time_runs_out_again_and_again_comes_to_the_same(
+    objects: Objects, sizes: list[tuple[int, int]]
+) -> None:
+    pieces, whole = pieces_of(objects, sizes)
+    begun, calls = None, 0
+    while (begun := objects.join(pieces, "bbb", "joined", "text/plain", lambda: False, begun)) is not None:
+        begun = json.loads(json.dumps(begun))
+        calls += 1
+        assert calls <= len(sizes), "each call comes further"
+        with pytest.raises(ObjectMissing):
+            objects.head("bbb", "joined")
+    assert b"".join(objects.blocks("bbb", "joined")) == whole
+
+
+def test_a_joining_that_was_begun_and_is_gone_is_begun_anew(objects: Objects) -> None:
+    pieces, whole = pieces_of(objects, [(6 * MIB, 0), (3 * MIB, 0), (3 * MIB, 0)])
+    begun = objects.join(pieces, "bbb", "joined", "text/plain", lambda: False)
+    assert objects.join(pieces, "bbb", "joined", "text/plain", begun=begun) is None
+    objects.put("bbb", "joined", b"", "text/plain")
+    assert objects.join(pieces, "bbb", "joined", "text/plain", begun=begun) is None
     assert b"".join(objects.blocks("bbb", "joined")) == whole
 
 

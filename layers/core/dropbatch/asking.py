@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import repeat
 
 import msgspec
 
@@ -140,7 +141,7 @@ class JobRows:
         listed = self.files.rows(batch)
         if listed is not None:
             return listed
-        return (AskedRow(shard.first_row + place, 0) for place in index.places(batch.group))
+        return map(AskedRow, [shard.first_row + place for place in index.places(batch.group)], repeat(0))
 
     def custom_ids(self, shard: Shard, index: ShardIndex) -> Iterator[str] | None:
         """The ids that stand in responses.jsonl, row by row; None where each row's is its number."""

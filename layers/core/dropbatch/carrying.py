@@ -44,7 +44,7 @@ def carry_over(
         out = stack.enter_context(writing_results(world, rows.files.results_key(kept)))
         for result, response, batch in heapq.merge(*streams, key=lambda found: found[0].row):
             if result.outcome not in RETRIED:
-                out.add(result, response)
+                out.add([result], [response])
                 kept.requests += 1
                 continue
             if batch.group not in asked:

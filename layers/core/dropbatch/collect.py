@@ -7,10 +7,11 @@ there.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import cast
 
 import orjson
 
@@ -39,9 +40,9 @@ from dropbatch.holding import hold
 from dropbatch.jobfiles import AskedRow
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
-from dropbatch.plain_answers import answer_reader
+from dropbatch.plain_answers import AnswerReader
 from dropbatch.ports import BYTES, JSON, RemoteBatch, World, Writer
-from dropbatch.pricing import price
+from dropbatch.pricing import Bill
 from dropbatch.reconciling import AnswerLines
 from dropbatch.rendering import SAMPLES, render
 from dropbatch.results import Result, answered_response, unanswered_response, writing_results
@@ -52,6 +53,9 @@ LATE_SECONDS = 60
 
 DOUBT_FACTOR = 3
 """So many `settle_seconds` are answers waited for that OpenAI has counted but not delivered (30 minutes by default)."""
+
+CHUNK_ROWS = 64
+"""So many rows are read at once: enough to save calls, and few megabytes where they are embeddings."""
 
 BAD_BATCHES = 2
 """After so many batches in a row of which less than half was answered, a job's rest is held."""
@@ -118,7 +122,7 @@ def _collect_batch(world: World, ledger: Ledger, rows: JobRows, batch: Batch) ->
             # What never ended may still be running, for all we know: its rows are not asked twice.
             over = job.cancel_requested or world.now() >= job.deadline_at or never_ended
             judge = _Judge(job, batch, _Unanswered(remote, failure), failure, over)
-            written = _write_results(world, rows, shard, batch, answers.line, judge)
+            written = _write_results(world, rows, shard, batch, answers.lines, judge)
     finally:
         output.unlink(missing_ok=True)
         errors.unlink(missing_ok=True)
@@ -275,6 +279,11 @@ class _Judge:
     failure: BatchFailure | None = None
     over: bool = True  # nothing is tried again any more
 
+    @property
+    def settles_good(self) -> bool:
+        """Whether a good answer is final, whatever else is to be known of it."""
+        return self.over or self.failure is None
+
     def fate(self, answer: Answer, position: int, tries: int) -> Fate:
         if self.over:
             return Fate.FINAL
@@ -321,19 +330,11 @@ def _write_results(
     rows: JobRows,
     shard: Shard,
     batch: Batch,
-    line_of: Callable[[int], bytes | None],
+    lines_of: Callable[[Iterable[int]], Sequence[bytes | None]],
     judge: _Judge,
 ) -> _Written:
     """Writes what became of each row of a batch: a line a row, in order, and the sums; rows to be asked again apart."""
-    tally = Tally()
     key = rows.files.results_key(batch)
-    index = rows.index(shard)
-    first = shard.first_row
-    read = answer_reader(rows.compiled, batch.endpoint)
-    writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
-    blank = [None] * len(rows.compiled.columns) if rows.compiled else []
-    custom_ids = _CustomIds(rows.custom_ids(shard, index), first)
-    samples = {True: SAMPLES, False: SAMPLES}
     with ExitStack() as stack:
         out = stack.enter_context(writing_results(world, key))
         again = (
@@ -341,41 +342,127 @@ def _write_results(
             if judge.over
             else stack.enter_context(world.objects.writing(world.buckets.work, key + ".rows.0", BYTES))
         )
-        written = _Written(out=again)
-        for position, (row, tries) in enumerate(rows.asked_rows(shard, batch, index), 1):
-            line, message = line_of(row), ""
-            answer = read(line) if line is not None else None
-            if answer is None:
-                answer, message = judge.unanswered.answer(position)
-            outcome, code, values, usage, _ = answer
-            if usage is not None:
-                tally.spend(usage)
-                tally.pay(price(batch.model, usage))
-                written.estimated_tokens += index.tokens[row - first]
-                written.counted_tokens += usage.input_tokens
-            what = judge.fate(answer, position, tries)
-            if what is not Fate.FINAL:
-                place = row - first
-                written.ask_again(row, tries + (what is Fate.AGAIN), index.tokens[place], index.inputs[place])
-                continue
-            tally.count(row, outcome, code)
-            good = outcome is Outcome.OK
-            if good:
-                written.ok += 1
-                tally.categorise_all(rows.compiled, values)
-            columns = writer.columns([*(values or blank), outcome, code]) if writer is not None else None
-            shown = None
-            if samples[good]:
-                samples[good] -= 1
-                shown = " · ".join(map(_shown, values or ()))[:300]
-            custom_id = custom_ids.of(row)
-            if line is not None:
-                response = answered_response(row, custom_id, line, outcome)
-            else:
-                response = unanswered_response(row, custom_id, outcome, message)
-            out.add(Result(row, outcome, code, columns, shown), response)
-    world.objects.put(world.buckets.work, key + ".tally", json.dumps(tally.to_json()).encode(), JSON)
-    return written
+        collector = _Collector(rows, shard, batch, judge, _Written(out=again))
+        asked = iter(rows.asked_rows(shard, batch, collector.index))
+        while chunk := list(islice(asked, CHUNK_ROWS)):
+            out.add(*collector.collected(chunk, lines_of([row for row, _ in chunk])))
+    tally = json.dumps(collector.tally().to_json()).encode()
+    world.objects.put(world.buckets.work, key + ".tally", tally, JSON)
+    return collector.written
+
+
+class _Collector:
+    """Judges a batch's rows, many at a time, and adds up what they come to."""
+
+    def __init__(self, rows: JobRows, shard: Shard, batch: Batch, judge: _Judge, written: _Written) -> None:
+        self._judge = judge
+        self._compiled = rows.compiled
+        self._first = shard.first_row
+        self.index = rows.index(shard)
+        self._custom_ids = _CustomIds(rows.custom_ids(shard, self.index), shard.first_row)
+        self._reader = AnswerReader(rows.compiled, batch.endpoint)
+        self._writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
+        self._blank = [None] * len(rows.compiled.columns) if rows.compiled else []
+        self._position = 0
+        self._samples = {True: SAMPLES, False: SAMPLES}
+        self._bill = Bill(batch.model)
+        self._tally = Tally()
+        self.written = written
+
+    def tally(self) -> Tally:
+        """What all the rows came to."""
+        self._tally.pay(self._bill.total())
+        return self._tally
+
+    def collected(
+        self, asked: Sequence[AskedRow], lines: Sequence[bytes | None]
+    ) -> tuple[Sequence[Result], Sequence[bytes]]:
+        """The results of the next rows of the batch, by their lines, and the lines of responses.jsonl."""
+        answers, messages = self._answers(lines)
+        rows = [row for row, _ in asked]
+        self._add_up_tokens(rows, answers)
+        if not (self._judge.settles_good and _all_good(answers)):
+            final = [place for place, row in enumerate(asked) if self._is_final(row, answers[place], place)]
+            rows, answers = [rows[place] for place in final], [answers[place] for place in final]
+            lines, messages = [lines[place] for place in final], [messages[place] for place in final]
+        self._position += len(asked)
+        good = [answer.values or () for answer in answers if answer.outcome is Outcome.OK]
+        self.written.ok += len(good)
+        if good:
+            self._tally.outcomes[Outcome.OK] += len(good)
+        if self._compiled is not None:
+            self._tally.categorise(self._compiled, good)
+        return self._results(rows, answers), self._responses(rows, answers, lines, messages)
+
+    def _answers(self, lines: Sequence[bytes | None]) -> tuple[Sequence[Answer], Sequence[str]]:
+        """What each row's try came to, and what OpenAI said of rows that have no line."""
+        if None not in lines:
+            return self._reader.read_all(cast("Sequence[bytes]", lines)), [""] * len(lines)
+        read = iter(self._reader.read_all([line for line in lines if line is not None]))
+        unanswered = self._judge.unanswered.answer
+        found = [
+            unanswered(position) if line is None else (next(read), "")
+            for position, line in enumerate(lines, self._position + 1)
+        ]
+        return [answer for answer, _ in found], [message for _, message in found]
+
+    def _add_up_tokens(self, rows: Sequence[int], answers: Sequence[Answer]) -> None:
+        usages = [answer.usage for answer in answers if answer.usage is not None]
+        if usages:
+            tokens, first = self.index.tokens, self._first
+            self._tally.spend(usages)
+            self._bill.add(usages)
+            self.written.counted_tokens += sum([usage.input_tokens for usage in usages])
+            ran = [row for row, answer in zip(rows, answers, strict=True) if answer.usage is not None]
+            self.written.estimated_tokens += sum([tokens[row - first] for row in ran])
+
+    def _is_final(self, asked: AskedRow, answer: Answer, place: int) -> bool:
+        """Counts a row that has no good answer; False where it is to be asked again."""
+        row, tries = asked
+        what = self._judge.fate(answer, self._position + place + 1, tries)
+        if what is not Fate.FINAL:
+            at = row - self._first
+            self.written.ask_again(row, tries + (what is Fate.AGAIN), self.index.tokens[at], self.index.inputs[at])
+            return False
+        if answer.outcome is not Outcome.OK:
+            self._tally.count(row, answer.outcome, answer.code)
+        return True
+
+    def _results(self, rows: Sequence[int], answers: Sequence[Answer]) -> Sequence[Result]:
+        columns: Sequence[str | None] = [None] * len(rows)
+        if self._writer is not None:
+            blank = self._blank
+            columns = self._writer.columns(
+                [[*(values or blank), outcome, code] for outcome, code, values, _, _ in answers]
+            )
+        results = [Result(row, a[0], a[1], added) for row, a, added in zip(rows, answers, columns, strict=True)]
+        if self._samples[True] or self._samples[False]:
+            for result, answer in zip(results, answers, strict=True):
+                self._sample(result, answer.values or ())
+        return results
+
+    def _sample(self, result: Result, values: Sequence[object]) -> None:
+        """Shows a row's answer in short, where it is among the first of its kind."""
+        is_good = result.outcome is Outcome.OK
+        if self._samples[is_good]:
+            self._samples[is_good] -= 1
+            texts = (value if isinstance(value, str) else orjson.dumps(value).decode() for value in values)
+            result.shown = " · ".join(texts)[:300]
+
+    def _responses(
+        self, rows: Sequence[int], answers: Sequence[Answer], lines: Sequence[bytes | None], messages: Sequence[str]
+    ) -> Sequence[bytes]:
+        ids = self._custom_ids.of(rows)
+        return [
+            answered_response(row, identity, line, answer.outcome)
+            if line is not None
+            else unanswered_response(row, identity, answer.outcome, message)
+            for row, identity, answer, line, message in zip(rows, ids, answers, lines, messages, strict=True)
+        ]
+
+
+def _all_good(answers: Sequence[Answer]) -> bool:
+    return [answer.outcome for answer in answers].count(Outcome.OK) == len(answers)
 
 
 class _CustomIds:
@@ -385,16 +472,14 @@ class _CustomIds:
         self._ids = ids
         self._next = first_row
 
-    def of(self, row: int) -> str | None:
+    def of(self, rows: Sequence[int]) -> Sequence[str | None]:
         if self._ids is None:
-            return None
-        found = next(islice(self._ids, row - self._next, None))
-        self._next = row + 1
+            return [None] * len(rows)
+        found = []
+        for row in rows:
+            found.append(next(islice(self._ids, row - self._next, None)))
+            self._next = row + 1
         return found
-
-
-def _shown(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode(errors="replace")
 
 
 def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> None:
@@ -414,7 +499,7 @@ def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> N
     for batch in closed:
         if batch.state is BatchState.ABANDONED:
             judge = _Judge(rows.job, batch, _Unanswered(None, refusal=batch.refusal))
-            _write_results(world, rows, shard, batch, _no_line, judge)
+            _write_results(world, rows, shard, batch, _no_lines, judge)
     render(world, rows, shard, closed)
 
     def finish(current: Shard) -> bool:
@@ -426,5 +511,6 @@ def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> N
     ledger.change(lambda: ledger.shard(rows.job.id, number), finish)
 
 
-def _no_line(_row: int) -> None:
+def _no_lines(rows: Iterable[int]) -> Sequence[None]:
     """No row of a batch that was never submitted has a line."""
+    return [None for _ in rows]

@@ -6,6 +6,8 @@ against a schema in less than 1 µs where jsonschema takes 40.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import repeat
 from types import GenericAlias
 from typing import Annotated, Any, Literal
 
@@ -40,11 +42,13 @@ class _ChatUsage(msgspec.Struct):
 
     def read(self) -> Usage:
         cached, reasoning = self.prompt_tokens_details, self.completion_tokens_details
-        return Usage(
-            self.prompt_tokens,
-            cached.cached_tokens if cached else 0,
-            self.completion_tokens,
-            reasoning.reasoning_tokens if reasoning else 0,
+        return _usage(
+            (
+                self.prompt_tokens,
+                cached.cached_tokens if cached else 0,
+                self.completion_tokens,
+                reasoning.reasoning_tokens if reasoning else 0,
+            )
         )
 
 
@@ -60,11 +64,13 @@ class _ResponseUsage(msgspec.Struct):
 
     def read(self) -> Usage:
         cached, reasoning = self.input_tokens_details, self.output_tokens_details
-        return Usage(
-            self.input_tokens,
-            cached.cached_tokens if cached else 0,
-            self.output_tokens,
-            reasoning.reasoning_tokens if reasoning else 0,
+        return _usage(
+            (
+                self.input_tokens,
+                cached.cached_tokens if cached else 0,
+                self.output_tokens,
+                reasoning.reasoning_tokens if reasoning else 0,
+            )
         )
 
 
@@ -113,70 +119,95 @@ class _Response(msgspec.Struct):
         return parts[0].text if len(parts) == 1 and parts[0].type == "output_text" else None
 
 
+_Body = _Chat | _Response
 _BODIES: Mapping[str, Any] = {recipes.CHAT: _Chat, recipes.RESPONSES: _Response}
 
-Reader = Callable[[bytes], Answer]
-Values = Callable[[str], tuple[Any, ...] | None]
+Values = Callable[[Sequence[str]], Sequence[tuple[Any, ...]]]
+"""Takes the columns out of texts; a DecodeError where one of them is not plain."""
 
 
-def answer_reader(compiled: CompiledRecipe | None, endpoint: str) -> Reader:
-    """`read_answer` for the lines of one batch: at once where a line is plainly good."""
+class AnswerReader:
+    """`read_answer` for the lines of one batch: many at once where all are plainly good."""
 
-    def read(line: bytes) -> Answer:
-        return read_answer(line, compiled, endpoint)
+    def __init__(self, compiled: CompiledRecipe | None, endpoint: str) -> None:
+        self._compiled, self._endpoint = compiled, endpoint
+        body, self._values = _BODIES.get(endpoint), _values_of(compiled)
+        self._decoder: Any = None
+        if body is not None and self._values is not None:
+            response = msgspec.defstruct("Good", [("status_code", Good), ("body", body)])
+            self._decoder = msgspec.json.Decoder(msgspec.defstruct("Line", [("response", response)]))
 
-    body = _BODIES.get(endpoint)
-    if body is None or (compiled is not None and compiled.expressions):
-        return read
-    values_of: Values = _whole_text
-    if compiled is not None and compiled.validator is not None:
-        plain = _plain_values(compiled.validator.schema, compiled.properties or ())
-        if plain is None:
-            return read
-        values_of = plain
-    response = msgspec.defstruct("Good", [("status_code", Good), ("body", body)])
-    line_type = msgspec.defstruct("Line", [("response", response)])
-    decode: Callable[[bytes], Any] = msgspec.json.Decoder(line_type).decode
-    without_columns = compiled is None
+    def read_all(self, lines: Sequence[bytes]) -> Sequence[Answer]:
+        """The answers of lines, in their order."""
+        plain = self._plain(lines)
+        if plain is not None:
+            return plain
+        if len(lines) == 1:
+            return [read_answer(lines[0], self._compiled, self._endpoint)]
+        return [self.read_all([line])[0] for line in lines]
 
-    def read_plain(line: bytes) -> Answer:
+    def _plain(self, lines: Sequence[bytes]) -> Sequence[Answer] | None:
+        """The answers where all lines are plainly good, else None."""
+        if self._decoder is None or self._values is None:
+            return None
         try:
-            found = decode(line).response.body
-            text = found.text()
-            values = values_of(text) if text else None
+            found = self._decoder.decode_lines(b"\n".join(lines))
+            bodies = [line.response.body for line in found]
+            texts = [body.text() for body in bodies]
+            if len(texts) != len(lines) or not all(texts):
+                return None
+            values = self._values(texts)
         except NO_SENSE:
-            return read(line)
-        if values is None:
-            return read(line)
-        usage = found.usage.read() if found.usage is not None else None
-        return Answer(Outcome.OK, None, None if without_columns else values, usage)
+            return None
+        usages = [body.usage for body in bodies]
+        return [
+            _answer((Outcome.OK, None, columns, usage and usage.read(), False))
+            for columns, usage in zip(values if self._compiled else repeat(None), usages, strict=False)
+        ]
 
-    return read_plain
+
+_answer: Callable[[tuple[Any, ...]], Answer] = partial(tuple.__new__, Answer)
+_usage: Callable[[tuple[int, ...]], Usage] = partial(tuple.__new__, Usage)
+"""Make a tuple of a kind of its members, without the call of a Python function."""
 
 
-def _whole_text(text: str) -> tuple[Any, ...] | None:
-    return None if text.isspace() else (text,)
+def _values_of(compiled: CompiledRecipe | None) -> Values | None:
+    """Takes a recipe's columns out of texts; None where they are not that plain."""
+    if compiled is None:
+        return _whole_texts
+    if compiled.expressions:
+        return None
+    if compiled.validator is None:
+        return _whole_texts
+    return _plain_values(compiled.validator.schema, compiled.properties or ())
+
+
+def _whole_texts(texts: Sequence[str]) -> Sequence[tuple[Any, ...]]:
+    if any(map(str.isspace, texts)):
+        raise msgspec.DecodeError("a text is blank")
+    return [(text,) for text in texts]
 
 
 def _plain_values(schema: Any, properties: Sequence[str]) -> Values | None:
-    """Takes the columns out of a text of JSON that fits the schema, which msgspec checks; None where it cannot."""
+    """Takes the columns out of texts of JSON that fit the schema, which msgspec checks; None where it cannot."""
     kind = _object_type(schema, properties)
     if kind is None:
         return None
-    decode = msgspec.json.Decoder(kind).decode
+    decoder = msgspec.json.Decoder(kind)
     members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     inexact = [place for place, name in enumerate(properties) if not _is_exact(schema["properties"][name])]
     astuple: Callable[[Any], tuple[Any, ...]] = msgspec.structs.astuple
 
-    def values(text: str) -> tuple[Any, ...]:
-        found = astuple(decode(text))
-        if not inexact:
-            return found
+    def exact(found: tuple[Any, ...], text: str) -> tuple[Any, ...]:
         whole = list(found)
         written = members(text)
         for place in inexact:
             whole[place] = exact_value(written[properties[place]])
         return tuple(whole)
+
+    def values(texts: Sequence[str]) -> Sequence[tuple[Any, ...]]:
+        found = list(map(astuple, map(decoder.decode, texts)))
+        return list(map(exact, found, texts)) if inexact else found
 
     return values
 

@@ -4,50 +4,61 @@ Each request is priced by itself: summed tokens would fall into the tiers of lon
 for some models and silently gives the standard one, so that such a price is halved, as the Batch API's is.
 """
 
-from collections.abc import Callable
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 
 from dropbatch.answers import Usage
 
-MILLION = 1_000_000
-
-Totals = Callable[[int, int, int], tuple[float, float] | None]
-"""Input, cached and output tokens into what the list gives for them: (batch, standard); None for an unknown model."""
+Price = tuple[float, float] | None
+"""(batch price, standard price) in US dollars; None for a model that the list does not know."""
 
 
-def price(model: str, usage: Usage) -> tuple[float, float] | None:
-    """(batch price, standard price) of one request's tokens; None for a model that the list does not know."""
-    read = usage.input_tokens
-    totals = _totals(model)(read, min(usage.cached_tokens, read), usage.output_tokens)
-    if totals is None:
-        return None
-    batch, standard = totals
-    return (batch if batch < standard else standard / 2), standard
+class Bill:
+    """What the answers of one model cost together."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._tokens = [0, 0, 0]  # of a model whose requests can be priced together
+        self._price: Price = (0.0, 0.0)
+
+    def add(self, usages: Sequence[Usage]) -> None:
+        """Adds what these requests took."""
+        counts = [(read, min(reused, read), written) for read, reused, written, _ in usages]
+        if _is_flat(self._model):
+            self._tokens = [sum(column) for column in zip(self._tokens, *counts, strict=True)]
+            return
+        for each in counts:
+            price = _priced(self._model, *each)
+            if price is None or self._price is None:
+                self._price = None
+            else:
+                self._price = self._price[0] + price[0], self._price[1] + price[1]
+
+    def total(self) -> Price:
+        return _priced(self._model, *self._tokens) if any(self._tokens) else self._price
 
 
 @lru_cache(maxsize=64)
-def _totals(model: str) -> Totals:
-    """Products of rates where the model has one rate for each kind of token; else the list, whatever it knows of tiers.
+def _is_flat(model: str) -> bool:
+    """Whether none of a model's prices depends on how many tokens a request has.
 
-    A look into the list takes 0.2 ms, and the answers of a batch come in thousands of different counts.
+    Then requests can be priced together: a look into the list takes 0.2 ms, and a batch's answers come in thousands of
+    different counts.
     """
-    listed = partial(_listed, model)
-    rates = [listed(MILLION, 0, 0), listed(MILLION, MILLION, 0), listed(0, 0, MILLION)]
-    if None in rates or listed(0, 0, 0) != (0.0, 0.0) or _has_tiers(model):
-        return lru_cache(maxsize=65_536)(listed)
-    (batch_fresh, fresh), (batch_cached, cached), (batch_given, given) = (rate for rate in rates if rate)
+    from genai_prices import Usage as Tokens
+    from genai_prices import calc_price
+    from genai_prices.types import TieredPrices
 
-    def multiplied(read: int, reused: int, written: int) -> tuple[float, float]:
-        new = read - reused
-        return (
-            (new * batch_fresh + reused * batch_cached + written * batch_given) / MILLION,
-            (new * fresh + reused * cached + written * given) / MILLION,
-        )
-
-    return multiplied
+    try:
+        found = calc_price(Tokens(input_tokens=1), model_ref=model, provider_id="openai").model_price
+    except LookupError:
+        return True  # its price is unknown, however many tokens
+    kinds = (found.input_mtok, found.cache_read_mtok, found.output_mtok)
+    return not any(isinstance(kind, TieredPrices) for kind in kinds)
 
 
-def _listed(model: str, read: int, reused: int, written: int) -> tuple[float, float] | None:
+@lru_cache(maxsize=65_536)
+def _priced(model: str, read: int, reused: int, written: int) -> Price:
     # Half a second to import, and needed only where answers are collected.
     from genai_prices import Usage as Tokens
     from genai_prices import calc_price
@@ -59,15 +70,4 @@ def _listed(model: str, read: int, reused: int, written: int) -> tuple[float, fl
         batch = calc_price(tokens, model_ref=model, provider_id="openai", price_context=context).total_price
     except LookupError:
         return None
-    return float(batch), float(standard)
-
-
-def _has_tiers(model: str) -> bool:
-    """Whether some price of a model depends on how many tokens a request has."""
-    from genai_prices import Usage as Tokens
-    from genai_prices import calc_price
-    from genai_prices.types import TieredPrices
-
-    found = calc_price(Tokens(input_tokens=1), model_ref=model, provider_id="openai").model_price
-    kinds = (found.input_mtok, found.cache_read_mtok, found.output_mtok)
-    return any(isinstance(kind, TieredPrices) for kind in kinds)
+    return float(batch if batch < standard else standard / 2), float(standard)

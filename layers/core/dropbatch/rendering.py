@@ -9,7 +9,7 @@ import heapq
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from itertools import repeat
+from itertools import islice, repeat
 
 import orjson
 
@@ -28,8 +28,8 @@ from dropbatch.tallies import Tally
 SAMPLES = 5
 """How many rows of each kind a batch, and so a shard, keeps for the report."""
 
-FLUSH_BYTES = 262_144
-"""How much of a piece is gathered before it is written: a call for every row costs more than its bytes."""
+CHUNK_ROWS = 64
+"""So many rows are written at once: enough to save calls, and few megabytes where they are embeddings."""
 
 
 def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) -> None:
@@ -62,27 +62,36 @@ def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) 
         responses = None if complete else piece("responses")
         failed = piece("failed", failed_head(rows.layout)) if tally.unanswered else None
         upcoming = next(results, None)
-        for number, raw in enumerate(index.records(files.shard_blocks(shard.number)), shard.first_row):
-            record: Record | None = None
-            if upcoming is not None and upcoming[0].row == number:
-                (result, response), upcoming = upcoming, next(results, None)
-            else:
+        records = index.records(files.shard_blocks(shard.number))
+        number = shard.first_row - 1
+        while raws := list(islice(records, CHUNK_ROWS)):
+            found: list[Found] = []
+            bad: list[int] = []  # which of them no row can be written from as it is
+            for place, raw in enumerate(raws):
+                number += 1
+                if upcoming is not None and upcoming[0].row == number:
+                    found.append(upcoming)
+                    upcoming = next(results, None)
+                    continue
                 record = next(iter(read_rows([raw], rows.layout, first_number=number, first_line=1)))
                 code = "bad_row" if index.groups[number - shard.first_row] == BAD_ROW else "when"
-                result, response = _skipped(rows, writer, record, code)
+                found.append(_skipped(rows, writer, record, code))
                 tally.count(number, Outcome.SKIPPED, code)
+                if record.problem is not None:
+                    bad.append(place)
             if responses is not None:
-                responses.write(response)
+                responses.write([response + b"\n" for _, response in found])
             if answers is not None and writer is not None:
-                columns = result.columns or ""
-                bad = record is not None and record.problem is not None
-                answers.write(writer.bad_row(raw, columns) if bad else writer.row(raw, columns))
-            if failed is not None and result.outcome not in ANSWERED:
-                failed.write(raw)
-            if result.shown is not None:
-                _sample(samples, raw, result)
-        for each in made.values():
-            each.flush()
+                columns = [result.columns or "" for result, _ in found]
+                written = list(writer.rows(raws, columns))
+                for place in bad:
+                    written[place] = writer.bad_row(raws[place], columns[place])
+                answers.write(written)
+            if failed is not None:
+                failed.write([raw for raw, (result, _) in zip(raws, found, strict=True) if _is_failed(result)])
+            for raw, (result, _) in zip(raws, found, strict=True):
+                if result.shown is not None:
+                    _sample(samples, raw, result)
     places = {name: (each.key, each.head_bytes, each.size) for name, each in made.items()}
     if complete:
         key = responses_key(keys[0])
@@ -91,18 +100,26 @@ def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) 
     world.objects.put(work, files.piece_key(shard.number, "stats.json"), orjson.dumps(stats), JSON)
 
 
-def _found(world: World, key: str, *, with_responses: bool) -> Iterator[tuple[Result, bytes]]:
+Found = tuple[Result, bytes]
+"""A row's result, and its line of responses.jsonl."""
+
+
+def _is_failed(result: Result) -> bool:
+    return result.outcome is not Outcome.OK and result.outcome not in ANSWERED
+
+
+def _found(world: World, key: str, *, with_responses: bool) -> Iterator[Found]:
     """A batch's results, each with its response line where that is asked for."""
     if with_responses:
         return zip(read_results(world, key), read_responses(world, key), strict=True)
     return zip(read_results(world, key), repeat(b""), strict=False)
 
 
-def _skipped(rows: JobRows, writer: RowWriter | None, record: Record, code: str) -> tuple[Result, bytes]:
+def _skipped(rows: JobRows, writer: RowWriter | None, record: Record, code: str) -> Found:
     """What is written for a row that was not sent."""
     columns = None
     if rows.compiled and writer:
-        columns = writer.columns([*[None] * len(rows.compiled.columns), str(Outcome.SKIPPED), code])
+        columns = writer.columns([[*[None] * len(rows.compiled.columns), Outcome.SKIPPED, code]])[0]
     response = unanswered_response(record.number, rows.custom_id(record), Outcome.SKIPPED)
     return Result(record.number, Outcome.SKIPPED, code, columns), response
 
@@ -143,20 +160,10 @@ class _Piece:
         self.head_bytes = out.size
         self._out = out
         self._rows = rows
-        self._parts: list[bytes] = []
-        self._gathered = 0
 
     @property
     def size(self) -> int:
         return self._out.size
 
-    def write(self, data: bytes) -> None:
-        self._parts.append(data)
-        self._gathered += len(data)
-        if self._gathered > FLUSH_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        self._rows.write(b"".join(self._parts))
-        self._parts.clear()
-        self._gathered = 0
+    def write(self, rows: Sequence[bytes]) -> None:
+        self._rows.write(b"".join(rows))

@@ -5,8 +5,9 @@ line of responses.jsonl. Where one batch asks all rows of a shard, the latter is
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import msgspec
 import orjson
@@ -15,9 +16,6 @@ from dropbatch.answers import NO_SENSE
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.jobfiles import lines, whole_lines
 from dropbatch.ports import BYTES, World, Writer
-
-FLUSH_BYTES = 262_144
-"""How much is gathered before it is written: a call for every row costs more than its bytes."""
 
 
 class Result(msgspec.Struct, array_like=True, gc=False):
@@ -38,28 +36,16 @@ _decode_lines = msgspec.json.Decoder(Result).decode_lines
 
 
 class ResultsWriter:
-    """Takes a batch's results row by row. Made by `writing_results`."""
+    """Takes a batch's results, many at once: a call for every row costs more than its bytes."""
 
     def __init__(self, results: Writer, responses: Writer) -> None:
         self._results, self._responses = results, responses
-        self._kept: list[Result] = []
-        self._lines: list[bytes] = []
-        self._size = 0
 
-    def add(self, result: Result, response: bytes) -> None:
-        """Adds the next row, with its response line."""
-        self._kept.append(result)
-        self._lines.append(response)
-        self._size += len(response)
-        if self._size > FLUSH_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        self._results.write(_encode_lines(self._kept))
-        self._responses.write(b"".join(self._lines))
-        self._kept.clear()
-        self._lines.clear()
-        self._size = 0
+    def add(self, results: Sequence[Result], responses: Sequence[bytes]) -> None:
+        """Adds the next rows, with their response lines."""
+        if results:
+            self._results.write(_encode_lines(results))
+            self._responses.write(b"\n".join(responses) + b"\n")
 
 
 @contextmanager
@@ -70,9 +56,7 @@ def writing_results(world: World, key: str) -> Iterator[ResultsWriter]:
         world.objects.writing(bucket, key, BYTES) as results,
         world.objects.writing(bucket, responses_key(key), BYTES) as responses,
     ):
-        writer = ResultsWriter(results, responses)
-        yield writer
-        writer.flush()
+        yield ResultsWriter(results, responses)
 
 
 def responses_key(key: str) -> str:
@@ -82,16 +66,15 @@ def responses_key(key: str) -> str:
 
 def read_results(world: World, key: str) -> Iterator[Result]:
     """A batch's results, in order."""
-    for block in whole_lines(world.objects, world.buckets.work, key):
-        yield from _decode_lines(block)
+    return chain.from_iterable(map(_decode_lines, whole_lines(world.objects, world.buckets.work, key)))
 
 
 def read_responses(world: World, key: str) -> Iterator[bytes]:
-    """Their response lines."""
-    return lines(world.objects, world.buckets.work, responses_key(key))
+    """Their response lines, without line feeds."""
+    return (line[:-1] for line in lines(world.objects, world.buckets.work, responses_key(key)))
 
 
-# The lines of responses.jsonl
+# The lines of responses.jsonl, without their line feeds
 
 _CANONICAL = re.compile(rb'\{ ?"id": ?"[^"\\]*", ?"custom_id": ?"(\d+)", ?"response": ?\{')
 """How OpenAI begins a line that holds a response."""
@@ -110,20 +93,23 @@ _SENTENCES = {
 def answered_response(row: int, custom_id: str | None, line: bytes, outcome: Outcome) -> bytes:
     """OpenAI's own line for a row, under the user's custom_id; None where that is the row's number.
 
-    A line that begins as OpenAI's do keeps its bytes: parsing it and writing it again takes ten times as long.
+    A line that begins as OpenAI's do keeps its bytes: parsing it and writing it again takes ten times as long. Neither
+    has to be done where the id is to stay.
     """
+    if custom_id is None and outcome is Outcome.OK:
+        return line
     found = _CANONICAL.match(line)
     if found is not None and found[1] == b"%d" % row:
         if custom_id is None:
-            return line + b"\n"
-        return b"%b%b%b\n" % (line[: found.start(1) - 1], orjson.dumps(custom_id), line[found.end(1) + 1 :])
+            return line
+        return b"%b%b%b" % (line[: found.start(1) - 1], orjson.dumps(custom_id), line[found.end(1) + 1 :])
     named = custom_id if custom_id is not None else str(row)
     try:
         theirs = _members.decode(line)
     except NO_SENSE:
         return _without_response(None, named, outcome, "")
     if bytes(theirs.get("response", b"null")) != b"null":
-        return msgspec.json.encode({**theirs, "custom_id": named}) + b"\n"
+        return msgspec.json.encode({**theirs, "custom_id": named})
     return _without_response(theirs.get("id"), named, outcome, _message(theirs.get("error")))
 
 
@@ -134,7 +120,7 @@ def unanswered_response(row: int, custom_id: str | None, outcome: Outcome, messa
 
 def _without_response(identity: object, custom_id: str, outcome: Outcome, message: str) -> bytes:
     error = {"code": outcome, "message": message or _SENTENCES.get(outcome, "")}
-    return msgspec.json.encode({"id": identity, "custom_id": custom_id, "response": None, "error": error}) + b"\n"
+    return msgspec.json.encode({"id": identity, "custom_id": custom_id, "response": None, "error": error})
 
 
 def _message(error: msgspec.Raw | None) -> str:

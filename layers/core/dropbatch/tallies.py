@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from dropbatch.answers import Answer, Usage
+from dropbatch.answers import Usage
 from dropbatch.domain.outcomes import ANSWERED, RETRIED, Outcome
 from dropbatch.recipes.compiling import CompiledRecipe
 
@@ -37,22 +37,14 @@ class Tally:
     usd: float | None = 0.0
     standard_usd: float | None = 0.0
 
-    def add(self, row: int, answer: Answer) -> None:
-        """Counts a row's answer, but for its price and categories."""
-        self.count(row, answer.outcome, answer.code)
-        if answer.usage is not None:
-            self.spend(answer.usage)
-
     def count(self, row: int, outcome: Outcome, code: str | None) -> None:
         self.outcomes[outcome] += 1
         if outcome not in ANSWERED:
             self._reason(outcome, code or str(outcome), 1, row)
 
-    def spend(self, usage: Usage) -> None:
-        self.tokens["input"] += usage.input_tokens
-        self.tokens["cached"] += usage.cached_tokens
-        self.tokens["output"] += usage.output_tokens
-        self.tokens["reasoning"] += usage.reasoning_tokens
+    def spend(self, usages: Sequence[Usage]) -> None:
+        for kind, counts in zip(("input", "cached", "output", "reasoning"), zip(*usages, strict=True), strict=False):
+            self.tokens[kind] += sum(counts)
 
     def pay(self, price: tuple[float, float] | None) -> None:
         """Adds a price in dollars, (batch, standard); None makes the sum unknown."""
@@ -62,16 +54,16 @@ class Tally:
             self.usd += price[0]
             self.standard_usd += price[1]
 
-    def categorise(self, column: str, value: str) -> None:
-        self.categories.setdefault(column, Counter())[value] += 1
-
-    def categorise_all(self, compiled: CompiledRecipe | None, values: Sequence[object] | None) -> None:
-        """Counts those of an answer's values whose column has only a few."""
-        if compiled is None or values is None:
-            return
-        for column, value in zip(compiled.columns, values, strict=True):
-            if column in compiled.categories and value in compiled.categories[column]:
-                self.categorise(column, value if isinstance(value, str) else json.dumps(value))
+    def categorise(self, compiled: CompiledRecipe, answers: Sequence[Sequence[object]]) -> None:
+        """Counts those of the answers' values whose column has only a few."""
+        for place, column in enumerate(compiled.columns):
+            allowed = compiled.categories.get(column)
+            if not allowed or not answers:
+                continue
+            values = [answer[place] for answer in answers]
+            counts = Counter(value for value in values if type(value) is str and value in allowed)
+            counts.update(json.dumps(value) for value in values if type(value) is not str and value in allowed)
+            self.categories.setdefault(column, Counter()).update(counts)
 
     def _reason(self, outcome: Outcome, code: str, count: int, row: int) -> None:
         key = (outcome, code)

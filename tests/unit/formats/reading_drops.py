@@ -47,5 +47,5 @@ def row_problem(name: str, data: bytes, **options: str | int | Limits) -> Proble
 def answered(layout: Layout, record: Record, names: Sequence[str], values: Sequence[object]) -> bytes:
     """A record with `values` added under `names`."""
     writer = row_writer(layout, names)
-    columns = writer.columns(values)
-    return writer.bad_row(record.raw, columns) if record.problem else writer.row(record.raw, columns)
+    columns = writer.columns([values])[0]
+    return writer.bad_row(record.raw, columns) if record.problem else writer.rows([record.raw], [columns])[0]

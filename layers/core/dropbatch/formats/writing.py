@@ -4,7 +4,9 @@ A value that starts like a spreadsheet formula is written as it is: results are 
 changed for one reader is wrong for the other.
 """
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dropbatch.formats import separated
@@ -37,16 +39,16 @@ def answers_head(layout: Layout, names: Sequence[str]) -> bytes:
 class RowWriter(Protocol):
     """Writes answered rows in one layout. What an answer adds is the same for any row, and so is made without it."""
 
-    def columns(self, values: Sequence[Any]) -> str:
-        """What `values` add to a row, in the order of the names.
+    def columns(self, rows: Sequence[Sequence[Any]]) -> Sequence[str]:
+        """What the values of each row add to it, in the order of the names.
 
         A value is None, a str, a bool, a number, anything else that is JSON, or an `orjson.Fragment` of it, which keeps
         numbers exact. In a csv None is empty, and what is neither text nor None is its JSON.
         """
         ...
 
-    def row(self, raw: bytes, columns: str) -> bytes:
-        """A sound record's bytes with its columns added."""
+    def rows(self, raw: Iterable[bytes], columns: Iterable[str]) -> Sequence[bytes]:
+        """Sound records' bytes, with their columns added."""
         ...
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
@@ -61,63 +63,83 @@ def row_writer(layout: Layout, names: Sequence[str]) -> RowWriter:
     return _Texts(layout) if layout.kind is Kind.TXT else _Separated(layout)
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What csv.writer takes for a file."""
+
+    write: Callable[[str], object]
+
+
 class _Separated:
     """Rows of a csv or tsv: fields are added at the end of their last line."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._encoding = layout.encoding
         self._delimiter = _delimiter(layout)
 
-    def columns(self, values: Sequence[Any]) -> str:
-        delimiter = self._delimiter
-        return delimiter.join([_quoted(_text(value), delimiter) for value in values])
+    def columns(self, rows: Sequence[Sequence[Any]]) -> Sequence[str]:
+        found: list[str] = []
+        # It hands over each row at once, and quotes as `_quoted` does: what holds a delimiter, a quote or a line end.
+        written = csv.writer(_Written(found.append), delimiter=self._delimiter, lineterminator="\r\n")
+        written.writerows([("", *map(_text, values)) for values in rows])
+        return [line[:-2] for line in found]
 
-    def row(self, raw: bytes, columns: str) -> bytes:
-        body = raw.rstrip(b"\r\n")
-        return b"%b%b%b" % (body, self._encoded(self._delimiter + columns), raw[len(body) :])
+    def rows(self, raw: Iterable[bytes], columns: Iterable[str]) -> Sequence[bytes]:
+        encoding = self._encoding
+        return [
+            b"%b%b%b" % (body := row.rstrip(b"\r\n"), encoded(added, encoding), row[len(body) :])
+            for row, added in zip(raw, columns, strict=True)
+        ]
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
-        layout = self._layout
-        width = separated.width_of(raw, self._delimiter, layout.encoding)
-        missing = max(0, len(layout.columns) - width) if width is not None else 0
-        return self.row(raw, self._delimiter * missing + columns)
-
-    def _encoded(self, text: str) -> bytes:
-        return encoded(text, self._layout.encoding)
+        width = separated.width_of(raw, self._delimiter, self._encoding)
+        missing = max(0, len(self._layout.columns) - width) if width is not None else 0
+        return self.rows([raw], [self._delimiter * missing + columns])[0]
 
 
 class _Texts(_Separated):
     """Lines of text, each of which becomes the first field of a csv."""
 
-    def row(self, raw: bytes, columns: str) -> bytes:
+    def rows(self, raw: Iterable[bytes], columns: Iterable[str]) -> Sequence[bytes]:
+        return [self._row(row, added) for row, added in zip(raw, columns, strict=True)]
+
+    def _row(self, raw: bytes, columns: str) -> bytes:
         body = raw.removesuffix(b"\n").removesuffix(b"\r")
         end = raw[len(body) :]
         if b'"' in body or b"," in body or b"\r" in body:
             body = b'"' + body.replace(b'"', b'""') + b'"'
-        return body + self._encoded(self._delimiter + columns) + end
+        return body + encoded(columns, self._encoding) + end
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
-        return self.row(raw, columns)
+        return self._row(raw, columns)
 
 
 class _Objects:
     """JSON Lines: members are added at the end of their object."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names = [to_json(name).decode() + ":" for name in names]
+        self._names = [f",{to_json(name).decode()}:" for name in names]
 
-    def columns(self, values: Sequence[Any]) -> str:
-        members = [name + to_json(value).decode() for name, value in zip(self._names, values, strict=True)]
-        return ",".join(members)
+    def columns(self, rows: Sequence[Sequence[Any]]) -> Sequence[str]:
+        names = self._names
+        return [
+            "".join([name + to_json(value).decode() for name, value in zip(names, values, strict=True)])
+            for values in rows
+        ]
 
-    def row(self, raw: bytes, columns: str) -> bytes:
+    def rows(self, raw: Iterable[bytes], columns: Iterable[str]) -> Sequence[bytes]:
+        return [self._row(row, added) for row, added in zip(raw, columns, strict=True)]
+
+    def _row(self, raw: bytes, columns: str) -> bytes:
         body = raw.rstrip(_JSON_SPACE)
-        comma = b"," if body[1:-1].strip(_JSON_SPACE) else b""
-        return b"%b%b%b}%b" % (body[:-1], comma, columns.encode(), raw[len(body) :])
+        is_empty = not body[1:-1].strip(_JSON_SPACE)
+        added = columns.encode()
+        return b"%b%b}%b" % (body[:-1], added[1:] if is_empty else added, raw[len(body) :])
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
         body = raw.rstrip(_JSON_SPACE)
-        return b'{"_raw":%b,%b}%b' % (to_json(body.decode(errors="replace")), columns.encode(), raw[len(body) :])
+        return b'{"_raw":%b%b}%b' % (to_json(body.decode(errors="replace")), columns.encode(), raw[len(body) :])
 
 
 def failed_head(layout: Layout) -> bytes:

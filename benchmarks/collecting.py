@@ -1,0 +1,240 @@
+"""Bringing answers home: what is measured, on what, and against what.
+
+A job of a million rows has been submitted and has ended: 20 shards of 50,000 rows, each with its answers, shuffled, of
+about a kilobyte. Measured is all from there to the results: every batch collected, every shard rendered, all joined.
+"""
+
+import json
+import math
+import random
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from benchmarks.inputs import FOLDER, csv_drop
+from benchmarks.worlds import BUCKETS, folder_world
+from dropbatch.asking import JobRows
+from dropbatch.collect import collect
+from dropbatch.domain.drops import Drop
+from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus, Shard
+from dropbatch.domain.limits import Limits
+from dropbatch.formats.kinds import file_type
+from dropbatch.formats.reading import read_drop
+from dropbatch.jobfiles import JobFiles, RecipeText
+from dropbatch.ledger import Ledger
+from dropbatch.messages import Work
+from dropbatch.ports import OpenAI, RemoteBatch
+
+SHARD_ROWS = 50_000
+SIZES = (50_000, 200_000, 1_000_000)
+DIMENSIONS = 1_536
+RUNS, RUNS_OF_THE_LARGEST = 5, 3
+
+RECIPES = {
+    "chat": b"""\
+model: gpt-5-mini
+prompt: "{{ product }}: {{ text }}"
+schema: {sentiment: [positive, negative], reason: why}
+""",
+    "embeddings": b"""\
+model: text-embedding-3-small
+endpoint: /v1/embeddings
+prompt: "{{ text }}"
+""",
+}
+MODELS = {"chat": ("/v1/chat/completions", "gpt-5-mini"), "embeddings": ("/v1/embeddings", "text-embedding-3-small")}
+REASONS = (
+    "The review praises the story and the pace, and would recommend it without hesitation.",
+    "The reviewer calls the plot thin, the acting wooden, and regrets the two hours that it took.",
+    "Mixed words at first; but the closing sentence says plainly that the product is worth its price.",
+    'It broke after a week, and "support" did not answer; nothing good is said about it.',
+)
+
+
+# What it is measured on
+
+
+def answer_lines(dice: random.Random, rows: Sequence[int]) -> Iterator[bytes]:
+    """Chat completions as OpenAI writes them."""
+    for row in rows:
+        mood = dice.choice(("positive", "negative"))
+        content = json.dumps({"sentiment": mood, "reason": dice.choice(REASONS)})
+        read, written = dice.randint(80, 400), dice.randint(20, 90)
+        body = {
+            "id": f"chatcmpl-{dice.getrandbits(116):029x}",
+            "object": "chat.completion",
+            "created": 1_763_900_000 + row,
+            "model": "gpt-5-mini-2025-08-07",
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": content, "refusal": None, "annotations": []},
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": {
+                "prompt_tokens": read,
+                "completion_tokens": written,
+                "total_tokens": read + written,
+                "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+                "completion_tokens_details": {
+                    "reasoning_tokens": 0,
+                    "audio_tokens": 0,
+                    "accepted_prediction_tokens": 0,
+                    "rejected_prediction_tokens": 0,
+                },
+            },
+            "service_tier": "default",
+            "system_fingerprint": None,
+        }
+        yield _response_line(dice, row, body)
+
+
+def _response_line(dice: random.Random, row: int, body: Any) -> bytes:
+    response = {"status_code": 200, "request_id": f"{dice.getrandbits(128):032x}", "body": body}
+    line = {"id": f"batch_req_{dice.getrandbits(96):024x}", "custom_id": str(row), "response": response, "error": None}
+    return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+
+
+def embedding_lines(dice: random.Random, rows: Sequence[int]) -> Iterator[bytes]:
+    """Embeddings; of their vectors there are only a few, for making them up takes longest."""
+    vectors = [json.dumps([round(dice.gauss(0, 0.03), 18) for _ in range(DIMENSIONS)]) for _ in range(20)]
+    body = {
+        "object": "list",
+        "data": [{"object": "embedding", "index": 0, "embedding": "VECTOR"}],
+        "model": "text-embedding-3-small",
+        "usage": {"prompt_tokens": 90, "total_tokens": 90},
+    }
+    for row in rows:
+        yield _response_line(dice, row, body).replace(b'"VECTOR"', dice.choice(vectors).encode())
+
+
+def ended_job(kind: str, rows: int) -> Path:
+    """The folder of a job that waits to be brought home: its shards in the work bucket, its answers in `openai`."""
+    folder = FOLDER / f"{kind}-{rows}"
+    if not (folder / "ready").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        _make_job(kind, rows, folder)
+    return folder
+
+
+def _make_job(kind: str, rows: int, folder: Path) -> None:
+    answers = folder / "openai"
+    answers.mkdir(parents=True)
+    world = folder_world(folder, cast("OpenAI", Ended(answers)))
+    job, shards, _ = job_items(kind, rows)
+    source = csv_drop(rows)
+    with source.open("rb") as file:
+        blocks = iter(lambda: file.read(1 << 20), b"")
+        drop = read_drop(blocks, file_type(source.name), delimiter=None, encoding=None, limits=Limits())
+        files = JobFiles(world.objects, world.buckets.work, job.id)
+        files.keep_recipe(RecipeText("recipe.yaml", RECIPES[kind], {}))
+        files.keep_layout(drop.layout)
+        records = iter(drop)
+        for shard in shards:
+            with files.writing_shard(shard.number) as out:
+                for _ in range(shard.rows):
+                    out.write(next(records).raw)
+            JobRows(world, job).index(shard)  # makes and keeps it
+            dice = random.Random(shard.number)
+            order = list(range(shard.first_row, shard.first_row + shard.rows))
+            dice.shuffle(order)
+            with (answers / str(shard.number)).open("wb") as lines:
+                lines.writelines(embedding_lines(dice, order) if kind == "embeddings" else answer_lines(dice, order))
+    (folder / "ready").touch()
+
+
+def job_items(kind: str, rows: int) -> tuple[Job, list[Shard], list[Batch]]:
+    """The job, its shards and its batches, as they stand when all batches have ended."""
+    drop = Drop(BUCKETS.inbox, "reviews.csv", "1", 0)
+    job = Job("the-job", drop, 0, JobState.RUNNING, rows=rows, shards=-(-rows // SHARD_ROWS), deadline_at=2**40)
+    endpoint, model = MODELS[kind]
+    shards, batches = [], []
+    for number, start in enumerate(range(0, rows, SHARD_ROWS)):
+        count = min(SHARD_ROWS, rows - start)
+        shards.append(Shard(job.id, number, start + 1, start + 2, count))
+        batch = Batch(job.id, number, 0, endpoint, model, requests=count, tokens=150 * count, created_at=0)
+        batch.state, batch.openai_id, batch.ended_at = BatchState.ENDED, str(number), 0
+        batches.append(batch)
+    return job, shards, batches
+
+
+class Ended:
+    """OpenAI, all of whose batches have ended. A file is there as soon as it is asked for, as the naive way's are."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def retrieve(self, batch_id: str) -> RemoteBatch:
+        return RemoteBatch(batch_id, OpenAIStatus.COMPLETED, 0, "file", output_file_id=batch_id)
+
+    def download(self, file_id: str, path: Path) -> None:
+        path.hardlink_to(self._folder / file_id)
+
+
+# What is measured, each in a process of its own
+
+
+def collect_chat(rows: int) -> None:
+    _collect("chat", rows)
+
+
+def collect_embeddings(rows: int) -> None:
+    _collect("embeddings", rows)
+
+
+def _collect(kind: str, rows: int) -> None:
+    """By the very use case, batch after batch; the last one finds that all is settled, and assembles."""
+    folder = ended_job(kind, rows)
+    world = folder_world(folder, cast("OpenAI", Ended(folder / "openai")))
+    ledger = Ledger(world.table)
+    job, shards, batches = job_items(kind, rows)
+    for item in (job, *shards, *batches):
+        ledger.add(item)
+    for batch in batches:
+        collect(world, Work(job.id, batch.sk))
+    ended = ledger.job(job.id)
+    assert ended is not None
+    assert ended.state is JobState.SUCCEEDED
+    world.objects.delete_all(BUCKETS.results, "")
+    for name in ("results/", "pieces/"):
+        world.objects.delete_all(BUCKETS.work, f"jobs/{job.id}/{name}")
+
+
+CASES: Mapping[str, Callable[[int], None]] = {case.__name__: case for case in (collect_chat, collect_embeddings)}
+
+
+# The figures
+
+
+Measure = Callable[[Sequence[tuple[str, int]], int], Mapping[tuple[str, int], Any]]
+
+
+def collecting(measured: Measure) -> dict[str, float]:
+    for rows in SIZES:
+        ended_job("chat", rows)
+    less, _, most = SIZES
+    small = measured([("collect_chat", rows) for rows in SIZES[:-1]], RUNS)
+    large = measured([("collect_chat", most), ("collect_naive", most)], RUNS_OF_THE_LARGEST)
+    ours, middle = large["collect_chat", most], small["collect_chat", SIZES[1]]
+    return {
+        "collect_speedup_vs_naive": large["collect_naive", most].seconds / ours.seconds,
+        "collect_peak_mb": ours.peak_mb,
+        "collect_growth_mb": ours.peak_mb - small["collect_chat", less].peak_mb,
+        "collect_growth_exponent": math.log(ours.seconds / middle.seconds) / math.log(most / SIZES[1]),
+    }
+
+
+def collecting_embeddings(measured: Measure) -> dict[str, float]:
+    ended_job("embeddings", SHARD_ROWS)
+    found = measured([("collect_embeddings", SHARD_ROWS)], 1)
+    return {"collect_embeddings_peak_mb": found["collect_embeddings", SHARD_ROWS].peak_mb}
+
+
+TO_REACH = {
+    "collect_speedup_vs_naive": "≥ 10",
+    "collect_peak_mb": "≤ 128",
+    "collect_growth_exponent": "≤ 1.05",
+    "collect_embeddings_peak_mb": "≤ 192",
+}
