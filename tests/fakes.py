@@ -99,6 +99,11 @@ class FakeObjects:
         # Odd, small blocks, so that no reader can lean on their ends.
         return (data[at : at + 7919] for at in range(start, len(data), 7919))
 
+    def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
+        data = self._find(bucket, key, version_id).data
+        assert 0 <= start < end <= len(data)
+        return data[start:end]
+
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
         self.drop(key, data, bucket=bucket)
 

@@ -46,6 +46,10 @@ class Objects(Protocol):
         """The object's bytes from `start` on, in blocks of at most 1 MiB. A connection that breaks is resumed."""
         ...
 
+    def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
+        """The object's bytes from `start` up to `end`, all of which it has. A connection that breaks is tried again."""
+        ...
+
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None: ...
 
     def put_new(self, bucket: str, key: str, data: bytes, content_type: str) -> bool:

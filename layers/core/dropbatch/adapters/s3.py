@@ -87,6 +87,23 @@ class S3Objects:
             if offset >= end:
                 return
 
+    def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
+        data = bytearray()
+        broken = 0
+        while len(data) < end - start:
+            before = len(data)
+            with _readable():
+                wanted = f"bytes={start + before}-{end - 1}"
+                found = self._client.get_object(Bucket=bucket, Key=key, Range=wanted, **_version(version_id))
+            try:
+                for block in found["Body"].iter_chunks(BLOCK_BYTES):
+                    data += block
+            except _BROKEN:
+                broken = 0 if len(data) > before else broken + 1
+                if broken >= READ_TRIES:
+                    raise
+        return bytes(data)
+
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
         self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
 
