@@ -14,7 +14,7 @@ from dropbatch.domain.limits import Limits
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.parquet.reading import read_parquet
 from dropbatch.formats.parquet.writing import write_answers, write_failed
-from dropbatch.formats.reading import Record
+from dropbatch.formats.reading import Position, Record
 
 
 def packed(table: Any, **options: Any) -> bytes:
@@ -43,7 +43,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def rows(data: bytes, first_row: int = 1, **limits: int) -> list[Record]:
-    return list(read_parquet(io.BytesIO(data), Limits(**limits), first_row=first_row))
+    return list(read_parquet(io.BytesIO(data), Limits(**limits), Position(0, first_row, first_row)))
 
 
 def rejected(data: bytes, **limits: int) -> Problem:

@@ -5,7 +5,9 @@ does not have is written as text: decimals with all their digits, times as ISO 8
 null.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -21,64 +23,109 @@ from dropbatch.formats.encodings import UTF_8
 from dropbatch.formats.kinds import Kind
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.parquet.files import Source, batches_from, damage_told, damaged, opened
-from dropbatch.formats.reading import DropReader
-from dropbatch.formats.records import Record, called
+from dropbatch.formats.reading import Position
+from dropbatch.formats.records import Chunk, Record, Records, called
 
 
-def read_parquet(file: Source, limits: Limits, *, first_row: int = 1, size_before: int = 0) -> DropReader:
-    """Reads a drop from row `first_row` on, counted from 1; the rows before it had `size_before` bytes as JSON.
+class TableReader:
+    """A Parquet drop with its `layout`, to be iterated once for its rows.
+
+    `position` tells which row follows those given so far, its offset being that of their JSON, and `digest` is their
+    hash: with both, another reader can go on.
+    """
+
+    def __init__(self, table: pq.ParquetFile, limits: Limits, position: Position, digest: str) -> None:
+        schema = table.schema_arrow
+        self.layout = Layout(Kind.PARQUET, False, tuple(schema.names), None, UTF_8, b"", "\n", False)
+        self.position = position
+        self.digest = digest
+        self._table = table
+        self._limits = limits
+        self._forms = [_form(field.type, field.name) for field in schema]
+
+    def __iter__(self) -> Iterator[Record]:
+        return chain.from_iterable(chunk.records() for chunk in self.chunks())
+
+    def chunks(self) -> Iterator[Chunk]:
+        first = self.position.number
+        for batch in self._batches(first):
+            records: list[Record] = []
+            problem = None
+            size = self.position.offset
+            for raw in batch:
+                number = first + len(records)
+                problem = self._too_large(raw, number, size + len(raw))
+                if problem is not None:
+                    break
+                size += len(raw)
+                records.append(Record(number, number, raw, _decode(raw)))
+            first += len(records)
+            if records:
+                self.position = Position(size, first, first)
+                for record in records:
+                    self.digest = hashlib.sha256(self.digest.encode() + record.raw).hexdigest()
+                yield Records(records)
+            if problem is not None:
+                raise Rejected.because(problem)
+        if first <= self._table.metadata.num_rows:
+            raise Rejected.because(damaged())
+
+    def _too_large(self, raw: bytes, number: int, size: int) -> Problem | None:
+        most = self._limits.line_bytes
+        if len(raw) > most:
+            message = f"Row {number} is longer than {most:,} bytes, the most a row may have; shorten it."
+            return Problem("line_too_long", message, line=number)
+        return too_large(self._limits.drop_bytes) if size > self._limits.drop_bytes else None
+
+    def _batches(self, first: int) -> Iterator[Iterator[bytes]]:
+        """The rows' JSON, a batch at a time."""
+        names = self.layout.columns
+        batches = batches_from(self._table, first)
+        while True:
+            with damage_told():
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                try:
+                    columns = [_shown(batch.column(place), form) for place, form in enumerate(self._forms)]
+                except KeyError as error:
+                    message = (
+                        f"A map in rows {first} to {first + batch.num_rows - 1} has a key more than once; keep one of "
+                        "them."
+                    )
+                    raise Rejected.because(Problem("duplicate_key", message, line=first)) from error
+            first += batch.num_rows
+            yield (_encode(dict(zip(names, values, strict=True))) + b"\n" for values in zip(*columns, strict=True))
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+START = Position(0, 1, 1)
+
+
+def read_parquet(file: Source, limits: Limits, position: Position = START, digest: str = "") -> TableReader:
+    """Reads a drop, or goes on with it where another reader stood.
 
     Rejected, here or while iterating, where the file is damaged or encrypted, has no rows, or columns that JSON cannot
     show, or where its rows are more than the limits allow.
     """
     with damage_told():
         table = opened(file)
-        rows = table.metadata.num_rows
-        names = tuple(table.schema_arrow.names)
+        rows, names = table.metadata.num_rows, table.schema_arrow.names
         if not names:
             raise Rejected.because(Problem("no_columns", "The Parquet file has no columns; drop one that has some."))
         _check_names(table.schema_arrow)
-        forms = [_form(field.type, field.name) for field in table.schema_arrow]
-    if not rows:
-        raise Rejected.because(Problem("empty_file", "The Parquet file has no rows; drop one that has at least one."))
-    least = sum(len(name) + len('"":0,') for name in names) + len("{}") + size_before
-    if rows * least > limits.drop_bytes:
-        raise Rejected.because(too_large(limits.drop_bytes))
-    layout = Layout(Kind.PARQUET, False, names, None, UTF_8, b"", "\n", False)
-    return DropReader(layout, _records(table, forms, limits, first_row, size_before))
+        if not rows:
+            message = "The Parquet file has no rows; drop one that has at least one."
+            raise Rejected.because(Problem("empty_file", message))
+        shortest = sum(len(name) + len('"":0,') for name in names) + len("{}")
+        if rows * shortest > limits.drop_bytes:
+            raise Rejected.because(too_large(limits.drop_bytes))
+        return TableReader(table, limits, position, digest)
 
 
-def _records(
-    table: pq.ParquetFile, forms: Sequence["_Form"], limits: Limits, first_row: int, size: int
-) -> Iterator[Record]:
-    names = table.schema_arrow.names
-    encode, decode = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
-    number = first_row
-    batches = batches_from(table, first_row)
-    while True:
-        with damage_told():
-            batch = next(batches, None)
-            if batch is None:
-                break
-            try:
-                columns = [_shown(batch.column(place), form) for place, form in enumerate(forms)]
-            except KeyError as error:
-                message = f"A map in rows {number} to {number + batch.num_rows - 1} has a key more than once; keep one."
-                raise Rejected.because(Problem("duplicate_key", message, line=number)) from error
-        for values in zip(*columns, strict=True):
-            raw = encode(dict(zip(names, values, strict=True))) + b"\n"
-            if len(raw) > limits.line_bytes:
-                message = (
-                    f"Row {number} is longer than {limits.line_bytes:,} bytes, the most a row may have; shorten it."
-                )
-                raise Rejected.because(Problem("line_too_long", message, line=number))
-            size += len(raw)
-            if size > limits.drop_bytes:
-                raise Rejected.because(too_large(limits.drop_bytes))
-            yield Record(number, number, raw, decode(raw))
-            number += 1
-    if number <= table.metadata.num_rows:
-        raise Rejected.because(damaged())
+# Values, as JSON has them
 
 
 _Show = Callable[[Any], Any]
