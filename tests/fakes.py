@@ -131,9 +131,9 @@ class FakeObjects:
         data = self._begun.get(begun["upload"], b"") if begun else b""
         done = begun["done"] if begun and begun["upload"] in self._begun else 0
         for number, piece in enumerate(pieces[done:], done + 1):
-            content = self.content(piece.bucket, piece.key)
+            content = self._find(piece.bucket, piece.key, piece.version_id).data
             assert len(content) == piece.size
-            data += content[piece.start :]
+            data += content[piece.start : piece.end]
             if number < len(pieces) and not in_time():
                 upload = f"upload-{next(self._ids)}"
                 self._begun[upload] = data

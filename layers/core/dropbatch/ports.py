@@ -25,12 +25,20 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """An object that goes into another, but for its first `start` bytes; `size` is that of the whole."""
+    """What goes of an object into another: its bytes from `start` up to `end`, or to its own end where that is None.
+
+    `size` is that of the whole object.
+    """
 
     bucket: str
     key: str
     start: int
     size: int
+    end: int | None = None
+    version_id: str | None = None
+
+    def __len__(self) -> int:
+        return (self.size if self.end is None else self.end) - self.start
 
 
 class Writer(Protocol):

@@ -18,7 +18,7 @@ from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.domain.outcomes import ANSWERED, Outcome
 from dropbatch.formats.compression import Compression, compressed, compressing
 from dropbatch.formats.reading import Record, read_rows
-from dropbatch.formats.writing import RowWriter, answers_head, failed_head, row_writer
+from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row, row_writer
 from dropbatch.indexing import BAD_ROW
 from dropbatch.jobfiles import whole
 from dropbatch.ports import BYTES, JSON, World, Writer
@@ -78,7 +78,7 @@ def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) 
                 bad = record is not None and record.problem is not None
                 answers.write(writer.bad_row(raw, columns) if bad else writer.row(raw, columns))
             if failed is not None and result.outcome not in ANSWERED:
-                failed.write(raw)
+                failed.write(failed_row(rows.layout, number, raw))
             if result.shown is not None:
                 _sample(samples, raw, result)
         for each in made.values():

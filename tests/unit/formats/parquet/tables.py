@@ -54,10 +54,10 @@ def rejected(data: bytes, **limits: int) -> Problem:
     return problem
 
 
-def answered(data: bytes, types: dict[str, Any], lines: Iterable[bytes], count: int, scratch: Path) -> bytes:
+def answered(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], count: int, scratch: Path) -> bytes:
     """The file with answers to its first `count` rows."""
     out = io.BytesIO()
-    write_answers(io.BytesIO(data), types, lines, count, out, lambda size: out.write(data[:size]), scratch)
+    write_answers(io.BytesIO(data), schemas, lines, count, out, lambda size: out.write(data[:size]), scratch)
     return out.getvalue()
 
 

@@ -125,16 +125,16 @@ def test_reading_goes_on_from_any_row(row_group: int, version: str) -> None:
 def test_another_reader_goes_on_after_any_chunk_with_the_same_rows_and_hash(row_group: int) -> None:
     data = packed(a_table(1000), row_group_size=row_group)
     whole = read_parquet(io.BytesIO(data), Limits())
-    stood = [(whole.position, whole.digest)]
+    stood = [(whole.position, whole.digest())]
     chunks = []
     for chunk in whole.chunks():
         chunks.append(chunk.records())
-        stood.append((whole.position, whole.digest))
+        stood.append((whole.position, whole.digest()))
     assert len(chunks) > 7
     for place, (position, digest) in enumerate(stood):
         other = read_parquet(io.BytesIO(data), Limits(), position, digest)
         assert [chunk.records() for chunk in other.chunks()] == chunks[place:]
-        assert (other.position, other.digest) == stood[-1]
+        assert (other.position, other.digest()) == stood[-1]
     assert len({digest for _, digest in stood}) == len(stood)
 
 

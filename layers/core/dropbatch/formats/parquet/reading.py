@@ -19,6 +19,7 @@ from dropbatch.domain.errors import Rejected
 from dropbatch.domain.limits import Limits
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.compression import too_large
+from dropbatch.formats.content import Mark
 from dropbatch.formats.encodings import UTF_8
 from dropbatch.formats.kinds import Kind
 from dropbatch.formats.layout import Layout
@@ -30,15 +31,14 @@ from dropbatch.formats.records import Chunk, Record, Records, called
 class TableReader:
     """A Parquet drop with its `layout`, to be iterated once for its rows.
 
-    `position` tells which row follows those given so far, its offset being that of their JSON, and `digest` is their
-    hash: with both, another reader can go on.
+    `position` tells which row follows those given so far; its offset is the size of their JSON.
     """
 
     def __init__(self, table: pq.ParquetFile, limits: Limits, position: Position, digest: str) -> None:
         schema = table.schema_arrow
         self.layout = Layout(Kind.PARQUET, False, tuple(schema.names), None, UTF_8, b"", "\n", False)
         self.position = position
-        self.digest = digest
+        self._digest = digest
         self._table = table
         self._limits = limits
         self._forms = [_form(field.type, field.name) for field in schema]
@@ -61,14 +61,22 @@ class TableReader:
                 records.append(Record(number, number, raw, _decode(raw)))
             first += len(records)
             if records:
+                chunk = Records(records)
                 self.position = Position(size, first, first)
-                for record in records:
-                    self.digest = hashlib.sha256(self.digest.encode() + record.raw).hexdigest()
-                yield Records(records)
+                self._digest = hashlib.sha256(b"".join([self._digest.encode(), *chunk.raws])).hexdigest()
+                yield chunk
             if problem is not None:
                 raise Rejected.because(problem)
         if first <= self._table.metadata.num_rows:
             raise Rejected.because(damaged())
+
+    def digest(self) -> str:
+        """The hash of all rows given so far. Wherever a reader begins, its chunks end where any other's do."""
+        return self._digest
+
+    def mark(self, offset: int) -> Mark:
+        """Where to go on, besides the position."""
+        return Mark(hashed=offset, digest=self._digest)
 
     def _too_large(self, raw: bytes, number: int, size: int) -> Problem | None:
         most = self._limits.line_bytes

@@ -77,21 +77,21 @@ def answer_type(schema: Any) -> pa.DataType:
 
 def write_answers(
     file: Source,
-    types: Mapping[str, pa.DataType],
+    schemas: Mapping[str, Any],
     answers: Iterable[bytes],
     rows: int,
     out: Writer,
     copy: Callable[[int], object],
     scratch: Path,
 ) -> None:
-    """Writes the first `rows` rows of a drop with the columns `types` added.
+    """Writes the first `rows` rows of a drop with columns added: their names, and JSON Schemas of their values.
 
     `answers` are JSON objects with these members, one a row. `copy(n)` writes the first n bytes of the drop to `out`,
     which S3 can do by itself. DoesNotFit where a value is not of its column's type; a text holds any, as its JSON.
     Memory grows with a batch; on disk, in `scratch`, are the answers of one row group.
     """
     table = opened(file)
-    added = pa.schema([pa.field(name, kind) for name, kind in types.items()])
+    added = pa.schema([pa.field(name, answer_type(schema)) for name, schema in schemas.items()])
     codec = _codec(table)
     upcoming = iter(answers)
     if rows == table.metadata.num_rows:
