@@ -47,9 +47,11 @@ tick: setup ## Poll now, rather than within a minute
 down: setup ## Stop the embedded stack; what it holds is kept
 	@$(BIN)/python -m local.stack down
 
-deploy: setup ## Deploy to your AWS account (RUNTIME=python3.12, ARCHITECTURE=x86_64 if not the defaults)
+deploy: setup ## Deploy to your AWS account (RUNTIME=python3.12, ARCHITECTURE=x86_64, PARQUET=enabled if not the defaults)
 	@if [ -n "$$AWS_ENDPOINT_URL" ]; then \
 		echo "AWS_ENDPOINT_URL leads this shell to the embedded AWS: deploy from another shell." >&2; exit 1; fi
-	$(if $(RUNTIME),DROPBATCH_RUNTIME=$(RUNTIME)) $(if $(ARCHITECTURE),DROPBATCH_ARCHITECTURE=$(ARCHITECTURE)) $(SAM) build
-	$(SAM) deploy --guided $(if $(RUNTIME)$(ARCHITECTURE),--parameter-overrides \
-		$(if $(RUNTIME),Runtime=$(RUNTIME)) $(if $(ARCHITECTURE),Architecture=$(ARCHITECTURE)))
+	$(if $(RUNTIME),DROPBATCH_RUNTIME=$(RUNTIME)) $(if $(ARCHITECTURE),DROPBATCH_ARCHITECTURE=$(ARCHITECTURE)) \
+		$(if $(PARQUET),DROPBATCH_PARQUET=$(PARQUET)) $(SAM) build
+	$(SAM) deploy --guided $(if $(RUNTIME)$(ARCHITECTURE)$(PARQUET),--parameter-overrides \
+		$(if $(RUNTIME),Runtime=$(RUNTIME)) $(if $(ARCHITECTURE),Architecture=$(ARCHITECTURE)) \
+		$(if $(PARQUET),Parquet=$(PARQUET)))

@@ -69,6 +69,14 @@ class FolderObjects:
                 self.read_bytes += len(block)
                 yield block
 
+    def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
+        self._called("get")
+        with self._find(bucket, key, version_id).path.open("rb") as file:
+            file.seek(start)
+            data = file.read(end - start)
+        self.read_bytes += len(data)
+        return data
+
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:  # noqa: ARG002  # the port's
         with self._new(bucket, key) as file:
             file.write(data)

@@ -1,4 +1,4 @@
-# What both layers' makefiles share: what they are built for, and how modules are compiled.
+# What the layers' makefiles share: what they are built for, and how modules are compiled.
 #
 # `sam build` runs them in the project's root. A makefile cannot see the stack's parameters, so the runtime and the
 # architecture come from the environment (`make deploy` and `make up` set them), or else from what a guided deployment saved,
@@ -33,4 +33,10 @@ define compile
 		echo "NOTE: there is no Python $(version) on this machine, so this layer ships without byte code, and the functions" \
 			"start about half a second slower. To mend it: $(UV) python install $(version)"; \
 	fi
+endef
+
+# Lambda allows 250 MB, unzipped, for a function with all its layers: each has a share of them.
+define at_most
+	@size=$$(du -sm "$(modules)" | cut -f1); if [ "$$size" -gt $(1) ]; then \
+		echo "This layer takes $$size MB; its share of the 250 MB that Lambda allows is $(1) MB." >&2; exit 1; fi
 endef

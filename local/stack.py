@@ -177,6 +177,7 @@ class Stack:
             "SAM_CLI_TELEMETRY": "0",
             "DROPBATCH_RUNTIME": parameters["Runtime"],
             "DROPBATCH_ARCHITECTURE": parameters["Architecture"],
+            "DROPBATCH_PARQUET": parameters.get("Parquet", "disabled"),
         }
         if sys.platform == "darwin":  # functions run right here, where Lambda's wheels do not
             environment["DROPBATCH_PLATFORM"] = f"{machine.replace('arm64', 'aarch64')}-apple-darwin"

@@ -99,6 +99,11 @@ class FakeObjects:
         # Odd, small blocks, so that no reader can lean on their ends.
         return (data[at : at + 7919] for at in range(start, len(data), 7919))
 
+    def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
+        data = self._find(bucket, key, version_id).data
+        assert 0 <= start < end <= len(data)
+        return data[start:end]
+
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
         self.drop(key, data, bucket=bucket)
 
@@ -126,9 +131,9 @@ class FakeObjects:
         data = self._begun.get(begun["upload"], b"") if begun else b""
         done = begun["done"] if begun and begun["upload"] in self._begun else 0
         for number, piece in enumerate(pieces[done:], done + 1):
-            content = self.content(piece.bucket, piece.key)
+            content = self._find(piece.bucket, piece.key, piece.version_id).data
             assert len(content) == piece.size
-            data += content[piece.start :]
+            data += content[piece.start : piece.end]
             if number < len(pieces) and not in_time():
                 upload = f"upload-{next(self._ids)}"
                 self._begun[upload] = data

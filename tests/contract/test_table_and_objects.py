@@ -118,6 +118,30 @@ def test_what_is_not_there_is_missing(objects: Objects) -> None:
         list(objects.blocks("aaa", "nothing"))
 
 
+def test_any_range_of_a_version_can_be_read(objects: Objects) -> None:
+    objects.put("aaa", "k", bytes(range(256)) * 9000, "text/plain")
+    version = objects.head("aaa", "k").version_id
+    objects.put("aaa", "k", b"another", "text/plain")
+    whole = bytes(range(256)) * 9000
+    for start, end in ((0, 1), (0, len(whole)), (5, 2_000_000), (len(whole) - 1, len(whole))):
+        assert objects.read_range("aaa", "k", start, end, version) == whole[start:end]
+    assert objects.read_range("aaa", "k", 2, 5) == b"oth"
+    with pytest.raises(ObjectMissing):
+        objects.read_range("aaa", "nothing", 0, 1)
+
+
+@pytest.mark.parametrize("size", [100, 6 * MIB])
+def test_a_version_is_joined_up_to_where_it_is_wanted(objects: Objects, size: int) -> None:
+    data = bytes(range(50)) * (size // 50)
+    objects.put("aaa", "k", data, "text/plain")
+    version = objects.head("aaa", "k").version_id
+    objects.put("aaa", "k", b"another", "text/plain")
+    objects.put("aaa", "rest", b"the rest", "text/plain")
+    pieces = [Piece("aaa", "k", 3, len(data), len(data) - 20, version), Piece("aaa", "rest", 0, 8)]
+    objects.join(pieces, "bbb", "joined", "text/plain")
+    assert b"".join(objects.blocks("bbb", "joined")) == data[3:-20] + b"the rest"
+
+
 def test_an_empty_object_has_no_bytes(objects: Objects) -> None:
     objects.put("aaa", "k", b"", "text/plain")
     assert b"".join(objects.blocks("aaa", "k")) == b""

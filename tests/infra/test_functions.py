@@ -105,10 +105,32 @@ def test_the_environment_holds_all_that_the_settings_ask_for(resources: Template
 
 def test_layers_are_built_for_the_same_runtime_and_processor(resources: Template) -> None:
     layers = of_type(resources, "AWS::Lambda::LayerVersion")
-    assert len(layers) == 2
+    assert len(layers) == 3
     for layer in layers.values():
         assert layer["Properties"]["CompatibleRuntimes"] == [{"Ref": "Runtime"}]
         assert layer["Properties"]["CompatibleArchitectures"] == [{"Ref": "Architecture"}]
+
+
+def test_parquet_is_deployed_only_where_it_is_asked_for_and_only_to_those_who_meet_tables(
+    expanded: Template, resources: Template
+) -> None:
+    assert expanded["Conditions"]["TakesParquet"] == {"Fn::Equals": [{"Ref": "Parquet"}, "enabled"]}
+    conditional = {
+        name for name, layer in of_type(resources, "AWS::Lambda::LayerVersion").items() if "Condition" in layer
+    }
+    assert [name.startswith("ParquetLayer") for name in conditional] == [True]
+    [parquet] = conditional
+    assert resources[parquet]["Condition"] == "TakesParquet"
+    asked_for = {"Fn::If": ["TakesParquet", {"Ref": parquet}, {"Ref": "AWS::NoValue"}]}
+    for name, function in of_type(resources, "AWS::Lambda::Function").items():
+        layers = function["Properties"]["Layers"]
+        assert (asked_for in layers) == (name in ("SubmitFunction", "CollectFunction"))
+        assert len(layers) == 2 + (asked_for in layers), "besides those that all have"
+
+
+def test_collect_reads_the_version_of_a_table_that_was_dropped(resources: Template) -> None:
+    readers = [s for s in _permissions(resources, "CollectRole") if "InboxBucket" in str(s["Resource"])]
+    assert [statement["Action"] for statement in readers] == [["s3:GetObject", "s3:GetObjectVersion"]]
 
 
 def test_names_are_generated_so_that_what_was_kept_blocks_no_new_stack(resources: Template) -> None:

@@ -10,6 +10,7 @@ from tests.infra.reading import Template, references
 NAMES = {
     "NotificationEmail", "PermissionsBoundary", "PollSchedule", "OpenAIBaseUrl", "LogRetentionDays", "Runtime",
     "Architecture", "SettleSeconds", "RecipeWaitSeconds", "EnqueuedTokenLimits", "MaxDropGigabytes", "MaxLineMegabytes",
+    "Parquet",
 }  # fmt: skip
 
 
@@ -82,6 +83,7 @@ def test_the_defaults_are_right_for_a_real_account(expanded: Template) -> None:
     assert defaults["Architecture"] == "arm64"
     assert defaults["OpenAIBaseUrl"] == "https://api.openai.com/v1"
     assert defaults["PollSchedule"] == "rate(1 minute)"
+    assert defaults["Parquet"] == "disabled"
     assert (defaults["SettleSeconds"], defaults["RecipeWaitSeconds"]) == ("600", "120")
 
 

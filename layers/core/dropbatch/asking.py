@@ -24,8 +24,9 @@ from dropbatch.requests import Request, Requests
 class Asker:
     """Turns rows into requests by a recipe, or, without one, takes them as the ready requests of a raw drop."""
 
-    def __init__(self, recipe: CompiledRecipe | None) -> None:
+    def __init__(self, recipe: CompiledRecipe | None, unit: str = "Line") -> None:
         self._recipe = recipe
+        self._unit = unit
 
     def request(self, record: Record) -> Request | None:
         """The row's request, or None where `when` is empty; RowRejected, with the row's line, where it is bad."""
@@ -36,7 +37,9 @@ class Asker:
                 return raw_request(record).request
             return self._recipe.request(record.values or {})
         except RowRejected as rejected:
-            raise RowRejected(*(_in_line(record.line, problem) for problem in rejected.problems)) from rejected
+            raise RowRejected(
+                *(_in_line(self._unit, record.line, problem) for problem in rejected.problems)
+            ) from rejected
 
     def requests(self, chunk: Chunk) -> Requests | None:
         """Those of all the chunk's rows; None where each row has to be asked for its own."""
@@ -47,10 +50,10 @@ class Asker:
         return None
 
 
-def _in_line(line: int, problem: Problem) -> Problem:
+def _in_line(unit: str, line: int, problem: Problem) -> Problem:
     if problem.line is not None:
         return problem
-    message = f"Line {line}, {problem.message[0].lower()}{problem.message[1:]}"
+    message = f"{unit} {line}, {problem.message[0].lower()}{problem.message[1:]}"
     return replace(problem, line=line, message=message)
 
 

@@ -9,12 +9,13 @@ from dropbatch.domain.drops import results_name
 from dropbatch.domain.errors import ConditionFailed, TryLater
 from dropbatch.domain.jobs import ENDED_JOBS, Job, JobState
 from dropbatch.domain.outcomes import Outcome, job_status
-from dropbatch.formats.kinds import file_type
+from dropbatch.formats.kinds import Kind, file_type
 from dropbatch.formats.writing import answers_extension
 from dropbatch.jobfiles import JobFiles, whole
 from dropbatch.ledger import Ledger
 from dropbatch.messages import work_on
 from dropbatch.ports import Piece, World
+from dropbatch.tables import parquet_pieces
 from dropbatch.tallies import Tally
 from dropbatch.telling import Ended
 
@@ -27,7 +28,14 @@ SPARE_SECONDS = 60
 SAMPLES = 8
 """How many rows of each kind the report shows."""
 
-_TYPES = {"csv": "text/csv", "tsv": "text/tab-separated-values", "txt": "text/plain", "gz": "application/gzip"}
+_TYPES = {
+    "csv": "text/csv",
+    "tsv": "text/tab-separated-values",
+    "txt": "text/plain",
+    "parquet": "application/vnd.apache.parquet",
+    "gz": "application/gzip",
+    "zst": "application/zstd",
+}
 
 
 def assemble(world: World, ledger: Ledger, job_id: str) -> None:
@@ -120,8 +128,11 @@ def _join(
     for name, key in _keys(files, job, tally):
         if name in made:
             continue
+        parts = pieces.get(name, ())
+        if name != "responses" and file_type(job.drop.key).kind is Kind.PARQUET:
+            parts = parquet_pieces(world, files, job, name, parts)
         content_type = _TYPES.get(key.rpartition(".")[2].lower(), "application/x-ndjson")
-        begun = world.objects.join(pieces.get(name, ()), world.buckets.results, key, content_type, in_time, begun)
+        begun = world.objects.join(parts, world.buckets.results, key, content_type, in_time, begun)
         if begun is None:
             made[name] = key
         if not in_time():

@@ -5,9 +5,9 @@ writes down how far it came, at the start of a row: sums, shards, problems and i
 reads nothing again, save where the drop is packed (see `formats.content`), and the shards come out the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -18,18 +18,22 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import MAY_COME, Problem, Problems
 from dropbatch.formats.compression import too_large
 from dropbatch.formats.content import Content, Mark
-from dropbatch.formats.kinds import FileType, Kind, file_type
+from dropbatch.formats.kinds import FileType, Kind, check_deployed, file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.raw import raw_custom_id
-from dropbatch.formats.reading import DropReader, Position, read_drop, read_on
+from dropbatch.formats.reading import Position, read_drop, read_on
 from dropbatch.formats.records import Chunk, Record
 from dropbatch.formats.shapes import ReadyLines
 from dropbatch.formats.unique import UniqueIds
 from dropbatch.jobfiles import JobFiles, RecipeText, find_recipe
 from dropbatch.ports import World
+from dropbatch.ranged import RangedFile
 from dropbatch.recipes.compiling import CompiledRecipe
 from dropbatch.requests import Request, Requests
 from dropbatch.sharding import Sharded, Sharder, ShardPlan
+
+if TYPE_CHECKING:
+    from dropbatch.formats.parquet.reading import TableReader
 
 SPARE_SECONDS = 30
 """With so much time left reading stops: an open shard is to be set aside, and a hundred megabytes of ids kept."""
@@ -44,6 +48,32 @@ class Built(NamedTuple):
     plans: list[ShardPlan]
     rows: int
     content: str  # hash of the drop's content
+
+
+class Reader(Protocol):
+    """A drop's rows, chunk by chunk."""
+
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def position(self) -> Position:
+        """Where the row starts that follows those given so far."""
+        ...
+
+    def chunks(self) -> Iterator[Chunk]: ...
+
+
+class Source(Protocol):
+    """What a drop's rows are read from."""
+
+    def mark(self, offset: int) -> Mark:
+        """Where to take it up so as to go on at `offset`, a reader's position."""
+        ...
+
+    def digest(self) -> str:
+        """The hash of all that was read."""
+        ...
 
 
 @dataclass(slots=True)
@@ -82,16 +112,13 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
                 "results need room below it; give the file or its folders shorter names.",
             )
         )
+    check_deployed(kind.kind)
     if not kind.compression and drop.size > limits.drop_bytes:
         raise Rejected.because(too_large(limits.drop_bytes))
-    content = _content(world, drop, kind)
-    if kind.kind is Kind.JSONL:
-        reader = read_drop(content, kind, delimiter=None, encoding=None, limits=limits)
-        recipe = None if reader.layout.raw else _recipe_of(world, drop, files)
-    else:
+    recipe = None if kind.kind is Kind.JSONL else _recipe_of(world, drop, files)
+    source, reader = _opened(world, drop, kind, recipe)
+    if kind.kind is Kind.JSONL and not reader.layout.raw:
         recipe = _recipe_of(world, drop, files)
-        keys = recipe.parsed()
-        reader = read_drop(content, kind, delimiter=keys.delimiter, encoding=keys.encoding, limits=limits)
     problems = Problems()
     compiled: CompiledRecipe | None = None
     if recipe is not None:
@@ -114,21 +141,39 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
         hopeless=bool(problems),
         problems=problems,
     )
-    return _scan(scan, content, files, recipe, keep)
+    return _scan(scan, source, files, recipe, keep)
+
+
+def _opened(world: World, drop: Drop, kind: FileType, recipe: RecipeText | None) -> tuple[Source, Reader]:
+    if kind.kind is Kind.PARQUET:
+        table = _table(world, drop)
+        return table, table
+    content = _content(world, drop, kind)
+    keys = recipe.parsed() if recipe else None
+    delimiter, encoding = (keys.delimiter, keys.encoding) if keys else (None, None)
+    return content, read_drop(content, kind, delimiter=delimiter, encoding=encoding, limits=world.limits)
+
+
+def _opened_again(world: World, drop: Drop, layout: Layout, kept: "Progress") -> tuple[Source, Reader]:
+    if layout.kind is Kind.PARQUET:
+        table = _table(world, drop, kept.position, kept.mark)
+        return table, table
+    content = _content(world, drop, file_type(drop.key), kept.mark, kept.position.offset)
+    return content, read_on(content, layout, kept.position, world.limits)
 
 
 def _go_on(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
     name = job.progress or ""
     kept = msgspec.json.decode(files.progress(name), type=Progress)
     layout = Layout.from_json(kept.layout)
-    content = _content(world, job.drop, file_type(job.drop.key), kept.mark, kept.position.offset)
+    source, reader = _opened_again(world, job.drop, layout, kept)
     recipe = None if layout.raw else files.recipe()
     problems = Problems()
     problems.extend(kept.problems)
     problems.total = kept.problems_total
     scan = _Scan(
         world,
-        read_on(content, layout, kept.position, world.limits),
+        reader,
         recipe.compiled() if recipe and not kept.hopeless else None,
         Sharder(files, world.limits, _token(job), kept.sharded),
         limit=kept.limit,
@@ -138,12 +183,12 @@ def _go_on(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
         rows=kept.rows,
         ids=files.ids(name) if layout.raw else None,
     )
-    return _scan(scan, content, files, recipe, keep, kept.content)
+    return _scan(scan, source, files, recipe, keep, kept.content)
 
 
 def _scan(
     scan: "_Scan",
-    content: Content,
+    source: Source,
     files: JobFiles,
     recipe: RecipeText | None,
     keep: Callable[[str], object],
@@ -157,9 +202,9 @@ def _scan(
                 # The reader could not go on; what was found before is told as well.
                 scan.problems.extend(rejected.problems)
                 raise Rejected(scan.problems) from rejected
-            digest = content.digest() if done else None
+            digest = source.digest() if done else None
             if digest is None or not scan.in_time:  # what is left to do with a job of many shards takes its time too
-                _keep(scan, content, files, keep, digest)
+                _keep(scan, source, files, keep, digest)
                 return None
         if scan.problems:
             raise Rejected(scan.problems)
@@ -167,13 +212,13 @@ def _scan(
     return Built(scan.reader.layout, recipe, scan.compiled, scan.sharder.plans, scan.rows, digest)
 
 
-def _keep(scan: "_Scan", content: Content, files: JobFiles, keep: Callable[[str], object], digest: str | None) -> None:
+def _keep(scan: "_Scan", source: Source, files: JobFiles, keep: Callable[[str], object], digest: str | None) -> None:
     """Writes down how far the pass came, and then that this is where to go on."""
     position = scan.reader.position
     progress = Progress(
         layout=scan.reader.layout.to_json(),
         position=position,
-        mark=content.mark(position.offset),
+        mark=source.mark(position.offset),
         sharded=scan.sharder.suspend(),
         rows=scan.rows,
         limit=scan.limit,
@@ -196,7 +241,7 @@ class _Scan:
     def __init__(
         self,
         world: World,
-        reader: DropReader,
+        reader: Reader,
         compiled: CompiledRecipe | None,
         sharder: Sharder,
         *,
@@ -216,7 +261,7 @@ class _Scan:
         self.problems = problems
         self.rows = rows
         self.ids = ids or UniqueIds()
-        self._asker = Asker(compiled)
+        self._asker = Asker(compiled, reader.layout.unit)
         self._limits = world.limits
         self._seconds_left = world.seconds_left
 
@@ -281,9 +326,10 @@ class _Scan:
     def _too_large(self, record: Record, request: Request | None, size: int) -> list[Problem]:
         most = min(self._limits.line_bytes, self._limits.batch_bytes)
         if size > most:
-            return [_request_too_long(record.line, size, most)]
+            return [_request_too_long(self.reader.layout.unit, record.line, size, most)]
         if request and request.embedding_inputs > self._limits.batch_embedding_inputs:
-            return [_too_many_inputs(record.line, request.embedding_inputs, self._limits.batch_embedding_inputs)]
+            most = self._limits.batch_embedding_inputs
+            return [_too_many_inputs(self.reader.layout.unit, record.line, request.embedding_inputs, most)]
         return []
 
 
@@ -296,18 +342,18 @@ def _used_twice(line: int) -> Problem:
     )
 
 
-def _request_too_long(line: int, size: int, most: int) -> Problem:
+def _request_too_long(unit: str, line: int, size: int, most: int) -> Problem:
     return Problem(
         "line_too_long",
-        f"The request of line {line} is {size:,} bytes long, and {most:,} is the most; shorten the row.",
+        f"The request of {unit.lower()} {line} is {size:,} bytes long, and {most:,} is the most; shorten the row.",
         line=line,
     )
 
 
-def _too_many_inputs(line: int, inputs: int, most: int) -> Problem:
+def _too_many_inputs(unit: str, line: int, inputs: int, most: int) -> Problem:
     return Problem(
         "too_many_inputs",
-        f"Line {line} asks for {inputs:,} embeddings, and {most:,} is the most; spread them over several lines.",
+        f"{unit} {line} asks for {inputs:,} embeddings, and {most:,} is the most; spread them over several lines.",
         line=line,
     )
 
@@ -316,6 +362,14 @@ def _token(job: Job) -> str:
     if job.lease is None:
         raise AssertionError(f"{job.id} is built by nobody")
     return job.lease
+
+
+def _table(world: World, drop: Drop, position: Position | None = None, mark: Mark | None = None) -> "TableReader":
+    # pyarrow is deployed, and its tenth of a second is spent, only where there are tables.
+    from dropbatch.formats.parquet.reading import START, read_parquet
+
+    file = RangedFile(world.objects, drop.bucket, drop.key, drop.version_id, drop.size)
+    return read_parquet(file, world.limits, position or START, mark.digest if mark else "")
 
 
 def _content(world: World, drop: Drop, kind: FileType, mark: Mark | None = None, offset: int = 0) -> Content:

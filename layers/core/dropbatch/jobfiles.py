@@ -214,6 +214,10 @@ class JobFiles:
         """Where a shard's piece of one of the results lies."""
         return f"{self._prefix}pieces/{shard:06d}/{name}"
 
+    def table_key(self, name: str) -> str:
+        """Where what is new in one of a Parquet drop's results lies."""
+        return f"{self._prefix}tables/{name}"
+
     def joined(self) -> dict[str, Any]:
         """How far joining has come; empty before it has begun."""
         try:

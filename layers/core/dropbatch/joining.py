@@ -26,6 +26,7 @@ class Range:
     start: int
     end: int
     size: int
+    version_id: str | None = None
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -45,16 +46,16 @@ Part = list[Range]
 
 def parts_of(pieces: Sequence[Piece]) -> list[Part]:
     """The parts that come to the pieces in their order; none is empty."""
-    total = sum(piece.size - piece.start for piece in pieces)
+    total = sum(map(len, pieces))
     least = max(LEAST_PART_BYTES, -(-total // MOST_PARTS))
     parts: list[Part] = []
     small: Part = []
     missing = 0  # how many bytes the small ones lack to be a part
     for piece in pieces:
-        start, end = piece.start, piece.size
+        start, end = piece.start, piece.start + len(piece)
 
         def cut(start: int, end: int, piece: Piece = piece) -> Range:
-            return Range(piece.bucket, piece.key, start, end, piece.size)
+            return Range(piece.bucket, piece.key, start, end, piece.size, piece.version_id)
 
         if small and start < end:
             taken = min(end - start, missing)

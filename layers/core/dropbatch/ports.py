@@ -25,12 +25,20 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """An object that goes into another, but for its first `start` bytes; `size` is that of the whole."""
+    """What goes of an object into another: its bytes from `start` up to `end`, or to its own end where that is None.
+
+    `size` is that of the whole object.
+    """
 
     bucket: str
     key: str
     start: int
     size: int
+    end: int | None = None
+    version_id: str | None = None
+
+    def __len__(self) -> int:
+        return (self.size if self.end is None else self.end) - self.start
 
 
 class Writer(Protocol):
@@ -44,6 +52,10 @@ class Objects(Protocol):
 
     def blocks(self, bucket: str, key: str, version_id: str | None = None, start: int = 0) -> Iterator[bytes]:
         """The object's bytes from `start` on, in blocks of at most 1 MiB. A connection that breaks is resumed."""
+        ...
+
+    def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
+        """The object's bytes from `start` up to `end`, all of which it has. A connection that breaks is tried again."""
         ...
 
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None: ...

@@ -18,7 +18,7 @@ from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.domain.outcomes import ANSWERED, Outcome
 from dropbatch.formats.compression import Compression, compressed, compressing
 from dropbatch.formats.reading import Record, read_rows
-from dropbatch.formats.writing import RowWriter, answers_head, failed_head, row_writer
+from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row, row_writer
 from dropbatch.indexing import BAD_ROW
 from dropbatch.jobfiles import whole
 from dropbatch.ports import BYTES, JSON, World, Writer
@@ -88,7 +88,11 @@ def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) 
                     written[place] = writer.bad_row(raws[place], columns[place])
                 answers.write(written)
             if failed is not None:
-                failed.write([raw for raw, (result, _) in zip(raws, found, strict=True) if _is_failed(result)])
+                numbers = range(number - len(raws) + 1, number + 1)
+                rows_found = zip(numbers, raws, found, strict=True)
+                failed.write(
+                    [failed_row(rows.layout, n, raw) for n, raw, (result, _) in rows_found if _is_failed(result)]
+                )
             for raw, (result, _) in zip(raws, found, strict=True):
                 if result.shown is not None:
                     _sample(samples, raw, result)

@@ -1,8 +1,10 @@
+import sys
+
 import pytest
 
 from dropbatch.domain.errors import Rejected
 from dropbatch.formats.compression import Compression
-from dropbatch.formats.kinds import FileType, Kind, file_type
+from dropbatch.formats.kinds import FileType, Kind, check_deployed, file_type
 
 
 @pytest.mark.parametrize(
@@ -13,6 +15,7 @@ from dropbatch.formats.kinds import FileType, Kind, file_type
         ("a b/2026.01.tsv.GZ", FileType(Kind.TSV, "tsv", Compression.GZIP, "2026.01")),
         ("x/y.ndjson", FileType(Kind.JSONL, "ndjson", Compression.NONE, "y")),
         ("y.jsonl.gz", FileType(Kind.JSONL, "jsonl", Compression.GZIP, "y")),
+        ("a/t.Parquet", FileType(Kind.PARQUET, "parquet", Compression.NONE, "t")),
         ("lines.txt", FileType(Kind.TXT, "txt", Compression.NONE, "lines")),
         ("in/x.csv.zst", FileType(Kind.CSV, "csv", Compression.ZSTD, "x")),
     ],
@@ -24,15 +27,15 @@ def test_a_name_says_how_its_rows_lie(key: str, expected: FileType) -> None:
 @pytest.mark.parametrize(
     ("key", "advice"),
     [
-        ("report.pdf", "csv, tsv, jsonl, ndjson or txt"),
+        ("report.pdf", "csv, tsv, jsonl, ndjson, txt (each may end in .gz or .zst) or parquet"),
         ("reviews.cvs", "did you mean .csv?"),
         ("folder.csv/reviews", "has no extension"),
         ("reviews.gz", "ends in .gz, but does not say what is inside"),
         ("reviews.zst", "ends in .zst, but does not say what is inside"),
         ("Book1.XLSX", "CSV UTF-8"),
         ("rows.json", ".jsonl"),
-        ("rows.parquet", "not supported yet"),
-        ("rows.tar.gz", "csv, tsv, jsonl, ndjson or txt"),
+        ("rows.parquet.gz", "compressed within"),
+        ("rows.tar.gz", "csv, tsv, jsonl, ndjson, txt (each may end in .gz or .zst) or parquet"),
     ],
 )
 def test_another_extension_is_refused_with_what_to_do(key: str, advice: str) -> None:
@@ -41,3 +44,15 @@ def test_another_extension_is_refused_with_what_to_do(key: str, advice: str) -> 
     [problem] = caught.value.problems
     assert problem.code == "unknown_extension"
     assert advice in problem.message
+
+
+def test_parquet_is_taken_only_where_its_library_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_deployed(Kind.PARQUET)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for kind in set(Kind) - {Kind.PARQUET}:
+        check_deployed(kind)
+    with pytest.raises(Rejected) as caught:
+        check_deployed(Kind.PARQUET)
+    [problem] = caught.value.problems
+    assert problem.code == "parquet_disabled"
+    assert "`make deploy PARQUET=enabled`" in problem.message

@@ -87,6 +87,23 @@ class S3Objects:
             if offset >= end:
                 return
 
+    def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
+        data = bytearray()
+        broken = 0
+        while len(data) < end - start:
+            before = len(data)
+            with _readable():
+                wanted = f"bytes={start + before}-{end - 1}"
+                found = self._client.get_object(Bucket=bucket, Key=key, Range=wanted, **_version(version_id))
+            try:
+                for block in found["Body"].iter_chunks(BLOCK_BYTES):
+                    data += block
+            except _BROKEN:
+                broken = 0 if len(data) > before else broken + 1
+                if broken >= READ_TRIES:
+                    raise
+        return bytes(data)
+
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
         self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
 
@@ -149,16 +166,13 @@ class S3Objects:
         if len(part) > 1 or not only.can_be_copied:
             return self._client.upload_part(**place, PartNumber=number, Body=self._fetched(part))["ETag"]
         some = {} if only.whole else {"CopySourceRange": f"bytes={only.start}-{only.end - 1}"}
-        source: CopySourceTypeDef = {"Bucket": only.bucket, "Key": only.key}
+        source: CopySourceTypeDef = {"Bucket": only.bucket, "Key": only.key, **_version(only.version_id)}  # type: ignore[typeddict-item]  # a version or nothing
         copied = self._client.upload_part_copy(**place, PartNumber=number, CopySource=source, **some)  # type: ignore[arg-type]  # a range or nothing
         return copied["CopyPartResult"]["ETag"]
 
     def _fetched(self, part: Part) -> bytes:
         """The bytes of a part that S3 cannot copy: little more than its smallest."""
-        asked = ((each, f"bytes={each.start}-{each.end - 1}") for each in part)
-        return b"".join(
-            self._client.get_object(Bucket=each.bucket, Key=each.key, Range=some)["Body"].read() for each, some in asked
-        )
+        return b"".join(self.read_range(each.bucket, each.key, each.start, each.end, each.version_id) for each in part)
 
     def delete_all(self, bucket: str, prefix: str) -> None:
         for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from importlib.util import find_spec
 
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem
@@ -16,11 +17,18 @@ class Kind(StrEnum):
     TSV = "tsv"
     JSONL = "jsonl"
     TXT = "txt"
+    PARQUET = "parquet"
 
 
-_KINDS = {"csv": Kind.CSV, "tsv": Kind.TSV, "jsonl": Kind.JSONL, "ndjson": Kind.JSONL, "txt": Kind.TXT}
-_KNOWN = "csv, tsv, jsonl, ndjson or txt (each may end in .gz or .zst)"
-_NOT_YET = {"parquet": "save the table as csv or jsonl"}
+_KINDS = {
+    "csv": Kind.CSV,
+    "tsv": Kind.TSV,
+    "jsonl": Kind.JSONL,
+    "ndjson": Kind.JSONL,
+    "txt": Kind.TXT,
+    "parquet": Kind.PARQUET,
+}
+_KNOWN = "csv, tsv, jsonl, ndjson, txt (each may end in .gz or .zst) or parquet"
 _COMPRESSIONS = {"gz": Compression.GZIP, "zst": Compression.ZSTD}
 _WORKBOOKS = frozenset({"xlsx", "xls", "xlsm", "xlsb", "ods", "numbers"})
 
@@ -45,9 +53,22 @@ def file_type(key: str) -> FileType:
         stem, dot, extension = stem.rpartition(".")
         extension = extension.lower() if dot else ""
     kind = _KINDS.get(extension)
+    if kind is Kind.PARQUET and compression:
+        message = f"Parquet is compressed within, and cannot be read as {compression}; drop the .parquet as it is."
+        raise Rejected.because(Problem("unknown_extension", message))
     if kind is None:
         raise Rejected.because(Problem("unknown_extension", _advice(extension, compression)))
     return FileType(kind, extension, compression, stem)
+
+
+def check_deployed(kind: Kind) -> None:
+    """Rejected (`parquet_disabled`) where the library that a kind needs is not deployed."""
+    if kind is Kind.PARQUET and find_spec("pyarrow") is None:
+        message = (
+            "This stack is deployed without Parquet; switch it on with `make deploy PARQUET=enabled`, or save the "
+            "table as csv or jsonl, and drop it again."
+        )
+        raise Rejected.because(Problem("parquet_disabled", message))
 
 
 def _advice(extension: str, compression: Compression) -> str:
@@ -60,8 +81,6 @@ def _advice(extension: str, compression: Compression) -> str:
             f"A spreadsheet (.{extension}) cannot be read; save the sheet as “CSV UTF-8 (Comma delimited)” and drop "
             "the .csv."
         )
-    if extension in _NOT_YET:
-        return f".{extension} is not supported yet; {_NOT_YET[extension]} and drop it as {_KNOWN}."
     if extension == "json":
         return "A .json file cannot be read row by row; write one object a line and drop it as .jsonl."
     near = get_close_matches(extension, _KINDS, 1)

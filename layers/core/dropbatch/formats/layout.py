@@ -12,9 +12,9 @@ from dropbatch.formats.kinds import Kind
 class Layout:
     """The facts about a drop that its rows do not hold.
 
-    `columns` is the header of a csv or tsv, ("text",) for a txt and empty for a jsonl. `encoding` is a Python codec.
-    `head` is what stands before the first row: the byte-order mark and the header record with its line end, verbatim
-    save for blank lines. `line_end` is that of the first record.
+    `columns` is the header of a csv or tsv, the names of a table's columns, ("text",) for a txt and empty for a jsonl.
+    `encoding` is a Python codec. `head` is what stands before the first row: the byte-order mark and the header record
+    with its line end, verbatim save for blank lines. `line_end` is that of the first record.
     """
 
     kind: Kind
@@ -25,6 +25,11 @@ class Layout:
     head: bytes
     line_end: str
     bom: bool
+
+    @property
+    def unit(self) -> str:
+        """What a problem's `line` counts: a table has rows, and no lines."""
+        return "Row" if self.kind is Kind.PARQUET else "Line"
 
     def to_json(self) -> dict[str, Any]:
         return {

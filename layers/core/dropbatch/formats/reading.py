@@ -120,7 +120,7 @@ def read_rows(blocks: Iterable[bytes], layout: Layout, *, first_number: int, fir
 def _chunks(lines: Lines, layout: Layout, limit: int, number: int) -> Iterator[Chunk]:
     if layout.raw:
         return _raw_chunks(lines, number)
-    if layout.kind is Kind.JSONL:
+    if layout.kind in (Kind.JSONL, Kind.PARQUET):  # a table's rows are kept as JSON
         return _jsonl_chunks(lines, number)
     if layout.kind is Kind.TXT:
         return _text_chunks(lines, layout, number)

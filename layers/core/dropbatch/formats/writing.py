@@ -25,7 +25,7 @@ def answers_extension(file_type: FileType) -> str:
 
 def answers_head(layout: Layout, names: Sequence[str]) -> bytes:
     """What stands before the first answered row, where the columns `names` are added."""
-    if layout.kind is Kind.JSONL:
+    if layout.kind in (Kind.JSONL, Kind.PARQUET):
         return layout.head
     delimiter = _delimiter(layout)
     if layout.kind is Kind.TXT:
@@ -60,6 +60,8 @@ def row_writer(layout: Layout, names: Sequence[str]) -> RowWriter:
     """The writer of a drop's answers, whose columns are called `names`."""
     if layout.kind is Kind.JSONL:
         return _Objects(names)
+    if layout.kind is Kind.PARQUET:
+        return _Beside(names)
     return _Texts(layout) if layout.kind is Kind.TXT else _Separated(layout)
 
 
@@ -142,9 +144,21 @@ class _Objects:
         return b'{"_raw":%b%b}%b' % (to_json(body.decode(errors="replace")), columns.encode(), raw[len(body) :])
 
 
+class _Beside(_Objects):
+    """Rows of a table: what is added to each as an object of its own, for `parquet.writing` to put beside it."""
+
+    def row(self, raw: bytes, columns: str) -> bytes:  # noqa: ARG002  # the row itself stays where it was dropped
+        return b"{%b}\n" % columns.encode()
+
+
 def failed_head(layout: Layout) -> bytes:
     """What stands before the first row of the failed file, whose rows are their records' own bytes."""
     return layout.head
+
+
+def failed_row(layout: Layout, number: int, raw: bytes) -> bytes:
+    """What stands for a row in the failed file: its record's own bytes, or a table's row by its number."""
+    return b"%d\n" % number if layout.kind is Kind.PARQUET else raw
 
 
 def _text(value: Any) -> str:

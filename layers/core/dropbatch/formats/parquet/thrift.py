@@ -1,0 +1,179 @@
+"""Thrift's compact protocol, as far as a Parquet footer needs it: taken apart into fields and put together again.
+
+A value stays the bytes that it was read as until somebody asks what is in it. So a footer of any size is changed in a
+few places without understanding, or copying piece by piece, all the rest.
+(https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md)
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT, UUID = range(1, 14)
+
+_DEEPEST = 32  # Parquet's own structures nest about six deep
+
+
+class Malformed(ValueError):
+    """The bytes are not what the protocol asks for."""
+
+
+class Field(NamedTuple):
+    kind: int
+    data: bytes
+
+
+Struct = dict[int, Field]
+"""A structure's fields by their ids, in order."""
+
+
+def parsed(data: bytes) -> Struct:
+    """The fields of a structure; what follows its end is left alone."""
+    fields: Struct = {}
+    for identity, kind, start, end in _fields(data, 0, 0)[0]:
+        fields[identity] = Field(kind, data[start:end])
+    return fields
+
+
+def built(fields: Mapping[int, Field]) -> bytes:
+    """The structure of these fields, in the order of their ids."""
+    out = bytearray()
+    last = 0
+    for identity, field in sorted(fields.items()):
+        step = identity - last
+        out += bytes([step << 4 | field.kind]) if 0 < step < 16 else bytes([field.kind]) + from_int(identity)
+        out += field.data
+        last = identity
+    return bytes(out) + b"\0"
+
+
+def items(field: Field) -> list[bytes]:
+    """The elements of a list, each as its bytes."""
+    kind, count, at = _list_head(field.data, 0)
+    found = []
+    for _ in range(count):
+        end = _end(field.data, at, kind, 0, within=True)
+        found.append(field.data[at:end])
+        at = end
+    return found
+
+
+def structs(elements: Sequence[bytes]) -> Field:
+    """A list of structures."""
+    count = len(elements)
+    head = bytes([count << 4 | STRUCT]) if count < 15 else bytes([0xF0 | STRUCT]) + _varint(count)
+    return Field(LIST, head + b"".join(elements))
+
+
+def to_int(data: bytes) -> int:
+    """A whole number of any size but a byte's (zigzag)."""
+    number, _ = _read_varint(data, 0)
+    return number >> 1 ^ -(number & 1)
+
+
+def from_int(number: int) -> bytes:
+    return _varint(number << 1 if number >= 0 else (-number << 1) - 1)
+
+
+def to_bytes(data: bytes) -> bytes:
+    """A text's or a binary's content."""
+    size, at = _read_varint(data, 0)
+    return data[at : at + size]
+
+
+def from_bytes(content: bytes) -> bytes:
+    return _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise Malformed
+        byte = data[at]
+        number |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            return number, at
+        shift += 7
+
+
+def _list_head(data: bytes, at: int) -> tuple[int, int, int]:
+    """A list's kind of elements, how many they are, and where they start."""
+    if at >= len(data):
+        raise Malformed
+    kind, count, at = data[at] & 0x0F, data[at] >> 4, at + 1
+    if count == 15:
+        count, at = _read_varint(data, at)
+    if count > len(data):  # an element takes a byte at least, so that nobody is made to count to 2**63
+        raise Malformed
+    return kind, count, at
+
+
+def _fields(data: bytes, at: int, depth: int) -> tuple[list[tuple[int, int, int, int]], int]:
+    """Each field of a structure as (id, kind, start, end), and where the structure ends."""
+    found: list[tuple[int, int, int, int]] = []
+    identity = 0
+    while True:
+        if at >= len(data):
+            raise Malformed
+        head, at = data[at], at + 1
+        if head == 0:
+            return found, at
+        if head >> 4:
+            identity += head >> 4
+        else:
+            number, at = _read_varint(data, at)
+            identity = number >> 1 ^ -(number & 1)
+        start, at = at, _end(data, at, head & 0x0F, depth)
+        found.append((identity, head & 0x0F, start, at))
+
+
+def _end(data: bytes, at: int, kind: int, depth: int, *, within: bool = False) -> int:
+    """Where a value that starts at `at` ends. `within` a list a truth takes a byte; as a field it is in the head."""
+    if depth > _DEEPEST:
+        raise Malformed
+    match kind:
+        case 1 | 2:
+            at += within
+        case 3:
+            at += 1
+        case 4 | 5 | 6:
+            _, at = _read_varint(data, at)
+        case 7:
+            at += 8
+        case 8:
+            size, at = _read_varint(data, at)
+            at += size
+        case 9 | 10:
+            element, count, at = _list_head(data, at)
+            for _ in range(count):
+                at = _end(data, at, element, depth + 1, within=True)
+        case 11:
+            count, at = _read_varint(data, at)
+            if count > len(data):
+                raise Malformed
+            if count:
+                if at >= len(data):
+                    raise Malformed
+                kinds, at = data[at], at + 1
+                for _ in range(count):
+                    at = _end(data, at, kinds >> 4, depth + 1, within=True)
+                    at = _end(data, at, kinds & 0x0F, depth + 1, within=True)
+        case 12:
+            _, at = _fields(data, at, depth + 1)
+        case 13:
+            at += 16
+        case _:
+            raise Malformed
+    if at > len(data):
+        raise Malformed
+    return at

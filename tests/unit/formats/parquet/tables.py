@@ -1,0 +1,83 @@
+"""Parquet files as tests have them."""
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dropbatch.domain.errors import Rejected
+from dropbatch.domain.limits import Limits
+from dropbatch.domain.problems import Problem
+from dropbatch.formats.parquet.reading import read_parquet
+from dropbatch.formats.parquet.writing import write_answers, write_failed
+from dropbatch.formats.reading import Position, Record
+
+
+def packed(table: Any, **options: Any) -> bytes:
+    """A table as a file."""
+    out = io.BytesIO()
+    pq.write_table(table, out, **options)
+    return out.getvalue()
+
+
+def unpacked(data: bytes) -> Any:
+    return pq.read_table(io.BytesIO(data))
+
+
+def content(table: Any) -> list[dict[str, Any]]:
+    """A table's rows. Python's own times have no nanoseconds, so that these are numbers."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            table = table.set_column(place, field.name, table.column(place).cast(pa.int64()))
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two tables have the same rows, columns, types and notes on them. What null hides is not looked at."""
+    return bool(one.schema.equals(other.schema, check_metadata=True)) and content(one) == content(other)
+
+
+def rows(data: bytes, first_row: int = 1, **limits: int) -> list[Record]:
+    return list(read_parquet(io.BytesIO(data), Limits(**limits), Position(0, first_row, first_row)))
+
+
+def rejected(data: bytes, **limits: int) -> Problem:
+    """The one problem for which a file is refused."""
+    with pytest.raises(Rejected) as caught:
+        rows(data, **limits)
+    [problem] = caught.value.problems
+    return problem
+
+
+def answered(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], count: int, scratch: Path) -> bytes:
+    """The file with answers to its first `count` rows."""
+    out = io.BytesIO()
+    write_answers(io.BytesIO(data), schemas, lines, count, out, lambda size: out.write(data[:size]), scratch)
+    return out.getvalue()
+
+
+def failed(data: bytes, numbers: Iterable[int], scratch: Path) -> bytes:
+    out = io.BytesIO()
+    write_failed(io.BytesIO(data), numbers, out, scratch)
+    return out.getvalue()
+
+
+def a_table(count: int) -> Any:
+    """Of so many rows, with a column of each kind that files have."""
+    numbers = range(count)
+    return pa.table(
+        {
+            "id": pa.array(numbers, pa.int64()),
+            "text": pa.array([f"row {n} “é”" if n % 5 else None for n in numbers]),
+            "kind": pa.array([("good", "bad", None)[n % 3] for n in numbers]).dictionary_encode(),
+            "at": pa.array([n * 10**9 + 7 if n % 4 else None for n in numbers], pa.timestamp("ns", "Europe/Berlin")),
+            "tags": pa.array([[f"t{m}" for m in range(n % 3)] if n % 7 else None for n in numbers]),
+            "who": pa.array([{"name": f"n{n}", "ages": [n, None]} if n % 6 else None for n in numbers]),
+            "pairs": pa.array([[("k", n)] for n in numbers], pa.map_(pa.string(), pa.int32())),
+        }
+    )

@@ -1,0 +1,202 @@
+"""Parquet out: the drop's columns to the bit, the answers' beside them; and only failed rows where these are asked."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dropbatch.formats.parquet import thrift
+from dropbatch.formats.parquet.files import footer_of
+from dropbatch.formats.parquet.writing import DoesNotFit, answer_type
+from tests.unit.formats.parquet.tables import a_table, answered, failed, packed, rows, same, unpacked
+
+TYPES = {
+    "a_answer": pa.string(),
+    "a_score": pa.int64(),
+    "a_sure": pa.float64(),
+    "a_good": pa.bool_(),
+    "a_tags": pa.list_(pa.string()),
+    "a_embedding": pa.list_(pa.float64()),
+    "a_status": pa.string(),
+}
+
+
+SCHEMAS = {
+    "a_answer": None,
+    "a_score": {"type": "integer"},
+    "a_sure": {"type": "number"},
+    "a_good": {"type": "boolean"},
+    "a_tags": {"type": "array", "items": {"type": "string"}},
+    "a_embedding": {"type": "array", "items": {"type": "number"}},
+    "a_status": None,
+}
+
+
+def answers(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "a_answer": f"é “{n}”" if n % 3 else None,
+            "a_score": 2**62 + n if n % 4 else None,
+            "a_sure": n / 7,
+            "a_good": bool(n % 2),
+            "a_tags": ["x"] * (n % 3) if n % 5 else None,
+            "a_embedding": [n + 0.5, 1e-300] if n % 6 else None,
+            "a_status": "ok",
+        }
+        for n in range(count)
+    ]
+
+
+def lines(values: list[dict[str, Any]]) -> list[bytes]:
+    return [json.dumps(value).encode() + b"\n" for value in values]
+
+
+def its_own(table: Any) -> Any:
+    """Without the answers' columns."""
+    return table.select(range(a_table(0).num_columns))
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "zstd", "lz4"])
+@pytest.mark.parametrize("row_group", [1, 64, 10_000])
+def test_answers_stand_beside_columns_that_are_as_they_were(codec: str, row_group: int, tmp_path: Path) -> None:
+    table = a_table(300).replace_schema_metadata({"mine": "kept"})
+    data = packed(table, compression=codec, row_group_size=row_group)
+    out = answered(data, SCHEMAS, lines(answers(300)), 300, tmp_path)
+    found = unpacked(out)
+    assert same(its_own(found), unpacked(data))
+    assert found.select(list(TYPES)).to_pylist() == answers(300)
+    assert {name: found.schema.field(name).type for name in TYPES} == {
+        name: kind if not pa.types.is_list(kind) else pa.list_(pa.field("element", kind.value_type))
+        for name, kind in TYPES.items()
+    }
+    before, after = (thrift.parsed(footer_of(io.BytesIO(file))) for file in (data, out))
+    for group, other in zip(thrift.items(before[4]), thrift.items(after[4]), strict=True):
+        chunks = thrift.items(thrift.parsed(group)[1])
+        assert thrift.items(thrift.parsed(other)[1])[: len(chunks)] == chunks, "statistics, encodings and all"
+        assert thrift.parsed(group)[3] == thrift.parsed(other)[3], "as many rows"
+    metadata = pq.read_metadata(io.BytesIO(out))
+    codecs = {metadata.row_group(0).column(column).compression for column in range(metadata.num_columns)}
+    assert codecs == {"UNCOMPRESSED" if codec == "none" else codec.upper()}
+    assert out.startswith(data[: -8 - int.from_bytes(data[-8:-4], "little")])
+
+
+def test_page_indexes_and_filters_of_the_drop_go_on_working(tmp_path: Path) -> None:
+    table = pa.table({"id": range(5000), "text": [f"row {n}" for n in range(5000)]})
+    data = packed(table, write_page_index=True, data_page_size=1000, row_group_size=2000)
+    out = answered(data, {"answer": None}, [b'{"answer":"a"}'] * 5000, 5000, tmp_path)
+    assert pq.read_metadata(io.BytesIO(out)).row_group(0).column(0).has_offset_index
+    assert pq.read_table(io.BytesIO(out), filters=[("id", "=", 4321)]).to_pylist() == [
+        {"id": 4321, "text": "row 4321", "answer": "a"}
+    ]
+
+
+def test_a_file_that_was_not_written_by_pyarrow_keeps_to_its_own_schema(tmp_path: Path) -> None:
+    data = packed(pa.table({"id": [1, 2]}), store_schema=False)
+    out = answered(data, {"answer": None}, [b'{"answer":"a"}', b'{"answer":null}'], 2, tmp_path)
+    assert unpacked(out).to_pylist() == [{"id": 1, "answer": "a"}, {"id": 2, "answer": None}]
+    assert unpacked(out).schema.metadata is None
+
+
+def test_row_groups_without_rows_stay(tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    table = pa.table({"id": [1, 2]})
+    with pq.ParquetWriter(sink, table.schema) as writer:
+        for part in (table.slice(0, 0), table.slice(0, 1), table.slice(0, 0), table.slice(1, 1)):
+            writer.write_table(part)
+    assert pq.read_metadata(sink).num_row_groups == 4
+    out = answered(sink.getvalue(), {"answer": {"type": "integer"}}, [b'{"answer":5}', b'{"answer":6}'], 2, tmp_path)
+    assert unpacked(out).to_pylist() == [{"id": 1, "answer": 5}, {"id": 2, "answer": 6}]
+    assert [record.number for record in rows(sink.getvalue())] == [1, 2]
+    assert unpacked(failed(sink.getvalue(), [2], tmp_path)).to_pylist() == [{"id": 2}]
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 130, 299])
+def test_a_recipe_s_limit_cuts_the_table(count: int, tmp_path: Path) -> None:
+    data = packed(a_table(300), row_group_size=64)
+    out = answered(data, SCHEMAS, lines(answers(count)), count, tmp_path)
+    assert same(its_own(unpacked(out)), unpacked(data).slice(0, count))
+    assert unpacked(out).select(list(TYPES)).to_pylist() == answers(count)
+
+
+@pytest.mark.parametrize("numbers", [[1], [300], [5, 64, 65, 66, 192, 193, 300], list(range(1, 301)), []])
+@pytest.mark.parametrize("row_group", [10, 64, 1000])
+def test_failed_rows_are_as_they_were_dropped(numbers: list[int], row_group: int, tmp_path: Path) -> None:
+    table = a_table(300).replace_schema_metadata({"mine": "kept"})
+    data = packed(table, compression="zstd", row_group_size=row_group)
+    out = failed(data, numbers, tmp_path)
+    assert same(unpacked(out), unpacked(data).take(pa.array([n - 1 for n in numbers], pa.int64())))
+    if numbers:
+        assert len(rows(out)) == len(numbers), "it can be dropped again"
+
+
+def test_large_row_groups_are_written_in_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dropbatch.formats.parquet.writing._ROW_GROUP_BYTES", 2_000)
+    data = packed(a_table(1000))
+    out = failed(data, range(1, 1001), tmp_path)
+    assert pq.read_metadata(io.BytesIO(out)).num_row_groups > 3
+    assert same(unpacked(out), unpacked(data))
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    data = packed(a_table(300), row_group_size=64)
+    once, again = (answered(data, SCHEMAS, lines(answers(300)), 300, tmp_path) for _ in range(2))
+    assert once == again
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("a_score", 1.5),
+        ("a_score", 2**70),
+        ("a_score", "7"),
+        ("a_sure", "0.5"),
+        ("a_good", "true"),
+        ("a_embedding", [[0.5], [0.25]]),
+        ("a_embedding", 0.5),
+        ("a_tags", "x"),
+    ],
+)
+def test_a_value_of_another_type_is_told_by_its_column_and_a_text_takes_it(
+    name: str, value: Any, tmp_path: Path
+) -> None:
+    values = answers(5)
+    values[3][name] = value
+    data = packed(a_table(5))
+    with pytest.raises(DoesNotFit) as caught:
+        answered(data, SCHEMAS, lines(values), 5, tmp_path)
+    assert caught.value.column == name
+    out = answered(data, SCHEMAS | {name: None}, lines(values), 5, tmp_path)
+    written = unpacked(out).column(name)[3].as_py()
+    assert written == value or json.loads(written) == value
+
+
+def test_there_must_be_an_answer_to_each_row(tmp_path: Path) -> None:
+    for count in (4, 6):
+        with pytest.raises(AssertionError, match="answers than rows"):
+            answered(packed(a_table(5)), SCHEMAS, lines(answers(count)), 5, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        ({"type": "string", "enum": ["a", "b"]}, pa.string()),
+        ({"type": "integer"}, pa.int64()),
+        ({"type": ["number", "null"]}, pa.float64()),
+        ({"type": "boolean"}, pa.bool_()),
+        ({"type": "array", "items": {"type": "string"}}, pa.list_(pa.string())),
+        ({"type": "array", "items": {"type": "object"}}, pa.list_(pa.string())),
+        ({"type": "array"}, pa.list_(pa.string())),
+        ({"type": "object", "properties": {}}, pa.string()),
+        ({"type": ["integer", "string"]}, pa.string()),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, pa.string()),
+        (True, pa.string()),
+        (None, pa.string()),
+    ],
+)
+def test_a_column_has_the_type_that_the_schema_says(schema: Any, kind: Any) -> None:
+    assert answer_type(schema) == kind

@@ -1,0 +1,253 @@
+"""A Parquet drop's whole way, over fakes."""
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dropbatch.domain.jobs import JobState
+from dropbatch.domain.limits import Limits
+from dropbatch.recipes.compiling import compile_recipe
+from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.tables import column_schemas
+from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
+from tests.fakes import RESULTS, FakeWorld, answer_ok, response_line
+from tests.unit.formats.parquet.tables import a_table, packed, same, unpacked
+
+COUNT = 50
+TABLE = packed(a_table(COUNT), row_group_size=20, compression="zstd")
+
+SCORING = b"""\
+model: gpt-5-mini
+prompt: "{{ text }} {{ who.name if who }} {{ at }} {{ tags | json }}"
+schema:
+  score: integer
+  sure: number
+  good: boolean
+  labels: {list: string}
+  notes: {type: object, properties: {a: {type: string}}}
+"""
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    return FakeWorld(tmp_path, limits=Limits(batch_requests=7))  # so that there are several shards
+
+
+def table(fake: FakeWorld, name: str) -> Any:
+    return pq.read_table(io.BytesIO(result(fake, name)))
+
+
+def saying(values: Any) -> Any:
+    """An answerer whose answers are this JSON, or what this function makes of a request."""
+
+    def answer(request: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+        said = values(request) if callable(values) else values
+        if said is None:
+            return None
+        body = {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": json.dumps(said)}}]}
+        return "output", response_line(request, 200, body)
+
+    return answer
+
+
+def test_a_table_comes_back_with_its_answers_beside_it(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a/t.parquet", TABLE)
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    found = table(fake, "t.answers.parquet")
+    assert found.column_names[-3:] == ["answer", "_status", "_error"]
+    assert same(found.select(range(found.num_columns - 3)), unpacked(TABLE))
+    assert found.column("answer").to_pylist() == ["ok"] * COUNT
+    assert found.column("_status").to_pylist() == ["ok"] * COUNT
+    assert found.column("_error").to_pylist() == [None] * COUNT
+    names = {key.rpartition("/")[2] for key in fake.objects.keys(RESULTS)}
+    assert "t.failed.parquet" not in names
+    assert len(result(fake, "responses.jsonl").splitlines()) == COUNT
+    assert result_json(fake, "summary.json")["rows"]["ok"] == COUNT
+
+
+def test_templates_see_a_row_s_values_and_columns_have_the_schema_s_types(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", SCORING)
+    fake.openai.answer = saying({"score": 7, "sure": 1, "good": True, "labels": ["a", "b"], "notes": {"a": "x"}})
+    drop(fake, "t.parquet", TABLE)
+    run(fake)
+    requests = [json.loads(line) for file in fake.openai.files.values() for line in file.splitlines()]
+    prompts = {r["custom_id"]: r["body"]["messages"][-1]["content"] for r in requests if "body" in r}
+    assert prompts["2"] == 'row 1 “é” n1 1970-01-01T00:00:01.000000007Z ["t0"]'
+    found = table(fake, "t.answers.parquet").slice(0, 1)
+    assert found.column("labels")[0].as_py() == ["a", "b"]
+    added = {name: found.schema.field(name).type for name in ("score", "sure", "good", "notes")}
+    assert added == {"score": pa.int64(), "sure": pa.float64(), "good": pa.bool_(), "notes": pa.string()}
+    wanted = {"score": 7, "sure": 1.0, "good": True, "notes": '{"a":"x"}'}
+    assert {name: found.column(name)[0].as_py() for name in wanted} == wanted
+
+
+def test_rows_without_an_answer_come_back_as_a_table_too_and_can_be_dropped_again(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
+    missing = {"1", "20", "21", "50"}
+    fake.openai.answer = lambda request: None if request["custom_id"] in missing else answer_ok(request)
+    drop(fake, "t.parquet", TABLE)
+    run(fake, step=600)
+    failed = result(fake, "t.failed.parquet")
+    assert same(unpacked(failed), unpacked(TABLE).take(pa.array([0, 19, 20, 49])))
+    statuses = table(fake, "t.answers.parquet").column("_status").to_pylist()
+    assert [n for n, status in enumerate(statuses, 1) if status != "ok"] == [1, 20, 21, 50]
+    fake.openai.answer = answer_ok
+    drop(fake, "t.failed.parquet", failed)
+    run(fake)
+    assert jobs(fake)[-1].rows == 4
+
+
+def test_only_the_failed_rows_are_asked_again_and_the_table_is_complete(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
+    fake.openai.answer = lambda request: None if request["custom_id"] == "9" else answer_ok(request)
+    drop(fake, "t.parquet", TABLE)
+    run(fake, step=600)
+    fake.openai.answer = answer_ok
+    drop(fake, "t.parquet.retry", b"")
+    run(fake)
+    again = jobs(fake)[-1]
+    assert again.state is JobState.SUCCEEDED
+    found = pq.read_table(io.BytesIO(result(fake, "t.answers.parquet", again)))
+    assert found.column("answer").to_pylist() == ["ok"] * COUNT
+
+
+def test_the_first_rows_alone_are_answered_where_the_recipe_says_so(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE + b"limit: 23\n")
+    drop(fake, "t.parquet", TABLE)
+    run(fake)
+    found = table(fake, "t.answers.parquet")
+    assert same(found.select(range(found.num_columns - 3)), unpacked(TABLE).slice(0, 23))
+
+
+def test_rows_that_are_skipped_stay_in_the_table(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE + b'when: "{{ kind }}"\n')
+    drop(fake, "t.parquet", TABLE)
+    run(fake)
+    statuses = table(fake, "t.answers.parquet").column("_status").to_pylist()
+    assert statuses == ["skipped" if n % 3 == 2 else "ok" for n in range(COUNT)]
+
+
+def test_a_bad_row_is_named_by_its_number(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", b'model: m\nprompt: "{{ who.name }}"\n')
+    drop(fake, "t.parquet", packed(pa.table({"who": pa.array([{"name": "a"}, {"name": "b"}]), "n": [1, 2]})))
+    drop(fake, "u.parquet", packed(pa.table({"who": pa.array([["a"], ["b"]])})))
+    run(fake)
+    states = {job.drop.key: job.state for job in jobs(fake)}
+    assert states == {"t.parquet": JobState.SUCCEEDED, "u.parquet": JobState.REJECTED}
+    [rejected] = [job for job in jobs(fake) if job.state is JobState.REJECTED]
+    problems = result_json(fake, "rejected.json", rejected)["problems"]["first"]
+    assert [problem["line"] for problem in problems] == [1, 2]
+    assert problems[1]["message"].startswith("Row 2, key prompt of the recipe: ")
+
+
+def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "{{ text }}"\n')
+
+    def embeddings(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        vectors = [[0.5, 0.25]] if request["custom_id"] != "30" else [[0.5, 0.25], [1.5, 2.5]]
+        data = [{"index": place, "embedding": vector} for place, vector in enumerate(vectors)]
+        return "output", response_line(request, 200, {"data": data, "usage": {"prompt_tokens": 3}})
+
+    fake.openai.answer = embeddings
+    drop(fake, "t.parquet", TABLE)
+    run(fake)
+    column = table(fake, "t.answers.parquet").column("embedding")
+    assert column.type == pa.string()
+    assert json.loads(column[0].as_py()) == [0.5, 0.25]
+    assert json.loads(column[29].as_py()) == [[0.5, 0.25], [1.5, 2.5]]
+
+
+def test_embeddings_are_lists_of_numbers(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "{{ text }}"\n')
+    vector = [0.1, -1e-9]
+    fake.openai.answer = lambda request: (
+        "output",
+        response_line(request, 200, {"data": [{"index": 0, "embedding": vector}], "usage": {"prompt_tokens": 3}}),
+    )
+    drop(fake, "t.parquet", TABLE)
+    run(fake)
+    column = table(fake, "t.answers.parquet").column("embedding")
+    assert pa.types.is_list(column.type)
+    assert column.to_pylist() == [vector] * COUNT
+
+
+def test_a_table_that_was_replaced_meanwhile_is_answered_as_it_was(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.ending = None
+    drop(fake, "t.parquet", TABLE)
+    run(fake, ticks=2)
+    fake.objects.drop("t.parquet", packed(a_table(3)))
+    fake.openai.ending = next(iter(fake.openai.batches.values())).status.COMPLETED
+    run(fake)
+    assert table(fake, "t.answers.parquet").num_rows == COUNT
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (TABLE[:-10], "corrupt_parquet"),
+        (packed(a_table(0)), "empty_file"),
+        (packed(pa.table({"text": ["a"], "answer": ["b"]})), "column_exists"),
+        (packed(pa.table({"tekst": ["a"]})), "undefined_name"),
+    ],
+)
+def test_a_wrong_table_is_rejected_in_one_sentence(fake: FakeWorld, data: bytes, code: str) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "t.parquet", data)
+    run(fake)
+    [problem] = result_json(fake, "rejected.json")["problems"]["first"]
+    assert problem["code"] == code
+    assert fake.openai.batches == {}
+
+
+def test_without_its_library_a_table_is_refused_with_how_to_switch_it_on(
+    fake: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("dropbatch.formats.parquet")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "t.parquet", TABLE)
+    run(fake)
+    [problem] = result_json(fake, "rejected.json")["problems"]["first"]
+    assert problem["code"] == "parquet_disabled"
+    assert "`make deploy PARQUET=enabled`" in problem["message"]
+
+
+def test_the_same_table_while_its_job_is_open_is_not_billed_again(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.ending = None
+    drop(fake, "t.parquet", TABLE)
+    run(fake, ticks=2)
+    drop(fake, "t.parquet", TABLE)
+    run(fake, ticks=2)
+    assert "duplicate" in fake.topics.events()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "schemas"),
+    [
+        (b"prompt: a", {"p_answer": None, "p_x": None, "p__status": None, "p__error": None}),
+        (
+            b"prompt: a\nendpoint: /v1/moderations",
+            {
+                "p_flagged": {"type": "boolean"},
+                "p_categories": {"type": "array", "items": {"type": "string"}},
+                "p_x": None,
+                "p__status": None,
+                "p__error": None,
+            },
+        ),
+    ],
+)
+def test_columns_follow_from_the_recipe(recipe: bytes, schemas: dict[str, Any]) -> None:
+    text = b"model: m\nprefix: p_\ncolumns: {x: choices}\n" + recipe
+    assert column_schemas(compile_recipe(parse_recipe(text, "recipe.yaml"), {})) == schemas
