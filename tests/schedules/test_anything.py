@@ -31,7 +31,8 @@ class AnyWorld(RuleBasedStateMachine):
     def begin(self, chance: random.Random, size: int, limited: bool) -> None:
         self.fake = FakeWorld(Path(mkdtemp()), limits=Limits(batch_requests=size), killer=Killer())
         self.chance = chance
-        self.trouble = 0.0
+        self.trouble = self.hurry = 0.0
+        self.fake.seconds_left = lambda: 5.0 if chance.random() < self.hurry else 300.0
         self.versions: list[tuple[str, str]] = []
         self.tries: Counter[tuple[str, str]] = Counter()
         openai = self.fake.openai
@@ -122,6 +123,10 @@ class AnyWorld(RuleBasedStateMachine):
     def trouble_openai(self, share: float) -> None:
         self.trouble = share
 
+    @rule(share=st.sampled_from([0.0, 0.2, 0.9]))
+    def let_time_run_out(self, share: float) -> None:
+        self.hurry = share
+
     @rule(ending=st.sampled_from([OpenAIStatus.COMPLETED, OpenAIStatus.EXPIRED, None]))
     def let_batches_end_so(self, ending: OpenAIStatus | None) -> None:
         self.fake.openai.ending = ending
@@ -142,7 +147,7 @@ class AnyWorld(RuleBasedStateMachine):
             return
         assert self.fake.killer is not None
         self.fake.killer.points.clear()
-        self.trouble, self.fake.openai.ending = 0.0, OpenAIStatus.COMPLETED
+        self.trouble, self.hurry, self.fake.openai.ending = 0.0, 0.0, OpenAIStatus.COMPLETED
         for key in {key for key, _ in self.versions}:
             drop(self.fake, f"{key}.retry", b"")  # what is held for too few answers goes on
         for _ in range(6):

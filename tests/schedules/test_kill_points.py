@@ -3,6 +3,7 @@
 `SCHEDULES` sets how many pairs are drawn; the seed is kept, so that a run can be had again.
 """
 
+import itertools
 import json
 import os
 from collections import Counter
@@ -27,11 +28,13 @@ DATA = b"text\n" + b"".join(b"row %d\n" % number for number in range(1, 17))
 def troubled(folder: Path, points: frozenset[int] = frozenset()) -> FakeWorld:
     """Sixteen rows in two shards. Row 2 expires once, 5 fails once, 8 always, 11 is truncated, 14 goes missing once.
 
-    A create's answer is lost, and the account may not enqueue all at once.
+    A create's answer is lost, the account may not enqueue all at once, and time runs out again and again.
     """
     fake = FakeWorld(folder, limits=Limits(batch_requests=10), killer=Killer())
     assert fake.killer is not None
     fake.killer.points = set(points)
+    asked = itertools.count()
+    fake.seconds_left = lambda: 5.0 if next(asked) % 6 == 5 else 300.0
     fake.openai.token_limit = 100
     tries: Counter[str] = Counter()
 

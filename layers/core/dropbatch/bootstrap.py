@@ -1,5 +1,6 @@
 """The one place that decides what is real: builds the World of AWS and OpenAI out of the environment."""
 
+import gc
 import os
 import tempfile
 import time
@@ -25,13 +26,16 @@ def observer() -> PowertoolsObserver:
 @cache
 def _world() -> World:
     """Clients outlive an invocation: Lambda keeps the process for the next one."""
-    return connect(
+    connected = connect(
         Settings.from_environment(os.environ),
         observer=observer(),
         clock=time.time,
         scratch=Path(tempfile.gettempdir()),
         new_token=lambda: uuid.uuid4().hex,
     )
+    # What is there now stays: looking through it again and again takes a fifth of the time that many rows take.
+    gc.freeze()
+    return connected
 
 
 def world(remaining_milliseconds: Callable[[], int]) -> World:

@@ -1,0 +1,11 @@
+"""Files of a few rows are read in several chunks, so that time can run out within them."""
+
+import pytest
+
+from dropbatch.formats import reading, separated
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(separated, "CHUNK_BYTES", 24)
+    monkeypatch.setattr(reading, "CHUNK_BYTES", 24)
