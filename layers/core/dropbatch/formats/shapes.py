@@ -4,7 +4,8 @@ A program writes a batch file's lines all in the same way: they differ in their 
 names. So a line that was checked with all strictness gives a shape: its names, and what kind of value each bears. Lines
 that are decoded by it have these names and no others, and what decides where a request goes and what it takes has the
 same value in all. Encoded again, they must be as long as they were, but for the white space that the first had and for
-escapes that need not be: then no name is there twice, because that is all the decoder does not see.
+escapes that need not be: then no name is there twice, because that is all the decoder does not see. (Only one that takes
+just as many bytes as the lines around it lack of white space would get through; OpenAI takes the last of two.)
 
 Whatever is not so plain is refused here, and read line by line with `jsonl.parsed` and `raw.raw_request`.
 """

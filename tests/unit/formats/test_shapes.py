@@ -1,0 +1,190 @@
+"""Lines that are read by their shape give what they give one by one, and whatever is wrong with one is found."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dropbatch.asking import Asker
+from dropbatch.domain.errors import RowRejected
+from dropbatch.formats import jsonl
+from dropbatch.formats.raw import raw_custom_id
+from dropbatch.formats.records import Record
+from dropbatch.formats.shapes import MOST_MISSES, ReadyLines, Shapes
+from tests.unit.formats.reading_drops import drop
+
+
+def request(row: int, **body: Any) -> dict[str, Any]:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"row {row}"}]
+    members = {"model": "m", "messages": messages, "max_completion_tokens": 50, "temperature": 0.5, **body}
+    return {"custom_id": f"row-{row}", "method": "POST", "url": "/v1/chat/completions", "body": members}
+
+
+ALIKE = [json.dumps(request(row)).encode() + b"\n" for row in range(100)]
+
+Told = list[tuple[Any, ...]]
+
+
+def told(records: Sequence[Record]) -> Told:
+    """What rows become, one by one."""
+    asker, found = Asker(None), []
+    for record in records:
+        try:
+            asked = asker.request(record)
+            assert asked is not None
+            each = (asked.endpoint, asked.model, asked.body, asked.embedding_inputs, asked.expected_output_bytes)
+        except RowRejected as rejected:
+            each = tuple(rejected.problems)
+        found.append((record.number, record.line, record.raw, raw_custom_id(record), each))
+    return found
+
+
+def told_at_once(lines: list[bytes]) -> Told:
+    asker, found = Asker(None), []
+    for chunk in drop("r.jsonl", b"".join(lines)).chunks():
+        requests = asker.requests(chunk)
+        if not isinstance(chunk, ReadyLines) or requests is None:
+            found += told(chunk.records())
+            continue
+        bodies = requests.bodies()
+        assert list(map(len, bodies)) == requests.sizes
+        expected = (requests.expectation.embedding_inputs, requests.expectation.output_bytes)
+        each = [(requests.endpoint, requests.model, body, *expected) for body in bodies]
+        rows = zip(chunk.raws, chunk.ids, each, strict=True)
+        found += [(chunk.number + n, chunk.line + n, raw, name, one) for n, (raw, name, one) in enumerate(rows)]
+    return found
+
+
+def one_by_one(lines: list[bytes]) -> Told:
+    records: list[Record] = []
+    for line, raw in enumerate(lines, 1):
+        if not raw.isspace():
+            records.append(Record(len(records) + 1, line, raw, *jsonl.parsed(raw, line)))
+    return told(records)
+
+
+def test_lines_that_were_made_alike_are_one_chunk() -> None:
+    chunks = list(drop("r.jsonl", b"".join(ALIKE)).chunks())
+    assert [type(chunk).__name__ for chunk in chunks[:1]] == ["Records"], "the first line gives the shape"
+    assert sum(len(chunk.raws) for chunk in chunks if isinstance(chunk, ReadyLines)) == 99
+    assert told_at_once(ALIKE) == one_by_one(ALIKE)
+
+
+def changed(text: str, by: str) -> bytes:
+    line = ALIKE[40].decode()
+    assert text in line
+    return line.replace(text, by, 1).encode()
+
+
+MALFORMED = {
+    "no JSON": changed('"method": ', '"method" '),
+    "a comma too many": changed("0.5}", "0.5,}"),
+    "not an object": b"[]\n",
+    "NaN": changed("0.5", "NaN"),
+    "a number out of range": changed("0.5", "1e400"),
+    "a long number out of range": changed("0.5", "1" + "0" * 400 + ".0"),
+    "a leading zero": changed("0.5", "00.5"),
+    "a lone surrogate": changed("row 40", "\\ud83d"),
+    "half an escape": changed("row 40", "\\u00"),
+    "an unknown escape": changed("row 40", "\\x41"),
+    "a control character": changed("row 40", "row\x0140"),
+    "no UTF-8": changed("row 40", "row é").replace(b"\xc3\xa9", b"\xff"),
+    "a surrogate as UTF-8": changed("row 40", "row é").replace(b"\xc3\xa9", b"\xed\xa0\x80"),
+    "nested too deeply": changed("0.5", "[" * 50_000 + "]" * 50_000),
+    "a member twice": changed('"method": "POST"', '"method": "POST", "method": "POST"'),
+    "a member twice, escaped": changed('"method": "POST"', '"method": "POST", "m\\u0065thod": "POST"'),
+    "a member of the body twice": changed('"temperature": 0.5', '"temperature": 0.5, "temperature": 1'),
+    "a member within twice": changed('"role": "user"', '"role": "user", "role": "user"'),
+    "a member within twice, no space saved": changed('"role": "user"', '"role":"user","role":"us"'),
+    "no custom_id": changed('"custom_id"', '"id"'),
+    "an empty custom_id": changed("row-40", ""),
+    "a custom_id that is a number": changed('"row-40"', "40"),
+    "another method": changed("POST", "GET"),
+    "another url": changed("/v1/chat/completions", "/v1/chat"),
+    "no body": changed('"body"', '"bodies"'),
+    "a body in quotes": changed('"body": {', '"body": "", "x": {'),
+    "no model": changed('"model"', '"models"'),
+    "an empty model": changed('"model": "m"', '"model": ""'),
+    "a model that is a number": changed('"model": "m"', '"model": 7'),
+    "a stream": changed('"temperature": 0.5', '"stream": true'),
+    "a stream more": changed('"temperature": 0.5', '"temperature": 0.5, "stream": true'),
+    "two objects": changed("0.5}}", "0.5}} {}"),
+    "cut short": ALIKE[40][:60] + b"\n",
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_what_is_malformed_is_refused_among_lines_that_are_alike(name: str) -> None:
+    lines = [*ALIKE[:40], MALFORMED[name], *ALIKE[41:]]
+    found = told_at_once(lines)
+    assert found == one_by_one(lines)
+    problems = found[40][-1]
+    assert problems[0].line == 41
+    assert all(isinstance(each[-1][0], str) for number, each in enumerate(found) if number != 40)
+
+
+SOUND = {
+    "escapes": changed("row 40", '\\u00e9\\u2028\\ud83d\\ude00 \\/ \\n \\u000a \\u0001 \\\\u0041 \\" \\u0041'),
+    "letters": changed("row 40", "é 😀 \u2028"),
+    "other white space": changed('"method": "POST"', '"method" :\t"POST"'),
+    "another order": changed(
+        '"method": "POST", "url": "/v1/chat/completions"', '"url": "/v1/responses", "method": "POST"'
+    ),
+    "another cap": changed("50", "4000"),
+    "a float more": changed("0.5", "1"),
+    "a name that looks repeated": changed("row 40", 'say \\"role\\": \\"user\\", \\"role\\":'),
+    "one message more": changed('[{"role"', '[{"role": "user", "content": "x"}, {"role"'),
+    "a member more": changed('"method"', '"note": {"a": [1, null, true]}, "method"'),
+    "windows": ALIKE[40].replace(b"\n", b"\r\n"),
+    "a blank line": b" \n",
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_what_differs_is_taken_as_it_is(name: str) -> None:
+    lines = [*ALIKE[:40], SOUND[name], *ALIKE[41:], SOUND[name], SOUND[name]]
+    assert told_at_once(lines) == one_by_one(lines)
+
+
+TEXTS = st.text(alphabet=st.sampled_from('ab"\\/\n\x01\x7f\x85é\u2028\ufffd😀:{},'), max_size=12)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=5,
+)
+LINES = st.builds(
+    lambda row, extra, ascii_only, compact, cut: (
+        json.dumps(request(row, **extra), ensure_ascii=ascii_only, separators=(",", ":") if compact else None).encode()[
+            : -cut or None
+        ]
+        + b"\n"
+    ),
+    st.integers(0, 3),
+    st.dictionaries(st.sampled_from(["x", "temperature", "stream", "input", "model", "n"]), VALUES, max_size=2),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0, 0, 0, 0, 0, 0, 1, 9]),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(LINES, max_size=3), st.lists(st.tuples(st.integers(0, 9), LINES), max_size=5))
+def test_any_lines_are_read_as_they_are_one_by_one(kinds: list[bytes], others: list[tuple[int, bytes]]) -> None:
+    lines = [ALIKE[0], *(line for kind in kinds for line in [kind] * 4)]
+    for place, other in others:
+        lines.insert(1 + place % len(lines), other)
+    assert told_at_once(lines) == one_by_one(lines)
+
+
+def test_shapes_that_do_not_fit_are_tried_no_more() -> None:
+    """A file of which no two lines are alike is read at the pace of single lines."""
+    shapes = Shapes()
+    lines = [json.dumps(request(row, metadata={f"k{row}": "v"})).encode() + b"\n" for row in range(2 * MOST_MISSES)]
+    chunks = list(shapes.chunks(lines, 1, 1))
+    assert sum(len(chunk.raws) for chunk in chunks) == len(lines)
+    for _ in range(20):
+        list(shapes.chunks(lines, 1, 1))
+    assert len(list(shapes.chunks(lines, 1, 1))) == 1
