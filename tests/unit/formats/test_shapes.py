@@ -131,7 +131,7 @@ SOUND = {
     "letters": changed("row 40", "é 😀 \u2028"),
     "other white space": changed('"method": "POST"', '"method" :\t"POST"'),
     "another order": changed(
-        '"method": "POST", "url": "/v1/chat/completions"', '"url": "/v1/responses", "method": "POST"'
+        '"method": "POST", "url": "/v1/chat/', '"url": "/v1/responses", "method": "POST", "x": "/'
     ),
     "another cap": changed("50", "4000"),
     "a float more": changed("0.5", "1"),

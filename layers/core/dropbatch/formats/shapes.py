@@ -4,8 +4,8 @@ A program writes a batch file's lines all in the same way: they differ in their 
 names. So a line that was checked with all strictness gives a shape: its names, and what kind of value each bears. Lines
 that are decoded by it have these names and no others, and what decides where a request goes and what it takes has the
 same value in all. Encoded again, they must be as long as they were, but for the white space that the first had and for
-escapes that need not be: then no name is there twice, because that is all the decoder does not see. (Only one that takes
-just as many bytes as the lines around it lack of white space would get through; OpenAI takes the last of two.)
+escapes that need not be: then no name is there twice, because that is all the decoder does not see. (Only one for which
+just as much white space is missing would get through.)
 
 Whatever is not so plain is refused here, and read line by line with `jsonl.parsed` and `raw.raw_request`.
 """
@@ -94,7 +94,7 @@ class Shape:
             return None
         beside = self._spaces + len(self._line_end) - 1
         longer = len(data) - len(_encode(found)) - len(found) * beside
-        if len(found) != len(raws) or (longer and longer != _escaped(data, longer)):
+        if len(found) != len(raws) or longer != _escaped(data, longer):
             return None
         return [line.custom_id for line in found]  # type: ignore[attr-defined]  # a field of every shape
 
@@ -118,13 +118,15 @@ _SHORT = {b"u0008", b"u0009", b"u000a", b"u000A", b"u000c", b"u000C", b"u000d", 
 
 
 def _escaped(data: bytes, longer: int) -> int:
-    """By how many bytes escapes make the data longer than msgspec writes it; 0 where there may be too many to count.
+    """By how many bytes escapes make the data longer than msgspec writes it; -1 where there may be too many to count.
 
     It writes characters beyond ASCII as they are, in two or three bytes (or four for two escapes), and escapes what has
     to be, in two bytes where that can be.
     """
-    if longer > len(data) // MOST_ESCAPED:
+    if b"\\" not in data:
         return 0
+    if longer > len(data) // MOST_ESCAPED:
+        return -1
     found = Counter(_ESCAPES.findall(data))
     return sum(count * _saved(escape) for escape, count in found.items())
 
