@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,8 @@ from dropbatch.formats.unique import UniqueIds
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.take_in import take_in
-from tests.driving import RECIPE, drop, only_job, result_json
-from tests.fakes import WORK, FakeWorld
+from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
+from tests.fakes import WORK, FakeWorld, answer_ok, response_line
 
 ROWS = 400
 LIMITS = Limits(batch_requests=70, line_bytes=20_000)
@@ -137,6 +137,36 @@ def test_problems_and_ids_survive_the_hand_over(tmp_path: Path) -> None:
         ("invalid_url", 101),
         ("duplicate_custom_id", 351),
     ]
+
+
+def test_a_retry_that_takes_several_invocations_is_that_of_one(tmp_path: Path) -> None:
+    def retried(seconds_left: Callable[[], float]) -> tuple[FakeWorld, int]:
+        fake = FakeWorld(tmp_path, limits=LIMITS)
+        fake.openai.answer = lambda asked: (
+            ("error", response_line(asked, 400, {"error": {"code": "no"}}))
+            if int(asked["custom_id"]) % 3 == 0
+            else answer_ok(asked)
+        )
+        fake.objects.drop("recipe.yaml", RECIPE)
+        drop(fake, "c.tsv", DROPS["c.tsv"])
+        run(fake)
+        fake.openai.answer = answer_ok
+        fake.seconds_left = seconds_left
+        drop(fake, "c.tsv.retry", b"")
+        invocations = 0
+        while message := fake.intake.take():
+            invocations += 1
+            take_in(fake.world, Look.from_json(message))
+        fake.seconds_left = lambda: 300.0
+        run(fake)
+        return fake, invocations
+
+    whole, once = retried(lambda: 300.0)
+    fake, invocations = retried(lambda: 50.0)
+    assert (once, invocations) == (1, 7), "a shard each, and one to set it going"
+    first, second = jobs(fake)
+    assert (first.state, second.state, second.rows) == (JobState.PARTIAL, JobState.SUCCEEDED, ROWS)
+    assert result(fake, "c.answers.tsv", second) == result(whole, "c.answers.tsv", jobs(whole)[1])
 
 
 def test_an_invocation_that_dies_is_gone_on_with_from_where_the_last_one_came(tmp_path: Path) -> None:

@@ -39,6 +39,10 @@ SPARE_SECONDS = 30
 """With so much time left reading stops: an open shard is to be set aside, and a hundred megabytes of ids kept."""
 
 
+BATCH_SECONDS = 0.02
+"""How long it takes to write a batch down, with room."""
+
+
 class Built(NamedTuple):
     """What the pass over a drop found."""
 
@@ -203,7 +207,7 @@ def _scan(
                 scan.problems.extend(rejected.problems)
                 raise Rejected(scan.problems) from rejected
             digest = source.digest() if done else None
-            if digest is None or not scan.in_time:  # what is left to do with a job of many shards takes its time too
+            if digest is None or not scan.has_time_to_end():
                 _keep(scan, source, files, keep, digest)
                 return None
         if scan.problems:
@@ -278,6 +282,11 @@ class _Scan:
     @property
     def in_time(self) -> bool:
         return self._seconds_left() >= SPARE_SECONDS
+
+    def has_time_to_end(self) -> bool:
+        """Whether there is time to write down all batches as well."""
+        batches = sum(len(plan.groups) for plan in self.sharder.plans)
+        return self._seconds_left() >= SPARE_SECONDS + batches * BATCH_SECONDS
 
     def _take(self, chunk: Chunk) -> None:
         count = len(chunk.raws)

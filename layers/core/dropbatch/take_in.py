@@ -6,7 +6,10 @@ deleted. Every step may be repeated: ids and keys follow from the drop, the reci
 what was written before is written again with the same bytes.
 """
 
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 from dropbatch import telling
 from dropbatch.admission import place
@@ -32,6 +35,9 @@ LOOK_AGAIN_SECONDS = 10
 
 LEASE_MARGIN_SECONDS = 10
 """How much longer than its function a lease lives."""
+
+CARRY_SECONDS = 60
+"""With less time left no further shard of a job is carried over into another: one takes seconds."""
 
 SETTLED = ("notify", "attempts", "retry_invalid", "deadline_at", "recipe_sha256", "rows", "shards", "claim")
 """What building a job finds out about it."""
@@ -216,7 +222,9 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
         _end_duplicate(world, ledger, job, files, standing)
         return
     if built is None:
-        _run(world, ledger, job, _ready_again(world, ledger, job, files, digest))
+        ready = _ready_again(world, ledger, job, files, digest)
+        if ready is not None:
+            _run(world, ledger, job, ready)
         return
     files.keep_layout(built.layout)
     batches = [
@@ -253,8 +261,20 @@ def _pass_on(world: World, ledger: Ledger, job: Job, name: str) -> None:
         world.intake.send(look_again(job.drop, job.rerun_version))
 
 
-def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest: str) -> _Ready:
-    """The job that asks another's failed rows again, and keeps what it answered. Its rows and recipe are the same."""
+@dataclass(slots=True)
+class _Carried:
+    """How many shards of another job were carried over, and their batches: to be asked, and answered before."""
+
+    shards: int = 0
+    batches: list[Batch] = field(default_factory=list)
+    kept: list[Batch] = field(default_factory=list)
+
+
+def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest: str) -> _Ready | None:
+    """The job that asks another's failed rows again, and keeps what it answered. Its rows and recipe are the same.
+
+    None where time has run out, and how far it came has been written down.
+    """
     former = ledger.job(job.retry_of or "")
     old = JobFiles(world.objects, world.buckets.work, former.id) if former else None
     try:
@@ -273,17 +293,22 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
         recipe = files.keep_recipe(recipe)
     files.keep_layout(layout)
     rows = JobRows(world, job)
-    batches: list[Batch] = []
-    kept: list[Batch] = []
-    shards = []
-    for shard in ledger.shards(former.id):
+    carried = msgspec.json.decode(files.progress(job.progress), type=_Carried) if job.progress else _Carried()
+    shards = [
+        Shard(job.id, shard.number, shard.first_row, shard.first_line, shard.rows) for shard in ledger.shards(former.id)
+    ]
+    for shard in shards[carried.shards :]:
         files.copy_shard(shard.number, old)
-        copy = Shard(job.id, shard.number, shard.first_row, shard.first_line, shard.rows)
-        shards.append(copy)
-        stays, asked = carry_over(world, ledger.batches(former.id, shard.number), old, rows, copy)
-        kept += stays
-        batches += asked
-    if not batches:
+        stays, asked = carry_over(world, ledger.batches(former.id, shard.number), old, rows, shard)
+        carried.kept += stays
+        carried.batches += asked
+        carried.shards += 1
+        if world.seconds_left() < CARRY_SECONDS:
+            name = job.lease or ""
+            files.keep_progress(name, msgspec.json.encode(carried))
+            _pass_on(world, ledger, job, name)
+            return None
+    if not carried.batches:
         raise Rejected.because(
             Problem(
                 "nothing_to_retry",
@@ -291,7 +316,7 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
                 "again; change the recipe, and drop the failed file if there is one.",
             )
         )
-    return _Ready(former.rows, shards, batches, kept, recipe, rows.compiled, digest)
+    return _Ready(former.rows, shards, carried.batches, carried.kept, recipe, rows.compiled, digest)
 
 
 def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
