@@ -22,52 +22,63 @@ from dropbatch.ports import Buckets, Notification, ObjectInfo, OpenAI, Piece, Wo
 
 BUCKETS = Buckets(inbox="inbox", results="results", work="work")
 BLOCK_BYTES = 1 << 20
-COPY_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
 class _Version:
+    """A version of an object: files, each from a place on. What was joined consists of several."""
+
     id: str
-    path: Path
+    parts: Sequence[tuple[Path, int]]
+
+    @property
+    def size(self) -> int:
+        return sum(path.stat().st_size - start for path, start in self.parts)
+
+    @property
+    def modified(self) -> int:
+        return int(self.parts[0][0].stat().st_mtime)
 
 
 class FolderObjects:
-    """S3 in a folder: `<bucket>/<key, quoted>/<version>`. Only the inbox keeps the versions that were replaced.
+    """S3 in a folder: `<bucket>/<key, quoted>/<version>.<part>.<start>`. Only the inbox keeps replaced versions.
 
-    `read_bytes`, `written_bytes` and `copied_bytes` count what passed through the process and what S3 would have copied
-    by itself; `calls` what was asked, by name. Several processes may use a folder one after another.
+    A joined object shares its pieces' files, for it is S3 that copies them. `read_bytes` and `written_bytes` count what
+    passed through the process, `calls` what was asked, by name. Several processes may use a folder one after another.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self._folder = folder
         self._clock = clock
         self._objects: dict[tuple[str, str], list[_Version]] = {}
-        self.read_bytes = self.written_bytes = self.copied_bytes = 0
+        self.read_bytes = self.written_bytes = 0
         self.calls: dict[str, int] = {}
-        for path in sorted(folder.glob("*/*/*")):
-            if path.suffix != ".part":
-                place = (path.parts[-3], unquote(path.parts[-2]))
-                self._objects.setdefault(place, []).append(_Version(path.name, path))
-        newest = max((int(version.id) for versions in self._objects.values() for version in versions), default=0)
+        found: dict[tuple[str, str, str], list[tuple[Path, int]]] = {}
+        for path in sorted(folder.glob("*/*/*.*.*")):
+            version, _, start = path.name.split(".")
+            place = (path.parts[-3], unquote(path.parts[-2]), version)
+            found.setdefault(place, []).append((path, int(start)))
+        for (bucket, key, version), parts in found.items():
+            self._objects.setdefault((bucket, key), []).append(_Version(version, parts))
+        newest = max((int(version) for _, _, version in found), default=0)
         self._ids = itertools.count(newest + 1)
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo:
         self._called("head")
         found = self._find(bucket, key, version_id)
-        status = found.path.stat()
-        return ObjectInfo(found.id, int(status.st_mtime), status.st_size, {})
+        return ObjectInfo(found.id, found.modified, found.size, {})
 
-    def blocks(self, bucket: str, key: str, version_id: str | None = None, start: int = 0) -> Iterator[bytes]:
+    def blocks(self, bucket: str, key: str, version_id: str | None = None) -> Iterator[bytes]:
         self._called("get")
-        found = self._find(bucket, key, version_id)
-        return self._blocks(found.path, start)
+        return self._blocks(self._find(bucket, key, version_id))
 
-    def _blocks(self, path: Path, start: int) -> Iterator[bytes]:
-        with path.open("rb", buffering=0) as file:
-            file.seek(start)
-            while block := file.read(BLOCK_BYTES):
-                self.read_bytes += len(block)
-                yield block
+    def _blocks(self, version: _Version) -> Iterator[bytes]:
+        for path, start in version.parts:
+            with path.open("rb", buffering=0) as file:
+                file.seek(start)
+                while block := file.read(BLOCK_BYTES):
+                    self.read_bytes += len(block)
+                    yield block
 
     def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
         self._called("get")
@@ -105,33 +116,28 @@ class FolderObjects:
         in_time: Callable[[], bool] = lambda: True,  # noqa: ARG002  # joining takes no time here
         begun: Mapping[str, Any] | None = None,  # noqa: ARG002  # as above
     ) -> dict[str, Any] | None:
-        with self._new(bucket, key) as file:
-            for piece in pieces:
-                self._append(self._find(piece.bucket, piece.key, None).path, piece.start, file)
+        folder, version = self._folder_of(bucket, key), self._new_id()
+        parts: list[tuple[Path, int]] = []
+        for piece in pieces:
+            skipped = piece.start
+            for path, start in self._find(piece.bucket, piece.key, None).parts:
+                part = folder / f"{version}.{len(parts):06d}.{start + skipped}"
+                part.hardlink_to(path)
+                parts.append((part, start + skipped))
+                skipped = 0
+        self._keep(bucket, key, _Version(version, parts))
         self._called("join")
         return None
 
-    def _append(self, path: Path, start: int, file: BinaryIO) -> None:
-        """As S3 copies: the bytes do not pass through this process."""
-        with path.open("rb", buffering=0) as source:
-            source.seek(start)
-            while copied := os.copy_file_range(source.fileno(), file.fileno(), COPY_BYTES):
-                self.copied_bytes += copied
-
     def delete_all(self, bucket: str, prefix: str) -> None:
         for place in [(b, key) for b, key in self._objects if b == bucket and key.startswith(prefix)]:
-            for version in self._objects.pop(place):
-                version.path.unlink()
+            self._forget(self._objects.pop(place))
 
     def names(self, bucket: str, after: str) -> Sequence[tuple[str, int]]:
         self._called("list")
         keys = sorted(key for b, key in self._objects if b == bucket)
         found = keys[bisect_right(keys, after) :][:1000]
-        return [(key, int(self._find(bucket, key, None).path.stat().st_mtime)) for key in found]
-
-    def path(self, bucket: str, key: str) -> Path:
-        """Where an object's newest version lies."""
-        return self._find(bucket, key, None).path
+        return [(key, self._find(bucket, key, None).modified) for key in found]
 
     def _called(self, name: str) -> None:
         self.calls[name] = self.calls.get(name, 0) + 1
@@ -147,9 +153,7 @@ class FolderObjects:
     @contextmanager
     def _new(self, bucket: str, key: str) -> Iterator[BinaryIO]:
         """A new version of an object, there once it is whole."""
-        folder = self._folder / bucket / quote(key, safe="")
-        folder.mkdir(parents=True, exist_ok=True)
-        version = f"{next(self._ids):09d}"
+        folder, version = self._folder_of(bucket, key), self._new_id()
         part = folder / f"{version}.part"
         try:
             with part.open("wb", buffering=BLOCK_BYTES) as file:
@@ -157,15 +161,30 @@ class FolderObjects:
         except BaseException:
             part.unlink()
             raise
-        part.rename(folder / version)
+        path = part.rename(folder / f"{version}.000000.0")
         now = self._clock()
-        os.utime(folder / version, (now, now))
+        os.utime(path, (now, now))
+        self._keep(bucket, key, _Version(version, [(path, 0)]))
+
+    def _folder_of(self, bucket: str, key: str) -> Path:
+        folder = self._folder / bucket / quote(key, safe="")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _new_id(self) -> str:
+        return f"{next(self._ids):09d}"
+
+    def _keep(self, bucket: str, key: str, version: _Version) -> None:
         versions = self._objects.setdefault((bucket, key), [])
         if bucket != BUCKETS.inbox:
-            for old in versions:
-                old.path.unlink()
+            self._forget(versions)
             versions.clear()
-        versions.append(_Version(version, folder / version))
+        versions.append(version)
+
+    def _forget(self, versions: Sequence[_Version]) -> None:
+        for version in versions:
+            for path, _ in version.parts:
+                path.unlink()
 
 
 class MemoryTable:

@@ -110,6 +110,7 @@ def _collect_batch(world: World, ledger: Ledger, rows: JobRows, batch: Batch) ->
     if never_ended:
         remote = replace(remote, status=OpenAIStatus.EXPIRED)
     failure = failure_of(remote.errors) if remote.status is OpenAIStatus.FAILED else None
+    bill = Bill(batch.model)  # looks into the price list, which takes 80 MB for a moment, before answers take theirs
     batch.results = world.new_token()
     output, errors = (world.scratch / f"{batch.results}.{name}" for name in ("output", "errors"))
     try:
@@ -122,7 +123,7 @@ def _collect_batch(world: World, ledger: Ledger, rows: JobRows, batch: Batch) ->
             # What never ended may still be running, for all we know: its rows are not asked twice.
             over = job.cancel_requested or world.now() >= job.deadline_at or never_ended
             judge = _Judge(job, batch, _Unanswered(remote, failure), failure, over)
-            written = _write_results(world, rows, shard, batch, answers.lines, judge)
+            written = _write_results(world, rows, shard, batch, answers.lines, judge, bill)
     finally:
         output.unlink(missing_ok=True)
         errors.unlink(missing_ok=True)
@@ -332,6 +333,7 @@ def _write_results(
     batch: Batch,
     lines_of: Callable[[Iterable[int]], Sequence[bytes | None]],
     judge: _Judge,
+    bill: Bill,
 ) -> _Written:
     """Writes what became of each row of a batch: a line a row, in order, and the sums; rows to be asked again apart."""
     key = rows.files.results_key(batch)
@@ -342,7 +344,7 @@ def _write_results(
             if judge.over
             else stack.enter_context(world.objects.writing(world.buckets.work, key + ".rows.0", BYTES))
         )
-        collector = _Collector(rows, shard, batch, judge, _Written(out=again))
+        collector = _Collector(rows, shard, batch, judge, bill, _Written(out=again))
         asked = iter(rows.asked_rows(shard, batch, collector.index))
         while chunk := list(islice(asked, CHUNK_ROWS)):
             out.add(*collector.collected(chunk, lines_of([row for row, _ in chunk])))
@@ -354,7 +356,7 @@ def _write_results(
 class _Collector:
     """Judges a batch's rows, many at a time, and adds up what they come to."""
 
-    def __init__(self, rows: JobRows, shard: Shard, batch: Batch, judge: _Judge, written: _Written) -> None:
+    def __init__(self, rows: JobRows, shard: Shard, batch: Batch, judge: _Judge, bill: Bill, written: _Written) -> None:
         self._judge = judge
         self._compiled = rows.compiled
         self._first = shard.first_row
@@ -363,9 +365,10 @@ class _Collector:
         self._reader = AnswerReader(rows.compiled, batch.endpoint)
         self._writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
         self._blank = [None] * len(rows.compiled.columns) if rows.compiled else []
+        self._ok = self._ending(Outcome.OK, None)
         self._position = 0
         self._samples = {True: SAMPLES, False: SAMPLES}
-        self._bill = Bill(batch.model)
+        self._bill = bill
         self._tally = Tally()
         self.written = written
 
@@ -430,16 +433,22 @@ class _Collector:
 
     def _results(self, rows: Sequence[int], answers: Sequence[Answer]) -> Sequence[Result]:
         columns: Sequence[str | None] = [None] * len(rows)
-        if self._writer is not None:
+        if self._writer is not None and rows:
             blank = self._blank
-            columns = self._writer.columns(
-                [[*(values or blank), outcome, code] for outcome, code, values, _, _ in answers]
-            )
+            own = self._writer.columns([values or blank for _, _, values, _, _ in answers])
+            columns = [
+                added + (self._ok if outcome is Outcome.OK else self._ending(outcome, code))
+                for added, (outcome, code, _, _, _) in zip(own, answers, strict=True)
+            ]
         results = [Result(row, a[0], a[1], added) for row, a, added in zip(rows, answers, columns, strict=True)]
         if self._samples[True] or self._samples[False]:
             for result, answer in zip(results, answers, strict=True):
                 self._sample(result, answer.values or ())
         return results
+
+    def _ending(self, outcome: Outcome, code: str | None) -> str:
+        """What a row's status and error add to it."""
+        return self._writer.columns([[outcome, code]], len(self._blank))[0] if self._writer is not None else ""
 
     def _sample(self, result: Result, values: Sequence[object]) -> None:
         """Shows a row's answer in short, where it is among the first of its kind."""
@@ -499,7 +508,7 @@ def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> N
     for batch in closed:
         if batch.state is BatchState.ABANDONED:
             judge = _Judge(rows.job, batch, _Unanswered(None, refusal=batch.refusal))
-            _write_results(world, rows, shard, batch, _no_lines, judge)
+            _write_results(world, rows, shard, batch, _no_lines, judge, Bill(batch.model))
     render(world, rows, shard, closed)
 
     def finish(current: Shard) -> bool:
