@@ -54,6 +54,9 @@ LATE_SECONDS = 60
 DOUBT_FACTOR = 3
 """So many `settle_seconds` are answers waited for that OpenAI has counted but not delivered (30 minutes by default)."""
 
+SPARE_SECONDS = 120
+"""With less than that left, the next shard is another invocation's: a gigabyte of embeddings takes a minute."""
+
 CHUNK_ROWS = 64
 """So many rows are read at once: enough to save calls, and few megabytes where they are embeddings."""
 
@@ -70,16 +73,35 @@ def collect(world: World, work: Work) -> None:
     if job.state is not JobState.ASSEMBLING:
         rows = JobRows(world, job)
         batch = ledger.batch(job.id, work.batch) if work.batch else None
-        if batch is not None:
-            if batch.state is BatchState.ENDED:
-                _collect_or_wait(world, ledger, rows, batch)
-            _settle_shard(world, ledger, rows, batch.shard)
-        else:
-            for shard in ledger.shards(job.id):
-                _settle_shard(world, ledger, rows, shard.number)
+        if batch is not None and batch.state is BatchState.ENDED:
+            _collect_or_wait(world, ledger, rows, batch)
+            if not _in_time(world):
+                world.collect.send(work.to_json())
+                return
+        for shard in ledger.shards(job.id):
+            if shard.state is ShardState.RENDERED or (batch is not None and shard.number != batch.shard):
+                continue
+            if _settle_shard(world, ledger, rows, shard.number) and not _in_time(world):
+                _go_on(world, ledger, job)
+                return
         if any(shard.state is not ShardState.RENDERED for shard in ledger.shards(job.id)):
             return
     assemble.assemble(world, ledger, job.id)
+
+
+def _in_time(world: World) -> bool:
+    return world.seconds_left() > SPARE_SECONDS
+
+
+def _go_on(world: World, ledger: Ledger, job: Job) -> None:
+    """Has another invocation go on with what is left of a job, which has not been sent in vain."""
+
+    def came_further(current: Job) -> bool:
+        current.sends, current.sent_at = 0, world.now()
+        return current.state in (JobState.RUNNING, JobState.HELD)
+
+    ledger.change(lambda: ledger.job(job.id), came_further)
+    world.collect.send(work_on(job))
 
 
 def _collect_or_wait(world: World, ledger: Ledger, rows: JobRows, batch: Batch) -> None:
@@ -441,7 +463,7 @@ class _Collector:
                 for added, (outcome, code, _, _, _) in zip(own, answers, strict=True)
             ]
         results = [Result(row, a[0], a[1], added) for row, a, added in zip(rows, answers, columns, strict=True)]
-        if self._samples[True] or self._samples[False]:
+        if self._samples[True] or not _all_good(answers):
             for result, answer in zip(results, answers, strict=True):
                 self._sample(result, answer.values or ())
         return results
@@ -491,19 +513,19 @@ class _CustomIds:
         return found
 
 
-def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> None:
-    """Sees that every batch's children are there, and renders a shard if all its batches are home."""
+def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> bool:
+    """Sees that every batch's children are there, and renders a shard if all its batches are home: True if it did."""
     shard = ledger.shard(rows.job.id, number)
     if shard is None or shard.state is ShardState.RENDERED:
-        return
+        return False
     batches = ledger.batches(rows.job.id, number)
     known = {batch.sk for batch in batches}
     born = [child for batch in batches for child in batch.offspring() if child.sk not in known]
     if born:
         start(world, ledger, born)
-        return
+        return False
     if any(batch.state not in CLOSED for batch in batches):
-        return
+        return False
     closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]
     for batch in closed:
         if batch.state is BatchState.ABANDONED:
@@ -518,6 +540,7 @@ def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> N
         return True
 
     ledger.change(lambda: ledger.shard(rows.job.id, number), finish)
+    return True
 
 
 def _no_lines(rows: Iterable[int]) -> Sequence[None]:

@@ -277,7 +277,6 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
     kept: list[Batch] = []
     shards = []
     for shard in ledger.shards(former.id):
-        files.copy_shard(shard.number, old)
         copy = Shard(job.id, shard.number, shard.first_row, shard.first_line, shard.rows)
         shards.append(copy)
         stays, asked = carry_over(world, ledger.batches(former.id, shard.number), old, rows, copy)

@@ -139,8 +139,11 @@ class _Objects:
 class _Beside(_Objects):
     """Rows of a table: what is added to each as an object of its own, for `parquet.writing` to put beside it."""
 
-    def row(self, raw: bytes, columns: str) -> bytes:  # noqa: ARG002  # the row itself stays where it was dropped
-        return b"{%b}\n" % columns.encode()
+    def _row(self, raw: bytes, columns: str) -> bytes:  # noqa: ARG002  # the row itself stays where it was dropped
+        return b"{%b}\n" % columns[1:].encode()
+
+    def bad_row(self, raw: bytes, columns: str) -> bytes:
+        return self._row(raw, columns)
 
 
 def failed_head(layout: Layout) -> bytes:
