@@ -7,7 +7,7 @@ import itertools
 import os
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,23 +25,44 @@ BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class _Part:
+    """Some of a file's bytes; its name says which: `<version>.<number>.<start>.<end>`."""
+
+    path: Path
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
 class _Version:
-    """A version of an object: files, each from a place on. What was joined consists of several."""
+    """A version of an object. What was joined consists of several parts."""
 
     id: str
-    parts: Sequence[tuple[Path, int]]
+    parts: Sequence[_Part]
 
     @property
     def size(self) -> int:
-        return sum(path.stat().st_size - start for path, start in self.parts)
+        return sum(map(len, self.parts))
 
     @property
     def modified(self) -> int:
-        return int(self.parts[0][0].stat().st_mtime)
+        return int(self.parts[0].path.stat().st_mtime) if self.parts else 0
+
+    def cut(self, start: int, end: int) -> Iterator[_Part]:
+        """The parts that hold the bytes from `start` up to `end`."""
+        at = 0
+        for part in self.parts:
+            first, last = max(start, at), min(end, at + len(part))
+            if first < last:
+                yield _Part(part.path, part.start + first - at, part.start + last - at)
+            at += len(part)
 
 
 class FolderObjects:
-    """S3 in a folder: `<bucket>/<key, quoted>/<version>.<part>.<start>`. Only the inbox keeps replaced versions.
+    """S3 in a folder: `<bucket>/<key, quoted>/<part>`. Only the inbox keeps versions that were replaced.
 
     A joined object shares its pieces' files, for it is S3 that copies them. `read_bytes` and `written_bytes` count what
     passed through the process, `calls` what was asked, by name. Several processes may use a folder one after another.
@@ -53,11 +74,11 @@ class FolderObjects:
         self._objects: dict[tuple[str, str], list[_Version]] = {}
         self.read_bytes = self.written_bytes = 0
         self.calls: dict[str, int] = {}
-        found: dict[tuple[str, str, str], list[tuple[Path, int]]] = {}
-        for path in sorted(folder.glob("*/*/*.*.*")):
-            version, _, start = path.name.split(".")
+        found: dict[tuple[str, str, str], list[_Part]] = {}
+        for path in sorted(folder.glob("*/*/*.*.*.*")):
+            version, _, start, end = path.name.split(".")
             place = (path.parts[-3], unquote(path.parts[-2]), version)
-            found.setdefault(place, []).append((path, int(start)))
+            found.setdefault(place, []).append(_Part(path, int(start), int(end)))
         for (bucket, key, version), parts in found.items():
             self._objects.setdefault((bucket, key), []).append(_Version(version, parts))
         newest = max((int(version) for _, _, version in found), default=0)
@@ -68,25 +89,22 @@ class FolderObjects:
         found = self._find(bucket, key, version_id)
         return ObjectInfo(found.id, found.modified, found.size, {})
 
-    def blocks(self, bucket: str, key: str, version_id: str | None = None) -> Iterator[bytes]:
+    def blocks(self, bucket: str, key: str, version_id: str | None = None, start: int = 0) -> Iterator[bytes]:
         self._called("get")
-        return self._blocks(self._find(bucket, key, version_id))
+        found = self._find(bucket, key, version_id)
+        return self._blocks(found.cut(start, found.size))
 
-    def _blocks(self, version: _Version) -> Iterator[bytes]:
-        for path, start in version.parts:
-            with path.open("rb", buffering=0) as file:
-                file.seek(start)
-                while block := file.read(BLOCK_BYTES):
+    def _blocks(self, parts: Iterable[_Part]) -> Iterator[bytes]:
+        for part in parts:
+            with part.path.open("rb", buffering=0) as file:
+                file.seek(part.start)
+                while block := file.read(min(BLOCK_BYTES, part.end - file.tell())):
                     self.read_bytes += len(block)
                     yield block
 
     def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
         self._called("get")
-        with self._find(bucket, key, version_id).path.open("rb") as file:
-            file.seek(start)
-            data = file.read(end - start)
-        self.read_bytes += len(data)
-        return data
+        return b"".join(self._blocks(self._find(bucket, key, version_id).cut(start, end)))
 
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:  # noqa: ARG002  # the port's
         with self._new(bucket, key) as file:
@@ -117,14 +135,13 @@ class FolderObjects:
         begun: Mapping[str, Any] | None = None,  # noqa: ARG002  # as above
     ) -> dict[str, Any] | None:
         folder, version = self._folder_of(bucket, key), self._new_id()
-        parts: list[tuple[Path, int]] = []
+        parts: list[_Part] = []
         for piece in pieces:
-            skipped = piece.start
-            for path, start in self._find(piece.bucket, piece.key, None).parts:
-                part = folder / f"{version}.{len(parts):06d}.{start + skipped}"
-                part.hardlink_to(path)
-                parts.append((part, start + skipped))
-                skipped = 0
+            source = self._find(piece.bucket, piece.key, piece.version_id)
+            for cut in source.cut(piece.start, piece.start + len(piece)):
+                path = folder / f"{version}.{len(parts):06d}.{cut.start}.{cut.end}"
+                path.hardlink_to(cut.path)
+                parts.append(_Part(path, cut.start, cut.end))
         self._keep(bucket, key, _Version(version, parts))
         self._called("join")
         return None
@@ -161,10 +178,11 @@ class FolderObjects:
         except BaseException:
             part.unlink()
             raise
-        path = part.rename(folder / f"{version}.000000.0")
+        size = part.stat().st_size
+        path = part.rename(folder / f"{version}.000000.0.{size}")
         now = self._clock()
         os.utime(path, (now, now))
-        self._keep(bucket, key, _Version(version, [(path, 0)]))
+        self._keep(bucket, key, _Version(version, [_Part(path, 0, size)]))
 
     def _folder_of(self, bucket: str, key: str) -> Path:
         folder = self._folder / bucket / quote(key, safe="")
@@ -183,8 +201,8 @@ class FolderObjects:
 
     def _forget(self, versions: Sequence[_Version]) -> None:
         for version in versions:
-            for path, _ in version.parts:
-                path.unlink()
+            for part in version.parts:
+                part.path.unlink()
 
 
 class MemoryTable:
