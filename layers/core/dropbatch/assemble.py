@@ -135,7 +135,7 @@ def _join(
         begun = world.objects.join(parts, world.buckets.results, key, content_type, in_time, begun)
         if begun is None:
             made[name] = key
-        if not in_time():
+        if begun is not None or not in_time():
             files.keep_joined({"made": made, "begun": begun})
             return None
     return made
