@@ -4,11 +4,13 @@ A job of a million rows has been submitted and has ended: 20 shards of 50,000 ro
 about a kilobyte. Measured is all from there to the results: every batch collected, every shard rendered, all joined.
 """
 
+import csv
 import json
 import math
 import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +31,7 @@ from dropbatch.ports import OpenAI, RemoteBatch
 SHARD_ROWS = 50_000
 SIZES = (50_000, 200_000, 1_000_000)
 DIMENSIONS = 1_536
+REASON_CHARACTERS = 160
 RUNS, RUNS_OF_THE_LARGEST = 5, 3
 
 RECIPES = {
@@ -44,22 +47,26 @@ prompt: "{{ text }}"
 """,
 }
 MODELS = {"chat": ("/v1/chat/completions", "gpt-5-mini"), "embeddings": ("/v1/embeddings", "text-embedding-3-small")}
-REASONS = (
-    "The review praises the story and the pace, and would recommend it without hesitation.",
-    "The reviewer calls the plot thin, the acting wooden, and regrets the two hours that it took.",
-    "Mixed words at first; but the closing sentence says plainly that the product is worth its price.",
-    'It broke after a week, and "support" did not answer; nothing good is said about it.',
-)
-
 
 # What it is measured on
+
+
+@cache
+def _sentences() -> Sequence[str]:
+    with Path("examples/reviews/reviews.csv").open(newline="", encoding="utf-8") as file:
+        return [row["text"] for row in csv.DictReader(file)]
+
+
+def reason(dice: random.Random) -> str:
+    """Two sentences, cut: hardly any is like another."""
+    return f"{dice.choice(_sentences())} {dice.choice(_sentences())}"[:REASON_CHARACTERS]
 
 
 def answer_lines(dice: random.Random, rows: Sequence[int]) -> Iterator[bytes]:
     """Chat completions as OpenAI writes them."""
     for row in rows:
         mood = dice.choice(("positive", "negative"))
-        content = json.dumps({"sentiment": mood, "reason": dice.choice(REASONS)})
+        content = json.dumps({"sentiment": mood, "reason": reason(dice)})
         read, written = dice.randint(80, 400), dice.randint(20, 90)
         body = {
             "id": f"chatcmpl-{dice.getrandbits(116):029x}",

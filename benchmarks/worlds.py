@@ -7,7 +7,7 @@ import itertools
 import os
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,60 +22,89 @@ from dropbatch.ports import Buckets, Notification, ObjectInfo, OpenAI, Piece, Wo
 
 BUCKETS = Buckets(inbox="inbox", results="results", work="work")
 BLOCK_BYTES = 1 << 20
-COPY_BYTES = 1 << 26
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some of a file's bytes; its name says which: `<version>.<number>.<start>.<end>`."""
+
+    path: Path
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)
 class _Version:
+    """A version of an object. What was joined consists of several parts."""
+
     id: str
-    path: Path
+    parts: Sequence[_Part]
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def modified(self) -> int:
+        return int(self.parts[0].path.stat().st_mtime) if self.parts else 0
+
+    def cut(self, start: int, end: int) -> Iterator[_Part]:
+        """The parts that hold the bytes from `start` up to `end`."""
+        at = 0
+        for part in self.parts:
+            first, last = max(start, at), min(end, at + len(part))
+            if first < last:
+                yield _Part(part.path, part.start + first - at, part.start + last - at)
+            at += len(part)
 
 
 class FolderObjects:
-    """S3 in a folder: `<bucket>/<key, quoted>/<version>`. Only the inbox keeps the versions that were replaced.
+    """S3 in a folder: `<bucket>/<key, quoted>/<part>`. Only the inbox keeps versions that were replaced.
 
-    `read_bytes`, `written_bytes` and `copied_bytes` count what passed through the process and what S3 would have copied
-    by itself; `calls` what was asked, by name. Several processes may use a folder one after another.
+    A joined object shares its pieces' files, for it is S3 that copies them. `read_bytes` and `written_bytes` count what
+    passed through the process, `calls` what was asked, by name. Several processes may use a folder one after another.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self._folder = folder
         self._clock = clock
         self._objects: dict[tuple[str, str], list[_Version]] = {}
-        self.read_bytes = self.written_bytes = self.copied_bytes = 0
+        self.read_bytes = self.written_bytes = 0
         self.calls: dict[str, int] = {}
-        for path in sorted(folder.glob("*/*/*")):
-            if path.suffix != ".part":
-                place = (path.parts[-3], unquote(path.parts[-2]))
-                self._objects.setdefault(place, []).append(_Version(path.name, path))
-        newest = max((int(version.id) for versions in self._objects.values() for version in versions), default=0)
+        found: dict[tuple[str, str, str], list[_Part]] = {}
+        for path in sorted(folder.glob("*/*/*.*.*.*")):
+            version, _, start, end = path.name.split(".")
+            place = (path.parts[-3], unquote(path.parts[-2]), version)
+            found.setdefault(place, []).append(_Part(path, int(start), int(end)))
+        for (bucket, key, version), parts in found.items():
+            self._objects.setdefault((bucket, key), []).append(_Version(version, parts))
+        newest = max((int(version) for _, _, version in found), default=0)
         self._ids = itertools.count(newest + 1)
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo:
         self._called("head")
         found = self._find(bucket, key, version_id)
-        status = found.path.stat()
-        return ObjectInfo(found.id, int(status.st_mtime), status.st_size, {})
+        return ObjectInfo(found.id, found.modified, found.size, {})
 
     def blocks(self, bucket: str, key: str, version_id: str | None = None, start: int = 0) -> Iterator[bytes]:
         self._called("get")
         found = self._find(bucket, key, version_id)
-        return self._blocks(found.path, start)
+        return self._blocks(found.cut(start, found.size))
 
-    def _blocks(self, path: Path, start: int) -> Iterator[bytes]:
-        with path.open("rb", buffering=0) as file:
-            file.seek(start)
-            while block := file.read(BLOCK_BYTES):
-                self.read_bytes += len(block)
-                yield block
+    def _blocks(self, parts: Iterable[_Part]) -> Iterator[bytes]:
+        for part in parts:
+            with part.path.open("rb", buffering=0) as file:
+                file.seek(part.start)
+                while block := file.read(min(BLOCK_BYTES, part.end - file.tell())):
+                    self.read_bytes += len(block)
+                    yield block
 
     def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
         self._called("get")
-        with self._find(bucket, key, version_id).path.open("rb") as file:
-            file.seek(start)
-            data = file.read(end - start)
-        self.read_bytes += len(data)
-        return data
+        return b"".join(self._blocks(self._find(bucket, key, version_id).cut(start, end)))
 
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:  # noqa: ARG002  # the port's
         with self._new(bucket, key) as file:
@@ -105,33 +134,27 @@ class FolderObjects:
         in_time: Callable[[], bool] = lambda: True,  # noqa: ARG002  # joining takes no time here
         begun: Mapping[str, Any] | None = None,  # noqa: ARG002  # as above
     ) -> dict[str, Any] | None:
-        with self._new(bucket, key) as file:
-            for piece in pieces:
-                self._append(self._find(piece.bucket, piece.key, None).path, piece.start, file)
+        folder, version = self._folder_of(bucket, key), self._new_id()
+        parts: list[_Part] = []
+        for piece in pieces:
+            source = self._find(piece.bucket, piece.key, piece.version_id)
+            for cut in source.cut(piece.start, piece.start + len(piece)):
+                path = folder / f"{version}.{len(parts):06d}.{cut.start}.{cut.end}"
+                path.hardlink_to(cut.path)
+                parts.append(_Part(path, cut.start, cut.end))
+        self._keep(bucket, key, _Version(version, parts))
         self._called("join")
         return None
 
-    def _append(self, path: Path, start: int, file: BinaryIO) -> None:
-        """As S3 copies: the bytes do not pass through this process."""
-        with path.open("rb", buffering=0) as source:
-            source.seek(start)
-            while copied := os.copy_file_range(source.fileno(), file.fileno(), COPY_BYTES):
-                self.copied_bytes += copied
-
     def delete_all(self, bucket: str, prefix: str) -> None:
         for place in [(b, key) for b, key in self._objects if b == bucket and key.startswith(prefix)]:
-            for version in self._objects.pop(place):
-                version.path.unlink()
+            self._forget(self._objects.pop(place))
 
     def names(self, bucket: str, after: str) -> Sequence[tuple[str, int]]:
         self._called("list")
         keys = sorted(key for b, key in self._objects if b == bucket)
         found = keys[bisect_right(keys, after) :][:1000]
-        return [(key, int(self._find(bucket, key, None).path.stat().st_mtime)) for key in found]
-
-    def path(self, bucket: str, key: str) -> Path:
-        """Where an object's newest version lies."""
-        return self._find(bucket, key, None).path
+        return [(key, self._find(bucket, key, None).modified) for key in found]
 
     def _called(self, name: str) -> None:
         self.calls[name] = self.calls.get(name, 0) + 1
@@ -147,9 +170,7 @@ class FolderObjects:
     @contextmanager
     def _new(self, bucket: str, key: str) -> Iterator[BinaryIO]:
         """A new version of an object, there once it is whole."""
-        folder = self._folder / bucket / quote(key, safe="")
-        folder.mkdir(parents=True, exist_ok=True)
-        version = f"{next(self._ids):09d}"
+        folder, version = self._folder_of(bucket, key), self._new_id()
         part = folder / f"{version}.part"
         try:
             with part.open("wb", buffering=BLOCK_BYTES) as file:
@@ -157,15 +178,31 @@ class FolderObjects:
         except BaseException:
             part.unlink()
             raise
-        part.rename(folder / version)
+        size = part.stat().st_size
+        path = part.rename(folder / f"{version}.000000.0.{size}")
         now = self._clock()
-        os.utime(folder / version, (now, now))
+        os.utime(path, (now, now))
+        self._keep(bucket, key, _Version(version, [_Part(path, 0, size)]))
+
+    def _folder_of(self, bucket: str, key: str) -> Path:
+        folder = self._folder / bucket / quote(key, safe="")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _new_id(self) -> str:
+        return f"{next(self._ids):09d}"
+
+    def _keep(self, bucket: str, key: str, version: _Version) -> None:
         versions = self._objects.setdefault((bucket, key), [])
         if bucket != BUCKETS.inbox:
-            for old in versions:
-                old.path.unlink()
+            self._forget(versions)
             versions.clear()
-        versions.append(_Version(version, folder / version))
+        versions.append(version)
+
+    def _forget(self, versions: Sequence[_Version]) -> None:
+        for version in versions:
+            for part in version.parts:
+                part.path.unlink()
 
 
 class MemoryTable:

@@ -13,6 +13,7 @@ from dropbatch.asking import JobRows
 from dropbatch.domain.jobs import Batch, BatchState, Shard
 from dropbatch.domain.outcomes import RETRIED
 from dropbatch.jobfiles import AskedRow, JobFiles, whole
+from dropbatch.ledger import from_item, to_item
 from dropbatch.ports import BYTES, JSON, World, Writer
 from dropbatch.results import Result, read_responses, read_results, writing_results
 from dropbatch.tallies import Tally
@@ -25,7 +26,16 @@ KEPT_GROUP = 999
 def carry_over(
     world: World, batches: Sequence[Batch], old: JobFiles, rows: JobRows, shard: Shard
 ) -> tuple[list[Batch], list[Batch]]:
-    """For one shard: the batch of what stays (where there is any), and the batches of what is asked again."""
+    """For one shard: the batch of what stays (where there is any), and the batches of what is asked again.
+
+    The shard itself is taken over too. What was made is noted once all is there, so that a shard which has been carried
+    over before is only looked up: whoever runs out of time begins again, and comes further.
+    """
+    carried = rows.files.carried(shard.number)
+    if carried is not None:
+        made = [from_item(item, Batch) for item in carried]
+        return [batch for batch in made if batch.group == KEPT_GROUP], [b for b in made if b.group != KEPT_GROUP]
+    rows.files.copy_shard(shard.number, old)
     work, now = world.buckets.work, world.now()
     closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]
     streams = [_results(world, old, batch) for batch in closed]
@@ -60,7 +70,9 @@ def carry_over(
             again.tokens += index.tokens[place]
             again.inputs += index.inputs[place]
     world.objects.put(work, rows.files.results_key(kept) + ".tally", json.dumps(tally.to_json()).encode(), JSON)
-    return [kept] if kept.requests else [], list(asked.values())
+    stays = [kept] if kept.requests else []
+    rows.files.keep_carried(shard.number, [to_item(batch) for batch in (*stays, *asked.values())])
+    return stays, list(asked.values())
 
 
 def _results(world: World, files: JobFiles, batch: Batch) -> Iterator[tuple[Result, bytes, Batch]]:

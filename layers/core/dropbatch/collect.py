@@ -54,6 +54,9 @@ LATE_SECONDS = 60
 DOUBT_FACTOR = 3
 """So many `settle_seconds` are answers waited for that OpenAI has counted but not delivered (30 minutes by default)."""
 
+SPARE_SECONDS = 120
+"""With less than that left, the next shard is another invocation's: a gigabyte of embeddings takes a minute."""
+
 CHUNK_ROWS = 64
 """So many rows are read at once: enough to save calls, and few megabytes where they are embeddings."""
 
@@ -70,16 +73,35 @@ def collect(world: World, work: Work) -> None:
     if job.state is not JobState.ASSEMBLING:
         rows = JobRows(world, job)
         batch = ledger.batch(job.id, work.batch) if work.batch else None
-        if batch is not None:
-            if batch.state is BatchState.ENDED:
-                _collect_or_wait(world, ledger, rows, batch)
-            _settle_shard(world, ledger, rows, batch.shard)
-        else:
-            for shard in ledger.shards(job.id):
-                _settle_shard(world, ledger, rows, shard.number)
+        if batch is not None and batch.state is BatchState.ENDED:
+            _collect_or_wait(world, ledger, rows, batch)
+            if not _in_time(world):
+                world.collect.send(work.to_json())
+                return
+        for shard in ledger.shards(job.id):
+            if shard.state is ShardState.RENDERED or (batch is not None and shard.number != batch.shard):
+                continue
+            if _settle_shard(world, ledger, rows, shard.number) and not _in_time(world):
+                _go_on(world, ledger, job)
+                return
         if any(shard.state is not ShardState.RENDERED for shard in ledger.shards(job.id)):
             return
     assemble.assemble(world, ledger, job.id)
+
+
+def _in_time(world: World) -> bool:
+    return world.seconds_left() > SPARE_SECONDS
+
+
+def _go_on(world: World, ledger: Ledger, job: Job) -> None:
+    """Has another invocation go on with what is left of a job, which has not been sent in vain."""
+
+    def came_further(current: Job) -> bool:
+        current.sends, current.sent_at = 0, world.now()
+        return current.state in (JobState.RUNNING, JobState.HELD)
+
+    ledger.change(lambda: ledger.job(job.id), came_further)
+    world.collect.send(work_on(job))
 
 
 def _collect_or_wait(world: World, ledger: Ledger, rows: JobRows, batch: Batch) -> None:
@@ -110,6 +132,7 @@ def _collect_batch(world: World, ledger: Ledger, rows: JobRows, batch: Batch) ->
     if never_ended:
         remote = replace(remote, status=OpenAIStatus.EXPIRED)
     failure = failure_of(remote.errors) if remote.status is OpenAIStatus.FAILED else None
+    bill = Bill(batch.model)  # looks into the price list, which takes 80 MB for a moment, before answers take theirs
     batch.results = world.new_token()
     output, errors = (world.scratch / f"{batch.results}.{name}" for name in ("output", "errors"))
     try:
@@ -122,7 +145,7 @@ def _collect_batch(world: World, ledger: Ledger, rows: JobRows, batch: Batch) ->
             # What never ended may still be running, for all we know: its rows are not asked twice.
             over = job.cancel_requested or world.now() >= job.deadline_at or never_ended
             judge = _Judge(job, batch, _Unanswered(remote, failure), failure, over)
-            written = _write_results(world, rows, shard, batch, answers.lines, judge)
+            written = _write_results(world, rows, shard, batch, answers.lines, judge, bill)
     finally:
         output.unlink(missing_ok=True)
         errors.unlink(missing_ok=True)
@@ -332,6 +355,7 @@ def _write_results(
     batch: Batch,
     lines_of: Callable[[Iterable[int]], Sequence[bytes | None]],
     judge: _Judge,
+    bill: Bill,
 ) -> _Written:
     """Writes what became of each row of a batch: a line a row, in order, and the sums; rows to be asked again apart."""
     key = rows.files.results_key(batch)
@@ -342,7 +366,7 @@ def _write_results(
             if judge.over
             else stack.enter_context(world.objects.writing(world.buckets.work, key + ".rows.0", BYTES))
         )
-        collector = _Collector(rows, shard, batch, judge, _Written(out=again))
+        collector = _Collector(rows, shard, batch, judge, bill, _Written(out=again))
         asked = iter(rows.asked_rows(shard, batch, collector.index))
         while chunk := list(islice(asked, CHUNK_ROWS)):
             out.add(*collector.collected(chunk, lines_of([row for row, _ in chunk])))
@@ -354,7 +378,7 @@ def _write_results(
 class _Collector:
     """Judges a batch's rows, many at a time, and adds up what they come to."""
 
-    def __init__(self, rows: JobRows, shard: Shard, batch: Batch, judge: _Judge, written: _Written) -> None:
+    def __init__(self, rows: JobRows, shard: Shard, batch: Batch, judge: _Judge, bill: Bill, written: _Written) -> None:
         self._judge = judge
         self._compiled = rows.compiled
         self._first = shard.first_row
@@ -363,9 +387,10 @@ class _Collector:
         self._reader = AnswerReader(rows.compiled, batch.endpoint)
         self._writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
         self._blank = [None] * len(rows.compiled.columns) if rows.compiled else []
+        self._ok = self._ending(Outcome.OK, None)
         self._position = 0
         self._samples = {True: SAMPLES, False: SAMPLES}
-        self._bill = Bill(batch.model)
+        self._bill = bill
         self._tally = Tally()
         self.written = written
 
@@ -430,16 +455,22 @@ class _Collector:
 
     def _results(self, rows: Sequence[int], answers: Sequence[Answer]) -> Sequence[Result]:
         columns: Sequence[str | None] = [None] * len(rows)
-        if self._writer is not None:
+        if self._writer is not None and rows:
             blank = self._blank
-            columns = self._writer.columns(
-                [[*(values or blank), outcome, code] for outcome, code, values, _, _ in answers]
-            )
+            own = self._writer.columns([values or blank for _, _, values, _, _ in answers])
+            columns = [
+                added + (self._ok if outcome is Outcome.OK else self._ending(outcome, code))
+                for added, (outcome, code, _, _, _) in zip(own, answers, strict=True)
+            ]
         results = [Result(row, a[0], a[1], added) for row, a, added in zip(rows, answers, columns, strict=True)]
-        if self._samples[True] or self._samples[False]:
+        if self._samples[True] or not _all_good(answers):
             for result, answer in zip(results, answers, strict=True):
                 self._sample(result, answer.values or ())
         return results
+
+    def _ending(self, outcome: Outcome, code: str | None) -> str:
+        """What a row's status and error add to it."""
+        return self._writer.columns([[outcome, code]], len(self._blank))[0] if self._writer is not None else ""
 
     def _sample(self, result: Result, values: Sequence[object]) -> None:
         """Shows a row's answer in short, where it is among the first of its kind."""
@@ -482,24 +513,24 @@ class _CustomIds:
         return found
 
 
-def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> None:
-    """Sees that every batch's children are there, and renders a shard if all its batches are home."""
+def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> bool:
+    """Sees that every batch's children are there, and renders a shard if all its batches are home: True if it did."""
     shard = ledger.shard(rows.job.id, number)
     if shard is None or shard.state is ShardState.RENDERED:
-        return
+        return False
     batches = ledger.batches(rows.job.id, number)
     known = {batch.sk for batch in batches}
     born = [child for batch in batches for child in batch.offspring() if child.sk not in known]
     if born:
         start(world, ledger, born)
-        return
+        return False
     if any(batch.state not in CLOSED for batch in batches):
-        return
+        return False
     closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]
     for batch in closed:
         if batch.state is BatchState.ABANDONED:
             judge = _Judge(rows.job, batch, _Unanswered(None, refusal=batch.refusal))
-            _write_results(world, rows, shard, batch, _no_lines, judge)
+            _write_results(world, rows, shard, batch, _no_lines, judge, Bill(batch.model))
     render(world, rows, shard, closed)
 
     def finish(current: Shard) -> bool:
@@ -509,6 +540,7 @@ def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> N
         return True
 
     ledger.change(lambda: ledger.shard(rows.job.id, number), finish)
+    return True
 
 
 def _no_lines(rows: Iterable[int]) -> Sequence[None]:

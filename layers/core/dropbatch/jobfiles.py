@@ -218,6 +218,18 @@ class JobFiles:
         """Where what is new in one of a Parquet drop's results lies."""
         return f"{self._prefix}tables/{name}"
 
+    def carried(self, shard: int) -> Sequence[Mapping[str, Any]] | None:
+        """The items of the batches that a shard was carried over into; None before that is done."""
+        try:
+            found = whole(self._objects, self._bucket, f"{self._prefix}carried/{shard:06d}.json")
+        except ObjectMissing:
+            return None
+        items: Sequence[Mapping[str, Any]] = json.loads(found)
+        return items
+
+    def keep_carried(self, shard: int, items: Sequence[Mapping[str, Any]]) -> None:
+        self._objects.put(self._bucket, f"{self._prefix}carried/{shard:06d}.json", json.dumps(items).encode(), JSON)
+
     def joined(self) -> dict[str, Any]:
         """How far joining has come; empty before it has begun."""
         try:

@@ -18,17 +18,18 @@ class Bill:
 
     def __init__(self, model: str) -> None:
         self._model = model
+        self._flat = _is_flat(model)
         self._tokens = [0, 0, 0]  # of a model whose requests can be priced together
         self._price: Price = (0.0, 0.0)
 
     def add(self, usages: Sequence[Usage]) -> None:
         """Adds what these requests took."""
-        counts = [(read, min(reused, read), written) for read, reused, written, _ in usages]
-        if _is_flat(self._model):
-            self._tokens = [sum(column) for column in zip(self._tokens, *counts, strict=True)]
+        if self._flat:
+            read, reused, written, _ = map(sum, zip(*usages, strict=True))
+            self._tokens = [sum(both) for both in zip(self._tokens, (read, reused, written), strict=True)]
             return
-        for each in counts:
-            price = _priced(self._model, *each)
+        for usage in usages:
+            price = _priced(self._model, *usage[:3])
             if price is None or self._price is None:
                 self._price = None
             else:
@@ -63,7 +64,7 @@ def _priced(model: str, read: int, reused: int, written: int) -> Price:
     from genai_prices import Usage as Tokens
     from genai_prices import calc_price
 
-    tokens = Tokens(input_tokens=read, cache_read_tokens=reused, output_tokens=written)
+    tokens = Tokens(input_tokens=read, cache_read_tokens=min(reused, read), output_tokens=written)
     try:
         standard = calc_price(tokens, model_ref=model, provider_id="openai").total_price
         context = {"processing": "batch"}

@@ -8,6 +8,7 @@ U+2028, U+2029 and U+0085 may stand inside an answer.
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -55,34 +56,52 @@ class AnswerLines:
         """Takes in a file; call it with the output file first."""
         file = path.open("rb", buffering=0)
         self._files.append(file)
-        number = len(self._files) - 1
         size = os.fstat(file.fileno()).st_size
         held = size <= self._room
         if held:
             self._room -= size
-        first, rows, offsets = self._first_row, len(self._offsets), self._offsets
         offset = 0
         for data in _whole_lines(file):
             lines = data.split(b"\n")
             if not lines[-1]:
                 lines.pop()
-            sizes = list(map(len, lines))
-            if b"\r\n" in data:
-                lines = [line.removesuffix(b"\r") for line in lines]
-            for line, size, row in zip(lines, sizes, self._rows(data, lines), strict=True):
-                index = -1 if row is None else row - first
-                if not 0 <= index < rows:
-                    self.strange += bool(line.strip())
-                elif offsets[index] != _ABSENT:
-                    self.repeated += 1
-                else:
-                    offsets[index], self._lengths[index], self._from[index] = offset, len(line), number
-                    if held:
-                        self._held[index] = line
-                    self.found += 1
-                offset += size + 1
+            bare = [line.removesuffix(b"\r") for line in lines] if b"\r\n" in data else lines
+            rows = self._rows(data, bare)
+            if held:
+                self._hold(bare, rows)
+            else:
+                starts = accumulate(map(len, lines), lambda start, size: start + size + 1, initial=offset)
+                self._note(bare, rows, starts)
+            offset += len(data)
 
-    def _rows(self, data: bytes, lines: Sequence[bytes]) -> Sequence[int | None]:
+    def _hold(self, lines: Sequence[bytes], rows: Sequence[int]) -> None:
+        first, held, offsets = self._first_row, self._held, self._offsets
+        count = len(held)
+        for line, row in zip(lines, rows, strict=True):
+            index = row - first
+            if 0 <= index < count and held[index] is None and offsets[index] == _ABSENT:
+                held[index] = line
+                self.found += 1
+            else:
+                self._count_odd(line, index)
+
+    def _note(self, lines: Sequence[bytes], rows: Sequence[int], starts: Iterable[int]) -> None:
+        number = len(self._files) - 1
+        for line, row, start in zip(lines, rows, starts, strict=False):
+            index = row - self._first_row
+            if 0 <= index < len(self._held) and self._held[index] is None and self._offsets[index] == _ABSENT:
+                self._offsets[index], self._lengths[index], self._from[index] = start, len(line), number
+                self.found += 1
+            else:
+                self._count_odd(line, index)
+
+    def _count_odd(self, line: bytes, index: int) -> None:
+        if 0 <= index < len(self._held):
+            self.repeated += 1
+        else:
+            self.strange += bool(line.strip())
+
+    def _rows(self, data: bytes, lines: Sequence[bytes]) -> Sequence[int]:
         """Whose the lines in `data` are: many at once where all are sound."""
         try:
             names = [line.custom_id for line in self._decoder.decode_lines(data)]
@@ -91,14 +110,14 @@ class AnswerLines:
             names, rows = [], []
         return rows if len(rows) == len(lines) and list(map(str, rows)) == names else list(map(self._row, lines))
 
-    def _row(self, line: bytes) -> int | None:
-        """Whose a line is: it bears the number just as it was sent."""
+    def _row(self, line: bytes) -> int:
+        """Whose a line is, which bears the number just as it was sent; a row before the first where it is nobody's."""
         try:
             name = self._decoder.decode(line).custom_id
             row = int(name)
         except NO_SENSE:
-            return None
-        return row if str(row) == name else None
+            return self._first_row - 1
+        return row if str(row) == name else self._first_row - 1
 
     def lines(self, rows: Iterable[int]) -> list[bytes | None]:
         """The rows' lines without their line ends, None for a row that has none."""

@@ -43,7 +43,7 @@ def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) 
     # Where one batch has asked all rows, its response lines are the shard's piece of them.
     complete = len(keys) == 1 and tally.rows == len(index)
     streams = [_found(world, key, with_responses=not complete) for key in keys]
-    results = heapq.merge(*streams, key=lambda found: found[0].row)
+    results = streams[0] if complete else heapq.merge(*streams, key=lambda found: found[0].row)
     samples: list[dict[str, object]] = []
     made: dict[str, _Piece] = {}
     writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None

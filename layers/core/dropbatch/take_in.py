@@ -6,10 +6,7 @@ deleted. Every step may be repeated: ids and keys follow from the drop, the reci
 what was written before is written again with the same bytes.
 """
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
-
-import msgspec
 
 from dropbatch import telling
 from dropbatch.admission import place
@@ -261,19 +258,10 @@ def _pass_on(world: World, ledger: Ledger, job: Job, name: str) -> None:
         world.intake.send(look_again(job.drop, job.rerun_version))
 
 
-@dataclass(slots=True)
-class _Carried:
-    """How many shards of another job were carried over, and their batches: to be asked, and answered before."""
-
-    shards: int = 0
-    batches: list[Batch] = field(default_factory=list)
-    kept: list[Batch] = field(default_factory=list)
-
-
 def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest: str) -> _Ready | None:
     """The job that asks another's failed rows again, and keeps what it answered. Its rows and recipe are the same.
 
-    None where time has run out, and how far it came has been written down.
+    None where time has run out: the next invocation comes further.
     """
     former = ledger.job(job.retry_of or "")
     old = JobFiles(world.objects, world.buckets.work, former.id) if former else None
@@ -293,22 +281,20 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
         recipe = files.keep_recipe(recipe)
     files.keep_layout(layout)
     rows = JobRows(world, job)
-    carried = msgspec.json.decode(files.progress(job.progress), type=_Carried) if job.progress else _Carried()
-    shards = [
-        Shard(job.id, shard.number, shard.first_row, shard.first_line, shard.rows) for shard in ledger.shards(former.id)
-    ]
-    for shard in shards[carried.shards :]:
-        files.copy_shard(shard.number, old)
-        stays, asked = carry_over(world, ledger.batches(former.id, shard.number), old, rows, shard)
-        carried.kept += stays
-        carried.batches += asked
-        carried.shards += 1
-        if world.seconds_left() < CARRY_SECONDS:
-            name = job.lease or ""
-            files.keep_progress(name, msgspec.json.encode(carried))
-            _pass_on(world, ledger, job, name)
+    carried = int(job.progress or 0)  # shards, by the invocations before
+    batches: list[Batch] = []
+    kept: list[Batch] = []
+    shards = []
+    for shard in ledger.shards(former.id):
+        copy = Shard(job.id, shard.number, shard.first_row, shard.first_line, shard.rows)
+        shards.append(copy)
+        stays, asked = carry_over(world, ledger.batches(former.id, shard.number), old, rows, copy)
+        kept += stays
+        batches += asked
+        if len(shards) > carried and world.seconds_left() < CARRY_SECONDS:
+            _pass_on(world, ledger, job, str(len(shards)))
             return None
-    if not carried.batches:
+    if not batches:
         raise Rejected.because(
             Problem(
                 "nothing_to_retry",
@@ -316,7 +302,7 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
                 "again; change the recipe, and drop the failed file if there is one.",
             )
         )
-    return _Ready(former.rows, shards, carried.batches, carried.kept, recipe, rows.compiled, digest)
+    return _Ready(former.rows, shards, batches, kept, recipe, rows.compiled, digest)
 
 
 def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:

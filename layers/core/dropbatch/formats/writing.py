@@ -4,9 +4,7 @@ A value that starts like a spreadsheet formula is written as it is: results are 
 changed for one reader is wrong for the other.
 """
 
-import csv
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from dropbatch.formats import separated
@@ -39,8 +37,8 @@ def answers_head(layout: Layout, names: Sequence[str]) -> bytes:
 class RowWriter(Protocol):
     """Writes answered rows in one layout. What an answer adds is the same for any row, and so is made without it."""
 
-    def columns(self, rows: Sequence[Sequence[Any]]) -> Sequence[str]:
-        """What the values of each row add to it, in the order of the names.
+    def columns(self, rows: Sequence[Sequence[Any]], at: int = 0) -> Sequence[str]:
+        """What the values of each row add to it, the first of them under the name at `at`; further ones follow.
 
         A value is None, a str, a bool, a number, anything else that is JSON, or an `orjson.Fragment` of it, which keeps
         numbers exact. In a csv None is empty, and what is neither text nor None is its JSON.
@@ -65,13 +63,6 @@ def row_writer(layout: Layout, names: Sequence[str]) -> RowWriter:
     return _Texts(layout) if layout.kind is Kind.TXT else _Separated(layout)
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """What csv.writer takes for a file."""
-
-    write: Callable[[str], object]
-
-
 class _Separated:
     """Rows of a csv or tsv: fields are added at the end of their last line."""
 
@@ -80,12 +71,13 @@ class _Separated:
         self._encoding = layout.encoding
         self._delimiter = _delimiter(layout)
 
-    def columns(self, rows: Sequence[Sequence[Any]]) -> Sequence[str]:
-        found: list[str] = []
-        # It hands over each row at once, and quotes as `_quoted` does: what holds a delimiter, a quote or a line end.
-        written = csv.writer(_Written(found.append), delimiter=self._delimiter, lineterminator="\r\n")
-        written.writerows([("", *map(_text, values)) for values in rows])
-        return [line[:-2] for line in found]
+    def columns(self, rows: Sequence[Sequence[Any]], at: int = 0) -> Sequence[str]:  # noqa: ARG002  # they have no names
+        return list(map("".join, zip(*map(self._fields, zip(*rows, strict=True)), strict=True)))
+
+    def _fields(self, values: Sequence[Any]) -> Sequence[str]:
+        """A column's values as fields, each behind a delimiter."""
+        delimiter = self._delimiter
+        return [delimiter + _quoted(value if type(value) is str else _text(value), delimiter) for value in values]
 
     def rows(self, raw: Iterable[bytes], columns: Iterable[str]) -> Sequence[bytes]:
         encoding = self._encoding
@@ -123,8 +115,8 @@ class _Objects:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = [f",{to_json(name).decode()}:" for name in names]
 
-    def columns(self, rows: Sequence[Sequence[Any]]) -> Sequence[str]:
-        names = self._names
+    def columns(self, rows: Sequence[Sequence[Any]], at: int = 0) -> Sequence[str]:
+        names = self._names[at : at + len(rows[0])] if rows else ()
         return [
             "".join([name + to_json(value).decode() for name, value in zip(names, values, strict=True)])
             for values in rows
@@ -147,8 +139,11 @@ class _Objects:
 class _Beside(_Objects):
     """Rows of a table: what is added to each as an object of its own, for `parquet.writing` to put beside it."""
 
-    def row(self, raw: bytes, columns: str) -> bytes:  # noqa: ARG002  # the row itself stays where it was dropped
-        return b"{%b}\n" % columns.encode()
+    def _row(self, raw: bytes, columns: str) -> bytes:  # noqa: ARG002  # the row itself stays where it was dropped
+        return b"{%b}\n" % columns[1:].encode()
+
+    def bad_row(self, raw: bytes, columns: str) -> bytes:
+        return self._row(raw, columns)
 
 
 def failed_head(layout: Layout) -> bytes:
@@ -170,9 +165,9 @@ def _text(value: Any) -> str:
 
 
 def _quoted(text: str, delimiter: str) -> str:
-    if '"' in text or delimiter in text or "\n" in text or "\r" in text:
+    if '"' in text:
         return '"' + text.replace('"', '""') + '"'
-    return text
+    return f'"{text}"' if delimiter in text or "\n" in text or "\r" in text else text
 
 
 def _delimiter(layout: Layout) -> str:

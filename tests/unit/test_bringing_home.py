@@ -1,0 +1,152 @@
+"""Answers are brought home in as many invocations as it takes, and come to what one long one would have made."""
+
+import gzip
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dropbatch.asking import JobRows
+from dropbatch.carrying import carry_over
+from dropbatch.collect import collect
+from dropbatch.domain.jobs import JobState, ShardState
+from dropbatch.domain.limits import Limits
+from dropbatch.jobfiles import JobFiles
+from dropbatch.ledger import Ledger
+from dropbatch.messages import Work, work_on
+from dropbatch.reconciling import AnswerLines
+from dropbatch.telling import results_prefix
+from tests.driving import RECIPE, deliver, drop, jobs, only_job, rows, run
+from tests.fakes import RESULTS, FakeWorld, Killer, answer_ok, response_line
+
+TEXTS = rows(45)
+OBJECTS = b"".join(b'{"text":"row %d"}\n' % row for row in range(45))
+REQUESTS = b"".join(
+    b'{"custom_id":"mine-%d","method":"POST","url":"/v1/chat/completions","body":{"model":"m%d","messages":[]}}\n'
+    % (row, row % 2)
+    for row in range(45)
+)
+DROPS = {
+    "a.csv": TEXTS,
+    "a.csv.gz": gzip.compress(TEXTS, mtime=0),
+    "a.jsonl": OBJECTS,
+    "a.txt": TEXTS,
+    "raw.jsonl": REQUESTS,
+}
+
+
+def answer(request: dict[str, Any]) -> Any:
+    """Every seventh row fails for good, every eleventh is truncated."""
+    row = int(request["custom_id"])
+    if row % 7 == 0:
+        return "error", response_line(request, 400, {"error": {"code": "bad_thing", "message": "no"}})
+    where, line = answer_ok(request)
+    if row % 11 == 0:
+        line["response"]["body"]["choices"][0]["finish_reason"] = "length"
+    return where, line
+
+
+def dropped(folder: Path, name: str, killer: Killer | None = None) -> FakeWorld:
+    fake = FakeWorld(folder, limits=Limits(batch_requests=10), killer=killer)
+    fake.openai.answer = answer
+    if name != "raw.jsonl":
+        fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, name, DROPS[name])
+    return fake
+
+
+def results(fake: FakeWorld) -> dict[str, bytes]:
+    """The files of the results, but for those that tell of times."""
+    prefix = results_prefix(only_job(fake))
+    names = [key.removeprefix(prefix) for key in fake.objects.keys(RESULTS, prefix)]
+    kept = [name for name in names if name not in ("report.html", "status.json", "summary.json")]
+    return {name: fake.objects.content(RESULTS, prefix + name) for name in kept}
+
+
+@pytest.mark.parametrize("name", DROPS)
+def test_time_that_runs_out_anywhere_changes_nothing_of_the_results(name: str, tmp_path: Path) -> None:
+    whole = dropped(tmp_path, name)
+    run(whole, ticks=200)
+    expected = results(whole)
+    assert len(expected) == (2 if name == "raw.jsonl" else 3)
+    for seed in range(12):
+        dice = random.Random(seed)
+        fake = dropped(tmp_path, name)
+        fake.seconds_left = lambda dice=dice: dice.choice([300.0, 90.0, 45.0, 5.0])  # type: ignore[misc]  # a clock a run
+        run(fake, ticks=400)
+        assert only_job(fake).state is JobState.PARTIAL
+        assert results(fake) == expected, f"seed {seed}"
+
+
+def test_every_invocation_comes_further_however_little_time_it_has(tmp_path: Path) -> None:
+    fake = dropped(tmp_path, "a.csv")
+    fake.openai.ending = None
+    run(fake, ticks=3)
+    job = only_job(fake)
+    ledger = Ledger(fake.table)
+    for batch in ledger.batches(job.id):  # all have ended, and the messages about them are lost
+
+        def end(current: Any) -> bool:
+            from dropbatch.domain.jobs import BatchState, OpenAIStatus
+
+            fake.openai.ending = OpenAIStatus.COMPLETED
+            fake.openai.retrieve(current.openai_id)
+            current.openai_status, current.ended_at = OpenAIStatus.COMPLETED, fake.world.now()
+            current.move(BatchState.ENDED)
+            return True
+
+        ledger.change(lambda sk=batch.sk: ledger.batch(job.id, sk), end)  # type: ignore[misc]  # one batch a time
+        fake.seconds_left = lambda: 5.0
+        collect(fake.world, Work(job.id, batch.sk))
+    assert {shard.state for shard in ledger.shards(job.id)} == {ShardState.OPEN}, "collecting took all the time"
+    fake.collect.messages.clear()
+    fake.collect.send(work_on(job))
+    rendered = []
+    while only_job(fake).state is JobState.RUNNING:
+        message = fake.collect.take()
+        assert message is not None
+        collect(fake.world, Work.from_json(message))
+        rendered.append(sum(shard.state is ShardState.RENDERED for shard in ledger.shards(job.id)))
+    assert rendered[:5] == [1, 2, 3, 4, 5]
+    deliver(fake)
+    assert only_job(fake).state is JobState.PARTIAL
+
+
+def test_a_shard_that_has_been_carried_over_is_only_looked_up(tmp_path: Path) -> None:
+    killer = Killer()
+    fake = dropped(tmp_path, "a.csv", killer)
+    run(fake, ticks=200)
+    former = only_job(fake)
+    fake.openai.ending = None
+    drop(fake, "a.csv.retry", b"")
+    run(fake, ticks=2)
+    ledger = Ledger(fake.table)
+    job = next(job for job in jobs(fake) if job.id != former.id)
+    old = JobFiles(fake.world.objects, "the-work", former.id)
+    again = JobRows(fake.world, job)
+    for shard in ledger.shards(job.id):
+        killer.calls.clear()
+        stays, asked = carry_over(fake.world, ledger.batches(former.id, shard.number), old, again, shard)
+        assert set(killer.calls) == {"objects.blocks"}
+        made = {batch.sk: batch for batch in ledger.batches(job.id, shard.number)}
+        assert {batch.sk for batch in (*stays, *asked)} == set(made)
+        assert all(batch.requests == made[batch.sk].requests for batch in (*stays, *asked))
+
+
+@pytest.mark.parametrize("held_bytes", [0, 60, 10**9])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_lines_are_found_whether_they_are_held_or_not(held_bytes: int, line_end: bytes, tmp_path: Path) -> None:
+    def line(row: object, n: int) -> bytes:
+        return json.dumps({"custom_id": row, "n": n}).encode()
+
+    output = [line("12", 1), b"", b"no json", line("11", 2), line("12", 3), line("99", 4), line("011", 5), line(13, 6)]
+    errors = [line("12", 7), line("10", 8), line("x", 9)]
+    for name, lines in (("output", output), ("errors", errors)):
+        (tmp_path / name).write_bytes(line_end.join(lines))
+    with AnswerLines(10, 4, held_bytes) as answers:
+        answers.read(tmp_path / "output")
+        answers.read(tmp_path / "errors")
+        assert answers.lines([10, 11, 12, 13]) == [line("10", 8), line("11", 2), line("12", 1), None]
+    assert (answers.found, answers.repeated, answers.strange) == (3, 2, 5)

@@ -1,0 +1,63 @@
+"""What is known of a shard's rows without reading them."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dropbatch.asking import JobRows
+from dropbatch.indexing import BAD_ROW, NO_REQUEST, ShardIndex
+from dropbatch.ledger import Ledger
+from tests.driving import drop, only_job, run
+from tests.fakes import FakeWorld
+
+RECORDS = st.lists(st.binary(min_size=1, max_size=40), max_size=12)
+
+
+@given(RECORDS, st.integers(1, 60))
+def test_records_are_cut_out_of_blocks_of_any_size(records: list[bytes], block: int) -> None:
+    index = ShardIndex()
+    for record in records:
+        index.add(len(record), 0)
+    data = b"".join(records)
+    assert list(index.records(data[at : at + block] for at in range(0, len(data), block))) == records
+
+
+def test_a_shard_that_is_too_short_is_loud() -> None:
+    index = ShardIndex()
+    index.add(5, 0)
+    with pytest.raises(AssertionError):
+        list(index.records(iter([b"1234"])))
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 4)))
+def test_an_index_is_read_as_it_was_written(rows: list[tuple[int, int, int, int]]) -> None:
+    index = ShardIndex()
+    for row in rows:
+        index.add(*row)
+    again = ShardIndex.from_bytes(index.to_bytes())
+    assert again == index
+    assert list(zip(again.sizes, again.groups, again.tokens, again.inputs, strict=True)) == rows
+
+
+def test_rows_are_known_by_their_model_and_by_why_they_are_not_sent(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path)
+    recipe = b'model: "m{{ kind }}"\nprompt: "{{ text }}"\nwhen: "{{ text }}"\nbad_rows: skip\n'
+    fake.objects.drop("recipe.yaml", recipe)
+    records = [b"2,b\n", b"1,a\n", b'2,"c\nd"\n', b"1,\n", b"1,a,b\n"]
+    drop(fake, "a.csv", b"kind,text\n" + b"".join(records))
+    run(fake)
+    job = only_job(fake)
+    rows = JobRows(fake.world, job)
+    shard = Ledger(fake.table).shard(job.id, 0)
+    assert shard is not None
+    index = rows.index(shard)
+    assert list(index.sizes) == list(map(len, records))
+    assert list(index.groups) == [0, 1, 0, NO_REQUEST, BAD_ROW]
+    for batch in Ledger(fake.table).batches(job.id):
+        asked = list(rows.asked(shard, batch))
+        assert [row for row, _ in asked] == list(rows.asked_rows(shard, batch, index))
+        places = [row.number - 1 for row, _ in asked]
+        assert [index.tokens[place] for place in places] == [r.estimated_input_tokens for _, r in asked]
+        assert [index.inputs[place] for place in places] == [r.embedding_inputs for _, r in asked]

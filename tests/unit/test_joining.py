@@ -1,0 +1,55 @@
+"""How pieces become the parts of one object: by S3's rules, and with as few bytes fetched as can be."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dropbatch.joining import COPY_BYTES, LEAST_PART_BYTES, MOST_PARTS, Range, parts_of
+from dropbatch.ports import Piece
+
+MIB = 1_048_576
+SIZES = st.one_of(
+    st.integers(0, 9),
+    st.integers(LEAST_PART_BYTES - 2, LEAST_PART_BYTES + 2),
+    st.integers(0, 12 * MIB),
+    st.integers(0, 3 * COPY_BYTES),
+)
+PIECES = st.lists(st.tuples(SIZES, st.integers(0, 30)), max_size=30).map(
+    lambda found: [Piece("b", str(n), min(size, start), size) for n, (size, start) in enumerate(found)]
+)
+
+
+def fetched(part: list[Range]) -> int:
+    """How many bytes of a part pass through the function."""
+    return sum(map(len, part)) if len(part) > 1 or not part[0].can_be_copied else 0
+
+
+@given(PIECES)
+def test_the_parts_are_the_pieces_in_order_and_s3_takes_them(pieces: list[Piece]) -> None:
+    parts = parts_of(pieces)
+    expected = [(piece.key, piece.start, piece.size) for piece in pieces if piece.start < piece.size]
+    found: list[tuple[str, int, int]] = []
+    for each in (one for part in parts for one in part):
+        assert each.start < each.end <= each.size
+        if found and found[-1][0] == each.key and found[-1][2] == each.start:
+            found[-1] = (each.key, found[-1][1], each.end)
+        else:
+            found.append((each.key, each.start, each.end))
+    assert found == expected
+    assert all(sum(map(len, part)) >= LEAST_PART_BYTES for part in parts[:-1])
+    for part in parts:
+        if not fetched(part):
+            assert len(part[0]) <= COPY_BYTES + LEAST_PART_BYTES
+            assert part[0].whole or part[0].size > LEAST_PART_BYTES
+        else:
+            assert fetched(part) <= 2 * LEAST_PART_BYTES, "little is held in memory"
+
+
+@given(st.lists(st.integers(LEAST_PART_BYTES + 30, 90 * MIB), min_size=1, max_size=300), st.integers(0, 29))
+def test_nothing_is_fetched_of_pieces_that_are_large_enough(sizes: list[int], head: int) -> None:
+    pieces = [Piece("b", str(n), head if n else 0, size) for n, size in enumerate(sizes)]
+    assert sum(map(fetched, parts_of(pieces))) == 0
+
+
+def test_ever_so_many_small_pieces_are_no_more_parts_than_s3_takes() -> None:
+    pieces = [Piece("b", str(n), 0, 2 * MIB) for n in range(40_000)]
+    assert len(parts_of(pieces)) <= MOST_PARTS

@@ -1,0 +1,188 @@
+"""The fast way of reading answers, held to the strict one."""
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dropbatch import plain_answers
+from dropbatch.answers import Answer, read_answer
+from dropbatch.domain.outcomes import Outcome
+from dropbatch.plain_answers import AnswerReader
+from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
+from dropbatch.recipes.parsing import parse_recipe
+
+CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embeddings"
+
+
+def recipe(more: str = "", endpoint: str = CHAT) -> CompiledRecipe:
+    return compile_recipe(parse_recipe(f"model: m\nprompt: x\nendpoint: {endpoint}\n{more}\n".encode()), {})
+
+
+PLAIN = recipe()
+MOOD = recipe("schema: {mood: [good, bad], why: reason}")
+ALL_KINDS = recipe("schema: {mood: [good, bad], score: number, count: integer, sure: boolean, tags: {list: string}}")
+RECIPES: list[tuple[CompiledRecipe | None, str]] = [
+    (None, CHAT),
+    (None, RESPONSES),
+    (None, EMBEDDINGS),
+    (PLAIN, CHAT),
+    (MOOD, CHAT),
+    (ALL_KINDS, CHAT),
+    (recipe("schema: {n: {list: {a: integer}}}"), CHAT),
+    (recipe("columns: {id: id}"), CHAT),
+    (recipe("", RESPONSES), RESPONSES),
+    (recipe("schema: {mood: [good, bad], why: reason}", RESPONSES), RESPONSES),
+    (recipe("", EMBEDDINGS), EMBEDDINGS),
+]
+
+SCALARS = st.sampled_from(
+    [None, True, False, 0, 1, -1, 3, 2.0, 1.5, 2**70, "", " ", "a", "good", "bad", "3", "\ud800", "\n"]
+)
+TEXTS = st.one_of(
+    st.sampled_from(["", " ", "hello", "two\nlines", "{", "null", '{"mood":"good"}', '{"mood":"good","mood":"bad"}']),
+    st.fixed_dictionaries(
+        {"mood": st.sampled_from(["good", "bad", "so so", 1, None])},
+        optional={
+            "why": SCALARS,
+            "score": SCALARS,
+            "count": SCALARS,
+            "sure": SCALARS,
+            "tags": st.lists(SCALARS, max_size=2) | SCALARS,
+            "n": st.lists(st.fixed_dictionaries({"a": SCALARS}), max_size=2),
+            "more": SCALARS,
+        },
+    ).map(lambda value: json.dumps(value, indent=1)),
+)
+COUNTS = st.sampled_from([0, 7, 80, -1, None, True, 1.0, "3"])
+
+
+def some(**members: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """An object that has each of the members, or does not."""
+    return st.fixed_dictionaries({}, optional=members)
+
+
+DETAILS = st.none() | some(cached_tokens=COUNTS, reasoning_tokens=COUNTS) | SCALARS
+USAGES = (
+    some(
+        prompt_tokens=COUNTS, completion_tokens=COUNTS, prompt_tokens_details=DETAILS, completion_tokens_details=DETAILS
+    )
+    | some(input_tokens=COUNTS, output_tokens=COUNTS, input_tokens_details=DETAILS, output_tokens_details=DETAILS)
+    | some(prompt_tokens=COUNTS, input_tokens=COUNTS, output_tokens=COUNTS, input_tokens_details=DETAILS)
+    | SCALARS
+)
+PARTS = some(type=st.sampled_from(["output_text", "refusal", "text"]), text=TEXTS, refusal=TEXTS) | SCALARS
+MESSAGES = some(
+    content=TEXTS | SCALARS | st.lists(PARTS, max_size=2),
+    refusal=SCALARS,
+    tool_calls=SCALARS | st.lists(SCALARS, max_size=1),
+    function_call=SCALARS | some(name=SCALARS),
+)
+CHOICES = some(
+    index=COUNTS, message=MESSAGES | SCALARS, finish_reason=st.sampled_from(["stop", "length", "content_filter", None])
+)
+ITEMS = some(
+    type=st.sampled_from(["message", "reasoning", "function_call", "web_search_call", None]),
+    content=st.lists(PARTS, max_size=2) | SCALARS,
+)
+BODIES = (
+    some(choices=st.lists(CHOICES | SCALARS, max_size=2), usage=USAGES, error=some(code=SCALARS) | SCALARS)
+    | some(
+        output=st.lists(ITEMS | SCALARS, max_size=3),
+        status=st.sampled_from(["completed", "incomplete", "failed", None]),
+        usage=USAGES,
+        error=some(code=SCALARS) | SCALARS,
+    )
+    | SCALARS
+)
+LINES = some(
+    id=SCALARS,
+    custom_id=SCALARS,
+    response=some(status_code=st.sampled_from([200, 200, 201, "200", 400, 500, 0, True, None]), body=BODIES) | SCALARS,
+    error=some(code=SCALARS) | SCALARS,
+)
+
+
+def told(answer: Answer) -> tuple[Any, ...]:
+    """An answer as it is written down."""
+    return *answer[:2], orjson.dumps(answer.values) if answer.values else answer.values, *answer[3:]
+
+
+def plain_chat(content: str, **more: Any) -> bytes:
+    """A line as OpenAI writes it."""
+    message = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
+    usage = {
+        "prompt_tokens": 9,
+        "completion_tokens": 3,
+        "total_tokens": 12,
+        "prompt_tokens_details": {"cached_tokens": 2, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 1},
+    }
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage, **more}
+    return written({"status_code": 200, "request_id": "r", "body": body})
+
+
+def plain_response(text: str) -> bytes:
+    usage = {
+        "input_tokens": 9,
+        "input_tokens_details": {"cached_tokens": 2},
+        "output_tokens": 3,
+        "output_tokens_details": {"reasoning_tokens": 1},
+    }
+    message = {"type": "message", "content": [{"type": "output_text", "annotations": [], "text": text}]}
+    output = [{"type": "reasoning", "summary": []}, message]
+    body = {"status": "completed", "error": None, "output": output, "usage": usage}
+    return written({"status_code": 200, "request_id": "r", "body": body})
+
+
+def written(response: Any) -> bytes:
+    return json.dumps({"id": "b", "custom_id": "1", "response": response, "error": None}).encode()
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.sampled_from(RECIPES), st.lists(LINES | TEXTS.map(lambda text: json.loads(plain_chat(text))), max_size=3))
+def test_any_lines_are_read_as_the_strict_way_reads_them(
+    which: tuple[CompiledRecipe | None, str], lines: list[dict[str, Any]]
+) -> None:
+    written_lines = [json.dumps(line).encode() for line in lines]
+    read = AnswerReader(*which).read_all(written_lines)
+    assert list(map(told, read)) == [told(read_answer(line, *which)) for line in written_lines]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(RECIPES), TEXTS, st.binary(max_size=3), st.integers(0, 400))
+def test_lines_with_any_bytes_in_them_too(
+    which: tuple[CompiledRecipe | None, str], text: str, more: bytes, place: int
+) -> None:
+    line = plain_response(text) if which[1] == RESPONSES else plain_chat(text)
+    line = (line[:place] + more + line[place:]).replace(b"\n", b" ")
+    read = AnswerReader(*which).read_all([line, line])
+    assert list(map(told, read)) == [told(read_answer(line, *which))] * 2
+
+
+@pytest.mark.parametrize(
+    ("which", "line"),
+    [
+        ((None, CHAT), plain_chat("hello")),
+        ((None, RESPONSES), plain_response("hello")),
+        ((PLAIN, CHAT), plain_chat("hello", service_tier="default", system_fingerprint=None)),
+        ((MOOD, CHAT), plain_chat('{"mood": "good", "why": "because\\u2028"}')),
+        ((ALL_KINDS, CHAT), plain_chat('{"mood":"bad","score":1.10,"count":3,"sure":true,"tags":["a"]}')),
+        ((recipe("", RESPONSES), RESPONSES), plain_response("hello")),
+    ],
+)
+def test_what_is_plainly_good_never_takes_the_strict_way(
+    which: tuple[CompiledRecipe | None, str], line: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict = told(read_answer(line, *which))
+    assert strict[0] is Outcome.OK
+
+    def refuse(*_: object) -> Answer:
+        raise AssertionError("the strict way was taken")
+
+    monkeypatch.setattr(plain_answers, "read_answer", refuse)
+    read = AnswerReader(*which).read_all([line, line])
+    assert list(map(told, read)) == [strict, strict]
