@@ -131,7 +131,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
         aws_port=free_port(),
         openai_port=openai_port,
         # Short, yet longer than a function takes to start on a busy machine.
-        parameters={"SettleSeconds": "2", "RecipeWaitSeconds": "8"},
+        parameters={"SettleSeconds": "2", "RecipeWaitSeconds": "8", "Parquet": "enabled"},
     )
     try:
         yield Embedded(stack, stack.up(), f"http://127.0.0.1:{openai_port}/_emulator")

@@ -2,10 +2,14 @@
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 from collections import Counter
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tests.e2e.conftest import Embedded
 
@@ -50,6 +54,27 @@ def test_the_reviews_as_compressed_json_lines_come_back_compressed(healthy: Embe
         assert json.loads(back)["_status"] == "ok"
     ids = [json.loads(line)["custom_id"] for line in results["responses.jsonl"].splitlines()]
     assert len(set(ids)) == 3000
+
+
+def test_a_table_comes_back_as_a_table_with_its_answers_typed(healthy: Embedded) -> None:
+    healthy.drop("parquet/recipe.yaml", RECIPE)
+    table = pa.table({name: [row[name] for row in rows_of(REVIEWS)] for name in ("id", "text")})
+    table = table.append_column("at", pa.array([1_000_000 * n for n in range(3000)], pa.timestamp("us", "UTC")))
+    # Large enough to be copied within S3, under the role of the function.
+    table = table.append_column("noise", pa.array([hashlib.sha512(b"%d" % n).digest() * 40 for n in range(3000)]))
+    out = io.BytesIO()
+    pq.write_table(table, out, row_group_size=1000, compression="none", use_dictionary=False)
+    assert out.tell() > 6_000_000
+    healthy.control("POST", "/faults", kind="fail_rows", every=100, status=400, code="lasting")
+    event = healthy.answer("parquet/reviews.parquet", out.getvalue())
+    assert (event["status"], event["rows"]["ok"], event["rows"]["error"]) == ("partial", 2970, 30)
+    results = healthy.results(event)
+    answers = pq.read_table(io.BytesIO(results["reviews.answers.parquet"]))
+    assert answers.select(table.column_names).equals(table)
+    statuses = answers.column("_status").to_pylist()
+    failed = [place for place, status in enumerate(statuses) if status == "error"]
+    assert set(answers.column("sentiment").to_pylist()) == {"positive", "negative", None}
+    assert pq.read_table(io.BytesIO(results["reviews.failed.parquet"])).equals(table.take(pa.array(failed)))
 
 
 def test_a_raw_drop_mixing_models_and_endpoints_over_several_shards_comes_back_line_by_line(healthy: Embedded) -> None:

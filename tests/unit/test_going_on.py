@@ -17,12 +17,14 @@ from dropbatch.domain.limits import Limits
 from dropbatch.formats import reading, separated
 from dropbatch.formats.compression import Compression, compressed
 from dropbatch.formats.content import HASHED_BYTES, Content
+from dropbatch.formats.parquet import files
 from dropbatch.formats.unique import UniqueIds
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.take_in import take_in
 from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
 from tests.fakes import WORK, FakeWorld, answer_ok, response_line
+from tests.unit.formats.parquet.tables import a_table, packed
 
 ROWS = 240
 LIMITS = Limits(batch_requests=70, line_bytes=20_000)
@@ -32,6 +34,7 @@ LIMITS = Limits(batch_requests=70, line_bytes=20_000)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(separated, "CHUNK_BYTES", 200)
     monkeypatch.setattr(reading, "CHUNK_BYTES", 200)
+    monkeypatch.setattr(files, "BATCH_ROWS", 7)
 
 
 def csv_file(line_end: str) -> bytes:
@@ -83,6 +86,7 @@ DROPS = {
     "g.csv.gz": members(csv_file("\r\n"), Compression.GZIP),
     "h.csv.zst": members(csv_file("\n"), Compression.ZSTD),
     "raw-packed.jsonl.zst": compressed(lines(request), Compression.ZSTD),
+    "i.parquet": packed(a_table(ROWS), row_group_size=150),
 }
 
 

@@ -20,7 +20,7 @@ from dropbatch.ports import ObjectInfo, Piece
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef, GetObjectOutputTypeDef
 
 BLOCK_BYTES = 1_048_576
 PART_BYTES = 8_388_608
@@ -71,10 +71,9 @@ class S3Objects:
                     return  # nothing comes after `start`
                 raise
             etag = found["ETag"]
-            # Only part of the object comes where its rest was asked for.
-            end = offset + found["ContentLength"]
+            end = found["ContentLength"] + (offset if _is_part(found) else 0)
             try:
-                for block in found["Body"].iter_chunks(BLOCK_BYTES):
+                for block in _from(found, offset):
                     offset += len(block)
                     broken = 0
                     yield block
@@ -96,8 +95,10 @@ class S3Objects:
                 wanted = f"bytes={start + before}-{end - 1}"
                 found = self._client.get_object(Bucket=bucket, Key=key, Range=wanted, **_version(version_id))
             try:
-                for block in found["Body"].iter_chunks(BLOCK_BYTES):
-                    data += block
+                for block in _from(found, start + before):
+                    data += block[: end - start - len(data)]
+                    if len(data) == end - start:
+                        break
             except _BROKEN:
                 broken = 0 if len(data) > before else broken + 1
                 if broken >= READ_TRIES:
@@ -244,6 +245,20 @@ def _readable() -> Iterator[None]:
         if error.response["Error"]["Code"] in _FORBIDDEN:
             raise ObjectForbidden(error.response["Error"]["Code"]) from error
         raise
+
+
+def _is_part(found: "GetObjectOutputTypeDef") -> bool:
+    """Whether the part came that was asked for. Servers may send the whole object instead (RFC 9110, 14.2)."""
+    return "ContentRange" in found
+
+
+def _from(found: "GetObjectOutputTypeDef", start: int) -> Iterator[bytes]:
+    """The object's bytes from `start` on, as far as they came, in blocks."""
+    before = 0 if _is_part(found) else start
+    for block in found["Body"].iter_chunks(BLOCK_BYTES):
+        if before < len(block):
+            yield block[before:]
+        before = max(0, before - len(block))
 
 
 def _version(version_id: str | None) -> dict[str, Any]:
