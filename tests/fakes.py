@@ -76,7 +76,7 @@ class FakeObjects:
 
     def _has(self, bucket: str, key: str) -> bool:
         versions = self._objects.get((bucket, key))
-        return bool(versions) and versions[-1].id != ""
+        return versions is not None and versions[-1].id != ""
 
     def _find(self, bucket: str, key: str, version_id: str | None) -> _Version:
         if key in self.forbidden:

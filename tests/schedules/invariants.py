@@ -9,6 +9,7 @@ from typing import Any
 from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.ledger import from_item
+from dropbatch.ports import Notification
 from dropbatch.telling import results_prefix
 from tests.driving import jobs
 from tests.fakes import INBOX, RESULTS, FakeOpenAI, FakeWorld
@@ -16,8 +17,11 @@ from tests.fakes import INBOX, RESULTS, FakeOpenAI, FakeWorld
 
 def check(fake: FakeWorld) -> None:
     """All of it, for every job."""
+    told: dict[str, list[Notification]] = {}
+    for notification in fake.topics.published:
+        told.setdefault(notification.detail.get("job_id", ""), []).append(notification)
     for job in jobs(fake):
-        check_job(fake, job)
+        check_job(fake, job, told.get(job.id, []))
     check_paid_once(fake.openai)
     check_leases(fake)
 
@@ -36,9 +40,8 @@ def check_leases(fake: FakeWorld) -> None:
             from_item(item, Batch)
 
 
-def check_job(fake: FakeWorld, job: Job) -> None:
+def check_job(fake: FakeWorld, job: Job, told: list[Notification]) -> None:
     assert job.state in ENDED_JOBS, f"{job.drop.key} is {job.state}"
-    told = [n for n in fake.topics.published if n.detail.get("job_id") == job.id]
     kinds = {notification.event for notification in told}
     if job.state is JobState.REJECTED:
         assert kinds & {"rejected", "duplicate"} or superseded(fake, job), f"nobody was told about {job.drop.key}"

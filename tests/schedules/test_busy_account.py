@@ -1,0 +1,53 @@
+"""A busy account, smaller than the benchmarks' but as crowded: all jobs end, within every limit, and none starves."""
+
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from benchmarks import simulation
+from benchmarks.simulation import BATCH_SECONDS, Day, report, simulate
+from dropbatch.domain.jobs import JobState
+from dropbatch.following import CALLS, RETRIEVED_ONE_BY_ONE, UNMOVED
+from tests.driving import jobs
+
+DROPS = 300
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """Its jobs have ended, and the invariants were checked over all of it."""
+    return simulate(DROPS, folder=tmp_path_factory.mktemp("scratch"))
+
+
+def test_every_drop_is_answered(day: Day) -> None:
+    found = jobs(day.account)
+    assert len(found) == DROPS
+    assert {job.state for job in found} <= {JobState.SUCCEEDED, JobState.PARTIAL}
+
+
+def test_what_is_enqueued_comes_near_the_limit_and_few_batches_are_refused(day: Day) -> None:
+    limit = DROPS * simulation.TOKENS_A_DROP
+    assert max(day.account.openai.most_enqueued.values()) > 0.8 * limit, "the account is busy"
+    assert day.account.openai.refused["tokens"] < 0.3 * len(day.account.openai.batches)
+
+
+def test_drops_wait_for_their_turn_and_none_starves(day: Day) -> None:
+    assert max(day.waits["drop → accepted"]) < 600
+    assert median(day.waits["accepted → submitted"]) < BATCH_SECONDS
+    assert max(day.waits["accepted → submitted"]) < 12 * 3600
+
+
+def test_a_poll_makes_few_calls(day: Day) -> None:
+    assert day.most_calls_a_poll <= CALLS
+    assert day.account.calls["openai.retrieve"] <= day.polls * max(RETRIEVED_ONE_BY_ONE, UNMOVED)
+
+
+def test_more_creates_than_an_hour_allows_wait_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both sides know the limit: ours keeps to it, so that OpenAI never has to refuse."""
+    monkeypatch.setattr(simulation, "CREATES_AN_HOUR", 20)
+    monkeypatch.setattr("dropbatch.admission.CREATES_AN_HOUR", 20)
+    day = simulate(60, folder=tmp_path, hours=1, token_limit=10**9)
+    assert max(day.account.openai.creates.values()) == 20
+    assert day.account.openai.refused["creates"] == 0
+    assert max(day.waits["accepted → submitted"]) > 3600, report(day)
