@@ -111,14 +111,35 @@ def test_ten_thousand_take_105_calls(following_: Following) -> None:
     assert following_.poll() == 105
 
 
-def test_what_has_ended_is_sent_to_collect_however_long_the_list(following_: Following) -> None:
+def test_what_has_ended_is_found_however_long_the_list(following_: Following) -> None:
     following_.others(250)
     following_.ours(300, OpenAIStatus.COMPLETED)
     following_.ours(100)
     following_.others(250)
     following_.poll()
     assert following_.states() == {"ended": 300, "submitted": 100}
-    assert len(following_.fake.collect.messages) == 300
+
+
+def test_a_queue_gets_no_more_than_is_worked_off_before_a_message_counts_as_lost(
+    following_: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ended at once is sent to be collected bit by bit, and none is given up for having waited."""
+    monkeypatch.setattr("dropbatch.poll.AT_ONCE", 20)
+    following_.ours(150, OpenAIStatus.COMPLETED)
+    queue = following_.fake.collect
+    for _ in range(80):
+        poll(following_.fake.world)
+        sent = [b for b in following_.ledger.batches("j") if b.state is BatchState.ENDED and b.sent_at]
+        assert len(sent) <= 20
+        collected = 0
+        while collected < 2 and (message := queue.take()):
+            batch = following_.ledger.batch("j", message["batch"] or "")
+            if batch is not None and batch.state is BatchState.ENDED:
+                batch.move(BatchState.COLLECTED)
+                following_.ledger.save(batch)
+                collected += 1
+        following_.fake.clock.sleep(60)
+    assert following_.states() == {"collected": 150}
 
 
 def test_what_is_spread_thinly_is_retrieved_rather_than_paged_for(following_: Following) -> None:

@@ -156,6 +156,7 @@ def test_a_retry_that_takes_several_invocations_is_that_of_one(tmp_path: Path) -
         run(fake)
         fake.openai.answer = answer_ok
         fake.seconds_left = seconds_left
+        fake.clock.sleep(1)
         drop(fake, "c.tsv.retry", b"")
         invocations = 0
         while message := fake.intake.take():

@@ -28,6 +28,13 @@ RAISE_SECONDS = 3600
 RAISE = 1.1
 """How often, and by how much, a limit that was learned is raised while batches pass: it may have been lifted."""
 
+AT_ONCE = 100
+"""So many batches at most are given at once to the functions that submit, or that collect.
+
+More than a few functions get through in half an hour would wait in a queue, where messages are taken for lost, sent
+again and given up; in the table they wait for nothing, and jobs take turns.
+"""
+
 MOST_HALVINGS = 6
 """What is admitted shrinks to this power of a half while OpenAI refuses what, by our estimates, fits."""
 
@@ -37,16 +44,22 @@ TURN_SECONDS = 1800
 ROOM = 0.9
 """How much of a limit one part of a batch that exceeds it may take: estimates err."""
 
+_SUBMITTED_SOON = frozenset({BatchState.WAITING, BatchState.SUBMITTING})
 _LIMIT = re.compile(r"limit:?\s*([\d][\d,._]*)", re.IGNORECASE)
 
 
 def place(world: World, ledger: Ledger, batches: Sequence[Batch]) -> list[Batch]:
-    """Writes new batches; returns those that nothing keeps waiting, to be sent. The poller admits the others."""
+    """Writes new batches; returns those that nothing keeps waiting, to be sent, a hundred at most.
+
+    The poller admits the others.
+    """
     limited = {model: allowance(world, ledger, model) is not None for model in {batch.model for batch in batches}}
-    inputs, free = 0, []
+    inputs = 0
+    free: list[Batch] = []
     for batch in batches:
         inputs += batch.inputs
-        if batch.not_before <= world.now() and not limited[batch.model] and inputs <= INPUTS_AT_ONCE:
+        free_to_go = batch.not_before <= world.now() and not limited[batch.model] and inputs <= INPUTS_AT_ONCE
+        if free_to_go and len(free) < AT_ONCE:
             batch.admitted_at = batch.sent_at = world.now()
             free.append(batch)
         ledger.add(batch)
@@ -72,22 +85,27 @@ def _given(world: World, model: str) -> int | None:
     return next((tokens for name, tokens in world.token_limits.items() if fnmatchcase(model, name)), None)
 
 
-def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Iterable[Batch]) -> list[Batch]:
+def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Sequence[Batch]) -> list[Batch]:
     """The waiting batches that may go now, marked so; jobs take turns, and each goes on with its oldest."""
     by_model: dict[str, list[Batch]] = {}
+    waiting_of: dict[str, list[Batch]] = {}
     for batch in batches:
         by_model.setdefault(batch.model, []).append(batch)
-    admitted = []
-    for model, its_batches in by_model.items():
-        waiting = [batch for batch in its_batches if _waits(world, jobs.get(batch.job_id), batch)]
-        if not waiting:
+        if _waits(world, jobs.get(batch.job_id), batch):
+            waiting_of.setdefault(batch.model, []).append(batch)
+    room = AT_ONCE - sum(is_in_flight(batch) and batch.state in _SUBMITTED_SOON for batch in batches)
+    admitted: list[Batch] = []
+    for done, (model, waiting) in enumerate(sorted(waiting_of.items(), key=lambda item: len(item[1]))):
+        # The models share what room there is; what one does not need is for those that come after it.
+        share = (room - len(admitted)) // (len(waiting_of) - done)
+        if share <= 0:
             continue
         try:
             limit = allowance(world, ledger, model)
         except Exception:  # noqa: BLE001 - a limit that cannot be read counts as reached; the others go on
             world.observer.failed("a model's limit could not be read", model=model)
             continue
-        admitted += _Turns(world, its_batches, limit).of(waiting)
+        admitted += _Turns(world, by_model[model], limit).of(waiting, share)
     return admitted
 
 
@@ -114,15 +132,15 @@ class _Turns:
             if is_in_flight(batch):
                 self._count(batch)
 
-    def of(self, waiting: Iterable[Batch]) -> list[Batch]:
+    def of(self, waiting: Iterable[Batch], most: int) -> list[Batch]:
         queues: dict[str, list[Batch]] = {}
         for batch in sorted(waiting, key=lambda batch: (batch.created_at, batch.sk), reverse=True):
             queues.setdefault(batch.job_id, []).append(batch)
         # The job that has least in flight, and of such the one that has waited longest.
         turns = [self._turn(queue[-1]) for queue in queues.values()]
         heapify(turns)
-        admitted = []
-        while turns:
+        admitted: list[Batch] = []
+        while turns and len(admitted) < most:
             *_, job_id = heappop(turns)
             batch = queues[job_id].pop()
             if self._fits(batch):

@@ -12,7 +12,6 @@ from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejec
 from dropbatch.domain.jobs import TERMINAL, Batch, BatchState, HeldReason, Job, OpenAIStatus
 from dropbatch.holding import hold
 from dropbatch.ledger import Ledger
-from dropbatch.messages import work_on
 from dropbatch.ports import RemoteBatch, World
 
 RETRIEVED_ONE_BY_ONE = 20
@@ -187,11 +186,11 @@ def _apply(
 
 
 def _end(world: World, ledger: Ledger, batch: Batch) -> None:
-    batch.ended_at, batch.sent_at, batch.sends = world.now(), world.now(), 0
+    """Marks a batch as ended; it is sent to be collected as soon as there is room for it."""
+    batch.ended_at, batch.sent_at, batch.sends = world.now(), 0, 0
     batch.move(BatchState.ENDED)
     try:
         ledger.save(batch)
     except ConditionFailed:
         return  # another poller was quicker
     world.observer.note("ended", openai_id=batch.openai_id, status=str(batch.openai_status), **batch.ids)
-    world.collect.send(work_on(batch))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from dropbatch import telling
-from dropbatch.admission import admit
+from dropbatch.admission import AT_ONCE, admit
 from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound
 from dropbatch.domain.jobs import MOST_SENDS, Batch, BatchState, HeldReason, Job, JobState, OpenAIStatus
 from dropbatch.domain.outcomes import GAVE_UP, PAST_DEADLINE
@@ -22,6 +22,9 @@ from dropbatch.sweeping import sweep
 
 RESEND_SECONDS = 330
 """When a message about something due is sent again: later than the longest function runs (300 s)."""
+
+MOST_GAP_SECONDS = 960
+"""How long after each other, at most, messages are sent about a batch whose submission broke off: ever longer."""
 
 TURNS = 7919
 """By so many jobs the poll of the next minute begins further on: a prime, so that all come to be the first."""
@@ -65,12 +68,12 @@ def _look_after_all(world: World, ledger: Ledger, jobs: Mapping[str, Job], batch
     by_job: dict[str, list[Batch]] = {job_id: [] for job_id in jobs}
     for batch in batches:
         by_job.setdefault(batch.job_id, []).append(batch)
-    key = _Key(world)
+    key, room = _Key(world), _Room(batches)
 
     def look_after(job_id: str) -> None:
         job = jobs.get(job_id) or ledger.job(job_id)
         if job is not None:
-            _look_after(world, ledger, key, job, by_job[job_id])
+            _look_after(world, ledger, key, room, job, by_job[job_id])
 
     def tell(job_id: str) -> None:
         job = jobs.get(job_id)
@@ -91,11 +94,24 @@ def _look_after_all(world: World, ledger: Ledger, jobs: Mapping[str, Job], batch
                 world.observer.failed("a job could not be looked after", job_id=job_id)
 
 
-def _look_after(world: World, ledger: Ledger, key: "_Key", job: Job, batches: list[Batch]) -> None:
+class _Room:
+    """How many more ended batches may be sent to be collected now."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self.left = AT_ONCE - sum(batch.state is BatchState.ENDED and batch.sent_at > 0 for batch in batches)
+
+    def has(self, batch: Batch) -> bool:
+        """Whether a batch may be sent: one that was sent before has its room."""
+        if not batch.sent_at:
+            self.left -= 1
+        return batch.sent_at > 0 or self.left >= 0
+
+
+def _look_after(world: World, ledger: Ledger, key: "_Key", room: _Room, job: Job, batches: list[Batch]) -> None:
     """Does what a job is due for: sends again what stalled, enforces a cancel, lets go what was held."""
     now = world.now()
     if job.state is JobState.BUILDING:
-        if job.lease_until > now or job.sent_at > now - RESEND_SECONDS:
+        if job.lease_until > now or not _is_overdue(job, now):
             return
         if job.sends >= MOST_SENDS:
             give_up(world, ledger, job)
@@ -110,14 +126,19 @@ def _look_after(world: World, ledger: Ledger, key: "_Key", job: Job, batches: li
     if job.state is JobState.HELD:
         _let_go(world, ledger, key, job, batches)
     for batch in batches:
-        _send_again(world, ledger, job, batch)
+        _send_again(world, ledger, room, job, batch)
     settled = not batches and job.state in (JobState.RUNNING, JobState.HELD)
     stalled = job.state is JobState.ASSEMBLING and job.lease_until <= now
-    if (settled or stalled) and job.sent_at <= now - RESEND_SECONDS:
+    if (settled or stalled) and _is_overdue(job, now):
         if job.sends >= MOST_SENDS:
             give_up_results(world, ledger, job)
         else:
             _sent(ledger, job, now, lambda: world.collect.send(work_on(job)))
+
+
+def _is_overdue(item: Job | Batch, now: int) -> bool:
+    """Whether the last message about an item came to nothing; later ones have more time, for queues may be long."""
+    return item.sent_at <= now - RESEND_SECONDS * (2 if item.sends else 1)
 
 
 def _sent(ledger: Ledger, item: Job | Batch, now: int, send: Callable[[], None]) -> None:
@@ -131,20 +152,21 @@ def _sent(ledger: Ledger, item: Job | Batch, now: int, send: Callable[[], None])
     send()
 
 
-def _send_again(world: World, ledger: Ledger, job: Job, batch: Batch) -> None:
+def _send_again(world: World, ledger: Ledger, room: _Room, job: Job, batch: Batch) -> None:
     now = world.now()
     waits = batch.state is BatchState.WAITING and job.state is JobState.RUNNING and not job.cancel_requested
     if waits and now > job.deadline_at > 0:
         _abandon(world, ledger, batch, PAST_DEADLINE)
     elif waits and batch.admitted_at:
-        if batch.not_before <= now and batch.sent_at <= now - RESEND_SECONDS:
+        if batch.not_before <= now and _is_overdue(batch, now):
             _send_or_give_up(world, ledger, batch, world.dispatch)
     elif batch.state is BatchState.SUBMITTING:
         in_lease = batch.lease is not None and batch.lease_until > now
         looked_lately = batch.looked_at is not None and now < batch.looked_at + world.settle_seconds
-        if not in_lease and not looked_lately:
+        sent_lately = batch.sent_at > now - world.scaled(min(MOST_GAP_SECONDS, 30 * 2**batch.sends))
+        if not in_lease and not looked_lately and not sent_lately:
             _send_or_give_up(world, ledger, batch, world.dispatch)
-    elif batch.state is BatchState.ENDED and batch.sent_at <= now - RESEND_SECONDS:
+    elif batch.state is BatchState.ENDED and _is_overdue(batch, now) and room.has(batch):
         _send_or_give_up(world, ledger, batch, world.collect)
 
 

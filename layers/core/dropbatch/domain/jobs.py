@@ -19,7 +19,7 @@ VERSION = 1
 
 
 MOST_SENDS = 10
-"""After so many messages in vain, about an hour in all, what they are about is given up."""
+"""After so many messages in vain, about two hours in all, what they are about is given up."""
 
 
 class JobState(StrEnum):
