@@ -11,12 +11,12 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import collecting, pipeline, polling, submitting, transfers
+from benchmarks import collecting, peers, pipeline, polling, submitting, transfers
 from benchmarks.inputs import csv_drop, raw_drop
 
 LATEST = Path("benchmarks/latest.json")
@@ -36,13 +36,16 @@ class Run:
 Figures = dict[str, float]
 
 
-def measured(cases: Sequence[tuple[str, int]], runs: int) -> dict[tuple[str, int], Run]:
-    """Runs the cases (name, rows) in turns."""
+def measured(
+    cases: Sequence[tuple[str, int]], runs: int, programs: Mapping[str, Sequence[str]] | None = None
+) -> dict[tuple[str, int], Run]:
+    """Runs the cases (name, rows) in turns; a case that is not among `benchmarks.cases` by its own program."""
+    programs, ours = programs or {}, (sys.executable, "-m", "benchmarks.cases")
     seconds: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
     peaks: dict[tuple[str, int], float] = dict.fromkeys(cases, 0.0)
     for _ in range(runs):
         for case in cases:
-            command = [sys.executable, "-m", "benchmarks.cases", case[0], str(case[1])]
+            command = [*programs.get(case[0], ours), case[0], str(case[1])]
             began = time.perf_counter()
             ran = subprocess.run(command, capture_output=True, text=True, check=True)
             seconds[case].append(time.perf_counter() - began)
@@ -95,9 +98,10 @@ TO_REACH = {
     **transfers.TO_REACH,
     **pipeline.TO_REACH,
     **collecting.TO_REACH,
+    **peers.TO_REACH,
 }
 
-GROUPS: dict[str, Callable[[], Figures]] = {
+GROUPS: dict[str, Callable[[], Mapping[str, float | None]]] = {
     "building": building,
     "validating": validating,
     "unique_ids": unique_ids,
@@ -108,6 +112,7 @@ GROUPS: dict[str, Callable[[], Figures]] = {
     "pipeline": pipeline.pipeline,
     "collecting": lambda: collecting.collecting(measured),
     "collecting_embeddings": lambda: collecting.collecting_embeddings(measured),
+    "peers": lambda: peers.peers(measured),
 }
 
 
@@ -120,7 +125,9 @@ def main(wanted: Sequence[str]) -> None:
     latest = json.loads(LATEST.read_text()) if LATEST.exists() else {}
     for name in wanted or GROUPS:
         print(name)
-        latest |= {figure: round(value, 3) for figure, value in GROUPS[name]().items()}
+        found = GROUPS[name]()  # None is what cannot be measured here: no figure, not an older one either
+        latest = {figure: value for figure, value in latest.items() if figure not in found}
+        latest |= {figure: round(value, 3) for figure, value in found.items() if value is not None}
     latest |= {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),

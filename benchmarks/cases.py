@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 def build(rows: int) -> None:
     """A csv into the lines of batch files: by the very code that submits."""
+    build_into(Path("/dev/null"), csv_drop(rows))
+
+
+def build_into(to: Path, drop: Path) -> None:
     from dropbatch.asking import Asker
 
     asker = Asker(_recipe())
-    with Path("/dev/null").open("wb") as out:
-        for chunk in _drop(csv_drop(rows)).chunks():
+    with to.open("wb") as out:
+        for chunk in _drop(drop).chunks():
             requests = asker.requests(chunk)
             assert requests is not None
             out.write(requests.lines())
