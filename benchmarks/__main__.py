@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import collecting, pipeline, polling, transfers
+from benchmarks import collecting, joining, pipeline, polling, transfers
 from benchmarks.inputs import csv_drop, raw_drop
 
 LATEST = Path("benchmarks/latest.json")
@@ -94,6 +94,7 @@ TO_REACH = {
     **transfers.TO_REACH,
     **pipeline.TO_REACH,
     **collecting.TO_REACH,
+    **joining.TO_REACH,
 }
 
 GROUPS: dict[str, Callable[[], Figures]] = {
@@ -106,6 +107,7 @@ GROUPS: dict[str, Callable[[], Figures]] = {
     "pipeline": pipeline.pipeline,
     "collecting": lambda: collecting.collecting(measured),
     "collecting_embeddings": lambda: collecting.collecting_embeddings(measured),
+    "assembling": joining.assembling,
 }
 
 
