@@ -458,9 +458,10 @@ class _Collector:
         if self._writer is not None and rows:
             blank = self._blank
             own = self._writer.columns([values or blank for _, _, values, _, _ in answers])
+            ok = self._ok
             columns = [
-                added + (self._ok if outcome is Outcome.OK else self._ending(outcome, code))
-                for added, (outcome, code, _, _, _) in zip(own, answers, strict=True)
+                added + (ok if answer[0] is Outcome.OK else self._ending(answer[0], answer[1]))
+                for added, answer in zip(own, answers, strict=True)
             ]
         results = [Result(row, a[0], a[1], added) for row, a, added in zip(rows, answers, columns, strict=True)]
         if self._samples[True] or not _all_good(answers):
@@ -484,11 +485,14 @@ class _Collector:
         self, rows: Sequence[int], answers: Sequence[Answer], lines: Sequence[bytes | None], messages: Sequence[str]
     ) -> Sequence[bytes]:
         ids = self._custom_ids.of(rows)
+        if ids is None and _all_good(answers):
+            return cast("Sequence[bytes]", lines)  # a good answer has a line, which stays as it is
+        named: Sequence[str | None] = ids or [None] * len(rows)
         return [
             answered_response(row, identity, line, answer.outcome)
             if line is not None
             else unanswered_response(row, identity, answer.outcome, message)
-            for row, identity, answer, line, message in zip(rows, ids, answers, lines, messages, strict=True)
+            for row, identity, answer, line, message in zip(rows, named, answers, lines, messages, strict=True)
         ]
 
 
@@ -503,9 +507,9 @@ class _CustomIds:
         self._ids = ids
         self._next = first_row
 
-    def of(self, rows: Sequence[int]) -> Sequence[str | None]:
+    def of(self, rows: Sequence[int]) -> Sequence[str] | None:
         if self._ids is None:
-            return [None] * len(rows)
+            return None
         found = []
         for row in rows:
             found.append(next(islice(self._ids, row - self._next, None)))
