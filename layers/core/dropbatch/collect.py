@@ -57,8 +57,8 @@ DOUBT_FACTOR = 3
 SPARE_SECONDS = 120
 """With less than that left, the next shard is another invocation's: a gigabyte of embeddings takes a minute."""
 
-CHUNK_ROWS = 64
-"""So many rows are read at once: enough to save calls, and few megabytes where they are embeddings."""
+CHUNK_ROWS = 256
+"""So many rows are read at once: enough to save calls, and ten megabytes where they are embeddings."""
 
 BAD_BATCHES = 2
 """After so many batches in a row of which less than half was answered, a job's rest is held."""
@@ -438,8 +438,9 @@ class _Collector:
             self._tally.spend(usages)
             self._bill.add(usages)
             self.written.counted_tokens += sum([usage.input_tokens for usage in usages])
-            ran = [row for row, answer in zip(rows, answers, strict=True) if answer.usage is not None]
-            self.written.estimated_tokens += sum([tokens[row - first] for row in ran])
+            if len(usages) < len(rows):
+                rows = [row for row, answer in zip(rows, answers, strict=True) if answer.usage is not None]
+            self.written.estimated_tokens += sum([tokens[row - first] for row in rows])
 
     def _is_final(self, asked: AskedRow, answer: Answer, place: int) -> bool:
         """Counts a row that has no good answer; False where it is to be asked again."""

@@ -25,7 +25,7 @@ BLOCK_BYTES = 1_048_576
 _ABSENT = -1
 
 
-class _Addressed(msgspec.Struct):
+class _Addressed(msgspec.Struct, gc=False):
     """What is read of a line to know whose it is."""
 
     custom_id: str
