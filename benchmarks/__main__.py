@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import collecting, peers, pipeline, polling, submitting, transfers
+from benchmarks import collecting, joining, peers, pipeline, polling, submitting, transfers
 from benchmarks.inputs import csv_drop, raw_drop
 
 LATEST = Path("benchmarks/latest.json")
@@ -99,6 +99,7 @@ TO_REACH = {
     **pipeline.TO_REACH,
     **collecting.TO_REACH,
     **peers.TO_REACH,
+    **joining.TO_REACH,
 }
 
 GROUPS: dict[str, Callable[[], Mapping[str, float | None]]] = {
@@ -113,6 +114,7 @@ GROUPS: dict[str, Callable[[], Mapping[str, float | None]]] = {
     "collecting": lambda: collecting.collecting(measured),
     "collecting_embeddings": lambda: collecting.collecting_embeddings(measured),
     "peers": lambda: peers.peers(measured),
+    "assembling": joining.assembling,
 }
 
 

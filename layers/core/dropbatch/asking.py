@@ -144,7 +144,7 @@ class JobRows:
         listed = self.files.rows(batch)
         if listed is not None:
             return listed
-        return map(AskedRow, [shard.first_row + place for place in index.places(batch.group)], repeat(0))
+        return map(AskedRow._make, zip(index.rows(shard.first_row, batch.group), repeat(0), strict=False))
 
     def custom_ids(self, shard: Shard, index: ShardIndex) -> Iterator[str] | None:
         """The ids that stand in responses.jsonl, row by row; None where each row's is its number."""

@@ -57,8 +57,8 @@ DOUBT_FACTOR = 3
 SPARE_SECONDS = 120
 """With less than that left, the next shard is another invocation's: a gigabyte of embeddings takes a minute."""
 
-CHUNK_ROWS = 64
-"""So many rows are read at once: enough to save calls, and few megabytes where they are embeddings."""
+CHUNK_ROWS = 256
+"""So many rows are read at once: enough to save calls, and ten megabytes where they are embeddings."""
 
 BAD_BATCHES = 2
 """After so many batches in a row of which less than half was answered, a job's rest is held."""
@@ -438,8 +438,9 @@ class _Collector:
             self._tally.spend(usages)
             self._bill.add(usages)
             self.written.counted_tokens += sum([usage.input_tokens for usage in usages])
-            ran = [row for row, answer in zip(rows, answers, strict=True) if answer.usage is not None]
-            self.written.estimated_tokens += sum([tokens[row - first] for row in ran])
+            if len(usages) < len(rows):
+                rows = [row for row, answer in zip(rows, answers, strict=True) if answer.usage is not None]
+            self.written.estimated_tokens += sum([tokens[row - first] for row in rows])
 
     def _is_final(self, asked: AskedRow, answer: Answer, place: int) -> bool:
         """Counts a row that has no good answer; False where it is to be asked again."""
@@ -458,9 +459,10 @@ class _Collector:
         if self._writer is not None and rows:
             blank = self._blank
             own = self._writer.columns([values or blank for _, _, values, _, _ in answers])
+            ok = self._ok
             columns = [
-                added + (self._ok if outcome is Outcome.OK else self._ending(outcome, code))
-                for added, (outcome, code, _, _, _) in zip(own, answers, strict=True)
+                added + (ok if answer[0] is Outcome.OK else self._ending(answer[0], answer[1]))
+                for added, answer in zip(own, answers, strict=True)
             ]
         results = [Result(row, a[0], a[1], added) for row, a, added in zip(rows, answers, columns, strict=True)]
         if self._samples[True] or not _all_good(answers):
@@ -484,11 +486,14 @@ class _Collector:
         self, rows: Sequence[int], answers: Sequence[Answer], lines: Sequence[bytes | None], messages: Sequence[str]
     ) -> Sequence[bytes]:
         ids = self._custom_ids.of(rows)
+        if ids is None and _all_good(answers):
+            return cast("Sequence[bytes]", lines)  # a good answer has a line, which stays as it is
+        named: Sequence[str | None] = ids or [None] * len(rows)
         return [
             answered_response(row, identity, line, answer.outcome)
             if line is not None
             else unanswered_response(row, identity, answer.outcome, message)
-            for row, identity, answer, line, message in zip(rows, ids, answers, lines, messages, strict=True)
+            for row, identity, answer, line, message in zip(rows, named, answers, lines, messages, strict=True)
         ]
 
 
@@ -503,9 +508,9 @@ class _CustomIds:
         self._ids = ids
         self._next = first_row
 
-    def of(self, rows: Sequence[int]) -> Sequence[str | None]:
+    def of(self, rows: Sequence[int]) -> Sequence[str] | None:
         if self._ids is None:
-            return [None] * len(rows)
+            return None
         found = []
         for row in rows:
             found.append(next(islice(self._ids, row - self._next, None)))

@@ -43,9 +43,9 @@ class ShardIndex:
 
     __hash__ = None  # type: ignore[assignment]  # it grows
 
-    def places(self, group: int) -> Sequence[int]:
-        """Where the rows of a group stand in the shard, from 0."""
-        return [place for place, found in enumerate(self.groups) if found == group]
+    def rows(self, first_row: int, group: int) -> Sequence[int]:
+        """The numbers of a group's rows, in a shard whose first one is `first_row`."""
+        return [row for row, found in enumerate(self.groups, first_row) if found == group]
 
     def records(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         """Cuts the shard's bytes into the rows' records, whatever their format."""

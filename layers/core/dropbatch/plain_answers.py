@@ -22,15 +22,18 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 Good = Annotated[int, msgspec.Meta(ge=200, le=299)]
 
 
-class _Cached(msgspec.Struct):
+# None of these is part of a cycle, so that the garbage collector need not look at them (`gc=False`).
+
+
+class _Cached(msgspec.Struct, gc=False):
     cached_tokens: Count = 0
 
 
-class _Reasoning(msgspec.Struct):
+class _Reasoning(msgspec.Struct, gc=False):
     reasoning_tokens: Count = 0
 
 
-class _ChatUsage(msgspec.Struct):
+class _ChatUsage(msgspec.Struct, gc=False):
     """Each name stands in one of two ways; one that stands in the other is not plain."""
 
     prompt_tokens: Count
@@ -52,7 +55,7 @@ class _ChatUsage(msgspec.Struct):
         )
 
 
-class _ResponseUsage(msgspec.Struct):
+class _ResponseUsage(msgspec.Struct, gc=False):
     input_tokens: Count
     output_tokens: Count
     input_tokens_details: _Cached | None = None
@@ -74,19 +77,19 @@ class _ResponseUsage(msgspec.Struct):
         )
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     content: str
     refusal: None = None
     tool_calls: None = None
     function_call: None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     message: _Message
     finish_reason: Literal["stop"]
 
 
-class _Chat(msgspec.Struct):
+class _Chat(msgspec.Struct, gc=False):
     choices: tuple[_Choice]
     usage: _ChatUsage | None = None
 
@@ -94,17 +97,17 @@ class _Chat(msgspec.Struct):
         return self.choices[0].message.content
 
 
-class _Part(msgspec.Struct):
+class _Part(msgspec.Struct, gc=False):
     type: str
     text: str = ""
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     type: str
     content: list[_Part] | None = None
 
 
-class _Response(msgspec.Struct):
+class _Response(msgspec.Struct, gc=False):
     output: list[_Item]
     status: Literal["completed"]
     usage: _ResponseUsage | None = None
@@ -134,8 +137,8 @@ class AnswerReader:
         body, self._values = _BODIES.get(endpoint), _values_of(compiled)
         self._decoder: Any = None
         if body is not None and self._values is not None:
-            response = msgspec.defstruct("Good", [("status_code", Good), ("body", body)])
-            self._decoder = msgspec.json.Decoder(msgspec.defstruct("Line", [("response", response)]))
+            response = msgspec.defstruct("Good", [("status_code", Good), ("body", body)], gc=False)
+            self._decoder = msgspec.json.Decoder(msgspec.defstruct("Line", [("response", response)], gc=False))
 
     def read_all(self, lines: Sequence[bytes]) -> Sequence[Answer]:
         """The answers of lines, in their order."""
@@ -249,7 +252,7 @@ def _object_type(schema: Mapping[str, Any], properties: Sequence[str]) -> Any:
         return None
     fields = [(f"f{place}", kind) for place, kind in enumerate(types)]
     names = {f"f{place}": name for place, name in enumerate(properties)}
-    return msgspec.defstruct("Plain", fields, rename=names, forbid_unknown_fields=not more)
+    return msgspec.defstruct("Plain", fields, rename=names, forbid_unknown_fields=not more, gc=False)
 
 
 def _is_exact(schema: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ Each request is priced by itself: summed tokens would fall into the tiers of lon
 for some models and silently gives the standard one, so that such a price is halved, as the Batch API's is.
 """
 
+import gc
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -54,6 +55,9 @@ def _is_flat(model: str) -> bool:
         found = calc_price(Tokens(input_tokens=1), model_ref=model, provider_id="openai").model_price
     except LookupError:
         return True  # its price is unknown, however many tokens
+    # The list is there to stay, and of a hundred thousand objects: looking through them for garbage, again and again,
+    # takes a tenth of the time in which answers are read.
+    gc.freeze()
     kinds = (found.input_mtok, found.cache_read_mtok, found.output_mtok)
     return not any(isinstance(kind, TieredPrices) for kind in kinds)
 

@@ -14,6 +14,9 @@ KEPT_REASONS = 50
 """How many different reasons are counted one by one; the rest count as `other`."""
 
 
+_SIMPLE = frozenset({str, bool, int, float})
+
+
 @dataclass(slots=True)
 class Reason:
     """Why rows have no good answer: how many rows, and the number of the first."""
@@ -61,9 +64,12 @@ class Tally:
             if not allowed or not answers:
                 continue
             values = [answer[place] for answer in answers]
-            counts = Counter(value for value in values if type(value) is str and value in allowed)
-            counts.update(json.dumps(value) for value in values if type(value) is not str and value in allowed)
-            self.categories.setdefault(column, Counter()).update(counts)
+            # With their types, for 1 equals true; what has parts, and so no hash, is of no category.
+            counts = Counter([(type(value), value) for value in values if type(value) in _SIMPLE])
+            for (_, value), count in counts.items():
+                if value in allowed:
+                    name = value if isinstance(value, str) else json.dumps(value)
+                    self.categories.setdefault(column, Counter())[name] += count
 
     def _reason(self, outcome: Outcome, code: str, count: int, row: int) -> None:
         key = (outcome, code)

@@ -82,7 +82,7 @@ class _Separated:
     def rows(self, raw: Iterable[bytes], columns: Iterable[str]) -> Sequence[bytes]:
         encoding = self._encoding
         return [
-            b"%b%b%b" % (body := row.rstrip(b"\r\n"), encoded(added, encoding), row[len(body) :])
+            b"".join((body := row.rstrip(b"\r\n"), encoded(added, encoding), row[len(body) :]))
             for row, added in zip(raw, columns, strict=True)
         ]
 

@@ -1,0 +1,108 @@
+"""Joining a job's shards: how many bytes pass through the function for each byte of its results.
+
+Measured by the very use case, through the real S3 adapter, over moto: all that it sends and receives is counted, the
+sums, the summary and the report too.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from benchmarks.worlds import BUCKETS, folder_world
+from dropbatch.adapters.s3 import S3Objects
+from dropbatch.assemble import assemble
+from dropbatch.domain.drops import Drop
+from dropbatch.domain.jobs import Job, JobState, Shard, ShardState
+from dropbatch.domain.outcomes import Outcome
+from dropbatch.jobfiles import JobFiles, RecipeText
+from dropbatch.ledger import Ledger
+from dropbatch.ports import OpenAI
+from dropbatch.tallies import Tally
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MIB = 1_048_576
+ANSWERS, RESPONSES, FAILED = 7 * MIB, 12 * MIB, 6 * MIB
+"""What a shard's pieces have: shards over 5 MB, of which either nearly all or hardly any rows failed."""
+
+RECIPE = b'model: m\nprompt: "{{ text }}"\n'
+HEAD = b"text,answer,_status,_error\n"
+
+
+def assembling() -> dict[str, float]:
+    """The worst of all kinds of jobs: csv and jsonl, few shards and many, few failures and many."""
+    ratios = {}
+    for extension in ("csv", "jsonl"):
+        for shards in (2, 3, 8):
+            for failed in (0, 200_000, FAILED):
+                ratios[extension, shards, failed] = _ratio(extension, shards, failed)
+    for (extension, shards, failed), ratio in ratios.items():
+        print(f"  {shards} shards of a {extension}, {failed:>9,} bytes of failed rows each: {ratio:.4f}")
+    return {"assemble_bytes_ratio": max(ratios.values())}
+
+
+def _ratio(extension: str, shards: int, failed: int) -> float:
+    import boto3  # noqa: TID251  # what is measured is the real adapter
+    from moto import mock_aws
+
+    os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+    with mock_aws(), tempfile.TemporaryDirectory() as folder:
+        client = boto3.client("s3", region_name="us-east-1")
+        for bucket in (BUCKETS.work, BUCKETS.results):
+            client.create_bucket(Bucket=bucket)
+        nobody = cast("OpenAI", None)  # joining asks OpenAI nothing
+        world = replace(folder_world(Path(folder), nobody), objects=S3Objects(client))
+        ledger = Ledger(world.table)
+        job = Job("the-job", Drop(BUCKETS.inbox, f"reviews.{extension}", "1", 0), 0, JobState.RUNNING, rows=2 * shards)
+        ledger.add(job)
+        files = JobFiles(world.objects, BUCKETS.work, job.id)
+        files.keep_recipe(RecipeText("recipe.yaml", RECIPE, {}))
+        for number in range(shards):
+            ledger.add(Shard(job.id, number, 2 * number + 1, 1, 2, ShardState.RENDERED))
+            _put_pieces(client, files, number, HEAD if extension == "csv" else b"", failed)
+        passed = _counted(client)
+        assemble(world, ledger, job.id)
+        ended = ledger.job(job.id)
+        assert ended is not None
+        assert ended.state is (JobState.PARTIAL if failed else JobState.SUCCEEDED)
+        found = client.list_objects_v2(Bucket=BUCKETS.results)["Contents"]
+        return sum(passed) / sum(each["Size"] for each in found)
+
+
+def _put_pieces(client: "S3Client", files: JobFiles, number: int, head: bytes, failed: int) -> None:
+    """What rendering a shard leaves."""
+    tally = Tally()
+    tally.count(2 * number + 1, Outcome.OK, None)
+    tally.count(2 * number + 2, *((Outcome.ERROR, "bad") if failed else (Outcome.OK, None)))
+    pieces: dict[str, Any] = {}
+    for name, size, begins in (("answers", ANSWERS, head), ("responses", RESPONSES, b""), ("failed", failed, head)):
+        if size:
+            key = files.piece_key(number, name)
+            client.put_object(Bucket=BUCKETS.work, Key=key, Body=begins + b"x" * (size - len(begins)))
+            pieces[name] = (key, len(begins), size)
+    stats = {"tally": tally.to_json(), "samples": [], "pieces": pieces}
+    client.put_object(Bucket=BUCKETS.work, Key=files.piece_key(number, "stats.json"), Body=json.dumps(stats).encode())
+
+
+def _counted(client: "S3Client") -> Sequence[int]:
+    """The sizes of the bodies that a client sends and receives from now on."""
+    sizes: list[int] = []
+
+    def sent(request: Any, **_: Any) -> None:
+        headers = request.headers  # a body that bears its checksum behind it goes out in chunks
+        sizes.append(int(headers.get("X-Amz-Decoded-Content-Length") or headers.get("Content-Length", 0)))
+
+    def received(http_response: Any, **_: Any) -> None:
+        sizes.append(int(http_response.headers.get("Content-Length", 0)))
+
+    client.meta.events.register("before-send.s3", sent)
+    client.meta.events.register("after-call.s3.GetObject", received)
+    return sizes
+
+
+TO_REACH = {"assemble_bytes_ratio": "≤ 0.05"}
