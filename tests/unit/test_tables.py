@@ -2,7 +2,9 @@
 
 import io
 import json
+import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,33 @@ def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: Fa
     assert column.type == pa.string()
     assert json.loads(column[0].as_py()) == [0.5, 0.25]
     assert json.loads(column[29].as_py()) == [[0.5, 0.25], [1.5, 2.5]]
+
+
+@pytest.mark.parametrize("odd", [None, "30"])
+def test_a_table_is_put_together_in_as_many_invocations_as_it_takes(tmp_path: Path, odd: str | None) -> None:
+    def answered(seconds_left: Callable[[], float]) -> tuple[bytes, bytes]:
+        fake = FakeWorld(tmp_path, limits=Limits(batch_requests=7))
+        fake.objects.drop("recipe.yaml", b'model: m\nprompt: "{{ text }}"\nattempts: 1\nschema: {score: integer}\n')
+
+        def scores(request: dict[str, Any]) -> dict[str, Any] | None:
+            number = int(request["custom_id"])
+            return None if number % 9 == 0 else {"score": 2**70 if request["custom_id"] == odd else number}
+
+        fake.openai.answer = saying(scores)
+        drop(fake, "t.parquet", TABLE)
+        fake.seconds_left = seconds_left
+        run(fake, step=600, ticks=200)
+        return result(fake, "t.answers.parquet"), result(fake, "t.failed.parquet")
+
+    dice = random.Random(3)
+    whole = answered(lambda: 300.0)
+    assert answered(lambda: dice.choice([300.0, 40.0])) == whole
+    assert answered(lambda: dice.choice([300.0, 40.0, 40.0, 40.0])) == whole
+    scores = unpacked(whole[0]).column("score")
+    assert scores.type == (pa.string() if odd else pa.int64())
+    assert [int(score) if score is not None else None for score in scores.to_pylist()] == [
+        None if n % 9 == 0 else 2**70 if odd == str(n) else n for n in range(1, COUNT + 1)
+    ]
 
 
 def test_embeddings_are_lists_of_numbers(fake: FakeWorld) -> None:

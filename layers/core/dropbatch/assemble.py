@@ -7,7 +7,7 @@ from typing import Any
 from dropbatch import report, telling
 from dropbatch.domain.drops import results_name
 from dropbatch.domain.errors import ConditionFailed, TryLater
-from dropbatch.domain.jobs import ENDED_JOBS, Job, JobState
+from dropbatch.domain.jobs import ENDED_JOBS, Job, JobState, Shard
 from dropbatch.domain.outcomes import Outcome, job_status
 from dropbatch.formats.kinds import Kind, file_type
 from dropbatch.formats.writing import answers_extension
@@ -15,7 +15,7 @@ from dropbatch.jobfiles import JobFiles, whole
 from dropbatch.ledger import Ledger
 from dropbatch.messages import work_on
 from dropbatch.ports import Piece, World
-from dropbatch.tables import parquet_pieces
+from dropbatch.tables import Tables
 from dropbatch.tallies import Tally
 from dropbatch.telling import Ended
 
@@ -82,7 +82,7 @@ def _assemble(world: World, ledger: Ledger, job: Job) -> bool:
                 samples.append(sample)
     if tally.rows != job.rows:
         raise AssertionError(f"{job.id} has {job.rows} rows, and its outcomes add up to {tally.rows}")
-    objects = _join(world, files, job, pieces, tally)
+    objects = _join(world, files, job, shards, pieces, tally)
     if objects is None:
         return False
     cancelled = job.cancel_requested and tally.outcomes[Outcome.CANCELLED] > 0
@@ -112,7 +112,12 @@ def _assemble(world: World, ledger: Ledger, job: Job) -> bool:
 
 
 def _join(
-    world: World, files: JobFiles, job: Job, pieces: Mapping[str, Sequence[Piece]], tally: Tally
+    world: World,
+    files: JobFiles,
+    job: Job,
+    shards: Sequence[Shard],
+    pieces: Mapping[str, Sequence[Piece]],
+    tally: Tally,
 ) -> dict[str, str] | None:
     """Joins the pieces of each kind of result, from where an invocation before this one left off.
 
@@ -125,12 +130,18 @@ def _join(
     def in_time() -> bool:
         return world.seconds_left() > SPARE_SECONDS
 
+    tables = Tables(world, files, job, in_time) if file_type(job.drop.key).kind is Kind.PARQUET else None
     for name, key in _keys(files, job, tally):
         if name in made:
             continue
-        parts = pieces.get(name, ())
-        if name != "responses" and file_type(job.drop.key).kind is Kind.PARQUET:
-            parts = parquet_pieces(world, files, job, name, parts)
+        parts: Sequence[Piece] | None = pieces.get(name, ())
+        if tables is not None and name == "answers":
+            parts = tables.answers(shards, pieces[name])
+        elif tables is not None and name == "failed":
+            parts = tables.failed(pieces[name])
+        if parts is None:
+            files.keep_joined({"made": made, "begun": None})
+            return None
         content_type = _TYPES.get(key.rpartition(".")[2].lower(), "application/x-ndjson")
         begun = world.objects.join(parts, world.buckets.results, key, content_type, in_time, begun)
         if begun is None:

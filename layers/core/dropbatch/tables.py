@@ -1,65 +1,127 @@
 """The results of a Parquet drop. What its shards' pieces say becomes what is to be added to the drop's own bytes.
 
 A piece of the answers holds an object a row with the added members; one of the failed rows holds their numbers.
+Each shard's answers become column pages of their own, so that it takes as many invocations as are needed, and joining
+copies within S3: the drop up to its footer, then the pages as their order is in the file, then the new footer.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 from dropbatch.domain.errors import ObjectMissing
-from dropbatch.domain.jobs import Job
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.jobfiles import JobFiles, lines, whole
-from dropbatch.ports import BYTES, JSON, Piece, World
+from dropbatch.ports import BYTES, JSON, Piece, World, Writer
 from dropbatch.ranged import RangedFile
 from dropbatch.recipes.compiling import CompiledRecipe
 from dropbatch.recipes.parsing import EMBEDDINGS, MODERATIONS
 
 
-def parquet_pieces(world: World, files: JobFiles, job: Job, name: str, pieces: Sequence[Piece]) -> list[Piece]:
-    """What the result `name` is to be joined of: the drop's first bytes where they are kept, and what is new.
+class Tables:
+    """Makes the results of one job. `in_time` says whether there is time for more."""
 
-    The latter is written into the work bucket, unless an invocation before this one has done so.
-    """
-    work, key = world.buckets.work, files.table_key(name)
-    try:
-        kept = json.loads(whole(world.objects, work, key + ".json"))["kept"]
-    except ObjectMissing:
-        kept = _written(world, files, job, name, pieces)
-        world.objects.put(work, key + ".json", json.dumps({"kept": kept}).encode(), JSON)
-    drop = job.drop
-    new = Piece(work, key, 0, world.objects.head(work, key).size)
-    return [Piece(drop.bucket, drop.key, 0, drop.size, kept, drop.version_id), new] if kept else [new]
+    def __init__(self, world: World, files: JobFiles, job: Job, in_time: Callable[[], bool]) -> None:
+        self._world, self._files, self._job, self._in_time = world, files, job, in_time
+        drop = job.drop
+        self._file = RangedFile(world.objects, drop.bucket, drop.key, drop.version_id, drop.size)
 
+    def failed(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """What the failed rows' file consists of."""
+        # pyarrow is deployed, and its tenth of a second is spent, only where there are tables.
+        from dropbatch.formats.parquet.writing import write_failed
 
-def _written(world: World, files: JobFiles, job: Job, name: str, pieces: Sequence[Piece]) -> int:
-    """Writes what is new in a result; returns how many bytes of the drop stand before it."""
-    # pyarrow is deployed, and its quarter of a second is spent, only where there are tables.
-    from dropbatch.formats.parquet.writing import DoesNotFit, write_answers, write_failed
+        numbers = map(int, self._lines(pieces))
+        return [self._once("failed", lambda out: write_failed(self._file, numbers, out, self._world.scratch))]
 
-    drop = job.drop
-    file = RangedFile(world.objects, drop.bucket, drop.key, drop.version_id, drop.size)
-    work, key = world.buckets.work, files.table_key(name)
+    def answers(self, shards: Sequence[Shard], pieces: Sequence[Piece]) -> list[Piece] | None:
+        """What the answers' file consists of; None where time has run out, and what was made is kept.
 
-    def found() -> Iterator[bytes]:
-        return (line for piece in pieces for line in lines(world.objects, piece.bucket, piece.key))
+        A column with a value that is not of its type becomes a text, and all shards are begun anew.
+        """
+        from dropbatch.formats.parquet.writing import DoesNotFit, row_count
 
-    if name == "failed":
-        with world.objects.writing(work, key, BYTES) as out:
-            write_failed(file, map(int, found()), out, world.scratch)
-        return 0
-    recipe = files.recipe()
-    assert recipe is not None  # noqa: S101  # a table always has one; tells the type checker
-    schemas = column_schemas(recipe.compiled())
-    while True:
-        kept: list[int] = []
+        recipe = self._files.recipe()
+        assert recipe is not None  # noqa: S101  # a table always has one; tells the type checker
+        schemas = column_schemas(recipe.compiled())
+        texts: list[str] = self._kept("texts.json") or []
+        while True:
+            typed = schemas | dict.fromkeys(texts)
+            try:
+                if self._job.rows < row_count(self._file):
+                    return self._first(typed, pieces)
+                return self._appended(typed, f"{len(texts)}", shards, pieces)
+            except DoesNotFit as misfit:
+                texts.append(misfit.column)
+                self._keep("texts.json", texts)
+
+    def _first(self, schemas: Mapping[str, Any], pieces: Sequence[Piece]) -> list[Piece]:
+        """A table that the recipe's `limit` cuts is written anew."""
+        from dropbatch.formats.parquet.writing import write_first
+
+        def write(out: Writer) -> None:
+            write_first(self._file, schemas, self._lines(pieces), self._job.rows, out, self._world.scratch)
+
+        return [self._once("answers", write)]
+
+    def _appended(
+        self, schemas: Mapping[str, Any], name: str, shards: Sequence[Shard], pieces: Sequence[Piece]
+    ) -> list[Piece] | None:
+        from dropbatch.formats.parquet.writing import Segment, joined, write_part
+
+        objects, work = self._world.objects, self._world.buckets.work
+        parts: list[list[Segment]] = []
+        for shard, piece in zip(shards, pieces, strict=True):
+            part = f"{name}/{shard.number:06d}"
+            kept = self._kept(part + ".json")
+            if kept is None:
+                with objects.writing(work, self._files.table_key(part), BYTES) as out:
+                    answers = self._lines([piece])
+                    kept = write_part(
+                        self._file, schemas, answers, shard.first_row, shard.rows, out, self._world.scratch
+                    )
+                self._keep(part + ".json", kept)
+                if not self._in_time():
+                    return None
+            parts.append([Segment(*segment) for segment in kept])
+        before, ranges, footer = joined(self._file, schemas, parts)
+        end = self._files.table_key(f"{name}/footer")
+        objects.put(work, end, footer, BYTES)
+        made = [self._made(self._files.table_key(f"{name}/{shard.number:06d}")) for shard in shards]
+        drop = self._job.drop
+        return [
+            Piece(drop.bucket, drop.key, 0, drop.size, before, drop.version_id),
+            *(Piece(work, made[part].key, start, made[part].size, stop) for part, start, stop in ranges),
+            Piece(work, end, 0, len(footer)),
+        ]
+
+    def _once(self, name: str, write: Callable[[Writer], None]) -> Piece:
+        """What `write` makes, unless an invocation before this one has made it."""
+        key = self._files.table_key(name)
+        if self._kept(name + ".json") is None:
+            with self._world.objects.writing(self._world.buckets.work, key, BYTES) as out:
+                write(out)
+            self._keep(name + ".json", True)
+        return self._made(key)
+
+    def _lines(self, pieces: Iterable[Piece]) -> Iterator[bytes]:
+        return (line for piece in pieces for line in lines(self._world.objects, piece.bucket, piece.key))
+
+    def _made(self, key: str) -> Piece:
+        work = self._world.buckets.work
+        return Piece(work, key, 0, self._world.objects.head(work, key).size)
+
+    def _kept(self, name: str) -> Any:
+        """What an invocation before this one wrote down; None where it did not."""
         try:
-            with world.objects.writing(work, key, BYTES) as out:
-                write_answers(file, schemas, found(), job.rows, out, kept.append, world.scratch)
-            return sum(kept)
-        except DoesNotFit as misfit:
-            schemas[misfit.column] = None  # a text, which holds anything
+            return json.loads(whole(self._world.objects, self._world.buckets.work, self._files.table_key(name)))
+        except ObjectMissing:
+            return None
+
+    def _keep(self, name: str, value: Any) -> None:
+        data = json.dumps(value).encode()
+        self._world.objects.put(self._world.buckets.work, self._files.table_key(name), data, JSON)
 
 
 def column_schemas(compiled: CompiledRecipe) -> dict[str, Any]:

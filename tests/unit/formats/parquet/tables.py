@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dropbatch.domain.errors import Rejected
 from dropbatch.domain.limits import Limits
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.parquet.reading import read_parquet
-from dropbatch.formats.parquet.writing import write_answers, write_failed
+from dropbatch.formats.parquet.writing import joined, write_failed, write_first, write_part
 from dropbatch.formats.reading import Position, Record
 
 
@@ -54,10 +55,26 @@ def rejected(data: bytes, **limits: int) -> Problem:
     return problem
 
 
-def answered(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], count: int, scratch: Path) -> bytes:
-    """The file with answers to its first `count` rows."""
+def answered(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], scratch: Path, *cuts: int) -> bytes:
+    """The file with answers to all of its rows, made in several parts that end after the rows `cuts`."""
+    upcoming = iter(lines)
+    count = pq.read_metadata(io.BytesIO(data)).num_rows
+    parts, pages = [], []
+    first = 1
+    for end in (*cuts, count):
+        out = io.BytesIO()
+        some = islice(upcoming, end + 1 - first) if end < count else upcoming
+        parts.append(write_part(io.BytesIO(data), schemas, some, first, end + 1 - first, out, scratch))
+        pages.append(out.getvalue())
+        first = end + 1
+    before, ranges, footer = joined(io.BytesIO(data), schemas, parts)
+    return data[:before] + b"".join(pages[part][start:end] for part, start, end in ranges) + footer
+
+
+def cut(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], rows: int, scratch: Path) -> bytes:
+    """The file's first rows with answers to them."""
     out = io.BytesIO()
-    write_answers(io.BytesIO(data), schemas, lines, count, out, lambda size: out.write(data[:size]), scratch)
+    write_first(io.BytesIO(data), schemas, lines, rows, out, scratch)
     return out.getvalue()
 
 

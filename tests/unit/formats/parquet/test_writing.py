@@ -11,8 +11,8 @@ import pytest
 
 from dropbatch.formats.parquet import thrift
 from dropbatch.formats.parquet.files import footer_of
-from dropbatch.formats.parquet.writing import DoesNotFit, answer_type
-from tests.unit.formats.parquet.tables import a_table, answered, failed, packed, rows, same, unpacked
+from dropbatch.formats.parquet.writing import DoesNotFit, answer_type, joined, write_part
+from tests.unit.formats.parquet.tables import a_table, answered, cut, failed, packed, rows, same, unpacked
 
 TYPES = {
     "a_answer": pa.string(),
@@ -61,11 +61,11 @@ def its_own(table: Any) -> Any:
 
 
 @pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "zstd", "lz4"])
-@pytest.mark.parametrize("row_group", [1, 64, 10_000])
+@pytest.mark.parametrize("row_group", [8, 64, 10_000])
 def test_answers_stand_beside_columns_that_are_as_they_were(codec: str, row_group: int, tmp_path: Path) -> None:
     table = a_table(300).replace_schema_metadata({"mine": "kept"})
     data = packed(table, compression=codec, row_group_size=row_group)
-    out = answered(data, SCHEMAS, lines(answers(300)), 300, tmp_path)
+    out = answered(data, SCHEMAS, lines(answers(300)), tmp_path)
     found = unpacked(out)
     assert same(its_own(found), unpacked(data))
     assert found.select(list(TYPES)).to_pylist() == answers(300)
@@ -87,7 +87,7 @@ def test_answers_stand_beside_columns_that_are_as_they_were(codec: str, row_grou
 def test_page_indexes_and_filters_of_the_drop_go_on_working(tmp_path: Path) -> None:
     table = pa.table({"id": range(5000), "text": [f"row {n}" for n in range(5000)]})
     data = packed(table, write_page_index=True, data_page_size=1000, row_group_size=2000)
-    out = answered(data, {"answer": None}, [b'{"answer":"a"}'] * 5000, 5000, tmp_path)
+    out = answered(data, {"answer": None}, [b'{"answer":"a"}'] * 5000, tmp_path)
     assert pq.read_metadata(io.BytesIO(out)).row_group(0).column(0).has_offset_index
     assert pq.read_table(io.BytesIO(out), filters=[("id", "=", 4321)]).to_pylist() == [
         {"id": 4321, "text": "row 4321", "answer": "a"}
@@ -96,7 +96,7 @@ def test_page_indexes_and_filters_of_the_drop_go_on_working(tmp_path: Path) -> N
 
 def test_a_file_that_was_not_written_by_pyarrow_keeps_to_its_own_schema(tmp_path: Path) -> None:
     data = packed(pa.table({"id": [1, 2]}), store_schema=False)
-    out = answered(data, {"answer": None}, [b'{"answer":"a"}', b'{"answer":null}'], 2, tmp_path)
+    out = answered(data, {"answer": None}, [b'{"answer":"a"}', b'{"answer":null}'], tmp_path)
     assert unpacked(out).to_pylist() == [{"id": 1, "answer": "a"}, {"id": 2, "answer": None}]
     assert unpacked(out).schema.metadata is None
 
@@ -108,16 +108,35 @@ def test_row_groups_without_rows_stay(tmp_path: Path) -> None:
         for part in (table.slice(0, 0), table.slice(0, 1), table.slice(0, 0), table.slice(1, 1)):
             writer.write_table(part)
     assert pq.read_metadata(sink).num_row_groups == 4
-    out = answered(sink.getvalue(), {"answer": {"type": "integer"}}, [b'{"answer":5}', b'{"answer":6}'], 2, tmp_path)
+    out = answered(sink.getvalue(), {"answer": {"type": "integer"}}, [b'{"answer":5}', b'{"answer":6}'], tmp_path)
     assert unpacked(out).to_pylist() == [{"id": 1, "answer": 5}, {"id": 2, "answer": 6}]
     assert [record.number for record in rows(sink.getvalue())] == [1, 2]
     assert unpacked(failed(sink.getvalue(), [2], tmp_path)).to_pylist() == [{"id": 2}]
 
 
+@pytest.mark.parametrize("cuts", [[150], [1], [299], [64, 128], [10, 63, 64, 65, 200]])
+@pytest.mark.parametrize("row_group", [8, 64, 10_000])
+def test_answers_that_are_made_part_by_part_come_to_the_same(cuts: list[int], row_group: int, tmp_path: Path) -> None:
+    data = packed(a_table(300), row_group_size=row_group, compression="zstd")
+    found = unpacked(answered(data, SCHEMAS, lines(answers(300)), tmp_path, *cuts))
+    assert same(its_own(found), unpacked(data))
+    assert found.select(list(SCHEMAS)).to_pylist() == answers(300)
+
+
+def test_parts_are_joined_of_few_ranges_however_many_row_groups_there_are(tmp_path: Path) -> None:
+    data = packed(a_table(300), row_group_size=3)
+    parts = []
+    for first in (1, 101, 201):
+        some = lines(answers(100))
+        parts.append(write_part(io.BytesIO(data), SCHEMAS, some, first, 100, io.BytesIO(), tmp_path))
+    _, ranges, _ = joined(io.BytesIO(data), SCHEMAS, parts)
+    assert len(ranges) <= 2 * (len(SCHEMAS) + 1) * 2 + 3
+
+
 @pytest.mark.parametrize("count", [1, 63, 64, 130, 299])
 def test_a_recipe_s_limit_cuts_the_table(count: int, tmp_path: Path) -> None:
     data = packed(a_table(300), row_group_size=64)
-    out = answered(data, SCHEMAS, lines(answers(count)), count, tmp_path)
+    out = cut(data, SCHEMAS, lines(answers(count)), count, tmp_path)
     assert same(its_own(unpacked(out)), unpacked(data).slice(0, count))
     assert unpacked(out).select(list(TYPES)).to_pylist() == answers(count)
 
@@ -143,7 +162,7 @@ def test_large_row_groups_are_written_in_several(tmp_path: Path, monkeypatch: py
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     data = packed(a_table(300), row_group_size=64)
-    once, again = (answered(data, SCHEMAS, lines(answers(300)), 300, tmp_path) for _ in range(2))
+    once, again = (answered(data, SCHEMAS, lines(answers(300)), tmp_path) for _ in range(2))
     assert once == again
     assert list(tmp_path.iterdir()) == []
 
@@ -168,9 +187,9 @@ def test_a_value_of_another_type_is_told_by_its_column_and_a_text_takes_it(
     values[3][name] = value
     data = packed(a_table(5))
     with pytest.raises(DoesNotFit) as caught:
-        answered(data, SCHEMAS, lines(values), 5, tmp_path)
+        answered(data, SCHEMAS, lines(values), tmp_path)
     assert caught.value.column == name
-    out = answered(data, SCHEMAS | {name: None}, lines(values), 5, tmp_path)
+    out = answered(data, SCHEMAS | {name: None}, lines(values), tmp_path)
     written = unpacked(out).column(name)[3].as_py()
     assert written == value or json.loads(written) == value
 
@@ -178,7 +197,7 @@ def test_a_value_of_another_type_is_told_by_its_column_and_a_text_takes_it(
 def test_there_must_be_an_answer_to_each_row(tmp_path: Path) -> None:
     for count in (4, 6):
         with pytest.raises(AssertionError, match="answers than rows"):
-            answered(packed(a_table(5)), SCHEMAS, lines(answers(count)), 5, tmp_path)
+            answered(packed(a_table(5)), SCHEMAS, lines(answers(count)), tmp_path)
 
 
 @pytest.mark.parametrize(

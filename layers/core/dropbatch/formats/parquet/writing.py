@@ -10,10 +10,10 @@ own, and a chunk is put together from the pages of many: a chunk without a dicti
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -75,33 +75,138 @@ def answer_type(schema: Any) -> pa.DataType:
     return pa.string()
 
 
-def write_answers(
+class Segment(NamedTuple):
+    """Answers to rows of one row group: for each column how many values they have, and their bytes un- and packed."""
+
+    group: int
+    columns: list[tuple[int, int, int]]
+
+
+class Range(NamedTuple):
+    """Bytes of a part that `write_part` wrote."""
+
+    part: int
+    start: int
+    end: int
+
+
+def row_count(file: Source) -> int:
+    count: int = opened(file).metadata.num_rows
+    return count
+
+
+def write_part(
     file: Source,
     schemas: Mapping[str, Any],
     answers: Iterable[bytes],
+    first_row: int,
     rows: int,
     out: Writer,
-    copy: Callable[[int], object],
     scratch: Path,
-) -> None:
-    """Writes the first `rows` rows of a drop with columns added: their names, and JSON Schemas of their values.
+) -> list[Segment]:
+    """Writes the pages of the answers to some rows of a drop, for `joined` to say where they go.
 
-    `answers` are JSON objects with these members, one a row. `copy(n)` writes the first n bytes of the drop to `out`,
-    which S3 can do by itself. DoesNotFit where a value is not of its column's type; a text holds any, as its JSON.
-    Memory grows with a batch; on disk, in `scratch`, are the answers of one row group.
+    `answers` are JSON objects, one a row, with the members that `schemas` have (JSON Schemas by names). DoesNotFit
+    where a value is not of its column's type; a text holds any, as its JSON. Memory grows with a batch, the disk with
+    the part.
     """
     table = opened(file)
-    added = pa.schema([pa.field(name, answer_type(schema)) for name, schema in schemas.items()])
-    codec = _codec(table)
+    added = _columns(schemas)
     upcoming = iter(answers)
-    if rows == table.metadata.num_rows:
-        _append(file, table, added, upcoming, codec, out, copy, scratch)
-    else:
-        schema = _with(table.schema_arrow, added)
-        batches = _beside(batches_from(table), added, schema, upcoming, rows)
-        _write_anew(schema, [batches], codec, out, scratch)
-    if next(upcoming, None) is not None:
+    segments = []
+    with _Pages(added, _codec(table), scratch) as pages:
+        for group, count in _groups(table, first_row, rows):
+            for batch in _answer_batches(added, upcoming, count):
+                pages.add(batch)
+            segments.append(Segment(group, pages.flush(out)))
+    _check_all_taken(upcoming)
+    return segments
+
+
+def joined(
+    file: Source, schemas: Mapping[str, Any], parts: Sequence[Sequence[Segment]]
+) -> tuple[int, list[Range], bytes]:
+    """How a drop and its answers become a file: how many of the drop's bytes come first, then what of the parts, in
+    which order, and last the new footer."""
+    table, raw = opened(file), footer_of(file)
+    kept = at = file.seek(0, io.SEEK_END) - 8 - len(raw)
+    added = _columns(schemas)
+    patterns = _patterns(added, _codec(table))
+    found: dict[int, list[tuple[Segment, list[Range]]]] = {}
+    for number, part in enumerate(parts):
+        start = 0
+        for segment in part:
+            ends = list(accumulate((size for *_, size in segment.columns), initial=start))
+            ranges = [Range(number, start, end) for start, end in pairwise(ends)]
+            found.setdefault(segment.group, []).append((segment, ranges))
+            start = ends[-1]
+    order: list[Range] = []
+    groups = []
+    footer = thrift.parsed(raw)
+    for number, group in enumerate(map(thrift.parsed, thrift.items(footer[_ROW_GROUPS]))):
+        segments = found.get(number, [])
+        chunks, totals = [], (0, 0)
+        for place, pattern in enumerate(patterns):
+            column = [segment.columns[place] for segment, _ in segments]
+            values, uncompressed, compressed = (sum(part) for part in zip((0, 0, 0), *column, strict=True))
+            chunks.append(_chunk(pattern, values, uncompressed, compressed, at))
+            totals = totals[0] + uncompressed, totals[1] + compressed
+            at += compressed
+            order += [ranges[place] for _, ranges in segments]
+        group[_COLUMNS] = thrift.structs([*thrift.items(group[_COLUMNS]), *chunks])
+        group[_TOTAL_BYTES] = _plus(group[_TOTAL_BYTES], totals[0])
+        if _TOTAL_COMPRESSED in group:
+            group[_TOTAL_COMPRESSED] = _plus(group[_TOTAL_COMPRESSED], totals[1])
+        groups.append(thrift.built(group))
+    footer[_ROW_GROUPS] = thrift.structs(groups)
+    _add_columns(footer, table, added)
+    return kept, _merged(order), _ended(footer)
+
+
+def _merged(ranges: Iterable[Range]) -> list[Range]:
+    """The same bytes in as few ranges as can be."""
+    merged: list[Range] = []
+    for each in ranges:
+        if each.start == each.end:
+            continue
+        if merged and merged[-1].part == each.part and merged[-1].end == each.start:
+            merged[-1] = merged[-1]._replace(end=each.end)
+        else:
+            merged.append(each)
+    return merged
+
+
+def write_first(
+    file: Source, schemas: Mapping[str, Any], answers: Iterable[bytes], rows: int, out: Writer, scratch: Path
+) -> None:
+    """Writes the first `rows` rows of a drop anew, with their answers; see `write_part` for these."""
+    table = opened(file)
+    added = _columns(schemas)
+    upcoming = iter(answers)
+    schema = _with(table.schema_arrow, added)
+    batches = _beside(batches_from(table), added, schema, upcoming, rows)
+    _write_anew(schema, [batches], _codec(table), out, scratch)
+    _check_all_taken(upcoming)
+
+
+def _columns(schemas: Mapping[str, Any]) -> pa.Schema:
+    return pa.schema([pa.field(name, answer_type(schema)) for name, schema in schemas.items()])
+
+
+def _check_all_taken(answers: Iterator[bytes]) -> None:
+    if next(answers, None) is not None:
         raise AssertionError("there are more answers than rows")
+
+
+def _groups(table: pq.ParquetFile, first_row: int, rows: int) -> Iterator[tuple[int, int]]:
+    """The row groups that some rows lie in, and how many of them each holds."""
+    start, end = 1, first_row + rows
+    for group in range(table.num_row_groups):
+        after = start + table.metadata.row_group(group).num_rows
+        count = min(after, end) - max(start, first_row)
+        if count > 0:
+            yield group, count
+        start = after
 
 
 def write_failed(file: Source, failed: Iterable[int], out: Writer, scratch: Path) -> None:
@@ -146,37 +251,6 @@ def _with(schema: pa.Schema, added: pa.Schema) -> pa.Schema:
     return schema
 
 
-def _append(
-    file: Source,
-    table: pq.ParquetFile,
-    added: pa.Schema,
-    answers: Iterator[bytes],
-    codec: str,
-    out: Writer,
-    copy: Callable[[int], object],
-    scratch: Path,
-) -> None:
-    raw = footer_of(file)
-    at = file.seek(0, io.SEEK_END) - 8 - len(raw)
-    copy(at)
-    footer = thrift.parsed(raw)
-    groups = []
-    with _Pages(added, codec, scratch) as pages:
-        for group in map(thrift.parsed, thrift.items(footer[_ROW_GROUPS])):
-            for batch in _answer_batches(added, answers, thrift.to_int(group[_GROUP_ROWS].data)):
-                pages.add(batch)
-            chunks, uncompressed, compressed = pages.flush(out, at)
-            at += compressed
-            group[_COLUMNS] = thrift.structs([*thrift.items(group[_COLUMNS]), *chunks])
-            group[_TOTAL_BYTES] = _plus(group[_TOTAL_BYTES], uncompressed)
-            if _TOTAL_COMPRESSED in group:
-                group[_TOTAL_COMPRESSED] = _plus(group[_TOTAL_COMPRESSED], compressed)
-            groups.append(thrift.built(group))
-    footer[_ROW_GROUPS] = thrift.structs(groups)
-    _add_columns(footer, table, added)
-    _end(footer, out)
-
-
 def _add_columns(footer: thrift.Struct, table: pq.ParquetFile, added: pa.Schema) -> None:
     """Names the added columns in a footer: in its schema, and in pyarrow's own if there is one."""
     theirs = _empty_footer(added)
@@ -214,21 +288,25 @@ def _write_anew(
     out.write(MAGIC)
     at, total = len(MAGIC), 0
     written = []
+    patterns = _patterns(schema, codec)
     with _Pages(schema, codec, scratch) as pages:
         for rows in _filled(pages, groups):
-            chunks, uncompressed, compressed = pages.flush(out, at)
+            start, uncompressed, chunks = at, 0, []
+            for pattern, column in zip(patterns, pages.flush(out), strict=True):
+                chunks.append(_chunk(pattern, *column, at))
+                uncompressed, at = uncompressed + column[1], at + column[2]
             group = {
                 _COLUMNS: thrift.structs(chunks),
                 _TOTAL_BYTES: _number(uncompressed),
                 _GROUP_ROWS: _number(rows),
-                _GROUP_OFFSET: _number(at),
-                _TOTAL_COMPRESSED: _number(compressed),
+                _GROUP_OFFSET: _number(start),
+                _TOTAL_COMPRESSED: _number(at - start),
             }
             written.append(thrift.built(group))
-            at, total = at + compressed, total + rows
+            total += rows
     footer[_ROW_GROUPS] = thrift.structs(written)
     footer[_NUM_ROWS] = _number(total)
-    _end(footer, out)
+    out.write(_ended(footer))
 
 
 def _filled(pages: "_Pages", groups: Iterable[Iterable[pa.RecordBatch]]) -> Iterator[int]:
@@ -242,9 +320,25 @@ def _filled(pages: "_Pages", groups: Iterable[Iterable[pa.RecordBatch]]) -> Iter
             yield pages.rows
 
 
-def _end(footer: thrift.Struct, out: Writer) -> None:
+def _ended(footer: thrift.Struct) -> bytes:
+    """The end of a file."""
     data = thrift.built(footer)
-    out.write(data + len(data).to_bytes(4, "little") + MAGIC)
+    return data + len(data).to_bytes(4, "little") + MAGIC
+
+
+def _patterns(schema: pa.Schema, codec: str) -> list[thrift.Struct]:
+    """What the columns' chunks have in common in any row group."""
+    return [thrift.parsed(thrift.parsed(chunk)[_META_DATA].data) for chunk, _ in _written(schema.empty_table(), codec)]
+
+
+def _chunk(pattern: thrift.Struct, values: int, uncompressed: int, compressed: int, at: int) -> bytes:
+    """The footer's note of a chunk that lies at `at`."""
+    meta = {identity: pattern[identity] for identity in _TYPE_TO_CODEC}
+    meta[_NUM_VALUES] = _number(values)
+    meta[_UNCOMPRESSED] = _number(uncompressed)
+    meta[_COMPRESSED] = _number(compressed)
+    meta[_DATA_PAGE_OFFSET] = _number(at)
+    return thrift.built({_CHUNK_OFFSET: _number(0), _META_DATA: thrift.Field(thrift.STRUCT, thrift.built(meta))})
 
 
 class _Pages:
@@ -253,11 +347,11 @@ class _Pages:
     def __init__(self, schema: pa.Schema, codec: str, scratch: Path) -> None:
         self._schema = schema
         self._codec = codec
-        self._patterns = [thrift.parsed(chunk) for chunk, _ in self._written(schema.empty_table())]
-        most = BUFFERED_BYTES // len(self._patterns) + 1
+        leaves = len(_patterns(schema, codec))
+        most = BUFFERED_BYTES // leaves + 1
         self._spools = [
             SpooledTemporaryFile(max_size=most, dir=str(scratch))  # noqa: SIM115  # closed with all others
-            for _ in self._patterns
+            for _ in range(leaves)
         ]
         self._clear()
 
@@ -274,7 +368,7 @@ class _Pages:
         self._uncompressed = [0] * len(self._spools)
 
     def add(self, batch: pa.RecordBatch) -> None:
-        for place, (chunk, pages) in enumerate(self._written(pa.Table.from_batches([batch], self._schema))):
+        for place, (chunk, pages) in enumerate(_written(pa.Table.from_batches([batch], self._schema), self._codec)):
             meta = thrift.parsed(thrift.parsed(chunk)[_META_DATA].data)
             self._values[place] += thrift.to_int(meta[_NUM_VALUES].data)
             self._uncompressed[place] += thrift.to_int(meta[_UNCOMPRESSED].data)
@@ -282,51 +376,38 @@ class _Pages:
             self.size += len(pages)
         self.rows += batch.num_rows
 
-    def flush(self, out: Writer, at: int) -> tuple[list[bytes], int, int]:
-        """Writes a row group's chunks, which come to lie at `at`; returns them, and their size un- and compressed."""
-        chunks, start = [], at
+    def flush(self, out: Writer) -> list[tuple[int, int, int]]:
+        """Writes the columns one after another; how many values each has, and its size un- and compressed."""
+        columns = []
         for place, spool in enumerate(self._spools):
-            size = spool.tell()
-            chunks.append(self._chunk(place, at, size))
+            columns.append((self._values[place], self._uncompressed[place], spool.tell()))
             spool.seek(0)
             while block := spool.read(1 << 20):
                 out.write(block)
             spool.seek(0)
             spool.truncate()
-            at += size
-        uncompressed = sum(self._uncompressed)
         self._clear()
-        return chunks, uncompressed, at - start
+        return columns
 
-    def _chunk(self, place: int, at: int, size: int) -> bytes:
-        chunk = self._patterns[place]
-        meta = thrift.parsed(chunk[_META_DATA].data)
-        kept = {identity: meta[identity] for identity in _TYPE_TO_CODEC}
-        kept[_NUM_VALUES] = _number(self._values[place])
-        kept[_UNCOMPRESSED] = _number(self._uncompressed[place])
-        kept[_COMPRESSED] = _number(size)
-        kept[_DATA_PAGE_OFFSET] = _number(at)
-        fields = {_CHUNK_OFFSET: _number(0), _META_DATA: thrift.Field(thrift.STRUCT, thrift.built(kept))}
-        return thrift.built(fields)
 
-    def _written(self, table: pa.Table) -> Iterator[tuple[bytes, bytes]]:
-        """Each column's chunk, as the footer has it, and its pages."""
-        sink = io.BytesIO()
-        pq.write_table(
-            table,
-            sink,
-            row_group_size=max(1, table.num_rows),
-            compression=self._codec,
-            use_dictionary=False,
-            write_statistics=False,
-            store_schema=False,
-        )
-        data = sink.getbuffer()
-        [group] = thrift.items(thrift.parsed(footer_of(sink))[_ROW_GROUPS])
-        for chunk in thrift.items(thrift.parsed(group)[_COLUMNS]):
-            meta = thrift.parsed(thrift.parsed(chunk)[_META_DATA].data)
-            start = thrift.to_int(meta[_DATA_PAGE_OFFSET].data)
-            yield chunk, bytes(data[start : start + thrift.to_int(meta[_COMPRESSED].data)])
+def _written(table: pa.Table, codec: str) -> Iterator[tuple[bytes, bytes]]:
+    """The table as a row group: each column's chunk, as a footer has it, and its pages."""
+    sink = io.BytesIO()
+    pq.write_table(
+        table,
+        sink,
+        row_group_size=max(1, table.num_rows),
+        compression=codec,
+        use_dictionary=False,
+        write_statistics=False,
+        store_schema=False,
+    )
+    data = sink.getbuffer()
+    [group] = thrift.items(thrift.parsed(footer_of(sink))[_ROW_GROUPS])
+    for chunk in thrift.items(thrift.parsed(group)[_COLUMNS]):
+        meta = thrift.parsed(thrift.parsed(chunk)[_META_DATA].data)
+        start = thrift.to_int(meta[_DATA_PAGE_OFFSET].data)
+        yield chunk, bytes(data[start : start + thrift.to_int(meta[_COMPRESSED].data)])
 
 
 def _number(value: int) -> thrift.Field:
