@@ -9,13 +9,19 @@ from typing import Any
 import pytest
 
 from dropbatch import admission
+from dropbatch.admission import admit
+from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import OpenAIBusy
-from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.domain.jobs import Batch, Job, JobState, OpenAIStatus
 from dropbatch.domain.limits import Limits
 from dropbatch.ledger import Ledger
+from dropbatch.messages import Look, Work
+from dropbatch.poll import poll
 from dropbatch.ports import RemoteBatch
-from tests.driving import RECIPE, asked, drop, jobs, only_job, rows, run
-from tests.fakes import FakeWorld, answer_ok, response_line
+from dropbatch.submit import submit
+from dropbatch.take_in import take_in
+from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, rows, run
+from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
 
 MODEL = "gpt-4o-mini"
 ROW = 17
@@ -277,3 +283,34 @@ def test_no_more_batches_are_created_in_an_hour_than_openai_takes(
     run(fake, ticks=400)
     assert only_job(fake).state is JobState.SUCCEEDED
     assert max(Counter(batch.created_at // 3600 for batch in fake.openai.batches.values()).values()) == 3
+
+
+def test_no_more_is_given_to_submit_at_once_than_it_gets_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages that wait too long in a queue count as lost, and what they are about would be given up."""
+    monkeypatch.setattr(admission, "AT_ONCE", 10)
+    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=1))
+    fake.openai.ending = None
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a.csv", rows(30))
+    take_in(fake.world, Look.from_json(fake.intake.take() or {}))
+    poll(fake.world)
+    assert len(fake.dispatch.messages) == 10
+    for _ in range(4):
+        submit(fake.world, Work.from_json(fake.dispatch.take() or {}))
+    poll(fake.world)
+    assert len(fake.dispatch.messages) == 10
+    deliver(fake)
+    for _ in range(2):
+        poll(fake.world)
+        deliver(fake)
+    assert len(fake.openai.batches) == 30
+
+
+def test_models_share_what_may_be_given_to_submit(fake: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "AT_ONCE", 10)
+    job = Job("j", Drop(INBOX, "a.csv", "v", 0), 0, state=JobState.RUNNING)
+    waiting = [Batch("j", n, 0, "/v1/e", "many" if n < 50 else "few", 1, 1, 0) for n in range(53)]
+    found = Counter(batch.model for batch in admit(fake.world, Ledger(fake.table), {"j": job}, waiting))
+    assert found == {"many": 7, "few": 3}
