@@ -150,3 +150,30 @@ def test_lines_are_found_whether_they_are_held_or_not(held_bytes: int, line_end:
         answers.read(tmp_path / "errors")
         assert answers.lines([10, 11, 12, 13]) == [line("10", 8), line("11", 2), line("12", 1), None]
     assert (answers.found, answers.repeated, answers.strange) == (3, 2, 5)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 256])
+def test_rows_are_in_their_places_however_many_are_written_at_once(
+    at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("collect", "rendering"):
+        monkeypatch.setattr(f"dropbatch.{module}.CHUNK_ROWS", at_once)
+    fake = FakeWorld(tmp_path)
+    fake.openai.answer = answer
+    fake.objects.drop(
+        "recipe.yaml", b'model: "m{{ kind }}"\nprompt: "{{ text }}"\nwhen: "{{ text }}"\nbad_rows: skip\n'
+    )
+    dice = random.Random(3)
+    kinds = [dice.choice(["1,", "2,", "2,", "1,a", "2,a", "1,a,b"]) for _ in range(40)] + ["1,a"] * 10 + ["1,"] * 10
+    drop(fake, "a.csv", b"kind,text\n" + "".join(kind + "\n" for kind in kinds).encode())
+    run(fake, ticks=200)
+    found = results(fake)["a.answers.csv"].decode().splitlines()[1:]
+    for number, (kind, line) in enumerate(zip(kinds, found, strict=True), 1):
+        if kind.endswith("a"):
+            expected = "error,bad_thing" if number % 7 == 0 else "truncated,length" if number % 11 == 0 else "ok,"
+        else:
+            expected = "skipped,bad_row" if kind.endswith("b") else "skipped,when"
+        assert line.startswith(kind + ",")
+        assert line.endswith(expected)
+    responses = [json.loads(line) for line in results(fake)["responses.jsonl"].splitlines()]
+    assert [response["custom_id"] for response in responses] == [str(row) for row in range(1, len(kinds) + 1)]

@@ -435,9 +435,9 @@ class _Collector:
         usages = [answer.usage for answer in answers if answer.usage is not None]
         if usages:
             tokens, first = self.index.tokens, self._first
-            self._tally.spend(usages)
-            self._bill.add(usages)
-            self.written.counted_tokens += sum([usage.input_tokens for usage in usages])
+            total = self._bill.add(usages)
+            self._tally.spend(total)
+            self.written.counted_tokens += total.input_tokens
             if len(usages) < len(rows):
                 rows = [row for row, answer in zip(rows, answers, strict=True) if answer.usage is not None]
             self.written.estimated_tokens += sum([tokens[row - first] for row in rows])

@@ -1,8 +1,7 @@
 """Recognises the answers that are plainly good, as nearly all are: a text, or JSON of the recipe's schema, and usage.
 
 It decides nothing: what does not have the one expected shape to the last member is left to `read_answer`, which knows
-all the others. A typed decoder takes 2 µs for a line of a kilobyte where `read_answer` takes 12, and checks an answer
-against a schema in less than 1 µs where jsonschema takes 40.
+all the others. A line of a kilobyte takes 1.2 µs where `read_answer` takes 9, and 21 where there is a schema.
 """
 
 from collections.abc import Callable, Mapping, Sequence

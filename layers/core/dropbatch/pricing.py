@@ -23,18 +23,19 @@ class Bill:
         self._tokens = [0, 0, 0]  # of a model whose requests can be priced together
         self._price: Price = (0.0, 0.0)
 
-    def add(self, usages: Sequence[Usage]) -> None:
-        """Adds what these requests took."""
+    def add(self, usages: Sequence[Usage]) -> Usage:
+        """Adds what these requests took, of which there is at least one; returns it all together."""
+        total = Usage(*map(sum, zip(*usages, strict=True)))
         if self._flat:
-            read, reused, written, _ = map(sum, zip(*usages, strict=True))
-            self._tokens = [sum(both) for both in zip(self._tokens, (read, reused, written), strict=True)]
-            return
+            self._tokens = [sum(both) for both in zip(self._tokens, total[:3], strict=True)]
+            return total
         for usage in usages:
             price = _priced(self._model, *usage[:3])
             if price is None or self._price is None:
                 self._price = None
             else:
                 self._price = self._price[0] + price[0], self._price[1] + price[1]
+        return total
 
     def total(self) -> Price:
         return _priced(self._model, *self._tokens) if any(self._tokens) else self._price

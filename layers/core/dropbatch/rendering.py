@@ -9,7 +9,7 @@ import heapq
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from itertools import chain, islice, repeat
+from itertools import islice, repeat
 
 import orjson
 
@@ -63,9 +63,11 @@ def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) 
         failed = piece("failed", failed_head(rows.layout)) if tally.unanswered else None
         records = index.records(files.shard_blocks(shard.number))
         number = shard.first_row - 1
+        ahead: list[Found] = []  # of rows that come later
         while raws := list(islice(records, CHUNK_ROWS)):
             number += len(raws)  # of the last of them
-            found = list(islice(results, len(raws)))
+            found = [*ahead, *islice(results, len(raws) - len(ahead))]
+            ahead = []
             bad: list[int] = []  # which of them no row can be written from as it is
             if not found or found[-1][0].row != number or len(found) < len(raws):
                 sent, found = {result.row: (result, response) for result, response in found}, []
@@ -79,7 +81,7 @@ def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) 
                     tally.count(row, Outcome.SKIPPED, code)
                     if record.problem is not None:
                         bad.append(place)
-                results = chain(sent.values(), results)  # those of rows that come later
+                ahead = list(sent.values())
             if responses is not None:
                 responses.write([response + b"\n" for _, response in found])
             if answers is not None and writer is not None:

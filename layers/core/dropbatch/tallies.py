@@ -45,9 +45,9 @@ class Tally:
         if outcome not in ANSWERED:
             self._reason(outcome, code or str(outcome), 1, row)
 
-    def spend(self, usages: Sequence[Usage]) -> None:
-        for kind, counts in zip(("input", "cached", "output", "reasoning"), zip(*usages, strict=True), strict=False):
-            self.tokens[kind] += sum(counts)
+    def spend(self, usage: Usage) -> None:
+        for kind, count in zip(("input", "cached", "output", "reasoning"), usage, strict=True):
+            self.tokens[kind] += count
 
     def pay(self, price: tuple[float, float] | None) -> None:
         """Adds a price in dollars, (batch, standard); None makes the sum unknown."""
