@@ -233,7 +233,7 @@ def _keep(scan: "_Scan", source: Source, files: JobFiles, keep: Callable[[str], 
         content=digest,
     )
     name = scan.sharder.token
-    if scan.reader.layout.raw:
+    if scan.ids is not None:
         files.keep_ids(name, scan.ids)
     files.keep_progress(name, msgspec.json.encode(progress))
     keep(name)
@@ -264,7 +264,8 @@ class _Scan:
         self.hopeless = hopeless  # the recipe is wrong, or names a column that is not there: each row would say so
         self.problems = problems
         self.rows = rows
-        self.ids = ids or UniqueIds()
+        # Only ready requests have ids of their own; noting them takes memory even where there are none.
+        self.ids = ids or (UniqueIds() if reader.layout.raw else None)
         self._asker = Asker(compiled, reader.layout.unit)
         self._limits = world.limits
         self._seconds_left = world.seconds_left
@@ -309,7 +310,9 @@ class _Scan:
         )
 
     def _are_new(self, chunk: Chunk) -> bool:
-        return not isinstance(chunk, ReadyLines) or self.ids.add_all([identity.encode() for identity in chunk.ids])
+        if self.ids is None or not isinstance(chunk, ReadyLines):
+            return True
+        return self.ids.add_all([identity.encode() for identity in chunk.ids])
 
     def _take_one(self, record: Record) -> None:
         self.rows += 1
@@ -321,8 +324,8 @@ class _Scan:
             found = self._too_large(record, request, size)
         except RowRejected as rejected:
             found = list(rejected.problems)
-        custom_id = raw_custom_id(record) if self.reader.layout.raw else None
-        if custom_id and not self.ids.add(custom_id.encode()):
+        custom_id = raw_custom_id(record) if self.ids is not None else None
+        if self.ids is not None and custom_id and not self.ids.add(custom_id.encode()):
             found.append(_used_twice(record.line))
         bad = bool(found) and self.skips_bad_rows
         if bad:

@@ -66,7 +66,7 @@ def refuse_unseen(world: World, look: Look, problem: Problem) -> None:
     wanted = version_claim(drop, job_id(drop, look.rerun_version))
     claim = wanted if ledger.add(wanted) else ledger.claim(wanted.digest) or wanted
     # Should this be cut short, the poller gives up what has been sent so often.
-    job = Job(id=claim.job_id, drop=drop, created_at=world.now(), asked_at=world.now(), sends=MOST_SENDS)
+    job = Job(id=claim.job_id, drop=drop, created_at=world.now(), asked_at=world.now(), begun=MOST_SENDS)
     if not ledger.add(job):
         return
     if ledger.newest(drop.bucket, drop.key).job_id is None:

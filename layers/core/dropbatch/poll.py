@@ -113,7 +113,8 @@ def _look_after(world: World, ledger: Ledger, key: "_Key", room: _Room, job: Job
     if job.state is JobState.BUILDING:
         if job.lease_until > now or not _is_overdue(job, now):
             return
-        if job.sends >= MOST_SENDS:
+        # A message of a job that takes several invocations may have to wait for hours among others.
+        if job.begun >= MOST_SENDS or job.sends >= 3 * MOST_SENDS:
             give_up(world, ledger, job)
         else:
             _sent(ledger, job, now, lambda: world.intake.send(look_again(job.drop, job.rerun_version)))

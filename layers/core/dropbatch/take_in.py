@@ -143,7 +143,7 @@ def _take_in_drop(world: World, drop: Drop, rerun_version: str, asked_at: int, r
             job = ledger.job(identity) or job
     if job.state is not JobState.BUILDING or (job.lease and job.lease_until > world.now()):
         return  # taken in before, or being taken in: should that one die, the poller sends it again
-    job.lease = world.new_token()
+    job.lease, job.begun = world.new_token(), job.begun + 1
     job.lease_until = int(world.clock() + world.seconds_left()) + LEASE_MARGIN_SECONDS
     try:
         ledger.save(job)
@@ -161,12 +161,12 @@ def _take_in_drop(world: World, drop: Drop, rerun_version: str, asked_at: int, r
             if _is_superseded(world, drop):
                 end_rejected(ledger, job, world.now())
                 return
-            _release(ledger, job, world.now() + 3 * LOOK_AGAIN_SECONDS)
+            _release(ledger, job, world.now() + 3 * LOOK_AGAIN_SECONDS, begun=0)
             world.intake.send(look_again(drop, rerun_version), LOOK_AGAIN_SECONDS)
         else:
             _reject(world, ledger, job, rejected.problems)
     except Exception:
-        _release(ledger, job, world.now())
+        _release(ledger, job, world.now(), begun=job.begun)
         raise
 
 
@@ -249,7 +249,7 @@ def _pass_on(world: World, ledger: Ledger, job: Job, name: str) -> None:
         if current.state is not JobState.BUILDING or current.lease != job.lease:
             return False
         current.progress, current.lease, current.lease_until = name, None, 0
-        current.sends, current.sent_at = 0, world.now()
+        current.begun, current.sends, current.sent_at = 0, 0, world.now()
         return True
 
     if ledger.change(lambda: ledger.job(job.id), keep):
@@ -394,14 +394,14 @@ def _reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
     world.observer.note("rejected", job_id=job.id, codes=sorted({p.code for p in problems}), problems=problems.total)
 
 
-def _release(ledger: Ledger, job: Job, until: int) -> None:
+def _release(ledger: Ledger, job: Job, until: int, *, begun: int) -> None:
     """Gives the lease back; the poller sends the job again if nobody has taken it up by `until`."""
     lease = job.lease
 
     def release(current: Job) -> bool:
         if current.lease != lease:
             return False
-        current.lease, current.lease_until = None, until
+        current.lease, current.lease_until, current.begun = None, until, begun
         return True
 
     ledger.change(lambda: ledger.job(job.id), release)

@@ -154,6 +154,7 @@ class Job(Item):
     judged: list[str] = field(default_factory=list)  # the last batches of which too few rows were answered, in a row
     retry_of: str | None = None  # the job whose failed rows this one asks again
     sends: int = 0  # messages sent about it in vain since it last moved
+    begun: int = 0  # invocations that began to build it since it last came further
     progress: str | None = None  # how far an invocation came that builds it and ran out of time: a name, or a count
     lease: str | None = None  # the token of who builds or assembles it
     lease_until: int = 0
