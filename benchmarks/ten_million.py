@@ -65,6 +65,8 @@ ENQUEUED, COUNTED = 182, 153
 answers, by those of the texts alone."""
 
 MB = 1 << 20
+MOST_MB = 256
+"""The memory that a process may have taken at its peak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,10 @@ class Figures:
     @property
     def outcomes(self) -> dict[str, int]:
         return {outcome: n for outcome, n in self.summary["rows"].items() if n and outcome != "total"}
+
+    @property
+    def peaks_mb(self) -> list[float]:
+        return [*(stage.peak_mb for stage in self.stages.values()), self.emulator_mb]
 
     def show(self) -> None:
         rows = self.day.rows
@@ -297,6 +303,7 @@ def take_through(day: Day, folder: Path = FOLDER / "scale") -> Figures:
         _place(source, folder)
         with emulating(folder, day) as emulator:
             figures = _through(day, folder, emulator)
+        figures.show()
         _check(figures, source)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -406,7 +413,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was made is removed then, too
     print(f"{rows:,} rows")
     figures = take_through(Day(rows))
-    figures.show()
+    assert max(figures.peaks_mb) <= MOST_MB, "a process took too much memory"
 
 
 if __name__ == "__main__":
