@@ -31,6 +31,7 @@ from dropbatch.collect import collect
 from dropbatch.domain.errors import TryLater
 from dropbatch.domain.jobs import ENDED_JOBS, BatchState, Job, JobState
 from dropbatch.domain.limits import Limits
+from dropbatch.jobfiles import lines, whole
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
@@ -150,7 +151,8 @@ class Figures:
         print(f"  {self.job.shards} shards, {len(self.created)} batches: {dict(statuses)}")
         found = self.objects
         moved = {"sent": self.sent_bytes, "answered": self.answered_bytes, "read from S3": found.read_bytes}
-        moved |= {"written to S3": found.written_bytes, "copied within S3": found.copied_bytes}
+        results = sum(found.head(BUCKETS.results, key).size for key, _ in found.names(BUCKETS.results, ""))
+        moved |= {"written to S3": found.written_bytes, "results": results}
         print("  MB " + ", ".join(f"{what} {size / MB:,.0f}" for what, size in moved.items()))
         print(f"  S3 {found.calls}; DynamoDB {self.table_calls}")
 
@@ -318,8 +320,8 @@ def _place(source: Path, folder: Path) -> None:
     inbox = folder / "objects" / BUCKETS.inbox
     for key in (KEY, "recipe.yaml"):
         (inbox / quote(key, safe="")).mkdir(parents=True)
-    (inbox / quote("recipe.yaml", safe="") / VERSION).write_bytes(RECIPE)
-    (inbox / quote(KEY, safe="") / VERSION).hardlink_to(source)
+    (inbox / "recipe.yaml" / f"{VERSION}.000000.0.{len(RECIPE)}").write_bytes(RECIPE)
+    (inbox / quote(KEY, safe="") / f"{VERSION}.000000.0.{source.stat().st_size}").hardlink_to(source)
 
 
 def _through(day: Day, folder: Path, emulator: Emulator) -> Figures:
@@ -366,7 +368,7 @@ def _through(day: Day, folder: Path, emulator: Emulator) -> Figures:
         emulator_cpu=emulator.cpu(),
         minutes=minutes,
         created=emulator.call("GET", "/_emulator/batches")["data"],
-        summary=json.loads(objects.path(BUCKETS.results, results_prefix(job) + "summary.json").read_bytes()),
+        summary=json.loads(whole(objects, BUCKETS.results, results_prefix(job) + "summary.json")),
         sent_bytes=emulator.sent_bytes,
         answered_bytes=emulator.answered_bytes,
         objects=objects,
@@ -381,18 +383,18 @@ def _check(figures: Figures, source: Path) -> None:
     outcomes = figures.outcomes
     assert sum(outcomes.values()) == figures.day.rows, outcomes
     prefix = results_prefix(figures.job)
-    assert Counter(_statuses(source, figures.objects.path(BUCKETS.results, prefix + "reviews.answers.csv"))) == outcomes
-    with figures.objects.path(BUCKETS.results, prefix + "responses.jsonl").open("rb") as lines:
-        rows = 0
-        for rows, line in enumerate(lines, 1):
-            assert b'"custom_id":"%d"' % rows in line[:120], f"line {rows} of responses.jsonl is another's"
-    assert rows == figures.day.rows, f"responses.jsonl has {rows} lines"
+    answers = lines(figures.objects, BUCKETS.results, prefix + "reviews.answers.csv")
+    assert Counter(_statuses(source, answers)) == outcomes
+    row = 0
+    for row, line in enumerate(lines(figures.objects, BUCKETS.results, prefix + "responses.jsonl"), 1):
+        assert b'"custom_id":"%d"' % row in line[:120], f"line {row} of responses.jsonl is another's"
+    assert row == figures.day.rows, f"responses.jsonl has {row} lines"
 
 
-def _statuses(source: Path, answers: Path) -> Iterator[str]:
+def _statuses(source: Path, answers: Iterator[bytes]) -> Iterator[str]:
     """Each row's outcome, from its line: the drop's own bytes, and then columns that end in `_status` and `_error`."""
-    with source.open("rb") as dropped, answers.open("rb") as answered:
-        for row, (before, after) in enumerate(zip(dropped, answered, strict=True)):
+    with source.open("rb") as dropped:
+        for row, (before, after) in enumerate(zip(dropped, answers, strict=True)):
             assert after.startswith(before.rstrip(b"\r\n") + b","), f"row {row} is not its own"
             if row:
                 yield after.rsplit(b",", 2)[1].decode()
