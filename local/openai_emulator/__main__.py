@@ -8,13 +8,8 @@ import uvicorn
 from local.openai_emulator.app import Emulator, create_app
 from local.openai_emulator.settings import SettingsError, settings_from
 
-SWITCH_SECONDS = 0.0005
-"""How long the thread that answers batches keeps others waiting. A file comes in some thousand pieces, and after each
-Python's usual 5 ms would pass."""
-
 
 def main() -> int:
-    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         settings = settings_from(os.environ)
     except SettingsError as error:
