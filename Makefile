@@ -9,7 +9,7 @@ export SAM_CLI_TELEMETRY := 0
 ISOLATED := env -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check bench up tick down deploy
+.PHONY: help setup demo test test-fast check bench scale up tick down deploy
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
@@ -37,6 +37,9 @@ check: setup ## Check format, lint, types and the template
 
 bench: setup ## Measure how fast it is, into benchmarks/latest.json (FIGURES="building" for some)
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks $(FIGURES)
+
+scale: setup ## Take ten million rows through a day of batches on this machine (ROWS=200000 for fewer)
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.ten_million
 
 up: setup ## Start the embedded stack and deploy to it (AWS_PORT, OPENAI_PORT, PARAMETERS="SettleSeconds=2 ...")
 	@$(BIN)/python -m local.stack up

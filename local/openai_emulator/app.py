@@ -6,8 +6,7 @@ listens on the loopback interface only.
 
 import asyncio
 import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from local.openai_emulator.clock import Clock
 from local.openai_emulator.errors import ApiError, missing_parameter, wrong_type
 from local.openai_emulator.faults import (
     AnyFault,
@@ -74,12 +74,17 @@ _TRANSPORT = "emulator.transport"
 class Emulator:
     """What lies behind the app: its state, and the faults and clock that a test may hold."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.clock = clock
+        self.clock = Clock()
         self.faults = Faults()
         self.store = Store(settings.directory)
-        self.runner = Runner(self.store, settings, self.faults, clock)
+        self.runner = Runner(self.store, settings, self.faults, self.clock)
+
+    def advance(self, seconds: float) -> None:
+        """Put the clock forward, and return when all batches have done what is then due."""
+        self.clock.advance(seconds)
+        self.runner.run_due()
 
 
 class Json(Response):
@@ -563,6 +568,14 @@ class DelaysChange(BaseModel):
     cancelling: float | None = Field(default=None, ge=0)
 
 
+class ClockChange(BaseModel):
+    """By how many seconds the clock is put forward."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    advance: float = Field(ge=0)
+
+
 @_control.get("/health")
 def health(emulator: _E) -> Response:
     alive = emulator.runner.is_alive
@@ -599,6 +612,12 @@ def change_delays(emulator: _E, change: DelaysChange) -> Response:
         setattr(emulator.runner.delays, phase, seconds)
     emulator.runner.wake()
     return show_delays(emulator)
+
+
+@_control.post("/clock")
+def change_clock(emulator: _E, change: ClockChange) -> Response:
+    emulator.advance(change.advance)
+    return Json({"now": emulator.clock()})
 
 
 @_control.get("/batches")

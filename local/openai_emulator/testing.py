@@ -23,21 +23,6 @@ from local.openai_emulator.settings import Delays, Settings
 from local.openai_emulator.store import Batch, Store
 
 
-class TestClock:
-    """A clock that runs as usual, and can be put forward."""
-
-    __test__ = False  # not a test class, whatever its name
-
-    def __init__(self) -> None:
-        self._ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self._ahead
-
-    def advance(self, seconds: float) -> None:
-        self._ahead += seconds
-
-
 @dataclass(frozen=True, slots=True)
 class RunningEmulator:
     """A server that is up. `base_url` ends in `/v1`, `control_url` in `/_emulator`; neither in a slash."""
@@ -46,7 +31,6 @@ class RunningEmulator:
     control_url: str
     api_key: str
     emulator: Emulator
-    clock: TestClock
 
     @property
     def faults(self) -> Faults:
@@ -67,8 +51,7 @@ class RunningEmulator:
 
     def advance(self, seconds: float) -> None:
         """Put the clock forward, and return when all batches have done what is then due."""
-        self.clock.advance(seconds)
-        self.emulator.runner.run_due()
+        self.emulator.advance(seconds)
 
     def finish(self) -> None:
         """Put the clock forward, phase by phase, until every batch is at its end (at most a day)."""
@@ -85,8 +68,7 @@ def running_emulator(directory: Path, **settings: Any) -> Iterator[RunningEmulat
     Without `delays` every phase takes no time.
     """
     chosen = replace(Settings(directory, delays=Delays(0, 0, 0, 0)), **settings)
-    clock = TestClock()
-    emulator = Emulator(chosen, clock)
+    emulator = Emulator(chosen)
     config = uvicorn.Config(create_app(emulator), log_level="critical", ws="none", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     # asyncio sends small answers at once only on sockets that say that they are TCP.
@@ -100,7 +82,7 @@ def running_emulator(directory: Path, **settings: Any) -> Iterator[RunningEmulat
                 time.sleep(0.005)
             origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
             key = next(iter(chosen.keys))
-            yield RunningEmulator(f"{origin}/v1", f"{origin}/_emulator", key, emulator, clock)
+            yield RunningEmulator(f"{origin}/v1", f"{origin}/_emulator", key, emulator)
         finally:
             server.should_exit = True
             thread.join()

@@ -35,6 +35,7 @@ _NEGATIVE = _words(
     """
 )
 _NEGATIONS = _words("not no cannot")  # and every word in n't
+_WEIGHTS = {**dict.fromkeys(_POSITIVE, 1), **dict.fromkeys(_NEGATIVE, -1), **dict.fromkeys(_NEGATIONS, None)}
 _SPAM = _words("buy cash casino click crypto deal free lottery lucky offer prize promo subscribe urgent viagra winner")
 _HARM = {
     "harassment": _words("idiot idiots loser moron stupid"),
@@ -60,14 +61,18 @@ def sentiment(text: str) -> int:
     """Above zero for praise, below for complaint, 0 where the words do not say; negations turn what follows round."""
     score = 0
     reach = 0
-    for word in _WORD.findall(text.lower().replace("’", "'")):
-        if word in _NEGATIONS or word.endswith("n't"):
+    lowered = text.lower().replace("’", "'")
+    contracted = "n't" in lowered
+    for word in _WORD.findall(lowered):
+        weight = _WEIGHTS.get(word, 0)
+        if weight is None or (contracted and word.endswith("n't")):
             score -= 1 if reach == 0 else 0
             reach = _NEGATION_REACH
             continue
-        weight = (word in _POSITIVE) - (word in _NEGATIVE)
-        score += -2 * weight if reach and weight > 0 else weight
-        reach = max(0, reach - 1)
+        if weight:
+            score += -2 * weight if reach and weight > 0 else weight
+        if reach:
+            reach -= 1
     return score
 
 

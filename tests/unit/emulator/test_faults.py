@@ -214,7 +214,7 @@ def test_a_batch_may_fail_with_any_code(service: Any, strike: Any) -> None:
     assert (error.code, error.line) == ("something_new", 3)
 
 
-def test_faults_delays_and_batches_are_steered_over_http(service: Any) -> None:
+def test_faults_delays_batches_and_the_clock_are_steered_over_http(service: Any) -> None:
     control = httpx2.Client(base_url=service.running.control_url)
     with control:
         assert control.get("/health").json()["status"] == "ok"
@@ -229,8 +229,9 @@ def test_faults_delays_and_batches_are_steered_over_http(service: Any) -> None:
         assert control.get("/batches").json()["data"][-1]["metadata"] == {"key": "k"}
         assert control.post(f"/batches/{batch.id}/expire").status_code == 200
         control.post("/delays", json=before)
-    service.running.advance(0)
+        now = control.post("/clock", json={"advance": 3600}).json()["now"]
     assert service.client.batches.retrieve(batch.id).status == "expired"
+    assert service.create(ROWS).created_at >= int(now)
 
 
 def test_requests_are_passed_on_to_another_server(service_with: Callable[..., Any]) -> None:

@@ -1,0 +1,23 @@
+"""`make scale` in small: a drop goes through its day by the same script as ten million rows, which checks itself."""
+
+from pathlib import Path
+
+from benchmarks.inputs import FOLDER
+from benchmarks.ten_million import Day, take_through
+from dropbatch.domain.limits import Limits
+
+ROWS, AT_ONCE = 3_000, 4
+
+
+def test_a_drop_goes_through_a_day_of_batches_and_comes_back_whole(tmp_path: Path) -> None:
+    limits = Limits(batch_requests=250)
+    day = Day(ROWS, limits, AT_ONCE, batch_minutes=20, expiring=2, reading_seconds=0.0)
+    figures = take_through(day, tmp_path / "scale")
+    assert figures.outcomes == {"ok": ROWS}
+    assert figures.job.shards == ROWS // limits.batch_requests
+    assert figures.stages["reading"].invocations > 1  # it was handed over
+    assert len(figures.created) > figures.job.shards  # what expired was asked again
+    assert {batch["status"] for batch in figures.created} == {"completed", "expired"}
+    assert figures.minutes >= figures.job.shards // AT_ONCE * day.batch_minutes  # they waited for one another
+    assert not (tmp_path / "scale").exists()
+    assert not (FOLDER / f"{ROWS}.csv").exists()
