@@ -17,7 +17,8 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import collecting, joining, peers, pipeline, polling, submitting, transfers
-from benchmarks.inputs import csv_drop, raw_drop
+from benchmarks.cases import recipe_body
+from benchmarks.inputs import BODY, csv_drop, raw_drop
 
 LATEST = Path("benchmarks/latest.json")
 RUNS, RUNS_OF_THE_LARGEST = 5, 3
@@ -57,6 +58,7 @@ def measured(
 
 
 def building() -> Figures:
+    assert recipe_body() == BODY  # else the naive way would make something else
     for rows in SIZES:
         csv_drop(rows)
     small = measured([("build", rows) for rows in SIZES[:-1]], RUNS)

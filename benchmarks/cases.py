@@ -4,13 +4,14 @@ The naive cases are what a tutorial does: all in memory, a dictionary a row, the
 """
 
 import csv
+import gc
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.inputs import FOLDER, RECIPE, csv_drop, raw_drop
+from benchmarks.inputs import BODY, FOLDER, RECIPE, csv_drop, raw_drop
 
 if TYPE_CHECKING:
     from dropbatch.formats.reading import DropReader
@@ -25,6 +26,7 @@ def build_into(to: Path, drop: Path) -> None:
     from dropbatch.asking import Asker
 
     asker = Asker(_recipe())
+    gc.freeze()  # as every function does when it is connected
     with to.open("wb") as out:
         for chunk in _drop(drop).chunks():
             requests = asker.requests(chunk)
@@ -40,13 +42,12 @@ def build_csv_reader(rows: int) -> None:
 
 
 def build_naive(rows: int) -> None:
-    body: dict[str, Any] = json.loads(_first_body())
     with csv_drop(rows).open(newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     requests = []
     for number, row in enumerate(table, 1):
-        messages = [body["messages"][0], {"role": "user", "content": f"{row['product']}: {row['text']}"}]
-        request = {**body, "messages": messages}
+        content = f"{row['product']}: {row['text']}"
+        request = {**BODY, "messages": [BODY["messages"][0], {"role": "user", "content": content}]}  # type: ignore[index]  # a list
         line = {"custom_id": str(number), "method": "POST", "url": "/v1/chat/completions", "body": request}
         requests.append(json.dumps(line))
     Path("/dev/null").write_text("\n".join(requests))
@@ -57,6 +58,7 @@ def validate(rows: int) -> None:
     from dropbatch.formats.raw import raw_request
     from dropbatch.formats.shapes import ReadyLines
 
+    gc.freeze()  # as above
     for chunk in _drop(raw_drop(rows)).chunks():
         if not isinstance(chunk, ReadyLines):
             for record in chunk.records():
@@ -113,9 +115,12 @@ def _recipe() -> Any:
     return compile_recipe(parse_recipe(RECIPE, "recipe.yaml"), {})
 
 
-def _first_body() -> bytes:
+def recipe_body() -> Any:
+    """What the recipe makes of a row, but for the user's message."""
     request = _recipe().request({"id": "", "product": "", "text": "", "stars": ""})
-    return bytes(request.body)
+    body = json.loads(request.body)
+    body["messages"][1]["content"] = ""
+    return body
 
 
 def _drop(path: Path) -> "DropReader":

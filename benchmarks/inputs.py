@@ -16,6 +16,30 @@ schema:
   sentiment: [positive, negative]
 parameters: {reasoning_effort: minimal, max_completion_tokens: 500}
 """
+BODY = {
+    "model": "gpt-5-mini",
+    "messages": [
+        {"role": "system", "content": "Classify the sentiment of the review."},
+        {"role": "user", "content": ""},
+    ],
+    "reasoning_effort": "minimal",
+    "max_completion_tokens": 500,
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {
+            "name": "answer",
+            "strict": True,
+            "schema": {
+                "type": "object",
+                "properties": {"sentiment": {"type": "string", "enum": ["positive", "negative"]}},
+                "required": ["sentiment"],
+                "additionalProperties": False,
+            },
+        },
+    },
+}
+"""What the recipe makes of a row, for the naive way, but for the user's message."""
+
 TEXT_CHARACTERS = 470
 """A row has about 500 bytes."""
 
