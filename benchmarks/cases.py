@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.inputs import BODY, FOLDER, RECIPE, csv_drop, raw_drop
+from benchmarks.inputs import BODY, FOLDER, RECIPE, SYSTEM, csv_drop, raw_drop
 
 if TYPE_CHECKING:
     from dropbatch.formats.reading import DropReader
@@ -42,15 +42,17 @@ def build_csv_reader(rows: int) -> None:
 
 
 def build_naive(rows: int) -> None:
+    """As OpenAI's cookbook does: a list of rows, a list of tasks, and then each task's JSON into a file."""
     with csv_drop(rows).open(newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
-    requests = []
+    tasks = []
     for number, row in enumerate(table, 1):
         content = f"{row['product']}: {row['text']}"
-        request = {**BODY, "messages": [BODY["messages"][0], {"role": "user", "content": content}]}  # type: ignore[index]  # a list
-        line = {"custom_id": str(number), "method": "POST", "url": "/v1/chat/completions", "body": request}
-        requests.append(json.dumps(line))
-    Path("/dev/null").write_text("\n".join(requests))
+        messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
+        body = {**BODY, "messages": messages}
+        tasks.append({"custom_id": f"task-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body})
+    with Path("/dev/null").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(task) + "\n" for task in tasks)
 
 
 def validate(rows: int) -> None:

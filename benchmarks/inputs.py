@@ -16,12 +16,10 @@ schema:
   sentiment: [positive, negative]
 parameters: {reasoning_effort: minimal, max_completion_tokens: 500}
 """
+SYSTEM = "Classify the sentiment of the review."
 BODY = {
     "model": "gpt-5-mini",
-    "messages": [
-        {"role": "system", "content": "Classify the sentiment of the review."},
-        {"role": "user", "content": ""},
-    ],
+    "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": ""}],
     "reasoning_effort": "minimal",
     "max_completion_tokens": 500,
     "response_format": {

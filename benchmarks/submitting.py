@@ -32,7 +32,7 @@ base_url, folder, drop, rows = sys.argv[1:]
 world = folder_world(Path(folder), OpenAIBatches(lambda fresh: ("sk-x", "v"), base_url))
 world.openai.retrieve("batch_" + "0" * 32)
 world.objects.put(BUCKETS.inbox, "recipe.yaml", RECIPE, "text/plain")
-place = world.objects.path(BUCKETS.inbox, "recipe.yaml").parent.parent / "reviews.csv"
+place = Path(folder) / "objects" / BUCKETS.inbox / "reviews.csv"
 place.mkdir()
 (place / "000000009").hardlink_to(drop)
 world = folder_world(Path(folder), world.openai)

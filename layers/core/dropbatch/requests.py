@@ -4,9 +4,10 @@ A request is a pure function of a row and a recipe: it is built again, byte for 
 What it takes is estimated cheaply: for a recipe once, for a ready request from the few members that matter.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import repeat
+from typing import Any
 
 import msgspec
 import orjson
@@ -83,20 +84,47 @@ class Request:
         return self.expectation
 
 
-class Requests(NamedTuple):
-    """Requests of rows that follow one another from `number` on, all for the same model. `sizes` are their bodies'."""
+class Requests:
+    """Requests of rows that follow one another from `number` on, all for the same model.
 
-    endpoint: str
-    model: str
-    expectation: Expectation
-    number: int
-    sizes: list[int]
-    bodies: Callable[[], list[bytes]]
+    Their bodies are one `form`, with a `%b` for each of the `columns`, of which each row has one cell. They are made
+    only when they are asked for: where rows are validated, their sizes do.
+    """
+
+    __slots__ = ("_columns", "_form", "_sizes", "count", "endpoint", "expectation", "model", "number")
+
+    def __init__(
+        self,
+        endpoint: str,
+        model: str,
+        expectation: Expectation,
+        number: int,
+        count: int,
+        form: bytes,
+        columns: Sequence[Sequence[bytes]],
+    ) -> None:
+        self.endpoint, self.model, self.expectation = endpoint, model, expectation
+        self.number, self.count = number, count
+        self._form, self._columns = form, columns
+        self._sizes: list[int] | None = None
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many bytes each body has."""
+        if self._sizes is None:
+            fixed = len(self._form % ((b"",) * len(self._columns)))
+            cells = [map(len, column) for column in self._columns]
+            whole = map(sum, zip(*cells, strict=True)) if len(cells) > 1 else cells[0] if cells else [0] * self.count
+            self._sizes = [fixed + size for size in whole]
+        return self._sizes
+
+    def bodies(self) -> list[bytes]:
+        return [self._form % row for row in self._rows()]
 
     def line_sizes(self) -> list[int]:
         """How many bytes each has as a line, under its row's number."""
         fixed = Request(self.endpoint, self.model, b"").line_size("")
-        last = self.number + len(self.sizes) - 1
+        last = self.number + self.count - 1
         if len(str(self.number)) == len(str(last)):
             fixed += len(str(last))
             return [size + fixed for size in self.sizes]
@@ -104,8 +132,12 @@ class Requests(NamedTuple):
 
     def lines(self) -> bytes:
         """All of them as lines of a batch file."""
-        line = _LINE % (b'"%d"', self.endpoint.encode(), b"%b")
-        return b"".join([line % found for found in enumerate(self.bodies(), self.number)])
+        line = _LINE % (b'"%d"', self.endpoint.encode(), self._form)
+        numbers = range(self.number, self.number + self.count)
+        return b"".join([line % row for row in zip(numbers, *self._columns, strict=True)])
+
+    def _rows(self) -> Iterable[tuple[bytes, ...]]:
+        return zip(*self._columns, strict=True) if self._columns else repeat((), self.count)
 
 
 class _Members(msgspec.Struct):

@@ -133,7 +133,7 @@ class Sharder:
 
     def add_many(self, chunk: Chunk, requests: Requests) -> None:
         """Adds a chunk whose rows have these requests, each row in a line of its own, as `add` would one by one."""
-        line_sizes, each, count = requests.line_sizes(), requests.expectation, len(chunk.raws)
+        sizes, line_sizes, each, count = requests.sizes, requests.line_sizes(), requests.expectation, requests.count
         start = 0
         while start < count:
             place, group = self._group(requests.endpoint, requests.model)
@@ -157,7 +157,7 @@ class Sharder:
                 self._start(chunk.number + start, chunk.line + start)
                 place, group = self._group(requests.endpoint, requests.model)
                 end, rows = start + 1, 1
-            tokens = [size // BYTES_PER_TOKEN for size in requests.sizes[start:end]]
+            tokens = [size // BYTES_PER_TOKEN for size in sizes[start:end]]
             self._new_group(place, group).add(
                 rows, sum(line_sizes[start:end]), rows * each.embedding_inputs, rows * each.output_bytes, sum(tokens)
             )

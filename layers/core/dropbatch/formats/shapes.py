@@ -100,17 +100,12 @@ class Shape:
 
     def requests(self, lines: ReadyLines) -> Requests:
         beside = self._around + len(self._line_end)
-        identities = [len(orjson.dumps(identity)) for identity in lines.ids]
-        sizes = [len(raw) - beside - size for raw, size in zip(lines.raws, identities, strict=True)]
-
-        def bodies() -> list[bytes]:
-            before, after = self._before, self._id_first
-            return [
-                raw[(at := before + identity * after) : at + size]
-                for raw, identity, size in zip(lines.raws, identities, sizes, strict=True)
-            ]
-
-        return Requests(self.endpoint, self.model, self._expectation, lines.number, sizes, bodies)
+        before, after = self._before, self._id_first
+        bodies = [
+            raw[(start := before + after * identity) : start + len(raw) - beside - identity]
+            for raw, identity in zip(lines.raws, map(len, map(orjson.dumps, lines.ids)), strict=True)
+        ]
+        return Requests(self.endpoint, self.model, self._expectation, lines.number, len(bodies), b"%b", [bodies])
 
 
 _ESCAPES = re.compile(rb"\\(u[0-9a-fA-F]{4}|.)")

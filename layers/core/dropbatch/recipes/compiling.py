@@ -150,8 +150,8 @@ class _PlainBody:
             return None
         return None if pieces is None else self.form % tuple(pieces)
 
-    def fill_many(self, names: Sequence[str], rows: Sequence[Sequence[str]]) -> "tuple[list[int], _Bodies] | None":
-        """The sizes of the bodies for rows of texts under these names, and what makes them; None as above."""
+    def cells(self, names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[bytes]] | None:
+        """What `form` takes for rows of texts under these names, column by column; None as above."""
         try:
             at = {name: place for place, name in enumerate(names)}
             places = [at[name] for name in self.columns]
@@ -160,12 +160,7 @@ class _PlainBody:
         pieces = self._escaped([row[place] for place in places for row in rows])
         if pieces is None:
             return None
-        columns = [pieces[start : start + len(rows)] for start in range(0, len(pieces), len(rows))]
-        fixed = len(self.form % ((b"",) * len(columns)))
-        if not columns:
-            return [fixed] * len(rows), lambda: [self.form % ()] * len(rows)
-        sizes = [fixed + size for size in map(sum, zip(*(map(len, column) for column in columns), strict=True))]
-        return sizes, lambda: [self.form % row for row in zip(*columns, strict=True)]
+        return [pieces[start : start + len(rows)] for start in range(0, len(pieces), len(rows))]
 
     def _escaped(self, texts: Sequence[Any]) -> list[bytes] | None:
         if not texts:
@@ -175,9 +170,6 @@ class _PlainBody:
         except TypeError:
             return None  # no text, or one with a lone surrogate
         return pieces if len(pieces) == len(texts) else None
-
-
-_Bodies = Callable[[], list[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,8 +238,10 @@ class CompiledRecipe:
             return None
         if label is not None and label not in names:
             return None
-        filled = plain.fill_many(names, rows)
-        return Requests(self.endpoint, plain.model, expected, number, *filled) if filled else None
+        cells = plain.cells(names, rows)
+        if cells is None:
+            return None
+        return Requests(self.endpoint, plain.model, expected, number, len(rows), plain.form, cells)
 
     def label(self, values: Mapping[str, Any]) -> str | None:
         """What the `id` column calls the row; None where there is none."""
