@@ -166,9 +166,11 @@ class _PlainBody:
         if not texts:
             return []
         try:
-            pieces = orjson.dumps(_BETWEEN.join(texts))[1:-1].split(_BETWEEN_AS_JSON)
+            pieces = orjson.dumps(_BETWEEN.join(texts)).split(_BETWEEN_AS_JSON)
         except TypeError:
             return None  # no text, or one with a lone surrogate
+        pieces[0] = pieces[0][1:]  # without the quotes around all of them
+        pieces[-1] = pieces[-1][:-1]
         return pieces if len(pieces) == len(texts) else None
 
 
