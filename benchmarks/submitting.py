@@ -16,7 +16,7 @@ ROWS = 1_000_000
 RUNS = 3
 
 SUBMIT = """
-import gc, os, sys, time
+import gc, os, shutil, sys, time
 from pathlib import Path
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 from benchmarks.cases import _peak_mb
@@ -32,13 +32,12 @@ base_url, folder, drop, rows = sys.argv[1:]
 world = folder_world(Path(folder), OpenAIBatches(lambda fresh: ("sk-x", "v"), base_url))
 world.openai.retrieve("batch_" + "0" * 32)
 world.objects.put(BUCKETS.inbox, "recipe.yaml", RECIPE, "text/plain")
-place = Path(folder) / "objects" / BUCKETS.inbox / "reviews.csv"
-place.mkdir()
-(place / "000000009").hardlink_to(drop)
-world = folder_world(Path(folder), world.openai)
+with world.objects.writing(BUCKETS.inbox, "reviews.csv", "text/csv") as out, open(drop, "rb") as file:
+    shutil.copyfileobj(file, out, 1 << 20)
+version = world.objects.head(BUCKETS.inbox, "reviews.csv").version_id
 gc.freeze()  # as every function does when it is connected
 began = time.perf_counter()
-take_in(world, Look(BUCKETS.inbox, "reviews.csv", "000000009"))
+take_in(world, Look(BUCKETS.inbox, "reviews.csv", version))
 while message := world.dispatch.take():
     submit(world, Work.from_json(message))
 seconds = time.perf_counter() - began
