@@ -4,7 +4,6 @@ The naive cases are what a tutorial does: all in memory, a dictionary a row, the
 """
 
 import csv
-import gc
 import json
 import sys
 from collections.abc import Iterator
@@ -24,9 +23,10 @@ def build(rows: int) -> None:
 
 def build_into(to: Path, drop: Path) -> None:
     from dropbatch.asking import Asker
+    from dropbatch.memory import settle
 
     asker = Asker(_recipe())
-    gc.freeze()  # as every function does when it is connected
+    settle()  # as every function does when it is connected
     with to.open("wb") as out:
         for chunk in _drop(drop).chunks():
             requests = asker.requests(chunk)
@@ -59,8 +59,9 @@ def validate(rows: int) -> None:
     """A raw drop: every line is checked as strictly as a drop is. Whether ids are unique is `unique_ids`."""
     from dropbatch.formats.raw import raw_request
     from dropbatch.formats.shapes import ReadyLines
+    from dropbatch.memory import settle
 
-    gc.freeze()  # as above
+    settle()  # as above
     for chunk in _drop(raw_drop(rows)).chunks():
         if not isinstance(chunk, ReadyLines):
             for record in chunk.records():
@@ -114,7 +115,7 @@ def _recipe() -> Any:
     from dropbatch.recipes.compiling import compile_recipe
     from dropbatch.recipes.parsing import parse_recipe
 
-    return compile_recipe(parse_recipe(RECIPE, "recipe.yaml"), {})
+    return compile_recipe(parse_recipe(RECIPE, "recipe.yaml"), {}, checked=True)  # as a job has kept it
 
 
 def recipe_body() -> Any:

@@ -5,7 +5,6 @@ about a kilobyte. Measured is all from there to the results: every batch collect
 """
 
 import csv
-import gc
 import json
 import math
 import random
@@ -26,6 +25,7 @@ from dropbatch.formats.kinds import file_type
 from dropbatch.formats.reading import read_drop
 from dropbatch.jobfiles import JobFiles, RecipeText
 from dropbatch.ledger import Ledger
+from dropbatch.memory import settle
 from dropbatch.messages import Work
 from dropbatch.ports import OpenAI, RemoteBatch
 
@@ -200,7 +200,7 @@ def _collect(kind: str, rows: int) -> None:
     job, shards, batches = job_items(kind, rows)
     for item in (job, *shards, *batches):
         ledger.add(item)
-    gc.freeze()  # as every function does when it is connected
+    settle()  # as every function does when it is connected
     for batch in batches:
         collect(world, Work(job.id, batch.sk))
     ended = ledger.job(job.id)

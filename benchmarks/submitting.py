@@ -16,7 +16,7 @@ ROWS = 1_000_000
 RUNS = 3
 
 SUBMIT = """
-import gc, os, shutil, sys, time
+import os, shutil, sys, time
 from pathlib import Path
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 from benchmarks.cases import _peak_mb
@@ -25,6 +25,7 @@ from benchmarks.worlds import BUCKETS, folder_world
 from dropbatch.adapters.openai import OpenAIBatches
 from dropbatch.domain.jobs import BatchState
 from dropbatch.ledger import Ledger
+from dropbatch.memory import settle
 from dropbatch.messages import Look, Work
 from dropbatch.submit import submit
 from dropbatch.take_in import take_in
@@ -35,7 +36,7 @@ world.objects.put(BUCKETS.inbox, "recipe.yaml", RECIPE, "text/plain")
 with world.objects.writing(BUCKETS.inbox, "reviews.csv", "text/csv") as out, open(drop, "rb") as file:
     shutil.copyfileobj(file, out, 1 << 20)
 version = world.objects.head(BUCKETS.inbox, "reviews.csv").version_id
-gc.freeze()  # as every function does when it is connected
+settle()  # as every function does when it is connected
 began = time.perf_counter()
 take_in(world, Look(BUCKETS.inbox, "reviews.csv", version))
 while message := world.dispatch.take():

@@ -73,7 +73,7 @@ class JobRows:
         self.job = job
         self.files = JobFiles(world.objects, world.buckets.work, job.id)
         recipe = self.files.recipe()
-        self.compiled: CompiledRecipe | None = recipe.compiled() if recipe else None
+        self.compiled: CompiledRecipe | None = recipe.compiled(checked=True) if recipe else None
         self.layout: Layout = self.files.layout()
         self.asker = Asker(self.compiled)
         self.compression = file_type(job.drop.key).compression

@@ -57,7 +57,7 @@ DOUBT_FACTOR = 3
 SPARE_SECONDS = 120
 """With less than that left, the next shard is another invocation's: a gigabyte of embeddings takes a minute."""
 
-CHUNK_ROWS = 256
+CHUNK_ROWS = 128
 """So many rows are read at once: enough to save calls, and ten megabytes where they are embeddings."""
 
 BAD_BATCHES = 2

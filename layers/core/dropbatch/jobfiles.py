@@ -39,9 +39,9 @@ class RecipeText:
         """Its keys, whether they can be used or not; Rejected where it has none."""
         return parse_recipe(self.text, self.path)
 
-    def compiled(self) -> CompiledRecipe:
-        """Rejected where it cannot be used."""
-        return _compiled(self.path, self.text, tuple(sorted(self.files.items())))
+    def compiled(self, *, checked: bool = False) -> CompiledRecipe:
+        """Rejected where it cannot be used; `checked` says that it can, as what a job has kept."""
+        return _compiled(self.path, self.text, tuple(sorted(self.files.items())), checked)
 
     @property
     def sha256(self) -> str:
@@ -60,8 +60,8 @@ class RecipeText:
 
 
 @lru_cache(maxsize=16)  # a function that stays warm meets the same few again and again
-def _compiled(path: str, text: bytes, files: tuple[tuple[str, str], ...]) -> CompiledRecipe:
-    return compile_recipe(parse_recipe(text, path), dict(files))
+def _compiled(path: str, text: bytes, files: tuple[tuple[str, str], ...], checked: bool) -> CompiledRecipe:
+    return compile_recipe(parse_recipe(text, path), dict(files), checked=checked)
 
 
 class AskedRow(NamedTuple):

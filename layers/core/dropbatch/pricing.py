@@ -4,11 +4,11 @@ Each request is priced by itself: summed tokens would fall into the tiers of lon
 for some models and silently gives the standard one, so that such a price is halved, as the Batch API's is.
 """
 
-import gc
 from collections.abc import Sequence
 from functools import lru_cache
 
 from dropbatch.answers import Usage
+from dropbatch.memory import settle
 
 Price = tuple[float, float] | None
 """(batch price, standard price) in US dollars; None for a model that the list does not know."""
@@ -56,9 +56,7 @@ def _is_flat(model: str) -> bool:
         found = calc_price(Tokens(input_tokens=1), model_ref=model, provider_id="openai").model_price
     except LookupError:
         return True  # its price is unknown, however many tokens
-    # The list is there to stay, and of a hundred thousand objects: looking through them for garbage, again and again,
-    # takes a tenth of the time in which answers are read.
-    gc.freeze()
+    settle()  # the list has a hundred thousand objects, and is there to stay
     kinds = (found.input_mtok, found.cache_read_mtok, found.output_mtok)
     return not any(isinstance(kind, TieredPrices) for kind in kinds)
 

@@ -28,7 +28,7 @@ from dropbatch.tallies import Tally
 SAMPLES = 5
 """How many rows of each kind a batch, and so a shard, keeps for the report."""
 
-CHUNK_ROWS = 256
+CHUNK_ROWS = 128
 """So many rows are written at once: enough to save calls, and ten megabytes where they are embeddings."""
 
 

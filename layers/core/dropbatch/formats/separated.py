@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dropbatch.domain.drops import cut
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem, Problems
-from dropbatch.formats.encodings import undecodable
+from dropbatch.formats.encodings import UTF_8, undecodable
 from dropbatch.formats.lines import Lines, too_long
 from dropbatch.formats.records import Cells, Chunk, Record, Records, called
 
@@ -118,7 +118,8 @@ def chunks(
 def _plain(raws: list[bytes], width: int, delimiter: str, encoding: str) -> list[list[str]] | None:
     """The rows of lines that are records each, of the right width; None where they are not."""
     try:
-        rows = list(csv.reader([raw.decode(encoding) for raw in raws], delimiter=delimiter, strict=True))
+        texts = map(bytes.decode, raws) if encoding == UTF_8 else (raw.decode(encoding) for raw in raws)
+        rows = list(csv.reader(texts, delimiter=delimiter, strict=True))
     except (UnicodeDecodeError, csv.Error):
         return None
     # A record of several lines, or a blank line, would make fewer rows, or one without values.

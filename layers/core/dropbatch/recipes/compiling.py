@@ -7,18 +7,12 @@ fills the places in.
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jmespath
-import jsonschema
 import orjson
 from jmespath.exceptions import JMESPathError
 from jmespath.parser import ParsedResult
-from jsonschema.exceptions import SchemaError
-from jsonschema.protocols import Validator
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
 
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.problems import Problem, Problems
@@ -35,6 +29,9 @@ from dropbatch.recipes.templates import (
     spelling,
 )
 from dropbatch.requests import RELEVANT, Expectation, Request, Requests, expectation
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +186,7 @@ class CompiledRecipe:
     all_columns: tuple[str, ...]
     categories: Mapping[str, tuple[Any, ...]]
     properties: tuple[str, ...] | None
-    validator: Validator | None
+    validator: "AnswerValidator | None"
     expressions: tuple[ParsedResult, ...]
     _added: frozenset[str]
     _body: _Body
@@ -260,15 +257,19 @@ class CompiledRecipe:
         return Problem("column_exists", sentence, column=name)
 
 
-def compile_recipe(recipe: Recipe, files: Mapping[str, str]) -> CompiledRecipe:
-    """Compiles a recipe with the texts of the files that it names; Rejected with all that is wrong."""
-    return _Compiler(recipe, files).compiled()
+def compile_recipe(recipe: Recipe, files: Mapping[str, str], *, checked: bool = False) -> CompiledRecipe:
+    """Compiles a recipe with the texts of the files that it names; Rejected with all that is wrong.
+
+    `checked` says that it was compiled before and found right: its schema is not held to JSON Schema again.
+    """
+    return _Compiler(recipe, files, checked=checked).compiled()
 
 
 class _Compiler:
-    def __init__(self, recipe: Recipe, files: Mapping[str, str]) -> None:
+    def __init__(self, recipe: Recipe, files: Mapping[str, str], *, checked: bool) -> None:
         self._recipe = recipe
         self._files = files
+        self._checked = checked
         self._problems = Problems()
         self._problems.extend(recipe.problems)
         self._slots: list[_Slot] = []
@@ -295,7 +296,7 @@ class _Compiler:
             all_columns=all_columns,
             categories=self._categories(schema),
             properties=tuple(answer_columns) if schema is not None else None,
-            validator=None if schema is None else _validator(schema),
+            validator=None if schema is None else AnswerValidator(schema),
             expressions=tuple(expressions.values()),
             _added=frozenset(all_columns),
             _body=body,
@@ -402,23 +403,29 @@ class _Compiler:
         found = build_schema(self._recipe.schema, self._complain)
         if self._problems.total > before:
             return found  # what was said about the notation says it better
-        try:
-            jsonschema.Draft202012Validator.check_schema(found)
-        except SchemaError as error:
-            where = "/".join(str(part) for part in error.absolute_path)
-            self._complain("schema", f"this is no valid JSON Schema at {where or 'its root'}; correct it.")
-        for reference in _references(found):
-            self._check_reference(found, reference)
+        if not self._checked:
+            self._check_schema(found)
         if not found["properties"]:
             self._complain("schema", "at least one property is expected; name one.")
         return found
 
-    def _check_reference(self, schema: dict[str, Any], reference: str) -> None:
-        resolver = Registry[Any]().resolver_with_root(DRAFT202012.create_resource(schema))
+    def _check_schema(self, schema: dict[str, Any]) -> None:
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import SchemaError
+        from referencing import Registry
+        from referencing.exceptions import Unresolvable
+        from referencing.jsonschema import DRAFT202012
+
         try:
-            resolver.lookup(reference)
-        except (Unresolvable, LookupError, TypeError, ValueError):
-            self._complain("schema", f"the $ref {reference[:60]!r} leads nowhere; put what it means below $defs.")
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            where = "/".join(str(part) for part in error.absolute_path)
+            self._complain("schema", f"this is no valid JSON Schema at {where or 'its root'}; correct it.")
+        for reference in _references(schema):
+            try:
+                Registry[Any]().resolver_with_root(DRAFT202012.create_resource(schema)).lookup(reference)
+            except (Unresolvable, LookupError, TypeError, ValueError):
+                self._complain("schema", f"the $ref {reference[:60]!r} leads nowhere; put what it means below $defs.")
 
     def _answer_columns(self, schema: dict[str, Any] | None) -> list[str]:
         if schema is not None:
@@ -472,9 +479,23 @@ def _references(value: Any) -> Iterator[str]:
             yield from _references(item)
 
 
-def _validator(schema: dict[str, Any]) -> Validator:
-    """Knows the schema's own definitions and no others: nothing is fetched."""
-    return jsonschema.Draft202012Validator(schema, registry=Registry())
+class AnswerValidator:
+    """Holds answers to a schema. It knows the schema's own definitions and no others: nothing is fetched.
+
+    jsonschema is imported when an answer is first held to it by that: nearly none needs it, and it takes 60 ms.
+    """
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self.schema = schema
+        self._validator: Validator | None = None
+
+    def is_valid(self, answer: Any) -> bool:
+        if self._validator is None:
+            from jsonschema import Draft202012Validator
+            from referencing import Registry
+
+            self._validator = Draft202012Validator(self.schema, registry=Registry())
+        return bool(self._validator.is_valid(answer))
 
 
 class _Split:
