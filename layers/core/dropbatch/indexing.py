@@ -6,6 +6,7 @@ requests again, only to learn which rows a batch asked, takes half a second; rea
 
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain, pairwise
 
 NO_REQUEST = 0xFFFF_FFFF
 """In place of a group: the row's `when` is empty."""
@@ -49,21 +50,25 @@ class ShardIndex:
 
     def records(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         """Cuts the shard's bytes into the rows' records, whatever their format."""
+        return chain.from_iterable(self.chunks(blocks, 1))
+
+    def chunks(self, blocks: Iterator[bytes], rows: int) -> Iterator[list[bytes]]:
+        """The same, so many rows at a time."""
         held, start = b"", 0
-        for size in self.sizes:
-            end = start + size
-            if end > len(held):
+        for first in range(0, len(self.sizes), rows):
+            ends = list(accumulate(self.sizes[first : first + rows], initial=start))
+            if ends[-1] > len(held):
                 parts = [held[start:]]
-                missing = size - len(parts[0])
+                missing = ends[-1] - len(held)
                 while missing > 0:
                     block = next(blocks, b"")
                     if not block:
                         raise AssertionError("a shard is shorter than its index says")
                     parts.append(block)
                     missing -= len(block)
-                held, start, end = b"".join(parts), 0, size
-            yield held[start:end]
-            start = end
+                held, ends = b"".join(parts), [end - start for end in ends]
+            yield [held[begin:end] for begin, end in pairwise(ends)]
+            start = ends[-1]
 
     def to_bytes(self) -> bytes:
         """The four columns, one after another: 32-bit numbers, little-endian as all of Lambda's processors are."""

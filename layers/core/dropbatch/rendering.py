@@ -61,10 +61,9 @@ def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) 
         answers = piece("answers", answers_head(rows.layout, rows.compiled.all_columns)) if rows.compiled else None
         responses = None if complete else piece("responses")
         failed = piece("failed", failed_head(rows.layout)) if tally.unanswered else None
-        records = index.records(files.shard_blocks(shard.number))
         number = shard.first_row - 1
         ahead: list[Found] = []  # of rows that come later
-        while raws := list(islice(records, CHUNK_ROWS)):
+        for raws in index.chunks(files.shard_blocks(shard.number), CHUNK_ROWS):
             number += len(raws)  # of the last of them
             found = [*ahead, *islice(results, len(raws) - len(ahead))]
             ahead = []

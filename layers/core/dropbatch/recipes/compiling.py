@@ -7,6 +7,8 @@ fills the places in.
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import jmespath
@@ -154,7 +156,7 @@ class _PlainBody:
             places = [at[name] for name in self.columns]
         except KeyError:
             return None
-        pieces = self._escaped([row[place] for place in places for row in rows])
+        pieces = self._escaped(list(chain.from_iterable(map(itemgetter(place), rows) for place in places)))
         if pieces is None:
             return None
         return [pieces[start : start + len(rows)] for start in range(0, len(pieces), len(rows))]
