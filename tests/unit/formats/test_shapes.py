@@ -79,6 +79,9 @@ def changed(text: str, by: str) -> bytes:
     return line.replace(text, by, 1).encode()
 
 
+COMPACT = json.dumps(request(40), separators=(",", ":")).encode() + b"\n"
+assert len(COMPACT.replace(b'"temp', b'"temperature":100000,"temp')) == len(ALIKE[40])
+
 MALFORMED = {
     "no JSON": changed('"method": ', '"method" '),
     "a comma too many": changed("0.5}", "0.5,}"),
@@ -99,6 +102,7 @@ MALFORMED = {
     "a member of the body twice": changed('"temperature": 0.5', '"temperature": 0.5, "temperature": 1'),
     "a member within twice": changed('"role": "user"', '"role": "user", "role": "user"'),
     "a member within twice, no space saved": changed('"role": "user"', '"role":"user","role":"us"'),
+    "a member twice, in just the space that is left out": COMPACT.replace(b'"temp', b'"temperature":100000,"temp'),
     "no custom_id": changed('"custom_id"', '"id"'),
     "an empty custom_id": changed("row-40", ""),
     "a custom_id that is a number": changed('"row-40"', "40"),
@@ -127,6 +131,10 @@ def test_what_is_malformed_is_refused_among_lines_that_are_alike(name: str) -> N
 
 
 SOUND = {
+    "escapes in its id": changed("row-40", r"caf\u00e9 \"40\" \\"),
+    "letters in its id": changed("row-40", "café 40"),
+    "no spaces": COMPACT,
+    "more spaces": changed('"body": {', '"body":   {').replace(b"}}", b"} }"),
     "escapes": changed("row 40", '\\u00e9\\u2028\\ud83d\\ude00 \\/ \\n \\u000a \\u0001 \\\\u0041 \\" \\u0041'),
     "letters": changed("row 40", "é 😀 \u2028"),
     "other white space": changed('"method": "POST"', '"method" :\t"POST"'),
