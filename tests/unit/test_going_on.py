@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import itertools
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -172,6 +173,22 @@ def test_a_retry_that_takes_several_invocations_is_that_of_one(tmp_path: Path) -
     of_many, of_one = (next(job for job in jobs(each) if job.retry_of) for each in (fake, whole))
     assert (of_many.state, of_many.rows) == (JobState.SUCCEEDED, ROWS)
     assert result(fake, "c.answers.tsv", of_many) == result(whole, "c.answers.tsv", of_one)
+
+
+def test_what_takes_too_long_to_unpack_again_is_rejected_with_what_to_do(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, limits=LIMITS)
+    calls = itertools.count()
+    fake.seconds_left = lambda: 300.0 if next(calls) < 60 else 5.0
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "g.csv.gz", DROPS["g.csv.gz"])
+    take_in(fake.world, Look.from_json(fake.intake.take() or {}))
+    assert only_job(fake).state is JobState.BUILDING
+    fake.seconds_left = lambda: 3.0
+    take_in(fake.world, Look.from_json(fake.intake.take() or {}))
+    assert only_job(fake).state is JobState.REJECTED
+    (problem,) = result_json(fake, "rejected.json")["problems"]["first"]
+    assert problem["code"] == "too_large_packed"
+    assert "drop it uncompressed" in problem["message"]
 
 
 def test_an_invocation_that_dies_is_gone_on_with_from_where_the_last_one_came(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 SPARE_SECONDS = 30
 """With so much time left reading stops: an open shard is to be set aside, and a hundred megabytes of ids kept."""
 
+LAST_SECONDS = 4
+"""With so little time left an invocation that has not even come to where the last one stopped gives the drop up."""
 
 BATCH_SECONDS = 0.02
 """How long it takes to write a batch down, with room."""
@@ -385,12 +387,23 @@ def _table(world: World, drop: Drop, position: Position | None = None, mark: Mar
 
 
 def _content(world: World, drop: Drop, kind: FileType, mark: Mark | None = None, offset: int = 0) -> Content:
+    def passing_over() -> None:
+        if world.seconds_left() < LAST_SECONDS:
+            raise Rejected.because(
+                Problem(
+                    "too_large_packed",
+                    f"The file is compressed, and too large to be read on with: to unpack its first {offset:,} bytes "
+                    "again takes longer than a function may run; drop it uncompressed, or as several files.",
+                )
+            )
+
     return Content(
         lambda start: world.objects.blocks(drop.bucket, drop.key, drop.version_id, start),
         kind.compression,
         world.limits.drop_bytes,
         mark,
         offset,
+        passing_over,
     )
 
 

@@ -34,7 +34,7 @@ def carry_over(
     carried = rows.files.carried(shard.number)
     if carried is not None:
         made = [from_item(item, Batch) for item in carried]
-        return [batch for batch in made if batch.group == KEPT_GROUP], [b for b in made if b.group != KEPT_GROUP]
+        return [batch for batch in made if batch.attempt == KEPT], [b for b in made if b.attempt != KEPT]
     rows.files.copy_shard(shard.number, old)
     work, now = world.buckets.work, world.now()
     closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]

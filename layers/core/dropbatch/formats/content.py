@@ -28,7 +28,8 @@ class Mark:
 class Content(Iterator[bytes]):
     """The content from `offset` on. `read(start)` gives the file's bytes from `start` on.
 
-    Rejected where the file is corrupt, or its content larger than `most` bytes.
+    Rejected where the file is corrupt, or its content larger than `most` bytes. `passing_over` is called for each block
+    that lies before `offset`, and may raise.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Content(Iterator[bytes]):
         most: int,
         mark: Mark | None = None,
         offset: int = 0,
+        passing_over: Callable[[], object] = lambda: None,
     ) -> None:
         mark = mark or Mark()
+        self._passing_over = passing_over
         self._unpacked = decompressed(read(mark.member_at[0]), compression, mark.member_at)
         self._blocks = bounded(self._unpacked, most - mark.member_at[1])
         self._members = [mark.member_at]
@@ -58,6 +61,7 @@ class Content(Iterator[bytes]):
                 self._hash.update(block[max(0, self._hash.hashed - start) :])
             if self._at > self._offset:
                 return block[max(0, self._offset - start) :]
+            self._passing_over()
 
     def mark(self, offset: int) -> Mark:
         """Where to take the content up so as to go on with the byte at `offset`, which was reached."""
