@@ -108,7 +108,10 @@ class Sharder:
         if self._parts:
             plan = self.plans[-1]
             self._groups = {(group.endpoint, group.model): place for place, group in enumerate(plan.groups)}
-            self._index = store.index(plan.number, self._parts[-1][0]) or self._index
+            kept = store.index(plan.number, self._parts[-1][0])
+            if kept is None or len(kept) != plan.rows:
+                raise AssertionError(f"the index of shard {plan.number} does not tell of the rows that were set aside")
+            self._index = kept
             self._writer = self._writing.enter_context(store.writing_shard(plan.number, token))
 
     def add(self, raw: bytes, row: int, line: int, request: Request | None, size: int, *, bad: bool = False) -> None:
