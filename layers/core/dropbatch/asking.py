@@ -46,7 +46,7 @@ class Asker:
         if isinstance(chunk, ReadyLines):
             return chunk.requests() if self._recipe is None else None
         if isinstance(chunk, Cells) and self._recipe is not None:
-            return self._recipe.requests(chunk.number, chunk.columns, chunk.rows)
+            return self._recipe.requests(chunk.number, chunk.columns, chunk.cells)
         return None
 
 

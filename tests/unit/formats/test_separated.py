@@ -1,3 +1,4 @@
+import csv
 import io
 from collections.abc import Iterator
 from typing import Any
@@ -200,3 +201,37 @@ def test_lines_parsed_at_once_give_what_lines_parsed_one_by_one_give(
         found = separated.chunks(Lines([data], longest), ["p", "q"], ",", "utf-8", limit)
         quickly = told(record for part in found for record in part.records())
     assert quickly == told(slowly())
+
+
+FIELDS = st.sampled_from(['"', '""', "a", "", "1,2", '"', "é😀", "\r", "\x85", "\x00", " "])
+
+
+@given(
+    st.lists(FIELDS.map(lambda field: f'"{field}"') | FIELDS | st.sampled_from(["\n", "\r\n"]), max_size=20),
+    st.sampled_from(["", ","]),
+    st.integers(1, 3),
+)
+def test_cells_are_those_that_csv_sees(pieces: list[str], between: str, width: int) -> None:
+    raws = io.BytesIO(between.join(pieces).encode()).readlines()
+    cells = separated._cells(raws, width, ",", "utf-8")
+    if cells is not None:
+        rows = list(csv.reader([raw.decode() for raw in raws], strict=True))
+        assert rows == list(map(list, zip(*cells, strict=True)))
+        assert len(rows) == len(raws)
+
+
+@given(
+    st.lists(st.tuples(*[st.lists(FIELDS, max_size=4).map("".join)] * 3), min_size=1, max_size=6),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([",", ";", "\t", " "]),
+    st.booleans(),
+)
+def test_what_csv_writes_in_lines_is_taken_apart_at_once(
+    table: list[tuple[str, str, str]], line_end: str, delimiter: str, ends: bool
+) -> None:
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter=delimiter).writerows(table)  # quotes a carriage return only where it may end lines
+    text = out.getvalue().replace("\r\n", line_end)
+    text = text if ends else text.removesuffix(line_end)
+    cells = separated._cells(io.BytesIO(text.encode()).readlines(), 3, delimiter, "utf-8")
+    assert cells == list(map(list, zip(*table, strict=True)))

@@ -38,7 +38,7 @@ def test_bodies_of_many_rows_are_those_of_each(
 ) -> None:
     recipe = compiled(prompt=prompt or "x", system=system or "y")
     each = [recipe.request(dict(zip(NAMES, row, strict=True))) for row in rows]
-    many = recipe.requests(number, NAMES, rows)
+    many = recipe.requests(number, NAMES, list(zip(*rows, strict=True)))
     if many is None:
         assert any("\x1f" in text or "\\u001f" in text for row in rows for text in row), "only such texts need asking"
         return
@@ -51,18 +51,18 @@ def test_bodies_of_many_rows_are_those_of_each(
 
 
 def test_rows_that_must_be_asked_one_by_one_are() -> None:
-    rows = [("1", "2", "3")]
-    assert compiled(prompt="{{ a }}").requests(1, NAMES, rows) is not None
-    assert compiled(prompt="{{ a | upper }}").requests(1, NAMES, rows) is None
-    assert compiled(prompt="{{ a }}", when="{{ a }}").requests(1, NAMES, rows) is None
-    assert compiled(prompt="{{ a }}", id="e").requests(1, NAMES, rows) is None
-    assert compiled(prompt="{{ e }}").requests(1, NAMES, rows) is None
-    assert compiled(prompt="{{ a }}").requests(1, (*NAMES, "_status"), [("1", "2", "3", "4")]) is None
+    cells = [["1"], ["2"], ["3"]]
+    assert compiled(prompt="{{ a }}").requests(1, NAMES, cells) is not None
+    assert compiled(prompt="{{ a | upper }}").requests(1, NAMES, cells) is None
+    assert compiled(prompt="{{ a }}", when="{{ a }}").requests(1, NAMES, cells) is None
+    assert compiled(prompt="{{ a }}", id="e").requests(1, NAMES, cells) is None
+    assert compiled(prompt="{{ e }}").requests(1, NAMES, cells) is None
+    assert compiled(prompt="{{ a }}").requests(1, (*NAMES, "_status"), [*cells, ["4"]]) is None
 
 
 def test_of_two_columns_without_a_name_the_last_counts() -> None:
     recipe = compiled(prompt='{{ row[""] }}')
-    many = recipe.requests(1, ("a", "", ""), [("1", "2", "3")])
+    many = recipe.requests(1, ("a", "", ""), [["1"], ["2"], ["3"]])
     one = recipe.request({"a": "1", "": "3"})
     assert many is not None
     assert one is not None

@@ -162,7 +162,7 @@ def _text_chunks(lines: Lines, layout: Layout, number: int) -> Iterator[Chunk]:
             texts = []
         chunk: Chunk
         if texts and not any(map(bytes.isspace, raws)):
-            chunk = Cells(number, line, raws, layout.columns, [(text,) for text in texts])
+            chunk = Cells(number, line, raws, layout.columns, [texts])
         else:
             records = list(_text_records(raws, layout.encoding, number, line))
             if not records:

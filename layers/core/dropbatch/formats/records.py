@@ -61,19 +61,19 @@ class Records(Chunk):
 
 
 class Cells(Chunk):
-    """Rows of texts under `columns`, each in a line of its own; nothing is wrong with them."""
+    """Rows of texts, each in a line of its own; nothing is wrong with them. `cells` are the texts, column by column."""
 
-    __slots__ = ("columns", "rows")
+    __slots__ = ("cells", "columns")
 
     def __init__(
-        self, number: int, line: int, raws: list[bytes], columns: Sequence[str], rows: Sequence[Sequence[str]]
+        self, number: int, line: int, raws: list[bytes], columns: Sequence[str], cells: Sequence[Sequence[str]]
     ) -> None:
         super().__init__(number, line, raws)
         self.columns = columns
-        self.rows = rows
+        self.cells = cells
 
     def records(self) -> list[Record]:
-        values = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        values = [dict(zip(self.columns, row, strict=True)) for row in zip(*self.cells, strict=True)]
         return list(map(_new_record, zip(count(self.number), count(self.line), self.raws, values, repeat(None))))
 
 

@@ -8,7 +8,6 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import jmespath
@@ -134,7 +133,7 @@ class _PlainBody:
     """A body of JSON around columns that hold texts: `form` takes one `%b` for each of `columns`.
 
     Escaping a text as JSON goes letter by letter, so that a thousand are escaped at once, for a third of the time
-    (measured: 0.8 µs a row for two columns of 500 bytes, beside 1.6 µs for parsing its csv).
+    (measured: 0.4 µs a row of 500 bytes, beside 0.7 µs for taking its csv apart).
     """
 
     model: str
@@ -149,17 +148,16 @@ class _PlainBody:
             return None
         return None if pieces is None else self.form % tuple(pieces)
 
-    def cells(self, names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[bytes]] | None:
-        """What `form` takes for rows of texts under these names, column by column; None as above."""
-        try:
-            at = {name: place for place, name in enumerate(names)}
-            places = [at[name] for name in self.columns]
-        except KeyError:
+    def cells(self, names: Sequence[str], cells: Sequence[Sequence[str]]) -> list[list[bytes]] | None:
+        """What `form` takes for rows of texts under these names, both column by column; None as above."""
+        texts = dict(zip(names, cells, strict=True))
+        if not texts.keys() >= set(self.columns):
             return None
-        pieces = self._escaped(list(chain.from_iterable(map(itemgetter(place), rows) for place in places)))
+        pieces = self._escaped(list(chain.from_iterable(texts[name] for name in self.columns)))
         if pieces is None:
             return None
-        return [pieces[start : start + len(rows)] for start in range(0, len(pieces), len(rows))]
+        rows = len(cells[0])
+        return [pieces[start : start + rows] for start in range(0, len(pieces), rows)]
 
     def _escaped(self, texts: Sequence[Any]) -> list[bytes] | None:
         if not texts:
@@ -230,19 +228,19 @@ class CompiledRecipe:
         model, body = self._body.fill(values)
         return Request(self.endpoint, model, body, self._body.expectation)
 
-    def requests(self, number: int, names: Sequence[str], rows: Sequence[Sequence[str]]) -> Requests | None:
-        """The requests of rows of texts, the first with this number, as `request` gives them; None where it has to ask
-        each row."""
+    def requests(self, number: int, names: Sequence[str], cells: Sequence[Sequence[str]]) -> Requests | None:
+        """The requests of rows of texts, given column by column, the first row with this number, as `request` gives
+        them; None where it has to ask each row."""
         plain, expected = self._body.plain, self._body.expectation
         label = self.recipe.id
         if plain is None or expected is None or self._when is not None or not self._added.isdisjoint(names):
             return None
         if label is not None and label not in names:
             return None
-        cells = plain.cells(names, rows)
-        if cells is None:
+        filled = plain.cells(names, cells)
+        if filled is None:
             return None
-        return Requests(self.endpoint, plain.model, expected, number, len(rows), plain.form, cells)
+        return Requests(self.endpoint, plain.model, expected, number, len(cells[0]), plain.form, filled)
 
     def label(self, values: Mapping[str, Any]) -> str | None:
         """What the `id` column calls the row; None where there is none."""
