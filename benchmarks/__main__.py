@@ -126,6 +126,7 @@ def _exponent(less: float, more: float, factor: float) -> float:
 
 
 def main(wanted: Sequence[str]) -> None:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a layer ships its modules compiled
     latest = json.loads(LATEST.read_text()) if LATEST.exists() else {}
     for name in wanted or GROUPS:
         print(name)
