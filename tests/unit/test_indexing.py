@@ -57,7 +57,7 @@ def test_rows_are_known_by_their_model_and_by_why_they_are_not_sent(tmp_path: Pa
     assert list(index.groups) == [0, 1, 0, NO_REQUEST, BAD_ROW]
     for batch in Ledger(fake.table).batches(job.id):
         asked = list(rows.asked(shard, batch))
-        assert [row for row, _ in asked] == list(rows.asked_rows(shard, batch, index))
+        assert [row for row, _ in asked] == list(zip(*rows.asked_rows(shard, batch, index), strict=True))
         places = [row.number - 1 for row, _ in asked]
         assert [index.tokens[place] for place in places] == [r.estimated_input_tokens for _, r in asked]
         assert [index.inputs[place] for place in places] == [r.embedding_inputs for _, r in asked]

@@ -1,8 +1,7 @@
 """Which requests a job's rows become: a function of rows and recipe alone, so that they can be built at any time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import repeat
 
 import msgspec
 
@@ -80,7 +79,7 @@ class JobRows:
 
     def asked(self, shard: Shard, batch: Batch) -> Iterator[tuple[AskedRow, Request]]:
         """The rows that the batch asks, in order, with their requests."""
-        rows = iter(self.asked_rows(shard, batch, self.index(shard)))
+        rows = map(AskedRow, *self.asked_rows(shard, batch, self.index(shard)))
         upcoming = next(rows, None)
         for chunk in self.files.records(shard, self.layout).chunks():
             if upcoming is None:
@@ -139,12 +138,14 @@ class JobRows:
         self.files.keep_index(shard.number, made)
         return made
 
-    def asked_rows(self, shard: Shard, batch: Batch, index: ShardIndex) -> Iterable[AskedRow]:
-        """The rows that the batch asks, in order, without their requests."""
+    def asked_rows(self, shard: Shard, batch: Batch, index: ShardIndex) -> tuple[Sequence[int], Sequence[int]]:
+        """The rows that the batch asks, in order, and how often each failed before."""
         listed = self.files.rows(batch)
-        if listed is not None:
-            return listed
-        return map(AskedRow._make, zip(index.rows(shard.first_row, batch.group), repeat(0), strict=False))
+        if listed is None:
+            rows = index.rows(shard.first_row, batch.group)
+            return rows, bytes(len(rows))
+        asked = list(listed)
+        return [row.number for row in asked], [row.tries for row in asked]
 
     def custom_ids(self, shard: Shard, index: ShardIndex) -> Iterator[str] | None:
         """The ids that stand in responses.jsonl, row by row; None where each row's is its number."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from operator import add
 from typing import cast
 
 import orjson
@@ -353,7 +354,7 @@ def _write_results(
     rows: JobRows,
     shard: Shard,
     batch: Batch,
-    lines_of: Callable[[Iterable[int]], Sequence[bytes | None]],
+    lines_of: Callable[[Sequence[int]], Sequence[bytes | None]],
     judge: _Judge,
     bill: Bill,
 ) -> _Written:
@@ -367,9 +368,10 @@ def _write_results(
             else stack.enter_context(world.objects.writing(world.buckets.work, key + ".rows.0", BYTES))
         )
         collector = _Collector(rows, shard, batch, judge, bill, _Written(out=again))
-        asked = iter(rows.asked_rows(shard, batch, collector.index))
-        while chunk := list(islice(asked, CHUNK_ROWS)):
-            out.add(*collector.collected(chunk, lines_of([row for row, _ in chunk])))
+        asked, tries = rows.asked_rows(shard, batch, collector.index)
+        for start in range(0, len(asked), CHUNK_ROWS):
+            chunk = asked[start : start + CHUNK_ROWS]
+            out.add(*collector.collected(chunk, tries[start : start + CHUNK_ROWS], lines_of(chunk)))
     tally = json.dumps(collector.tally().to_json()).encode()
     world.objects.put(world.buckets.work, key + ".tally", tally, JSON)
     return collector.written
@@ -400,24 +402,32 @@ class _Collector:
         return self._tally
 
     def collected(
-        self, asked: Sequence[AskedRow], lines: Sequence[bytes | None]
+        self, asked: Sequence[int], tries: Sequence[int], lines: Sequence[bytes | None]
     ) -> tuple[Sequence[Result], Sequence[bytes]]:
-        """The results of the next rows of the batch, by their lines, and the lines of responses.jsonl."""
+        """The results of the next rows of the batch, by their former tries and their lines, and the lines of
+        responses.jsonl."""
+        rows = asked
         answers, messages = self._answers(lines)
-        rows = [row for row, _ in asked]
         self._add_up_tokens(rows, answers)
-        if not (self._judge.settles_good and _all_good(answers)):
-            final = [place for place, row in enumerate(asked) if self._is_final(row, answers[place], place)]
+        all_good = _all_good(answers)
+        if not (self._judge.settles_good and all_good):
+            final = [
+                place for place, row in enumerate(asked) if self._is_final(row, tries[place], answers[place], place)
+            ]
             rows, answers = [rows[place] for place in final], [answers[place] for place in final]
             lines, messages = [lines[place] for place in final], [messages[place] for place in final]
+            all_good = _all_good(answers)
         self._position += len(asked)
-        good = [answer.values or () for answer in answers if answer.outcome is Outcome.OK]
+        good = [answer.values or () for answer in answers if all_good or answer.outcome is Outcome.OK]
         self.written.ok += len(good)
         if good:
             self._tally.outcomes[Outcome.OK] += len(good)
         if self._compiled is not None:
             self._tally.categorise(self._compiled, good)
-        return self._results(rows, answers), self._responses(rows, answers, lines, messages)
+        return (
+            self._results(rows, answers, all_good=all_good),
+            self._responses(rows, answers, lines, messages, all_good=all_good),
+        )
 
     def _answers(self, lines: Sequence[bytes | None]) -> tuple[Sequence[Answer], Sequence[str]]:
         """What each row's try came to, and what OpenAI said of rows that have no line."""
@@ -440,11 +450,14 @@ class _Collector:
             self.written.counted_tokens += total.input_tokens
             if len(usages) < len(rows):
                 rows = [row for row, answer in zip(rows, answers, strict=True) if answer.usage is not None]
-            self.written.estimated_tokens += sum([tokens[row - first] for row in rows])
+            follow = rows[-1] - rows[0] < len(rows)  # one another, without a gap
+            estimated = (
+                tokens[rows[0] - first : rows[-1] - first + 1] if follow else [tokens[row - first] for row in rows]
+            )
+            self.written.estimated_tokens += sum(estimated)
 
-    def _is_final(self, asked: AskedRow, answer: Answer, place: int) -> bool:
+    def _is_final(self, row: int, tries: int, answer: Answer, place: int) -> bool:
         """Counts a row that has no good answer; False where it is to be asked again."""
-        row, tries = asked
         what = self._judge.fate(answer, self._position + place + 1, tries)
         if what is not Fate.FINAL:
             at = row - self._first
@@ -454,18 +467,19 @@ class _Collector:
             self._tally.count(row, answer.outcome, answer.code)
         return True
 
-    def _results(self, rows: Sequence[int], answers: Sequence[Answer]) -> Sequence[Result]:
+    def _results(self, rows: Sequence[int], answers: Sequence[Answer], *, all_good: bool) -> Sequence[Result]:
         columns: Sequence[str | None] = [None] * len(rows)
         if self._writer is not None and rows:
-            blank = self._blank
-            own = self._writer.columns([values or blank for _, _, values, _, _ in answers])
-            ok = self._ok
-            columns = [
-                added + (ok if answer[0] is Outcome.OK else self._ending(answer[0], answer[1]))
-                for added, answer in zip(own, answers, strict=True)
-            ]
-        results = [Result(row, a[0], a[1], added) for row, a, added in zip(rows, answers, columns, strict=True)]
-        if self._samples[True] or not _all_good(answers):
+            blank, ok = self._blank, self._ok
+            own = self._writer.columns([answer.values or blank for answer in answers])
+            if all_good:
+                columns = [added + ok for added in own]
+            else:
+                endings = [self._ending(answer.outcome, answer.code) for answer in answers]
+                columns = list(map(add, own, endings))
+        codes = [answer.code for answer in answers]
+        results = list(map(Result, rows, [answer.outcome for answer in answers], codes, columns))
+        if self._samples[True] or not all_good:
             for result, answer in zip(results, answers, strict=True):
                 self._sample(result, answer.values or ())
         return results
@@ -483,10 +497,16 @@ class _Collector:
             result.shown = " · ".join(texts)[:300]
 
     def _responses(
-        self, rows: Sequence[int], answers: Sequence[Answer], lines: Sequence[bytes | None], messages: Sequence[str]
+        self,
+        rows: Sequence[int],
+        answers: Sequence[Answer],
+        lines: Sequence[bytes | None],
+        messages: Sequence[str],
+        *,
+        all_good: bool,
     ) -> Sequence[bytes]:
         ids = self._custom_ids.of(rows)
-        if ids is None and _all_good(answers):
+        if ids is None and all_good:
             return cast("Sequence[bytes]", lines)  # a good answer has a line, which stays as it is
         named: Sequence[str | None] = ids or [None] * len(rows)
         return [

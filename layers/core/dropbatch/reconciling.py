@@ -78,6 +78,11 @@ class AnswerLines:
     def _hold(self, lines: Sequence[bytes], rows: Sequence[int]) -> None:
         first, held, offsets = self._first_row, self._held, self._offsets
         count = len(held)
+        if len(self._files) == 1 and self._are_new(rows):
+            for line, row in zip(lines, rows, strict=True):
+                held[row - first] = line
+            self.found += len(rows)
+            return
         for line, row in zip(lines, rows, strict=True):
             index = row - first
             if 0 <= index < count and held[index] is None and offsets[index] == _ABSENT:
@@ -85,6 +90,16 @@ class AnswerLines:
                 self.found += 1
             else:
                 self._count_odd(line, index)
+
+    def _are_new(self, rows: Sequence[int]) -> bool:
+        """Whether all these rows can have been sent, and each has come for the first time (of lines that are held)."""
+        first, held = self._first_row, self._held
+        return (
+            first <= min(rows)
+            and max(rows) < first + len(held)
+            and len(set(rows)) == len(rows)
+            and [held[row - first] for row in rows].count(None) == len(rows)
+        )
 
     def _note(self, lines: Sequence[bytes], rows: Sequence[int], starts: Iterable[int]) -> None:
         number = len(self._files) - 1
@@ -120,10 +135,16 @@ class AnswerLines:
             return self._first_row - 1
         return row if str(row) == name else self._first_row - 1
 
-    def lines(self, rows: Iterable[int]) -> list[bytes | None]:
-        """The rows' lines without their line ends, None for a row that has none."""
+    def lines(self, rows: Sequence[int]) -> Sequence[bytes | None]:
+        """The lines of rows that are given in order, without their line ends; None for a row that has none."""
         first, held = self._first_row, self._held
-        return [held[row - first] or self._fetched(row - first) for row in rows]
+        if rows[-1] - rows[0] < len(rows):  # they follow one another
+            found = held[rows[0] - first : rows[-1] - first + 1]
+        else:
+            found = [held[row - first] for row in rows]
+        if None not in found:
+            return found
+        return [line or self._fetched(row - first) for line, row in zip(found, rows, strict=True)]
 
     def _fetched(self, index: int) -> bytes | None:
         offset = self._offsets[index]

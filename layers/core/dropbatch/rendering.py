@@ -95,9 +95,10 @@ def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) 
                 failed.write(
                     [failed_row(rows.layout, n, raw) for n, raw, (result, _) in rows_found if _is_failed(result)]
                 )
-            for raw, (result, _) in zip(raws, found, strict=True):
-                if result.shown is not None:
-                    _sample(samples, raw, result)
+            if [result.shown for result, _ in found].count(None) < len(found):
+                for raw, (result, _) in zip(raws, found, strict=True):
+                    if result.shown is not None:
+                        _sample(samples, raw, result)
     places = {name: (each.key, each.head_bytes, each.size) for name, each in made.items()}
     if complete:
         key = responses_key(keys[0])

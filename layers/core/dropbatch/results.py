@@ -45,7 +45,7 @@ class ResultsWriter:
         """Adds the next rows, with their response lines."""
         if results:
             self._results.write(_encode_lines(results))
-            self._responses.write(b"\n".join(responses) + b"\n")
+            self._responses.write(b"\n".join([*responses, b""]))
 
 
 @contextmanager

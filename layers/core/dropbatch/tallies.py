@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -65,8 +65,10 @@ class Tally:
                 continue
             values = [answer[place] for answer in answers]
             # With their types, for 1 equals true; what has parts, and so no hash, is of no category.
-            counts = Counter([(type(value), value) for value in values if type(value) in _SIMPLE])
-            for (_, value), count in counts.items():
+            texts = set(map(type, values)) == {str}
+            told: Iterable[Any] = values if texts else [(type(v), v) for v in values if type(v) in _SIMPLE]
+            for found, count in Counter(told).items():
+                value = found if texts else found[1]
                 if value in allowed:
                     name = value if isinstance(value, str) else json.dumps(value)
                     self.categories.setdefault(column, Counter())[name] += count
