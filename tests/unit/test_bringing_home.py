@@ -152,6 +152,27 @@ def test_lines_are_found_whether_they_are_held_or_not(held_bytes: int, line_end:
     assert (answers.found, answers.repeated, answers.strange) == (3, 2, 5)
 
 
+@pytest.mark.parametrize("held_bytes", [0, 10**9])
+def test_two_answers_in_one_line_are_nobody_s_though_a_blank_line_makes_up_for_it(
+    held_bytes: int, tmp_path: Path
+) -> None:
+    (tmp_path / "output").write_bytes(b'{"custom_id":"1"}{"custom_id":"2"}\n\n{"custom_id":"3"}\n')
+    with AnswerLines(1, 3, held_bytes) as answers:
+        answers.read(tmp_path / "output")
+        assert answers.lines([1, 2, 3]) == [None, None, b'{"custom_id":"3"}']
+    assert (answers.found, answers.repeated, answers.strange) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("held_bytes", [0, 10**9])
+def test_of_answers_that_come_again_within_a_file_the_first_counts(held_bytes: int, tmp_path: Path) -> None:
+    rows = [3, 1, 2, 1, 3, 9]
+    (tmp_path / "output").write_bytes(b"".join(b'{"custom_id":"%d","n":%d}\n' % (row, n) for n, row in enumerate(rows)))
+    with AnswerLines(1, 3, held_bytes) as answers:
+        answers.read(tmp_path / "output")
+        assert answers.lines([1, 2, 3]) == [b'{"custom_id":"%d","n":%d}' % each for each in ((1, 1), (2, 2), (3, 0))]
+    assert (answers.found, answers.repeated, answers.strange) == (3, 2, 1)
+
+
 @pytest.mark.parametrize("at_once", [1, 3, 256])
 def test_rows_are_in_their_places_however_many_are_written_at_once(
     at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -13,7 +13,7 @@ from dropbatch.domain.errors import RowRejected
 from dropbatch.formats import jsonl
 from dropbatch.formats.raw import raw_custom_id
 from dropbatch.formats.records import Record
-from dropbatch.formats.shapes import MOST_MISSES, ReadyLines, Shapes
+from dropbatch.formats.shapes import MOST_BYTES, MOST_GAPS, MOST_IN_VAIN, TRIED_AGAIN, ReadyLines, Shapes
 from tests.unit.formats.reading_drops import drop
 
 
@@ -68,8 +68,8 @@ def one_by_one(lines: list[bytes]) -> Told:
 
 def test_lines_that_were_made_alike_are_one_chunk() -> None:
     chunks = list(drop("r.jsonl", b"".join(ALIKE)).chunks())
-    assert [type(chunk).__name__ for chunk in chunks[:1]] == ["Records"], "the first line gives the shape"
-    assert sum(len(chunk.raws) for chunk in chunks if isinstance(chunk, ReadyLines)) == 99
+    assert [type(chunk).__name__ for chunk in chunks[:2]] == ["Records"] * 2, "the first two lines give the shape"
+    assert sum(len(chunk.raws) for chunk in chunks if isinstance(chunk, ReadyLines)) == 98
     assert told_at_once(ALIKE) == one_by_one(ALIKE)
 
 
@@ -164,13 +164,18 @@ VALUES = st.recursive(
     max_leaves=5,
 )
 LINES = st.builds(
-    lambda row, extra, ascii_only, compact, cut: (
-        json.dumps(request(row, **extra), ensure_ascii=ascii_only, separators=(",", ":") if compact else None).encode()[
-            : -cut or None
-        ]
+    lambda row, order, extra, ascii_only, compact, cut: (
+        json.dumps(
+            {name: {**request(row, **extra), "x": f"{row}"}[name] for name in order},
+            ensure_ascii=ascii_only,
+            separators=(",", ":") if compact else None,
+        ).encode()[: -cut or None]
         + b"\n"
     ),
-    st.integers(0, 3),
+    st.integers(0, 12),
+    st.sampled_from(
+        [["custom_id", "method", "url", "body"], ["x", "body", "url", "custom_id", "method"], ["url", "body", "x"]]
+    ),
     st.dictionaries(st.sampled_from(["x", "temperature", "stream", "input", "model", "n"]), VALUES, max_size=2),
     st.booleans(),
     st.booleans(),
@@ -187,12 +192,87 @@ def test_any_lines_are_read_as_they_are_one_by_one(kinds: list[bytes], others: l
     assert told_at_once(lines) == one_by_one(lines)
 
 
+def test_a_line_of_two_requests_beside_a_blank_one_is_no_two_lines() -> None:
+    lines = [*ALIKE[:20], ALIKE[20][:-1] + ALIKE[21], b"\n", *ALIKE[22:]]
+    found = told_at_once(lines)
+    assert found == one_by_one(lines)
+    assert found[20][-1][0].line == 21
+
+
+def written(line: dict[str, Any], *, compact: bool = False) -> bytes:
+    return json.dumps(line, separators=(",", ":") if compact else None).encode() + b"\n"
+
+
+@pytest.mark.parametrize("compact", [False, True])
+@pytest.mark.parametrize(
+    "line",
+    [
+        lambda n: request(n),
+        lambda n: dict(reversed(request(n).items())),
+        lambda n: request(n, temperature=n / 7, seed=-n, metadata={"n": str(n), "say": 'a "quoted" \\', "on": True}),
+        lambda n: {"note": ["é", n, None, {"id": f"{n}"}], **request(n), "more": n},
+        lambda n: {"before": request(7)["body"], **request(7), "custom_id": f"{n}"},
+        lambda n: {**request(7), "custom_id": f"{n}", "after": request(7)["body"]},
+        lambda n: {"custom_id": f'"{n}"', **request(n), "body": {**request(n)["body"], "stop": ['"', f'"{n}\\"', "x"]}},
+        lambda n: {
+            "custom_id": f"{n}",
+            "method": "POST",
+            "url": "/v1/embeddings",
+            "body": {"model": "e", "input": [f"a {n}", "b" * (n % 5)], "dimensions": 256},
+        },
+        lambda n: {
+            "custom_id": f"{n}",
+            "method": "POST",
+            "url": "/v1/embeddings",
+            "body": {"input": [n, n + 1, 9], "model": "e"},
+        },
+        lambda n: {"custom_id": f"{n}", "method": "POST", "url": "/v1/moderations", "body": {"input": f"say {n}"}},
+    ],
+)
+def test_whatever_differs_in_texts_and_numbers_alone_is_read_at_once(line: Any, compact: bool) -> None:
+    lines = [written(line(n), compact=compact) for n in range(60)]
+    assert told_at_once(lines) == one_by_one(lines)
+    chunks = drop("r.jsonl", b"".join(lines)).chunks()
+    assert sum(len(chunk.raws) for chunk in chunks if isinstance(chunk, ReadyLines)) > 50
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('"seed": 1', '"seed": 1, 2'),
+        ('"seed": 1', '"seed": '),
+        ('"seed": 1', '"seed": "1"'),
+        ('"seed": 1', '"seed": 1 1'),
+    ],
+)
+def test_a_gap_takes_one_number(first: str, second: str) -> None:
+    lines = [written(request(n, seed=n)) for n in range(40)]
+    lines[21] = lines[1].replace(first.encode(), b'"seed": 1, 2').replace(b"row-1", b"row-21")
+    lines[22] = lines[1].replace(first.encode(), second.encode()).replace(b"row-1", b"row-22")
+    assert told_at_once(lines) == one_by_one(lines)
+
+
+def test_what_decides_is_no_gap() -> None:
+    """Two models in turns: each has its own shape, and no request goes to the other's."""
+    lines = [written(request(n, model=f"m{n % 2}", max_completion_tokens=50 + n // 40)) for n in range(80)]
+    found = told_at_once(lines)
+    assert found == one_by_one(lines)
+    assert [each[-1][1] for each in found] == ["m0", "m1"] * 40
+
+
+def test_lines_with_many_differences_and_long_ones_are_read_one_by_one() -> None:
+    wide = [written(request(n, metadata={f"k{k}": f"{n}" for k in range(MOST_GAPS)})) for n in range(9)]
+    assert told_at_once(wide) == one_by_one(wide)
+    long = [written(request(n, input="x" * MOST_BYTES)) for n in range(5)]
+    assert told_at_once(long) == one_by_one(long)
+
+
 def test_shapes_that_do_not_fit_are_tried_no_more() -> None:
     """A file of which no two lines are alike is read at the pace of single lines."""
     shapes = Shapes()
-    lines = [json.dumps(request(row, metadata={f"k{row}": "v"})).encode() + b"\n" for row in range(2 * MOST_MISSES)]
-    chunks = list(shapes.chunks(lines, 1, 1))
-    assert sum(len(chunk.raws) for chunk in chunks) == len(lines)
-    for _ in range(20):
-        list(shapes.chunks(lines, 1, 1))
-    assert len(list(shapes.chunks(lines, 1, 1))) == 1
+    lines = [written(request(row, metadata={f"k{row}": "v"})) for row in range(400)]
+    for most in (MOST_IN_VAIN + 1, TRIED_AGAIN + 1, TRIED_AGAIN + 1):
+        chunks = list(shapes.chunks(lines, 1, 1))
+        assert [record.raw for chunk in chunks for record in chunk.records()] == lines
+        assert len(chunks) <= most
+    assert sum(len(chunk.raws) for chunk in shapes.chunks(ALIKE, 1, 1) if isinstance(chunk, ReadyLines)) > 50

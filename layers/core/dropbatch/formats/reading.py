@@ -143,6 +143,10 @@ def _raw_chunks(lines: Lines, number: int) -> Iterator[Chunk]:
     while raws := lines.several(CHUNK_BYTES):
         line = lines.number - len(raws)
         chunks = list(shapes.chunks(raws, number, line))
+        if len(chunks) == 1 and len(chunks[0].raws) == len(raws):
+            yield chunks[0]
+            number += len(raws)
+            continue
         lines.give_back(raws)
         ends = [*(chunk.line - line for chunk in chunks[1:]), len(raws)]
         start = 0
