@@ -47,6 +47,7 @@ def measured(
     for _ in range(runs):
         for case in cases:
             command = [*programs.get(case[0], ours), case[0], str(case[1])]
+            os.sync()  # what the case before has written is not to be written to disk while this one is timed
             began = time.perf_counter()
             ran = subprocess.run(command, capture_output=True, text=True, check=True)
             seconds[case].append(time.perf_counter() - began)
