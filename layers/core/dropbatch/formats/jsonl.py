@@ -23,7 +23,9 @@ def parsed(raw: bytes, line: int) -> Parsed:
     """The object that a line holds, or what is wrong with it."""
     try:
         values = _decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except RecursionError:
+        return None, _too_deep(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None, _explained(raw, line)
     if type(values) is not dict:
         message = f'Line {line} is JSON, but not an object; write each row as {{"name": value, …}} on its own line.'
@@ -58,7 +60,7 @@ def _repeated_name(raw: bytes, line: int) -> Problem | None:
     try:
         json.loads(raw, object_pairs_hook=note, parse_int=str, parse_float=str)
     except RecursionError:
-        return Problem("not_json", f"Line {line} is nested too deeply; flatten it.", line=line)
+        return _too_deep(line)
     if outermost:
         message = f"Line {line} has the key {called(outermost[0])} more than once; keep one of them."
         return Problem("duplicate_key", message, line=line, column=outermost[0])
@@ -86,8 +88,12 @@ def _explained(raw: bytes, line: int) -> Problem:
     except _NotANumberError:
         why = "holds NaN or Infinity, which JSON does not have"
     except RecursionError:
-        why = "is nested too deeply"
+        return _too_deep(line)
     return Problem("not_json", f"Line {line} {why}; write one JSON object a line.", line=line)
+
+
+def _too_deep(line: int) -> Problem:
+    return Problem("not_json", f"Line {line} is nested too deeply; flatten it.", line=line)
 
 
 class _NotANumberError(Exception):
