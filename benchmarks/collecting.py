@@ -237,7 +237,7 @@ def collecting(measured: Measure) -> dict[str, float]:
 
 def collecting_embeddings(measured: Measure) -> dict[str, float]:
     ended_job("embeddings", SHARD_ROWS)
-    found = measured([("collect_embeddings", SHARD_ROWS)], 1)
+    found = measured([("collect_embeddings", SHARD_ROWS)], RUNS_OF_THE_LARGEST)
     return {"collect_embeddings_peak_mb": found["collect_embeddings", SHARD_ROWS].peak_mb}
 
 

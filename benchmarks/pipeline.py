@@ -14,7 +14,7 @@ from typing import Any
 from local.programs import free_port
 from local.stack import TOOLS, Deployed, Stack
 
-RUNS = 3
+RUNS = 5
 FOLDER = TOOLS / "benchmarks" / "stack"
 EXAMPLE = Path("examples/reviews")
 ROWS = 3_000

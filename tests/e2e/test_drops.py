@@ -5,19 +5,29 @@ import gzip
 import hashlib
 import io
 import json
+import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from tests.e2e.conftest import Embedded
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 REVIEWS = Path("examples/reviews/reviews.csv").read_bytes()
 RECIPE = Path("examples/reviews/recipe.yaml").read_bytes()
 TOKENS = 112_575
 """What the emulator counts for the reviews with their recipe."""
 
+Packer = Callable[[bytes], bytes]
+PACKERS = [("gz", gzip.compress, gzip.decompress), ("zst", zstd.compress, zstd.decompress)]
 PLAIN = b'model: gpt-4o-mini\nprompt: "Say something about {{ text }}"\n'
 
 
@@ -40,13 +50,16 @@ def test_three_thousand_reviews_as_csv_come_back_in_order_with_their_bytes(healt
     assert {row["_status"] for row in rows} == {"ok"}
 
 
-def test_the_reviews_as_compressed_json_lines_come_back_compressed(healthy: Embedded) -> None:
+@pytest.mark.parametrize(("extension", "packed", "unpacked"), PACKERS)
+def test_the_reviews_as_compressed_json_lines_come_back_compressed(
+    extension: str, packed: Packer, unpacked: Packer, healthy: Embedded
+) -> None:
     healthy.drop("jsonl/recipe.yaml", RECIPE)
     rows = rows_of(REVIEWS)
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    data = gzip.compress("".join(line + "\n" for line in lines).encode())
-    results = healthy.results(healthy.answer("jsonl/reviews.jsonl.gz", data))
-    answered = gzip.decompress(results["reviews.answers.jsonl.gz"]).decode().split("\n")
+    data = packed("".join(line + "\n" for line in lines).encode())
+    results = healthy.results(healthy.answer(f"jsonl/reviews.jsonl.{extension}", data))
+    answered = unpacked(results[f"reviews.answers.jsonl.{extension}"]).decode().split("\n")
     assert answered.pop() == ""
     assert len(answered) == 3000
     for line, back in zip(lines, answered, strict=True):

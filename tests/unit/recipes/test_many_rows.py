@@ -40,7 +40,7 @@ def test_bodies_of_many_rows_are_those_of_each(
     each = [recipe.request(dict(zip(NAMES, row, strict=True))) for row in rows]
     many = recipe.requests(number, NAMES, list(zip(*rows, strict=True)))
     if many is None:
-        assert any("\x1f" in text or "\\u001f" in text for row in rows for text in row), "only such texts need asking"
+        assert any("\x7f" in text for row in rows for text in row), "only such texts need asking"
         return
     assert many.bodies() == [request.body for request in each if request]
     assert many.sizes == [len(request.body) for request in each if request]

@@ -181,7 +181,7 @@ def _fields(values: Sequence[Any], delimiter: str) -> Sequence[str]:
         together = "\0".join(values)
     if not any(sign in together for sign in (delimiter, '"', "\n", "\r")):
         return [delimiter + text for text in values]
-    doubled = together.replace('"', '""').split("\0")
+    doubled = together.replace('"', '""').split("\0") if '"' in together else values
     if len(doubled) != len(values):  # one of them holds a zero
         doubled = [text.replace('"', '""') for text in values]
     return [

@@ -122,10 +122,9 @@ class _Body:
         return name
 
 
-_BETWEEN = "\x1f"
-_BETWEEN_AS_JSON = b"\\u001f"
-"""Stands between texts that are escaped at once, and what becomes of it. Where a text holds it, or what looks like it,
-there are more pieces than texts, which shows."""
+_BETWEEN = "\x7f"
+"""Stands between texts that are escaped at once: a control character, but one that JSON leaves as it is. Where a text
+holds it there are more pieces than texts, which shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ class _PlainBody:
     """A body of JSON around columns that hold texts: `form` takes one `%b` for each of `columns`.
 
     Escaping a text as JSON goes letter by letter, so that a thousand are escaped at once, for a third of the time
-    (measured: 0.4 µs a row of 500 bytes, beside 0.7 µs for taking its csv apart).
+    (measured: 0.5 µs a row for two columns of 500 bytes, beside 0.7 µs for taking its csv apart).
     """
 
     model: str
@@ -163,7 +162,7 @@ class _PlainBody:
         if not texts:
             return []
         try:
-            pieces = orjson.dumps(_BETWEEN.join(texts)).split(_BETWEEN_AS_JSON)
+            pieces = orjson.dumps(_BETWEEN.join(texts)).split(_BETWEEN.encode())
         except TypeError:
             return None  # no text, or one with a lone surrogate
         pieces[0] = pieces[0][1:]  # without the quotes around all of them
