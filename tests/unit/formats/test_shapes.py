@@ -252,6 +252,33 @@ def test_a_gap_takes_one_number(first: str, second: str) -> None:
     assert told_at_once(lines) == one_by_one(lines)
 
 
+def embedding(name: str, *inputs: Any) -> bytes:
+    body = {"model": "e", "input": inputs}
+    return written({"custom_id": name, "method": "POST", "url": "/v1/embeddings", "body": body})
+
+
+REPEATING = st.builds(
+    lambda name, sizes, numbers: embedding("i" * name, *(size if numbers else "a" * size for size in sizes)),
+    st.integers(1, 3),
+    st.lists(st.integers(0, 12), min_size=1, max_size=4),
+    st.sampled_from([False, False, False, True]),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(REPEATING, min_size=8, max_size=24))
+def test_lists_of_any_length_are_read_as_they_are_one_by_one(lines: list[bytes]) -> None:
+    assert told_at_once(lines) == one_by_one(lines)
+
+
+def test_a_list_of_fewer_texts_is_not_taken_for_one_of_more() -> None:
+    """However its texts lie beside the others': what stands between them is the same each time."""
+    for long in range(1, 12):
+        lines = [embedding("0", "a", "b", "c"), embedding("1", "aa", "bb", "cc"), embedding("2", "aa", "bbb", "c")]
+        lines += [embedding("3", "a" * long, "c")]
+        assert told_at_once(lines) == one_by_one(lines)
+
+
 def test_what_decides_is_no_gap() -> None:
     """Two models in turns: each has its own shape, and no request goes to the other's."""
     lines = [written(request(n, model=f"m{n % 2}", max_completion_tokens=50 + n // 40)) for n in range(80)]

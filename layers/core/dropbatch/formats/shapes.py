@@ -335,11 +335,11 @@ def _leading(check: Callable[..., bool], raws: Sequence[bytes], *more: Iterable[
 
 def _place_behind(start: Place, part: bytes, raws: Sequence[bytes], *, quoted: bool) -> tuple[Place, int]:
     """Where a part begins behind gaps that begin at `start`; and in how many lines, up to the first where not."""
-
     mark = part[:1]
-    guess = raws[0].find(mark, start if isinstance(start, int) else start[0])
-    if all(map(bytes.startswith, raws, repeat(part), repeat(guess))):  # ids are often equally long
-        return guess, len(raws)
+    if isinstance(start, int):
+        guess = raws[0].find(mark, start)
+        if all(map(bytes.startswith, raws, repeat(part), repeat(guess))):  # ids are often equally long
+            return guess, len(raws)
     found = list(map(bytes.find, raws, repeat(mark), _each(start)))
     fit = _leading(bytes.startswith, raws, repeat(part), found)
     if quoted and fit < len(raws):
