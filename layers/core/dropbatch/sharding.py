@@ -135,7 +135,7 @@ class Sharder:
         self._write([raw])
 
     def add_many(self, chunk: Chunk, requests: Requests) -> None:
-        """Adds a chunk whose rows have these requests, each row in a line of its own, as `add` would one by one."""
+        """Adds a chunk whose rows have these requests, as `add` would one by one."""
         sizes, line_sizes, each, count = requests.sizes, requests.line_sizes(), requests.expectation, requests.count
         start = 0
         while start < count:
@@ -157,7 +157,7 @@ class Sharder:
                     break
                 rows //= 2
             if not rows:
-                self._start(chunk.number + start, chunk.line + start)
+                self._start(chunk.number + start, chunk.lines[start])
                 place, group = self._group(requests.endpoint, requests.model)
                 end, rows = start + 1, 1
             tokens = [size // BYTES_PER_TOKEN for size in sizes[start:end]]

@@ -1,6 +1,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -204,24 +205,30 @@ def test_lines_parsed_at_once_give_what_lines_parsed_one_by_one_give(
 
 
 FIELDS = st.sampled_from(['"', '""', "a", "", "1,2", '"', "é😀", "\r", "\x85", "\x00", " "])
+LINE_ENDS = st.sampled_from(["\n", "\r\n"])
 
 
 @given(
-    st.lists(FIELDS.map(lambda field: f'"{field}"') | FIELDS | st.sampled_from(["\n", "\r\n"]), max_size=20),
+    st.lists(
+        (FIELDS | LINE_ENDS | st.just("a\nb")).map(lambda field: f'"{field}"') | FIELDS | LINE_ENDS | LINE_ENDS,
+        max_size=20,
+    ),
     st.sampled_from(["", ","]),
     st.integers(1, 3),
 )
 def test_cells_are_those_that_csv_sees(pieces: list[str], between: str, width: int) -> None:
     raws = io.BytesIO(between.join(pieces).encode()).readlines()
-    cells = separated._cells(raws, width, ",", "utf-8")
-    if cells is not None:
-        rows = list(csv.reader([raw.decode() for raw in raws], strict=True))
-        assert rows == list(map(list, zip(*cells, strict=True)))
-        assert len(rows) == len(raws)
+    found = separated._cells(raws, width, ",", "utf-8")
+    if found is not None:
+        cells, heights = found
+        reader = csv.reader([raw.decode() for raw in raws[: sum(heights)]], strict=True)
+        rows = [(row, reader.line_num) for row in reader]
+        assert [row for row, _ in rows] == list(map(list, zip(*cells, strict=True)))
+        assert [end for _, end in rows] == list(accumulate(heights))
 
 
 @given(
-    st.lists(st.tuples(*[st.lists(FIELDS, max_size=4).map("".join)] * 3), min_size=1, max_size=6),
+    st.lists(st.tuples(*[st.lists(FIELDS | st.just("b\nc"), max_size=4).map("".join)] * 3), min_size=1, max_size=6),
     st.sampled_from(["\n", "\r\n"]),
     st.sampled_from([",", ";", "\t", " "]),
     st.booleans(),
@@ -233,5 +240,8 @@ def test_what_csv_writes_in_lines_is_taken_apart_at_once(
     csv.writer(out, delimiter=delimiter).writerows(table)  # quotes a carriage return only where it may end lines
     text = out.getvalue().replace("\r\n", line_end)
     text = text if ends else text.removesuffix(line_end)
-    cells = separated._cells(io.BytesIO(text.encode()).readlines(), 3, delimiter, "utf-8")
+    found = separated._cells(io.BytesIO(text.encode()).readlines(), 3, delimiter, "utf-8")
+    assert found is not None
+    cells, heights = found
     assert cells == list(map(list, zip(*table, strict=True)))
+    assert sum(heights) == len(table) + sum(field.count("\n") for row in table for field in row)

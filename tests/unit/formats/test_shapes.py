@@ -53,8 +53,8 @@ def told_at_once(lines: list[bytes]) -> Told:
         assert list(map(len, bodies)) == requests.sizes
         expected = (requests.expectation.embedding_inputs, requests.expectation.output_bytes)
         each = [(requests.endpoint, requests.model, body, *expected) for body in bodies]
-        rows = zip(chunk.raws, chunk.ids, each, strict=True)
-        found += [(chunk.number + n, chunk.line + n, raw, name, one) for n, (raw, name, one) in enumerate(rows)]
+        rows = zip(chunk.lines, chunk.raws, chunk.ids, each, strict=True)
+        found += [(number, *row) for number, row in enumerate(rows, chunk.number)]
     return found
 
 

@@ -148,7 +148,7 @@ def _raw_chunks(lines: Lines, number: int) -> Iterator[Chunk]:
             number += len(raws)
             continue
         lines.give_back(raws)
-        ends = [*(chunk.line - line for chunk in chunks[1:]), len(raws)]
+        ends = [*(chunk.lines[0] - line for chunk in chunks[1:]), len(raws)]
         start = 0
         for chunk, end in zip(chunks, ends, strict=False):  # none where all lines are blank
             lines.pass_over(raws[start:end])
@@ -166,7 +166,7 @@ def _text_chunks(lines: Lines, layout: Layout, number: int) -> Iterator[Chunk]:
             texts = []
         chunk: Chunk
         if texts and not any(map(bytes.isspace, raws)):
-            chunk = Cells(number, line, raws, layout.columns, [texts])
+            chunk = Cells(number, range(line, line + len(raws)), raws, layout.columns, [texts])
         else:
             records = list(_text_records(raws, layout.encoding, number, line))
             if not records:

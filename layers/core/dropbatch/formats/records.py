@@ -34,13 +34,13 @@ def called(name: str) -> str:
 
 
 class Chunk:
-    """Some rows of a drop: `number` and `line` are the first one's, `raws` their bytes."""
+    """Some rows of a drop: `number` is the first one's, `lines` are where they start, `raws` their bytes."""
 
-    __slots__ = ("line", "number", "raws")
+    __slots__ = ("lines", "number", "raws")
 
-    def __init__(self, number: int, line: int, raws: list[bytes]) -> None:
+    def __init__(self, number: int, lines: Sequence[int], raws: list[bytes]) -> None:
         self.number = number
-        self.line = line
+        self.lines = lines
         self.raws = raws
 
     def records(self) -> list[Record]:
@@ -53,7 +53,7 @@ class Records(Chunk):
     __slots__ = ("_records",)
 
     def __init__(self, records: list[Record]) -> None:
-        super().__init__(records[0].number, records[0].line, [record.raw for record in records])
+        super().__init__(records[0].number, [record.line for record in records], [record.raw for record in records])
         self._records = records
 
     def records(self) -> list[Record]:
@@ -61,20 +61,25 @@ class Records(Chunk):
 
 
 class Cells(Chunk):
-    """Rows of texts, each in a line of its own; nothing is wrong with them. `cells` are the texts, column by column."""
+    """Rows of texts; nothing is wrong with them. `cells` are the texts, column by column."""
 
     __slots__ = ("cells", "columns")
 
     def __init__(
-        self, number: int, line: int, raws: list[bytes], columns: Sequence[str], cells: Sequence[Sequence[str]]
+        self,
+        number: int,
+        lines: Sequence[int],
+        raws: list[bytes],
+        columns: Sequence[str],
+        cells: Sequence[Sequence[str]],
     ) -> None:
-        super().__init__(number, line, raws)
+        super().__init__(number, lines, raws)
         self.columns = columns
         self.cells = cells
 
     def records(self) -> list[Record]:
         values = [dict(zip(self.columns, row, strict=True)) for row in zip(*self.cells, strict=True)]
-        return list(map(_new_record, zip(count(self.number), count(self.line), self.raws, values, repeat(None))))
+        return list(map(_new_record, zip(count(self.number), self.lines, self.raws, values, repeat(None))))
 
 
 _new_record = partial(tuple.__new__, Record)

@@ -75,15 +75,15 @@ class ReadyLines(Chunk):
     def __init__(
         self, number: int, line: int, raws: list[bytes], shape: "Shape", ids: list[str], places: list[Place]
     ) -> None:
-        super().__init__(number, line, raws)
+        super().__init__(number, range(line, line + len(raws)), raws)
         self.ids = ids
         self._shape = shape
         self._places = places
 
     def records(self) -> list[Record]:
+        rows = zip(self.lines, self.raws, strict=True)
         return [
-            Record(self.number + place, self.line + place, raw, *jsonl.parsed(raw, self.line + place))
-            for place, raw in enumerate(self.raws)
+            Record(number, line, raw, *jsonl.parsed(raw, line)) for number, (line, raw) in enumerate(rows, self.number)
         ]
 
     def requests(self) -> Requests:
