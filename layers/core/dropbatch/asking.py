@@ -11,7 +11,7 @@ from dropbatch.domain.problems import Problem
 from dropbatch.formats.kinds import file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.raw import raw_custom_id, raw_request
-from dropbatch.formats.records import Cells, Chunk, Record
+from dropbatch.formats.records import Chunk, Record
 from dropbatch.formats.shapes import ReadyLines
 from dropbatch.indexing import BAD_ROW, NO_REQUEST, ShardIndex
 from dropbatch.jobfiles import AskedRow, JobFiles
@@ -44,9 +44,10 @@ class Asker:
         """Those of all the chunk's rows; None where each row has to be asked for its own."""
         if isinstance(chunk, ReadyLines):
             return chunk.requests() if self._recipe is None else None
-        if isinstance(chunk, Cells) and self._recipe is not None:
-            return self._recipe.requests(chunk.number, chunk.columns, chunk.cells)
-        return None
+        columns = chunk.values() if self._recipe is not None else None
+        if self._recipe is None or columns is None:
+            return None
+        return self._recipe.requests(chunk.number, columns)
 
 
 def _in_line(unit: str, line: int, problem: Problem) -> Problem:

@@ -1,10 +1,15 @@
 """What many rows become at once is what each becomes by itself."""
 
+import json
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dropbatch.asking import Asker
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
+from tests.unit.formats.reading_drops import drop
 
 NAMES = ("a", "b c", "d%")
 TEXTS = st.text(alphabet=st.sampled_from('a%b"\\/\n\x00\x1f\x7f\x85é\u2028😀{}'), max_size=8) | st.sampled_from(
@@ -38,7 +43,7 @@ def test_bodies_of_many_rows_are_those_of_each(
 ) -> None:
     recipe = compiled(prompt=prompt or "x", system=system or "y")
     each = [recipe.request(dict(zip(NAMES, row, strict=True))) for row in rows]
-    many = recipe.requests(number, NAMES, list(zip(*rows, strict=True)))
+    many = recipe.requests(number, dict(zip(NAMES, zip(*rows, strict=True), strict=True)))
     if many is None:
         assert any("\x7f" in text for row in rows for text in row), "only such texts need asking"
         return
@@ -51,18 +56,49 @@ def test_bodies_of_many_rows_are_those_of_each(
 
 
 def test_rows_that_must_be_asked_one_by_one_are() -> None:
-    cells = [["1"], ["2"], ["3"]]
-    assert compiled(prompt="{{ a }}").requests(1, NAMES, cells) is not None
-    assert compiled(prompt="{{ a | upper }}").requests(1, NAMES, cells) is None
-    assert compiled(prompt="{{ a }}", when="{{ a }}").requests(1, NAMES, cells) is None
-    assert compiled(prompt="{{ a }}", id="e").requests(1, NAMES, cells) is None
-    assert compiled(prompt="{{ e }}").requests(1, NAMES, cells) is None
-    assert compiled(prompt="{{ a }}").requests(1, (*NAMES, "_status"), [*cells, ["4"]]) is None
+    columns = {"a": ["1"], "b c": ["2"], "d%": ["3"]}
+    assert compiled(prompt="{{ a }}").requests(1, columns) is not None
+    assert compiled(prompt="{{ a | upper }}").requests(1, columns) is None
+    assert compiled(prompt="{{ a }}", when="{{ a }}").requests(1, columns) is None
+    assert compiled(prompt="{{ a }}", id="e").requests(1, columns) is None
+    assert compiled(prompt="{{ e }}").requests(1, columns) is None
+    assert compiled(prompt="{{ a }}").requests(1, {**columns, "_status": ["4"]}) is None
+
+
+ROWS = st.lists(
+    st.dictionaries(st.sampled_from(["a", "b", "_status"]), TEXTS | st.integers() | st.none(), max_size=3)
+    | st.fixed_dictionaries({"a": TEXTS, "b": TEXTS | st.booleans()}),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(ROWS, st.sampled_from(["{{ a }}", "{{ a }}{{ b }}", "constant", "{{ a | upper }}"]), st.booleans())
+def test_rows_of_json_become_at_once_what_each_becomes(rows: list[dict[str, Any]], prompt: str, spoilt: bool) -> None:
+    recipe = compiled(prompt=prompt)
+    lines = [json.dumps(row).encode() + b"\n" for row in rows]
+    lines[0] = b"[]\n" if spoilt else lines[0]
+    for chunk in drop("r.jsonl", b"".join(lines)).chunks():
+        requests = Asker(recipe).requests(chunk)
+        if requests is not None:
+            each = [recipe.request(record.values or {}) for record in chunk.records()]
+            assert requests.bodies() == [request.body for request in each if request]
+            assert None not in [record.values for record in chunk.records()]
+
+
+def test_rows_of_json_that_are_alike_are_asked_at_once() -> None:
+    lines = [b'{"n": %d, "a": "%d"}\n' % (n, n) for n in range(3)]
+    [chunk] = drop("r.jsonl", b"".join(lines)).chunks()
+    requests = Asker(compiled(prompt="{{ a }}")).requests(chunk)
+    assert requests is not None
+    assert requests.count == 3
+    assert Asker(compiled(prompt="{{ n }}")).requests(chunk) is None  # a number is no text
 
 
 def test_of_two_columns_without_a_name_the_last_counts() -> None:
     recipe = compiled(prompt='{{ row[""] }}')
-    many = recipe.requests(1, ("a", "", ""), [["1"], ["2"], ["3"]])
+    [chunk] = drop("r.csv", b"a,,\n1,2,3\n").chunks()
+    many = Asker(recipe).requests(chunk)
     one = recipe.request({"a": "1", "": "3"})
     assert many is not None
     assert one is not None

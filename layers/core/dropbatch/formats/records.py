@@ -4,7 +4,7 @@ What is done with a row costs less when it is done with a thousand at once. A ch
 its type; whoever has no use for that asks any chunk for its records.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import count, repeat
 from typing import Any, NamedTuple
@@ -46,6 +46,10 @@ class Chunk:
     def records(self) -> list[Record]:
         raise AssertionError("every kind of chunk has records")
 
+    def values(self) -> Mapping[str, Sequence[Any]] | None:
+        """The rows' values by their names; None where they have not all the same, or something is wrong with one."""
+        return None
+
 
 class Records(Chunk):
     """Rows of any kind, one by one."""
@@ -58,6 +62,13 @@ class Records(Chunk):
 
     def records(self) -> list[Record]:
         return self._records
+
+    def values(self) -> Mapping[str, Sequence[Any]] | None:
+        rows = [record.values for record in self._records if record.values]
+        names = list(map(list, rows))
+        if len(rows) < len(self._records) or names.count(names[0]) < len(rows):
+            return None
+        return dict(zip(names[0], zip(*[row.values() for row in rows], strict=True), strict=True))
 
 
 class Cells(Chunk):
@@ -76,6 +87,9 @@ class Cells(Chunk):
         super().__init__(number, lines, raws)
         self.columns = columns
         self.cells = cells
+
+    def values(self) -> Mapping[str, Sequence[Any]]:
+        return dict(zip(self.columns, self.cells, strict=True))
 
     def records(self) -> list[Record]:
         values = [dict(zip(self.columns, row, strict=True)) for row in zip(*self.cells, strict=True)]

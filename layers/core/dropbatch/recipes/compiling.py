@@ -147,16 +147,14 @@ class _PlainBody:
             return None
         return None if pieces is None else self.form % tuple(pieces)
 
-    def cells(self, names: Sequence[str], cells: Sequence[Sequence[str]]) -> list[list[bytes]] | None:
-        """What `form` takes for rows of texts under these names, both column by column; None as above."""
-        texts = dict(zip(names, cells, strict=True))
-        if not texts.keys() >= set(self.columns):
+    def cells(self, columns: Mapping[str, Sequence[Any]], count: int) -> list[list[bytes]] | None:
+        """What `form` takes for so many rows, column by column as they are given; None as above."""
+        if not columns.keys() >= set(self.columns):
             return None
-        pieces = self._escaped(list(chain.from_iterable(texts[name] for name in self.columns)))
+        pieces = self._escaped(list(chain.from_iterable(columns[name] for name in self.columns)))
         if pieces is None:
             return None
-        rows = len(cells[0])
-        return [pieces[start : start + rows] for start in range(0, len(pieces), rows)]
+        return [pieces[start : start + count] for start in range(0, len(pieces), count)]
 
     def _escaped(self, texts: Sequence[Any]) -> list[bytes] | None:
         if not texts:
@@ -227,19 +225,20 @@ class CompiledRecipe:
         model, body = self._body.fill(values)
         return Request(self.endpoint, model, body, self._body.expectation)
 
-    def requests(self, number: int, names: Sequence[str], cells: Sequence[Sequence[str]]) -> Requests | None:
-        """The requests of rows of texts, given column by column, the first row with this number, as `request` gives
-        them; None where it has to ask each row."""
+    def requests(self, number: int, columns: Mapping[str, Sequence[Any]]) -> Requests | None:
+        """The requests of rows that have these columns, the first row with this number, as `request` gives them; None
+        where it has to ask each row."""
         plain, expected = self._body.plain, self._body.expectation
         label = self.recipe.id
-        if plain is None or expected is None or self._when is not None or not self._added.isdisjoint(names):
+        if plain is None or expected is None or self._when is not None or not self._added.isdisjoint(columns):
             return None
-        if label is not None and label not in names:
+        if label is not None and label not in columns:
             return None
-        filled = plain.cells(names, cells)
+        count = len(next(iter(columns.values())))
+        filled = plain.cells(columns, count)
         if filled is None:
             return None
-        return Requests(self.endpoint, plain.model, expected, number, len(cells[0]), plain.form, filled)
+        return Requests(self.endpoint, plain.model, expected, number, count, plain.form, filled)
 
     def label(self, values: Mapping[str, Any]) -> str | None:
         """What the `id` column calls the row; None where there is none."""
