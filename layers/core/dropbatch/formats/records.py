@@ -1,7 +1,7 @@
 """A record: one row of a drop, with the bytes it was dropped as. A chunk: some that follow one another.
 
-What is done with a row costs less when it is done with a thousand at once. A chunk that is plain gives its values column
-by column, or is of a type of its own; whoever has no use for that asks any chunk for its records.
+What is done with a row costs less when it is done with a thousand at once. A chunk that is plain gives its values
+column by column, or is of a type of its own; whoever has no use for that asks any chunk for its records.
 """
 
 from collections.abc import Mapping, Sequence
