@@ -153,6 +153,19 @@ def test_lines_are_found_whether_they_are_held_or_not(held_bytes: int, line_end:
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
+@pytest.mark.parametrize("name", ["9" * 30, "-1", "+1", " 1", "1_0", "01", "1.0", "1e0", "1,2", "", "٣", "0"])
+def test_an_answer_is_a_row_s_that_bears_the_number_just_as_it_was_sent(
+    name: str, held_bytes: int, tmp_path: Path
+) -> None:
+    lines = [json.dumps({"custom_id": each}).encode() for each in ("2", name, "3")]
+    (tmp_path / "output").write_bytes(b"\n".join(lines))
+    with AnswerLines(1, 3, held_bytes) as answers:
+        answers.read(tmp_path / "output")
+        assert answers.lines([1, 2, 3]) == [None, lines[0], lines[2]]
+    assert (answers.found, answers.repeated, answers.strange) == (2, 0, 1)
+
+
+@pytest.mark.parametrize("held_bytes", [0, 10**9])
 def test_two_answers_in_one_line_are_nobody_s_though_a_blank_line_makes_up_for_it(
     held_bytes: int, tmp_path: Path
 ) -> None:

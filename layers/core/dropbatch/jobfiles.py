@@ -258,7 +258,7 @@ def whole_lines(objects: Objects, bucket: str, key: str) -> Iterator[bytes]:
     for block in objects.blocks(bucket, key):
         end = block.rfind(b"\n") + 1
         if end:
-            yield b"".join([*parts, block[:end]])
+            yield b"".join([*parts, memoryview(block)[:end]])
             parts = [block[end:]]
         else:
             parts.append(block)

@@ -181,12 +181,11 @@ def _fields(values: Sequence[Any], delimiter: str) -> Sequence[str]:
         together = "\0".join(values)
     if not any(sign in together for sign in (delimiter, '"', "\n", "\r")):
         return [delimiter + text for text in values]
-    doubled = together.replace('"', '""').split("\0") if '"' in together else values
-    if len(doubled) != len(values):  # one of them holds a zero
-        doubled = [text.replace('"', '""') for text in values]
     return [
-        f'{delimiter}"{text}"' if delimiter in text or '"' in text or "\n" in text or "\r" in text else delimiter + text
-        for text in doubled
+        delimiter + '"' + text.replace('"', '""') + '"'
+        if delimiter in text or '"' in text or "\n" in text or "\r" in text
+        else delimiter + text
+        for text in values
     ]
 
 
