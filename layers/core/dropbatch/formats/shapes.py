@@ -235,7 +235,7 @@ class Shapes:
         self._lessons -= 1
         try:
             shape = Shape(record.raw, record.values or {}, raw_request(record).request.body)
-        except (RowRejected, NoShapeError, RecursionError):
+        except (RowRejected, NoShapeError, *_REFUSED):
             return
         for known in self._shapes:
             wider = known.with_gaps_for(shape)

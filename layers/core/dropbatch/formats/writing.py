@@ -175,10 +175,10 @@ def _text(value: Any) -> str:
 def _fields(values: Sequence[Any], delimiter: str) -> Sequence[str]:
     """A column's values as fields, each behind a delimiter, and in quotes where it needs them."""
     try:
-        together = "\0".join(values)
+        together = "".join(values)
     except TypeError:  # not all of them are texts
         values = list(map(_text, values))
-        together = "\0".join(values)
+        together = "".join(values)
     if not any(sign in together for sign in (delimiter, '"', "\n", "\r")):
         return [delimiter + text for text in values]
     return [
