@@ -1,0 +1,20 @@
+"""The world in memory: every port, a clock that tests move, and a process that can be killed at any call.
+
+The fakes pass the same contract suite as the real adapters (`tests/contract`).
+"""
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.killer import Killed, Killer
+from tests.fakes.names import INBOX, RESULTS, WORK
+from tests.fakes.objects import FakeObjects
+from tests.fakes.observer import FakeObserver
+from tests.fakes.openai import Answerer, FakeOpenAI, Refuser, answer_ok, response_line
+from tests.fakes.queues import FakeDeadLetters, FakeQueue
+from tests.fakes.table import FakeTable
+from tests.fakes.topics import FakeTopics
+from tests.fakes.world import FakeWorld
+
+__all__ = [
+    "INBOX", "RESULTS", "WORK", "Answerer", "FakeClock", "FakeDeadLetters", "FakeObjects", "FakeObserver", "FakeOpenAI",
+    "FakeQueue", "FakeTable", "FakeTopics", "FakeWorld", "Killed", "Killer", "Refuser", "answer_ok", "response_line",
+]  # fmt: skip  # names, a line of them

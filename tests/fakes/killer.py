@@ -1,0 +1,48 @@
+"""A process that can be killed at any call."""
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Killed(BaseException):
+    """The process is gone. Nothing in the project may catch it."""
+
+
+class Killer:
+    """Counts the calls to the world, and kills the process at one: before it takes effect, or just after.
+
+    The point `2n` is before the n-th call (from 0), `2n + 1` after it. `intrusions` run before the n-th call, as
+    another process would that is quicker.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.points: set[int] = set()
+        self.intrusions: dict[int, Callable[[], None]] = {}
+
+    def wrap(self, name: str, port: Any) -> Any:
+        return _Killable(name, port, self)
+
+    def around(self, name: str, call: Callable[[], Any]) -> Any:
+        number = len(self.calls)
+        self.calls.append(name)
+        if 2 * number in self.points:
+            raise Killed(name)
+        intrude = self.intrusions.pop(number, None)
+        if intrude:
+            intrude()
+        result = call()
+        if 2 * number + 1 in self.points:
+            raise Killed(name)
+        return result
+
+
+class _Killable:
+    def __init__(self, name: str, port: Any, killer: Killer) -> None:
+        self._name, self._port, self._killer = name, port, killer
+
+    def __getattr__(self, member: str) -> Any:
+        found = getattr(self._port, member)
+        if not callable(found):
+            return found
+        return lambda *args, **more: self._killer.around(f"{self._name}.{member}", lambda: found(*args, **more))

@@ -1,0 +1,66 @@
+"""The fakes together, and the World that the use cases see."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dropbatch.domain.limits import Limits
+from dropbatch.ports import Buckets, World
+from tests.fakes.clock import FakeClock
+from tests.fakes.killer import Killer
+from tests.fakes.names import INBOX, RESULTS, WORK
+from tests.fakes.objects import FakeObjects
+from tests.fakes.observer import FakeObserver
+from tests.fakes.openai import FakeOpenAI
+from tests.fakes.queues import FakeDeadLetters, FakeQueue
+from tests.fakes.table import FakeTable
+from tests.fakes.topics import FakeTopics
+
+
+@dataclass
+class FakeWorld:
+    """The fakes, and the World that the use cases see: through the killer, if there is one."""
+
+    scratch: Path
+    clock: FakeClock = field(default_factory=FakeClock)
+    limits: Limits = field(default_factory=Limits)
+    killer: Killer | None = None
+    token_limits: dict[str, int] = field(default_factory=dict)
+    seconds_left: Callable[[], float] = lambda: 300.0
+
+    def __post_init__(self) -> None:
+        self.objects = FakeObjects(self.clock)
+        self.table = FakeTable()
+        self.intake, self.dispatch, self.collect = (FakeQueue(self.clock) for _ in range(3))
+        self.dead_intake = FakeDeadLetters()
+        self.topics = FakeTopics()
+        self.openai = FakeOpenAI(self.clock)
+        self.observer = FakeObserver()
+        self._tokens = itertools.count(1)
+
+    @property
+    def world(self) -> World:
+        def seen(name: str, port: Any) -> Any:
+            return self.killer.wrap(name, port) if self.killer else port
+
+        return World(
+            objects=seen("objects", self.objects),
+            table=seen("table", self.table),
+            intake=seen("intake", self.intake),
+            dispatch=seen("dispatch", self.dispatch),
+            collect=seen("collect", self.collect),
+            dead_intake=seen("dead_intake", self.dead_intake),
+            topics=seen("topics", self.topics),
+            openai=seen("openai", self.openai),
+            observer=self.observer,
+            buckets=Buckets(INBOX, RESULTS, WORK),
+            clock=self.clock,
+            seconds_left=self.seconds_left,
+            scratch=self.scratch,
+            new_token=lambda: f"token-{next(self._tokens)}",
+            limits=self.limits,
+            token_limits=self.token_limits,
+            secret_name="the-secret",
+        )
