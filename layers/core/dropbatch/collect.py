@@ -6,20 +6,13 @@ own write it reads the job's items strongly consistently, so that of two that fi
 there.
 """
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from itertools import islice
-from operator import add
-from typing import cast
-
-import orjson
+from dataclasses import replace
 
 from dropbatch import assemble
 from dropbatch.admission import learn_limit, learn_usage, start
-from dropbatch.answers import Answer
 from dropbatch.asking import JobRows
+from dropbatch.collection.result_writer import Written, no_lines, write_results
+from dropbatch.collection.verdict import Judge, Unanswered
 from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound, TryLater
 from dropbatch.domain.jobs import (
     CLOSED,
@@ -34,20 +27,14 @@ from dropbatch.domain.jobs import (
     Shard,
     ShardState,
 )
-from dropbatch.domain.outcomes import PAST_DEADLINE, Outcome
-from dropbatch.formats.writing import row_writer
-from dropbatch.healing import FILE_SECONDS, MOST_ROUNDS, BatchFailure, Failure, Fate, failure_of, fate, put_off
+from dropbatch.healing import FILE_SECONDS, BatchFailure, Failure, failure_of, put_off
 from dropbatch.holding import hold
-from dropbatch.jobfiles import AskedRow
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
-from dropbatch.plain_answers import AnswerReader
-from dropbatch.ports import BYTES, JSON, RemoteBatch, World, Writer
+from dropbatch.ports import RemoteBatch, World
 from dropbatch.pricing import Bill
 from dropbatch.reconciling import AnswerLines
-from dropbatch.rendering import SAMPLES, render
-from dropbatch.results import Result, answered_response, unanswered_response, writing_results
-from dropbatch.tallies import Tally
+from dropbatch.rendering import render
 
 LATE_SECONDS = 60
 """When files that OpenAI has not finished are looked for again."""
@@ -57,9 +44,6 @@ DOUBT_FACTOR = 3
 
 SPARE_SECONDS = 120
 """With less than that left, the next shard is another invocation's: a gigabyte of embeddings takes a minute."""
-
-CHUNK_ROWS = 128
-"""So many rows are read at once: enough to save calls, and ten megabytes where they are embeddings."""
 
 BAD_BATCHES = 2
 """After so many batches in a row of which less than half was answered, a job's rest is held."""
@@ -145,8 +129,8 @@ def _collect_batch(world: World, ledger: Ledger, rows: JobRows, batch: Batch) ->
             _check_complete(world, batch, remote, answers)
             # What never ended may still be running, for all we know: its rows are not asked twice.
             over = job.cancel_requested or world.now() >= job.deadline_at or never_ended
-            judge = _Judge(job, batch, _Unanswered(remote, failure), failure, over)
-            written = _write_results(world, rows, shard, batch, answers.lines, judge, bill)
+            judge = Judge(job, batch, Unanswered(remote, failure), failure, over)
+            written = write_results(world, rows, shard, batch, answers.lines, judge, bill)
     finally:
         output.unlink(missing_ok=True)
         errors.unlink(missing_ok=True)
@@ -184,7 +168,7 @@ def _shard_of(ledger: Ledger, batch: Batch) -> Shard:
     return shard
 
 
-def _child(world: World, batch: Batch, written: "_Written", failure: BatchFailure | None) -> Child:
+def _child(world: World, batch: Batch, written: "Written", failure: BatchFailure | None) -> Child:
     """The batch that goes on with the rows that are to be asked again."""
     child = Child(written.again, written.tokens, written.inputs, world.now(), tries=written.tries)
     match failure.kind if failure else None:
@@ -218,7 +202,7 @@ def _stop(world: World, ledger: Ledger, batch: Batch, failure: BatchFailure) -> 
 
 
 def _break_circuit(
-    world: World, ledger: Ledger, job: Job, batch: Batch, remote: RemoteBatch, written: "_Written"
+    world: World, ledger: Ledger, job: Job, batch: Batch, remote: RemoteBatch, written: "Written"
 ) -> None:
     """Holds what a job has waiting when two of its batches in a row were answered by less than half.
 
@@ -263,281 +247,6 @@ def _check_complete(world: World, batch: Batch, remote: RemoteBatch, answers: An
         raise TryLater(min(LATE_SECONDS, world.settle_seconds), "answers are counted that have not been delivered")
 
 
-class _Unanswered:
-    """The outcome of rows that have no line: it follows from what became of their batch."""
-
-    def __init__(
-        self, remote: RemoteBatch | None, failure: BatchFailure | None = None, refusal: str | None = None
-    ) -> None:
-        self._by_line: Mapping[int, tuple[str, str]] = failure.lines if failure else {}
-        self._message = failure.message if failure else ""
-        match remote.status if remote else None:
-            case None if refusal is None:
-                self._outcome, self._code = Outcome.CANCELLED, "cancelled"
-            case None if refusal == PAST_DEADLINE:
-                self._outcome, self._code = Outcome.EXPIRED, PAST_DEADLINE
-            case None:
-                self._outcome, self._code = Outcome.ERROR, refusal or "refused"
-            case OpenAIStatus.EXPIRED:
-                self._outcome, self._code = Outcome.EXPIRED, "batch_expired"
-            case OpenAIStatus.CANCELLED:
-                self._outcome, self._code = Outcome.CANCELLED, "batch_cancelled"
-            case OpenAIStatus.FAILED:
-                self._outcome, self._code = Outcome.ERROR, failure.code if failure else "batch_failed"
-            case _:
-                self._outcome, self._code = Outcome.MISSING, "missing"
-
-    def answer(self, position: int) -> tuple[Answer, str]:
-        """The answer and OpenAI's message for the row that was line `position` (from 1) of the batch's file."""
-        code, message = self._by_line.get(position, (self._code, self._message))
-        return Answer(self._outcome, code, None, None), message
-
-
-@dataclass(frozen=True, slots=True)
-class _Judge:
-    """Says of each row of a batch whether its answer is final."""
-
-    job: Job
-    batch: Batch
-    unanswered: _Unanswered
-    failure: BatchFailure | None = None
-    over: bool = True  # nothing is tried again any more
-
-    @property
-    def settles_good(self) -> bool:
-        """Whether a good answer is final, whatever else is to be known of it."""
-        return self.over or self.failure is None
-
-    def fate(self, answer: Answer, position: int, tries: int) -> Fate:
-        if self.over:
-            return Fate.FINAL
-        if self.failure is None:
-            return fate(answer, tries=tries, attempts=self.job.attempts, retry_invalid=self.job.retry_invalid)
-        match self.failure.kind:
-            case Failure.TOKENS:
-                return Fate.LATER  # bounded by the deadline
-            case Failure.FILE if self.batch.waits < MOST_ROUNDS:
-                return Fate.LATER
-            case Failure.ROWS if self.batch.waits < MOST_ROUNDS and position not in self.failure.lines:
-                # Were no row of the batch to blame, the same would be sent again and again.
-                return (
-                    Fate.LATER if any(1 <= line <= self.batch.requests for line in self.failure.lines) else Fate.FINAL
-                )
-        return Fate.FINAL
-
-
-@dataclass(slots=True)
-class _Written:
-    """What a batch's results came to: rows answered, tokens that were estimated and counted for what was run, and the
-    rows to be asked again."""
-
-    ok: int = 0
-    estimated_tokens: int = 0
-    counted_tokens: int = 0
-    again: int = 0
-    tokens: int = 0
-    inputs: int = 0
-    tries: int = 0
-    out: Writer | None = field(default=None, repr=False)
-
-    def ask_again(self, row: int, tries: int, tokens: int, inputs: int) -> None:
-        assert self.out is not None  # noqa: S101  # opened by whoever judges rows; tells the type checker
-        self.out.write(AskedRow(row, tries).to_line())
-        self.again += 1
-        self.tokens += tokens
-        self.inputs += inputs
-        self.tries = max(self.tries, tries)
-
-
-def _write_results(
-    world: World,
-    rows: JobRows,
-    shard: Shard,
-    batch: Batch,
-    lines_of: Callable[[Sequence[int]], Sequence[bytes | None]],
-    judge: _Judge,
-    bill: Bill,
-) -> _Written:
-    """Writes what became of each row of a batch: a line a row, in order, and the sums; rows to be asked again apart."""
-    key = rows.files.results_key(batch)
-    with ExitStack() as stack:
-        out = stack.enter_context(writing_results(world, key))
-        again = (
-            None
-            if judge.over
-            else stack.enter_context(world.objects.writing(world.buckets.work, key + ".rows.0", BYTES))
-        )
-        collector = _Collector(rows, shard, batch, judge, bill, _Written(out=again))
-        asked, tries = rows.asked_rows(shard, batch, collector.index)
-        for start in range(0, len(asked), CHUNK_ROWS):
-            chunk = asked[start : start + CHUNK_ROWS]
-            out.add(*collector.collected(chunk, tries[start : start + CHUNK_ROWS], lines_of(chunk)))
-    tally = json.dumps(collector.tally().to_json()).encode()
-    world.objects.put(world.buckets.work, key + ".tally", tally, JSON)
-    return collector.written
-
-
-class _Collector:
-    """Judges a batch's rows, many at a time, and adds up what they come to."""
-
-    def __init__(self, rows: JobRows, shard: Shard, batch: Batch, judge: _Judge, bill: Bill, written: _Written) -> None:
-        self._judge = judge
-        self._compiled = rows.compiled
-        self._first = shard.first_row
-        self.index = rows.index(shard)
-        self._custom_ids = _CustomIds(rows.custom_ids(shard, self.index), shard.first_row)
-        self._reader = AnswerReader(rows.compiled, batch.endpoint)
-        self._writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
-        self._blank = [None] * len(rows.compiled.columns) if rows.compiled else []
-        self._ok = self._ending(Outcome.OK, None)
-        self._position = 0
-        self._samples = {True: SAMPLES, False: SAMPLES}
-        self._bill = bill
-        self._tally = Tally()
-        self.written = written
-
-    def tally(self) -> Tally:
-        """What all the rows came to."""
-        self._tally.pay(self._bill.total())
-        return self._tally
-
-    def collected(
-        self, asked: Sequence[int], tries: Sequence[int], lines: Sequence[bytes | None]
-    ) -> tuple[Sequence[Result], Sequence[bytes]]:
-        """The results of the next rows of the batch, by their former tries and their lines, and the lines of
-        responses.jsonl."""
-        rows = asked
-        answers, messages = self._answers(lines)
-        self._add_up_tokens(rows, answers)
-        all_good = _all_good(answers)
-        if not (self._judge.settles_good and all_good):
-            final = [
-                place for place, row in enumerate(asked) if self._is_final(row, tries[place], answers[place], place)
-            ]
-            rows, answers = [rows[place] for place in final], [answers[place] for place in final]
-            lines, messages = [lines[place] for place in final], [messages[place] for place in final]
-            all_good = _all_good(answers)
-        self._position += len(asked)
-        good = [answer.values or () for answer in answers if all_good or answer.outcome is Outcome.OK]
-        self.written.ok += len(good)
-        if good:
-            self._tally.outcomes[Outcome.OK] += len(good)
-        if self._compiled is not None:
-            self._tally.categorise(self._compiled, good)
-        return (
-            self._results(rows, answers, all_good=all_good),
-            self._responses(rows, answers, lines, messages, all_good=all_good),
-        )
-
-    def _answers(self, lines: Sequence[bytes | None]) -> tuple[Sequence[Answer], Sequence[str]]:
-        """What each row's try came to, and what OpenAI said of rows that have no line."""
-        if None not in lines:
-            return self._reader.read_all(cast("Sequence[bytes]", lines)), [""] * len(lines)
-        read = iter(self._reader.read_all([line for line in lines if line is not None]))
-        unanswered = self._judge.unanswered.answer
-        found = [
-            unanswered(position) if line is None else (next(read), "")
-            for position, line in enumerate(lines, self._position + 1)
-        ]
-        return [answer for answer, _ in found], [message for _, message in found]
-
-    def _add_up_tokens(self, rows: Sequence[int], answers: Sequence[Answer]) -> None:
-        usages = [answer.usage for answer in answers if answer.usage is not None]
-        if usages:
-            tokens, first = self.index.tokens, self._first
-            total = self._bill.add(usages)
-            self._tally.spend(total)
-            self.written.counted_tokens += total.input_tokens
-            if len(usages) < len(rows):
-                rows = [row for row, answer in zip(rows, answers, strict=True) if answer.usage is not None]
-            follow = rows[-1] - rows[0] < len(rows)  # one another, without a gap
-            estimated = (
-                tokens[rows[0] - first : rows[-1] - first + 1] if follow else [tokens[row - first] for row in rows]
-            )
-            self.written.estimated_tokens += sum(estimated)
-
-    def _is_final(self, row: int, tries: int, answer: Answer, place: int) -> bool:
-        """Counts a row that has no good answer; False where it is to be asked again."""
-        what = self._judge.fate(answer, self._position + place + 1, tries)
-        if what is not Fate.FINAL:
-            at = row - self._first
-            self.written.ask_again(row, tries + (what is Fate.AGAIN), self.index.tokens[at], self.index.inputs[at])
-            return False
-        if answer.outcome is not Outcome.OK:
-            self._tally.count(row, answer.outcome, answer.code)
-        return True
-
-    def _results(self, rows: Sequence[int], answers: Sequence[Answer], *, all_good: bool) -> Sequence[Result]:
-        columns: Sequence[str | None] = [None] * len(rows)
-        if self._writer is not None and rows:
-            blank, ok = self._blank, self._ok
-            own = self._writer.columns([answer.values or blank for answer in answers])
-            if all_good:
-                columns = [added + ok for added in own]
-            else:
-                endings = [self._ending(answer.outcome, answer.code) for answer in answers]
-                columns = list(map(add, own, endings))
-        codes = [answer.code for answer in answers]
-        results = list(map(Result, rows, [answer.outcome for answer in answers], codes, columns))
-        if self._samples[True] or not all_good:
-            for result, answer in zip(results, answers, strict=True):
-                self._sample(result, answer.values or ())
-        return results
-
-    def _ending(self, outcome: Outcome, code: str | None) -> str:
-        """What a row's status and error add to it."""
-        return self._writer.columns([[outcome, code]], len(self._blank))[0] if self._writer is not None else ""
-
-    def _sample(self, result: Result, values: Sequence[object]) -> None:
-        """Shows a row's answer in short, where it is among the first of its kind."""
-        is_good = result.outcome is Outcome.OK
-        if self._samples[is_good]:
-            self._samples[is_good] -= 1
-            texts = (value if isinstance(value, str) else orjson.dumps(value).decode() for value in values)
-            result.shown = " · ".join(texts)[:300]
-
-    def _responses(
-        self,
-        rows: Sequence[int],
-        answers: Sequence[Answer],
-        lines: Sequence[bytes | None],
-        messages: Sequence[str],
-        *,
-        all_good: bool,
-    ) -> Sequence[bytes]:
-        ids = self._custom_ids.of(rows)
-        if ids is None and all_good:
-            return cast("Sequence[bytes]", lines)  # a good answer has a line, which stays as it is
-        named: Sequence[str | None] = ids or [None] * len(rows)
-        return [
-            answered_response(row, identity, line, answer.outcome)
-            if line is not None
-            else unanswered_response(row, identity, answer.outcome, message)
-            for row, identity, answer, line, message in zip(rows, named, answers, lines, messages, strict=True)
-        ]
-
-
-def _all_good(answers: Sequence[Answer]) -> bool:
-    return [answer.outcome for answer in answers].count(Outcome.OK) == len(answers)
-
-
-class _CustomIds:
-    """The users' ids of the rows that are asked for, in order; None where rows have none but their number."""
-
-    def __init__(self, ids: Iterator[str] | None, first_row: int) -> None:
-        self._ids = ids
-        self._next = first_row
-
-    def of(self, rows: Sequence[int]) -> Sequence[str] | None:
-        if self._ids is None:
-            return None
-        found = []
-        for row in rows:
-            found.append(next(islice(self._ids, row - self._next, None)))
-            self._next = row + 1
-        return found
-
-
 def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> bool:
     """Sees that every batch's children are there, and renders a shard if all its batches are home: True if it did."""
     shard = ledger.shard(rows.job.id, number)
@@ -554,8 +263,8 @@ def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> b
     closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]
     for batch in closed:
         if batch.state is BatchState.ABANDONED:
-            judge = _Judge(rows.job, batch, _Unanswered(None, refusal=batch.refusal))
-            _write_results(world, rows, shard, batch, _no_lines, judge, Bill(batch.model))
+            judge = Judge(rows.job, batch, Unanswered(None, refusal=batch.refusal))
+            write_results(world, rows, shard, batch, no_lines, judge, Bill(batch.model))
     render(world, rows, shard, closed)
 
     def finish(current: Shard) -> bool:
@@ -566,8 +275,3 @@ def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> b
 
     ledger.change(lambda: ledger.shard(rows.job.id, number), finish)
     return True
-
-
-def _no_lines(rows: Iterable[int]) -> Sequence[None]:
-    """No row of a batch that was never submitted has a line."""
-    return [None for _ in rows]

@@ -1,8 +1,9 @@
 """What the use cases need from the world. `adapters/` fulfils it with AWS and OpenAI, `tests/fakes.py` in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,7 +86,9 @@ class Objects(Protocol):
         """
         ...
 
-    def delete_all(self, bucket: str, prefix: str) -> None: ...
+    def delete_all(self, bucket: str, prefix: str, in_time: Callable[[], bool] = lambda: True) -> bool:
+        """Deletes every object below `prefix`; False if `in_time()` turned False before all were deleted."""
+        ...
 
     def names(self, bucket: str, after: str) -> Sequence[tuple[str, int]]:
         """The next keys behind `after`, a thousand at most, in order, each with when its object was modified."""
@@ -109,6 +112,13 @@ class Table(Protocol):
         """Deletes the item that has this `rev`; ConditionFailed where it has another. One that is gone is gone."""
         ...
 
+    def renew(self, pk: str, sk: str, lease: str, until: int) -> None:
+        """Sets the `lease_until` of the item that holds this `lease`, and leaves its `rev` as it is.
+
+        ConditionFailed if the item holds another lease, none, or does not exist.
+        """
+        ...
+
     def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]: ...
 
     def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
@@ -119,6 +129,14 @@ class Table(Protocol):
 class Queue(Protocol):
     def send(self, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
         """Sends a JSON message; `delay_seconds` is at most 900."""
+        ...
+
+    def depth(self) -> int:
+        """Return how many messages the queue holds: visible, hidden and delayed. SQS's own count is approximate."""
+        ...
+
+    def hide(self, receipt: str, seconds: int) -> None:
+        """Hide the received message `receipt` for `seconds` from now; one that is gone is no error."""
         ...
 
 
@@ -144,9 +162,16 @@ class Notification:
     detail: Mapping[str, Any]
 
 
+class Audience(StrEnum):
+    """Who a topic is for. Each is told by itself, so that one that cannot be told repeats nothing for the other."""
+
+    PROGRAMS = "programs"
+    PEOPLE = "people"
+
+
 class Topics(Protocol):
-    def publish(self, notification: Notification) -> None:
-        """Publishes to both topics."""
+    def publish(self, audience: Audience, notification: Notification) -> None:
+        """Publishes to the audience's topic; what SNS would refuse for its size or its characters is cut to fit."""
         ...
 
 
@@ -165,6 +190,23 @@ class RemoteBatch:
     completed: int = 0
     failed: int = 0
     errors: Sequence[tuple[str, str, int | None]] = ()  # (code, message, 1-based line)
+
+
+class Download(Protocol):
+    """A file's content on its way.
+
+    `start` is the offset of its first block, `size` the bytes of the whole file, None if the server does not say.
+    """
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def size(self) -> int | None: ...
+
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes from `start` on, in blocks of at most 1 MiB; OpenAIUnsure if fewer come than were announced."""
+        ...
 
 
 class OpenAI(Protocol):
@@ -187,16 +229,26 @@ class OpenAI(Protocol):
 
     def retrieve(self, batch_id: str) -> RemoteBatch: ...
 
-    def newest(self) -> Iterator[Sequence[RemoteBatch]]:
-        """Pages of the account's batches, the newest first; one call a page, made when the page is asked for."""
+    def newest(self, after: str | None = None) -> Iterator[Sequence[RemoteBatch]]:
+        """Pages of the account's batches, the newest first; one call a page, made when the page is asked for.
+
+        With `after`, a batch's id, only those that follow it in the list.
+        """
         ...
 
     def cancel(self, batch_id: str) -> None:
         """Asks to cancel; a batch that has ended already is no error."""
         ...
 
-    def download(self, file_id: str, path: Path) -> None:
-        """Writes the whole file to `path`; a download that breaks off is repeated."""
+    def sees(self, file_id: str) -> bool:
+        """Return whether the key can see this file: a key of another project gets a 404, and so False."""
+        ...
+
+    def streaming(self, file_id: str, start: int = 0) -> AbstractContextManager[Download]:
+        """Open a file's content from byte `start` on, without holding it. A broken connection raises OpenAIUnsure.
+
+        A server may ignore `start` (Range, RFC 9110): `Download.start` says where its blocks really begin.
+        """
         ...
 
 
@@ -230,7 +282,7 @@ class World:
     intake: Queue
     dispatch: Queue
     collect: Queue
-    dead_intake: DeadLetters
+    dead_letters: Mapping[str, DeadLetters]  # by queue: intake, dispatch, collect, drop_events
     topics: Topics
     openai: OpenAI
     observer: Observer
@@ -239,8 +291,11 @@ class World:
     seconds_left: Callable[[], float]
     scratch: Path  # a folder on disk for one batch's files
     new_token: Callable[[], str]
+    keeping: Callable[[str, str, str], AbstractContextManager[None]] = lambda _pk, _sk, _lease: nullcontext()
+    """Keeps the lease of the item (pk, sk) while its block runs: `keeping(pk, sk, lease)`."""
     settle_seconds: int = 600
     recipe_wait_seconds: int = 120
+    hold_above_rows: int = 200_000  # a drop of more rows is held until it is approved
     limits: Limits = field(default_factory=Limits)
     token_limits: Mapping[str, int] = field(default_factory=dict)  # enqueued tokens by model, as the stack's owner set
     region: str = "us-east-1"

@@ -21,12 +21,16 @@ class Settings:
     dispatch_queue_url: str
     collect_queue_url: str
     intake_dead_letters_url: str
+    dispatch_dead_letters_url: str
+    collect_dead_letters_url: str
+    drop_event_dead_letters_url: str
     notifications_topic_arn: str
     events_topic_arn: str
     openai_secret_arn: str
     openai_base_url: str
     settle_seconds: int
     recipe_wait_seconds: int
+    hold_above_rows: int
     max_drop_gigabytes: int
     max_line_megabytes: int  # of 2**20 bytes
     aws_region: str  # set by Lambda itself

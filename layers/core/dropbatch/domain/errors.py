@@ -8,14 +8,31 @@ DropbatchError
 ├── ObjectMissing         no such object, or version of it, in S3
 ├── ObjectForbidden       S3 does not let us read an object
 └── OpenAIError           what a call to OpenAI ended in
-    ├── OpenAIKeyRejected     no key, a wrong key, or one without permission: jobs wait
-    ├── OpenAIBusy            429: nothing was done; try again after `seconds`
+    ├── OpenAIKeyRejected     401, or no key at all: jobs wait for another key
+    ├── OpenAIPermissionError 403: the key may not do what was asked; it may do other things
+    ├── OpenAIBillingError    429 or another 4xx: the account has no money left, or is closed
+    ├── OpenAIBusy            another 429: nothing was done; try again after `seconds`
     ├── OpenAIRefused         another 4xx: nothing was done, and trying again would not change that
     │   └── OpenAINotFound    404: no such file or batch
     └── OpenAIUnsure          5xx, timeout, broken connection: it may have taken effect
+
+Each OpenAIError has a `kind`, which decides what is to be done.
 """
 
+from enum import StrEnum
+
 from dropbatch.domain.problems import Problem, Problems
+
+
+class ErrorKind(StrEnum):
+    """What an OpenAIError is about, and so what follows from it."""
+
+    PASSING = "passing"  # wait, with a bound, and try again
+    ACCOUNT = "account"  # hold the job until the same call succeeds
+    KEY = "key"  # hold the job until there is another key, or this one is accepted
+    PERMISSION = "permission"  # hold the job until the same call succeeds, or there is another key
+    THING = "thing"  # this one file or batch: end it with its reason
+    UNKNOWN = "unknown"  # end what was asked, and stop nothing else
 
 
 class DropbatchError(Exception):
@@ -67,17 +84,35 @@ class ObjectForbidden(DropbatchError):
 class OpenAIError(DropbatchError):
     """A call to OpenAI did not give what was asked. `code` is OpenAI's, or `http_<status>`."""
 
+    kind = ErrorKind.UNKNOWN
+
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
 
 
 class OpenAIKeyRejected(OpenAIError):
-    """There is no API key, or OpenAI does not accept it (401, 403)."""
+    """There is no API key, or OpenAI does not accept it (401)."""
+
+    kind = ErrorKind.KEY
+
+
+class OpenAIPermissionError(OpenAIError):
+    """The API key may not do what was asked (403)."""
+
+    kind = ErrorKind.PERMISSION
+
+
+class OpenAIBillingError(OpenAIError):
+    """OpenAI takes no work from this account: its credit or its spending limit is used up, or it is closed."""
+
+    kind = ErrorKind.ACCOUNT
 
 
 class OpenAIBusy(OpenAIError):
     """OpenAI answered 429: the call had no effect."""
+
+    kind = ErrorKind.PASSING
 
     def __init__(self, code: str, seconds: int) -> None:
         super().__init__(code)
@@ -95,6 +130,10 @@ class OpenAIRefused(OpenAIError):
 class OpenAINotFound(OpenAIRefused):
     """OpenAI knows no such file or batch (404)."""
 
+    kind = ErrorKind.THING
+
 
 class OpenAIUnsure(OpenAIError):
     """A timeout, a broken connection or a 5xx: nobody knows whether the call took effect."""
+
+    kind = ErrorKind.PASSING

@@ -1,0 +1,77 @@
+"""Says what each row of an ended batch came to, and whether its answer is final."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dropbatch.answers import Answer
+from dropbatch.domain.jobs import (
+    Batch,
+    Job,
+    OpenAIStatus,
+)
+from dropbatch.domain.outcomes import PAST_DEADLINE, Outcome
+from dropbatch.healing import MOST_ROUNDS, BatchFailure, Failure, Fate, fate
+from dropbatch.ports import RemoteBatch
+
+
+class Unanswered:
+    """The outcome of rows that have no line: it follows from what became of their batch."""
+
+    def __init__(
+        self, remote: RemoteBatch | None, failure: BatchFailure | None = None, refusal: str | None = None
+    ) -> None:
+        self._by_line: Mapping[int, tuple[str, str]] = failure.lines if failure else {}
+        self._message = failure.message if failure else ""
+        match remote.status if remote else None:
+            case None if refusal is None:
+                self._outcome, self._code = Outcome.CANCELLED, "cancelled"
+            case None if refusal == PAST_DEADLINE:
+                self._outcome, self._code = Outcome.EXPIRED, PAST_DEADLINE
+            case None:
+                self._outcome, self._code = Outcome.ERROR, refusal or "refused"
+            case OpenAIStatus.EXPIRED:
+                self._outcome, self._code = Outcome.EXPIRED, "batch_expired"
+            case OpenAIStatus.CANCELLED:
+                self._outcome, self._code = Outcome.CANCELLED, "batch_cancelled"
+            case OpenAIStatus.FAILED:
+                self._outcome, self._code = Outcome.ERROR, failure.code if failure else "batch_failed"
+            case _:
+                self._outcome, self._code = Outcome.MISSING, "missing"
+
+    def answer(self, position: int) -> tuple[Answer, str]:
+        """The answer and OpenAI's message for the row that was line `position` (from 1) of the batch's file."""
+        code, message = self._by_line.get(position, (self._code, self._message))
+        return Answer(self._outcome, code, None, None), message
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Says of each row of a batch whether its answer is final."""
+
+    job: Job
+    batch: Batch
+    unanswered: Unanswered
+    failure: BatchFailure | None = None
+    over: bool = True  # nothing is tried again any more
+
+    @property
+    def settles_good(self) -> bool:
+        """Whether a good answer is final, whatever else is to be known of it."""
+        return self.over or self.failure is None
+
+    def fate(self, answer: Answer, position: int, tries: int) -> Fate:
+        if self.over:
+            return Fate.FINAL
+        if self.failure is None:
+            return fate(answer, tries=tries, attempts=self.job.attempts, retry_invalid=self.job.retry_invalid)
+        match self.failure.kind:
+            case Failure.TOKENS:
+                return Fate.LATER  # bounded by the deadline
+            case Failure.FILE if self.batch.waits < MOST_ROUNDS:
+                return Fate.LATER
+            case Failure.ROWS if self.batch.waits < MOST_ROUNDS and position not in self.failure.lines:
+                # Were no row of the batch to blame, the same would be sent again and again.
+                return (
+                    Fate.LATER if any(1 <= line <= self.batch.requests for line in self.failure.lines) else Fate.FINAL
+                )
+        return Fate.FINAL
