@@ -85,6 +85,6 @@ def failure_of(errors: Sequence[tuple[str, str, int | None]]) -> BatchFailure:
     return BatchFailure(Failure.ROWS if lines else Failure.OTHER, code, message, lines)
 
 
-def put_off(waits: int) -> int:
+def put_off_seconds(waits: int) -> int:
     """For how many seconds rows wait that were put off `waits` times in a row before: ever longer."""
     return int(min(MOST_WAIT_SECONDS, 60 * 2 ** min(waits, 10)))

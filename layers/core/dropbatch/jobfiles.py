@@ -20,6 +20,7 @@ from dropbatch.indexing import ShardIndex
 from dropbatch.ports import BYTES, JSON, Objects, Piece, Writer
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parsing import Recipe, parse_recipe
+from dropbatch.storage.job_ends import whole, work_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,6 @@ class AskedRow(NamedTuple):
         return b"%d %d\n" % self
 
 
-def whole(objects: Objects, bucket: str, key: str, version_id: str | None = None) -> bytes:
-    """A small object's bytes; ObjectMissing where there is none."""
-    return b"".join(objects.blocks(bucket, key, version_id))
-
-
 def find_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None:
     """The recipe that counts for a drop, with the files it names; None where there is none up to the root."""
     for candidate in recipe_keys(key):
@@ -112,7 +108,7 @@ class JobFiles:
     def __init__(self, objects: Objects, bucket: str, job_id: str) -> None:
         self._objects = objects
         self._bucket = bucket
-        self._prefix = f"jobs/{job_id}/"
+        self._prefix = work_prefix(job_id)
 
     def recipe(self) -> RecipeText | None:
         try:
@@ -240,10 +236,6 @@ class JobFiles:
 
     def keep_joined(self, members: Mapping[str, Any]) -> None:
         self._objects.put(self._bucket, self._prefix + "joined.json", json.dumps(members).encode(), JSON)
-
-    def discard(self) -> None:
-        """Deletes all of it."""
-        self._objects.delete_all(self._bucket, self._prefix)
 
 
 def lines(objects: Objects, bucket: str, key: str) -> Iterator[bytes]:

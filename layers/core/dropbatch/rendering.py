@@ -20,9 +20,9 @@ from dropbatch.formats.compression import Compression, compressed, compressing
 from dropbatch.formats.reading import Record, read_rows
 from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row, row_writer
 from dropbatch.indexing import BAD_ROW
-from dropbatch.jobfiles import whole
 from dropbatch.ports import BYTES, JSON, World, Writer
 from dropbatch.results import Result, read_responses, read_results, responses_key, unanswered_response
+from dropbatch.storage.job_ends import whole
 from dropbatch.tallies import Tally
 
 SAMPLES = 5

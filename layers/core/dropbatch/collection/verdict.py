@@ -18,7 +18,11 @@ class Unanswered:
     """The outcome of rows that have no line: it follows from what became of their batch."""
 
     def __init__(
-        self, remote: RemoteBatch | None, failure: BatchFailure | None = None, refusal: str | None = None
+        self,
+        remote: RemoteBatch | None,
+        failure: BatchFailure | None = None,
+        refusal: str | None = None,
+        code: str | None = None,
     ) -> None:
         self._by_line: Mapping[int, tuple[str, str]] = failure.lines if failure else {}
         self._message = failure.message if failure else ""
@@ -37,6 +41,7 @@ class Unanswered:
                 self._outcome, self._code = Outcome.ERROR, failure.code if failure else "batch_failed"
             case _:
                 self._outcome, self._code = Outcome.MISSING, "missing"
+        self._code = code or self._code
 
     def answer(self, position: int) -> tuple[Answer, str]:
         """The answer and OpenAI's message for the row that was line `position` (from 1) of the batch's file."""

@@ -28,6 +28,21 @@ RETRIED = frozenset({Outcome.INVALID_ANSWER, Outcome.ERROR, Outcome.EXPIRED, Out
 GAVE_UP = "gave_up"
 """The code of what was tried again and again, and never came to its end."""
 
+IN_DOUBT = "in_doubt"
+"""The code of rows whose batch may exist at OpenAI: nobody could tell until the job had to end."""
+
+ANSWERS_GONE = "answers_gone"
+"""The code of rows whose batch completed, and whose answers OpenAI no longer has."""
+
+NOT_COLLECTED = "not_collected"
+"""The code of rows whose batch ended, and whose answers could not be read until the job had to end."""
+
+NEVER_ENDED = "never_ended"
+"""The code of rows of a batch that did not end in twice OpenAI's time: it may still be running."""
+
+MAY_BE_PAID = frozenset({IN_DOUBT, ANSWERS_GONE, NOT_COLLECTED, NEVER_ENDED})
+"""The codes of rows that OpenAI may have answered already: no retry, and no `.retry`, asks and pays them again."""
+
 PAST_DEADLINE = "deadline"
 """The code of rows that were still waiting when the recipe's deadline had passed."""
 

@@ -1,0 +1,142 @@
+"""Ends what comes to nothing, and tells its owner: every drop ends with a notification.
+
+It reads no row and no recipe, so that it works where the process that failed could not.
+"""
+
+from dropbatch import telling
+from dropbatch.claims import point_at, version_claim
+from dropbatch.domain.drops import Drop, Meaning, job_id, meaning_of
+from dropbatch.domain.jobs import RETENTION_SECONDS, Job, JobState, Pending
+from dropbatch.domain.outcomes import GAVE_UP
+from dropbatch.domain.problems import Problem, Problems
+from dropbatch.jobs import outbox
+from dropbatch.jobs.cleanup import clean_up
+from dropbatch.jobs.end import end
+from dropbatch.jobs.lease import give_back
+from dropbatch.ledger import Ledger
+from dropbatch.ports import Notification, World
+from dropbatch.storage.job_ends import decide, decision_of
+
+GIVEN_UP = Problem(
+    GAVE_UP,
+    "The file could not be read for a day, although it was tried again and again; the submit function's log says why: "
+    "fix that, then drop the file again.",
+)
+
+KILLS = Problem(
+    "kills_function",
+    "Reading the file stopped the function twice: it ran out of memory or of time; make its rows or its recipe's "
+    "templates smaller, or drop it as several files.",
+)
+
+NOT_READABLE = Problem(
+    "not_readable",
+    "S3 does not let the submit function read the file or its recipe; if they are encrypted with a KMS key of your "
+    "own, let the function's role decrypt with it, or upload them without it; restore what is archived in a Glacier "
+    "class; then drop the file again.",
+)
+
+
+def reject(world: World, ledger: Ledger, job: Job, problems: Problems, name: str = "rejected") -> None:
+    """End a job whose drop cannot be used, unless it has moved on meanwhile, and tell why.
+
+    `name` names the notice: one that gives up must not be told in the words of one that was begun before.
+    """
+    telling.write_rejected(world, job, problems)
+    telling.write_latest(world, job)
+    rejected = _end_building(world, ledger, job, name, telling.rejected(world, job, problems))
+    if rejected:
+        world.observer.measure("JobsRejected", 1)
+        codes = sorted({problem.code for problem in problems})
+        world.observer.note("rejected", job_id=job.id, codes=codes, problems=problems.total)
+
+
+def end_duplicate(world: World, ledger: Ledger, job: Job, standing: Job) -> None:
+    """End a job whose work another does already, and tell so."""
+    _end_building(world, ledger, job, "duplicate", telling.duplicate(world, job, standing))
+
+
+def end_silently(world: World, ledger: Ledger, job: Job) -> None:
+    """End a job of an empty file that another version has replaced."""
+    _end_building(world, ledger, job)
+
+
+def give_up(world: World, ledger: Ledger, job: Job, problem: Problem = GIVEN_UP) -> None:
+    """End a job whose drop could not be read, however often that was tried."""
+    reject(world, ledger, job, _only(problem), problem.code)
+
+
+def refuse_unseen(world: World, ledger: Ledger, pending: Pending, problem: Problem) -> None:
+    """Refuse an object of which no more is known than its name; a drop that has a job is left to that."""
+    drop = Drop(pending.bucket, pending.key, pending.version_id or "null", pending.created_at)
+    meaning = meaning_of(pending.key)
+    if meaning is not Meaning.DROP:
+        tell_pending(world, ledger, pending, telling.recipe_checked(drop, _only(problem)))
+        return
+    wanted = version_claim(drop, job_id(drop, pending.rerun_version))
+    claim = wanted if ledger.add(wanted) else ledger.claim(wanted.digest) or wanted
+    now = world.now()
+    job = Job(id=claim.job_id, drop=drop, created_at=now, asked_at=pending.time or now, build_until=now)
+    if ledger.add(job):
+        if ledger.newest(drop.bucket, drop.key).job_id is None:
+            point_at(ledger, job, now)  # else it may be older than what the key's newest job belongs to
+        give_up(world, ledger, job, problem)
+    ledger.update(pending, _is_over)
+
+
+def tell_pending(world: World, ledger: Ledger, pending: Pending, notification: Notification) -> None:
+    """Tell what came of an object that has no job; its item is deleted once that is told."""
+    names = outbox.write(world, pending, f"told-{world.now()}", notification)
+
+    def over(current: Pending) -> bool:
+        if current.is_over:
+            return False
+        outbox.post(world, current, names)
+        return _is_over(current)
+
+    told = ledger.update(pending, over)
+    if told is not None:
+        outbox.tell_now(world, ledger, told)
+
+
+def force_end(world: World, ledger: Ledger, job: Job) -> None:
+    """End a job whose results could not be put together before its time was over."""
+    decision = decision_of(world, job.id) or decide(world, job.id, telling.decision_to_give_up(world, job))
+    world.observer.warn("a job is ended because its time is over", job_id=job.id)
+    end(world, ledger, job, decision)
+
+
+def _is_over(pending: Pending) -> bool:
+    give_back(pending)
+    pending.is_over = True
+    return True
+
+
+def _only(problem: Problem) -> Problems:
+    problems = Problems()
+    problems.add(problem)
+    return problems
+
+
+def _end_building(
+    world: World, ledger: Ledger, job: Job, name: str = "", notification: Notification | None = None
+) -> bool:
+    """End a job that is being built, unless another process has taken it over; what is to be told is told after."""
+    names = outbox.write(world, job, name, notification) if notification else []
+    lease = job.lease
+
+    def ended(current: Job) -> bool:
+        if current.state is not JobState.BUILDING or current.lease != lease:
+            return False
+        give_back(current)
+        current.ended_at, current.expires_at = world.now(), world.now() + RETENTION_SECONDS
+        outbox.post(world, current, names)
+        current.move(JobState.REJECTED)
+        return True
+
+    rejected = ledger.update(job, ended)
+    if rejected is None:
+        return False
+    outbox.tell_now(world, ledger, rejected)
+    clean_up(world, ledger, ledger.reload(rejected) or rejected)
+    return True
