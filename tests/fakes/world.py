@@ -14,9 +14,11 @@ from tests.fakes.names import INBOX, RESULTS, WORK
 from tests.fakes.objects import FakeObjects
 from tests.fakes.observer import FakeObserver
 from tests.fakes.openai import FakeOpenAI
-from tests.fakes.queues import FakeDeadLetters, FakeQueue
+from tests.fakes.queues import Chains, FakeDeadLetters, FakeQueue
 from tests.fakes.table import FakeTable
 from tests.fakes.topics import FakeTopics
+
+DEAD_LETTERS = ("intake", "dispatch", "collect", "drop_events")
 
 
 @dataclass
@@ -33,8 +35,11 @@ class FakeWorld:
     def __post_init__(self) -> None:
         self.objects = FakeObjects(self.clock)
         self.table = FakeTable()
-        self.intake, self.dispatch, self.collect = (FakeQueue(self.clock) for _ in range(3))
-        self.dead_intake = FakeDeadLetters()
+        self.chains = Chains()
+        self.dead_letters = {name: FakeDeadLetters(self.clock) for name in DEAD_LETTERS}
+        self.intake, self.dispatch, self.collect = (
+            FakeQueue(self.clock, self.dead_letters[name], self.chains) for name in ("intake", "dispatch", "collect")
+        )
         self.topics = FakeTopics()
         self.openai = FakeOpenAI(self.clock)
         self.observer = FakeObserver()
@@ -51,7 +56,7 @@ class FakeWorld:
             intake=seen("intake", self.intake),
             dispatch=seen("dispatch", self.dispatch),
             collect=seen("collect", self.collect),
-            dead_intake=seen("dead_intake", self.dead_intake),
+            dead_letters=seen("dead_letters", self.dead_letters),
             topics=seen("topics", self.topics),
             openai=seen("openai", self.openai),
             observer=self.observer,
