@@ -15,9 +15,11 @@ from tests.fakes.names import INBOX, RESULTS, WORK
 from tests.fakes.objects import FakeObjects
 from tests.fakes.observer import FakeObserver
 from tests.fakes.openai import FakeOpenAI
-from tests.fakes.queues import FakeDeadLetters, FakeQueue
+from tests.fakes.queues import Chains, FakeDeadLetters, FakeQueue
 from tests.fakes.table import FakeTable
 from tests.fakes.topics import FakeTopics
+
+DEAD_LETTERS = ("intake", "dispatch", "collect", "drop_events")
 
 
 @dataclass
@@ -36,8 +38,11 @@ class FakeWorld:
     def __post_init__(self) -> None:
         self.objects = FakeObjects(self.clock)
         self.table = FakeTable(self.clock)
-        self.intake, self.dispatch, self.collect = (FakeQueue(self.clock) for _ in range(3))
-        self.dead_letters = {name: FakeDeadLetters() for name in ("intake", "dispatch", "collect", "drop_events")}
+        self.chains = Chains()
+        self.dead_letters = {name: FakeDeadLetters(self.clock) for name in DEAD_LETTERS}
+        self.intake, self.dispatch, self.collect = (
+            FakeQueue(self.clock, self.dead_letters[name], self.chains) for name in ("intake", "dispatch", "collect")
+        )
         self.topics = FakeTopics()
         self.openai = FakeOpenAI(self.clock)
         self.observer = FakeObserver()
@@ -50,7 +55,7 @@ class FakeWorld:
     @property
     def world(self) -> World:
         def seen(name: str, port: Any) -> Any:
-            if self.scratch_bytes is not None:
+            if self.scratch_bytes is not None and name in ("objects", "openai"):  # what is written comes from these
                 port = _OnDisk(port, self.scratch, self.scratch_bytes)
             return self.killer.wrap(name, port) if self.killer else port
 
@@ -60,7 +65,7 @@ class FakeWorld:
             intake=seen("intake", self.intake),
             dispatch=seen("dispatch", self.dispatch),
             collect=seen("collect", self.collect),
-            dead_letters={name: seen(f"dead_letters.{name}", dead) for name, dead in self.dead_letters.items()},
+            dead_letters=seen("dead_letters", self.dead_letters),
             topics=seen("topics", self.topics),
             openai=seen("openai", self.openai),
             observer=self.observer,
