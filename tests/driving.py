@@ -1,31 +1,68 @@
-"""Runs the use cases over fakes as the queues and the schedule would."""
+"""Runs the use cases over fakes as the queues, the schedule, S3 and EventBridge would."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from dropbatch.collect import collect
-from dropbatch.domain.errors import TryLater
 from dropbatch.domain.jobs import ENDED_JOBS, Job, JobState
 from dropbatch.ledger import from_item
 from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
 from dropbatch.submit import submit
 from dropbatch.take_in import take_in
-from dropbatch.telling import results_prefix
-from tests.fakes import INBOX, RESULTS, FakeQueue, FakeWorld, Killed
+from dropbatch.telling import iso, results_prefix
+from tests.fakes import INBOX, RESULTS, FakeMessage, FakeQueue, FakeWorld, Killed
 
 RECIPE = b"""\
 model: gpt-4o-mini
 prompt: "{{ text }}"
 """
 
+QUEUES = ("intake", "dispatch", "collect")
+
+FUNCTIONS = {"intake": "submit", "dispatch": "submit", "collect": "collect"}
+"""Which function works on a queue's messages."""
+
+FAILED_HIDDEN_SECONDS = 30
+"""For how long a function hides a message on which it failed for the first time; twice as long each time after."""
+
+KILLED_HIDDEN_SECONDS = 40
+"""After so long a killed function's message shows again: it renewed the message as it renews its lease."""
+
+
+class Ending(Enum):
+    """How an invocation ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    KILLED = "killed"
+
 
 def drop(fake: FakeWorld, key: str, data: bytes, **labels: str) -> str:
     """A user's upload, and the event that tells of it. Returns the version."""
     version = fake.objects.drop(key, data, labels)
-    fake.intake.send(Look(INBOX, key, version).to_json())
+    fake.intake.send(object_created(fake, key, version, len(data)))
     return version
+
+
+def object_created(fake: FakeWorld, key: str, version: str, size: int) -> dict[str, Any]:
+    """The event that EventBridge hands over, as far as S3 fills it in."""
+    return {
+        "version": "0",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "time": iso(int(fake.clock())),
+        "detail": {
+            "version": "0",
+            "bucket": {"name": INBOX},
+            "object": {"key": key, "size": size, "version-id": version, "sequencer": f"{int(fake.clock() * 1e6):018X}"},
+            "reason": "PutObject",
+        },
+    }
 
 
 def rows(count: int) -> bytes:
@@ -34,10 +71,7 @@ def rows(count: int) -> bytes:
 
 
 def run(fake: FakeWorld, *, ticks: int = 60, step: float = 60) -> None:
-    """Delivers messages and polls each `step` seconds until nothing is open, or `ticks` are over.
-
-    A process that is killed leaves its message in the queue, to be delivered again.
-    """
+    """Delivers messages and polls each `step` seconds until nothing is open, or `ticks` are over."""
     for _ in range(ticks):
         deliver(fake)
         survive(lambda: poll(fake.world))
@@ -47,38 +81,122 @@ def run(fake: FakeWorld, *, ticks: int = 60, step: float = 60) -> None:
         fake.clock.sleep(step)
 
 
-def deliver(fake: FakeWorld) -> None:
-    """Delivers what is due, until nothing is."""
-    busy = True
-    while busy:
-        busy = _next(fake.intake, lambda m: take_in(fake.world, Look.from_json(m)))
-        busy |= _next(fake.dispatch, lambda m: submit(fake.world, Work.from_json(m)))
-        busy |= _next(fake.collect, lambda m: _collect(fake, m))
+def deliver(fake: FakeWorld) -> int:
+    """Delivers what is due, until nothing is. Returns how many messages were worked on."""
+    count = 0
+    while True:
+        worked = sum(deliver_next(fake, name) for name in QUEUES)
+        if not worked:
+            return count
+        count += worked
 
 
-def _collect(fake: FakeWorld, message: dict[str, Any]) -> None:
-    try:
-        collect(fake.world, Work.from_json(message))
-    except TryLater as later:
-        fake.collect.send(message, later.seconds)
-
-
-def _next(queue: FakeQueue, handle: Callable[[dict[str, Any]], None]) -> bool:
-    message = queue.take()
+def deliver_next(fake: FakeWorld, name: str) -> bool:
+    """Delivers a queue's next message to its function, if one is due."""
+    queue: FakeQueue = getattr(fake, name)
+    message = queue.receive()
     if message is None:
         return False
-    if not survive(lambda: handle(message)):
-        queue.send(message, 900)  # its visibility timeout
+    if fake.chains.drops(FUNCTIONS[name], message):
+        queue.bury(message)
+    else:
+        finish(fake, name, message, handle(fake, name, message))
     return True
 
 
+def handle(fake: FakeWorld, name: str, message: FakeMessage) -> Ending:
+    """Lets the queue's function work on a message."""
+    body = message.body
+
+    def step() -> None:
+        if name == "intake":
+            take_in(fake.world, Look.from_json(body))
+        elif name == "dispatch":
+            submit(fake.world, Work.from_json(body))
+        else:
+            collect(fake.world, Work.from_json(body))
+
+    with fake.chains.invoked(FUNCTIONS[name], message):
+        return invoke(fake, step)
+
+
+def finish(fake: FakeWorld, name: str, message: FakeMessage, ending: Ending) -> None:
+    """Does with a message what its function's wrapper, or SQS, does after the invocation."""
+    queue: FakeQueue = getattr(fake, name)
+    if ending is Ending.DONE:
+        queue.delete(message.receipt)
+    elif ending is Ending.KILLED:
+        queue.hide(message.receipt or "", KILLED_HIDDEN_SECONDS)
+    else:
+        seconds = FAILED_HIDDEN_SECONDS * 2 ** (message.receives - 1)
+        invoke(fake, lambda: getattr(fake.world, name).hide(message.receipt, seconds))
+
+
+def invoke(fake: FakeWorld, step: Callable[[], None]) -> Ending:
+    """Runs a step as Lambda would: what it raises is logged, but for a broken assertion, which is a test's business."""
+    if fake.killer:
+        fake.killer.invoked()
+    try:
+        step()
+    except Killed:
+        return Ending.KILLED
+    except AssertionError:
+        raise
+    except Exception:
+        fake.observer.failed("an invocation failed")
+        return Ending.FAILED
+    return Ending.DONE
+
+
 def survive(step: Callable[[], None]) -> bool:
-    """Runs a step; False where the process was killed in it."""
+    """Runs a step; False if the process was killed in it."""
     try:
         step()
     except Killed:
         return False
     return True
+
+
+@dataclass
+class Functions:
+    """A queue's functions: `most` at once, each taking `seconds`, at the end of which its work is done.
+
+    Until then its message is hidden, as SQS hides it. The deepest queue and the invocations are counted.
+    """
+
+    fake: FakeWorld
+    name: str
+    most: int
+    seconds: float
+    running: list[tuple[float, FakeMessage]] = field(default_factory=list)
+    invocations: int = 0
+    longest: int = 0
+    endings: Counter[Ending] = field(default_factory=Counter)
+
+    def step(self) -> None:
+        """Finishes what is finished by now, and begins as much as there is room for."""
+        queue: FakeQueue = getattr(self.fake, self.name)
+        now = self.fake.clock()
+        while self.running and self.running[0][0] <= now:
+            _, message = self.running.pop(0)
+            ending = handle(self.fake, self.name, message)
+            self.endings[ending] += 1
+            finish(self.fake, self.name, message, ending)
+        while len(self.running) < self.most and (taken := queue.receive()) is not None:
+            self.running.append((now + self.seconds, taken))
+            self.invocations += 1
+
+    def due(self) -> float | None:
+        """When something is to be done next; None if nothing is known."""
+        queue: FakeQueue = getattr(self.fake, self.name)
+        if self.running and (len(self.running) == self.most or not queue.messages):
+            return self.running[0][0]
+        times = [message.due for message in queue.messages if message.due > self.fake.clock()]
+        times += [end for end, _ in self.running[:1]]
+        return self.fake.clock() if queue.waiting() else min(times, default=None)
+
+    def measure(self) -> None:
+        self.longest = max(self.longest, getattr(self.fake, self.name).waiting())
 
 
 def jobs(fake: FakeWorld) -> list[Job]:

@@ -20,6 +20,7 @@ from tests.fakes import FakeDeadLetters, FakeQueue, FakeTopics
 class QueueAndTaker(NamedTuple):
     queue: Queue
     take: Callable[[], Any]  # the next message that may be taken, or None
+    receive: Callable[[], str | None]  # the receipt of the same, which is hidden then, or None
 
 
 @pytest.fixture(params=["fake", "real"])

@@ -1,18 +1,19 @@
 """What the ports promise of the table and of S3, kept by the fakes and by the real adapters alike."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from dropbatch.adapters.dynamodb import DynamoTable
 from dropbatch.adapters.s3 import S3Objects
 from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing
 from dropbatch.ports import Objects, Piece, Table
-from tests.contract.conftest import REGION
-from tests.fakes import FakeClock, FakeObjects, FakeTable
+from tests.contract.conftest import REGION, real_table
+from tests.fakes import INBOX, FakeClock, FakeObjects, FakeTable
 
 MIB = 1_048_576
 
@@ -23,37 +24,22 @@ class BrokenOffError(Exception):
 
 @pytest.fixture(params=["fake", "real"])
 def table(request: pytest.FixtureRequest, aws: None) -> Table:
-    if request.param == "fake":
-        return FakeTable()
-    client = boto3.client("dynamodb", region_name=REGION)
-    client.create_table(
-        TableName="t",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk", "open", "since")],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "open",
-                "Projection": {"ProjectionType": "ALL"},
-                "KeySchema": [
-                    {"AttributeName": "open", "KeyType": "HASH"},
-                    {"AttributeName": "since", "KeyType": "RANGE"},
-                ],
-            }
-        ],
-    )
-    return DynamoTable(client, "t")
+    return FakeTable() if request.param == "fake" else real_table()
 
 
 @pytest.fixture(params=["fake", "real"])
 def objects(request: pytest.FixtureRequest, aws: None) -> Objects:
     if request.param == "fake":
         return FakeObjects(FakeClock())
+    return S3Objects(client_of_s3())
+
+
+def client_of_s3() -> Any:
     client = boto3.client("s3", region_name=REGION)
     for bucket in ("aaa", "bbb"):
         client.create_bucket(Bucket=bucket)
         client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    return S3Objects(client)
+    return client
 
 
 def item(sk: str, rev: int = 1, **more: Any) -> dict[str, Any]:
@@ -104,13 +90,212 @@ def test_only_what_is_open_stands_in_the_index_oldest_first(table: Table) -> Non
     assert [found["sk"] for found in table.open_items("job")] == ["young"]
 
 
+def test_a_lease_is_renewed_by_its_holder_alone_and_the_revision_stays(table: Table) -> None:
+    table.insert(item("a", lease="mine", lease_until=100, other=7))
+    table.renew("p", "a", "mine", 200)
+    assert table.get("p", "a") == item("a", lease="mine", lease_until=200, other=7)
+    table.insert(item("free"))
+    for sk, lease in (("a", "another's"), ("free", "mine"), ("gone", "mine")):
+        with pytest.raises(ConditionFailed):
+            table.renew("p", sk, lease, 300)
+    assert table.get("p", "a") == item("a", lease="mine", lease_until=200, other=7)
+    assert table.get("p", "gone") is None
+
+
+REFUSED = {
+    "an item over 400 KB": {"text": "x" * 409_700},
+    "400 KB in another alphabet": {"text": "ü" * 204_850},
+    "a partition key over 2,048 bytes": {"pk": "p" * 2_049},
+    "a sort key over 1,024 bytes": {"sk": "s" * 1_025},
+    "a sort key over 1,024 bytes in another alphabet": {"sk": "ü" * 513},
+    "an empty partition key": {"pk": ""},
+    "an empty sort key": {"sk": ""},
+    "an empty key of the index": {"open": "", "since": "1"},
+    "a number as a partition key": {"pk": 1},
+    "a number as a sort key": {"sk": 1},
+    "a key of the index over 1,024 bytes": {"open": "job", "since": "1" * 1_025},
+}
+
+
+@pytest.mark.parametrize("members", REFUSED.values(), ids=REFUSED)
+def test_the_table_refuses_what_dynamodb_refuses(table: Table, members: dict[str, Any]) -> None:
+    for write in (table.insert, lambda item: table.replace(item, 1)):
+        with pytest.raises(ClientError, match="ValidationException"):
+            write({**item("a"), **members})
+
+
+@pytest.mark.parametrize("value", [1.5, float("nan"), {"a"}, b"bytes", ("a", "tuple")], ids=repr)
+def test_the_table_holds_no_values_that_cannot_be_read_back_the_same(table: Table, value: Any) -> None:
+    with pytest.raises(AssertionError, match="the table holds no"):
+        table.insert(item("a", nested=[{"value": value}]))
+
+
+def test_an_item_as_large_as_may_be_is_taken(table: Table) -> None:
+    table.insert(item("s" * 1_023, text="x" * 400_000))
+    assert len(list(table.query("p", "s"))) == 1
+
+
+@pytest.mark.parametrize("key", ["open", "since"])
+def test_a_key_of_the_index_is_text(key: str) -> None:
+    """As DynamoDB checks it, but moto does not, in its words."""
+    wrong = {**item("a", open="sweep", since="1"), key: 1_750_000_000}
+    with pytest.raises(ClientError, match=f"Type mismatch for Index Key {key} Expected: S Actual: N"):
+        FakeTable().insert(wrong)
+
+
+def test_a_number_has_at_most_38_digits() -> None:
+    """As DynamoDB documents it, but moto does not check it."""
+    FakeTable().insert(item("a", number=10**40 - 10**2))
+    with pytest.raises(ClientError, match="38 significant digits"):
+        FakeTable().insert(item("a", number=10**40 - 1))
+
+
+@pytest.mark.parametrize("expires_at", ["1750000000", 1_750_000_000_000, None, True])
+def test_a_time_to_live_is_in_seconds(expires_at: Any) -> None:
+    """DynamoDB takes any, and keeps the item for ever."""
+    with pytest.raises(AssertionError, match="time to live"):
+        FakeTable().insert(item("a", expires_at=expires_at))
+
+
+def test_what_has_outlived_its_time_is_gone_at_some_time() -> None:
+    clock = FakeClock()
+    table = FakeTable(clock)
+    table.insert(item("a", expires_at=int(clock()) + 10))
+    table.insert(item("b"))
+    table.expire()
+    assert table.get("p", "a")
+    clock.sleep(11)
+    table.expire()
+    assert [found["sk"] for found in table.query("p")] == ["b"]
+
+
+def test_the_index_may_lag() -> None:
+    clock = FakeClock()
+    table = FakeTable(clock)
+    table.index_lag = 30
+    table.insert(item("a", open="job", since="1"))
+    assert list(table.open_items("job")) == []
+    clock.sleep(20)
+    table.replace(item("a", 2), 1)
+    clock.sleep(10)
+    assert [found["rev"] for found in table.open_items("job")] == [1], "it is not open any more, but for the index"
+    clock.sleep(20)
+    assert list(table.open_items("job")) == []
+
+
 def test_a_version_can_be_read_after_its_key_is_deleted(objects: Objects) -> None:
     objects.put("aaa", "k", b"first", "text/plain")
     version = objects.head("aaa", "k").version_id
-    objects.delete_all("aaa", "k")
+    assert objects.delete_all("aaa", "k")
     with pytest.raises(ObjectMissing):
         objects.head("aaa", "k")
     assert b"".join(objects.blocks("aaa", "k", version)) == b"first"
+    with pytest.raises(ObjectMissing):
+        objects.head("aaa", "k", marker_of(objects))
+
+
+def marker_of(objects: Objects) -> str:
+    """The version that a delete marker is, of the only one there is."""
+    if isinstance(objects, FakeObjects):
+        return objects.remove("aaa", "k")
+    listed = objects._client.list_object_versions(Bucket="aaa")  # type: ignore[attr-defined]  # the real one's
+    return str(listed["DeleteMarkers"][0]["VersionId"])
+
+
+def test_all_below_a_prefix_is_deleted_page_by_page_for_as_long_as_there_is_time(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isinstance(objects, S3Objects):
+        hooks = objects._client.meta.events
+        hooks.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": 10})
+    monkeypatch.setattr("tests.fakes.objects.PAGE", 10)
+    for number in range(11):
+        objects.put("aaa", f"mine/{number:02d}", b"", "text/plain")
+    objects.put("aaa", "mines", b"", "text/plain")
+    assert not objects.delete_all("aaa", "mine/", lambda: False)
+    assert [key for key, _ in objects.names("aaa", "")] == ["mine/10", "mines"]
+    assert objects.delete_all("aaa", "mine/", lambda: False), "nothing was left to have time for"
+    assert [key for key, _ in objects.names("aaa", "")] == ["mines"]
+    assert objects.delete_all("aaa", "none/")
+
+
+def test_a_key_that_cannot_be_deleted_is_no_success(aws: None) -> None:
+    """S3 answers 200 all the same. What is raised names no key."""
+    client = client_of_s3()
+    S3Objects(client).put("aaa", "SECRET", b"", "text/plain")
+    client.delete_objects = lambda **_: {"Errors": [{"Key": "SECRET", "Code": "AccessDenied", "Message": "SECRET"}]}
+    with pytest.raises(ClientError, match="AccessDenied") as raised:
+        S3Objects(client).delete_all("aaa", "SEC")
+    assert "SECRET" not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", ["k" * 1_025, "ü" * 513, ""], ids=["ascii", "in another alphabet", "empty"])
+def test_a_key_is_at_most_1024_bytes(key: str) -> None:
+    """As S3 documents it; moto takes any."""
+    fake = FakeObjects(FakeClock())
+    for call in (lambda: fake.drop(key, b""), lambda: fake.head(INBOX, key)):
+        with pytest.raises(ClientError, match="KeyTooLong"):
+            call()
+    fake.drop("k" * 1_024, b"")
+
+
+def test_what_is_kept_with_an_object_is_at_most_two_kilobytes() -> None:
+    """As S3 documents it, of names and values together; moto takes any."""
+    fake = FakeObjects(FakeClock())
+    fake.drop("k", b"", {"a-label": "x" * 2_041})
+    with pytest.raises(ClientError, match="MetadataTooLarge"):
+        fake.drop("k", b"", {"a-label": "x" * 2_042})
+
+
+def test_a_multipart_upload_is_as_old_as_its_beginning_but_its_event_is_of_its_end() -> None:
+    """S3 documents it so; moto has the end for both."""
+    clock = FakeClock(1_750_000_000.7)
+    fake = FakeObjects(clock)
+    began = clock()
+    clock.sleep(150)
+    first = fake.drop("k", b"first")
+    long = fake.drop("k", b"long", began=began)
+    assert fake.head(INBOX, "k").version_id == long, "what was finished last is current"
+    assert fake.head(INBOX, "k").modified == int(began) < fake.head(INBOX, "k", first).modified
+    assert fake.event(INBOX, "k", long)["time"] == fake.event(INBOX, "k", first)["time"] == "2025-06-15T15:09:10Z"
+    assert sequencer(fake.event(INBOX, "k", first)) < sequencer(fake.event(INBOX, "k", long))
+    assert fake.event(INBOX, "k", long)["detail"]["reason"] == "CompleteMultipartUpload"
+
+
+def sequencer(event: dict[str, Any]) -> str:
+    """As S3 documents it: the shorter of two is padded with zeros at its right, before they are compared as text."""
+    found: str = event["detail"]["object"]["sequencer"]
+    return found.ljust(32, "0")
+
+
+def test_versions_of_a_key_are_told_of_in_their_order() -> None:
+    fake = FakeObjects(FakeClock())
+    versions = [fake.drop("k", b"") for _ in range(300)]
+    events = [fake.event(INBOX, "k", version) for version in versions]
+    assert sorted(events, key=sequencer) == events
+    assert len({len(event["detail"]["object"]["sequencer"]) for event in events}) > 1, "of different lengths"
+
+
+def test_the_fakes_events_have_the_shape_of_the_real_ones() -> None:
+    fake = FakeObjects(FakeClock())
+    fake.drop("reviews/reviews.csv", b"text")
+    real = json.loads((Path(__file__).parents[2] / "events" / "s3_object_created.json").read_text())
+    assert shape(fake.event(INBOX, "reviews/reviews.csv")) == shape(real)
+
+
+def shape(value: Any) -> Any:
+    return {name: shape(member) for name, member in value.items()} if isinstance(value, dict) else type(value)
+
+
+def test_an_archived_object_is_seen_but_not_read() -> None:
+    """moto restores what it archives; the adapter's side stands in the unit tests of reading."""
+    fake = FakeObjects(FakeClock())
+    fake.drop("k", b"data")
+    fake.archived.add("k")
+    assert fake.head(INBOX, "k").size == 4
+    for read in (lambda: list(fake.blocks(INBOX, "k")), lambda: fake.read_range(INBOX, "k", 0, 1)):
+        with pytest.raises(ObjectForbidden, match="InvalidObjectState"):
+            read()
 
 
 def test_what_is_not_there_is_missing(objects: Objects) -> None:
@@ -151,6 +336,31 @@ def test_a_new_object_is_written_by_the_first_alone(objects: Objects) -> None:
     assert objects.put_new("aaa", "k", b"first", "text/plain")
     assert not objects.put_new("aaa", "k", b"second", "text/plain")
     assert b"".join(objects.blocks("aaa", "k")) == b"first"
+
+
+def test_a_conditional_write_that_meets_another_is_tried_again(aws: None) -> None:
+    """S3 asks for that: the other may fail yet, so that nobody would have written it. moto knows no conflicts."""
+    client = client_of_s3()
+    conflict = ClientError({"Error": {"Code": "ConditionalRequestConflict"}}, "PutObject")
+    answers: list[Exception | None] = [conflict, conflict, None]
+    put = client.put_object
+
+    def as_s3_does(**call: Any) -> Any:
+        if (answer := answers.pop(0) if answers else None) is not None:
+            raise answer
+        return put(**call)
+
+    client.put_object = as_s3_does
+    assert S3Objects(client).put_new("aaa", "k", b"mine", "text/plain")
+    assert not S3Objects(client).put_new("aaa", "k", b"another", "text/plain")
+    answers[:] = [conflict] * 99
+    with pytest.raises(ClientError, match="ConditionalRequestConflict"):
+        S3Objects(client).put_new("aaa", "other", b"", "text/plain")
+    assert len(answers) > 90, "not for ever"
+    fake = FakeObjects(FakeClock())
+    fake.conflicting.add("other")
+    with pytest.raises(ClientError, match="ConditionalRequestConflict"):
+        fake.put_new("aaa", "other", b"", "text/plain")
 
 
 def test_nothing_is_left_of_an_object_whose_writing_broke_off(objects: Objects) -> None:
@@ -229,6 +439,60 @@ def test_a_joining_that_was_begun_and_is_gone_is_begun_anew(objects: Objects, mo
         monkeypatch.setattr(objects._client, "upload_part_copy", as_s3_does)
     assert objects.join(pieces, "bbb", "joined", "text/plain", begun=begun) is None
     assert b"".join(objects.blocks("bbb", "joined")) == whole
+
+
+def uploads(objects: Objects) -> int:
+    """How many uploads are begun and not finished."""
+    if isinstance(objects, FakeObjects):
+        return len(objects.uploads)
+    assert isinstance(objects, S3Objects)
+    return len(objects._client.list_multipart_uploads(Bucket="bbb").get("Uploads", []))
+
+
+@pytest.mark.parametrize("sizes", [[(6 * MIB, 0), (6 * MIB, 9)], [(100, 0)]], ids=["large", "small"])
+def test_a_joining_of_other_pieces_than_were_begun_leaves_nothing_of_those(
+    objects: Objects, sizes: list[tuple[int, int]]
+) -> None:
+    begun_with, _ = pieces_of(objects, [(7 * MIB, 0), (7 * MIB, 0)])
+    begun = objects.join(begun_with, "bbb", "joined", "text/plain", lambda: False)
+    assert uploads(objects) == 1
+    pieces, whole = pieces_of(objects, sizes)
+    assert objects.join(pieces, "bbb", "joined", "text/plain", begun=begun) is None
+    assert b"".join(objects.blocks("bbb", "joined")) == whole
+    assert uploads(objects) == 0
+
+
+def test_a_joining_that_fails_leaves_nothing_that_nobody_knows_of(objects: Objects) -> None:
+    pieces, _ = pieces_of(objects, [(6 * MIB, 0), (6 * MIB, 0)])
+    gone = [pieces[0], replace(pieces[1], key="gone")]
+    with pytest.raises((ClientError, ObjectMissing)):
+        objects.join(gone, "bbb", "joined", "text/plain")
+    assert uploads(objects) == 0
+    with pytest.raises(ObjectMissing):
+        objects.head("bbb", "joined")
+
+
+@pytest.mark.parametrize(
+    ("code", "left"), [("NoSuchKey", 0), ("EntityTooSmall", 0), ("SlowDown", 1), ("AccessDenied", 1)]
+)
+def test_a_joining_that_was_begun_is_kept_unless_it_fails_for_good(aws: None, code: str, left: int) -> None:
+    client = client_of_s3()
+    objects = S3Objects(client)
+    pieces, whole = pieces_of(objects, [(6 * MIB, 0), (6 * MIB, 0), (6 * MIB, 0)])
+    begun = objects.join(pieces, "bbb", "joined", "text/plain", lambda: False)
+    copy = client.upload_part_copy
+
+    def fail(**_call: Any) -> Any:
+        raise ClientError({"Error": {"Code": code}}, "UploadPartCopy")
+
+    client.upload_part_copy = fail
+    with pytest.raises(ClientError, match=code):
+        objects.join(pieces, "bbb", "joined", "text/plain", begun=begun)
+    assert uploads(objects) == left
+    client.upload_part_copy = copy
+    if left:
+        assert objects.join(pieces, "bbb", "joined", "text/plain", begun=begun) is None
+        assert b"".join(objects.blocks("bbb", "joined")) == whole
 
 
 @pytest.mark.parametrize("status", [403, 404])

@@ -1,6 +1,6 @@
 """A process that can be killed at any call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -20,7 +20,12 @@ class Killer:
         self.points: set[int] = set()
         self.intrusions: dict[int, Callable[[], None]] = {}
 
+    def invoked(self) -> None:
+        """Another invocation begins."""
+
     def wrap(self, name: str, port: Any) -> Any:
+        if isinstance(port, Mapping):  # the dead letters of every queue
+            return {member: self.wrap(f"{name}.{member}", its) for member, its in port.items()}
         return _Killable(name, port, self)
 
     def around(self, name: str, call: Callable[[], Any]) -> Any:

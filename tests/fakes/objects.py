@@ -1,33 +1,50 @@
 """S3 in memory."""
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+from dropbatch.adapters.s3 import PART_BYTES
 from dropbatch.domain.errors import ObjectForbidden, ObjectMissing
+from dropbatch.joining import MIN_PART_BYTES
 from dropbatch.ports import ObjectInfo, Piece
 from tests.fakes.names import INBOX
+from tests.fakes.refusal import refusal
+
+MAX_KEY_BYTES = 1_024
+MAX_METADATA_BYTES = 2_048
+"""Of the names and values of an object's `x-amz-meta-*` together."""
+
+PAGE = 1_000
+"""How many keys S3 lists, or deletes, in one call."""
 
 
 @dataclass
 class _Version:
     data: bytes
     id: str
-    modified: int
+    number: int  # in the order in which they came
+    came: int  # at the end of its upload
+    modified: int  # as S3 shows it: at the beginning of a multipart upload
     labels: Mapping[str, str] = field(default_factory=dict)
+    is_marker: bool = False
 
 
 class FakeObjects:
-    """S3 with versioning."""
+    """S3 with versioning. It refuses what S3 refuses."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._objects: dict[tuple[str, str], list[_Version]] = {}
-        self._begun: dict[str, bytes] = {}  # what is joined, as far as it came
         self._ids = itertools.count(1)
+        self.uploads: dict[str, tuple[bytes, float]] = {}  # what is being joined, as far as it came, and since when
         self.forbidden: set[str] = set()  # keys that may not be read
+        self.archived: set[str] = set()  # keys whose objects must be restored before they can be read
+        self.conflicting: set[str] = set()  # keys at which every conditional write meets another
 
     def drop(
         self,
@@ -36,15 +53,58 @@ class FakeObjects:
         labels: Mapping[str, str] | None = None,
         bucket: str = INBOX,
         version_id: str | None = None,
+        began: float | None = None,
     ) -> str:
-        """Puts an object as a user would; returns its version."""
-        version = _Version(data, version_id or f"v{next(self._ids)}", int(self._clock()), labels or {})
+        """Puts an object as a user would; returns its version.
+
+        `began` makes it a multipart upload that began then: S3 shows that as when the object was modified.
+        """
+        _check_key("PutObject", key)
+        labels = labels or {}
+        if sum(len(text.encode()) for label in labels.items() for text in label) > MAX_METADATA_BYTES:
+            raise refusal("PutObject", "MetadataTooLarge", "Your metadata headers exceed the maximum allowed")
+        number, now = next(self._ids), self._clock()
+        modified = now if began is None else began
+        version = _Version(data, version_id or f"v{number}", number, int(now), int(modified), labels)
         self._objects.setdefault((bucket, key), []).append(version)
         return version.id
 
-    def remove(self, bucket: str, key: str) -> None:
-        """A delete marker: the versions stay."""
-        self._objects.setdefault((bucket, key), []).append(_Version(b"", "", int(self._clock())))
+    def event(self, bucket: str, key: str, version_id: str | None = None) -> dict[str, Any]:
+        """EventBridge's `Object Created` about a version, or about the newest."""
+        versions = [version for version in self._objects[bucket, key] if not version.is_marker]
+        version = next(version for version in reversed(versions) if version_id in (None, version.id))
+        return {
+            "version": "0",
+            "id": f"17793124-05d4-b198-2fde-{version.number:012x}",
+            "detail-type": "Object Created",
+            "source": "aws.s3",
+            "account": "111122223333",
+            "time": f"{datetime.fromtimestamp(version.came, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "region": "us-east-1",
+            "resources": [f"arn:aws:s3:::{bucket}"],
+            "detail": {
+                "version": "0",
+                "bucket": {"name": bucket},
+                "object": {
+                    "key": key,
+                    "size": len(version.data),
+                    "etag": hashlib.md5(version.data).hexdigest(),
+                    "version-id": version.id,
+                    "sequencer": _sequencer(version.number),
+                },
+                "request-id": f"N4N7GDK58NMK{version.number:04d}",
+                "requester": "111122223333",
+                "source-ip-address": "192.0.2.4",
+                "reason": "PutObject" if version.came == version.modified else "CompleteMultipartUpload",
+            },
+        }
+
+    def remove(self, bucket: str, key: str) -> str:
+        """A delete marker: the versions stay. Returns the marker's own version."""
+        number, now = next(self._ids), int(self._clock())
+        marker = _Version(b"", f"v{number}", number, now, now, is_marker=True)
+        self._objects.setdefault((bucket, key), []).append(marker)
+        return marker.id
 
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
         return sorted(key for b, key in self._objects if b == bucket and key.startswith(prefix) and self._has(b, key))
@@ -54,31 +114,38 @@ class FakeObjects:
 
     def _has(self, bucket: str, key: str) -> bool:
         versions = self._objects.get((bucket, key))
-        return versions is not None and versions[-1].id != ""
+        return versions is not None and not versions[-1].is_marker
 
     def _find(self, bucket: str, key: str, version_id: str | None) -> _Version:
+        _check_key("GetObject", key)
         if key in self.forbidden:
             raise ObjectForbidden("403")
         versions = self._objects.get((bucket, key), [])
         if version_id:
-            found = next((version for version in versions if version.id == version_id), None)
+            found = next((version for version in versions if version.id == version_id and not version.is_marker), None)
         else:
             found = versions[-1] if self._has(bucket, key) else None
         if found is None:
             raise ObjectMissing("NoSuchKey")
         return found
 
+    def _read(self, bucket: str, key: str, version_id: str | None) -> bytes:
+        found = self._find(bucket, key, version_id)
+        if key in self.archived:
+            raise ObjectForbidden("InvalidObjectState")
+        return found.data
+
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo:
         found = self._find(bucket, key, version_id)
         return ObjectInfo(found.id, found.modified, len(found.data), found.labels)
 
     def blocks(self, bucket: str, key: str, version_id: str | None = None, start: int = 0) -> Iterator[bytes]:
-        data = self._find(bucket, key, version_id).data
+        data = self._read(bucket, key, version_id)
         # Odd, small blocks, so that no reader can lean on their ends.
-        return (data[at : at + 7919] for at in range(start, len(data), 7919))
+        yield from (data[at : at + 7919] for at in range(start, len(data), 7919))
 
     def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
-        data = self._find(bucket, key, version_id).data
+        data = self._read(bucket, key, version_id)
         assert 0 <= start < end <= len(data)
         return data[start:end]
 
@@ -86,6 +153,8 @@ class FakeObjects:
         self.drop(key, data, bucket=bucket)
 
     def put_new(self, bucket: str, key: str, data: bytes, content_type: str) -> bool:
+        if key in self.conflicting:
+            raise refusal("PutObject", "ConditionalRequestConflict", "A conflicting operation is under way", 409)
         if self._has(bucket, key):
             return False
         self.drop(key, data, bucket=bucket)
@@ -93,9 +162,9 @@ class FakeObjects:
 
     @contextmanager
     def writing(self, bucket: str, key: str, content_type: str) -> Iterator["_Buffer"]:
-        buffer = _Buffer()
+        buffer, began = _Buffer(), self._clock()
         yield buffer
-        self.put(bucket, key, bytes(buffer.data), content_type)
+        self.drop(key, bytes(buffer.data), bucket=bucket, began=began if len(buffer.data) >= PART_BYTES else None)
 
     def join(
         self,
@@ -106,27 +175,44 @@ class FakeObjects:
         in_time: Callable[[], bool] = lambda: True,
         begun: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | None:
-        data = self._begun.get(begun["upload"], b"") if begun else b""
-        done = begun["done"] if begun and begun["upload"] in self._begun else 0
+        plan = hashlib.sha256(repr(pieces).encode()).hexdigest()
+        data, began, done = b"", self._clock(), 0
+        if begun and (found := self.uploads.pop(begun["upload"], None)) and begun["plan"] == plan:
+            (data, began), done = found, begun["done"]
         for number, piece in enumerate(pieces[done:], done + 1):
-            content = self._find(piece.bucket, piece.key, piece.version_id).data
+            content = self._read(piece.bucket, piece.key, piece.version_id)
             assert len(content) == piece.size
             data += content[piece.start : piece.end]
             if number < len(pieces) and not in_time():
                 upload = f"upload-{next(self._ids)}"
-                self._begun[upload] = data
-                return {"upload": upload, "done": number}
-        if begun:
-            self._begun.pop(begun["upload"], None)
-        self.put(bucket, key, data, content_type)
+                self.uploads[upload] = data, began
+                return {"plan": plan, "upload": upload, "done": number}
+        self.drop(key, data, bucket=bucket, began=began if len(data) >= MIN_PART_BYTES else None)
         return None
 
-    def delete_all(self, bucket: str, prefix: str) -> None:
-        for key in self.keys(bucket, prefix):
-            self.remove(bucket, key)
+    def delete_all(self, bucket: str, prefix: str, in_time: Callable[[], bool] = lambda: True) -> bool:
+        while found := self.keys(bucket, prefix):
+            for key in found[:PAGE]:
+                self.remove(bucket, key)
+            if found[PAGE:] and not in_time():
+                return False
+        return True
 
     def names(self, bucket: str, after: str) -> Sequence[tuple[str, int]]:
-        return [(key, self.head(bucket, key).modified) for key in self.keys(bucket) if key > after][:1000]
+        return [(key, self._objects[bucket, key][-1].modified) for key in self.keys(bucket) if key > after][:PAGE]
+
+
+def _check_key(operation: str, key: str) -> None:
+    if not 0 < len(key.encode()) <= MAX_KEY_BYTES:
+        raise refusal(operation, "KeyTooLongError", "Your key is too long")
+
+
+def _sequencer(number: int) -> str:
+    """A text that is greater for a later version of its key, once the shorter of two is padded with zeros at its right.
+
+    S3 gives them in different lengths.
+    """
+    return f"0066A3F1C2{number:08X}".rstrip("0")
 
 
 class _Buffer:

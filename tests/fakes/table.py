@@ -1,47 +1,159 @@
 """DynamoDB in memory."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from dropbatch.adapters.dynamodb import typed
 from dropbatch.domain.errors import ConditionFailed
+from tests.fakes.refusal import refusal
+
+MAX_ITEM_BYTES = 409_600
+MAX_KEY_BYTES = {"pk": 2_048, "sk": 1_024, "open": 2_048, "since": 1_024}
+"""Of a partition key and of a sort key, those of the index too."""
+
+MAX_DIGITS = 38
+
+_INDEX_KEYS = ("open", "since")
+
+_TTL_SECONDS = range(10**11)
+"""A time to live in milliseconds is no error in DynamoDB: the item stays for ever."""
 
 
 class FakeTable:
-    """Items by (pk, sk), kept as JSON, so that nothing is shared with who wrote them."""
+    """Items by (pk, sk), kept as JSON, so that nothing is shared with who wrote them.
 
-    def __init__(self) -> None:
-        self._items: dict[tuple[str, str], str] = {}
+    It refuses what DynamoDB refuses. `index_lag` is for how many seconds the index does not show what was written.
+    """
+
+    def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
+        self._clock = clock
+        self._partitions: dict[str, dict[str, str]] = {}
+        self._index: dict[str, dict[tuple[str, str], str]] = {}
+        self._unseen: deque[tuple[float, tuple[str, str], str | None]] = deque()  # what the index does not show yet
+        self.index_lag = 0.0
 
     def get(self, pk: str, sk: str) -> dict[str, Any] | None:
-        item = self._items.get((pk, sk))
+        _check_keys({"pk": {"S": pk}, "sk": {"S": sk}})
+        item = self._partitions.get(pk, {}).get(sk)
         return json.loads(item) if item else None
 
     def insert(self, item: Mapping[str, Any]) -> None:
-        if (item["pk"], item["sk"]) in self._items:
+        _check(item)
+        if self.get(item["pk"], item["sk"]) is not None:
             raise ConditionFailed
-        self._items[item["pk"], item["sk"]] = json.dumps(item)
+        self._write(item)
 
     def replace(self, item: Mapping[str, Any], rev: int) -> None:
+        _check(item)
         found = self.get(item["pk"], item["sk"])
         if found is None or found["rev"] != rev:
             raise ConditionFailed
-        self._items[item["pk"], item["sk"]] = json.dumps(item)
+        self._write(item)
 
     def delete(self, pk: str, sk: str, rev: int) -> None:
         found = self.get(pk, sk)
-        if found is not None and found["rev"] != rev:
+        if found is None:
+            return
+        if found["rev"] != rev:
             raise ConditionFailed
-        self._items.pop((pk, sk), None)
+        self._remove(pk, sk)
+
+    def renew(self, pk: str, sk: str, lease: str, until: int) -> None:
+        found = self.get(pk, sk)
+        if found is None or found.get("lease") != lease:
+            raise ConditionFailed
+        self._write({**found, "lease_until": until})
 
     def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]:
-        keys = sorted(key for key in self._items if key[0] == pk and key[1].startswith(sk_prefix))
-        return (json.loads(self._items[key]) for key in keys if key in self._items)
+        _check_keys({"pk": {"S": pk}})
+        partition = self._partitions.get(pk, {})
+        keys = sorted(sk for sk in partition if sk.startswith(sk_prefix))
+        return (json.loads(partition[sk]) for sk in keys if sk in partition)
 
     def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
-        items = [json.loads(item) for item in self._items.values()]
-        return iter(sorted((item for item in items if item.get("open") == kind), key=lambda item: item["since"]))
+        items = [json.loads(item) for item in self.open(kind).values()]
+        return iter(sorted(items, key=lambda item: item["since"]))
+
+    def open(self, kind: str) -> Mapping[tuple[str, str], str]:
+        """What the index shows of a kind, by key."""
+        while self._unseen and self._unseen[0][0] <= self._clock() - self.index_lag:
+            _, key, item = self._unseen.popleft()
+            for shown in self._index.values():
+                shown.pop(key, None)
+            members = json.loads(item) if item else {}
+            if item and all(name in members for name in _INDEX_KEYS):
+                self._index.setdefault(members["open"], {})[key] = item
+        return self._index.get(kind, {})
+
+    def expire(self) -> None:
+        """Deletes what is past its `expires_at`, as DynamoDB does at some time."""
+        for item in [json.loads(line) for line in self.everything().splitlines()]:
+            if item.get("expires_at", float("inf")) < self._clock():
+                self._remove(item["pk"], item["sk"])
 
     def everything(self) -> str:
         """All that the table holds, as text."""
-        return "\n".join(self._items.values())
+        return "\n".join(item for partition in self._partitions.values() for item in partition.values())
+
+    def _write(self, item: Mapping[str, Any]) -> None:
+        pk, sk, text = item["pk"], item["sk"], json.dumps(item)
+        self._partitions.setdefault(pk, {})[sk] = text
+        self._unseen.append((self._clock(), (pk, sk), text))
+
+    def _remove(self, pk: str, sk: str) -> None:
+        del self._partitions[pk][sk]
+        self._unseen.append((self._clock(), (pk, sk), None))
+
+
+def _check(item: Mapping[str, Any]) -> None:
+    """Refuses what DynamoDB refuses, with its own words."""
+    members = typed(item)  # which takes no floats, sets or the like
+    for name in ("pk", "sk"):
+        if name not in members:
+            raise _invalid(f"One or more parameter values were invalid: Missing the key {name} in the item")
+    _check_keys({name: members[name] for name in MAX_KEY_BYTES if name in members})
+    if sum(len(name.encode()) + _bytes(value) for name, value in members.items()) > MAX_ITEM_BYTES:
+        raise _invalid("Item size has exceeded the maximum allowed size")
+    expires_at = item.get("expires_at", 0)
+    assert type(expires_at) is int, "a time to live is a number of seconds"
+    assert expires_at in _TTL_SECONDS, f"a time to live of {expires_at} is none"
+
+
+def _check_keys(members: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, value in members.items():
+        kind = next(iter(value))
+        where = f"Index Key {name}" if name in _INDEX_KEYS else f"key {name}"
+        if kind != "S":
+            raise _invalid(
+                f"One or more parameter values were invalid: Type mismatch for {where} Expected: S Actual: {kind}"
+            )
+        if not value["S"]:
+            raise _invalid(f"One or more parameter values are not valid. An empty string value is no {where}")
+        if len(value["S"].encode()) > MAX_KEY_BYTES[name]:
+            raise _invalid(
+                f"One or more parameter values were invalid: Size of {where} has exceeded {MAX_KEY_BYTES[name]}"
+            )
+
+
+def _bytes(value: Mapping[str, Any]) -> int:
+    """The size of a value as DynamoDB's documentation counts it."""
+    ((kind, held),) = value.items()
+    match kind:
+        case "S":
+            return len(held.encode())
+        case "N":
+            digits = held.lstrip("-").strip("0")
+            if len(digits) > MAX_DIGITS:
+                raise _invalid(f"Attempting to store more than {MAX_DIGITS} significant digits in a Number")
+            return (len(digits) + 1) // 2 + 1
+        case "L":
+            return 3 + sum(1 + _bytes(member) for member in held)
+        case "M":
+            return 3 + sum(1 + len(name.encode()) + _bytes(member) for name, member in held.items())
+    return 1
+
+
+def _invalid(message: str) -> Exception:
+    return refusal("PutItem", "ValidationException", message)

@@ -1,14 +1,53 @@
 """SNS in memory."""
 
-from dropbatch.ports import Notification
+import re
+from collections.abc import Mapping
+
+from dropbatch.ports import Audience, Notification
+from dropbatch.reporting.sns_limits import event_json, fitted
+from tests.fakes.refusal import refusal
+
+MAX_BYTES = 262_144
+"""Of a message with its attributes."""
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NO_MESSAGE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What a queue refuses, which SNS delivers to."""
+
+
+def check_as_sns(message: str, attributes: Mapping[str, str], subject: str | None = None) -> None:
+    """Refuses what SNS refuses."""
+    if subject is not None and (
+        not subject.strip() or len(subject.encode("utf-16-le")) // 2 >= 100 or _CONTROLS.search(subject)
+    ):
+        raise refusal("Publish", "InvalidParameter", "Invalid parameter: Subject")
+    for name, value in attributes.items():
+        if not value.strip() or _CONTROLS.search(value):
+            raise refusal("Publish", "ParameterValueInvalid", f"The message attribute '{name}' is empty or invalid")
+    if not message.strip() or _NO_MESSAGE.search(message):
+        raise refusal("Publish", "InvalidParameter", "Invalid parameter: Empty or invalid message")
+    sizes = (len(part.encode()) for name, value in attributes.items() for part in (name, "String", value))
+    if len(message.encode()) + sum(sizes) > MAX_BYTES:
+        raise refusal("Publish", "InvalidParameter", "Invalid parameter: Message too long")
 
 
 class FakeTopics:
+    """What was told, as it was sent: `published` to programs, `people` to people."""
+
     def __init__(self) -> None:
         self.published: list[Notification] = []
+        self.people: list[Notification] = []
 
-    def publish(self, notification: Notification) -> None:
-        self.published.append(notification)
+    def publish(self, audience: Audience, notification: Notification) -> None:
+        told = fitted(notification)
+        attributes = {"event": told.event, "status": told.status, "folder": told.folder}
+        match audience:
+            case Audience.PROGRAMS:
+                check_as_sns(event_json(told.detail), attributes)
+                self.published.append(told)
+            case Audience.PEOPLE:
+                check_as_sns(told.text, attributes, told.subject)
+                self.people.append(told)
 
     def events(self) -> list[str]:
         return [notification.event for notification in self.published]

@@ -1,5 +1,6 @@
 """The fakes together, and the World that the use cases see."""
 
+import errno
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,9 +15,11 @@ from tests.fakes.names import INBOX, RESULTS, WORK
 from tests.fakes.objects import FakeObjects
 from tests.fakes.observer import FakeObserver
 from tests.fakes.openai import FakeOpenAI
-from tests.fakes.queues import FakeDeadLetters, FakeQueue
+from tests.fakes.queues import Chains, FakeDeadLetters, FakeQueue
 from tests.fakes.table import FakeTable
 from tests.fakes.topics import FakeTopics
+
+DEAD_LETTERS = ("intake", "dispatch", "collect", "drop_events")
 
 
 @dataclass
@@ -29,20 +32,31 @@ class FakeWorld:
     killer: Killer | None = None
     token_limits: dict[str, int] = field(default_factory=dict)
     seconds_left: Callable[[], float] = lambda: 300.0
+    hold_above_rows: int = 200_000
+    scratch_bytes: int | None = None  # how much the disk holds, None: any amount
 
     def __post_init__(self) -> None:
         self.objects = FakeObjects(self.clock)
-        self.table = FakeTable()
-        self.intake, self.dispatch, self.collect = (FakeQueue(self.clock) for _ in range(3))
-        self.dead_intake = FakeDeadLetters()
+        self.table = FakeTable(self.clock)
+        self.chains = Chains()
+        self.dead_letters = {name: FakeDeadLetters(self.clock) for name in DEAD_LETTERS}
+        self.intake, self.dispatch, self.collect = (
+            FakeQueue(self.clock, self.dead_letters[name], self.chains) for name in ("intake", "dispatch", "collect")
+        )
         self.topics = FakeTopics()
         self.openai = FakeOpenAI(self.clock)
         self.observer = FakeObserver()
         self._tokens = itertools.count(1)
 
     @property
+    def dead_intake(self) -> FakeDeadLetters:
+        return self.dead_letters["intake"]
+
+    @property
     def world(self) -> World:
         def seen(name: str, port: Any) -> Any:
+            if self.scratch_bytes is not None and name in ("objects", "openai"):  # what is written comes from these
+                port = _OnDisk(port, self.scratch, self.scratch_bytes)
             return self.killer.wrap(name, port) if self.killer else port
 
         return World(
@@ -51,7 +65,7 @@ class FakeWorld:
             intake=seen("intake", self.intake),
             dispatch=seen("dispatch", self.dispatch),
             collect=seen("collect", self.collect),
-            dead_intake=seen("dead_intake", self.dead_intake),
+            dead_letters=seen("dead_letters", self.dead_letters),
             topics=seen("topics", self.topics),
             openai=seen("openai", self.openai),
             observer=self.observer,
@@ -60,7 +74,25 @@ class FakeWorld:
             seconds_left=self.seconds_left,
             scratch=self.scratch,
             new_token=lambda: f"token-{next(self._tokens)}",
+            hold_above_rows=self.hold_above_rows,
             limits=self.limits,
             token_limits=self.token_limits,
             secret_name="the-secret",
         )
+
+
+class _OnDisk:
+    """A port beside a disk of a size: a call that comes when more was written fails, as the writing would have."""
+
+    def __init__(self, port: Any, folder: Path, size: int) -> None:
+        self._port, self._folder, self._size = port, folder, size
+
+    def __getattr__(self, member: str) -> Any:
+        found = getattr(self._port, member)
+
+        def called(*args: Any, **more: Any) -> Any:
+            if sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file()) > self._size:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return found(*args, **more)
+
+        return called if callable(found) else found

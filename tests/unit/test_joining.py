@@ -3,13 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbatch.joining import COPY_BYTES, LEAST_PART_BYTES, MOST_PARTS, Range, parts_of
+from dropbatch.adapters.aws import _S3_CONFIG
+from dropbatch.joining import COPY_BYTES, MAX_PARTS, MIN_PART_BYTES, Range, parts_of
 from dropbatch.ports import Piece
 
 MIB = 1_048_576
 SIZES = st.one_of(
     st.integers(0, 9),
-    st.integers(LEAST_PART_BYTES - 2, LEAST_PART_BYTES + 2),
+    st.integers(MIN_PART_BYTES - 2, MIN_PART_BYTES + 2),
     st.integers(0, 12 * MIB),
     st.integers(0, 3 * COPY_BYTES),
 )
@@ -35,16 +36,16 @@ def test_the_parts_are_the_pieces_in_order_and_s3_takes_them(pieces: list[Piece]
         else:
             found.append((each.key, each.start, each.end))
     assert found == expected
-    assert all(sum(map(len, part)) >= LEAST_PART_BYTES for part in parts[:-1])
+    assert all(sum(map(len, part)) >= MIN_PART_BYTES for part in parts[:-1])
     for part in parts:
         if not fetched(part):
-            assert len(part[0]) <= COPY_BYTES + LEAST_PART_BYTES
-            assert part[0].whole or part[0].size > LEAST_PART_BYTES
+            assert len(part[0]) <= COPY_BYTES + MIN_PART_BYTES
+            assert part[0].whole or part[0].size > MIN_PART_BYTES
         else:
-            assert fetched(part) <= 2 * LEAST_PART_BYTES, "little is held in memory"
+            assert fetched(part) <= 2 * MIN_PART_BYTES, "little is held in memory"
 
 
-@given(st.lists(st.integers(LEAST_PART_BYTES + 30, 90 * MIB), min_size=1, max_size=300), st.integers(0, 29))
+@given(st.lists(st.integers(MIN_PART_BYTES + 30, 90 * MIB), min_size=1, max_size=300), st.integers(0, 29))
 def test_nothing_is_fetched_of_pieces_that_are_large_enough(sizes: list[int], head: int) -> None:
     pieces = [Piece("b", str(n), head if n else 0, size) for n, size in enumerate(sizes)]
     assert sum(map(fetched, parts_of(pieces))) == 0
@@ -52,4 +53,18 @@ def test_nothing_is_fetched_of_pieces_that_are_large_enough(sizes: list[int], he
 
 def test_ever_so_many_small_pieces_are_no_more_parts_than_s3_takes() -> None:
     pieces = [Piece("b", str(n), 0, 2 * MIB) for n in range(40_000)]
-    assert len(parts_of(pieces)) <= MOST_PARTS
+    assert len(parts_of(pieces)) <= MAX_PARTS
+
+
+def test_results_of_five_terabytes_are_no_more_parts_than_s3_takes() -> None:
+    size = 5_497_558_138_880
+    parts = parts_of([Piece("b", "k", 3, size)])
+    assert len(parts) <= MAX_PARTS
+    assert sum(map(fetched, parts)) == 0
+
+
+def test_one_copy_is_done_within_the_clients_read_timeout() -> None:
+    """At a tenth of the speed at which S3 copies, 100 MB a second."""
+    assert _S3_CONFIG.read_timeout > COPY_BYTES / 10_000_000  # type: ignore[attr-defined]  # set when it is made
+    parts = parts_of([Piece("b", "k", 0, 5_000_000_000)])
+    assert max(sum(map(len, part)) for part in parts) <= COPY_BYTES + MIN_PART_BYTES

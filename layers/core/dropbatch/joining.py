@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from dropbatch.ports import Piece
 
-LEAST_PART_BYTES = 5_242_880
-COPY_BYTES = 1_073_741_824
-"""How much one copy is asked for; S3 takes 5 GiB, and one should be done within seconds."""
+MIN_PART_BYTES = 5_242_880
+COPY_BYTES = 268_435_456
+"""How much one copy asks for. S3 takes 5 GiB, but it copies some 100 MB a second and answers when it is done: this much
+takes seconds, and ten times as long is within the client's read timeout. 10,000 of them are 2.5 TB."""
 
-MOST_PARTS = 10_000
+MAX_PARTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Range:
 
     @property
     def can_be_copied(self) -> bool:
-        return self.whole or self.size > LEAST_PART_BYTES
+        return self.whole or self.size > MIN_PART_BYTES
 
 
 Part = list[Range]
@@ -47,7 +48,8 @@ Part = list[Range]
 def parts_of(pieces: Sequence[Piece]) -> list[Part]:
     """The parts that come to the pieces in their order; none is empty."""
     total = sum(map(len, pieces))
-    least = max(LEAST_PART_BYTES, -(-total // MOST_PARTS))
+    least = max(MIN_PART_BYTES, -(-total // MAX_PARTS))
+    most = max(COPY_BYTES, least)
     parts: list[Part] = []
     small: Part = []
     missing = 0  # how many bytes the small ones lack to be a part
@@ -70,7 +72,7 @@ def parts_of(pieces: Sequence[Piece]) -> list[Part]:
             continue
         while start < end:
             # The last range takes up a remainder that would be too small for a part of its own.
-            until = end if end - start < COPY_BYTES + least else start + COPY_BYTES
+            until = end if end - start < most + least else start + most
             parts.append([cut(start, until)])
             start = until
     if small:

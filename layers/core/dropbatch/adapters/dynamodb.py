@@ -58,6 +58,16 @@ class DynamoTable:
                 ExpressionAttributeValues={":rev": {"N": str(rev)}},
             )
 
+    def renew(self, pk: str, sk: str, lease: str, until: int) -> None:
+        with _condition():
+            self._client.update_item(
+                TableName=self._name,
+                Key={"pk": {"S": pk}, "sk": {"S": sk}},
+                UpdateExpression="SET lease_until = :until",
+                ConditionExpression="lease = :lease",
+                ExpressionAttributeValues={":lease": {"S": lease}, ":until": {"N": str(until)}},
+            )
+
     def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]:
         condition, values = "pk = :pk", {":pk": {"S": pk}}
         if sk_prefix:

@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     ConnectionClosedError,
     IncompleteReadError,
@@ -15,12 +16,17 @@ from botocore.exceptions import (
 )
 
 from dropbatch.domain.errors import ObjectForbidden, ObjectMissing
-from dropbatch.joining import LEAST_PART_BYTES, Part, parts_of
+from dropbatch.joining import MIN_PART_BYTES, Part, parts_of
 from dropbatch.ports import ObjectInfo, Piece
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef, GetObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import (
+        CompletedPartTypeDef,
+        CopySourceTypeDef,
+        GetObjectOutputTypeDef,
+        ObjectIdentifierTypeDef,
+    )
 
 BLOCK_BYTES = 1_048_576
 PART_BYTES = 8_388_608
@@ -28,8 +34,27 @@ PART_BYTES = 8_388_608
 
 READ_TRIES = 5
 
-_MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
-_FORBIDDEN = frozenset({"403", "AccessDenied", "Forbidden", "KMS.DisabledException"})
+CONFLICT_TRIES = 5
+"""How often a conditional write that meets another is tried. S3 asks for another try, and few ever write one key."""
+
+_MISSING = frozenset({"404", "405", "MethodNotAllowed", "NoSuchKey", "NoSuchVersion", "NotFound"})
+"""405 is a version that is a delete marker."""
+
+_FORBIDDEN = frozenset({"403", "AccessDenied", "Forbidden", "InvalidObjectState", "InvalidRequest"})
+"""What S3 answers for as long as nobody changes the object or its permissions.
+
+`InvalidObjectState` is an archived object, `InvalidRequest` one under a key of the customer's (SSE-C). Codes of KMS
+come on top of these.
+"""
+
+_PASSING_KMS = ("Internal", "LimitExceeded", "Throttl", "Timeout", "Unavailable")
+"""What is in the names of those KMS errors that pass. The others are about the key: disabled, deleted, not allowed."""
+
+_UNUSABLE = frozenset(
+    {"EntityTooSmall", "InvalidPart", "InvalidPartOrder", "InvalidRequest", "NoSuchKey", "NoSuchVersion"}
+)
+"""What S3 answers where an upload can never become an object: its parts do not fit, or a source is gone."""
+
 _BROKEN = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
@@ -48,8 +73,15 @@ class S3Objects:
         self._client = client
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo:
-        with _readable():
-            found = self._client.head_object(Bucket=bucket, Key=key, **_version(version_id))
+        try:
+            with _readable():
+                found = self._client.head_object(Bucket=bucket, Key=key, **_version(version_id))
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "400":
+                # A HEAD has no body to say why. That of a GET tells an object under a customer's key from all else.
+                with _readable():
+                    self._client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0", **_version(version_id))
+            raise
         return ObjectInfo(
             version_id=found.get("VersionId", "null"),
             modified=int(found["LastModified"].timestamp()),
@@ -109,14 +141,19 @@ class S3Objects:
         self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
 
     def put_new(self, bucket: str, key: str, data: bytes, content_type: str) -> bool:
-        try:
-            self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type, IfNoneMatch="*")
-        except ClientError as error:
-            # 409: another conditional write is under way, which is to say that somebody else was quicker.
-            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
-                return False
-            raise
-        return True
+        conflicts = 0
+        while True:
+            try:
+                self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type, IfNoneMatch="*")
+                return True
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if code == "PreconditionFailed":
+                    return False
+                # 409: another conditional write is under way. It may fail yet, so that only another try can tell.
+                conflicts += 1
+                if code != "ConditionalRequestConflict" or conflicts == CONFLICT_TRIES:
+                    raise
 
     @contextmanager
     def writing(self, bucket: str, key: str, content_type: str) -> Iterator["_Upload"]:
@@ -138,11 +175,14 @@ class S3Objects:
         begun: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | None:
         parts = parts_of(pieces)
-        if sum(map(len, chain(*parts))) < LEAST_PART_BYTES:
+        plan = hashlib.sha256(repr(parts).encode()).hexdigest()
+        if begun is not None and begun["plan"] != plan:
+            self._abort({"Bucket": bucket, "Key": key, "UploadId": begun["upload"]})
+            begun = None
+        if sum(map(len, chain(*parts))) < MIN_PART_BYTES:
             self.put(bucket, key, b"".join(map(self._fetched, parts)), content_type)
             return None
-        plan = hashlib.sha256(repr(parts).encode()).hexdigest()
-        if begun is None or begun["plan"] != plan:
+        if begun is None:
             made = self._client.create_multipart_upload(Bucket=bucket, Key=key, ContentType=content_type)
             upload, etags = made["UploadId"], []
         else:
@@ -155,11 +195,20 @@ class S3Objects:
                     return {"plan": plan, "upload": upload, "etags": etags}
             done: list[CompletedPartTypeDef] = [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(etags, 1)]
             self._client.complete_multipart_upload(**place, MultipartUpload={"Parts": done})
-        except ClientError as error:
-            if begun is not None and error.response["Error"]["Code"] == "NoSuchUpload":
+        except Exception as error:
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+            if begun is not None and code == "NoSuchUpload":
                 return self.join(pieces, bucket, key, content_type, in_time)
+            # Nobody else knows of an upload that was begun here, and nobody can finish one that S3 calls unusable.
+            if begun is None or code in _UNUSABLE or isinstance(error, ObjectMissing):
+                self._abort(place)
             raise
         return None
+
+    def _abort(self, place: "_Place") -> None:
+        """Gives an upload up, so that its parts do not lie there until the bucket's rules remove them."""
+        with suppress(ClientError, BotoCoreError):  # they would, and why it is given up matters more
+            self._client.abort_multipart_upload(**place)
 
     def _add(self, place: "_Place", number: int, part: Part) -> str:
         """Adds a part to an upload; returns its ETag."""
@@ -175,10 +224,19 @@ class S3Objects:
         """The bytes of a part that S3 cannot copy: little more than its smallest."""
         return b"".join(self.read_range(each.bucket, each.key, each.start, each.end, each.version_id) for each in part)
 
-    def delete_all(self, bucket: str, prefix: str) -> None:
-        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for found in page.get("Contents", []):
-                self._client.delete_object(Bucket=bucket, Key=found["Key"])
+    def delete_all(self, bucket: str, prefix: str, in_time: Callable[[], bool] = lambda: True) -> bool:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        for page in pages:  # of a thousand keys at most, as many as one call deletes
+            found: list[ObjectIdentifierTypeDef] = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+            if not found:
+                continue
+            answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
+            if errors := answer.get("Errors"):
+                # The whole call succeeds where single keys do not. S3's own text would name them.
+                raise ClientError({"Error": {"Code": errors[0].get("Code", ""), "Message": ""}}, "DeleteObjects")
+            if page["IsTruncated"] and not in_time():
+                return False
+        return True
 
     def names(self, bucket: str, after: str) -> Sequence[tuple[str, int]]:
         page = self._client.list_objects_v2(Bucket=bucket, StartAfter=after)
@@ -231,7 +289,11 @@ class _Upload:
         )
 
     def abort(self) -> None:
-        if self._id is not None:
+        if self._id is None:
+            return
+        with suppress(
+            ClientError, BotoCoreError
+        ):  # the bucket's rules remove the parts, and what went wrong matters more
             self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._id)
 
 
@@ -240,10 +302,11 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        if error.response["Error"]["Code"] in _MISSING:
-            raise ObjectMissing(error.response["Error"]["Code"]) from error
-        if error.response["Error"]["Code"] in _FORBIDDEN:
-            raise ObjectForbidden(error.response["Error"]["Code"]) from error
+        code = error.response["Error"]["Code"]
+        if code in _MISSING:
+            raise ObjectMissing(code) from error
+        if code in _FORBIDDEN or (code.startswith("KMS.") and not any(passing in code for passing in _PASSING_KMS)):
+            raise ObjectForbidden(code) from error
         raise
 
 

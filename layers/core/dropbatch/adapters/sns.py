@@ -4,14 +4,19 @@ They are two because SNS delivers message attributes only with a plain message, 
 form for each protocol (`MessageStructure: json`).
 """
 
-import json
 from typing import TYPE_CHECKING
 
-from dropbatch.ports import Notification
+from botocore.exceptions import ClientError
+
+from dropbatch.ports import Audience, Notification
+from dropbatch.reporting.sns_limits import event_json, fitted, short_form
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sns.type_defs import MessageAttributeValueTypeDef
+
+_REFUSED = frozenset({"InvalidParameter", "ParameterValueInvalid", "ValidationException"})
+"""What SNS answers to what it cannot take, its size and its characters included."""
 
 
 class SnsTopics:
@@ -22,7 +27,16 @@ class SnsTopics:
         self._notifications = notifications_arn
         self._events = events_arn
 
-    def publish(self, notification: Notification) -> None:
+    def publish(self, audience: Audience, notification: Notification) -> None:
+        try:
+            self._publish(audience, fitted(notification))
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _REFUSED:
+                raise
+            # Sending it again would be refused again, and what waits for it would wait for ever.
+            self._publish(audience, short_form(notification))
+
+    def _publish(self, audience: Audience, notification: Notification) -> None:
         attributes: dict[str, MessageAttributeValueTypeDef] = {
             name: {"DataType": "String", "StringValue": value}
             for name, value in (
@@ -31,14 +45,15 @@ class SnsTopics:
                 ("folder", notification.folder),
             )
         }
-        self._client.publish(
-            TopicArn=self._events,
-            Message=json.dumps(notification.detail, ensure_ascii=False),
-            MessageAttributes=attributes,
-        )
-        self._client.publish(
-            TopicArn=self._notifications,
-            Subject=notification.subject,
-            Message=notification.text,
-            MessageAttributes=attributes,
-        )
+        match audience:
+            case Audience.PROGRAMS:
+                self._client.publish(
+                    TopicArn=self._events, Message=event_json(notification.detail), MessageAttributes=attributes
+                )
+            case Audience.PEOPLE:
+                self._client.publish(
+                    TopicArn=self._notifications,
+                    Subject=notification.subject,
+                    Message=notification.text,
+                    MessageAttributes=attributes,
+                )

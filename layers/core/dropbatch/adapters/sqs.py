@@ -4,12 +4,26 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 HIDDEN_SECONDS = 300
 """For how long dead letters are hidden from others that were taken: longer than a poll runs."""
+
+MAX_HIDDEN_SECONDS = 43_200
+"""SQS hides a message for 12 hours at most, counted from when it was received."""
+
+_COUNTS: "Sequence[QueueAttributeNameType]" = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
+
+_GONE = frozenset({"InvalidParameterValue", "MessageNotInflight", "ReceiptHandleIsInvalid"})
+"""What SQS answers about a receipt that has run out, or whose message was deleted or has been hidden for 12 hours."""
 
 
 class SqsQueue:
@@ -21,6 +35,20 @@ class SqsQueue:
 
     def send(self, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
         self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(message), DelaySeconds=delay_seconds)
+
+    def depth(self) -> int:
+        answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=_COUNTS)
+        return sum(int(answer["Attributes"][name]) for name in _COUNTS)
+
+    def hide(self, receipt: str, seconds: int) -> None:
+        if not 0 <= seconds <= MAX_HIDDEN_SECONDS:
+            raise ValueError(f"a message can be hidden for up to {MAX_HIDDEN_SECONDS} seconds, not {seconds}")
+        try:
+            self._client.change_message_visibility(QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=seconds)
+        except ClientError as error:
+            # The older of SQS's two protocols puts a name space before the code.
+            if error.response["Error"]["Code"].rpartition(".")[2] not in _GONE:
+                raise
 
 
 class SqsDeadLetters:

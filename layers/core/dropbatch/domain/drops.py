@@ -128,5 +128,8 @@ def cut(text: str, size: int) -> str:
 
 
 def without_controls(text: str) -> str:
-    """`text` with every control character replaced by a space, fit for a subject line."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text)
+    """Return `text` with a space for every control character, those of text direction too: fit for a subject line.
+
+    A direction control in a file's name would show the rest of the line, our numbers too, in another order.
+    """
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", " ", text)

@@ -1,0 +1,285 @@
+"""Faults that last: a call of a port fails for hours or for ever, about everything or about one thing.
+
+Which calls there are is read from `ports.py`, so that none is forgotten. A fault is before its call's effect or after it;
+iterators and context managers that fail after it break in the middle.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from math import inf
+from typing import Any, get_args, get_type_hints
+
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from dropbatch import ports
+from dropbatch.domain.errors import (
+    ObjectForbidden,
+    ObjectMissing,
+    OpenAIBillingError,
+    OpenAIBusy,
+    OpenAIKeyRejected,
+    OpenAINotFound,
+    OpenAIPermissionError,
+    OpenAIRefused,
+    OpenAIUnsure,
+)
+from tests.fakes.clock import FakeClock
+from tests.fakes.killer import Killed, Killer
+
+HOUR = 3600.0
+FUNCTION_SECONDS = 300
+"""How long Lambda lets a function run."""
+
+_PARTS = {"Writer", "Download"}
+"""What calls hand out: they fail where the call that hands them out breaks in the middle."""
+
+_NO_FAULTS = {"Observer"}
+"""Logs and metrics go to standard output."""
+
+
+@cache
+def calls() -> dict[str, str]:
+    """Every call of every port of the World, by the port's Protocol: `openai.retrieve` is one of `OpenAI`."""
+    protocols = {name: its for name, its in vars(ports).items() if getattr(its, "_is_protocol", False)}
+    found = {}
+    for member, hint in get_type_hints(ports.World).items():
+        names = [its.__name__ for its in (hint, *get_args(hint)) if its in protocols.values()]
+        for name in names:
+            places = [member] if hint is protocols[name] else [f"{member}.{place}" for place in QUEUES_OF_DEAD_LETTERS]
+            for place in places:
+                found.update({f"{place}.{call}": name for call in methods_of(protocols[name])})
+    seen = set(found.values()) | _PARTS | _NO_FAULTS | {"Protocol"}
+    assert set(protocols) <= seen, f"ports that nothing is known of: {set(protocols) - seen}"
+    return {call: name for call, name in found.items() if name not in _NO_FAULTS}
+
+
+QUEUES_OF_DEAD_LETTERS = ("intake", "dispatch", "collect", "drop_events")
+
+
+def methods_of(protocol: type) -> list[str]:
+    return [name for name, its in vars(protocol).items() if callable(its) and not name.startswith("_")]
+
+
+def _aws(code: str, status: int) -> Callable[[], Exception]:
+    def made() -> Exception:
+        error: Any = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}
+        return ClientError(error, "Call")
+
+    return made
+
+
+_UNREACHABLE = {"unreachable": lambda: EndpointConnectionError(endpoint_url="https://nowhere")}
+_AWS = {
+    "throttled": _aws("ThrottlingException", 400),
+    "denied": _aws("AccessDenied", 403),
+    "broken": _aws("InternalError", 500),
+    **_UNREACHABLE,
+}
+_KMS = {"kms": _aws("KMSDisabledException", 400)}
+_READING = {
+    "throttled": _aws("SlowDown", 503),
+    "broken": _aws("InternalError", 500),
+    "forbidden": lambda: ObjectForbidden("403"),
+    "missing": lambda: ObjectMissing("NoSuchKey"),
+    **_UNREACHABLE,
+}
+_UNSURE = {
+    "500": lambda: OpenAIUnsure("http_500"),
+    "503": lambda: OpenAIUnsure("http_503"),
+    "timeout": lambda: OpenAIUnsure("timeout"),
+}
+_OPENAI = {
+    **_UNSURE,
+    "busy": lambda: OpenAIBusy("rate_limit_exceeded", 30),
+    "billing": lambda: OpenAIBillingError("insufficient_quota"),
+    "key": lambda: OpenAIKeyRejected("invalid_api_key"),
+    "permission": lambda: OpenAIPermissionError("permission_denied"),
+    "refused": lambda: OpenAIRefused("invalid_request_error"),
+}
+_GONE = {"gone": lambda: OpenAINotFound("http_404", 404)}
+
+
+def errors_of(call: str) -> dict[str, Callable[[], Exception]]:
+    """What a call can really raise, by name."""
+    protocol, method = calls()[call], call.rpartition(".")[2]
+    if protocol == "OpenAI":
+        if method == "key_version":
+            return {"key": lambda: OpenAIKeyRejected("secret_unreadable")}
+        return _OPENAI if method in ("newest", "upload", "sees") else _OPENAI | _GONE
+    if protocol == "Objects":
+        return _READING if method in ("head", "blocks", "read_range") else _AWS | _KMS
+    return _AWS | (_KMS if protocol in ("Topics", "Queue") else {})
+
+
+def may_fail_after(call: str, error: str) -> bool:
+    """Whether a call that ends so may have had its effect all the same, or have broken off in the middle."""
+    return error in ("broken", "unreachable", "500", "503", "timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One call that fails, from `begins` (seconds after the world began) on.
+
+    With `only`, it fails about one subject alone (a key, an item, a batch, a file, an audience): the one about which the
+    call was made as the n-th, from 0. `seconds` makes it slow; one without an `error` is slow and succeeds.
+    """
+
+    call: str
+    error: str | None = None
+    begins: float = 0.0
+    lasts: float = inf
+    after: bool = False
+    only: int | None = None
+    seconds: float = 0.0
+
+    @property
+    def ends(self) -> float:
+        return self.begins + self.lasts
+
+
+class Faults(Killer):
+    """Wraps ports as a Killer does, and lets calls fail as the faults say. It kills, too."""
+
+    def __init__(self, clock: FakeClock, faults: tuple[Fault, ...] = ()) -> None:
+        super().__init__()
+        self.faults = list(faults)
+        self.fired: Counter[Fault] = Counter()
+        self.hit: dict[Fault, set[str]] = {}  # what each was about when it fired
+        self.made: Counter[str] = Counter()  # calls, whether or not they failed
+        self.watchers: dict[str, Callable[..., None]] = {}  # are told of calls that took effect
+        self._clock = clock
+        self._start = clock()
+        self._began = clock()
+        self._subjects: dict[str, list[str]] = {}
+        self._errors = {fault: errors_of(fault.call)[fault.error] for fault in faults if fault.error}
+        self._wrapped: dict[str, _Faulty] = {}
+
+    def invoked(self) -> None:
+        self._began = self._clock()
+
+    @property
+    def seconds_left(self) -> float:
+        return FUNCTION_SECONDS - (self._clock() - self._began)
+
+    def wrap(self, name: str, port: Any) -> Any:
+        if isinstance(port, Mapping):
+            return {member: self.wrap(f"{name}.{member}", its) for member, its in port.items()}
+        known = self._wrapped.get(name)
+        if known is None or known.port is not port:
+            known = self._wrapped[name] = _Faulty(name, port, self)
+        return known
+
+    def is_active(self, fault: Fault) -> bool:
+        return fault.begins <= self._clock() - self._start < fault.ends
+
+    def called(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], more: dict[str, Any]) -> Any:
+        self.made[name] += 1
+        mine = [fault for fault in self.faults if fault.call == name]
+        due = None
+        if mine:
+            subject = subject_of(name, args, more)
+            known = self._subjects.setdefault(name, [])
+            if subject not in known:
+                known.append(subject)
+            number = known.index(subject)
+            due = next((f for f in mine if self.is_active(f) and f.only in (None, number)), None)
+        if due is None:
+            result = self.around(name, lambda: method(*args, **more))
+        else:
+            self.fired[due] += 1
+            self.hit.setdefault(due, set()).add(subject)
+            if due.seconds:
+                self._clock.sleep(due.seconds)
+                if self.seconds_left < 0:
+                    raise Killed("the function's time is over")
+            if due.error and not due.after:
+                raise self._errors[due]()
+            result = self.around(name, lambda: method(*args, **more))
+            if due.error:
+                result = _broken(result, self._errors[due])
+        watcher = self.watchers.get(name)
+        if watcher:
+            watcher(*args, **more)
+        if due is not None and due.error and not isinstance(result, (Iterator, AbstractContextManager)):
+            raise self._errors[due]()
+        return result
+
+
+class _Faulty:
+    def __init__(self, name: str, port: Any, faults: Faults) -> None:
+        self._name, self.port, self._faults = name, port, faults
+
+    def __getattr__(self, member: str) -> Any:
+        if not callable(getattr(self.port, member)):
+            return getattr(self.port, member)
+
+        def called(*args: Any, **more: Any) -> Any:
+            return self._faults.called(f"{self._name}.{member}", getattr(self.port, member), args, more)
+
+        return called
+
+
+def _broken(result: Any, error: Callable[[], Exception]) -> Any:
+    """The result, which breaks in the middle if it is one that takes time."""
+    if isinstance(result, Iterator):
+
+        def beginning() -> Iterator[Any]:
+            for first in result:
+                yield first
+                break
+            raise error()
+
+        return beginning()
+    if isinstance(result, AbstractContextManager):
+
+        @contextmanager
+        def opened() -> Iterator[Any]:
+            with result as found:
+                yield found
+            raise error()
+
+        return opened()
+    return result
+
+
+def subject_of(call: str, args: tuple[Any, ...], more: Mapping[str, Any]) -> str:
+    """What a call is about: a key, an item, a message's batch, drop or job, an audience, or an id at OpenAI."""
+    values = [*args, *more.values()]
+    port, _, method = call.rpartition(".")
+    if port == "objects":
+        bucket, key = values[1:3] if method == "join" else values[:2]
+        return f"{bucket}/{key}"
+    if port == "table":
+        item = values[0]
+        return f"{item['pk']} {item['sk']}" if isinstance(item, Mapping) else " ".join(map(str, values[:2]))
+    if method == "send":
+        return about(values[0])
+    return str(values[0]) if values else ""
+
+
+def about(message: Mapping[str, Any]) -> str:
+    """What a queue's message is about: a batch, a job, or a version of an object."""
+    if "job_id" in message:
+        return f"{message['job_id']} {message.get('batch') or 'job'}"
+    detail = message.get("detail")
+    if detail:
+        found = detail["object"]
+        return f"{found['key']} {found.get('version-id')} "
+    return f"{message['key']} {message['version_id']} {message.get('rerun_version') or ''}"
+
+
+def any_fault(chance: random.Random, call: str, *, day: float = 24 * HOUR) -> Fault:
+    """A fault of this call, of any kind, length and beginning."""
+    error = chance.choice(list(errors_of(call)))
+    return Fault(
+        call,
+        error,
+        begins=chance.choice((0.0, chance.uniform(0, 3 * HOUR), chance.uniform(0, day))) // 60 * 60,
+        lasts=chance.choice((HOUR / 2, 3 * HOUR, 30 * HOUR, 9 * day, inf)),
+        after=may_fail_after(call, error) and chance.random() < 0.4,
+        only=chance.choice((None, None, chance.randrange(4))),
+    )
