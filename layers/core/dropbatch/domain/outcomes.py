@@ -3,6 +3,13 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from dropbatch.batch_api.error_codes import BILLING_CODES, MODEL_CODES, PERMISSION_CODES, TOKEN_CODES
+
+__all__ = [
+    "ANSWERED", "BILLING_CODES", "GAVE_UP", "MODEL_CODES", "PAST_DEADLINE", "PERMISSION_CODES", "RETRIED",
+    "TOKEN_CODES", "JobStatus", "Outcome", "job_status",
+]  # fmt: skip  # the codes stand in batch_api.error_codes, and are passed on for those who import them here
+
 
 class Outcome(StrEnum):
     """Exactly one of these stands beside every row of an accepted drop."""
@@ -45,25 +52,6 @@ MAY_BE_PAID = frozenset({IN_DOUBT, ANSWERS_GONE, NOT_COLLECTED, NEVER_ENDED})
 
 PAST_DEADLINE = "deadline"
 """The code of rows that were still waiting when the recipe's deadline had passed."""
-
-TOKEN_CODES = frozenset({"token_limit_exceeded"})
-"""OpenAI's codes (here and below) for a batch that would enqueue more than the account may have."""
-
-BILLING_CODES = frozenset(
-    {
-        "billing_hard_limit_reached",
-        "billing_limit_reached",
-        "billing_not_active",
-        "insufficient_quota",
-        "account_deactivated",
-        "organization_deactivated",
-        "access_terminated",
-    }
-)
-PERMISSION_CODES = frozenset({"permission_denied", "insufficient_permissions"})
-MODEL_CODES = frozenset(
-    {"model_not_found", "model_not_available", "invalid_model", "unsupported_model", "model_not_supported"}
-)
 
 
 class JobStatus(StrEnum):
