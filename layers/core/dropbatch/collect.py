@@ -117,7 +117,8 @@ def _collect_batch(world: World, ledger: Ledger, rows: JobRows, batch: Batch) ->
     if never_ended:
         remote = replace(remote, status=OpenAIStatus.EXPIRED)
     failure = failure_of(remote.errors) if remote.status is OpenAIStatus.FAILED else None
-    bill = Bill(batch.model)  # looks into the price list, which takes 80 MB for a moment, before answers take theirs
+    # Looks into the price list, which takes 80 MB for a moment, before answers take theirs.
+    bill = Bill(batch.model, batch.endpoint)
     batch.results = world.new_token()
     output, errors = (world.scratch / f"{batch.results}.{name}" for name in ("output", "errors"))
     try:
@@ -264,7 +265,7 @@ def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> b
     for batch in closed:
         if batch.state is BatchState.ABANDONED:
             judge = Judge(rows.job, batch, Unanswered(None, refusal=batch.refusal))
-            write_results(world, rows, shard, batch, no_lines, judge, Bill(batch.model))
+            write_results(world, rows, shard, batch, no_lines, judge, Bill(batch.model, batch.endpoint))
     render(world, rows, shard, closed)
 
     def finish(current: Shard) -> bool:
