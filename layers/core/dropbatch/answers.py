@@ -36,12 +36,14 @@ _PASSING_CODES = frozenset(
 
 
 class Usage(NamedTuple):
-    """Tokens that were billed. Cached tokens are among the input, reasoning tokens among the output."""
+    """Tokens that were billed. Those that the cache gave or took are among the input, reasoning tokens among the
+    output."""
 
     input_tokens: int
     cached_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    cache_write_tokens: int = 0
 
 
 class Answer(NamedTuple):
@@ -67,7 +69,10 @@ class _Choice(NamedTuple):
 
 _WORST_FIRST = (Outcome.ERROR, Outcome.REFUSED, Outcome.INVALID_ANSWER, Outcome.TRUNCATED, Outcome.OK)
 
-_UNREADABLE = Answer(Outcome.ERROR, "unreadable", None, None)
+UNREADABLE = "unreadable"
+"""The code of a row whose line makes no sense."""
+
+_UNREADABLE = Answer(Outcome.ERROR, UNREADABLE, None, None)
 _EMPTY = _Choice(Outcome.INVALID_ANSWER, "empty", None)
 
 NO_SENSE = (msgspec.DecodeError, ValueError, RecursionError)
@@ -341,6 +346,7 @@ def _usage(value: Any) -> Usage | None:
         cached_tokens=_count(received, "cached_tokens"),
         output_tokens=_count(value, "completion_tokens", "output_tokens"),
         reasoning_tokens=_count(given, "reasoning_tokens"),
+        cache_write_tokens=_count(received, "cache_write_tokens"),
     )
 
 

@@ -27,6 +27,7 @@ Good = Annotated[int, msgspec.Meta(ge=200, le=299)]
 
 class _Cached(msgspec.Struct, gc=False):
     cached_tokens: Count = 0
+    cache_write_tokens: Count = 0
 
 
 class _Reasoning(msgspec.Struct, gc=False):
@@ -164,7 +165,13 @@ class AnswerReader:
             return [next(iter(self._usages([usage]))) if usage else None for usage in usages]
         return [
             _usage(
-                (read, cached.cached_tokens if cached else 0, written, reasoning.reasoning_tokens if reasoning else 0)
+                (
+                    read,
+                    cached.cached_tokens if cached else 0,
+                    written,
+                    reasoning.reasoning_tokens if reasoning else 0,
+                    cached.cache_write_tokens if cached else 0,
+                )
             )
             for read, cached, written, reasoning in map(self._tokens, usages)
         ]

@@ -438,19 +438,36 @@ def _ending(end: Ended) -> dict[str, Any]:
 
 
 def _cost(tally: "Tally") -> dict[str, Any]:
-    paid, standard = tally.usd, tally.standard_usd
-    known = paid is not None and standard is not None
+    """What is known of the cost; `paid` and `saved` are None if nothing of it is."""
+    paid, saved = tally.paid, tally.saved
     return {
         "currency": "USD",
-        "paid": round(paid, 6) if paid is not None else None,
-        "saved": round(standard - paid, 6) if known and standard is not None and paid is not None else None,
+        "paid": None if paid is None else round(paid, 6),
+        "saved": None if saved is None else round(saved, 6),
+        "unpriced_requests": tally.unpriced,
+        "uncollected_requests": tally.unread,
     }
 
 
 def _paid(tally: "Tally") -> str:
-    if tally.usd is None or tally.standard_usd is None:
-        return "What it cost is not known: the price list lacks a model."
-    return f"Paid about ${tally.usd:,.4f}, and saved ${tally.standard_usd - tally.usd:,.4f} by batching."
+    paid, saved = tally.paid, tally.saved
+    if paid is None or saved is None:
+        text = "What it cost is not known."
+    elif saved < 0:  # of cached input, for which some models have a price without the Batch API only
+        text = f"Paid about ${paid:,.4f}, which is ${-saved:,.4f} more than without batching."
+    else:
+        text = f"Paid about ${paid:,.4f}, and saved ${saved:,.4f} by batching."
+    if tally.unpriced:
+        text += (
+            f" The price of {_count(tally.unpriced, 'request')} is not known, and not in any sum: the price list lacks "
+            "it for the model, or the answer does not say how many tokens it took."
+        )
+    if tally.unread:
+        text += (
+            f" The answers of {_count(tally.unread, 'request')} could not be collected; OpenAI may have charged for "
+            "them, which is not in any sum."
+        )
+    return text
 
 
 def _drop(drop: Drop) -> dict[str, str]:

@@ -149,6 +149,8 @@ class _Collector:
 
     def _add_up_tokens(self, rows: Sequence[int], answers: Sequence[Answer]) -> None:
         usages = [answer.usage for answer in answers if answer.usage is not None]
+        if len(usages) < len(answers):
+            self._bill.add_silent(answers)
         if usages:
             tokens, first = self.index.tokens, self._first
             total = self._bill.add(usages)
