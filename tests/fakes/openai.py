@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+from contextlib import contextmanager
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -140,10 +141,28 @@ class FakeOpenAI:
             failed=len(files["error"]),
         )
 
-    def newest(self) -> Iterator[Sequence[RemoteBatch]]:
+    def sees(self, file_id):
+        self._authenticate()
+        return file_id in self.files
+
+    @contextmanager
+    def streaming(self, file_id, start=0):
+        self._authenticate()
+        if file_id not in self.files:
+            raise OpenAINotFound("no_file", 404)
+        data = self.files[file_id]
+        class D:
+            pass
+        d = D(); d.start = start; d.size = len(data); d.blocks = lambda: iter([data[start:]])
+        yield d
+
+    def newest(self, after=None) -> Iterator[Sequence[RemoteBatch]]:
         self._authenticate()
         seen_until = self._clock() - self.list_lag
         found = [batch for batch in reversed(self.batches.values()) if batch.created_at <= seen_until]
+        if after:
+            ids = [b.id for b in found]
+            found = found[ids.index(after) + 1:]
         for start in range(0, max(len(found), 1), 2):
             yield [self.retrieve(batch.id) for batch in found[start : start + 2]]
 

@@ -35,7 +35,7 @@ from dropbatch.domain.jobs import (
 )
 from dropbatch.domain.outcomes import ANSWERS_GONE, MAY_BE_PAID, NEVER_ENDED
 from dropbatch.following import NEVER_SECONDS
-from dropbatch.healing import FILE_SECONDS, BatchFailure, Failure, failure_of, put_off_seconds
+from dropbatch.healing import FILE_SECONDS, BatchFailure, Failure, failure_of, put_off_seconds, rest_of
 from dropbatch.jobs.hold import hold, hold_for, let_go
 from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
 from dropbatch.ledger import Ledger
@@ -188,12 +188,13 @@ def _collect_batch(world: World, ledger: Ledger, job: Job, batch: Batch) -> bool
     shard = _shard_of(ledger, batch)
     remote = _ended(world, batch)
     failure = failure_of(remote.errors) if remote.status is OpenAIStatus.FAILED else None
-    bill = Bill(batch.model)  # looks into the price list, which takes 80 MB for a moment, before answers take theirs
+    # Looks into the price list, which takes 80 MB for a moment, before answers take theirs.
+    bill = Bill(batch.model, batch.endpoint)
     batch.results = batch.results or world.new_token()
     shown = _shown(remote)
     if batch.waited_with == shown and _is_in_doubt(world, batch):
         raise TryLater(_late_seconds(world), "OpenAI still shows what was incomplete")
-    answers, gone = _fetched(world, rows, batch, remote)
+    answers, gone = _fetched(world, rows, batch, remote, shard)
     if answers is None:
         return False
     with answers:
@@ -301,11 +302,13 @@ def _shown(remote: RemoteBatch) -> str:
     return f"{counts} {remote.output_file_id} {remote.error_file_id}"
 
 
-def _fetched(world: World, rows: JobRows, batch: Batch, remote: RemoteBatch) -> tuple[AnswerLines | None, str | None]:
+def _fetched(
+    world: World, rows: JobRows, batch: Batch, remote: RemoteBatch, shard: Shard
+) -> tuple[AnswerLines | None, str | None]:
     """Fetch a batch's answers, None if time has run out, and ANSWERS_GONE if a file of them is no longer there."""
 
     def fetched(output: str | None, errors: str | None) -> AnswerLines | None:
-        return fetch(world, rows.files, batch, output, errors, lambda: _in_time(world))
+        return fetch(world, rows.files, batch, output, errors, lambda: _in_time(world), (shard.first_row, shard.rows))
 
     try:
         return fetched(remote.output_file_id, remote.error_file_id), None
@@ -343,8 +346,9 @@ def _child(world: World, batch: Batch, written: Written, failure: BatchFailure |
             if batch.waits < len(FILE_SECONDS):
                 child.file_id = batch.file_id
                 child.not_before = world.now() + world.scaled(FILE_SECONDS[batch.waits])
-        case Failure.ROWS:
-            child.waits = batch.waits + 1
+        case Failure.ROWS if failure is not None:
+            rest = rest_of(failure, requests=batch.requests, rounds=batch.waits)
+            child.waits, child.is_halved = rest.rounds, rest.batches > 1
         case _:
             if written.tries > batch.tries:  # what failed is given a moment
                 child.not_before = world.now() + world.scaled(put_off_seconds(batch.tries))
@@ -427,7 +431,7 @@ def _finish_shard(world: World, ledger: Ledger, rows: JobRows, number: int, in_t
 
 def _write_abandoned(world: World, rows: JobRows, shard: Shard, batch: Batch, in_time: Callable[[], bool]) -> bool:
     """Write what became of the rows of a batch that was ended without its answers."""
-    bill = Bill(batch.model)
+    bill = Bill(batch.model, batch.endpoint)
     if batch.refusal in MAY_BE_PAID:
         bill.unread(batch.requests)
     judge = Judge(rows.job, batch, Unanswered(None, refusal=batch.refusal))

@@ -32,7 +32,7 @@ CHUNK_ROWS = 128
 """So many rows are written at once: enough to save calls, and ten megabytes where they are embeddings."""
 
 
-def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) -> None:
+def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch], in_time: object) -> bool:
     """Writes a shard's pieces of the results: rows with answers, OpenAI's lines, rows that failed, sums."""
     files, work = rows.files, world.buckets.work
     keys = [files.results_key(batch) for batch in batches]
@@ -105,6 +105,7 @@ def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) 
         places["responses"] = (key, 0, world.objects.head(work, key).size)
     stats = {"tally": tally.to_json(), "samples": samples, "pieces": places}
     world.objects.put(work, files.piece_key(shard.number, "stats.json"), orjson.dumps(stats), JSON)
+    return True
 
 
 Found = tuple[Result, bytes]

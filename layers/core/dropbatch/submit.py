@@ -136,6 +136,8 @@ def _submit(world: World, ledger: Ledger, job: Job, batch: Batch) -> None:
     shard = ledger.shard(job.id, batch.shard)
     if shard is None:
         raise AssertionError(f"{batch.key} has no shard")
+    if batch.is_halved and _split(world, ledger, rows, batch, shard, batch.tokens // 2 + 1):
+        return
     room = allowance(world, ledger, batch.model)
     if room is not None and batch.tokens > room and _split(world, ledger, rows, batch, shard, int(room * ROOM)):
         return

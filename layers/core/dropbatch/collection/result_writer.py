@@ -63,7 +63,8 @@ def write_results(
     lines_of: Callable[[Sequence[int]], Sequence[bytes | None]],
     judge: Judge,
     bill: Bill,
-) -> Written:
+    in_time: Callable[[], bool],
+) -> Written | None:
     """Writes what became of each row of a batch: a line a row, in order, and the sums; rows to be asked again apart."""
     key = rows.files.results_key(batch)
     with ExitStack() as stack:

@@ -10,7 +10,7 @@ from dropbatch.domain.jobs import (
     OpenAIStatus,
 )
 from dropbatch.domain.outcomes import PAST_DEADLINE, Outcome
-from dropbatch.healing import MAX_ROUNDS, BatchFailure, Failure, Fate, fate
+from dropbatch.healing import MAX_ROUNDS, BatchFailure, Failure, Fate, fate, rest_of
 from dropbatch.ports import RemoteBatch
 
 
@@ -74,9 +74,7 @@ class Judge:
                 return Fate.LATER  # bounded by the deadline
             case Failure.FILE if self.batch.waits < MAX_ROUNDS:
                 return Fate.LATER
-            case Failure.ROWS if self.batch.waits < MAX_ROUNDS and position not in self.failure.lines:
-                # Were no row of the batch to blame, the same would be sent again and again.
-                return (
-                    Fate.LATER if any(1 <= line <= self.batch.requests for line in self.failure.lines) else Fate.FINAL
-                )
+            case Failure.ROWS if position not in self.failure.lines:
+                rest = rest_of(self.failure, requests=self.batch.requests, rounds=self.batch.waits)
+                return Fate.LATER if rest.batches else Fate.FINAL
         return Fate.FINAL

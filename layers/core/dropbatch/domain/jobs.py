@@ -278,6 +278,7 @@ class Child:
     waits: int = 0
     tries: int = 0
     file_id: str | None = None
+    is_halved: bool = False  # it is to be split before it is sent: what is wrong in it ends up in ever smaller batches
 
 
 @dataclass(slots=True)
@@ -301,6 +302,7 @@ class Batch(WorkItem):
     rows: str | None = None  # where its rows are listed, among the job's files; None: all of the shard's of its kind
     tries: int = 0  # how often its rows failed at most
     waits: int = 0  # how often in a row its rows were put off without having been run
+    is_halved: bool = False  # it is to be split in two before it is sent
     admitted_at: int = 0  # since when it may be submitted, and what it enqueues counts
     results: str | None = None  # the token of the collector whose results count
     children: list[Child] = field(default_factory=list)
@@ -365,6 +367,7 @@ class Batch(WorkItem):
                 waits=child.waits,
                 tries=child.tries,
                 file_id=child.file_id,
+                is_halved=child.is_halved,
                 rows=f"{self.results_name}.rows.{number}",
                 expires_at=self.expires_at,
             )
