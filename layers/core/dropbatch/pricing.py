@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from dropbatch.answers import UNREADABLE, Answer, Usage
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.memory import settle
+from dropbatch.requests import MODERATIONS
 from dropbatch.tallies import Cost
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
-_DEFAULT_MODELS = {"/v1/moderations": "omni-moderation-latest"}
+_DEFAULT_MODELS = {MODERATIONS: "omni-moderation-latest"}
 """The models that OpenAI takes for requests that name none."""
 
 _ANSWERS = frozenset({Outcome.OK, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.INVALID_ANSWER})

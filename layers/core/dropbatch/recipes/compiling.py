@@ -29,7 +29,7 @@ from dropbatch.recipes.templates import (
     compile_template,
     spelling,
 )
-from dropbatch.requests import RELEVANT, Expectation, Request, Requests, expectation
+from dropbatch.requests import FORMS, RELEVANT, Expectation, Request, Requests, expectation
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -506,9 +506,11 @@ class _Split:
     def body(self, tree: Mapping[str, Any]) -> _Body:
         model = tree.get("model")
         model = model if isinstance(model, _Slot) else None
-        # Where a member that counts is inserted as a value, or the model differs by row, each body is asked itself.
-        known = all(not _inserts(tree.get(name)) for name in RELEVANT) and (
-            model is None or model.template.constant is not None
+        # Where a row decides what a member that counts is, or the model differs by row, each body is asked itself.
+        known = (
+            not any(_inserts(tree.get(name)) for name in FORMS)
+            and not any(_varies(tree.get(name)) for name in RELEVANT - FORMS)
+            and (model is None or model.template.constant is not None)
         )
         self._mapping(tree, root=True)
         expected = None
@@ -579,6 +581,14 @@ def _plain(parts: Sequence[Any], model: _Slot | None) -> _PlainBody | None:
 def _inserts(value: Any) -> bool:
     """Whether a row decides what kind of value this is, or how many there are."""
     return isinstance(value, _Slot) and value.template.expression is not None
+
+
+def _varies(value: Any) -> bool:
+    """Whether this depends on the row in any way."""
+    if isinstance(value, _Slot):
+        return value.template.constant is None
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return any(map(_varies, parts))
 
 
 def _skeleton(value: Any) -> Any:
