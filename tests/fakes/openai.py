@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,18 @@ def response_line(request: dict[str, Any], status: int, body: Any) -> dict[str, 
         "response": {"status_code": status, "request_id": "req", "body": body},
         "error": None,
     }
+
+
+class FakeDownload:
+    """A file on its way, in odd, small blocks."""
+
+    def __init__(self, content: bytes, start: int) -> None:
+        self._content = content
+        self.start = start
+        self.size: int | None = len(content)
+
+    def blocks(self) -> Iterator[bytes]:
+        return (self._content[at : at + 7919] for at in range(self.start, len(self._content), 7919))
 
 
 class FakeOpenAI:
@@ -161,6 +174,13 @@ class FakeOpenAI:
         if file_id not in self.files:
             raise OpenAINotFound("no_file", 404)
         path.write_bytes(self.files[file_id])
+
+    @contextmanager
+    def streaming(self, file_id: str, start: int = 0) -> Iterator["FakeDownload"]:
+        self._authenticate()
+        if file_id not in self.files:
+            raise OpenAINotFound("no_file", 404)
+        yield FakeDownload(self.files[file_id], start)
 
     def batches_by_key(self) -> dict[str, int]:
         """How many batches were ever created for each key."""

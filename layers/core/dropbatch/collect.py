@@ -11,7 +11,8 @@ from dataclasses import replace
 from dropbatch import assemble
 from dropbatch.admission import learn_limit, learn_usage, start
 from dropbatch.asking import JobRows
-from dropbatch.collection.result_writer import Written, no_lines, write_results
+from dropbatch.collection.answer_files import fetch
+from dropbatch.collection.result_writer import Written, write_results
 from dropbatch.collection.verdict import Judge, Unanswered
 from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound, TryLater
 from dropbatch.domain.jobs import (
@@ -60,13 +61,16 @@ def collect(world: World, work: Work) -> None:
         batch = ledger.batch(job.id, work.batch) if work.batch else None
         if batch is not None and batch.state is BatchState.ENDED:
             _collect_or_wait(world, ledger, rows, batch)
-            if not _in_time(world):
+            left = ledger.batch(job.id, batch.sk)
+            if not _in_time(world) or (left is not None and left.state is BatchState.ENDED):
                 world.collect.send(work.to_json())
                 return
         for shard in ledger.shards(job.id):
             if shard.state is ShardState.RENDERED or (batch is not None and shard.number != batch.shard):
                 continue
-            if _settle_shard(world, ledger, rows, shard.number) and not _in_time(world):
+            if _settle_shard(world, ledger, rows, shard.number) and not (
+                _in_time(world) and _shard_is_rendered(ledger, shard)
+            ):
                 _go_on(world, ledger, job)
                 return
         if any(shard.state is not ShardState.RENDERED for shard in ledger.shards(job.id)):
@@ -76,6 +80,11 @@ def collect(world: World, work: Work) -> None:
 
 def _in_time(world: World) -> bool:
     return world.seconds_left() > SPARE_SECONDS
+
+
+def _shard_is_rendered(ledger: Ledger, shard: Shard) -> bool:
+    current = ledger.shard(shard.job_id, shard.number)
+    return current is not None and current.state is ShardState.RENDERED
 
 
 def _go_on(world: World, ledger: Ledger, job: Job) -> None:
@@ -119,21 +128,19 @@ def _collect_batch(world: World, ledger: Ledger, rows: JobRows, batch: Batch) ->
     failure = failure_of(remote.errors) if remote.status is OpenAIStatus.FAILED else None
     bill = Bill(batch.model)  # looks into the price list, which takes 80 MB for a moment, before answers take theirs
     batch.results = world.new_token()
-    output, errors = (world.scratch / f"{batch.results}.{name}" for name in ("output", "errors"))
-    try:
-        with AnswerLines(shard.first_row, shard.rows) as answers:
-            for file_id, path in ((remote.output_file_id, output), (remote.error_file_id, errors)):
-                if file_id:
-                    world.openai.download(file_id, path)
-                    answers.read(path)
-            _check_complete(world, batch, remote, answers)
-            # What never ended may still be running, for all we know: its rows are not asked twice.
-            over = job.cancel_requested or world.now() >= job.deadline_at or never_ended
-            judge = Judge(job, batch, Unanswered(remote, failure), failure, over)
-            written = write_results(world, rows, shard, batch, answers.lines, judge, bill)
-    finally:
-        output.unlink(missing_ok=True)
-        errors.unlink(missing_ok=True)
+    fetched = fetch(
+        world, rows.files, shard, batch, remote.output_file_id, remote.error_file_id, lambda: _in_time(world)
+    )
+    if fetched is None:
+        return
+    with fetched as answers:
+        _check_complete(world, batch, remote, answers)
+        # What never ended may still be running, for all we know: its rows are not asked twice.
+        over = job.cancel_requested or world.now() >= job.deadline_at or never_ended
+        judge = Judge(job, batch, Unanswered(remote, failure), failure, over)
+        written = write_results(world, rows, shard, batch, answers, judge, bill, lambda: _in_time(world))
+    if written is None:
+        return
     if answers.repeated or answers.strange:
         world.observer.warn("odd lines", repeated=answers.repeated, strange=answers.strange, **batch.ids)
     if failure is not None:
@@ -264,8 +271,9 @@ def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> b
     for batch in closed:
         if batch.state is BatchState.ABANDONED:
             judge = Judge(rows.job, batch, Unanswered(None, refusal=batch.refusal))
-            write_results(world, rows, shard, batch, no_lines, judge, Bill(batch.model))
-    render(world, rows, shard, closed)
+            write_results(world, rows, shard, batch, None, judge, Bill(batch.model))
+    if not render(world, rows, shard, closed, lambda: _in_time(world)):
+        return True  # came further, and is called again
 
     def finish(current: Shard) -> bool:
         if current.state is ShardState.RENDERED:
