@@ -18,6 +18,7 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
 from dropbatch.reconciling import AnswerLines
 from dropbatch.telling import results_prefix
+from tests.answer_sources import Held
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, rows, run
 from tests.fakes import RESULTS, FakeWorld, Killer, answer_ok, response_line
 
@@ -137,51 +138,42 @@ def test_a_shard_that_has_been_carried_over_is_only_looked_up(tmp_path: Path) ->
 
 @pytest.mark.parametrize("held_bytes", [0, 60, 10**9])
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
-def test_lines_are_found_whether_they_are_held_or_not(held_bytes: int, line_end: bytes, tmp_path: Path) -> None:
+def test_lines_are_found_whether_they_are_held_or_not(held_bytes: int, line_end: bytes) -> None:
     def line(row: object, n: int) -> bytes:
         return json.dumps({"custom_id": row, "n": n}).encode()
 
     output = [line("12", 1), b"", b"no json", line("11", 2), line("12", 3), line("99", 4), line("011", 5), line(13, 6)]
     errors = [line("12", 7), line("10", 8), line("x", 9)]
-    for name, lines in (("output", output), ("errors", errors)):
-        (tmp_path / name).write_bytes(line_end.join(lines))
     with AnswerLines(10, 4, held_bytes) as answers:
-        answers.read(tmp_path / "output")
-        answers.read(tmp_path / "errors")
+        answers.read(Held(line_end.join(output)))
+        answers.read(Held(line_end.join(errors)))
         assert answers.lines([10, 11, 12, 13]) == [line("10", 8), line("11", 2), line("12", 1), None]
     assert (answers.found, answers.repeated, answers.strange) == (3, 2, 5)
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
 @pytest.mark.parametrize("name", ["9" * 30, "-1", "+1", " 1", "1_0", "01", "1.0", "1e0", "1,2", "", "٣", "0"])
-def test_an_answer_is_a_row_s_that_bears_the_number_just_as_it_was_sent(
-    name: str, held_bytes: int, tmp_path: Path
-) -> None:
+def test_an_answer_is_a_row_s_that_bears_the_number_just_as_it_was_sent(name: str, held_bytes: int) -> None:
     lines = [json.dumps({"custom_id": each}).encode() for each in ("2", name, "3")]
-    (tmp_path / "output").write_bytes(b"\n".join(lines))
     with AnswerLines(1, 3, held_bytes) as answers:
-        answers.read(tmp_path / "output")
+        answers.read(Held(b"\n".join(lines)))
         assert answers.lines([1, 2, 3]) == [None, lines[0], lines[2]]
     assert (answers.found, answers.repeated, answers.strange) == (2, 0, 1)
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
-def test_two_answers_in_one_line_are_nobody_s_though_a_blank_line_makes_up_for_it(
-    held_bytes: int, tmp_path: Path
-) -> None:
-    (tmp_path / "output").write_bytes(b'{"custom_id":"1"}{"custom_id":"2"}\n\n{"custom_id":"3"}\n')
+def test_two_answers_in_one_line_are_nobody_s_though_a_blank_line_makes_up_for_it(held_bytes: int) -> None:
     with AnswerLines(1, 3, held_bytes) as answers:
-        answers.read(tmp_path / "output")
+        answers.read(Held(b'{"custom_id":"1"}{"custom_id":"2"}\n\n{"custom_id":"3"}\n'))
         assert answers.lines([1, 2, 3]) == [None, None, b'{"custom_id":"3"}']
     assert (answers.found, answers.repeated, answers.strange) == (1, 0, 1)
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
-def test_of_answers_that_come_again_within_a_file_the_first_counts(held_bytes: int, tmp_path: Path) -> None:
+def test_of_answers_that_come_again_within_a_file_the_first_counts(held_bytes: int) -> None:
     rows = [3, 1, 2, 1, 3, 9]
-    (tmp_path / "output").write_bytes(b"".join(b'{"custom_id":"%d","n":%d}\n' % (row, n) for n, row in enumerate(rows)))
     with AnswerLines(1, 3, held_bytes) as answers:
-        answers.read(tmp_path / "output")
+        answers.read(Held(b"".join(b'{"custom_id":"%d","n":%d}\n' % (row, n) for n, row in enumerate(rows))))
         assert answers.lines([1, 2, 3]) == [b'{"custom_id":"%d","n":%d}' % each for each in ((1, 1), (2, 2), (3, 0))]
     assert (answers.found, answers.repeated, answers.strange) == (3, 2, 1)
 
@@ -190,7 +182,7 @@ def test_of_answers_that_come_again_within_a_file_the_first_counts(held_bytes: i
 def test_rows_are_in_their_places_however_many_are_written_at_once(
     at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("collect", "rendering"):
+    for module in ("collection.result_writer", "rendering"):
         monkeypatch.setattr(f"dropbatch.{module}.CHUNK_ROWS", at_once)
     fake = FakeWorld(tmp_path)
     fake.openai.answer = answer

@@ -88,14 +88,15 @@ def read_answer(line: bytes, compiled: CompiledRecipe | None, endpoint: str) -> 
     except NO_SENSE:
         pass
     try:
-        return _read(_mended(line), compiled, endpoint)
+        return _read(mended(line), compiled, endpoint)
     except NO_SENSE:
         return _UNREADABLE
 
 
-def _mended(line: bytes) -> bytes:
-    """The line with what strict JSON does not know replaced: lone surrogates, NaN, bytes that are not UTF-8."""
-    return to_json(json.loads(line.decode(errors="replace"), parse_constant=lambda _: None))
+def mended(line: bytes) -> bytes:
+    """Return the line as strict JSON: lone surrogates, NaN and bytes that are not UTF-8 are replaced, raw control
+    characters escaped."""
+    return to_json(json.loads(line.decode(errors="replace"), parse_constant=lambda _: None, strict=False))
 
 
 def _read(line: bytes, compiled: CompiledRecipe | None, endpoint: str) -> Answer:

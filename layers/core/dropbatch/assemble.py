@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from dropbatch import report, telling
@@ -60,14 +61,17 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
     shards = ledger.shards(job.id)
     tally = Tally()
     samples: list[dict[str, object]] = []
-    pieces: dict[str, list[Piece]] = {}
+    pieces: dict[str, list[list[Piece]]] = {}  # by shard
     for shard in shards:
         stats = json.loads(whole(world.objects, world.buckets.work, files.piece_key(shard.number, "stats.json")))
         tally.merge(Tally.from_json(stats["tally"]))
-        for name, (key, head, size) in stats["pieces"].items():
+        for name, places in stats["pieces"].items():
             found = pieces.setdefault(name, [])
-            # Every piece begins with the head of its file: the first gives it, the others do without.
-            found.append(Piece(world.buckets.work, key, head if found else 0, size))
+            found.append([])
+            for key, head, size in places:
+                # Every piece begins with the head of its file: the first gives it, the others do without.
+                is_first = len(found) == 1 and not found[0]
+                found[-1].append(Piece(world.buckets.work, key, 0 if is_first else head, size))
         for sample in stats["samples"]:
             if sum(1 for kept in samples if kept["good"] is sample["good"]) < SAMPLES:
                 samples.append(sample)
@@ -86,7 +90,7 @@ def _join(
     files: JobFiles,
     job: Job,
     shards: Sequence[Shard],
-    pieces: Mapping[str, Sequence[Piece]],
+    pieces: Mapping[str, Sequence[Sequence[Piece]]],
     tally: Tally,
 ) -> dict[str, str] | None:
     """Joins the pieces of each kind of result, from where an invocation before this one left off.
@@ -104,11 +108,11 @@ def _join(
     for name, key in _keys(files, job, tally):
         if name in made:
             continue
-        parts: Sequence[Piece] | None = pieces.get(name, ())
+        parts: Sequence[Piece] | None = list(chain.from_iterable(pieces.get(name, ())))
         if tables is not None and name == "answers":
             parts = tables.answers(shards, pieces[name])
         elif tables is not None and name == "failed":
-            parts = tables.failed(pieces[name])
+            parts = tables.failed(parts or ())
         if parts is None:
             files.keep_joined({"made": made, "begun": None})
             return None

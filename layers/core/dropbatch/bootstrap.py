@@ -18,7 +18,6 @@ from dropbatch.observability import PowertoolsObserver
 from dropbatch.ports import Queue, World
 from dropbatch.settings import Settings
 
-
 _SCRATCH = Path(tempfile.gettempdir()) / "dropbatch"
 """A folder of our own, so that it can be emptied."""
 

@@ -16,7 +16,7 @@ from dropbatch import assemble
 from dropbatch.admission import learn_limit, learn_usage
 from dropbatch.asking import JobRows
 from dropbatch.collection.answer_files import fetch
-from dropbatch.collection.result_writer import Written, no_lines, write_results
+from dropbatch.collection.result_writer import Written, write_results
 from dropbatch.collection.verdict import Judge, Unanswered
 from dropbatch.domain.errors import ConditionFailed, ErrorKind, OpenAIBusy, OpenAIError, OpenAINotFound, TryLater
 from dropbatch.domain.jobs import (
@@ -205,9 +205,9 @@ def _collect_batch(world: World, ledger: Ledger, job: Job, batch: Batch) -> bool
         # What never ended may still be running, and what is gone was paid: such rows are not asked twice.
         over = job.cancel_requested or world.now() >= job.deadline_at or code is not None
         judge = Judge(job, batch, Unanswered(remote, failure, code=code), failure, over)
-        if code is not None:
+        if code is not None and not rows.files.judged(batch):
             bill.unread(max(0, batch.requests - answers.found))
-        written = write_results(world, rows, shard, batch, answers.lines, judge, bill, lambda: _in_time(world))
+        written = write_results(world, rows, shard, batch, answers, judge, bill, lambda: _in_time(world))
     if written is None:
         return False
     if answers.repeated or answers.strange:
@@ -308,7 +308,7 @@ def _fetched(
     """Fetch a batch's answers, None if time has run out, and ANSWERS_GONE if a file of them is no longer there."""
 
     def fetched(output: str | None, errors: str | None) -> AnswerLines | None:
-        return fetch(world, rows.files, batch, output, errors, lambda: _in_time(world), (shard.first_row, shard.rows))
+        return fetch(world, rows.files, shard, batch, output, errors, lambda: _in_time(world))
 
     try:
         return fetched(remote.output_file_id, remote.error_file_id), None
@@ -414,8 +414,8 @@ def _finish_shard(world: World, ledger: Ledger, rows: JobRows, number: int, in_t
         return True
     closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]
     for batch in closed:
-        if batch.state is BatchState.ABANDONED and not _write_abandoned(world, rows, shard, batch, in_time):
-            return False
+        if batch.state is BatchState.ABANDONED:
+            _write_abandoned(world, rows, shard, batch)
     if not render(world, rows, shard, closed, in_time):
         return False
 
@@ -429,13 +429,13 @@ def _finish_shard(world: World, ledger: Ledger, rows: JobRows, number: int, in_t
     return True
 
 
-def _write_abandoned(world: World, rows: JobRows, shard: Shard, batch: Batch, in_time: Callable[[], bool]) -> bool:
+def _write_abandoned(world: World, rows: JobRows, shard: Shard, batch: Batch) -> None:
     """Write what became of the rows of a batch that was ended without its answers."""
     bill = Bill(batch.model, batch.endpoint)
     if batch.refusal in MAY_BE_PAID:
         bill.unread(batch.requests)
     judge = Judge(rows.job, batch, Unanswered(None, refusal=batch.refusal))
-    return write_results(world, rows, shard, batch, no_lines, judge, bill, in_time) is not None
+    write_results(world, rows, shard, batch, None, judge, bill)
 
 
 # A job

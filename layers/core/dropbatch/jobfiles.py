@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from dropbatch.domain.drops import recipe_keys
 from dropbatch.domain.errors import ObjectMissing
 from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.formats import line_blocks
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import DropReader, read_rows
 from dropbatch.formats.unique import UniqueIds
@@ -181,9 +182,9 @@ class JobFiles:
             for part in ids.parts():
                 out.write(part)
 
-    def shard_blocks(self, number: int) -> Iterator[bytes]:
-        """A shard's bytes: its records, one after another."""
-        return iter(self._objects.blocks(self._bucket, self._shard_key(number)))
+    def shard_blocks(self, number: int, start: int = 0) -> Iterator[bytes]:
+        """A shard's bytes from `start` on: its records, one after another."""
+        return iter(self._objects.blocks(self._bucket, self._shard_key(number), start=start))
 
     def records(self, shard: Shard, layout: Layout) -> DropReader:
         """A shard's rows, with the numbers they have in the drop."""
@@ -194,6 +195,31 @@ class JobFiles:
     def results_key(self, batch: Batch) -> str:
         """Where a batch's answers lie, row by row in order."""
         return f"{self._prefix}results/{batch.results_name}"
+
+    def answers_key(self, batch: Batch, name: str) -> str:
+        """Where a part of a batch's answer files lies."""
+        return f"{self._prefix}answers/{_own_name(batch)}/{name}"
+
+    def fetched(self, batch: Batch) -> dict[str, Any]:
+        """How far fetching a batch's answer files has come; empty before it was interrupted."""
+        return self._kept(f"answers/{_own_name(batch)}/progress.json")
+
+    def keep_fetched(self, batch: Batch, members: Mapping[str, Any]) -> None:
+        self._keep(f"answers/{_own_name(batch)}/progress.json", members)
+
+    def judged(self, batch: Batch) -> dict[str, Any]:
+        """How far writing a batch's results has come; empty before it was interrupted."""
+        return self._kept(f"results/{_own_name(batch)}.progress.json")
+
+    def keep_judged(self, batch: Batch, members: Mapping[str, Any]) -> None:
+        self._keep(f"results/{_own_name(batch)}.progress.json", members)
+
+    def rendered(self, shard: int) -> dict[str, Any]:
+        """How far rendering a shard has come; empty before it was interrupted."""
+        return self._kept(f"pieces/{shard:06d}/progress.json")
+
+    def keep_rendered(self, shard: int, members: Mapping[str, Any]) -> None:
+        self._keep(f"pieces/{shard:06d}/progress.json", members)
 
     def rows_key(self, name: str) -> str:
         """Where the rows are listed that batches name so."""
@@ -228,32 +254,33 @@ class JobFiles:
 
     def joined(self) -> dict[str, Any]:
         """How far joining has come; empty before it has begun."""
+        return self._kept("joined.json")
+
+    def keep_joined(self, members: Mapping[str, Any]) -> None:
+        self._keep("joined.json", members)
+
+    def _kept(self, name: str) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads(whole(self._objects, self._bucket, self._prefix + "joined.json"))
+            found: dict[str, Any] = json.loads(whole(self._objects, self._bucket, self._prefix + name))
         except ObjectMissing:
             return {}
         return found
 
-    def keep_joined(self, members: Mapping[str, Any]) -> None:
-        self._objects.put(self._bucket, self._prefix + "joined.json", json.dumps(members).encode(), JSON)
+    def _keep(self, name: str, members: Mapping[str, Any]) -> None:
+        self._objects.put(self._bucket, self._prefix + name, json.dumps(members).encode(), JSON)
 
 
-def lines(objects: Objects, bucket: str, key: str) -> Iterator[bytes]:
-    """An object's lines with their line feeds; nothing else ends a line."""
-    for block in whole_lines(objects, bucket, key):
+def _own_name(batch: Batch) -> str:
+    """Names a batch among its job's, whoever collects it."""
+    return f"{batch.shard:06d}.{batch.group:03d}.{batch.attempt}"
+
+
+def lines(objects: Objects, bucket: str, key: str, start: int = 0) -> Iterator[bytes]:
+    """An object's lines with their line feeds, from byte `start` on; nothing else ends a line."""
+    for block in whole_lines(objects, bucket, key, start):
         yield from BytesIO(block).readlines()
 
 
-def whole_lines(objects: Objects, bucket: str, key: str) -> Iterator[bytes]:
+def whole_lines(objects: Objects, bucket: str, key: str, start: int = 0) -> Iterator[bytes]:
     """The same, as many lines at once as end in a block."""
-    parts: list[bytes] = []
-    for block in objects.blocks(bucket, key):
-        end = block.rfind(b"\n") + 1
-        if end:
-            yield b"".join([*parts, memoryview(block)[:end]])
-            parts = [block[end:]]
-        else:
-            parts.append(block)
-    rest = b"".join(parts)
-    if rest:
-        yield rest
+    return line_blocks.whole_lines(objects.blocks(bucket, key, start=start))
