@@ -4,6 +4,7 @@ A request is a pure function of a row and a recipe: it is built again, byte for 
 What it takes is estimated cheaply: for a recipe once, for a ready request from the few members that matter.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -28,6 +29,10 @@ DEFAULT_TOKENS = 1_000
 MOST_TOKENS = 4_000
 """Caps are set generously: hardly an answer is longer than this, whatever its cap."""
 
+
+_MODEL_NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,256}")
+"""OpenAI's names (`ft:gpt-4.1-mini:org::id` too) and those of servers that have an organisation's name in front. A
+model's name may come out of a row, and goes into keys, logs and notifications."""
 
 _LINE = b'{"custom_id":%b,"method":"POST","url":"%b","body":%b}\n'
 """An endpoint is one of a closed list, and needs no escapes."""
@@ -138,6 +143,11 @@ class Requests:
 
     def _rows(self) -> Iterable[tuple[bytes, ...]]:
         return zip(*self._columns, strict=True) if self._columns else repeat((), self.count)
+
+
+def is_model_name(text: str) -> bool:
+    """Whether a text can be the name of a model."""
+    return _MODEL_NAME.fullmatch(text) is not None
 
 
 class _Members(msgspec.Struct):

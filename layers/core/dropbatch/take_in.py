@@ -19,7 +19,7 @@ from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMiss
 from dropbatch.domain.jobs import ENDED_JOBS, Batch, Claim, HeldReason, Job, JobState, Newest, Shard
 from dropbatch.domain.problems import MAY_COME, Problem, Problems
 from dropbatch.giving_up import NOT_READABLE, end_rejected, refuse_unseen
-from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, whole, with_files
+from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, read_recipe, with_files
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, look_again, work_on
 from dropbatch.ports import ObjectInfo, World
@@ -105,7 +105,7 @@ def _check_recipe(world: World, look: Look, info: ObjectInfo) -> None:
     """Says whether a recipe that was dropped can be used."""
     try:
         try:
-            text = whole(world.objects, look.bucket, look.key, info.version_id)
+            text = read_recipe(world.objects, look.bucket, look.key, info.version_id)
         except ObjectForbidden:
             raise Rejected.because(NOT_READABLE) from None
         with_files(world.objects, look.bucket, look.key, text).compiled()
