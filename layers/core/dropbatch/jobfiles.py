@@ -11,8 +11,9 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 from dropbatch.domain.drops import recipe_keys
-from dropbatch.domain.errors import ObjectMissing
+from dropbatch.domain.errors import ObjectMissing, Rejected
 from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.domain.problems import Problem
 from dropbatch.formats import line_blocks
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import DropReader, read_rows
@@ -20,8 +21,13 @@ from dropbatch.formats.unique import UniqueIds
 from dropbatch.indexing import ShardIndex
 from dropbatch.ports import BYTES, JSON, Objects, Piece, Writer
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
+from dropbatch.recipes.names import quoted
 from dropbatch.recipes.parsing import Recipe, parse_recipe
+from dropbatch.recipes.yaml import MOST_BYTES, too_long
 from dropbatch.storage.job_ends import whole, work_prefix
+
+MAX_FILES_BYTES = 4 * MOST_BYTES
+"""How large a recipe and the files that it names may be together; each by itself may have `MOST_BYTES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +82,28 @@ class AskedRow(NamedTuple):
         return b"%d %d\n" % self
 
 
+def _bounded(objects: Objects, bucket: str, key: str, most: int, version_id: str | None = None) -> bytes | int:
+    """Return an object's bytes; if it has more than `most`, how many it has, and read none of them."""
+    size = objects.head(bucket, key, version_id).size
+    if size > most:
+        return size
+    found = whole(objects, bucket, key, version_id)
+    return found if len(found) <= most else len(found)  # it may have been replaced meanwhile
+
+
+def read_recipe(objects: Objects, bucket: str, key: str, version_id: str | None = None) -> bytes:
+    """Return a recipe's text; ObjectMissing if there is none, Rejected if it is too large to be one."""
+    text = _bounded(objects, bucket, key, MOST_BYTES, version_id)
+    if isinstance(text, int):
+        raise too_long(key)
+    return text
+
+
 def find_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None:
     """The recipe that counts for a drop, with the files it names; None where there is none up to the root."""
     for candidate in recipe_keys(key):
         try:
-            text = whole(objects, bucket, candidate)
+            text = read_recipe(objects, bucket, candidate)
         except ObjectMissing:
             continue
         return with_files(objects, bucket, candidate, text)
@@ -88,18 +111,37 @@ def find_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None:
 
 
 def with_files(objects: Objects, bucket: str, path: str, text: bytes) -> RecipeText:
-    """The recipe with the files it names; Rejected where it cannot be parsed. Files that are not there are left out."""
+    """The recipe with the files it names. Files that are not there are left out.
+
+    Rejected where the recipe cannot be parsed, or a file is too large to be read.
+    """
     files = {}
-    for name in parse_recipe(text, path).files:
+    recipe = parse_recipe(text, path)
+    room = MAX_FILES_BYTES - len(text)
+    for name in recipe.files:
+        most = min(MOST_BYTES, room)
         try:
-            files[name] = whole(objects, bucket, beside(path, name)).decode("utf-8-sig")
-        except (ObjectMissing, UnicodeDecodeError):
+            found = _bounded(objects, bucket, beside(path, name), most)
+        except ObjectMissing:
             continue  # compiling the recipe names what it lacks
+        if isinstance(found, int):
+            raise Rejected.because(_file_too_large(recipe, name, found))
+        room -= len(found)
+        try:
+            files[name] = found.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            continue  # as above
     return RecipeText(path, text, files)
 
 
+def _file_too_large(recipe: Recipe, name: str, size: int) -> Problem:
+    why = "1 MiB is the most" if size > MOST_BYTES else "a recipe and its files may have 4 MiB together"
+    sentence = f"the file {quoted(name)} has {size:,} bytes, and {why}; shorten it, or put what differs into rows."
+    return recipe.problem("file_too_large", recipe.file_keys[name], sentence)
+
+
 def beside(path: str, name: str) -> str:
-    """The key of a file that the recipe at `path` names."""
+    """The key of a file that the recipe at `path` names: in its folder, or below it."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
 
 

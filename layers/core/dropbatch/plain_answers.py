@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from dropbatch.answers import NO_SENSE, Answer, Usage, exact_value, read_answer
+from dropbatch.answers import NO_SENSE, Answer, Usage, exact_value, read_answer, time_limit
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes import parsing as recipes
 from dropbatch.recipes.compiling import CompiledRecipe
@@ -127,6 +127,7 @@ class AnswerReader:
 
     def __init__(self, compiled: CompiledRecipe | None, endpoint: str) -> None:
         self._compiled, self._endpoint = compiled, endpoint
+        self._limit = time_limit()
         self._body, self._tokens = _BODIES.get(endpoint, (None, tuple))
         self._values = _values_of(compiled)
         self._decoder: Any = None
@@ -139,9 +140,17 @@ class AnswerReader:
         plain = self._plain(lines)
         if plain is not None:
             return plain
-        if len(lines) == 1:
-            return [read_answer(lines[0], self._compiled, self._endpoint)]
-        return [self.read_all([line])[0] for line in lines]
+        with self._limit:
+            if len(lines) == 1:
+                return [self._strictly(lines[0])]
+            return [self._one(line) for line in lines]
+
+    def _one(self, line: bytes) -> Answer:
+        plain = self._plain([line])
+        return self._strictly(line) if plain is None else plain[0]
+
+    def _strictly(self, line: bytes) -> Answer:
+        return read_answer(line, self._compiled, self._endpoint, self._limit)
 
     def _plain(self, lines: Sequence[bytes]) -> Sequence[Answer] | None:
         """The answers where all lines are plainly good, else None."""

@@ -20,7 +20,7 @@ from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.domain.outcomes import ANSWERED, Outcome
 from dropbatch.formats.compression import Compression, compressed, compressing
 from dropbatch.formats.reading import Record, read_rows
-from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row, row_writer
+from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row
 from dropbatch.indexing import BAD_ROW
 from dropbatch.ports import BYTES, JSON, World, Writer
 from dropbatch.results import Found, Result, ResultsReader, responses_key, unanswered_response
@@ -67,7 +67,7 @@ def render(
     results: Iterator[Found] = streams[0] if complete else heapq.merge(*streams, key=lambda found: found[0].row)
     samples = progress.samples
     made: dict[str, _Piece] = {}
-    writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
+    writer = rows.writer()
     token = world.new_token()
     with ExitStack() as stack:
 

@@ -84,6 +84,10 @@ MAX_ANSWERS = 128
 """OpenAI gives no more answers to one request."""
 
 
+_MODEL_NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,256}")
+"""OpenAI's names (`ft:gpt-4.1-mini:org::id` too) and those of servers that have an organisation's name in front. A
+model's name may come out of a row, and goes into keys, logs and notifications."""
+
 _LINE = b'{"custom_id":%b,"method":"POST","url":"%b","body":%b}\n'
 """An endpoint is one of a closed list, and needs no escapes."""
 
@@ -193,6 +197,11 @@ class Requests:
 
     def _rows(self) -> Iterable[tuple[bytes, ...]]:
         return zip(*self._columns, strict=True) if self._columns else repeat((), self.count)
+
+
+def is_model_name(text: str) -> bool:
+    """Whether a text can be the name of a model."""
+    return _MODEL_NAME.fullmatch(text) is not None
 
 
 class _Members(msgspec.Struct):

@@ -33,7 +33,7 @@ from dropbatch.domain.jobs import (
 )
 from dropbatch.domain.problems import MAY_COME, Problem, Problems
 from dropbatch.formats.kinds import file_type
-from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, with_files
+from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, read_recipe, with_files
 from dropbatch.jobs import outbox
 from dropbatch.jobs.give_up import (
     KILLS,
@@ -54,7 +54,6 @@ from dropbatch.ports import ObjectInfo, World
 from dropbatch.recipes.compiling import CompiledRecipe
 from dropbatch.recipes.parsing import DEADLINE_SECONDS
 from dropbatch.sharding import batches_of
-from dropbatch.storage.job_ends import whole
 
 CARRY_SECONDS = 60
 """With less time left no further shard of a job is carried over into another: one takes seconds."""
@@ -151,7 +150,7 @@ def _check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) ->
     """Say whether a recipe that was dropped can be used; False while a file that it names may still come."""
     try:
         try:
-            text = whole(world.objects, look.bucket, look.key, info.version_id)
+            text = read_recipe(world.objects, look.bucket, look.key, info.version_id)
             with_files(world.objects, look.bucket, look.key, text).compiled()
         except ObjectForbidden:
             raise Rejected.because(NOT_READABLE) from None

@@ -21,7 +21,6 @@ from dropbatch.domain.jobs import (
     Shard,
 )
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.formats.writing import row_writer
 from dropbatch.healing import Fate
 from dropbatch.jobfiles import AskedRow
 from dropbatch.plain_answers import AnswerReader
@@ -194,7 +193,7 @@ class _Collector:
         self.asked, self.tries = rows.asked_rows(shard, batch, self.index)
         self._custom_ids = _CustomIds(rows.custom_ids(shard, self.index), shard.first_row)
         self._reader = AnswerReader(rows.compiled, batch.endpoint)
-        self._writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
+        self._writer = rows.writer()
         self._blank = [None] * len(rows.compiled.columns) if rows.compiled else []
         self._ok = self._ending(Outcome.OK, None)
         self._samples = progress.samples

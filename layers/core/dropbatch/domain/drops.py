@@ -14,6 +14,10 @@ S3_KEY_BYTES = 1024
 """The longest key that S3 takes, in UTF-8 bytes."""
 
 
+MAX_RECIPE_FOLDERS = 50
+"""In how many folders a recipe is looked for: each takes two requests to S3, and a key has room for 450."""
+
+
 class MarkerKind(StrEnum):
     """What a marker beside a drop asks of its newest job."""
 
@@ -55,9 +59,12 @@ def meaning_of(key: str) -> Meaning | Marker:
 
 
 def recipe_keys(key: str) -> list[str]:
-    """The keys under which the recipe of a drop may stand, the nearest first."""
+    """The keys under which the recipe of a drop may stand, the nearest first and the bucket's root last.
+
+    Of a key that lies deeper than anybody sorts files, the nearest folders and the root are looked at.
+    """
     folders = key.split("/")[:-1]
-    prefixes = ["/".join(folders[:depth]) + "/" for depth in range(len(folders), 0, -1)]
+    prefixes = ["/".join(folders[:depth]) + "/" for depth in range(len(folders), 0, -1)][:MAX_RECIPE_FOLDERS]
     return [prefix + name for prefix in [*prefixes, ""] for name in RECIPE_NAMES]
 
 
