@@ -33,6 +33,9 @@ address of its own, and asks AWS itself."""
 KEY_ID = KEY = "test"
 """ministack takes these for its owner's credentials."""
 
+OLDEST_RUNTIME = "python3.12"
+"""That the template takes. What a runtime is called means nothing here: functions run on ministack's own Python."""
+
 EMULATOR_KEY = "sk-emulated"
 AWS, AWS_MARK = "aws", "embedded_aws"
 OPENAI, OPENAI_MARK = "openai", "local.openai_emulator"
@@ -158,9 +161,10 @@ class Stack:
     def _deploy(self, aws: Program, openai_url: str) -> None:
         """`sam build` and `sam deploy`, for the interpreter and the processor at hand."""
         build = self.directory / "build"
+        runtime = f"python{_python_version()}"
         machine = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
         parameters = {
-            "Runtime": f"python{_python_version()}",
+            "Runtime": max(runtime, OLDEST_RUNTIME, key=_minor),
             "Architecture": machine,
             "OpenAIBaseUrl": openai_url,
             # The emulator's list does not lag. Another server's may, and there a batch made twice costs money.
@@ -175,7 +179,7 @@ class Stack:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "SAM_CLI_TELEMETRY": "0",
-            "DROPBATCH_RUNTIME": parameters["Runtime"],
+            "DROPBATCH_RUNTIME": runtime,
             "DROPBATCH_ARCHITECTURE": parameters["Architecture"],
             "DROPBATCH_PARQUET": parameters.get("Parquet", "disabled"),
         }
@@ -365,6 +369,10 @@ def _python_version() -> str:
     return subprocess.run(
         [_tool("ministack", "python"), "-c", code], capture_output=True, text=True, check=True
     ).stdout.strip()
+
+
+def _minor(runtime: str) -> int:
+    return int(runtime.rpartition(".")[2])
 
 
 def _clean_environment() -> dict[str, str]:

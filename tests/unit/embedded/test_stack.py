@@ -5,7 +5,7 @@ import pytest
 
 from local.demo import problems
 from local.programs import LocalError
-from local.stack import ROOT, Deployed, read_environment, stack_from
+from local.stack import OLDEST_RUNTIME, ROOT, Deployed, read_environment, stack_from
 
 DROPPED = "id,text\n1,good\n2,a\u0085b\n3,bad\n".encode()
 ANSWERS = (
@@ -82,6 +82,12 @@ def test_the_demo_is_content_only_with_every_row_as_it_was() -> None:
 )
 def test_the_demo_sees_what_is_wrong(old: str, new: str, problem: str) -> None:
     assert list(problems(DROPPED, ANSWERS.decode().replace(old, new).encode())) == [problem]
+
+
+def test_an_interpreter_that_the_template_does_not_know_gets_the_nearest_runtime() -> None:
+    [runtimes] = re.findall(r"AllowedValues: \[(python[^]]+)\]", (ROOT / "template.yaml").read_text())
+
+    assert runtimes.split(", ")[0] == OLDEST_RUNTIME
 
 
 def test_layers_are_built_for_the_templates_defaults_unless_asked_otherwise() -> None:
