@@ -42,6 +42,7 @@ App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 _modified: ContextVar[str] = ContextVar("_modified", default="")
 _version: ContextVar[str] = ContextVar("_version", default="")
+_trace: ContextVar[str] = ContextVar("_trace", default="")
 _rounds: ContextVar[Mapping[str, int] | None] = ContextVar("_rounds", default=None)
 
 
@@ -67,23 +68,20 @@ def strict(inner: App) -> App:
         headers = dict(scope["headers"])
         scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
         _modified.set(headers.get(MODIFIED, b"").decode())
+        _trace.set(headers.get(b"x-amzn-trace-id", b"").decode())
         if headers.get(b"x-amz-target") == b"AmazonSQS.SendMessage":
-            message = json.loads(await _body(receive))
-            if refusal := refusal_of_message(message):
+            body = await _body(receive)
+            if refusal := refusal_of_message(json.loads(body)):
                 await _answer(send, 400, b"application/x-amz-json-1.0", _json_error(refusal), refusal.code)
                 return
-            # SQS keeps the header of a trace with the message, and Lambda counts the rounds of a chain in it.
-            if trace := headers.get(b"x-amzn-trace-id"):
-                kept = {"AWSTraceHeader": {"DataType": "String", "StringValue": trace.decode()}}
-                message["MessageSystemAttributes"] = kept | (message.get("MessageSystemAttributes") or {})
-            scope, receive = _with_body(scope, json.dumps(message).encode())
+            receive = _again(body)
         elif headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded"):
             body = await _body(receive)
             form = dict(parse_qsl(body.decode(), keep_blank_values=True))
             if form.get("Action") == "Publish" and (refusal := refusal_of_publish(form)):
                 await _answer(send, 400, b"text/xml", _xml_error(refusal), refusal.code)
                 return
-            scope, receive = _with_body(scope, body)
+            receive = _again(body)
         await inner(scope, receive, send)
 
     return app
@@ -145,15 +143,14 @@ async def _body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-def _with_body(scope: dict[str, Any], body: bytes) -> tuple[dict[str, Any], Receive]:
-    """The request with this body in place of the one that was read."""
+def _again(body: bytes) -> Receive:
+    """What gives the application behind the body that was read."""
     left = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> dict[str, Any]:
         return left.pop() if left else {"type": "http.disconnect"}
 
-    headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
-    return {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}, receive
+    return receive
 
 
 async def _answer(send: Send, status: int, kind: bytes, body: bytes, code: str) -> None:
@@ -199,6 +196,19 @@ def rounds_in(event: Mapping[str, Any]) -> dict[str, int]:
 
 def lineage(rounds: Mapping[str, int]) -> str:
     return "Lineage=" + ",".join(f"{name}:{count}" for name, count in rounds.items())
+
+
+def keep_traces(sqs: Any) -> None:
+    """Have a message keep the trace that its request came with, as SQS does."""
+    attributes_of = sqs._build_send_sys_attrs
+
+    @wraps(attributes_of)
+    def attributes(*rest: Any) -> dict[str, Any]:
+        trace = _trace.get()
+        kept: dict[str, Any] = {"AWSTraceHeader": trace} if trace else {}
+        return kept | attributes_of(*rest)
+
+    sqs._build_send_sys_attrs = attributes
 
 
 def count_rounds(functions: Any, provisioners: Any) -> None:
@@ -349,14 +359,14 @@ def index_key_reason(table: Mapping[str, Any], item: Mapping[str, Any]) -> str |
 def main() -> None:
     """Patch ministack, put the checks in front of it, and serve."""
     app: Any = import_module("ministack.app")
-    s3, eventbridge, dynamodb, functions = (
-        import_module(f"ministack.services.{name}") for name in ("s3", "eventbridge", "dynamodb", "lambda_svc")
-    )
+    names = ("s3", "eventbridge", "dynamodb", "sqs", "lambda_svc")
+    s3, eventbridge, dynamodb, sqs, functions = (import_module(f"ministack.services.{name}") for name in names)
     provisioners = import_module("ministack.services.cloudformation.provisioners")
     delay_events(s3, float(os.environ.get(EVENTS_AFTER) or 0))
     date_objects(s3)
     complete_events(s3, eventbridge)
     bound_index_keys(dynamodb)
+    keep_traces(sqs)
     count_rounds(functions, provisioners)
     app.app = strict(app.app)
     app.main()
