@@ -206,7 +206,8 @@ def keep_traces(sqs: Any) -> None:
     def attributes(*rest: Any) -> dict[str, Any]:
         trace = _trace.get()
         kept: dict[str, Any] = {"AWSTraceHeader": trace} if trace else {}
-        return kept | attributes_of(*rest)
+        kept.update(attributes_of(*rest))
+        return kept
 
     sqs._build_send_sys_attrs = attributes
 
