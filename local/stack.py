@@ -7,6 +7,7 @@ others of their own. Everything listens on 127.0.0.1, and everything that lasts 
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -37,7 +38,7 @@ OLDEST_RUNTIME = "python3.12"
 """That the template takes. What a runtime is called means nothing here: functions run on ministack's own Python."""
 
 EMULATOR_KEY = "sk-emulated"
-AWS, AWS_MARK = "aws", "embedded_aws"
+AWS, AWS_MARK = "aws", "local.embedded_aws"
 OPENAI, OPENAI_MARK = "openai", "local.openai_emulator"
 
 
@@ -129,7 +130,7 @@ class Stack:
         (state / "tmp").mkdir(parents=True, exist_ok=True)
         return Program(
             name=AWS,
-            command=[str(_tool("ministack", "python")), "-P", str(ROOT / "local" / "embedded_aws.py")],
+            command=[str(_tool("ministack", "python")), "-m", AWS_MARK],
             environment=_clean_environment() | settings,
             port=self.aws_port,
             port_variable="AWS_PORT",
@@ -171,6 +172,9 @@ class Stack:
             **({} if self.openai_url else {"SettleSeconds": "10"}),
             **self.parameters,
         }
+        for name in sorted(parameters.keys() - template_parameters((ROOT / "template.yaml").read_text())):
+            self.say(f"The template has no parameter {name}: left out.")
+            del parameters[name]
         environment = _clean_environment() | {
             "AWS_ENDPOINT_URL": aws.url,
             "AWS_ACCESS_KEY_ID": KEY_ID,
@@ -298,6 +302,12 @@ class Deployed:
         """Writes `stack.env`, for `. .local/stack.env`."""
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self.values.items()]
         (self.directory / "stack.env").write_text("".join(lines))
+
+
+def template_parameters(template: str) -> set[str]:
+    """Return the names of a template's parameters: what stands two spaces deep below `Parameters:`."""
+    section = re.search(r"^Parameters:\n((?:[ #].*\n|\n)*)", template, re.MULTILINE)
+    return set(re.findall(r"^  (\w+):", section[1], re.MULTILINE)) if section else set()
 
 
 def read_environment(path: Path) -> dict[str, str]:

@@ -1,5 +1,10 @@
 """The one place that decides what is real: builds the World of AWS and OpenAI out of the environment."""
 
+from dropbatch.entrypoints.layer_check import check_layer
+
+check_layer()  # before anything with compiled code is imported, which would fail in words that name no reason
+
+# ruff: noqa: E402 - the imports below come after the check on purpose
 import os
 import shutil
 import tempfile
@@ -14,6 +19,7 @@ from aws_lambda_powertools import Logger, Metrics
 
 from dropbatch.adapters.aws import connect
 from dropbatch.memory import settle
+from dropbatch.memory_limit import limit_memory
 from dropbatch.observability import PowertoolsObserver
 from dropbatch.ports import Queue, World
 from dropbatch.settings import Settings
@@ -35,6 +41,7 @@ def _settings() -> Settings:
 @cache
 def _world() -> World:
     """Clients outlive an invocation: Lambda keeps the process for the next one."""
+    limit_memory(os.environ)
     connected = connect(
         _settings(),
         observer=observer(),

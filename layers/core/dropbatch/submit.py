@@ -26,6 +26,7 @@ from dropbatch.domain.errors import (
     OpenAIBusy,
     OpenAIError,
     OpenAINotFound,
+    OpenAIRefused,
     OpenAIUnsure,
 )
 from dropbatch.domain.jobs import Batch, BatchState, Child, HeldReason, Job, JobState, Shard
@@ -279,7 +280,9 @@ def _found(world: World, batch: Batch) -> tuple[list[RemoteBatch], bool]:
                 batch.search_after = page[-1].id
             if world.seconds_left() < SEARCH_SPARE_SECONDS:
                 return found, False
-    except OpenAINotFound:
+    except OpenAIRefused:
+        if batch.search_after is None:
+            raise
         # The batch behind which the search was to go on is no longer listed: the search begins again.
         batch.search_after = None
         return found, False

@@ -5,7 +5,7 @@ import pytest
 
 from local.demo import problems
 from local.programs import LocalError
-from local.stack import OLDEST_RUNTIME, ROOT, Deployed, read_environment, stack_from
+from local.stack import OLDEST_RUNTIME, ROOT, Deployed, read_environment, stack_from, template_parameters
 
 DROPPED = "id,text\n1,good\n2,a\u0085b\n3,bad\n".encode()
 ANSWERS = (
@@ -98,3 +98,11 @@ def test_layers_are_built_for_the_templates_defaults_unless_asked_otherwise() ->
         assert built
         assert deployed
         assert built[1] == deployed[1]
+
+
+def test_the_templates_parameters_are_known_by_name() -> None:
+    names = template_parameters((ROOT / "template.yaml").read_text())
+
+    assert {"NotificationEmail", "MaxLineMegabytes"} <= names
+    assert not {"Type", "HasEmail", "Function", "InboxBucket"} & names
+    assert template_parameters("Resources:\n  Table:\n    Type: AWS::DynamoDB::Table\n") == set()
