@@ -76,7 +76,8 @@ def run(fake: FakeWorld, *, ticks: int = 60, step: float = 60) -> None:
         deliver(fake)
         survive(lambda: poll(fake.world))
         deliver(fake)
-        if not any(True for _ in fake.table.open_items("job")) and not fake.intake.messages:
+        is_open = any(True for kind in ("job", "outbox", "pending") for _ in fake.table.open_items(kind))
+        if not is_open and not fake.intake.messages:
             return
         fake.clock.sleep(step)
 

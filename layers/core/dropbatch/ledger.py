@@ -100,6 +100,10 @@ class Ledger:
     def pending(self) -> Iterator[Pending]:
         return self._open("pending", Pending)
 
+    def is_pending(self, bucket: str, key: str) -> bool:
+        """Return whether an object of this key waits to be looked at."""
+        return any(True for _ in self._table.query(f"pending#{bucket}/{key}"))
+
     def _open(self, name: str, kind: type[T]) -> Iterator[T]:
         """Read open items one by one: one that cannot be read stops no other, and is listed in `unreadable`."""
         for item in self._table.open_items(name):

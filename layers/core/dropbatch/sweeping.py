@@ -48,7 +48,8 @@ def _sweep_page(world: World, ledger: Ledger, state: Sweep) -> None:
     for key, modified in page:
         if first <= modified <= now - EVENT_SECONDS and meaning_of(key) is Meaning.DROP:
             newest = ledger.newest(world.buckets.inbox, key)
-            if newest.job_id is None or newest.modified < modified:
+            is_new = newest.job_id is None or newest.modified < modified
+            if is_new and not ledger.is_pending(world.buckets.inbox, key):
                 world.intake.send(Look(world.buckets.inbox, key, None).to_json())
                 found += 1
     if found:

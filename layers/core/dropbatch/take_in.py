@@ -70,6 +70,12 @@ MAX_KILLS = 2
 KEPT_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
 """How long after its job was created an item of it is kept."""
 
+_NOTHING_TO_RETRY = Problem(
+    "nothing_to_retry",
+    "No row of the former job can be asked again: all are answered, truncated or refused, and would be so again; change "
+    "the recipe, and drop the failed file if there is one.",
+)
+
 SETTLED = ("notify", "attempts", "retry_invalid", "deadline_at", "recipe_sha256", "rows", "shards", "claim")
 """What building a job finds out about it."""
 
@@ -338,6 +344,8 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
     None where time has run out: the next invocation comes further.
     """
     former = ledger.job(job.retry_of or "")
+    if former is not None and former.is_clean and not former.keeps_work:
+        raise Rejected.because(_NOTHING_TO_RETRY)  # so nothing of it was kept
     old = JobFiles(world.objects, world.buckets.work, former.id) if former else None
     try:
         layout = old.layout() if old else None
@@ -376,13 +384,7 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
             _pass_on(world, ledger, job, str(len(shards)))
             return None
     if not batches:
-        raise Rejected.because(
-            Problem(
-                "nothing_to_retry",
-                "No row of the former job can be asked again: all are answered, truncated or refused, and would be so "
-                "again; change the recipe, and drop the failed file if there is one.",
-            )
-        )
+        raise Rejected.because(_NOTHING_TO_RETRY)
     return _Ready(former.rows, shards, batches, kept, recipe, rows.compiled, digest)
 
 
