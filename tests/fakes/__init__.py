@@ -16,6 +16,6 @@ from tests.fakes.world import FakeWorld
 
 __all__ = [
     "INBOX", "RESULTS", "WORK", "Answerer", "FakeClock", "FakeDeadLetters", "FakeDownload", "FakeObjects",
-    "FakeObserver", "FakeOpenAI", "FakeQueue", "FakeTable", "FakeTopics", "FakeWorld", "Killed", "Killer", "Refuser", 
+    "FakeObserver", "FakeOpenAI", "FakeQueue", "FakeTable", "FakeTopics", "FakeWorld", "Killed", "Killer", "Refuser",
     "answer_ok", "echo", "response_line",
 ]  # fmt: skip  # names, a line of them
