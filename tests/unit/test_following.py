@@ -41,7 +41,7 @@ class Account(FakeOpenAI):
             raise OpenAINotFound("no_batch", 404)
         return self.all[batch_id]
 
-    def newest(self) -> Iterator[Sequence[RemoteBatch]]:
+    def newest(self, after: str | None = None) -> Iterator[Sequence[RemoteBatch]]:
         listed = [batch for batch in reversed(self.all.values()) if batch.id not in self.unlisted]
         for start in range(0, len(listed), PAGE):
             self.calls["list"] += 1

@@ -298,14 +298,7 @@ def test_a_batch_that_is_gone_because_the_key_changed_is_held_and_not_asked_agai
     fake.openai.ending = None
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
-    retrieve = fake.openai.retrieve
-
-    def of_another_project(batch_id: str) -> Any:
-        if fake.openai.key != "sk-fake":
-            raise OpenAINotFound("no_batch", 404)
-        return retrieve(batch_id)
-
-    fake.openai.retrieve = of_another_project  # type: ignore[method-assign]  # the fake's own, for this test
+    fake.openai.projects = {"sk-another": "another"}
     fake.openai.key = "sk-another"
     run(fake, ticks=60, step=3600)
     assert str(only_job(fake).held_reason) == "openai_key_changed"
