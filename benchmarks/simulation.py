@@ -30,7 +30,7 @@ from dropbatch.ports import RemoteBatch, World
 from dropbatch.submit import submit
 from dropbatch.take_in import take_in
 from tests.driving import drop, jobs
-from tests.fakes import FakeClock, FakeOpenAI, FakeQueue, FakeTable, FakeWorld, answer_ok, response_line
+from tests.fakes import FakeClock, FakeOpenAI, FakeQueue, FakeWorld, answer_ok, response_line
 from tests.schedules.invariants import check
 
 HOUR, DAY = 3600, 86_400
@@ -61,43 +61,6 @@ WORKERS = {"intake": (2, 3), "dispatch": (3, 5), "collect": (3, 5)}
 
 GIVE_UP_DAYS = 5
 RECIPE = b'model: %s\nprompt: "Answer in one word: {{ text }}"\n'
-
-
-class _Table(FakeTable):
-    """FakeTable with its items by partition, and the open ones apart, so that a read costs what it gives."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._partitions: dict[str, dict[str, str]] = {}
-        self.open: dict[str, dict[tuple[str, str], str]] = {"job": {}, "batch": {}}
-
-    def insert(self, item: Mapping[str, Any]) -> None:
-        super().insert(item)
-        self._index(item)
-
-    def replace(self, item: Mapping[str, Any], rev: int) -> None:
-        super().replace(item, rev)
-        self._index(item)
-
-    def delete(self, pk: str, sk: str, rev: int) -> None:
-        super().delete(pk, sk, rev)
-        self._partitions[pk].pop(sk, None)
-
-    def _index(self, item: Mapping[str, Any]) -> None:
-        key = item["pk"], item["sk"]
-        self._partitions.setdefault(item["pk"], {})[item["sk"]] = self._items[key]
-        for kind, its in self.open.items():
-            if item.get("open") == kind:
-                its[key] = self._items[key]
-            else:
-                its.pop(key, None)
-
-    def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]:
-        its = sorted(self._partitions.get(pk, {}).items())
-        return (json.loads(item) for sk, item in its if sk.startswith(sk_prefix))
-
-    def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
-        return iter(sorted(map(json.loads, self.open[kind].values()), key=lambda item: item["since"]))
 
 
 class _OpenAI(FakeOpenAI):
@@ -186,12 +149,14 @@ class Account(FakeWorld):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.chance = random.Random(self.seed)
-        self.table: _Table = _Table()
         self.openai: _OpenAI = _OpenAI(self.clock, self.chance, self.token_limit)
         self.openai.answer = self._answer
         counted: dict[str, Any] = {
             name: _Counted(name, getattr(self, name), self.calls)
-            for name in ("objects", "table", "intake", "dispatch", "collect", "dead_intake", "topics", "openai")
+            for name in ("objects", "table", "intake", "dispatch", "collect", "topics", "openai")
+        }
+        counted["dead_letters"] = {
+            name: _Counted(f"dead_letters.{name}", dead, self.calls) for name, dead in self.dead_letters.items()
         }
         self.counted: World = replace(super().world, **counted)
 
@@ -284,10 +249,10 @@ def simulate(drops: int, *, folder: Path, hours: float = 24, token_limit: int | 
             poll(world)
             slowest, most_calls = max(slowest, process_time() - cpu), max(most_calls, _calls_to_openai(account) - calls)
             polls += 1
-            most_open = max(most_open, len(account.table.open["batch"]))
+            most_open = max(most_open, len(account.table.open("batch")))
             for its in functions.values():
                 its.measure(clock.now)
-            if not arrivals and not account.table.open["job"] and not any(its.running for its in functions.values()):
+            if not arrivals and not account.table.open("job") and not any(its.running for its in functions.values()):
                 break
             assert clock.now < began + GIVE_UP_DAYS * DAY, "jobs that never end"
         for notification in account.topics.published[told:]:

@@ -18,10 +18,13 @@ import orjson
 
 from dropbatch.domain.errors import ConditionFailed, ObjectMissing
 from dropbatch.domain.limits import Limits
-from dropbatch.ports import Buckets, Notification, ObjectInfo, OpenAI, Piece, World
+from dropbatch.ports import Audience, Buckets, Notification, ObjectInfo, OpenAI, Piece, World
+from dropbatch.reporting.sns_limits import fitted
 
 BUCKETS = Buckets(inbox="inbox", results="results", work="work")
 BLOCK_BYTES = 1 << 20
+DELETED_AT_ONCE = 1000
+"""How many objects one call to S3 deletes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +149,15 @@ class FolderObjects:
         self._called("join")
         return None
 
-    def delete_all(self, bucket: str, prefix: str) -> None:
-        for place in [(b, key) for b, key in self._objects if b == bucket and key.startswith(prefix)]:
-            self._forget(self._objects.pop(place))
+    def delete_all(self, bucket: str, prefix: str, in_time: Callable[[], bool] = lambda: True) -> bool:
+        found = [(b, key) for b, key in self._objects if b == bucket and key.startswith(prefix)]
+        for start in range(0, len(found), DELETED_AT_ONCE):
+            if start and not in_time():
+                return False
+            self._called("delete")
+            for place in found[start : start + DELETED_AT_ONCE]:
+                self._forget(self._objects.pop(place))
+        return True
 
     def names(self, bucket: str, after: str) -> Sequence[tuple[str, int]]:
         self._called("list")
@@ -240,6 +249,13 @@ class MemoryTable:
         del self._items[pk][sk]
         self._close(pk, sk)
 
+    def renew(self, pk: str, sk: str, lease: str, until: int) -> None:
+        self._called("update")
+        found = self._get(pk, sk)
+        if found is None or found.get("lease") != lease:
+            raise ConditionFailed
+        self._keep({**found, "lease_until": until})
+
     def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]:
         self._called("query")
         items = self._items.get(pk, {})
@@ -289,6 +305,12 @@ class MemoryQueue:
             return None
         return self._messages.pop(place)[1]
 
+    def depth(self) -> int:
+        return len(self._messages)
+
+    def hide(self, receipt: str, seconds: int) -> None:
+        """Nothing is received here that was not deleted."""
+
     def __len__(self) -> int:
         return len(self._messages)
 
@@ -305,12 +327,14 @@ class NoDeadLetters:
 
 @dataclass(slots=True)
 class KeptTopics:
-    """What was told."""
+    """What was told: `published` to programs, `people` to people."""
 
     published: list[Notification] = field(default_factory=list)
+    people: list[Notification] = field(default_factory=list)
 
-    def publish(self, notification: Notification) -> None:
-        self.published.append(notification)
+    def publish(self, audience: Audience, notification: Notification) -> None:
+        told = self.published if audience is Audience.PROGRAMS else self.people
+        told.append(fitted(notification))
 
 
 class SilentObserver:
@@ -348,7 +372,7 @@ def folder_world(
         intake=MemoryQueue(clock),
         dispatch=MemoryQueue(clock),
         collect=MemoryQueue(clock),
-        dead_intake=NoDeadLetters(),
+        dead_letters={name: NoDeadLetters() for name in ("intake", "dispatch", "collect", "drop_events")},
         topics=KeptTopics(),
         openai=openai,
         observer=SilentObserver(),

@@ -3,53 +3,139 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+from hypothesis import given, settings
 
 from dropbatch.adapters.sns import SnsTopics
 from dropbatch.adapters.sqs import SqsDeadLetters, SqsQueue
-from dropbatch.ports import DeadLetters, Notification, Queue, Topics
+from dropbatch.ports import Audience, DeadLetters, Notification, Queue, Topics
 from dropbatch.telling import subject
 from tests.contract.conftest import REGION
 from tests.fakes import FakeDeadLetters, FakeQueue, FakeTopics
+from tests.fakes.refusal import refusal
+from tests.fakes.topics import check_as_sns
+from tests.notifying import Told, anything
 
 
-class QueueAndTaker(NamedTuple):
+class QueueEnds(NamedTuple):
     queue: Queue
-    take: Callable[[], Any]  # the next message that may be taken, or None
-    receive: Callable[[], str | None]  # the receipt of the same, which is hidden then, or None
+    receive: Callable[[], tuple[str, Any] | None]  # the next message that may be received, with its receipt
+    delete: Callable[[str], object]
+
+    def take(self) -> Any:
+        """The next message, which is deleted; None if none may be received."""
+        if (received := self.receive()) is None:
+            return None
+        self.delete(received[0])
+        return received[1]
 
 
 @pytest.fixture(params=["fake", "real"])
-def ends(request: pytest.FixtureRequest, aws: None) -> QueueAndTaker:
+def ends(request: pytest.FixtureRequest, aws: None) -> QueueEnds:
     if request.param == "fake":
         fake = FakeQueue(time.time)
-        return QueueAndTaker(fake, fake.take)
+
+        def receive_fake() -> tuple[str, Any] | None:
+            message = fake.receive()
+            return (message.receipt or "", message.body) if message else None
+
+        return QueueEnds(fake, receive_fake, fake.delete)
     client = boto3.client("sqs", region_name=REGION)
     url = client.create_queue(QueueName="q")["QueueUrl"]
 
-    def take() -> Any:
+    def receive() -> tuple[str, Any] | None:
         messages = client.receive_message(QueueUrl=url).get("Messages", [])
-        return json.loads(messages[0]["Body"]) if messages else None
+        return (messages[0]["ReceiptHandle"], json.loads(messages[0]["Body"])) if messages else None
 
-    return QueueAndTaker(SqsQueue(client, url), take)
+    return QueueEnds(
+        SqsQueue(client, url), receive, lambda receipt: client.delete_message(QueueUrl=url, ReceiptHandle=receipt)
+    )
 
 
-def test_a_message_arrives_as_it_was_sent(ends: QueueAndTaker) -> None:
+def test_a_message_arrives_as_it_was_sent(ends: QueueEnds) -> None:
     message = {"v": 1, "key": 'späte Bücher 😀 "100%".csv', "rows": [1, 2], "none": None}
     ends.queue.send(message)
     assert ends.take() == message
     assert ends.take() is None
 
 
-def test_a_delayed_message_is_not_there_yet(ends: QueueAndTaker) -> None:
+def test_a_delayed_message_is_not_there_yet(ends: QueueEnds) -> None:
     ends.queue.send({"n": 1}, 1)
     assert ends.take() is None
     time.sleep(1.1)
     assert ends.take() == {"n": 1}
+
+
+def test_the_depth_counts_what_is_visible_hidden_and_delayed(ends: QueueEnds) -> None:
+    assert ends.queue.depth() == 0
+    for delay in (0, 0, 900):
+        ends.queue.send({"n": 1}, delay)
+    assert ends.queue.depth() == 3
+    assert ends.receive()
+    assert ends.queue.depth() == 3
+    ends.take()
+    assert ends.queue.depth() == 2
+
+
+def test_a_message_is_hidden_for_as_long_as_is_said(ends: QueueEnds) -> None:
+    ends.queue.send({"n": 1})
+    received = ends.receive()
+    assert received
+    ends.queue.hide(received[0], 1)
+    assert ends.receive() is None
+    time.sleep(1.1)
+    again = ends.receive()
+    assert again
+    assert again[1] == {"n": 1}
+    ends.queue.hide(again[0], 0)
+    assert ends.take() == {"n": 1}
+
+
+def test_hiding_a_message_that_is_gone_is_no_error(ends: QueueEnds) -> None:
+    ends.queue.send({"n": 1})
+    received = ends.receive()
+    assert received
+    ends.delete(received[0])
+    ends.queue.hide(received[0], 10)
+    ends.queue.hide("no receipt at all", 10)
+    assert ends.queue.depth() == 0
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ReceiptHandleIsInvalid",
+        "AWS.SimpleQueueService.MessageNotInflight",
+        "MessageNotInflight",
+        "InvalidParameterValue",
+    ],
+)
+def test_whatever_sqs_says_of_a_message_that_is_gone_is_no_error(code: str) -> None:
+    SqsQueue(_refusing("sqs", "change_message_visibility", code), "http://queue").hide("receipt", 10)
+
+
+def test_hiding_in_a_queue_that_is_gone_or_for_more_than_twelve_hours_is_one() -> None:
+    queue = SqsQueue(_refusing("sqs", "change_message_visibility", "QueueDoesNotExist"), "http://queue")
+    with pytest.raises(ClientError, match="QueueDoesNotExist"):
+        queue.hide("receipt", 43_200)
+    for seconds in (-1, 43_201):
+        with pytest.raises(ValueError, match="up to 43200 seconds"):
+            queue.hide("receipt", seconds)
+
+
+def _refusing(service: str, call: str, code: str) -> Any:
+    """A client that refuses a call."""
+    client: Any = boto3.client(service, region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x")
+    stubber = Stubber(client)
+    stubber.add_client_error(call, code)
+    stubber.activate()
+    return client
 
 
 class DeadAndWriter(NamedTuple):
@@ -103,7 +189,8 @@ NOTIFICATION = Notification("ended", "partial", "späte Bücher", "a subject", "
 
 class TopicsAndListener(NamedTuple):
     topics: Topics
-    heard: Callable[[], list[Any]]  # for each notification (events' detail, its attributes, subject, text)
+    programs: Callable[[], list[Any]]  # what programs heard since: (detail, attributes)
+    people: Callable[[], list[Any]]  # what people heard since: (subject, text, attributes)
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -111,13 +198,14 @@ def topics(request: pytest.FixtureRequest, aws: None) -> TopicsAndListener:
     if request.param == "fake":
         fake = FakeTopics()
 
-        def told() -> list[Any]:
-            return [
-                (n.detail, {"event": n.event, "status": n.status, "folder": n.folder}, n.subject, n.text)
-                for n in fake.published
-            ]
+        def attributes(n: Notification) -> dict[str, str]:
+            return {"event": n.event, "status": n.status, "folder": n.folder}
 
-        return TopicsAndListener(fake, told)
+        return TopicsAndListener(
+            fake,
+            lambda: [(n.detail, attributes(n)) for n in fake.published],
+            lambda: [(n.subject, n.text, attributes(n)) for n in fake.people],
+        )
     sns, sqs = boto3.client("sns", region_name=REGION), boto3.client("sqs", region_name=REGION)
     arns, urls = {}, {}
     for name in ("notifications", "events"):
@@ -126,29 +214,116 @@ def topics(request: pytest.FixtureRequest, aws: None) -> TopicsAndListener:
         queue = sqs.get_queue_attributes(QueueUrl=urls[name], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         sns.subscribe(TopicArn=arns[name], Protocol="sqs", Endpoint=queue)
 
-    def heard() -> list[Any]:
-        def receive(name: str) -> Any:
-            found = sqs.receive_message(QueueUrl=urls[name], MaxNumberOfMessages=10)
-            return [json.loads(message["Body"]) for message in found.get("Messages", [])]
+    def heard(name: str) -> list[Any]:
+        found = sqs.receive_message(QueueUrl=urls[name], MaxNumberOfMessages=10).get("Messages", [])
+        return [json.loads(message["Body"]) for message in found]
 
-        events, people = receive("events"), receive("notifications")
-        return [
-            (
-                json.loads(event["Message"]),
-                {name: attribute["Value"] for name, attribute in event["MessageAttributes"].items()},
-                person["Subject"],
-                person["Message"],
-            )
-            for event, person in zip(events, people, strict=True)
-        ]
+    def attributes_of(message: Any) -> dict[str, str]:
+        return {name: attribute["Value"] for name, attribute in message["MessageAttributes"].items()}
 
-    return TopicsAndListener(SnsTopics(sns, arns["notifications"], arns["events"]), heard)
+    return TopicsAndListener(
+        SnsTopics(sns, arns["notifications"], arns["events"]),
+        lambda: [(json.loads(m["Message"]), attributes_of(m)) for m in heard("events")],
+        lambda: [(m["Subject"], m["Message"], attributes_of(m)) for m in heard("notifications")],
+    )
 
 
 def test_people_and_programs_hear_the_same_thing_each_in_their_form(topics: TopicsAndListener) -> None:
-    topics.topics.publish(NOTIFICATION)
     attributes = {"event": "ended", "status": "partial", "folder": "späte Bücher"}
-    assert topics.heard() == [({"rows": {"total": 3}}, attributes, "a subject", "a text 😀")]
+    topics.topics.publish(Audience.PROGRAMS, NOTIFICATION)
+    assert topics.programs() == [({"rows": {"total": 3}}, attributes)]
+    assert topics.people() == []
+    topics.topics.publish(Audience.PEOPLE, NOTIFICATION)
+    assert topics.people() == [("a subject", "a text 😀", attributes)]
+
+
+HUGE = Notification(
+    "ended",
+    "partial",
+    "a\tfolder\u202e of \x00 controls" + "x" * 1_000,
+    "n" * 300 + "\n.csv: 199,870 of 200,000 answered",
+    "first\n" + "x" * 400_000 + "\nthe last line",
+    {"job_id": "the-job", "problems": {"total": 9, "first": ["ü" * 400_000] * 9}},
+)
+
+
+def test_what_sns_would_refuse_for_its_size_or_its_characters_is_cut_to_fit(topics: TopicsAndListener) -> None:
+    for audience in Audience:
+        topics.topics.publish(audience, HUGE)
+    ((detail, attributes),) = topics.programs()
+    assert (detail["job_id"], detail["problems"]["total"]) == ("the-job", 9)
+    assert attributes["folder"].startswith("a folder  of   controls")
+    ((subject, text, _),) = topics.people()
+    assert subject.endswith("…: 199,870 of 200,000 answered")
+    assert text.startswith("first\nxxx")
+    assert "\nthe last line\n" in text
+
+
+class StrictSns:
+    """SNS as `FakeTopics` is strict; `knows_better` refuses all that is not ASCII, for a reason that nobody knows."""
+
+    def __init__(self, *, knows_better: bool = False) -> None:
+        self._knows_better = knows_better
+        self.sent: list[dict[str, Any]] = []
+
+    def publish(self, **call: Any) -> None:
+        attributes = {name: value["StringValue"] for name, value in call["MessageAttributes"].items()}
+        check_as_sns(call["Message"], attributes, call.get("Subject"))
+        if self._knows_better and not json.dumps(call, ensure_ascii=False).isascii():
+            raise refusal("Publish", "InvalidParameter", "Invalid parameter")
+        self.sent.append(call)
+
+
+@pytest.mark.parametrize("audience", list(Audience))
+@given(told=anything())
+@settings(deadline=None)  # it may have megabytes
+def test_sns_takes_whatever_is_told(audience: Audience, told: Told) -> None:
+    sns = StrictSns()
+    SnsTopics(sns, "people", "programs").publish(audience, told.notification)  # type: ignore[arg-type]  # all that is called
+    (sent,) = sns.sent
+    assert sent["TopicArn"] == audience
+    assert ("Subject" in sent) is (audience is Audience.PEOPLE)
+    if audience is Audience.PROGRAMS:
+        assert isinstance(json.loads(sent["Message"]), dict)
+
+
+def test_what_sns_refuses_all_the_same_is_told_in_its_shortest_form() -> None:
+    sns = StrictSns(knows_better=True)
+    results = {"bucket": "the-results", "prefix": "a.csv/the-job/"}
+    told = replace(NOTIFICATION, detail={"schema_version": 1, "job_id": "the-job", "results": results, "text": "ü"})
+    topics = SnsTopics(sns, "people", "programs")  # type: ignore[arg-type]  # all that is called
+    for audience in Audience:
+        topics.publish(audience, told)
+    programs, people = sns.sent
+    assert json.loads(programs["Message"]) == {
+        "schema_version": 1,
+        "event": "ended",
+        "status": "partial",
+        "job_id": "the-job",
+        "results": results,
+        "cut": True,
+    }
+    assert people["Subject"] == "Dropbatch: ended, partial"
+    assert "the-job" in people["Message"]
+    assert "s3://the-results/a.csv/the-job/" in people["Message"]
+
+
+@pytest.mark.parametrize("code", ["KMSDisabled", "InternalError", "AuthorizationError", "NotFound"])
+def test_what_has_nothing_to_do_with_the_message_is_raised(code: str) -> None:
+    topics = SnsTopics(_refusing("sns", "publish", code), "arn:aws:sns:::people", "arn:aws:sns:::programs")
+    with pytest.raises(ClientError, match=code):
+        topics.publish(Audience.PROGRAMS, NOTIFICATION)
+
+
+def test_a_topic_that_refuses_the_shortest_form_too_is_an_error() -> None:
+    """It is the topic then: nobody was told, and who counts on it must know."""
+
+    class Nowhere:
+        def publish(self, **_call: Any) -> None:
+            raise refusal("Publish", "InvalidParameter", "Invalid parameter: TopicArn")
+
+    with pytest.raises(ClientError, match="TopicArn"):
+        SnsTopics(Nowhere(), "people", "programs").publish(Audience.PEOPLE, NOTIFICATION)  # type: ignore[arg-type]  # all that is called
 
 
 def test_sns_takes_subjects_as_long_as_ours_and_no_longer(aws: None) -> None:

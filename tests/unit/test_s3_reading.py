@@ -1,14 +1,17 @@
-"""Reading from S3 over connections that break, and from servers that send more than was asked for."""
+"""Reading from S3: connections that break, servers that send more than was asked for, objects that are not given."""
 
 import io
 import re
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
-from botocore.exceptions import IncompleteReadError
+from botocore.exceptions import ClientError, IncompleteReadError
+from botocore.stub import Stubber
 
 from dropbatch.adapters.s3 import READ_TRIES, S3Objects
+from dropbatch.domain.errors import ObjectForbidden, ObjectMissing
 
 DATA = bytes(range(256)) * 40
 
@@ -63,3 +66,85 @@ def test_a_connection_that_never_brings_anything_is_given_up() -> None:
     server = Server(honours_ranges=True, breaks_after=[0] * READ_TRIES)
     with pytest.raises(IncompleteReadError):
         S3Objects(server).read_range("b", "k", 3, 5)  # type: ignore[arg-type]  # as above
+
+
+# What S3 answers about objects that it will not give, as botocore makes errors of it.
+
+
+@pytest.fixture
+def s3() -> Iterator[tuple[S3Objects, Stubber]]:
+    client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    with Stubber(client) as stubber:
+        yield S3Objects(client), stubber
+
+
+FORBIDDEN = {
+    "archived": ("InvalidObjectState", 403),
+    "under a key of the customer's": ("InvalidRequest", 400),
+    "not allowed": ("AccessDenied", 403),
+    "its key is disabled": ("KMS.DisabledException", 400),
+    "its key is to be deleted": ("KMS.KMSInvalidStateException", 400),
+    "its key is deleted": ("KMS.NotFoundException", 400),
+    "its key is not allowed": ("KMS.AccessDeniedException", 403),
+    "its key is of another kind": ("KMS.InvalidKeyUsageException", 400),
+}
+
+
+@pytest.mark.parametrize(("code", "status"), FORBIDDEN.values(), ids=FORBIDDEN)
+def test_what_nobody_but_its_owner_can_make_readable_is_forbidden(
+    s3: tuple[S3Objects, Stubber], code: str, status: int
+) -> None:
+    objects, stubber = s3
+    for read in (lambda: list(objects.blocks("b", "k", "v")), lambda: objects.read_range("b", "k", 0, 5)):
+        stubber.add_client_error("get_object", code, "SECRET", status)
+        with pytest.raises(ObjectForbidden) as raised:
+            read()
+        assert str(raised.value) == code
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("KMS.ThrottlingException", 400),
+        ("KMS.KMSInternalException", 500),
+        ("KMS.DependencyTimeoutException", 503),
+        ("KMS.LimitExceededException", 400),
+        ("KMS.KeyUnavailableException", 500),
+        ("SlowDown", 503),
+        ("ExpiredToken", 400),
+    ],
+)
+def test_what_passes_is_not_forbidden(s3: tuple[S3Objects, Stubber], code: str, status: int) -> None:
+    """A drop is rejected for good where it may not be read."""
+    objects, stubber = s3
+    stubber.add_client_error("get_object", code, http_status_code=status)
+    with pytest.raises(ClientError, match=code):
+        objects.read_range("b", "k", 0, 5)
+
+
+@pytest.mark.parametrize("code", ["404", "405"])
+def test_a_version_that_is_gone_or_was_never_an_object_is_missing(s3: tuple[S3Objects, Stubber], code: str) -> None:
+    objects, stubber = s3
+    stubber.add_client_error("head_object", code, http_status_code=int(code))
+    with pytest.raises(ObjectMissing):
+        objects.head("b", "k", "v")
+
+
+def test_a_head_without_a_reason_is_explained_by_a_get(s3: tuple[S3Objects, Stubber]) -> None:
+    """An object under a customer's key gets a bare 400, and so does whoever asks with credentials that ran out."""
+    objects, stubber = s3
+    wanted = {"Bucket": "b", "Key": "k", "Range": "bytes=0-0", "VersionId": "v"}
+    for code, expected in (("InvalidRequest", ObjectForbidden), ("ExpiredToken", ClientError)):
+        stubber.add_client_error("head_object", "400", http_status_code=400)
+        stubber.add_client_error("get_object", code, http_status_code=400, expected_params=wanted)
+        with pytest.raises(expected, match=code):
+            objects.head("b", "k", "v")
+    stubber.assert_no_pending_responses()
+
+
+def test_a_head_that_fails_where_a_get_does_not_fails(s3: tuple[S3Objects, Stubber]) -> None:
+    objects, stubber = s3
+    stubber.add_client_error("head_object", "400", http_status_code=400)
+    stubber.add_response("get_object", {"ContentLength": 1})
+    with pytest.raises(ClientError, match="400"):
+        objects.head("b", "k")

@@ -38,9 +38,10 @@ _NONCHARACTERS = re.compile("[\ufffe\uffff]")
 
 def fitted(notification: Notification) -> Notification:
     """Return the notification as SNS takes it: unchanged where it fits, cut where it does not."""
-    subject = _subject(notification.subject) or f"Dropbatch: {_attribute(notification.event, 'event')}"
+    event = _attribute(notification.event, "unknown")
+    subject = _subject(notification.subject) or _subject(f"Dropbatch: {event}")
     return Notification(
-        event=_attribute(notification.event, "unknown"),
+        event=event,
         status=_attribute(notification.status, "unknown"),
         folder=_attribute(notification.folder, "/"),
         subject=subject,
@@ -62,7 +63,8 @@ def short_form(notification: Notification) -> Notification:
     if "results" in detail:
         lines.append(f"Results: s3://{detail['results']['bucket']}/{detail['results']['prefix']}")
     lines.append("This is a short form: the full message could not be sent.")
-    return Notification(event, status, folder, _subject(f"Dropbatch: {event}, {status}"), "\n".join(lines), detail)
+    subject = f"Dropbatch: {event[:30]}, {status[:30]}"
+    return Notification(event, status, folder, subject, "\n".join(lines), detail)
 
 
 def event_json(detail: Mapping[str, Any]) -> str:

@@ -1,0 +1,105 @@
+"""Every item that the code can write is one that DynamoDB takes, whatever stands in it.
+
+The kinds of items are found, not listed, so that a new one cannot be forgotten.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from enum import Enum
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import pytest
+
+from dropbatch.domain import jobs
+from dropbatch.ledger import from_item, to_item
+from dropbatch.ports import Table
+from tests.contract.conftest import real_table
+from tests.fakes import FakeTable
+
+SECONDS = 253_402_300_799
+"""The last second of the year 9999."""
+
+LONGEST = {
+    "bucket": "b" * 63,
+    "key": "ü" * 512,  # S3 takes 1,024 bytes
+    "version_id": "v" * 1_024,
+    "labels": {"x" * 24: "ü" * 1_012},  # 2 KB in all
+    "attempt": "0" + "-999.999" * 20,  # parts of parts, each followed by many more
+    "model": "m" * 256,
+    "rows": "r" * 300,  # the names of a job's files; in other items a number
+    "children": 501,  # how many: the parts of one that was too large
+    "after": "ü" * 512,  # a key
+}
+"""What is longest of members by their name; a text of another name has 128 characters, a list 100 members."""
+
+
+def kinds(kind: type[jobs.Item] = jobs.Item) -> Iterator[type[jobs.Item]]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from kinds(subclass)
+
+
+def longest(name: str, hint: Any) -> Any:
+    """The largest value of a member."""
+    options = [option for option in get_args(hint) if option is not NoneType] if NoneType in get_args(hint) else [hint]
+    (hint,) = options
+    known = LONGEST.get(name)
+    if get_origin(hint) in (list, tuple):
+        count = known if isinstance(known, int) else 100
+        return get_origin(hint)([longest(f"a member of {name}", get_args(hint)[0])] * count)
+    if get_origin(hint) in (dict, Mapping):
+        return known or {longest("a name", get_args(hint)[0]): longest("a value", get_args(hint)[1])}
+    if is_dataclass(hint) and isinstance(hint, type):
+        return made(hint)
+    if hint is bool:
+        return True
+    if hint in (int, float):
+        return SECONDS
+    if hint is str:
+        return known if isinstance(known, str) else "x" * 128
+    assert isinstance(hint, type), f"{name} is of a type that this test does not know"
+    assert issubclass(hint, Enum), f"{name} is of a type that this test does not know"
+    return max(hint, key=lambda member: len(str(member.value)))
+
+
+def made(kind: type[Any]) -> Any:
+    hints = get_type_hints(kind)
+    return kind(**{member.name: longest(member.name, hints[member.name]) for member in fields(kind) if member.init})
+
+
+def variants(kind: type[jobs.Item]) -> Iterator[jobs.Item]:
+    """The largest, and in each state (which decides about the index) the smallest."""
+    largest = made(kind)
+    yield largest
+    smallest = kind(**{m.name: getattr(largest, m.name) for m in fields(kind) if _is_needed(m)})
+    states = type(getattr(largest, "state", None))
+    for state in states if issubclass(states, Enum) else ():
+        yield replace(smallest, state=state)  # type: ignore[call-arg]  # of those that have one
+    yield smallest
+
+
+def _is_needed(member: "Field[Any]") -> bool:
+    return member.default is MISSING and member.default_factory is MISSING
+
+
+ITEMS = [
+    pytest.param(item, id=f"{kind.__name__}-{number}") for kind in kinds() for number, item in enumerate(variants(kind))
+]
+
+
+@pytest.mark.parametrize("item", ITEMS)
+@pytest.mark.parametrize("where", ["fake", "real"])
+def test_the_table_takes_every_item(where: str, item: jobs.Item, aws: None) -> None:
+    table: Table = FakeTable() if where == "fake" else real_table()
+    table.insert(to_item(item))
+    table.replace(to_item(item), item.rev)
+    held = table.get(item.pk, item.sk)
+    assert held == to_item(item)
+    assert from_item(held, type(item)) == item  # type: ignore[type-var]  # of every kind
+    if item.index:
+        assert [found["sk"] for found in table.open_items(item.index[0])] == [item.sk]
+
+
+def test_the_kinds_of_items_are_found() -> None:
+    assert {jobs.Job, jobs.Shard, jobs.Batch} < set(kinds())

@@ -1,0 +1,126 @@
+"""Whatever a notification says, it fits into SNS; and what fits stays as it is."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+
+from dropbatch.domain.drops import without_controls
+from dropbatch.ports import Notification
+from dropbatch.reporting.sns_limits import (
+    CUT_NOTE,
+    MAX_ATTRIBUTE_CHARACTERS,
+    MAX_MESSAGE_BYTES,
+    event_json,
+    fitted,
+    short_form,
+)
+from dropbatch.telling import subject
+from tests.fakes.topics import check_as_sns
+from tests.notifying import Told, anything
+
+PLAIN = Notification(
+    "ended",
+    "partial",
+    "späte Bücher",
+    "größe.csv: 199,870 of 200,000 answered",
+    "größe.csv: done.\n\tIt cost 3 €.\nResults: s3://b/größe.csv/\n",
+    {"schema_version": 1, "job_id": "j", "rows": {"total": 3}, "drop": {"key": "größe\t\u202e.csv"}, "cost": 0.5},
+)
+DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+@given(anything())
+@settings(deadline=None)  # it may have megabytes
+def test_anything_fits(told: Told) -> None:
+    for made in (fitted(told.notification), short_form(told.notification)):
+        attributes = {"event": made.event, "status": made.status, "folder": made.folder}
+        message = event_json(made.detail)
+        check_as_sns(message, attributes)
+        check_as_sns(made.text, attributes, made.subject)
+        assert isinstance(json.loads(message, parse_constant=_no_constant), dict)
+        assert all(len(value) <= MAX_ATTRIBUTE_CHARACTERS for value in attributes.values())
+        assert max(len(message.encode()), len(made.text.encode())) <= MAX_MESSAGE_BYTES
+        for shown in (made.subject, made.text, made.folder):
+            assert not set(DIRECTIONS) & set(shown)
+
+
+def _no_constant(name: str) -> Any:
+    raise AssertionError(f"{name} is no JSON")
+
+
+@given(anything())
+@settings(deadline=None)
+def test_the_shortest_form_is_plain_and_short(told: Told) -> None:
+    short = short_form(told.notification)
+    text = "".join((short.event, short.status, short.folder, short.subject, short.text, event_json(short.detail)))
+    assert text.isascii()
+    assert len(text) < 10_000
+
+
+def test_what_fits_stays_as_it_is() -> None:
+    told = fitted(PLAIN)
+    assert told == replace(PLAIN, text=PLAIN.text.replace("\t", " "))
+    assert json.loads(event_json(told.detail)) == PLAIN.detail, "a key is told to programs as it is"
+
+
+def test_of_a_long_subject_the_name_is_cut_and_the_numbers_never() -> None:
+    """However long SNS counts a character: an emoji is two units of UTF-16."""
+    for name in ("n" * 300, "😀" * 80, "a: b: " * 40):
+        told = fitted(replace(PLAIN, subject=f"{name}.csv: 199,870 of 200,000 answered")).subject
+        assert told.endswith("…: 199,870 of 200,000 answered")
+        assert 98 <= len(told.encode("utf-16-le")) // 2 <= 99
+        told = fitted(replace(PLAIN, subject=subject(f"{name}.csv", "199,870 of 200,000 answered"))).subject
+        assert told.endswith("…: 199,870 of 200,000 answered")
+
+
+def test_a_name_cannot_turn_the_rest_of_a_line_around() -> None:
+    assert without_controls(f"a{DIRECTIONS}b\r\n\x00\x9f\u2028") == "a" + " " * len(DIRECTIONS) + "b     "
+    told = fitted(replace(PLAIN, subject="a\u202evsc.csv: 3 of 3 answered", text="one\u202e\rline\nanother"))
+    assert (told.subject, told.text) == ("a vsc.csv: 3 of 3 answered", "one  line\nanother")
+
+
+def test_nothing_is_told_as_empty() -> None:
+    told = fitted(Notification("", "\x00", "\n", "\x07 ", "\n \n", {}))
+    assert (told.event, told.status, told.folder) == ("unknown", "unknown", "/")
+    assert (told.subject, told.text) == ("Dropbatch: unknown", "Dropbatch: unknown")
+
+
+def test_of_a_long_text_the_long_lines_are_cut_first_and_it_says_so() -> None:
+    told = fitted(replace(PLAIN, text="x" * 400_000 + "\nResults: s3://b/k/\n")).text
+    assert told.endswith(f"…\nResults: s3://b/k/\n{CUT_NOTE}")
+    told = fitted(replace(PLAIN, text="many lines\n" * 40_000)).text
+    assert told.startswith("many lines\nmany lines\n")
+    assert told.endswith(CUT_NOTE)
+
+
+def problems(count: int, size: int) -> Notification:
+    first = [{"code": "c", "message": "x" * size, "row": number} for number in range(count)]
+    detail = {**PLAIN.detail, "drop": {"key": "k" * 1_024}, "problems": {"total": count, "first": first}}
+    return replace(PLAIN, detail=detail)
+
+
+def test_of_a_long_event_long_texts_are_cut_and_the_rest_is_whole() -> None:
+    told = fitted(problems(3, 400_000)).detail
+    assert told["cut"] is True
+    assert [problem["row"] for problem in told["problems"]["first"]] == [0, 1, 2]
+    assert told["problems"]["first"][0]["message"] == "x" * 10_000 + "…"
+    assert told["drop"]["key"] == "k" * 1_024
+
+
+def test_of_a_long_event_long_lists_are_cut_with_a_count() -> None:
+    told = fitted(problems(30_000, 1_000)).detail
+    kept = told["problems"]["first"]
+    assert 20 <= len(kept) < 30_000
+    assert told["problems"]["first_cut"] == 30_000 - len(kept)
+    assert told["problems"]["total"] == 30_000
+    assert told["drop"]["key"] == "k" * 1_024, "keys are never cut"
+
+
+def test_of_an_event_without_measure_its_shortest_form_is_told() -> None:
+    heap = {str(number): ["x" * 2_000] * 30 for number in range(30)}
+    results = {"bucket": "b", "prefix": "k/j/"}
+    told = fitted(replace(PLAIN, detail={**PLAIN.detail, "results": results, "heap": heap})).detail
+    expected = {"schema_version": 1, "event": "ended", "status": "partial", "job_id": "j", "results": results}
+    assert told == {**expected, "cut": True}
