@@ -46,13 +46,16 @@ def response_line(request: dict[str, Any], status: int, body: Any) -> dict[str, 
 class FakeDownload:
     """A file on its way, in odd, small blocks."""
 
+    block_bytes = 7919
+
     def __init__(self, content: bytes, start: int) -> None:
         self._content = content
         self.start = start
         self.size: int | None = len(content)
 
     def blocks(self) -> Iterator[bytes]:
-        return (self._content[at : at + 7919] for at in range(self.start, len(self._content), 7919))
+        step = self.block_bytes
+        return (self._content[at : at + step] for at in range(self.start, len(self._content), step))
 
 
 class FakeOpenAI:
