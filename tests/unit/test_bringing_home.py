@@ -3,15 +3,20 @@
 import gzip
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from dropbatch import reconciling, rendering
 from dropbatch.asking import JobRows
 from dropbatch.carrying import carry_over
 from dropbatch.collect import collect
-from dropbatch.domain.jobs import JobState, ShardState
+from dropbatch.collection import answer_files, result_writer
+from dropbatch.domain.jobs import JobState, OpenAIStatus, ShardState
 from dropbatch.domain.limits import Limits
 from dropbatch.jobfiles import JobFiles
 from dropbatch.ledger import Ledger
@@ -19,8 +24,9 @@ from dropbatch.messages import Work, work_on
 from dropbatch.reconciling import AnswerLines
 from dropbatch.telling import results_prefix
 from tests.answer_sources import Held
-from tests.driving import RECIPE, deliver, drop, jobs, only_job, rows, run
-from tests.fakes import RESULTS, FakeWorld, Killer, answer_ok, response_line
+from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, result_json, rows, run
+from tests.fakes import RESULTS, WORK, FakeWorld, Killer, answer_ok, response_line
+from tests.fakes.openai import FakeDownload
 
 TEXTS = rows(45)
 OBJECTS = b"".join(b'{"text":"row %d"}\n' % row for row in range(45))
@@ -79,6 +85,69 @@ def test_time_that_runs_out_anywhere_changes_nothing_of_the_results(name: str, t
         run(fake, ticks=400)
         assert only_job(fake).state is JobState.PARTIAL
         assert results(fake) == expected, f"seed {seed}"
+
+
+def in_small_steps(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
+    """Everything is done a few bytes and rows at a time."""
+    patch.setattr(result_writer, "CHUNK_ROWS", 2)
+    patch.setattr(rendering, "CHUNK_ROWS", 2)
+    patch.setattr(answer_files, "PART_BYTES", 700)
+    patch.setattr(answer_files, "_room", lambda _: dice.choice([0, 1000, 10**9]))
+    patch.setattr(AnswerLines.__init__, "__defaults__", (dice.choice([0, 10**9]),))
+    patch.setattr(FakeDownload, "block_bytes", 300)
+
+
+def unpacked(files: dict[str, bytes]) -> dict[str, bytes]:
+    """What was packed by several invocations has several members."""
+    return {name: gzip.decompress(data) if name.endswith(".gz") else data for name, data in files.items()}
+
+
+def told(fake: FakeWorld) -> dict[str, Any]:
+    """What the summary says of rows and money."""
+    summary = result_json(fake, "summary.json")
+    return {name: summary[name] for name in ("rows", "tokens", "cost", "reasons")}
+
+
+@pytest.mark.parametrize("name", DROPS)
+def test_steps_of_any_size_change_nothing_of_the_results(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = dropped(tmp_path, name)
+    run(whole, ticks=200)
+    expected = unpacked(results(whole))
+    steps = set()
+    for seed in range(12):
+        dice = random.Random(seed)
+        with monkeypatch.context() as patch:
+            in_small_steps(patch, dice)
+            fake = dropped(tmp_path, name)
+            fake.seconds_left = lambda dice=dice: dice.choice([300.0, 300.0, 300.0, 5.0])  # type: ignore[misc]  # a clock a run
+            run(fake, ticks=400)
+        assert unpacked(results(fake)) == expected, f"seed {seed}"
+        assert told(fake) == told(whole)
+        steps |= {key.split("/")[2] for key in fake.objects.keys(WORK) if key.endswith("progress.json")}
+    assert steps == {"answers", "results", "pieces"}, "fetching, judging and rendering were interrupted"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "raw.jsonl"])
+def test_a_process_that_is_killed_between_any_two_steps_changes_nothing_of_the_results(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = dropped(tmp_path, name)
+    run(whole, ticks=200)
+    expected, calls = unpacked(results(whole)), 0
+    for seed in range(30):
+        dice, killer = random.Random(seed), Killer()
+        with monkeypatch.context() as patch:
+            in_small_steps(patch, dice)
+            fake = dropped(tmp_path, name, killer)
+            fake.seconds_left = lambda dice=dice: dice.choice([300.0, 300.0, 300.0, 5.0])  # type: ignore[misc]  # a clock a run
+            killer.points = {dice.randrange(100, 3000) for _ in range(20)}
+            run(fake, ticks=400)
+        assert unpacked(results(fake)) == expected, f"seed {seed}"
+        assert told(fake) == told(whole)
+        calls = max(calls, len(killer.calls))
+    assert calls > 1000, "the points lie where work is done"
 
 
 def test_every_invocation_comes_further_however_little_time_it_has(tmp_path: Path) -> None:
@@ -176,6 +245,97 @@ def test_of_answers_that_come_again_within_a_file_the_first_counts(held_bytes: i
         answers.read(Held(b"".join(b'{"custom_id":"%d","n":%d}\n' % (row, n) for n, row in enumerate(rows))))
         assert answers.lines([1, 2, 3]) == [b'{"custom_id":"%d","n":%d}' % each for each in ((1, 1), (2, 2), (3, 0))]
     assert (answers.found, answers.repeated, answers.strange) == (3, 2, 1)
+
+
+NOISE = st.lists(
+    st.sampled_from([b"\\ud83d", b"NaN", b"-Infinity", b"\x00", b"\t", b"\xff", b'"', b"{", b"}", b"\\", b",", b"\r"])
+    | st.binary(max_size=3),
+    max_size=3,
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.sampled_from([0, 10**9]), NOISE, st.data(), st.sampled_from(["", "{", '"custom_id"']))
+def test_whatever_the_strict_reader_can_read_finds_its_row(
+    held_bytes: int, noise: list[bytes], data: st.DataObject, before: str
+) -> None:
+    """And so does what it cannot read, if the one id in it is to be seen."""
+    sound = answer_ok({"custom_id": "2", "body": {}})[1]
+    written = json.dumps({**sound, "id": before, "extra": ["a text"]}).encode()
+    start = written.index(b'"2"') + 3
+    for each in noise:
+        place = data.draw(st.integers(start, len(written)))
+        written = written[:place] + each.replace(b"\n", b"") + written[place:]
+    with AnswerLines(1, 3, held_bytes) as answers:
+        answers.read(Held(b"\n".join([b'{"custom_id":"1"}', written, b'{"custom_id":"3"}'])))
+        assert answers.lines([1, 2, 3]) == [b'{"custom_id":"1"}', written.removesuffix(b"\r"), b'{"custom_id":"3"}']
+
+
+def test_of_large_answers_fewer_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciling, "MAX_LINES_BYTES", 100)
+    lines = [b'{"custom_id":"%d","x":"%s"}' % (row, b"x" * size) for row, size in ((1, 5), (2, 5), (4, 500), (5, 5))]
+    with AnswerLines(1, 5, 0) as answers:
+        answers.read(Held(b"\n".join(lines)))
+        assert [answers.fitting(rows) for rows in ([1, 2, 3, 4, 5], [3, 4, 5], [4, 5], [5], [3])] == [3, 1, 1, 1, 1]
+    with AnswerLines(1, 5, 10**6) as answers:  # what is held already takes no more memory
+        answers.read(Held(b"\n".join(lines)))
+        assert answers.fitting([1, 2, 3, 4, 5]) == 5
+
+
+def test_of_large_results_fewer_are_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "CHUNK_BYTES", 1_000)
+    fake = FakeWorld(tmp_path)
+    fake.objects.put(WORK, "small", b"x" * 400, "")
+    fake.objects.put(WORK, "large", b"x" * 40_000, "")
+    assert rendering._rows_at_once(fake.world, ["small"], 20) == 47
+    assert rendering._rows_at_once(fake.world, ["small", "large"], 20) == 1
+    assert rendering._rows_at_once(fake.world, [], 0) == rendering.CHUNK_ROWS
+
+
+@pytest.mark.parametrize("held_bytes", [0, 10**9])
+def test_lines_that_answer_no_row_are_told_from_mere_copies(held_bytes: int) -> None:
+    lines = [b'{"custom_id":"1"}', b'{"custom_id":"1"}', b'{"custom_id":"1","n":2}', b'{"custom_id":"7"}', b"what", b""]
+    with AnswerLines(1, 3, held_bytes) as answers:
+        answers.read(Held(b"\n".join(lines)))
+        assert (answers.found, answers.repeated, answers.strange, answers.unaddressed) == (1, 2, 2, 1)
+        assert list(answers.others()) == lines[2:5]
+
+
+def test_a_line_that_is_no_strict_json_is_paid_once_and_delivered(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("recipe.yaml", RECIPE)
+
+    def with_infinity(request: dict[str, Any]) -> Any:
+        where, line = answer_ok(request)
+        if request["custom_id"] == "2":
+            line["response"]["body"]["choices"][0]["logprobs"] = {"content": [{"logprob": float("-inf")}]}
+        return where, line
+
+    fake.openai.answer = with_infinity
+    drop(fake, "a.csv", rows(3))
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert asked(fake) == [[1, 2, 3]]
+    assert result_json(fake, "summary.json")["tokens"]["input"] == 30
+
+
+def test_what_comes_twice_or_under_a_strange_id_is_on_the_bill(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.ending = None
+    drop(fake, "a.csv", rows(3))
+    run(fake, ticks=2)
+    fake.openai.ending = OpenAIStatus.COMPLETED
+    (batch,) = fake.openai.batches.values()
+    ended = fake.openai.retrieve(batch.id)
+    lines = fake.openai.files[ended.output_file_id or ""].splitlines(keepends=True)
+    again = lines[0].replace(b'"batch_req_', b'"batch_req_again_')
+    stranger = re.sub(rb'"custom_id": "\d"', b'"custom_id": "99"', lines[1])
+    fake.openai.files[ended.output_file_id or ""] = b"".join([*lines, again, lines[2], stranger])
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    summary = result_json(fake, "summary.json")
+    assert summary["tokens"]["input"] == 50, "three answers, another to the same row, and one to nobody's; no copy"
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 256])

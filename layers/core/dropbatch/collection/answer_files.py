@@ -201,6 +201,7 @@ class _DiskFile:
         self._room = room
         self._kept = kept
         self._file: IO[bytes] | None = None
+        self._has_line = False
         self.size = 0
         self.is_whole = False
 
@@ -209,7 +210,8 @@ class _DiskFile:
 
     def take(self, blocks: Iterable[bytes], in_time: InTime) -> bool:
         for block in blocks:
-            if self.size + len(block) > self._room or (self.size and not in_time()):
+            # What holds no whole line yet cannot be kept: another invocation would come no further.
+            if self.size + len(block) > self._room or (self._has_line and not in_time()):
                 return False
             try:
                 self._write(block)
@@ -217,6 +219,7 @@ class _DiskFile:
                 if error.errno not in _DISK_IS_FULL:
                     raise
                 return False
+            self._has_line = self._has_line or b"\n" in block
         return True
 
     def _write(self, block: bytes) -> None:
@@ -230,7 +233,7 @@ class _DiskFile:
 
     def forget(self) -> None:
         self.close()
-        self.size = 0
+        self.size, self._has_line = 0, False
 
     def blocks(self) -> Iterator[bytes]:
         at = 0
