@@ -216,11 +216,11 @@ def healthy(embedded: Embedded) -> Iterator[Embedded]:
     embedded.control("DELETE", "/faults")
 
 
-def wait_for(what: Callable[[], Any], seconds: float, why: str) -> Any:
-    """What `what` gives, as soon as that is true; an AssertionError that says `why` if it takes longer."""
-    deadline = time.monotonic() + seconds
+def wait_for(what: Callable[[], Any], why: str) -> Any:
+    """What `what` gives, as soon as that is true; an AssertionError that says `why` if it takes too long."""
+    deadline = time.monotonic() + WAIT_SECONDS
     while not (found := what()):
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} seconds: {why}"
+        assert time.monotonic() < deadline, why
         time.sleep(0.5)
     return found
 

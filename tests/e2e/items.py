@@ -1,6 +1,6 @@
 """An example of every kind of item, made out of its annotations, so that no kind and no member can be left out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, get_args, get_origin, get_type_hints
@@ -24,7 +24,7 @@ def example(kind: Any) -> Any:
     match get_origin(kind) or kind:
         case origin if origin in (list, tuple):
             return origin([example(arguments[0])])
-        case origin if arguments and isinstance(origin, type) and issubclass(origin, dict):
+        case origin if arguments and isinstance(origin, type) and issubclass(origin, Mapping):
             return {example(arguments[0]): example(arguments[1])}
         case origin if isinstance(origin, type) and issubclass(origin, Enum):
             return next(iter(origin))

@@ -40,7 +40,7 @@ def test_a_step_that_is_killed_is_taken_over_within_a_minute(healthy: Embedded, 
         _hang(healthy, "COLLECT_FUNCTION")
         healthy.control("POST", "/delays", in_progress=600)
         polled = drop("polled")
-        wait_for(lambda: _created(healthy, jobs[polled]), 60, "nothing is there to poll for")
+        wait_for(lambda: _created(healthy, jobs[polled]), "nothing is there to poll for")
         _slow_down(healthy, "SUBMIT_FUNCTION")
         drop("submitted")
         _hang(healthy, "SUBMIT_FUNCTION")
@@ -87,7 +87,7 @@ def _hang(embedded: Embedded, function: str, *, tick: bool = True) -> None:
             embedded.tick()
         return _strikes(embedded, function)[0] == 1
 
-    wait_for(is_there, 60, f"{function} made no such call")
+    wait_for(is_there, f"{function} made no such call")
 
 
 def _strikes(embedded: Embedded, function: str) -> list[int]:
@@ -128,7 +128,7 @@ def test_a_drop_whose_event_is_lost_is_found_by_the_sweep(healthy: Embedded, pro
         healthy.listen()
         return bool(_told(healthy, version))
 
-    wait_for(is_taken_in, 60, "the sweep did not find the drop")
+    wait_for(is_taken_in, "the sweep did not find the drop")
     assert healthy.event(version)["status"] == "succeeded"
     assert _told(healthy, version).count("ended") == 1, "found again, it is no new job"
 
@@ -155,7 +155,7 @@ def test_a_job_ends_while_nobody_can_be_told_and_tells_afterwards(
             healthy.tick()
             return healthy.job(accepted["job_id"])["state"]["S"] in {str(state) for state in ENDED_JOBS}
 
-        wait_for(is_final, 60, "the job waits for somebody to be told")
+        wait_for(is_final, "the job waits for somebody to be told")
         summary = healthy.results(accepted)["summary.json"]
         healthy.tick()
         healthy.listen()
@@ -199,7 +199,7 @@ def test_nothing_of_a_drop_stays_in_the_work_bucket_after_a_good_end(healthy: Em
         healthy.tick()
         return not _work_objects(healthy, ended)
 
-    wait_for(is_empty, 60, "its work objects are there still")
+    wait_for(is_empty, "its work objects are there still")
 
 
 def _work_objects(embedded: Embedded, event: dict[str, Any]) -> list[str]:
