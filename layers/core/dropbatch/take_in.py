@@ -72,8 +72,8 @@ KEPT_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
 
 _NOTHING_TO_RETRY = Problem(
     "nothing_to_retry",
-    "No row of the former job can be asked again: all are answered, truncated or refused, and would be so again; change "
-    "the recipe, and drop the failed file if there is one.",
+    "No row of the former job can be asked again: all are answered, truncated or refused, and would be so again; "
+    "change the recipe, and drop the failed file if there is one.",
 )
 
 SETTLED = ("notify", "attempts", "retry_invalid", "deadline_at", "recipe_sha256", "rows", "shards", "claim")
