@@ -109,8 +109,10 @@ def test_many_refusals_of_one_moment_are_one(fake: FakeWorld) -> None:
     fake.openai.ending = None  # so that all are at OpenAI before the first is refused
     drop(fake, "a.csv", rows(40))
     run(fake, ticks=6)
-    fake.openai.ending, fake.openai.token_limit = OpenAIStatus.COMPLETED, 150
-    run(fake, ticks=3)
+    fake.openai.token_limit = 150
+    run(fake, ticks=1)
+    fake.openai.ending = OpenAIStatus.COMPLETED
+    run(fake, ticks=2)
     refused = [batch for batch in fake.openai.batches.values() if batch.status is OpenAIStatus.FAILED]
     assert len(refused) > 10
     assert admission.allowance(fake.world, Ledger(fake.table), MODEL) == 150

@@ -26,7 +26,6 @@ from dropbatch.telling import results_prefix
 from tests.answer_sources import Held
 from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, result_json, rows, run
 from tests.fakes import RESULTS, WORK, FakeWorld, Killer, answer_ok, response_line
-from tests.fakes.openai import FakeDownload
 
 TEXTS = rows(45)
 OBJECTS = b"".join(b'{"text":"row %d"}\n' % row for row in range(45))
@@ -94,7 +93,7 @@ def in_small_steps(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
     patch.setattr(answer_files, "PART_BYTES", 700)
     patch.setattr(answer_files, "_room", lambda _: dice.choice([0, 1000, 10**9]))
     patch.setattr(AnswerLines.__init__, "__defaults__", (dice.choice([0, 10**9]),))
-    patch.setattr(FakeDownload, "block_bytes", 300)
+    patch.setattr("tests.fakes.openai.BLOCK_BYTES", 300)
 
 
 def unpacked(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -142,7 +141,8 @@ def test_a_process_that_is_killed_between_any_two_steps_changes_nothing_of_the_r
             in_small_steps(patch, dice)
             fake = dropped(tmp_path, name, killer)
             fake.seconds_left = lambda dice=dice: dice.choice([300.0, 300.0, 300.0, 5.0])  # type: ignore[misc]  # a clock a run
-            killer.points = {dice.randrange(100, 3000) for _ in range(20)}
+            deliver(fake)  # a drop that kills its function twice while it is read is rejected
+            killer.points = {2 * len(killer.calls) + dice.randrange(3000) for _ in range(20)}
             run(fake, ticks=400)
         assert unpacked(results(fake)) == expected, f"seed {seed}"
         assert told(fake) == told(whole)

@@ -34,7 +34,7 @@ from dropbatch.domain.jobs import (
     ShardState,
 )
 from dropbatch.domain.outcomes import ANSWERS_GONE, MAY_BE_PAID, NEVER_ENDED
-from dropbatch.following import NEVER_SECONDS
+from dropbatch.following import NEVER_SECONDS, knows_of
 from dropbatch.healing import FILE_SECONDS, BatchFailure, Failure, failure_of, put_off_seconds, rest_of
 from dropbatch.jobs.hold import hold, hold_for, let_go
 from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
@@ -50,6 +50,9 @@ LATE_SECONDS = 60
 
 DOUBT_FACTOR = 3
 """For how many `settle_seconds` answers are awaited that OpenAI has counted but not delivered (30 min by default)."""
+
+KEY_CHANGED_SECONDS = 3600
+"""When a batch is tried again that the key cannot see; the poller sends it sooner if the former key is back."""
 
 HANDOVER_SECONDS = 60
 """With less time left a step hands over: a chunk of rows takes a second, and what is kept of it some more."""
@@ -186,7 +189,7 @@ def _collect_batch(world: World, ledger: Ledger, job: Job, batch: Batch) -> bool
     """Give each row of an ended batch its outcome, or another try; False if time has run out and another goes on."""
     rows = JobRows(world, job)
     shard = _shard_of(ledger, batch)
-    remote = _ended(world, batch)
+    remote = _ended(world, ledger, job, batch)
     failure = failure_of(remote.errors) if remote.status is OpenAIStatus.FAILED else None
     # Looks into the price list, which takes 80 MB for a moment, before answers take theirs.
     bill = Bill(batch.model, batch.endpoint)
@@ -247,7 +250,7 @@ def _shard_of(ledger: Ledger, batch: Batch) -> Shard:
     return shard
 
 
-def _ended(world: World, batch: Batch) -> RemoteBatch:
+def _ended(world: World, ledger: Ledger, job: Job, batch: Batch) -> RemoteBatch:
     """Return the ended batch as OpenAI shows it, or as it was last seen if OpenAI cannot show it any more.
 
     An answer that says less than what was seen before is stale, and never final: TryLater.
@@ -256,12 +259,16 @@ def _ended(world: World, batch: Batch) -> RemoteBatch:
     try:
         remote = world.openai.retrieve(batch.openai_id or "")
     except OpenAINotFound:
+        if not knows_of(world, batch):
+            hold(world, ledger, job, HeldReason.KEY_CHANGED, "key_changed", batch)
+            raise TryLater(KEY_CHANGED_SECONDS, "the key is of another project than the batch") from None
         return _as_seen(batch)
     except OpenAIError as error:
         if never and error.kind is not ErrorKind.PASSING:
             return _as_seen(batch)
         raise
     if remote.status in TERMINAL:
+        batch.never_ended = False
         if remote.status is OpenAIStatus.CANCELLED and batch.aged_at:
             # Dropbatch cancelled it for its age, not its owner: what it did not answer has expired.
             return replace(remote, status=OpenAIStatus.EXPIRED)

@@ -151,19 +151,17 @@ def _unsure(world: World, ledger: Ledger, batch: Batch, error: OpenAIError) -> N
 
 def _lost(world: World, ledger: Ledger, batch: Batch, job: Job | None) -> None:
     """A batch that OpenAI does not know: of another key, or gone. It is given up when it must have ended."""
-    changed = batch.secret_version and world.openai.key_version() != batch.secret_version
-    if job is not None and changed and not _sees_file(world, batch):
+    if job is not None and not knows_of(world, batch):
         hold(world, ledger, job, HeldReason.KEY_CHANGED, "key_changed", batch)
     elif world.now() >= (batch.submitted_at or 0) + WINDOW_SECONDS:
         end_batch(world, ledger, batch, OpenAIStatus.COMPLETED)
 
 
-def _sees_file(world: World, batch: Batch) -> bool:
+def knows_of(world: World, batch: Batch) -> bool:
     """Return whether the key is of the batch's own project: then OpenAI's word that there is no such batch counts."""
-    try:
-        return batch.file_id is not None and world.openai.sees(batch.file_id)
-    except OpenAIError:
-        return False
+    if batch.secret_version is None or world.openai.key_version() == batch.secret_version:
+        return True
+    return batch.file_id is not None and world.openai.sees(batch.file_id)
 
 
 def _news(found: tuple[Batch, RemoteBatch]) -> float:

@@ -89,6 +89,10 @@ def poll(world: World) -> None:
     update_own(ledger, poller, rest)
 
 
+UNASKABLE = (HeldReason.KEY, HeldReason.KEY_CHANGED, HeldReason.PERMISSION, HeldReason.ACCOUNT)
+"""While a job is held for one of these, nobody can tell what became of its batches: they end with the job."""
+
+
 class _Tick:
     """One poll: what is open as it was read at its beginning, and what is due to be sent."""
 
@@ -203,7 +207,7 @@ class _Tick:
             job.cancel_requested, job.cancel_requested_at = True, now
             ledger.save(job)
         for batch in batches:
-            is_old = now > (batch.submitted_at or now) + NEVER_SECONDS
+            is_old = now > (batch.submitted_at or now) + NEVER_SECONDS and job.held_reason not in UNASKABLE
             if batch.state is BatchState.SUBMITTED and is_old:
                 end_batch(world, ledger, batch, OpenAIStatus.EXPIRED, never_ended=True)
         if now <= job.ends_by:
@@ -505,7 +509,7 @@ class _Key:
 
     def is_of_others(self, world: World, batch: Batch) -> bool:
         """Whether the key cannot tell what became of a batch: it was made with a key of another project."""
-        in_doubt = batch.creating_at is not None or batch.state is BatchState.SUBMITTED
+        in_doubt = batch.creating_at is not None or batch.state in (BatchState.SUBMITTED, BatchState.ENDED)
         if not in_doubt or batch.secret_version in (None, self.version):
             return False
         file_id = batch.file_id or ""

@@ -155,7 +155,7 @@ def _submit(world: World, ledger: Ledger, job: Job, batch: Batch) -> None:
         give_back_create(world, ledger)
         _back_to_waiting(world, ledger, batch, due=True)
         return
-    batch.creating_at, batch.secret_version, batch.looked_at = world.now(), world.openai.key_version(), None
+    batch.creating_at, batch.secret_version, batch.looked_at = world.now(), world.openai.key_version(fresh=True), None
     batch.search_after = None
     _renew(world, batch)
     ledger.save(batch)
@@ -164,6 +164,7 @@ def _submit(world: World, ledger: Ledger, job: Job, batch: Batch) -> None:
         created = world.openai.create(batch.file_id, batch.endpoint, metadata)
     except OpenAIUnsure as error:
         world.observer.warn("a create is in doubt", code=error.code, **batch.ids)
+        batch.secret_version = world.openai.key_version()  # of the key with which the call was really made
         _keep_in_doubt(world, ledger, batch, RETRY_SECONDS)
         return
     except OpenAIError:
