@@ -155,12 +155,12 @@ def test_a_process_that_is_killed_between_any_two_steps_changes_nothing_of_the_r
             in_small_steps(patch, dice)
             fake = dropped(tmp_path, name, killer, batch_requests=25)
             fake.seconds_left = lambda dice=dice: dice.choice([300.0, 300.0, 300.0, 5.0])  # type: ignore[misc]  # a clock a run
-            killer.points = {dice.randrange(100, 3000) for _ in range(20)}
+            killer.points = {dice.randrange(100, 1500) for _ in range(10)}
             run(fake, ticks=400)
         assert unpacked(results(fake)) == expected, f"seed {seed}"
         assert told(fake) == told(whole)
         calls = max(calls, len(killer.calls))
-    assert calls > 1000, "the points lie where work is done"
+    assert calls > 750, "the points lie where work is done"
 
 
 def test_every_invocation_comes_further_however_little_time_it_has(tmp_path: Path) -> None:
