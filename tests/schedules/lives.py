@@ -35,6 +35,9 @@ AFTER = 2 * DAY
 SHAPES = 6
 """How many different worlds there are; each is also lived without any fault, to compare with."""
 
+DATES = ("not_before", "lease_until", "deadline_at", "tell_after")
+"""Members of items by which something is due."""
+
 RAW, TABLE, BESIDE, LATE, LAST = "raw/raw.jsonl", "csv/table.csv", "beside/beside.csv", "late/late.csv", "last/last.csv"
 NEIGHBOURS = (BESIDE, LATE, LAST)
 
@@ -53,11 +56,10 @@ class TimedOpenAI(FakeOpenAI):
 
     seconds = HOUR
 
-    def retrieve(self, batch_id: str) -> RemoteBatch:
-        batch = self.batches.get(batch_id)
-        done = batch is not None and self._clock() >= batch.created_at + self.seconds
+    def _look(self, batch: RemoteBatch) -> RemoteBatch:
+        done = self._clock() >= batch.created_at + self.seconds
         self.ending = OpenAIStatus.COMPLETED if done else None
-        return super().retrieve(batch_id)
+        return super()._look(batch)
 
     def next_end(self) -> float:
         """When the next batch ends; infinite if none is under way."""
