@@ -138,18 +138,11 @@ def _family(life: "Life") -> dict[str, str]:
     return {job_id: first(job_id) for job_id in former}
 
 
-def paid(openai: FakeOpenAI) -> Iterator[tuple[str, int]]:
-    """The good answers that were paid for: job and row, one for each answer."""
-    for batch in openai.batches.values():
-        job_id = batch.metadata["dropbatch"].split("/")[0]
-        for line in openai.files.get(batch.output_file_id or "", b"").split(b"\n"):
-            if line and json.loads(line)["response"]["status_code"] == 200:
-                yield job_id, int(json.loads(line)["custom_id"])
-
-
 def _paid_once(life: "Life") -> Iterator[str]:
     family = _family(life)
-    counts = Counter((family.get(job_id, job_id), row) for job_id, row in paid(life.fake.openai))
+    counts: Counter[tuple[str, int]] = Counter()
+    for (job_id, row), count in life.fake.openai.paid_answers().items():
+        counts[family.get(job_id, job_id), row] += count
     if any(count > 1 for count in counts.values()):
         yield "good answers of a row are paid twice"
     if any(count > 1 for count in life.fake.openai.batches_by_key().values()):
@@ -169,7 +162,7 @@ def _paid_is_delivered_or_told(life: "Life") -> Iterator[str]:
             told.add(first)
         yield from _under_their_rows(life, job)
     ended = {family[job["id"]] for job in life.jobs() if job["state"] in ENDED_JOBS}
-    for job_id, row in set(paid(life.fake.openai)):
+    for job_id, row in life.fake.openai.paid_answers():
         first = family.get(job_id, job_id)
         if first in ended and (first, row) not in delivered and first not in told:
             yield "an answer was paid for, and is neither delivered nor told"

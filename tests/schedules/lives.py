@@ -22,7 +22,7 @@ from tests.fakes import FakeOpenAI, FakeWorld, Fault, Faults, answer_ok, respons
 from tests.fakes.faults import about
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
-LONGEST_STEP = 6 * HOUR
+LONGEST_STEP = DAY
 MOST_TICKS = 12_000
 """A life that is not at rest after so many polls has something that goes round and round."""
 
@@ -34,6 +34,9 @@ AFTER = 2 * DAY
 
 SHAPES = 6
 """How many different worlds there are; each is also lived without any fault, to compare with."""
+
+DATES = ("not_before", "lease_until", "deadline_at", "tell_after")
+"""Members of items by which something is due."""
 
 RAW, TABLE, BESIDE, LATE, LAST = "raw/raw.jsonl", "csv/table.csv", "beside/beside.csv", "late/late.csv", "last/last.csv"
 NEIGHBOURS = (BESIDE, LATE, LAST)
@@ -53,11 +56,10 @@ class TimedOpenAI(FakeOpenAI):
 
     seconds = HOUR
 
-    def retrieve(self, batch_id: str) -> RemoteBatch:
-        batch = self.batches.get(batch_id)
-        done = batch is not None and self._clock() >= batch.created_at + self.seconds
+    def _look(self, batch: RemoteBatch) -> RemoteBatch:
+        done = self._clock() >= batch.created_at + self.seconds
         self.ending = OpenAIStatus.COMPLETED if done else None
-        return super().retrieve(batch_id)
+        return super()._look(batch)
 
     def next_end(self) -> float:
         """When the next batch ends; infinite if none is under way."""
@@ -98,7 +100,8 @@ class Life:
         self._tries: Counter[str] = Counter()
         self._ended_open: dict[str, int] = {}
         self._actions = sorted(self._plan(), key=lambda action: action[0])
-        self._changed = 0
+        self._changed = self._moves = 0
+        self._states: dict[tuple[str, str], Any] = {}
         self._read: tuple[int, list[dict[str, Any]]] = (-1, [])
         for name in ("insert", "replace", "delete", "renew"):
             self.faults.watchers[f"table.{name}"] = self._count_change
@@ -141,12 +144,13 @@ class Life:
 
     def live(self) -> None:
         self._until(self.start + LAST_DAY)
-        if self._is_open() or self._untold():
+        if not self._is_at_rest():
             self.faults.faults = [f for f in self.faults.faults if not (f.lasts == inf and _stops_all(f))]
             self._until(self.start + LAST_DAY + AFTER)
-        self.after = self.clock()
-        if not any(f.ends == inf and f.only is None for f in self.faults.faults):
+        if not any(fault.ends == inf and fault.only is None for fault in self.faults.faults):
             # Whatever was broken: another drop finds its way.
+            over = [self.start + fault.ends for fault in self.faults.faults if fault.ends < inf]
+            self.clock.now = max(self.clock(), *over, self.start) // 60 * 60
             self._actions = [(self.clock(), lambda: self._drop(LAST, b"text\nlast\n"))]
             self._until(self.clock() + DAY)
 
@@ -155,38 +159,36 @@ class Life:
         while self.clock() < end:
             while self._actions and self._actions[0][0] <= self.clock():
                 self._actions.pop(0)[1]()
-            before = self._changed
-            invoked = self._tick()
-            if not self._actions and not self._is_open() and not self._untold() and not self._messages():
+            before = self._moves
+            self._tick()
+            if not self._actions and self._is_at_rest():
                 return
             if self.ticks > MOST_TICKS:
                 self.problems["it never comes to rest"] = None
                 return
-            moved = invoked or self._changed > before
-            step = MINUTE if moved else min(2 * step, LONGEST_STEP)
+            step = MINUTE if self._moves > before else min(2 * step, LONGEST_STEP)
             if self._is_timed():
                 step = MINUTE
-            self.clock.now = max(self.clock() + MINUTE, min(self.clock() + step, self._next_date(), end))
+            # What has not moved for long is not looked at for each of its tries.
+            least = max(MINUTE, step / 8)
+            self.clock.now = max(self.clock() + least, min(self.clock() + step, self._next_date(), end))
 
-    def _tick(self) -> int:
+    def _tick(self) -> None:
         """A minute: what is due is delivered before and after a poll."""
         self.ticks += 1
-        invoked = self._deliver()
+        self._deliver()
         invoke(self.fake, lambda: poll(self.fake.world))
-        invoked += self._deliver()
+        self._deliver()
         self._observe()
-        return invoked
 
-    def _deliver(self) -> int:
-        count, busy = 0, True
+    def _deliver(self) -> None:
+        busy = True
         while busy:
             busy = False
             for name in QUEUES:
                 if deliver_next(self.fake, name):
                     busy = True
-                    count += 1
                     self.invocations[name, int((self.clock() - self.start) // HOUR)] += 1
-        return count
 
     def _next_date(self) -> float:
         """The next moment of which it is known that something is due."""
@@ -194,19 +196,22 @@ class Life:
         dates += [at for at, _ in self._actions]
         dates += [m.due for name in QUEUES for m in getattr(self.fake, name).messages]
         dates += [self.start + at for fault in self.faults.faults for at in (fault.begins, fault.ends)]
-        for kind in ("job", "batch"):
+        for kind in ("job", "batch", "outbox", "pending"):
             for item in self._open(kind):
-                dates += [item[name] for name in ("not_before", "lease_until", "deadline_at") if item.get(name)]
+                dates += [
+                    item[name] for name in ("not_before", "lease_until", "deadline_at", "tell_after") if item.get(name)
+                ]
         return min((date for date in dates if date > now), default=inf)
 
     def _open(self, kind: str) -> list[dict[str, Any]]:
         return [item for item in self.items() if item.get("open") == kind]
 
-    def _is_open(self) -> bool:
-        return any(self._open(kind) for kind in ("job", "batch"))
-
-    def _messages(self) -> bool:
-        return any(getattr(self.fake, name).messages for name in QUEUES)
+    def _is_at_rest(self) -> bool:
+        """Whether nothing is to be done any more: in the table, in the queues, or among the dead letters."""
+        fake = self.fake
+        open_kinds = any(self._open(kind) for kind in ("job", "batch", "outbox", "pending"))
+        messages = any(getattr(fake, name).messages for name in QUEUES)
+        return not open_kinds and not messages and not any(letters.left for letters in fake.dead_letters.values())
 
     def _is_timed(self) -> bool:
         """Whether a drop is under way whose time is compared with a healthy one's: then no minute is left out."""
@@ -215,9 +220,6 @@ class Life:
         done = {item["drop"]["key"] for item in self.jobs() if item["state"] in ENDED_JOBS}
         times = [at for key, at in self.dropped.items() if key in NEIGHBOURS and key not in done]
         return any(self.clock() < at + 3 * HOUR for at in times)
-
-    def _untold(self) -> bool:
-        return any(item.get("untold") for item in self.jobs())
 
     # What is seen of it.
 
@@ -236,14 +238,19 @@ class Life:
         return [version.data for version in versions if version.id]
 
     def _count_change(self, item: Mapping[str, Any] | str, *_: Any) -> None:
-        pk = item if isinstance(item, str) else item["pk"]
-        self._changed += pk.startswith("job#")
+        """Counts writes, and among them moves: what only fails again and again does not move."""
+        self._changed += 1
+        if not isinstance(item, str) and "state" in item:
+            state = item["state"], len(item.get("untold", ()))
+            if self._states.get((item["pk"], item["sk"])) != state:
+                self._states[item["pk"], item["sk"]] = state
+                self._moves += 1
 
     def _hear(self, audience: Audience, notification: Notification) -> None:
         self.told.append((self.clock(), audience, notification))
 
     def items(self) -> list[dict[str, Any]]:
-        """The table, read again only if a job's item has changed."""
+        """The table, read again only if an item has changed."""
         if self._read[0] != self._changed:
             self._read = self._changed, [json.loads(line) for line in self.fake.table.everything().splitlines()]
         return self._read[1]
