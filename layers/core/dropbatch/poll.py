@@ -15,6 +15,7 @@ from dropbatch.admission import admit
 from dropbatch.domain.errors import ConditionFailed, ErrorKind, OpenAIError, OpenAIKeyRejected, OpenAINotFound
 from dropbatch.domain.jobs import (
     CLOSED,
+    GRACE_SECONDS,
     Batch,
     BatchState,
     HeldReason,
@@ -29,7 +30,7 @@ from dropbatch.domain.outcomes import IN_DOUBT, NEVER_ENDED, NOT_COLLECTED, PAST
 from dropbatch.following import NEVER_SECONDS, SPARE_SECONDS, end_batch, follow
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up, close_batch
-from dropbatch.jobs.give_up import GIVEN_UP, force_end, give_up, refuse_unseen
+from dropbatch.jobs.give_up import force_end, give_up, refuse_unseen
 from dropbatch.jobs.hold import let_go
 from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS, wait_for
@@ -47,9 +48,6 @@ KEY_CHECK_SECONDS = 300
 
 MAX_HELD_SECONDS = 14 * 86_400
 """How long a job is held for one reason; then it is cancelled. One that is stuck is paid: it has all of its 28 days."""
-
-GRACE_SECONDS = 86_400
-"""How long after its last date a job's results are still tried to be put together."""
 
 LOST_SECONDS = 120
 """A message that was not taken up for so long is lost if its queue holds fewer than were sent: SQS counts late."""
@@ -376,7 +374,7 @@ class _Tick:
     def _look_after_one_pending(self, world: World, pending: Pending) -> None:
         now, ledger = world.now(), self._ledger
         if not pending.is_over and now > pending.created_at + MAX_PENDING_SECONDS and not pending.is_leased(now):
-            refuse_unseen(world, ledger, pending, GIVEN_UP)
+            refuse_unseen(world, ledger, pending, telling.GIVEN_UP)
         elif pending.untold and pending.tell_after <= now:
             outbox.tell(world, ledger, pending)
         elif not pending.is_over:
@@ -392,8 +390,10 @@ class _Tick:
         for job in self._ledger.ended_jobs_at_work():
             if world.seconds_left() < SPARE_SECONDS:
                 return
+            if job.tell_after > world.now():
+                continue  # the process that ended it is about to, or something failed a moment ago
             try:
-                if job.untold and job.tell_after <= world.now():
+                if job.untold:
                     outbox.tell(world, self._ledger, job)
                 clean_up(world, self._ledger, self._ledger.reload(job) or job)
             except Exception:  # noqa: BLE001 - one job that fails must not stop the others

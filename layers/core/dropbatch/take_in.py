@@ -40,7 +40,6 @@ from dropbatch.jobs.give_up import (
     NOT_READABLE,
     end_duplicate,
     end_silently,
-    give_up,
     refuse_unseen,
     reject,
     tell_pending,
@@ -208,7 +207,7 @@ def _take_in_drop(
         return
     with kept(world, job):
         if job.kills >= MAX_KILLS:
-            give_up(world, ledger, job, KILLS)
+            reject(world, ledger, job, Rejected.because(KILLS).problems)
             return
         try:
             _begin(world, ledger, job)

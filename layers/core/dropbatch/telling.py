@@ -34,7 +34,7 @@ from dropbatch.domain.outcomes import (
     JobStatus,
     Outcome,
 )
-from dropbatch.domain.problems import Problems
+from dropbatch.domain.problems import Problem, Problems
 from dropbatch.ledger import Ledger
 from dropbatch.ports import JSON, Notification, World
 
@@ -42,6 +42,15 @@ if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not
     from dropbatch.tallies import Tally
 
 SCHEMA_VERSION = 1
+
+GIVEN_UP = Problem(
+    GAVE_UP,
+    "The file could not be read for a day, although it was tried again and again; the submit function's log says why: "
+    "fix that, then drop the file again.",
+)
+
+_GAVE_UP_REASONS = [{"outcome": str(Outcome.ERROR), "code": GAVE_UP}]
+
 SUBJECT_CHARACTERS = 99
 """SNS takes subjects of less than 100 characters."""
 
@@ -238,23 +247,33 @@ def decision(world: World, end: Ended) -> dict[str, Any]:
     }
 
 
-def decision_to_give_up(world: World, job: Job) -> dict[str, Any]:
-    """Return the end of a job whose results could not be put together until its time was over."""
+def drop_given_up(world: World, job: Job) -> Notification:
+    """The rejection of a drop that could not be read for a day."""
+    problems = Problems()
+    problems.add(GIVEN_UP)
+    return rejected(world, job, problems)
+
+
+def results_given_up(world: World, job: Job) -> Notification:
+    """The end of a job whose results could not be put together until its time was over."""
     text = [
         f"{job.drop.name}: its results could not be put together in {MAX_JOB_SECONDS // 86_400} days. What OpenAI "
         f"answered is kept in s3://{world.buckets.work}/jobs/{job.id}/ for 30 days more.",
         "The collect function's log says why.",
         f"To have it answered, and paid, once more: {_put_marker(job.drop, 'rerun')}",
     ]
-    reasons = [{"outcome": str(Outcome.ERROR), "code": GAVE_UP}]
-    told = _notification(world, job, "ended", "failed", "failed, no results", text, {"reasons": reasons})
+    return _notification(world, job, "ended", "failed", "failed, no results", text, {"reasons": _GAVE_UP_REASONS})
+
+
+def decision_to_give_up(world: World, job: Job) -> dict[str, Any]:
+    """Return the end of a job whose results could not be put together until its time was over."""
     about = _about(world, job, "ended", "failed")
     return {
         "status": "failed",
         "ended_at": world.now(),
         "rows": {},
-        "summary": {**about, "rows": {"total": job.rows}, "reasons": reasons},
-        "notification": msgspec.to_builtins(told),
+        "summary": {**about, "rows": {"total": job.rows}, "reasons": _GAVE_UP_REASONS},
+        "notification": msgspec.to_builtins(results_given_up(world, job)),
         "can_be_retried": True,
     }
 

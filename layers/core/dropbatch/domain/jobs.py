@@ -24,6 +24,9 @@ MAX_JOB_SECONDS = 28 * 86_400
 MAX_CANCEL_SECONDS = 3 * 86_400
 """How long after a cancel a job ends at the latest: OpenAI's own bound of a batch (50 hours) and a day."""
 
+GRACE_SECONDS = 86_400
+"""How long after its last date a job's results are still tried to be put together."""
+
 RETENTION_SECONDS = 90 * 86_400
 """How long the items of an ended job are kept."""
 

@@ -2,7 +2,7 @@
 
 from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import CLOSED, ENDED_JOBS, Batch, BatchState, Job
-from dropbatch.jobs.lease import give_back
+from dropbatch.jobs.lease import backoff_seconds, give_back
 from dropbatch.ledger import Ledger
 from dropbatch.ports import World
 from dropbatch.storage.job_ends import delete_work
@@ -25,6 +25,13 @@ def clean_up(world: World, ledger: Ledger, job: Job) -> None:
         ledger.update(job, _cleaned)
     except Exception:  # noqa: BLE001 - the job has ended: the poller deletes what is left
         world.observer.failed("the work of an ended job could not be deleted yet", job_id=job.id)
+        ledger.update(job, lambda current: _later(world, current))
+
+
+def _later(world: World, job: Job) -> bool:
+    job.tell_failures += 1
+    job.tell_after = world.now() + backoff_seconds(job.tell_failures)
+    return True
 
 
 def _cleaned(job: Job) -> bool:

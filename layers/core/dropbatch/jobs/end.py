@@ -1,6 +1,6 @@
 """Ends a job as it was decided. Summary, state and notification follow from one record, whichever process comes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dropbatch import telling
@@ -13,13 +13,19 @@ from dropbatch.ledger import Ledger
 from dropbatch.ports import World
 
 
-def end(world: World, ledger: Ledger, job: Job, decision: Mapping[str, Any]) -> None:
-    """Write the summary, swap the job to its final state, then tell: in this order."""
-    telling.write_decided(world, job, decision)
+def end(
+    world: World, ledger: Ledger, job: Job, decision: Mapping[str, Any], names: Sequence[str] | None = None
+) -> None:
+    """Write the summary, swap the job to its final state, then tell: in this order.
+
+    With `names`, of notices that need no writing, the job ends though S3 takes nothing.
+    """
+    if names is None:
+        telling.write_decided(world, job, decision)
+        told = "ended" in job.notify
+        names = outbox.write(world, job, "ended", telling.decided_notification(decision)) if told else []
     _release_claim(ledger, job)
-    names = []
-    if "ended" in job.notify:
-        names = outbox.write(world, job, "ended", telling.decided_notification(decision))
+    to_tell = names
 
     def finish(current: Job) -> bool:
         if current.state in ENDED_JOBS:
@@ -31,7 +37,7 @@ def end(world: World, ledger: Ledger, job: Job, decision: Mapping[str, Any]) -> 
             current.move(JobState.ASSEMBLING)
         current.held_reason = current.held_call = None
         current.keeps_work = decision["can_be_retried"]
-        outbox.post(world, current, names)
+        outbox.post(world, current, to_tell)
         current.move(JobState(decision["status"]))
         return True
 

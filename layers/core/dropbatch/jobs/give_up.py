@@ -3,25 +3,20 @@
 It reads no row and no recipe, so that it works where the process that failed could not.
 """
 
+from collections.abc import Callable, Sequence
+
 from dropbatch import telling
 from dropbatch.claims import point_at, version_claim
 from dropbatch.domain.drops import Drop, Meaning, job_id, meaning_of
-from dropbatch.domain.jobs import RETENTION_SECONDS, Job, JobState, Pending
-from dropbatch.domain.outcomes import GAVE_UP
+from dropbatch.domain.jobs import ENDED_JOBS, GRACE_SECONDS, RETENTION_SECONDS, Job, JobState, Pending
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
 from dropbatch.jobs.end import end
-from dropbatch.jobs.lease import give_back
+from dropbatch.jobs.lease import give_back, kept, take
 from dropbatch.ledger import Ledger
 from dropbatch.ports import Notification, World
 from dropbatch.storage.job_ends import decide, decision_of
-
-GIVEN_UP = Problem(
-    GAVE_UP,
-    "The file could not be read for a day, although it was tried again and again; the submit function's log says why: "
-    "fix that, then drop the file again.",
-)
 
 KILLS = Problem(
     "kills_function",
@@ -37,15 +32,12 @@ NOT_READABLE = Problem(
 )
 
 
-def reject(world: World, ledger: Ledger, job: Job, problems: Problems, name: str = "rejected") -> None:
-    """End a job whose drop cannot be used, unless it has moved on meanwhile, and tell why.
-
-    `name` names the notice: one that gives up must not be told in the words of one that was begun before.
-    """
+def reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
+    """End a job whose drop cannot be used, unless it has moved on meanwhile, and tell why."""
     telling.write_rejected(world, job, problems)
     telling.write_latest(world, job)
-    rejected = _end_building(world, ledger, job, name, telling.rejected(world, job, problems))
-    if rejected:
+    names = outbox.write(world, job, "rejected", telling.rejected(world, job, problems))
+    if _end_building(world, ledger, job, names):
         world.observer.measure("JobsRejected", 1)
         codes = sorted({problem.code for problem in problems})
         world.observer.note("rejected", job_id=job.id, codes=codes, problems=problems.total)
@@ -53,17 +45,29 @@ def reject(world: World, ledger: Ledger, job: Job, problems: Problems, name: str
 
 def end_duplicate(world: World, ledger: Ledger, job: Job, standing: Job) -> None:
     """End a job whose work another does already, and tell so."""
-    _end_building(world, ledger, job, "duplicate", telling.duplicate(world, job, standing))
+    names = outbox.write(world, job, "duplicate", telling.duplicate(world, job, standing))
+    _end_building(world, ledger, job, names)
 
 
 def end_silently(world: World, ledger: Ledger, job: Job) -> None:
     """End a job of an empty file that another version has replaced."""
-    _end_building(world, ledger, job)
+    _end_building(world, ledger, job, [])
 
 
-def give_up(world: World, ledger: Ledger, job: Job, problem: Problem = GIVEN_UP) -> None:
-    """End a job whose drop could not be read, however often that was tried."""
-    reject(world, ledger, job, _only(problem), problem.code)
+def give_up(world: World, ledger: Ledger, job: Job) -> None:
+    """End a job whose drop could not be read for a day, whatever S3 takes of what is to be written."""
+    _attempt(world, job, telling.write_rejected, _only(telling.GIVEN_UP))
+    _attempt(world, job, telling.write_latest)
+    if _end_building(world, ledger, job, outbox.unwritten("gave-up")):
+        world.observer.measure("JobsRejected", 1)
+        world.observer.warn("gave up", job_id=job.id)
+
+
+def _attempt(world: World, job: Job, write: Callable[..., None], *more: object) -> None:
+    try:
+        write(world, job, *more)
+    except Exception:  # noqa: BLE001 - the job ends now, and its owner is told, even if S3 takes nothing
+        world.observer.failed("a file of an ended job could not be written", job_id=job.id)
 
 
 def refuse_unseen(world: World, ledger: Ledger, pending: Pending, problem: Problem) -> None:
@@ -80,7 +84,10 @@ def refuse_unseen(world: World, ledger: Ledger, pending: Pending, problem: Probl
     if ledger.add(job):
         if ledger.newest(drop.bucket, drop.key).job_id is None:
             point_at(ledger, job, now)  # else it may be older than what the key's newest job belongs to
-        give_up(world, ledger, job, problem)
+        if problem is telling.GIVEN_UP:
+            give_up(world, ledger, job)
+        else:
+            reject(world, ledger, job, _only(problem))
     ledger.update(pending, _is_over)
 
 
@@ -100,10 +107,29 @@ def tell_pending(world: World, ledger: Ledger, pending: Pending, notification: N
 
 
 def force_end(world: World, ledger: Ledger, job: Job) -> None:
-    """End a job whose results could not be put together before its time was over."""
-    decision = decision_of(world, job.id) or decide(world, job.id, telling.decision_to_give_up(world, job))
-    world.observer.warn("a job is ended because its time is over", job_id=job.id)
-    end(world, ledger, job, decision)
+    """End a job whose results could not be put together before its time was over, as was decided if that was.
+
+    For a day more that waits for S3 to say whether it was; then the job ends whatever S3 says.
+    """
+
+    def begin(current: Job) -> bool:
+        if current.state in ENDED_JOBS or current.is_leased(world.now()):
+            return False
+        take(world, current)
+        return True
+
+    taken = ledger.update(job, begin)
+    if taken is None:
+        return
+    with kept(world, taken):
+        world.observer.warn("a job is ended because its time is over", job_id=job.id)
+        decision = telling.decision_to_give_up(world, taken)
+        try:
+            end(world, ledger, taken, decision_of(world, job.id) or decide(world, job.id, decision))
+        except Exception:
+            if world.now() < taken.ends_by + 2 * GRACE_SECONDS:
+                raise
+            end(world, ledger, taken, decision, outbox.unwritten("results-gave-up"))
 
 
 def _is_over(pending: Pending) -> bool:
@@ -118,11 +144,8 @@ def _only(problem: Problem) -> Problems:
     return problems
 
 
-def _end_building(
-    world: World, ledger: Ledger, job: Job, name: str = "", notification: Notification | None = None
-) -> bool:
+def _end_building(world: World, ledger: Ledger, job: Job, names: Sequence[str]) -> bool:
     """End a job that is being built, unless another process has taken it over; what is to be told is told after."""
-    names = outbox.write(world, job, name, notification) if notification else []
     lease = job.lease
 
     def ended(current: Job) -> bool:

@@ -1,15 +1,19 @@
 """The outbox: what is to be told is written down with the change it tells of, and told for as long as that takes.
 
 A notice is written into the work bucket first, then named in the item (`untold`) by the very write that changes its
-state. Whoever finds a name there publishes the notice and takes the name out. So no state depends on SNS, and what is
-told is told at least once. Each audience is told by itself, in order.
+state. The process that finds a name there publishes the notice and takes the name out. So no state depends on SNS, and
+what is told is told at least once. Each audience is told by itself, in order.
+
+What ends because its date has come must end even if S3 takes nothing: those notices follow from the item alone, and are
+named without being written (`TELLERS`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
 
+from dropbatch import telling
 from dropbatch.domain.errors import ObjectMissing
 from dropbatch.domain.jobs import Job, Pending
 from dropbatch.jobs.lease import backoff_seconds
@@ -19,6 +23,12 @@ from dropbatch.storage.job_ends import whole
 
 Teller = TypeVar("Teller", Job, Pending)
 """An item with an outbox."""
+
+TELLERS: dict[str, Callable[[World, Job], Notification]] = {
+    "gave-up": telling.drop_given_up,
+    "results-gave-up": telling.results_given_up,
+}
+"""The notices that follow from the job alone."""
 
 INLINE_SECONDS = 60
 """How long a notice is left to the process that wrote it, before the poller tells it."""
@@ -31,6 +41,11 @@ def write(world: World, item: Job | Pending, name: str, notification: Notificati
     """Write a notice down; returns the names to put into the item's outbox. One that was written before stays."""
     data = msgspec.json.encode(notification)
     world.objects.put_new(world.buckets.work, f"{item.notices}{name}.json", data, JSON)
+    return [f"{audience}:{name}" for audience in Audience]
+
+
+def unwritten(name: str) -> list[str]:
+    """Return the names to put into a job's outbox for one of TELLERS."""
     return [f"{audience}:{name}" for audience in Audience]
 
 
@@ -77,6 +92,8 @@ def tell(world: World, ledger: Ledger, item: Teller) -> None:
 
 
 def _read(world: World, item: Job | Pending, name: str) -> Notification | None:
+    if name in TELLERS and isinstance(item, Job):
+        return TELLERS[name](world, item)
     try:
         data = whole(world.objects, world.buckets.work, f"{item.notices}{name}.json")
     except ObjectMissing:

@@ -42,4 +42,5 @@ def delete_work(world: World, job_id: str, in_time: Callable[[], bool]) -> bool:
 
 
 def _decision_key(job_id: str) -> str:
-    return work_prefix(job_id) + "decision.json"
+    """Not among the job's files: it outlasts them, for a process that comes late to end the job again."""
+    return f"ends/{job_id}.json"
