@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from dropbatch.recipes.sizes import MAX_TEXT, TooLargeError, weigh
-from dropbatch.recipes.templates import _FOR_TEXT, BadTemplate, TemplateFailed, TemplateTooLarge, compile_template
+from dropbatch.recipes.templates import (
+    _FOR_TEXT,
+    BadTemplate,
+    TemplateFailed,
+    TemplateTooLarge,
+    UndefinedName,
+    compile_template,
+)
 
 MOST_MEMORY = 200_000_000
 """What rendering one small row may take: a few texts of the size that is allowed."""
@@ -102,7 +109,7 @@ def test_that_it_is_too_large_is_told_apart() -> None:
         ("{% set a, c = 1, x %}{{ a }}{{ c }}", "1b"),
         ("{{ '%s %5.2f %(a)s' | replace('%(a)s', '') | format(x, 1.5) }}", "b  1.50 "),
         ("{{ '%(a)s' | format(a=x) }}{{ '%d%%' % 5 }}", "b5%"),
-        ("{{ '{} {x:>3} {0!r}'.format(1, x=x) }}", "1   b 1"),
+        ("{{ '{0} {x:>3} {0!r}'.format(1, x=x) }}", "1   b 1"),
         ("{{ '{x}'.format_map({'x': x}) }}", "b"),
         ("{{ ('<{}>' | safe).format('<') }}", "<&lt;>"),
         ("{{ 'a b' | replace('a', x) | center(7) | indent(2, true) }}", "    b b  "),
@@ -127,7 +134,7 @@ def _try(source: str, value: Any) -> None:
     """Renders what may fail, but within bounds."""
     try:
         text = compile_template(source).render({"x": value, "big": "b" * 5_000})
-    except (TemplateFailed, BadTemplate):
+    except (TemplateFailed, UndefinedName, BadTemplate):
         return
     assert len(text) <= MAX_TEXT
 
