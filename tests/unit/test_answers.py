@@ -1,6 +1,7 @@
 """What became of a row, by the line that came back for it."""
 
 import json
+import time
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from dropbatch.answers import Answer, Usage, read_answer
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.plain_answers import AnswerReader
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
 
@@ -302,3 +304,47 @@ def test_no_line_whatsoever_raises(body: Any, status: Any, endpoint: str) -> Non
         orjson.dumps(answer.values)
         assert (answer.code is None) is (answer.outcome is Outcome.OK)
         assert answer.values is None or (compiled is not None and len(answer.values) == len(compiled.columns))
+
+
+SLOW_PATTERN = recipe(
+    "schema: {type: object, properties: {mail: {type: string, pattern: '^([a-zA-Z0-9]+[._-]?)+@example[.]com$'}}}"
+)
+SLOW_COLUMN = recipe("columns: {a: 'sort_by(choices, &length(to_array(@)))', b: 'choices[*].message.content | [0]'}")
+
+
+def test_an_answer_that_takes_a_pattern_too_long_is_invalid_and_its_tokens_count() -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 4}
+    answer = chat(choice(json.dumps({"mail": "a" * 60})), compiled=SLOW_PATTERN, usage=usage)
+    assert answer == Answer(Outcome.INVALID_ANSWER, "too_slow", None, Usage(3, 0, 4, 0))
+    assert chat(choice('{"mail": "a@example.com"}'), compiled=SLOW_PATTERN).outcome is Outcome.OK
+    assert chat(choice('{"mail": "a@b"}'), compiled=SLOW_PATTERN).code == "schema_mismatch"
+
+
+def test_an_answer_that_takes_an_expression_too_long_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forever(*_: object) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr("dropbatch.recipes.expressions.Expression.search", forever)
+    assert chat(choice("x"), compiled=SLOW_COLUMN, usage={"prompt_tokens": 1}) == Answer(
+        Outcome.INVALID_ANSWER, "too_slow", None, Usage(1, 0, 0, 0)
+    )
+
+
+def test_an_answer_that_an_expression_makes_too_much_of_is_invalid() -> None:
+    compiled = recipe("columns: {a: '[@,@,@,@,@,@]'}")
+    assert chat(choice("a" * 500_000), compiled=compiled).code == "too_large"
+    assert chat(choice("a"), compiled=compiled).outcome is Outcome.OK
+
+
+def test_slow_answers_of_a_batch_are_given_no_more_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others of the same lines are read as ever; after the sum no row is held to the pattern any more."""
+    monkeypatch.setattr("dropbatch.answers.BATCH_SECONDS", 2)
+    slow = line({"choices": [choice(json.dumps({"mail": "a" * 60}))]})
+    good = line({"choices": [choice('{"mail": "a@example.com"}')]})
+    reader = AnswerReader(SLOW_PATTERN, CHAT)
+    first = reader.read_all([good, slow, good])
+    assert [answer.code for answer in first] == [None, "too_slow", None]
+    began = time.process_time()
+    assert {answer.code for answer in reader.read_all([slow] * 50)} == {"too_slow"}
+    assert time.process_time() - began < 3

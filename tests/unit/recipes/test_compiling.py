@@ -1,12 +1,14 @@
 """A row becomes a request, and an answer has its columns."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from dropbatch.domain.errors import RowRejected
+from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.problems import Problem
+from dropbatch.recipes import compiling
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
 
@@ -308,3 +310,69 @@ def test_all_that_is_wrong_with_a_recipe_is_told_at_once() -> None:
     assert told >= keys
     assert {problem.line for problem in problems} >= {7}
     assert {problem.key for problem in problems} >= {"model"}
+
+
+LOOPS = "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}"
+
+
+def test_a_row_that_a_template_takes_too_long_for_is_rejected_with_its_key() -> None:
+    text = f"model: m\nprompt: x\nsystem: 'x{{% if text == \"slow\" %}}{LOOPS}{{% endif %}}'\n"
+    assert compiled(text).request({"text": "quick"}) is not None
+    problem = rejection(text, {"text": "slow"})
+    assert (problem.code, problem.key) == ("template_too_slow", "system")
+
+
+def test_a_row_that_a_template_makes_too_much_of_is_rejected_with_its_key() -> None:
+    problem = rejection("model: m\nprompt: '{{ text | center(1000000000) }}'\n", {"text": "a"})
+    assert (problem.code, problem.key) == ("template_too_large", "prompt")
+
+
+def test_rows_that_together_take_too_long_reject_the_drop() -> None:
+    recipe = compiled(f"model: m\nprompt: '{LOOPS}'\nbad_rows: skip\n")
+    with recipe.limited(), pytest.raises(Rejected) as rejected:
+        for _ in range(9):
+            with suppress(RowRejected):
+                recipe.request({"text": "a"})
+    [problem] = rejected.value.problems
+    assert (problem.code, problem.path) == ("template_too_slow", "recipe.yaml")
+    with recipe.limited():  # the next rows have their own time
+        pytest.raises(RowRejected, recipe.request, {"text": "a"})
+
+
+def test_what_was_rendered_in_time_once_is_rendered_again_without_a_limit() -> None:
+    recipe = parse_recipe(b"model: m\nprompt: '{{ text | upper }}'\n")
+    assert compile_recipe(recipe, {})._limit is not None
+    assert compile_recipe(recipe, {}, checked=True)._limit is None
+    assert compile_recipe(parse_recipe(b"model: m\nprompt: '{{ text }}'\n"), {})._limit is None
+
+
+def test_checking_a_recipe_computes_nothing_of_its_templates() -> None:
+    assert problems_of("model: m\nprompt: '{{ \"a\" | center(1000000000) }}'\n") == []
+
+
+def test_a_recipe_that_takes_too_long_to_check_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forever(*_args: object, **_more: object) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr(compiling, "COMPILE_SECONDS", 0.5)
+    monkeypatch.setattr(compiling, "compile_template", forever)
+    problem = only(problems_of(SHORT))
+    assert (problem.code, problem.path) == ("recipe_too_slow", "recipe.yaml")
+
+
+@pytest.mark.parametrize("model", ["gpt-5-mini", "ft:gpt-4.1-mini:org::id", "meta-llama/Llama-3.1@v2", "a" * 256])
+def test_names_of_models_are_taken(model: str) -> None:
+    assert problems_of(f"model: {model!r}\nprompt: x\n") == []
+    request = compiled("model: '{{ m }}'\nprompt: x\n").request({"m": model})
+    assert request is not None
+    assert request.model == model
+
+
+@pytest.mark.parametrize("model", ["Jane Doe born 1970", "a" * 257, "gpt-5\nmini", "größe", "<b>"])
+def test_what_cannot_be_the_name_of_a_model_goes_nowhere(model: str) -> None:
+    problem = rejection("model: '{{ m }}'\nprompt: x\n", {"m": model})
+    assert (problem.code, problem.key) == ("invalid_model", "model")
+    assert model not in problem.message
+    for text in (f"model: {json.dumps(model)}\nprompt: x\n", f"body: {{model: {json.dumps(model)}, messages: []}}\n"):
+        assert [found.code for found in problems_of(text)] == ["invalid_model"]

@@ -7,6 +7,7 @@ import pytest
 
 from dropbatch.recipes.compiling import compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.schema import in_place_repeats
 
 from .problems_of import only, problems_of
 
@@ -121,3 +122,30 @@ def test_a_schema_that_cannot_be_meant_is_named_with_its_line(schema: str, key: 
     problem = only(problems_of(f"{SHORT}schema: {schema}\n"))
     assert (problem.key, problem.line) == (key, 3)
     assert says in problem.message
+
+
+def _doubling(depth: int) -> str:
+    """A schema each of whose definitions leads to the next in two ways."""
+    definitions = {
+        f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}, {"$ref": f"#/$defs/d{n + 1}"}]} for n in range(depth)
+    }
+    schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}}
+    return json.dumps({**schema, "$defs": {**definitions, f"d{depth}": {"type": "string"}}})
+
+
+def test_a_schema_of_too_many_combinations_is_a_problem() -> None:
+    assert problems_of(f"model: m\nprompt: x\nschema: {_doubling(4)}\n") == []
+    problem = only(problems_of(f"model: m\nprompt: x\nschema: {_doubling(22)}\n"))
+    assert (problem.code, problem.key) == ("wrong_value", "schema")
+    assert "name fewer alternatives" in problem.message
+
+
+def test_a_schema_may_lead_back_to_itself() -> None:
+    tree = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}
+    assert in_place_repeats(tree) < 10
+    assert problems_of(f"model: m\nprompt: x\nschema: {json.dumps(tree)}\n") == []
+
+
+def test_a_chain_of_definitions_longer_than_can_be_followed_counts_as_too_many() -> None:
+    chain = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(5_000)}
+    assert in_place_repeats({"type": "object", "properties": {}, "$defs": chain}) > 800

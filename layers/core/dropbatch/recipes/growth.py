@@ -167,7 +167,8 @@ def checked_arguments(called: Any, args: tuple[Any, ...], named: Mapping[str, An
         check = _METHODS.get(called.__name__)
         if check is not None:
             args = tuple(map(_at_hand, args))
-            check(called.__self__, *args, **named)
+            given = {name: value for name, value in named.items() if not name.startswith("_")}  # Jinja's own are
+            check(called.__self__, *args, **given)
     return args
 
 

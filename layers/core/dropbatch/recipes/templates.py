@@ -112,6 +112,10 @@ class _CodeGenerator(CodeGenerator):
             raise nodes.Impossible
         return super()._output_child_to_const(node, frame, finalize)
 
+    def buffer(self, frame: Frame) -> None:
+        super().buffer(frame)
+        self.writeline(f"{frame.buffer} = environment.buffer()")
+
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802  # Jinja's name
         self.write("environment.joined((")
         for part in node.nodes:
@@ -140,6 +144,23 @@ class _CodeGenerator(CodeGenerator):
         self.write(")")
 
 
+class _Buffer(list[str]):
+    """What a macro, or a block that is set, has printed so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._size = 0
+
+    def append(self, text: str) -> None:
+        self._size += len(text)
+        check_size(self._size)
+        super().append(text)
+
+    def extend(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.append(text)
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """Keys of a mapping come before its methods: `{{ a.items }}` is the row's own `items` if it has one.
 
@@ -147,6 +168,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     """
 
     code_generator_class = _CodeGenerator
+    buffer = _Buffer
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     @staticmethod
@@ -299,7 +321,7 @@ class Template:
         value = found.value if isinstance(found, _Json) else found
         try:
             weigh(value)
-        except TooLargeError as error:
+        except (TooLargeError, RecursionError) as error:
             raise _failure(error) from None
         return value
 

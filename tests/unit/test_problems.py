@@ -1,0 +1,82 @@
+"""A problem says what is wrong in bounded space, whatever a row or a recipe calls things."""
+
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dropbatch.domain.errors import Rejected, RowRejected
+from dropbatch.domain.problems import MAX_MESSAGE, MAX_NAME, Problem, Problems
+from dropbatch.formats.jsonl import parsed
+from dropbatch.recipes.compiling import compile_recipe
+from dropbatch.recipes.parsing import parse_recipe
+
+MOST_BYTES = 262_144
+"""What SNS takes."""
+
+TOLD = 10
+"""How many problems a notification has."""
+
+LONG = st.builds(
+    lambda text, times: text * times,
+    st.text(alphabet=st.sampled_from("ab \x00\x01\n\"\\é€😀'{"), min_size=1, max_size=3),
+    st.sampled_from([1, 70, 201, 300_000]),
+)
+NAMES = LONG | st.none()
+PROBLEMS = st.builds(Problem, st.just("a_code"), LONG, st.integers(1, 10**9) | st.none(), NAMES, NAMES, NAMES)
+
+
+def size_of(problems: list[Problem]) -> int:
+    """How many bytes the problems of a notification take."""
+    told = [problem.to_json() for problem in problems[:TOLD]]
+    return len(json.dumps({"total": len(problems), "first": told}, ensure_ascii=False).encode())
+
+
+@settings(deadline=None)
+@given(st.lists(PROBLEMS, min_size=1, max_size=12))
+def test_what_is_told_has_room_in_a_notification(found: list[Problem]) -> None:
+    problems = Problems()
+    problems.extend(found)
+    assert size_of(problems.kept) < MOST_BYTES - 50_000
+    for problem in problems:
+        assert len(problem.message) <= MAX_MESSAGE
+        assert all(len(name) <= MAX_NAME for name in (problem.column, problem.key, problem.path) if name)
+
+
+def test_what_is_short_stays_as_it_is() -> None:
+    problem = Problem("a_code", "m" * MAX_MESSAGE, 1, "c" * MAX_NAME, "k", "p")
+    assert (problem.message, problem.column) == ("m" * MAX_MESSAGE, "c" * MAX_NAME)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.text(alphabet="abé \x01", min_size=1, max_size=3).map(lambda text: text * 100_000))
+def test_a_name_of_any_length_leaves_the_advice_whole(name: str) -> None:
+    """What is cut is cut where it is quoted, so that the sentence still says what to do."""
+    row = json.dumps({name: 1})[:-1] + f", {json.dumps(name)}: 2}}"
+    _, twice = parsed(row.encode(), 1)
+    recipe = compile_recipe(parse_recipe(b"model: m\nprompt: '{{ text }}'\n"), {})
+    wrong = [
+        f"model: m\nprompt: x\n{json.dumps(name)}: 1\n",
+        f"model: m\nprompt: {json.dumps('{{ ' + 'a' * 300_000 + ' b }}')}\n",
+        f"model: m\nprompt: {json.dumps('{{ b | ' + 'a' * 300_000 + ' }}')}\n",
+        f"model: m\nprompt: x\nschema: {{{json.dumps(name)}: 1}}\n",
+        f"model: m\nprompt: x\ncolumns: {{{json.dumps(name)}: 1}}\n",
+        f"model: m\nprompt: {json.dumps('file://' + 'a' * 300_000)}\n",
+        f"model: m\nprompt: x\nendpoint: {json.dumps(name)}\n",
+        f"model: m\nprompt: x\nbad_rows: {json.dumps(name)}\n",
+    ]
+    found = [twice, *recipe.check_columns([name, "texts" + "t" * 300_000])]
+    for text in wrong:
+        try:
+            compile_recipe(parse_recipe(text.encode()), {})
+        except Rejected as rejected:
+            found += rejected.problems
+    try:
+        recipe.request({name: 1})
+    except RowRejected as rejected_row:
+        found += rejected_row.problems
+    assert len(found) >= len(wrong) + 3
+    for problem in found:
+        assert problem is not None
+        assert problem.message[-1] in ".?", problem.message[-80:]
+        assert len(problem.message) < MAX_MESSAGE
