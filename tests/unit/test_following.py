@@ -133,7 +133,7 @@ def test_a_queue_gets_no_more_than_is_worked_off_before_a_message_counts_as_lost
         assert len(sent) <= 20
         collected = 0
         while collected < 2 and (message := queue.take()):
-            batch = following_.ledger.batch("j", message["batch"] or "")
+            batch = following_.ledger.batch("j", message["batch"]) if message["batch"] else None
             if batch is not None and batch.state is BatchState.ENDED:
                 batch.move(BatchState.COLLECTED)
                 following_.ledger.save(batch)
