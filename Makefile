@@ -9,7 +9,7 @@ export SAM_CLI_TELEMETRY := 0
 ISOLATED := env -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check bench scale up tick down deploy
+.PHONY: help setup demo test test-fast check bench scale up tick down deploy undeploy
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
@@ -50,11 +50,24 @@ tick: setup ## Poll now, rather than within a minute
 down: setup ## Stop the embedded stack; what it holds is kept
 	@$(BIN)/python -m local.stack down
 
-deploy: setup ## Deploy to your AWS account (RUNTIME=python3.12, ARCHITECTURE=x86_64, PARQUET=enabled if not the defaults)
+# Answers are saved in deploy.toml, which is yours: it is not tracked, for it holds mail addresses. What is given here is
+# saved first, because a build cannot see what is answered later.
+save = $(if $(2),sed -i.bak -E 's/([" ]$(1)=\\")[^"\\]*/\1$(2)/' deploy.toml && rm -f deploy.toml.bak)
+given = $(if $(RUNTIME),Runtime=$(RUNTIME)) $(if $(ARCHITECTURE),Architecture=$(ARCHITECTURE)) $(if $(PARQUET),Parquet=$(PARQUET))
+
+deploy: setup ## Deploy to your AWS account (RUNTIME=python3.12, ARCHITECTURE=x86_64, PARQUET=enabled; ASK=no for no questions)
 	@if [ -n "$$AWS_ENDPOINT_URL" ]; then \
 		echo "AWS_ENDPOINT_URL leads this shell to the embedded AWS: deploy from another shell." >&2; exit 1; fi
+	@[ -f deploy.toml ] || cp samconfig.toml deploy.toml
+	@$(call save,Runtime,$(RUNTIME))
+	@$(call save,Architecture,$(ARCHITECTURE))
+	@$(call save,Parquet,$(PARQUET))
 	$(if $(RUNTIME),DROPBATCH_RUNTIME=$(RUNTIME)) $(if $(ARCHITECTURE),DROPBATCH_ARCHITECTURE=$(ARCHITECTURE)) \
 		$(if $(PARQUET),DROPBATCH_PARQUET=$(PARQUET)) $(SAM) build
-	$(SAM) deploy --guided $(if $(RUNTIME)$(ARCHITECTURE)$(PARQUET),--parameter-overrides \
-		$(if $(RUNTIME),Runtime=$(RUNTIME)) $(if $(ARCHITECTURE),Architecture=$(ARCHITECTURE)) \
-		$(if $(PARQUET),Parquet=$(PARQUET)))
+	@# Parameters on the command line would hide all that are saved.
+	$(SAM) deploy --config-file "$(CURDIR)/deploy.toml" \
+		$(if $(filter no,$(ASK)),--no-confirm-changeset --no-fail-on-empty-changeset,--guided) \
+		$(if $(strip $(given)),$$(grep -q '^parameter_overrides' deploy.toml || echo --parameter-overrides $(given)))
+
+undeploy: setup ## Delete a stack from your AWS account, unless jobs are open (STACK=dropbatch)
+	@$(BIN)/python -m local.undeploy "$(STACK)"

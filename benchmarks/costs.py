@@ -13,13 +13,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.simulation import DAY, WORKERS, Account
+from dropbatch.domain.jobs import ENDED_JOBS, JobState
 from dropbatch.domain.limits import Limits
+from dropbatch.domain.outcomes import Outcome
 from dropbatch.poll import poll
 from tests.driving import deliver, drop, rows
 from tests.fakes import answer_ok
 
 PRICES_AS_OF = "the middle of 2025"
-PRICES = {  # US dollars, list prices of us-east-1, without any free tier
+PRICES = {
+    # US dollars, list prices of us-east-1, without any free tier, as https://aws.amazon.com/<service>/pricing/ has them
+    # (lambda, s3, dynamodb, sqs, sns, eventbridge, cloudwatch, xray, secrets-manager, kms), and OpenAI its own.
     "Lambda, a GB-second (arm64)": 0.0000133334,
     "Lambda, a million requests": 0.20,
     "S3, a thousand PUT, COPY, POST or LIST": 0.005,
@@ -33,6 +37,7 @@ PRICES = {  # US dollars, list prices of us-east-1, without any free tier
     "CloudWatch, a GB of logs": 0.50,
     "CloudWatch, a metric for a month": 0.30,
     "CloudWatch, an alarm for a month": 0.10,
+    "X-Ray, a million traces": 5.00,
     "Secrets Manager, a secret for a month": 0.40,
     "KMS, a key for a month": 1.00,
     "OpenAI, a million input tokens (gpt-5-mini, batch)": 0.125,
@@ -64,9 +69,16 @@ LOG_BYTES = 600
 """Of a line; a call of a use case logs about two."""
 
 KEPT_MONTHS = 1
-"""For how long what a day makes is kept and paid for: the work bucket's is deleted after 30 days."""
+"""How long a day's results are kept and paid for; Dropbatch deletes a job's working files when the job has ended."""
 
-METRICS, ALARMS = 12, 8
+GAUGES = ("BatchesOpen", "OldestOpenBatchSeconds", "JobsStuck")
+"""Every poll reports them; a metric is billed for the hours in which it is reported."""
+
+COUNTERS = ("JobsAccepted", "JobsRejected", "StepsFailed", "DeadLetters", "DoubleBatches")
+METRICS = len(GAUGES) + len(COUNTERS) + len(Outcome) + len(ENDED_JOBS - {JobState.REJECTED})
+"""At most: rows by their outcome and jobs by their status are a metric each."""
+
+ALARMS = 20
 OPEN_HOURS = 2.0
 """How long a batch is open at OpenAI: assumed; polls read those that are."""
 
@@ -175,6 +187,7 @@ def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
         "SNS requests": 2 * calls("notifications"),
         "EventBridge events": drops,
         "CloudWatch MB of logs": (2 * messages + 5 * POLLS) * LOG_BYTES / 1e6,
+        "X-Ray traces": messages + POLLS,
         "OpenAI calls": calls("openai") + POLLS * min(105, open_batches),
         "OpenAI million tokens": millions * (INPUT_TOKENS + OUTPUT_TOKENS),
     }
@@ -192,7 +205,9 @@ def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
         "$ SQS, SNS, EventBridge": used["SQS requests"] / 1e6 * p["SQS, a million requests"]
         + used["SNS requests"] / 1e6 * p["SNS, a million requests"]
         + used["EventBridge events"] / 1e6 * p["EventBridge, a million S3 events"],
-        "$ CloudWatch, secret, key": used["CloudWatch MB of logs"] / 1e3 * p["CloudWatch, a GB of logs"] + a_month / 30,
+        "$ CloudWatch, X-Ray, secret, key": used["CloudWatch MB of logs"] / 1e3 * p["CloudWatch, a GB of logs"]
+        + used["X-Ray traces"] / 1e6 * p["X-Ray, a million traces"]
+        + a_month / 30,
     }
     dollars["$ AWS in all"] = sum(dollars.values())
     dollars["$ OpenAI"] = millions * (
@@ -200,6 +215,29 @@ def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
         + OUTPUT_TOKENS * p["OpenAI, a million output tokens (gpt-5-mini, batch)"]
     )
     return used | dollars
+
+
+def idle_month(figures: Figures) -> dict[str, float]:
+    """What a stack costs in 30 days in which nobody drops anything, in dollars, the most first."""
+    p, polls = PRICES, 30 * POLLS
+    reads = polls * (figures["table_reads_a_poll"] + 2)
+    found = {
+        f"{ALARMS} alarms": ALARMS * p["CloudWatch, an alarm for a month"],
+        "the topics' key": p["KMS, a key for a month"],
+        f"{len(GAUGES)} metrics that each poll reports": len(GAUGES) * p["CloudWatch, a metric for a month"],
+        "Lambda's questions to three empty queues": 30 * LONG_POLLS / 1e6 * p["SQS, a million requests"],
+        "the secret": p["Secrets Manager, a secret for a month"],
+        f"{polls:,} polls of {POLL_SECONDS:g} s": polls * POLL_SECONDS * POLL_GB * p["Lambda, a GB-second (arm64)"]
+        + polls / 1e6 * p["Lambda, a million requests"],
+        "their traces": polls / 1e6 * p["X-Ray, a million traces"],
+        "their logs": polls * 5 * LOG_BYTES / 1e9 * p["CloudWatch, a GB of logs"],
+        "their reads of the table": reads / 1e6 * p["DynamoDB, a million read units"],
+    }
+    return dict(sorted(found.items(), key=lambda cost: -cost[1])) | {"in all": sum(found.values())}
+
+
+def idle_table(figures: Figures) -> str:
+    return _table(("a month", "$"), [(name, f"{cost:.2f}") for name, cost in idle_month(figures).items()])
 
 
 def busy_seconds(figures: Figures) -> float:
@@ -260,4 +298,4 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 if __name__ == "__main__":
     now = figures_now()
-    print(figures_table(now), costs_table(now), quotas_table(now), sep="\n\n")
+    print(figures_table(now), costs_table(now), idle_table(now), quotas_table(now), sep="\n\n")

@@ -70,6 +70,7 @@ class _OpenAI(FakeOpenAI):
         super().__init__(clock)
         self._chance = chance
         self._limit = token_limit
+        self.creates_an_hour = None  # it counts them itself
         self._ends: dict[str, float] = {}
         self._enqueued: dict[str, tuple[str, int]] = {}  # of the batches that have not ended: model and tokens
         self._names: list[str] = []
@@ -109,8 +110,9 @@ class _OpenAI(FakeOpenAI):
     def retrieve(self, batch_id: str) -> RemoteBatch:
         return self.batches[batch_id]
 
-    def newest(self) -> Iterator[Sequence[RemoteBatch]]:
-        for end in range(len(self._names), 0, -100):
+    def newest(self, after: str | None = None) -> Iterator[Sequence[RemoteBatch]]:
+        first = self._names.index(after) if after else len(self._names)
+        for end in range(first, 0, -100):
             yield [self.batches[name] for name in reversed(self._names[max(0, end - 100) : end])]
 
 

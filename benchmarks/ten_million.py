@@ -31,11 +31,12 @@ from dropbatch.collect import collect
 from dropbatch.domain.errors import TryLater
 from dropbatch.domain.jobs import ENDED_JOBS, BatchState, Job, JobState
 from dropbatch.domain.limits import Limits
-from dropbatch.jobfiles import lines, whole
+from dropbatch.jobfiles import lines
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
 from dropbatch.ports import World
+from dropbatch.storage.job_ends import whole
 from dropbatch.submit import METADATA_KEY, submit
 from dropbatch.take_in import take_in
 from dropbatch.telling import results_prefix

@@ -20,7 +20,11 @@ base_url, way, path = sys.argv[1:]
 openai = OpenAIBatches(lambda fresh: ("sk-x", "v"), base_url)
 openai.retrieve("batch_" + "0" * 32)
 before = _peak_mb()
-openai.upload(Path(path), "batch.jsonl") if way == "upload" else openai.download("file-1", Path(path))
+if way == "upload":
+    openai.upload(Path(path), "batch.jsonl")
+else:
+    with openai.streaming("file-1") as download, open(path, "wb") as file:
+        file.writelines(download.blocks())
 assert Path(path).stat().st_size == 200 * 1_048_576
 print(_peak_mb() - before)
 """

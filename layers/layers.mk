@@ -1,10 +1,12 @@
 # What the layers' makefiles share: what they are built for, and how modules are compiled.
 #
 # `sam build` runs them in the project's root. A makefile cannot see the stack's parameters, so the runtime and the
-# architecture come from the environment (`make deploy` and `make up` set them), or else from what a guided deployment saved,
-# or else they are the template's defaults.
+# architecture come from the environment (`make deploy` and `make up` set them), or else from the answers that a guided
+# deployment saved, or else they are the template's defaults.
 
-saved = $(shell sed -nE 's/.*[" ]$(1)=[\"]*([a-z0-9_.]+).*/\1/p' samconfig.toml)
+answers := $(firstword $(wildcard deploy.toml) samconfig.toml)
+# Of the default environment alone, for a file may have several.
+saved = $(shell sed -nE '/^\[default\.deploy\.parameters\]/,/^\[/s/.*[" ]$(1)=[\"]*([a-z0-9_.]+).*/\1/p' $(answers) | head -n 1)
 DROPBATCH_RUNTIME ?= $(or $(call saved,Runtime),python3.13)
 DROPBATCH_ARCHITECTURE ?= $(or $(call saved,Architecture),arm64)
 # Lambda's, unless functions are to run where they are built.
@@ -14,7 +16,8 @@ version := $(DROPBATCH_RUNTIME:python%=%)
 modules := $(ARTIFACTS_DIR)/python
 
 # The project's own uv, or else the one on the PATH.
-UV := $(or $(shell command -v .local/uv/bin/uv),$(shell command -v uv),$(error uv is needed to build the layers: run `make setup`, or install uv))
+# (Without the semicolons a make before 4.3 looks for a program called `command`.)
+UV := $(or $(shell command -v .local/uv/bin/uv;),$(shell command -v uv;),$(error uv is needed to build the layers: run `make setup`, or install uv))
 
 # Byte code must come from the version that will run it: another one's is ignored. Any interpreter of that version that is
 # on this machine will do, a pyenv's that is not switched on too; none is downloaded.

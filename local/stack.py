@@ -7,6 +7,7 @@ others of their own. Everything listens on 127.0.0.1, and everything that lasts 
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -33,8 +34,11 @@ address of its own, and asks AWS itself."""
 KEY_ID = KEY = "test"
 """ministack takes these for its owner's credentials."""
 
+OLDEST_RUNTIME = "python3.12"
+"""That the template takes. What a runtime is called means nothing here: functions run on ministack's own Python."""
+
 EMULATOR_KEY = "sk-emulated"
-AWS, AWS_MARK = "aws", "embedded_aws"
+AWS, AWS_MARK = "aws", "local.embedded_aws"
 OPENAI, OPENAI_MARK = "openai", "local.openai_emulator"
 
 
@@ -126,7 +130,7 @@ class Stack:
         (state / "tmp").mkdir(parents=True, exist_ok=True)
         return Program(
             name=AWS,
-            command=[str(_tool("ministack", "python")), "-P", str(ROOT / "local" / "embedded_aws.py")],
+            command=[str(_tool("ministack", "python")), "-m", AWS_MARK],
             environment=_clean_environment() | settings,
             port=self.aws_port,
             port_variable="AWS_PORT",
@@ -158,15 +162,19 @@ class Stack:
     def _deploy(self, aws: Program, openai_url: str) -> None:
         """`sam build` and `sam deploy`, for the interpreter and the processor at hand."""
         build = self.directory / "build"
+        runtime = f"python{_python_version()}"
         machine = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
         parameters = {
-            "Runtime": f"python{_python_version()}",
+            "Runtime": max(runtime, OLDEST_RUNTIME, key=_minor),
             "Architecture": machine,
             "OpenAIBaseUrl": openai_url,
             # The emulator's list does not lag. Another server's may, and there a batch made twice costs money.
             **({} if self.openai_url else {"SettleSeconds": "10"}),
             **self.parameters,
         }
+        for name in sorted(parameters.keys() - template_parameters((ROOT / "template.yaml").read_text())):
+            self.say(f"The template has no parameter {name}: left out.")
+            del parameters[name]
         environment = _clean_environment() | {
             "AWS_ENDPOINT_URL": aws.url,
             "AWS_ACCESS_KEY_ID": KEY_ID,
@@ -175,7 +183,7 @@ class Stack:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "SAM_CLI_TELEMETRY": "0",
-            "DROPBATCH_RUNTIME": parameters["Runtime"],
+            "DROPBATCH_RUNTIME": runtime,
             "DROPBATCH_ARCHITECTURE": parameters["Architecture"],
             "DROPBATCH_PARQUET": parameters.get("Parquet", "disabled"),
         }
@@ -296,6 +304,12 @@ class Deployed:
         (self.directory / "stack.env").write_text("".join(lines))
 
 
+def template_parameters(template: str) -> set[str]:
+    """Return the names of a template's parameters: what stands two spaces deep below `Parameters:`."""
+    section = re.search(r"^Parameters:\n((?:[ #].*\n|\n)*)", template, re.MULTILINE)
+    return set(re.findall(r"^  (\w+):", section[1], re.MULTILINE)) if section else set()
+
+
 def read_environment(path: Path) -> dict[str, str]:
     """What a `stack.env` exports; nothing where there is none."""
     try:
@@ -365,6 +379,10 @@ def _python_version() -> str:
     return subprocess.run(
         [_tool("ministack", "python"), "-c", code], capture_output=True, text=True, check=True
     ).stdout.strip()
+
+
+def _minor(runtime: str) -> int:
+    return int(runtime.rpartition(".")[2])
 
 
 def _clean_environment() -> dict[str, str]:

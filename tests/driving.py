@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from dropbatch.collect import collect
-from dropbatch.domain.jobs import ENDED_JOBS, Job, JobState
+from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
 from dropbatch.ledger import from_item
 from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
@@ -76,8 +76,19 @@ def run(fake: FakeWorld, *, ticks: int = 60, step: float = 60) -> None:
         deliver(fake)
         survive(lambda: poll(fake.world))
         deliver(fake)
-        if not any(True for _ in fake.table.open_items("job")) and not fake.intake.messages:
+        is_open = any(True for kind in ("job", "outbox", "pending") for _ in fake.table.open_items(kind))
+        if not is_open and not fake.intake.messages:
             return
+        fake.clock.sleep(step)
+
+
+def pass_time(fake: FakeWorld, seconds: float, *, step: float = 60) -> None:
+    """Delivers messages and polls each `step` seconds, whatever fails, for so long."""
+    end = fake.clock() + seconds
+    while fake.clock() < end:
+        deliver(fake)
+        invoke(fake, lambda: poll(fake.world))
+        deliver(fake)
         fake.clock.sleep(step)
 
 
@@ -142,7 +153,7 @@ def invoke(fake: FakeWorld, step: Callable[[], None]) -> Ending:
         return Ending.KILLED
     except AssertionError:
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it was, Lambda logs it, and SQS delivers the message again
         fake.observer.failed("an invocation failed")
         return Ending.FAILED
     return Ending.DONE
@@ -203,6 +214,11 @@ def jobs(fake: FakeWorld) -> list[Job]:
     items = [json.loads(line) for line in fake.table.everything().splitlines()]
     found = [from_item(item, Job) for item in items if item["sk"] == "job"]
     return sorted(found, key=lambda job: (job.created_at, job.id))
+
+
+def batches(fake: FakeWorld) -> list[Batch]:
+    items = [json.loads(line) for line in fake.table.everything().splitlines()]
+    return [from_item(item, Batch) for item in items if item["sk"].startswith("batch#")]
 
 
 def only_job(fake: FakeWorld) -> Job:

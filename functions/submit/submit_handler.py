@@ -4,21 +4,22 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from dropbatch.bootstrap import world
+from dropbatch.bootstrap import queue_names, world
 from dropbatch.messages import Look, Work
+from dropbatch.ports import World
 from dropbatch.queue_handling import each_message
 from dropbatch.submit import submit
 from dropbatch.take_in import take_in
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """An SQS event of either queue; the answer names the messages that are to come again."""
-    here = world(context.get_remaining_time_in_millis)
+    """Handle an SQS event of either queue; the answer names the messages that are to come again."""
 
-    def handle(message: dict[str, Any]) -> None:
+    def handle(here: World, message: dict[str, Any]) -> None:
         if "batch" in message:
             submit(here, Work.from_json(message))
         else:
             take_in(here, Look.from_json(message))
 
-    return each_message(event, context, handle)
+    here = world(context.get_remaining_time_in_millis)
+    return each_message(event, context, here, queue_names(here), handle)

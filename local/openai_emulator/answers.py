@@ -172,19 +172,35 @@ def _check_messages(name: str, messages: object) -> list[Any]:
     return messages
 
 
-def _schema(format_: object, param: str) -> tuple[bool, object]:
-    """Whether JSON is asked for, and the schema it has to fit; raises ApiError for what OpenAI refuses."""
-    if not isinstance(format_, dict) or format_.get("type") in (None, "text"):
+def _schema(format_: object, param: str, *, nested: bool) -> tuple[bool, object]:
+    """Whether JSON is asked for, and the schema it has to fit; raises ApiError for what OpenAI refuses.
+
+    Chat completions nest the schema's members in `json_schema`, responses do not.
+    """
+    if format_ is None:
         return False, None
-    if format_.get("type") == "json_object":
+    if not isinstance(format_, dict):
+        raise wrong_type(param, "an object", format_)
+    kind = format_.get("type")
+    if kind is None:
+        raise missing_parameter(f"{param}.type")
+    if kind == "text":
+        return False, None
+    if kind == "json_object":
         return True, {"type": "object", "properties": {"emulated": {"type": "string"}}}
-    if format_.get("type") != "json_schema":
+    if kind != "json_schema":
         message = f"Invalid value for '{param}.type'. Supported values are: 'text', 'json_object', and 'json_schema'."
         raise ApiError(400, message, code="invalid_value", param=f"{param}.type")
-    holder = format_.get("json_schema", format_)
-    for key in ("name", "schema"):
-        if not isinstance(holder, dict) or holder.get(key) is None:
-            raise missing_parameter(f"{param}.{'json_schema.' if holder is not format_ else ''}{key}")
+    holder, where = (format_.get("json_schema"), f"{param}.json_schema") if nested else (format_, param)
+    if holder is None:
+        raise missing_parameter(where)
+    if not isinstance(holder, dict):
+        raise wrong_type(where, "an object", holder)
+    for key, of_type, expected in (("name", str, "a string"), ("schema", dict, "an object")):
+        if holder.get(key) is None:
+            raise missing_parameter(f"{where}.{key}")
+        if not isinstance(holder[key], of_type):
+            raise wrong_type(f"{where}.{key}", expected, holder[key])
     if holder.get("strict") and (problem := strict_problem(holder["schema"])):
         message = f"Invalid schema for response_format '{holder['name']}': {problem}."
         raise ApiError(400, message, code="invalid_json_schema", param=param)
@@ -204,7 +220,7 @@ def _chat(request: _Request) -> Answer:
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         )
         raise ApiError(400, text, code="unsupported_parameter", param="max_tokens")
-    structured, schema = _schema(body.get("response_format"), "response_format")
+    structured, schema = _schema(body.get("response_format"), "response_format", nested=True)
     cap = request.limit("max_completion_tokens", "max_tokens")
     about = _last_user(messages)
     count = body.get("n") or 1
@@ -303,9 +319,11 @@ def _responses(request: _Request) -> Answer:
         items = _check_messages("input", given)
         about = _last_user(items)
         said = "\n".join(_said(item.get("content")) for item in items)
-    text_options = body.get("text") if isinstance(body.get("text"), dict) else {}
-    format_ = text_options.get("format") if text_options else None
-    structured, schema = _schema(format_, "text.format")
+    text_options = body.get("text") or {}
+    if not isinstance(text_options, dict):
+        raise wrong_type("text", "an object", text_options)
+    format_ = text_options.get("format")
+    structured, schema = _schema(format_, "text.format", nested=False)
     cap = request.limit("max_output_tokens")
     reasoning_options = body.get("reasoning") if isinstance(body.get("reasoning"), dict) else {}
     hidden = request.reasoning_tokens((reasoning_options or {}).get("effort"))

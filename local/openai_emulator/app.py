@@ -5,6 +5,7 @@ listens on the loopback interface only.
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -12,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+import msgspec
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi import Path as PathParameter
@@ -30,14 +32,17 @@ from local.openai_emulator.faults import (
     Faults,
     FileNotFound,
     HttpError,
+    IgnoreRange,
     LateOutputId,
     ListLag,
+    NoMetadata,
     SlowCall,
+    StaleRetrieve,
     TruncatedDownload,
 )
 from local.openai_emulator.runner import Runner, cannot_find_file, model_of_input
 from local.openai_emulator.settings import Settings
-from local.openai_emulator.store import DAY, FILE_LIFETIME, Batch, File, Store
+from local.openai_emulator.store import DAY, FILE_LIFETIME, Batch, File, Store, Tokens
 from local.openai_emulator.uploads import receive_upload
 from local.openai_emulator.validation import ENDPOINTS
 
@@ -69,6 +74,7 @@ _TIMES = (
     "cancelled_at",
 )
 _TRANSPORT = "emulator.transport"
+_RANGE = re.compile(rb"bytes=(\d+)-")
 
 
 class Emulator:
@@ -106,20 +112,26 @@ class Dropped(Response):
 
 
 class Truncated(Response):
-    """The start of a file, with the length of all of it announced; then the connection closes."""
+    """A file's next bytes from `start` on, with the length of all the rest announced; then the connection closes."""
 
-    def __init__(self, path: Path, after_bytes: int) -> None:
+    def __init__(self, path: Path, after_bytes: int, start: int = 0) -> None:
         super().__init__(media_type="application/octet-stream")
         self._path = path
         self._after_bytes = after_bytes
+        self._start = start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size = self._path.stat().st_size
         with self._path.open("rb") as file:
-            start = file.read(self._after_bytes)
-        headers = [(b"content-length", b"%d" % (self._path.stat().st_size + 1))]
-        headers.append((b"content-type", b"application/octet-stream"))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": start, "more_body": True})
+            file.seek(self._start)
+            content = file.read(self._after_bytes)
+        # Some bytes are always lacking, even of a file that is shorter than `after_bytes`.
+        whole = max(size, self._start + len(content) + 1)
+        headers = [(b"content-length", b"%d" % (whole - self._start)), (b"content-type", b"application/octet-stream")]
+        if self._start:
+            headers.append((b"content-range", b"bytes %d-%d/%d" % (self._start, whole - 1, whole)))
+        await send({"type": "http.response.start", "status": 206 if self._start else 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content, "more_body": True})
         scope[_TRANSPORT].close()
         await _disconnected(receive)
 
@@ -202,6 +214,7 @@ async def _call(request: Request) -> None:
         if error.drop:
             raise _DroppedCallError
         kind = "server_error" if error.status >= 500 else "requests" if error.status == 429 else "invalid_request_error"
+        kind = "insufficient_quota" if error.code == "insufficient_quota" else kind
         raise ApiError(error.status, error.message, code=error.code, type_=kind, retry_after=error.retry_after)
 
 
@@ -228,7 +241,8 @@ async def create_file(request: Request, emulator: _E) -> Response:
             raise ApiError(
                 400, "Invalid value for 'purpose': only 'batch' is emulated.", code="invalid_value", param="purpose"
             )
-        if not upload.filename.endswith(".jsonl"):
+        # Clients in wide use send raw bytes, which the SDK names `upload`.
+        if emulator.settings.only_jsonl and not upload.filename.endswith(".jsonl"):
             raise ApiError(400, "Invalid file format for Batch API. Must be .jsonl", param="file")
         now = emulator.clock()
         lifetime = _lifetime(
@@ -281,8 +295,14 @@ def delete_file(request: Request, emulator: _E, file_id: str) -> Response:
 def file_content(request: Request, emulator: _E, file_id: str) -> Response:
     file = _find_file(emulator, request, file_id)
     path = emulator.store.path(file.id)
-    if fault := emulator.faults.for_call(TruncatedDownload, request.method, request.url.path):
-        return Truncated(path, fault.after_bytes)
+    method, url = request.method, request.url.path
+    if emulator.faults.for_call(IgnoreRange, method, url):
+        request.scope["headers"] = [header for header in request.scope["headers"] if header[0] != b"range"]
+    asked = _RANGE.fullmatch(dict(request.scope["headers"]).get(b"range", b""))
+    start = int(asked[1]) if asked else 0
+    at_end = start > 0 and start >= path.stat().st_size
+    if not at_end and (fault := emulator.faults.for_call(TruncatedDownload, method, url)):
+        return Truncated(path, fault.after_bytes, start)
     return FileResponse(path, media_type="application/octet-stream", filename=file.filename)
 
 
@@ -364,13 +384,17 @@ def list_batches(request: Request, emulator: _E) -> Response:
     limit = _limit(query.get("limit"), default=20, maximum=100)
     batches = [batch for batch in emulator.store.list_batches(request.state.project) if _is_listed(emulator, batch)]
     page, more = _page(batches, query.get("after"), limit)
-    return Json(_list([_batch_object(emulator, batch) for batch in page], more))
+    return Json(_list([_batch_object(emulator, batch, listed=True) for batch in page], more))
 
 
 @_api.get("/v1/batches/{batch_id}")
 def retrieve_batch(request: Request, emulator: _E, batch_id: str) -> Response:
     batch = _find_batch(emulator, batch_id, request.state.project)
-    batch.retrieved_at = emulator.clock()
+    now = emulator.clock()
+    batch.retrieved_at = now
+    if stale := emulator.faults.for_batch(StaleRetrieve, batch.model, batch.id):
+        with emulator.store.lock:
+            batch = _as_of(batch, now - stale.seconds)
     return Json(_batch_object(emulator, batch))
 
 
@@ -387,6 +411,29 @@ def _find_batch(emulator: Emulator, batch_id: str, project: str) -> Batch:
     if batch is None:
         raise ApiError(404, f"No batch found with id '{batch_id}'.")
     return batch
+
+
+_PASSED = (
+    ("in_progress_at", "in_progress"),
+    ("finalizing_at", "finalizing"),
+    ("cancelling_at", "cancelling"),
+    ("completed_at", "completed"),
+    ("failed_at", "failed"),
+    ("expired_at", "expired"),
+    ("cancelled_at", "cancelled"),
+)
+"""The moments of a batch's life, in their order, and its status from each on."""
+
+
+def _as_of(batch: Batch, then: float) -> Batch:
+    """The batch as it was at that moment; one that had not ended is shown without counts."""
+    times = {name: at if (at := getattr(batch, name)) is not None and at <= then else None for name, _ in _PASSED}
+    status = next((status for name, status in reversed(_PASSED) if times[name] is not None), "validating")
+    former = msgspec.structs.replace(batch, status=status, **times)
+    if not former.is_open:
+        return former
+    nothing: dict[str, Any] = {"output_file_id": None, "error_file_id": None, "errors": [], "usage": Tokens()}
+    return msgspec.structs.replace(former, total=0, completed=0, failed=0, **nothing)
 
 
 def _is_listed(emulator: Emulator, batch: Batch) -> bool:
@@ -465,7 +512,7 @@ def _lifetime(name: str, anchor: object, seconds: object, *, given: bool) -> int
     return seconds
 
 
-def _batch_object(emulator: Emulator, batch: Batch) -> dict[str, Any]:
+def _batch_object(emulator: Emulator, batch: Batch, *, listed: bool = False) -> dict[str, Any]:
     """The batch as the API shows it: every member there, null where it has no value yet."""
     with emulator.store.lock:
         faults, model = emulator.faults, batch.model
@@ -478,6 +525,7 @@ def _batch_object(emulator: Emulator, batch: Batch) -> dict[str, Any]:
             error_file_id = ""
         errors = [{"code": e.code, "message": e.message, "line": e.line, "param": e.param} for e in batch.errors]
         times = {name: None if (at := getattr(batch, name)) is None else int(at) for name in _TIMES}
+        bare = faults.for_batch(NoMetadata, model, batch.id)
         usage = batch.usage
         return {
             "id": batch.id,
@@ -500,7 +548,7 @@ def _batch_object(emulator: Emulator, batch: Batch) -> dict[str, Any]:
                 "output_tokens_details": {"reasoning_tokens": usage.reasoning},
                 "total_tokens": usage.input + usage.output,
             },
-            "metadata": batch.metadata,
+            "metadata": None if bare and (listed or bare.at == "everywhere") else batch.metadata,
         }
 
 
@@ -620,13 +668,18 @@ def change_clock(emulator: _E, change: ClockChange) -> Response:
     return Json({"now": emulator.clock()})
 
 
+_SHOWN = (
+    "id", "project", "endpoint", "model", "status", "created_at", "input_file_id", "output_file_id", "error_file_id",
+    "metadata", "tokens", "total", "ran", "completed", "failed",
+)  # fmt: skip  # names, a line of them
+
+
 @_control.get("/batches")
 def every_batch(emulator: _E) -> Response:
     """Every batch of every project that was ever created, oldest first, as it truly is: faults do not touch it."""
     with emulator.store.lock:
         batches = list(emulator.store.batches.values())
-    names = ("id", "project", "endpoint", "model", "status", "input_file_id", "metadata", "tokens", "total", "ran")
-    return Json({"data": [{name: getattr(batch, name) for name in names} for batch in batches]})
+    return Json({"data": [{name: getattr(batch, name) for name in _SHOWN} for batch in batches]})
 
 
 @_control.post("/batches/{batch_id}/{action}")

@@ -33,7 +33,7 @@ class RowFault(Fault):
     fraction: float | None = Field(default=None, ge=0, le=1, description="this share, the same rows each time")
     contains: str | None = Field(default=None, description="lines that hold this text")
     custom_ids: list[str] | None = None
-    each: int | None = Field(default=None, ge=1, description="how often each line is struck at most")
+    each: int | None = Field(default=None, ge=1, description="how often each body is struck at most")
 
     def selects(self, number: int, custom_id: str, line: bytes, body: bytes) -> bool:
         """Whether the row on 1-based line `number` is struck; `body` is what `fraction` hashes."""
@@ -131,6 +131,20 @@ class ListLag(BatchFault):
     seconds: float = Field(ge=0)
 
 
+class StaleRetrieve(BatchFault):
+    """Retrieving the batch by id shows it as it was `seconds` ago, while the list shows it as it is."""
+
+    kind: Literal["stale_retrieve"]
+    seconds: float = Field(ge=0)
+
+
+class NoMetadata(BatchFault):
+    """The batch is shown without its metadata: everywhere, or only in the list."""
+
+    kind: Literal["no_metadata"]
+    at: Literal["list", "everywhere"] = "everywhere"
+
+
 class StuckUntilRetrieved(BatchFault):
     """The batch moves on only when it is retrieved by id, never when it is only listed."""
 
@@ -214,10 +228,16 @@ class SlowCall(CallFault):
 
 
 class TruncatedDownload(CallFault):
-    """A file's content breaks off after so many bytes, with the full Content-Length announced."""
+    """A file's content breaks off after so many bytes, with the full length announced; a Range is kept to."""
 
     kind: Literal["truncated_download"]
     after_bytes: int = Field(default=100, ge=0)
+
+
+class IgnoreRange(CallFault):
+    """A Range is ignored: the whole file is answered with 200."""
+
+    kind: Literal["ignore_range"]
 
 
 AnyFault = Annotated[
@@ -231,6 +251,8 @@ AnyFault = Annotated[
     | BlankErrorFileId
     | LateOutputId
     | ListLag
+    | StaleRetrieve
+    | NoMetadata
     | StuckUntilRetrieved
     | Delay
     | RenameStatus
@@ -240,7 +262,8 @@ AnyFault = Annotated[
     | CreateAnswerLost
     | HttpError
     | SlowCall
-    | TruncatedDownload,
+    | TruncatedDownload
+    | IgnoreRange,
     Field(discriminator="kind"),
 ]
 
@@ -255,16 +278,16 @@ class _Active:
     fault: Fault
     struck: set[str] = field(default_factory=set)
     strikes: int = 0
-    lines: Counter[bytes] = field(default_factory=Counter)
+    bodies: Counter[bytes] = field(default_factory=Counter)
 
-    def strike_line(self, fault: RowFault, line: bytes) -> bool:
-        """Use up one of the times, and one of the line's own."""
+    def strike_body(self, fault: RowFault, body: bytes) -> bool:
+        """Use up one of the times, and one of the body's own: a row that is asked again may have another id."""
         if fault.each is None:
             return self.strike()
-        digest = hashlib.blake2b(line, digest_size=16).digest()
-        if self.lines[digest] >= fault.each or not self.strike():
+        digest = hashlib.blake2b(body, digest_size=16).digest()
+        if self.bodies[digest] >= fault.each or not self.strike():
             return False
-        self.lines[digest] += 1
+        self.bodies[digest] += 1
         return True
 
     def strike(self, key: str | None = None) -> bool:
@@ -312,7 +335,7 @@ class Faults:
                 fault = active.fault
                 if not isinstance(fault, kind) or not fault.selects(number, custom_id, line, body):
                     continue
-                if active.strike_line(fault, line):
+                if active.strike_body(fault, body):
                     return fault
         return None
 

@@ -53,6 +53,7 @@ class Settings:
     delays: Delays = field(default_factory=Delays)
     limits: BatchLimits = field(default_factory=BatchLimits)
     upstream: Upstream | None = None
+    only_jsonl: bool = False  # refuse an upload whose name does not end in `.jsonl`
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -79,6 +80,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
             cancelling=_number(environment, "OPENAI_EMULATOR_CANCELLING_SECONDS", delays.cancelling),
         ),
         upstream=upstream,
+        only_jsonl=environment.get("OPENAI_EMULATOR_ONLY_JSONL") == "1",
     )
 
 

@@ -1,30 +1,41 @@
 """What the port promises of OpenAI, kept by the fake and by the real adapter, against the emulator, alike."""
 
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import openai as sdk
 import pytest
 from pydantic import TypeAdapter
 
 from dropbatch.adapters import openai as adapter
 from dropbatch.adapters.openai import OpenAIBatches
 from dropbatch.domain.errors import (
+    ErrorKind,
+    OpenAIBillingError,
     OpenAIBusy,
+    OpenAIError,
     OpenAIKeyRejected,
     OpenAINotFound,
+    OpenAIPermissionError,
     OpenAIRefused,
     OpenAIUnsure,
 )
 from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.healing import Failure, failure_of
 from dropbatch.ports import OpenAI
 from local.openai_emulator.faults import AnyFault
 from local.openai_emulator.testing import RunningEmulator, running_emulator
-from tests.fakes import FakeClock, FakeOpenAI
+from tests.fakes import FakeClock, FakeOpenAI, answer_ok
 
 CHAT = "/v1/chat/completions"
+OTHER_KEY = "sk-other-project"
 
 
 @dataclass
@@ -42,16 +53,101 @@ class Key:
         return key, f"version of {key}"
 
 
-@dataclass(frozen=True)
 class Service:
+    """A port, and what a test may do to what stands behind it."""
+
     openai: OpenAI
-    finish: Callable[[], None]  # lets every batch come to its end
-    set_key: Callable[[str], None]
+
+    def finish(self) -> None:
+        """Let every batch come to its end."""
+        raise NotImplementedError
+
+    def set_key(self, key: str) -> None:
+        """Store another key: OTHER_KEY is one of another project, what is unknown is accepted nowhere."""
+        raise NotImplementedError
+
+    def delete(self, file_id: str) -> None:
+        raise NotImplementedError
+
+    def be_odd(self, how: str) -> None:
+        """Behave from now on as some servers do: `stale`, `list_lag`, `no_metadata`, `ignore_range`, `break_off`,
+        `slow_validation`."""
+        raise NotImplementedError
+
+    def refuse(self, method: str, path: str, status: int, code: str, error: OpenAIError) -> None:
+        """Fail the calls of a method of the port, which goes to `path`, with this status and code: with this error."""
+        raise NotImplementedError
+
+
+class Fake(Service):
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.openai = self.fake = FakeOpenAI(self.clock)
+        self.fake.ending = None
+        self.fake.projects = {OTHER_KEY: "other"}
+
+    def finish(self) -> None:
+        self.fake.ending = OpenAIStatus.COMPLETED
+
+    def set_key(self, key: str) -> None:
+        self.fake.key, self.fake.key_valid = key, key in ("sk-fake", OTHER_KEY)
+
+    def delete(self, file_id: str) -> None:
+        del self.fake.files[file_id]
+
+    def be_odd(self, how: str) -> None:
+        match how:
+            case "stale":
+                self.fake.retrieve_lag = 100_000
+            case "list_lag":
+                self.fake.list_lag = 100_000
+            case "no_metadata":
+                self.fake.keeps_metadata = False
+            case "ignore_range":
+                self.fake.ignores_range = True
+            case "break_off":
+                self.fake.breaks_after = 100
+
+    def refuse(self, method: str, path: str, status: int, code: str, error: OpenAIError) -> None:
+        self.fake.faults[method] = error
+
+
+class Real(Service):
+    def __init__(self, openai: OpenAIBatches, emulator: RunningEmulator, key: Key, strike: Callable[..., None]) -> None:
+        self.openai = openai
+        self.emulator, self.key, self.strike = emulator, key, strike
+        emulator.delays.in_progress = 60
+
+    def finish(self) -> None:
+        self.emulator.finish()
+
+    def set_key(self, key: str) -> None:
+        self.key.value = key
+
+    def delete(self, file_id: str) -> None:
+        with sdk.OpenAI(base_url=self.emulator.base_url, api_key=self.emulator.api_key) as client:
+            client.files.delete(file_id)
+
+    def be_odd(self, how: str) -> None:
+        match how:
+            case "stale":
+                self.strike("stale_retrieve", seconds=100_000)
+            case "list_lag":
+                self.strike("list_lag", seconds=100_000)
+            case "slow_validation":
+                self.emulator.delays.validating = 60
+            case "break_off":
+                self.strike("truncated_download", after_bytes=100)
+            case _:
+                self.strike(how)
+
+    def refuse(self, method: str, path: str, status: int, code: str, error: OpenAIError) -> None:
+        self.strike("http_error", path=path, status=status, code=code)
 
 
 @pytest.fixture
 def emulator(tmp_path: Path) -> Iterator[RunningEmulator]:
-    with running_emulator(tmp_path / "emulator") as running:
+    with running_emulator(tmp_path / "emulator", keys={"sk-emulated": "default", OTHER_KEY: "other"}) as running:
         yield running
 
 
@@ -61,34 +157,26 @@ def key(emulator: RunningEmulator) -> Key:
 
 
 @pytest.fixture
-def real(emulator: RunningEmulator, key: Key) -> Iterator[OpenAIBatches]:
-    adapter = OpenAIBatches(key, emulator.base_url)
-    yield adapter
-    adapter.close()
+def strike(emulator: RunningEmulator) -> Callable[..., None]:
+    """Adds a fault to the emulator."""
+    parsed: TypeAdapter[Any] = TypeAdapter(AnyFault)
+    return lambda kind, **members: emulator.faults.add(parsed.validate_python({"kind": kind, **members}))
+
+
+@pytest.fixture
+def real(emulator: RunningEmulator, key: Key, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIBatches]:
+    monkeypatch.setattr(adapter, "RETRY_SECONDS", 0)
+    adapted = OpenAIBatches(key, emulator.base_url)
+    yield adapted
+    adapted.close()
 
 
 @pytest.fixture(params=["fake", "real"])
 def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Service:
     if request.param == "fake":
-        fake = FakeOpenAI(FakeClock())
-        fake.ending = None
-
-        def finish() -> None:
-            fake.ending = OpenAIStatus.COMPLETED
-
-        def set_key(value: str) -> None:
-            fake.key, fake.key_valid = value, value == "sk-fake"
-
-        return Service(fake, finish, set_key)
+        return Fake()
     monkeypatch.setattr(adapter, "PAGE", 2)
-    emulator: RunningEmulator = request.getfixturevalue("emulator")
-    key: Key = request.getfixturevalue("key")
-    emulator.delays.in_progress = 60
-
-    def set_key(value: str) -> None:
-        key.value = value
-
-    return Service(request.getfixturevalue("real"), emulator.finish, set_key)
+    return Real(*(request.getfixturevalue(name) for name in ("real", "emulator", "key", "strike")))
 
 
 def batch_file(tmp_path: Path, *ids: str) -> Path:
@@ -102,6 +190,11 @@ def batch_file(tmp_path: Path, *ids: str) -> Path:
 def submit(openai: OpenAI, tmp_path: Path, *ids: str, **metadata: str) -> Any:
     file_id = openai.upload(batch_file(tmp_path, *ids), "batch.jsonl")
     return openai.create(file_id, CHAT, {"dropbatch": "j/0.0/0", **metadata})
+
+
+def content(openai: OpenAI, file_id: str, start: int = 0) -> bytes:
+    with openai.streaming(file_id, start) as download:
+        return b"".join(download.blocks())
 
 
 def test_a_batch_is_known_by_its_file_and_its_metadata(service: Service, tmp_path: Path) -> None:
@@ -120,8 +213,7 @@ def test_a_completed_batch_has_a_line_for_every_request(service: Service, tmp_pa
     assert ended.status is OpenAIStatus.COMPLETED
     assert (ended.total, ended.completed, ended.failed, ended.error_file_id) == (3, 3, 0, None)
     assert ended.output_file_id
-    service.openai.download(ended.output_file_id, tmp_path / "output")
-    lines = [json.loads(line) for line in (tmp_path / "output").read_text().splitlines()]
+    lines = [json.loads(line) for line in content(service.openai, ended.output_file_id).split(b"\n") if line]
     assert {line["custom_id"] for line in lines} == {"1", "2", "3"}
 
 
@@ -145,11 +237,11 @@ def test_a_running_batch_is_cancelled_and_an_ended_one_stays_as_it_is(service: S
     assert service.openai.retrieve(made.id).status is OpenAIStatus.CANCELLED
 
 
-def test_what_is_not_there_is_not_found(service: Service, tmp_path: Path) -> None:
+def test_what_is_not_there_is_not_found(service: Service) -> None:
     with pytest.raises(OpenAINotFound):
         service.openai.retrieve("batch_none")
     with pytest.raises(OpenAINotFound):
-        service.openai.download("file-none", tmp_path / "nothing")
+        content(service.openai, "file-none")
     with pytest.raises(OpenAINotFound):
         service.openai.create("file-none", CHAT, {})
     with pytest.raises(OpenAINotFound):
@@ -167,32 +259,253 @@ def test_every_call_says_that_the_key_is_not_accepted(service: Service, tmp_path
         lambda: openai.retrieve(made.id),
         lambda: list(openai.newest()),
         lambda: openai.cancel(made.id),
-        lambda: openai.download(made.input_file_id, tmp_path / "nothing"),
+        lambda: openai.sees(made.input_file_id),
+        lambda: content(openai, made.input_file_id),
     ]
     for call in calls:
         with pytest.raises(OpenAIKeyRejected):
             call()
 
 
-def test_a_keys_version_changes_with_the_key_and_back(service: Service) -> None:
+def test_a_keys_version_is_that_of_the_last_call_until_a_fresh_one_is_asked_for(
+    service: Service, tmp_path: Path
+) -> None:
     first = service.openai.key_version()
-    service.set_key("sk-another")
-    assert service.openai.key_version() != first
+    service.set_key(OTHER_KEY)
+    assert service.openai.key_version() == first
+    other = service.openai.key_version(fresh=True)
+    assert other != first
+    submit(service.openai, tmp_path, "1")
+    assert service.openai.key_version() == other
+    service.set_key("")
+    for fresh in (True, False):
+        with pytest.raises(OpenAIKeyRejected):
+            service.openai.key_version(fresh)
+
+
+def test_the_list_goes_on_behind_a_batch(service: Service, tmp_path: Path) -> None:
+    made = [submit(service.openai, tmp_path, "1").id for _ in range(4)]
+    assert [batch.id for page in service.openai.newest(after=made[2]) for batch in page] == [made[1], made[0]]
+    assert [batch.id for page in service.openai.newest(after=made[0]) for batch in page] == []
+    with pytest.raises(OpenAIRefused):
+        list(service.openai.newest(after="batch_none"))
+
+
+def test_a_file_is_seen_until_it_is_gone(service: Service, tmp_path: Path) -> None:
+    file_id = service.openai.upload(batch_file(tmp_path, "1"), "batch.jsonl")
+    assert service.openai.sees(file_id)
+    assert not service.openai.sees("file-none")
+    service.delete(file_id)
+    assert not service.openai.sees(file_id)
+    with pytest.raises(OpenAINotFound):
+        content(service.openai, file_id)
+    with pytest.raises(OpenAINotFound):
+        service.openai.create(file_id, CHAT, {})
+
+
+def test_a_key_of_another_project_sees_nothing_of_the_first(service: Service, tmp_path: Path) -> None:
+    made = submit(service.openai, tmp_path, "1")
+    service.set_key(OTHER_KEY)
+    assert not service.openai.sees(made.input_file_id)
+    assert [batch for page in service.openai.newest() for batch in page] == []
+    calls: list[Callable[[], object]] = [
+        lambda: service.openai.retrieve(made.id),
+        lambda: service.openai.cancel(made.id),
+        lambda: service.openai.create(made.input_file_id, CHAT, {}),
+        lambda: content(service.openai, made.input_file_id),
+    ]
+    for call in calls:
+        with pytest.raises(OpenAINotFound):
+            call()
+
+
+@pytest.mark.parametrize("start", [0, 1, 150, 10_000_000])
+def test_a_file_comes_from_the_byte_that_is_asked_for(service: Service, tmp_path: Path, start: int) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(bytes(range(256)) * 40_000)
+    file_id = service.openai.upload(path, "large.jsonl")
+    with service.openai.streaming(file_id, start) as download:
+        blocks = list(download.blocks())
+    assert (download.start, download.size) == (start, 10_240_000)
+    assert b"".join(blocks) == path.read_bytes()[start:]
+    assert max(map(len, blocks)) <= 1_048_576
+
+
+def test_nothing_comes_from_a_files_end(service: Service, tmp_path: Path) -> None:
+    file_id = service.openai.upload(batch_file(tmp_path, "1"), "batch.jsonl")
+    size = len(content(service.openai, file_id))
+    with service.openai.streaming(file_id, size) as download:
+        assert (list(download.blocks()), download.start, download.size) == ([], size, size)
+    with pytest.raises(OpenAIUnsure), service.openai.streaming(file_id, size + 1) as download:
+        list(download.blocks())
+
+
+def test_a_server_may_begin_at_the_beginning_whatever_is_asked(service: Service, tmp_path: Path) -> None:
+    file_id = service.openai.upload(batch_file(tmp_path, "1"), "batch.jsonl")
+    whole = content(service.openai, file_id)
+    service.be_odd("ignore_range")
+    with service.openai.streaming(file_id, 10) as download:
+        assert (download.start, download.size) == (0, len(whole))
+        assert b"".join(download.blocks()) == whole
+
+
+def test_a_download_that_breaks_off_is_unsure_and_can_be_gone_on_with(service: Service, tmp_path: Path) -> None:
+    file_id = service.openai.upload(batch_file(tmp_path, "1", "2"), "batch.jsonl")
+    whole = content(service.openai, file_id)
+    service.be_odd("break_off")
+    got, breaks = b"", 0
+    while len(got) < len(whole):
+        try:
+            with service.openai.streaming(file_id, len(got)) as download:
+                for block in download.blocks():
+                    got += block
+        except OpenAIUnsure:
+            breaks += 1
+    assert got == whole
+    assert breaks >= len(whole) // 100
+
+
+def test_a_batch_may_be_retrieved_later_than_it_is_listed(service: Service, tmp_path: Path) -> None:
+    made = submit(service.openai, tmp_path, "1")
+    service.finish()
+    service.be_odd("stale")
+    stale = service.openai.retrieve(made.id)
+    assert (stale.status in (OpenAIStatus.VALIDATING, OpenAIStatus.IN_PROGRESS), stale.output_file_id) == (True, None)
+    ((listed,),) = service.openai.newest()
+    assert listed.status is OpenAIStatus.COMPLETED
+
+
+def test_a_batch_may_be_listed_later_than_it_is_created(service: Service, tmp_path: Path) -> None:
+    service.be_odd("list_lag")
+    made = submit(service.openai, tmp_path, "1")
+    assert [batch for page in service.openai.newest() for batch in page] == []
+    assert service.openai.retrieve(made.id).id == made.id
+
+
+@pytest.mark.parametrize("metadata", [{"k" * 65: "v"}, {"k": "v" * 513}, {str(n): "" for n in range(17)}], ids=len)
+def test_metadata_has_its_bounds(service: Service, tmp_path: Path, metadata: dict[str, str]) -> None:
+    file_id = service.openai.upload(batch_file(tmp_path, "1"), "batch.jsonl")
+    with pytest.raises(OpenAIRefused):
+        service.openai.create(file_id, CHAT, metadata)
+
+
+def test_a_file_that_is_deleted_before_its_batch_was_validated_is_not_found(service: Service, tmp_path: Path) -> None:
+    service.be_odd("slow_validation")
+    made = submit(service.openai, tmp_path, "1")
+    service.delete(made.input_file_id)
+    service.finish()
+    failed = service.openai.retrieve(made.id)
+    assert failed.status is OpenAIStatus.FAILED
+    assert failure_of(failed.errors).kind is Failure.FILE
+
+
+def test_a_server_may_drop_the_metadata(service: Service, tmp_path: Path) -> None:
+    service.be_odd("no_metadata")
+    made = submit(service.openai, tmp_path, "1")
+    ((listed,),) = service.openai.newest()
+    assert dict(listed.metadata) == dict(service.openai.retrieve(made.id).metadata) == {}
+    assert listed.input_file_id == made.input_file_id
+
+
+PATHS = {
+    "upload": "/v1/files",
+    "create": "/v1/batches",
+    "retrieve": "/v1/batches/*",
+    "newest": "/v1/batches",
+    "cancel": "/v1/batches/*",
+    "sees": "/v1/files/*",
+    "streaming": "/v1/files/*/content",
+}
+REFUSALS: list[tuple[int, str, OpenAIError]] = [
+    (401, "invalid_api_key", OpenAIKeyRejected("invalid_api_key")),
+    (403, "insufficient_permissions", OpenAIPermissionError("insufficient_permissions")),
+    (403, "unsupported_country_region_territory", OpenAIPermissionError("unsupported_country_region_territory")),
+    (429, "insufficient_quota", OpenAIBillingError("insufficient_quota")),
+    (400, "billing_hard_limit_reached", OpenAIBillingError("billing_hard_limit_reached")),
+    (401, "account_deactivated", OpenAIBillingError("account_deactivated")),
+    (429, "rate_limit_exceeded", OpenAIBusy("rate_limit_exceeded", 60)),
+    (400, "invalid_value", OpenAIRefused("invalid_value", 400)),
+    (503, "overloaded", OpenAIUnsure("overloaded")),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "error"), REFUSALS, ids=lambda value: value if type(value) is str else "")
+def test_each_call_tells_what_a_refusal_is_about(
+    service: Service, tmp_path: Path, status: int, code: str, error: OpenAIError
+) -> None:
+    made = submit(service.openai, tmp_path, "1")
+    openai = service.openai
+    calls: Mapping[str, Callable[[], object]] = {
+        "upload": lambda: openai.upload(batch_file(tmp_path, "1"), "batch.jsonl"),
+        "create": lambda: openai.create(made.input_file_id, CHAT, {}),
+        "retrieve": lambda: openai.retrieve(made.id),
+        "newest": lambda: list(openai.newest()),
+        "cancel": lambda: openai.cancel(made.id),
+        "sees": lambda: openai.sees(made.input_file_id),
+        "streaming": lambda: content(openai, made.input_file_id),
+    }
+    assert calls.keys() == PATHS.keys()
+    for method, call in calls.items():
+        service.refuse(method, PATHS[method], status, code, error)
+        with pytest.raises(type(error)) as raised:
+            call()
+        assert (type(raised.value), raised.value.code, raised.value.kind) == (type(error), code, error.kind)
+
+
+def test_kinds_tell_what_holds_an_account_from_what_passes() -> None:
+    kinds = {code: error.kind for _, code, error in REFUSALS}
+    assert kinds["insufficient_quota"] is ErrorKind.ACCOUNT
+    assert kinds["rate_limit_exceeded"] is kinds["overloaded"] is ErrorKind.PASSING
+    assert kinds["insufficient_permissions"] is ErrorKind.PERMISSION
+
+
+# What the fake tells tests of a drop's fate.
+
+
+def test_the_fake_counts_batches_and_paid_answers_though_the_metadata_is_dropped(tmp_path: Path) -> None:
+    fake = FakeOpenAI(FakeClock())
+    fake.keeps_metadata = False
+    fake.answer = lambda request: None if request["custom_id"] == "3" else answer_ok(request)
+    for key in ("j/0.0/0", "j/0.0/0.1"):
+        file_id = fake.upload(batch_file(tmp_path, "1", "2", "3"), "batch.jsonl")
+        fake.retrieve(fake.create(file_id, CHAT, {"dropbatch": key, "job": "j"}).id)
+    assert fake.batches_by_key() == {"j/0.0/0": 1, "j/0.0/0.1": 1}
+    assert fake.paid_answers() == Counter({("j", 1): 2, ("j", 2): 2})
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "line"),
+    [
+        ({"custom_id": "1"}, "duplicate_custom_id", 2),
+        ({"url": "/v1/responses"}, "invalid_url", 2),
+        ({"body": {"model": "other"}}, "mismatched_model", 2),
+    ],
+)
+def test_a_batch_file_that_the_service_refuses_fails(
+    service: Service, tmp_path: Path, change: dict[str, Any], code: str, line: int
+) -> None:
+    path = batch_file(tmp_path, "1", "2")
+    first, second = (json.loads(text) for text in path.read_text().splitlines())
+    path.write_text(json.dumps(first) + "\n" + json.dumps({**second, **change}) + "\n")
+    made = service.openai.create(service.openai.upload(path, "batch.jsonl"), CHAT, {})
+    service.finish()
+    failed = service.openai.retrieve(made.id)
+    assert failed.status is OpenAIStatus.FAILED
+    assert [(name, number) for name, _, number in failed.errors] == [(code, line)]
 
 
 # What only a server does: against the emulator alone.
 
 
-@pytest.fixture
-def strike(emulator: RunningEmulator) -> Callable[..., None]:
-    """Adds a fault to the emulator."""
-    parsed: TypeAdapter[Any] = TypeAdapter(AnyFault)
-    return lambda kind, **members: emulator.faults.add(parsed.validate_python({"kind": kind, **members}))
-
-
-def test_a_key_that_was_replaced_is_read_anew_before_a_call_is_given_up(real: OpenAIBatches, key: Key) -> None:
+def test_a_key_that_was_replaced_is_read_again_before_a_call_is_given_up(
+    real: OpenAIBatches, key: Key, tmp_path: Path
+) -> None:
     key.cached = "sk-former"
+    assert real.key_version() == "version of sk-former"
     assert list(real.newest()) == [[]]
+    key.cached = "sk-former"
+    submit(real, tmp_path, "1")
+    assert real.key_version() == f"version of {key.value}", "that with which the batch was created"
 
 
 def test_a_create_whose_answer_is_lost_is_unsure_and_made_once(
@@ -218,10 +531,10 @@ def test_a_refusal_has_its_code_and_not_its_text(
     real: OpenAIBatches, tmp_path: Path, strike: Callable[..., None]
 ) -> None:
     made = submit(real, tmp_path, "1")
-    strike("http_error", status=400, code="billing_hard_limit_reached", message="SECRET TEXT")
+    strike("http_error", status=400, code="string_too_long", message="SECRET TEXT")
     with pytest.raises(OpenAIRefused) as raised:
         real.create(made.input_file_id, CHAT, {})
-    assert raised.value.code == "billing_hard_limit_reached"
+    assert raised.value.code == "string_too_long"
     assert "SECRET" not in str(raised.value)
 
 
@@ -234,16 +547,6 @@ def test_a_broken_server_leaves_it_open_what_happened(
         strike("http_error", **member)
         with pytest.raises(OpenAIUnsure):
             real.create(made.input_file_id, CHAT, {})
-
-
-def test_a_download_that_breaks_off_is_made_again_and_whole(
-    real: OpenAIBatches, tmp_path: Path, strike: Callable[..., None]
-) -> None:
-    source = batch_file(tmp_path, *(str(number) for number in range(2000)))
-    file_id = real.upload(source, "batch.jsonl")
-    strike("truncated_download", after_bytes=100_000, times=2)
-    real.download(file_id, tmp_path / "copy")
-    assert (tmp_path / "copy").read_bytes() == source.read_bytes()
 
 
 def test_a_failed_batch_says_what_is_wrong_with_which_line(
@@ -265,3 +568,235 @@ def test_another_spelling_of_a_status_is_the_same_status(
     real.cancel(made.id)
     emulator.finish()
     assert real.retrieve(made.id).status is OpenAIStatus.CANCELLED
+
+
+# What goes over the wire: against answers made up for it.
+
+BATCH = {"id": "batch_1", "status": "validating", "created_at": 1, "input_file_id": "file-1", "object": "batch"}
+OWN = "https://api.openai.com/v1"
+
+
+class Wire:
+    """Answers the adapter's requests one after the other, the last answer for ever, and keeps the requests."""
+
+    def __init__(self, *answers: httpx2.Response | Exception) -> None:
+        self.answers = list(answers)
+        self.requests: list[httpx2.Request] = []
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def adapter(self, base_url: str = OWN) -> OpenAIBatches:
+        return OpenAIBatches(lambda _fresh: ("sk-x", "v"), base_url, httpx2.MockTransport(self))
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "RETRY_SECONDS", 0)
+
+
+def refusal(status: int, code: str | None = "some_code", **headers: str) -> httpx2.Response:
+    return httpx2.Response(status, json={"error": {"code": code, "message": "no"}}, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "expires"),
+    [
+        (OWN, True),
+        ("https://eu.api.openai.com/v1", True),
+        ("http://127.0.0.1:8080/v1", False),
+        ("https://api.openai.com.example.org/v1", False),
+        ("https://notapi.openai.com/v1", False),
+        ("https://example.org/api.openai.com/v1", False),
+    ],
+)
+def test_files_expire_at_openai_and_other_servers_are_not_asked_for_it(
+    tmp_path: Path, base_url: str, expires: bool
+) -> None:
+    wire = Wire(httpx2.Response(200, json={"id": "file-1"}), httpx2.Response(200, json=BATCH))
+    openai = wire.adapter(base_url)
+    openai.create(openai.upload(batch_file(tmp_path, "1"), "batch.jsonl"), CHAT, {})
+    upload, create = (request.read() for request in wire.requests)
+    month = {"anchor": "created_at", "seconds": 2_592_000}
+    assert json.loads(create).get("output_expires_after") == (month if expires else None)
+    for member in (b'name="expires_after[anchor]"\r\n\r\ncreated_at', b'name="expires_after[seconds]"\r\n\r\n2592000'):
+        assert (member in upload) is expires
+    openai.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 60),
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "1.2"}, 2),
+        ({"retry-after": "0"}, 1),
+        ({"retry-after": "86400"}, 900),
+        ({"retry-after": "soon"}, 60),
+        ({"retry-after": "nan"}, 60),
+        ({"retry-after-ms": "2500", "retry-after": "9"}, 3),
+        ({"retry-after-ms": "x", "retry-after": "9"}, 9),
+    ],
+)
+def test_a_429_is_waited_for_as_long_as_it_says_by_the_caller(headers: dict[str, str], seconds: int) -> None:
+    wire = Wire(refusal(429, **headers))
+    began = time.monotonic()
+    with pytest.raises(OpenAIBusy) as raised:
+        wire.adapter().retrieve("batch_1")
+    assert raised.value.seconds == seconds
+    assert (len(wire.requests), time.monotonic() - began < 5) == (1, True)
+
+
+@pytest.mark.parametrize(("ahead", "least", "most"), [(300, 290, 301), (-300, 1, 1)])
+def test_a_429_may_name_the_moment(ahead: int, least: int, most: int) -> None:
+    wire = Wire(refusal(429, **{"retry-after": formatdate(time.time() + ahead, usegmt=True)}))
+    with pytest.raises(OpenAIBusy) as raised:
+        wire.adapter().retrieve("batch_1")
+    assert least <= raised.value.seconds <= most
+
+
+def test_no_money_is_told_by_the_code_or_by_the_type() -> None:
+    quota = "insufficient_quota"
+    for error in ({"code": quota}, {"code": "x", "type": quota}, {"code": None, "type": quota}):
+        with pytest.raises(OpenAIBillingError) as raised:
+            Wire(httpx2.Response(429, json={"error": error})).adapter().create("file-1", CHAT, {})
+        assert raised.value.code == quota
+
+
+CALLS: dict[str, Callable[[OpenAIBatches, Path], object]] = {
+    "upload": lambda openai, path: openai.upload(path, "batch.jsonl"),
+    "create": lambda openai, _: openai.create("file-1", CHAT, {}),
+    "streaming": lambda openai, _: content(openai, "file-1"),
+    "retrieve": lambda openai, _: openai.retrieve("batch_1"),
+    "newest": lambda openai, _: list(openai.newest()),
+    "cancel": lambda openai, _: openai.cancel("batch_1"),
+    "sees": lambda openai, _: openai.sees("file-1"),
+}
+
+
+@pytest.mark.parametrize("lost", [httpx2.ReadTimeout("t"), httpx2.ConnectError("c"), refusal(500)], ids=type)
+@pytest.mark.parametrize("name", CALLS)
+def test_what_only_asks_is_tried_twice_and_all_else_once(tmp_path: Path, name: str, lost: Any) -> None:
+    wire = Wire(lost)
+    with pytest.raises(OpenAIUnsure):
+        CALLS[name](wire.adapter(), batch_file(tmp_path, "1"))
+    once = name in ("upload", "create", "streaming")
+    assert len(wire.requests) == (1 if once else 2)
+    timeouts = [request.extensions["timeout"] for request in wire.requests]
+    assert {timeout["connect"] for timeout in timeouts} == {5}
+    assert {timeout["read"] for timeout in timeouts} == {{"create": 25, "upload": 60, "streaming": 60}.get(name, 15)}
+    # The slowest way through a poll's call, and less than the minute by which a lease covers a create.
+    slowest = sum(2 * timeout["connect"] + timeout["write"] + timeout["read"] for timeout in timeouts)
+    assert slowest <= {"create": 59, "upload": 90, "streaming": 90}.get(name, 80)
+
+
+def test_an_upload_that_a_server_takes_a_few_bytes_at_a_time_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dripping(httpx2.BaseTransport):
+        taken = 0
+
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            assert isinstance(request.stream, httpx2.SyncByteStream)
+            for block in request.stream:
+                self.taken += len(block)
+                time.sleep(0.02)
+            return httpx2.Response(200, json={"id": "file-1"})
+
+    monkeypatch.setattr(adapter, "SEND_SECONDS", 0.1)
+    path, slow = tmp_path / "large", Dripping()
+    path.write_bytes(b"x" * 10_000_000)
+    with pytest.raises(OpenAIUnsure):
+        OpenAIBatches(lambda _fresh: ("sk-x", "v"), OWN, slow).upload(path, "batch.jsonl")
+    assert 0 < slow.taken < 2_000_000
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_refusal_that_is_not_in_the_apis_words_proves_nothing(tmp_path: Path, status: int) -> None:
+    """As from a proxy: it must not hold jobs, or have a batch taken for gone."""
+    wire = Wire(httpx2.Response(status, text="<html>Not here</html>"))
+    for call in CALLS.values():
+        with pytest.raises(OpenAIUnsure):
+            call(wire.adapter(), batch_file(tmp_path, "1"))
+
+
+@pytest.mark.parametrize("answer", ["<html>Welcome</html>", "{}", '{"id": 1}', '{"id": "file-2"}'])
+def test_a_good_answer_about_something_else_does_not_show_that_a_file_is_seen(answer: str) -> None:
+    try:
+        seen = Wire(httpx2.Response(200, text=answer)).adapter().sees("file-1")
+    except OpenAIUnsure:
+        return
+    assert answer == '{"id": "file-2"}'
+    assert not seen
+
+
+def test_an_upload_whose_answer_cannot_be_read_is_unsure(tmp_path: Path) -> None:
+    for text in ("<html>Welcome</html>", "{}", "[]", ""):
+        with pytest.raises(OpenAIUnsure):
+            Wire(httpx2.Response(200, text=text)).adapter().upload(batch_file(tmp_path, "1"), "batch.jsonl")
+
+
+class Pieces(httpx2.SyncByteStream):
+    """A body without a length."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from (b"0123", b"4567")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "extent"),
+    [
+        (206, {"content-range": "bytes 2-9/10"}, (2, 10)),
+        (206, {"content-range": "bytes 1-8/*"}, (1, None)),  # it may begin earlier than was asked
+        (200, {}, (0, None)),
+        (200, {"content-length": "8"}, (0, 8)),
+    ],
+)
+def test_a_download_is_where_and_as_large_as_its_server_says(
+    status: int, headers: dict[str, str], extent: tuple[int, int | None]
+) -> None:
+    wire = Wire(httpx2.Response(status, headers=headers, stream=Pieces()))
+    with wire.adapter().streaming("file-1", 2) as download:
+        assert (download.start, download.size) == extent
+        assert b"".join(download.blocks()) == b"01234567"
+    (request,) = wire.requests
+    assert (request.headers["range"], request.headers["accept-encoding"]) == ("bytes=2-", "identity")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (206, {}),
+        (206, {"content-range": "lines 2-9/10"}),
+        (206, {"content-range": "bytes 2-99/100"}),  # more was announced
+        (206, {"content-range": "bytes 2-9/10", "content-encoding": "br"}),
+        (200, {"content-length": "9"}),
+        (416, {"content-range": "bytes */1"}),
+    ],
+)
+def test_a_download_that_is_not_what_its_server_says_is_unsure(status: int, headers: dict[str, str]) -> None:
+    wire = Wire(httpx2.Response(status, headers=headers, stream=Pieces()))
+    with pytest.raises(OpenAIUnsure):
+        content(wire.adapter(), "file-1", 2)
+
+
+def test_a_refusal_whose_code_is_no_word_has_its_status_for_a_code() -> None:
+    for code in ({"a": 1}, "two words", "", None):
+        with pytest.raises(OpenAIRefused) as raised:
+            Wire(httpx2.Response(422, json={"error": {"code": code, "message": "no"}})).adapter().retrieve("batch_1")
+        assert (raised.value.code, raised.value.status) == ("http_422", 422)
+
+
+def test_a_line_that_is_no_number_is_no_line() -> None:
+    errors = [{"code": "bad", "message": None, "line": line} for line in (3, "3", True, None)]
+    wire = Wire(httpx2.Response(200, json={**BATCH, "status": "failed", "errors": {"data": errors}}))
+    assert [error[1:] for error in wire.adapter().retrieve("batch_1").errors] == [
+        ("", 3),
+        ("", None),
+        ("", None),
+        ("", None),
+    ]

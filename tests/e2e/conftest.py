@@ -5,9 +5,13 @@ events received from a queue, results read from S3.
 """
 
 import json
+import os
+import signal
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -15,11 +19,19 @@ import pytest
 from openai import OpenAI
 
 from dropbatch.submit import METADATA_KEY
-from local.programs import free_port
-from local.stack import Deployed, Stack
+from local.embedded_aws import MODIFIED
+from local.programs import free_port, running
+from local.stack import AWS, AWS_MARK, Deployed, Stack
+from tests.e2e.logs import Logs
 
 WAIT_SECONDS = 480
 """How long a job may take: far more than it does, and longer than a lost message takes to be sent again (330 s)."""
+
+HOLD_ABOVE_ROWS = 5000
+"""Above the 3,000 reviews that most tests drop."""
+
+PROCESS_DIED = "Worker process died"
+"""What ministack logs for a function whose process was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,7 @@ class Embedded:
     stack: Stack
     deployed: Deployed
     emulator_url: str
+    logs: Logs
     heard: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -43,9 +56,17 @@ class Embedded:
         """Polls now."""
         self.deployed.tick()
 
-    def drop(self, key: str, data: bytes, **labels: str) -> str:
-        """Puts a file into the inbox; its version."""
-        put = self.client("s3").put_object(Bucket=self.names["INBOX_BUCKET"], Key=key, Body=data, Metadata=labels)
+    def drop(self, key: str, data: bytes, *, seconds_ago: int = 0, **labels: str) -> str:
+        """Puts a file into the inbox, as if it had been there for so long; its version."""
+        s3 = self.client("s3")
+        if seconds_ago:
+            modified = datetime.fromtimestamp(time.time() - seconds_ago, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+            def date(params: dict[str, Any], **_: Any) -> None:
+                params["headers"][MODIFIED.decode()] = modified
+
+            s3.meta.events.register("before-call.s3.PutObject", date)
+        put = s3.put_object(Bucket=self.names["INBOX_BUCKET"], Key=key, Body=data, Metadata=labels)
         return str(put["VersionId"])
 
     def event(self, version: str, *kinds: str, but_of: str = "") -> dict[str, Any]:
@@ -61,7 +82,7 @@ class Embedded:
                 if about and event["event"] in wanted:
                     return event
             self.tick()
-            self._listen()
+            self.listen()
         raise AssertionError(f"no event of {wanted} came, but {[(e['event'], e['drop']['key']) for e in self.heard]}")
 
     def answer(self, key: str, data: bytes, **labels: str) -> dict[str, Any]:
@@ -77,6 +98,26 @@ class Embedded:
             for found in listed
         }
 
+    def resource(self, logical_id: str) -> str:
+        """The name of a resource of the stack, which CloudFormation chose."""
+        return _resource(self.deployed, logical_id)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """A job's item in the table, as DynamoDB writes it."""
+        key = {"pk": {"S": f"job#{job_id}"}, "sk": {"S": "job"}}
+        found = self.client("dynamodb").get_item(TableName=self.names["TABLE"], Key=key, ConsistentRead=True)
+        return dict(found["Item"])
+
+    def kill(self, function: str) -> int:
+        """Kills the processes in which a function runs, as Lambda's host might; how many there were."""
+        server = running(self.stack.directory, AWS, AWS_MARK)
+        listed = subprocess.run(["ps", "-Awwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+        processes = [line.split(maxsplit=2) for line in listed.splitlines()]
+        pids = [int(pid) for pid, parent, args in processes if parent == str(server) and self.names[function] in args]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        return len(pids)
+
     def store_key(self, key: str) -> None:
         """Stores OpenAI's key, and has the functions start anew, so that none goes on with one it has cached."""
         self.deployed.store_key(key)
@@ -87,11 +128,15 @@ class Embedded:
             functions.update_function_configuration(FunctionName=name, Environment=environment)
             functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
 
-    def control(self, method: str, path: str, **members: Any) -> Any:
+    def control(self, method: str, path: str, /, **members: Any) -> Any:
         """Steers the emulator: `control("POST", "/faults", kind="fail_rows", every=3)`."""
         answer = httpx2.request(method, self.emulator_url + path, json=members or None, timeout=10, trust_env=False)
         answer.raise_for_status()
         return answer.json() if answer.content else None
+
+    def strikes(self) -> list[int]:
+        """How often each fault of the emulator has struck, in the order in which they were added."""
+        return [fault["strikes"] for fault in self.control("GET", "/faults")["data"]]
 
     def openai(self) -> OpenAI:
         """A client of the emulator."""
@@ -114,7 +159,8 @@ class Embedded:
                     found[name] = int(counted)
         return found
 
-    def _listen(self) -> None:
+    def listen(self) -> None:
+        """Hears what came."""
         sqs, url = self.client("sqs"), self.names["EVENTS_QUEUE_URL"]
         received = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1, MaxNumberOfMessages=10)
         for message in received.get("Messages", []):
@@ -131,12 +177,35 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
         aws_port=free_port(),
         openai_port=openai_port,
         # Short, yet longer than a function takes to start on a busy machine.
-        parameters={"SettleSeconds": "2", "RecipeWaitSeconds": "8", "Parquet": "enabled"},
+        parameters={
+            "SettleSeconds": "2",
+            "RecipeWaitSeconds": "8",
+            "Parquet": "enabled",
+            "HoldAboveRows": str(HOLD_ABOVE_ROWS),
+        },
     )
     try:
-        yield Embedded(stack, stack.up(), f"http://127.0.0.1:{openai_port}/_emulator")
+        deployed = stack.up()
+        groups = [_resource(deployed, name) for name in ("SubmitLogs", "PollLogs", "CollectLogs")]
+        logs = Logs(deployed.client("logs"), groups)
+        yield Embedded(stack, deployed, f"http://127.0.0.1:{openai_port}/_emulator", logs)
+        unexpected = logs.unexpected()
+        assert not unexpected, "\n".join(["after the last test, the functions logged:", *unexpected])
     finally:
         stack.down()
+
+
+@pytest.fixture(autouse=True)
+def provoked(embedded: Embedded) -> Iterator[Callable[..., None]]:
+    """Fails a test in whose time a function warned, failed or crashed, save for what the test names here.
+
+    `provoked("held", …)` names texts; a line that holds one of them is meant. A function's lines are logged when it
+    ends, so that what still runs then is told of by the next test.
+    """
+    yield embedded.logs.expect
+    unexpected = embedded.logs.unexpected()
+    embedded.logs.end_test()
+    assert not unexpected, "\n".join(["what this test did not provoke:", *unexpected])
 
 
 @pytest.fixture
@@ -145,3 +214,19 @@ def healthy(embedded: Embedded) -> Iterator[Embedded]:
     embedded.control("DELETE", "/faults")
     yield embedded
     embedded.control("DELETE", "/faults")
+
+
+def wait_for(what: Callable[[], Any], why: str) -> Any:
+    """What `what` gives, as soon as that is true; an AssertionError that says `why` if it takes too long."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (found := what()):
+        assert time.monotonic() < deadline, why
+        time.sleep(0.5)
+    return found
+
+
+def _resource(deployed: Deployed, logical_id: str) -> str:
+    described = deployed.client("cloudformation").describe_stack_resource(
+        StackName=deployed.values["STACK_NAME"], LogicalResourceId=logical_id
+    )
+    return str(described["StackResourceDetail"]["PhysicalResourceId"])

@@ -7,7 +7,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from dropbatch.adapters.dynamodb import DynamoTable
+from dropbatch.domain.jobs import Item
+from dropbatch.ledger import Ledger, to_item
 from tests.e2e.conftest import Embedded
+from tests.e2e.items import example, kinds
 
 UGLY = "ordner mit leerzeichen/späte+Bücher 100%25 & 日本語 😀.csv"
 
@@ -63,12 +67,38 @@ def test_the_functions_run_on_what_was_built_for_them(embedded: Embedded) -> Non
         assert found["Environment"]["Variables"]["SETTLE_SECONDS"] == "2"
 
 
+@pytest.mark.parametrize("kind", kinds(Item), ids=lambda kind: kind.__name__)
+def test_the_table_takes_every_kind_of_item(kind: type[Item], table: DynamoTable) -> None:
+    """Each with all of its members, and in the index if it is ever there: the types of keys must be the template's."""
+    item, ledger = example(kind), Ledger(table)
+    assert ledger.add(item)
+    assert table.get(item.pk, item.sk) == to_item(item)
+    ledger.save(item)
+    ledger.remove(item)
+
+
+@pytest.fixture(scope="module")
+def table(embedded: Embedded) -> DynamoTable:
+    """A table like the stack's, which no poll reads."""
+    dynamodb = embedded.client("dynamodb")
+    described = dynamodb.describe_table(TableName=embedded.names["TABLE"])["Table"]
+    indexes = [
+        {name: index[name] for name in ("IndexName", "KeySchema", "Projection")}
+        for index in described["GlobalSecondaryIndexes"]
+    ]
+    dynamodb.create_table(
+        TableName="kinds-of-items",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=described["AttributeDefinitions"],
+        KeySchema=described["KeySchema"],
+        GlobalSecondaryIndexes=indexes,
+    )
+    return DynamoTable(dynamodb, "kinds-of-items")
+
+
 def _as_role(embedded: Embedded, logical_id: str, service: str) -> Any:
     """A client with the credentials that a function of the stack has."""
-    stack = embedded.names["STACK_NAME"]
-    found = embedded.client("cloudformation").describe_stack_resource(StackName=stack, LogicalResourceId=logical_id)
-    name = found["StackResourceDetail"]["PhysicalResourceId"]
-    arn = embedded.client("iam").get_role(RoleName=name)["Role"]["Arn"]
+    arn = embedded.client("iam").get_role(RoleName=embedded.resource(logical_id))["Role"]["Arn"]
     credentials = embedded.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
     return boto3.client(
         service,  # type: ignore[call-overload]  # one method for every service

@@ -9,14 +9,14 @@ from tests.fakes.killer import Killed, Killer
 from tests.fakes.names import INBOX, RESULTS, WORK
 from tests.fakes.objects import FakeObjects
 from tests.fakes.observer import FakeObserver
-from tests.fakes.openai import Answerer, FakeOpenAI, Refuser, answer_ok, response_line
+from tests.fakes.openai import Answerer, FakeDownload, FakeOpenAI, Refuser, answer_ok, echo, response_line
 from tests.fakes.queues import Chains, FakeDeadLetters, FakeMessage, FakeQueue
 from tests.fakes.table import FakeTable
 from tests.fakes.topics import FakeTopics
 from tests.fakes.world import FakeWorld
 
 __all__ = [
-    "INBOX", "RESULTS", "WORK", "Answerer", "Chains", "FakeClock", "FakeDeadLetters", "FakeMessage", "FakeObjects",
-    "FakeObserver", "FakeOpenAI", "FakeQueue", "FakeTable", "FakeTopics", "FakeWorld", "Fault", "Faults", "Killed",
-    "Killer", "Refuser", "answer_ok", "response_line",
+    "INBOX", "RESULTS", "WORK", "Answerer", "Chains", "FakeClock", "FakeDeadLetters", "FakeDownload", "FakeMessage",
+    "FakeObjects", "FakeObserver", "FakeOpenAI", "FakeQueue", "FakeTable", "FakeTopics", "FakeWorld", "Fault", "Faults",
+    "Killed", "Killer", "Refuser", "answer_ok", "echo", "response_line",
 ]  # fmt: skip  # names, a line of them

@@ -1,7 +1,7 @@
 """Faults that last: a call of a port fails for hours or for ever, about everything or about one thing.
 
-Which calls there are is read from `ports.py`, so that none is forgotten. A fault is before its call's effect or after it;
-iterators and context managers that fail after it break in the middle.
+Which calls there are is read from `ports.py`, so that none is forgotten. A fault is before its call's effect or after
+it; iterators and context managers that fail after it break in the middle.
 """
 
 import random
@@ -124,8 +124,8 @@ def may_fail_after(call: str, error: str) -> bool:
 class Fault:
     """One call that fails, from `begins` (seconds after the world began) on.
 
-    With `only`, it fails about one subject alone (a key, an item, a batch, a file, an audience): the one about which the
-    call was made as the n-th, from 0. `seconds` makes it slow; one without an `error` is slow and succeeds.
+    With `only`, it fails about one subject alone (a key, an item, a batch, a file, an audience): the one about which
+    the call was made as the n-th, from 0. `seconds` makes it slow; one without an `error` is slow and succeeds.
     """
 
     call: str

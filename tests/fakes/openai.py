@@ -1,28 +1,52 @@
-"""OpenAI's Files and Batches in memory."""
+"""OpenAI's Files and Batches in memory: as strict as the service, and as odd as a test wants it."""
 
+import hashlib
 import itertools
 import json
 import random
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dropbatch.domain.errors import OpenAIKeyRejected, OpenAINotFound
+from dropbatch.domain.errors import (
+    OpenAIBusy,
+    OpenAIError,
+    OpenAIKeyRejected,
+    OpenAINotFound,
+    OpenAIRefused,
+    OpenAIUnsure,
+)
 from dropbatch.domain.jobs import TERMINAL, OpenAIStatus
 from dropbatch.ports import RemoteBatch
 
 Answerer = Callable[[dict[str, Any]], tuple[str, dict[str, Any]] | None]
-"""Gives for a request line ("output" | "error", its answer line), or None where the row goes missing."""
+"""Gives for a request line ("output" | "error", its answer line), or None if the row goes missing."""
 
 
 Refuser = Callable[[RemoteBatch, list[dict[str, Any]]], Sequence[tuple[str, str, int | None]]]
 """Gives the errors (code, message, line) with which a batch of these requests fails validation, or none."""
 
 
+Fault = Callable[..., OpenAIError | None]
+"""Gives, for the arguments of a call, the error with which it fails, or None."""
+
+PAGE = 2
+MAX_REQUESTS = 50_000
+MAX_FILE_BYTES = 209_715_200
+BLOCK_BYTES = 1_048_576
+
+
+def echo(request: dict[str, Any]) -> str:
+    """Return a text that only this request's body is answered with: under another row, it shows."""
+    return "ok " + hashlib.sha256(json.dumps(request["body"], sort_keys=True).encode()).hexdigest()[:8]
+
+
 def answer_ok(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A chat completion that says ok, or classifies as positive where a schema asks for a sentiment."""
-    content = "ok"
+    """Answer with a chat completion that echoes the request, or classifies as positive if a schema asks for it."""
+    content = echo(request)
     schema = request["body"].get("response_format", {}).get("json_schema", {}).get("schema")
     if schema:
         content = json.dumps({name: member.get("enum", ["text"])[0] for name, member in schema["properties"].items()})
@@ -42,70 +66,210 @@ def response_line(request: dict[str, Any], status: int, body: Any) -> dict[str, 
     }
 
 
+@dataclass(frozen=True)
+class FakeDownload:
+    """A file's content from `start` on; `breaks_after` so many bytes the connection is lost."""
+
+    content: bytes
+    start: int
+    breaks_after: int | None
+
+    @property
+    def size(self) -> int | None:
+        return len(self.content)
+
+    def blocks(self) -> Iterator[bytes]:
+        if self.start > len(self.content):
+            raise OpenAIUnsure("incomplete_answer")
+        end = len(self.content) if self.breaks_after is None else min(len(self.content), self.start + self.breaks_after)
+        for start in range(self.start, end, BLOCK_BYTES):
+            yield self.content[start : min(start + BLOCK_BYTES, end)]
+        if end < len(self.content):
+            raise OpenAIUnsure("incomplete_answer")
+
+
 class FakeOpenAI:
-    """Files and Batches: a batch ends as soon as it is next looked at, unless `ending` says otherwise."""
+    """Files and Batches: a batch ends as soon as it is next looked at, unless `ending` says otherwise.
+
+    How it can be odd: `faults` makes calls fail, for as long as they stand in it; `list_lag` and `retrieve_lag` are how
+    many seconds the list and the answers to retrieve are behind; `keeps_metadata` and `ignores_range` are as other
+    servers are; `breaks_after` so many bytes each download is lost. A file is gone if it is deleted from `files`.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._ids = itertools.count(1)
         self.key: str | None = "sk-fake"
         self.key_valid = True
+        self.projects: dict[str, str] = {}  # by key; those that are not here have one project in common
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, RemoteBatch] = {}
         self.answer: Answerer = answer_ok
         self.ending: OpenAIStatus | None = OpenAIStatus.COMPLETED
+        self.faults: dict[str, OpenAIError | Fault] = {}  # by the port's method
         self.list_lag = 0.0
+        self.retrieve_lag = 0.0
+        self.keeps_metadata = True
+        self.ignores_range = False
+        self.breaks_after: int | None = None
         self.refuse: Refuser | None = None
         self.token_limit: int | None = None
+        self.creates_an_hour: int | None = 2_000
         self.cancelled: list[str] = []
+        self._version: str | None = None
+        self._projects_of: dict[str, str] = {}  # by file or batch
+        self._created: deque[float] = deque()  # when, in the last hour
+        self._metadata: dict[str, Mapping[str, str]] = {}  # as it was given, by batch
+        self._endpoints: dict[str, str] = {}  # by batch
+        self._inputs: dict[str, bytes] = {}  # of batches that were validated: deleting the file changes nothing
+        self._history: dict[str, list[tuple[float, RemoteBatch]]] = {}
+        self._paid: Counter[tuple[str, int]] = Counter()
 
-    def _authenticate(self) -> None:
-        if not self.key or not self.key_valid:
+    def _call(self, method: str, *args: Any) -> str:
+        """Let a fault strike; return the project of the key that the call is made with."""
+        self._version = None
+        self._version = self._stored_key()
+        fault = self.faults.get(method)
+        error = fault if isinstance(fault, OpenAIError) or fault is None else fault(*args)
+        if error is not None:
+            raise error
+        if not self.key_valid:
             raise OpenAIKeyRejected("invalid_api_key")
+        return self.projects.get(self._version, "")
 
-    def key_version(self, fresh: bool = False) -> str:
+    def _stored_key(self) -> str:
         if not self.key:
             raise OpenAIKeyRejected("no_key")
         return self.key
 
-    def upload(self, path: Path, name: str) -> str:
-        self._authenticate()
-        assert name.endswith(".jsonl")
+    def _find_file(self, file_id: str, project: str, status: int = 404) -> bytes:
+        if file_id not in self.files or self._projects_of.get(file_id, "") != project:
+            raise OpenAINotFound("no_file", status)
+        return self.files[file_id]
+
+    def _find_batch(self, batch_id: str, project: str) -> RemoteBatch:
+        if batch_id not in self.batches or self._projects_of.get(batch_id, "") != project:
+            raise OpenAINotFound("no_batch", 404)
+        return self.batches[batch_id]
+
+    def _add_file(self, content: bytes, project: str) -> str:
         file_id = f"file-{next(self._ids)}"
-        self.files[file_id] = path.read_bytes()
+        self.files[file_id], self._projects_of[file_id] = content, project
         return file_id
 
+    def key_version(self, fresh: bool = False) -> str:
+        if fresh or self._version is None:
+            self._version = None
+            self._version = self._stored_key()
+        return self._version
+
+    def upload(self, path: Path, name: str) -> str:
+        project = self._call("upload", path, name)
+        assert name.endswith(".jsonl")
+        return self._add_file(path.read_bytes(), project)
+
     def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> RemoteBatch:
-        self._authenticate()
-        if file_id not in self.files:
-            raise OpenAINotFound("no_file", 400)
-        lines = self.files[file_id].splitlines()
+        project = self._call("create", file_id, endpoint, metadata)
+        if len(metadata) > 16 or any(len(key) > 64 or len(value) > 512 for key, value in metadata.items()):
+            raise OpenAIRefused("string_above_max_length", 400)
+        while self._created and self._created[0] <= self._clock() - 3600:
+            self._created.popleft()
+        if self.creates_an_hour is not None and len(self._created) >= self.creates_an_hour:
+            raise OpenAIBusy("rate_limit_exceeded", 60)
         made = RemoteBatch(
             id=f"batch_{next(self._ids)}",
             status=OpenAIStatus.VALIDATING,
             created_at=int(self._clock()),
             input_file_id=file_id,
-            metadata=dict(metadata),
-            total=len(lines),
+            metadata=dict(metadata) if self.keeps_metadata else {},
+            total=len(self._find_file(file_id, project, 400).splitlines()),
         )
+        self._created.append(self._clock())
+        self._projects_of[made.id], self._metadata[made.id] = project, dict(metadata)
+        self._endpoints[made.id] = endpoint
         self.batches[made.id] = made
+        self._remember(made)
         return made
 
     def retrieve(self, batch_id: str) -> RemoteBatch:
-        self._authenticate()
-        if batch_id not in self.batches:
-            raise OpenAINotFound("no_batch", 404)
-        batch = self.batches[batch_id]
+        project = self._call("retrieve", batch_id)
+        now = self._look(self._find_batch(batch_id, project))
+        seen_until = self._clock() - self.retrieve_lag
+        past = [batch for at, batch in self._history.get(batch_id, []) if at <= seen_until]
+        if not self.retrieve_lag:
+            return now
+        return past[-1] if past else self._history[batch_id][0][1]
+
+    def newest(self, after: str | None = None) -> Iterator[Sequence[RemoteBatch]]:
+        while True:
+            project = self._call("newest", after)
+            seen_until = self._clock() - self.list_lag
+            found = [
+                batch
+                for batch in reversed(self.batches.values())
+                if batch.created_at <= seen_until and self._projects_of.get(batch.id, "") == project
+            ]
+            ids = [batch.id for batch in found]
+            if after is not None and after not in ids:
+                raise OpenAIRefused("invalid_value", 400)
+            start = ids.index(after) + 1 if after is not None else 0
+            page = [self._look(batch) for batch in found[start : start + PAGE]]
+            yield page
+            if start + PAGE >= len(found):
+                return
+            after = page[-1].id
+
+    def cancel(self, batch_id: str) -> None:
+        project = self._call("cancel", batch_id)
+        batch = self._find_batch(batch_id, project)
+        self.cancelled.append(batch_id)
+        if batch.status not in TERMINAL:
+            self._set(replace(batch, status=OpenAIStatus.CANCELLING))
+
+    def sees(self, file_id: str) -> bool:
+        project = self._call("sees", file_id)
+        return file_id in self.files and self._projects_of.get(file_id, "") == project
+
+    @contextmanager
+    def streaming(self, file_id: str, start: int = 0) -> Iterator[FakeDownload]:
+        project = self._call("streaming", file_id, start)
+        content = self._find_file(file_id, project)
+        yield FakeDownload(content, 0 if self.ignores_range else start, self.breaks_after)
+
+    def _look(self, batch: RemoteBatch) -> RemoteBatch:
+        """Move a batch on as far as it goes; return it as it now is."""
         if batch.status is OpenAIStatus.CANCELLING:
             self._end(batch, OpenAIStatus.CANCELLED)
         elif batch.status is OpenAIStatus.VALIDATING and (errors := self._validate(batch)):
-            self.batches[batch_id] = replace(batch, status=OpenAIStatus.FAILED, errors=errors)
+            self._set(replace(batch, status=OpenAIStatus.FAILED, errors=errors, total=0))
         elif batch.status not in TERMINAL and self.ending is not None:
             self._end(batch, self.ending)
-        return self.batches[batch_id]
+        return self.batches[batch.id]
+
+    def _set(self, batch: RemoteBatch) -> None:
+        self.batches[batch.id] = batch
+        self._remember(batch)
+
+    def _remember(self, batch: RemoteBatch) -> None:
+        self._history.setdefault(batch.id, []).append((self._clock(), batch))
+
+    def _requests(self, batch: RemoteBatch) -> list[dict[str, Any]]:
+        content = self._inputs.get(batch.id)
+        if content is None:
+            content = self.files[batch.input_file_id]
+        return [json.loads(line) for line in content.split(b"\n") if line]
 
     def _validate(self, batch: RemoteBatch) -> Sequence[tuple[str, str, int | None]]:
-        requests = [json.loads(line) for line in self.files[batch.input_file_id].split(b"\n") if line]
+        if batch.id not in self._inputs:
+            content = self.files.get(batch.input_file_id)
+            if content is None:
+                return [("invalid_request", f"Cannot find file {batch.input_file_id}", None)]
+            if len(content) > MAX_FILE_BYTES:
+                return [("invalid_request", "Batch input file is too large", None)]
+            self._inputs[batch.id] = content
+        requests = self._requests(batch)
+        if errors := _wrong_lines(requests, self._endpoints[batch.id]):
+            return errors
         if self.token_limit is not None:
             open_batches = [other for other in self.batches.values() if other.status not in TERMINAL]
             enqueued = sum(self.tokens(other) for other in open_batches if other.created_at <= batch.created_at)
@@ -115,56 +279,69 @@ class FakeOpenAI:
         return self.refuse(batch, requests) if self.refuse else []
 
     def tokens(self, batch: RemoteBatch) -> int:
-        """What a batch enqueues: a quarter of its bodies' bytes."""
-        lines = [json.loads(line) for line in self.files[batch.input_file_id].split(b"\n") if line]
-        return sum(len(json.dumps(line["body"], separators=(",", ":"))) // 4 for line in lines)
+        """Return what a batch enqueues: a quarter of its bodies' bytes."""
+        return sum(len(json.dumps(line["body"], separators=(",", ":"))) // 4 for line in self._requests(batch))
 
     def _end(self, batch: RemoteBatch, status: OpenAIStatus) -> None:
         files: dict[str, list[bytes]] = {"output": [], "error": []}
-        requests = [json.loads(line) for line in self.files[batch.input_file_id].split(b"\n") if line]
-        answers = [self.answer(request) for request in requests]
+        answers = [self.answer(request) for request in self._requests(batch)]
         random.Random(batch.id).shuffle(answers)
         for where, line in filter(None, answers):
             files[where].append(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            if where == "output" and (line.get("response") or {}).get("status_code") == 200:
+                self._paid[self._job_of(batch), int(line["custom_id"])] += 1
         ids = {}
         for where, content in files.items():
             if content:
-                ids[where] = f"file-{next(self._ids)}"
-                self.files[ids[where]] = b"".join(content)
-        self.batches[batch.id] = replace(
-            batch,
-            status=status,
-            output_file_id=ids.get("output"),
-            error_file_id=ids.get("error"),
-            completed=len(files["output"]),
-            failed=len(files["error"]),
+                ids[where] = self._add_file(b"".join(content), self._projects_of.get(batch.id, ""))
+        self._set(
+            replace(
+                batch,
+                status=status,
+                output_file_id=ids.get("output"),
+                error_file_id=ids.get("error"),
+                completed=len(files["output"]),
+                failed=len(files["error"]),
+            )
         )
 
-    def newest(self) -> Iterator[Sequence[RemoteBatch]]:
-        self._authenticate()
-        seen_until = self._clock() - self.list_lag
-        found = [batch for batch in reversed(self.batches.values()) if batch.created_at <= seen_until]
-        for start in range(0, max(len(found), 1), 2):
-            yield [self.retrieve(batch.id) for batch in found[start : start + 2]]
+    def _job_of(self, batch: RemoteBatch) -> str:
+        given = self._metadata.get(batch.id, batch.metadata)
+        return given.get("job") or given.get("dropbatch", "").partition("/")[0]
 
-    def cancel(self, batch_id: str) -> None:
-        self._authenticate()
-        if batch_id not in self.batches:
-            raise OpenAINotFound("no_batch", 404)
-        self.cancelled.append(batch_id)
-        batch = self.batches[batch_id]
-        if batch.status not in TERMINAL:
-            self.batches[batch_id] = replace(batch, status=OpenAIStatus.CANCELLING)
-
-    def download(self, file_id: str, path: Path) -> None:
-        self._authenticate()
-        if file_id not in self.files:
-            raise OpenAINotFound("no_file", 404)
-        path.write_bytes(self.files[file_id])
+    def echoes(self, job: str | None = None) -> dict[int, str]:
+        """Return with what `answer_ok` answers each row that was asked, by row; of this job if there are several."""
+        return {
+            int(request["custom_id"]): echo(request)
+            for batch in self.batches.values()
+            if job in (None, self._job_of(batch))
+            for request in self._requests(batch)
+        }
 
     def batches_by_key(self) -> dict[str, int]:
-        """How many batches were ever created for each key."""
-        counts: dict[str, int] = {}
-        for batch in self.batches.values():
-            counts[batch.metadata["dropbatch"]] = counts.get(batch.metadata["dropbatch"], 0) + 1
-        return counts
+        """Return how many batches were ever created for each key, whether or not the metadata was kept."""
+        return dict(Counter(given["dropbatch"] for given in self._metadata.values()))
+
+    def paid_answers(self) -> Counter[tuple[str, int]]:
+        """Return how many answers with status 200 were delivered in output files, by job and row."""
+        return Counter(self._paid)
+
+
+def _wrong_lines(requests: list[dict[str, Any]], endpoint: str) -> list[tuple[str, str, int | None]]:
+    """Return what the service finds wrong with the lines of a batch file."""
+    if not requests:
+        return [("empty_file", "The batch input file is empty.", None)]
+    if len(requests) > MAX_REQUESTS:
+        return [("invalid_request", "The batch contains too many requests.", None)]
+    errors: list[tuple[str, str, int | None]] = []
+    seen: set[str] = set()
+    model = requests[0]["body"].get("model")
+    for number, request in enumerate(requests, 1):
+        if request["custom_id"] in seen:
+            errors.append(("duplicate_custom_id", "The custom_id is a duplicate.", number))
+        seen.add(request["custom_id"])
+        if request["url"] != endpoint:
+            errors.append(("invalid_url", "The URL does not match the batch endpoint.", number))
+        if request["body"].get("model") != model:
+            errors.append(("mismatched_model", "All requests must use the same model.", number))
+    return errors

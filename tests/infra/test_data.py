@@ -6,7 +6,10 @@ import pytest
 
 from tests.infra.reading import Template, of_type, statements
 
-KEPT = ("AWS::S3::Bucket", "AWS::DynamoDB::Table")
+KEPT = ("AWS::S3::Bucket", "AWS::S3::BucketPolicy", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret")
+
+JOB_DAYS, GRACE_DAYS = 28, 2
+"""A job ends so long after its creation at the latest, whatever happens, and its answers are collected in two more."""
 
 
 def test_there_is_a_bucket_to_drop_into_one_for_results_and_one_for_what_is_between(resources: Template) -> None:
@@ -14,9 +17,9 @@ def test_there_is_a_bucket_to_drop_into_one_for_results_and_one_for_what_is_betw
 
 
 @pytest.mark.parametrize("kind", KEPT)
-def test_data_outlives_the_stack(resources: Template, kind: str) -> None:
+def test_data_and_the_key_outlive_the_stack_but_not_one_that_was_never_created(resources: Template, kind: str) -> None:
     for name, resource in of_type(resources, kind).items():
-        assert resource["DeletionPolicy"] == "Retain", name
+        assert resource["DeletionPolicy"] == "RetainExceptOnCreate", name
         assert resource["UpdateReplacePolicy"] == "Retain", name
 
 
@@ -58,14 +61,25 @@ def test_nothing_that_lands_in_the_inbox_or_the_results_expires_while_it_is_curr
 
 def test_work_is_forgotten_only_when_the_longest_job_is_long_over(resources: Template) -> None:
     rules = resources["WorkBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    (days,) = (rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule)
 
-    assert [rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule] == [30]
+    assert days == 60
+    assert days >= 2 * (JOB_DAYS + GRACE_DAYS)
 
 
-def test_the_table_is_encrypted_recoverable_and_paid_by_use(resources: Template) -> None:
+def test_old_versions_of_what_is_written_again_and_again_are_few(resources: Template) -> None:
+    rules = resources["ResultsBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    kept = [rule["NoncurrentVersionExpiration"] for rule in rules if "NoncurrentVersionExpiration" in rule]
+
+    assert kept == [{"NoncurrentDays": 90}, {"NoncurrentDays": 1, "NewerNoncurrentVersions": 10}]
+
+
+def test_the_table_is_recoverable_and_paid_by_use_under_a_key_that_costs_nothing(resources: Template) -> None:
+    """DynamoDB always encrypts; an SSESpecification only changes the key, to one that is billed."""
     table = resources["Table"]["Properties"]
 
-    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert "SSESpecification" not in table
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import costs
+from tests.infra.reading import Template, of_type
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,8 +22,21 @@ def test_every_test_that_stands_for_a_failure_exists() -> None:
 def test_what_scale_md_says_follows_from_the_figures_that_it_states() -> None:
     text = (ROOT / "docs" / "scale.md").read_text()
     figures = costs.read_figures(text)
-    for table in (costs.costs_table(figures), costs.quotas_table(figures), costs.figures_table(figures)):
+    tables = (costs.costs_table, costs.idle_table, costs.quotas_table, costs.figures_table)
+    for table in (make(figures) for make in tables):
         assert table in text, f"write it anew:\n{table}"
+
+
+def test_what_a_stack_costs_counts_the_alarms_that_it_has(resources: Template) -> None:
+    assert len(of_type(resources, "AWS::CloudWatch::Alarm")) == costs.ALARMS
+    assert f"make up to {costs.METRICS} on a busy stack" in (ROOT / "docs" / "scale.md").read_text()
+
+
+def test_an_idle_month_of_polls_costs_what_the_template_says(source: str) -> None:
+    [cents] = re.findall(r"at most a second at 512 MB: about (\d+) cents", source)
+    idle = costs.idle_month(costs.read_figures((ROOT / "docs" / "scale.md").read_text()))
+
+    assert idle["43,200 polls of 1 s"] == pytest.approx(int(cents) / 100, abs=0.005)
 
 
 def test_the_calls_that_scale_md_states_are_about_what_is_called() -> None:

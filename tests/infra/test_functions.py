@@ -130,7 +130,98 @@ def test_parquet_is_deployed_only_where_it_is_asked_for_and_only_to_those_who_me
 
 def test_collect_reads_the_version_of_a_table_that_was_dropped(resources: Template) -> None:
     readers = [s for s in _permissions(resources, "CollectRole") if "InboxBucket" in str(s["Resource"])]
-    assert [statement["Action"] for statement in readers] == [["s3:GetObject", "s3:GetObjectVersion"]]
+    assert [statement["Action"] for statement in readers] == ["s3:GetObjectVersion"]
+
+
+TABLE = {f"dynamodb:{action}" for action in ("GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")}
+TAKING = {
+    f"sqs:{action}" for action in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes")
+}
+DEAD_LETTERS = ("IntakeDeadLetters", "DispatchDeadLetters", "CollectDeadLetters", "DropEventDeadLetters")
+RECEIVE = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed"),
+    [
+        (
+            "SubmitRole",
+            {
+                "InboxBucket.Arn/*": {"s3:GetObject", "s3:GetObjectVersion"},
+                "InboxBucket.Arn": {"s3:ListBucket"},
+                "WorkBucket.Arn": {"s3:ListBucket"},
+                "WorkBucket.Arn/jobs/*": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"},
+                "WorkBucket.Arn/recipes/*": {
+                    "s3:GetObject",
+                    "s3:PutObject",
+                    "s3:DeleteObject",
+                    "s3:AbortMultipartUpload",
+                },
+                "ResultsBucket.Arn/*": {"s3:PutObject"},
+                "Table.Arn": TABLE,
+                "IntakeQueue.Arn": {*TAKING, "sqs:SendMessage"},
+                "DispatchQueue.Arn": {*TAKING, "sqs:SendMessage"},
+                "CollectQueue.Arn": {"sqs:SendMessage"},
+            },
+        ),
+        (
+            "PollRole",
+            {
+                "InboxBucket.Arn": {"s3:ListBucket"},
+                "WorkBucket.Arn": {"s3:ListBucket"},
+                "WorkBucket.Arn/jobs/*": {"s3:GetObject", "s3:DeleteObject"},
+                "WorkBucket.Arn/recipes/*": {"s3:GetObject", "s3:DeleteObject"},
+                "ResultsBucket.Arn": {"s3:ListBucket"},
+                "ResultsBucket.Arn/*": {"s3:GetObject", "s3:PutObject"},
+                "Table.Arn": TABLE,
+                "Table.Arn/index/open": {"dynamodb:Query"},
+                **dict.fromkeys((f"{queue}.Arn" for queue in DEAD_LETTERS), RECEIVE),
+                "IntakeQueue.Arn": {"sqs:GetQueueAttributes", "sqs:SendMessage"},
+                "DispatchQueue.Arn": {"sqs:GetQueueAttributes", "sqs:SendMessage"},
+                "CollectQueue.Arn": {"sqs:GetQueueAttributes", "sqs:SendMessage"},
+            },
+        ),
+        (
+            "CollectRole",
+            {
+                "InboxBucket.Arn/*": {"s3:GetObjectVersion"},
+                "WorkBucket.Arn": {"s3:ListBucket"},
+                "WorkBucket.Arn/jobs/*": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"},
+                "ResultsBucket.Arn/*": {"s3:PutObject", "s3:AbortMultipartUpload"},
+                "Table.Arn": TABLE,
+                "Table.Arn/index/open": {"dynamodb:Query"},
+                "CollectQueue.Arn": {*TAKING, "sqs:SendMessage"},
+                "DispatchQueue.Arn": {"sqs:SendMessage"},
+            },
+        ),
+    ],
+)
+def test_a_role_may_touch_data_and_messages_as_its_code_does_and_no_further(
+    resources: Template, role: str, allowed: dict[str, set[str]]
+) -> None:
+    found: dict[str, set[str]] = {}
+    for statement in _permissions(resources, role):
+        actions = {action for action in as_list(statement["Action"]) if action.startswith(("s3:", "dynamodb:", "sqs:"))}
+        for resource in as_list(statement["Resource"]):
+            match resource:
+                case {"Fn::GetAtt": parts}:
+                    found.setdefault(".".join(parts), set()).update(actions)
+                case {"Fn::Sub": text}:
+                    found.setdefault(text.replace("${", "").replace("}", ""), set()).update(actions)
+
+    assert {resource: actions for resource, actions in found.items() if actions} == allowed
+
+
+@pytest.mark.parametrize("function", ["SubmitFunction", "CollectFunction"])
+def test_a_large_drop_may_take_a_longer_chain_of_messages_than_lambda_lets_a_loop(
+    resources: Template, function: str
+) -> None:
+    assert resources[function]["Properties"]["RecursiveLoop"] == "Allow"
+
+
+def test_a_version_that_is_published_would_miss_changes_of_layers_and_parameters(resources: Template) -> None:
+    """SAM's AutoPublishAlias sees neither: an alias would go on with old code, silently. Hence there is none."""
+    assert not of_type(resources, "AWS::Lambda::Alias")
 
 
 def test_names_are_generated_so_that_what_was_kept_blocks_no_new_stack(resources: Template) -> None:

@@ -1,16 +1,18 @@
 """What can be set is checked before anything is deployed, and said in a sentence where it is wrong."""
 
+import json
 import re
+from typing import Any
 
 import pytest
 
 from dropbatch.domain.limits import Limits
-from tests.infra.reading import Template, references
+from tests.infra.reading import Template, references, walk
 
 NAMES = {
     "NotificationEmail", "PermissionsBoundary", "PollSchedule", "OpenAIBaseUrl", "LogRetentionDays", "Runtime",
     "Architecture", "SettleSeconds", "RecipeWaitSeconds", "EnqueuedTokenLimits", "MaxDropGigabytes", "MaxLineMegabytes",
-    "Parquet",
+    "Parquet", "AlarmEmail", "HoldAboveRows",
 }  # fmt: skip
 
 
@@ -20,7 +22,10 @@ def test_these_can_be_set_and_none_needs_to_be(expanded: Template) -> None:
 
 
 def test_every_parameter_is_used_and_every_condition(written: Template) -> None:
-    used = references({part: written[part] for part in ("Conditions", "Globals", "Resources")})
+    used = references({part: written[part] for part in ("Conditions", "Globals", "Resources", "Outputs")})
+    used |= {
+        part["Condition"] for part in walk(written["Conditions"]) if isinstance(part, dict) and "Condition" in part
+    }
     used |= {str(r["Condition"]) for r in written["Resources"].values() if "Condition" in r}
 
     assert NAMES | set(written["Conditions"]) <= used
@@ -43,9 +48,13 @@ def test_every_parameter_says_what_it_is_and_what_is_wrong(expanded: Template) -
         ("PermissionsBoundary", "arn:aws-us-gov:iam::aws:policy/PowerUserAccess"),
         ("PollSchedule", "rate(1 minute)"),
         ("PollSchedule", "rate(15 minutes)"),
-        ("PollSchedule", "cron(0/5 8-18 ? * MON-FRI *)"),
+        ("PollSchedule", "rate(2 minutes)"),
+        ("AlarmEmail", ""),
+        ("AlarmEmail", "ops@example.com"),
         ("OpenAIBaseUrl", "https://api.openai.com/v1"),
         ("OpenAIBaseUrl", "http://127.0.0.1:4580/v1"),
+        ("OpenAIBaseUrl", "http://localhost:4580/v1"),
+        ("OpenAIBaseUrl", "http://localhost"),
         ("OpenAIBaseUrl", "https://eu.api.openai.com/v1"),
         ("EnqueuedTokenLimits", ""),
         ("EnqueuedTokenLimits", "gpt-5-mini=2000000,gpt-4o*=500000"),
@@ -66,8 +75,18 @@ def test_a_right_value_is_taken(expanded: Template, parameter: str, value: str) 
         ("PollSchedule", "1 minute"),
         ("PollSchedule", "rate(1 minutes)"),
         ("PollSchedule", "rate(0 minutes)"),
+        ("PollSchedule", "rate(16 minutes)"),
+        ("PollSchedule", "rate(1 hour)"),
+        ("PollSchedule", "cron(0/5 8-18 ? * MON-FRI *)"),
+        ("AlarmEmail", "ops"),
         ("OpenAIBaseUrl", "api.openai.com/v1"),
         ("OpenAIBaseUrl", "ftp://api.openai.com"),
+        ("OpenAIBaseUrl", "http://api.openai.com/v1"),
+        ("OpenAIBaseUrl", "http://10.0.0.5:8000/v1"),
+        ("OpenAIBaseUrl", "http://localhost.example.com/v1"),
+        ("OpenAIBaseUrl", "http://127.0.0.1@example.com/v1"),
+        ("OpenAIBaseUrl", "http://localhost:80@example.com/v1"),
+        ("OpenAIBaseUrl", "https://user:password@example.com/v1"),
         ("OpenAIBaseUrl", "https://api.openai.com/v1?key=1"),
         ("OpenAIBaseUrl", ""),
     ],
@@ -87,6 +106,38 @@ def test_the_defaults_are_right_for_a_real_account(expanded: Template) -> None:
     assert (defaults["SettleSeconds"], defaults["RecipeWaitSeconds"]) == ("600", "120")
 
 
+def test_every_runtime_that_may_be_chosen_can_load_every_layer(expanded: Template) -> None:
+    """Wheels are built for glibc 2.28; AWS's python3.11 has 2.26."""
+    assert set(expanded["Parameters"]["Runtime"]["AllowedValues"]) == {"python3.12", "python3.13", "python3.14"}
+
+
+def test_token_limits_leave_room_in_an_environment_of_four_kilobytes(expanded: Template, resources: Template) -> None:
+    longest = expanded["Parameters"]["EnqueuedTokenLimits"]["MaxLength"]
+    variables = resources["PollFunction"]["Properties"]["Environment"]["Variables"]
+    bytes_of = {"AWS::SQS::Queue": 130, "AWS::S3::Bucket": 63, "AWS::SNS::Topic": 130, "AWS::DynamoDB::Table": 100}
+
+    def length(value: Any) -> int:
+        name = next(iter(references(value)), "")
+        return 40 if name in NAMES or not name else bytes_of.get(resources.get(name, {}).get("Type"), 150)
+
+    others = sum(
+        len(name) + length(value) for name, value in variables.items() if value != {"Ref": "EnqueuedTokenLimits"}
+    )
+    assert longest + others <= 4_096
+
+
+def test_a_drop_that_may_cost_more_than_a_few_dollars_waits_for_approval(expanded: Template) -> None:
+    hold = expanded["Parameters"]["HoldAboveRows"]
+
+    assert (hold["Type"], hold["Default"]) == ("Number", 200_000)
+
+
+def test_the_console_is_the_one_of_the_partition(expanded: Template) -> None:
+    link = json.dumps(expanded["Outputs"]["DashboardLink"])
+    for console in ("console.aws.amazon.com", "console.amazonaws.cn", "console.amazonaws-us-gov.com"):
+        assert console in link
+
+
 def test_the_defaults_bound_a_drop_as_the_package_does(expanded: Template) -> None:
     defaults = {name: parameter["Default"] for name, parameter in expanded["Parameters"].items()}
 
@@ -99,8 +150,8 @@ def test_all_that_a_user_needs_is_an_output(expanded: Template) -> None:
     values = [output["Value"] for output in expanded["Outputs"].values()]
 
     wanted = (
-        "InboxBucket", "ResultsBucket", "WorkBucket", "Table", "NotificationsTopic", "EventsTopic", "IntakeQueue",
-        "DispatchQueue", "CollectQueue", "SubmitFunction", "PollFunction", "CollectFunction",
+        "InboxBucket", "ResultsBucket", "WorkBucket", "Table", "NotificationsTopic", "EventsTopic", "AlarmsTopic",
+        "IntakeQueue", "DispatchQueue", "CollectQueue", "SubmitFunction", "PollFunction", "CollectFunction",
     )  # fmt: skip
     for name in wanted:
         assert {"Ref": name} in values

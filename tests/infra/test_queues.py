@@ -39,9 +39,16 @@ def test_no_two_ways_share_a_dead_letter_queue(resources: Template) -> None:
     assert sorted([*dead_letters, *WORKING]) == sorted(queues)
 
 
-def test_dead_letters_wait_for_somebody_as_long_as_sqs_keeps_anything(resources: Template) -> None:
-    for name in of_type(resources, "AWS::SQS::Queue").keys() - set(WORKING):
-        assert resources[name]["Properties"]["MessageRetentionPeriod"] == 14 * 86_400, name
+def test_every_message_waits_as_long_as_sqs_keeps_anything_but_for_ticks(resources: Template) -> None:
+    for name, queue in of_type(resources, "AWS::SQS::Queue").items():
+        kept = 3_600 if name == "ClockDeadLetters" else 14 * 86_400  # the next tick makes one good
+        assert queue["Properties"]["MessageRetentionPeriod"] == kept, name
+
+
+def test_queues_and_logs_say_that_they_go_with_the_stack(resources: Template) -> None:
+    for kind in ("AWS::SQS::Queue", "AWS::Logs::LogGroup"):
+        for name, resource in of_type(resources, kind).items():
+            assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Delete", "Delete"), name
 
 
 def test_every_queue_is_encrypted(resources: Template) -> None:

@@ -1,8 +1,13 @@
 """Somebody is told when something is stuck, and can be told at all."""
 
-from tests.infra.reading import Template, as_list, of_type, statements
+import re
+from pathlib import Path
 
-TOPICS = ("NotificationsTopic", "EventsTopic")
+from tests.infra.reading import Template, as_list, of_type, references, statements
+
+ROOT = Path(__file__).parents[2]
+
+TOPICS = ("NotificationsTopic", "EventsTopic", "AlarmsTopic")
 
 
 def test_topics_are_encrypted_with_a_key_that_cloudwatch_may_use(resources: Template) -> None:
@@ -21,7 +26,7 @@ def test_alarms_may_publish_to_the_topic_that_they_name(resources: Template) -> 
     (policy,) = (
         policy["Properties"]
         for policy in of_type(resources, "AWS::SNS::TopicPolicy").values()
-        if policy["Properties"]["Topics"] == [{"Ref": "NotificationsTopic"}]
+        if policy["Properties"]["Topics"] == [{"Ref": "AlarmsTopic"}]
     )
     (allowed,) = (s for s in statements(policy["PolicyDocument"]) if s["Effect"] == "Allow")
 
@@ -41,25 +46,95 @@ def test_every_role_that_tells_may_use_the_topics_key(resources: Template) -> No
             assert {"kms:Decrypt", "kms:GenerateDataKey"} <= actions, name
 
 
-def test_every_alarm_tells_people_and_says_what_to_do(resources: Template) -> None:
+def test_the_topics_key_is_not_rotated_for_a_dollar_a_month(resources: Template) -> None:
+    assert resources["TopicsKey"]["Properties"]["EnableKeyRotation"] is False
+
+
+def test_every_alarm_tells_operators_when_it_begins_and_when_it_is_over(resources: Template) -> None:
     for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
-        assert alarm["Properties"]["AlarmActions"] == [{"Ref": "NotificationsTopic"}], name
-        assert len(alarm["Properties"]["AlarmDescription"].split()) > 8, name
+        assert alarm["Properties"]["AlarmActions"] == [{"Ref": "AlarmsTopic"}], name
+        assert alarm["Properties"]["OKActions"] == [{"Ref": "AlarmsTopic"}], name
+        assert len(alarm["Properties"]["AlarmDescription"].split()) > 20, name
 
 
-def test_every_dead_letter_queue_has_an_alarm(resources: Template) -> None:
+def test_alarms_reach_the_operator_or_else_the_one_address_that_is_known(
+    resources: Template, expanded: Template
+) -> None:
+    subscription = resources["AlarmEmailSubscription"]
+
+    assert expanded["Conditions"]["HasAlarmEmail"] == {
+        "Fn::Or": [{"Condition": "NamesAlarmEmail"}, {"Condition": "HasEmail"}]
+    }
+    assert subscription["Condition"] == "HasAlarmEmail"
+    assert subscription["Properties"]["TopicArn"] == {"Ref": "AlarmsTopic"}
+    assert subscription["Properties"]["Endpoint"] == {
+        "Fn::If": ["NamesAlarmEmail", {"Ref": "AlarmEmail"}, {"Ref": "NotificationEmail"}]
+    }
+
+
+def test_every_alarm_is_explained_in_the_handbook(resources: Template) -> None:
+    handbook = (ROOT / "docs" / "operations.md").read_text()
+    for name in of_type(resources, "AWS::CloudWatch::Alarm"):
+        assert f"`{name}`" in handbook, name
+
+
+def test_messages_that_failed_for_good_are_counted_and_not_left_in_a_queue(resources: Template) -> None:
+    """An alarm on a queue that nothing empties goes off once in 14 days. The poll empties all but the clock's."""
+    alarm = _alarm(resources, "DeadLetters")
+    depths = {
+        dimension["Value"]["Fn::GetAtt"][0]
+        for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
+        if alarm["Properties"]["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        for dimension in alarm["Properties"]["Dimensions"]
+    }
+
+    assert (alarm["Statistic"], alarm["Threshold"], alarm["ComparisonOperator"]) == ("Sum", 0, "GreaterThanThreshold")
+    assert depths == {"ClockDeadLetters"}
+
+
+def test_a_message_that_waits_for_hours_is_told_of(resources: Template) -> None:
     watched = {
         dimension["Value"]["Fn::GetAtt"][0]
         for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
+        if alarm["Properties"]["MetricName"] == "ApproximateAgeOfOldestMessage"
         for dimension in alarm["Properties"]["Dimensions"]
-        if dimension["Name"] == "QueueName"
     }
 
     assert watched == {
-        name
-        for name, queue in of_type(resources, "AWS::SQS::Queue").items()
-        if "RedrivePolicy" not in queue["Properties"]
+        name for name, queue in of_type(resources, "AWS::SQS::Queue").items() if "RedrivePolicy" in queue["Properties"]
     }
+
+
+def test_a_failure_that_is_handled_counts_as_one_that_crashes(resources: Template) -> None:
+    """A function that returns a message as failed has succeeded, as far as Lambda's Errors go."""
+    alarm = _alarm(resources, "StepsFailed")
+
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 3)
+
+
+def test_a_job_that_only_a_person_can_help_is_told_of(resources: Template) -> None:
+    alarm = _alarm(resources, "JobsStuck")
+
+    assert (alarm["Statistic"], alarm["Threshold"], alarm["ComparisonOperator"]) == (
+        "Maximum",
+        0,
+        "GreaterThanThreshold",
+    )
+
+
+def test_what_aws_itself_drops_is_told_of(resources: Template) -> None:
+    watched = {
+        (alarm["Properties"]["MetricName"], *references(dimension))
+        for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
+        for dimension in alarm["Properties"]["Dimensions"]
+    }
+
+    assert {
+        ("FailedInvocations", "DropRule"),
+        ("AsyncEventsDropped", "PollFunction"),
+        ("RecursiveInvocationsDropped", "SubmitFunction"),
+        ("RecursiveInvocationsDropped", "CollectFunction"),
+    } <= watched
 
 
 def test_every_function_has_an_alarm_for_errors_and_one_for_throttles(resources: Template) -> None:
@@ -77,7 +152,7 @@ def test_every_function_has_an_alarm_for_errors_and_one_for_throttles(resources:
 def test_a_batch_that_openai_should_long_have_ended_is_told_of(resources: Template) -> None:
     alarm = _alarm(resources, "OldestOpenBatchSeconds")
 
-    assert alarm["Threshold"] == 26 * 3_600
+    assert alarm["Threshold"] == 38 * 3_600  # cancelled after 36
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
 
 
@@ -87,11 +162,19 @@ def test_a_second_batch_for_the_same_rows_is_told_of(resources: Template) -> Non
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
 
 
-def test_silence_of_the_poller_is_an_alarm_too(resources: Template) -> None:
-    alarm = resources["SilentPollAlarm"]["Properties"]
+def test_silence_of_the_poller_is_an_alarm_too(resources: Template, expanded: Template) -> None:
+    alarm = _alarm(resources, "BatchesOpen")
 
     assert alarm["TreatMissingData"] == "breaching"
     assert alarm["ComparisonOperator"] == "LessThanThreshold"
+    # One tick of the rarest schedule may be late without an alarm.
+    rarest = max(
+        minutes
+        for minutes in range(2, 60)
+        if re.fullmatch(expanded["Parameters"]["PollSchedule"]["AllowedPattern"], f"rate({minutes} minutes)")
+    )
+    assert alarm["Period"] == rarest * 60
+    assert alarm["EvaluationPeriods"] == 2
 
 
 def test_the_dashboard_leads_with_rows_and_jobs(resources: Template) -> None:

@@ -1,14 +1,16 @@
 """The API key as it is read out of Secrets Manager."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
 from dropbatch.adapters.secrets import PLACEHOLDER, KeySecret
-from dropbatch.domain.errors import OpenAIKeyRejected
+from dropbatch.domain.errors import ErrorKind, OpenAIKeyRejected, OpenAIUnsure
 
 
 @pytest.fixture
@@ -36,10 +38,62 @@ def test_what_is_no_key_is_told_from_one(aws: None, value: str) -> None:
     assert raised.value.code == "no_key"
 
 
-def test_a_secret_that_cannot_be_read_holds_no_key(aws: None) -> None:
+def test_a_secret_that_is_gone_holds_no_key(aws: None) -> None:
     with pytest.raises(OpenAIKeyRejected) as raised:
         KeySecret(SecretsProvider(), "key")(False)
-    assert raised.value.code == "secret_unreadable"
+    assert raised.value.code == "no_secret"
+
+
+def test_a_secret_that_is_being_deleted_holds_no_key(aws: None) -> None:
+    store("sk-good")
+    boto3.client("secretsmanager").delete_secret(SecretId="key")
+    with pytest.raises(OpenAIKeyRejected) as raised:
+        KeySecret(SecretsProvider(), "key")(False)
+    assert raised.value.code == "no_secret"
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, times: int, error: Exception) -> SecretsProvider:
+    """A provider whose client fails so many times."""
+    provider, left = SecretsProvider(), [error] * times
+    get = provider.client.get_secret_value
+
+    def failing_get(**arguments: Any) -> Any:
+        if left:
+            raise left.pop()
+        return get(**arguments)
+
+    monkeypatch.setattr(provider.client, "get_secret_value", failing_get)
+    return provider
+
+
+def refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, "GetSecretValue")
+
+
+def test_a_secret_that_may_not_be_read_holds_no_key(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    store("sk-good")
+    with pytest.raises(OpenAIKeyRejected) as raised:
+        KeySecret(failing(monkeypatch, 1, refused("AccessDeniedException")), "key")(False)
+    assert raised.value.code == "secret_forbidden"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refused("InternalServiceError"),
+        refused("ThrottlingException"),
+        EndpointConnectionError(endpoint_url="https://secretsmanager"),
+    ],
+    ids=type,
+)
+def test_a_secrets_manager_that_is_away_is_no_missing_key(
+    aws: None, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    store("sk-good")
+    assert KeySecret(failing(monkeypatch, 1, error), "key")(False)[0] == "sk-good", "it is tried twice"
+    with pytest.raises(OpenAIUnsure) as raised:
+        KeySecret(failing(monkeypatch, 2, error), "key")(False)
+    assert (raised.value.code, raised.value.kind) == ("secret_unreadable", ErrorKind.PASSING)
 
 
 def test_a_key_may_end_in_a_line_feed_as_echo_gives_it(aws: None) -> None:

@@ -15,10 +15,9 @@ from dropbatch.domain.errors import OpenAIBusy
 from dropbatch.domain.jobs import Batch, Job, JobState, OpenAIStatus
 from dropbatch.domain.limits import Limits
 from dropbatch.ledger import Ledger
-from dropbatch.messages import Look, Work
+from dropbatch.messages import Look
 from dropbatch.poll import poll
 from dropbatch.ports import RemoteBatch
-from dropbatch.submit import submit
 from dropbatch.take_in import take_in
 from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, rows, run
 from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
@@ -107,8 +106,12 @@ def test_a_limit_that_is_given_too_large_does_not_stop_the_job(wide: FakeWorld) 
 
 
 def test_many_refusals_of_one_moment_are_one(fake: FakeWorld) -> None:
+    fake.openai.ending = None  # so that all are at OpenAI before the first is refused
     drop(fake, "a.csv", rows(40))
+    run(fake, ticks=6)
     fake.openai.token_limit = 150
+    run(fake, ticks=1)
+    fake.openai.ending = OpenAIStatus.COMPLETED
     run(fake, ticks=2)
     refused = [batch for batch in fake.openai.batches.values() if batch.status is OpenAIStatus.FAILED]
     assert len(refused) > 10
@@ -285,32 +288,37 @@ def test_no_more_batches_are_created_in_an_hour_than_openai_takes(
     assert max(Counter(batch.created_at // 3600 for batch in fake.openai.batches.values()).values()) == 3
 
 
-def test_no_more_is_given_to_submit_at_once_than_it_gets_through(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Messages that wait too long in a queue count as lost, and what they are about would be given up."""
-    monkeypatch.setattr(admission, "AT_ONCE", 10)
+def test_what_is_given_to_submit_at_once_follows_from_what_it_gets_through(tmp_path: Path) -> None:
+    """A few at first; more while all is taken up; fewer while messages wait."""
     fake = FakeWorld(tmp_path, limits=Limits(batch_requests=1))
     fake.openai.ending = None
     fake.objects.drop("recipe.yaml", RECIPE)
-    drop(fake, "a.csv", rows(30))
-    take_in(fake.world, Look.from_json(fake.intake.take() or {}))
-    poll(fake.world)
-    assert len(fake.dispatch.messages) == 10
-    for _ in range(4):
-        submit(fake.world, Work.from_json(fake.dispatch.take() or {}))
-    poll(fake.world)
-    assert len(fake.dispatch.messages) == 10
-    deliver(fake)
-    for _ in range(2):
-        poll(fake.world)
+    drop(fake, "a.csv", rows(120))
+    sent = []
+    for _ in range(6):
         deliver(fake)
-    assert len(fake.openai.batches) == 30
+        fake.clock.sleep(60)
+        poll(fake.world)
+        sent.append(len(fake.dispatch.messages))
+    assert sent == [4, 8, 16, 32, 56, 0]
+    assert len(fake.openai.batches) == 120
 
 
-def test_models_share_what_may_be_given_to_submit(fake: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "AT_ONCE", 10)
+def test_a_backlog_stays_in_the_table_while_functions_do_not_keep_up(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=1))
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a.csv", rows(120))
+    take_in(fake.world, Look.from_json(fake.intake.take() or {}))
+    for _ in range(60 * 6):
+        poll(fake.world)
+        fake.clock.sleep(60)
+    assert len(fake.dispatch.messages) <= 8, "nothing is sent again while it waits, or given up"
+    run(fake, ticks=200)
+    assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def test_models_share_what_may_be_given_to_submit(fake: FakeWorld) -> None:
     job = Job("j", Drop(INBOX, "a.csv", "v", 0), 0, state=JobState.RUNNING)
     waiting = [Batch("j", n, 0, "/v1/e", "many" if n < 50 else "few", 1, 1, 0) for n in range(53)]
-    found = Counter(batch.model for batch in admit(fake.world, Ledger(fake.table), {"j": job}, waiting))
+    found = Counter(batch.model for batch in admit(fake.world, Ledger(fake.table), {"j": job}, waiting, 10))
     assert found == {"many": 7, "few": 3}

@@ -258,17 +258,17 @@ def test_usage_is_read_in_either_spelling() -> None:
     chat_usage = {
         "prompt_tokens": 10,
         "completion_tokens": 5,
-        "prompt_tokens_details": {"cached_tokens": 4},
+        "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
         "completion_tokens_details": {"reasoning_tokens": 3},
     }
     response_usage = {
         "input_tokens": 10,
         "output_tokens": 5,
-        "input_tokens_details": {"cached_tokens": 4},
+        "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
         "output_tokens_details": {"reasoning_tokens": 3},
     }
-    assert chat(choice("a"), usage=chat_usage).usage == Usage(10, 4, 5, 3)
-    assert response(usage=response_usage).usage == Usage(10, 4, 5, 3)
+    assert chat(choice("a"), usage=chat_usage).usage == Usage(10, 4, 5, 3, 2)
+    assert response(usage=response_usage).usage == Usage(10, 4, 5, 3, 2)
 
 
 @pytest.mark.parametrize(

@@ -3,23 +3,30 @@
 import gzip
 import json
 import random
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from dropbatch import reconciling, rendering
 from dropbatch.asking import JobRows
 from dropbatch.carrying import carry_over
 from dropbatch.collect import collect
-from dropbatch.domain.jobs import JobState, ShardState
+from dropbatch.collection import answer_files, result_writer
+from dropbatch.domain.jobs import JobState, OpenAIStatus, ShardState
 from dropbatch.domain.limits import Limits
 from dropbatch.jobfiles import JobFiles
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
 from dropbatch.reconciling import AnswerLines
 from dropbatch.telling import results_prefix
-from tests.driving import RECIPE, deliver, drop, jobs, only_job, rows, run
-from tests.fakes import RESULTS, FakeWorld, Killer, answer_ok, response_line
+from tests.answer_sources import Held
+from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, result_json, rows, run
+from tests.fakes import RESULTS, WORK, FakeObjects, FakeWorld, Killer, answer_ok, response_line
 
 TEXTS = rows(45)
 OBJECTS = b"".join(b'{"text":"row %d"}\n' % row for row in range(45))
@@ -28,7 +35,9 @@ REQUESTS = b"".join(
     % (row, row % 2)
     for row in range(45)
 )
+GAPS = b"text\n" + b"".join(b"row %d\n" % row if row % 8 > 4 else b'" "\n' for row in range(45))
 DROPS = {
+    "gaps.csv": GAPS,  # rows that are not sent
     "a.csv": TEXTS,
     "a.csv.gz": gzip.compress(TEXTS, mtime=0),
     "a.jsonl": OBJECTS,
@@ -48,11 +57,11 @@ def answer(request: dict[str, Any]) -> Any:
     return where, line
 
 
-def dropped(folder: Path, name: str, killer: Killer | None = None) -> FakeWorld:
-    fake = FakeWorld(folder, limits=Limits(batch_requests=10), killer=killer)
+def dropped(folder: Path, name: str, killer: Killer | None = None, batch_requests: int = 10) -> FakeWorld:
+    fake = FakeWorld(folder, limits=Limits(batch_requests=batch_requests), killer=killer)
     fake.openai.answer = answer
     if name != "raw.jsonl":
-        fake.objects.drop("recipe.yaml", RECIPE)
+        fake.objects.drop("recipe.yaml", RECIPE + (b'when: "{{ text | trim }}"\n' if name == "gaps.csv" else b""))
     drop(fake, name, DROPS[name])
     return fake
 
@@ -78,6 +87,80 @@ def test_time_that_runs_out_anywhere_changes_nothing_of_the_results(name: str, t
         run(fake, ticks=400)
         assert only_job(fake).state is JobState.PARTIAL
         assert results(fake) == expected, f"seed {seed}"
+
+
+def in_small_steps(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
+    """Everything is done a few bytes and rows at a time."""
+    patch.setattr(result_writer, "CHUNK_ROWS", 2)
+    patch.setattr(rendering, "CHUNK_ROWS", 2)
+    patch.setattr(answer_files, "PART_BYTES", 700)
+    patch.setattr(answer_files, "_room", lambda _: dice.choice([0, 1000, 10**9]))
+    patch.setattr(AnswerLines.__init__, "__defaults__", (dice.choice([0, 10**9]),))
+    patch.setattr("tests.fakes.openai.BLOCK_BYTES", 300)
+
+    def blocks(
+        self: FakeObjects, bucket: str, key: str, version_id: str | None = None, start: int = 0
+    ) -> Iterator[bytes]:
+        data = self._find(bucket, key, version_id).data
+        return (data[at : at + 61] for at in range(start, len(data), 61))
+
+    patch.setattr(FakeObjects, "blocks", blocks)
+
+
+def unpacked(files: dict[str, bytes]) -> dict[str, bytes]:
+    """What was packed by several invocations has several members."""
+    return {name: gzip.decompress(data) if name.endswith(".gz") else data for name, data in files.items()}
+
+
+def told(fake: FakeWorld) -> dict[str, Any]:
+    """What the summary says of rows and money, and the rows that the report may show."""
+    summary = result_json(fake, "summary.json")
+    stats = [json.loads(fake.objects.content(WORK, key)) for key in fake.objects.keys(WORK) if "stats.json" in key]
+    samples = {"samples": [each["samples"] for each in stats]}
+    return samples | {name: summary[name] for name in ("rows", "tokens", "cost", "reasons")}
+
+
+@pytest.mark.parametrize("name", DROPS)
+def test_steps_of_any_size_change_nothing_of_the_results(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = dropped(tmp_path, name, batch_requests=25)
+    run(whole, ticks=200)
+    expected = unpacked(results(whole))
+    steps = set()
+    for seed in range(12):
+        dice = random.Random(seed)
+        with monkeypatch.context() as patch:
+            in_small_steps(patch, dice)
+            fake = dropped(tmp_path, name, batch_requests=25)
+            fake.seconds_left = lambda dice=dice: dice.choice([300.0, 300.0, 300.0, 5.0])  # type: ignore[misc]  # a clock a run
+            run(fake, ticks=400)
+        assert unpacked(results(fake)) == expected, f"seed {seed}"
+        assert told(fake) == told(whole)
+        steps |= {key.split("/")[2] for key in fake.objects.keys(WORK) if key.endswith("progress.json")}
+    assert steps == {"answers", "results", "pieces"}, "fetching, judging and rendering were interrupted"
+
+
+@pytest.mark.parametrize("name", ["gaps.csv", "raw.jsonl"])
+def test_a_process_that_is_killed_between_any_two_steps_changes_nothing_of_the_results(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = dropped(tmp_path, name, batch_requests=25)
+    run(whole, ticks=200)
+    expected, calls = unpacked(results(whole)), 0
+    for seed in range(15):
+        dice, killer = random.Random(seed), Killer()
+        with monkeypatch.context() as patch:
+            in_small_steps(patch, dice)
+            fake = dropped(tmp_path, name, killer, batch_requests=25)
+            fake.seconds_left = lambda dice=dice: dice.choice([300.0, 300.0, 300.0, 5.0])  # type: ignore[misc]  # a clock a run
+            deliver(fake)  # a drop that kills its function twice while it is read is rejected
+            killer.points = {2 * len(killer.calls) + dice.randrange(1500) for _ in range(10)}
+            run(fake, ticks=400)
+        assert unpacked(results(fake)) == expected, f"seed {seed}"
+        assert told(fake) == told(whole)
+        calls = max(calls, len(killer.calls))
+    assert calls > 750, "the points lie where work is done"
 
 
 def test_every_invocation_comes_further_however_little_time_it_has(tmp_path: Path) -> None:
@@ -137,60 +220,142 @@ def test_a_shard_that_has_been_carried_over_is_only_looked_up(tmp_path: Path) ->
 
 @pytest.mark.parametrize("held_bytes", [0, 60, 10**9])
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
-def test_lines_are_found_whether_they_are_held_or_not(held_bytes: int, line_end: bytes, tmp_path: Path) -> None:
+def test_lines_are_found_whether_they_are_held_or_not(held_bytes: int, line_end: bytes) -> None:
     def line(row: object, n: int) -> bytes:
         return json.dumps({"custom_id": row, "n": n}).encode()
 
     output = [line("12", 1), b"", b"no json", line("11", 2), line("12", 3), line("99", 4), line("011", 5), line(13, 6)]
     errors = [line("12", 7), line("10", 8), line("x", 9)]
-    for name, lines in (("output", output), ("errors", errors)):
-        (tmp_path / name).write_bytes(line_end.join(lines))
     with AnswerLines(10, 4, held_bytes) as answers:
-        answers.read(tmp_path / "output")
-        answers.read(tmp_path / "errors")
+        answers.read(Held(line_end.join(output)))
+        answers.read(Held(line_end.join(errors)))
         assert answers.lines([10, 11, 12, 13]) == [line("10", 8), line("11", 2), line("12", 1), None]
     assert (answers.found, answers.repeated, answers.strange) == (3, 2, 5)
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
 @pytest.mark.parametrize("name", ["9" * 30, "-1", "+1", " 1", "1_0", "01", "1.0", "1e0", "1,2", "", "٣", "0"])
-def test_an_answer_is_a_row_s_that_bears_the_number_just_as_it_was_sent(
-    name: str, held_bytes: int, tmp_path: Path
-) -> None:
+def test_an_answer_is_a_row_s_that_bears_the_number_just_as_it_was_sent(name: str, held_bytes: int) -> None:
     lines = [json.dumps({"custom_id": each}).encode() for each in ("2", name, "3")]
-    (tmp_path / "output").write_bytes(b"\n".join(lines))
     with AnswerLines(1, 3, held_bytes) as answers:
-        answers.read(tmp_path / "output")
+        answers.read(Held(b"\n".join(lines)))
         assert answers.lines([1, 2, 3]) == [None, lines[0], lines[2]]
     assert (answers.found, answers.repeated, answers.strange) == (2, 0, 1)
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
-def test_two_answers_in_one_line_are_nobody_s_though_a_blank_line_makes_up_for_it(
-    held_bytes: int, tmp_path: Path
-) -> None:
-    (tmp_path / "output").write_bytes(b'{"custom_id":"1"}{"custom_id":"2"}\n\n{"custom_id":"3"}\n')
+def test_two_answers_in_one_line_are_nobody_s_though_a_blank_line_makes_up_for_it(held_bytes: int) -> None:
     with AnswerLines(1, 3, held_bytes) as answers:
-        answers.read(tmp_path / "output")
+        answers.read(Held(b'{"custom_id":"1"}{"custom_id":"2"}\n\n{"custom_id":"3"}\n'))
         assert answers.lines([1, 2, 3]) == [None, None, b'{"custom_id":"3"}']
     assert (answers.found, answers.repeated, answers.strange) == (1, 0, 1)
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
-def test_of_answers_that_come_again_within_a_file_the_first_counts(held_bytes: int, tmp_path: Path) -> None:
+def test_of_answers_that_come_again_within_a_file_the_first_counts(held_bytes: int) -> None:
     rows = [3, 1, 2, 1, 3, 9]
-    (tmp_path / "output").write_bytes(b"".join(b'{"custom_id":"%d","n":%d}\n' % (row, n) for n, row in enumerate(rows)))
     with AnswerLines(1, 3, held_bytes) as answers:
-        answers.read(tmp_path / "output")
+        answers.read(Held(b"".join(b'{"custom_id":"%d","n":%d}\n' % (row, n) for n, row in enumerate(rows))))
         assert answers.lines([1, 2, 3]) == [b'{"custom_id":"%d","n":%d}' % each for each in ((1, 1), (2, 2), (3, 0))]
     assert (answers.found, answers.repeated, answers.strange) == (3, 2, 1)
+
+
+NOISE = st.lists(
+    st.sampled_from([b"\\ud83d", b"NaN", b"-Infinity", b"\x00", b"\t", b"\xff", b'"', b"{", b"}", b"\\", b",", b"\r"])
+    | st.binary(max_size=3),
+    max_size=3,
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.sampled_from([0, 10**9]), NOISE, st.data(), st.sampled_from(["", "{", '"custom_id"']))
+def test_whatever_the_strict_reader_can_read_finds_its_row(
+    held_bytes: int, noise: list[bytes], data: st.DataObject, before: str
+) -> None:
+    """And so does what it cannot read, if the one id in it is to be seen."""
+    sound = answer_ok({"custom_id": "2", "body": {}})[1]
+    written = json.dumps({**sound, "id": before, "extra": ["a text"]}).encode()
+    start = written.index(b'"2"') + 3
+    for each in noise:
+        place = data.draw(st.integers(start, len(written)))
+        written = written[:place] + each.replace(b"\n", b"") + written[place:]
+    with AnswerLines(1, 3, held_bytes) as answers:
+        answers.read(Held(b"\n".join([b'{"custom_id":"1"}', written, b'{"custom_id":"3"}'])))
+        assert answers.lines([1, 2, 3]) == [b'{"custom_id":"1"}', written.removesuffix(b"\r"), b'{"custom_id":"3"}']
+
+
+def test_of_large_answers_fewer_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciling, "MAX_LINES_BYTES", 100)
+    lines = [b'{"custom_id":"%d","x":"%s"}' % (row, b"x" * size) for row, size in ((1, 5), (2, 5), (4, 500), (5, 5))]
+    with AnswerLines(1, 5, 0) as answers:
+        answers.read(Held(b"\n".join(lines)))
+        assert [answers.fitting(rows) for rows in ([1, 2, 3, 4, 5], [3, 4, 5], [4, 5], [5], [3])] == [3, 1, 1, 1, 1]
+    with AnswerLines(1, 5, 10**6) as answers:  # what is held already takes no more memory
+        answers.read(Held(b"\n".join(lines)))
+        assert answers.fitting([1, 2, 3, 4, 5]) == 5
+
+
+def test_of_large_results_fewer_are_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "CHUNK_BYTES", 1_000)
+    fake = FakeWorld(tmp_path)
+    fake.objects.put(WORK, "small", b"x" * 400, "")
+    fake.objects.put(WORK, "large", b"x" * 40_000, "")
+    assert rendering._rows_at_once(fake.world, ["small"], 20) == 47
+    assert rendering._rows_at_once(fake.world, ["small", "large"], 20) == 1
+    assert rendering._rows_at_once(fake.world, [], 0) == rendering.CHUNK_ROWS
+
+
+@pytest.mark.parametrize("held_bytes", [0, 10**9])
+def test_lines_that_answer_no_row_are_told_from_mere_copies(held_bytes: int) -> None:
+    lines = [b'{"custom_id":"1"}', b'{"custom_id":"1"}', b'{"custom_id":"1","n":2}', b'{"custom_id":"7"}', b"what", b""]
+    with AnswerLines(1, 3, held_bytes) as answers:
+        answers.read(Held(b"\n".join(lines)))
+        assert (answers.found, answers.repeated, answers.strange, answers.unaddressed) == (1, 2, 2, 1)
+        assert list(answers.others()) == lines[2:5]
+
+
+def test_a_line_that_is_no_strict_json_is_paid_once_and_delivered(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("recipe.yaml", RECIPE)
+
+    def with_infinity(request: dict[str, Any]) -> Any:
+        where, line = answer_ok(request)
+        if request["custom_id"] == "2":
+            line["response"]["body"]["choices"][0]["logprobs"] = {"content": [{"logprob": float("-inf")}]}
+        return where, line
+
+    fake.openai.answer = with_infinity
+    drop(fake, "a.csv", rows(3))
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert asked(fake) == [[1, 2, 3]]
+    assert result_json(fake, "summary.json")["tokens"]["input"] == 30
+
+
+def test_what_comes_twice_or_under_a_strange_id_is_on_the_bill(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.ending = None
+    drop(fake, "a.csv", rows(3))
+    run(fake, ticks=2)
+    fake.openai.ending = OpenAIStatus.COMPLETED
+    (batch,) = fake.openai.batches.values()
+    ended = fake.openai.retrieve(batch.id)
+    lines = fake.openai.files[ended.output_file_id or ""].splitlines(keepends=True)
+    again = lines[0].replace(b'"batch_req_', b'"batch_req_again_')
+    stranger = re.sub(rb'"custom_id": "\d"', b'"custom_id": "99"', lines[1])
+    fake.openai.files[ended.output_file_id or ""] = b"".join([*lines, again, lines[2], stranger])
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    summary = result_json(fake, "summary.json")
+    assert summary["tokens"]["input"] == 50, "three answers, another to the same row, and one to nobody's; no copy"
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 256])
 def test_rows_are_in_their_places_however_many_are_written_at_once(
     at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("collect", "rendering"):
+    for module in ("collection.result_writer", "rendering"):
         monkeypatch.setattr(f"dropbatch.{module}.CHUNK_ROWS", at_once)
     fake = FakeWorld(tmp_path)
     fake.openai.answer = answer

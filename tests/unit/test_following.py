@@ -13,7 +13,7 @@ from dropbatch.domain.errors import OpenAINotFound
 from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus
 from dropbatch.following import follow
 from dropbatch.ledger import Ledger
-from dropbatch.poll import poll
+from dropbatch.poll import _Tick, poll
 from dropbatch.ports import RemoteBatch
 from tests.fakes import INBOX, FakeOpenAI, FakeWorld
 
@@ -41,7 +41,7 @@ class Account(FakeOpenAI):
             raise OpenAINotFound("no_batch", 404)
         return self.all[batch_id]
 
-    def newest(self) -> Iterator[Sequence[RemoteBatch]]:
+    def newest(self, after: str | None = None) -> Iterator[Sequence[RemoteBatch]]:
         listed = [batch for batch in reversed(self.all.values()) if batch.id not in self.unlisted]
         for start in range(0, len(listed), PAGE):
             self.calls["list"] += 1
@@ -120,17 +120,16 @@ def test_what_has_ended_is_found_however_long_the_list(following_: Following) ->
     assert following_.states() == {"ended": 300, "submitted": 100}
 
 
-def test_a_queue_gets_no_more_than_is_worked_off_before_a_message_counts_as_lost(
-    following_: Following, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What ended at once is sent to be collected bit by bit, and none is given up for having waited."""
-    monkeypatch.setattr("dropbatch.poll.AT_ONCE", 20)
-    following_.ours(150, OpenAIStatus.COMPLETED)
+def test_a_queue_gets_no_more_than_is_worked_off_and_nothing_is_given_up_for_waiting(following_: Following) -> None:
+    """What ended at once is sent to be collected bit by bit, as the collectors, two a minute, get through it."""
+    following_.ours(60, OpenAIStatus.COMPLETED)
     queue = following_.fake.collect
-    for _ in range(80):
+    most = 0
+    for _ in range(120):
         poll(following_.fake.world)
         sent = [b for b in following_.ledger.batches("j") if b.state is BatchState.ENDED and b.sent_at]
-        assert len(sent) <= 20
+        most = max(most, len(sent))
+        assert len(queue.messages) <= len(sent) + 1, "one message a batch"
         collected = 0
         while collected < 2 and (message := queue.take()):
             batch = following_.ledger.batch("j", message["batch"]) if message["batch"] else None
@@ -139,7 +138,8 @@ def test_a_queue_gets_no_more_than_is_worked_off_before_a_message_counts_as_lost
                 following_.ledger.save(batch)
                 collected += 1
         following_.fake.clock.sleep(60)
-    assert following_.states() == {"collected": 150}
+    assert following_.states() == {"collected": 60}
+    assert most <= 8
 
 
 def test_what_is_spread_thinly_is_retrieved_rather_than_paged_for(following_: Following) -> None:
@@ -194,12 +194,16 @@ def test_a_poll_that_runs_out_of_time_goes_on_with_others_the_next_time(
     jobs = [f"job-{number:02d}" for number in range(20)]
     for name in jobs:
         following_.ledger.add(Job(name, Drop(INBOX, "a.csv", name, NOW), NOW, state=JobState.RUNNING))
-    world = following_.fake.world
-    sent: Counter[str] = Counter()
-    for _ in range(60):
-        following_.fake.clock.sleep(60)
-        left = iter([300.0] * 4 + [0.0] * 1000)
-        poll(replace(world, seconds_left=lambda left=left: next(left)))  # type: ignore[misc]  # one clock a poll
-    for _, message in following_.fake.collect.messages:
-        sent[message["job_id"]] += 1
-    assert set(sent) >= set(jobs)
+    clock, looked = following_.fake.clock, Counter[str]()
+
+    def slow(_tick: object, _world: object, job_id: str) -> None:
+        looked[job_id] += 1
+        clock.sleep(30)
+
+    monkeypatch.setattr(_Tick, "_look_after", slow)
+    for _ in range(30):
+        clock.sleep(60)
+        before, ends = looked.total(), clock() + 300
+        poll(replace(following_.fake.world, seconds_left=lambda ends=ends: ends - clock()))  # type: ignore[misc]  # of one poll
+        assert looked.total() - before <= 5, "each step has its share of the time"
+    assert set(looked) >= set(jobs)

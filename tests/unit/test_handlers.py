@@ -1,6 +1,7 @@
 """The handlers, called with real payloads; what they answer, log and measure is what AWS would see."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -16,6 +17,7 @@ import poll_handler
 import submit_handler
 from dropbatch import bootstrap
 from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.ledger import Ledger
 from dropbatch.observability import PowertoolsObserver
 from tests.driving import RECIPE, jobs, only_job
 from tests.fakes import FakeQueue, FakeWorld
@@ -106,6 +108,8 @@ def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
     for module in (submit_handler, poll_handler, collect_handler):
         monkeypatch.setattr(module, "world", world)
+    for module in (submit_handler, collect_handler):
+        monkeypatch.setattr(module, "queue_names", lambda _here: defaultdict(lambda: FakeQueue(fake.clock)))
     monkeypatch.setattr("dropbatch.queue_handling.observer", observer)
     monkeypatch.setattr(poll_handler, "observer", observer)
     return Functions(fake, capsys)
@@ -196,14 +200,17 @@ def test_a_message_that_fails_leaves_the_others_done(functions: Functions) -> No
     assert only_job(functions.fake).state is JobState.RUNNING
 
 
-def test_what_is_not_due_yet_comes_again_later_instead_of_failing(functions: Functions) -> None:
+def test_what_is_not_due_yet_waits_in_the_table_and_not_in_a_queue(functions: Functions) -> None:
     functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
     functions.fake.openai.answer = lambda _request: None
     upload(functions, payload("sqs_drop"), b"text\nhello\n")
     assert functions.submit(payload("sqs_drop")) == []
     functions.run(ticks=2)
     assert only_job(functions.fake).state is JobState.RUNNING
-    assert [message["batch"] for _, message in functions.fake.collect.messages] == ["batch#000000#000#0"]
+    assert functions.fake.collect.messages == []
+    (batch,) = Ledger(functions.fake.table).open_batches()
+    assert batch.not_before > functions.fake.clock() - 120
+    assert not batch.sent_at
 
 
 def test_every_line_bears_the_ids_of_what_it_is_about(functions: Functions) -> None:

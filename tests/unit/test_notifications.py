@@ -8,7 +8,7 @@ import pytest
 
 from dropbatch.domain.jobs import JobState, OpenAIStatus
 from dropbatch.ports import Notification
-from tests.driving import RECIPE, drop, only_job, result_json, run
+from tests.driving import RECIPE, drop, only_job, result, result_json, run
 from tests.fakes import RESULTS, FakeWorld, answer_ok, response_line
 
 SENTIMENT = b"""\
@@ -102,6 +102,27 @@ def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorl
         2,
     )
     assert "xyzzy" not in ended.text + json.dumps(detail)
+
+
+def test_what_has_no_known_price_is_told_beside_what_has_one(fake: FakeWorld) -> None:
+    """Of 3 answers one says nothing of its tokens, and one is that of a model that the price list lacks."""
+
+    def answer(request: dict[str, Any]) -> Any:
+        where, line = answer_ok(request)
+        if request["custom_id"] == "2":
+            del line["response"]["body"]["usage"]
+        return where, line
+
+    fake.openai.answer = answer
+    fake.objects.drop("shop/recipe.yaml", SENTIMENT.replace(b"gpt-4o-mini", b'"{{ model }}"'))
+    drop(fake, "shop/a.csv", b"model,text\ngpt-4o-mini,a\ngpt-4o-mini,b\nmy-own,c\n")
+    run(fake)
+    ended = told(fake, "ended")
+    cost = ended.detail["cost"]
+    assert cost["paid"] > 0
+    assert (cost["unpriced_requests"], cost["uncollected_requests"]) == (2, 0)
+    assert "The price of 2 requests is not known" in ended.text
+    assert '<td>requests of unknown price</td><td class="n">2</td>' in result(fake, "report.html").decode()
 
 
 def test_where_all_is_answered_the_next_line_fetches_it(fake: FakeWorld) -> None:

@@ -29,7 +29,11 @@ def prepared(folder: Path, point: int | None = None) -> FakeWorld:
 def check(fake: FakeWorld) -> None:
     assert only_job(fake).state is JobState.SUCCEEDED
     assert set(fake.openai.batches_by_key().values()) == {1}
-    assert result(fake, "a.answers.csv") == b"id,text,answer,_status,_error\n1,a,ok,ok,\n2,b,ok,ok,\n3,c,ok,ok,\n"
+    said = fake.openai.echoes()
+    assert result(fake, "a.answers.csv").decode() == (
+        f"id,text,answer,_status,_error\n1,a,{said[1]},ok,\n2,b,{said[2]},ok,\n3,c,{said[3]},ok,\n"
+    )
+    assert set(fake.openai.paid_answers().values()) == {1}
     assert result_json(fake, "summary.json")["rows"]["ok"] == 3
     assert {"accepted", "ended"} <= set(fake.topics.events())
 

@@ -65,7 +65,7 @@ def some(**members: Any) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=members)
 
 
-DETAILS = st.none() | some(cached_tokens=COUNTS, reasoning_tokens=COUNTS) | SCALARS
+DETAILS = st.none() | some(cached_tokens=COUNTS, cache_write_tokens=COUNTS, reasoning_tokens=COUNTS) | SCALARS
 USAGES = (
     some(
         prompt_tokens=COUNTS, completion_tokens=COUNTS, prompt_tokens_details=DETAILS, completion_tokens_details=DETAILS

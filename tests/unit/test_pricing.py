@@ -1,60 +1,171 @@
-"""What answers cost together: as much as each by itself."""
+"""What answers cost together: as much as each by itself, part by part, and nothing that is not known."""
 
-from decimal import Decimal
+from typing import Any
 
 import pytest
 from genai_prices import Usage as Tokens
 from genai_prices import calc_price
+from genai_prices.data_snapshot import get_snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch.answers import Usage
+from dropbatch.answers import Answer, Usage, read_answer
+from dropbatch.domain.outcomes import Outcome
 from dropbatch.pricing import Bill
+from dropbatch.tallies import Cost
 
-USAGES = st.lists(
-    st.tuples(st.integers(1, 400_000), st.integers(0, 400_000), st.integers(1, 100_000)).map(
-        lambda counts: Usage(counts[0], min(counts[0], counts[1]), counts[2], 0)
-    ),
-    min_size=1,
-    max_size=6,
-)
+CHAT = "/v1/chat/completions"
+
+LONG_CONTEXT = 272_000
+"""A request with more input tokens has other rates, for the models that have any."""
 
 
-def listed(model: str, usage: Usage) -> tuple[Decimal, Decimal]:
-    """One request's price, by the list: the batch price, which is half the standard one where there is none."""
+@st.composite
+def usage(draw: st.DrawFn) -> Usage:
+    read = draw(st.integers(1, 10_000) | st.integers(LONG_CONTEXT - 2, LONG_CONTEXT + 2) | st.integers(1, 900_000))
+    cached = draw(st.integers(0, read))
+    return Usage(read, cached, draw(st.integers(0, 100_000)), 0, draw(st.integers(0, read - cached)))
+
+
+def paid(model: str, *usages: Usage) -> Cost:
+    bill = Bill(model, CHAT)
+    for each in usages:
+        bill.add([each])
+    return bill.total()
+
+
+def listed(model: str, taken: Usage, *, discount: bool = True, **context: str) -> float:
+    """One request's price, by the list."""
     tokens = Tokens(
-        input_tokens=usage.input_tokens, cache_read_tokens=usage.cached_tokens, output_tokens=usage.output_tokens
+        input_tokens=taken.input_tokens,
+        cache_read_tokens=taken.cached_tokens if discount else 0,
+        cache_write_tokens=taken.cache_write_tokens,
+        output_tokens=taken.output_tokens,
     )
-    standard = calc_price(tokens, model_ref=model, provider_id="openai").total_price
-    context = {"processing": "batch"}
-    batch = calc_price(tokens, model_ref=model, provider_id="openai", price_context=context).total_price
-    return (batch if batch < standard else standard / 2), standard
+    return float(calc_price(tokens, model_ref=model, provider_id="openai", price_context=context).total_price)
 
 
-@pytest.mark.parametrize("model", ["gpt-5-mini", "gpt-4o-mini", "text-embedding-3-small", "gpt-5.4", "o3"])
+ALL_PARTS = ["gpt-5-mini", "gpt-5.4", "gpt-6-luna", "gpt-5.6-luna", "ft:gpt-4o-mini-2024-07-18:org::id"]
+"""These have batch prices for all their parts."""
+
+NO_CACHED = ["gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini-2025-04-14", "o1", "o3", "o3-mini", "o4-mini"]
+"""These have batch prices, but none for cached input."""
+
+
+@pytest.mark.parametrize("model", ALL_PARTS + NO_CACHED)
 @settings(max_examples=25, deadline=None)
-@given(usages=USAGES)
-def test_a_bill_is_the_sum_of_its_requests_prices(model: str, usages: list[Usage]) -> None:
-    bill = Bill(model)
-    for usage in usages:
-        bill.add([usage])
-    one_by_one = [listed(model, usage) for usage in usages]
-    found = bill.total()
-    assert found is not None
-    assert found[0] == pytest.approx(float(sum(batch for batch, _ in one_by_one)))
-    assert found[1] == pytest.approx(float(sum(standard for _, standard in one_by_one)))
+@given(usages=st.lists(usage(), min_size=1, max_size=6), at_once=st.booleans())
+def test_a_bill_is_the_sum_of_its_requests_prices(model: str, usages: list[Usage], at_once: bool) -> None:
+    bill = Bill(model, CHAT)
+    for some in [usages] if at_once else [[each] for each in usages]:
+        bill.add(some)
+    cost, discount = bill.total(), model in ALL_PARTS
+    assert cost.usd == pytest.approx(sum(listed(model, u, discount=discount, processing="batch") for u in usages))
+    assert cost.standard_usd == pytest.approx(sum(listed(model, each) for each in usages))
+    assert (cost.unpriced, cost.unread) == (0, 0)
 
 
-def test_an_unknown_model_has_no_price_but_for_nothing() -> None:
-    bill = Bill("my-own-model")
-    assert bill.total() == (0.0, 0.0)
-    bill.add([Usage(1, 0, 1, 0)])
-    assert bill.total() is None
+def test_what_has_no_batch_price_costs_half() -> None:
+    assert paid("text-embedding-3-small", Usage(1_000_000, 0, 0, 0)) == Cost(0.01, 0.02)
+    assert paid("ft:gpt-4o-2024-08-06:org::id", Usage(1_000_000, 0, 1_000_000, 0)) == Cost(9.375, 18.75)
+
+
+def priced_models() -> list[str]:
+    (openai,) = [provider for provider in get_snapshot().providers if provider.id == "openai"]
+    return [model.id for model in openai.models if paid(model.id, Usage(1, 0, 1, 0)).usd]
+
+
+MODELS = priced_models()
+assert len(MODELS) > 50
+
+
+def dearest(model: str) -> float:
+    """What a token costs at most: with a long context, without the Batch API."""
+    return max(listed(model, Usage(10**9, 0, 0, 0, 10**9)), listed(model, Usage(10**9, 0, 10**9, 0))) / 10**9
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=10, deadline=None)
+@given(taken=usage(), part=st.sampled_from(["input_tokens", "output_tokens"]))
+def test_a_token_more_costs_what_a_token_costs(model: str, taken: Usage, part: str) -> None:
+    """But where the context becomes a long one, which has higher rates for all of it."""
+    if taken.input_tokens == LONG_CONTEXT:
+        taken = taken._replace(input_tokens=LONG_CONTEXT + 1)
+    more = taken._replace(**{part: getattr(taken, part) + 1})
+    for before, after in zip(paid(model, taken)[:2], paid(model, more)[:2], strict=True):
+        assert before <= after <= before + dearest(model) * 1.001 + 1e-9
+
+
+def test_cached_input_costs_what_other_input_costs_where_batches_have_no_price_for_it() -> None:
+    assert paid("gpt-4.1", Usage(1_000_000, 1_000_000, 0, 0)) == Cost(1.0, 0.5)
+    assert paid("gpt-4.1", Usage(1_000_000, 1_000_000, 1, 0)).usd == pytest.approx(1.000004)
+    assert paid("o3", Usage(1_000_000, 900_000, 10_000, 0)).usd == pytest.approx(1.04)
+
+
+def test_what_is_written_to_the_cache_costs_more_where_it_does() -> None:
+    assert paid("gpt-6-luna", Usage(200_000, 0, 0, 0, 100_000)).usd == pytest.approx(0.005 + 0.00625)
+    assert paid("gpt-5-mini", Usage(200_000, 0, 0, 0, 100_000)) == paid("gpt-5-mini", Usage(200_000, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("my-own-model", "", "gpt-4o-mini-deployment", "sora-2", "whisper-1"),
+        *("gpt-image-1.5", "gpt-image-2", "gpt-5-image", "chatgpt-image-latest", "gpt-audio", "gpt-4o-audio-preview"),
+        *("ft:gpt-4.1-mini-2025-04-14:org::id", "ft:gpt-6-luna-2027-01-01"),
+    ],
+)
+def test_what_has_no_price_by_tokens_of_text_is_unknown(model: str) -> None:
+    bill = Bill(model, CHAT)
+    assert bill.total() == Cost(0.0, 0.0)
+    bill.add([Usage(1, 0, 1, 0), Usage(2, 0, 1, 0)])
+    assert bill.total() == Cost(0.0, 0.0, unpriced=2)
+
+
+def test_a_snapshot_costs_what_its_model_costs() -> None:
+    taken = Usage(1_000, 100, 10, 0)
+    for snapshot, model in (("gpt-4.1-2025-04-14", "gpt-4.1"), ("gpt-6-luna-2031-12-01", "gpt-6-luna")):
+        assert paid(snapshot, taken) == paid(model, taken)
+    assert paid("gpt-4o-2024-05-13", taken).usd > paid("gpt-4o", taken).usd, "it has a price of its own"
 
 
 def test_more_cached_tokens_than_there_are_cost_no_less_than_nothing() -> None:
-    bill = Bill("gpt-5-mini")
-    bill.add([Usage(10, 20, 0, 0)])
-    found = bill.total()
-    assert found is not None
-    assert found[0] > 0
+    assert paid("gpt-5-mini", Usage(10, 20, 0, 0, 30)).usd > 0
+
+
+def answer(body: Any, status: int = 200) -> Answer:
+    line = b'{"custom_id":"1","response":{"status_code":%d,"body":%b}}' % (status, body)
+    return read_answer(line, None, CHAT)
+
+
+def test_an_answer_without_usage_was_paid_for_though_nobody_knows_how_much() -> None:
+    bill = Bill("gpt-5-mini", CHAT)
+    good = answer(b'{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}')
+    cut = answer(b'{"choices":[{"message":{"content":"a"},"finish_reason":"length"}]}')
+    assert (good.outcome, cut.outcome) == (Outcome.OK, Outcome.TRUNCATED)
+    refused, spoilt = answer(b'{"error":{"code":"e"}}', 400), read_answer(b'{"response":{"bo', None, CHAT)
+    counted = good._replace(usage=Usage(1, 0, 1, 0))
+    bill.add_silent([good, cut, refused, spoilt, counted])
+    assert bill.total() == Cost(0.0, 0.0, unpriced=2, unread=1)
+
+
+def test_counts_of_nothing_are_no_price() -> None:
+    bill = Bill("gpt-5-mini", CHAT)
+    bill.add([Usage(0, 0, 0, 0), Usage(1_000_000, 0, 0, 0)])
+    assert bill.total() == Cost(0.125, 0.25, unpriced=1)
+
+
+@pytest.mark.parametrize("model", ["omni-moderation-latest", ""])
+def test_moderations_cost_nothing_whatever_they_say(model: str) -> None:
+    bill = Bill(model, "/v1/moderations")
+    bill.add_silent([Answer(Outcome.OK, None, None, None)])
+    bill.add([Usage(0, 0, 0, 0)])
+    bill.unread(3)
+    assert bill.total() == Cost(0.0, 0.0)
+
+
+def test_lines_that_cannot_be_read_are_on_the_bill_by_their_number() -> None:
+    bill = Bill("gpt-5-mini", CHAT)
+    bill.unread(2)
+    bill.unread(1)
+    assert bill.total() == Cost(0.0, 0.0, unread=3)

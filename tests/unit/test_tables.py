@@ -12,13 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dropbatch import rendering
+from dropbatch.collection import result_writer
 from dropbatch.domain.jobs import JobState
 from dropbatch.domain.limits import Limits
 from dropbatch.recipes.compiling import compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
 from dropbatch.tables import column_schemas
 from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
-from tests.fakes import RESULTS, FakeWorld, answer_ok, response_line
+from tests.fakes import RESULTS, WORK, FakeWorld, answer_ok, response_line
 from tests.unit.formats.parquet.tables import a_table, packed, same, unpacked
 
 COUNT = 50
@@ -66,13 +68,35 @@ def test_a_table_comes_back_with_its_answers_beside_it(fake: FakeWorld) -> None:
     found = table(fake, "t.answers.parquet")
     assert found.column_names[-3:] == ["answer", "_status", "_error"]
     assert same(found.select(range(found.num_columns - 3)), unpacked(TABLE))
-    assert found.column("answer").to_pylist() == ["ok"] * COUNT
+    said = fake.openai.echoes()
+    assert found.column("answer").to_pylist() == [said[n] for n in range(1, COUNT + 1)]
     assert found.column("_status").to_pylist() == ["ok"] * COUNT
     assert found.column("_error").to_pylist() == [None] * COUNT
     names = {key.rpartition("/")[2] for key in fake.objects.keys(RESULTS)}
     assert "t.failed.parquet" not in names
     assert len(result(fake, "responses.jsonl").splitlines()) == COUNT
     assert result_json(fake, "summary.json")["rows"]["ok"] == COUNT
+
+
+def test_a_table_that_took_many_invocations_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def done(fake: FakeWorld) -> dict[str, Any]:
+        fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
+        fake.openai.answer = lambda request: None if int(request["custom_id"]) % 5 == 0 else answer_ok(request)
+        drop(fake, "t.parquet", TABLE)
+        run(fake, ticks=200, step=600)
+        return {name: table(fake, name) for name in ("t.answers.parquet", "t.failed.parquet")}
+
+    expected = done(FakeWorld(tmp_path, limits=Limits(batch_requests=7)))
+    for module in (result_writer, rendering):
+        monkeypatch.setattr(module, "CHUNK_ROWS", 2)
+    for seed in range(3):
+        dice = random.Random(seed)
+        fake = FakeWorld(tmp_path, limits=Limits(batch_requests=7))
+        fake.seconds_left = lambda dice=dice: dice.choice([300.0, 5.0])  # type: ignore[misc]  # a clock a run
+        found = done(fake)
+        assert all(same(found[name], expected[name]) for name in expected)
+        pieces = [key for key in fake.objects.keys(WORK) if "/pieces/" in key and "/answers." in key]
+        assert len(pieces) > only_job(fake).shards
 
 
 def test_templates_see_a_row_s_values_and_columns_have_the_schema_s_types(fake: FakeWorld) -> None:
@@ -118,7 +142,8 @@ def test_only_the_failed_rows_are_asked_again_and_the_table_is_complete(fake: Fa
     again = jobs(fake)[-1]
     assert again.state is JobState.SUCCEEDED
     found = pq.read_table(io.BytesIO(result(fake, "t.answers.parquet", again)))
-    assert found.column("answer").to_pylist() == ["ok"] * COUNT
+    said = fake.openai.echoes()
+    assert found.column("answer").to_pylist() == [said[n] for n in range(1, COUNT + 1)]
 
 
 def test_the_first_rows_alone_are_answered_where_the_recipe_says_so(fake: FakeWorld) -> None:

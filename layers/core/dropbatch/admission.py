@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from heapq import heapify, heappop, heappush
 
+from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import Batch, BatchState, Creates, Job, JobState, ModelLimit
 from dropbatch.ledger import Ledger
 from dropbatch.messages import work_on
@@ -28,12 +29,8 @@ RAISE_SECONDS = 3600
 RAISE = 1.1
 """How often, and by how much, a limit that was learned is raised while batches pass: it may have been lifted."""
 
-AT_ONCE = 100
-"""So many batches at most are given at once to the functions that submit, or that collect.
-
-More than a few functions get through in half an hour would wait in a queue, where messages are taken for lost, sent
-again and given up; in the table they wait for nothing, and jobs take turns.
-"""
+MAX_FIRST_BATCHES = 4
+"""How many batches of a new job go at once, before the poller knows of them: little more than functions at work."""
 
 MOST_HALVINGS = 6
 """What is admitted shrinks to this power of a half while OpenAI refuses what, by our estimates, fits."""
@@ -44,31 +41,28 @@ TURN_SECONDS = 1800
 ROOM = 0.9
 """How much of a limit one part of a batch that exceeds it may take: estimates err."""
 
-_SUBMITTED_SOON = frozenset({BatchState.WAITING, BatchState.SUBMITTING})
 _LIMIT = re.compile(r"limit:?\s*([\d][\d,._]*)", re.IGNORECASE)
 
 
-def place(world: World, ledger: Ledger, batches: Sequence[Batch]) -> list[Batch]:
-    """Writes new batches; returns those that nothing keeps waiting, to be sent, a hundred at most.
+def dispatch_first(world: World, ledger: Ledger, batches: Sequence[Batch]) -> None:
+    """Admit and send the first batches of a job that runs now, as far as nothing limits them; the poller does the rest.
 
-    The poller admits the others.
+    A batch is admitted only once its job runs: what a job leaves behind that never ran takes no place.
     """
-    limited = {model: allowance(world, ledger, model) is not None for model in {batch.model for batch in batches}}
     inputs = 0
-    free: list[Batch] = []
-    for batch in batches:
+    for batch in batches[:MAX_FIRST_BATCHES]:
         inputs += batch.inputs
-        free_to_go = batch.not_before <= world.now() and not limited[batch.model] and inputs <= INPUTS_AT_ONCE
-        if free_to_go and len(free) < AT_ONCE:
-            batch.admitted_at = batch.sent_at = world.now()
-            free.append(batch)
-        ledger.add(batch)
-    return free
-
-
-def start(world: World, ledger: Ledger, batches: Sequence[Batch]) -> None:
-    """Writes new batches of a job that runs, and sends those that may go at once."""
-    for batch in place(world, ledger, batches):
+        if (
+            batch.not_before > world.now()
+            or inputs > INPUTS_AT_ONCE
+            or allowance(world, ledger, batch.model) is not None
+        ):
+            continue
+        batch.admitted_at = batch.sent_at = world.now()
+        try:
+            ledger.save(batch)
+        except ConditionFailed:
+            continue  # the poller was quicker
         world.dispatch.send(work_on(batch))
 
 
@@ -85,15 +79,16 @@ def _given(world: World, model: str) -> int | None:
     return next((tokens for name, tokens in world.token_limits.items() if fnmatchcase(model, name)), None)
 
 
-def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Sequence[Batch]) -> list[Batch]:
-    """The waiting batches that may go now, marked so; jobs take turns, and each goes on with its oldest."""
+def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Sequence[Batch], room: int) -> list[Batch]:
+    """Return the waiting batches that may go now, marked so, `room` at most; jobs take turns, each with its oldest."""
+    in_flight = [batch for batch in batches if is_in_flight(batch, jobs.get(batch.job_id))]
     by_model: dict[str, list[Batch]] = {}
+    for batch in in_flight:
+        by_model.setdefault(batch.model, []).append(batch)
     waiting_of: dict[str, list[Batch]] = {}
     for batch in batches:
-        by_model.setdefault(batch.model, []).append(batch)
         if _waits(world, jobs.get(batch.job_id), batch):
             waiting_of.setdefault(batch.model, []).append(batch)
-    room = AT_ONCE - sum(is_in_flight(batch) and batch.state in _SUBMITTED_SOON for batch in batches)
     admitted: list[Batch] = []
     for done, (model, waiting) in enumerate(sorted(waiting_of.items(), key=lambda item: len(item[1]))):
         # The models share what room there is; what one does not need is for those that come after it.
@@ -105,7 +100,7 @@ def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Sequen
         except Exception:  # noqa: BLE001 - a limit that cannot be read counts as reached; the others go on
             world.observer.failed("a model's limit could not be read", model=model)
             continue
-        admitted += _Turns(world, by_model[model], limit).of(waiting, share)
+        admitted += _Turns(world, by_model.get(model, ()), limit).of(waiting, share)
     return admitted
 
 
@@ -129,8 +124,7 @@ class _Turns:
         self._tokens = self._inputs = 0
         self._by_job: dict[str, int] = {}
         for batch in batches:
-            if is_in_flight(batch):
-                self._count(batch)
+            self._count(batch)
 
     def of(self, waiting: Iterable[Batch], most: int) -> list[Batch]:
         queues: dict[str, list[Batch]] = {}
@@ -177,14 +171,17 @@ class _Turns:
             self._inputs += batch.inputs
 
 
-def is_in_flight(batch: Batch) -> bool:
-    """Whether what a batch enqueues counts: from its admission until it is collected.
+def is_in_flight(batch: Batch, job: Job | None) -> bool:
+    """Return whether what a batch enqueues counts: from its admission until it is collected, while its job lives.
 
-    OpenAI frees it when it ends; but only who has read it knows whether more of the kind should follow.
+    OpenAI frees it when it ends; but only the process that reads it knows whether more of the kind should follow. A
+    batch that only waits counts if its job runs: nothing is taken by what cannot go.
     """
-    return batch.state in (BatchState.SUBMITTING, BatchState.SUBMITTED, BatchState.ENDED) or (
-        batch.state is BatchState.WAITING and batch.admitted_at > 0
-    )
+    if job is None:
+        return False
+    if batch.state is BatchState.WAITING:
+        return batch.admitted_at > 0 and job.state is JobState.RUNNING
+    return batch.state in (BatchState.SUBMITTING, BatchState.SUBMITTED, BatchState.ENDED)
 
 
 def learn_limit(world: World, ledger: Ledger, batch: Batch, message: str) -> None:
@@ -196,8 +193,10 @@ def learn_limit(world: World, ledger: Ledger, batch: Batch, message: str) -> Non
     """
     stated = _limit_in(message)
     if stated is None:
+        jobs = {job.id: job for job in ledger.open_jobs()}
         others = (other for other in ledger.open_batches() if other.model == batch.model and other.key != batch.key)
-        stated = sum(other.tokens for other in others if is_in_flight(other)) or max(1, batch.tokens // 2)
+        in_flight = sum(other.tokens for other in others if is_in_flight(other, jobs.get(other.job_id)))
+        stated = in_flight or max(1, batch.tokens // 2)
 
     def learn(limit: ModelLimit) -> bool:
         given = _given(world, limit.model) is not None
@@ -250,3 +249,16 @@ def may_create(world: World, ledger: Ledger) -> int:
         return True
 
     return 0 if ledger.change(ledger.creates, count) else (hour + 1) * 3600 - world.now()
+
+
+def give_back_create(world: World, ledger: Ledger) -> None:
+    """Take back the count of a create that came to nothing: OpenAI refused it, or it was not made."""
+    hour = world.now() // 3600
+
+    def uncount(creates: Creates) -> bool:
+        if creates.hour != hour or creates.count <= 0:
+            return False
+        creates.count -= 1
+        return True
+
+    ledger.change(ledger.creates, uncount)

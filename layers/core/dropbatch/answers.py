@@ -16,6 +16,15 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.json_values import to_json
 from dropbatch.recipes import parsing as recipes
 from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.expressions import Expression
+from dropbatch.recipes.sizes import TooLargeError
+from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError
+
+ROW_SECONDS = 1
+"""How long holding one answer to a schema, or computing its columns, may take; it mostly takes 20 µs."""
+
+BATCH_SECONDS = 60
+"""How long that may take for all of a batch's answers: an invocation has 300 s for the batch."""
 
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -36,12 +45,14 @@ _PASSING_CODES = frozenset(
 
 
 class Usage(NamedTuple):
-    """Tokens that were billed. Cached tokens are among the input, reasoning tokens among the output."""
+    """Tokens that were billed. Those that the cache gave or took are among the input, reasoning tokens among the
+    output."""
 
     input_tokens: int
     cached_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    cache_write_tokens: int = 0
 
 
 class Answer(NamedTuple):
@@ -67,7 +78,10 @@ class _Choice(NamedTuple):
 
 _WORST_FIRST = (Outcome.ERROR, Outcome.REFUSED, Outcome.INVALID_ANSWER, Outcome.TRUNCATED, Outcome.OK)
 
-_UNREADABLE = Answer(Outcome.ERROR, "unreadable", None, None)
+UNREADABLE = "unreadable"
+"""The code of a row whose line makes no sense."""
+
+_UNREADABLE = Answer(Outcome.ERROR, UNREADABLE, None, None)
 _EMPTY = _Choice(Outcome.INVALID_ANSWER, "empty", None)
 
 NO_SENSE = (msgspec.DecodeError, ValueError, RecursionError)
@@ -76,24 +90,35 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def read_answer(line: bytes, compiled: CompiledRecipe | None, endpoint: str) -> Answer:
-    """What a line of an output or error file says; `compiled` is None for a raw drop, which has no columns."""
+def time_limit() -> TimeLimit:
+    """The limit of what a recipe has done with the answers of one batch."""
+    return TimeLimit(ROW_SECONDS, BATCH_SECONDS)
+
+
+def read_answer(line: bytes, compiled: CompiledRecipe | None, endpoint: str, limit: TimeLimit | None = None) -> Answer:
+    """What a line of an output or error file says; `compiled` is None for a raw drop, which has no columns.
+
+    `limit` is that of the line's batch. An answer that would exceed it is invalid, with a code of its own: it is paid,
+    and OpenAI's own line is kept whatever the recipe makes of it.
+    """
+    limit = limit or time_limit()
     try:
-        return _read(line, compiled, endpoint)
+        return _read(line, compiled, endpoint, limit)
     except NO_SENSE:
         pass
     try:
-        return _read(_mended(line), compiled, endpoint)
+        return _read(mended(line), compiled, endpoint, limit)
     except NO_SENSE:
         return _UNREADABLE
 
 
-def _mended(line: bytes) -> bytes:
-    """The line with what strict JSON does not know replaced: lone surrogates, NaN, bytes that are not UTF-8."""
-    return to_json(json.loads(line.decode(errors="replace"), parse_constant=lambda _: None))
+def mended(line: bytes) -> bytes:
+    """Return the line as strict JSON: lone surrogates, NaN and bytes that are not UTF-8 are replaced, raw control
+    characters escaped."""
+    return to_json(json.loads(line.decode(errors="replace"), parse_constant=lambda _: None, strict=False))
 
 
-def _read(line: bytes, compiled: CompiledRecipe | None, endpoint: str) -> Answer:
+def _read(line: bytes, compiled: CompiledRecipe | None, endpoint: str, limit: TimeLimit) -> Answer:
     members = _members.decode(line)
     response = bytes(members.get("response", b"null"))
     if response == b"null":
@@ -114,7 +139,7 @@ def _read(line: bytes, compiled: CompiledRecipe | None, endpoint: str) -> Answer
         return Answer(Outcome.ERROR, _code_of(body, f"http_{status}"), None, None, again)
     if not body.startswith(b"{"):
         return Answer(*_EMPTY, None) if body == b"null" else _UNREADABLE
-    return _Reader(compiled, endpoint).answer(body)
+    return _Reader(compiled, endpoint, limit).answer(body)
 
 
 def _not_run(error: Any) -> Answer:
@@ -146,8 +171,9 @@ def _fit(code: Any) -> str | None:
 class _Reader:
     """Reads a response's body for a recipe, or for none."""
 
-    def __init__(self, compiled: CompiledRecipe | None, endpoint: str) -> None:
+    def __init__(self, compiled: CompiledRecipe | None, endpoint: str, limit: TimeLimit) -> None:
         self._compiled = compiled
+        self._limit = limit
         self._endpoint = endpoint
         self._validator = compiled.validator if compiled else None
         self._properties = (compiled.properties if compiled else None) or ()
@@ -182,8 +208,12 @@ class _Reader:
             return Answer(choice.outcome, choice.code, None, usage)
         values = choice.values
         if values is not None and self._compiled.expressions:
-            whole = json.loads(body)
-            values += tuple(_computed(expression, whole) for expression in self._compiled.expressions)
+            try:
+                values += self._limit.run(_computed, self._compiled.expressions, json.loads(body))
+            except TimeLimitError:
+                return Answer(Outcome.INVALID_ANSWER, "too_slow", None, usage)
+            except TooLargeError:
+                return Answer(Outcome.INVALID_ANSWER, "too_large", None, usage)
         return Answer(choice.outcome, choice.code, values, usage)
 
     # One text: the answer, or JSON for the schema's columns
@@ -205,17 +235,19 @@ class _Reader:
             parsed = msgspec.json.decode(encoded)
         except NO_SENSE:
             return _Choice(Outcome.INVALID_ANSWER, "not_json", None)
-        if not isinstance(parsed, dict) or not self._fits(parsed):
+        if not isinstance(parsed, dict):
+            return _Choice(Outcome.INVALID_ANSWER, "schema_mismatch", None)
+        try:
+            fits = self._validator is None or self._limit.run(self._validator.is_valid, parsed)
+        except TimeLimitError:
+            return _Choice(Outcome.INVALID_ANSWER, "too_slow", None)
+        except Exception:  # noqa: BLE001  # a pattern that Python cannot read; OpenAI has held the answer to it
+            fits = True
+        if not fits:
             return _Choice(Outcome.INVALID_ANSWER, "schema_mismatch", None)
         exact = _members.decode(encoded)
         values = tuple(exact_value(exact[name]) if name in exact else None for name in self._properties)
         return _Choice(Outcome.OK, None, values)
-
-    def _fits(self, parsed: Mapping[str, Any]) -> bool:
-        try:
-            return self._validator is None or self._validator.is_valid(parsed)
-        except Exception:  # noqa: BLE001  # a pattern that Python cannot read; OpenAI has held the answer to it
-            return True
 
     def _tools(self, calls: Sequence[Any]) -> _Choice:
         if self._structured:
@@ -341,6 +373,7 @@ def _usage(value: Any) -> Usage | None:
         cached_tokens=_count(received, "cached_tokens"),
         output_tokens=_count(value, "completion_tokens", "output_tokens"),
         reasoning_tokens=_count(given, "reasoning_tokens"),
+        cache_write_tokens=_count(received, "cache_write_tokens"),
     )
 
 
@@ -384,9 +417,15 @@ def _fragment(data: bytes) -> orjson.Fragment:
     return orjson.Fragment(data.replace(b"\n", b" ").replace(b"\r", b" ").replace(b"\t", b" "))
 
 
-def _computed(expression: Any, body: Any) -> Any:
+def _computed(expressions: Iterable[Expression], body: Any) -> tuple[Any, ...]:
+    return tuple(_found(expression, body) for expression in expressions)
+
+
+def _found(expression: Expression, body: Any) -> Any:
     try:
         value = expression.search(body)
+    except TooLargeError:
+        raise
     except Exception:  # noqa: BLE001  # an expression that does not fit this body finds nothing in it
         return None
     return value if value is None or isinstance(value, str | bool) else _fragment(to_json(value))

@@ -1,6 +1,7 @@
 """Which requests a job's rows become: a function of rows and recipe alone, so that they can be built at any time."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import msgspec
@@ -13,6 +14,7 @@ from dropbatch.formats.layout import Layout
 from dropbatch.formats.raw import raw_custom_id, raw_request
 from dropbatch.formats.records import Chunk, Record
 from dropbatch.formats.shapes import ReadyLines
+from dropbatch.formats.writing import RowWriter, row_writer
 from dropbatch.indexing import BAD_ROW, NO_REQUEST, ShardIndex
 from dropbatch.jobfiles import AskedRow, JobFiles
 from dropbatch.ports import World
@@ -26,6 +28,10 @@ class Asker:
     def __init__(self, recipe: CompiledRecipe | None, unit: str = "Line") -> None:
         self._recipe = recipe
         self._unit = unit
+
+    def limited(self) -> AbstractContextManager[None]:
+        """Bound the time that the requests of a chunk's rows take, which are asked for within the block."""
+        return nullcontext() if self._recipe is None else self._recipe.limited()
 
     def request(self, record: Record) -> Request | None:
         """The row's request, or None where `when` is empty; RowRejected, with the row's line, where it is bad."""
@@ -77,6 +83,13 @@ class JobRows:
         self.layout: Layout = self.files.layout()
         self.asker = Asker(self.compiled)
         self.compression = file_type(job.drop.key).compression
+
+    def writer(self) -> RowWriter | None:
+        """What writes answered rows; None for a raw drop."""
+        if self.compiled is None:
+            return None
+        keeps_formulas = self.compiled.recipe.formulas == "keep"
+        return row_writer(self.layout, self.compiled.all_columns, keeps_formulas=keeps_formulas)
 
     def asked(self, shard: Shard, batch: Batch) -> Iterator[tuple[AskedRow, Request]]:
         """The rows that the batch asks, in order, with their requests."""

@@ -1,26 +1,24 @@
-"""Joins a job's shards into its results and ends the job: results, summary, notification, state, in this order."""
+"""Joins a job's shards into its results and ends the job: results, decision, summary, state, notification, in order."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from dropbatch import report, telling
 from dropbatch.domain.drops import results_name
-from dropbatch.domain.errors import ConditionFailed, TryLater
-from dropbatch.domain.jobs import ENDED_JOBS, Job, JobState, Shard
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import Outcome, job_status
 from dropbatch.formats.kinds import Kind, file_type
 from dropbatch.formats.writing import answers_extension
-from dropbatch.jobfiles import JobFiles, whole
+from dropbatch.jobfiles import JobFiles
+from dropbatch.jobs.end import end
 from dropbatch.ledger import Ledger
-from dropbatch.messages import work_on
 from dropbatch.ports import Piece, World
+from dropbatch.storage.job_ends import decide, decision_of, whole
 from dropbatch.tables import Tables
 from dropbatch.tallies import Tally
 from dropbatch.telling import Ended
-
-LEASE_MARGIN_SECONDS = 10
-"""How much longer than its function a lease lives."""
 
 SPARE_SECONDS = 60
 """When a joining hands over: what is under way (a copy of 1 GiB within S3) is done by then, and the telling."""
@@ -38,45 +36,42 @@ _TYPES = {
 }
 
 
-def assemble(world: World, ledger: Ledger, job_id: str) -> None:
-    """Makes the results of a job whose shards are all rendered. Of several callers one at a time does the work."""
-    token, until = world.new_token(), int(world.clock() + world.seconds_left()) + LEASE_MARGIN_SECONDS
+def assemble(world: World, ledger: Ledger, job: Job) -> bool:
+    """Make the results of a job whose shards are all rendered, and end it; the caller holds the job's lease.
 
-    def take(current: Job) -> bool:
-        if current.state in (JobState.RUNNING, JobState.HELD):
-            current.move(JobState.ASSEMBLING)
-        elif current.state is not JobState.ASSEMBLING or current.lease_until > world.now():
-            return False
-        current.lease, current.lease_until = token, until
-        return True
-
-    job = ledger.change(lambda: ledger.job(job_id), take)
-    if job is None:
-        return
-    try:
-        done = _assemble(world, ledger, job)
-    except Exception:
-        _release(world, ledger, job)
-        raise
-    if not done:
-        _release(world, ledger, job, came_further=True)
-        world.collect.send(work_on(job))
-
-
-def _assemble(world: World, ledger: Ledger, job: Job) -> bool:
-    """Returns whether all is done; else time has run out, and another invocation is to go on."""
-    shards = ledger.shards(job.id)
+    Returns whether all is done; else time has run out, and another invocation is to go on. How the job ended is decided
+    once, and written down before anything says so: summary, state and notification all follow from that.
+    """
     files = JobFiles(world.objects, world.buckets.work, job.id)
+    decision = decision_of(world, job.id)
+    if decision is None:
+        ended, samples = _results(world, ledger, job, files) or (None, [])
+        if ended is None:
+            return False
+        page = report.page(ended, samples, world.region, world.buckets.results)
+        prefix = telling.results_prefix(job)
+        world.objects.put(world.buckets.results, prefix + "report.html", page, "text/html; charset=utf-8")
+        decision = decide(world, job.id, telling.decision(world, ended))
+    end(world, ledger, job, decision)
+    return True
+
+
+def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[Ended, list[dict[str, object]]] | None:
+    """Join the pieces of all shards; returns how the job ended and some rows to show, or None if time has run out."""
+    shards = ledger.shards(job.id)
     tally = Tally()
     samples: list[dict[str, object]] = []
-    pieces: dict[str, list[Piece]] = {}
+    pieces: dict[str, list[list[Piece]]] = {}  # by shard
     for shard in shards:
         stats = json.loads(whole(world.objects, world.buckets.work, files.piece_key(shard.number, "stats.json")))
         tally.merge(Tally.from_json(stats["tally"]))
-        for name, (key, head, size) in stats["pieces"].items():
+        for name, places in stats["pieces"].items():
             found = pieces.setdefault(name, [])
-            # Every piece begins with the head of its file: the first gives it, the others do without.
-            found.append(Piece(world.buckets.work, key, head if found else 0, size))
+            found.append([])
+            for key, head, size in places:
+                # Every piece begins with the head of its file: the first gives it, the others do without.
+                is_first = len(found) == 1 and not found[0]
+                found[-1].append(Piece(world.buckets.work, key, 0 if is_first else head, size))
         for sample in stats["samples"]:
             if sum(1 for kept in samples if kept["good"] is sample["good"]) < SAMPLES:
                 samples.append(sample)
@@ -84,31 +79,10 @@ def _assemble(world: World, ledger: Ledger, job: Job) -> bool:
         raise AssertionError(f"{job.id} has {job.rows} rows, and its outcomes add up to {tally.rows}")
     objects = _join(world, files, job, shards, pieces, tally)
     if objects is None:
-        return False
+        return None
     cancelled = job.cancel_requested and tally.outcomes[Outcome.CANCELLED] > 0
-    ended = Ended(job, job_status(tally.outcomes, cancelled=cancelled), tally, objects, world.now())
-    prefix = telling.results_prefix(job)
-    page = report.page(ended, samples, world.region, world.buckets.results)
-    world.objects.put(world.buckets.results, prefix + "report.html", page, "text/html; charset=utf-8")
-    telling.write_final_status(world, ended)
-    telling.write_summary(world, ended)
-    if "ended" in job.notify:
-        world.topics.publish(telling.ended(world, ended))
-    _release_claim(ledger, job)
-
-    def end(current: Job) -> bool:
-        if current.state in ENDED_JOBS:
-            return False
-        current.lease, current.ended_at = None, ended.ended_at
-        current.move(JobState(ended.status))
-        return True
-
-    if ledger.change(lambda: ledger.job(job.id), end):
-        world.observer.measure("JobsEnded", 1, status=str(ended.status))
-        for outcome, count in tally.outcomes.items():
-            world.observer.measure("Rows", count, outcome=str(outcome))
-        world.observer.note("job ended", job_id=job.id, status=str(ended.status), rows=job.rows)
-    return True
+    status = job_status(tally.outcomes, cancelled=cancelled)
+    return Ended(job, status, tally, objects, world.now()), samples
 
 
 def _join(
@@ -116,7 +90,7 @@ def _join(
     files: JobFiles,
     job: Job,
     shards: Sequence[Shard],
-    pieces: Mapping[str, Sequence[Piece]],
+    pieces: Mapping[str, Sequence[Sequence[Piece]]],
     tally: Tally,
 ) -> dict[str, str] | None:
     """Joins the pieces of each kind of result, from where an invocation before this one left off.
@@ -134,11 +108,11 @@ def _join(
     for name, key in _keys(files, job, tally):
         if name in made:
             continue
-        parts: Sequence[Piece] | None = pieces.get(name, ())
+        parts: Sequence[Piece] | None = list(chain.from_iterable(pieces.get(name, ())))
         if tables is not None and name == "answers":
             parts = tables.answers(shards, pieces[name])
         elif tables is not None and name == "failed":
-            parts = tables.failed(pieces[name])
+            parts = tables.failed(parts or ())
         if parts is None:
             files.keep_joined({"made": made, "begun": None})
             return None
@@ -164,29 +138,3 @@ def _keys(files: JobFiles, job: Job, tally: Tally) -> Iterator[tuple[str, str]]:
     yield "answers", results_name(prefix, kind.stem, f".answers.{answers_extension(kind)}{kind.compression}")
     if tally.unanswered:
         yield "failed", results_name(prefix, kind.stem, f".failed.{kind.extension}{kind.compression}")
-
-
-def _release_claim(ledger: Ledger, job: Job) -> None:
-    """Lets the same content be worked on again."""
-    claim = ledger.claim(job.claim) if job.claim else None
-    if claim is None or claim.job_id != job.id:
-        return
-    try:
-        ledger.remove(claim)
-    except ConditionFailed as error:
-        raise TryLater(1, "the claim was moved meanwhile") from error
-
-
-def _release(world: World, ledger: Ledger, job: Job, *, came_further: bool = False) -> None:
-    """Lets others go on with a job; one that came further has not been sent in vain."""
-    lease = job.lease
-
-    def release(current: Job) -> bool:
-        if current.lease != lease:
-            return False
-        current.lease, current.lease_until = None, world.now()
-        if came_further:
-            current.sends, current.sent_at = 0, world.now()
-        return True
-
-    ledger.change(lambda: ledger.job(job.id), release)

@@ -300,10 +300,11 @@ class _Scan:
             if not self.problems:
                 self.sharder.add_many(chunk, requests)
             return
-        for record in chunk.records():
-            if self.limit is not None and self.rows >= self.limit:
-                return
-            self._take_one(record)
+        with self._asker.limited():
+            for record in chunk.records():
+                if self.limit is not None and self.rows >= self.limit:
+                    return
+                self._take_one(record)
 
     def _fit(self, requests: Requests) -> bool:
         return (

@@ -11,11 +11,12 @@ from contextlib import ExitStack
 
 from dropbatch.asking import JobRows
 from dropbatch.domain.jobs import Batch, BatchState, Shard
-from dropbatch.domain.outcomes import RETRIED
-from dropbatch.jobfiles import AskedRow, JobFiles, whole
+from dropbatch.domain.outcomes import MAY_BE_PAID, RETRIED
+from dropbatch.jobfiles import AskedRow, JobFiles
 from dropbatch.ledger import from_item, to_item
 from dropbatch.ports import BYTES, JSON, World, Writer
 from dropbatch.results import Result, read_responses, read_results, writing_results
+from dropbatch.storage.job_ends import whole
 from dropbatch.tallies import Tally
 
 KEPT = "kept"
@@ -41,7 +42,7 @@ def carry_over(
     streams = [_results(world, old, batch) for batch in closed]
     kept = Batch(
         job_id=rows.job.id, shard=shard.number, group=KEPT_GROUP, endpoint="", model="", requests=0, tokens=0,
-        created_at=now, attempt=KEPT, results=KEPT, state=BatchState.COLLECTED,
+        created_at=now, attempt=KEPT, results=KEPT, state=BatchState.COLLECTED, expires_at=shard.expires_at,
     )  # fmt: skip  # a batch in a line or two
     index = rows.index(shard)
     asked: dict[int, Batch] = {}
@@ -53,15 +54,18 @@ def carry_over(
     with ExitStack() as stack:
         out = stack.enter_context(writing_results(world, rows.files.results_key(kept)))
         for result, response, batch in heapq.merge(*streams, key=lambda found: found[0].row):
-            if result.outcome not in RETRIED:
+            may_be_paid = result.code in MAY_BE_PAID
+            if result.outcome not in RETRIED or may_be_paid:
                 out.add([result], [response])
                 kept.requests += 1
+                if may_be_paid:  # the former job's sums count it among those that are asked again
+                    tally.count(result.row, result.outcome, result.code)
                 continue
             if batch.group not in asked:
                 name = f"{shard.number:06d}.{batch.group:03d}.again"
                 asked[batch.group] = Batch(
                     job_id=rows.job.id, shard=shard.number, group=batch.group, endpoint=batch.endpoint,
-                    model=batch.model, requests=0, tokens=0, created_at=now, rows=name,
+                    model=batch.model, requests=0, tokens=0, created_at=now, rows=name, expires_at=shard.expires_at,
                 )  # fmt: skip  # as above
                 lists[batch.group] = stack.enter_context(world.objects.writing(work, rows.files.rows_key(name), BYTES))
             lists[batch.group].write(AskedRow(result.row, 0).to_line())

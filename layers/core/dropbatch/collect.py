@@ -1,21 +1,27 @@
-"""Brings answers home: a batch's answers to its rows, a shard's rows into results, a job's shards into files.
+"""Collects answers: a batch's answers to its rows, a shard's rows into results, a job's shards into files.
 
 A collector writes what it found under a name of its own, and then moves the batch on, which says whose results count
-and which rows are to be asked again. Each level is settled by whoever finds that nothing is missing below it: after its
-own write it reads the job's items strongly consistently, so that of two that finish last at least one sees that all is
-there.
+and which rows are to be asked again. Each level is settled by the process that finds that nothing is missing below it:
+after its own write it reads the job's items strongly consistently, so that of two that finish last at least one sees
+that all is there.
+
+A batch that ended is paid. It is never given up while its files exist: what fails is tried again, less and less often,
+and after ten failures the job is held and an alarm raised.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from dropbatch import assemble
-from dropbatch.admission import learn_limit, learn_usage, start
+from dropbatch.admission import learn_limit, learn_usage
 from dropbatch.asking import JobRows
-from dropbatch.collection.result_writer import Written, no_lines, write_results
+from dropbatch.collection.answer_files import fetch
+from dropbatch.collection.result_writer import Written, write_results
 from dropbatch.collection.verdict import Judge, Unanswered
-from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound, TryLater
+from dropbatch.domain.errors import ConditionFailed, ErrorKind, OpenAIBusy, OpenAIError, OpenAINotFound, TryLater
 from dropbatch.domain.jobs import (
     CLOSED,
+    MAX_STARTS,
     TERMINAL,
     Batch,
     BatchState,
@@ -27,8 +33,11 @@ from dropbatch.domain.jobs import (
     Shard,
     ShardState,
 )
-from dropbatch.healing import FILE_SECONDS, BatchFailure, Failure, failure_of, put_off
-from dropbatch.holding import hold
+from dropbatch.domain.outcomes import ANSWERS_GONE, MAY_BE_PAID, NEVER_ENDED
+from dropbatch.following import NEVER_SECONDS, knows_of
+from dropbatch.healing import FILE_SECONDS, BatchFailure, Failure, failure_of, put_off_seconds, rest_of
+from dropbatch.jobs.hold import hold, hold_for, let_go
+from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
 from dropbatch.ports import RemoteBatch, World
@@ -40,104 +49,174 @@ LATE_SECONDS = 60
 """When files that OpenAI has not finished are looked for again."""
 
 DOUBT_FACTOR = 3
-"""So many `settle_seconds` are answers waited for that OpenAI has counted but not delivered (30 minutes by default)."""
+"""For how many `settle_seconds` answers are awaited that OpenAI has counted but not delivered (30 min by default)."""
 
-SPARE_SECONDS = 120
-"""With less than that left, the next shard is another invocation's: a gigabyte of embeddings takes a minute."""
+KEY_CHANGED_SECONDS = 3600
+"""When a batch is tried again that the key cannot see; the poller sends it sooner if the former key is back."""
 
-BAD_BATCHES = 2
-"""After so many batches in a row of which less than half was answered, a job's rest is held."""
+HANDOVER_SECONDS = 60
+"""With less time left a step hands over: a chunk of rows takes a second, and what is kept of it some more."""
+
+MAX_BAD_BATCHES = 2
+"""After how many batches in a row, of which less than half was answered, a job's rest is held."""
+
+COLLECTED_IN = (JobState.RUNNING, JobState.HELD, JobState.ASSEMBLING)
 
 
 def collect(world: World, work: Work) -> None:
-    """Collects the batch that a message names, then whatever is settled by that: its shard, its job."""
+    """Collect the batch that a message names, then do whatever is settled by that: its shard, its job."""
     ledger = Ledger(world.table)
     job = ledger.job(work.job_id)
-    if job is None or job.state not in (JobState.RUNNING, JobState.HELD, JobState.ASSEMBLING):
+    if job is None or job.state not in COLLECTED_IN:
         return
-    if job.state is not JobState.ASSEMBLING:
-        rows = JobRows(world, job)
-        batch = ledger.batch(job.id, work.batch) if work.batch else None
-        if batch is not None and batch.state is BatchState.ENDED:
-            _collect_or_wait(world, ledger, rows, batch)
-            if not _in_time(world):
-                world.collect.send(work.to_json())
-                return
-        for shard in ledger.shards(job.id):
-            if shard.state is ShardState.RENDERED or (batch is not None and shard.number != batch.shard):
-                continue
-            if _settle_shard(world, ledger, rows, shard.number) and not _in_time(world):
-                _go_on(world, ledger, job)
-                return
-        if any(shard.state is not ShardState.RENDERED for shard in ledger.shards(job.id)):
+    if work.batch is None:
+        _finish_job(world, ledger, job)
+        return
+    batch = ledger.batch(job.id, work.batch)
+    if batch is None or (batch.state is BatchState.ENDED and not _collect_step(world, ledger, job, batch)):
+        return
+    if batch.state not in CLOSED:
+        return
+    try:
+        if not _in_time(world) or not _finish_shard(
+            world, ledger, JobRows(world, job), batch.shard, lambda: _in_time(world)
+        ):
+            _hand_over(world, ledger, job)
             return
-    assemble.assemble(world, ledger, job.id)
+        is_last = all(shard.state is ShardState.RENDERED for shard in ledger.shards(job.id))
+    except Exception:  # noqa: BLE001 - the answers are kept; once all batches are, the job's own step comes back to it
+        world.observer.failed("a shard could not be finished yet", **batch.ids)
+        return
+    if is_last:
+        _finish_job(world, ledger, job)
 
 
 def _in_time(world: World) -> bool:
-    return world.seconds_left() > SPARE_SECONDS
+    return world.seconds_left() > HANDOVER_SECONDS
 
 
-def _go_on(world: World, ledger: Ledger, job: Job) -> None:
-    """Has another invocation go on with what is left of a job, which has not been sent in vain."""
+def _hand_over(world: World, ledger: Ledger, job: Job) -> None:
+    """Have another invocation go on with what is left of a job, unless a message about it is under way already."""
 
-    def came_further(current: Job) -> bool:
-        current.sends, current.sent_at = 0, world.now()
-        return current.state in (JobState.RUNNING, JobState.HELD)
+    def sent(current: Job) -> bool:
+        if current.sent_at or current.is_leased(world.now()) or current.state not in COLLECTED_IN:
+            return False
+        current.sent_at = world.now()
+        return True
 
-    ledger.change(lambda: ledger.job(job.id), came_further)
-    world.collect.send(work_on(job))
+    if ledger.update(job, sent):
+        world.collect.send(work_on(job))
 
 
-def _collect_or_wait(world: World, ledger: Ledger, rows: JobRows, batch: Batch) -> None:
-    """Collects a batch; TryLater while OpenAI does not let us, which is no reason to give it up."""
+# A batch
+
+
+def _collect_step(world: World, ledger: Ledger, job: Job, batch: Batch) -> bool:
+    """Collect an ended batch under its lease; False if it is not collected now."""
+    if batch.is_leased(world.now()) or batch.not_before > world.now():
+        return False
+    take(world, batch)
     try:
-        _collect_batch(world, ledger, rows, batch)
-    except OpenAIError as error:
-        if isinstance(error, OpenAIKeyRejected):
-            hold(world, ledger, rows.job, HeldReason.KEY, error.code)
+        ledger.save(batch)
+    except ConditionFailed:
+        return False
+    with kept(world, batch):
+        try:
+            if _collect_batch(world, ledger, job, batch):
+                return True
+            _go_on(world, ledger, batch)
+        except ConditionFailed:
+            world.observer.note("another process has moved the batch on", **batch.ids)
+        except TryLater as later:
+            _wait(world, ledger, batch, later.seconds)
+        except OpenAIError as error:
+            world.observer.warn(
+                "a batch's answers could not be read", code=error.code, kind=str(error.kind), **batch.ids
+            )
+            seconds = error.seconds if isinstance(error, OpenAIBusy) else 0
+            _failed(world, ledger, job, batch, error.code, seconds, error)
+        except Exception:  # noqa: BLE001 - the batch is paid: it is tried again for as long as its job lasts
+            world.observer.failed("a batch could not be collected", **batch.ids)
+            _failed(world, ledger, job, batch, "failed")
+    return False
 
-        def count_anew(current: Batch) -> bool:
-            current.sends = 0
-            return current.state is BatchState.ENDED
 
-        ledger.change(lambda: ledger.batch(batch.job_id, batch.sk), count_anew)
-        raise TryLater(LATE_SECONDS, f"OpenAI did not give the batch's answers: {error.code}") from error
+def _go_on(world: World, ledger: Ledger, batch: Batch) -> None:
+    """Have another invocation go on with a batch whose step came further and ran out of time."""
+
+    def further(current: Batch) -> None:
+        current.came_further()
+        give_back(current)
+        current.results = batch.results
+        current.sent_at = world.now()
+
+    if update_own(ledger, batch, further):
+        world.collect.send(work_on(batch))
 
 
-def _collect_batch(world: World, ledger: Ledger, rows: JobRows, batch: Batch) -> None:
-    """Gives each row of an ended batch its outcome, or another try."""
-    job = rows.job
+def _wait(world: World, ledger: Ledger, batch: Batch, seconds: int) -> None:
+    """Give the lease back until answers may have come: nothing failed."""
+
+    def wait(current: Batch) -> None:
+        current.starts = current.kills = 0
+        current.waited_with = batch.waited_with
+        give_back(current, world.now() + seconds)
+
+    update_own(ledger, batch, wait)
+
+
+def _failed(
+    world: World,
+    ledger: Ledger,
+    job: Job,
+    batch: Batch,
+    code: str,
+    seconds: int = 0,
+    error: OpenAIError | None = None,
+) -> None:
+    """Put a batch off that could not be collected; hold its job if the key or the account is why, or if it lasts."""
+
+    def later(current: Batch) -> None:
+        current.results = batch.results
+        put_off(world, current, seconds)
+
+    put = update_own(ledger, batch, later)
+    if (error is None or not hold_for(world, ledger, job, error, batch)) and put and put.deferrals >= MAX_STARTS:
+        hold(world, ledger, job, HeldReason.STUCK, code, batch)
+
+
+def _collect_batch(world: World, ledger: Ledger, job: Job, batch: Batch) -> bool:
+    """Give each row of an ended batch its outcome, or another try; False if time has run out and another goes on."""
+    rows = JobRows(world, job)
     shard = _shard_of(ledger, batch)
-    try:
-        remote = world.openai.retrieve(batch.openai_id or "")
-    except OpenAINotFound:
-        remote = _gone(batch)
-    never_ended = remote.status not in TERMINAL
-    if never_ended:
-        remote = replace(remote, status=OpenAIStatus.EXPIRED)
+    remote = _ended(world, ledger, job, batch)
     failure = failure_of(remote.errors) if remote.status is OpenAIStatus.FAILED else None
-    bill = Bill(batch.model)  # looks into the price list, which takes 80 MB for a moment, before answers take theirs
-    batch.results = world.new_token()
-    output, errors = (world.scratch / f"{batch.results}.{name}" for name in ("output", "errors"))
-    try:
-        with AnswerLines(shard.first_row, shard.rows) as answers:
-            for file_id, path in ((remote.output_file_id, output), (remote.error_file_id, errors)):
-                if file_id:
-                    world.openai.download(file_id, path)
-                    answers.read(path)
-            _check_complete(world, batch, remote, answers)
-            # What never ended may still be running, for all we know: its rows are not asked twice.
-            over = job.cancel_requested or world.now() >= job.deadline_at or never_ended
-            judge = Judge(job, batch, Unanswered(remote, failure), failure, over)
-            written = write_results(world, rows, shard, batch, answers.lines, judge, bill)
-    finally:
-        output.unlink(missing_ok=True)
-        errors.unlink(missing_ok=True)
+    # Looks into the price list, which takes 80 MB for a moment, before answers take theirs.
+    bill = Bill(batch.model, batch.endpoint)
+    batch.results = batch.results or world.new_token()
+    shown = _shown(remote)
+    if batch.waited_with == shown and _is_in_doubt(world, batch):
+        raise TryLater(_late_seconds(world), "OpenAI still shows what was incomplete")
+    answers, gone = _fetched(world, rows, batch, remote, shard)
+    if answers is None:
+        return False
+    with answers:
+        if gone is None and _is_incomplete(world, batch, remote, answers):
+            batch.waited_with = shown
+            raise TryLater(_late_seconds(world), "answers are counted that have not been delivered")
+        code = gone or (NEVER_ENDED if batch.never_ended else None)
+        # What never ended may still be running, and what is gone was paid: such rows are not asked twice.
+        over = job.cancel_requested or world.now() >= job.deadline_at or code is not None
+        judge = Judge(job, batch, Unanswered(remote, failure, code=code), failure, over)
+        if code is not None and not rows.files.judged(batch):
+            bill.unread(max(0, batch.requests - answers.found))
+        written = write_results(world, rows, shard, batch, answers, judge, bill, lambda: _in_time(world))
+    if written is None:
+        return False
     if answers.repeated or answers.strange:
-        world.observer.warn("odd lines", repeated=answers.repeated, strange=answers.strange, **batch.ids)
+        world.observer.note("unmatched answer lines", repeated=answers.repeated, strange=answers.strange, **batch.ids)
     if failure is not None:
-        world.observer.warn("a batch failed", code=failure.code, kind=str(failure.kind), **batch.ids)
+        world.observer.note("a batch failed", code=failure.code, kind=str(failure.kind), **batch.ids)
         if failure.kind is Failure.TOKENS:
             learn_limit(world, ledger, batch, failure.message)
     elif remote.status is OpenAIStatus.COMPLETED:
@@ -147,18 +226,21 @@ def _collect_batch(world: World, ledger: Ledger, rows: JobRows, batch: Batch) ->
     _break_circuit(world, ledger, job, batch, remote, written)
     children = [_child(world, batch, written, failure)] if written.again else []
 
-    def finish(current: Batch) -> bool:
-        if current.state is not BatchState.ENDED:
-            return False
+    def finish(current: Batch) -> None:
         current.completed, current.failed = remote.completed, remote.failed
         current.results, current.children = batch.results, children
+        current.came_further()
+        give_back(current)
         current.move(BatchState.COLLECTED)
-        return True
 
-    if ledger.change(lambda: ledger.batch(batch.job_id, batch.sk), finish):
-        world.observer.note(
-            "collected", openai_id=batch.openai_id, lines=answers.found, again=written.again, **batch.ids
-        )
+    collected = update_own(ledger, batch, finish)
+    if collected is None:
+        raise ConditionFailed
+    batch.state = collected.state
+    world.observer.note("collected", openai_id=batch.openai_id, lines=answers.found, again=written.again, **batch.ids)
+    if job.held_call == batch.sk:
+        let_go(world, ledger, job, HeldReason.STUCK, HeldReason.PERMISSION, HeldReason.ACCOUNT)
+    return True
 
 
 def _shard_of(ledger: Ledger, batch: Batch) -> Shard:
@@ -168,31 +250,125 @@ def _shard_of(ledger: Ledger, batch: Batch) -> Shard:
     return shard
 
 
-def _child(world: World, batch: Batch, written: "Written", failure: BatchFailure | None) -> Child:
+def _ended(world: World, ledger: Ledger, job: Job, batch: Batch) -> RemoteBatch:
+    """Return the ended batch as OpenAI shows it, or as it was last seen if OpenAI cannot show it any more.
+
+    An answer that says less than what was seen before is stale, and never final: TryLater.
+    """
+    never = batch.never_ended or world.now() > (batch.submitted_at or 0) + NEVER_SECONDS
+    try:
+        remote = world.openai.retrieve(batch.openai_id or "")
+    except OpenAINotFound:
+        if not knows_of(world, batch):
+            hold(world, ledger, job, HeldReason.KEY_CHANGED, "key_changed", batch)
+            raise TryLater(KEY_CHANGED_SECONDS, "the key is of another project than the batch") from None
+        return _as_seen(batch)
+    except OpenAIError as error:
+        if never and error.kind is not ErrorKind.PASSING:
+            return _as_seen(batch)
+        raise
+    if remote.status in TERMINAL:
+        batch.never_ended = False
+        if remote.status is OpenAIStatus.CANCELLED and batch.aged_at:
+            # Dropbatch cancelled it for its age, not its owner: what it did not answer has expired.
+            return replace(remote, status=OpenAIStatus.EXPIRED)
+        return remote
+    if not never:
+        raise TryLater(_late_seconds(world), "OpenAI shows a batch as it was before it ended")
+    batch.never_ended = True
+    return replace(remote, status=OpenAIStatus.EXPIRED)
+
+
+def _as_seen(batch: Batch) -> RemoteBatch:
+    """Return a batch that ended, and can no longer be retrieved, as it was when it was last seen."""
+    return RemoteBatch(
+        id=batch.openai_id or "",
+        status=batch.openai_status if batch.openai_status in TERMINAL else OpenAIStatus.EXPIRED,
+        created_at=batch.submitted_at or 0,
+        input_file_id=batch.file_id or "",
+        output_file_id=batch.output_file_id,
+        error_file_id=batch.error_file_id,
+        total=batch.total,
+        completed=batch.completed,
+        failed=batch.failed,
+    )
+
+
+def _late_seconds(world: World) -> int:
+    return min(LATE_SECONDS, world.settle_seconds)
+
+
+def _is_in_doubt(world: World, batch: Batch) -> bool:
+    """Return whether answers may still come: OpenAI's files may be late."""
+    return world.now() < (batch.ended_at or 0) + DOUBT_FACTOR * world.settle_seconds
+
+
+def _shown(remote: RemoteBatch) -> str:
+    """Return what changes when more of a batch's answers are there."""
+    counts = f"{remote.completed} {remote.failed} {remote.total}"
+    return f"{counts} {remote.output_file_id} {remote.error_file_id}"
+
+
+def _fetched(
+    world: World, rows: JobRows, batch: Batch, remote: RemoteBatch, shard: Shard
+) -> tuple[AnswerLines | None, str | None]:
+    """Fetch a batch's answers, None if time has run out, and ANSWERS_GONE if a file of them is no longer there."""
+
+    def fetched(output: str | None, errors: str | None) -> AnswerLines | None:
+        return fetch(world, rows.files, shard, batch, output, errors, lambda: _in_time(world))
+
+    try:
+        return fetched(remote.output_file_id, remote.error_file_id), None
+    except OpenAINotFound:
+        if _is_in_doubt(world, batch):
+            raise  # so shortly after its end a file may not be visible yet
+    world.observer.warn("OpenAI no longer has all of a batch's answers", **batch.ids)
+    for output, errors in ((remote.output_file_id, None), (None, remote.error_file_id)):
+        try:
+            if output or errors:
+                return fetched(output, errors), ANSWERS_GONE
+        except OpenAINotFound:
+            continue
+    return fetched(None, None), ANSWERS_GONE
+
+
+def _is_incomplete(world: World, batch: Batch, remote: RemoteBatch, answers: AnswerLines) -> bool:
+    """Return whether OpenAI has counted more answers than it delivered, and may still deliver them."""
+    counted = remote.completed + remote.failed
+    if remote.status is OpenAIStatus.COMPLETED:
+        counted = max(counted, remote.total) or batch.requests
+    is_short = answers.found + answers.repeated < counted
+    return is_short and remote.status is not OpenAIStatus.FAILED and _is_in_doubt(world, batch)
+
+
+def _child(world: World, batch: Batch, written: Written, failure: BatchFailure | None) -> Child:
     """The batch that goes on with the rows that are to be asked again."""
     child = Child(written.again, written.tokens, written.inputs, world.now(), tries=written.tries)
     match failure.kind if failure else None:
         case Failure.TOKENS:
-            child.waits, child.not_before = batch.waits + 1, world.now() + world.scaled(put_off(batch.waits))
+            wait = world.scaled(put_off_seconds(batch.waits))
+            child.waits, child.not_before = batch.waits + 1, world.now() + wait
         case Failure.FILE:
             child.waits = batch.waits + 1
             if batch.waits < len(FILE_SECONDS):
                 child.file_id = batch.file_id
                 child.not_before = world.now() + world.scaled(FILE_SECONDS[batch.waits])
-        case Failure.ROWS:
-            child.waits = batch.waits + 1
+        case Failure.ROWS if failure is not None:
+            rest = rest_of(failure, requests=batch.requests, rounds=batch.waits)
+            child.waits, child.is_halved = rest.rounds, rest.batches > 1
         case _:
             if written.tries > batch.tries:  # what failed is given a moment
-                child.not_before = world.now() + world.scaled(put_off(batch.tries))
+                child.not_before = world.now() + world.scaled(put_off_seconds(batch.tries))
     return child
 
 
 def _stop(world: World, ledger: Ledger, batch: Batch, failure: BatchFailure) -> None:
-    """Gives up what waits of the job and would fail for the same reason: all of it, or all for the same model."""
+    """End what waits of the job and would fail for the same reason: all of it, or all for the same model."""
     for waiting in ledger.batches(batch.job_id):
         same = failure.kind is Failure.ACCOUNT or waiting.model == batch.model
         if waiting.state is BatchState.WAITING and same:
             waiting.refusal = failure.code
+            give_back(waiting)
             waiting.move(BatchState.ABANDONED)
             try:
                 ledger.save(waiting)
@@ -201,10 +377,8 @@ def _stop(world: World, ledger: Ledger, batch: Batch, failure: BatchFailure) -> 
             world.collect.send(work_on(waiting))
 
 
-def _break_circuit(
-    world: World, ledger: Ledger, job: Job, batch: Batch, remote: RemoteBatch, written: "Written"
-) -> None:
-    """Holds what a job has waiting when two of its batches in a row were answered by less than half.
+def _break_circuit(world: World, ledger: Ledger, job: Job, batch: Batch, remote: RemoteBatch, written: Written) -> None:
+    """Hold what a job has waiting when two of its batches in a row were answered by less than half.
 
     Only first tries count: rows that failed before say nothing about those that have not been asked yet.
     """
@@ -217,55 +391,40 @@ def _break_circuit(
             return False
         if bad and batch.key in current.judged:
             return False
-        current.judged = [*current.judged, batch.key][-BAD_BATCHES:] if bad else []
+        current.judged = [*current.judged, batch.key][-MAX_BAD_BATCHES:] if bad else []
         return True
 
-    judged = ledger.change(lambda: ledger.job(job.id), judge)
-    if judged is not None and len(judged.judged) >= BAD_BATCHES:
+    judged = ledger.update(job, judge)
+    if judged is not None and len(judged.judged) >= MAX_BAD_BATCHES:
         waiting = [other for other in ledger.batches(job.id) if other.state is BatchState.WAITING]
         if any(other.tries == 0 for other in waiting):
             hold(world, ledger, judged, HeldReason.FAILING, "too_few_answers")
 
 
-def _gone(batch: Batch) -> RemoteBatch:
-    """A batch that ended and can no longer be retrieved: nothing can be read of it."""
-    return RemoteBatch(
-        id=batch.openai_id or "",
-        status=batch.openai_status or OpenAIStatus.COMPLETED,
-        created_at=batch.submitted_at or 0,
-        input_file_id=batch.file_id or "",
-    )
+# A shard
 
 
-def _check_complete(world: World, batch: Batch, remote: RemoteBatch, answers: AnswerLines) -> None:
-    """TryLater while OpenAI has counted more answers than it delivered: its files may come late."""
-    counted = remote.completed + remote.failed
-    if remote.status is OpenAIStatus.COMPLETED:
-        counted = max(counted, remote.total) or batch.requests
-    in_doubt = world.now() < (batch.ended_at or 0) + DOUBT_FACTOR * world.settle_seconds
-    if answers.found + answers.repeated < counted and remote.status is not OpenAIStatus.FAILED and in_doubt:
-        raise TryLater(min(LATE_SECONDS, world.settle_seconds), "answers are counted that have not been delivered")
+def _finish_shard(world: World, ledger: Ledger, rows: JobRows, number: int, in_time: Callable[[], bool]) -> bool:
+    """See that every batch's children are there, and render a shard if all its batches are collected.
 
-
-def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> bool:
-    """Sees that every batch's children are there, and renders a shard if all its batches are home: True if it did."""
+    False if time has run out before that was done.
+    """
     shard = ledger.shard(rows.job.id, number)
     if shard is None or shard.state is ShardState.RENDERED:
-        return False
+        return True
     batches = ledger.batches(rows.job.id, number)
     known = {batch.sk for batch in batches}
     born = [child for batch in batches for child in batch.offspring() if child.sk not in known]
-    if born:
-        start(world, ledger, born)
-        return False
-    if any(batch.state not in CLOSED for batch in batches):
-        return False
+    for child in born:
+        ledger.add(child)  # the poller admits it
+    if born or any(batch.state not in CLOSED for batch in batches):
+        return True
     closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]
     for batch in closed:
         if batch.state is BatchState.ABANDONED:
-            judge = Judge(rows.job, batch, Unanswered(None, refusal=batch.refusal))
-            write_results(world, rows, shard, batch, no_lines, judge, Bill(batch.model))
-    render(world, rows, shard, closed)
+            _write_abandoned(world, rows, shard, batch)
+    if not render(world, rows, shard, closed, in_time):
+        return False
 
     def finish(current: Shard) -> bool:
         if current.state is ShardState.RENDERED:
@@ -275,3 +434,83 @@ def _settle_shard(world: World, ledger: Ledger, rows: JobRows, number: int) -> b
 
     ledger.change(lambda: ledger.shard(rows.job.id, number), finish)
     return True
+
+
+def _write_abandoned(world: World, rows: JobRows, shard: Shard, batch: Batch) -> None:
+    """Write what became of the rows of a batch that was ended without its answers."""
+    bill = Bill(batch.model, batch.endpoint)
+    if batch.refusal in MAY_BE_PAID:
+        bill.unread(batch.requests)
+    judge = Judge(rows.job, batch, Unanswered(None, refusal=batch.refusal))
+    write_results(world, rows, shard, batch, None, judge, bill)
+
+
+# A job
+
+
+def _finish_job(world: World, ledger: Ledger, job: Job) -> None:
+    """Under the job's lease: finish the shards that are due, and once all are, put the results together."""
+
+    def begin(current: Job) -> bool:
+        now = world.now()
+        if current.state not in COLLECTED_IN or current.is_leased(now) or current.not_before > now:
+            return False
+        take(world, current)
+        return True
+
+    taken = ledger.update(job, begin)
+    if taken is None:
+        return
+    with kept(world, taken):
+        try:
+            is_done = _finish(world, ledger, taken)
+        except ConditionFailed:
+            world.observer.note("another process has moved the job on", job_id=job.id)
+            return
+        except Exception:  # noqa: BLE001 - what is paid is kept, and tried again for as long as the job lasts
+            world.observer.failed("a job could not be finished", job_id=job.id)
+            put = update_own(ledger, taken, lambda current: put_off(world, current))
+            if put is not None and put.deferrals >= MAX_STARTS:
+                hold(world, ledger, put, HeldReason.STUCK, "failed", states=(JobState.RUNNING, JobState.ASSEMBLING))
+            return
+        if is_done:
+            return
+
+        def further(current: Job) -> None:
+            current.came_further()
+            give_back(current)
+            current.sent_at = world.now()
+
+        if update_own(ledger, taken, further):
+            world.collect.send(work_on(taken))
+
+
+def _finish(world: World, ledger: Ledger, job: Job) -> bool:
+    """Return whether the step is at its end; else time has run out, and another invocation is to go on."""
+    if job.state is not JobState.ASSEMBLING:
+        rows = JobRows(world, job)
+        for shard in ledger.shards(job.id):
+            if shard.state is ShardState.RENDERED:
+                continue
+            if not _finish_shard(world, ledger, rows, shard.number, lambda: _in_time(world)):
+                return False
+            if not _in_time(world):
+                return False
+        if any(shard.state is not ShardState.RENDERED for shard in ledger.shards(job.id)):
+            update_own(ledger, job, _rest)  # there are batches still
+            return True
+
+        def assembling(current: Job) -> None:
+            current.held_reason = current.held_call = None
+            current.move(JobState.ASSEMBLING)
+
+        moved = update_own(ledger, job, assembling)
+        if moved is None:
+            raise ConditionFailed
+        job = moved
+    return assemble.assemble(world, ledger, job)
+
+
+def _rest(job: Job) -> None:
+    job.came_further()
+    give_back(job)

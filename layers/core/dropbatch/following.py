@@ -8,9 +8,10 @@ about twice as many calls as there are batches open, and for ten thousand of the
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 
-from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound, OpenAIUnsure
+from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound
 from dropbatch.domain.jobs import TERMINAL, Batch, BatchState, HeldReason, Job, OpenAIStatus
-from dropbatch.holding import hold
+from dropbatch.jobs.hold import hold
+from dropbatch.jobs.lease import give_back
 from dropbatch.ledger import Ledger
 from dropbatch.ports import RemoteBatch, World
 
@@ -26,9 +27,6 @@ STRAGGLERS = 5
 UNMOVED = 20
 """How many batches are retrieved, if calls are left, that the list shows, but not to have ended."""
 
-FAILURES = 3
-"""After so many batches that OpenAI does not answer about, a poll asks about no more."""
-
 CLOCK_SECONDS = 330
 """How much older than ours, by its own clock, OpenAI may take a batch to be."""
 
@@ -36,33 +34,38 @@ PROGRESS_WRITES = 50
 """Of how many batches that go on a poll writes the progress down: those that have come furthest since it last was."""
 
 WINDOW_SECONDS = 25 * 3600
-"""OpenAI's window of 24 hours, and an hour on top: what has not ended by then is asked to, or is gone."""
+"""OpenAI's window of 24 hours, and an hour on top: a batch that OpenAI does not know by then is gone."""
 
-NEVER_SECONDS = 2 * WINDOW_SECONDS
-"""A batch that has not ended by then counts as if it had: it is brought home with what it has."""
+CANCEL_SECONDS = 36 * 3600
+"""When Dropbatch cancels a batch for its age: OpenAI's batches do run past their 24 hours, and then still expire."""
+
+NEVER_SECONDS = 50 * 3600
+"""A batch that has not ended by then counts as if it had, whatever OpenAI answers: it is collected with what it has."""
 
 SPARE_SECONDS = 30
 """A poll stops when it has no more than this left."""
 
 
 def follow(world: World, ledger: Ledger, submitted: Sequence[Batch], jobs: Mapping[str, Job]) -> None:
-    """Takes over what OpenAI says of these batches; jobs whose key it refuses are held."""
+    """Take over what OpenAI says of these batches; jobs whose key it refuses are held.
+
+    The list is a hint: what it does not tell, or if it fails, batches are asked about one by one, each by itself. Those
+    that OpenAI did not answer about come last, so that they keep no other waiting.
+    """
     try:
         if len(submitted) <= RETRIEVED_ONE_BY_ONE:
-            _retrieve(world, ledger, submitted, jobs)
+            _retrieve(world, ledger, sorted(submitted, key=_turn), jobs)
         else:
             _list_and_retrieve(world, ledger, submitted, jobs)
     except OpenAIKeyRejected as error:
         for job in {batch.job_id: jobs[batch.job_id] for batch in submitted if batch.job_id in jobs}.values():
             hold(world, ledger, job, HeldReason.KEY, error.code)
-    except OpenAIError as error:
-        world.observer.warn("OpenAI did not answer the poll", code=error.code)
 
 
-def end_batch(world: World, ledger: Ledger, batch: Batch, status: OpenAIStatus) -> None:
-    """Takes a batch for ended that OpenAI does not, or no more, say so of."""
+def end_batch(world: World, ledger: Ledger, batch: Batch, status: OpenAIStatus, *, never_ended: bool = False) -> None:
+    """Take a batch for ended of which OpenAI does not say so; `never_ended` if it may still be running."""
     world.observer.warn("a batch is taken for ended", openai_id=batch.openai_id, **batch.ids)
-    batch.openai_status = status
+    batch.openai_status, batch.never_ended = status, never_ended
     _end(world, ledger, batch)
 
 
@@ -73,7 +76,10 @@ def _list_and_retrieve(world: World, ledger: Ledger, submitted: Sequence[Batch],
     for batch, remote in sorted(found, key=_news, reverse=True):
         if world.seconds_left() < SPARE_SECONDS:
             return
-        written += _apply(world, ledger, batch, remote, progress=written < PROGRESS_WRITES)
+        try:
+            written += _apply(world, ledger, batch, remote, progress=written < PROGRESS_WRITES)
+        except OpenAIError as error:
+            _unsure(world, ledger, batch, error)
     left = max(STRAGGLERS, CALLS - pages)
     turns = sorted((batch for batch in submitted if batch.openai_id not in seen), key=_turn)[:left]
     # Some servers move a batch on only when it is retrieved: those that have not moved take turns too.
@@ -82,8 +88,8 @@ def _list_and_retrieve(world: World, ledger: Ledger, submitted: Sequence[Batch],
     _retrieve(world, ledger, turns, jobs, in_turns=True)
 
 
-def _turn(batch: Batch) -> int:
-    return batch.seen_at or 0
+def _turn(batch: Batch) -> tuple[int, int]:
+    return batch.unsure_at, batch.seen_at or 0
 
 
 def _list(world: World, submitted: Sequence[Batch]) -> tuple[dict[str | None, RemoteBatch], int]:
@@ -95,47 +101,67 @@ def _list(world: World, submitted: Sequence[Batch]) -> tuple[dict[str | None, Re
     wanted = {batch.openai_id for batch in submitted}
     oldest = min(batch.submitted_at or 0 for batch in submitted) - CLOCK_SECONDS
     seen: dict[str | None, RemoteBatch] = {}
-    pages = in_vain = 0
-    for page in world.openai.newest():
-        ours = {remote.id: remote for remote in page if remote.id in wanted}
-        seen.update(ours)
-        pages += 1
-        in_vain += not ours
-        missing = len(wanted) - len(seen)
-        if not missing or (not ours and in_vain > missing) or world.seconds_left() < SPARE_SECONDS:
-            break
-        if page and page[-1].created_at < oldest:
-            break
+    pages = without_ours = 0
+    try:
+        for page in world.openai.newest():
+            ours = {remote.id: remote for remote in page if remote.id in wanted}
+            seen.update(ours)
+            pages += 1
+            without_ours += not ours
+            missing = len(wanted) - len(seen)
+            if not missing or (not ours and without_ours > missing) or world.seconds_left() < SPARE_SECONDS:
+                break
+            if page and page[-1].created_at < oldest:
+                break
+    except OpenAIKeyRejected:
+        raise
+    except OpenAIError as error:
+        world.observer.warn("OpenAI's list could not be read to its end", code=error.code, pages=pages)
     return seen, pages
 
 
 def _retrieve(
     world: World, ledger: Ledger, batches: Iterable[Batch], jobs: Mapping[str, Job], in_turns: bool = False
 ) -> None:
-    """Asks about each batch by itself; where they take turns, when each had its own is written down."""
-    unsure = 0
+    """Ask about each batch by itself; where they take turns, when each had its own is written down."""
     for batch in batches:
         if world.seconds_left() < SPARE_SECONDS:
             return
         try:
             remote = world.openai.retrieve(batch.openai_id or "")
             _apply(world, ledger, batch, remote, seen_at=world.now() if in_turns else None)
+        except OpenAIKeyRejected:
+            raise
         except OpenAINotFound as error:
             world.observer.warn("OpenAI does not know a batch", code=error.code, **batch.ids)
             _lost(world, ledger, batch, jobs.get(batch.job_id))
-        except OpenAIUnsure as error:
-            world.observer.warn("OpenAI did not answer about a batch", code=error.code, **batch.ids)
-            unsure += 1
-            if unsure == FAILURES:
-                raise  # it is not this batch, it is OpenAI
+        except OpenAIError as error:
+            _unsure(world, ledger, batch, error)
+
+
+def _unsure(world: World, ledger: Ledger, batch: Batch, error: OpenAIError) -> None:
+    """Note that OpenAI did not answer about a batch, so that the next poll asks about the others first."""
+    world.observer.warn("OpenAI did not answer about a batch", code=error.code, kind=str(error.kind), **batch.ids)
+    batch.unsure_at = world.now()
+    try:
+        ledger.save(batch)
+    except ConditionFailed:
+        return  # another process has moved it
 
 
 def _lost(world: World, ledger: Ledger, batch: Batch, job: Job | None) -> None:
     """A batch that OpenAI does not know: of another key, or gone. It is given up when it must have ended."""
-    if job is not None and batch.secret_version and world.openai.key_version() != batch.secret_version:
-        hold(world, ledger, job, HeldReason.KEY_CHANGED, "key_changed")
+    if job is not None and not knows_of(world, batch):
+        hold(world, ledger, job, HeldReason.KEY_CHANGED, "key_changed", batch)
     elif world.now() >= (batch.submitted_at or 0) + WINDOW_SECONDS:
         end_batch(world, ledger, batch, OpenAIStatus.COMPLETED)
+
+
+def knows_of(world: World, batch: Batch) -> bool:
+    """Return whether the key is of the batch's own project: then OpenAI's word that there is no such batch counts."""
+    if batch.secret_version is None or world.openai.key_version() == batch.secret_version:
+        return True
+    return batch.file_id is not None and world.openai.sees(batch.file_id)
 
 
 def _news(found: tuple[Batch, RemoteBatch]) -> float:
@@ -164,16 +190,16 @@ def _apply(
         world.observer.warn("OpenAI gives a batch a status that is not known", openai_id=remote.id, **batch.ids)
     ended = remote.status in TERMINAL
     age = world.now() - (batch.submitted_at or world.now())
-    if not ended and age > NEVER_SECONDS:
-        end_batch(world, ledger, batch, OpenAIStatus.EXPIRED)
-        return True
-    if not ended and age > WINDOW_SECONDS and remote.status is not OpenAIStatus.CANCELLING:
-        world.observer.warn("a batch should have ended; it is asked to", openai_id=remote.id, **batch.ids)
+    if not ended and age > CANCEL_SECONDS and remote.status is not OpenAIStatus.CANCELLING and not batch.aged_at:
+        world.observer.warn("a batch should have ended; it is cancelled", openai_id=remote.id, **batch.ids)
         world.openai.cancel(remote.id)
+        batch.aged_at = world.now()
+        seen_at = world.now()
     news = (remote.status, remote.completed, remote.failed)
     if not ended and seen_at is None and (not progress or news == (batch.openai_status, batch.completed, batch.failed)):
         return False
     batch.openai_status, batch.completed, batch.failed = news
+    batch.total, batch.output_file_id, batch.error_file_id = remote.total, remote.output_file_id, remote.error_file_id
     batch.seen_at = seen_at or batch.seen_at
     if ended:
         _end(world, ledger, batch)
@@ -186,8 +212,10 @@ def _apply(
 
 
 def _end(world: World, ledger: Ledger, batch: Batch) -> None:
-    """Marks a batch as ended; it is sent to be collected as soon as there is room for it."""
-    batch.ended_at, batch.sent_at, batch.sends = world.now(), 0, 0
+    """Mark a batch as ended; it is sent to be collected as soon as there is room for it."""
+    batch.ended_at = world.now()
+    batch.came_further()
+    give_back(batch)
     batch.move(BatchState.ENDED)
     try:
         ledger.save(batch)

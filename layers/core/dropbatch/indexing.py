@@ -52,10 +52,10 @@ class ShardIndex:
         """Cuts the shard's bytes into the rows' records, whatever their format."""
         return chain.from_iterable(self.chunks(blocks, 1))
 
-    def chunks(self, blocks: Iterator[bytes], rows: int) -> Iterator[list[bytes]]:
-        """The same, so many rows at a time."""
+    def chunks(self, blocks: Iterator[bytes], rows: int, at: int = 0) -> Iterator[list[bytes]]:
+        """The same, `rows` rows at a time, from the row at place `at` on, with which the blocks begin."""
         held, start = b"", 0
-        for first in range(0, len(self.sizes), rows):
+        for first in range(at, len(self.sizes), rows):
             ends = list(accumulate(self.sizes[first : first + rows], initial=start))
             if ends[-1] > len(held):
                 parts = [held[start:]]

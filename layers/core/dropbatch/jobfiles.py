@@ -11,15 +11,23 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 from dropbatch.domain.drops import recipe_keys
-from dropbatch.domain.errors import ObjectMissing
+from dropbatch.domain.errors import ObjectMissing, Rejected
 from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.domain.problems import Problem
+from dropbatch.formats import line_blocks
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import DropReader, read_rows
 from dropbatch.formats.unique import UniqueIds
 from dropbatch.indexing import ShardIndex
 from dropbatch.ports import BYTES, JSON, Objects, Piece, Writer
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
+from dropbatch.recipes.names import quoted
 from dropbatch.recipes.parsing import Recipe, parse_recipe
+from dropbatch.recipes.yaml import MOST_BYTES, too_long
+from dropbatch.storage.job_ends import whole, work_prefix
+
+MAX_FILES_BYTES = 4 * MOST_BYTES
+"""How large a recipe and the files that it names may be together; each by itself may have `MOST_BYTES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +82,28 @@ class AskedRow(NamedTuple):
         return b"%d %d\n" % self
 
 
-def whole(objects: Objects, bucket: str, key: str, version_id: str | None = None) -> bytes:
-    """A small object's bytes; ObjectMissing where there is none."""
-    return b"".join(objects.blocks(bucket, key, version_id))
+def _bounded(objects: Objects, bucket: str, key: str, most: int, version_id: str | None = None) -> bytes | int:
+    """Return an object's bytes; if it has more than `most`, how many it has, and read none of them."""
+    size = objects.head(bucket, key, version_id).size
+    if size > most:
+        return size
+    found = whole(objects, bucket, key, version_id)
+    return found if len(found) <= most else len(found)  # it may have been replaced meanwhile
+
+
+def read_recipe(objects: Objects, bucket: str, key: str, version_id: str | None = None) -> bytes:
+    """Return a recipe's text; ObjectMissing if there is none, Rejected if it is too large to be one."""
+    text = _bounded(objects, bucket, key, MOST_BYTES, version_id)
+    if isinstance(text, int):
+        raise too_long(key)
+    return text
 
 
 def find_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None:
     """The recipe that counts for a drop, with the files it names; None where there is none up to the root."""
     for candidate in recipe_keys(key):
         try:
-            text = whole(objects, bucket, candidate)
+            text = read_recipe(objects, bucket, candidate)
         except ObjectMissing:
             continue
         return with_files(objects, bucket, candidate, text)
@@ -91,18 +111,37 @@ def find_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None:
 
 
 def with_files(objects: Objects, bucket: str, path: str, text: bytes) -> RecipeText:
-    """The recipe with the files it names; Rejected where it cannot be parsed. Files that are not there are left out."""
+    """The recipe with the files it names. Files that are not there are left out.
+
+    Rejected where the recipe cannot be parsed, or a file is too large to be read.
+    """
     files = {}
-    for name in parse_recipe(text, path).files:
+    recipe = parse_recipe(text, path)
+    room = MAX_FILES_BYTES - len(text)
+    for name in recipe.files:
+        most = min(MOST_BYTES, room)
         try:
-            files[name] = whole(objects, bucket, beside(path, name)).decode("utf-8-sig")
-        except (ObjectMissing, UnicodeDecodeError):
+            found = _bounded(objects, bucket, beside(path, name), most)
+        except ObjectMissing:
             continue  # compiling the recipe names what it lacks
+        if isinstance(found, int):
+            raise Rejected.because(_file_too_large(recipe, name, found))
+        room -= len(found)
+        try:
+            files[name] = found.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            continue  # as above
     return RecipeText(path, text, files)
 
 
+def _file_too_large(recipe: Recipe, name: str, size: int) -> Problem:
+    why = "1 MiB is the most" if size > MOST_BYTES else "a recipe and its files may have 4 MiB together"
+    sentence = f"the file {quoted(name)} has {size:,} bytes, and {why}; shorten it, or put what differs into rows."
+    return recipe.problem("file_too_large", recipe.file_keys[name], sentence)
+
+
 def beside(path: str, name: str) -> str:
-    """The key of a file that the recipe at `path` names."""
+    """The key of a file that the recipe at `path` names: in its folder, or below it."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
 
 
@@ -112,7 +151,7 @@ class JobFiles:
     def __init__(self, objects: Objects, bucket: str, job_id: str) -> None:
         self._objects = objects
         self._bucket = bucket
-        self._prefix = f"jobs/{job_id}/"
+        self._prefix = work_prefix(job_id)
 
     def recipe(self) -> RecipeText | None:
         try:
@@ -185,9 +224,9 @@ class JobFiles:
             for part in ids.parts():
                 out.write(part)
 
-    def shard_blocks(self, number: int) -> Iterator[bytes]:
-        """A shard's bytes: its records, one after another."""
-        return iter(self._objects.blocks(self._bucket, self._shard_key(number)))
+    def shard_blocks(self, number: int, start: int = 0) -> Iterator[bytes]:
+        """A shard's bytes from `start` on: its records, one after another."""
+        return iter(self._objects.blocks(self._bucket, self._shard_key(number), start=start))
 
     def records(self, shard: Shard, layout: Layout) -> DropReader:
         """A shard's rows, with the numbers they have in the drop."""
@@ -198,6 +237,31 @@ class JobFiles:
     def results_key(self, batch: Batch) -> str:
         """Where a batch's answers lie, row by row in order."""
         return f"{self._prefix}results/{batch.results_name}"
+
+    def answers_key(self, batch: Batch, name: str) -> str:
+        """Where a part of a batch's answer files lies."""
+        return f"{self._prefix}answers/{_own_name(batch)}/{name}"
+
+    def fetched(self, batch: Batch) -> dict[str, Any]:
+        """How far fetching a batch's answer files has come; empty before it was interrupted."""
+        return self._kept(f"answers/{_own_name(batch)}/progress.json")
+
+    def keep_fetched(self, batch: Batch, members: Mapping[str, Any]) -> None:
+        self._keep(f"answers/{_own_name(batch)}/progress.json", members)
+
+    def judged(self, batch: Batch) -> dict[str, Any]:
+        """How far writing a batch's results has come; empty before it was interrupted."""
+        return self._kept(f"results/{_own_name(batch)}.progress.json")
+
+    def keep_judged(self, batch: Batch, members: Mapping[str, Any]) -> None:
+        self._keep(f"results/{_own_name(batch)}.progress.json", members)
+
+    def rendered(self, shard: int) -> dict[str, Any]:
+        """How far rendering a shard has come; empty before it was interrupted."""
+        return self._kept(f"pieces/{shard:06d}/progress.json")
+
+    def keep_rendered(self, shard: int, members: Mapping[str, Any]) -> None:
+        self._keep(f"pieces/{shard:06d}/progress.json", members)
 
     def rows_key(self, name: str) -> str:
         """Where the rows are listed that batches name so."""
@@ -232,36 +296,33 @@ class JobFiles:
 
     def joined(self) -> dict[str, Any]:
         """How far joining has come; empty before it has begun."""
+        return self._kept("joined.json")
+
+    def keep_joined(self, members: Mapping[str, Any]) -> None:
+        self._keep("joined.json", members)
+
+    def _kept(self, name: str) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads(whole(self._objects, self._bucket, self._prefix + "joined.json"))
+            found: dict[str, Any] = json.loads(whole(self._objects, self._bucket, self._prefix + name))
         except ObjectMissing:
             return {}
         return found
 
-    def keep_joined(self, members: Mapping[str, Any]) -> None:
-        self._objects.put(self._bucket, self._prefix + "joined.json", json.dumps(members).encode(), JSON)
-
-    def discard(self) -> None:
-        """Deletes all of it."""
-        self._objects.delete_all(self._bucket, self._prefix)
+    def _keep(self, name: str, members: Mapping[str, Any]) -> None:
+        self._objects.put(self._bucket, self._prefix + name, json.dumps(members).encode(), JSON)
 
 
-def lines(objects: Objects, bucket: str, key: str) -> Iterator[bytes]:
-    """An object's lines with their line feeds; nothing else ends a line."""
-    for block in whole_lines(objects, bucket, key):
+def _own_name(batch: Batch) -> str:
+    """Names a batch among its job's, whoever collects it."""
+    return f"{batch.shard:06d}.{batch.group:03d}.{batch.attempt}"
+
+
+def lines(objects: Objects, bucket: str, key: str, start: int = 0) -> Iterator[bytes]:
+    """An object's lines with their line feeds, from byte `start` on; nothing else ends a line."""
+    for block in whole_lines(objects, bucket, key, start):
         yield from BytesIO(block).readlines()
 
 
-def whole_lines(objects: Objects, bucket: str, key: str) -> Iterator[bytes]:
+def whole_lines(objects: Objects, bucket: str, key: str, start: int = 0) -> Iterator[bytes]:
     """The same, as many lines at once as end in a block."""
-    parts: list[bytes] = []
-    for block in objects.blocks(bucket, key):
-        end = block.rfind(b"\n") + 1
-        if end:
-            yield b"".join([*parts, memoryview(block)[:end]])
-            parts = [block[end:]]
-        else:
-            parts.append(block)
-    rest = b"".join(parts)
-    if rest:
-        yield rest
+    return line_blocks.whole_lines(objects.blocks(bucket, key, start=start))

@@ -5,11 +5,28 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dropbatch.domain.errors import ConditionFailed
-from dropbatch.domain.jobs import VERSION, Batch, Claim, Creates, Item, Job, ModelLimit, Newest, Shard, Sweep
+from dropbatch.domain.errors import ConditionFailed, DropbatchError
+from dropbatch.domain.jobs import (
+    VERSION,
+    Batch,
+    Claim,
+    Creates,
+    Item,
+    Job,
+    ModelLimit,
+    Newest,
+    Pending,
+    Poller,
+    Shard,
+    Sweep,
+)
 from dropbatch.ports import Table
 
-T = TypeVar("T", Job, Shard, Batch, Newest, Claim, ModelLimit, Creates, Sweep)
+T = TypeVar("T", Job, Shard, Batch, Newest, Claim, ModelLimit, Creates, Sweep, Pending, Poller)
+
+
+class UnreadableItemError(DropbatchError):
+    """An item of the table that this release cannot read: a newer one wrote it. Its text is the item's keys."""
 
 
 class Ledger:
@@ -17,6 +34,7 @@ class Ledger:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self.unreadable: list[str] = []  # the keys of open items that were passed over
 
     def job(self, job_id: str) -> Job | None:
         item = self._table.get(f"job#{job_id}", "job")
@@ -55,6 +73,11 @@ class Ledger:
         item = self._table.get(blank.pk, blank.sk)
         return from_item(item, Creates) if item else blank
 
+    def poller(self) -> Poller:
+        blank = Poller()
+        item = self._table.get(blank.pk, blank.sk)
+        return from_item(item, Poller) if item else blank
+
     def sweep(self) -> Sweep:
         blank = Sweep()
         item = self._table.get(blank.pk, blank.sk)
@@ -65,10 +88,29 @@ class Ledger:
         return from_item(item, Claim) if item else None
 
     def open_jobs(self) -> Iterator[Job]:
-        return (from_item(item, Job) for item in self._table.open_items("job"))
+        return self._open("job", Job)
 
     def open_batches(self) -> Iterator[Batch]:
-        return (from_item(item, Batch) for item in self._table.open_items("batch"))
+        return self._open("batch", Batch)
+
+    def ended_jobs_at_work(self) -> Iterator[Job]:
+        """Return the ended jobs of which something is still to be told, or to be deleted."""
+        return self._open("outbox", Job)
+
+    def pending(self) -> Iterator[Pending]:
+        return self._open("pending", Pending)
+
+    def is_pending(self, bucket: str, key: str) -> bool:
+        """Return whether an object of this key waits to be looked at."""
+        return any(True for _ in self._table.query(f"pending#{bucket}/{key}"))
+
+    def _open(self, name: str, kind: type[T]) -> Iterator[T]:
+        """Read open items one by one: one that cannot be read stops no other, and is listed in `unreadable`."""
+        for item in self._table.open_items(name):
+            try:
+                yield from_item(item, kind)
+            except UnreadableItemError as error:
+                self.unreadable.append(str(error))
 
     def add(self, item: Item) -> bool:
         """Writes a new item; False where one stands there already."""
@@ -111,6 +153,15 @@ class Ledger:
                 continue
             return item
 
+    def update(self, item: T, change: Callable[[T], bool]) -> T | None:
+        """Change the item as it stands in the table now; `change` and the result are those of `change`."""
+        return self.change(lambda: self.reload(item), change)
+
+    def reload(self, item: T) -> T | None:
+        """Read an item again; None if it is gone."""
+        found = self._table.get(item.pk, item.sk)
+        return from_item(found, type(item)) if found else None
+
 
 def to_item(item: Item) -> dict[str, Any]:
     """The item as the table holds it; members that are None are left out."""
@@ -122,5 +173,10 @@ def to_item(item: Item) -> dict[str, Any]:
 
 
 def from_item(item: Mapping[str, Any], kind: type[T]) -> T:
-    """The item out of the table; a ValidationError where a newer release wrote what this one does not know."""
-    return msgspec.convert(item, kind)
+    """Read an item of the table; UnreadableItemError if a newer release wrote what this one does not know."""
+    if item.get("v", VERSION) <= VERSION:
+        try:
+            return msgspec.convert(item, kind)
+        except msgspec.ValidationError:
+            pass  # the error's text may quote the item
+    raise UnreadableItemError(f"{item['pk']} {item['sk']}")

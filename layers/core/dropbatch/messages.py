@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from dropbatch.domain.drops import Drop
@@ -10,12 +11,17 @@ from dropbatch.domain.jobs import VERSION, Batch, Job
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Look at an object of the inbox. `rerun_version` makes it the job that a `.rerun` marker asked for."""
+    """Look at an object of the inbox. `rerun_version` makes it the job that a `.rerun` marker asked for.
+
+    `time` and `sequencer` are those of S3's event, in seconds since 1970; None and empty if no event told of it.
+    """
 
     bucket: str
     key: str
     version_id: str | None
     rerun_version: str = ""
+    time: int | None = None
+    sequencer: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -24,6 +30,8 @@ class Look:
             "key": self.key,
             "version_id": self.version_id,
             "rerun_version": self.rerun_version,
+            "time": self.time,
+            "sequencer": self.sequencer,
         }
 
     @classmethod
@@ -32,12 +40,35 @@ class Look:
         if "detail" in message:
             detail = message["detail"]
             found = detail["object"]
-            return cls(detail["bucket"]["name"], found["key"], found.get("version-id") or None)
-        return cls(message["bucket"], message["key"], message["version_id"], message["rerun_version"])
+            return cls(
+                detail["bucket"]["name"],
+                found["key"],
+                found.get("version-id") or None,
+                time=_seconds(message.get("time")),
+                sequencer=found.get("sequencer") or "",
+            )
+        return cls(
+            message["bucket"],
+            message["key"],
+            message["version_id"],
+            message["rerun_version"],
+            message.get("time"),
+            message.get("sequencer") or "",
+        )
+
+
+def _seconds(text: object) -> int | None:
+    """Read the time of an event, `2026-11-27T06:00:00Z`; None if it has none."""
+    try:
+        return int(datetime.fromisoformat(str(text)).timestamp())
+    except ValueError:
+        return None
 
 
 def look_again(drop: Drop, rerun_version: str | None) -> dict[str, Any]:
-    return Look(drop.bucket, drop.key, drop.version_id, rerun_version or "").to_json()
+    return Look(
+        drop.bucket, drop.key, drop.version_id, rerun_version or "", drop.arrived or None, drop.sequencer
+    ).to_json()
 
 
 @dataclass(frozen=True, slots=True)

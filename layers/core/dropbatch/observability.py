@@ -36,6 +36,8 @@ class PowertoolsObserver:
         kind, _, trace = sys.exc_info()
         places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(trace)]
         self._logger.error(message, extra={"error": kind.__name__ if kind else None, "at": places[-6:], **fields})
+        # A step that failed and was dealt with is no error of its function: without this no alarm would tell.
+        self.measure("StepsFailed", 1)
 
     def measure(self, name: str, value: float, **dimensions: str) -> None:
         unit = _UNITS.get(name, MetricUnit.Count)

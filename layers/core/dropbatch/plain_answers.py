@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from dropbatch.answers import NO_SENSE, Answer, Usage, exact_value, read_answer
+from dropbatch.answers import NO_SENSE, Answer, Usage, exact_value, read_answer, time_limit
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes import parsing as recipes
 from dropbatch.recipes.compiling import CompiledRecipe
@@ -27,6 +27,7 @@ Good = Annotated[int, msgspec.Meta(ge=200, le=299)]
 
 class _Cached(msgspec.Struct, gc=False):
     cached_tokens: Count = 0
+    cache_write_tokens: Count = 0
 
 
 class _Reasoning(msgspec.Struct, gc=False):
@@ -126,6 +127,7 @@ class AnswerReader:
 
     def __init__(self, compiled: CompiledRecipe | None, endpoint: str) -> None:
         self._compiled, self._endpoint = compiled, endpoint
+        self._limit = time_limit()
         self._body, self._tokens = _BODIES.get(endpoint, (None, tuple))
         self._values = _values_of(compiled)
         self._decoder: Any = None
@@ -138,9 +140,17 @@ class AnswerReader:
         plain = self._plain(lines)
         if plain is not None:
             return plain
-        if len(lines) == 1:
-            return [read_answer(lines[0], self._compiled, self._endpoint)]
-        return [self.read_all([line])[0] for line in lines]
+        with self._limit:
+            if len(lines) == 1:
+                return [self._strictly(lines[0])]
+            return [self._one(line) for line in lines]
+
+    def _one(self, line: bytes) -> Answer:
+        plain = self._plain([line])
+        return self._strictly(line) if plain is None else plain[0]
+
+    def _strictly(self, line: bytes) -> Answer:
+        return read_answer(line, self._compiled, self._endpoint, self._limit)
 
     def _plain(self, lines: Sequence[bytes]) -> Sequence[Answer] | None:
         """The answers where all lines are plainly good, else None."""
@@ -164,7 +174,13 @@ class AnswerReader:
             return [next(iter(self._usages([usage]))) if usage else None for usage in usages]
         return [
             _usage(
-                (read, cached.cached_tokens if cached else 0, written, reasoning.reasoning_tokens if reasoning else 0)
+                (
+                    read,
+                    cached.cached_tokens if cached else 0,
+                    written,
+                    reasoning.reasoning_tokens if reasoning else 0,
+                    cached.cache_write_tokens if cached else 0,
+                )
             )
             for read, cached, written, reasoning in map(self._tokens, usages)
         ]

@@ -213,9 +213,10 @@ class OpenAI(Protocol):
     """Files and Batches. Every call raises an OpenAIError of `domain.errors` where it does not give what was asked."""
 
     def key_version(self, fresh: bool = False) -> str:
-        """The version of the key that the calls are made with; OpenAIKeyRejected while there is none.
+        """Return the version of the key that the last call was made with; OpenAIKeyRejected if there is no key.
 
-        `fresh` looks whether another has been stored meanwhile.
+        After a create it is that of the key with which the batch was really created, even if the key was replaced a
+        moment before. Before the first call, and with `fresh`, it is that of the key that is stored now.
         """
         ...
 
@@ -232,7 +233,7 @@ class OpenAI(Protocol):
     def newest(self, after: str | None = None) -> Iterator[Sequence[RemoteBatch]]:
         """Pages of the account's batches, the newest first; one call a page, made when the page is asked for.
 
-        With `after`, a batch's id, only those that follow it in the list.
+        With `after`, a batch's id, only those that follow it in the list; OpenAIRefused if there is no such batch.
         """
         ...
 

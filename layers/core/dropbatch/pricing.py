@@ -1,77 +1,196 @@
-"""What an answer costs, in US dollars, by the public price list that `genai-prices` carries.
+"""What answers cost, in US dollars, by the public price list that `genai-prices` carries.
 
-Each request is priced by itself: summed tokens would fall into the tiers of long contexts. The list has no batch price
-for some models and silently gives the standard one, so that such a price is halved, as the Batch API's is.
+Each part of a request is priced by itself: its input, what of that was read from the cache or written to it, and its
+output. The list has batch prices for some parts only. Where it has none, a part costs half its standard price, as the
+Batch API promises. The exception is input that was read from the cache: OpenAI's batch prices give no discount on it
+for models without a price of its own, so that it costs what other input costs.
 """
 
+import re
+from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
-from dropbatch.answers import Usage
+from dropbatch.answers import UNREADABLE, Answer, Usage
+from dropbatch.domain.outcomes import Outcome
 from dropbatch.memory import settle
+from dropbatch.requests import MODERATIONS
+from dropbatch.tallies import Cost
 
-Price = tuple[float, float] | None
-"""(batch price, standard price) in US dollars; None for a model that the list does not know."""
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
+
+_DEFAULT_MODELS = {MODERATIONS: "omni-moderation-latest"}
+"""The models that OpenAI takes for requests that name none."""
+
+_ANSWERS = frozenset({Outcome.OK, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.INVALID_ANSWER})
+"""The outcomes of rows that a model answered: they are paid for, whether their answers say so or not."""
+
+_PARTS = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok")
+"""The list's prices of a request's parts: of a text's tokens, which a usage counts."""
+
+_CALLS = ("web_searches_kcount", "storage_searches_kcount")
+"""The list's prices of calls to tools. No usage counts them, so that they are on no bill."""
+
+_OTHER_MEDIA = re.compile("image|audio")
+"""In the names of models whose tokens have several prices, of which the list may have only the text's."""
+
+_SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+
+_NOTHING = Decimal(0)
+_MILLION = 1_000_000
+
+
+class _Rates(NamedTuple):
+    """What a million tokens of each part cost."""
+
+    read: Decimal
+    cached: Decimal
+    cache_write: Decimal
+    output: Decimal
+
+    def price(self, usage: Usage) -> float:
+        cached = min(usage.cached_tokens, usage.input_tokens)
+        cache_write = min(usage.cache_write_tokens, usage.input_tokens - cached)
+        counts = (usage.input_tokens - cached - cache_write, cached, cache_write, usage.output_tokens)
+        return float(sum(count * rate for count, rate in zip(counts, self, strict=True)) / _MILLION)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prices:
+    """A model's rates. Requests with more input tokens than each of `starts` have rates of their own."""
+
+    starts: tuple[int, ...]
+    batch: tuple[_Rates, ...]
+    standard: tuple[_Rates, ...]
+
+    @property
+    def is_free(self) -> bool:
+        return not any(rate for rates in self.standard for rate in rates)
 
 
 class Bill:
-    """What the answers of one model cost together."""
+    """What the answers of one model cost together.
 
-    def __init__(self, model: str) -> None:
-        self._model = model
-        self._flat = _is_flat(model)
-        self._tokens = [0, 0, 0]  # of a model whose requests can be priced together
-        self._price: Price = (0.0, 0.0)
+    Tokens are added up by the rates that apply to their request; a request with a long context has higher ones.
+    """
+
+    def __init__(self, model: str, endpoint: str) -> None:
+        self._prices = _prices(model or _DEFAULT_MODELS.get(endpoint, ""))
+        self._is_free = self._prices is not None and self._prices.is_free
+        self._starts = self._prices.starts if self._prices else ()
+        self._taken = [Usage(0, 0, 0, 0)] * (len(self._starts) + 1)
+        self._unpriced = 0
+        self._unread = 0
 
     def add(self, usages: Sequence[Usage]) -> Usage:
         """Adds what these requests took, of which there is at least one; returns it all together."""
-        total = Usage(*map(sum, zip(*usages, strict=True)))
-        if self._flat:
-            self._tokens = [sum(both) for both in zip(self._tokens, total[:3], strict=True)]
+        columns = list(zip(*usages, strict=True))
+        total = Usage(*map(sum, columns))
+        if self._prices is None:
+            self._unpriced += len(usages)
             return total
-        for usage in usages:
-            price = _priced(self._model, *usage[:3])
-            if price is None or self._price is None:
-                self._price = None
-            else:
-                self._price = self._price[0] + price[0], self._price[1] + price[1]
+        if 0 in columns[0] and not self._is_free:  # counts of nothing at all are no counts
+            self._unpriced += sum(not usage.input_tokens and not usage.output_tokens for usage in usages)
+        if not self._starts or max(columns[0]) <= self._starts[0]:
+            self._take(0, total)
+        else:
+            for usage in usages:
+                self._take(bisect_left(self._starts, usage.input_tokens), usage)
         return total
 
-    def total(self) -> Price:
-        return _priced(self._model, *self._tokens) if any(self._tokens) else self._price
+    def add_silent(self, answers: Sequence[Answer]) -> None:
+        """Counts those of these answers that were paid for without saying how many tokens they took."""
+        silent = [answer for answer in answers if answer.usage is None]
+        if not self._is_free:
+            self._unpriced += sum(answer.outcome in _ANSWERS for answer in silent)
+        self.unread(sum(answer.code == UNREADABLE for answer in silent))
+
+    def unread(self, count: int) -> None:
+        """Counts requests that may have been paid for, but whose answers could not be collected."""
+        if not self._is_free:
+            self._unread += count
+
+    def total(self) -> Cost:
+        if self._prices is None:
+            return Cost(0.0, 0.0, self._unpriced, self._unread)
+        usd, standard_usd = (
+            sum(rates.price(usage) for rates, usage in zip(each, self._taken, strict=True))
+            for each in (self._prices.batch, self._prices.standard)
+        )
+        return Cost(usd, standard_usd, self._unpriced, self._unread)
+
+    def _take(self, step: int, usage: Usage) -> None:
+        self._taken[step] = Usage(*map(sum, zip(self._taken[step], usage, strict=True)))
 
 
 @lru_cache(maxsize=64)
-def _is_flat(model: str) -> bool:
-    """Whether none of a model's prices depends on how many tokens a request has.
+def _prices(model: str) -> _Prices | None:
+    """A model's prices; None if the list lacks them, or if tokens of text alone do not make its price."""
+    # Half a second to import, and needed only where answers are collected.
+    from genai_prices.types import ModelPrice, TieredPrices
 
-    Then requests can be priced together: a look into the list takes 0.2 ms, and a batch's answers come in thousands of
-    different counts.
+    found = _found(model)
+    settle()  # the list has a hundred thousand objects, and is there to stay
+    if found is None or _OTHER_MEDIA.search(found.id):
+        return None
+    now = datetime.now(UTC)
+    standard = found.get_prices(now)
+    batch = replace(found, prices=ModelPrice()).get_prices(now, {"processing": "batch"})
+    kinds = {kind for kind, price in vars(standard).items() if price is not None}
+    if not kinds <= {*_PARTS, *_CALLS} or (kinds and standard.input_mtok is None):
+        return None
+    prices = [getattr(each, part) for each in (standard, batch) for part in _PARTS]
+    starts = sorted({tier.start for price in prices if isinstance(price, TieredPrices) for tier in price.tiers})
+    steps = (-1, *starts)
+    return _Prices(
+        tuple(starts),
+        tuple(_batch_rates(batch, standard, start) for start in steps),
+        tuple(_standard_rates(standard, start) for start in steps),
+    )
+
+
+def _found(model: str) -> "ModelInfo | None":
+    """A model as the list has it, or the model that it is a snapshot of.
+
+    A fine-tuned model costs more than the one it was made of: it has a price of its own, or none.
     """
     from genai_prices import Usage as Tokens
     from genai_prices import calc_price
-    from genai_prices.types import TieredPrices
 
-    try:
-        found = calc_price(Tokens(input_tokens=1), model_ref=model, provider_id="openai").model_price
-    except LookupError:
-        return True  # its price is unknown, however many tokens
-    settle()  # the list has a hundred thousand objects, and is there to stay
-    kinds = (found.input_mtok, found.cache_read_mtok, found.output_mtok)
-    return not any(isinstance(kind, TieredPrices) for kind in kinds)
+    base = model if model.startswith("ft:") else _SNAPSHOT.sub("", model)
+    for name in dict.fromkeys((model, base)):
+        try:
+            return calc_price(Tokens(), model_ref=name, provider_id="openai").model
+        except LookupError:
+            continue
+    return None
 
 
-@lru_cache(maxsize=65_536)
-def _priced(model: str, read: int, reused: int, written: int) -> Price:
-    # Half a second to import, and needed only where answers are collected.
-    from genai_prices import Usage as Tokens
-    from genai_prices import calc_price
+def _standard_rates(prices: "ModelPrice", start: int) -> _Rates:
+    """The rates of requests with more than `start` input tokens, without the Batch API."""
+    read = _rate(prices, "input_mtok", start, _NOTHING)
+    cached, cache_write = _rate(prices, "cache_read_mtok", start, read), _rate(prices, "cache_write_mtok", start, read)
+    return _Rates(read, cached, cache_write, _rate(prices, "output_mtok", start, _NOTHING))
 
-    tokens = Tokens(input_tokens=read, cache_read_tokens=min(reused, read), output_tokens=written)
-    try:
-        standard = calc_price(tokens, model_ref=model, provider_id="openai").total_price
-        context = {"processing": "batch"}
-        batch = calc_price(tokens, model_ref=model, provider_id="openai", price_context=context).total_price
-    except LookupError:
-        return None
-    return float(batch if batch < standard else standard / 2), float(standard)
+
+def _batch_rates(prices: "ModelPrice", standard: "ModelPrice", start: int) -> _Rates:
+    """The rates of requests with more than `start` input tokens, by the Batch API."""
+    halves = _Rates._make(rate / 2 for rate in _standard_rates(standard, start))
+    read = _rate(prices, "input_mtok", start, halves.read)
+    cached = _rate(prices, "cache_read_mtok", start, read)
+    written = read if standard.cache_write_mtok is None else halves.cache_write
+    cache_write = _rate(prices, "cache_write_mtok", start, written)
+    return _Rates(read, cached, cache_write, _rate(prices, "output_mtok", start, halves.output))
+
+
+def _rate(prices: "ModelPrice", part: str, start: int, otherwise: Decimal) -> Decimal:
+    """What the list says of a part; `otherwise` if that is nothing."""
+    price: Decimal | TieredPrices | None = getattr(prices, part)
+    if price is None or isinstance(price, Decimal):
+        return otherwise if price is None else price
+    return next((tier.price for tier in reversed(price.tiers) if tier.start <= start), price.base)

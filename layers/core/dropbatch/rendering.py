@@ -1,15 +1,17 @@
 """Renders a shard's pieces of the results: its rows with their answers, OpenAI's own lines, the rows that failed.
 
-What is written follows from the rows, the recipe and the batches' results alone, so that whoever renders a shard, and
-however often, writes the same bytes. Every piece begins with the head of its file, so that any of them may be the
-first; joining leaves out the others'.
+What is written follows from the rows, the recipe and the batches' results alone: each process that renders a shard
+writes the same rows in the same way. A shard has one piece of each result for each invocation that it takes. Every
+piece begins with the head of its file, so that any of them may be the first; joining leaves out the others'.
 """
 
 import heapq
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice, repeat
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
 
 import orjson
 
@@ -18,39 +20,60 @@ from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.domain.outcomes import ANSWERED, Outcome
 from dropbatch.formats.compression import Compression, compressed, compressing
 from dropbatch.formats.reading import Record, read_rows
-from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row, row_writer
+from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row
 from dropbatch.indexing import BAD_ROW
-from dropbatch.jobfiles import whole
 from dropbatch.ports import BYTES, JSON, World, Writer
-from dropbatch.results import Result, read_responses, read_results, responses_key, unanswered_response
+from dropbatch.results import Found, Result, ResultsReader, responses_key, unanswered_response
+from dropbatch.storage.job_ends import whole
 from dropbatch.tallies import Tally
 
 SAMPLES = 5
 """How many rows of each kind a batch, and so a shard, keeps for the report."""
 
 CHUNK_ROWS = 128
-"""So many rows are written at once: enough to save calls, and ten megabytes where they are embeddings."""
+"""How many rows are written at once: enough to save calls, and ten megabytes where they are embeddings."""
+
+CHUNK_BYTES = 33_554_432
+"""How large their results are together: of images, two megabytes each, fewer rows are written at once."""
 
 
-def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) -> None:
-    """Writes a shard's pieces of the results: rows with answers, OpenAI's lines, rows that failed, sums."""
+def render(
+    world: World,
+    rows: JobRows,
+    shard: Shard,
+    batches: Sequence[Batch],
+    in_time: Callable[[], bool] = lambda: True,
+) -> bool:
+    """Write a shard's pieces of the results: rows with answers, OpenAI's lines, rows that failed, sums.
+
+    Returns False if time ran out: call again for the rest; each call comes further. In the end `stats.json` lies beside
+    the pieces: {"tally": …, "samples": […], "pieces": {name: [[key, bytes of its head, size], …]}}.
+    """
     files, work = rows.files, world.buckets.work
     keys = [files.results_key(batch) for batch in batches]
-    tally = Tally()
+    sent = Tally()
     for key in keys:
-        tally.merge(Tally.from_json(json.loads(whole(world.objects, work, key + ".tally"))))
+        sent.merge(Tally.from_json(json.loads(whole(world.objects, work, key + ".tally"))))
     index = rows.index(shard)
     # Where one batch has asked all rows, its response lines are the shard's piece of them.
-    complete = len(keys) == 1 and tally.rows == len(index)
-    streams = [_found(world, key, with_responses=not complete) for key in keys]
+    complete = len(keys) == 1 and sent.rows == len(index)
+    progress = _Progress(**(files.rendered(shard.number) or {"places": [(0, 0)] * len(keys)}))
+    skipped = Tally.from_json(progress.skipped) if progress.skipped else Tally()
+    readers = [
+        ResultsReader(world, key, (place[0], place[1]), with_responses=not complete)
+        for key, place in zip(keys, progress.places, strict=True)
+    ]
+    streams = [reader.read(shard.first_row + progress.position) for reader in readers]
     results: Iterator[Found] = streams[0] if complete else heapq.merge(*streams, key=lambda found: found[0].row)
-    samples: list[dict[str, object]] = []
+    samples = progress.samples
     made: dict[str, _Piece] = {}
-    writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
+    writer = rows.writer()
+    token = world.new_token()
     with ExitStack() as stack:
 
         def piece(name: str, head: bytes = b"") -> _Piece:
-            key = files.piece_key(shard.number, name)
+            # Of two processes that render a shard, each by its own steps, neither may write into the other's pieces.
+            key = files.piece_key(shard.number, f"{name}.{token}")
             out = _Counting(stack.enter_context(world.objects.writing(work, key, BYTES)))
             # What is OpenAI's own is never packed, nor is what a raw drop gives.
             packs = rows.compression if writer is not None and name != "responses" else Compression.NONE
@@ -60,27 +83,28 @@ def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) 
 
         answers = piece("answers", answers_head(rows.layout, rows.compiled.all_columns)) if rows.compiled else None
         responses = None if complete else piece("responses")
-        failed = piece("failed", failed_head(rows.layout)) if tally.unanswered else None
-        number = shard.first_row - 1
+        failed = piece("failed", failed_head(rows.layout)) if sent.unanswered else None
+        number = shard.first_row + progress.position - 1
         ahead: list[Found] = []  # of rows that come later
-        for raws in index.chunks(files.shard_blocks(shard.number), CHUNK_ROWS):
+        blocks = files.shard_blocks(shard.number, sum(index.sizes[: progress.position]))
+        for raws in index.chunks(blocks, _rows_at_once(world, keys, sent.rows), progress.position):
             number += len(raws)  # of the last of them
             found = [*ahead, *islice(results, len(raws) - len(ahead))]
             ahead = []
             bad: list[int] = []  # which of them no row can be written from as it is
             if not found or found[-1][0].row != number or len(found) < len(raws):
-                sent, found = {result.row: (result, response) for result, response in found}, []
+                known, found = {result.row: (result, response) for result, response in found}, []
                 for place, (row, raw) in enumerate(zip(range(number - len(raws) + 1, number + 1), raws, strict=True)):
-                    if row in sent:
-                        found.append(sent.pop(row))
+                    if row in known:
+                        found.append(known.pop(row))
                         continue
                     record = next(iter(read_rows([raw], rows.layout, first_number=row, first_line=1)))
                     code = "bad_row" if index.groups[row - shard.first_row] == BAD_ROW else "when"
                     found.append(_skipped(rows, writer, record, code))
-                    tally.count(row, Outcome.SKIPPED, code)
+                    skipped.count(row, Outcome.SKIPPED, code)
                     if record.problem is not None:
                         bad.append(place)
-                ahead = list(sent.values())
+                ahead = list(known.values())
             if responses is not None:
                 responses.write([response + b"\n" for _, response in found])
             if answers is not None and writer is not None:
@@ -99,27 +123,45 @@ def render(world: World, rows: JobRows, shard: Shard, batches: Sequence[Batch]) 
                 for raw, (result, _) in zip(raws, found, strict=True):
                     if result.shown is not None:
                         _sample(samples, raw, result)
-    places = {name: (each.key, each.head_bytes, each.size) for name, each in made.items()}
+            progress.position += len(raws)
+            if progress.position < len(index) and not in_time():
+                break
+    for name, each in made.items():
+        progress.pieces.setdefault(name, []).append((each.key, each.head_bytes, each.size))
+    if progress.position < len(index):
+        progress.places = [reader.place(number + 20) for reader in readers]
+        progress.skipped = skipped.to_json()
+        files.keep_rendered(shard.number, asdict(progress))
+        return False
     if complete:
         key = responses_key(keys[0])
-        places["responses"] = (key, 0, world.objects.head(work, key).size)
-    stats = {"tally": tally.to_json(), "samples": samples, "pieces": places}
-    world.objects.put(work, files.piece_key(shard.number, "stats.json"), orjson.dumps(stats), JSON)
+        progress.pieces["responses"] = [(key, 0, world.objects.head(work, key).size)]
+    sent.merge(skipped)
+    stats = {"tally": sent.to_json(), "samples": samples, "pieces": progress.pieces}
+    # The first to be done decides which pieces are joined, so that joining finds the same whenever it goes on.
+    world.objects.put_new(work, files.piece_key(shard.number, "stats.json"), orjson.dumps(stats), JSON)
+    return True
 
 
-Found = tuple[Result, bytes]
-"""A row's result, and its line of responses.jsonl."""
+@dataclass(slots=True)
+class _Progress:
+    """How far rendering has come: how many of the shard's rows are done, and where the next one's result is found."""
+
+    places: Sequence[Sequence[int]]
+    position: int = 0
+    pieces: dict[str, list[tuple[str, int, int]]] = field(default_factory=dict)
+    samples: list[dict[str, object]] = field(default_factory=list)
+    skipped: dict[str, Any] | None = None
+
+
+def _rows_at_once(world: World, keys: Sequence[str], rows: int) -> int:
+    """How many rows are written at once: as many as memory takes if all are of average size."""
+    size = sum(world.objects.head(world.buckets.work, key).size for key in keys)
+    return max(1, min(CHUNK_ROWS, CHUNK_BYTES // (size // max(1, rows) + 1)))
 
 
 def _is_failed(result: Result) -> bool:
     return result.outcome is not Outcome.OK and result.outcome not in ANSWERED
-
-
-def _found(world: World, key: str, *, with_responses: bool) -> Iterator[Found]:
-    """A batch's results, each with its response line where that is asked for."""
-    if with_responses:
-        return zip(read_results(world, key), read_responses(world, key), strict=True)
-    return zip(read_results(world, key), repeat(b""), strict=False)
 
 
 def _skipped(rows: JobRows, writer: RowWriter | None, record: Record, code: str) -> Found:

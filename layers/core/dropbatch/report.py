@@ -61,9 +61,13 @@ _PAGE = """<!doctype html>
 <table>
   {% if paid is not none %}<tr><td>paid</td><td class="n">${{ "{:,.4f}".format(paid) }}</td></tr>
   <tr><td>saved by batching</td><td class="n">${{ "{:,.4f}".format(saved) }}</td></tr>
-  {% else %}<tr><td>paid</td><td class="n">not known: the price list lacks a model</td></tr>{% endif %}
-  {% for name, count in tokens %}<tr><td>{{ name }} tokens</td><td class="n">{{ "{:,}".format(count) }}</td></tr>
-  {% endfor %}<tr><td>dropped</td><td class="n">{{ dropped }}</td></tr>
+  {% else %}<tr><td>paid</td><td class="n">not known</td></tr>{% endif %}
+  {% if unpriced %}<tr><td>requests of unknown price</td><td class="n">{{ "{:,}".format(unpriced) }}</td></tr>
+  {% endif %}{% if unread %}<tr><td>requests whose answers could not be collected</td>
+    <td class="n">{{ "{:,}".format(unread) }}</td></tr>
+  {% endif %}{% for name, count in tokens %}
+  <tr><td>{{ name }} tokens</td><td class="n">{{ "{:,}".format(count) }}</td></tr>{% endfor %}
+  <tr><td>dropped</td><td class="n">{{ dropped }}</td></tr>
   <tr><td>ended</td><td class="n">{{ ended }}</td></tr>
 </table>
 <h2>Files</h2>
@@ -92,9 +96,11 @@ def page(end: Ended, samples: Sequence[Mapping[str, object]], region: str, bucke
             ("Some of the answers", [sample for sample in samples if sample["good"]]),
             ("Some of the others", [sample for sample in samples if not sample["good"]]),
         ],
-        paid=tally.usd,
-        saved=None if tally.usd is None or tally.standard_usd is None else tally.standard_usd - tally.usd,
-        tokens=sorted(tally.tokens.items()),
+        paid=tally.paid,
+        saved=tally.saved,
+        unpriced=tally.unpriced,
+        unread=tally.unread,
+        tokens=[(kind.replace("_", " "), count) for kind, count in sorted((+tally.tokens).items())],
         dropped=iso(job.drop.modified),
         ended=iso(end.ended_at),
         objects=end.objects,

@@ -7,12 +7,12 @@ line of responses.jsonl. Where one batch asks all rows of a shard, the latter is
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, dropwhile, repeat
 
 import msgspec
 import orjson
 
-from dropbatch.answers import NO_SENSE
+from dropbatch.answers import NO_SENSE, mended
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.jobfiles import lines, whole_lines
 from dropbatch.ports import BYTES, World, Writer
@@ -74,6 +74,45 @@ def read_responses(world: World, key: str) -> Iterator[bytes]:
     return (line[:-1] for line in lines(world.objects, world.buckets.work, responses_key(key)))
 
 
+Found = tuple[Result, bytes]
+"""A row's result, and its line of responses.jsonl."""
+
+Place = tuple[int, int]
+"""Where reading can be taken up again: an offset into the results, and one into their response lines."""
+
+
+class ResultsReader:
+    """Reads a batch's results in order, and tells from where another reader can go on."""
+
+    def __init__(self, world: World, key: str, place: Place = (0, 0), *, with_responses: bool = True) -> None:
+        self._objects, self._bucket, self._key = world.objects, world.buckets.work, key
+        self._with_responses = with_responses
+        self._at, self._responses_at = place
+        self._marks: list[tuple[int, Place]] = [(0, place)]  # the first row of what was read at once, and its place
+
+    def read(self, first_row: int = 0) -> Iterator[Found]:
+        """Yield the results from this row on, each with its response line, or b"" if those are not asked for."""
+        results = chain.from_iterable(self._results())
+        found = zip(results, self._responses() if self._with_responses else repeat(b""), strict=self._with_responses)
+        return dropwhile(lambda found: found[0].row < first_row, found) if first_row else found
+
+    def place(self, row: int) -> Place:
+        """Return a place from which on this row can be read, if it has not been passed over before."""
+        return next(place for first, place in reversed(self._marks) if first <= row)
+
+    def _results(self) -> Iterator[Sequence[Result]]:
+        for block in whole_lines(self._objects, self._bucket, self._key, self._at):
+            results = _decode_lines(block)
+            self._marks.append((results[0].row, (self._at, self._responses_at)))
+            self._at += len(block)
+            yield results
+
+    def _responses(self) -> Iterator[bytes]:
+        for line in lines(self._objects, self._bucket, responses_key(self._key), self._responses_at):
+            self._responses_at += len(line)
+            yield line[:-1]
+
+
 # The lines of responses.jsonl, without their line feeds
 
 _CANONICAL = re.compile(rb'\{ ?"id": ?"[^"\\]*", ?"custom_id": ?"(\d+)", ?"response": ?\{')
@@ -104,13 +143,20 @@ def answered_response(row: int, custom_id: str | None, line: bytes, outcome: Out
             return line
         return b"%b%b%b" % (line[: found.start(1) - 1], orjson.dumps(custom_id), line[found.end(1) + 1 :])
     named = custom_id if custom_id is not None else str(row)
-    try:
-        theirs = _members.decode(line)
-    except NO_SENSE:
-        return _without_response(None, named, outcome, "")
+    theirs = _members_of(line)
     if bytes(theirs.get("response", b"null")) != b"null":
         return msgspec.json.encode({**theirs, "custom_id": named})
     return _without_response(theirs.get("id"), named, outcome, _message(theirs.get("error")))
+
+
+def _members_of(line: bytes) -> dict[str, msgspec.Raw]:
+    """The members of a line, read as its answer was: strictly, then mended; none of one that is no JSON."""
+    for read in (bytes, mended):
+        try:
+            return _members.decode(read(line))
+        except NO_SENSE:
+            continue
+    return {}
 
 
 def unanswered_response(row: int, custom_id: str | None, outcome: Outcome, message: str = "") -> bytes:

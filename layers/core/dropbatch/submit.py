@@ -4,145 +4,184 @@ OpenAI takes no idempotency key, so the protocol is written down before it is ca
 
 1. The batch's item is the intent. A lease, taken by compare-and-swap, makes one process its submitter.
 2. The request file is built, uploaded, and its id recorded. An upload that nobody records costs nothing.
-3. `creating_at` is recorded just before the create, only while the lease covers the create's timeout.
+3. `creating_at` is recorded just before the create, with a lease that covers the create's timeout.
 4. The create, once, with the batch's key in its metadata.
 5. The batch's id is recorded. Should another id stand there, ours is cancelled, and an alarm raised.
 
-Whoever finds a lease that ran out before 3 may start again. After 3 it looks first: OpenAI's list, newest first, down
-to before the create, for the key or the file. What is found is adopted. Only two complete looks that found nothing,
-`settle_seconds` apart, allow another create; a list that lags for longer than that is the risk that remains.
+A process that finds a lease that ran out before 3 may start again. After 3 it searches first: OpenAI's list, newest
+first, down to before the create, for the key. What is found is adopted. Only two complete searches that found nothing,
+`settle_seconds` apart, allow another create; a list that lags for longer than that is the risk that remains. A search
+that runs out of time goes on where it stopped. What stays in doubt is never created again: the job ends, and says so.
+
+What fails puts the batch off, each time for longer; what the failure is about decides the rest (`ErrorKind`).
 """
 
 from contextlib import ExitStack
 
-from dropbatch.admission import ROOM, allowance, may_create, start
+from dropbatch.admission import ROOM, allowance, give_back_create, may_create
 from dropbatch.asking import JobRows
 from dropbatch.domain.errors import (
     ConditionFailed,
+    ErrorKind,
     OpenAIBusy,
     OpenAIError,
-    OpenAIKeyRejected,
     OpenAINotFound,
     OpenAIRefused,
     OpenAIUnsure,
 )
 from dropbatch.domain.jobs import Batch, BatchState, Child, HeldReason, Job, JobState, Shard
-from dropbatch.holding import hold
+from dropbatch.jobs.hold import hold, hold_for, let_go
+from dropbatch.jobs.lease import LEASE_SECONDS, give_back, kept, put_off, take, update_own
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
 from dropbatch.ports import BYTES, RemoteBatch, World, Writer
 
-CREATE_SECONDS = 60
-"""The create's timeout, and with it what a lease must still cover when the create begins."""
+CREATE_SECONDS = 35
+"""The create's timeout (25 s) with room: a process with less time left does not begin one."""
 
-LEASE_MARGIN_SECONDS = 10
-"""How much longer than its function a lease lives, and by how much clocks may differ."""
-
-CLOCK_SECONDS = 600
-"""How far OpenAI's clock and ours may be apart: a look reaches so much further back than the create."""
+MAX_CLOCK_SKEW_SECONDS = 600
+"""How far OpenAI's clock and ours may be apart: a search reaches that much further back than the create."""
 
 METADATA_KEY = "dropbatch"
-"""The metadata member in which a batch at OpenAI bears its key."""
+"""The metadata member that holds a batch's key at OpenAI."""
 
-MOST_PARTS = 500
-"""Into so many parts a batch is split at most: they are recorded with it."""
+MAX_PARTS = 500
+"""Into how many parts a batch is split at most: they are recorded with it."""
 
 RETRY_SECONDS = 30
 """When a batch is tried again whose file could not be uploaded."""
 
+SEARCH_SPARE_SECONDS = 45
+"""With less time left a search stops, and keeps its place: a page may take 30 s."""
+
 
 def submit(world: World, work: Work) -> None:
-    """Submits the batch that a message names, if it is due."""
+    """Submit the batch that a message names, if it is due."""
     ledger = Ledger(world.table)
     job = ledger.job(work.job_id)
     batch = ledger.batch(work.job_id, work.batch) if work.batch else None
-    if job is None or batch is None or not _is_due(world, job, batch):
+    if job is None or batch is None:
         return
-    batch.lease = world.new_token()
-    batch.lease_until = int(world.clock() + world.seconds_left()) + LEASE_MARGIN_SECONDS
+    if not _is_due(world, job, batch):
+        _forget_message(world, ledger, batch)
+        return
+    take(world, batch)
     if batch.state is BatchState.WAITING:
         batch.move(BatchState.SUBMITTING)
     try:
         ledger.save(batch)
     except ConditionFailed:
         return
-    try:
-        _submit(world, ledger, job, batch)
-    except ConditionFailed:
-        world.observer.note("another process has moved the batch on", **batch.ids)
-    except OpenAIKeyRejected as error:
-        _back_to_waiting(world, ledger, batch, 0)
-        hold(world, ledger, job, HeldReason.KEY, error.code)
-    except OpenAIBusy as error:
-        world.observer.warn("OpenAI is busy", code=error.code, seconds=error.seconds, **batch.ids)
-        _back_to_waiting(world, ledger, batch, error.seconds)
-    except OpenAIRefused as error:
-        _refused(world, ledger, batch, error)
-    except OpenAIUnsure as error:
-        world.observer.warn("a call to OpenAI is in doubt", code=error.code, **batch.ids)
-        _back_to_waiting(world, ledger, batch, RETRY_SECONDS)
+    with kept(world, batch):
+        try:
+            _submit(world, ledger, job, batch)
+        except ConditionFailed:
+            world.observer.note("another process has moved the batch on", **batch.ids)
+        except OpenAIError as error:
+            _failed(world, ledger, job, batch, error)
+        except Exception:  # noqa: BLE001 - logged, counted, and tried again later, for as long as the job may wait
+            world.observer.failed("a batch could not be submitted", **batch.ids)
+            _back_to_waiting(world, ledger, batch)
 
 
 def _is_due(world: World, job: Job, batch: Batch) -> bool:
+    now = world.now()
+    if batch.is_leased(now) or batch.not_before > now:
+        return False
     if batch.state is BatchState.SUBMITTING:
-        # In doubt: even a job that was cancelled must learn whether the batch exists, to cancel it.
-        return batch.lease is None or batch.lease_until <= world.now()
-    return (
-        batch.state is BatchState.WAITING
-        and batch.not_before <= world.now()
-        and job.state is JobState.RUNNING
-        and not job.cancel_requested
-    )
+        return (
+            True  # in doubt, perhaps: even a job that was cancelled must learn whether the batch exists, to cancel it
+        )
+    may_run = job.state is JobState.RUNNING or (job.state is JobState.HELD and job.held_call == batch.sk)
+    return batch.state is BatchState.WAITING and may_run and not job.cancel_requested
+
+
+def _forget_message(world: World, ledger: Ledger, batch: Batch) -> None:
+    """Say that no message about a batch that is not due is under way any more."""
+
+    def forget(current: Batch) -> bool:
+        waits = current.state in (BatchState.WAITING, BatchState.SUBMITTING)
+        if not waits or not current.sent_at or current.is_leased(world.now()):
+            return False
+        current.sent_at = current.admitted_at = 0
+        return True
+
+    ledger.update(batch, forget)
+
+
+def _failed(world: World, ledger: Ledger, job: Job, batch: Batch, error: OpenAIError) -> None:
+    """Do what an error of OpenAI asks for."""
+    world.observer.warn("a call to OpenAI failed", code=error.code, kind=str(error.kind), **batch.ids)
+    if isinstance(error, OpenAINotFound) and batch.creating_at is None:
+        batch.file_id = None  # a file that OpenAI does not find is uploaded again
+    elif error.kind in (ErrorKind.THING, ErrorKind.UNKNOWN) and batch.creating_at is None:
+        _refuse(world, ledger, batch, error.code)
+        return
+    _back_to_waiting(world, ledger, batch, error.seconds if isinstance(error, OpenAIBusy) else RETRY_SECONDS)
+    hold_for(world, ledger, job, error, batch)
 
 
 def _submit(world: World, ledger: Ledger, job: Job, batch: Batch) -> None:
     if batch.creating_at is not None:
-        found = _look(world, ledger, job, batch)
+        found = _search(world, ledger, job, batch)
         if found is not None:
-            _record(world, ledger, batch, found)
+            _record(world, ledger, job, batch, found)
             return
         if batch.creating_at is not None:
             return  # not certain yet
-    if job.cancel_requested or job.state is not JobState.RUNNING:
-        _back_to_waiting(world, ledger, batch, 0)
+    if job.cancel_requested:
+        _back_to_waiting(world, ledger, batch, due=True)
         return
     world.openai.key_version()  # without a key there is no need to build a file
     rows = JobRows(world, job)
     shard = ledger.shard(job.id, batch.shard)
     if shard is None:
         raise AssertionError(f"{batch.key} has no shard")
+    if batch.is_halved and _split(world, ledger, rows, batch, shard, batch.tokens // 2 + 1):
+        return
     room = allowance(world, ledger, batch.model)
     if room is not None and batch.tokens > room and _split(world, ledger, rows, batch, shard, int(room * ROOM)):
         return
     if batch.file_id is None:
         batch.file_id = _upload(world, rows, batch, shard)
+        _renew(world, batch)
         ledger.save(batch)
     wait = may_create(world, ledger)
     if wait:
         world.observer.warn("no more batches may be created in this hour", seconds=wait, **batch.ids)
-        _back_to_waiting(world, ledger, batch, wait)
+        _back_to_waiting(world, ledger, batch, wait, due=True)
         return
-    if world.now() + CREATE_SECONDS + LEASE_MARGIN_SECONDS > batch.lease_until:
-        _back_to_waiting(world, ledger, batch, 0)
+    if world.seconds_left() < CREATE_SECONDS:
+        give_back_create(world, ledger)
+        _back_to_waiting(world, ledger, batch, due=True)
         return
-    batch.creating_at, batch.secret_version, batch.looked_at = world.now(), world.openai.key_version(), None
+    batch.creating_at, batch.secret_version, batch.looked_at = world.now(), world.openai.key_version(fresh=True), None
+    batch.search_after = None
+    _renew(world, batch)
     ledger.save(batch)
     metadata = {METADATA_KEY: batch.key, "job": job.id}
     try:
         created = world.openai.create(batch.file_id, batch.endpoint, metadata)
     except OpenAIUnsure as error:
         world.observer.warn("a create is in doubt", code=error.code, **batch.ids)
-        batch.lease = None
-        ledger.save(batch)
+        batch.secret_version = world.openai.key_version()  # of the key with which the call was really made
+        _keep_in_doubt(world, ledger, batch, RETRY_SECONDS)
         return
     except OpenAIError:
         batch.creating_at = None  # OpenAI said no: there is no batch
+        give_back_create(world, ledger)
         raise
-    _record(world, ledger, batch, created)
+    batch.secret_version = world.openai.key_version()
+    _record(world, ledger, job, batch, created)
+
+
+def _renew(world: World, batch: Batch) -> None:
+    """Write the lease, too, where the batch is written: the heartbeat may have carried it further than we know."""
+    batch.lease_until = world.now() + LEASE_SECONDS
 
 
 def _upload(world: World, rows: JobRows, batch: Batch, shard: Shard) -> str:
-    """Builds the batch's request file on disk, uploads it, and returns the file's id."""
+    """Build the batch's request file on disk, upload it, and return the file's id."""
     path = world.scratch / f"{batch.lease}.jsonl"
     try:
         with path.open("wb") as file:
@@ -154,10 +193,10 @@ def _upload(world: World, rows: JobRows, batch: Batch, shard: Shard) -> str:
 
 
 def _split(world: World, ledger: Ledger, rows: JobRows, batch: Batch, shard: Shard, room: int) -> bool:
-    """Splits a batch that no limit would ever admit into parts of at most `room` tokens; False where it is one row."""
+    """Split a batch that no limit would ever admit into parts of at most `room` tokens; False if it is one row."""
     batch.results = batch.lease
     parts: list[Child] = []
-    most = max(room, batch.tokens // MOST_PARTS + 1)
+    most = max(room, batch.tokens // MAX_PARTS + 1)
     with ExitStack() as writing:
         out: Writer | None = None
         for row, request in rows.asked(shard, batch):
@@ -174,125 +213,168 @@ def _split(world: World, ledger: Ledger, rows: JobRows, batch: Batch, shard: Sha
     if len(parts) < 2:
         batch.results = None
         return False
-    batch.children, batch.lease = parts, None
+    batch.children = parts
+    give_back(batch)
     batch.move(BatchState.SPLIT)
     ledger.save(batch)
-    start(world, ledger, batch.offspring())
+    for part_batch in batch.offspring():
+        ledger.add(part_batch)
     world.observer.note("split", parts=len(parts), room=room, **batch.ids)
     return True
 
 
-def _look(world: World, ledger: Ledger, job: Job, batch: Batch) -> RemoteBatch | None:
-    """Looks through OpenAI's list for a batch whose create is in doubt.
+def _search(world: World, ledger: Ledger, job: Job, batch: Batch) -> RemoteBatch | None:
+    """Search OpenAI's list for a batch whose create is in doubt.
 
     Returns the batch if it exists. Otherwise `creating_at` is None if there certainly is none, and unchanged if that
-    takes another look.
+    takes another search.
     """
-    began = batch.creating_at or 0
     if batch.looked_at is not None and world.now() < batch.looked_at + world.settle_seconds:
-        _release(ledger, batch)
+        _keep_in_doubt(world, ledger, batch, batch.looked_at + world.settle_seconds - world.now())
         return None
-    found: list[RemoteBatch] = []
-    for page in world.openai.newest():
-        found += [
-            remote
-            for remote in page
-            if remote.metadata.get(METADATA_KEY) == batch.key
-            or (batch.file_id is not None and remote.input_file_id == batch.file_id)
-        ]
-        if page and page[-1].created_at < began - CLOCK_SECONDS:
-            break
+    found, is_complete = _found(world, batch)
     if found:
         first, *others = sorted(found, key=lambda remote: remote.created_at)
         for other in others:
-            _cancel_double(world, batch, other.id)
+            _cancel_double(world, batch, other)
         return first
-    if world.openai.key_version() != batch.secret_version and not job.cancel_requested:
-        # Another project's key cannot see the batch: it may exist, and creating it again might pay twice.
-        _release(ledger, batch)
-        hold(world, ledger, job, HeldReason.KEY_CHANGED, "key_changed")
+    if not is_complete:
+        world.observer.note("a search of OpenAI's list goes on later", **batch.ids)
+        _keep_in_doubt(world, ledger, batch, 0)
         return None
+    version = world.openai.key_version()
+    if version != batch.secret_version and not job.cancel_requested:
+        if batch.file_id is None or not world.openai.sees(batch.file_id):
+            # Another project's key cannot see the batch: it may exist, and creating it again might pay twice.
+            _back_to_waiting(world, ledger, batch)
+            hold(world, ledger, job, HeldReason.KEY_CHANGED, "key_changed", batch)
+            return None
+        batch.secret_version = version  # it sees our file: the key was rotated within its project
     if batch.looked_at is None:
         batch.looked_at = world.now()
-        _release(ledger, batch)
+        _keep_in_doubt(world, ledger, batch, world.settle_seconds)
         return None
     batch.creating_at = batch.looked_at = None
+    _renew(world, batch)
     ledger.save(batch)
     return None
 
 
-def _record(world: World, ledger: Ledger, batch: Batch, created: RemoteBatch) -> None:
-    """Records a batch that exists at OpenAI, whoever holds the lease by now: the money is spent."""
+def _found(world: World, batch: Batch) -> tuple[list[RemoteBatch], bool]:
+    """Return the batches of OpenAI's list that are this one, and whether the list was read far enough back.
+
+    A batch with a key is this one if the key is the same. Where the server dropped the metadata, the file tells; one
+    that is older than the create was another's with the same file.
+    """
+    earliest = (batch.creating_at or 0) - MAX_CLOCK_SKEW_SECONDS
+    found: list[RemoteBatch] = []
+    try:
+        for page in world.openai.newest(batch.search_after):
+            for remote in page:
+                key = remote.metadata.get(METADATA_KEY)
+                same_file = key is None and remote.input_file_id == batch.file_id and remote.created_at >= earliest
+                if key == batch.key or same_file:
+                    found.append(remote)
+            if page and page[-1].created_at < earliest:
+                return found, True
+            if page:
+                batch.search_after = page[-1].id
+            if world.seconds_left() < SEARCH_SPARE_SECONDS:
+                return found, False
+    except OpenAIRefused:
+        if batch.search_after is None:
+            raise
+        # The batch behind which the search was to go on is no longer listed: the search begins again.
+        batch.search_after = None
+        return found, False
+    batch.search_after = None
+    return found, True
+
+
+def _record(world: World, ledger: Ledger, job: Job, batch: Batch, created: RemoteBatch) -> None:
+    """Record a batch that exists at OpenAI, whichever process holds the lease by now: the money is spent."""
 
     def record(current: Batch) -> bool:
-        if current.openai_id is not None:
+        if current.openai_id is not None or current.state not in (BatchState.WAITING, BatchState.SUBMITTING):
             return False
         current.openai_id, current.openai_status = created.id, created.status
         current.file_id, current.submitted_at = created.input_file_id, world.now()
-        current.lease = current.creating_at = current.looked_at = None
-        current.sends = 0
+        current.secret_version = batch.secret_version
+        current.creating_at = current.looked_at = current.search_after = None
+        current.came_further()
+        give_back(current)
         if current.state is BatchState.WAITING:
             current.move(BatchState.SUBMITTING)
         current.move(BatchState.SUBMITTED)
         return True
 
-    if ledger.change(lambda: ledger.batch(batch.job_id, batch.sk), record):
+    if ledger.update(batch, record):
         world.observer.note("submitted", openai_id=created.id, requests=batch.requests, **batch.ids)
+        if job.held_call == batch.sk:
+            let_go(
+                world, ledger, job, HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY, HeldReason.KEY_CHANGED
+            )
         return
     standing = ledger.batch(batch.job_id, batch.sk)
     if standing is None or standing.openai_id != created.id:
-        _cancel_double(world, batch, created.id)
+        _cancel_double(world, batch, created)
 
 
-def _cancel_double(world: World, batch: Batch, openai_id: str) -> None:
+def _cancel_double(world: World, batch: Batch, other: RemoteBatch) -> None:
+    """Cancel a second batch of the same key. One that is known by its file alone may be another's: it is left."""
     world.observer.measure("DoubleBatches", 1)
-    world.observer.warn("a second batch exists for a key; it is cancelled", openai_id=openai_id, **batch.ids)
-    world.openai.cancel(openai_id)
-
-
-def _release(ledger: Ledger, batch: Batch) -> None:
-    batch.lease, batch.sends = None, 0
-    ledger.save(batch)
-
-
-def _back_to_waiting(world: World, ledger: Ledger, batch: Batch, seconds: int) -> None:
-    """Gives the batch back to be submitted later; one whose create is in doubt stays where it is."""
-    lease, known_absent = batch.lease, batch.creating_at is None
-
-    def give_back(current: Batch) -> bool:
-        if current.state is not BatchState.SUBMITTING or current.lease != lease:
-            return False
-        current.lease, current.sends = None, 0
-        if known_absent:
-            current.creating_at = current.looked_at = None
-            current.not_before, current.sent_at = world.now() + seconds, 0
-            current.move(BatchState.WAITING)
-        return True
-
-    ledger.change(lambda: ledger.batch(batch.job_id, batch.sk), give_back)
-
-
-def _refused(world: World, ledger: Ledger, batch: Batch, error: OpenAIRefused) -> None:
-    """OpenAI will not take the file or the batch. A file that it does not find (any more) is uploaded again."""
-    world.observer.warn("OpenAI refused a call", code=error.code, **batch.ids)
-    if batch.creating_at is not None:
-        _back_to_waiting(world, ledger, batch, 0)  # it was the look that failed; the create is still in doubt
+    if other.metadata.get(METADATA_KEY) != batch.key:
+        world.observer.warn("a second batch exists for a file; it is left as it is", openai_id=other.id, **batch.ids)
         return
-    lease = batch.lease
+    world.observer.warn("a second batch exists for a key; it is cancelled", openai_id=other.id, **batch.ids)
+    world.openai.cancel(other.id)
 
-    def end(current: Batch) -> bool:
-        if current.state is not BatchState.SUBMITTING or current.lease != lease:
-            return False
-        current.lease = current.creating_at = None
-        if isinstance(error, OpenAINotFound):
-            current.file_id = None
-            current.not_before, current.sent_at = world.now() + RETRY_SECONDS, 0
+
+def _keep_in_doubt(world: World, ledger: Ledger, batch: Batch, seconds: int) -> None:
+    """Give the lease back while the create stays in doubt, with what the search has found out; the next is due then."""
+    known = (batch.looked_at, batch.search_after, batch.secret_version)
+
+    def keep(current: Batch) -> None:
+        current.looked_at, current.search_after, current.secret_version = known
+        current.starts = current.kills = 0
+        give_back(current, world.now() + seconds)
+
+    update_own(ledger, batch, keep)
+
+
+def _back_to_waiting(world: World, ledger: Ledger, batch: Batch, seconds: int = 0, *, due: bool = False) -> None:
+    """Give the batch back to be submitted later; one whose create is in doubt stays where it is.
+
+    What failed is put off for at least `seconds`, each time for longer; what is merely not `due` for `seconds` is not.
+    """
+    file_id, in_doubt = batch.file_id, batch.creating_at is not None
+
+    def back(current: Batch) -> None:
+        if current.state is not BatchState.SUBMITTING:
+            return
+        if due:
+            give_back(current, world.now() + seconds if seconds else 0)
+        else:
+            put_off(world, current, seconds)
+        current.file_id, current.admitted_at = file_id, 0
+        if in_doubt:
+            current.search_after = batch.search_after
+        else:
+            current.creating_at = current.looked_at = current.search_after = None
             current.move(BatchState.WAITING)
-            return True
-        current.refusal = error.code
-        current.move(BatchState.ABANDONED)
-        return True
 
-    ended = ledger.change(lambda: ledger.batch(batch.job_id, batch.sk), end)
-    if ended is not None and ended.state is BatchState.ABANDONED:
-        world.collect.send(work_on(ended))
+    update_own(ledger, batch, back)
+
+
+def _refuse(world: World, ledger: Ledger, batch: Batch, code: str) -> None:
+    """End a batch that OpenAI will not take, with its reason."""
+
+    def end(current: Batch) -> None:
+        if current.state is not BatchState.SUBMITTING:
+            return
+        give_back(current)
+        current.creating_at, current.refusal = None, code
+        current.move(BatchState.ABANDONED)
+
+    if update_own(ledger, batch, end):
+        world.collect.send(work_on(batch))

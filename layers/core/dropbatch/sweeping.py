@@ -1,45 +1,60 @@
-"""Looks through the inbox, once a day, for drops whose event was lost, and has them taken in.
+"""Looks through the inbox for drops whose event was lost, and has them taken in: hourly on the first day, then daily.
 
-Events are delivered at least once, nearly always: a drop must not be lost to the rest. Each poll does a bounded part.
-Taking in what was taken in before changes nothing, so that a sweep need not be exact.
+Events are delivered at least once, nearly always, but only some minutes after their bucket was made: a drop must not be
+lost to the rest. Each poll does a bounded part. Taking in what was taken in before changes nothing, so that a sweep
+need not be exact.
 """
 
 from dropbatch.domain.drops import Meaning, meaning_of
 from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.jobs import Sweep
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.ports import World
 
+HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
-EVENT_SECONDS = 3600
-"""For so long an event may still be on its way."""
+
+FIRST_SWEEP_SECONDS = 600
+"""When a new stack sweeps first: S3's events come about five minutes after the bucket was made (S3 User Guide)."""
+
+EVENT_SECONDS = 900
+"""For how long an event may still be on its way."""
 
 
 def sweep(world: World) -> None:
-    """Does the next part of the day's sweep, if one is due: a page of the inbox."""
+    """Do the next part of the sweep, if one is due: a page of the inbox."""
     ledger = Ledger(world.table)
     now = world.now()
     state = ledger.sweep()
-    if state.since and state.due_at > now:
+    if state.began_at and state.due_at > now:
         return
-    if not state.since:
-        # What was in the bucket before the stack was is nobody's drop.
-        state.since, state.due_at = now, now + DAY_SECONDS
+    if not state.began_at:
+        state.began_at, state.due_at = now, now + FIRST_SWEEP_SECONDS
     else:
-        page = world.objects.names(world.buckets.inbox, state.after)
-        found = 0
-        for key, modified in page:
-            if state.since <= modified <= now - EVENT_SECONDS and meaning_of(key) is Meaning.DROP:
-                newest = ledger.newest(world.buckets.inbox, key)
-                if newest.job_id is None or newest.modified < modified:
-                    world.intake.send(Look(world.buckets.inbox, key, None).to_json())
-                    found += 1
-        if found:
-            world.observer.warn("drops were found whose event was lost", drops=found)
-        state.after = page[-1][0] if page else ""
-        if not page:
-            state.due_at = now + DAY_SECONDS
+        _sweep_page(world, ledger, state)
     try:
         ledger.save(state)
     except ConditionFailed:
         return  # another poller was quicker
+
+
+def _sweep_page(world: World, ledger: Ledger, state: Sweep) -> None:
+    now = world.now()
+    # The bucket is the stack's own: what is a little older than the first poll came before its events did.
+    first = state.began_at - HOUR_SECONDS
+    page = world.objects.names(world.buckets.inbox, state.after)
+    found = 0
+    for key, modified in page:
+        if first <= modified <= now - EVENT_SECONDS and meaning_of(key) is Meaning.DROP:
+            newest = ledger.newest(world.buckets.inbox, key)
+            is_new = newest.job_id is None or newest.modified < modified
+            if is_new and not ledger.is_pending(world.buckets.inbox, key):
+                world.intake.send(Look(world.buckets.inbox, key, None).to_json())
+                found += 1
+    if found:
+        world.observer.warn("drops were found whose event was lost", drops=found)
+    state.after = page[-1][0] if page else ""
+    if not page:
+        is_new = now < state.began_at + DAY_SECONDS
+        state.due_at = now + (HOUR_SECONDS if is_new else DAY_SECONDS)

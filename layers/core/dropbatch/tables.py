@@ -7,16 +7,17 @@ copies within S3: the drop up to its footer, then the pages as their order is in
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any
 
 from dropbatch.domain.errors import ObjectMissing
 from dropbatch.domain.jobs import Job, Shard
-from dropbatch.jobfiles import JobFiles, lines, whole
+from dropbatch.jobfiles import JobFiles, lines
 from dropbatch.ports import BYTES, JSON, Piece, World, Writer
 from dropbatch.ranged import RangedFile
 from dropbatch.recipes.compiling import CompiledRecipe
 from dropbatch.recipes.parsing import EMBEDDINGS, MODERATIONS
+from dropbatch.storage.job_ends import whole
 
 
 class Tables:
@@ -27,7 +28,7 @@ class Tables:
         drop = job.drop
         self._file = RangedFile(world.objects, drop.bucket, drop.key, drop.version_id, drop.size)
 
-    def failed(self, pieces: Sequence[Piece]) -> list[Piece]:
+    def failed(self, pieces: Iterable[Piece]) -> list[Piece]:
         """What the failed rows' file consists of."""
         # pyarrow is deployed, and its tenth of a second is spent, only where there are tables.
         from dropbatch.formats.parquet.writing import write_failed
@@ -35,8 +36,9 @@ class Tables:
         numbers = map(int, self._lines(pieces))
         return [self._once("failed", lambda out: write_failed(self._file, numbers, out, self._world.scratch))]
 
-    def answers(self, shards: Sequence[Shard], pieces: Sequence[Piece]) -> list[Piece] | None:
-        """What the answers' file consists of; None where time has run out, and what was made is kept.
+    def answers(self, shards: Sequence[Shard], pieces: Sequence[Sequence[Piece]]) -> list[Piece] | None:
+        """What the answers' file consists of, by each shard's pieces; None where time has run out, and what was made is
+        kept.
 
         A column with a value that is not of its type becomes a text, and all shards are begun anew.
         """
@@ -50,13 +52,13 @@ class Tables:
             typed = schemas | dict.fromkeys(texts)
             try:
                 if self._job.rows < row_count(self._file):
-                    return self._first(typed, pieces)
+                    return self._first(typed, chain.from_iterable(pieces))
                 return self._appended(typed, f"{len(texts)}", shards, pieces)
             except DoesNotFit as misfit:
                 texts.append(misfit.column)
                 self._keep("texts.json", texts)
 
-    def _first(self, schemas: Mapping[str, Any], pieces: Sequence[Piece]) -> list[Piece]:
+    def _first(self, schemas: Mapping[str, Any], pieces: Iterable[Piece]) -> list[Piece]:
         """A table that the recipe's `limit` cuts is written anew."""
         from dropbatch.formats.parquet.writing import write_first
 
@@ -66,18 +68,18 @@ class Tables:
         return [self._once("answers", write)]
 
     def _appended(
-        self, schemas: Mapping[str, Any], name: str, shards: Sequence[Shard], pieces: Sequence[Piece]
+        self, schemas: Mapping[str, Any], name: str, shards: Sequence[Shard], pieces: Sequence[Sequence[Piece]]
     ) -> list[Piece] | None:
         from dropbatch.formats.parquet.writing import Segment, joined, write_part
 
         objects, work = self._world.objects, self._world.buckets.work
         parts: list[list[Segment]] = []
-        for shard, piece in zip(shards, pieces, strict=True):
+        for shard, its in zip(shards, pieces, strict=True):
             part = f"{name}/{shard.number:06d}"
             kept = self._kept(part + ".json")
             if kept is None:
                 with objects.writing(work, self._files.table_key(part), BYTES) as out:
-                    answers = self._lines([piece])
+                    answers = self._lines(its)
                     kept = write_part(
                         self._file, schemas, answers, shard.first_row, shard.rows, out, self._world.scratch
                     )

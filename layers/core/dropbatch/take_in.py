@@ -2,24 +2,51 @@
 
 A drop is validated as a whole before anything is spent: one pass reads every row, builds its request to know its size,
 and writes the rows, verbatim, into shards. The shards mean nothing until the job is running; a rejected job's are
-deleted. Every step may be repeated: ids and keys follow from the drop, the recipe is kept by whoever came first, and
-what was written before is written again with the same bytes.
+deleted. Every step may be repeated: ids and keys follow from the drop, the recipe is kept by the process that came
+first, and what was written before is written again with the same bytes.
+
+What is not due yet, or failed, waits in the table, and the poller sends it again: a drop in its job, anything else as a
+`Pending`. "Older" and "newer" go by the times and sequencers of S3's events.
 """
 
 from typing import NamedTuple
 
 from dropbatch import telling
-from dropbatch.admission import place
+from dropbatch.admission import dispatch_first
 from dropbatch.asking import JobRows
 from dropbatch.building import build
 from dropbatch.carrying import carry_over
-from dropbatch.claims import cancel_where_asked, digest_of, point_at, version_claim
+from dropbatch.claims import act_on_markers, digest_of, point_at, version_claim
 from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, meaning_of
 from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing, Rejected
-from dropbatch.domain.jobs import ENDED_JOBS, Batch, Claim, HeldReason, Job, JobState, Newest, Shard
+from dropbatch.domain.jobs import (
+    ENDED_JOBS,
+    MAX_JOB_SECONDS,
+    RETENTION_SECONDS,
+    Batch,
+    Claim,
+    HeldReason,
+    Job,
+    JobState,
+    Newest,
+    Shard,
+)
 from dropbatch.domain.problems import MAY_COME, Problem, Problems
-from dropbatch.giving_up import NOT_READABLE, end_rejected, refuse_unseen
-from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, whole, with_files
+from dropbatch.formats.kinds import file_type
+from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, read_recipe, with_files
+from dropbatch.jobs import outbox
+from dropbatch.jobs.give_up import (
+    KILLS,
+    NOT_READABLE,
+    end_duplicate,
+    end_silently,
+    refuse_unseen,
+    reject,
+    tell_pending,
+)
+from dropbatch.jobs.hold import let_go
+from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
+from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, MAX_PENDING_SECONDS, pending_for, wait_for
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, look_again, work_on
 from dropbatch.ports import ObjectInfo, World
@@ -27,147 +54,190 @@ from dropbatch.recipes.compiling import CompiledRecipe
 from dropbatch.recipes.parsing import DEADLINE_SECONDS
 from dropbatch.sharding import batches_of
 
-LOOK_AGAIN_SECONDS = 10
-"""How soon a drop that has no recipe yet, or is empty, is looked at again."""
-
-LEASE_MARGIN_SECONDS = 10
-"""How much longer than its function a lease lives."""
-
 CARRY_SECONDS = 60
 """With less time left no further shard of a job is carried over into another: one takes seconds."""
+
+MAX_UNPACKED_FACTOR = 50
+"""A drop that unpacks to more than this many times its size is held for an approval: text rarely packs by twenty."""
+
+MIN_BOMB_ROWS = 1_000
+"""Fewer rows cost cents, whatever they unpack to."""
+
+MAX_KILLS = 2
+"""How often reading a drop may kill the function before the drop is rejected."""
+
+KEPT_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
+"""How long after its job was created an item of it is kept."""
+
+_NOTHING_TO_RETRY = Problem(
+    "nothing_to_retry",
+    "No row of the former job can be asked again: all are answered, truncated or refused, and would be so again; "
+    "change the recipe, and drop the failed file if there is one.",
+)
 
 SETTLED = ("notify", "attempts", "retry_invalid", "deadline_at", "recipe_sha256", "rows", "shards", "claim")
 """What building a job finds out about it."""
 
 
 def take_in(world: World, look: Look) -> None:
-    """Looks at one version of one object of the inbox and does what its key asks for."""
+    """Look at one version of one object of the inbox and do what its key asks for."""
+    ledger = Ledger(world.table)
+    try:
+        is_done = _take_in(world, ledger, look)
+    except Exception:  # noqa: BLE001 - logged, counted, and tried again for a day
+        world.observer.failed("an object of the inbox could not be looked at", version_id=look.version_id)
+        wait_for(world, ledger, look, failed=True)
+        return
+    if is_done:
+        pending = ledger.reload(pending_for(world, look))
+        if pending is not None and not pending.untold:
+            ledger.remove(pending)
+
+
+def _take_in(world: World, ledger: Ledger, look: Look) -> bool:
+    """Return whether all is done; else the object is looked at again later."""
+    meaning = meaning_of(look.key)
+    if meaning is Meaning.IGNORED:
+        return True
     try:
         info = world.objects.head(look.bucket, look.key, look.version_id)
     except ObjectMissing:
         world.observer.note("the object is gone; nothing to do")
-        return
+        return True
     except ObjectForbidden:
-        refuse_unseen(world, look, NOT_READABLE)
-        return
-    meaning = meaning_of(look.key)
+        refuse_unseen(world, ledger, wait_for(world, ledger, look, failed=False), NOT_READABLE)
+        return True
+    arrived = look.time or info.modified
     if isinstance(meaning, Marker):
-        _obey(world, meaning, look, info)
-    elif meaning is Meaning.RECIPE:
-        _check_recipe(world, look, info)
-    elif meaning is Meaning.DROP:
-        drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels)
-        _take_in_drop(world, drop, look.rerun_version, info.modified)
+        _obey(world, ledger, meaning, look, info, arrived)
+        return True
+    if meaning is Meaning.RECIPE:
+        return _check_recipe(world, ledger, look, info)
+    drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels, arrived, look.sequencer)
+    _take_in_drop(world, ledger, drop, look.rerun_version, arrived)
+    return True
 
 
-def _obey(world: World, marker: Marker, look: Look, info: ObjectInfo) -> None:
-    ledger = Ledger(world.table)
-    if marker.kind is MarkerKind.CANCEL:
+def _obey(world: World, ledger: Ledger, marker: Marker, look: Look, info: ObjectInfo, arrived: int) -> None:
+    if marker.kind in (MarkerKind.CANCEL, MarkerKind.APPROVE):
 
         def remember(newest: Newest) -> bool:
-            newest.cancel_modified = max(newest.cancel_modified, info.modified)
+            if marker.kind is MarkerKind.CANCEL:
+                newest.cancel_modified = max(newest.cancel_modified, arrived)
+            else:
+                newest.approve_modified = max(newest.approve_modified, arrived)
             return True
 
         newest = ledger.change(lambda: ledger.newest(look.bucket, marker.drop_key), remember)
         if newest is not None:
-            cancel_where_asked(ledger, newest)
+            act_on_markers(ledger, newest, world.now())
+            held = ledger.job(newest.job_id) if newest.job_id else None
+            if held is not None and held.approved:
+                let_go(world, ledger, held, HeldReason.SIZE)
         return
     newest = ledger.newest(look.bucket, marker.drop_key)
     job = ledger.job(newest.job_id) if newest.job_id else None
-    if job is None or (info.modified < newest.modified and job.rerun_version != info.version_id):
+    if job is None or (arrived < newest.modified and job.rerun_version != info.version_id):
         # A drop that has no job yet gets one by its own event, with today's recipe; a marker older than the newest
         # job never acts.
         return
+    if job.went_on_by == info.version_id:
+        return  # it has acted
     if marker.kind is MarkerKind.RERUN:
-        _take_in_drop(world, job.drop, info.version_id, info.modified)
+        _take_in_drop(world, ledger, job.drop, info.version_id, arrived)
     elif job.state is JobState.HELD and job.held_reason is HeldReason.FAILING:
-        _go_on(world, ledger, job)
+        let_go(world, ledger, job, HeldReason.FAILING, marker=info.version_id)
     elif job.rerun_version == info.version_id or job.state in ENDED_JOBS - {JobState.REJECTED}:
-        _take_in_drop(world, job.drop, info.version_id, info.modified, retry_of=job.id)
+        _take_in_drop(world, ledger, job.drop, info.version_id, arrived, retry_of=job.id)
 
 
-def _go_on(world: World, ledger: Ledger, job: Job) -> None:
-    """Lets a job go on that was held because too few rows were answered."""
-
-    def go_on(current: Job) -> bool:
-        if current.state is not JobState.HELD or current.held_reason is not HeldReason.FAILING:
-            return False
-        current.deadline_at += world.now() - current.held_at
-        current.held_reason, current.judged = None, []
-        current.move(JobState.RUNNING)
-        return True
-
-    if ledger.change(lambda: ledger.job(job.id), go_on):
-        world.observer.note("goes on", job_id=job.id)
-
-
-def _check_recipe(world: World, look: Look, info: ObjectInfo) -> None:
-    """Says whether a recipe that was dropped can be used."""
+def _check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) -> bool:
+    """Say whether a recipe that was dropped can be used; False while a file that it names may still come."""
     try:
         try:
-            text = whole(world.objects, look.bucket, look.key, info.version_id)
+            text = read_recipe(world.objects, look.bucket, look.key, info.version_id)
+            with_files(world.objects, look.bucket, look.key, text).compiled()
         except ObjectForbidden:
             raise Rejected.because(NOT_READABLE) from None
-        with_files(world.objects, look.bucket, look.key, text).compiled()
         problems = Problems()
     except Rejected as rejected:
         problems = rejected.problems
-        if _may_come(world, problems, info.modified):
-            world.intake.send(look.to_json(), LOOK_AGAIN_SECONDS)
-            return
+        waiting = ledger.reload(pending_for(world, look))
+        since = waiting.created_at if waiting else world.now()
+        if _may_come(world, problems, since):
+            wait_for(world, ledger, look, failed=False)
+            return False
     drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels)
-    world.topics.publish(telling.recipe_checked(drop, problems))
+    tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), telling.recipe_checked(drop, problems))
+    return True
 
 
-def _may_come(world: World, problems: Problems, modified: int) -> bool:
-    return world.now() - modified < world.recipe_wait_seconds and any(p.code in MAY_COME for p in problems)
+def _may_come(world: World, problems: Problems, since: int) -> bool:
+    return world.now() - since < world.recipe_wait_seconds and any(p.code in MAY_COME for p in problems)
 
 
-def _take_in_drop(world: World, drop: Drop, rerun_version: str, asked_at: int, retry_of: str | None = None) -> None:
-    ledger = Ledger(world.table)
+def _take_in_drop(
+    world: World, ledger: Ledger, drop: Drop, rerun_version: str, asked_at: int, retry_of: str | None = None
+) -> None:
     identity = job_id(drop, rerun_version)
     job = ledger.job(identity)
     if job is None:
         if _is_named_by_recipe(world, drop):
             return
+        now = world.now()
         job = Job(
             id=identity,
             drop=drop,
-            created_at=world.now(),
+            created_at=now,
             asked_at=asked_at,
             rerun_version=rerun_version or None,
             retry_of=retry_of,
+            build_until=now + MAX_PENDING_SECONDS,
+            sent_at=now,
         )
         ledger.add(version_claim(drop, identity))
         if not ledger.add(job):
             job = ledger.job(identity) or job
-    if job.state is not JobState.BUILDING or (job.lease and job.lease_until > world.now()):
-        return  # taken in before, or being taken in: should that one die, the poller sends it again
-    job.lease, job.begun = world.new_token(), job.begun + 1
-    job.lease_until = int(world.clock() + world.seconds_left()) + LEASE_MARGIN_SECONDS
+    if job.state is not JobState.BUILDING or job.is_leased(world.now()) or job.not_before > world.now():
+        return  # taken in before, or being taken in, or not due: should that one die, it comes again
+    take(world, job)
     try:
         ledger.save(job)
     except ConditionFailed:
         return
-    world.observer.note("taking in", job_id=job.id, size=drop.size)
-    point_at(ledger, job)
+    with kept(world, job):
+        if job.kills >= MAX_KILLS:
+            reject(world, ledger, job, Rejected.because(KILLS).problems)
+            return
+        try:
+            _begin(world, ledger, job)
+        except Exception:  # noqa: BLE001 - logged, counted, and tried again for a day
+            world.observer.failed("a drop could not be read", job_id=job.id)
+            update_own(ledger, job, lambda current: put_off(world, current))
+
+
+def _begin(world: World, ledger: Ledger, job: Job) -> None:
+    """Build a job, or say why it cannot be."""
+    world.observer.note("taking in", job_id=job.id, size=job.drop.size)
+    point_at(ledger, job, world.now())
     try:
         try:
             _build(world, ledger, job)
         except ObjectForbidden:
             raise Rejected.because(NOT_READABLE) from None
     except Rejected as rejected:
-        if _may_come(world, rejected.problems, asked_at):
-            if _is_superseded(world, drop):
-                end_rejected(ledger, job, world.now())
-                return
-            _release(ledger, job, world.now() + 3 * LOOK_AGAIN_SECONDS, begun=0)
-            world.intake.send(look_again(drop, rerun_version), LOOK_AGAIN_SECONDS)
+        if not _may_come(world, rejected.problems, job.created_at):
+            reject(world, ledger, job, rejected.problems)
+        elif _is_superseded(world, job.drop):
+            end_silently(world, ledger, job)
         else:
-            _reject(world, ledger, job, rejected.problems)
-    except Exception:
-        _release(ledger, job, world.now(), begun=job.begun)
-        raise
+            update_own(ledger, job, lambda current: _look_again(world, current))
+
+
+def _look_again(world: World, job: Job) -> None:
+    """Give a job back whose recipe may still come: the poller sends it when it is due."""
+    job.came_further()
+    give_back(job, world.now() + LOOK_AGAIN_SECONDS)
 
 
 def _is_named_by_recipe(world: World, drop: Drop) -> bool:
@@ -177,7 +247,7 @@ def _is_named_by_recipe(world: World, drop: Drop) -> bool:
     try:
         recipe = find_recipe(world.objects, drop.bucket, drop.key)
     except (Rejected, ObjectForbidden):
-        return False  # whoever builds the job says so
+        return False  # building the job says so
     return recipe is not None and any(beside(recipe.path, name) == drop.key for name in recipe.names)
 
 
@@ -201,6 +271,7 @@ class _Ready(NamedTuple):
     recipe: RecipeText | None
     compiled: CompiledRecipe | None
     claim: str
+    is_bomb: bool = False  # it was packed suspiciously well
 
 
 def _build(world: World, ledger: Ledger, job: Job) -> None:
@@ -216,7 +287,7 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
         digest = digest_of(job.drop.bucket, job.drop.key, "retry", job.retry_of or "")
     standing = _claim(ledger, digest, job)
     if standing is not None:
-        _end_duplicate(world, ledger, job, files, standing)
+        _leave_to(world, ledger, job, standing)
         return
     if built is None:
         ready = _ready_again(world, ledger, job, files, digest)
@@ -235,24 +306,32 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
             tokens=group.tokens,
             inputs=group.embedding_inputs,
             created_at=world.now(),
+            expires_at=job.created_at + KEPT_SECONDS,
         )
         for plan, number, group in batches_of(built.plans)
     ]
-    shards = [Shard(job.id, plan.number, plan.first_row, plan.first_line, plan.rows) for plan in built.plans]
-    _run(world, ledger, job, _Ready(built.rows, shards, batches, [], built.recipe, built.compiled, digest))
+    expires_at = job.created_at + KEPT_SECONDS
+    shards = [
+        Shard(job.id, plan.number, plan.first_row, plan.first_line, plan.rows, expires_at=expires_at)
+        for plan in built.plans
+    ]
+    unpacked = sum(plan.size for plan in built.plans)
+    is_bomb = bool(file_type(job.drop.key).compression) and unpacked > MAX_UNPACKED_FACTOR * job.drop.size
+    _run(world, ledger, job, _Ready(built.rows, shards, batches, [], built.recipe, built.compiled, digest, is_bomb))
 
 
 def _pass_on(world: World, ledger: Ledger, job: Job, name: str) -> None:
-    """Gives a job back with how far it came, and has the next invocation go on."""
+    """Give a job back with how far it came, and have the next invocation go on."""
 
-    def keep(current: Job) -> bool:
-        if current.state is not JobState.BUILDING or current.lease != job.lease:
-            return False
-        current.progress, current.lease, current.lease_until = name, None, 0
-        current.begun, current.sends, current.sent_at = 0, 0, world.now()
-        return True
+    def keep(current: Job) -> None:
+        if current.state is not JobState.BUILDING:
+            return
+        current.came_further()
+        give_back(current)
+        current.progress, current.sent_at = name, world.now()
+        current.build_until = world.now() + MAX_PENDING_SECONDS
 
-    if ledger.change(lambda: ledger.job(job.id), keep):
+    if update_own(ledger, job, keep):
         world.observer.note("goes on in the next invocation", job_id=job.id)
         # Should this be cut short, the poller sends it again.
         world.intake.send(look_again(job.drop, job.rerun_version))
@@ -264,6 +343,8 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
     None where time has run out: the next invocation comes further.
     """
     former = ledger.job(job.retry_of or "")
+    if former is not None and former.is_clean and not former.keeps_work:
+        raise Rejected.because(_NOTHING_TO_RETRY)  # so nothing of it was kept
     old = JobFiles(world.objects, world.buckets.work, former.id) if former else None
     try:
         layout = old.layout() if old else None
@@ -286,7 +367,14 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
     kept: list[Batch] = []
     shards = []
     for shard in ledger.shards(former.id):
-        copy = Shard(job.id, shard.number, shard.first_row, shard.first_line, shard.rows)
+        copy = Shard(
+            job.id,
+            shard.number,
+            shard.first_row,
+            shard.first_line,
+            shard.rows,
+            expires_at=job.created_at + KEPT_SECONDS,
+        )
         shards.append(copy)
         stays, asked = carry_over(world, ledger.batches(former.id, shard.number), old, rows, copy)
         kept += stays
@@ -295,23 +383,14 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
             _pass_on(world, ledger, job, str(len(shards)))
             return None
     if not batches:
-        raise Rejected.because(
-            Problem(
-                "nothing_to_retry",
-                "No row of the former job can be asked again: all are answered, truncated or refused, and would be so "
-                "again; change the recipe, and drop the failed file if there is one.",
-            )
-        )
+        raise Rejected.because(_NOTHING_TO_RETRY)
     return _Ready(former.rows, shards, batches, kept, recipe, rows.compiled, digest)
 
 
 def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
-    """Writes what a job consists of, tells that it was accepted, and sets it going."""
-    for shard in ready.shards:
-        ledger.add(shard)
-    for batch in ready.kept:
-        ledger.add(batch)
-    free = place(world, ledger, ready.batches)
+    """Write what a job consists of, set it going or hold it, and tell so."""
+    for item in (*ready.shards, *ready.kept, *ready.batches):
+        ledger.add(item)
     if ready.compiled:
         recipe = ready.compiled.recipe
         job.notify = list(recipe.notify)
@@ -319,9 +398,16 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
         job.recipe_sha256 = ready.recipe.sha256 if ready.recipe else None
     job.deadline_at = world.now() + (ready.compiled.recipe.deadline if ready.compiled else DEADLINE_SECONDS)
     job.rows, job.shards, job.claim = ready.rows, len(ready.shards), ready.claim
+    # There may be shards that nothing is asked of: the job's own step finishes these.
+    is_partly_done = {batch.shard for batch in ready.batches} != {shard.number for shard in ready.shards}
     telling.write_latest(world, job)
+    accepted = []
     if "accepted" in job.notify:
-        world.topics.publish(telling.accepted(world, job, ready.batches))
+        accepted = outbox.write(world, job, "accepted", telling.accepted(world, job, ready.batches))
+    asked = sum(batch.requests for batch in ready.batches)
+    waits = []
+    if asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS):
+        waits = outbox.write(world, job, "held", telling.held(world, job, HeldReason.SIZE))
     lease = job.lease
 
     def run(now: Job) -> bool:
@@ -329,27 +415,48 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
             return False
         for name in SETTLED:
             setattr(now, name, getattr(job, name))
-        now.lease, now.sent_at, now.sends = None, world.now(), 0
+        now.came_further()
+        give_back(now)
+        if waits and not now.approved:
+            now.held_reason, now.held_at = HeldReason.SIZE, world.now()
+            now.holds = {**now.holds, str(HeldReason.SIZE): world.now()}
+            outbox.post(world, now, waits)
+            now.move(JobState.HELD)
+            return True
+        now.sent_at = world.now() if is_partly_done else 0
+        outbox.post(world, now, accepted)
         now.move(JobState.RUNNING)
         return True
 
-    running = ledger.change(lambda: ledger.job(job.id), run)
+    running = ledger.update(job, run)
     if running is None:
         return  # the lease ran out, and another took over
     world.observer.measure("JobsAccepted", 1)
-    world.observer.note("accepted", job_id=job.id, rows=job.rows, batches=len(ready.batches))
-    if running.cancel_requested:
-        return  # the poller abandons its batches
-    for batch in free:
-        world.dispatch.send(work_on(batch))
-    if {batch.shard for batch in ready.batches} != {shard.number for shard in ready.shards}:
-        # There are shards that nothing is asked of.
+    world.observer.note("accepted", job_id=job.id, rows=job.rows, batches=len(ready.batches), state=str(running.state))
+    if running.state is JobState.RUNNING and not running.cancel_requested:
+        dispatch_first(world, ledger, ready.batches)
+    if running.sent_at:
         world.collect.send(work_on(running))
+    outbox.tell_now(world, ledger, running)
+    if job.retry_of:
+        _release_work(ledger, job.retry_of)
+
+
+def _release_work(ledger: Ledger, former: str) -> None:
+    """Let the work of a job be deleted whose answers have been carried over into another."""
+
+    def release(current: Job) -> bool:
+        if not current.keeps_work:
+            return False
+        current.keeps_work = current.is_clean = False
+        return True
+
+    ledger.change(lambda: ledger.job(former), release)
 
 
 def _claim(ledger: Ledger, digest: str, job: Job) -> Job | None:
     """Claims this content and recipe for the job; returns the other open job that has it, if one does."""
-    while not ledger.add(Claim(digest, job.id)):
+    while not ledger.add(Claim(digest, job.id, expires_at=job.created_at + KEPT_SECONDS)):
         claim = ledger.claim(digest)
         if claim is None:
             continue
@@ -358,7 +465,7 @@ def _claim(ledger: Ledger, digest: str, job: Job) -> Job | None:
         holder = ledger.job(claim.job_id)
         if holder is not None and holder.state not in ENDED_JOBS:
             return holder
-        claim.job_id = job.id
+        claim.job_id, claim.expires_at = job.id, job.created_at + KEPT_SECONDS
         try:
             ledger.save(claim)
         except ConditionFailed:
@@ -367,9 +474,8 @@ def _claim(ledger: Ledger, digest: str, job: Job) -> Job | None:
     return None
 
 
-def _end_duplicate(world: World, ledger: Ledger, job: Job, files: JobFiles, standing: Job) -> None:
-    """Tells that the same work is under way, and leaves the key's newest job to the one that does it."""
-    world.topics.publish(telling.duplicate(world, job, standing))
+def _leave_to(world: World, ledger: Ledger, job: Job, standing: Job) -> None:
+    """End a job whose work is under way already, and leave the key's newest job to the one that does it."""
 
     def point(newest: Newest) -> bool:
         if newest.job_id != job.id:
@@ -379,29 +485,5 @@ def _end_duplicate(world: World, ledger: Ledger, job: Job, files: JobFiles, stan
 
     newest = ledger.change(lambda: ledger.newest(job.drop.bucket, job.drop.key), point)
     if newest is not None:
-        cancel_where_asked(ledger, newest)
-    files.discard()
-    end_rejected(ledger, job, world.now())
-
-
-def _reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
-    telling.write_rejected(world, job, problems)
-    telling.write_latest(world, job)
-    world.topics.publish(telling.rejected(world, job, problems))
-    JobFiles(world.objects, world.buckets.work, job.id).discard()
-    end_rejected(ledger, job, world.now())
-    world.observer.measure("JobsRejected", 1)
-    world.observer.note("rejected", job_id=job.id, codes=sorted({p.code for p in problems}), problems=problems.total)
-
-
-def _release(ledger: Ledger, job: Job, until: int, *, begun: int) -> None:
-    """Gives the lease back; the poller sends the job again if nobody has taken it up by `until`."""
-    lease = job.lease
-
-    def release(current: Job) -> bool:
-        if current.lease != lease:
-            return False
-        current.lease, current.lease_until, current.begun = None, until, begun
-        return True
-
-    ledger.change(lambda: ledger.job(job.id), release)
+        act_on_markers(ledger, newest, world.now())
+    end_duplicate(world, ledger, job, standing)

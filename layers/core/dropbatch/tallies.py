@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from dropbatch.answers import Usage
 from dropbatch.domain.outcomes import ANSWERED, RETRIED, Outcome
@@ -25,20 +25,31 @@ class Reason:
     row: int
 
 
+class Cost(NamedTuple):
+    """What requests cost in US dollars, as far as it is known, and what they would have cost without the Batch API.
+
+    The price of `unpriced` requests is not known: the price list lacks their model, or their answers do not say how
+    many tokens they took. The answers of `unread` requests, which may have been paid for, could not be collected.
+    """
+
+    usd: float
+    standard_usd: float
+    unpriced: int = 0
+    unread: int = 0
+
+
 @dataclass(slots=True)
 class Tally:
-    """Counts by outcome, reasons by (outcome, code), tokens, and how often each category was answered.
-
-    `usd` is what the answers cost in US dollars, or None where a price is not known; `standard_usd` what they would
-    have cost without the Batch API.
-    """
+    """Counts by outcome, reasons by (outcome, code), tokens, how often each category was answered, and a `Cost`."""
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     reasons: dict[tuple[Outcome, str], Reason] = field(default_factory=dict)
     tokens: Counter[str] = field(default_factory=Counter)
     categories: dict[str, Counter[str]] = field(default_factory=dict)
-    usd: float | None = 0.0
-    standard_usd: float | None = 0.0
+    usd: float = 0.0
+    standard_usd: float = 0.0
+    unpriced: int = 0
+    unread: int = 0
 
     def count(self, row: int, outcome: Outcome, code: str | None) -> None:
         self.outcomes[outcome] += 1
@@ -46,16 +57,28 @@ class Tally:
             self._reason(outcome, code or str(outcome), 1, row)
 
     def spend(self, usage: Usage) -> None:
-        for kind, count in zip(("input", "cached", "output", "reasoning"), usage, strict=True):
+        for kind, count in zip(("input", "cached", "output", "reasoning", "cache_write"), usage, strict=True):
             self.tokens[kind] += count
 
-    def pay(self, price: tuple[float, float] | None) -> None:
-        """Adds a price in dollars, (batch, standard); None makes the sum unknown."""
-        if price is None or self.usd is None or self.standard_usd is None:
-            self.usd = self.standard_usd = None
-        else:
-            self.usd += price[0]
-            self.standard_usd += price[1]
+    def pay(self, cost: Cost) -> None:
+        self.usd += cost.usd
+        self.standard_usd += cost.standard_usd
+        self.unpriced += cost.unpriced
+        self.unread += cost.unread
+
+    def uncollected(self, requests: int) -> None:
+        """Counts requests of a batch that was paid for, in whole or in part, but ended without its answers."""
+        self.unread += requests
+
+    @property
+    def paid(self) -> float | None:
+        """The known part of what was paid, in US dollars; None if nothing of it is known."""
+        return self.usd if self.usd or not (self.unpriced or self.unread) else None
+
+    @property
+    def saved(self) -> float | None:
+        """How much that part would have cost more without the Batch API; None if nothing of it is known."""
+        return None if self.paid is None else self.standard_usd - self.usd
 
     def categorise(self, compiled: CompiledRecipe, answers: Sequence[Sequence[object]]) -> None:
         """Counts those of the answers' values whose column has only a few."""
@@ -88,7 +111,7 @@ class Tally:
             self._reason(outcome, code, reason.count, reason.row)
         for column, counts in other.categories.items():
             self.categories.setdefault(column, Counter()).update(counts)
-        self.pay(None if other.usd is None or other.standard_usd is None else (other.usd, other.standard_usd))
+        self.pay(Cost(other.usd, other.standard_usd, other.unpriced, other.unread))
 
     def take_over(self, former: Self) -> None:
         """Adds what stays of a former batch when its failed rows are asked again; it is not paid again."""
@@ -121,15 +144,22 @@ class Tally:
             "categories": {column: dict(counts) for column, counts in self.categories.items()},
             "usd": self.usd,
             "standard_usd": self.standard_usd,
+            "unpriced": self.unpriced,
+            "unread": self.unread,
         }
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
+        outcomes = Counter({Outcome(name): count for name, count in members["outcomes"].items()})
+        # Tallies of before told an unknown price, and no number of requests: it may be that of any of their rows.
+        unpriced = sum(outcomes.values()) if members["usd"] is None else members.get("unpriced", 0)
         return cls(
-            outcomes=Counter({Outcome(name): count for name, count in members["outcomes"].items()}),
+            outcomes=outcomes,
             reasons={(Outcome(o), code): Reason(count, row) for o, code, count, row in members["reasons"]},
             tokens=Counter(members["tokens"]),
             categories={column: Counter(counts) for column, counts in members["categories"].items()},
-            usd=members["usd"],
-            standard_usd=members["standard_usd"],
+            usd=members["usd"] or 0.0,
+            standard_usd=members["standard_usd"] or 0.0,
+            unpriced=unpriced,
+            unread=members.get("unread", 0),
         )

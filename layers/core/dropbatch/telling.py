@@ -14,13 +14,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import msgspec
+
 from dropbatch.domain.drops import Drop, results_root, without_controls
 from dropbatch.domain.errors import ConditionFailed
-from dropbatch.domain.jobs import Batch, HeldReason, Job
+from dropbatch.domain.jobs import MAX_JOB_SECONDS, MAX_STARTS, Batch, HeldReason, Job
 from dropbatch.domain.outcomes import (
+    ANSWERS_GONE,
     BILLING_CODES,
     GAVE_UP,
+    IN_DOUBT,
     MODEL_CODES,
+    NEVER_ENDED,
+    NOT_COLLECTED,
     PAST_DEADLINE,
     PERMISSION_CODES,
     RETRIED,
@@ -28,7 +34,7 @@ from dropbatch.domain.outcomes import (
     JobStatus,
     Outcome,
 )
-from dropbatch.domain.problems import Problems
+from dropbatch.domain.problems import Problem, Problems
 from dropbatch.ledger import Ledger
 from dropbatch.ports import JSON, Notification, World
 
@@ -36,6 +42,15 @@ if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not
     from dropbatch.tallies import Tally
 
 SCHEMA_VERSION = 1
+
+GIVEN_UP = Problem(
+    GAVE_UP,
+    "The file could not be read for a day, although it was tried again and again; the submit function's log says why: "
+    "fix that, then drop the file again.",
+)
+
+_GAVE_UP_REASONS = [{"outcome": str(Outcome.ERROR), "code": GAVE_UP}]
+
 SUBJECT_CHARACTERS = 99
 """SNS takes subjects of less than 100 characters."""
 
@@ -88,31 +103,68 @@ def duplicate(world: World, job: Job, standing: Job) -> Notification:
 
 
 def held(world: World, job: Job, reason: HeldReason) -> Notification:
-    if reason is HeldReason.KEY:
-        what = "waits for an OpenAI API key"
-        text = [
-            f"{job.drop.name} waits: the stack's secret holds no OpenAI API key, or one that OpenAI does not accept. "
-            "Nothing is lost; it goes on within minutes of the key being there.",
-            "Store a key: aws secretsmanager put-secret-value --secret-id "
-            f"{shlex.quote(world.secret_name)} --secret-string sk-…",
-        ]
-    elif reason is HeldReason.FAILING:
-        what = "waits, too few rows were answered"
-        text = [
-            f"{job.drop.name} waits: of two batches in a row less than half of the rows were answered. What has not "
-            "been sent yet is held, so that it does not cost money in vain; what is under way goes on.",
-            f"See what came back: s3://{world.buckets.results}/{results_prefix(job)}status.json",
-            f"To go on all the same: {_put_marker(job.drop, 'retry')}",
-            f"To end it with what it has: {_put_marker(job.drop, 'cancel')}",
-        ]
-    else:
-        what = "waits, the API key changed"
-        text = [
-            f"{job.drop.name} waits: the API key was changed while batches were open, and the new key cannot see them, "
-            "or tell whether they exist. Creating them again might pay twice.",
-            "Put the former key back until the job has gone on, or give the open batches up: "
-            f"{_put_marker(job.drop, 'cancel')}",
-        ]
+    name = job.drop.name
+    cancel = f"To end it with what it has: {_put_marker(job.drop, 'cancel')}"
+    store = f"aws secretsmanager put-secret-value --secret-id {shlex.quote(world.secret_name)} --secret-string sk-…"
+    match reason:
+        case HeldReason.KEY:
+            what = "waits for an OpenAI API key"
+            text = [
+                f"{name} waits: the stack's secret holds no OpenAI API key, or one that OpenAI does not accept. "
+                "Nothing is lost; it goes on within minutes of the key being there.",
+                f"Store a key: {store}",
+            ]
+        case HeldReason.PERMISSION:
+            what = "waits, the API key lacks a permission"
+            text = [
+                f"{name} waits: OpenAI does not let the API key do what the job needs (403). Nothing is lost; the call "
+                "is tried again every few minutes, and the job goes on when it succeeds.",
+                "Give the key the permissions to read and write files and batches in its project, or store another: "
+                + store,
+                cancel,
+            ]
+        case HeldReason.ACCOUNT:
+            what = "waits, OpenAI takes no work from the account"
+            text = [
+                f"{name} waits: OpenAI takes no work from this account, because its credit or its spending limit is "
+                "used up, or it is closed. Nothing is lost; the call is tried again, and the job goes on when it "
+                "succeeds.",
+                "Add credit or raise the limit in OpenAI's billing settings.",
+                cancel,
+            ]
+        case HeldReason.FAILING:
+            what = "waits, too few rows were answered"
+            text = [
+                f"{name} waits: of two batches in a row less than half of the rows were answered. What has not "
+                "been sent yet is held, so that no money is wasted; what is at OpenAI goes on.",
+                f"See what came back: s3://{world.buckets.results}/{results_prefix(job)}status.json",
+                f"To go on all the same: {_put_marker(job.drop, 'retry')}",
+                cancel,
+            ]
+        case HeldReason.SIZE:
+            what = f"waits for your approval, {_rows(job.rows)}"
+            text = [
+                f"{name} waits: it has {_rows(job.rows)}, and more than {world.hold_above_rows:,} need an approval "
+                "(the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
+                f"To have it answered: {_put_marker(job.drop, 'approve')}",
+                f"To drop it: {_put_marker(job.drop, 'cancel')}",
+                "Without an approval it is cancelled after 14 days.",
+            ]
+        case HeldReason.STUCK:
+            what = "waits, a step of it fails again and again"
+            text = [
+                f"{name} waits: a step of it failed {MAX_STARTS} times in a row. What OpenAI answered is kept, nothing "
+                "is asked or paid again, and the step is tried every hour until the job's 28 days are over.",
+                f"The functions' logs say why; search them for {job.id}.",
+            ]
+        case HeldReason.KEY_CHANGED:
+            what = "waits, the API key changed"
+            text = [
+                f"{name} waits: the API key was changed while batches were open, and the new key cannot see them, or "
+                "tell whether they exist. Creating them again might pay twice.",
+                "Put the former key back until the job has gone on, or give the open batches up: "
+                f"{_put_marker(job.drop, 'cancel')}",
+            ]
     return _notification(world, job, "held", "held", what, text, {"held_reason": str(reason)})
 
 
@@ -177,34 +229,65 @@ def ended(world: World, end: Ended) -> Notification:
     return _notification(world, job, "ended", str(end.status), verdict, text, _ending(end))
 
 
-def gave_up(world: World, job: Job) -> Notification:
-    """The end of a job whose results could not be put together."""
+def decision(world: World, end: Ended) -> dict[str, Any]:
+    """Return how a job ended, with all that is to be written and told of it: decided once, whichever process comes."""
+    about = _about(world, end.job, "ended", str(end.status))
+    summary = {**about, **_ending(end)}
+    summary["tokens"] = dict(end.tally.tokens)
+    summary["categories"] = {column: dict(counts) for column, counts in end.tally.categories.items()}
+    notification = ended(world, end)
+    retryable = "failed" in end.objects and any(end.tally.outcomes[outcome] for outcome in RETRIED)
+    return {
+        "status": str(end.status),
+        "ended_at": end.ended_at,
+        "rows": {str(outcome): count for outcome, count in end.tally.outcomes.items()},
+        "summary": summary,
+        "notification": msgspec.to_builtins(notification),
+        "can_be_retried": retryable,
+    }
+
+
+def drop_given_up(world: World, job: Job) -> Notification:
+    """The rejection of a drop that could not be read for a day."""
+    problems = Problems()
+    problems.add(GIVEN_UP)
+    return rejected(world, job, problems)
+
+
+def results_given_up(world: World, job: Job) -> Notification:
+    """The end of a job whose results could not be put together until its time was over."""
     text = [
-        f"{job.drop.name}: its results could not be put together, although it was tried again and again. What OpenAI "
-        f"answered is kept in s3://{world.buckets.work}/jobs/{job.id}/.",
+        f"{job.drop.name}: its results could not be put together in {MAX_JOB_SECONDS // 86_400} days. What OpenAI "
+        f"answered is kept in s3://{world.buckets.work}/jobs/{job.id}/ for 30 days more.",
         "The collect function's log says why.",
-        f"To have it answered once more: {_put_marker(job.drop, 'rerun')}",
+        f"To have it answered, and paid, once more: {_put_marker(job.drop, 'rerun')}",
     ]
     return _notification(world, job, "ended", "failed", "failed, no results", text, {"reasons": _GAVE_UP_REASONS})
 
 
-def write_gave_up(world: World, job: Job) -> None:
-    members = {**_about(world, job, "ended", "failed"), "rows": {"total": job.rows}, "reasons": _GAVE_UP_REASONS}
-    _put(world, job, "summary.json", members)
+def decision_to_give_up(world: World, job: Job) -> dict[str, Any]:
+    """Return the end of a job whose results could not be put together until its time was over."""
+    about = _about(world, job, "ended", "failed")
+    return {
+        "status": "failed",
+        "ended_at": world.now(),
+        "rows": {},
+        "summary": {**about, "rows": {"total": job.rows}, "reasons": _GAVE_UP_REASONS},
+        "notification": msgspec.to_builtins(results_given_up(world, job)),
+        "can_be_retried": True,
+    }
 
 
-def write_summary(world: World, end: Ended) -> None:
-    """`summary.json`: written last, so that its presence says that the job is done."""
-    members = {**_about(world, end.job, "ended", str(end.status)), **_ending(end)}
-    members["tokens"] = dict(end.tally.tokens)
-    members["categories"] = {column: dict(counts) for column, counts in end.tally.categories.items()}
-    _put(world, end.job, "summary.json", members)
+def decided_notification(decided: Mapping[str, Any]) -> Notification:
+    return msgspec.convert(decided["notification"], Notification)
 
 
-def write_final_status(world: World, end: Ended) -> None:
-    members = {**_about(world, end.job, "status", str(end.status)), "rows": _ending(end)["rows"]}
-    members["updated_at"] = iso(end.ended_at)
-    _put(world, end.job, "status.json", members)
+def write_decided(world: World, job: Job, decided: Mapping[str, Any]) -> None:
+    """Write `status.json` and then `summary.json`, whose presence says that the job is done."""
+    summary = decided["summary"]
+    about = _about(world, job, "status", decided["status"])
+    _put(world, job, "status.json", {**about, "rows": summary["rows"], "updated_at": iso(decided["ended_at"])})
+    _put(world, job, "summary.json", summary)
 
 
 def write_rejected(world: World, job: Job, problems: Problems) -> None:
@@ -293,9 +376,20 @@ _BY_CODE = {
     **dict.fromkeys(TOKEN_CODES, "more is enqueued at OpenAI than the account may have; " + _AGAIN),
     PAST_DEADLINE: "they still waited when the recipe's deadline had passed; " + _AGAIN,
     GAVE_UP: "they were tried again and again, and the functions' logs say what failed; " + _AGAIN,
+    IN_DOUBT: (
+        "nobody could tell whether OpenAI has a batch of them: look for the job's id in the metadata of its batches; "
+        "to ask them again, and perhaps pay twice, drop the failed file"
+    ),
+    ANSWERS_GONE: "OpenAI answered them, and no longer has the answers; to ask, and pay, again, drop the failed file",
+    NOT_COLLECTED: (
+        "their batch ended at OpenAI, and its answers could not be read; they are in OpenAI's files of that batch; "
+        "to ask, and pay, again, drop the failed file"
+    ),
+    NEVER_ENDED: (
+        "their batch did not end in 50 hours and may still be running; to ask, and perhaps pay, again, "
+        "drop the failed file"
+    ),
 }
-
-_GAVE_UP_REASONS = [{"outcome": str(Outcome.ERROR), "code": GAVE_UP}]
 
 _REMEDIES = {
     Outcome.TRUNCATED: "raise max_completion_tokens (max_output_tokens) in the recipe, or ask for less",
@@ -363,19 +457,36 @@ def _ending(end: Ended) -> dict[str, Any]:
 
 
 def _cost(tally: "Tally") -> dict[str, Any]:
-    paid, standard = tally.usd, tally.standard_usd
-    known = paid is not None and standard is not None
+    """What is known of the cost; `paid` and `saved` are None if nothing of it is."""
+    paid, saved = tally.paid, tally.saved
     return {
         "currency": "USD",
-        "paid": round(paid, 6) if paid is not None else None,
-        "saved": round(standard - paid, 6) if known and standard is not None and paid is not None else None,
+        "paid": None if paid is None else round(paid, 6),
+        "saved": None if saved is None else round(saved, 6),
+        "unpriced_requests": tally.unpriced,
+        "uncollected_requests": tally.unread,
     }
 
 
 def _paid(tally: "Tally") -> str:
-    if tally.usd is None or tally.standard_usd is None:
-        return "What it cost is not known: the price list lacks a model."
-    return f"Paid about ${tally.usd:,.4f}, and saved ${tally.standard_usd - tally.usd:,.4f} by batching."
+    paid, saved = tally.paid, tally.saved
+    if paid is None or saved is None:
+        text = "What it cost is not known."
+    elif saved < 0:  # of cached input, for which some models have a price without the Batch API only
+        text = f"Paid about ${paid:,.4f}, which is ${-saved:,.4f} more than without batching."
+    else:
+        text = f"Paid about ${paid:,.4f}, and saved ${saved:,.4f} by batching."
+    if tally.unpriced:
+        text += (
+            f" The price of {_count(tally.unpriced, 'request')} is not known, and not in any sum: the price list lacks "
+            "it for the model, or the answer does not say how many tokens it took."
+        )
+    if tally.unread:
+        text += (
+            f" The answers of {_count(tally.unread, 'request')} could not be collected; OpenAI may have charged for "
+            "them, which is not in any sum."
+        )
+    return text
 
 
 def _drop(drop: Drop) -> dict[str, str]:

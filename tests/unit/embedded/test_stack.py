@@ -5,7 +5,7 @@ import pytest
 
 from local.demo import problems
 from local.programs import LocalError
-from local.stack import ROOT, Deployed, read_environment, stack_from
+from local.stack import OLDEST_RUNTIME, ROOT, Deployed, read_environment, stack_from, template_parameters
 
 DROPPED = "id,text\n1,good\n2,a\u0085b\n3,bad\n".encode()
 ANSWERS = (
@@ -84,6 +84,12 @@ def test_the_demo_sees_what_is_wrong(old: str, new: str, problem: str) -> None:
     assert list(problems(DROPPED, ANSWERS.decode().replace(old, new).encode())) == [problem]
 
 
+def test_an_interpreter_that_the_template_does_not_know_gets_the_nearest_runtime() -> None:
+    [runtimes] = re.findall(r"AllowedValues: \[(python[^]]+)\]", (ROOT / "template.yaml").read_text())
+
+    assert runtimes.split(", ")[0] == OLDEST_RUNTIME
+
+
 def test_layers_are_built_for_the_templates_defaults_unless_asked_otherwise() -> None:
     makefile, template = ((ROOT / name).read_text() for name in ("layers/layers.mk", "template.yaml"))
     for parameter in ("Runtime", "Architecture"):
@@ -92,3 +98,11 @@ def test_layers_are_built_for_the_templates_defaults_unless_asked_otherwise() ->
         assert built
         assert deployed
         assert built[1] == deployed[1]
+
+
+def test_the_templates_parameters_are_known_by_name() -> None:
+    names = template_parameters((ROOT / "template.yaml").read_text())
+
+    assert {"NotificationEmail", "MaxLineMegabytes"} <= names
+    assert not {"Type", "HasEmail", "Function", "InboxBucket"} & names
+    assert template_parameters("Resources:\n  Table:\n    Type: AWS::DynamoDB::Table\n") == set()

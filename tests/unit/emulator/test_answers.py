@@ -211,6 +211,38 @@ def test_a_bad_body_gets_a_400_that_names_the_parameter(url: str, body: dict[str
     assert (response.status, response.body["error"]["param"]) == (400, param)
 
 
+NAMED = {"name": "n", "schema": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("format_", "param"),
+    [
+        ({"format": {"type": "text"}}, "response_format.type"),
+        ("json_object", "response_format"),
+        ({"type": "json_schema", **NAMED}, "response_format.json_schema"),
+        ({"type": "json_schema", "json_schema": "n"}, "response_format.json_schema"),
+        ({"type": "json_schema", "json_schema": {**NAMED, "schema": "n"}}, "response_format.json_schema.schema"),
+    ],
+)
+def test_a_response_format_of_another_shape_is_refused(format_: Any, param: str) -> None:
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x"}], "response_format": format_}
+    response = answer(CHAT, body, 1)
+    assert (response.status, response.body["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize(
+    ("text", "param"),
+    [
+        ("plain", "text"),
+        ({"format": NAMED}, "text.format.type"),
+        ({"format": {"type": "json_schema", "json_schema": NAMED}}, "text.format.name"),
+    ],
+)
+def test_a_text_format_of_another_shape_is_refused(text: Any, param: str) -> None:
+    response = answer("/v1/responses", {"model": "gpt-4o-mini", "input": "x", "text": text}, 1)
+    assert (response.status, response.body["error"]["param"]) == (400, param)
+
+
 @pytest.mark.parametrize(
     ("url", "body", "kind"),
     [

@@ -149,6 +149,48 @@ def test_a_created_batch_may_be_listed_late(service: Any, strike: Any) -> None:
     assert [listed.id for listed in service.client.batches.list()] == [batch.id]
 
 
+def test_a_batch_may_be_retrieved_as_it_was(service: Any, strike: Any) -> None:
+    batch = service.create(ROWS)
+    service.running.finish()
+    strike("stale_retrieve", seconds=100_000)
+    stale = service.client.batches.retrieve(batch.id)
+    assert (stale.status, stale.output_file_id, stale.request_counts.completed) == ("validating", None, 0)
+    (listed,) = service.client.batches.list().data
+    assert (listed.status, listed.request_counts.completed) == ("completed", 9)
+    service.running.advance(100_000)
+    assert service.client.batches.retrieve(batch.id) == listed
+
+
+@pytest.mark.parametrize(("at", "retrieved"), [("list", {"key": "k"}), ("everywhere", None)])
+def test_a_batch_may_be_shown_without_its_metadata(service: Any, strike: Any, at: str, retrieved: Any) -> None:
+    strike("no_metadata", at=at)
+    batch = service.create(ROWS, metadata={"key": "k"})
+    assert [listed.metadata for listed in service.client.batches.list()] == [None]
+    assert service.client.batches.retrieve(batch.id).metadata == retrieved
+
+
+def test_an_account_may_have_no_money_left(service: Any, strike: Any) -> None:
+    strike("http_error", status=429, code="insufficient_quota", method="POST", path="/v1/batches")
+    with pytest.raises(openai.RateLimitError) as refusal:
+        service.create(ROWS)
+    assert (refusal.value.code, refusal.value.type) == ("insufficient_quota", "insufficient_quota")
+
+
+def test_a_key_may_be_refused_for_one_path_alone(service: Any, strike: Any) -> None:
+    strike("http_error", status=403, path="/v1/files*")
+    assert service.client.batches.list().data == []
+    with pytest.raises(openai.PermissionDeniedError):
+        service.upload(ROWS)
+
+
+def test_one_file_may_be_gone(service: Any, strike: Any) -> None:
+    batch = service.ended(ROWS)
+    strike("http_error", status=404, path=f"/v1/files/{batch.output_file_id}*")
+    with pytest.raises(openai.NotFoundError):
+        service.lines(batch.output_file_id)
+    assert service.lines(batch.input_file_id)
+
+
 def test_a_batch_may_stand_still_until_it_is_retrieved(service: Any, strike: Any) -> None:
     strike("stuck_until_retrieved")
     service.create(ROWS)
@@ -226,11 +268,19 @@ def test_faults_delays_batches_and_the_clock_are_steered_over_http(service: Any)
         before = control.get("/delays").json()
         assert control.post("/delays", json={"in_progress": 60}).json() == {**before, "in_progress": 60}
         batch = service.create(ROWS, metadata={"key": "k"})
-        assert control.get("/batches").json()["data"][-1]["metadata"] == {"key": "k"}
+        shown = control.get("/batches").json()["data"][-1]
+        assert (shown["metadata"], shown["completed"], shown["output_file_id"]) == ({"key": "k"}, 0, None)
         assert control.post(f"/batches/{batch.id}/expire").status_code == 200
         control.post("/delays", json=before)
         now = control.post("/clock", json={"advance": 3600}).json()["now"]
-    assert service.client.batches.retrieve(batch.id).status == "expired"
+        shown = next(one for one in control.get("/batches").json()["data"] if one["id"] == batch.id)
+    expired = service.client.batches.retrieve(batch.id)
+    assert expired.status == shown["status"] == "expired"
+    assert (expired.error_file_id, expired.request_counts.completed, expired.request_counts.failed) == (
+        shown["error_file_id"],
+        shown["completed"],
+        shown["failed"],
+    )
     assert service.create(ROWS).created_at >= int(now)
 
 
@@ -269,8 +319,8 @@ def test_an_upstream_server_that_is_not_there_is_a_status_zero(service_with: Cal
     assert line["response"]["status_code"] == 0
 
 
-def test_a_line_may_be_struck_once_and_answered_when_it_is_asked_again(service: Any, strike: Any) -> None:
-    strike("fail_rows", contains="row-2", each=1)
-    lines = [chat(number) for number in (1, 2, 3)]
-    first, second = service.ended(lines), service.ended(lines)
-    assert (first.request_counts.failed, second.request_counts.failed) == (1, 0)
+def test_a_body_may_be_struck_once_and_answered_when_it_is_asked_again(service: Any, strike: Any) -> None:
+    strike("fail_rows", contains="two", each=1)
+    first = service.ended([chat(1, "one"), chat(2, "two"), chat(3, "three")])
+    again = service.ended([chat(9, "two")])
+    assert (first.request_counts.failed, again.request_counts.failed) == (1, 0), "though under another id"

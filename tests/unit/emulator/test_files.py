@@ -1,6 +1,5 @@
 """Uploads, downloads, deletion and expiry, through the real client."""
 
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import httpx2
 import openai
 import pytest
 
-from local.openai_emulator.faults import HttpError, TruncatedDownload
+from local.openai_emulator.faults import HttpError, IgnoreRange, TruncatedDownload
 from local.openai_emulator.settings import BatchLimits
 
 
@@ -20,9 +19,12 @@ def test_a_file_comes_back_byte_for_byte(service: Any) -> None:
     assert (file.bytes, file.filename, file.purpose, file.status) == (len(content), "in.jsonl", "batch", "processed")
 
 
-def test_an_upload_that_ends_in_anything_but_jsonl_is_refused(service: Any) -> None:
+@pytest.mark.parametrize("file", [("in.json", b"{}"), b"{}"], ids=["another name", "raw bytes"])
+def test_an_upload_of_any_name_is_taken_unless_it_is_to_be_refused(service_with: Callable[..., Any], file: Any) -> None:
+    client = service_with().client
+    assert client.files.content(client.files.create(file=file, purpose="batch").id).content == b"{}"
     with pytest.raises(openai.BadRequestError, match="jsonl"):
-        service.client.files.create(file=("in.json", io.BytesIO(b"{}")), purpose="batch")
+        service_with(only_jsonl=True).client.files.create(file=file, purpose="batch")
 
 
 def test_an_upload_over_the_limit_is_refused_and_leaves_nothing(service_with: Callable[..., Any]) -> None:
@@ -90,6 +92,33 @@ def test_a_truncated_download_breaks_off_instead_of_ending(service: Any) -> None
     with pytest.raises((httpx2.HTTPError, openai.APIConnectionError)):
         service.client.files.content(file_id)
     assert len(service.client.files.content(file_id).content) == 5000
+
+
+def ranged(service: Any, file_id: str, start: int) -> httpx2.Response:
+    headers = {"authorization": f"Bearer {service.client.api_key}", "range": f"bytes={start}-"}
+    return httpx2.get(f"{service.running.base_url}/files/{file_id}/content", headers=headers)
+
+
+def test_a_range_of_a_file_is_answered_alone(service: Any) -> None:
+    file_id = service.upload(b"0123456789")
+    part = ranged(service, file_id, 4)
+    assert (part.status_code, part.headers["content-range"], part.content) == (206, "bytes 4-9/10", b"456789")
+    none = ranged(service, file_id, 10)
+    assert (none.status_code, none.headers["content-range"]) == (416, "bytes */10")
+
+
+def test_a_range_may_be_ignored(service: Any) -> None:
+    file_id = service.upload(b"0123456789")
+    service.running.faults.add(IgnoreRange(kind="ignore_range"))
+    whole = ranged(service, file_id, 4)
+    assert (whole.status_code, whole.content) == (200, b"0123456789")
+
+
+def test_a_range_may_break_off_too(service: Any) -> None:
+    file_id = service.upload(b"x" * 5000)
+    service.running.faults.add(TruncatedDownload(kind="truncated_download", after_bytes=100))
+    with pytest.raises(httpx2.RemoteProtocolError, match="received 100 bytes, expected 4000"):
+        ranged(service, file_id, 1000)
 
 
 def test_a_rate_limit_says_when_to_come_back(service: Any) -> None:

@@ -32,11 +32,13 @@ def test_token_limits_models_delays_and_upstream_are_read() -> None:
             "OPENAI_EMULATOR_IN_PROGRESS_SECONDS": "2.5",
             "UPSTREAM_BASE_URL": "http://127.0.0.1:1/v1/",
             "UPSTREAM_CONCURRENCY": "3",
+            "OPENAI_EMULATOR_ONLY_JSONL": "1",
         }
     )
     assert settings.token_limits == {"gpt-5*": 10, "gpt-4o": 20}
     assert settings.models == ("gpt-5", "gpt-4o")
     assert settings.delays.in_progress == 2.5
+    assert settings.only_jsonl
     assert settings.upstream == Upstream("http://127.0.0.1:1/v1", concurrency=3)
 
 

@@ -227,6 +227,12 @@ def written(line: dict[str, Any], *, compact: bool = False) -> bytes:
             "body": {"input": [n, n + 1, 9], "model": "e"},
         },
         lambda n: {"custom_id": f"{n}", "method": "POST", "url": "/v1/moderations", "body": {"input": f"say {n}"}},
+        lambda n: {
+            "custom_id": f"{n}",
+            "method": "POST",
+            "url": "/v1/images/generations",
+            "body": {"model": "i", "prompt": f"draw {n}", "size": "1024x1024", "n": 2},
+        },
     ],
 )
 def test_whatever_differs_in_texts_and_numbers_alone_is_read_at_once(line: Any, compact: bool) -> None:
@@ -234,6 +240,41 @@ def test_whatever_differs_in_texts_and_numbers_alone_is_read_at_once(line: Any, 
     assert told_at_once(lines) == one_by_one(lines)
     chunks = drop("r.jsonl", b"".join(lines)).chunks()
     assert sum(len(chunk.raws) for chunk in chunks if isinstance(chunk, ReadyLines)) > 50
+
+
+DECIDING: dict[str, list[Any]] = {
+    "size": ["1024x1024", "1536x1024"],
+    "output_format": ["png", "jpeg"],
+    "n": [1, 2],
+    "logprobs": [1, 5],
+    "top_logprobs": [1, 20],
+    "max_output_tokens": [10, 90],
+    "include": [["message.output_text.logprobs"], ["file_search_call.results"]],
+    "modalities": [["text"], ["audio"]],
+    "audio": [{"format": "mp3"}, {"format": "wav"}],
+    "tools": [[{"type": "web_search"}], [{"type": "image_generation"}]],
+    "prompt": [["a"], ["a", "b"], ["c", "d"], "e"],
+    "input": [["a"], ["a", "b"], ["c", "d"], "e"],
+}
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(
+        ["/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/moderations", "/v1/images/generations"]
+    ),
+    st.lists(st.sampled_from(sorted(DECIDING)), unique=True, min_size=1, max_size=3),
+    st.lists(st.integers(0, 11), min_size=12, max_size=24),
+)
+def test_lines_that_are_read_at_once_are_expected_to_take_what_each_takes(
+    url: str, names: list[str], choices: list[int]
+) -> None:
+    lines = []
+    for n, choice in enumerate(choices):
+        body = {name: DECIDING[name][(choice >> place) % len(DECIDING[name])] for place, name in enumerate(names)}
+        line = {"custom_id": f"{n}", "method": "POST", "url": url, "body": {"model": "m", "seed": n, **body}}
+        lines.append(written(line))
+    assert told_at_once(lines) == one_by_one(lines)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dropbatch.asking import Asker
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.requests import expectation
 from tests.unit.formats.reading_drops import drop
 
 NAMES = ("a", "b c", "d%")
@@ -53,6 +54,44 @@ def test_bodies_of_many_rows_are_those_of_each(
     assert many.lines() == b"".join(lines)
     assert many.line_sizes() == list(map(len, lines))
     assert {request.expectation for request in each if request} == {many.expectation}
+
+
+PARAMETERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "size": st.sampled_from(["1024x1024", "{{ a }}x{{ b }}", "{{ a }}"]),
+        "output_format": st.sampled_from(["png", "{{ a }}"]),
+        "n": st.sampled_from([2, "{{ b | json }}"]),
+        "max_output_tokens": st.sampled_from([10, "{{ b | json }}"]),
+        "top_logprobs": st.sampled_from([20, "{{ b | json }}"]),
+        "include": st.sampled_from([["message.output_text.logprobs"], ["{{ a }}"]]),
+        "tools": st.sampled_from(
+            [[{"type": "image_generation"}], [{"type": "{{ a }}"}], [{"type": "image_generation", "size": "{{ a }}"}]]
+        ),
+    },
+)
+
+
+@given(
+    st.sampled_from(["/v1/responses", "/v1/images/generations", "/v1/completions"]),
+    PARAMETERS,
+    st.lists(
+        st.fixed_dictionaries(
+            {"a": st.sampled_from(["512x512", "jpeg", "image_generation", "web"]), "b": st.integers(1, 9)}
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+)
+def test_what_rows_are_expected_to_take_follows_from_their_bodies(
+    endpoint: str, parameters: dict[str, Any], rows: list[dict[str, Any]]
+) -> None:
+    recipe = {"endpoint": endpoint, "body": {"model": "m", "prompt": "say {{ a }}", **parameters}}
+    asked = compile_recipe(parse_recipe(json.dumps(recipe).encode(), "recipe.yaml"), {})
+    for row in rows:
+        request = asked.request(row)
+        assert request is not None
+        assert request.expected_output_bytes == expectation(endpoint, "m", request.body).output_bytes
 
 
 def test_rows_that_must_be_asked_one_by_one_are() -> None:

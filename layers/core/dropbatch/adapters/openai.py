@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
+from dropbatch.batch_api.error_codes import BILLING_CODES
 from dropbatch.domain.errors import (
+    OpenAIBillingError,
     OpenAIBusy,
+    OpenAIError,
     OpenAIKeyRejected,
     OpenAINotFound,
+    OpenAIPermissionError,
     OpenAIRefused,
     OpenAIUnsure,
 )
@@ -24,64 +32,102 @@ from dropbatch.ports import RemoteBatch
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    import httpx2
+    import openai
     from openai import OpenAI as Client
 
-CALL_SECONDS = 30.0
-UPLOAD_SECONDS = 200.0
-"""A batch file has up to 200 MB, and the function that sends it 300 s."""
+CONNECT_SECONDS = 5.0
+CALL_SECONDS = 15.0
+"""How long a call that only asks may wait for its answer. With its second try, a server that hangs costs half a minute
+of a poll's five."""
 
-CREATE_SECONDS = 55.0
-"""Less than what `submit` wants its lease to cover."""
+RETRY_SECONDS = 0.5
+CREATE_SECONDS = 25.0
+"""How long a create may wait for its answer. With connecting and sending it stays below the minute that `submit` wants
+its lease to cover."""
+
+SEND_SECONDS = 180.0
+"""How long a batch file of up to 200 MB may take to be sent, at 1.1 MB/s. With the answer it leaves the function, which
+has 300 s, the time to build the file and to create the batch."""
+
+UPLOADED_SECONDS = 60.0
+"""How long the answer to an upload, and the next bytes of a download, may take."""
+
+LIFETIME_SECONDS = 30 * 86_400
+"""How long files live at OpenAI: the longest that it takes. Nothing needs them after that, and a project's room is
+bounded."""
 
 PAGE = 100
-CHUNK_BYTES = 1_048_576
-DOWNLOAD_TRIES = 4
 BUSY_SECONDS = 60
 """How long to wait after a 429 that does not say."""
 
+MAX_BUSY_SECONDS = 900
+
 _STATUSES = {status.value: status for status in OpenAIStatus} | {"canceled": OpenAIStatus.CANCELLED}
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_NO_RANGE = re.compile(r"bytes \*/(\d+)")
 
 
 class OpenAIBatches:
     """`ports.OpenAI` on the `openai` SDK.
 
-    `read_key(fresh)` gives (API key, its version) and raises OpenAIKeyRejected where there is none; with `fresh` it
-    must not answer from a cache.
+    `read_key(fresh)` gives (API key, its version) and raises OpenAIKeyRejected if there is none; with `fresh` it must
+    not answer from a cache. `transport` replaces the network.
     """
 
-    def __init__(self, read_key: Callable[[bool], tuple[str, str]], base_url: str) -> None:
+    def __init__(
+        self,
+        read_key: Callable[[bool], tuple[str, str]],
+        base_url: str,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
         self._read_key = read_key
         self._base_url = base_url
+        self._transport = transport
         self._client: tuple[str, Client] | None = None
+        self._version: str | None = None
+        host = urlsplit(base_url).hostname or ""
+        # Other servers of this API may refuse members that they do not know.
+        own = host == "api.openai.com" or host.endswith(".api.openai.com")
+        self._lifetime: Any = {"anchor": "created_at", "seconds": LIFETIME_SECONDS} if own else None
 
     def key_version(self, fresh: bool = False) -> str:
-        return self._read_key(fresh)[1]
+        if fresh or self._version is None:
+            self._key(fresh)
+        return self._version or ""
 
     def upload(self, path: Path, name: str) -> str:
         def call(client: Client) -> str:
-            with path.open("rb") as file:
-                return client.files.create(file=(name, file), purpose="batch", timeout=UPLOAD_SECONDS).id
+            more = {"expires_after": self._lifetime} if self._lifetime else {}
+            with _TimedFile(path, SEND_SECONDS) as file:
+                made = client.files.with_raw_response.create(
+                    file=(name, file), purpose="batch", timeout=_timeout(UPLOADED_SECONDS), **more
+                )
+            return _id_of(_read(made.content))
 
         return self._call(call)
 
     def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> RemoteBatch:
         def call(client: Client) -> RemoteBatch:
-            once = client.with_options(max_retries=0, timeout=CREATE_SECONDS)
-            made = once.batches.with_raw_response.create(
+            more = {"output_expires_after": self._lifetime} if self._lifetime else {}
+            made = client.batches.with_raw_response.create(
                 input_file_id=file_id,
                 endpoint=endpoint,  # type: ignore[arg-type]  # the drop's own, checked by OpenAI
                 completion_window="24h",
                 metadata=dict(metadata),
+                timeout=_timeout(CREATE_SECONDS),
+                **more,
             )
             return _remote(_read(made.content))
 
         return self._call(call)
 
     def retrieve(self, batch_id: str) -> RemoteBatch:
-        return self._call(lambda client: _remote(_read(client.batches.with_raw_response.retrieve(batch_id).content)))
+        return self._call_twice(
+            lambda client: _remote(_read(client.batches.with_raw_response.retrieve(batch_id).content))
+        )
 
-    def newest(self) -> Iterator[Sequence[RemoteBatch]]:
-        after: str | None = None
+    def newest(self, after: str | None = None) -> Iterator[Sequence[RemoteBatch]]:
         while True:
             start = after
 
@@ -93,7 +139,7 @@ class OpenAIBatches:
                     raise OpenAIUnsure("unreadable_answer")  # not an empty page: what is not seen may be created again
                 return [_remote(batch) for batch in page["data"]], bool(page.get("has_more"))
 
-            batches, more = self._call(call)
+            batches, more = self._call_twice(call)
             yield batches
             if not more or not batches:
                 return
@@ -101,35 +147,64 @@ class OpenAIBatches:
 
     def cancel(self, batch_id: str) -> None:
         try:
-            # The SDK would retry the 409 with which a batch that has ended answers.
-            self._call(lambda client: client.with_options(max_retries=0).batches.cancel(batch_id))
+            self._call_twice(lambda client: client.batches.with_raw_response.cancel(batch_id))
         except OpenAIRefused as error:
-            if error.status != 409:
+            if error.status != 409:  # with which a batch answers that has ended
                 raise
 
-    def download(self, file_id: str, path: Path) -> None:
-        def call(client: Client) -> None:
-            with client.files.with_streaming_response.content(file_id) as response, path.open("wb") as file:
-                for chunk in response.iter_bytes(CHUNK_BYTES):
-                    file.write(chunk)
+    def sees(self, file_id: str) -> bool:
+        def call(client: Client) -> bool:
+            # What some server between answers with 200 is no proof.
+            return _id_of(_read(client.files.with_raw_response.retrieve(file_id).content)) == file_id
 
-        for tries_left in reversed(range(DOWNLOAD_TRIES)):
+        try:
+            return self._call_twice(call)
+        except OpenAINotFound:
+            return False
+
+    @contextmanager
+    def streaming(self, file_id: str, start: int = 0) -> Iterator[_Download]:
+        # Offsets count the bytes of what is sent, so that it must not be compressed on its way.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+
+        def call(client: Client) -> _Download:
+            import openai
+
+            content = client.files.with_streaming_response.content(
+                file_id, extra_headers=headers, timeout=_timeout(UPLOADED_SECONDS)
+            )
             try:
-                return self._call(call)
-            except OpenAIUnsure:
-                if not tries_left:
+                response = stack.enter_context(content)
+            except openai.APIStatusError as error:
+                if error.status_code != 416:
                     raise
-                time.sleep(0.5)
-        return None
+                told = _NO_RANGE.fullmatch(error.response.headers.get("content-range", ""))
+                return _Download(iter(()), start, int(told[1]) if told else None)
+            # As they come, in pieces of some KB: what is gathered into larger ones is lost when the connection breaks.
+            return _Download(response.iter_bytes(), *_extent(response.status_code, response.headers))
+
+        with ExitStack() as stack:
+            yield self._call(call)
 
     def close(self) -> None:
-        """Closes the connections; the next call opens new ones."""
+        """Close the connections; the next call opens new ones."""
         if self._client is not None:
             self._client[1].close()
             self._client = None
 
+    def _call_twice(self, call: Callable[[Client], T]) -> T:
+        """Make a call that may be repeated; if its outcome is unknown, make it once more.
+
+        The SDK would do so too, but only after as much as two minutes if a 429 asks for that.
+        """
+        try:
+            return self._call(call)
+        except OpenAIUnsure:
+            time.sleep(RETRY_SECONDS)
+            return self._call(call)
+
     def _call(self, call: Callable[[Client], T]) -> T:
-        """Makes a call; where the key is refused, once more with a key read anew."""
+        """Make a call; if the key is refused, once more with a key that was read again."""
         try:
             with _errors():
                 return call(self._connect(fresh=False))
@@ -142,17 +217,85 @@ class OpenAIBatches:
                 return call(client)
 
     def _connect(self, fresh: bool) -> Client:
-        key, _ = self._read_key(fresh)
+        key = self._key(fresh)
         if self._client is None or self._client[0] != key:
-            from openai import OpenAI
+            from openai import DefaultHttpxClient, OpenAI
 
             self.close()
-            self._client = key, OpenAI(api_key=key, base_url=self._base_url, timeout=CALL_SECONDS, max_retries=2)
+            http = DefaultHttpxClient(transport=self._transport) if self._transport else None
+            self._client = (
+                key,
+                OpenAI(
+                    api_key=key,
+                    base_url=self._base_url,
+                    timeout=_timeout(CALL_SECONDS),
+                    max_retries=0,
+                    http_client=http,
+                ),
+            )
         return self._client[1]
+
+    def _key(self, fresh: bool) -> str:
+        """Read the key, and keep its version: that of the last call, for each call reads its key."""
+        self._version = None
+        key, self._version = self._read_key(fresh)
+        return key
+
+
+class _TimedFile(io.FileIO):
+    """A file that is read within `seconds`, or not to its end: a server that takes a few bytes at a time trips no
+    timeout of a single operation."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__(path)
+        self._until = time.monotonic() + seconds
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if time.monotonic() > self._until:
+            import httpx2
+
+            raise httpx2.WriteTimeout("the whole file was not sent in time")
+        return super().read(-1 if size is None else size)
+
+
+class _Download:
+    """`ports.Download`."""
+
+    def __init__(self, blocks: Iterator[bytes], start: int, size: int | None) -> None:
+        self._blocks = blocks
+        self.start = start
+        self.size = size
+
+    def blocks(self) -> Iterator[bytes]:
+        position = self.start
+        with _errors():
+            for block in self._blocks:
+                position += len(block)
+                yield block
+        if self.size is not None and position != self.size:
+            raise OpenAIUnsure("incomplete_answer")
+
+
+def _extent(status: int, headers: Mapping[str, str]) -> tuple[int, int | None]:
+    """Return the offset at which an answer's content begins, and the size of the whole, if it says."""
+    encoded = headers.get("content-encoding", "identity") != "identity"
+    if status != 206:
+        size = headers.get("content-length", "")
+        return 0, int(size) if size.isdecimal() and not encoded else None
+    told = _RANGE.fullmatch(headers.get("content-range", ""))
+    if told is None or encoded:
+        raise OpenAIUnsure("unreadable_answer")
+    return int(told[1]), None if told[2] == "*" else int(told[2])
+
+
+def _timeout(seconds: float) -> httpx2.Timeout:
+    import httpx2
+
+    return httpx2.Timeout(seconds, connect=CONNECT_SECONDS, write=CALL_SECONDS)
 
 
 def _read(answer: bytes) -> dict[str, Any]:
-    """The members of a good answer, read past the SDK's models: a page of a hundred batches takes 1 ms, not 8."""
+    """Return a good answer's members, read past the SDK's models: a page of a hundred batches takes 1 ms, not 8."""
     try:
         members = msgspec.json.decode(answer)
     except msgspec.DecodeError:
@@ -178,7 +321,7 @@ def _remote(batch: Mapping[str, Any]) -> RemoteBatch:
             completed=counts.get("completed") or 0,
             failed=counts.get("failed") or 0,
             errors=[
-                (code_of(error.get("code"), "batch_failed"), error.get("message") or "", error.get("line"))
+                (code_of(error.get("code"), "batch_failed"), str(error.get("message") or ""), _line_of(error))
                 for error in errors
             ],
         )
@@ -186,41 +329,80 @@ def _remote(batch: Mapping[str, Any]) -> RemoteBatch:
         raise OpenAIUnsure("unreadable_answer") from None
 
 
+def _line_of(error: Mapping[str, Any]) -> int | None:
+    line = error.get("line")
+    return line if isinstance(line, int) and not isinstance(line, bool) else None
+
+
+def _id_of(members: Mapping[str, Any]) -> str:
+    found = members.get("id")
+    if not isinstance(found, str) or not found:
+        raise OpenAIUnsure("unreadable_answer")
+    return found
+
+
 def code_of(code: object, otherwise: str) -> str:
-    """A code that may go to logs and to the table: OpenAI's, if it looks like one."""
+    """Return a code that may go to logs and to the table: OpenAI's, if it looks like one."""
     fits = isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", code)
     return str(code) if fits else otherwise
 
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """Turns what the SDK and its HTTP library raise into errors with a meaning, without their texts."""
+    """Turn what the SDK and its HTTP library raise into errors with a meaning, without their texts."""
     import httpx2
     import openai
 
     try:
         yield
     except openai.APIStatusError as error:
-        status = error.status_code
-        code = code_of(error.code or error.type, f"http_{status}")
-        if status in (401, 403):
-            raise OpenAIKeyRejected(code) from None
-        if status == 404:
-            raise OpenAINotFound(code, status) from None
-        if status == 429:
-            raise OpenAIBusy(code, _retry_after(error.response.headers)) from None
-        if status >= 500 or status == 408:
-            raise OpenAIUnsure(code) from None
-        # "No such File object": a file that is gone, or not visible yet, is told from other faults by the text alone.
-        if "no such file" in error.message.lower() or "cannot find file" in error.message.lower():
-            raise OpenAINotFound(code, status) from None
-        raise OpenAIRefused(code, status) from None
-    except (openai.APIConnectionError, httpx2.HTTPError) as error:
-        raise OpenAIUnsure(type(error).__name__) from None
-    except openai.OpenAIError as error:
+        raise _error_of(error) from None
+    except (openai.OpenAIError, httpx2.HTTPError) as error:
         raise OpenAIUnsure(type(error).__name__) from None
 
 
-def _retry_after(headers: Mapping[str, Any]) -> int:
-    value = str(headers.get("retry-after", ""))
-    return min(int(value), 900) if value.isdecimal() else BUSY_SECONDS
+def _error_of(error: openai.APIStatusError) -> OpenAIError:
+    """Return what an answer with an error status means."""
+    status = error.status_code
+    # Of an account without money, now the one and now the other member tells.
+    billing = next((code for code in (error.code, error.type) if isinstance(code, str) and code in BILLING_CODES), None)
+    code = code_of(billing or error.code or error.type, f"http_{status}")
+    if status >= 500 or status == 408:
+        return OpenAIUnsure(code)
+    if status in (403, 404) and not _is_object(error.response.content):
+        return OpenAIUnsure(code)  # from some server between: it says nothing of the key, the file or the batch
+    if code in BILLING_CODES:
+        return OpenAIBillingError(code)
+    if status == 401:
+        return OpenAIKeyRejected(code)
+    if status == 403:
+        return OpenAIPermissionError(code)
+    if status == 429:
+        return OpenAIBusy(code, _retry_after(error.response.headers))
+    # "No such File object": a file that is gone, or not visible yet, is told from other faults by the text alone.
+    if status == 404 or "no such file" in error.message.lower() or "cannot find file" in error.message.lower():
+        return OpenAINotFound(code, status)
+    return OpenAIRefused(code, status)
+
+
+def _is_object(content: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(content), dict)
+    except msgspec.DecodeError:
+        return False
+
+
+def _retry_after(headers: Mapping[str, str]) -> int:
+    """Return how many seconds to wait: `retry-after-ms`, or `retry-after` in seconds or as a date."""
+    for name, divisor in (("retry-after-ms", 1000), ("retry-after", 1)):
+        text = headers.get(name, "")
+        try:
+            seconds = float(text) / divisor
+        except ValueError:
+            try:
+                seconds = parsedate_to_datetime(text).timestamp() - time.time()
+            except (ValueError, OverflowError):
+                continue
+        if math.isfinite(seconds):
+            return math.ceil(min(max(seconds, 1), MAX_BUSY_SECONDS))
+    return BUSY_SECONDS

@@ -3,7 +3,7 @@
 import hashlib
 from typing import TYPE_CHECKING
 
-from dropbatch.domain.errors import OpenAIKeyRejected
+from dropbatch.domain.errors import OpenAIKeyRejected, OpenAIUnsure
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
@@ -12,6 +12,14 @@ PLACEHOLDER = "replace-me"
 """What the stack puts into the secret until its owner stores a key."""
 
 CACHE_SECONDS = 60
+
+_LASTING = {
+    "ResourceNotFoundException": "no_secret",
+    "InvalidRequestException": "no_secret",  # it is being deleted
+    "AccessDeniedException": "secret_forbidden",
+    "DecryptionFailure": "secret_forbidden",
+}
+"""What Secrets Manager says while there is no key to be had until somebody does something, and our code for it."""
 
 
 class KeySecret:
@@ -22,7 +30,10 @@ class KeySecret:
         self._arn = arn
 
     def __call__(self, fresh: bool) -> tuple[str, str]:
-        """(key, version); OpenAIKeyRejected while the secret holds none. No cache keeps that it held none."""
+        """Return (key, version). No cache keeps that the secret held no key.
+
+        OpenAIKeyRejected if it holds none or may not be read, OpenAIUnsure if Secrets Manager does not answer.
+        """
         key = self._read(fresh)
         if not _is_key(key) and not fresh:
             key = self._read(True)
@@ -31,13 +42,26 @@ class KeySecret:
         return key, hashlib.sha256(b"dropbatch\0" + key.encode()).hexdigest()[:12]
 
     def _read(self, fresh: bool) -> str:
+        try:
+            return self._get(fresh)
+        except OpenAIUnsure:
+            return self._get(fresh)  # Secrets Manager may have been away for a moment
+
+    def _get(self, fresh: bool) -> str:
         from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
         try:
             value = self._provider.get(self._arn, max_age=CACHE_SECONDS, force_fetch=fresh)
         except GetParameterError as error:
-            raise OpenAIKeyRejected("secret_unreadable") from error
+            lasting = _LASTING.get(_aws_code(error))
+            raise (OpenAIKeyRejected(lasting) if lasting else OpenAIUnsure("secret_unreadable")) from error
         return str(value or "").strip()
+
+
+def _aws_code(error: BaseException) -> str:
+    """Return the code with which Secrets Manager refused: Powertools' error has AWS's own as its context."""
+    response = getattr(error.__cause__ or error.__context__, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
 
 
 def _is_key(text: str) -> bool:

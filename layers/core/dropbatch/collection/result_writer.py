@@ -1,16 +1,19 @@
-"""Writes what became of a batch's rows: a line a row, in order, the sums, and the rows to be asked again."""
+"""Writes what became of a batch's rows: a line a row, in order, the sums, and the rows to be asked again.
+
+It does so in as many invocations as it takes. Which results count is decided when the batch is moved on.
+"""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from operator import add
-from typing import cast
+from typing import Any, cast
 
 import orjson
 
-from dropbatch.answers import Answer
+from dropbatch.answers import Answer, read_answer
 from dropbatch.asking import JobRows
 from dropbatch.collection.verdict import Judge
 from dropbatch.domain.jobs import (
@@ -18,18 +21,23 @@ from dropbatch.domain.jobs import (
     Shard,
 )
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.formats.writing import row_writer
 from dropbatch.healing import Fate
 from dropbatch.jobfiles import AskedRow
 from dropbatch.plain_answers import AnswerReader
-from dropbatch.ports import BYTES, JSON, World, Writer
+from dropbatch.ports import BYTES, JSON, Piece, World, Writer
 from dropbatch.pricing import Bill
+from dropbatch.reconciling import AnswerLines
 from dropbatch.rendering import SAMPLES
-from dropbatch.results import Result, answered_response, unanswered_response, writing_results
+from dropbatch.results import Result, answered_response, responses_key, unanswered_response, writing_results
 from dropbatch.tallies import Tally
 
 CHUNK_ROWS = 128
-"""So many rows are read at once: enough to save calls, and ten megabytes where they are embeddings."""
+"""How many rows are read at once: enough to save calls, and ten megabytes where they are embeddings."""
+
+_AGAIN = ".rows.0"
+"""Where the rows are listed that the batch's first child asks."""
+
+InTime = Callable[[], bool]
 
 
 @dataclass(slots=True)
@@ -54,58 +62,152 @@ class Written:
         self.inputs += inputs
         self.tries = max(self.tries, tries)
 
+    def to_json(self) -> dict[str, int]:
+        return {name.name: getattr(self, name.name) for name in fields(self) if name.name != "out"}
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a batch's results have come, by as many invocations as that takes.
+
+    Each of them writes objects of its own, under names that nobody else gives; `parts` are those that count.
+    """
+
+    over: bool  # as the first invocation judged, so do all
+    results: str  # the token of the results if they are joined
+    parts: list[str] = field(default_factory=list)
+    position: int = 0  # how many of the batch's rows are judged
+    is_judged: bool = False
+    written: Written = field(default_factory=Written)
+    tally: Tally = field(default_factory=Tally)
+    samples: dict[bool, int] = field(default_factory=lambda: {True: SAMPLES, False: SAMPLES})
+    joined: list[str] = field(default_factory=list)
+    joining: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        members = {each.name: getattr(self, each.name) for each in fields(self)}
+        samples = [self.samples[True], self.samples[False]]
+        return members | {"written": self.written.to_json(), "tally": self.tally.to_json(), "samples": samples}
+
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> "_Progress":
+        own = {
+            "written": Written(**members["written"]),
+            "tally": Tally.from_json(members["tally"]),
+            "samples": dict(zip((True, False), members["samples"], strict=True)),
+        }
+        return cls(**{**members, **own})
+
 
 def write_results(
     world: World,
     rows: JobRows,
     shard: Shard,
     batch: Batch,
-    lines_of: Callable[[Sequence[int]], Sequence[bytes | None]],
+    answers: AnswerLines | None,
     judge: Judge,
     bill: Bill,
-) -> Written:
-    """Writes what became of each row of a batch: a line a row, in order, and the sums; rows to be asked again apart."""
-    key = rows.files.results_key(batch)
+    in_time: InTime = lambda: True,
+) -> Written | None:
+    """Write what became of each row of a batch: a line a row, in order, and the sums; rows to be asked again apart.
+
+    Returns None if time ran out: what is written so far is kept, and so are the answers. Call again for the rest, with
+    a new `bill`; each call comes further. The first call's `judge.over` holds for all of them. In the end
+    `batch.results` names the results, which are what one call would have written.
+
+    `answers` is None if the batch never had any: then all is written at once.
+    """
+    former = rows.files.judged(batch) if answers is not None else {}
+    progress = _Progress.from_json(former) if former else _Progress(judge.over, f"{batch.results}.joined")
+    judge = replace(judge, over=progress.over)
+    if not progress.is_judged:
+        key = rows.files.results_key(batch) + (f".{world.new_token()}" if former else "")
+        _judge_rows(world, key, _Collector(rows, shard, batch, judge, bill, progress), answers, in_time)
+        progress.tally.pay(bill.total())
+        progress.parts.append(key)
+        if former or not progress.is_judged:
+            rows.files.keep_judged(batch, progress.to_json())
+        if answers is not None and not progress.is_judged:
+            answers.keep()
+            return None
+    if len(progress.parts) > 1:
+        batch.results = progress.results
+        if not _join(world, rows.files.results_key(batch), progress, in_time):
+            rows.files.keep_judged(batch, progress.to_json())
+            return None
+    tally = json.dumps(progress.tally.to_json()).encode()
+    world.objects.put(world.buckets.work, rows.files.results_key(batch) + ".tally", tally, JSON)
+    return progress.written
+
+
+def _judge_rows(world: World, key: str, collector: "_Collector", answers: AnswerLines | None, in_time: InTime) -> None:
+    """Write the results of the rows that are left, as many as there is time for."""
+    progress = collector.progress
     with ExitStack() as stack:
         out = stack.enter_context(writing_results(world, key))
-        again = (
-            None
-            if judge.over
-            else stack.enter_context(world.objects.writing(world.buckets.work, key + ".rows.0", BYTES))
-        )
-        collector = _Collector(rows, shard, batch, judge, bill, Written(out=again))
-        asked, tries = rows.asked_rows(shard, batch, collector.index)
-        for start in range(0, len(asked), CHUNK_ROWS):
+        if not progress.over:
+            again = world.objects.writing(world.buckets.work, key + _AGAIN, BYTES)
+            progress.written.out = stack.enter_context(again)
+        asked, tries = collector.asked, collector.tries
+        while progress.position < len(asked):
+            start = progress.position
             chunk = asked[start : start + CHUNK_ROWS]
-            out.add(*collector.collected(chunk, tries[start : start + CHUNK_ROWS], lines_of(chunk)))
-    tally = json.dumps(collector.tally().to_json()).encode()
-    world.objects.put(world.buckets.work, key + ".tally", tally, JSON)
-    return collector.written
+            lines: Sequence[bytes | None] = [None] * len(chunk)
+            if answers is not None:
+                chunk = chunk[: answers.fitting(chunk)]
+                lines = answers.lines(chunk)
+            out.add(*collector.collected(chunk, tries[start : start + len(chunk)], lines))
+            if answers is not None and progress.position < len(asked) and not in_time():
+                return
+        if answers is not None:
+            collector.pay_for(answers.others())
+        progress.is_judged = True
+
+
+def _join(world: World, key: str, progress: _Progress, in_time: InTime) -> bool:
+    """Make one of the objects that the invocations wrote; False if time ran out."""
+    work = world.buckets.work
+    for ending in ("", responses_key(""), *(() if progress.over else (_AGAIN,))):
+        if ending in progress.joined:
+            continue
+        parts = [part + ending for part in progress.parts]
+        pieces = [Piece(work, part, 0, world.objects.head(work, part).size) for part in parts]
+        progress.joining = world.objects.join(pieces, work, key + ending, BYTES, in_time, progress.joining)
+        if progress.joining is not None:
+            return False
+        progress.joined.append(ending)
+    return True
 
 
 class _Collector:
     """Judges a batch's rows, many at a time, and adds up what they come to."""
 
-    def __init__(self, rows: JobRows, shard: Shard, batch: Batch, judge: Judge, bill: Bill, written: Written) -> None:
+    def __init__(
+        self, rows: JobRows, shard: Shard, batch: Batch, judge: Judge, bill: Bill, progress: _Progress
+    ) -> None:
         self._judge = judge
         self._compiled = rows.compiled
+        self._endpoint = batch.endpoint
         self._first = shard.first_row
         self.index = rows.index(shard)
+        self.asked, self.tries = rows.asked_rows(shard, batch, self.index)
         self._custom_ids = _CustomIds(rows.custom_ids(shard, self.index), shard.first_row)
         self._reader = AnswerReader(rows.compiled, batch.endpoint)
-        self._writer = row_writer(rows.layout, rows.compiled.all_columns) if rows.compiled else None
+        self._writer = rows.writer()
         self._blank = [None] * len(rows.compiled.columns) if rows.compiled else []
         self._ok = self._ending(Outcome.OK, None)
-        self._position = 0
-        self._samples = {True: SAMPLES, False: SAMPLES}
+        self._samples = progress.samples
         self._bill = bill
-        self._tally = Tally()
-        self.written = written
+        self._tally = progress.tally
+        self.written = progress.written
+        self.progress = progress
 
-    def tally(self) -> Tally:
-        """What all the rows came to."""
-        self._tally.pay(self._bill.total())
-        return self._tally
+    def pay_for(self, others: Iterable[bytes]) -> None:
+        """Add what lines cost that answer no row: they are paid for like those that do."""
+        read = (read_answer(line, None, self._endpoint).usage for line in others)
+        usages = [usage for usage in read if usage is not None]
+        if usages:
+            self._tally.spend(self._bill.add(usages))
 
     def collected(
         self, asked: Sequence[int], tries: Sequence[int], lines: Sequence[bytes | None]
@@ -123,7 +225,7 @@ class _Collector:
             rows, answers = [rows[place] for place in final], [answers[place] for place in final]
             lines, messages = [lines[place] for place in final], [messages[place] for place in final]
             all_good = _all_good(answers)
-        self._position += len(asked)
+        self.progress.position += len(asked)
         good = [answer.values or () for answer in answers if all_good or answer.outcome is Outcome.OK]
         self.written.ok += len(good)
         if good:
@@ -143,12 +245,14 @@ class _Collector:
         unanswered = self._judge.unanswered.answer
         found = [
             unanswered(position) if line is None else (next(read), "")
-            for position, line in enumerate(lines, self._position + 1)
+            for position, line in enumerate(lines, self.progress.position + 1)
         ]
         return [answer for answer, _ in found], [message for _, message in found]
 
     def _add_up_tokens(self, rows: Sequence[int], answers: Sequence[Answer]) -> None:
         usages = [answer.usage for answer in answers if answer.usage is not None]
+        if len(usages) < len(answers):
+            self._bill.add_silent(answers)
         if usages:
             tokens, first = self.index.tokens, self._first
             total = self._bill.add(usages)
@@ -164,7 +268,7 @@ class _Collector:
 
     def _is_final(self, row: int, tries: int, answer: Answer, place: int) -> bool:
         """Counts a row that has no good answer; False where it is to be asked again."""
-        what = self._judge.fate(answer, self._position + place + 1, tries)
+        what = self._judge.fate(answer, self.progress.position + place + 1, tries)
         if what is not Fate.FINAL:
             at = row - self._first
             self.written.ask_again(row, tries + (what is Fate.AGAIN), self.index.tokens[at], self.index.inputs[at])
@@ -242,8 +346,3 @@ class _CustomIds:
             found.append(next(islice(self._ids, row - self._next, None)))
             self._next = row + 1
         return found
-
-
-def no_lines(rows: Iterable[int]) -> Sequence[None]:
-    """No row of a batch that was never submitted has a line."""
-    return [None for _ in rows]

@@ -10,7 +10,7 @@ from dropbatch.domain.jobs import (
     OpenAIStatus,
 )
 from dropbatch.domain.outcomes import PAST_DEADLINE, Outcome
-from dropbatch.healing import MOST_ROUNDS, BatchFailure, Failure, Fate, fate
+from dropbatch.healing import MAX_ROUNDS, BatchFailure, Failure, Fate, fate, rest_of
 from dropbatch.ports import RemoteBatch
 
 
@@ -18,7 +18,11 @@ class Unanswered:
     """The outcome of rows that have no line: it follows from what became of their batch."""
 
     def __init__(
-        self, remote: RemoteBatch | None, failure: BatchFailure | None = None, refusal: str | None = None
+        self,
+        remote: RemoteBatch | None,
+        failure: BatchFailure | None = None,
+        refusal: str | None = None,
+        code: str | None = None,
     ) -> None:
         self._by_line: Mapping[int, tuple[str, str]] = failure.lines if failure else {}
         self._message = failure.message if failure else ""
@@ -37,6 +41,7 @@ class Unanswered:
                 self._outcome, self._code = Outcome.ERROR, failure.code if failure else "batch_failed"
             case _:
                 self._outcome, self._code = Outcome.MISSING, "missing"
+        self._code = code or self._code
 
     def answer(self, position: int) -> tuple[Answer, str]:
         """The answer and OpenAI's message for the row that was line `position` (from 1) of the batch's file."""
@@ -67,11 +72,9 @@ class Judge:
         match self.failure.kind:
             case Failure.TOKENS:
                 return Fate.LATER  # bounded by the deadline
-            case Failure.FILE if self.batch.waits < MOST_ROUNDS:
+            case Failure.FILE if self.batch.waits < MAX_ROUNDS:
                 return Fate.LATER
-            case Failure.ROWS if self.batch.waits < MOST_ROUNDS and position not in self.failure.lines:
-                # Were no row of the batch to blame, the same would be sent again and again.
-                return (
-                    Fate.LATER if any(1 <= line <= self.batch.requests for line in self.failure.lines) else Fate.FINAL
-                )
+            case Failure.ROWS if position not in self.failure.lines:
+                rest = rest_of(self.failure, requests=self.batch.requests, rounds=self.batch.waits)
+                return Fate.LATER if rest.batches else Fate.FINAL
         return Fate.FINAL

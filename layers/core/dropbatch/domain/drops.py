@@ -14,9 +14,14 @@ S3_KEY_BYTES = 1024
 """The longest key that S3 takes, in UTF-8 bytes."""
 
 
+MAX_RECIPE_FOLDERS = 50
+"""In how many folders a recipe is looked for: each takes two requests to S3, and a key has room for 450."""
+
+
 class MarkerKind(StrEnum):
     """What a marker beside a drop asks of its newest job."""
 
+    APPROVE = "approve"
     CANCEL = "cancel"
     RERUN = "rerun"
     RETRY = "retry"
@@ -54,15 +59,22 @@ def meaning_of(key: str) -> Meaning | Marker:
 
 
 def recipe_keys(key: str) -> list[str]:
-    """The keys under which the recipe of a drop may stand, the nearest first."""
+    """The keys under which the recipe of a drop may stand, the nearest first and the bucket's root last.
+
+    Of a key that lies deeper than anybody sorts files, the nearest folders and the root are looked at.
+    """
     folders = key.split("/")[:-1]
-    prefixes = ["/".join(folders[:depth]) + "/" for depth in range(len(folders), 0, -1)]
+    prefixes = ["/".join(folders[:depth]) + "/" for depth in range(len(folders), 0, -1)][:MAX_RECIPE_FOLDERS]
     return [prefix + name for prefix in [*prefixes, ""] for name in RECIPE_NAMES]
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """One version of one object in the inbox bucket. `modified` is S3's LastModified in seconds since 1970."""
+    """One version of one object in the inbox bucket.
+
+    `modified` is S3's LastModified in seconds since 1970: of an upload in parts, when it *began*. `arrived` is the time
+    of its event, when the version was there. `sequencer` orders the versions of a key; empty if no event told of it.
+    """
 
     bucket: str
     key: str
@@ -70,6 +82,8 @@ class Drop:
     modified: int
     size: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    arrived: int = 0
+    sequencer: str = ""
 
     @property
     def name(self) -> str:
@@ -90,6 +104,16 @@ def job_id(drop: Drop, rerun_version: str = "") -> str:
     identity = "\n".join((drop.bucket, drop.key, drop.version_id, rerun_version))
     when = datetime.fromtimestamp(drop.modified, UTC)
     return f"{when:%Y%m%dT%H%M%SZ}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+
+def is_later(sequencer: str, other: str) -> bool:
+    """Return whether an event's `sequencer` comes after another of the same key.
+
+    They are hexadecimal texts of any length; S3 has the shorter one padded with zeros on the right before they are
+    compared (S3 User Guide, event message structure).
+    """
+    size = max(len(sequencer), len(other))
+    return sequencer.upper().ljust(size, "0") > other.upper().ljust(size, "0")
 
 
 def results_root(key: str) -> str:

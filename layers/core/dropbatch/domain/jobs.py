@@ -7,6 +7,7 @@ Every item is written by compare-and-swap on its `rev`, so that of two processes
 again and finds that there is nothing left to do.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,9 +18,20 @@ from dropbatch.domain.drops import Drop
 VERSION = 1
 """The version of items and messages, so that an upgrade can tell what an older release wrote."""
 
+MAX_JOB_SECONDS = 28 * 86_400
+"""How long after its creation a job ends at the latest, whatever holds it: within the work bucket's 60 days."""
 
-MOST_SENDS = 10
-"""After so many messages in vain, about two hours in all, what they are about is given up."""
+MAX_CANCEL_SECONDS = 3 * 86_400
+"""How long after a cancel a job ends at the latest: OpenAI's own bound of a batch (50 hours) and a day."""
+
+GRACE_SECONDS = 86_400
+"""How long after its last date a job's results are still tried to be put together."""
+
+RETENTION_SECONDS = 90 * 86_400
+"""How long the items of an ended job are kept."""
+
+MAX_STARTS = 10
+"""How often a step may begin without coming further before its job is held and an alarm raised."""
 
 
 class JobState(StrEnum):
@@ -52,6 +64,10 @@ class ShardState(StrEnum):
 class HeldReason(StrEnum):
     """Why a job is held."""
 
+    SIZE = "needs_approval"  # more rows than the stack's owner lets pass without a question
+    PERMISSION = "openai_permission"  # the key may not do what was asked (403)
+    ACCOUNT = "openai_billing"  # OpenAI takes no work from this account
+    STUCK = "stuck"  # a step of it failed again and again; what is paid is kept, and tried again every hour
     KEY = "openai_key"  # no API key, or one that OpenAI does not accept
     KEY_CHANGED = "openai_key_changed"  # a batch is in doubt, and the key that made it is gone
     FAILING = "too_few_answers"  # two batches in a row were answered by less than half
@@ -63,15 +79,17 @@ CLOSED = frozenset({BatchState.COLLECTED, BatchState.ABANDONED, BatchState.SPLIT
 ENDED_JOBS = frozenset({JobState.REJECTED, JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
 
 _FOLLOWS: Mapping[JobState | BatchState | ShardState, frozenset[Any]] = {
-    JobState.BUILDING: frozenset({JobState.RUNNING, JobState.REJECTED, JobState.CANCELLED}),
+    JobState.BUILDING: frozenset({JobState.RUNNING, JobState.HELD, JobState.REJECTED, JobState.CANCELLED}),
     JobState.RUNNING: frozenset({JobState.HELD, JobState.ASSEMBLING, JobState.FAILED}),
     JobState.HELD: frozenset({JobState.RUNNING, JobState.ASSEMBLING, JobState.FAILED}),
-    JobState.ASSEMBLING: frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED}),
+    JobState.ASSEMBLING: frozenset(
+        {JobState.HELD, JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED}
+    ),
     BatchState.WAITING: frozenset({BatchState.SUBMITTING, BatchState.ABANDONED}),
     BatchState.SUBMITTING: frozenset(
         {BatchState.WAITING, BatchState.SUBMITTED, BatchState.ABANDONED, BatchState.SPLIT}
     ),
-    BatchState.SUBMITTED: frozenset({BatchState.ENDED}),
+    BatchState.SUBMITTED: frozenset({BatchState.ENDED, BatchState.ABANDONED}),
     BatchState.ENDED: frozenset({BatchState.COLLECTED, BatchState.ABANDONED}),
     ShardState.OPEN: frozenset({ShardState.RENDERED}),
 }
@@ -102,6 +120,7 @@ class Item:
     """An item of the table: its keys `pk` and `sk`, its `rev`, and its place in the sparse index while it is open."""
 
     rev: int = field(default=0, kw_only=True)
+    expires_at: int | None = field(default=None, kw_only=True)  # when DynamoDB may delete it; None: it is kept
 
     @property
     def pk(self) -> str:
@@ -129,8 +148,32 @@ def stamp(seconds: float) -> str:
     return f"{int(seconds):012d}"
 
 
+@dataclass(slots=True, kw_only=True)
+class WorkItem(Item):
+    """An item that steps work on. One process at a time does, for as long as it keeps its lease.
+
+    A wait is a date (`not_before`): no message is under way meanwhile, and the poller sends one when it is due.
+    """
+
+    lease: str | None = None  # the token of the process that works on it
+    lease_until: int = 0
+    sent_at: int = 0  # since when a message about it is under way; 0 if none is
+    not_before: int = 0  # when it is due
+    starts: int = 0  # how often a step began since it last came further
+    kills: int = 0  # how many of these never came to an end: their process was killed
+    deferrals: int = 0  # how often in a row it was put off because something failed
+    failed_at: int = 0  # when it last was
+
+    def is_leased(self, now: int) -> bool:
+        return self.lease is not None and self.lease_until > now
+
+    def came_further(self) -> None:
+        """Forgets what failed before: whatever follows has its own tries."""
+        self.starts = self.kills = self.deferrals = self.failed_at = self.not_before = 0
+
+
 @dataclass(slots=True)
-class Job(Item):
+class Job(WorkItem):
     """One version of a drop under one recipe."""
 
     id: str
@@ -145,22 +188,30 @@ class Job(Item):
     shards: int = 0
     claim: str | None = None  # hash of content and recipe, while no other open job may hold the same
     cancel_requested: bool = False
+    cancel_requested_at: int = 0
+    approved: bool = False  # an `.approve` came, or none is needed
+    went_on_by: str | None = None  # the version of the last marker that let it go on: it acts once
     held_reason: HeldReason | None = None
     held_secret_version: str | None = None
+    held_call: str | None = None  # the sort key of the batch whose call failed: the hold ends when that call succeeds
     held_at: int = 0
+    holds: dict[str, int] = field(default_factory=dict)  # when each reason began
+    hold_ends: dict[str, int] = field(default_factory=dict)  # when each was last gone: one that returns soon goes on
+    hold_checked_at: int = 0  # when it was last tried whether the reason is gone
     attempts: int = 3  # how often a row is tried at most, tries that never ran left out
     deadline_at: int = 0  # no row is tried again after it
     retry_invalid: bool = False
     judged: list[str] = field(default_factory=list)  # the last batches of which too few rows were answered, in a row
     retry_of: str | None = None  # the job whose failed rows this one asks again
-    sends: int = 0  # messages sent about it in vain since it last moved
-    begun: int = 0  # invocations that began to build it since it last came further
     progress: str | None = None  # how far an invocation came that builds it and ran out of time: a name, or a count
-    lease: str | None = None  # the token of who builds or assembles it
-    lease_until: int = 0
-    sent_at: int = 0  # when a message about it was last sent, so that what stalled is sent again
+    build_until: int = 0  # when building it is given up, unless it comes further
     ended_at: int | None = None
     reported: str | None = None  # hash of what the last status.json tells of
+    untold: list[str] = field(default_factory=list)  # the outbox: `<audience>:<name of a notice>`, in order
+    tell_after: int = 0  # when the outbox is tried next
+    tell_failures: int = 0
+    keeps_work: bool = False  # its files in the work bucket are kept after its end, for a `.retry`
+    is_clean: bool = False  # what was to be deleted of them is
 
     def move(self, state: JobState) -> None:
         self.state = follow(self.state, state)
@@ -175,7 +226,20 @@ class Job(Item):
 
     @property
     def index(self) -> tuple[str, str] | None:
-        return None if self.state in ENDED_JOBS else ("job", stamp(self.created_at))
+        if self.state not in ENDED_JOBS:
+            return "job", stamp(self.created_at)
+        return None if self.is_clean and not self.untold else ("outbox", stamp(self.created_at))
+
+    @property
+    def notices(self) -> str:
+        """Where in the work bucket the texts of its outbox lie."""
+        return f"jobs/{self.id}/outbox/"
+
+    @property
+    def ends_by(self) -> int:
+        """The date by which it ends, whatever others answer."""
+        latest = self.created_at + MAX_JOB_SECONDS
+        return min(latest, self.cancel_requested_at + MAX_CANCEL_SECONDS) if self.cancel_requested else latest
 
 
 @dataclass(slots=True)
@@ -217,10 +281,11 @@ class Child:
     waits: int = 0
     tries: int = 0
     file_id: str | None = None
+    is_halved: bool = False  # it is to be split before it is sent: what is wrong in it ends up in ever smaller batches
 
 
 @dataclass(slots=True)
-class Batch(Item):
+class Batch(WorkItem):
     """What is asked of OpenAI about one shard's rows of one (endpoint, model); at most one batch ever exists for it.
 
     `attempt` is `0` for a shard's first batch of that kind, which asks all of its rows; `key` stands in the batch's
@@ -240,25 +305,29 @@ class Batch(Item):
     rows: str | None = None  # where its rows are listed, among the job's files; None: all of the shard's of its kind
     tries: int = 0  # how often its rows failed at most
     waits: int = 0  # how often in a row its rows were put off without having been run
+    is_halved: bool = False  # it is to be split in two before it is sent
     admitted_at: int = 0  # since when it may be submitted, and what it enqueues counts
-    sends: int = 0  # messages sent about it in vain since it last moved
     results: str | None = None  # the token of the collector whose results count
     children: list[Child] = field(default_factory=list)
     state: BatchState = BatchState.WAITING
-    lease: str | None = None
-    lease_until: int = 0
-    sent_at: int = 0
-    not_before: int = 0
     file_id: str | None = None
     creating_at: int | None = None  # recorded just before the create; while it stands, look before creating
     secret_version: str | None = None  # of the key that the create was made with
-    looked_at: int | None = None  # when a complete look for the batch first found nothing
+    looked_at: int | None = None  # when a complete search for the batch first found nothing
+    search_after: str | None = None  # the batch of OpenAI's list behind which an interrupted search goes on
     openai_id: str | None = None
     openai_status: OpenAIStatus | None = None
     submitted_at: int | None = None
     seen_at: int | None = None  # when it was last retrieved, so that stragglers take turns
+    unsure_at: int = 0  # when OpenAI last did not answer about it: the others are asked about first
+    aged_at: int = 0  # when Dropbatch cancelled it because it ran for too long: nobody's wish, so its rest expired
     ended_at: int | None = None
-    refusal: str | None = None  # the code with which OpenAI would not take it
+    never_ended: bool = False  # it counts as ended by the date alone; it may still be running
+    output_file_id: str | None = None  # what OpenAI named when it ended, kept in case it can no longer be retrieved
+    error_file_id: str | None = None
+    total: int = 0
+    waited_with: str | None = None  # what OpenAI showed of it when its answers were last found to be incomplete
+    refusal: str | None = None  # the code with which it was ended, by OpenAI or by Dropbatch
     completed: int = 0  # OpenAI's request_counts, for the progress
     failed: int = 0
 
@@ -301,7 +370,9 @@ class Batch(Item):
                 waits=child.waits,
                 tries=child.tries,
                 file_id=child.file_id,
+                is_halved=child.is_halved,
                 rows=f"{self.results_name}.rows.{number}",
+                expires_at=self.expires_at,
             )
             for number, child in enumerate(self.children)
         ]
@@ -379,7 +450,7 @@ class Creates(Item):
 class Sweep(Item):
     """How far the inbox has been looked through for drops whose event was lost."""
 
-    since: int = 0  # what is older was there before the stack
+    began_at: int = 0  # when the first poll ran; 0 before it
     due_at: int = 0
     after: str = ""  # the key to go on behind; empty where the next sweep begins
 
@@ -393,14 +464,81 @@ class Sweep(Item):
 
 
 @dataclass(slots=True)
+class Poller(WorkItem):
+    """The poller's lease, and how many messages each queue has lately been able to take."""
+
+    dispatch: "Pace" = field(default_factory=lambda: Pace())
+    collect: "Pace" = field(default_factory=lambda: Pace())
+    seen_at: int = 0  # when the last poll that came to its end began
+
+    @property
+    def pk(self) -> str:
+        return "poller"
+
+    @property
+    def sk(self) -> str:
+        return "poller"
+
+
+@dataclass(slots=True)
+class Pace:
+    """How many messages may wait in a queue: it grows while functions take them, and shrinks while they fail."""
+
+    window: int = 4
+    sent: int = 0  # by the last poll
+
+
+@dataclass(slots=True)
+class Pending(WorkItem):
+    """An object of the inbox that waits to be looked at: something failed, or a recipe waits for a file it names.
+
+    It has no job. Once it is looked at and what there is to tell is told, the item is deleted.
+    """
+
+    bucket: str
+    key: str
+    version_id: str
+    created_at: int
+    rerun_version: str = ""
+    time: int | None = None  # the event's
+    sequencer: str = ""
+    is_over: bool = False  # nothing is left but to tell
+    untold: list[str] = field(default_factory=list)
+    tell_after: int = 0
+    tell_failures: int = 0
+
+    @property
+    def pk(self) -> str:
+        return f"pending#{self.bucket}/{self.key}"
+
+    @property
+    def sk(self) -> str:
+        return f"{self.version_id}#{self.rerun_version}"
+
+    @property
+    def index(self) -> tuple[str, str] | None:
+        return "pending", stamp(self.created_at)
+
+    @property
+    def notices(self) -> str:
+        digest = hashlib.sha256(f"{self.pk}\n{self.sk}".encode()).hexdigest()
+        return f"recipes/{digest}/"
+
+
+@dataclass(slots=True)
 class Newest(Item):
-    """Which job of a drop's key is the newest, and the newest `.cancel` that came before its job."""
+    """Which job of a drop's key is the newest, and the newest markers that came before their job.
+
+    All times are those of S3's events, in seconds since 1970.
+    """
 
     bucket: str
     key: str
     job_id: str | None = None
-    modified: int = 0  # of the drop (or of the `.rerun` marker) that the newest job belongs to
+    modified: int = 0  # of the drop (or of the marker) that the newest job belongs to
+    sequencer: str = ""  # of the drop's version: S3's own order of the versions of a key
     cancel_modified: int = -1  # of the newest `.cancel` marker
+    approve_modified: int = -1  # of the newest `.approve` marker
 
     @property
     def pk(self) -> str:

@@ -3,6 +3,13 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from dropbatch.batch_api.error_codes import BILLING_CODES, MODEL_CODES, PERMISSION_CODES, TOKEN_CODES
+
+__all__ = [
+    "ANSWERED", "BILLING_CODES", "GAVE_UP", "MODEL_CODES", "PAST_DEADLINE", "PERMISSION_CODES", "RETRIED",
+    "TOKEN_CODES", "JobStatus", "Outcome", "job_status",
+]  # fmt: skip  # the codes stand in batch_api.error_codes, and are passed on for those who import them here
+
 
 class Outcome(StrEnum):
     """Exactly one of these stands beside every row of an accepted drop."""
@@ -28,27 +35,23 @@ RETRIED = frozenset({Outcome.INVALID_ANSWER, Outcome.ERROR, Outcome.EXPIRED, Out
 GAVE_UP = "gave_up"
 """The code of what was tried again and again, and never came to its end."""
 
+IN_DOUBT = "in_doubt"
+"""The code of rows whose batch may exist at OpenAI: nobody could tell until the job had to end."""
+
+ANSWERS_GONE = "answers_gone"
+"""The code of rows whose batch completed, and whose answers OpenAI no longer has."""
+
+NOT_COLLECTED = "not_collected"
+"""The code of rows whose batch ended, and whose answers could not be read until the job had to end."""
+
+NEVER_ENDED = "never_ended"
+"""The code of rows of a batch that did not end in twice OpenAI's time: it may still be running."""
+
+MAY_BE_PAID = frozenset({IN_DOUBT, ANSWERS_GONE, NOT_COLLECTED, NEVER_ENDED})
+"""The codes of rows that OpenAI may have answered already: no retry, and no `.retry`, asks and pays them again."""
+
 PAST_DEADLINE = "deadline"
 """The code of rows that were still waiting when the recipe's deadline had passed."""
-
-TOKEN_CODES = frozenset({"token_limit_exceeded"})
-"""OpenAI's codes (here and below) for a batch that would enqueue more than the account may have."""
-
-BILLING_CODES = frozenset(
-    {
-        "billing_hard_limit_reached",
-        "billing_limit_reached",
-        "billing_not_active",
-        "insufficient_quota",
-        "account_deactivated",
-        "organization_deactivated",
-        "access_terminated",
-    }
-)
-PERMISSION_CODES = frozenset({"permission_denied", "insufficient_permissions"})
-MODEL_CODES = frozenset(
-    {"model_not_found", "model_not_available", "invalid_model", "unsupported_model", "model_not_supported"}
-)
 
 
 class JobStatus(StrEnum):

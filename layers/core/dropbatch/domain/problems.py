@@ -11,6 +11,11 @@ from typing import Any
 KEPT_PROBLEMS = 100
 """How many problems are listed one by one; the rest are counted."""
 
+MAX_NAME = 200
+MAX_MESSAGE = 2_000
+"""How many characters of a name and of a sentence are kept: both may hold what a row or a recipe says, of any length,
+and a notification has room for ten problems in 256 KB, whatever letters they are written in."""
+
 MAY_COME = frozenset({"no_recipe", "empty_file", "empty_recipe", "missing_file"})
 """The codes of problems that may just mean that an upload is not finished."""
 
@@ -29,6 +34,12 @@ class Problem:
     column: str | None = None
     key: str | None = None
     path: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, most in (("message", MAX_MESSAGE), ("column", MAX_NAME), ("key", MAX_NAME), ("path", MAX_NAME)):
+            text = getattr(self, name)
+            if text is not None and len(text) > most:
+                object.__setattr__(self, name, text[: most - 1] + "…")
 
     def to_json(self) -> dict[str, Any]:
         """The problem as it stands in `rejected.json`: members without a value are left out."""

@@ -9,7 +9,7 @@ import msgspec
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.records import Record
-from dropbatch.requests import Request
+from dropbatch.requests import Request, is_model_name
 
 MEMBERS = ("custom_id", "method", "url", "body")
 """What every line of a batch file has."""
@@ -74,6 +74,9 @@ def _wrong(custom_id: object, method: object, url: object, body: object) -> Iter
         yield "missing_model", "body.model", "has no model in its body; add it"
     elif not isinstance(body.get("model", ""), str):
         yield "invalid_model", "body.model", "has a model that is no string; write its name in quotes"
+    elif body.get("model") and not is_model_name(body["model"]):
+        what = "has a model whose name is none; one has at most 256 letters, digits and signs of . _ : / @ -"
+        yield "invalid_model", "body.model", what
     if body.get("stream"):
         yield "streaming", "body.stream", "asks for a stream, which batches do not have; remove stream"
 
@@ -85,7 +88,8 @@ def raw_custom_id(record: Record) -> str | None:
 
 
 def _nearest(url: object) -> str:
-    near = get_close_matches(url, URLS, 1, 0.5) if isinstance(url, str) else []
+    # Comparing takes the square of a text's length.
+    near = get_close_matches(url, URLS, 1, 0.5) if isinstance(url, str) and len(url) <= 200 else []
     return f"did you mean {near[0]}?" if near else f"known are {', '.join(URLS)}"
 
 

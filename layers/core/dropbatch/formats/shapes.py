@@ -23,7 +23,7 @@ from dropbatch.domain.errors import RowRejected
 from dropbatch.formats import jsonl
 from dropbatch.formats.raw import raw_request
 from dropbatch.formats.records import Chunk, Record, Records
-from dropbatch.requests import RELEVANT, Expectation, Requests, expectation
+from dropbatch.requests import FORMS, RELEVANT, Expectation, Requests, expectation
 
 MOST_SHAPES = 16
 """So many shapes a reader knows at once, those that fitted last."""
@@ -263,8 +263,8 @@ class _Role(Enum):
     FREE = "another"
 
 
-_DECIDING = RELEVANT - {"input"} | {"model", "stream"}
-"""The members of a body that decide where it goes, or what it takes. Of an input it is its form, not its texts."""
+_DECIDING = RELEVANT - FORMS | {"model", "stream"}
+"""The members of a body that decide where it goes, or what it takes, by their texts or numbers."""
 
 
 def _roles(values: Mapping[str, Any]) -> Iterator[_Role]:

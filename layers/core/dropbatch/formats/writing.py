@@ -1,11 +1,13 @@
 """Writes answers in the format of the drop: a record's bytes as they were, and the answer's columns after them.
 
-A value that starts like a spreadsheet formula is written as it is: results are read by programs too, and what is
-changed for one reader is wrong for the other.
+An answer is written by whoever wrote the row, in the end: a text that a spreadsheet would run as a formula gets an
+apostrophe in front, in the columns that are added, unless the recipe says otherwise. The drop's own bytes stay.
 """
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import repeat
 from typing import Any, Protocol
 
 from dropbatch.formats import separated
@@ -15,6 +17,12 @@ from dropbatch.formats.layout import Layout
 from dropbatch.json_values import to_json
 
 _JSON_SPACE = b" \t\r\n"
+
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+"""What a text begins with that a spreadsheet takes for a formula (OWASP, CSV injection)."""
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+"""What begins so too, and does nothing."""
 
 
 def answers_extension(file_type: FileType) -> str:
@@ -55,20 +63,24 @@ class RowWriter(Protocol):
         ...
 
 
-def row_writer(layout: Layout, names: Sequence[str]) -> RowWriter:
-    """The writer of a drop's answers, whose columns are called `names`."""
+def row_writer(layout: Layout, names: Sequence[str], *, keeps_formulas: bool = False) -> RowWriter:
+    """The writer of a drop's answers, whose columns are called `names`.
+
+    `keeps_formulas` leaves added texts of a csv or tsv as they are, though a spreadsheet would run them.
+    """
     if layout.kind is Kind.JSONL:
         return _Objects(names)
     if layout.kind is Kind.PARQUET:
         return _Beside(names)
-    return _Texts(layout) if layout.kind is Kind.TXT else _Separated(layout)
+    return (_Texts if layout.kind is Kind.TXT else _Separated)(layout, keeps_formulas=keeps_formulas)
 
 
 class _Separated:
     """Rows of a csv or tsv: fields are added at the end of their last line."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, keeps_formulas: bool) -> None:
         self._layout = layout
+        self._keeps_formulas = keeps_formulas
         self._encoding = layout.encoding
         self._delimiter = _delimiter(layout)
         self._line_end = layout.line_end.encode()
@@ -76,7 +88,10 @@ class _Separated:
         self._other_end = b"\r\n" if self._line_end == b"\n" else b"\r\r\n"
 
     def columns(self, rows: Sequence[Sequence[Any]], at: int = 0) -> Sequence[str]:  # noqa: ARG002  # they have no names
-        fields = [_fields(values, self._delimiter) for values in zip(*rows, strict=True)]
+        columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True))
+        if not self._keeps_formulas:
+            columns = list(map(_without_formulas, columns))
+        fields = [_fields(values, self._delimiter) for values in columns]
         return list(map("".join, zip(*fields, strict=True)))
 
     def rows(self, raw: Sequence[bytes], columns: Sequence[str]) -> Sequence[bytes]:
@@ -186,6 +201,21 @@ def _fields(values: Sequence[Any], delimiter: str) -> Sequence[str]:
         if delimiter in text or '"' in text or "\n" in text or "\r" in text
         else delimiter + text
         for text in values
+    ]
+
+
+def _without_formulas(values: Sequence[Any]) -> Sequence[Any]:
+    """A column's values, each text that is a formula with an apostrophe in front, which says that it is a text."""
+    try:
+        if not any(map(str.startswith, values, repeat(_FORMULA_SIGNS))):
+            return values
+    except TypeError:  # not all of them are texts
+        pass
+    return [
+        "'" + value
+        if isinstance(value, str) and value.startswith(_FORMULA_SIGNS) and not _NUMBER.fullmatch(value)
+        else value
+        for value in values
     ]
 
 

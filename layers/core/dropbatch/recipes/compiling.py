@@ -6,33 +6,47 @@ fills the places in.
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import jmespath
 import orjson
-from jmespath.exceptions import JMESPathError
-from jmespath.parser import ParsedResult
 
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.json_values import sound, to_json
-from dropbatch.recipes.names import listed, nearest
+from dropbatch.recipes.expressions import BadExpressionError, Expression
+from dropbatch.recipes.names import listed, nearest, quoted
 from dropbatch.recipes.parsing import CHAT, EMBEDDINGS, MODERATIONS, Recipe, file_name, problem_at
-from dropbatch.recipes.schema import build_schema
+from dropbatch.recipes.schema import build_schema, in_place_repeats
 from dropbatch.recipes.templates import (
     BadTemplate,
     Template,
     TemplateFailed,
+    TemplateTooLarge,
     UndefinedName,
     compile_template,
     spelling,
 )
-from dropbatch.requests import RELEVANT, Expectation, Request, Requests, expectation
+from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError
+from dropbatch.requests import FORMS, RELEVANT, Expectation, Request, Requests, expectation, is_model_name
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
+
+
+MAX_SCHEMA_REPEATS = 1_000
+"""How many schemas one value of an answer may have to be held to: a millisecond or ten."""
+
+COMPILE_SECONDS = 20
+"""How long compiling a recipe may take. One of 1 MiB that is nothing but templates takes five."""
+
+ROW_SECONDS = 2
+"""How long the templates of one row may take, which mostly take 50 µs."""
+
+CHUNK_SECONDS = 10
+"""How long those of 128 KiB of rows may take: an invocation looks at its time between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +73,36 @@ class _Slot:
             return render(values)
         except UndefinedName as undefined:
             raise RowRejected(self._undefined(undefined, values)) from None
+        except TemplateTooLarge:
+            sentence = "the template makes a text or a list too large to be sent for this row; make less of it."
+            raise self._rejected("template_too_large", sentence) from None
         except TemplateFailed as failure:
             raise self._failed(failure.kind) from None
+        except TimeLimitError as late:
+            if late.total:
+                raise
+            sentence = f"the template takes longer than {ROW_SECONDS} s for this row; let it loop over less."
+            raise self._rejected("template_too_slow", sentence) from None
 
     def _undefined(self, missing: UndefinedName, values: Mapping[str, Any]) -> Problem:
         if missing.name is None:
             sentence = "the template uses something that the row does not have; give it a default, or mend the row."
         elif missing.within is None:
-            sentence = f"the row has no {missing.name!r}; {spelling(missing.name, values)}"
+            sentence = f"the row has no {quoted(missing.name)!r}; {spelling(missing.name, values)}"
         else:
             like = nearest(missing.name, missing.within)
-            advice = f"did you mean {like}?" if like else "give it a default, or mend the row."
-            sentence = f"the value that should have {missing.name!r} has none; {advice}"
+            advice = f"did you mean {quoted(like)}?" if like else "give it a default, or mend the row."
+            sentence = f"the value that should have {quoted(missing.name)!r} has none; {advice}"
         column = None if missing.name is None else sound(missing.name)
-        return Problem("undefined_name", f"Key {self.key} of the recipe: {sentence}", column=column, key=self.key)
+        where = f"Key {quoted(self.key)} of the recipe"
+        return Problem("undefined_name", f"{where}: {sentence}", column=column, key=self.key)
 
     def _failed(self, kind: str) -> RowRejected:
         sentence = f"the template cannot be rendered for this row ({kind}); mend the template or the row."
-        return RowRejected(Problem("template_failed", f"Key {self.key} of the recipe: {sentence}", key=self.key))
+        return self._rejected("template_failed", sentence)
+
+    def _rejected(self, code: str, sentence: str) -> RowRejected:
+        return RowRejected(Problem(code, f"Key {quoted(self.key)} of the recipe: {sentence}", key=self.key))
 
 
 _MODEL = object()
@@ -119,7 +145,13 @@ class _Body:
         if not name:
             sentence = f"Key {self.model.key} of the recipe: the model is empty for this row; name one in the row."
             raise RowRejected(Problem("empty_model", sentence, key=self.model.key))
+        if not is_model_name(name):
+            sentence = f"Key {self.model.key} of the recipe: for this row it gives no name of a model; {_MODEL_NAME}"
+            raise RowRejected(Problem("invalid_model", sentence, key=self.model.key))
         return name
+
+
+_MODEL_NAME = "a name has at most 256 letters, digits and signs of . _ : / @ -, as in gpt-5-mini."
 
 
 _BETWEEN = "\x7f"
@@ -184,11 +216,22 @@ class CompiledRecipe:
     categories: Mapping[str, tuple[Any, ...]]
     properties: tuple[str, ...] | None
     validator: "AnswerValidator | None"
-    expressions: tuple[ParsedResult, ...]
+    expressions: tuple[Expression, ...]
     _added: frozenset[str]
     _body: _Body
     _when: _Slot | None
     _slots: tuple[_Slot, ...]
+    _limit: TimeLimit | None
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """Bound the time of all requests within the block, which are made faster so than each by itself."""
+        if self._limit is None:
+            yield
+            return
+        self._limit.renew()
+        with self._limit:
+            yield
 
     def check_columns(self, names: Sequence[str]) -> list[Problem]:
         """What is wrong between the recipe and a drop whose rows have these columns."""
@@ -199,7 +242,7 @@ class CompiledRecipe:
                 slot.line,
                 "undefined_name",
                 slot.key,
-                f"there is no column {name!r}; {spelling(name, names)}",
+                f"there is no column {quoted(name)!r}; {spelling(name, names)}",
             )
             for slot in self._slots
             for name in slot.template.names
@@ -207,18 +250,33 @@ class CompiledRecipe:
         ]
         label = self.recipe.id
         if label is not None and label not in known:
-            sentence = f"there is no column {label!r}; the columns are {listed(names)}."
+            sentence = f"there is no column {quoted(label)!r}; the columns are {listed(names)}."
             problems.append(self.recipe.problem("undefined_name", "id", sentence))
         problems += [self._column_exists(name) for name in names if name in self._added]
         return problems
 
     def request(self, values: Mapping[str, Any]) -> Request | None:
-        """The request that a row becomes; None where `when` is empty. RowRejected where it cannot be one."""
+        """The request that a row becomes; None where `when` is empty. RowRejected where it cannot be one.
+
+        Rejected if the rows so far have taken so long that the drop cannot be taken in.
+        """
+        if self._limit is None:
+            return self._request(values)
+        try:
+            return self._limit.run(self._request, values)
+        except TimeLimitError:
+            sentence = (
+                f"The templates of {self.recipe.path} take longer than {CHUNK_SECONDS} s for 128 KiB of rows; let them "
+                "loop over less, or prepare the rows before they are dropped."
+            )
+            raise Rejected.because(Problem("template_too_slow", sentence, path=self.recipe.path)) from None
+
+    def _request(self, values: Mapping[str, Any]) -> Request | None:
         if not self._added.isdisjoint(values):
             raise RowRejected(self._column_exists(next(name for name in self.all_columns if name in values)))
         label = self.recipe.id
         if label is not None and label not in values:
-            sentence = f"Key id of the recipe: the row has no {label!r}; add it, or leave the key id out."
+            sentence = f"Key id of the recipe: the row has no {quoted(label)!r}; add it, or leave the key id out."
             raise RowRejected(Problem("undefined_name", sentence, column=label, key="id"))
         if self._when is not None and not self._when.text(values).strip():
             return None
@@ -249,8 +307,8 @@ class CompiledRecipe:
 
     def _column_exists(self, name: str) -> Problem:
         sentence = (
-            f"The drop has a column {name!r} already, which the answers would add; set prefix in the recipe, as in "
-            'prefix: "ai_", or rename the column.'
+            f"The drop has a column {quoted(name)!r} already, which the answers would add; set prefix in the recipe, "
+            'as in prefix: "ai_", or rename the column.'
         )
         return Problem("column_exists", sentence, column=name)
 
@@ -258,9 +316,14 @@ class CompiledRecipe:
 def compile_recipe(recipe: Recipe, files: Mapping[str, str], *, checked: bool = False) -> CompiledRecipe:
     """Compiles a recipe with the texts of the files that it names; Rejected with all that is wrong.
 
-    `checked` says that it was compiled before and found right: its schema is not held to JSON Schema again.
+    `checked` says that it was compiled before and found right: its schema is not held to JSON Schema again. Nor are its
+    requests held to a time: rows that have been taken in have all been rendered within it.
     """
-    return _Compiler(recipe, files, checked=checked).compiled()
+    try:
+        return TimeLimit(COMPILE_SECONDS, COMPILE_SECONDS).run(_Compiler(recipe, files, checked=checked).compiled)
+    except TimeLimitError:
+        sentence = f"{recipe.path} takes longer than {COMPILE_SECONDS} s to be checked; shorten and simplify it."
+        raise Rejected.because(Problem("recipe_too_slow", sentence, path=recipe.path)) from None
 
 
 class _Compiler:
@@ -300,7 +363,12 @@ class _Compiler:
             _body=body,
             _when=when,
             _slots=tuple(self._slots),
+            _limit=None if self._checked or self._is_plain() else TimeLimit(ROW_SECONDS, CHUNK_SECONDS),
         )
+
+    def _is_plain(self) -> bool:
+        """Whether no template is a program."""
+        return all(slot.template.parts is not None for slot in self._slots)
 
     def _complain(self, key: str, sentence: str, code: str = "wrong_value") -> None:
         self._problems.add(self._recipe.problem(code, key, sentence))
@@ -334,7 +402,7 @@ class _Compiler:
     def _missing_file(self, name: str, key: str) -> None:
         if name not in self._missing:
             self._missing.add(name)
-            sentence = f"the file {name} is not in the recipe's folder, or is not UTF-8 text; put it there."
+            sentence = f"the file {quoted(name)} is not in the recipe's folder, or is not UTF-8 text; put it there."
             self._complain(key, sentence, "missing_file")
 
     # The body
@@ -345,6 +413,7 @@ class _Compiler:
         tree: dict[str, Any] = {}
         if recipe.model is not None:
             tree["model"] = self._slot(recipe.model, "model")
+            self._check_model(tree["model"], "model")
         system = None if recipe.system is None else self._slot(recipe.system, "system")
         turns = self._turns()
         if recipe.endpoint == CHAT:
@@ -357,6 +426,12 @@ class _Compiler:
         tree.update(recipe.parameters)
         self._add_schema(tree, schema)
         return tree
+
+    def _check_model(self, slot: Any, key: str) -> None:
+        """Complain about a name that is the same for all rows, and none; others are looked at row by row."""
+        constant = slot.template.constant if isinstance(slot, _Slot) else None
+        if constant is not None and constant.strip() and not is_model_name(constant.strip()):
+            self._complain(key, f"this is no name of a model; {_MODEL_NAME}", "invalid_model")
 
     def _turns(self) -> list[dict[str, Any]]:
         """The examples as a conversation that went before."""
@@ -371,6 +446,8 @@ class _Compiler:
 
     def _full_form(self, body: Mapping[str, Any], schema: dict[str, Any] | None) -> dict[str, Any]:
         tree: dict[str, Any] = self._templated(body, "body")
+        if isinstance(body.get("model"), str):
+            self._check_model(tree["model"], "body.model")
         self._add_schema(tree, schema)
         return tree
 
@@ -418,8 +495,14 @@ class _Compiler:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
             where = "/".join(str(part) for part in error.absolute_path)
-            self._complain("schema", f"this is no valid JSON Schema at {where or 'its root'}; correct it.")
-        for reference in _references(schema):
+            self._complain("schema", f"this is no valid JSON Schema at {quoted(where) or 'its root'}; correct it.")
+        if in_place_repeats(schema) > MAX_SCHEMA_REPEATS:
+            sentence = (
+                "its anyOf, oneOf, allOf and $ref lead to so many combinations that no answer could be checked; name "
+                "fewer alternatives."
+            )
+            self._complain("schema", sentence)
+        for reference in dict.fromkeys(_references(schema)):
             try:
                 Registry[Any]().resolver_with_root(DRAFT202012.create_resource(schema)).lookup(reference)
             except (Unresolvable, LookupError, TypeError, ValueError):
@@ -432,15 +515,13 @@ class _Compiler:
             self._recipe.endpoint, ["answer"]
         )
 
-    def _expressions(self) -> dict[str, ParsedResult]:
+    def _expressions(self) -> dict[str, Expression]:
         found = {}
-        for name, expression in self._recipe.columns.items():
+        for name, source in self._recipe.columns.items():
             try:
-                found[name] = jmespath.compile(expression)
-            except JMESPathError as error:
-                position = getattr(error, "lex_position", None)
-                where = f" at character {position + 1}" if isinstance(position, int) else ""
-                self._complain(f"columns.{name}", f"this is no valid JMESPath expression{where}; correct it.")
+                found[name] = Expression(source)
+            except BadExpressionError as bad:
+                self._complain(f"columns.{name}", bad.sentence)
         return found
 
     def _check_unique(self, answer_columns: Sequence[str], expressions: Mapping[str, Any]) -> None:
@@ -506,9 +587,11 @@ class _Split:
     def body(self, tree: Mapping[str, Any]) -> _Body:
         model = tree.get("model")
         model = model if isinstance(model, _Slot) else None
-        # Where a member that counts is inserted as a value, or the model differs by row, each body is asked itself.
-        known = all(not _inserts(tree.get(name)) for name in RELEVANT) and (
-            model is None or model.template.constant is not None
+        # Where a row decides what a member that counts is, or the model differs by row, each body is asked itself.
+        known = (
+            not any(_inserts(tree.get(name)) for name in FORMS)
+            and not any(_varies(tree.get(name)) for name in RELEVANT - FORMS)
+            and (model is None or model.template.constant is not None)
         )
         self._mapping(tree, root=True)
         expected = None
@@ -579,6 +662,14 @@ def _plain(parts: Sequence[Any], model: _Slot | None) -> _PlainBody | None:
 def _inserts(value: Any) -> bool:
     """Whether a row decides what kind of value this is, or how many there are."""
     return isinstance(value, _Slot) and value.template.expression is not None
+
+
+def _varies(value: Any) -> bool:
+    """Whether this depends on the row in any way."""
+    if isinstance(value, _Slot):
+        return value.template.constant is None
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return any(map(_varies, parts))
 
 
 def _skeleton(value: Any) -> Any:

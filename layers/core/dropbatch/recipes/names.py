@@ -4,6 +4,12 @@ import difflib
 import re
 from collections.abc import Iterable
 
+MAX_SHOWN = 200
+"""How much of a name is shown: a row or a recipe may hold names of any length."""
+
+MAX_COMPARED = 1_000
+"""With how many names another's spelling is compared: that takes 20 ms."""
+
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`: alike but for case and punctuation, else in spelling; None where none is."""
@@ -11,7 +17,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     alike = {_plain(candidate): candidate for candidate in reversed(names)}
     if _plain(name) and _plain(name) in alike:
         return alike[_plain(name)]
-    found = difflib.get_close_matches(_plain(name), alike, n=1, cutoff=0.55)
+    if len(name) > MAX_SHOWN:  # comparing takes the square of their lengths
+        return None
+    candidates = [known for known in alike if len(known) <= MAX_SHOWN][-MAX_COMPARED:]
+    found = difflib.get_close_matches(_plain(name), candidates, n=1, cutoff=0.55)
     return alike[found[0]] if found else None
 
 
@@ -24,3 +33,9 @@ def listed(names: Iterable[str], most: int = 20) -> str:
     all_names = list(names)
     more = f" and {len(all_names) - most} more" if len(all_names) > most else ""
     return ", ".join(" ".join(name.split())[:60] for name in all_names[:most]) + more
+
+
+def quoted(text: str, most: int = MAX_SHOWN) -> str:
+    """Return the text on one line, cut if it is too long to be read."""
+    line = " ".join(text[: 4 * most].split())
+    return line if len(line) <= most and len(text) <= 4 * most else line[: most - 1] + "…"

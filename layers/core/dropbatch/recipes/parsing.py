@@ -5,7 +5,6 @@ whether they fit a drop's columns is seen when there is a drop. All problems are
 """
 
 import codecs
-import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any
 
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem, Problems
-from dropbatch.recipes.names import listed, nearest
+from dropbatch.recipes.names import listed, nearest, quoted
 from dropbatch.recipes.yaml import Document, Place, dotted, read_yaml
 
 CHAT = "/v1/chat/completions"
@@ -35,7 +34,7 @@ ENDPOINTS = (
 SHORT_FORM = ("model", "system", "prompt", "examples", "parameters")
 SHARED = (
     "endpoint", "schema", "columns", "prefix", "id", "when", "bad_rows", "delimiter", "encoding", "limit", "notify",
-    "attempts", "deadline", "retry_invalid",
+    "attempts", "deadline", "retry_invalid", "formulas",
 )  # fmt: skip  # a list of names reads best as lines of text
 KEYS = (*SHORT_FORM, "body", *SHARED)
 NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices"})
@@ -65,7 +64,7 @@ class Recipe:
 
     Either `body` is there, or `prompt`. Templates stand as they are written. `places` maps a key as problems name it
     (`examples[0].input`) to where it stands in the file. A recipe with `problems` cannot be used, and keys that are
-    wrong are left out of it; compiling adds what else is wrong.
+    wrong are left out of it; compiling adds what else is wrong. `file_keys` says which key names each of the `files`.
     """
 
     path: str
@@ -89,7 +88,9 @@ class Recipe:
     attempts: int = 3
     deadline: int = DEADLINE_SECONDS
     retry_invalid: bool = False
+    formulas: str = "escape"
     files: tuple[str, ...] = ()
+    file_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
     problems: Problems = field(default_factory=Problems, compare=False, repr=False)
 
@@ -102,7 +103,7 @@ class Recipe:
 def problem_at(path: str, line: int | None, code: str, key: str, sentence: str) -> Problem:
     """A problem of the recipe at `path`: `Line 3 of recipe.yaml, key limit: <sentence>`."""
     where = f"Line {line} of {path}" if line else path
-    return Problem(code, f"{where}, key {key}: {sentence}", line=line, key=key, path=path)
+    return Problem(code, f"{where}, key {quoted(key)}: {sentence}", line=line, key=key, path=path)
 
 
 def parse_recipe(text: bytes, path: str = "recipe.yaml") -> Recipe:
@@ -178,6 +179,7 @@ class _Parser:
             "attempts": self._attempts,
             "deadline": self._deadline,
             "retry_invalid": self._truth,
+            "formulas": self._formulas,
         }
         members = {}
         for key in KEYS:
@@ -187,7 +189,14 @@ class _Parser:
                     members[key] = value
         self._check_forms(members)
         files = self._files(members)
-        return Recipe(path=self._path, files=files, places=self._places, problems=self._problems, **members)
+        return Recipe(
+            path=self._path,
+            files=tuple(files),
+            file_keys=files,
+            places=self._places,
+            problems=self._problems,
+            **members,
+        )
 
     def _add(self, code: str, key: str, sentence: str) -> None:
         place = self._places.get(key)
@@ -238,6 +247,9 @@ class _Parser:
 
     def _bad_rows(self, key: str, value: Any) -> str | None:
         return self._one_of(key, value, ("reject", "skip"))
+
+    def _formulas(self, key: str, value: Any) -> str | None:
+        return self._one_of(key, value, ("escape", "keep"))
 
     def _endpoint(self, key: str, value: Any) -> str | None:
         if isinstance(value, str) and value in ENDPOINTS:
@@ -441,20 +453,20 @@ class _Parser:
         if members.get("stream"):
             self._add("wrong_value", f"{key}.stream", "the Batch API does not stream answers; leave it out.")
 
-    def _files(self, members: Mapping[str, Any]) -> tuple[str, ...]:
-        """The files that the recipe reads, as it names them."""
+    def _files(self, members: Mapping[str, Any]) -> dict[str, str]:
+        """The files that the recipe reads, as it names them, with the first key that does."""
         texts = [*texts_of(members.get("system"), "system"), *texts_of(members.get("prompt"), "prompt")]
         texts += texts_of(members.get("body"), "body")
         for number, example in enumerate(members.get("examples", ())):
             for part, text in (("input", example.input), ("output", example.output)):
                 if isinstance(text, str):
                     texts.append((f"examples[{number}].{part}", text))
-        names: dict[str, None] = {}
+        names: dict[str, str] = {}
         for key, text in texts:
             name = file_name(text)
             if name is not None and self._is_beside(key, name):
-                names[name] = None
-        return tuple(names)
+                names.setdefault(name, key)
+        return names
 
     def _is_beside(self, key: str, name: str) -> bool:
         if not name or name.endswith("/") or name.startswith("/") or re.search(r"[\x00-\x1f]|\{\{", name):
@@ -465,9 +477,11 @@ class _Parser:
                 "file://prompt.md.",
             )
             return False
-        if posixpath.normpath(posixpath.join(posixpath.dirname(self._path), name)).split("/")[0] == "..":
+        if ".." in name.split("/"):
             self._add(
-                "wrong_value", key, f"{described(FILE + name)} lies outside of the bucket; move the file into it."
+                "wrong_value",
+                key,
+                f"{described(FILE + name)} lies outside of the recipe's folder; move the file into it, or below it.",
             )
             return False
         return True

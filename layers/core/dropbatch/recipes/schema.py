@@ -5,7 +5,7 @@ described text, `{list: X}` is an array of X, a mapping is an object. A mapping 
 JSON Schema already; it gets only what strict mode insists on and its author left out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 TYPES = ("string", "integer", "number", "boolean")
@@ -104,3 +104,54 @@ def _strict(value: Any) -> Any:
         found.setdefault("additionalProperties", False)
         found.setdefault("required", list(found["properties"]))
     return found
+
+
+IN_PLACE = ("anyOf", "oneOf", "allOf")
+"""The keywords that hold a value to several schemas at once."""
+
+
+def in_place_repeats(schema: Mapping[str, Any]) -> int:
+    """Return how many schemas one value of an answer may have to be held to, at the schema's worst place.
+
+    A `$ref` counts as what it leads to, each time: two to the next of twenty definitions make a million.
+    """
+    counted: dict[int, int] = {}
+
+    def count(value: Any) -> int:
+        if not isinstance(value, Mapping):
+            return 0
+        known = counted.get(id(value))
+        if known is None:
+            counted[id(value)] = 1  # of a circle, once round
+            branches = [branch for name in IN_PLACE for branch in _list(value.get(name))]
+            branches += [value.get(name) for name in ("not", "if", "then", "else")]
+            branches.append(_definition(schema, value.get("$ref")))
+            known = counted[id(value)] = 1 + sum(map(count, branches))
+        return known
+
+    try:
+        return max(map(count, _mappings(schema)), default=0)
+    except RecursionError:  # a thousand definitions, each of the next
+        return len(counted)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _definition(schema: Mapping[str, Any], reference: Any) -> Any:
+    """What a `$ref` to a place within the schema leads to; None where it leads elsewhere."""
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return None
+    found: Any = schema
+    for part in reference[1:].split("/")[1:]:
+        found = found.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
+    return found
+
+
+def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Every mapping within a schema, itself included."""
+    if isinstance(value, Mapping):
+        yield value
+    for item in value.values() if isinstance(value, Mapping) else _list(value):
+        yield from _mappings(item)

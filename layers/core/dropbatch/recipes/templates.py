@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from jinja2 import TemplateSyntaxError, nodes
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import StrictUndefined, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from dropbatch.json_values import sound, to_json
-from dropbatch.recipes.names import listed, nearest
+from dropbatch.recipes import growth
+from dropbatch.recipes.names import MAX_SHOWN, listed, nearest, quoted
+from dropbatch.recipes.sizes import TooLargeError, check_size, weigh
 
 ROW = "row"
 """The name of the whole row in a template."""
-
-MOST_REPEATED = 1_000_000
-"""How long a text or list may get by multiplication."""
 
 
 class BadTemplate(Exception):  # named for what is wrong, like the domain's errors
@@ -50,6 +50,15 @@ class TemplateFailed(Exception):  # as above
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
         self.kind = kind
+
+
+class TemplateTooLarge(TemplateFailed):  # as above
+    """A template makes more for a row than could ever be sent."""
+
+
+def _failure(error: Exception) -> TemplateFailed:
+    is_size = isinstance(error, TooLargeError | MemoryError)
+    return (TemplateTooLarge if is_size else TemplateFailed)(type(error).__name__)
 
 
 class _Missing(StrictUndefined):
@@ -80,7 +89,11 @@ class _Json:
         self.value = value
 
     def __str__(self) -> str:
-        return to_json(self.value).decode()
+        return self.encoded().decode()
+
+    def encoded(self) -> bytes:
+        weigh(self.value)
+        return to_json(self.value)
 
     def __html__(self) -> str:
         return str(self)
@@ -90,10 +103,73 @@ class Row(dict[str, Any]):
     """The whole row, told apart from the mappings within it so that a missing column can be told as such."""
 
 
-class _Environment(ImmutableSandboxedEnvironment):
-    """Keys of a mapping come before its methods: `{{ a.items }}` is the row's own `items` if it has one."""
+class _CodeGenerator(CodeGenerator):
+    """Lets the environment look at whatever may grow: what `~` joins, and lists and objects that are written out."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    def _output_child_to_const(self, node: nodes.Expr, frame: Frame, finalize: Any) -> str:
+        # Computing a constant while a template is compiled would escape the limits of rendering.
+        if not isinstance(node, nodes.TemplateData | nodes.Const):
+            raise nodes.Impossible
+        return super()._output_child_to_const(node, frame, finalize)
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802  # Jinja's name
+        self.write("environment.joined((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
+    def visit_List(self, node: nodes.List, frame: Frame) -> None:  # noqa: N802  # Jinja's name
+        self._weighed(node, frame, super().visit_List)
+
+    def visit_Tuple(self, node: nodes.Tuple, frame: Frame) -> None:  # noqa: N802  # Jinja's name
+        if node.ctx == "load":
+            self._weighed(node, frame, super().visit_Tuple)
+        else:
+            super().visit_Tuple(node, frame)
+
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:  # noqa: N802  # Jinja's name
+        self._weighed(node, frame, super().visit_Dict)
+
+    def _weighed(self, node: Any, frame: Frame, visit: Callable[[Any, Frame], None]) -> None:
+        if not any(node.find_all(nodes.Name)):  # no larger than the template
+            visit(node, frame)
+            return
+        self.write("environment.weighed(")
+        visit(node, frame)
+        self.write(")")
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Keys of a mapping come before its methods: `{{ a.items }}` is the row's own `items` if it has one.
+
+    Nothing that a template makes gets larger than what could be sent, nor is it computed before there is a row.
+    """
+
+    code_generator_class = _CodeGenerator
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    @staticmethod
+    def concat(parts: Iterable[str]) -> str:
+        """Join what a template, or a block of it, prints; called by what Jinja generates."""
+        found, size = [], 0
+        for part in parts:
+            size += len(part)
+            check_size(size)
+            found.append(part)
+        return "".join(found)
+
+    @staticmethod
+    def joined(values: tuple[Any, ...]) -> str:
+        """Join what stands around `~`."""
+        weigh(values)
+        return "".join(map(str, values))
+
+    @staticmethod
+    def weighed(value: Any) -> Any:
+        """Return a list or an object that a template has made, unless it is too large."""
+        weigh(value)
+        return value
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Mapping):
@@ -115,12 +191,18 @@ class _Environment(ImmutableSandboxedEnvironment):
         return _Missing(name=name) if isinstance(obj, Row) else _Missing(obj=obj, name=name)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" and isinstance(right, int | float) and abs(right) > 64:
-            raise OverflowError("an exponent too large")
-        for many, times in ((left, right), (right, left)):
-            if isinstance(many, str | list | tuple) and isinstance(times, int) and len(many) * times > MOST_REPEATED:
-                raise OverflowError("a text too long")
-        return super().call_binop(context, operator, left, right)
+        growth.check_operator(operator, left, right)
+        found = super().call_binop(context, operator, left, right)
+        return self.weighed(found) if isinstance(found, list | tuple) else found
+
+    def call(_self, _context: Any, _called: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  # as Jinja's own
+        args = growth.checked_arguments(_called, args, kwargs)
+        found = super().call(_context, _called, *args, **kwargs)
+        return _self.weighed(found) if isinstance(found, dict | list | tuple) else found
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        wrapped = super().wrap_str_format(value)
+        return None if wrapped is None else growth.checked_format(self, value)
 
 
 def _text(value: Any) -> Any:
@@ -140,6 +222,8 @@ def _text(value: Any) -> Any:
             return ""  # NaN, which is how some formats say null
     if callable(value):
         raise TypeError("a method is printed, not called")
+    if isinstance(value, list | tuple | Mapping):
+        weigh(value)
     encoded = to_json(value)
     # A date and the like is a JSON string: as text it goes without the quotes.
     return encoded[1:-1].decode() if encoded.startswith(b'"') else encoded.decode()
@@ -157,7 +241,10 @@ def _json(value: Any) -> _Json:
 
 
 def _environment(finalize: Callable[[Any], Any]) -> _Environment:
-    environment = _Environment(undefined=_Missing, keep_trailing_newline=True, finalize=finalize)
+    environment = _Environment(undefined=_Missing, keep_trailing_newline=True, finalize=finalize, optimized=False)
+    environment.filters.update(
+        {name: growth.checked_filter(name, found) for name, found in environment.filters.items()}
+    )
     environment.filters["json"] = environment.filters["tojson"] = _json
     # Requests are built more than once, and must come out the same.
     del environment.filters["random"], environment.globals["lipsum"]
@@ -209,7 +296,12 @@ class Template:
         if self.expression is None:
             return self.render(values)
         found = self._guarded(self.expression, values)
-        return found.value if isinstance(found, _Json) else found
+        value = found.value if isinstance(found, _Json) else found
+        try:
+            weigh(value)
+        except TooLargeError as error:
+            raise _failure(error) from None
+        return value
 
     def _guarded(self, render: Callable[..., Any], values: Mapping[str, Any]) -> Any:
         try:
@@ -219,7 +311,7 @@ class Template:
             name = undefined.name if undefined.name in self.spelled else None
             raise UndefinedName(name, undefined.within) from None
         except Exception as error:  # noqa: BLE001  # a template is a program: it can fail in any way
-            raise TemplateFailed(type(error).__name__) from None
+            raise _failure(error) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +331,7 @@ class _Column:
         try:
             return str(self.finalize(value))
         except Exception as error:  # noqa: BLE001  # a value may be anything that a file format knows
-            raise TemplateFailed(type(error).__name__) from None
+            raise _failure(error) from None
 
 
 def compile_template(source: str, *, for_when: bool = False) -> Template:
@@ -258,8 +350,9 @@ def compile_template(source: str, *, for_when: bool = False) -> Template:
         expression = _expression(environment, source, tree)
     except TemplateSyntaxError as error:
         raise BadTemplate("template_syntax", _advice(error.message or "", environment), error.lineno) from None
-    except (RecursionError, SyntaxError, ValueError, OverflowError):
-        # What Jinja takes, but Python does not: too deep a nesting, a number of thousands of digits, half a character.
+    except (RecursionError, SyntaxError, ValueError, OverflowError, MemoryError):
+        # What Jinja takes, but Python does not: too deep a nesting (which Python may call
+        # a lack of memory), a number of thousands of digits, half a character.
         raise BadTemplate("template_syntax", "the template cannot be compiled; simplify it.", 1) from None
     used = find_undeclared_variables(tree)
     subscripts = dict.fromkeys(_subscripts(tree))
@@ -279,13 +372,15 @@ def _advice(said: str, environment: _Environment) -> str:
     """What to do about a syntax error; what Jinja says quotes the recipe alone."""
     if said.startswith("No filter named"):
         like = nearest(said.split("'")[1], environment.filters)
-        return f"{said.rstrip('.')}; " + (f"did you mean {like}?" if like else "use one of Jinja's own.")
+        said = quoted(said.rstrip("."))
+        return f"{said}; " + (f"did you mean {like}?" if like else "use one of Jinja's own.")
+    said = quoted(said.rstrip("."))
     if "end of print statement" in said or "unexpected char" in said:
         return (
-            f"the template is wrong: {said.rstrip('.')}; a column whose name holds spaces or signs is written "
+            f"the template is wrong: {said}; a column whose name holds spaces or signs is written "
             '{{ row["Review Text"] }}.'
         )
-    return f"the template is wrong: {said.rstrip('.')}; look for a brace or an end that is missing."
+    return f"the template is wrong: {said}; look for a brace or an end that is missing."
 
 
 def _expression(environment: _Environment, source: str, tree: nodes.Template) -> Callable[..., Any] | None:
@@ -369,6 +464,8 @@ def spelling(name: str, known: Iterable[str]) -> str:
     like = nearest(name, columns)
     if like is None:
         return f"the columns are {listed(columns)}." if columns else "the row has no columns."
+    if len(like) > MAX_SHOWN:
+        return f"did you mean the column that begins {quoted(like)}?"
     plain = like.isidentifier() and like.isascii() and like not in _RESERVED
     written = like if plain else f"row[{to_json(like).decode()}]"
     return f"did you mean {{{{ {written} }}}}?"

@@ -14,6 +14,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem, Problems
+from dropbatch.recipes.names import quoted
 
 MOST_BYTES = 1_048_576
 MOST_VALUES = 50_000
@@ -64,9 +65,7 @@ class Document:
 def read_yaml(text: bytes, path: str) -> Document:
     """The one document in `text`; Rejected with all that is wrong with its form."""
     if len(text) > MOST_BYTES:
-        raise _rejected(
-            "recipe_too_long", f"{path} is larger than 1 MiB; move long texts into files of their own.", path
-        )
+        raise too_long(path)
     try:
         decoded = text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -83,6 +82,11 @@ def read_yaml(text: bytes, path: str) -> Document:
     if reader.problems:
         raise Rejected(reader.problems)
     return document
+
+
+def too_long(path: str) -> Rejected:
+    """The rejection of a recipe that is larger than `MOST_BYTES`."""
+    return _rejected("recipe_too_long", f"{path} is larger than 1 MiB; move long texts into files of their own.", path)
 
 
 def _rejected(code: str, message: str, path: str, line: int | None = None) -> Rejected:
@@ -143,12 +147,9 @@ class _Reader:
             if key is None:
                 continue
             if key in found:
-                self._add(
-                    "duplicate_key",
-                    line,
-                    f"has the key {dotted((*at, key))} a second time, after line {lines[key]}; keep one of the two.",
-                    dotted((*at, key)),
-                )
+                name = dotted((*at, key))
+                advice = f"a second time, after line {lines[key]}; keep one of the two."
+                self._add("duplicate_key", line, f"has the key {quoted(name)} {advice}", name)
                 continue
             lines[key] = line
             found[key] = self.value(value_node, (*at, key), line)
@@ -221,7 +222,7 @@ def _syntax_problem(error: Exception, text: str, path: str) -> Problem:
         return Problem("bad_yaml", sentence, line=line, path=path)
     line = mark.line + 1
     row = rows[mark.line] if mark.line < len(rows) else ""
-    said = str(getattr(error, "problem", "") or "")
+    said = quoted(str(getattr(error, "problem", "") or ""))
     if "\t" in row[: len(row) - len(row.lstrip())] or "'\\t'" in said:
         why = "is indented with a tab; use spaces, because YAML does not take tabs there"
     elif "mapping values are not allowed" in said:

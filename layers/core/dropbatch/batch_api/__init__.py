@@ -1,0 +1,1 @@
+"""OpenAI's Batch API: its facts, each written down once."""

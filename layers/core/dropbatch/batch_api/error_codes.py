@@ -1,0 +1,68 @@
+"""The error codes of the Batch API, each with what it is about.
+
+OpenAI publishes no list. These have been seen in the answers to calls, in a failed batch's `errors` and in error files;
+Azure's names for the same faults stand beside OpenAI's. A code that is not here says nothing that could be acted on.
+"""
+
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class CodeKind(StrEnum):
+    """What an error code is about, and so which rows it concerns."""
+
+    KEY = "key"  # the API key is wrong, or was revoked
+    PERMISSION = "permission"  # the key may not do this
+    REGION = "region"  # OpenAI does not serve the country that the call came from; no key changes that
+    BILLING = "billing"  # the account has no credit left, or is closed
+    TOKENS = "tokens"  # the account may not enqueue so many tokens at once; it passes
+    RATE = "rate"  # too many calls a minute, or batches an hour; it passes
+    MODEL = "model"  # there is no such model, or not for this account
+    FILE = "file"  # the whole batch file is wrong: empty, too large, or with too many lines
+    LINE = "line"  # one line of the batch file is wrong
+
+
+ERROR_CODES = MappingProxyType(
+    {
+        "invalid_api_key": CodeKind.KEY,
+        "permission_denied": CodeKind.PERMISSION,
+        "insufficient_permissions": CodeKind.PERMISSION,
+        "unsupported_country_region_territory": CodeKind.REGION,
+        "billing_hard_limit_reached": CodeKind.BILLING,
+        "billing_limit_reached": CodeKind.BILLING,
+        "billing_not_active": CodeKind.BILLING,
+        "insufficient_quota": CodeKind.BILLING,
+        "account_deactivated": CodeKind.BILLING,
+        "organization_deactivated": CodeKind.BILLING,
+        "access_terminated": CodeKind.BILLING,
+        "token_limit_exceeded": CodeKind.TOKENS,
+        "rate_limit_exceeded": CodeKind.RATE,
+        "model_not_found": CodeKind.MODEL,
+        "model_not_available": CodeKind.MODEL,
+        "invalid_model": CodeKind.MODEL,
+        "unsupported_model": CodeKind.MODEL,
+        "model_not_supported": CodeKind.MODEL,
+        "empty_file": CodeKind.FILE,
+        "too_many_tasks": CodeKind.FILE,  # Azure's
+        "invalid_json_line": CodeKind.LINE,
+        "missing_required_parameter": CodeKind.LINE,
+        "invalid_url": CodeKind.LINE,
+        "url_mismatch": CodeKind.LINE,  # Azure's invalid_url
+        "mismatched_model": CodeKind.LINE,
+        "model_mismatch": CodeKind.LINE,  # Azure's mismatched_model
+        "duplicate_custom_id": CodeKind.LINE,
+        "streaming_unsupported": CodeKind.LINE,
+    }
+)
+
+
+def codes_about(*kinds: CodeKind) -> frozenset[str]:
+    """Return the codes of these kinds."""
+    return frozenset(code for code, kind in ERROR_CODES.items() if kind in kinds)
+
+
+BILLING_CODES = codes_about(CodeKind.BILLING)
+MODEL_CODES = codes_about(CodeKind.MODEL)
+PERMISSION_CODES = codes_about(CodeKind.PERMISSION)
+REGION_CODES = codes_about(CodeKind.REGION)
+TOKEN_CODES = codes_about(CodeKind.TOKENS)

@@ -1,0 +1,1 @@
+"""What Lambda calls, and what connects it: no rule of the project stands here."""

@@ -1,0 +1,72 @@
+"""A heartbeat: while a step runs, its leases are renewed, and its message stays hidden.
+
+Both are short, so that a step whose process was killed is taken over within a minute: the heartbeat dies with it, the
+message becomes visible again, and the lease has ended by then.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Self
+
+from dropbatch.domain.errors import ConditionFailed
+from dropbatch.jobs.lease import BEAT_SECONDS, LEASE_SECONDS
+from dropbatch.ports import World
+
+HIDDEN_SECONDS = LEASE_SECONDS + 5
+"""How long a message stays hidden after a beat: a little longer than the lease, or it would come back too early."""
+
+
+class Heartbeat:
+    """Beats from a thread of its own while its block runs. `hide` hides the step's message, if it has one."""
+
+    def __init__(
+        self, world: World, hide: Callable[[int], None] = lambda _seconds: None, beat_seconds: float = BEAT_SECONDS
+    ) -> None:
+        self._world, self._hide, self._beat_seconds = world, hide, beat_seconds
+        self._leases: set[tuple[str, str, str]] = set()
+        self._lock = Lock()
+        self._stopped = Event()
+        self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
+
+    @contextmanager
+    def keeping(self, pk: str, sk: str, lease: str) -> Iterator[None]:
+        """Keep the lease of the item (pk, sk) while the block runs; see `World.keeping`."""
+        held = (pk, sk, lease)
+        with self._lock:
+            self._leases.add(held)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._leases.discard(held)
+
+    def __enter__(self) -> Self:
+        # From this thread first, for botocore makes clients in no other.
+        self._hide(HIDDEN_SECONDS)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=self._beat_seconds)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._beat_seconds):
+            with self._lock:
+                leases = list(self._leases)
+            for pk, sk, lease in leases:
+                self._beat(partial(self._world.table.renew, pk, sk, lease, self._world.now() + LEASE_SECONDS))
+            self._beat(partial(self._hide, HIDDEN_SECONDS))
+
+    def _beat(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except ConditionFailed:
+            return  # the step has given its lease back, or lost it
+        except Exception:  # noqa: BLE001 - the next beat tries again; three may fail
+            self._world.observer.note("a heartbeat failed")

@@ -1,0 +1,1 @@
+"""What steps of every kind share: leases, waits, holds, the outbox. Nothing here reads a row."""

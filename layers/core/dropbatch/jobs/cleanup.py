@@ -1,0 +1,59 @@
+"""Deletes what a job needed only while it was open: its work in S3, and batches that it left behind."""
+
+from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.jobs import CLOSED, ENDED_JOBS, Batch, BatchState, Job
+from dropbatch.jobs.lease import backoff_seconds, give_back
+from dropbatch.ledger import Ledger
+from dropbatch.ports import World
+from dropbatch.storage.job_ends import delete_work
+
+HANDOVER_SECONDS = 20
+"""With less time left deleting goes on later: a page of a thousand objects takes a second or two."""
+
+
+def clean_up(world: World, ledger: Ledger, job: Job) -> None:
+    """Delete the work of an ended job, once all is told; what a `.retry` needs is kept for the bucket's own time.
+
+    Whatever fails is logged, and left to the poller.
+    """
+    if job.state not in ENDED_JOBS or job.untold or job.is_clean:
+        return
+    try:
+        close_batches(world, ledger, job)
+        if not job.keeps_work and not delete_work(world, job.id, lambda: world.seconds_left() > HANDOVER_SECONDS):
+            return
+        ledger.update(job, _cleaned)
+    except Exception:  # noqa: BLE001 - the job has ended: the poller deletes what is left
+        world.observer.failed("the work of an ended job could not be deleted yet", job_id=job.id)
+        ledger.update(job, lambda current: _later(world, current))
+
+
+def _later(world: World, job: Job) -> bool:
+    job.tell_failures += 1
+    job.tell_after = world.now() + backoff_seconds(job.tell_failures)
+    return True
+
+
+def _cleaned(job: Job) -> bool:
+    if job.untold or job.is_clean:
+        return False
+    job.is_clean = True
+    return True
+
+
+def close_batches(world: World, ledger: Ledger, job: Job) -> None:
+    """Close the batches that an ended job left open: nobody would look after them."""
+    for batch in ledger.batches(job.id):
+        if batch.state not in CLOSED:
+            close_batch(world, ledger, batch)
+
+
+def close_batch(world: World, ledger: Ledger, batch: Batch) -> None:
+    """Close a batch whose job has ended or is unknown."""
+    world.observer.warn("a batch is open though its job has ended; it is closed", state=str(batch.state), **batch.ids)
+    give_back(batch)
+    batch.move(BatchState.ABANDONED)
+    try:
+        ledger.save(batch)
+    except ConditionFailed:
+        return  # it has moved meanwhile; the poller comes back to it

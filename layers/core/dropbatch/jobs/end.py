@@ -1,0 +1,63 @@
+"""Ends a job as it was decided. Summary, state and notification follow from one record, whichever process comes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dropbatch import telling
+from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.jobs import ENDED_JOBS, RETENTION_SECONDS, Job, JobState
+from dropbatch.jobs import outbox
+from dropbatch.jobs.cleanup import clean_up
+from dropbatch.jobs.lease import give_back
+from dropbatch.ledger import Ledger
+from dropbatch.ports import World
+
+
+def end(
+    world: World, ledger: Ledger, job: Job, decision: Mapping[str, Any], names: Sequence[str] | None = None
+) -> None:
+    """Write the summary, swap the job to its final state, then tell: in this order.
+
+    With `names`, of notices that need no writing, the job ends though S3 takes nothing.
+    """
+    if names is None:
+        telling.write_decided(world, job, decision)
+        told = "ended" in job.notify
+        names = outbox.write(world, job, "ended", telling.decided_notification(decision)) if told else []
+    _release_claim(ledger, job)
+    to_tell = names
+
+    def finish(current: Job) -> bool:
+        if current.state in ENDED_JOBS:
+            return False
+        give_back(current)
+        current.ended_at = decision["ended_at"]
+        current.expires_at = world.now() + RETENTION_SECONDS
+        if current.state is not JobState.ASSEMBLING:
+            current.move(JobState.ASSEMBLING)
+        current.held_reason = current.held_call = None
+        current.keeps_work = decision["can_be_retried"]
+        outbox.post(world, current, to_tell)
+        current.move(JobState(decision["status"]))
+        return True
+
+    ended = ledger.update(job, finish)
+    if ended is None:
+        return
+    world.observer.measure("JobsEnded", 1, status=decision["status"])
+    for outcome, count in decision["rows"].items():
+        world.observer.measure("Rows", count, outcome=outcome)
+    world.observer.note("job ended", job_id=job.id, status=decision["status"], rows=job.rows)
+    outbox.tell_now(world, ledger, ended)
+    clean_up(world, ledger, ledger.reload(ended) or ended)
+
+
+def _release_claim(ledger: Ledger, job: Job) -> None:
+    """Let the same content be worked on again."""
+    claim = ledger.claim(job.claim) if job.claim else None
+    if claim is None or claim.job_id != job.id:
+        return
+    try:
+        ledger.remove(claim)
+    except ConditionFailed:
+        return  # another job has taken it: this one no longer holds it

@@ -1,0 +1,165 @@
+"""Ends what comes to nothing, and tells its owner: every drop ends with a notification.
+
+It reads no row and no recipe, so that it works where the process that failed could not.
+"""
+
+from collections.abc import Callable, Sequence
+
+from dropbatch import telling
+from dropbatch.claims import point_at, version_claim
+from dropbatch.domain.drops import Drop, Meaning, job_id, meaning_of
+from dropbatch.domain.jobs import ENDED_JOBS, GRACE_SECONDS, RETENTION_SECONDS, Job, JobState, Pending
+from dropbatch.domain.problems import Problem, Problems
+from dropbatch.jobs import outbox
+from dropbatch.jobs.cleanup import clean_up
+from dropbatch.jobs.end import end
+from dropbatch.jobs.lease import give_back, kept, take
+from dropbatch.ledger import Ledger
+from dropbatch.ports import Notification, World
+from dropbatch.storage.job_ends import decide, decision_of
+
+KILLS = Problem(
+    "kills_function",
+    "Reading the file stopped the function twice: it ran out of memory or of time; make its rows or its recipe's "
+    "templates smaller, or drop it as several files.",
+)
+
+NOT_READABLE = Problem(
+    "not_readable",
+    "S3 does not let the submit function read the file or its recipe; if they are encrypted with a KMS key of your "
+    "own, let the function's role decrypt with it, or upload them without it; restore what is archived in a Glacier "
+    "class; then drop the file again.",
+)
+
+
+def reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
+    """End a job whose drop cannot be used, unless it has moved on meanwhile, and tell why."""
+    telling.write_rejected(world, job, problems)
+    telling.write_latest(world, job)
+    names = outbox.write(world, job, "rejected", telling.rejected(world, job, problems))
+    if _end_building(world, ledger, job, names):
+        world.observer.measure("JobsRejected", 1)
+        codes = sorted({problem.code for problem in problems})
+        world.observer.note("rejected", job_id=job.id, codes=codes, problems=problems.total)
+
+
+def end_duplicate(world: World, ledger: Ledger, job: Job, standing: Job) -> None:
+    """End a job whose work another does already, and tell so."""
+    names = outbox.write(world, job, "duplicate", telling.duplicate(world, job, standing))
+    _end_building(world, ledger, job, names)
+
+
+def end_silently(world: World, ledger: Ledger, job: Job) -> None:
+    """End a job of an empty file that another version has replaced."""
+    _end_building(world, ledger, job, [])
+
+
+def give_up(world: World, ledger: Ledger, job: Job) -> None:
+    """End a job whose drop could not be read for a day, whatever S3 takes of what is to be written."""
+    _attempt(world, job, telling.write_rejected, _only(telling.GIVEN_UP))
+    _attempt(world, job, telling.write_latest)
+    if _end_building(world, ledger, job, outbox.unwritten("gave-up")):
+        world.observer.measure("JobsRejected", 1)
+        world.observer.warn("gave up", job_id=job.id)
+
+
+def _attempt(world: World, job: Job, write: Callable[..., None], *more: object) -> None:
+    try:
+        write(world, job, *more)
+    except Exception:  # noqa: BLE001 - the job ends now, and its owner is told, even if S3 takes nothing
+        world.observer.failed("a file of an ended job could not be written", job_id=job.id)
+
+
+def refuse_unseen(world: World, ledger: Ledger, pending: Pending, problem: Problem) -> None:
+    """Refuse an object of which no more is known than its name; a drop that has a job is left to that."""
+    drop = Drop(pending.bucket, pending.key, pending.version_id or "null", pending.created_at)
+    meaning = meaning_of(pending.key)
+    if meaning is not Meaning.DROP:
+        tell_pending(world, ledger, pending, telling.recipe_checked(drop, _only(problem)))
+        return
+    wanted = version_claim(drop, job_id(drop, pending.rerun_version))
+    claim = wanted if ledger.add(wanted) else ledger.claim(wanted.digest) or wanted
+    now = world.now()
+    job = Job(id=claim.job_id, drop=drop, created_at=now, asked_at=pending.time or now, build_until=now)
+    if ledger.add(job):
+        if ledger.newest(drop.bucket, drop.key).job_id is None:
+            point_at(ledger, job, now)  # else it may be older than what the key's newest job belongs to
+        if problem is telling.GIVEN_UP:
+            give_up(world, ledger, job)
+        else:
+            reject(world, ledger, job, _only(problem))
+    ledger.update(pending, _is_over)
+
+
+def tell_pending(world: World, ledger: Ledger, pending: Pending, notification: Notification) -> None:
+    """Tell what came of an object that has no job; its item is deleted once that is told."""
+    names = outbox.write(world, pending, f"told-{world.now()}", notification)
+
+    def over(current: Pending) -> bool:
+        if current.is_over:
+            return False
+        outbox.post(world, current, names)
+        return _is_over(current)
+
+    told = ledger.update(pending, over)
+    if told is not None:
+        outbox.tell_now(world, ledger, told)
+
+
+def force_end(world: World, ledger: Ledger, job: Job) -> None:
+    """End a job whose results could not be put together before its time was over, as was decided if that was.
+
+    For a day more that waits for S3 to say whether it was; then the job ends whatever S3 says.
+    """
+
+    def begin(current: Job) -> bool:
+        if current.state in ENDED_JOBS or current.is_leased(world.now()):
+            return False
+        take(world, current)
+        return True
+
+    taken = ledger.update(job, begin)
+    if taken is None:
+        return
+    with kept(world, taken):
+        world.observer.warn("a job is ended because its time is over", job_id=job.id)
+        decision = telling.decision_to_give_up(world, taken)
+        try:
+            end(world, ledger, taken, decision_of(world, job.id) or decide(world, job.id, decision))
+        except Exception:
+            if world.now() < taken.ends_by + 2 * GRACE_SECONDS:
+                raise
+            end(world, ledger, taken, decision, outbox.unwritten("results-gave-up"))
+
+
+def _is_over(pending: Pending) -> bool:
+    give_back(pending)
+    pending.is_over = True
+    return True
+
+
+def _only(problem: Problem) -> Problems:
+    problems = Problems()
+    problems.add(problem)
+    return problems
+
+
+def _end_building(world: World, ledger: Ledger, job: Job, names: Sequence[str]) -> bool:
+    """End a job that is being built, unless another process has taken it over; what is to be told is told after."""
+    lease = job.lease
+
+    def ended(current: Job) -> bool:
+        if current.state is not JobState.BUILDING or current.lease != lease:
+            return False
+        give_back(current)
+        current.ended_at, current.expires_at = world.now(), world.now() + RETENTION_SECONDS
+        outbox.post(world, current, names)
+        current.move(JobState.REJECTED)
+        return True
+
+    rejected = ledger.update(job, ended)
+    if rejected is None:
+        return False
+    outbox.tell_now(world, ledger, rejected)
+    clean_up(world, ledger, ledger.reload(rejected) or rejected)
+    return True

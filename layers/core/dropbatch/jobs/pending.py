@@ -1,0 +1,43 @@
+"""Objects of the inbox that wait to be looked at, and have no job that could wait for them."""
+
+from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.jobs import Pending
+from dropbatch.jobs.lease import give_back, put_off
+from dropbatch.ledger import Ledger
+from dropbatch.messages import Look
+from dropbatch.ports import World
+
+LOOK_AGAIN_SECONDS = 10
+"""How soon an object is looked at again that lacks something which may still come."""
+
+MAX_PENDING_SECONDS = 86_400
+"""How long what lands in the inbox is tried to be read without coming further."""
+
+
+def pending_for(world: World, look: Look) -> Pending:
+    """Return a new item for the object that a message names; it is not saved."""
+    return Pending(
+        bucket=look.bucket,
+        key=look.key,
+        version_id=look.version_id or "",
+        created_at=world.now(),
+        rerun_version=look.rerun_version,
+        time=look.time,
+        sequencer=look.sequencer,
+    )
+
+
+def wait_for(world: World, ledger: Ledger, look: Look, *, failed: bool) -> Pending:
+    """Have the poller send a message about the object again: soon, or, if something failed, each time later."""
+    fresh = pending_for(world, look)
+    while True:
+        pending = ledger.reload(fresh) or fresh
+        if failed:
+            put_off(world, pending)
+        else:
+            give_back(pending, world.now() + LOOK_AGAIN_SECONDS)
+        try:
+            ledger.save(pending)
+        except ConditionFailed:
+            continue
+        return pending

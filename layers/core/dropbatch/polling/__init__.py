@@ -1,0 +1,1 @@
+"""What the poller does once a minute. It reads no row and no result."""

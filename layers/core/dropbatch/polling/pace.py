@@ -1,0 +1,36 @@
+"""How many messages may wait in a queue at once: what the functions get through decides, not a constant.
+
+A window grows while functions take what was sent and it comes to something, and shrinks while it fails or waits. So a
+backlog stays in the table, where jobs take turns, and an outage makes few tries, not one for each batch.
+"""
+
+from collections.abc import Sequence
+
+from dropbatch.domain.jobs import Pace, WorkItem
+
+MIN_WINDOW = 2
+"""Even while everything fails, so many are tried a minute: the first that succeeds opens the window again."""
+
+MAX_WINDOW = 256
+
+MAX_WAIT_SECONDS = 120
+"""A message that waits longer shows that functions do not keep up."""
+
+
+def waiting(items: Sequence[WorkItem], now: int) -> list[WorkItem]:
+    """Return the items about which a message waits in the queue: sent, and not taken up yet."""
+    return [item for item in items if item.sent_at and not item.is_leased(now)]
+
+
+def adjust(pace: Pace, items: Sequence[WorkItem], since: int, now: int) -> int:
+    """Adjust the window by what became of what was sent since the last poll; returns how many more may be sent."""
+    queued = waiting(items, now)
+    failed = sum(item.failed_at >= since > 0 for item in items)
+    came_through = pace.sent - failed - len(queued)
+    if failed and failed >= came_through:
+        pace.window = max(MIN_WINDOW, pace.window // 4)
+    elif any(item.sent_at < now - MAX_WAIT_SECONDS for item in queued):
+        pace.window = max(MIN_WINDOW, pace.window // 2)
+    elif 2 * pace.sent >= pace.window and 2 * len(queued) <= pace.window:
+        pace.window = min(MAX_WINDOW, 2 * pace.window)
+    return max(0, pace.window - len(queued))

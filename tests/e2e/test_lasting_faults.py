@@ -1,0 +1,212 @@
+"""What does not pass by itself: processes that are killed, events that are lost, topics that refuse, held drops."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dropbatch.domain.jobs import ENDED_JOBS
+from tests.e2e.conftest import HOLD_ABOVE_ROWS, PROCESS_DIED, Embedded, wait_for
+
+PLAIN = b'model: gpt-4o-mini\nprompt: "Say something about {{ text }}"\n'
+ROWS = b"text\nhello\n"
+
+TAKEN_OVER_SECONDS = 60
+"""A lease of 40 seconds that a dead process no longer renews, and time to start another."""
+
+CALLS = {
+    "SUBMIT_FUNCTION": ("POST", "/v1/files"),
+    "COLLECT_FUNCTION": ("GET", "/v1/files/*/content"),
+    "POLL_FUNCTION": ("GET", "/v1/batches*"),
+}
+"""A call that each function makes in the middle of its step."""
+
+
+def test_a_step_that_is_killed_is_taken_over_within_a_minute(healthy: Embedded, provoked: Callable[..., None]) -> None:
+    """All three functions at once, each in the middle of a call to OpenAI, about a job of its own."""
+    provoked(PROCESS_DIED)
+    healthy.drop("kill/recipe.yaml", PLAIN)
+    before = healthy.control("GET", "/delays")
+    jobs: dict[str, str] = {}
+
+    def drop(name: str) -> str:
+        version = healthy.drop(f"kill/{name}.csv", ROWS)
+        jobs[version] = healthy.event(version, "accepted")["job_id"]
+        return version
+
+    try:
+        _slow_down(healthy, "COLLECT_FUNCTION")
+        drop("collected")
+        _hang(healthy, "COLLECT_FUNCTION")
+        healthy.control("POST", "/delays", in_progress=600)
+        polled = drop("polled")
+        wait_for(lambda: _created(healthy, jobs[polled]), "nothing is there to poll for")
+        _slow_down(healthy, "SUBMIT_FUNCTION")
+        drop("submitted")
+        _hang(healthy, "SUBMIT_FUNCTION")
+        _slow_down(healthy, "POLL_FUNCTION")
+        # Without waiting for its end, which it will not see.
+        healthy.client("lambda").invoke(FunctionName=healthy.names["POLL_FUNCTION"], InvocationType="Event")
+        _hang(healthy, "POLL_FUNCTION", tick=False)
+        assert [_strikes(healthy, function) for function in CALLS] == [[1, 0]] * 3, "each is in its first call still"
+        for function in CALLS:
+            assert healthy.kill(function), f"no process of {function} was found"
+        killed_at = time.monotonic()
+    finally:
+        healthy.control("POST", "/delays", **before)
+
+    def taken_over() -> dict[str, bool]:
+        return {
+            "submit": _strikes(healthy, "SUBMIT_FUNCTION")[1] > 0,
+            "collect": _strikes(healthy, "COLLECT_FUNCTION")[1] > 0,
+            "poll": "ended" in _told(healthy, polled),  # only a poll sees that a batch has ended
+        }
+
+    while not all(taken_over().values()):
+        healthy.tick()
+        healthy.listen()
+        assert time.monotonic() < killed_at + TAKEN_OVER_SECONDS, f"taken over were only {taken_over()}"
+    for version, job_id in jobs.items():
+        ended = healthy.event(version)
+        assert (ended["status"], ended["rows"]["ok"]) == ("succeeded", 1)
+        assert len(_created(healthy, job_id)) == 1, "one batch, created once"
+
+
+def _slow_down(embedded: Embedded, function: str) -> None:
+    """Has the next such call take longer than the function will live; those that follow are counted."""
+    method, path = CALLS[function]
+    embedded.control("POST", "/faults", kind="slow_call", method=method, path=path, seconds=60, times=1)
+    embedded.control("POST", "/faults", kind="slow_call", method=method, path=path, seconds=0)
+
+
+def _hang(embedded: Embedded, function: str, *, tick: bool = True) -> None:
+    """Waits until the function is in that call."""
+
+    def is_there() -> bool:
+        if tick:
+            embedded.tick()
+        return _strikes(embedded, function)[0] == 1
+
+    wait_for(is_there, f"{function} made no such call")
+
+
+def _strikes(embedded: Embedded, function: str) -> list[int]:
+    """How often the two faults of a function's call have struck."""
+    listed = embedded.control("GET", "/faults")["data"]
+    return [fault["strikes"] for fault in listed if (fault["method"], fault["path"]) == CALLS[function]]
+
+
+def _created(embedded: Embedded, job_id: str) -> list[str]:
+    """The keys of all batches that were ever created for a job."""
+    keys = [batch["metadata"]["dropbatch"] for batch in embedded.control("GET", "/batches")["data"]]
+    return [key for key in keys if key.startswith(f"{job_id}/")]
+
+
+def test_a_drop_whose_event_is_lost_is_found_by_the_sweep(healthy: Embedded, provoked: Callable[..., None]) -> None:
+    """The sweep looks for what has waited long enough for its event, and is due rarely: both are put back here."""
+    provoked("drops were found whose event was lost")
+    healthy.drop("lost/recipe.yaml", PLAIN)
+    events, rule = healthy.client("events"), healthy.resource("DropRule")
+    events.disable_rule(Name=rule)
+    try:
+        version = healthy.drop("lost/rows.csv", ROWS, seconds_ago=45 * 60)
+        healthy.tick()
+        healthy.tick()
+    finally:
+        events.enable_rule(Name=rule)
+
+    def is_taken_in() -> bool:
+        # Again and again, for a poll that ran meanwhile may have written the item as it was before.
+        healthy.client("dynamodb").update_item(
+            TableName=healthy.names["TABLE"],
+            Key={"pk": {"S": "sweep"}, "sk": {"S": "sweep"}},
+            UpdateExpression="SET due_at = :now",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeValues={":now": {"N": "1"}},
+        )
+        healthy.tick()
+        healthy.listen()
+        return bool(_told(healthy, version))
+
+    wait_for(is_taken_in, "the sweep did not find the drop")
+    assert healthy.event(version)["status"] == "succeeded"
+    assert _told(healthy, version).count("ended") == 1, "found again, it is no new job"
+
+
+def test_a_job_ends_while_nobody_can_be_told_and_tells_afterwards(
+    healthy: Embedded, provoked: Callable[..., None]
+) -> None:
+    provoked("told", "AuthorizationError")
+    healthy.drop("untold/recipe.yaml", PLAIN)
+    before = healthy.control("GET", "/delays")
+    topics = [healthy.names["EVENTS_TOPIC_ARN"], healthy.names["NOTIFICATIONS_TOPIC_ARN"]]
+    sns = healthy.client("sns")
+    policies = {arn: sns.get_topic_attributes(TopicArn=arn)["Attributes"]["Policy"] for arn in topics}
+    try:
+        healthy.control("POST", "/delays", in_progress=600)
+        version = healthy.drop("untold/rows.csv", ROWS)
+        accepted = healthy.event(version, "accepted")
+        for arn in topics:
+            denied = {"Effect": "Deny", "Principal": "*", "Action": "sns:Publish", "Resource": arn}
+            _set_policy(healthy, arn, json.dumps({"Version": "2012-10-17", "Statement": [denied]}))
+        healthy.control("POST", "/delays", **before)
+
+        def is_final() -> bool:
+            healthy.tick()
+            return healthy.job(accepted["job_id"])["state"]["S"] in {str(state) for state in ENDED_JOBS}
+
+        wait_for(is_final, "the job waits for somebody to be told")
+        summary = healthy.results(accepted)["summary.json"]
+        healthy.tick()
+        healthy.listen()
+        assert "ended" not in _told(healthy, version)
+    finally:
+        healthy.control("POST", "/delays", **before)
+        for arn, policy in policies.items():
+            _set_policy(healthy, arn, policy)
+    ended = healthy.event(version)
+    assert ended["status"] == json.loads(summary)["status"] == "succeeded"
+    assert healthy.results(ended)["summary.json"] == summary, "it is written once"
+    healthy.tick()
+    healthy.listen()
+    assert _told(healthy, version) == ["accepted", "ended"]
+
+
+def _set_policy(embedded: Embedded, topic: str, policy: str) -> None:
+    embedded.client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
+
+
+def test_a_large_drop_is_asked_only_when_it_is_approved(healthy: Embedded, provoked: Callable[..., None]) -> None:
+    provoked("held")
+    healthy.drop("large/recipe.yaml", PLAIN)
+    rows = HOLD_ABOVE_ROWS + 1
+    version = healthy.drop("large/rows.csv", b"text\n" + b"".join(b"%d\n" % number for number in range(rows)))
+    held = healthy.event(version, "held")
+    for _ in range(3):
+        healthy.tick()
+    assert healthy.openai_batches(held["job_id"]) == []
+    healthy.drop("large/rows.csv.approve", b"")
+    ended = healthy.event(version)
+    assert (ended["status"], ended["job_id"], ended["rows"]["ok"]) == ("succeeded", held["job_id"], rows)
+
+
+def test_nothing_of_a_drop_stays_in_the_work_bucket_after_a_good_end(healthy: Embedded) -> None:
+    healthy.drop("clean/recipe.yaml", PLAIN)
+    ended = healthy.answer("clean/rows.csv", ROWS)
+    assert ended["status"] == "succeeded"
+
+    def is_empty() -> bool:
+        healthy.tick()
+        return not _work_objects(healthy, ended)
+
+    wait_for(is_empty, "its work objects are there still")
+
+
+def _work_objects(embedded: Embedded, event: dict[str, Any]) -> list[str]:
+    listed = embedded.client("s3").list_objects_v2(Bucket=embedded.names["WORK_BUCKET"])
+    return [found["Key"] for found in listed.get("Contents", []) if event["job_id"] in found["Key"]]
+
+
+def _told(embedded: Embedded, version: str) -> list[str]:
+    """The events about a version that were heard so far."""
+    return [event["event"] for event in embedded.heard if event["drop"]["version_id"] == version]

@@ -1,0 +1,98 @@
+"""Faults that last, alone and in pairs, over weeks: whatever is away for however long, what must hold holds.
+
+Every call of every port fails in every way that it can, for half an hour up to for ever, about everything or one thing.
+`LASTING` sets how many schedules are lived, `LASTING_ONLY` which one alone: each follows from its number.
+"""
+
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from math import inf
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from tests.fakes import Fault
+from tests.fakes.faults import HOUR, any_fault, calls, errors_of, may_fail_after
+from tests.schedules.invariants import faults_text, problems_of
+from tests.schedules.lives import SHAPES, Life, Schedule, live
+
+LASTING = int(os.environ.get("LASTING", "2000"))
+ONLY = os.environ.get("LASTING_ONLY")
+PARTS = 20
+"""The schedules are lived in so many tests, so that two processes share them."""
+
+SLOW_SECONDS = (20, 100, 400)
+"""A slow call stays within a lease, outlives it, or outlives the function."""
+
+
+@cache
+def alone() -> list[Fault]:
+    """Every call in every way that it fails: before and after its effect, for hours and for ever, of all and of one."""
+    found = []
+    for number, call in enumerate(calls()):
+        for error in errors_of(call):
+            for after in (False, True)[: 1 + may_fail_after(call, error)]:
+                # Of lengths and beginnings each way has one, and all are had by all calls together.
+                chance = random.Random(f"{call} {error} {after}")
+                lasts = (3 * HOUR, 30 * HOUR, inf)[(number + len(found)) % 3]
+                begins = chance.choice((0.0, 300.0, 900.0, 1800.0))
+                found.append(Fault(call, error, begins, lasts, after))
+                found.append(Fault(call, error, begins, inf, after, only=chance.randrange(4)))
+        found.append(Fault(call, seconds=SLOW_SECONDS[number % 3], lasts=3 * HOUR))
+    return found
+
+
+def schedule(number: int) -> Schedule:
+    """The schedule of this number: single faults first, then pairs drawn at random, some with a kill."""
+    chance = random.Random(number)
+    if number < len(alone()):
+        return Schedule(number % SHAPES, (alone()[number],))
+    names = list(calls())
+    pair = tuple(any_fault(chance, chance.choice(names)) for _ in range(2))
+    kills = (chance.randrange(600),) if chance.random() < 0.2 else ()
+    return Schedule(chance.randrange(SHAPES), pair, kills)
+
+
+@cache
+def healthy(shape: int) -> Life:
+    return live(Path(mkdtemp()), Schedule(shape))
+
+
+def broken(number: int, folder: Path) -> list[str]:
+    """What is broken in the life of this number."""
+    its = schedule(number)
+    life = live(folder, its)
+    return problems_of(life, healthy(its.shape))
+
+
+def test_without_faults_all_holds() -> None:
+    for shape in range(SHAPES):
+        assert problems_of(healthy(shape), healthy(shape)) == []
+
+
+def numbers(part: int) -> Iterator[int]:
+    if ONLY is not None:
+        return iter([int(ONLY)] if int(ONLY) % PARTS == part else [])
+    return iter(range(part, max(LASTING, len(alone())), PARTS))
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_whatever_is_away_for_however_long_what_must_hold_holds(part: int, tmp_path: Path, tally: Counter[str]) -> None:
+    found = []
+    for number in numbers(part):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        problems = broken(number, folder)
+        tally["lasting faults"] += 1
+        if problems:
+            its = schedule(number)
+            found.append(f"LASTING_ONLY={number}, shape {its.shape}: {faults_text(its.faults)}: {'; '.join(problems)}")
+    assert not found, f"{len(found)} schedules:\n" + "\n".join(found)
+
+
+def test_every_call_of_every_port_is_made_to_fail() -> None:
+    assert {fault.call for fault in alone()} == set(calls())

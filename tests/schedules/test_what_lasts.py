@@ -1,0 +1,532 @@
+"""What must hold when something is away for hours, for weeks, or for good: a test for each way that it once did not."""
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dropbatch.domain.errors import OpenAIBusy, OpenAINotFound, OpenAIUnsure
+from dropbatch.domain.jobs import ENDED_JOBS, BatchState, Job, JobState, OpenAIStatus
+from dropbatch.domain.limits import Limits
+from dropbatch.messages import work_on
+from dropbatch.poll import poll
+from tests.driving import (
+    RECIPE,
+    Functions,
+    batches,
+    deliver,
+    drop,
+    invoke,
+    jobs,
+    object_created,
+    only_job,
+    pass_time,
+    result_json,
+    rows,
+    run,
+)
+from tests.fakes import INBOX, RESULTS, WORK, FakeWorld, Fault, Faults, answer_ok, response_line
+from tests.schedules.invariants import MONEY_TOLD
+
+HOUR, DAY = 3600, 86_400
+MAX_DAYS = 30
+"""Within so many days every job ends, whatever others answer: 28, and two of grace."""
+
+FEW = 4
+"""So many notifications of a kind at most are few."""
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    return fresh(tmp_path)
+
+
+def fresh(folder: Path, **more: Any) -> FakeWorld:
+    fake = FakeWorld(folder, **more)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    return fake
+
+
+def break_down(fake: FakeWorld, *faults: Fault) -> Faults:
+    """From now on, these calls fail, until `mend`."""
+    fake.killer = broken = Faults(fake.clock, faults)
+    fake.seconds_left = lambda: broken.seconds_left
+    return broken
+
+
+def mend(fake: FakeWorld) -> None:
+    assert isinstance(fake.killer, Faults)
+    fake.killer.faults.clear()
+
+
+def job_of(fake: FakeWorld, key: str) -> Job:
+    (found,) = [job for job in jobs(fake) if job.drop.key == key]
+    return found
+
+
+def paid_for(fake: FakeWorld) -> dict[int, int]:
+    """How many good answers of each row were paid for, whatever job asked."""
+    counts: Counter[int] = Counter()
+    for (_, row), count in fake.openai.paid_answers().items():
+        counts[row] += count
+    return dict(counts)
+
+
+def outcomes(fake: FakeWorld, job: Job | None = None) -> dict[str, int]:
+    summary = result_json(fake, "summary.json", job)
+    return {name: count for name, count in summary["rows"].items() if count and name != "total"}
+
+
+def money_is_told(fake: FakeWorld, job: Job | None = None) -> bool:
+    summary = result_json(fake, "summary.json", job)
+    codes = {reason["code"] for reason in summary["reasons"]}
+    return bool(codes & MONEY_TOLD or summary["cost"].get("uncollected_requests"))
+
+
+def everything(fake: FakeWorld) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in fake.table.everything().splitlines()]
+
+
+def end_batch(fake: FakeWorld, batch_id: str) -> None:
+    fake.openai._end(fake.openai.batches[batch_id], OpenAIStatus.COMPLETED)
+
+
+def bad(request: dict[str, Any]) -> Any:
+    return "error", response_line(request, 400, {"error": {"code": "nope", "message": ""}})
+
+
+def days_until_ended(fake: FakeWorld, *, step: float = HOUR) -> float:
+    """Lets days pass until every job has ended, and gives how many; more than a month is an error."""
+    start = fake.clock()
+    while any(job.state not in ENDED_JOBS for job in jobs(fake)):
+        assert fake.clock() < start + (MAX_DAYS + 1) * DAY, f"for ever {[str(job.state) for job in jobs(fake)]}"
+        pass_time(fake, step, step=step)
+    return (fake.clock() - start) / DAY
+
+
+def test_a_child_whose_create_is_in_doubt_is_not_taken_for_its_parent(fake: FakeWorld) -> None:
+    """Both have the same file: it could not be seen yet when the parent was validated."""
+    fake.openai.refuse = lambda batch, _: (
+        [("invalid_request", f"Cannot find file {batch.input_file_id}", None)] if batch.id == first(fake) else []
+    )
+    create, made = fake.openai.create, itertools.count(1)
+
+    def lossy(*args: Any) -> Any:
+        created = create(*args)
+        if next(made) == 2:
+            raise OpenAIUnsure("timeout")
+        return created
+
+    fake.openai.create = lossy  # type: ignore[method-assign]  # a fault of its second call
+    drop(fake, "a.csv", rows(4))
+    run(fake, ticks=300)
+    assert paid_for(fake) == {1: 1, 2: 1, 3: 1, 4: 1}
+    assert fake.openai.cancelled == []
+    assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def first(fake: FakeWorld) -> str:
+    return next(iter(fake.openai.batches))
+
+
+@pytest.mark.parametrize("when", ["submitted", "ended"])
+def test_a_key_that_is_withdrawn_for_good_ends_the_job(fake: FakeWorld, when: str) -> None:
+    fake.openai.ending = None
+    drop(fake, "a.csv", rows(4))
+    pass_time(fake, 120)
+    if when == "ended":
+        fake.openai.ending = OpenAIStatus.COMPLETED
+        invoke(fake, lambda: poll(fake.world))
+    fake.openai.key_valid = False
+    assert days_until_ended(fake) <= MAX_DAYS
+    assert fake.collect.depth() <= 1
+    assert money_is_told(fake)
+    assert fake.topics.events().count("held") <= FEW
+    assert fake.topics.events()[-1] == "ended"
+
+
+def test_answers_that_openai_no_longer_has_end_the_job_and_their_money_is_told(fake: FakeWorld) -> None:
+    faults = break_down(fake, Fault("openai.streaming", "gone"))
+    drop(fake, "a.csv", rows(4))
+    pass_time(fake, HOUR)
+    asked = faults.made["openai.streaming"]
+    pass_time(fake, HOUR)
+    assert faults.made["openai.streaming"] - asked <= max(12, asked), "no more often than it was at first"
+    assert days_until_ended(fake, step=600) <= 3
+    assert money_is_told(fake)
+    assert paid_for(fake) == {1: 1, 2: 1, 3: 1, 4: 1}, "they are not asked again"
+
+
+def test_a_key_that_may_list_but_not_upload_holds_the_job_once(fake: FakeWorld) -> None:
+    break_down(fake, Fault("openai.upload", "permission"))
+    drop(fake, "a.csv", rows(4))
+    pass_time(fake, DAY, step=300)
+    job = only_job(fake)
+    assert job.state is JobState.HELD
+    assert fake.topics.events().count("held") == 1
+    assert job.deadline_at <= job.created_at + 28 * DAY
+    assert days_until_ended(fake) <= MAX_DAYS
+    assert fake.topics.events().count("held") <= FEW
+    assert fake.topics.events()[-1] == "ended"
+
+
+def test_a_key_that_gets_its_right_back_goes_on(fake: FakeWorld) -> None:
+    break_down(fake, Fault("openai.upload", "permission"))
+    drop(fake, "a.csv", rows(4))
+    pass_time(fake, 3 * HOUR)
+    mend(fake)
+    pass_time(fake, 3 * HOUR)
+    assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def test_a_job_that_ends_while_sns_is_away_stays_as_it_is_and_is_told_later(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", rows(4))
+    deliver(fake)
+    break_down(fake, Fault("topics.publish", "kms"))
+    pass_time(fake, 3 * HOUR)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    summary = result_json(fake, "summary.json")
+    assert (summary["status"], summary["rows"]["ok"]) == ("succeeded", 4)
+    mend(fake)
+    pass_time(fake, DAY, step=300)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert result_json(fake, "summary.json") == summary
+    assert [(n.event, n.status) for n in fake.topics.published if n.event == "ended"] == [("ended", "succeeded")]
+
+
+def test_a_drop_that_comes_while_sns_is_away_is_answered_and_told_later(tmp_path: Path) -> None:
+    fake = fresh(tmp_path, limits=Limits(batch_requests=1))
+    break_down(fake, Fault("topics.publish", "kms"))
+    drop(fake, "a.csv", rows(120))
+    pass_time(fake, 4 * HOUR)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    mend(fake)
+    pass_time(fake, DAY, step=300)
+    assert Counter(fake.topics.events()) == {"accepted": 1, "ended": 1}
+    assert list(fake.table.open_items("batch")) == []
+
+
+def test_a_drop_that_is_given_up_leaves_nothing_that_takes_its_models_limit(tmp_path: Path) -> None:
+    fake = fresh(tmp_path, limits=Limits(batch_requests=10))
+    break_down(fake, Fault("objects.put", "denied"))
+    drop(fake, "a.csv", rows(40))
+    pass_time(fake, 2 * DAY, step=300)
+    assert job_of(fake, "a.csv").state in ENDED_JOBS
+    mend(fake)
+    pass_time(fake, 120)
+    assert list(fake.table.open_items("batch")) == []
+    fake.token_limits = {"*": 900}
+    fake.clock.sleep(60 * DAY)
+    drop(fake, "b.csv", rows(20))
+    pass_time(fake, 2 * HOUR)
+    assert job_of(fake, "b.csv").state is JobState.SUCCEEDED
+
+
+def test_an_answer_whose_line_is_no_strict_json_is_found_and_paid_once(fake: FakeWorld) -> None:
+    def answer(request: dict[str, Any]) -> Any:
+        where, line = answer_ok(request)
+        if request["custom_id"] == "2":
+            logprob = {"token": "ok", "logprob": float("-inf")}
+            line["response"]["body"]["choices"][0]["logprobs"] = {"content": [logprob]}
+        return where, line
+
+    fake.openai.answer = answer
+    drop(fake, "a.csv", rows(3))
+    run(fake, ticks=300)
+    files = [fake.openai.files[b.output_file_id] for b in fake.openai.batches.values() if b.output_file_id]
+    assert sum(len(file.splitlines()) for file in files) == 3, "no row is asked twice"
+    assert outcomes(fake) == {"ok": 3}
+
+
+def test_a_retry_that_let_a_job_go_on_does_nothing_more_when_it_comes_again(tmp_path: Path) -> None:
+    fake = fresh(tmp_path, limits=Limits(batch_requests=2))
+    fake.openai.answer = bad
+    fake.token_limits = {"*": 60}  # so that not all goes at once
+    drop(fake, "a.csv", rows(12))
+    pass_time(fake, HOUR)
+    assert only_job(fake).state is JobState.HELD
+    fake.openai.answer = lambda request: bad(request) if request["custom_id"] == "7" else answer_ok(request)
+    version = drop(fake, "a.csv.retry", b"")
+    pass_time(fake, 2 * HOUR)
+    assert only_job(fake).state in ENDED_JOBS
+    made = len(fake.openai.batches)
+    fake.intake.send(object_created(fake, "a.csv.retry", version, 0))
+    pass_time(fake, HOUR)
+    assert only_job(fake).state in ENDED_JOBS
+    assert len(fake.openai.batches) == made
+
+
+def test_an_item_that_cannot_be_read_stops_nothing_else(fake: FakeWorld) -> None:
+    """As after a rollback: a newer release wrote a state that this one does not know."""
+    drop(fake, "good.csv", rows(3))
+    deliver(fake)
+    where = {"bucket": INBOX, "key": "x.csv", "version_id": "1", "modified": 1}
+    job = {"pk": "job#x", "sk": "job", "v": 2, "rev": 1, "id": "x", "open": "job", "since": "000000000001"}
+    fake.table.insert({**job, "state": "of_the_future", "drop": where, "created_at": 1})
+    batch = {"pk": "job#x", "sk": "batch#000000#000#0", "v": 2, "rev": 1, "open": "batch", "since": "000000000001"}
+    fake.table.insert({**batch, "state": "of_the_future", "job_id": "x"})
+    pass_time(fake, 1200)
+    assert fake.topics.events() == ["accepted", "ended"]
+
+
+def test_a_job_that_is_held_takes_no_place_from_others(tmp_path: Path) -> None:
+    fake = fresh(tmp_path, limits=Limits(batch_requests=1))
+    fake.openai.answer, fake.openai.ending = bad, None
+    create = fake.openai.create
+
+    def busy(*args: Any) -> Any:
+        if len(fake.openai.batches) >= 2:
+            raise OpenAIBusy("rate_limit_exceeded", 600)
+        return create(*args)
+
+    fake.openai.create = busy  # type: ignore[method-assign]  # for the time until the job is held
+    drop(fake, "a.csv", rows(150))
+    pass_time(fake, 300)
+    for batch_id in list(fake.openai.batches):
+        end_batch(fake, batch_id)
+    pass_time(fake, 900)
+    assert job_of(fake, "a.csv").state is JobState.HELD
+    fake.openai.create = create  # type: ignore[method-assign]  # as it was
+    fake.openai.answer, fake.openai.ending = answer_ok, OpenAIStatus.COMPLETED
+    drop(fake, "b.csv", rows(130))
+    pass_time(fake, 12 * HOUR, step=300)
+    assert outcomes(fake, job_of(fake, "b.csv")) == {"ok": 130}
+
+
+def test_a_download_that_breaks_off_each_time_comes_further_each_time(fake: FakeWorld) -> None:
+    """As one that is too large for one invocation's time, or disk: what came is kept."""
+    fake.openai.breaks_after = 300
+    drop(fake, "a.csv", rows(4))
+    pass_time(fake, 2 * DAY, step=300)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert paid_for(fake) == {1: 1, 2: 1, 3: 1, 4: 1}
+
+
+@pytest.mark.parametrize(("call", "hours"), [("retrieve", 0), ("cancel", 37)])
+def test_a_batch_that_openai_refuses_a_call_about_stops_no_other(fake: FakeWorld, call: str, hours: int) -> None:
+    fake.openai.ending = None
+    drop(fake, "old.csv", rows(2))
+    pass_time(fake, 120)
+    fake.clock.sleep(hours * HOUR)
+    break_down(fake, Fault(f"openai.{call}", "refused", only=0))
+    invoke(fake, lambda: poll(fake.world))
+    drop(fake, "new.csv", b"text\nx\n")
+    pass_time(fake, 120)
+    end_batch(fake, list(fake.openai.batches)[-1])
+    pass_time(fake, 300)
+    assert job_of(fake, "new.csv").state is JobState.SUCCEEDED
+
+
+def test_an_account_without_money_holds_the_job_at_once_and_counts_no_creates(tmp_path: Path) -> None:
+    fake = fresh(tmp_path, limits=Limits(batch_requests=1))
+    break_down(fake, Fault("openai.create", "billing"))
+    drop(fake, "a.csv", rows(60))
+    pass_time(fake, 900)
+    assert only_job(fake).state is JobState.HELD
+    assert fake.topics.events() == ["accepted", "held"]
+    pass_time(fake, DAY, step=300)
+    assert fake.topics.events() == ["accepted", "held"]
+    mend(fake)
+    pass_time(fake, 3 * HOUR)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    creates = fake.table.get("creates", "creates") or {"count": 0}
+    assert creates["count"] <= 60, "only what was created counts"
+
+
+def test_a_job_ends_before_its_objects_do_and_delivers_what_was_paid(tmp_path: Path) -> None:
+    """It is held again and again; the work bucket's objects live for 30 days."""
+    fake = fresh(tmp_path, limits=Limits(batch_requests=2))
+    fake.token_limits = {"*": 45}
+    good = ("1", "2", "13", "14")
+    fake.openai.answer = lambda request: answer_ok(request) if request["custom_id"] in good else bad(request)
+    drop(fake, "a.csv", rows(20))
+    start = fake.clock()
+    for day in range(45):
+        if day in (11, 22, 33) and only_job(fake).state is JobState.HELD:
+            drop(fake, "a.csv.retry", b"")
+        pass_time(fake, DAY, step=900)
+        for key in fake.objects.keys(WORK):
+            if fake.objects.head(WORK, key).modified < fake.clock() - 30 * DAY:
+                fake.objects.remove(WORK, key)
+        if only_job(fake).state in ENDED_JOBS:
+            break
+    assert fake.clock() - start <= MAX_DAYS * DAY
+    responses = fake.objects.content(RESULTS, f"a.csv/{only_job(fake).id}/responses.jsonl").splitlines()
+    delivered = {row for row, line in enumerate(responses, 1) if (json.loads(line)["response"] or {}).get("body")}
+    assert set(paid_for(fake)) <= delivered
+
+
+@pytest.mark.parametrize(("queue", "seconds"), [("dispatch", 225), ("collect", 270)])
+def test_what_only_waits_in_a_queue_is_not_given_up(tmp_path: Path, queue: str, seconds: float) -> None:
+    """Three functions that take minutes for a batch, as for uploads at a megabyte a second."""
+    fake = fresh(tmp_path, limits=Limits(batch_requests=1))
+    works = {"intake": (2, 1.0), "dispatch": (3, 1.0), "collect": (3, 1.0), queue: (3, seconds)}
+    functions = [Functions(fake, name, *work) for name, work in works.items()]
+    drop(fake, "a.csv", rows(110))
+    start = fake.clock()
+    while not any(job.state in ENDED_JOBS for job in jobs(fake)):
+        assert fake.clock() < start + 2 * DAY, Counter(str(batch.state) for batch in batches(fake))
+        for function in functions:
+            function.step()
+        if (fake.clock() - start) % 60 == 0:
+            invoke(fake, lambda: poll(fake.world))
+        fake.clock.sleep(15)
+    assert outcomes(fake) == {"ok": 110}
+    assert paid_for(fake) == dict.fromkeys(range(1, 111), 1)
+
+
+def test_a_look_that_takes_several_invocations_comes_to_its_end(fake: FakeWorld) -> None:
+    """The account has hundreds of newer batches, a page of which takes a function's whole time."""
+    create, newest = fake.openai.create, fake.openai.newest
+
+    def lossy(*args: Any) -> Any:
+        created = create(*args)
+        if args[2]["dropbatch"].endswith("/0") and len(fake.openai.batches) == 1:
+            for number in range(10):
+                create(args[0], args[1], {"dropbatch": f"other/{number}"})
+            raise OpenAIUnsure("timeout")
+        return created
+
+    def slow(after: str | None = None) -> Iterator[Any]:
+        for page in newest(after):
+            fake.clock.sleep(140)
+            yield page
+
+    fake.openai.create = lossy  # type: ignore[method-assign]  # a fault of its first call
+    fake.openai.newest = slow  # type: ignore[method-assign]  # slower than it is
+    break_down(fake)
+    drop(fake, "a.csv", rows(4))
+    pass_time(fake, DAY, step=300)
+    mine = [batch for batch in fake.openai.batches.values() if not batch.metadata["dropbatch"].startswith("other")]
+    assert len(mine) == 1
+    assert outcomes(fake) == {"ok": 4}
+
+
+def test_what_may_not_be_done_with_one_batch_concerns_that_batch(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    for key, data in (("a.csv", rows(2)), ("b.csv", b"text\nx\n"), ("c.csv", b"text\ny\n")):
+        drop(fake, key, data)
+        pass_time(fake, 60)
+    break_down(fake, Fault("openai.retrieve", "permission", only=0), Fault("openai.newest", "500"))
+    invoke(fake, lambda: poll(fake.world))
+    for batch_id in list(fake.openai.batches)[1:]:
+        end_batch(fake, batch_id)
+    pass_time(fake, DAY)
+    assert {job_of(fake, key).state for key in ("b.csv", "c.csv")} == {JobState.SUCCEEDED}
+    assert Counter((n.event, n.detail["drop"]["key"]) for n in fake.topics.published)["held", "a.csv"] <= 1
+    assert not any(n.event == "held" and n.detail["drop"]["key"] != "a.csv" for n in fake.topics.published)
+    assert days_until_ended(fake) <= MAX_DAYS
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_batch_that_openai_never_answers_about_ends_and_its_money_is_told(fake: FakeWorld, cancelled: bool) -> None:
+    fake.openai.ending = None
+    drop(fake, "a.csv", rows(2))
+    pass_time(fake, 120)
+    break_down(fake, Fault("openai.retrieve", "500"), Fault("openai.cancel", "500"), Fault("openai.newest", "500"))
+    if cancelled:
+        drop(fake, "a.csv.cancel", b"")
+    assert days_until_ended(fake) <= MAX_DAYS
+    assert money_is_told(fake)
+    assert fake.topics.events()[-1] == "ended"
+
+
+def failing_at_the_report(folder: Path, seconds: float) -> tuple[FakeWorld, Callable[[], None]]:
+    """A world whose job fails at its report for so long, and what mends it."""
+    fake = fresh(folder)
+    put = fake.objects.put
+
+    def failing(bucket: str, key: str, *more: Any) -> None:
+        if key.endswith("report.html"):
+            raise RuntimeError("503")
+        put(bucket, key, *more)
+
+    fake.objects.put = failing  # type: ignore[method-assign]  # a fault about one key
+    drop(fake, "a.csv", rows(4))
+    start = fake.clock()
+    while fake.clock() < start + seconds and (not jobs(fake) or only_job(fake).state not in ENDED_JOBS):
+        pass_time(fake, HOUR, step=HOUR)
+
+    def mended() -> None:
+        fake.objects.put = put  # type: ignore[method-assign]  # as it was
+
+    return fake, mended
+
+
+def test_a_poll_that_read_a_job_long_ago_neither_ends_it_again_nor_tells_so(tmp_path: Path) -> None:
+    """It is about to give the results up, from items that it read minutes ago; meanwhile they are put together."""
+    ends, _ = failing_at_the_report(tmp_path, MAX_DAYS * DAY)
+    lasts = ends.clock() - only_job(ends).created_at
+    fake, mended = failing_at_the_report(tmp_path, lasts - HOUR)
+    stale = everything(fake)
+    mended()
+    fake.clock.sleep(HOUR)
+    fake.collect.send(work_on(only_job(fake)))
+    deliver(fake)
+    state = only_job(fake).state
+    assert state is JobState.SUCCEEDED
+    open_items = fake.table.open_items
+    fake.table.open_items = lambda kind: iter([item for item in stale if item.get("open") == kind])  # type: ignore[method-assign]  # as it was
+    invoke(fake, lambda: poll(fake.world))
+    fake.table.open_items = open_items  # type: ignore[method-assign]  # as it is
+    pass_time(fake, HOUR)
+    assert only_job(fake).state is state
+    assert result_json(fake, "summary.json")["status"] == "succeeded"
+    assert {n.status for n in fake.topics.published if n.event == "ended"} == {"succeeded"}
+
+
+def test_a_job_that_is_accepted_late_is_not_told_of_as_rejected(tmp_path: Path) -> None:
+    """The poll is about to give the drop up, from items that it read minutes ago; meanwhile it is taken in."""
+    fake = fresh(tmp_path)
+    break_down(fake, Fault("objects.writing", "broken"), Fault("objects.put_new", "broken"))
+    drop(fake, "a.csv", rows(4))
+    message = fake.intake.messages[0].body
+    start = fake.clock()
+    while fake.clock() < start + 2 * DAY and not any(job.state in ENDED_JOBS for job in jobs(fake)):
+        pass_time(fake, HOUR, step=600)
+    fresh_fake = fresh(tmp_path)
+    break_down(fresh_fake, Fault("objects.writing", "broken"), Fault("objects.put_new", "broken"))
+    drop(fresh_fake, "a.csv", rows(4))
+    pass_time(fresh_fake, fake.clock() - start - HOUR, step=600)
+    stale = everything(fresh_fake)
+    mend(fresh_fake)
+    fresh_fake.clock.sleep(HOUR)
+    fresh_fake.intake.send(message)
+    deliver(fresh_fake)
+    open_items = fresh_fake.table.open_items
+    fresh_fake.table.open_items = lambda kind: iter([item for item in stale if item.get("open") == kind])  # type: ignore[method-assign]  # as it was
+    invoke(fresh_fake, lambda: poll(fresh_fake.world))
+    fresh_fake.table.open_items = open_items  # type: ignore[method-assign]  # as it is
+    pass_time(fresh_fake, HOUR)
+    events = Counter(fresh_fake.topics.events())
+    assert events in ({"accepted": 1, "ended": 1}, {"rejected": 1})
+
+
+def test_no_open_batch_of_an_ended_job_is_left_however_it_ends(tmp_path: Path) -> None:
+    fake = fresh(tmp_path, limits=Limits(batch_requests=1))
+    fake.openai.ending = None
+    drop(fake, "a.csv", rows(30))
+    pass_time(fake, 300)
+    drop(fake, "a.csv.cancel", b"")
+    assert days_until_ended(fake, step=600) < 3
+    pass_time(fake, 120)
+    assert list(fake.table.open_items("batch")) == []
+    assert {batch.state for batch in batches(fake)} <= {BatchState.COLLECTED, BatchState.ABANDONED}
+
+
+def test_a_file_that_is_gone_at_its_create_is_uploaded_again(fake: FakeWorld) -> None:
+    create, tries = fake.openai.create, itertools.count()
+
+    def gone(*args: Any) -> Any:
+        if next(tries) == 0:
+            raise OpenAINotFound("no_file", 404)
+        return create(*args)
+
+    fake.openai.create = gone  # type: ignore[method-assign]  # a fault of its first call
+    drop(fake, "a.csv", rows(2))
+    pass_time(fake, 2 * HOUR)
+    assert only_job(fake).state is JobState.SUCCEEDED

@@ -1,0 +1,82 @@
+"""Sums of money: what is known of them, and what they lack."""
+
+import json
+
+import pytest
+
+from dropbatch.answers import Usage
+from dropbatch.domain.outcomes import Outcome
+from dropbatch.tallies import Cost, Tally
+from dropbatch.telling import _cost, _paid
+
+
+def tally(*costs: Cost) -> Tally:
+    """What batches with these costs come to."""
+    whole = Tally()
+    for cost in costs:
+        part = Tally()
+        part.pay(cost)
+        whole.merge(part)
+    return whole
+
+
+def test_a_model_of_unknown_price_leaves_the_known_part() -> None:
+    found = tally(Cost(1.5, 3.0), Cost(0.0, 0.0, unpriced=7), Cost(0.25, 0.5, unread=2))
+    assert _cost(found) == {
+        "currency": "USD",
+        "paid": 1.75,
+        "saved": 1.75,
+        "unpriced_requests": 7,
+        "uncollected_requests": 2,
+    }
+    assert _paid(found).startswith("Paid about $1.7500, and saved $1.7500 by batching. ")
+    assert "The price of 7 requests is not known" in _paid(found)
+    assert "The answers of 2 requests could not be collected" in _paid(found)
+
+
+def test_what_is_known_in_full_is_told_without_more_ado() -> None:
+    assert _paid(tally(Cost(1.5, 3.0))) == "Paid about $1.5000, and saved $1.5000 by batching."
+    assert _paid(Tally()) == "Paid about $0.0000, and saved $0.0000 by batching."
+    assert _cost(Tally())["paid"] == 0.0
+
+
+@pytest.mark.parametrize("cost", [Cost(0.0, 0.0, unpriced=1), Cost(0.0, 0.0, unread=1)])
+def test_what_is_not_known_at_all_is_not_nothing(cost: Cost) -> None:
+    assert (_cost(tally(cost))["paid"], _cost(tally(cost))["saved"]) == (None, None)
+    assert _paid(tally(cost)).startswith("What it cost is not known. The ")
+    assert "1 request " in _paid(tally(cost))
+    assert "$" not in _paid(tally(cost))
+
+
+def test_batching_that_costs_more_is_no_saving() -> None:
+    assert _paid(tally(Cost(1.0, 0.5))) == "Paid about $1.0000, which is $0.5000 more than without batching."
+
+
+def test_a_paid_batch_that_ends_without_its_answers_is_told() -> None:
+    found = Tally()
+    found.uncollected(50_000)
+    assert _cost(found)["uncollected_requests"] == 50_000
+
+
+def test_a_tally_is_the_same_after_it_was_kept() -> None:
+    found = tally(Cost(1.5, 3.0, 4, 5))
+    found.spend(Usage(10, 4, 5, 3, 2))
+    found.count(7, Outcome.REFUSED, "refusal")
+    assert Tally.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_a_tally_of_before_is_read_as_what_it_knew() -> None:
+    members = Tally().to_json() | {"outcomes": {"ok": 3, "error": 1}}
+    del members["unpriced"], members["unread"]
+    known = Tally.from_json(members | {"usd": 1.5, "standard_usd": 3.0})
+    assert (known.paid, known.saved, known.unpriced, known.unread) == (1.5, 1.5, 0, 0)
+    unknown = Tally.from_json(members | {"usd": None, "standard_usd": None})
+    assert (unknown.paid, unknown.saved, unknown.unpriced, unknown.unread) == (None, None, 4, 0)
+    known.merge(unknown)
+    assert (known.paid, known.unpriced) == (1.5, 4)
+
+
+def test_asking_failed_rows_again_is_not_paid_twice() -> None:
+    found = Tally()
+    found.take_over(tally(Cost(1.5, 3.0, 4, 5)))
+    assert (found.paid, found.unpriced, found.unread) == (0.0, 0, 0)
