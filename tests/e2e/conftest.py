@@ -118,6 +118,10 @@ class Embedded:
             os.kill(pid, signal.SIGKILL)
         return len(pids)
 
+    def start(self, function: str) -> None:
+        """Has a process of the function started, if there is none that is idle."""
+        self.client("lambda").invoke(FunctionName=self.names[function], Payload=b'{"Records": []}')
+
     def store_key(self, key: str) -> None:
         """Stores OpenAI's key, and has the functions start anew, so that none goes on with one it has cached."""
         self.deployed.store_key(key)

@@ -1,6 +1,6 @@
 """An example of every kind of item, made out of its annotations, so that no kind and no member can be left out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, get_args, get_origin, get_type_hints
@@ -8,11 +8,14 @@ from typing import Any, get_args, get_origin, get_type_hints
 from dropbatch.domain.jobs import Item
 
 
-def kinds(base: type[Item]) -> Iterator[type[Item]]:
-    """Yield the kinds of items that the code can write."""
+def kinds(base: type[Item]) -> list[type[Item]]:
+    """Return the kinds of items that the code can write: those that name a key."""
+    found: dict[str, type[Item]] = {}
     for kind in base.__subclasses__():
-        yield kind
-        yield from kinds(kind)
+        # By name, for a dataclass with slots replaces the class that was written, which may linger beside it.
+        found |= {} if kind.pk is Item.pk else {kind.__name__: kind}
+        found |= {below.__name__: below for below in kinds(kind)}
+    return list(found.values())
 
 
 def example(kind: Any) -> Any:

@@ -27,6 +27,7 @@ TOKENS = 112_575
 """What the emulator counts for the reviews with their recipe."""
 
 Packer = Callable[[bytes], bytes]
+Provoked = Callable[..., None]
 PACKERS = [("gz", gzip.compress, gzip.decompress), ("zst", zstd.compress, zstd.decompress)]
 PLAIN = b'model: gpt-4o-mini\nprompt: "Say something about {{ text }}"\n'
 
@@ -153,7 +154,8 @@ def test_a_recipe_uploaded_after_its_data_is_waited_for(healthy: Embedded) -> No
     assert healthy.event(version)["status"] == "succeeded"
 
 
-def test_a_drop_waits_for_a_key_and_goes_on_when_it_is_stored(healthy: Embedded) -> None:
+def test_a_drop_waits_for_a_key_and_goes_on_when_it_is_stored(healthy: Embedded, provoked: Provoked) -> None:
+    provoked("job held", "a call to OpenAI failed")
     healthy.drop("key/recipe.yaml", PLAIN)
     try:
         healthy.store_key("replace-me")
@@ -258,8 +260,9 @@ def test_a_job_goes_on_where_it_was_when_the_stack_comes_again(healthy: Embedded
     assert len(healthy.openai_batches(ended["job_id"])) == 1
 
 
-def test_a_drop_heals_itself_whatever_happens_in_between(healthy: Embedded) -> None:
+def test_a_drop_heals_itself_whatever_happens_in_between(healthy: Embedded, provoked: Provoked) -> None:
     """A tenth of the rows expires once, a twentieth fails once, a hundredth always, a third fits at a time."""
+    provoked("a create is in doubt", "a call to OpenAI failed")
     healthy.drop("heal/recipe.yaml", RECIPE)
     numbers = range(1, 3001)
     expiring, failing, lasting = ([str(n) for n in numbers if n % k == r] for k, r in ((10, 1), (20, 2), (100, 3)))

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dropbatch.domain.jobs import ENDED_JOBS
@@ -12,7 +13,10 @@ PLAIN = b'model: gpt-4o-mini\nprompt: "Say something about {{ text }}"\n'
 ROWS = b"text\nhello\n"
 
 TAKEN_OVER_SECONDS = 60
-"""A lease of 40 seconds that a dead process no longer renews, and time to start another."""
+"""A lease of 40 seconds that a dead process no longer renews, and time to take it up."""
+
+STARTED_SECONDS = 20
+"""So much at least from when there are processes again: on a busy machine it may take a minute to start one."""
 
 CALLS = {
     "SUBMIT_FUNCTION": ("POST", "/v1/files"),
@@ -51,9 +55,12 @@ def test_a_step_that_is_killed_is_taken_over_within_a_minute(healthy: Embedded, 
         assert [_strikes(healthy, function) for function in CALLS] == [[1, 0]] * 3, "each is in its first call still"
         for function in CALLS:
             assert healthy.kill(function), f"no process of {function} was found"
-        killed_at = time.monotonic()
+        deadline = time.monotonic() + TAKEN_OVER_SECONDS
     finally:
         healthy.control("POST", "/delays", **before)
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(healthy.start, CALLS))
+    deadline = max(deadline, time.monotonic() + STARTED_SECONDS)
 
     def taken_over() -> dict[str, bool]:
         return {
@@ -65,7 +72,7 @@ def test_a_step_that_is_killed_is_taken_over_within_a_minute(healthy: Embedded, 
     while not all(taken_over().values()):
         healthy.tick()
         healthy.listen()
-        assert time.monotonic() < killed_at + TAKEN_OVER_SECONDS, f"taken over were only {taken_over()}"
+        assert time.monotonic() < deadline, f"taken over were only {taken_over()}"
     for version, job_id in jobs.items():
         ended = healthy.event(version)
         assert (ended["status"], ended["rows"]["ok"]) == ("succeeded", 1)
@@ -136,7 +143,7 @@ def test_a_drop_whose_event_is_lost_is_found_by_the_sweep(healthy: Embedded, pro
 def test_a_job_ends_while_nobody_can_be_told_and_tells_afterwards(
     healthy: Embedded, provoked: Callable[..., None]
 ) -> None:
-    provoked("told", "AuthorizationError")
+    provoked("a notification could not be published")
     healthy.drop("untold/recipe.yaml", PLAIN)
     before = healthy.control("GET", "/delays")
     topics = [healthy.names["EVENTS_TOPIC_ARN"], healthy.names["NOTIFICATIONS_TOPIC_ARN"]]
@@ -177,7 +184,7 @@ def _set_policy(embedded: Embedded, topic: str, policy: str) -> None:
 
 
 def test_a_large_drop_is_asked_only_when_it_is_approved(healthy: Embedded, provoked: Callable[..., None]) -> None:
-    provoked("held")
+    provoked("job held")
     healthy.drop("large/recipe.yaml", PLAIN)
     rows = HOLD_ABOVE_ROWS + 1
     version = healthy.drop("large/rows.csv", b"text\n" + b"".join(b"%d\n" % number for number in range(rows)))
