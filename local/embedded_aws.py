@@ -10,6 +10,7 @@ have to trust a certificate of our own. So each request gets the header with whi
 
 import json
 import os
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime
@@ -327,7 +328,7 @@ def _seconds(time: str) -> float:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The table
+# The table, and the functions' disks
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -357,6 +358,20 @@ def index_key_reason(table: Mapping[str, Any], item: Mapping[str, Any]) -> str |
     return None
 
 
+def part_disks(runtime: Any) -> None:
+    """Have each process of a function write to a folder of its own: on Lambda none sees another's /tmp.
+
+    What a process gets into its environment with its credentials is the one place that ministack asks for each.
+    """
+    credentials_of = runtime.execution_credentials
+
+    @wraps(credentials_of)
+    def credentials(*rest: Any) -> dict[str, str]:
+        return {**credentials_of(*rest), "TMPDIR": tempfile.mkdtemp(prefix="function-")}
+
+    runtime.execution_credentials = credentials
+
+
 def main() -> None:
     """Patch ministack, put the checks in front of it, and serve."""
     app: Any = import_module("ministack.app")
@@ -369,6 +384,7 @@ def main() -> None:
     bound_index_keys(dynamodb)
     keep_traces(sqs)
     count_rounds(functions, provisioners)
+    part_disks(import_module("ministack.core.lambda_runtime"))
     app.app = strict(app.app)
     app.main()
 

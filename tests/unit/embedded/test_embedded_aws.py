@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
@@ -330,3 +331,17 @@ def test_a_key_of_the_wrong_type_is_still_refused_by_ministack() -> None:
     embedded_aws.bound_index_keys(dynamodb)
 
     assert dynamodb._index_key_type_reason(TABLE, {"open": {"N": "1"}}) == "Type mismatch"
+
+
+# The functions' disks
+
+
+def test_each_process_of_a_function_has_a_disk_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    runtime = SimpleNamespace(execution_credentials=lambda config: {"AWS_ACCESS_KEY_ID": config["Role"]})
+    embedded_aws.part_disks(runtime)
+    first, second = (runtime.execution_credentials({"Role": "key"}) for _ in range(2))
+
+    assert first["AWS_ACCESS_KEY_ID"] == second["AWS_ACCESS_KEY_ID"] == "key"
+    assert first["TMPDIR"] != second["TMPDIR"]
+    assert sorted(map(str, tmp_path.iterdir())) == sorted([first["TMPDIR"], second["TMPDIR"]])
