@@ -135,10 +135,7 @@ class Life:
             return "error", response_line(request, 500, {"error": {"code": "server_error", "message": "no"}})
         if row == "4":
             return "error", response_line(request, 400, {"error": {"code": "bad", "message": "no"}})
-        where, line = answer_ok(request)
-        prompt = request["body"]["messages"][-1]["content"]
-        line["response"]["body"]["choices"][0]["message"]["content"] = f"answer to {prompt}"
-        return where, line
+        return answer_ok(request)
 
     # How it is lived.
 
@@ -223,6 +220,9 @@ class Life:
 
     # What is seen of it.
 
+    def lasting_faults(self) -> list[Fault]:
+        return [fault for fault in self.schedule.faults if fault.lasts == inf]
+
     @property
     def last_day(self) -> float:
         return LAST_DAY
@@ -231,11 +231,6 @@ class Life:
         """How long a drop took until its first job had ended; infinite if it has not."""
         ids = [job["id"] for job in self.jobs() if job["drop"]["key"] == key]
         return min((self.ended.get(job_id, inf) for job_id in ids), default=inf) - self.dropped[key]
-
-    def versions(self, bucket: str, key: str) -> list[bytes]:
-        """What an object's versions hold, the oldest first."""
-        versions = self.fake.objects._objects.get((bucket, key), [])
-        return [version.data for version in versions if version.id]
 
     def _count_change(self, item: Mapping[str, Any] | str, *_: Any) -> None:
         """Counts writes, and among them moves: what only fails again and again does not move."""
@@ -261,8 +256,8 @@ class Life:
     def _observe(self) -> None:
         """What must hold at any time: no open item of an ended job; one message an open item."""
         jobs = {item["id"]: item for item in self.jobs()}
-        for job_id, job in jobs.items():
-            if job["state"] in ENDED_JOBS:
+        for job_id, its in jobs.items():
+            if its["state"] in ENDED_JOBS:
                 self.ended.setdefault(job_id, self.clock())
         orphans = set()
         for batch in self._open("batch"):
