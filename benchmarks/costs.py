@@ -91,7 +91,7 @@ Figures = Mapping[str, float]
 COUNTED = {
     "s3_writes": ("objects.put", "objects.put_new", "objects.writing", "objects.join"),
     "s3_reads": ("objects.blocks", "objects.head"),
-    "table_writes": ("table.insert", "table.replace", "table.delete"),
+    "table_writes": ("table.insert", "table.replace", "table.renew", "table.delete"),
     "table_reads": ("table.get", "table.query"),
     "messages": ("intake.send", "dispatch.send", "collect.send"),
     "notifications": ("topics.publish",),
@@ -118,7 +118,7 @@ def count() -> dict[str, float]:
 
 
 def _calls(shards: int) -> Counter[str]:
-    """Of a drop of so many shards, but for what its polls call when nothing is open; of such a poll if there is none."""
+    """Of a drop of so many shards, without what polls call when nothing is open; of such a poll if there are none."""
     with tempfile.TemporaryDirectory() as folder:
         account = Account(Path(folder), limits=Limits(batch_requests=50))
         account.openai.answer = answer_ok
