@@ -101,7 +101,7 @@ class Life:
         self._ended_open: dict[str, int] = {}
         self._actions = sorted(self._plan(), key=lambda action: action[0])
         self._changed = self._moves = 0
-        self._states: dict[tuple[str, str], Any] = {}
+        self._states: dict[tuple[str, str], set[Any]] = {}
         self._read: tuple[int, list[dict[str, Any]]] = (-1, [])
         for name in ("insert", "replace", "delete", "renew"):
             self.faults.watchers[f"table.{name}"] = self._count_change
@@ -233,13 +233,13 @@ class Life:
         return min((self.ended.get(job_id, inf) for job_id in ids), default=inf) - self.dropped[key]
 
     def _count_change(self, item: Mapping[str, Any] | str, *_: Any) -> None:
-        """Counts writes, and among them moves: what only fails again and again does not move."""
+        """Counts writes, and among them moves: what only fails again, or is held again, does not move."""
         self._changed += 1
         if not isinstance(item, str) and "state" in item:
             state = item["state"], len(item.get("untold", ()))
-            if self._states.get((item["pk"], item["sk"])) != state:
-                self._states[item["pk"], item["sk"]] = state
-                self._moves += 1
+            seen = self._states.setdefault((item["pk"], item["sk"]), set())
+            self._moves += state not in seen
+            seen.add(state)
 
     def _hear(self, audience: Audience, notification: Notification) -> None:
         self.told.append((self.clock(), audience, notification))
