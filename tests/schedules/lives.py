@@ -13,6 +13,8 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from dropbatch.domain.jobs import ENDED_JOBS, TERMINAL, OpenAIStatus
 from dropbatch.domain.limits import Limits
 from dropbatch.poll import poll
@@ -93,7 +95,7 @@ class Life:
         self.fake.chains.allowed = False
         self.fake.seconds_left = lambda: self.faults.seconds_left
         self.openai = TimedOpenAI(self.clock)
-        self.openai.seconds = self.chance.choice((10 * MINUTE, 20 * MINUTE, 40 * MINUTE))
+        self.openai.seconds = self.chance.choice((5 * MINUTE, 10 * MINUTE, 20 * MINUTE))
         self.openai.answer = self._answer
         self.fake.openai = self.openai
         self.faults.watchers["topics.publish"] = self._hear
@@ -247,7 +249,7 @@ class Life:
     def items(self) -> list[dict[str, Any]]:
         """The table, read again only if an item has changed."""
         if self._read[0] != self._changed:
-            self._read = self._changed, [json.loads(line) for line in self.fake.table.everything().splitlines()]
+            self._read = self._changed, [orjson.loads(line) for line in self.fake.table.everything().splitlines()]
         return self._read[1]
 
     def jobs(self) -> list[dict[str, Any]]:
