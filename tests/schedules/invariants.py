@@ -28,6 +28,9 @@ MAX_NOTIFICATIONS = 40
 
 TWO_POLLS = 120
 
+OF_THE_ACCOUNT = frozenset({"key", "billing"})
+"""Errors that speak of the key or the account, whatever call was answered with them."""
+
 
 class Seen(Protocol):
     """A world, and what was seen of it."""
@@ -333,7 +336,7 @@ def _is_concerned(life: "Life", key: str) -> bool:
         began, stopped = life.start + fault.begins, life.start + fault.ends
         if began > ended or stopped < begun:
             continue
-        if fault.only is None or any(_is_everything(fault.call, hit) or any(it in hit for it in its) for hit in hits):
+        if fault.only is None or fault.error in OF_THE_ACCOUNT or any(_is_everything(fault.call, hit) or any(it in hit for it in its) for hit in hits):
             return True
     return False
 

@@ -13,6 +13,8 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from dropbatch.domain.jobs import ENDED_JOBS, TERMINAL, OpenAIStatus
 from dropbatch.domain.limits import Limits
 from dropbatch.poll import poll
@@ -93,7 +95,7 @@ class Life:
         self.fake.chains.allowed = False
         self.fake.seconds_left = lambda: self.faults.seconds_left
         self.openai = TimedOpenAI(self.clock)
-        self.openai.seconds = self.chance.choice((10 * MINUTE, 20 * MINUTE, 40 * MINUTE))
+        self.openai.seconds = self.chance.choice((5 * MINUTE, 10 * MINUTE, 20 * MINUTE))
         self.openai.answer = self._answer
         self.fake.openai = self.openai
         self.faults.watchers["topics.publish"] = self._hear
@@ -101,7 +103,7 @@ class Life:
         self._ended_open: dict[str, int] = {}
         self._actions = sorted(self._plan(), key=lambda action: action[0])
         self._changed = self._moves = 0
-        self._states: dict[tuple[str, str], Any] = {}
+        self._states: dict[tuple[str, str], set[Any]] = {}
         self._read: tuple[int, list[dict[str, Any]]] = (-1, [])
         for name in ("insert", "replace", "delete", "renew"):
             self.faults.watchers[f"table.{name}"] = self._count_change
@@ -233,13 +235,13 @@ class Life:
         return min((self.ended.get(job_id, inf) for job_id in ids), default=inf) - self.dropped[key]
 
     def _count_change(self, item: Mapping[str, Any] | str, *_: Any) -> None:
-        """Counts writes, and among them moves: what only fails again and again does not move."""
+        """Counts writes, and among them moves: what only fails again, or is held again, does not move."""
         self._changed += 1
         if not isinstance(item, str) and "state" in item:
             state = item["state"], len(item.get("untold", ()))
-            if self._states.get((item["pk"], item["sk"])) != state:
-                self._states[item["pk"], item["sk"]] = state
-                self._moves += 1
+            seen = self._states.setdefault((item["pk"], item["sk"]), set())
+            self._moves += state not in seen
+            seen.add(state)
 
     def _hear(self, audience: Audience, notification: Notification) -> None:
         self.told.append((self.clock(), audience, notification))
@@ -247,7 +249,7 @@ class Life:
     def items(self) -> list[dict[str, Any]]:
         """The table, read again only if an item has changed."""
         if self._read[0] != self._changed:
-            self._read = self._changed, [json.loads(line) for line in self.fake.table.everything().splitlines()]
+            self._read = self._changed, [orjson.loads(line) for line in self.fake.table.everything().splitlines()]
         return self._read[1]
 
     def jobs(self) -> list[dict[str, Any]]:
