@@ -336,7 +336,8 @@ def _is_concerned(life: "Life", key: str) -> bool:
         began, stopped = life.start + fault.begins, life.start + fault.ends
         if began > ended or stopped < begun:
             continue
-        if fault.only is None or fault.error in OF_THE_ACCOUNT or any(_is_everything(fault.call, hit) or any(it in hit for it in its) for hit in hits):
+        concerns = any(_is_everything(fault.call, hit) or any(it in hit for it in its) for hit in hits)
+        if fault.only is None or fault.error in OF_THE_ACCOUNT or concerns:
             return True
     return False
 
