@@ -51,7 +51,7 @@ def _sweep_page(world: World, ledger: Ledger, state: Sweep) -> None:
         and meaning_of(key) is Meaning.DROP
         and _is_unknown(world, ledger, key, modified)
     ]
-    if lost and now < state.due_at + HOUR_SECONDS and world.intake.depth():
+    if lost and now < state.due_at + DAY_SECONDS and world.intake.depth():
         return  # what waits in the queue is not lost: it may be just these
     for key in lost:
         world.intake.send(Look(world.buckets.inbox, key, None).to_json())
