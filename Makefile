@@ -9,7 +9,7 @@ export SAM_CLI_TELEMETRY := 0
 ISOLATED := env -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check bench scale up tick down deploy undeploy
+.PHONY: help setup demo test test-fast check bench scale soak up tick down deploy undeploy
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
@@ -40,6 +40,9 @@ bench: setup ## Measure how fast it is, into benchmarks/latest.json (FIGURES="bu
 
 scale: setup ## Take ten million rows through a day of batches on this machine (ROWS=200000 for fewer)
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.ten_million
+
+soak: setup ## Live through a month of faults in simulated time (HOURS=1 at most, SEED=2 for others)
+	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.soak $(or $(HOURS),1) $(or $(SEED),1)
 
 up: setup ## Start the embedded stack and deploy to it (AWS_PORT, OPENAI_PORT, PARAMETERS="SettleSeconds=2 ...")
 	@$(BIN)/python -m local.stack up

@@ -7,12 +7,14 @@ about a kilobyte. Measured is all from there to the results: every batch collect
 import csv
 import json
 import math
+import os
 import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from benchmarks.inputs import FOLDER, csv_drop
 from benchmarks.worlds import BUCKETS, folder_world
@@ -169,7 +171,7 @@ def job_items(kind: str, rows: int) -> tuple[Job, list[Shard], list[Batch]]:
 
 
 class Ended:
-    """OpenAI, all of whose batches have ended. A file is there as soon as it is asked for, as the naive way's are."""
+    """OpenAI, all of whose batches have ended. A file comes as fast as a disk gives it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -177,8 +179,23 @@ class Ended:
     def retrieve(self, batch_id: str) -> RemoteBatch:
         return RemoteBatch(batch_id, OpenAIStatus.COMPLETED, 0, "file", output_file_id=batch_id)
 
-    def download(self, file_id: str, path: Path) -> None:
-        path.hardlink_to(self._folder / file_id)
+    @contextmanager
+    def streaming(self, file_id: str, start: int = 0) -> Iterator["Coming"]:
+        with (self._folder / file_id).open("rb", buffering=0) as file:
+            file.seek(start)
+            yield Coming(file, start)
+
+
+class Coming:
+    """A file on its way."""
+
+    def __init__(self, file: BinaryIO, start: int) -> None:
+        self._file = file
+        self.start = start
+        self.size = os.fstat(file.fileno()).st_size
+
+    def blocks(self) -> Iterator[bytes]:
+        return iter(lambda: self._file.read(1 << 20), b"")
 
 
 # What is measured, each in a process of its own

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.simulation import DAY, WORKERS, Account
-from dropbatch.domain.jobs import ENDED_JOBS, JobState
+from dropbatch.domain.jobs import ENDED_JOBS, JobState, Pace, Poller
 from dropbatch.domain.limits import Limits
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.ledger import Ledger
 from dropbatch.poll import poll
-from tests.driving import deliver, drop, rows
+from tests.driving import deliver, drop, jobs, rows
 from tests.fakes import answer_ok
 
 PRICES_AS_OF = "the middle of 2025"
@@ -90,11 +91,11 @@ Figures = Mapping[str, float]
 COUNTED = {
     "s3_writes": ("objects.put", "objects.put_new", "objects.writing", "objects.join"),
     "s3_reads": ("objects.blocks", "objects.head"),
-    "table_writes": ("table.insert", "table.replace", "table.delete"),
+    "table_writes": ("table.insert", "table.replace", "table.renew", "table.delete"),
     "table_reads": ("table.get", "table.query"),
     "messages": ("intake.send", "dispatch.send", "collect.send"),
     "notifications": ("topics.publish",),
-    "openai": ("openai.upload", "openai.create", "openai.retrieve", "openai.list", "openai.download"),
+    "openai": ("openai.upload", "openai.create", "openai.retrieve", "openai.list", "openai.streaming"),
 }
 """Whose calls each figure counts; `<figure>_a_drop` and `<figure>_a_shard` are what is written down."""
 
@@ -117,23 +118,30 @@ def count() -> dict[str, float]:
 
 
 def _calls(shards: int) -> Counter[str]:
-    """Of a drop of so many shards, with its one poll that finds all ended; of a poll alone where there is none."""
+    """Of a drop of so many shards, without what polls call when nothing is open; of such a poll if there are none."""
     with tempfile.TemporaryDirectory() as folder:
         account = Account(Path(folder), limits=Limits(batch_requests=50))
         account.openai.answer = answer_ok
         account.objects.drop("recipe.yaml", b'model: gpt-5-mini\nprompt: "{{ text }}"\n')
+        wide = Pace(64)  # as it is where much is done: all batches go in one poll
+        Ledger(account.table).save(Poller(dispatch=wide, collect=wide))
         poll(account.world)  # the first one begins the sweep
         idle = _of_a_poll(account)
         account.calls.clear()
         if not shards:
             return idle
         drop(account, "a.csv", rows(50 * shards))
+        polls = 0
+        for wait in (60, 86_000, *[60] * 20):
+            deliver(account)
+            account.clock.sleep(wait)
+            account.openai.move()
+            poll(account.world)
+            polls += 1
+            if all(job.state in ENDED_JOBS for job in jobs(account)):
+                break
         deliver(account)
-        account.clock.sleep(86_000)
-        account.openai.move()
-        poll(account.world)
-        deliver(account)
-        return account.calls - idle
+        return account.calls - Counter({call: polls * count for call, count in idle.items()})
 
 
 def _of_a_poll(account: Account) -> Counter[str]:

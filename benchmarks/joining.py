@@ -84,7 +84,7 @@ def _put_pieces(client: "S3Client", files: JobFiles, number: int, head: bytes, f
         if size:
             key = files.piece_key(number, name)
             client.put_object(Bucket=BUCKETS.work, Key=key, Body=begins + b"x" * (size - len(begins)))
-            pieces[name] = (key, len(begins), size)
+            pieces[name] = [(key, len(begins), size)]
     stats = {"tally": tally.to_json(), "samples": [], "pieces": pieces}
     client.put_object(Bucket=BUCKETS.work, Key=files.piece_key(number, "stats.json"), Body=json.dumps(stats).encode())
 

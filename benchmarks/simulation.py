@@ -13,24 +13,21 @@ import random
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil, inf
 from pathlib import Path
 from statistics import median, quantiles
 from time import process_time
 from typing import Any
 
-from dropbatch.collect import collect
-from dropbatch.domain.errors import OpenAIBusy, TryLater
+from dropbatch.domain.errors import OpenAIBusy
 from dropbatch.domain.jobs import OpenAIStatus
 from dropbatch.domain.limits import Limits
-from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
 from dropbatch.ports import RemoteBatch, World
-from dropbatch.submit import submit
-from dropbatch.take_in import take_in
-from tests.driving import drop, jobs
-from tests.fakes import FakeClock, FakeOpenAI, FakeQueue, FakeWorld, answer_ok, response_line
+from tests.driving import Functions, drop, jobs
+from tests.fakes import FakeClock, FakeOpenAI, FakeWorld, Faults, answer_ok, response_line
 from tests.schedules.invariants import check
 
 HOUR, DAY = 3600, 86_400
@@ -107,6 +104,10 @@ class _OpenAI(FakeOpenAI):
             del self._ends[name], self._enqueued[name]
             self._end(self.batches[name], OpenAIStatus.COMPLETED)
 
+    def next_end(self) -> float:
+        """When the next batch ends; infinite if none is under way."""
+        return min(self._ends.values(), default=inf)
+
     def retrieve(self, batch_id: str) -> RemoteBatch:
         return self.batches[batch_id]
 
@@ -114,6 +115,19 @@ class _OpenAI(FakeOpenAI):
         first = self._names.index(after) if after else len(self._names)
         for end in range(first, 0, -100):
             yield [self.batches[name] for name in reversed(self._names[max(0, end - 100) : end])]
+
+    def forget(self, job_id: str) -> None:
+        """Forgets the batches of a job that has ended, and their files."""
+        for name in [name for name, batch in self.batches.items() if batch.metadata["dropbatch"].startswith(job_id)]:
+            batch = self.batches.pop(name)
+            for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id):
+                self.files.pop(file_id or "", None)
+            for kept in (self._history, self._inputs, self._metadata, self._endpoints, self._projects_of, self._ends):
+                kept.pop(name, None)
+            self._names.remove(name)
+            self._enqueued.pop(name, None)
+        for paid in [paid for paid in self._paid if paid[0] == job_id]:
+            del self._paid[paid]
 
 
 class _Counted:
@@ -144,21 +158,25 @@ class Account(FakeWorld):
 
     token_limit: int = 10**9
     seed: int = 1
+    faulty: bool = False  # whether its ports can be made to fail, by its killer, a Faults
     calls: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.faulty:
+            self.killer = Faults(self.clock)
         self.chance = random.Random(self.seed)
         self.openai: _OpenAI = _OpenAI(self.clock, self.chance, self.token_limit)
         self.openai.answer = self._answer
+        seen = super().world
         counted: dict[str, Any] = {
-            name: _Counted(name, getattr(self, name), self.calls)
+            name: _Counted(name, getattr(seen, name), self.calls)
             for name in ("objects", "table", "intake", "dispatch", "collect", "topics", "openai")
         }
         counted["dead_letters"] = {
-            name: _Counted(f"dead_letters.{name}", dead, self.calls) for name, dead in self.dead_letters.items()
+            name: _Counted(f"dead_letters.{name}", dead, self.calls) for name, dead in seen.dead_letters.items()
         }
-        self.counted: World = replace(super().world, **counted)
+        self.counted: World = replace(seen, **counted)
 
     @property
     def world(self) -> World:
@@ -168,33 +186,6 @@ class Account(FakeWorld):
         if self.chance.random() < FAILING_ROWS:
             return "error", response_line(request, 500, {})
         return answer_ok(request)
-
-
-@dataclass
-class _Functions:
-    """A queue's functions: so many at once, each taking so many seconds, at the end of which its work is done."""
-
-    queue: FakeQueue
-    handle: Callable[[dict[str, Any]], None]
-    most: int
-    seconds: int
-    running: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
-    invocations: int = 0
-    longest: int = 0
-
-    def step(self, now: float) -> None:
-        while self.running and self.running[0][0] <= now:
-            _, message = self.running.pop(0)
-            try:
-                self.handle(message)
-            except TryLater as later:
-                self.queue.send(message, min(900, later.seconds))
-        while len(self.running) < self.most and (taken := self.queue.take()) is not None:
-            self.running.append((now + self.seconds, taken))
-            self.invocations += 1
-
-    def measure(self, now: float) -> None:
-        self.longest = max(self.longest, sum(due <= now for due, _ in self.queue.messages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,22 +211,18 @@ def simulate(drops: int, *, folder: Path, hours: float = 24, token_limit: int | 
         token_limit=token_limit or drops * TOKENS_A_DROP,
         seed=seed,
     )
-    clock, world, queues = account.clock, account.world, account
+    clock, world = account.clock, account.world
     clock.now -= clock.now % DAY  # midnight
     began = clock.now
     for model in set(MODELS):
         account.objects.drop(f"{model}/recipe.yaml", RECIPE % model.encode())
-    arrivals = sorted(_arrivals(account.chance, drops, hours * HOUR), reverse=True)
-    functions = {
-        "intake": _Functions(queues.intake, lambda m: take_in(world, Look.from_json(m)), *WORKERS["intake"]),
-        "dispatch": _Functions(queues.dispatch, lambda m: submit(world, Work.from_json(m)), *WORKERS["dispatch"]),
-        "collect": _Functions(queues.collect, lambda m: collect(world, Work.from_json(m)), *WORKERS["collect"]),
-    }
+    arrivals = sorted(arrivals_of(account.chance, drops, hours * HOUR), reverse=True)
+    functions = {name: Functions(account, name, *work) for name, work in WORKERS.items()}
     heard: dict[tuple[str, str], float] = {}  # (event, key) → when it was told
     told = polls = most_open = most_calls = 0
     slowest = 0.0
     while True:
-        clock.now += 1
+        clock.now = next_moment(account, functions.values(), began + arrivals[-1] if arrivals else inf)
         while arrivals and began + arrivals[-1] <= clock.now:
             arrivals.pop()
             key = f"{account.chance.choice(MODELS)}/{len(arrivals):06d}.csv"
@@ -243,7 +230,7 @@ def simulate(drops: int, *, folder: Path, hours: float = 24, token_limit: int | 
             heard["dropped", key] = clock.now
         account.openai.move()
         for its in functions.values():
-            its.step(clock.now)
+            its.step()
         if int(clock.now) % 60 == 0:
             calls, cpu = _calls_to_openai(account), process_time()
             poll(world)
@@ -251,7 +238,7 @@ def simulate(drops: int, *, folder: Path, hours: float = 24, token_limit: int | 
             polls += 1
             most_open = max(most_open, len(account.table.open("batch")))
             for its in functions.values():
-                its.measure(clock.now)
+                its.measure()
             if not arrivals and not account.table.open("job") and not any(its.running for its in functions.values()):
                 break
             assert clock.now < began + GIVE_UP_DAYS * DAY, "jobs that never end"
@@ -272,7 +259,15 @@ def simulate(drops: int, *, folder: Path, hours: float = 24, token_limit: int | 
     )
 
 
-def _arrivals(chance: random.Random, drops: int, seconds: float) -> Iterator[float]:
+def next_moment(account: Account, functions: Iterable[Functions], arrival: float) -> float:
+    """The next second in which anything happens: a poll is due each minute."""
+    now = account.clock.now
+    moments = [now - now % 60 + 60, arrival, account.openai.next_end()]
+    moments += [due for its in functions if (due := its.due()) is not None]
+    return max(now + 1, ceil(min(moments)))
+
+
+def arrivals_of(chance: random.Random, drops: int, seconds: float) -> Iterator[float]:
     """When drops come, in seconds of the day, which may be a shorter one."""
     scale = seconds / DAY
     for number in range(drops):

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import boto3
@@ -47,15 +48,44 @@ def ends(request: pytest.FixtureRequest, aws: None) -> QueueEnds:
 
         return QueueEnds(fake, receive_fake, fake.delete)
     client = boto3.client("sqs", region_name=REGION)
-    url = client.create_queue(QueueName="q")["QueueUrl"]
-
-    def receive() -> tuple[str, Any] | None:
-        messages = client.receive_message(QueueUrl=url).get("Messages", [])
-        return (messages[0]["ReceiptHandle"], json.loads(messages[0]["Body"])) if messages else None
-
+    # The service's own bound was 256 KiB for years, and other brokers' still is.
+    url = client.create_queue(QueueName="q", Attributes={"MaximumMessageSize": "262144"})["QueueUrl"]
     return QueueEnds(
-        SqsQueue(client, url), receive, lambda receipt: client.delete_message(QueueUrl=url, ReceiptHandle=receipt)
+        SqsQueue(client, url),
+        partial(_receive, client, url),
+        lambda receipt: client.delete_message(QueueUrl=url, ReceiptHandle=receipt),
     )
+
+
+def _receive(client: Any, url: str) -> tuple[str, Any] | None:
+    messages = client.receive_message(QueueUrl=url).get("Messages", [])
+    return (messages[0]["ReceiptHandle"], json.loads(messages[0]["Body"])) if messages else None
+
+
+class QueueAndDeadLetters(NamedTuple):
+    queue: Queue
+    receive: Callable[[], tuple[str, Any] | None]
+    dead: DeadLetters
+
+
+@pytest.fixture(params=["fake", "real"])
+def redriven(request: pytest.FixtureRequest, aws: None) -> QueueAndDeadLetters:
+    """A queue as the template's are, with a queue of dead letters."""
+    if request.param == "fake":
+        letters = FakeDeadLetters(time.time)
+        fake = FakeQueue(time.time, letters)
+
+        def receive_fake() -> tuple[str, Any] | None:
+            message = fake.receive()
+            return (message.receipt or "", message.body) if message else None
+
+        return QueueAndDeadLetters(fake, receive_fake, letters)
+    client = boto3.client("sqs", region_name=REGION)
+    dead = client.create_queue(QueueName="dead")["QueueUrl"]
+    arn = client.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})
+    url = client.create_queue(QueueName="q", Attributes={"RedrivePolicy": policy})["QueueUrl"]
+    return QueueAndDeadLetters(SqsQueue(client, url), partial(_receive, client, url), SqsDeadLetters(client, dead))
 
 
 def test_a_message_arrives_as_it_was_sent(ends: QueueEnds) -> None:
@@ -95,6 +125,34 @@ def test_a_message_is_hidden_for_as_long_as_is_said(ends: QueueEnds) -> None:
     assert again[1] == {"n": 1}
     ends.queue.hide(again[0], 0)
     assert ends.take() == {"n": 1}
+
+
+def test_a_message_can_be_hidden_for_half_a_day_and_no_longer(ends: QueueEnds) -> None:
+    ends.queue.send({"n": 1})
+    received = ends.receive()
+    assert received
+    ends.queue.hide(received[0], 43_200)
+    with pytest.raises(ValueError, match="4320"):
+        ends.queue.hide(received[0], 43_201)
+
+
+def test_a_message_that_is_too_large_is_refused(ends: QueueEnds) -> None:
+    room = 262_144 - len(json.dumps({"text": ""}))
+    ends.queue.send({"text": "x" * room})
+    with pytest.raises((ValueError, ClientError), match="262144"):
+        ends.queue.send({"text": "x" * (room + 1)})
+
+
+def test_a_message_that_was_received_five_times_becomes_a_dead_letter(redriven: QueueAndDeadLetters) -> None:
+    redriven.queue.send({"n": 1})
+    for _ in range(5):
+        received = redriven.receive()
+        assert received
+        assert list(redriven.dead.take()) == []
+        redriven.queue.hide(received[0], 0)
+    assert redriven.receive() is None
+    assert [message for _, message in redriven.dead.take()] == [{"n": 1}]
+    assert redriven.queue.depth() == 0
 
 
 def test_hiding_a_message_that_is_gone_is_no_error(ends: QueueEnds) -> None:

@@ -64,6 +64,9 @@ def methods_of(protocol: type) -> list[str]:
     return [name for name, its in vars(protocol).items() if callable(its) and not name.startswith("_")]
 
 
+_Errors = dict[str, Callable[[], Exception]]
+
+
 def _aws(code: str, status: int) -> Callable[[], Exception]:
     def made() -> Exception:
         error: Any = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}
@@ -72,27 +75,27 @@ def _aws(code: str, status: int) -> Callable[[], Exception]:
     return made
 
 
-_UNREACHABLE = {"unreachable": lambda: EndpointConnectionError(endpoint_url="https://nowhere")}
-_AWS = {
+_UNREACHABLE: _Errors = {"unreachable": lambda: EndpointConnectionError(endpoint_url="https://nowhere")}
+_AWS: _Errors = {
     "throttled": _aws("ThrottlingException", 400),
     "denied": _aws("AccessDenied", 403),
     "broken": _aws("InternalError", 500),
     **_UNREACHABLE,
 }
-_KMS = {"kms": _aws("KMSDisabledException", 400)}
-_READING = {
+_KMS: _Errors = {"kms": _aws("KMSDisabledException", 400)}
+_READING: _Errors = {
     "throttled": _aws("SlowDown", 503),
     "broken": _aws("InternalError", 500),
     "forbidden": lambda: ObjectForbidden("403"),
     "missing": lambda: ObjectMissing("NoSuchKey"),
     **_UNREACHABLE,
 }
-_UNSURE = {
+_UNSURE: _Errors = {
     "500": lambda: OpenAIUnsure("http_500"),
     "503": lambda: OpenAIUnsure("http_503"),
     "timeout": lambda: OpenAIUnsure("timeout"),
 }
-_OPENAI = {
+_OPENAI: _Errors = {
     **_UNSURE,
     "busy": lambda: OpenAIBusy("rate_limit_exceeded", 30),
     "billing": lambda: OpenAIBillingError("insufficient_quota"),
@@ -100,7 +103,7 @@ _OPENAI = {
     "permission": lambda: OpenAIPermissionError("permission_denied"),
     "refused": lambda: OpenAIRefused("invalid_request_error"),
 }
-_GONE = {"gone": lambda: OpenAINotFound("http_404", 404)}
+_GONE: _Errors = {"gone": lambda: OpenAINotFound("http_404", 404)}
 
 
 def errors_of(call: str) -> dict[str, Callable[[], Exception]]:
@@ -140,6 +143,9 @@ class Fault:
     def ends(self) -> float:
         return self.begins + self.lasts
 
+    def raised(self) -> Exception:
+        return errors_of(self.call)[self.error or ""]()
+
 
 class Faults(Killer):
     """Wraps ports as a Killer does, and lets calls fail as the faults say. It kills, too."""
@@ -154,8 +160,7 @@ class Faults(Killer):
         self._clock = clock
         self._start = clock()
         self._began = clock()
-        self._subjects: dict[str, list[str]] = {}
-        self._errors = {fault: errors_of(fault.call)[fault.error] for fault in faults if fault.error}
+        self._subjects: dict[str, dict[str, int]] = {}  # of each call, numbered as they came
         self._wrapped: dict[str, _Faulty] = {}
 
     def invoked(self) -> None:
@@ -182,10 +187,8 @@ class Faults(Killer):
         due = None
         if mine:
             subject = subject_of(name, args, more)
-            known = self._subjects.setdefault(name, [])
-            if subject not in known:
-                known.append(subject)
-            number = known.index(subject)
+            known = self._subjects.setdefault(name, {})
+            number = known.setdefault(subject, len(known))
             due = next((f for f in mine if self.is_active(f) and f.only in (None, number)), None)
         if due is None:
             result = self.around(name, lambda: method(*args, **more))
@@ -197,15 +200,15 @@ class Faults(Killer):
                 if self.seconds_left < 0:
                     raise Killed("the function's time is over")
             if due.error and not due.after:
-                raise self._errors[due]()
+                raise due.raised()
             result = self.around(name, lambda: method(*args, **more))
             if due.error:
-                result = _broken(result, self._errors[due])
+                result = _broken(result, due.raised)
         watcher = self.watchers.get(name)
         if watcher:
             watcher(*args, **more)
         if due is not None and due.error and not isinstance(result, (Iterator, AbstractContextManager)):
-            raise self._errors[due]()
+            raise due.raised()
         return result
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 MAX_MESSAGE_BYTES = 262_144
 MAX_DELAY_SECONDS = 900
+MAX_HIDDEN_SECONDS = 43_200
 MAX_RECEIVES = 5
 """How often the template's queues deliver a message before it becomes a dead letter."""
 
@@ -137,6 +138,8 @@ class FakeQueue:
         self.messages[:] = [message for message in self.messages if receipt is None or message.receipt != receipt]
 
     def hide(self, receipt: str, seconds: int) -> None:
+        if not 0 <= seconds <= MAX_HIDDEN_SECONDS:
+            raise ValueError(f"InvalidParameterValue: a visibility timeout of {seconds} s")
         for message in self.messages:
             if message.receipt == receipt:
                 message.due = self._clock() + seconds

@@ -7,14 +7,15 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from dropbatch.domain.errors import ObjectMissing
 from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.ledger import from_item
-from dropbatch.ports import Notification
+from dropbatch.ports import Audience, Notification
 from dropbatch.telling import results_prefix
 from tests.driving import jobs
 from tests.fakes import INBOX, RESULTS, FakeOpenAI, FakeWorld, Fault
@@ -26,6 +27,27 @@ MAX_NOTIFICATIONS = 40
 """How many notifications of a job one audience gets at most, whatever happens."""
 
 TWO_POLLS = 120
+
+OF_THE_ACCOUNT = frozenset({"key", "billing"})
+"""Errors that speak of the key or the account, whatever call was answered with them."""
+
+
+class Seen(Protocol):
+    """A world, and what was seen of it."""
+
+    @property
+    def fake(self) -> FakeWorld: ...
+
+    told: list[tuple[float, Audience, Notification]]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The jobs as the table holds them."""
+        ...
+
+    def lasting_faults(self) -> list[Fault]:
+        """The faults that last for ever."""
+        ...
+
 
 DAY = 86_400
 MAX_JOB_SECONDS, GRACE_SECONDS = 28 * DAY, 2 * DAY
@@ -103,19 +125,22 @@ def check_csv(fake: FakeWorld, job: Job, data: bytes, rows: dict[str, Any]) -> N
 def problems_of(life: "Life", healthy: "Life") -> list[str]:
     """What is broken in a life; `healthy` is the same without faults."""
     found = [*life.problems]
-    found += _paid_once(life)
-    found += _paid_is_delivered_or_told(life)
-    found += _one_end_each(life)
+    found += problems_of_jobs(life, life.jobs())
     found += _all_ended(life)
     found += _neighbours_in_time(life, healthy)
     if life.fake.chains.stopped:
         found.append("a wait is a chain of messages, which Lambda ends")
     if any(life.folder.iterdir()):
         found.append("files are left in the scratch folder")
-    most = max(_an_hour(healthy).values())
-    if max(_an_hour(life).values(), default=0) > 2 * most:
-        found.append(f"more invocations an hour than twice those of health ({max(_an_hour(life).values())} of {most})")
-    return found
+    most, busiest = (max(_an_hour(its).values(), default=0) for its in (healthy, life))
+    if busiest > 2 * most:
+        found.append("more invocations an hour than twice those of health")
+    return list(dict.fromkeys(found))
+
+
+def problems_of_jobs(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is broken of these jobs, and of what was paid for them and told of them."""
+    return [*_paid_once(seen), *_paid_is_delivered_or_told(seen, jobs), *_one_end_each(seen, jobs)]
 
 
 def _an_hour(life: "Life") -> Counter[int]:
@@ -126,9 +151,9 @@ def _an_hour(life: "Life") -> Counter[int]:
     return counts
 
 
-def _family(life: "Life") -> dict[str, str]:
+def _family(seen: Seen) -> dict[str, str]:
     """Of each job, the first whose rows it asks again."""
-    former = {job["id"]: job.get("retry_of") for job in life.jobs()}
+    former = {job["id"]: job.get("retry_of") for job in seen.jobs()}
 
     def first(job_id: str) -> str:
         while former.get(job_id):
@@ -138,31 +163,29 @@ def _family(life: "Life") -> dict[str, str]:
     return {job_id: first(job_id) for job_id in former}
 
 
-def _paid_once(life: "Life") -> Iterator[str]:
-    family = _family(life)
+def _paid_once(seen: Seen) -> Iterator[str]:
+    family = _family(seen)
     counts: Counter[tuple[str, int]] = Counter()
-    for (job_id, row), count in life.fake.openai.paid_answers().items():
+    for (job_id, row), count in seen.fake.openai.paid_answers().items():
         counts[family.get(job_id, job_id), row] += count
     if any(count > 1 for count in counts.values()):
         yield "good answers of a row are paid twice"
-    if any(count > 1 for count in life.fake.openai.batches_by_key().values()):
+    if any(count > 1 for count in seen.fake.openai.batches_by_key().values()):
         yield "more than one batch for a key"
 
 
-def _paid_is_delivered_or_told(life: "Life") -> Iterator[str]:
-    family = _family(life)
+def _paid_is_delivered_or_told(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    family = _family(seen)
     delivered: set[tuple[str, int]] = set()
-    told: set[str] = set()
-    for job in life.jobs():
+    told = {family[n.detail["job_id"]] for _, _, n in seen.told if n.event == "ended" and _tells_money(n.detail)}
+    for job in jobs:
         first = family[job["id"]]
-        delivered |= {(first, row) for row in _delivered(life, job)}
-        summary = summary_of(life, job) or {}
-        heard = [n.detail for _, _, n in life.told if n.detail.get("job_id") == job["id"] and n.event == "ended"]
-        if any(map(_tells_money, [summary, *heard])):
+        delivered |= {(first, row) for row in _delivered(seen, job)}
+        if _tells_money(summary_of(seen, job) or {}):
             told.add(first)
-        yield from _under_their_rows(life, job)
-    ended = {family[job["id"]] for job in life.jobs() if job["state"] in ENDED_JOBS}
-    for job_id, row in life.fake.openai.paid_answers():
+        yield from _under_their_rows(seen, job)
+    ended = {family[job["id"]] for job in jobs if job["state"] in ENDED_JOBS}
+    for job_id, row in seen.fake.openai.paid_answers():
         first = family.get(job_id, job_id)
         if first in ended and (first, row) not in delivered and first not in told:
             yield "an answer was paid for, and is neither delivered nor told"
@@ -175,53 +198,49 @@ def _tells_money(detail: Mapping[str, Any]) -> bool:
     return bool(cost.get("uncollected_requests") or cost.get("unpriced_requests") or codes & MONEY_TOLD)
 
 
-def _responses(life: "Life", job: Mapping[str, Any]) -> list[dict[str, Any]]:
-    name = f"{job['drop']['key']}/{job['id']}/responses.jsonl"
-    if name not in life.fake.objects.keys(RESULTS, name):
-        return []
-    return [json.loads(line) for line in life.fake.objects.content(RESULTS, name).split(b"\n") if line]
+def _result(seen: Seen, job: Mapping[str, Any], name: str) -> bytes | None:
+    try:
+        return seen.fake.objects.content(RESULTS, f"{job['drop']['key']}/{job['id']}/{name}")
+    except ObjectMissing:
+        return None
 
 
-def _delivered(life: "Life", job: Mapping[str, Any]) -> list[int]:
+def summary_of(seen: Seen, job: Mapping[str, Any]) -> dict[str, Any] | None:
+    data = _result(seen, job, "summary.json")
+    return json.loads(data) if data is not None else None
+
+
+def _responses(seen: Seen, job: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (_result(seen, job, "responses.jsonl") or b"").split(b"\n") if line]
+
+
+def _delivered(seen: Seen, job: Mapping[str, Any]) -> list[int]:
     """The rows whose good answers stand in the job's results."""
-    lines = enumerate(_responses(life, job), 1)
+    lines = enumerate(_responses(seen, job), 1)
     return [row for row, line in lines if line["response"] and line["response"]["status_code"] == 200]
 
 
-def _under_their_rows(life: "Life", job: Mapping[str, Any]) -> Iterator[str]:
-    """Every answer says which row it is of."""
-    key = job["drop"]["key"]
-    data = life.fake.objects.content(INBOX, key)
-    if key.endswith(".csv"):
-        asked = data.decode().splitlines()[1:]
-    else:
-        asked = [json.loads(line)["body"]["messages"][0]["content"] for line in data.splitlines()]
-    for row, line in enumerate(_responses(life, job), 1):
-        body = (line["response"] or {}).get("body") or {}
-        for choice in body.get("choices", []):
-            if choice["message"]["content"] != f"answer to {asked[row - 1]}":
+def _under_their_rows(seen: Seen, job: Mapping[str, Any]) -> Iterator[str]:
+    """Every answer says of which request it is."""
+    echoes = seen.fake.openai.echoes(job["id"])
+    if job.get("retry_of"):
+        echoes = seen.fake.openai.echoes(job["retry_of"]) | echoes
+    for row, line in enumerate(_responses(seen, job), 1):
+        for choice in ((line["response"] or {}).get("body") or {}).get("choices", []):
+            if choice["message"]["content"] != echoes[row]:
                 yield "an answer stands under another row"
                 return
 
 
-def summary_of(life: "Life", job: Mapping[str, Any]) -> dict[str, Any] | None:
-    name = f"{job['drop']['key']}/{job['id']}/summary.json"
-    if name not in life.fake.objects.keys(RESULTS, name):
-        return None
-    found: dict[str, Any] = json.loads(life.fake.objects.content(RESULTS, name))
-    return found
-
-
-def _one_end_each(life: "Life") -> Iterator[str]:
+def _one_end_each(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """One final state, one summary, and notifications that agree with them and are few."""
-    no_results = any(fault.call.startswith("objects.") and fault.lasts == inf for fault in life.schedule.faults)
+    no_results = any(fault.call.startswith("objects.") for fault in seen.lasting_faults())
     heard: dict[str, list[tuple[str, str, str]]] = {}
-    for _, audience, told in life.told:
-        heard.setdefault(told.detail.get("job_id", ""), []).append((audience, told.event, told.status))
-    for job in life.jobs():
+    for _, to, told in seen.told:
+        heard.setdefault(told.detail.get("job_id", ""), []).append((to, told.event, told.status))
+    for job in jobs:
         mine, state = heard.get(job["id"], []), job["state"]
-        name = f"{job['drop']['key']}/{job['id']}/summary.json"
-        if len(set(life.versions(RESULTS, name))) > 1:
+        if len(set(_versions(seen, job, "summary.json"))) > 1:
             yield "a summary was written over"
         if state not in ENDED_JOBS:
             continue
@@ -233,21 +252,31 @@ def _one_end_each(life: "Life") -> Iterator[str]:
             or (state != "rejected" and finals and finals != {("ended", state)})
         ):
             yield f"a {state} job was told of as {sorted(finals)}"
-        for audience in ("programs", "people"):
-            count = sum(its == audience for its, _, _ in mine)
+        for audience in Audience:
+            count = sum(to == audience for to, _, _ in mine)
             if count > MAX_NOTIFICATIONS:
                 yield "a job's audience hears of it too often"
-            if not any(its == audience and event in ("ended", "rejected", "duplicate") for its, event, _ in mine):
+            if not any(to == audience and event in ("ended", "rejected", "duplicate") for to, event, _ in mine):
                 yield f"nobody of the {audience} was told of a job's end"
-        summary = summary_of(life, job)
         if state != "rejected" and not no_results:
-            if summary is None or summary["status"] != state:
-                yield f"the summary of a {state} job says {summary and summary['status']}"
-            elif "ok" in summary["rows"]:
-                if summary["rows"]["total"] != sum(n for name, n in summary["rows"].items() if name != "total"):
-                    yield "the outcomes do not add up"
-                if len(_responses(life, job)) != job["rows"]:
-                    yield "rows are missing from the results"
+            yield from _check_summary(seen, job)
+
+
+def _check_summary(seen: Seen, job: Mapping[str, Any]) -> Iterator[str]:
+    summary = summary_of(seen, job)
+    if summary is None or summary["status"] != job["state"]:
+        yield f"the summary of a {job['state']} job says {summary and summary['status']}"
+    elif "ok" in summary["rows"]:
+        if summary["rows"]["total"] != sum(n for name, n in summary["rows"].items() if name != "total"):
+            yield "the outcomes do not add up"
+        if len(_responses(seen, job)) != job["rows"]:
+            yield "rows are missing from the results"
+
+
+def _versions(seen: Seen, job: Mapping[str, Any], name: str) -> list[bytes]:
+    """What the versions of a result hold, the oldest first."""
+    found = seen.fake.objects._objects.get((RESULTS, f"{job['drop']['key']}/{job['id']}/{name}"), [])
+    return [version.data for version in found if not version.is_marker]
 
 
 def _all_ended(life: "Life") -> Iterator[str]:
@@ -307,7 +336,8 @@ def _is_concerned(life: "Life", key: str) -> bool:
         began, stopped = life.start + fault.begins, life.start + fault.ends
         if began > ended or stopped < begun:
             continue
-        if fault.only is None or any(_is_everything(fault.call, hit) or any(it in hit for it in its) for hit in hits):
+        concerns = any(_is_everything(fault.call, hit) or any(it in hit for it in its) for hit in hits)
+        if fault.only is None or fault.error in OF_THE_ACCOUNT or concerns:
             return True
     return False
 

@@ -14,6 +14,7 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.plain_answers import AnswerReader
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.results import answered_response
 
 CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embeddings"
 
@@ -186,3 +187,25 @@ def test_what_is_plainly_good_never_takes_the_strict_way(
     monkeypatch.setattr(plain_answers, "read_answer", refuse)
     read = AnswerReader(*which).read_all([line, line])
     assert list(map(told, read)) == [strict, strict]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [(rb"\ud83d", "\ufffd"), (b"\t", "\t"), (b"\x00", "\x00"), (b"\xff", "\ufffd"), (b"\r", "\r")],
+)
+def test_an_answer_that_is_no_strict_json_is_an_answer(written: bytes, read: str) -> None:
+    line = plain_chat("a|b").replace(b"|", written)
+    answer = AnswerReader(PLAIN, CHAT).read_all([line, line])[1]
+    assert (answer.outcome, answer.values) == (Outcome.OK, (f"a{read}b",))
+    assert answer.usage == read_answer(plain_chat("a|b"), PLAIN, CHAT).usage
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])
+def test_a_number_that_is_none_takes_nothing_of_the_answer_with_it(number: bytes) -> None:
+    line = plain_chat("hello", logprobs="|").replace(b'"|"', number)
+    assert read_answer(line, PLAIN, CHAT).values == ("hello",)
+    response = json.loads(answered_response(1, "mine", line, Outcome.TRUNCATED))
+    assert response["custom_id"] == "mine"
+    assert response["response"]["body"]["choices"][0]["message"]["content"] == "hello"
+    strange = answered_response(1, "mine", line.replace(b'"id"', b'"more": NaN, "id"'), Outcome.OK)
+    assert json.loads(strange)["response"]["body"]["choices"][0]["message"]["content"] == "hello"

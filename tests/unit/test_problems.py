@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,8 +49,7 @@ def test_what_is_short_stays_as_it_is() -> None:
     assert (problem.message, problem.column) == ("m" * MAX_MESSAGE, "c" * MAX_NAME)
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.text(alphabet="abé \x01", min_size=1, max_size=3).map(lambda text: text * 100_000))
+@pytest.mark.parametrize("name", ["a" * 9_000, "é b" * 3_000, "\x01" * 9_000])
 def test_a_name_of_any_length_leaves_the_advice_whole(name: str) -> None:
     """What is cut is cut where it is quoted, so that the sentence still says what to do."""
     row = json.dumps({name: 1})[:-1] + f", {json.dumps(name)}: 2}}"
@@ -57,15 +57,15 @@ def test_a_name_of_any_length_leaves_the_advice_whole(name: str) -> None:
     recipe = compile_recipe(parse_recipe(b"model: m\nprompt: '{{ text }}'\n"), {})
     wrong = [
         f"model: m\nprompt: x\n{json.dumps(name)}: 1\n",
-        f"model: m\nprompt: {json.dumps('{{ ' + 'a' * 300_000 + ' b }}')}\n",
-        f"model: m\nprompt: {json.dumps('{{ b | ' + 'a' * 300_000 + ' }}')}\n",
+        f"model: m\nprompt: {json.dumps('{{ ' + 'a' * 9_000 + ' b }}')}\n",
+        f"model: m\nprompt: {json.dumps('{{ b | ' + 'a' * 9_000 + ' }}')}\n",
         f"model: m\nprompt: x\nschema: {{{json.dumps(name)}: 1}}\n",
         f"model: m\nprompt: x\ncolumns: {{{json.dumps(name)}: 1}}\n",
-        f"model: m\nprompt: {json.dumps('file://' + 'a' * 300_000)}\n",
+        f"model: m\nprompt: {json.dumps('file://' + 'a' * 9_000)}\n",
         f"model: m\nprompt: x\nendpoint: {json.dumps(name)}\n",
         f"model: m\nprompt: x\nbad_rows: {json.dumps(name)}\n",
     ]
-    found = [twice, *recipe.check_columns([name, "texts" + "t" * 300_000])]
+    found = [twice, *recipe.check_columns([name, "texts" + "t" * 9_000])]
     for text in wrong:
         try:
             compile_recipe(parse_recipe(text.encode()), {})

@@ -54,8 +54,8 @@ DOUBT_FACTOR = 3
 KEY_CHANGED_SECONDS = 3600
 """When a batch is tried again that the key cannot see; the poller sends it sooner if the former key is back."""
 
-HANDOVER_SECONDS = 60
-"""With less time left a step hands over: a chunk of rows takes a second, and what is kept of it some more."""
+HANDOVER_SECONDS = 120
+"""With less time left a step hands over: what lies on the disk is moved to the work bucket then, at some 50 MB/s."""
 
 MAX_BAD_BATCHES = 2
 """After how many batches in a row, of which less than half was answered, a job's rest is held."""
@@ -147,7 +147,6 @@ def _go_on(world: World, ledger: Ledger, batch: Batch) -> None:
     def further(current: Batch) -> None:
         current.came_further()
         give_back(current)
-        current.results = batch.results
         current.sent_at = world.now()
 
     if update_own(ledger, batch, further):
@@ -177,7 +176,6 @@ def _failed(
     """Put a batch off that could not be collected; hold its job if the key or the account is why, or if it lasts."""
 
     def later(current: Batch) -> None:
-        current.results = batch.results
         put_off(world, current, seconds)
 
     put = update_own(ledger, batch, later)
@@ -193,7 +191,7 @@ def _collect_batch(world: World, ledger: Ledger, job: Job, batch: Batch) -> bool
     failure = failure_of(remote.errors) if remote.status is OpenAIStatus.FAILED else None
     # Looks into the price list, which takes 80 MB for a moment, before answers take theirs.
     bill = Bill(batch.model, batch.endpoint)
-    batch.results = batch.results or world.new_token()
+    batch.results = world.new_token()  # of this try alone: a process that lost its lease may still write under its own
     shown = _shown(remote)
     if batch.waited_with == shown and _is_in_doubt(world, batch):
         raise TryLater(_late_seconds(world), "OpenAI still shows what was incomplete")

@@ -381,9 +381,21 @@ class _Tick:
             if pending.not_before <= now:
                 self._due["intake"].append(pending)
             return
+
+        def later(item: Pending) -> bool:
+            put_off(world, item)
+            return True
+
         current = ledger.reload(pending)
-        if current is not None and current.is_over and not current.untold:
+        if current is None or not current.is_over or current.untold or current.not_before > now:
+            return
+        try:
             ledger.remove(current)
+        except ConditionFailed:
+            return
+        except Exception:
+            ledger.update(current, later)
+            raise
 
     def _finish_ended(self, world: World) -> None:
         """Tell what ended jobs still have to tell, and delete what only they needed."""

@@ -44,17 +44,28 @@ def _sweep_page(world: World, ledger: Ledger, state: Sweep) -> None:
     # The bucket is the stack's own: what is a little older than the first poll came before its events did.
     first = state.began_at - HOUR_SECONDS
     page = world.objects.names(world.buckets.inbox, state.after)
-    found = 0
-    for key, modified in page:
-        if first <= modified <= now - EVENT_SECONDS and meaning_of(key) is Meaning.DROP:
-            newest = ledger.newest(world.buckets.inbox, key)
-            is_new = newest.job_id is None or newest.modified < modified
-            if is_new and not ledger.is_pending(world.buckets.inbox, key):
-                world.intake.send(Look(world.buckets.inbox, key, None).to_json())
-                found += 1
-    if found:
-        world.observer.warn("drops were found whose event was lost", drops=found)
+    lost = [
+        key
+        for key, modified in page
+        if first <= modified <= now - EVENT_SECONDS
+        and meaning_of(key) is Meaning.DROP
+        and _is_unknown(world, ledger, key, modified)
+    ]
+    if lost and now < state.due_at + DAY_SECONDS and world.intake.depth():
+        return  # what waits in the queue is not lost: it may be just these
+    for key in lost:
+        world.intake.send(Look(world.buckets.inbox, key, None).to_json())
+    if lost:
+        world.observer.warn("drops were found whose event was lost", drops=len(lost))
     state.after = page[-1][0] if page else ""
     if not page:
         is_new = now < state.began_at + DAY_SECONDS
         state.due_at = now + (HOUR_SECONDS if is_new else DAY_SECONDS)
+
+
+def _is_unknown(world: World, ledger: Ledger, key: str, modified: int) -> bool:
+    """Return whether no job, and nothing that waits, stands for the object as it is now."""
+    newest = ledger.newest(world.buckets.inbox, key)
+    if newest.job_id is not None and newest.modified >= modified:
+        return False
+    return not ledger.is_pending(world.buckets.inbox, key)

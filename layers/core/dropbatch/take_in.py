@@ -89,9 +89,17 @@ def take_in(world: World, look: Look) -> None:
         wait_for(world, ledger, look, failed=True)
         return
     if is_done:
+        _forget(world, ledger, look)
+
+
+def _forget(world: World, ledger: Ledger, look: Look) -> None:
+    """Delete the item of an object that waited and is done, unless something is still to be told of it."""
+    try:
         pending = ledger.reload(pending_for(world, look))
         if pending is not None and not pending.untold:
             ledger.remove(pending)
+    except Exception:  # noqa: BLE001 - what it waited for is done: it must not be done again because of this
+        world.observer.failed("a pending object could not be forgotten yet", version_id=look.version_id)
 
 
 def _take_in(world: World, ledger: Ledger, look: Look) -> bool:
@@ -153,6 +161,9 @@ def _obey(world: World, ledger: Ledger, marker: Marker, look: Look, info: Object
 
 def _check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) -> bool:
     """Say whether a recipe that was dropped can be used; False while a file that it names may still come."""
+    waiting = ledger.reload(pending_for(world, look))
+    if waiting is not None and waiting.is_over:
+        return True  # said before
     try:
         try:
             text = read_recipe(world.objects, look.bucket, look.key, info.version_id)
@@ -162,7 +173,6 @@ def _check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) ->
         problems = Problems()
     except Rejected as rejected:
         problems = rejected.problems
-        waiting = ledger.reload(pending_for(world, look))
         since = waiting.created_at if waiting else world.now()
         if _may_come(world, problems, since):
             wait_for(world, ledger, look, failed=False)

@@ -256,13 +256,25 @@ def drop_given_up(world: World, job: Job) -> Notification:
 
 def results_given_up(world: World, job: Job) -> Notification:
     """The end of a job whose results could not be put together until its time was over."""
+    cost = _cost_given_up(world, job)
+    asked = cost["uncollected_requests"]
     text = [
         f"{job.drop.name}: its results could not be put together in {MAX_JOB_SECONDS // 86_400} days. What OpenAI "
         f"answered is kept in s3://{world.buckets.work}/jobs/{job.id}/ for 30 days more.",
+        f"OpenAI may have charged for {_count(asked, 'request')}, which is in no sum."
+        if asked
+        else "Nothing was paid.",
         "The collect function's log says why.",
         f"To have it answered, and paid, once more: {_put_marker(job.drop, 'rerun')}",
     ]
-    return _notification(world, job, "ended", "failed", "failed, no results", text, {"reasons": _GAVE_UP_REASONS})
+    detail = {"reasons": _GAVE_UP_REASONS, "cost": cost}
+    return _notification(world, job, "ended", "failed", "failed, no results", text, detail)
+
+
+def _cost_given_up(world: World, job: Job) -> dict[str, Any]:
+    """The cost of a job without results: how many requests were made, at a price that nobody knows."""
+    asked = sum(batch.requests for batch in Ledger(world.table).batches(job.id) if batch.openai_id)
+    return {"currency": "USD", "paid": None, "saved": None, "unpriced_requests": 0, "uncollected_requests": asked}
 
 
 def decision_to_give_up(world: World, job: Job) -> dict[str, Any]:
@@ -272,7 +284,12 @@ def decision_to_give_up(world: World, job: Job) -> dict[str, Any]:
         "status": "failed",
         "ended_at": world.now(),
         "rows": {},
-        "summary": {**about, "rows": {"total": job.rows}, "reasons": _GAVE_UP_REASONS},
+        "summary": {
+            **about,
+            "rows": {"total": job.rows},
+            "cost": _cost_given_up(world, job),
+            "reasons": _GAVE_UP_REASONS,
+        },
         "notification": msgspec.to_builtins(results_given_up(world, job)),
         "can_be_retried": True,
     }

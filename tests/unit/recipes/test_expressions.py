@@ -36,7 +36,7 @@ def test_an_expression_finds_what_it_says(source: str, found: Any) -> None:
     ("source", "says"),
     [
         ("choices[0", "correct it"),
-        ("(" * 450 + "n" + ")" * 450, "simplify it"),
+        ("(" * 499 + "n" + ")" * 499, "simplify it"),
         ("n" * (MAX_CHARACTERS + 1), "shorten it"),
         ("|".join(["[@,@]"] * 20), "select less"),
         ("|".join(["[@,@][]"] * 20), "select less"),

@@ -156,7 +156,7 @@ def test_files_are_found_anywhere_within_a_body() -> None:
     "name", ["file:///etc/passwd", "file://", "file://../up.md", "file://a/../../up.md", "file://{{ name }}.md"]
 )
 def test_a_file_outside_of_the_bucket_or_without_a_name_is_refused(name: str) -> None:
-    problem = only(problems_of(f"model: a\nprompt: '{name}'\n"))
+    problem = only(problems_of(f"model: a\nprompt: 'file://{name}'\n"))
     assert (problem.key, problem.line) == ("prompt", 2)
 
 

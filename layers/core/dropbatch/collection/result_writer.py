@@ -204,8 +204,9 @@ class _Collector:
 
     def pay_for(self, others: Iterable[bytes]) -> None:
         """Add what lines cost that answer no row: they are paid for like those that do."""
-        read = (read_answer(line, None, self._endpoint).usage for line in others)
-        usages = [usage for usage in read if usage is not None]
+        read = [read_answer(line, None, self._endpoint) for line in others]
+        self._bill.add_silent(read)
+        usages = [answer.usage for answer in read if answer.usage is not None]
         if usages:
             self._tally.spend(self._bill.add(usages))
 

@@ -513,7 +513,8 @@ class Pending(WorkItem):
 
     @property
     def sk(self) -> str:
-        return f"{self.version_id}#{self.rerun_version}"
+        # Hashed, for S3 takes 1,024 bytes for each of the two, and DynamoDB for a whole sort key.
+        return hashlib.sha256(f"{self.version_id}#{self.rerun_version}".encode()).hexdigest()
 
     @property
     def index(self) -> tuple[str, str] | None:

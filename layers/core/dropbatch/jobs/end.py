@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dropbatch import telling
-from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import ENDED_JOBS, RETENTION_SECONDS, Job, JobState
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
@@ -24,7 +23,6 @@ def end(
         telling.write_decided(world, job, decision)
         told = "ended" in job.notify
         names = outbox.write(world, job, "ended", telling.decided_notification(decision)) if told else []
-    _release_claim(ledger, job)
     to_tell = names
 
     def finish(current: Job) -> bool:
@@ -50,14 +48,3 @@ def end(
     world.observer.note("job ended", job_id=job.id, status=decision["status"], rows=job.rows)
     outbox.tell_now(world, ledger, ended)
     clean_up(world, ledger, ledger.reload(ended) or ended)
-
-
-def _release_claim(ledger: Ledger, job: Job) -> None:
-    """Let the same content be worked on again."""
-    claim = ledger.claim(job.claim) if job.claim else None
-    if claim is None or claim.job_id != job.id:
-        return
-    try:
-        ledger.remove(claim)
-    except ConditionFailed:
-        return  # another job has taken it: this one no longer holds it

@@ -1,0 +1,72 @@
+"""A table and buckets on disk, which outlive a process that is killed."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.worlds import FolderObjects
+from dropbatch.domain.errors import ConditionFailed
+from tests.fakes.names import INBOX
+
+
+class DiskObjects(FolderObjects):
+    """S3 in a folder, and what tests do to buckets."""
+
+    def drop(self, key: str, data: bytes, labels: Mapping[str, str] | None = None, bucket: str = INBOX) -> str:
+        self.put(bucket, key, data, "application/octet-stream")
+        return self.head(bucket, key).version_id
+
+    def content(self, bucket: str, key: str) -> bytes:
+        return b"".join(self.blocks(bucket, key))
+
+
+class DiskTable:
+    """DynamoDB in a file of SQLite: each write is whole, or not there."""
+
+    def __init__(self, path: Path) -> None:
+        # A heartbeat writes from a thread of its own.
+        self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._file.execute("CREATE TABLE IF NOT EXISTS items (pk, sk, item, PRIMARY KEY (pk, sk))")
+
+    def get(self, pk: str, sk: str) -> dict[str, Any] | None:
+        found = self._file.execute("SELECT item FROM items WHERE pk = ? AND sk = ?", (pk, sk)).fetchone()
+        return json.loads(found[0]) if found else None
+
+    def insert(self, item: Mapping[str, Any]) -> None:
+        if self.get(item["pk"], item["sk"]) is not None:
+            raise ConditionFailed
+        self._write(item)
+
+    def replace(self, item: Mapping[str, Any], rev: int) -> None:
+        found = self.get(item["pk"], item["sk"])
+        if found is None or found["rev"] != rev:
+            raise ConditionFailed
+        self._write(item)
+
+    def delete(self, pk: str, sk: str, rev: int) -> None:
+        found = self.get(pk, sk)
+        if found is not None and found["rev"] != rev:
+            raise ConditionFailed
+        self._file.execute("DELETE FROM items WHERE pk = ? AND sk = ?", (pk, sk))
+
+    def renew(self, pk: str, sk: str, lease: str, until: int) -> None:
+        found = self.get(pk, sk)
+        if found is None or found.get("lease") != lease:
+            raise ConditionFailed
+        self._write({**found, "lease_until": until})
+
+    def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]:
+        items = self._file.execute("SELECT sk, item FROM items WHERE pk = ? ORDER BY sk", (pk,)).fetchall()
+        return (json.loads(item) for sk, item in items if sk.startswith(sk_prefix))
+
+    def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
+        found = [item for item in map(json.loads, self.everything().splitlines()) if item.get("open") == kind]
+        return iter(sorted(found, key=lambda item: item["since"]))
+
+    def everything(self) -> str:
+        return "\n".join(item for (item,) in self._file.execute("SELECT item FROM items").fetchall())
+
+    def _write(self, item: Mapping[str, Any]) -> None:
+        self._file.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (item["pk"], item["sk"], json.dumps(item)))

@@ -1,0 +1,99 @@
+"""A real process, killed by SIGKILL in an upload or a download: no `finally` runs, no file is closed.
+
+The next process finds its lease and its files, and goes on.
+"""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from dropbatch import bootstrap
+from dropbatch.domain.jobs import JobState
+from dropbatch.poll import poll
+from dropbatch.ports import World
+from tests.driving import KILLED_HIDDEN_SECONDS, RECIPE, Ending, deliver_next, drop, finish, only_job, rows
+from tests.fakes import FakeClock, FakeMessage, FakeQueue, FakeWorld
+from tests.fakes.disk import DiskObjects
+from tests.schedules.victim import disk_world
+
+TAKEN_OVER_SECONDS = 120
+"""Within this time after a kill, the job has ended: 40 s until the message shows again, and a poll for what follows."""
+
+HELD = ("files", "batches", "_projects_of", "_inputs", "_metadata", "_endpoints", "_history")
+"""What OpenAI has, which another process must know."""
+
+
+class DiskWorld:
+    """A world on disk, whose functions begin as the deployed ones do."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        (folder / "scratch").mkdir()
+        self.fake = disk_world(folder, FakeClock())
+        plain = type(self.fake).world.fget  # type: ignore[attr-defined]  # a property
+        monkeypatch.setattr(bootstrap, "_SCRATCH", self.fake.scratch)
+        monkeypatch.setattr(bootstrap, "_world", lambda: plain(self.fake))
+
+        class Begun(FakeWorld):
+            @property
+            def world(self) -> World:
+                return bootstrap.world(lambda: 300_000)
+
+        self.fake.__class__ = Begun
+
+    def kill_in(self, queue: str, call: str) -> None:
+        """Lets another process work on the queue's next message, and kills it in the call."""
+        its: FakeQueue = getattr(self.fake, queue)
+        message = its.receive()
+        assert isinstance(message, FakeMessage)
+        held = {name: vars(self.fake.openai)[name] for name in HELD}
+        (self.folder / "message").write_bytes(pickle.dumps((self.fake.clock.now, message.body, held)))
+        victim = subprocess.Popen(
+            [sys.executable, "-m", "tests.schedules.victim", str(self.folder), queue, call],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stderr=subprocess.PIPE,
+        )
+        try:
+            until = time.monotonic() + 60
+            while not (self.folder / "hangs").exists():
+                assert victim.poll() is None, ((victim.stderr and victim.stderr.read()) or b"").decode()
+                assert time.monotonic() < until, "it never came to the call"
+                time.sleep(0.02)
+        finally:
+            victim.send_signal(signal.SIGKILL)
+            victim.communicate()
+        self.fake.objects = DiskObjects(self.folder / "objects", self.fake.clock)  # type: ignore[assignment]  # as it is now
+        finish(self.fake, queue, message, Ending.KILLED)
+
+
+@pytest.mark.parametrize(("queue", "call"), [("dispatch", "upload"), ("collect", "streaming")])
+def test_what_a_killed_process_was_at_is_taken_over_within_two_minutes(
+    queue: str, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = DiskWorld(tmp_path, monkeypatch)
+    fake = disk.fake
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a.csv", rows(5))
+    while not getattr(fake, queue).waiting():
+        if not any(deliver_next(fake, name) for name in ("intake", "dispatch")):
+            poll(fake.world)
+    disk.kill_in(queue, call)
+    if call == "upload":
+        assert list(fake.scratch.iterdir()), "its request file is left"
+    killed_at = fake.clock.now
+    fake.clock.sleep(KILLED_HIDDEN_SECONDS)
+    while only_job(fake).state is not JobState.SUCCEEDED:
+        assert fake.clock.now < killed_at + TAKEN_OVER_SECONDS, only_job(fake).state
+        while any(deliver_next(fake, name) for name in ("intake", "dispatch", "collect")):
+            pass
+        poll(fake.world)
+        fake.clock.sleep(10)
+    assert Counter(fake.openai.paid_answers().values()) == {1: 5}
+    assert list(fake.scratch.iterdir()) == []

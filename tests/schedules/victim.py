@@ -1,0 +1,80 @@
+"""A process that works on one message over a world on disk, and hangs in a call to OpenAI, to be killed there.
+
+`python -m tests.schedules.victim <folder> <queue> <call>`: the message, what OpenAI has and the time lie in the
+folder; once the call hangs, so does the file `hangs`.
+"""
+
+import pickle
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dropbatch import bootstrap
+from dropbatch.collect import collect
+from dropbatch.entrypoints.heartbeat import Heartbeat
+from dropbatch.messages import Work
+from dropbatch.submit import submit
+from tests.fakes import FakeClock, FakeDownload, FakeOpenAI, FakeWorld
+from tests.fakes.disk import DiskObjects, DiskTable
+
+
+def disk_world(folder: Path, clock: FakeClock) -> FakeWorld:
+    """The world in a folder; queues, topics and OpenAI are new, and gone with the process."""
+    fake = FakeWorld(folder / "scratch", clock=clock)
+    fake.objects = DiskObjects(folder / "objects", clock)  # type: ignore[assignment]  # with what tests use of the fake
+    fake.table = DiskTable(folder / "table")  # type: ignore[assignment]  # as above
+    return fake
+
+
+class HangingOpenAI(FakeOpenAI):
+    """OpenAI that hangs in an upload, or in the midst of a download."""
+
+    def __init__(self, clock: FakeClock, folder: Path, call: str) -> None:
+        super().__init__(clock)
+        self._folder, self._call_to_hang = folder, call
+
+    def upload(self, path: Path, name: str) -> str:
+        if self._call_to_hang == "upload":
+            self._hang()
+        return super().upload(path, name)
+
+    @contextmanager
+    def streaming(self, file_id: str, start: int = 0) -> Iterator[Any]:
+        with super().streaming(file_id, start) as whole:
+            yield _HalfAFile(self._hang, whole)
+
+    def _hang(self) -> None:
+        (self._folder / "hangs").touch()
+        time.sleep(3600)
+
+
+class _HalfAFile:
+    def __init__(self, hang: Any, whole: FakeDownload) -> None:
+        self._hang, self._whole = hang, whole
+        self.start, self.size = whole.start, whole.size
+
+    def blocks(self) -> Iterator[bytes]:
+        data = b"".join(self._whole.blocks())
+        yield data[: len(data) // 2]
+        self._hang()
+
+
+def main(folder: Path, queue: str, call: str) -> None:
+    now, message, held = pickle.loads((folder / "message").read_bytes())
+    clock = FakeClock(now)
+    fake = disk_world(folder, clock)
+    fake.openai = HangingOpenAI(clock, folder, call)
+    vars(fake.openai).update(held)
+    bootstrap._world, bootstrap._SCRATCH = (lambda: fake.world), fake.scratch  # type: ignore[assignment]  # for one call
+    here = bootstrap.world(lambda: 300_000)
+    step = {"dispatch": submit, "collect": collect}[queue]
+    with Heartbeat(here) as heart:
+        step(replace(here, keeping=heart.keeping), Work.from_json(message))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

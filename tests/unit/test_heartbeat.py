@@ -1,0 +1,131 @@
+"""What keeps a step's lease and message while it runs, and what a handler does when it fails."""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dropbatch import queue_handling
+from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.jobs import Poller
+from dropbatch.entrypoints.heartbeat import HIDDEN_SECONDS, Heartbeat
+from dropbatch.jobs.lease import LEASE_SECONDS, take
+from dropbatch.ledger import Ledger
+from dropbatch.ports import World
+from dropbatch.queue_handling import each_message
+from tests.fakes import FakeWorld
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    return FakeWorld(tmp_path)
+
+
+def leased(fake: FakeWorld) -> Poller:
+    poller = Poller()
+    take(fake.world, poller)
+    Ledger(fake.table).save(poller)
+    return poller
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_lease_is_renewed_and_the_message_hidden_for_as_long_as_the_step_runs(fake: FakeWorld) -> None:
+    poller, hidden = leased(fake), []
+    with Heartbeat(fake.world, hidden.append, beat_seconds=0.01) as heart:
+        assert hidden == [HIDDEN_SECONDS], "from the very beginning"
+        with heart.keeping(poller.pk, poller.sk, poller.lease or ""):
+            for _ in range(3):
+                fake.clock.sleep(LEASE_SECONDS - 1)
+                now = int(fake.clock())
+                until(lambda now=now: Ledger(fake.table).poller().lease_until >= now + LEASE_SECONDS)  # type: ignore[misc]  # of this beat
+    assert len(hidden) > 3
+    assert Ledger(fake.table).poller().rev == poller.rev, "the step's own writes are not disturbed"
+
+
+def test_nothing_is_renewed_once_the_step_has_ended(fake: FakeWorld) -> None:
+    poller = leased(fake)
+    with Heartbeat(fake.world, beat_seconds=0.01) as heart, heart.keeping(poller.pk, poller.sk, poller.lease or ""):
+        pass
+    before = Ledger(fake.table).poller().lease_until
+    fake.clock.sleep(100)
+    time.sleep(0.05)
+    assert Ledger(fake.table).poller().lease_until == before
+
+
+def test_a_lease_that_another_process_took_is_left_alone(fake: FakeWorld) -> None:
+    leased(fake)
+    with Heartbeat(fake.world, beat_seconds=0.01) as heart, heart.keeping("poller", "poller", "another's"):
+        fake.clock.sleep(1000)
+        time.sleep(0.05)
+    assert Ledger(fake.table).poller().lease_until < fake.clock()
+    with pytest.raises(ConditionFailed):
+        fake.table.renew("poller", "poller", "another's", 1)
+
+
+def test_a_table_that_is_away_for_a_beat_ends_nothing(fake: FakeWorld) -> None:
+    poller, renew, failures = leased(fake), fake.table.renew, []
+
+    def away(*args: Any) -> None:
+        if len(failures) < 2:
+            failures.append(args)
+            raise RuntimeError("InternalServerError")
+        renew(*args)
+
+    fake.table.renew = away  # type: ignore[method-assign]  # a fault of two beats
+    fake.clock.sleep(30)
+    with Heartbeat(fake.world, beat_seconds=0.01) as heart, heart.keeping(poller.pk, poller.sk, poller.lease or ""):
+        until(lambda: Ledger(fake.table).poller().lease_until >= fake.clock() + LEASE_SECONDS - 1)
+    assert len(failures) == 2
+
+
+class Told:
+    """The queue of an event, which notes for how long a message was hidden."""
+
+    def __init__(self) -> None:
+        self.hidden: list[int] = []
+
+    def hide(self, _receipt: str, seconds: int) -> None:
+        self.hidden.append(seconds)
+
+
+@pytest.mark.parametrize(("receives", "seconds"), [(1, 30), (2, 60), (5, 480), (9, 900)])
+def test_a_message_that_failed_comes_again_after_seconds_and_each_time_later(
+    fake: FakeWorld, monkeypatch: pytest.MonkeyPatch, receives: int, seconds: int
+) -> None:
+    monkeypatch.setattr(queue_handling, "observer", lambda: Observing(fake))
+    queue = Told()
+    event = json.loads(Path("events/sqs_dispatch.json").read_text())
+    event["Records"][0]["attributes"]["ApproximateReceiveCount"] = str(receives)
+    name = event["Records"][0]["eventSourceARN"].rpartition(":")[2]
+
+    def fails(_world: World, _message: dict[str, Any]) -> None:
+        raise RuntimeError
+
+    context: Any = SimpleNamespace(aws_request_id="r")
+    answer = each_message(event, context, fake.world, {name: queue}, fails)  # type: ignore[dict-item]  # what it uses of a queue
+    assert len(answer["batchItemFailures"]) == 1
+    assert queue.hidden == [HIDDEN_SECONDS, seconds]
+
+
+class Observing:
+    """The fake observer, as one whose lines bear ids."""
+
+    def __init__(self, fake: FakeWorld) -> None:
+        self._fake = fake
+
+    def about(self, **_ids: Any) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fake.observer, name)

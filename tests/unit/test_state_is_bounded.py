@@ -1,0 +1,66 @@
+"""What is left of a job when it has ended: its items get a date to be deleted by, its work goes at once; over fakes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dropbatch.domain.jobs import GRACE_SECONDS, MAX_JOB_SECONDS, RETENTION_SECONDS, JobState
+from dropbatch.take_in import KEPT_SECONDS
+from tests.driving import RECIPE, asked, drop, jobs, only_job, rows, run
+from tests.fakes import WORK, FakeWorld, answer_ok, response_line
+
+DAY = 86_400
+WORK_BUCKET_DAYS = 60
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    return fake
+
+
+def test_a_job_ends_long_before_its_objects_and_items_do() -> None:
+    assert MAX_JOB_SECONDS + 2 * GRACE_SECONDS < WORK_BUCKET_DAYS * DAY
+    assert MAX_JOB_SECONDS + 2 * GRACE_SECONDS < KEPT_SECONDS
+
+
+def test_every_item_of_an_ended_job_gets_a_date_and_what_protects_from_paying_twice_none(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", rows(3))
+    run(fake)
+    items = [json.loads(line) for line in fake.table.everything().splitlines()]
+    of_the_job = [item for item in items if item["pk"].startswith("job#")]
+    ended = only_job(fake).ended_at or 0
+    assert {item["sk"].split("#")[0] for item in of_the_job} == {"job", "shard", "batch"}
+    assert all(ended + RETENTION_SECONDS <= item["expires_at"] <= ended + 2 * RETENTION_SECONDS for item in of_the_job)
+    kept = {item["pk"].split("#")[0] for item in items if "expires_at" not in item}
+    assert {"claim", "drop"} <= kept
+
+
+@pytest.mark.parametrize("data", [rows(3), b"text\n", b"other\n1\n"])
+def test_the_work_of_a_job_that_needs_none_any_more_is_deleted_at_once(fake: FakeWorld, data: bytes) -> None:
+    drop(fake, "a.csv", data)
+    run(fake)
+    assert only_job(fake).state in (JobState.SUCCEEDED, JobState.REJECTED)
+    assert fake.objects.keys(WORK, "jobs/") == []
+
+
+def test_work_that_a_retry_needs_is_kept_until_the_retry_has_it(fake: FakeWorld) -> None:
+    def answer(request: object) -> object:
+        assert isinstance(request, dict)
+        if request["custom_id"] == "2" and len(fake.openai.batches) == 1:
+            return "error", response_line(request, 400, {"error": {"code": "lasting", "message": "no"}})
+        return answer_ok(request)
+
+    fake.openai.answer = answer  # type: ignore[assignment]  # typed loosely
+    drop(fake, "a.csv", rows(3))
+    run(fake)
+    assert only_job(fake).state is JobState.PARTIAL
+    assert fake.objects.keys(WORK, "jobs/")
+    fake.clock.sleep(10)
+    drop(fake, "a.csv.retry", b"")
+    run(fake, ticks=200)
+    assert [job.state for job in jobs(fake)] == [JobState.PARTIAL, JobState.SUCCEEDED]
+    assert asked(fake) == [[1, 2, 3], [2]]
+    assert fake.objects.keys(WORK, "jobs/") == [], "both are done"
