@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -101,6 +102,17 @@ class Embedded:
     def resource(self, logical_id: str) -> str:
         """The name of a resource of the stack, which CloudFormation chose."""
         return _resource(self.deployed, logical_id)
+
+    @contextmanager
+    def no_events(self) -> Iterator[None]:
+        """Has the events of what is dropped meanwhile lost."""
+        events, rule = self.client("events"), self.resource("DropRule")
+        events.disable_rule(Name=rule)
+        try:
+            yield
+            time.sleep(1)  # an event is sent behind its request
+        finally:
+            events.enable_rule(Name=rule)
 
     def job(self, job_id: str) -> dict[str, Any]:
         """A job's item in the table, as DynamoDB writes it."""
