@@ -132,7 +132,9 @@ class Embedded:
 
     def start(self, function: str) -> None:
         """Has a process of the function started, if there is none that is idle."""
-        self.client("lambda").invoke(FunctionName=self.names[function], Payload=b'{"Records": []}')
+        ask = {"FunctionName": self.names[function], "Payload": b'{"Records": []}'}
+        while "FunctionError" in self.client("lambda").invoke(**ask):
+            time.sleep(0.1)  # it was handed to a process that was killed a moment ago
 
     def store_key(self, key: str) -> None:
         """Stores OpenAI's key, and has the functions start anew, so that none goes on with one it has cached."""

@@ -27,7 +27,7 @@ CALLS = {
 
 def test_a_step_that_is_killed_is_taken_over_within_a_minute(healthy: Embedded, provoked: Callable[..., None]) -> None:
     """All three functions at once, each in the middle of a call to OpenAI, about a job of its own."""
-    provoked(PROCESS_DIED)
+    provoked(PROCESS_DIED, "Broken pipe")
     healthy.drop("kill/recipe.yaml", PLAIN)
     before = healthy.control("GET", "/delays")
     jobs: dict[str, str] = {}
