@@ -26,6 +26,16 @@ def test_on_lambda_too_much_memory_is_refused() -> None:
     assert ran.stdout == "refused 100\n"
 
 
+def test_tables_fit_into_it_as_well() -> None:
+    """Arrow would reserve a gigabyte, whatever the table."""
+    program = PROGRAM.partition("kept =")[0].replace(f'{{{FUNCTION_MEMORY!r}: "512"}}', "os.environ")
+    program = f"import os\nos.environ[{FUNCTION_MEMORY!r}] = '1769'\n{program}"
+    program += "import pyarrow\nprint(pyarrow.default_memory_pool().backend_name, len(pyarrow.array(range(1000))))\n"
+    program += "print('a' * (1400 << 20) != '')\n"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "system 1000\nTrue\n"
+
+
 def test_elsewhere_nothing_is_bounded() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     limit_memory({})

@@ -41,6 +41,9 @@ SPARE_SECONDS = 30
 LAST_SECONDS = 4
 """With so little time left an invocation that has not even come to where the last one stopped gives the drop up."""
 
+MAX_PLACES = 6
+"""How many places are named in which a recipe was looked for."""
+
 BATCH_SECONDS = 0.02
 """How long it takes to write a batch down, with room."""
 
@@ -415,7 +418,8 @@ def _recipe_of(world: World, drop: Drop, files: JobFiles) -> RecipeText:
         return kept
     found = find_recipe(world.objects, drop.bucket, drop.key)
     if found is None:
-        places = [key for key in recipe_keys(drop.key) if key.endswith(".yaml")]
+        keys = [key for key in recipe_keys(drop.key) if key.endswith(".yaml")]
+        places = keys if len(keys) <= MAX_PLACES else [*keys[: MAX_PLACES - 1], f"{len(keys) - MAX_PLACES + 1} more"]
         ready = file_type(drop.key).kind is Kind.JSONL
         raw = "; a ready batch file needs none, but its first line must have custom_id, method, url and body"
         raise Rejected.because(

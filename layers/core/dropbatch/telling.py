@@ -247,6 +247,16 @@ def decision(world: World, end: Ended) -> dict[str, Any]:
     }
 
 
+def in_short(world: World, job: Job, name: str) -> Notification:
+    """What is told of a job if the notice of this name, such as `ended`, can no longer be read."""
+    event = name.partition("-")[0]
+    text = [
+        f"{job.drop.name} is {job.state}. S3 does not give the message that was to say more.",
+        f"Results: s3://{world.buckets.results}/{results_prefix(job)}",
+    ]
+    return _notification(world, job, event, str(job.state), str(job.state), text)
+
+
 def drop_given_up(world: World, job: Job) -> Notification:
     """The rejection of a drop that could not be read for a day."""
     problems = Problems()

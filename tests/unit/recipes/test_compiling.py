@@ -327,7 +327,9 @@ def test_a_row_that_a_template_makes_too_much_of_is_rejected_with_its_key() -> N
     assert (problem.code, problem.key) == ("template_too_large", "prompt")
 
 
-def test_rows_that_together_take_too_long_reject_the_drop() -> None:
+def test_rows_that_together_take_too_long_reject_the_drop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "ROW_SECONDS", 0.5)
+    monkeypatch.setattr(compiling, "CHUNK_SECONDS", 1.5)
     recipe = compiled(f"model: m\nprompt: '{LOOPS}'\nbad_rows: skip\n")
 
     def many() -> None:

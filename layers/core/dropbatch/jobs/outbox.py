@@ -16,7 +16,6 @@ import msgspec
 from dropbatch import telling
 from dropbatch.domain.errors import ObjectMissing
 from dropbatch.domain.jobs import Job, Pending
-from dropbatch.jobs.lease import backoff_seconds
 from dropbatch.ledger import Ledger
 from dropbatch.ports import JSON, Audience, Notification, World
 from dropbatch.storage.job_ends import whole
@@ -33,8 +32,11 @@ TELLERS: dict[str, Callable[[World, Job], Notification]] = {
 INLINE_SECONDS = 60
 """How long a notice is left to the process that wrote it, before the poller tells it."""
 
-MAX_TELL_SECONDS = 6 * 3600
-"""How long after a failure a notice is tried again, at most."""
+MAX_TELL_SECONDS = 12 * 3600
+"""How long after a failure a notice is tried again, at most: few tries, for each may have been heard."""
+
+MAX_UNREAD = 8
+"""After how many failures, four hours in all, a notice that S3 does not give is told in short, from the job alone."""
 
 
 def write(world: World, item: Job | Pending, name: str, notification: Notification) -> list[str]:
@@ -70,9 +72,7 @@ def tell(world: World, ledger: Ledger, item: Teller) -> None:
     for audience in Audience:
         for entry in [entry for entry in item.untold if entry.startswith(f"{audience}:")]:
             try:
-                notification = _read(world, item, entry.partition(":")[2])
-                if notification is not None:
-                    world.topics.publish(audience, notification)
+                world.topics.publish(audience, _read(world, item, entry.partition(":")[2]))
             except Exception:  # noqa: BLE001 - whatever keeps SNS from it, it is tried again
                 world.observer.failed("a notification could not be published; it is kept and tried again")
                 failed = True
@@ -83,20 +83,22 @@ def tell(world: World, ledger: Ledger, item: Teller) -> None:
         current.untold = [entry for entry in current.untold if entry not in told]
         if failed:
             current.tell_failures += 1
-            wait = min(MAX_TELL_SECONDS, backoff_seconds(current.tell_failures))
-            current.tell_after = world.now() + wait
+            wait = 60 * 2 ** min(current.tell_failures - 1, 10)
+            current.tell_after = world.now() + min(MAX_TELL_SECONDS, wait)
         return bool(told) or failed
 
     if told or failed:
         ledger.update(item, take_out)
 
 
-def _read(world: World, item: Job | Pending, name: str) -> Notification | None:
+def _read(world: World, item: Job | Pending, name: str) -> Notification:
     if name in TELLERS and isinstance(item, Job):
         return TELLERS[name](world, item)
     try:
         data = whole(world.objects, world.buckets.work, f"{item.notices}{name}.json")
-    except ObjectMissing:
-        world.observer.warn("a notice is gone, and nobody can be told", name=name)
-        return None
+    except Exception as error:
+        if not isinstance(item, Job) or (item.tell_failures < MAX_UNREAD and not isinstance(error, ObjectMissing)):
+            raise
+        world.observer.failed("a notice cannot be read; it is told in short", name=name)
+        return telling.in_short(world, item, name)
     return msgspec.json.decode(data, type=Notification)

@@ -1,7 +1,7 @@
 """Objects of the inbox that wait to be looked at, and have no job that could wait for them."""
 
 from dropbatch.domain.errors import ConditionFailed
-from dropbatch.domain.jobs import Pending
+from dropbatch.domain.jobs import RETENTION_SECONDS, Pending
 from dropbatch.jobs.lease import give_back, put_off
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
@@ -24,6 +24,7 @@ def pending_for(world: World, look: Look) -> Pending:
         rerun_version=look.rerun_version,
         time=look.time,
         sequencer=look.sequencer,
+        expires_at=world.now() + RETENTION_SECONDS,
     )
 
 

@@ -5,6 +5,7 @@ input is counted when it is compiled; the rest, which depends on the body, is he
 """
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,10 +59,21 @@ class Expression:
 
     def search(self, body: Any) -> Any:
         """Return what the expression finds in a body; TooLargeError if that is much more than the body."""
-        most = MAX_ADDED + weigh(body)
-        found = TreeInterpreter(Options(custom_functions=_Functions(most))).visit(self._parsed, body)
-        weigh(found, most)
+        room = _Room(body)
+        found = TreeInterpreter(Options(custom_functions=_Functions(room))).visit(self._parsed, body)
+        room.check(weigh(found, sys.maxsize))
         return found
+
+
+class _Room:
+    """How large what is computed of a body may be. The body is weighed if that matters, as it hardly ever does."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    def check(self, size: int) -> None:
+        if size > MAX_ADDED:
+            check_size(size, MAX_ADDED + weigh(self._body, sys.maxsize))
 
 
 def _repeats(node: Any) -> int:
@@ -78,15 +90,15 @@ def _repeats(node: Any) -> int:
 class _Functions(Functions):
     """Those functions held to a size whose result may be larger than what they are given, or is written out."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, room: _Room) -> None:
+        self._room = room
 
     @signature({"types": ["string"]}, {"types": ["array-string"]})
     def _func_join(self, separator: str, texts: list[str]) -> Any:
-        check_size(sum(map(len, texts)) + len(separator) * len(texts), self._most)
+        self._room.check(sum(map(len, texts)) + len(separator) * len(texts))
         return separator.join(texts)
 
     @signature({"types": []})
     def _func_to_string(self, value: Any) -> Any:
-        weigh(value, self._most)
+        self._room.check(weigh(value, sys.maxsize))
         return super()._func_to_string(value)  # type: ignore[misc]  # its types leave the functions out

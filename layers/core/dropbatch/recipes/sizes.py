@@ -36,13 +36,20 @@ def weigh(value: Any, most: int = MAX_TEXT) -> int:
 
 
 def _weight(value: Any, known: dict[int, int]) -> int:
+    kind = type(value)
+    if kind is str:
+        return len(value)
+    if kind in _LIGHT:
+        return 0
+    if kind is int:
+        return int(value.bit_length() // 3)
     if isinstance(value, str | bytes):
         return len(value)
-    if not isinstance(value, Mapping | list | tuple | set | frozenset):
-        return value.bit_length() // 3 if type(value) is int else 0
+    if not isinstance(value, dict | list | tuple | set | frozenset | Mapping):
+        return 0
     weight = known.get(id(value))
     if weight is None:
-        inner = _sum(value.values(), known) if isinstance(value, Mapping) else 0
+        inner = _sum(value.values(), known) if isinstance(value, dict | Mapping) else 0
         weight = known[id(value)] = MEMBER_WEIGHT * len(value) + _sum(value, known) + inner
     return weight
 
@@ -53,6 +60,6 @@ _LIGHT = frozenset({float, bool, type(None)})
 def _sum(values: Collection[Any], known: dict[int, int]) -> int:
     """The same for several: a million texts or numbers take some 40 ms."""
     kinds = set(map(type, values))
-    if kinds == {str}:
+    if len(kinds) == 1 and str in kinds:
         return sum(map(len, values))
     return 0 if kinds <= _LIGHT else sum([_weight(value, known) for value in values])
