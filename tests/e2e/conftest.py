@@ -130,12 +130,6 @@ class Embedded:
             os.kill(pid, signal.SIGKILL)
         return len(pids)
 
-    def start(self, function: str) -> None:
-        """Has a process of the function started, if there is none that is idle."""
-        ask = {"FunctionName": self.names[function], "Payload": b'{"Records": []}'}
-        while "FunctionError" in self.client("lambda").invoke(**ask):
-            time.sleep(0.1)  # it was handed to a process that was killed a moment ago
-
     def store_key(self, key: str) -> None:
         """Stores OpenAI's key, and has the functions start anew, so that none goes on with one it has cached."""
         self.logs.expect(PROCESS_DIED)  # ministack ends what runs when a function changes; Lambda lets it finish
