@@ -301,14 +301,22 @@ def test_a_drop_heals_itself_whatever_happens_in_between(healthy: Embedded, prov
     assert {asked[n] for n in lasting} == {3}
 
 
-def test_a_drop_whose_messages_died_is_told_of(healthy: Embedded) -> None:
-    """Nothing was heard of the version `gone`, but a message that no function survived."""
-    body = {"v": 1, "bucket": healthy.names["INBOX_BUCKET"], "key": "died/rows.csv", "version_id": "gone"}
-    url = healthy.names["INTAKE_DEAD_LETTERS_URL"]
-    healthy.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps({**body, "rerun_version": ""}))
-    event = healthy.event("gone")
-    assert (event["event"], event["drop"]["key"]) == ("rejected", "died/rows.csv")
-    assert [problem["code"] for problem in event["problems"]["first"]] == ["gave_up"]
+def test_drops_whose_messages_died_are_taken_in_after_all(healthy: Embedded) -> None:
+    """One that no function survived, and an event that EventBridge could not hand over."""
+    healthy.drop("died/recipe.yaml", PLAIN)
+    bucket, sqs = healthy.names["INBOX_BUCKET"], healthy.client("sqs")
+    with healthy.no_events():
+        versions = {key: healthy.drop(key, b"text\nhello\n") for key in ("died/message.csv", "died/event.csv")}
+    look = {"v": 1, "bucket": bucket, "key": "died/message.csv", "version_id": versions["died/message.csv"]}
+    sqs.send_message(
+        QueueUrl=healthy.names["INTAKE_DEAD_LETTERS_URL"], MessageBody=json.dumps({**look, "rerun_version": ""})
+    )
+    event = json.loads(Path("events/s3_object_created.json").read_text())
+    event["detail"]["bucket"]["name"] = bucket
+    event["detail"]["object"] |= {"key": "died/event.csv", "version-id": versions["died/event.csv"]}
+    sqs.send_message(QueueUrl=healthy.names["DROP_EVENT_DEAD_LETTERS_URL"], MessageBody=json.dumps(event))
+    for version in versions.values():
+        assert healthy.event(version)["status"] == "succeeded"
 
 
 def test_nothing_was_given_up(healthy: Embedded) -> None:

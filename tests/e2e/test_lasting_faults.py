@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from dropbatch.domain.jobs import ENDED_JOBS
 from tests.e2e.conftest import HOLD_ABOVE_ROWS, PROCESS_DIED, Embedded, wait_for
@@ -28,7 +27,7 @@ CALLS = {
 
 def test_a_step_that_is_killed_is_taken_over_within_a_minute(healthy: Embedded, provoked: Callable[..., None]) -> None:
     """All three functions at once, each in the middle of a call to OpenAI, about a job of its own."""
-    provoked(PROCESS_DIED)
+    provoked(PROCESS_DIED, "Broken pipe")
     healthy.drop("kill/recipe.yaml", PLAIN)
     before = healthy.control("GET", "/delays")
     jobs: dict[str, str] = {}
@@ -113,14 +112,9 @@ def test_a_drop_whose_event_is_lost_is_found_by_the_sweep(healthy: Embedded, pro
     """The sweep looks for what has waited long enough for its event, and is due rarely: both are put back here."""
     provoked("drops were found whose event was lost")
     healthy.drop("lost/recipe.yaml", PLAIN)
-    events, rule = healthy.client("events"), healthy.resource("DropRule")
-    events.disable_rule(Name=rule)
-    try:
+    with healthy.no_events():
         version = healthy.drop("lost/rows.csv", ROWS, seconds_ago=45 * 60)
-        healthy.tick()
-        healthy.tick()
-    finally:
-        events.enable_rule(Name=rule)
+    healthy.tick()  # the first one only notes when it was
 
     def is_taken_in() -> bool:
         # Again and again, for a poll that ran meanwhile may have written the item as it was before.
@@ -198,20 +192,19 @@ def test_a_large_drop_is_asked_only_when_it_is_approved(healthy: Embedded, provo
 
 
 def test_nothing_of_a_drop_stays_in_the_work_bucket_after_a_good_end(healthy: Embedded) -> None:
+    """Of its rows and answers, that is; how it ended is kept apart."""
     healthy.drop("clean/recipe.yaml", PLAIN)
     ended = healthy.answer("clean/rows.csv", ROWS)
     assert ended["status"] == "succeeded"
 
     def is_empty() -> bool:
         healthy.tick()
-        return not _work_objects(healthy, ended)
+        listed = healthy.client("s3").list_objects_v2(
+            Bucket=healthy.names["WORK_BUCKET"], Prefix=f"jobs/{ended['job_id']}/"
+        )
+        return listed["KeyCount"] == 0
 
     wait_for(is_empty, "its work objects are there still")
-
-
-def _work_objects(embedded: Embedded, event: dict[str, Any]) -> list[str]:
-    listed = embedded.client("s3").list_objects_v2(Bucket=embedded.names["WORK_BUCKET"])
-    return [found["Key"] for found in listed.get("Contents", []) if event["job_id"] in found["Key"]]
 
 
 def _told(embedded: Embedded, version: str) -> list[str]:
