@@ -164,6 +164,7 @@ class Faults(Killer):
         self._wrapped: dict[str, _Faulty] = {}
 
     def invoked(self) -> None:
+        super().invoked()
         self._began = self._clock()
 
     @property

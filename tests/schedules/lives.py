@@ -210,7 +210,13 @@ class Life:
         fake = self.fake
         open_kinds = any(self._open(kind) for kind in ("job", "batch", "outbox", "pending"))
         messages = any(getattr(fake, name).messages for name in QUEUES)
-        return not open_kinds and not messages and not any(letters.left for letters in fake.dead_letters.values())
+        dead = any(letters.left for letters in fake.dead_letters.values())
+        return not (open_kinds or messages or dead or self._awaits_sweep())
+
+    def _awaits_sweep(self) -> bool:
+        """Whether a drop has no job yet, and may get one: a sweep of the inbox finds it within a day."""
+        known = {job["drop"]["key"] for job in self.jobs()}
+        return any(key not in known and self.clock() < at + 2 * DAY for key, at in self.dropped.items())
 
     def _is_timed(self) -> bool:
         """Whether a drop is under way whose time is compared with a healthy one's: then no minute is left out."""
