@@ -276,6 +276,13 @@ def about(message: Mapping[str, Any]) -> str:
     return f"{message['key']} {message['version_id']} {message.get('rerun_version') or ''}"
 
 
+def is_everything(call: str, hit: str) -> bool:
+    """Whether what a call failed about belongs to no one job."""
+    if call.startswith("table."):
+        return not hit.startswith(("job#", "limit#", "drop#"))
+    return call.endswith((".depth", ".hide", ".key_version", ".newest"))
+
+
 def any_fault(chance: random.Random, call: str, *, day: float = 24 * HOUR) -> Fault:
     """A fault of this call, of any kind, length and beginning."""
     error = chance.choice(list(errors_of(call)))

@@ -19,6 +19,7 @@ from dropbatch.ports import Audience, Notification
 from dropbatch.telling import results_prefix
 from tests.driving import jobs
 from tests.fakes import INBOX, RESULTS, FakeOpenAI, FakeWorld, Fault
+from tests.fakes.faults import is_everything
 
 if TYPE_CHECKING:
     from tests.schedules.lives import Life
@@ -343,17 +344,10 @@ def _is_concerned(life: "Life", key: str) -> bool:
         began, stopped = life.start + fault.begins, life.start + fault.ends
         if began > ended or stopped < begun:
             continue
-        concerns = any(_is_everything(fault.call, hit) or any(it in hit for it in its) for hit in hits)
+        concerns = any(is_everything(fault.call, hit) or any(it in hit for it in its) for hit in hits)
         if fault.only is None or fault.error in OF_THE_ACCOUNT or concerns:
             return True
     return False
-
-
-def _is_everything(call: str, hit: str) -> bool:
-    """Whether what failed belongs to no one job."""
-    if call.startswith("table."):
-        return not hit.startswith(("job#", "limit#", "drop#"))
-    return call.endswith((".depth", ".hide", ".key_version", ".newest"))
 
 
 def faults_text(faults: Iterable[Fault]) -> str:
