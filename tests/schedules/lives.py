@@ -21,7 +21,7 @@ from dropbatch.poll import poll
 from dropbatch.ports import Audience, Notification, RemoteBatch
 from tests.driving import QUEUES, RECIPE, deliver_next, drop, invoke
 from tests.fakes import FakeOpenAI, FakeWorld, Fault, Faults, answer_ok, response_line
-from tests.fakes.faults import about
+from tests.fakes.faults import about, is_everything
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 LONGEST_STEP = DAY
@@ -146,12 +146,16 @@ class Life:
         if not self._is_at_rest():
             self.faults.faults = [f for f in self.faults.faults if not (f.lasts == inf and _stops_all(f))]
             self._until(self.start + LAST_DAY + AFTER)
-        if not any(fault.ends == inf and fault.only is None for fault in self.faults.faults):
+        if not any(fault.ends == inf and self._is_of_all(fault) for fault in self.faults.faults):
             # Whatever was broken: another drop finds its way.
             over = [self.start + fault.ends for fault in self.faults.faults if fault.ends < inf]
             self.clock.now = max(self.clock(), *over, self.start) // 60 * 60
             self._actions = [(self.clock(), lambda: self._drop(LAST, b"text\nlast\n"))]
             self._until(self.clock() + DAY)
+
+    def _is_of_all(self, fault: Fault) -> bool:
+        hits = self.faults.hit.get(fault, set())
+        return fault.only is None or any(is_everything(fault.call, hit) for hit in hits)
 
     def _until(self, end: float) -> None:
         step = MINUTE
@@ -210,7 +214,13 @@ class Life:
         fake = self.fake
         open_kinds = any(self._open(kind) for kind in ("job", "batch", "outbox", "pending"))
         messages = any(getattr(fake, name).messages for name in QUEUES)
-        return not open_kinds and not messages and not any(letters.left for letters in fake.dead_letters.values())
+        dead = any(letters.left for letters in fake.dead_letters.values())
+        return not (open_kinds or messages or dead or self._awaits_sweep())
+
+    def _awaits_sweep(self) -> bool:
+        """Whether a drop has no job yet, and may get one: a sweep of the inbox finds it within a day."""
+        known = {job["drop"]["key"] for job in self.jobs()}
+        return any(key not in known and self.clock() < at + 2 * DAY for key, at in self.dropped.items())
 
     def _is_timed(self) -> bool:
         """Whether a drop is under way whose time is compared with a healthy one's: then no minute is left out."""
