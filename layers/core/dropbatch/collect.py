@@ -499,7 +499,7 @@ def _finish(world: World, ledger: Ledger, job: Job) -> bool:
             return True
 
         def assembling(current: Job) -> None:
-            current.held_reason = current.held_call = None
+            current.end_hold(world.now())
             current.move(JobState.ASSEMBLING)
 
         moved = update_own(ledger, job, assembling)

@@ -97,13 +97,27 @@ class _Tick:
     def __init__(self, world: World, ledger: Ledger, poller: Poller) -> None:
         self._world, self._ledger, self._poller = world, ledger, poller
         self._jobs = {job.id: job for job in ledger.open_jobs()}
-        self._batches = list(ledger.open_batches())
-        self._pending = list(ledger.pending())
+        self._batches = self._open_batches()
+        self._pending = self._open_pending()
         self._by_job: dict[str, list[Batch]] = {job_id: [] for job_id in self._jobs}
         for batch in self._batches:
             self._by_job.setdefault(batch.job_id, []).append(batch)
         self._due: dict[str, list[WorkItem]] = {"intake": [], "dispatch": [], "collect": []}
         self._key = _Key(world)
+
+    def _open_batches(self) -> list[Batch]:
+        try:
+            return list(self._ledger.open_batches())
+        except Exception:  # noqa: BLE001 - jobs must end by their dates: their batches can be read without the index
+            self._world.observer.failed("the open batches could not be listed; they are read job by job")
+            return [batch for job in self._jobs for batch in self._ledger.batches(job) if batch.state not in CLOSED]
+
+    def _open_pending(self) -> list[Pending]:
+        try:
+            return list(self._ledger.pending())
+        except Exception:  # noqa: BLE001 - jobs and batches must not wait for this
+            self._world.observer.failed("the pending objects could not be listed")
+            return []
 
     def run(self) -> None:
         world = self._world
@@ -287,7 +301,7 @@ class _Tick:
         if job.held_reason is HeldReason.KEY_CHANGED:
             return not any(self._key.is_of_others(world, batch) for batch in batches)
         if version == job.held_secret_version:
-            if job.held_reason is not HeldReason.KEY and call is not None:
+            if call is not None:
                 return False  # the very call that failed is tried again, and lets the job go on when it succeeds
             if world.now() - job.hold_checked_at < KEY_CHECK_SECONDS:
                 return False

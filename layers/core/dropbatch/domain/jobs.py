@@ -230,6 +230,12 @@ class Job(WorkItem):
             return "job", stamp(self.created_at)
         return None if self.is_clean and not self.untold else ("outbox", stamp(self.created_at))
 
+    def end_hold(self, now: int) -> None:
+        """Forget why it is held, and remember when that was over."""
+        if self.held_reason is not None:
+            self.hold_ends = {**self.hold_ends, str(self.held_reason): now}
+        self.held_reason = self.held_secret_version = self.held_call = None
+
     @property
     def notices(self) -> str:
         """Where in the work bucket the texts of its outbox lie."""
