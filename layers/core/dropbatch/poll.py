@@ -32,7 +32,7 @@ from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up, close_batch
 from dropbatch.jobs.give_up import force_end, give_up, refuse_unseen
 from dropbatch.jobs.hold import let_go
-from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
+from dropbatch.jobs.lease import backoff_seconds, give_back, kept, put_off, take, update_own
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS, wait_for
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, Work, look_again, work_on
@@ -296,7 +296,7 @@ class _Tick:
         if job.held_reason is HeldReason.STUCK:
             return call is None and any(batch.state not in CLOSED for batch in batches)
         version = self._key.version
-        if version is None:
+        if version is None or world.now() < job.held_at + _damping_seconds(job):
             return False
         if job.held_reason is HeldReason.KEY_CHANGED:
             return not any(self._key.is_of_others(world, batch) for batch in batches)
@@ -363,9 +363,12 @@ class _Tick:
             item.admitted_at = item.admitted_at or item.sent_at
         try:
             self._ledger.save(item)
+            self._queue(name).send(_message(item))
         except ConditionFailed:
             return 0
-        self._queue(name).send(_message(item))
+        except Exception:  # noqa: BLE001 - one item that fails must not stop the others; it is found again
+            self._world.observer.failed("a message could not be sent", queue=name)
+            return 0
         return 1
 
     def _queue(self, name: str) -> Queue:
@@ -505,6 +508,11 @@ def _revive(world: World, ledger: Ledger, message: Mapping[str, object]) -> bool
     else:
         ledger.change(lambda: ledger.batch(work.job_id, work.batch or ""), forget)
     return True
+
+
+def _damping_seconds(job: Job) -> int:
+    """Return for how long a job stays held at least: each time longer if the same hold begins again and again."""
+    return backoff_seconds(job.hold_repeats) if job.hold_repeats else 0
 
 
 class _Key:

@@ -43,6 +43,7 @@ def hold(
         current.held_reason, current.held_secret_version, current.held_call = reason, version, call.sk if call else None
         current.held_at = now
         current.hold_checked_at = now
+        current.hold_repeats = 0 if is_new else current.hold_repeats + 1
         if is_new:
             current.holds = {**current.holds, str(reason): now}
         current.move(JobState.HELD)
