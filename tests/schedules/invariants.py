@@ -51,8 +51,8 @@ class Seen(Protocol):
 
 
 DAY = 86_400
-MAX_JOB_SECONDS, GRACE_SECONDS = 28 * DAY, 2 * DAY
-"""A job ends by its deadline, or in this time if that is later; and how much later its end may be seen."""
+MAX_JOB_SECONDS, GRACE_SECONDS = 28 * DAY, 2 * DAY + DAY // 4
+"""A job ends by its deadline, or in this time if that is later; and how much later if its ending fails, too."""
 
 MONEY_TOLD = frozenset({"in_doubt", "not_collected"})
 """Codes of reasons that say that answers were paid for, or may have been, and are not delivered."""

@@ -31,6 +31,9 @@ MOST_TICKS = 12_000
 LAST_DAY = 31 * DAY
 """By then every job has ended; faults that last for ever and let nothing end, or nothing be told, stop."""
 
+LATE_DAY = 28 * DAY
+"""From then on it is seen to the hour when jobs end, for that is when they must."""
+
 AFTER = 2 * DAY
 """What is left of a fault that stopped on the last day is done within this time."""
 
@@ -145,7 +148,9 @@ class Life:
         self._until(self.start + LAST_DAY)
         if not self._is_at_rest():
             self.faults.faults = [f for f in self.faults.faults if not (f.lasts == inf and _stops_all(f))]
-            self._until(self.start + LAST_DAY + AFTER)
+            # A drop that was found late has its own month.
+            newest = max((job["created_at"] for job in self.jobs() if job["state"] not in ENDED_JOBS), default=0)
+            self._until(max(self.start + LAST_DAY, newest + LAST_DAY) + AFTER)
         if not any(fault.ends == inf and self._is_of_all(fault) for fault in self.faults.faults):
             # Whatever was broken: another drop finds its way.
             over = [self.start + fault.ends for fault in self.faults.faults if fault.ends < inf]
@@ -172,6 +177,8 @@ class Life:
             step = MINUTE if self._moves > before else min(2 * step, LONGEST_STEP)
             if self._is_timed():
                 step = MINUTE
+            if self.clock() > self.start + LATE_DAY:
+                step = min(step, HOUR)
             # What has not moved for long is not looked at for each of its tries.
             least = max(MINUTE, step / 8)
             self.clock.now = max(self.clock() + least, min(self.clock() + step, self._next_date(), end))
@@ -189,9 +196,11 @@ class Life:
         while busy:
             busy = False
             for name in QUEUES:
-                if deliver_next(self.fake, name):
+                message = deliver_next(self.fake, name)
+                if message is not None:
                     busy = True
-                    self.invocations[name, int((self.clock() - self.start) // HOUR)] += 1
+                    # SQS delivers one that failed five times at most: what counts is how many are sent.
+                    self.invocations[name, int((self.clock() - self.start) // HOUR)] += message.receives == 1
 
     def _next_date(self) -> float:
         """The next moment of which it is known that something is due."""
