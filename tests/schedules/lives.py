@@ -25,7 +25,7 @@ from tests.fakes.faults import about, is_everything
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 LONGEST_STEP = DAY
-MOST_TICKS = 12_000
+MAX_TICKS = 12_000
 """A life that is not at rest after so many polls has something that goes round and round."""
 
 LAST_DAY = 31 * DAY
@@ -171,7 +171,7 @@ class Life:
             self._tick()
             if not self._actions and self._is_at_rest():
                 return
-            if self.ticks > MOST_TICKS:
+            if self.ticks > MAX_TICKS:
                 self.problems["it never comes to rest"] = None
                 return
             step = MINUTE if self._moves > before else min(2 * step, LONGEST_STEP)

@@ -344,7 +344,7 @@ class _Tick:
         return sent
 
     def _lost(self, world: World, name: str, waiting: list[WorkItem], under_way: int) -> list[WorkItem]:
-        """Return those of the items whose message is lost, of so many that are under way."""
+        """Return those of the items whose message is lost; `under_way` is how many were sent and are not done."""
         now = world.now()
         waiting = sorted((item for item in waiting if item.sent_at < now - LOST_SECONDS), key=lambda item: item.sent_at)
         if not waiting:
