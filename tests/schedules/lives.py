@@ -160,7 +160,11 @@ class Life:
 
     def _is_of_all(self, fault: Fault) -> bool:
         hits = self.faults.hit.get(fault, set())
-        return fault.only is None or any(is_everything(fault.call, hit) for hit in hits)
+        return (
+            fault.only is None
+            or fault.call == "table.open_items"
+            or any(is_everything(fault.call, hit) for hit in hits)
+        )
 
     def _until(self, end: float) -> None:
         step = MINUTE
