@@ -74,9 +74,9 @@ def run(fake: FakeWorld, *, ticks: int = 60, step: float = 60) -> None:
     """Delivers messages and polls each `step` seconds until nothing is open, or `ticks` are over."""
     for _ in range(ticks):
         deliver(fake)
-        survive(lambda: poll(fake.world))
+        polled = survive(lambda: poll(fake.world))
         deliver(fake)
-        is_open = any(True for kind in ("job", "outbox", "pending") for _ in fake.table.open_items(kind))
+        is_open = not polled or any(True for kind in ("job", "outbox", "pending") for _ in fake.table.open_items(kind))
         if not is_open and not fake.intake.messages:
             return
         fake.clock.sleep(step)
