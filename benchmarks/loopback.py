@@ -132,7 +132,7 @@ def aws(batches: int, jobs: int) -> type[_Server]:
     from dropbatch.ledger import to_item
 
     table = _Table()
-    table.put(typed(to_item(Sweep(since=1, due_at=2**40, rev=1))))
+    table.put(typed(to_item(Sweep(began_at=1, due_at=2**40, rev=1))))
     for number in range(jobs):
         drop = Drop("dropbatch-inbox-1a2b3c", f"reviews/2026/{number}.csv", "v" * 32, NOW, 500_000_000)
         job = Job(

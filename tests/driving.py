@@ -74,9 +74,9 @@ def run(fake: FakeWorld, *, ticks: int = 60, step: float = 60) -> None:
     """Delivers messages and polls each `step` seconds until nothing is open, or `ticks` are over."""
     for _ in range(ticks):
         deliver(fake)
-        survive(lambda: poll(fake.world))
+        polled = survive(lambda: poll(fake.world))
         deliver(fake)
-        is_open = any(True for kind in ("job", "outbox", "pending") for _ in fake.table.open_items(kind))
+        is_open = not polled or any(True for kind in ("job", "outbox", "pending") for _ in fake.table.open_items(kind))
         if not is_open and not fake.intake.messages:
             return
         fake.clock.sleep(step)
@@ -96,23 +96,23 @@ def deliver(fake: FakeWorld) -> int:
     """Delivers what is due, until nothing is. Returns how many messages were worked on."""
     count = 0
     while True:
-        worked = sum(deliver_next(fake, name) for name in QUEUES)
+        worked = sum(deliver_next(fake, name) is not None for name in QUEUES)
         if not worked:
             return count
         count += worked
 
 
-def deliver_next(fake: FakeWorld, name: str) -> bool:
-    """Delivers a queue's next message to its function, if one is due."""
+def deliver_next(fake: FakeWorld, name: str) -> FakeMessage | None:
+    """Delivers a queue's next message to its function; None if none is due."""
     queue: FakeQueue = getattr(fake, name)
     message = queue.receive()
     if message is None:
-        return False
+        return None
     if fake.chains.drops(FUNCTIONS[name], message):
         queue.bury(message)
     else:
         finish(fake, name, message, handle(fake, name, message))
-    return True
+    return message
 
 
 def handle(fake: FakeWorld, name: str, message: FakeMessage) -> Ending:

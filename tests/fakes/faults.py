@@ -164,6 +164,7 @@ class Faults(Killer):
         self._wrapped: dict[str, _Faulty] = {}
 
     def invoked(self) -> None:
+        super().invoked()
         self._began = self._clock()
 
     @property
@@ -273,6 +274,13 @@ def about(message: Mapping[str, Any]) -> str:
         found = detail["object"]
         return f"{found['key']} {found.get('version-id')} "
     return f"{message['key']} {message['version_id']} {message.get('rerun_version') or ''}"
+
+
+def is_everything(call: str, hit: str) -> bool:
+    """Whether what a call failed about belongs to no one job."""
+    if call.startswith("table."):
+        return not hit.startswith(("job#", "limit#", "drop#"))
+    return call.endswith((".depth", ".hide", ".key_version", ".newest"))
 
 
 def any_fault(chance: random.Random, call: str, *, day: float = 24 * HOUR) -> Fault:

@@ -8,6 +8,13 @@ class Killed(BaseException):
     """The process is gone. Nothing in the project may catch it."""
 
 
+READS = frozenset(
+    {"get", "query", "open_items", "head", "blocks", "read_range", "names", "depth", "take"}
+    | {"key_version", "retrieve", "newest", "sees", "streaming"}
+)
+"""The calls that change nothing."""
+
+
 class Killer:
     """Counts the calls to the world, and kills the process at one: before it takes effect, or just after.
 
@@ -17,11 +24,22 @@ class Killer:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.begun: list[int] = []  # which call was the first of each invocation
         self.points: set[int] = set()
         self.intrusions: dict[int, Callable[[], None]] = {}
 
     def invoked(self) -> None:
         """Another invocation begins."""
+        self.begun.append(len(self.calls))
+
+    def all_points(self) -> list[int]:
+        """Every point at which a kill differs from all others, of the calls that were made.
+
+        Between two calls that change something nothing is different, whatever is read there: the points are before an
+        invocation's first call, and after each call that has an effect.
+        """
+        effects = {2 * n + 1 for n, call in enumerate(self.calls) if call.rpartition(".")[2] not in READS}
+        return sorted(effects | {2 * n for n in self.begun if n < len(self.calls)})
 
     def wrap(self, name: str, port: Any) -> Any:
         if isinstance(port, Mapping):  # the dead letters of every queue

@@ -21,7 +21,7 @@ from tests.fakes import INBOX, FakeWorld, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
 
 FATES = ("ok", "ok", "ok", "ok", "500", "400", "0", "expired", "missing", "truncated", "refused", "twice", "string")
-CALLS = ("upload", "create", "retrieve", "newest", "cancel", "download")
+CALLS = ("upload", "create", "retrieve", "newest", "cancel", "streaming")
 
 
 class AnyWorld(RuleBasedStateMachine):

@@ -18,7 +18,7 @@ def fake(tmp_path: Path) -> FakeWorld:
 
 
 def upload(fake: FakeWorld, key: str, data: bytes, began: float | None = None) -> dict[str, Any]:
-    """Puts an object, perhaps in parts since `began`; its event, to be delivered by whoever wants to."""
+    """Puts an object, perhaps in parts since `began`; its event, for the test to deliver."""
     version = fake.objects.drop(key, data, began=began)
     return fake.objects.event(INBOX, key, version)
 

@@ -46,8 +46,9 @@ def test_rows_are_known_by_their_model_and_by_why_they_are_not_sent(tmp_path: Pa
     recipe = b'model: "m{{ kind }}"\nprompt: "{{ text }}"\nwhen: "{{ text }}"\nbad_rows: skip\n'
     fake.objects.drop("recipe.yaml", recipe)
     records = [b"2,b\n", b"1,a\n", b'2,"c\nd"\n', b"1,\n", b"1,a,b\n"]
+    fake.openai.ending = None
     drop(fake, "a.csv", b"kind,text\n" + b"".join(records))
-    run(fake)
+    run(fake, ticks=2)  # its files are there as long as it runs
     job = only_job(fake)
     rows = JobRows(fake.world, job)
     shard = Ledger(fake.table).shard(job.id, 0)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dropbatch import telling
 from dropbatch.domain.jobs import JobState, OpenAIStatus
 from dropbatch.ports import Notification
 from tests.driving import RECIPE, drop, only_job, result, result_json, run
@@ -307,3 +308,15 @@ def test_an_expired_job_names_what_to_do(fake: FakeWorld) -> None:
     run(fake, ticks=100, step=3600)
     assert "1 row expired (batch_expired), the first is row 1: " in told(fake, "ended").text
     assert told(fake, "ended").status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("eu-central-1", "eu-central-1.console.aws.amazon.com"),
+        ("cn-north-1", "cn-north-1.console.amazonaws.cn"),
+        ("us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
+    ],
+)
+def test_a_link_leads_to_the_console_of_its_partition(region: str, host: str) -> None:
+    assert telling.console_link(region, "bucket", "a/").startswith(f"https://{host}/s3/buckets/bucket?")

@@ -12,7 +12,7 @@ from dropbatch.formats.jsonl import parsed
 from dropbatch.recipes.compiling import compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
 
-MOST_BYTES = 262_144
+MAX_BYTES = 262_144
 """What SNS takes."""
 
 TOLD = 10
@@ -38,7 +38,7 @@ def size_of(problems: list[Problem]) -> int:
 def test_what_is_told_has_room_in_a_notification(found: list[Problem]) -> None:
     problems = Problems()
     problems.extend(found)
-    assert size_of(problems.kept) < MOST_BYTES - 50_000
+    assert size_of(problems.kept) < MAX_BYTES - 50_000
     for problem in problems:
         assert len(problem.message) <= MAX_MESSAGE
         assert all(len(name) <= MAX_NAME for name in (problem.column, problem.key, problem.path) if name)

@@ -6,7 +6,7 @@ from dropbatch.domain.drops import MAX_RECIPE_FOLDERS, recipe_keys
 from dropbatch.domain.errors import ObjectMissing, Rejected
 from dropbatch.domain.problems import Problem
 from dropbatch.jobfiles import MAX_FILES_BYTES, find_recipe, read_recipe, with_files
-from dropbatch.recipes.yaml import MOST_BYTES
+from dropbatch.recipes.yaml import MAX_BYTES
 from tests.fakes import INBOX, FakeClock, FakeObjects
 
 RECIPE = b"model: m\nprompt: file://prompt.md\n"
@@ -36,7 +36,7 @@ def rejection(objects: Objects, key: str = "a/r.csv") -> Problem:
 
 
 def test_a_recipe_that_is_too_large_is_not_read(objects: Objects) -> None:
-    objects.drop("a/recipe.yaml", b"#" * (MOST_BYTES + 1))
+    objects.drop("a/recipe.yaml", b"#" * (MAX_BYTES + 1))
     problem = rejection(objects)
     assert (problem.code, problem.path) == ("recipe_too_long", "a/recipe.yaml")
     assert objects.read == 0
@@ -44,7 +44,7 @@ def test_a_recipe_that_is_too_large_is_not_read(objects: Objects) -> None:
 
 def test_a_file_that_is_too_large_is_not_read(objects: Objects) -> None:
     objects.drop("a/recipe.yaml", RECIPE)
-    objects.drop("a/prompt.md", b"x" * (MOST_BYTES + 1))
+    objects.drop("a/prompt.md", b"x" * (MAX_BYTES + 1))
     problem = rejection(objects)
     assert (problem.code, problem.key, problem.line) == ("file_too_large", "prompt", 2)
     assert "prompt.md has 1,048,577 bytes" in problem.message
@@ -56,7 +56,7 @@ def test_files_are_not_too_large_together(objects: Objects) -> None:
     turns = "".join(f"    - {{role: user, content: file://{name}}}\n" for name in names)
     objects.drop("a/recipe.yaml", f"body:\n  model: m\n  messages:\n{turns}".encode())
     for name in names:
-        objects.drop(f"a/{name}", b"x" * (MOST_BYTES - 1))
+        objects.drop(f"a/{name}", b"x" * (MAX_BYTES - 1))
     problem = rejection(objects)
     assert (problem.code, problem.key) == ("file_too_large", "body.messages[3].content")
     assert "4 MiB together" in problem.message
@@ -65,10 +65,10 @@ def test_files_are_not_too_large_together(objects: Objects) -> None:
 
 def test_files_up_to_the_bound_are_read(objects: Objects) -> None:
     objects.drop("a/recipe.yaml", RECIPE)
-    objects.drop("a/prompt.md", b"x" * MOST_BYTES)
+    objects.drop("a/prompt.md", b"x" * MAX_BYTES)
     found = find_recipe(objects, INBOX, "a/r.csv")
     assert found is not None
-    assert len(found.files["prompt.md"]) == MOST_BYTES
+    assert len(found.files["prompt.md"]) == MAX_BYTES
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_nothing_outside_of_the_recipe_s_folder_is_read(objects: Objects, name: 
 def test_a_recipe_that_grew_while_it_was_read_is_refused(objects: Objects) -> None:
     objects.drop("recipe.yaml", b"model: m")
     small = objects.head(INBOX, "recipe.yaml")
-    objects.drop("recipe.yaml", b"#" * (MOST_BYTES + 1))
+    objects.drop("recipe.yaml", b"#" * (MAX_BYTES + 1))
     objects.head = lambda *_args, **_more: small  # type: ignore[method-assign]
     with pytest.raises(Rejected):
         read_recipe(objects, INBOX, "recipe.yaml")

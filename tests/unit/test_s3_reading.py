@@ -131,7 +131,7 @@ def test_a_version_that_is_gone_or_was_never_an_object_is_missing(s3: tuple[S3Ob
 
 
 def test_a_head_without_a_reason_is_explained_by_a_get(s3: tuple[S3Objects, Stubber]) -> None:
-    """An object under a customer's key gets a bare 400, and so does whoever asks with credentials that ran out."""
+    """An object under a customer's key gets a bare 400, and so do credentials that ran out."""
     objects, stubber = s3
     wanted = {"Bucket": "b", "Key": "k", "Range": "bytes=0-0", "VersionId": "v"}
     for code, expected in (("InvalidRequest", ObjectForbidden), ("ExpiredToken", ClientError)):

@@ -48,6 +48,9 @@ from dropbatch.rendering import render
 LATE_SECONDS = 60
 """When files that OpenAI has not finished are looked for again."""
 
+MAX_LATE_SECONDS = 600
+"""Then they are looked for less and less often, but not less often than this."""
+
 DOUBT_FACTOR = 3
 """For how many `settle_seconds` answers are awaited that OpenAI has counted but not delivered (30 min by default)."""
 
@@ -158,8 +161,10 @@ def _wait(world: World, ledger: Ledger, batch: Batch, seconds: int) -> None:
 
     def wait(current: Batch) -> None:
         current.starts = current.kills = 0
+        current.deferrals += 1
         current.waited_with = batch.waited_with
-        give_back(current, world.now() + seconds)
+        later = min(world.scaled(MAX_LATE_SECONDS), seconds * 2 ** min(current.deferrals - 1, 10))
+        give_back(current, world.now() + max(seconds, later))
 
     update_own(ledger, batch, wait)
 
@@ -260,7 +265,10 @@ def _ended(world: World, ledger: Ledger, job: Job, batch: Batch) -> RemoteBatch:
         if not knows_of(world, batch):
             hold(world, ledger, job, HeldReason.KEY_CHANGED, "key_changed", batch)
             raise TryLater(KEY_CHANGED_SECONDS, "the key is of another project than the batch") from None
-        return _as_seen(batch)
+        seen = _as_seen(batch)
+        if seen.output_file_id is None and seen.error_file_id is None and _is_in_doubt(world, batch):
+            raise TryLater(world.scaled(MAX_LATE_SECONDS), "OpenAI does not know the batch, for the moment") from None
+        return seen
     except OpenAIError as error:
         if never and error.kind is not ErrorKind.PASSING:
             return _as_seen(batch)
@@ -499,7 +507,7 @@ def _finish(world: World, ledger: Ledger, job: Job) -> bool:
             return True
 
         def assembling(current: Job) -> None:
-            current.held_reason = current.held_call = None
+            current.end_hold(world.now())
             current.move(JobState.ASSEMBLING)
 
         moved = update_own(ledger, job, assembling)

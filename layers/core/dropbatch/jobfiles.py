@@ -23,11 +23,11 @@ from dropbatch.ports import BYTES, JSON, Objects, Piece, Writer
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
 from dropbatch.recipes.names import quoted
 from dropbatch.recipes.parsing import Recipe, parse_recipe
-from dropbatch.recipes.yaml import MOST_BYTES, too_long
+from dropbatch.recipes.yaml import MAX_BYTES, too_long
 from dropbatch.storage.job_ends import whole, work_prefix
 
-MAX_FILES_BYTES = 4 * MOST_BYTES
-"""How large a recipe and the files that it names may be together; each by itself may have `MOST_BYTES`."""
+MAX_FILES_BYTES = 4 * MAX_BYTES
+"""How large a recipe and the files that it names may be together; each by itself may have `MAX_BYTES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _bounded(objects: Objects, bucket: str, key: str, most: int, version_id: str
 
 def read_recipe(objects: Objects, bucket: str, key: str, version_id: str | None = None) -> bytes:
     """Return a recipe's text; ObjectMissing if there is none, Rejected if it is too large to be one."""
-    text = _bounded(objects, bucket, key, MOST_BYTES, version_id)
+    text = _bounded(objects, bucket, key, MAX_BYTES, version_id)
     if isinstance(text, int):
         raise too_long(key)
     return text
@@ -119,7 +119,7 @@ def with_files(objects: Objects, bucket: str, path: str, text: bytes) -> RecipeT
     recipe = parse_recipe(text, path)
     room = MAX_FILES_BYTES - len(text)
     for name in recipe.files:
-        most = min(MOST_BYTES, room)
+        most = min(MAX_BYTES, room)
         try:
             found = _bounded(objects, bucket, beside(path, name), most)
         except ObjectMissing:
@@ -135,7 +135,7 @@ def with_files(objects: Objects, bucket: str, path: str, text: bytes) -> RecipeT
 
 
 def _file_too_large(recipe: Recipe, name: str, size: int) -> Problem:
-    why = "1 MiB is the most" if size > MOST_BYTES else "a recipe and its files may have 4 MiB together"
+    why = "1 MiB is the most" if size > MAX_BYTES else "a recipe and its files may have 4 MiB together"
     sentence = f"the file {quoted(name)} has {size:,} bytes, and {why}; shorten it, or put what differs into rows."
     return recipe.problem("file_too_large", recipe.file_keys[name], sentence)
 
@@ -313,7 +313,7 @@ class JobFiles:
 
 
 def _own_name(batch: Batch) -> str:
-    """Names a batch among its job's, whoever collects it."""
+    """Name a batch among its job's, whichever process collects it."""
     return f"{batch.shard:06d}.{batch.group:03d}.{batch.attempt}"
 
 

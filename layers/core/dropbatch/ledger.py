@@ -119,6 +119,9 @@ class Ledger:
             self._table.insert(to_item(item))
         except ConditionFailed:
             return False
+        except Exception:
+            if not self._is_written(item):
+                raise
         return True
 
     def save(self, item: Item) -> None:
@@ -133,6 +136,14 @@ class Ledger:
         except ConditionFailed:
             item.rev = read
             raise
+        except Exception:
+            if not self._is_written(item):
+                item.rev = read
+                raise
+
+    def _is_written(self, item: Item) -> bool:
+        """Return whether a write took effect though its answer was lost: the item stands there just as it was to be."""
+        return self._table.get(item.pk, item.sk) == to_item(item)
 
     def remove(self, item: Item) -> None:
         self._table.delete(item.pk, item.sk, item.rev)

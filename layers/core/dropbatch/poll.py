@@ -32,7 +32,7 @@ from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up, close_batch
 from dropbatch.jobs.give_up import force_end, give_up, refuse_unseen
 from dropbatch.jobs.hold import let_go
-from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
+from dropbatch.jobs.lease import backoff_seconds, give_back, kept, put_off, take, update_own
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS, wait_for
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, Work, look_again, work_on
@@ -97,13 +97,27 @@ class _Tick:
     def __init__(self, world: World, ledger: Ledger, poller: Poller) -> None:
         self._world, self._ledger, self._poller = world, ledger, poller
         self._jobs = {job.id: job for job in ledger.open_jobs()}
-        self._batches = list(ledger.open_batches())
-        self._pending = list(ledger.pending())
+        self._batches = self._open_batches()
+        self._pending = self._open_pending()
         self._by_job: dict[str, list[Batch]] = {job_id: [] for job_id in self._jobs}
         for batch in self._batches:
             self._by_job.setdefault(batch.job_id, []).append(batch)
         self._due: dict[str, list[WorkItem]] = {"intake": [], "dispatch": [], "collect": []}
         self._key = _Key(world)
+
+    def _open_batches(self) -> list[Batch]:
+        try:
+            return list(self._ledger.open_batches())
+        except Exception:  # noqa: BLE001 - jobs must end by their dates: their batches can be read without the index
+            self._world.observer.failed("the open batches could not be listed; they are read job by job")
+            return [batch for job in self._jobs for batch in self._ledger.batches(job) if batch.state not in CLOSED]
+
+    def _open_pending(self) -> list[Pending]:
+        try:
+            return list(self._ledger.pending())
+        except Exception:  # noqa: BLE001 - jobs and batches must not wait for this
+            self._world.observer.failed("the pending objects could not be listed")
+            return []
 
     def run(self) -> None:
         world = self._world
@@ -282,12 +296,12 @@ class _Tick:
         if job.held_reason is HeldReason.STUCK:
             return call is None and any(batch.state not in CLOSED for batch in batches)
         version = self._key.version
-        if version is None:
+        if version is None or world.now() < job.held_at + _damping_seconds(job):
             return False
         if job.held_reason is HeldReason.KEY_CHANGED:
             return not any(self._key.is_of_others(world, batch) for batch in batches)
         if version == job.held_secret_version:
-            if job.held_reason is not HeldReason.KEY and call is not None:
+            if call is not None:
                 return False  # the very call that failed is tried again, and lets the job go on when it succeeds
             if world.now() - job.hold_checked_at < KEY_CHECK_SECONDS:
                 return False
@@ -330,7 +344,7 @@ class _Tick:
         return sent
 
     def _lost(self, world: World, name: str, waiting: list[WorkItem], under_way: int) -> list[WorkItem]:
-        """Return those of the items whose message is lost, of so many that are under way."""
+        """Return those of the items whose message is lost; `under_way` is how many were sent and are not done."""
         now = world.now()
         waiting = sorted((item for item in waiting if item.sent_at < now - LOST_SECONDS), key=lambda item: item.sent_at)
         if not waiting:
@@ -349,9 +363,12 @@ class _Tick:
             item.admitted_at = item.admitted_at or item.sent_at
         try:
             self._ledger.save(item)
+            self._queue(name).send(_message(item))
         except ConditionFailed:
             return 0
-        self._queue(name).send(_message(item))
+        except Exception:  # noqa: BLE001 - one item that fails must not stop the others; it is found again
+            self._world.observer.failed("a message could not be sent", queue=name)
+            return 0
         return 1
 
     def _queue(self, name: str) -> Queue:
@@ -491,6 +508,11 @@ def _revive(world: World, ledger: Ledger, message: Mapping[str, object]) -> bool
     else:
         ledger.change(lambda: ledger.batch(work.job_id, work.batch or ""), forget)
     return True
+
+
+def _damping_seconds(job: Job) -> int:
+    """Return for how long a job stays held at least: each time longer if the same hold begins again and again."""
+    return backoff_seconds(job.hold_repeats) if job.hold_repeats else 0
 
 
 class _Key:

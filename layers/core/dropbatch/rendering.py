@@ -129,7 +129,7 @@ def render(
     for name, each in made.items():
         progress.pieces.setdefault(name, []).append((each.key, each.head_bytes, each.size))
     if progress.position < len(index):
-        progress.places = [reader.place(number + 20) for reader in readers]
+        progress.places = [reader.place(number + 1) for reader in readers]
         progress.skipped = skipped.to_json()
         files.keep_rendered(shard.number, asdict(progress))
         return False

@@ -8,6 +8,7 @@ need not be exact.
 from dropbatch.domain.drops import Meaning, meaning_of
 from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import Sweep
+from dropbatch.jobs.pending import wait_for
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.ports import World
@@ -54,7 +55,7 @@ def _sweep_page(world: World, ledger: Ledger, state: Sweep) -> None:
     if lost and now < state.due_at + DAY_SECONDS and world.intake.depth():
         return  # what waits in the queue is not lost: it may be just these
     for key in lost:
-        world.intake.send(Look(world.buckets.inbox, key, None).to_json())
+        wait_for(world, ledger, Look(world.buckets.inbox, key, None), failed=False)  # the poller sends it
     if lost:
         world.observer.warn("drops were found whose event was lost", drops=len(lost))
     state.after = page[-1][0] if page else ""

@@ -379,7 +379,12 @@ def iso(seconds: int) -> str:
 
 
 def console_link(region: str, bucket: str, prefix: str) -> str:
-    return f"https://{region}.console.aws.amazon.com/s3/buckets/{bucket}?region={region}&prefix={quote(prefix)}"
+    host = next((host for start, host in _CONSOLES.items() if region.startswith(start)), "console.aws.amazon.com")
+    return f"https://{region}.{host}/s3/buckets/{bucket}?region={region}&prefix={quote(prefix)}"
+
+
+_CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}
+"""The console of regions that are not in AWS's main partition, by how their names begin."""
 
 
 _SENTENCES = {

@@ -13,7 +13,7 @@ from dropbatch.domain.errors import RowRejected
 from dropbatch.formats import jsonl
 from dropbatch.formats.raw import raw_custom_id
 from dropbatch.formats.records import Record
-from dropbatch.formats.shapes import MOST_BYTES, MOST_GAPS, MOST_IN_VAIN, TRIED_AGAIN, ReadyLines, Shapes
+from dropbatch.formats.shapes import MAX_BYTES, MOST_GAPS, MOST_IN_VAIN, TRIED_AGAIN, ReadyLines, Shapes
 from tests.unit.formats.reading_drops import drop
 
 
@@ -331,7 +331,7 @@ def test_what_decides_is_no_gap() -> None:
 def test_lines_with_many_differences_and_long_ones_are_read_one_by_one() -> None:
     wide = [written(request(n, metadata={f"k{k}": f"{n}" for k in range(MOST_GAPS)})) for n in range(9)]
     assert told_at_once(wide) == one_by_one(wide)
-    long = [written(request(n, input="x" * MOST_BYTES)) for n in range(5)]
+    long = [written(request(n, input="x" * MAX_BYTES)) for n in range(5)]
     assert told_at_once(long) == one_by_one(long)
 
 

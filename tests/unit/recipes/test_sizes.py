@@ -20,7 +20,7 @@ from dropbatch.recipes.templates import (
     compile_template,
 )
 
-MOST_MEMORY = 200_000_000
+MAX_MEMORY = 200_000_000
 """What rendering one small row may take: a few texts of the size that is allowed."""
 
 DOUBLED = "{% set n = namespace(x=x) %}{% for i in range(60) %}{% set n.x = ... %}{% endfor %}{{ n.x | length }}"
@@ -37,7 +37,7 @@ def bounded(call: Callable[[], Any]) -> Any:
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < MOST_MEMORY
+        assert peak < MAX_MEMORY
         assert time.process_time() - began < 10
 
 

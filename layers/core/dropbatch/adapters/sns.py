@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from dropbatch.ports import Audience, Notification
-from dropbatch.reporting.sns_limits import event_json, fitted, short_form
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -28,6 +27,9 @@ class SnsTopics:
         self._events = events_arn
 
     def publish(self, audience: Audience, notification: Notification) -> None:
+        # A poll that has nothing to tell does without what this loads.
+        from dropbatch.reporting.sns_limits import fitted, short_form
+
         try:
             self._publish(audience, fitted(notification))
         except ClientError as error:
@@ -37,6 +39,8 @@ class SnsTopics:
             self._publish(audience, short_form(notification))
 
     def _publish(self, audience: Audience, notification: Notification) -> None:
+        from dropbatch.reporting.sns_limits import event_json
+
         attributes: dict[str, MessageAttributeValueTypeDef] = {
             name: {"DataType": "String", "StringValue": value}
             for name, value in (

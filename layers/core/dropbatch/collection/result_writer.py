@@ -55,7 +55,7 @@ class Written:
     out: Writer | None = field(default=None, repr=False)
 
     def ask_again(self, row: int, tries: int, tokens: int, inputs: int) -> None:
-        assert self.out is not None  # noqa: S101  # opened by whoever judges rows; tells the type checker
+        assert self.out is not None  # noqa: S101  # opened before rows are judged; tells the type checker
         self.out.write(AskedRow(row, tries).to_line())
         self.again += 1
         self.tokens += tokens

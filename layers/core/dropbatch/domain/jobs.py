@@ -197,6 +197,7 @@ class Job(WorkItem):
     held_at: int = 0
     holds: dict[str, int] = field(default_factory=dict)  # when each reason began
     hold_ends: dict[str, int] = field(default_factory=dict)  # when each was last gone: one that returns soon goes on
+    hold_repeats: int = 0  # how often the same hold began again: each time it is let go later
     hold_checked_at: int = 0  # when it was last tried whether the reason is gone
     attempts: int = 3  # how often a row is tried at most, tries that never ran left out
     deadline_at: int = 0  # no row is tried again after it
@@ -229,6 +230,12 @@ class Job(WorkItem):
         if self.state not in ENDED_JOBS:
             return "job", stamp(self.created_at)
         return None if self.is_clean and not self.untold else ("outbox", stamp(self.created_at))
+
+    def end_hold(self, now: int) -> None:
+        """Forget why it is held, and remember when that was over."""
+        if self.held_reason is not None:
+            self.hold_ends = {**self.hold_ends, str(self.held_reason): now}
+        self.held_reason = self.held_secret_version = self.held_call = None
 
     @property
     def notices(self) -> str:

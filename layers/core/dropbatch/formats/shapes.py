@@ -49,7 +49,7 @@ MOST_GAPS = 32
 MOST_TRIES = 8
 """So many places are tried where a line's body may begin: it may stand elsewhere as well."""
 
-MOST_BYTES = 131_072
+MAX_BYTES = 131_072
 """A longer line gives no shape: it would be held, and is read by itself anyway."""
 
 _TEXT = rb'[^"\\]*(?:\\.[^"\\]*)*'
@@ -95,7 +95,7 @@ class Shape:
 
     def __init__(self, raw: bytes, values: Mapping[str, Any], body: bytes) -> None:
         """The shape of a line that was found good, with its values and its body as written; NoShapeError if none."""
-        if len(raw) > MOST_BYTES:
+        if len(raw) > MAX_BYTES:
             raise NoShapeError
         self.misses = 0
         self.endpoint: str = values["url"]

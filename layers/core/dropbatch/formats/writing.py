@@ -1,6 +1,6 @@
 """Writes answers in the format of the drop: a record's bytes as they were, and the answer's columns after them.
 
-An answer is written by whoever wrote the row, in the end: a text that a spreadsheet would run as a formula gets an
+The author of a row has a hand in its answer: a text that a spreadsheet would run as a formula gets an
 apostrophe in front, in the columns that are added, unless the recipe says otherwise. The drop's own bytes stay.
 """
 

@@ -7,6 +7,9 @@ from dropbatch.ledger import Ledger
 from dropbatch.ports import World
 from dropbatch.storage.job_ends import delete_work
 
+MAX_CLEAN_SECONDS = 7 * 86_400
+"""After so long what cannot be deleted is left to the bucket's own rule."""
+
 HANDOVER_SECONDS = 20
 """With less time left deleting goes on later: a page of a thousand objects takes a second or two."""
 
@@ -25,7 +28,8 @@ def clean_up(world: World, ledger: Ledger, job: Job) -> None:
         ledger.update(job, _cleaned)
     except Exception:  # noqa: BLE001 - the job has ended: the poller deletes what is left
         world.observer.failed("the work of an ended job could not be deleted yet", job_id=job.id)
-        ledger.update(job, lambda current: _later(world, current))
+        is_over = world.now() > (job.ended_at or 0) + MAX_CLEAN_SECONDS
+        ledger.update(job, _cleaned if is_over else lambda current: _later(world, current))
 
 
 def _later(world: World, job: Job) -> bool:

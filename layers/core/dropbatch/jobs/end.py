@@ -33,7 +33,7 @@ def end(
         current.expires_at = world.now() + RETENTION_SECONDS
         if current.state is not JobState.ASSEMBLING:
             current.move(JobState.ASSEMBLING)
-        current.held_reason = current.held_call = None
+        current.end_hold(world.now())
         current.keeps_work = decision["can_be_retried"]
         outbox.post(world, current, to_tell)
         current.move(JobState(decision["status"]))

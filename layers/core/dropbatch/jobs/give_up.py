@@ -109,7 +109,7 @@ def tell_pending(world: World, ledger: Ledger, pending: Pending, notification: N
 def force_end(world: World, ledger: Ledger, job: Job) -> None:
     """End a job whose results could not be put together before its time was over, as was decided if that was.
 
-    For a day more that waits for S3 to say whether it was; then the job ends whatever S3 says.
+    For half a day that waits for S3 to say whether it was; then the job ends whatever S3 says.
     """
 
     def begin(current: Job) -> bool:
@@ -127,7 +127,7 @@ def force_end(world: World, ledger: Ledger, job: Job) -> None:
         try:
             end(world, ledger, taken, decision_of(world, job.id) or decide(world, job.id, decision))
         except Exception:
-            if world.now() < taken.ends_by + 2 * GRACE_SECONDS:
+            if world.now() < taken.ends_by + GRACE_SECONDS * 3 // 2:
                 raise
             end(world, ledger, taken, decision, outbox.unwritten("results-gave-up"))
 

@@ -43,6 +43,7 @@ def hold(
         current.held_reason, current.held_secret_version, current.held_call = reason, version, call.sk if call else None
         current.held_at = now
         current.hold_checked_at = now
+        current.hold_repeats = 0 if is_new else current.hold_repeats + 1
         if is_new:
             current.holds = {**current.holds, str(reason): now}
         current.move(JobState.HELD)
@@ -78,10 +79,9 @@ def let_go(world: World, ledger: Ledger, job: Job, *reasons: HeldReason, marker:
         now = world.now()
         latest = max(current.deadline_at, current.created_at + MAX_JOB_SECONDS)
         current.deadline_at = min(latest, current.deadline_at + now - current.held_at)
-        current.hold_ends = {**current.hold_ends, str(current.held_reason): now}
         if current.held_reason is HeldReason.FAILING:
             current.judged = []
-        current.held_reason = current.held_secret_version = current.held_call = None
+        current.end_hold(now)
         current.went_on_by = marker or current.went_on_by
         current.starts = current.deferrals = 0
         current.move(JobState.RUNNING)

@@ -16,7 +16,7 @@ from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.recipes.names import quoted
 
-MOST_BYTES = 1_048_576
+MAX_BYTES = 1_048_576
 MOST_VALUES = 50_000
 MOST_DEPTH = 50
 """Bounds of a recipe: nobody writes such a one by hand, and aliases can make a short one explode."""
@@ -64,7 +64,7 @@ class Document:
 
 def read_yaml(text: bytes, path: str) -> Document:
     """The one document in `text`; Rejected with all that is wrong with its form."""
-    if len(text) > MOST_BYTES:
+    if len(text) > MAX_BYTES:
         raise too_long(path)
     try:
         decoded = text.decode("utf-8-sig")
@@ -85,7 +85,7 @@ def read_yaml(text: bytes, path: str) -> Document:
 
 
 def too_long(path: str) -> Rejected:
-    """The rejection of a recipe that is larger than `MOST_BYTES`."""
+    """The rejection of a recipe that is larger than `MAX_BYTES`."""
     return _rejected("recipe_too_long", f"{path} is larger than 1 MiB; move long texts into files of their own.", path)
 
 
