@@ -1,9 +1,10 @@
 """DynamoDB in memory."""
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import msgspec
 
 from dropbatch.adapters.dynamodb import typed
 from dropbatch.domain.errors import ConditionFailed
@@ -37,7 +38,7 @@ class FakeTable:
     def get(self, pk: str, sk: str) -> dict[str, Any] | None:
         _check_keys({"pk": {"S": pk}, "sk": {"S": sk}})
         item = self._partitions.get(pk, {}).get(sk)
-        return json.loads(item) if item else None
+        return msgspec.json.decode(item) if item else None
 
     def insert(self, item: Mapping[str, Any]) -> None:
         _check(item)
@@ -70,10 +71,10 @@ class FakeTable:
         _check_keys({"pk": {"S": pk}})
         partition = self._partitions.get(pk, {})
         keys = sorted(sk for sk in partition if sk.startswith(sk_prefix))
-        return (json.loads(partition[sk]) for sk in keys if sk in partition)
+        return (msgspec.json.decode(partition[sk]) for sk in keys if sk in partition)
 
     def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
-        items = [json.loads(item) for item in self.open(kind).values()]
+        items = [msgspec.json.decode(item) for item in self.open(kind).values()]
         return iter(sorted(items, key=lambda item: item["since"]))
 
     def open(self, kind: str) -> Mapping[tuple[str, str], str]:
@@ -82,14 +83,14 @@ class FakeTable:
             _, key, item = self._unseen.popleft()
             for shown in self._index.values():
                 shown.pop(key, None)
-            members = json.loads(item) if item else {}
+            members = msgspec.json.decode(item) if item else {}
             if item and all(name in members for name in _INDEX_KEYS):
                 self._index.setdefault(members["open"], {})[key] = item
         return self._index.get(kind, {})
 
     def expire(self) -> None:
         """Deletes what is past its `expires_at`, as DynamoDB does at some time."""
-        for item in [json.loads(line) for line in self.everything().splitlines()]:
+        for item in [msgspec.json.decode(line) for line in self.everything().splitlines()]:
             if item.get("expires_at", float("inf")) < self._clock():
                 self._remove(item["pk"], item["sk"])
 
@@ -98,7 +99,7 @@ class FakeTable:
         return "\n".join(item for partition in self._partitions.values() for item in partition.values())
 
     def _write(self, item: Mapping[str, Any]) -> None:
-        pk, sk, text = item["pk"], item["sk"], json.dumps(item)
+        pk, sk, text = item["pk"], item["sk"], msgspec.json.encode(item).decode()
         self._partitions.setdefault(pk, {})[sk] = text
         self._unseen.append((self._clock(), (pk, sk), text))
 

@@ -252,6 +252,27 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(
     assert starts[0] > 200
 
 
+@pytest.mark.parametrize("room", [0, 10**6])
+def test_a_connection_that_fails_once_the_file_is_whole_fails_nothing(
+    fake: FakeWorld, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_room(monkeypatch, room)
+    server = Server({"out": CONTENT})
+    streaming = server.streaming
+
+    @contextmanager
+    def failing_in_the_end(file_id: str, start: int = 0) -> Iterator["Server._Download"]:
+        with streaming(file_id, start) as download:
+            yield download
+        raise OpenAIUnsure("http_500")
+
+    monkeypatch.setattr(server, "streaming", failing_in_the_end)
+    fake.openai = server  # type: ignore[assignment]
+    with fetched(fake) or pytest.fail("there was time") as answers:
+        assert answers.lines(ALL) == list(map(line, ALL))
+    assert server.given_bytes == len(CONTENT)
+
+
 def test_a_connection_that_always_breaks_is_given_up_and_what_came_is_kept(fake: FakeWorld) -> None:
     server = Server({"out": CONTENT}, breaks_after=iter([300, 0]))
     fake.openai = server  # type: ignore[assignment]

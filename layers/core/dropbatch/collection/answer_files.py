@@ -155,24 +155,25 @@ def _stream(world: World, file_id: str, sink: _Sink, in_time: InTime) -> bool:
     connections = 0
     while True:
         before, connections = sink.size, connections + 1
+        taken: bool | None = None
         try:
             with world.openai.streaming(file_id, before) as download:
-                if not sink.expects(download.size):
-                    return False
-                return sink.take(_from(download, sink.size, in_time), in_time)
-        except OpenAIUnsure:
-            if sink.size == before or connections == MAX_CONNECTIONS:
+                taken = sink.expects(download.size) and sink.take(_from(download, sink.size, in_time), in_time)
+        except OpenAIError as error:
+            if taken is not None:
+                return taken  # what fails while the connection is closed fails nothing of what has come over it
+            if isinstance(error, OpenAIRefused) and error.status == RANGE_NOT_SATISFIABLE and before:
+                sink.forget()  # the file ends before what has come of it
+            elif not isinstance(error, OpenAIUnsure) or sink.size == before or connections == MAX_CONNECTIONS:
                 raise
-            if not in_time():
+            elif not in_time():
                 return False
-        except OpenAIRefused as refused:
-            if refused.status != RANGE_NOT_SATISFIABLE or not before:
-                raise
-            sink.forget()  # the file ends before what has come of it
         except _FileChangedError:
             if connections == MAX_CONNECTIONS:
                 raise OpenAIUnsure("file_changes") from None
             sink.forget()
+        else:
+            return taken
 
 
 def _from(download: Download, start: int, in_time: InTime) -> Iterator[bytes]:
