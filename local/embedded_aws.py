@@ -391,9 +391,7 @@ def unpack_once(runtime: Any) -> None:
             for entry in _unpacked(Path(str(self.filename))).iterdir():
                 (Path(path) / entry.name).symlink_to(entry)
 
-    runtime.zipfile = SimpleNamespace(
-        ZipFile=Package, BadZipFile=zipfile.BadZipFile, LargeFileError=zipfile.LargeFileError
-    )
+    runtime.zipfile = SimpleNamespace(ZipFile=Package, BadZipFile=zipfile.BadZipFile)
 
 
 def _unpacked(package: Path) -> Path:
