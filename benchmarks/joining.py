@@ -66,7 +66,7 @@ def _ratio(extension: str, shards: int, failed: int) -> float:
             ledger.add(Shard(job.id, number, 2 * number + 1, 1, 2, ShardState.RENDERED))
             _put_pieces(client, files, number, HEAD if extension == "csv" else b"", failed)
         passed = _counted(client)
-        assemble(world, ledger, job.id)
+        assemble(world, ledger, job)
         ended = ledger.job(job.id)
         assert ended is not None
         assert ended.state is (JobState.PARTIAL if failed else JobState.SUCCEEDED)

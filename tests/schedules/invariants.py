@@ -78,7 +78,8 @@ def check_leases(fake: FakeWorld) -> None:
     items = [json.loads(line) for line in fake.table.everything().splitlines()]
     for item in items:
         assert "open" not in item, f"{item['pk']} {item['sk']} is still open"
-        assert item.get("lease") is None, f"{item['pk']} {item['sk']} holds a lease"
+        # The poller's own runs out by itself, and the next poll takes it over: there may not have been one.
+        assert item.get("lease") is None or item["pk"] == "poller", f"{item['pk']} {item['sk']} holds a lease"
         if item["sk"].startswith("batch#"):
             from_item(item, Batch)
 

@@ -32,7 +32,7 @@ TELLERS: dict[str, Callable[[World, Job], Notification]] = {
 INLINE_SECONDS = 60
 """How long a notice is left to the process that wrote it, before the poller tells it."""
 
-MAX_TELL_SECONDS = 86_400
+MAX_TELL_SECONDS = 2 * 86_400
 """How long after a failure a notice is tried again, at most: few tries, for each may have been heard."""
 
 MAX_UNREAD = 8
@@ -83,7 +83,7 @@ def tell(world: World, ledger: Ledger, item: Teller) -> None:
         current.untold = [entry for entry in current.untold if entry not in told]
         if failed:
             current.tell_failures += 1
-            wait = 60 * 2 ** min(current.tell_failures - 1, 11)
+            wait = 60 * 2 ** min(current.tell_failures - 1, 12)
             current.tell_after = world.now() + min(MAX_TELL_SECONDS, wait)
         return bool(told) or failed
 
