@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -333,7 +334,7 @@ def test_a_key_of_the_wrong_type_is_still_refused_by_ministack() -> None:
     assert dynamodb._index_key_type_reason(TABLE, {"open": {"N": "1"}}) == "Type mismatch"
 
 
-# The functions' disks
+# The functions' processes
 
 
 def test_each_process_of_a_function_has_a_disk_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,3 +346,28 @@ def test_each_process_of_a_function_has_a_disk_of_its_own(tmp_path: Path, monkey
     assert first["AWS_ACCESS_KEY_ID"] == second["AWS_ACCESS_KEY_ID"] == "key"
     assert first["TMPDIR"] != second["TMPDIR"]
     assert sorted(map(str, tmp_path.iterdir())) == sorted([first["TMPDIR"], second["TMPDIR"]])
+
+
+def test_what_a_function_is_made_of_is_unpacked_once_for_all_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    package = tmp_path / "layer.zip"
+    with zipfile.ZipFile(package, "w") as written:
+        written.writestr("python/package/module.py", "x = 1\n")
+        written.writestr("python/other.py", "")
+        written.writestr("top.txt", "top")
+    runtime = SimpleNamespace()
+    embedded_aws.unpack_once(runtime)
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+        with runtime.zipfile.ZipFile(package) as read:
+            assert read.namelist() == ["python", "top.txt"]
+            read.extractall(folder)
+
+    for folder in folders:
+        assert (folder / "python" / "package" / "module.py").read_text() == "x = 1\n"
+        assert (folder / "top.txt").read_text() == "top"
+    first, second = ((folder / "python").resolve() for folder in folders)
+    assert first == second
