@@ -11,6 +11,7 @@ and after ten failures the job is held and an alarm raised.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from dropbatch import assemble
 from dropbatch.admission import learn_limit, learn_usage
@@ -44,6 +45,9 @@ from dropbatch.ports import RemoteBatch, World
 from dropbatch.pricing import Bill
 from dropbatch.reconciling import AnswerLines
 from dropbatch.rendering import render
+
+Collected = TypeVar("Collected", Job, Batch)
+"""What a step of collecting is about."""
 
 LATE_SECONDS = 60
 """When files that OpenAI has not finished are looked for again."""
@@ -144,16 +148,16 @@ def _collect_step(world: World, ledger: Ledger, job: Job, batch: Batch) -> bool:
     return False
 
 
-def _go_on(world: World, ledger: Ledger, batch: Batch) -> None:
-    """Have another invocation go on with a batch whose step came further and ran out of time."""
+def _go_on(world: World, ledger: Ledger, item: Collected) -> None:
+    """Have another invocation go on with an item whose step came further and ran out of time."""
 
-    def further(current: Batch) -> None:
+    def further(current: Collected) -> None:
         current.came_further()
         give_back(current)
         current.sent_at = world.now()
 
-    if update_own(ledger, batch, further):
-        world.collect.send(work_on(batch))
+    if update_own(ledger, item, further):
+        world.collect.send(work_on(item))
 
 
 def _wait(world: World, ledger: Ledger, batch: Batch, seconds: int) -> None:
@@ -479,16 +483,8 @@ def _finish_job(world: World, ledger: Ledger, job: Job) -> None:
             if put is not None and put.deferrals >= MAX_STARTS:
                 hold(world, ledger, put, HeldReason.STUCK, "failed", states=(JobState.RUNNING, JobState.ASSEMBLING))
             return
-        if is_done:
-            return
-
-        def further(current: Job) -> None:
-            current.came_further()
-            give_back(current)
-            current.sent_at = world.now()
-
-        if update_own(ledger, taken, further):
-            world.collect.send(work_on(taken))
+        if not is_done:
+            _go_on(world, ledger, taken)
 
 
 def _finish(world: World, ledger: Ledger, job: Job) -> bool:
