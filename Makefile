@@ -21,8 +21,9 @@ setup: ## Install all that is needed into .venv and .local; mends what is broken
 demo: setup ## Answer 3,000 reviews on this machine, and show what came back
 	@$(BIN)/python -m local.demo
 
+# One process more than the two cores it is made for: the one with the end-to-end tests mostly waits.
 test: check ## Run everything: the checks, and all tests, end to end too
-	@$(ISOLATED) $(BIN)/pytest -q -n 2
+	@$(ISOLATED) $(BIN)/pytest -q -n 3
 
 test-fast: setup ## Run the unit and contract tests: for every save
 	@$(ISOLATED) $(BIN)/pytest -q -n 2 $(wildcard tests/unit tests/contract)

@@ -100,6 +100,7 @@ def soak(folder: Path, *, days: int = DAYS, drops: int = DROPS_A_DAY, hours: flo
             seen.counts["faults"] += FAULTS_A_DAY
         _live(seen, functions, coming, began + (day + 1) * DAY, chance)
         seen.counts["days"] += not is_over
+        print(f"  day {day + 1}: {seen.counts['drops']:,} drops, {monotonic() - started:,.0f} s", flush=True)
         _check(seen, seed, day, everything=False)
         if is_over and not any(account.table.open(kind) for kind in ("job", "batch", "outbox", "pending")):
             break

@@ -117,7 +117,9 @@ def _failed(world: World, ledger: Ledger, job: Job, batch: Batch, error: OpenAIE
     elif error.kind in (ErrorKind.THING, ErrorKind.UNKNOWN) and batch.creating_at is None:
         _refuse(world, ledger, batch, error.code)
         return
-    _back_to_waiting(world, ledger, batch, error.seconds if isinstance(error, OpenAIBusy) else RETRY_SECONDS)
+    _back_to_waiting(
+        world, ledger, batch, error.seconds if isinstance(error, OpenAIBusy) else world.scaled(RETRY_SECONDS)
+    )
     hold_for(world, ledger, job, error, batch)
 
 
@@ -165,7 +167,7 @@ def _submit(world: World, ledger: Ledger, job: Job, batch: Batch) -> None:
     except OpenAIUnsure as error:
         world.observer.warn("a create is in doubt", code=error.code, **batch.ids)
         batch.secret_version = world.openai.key_version()  # of the key with which the call was really made
-        _keep_in_doubt(world, ledger, batch, RETRY_SECONDS)
+        _keep_in_doubt(world, ledger, batch, world.scaled(RETRY_SECONDS))
         return
     except OpenAIError:
         batch.creating_at = None  # OpenAI said no: there is no batch

@@ -83,8 +83,8 @@ def tell(world: World, ledger: Ledger, item: Teller) -> None:
         current.untold = [entry for entry in current.untold if entry not in told]
         if failed:
             current.tell_failures += 1
-            wait = 60 * 2 ** min(current.tell_failures - 1, 12)
-            current.tell_after = world.now() + min(MAX_TELL_SECONDS, wait)
+            wait = min(MAX_TELL_SECONDS, 60 * 2 ** min(current.tell_failures - 1, 12))
+            current.tell_after = world.now() + world.scaled(wait)
         return bool(told) or failed
 
     if told or failed:
