@@ -167,8 +167,8 @@ def _forget(seen: Soak, job: Mapping[str, Any]) -> None:
     account.topics.people.clear()
     account.observer.lines.clear()
     account.table._partitions.pop(f"job#{job_id}", None)
-    for name in [name for name in account.objects._objects if job_id in name[1] or name[1].startswith(key)]:
-        del account.objects._objects[name]
+    for bucket, name in [at for at in account.objects._objects if job_id in at[1] or at[1].startswith(key)]:
+        account.objects.forget(bucket, name)
     account.openai.forget(job_id)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,6 +40,7 @@ class FakeObjects:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._objects: dict[tuple[str, str], list[_Version]] = {}
+        self._by_folder: dict[tuple[str, str], set[str]] = {}  # keys: a month of jobs is too many to search through
         self._ids = itertools.count(1)
         self.uploads: dict[str, tuple[bytes, float]] = {}  # what is being joined, as far as it came, and since when
         self.forbidden: set[str] = set()  # keys that may not be read
@@ -66,7 +67,7 @@ class FakeObjects:
         number, now = next(self._ids), self._clock()
         modified = now if began is None else began
         version = _Version(data, version_id or f"v{number}", number, int(now), int(modified), labels)
-        self._objects.setdefault((bucket, key), []).append(version)
+        self._add(bucket, key, version)
         return version.id
 
     def event(self, bucket: str, key: str, version_id: str | None = None) -> dict[str, Any]:
@@ -103,11 +104,24 @@ class FakeObjects:
         """A delete marker: the versions stay. Returns the marker's own version."""
         number, now = next(self._ids), int(self._clock())
         marker = _Version(b"", f"v{number}", number, now, now, is_marker=True)
-        self._objects.setdefault((bucket, key), []).append(marker)
+        self._add(bucket, key, marker)
         return marker.id
 
+    def forget(self, bucket: str, key: str) -> None:
+        """Drops every version of a key, so that a long test need not remember it."""
+        del self._objects[bucket, key]
+        self._by_folder[bucket, _folder(key)].remove(key)
+
+    def _add(self, bucket: str, key: str, version: _Version) -> None:
+        self._objects.setdefault((bucket, key), []).append(version)
+        self._by_folder.setdefault((bucket, _folder(key)), set()).add(key)
+
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
-        return sorted(key for b, key in self._objects if b == bucket and key.startswith(prefix) and self._has(b, key))
+        if "/" in prefix.partition("/")[2]:
+            keys: Iterable[str] = self._by_folder.get((bucket, _folder(prefix)), ())
+        else:
+            keys = (key for b, key in self._objects if b == bucket)
+        return sorted(key for key in keys if key.startswith(prefix) and self._has(bucket, key))
 
     def content(self, bucket: str, key: str) -> bytes:
         return self._find(bucket, key, None).data
@@ -200,6 +214,11 @@ class FakeObjects:
 
     def names(self, bucket: str, after: str) -> Sequence[tuple[str, int]]:
         return [(key, self._objects[bucket, key][-1].modified) for key in self.keys(bucket) if key > after][:PAGE]
+
+
+def _folder(key: str) -> str:
+    """The first two folders of a key."""
+    return "/".join(key.split("/")[:2])
 
 
 def _check_key(operation: str, key: str) -> None:
