@@ -41,8 +41,8 @@ PRICES = {
     "X-Ray, a million traces": 5.00,
     "Secrets Manager, a secret for a month": 0.40,
     "KMS, a key for a month": 1.00,
-    "OpenAI, a million input tokens (gpt-5-mini, batch)": 0.125,
-    "OpenAI, a million output tokens (gpt-5-mini, batch)": 1.00,
+    "OpenAI, a million input tokens (gpt-6-luna, batch)": 0.125,
+    "OpenAI, a million output tokens (gpt-6-luna, batch)": 1.00,
 }
 
 SHARD_ROWS = 50_000
@@ -122,7 +122,7 @@ def _calls(shards: int) -> Counter[str]:
     with tempfile.TemporaryDirectory() as folder:
         account = Account(Path(folder), limits=Limits(batch_requests=50))
         account.openai.answer = answer_ok
-        account.objects.drop("recipe.yaml", b'model: gpt-5-mini\nprompt: "{{ text }}"\n')
+        account.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
         wide = Pace(64)  # as it is where much is done: all batches go in one poll
         Ledger(account.table).save(Poller(dispatch=wide, collect=wide))
         poll(account.world)  # the first one begins the sweep
@@ -219,8 +219,8 @@ def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
     }
     dollars["$ AWS in all"] = sum(dollars.values())
     dollars["$ OpenAI"] = millions * (
-        INPUT_TOKENS * p["OpenAI, a million input tokens (gpt-5-mini, batch)"]
-        + OUTPUT_TOKENS * p["OpenAI, a million output tokens (gpt-5-mini, batch)"]
+        INPUT_TOKENS * p["OpenAI, a million input tokens (gpt-6-luna, batch)"]
+        + OUTPUT_TOKENS * p["OpenAI, a million output tokens (gpt-6-luna, batch)"]
     )
     return used | dollars
 

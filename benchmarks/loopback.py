@@ -143,7 +143,7 @@ def aws(batches: int, jobs: int) -> type[_Server]:
     for number in range(batches):
         batch = Batch(
             job_id=_job(number % jobs), shard=number // jobs, group=0, endpoint="/v1/chat/completions",
-            model="gpt-5-mini", requests=50_000, tokens=9_000_000, created_at=NOW, admitted_at=NOW, sent_at=NOW, rev=4,
+            model="gpt-6-luna", requests=50_000, tokens=9_000_000, created_at=NOW, admitted_at=NOW, sent_at=NOW, rev=4,
             state=BatchState.SUBMITTED, file_id=_batch(number)["input_file_id"], secret_version="0123456789ab",
             openai_id=_batch(number)["id"], openai_status=OpenAIStatus.IN_PROGRESS, submitted_at=2**33,
         )  # fmt: skip
@@ -229,7 +229,7 @@ def _batch(number: int) -> dict[str, Any]:
         "id": f"batch_{number:032x}",
         "object": "batch",
         "endpoint": "/v1/chat/completions",
-        "model": "gpt-5-mini-2025-08-07",
+        "model": "gpt-6-luna",
         "errors": None,
         "input_file_id": f"file-{number:024x}",
         "completion_window": "24h",

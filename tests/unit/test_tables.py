@@ -27,7 +27,7 @@ COUNT = 50
 TABLE = packed(a_table(COUNT), row_group_size=20, compression="zstd")
 
 SCORING = b"""\
-model: gpt-5-mini
+model: gpt-6-luna
 prompt: "{{ text }} {{ who.name if who }} {{ at }} {{ tags | json }}"
 schema:
   score: integer

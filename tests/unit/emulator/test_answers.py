@@ -115,14 +115,14 @@ def test_a_small_cap_truncates_and_says_so() -> None:
 
 
 def test_a_reasoning_model_spends_a_small_cap_without_a_word() -> None:
-    completion = chat(model="gpt-5-mini", max_completion_tokens=100)
+    completion = chat(model="gpt-6-luna", max_completion_tokens=100)
     assert completion["choices"][0]["finish_reason"] == "length"
     assert completion["choices"][0]["message"]["content"] == ""
     assert completion["usage"]["completion_tokens_details"]["reasoning_tokens"] == 100
 
 
 def test_minimal_effort_leaves_room_for_the_answer() -> None:
-    completion = chat(model="gpt-5-mini", max_completion_tokens=100, reasoning_effort="minimal")
+    completion = chat(model="gpt-6-luna", max_completion_tokens=100, reasoning_effort="minimal")
     assert completion["choices"][0]["finish_reason"] == "stop"
 
 
@@ -143,14 +143,14 @@ def test_a_forced_tool_is_called_with_arguments_that_fit(choice: Any) -> None:
 
 
 def test_responses_hold_reasoning_and_a_message_sometimes_in_two_items() -> None:
-    many = [responses(f"text {n}", model="gpt-5-mini") for n in range(40)]
+    many = [responses(f"text {n}", model="gpt-6-luna") for n in range(40)]
     assert {tuple(item.type for item in one.output) for one in many} == {("reasoning", "message")}
     assert {len(one.model_dump()["output"][1]["content"]) for one in many} == {1, 2}
     assert all(one.output_text.startswith("emulated: ") and one.output_text.endswith("asked.") for one in many)
 
 
 def test_responses_are_incomplete_at_a_small_cap() -> None:
-    response = responses(model="gpt-5-mini", max_output_tokens=50)
+    response = responses(model="gpt-6-luna", max_output_tokens=50)
     assert response.status == "incomplete"
     assert response.incomplete_details is not None
     assert response.incomplete_details.reason == "max_output_tokens"

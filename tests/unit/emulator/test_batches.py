@@ -25,7 +25,7 @@ def test_every_row_is_answered_once_in_another_order(service: Any) -> None:
 
 
 def test_the_usage_of_a_batch_is_the_sum_over_its_rows(service: Any) -> None:
-    batch = service.ended([chat(n, "x" * n, model="gpt-5-mini") for n in range(1, 20)])
+    batch = service.ended([chat(n, "x" * n, model="gpt-6-luna") for n in range(1, 20)])
     usages = [line["response"]["body"]["usage"] for line in service.lines(batch.output_file_id)]
     assert batch.usage.input_tokens == sum(usage["prompt_tokens"] for usage in usages)
     assert batch.usage.output_tokens == sum(usage["completion_tokens"] for usage in usages)

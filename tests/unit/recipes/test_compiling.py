@@ -14,7 +14,7 @@ from dropbatch.recipes.parsing import parse_recipe
 
 from .problems_of import only, problems_of
 
-SHORT = "model: gpt-5-mini\nprompt: '{{ text }}'\n"
+SHORT = "model: gpt-6-luna\nprompt: '{{ text }}'\n"
 
 
 def compiled(text: str, **files: str) -> CompiledRecipe:
@@ -38,7 +38,7 @@ def rejection(text: str, row: dict[str, Any]) -> Problem:
 def test_the_short_form_becomes_a_chat() -> None:
     text = SHORT + "system: Be brief.\nparameters: {max_completion_tokens: 50, stop: ['{{']}\n"
     assert body_of(text, {"text": "hi"}) == {
-        "model": "gpt-5-mini",
+        "model": "gpt-6-luna",
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}],
         "max_completion_tokens": 50,
         "stop": ["{{"],
@@ -54,7 +54,7 @@ def test_examples_are_turns_before_the_prompt() -> None:
 
 def test_responses_take_input_and_instructions() -> None:
     text = SHORT + "endpoint: /v1/responses\nsystem: s\n"
-    assert body_of(text, {"text": "hi"}) == {"model": "gpt-5-mini", "instructions": "s", "input": "hi"}
+    assert body_of(text, {"text": "hi"}) == {"model": "gpt-6-luna", "instructions": "s", "input": "hi"}
 
 
 def test_examples_of_responses_are_items_of_the_input() -> None:
@@ -63,7 +63,7 @@ def test_examples_of_responses_are_items_of_the_input() -> None:
 
 
 def test_embeddings_and_moderations_take_the_prompt_as_input() -> None:
-    assert body_of(SHORT + "endpoint: /v1/embeddings\n", {"text": "hi"}) == {"model": "gpt-5-mini", "input": "hi"}
+    assert body_of(SHORT + "endpoint: /v1/embeddings\n", {"text": "hi"}) == {"model": "gpt-6-luna", "input": "hi"}
     assert body_of("endpoint: /v1/moderations\nprompt: '{{ text }}'\n", {"text": "hi"}) == {"input": "hi"}
 
 
@@ -367,7 +367,7 @@ def test_a_recipe_that_takes_too_long_to_check_is_rejected(monkeypatch: pytest.M
     assert (problem.code, problem.path) == ("recipe_too_slow", "recipe.yaml")
 
 
-@pytest.mark.parametrize("model", ["gpt-5-mini", "ft:gpt-4.1-mini:org::id", "meta-llama/Llama-3.1@v2", "a" * 256])
+@pytest.mark.parametrize("model", ["gpt-6-luna", "ft:gpt-4.1-mini:org::id", "meta-llama/Llama-3.1@v2", "a" * 256])
 def test_names_of_models_are_taken(model: str) -> None:
     assert problems_of(f"model: {model!r}\nprompt: x\n") == []
     request = compiled("model: '{{ m }}'\nprompt: x\n").request({"m": model})

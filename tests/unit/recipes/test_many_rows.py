@@ -31,7 +31,7 @@ TEMPLATES = st.sampled_from(
 
 def compiled(**keys: str) -> CompiledRecipe:
     lines = [f"{name}: {value!r}" if name == "id" else f'{name}: "{escaped(value)}"' for name, value in keys.items()]
-    return compile_recipe(parse_recipe("\n".join(["model: gpt-5-mini", *lines]).encode(), "recipe.yaml"), {})
+    return compile_recipe(parse_recipe("\n".join(["model: gpt-6-luna", *lines]).encode(), "recipe.yaml"), {})
 
 
 def escaped(text: str) -> str:

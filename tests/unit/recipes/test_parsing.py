@@ -6,7 +6,7 @@ from dropbatch.recipes.parsing import NOT_SUPPORTED_YET, Example, parse_recipe
 
 from .problems_of import only, problems_of
 
-SHORT = "model: gpt-5-mini\nprompt: hello\n"
+SHORT = "model: gpt-6-luna\nprompt: hello\n"
 
 
 def test_a_short_recipe_has_defaults_for_all_it_leaves_out() -> None:

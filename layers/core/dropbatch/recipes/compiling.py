@@ -151,7 +151,7 @@ class _Body:
         return name
 
 
-_MODEL_NAME = "a name has at most 256 letters, digits and signs of . _ : / @ -, as in gpt-5-mini."
+_MODEL_NAME = "a name has at most 256 letters, digits and signs of . _ : / @ -, as in gpt-6-luna."
 
 
 _BETWEEN = "\x7f"

@@ -113,7 +113,7 @@ def parse_recipe(text: bytes, path: str = "recipe.yaml") -> Recipe:
         sentence = f"{path} is empty; a recipe has at least the keys model and prompt."
         raise Rejected.because(Problem("empty_recipe", sentence, path=path))
     if not isinstance(document.value, dict):
-        sentence = f"{path} holds {described(document.value)} where keys are expected, as in model: gpt-5-mini."
+        sentence = f"{path} holds {described(document.value)} where keys are expected, as in model: gpt-6-luna."
         raise Rejected.because(Problem("wrong_type", sentence, line=1, path=path))
     return _Parser(document, path).recipe()
 
@@ -388,7 +388,7 @@ class _Parser:
             return
         model = body.get("model")
         if model is None and endpoint != MODERATIONS:
-            self._add("missing_key", "body", "the body has no model; add one, as in model: gpt-5-mini.")
+            self._add("missing_key", "body", "the body has no model; add one, as in model: gpt-6-luna.")
         elif model is not None and (not isinstance(model, str) or not model.strip()):
             self._wrong_type("body.model", "the name of a model (a text)", model)
         self._check_stream(body, "body")
@@ -416,7 +416,7 @@ class _Parser:
         if "prompt" not in self._values:
             self._add("missing_key", "prompt", 'there is no prompt; add one, as in prompt: "{{ text }}".')
         if "model" not in self._values and endpoint != MODERATIONS:
-            self._add("missing_key", "model", "there is no model; add one, as in model: gpt-5-mini.")
+            self._add("missing_key", "model", "there is no model; add one, as in model: gpt-6-luna.")
         for key in ("prompt", "model"):
             if not members.get(key, "-").strip():
                 self._add("wrong_value", key, "a text is expected, but it is empty; write one.")
