@@ -113,6 +113,17 @@ def test_answers_are_spoiled_as_asked(service: Any, strike: Any, how: str, finis
     assert bool(choice["message"]["refusal"]) is (how == "refusal")
 
 
+def test_a_row_is_answered_with_what_is_given(service: Any, strike: Any) -> None:
+    strike("answer_rows", contains="row-4", status=400, body={"error": {"code": "odd"}})
+    strike("answer_rows", contains="row-5", body={"said": ["{{prompt}}"], "usage": {"prompt_tokens": 7}})
+    batch = service.ended(ROWS)
+    (failed,) = service.lines(batch.error_file_id)
+    assert (failed["response"]["status_code"], failed["response"]["body"]) == (400, {"error": {"code": "odd"}})
+    given = {line["custom_id"]: line["response"]["body"] for line in service.lines(batch.output_file_id)}
+    assert given["row-5"]["said"] == ["hello"]
+    assert given["row-6"]["choices"]
+
+
 def test_a_batch_expires_after_so_many_rows(service: Any, strike: Any) -> None:
     strike("expire_after_rows", rows=4)
     batch = service.ended(ROWS)
