@@ -425,7 +425,8 @@ def write_rejected(world: World, job: Job, problems: Problems) -> None:
 def write_skipped(world: World, job: Job, skipped: SkippedRows) -> None:
     """`skipped.json`: which rows are not asked, and why; none if the recipe's `when` alone leaves rows out."""
     if skipped.needs_telling:
-        _put(world, job, SKIPPED_NAME, {**_about(world, job, "skipped", "running"), **skipped.to_json()})
+        about = {"schema_version": SCHEMA_VERSION, "job_id": job.id, "drop": _drop(job.drop)}
+        _put(world, job, SKIPPED_NAME, {**about, **skipped.to_json()})
 
 
 def write_latest(world: World, job: Job) -> None:
