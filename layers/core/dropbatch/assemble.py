@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any
 
 from dropbatch import report, telling
+from dropbatch.carrying import KEPT, recipe_of
 from dropbatch.domain.drops import results_name
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import Outcome, job_status
@@ -18,7 +19,7 @@ from dropbatch.ports import Piece, World
 from dropbatch.storage.job_ends import decide, decision_of, whole
 from dropbatch.tables import Tables
 from dropbatch.tallies import Tally
-from dropbatch.telling import Ended
+from dropbatch.telling import Ended, UsedRecipe
 
 SPARE_SECONDS = 60
 """When a joining hands over: what is under way (a copy of 1 GiB within S3) is done by then, and the telling."""
@@ -77,12 +78,34 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
                 samples.append(sample)
     if tally.rows != job.rows:
         raise AssertionError(f"{job.id} has {job.rows} rows, and its outcomes add up to {tally.rows}")
-    objects = _join(world, files, job, shards, pieces, tally)
+    objects = _join(world, files, job, shards, pieces)
     if objects is None:
         return None
+    skipped = files.skipped()
+    if skipped.needs_telling:
+        objects["skipped"] = telling.results_prefix(job) + telling.SKIPPED_NAME
     cancelled = job.cancel_requested and tally.outcomes[Outcome.CANCELLED] > 0
     status = job_status(tally.outcomes, cancelled=cancelled)
-    return Ended(job, status, tally, objects, world.now()), samples
+    recipes = _recipes(ledger, files, job, tally)
+    return Ended(job, status, tally, objects, world.now(), skipped, recipes), samples
+
+
+def _recipes(ledger: Ledger, files: JobFiles, job: Job, tally: Tally) -> list[UsedRecipe]:
+    """The recipes that the job's rows were asked with, each with how many; none for ready requests."""
+    own = files.recipe()
+    if own is None:
+        return []
+    known = list(files.recipes()) or [{"path": own.path, "sha256": own.sha256}]
+    counts = [0] * len(known)
+    for batch in ledger.batches(job.id):
+        if batch.attempt == KEPT:
+            counts[recipe_of(batch, len(known))] += batch.requests
+    counts[-1] += tally.rows - tally.outcomes[Outcome.SKIPPED] - sum(counts)
+    rows: dict[tuple[str, str], int] = {}
+    for recipe, count in zip(known, counts, strict=True):
+        named = recipe["path"], recipe["sha256"]
+        rows[named] = rows.get(named, 0) + count
+    return [UsedRecipe(path, sha256, count) for (path, sha256), count in rows.items()]
 
 
 def _join(
@@ -91,7 +114,6 @@ def _join(
     job: Job,
     shards: Sequence[Shard],
     pieces: Mapping[str, Sequence[Sequence[Piece]]],
-    tally: Tally,
 ) -> dict[str, str] | None:
     """Joins the pieces of each kind of result, from where an invocation before this one left off.
 
@@ -105,7 +127,7 @@ def _join(
         return world.seconds_left() > SPARE_SECONDS
 
     tables = Tables(world, files, job, in_time) if file_type(job.drop.key).kind is Kind.PARQUET else None
-    for name, key in _keys(files, job, tally):
+    for name, key in _keys(files, job, has_failed="failed" in pieces):
         if name in made:
             continue
         parts: Sequence[Piece] | None = list(chain.from_iterable(pieces.get(name, ())))
@@ -126,15 +148,15 @@ def _join(
     return made
 
 
-def _keys(files: JobFiles, job: Job, tally: Tally) -> Iterator[tuple[str, str]]:
+def _keys(files: JobFiles, job: Job, *, has_failed: bool) -> Iterator[tuple[str, str]]:
     """What a job's results are, and where each is to lie."""
     kind = file_type(job.drop.key)
     prefix = telling.results_prefix(job)
     yield "responses", prefix + "responses.jsonl"
     if files.recipe() is None:
-        if tally.unanswered:
+        if has_failed:
             yield "failed", prefix + "failed.jsonl"
         return
     yield "answers", results_name(prefix, kind.stem, f".answers.{answers_extension(kind)}{kind.compression}")
-    if tally.unanswered:
+    if has_failed:
         yield "failed", results_name(prefix, kind.stem, f".failed.{kind.extension}{kind.compression}")

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from dropbatch.asking import Asker
+from dropbatch.asking import Asker, size_problems
 from dropbatch.domain.drops import Drop, recipe_keys
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.jobs import Job
+from dropbatch.domain.outcomes import WHEN
 from dropbatch.domain.problems import MAY_COME, Problem, Problems
+from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.compression import too_large
 from dropbatch.formats.content import Content, Mark
 from dropbatch.formats.kinds import FileType, Kind, check_deployed, file_type
@@ -29,7 +31,7 @@ from dropbatch.jobfiles import JobFiles, RecipeText, find_recipe
 from dropbatch.ports import World
 from dropbatch.ranged import RangedFile
 from dropbatch.recipes.compiling import CompiledRecipe
-from dropbatch.requests import Request, Requests
+from dropbatch.requests import Requests
 from dropbatch.sharding import Sharded, Sharder, ShardPlan
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class Built(NamedTuple):
     compiled: CompiledRecipe | None
     plans: list[ShardPlan]
     rows: int
+    skipped: SkippedRows
     content: str  # hash of the drop's content
 
 
@@ -100,6 +103,7 @@ class Progress:
     problems: list[Problem] = field(default_factory=list)
     problems_total: int = 0
     content: str | None = None  # hash of the drop's content, where it was read to the end
+    skipped: dict[str, Any] | None = None  # the rows that are not asked
 
 
 def build(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
@@ -190,6 +194,7 @@ def _go_on(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
         hopeless=kept.hopeless,
         problems=problems,
         rows=kept.rows,
+        skipped=SkippedRows.from_json(kept.skipped) if kept.skipped else None,
         ids=files.ids(name) if layout.raw else None,
     )
     return _scan(scan, source, files, recipe, keep, kept.content)
@@ -218,7 +223,7 @@ def _scan(
         if scan.problems:
             raise Rejected(scan.problems)
         scan.sharder.finish()
-    return Built(scan.reader.layout, recipe, scan.compiled, scan.sharder.plans, scan.rows, digest)
+    return Built(scan.reader.layout, recipe, scan.compiled, scan.sharder.plans, scan.rows, scan.skipped, digest)
 
 
 def _keep(scan: "_Scan", source: Source, files: JobFiles, keep: Callable[[str], object], digest: str | None) -> None:
@@ -236,6 +241,7 @@ def _keep(scan: "_Scan", source: Source, files: JobFiles, keep: Callable[[str], 
         problems=scan.problems.kept,
         problems_total=scan.problems.total,
         content=digest,
+        skipped=scan.skipped.to_json(),
     )
     name = scan.sharder.token
     if scan.ids is not None:
@@ -259,6 +265,7 @@ class _Scan:
         hopeless: bool,
         problems: Problems,
         rows: int = 0,
+        skipped: SkippedRows | None = None,
         ids: UniqueIds | None = None,
     ) -> None:
         self.reader = reader
@@ -269,6 +276,7 @@ class _Scan:
         self.hopeless = hopeless  # the recipe is wrong, or names a column that is not there: each row would say so
         self.problems = problems
         self.rows = rows
+        self.skipped = skipped or SkippedRows()
         # Only ready requests have ids of their own; noting them takes memory even where there are none.
         self.ids = ids or (UniqueIds() if reader.layout.raw else None)
         self._asker = Asker(compiled, reader.layout.unit)
@@ -322,33 +330,28 @@ class _Scan:
 
     def _take_one(self, record: Record) -> None:
         self.rows += 1
-        request, size, found = None, 0, []
+        request, size, found, code = None, 0, [], WHEN
         try:
             if not self.hopeless or record.problem:
                 request = self._asker.request(record)
-            size = request.line_size(str(record.number)) if request else 0
-            found = self._too_large(record, request, size)
+            if request is not None:
+                size = request.line_size(str(record.number))
+                found = size_problems(self.reader.layout.unit, record.line, request, size, self._limits)
+            elif not self.hopeless:
+                code = self._asker.why_left_out(record)
         except RowRejected as rejected:
             found = list(rejected.problems)
         custom_id = raw_custom_id(record) if self.ids is not None else None
         if self.ids is not None and custom_id and not self.ids.add(custom_id.encode()):
             found.append(_used_twice(record.line))
-        bad = bool(found) and self.skips_bad_rows
-        if bad:
-            request, size = None, 0
+        if found and self.skips_bad_rows:
+            request, size, code = None, 0, found[0].code
         else:
             self.problems.extend(found)
+        if request is None:
+            self.skipped.add(code, found)
         if not self.problems:
-            self.sharder.add(record.raw, record.number, record.line, request, size, bad=bad)
-
-    def _too_large(self, record: Record, request: Request | None, size: int) -> list[Problem]:
-        most = min(self._limits.line_bytes, self._limits.batch_bytes)
-        if size > most:
-            return [_request_too_long(self.reader.layout.unit, record.line, size, most)]
-        if request and request.embedding_inputs > self._limits.batch_embedding_inputs:
-            most = self._limits.batch_embedding_inputs
-            return [_too_many_inputs(self.reader.layout.unit, record.line, request.embedding_inputs, most)]
-        return []
+            self.sharder.add(record.raw, record.number, record.line, request, size, code)
 
 
 def _used_twice(line: int) -> Problem:
@@ -357,22 +360,6 @@ def _used_twice(line: int) -> Problem:
         f"Line {line} has a custom_id that an earlier line has already; give every line its own.",
         line=line,
         key="custom_id",
-    )
-
-
-def _request_too_long(unit: str, line: int, size: int, most: int) -> Problem:
-    return Problem(
-        "line_too_long",
-        f"The request of {unit.lower()} {line} is {size:,} bytes long, and {most:,} is the most; shorten the row.",
-        line=line,
-    )
-
-
-def _too_many_inputs(unit: str, line: int, inputs: int, most: int) -> Problem:
-    return Problem(
-        "too_many_inputs",
-        f"{unit} {line} asks for {inputs:,} embeddings, and {most:,} is the most; spread them over several lines.",
-        line=line,
     )
 
 

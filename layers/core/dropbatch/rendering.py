@@ -17,7 +17,7 @@ import orjson
 
 from dropbatch.asking import JobRows
 from dropbatch.domain.jobs import Batch, Shard
-from dropbatch.domain.outcomes import ANSWERED, Outcome
+from dropbatch.domain.outcomes import LEFT_OUT, WHEN, Outcome
 from dropbatch.formats.compression import Compression, compressed, compressing
 from dropbatch.formats.reading import Record, read_rows
 from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row
@@ -83,7 +83,9 @@ def render(
 
         answers = piece("answers", answers_head(rows.layout, rows.compiled.all_columns)) if rows.compiled else None
         responses = None if complete else piece("responses")
-        failed = piece("failed", failed_head(rows.layout)) if sent.unanswered else None
+        # Bad rows were not asked, and have no good answer: they are to be mended, and dropped again.
+        has_failed = sent.unanswered or BAD_ROW in index.groups
+        failed = piece("failed", failed_head(rows.layout)) if has_failed else None
         number = shard.first_row + progress.position - 1
         ahead: list[Found] = []  # of rows that come later
         blocks = files.shard_blocks(shard.number, sum(index.sizes[: progress.position]))
@@ -99,7 +101,7 @@ def render(
                         found.append(known.pop(row))
                         continue
                     record = next(iter(read_rows([raw], rows.layout, first_number=row, first_line=1)))
-                    code = "bad_row" if index.groups[row - shard.first_row] == BAD_ROW else "when"
+                    code = index.skipped(row - shard.first_row) or WHEN
                     found.append(_skipped(rows, writer, record, code))
                     skipped.count(row, Outcome.SKIPPED, code)
                     if record.problem is not None:
@@ -161,7 +163,10 @@ def _rows_at_once(world: World, keys: Sequence[str], rows: int) -> int:
 
 
 def _is_failed(result: Result) -> bool:
-    return result.outcome is not Outcome.OK and result.outcome not in ANSWERED
+    """Whether a row is to be in the failed file: it has no good answer, and was not left out."""
+    if result.outcome is Outcome.SKIPPED:
+        return result.code not in LEFT_OUT
+    return result.outcome is not Outcome.OK
 
 
 def _skipped(rows: JobRows, writer: RowWriter | None, record: Record, code: str) -> Found:
@@ -169,7 +174,7 @@ def _skipped(rows: JobRows, writer: RowWriter | None, record: Record, code: str)
     columns = None
     if rows.compiled and writer:
         columns = writer.columns([[*[None] * len(rows.compiled.columns), Outcome.SKIPPED, code]])[0]
-    response = unanswered_response(record.number, rows.custom_id(record), Outcome.SKIPPED)
+    response = unanswered_response(record.number, rows.custom_id(record), Outcome.SKIPPED, code=code)
     return Result(record.number, Outcome.SKIPPED, code, columns), response
 
 

@@ -1,12 +1,13 @@
 """The page for a person to look at: what became of a job, in one HTML file without anything from outside."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 
 from jinja2 import Environment, Template
 
 from dropbatch.domain.outcomes import ANSWERED, Outcome
-from dropbatch.telling import Ended, console_link, iso, remedy, results_prefix
+from dropbatch.reporting.advice import remedy
+from dropbatch.telling import Ended, console_link, iso, results_prefix
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -46,7 +47,9 @@ _PAGE = """<!doctype html>
   <tr><th>outcome</th><th>code</th><th class="n">rows</th><th class="n">first row</th><th>what to do</th></tr>
   {% for outcome, code, reason in reasons %}
   <tr><td>{{ outcome }}</td><td><code>{{ code }}</code></td><td class="n">{{ "{:,}".format(reason.count) }}</td>
-    <td class="n">{{ "{:,}".format(reason.row) }}</td><td>{{ remedy(outcome, code) }}</td></tr>{% endfor %}
+    <td class="n">{{ "{:,}".format(reason.row) }}</td>
+    <td>{% if reason.message %}OpenAI says “{{ reason.message }}”; {% endif %}{{ remedy(outcome, code) }}</td></tr>
+  {% endfor %}
 </table></div>{% endif %}
 {% for title, rows in samples %}{% if rows %}
 <h2>{{ title }}</h2>
@@ -91,7 +94,7 @@ def page(end: Ended, samples: Sequence[Mapping[str, object]], region: str, bucke
         outcomes=sorted(tally.outcomes.items(), key=lambda item: (item[0] not in ANSWERED, item[0])),
         categories=tally.categories,
         reasons=tally.commonest(10),
-        remedy=remedy,
+        remedy=partial(remedy, has_recipe=end.has_recipe),
         samples=[
             ("Some of the answers", [sample for sample in samples if sample["good"]]),
             ("Some of the others", [sample for sample in samples if not sample["good"]]),

@@ -9,13 +9,15 @@ What is not due yet, or failed, waits in the table, and the poller sends it agai
 `Pending`. "Older" and "newer" go by the times and sequencers of S3's events.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from dropbatch import telling
 from dropbatch.admission import dispatch_first
 from dropbatch.asking import JobRows
 from dropbatch.building import build
-from dropbatch.carrying import carry_over
+from dropbatch.carrying import Former, carry_over
 from dropbatch.claims import act_on_markers, digest_of, point_at, version_claim
 from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, meaning_of
 from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing, Rejected
@@ -32,7 +34,9 @@ from dropbatch.domain.jobs import (
     Shard,
 )
 from dropbatch.domain.problems import MAY_COME, Problem, Problems
+from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.kinds import file_type
+from dropbatch.formats.layout import Layout
 from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, read_recipe, with_files
 from dropbatch.jobs import outbox
 from dropbatch.jobs.give_up import (
@@ -51,8 +55,10 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, look_again, work_on
 from dropbatch.ports import ObjectInfo, World
 from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.names import listed
 from dropbatch.recipes.parsing import DEADLINE_SECONDS
 from dropbatch.sharding import batches_of
+from dropbatch.telling import COLUMNS_CHANGED, UsedRecipe
 
 CARRY_SECONDS = 60
 """With less time left no further shard of a job is carried over into another: one takes seconds."""
@@ -71,8 +77,9 @@ KEPT_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
 
 _NOTHING_TO_RETRY = Problem(
     "nothing_to_retry",
-    "No row of the former job can be asked again: all are answered, truncated or refused, and would be so again; "
-    "change the recipe, and drop the failed file if there is one.",
+    "No row of the former job can be asked again with the same recipe: all are answered, left out, truncated or "
+    "refused, and would be so again, or may be paid already; change the recipe, and put a new .retry beside the drop, "
+    "or drop the failed file if there is one.",
 )
 
 SETTLED = ("notify", "attempts", "retry_invalid", "deadline_at", "recipe_sha256", "rows", "shards", "claim")
@@ -157,6 +164,9 @@ def _obey(world: World, ledger: Ledger, marker: Marker, look: Look, info: Object
         let_go(world, ledger, job, HeldReason.FAILING, marker=info.version_id)
     elif job.rerun_version == info.version_id or job.state in ENDED_JOBS - {JobState.REJECTED}:
         _take_in_drop(world, ledger, job.drop, info.version_id, arrived, retry_of=job.id)
+    elif job.state is JobState.REJECTED and job.retry_of is not None:
+        # The recipe was wrong then, or nothing could be asked again: what it was to ask stands as before.
+        _take_in_drop(world, ledger, job.drop, info.version_id, arrived, retry_of=job.retry_of)
 
 
 def _check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) -> bool:
@@ -281,7 +291,9 @@ class _Ready(NamedTuple):
     recipe: RecipeText | None
     compiled: CompiledRecipe | None
     claim: str
+    skipped: SkippedRows
     is_bomb: bool = False  # it was packed suspiciously well
+    recipes: Sequence[UsedRecipe] = ()  # that the rows of a `.retry` were asked with, its own the last
 
 
 def _build(world: World, ledger: Ledger, job: Job) -> None:
@@ -327,7 +339,8 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
     ]
     unpacked = sum(plan.size for plan in built.plans)
     is_bomb = bool(file_type(job.drop.key).compression) and unpacked > MAX_UNPACKED_FACTOR * job.drop.size
-    _run(world, ledger, job, _Ready(built.rows, shards, batches, [], built.recipe, built.compiled, digest, is_bomb))
+    ready = _Ready(built.rows, shards, batches, [], built.recipe, built.compiled, digest, built.skipped, is_bomb)
+    _run(world, ledger, job, ready)
 
 
 def _pass_on(world: World, ledger: Ledger, job: Job, name: str) -> None:
@@ -348,9 +361,10 @@ def _pass_on(world: World, ledger: Ledger, job: Job, name: str) -> None:
 
 
 def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest: str) -> _Ready | None:
-    """The job that asks another's failed rows again, and keeps what it answered. Its rows and recipe are the same.
+    """The job that asks another's failed rows again, and keeps what it answered.
 
-    None where time has run out: the next invocation comes further.
+    Its rows are the same. Its recipe is today's, chosen once: by the first process that comes so far. None where time
+    has run out: the next invocation comes further.
     """
     former = ledger.job(job.retry_of or "")
     if former is not None and former.is_clean and not former.keeps_work:
@@ -367,15 +381,17 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
                 "The rows of the former job are no longer kept, and cannot be asked again; drop its failed file.",
             )
         )
-    recipe = old.recipe()
-    if recipe is not None:
-        recipe = files.keep_recipe(recipe)
+    recipe, used = _recipe_again(world, job, files, old, layout)
     files.keep_layout(layout)
     rows = JobRows(world, job)
+    former_recipes = max(1, len(old.recipes()))
+    today = recipe.compiled() if recipe is not None and len(used) > former_recipes else None
+    origin = Former(old, rows if today is None else JobRows(world, former), former_recipes, today)
     carried = int(job.progress or 0)  # shards, by the invocations before
     batches: list[Batch] = []
     kept: list[Batch] = []
     shards = []
+    skipped, newly_skipped = old.skipped(), SkippedRows()
     for shard in ledger.shards(former.id):
         copy = Shard(
             job.id,
@@ -386,15 +402,76 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
             expires_at=job.created_at + KEPT_SECONDS,
         )
         shards.append(copy)
-        stays, asked = carry_over(world, ledger.batches(former.id, shard.number), old, rows, copy)
-        kept += stays
-        batches += asked
+        found = carry_over(world, ledger.batches(former.id, shard.number), origin, rows, copy)
+        kept += found.stays
+        batches += found.asked
+        newly_skipped.merge(found.skipped)
         if len(shards) > carried and world.seconds_left() < CARRY_SECONDS:
             _pass_on(world, ledger, job, str(len(shards)))
             return None
-    if not batches:
+    if not batches and not newly_skipped.codes:
         raise Rejected.because(_NOTHING_TO_RETRY)
-    return _Ready(former.rows, shards, batches, kept, recipe, rows.compiled, digest)
+    skipped.merge(newly_skipped)
+    return _Ready(former.rows, shards, batches, kept, recipe, rows.compiled, digest, skipped, recipes=used)
+
+
+def _recipe_again(
+    world: World, job: Job, files: JobFiles, old: JobFiles, layout: Layout
+) -> tuple[RecipeText | None, list[UsedRecipe]]:
+    """Return the recipe that failed rows are asked again with, and all that the job's rows were asked with.
+
+    It is today's if that means anything else than the former job's. Rejected if it cannot be used, or if it adds other
+    columns than those of the answers that stay.
+    """
+    former = old.recipe()
+    if former is None:
+        return None, []
+    kept = files.recipe()
+    is_gone = False
+    if kept is None:
+        today = find_recipe(world.objects, job.drop.bucket, job.drop.key)
+        is_gone = today is None
+        if today is None or _means_the_same(today, former):
+            kept = files.keep_recipe(former)
+        else:
+            _check_recipe_again(today, former, layout)
+            kept = files.keep_recipe(today)
+    known = list(old.recipes()) or [{"path": former.path, "sha256": former.sha256}]
+    if kept.sha256 != former.sha256:
+        known.append({"path": kept.path, "sha256": kept.sha256})
+    if len(known) > 1:
+        files.keep_recipes(known)
+    used = [UsedRecipe(each["path"], each["sha256"]) for each in known]
+    used[-1] = replace(used[-1], is_gone=is_gone)
+    return kept, used
+
+
+def _means_the_same(today: RecipeText, former: RecipeText) -> bool:
+    """Whether a recipe asks what another does: comments and its place do not matter."""
+    if today.sha256 == former.sha256:
+        return True
+    parsed = today.parsed()
+    return not parsed.problems and replace(parsed, path=former.path) == former.parsed() and today.files == former.files
+
+
+def _check_recipe_again(today: RecipeText, former: RecipeText, layout: Layout) -> None:
+    """Rejected if failed rows cannot be asked with today's recipe so that one file holds all answers."""
+    compiled = today.compiled()
+    problems = Problems()
+    problems.extend(compiled.check_columns(layout.columns) if layout.columns else [])
+    before = former.compiled(checked=True).all_columns
+    if compiled.all_columns != before:
+        problems.add(
+            Problem(
+                COLUMNS_CHANGED,
+                f"{today.path} adds other columns today ({listed(compiled.all_columns)}) than the answers have that "
+                f"would stay ({listed(before)}), and one file cannot hold both; put a .rerun beside the drop to ask "
+                "all rows with today's recipe, or add the former columns again.",
+                path=today.path,
+            )
+        )
+    if problems:
+        raise Rejected(problems)
 
 
 def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
@@ -410,10 +487,13 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
     job.rows, job.shards, job.claim = ready.rows, len(ready.shards), ready.claim
     # There may be shards that nothing is asked of: the job's own step finishes these.
     is_partly_done = {batch.shard for batch in ready.batches} != {shard.number for shard in ready.shards}
+    JobFiles(world.objects, world.buckets.work, job.id).keep_skipped(ready.skipped)
+    telling.write_skipped(world, job, ready.skipped)
     telling.write_latest(world, job)
     accepted = []
     if "accepted" in job.notify:
-        accepted = outbox.write(world, job, "accepted", telling.accepted(world, job, ready.batches))
+        told = telling.accepted(world, job, ready.batches, ready.skipped, ready.recipes)
+        accepted = outbox.write(world, job, "accepted", told)
     asked = sum(batch.requests for batch in ready.batches)
     waits = []
     if asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS):

@@ -265,11 +265,10 @@ def check_header(columns: Sequence[str], line: int) -> None:
         raise Rejected(found)
 
 
-def width_of(raw: bytes, delimiter: str, encoding: str) -> int | None:
-    """How many values a record has; None where the grammar does not tell."""
-    text = raw.decode(encoding, "replace")
+def values_of(text: str, delimiter: str) -> list[str] | None:
+    """The values of a record; None where the grammar does not tell."""
     try:
-        return len(next(csv.reader(iter([text]), delimiter=delimiter, strict=True)))
+        return next(csv.reader(iter([text]), delimiter=delimiter, strict=True))
     except csv.Error:
         return None
 

@@ -21,8 +21,8 @@ _JSON_SPACE = b" \t\r\n"
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 """What a text begins with that a spreadsheet takes for a formula (OWASP, CSV injection)."""
 
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-"""What begins so too, and does nothing."""
+_NUMBER = re.compile(r"[-+]?(\d[\d.,]*|[.,]\d+)([eE][-+]?\d+)?%?", re.ASCII)
+"""What begins so too, and does nothing: a number, written as in any country."""
 
 
 def answers_extension(file_type: FileType) -> str:
@@ -59,7 +59,10 @@ class RowWriter(Protocol):
         ...
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
-        """The same for a record that has a problem."""
+        """The same for a record that has a problem: it has as many columns as the others, and is sound text.
+
+        What is no text is replaced; values that are missing are empty, and those that are too many are left out.
+        """
         ...
 
 
@@ -110,9 +113,20 @@ class _Separated:
         return body + encoded(columns, self._encoding) + raw[len(body) :]
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
-        width = separated.width_of(raw, self._delimiter, self._encoding)
-        missing = max(0, len(self._layout.columns) - width) if width is not None else 0
-        return self.rows([raw], [self._delimiter * missing + columns])[0]
+        width = len(self._layout.columns)
+        text = raw.decode(self._encoding, "replace")
+        values = separated.values_of(text, self._delimiter)
+        if values is None:  # nobody can tell where they end
+            values = [text.rstrip("\r\n")]
+        elif len(values) <= width and _is_text(raw, self._encoding):
+            return self.rows([raw], [self._delimiter * (width - len(values)) + columns])[0]
+        values = [*values[:width], *[""] * (width - len(values))]
+        end = raw[len(raw.rstrip(b"\r\n")) :]
+        return self._sound("".join(_fields(values, self._delimiter))[1:]) + encoded(columns, self._encoding) + end
+
+    def _sound(self, text: str) -> bytes:
+        """The bytes of a text in which what was no text is replaced, by a question mark where the sign is not known."""
+        return text.encode(self._encoding, "replace")
 
 
 class _Texts(_Separated):
@@ -129,7 +143,7 @@ class _Texts(_Separated):
         return body + encoded(columns, self._encoding) + end
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
-        return self._row(raw, columns)
+        return self._row(self._sound(raw.decode(self._encoding, "replace")), columns)
 
 
 class _Objects:
@@ -177,6 +191,14 @@ def failed_head(layout: Layout) -> bytes:
 def failed_row(layout: Layout, number: int, raw: bytes) -> bytes:
     """What stands for a row in the failed file: its record's own bytes, or a table's row by its number."""
     return b"%d\n" % number if layout.kind is Kind.PARQUET else raw
+
+
+def _is_text(raw: bytes, encoding: str) -> bool:
+    try:
+        raw.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _text(value: Any) -> str:

@@ -34,7 +34,7 @@ ENDPOINTS = (
 SHORT_FORM = ("model", "system", "prompt", "examples", "parameters")
 SHARED = (
     "endpoint", "schema", "columns", "prefix", "id", "when", "bad_rows", "delimiter", "encoding", "limit", "notify",
-    "attempts", "deadline", "retry_invalid", "formulas",
+    "attempts", "deadline", "retry_invalid", "formulas", "blank_rows",
 )  # fmt: skip  # a list of names reads best as lines of text
 KEYS = (*SHORT_FORM, "body", *SHARED)
 NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices"})
@@ -89,6 +89,7 @@ class Recipe:
     deadline: int = DEADLINE_SECONDS
     retry_invalid: bool = False
     formulas: str = "escape"
+    blank_rows: str = "skip"
     files: tuple[str, ...] = ()
     file_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
@@ -180,6 +181,7 @@ class _Parser:
             "deadline": self._deadline,
             "retry_invalid": self._truth,
             "formulas": self._formulas,
+            "blank_rows": self._blank_rows,
         }
         members = {}
         for key in KEYS:
@@ -247,6 +249,9 @@ class _Parser:
 
     def _bad_rows(self, key: str, value: Any) -> str | None:
         return self._one_of(key, value, ("reject", "skip"))
+
+    def _blank_rows(self, key: str, value: Any) -> str | None:
+        return self._one_of(key, value, ("skip", "ask"))
 
     def _formulas(self, key: str, value: Any) -> str | None:
         return self._one_of(key, value, ("escape", "keep"))
