@@ -6,7 +6,7 @@ null.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -38,6 +38,7 @@ class TableReader:
         schema = table.schema_arrow
         self.layout = Layout(Kind.PARQUET, False, tuple(schema.names), None, UTF_8, b"", "\n", False)
         self.position = position
+        self.hints: Sequence[Problem] = ()
         self._digest = digest
         self._table = table
         self._limits = limits
