@@ -154,7 +154,8 @@ class Objects:
         self._is_first = is_first
         self._held = b""
         self._at = 0
-        self._is_at_end = False
+        self._is_closed = False  # the array is
+        self._size = 0
         self.offset = offset
         self.number = line
 
@@ -183,6 +184,8 @@ class Objects:
 
     def _next(self) -> tuple[bytes, int]:
         """The next object, and the line it begins in; StopIteration at the end."""
+        if self._is_closed:
+            raise StopIteration
         at, commas = self._to_next()
         if at == len(self._held):
             if self._is_array:
@@ -195,6 +198,7 @@ class Objects:
                 raise Rejected.because(_EMPTY)
             self._move(at + 1)
             self._check_nothing_follows()
+            self._is_closed = True
             raise StopIteration
         is_apart = not self._is_array or self._is_first or commas == 1
         if sign != b"{" or commas > 1 or not is_apart or (self._is_first and commas):

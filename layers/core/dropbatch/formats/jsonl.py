@@ -73,7 +73,7 @@ def _repeated_name(raw: bytes, line: int) -> Problem | None:
 def _explained(raw: bytes, line: int) -> Problem:
     """Why a line cannot be decoded, by the standard library, which tells where."""
     try:
-        text = raw.decode(UTF_8)
+        text = raw.decode(UTF_8).rstrip()
     except UnicodeDecodeError as error:
         return undecodable(error, line, UTF_8, can_be_set=False)
 
