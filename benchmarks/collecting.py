@@ -137,7 +137,7 @@ def _make_job(kind: str, rows: int, folder: Path) -> None:
     source = csv_drop(rows)
     with source.open("rb") as file:
         blocks = iter(lambda: file.read(1 << 20), b"")
-        drop = read_drop(blocks, file_type(source.name), delimiter=None, encoding=None, limits=Limits())
+        drop = read_drop(blocks, file_type(source.name), encoding=None, limits=Limits())
         files = JobFiles(world.objects, world.buckets.work, job.id)
         files.keep_recipe(RecipeText("recipe.yaml", RECIPES[kind], {}))
         files.keep_layout(drop.layout)

@@ -10,12 +10,13 @@ from dropbatch.carrying import KEPT, recipe_of
 from dropbatch.domain.drops import results_name
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import Outcome, job_status
+from dropbatch.formats.compression import compressed
 from dropbatch.formats.kinds import Kind, file_type
-from dropbatch.formats.writing import answers_extension
+from dropbatch.formats.writing import answers_extension, file_tail
 from dropbatch.jobfiles import JobFiles
 from dropbatch.jobs.end import end
 from dropbatch.ledger import Ledger
-from dropbatch.ports import Piece, World
+from dropbatch.ports import BYTES, Piece, World
 from dropbatch.storage.job_ends import decide, decision_of, whole
 from dropbatch.tables import Tables
 from dropbatch.tallies import Tally
@@ -31,6 +32,7 @@ _TYPES = {
     "csv": "text/csv",
     "tsv": "text/tab-separated-values",
     "txt": "text/plain",
+    "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
     "gz": "application/gzip",
     "zst": "application/zstd",
@@ -69,10 +71,8 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
         for name, places in stats["pieces"].items():
             found = pieces.setdefault(name, [])
             found.append([])
-            for key, head, size in places:
-                # Every piece begins with the head of its file: the first gives it, the others do without.
-                is_first = len(found) == 1 and not found[0]
-                found[-1].append(Piece(world.buckets.work, key, 0 if is_first else head, size))
+            for place in places:
+                found[-1] += _parts(world, *place, is_first=not any(found))
         for sample in stats["samples"]:
             if sum(1 for kept in samples if kept["good"] is sample["good"]) < SAMPLES:
                 samples.append(sample)
@@ -108,6 +108,24 @@ def _recipes(ledger: Ledger, files: JobFiles, job: Job, tally: Tally) -> list[Us
     return [UsedRecipe(path, sha256, count) for (path, sha256), count in rows.items()]
 
 
+def _parts(
+    world: World, key: str, head: int, size: int, separator: int = 0, has_rows: bool = True, *, is_first: bool
+) -> Iterator[Piece]:
+    """What goes of a piece into its file.
+
+    Each begins with the head of the file and with what separates its rows from others: the first gives the former, all
+    others the latter. Where rows are separated, the first is one that has rows.
+    """
+    work = world.buckets.work
+    if not separator:
+        yield Piece(work, key, 0 if is_first else head, size)
+    elif has_rows and is_first:
+        yield Piece(work, key, 0, size, head)
+        yield Piece(work, key, head + separator, size)
+    elif has_rows:
+        yield Piece(work, key, head, size)
+
+
 def _join(
     world: World,
     files: JobFiles,
@@ -138,6 +156,8 @@ def _join(
         if parts is None:
             files.keep_joined({"made": made, "begun": None})
             return None
+        if tables is None and name != "responses":
+            parts = [*parts, *_tail(world, files, job)]
         content_type = _TYPES.get(key.rpartition(".")[2].lower(), "application/x-ndjson")
         begun = world.objects.join(parts, world.buckets.results, key, content_type, in_time, begun)
         if begun is None:
@@ -146,6 +166,16 @@ def _join(
             files.keep_joined({"made": made, "begun": begun})
             return None
     return made
+
+
+def _tail(world: World, files: JobFiles, job: Job) -> list[Piece]:
+    """What stands behind the last row of the answers and of the failed file; nothing, but for JSON that is no lines."""
+    data = compressed(file_tail(files.layout()), file_type(job.drop.key).compression)
+    if not data:
+        return []
+    key = files.table_key("tail")
+    world.objects.put(world.buckets.work, key, data, BYTES)
+    return [Piece(world.buckets.work, key, 0, len(data))]
 
 
 def _keys(files: JobFiles, job: Job, *, has_failed: bool) -> Iterator[tuple[str, str]]:

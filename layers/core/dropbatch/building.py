@@ -5,14 +5,15 @@ writes down how far it came, at the start of a row: sums, shards, problems and i
 reads nothing again, save where the drop is packed (see `formats.content`), and the shards come out the same.
 """
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
 from dropbatch.asking import Asker, size_problems
-from dropbatch.domain.drops import Drop, recipe_keys
+from dropbatch.domain.drops import Drop, cut, is_almost_a_recipe, recipe_beside, recipe_keys, without_controls
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import WHEN
@@ -20,17 +21,21 @@ from dropbatch.domain.problems import MAY_COME, Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.compression import too_large
 from dropbatch.formats.content import Content, Mark
+from dropbatch.formats.dialect import NONE
+from dropbatch.formats.header import NOTHING_SAID, Said
 from dropbatch.formats.kinds import FileType, Kind, check_deployed, file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.raw import raw_custom_id
 from dropbatch.formats.reading import Position, read_drop, read_on
 from dropbatch.formats.records import Chunk, Record
 from dropbatch.formats.shapes import ReadyLines
+from dropbatch.formats.transcoding import Storage
 from dropbatch.formats.unique import UniqueIds
 from dropbatch.jobfiles import JobFiles, RecipeText, find_recipe
 from dropbatch.ports import World
 from dropbatch.ranged import RangedFile
 from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.lookalike import MAX_LOOKED_AT, is_recipe_object, is_recipe_text
 from dropbatch.requests import Requests
 from dropbatch.sharding import Sharded, Sharder, ShardPlan
 
@@ -67,6 +72,11 @@ class Reader(Protocol):
 
     @property
     def layout(self) -> Layout: ...
+
+    @property
+    def hints(self) -> Sequence[Problem]:
+        """What may be the cause if the drop has not the columns that a recipe names."""
+        ...
 
     @property
     def position(self) -> Position:
@@ -116,6 +126,8 @@ def build(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]
 
 def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
     drop, limits = job.drop, world.limits
+    if is_almost_a_recipe(drop.key):
+        raise Rejected.because(_almost_a_recipe(drop))
     kind = file_type(drop.key)
     if len(drop.key.encode()) > limits.key_bytes:
         raise Rejected.because(
@@ -128,6 +140,8 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
     check_deployed(kind.kind)
     if not kind.compression and drop.size > limits.drop_bytes:
         raise Rejected.because(too_large(limits.drop_bytes))
+    if _holds_recipe(world, drop, kind):
+        raise Rejected.because(_almost_a_recipe(drop))
     recipe = None if kind.kind is Kind.JSONL else _recipe_of(world, drop, files)
     source, reader = _opened(world, drop, kind, recipe)
     if kind.kind is Kind.JSONL and not reader.layout.raw:
@@ -142,7 +156,10 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
             if any(problem.code in MAY_COME for problem in problems):
                 raise
         else:
-            problems.extend(compiled.check_columns(reader.layout.columns) if reader.layout.columns else [])
+            found = compiled.check_columns(reader.layout.columns) if reader.layout.columns else []
+            problems.extend(found)
+            if any(problem.code == "undefined_name" for problem in found):
+                problems.extend(list(reader.hints))
     parsed = recipe.parsed() if recipe else None
     scan = _Scan(
         world,
@@ -161,17 +178,19 @@ def _opened(world: World, drop: Drop, kind: FileType, recipe: RecipeText | None)
     if kind.kind is Kind.PARQUET:
         table = _table(world, drop)
         return table, table
-    content = _content(world, drop, kind)
     keys = recipe.parsed() if recipe else None
-    delimiter, encoding = (keys.delimiter, keys.encoding) if keys else (None, None)
-    return content, read_drop(content, kind, delimiter=delimiter, encoding=encoding, limits=world.limits)
+    said = Said(keys.delimiter, keys.quoting, keys.escape, keys.header) if keys else NOTHING_SAID
+    has_quotes = kind.kind in (Kind.CSV, Kind.TSV) and said.quoting != NONE
+    content = _content(world, drop, kind, has_quotes=has_quotes)
+    encoding = keys.encoding if keys else None
+    return content, read_drop(content, kind, said=said, encoding=encoding, limits=world.limits, storage=content.storage)
 
 
 def _opened_again(world: World, drop: Drop, layout: Layout, kept: "Progress") -> tuple[Source, Reader]:
     if layout.kind is Kind.PARQUET:
         table = _table(world, drop, kept.position, kept.mark)
         return table, table
-    content = _content(world, drop, file_type(drop.key), kept.mark, kept.position.offset)
+    content = _content(world, drop, file_type(drop.key), kept.mark, kept.position.offset, layout.storage)
     return content, read_on(content, layout, kept.position, world.limits)
 
 
@@ -377,7 +396,16 @@ def _table(world: World, drop: Drop, position: Position | None = None, mark: Mar
     return read_parquet(file, world.limits, position or START, mark.digest if mark else "")
 
 
-def _content(world: World, drop: Drop, kind: FileType, mark: Mark | None = None, offset: int = 0) -> Content:
+def _content(
+    world: World,
+    drop: Drop,
+    kind: FileType,
+    mark: Mark | None = None,
+    offset: int = 0,
+    storage: Storage | None = None,
+    *,
+    has_quotes: bool = False,
+) -> Content:
     def passing_over() -> None:
         if world.seconds_left() < LAST_SECONDS:
             raise Rejected.because(
@@ -395,6 +423,26 @@ def _content(world: World, drop: Drop, kind: FileType, mark: Mark | None = None,
         mark,
         offset,
         passing_over,
+        storage,
+        has_quotes=has_quotes,
+    )
+
+
+def _holds_recipe(world: World, drop: Drop, kind: FileType) -> bool:
+    """Whether a file is a recipe under the name of data."""
+    if kind.kind is Kind.TXT:
+        return is_recipe_text(next(_content(world, drop, kind), b""))
+    if kind.extension == "json" and kind.stem.lower().startswith("recipe") and drop.size <= MAX_LOOKED_AT:
+        return is_recipe_object(b"".join(_content(world, drop, kind)))
+    return False
+
+
+def _almost_a_recipe(drop: Drop) -> Problem:
+    source, target = (shlex.quote(f"s3://{drop.bucket}/{key}") for key in (drop.key, recipe_beside(drop.key)))
+    return Problem(
+        "looks_like_recipe",
+        f"{without_controls(cut(drop.name, 200))} looks like a recipe, but only recipe.yaml is read as one; name it "
+        f"recipe.yaml: `aws s3 mv {source} {target}`.",
     )
 
 

@@ -38,7 +38,7 @@ def test_two_hundred_megabytes_without_a_record_s_end_are_refused_in_little_memo
     tracemalloc.start()
     try:
         with pytest.raises(Rejected) as caught:
-            list(read_drop(endless(start, block), file_type(name), delimiter=None, encoding=None, limits=LIMITS))
+            list(read_drop(endless(start, block), file_type(name), encoding=None, limits=LIMITS))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

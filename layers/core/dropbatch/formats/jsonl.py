@@ -73,23 +73,25 @@ def _repeated_name(raw: bytes, line: int) -> Problem | None:
 def _explained(raw: bytes, line: int) -> Problem:
     """Why a line cannot be decoded, by the standard library, which tells where."""
     try:
-        text = raw.decode(UTF_8)
+        text = raw.decode(UTF_8).rstrip()
     except UnicodeDecodeError as error:
         return undecodable(error, line, UTF_8, can_be_set=False)
 
     def refuse(_: str) -> None:
         raise _NotANumberError
 
-    why = "holds a lone surrogate (\\ud800 to \\udfff without its pair), or a number too large to be one"
+    why = "holds a lone surrogate (\\ud800 to \\udfff without its pair), or a number too large to be one; remove it"
     try:
         json.loads(text, parse_constant=refuse, parse_int=str)
     except json.JSONDecodeError as error:
-        why = f"is not JSON: {error.msg[:1].lower()}{error.msg[1:]} at column {error.colno}"
+        line += error.lineno - 1  # an object may go over several
+        what = f"{error.msg[:1].lower()}{error.msg[1:]}"
+        why = f"is not JSON: {what} at column {error.colno}; write one JSON object a line"
     except _NotANumberError:
-        why = "holds NaN or Infinity, which JSON does not have"
+        why = "holds NaN or Infinity, which JSON does not have; write null"
     except RecursionError:
         return _too_deep(line)
-    return Problem("not_json", f"Line {line} {why}; write one JSON object a line.", line=line)
+    return Problem("not_json", f"Line {line} {why}.", line=line)
 
 
 def _too_deep(line: int) -> Problem:

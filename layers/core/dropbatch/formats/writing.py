@@ -32,15 +32,25 @@ def answers_extension(file_type: FileType) -> str:
 
 def answers_head(layout: Layout, names: Sequence[str]) -> bytes:
     """What stands before the first answered row, where the columns `names` are added."""
-    if layout.kind in (Kind.JSONL, Kind.PARQUET):
+    if layout.kind in (Kind.JSONL, Kind.JSON, Kind.PARQUET):
         return layout.head
-    delimiter = _delimiter(layout)
+    dialect = layout.dialect
     if layout.kind is Kind.TXT:
-        text = "".join(_fields([*layout.columns, *names], delimiter))[len(delimiter) :]
+        text = "".join(dialect.fields([*layout.columns, *names]))[len(dialect.delimiter) :]
         return layout.head + encoded(text + layout.line_end, layout.encoding)
     body = layout.head.rstrip(b"\r\n")
-    added = "".join(_fields(names, delimiter))
+    added = dialect.delimiter * layout.padding + "".join(dialect.fields(names))
     return body + encoded(added, layout.encoding) + layout.head[len(body) :]
+
+
+def rows_separator(layout: Layout) -> bytes:
+    """What stands between two rows, of the answers and of the failed file, besides their own bytes."""
+    return layout.separator
+
+
+def file_tail(layout: Layout) -> bytes:
+    """What stands behind the last row of the answers and of the failed file, as they lie in S3."""
+    return layout.storage.stored(layout.tail)
 
 
 class RowWriter(Protocol):
@@ -71,7 +81,7 @@ def row_writer(layout: Layout, names: Sequence[str], *, keeps_formulas: bool = F
 
     `keeps_formulas` leaves added texts of a csv or tsv as they are, though a spreadsheet would run them.
     """
-    if layout.kind is Kind.JSONL:
+    if layout.kind in (Kind.JSONL, Kind.JSON):
         return _Objects(names)
     if layout.kind is Kind.PARQUET:
         return _Beside(names)
@@ -85,7 +95,7 @@ class _Separated:
         self._layout = layout
         self._keeps_formulas = keeps_formulas
         self._encoding = layout.encoding
-        self._delimiter = _delimiter(layout)
+        self._dialect = layout.dialect
         self._line_end = layout.line_end.encode()
         # What ends in the one may end in the other as well, which is longer.
         self._other_end = b"\r\n" if self._line_end == b"\n" else b"\r\r\n"
@@ -94,7 +104,7 @@ class _Separated:
         columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True))
         if not self._keeps_formulas:
             columns = list(map(_without_formulas, columns))
-        fields = [_fields(values, self._delimiter) for values in columns]
+        fields = [self._dialect.fields(values) for values in columns]
         return list(map("".join, zip(*fields, strict=True)))
 
     def rows(self, raw: Sequence[bytes], columns: Sequence[str]) -> Sequence[bytes]:
@@ -113,16 +123,16 @@ class _Separated:
         return body + encoded(columns, self._encoding) + raw[len(body) :]
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
-        width = len(self._layout.columns)
+        width = len(self._layout.columns) + self._layout.padding
         text = raw.decode(self._encoding, "replace")
-        values = separated.values_of(text, self._delimiter)
+        values = separated.values_of(text, self._dialect)
         if values is None:  # nobody can tell where they end
             values = [text.rstrip("\r\n")]
         elif len(values) <= width and _is_text(raw, self._encoding):
-            return self.rows([raw], [self._delimiter * (width - len(values)) + columns])[0]
+            return self.rows([raw], [self._dialect.delimiter * (width - len(values)) + columns])[0]
         values = [*values[:width], *[""] * (width - len(values))]
         end = raw[len(raw.rstrip(b"\r\n")) :]
-        return self._sound("".join(_fields(values, self._delimiter))[1:]) + encoded(columns, self._encoding) + end
+        return self._sound("".join(self._dialect.fields(values))[1:]) + encoded(columns, self._encoding) + end
 
     def _sound(self, text: str) -> bytes:
         """The bytes of a text in which what was no text is replaced, by a question mark where the sign is not known."""
@@ -201,31 +211,6 @@ def _is_text(raw: bytes, encoding: str) -> bool:
     return True
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return to_json(value).decode()
-
-
-def _fields(values: Sequence[Any], delimiter: str) -> Sequence[str]:
-    """A column's values as fields, each behind a delimiter, and in quotes where it needs them."""
-    try:
-        together = "".join(values)
-    except TypeError:  # not all of them are texts
-        values = list(map(_text, values))
-        together = "".join(values)
-    if not any(sign in together for sign in (delimiter, '"', "\n", "\r")):
-        return [delimiter + text for text in values]
-    return [
-        delimiter + '"' + text.replace('"', '""') + '"'
-        if delimiter in text or '"' in text or "\n" in text or "\r" in text
-        else delimiter + text
-        for text in values
-    ]
-
-
 def _without_formulas(values: Sequence[Any]) -> Sequence[Any]:
     """A column's values, each text that is a formula with an apostrophe in front, which says that it is a text."""
     try:
@@ -239,7 +224,3 @@ def _without_formulas(values: Sequence[Any]) -> Sequence[Any]:
         else value
         for value in values
     ]
-
-
-def _delimiter(layout: Layout) -> str:
-    return layout.delimiter or ","

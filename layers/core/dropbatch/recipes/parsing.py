@@ -34,7 +34,7 @@ ENDPOINTS = (
 SHORT_FORM = ("model", "system", "prompt", "examples", "parameters")
 SHARED = (
     "endpoint", "schema", "columns", "prefix", "id", "when", "bad_rows", "delimiter", "encoding", "limit", "notify",
-    "attempts", "deadline", "retry_invalid", "formulas", "blank_rows",
+    "attempts", "deadline", "retry_invalid", "formulas", "blank_rows", "quoting", "escape", "header",
 )  # fmt: skip  # a list of names reads best as lines of text
 KEYS = (*SHORT_FORM, "body", *SHARED)
 NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices"})
@@ -46,6 +46,8 @@ MOST_DEADLINE_SECONDS = 14 * 86_400
 """Rows are kept for longer than that, but not for ever."""
 
 MOST_ATTEMPTS = 10
+
+MAX_HEADER_LINE = 1_000
 
 FILE = "file://"
 
@@ -83,6 +85,9 @@ class Recipe:
     bad_rows: str = "reject"
     delimiter: str | None = None
     encoding: str | None = None
+    quoting: str | None = None
+    escape: str | None = None
+    header: int | None = None
     limit: int | None = None
     notify: tuple[str, ...] = EVENTS
     attempts: int = 3
@@ -175,6 +180,9 @@ class _Parser:
             "bad_rows": self._bad_rows,
             "delimiter": self._delimiter,
             "encoding": self._encoding,
+            "quoting": self._quoting,
+            "escape": self._escape,
+            "header": self._header,
             "limit": self._limit,
             "notify": self._notify,
             "attempts": self._attempts,
@@ -306,6 +314,31 @@ class _Parser:
             key,
             f"one character is expected, or the word tab, but {described(value)} stands there; write it in quotes, "
             'as in delimiter: ";".',
+        )
+        return None
+
+    def _quoting(self, key: str, value: Any) -> str | None:
+        return self._one_of(key, value, ("double", "none"))
+
+    def _escape(self, key: str, value: Any) -> str | None:
+        if isinstance(value, str) and len(value) == 1 and value not in '"\r\n':
+            return value
+        self._add(
+            "wrong_value",
+            key,
+            f"one character is expected, but {described(value)} stands there; write it in quotes, as in escape: "
+            '"\\\\".',
+        )
+        return None
+
+    def _header(self, key: str, value: Any) -> int | None:
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_HEADER_LINE:
+            return value
+        self._add(
+            "wrong_value",
+            key,
+            f"the number of the line that holds the header is expected, from 1 to {MAX_HEADER_LINE:,}, but "
+            f"{described(value)} stands there; correct it, or leave the key out if the header is the first line.",
         )
         return None
 
