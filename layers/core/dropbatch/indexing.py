@@ -15,26 +15,31 @@ BAD_ROW = 0xFFFF_FFFE
 """In place of a group: the row cannot become a request, and the recipe skips such rows."""
 
 _MOST = 0xFFFF_FFFF
+_ROW_BYTES = 16
+_COUNT_BYTES = 4
 
 
 class ShardIndex:
     """For each row of a shard, in order: the bytes of its record, its group, and what its request takes.
 
     `groups` number the shard's (endpoint, model) in order of appearance, as `Batch.group` does; the two codes above
-    stand for rows without a request. `tokens` are estimated input tokens, `inputs` embedding inputs.
+    stand for rows without a request. `tokens` are estimated input tokens, `inputs` embedding inputs. `lists` says
+    whether the request asks for a list of inputs, be it of one.
     """
 
-    __slots__ = ("groups", "inputs", "sizes", "tokens")
+    __slots__ = ("groups", "inputs", "lists", "sizes", "tokens")
 
     def __init__(self) -> None:
         self.sizes, self.groups, self.tokens, self.inputs = (array("I") for _ in range(4))
+        self.lists = bytearray()
 
-    def add(self, size: int, group: int, tokens: int = 0, inputs: int = 0) -> None:
+    def add(self, size: int, group: int, tokens: int = 0, inputs: int = 0, *, is_list: bool = False) -> None:
         """Adds the next row, whose record has `size` bytes."""
         self.sizes.append(size)
         self.groups.append(group)
         self.tokens.append(min(tokens, _MOST))
         self.inputs.append(min(inputs, _MOST))
+        self.lists.append(is_list)
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -71,13 +76,26 @@ class ShardIndex:
             start = ends[-1]
 
     def to_bytes(self) -> bytes:
-        """The four columns, one after another: 32-bit numbers, little-endian as all of Lambda's processors are."""
-        return b"".join(column.tobytes() for column in (self.sizes, self.groups, self.tokens, self.inputs))
+        """The four columns, one after another: 32-bit numbers, little-endian as all of Lambda's processors are.
+
+        `lists` follow where they say anything: a byte each, and how many. The four columns alone have a multiple of 16
+        bytes; with them it is one more than that.
+        """
+        columns = b"".join(column.tobytes() for column in (self.sizes, self.groups, self.tokens, self.inputs))
+        if not any(self.lists):
+            return columns
+        count = len(self.lists).to_bytes(_COUNT_BYTES, "little")
+        padding = bytes((1 - len(self.lists) - _COUNT_BYTES) % _ROW_BYTES)
+        return b"".join([columns, self.lists, padding, count])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "ShardIndex":
         index = cls()
-        width = len(data) // 4
+        rows = len(data) // _ROW_BYTES
+        if len(data) % _ROW_BYTES:
+            rows = int.from_bytes(data[-_COUNT_BYTES:], "little")
+        width = rows * 4
         for number, column in enumerate((index.sizes, index.groups, index.tokens, index.inputs)):
             column.frombytes(data[number * width : (number + 1) * width])
+        index.lists += data[4 * width : 4 * width + rows] or bytes(rows)
         return index

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED, LENGTH_CODES
 from dropbatch.domain.drops import Drop, results_root, without_controls
 from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import MAX_JOB_SECONDS, MAX_STARTS, Batch, HeldReason, Job
@@ -234,6 +235,7 @@ def decision(world: World, end: Ended) -> dict[str, Any]:
     about = _about(world, end.job, "ended", str(end.status))
     summary = {**about, **_ending(end)}
     summary["tokens"] = dict(end.tally.tokens)
+    summary["tool_calls"] = dict(end.tally.tool_calls)
     summary["categories"] = {column: dict(counts) for column, counts in end.tally.categories.items()}
     notification = ended(world, end)
     retryable = "failed" in end.objects and any(end.tally.outcomes[outcome] for outcome in RETRIED)
@@ -284,7 +286,8 @@ def results_given_up(world: World, job: Job) -> Notification:
 def _cost_given_up(world: World, job: Job) -> dict[str, Any]:
     """The cost of a job without results: how many requests were made, at a price that nobody knows."""
     asked = sum(batch.requests for batch in Ledger(world.table).batches(job.id) if batch.openai_id)
-    return {"currency": "USD", "paid": None, "saved": None, "unpriced_requests": 0, "uncollected_requests": asked}
+    unknown = {"fees": 0.0, "unpriced_requests": 0, "uncollected_requests": asked, "unpriced_tool_calls": 0}
+    return {"currency": "USD", "paid": None, "saved": None, **unknown}
 
 
 def decision_to_give_up(world: World, job: Job) -> dict[str, Any]:
@@ -400,11 +403,18 @@ _BILLING = (
 _PERMISSION = "the API key may not do this: see to its permissions, then put a .retry beside the drop"
 _MODEL = "this account has no such model: correct `model`, then drop the failed file"
 _AGAIN = "put a .retry beside the drop to ask them again"
+_TOO_LONG = "the row is too long for the model: shorten it, or name a model that reads more, then drop the failed file"
+_APPROVAL = (
+    "the model asked whether it may call a tool, and waits for an approval: set require_approval: never for that tool "
+    "in the recipe, then drop the failed file"
+)
 
 _BY_CODE = {
     **dict.fromkeys(BILLING_CODES, _BILLING),
     **dict.fromkeys(PERMISSION_CODES, _PERMISSION),
     **dict.fromkeys(MODEL_CODES, _MODEL),
+    **dict.fromkeys(LENGTH_CODES, _TOO_LONG),
+    APPROVAL_REQUIRED: _APPROVAL,
     **dict.fromkeys(TOKEN_CODES, "more is enqueued at OpenAI than the account may have; " + _AGAIN),
     PAST_DEADLINE: "they still waited when the recipe's deadline had passed; " + _AGAIN,
     GAVE_UP: "they were tried again and again, and the functions' logs say what failed; " + _AGAIN,
@@ -495,8 +505,10 @@ def _cost(tally: "Tally") -> dict[str, Any]:
         "currency": "USD",
         "paid": None if paid is None else round(paid, 6),
         "saved": None if saved is None else round(saved, 6),
+        "fees": round(tally.fees_usd, 6),
         "unpriced_requests": tally.unpriced,
         "uncollected_requests": tally.unread,
+        "unpriced_tool_calls": tally.unpriced_tool_calls,
     }
 
 
@@ -508,6 +520,14 @@ def _paid(tally: "Tally") -> str:
         text = f"Paid about ${paid:,.4f}, which is ${-saved:,.4f} more than without batching."
     else:
         text = f"Paid about ${paid:,.4f}, and saved ${saved:,.4f} by batching."
+    if tally.fees_usd:
+        calls = _count(tally.tool_calls.total() - tally.unpriced_tool_calls, "tool call")
+        text += f" ${tally.fees_usd:,.4f} of it are the fees of {calls}, which batching does not halve."
+    if tally.unpriced_tool_calls:
+        text += (
+            f" The sum is without the fees of {_count(tally.unpriced_tool_calls, 'tool call')}, whose price is not "
+            "known."
+        )
     if tally.unpriced:
         text += (
             f" The price of {_count(tally.unpriced, 'request')} is not known, and not in any sum: the price list lacks "
