@@ -17,9 +17,7 @@ def unwrap_json(text: str) -> str | None:
     rest = text.strip().removeprefix("\ufeff").strip()
     found = None
     for _ in range(MAX_LAYERS):
-        inner = _without_reasoning(rest)
-        inner = _without_tags(rest) if inner is None else inner
-        inner = _without_fence(rest) if inner is None else inner
+        inner = next((inner for take in _TAKEN_OFF if (inner := take(rest)) is not None), None)
         if inner is None:
             break
         found = rest = inner.strip()
@@ -31,24 +29,19 @@ def _without_reasoning(text: str) -> str | None:
 
     Some servers leave its first tag to the prompt, so that only the last one is in the answer.
     """
-    if text.startswith(("{", "[{")):
+    if text.startswith(("{", *_FENCES)):
         return None
-    lower = text.lower()
+    lower = _lowered(text)
     for opening in _REASONING:
         closing = _closing(opening)
-        if lower.startswith(opening):
-            at = lower.find(closing)
-        elif lower.startswith(_FENCES):
-            continue
-        else:
-            at = lower.rfind(closing)
+        at = lower.find(closing) if lower.startswith(opening) else lower.rfind(closing)
         if at >= 0:
             return text[at + len(closing) :]
     return None
 
 
 def _without_tags(text: str) -> str | None:
-    lower = text.lower()
+    lower = _lowered(text)
     for opening in _ANSWERS:
         closing = _closing(opening)
         if lower.startswith(opening) and lower.endswith(closing):
@@ -65,6 +58,15 @@ def _without_fence(text: str) -> str | None:
     inner = text[size:-size]
     info = inner[: len(inner) - len(inner.lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"))]
     return inner[len(info) :] if len(info) <= MAX_INFO else None
+
+
+_TAKEN_OFF = (_without_tags, _without_fence, _without_reasoning)
+
+
+def _lowered(text: str) -> str:
+    """Return a text in small letters, each in its place; unchanged if it has letters that become several."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else text
 
 
 def _closing(opening: str) -> str:
