@@ -209,7 +209,8 @@ class JobRows:
                 made.add_skipped(size, asker.why_left_out(record))
                 continue
             group = groups.setdefault((request.endpoint, request.model), len(groups))
-            made.add(size, group, request.estimated_input_tokens, request.embedding_inputs)
+            tokens, inputs = request.estimated_input_tokens, request.embedding_inputs
+            made.add(size, group, tokens, inputs, is_list=request.asks_for_list)
         self.files.keep_index(shard.number, made)
         return made
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from dropbatch.answers import NO_SENSE, Answer, Usage, exact_value, read_answer, time_limit
+from dropbatch.batch_api.output_items import COMMENTARY
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes import parsing as recipes
 from dropbatch.recipes.compiling import CompiledRecipe
@@ -56,9 +57,13 @@ class _ResponseUsage(msgspec.Struct, gc=False):
     completion_tokens_details: None = None
 
 
+Nothing = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=0)]
+
+
 class _Message(msgspec.Struct, gc=False):
     content: str
     refusal: None = None
+    annotations: Nothing | None = None  # sources tell of a search, which has a fee
     tool_calls: None = None
     function_call: None = None
 
@@ -85,6 +90,22 @@ class _Part(msgspec.Struct, gc=False):
 class _Item(msgspec.Struct, gc=False):
     type: str
     content: list[_Part] | None = None
+    phase: str | None = None
+
+
+class _Searches(msgspec.Struct, gc=False):
+    num_requests: Literal[0] = 0
+
+
+class _Images(msgspec.Struct, gc=False):
+    total_tokens: Literal[0] = 0
+
+
+class _ToolUsage(msgspec.Struct, gc=False):
+    """Nothing that has a fee."""
+
+    web_search: _Searches | None = None
+    image_gen: _Images | None = None
 
 
 class _Response(msgspec.Struct, gc=False):
@@ -92,6 +113,7 @@ class _Response(msgspec.Struct, gc=False):
     status: Literal["completed"]
     usage: _ResponseUsage | None = None
     error: None = None
+    tool_usage: _ToolUsage | None = None
 
     @staticmethod
     def texts(bodies: Sequence["_Response"]) -> Sequence[str | None]:
@@ -100,7 +122,7 @@ class _Response(msgspec.Struct, gc=False):
     def _text(self) -> str | None:
         """The one text of the one message; None where there is another, or anything but reasoning beside it."""
         messages = [item for item in self.output if item.type != "reasoning"]
-        if len(messages) != 1 or messages[0].type != "message":
+        if len(messages) != 1 or messages[0].type != "message" or messages[0].phase == COMMENTARY:
             return None
         parts = messages[0].content or ()
         return parts[0].text if len(parts) == 1 and parts[0].type == "output_text" else None
@@ -135,8 +157,11 @@ class AnswerReader:
             response = msgspec.defstruct("Good", [("status_code", Good), ("body", self._body)], gc=False)
             self._decoder = msgspec.json.Decoder(msgspec.defstruct("Line", [("response", response)], gc=False))
 
-    def read_all(self, lines: Sequence[bytes]) -> Sequence[Answer]:
-        """The answers of lines, in their order."""
+    def read_all(self, lines: Sequence[bytes], lists: Sequence[int] | None = None) -> Sequence[Answer]:
+        """The answers of lines, in their order. `lists` says of each whether its row asked for a list of inputs."""
+        if lists is not None and any(lists):
+            with self._limit:
+                return [self._strictly(line, is_list=bool(is_list)) for line, is_list in zip(lines, lists, strict=True)]
         plain = self._plain(lines)
         if plain is not None:
             return plain
@@ -149,8 +174,8 @@ class AnswerReader:
         plain = self._plain([line])
         return self._strictly(line) if plain is None else plain[0]
 
-    def _strictly(self, line: bytes) -> Answer:
-        return read_answer(line, self._compiled, self._endpoint, self._limit)
+    def _strictly(self, line: bytes, *, is_list: bool = False) -> Answer:
+        return read_answer(line, self._compiled, self._endpoint, self._limit, is_list=is_list)
 
     def _plain(self, lines: Sequence[bytes]) -> Sequence[Answer] | None:
         """The answers where all lines are plainly good, else None."""
@@ -167,7 +192,8 @@ class AnswerReader:
             return None
         columns = values if self._compiled else repeat(None)
         usages = self._usages([body.usage for body in bodies])
-        return list(map(_answer, zip(repeat(Outcome.OK), repeat(None), columns, usages, repeat(False), strict=False)))
+        fixed = (repeat(False), repeat(None), repeat(False))
+        return list(map(_answer, zip(repeat(Outcome.OK), repeat(None), columns, usages, *fixed, strict=False)))
 
     def _usages(self, usages: Sequence[Any]) -> Iterable[Usage | None]:
         if not all(usages):

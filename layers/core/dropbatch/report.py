@@ -65,7 +65,11 @@ _PAGE = """<!doctype html>
   {% if paid is not none %}<tr><td>paid</td><td class="n">${{ "{:,.4f}".format(paid) }}</td></tr>
   <tr><td>saved by batching</td><td class="n">${{ "{:,.4f}".format(saved) }}</td></tr>
   {% else %}<tr><td>paid</td><td class="n">not known</td></tr>{% endif %}
-  {% if unpriced %}<tr><td>requests of unknown price</td><td class="n">{{ "{:,}".format(unpriced) }}</td></tr>
+  {% if fees %}<tr><td>of it fees of tools</td><td class="n">${{ "{:,.4f}".format(fees) }}</td></tr>
+  {% endif %}{% if unpriced_tool_calls %}<tr><td>tool calls whose fees are not known</td>
+    <td class="n">{{ "{:,}".format(unpriced_tool_calls) }}</td></tr>
+  {% endif %}{% if unpriced %}<tr><td>requests of unknown price</td>
+    <td class="n">{{ "{:,}".format(unpriced) }}</td></tr>
   {% endif %}{% if unread %}<tr><td>requests whose answers could not be collected</td>
     <td class="n">{{ "{:,}".format(unread) }}</td></tr>
   {% endif %}{% for name, count in tokens %}
@@ -103,6 +107,8 @@ def page(end: Ended, samples: Sequence[Mapping[str, object]], region: str, bucke
         saved=tally.saved,
         unpriced=tally.unpriced,
         unread=tally.unread,
+        fees=tally.fees_usd,
+        unpriced_tool_calls=tally.unpriced_tool_calls,
         tokens=[(kind.replace("_", " "), count) for kind, count in sorted((+tally.tokens).items())],
         dropped=iso(job.drop.modified),
         ended=iso(end.ended_at),

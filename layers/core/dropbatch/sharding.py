@@ -132,7 +132,7 @@ class Sharder:
         else:
             tokens = request.estimated_input_tokens
             self._new_group(place, group).add(1, size, inputs, output_bytes, tokens)
-            self._index.add(len(raw), place, tokens, inputs)
+            self._index.add(len(raw), place, tokens, inputs, is_list=request.asks_for_list)
         self._write([raw])
 
     def add_many(self, chunk: Chunk, requests: Requests) -> None:
@@ -170,6 +170,7 @@ class Sharder:
             self._index.groups.extend(repeat(place, rows))
             self._index.tokens.extend(tokens)
             self._index.inputs.extend(repeat(each.embedding_inputs, rows))
+            self._index.lists.extend(bytes([each.is_list]) * rows)
             self._write(raws)
             start = end
 

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from dropbatch.answers import Usage
@@ -34,12 +35,18 @@ class Cost(NamedTuple):
 
     The price of `unpriced` requests is not known: the price list lacks their model, or their answers do not say how
     many tokens they took. The answers of `unread` requests, which may have been paid for, could not be collected.
+
+    `fees_usd`, which is part of both sums, is for calls to OpenAI's own tools; `tool_calls` counts them by kind. The
+    price of `unpriced_tool_calls` is not known.
     """
 
     usd: float
     standard_usd: float
     unpriced: int = 0
     unread: int = 0
+    fees_usd: float = 0.0
+    tool_calls: Mapping[str, int] = MappingProxyType({})
+    unpriced_tool_calls: int = 0
 
 
 @dataclass(slots=True)
@@ -54,6 +61,9 @@ class Tally:
     standard_usd: float = 0.0
     unpriced: int = 0
     unread: int = 0
+    fees_usd: float = 0.0
+    tool_calls: Counter[str] = field(default_factory=Counter)
+    unpriced_tool_calls: int = 0
 
     def count(self, row: int, outcome: Outcome, code: str | None, message: str | None = None) -> None:
         self.outcomes[outcome] += 1
@@ -74,6 +84,9 @@ class Tally:
         self.standard_usd += cost.standard_usd
         self.unpriced += cost.unpriced
         self.unread += cost.unread
+        self.fees_usd += cost.fees_usd
+        self.tool_calls.update(cost.tool_calls)
+        self.unpriced_tool_calls += cost.unpriced_tool_calls
 
     def uncollected(self, requests: int) -> None:
         """Counts requests of a batch that was paid for, in whole or in part, but ended without its answers."""
@@ -82,7 +95,7 @@ class Tally:
     @property
     def paid(self) -> float | None:
         """The known part of what was paid, in US dollars; None if nothing of it is known."""
-        return self.usd if self.usd or not (self.unpriced or self.unread) else None
+        return self.usd if self.usd or not (self.unpriced or self.unread or self.unpriced_tool_calls) else None
 
     @property
     def saved(self) -> float | None:
@@ -122,7 +135,8 @@ class Tally:
             self._reason(outcome, code, reason)
         for column, counts in other.categories.items():
             self.categories.setdefault(column, Counter()).update(counts)
-        self.pay(Cost(other.usd, other.standard_usd, other.unpriced, other.unread))
+        fees = (other.fees_usd, other.tool_calls, other.unpriced_tool_calls)
+        self.pay(Cost(other.usd, other.standard_usd, other.unpriced, other.unread, *fees))
 
     def take_over(self, former: Self, again: Collection[Outcome] = RETRIED) -> None:
         """Adds what stays of a former batch when its rows with the outcomes `again` are asked again.
@@ -166,6 +180,9 @@ class Tally:
             "standard_usd": self.standard_usd,
             "unpriced": self.unpriced,
             "unread": self.unread,
+            "fees_usd": self.fees_usd,
+            "tool_calls": dict(self.tool_calls),
+            "unpriced_tool_calls": self.unpriced_tool_calls,
         }
 
     @classmethod
@@ -182,4 +199,7 @@ class Tally:
             standard_usd=members["standard_usd"] or 0.0,
             unpriced=unpriced,
             unread=members.get("unread", 0),
+            fees_usd=members.get("fees_usd", 0.0),
+            tool_calls=Counter(members.get("tool_calls", {})),
+            unpriced_tool_calls=members.get("unpriced_tool_calls", 0),
         )

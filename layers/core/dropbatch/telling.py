@@ -333,6 +333,7 @@ def decision(world: World, end: Ended) -> dict[str, Any]:
     about = _about(world, end.job, "ended", str(end.status))
     summary = {**about, **_ending(end)}
     summary["tokens"] = dict(end.tally.tokens)
+    summary["tool_calls"] = dict(end.tally.tool_calls)
     summary["categories"] = {column: dict(counts) for column, counts in end.tally.categories.items()}
     notification = ended(world, end)
     retryable = "failed" in end.objects and can_be_retried(end.reasons, has_recipe=end.has_recipe)
@@ -383,7 +384,8 @@ def results_given_up(world: World, job: Job) -> Notification:
 def _cost_given_up(world: World, job: Job) -> dict[str, Any]:
     """The cost of a job without results: how many requests were made, at a price that nobody knows."""
     asked = sum(batch.requests for batch in Ledger(world.table).batches(job.id) if batch.openai_id)
-    return {"currency": "USD", "paid": None, "saved": None, "unpriced_requests": 0, "uncollected_requests": asked}
+    unknown = {"fees": 0.0, "unpriced_requests": 0, "uncollected_requests": asked, "unpriced_tool_calls": 0}
+    return {"currency": "USD", "paid": None, "saved": None, **unknown}
 
 
 def decision_to_give_up(world: World, job: Job) -> dict[str, Any]:
@@ -563,8 +565,10 @@ def _cost(tally: "Tally") -> dict[str, Any]:
         "currency": "USD",
         "paid": None if paid is None else round(paid, 6),
         "saved": None if saved is None else round(saved, 6),
+        "fees": round(tally.fees_usd, 6),
         "unpriced_requests": tally.unpriced,
         "uncollected_requests": tally.unread,
+        "unpriced_tool_calls": tally.unpriced_tool_calls,
     }
 
 
@@ -576,6 +580,14 @@ def _paid(tally: "Tally") -> str:
         text = f"Paid about ${paid:,.4f}, which is ${-saved:,.4f} more than without batching."
     else:
         text = f"Paid about ${paid:,.4f}, and saved ${saved:,.4f} by batching."
+    if tally.fees_usd:
+        calls = _count(tally.tool_calls.total() - tally.unpriced_tool_calls, "tool call")
+        text += f" ${tally.fees_usd:,.4f} of it are the fees of {calls}, which batching does not halve."
+    if tally.unpriced_tool_calls:
+        text += (
+            f" The sum is without the fees of {_count(tally.unpriced_tool_calls, 'tool call')}, whose price is not "
+            "known."
+        )
     if tally.unpriced:
         text += (
             f" The price of {_count(tally.unpriced, 'request')} is not known, and not in any sum: the price list lacks "

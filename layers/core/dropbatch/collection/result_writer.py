@@ -202,6 +202,7 @@ class _Collector:
         self._endpoint = batch.endpoint
         self._first = shard.first_row
         self.index = rows.index(shard)
+        self._has_lists = any(self.index.lists)
         self.asked, self.tries = rows.asked_rows(shard, batch, self.index)
         self._custom_ids = _CustomIds(rows.custom_ids(shard, self.index), shard.first_row)
         self._reader = AnswerReader(rows.compiled, batch.endpoint)
@@ -220,6 +221,7 @@ class _Collector:
         """Add what lines cost that answer no row: they are paid for like those that do."""
         read = [read_answer(line, None, self._endpoint) for line in others]
         self._bill.add_silent(read)
+        self._bill.add_calls(answer for answer in read if answer.tools)
         usages = [answer.usage for answer in read if answer.usage is not None]
         if usages:
             self._tally.spend(self._bill.add(usages))
@@ -230,7 +232,7 @@ class _Collector:
         """The results of the next rows of the batch, by their former tries and their lines, and the lines of
         responses.jsonl."""
         rows = asked
-        answers, messages = self._answers(lines)
+        answers, messages = self._answers(asked, lines)
         self._add_up_tokens(rows, answers)
         all_good = _all_good(answers)
         if not (self._judge.settles_good and all_good):
@@ -254,11 +256,14 @@ class _Collector:
             self._responses(rows, answers, lines, messages, all_good=all_good),
         )
 
-    def _answers(self, lines: Sequence[bytes | None]) -> tuple[Sequence[Answer], Sequence[str]]:
+    def _answers(self, asked: Sequence[int], lines: Sequence[bytes | None]) -> tuple[Sequence[Answer], Sequence[str]]:
         """What each row's try came to, and what OpenAI said of rows that have no line."""
+        lists = [self.index.lists[row - self._first] for row in asked] if self._has_lists else None
         if None not in lines:
-            return self._reader.read_all(cast("Sequence[bytes]", lines)), [""] * len(lines)
-        read = iter(self._reader.read_all([line for line in lines if line is not None]))
+            return self._reader.read_all(cast("Sequence[bytes]", lines), lists), [""] * len(lines)
+        if lists is not None:
+            lists = [is_list for is_list, line in zip(lists, lines, strict=True) if line is not None]
+        read = iter(self._reader.read_all([line for line in lines if line is not None], lists))
         unanswered = self._judge.unanswered.answer
         found = [
             unanswered(position) if line is None else (next(read), "")
@@ -270,6 +275,9 @@ class _Collector:
         usages = [answer.usage for answer in answers if answer.usage is not None]
         if len(usages) < len(answers):
             self._bill.add_silent(answers)
+        with_calls = [answer for answer in answers if answer.tools is not None]
+        if with_calls:
+            self._bill.add_calls(with_calls)
         if usages:
             tokens, first = self.index.tokens, self._first
             total = self._bill.add(usages)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dropbatch.batch_api.error_codes import CodeKind, codes_about
+from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED, LENGTH_CODES, CodeKind, codes_about
 from dropbatch.domain.outcomes import (
     ANSWERS_GONE,
     BILLING_CODES,
@@ -85,9 +85,9 @@ _BY_CODE = {
     **dict.fromkeys(
         ("failed", "error", "unreadable", "response_cancelled", "response_queued", "response_in_progress"), _UNFINISHED
     ),
-    **dict.fromkeys(("context_length_exceeded", "string_above_max_length", "array_above_max_length"), _TOO_LONG),
+    **dict.fromkeys(LENGTH_CODES, _TOO_LONG),
     **dict.fromkeys(("too_slow", "too_large"), _TOO_MUCH),
-    "approval_required": Advice(
+    APPROVAL_REQUIRED: Advice(
         Cure.RECIPE,
         "the model asks whether it may call a tool, which nobody answers: set require_approval: never in {place}",
     ),
