@@ -16,9 +16,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from dropbatch.answers import UNREADABLE, Answer, Usage
+from dropbatch.batch_api.endpoints import MODERATIONS
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.memory import settle
-from dropbatch.requests import MODERATIONS
 from dropbatch.tallies import Cost
 
 if TYPE_CHECKING:

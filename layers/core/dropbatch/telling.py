@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from dropbatch.batch_api.models import notices_about
 from dropbatch.domain.drops import Drop, results_root, without_controls
 from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import MAX_JOB_SECONDS, MAX_STARTS, Batch, HeldReason, Job
@@ -34,7 +35,7 @@ from dropbatch.domain.outcomes import (
     JobStatus,
     Outcome,
 )
-from dropbatch.domain.problems import Problem, Problems
+from dropbatch.domain.problems import Notice, Problem, Problems
 from dropbatch.ledger import Ledger
 from dropbatch.ports import JSON, Notification, World
 
@@ -80,14 +81,17 @@ def results_prefix(job: Job) -> str:
 
 def accepted(world: World, job: Job, batches: Sequence[Batch]) -> Notification:
     asked = sum(batch.requests for batch in batches)
+    notices = notices_about((batch.model for batch in batches), world.now())
     text = [
         f"{job.drop.name} was accepted: {_rows(job.rows)}, of which {asked:,} go to OpenAI "
         f"in {_batches(len(batches))}.",
+        *_notice_lines(notices),
         "OpenAI answers within 24 hours; another message follows when all is done.",
         f"To stop it: {_put_marker(job.drop, 'cancel')}",
         f"Progress: s3://{world.buckets.results}/{results_prefix(job)}status.json",
     ]
-    return _notification(world, job, "accepted", "running", f"accepted, {_rows(job.rows)}", text)
+    detail = {"notices": _notices(notices)}
+    return _notification(world, job, "accepted", "running", f"accepted, {_rows(job.rows)}", text, detail)
 
 
 def duplicate(world: World, job: Job, standing: Job) -> Notification:
@@ -181,12 +185,17 @@ def rejected(world: World, job: Job, problems: Problems) -> Notification:
     return _notification(world, job, "rejected", "rejected", f"rejected, {count}", text, detail)
 
 
-def recipe_checked(drop: Drop, problems: Problems) -> Notification:
-    """Whether a recipe that was dropped can be used."""
-    usable = not problems
-    if usable:
+def recipe_checked(drop: Drop, problems: Problems, notices: Sequence[Notice] = ()) -> Notification:
+    """Whether a recipe that was dropped can be used, and what to know about it all the same."""
+    usable, verdict = not problems, "usable"
+    if usable and notices:
+        verdict = "usable, but see the notice"
+        text = [f"{drop.key} can be used, but:", *_notice_lines(notices)]
+        text.append("Files dropped into its folder are answered by it.")
+    elif usable:
         text = [f"{drop.key} can be used: files dropped into its folder are answered by it."]
     else:
+        verdict = f"cannot be used, {_count(problems.total, 'problem')}"
         text = [f"{drop.key} cannot be used: {_count(problems.total, 'problem')}.", *_problem_lines(problems)]
         text.append(f"Mend it, then: {_drop_again(drop)}")
     status = "usable" if usable else "invalid"
@@ -196,9 +205,9 @@ def recipe_checked(drop: Drop, problems: Problems) -> Notification:
         "status": status,
         "drop": _drop(drop),
         "problems": _problems(problems, 10),
+        "notices": _notices(notices),
         "labels": dict(drop.labels),
     }
-    verdict = "usable" if usable else f"cannot be used, {_count(problems.total, 'problem')}"
     return Notification("recipe", status, drop.folder, subject(drop.name, verdict), _text(text), detail)
 
 
@@ -537,6 +546,14 @@ def _problem_lines(problems: Problems) -> list[str]:
     told = [f"- {problem.message}" for problem in problems.kept[:TOLD_PROBLEMS]]
     more = problems.total - len(told)
     return [*told, f"- and {more:,} more"] if more else told
+
+
+def _notices(notices: Sequence[Notice]) -> list[dict[str, str]]:
+    return [notice.to_json() for notice in notices]
+
+
+def _notice_lines(notices: Sequence[Notice]) -> list[str]:
+    return [f"- {notice.message}" for notice in notices]
 
 
 def _put(world: World, job: Job, name: str, members: Mapping[str, Any]) -> None:
