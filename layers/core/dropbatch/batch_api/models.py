@@ -81,18 +81,27 @@ def base_of(model: str) -> str:
     return model.split(":")[1] if model.startswith("ft:") else model
 
 
+def _read_ends() -> tuple[dict[str, End], dict[str, End]]:
+    """Return the ends by name, and by pattern."""
+    names: dict[str, End] = {}
+    patterns: dict[str, End] = {}
+    for day, listed, replacements in _ENDS:
+        end = End(date.fromisoformat(day), tuple(replacements.split()))
+        for name in listed.split():
+            (patterns if "*" in name else names)[name] = end
+    return names, patterns
+
+
+_BY_NAME, _BY_PATTERN = _read_ends()
+
+
 @lru_cache(maxsize=256)
 def end_of(model: str) -> End | None:
     """Return the published end of a model; None if none is known."""
-    name, by_pattern = base_of(model), None
-    for day, patterns, replacements in _ENDS:
-        end = End(date.fromisoformat(day), tuple(replacements.split()))
-        listed = patterns.split()
-        if name in listed:
-            return end
-        if by_pattern is None and any(fnmatchcase(name, pattern) for pattern in listed if "*" in pattern):
-            by_pattern = end
-    return by_pattern
+    name = base_of(model)
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    return next((end for pattern, end in _BY_PATTERN.items() if fnmatchcase(name, pattern)), None)
 
 
 def notices_about(models: Iterable[str], now: int) -> list[Notice]:
@@ -188,13 +197,13 @@ _FAMILIES = (
     ("o1 o1-pro o3 o3-mini o3-pro o4-mini", _FIRST),
     ("gpt-4.1 gpt-4.1-mini gpt-4.1-nano gpt-4o gpt-4o-mini gpt-4-turbo gpt-4 gpt-3.5-turbo", Family()),
 )
-_BY_NAME: Final = {name: family for names, family in _FAMILIES for name in names.split()}
+_FAMILY_OF: Final = {name: family for names, family in _FAMILIES for name in names.split()}
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")
 
 
 def family_of(model: str) -> Family | None:
     """Return the family of a model, or of the model that it is a snapshot or a fine-tuned form of; None if unknown."""
-    return _BY_NAME.get(_SNAPSHOT.sub("", base_of(model)))
+    return _FAMILY_OF.get(_SNAPSHOT.sub("", base_of(model)))
 
 
 VARIES: Final = object()
