@@ -95,6 +95,16 @@ def test_models_that_come_out_of_rows_are_told(fake: FakeWorld) -> None:
     ]
 
 
+def test_a_drop_that_waits_for_an_approval_is_told_before_it_is_given(fake: FakeWorld) -> None:
+    fake.hold_above_rows = 1
+    fake.objects.drop("recipe.yaml", recipe("o1"))
+    drop(fake, "a.csv", b"text\na\nb\n")
+    run(fake)
+    notification = told(fake, "held")
+    assert f"- {GONE}\n" in notification.text
+    assert notification.detail["notices"] == [{"code": "model_gone", "message": GONE}]
+
+
 def test_a_model_that_lives_on_is_no_notice(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", recipe("gpt-6-luna"))
     assert accepted(fake, "a.csv", b"text\na\n") == []

@@ -106,8 +106,8 @@ def duplicate(world: World, job: Job, standing: Job) -> Notification:
     )
 
 
-def held(world: World, job: Job, reason: HeldReason) -> Notification:
-    name = job.drop.name
+def held(world: World, job: Job, reason: HeldReason, batches: Sequence[Batch] = ()) -> Notification:
+    name, notices = job.drop.name, notices_about((batch.model for batch in batches), world.now())
     cancel = f"To end it with what it has: {_put_marker(job.drop, 'cancel')}"
     store = f"aws secretsmanager put-secret-value --secret-id {shlex.quote(world.secret_name)} --secret-string sk-…"
     match reason:
@@ -150,6 +150,7 @@ def held(world: World, job: Job, reason: HeldReason) -> Notification:
             text = [
                 f"{name} waits: it has {_rows(job.rows)}, and more than {world.hold_above_rows:,} need an approval "
                 "(the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
+                *_notice_lines(notices),
                 f"To have it answered: {_put_marker(job.drop, 'approve')}",
                 f"To drop it: {_put_marker(job.drop, 'cancel')}",
                 "Without an approval it is cancelled after 14 days.",
@@ -169,7 +170,8 @@ def held(world: World, job: Job, reason: HeldReason) -> Notification:
                 "Put the former key back until the job has gone on, or give the open batches up: "
                 f"{_put_marker(job.drop, 'cancel')}",
             ]
-    return _notification(world, job, "held", "held", what, text, {"held_reason": str(reason)})
+    detail = {"held_reason": str(reason), "notices": _notices(notices)}
+    return _notification(world, job, "held", "held", what, text, detail)
 
 
 def rejected(world: World, job: Job, problems: Problems) -> Notification:

@@ -67,7 +67,7 @@ def test_no_end_is_known_of_a_model_that_lives_on_or_is_somebody_elses(model: st
 def test_what_is_named_in_a_models_place_lives_on() -> None:
     from dropbatch.batch_api import models
 
-    ends = [*models._BY_NAME.values(), *models._BY_PATTERN.values()]
+    ends = [*models._BY_NAME.values(), *models._BY_BEGINNING.values()]
     assert {name for end in ends for name in end.replacements if end_of(name)} == set()
 
 
@@ -168,15 +168,15 @@ def test_temperature_and_the_like_are_refused_while_a_model_reasons(
 
 def test_what_it_says_to_do_about_a_temperature_works() -> None:
     assert sentence(CHAT, "gpt-6-luna", temperature=0) == (
-        "gpt-6-luna takes no temperature but the default, 1 while it reasons (medium if you name none); leave it out, "
-        "or write reasoning_effort: none."
+        "gpt-6-luna takes no temperature but the default (1) while it reasons (with medium effort unless told "
+        "otherwise); leave it out, or write reasoning_effort: none."
     )
     assert keys(CHAT, "gpt-6-luna", temperature=0, reasoning_effort="none") == []
     assert sentence(RESPONSES, "gpt-6-sol", temperature=0, reasoning={"effort": "low"}).endswith(
         "leave it out, or write reasoning: {effort: none}."
     )
     assert keys(RESPONSES, "gpt-6-sol", temperature=0, reasoning={"effort": "none"}) == []
-    assert sentence(CHAT, "o3", temperature=0).endswith("takes no temperature but the default, 1; leave it out.")
+    assert sentence(CHAT, "o3", temperature=0).endswith("takes no temperature but the default (1); leave it out.")
 
 
 @pytest.mark.parametrize("model", REASONING)

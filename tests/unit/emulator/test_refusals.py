@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from dropbatch.batch_api.endpoints import ENDPOINTS
 from dropbatch.batch_api.models import refusals
 from local.openai_emulator.answers import answer
+from local.openai_emulator.validation import ENDPOINTS as emulated  # noqa: N811
 from tests.unit.emulator.service import CHAT, Service, chat
 
 RESPONSES = "/v1/responses"
@@ -71,6 +73,10 @@ def test_what_the_model_takes_is_answered(body: dict[str, Any]) -> None:
 def test_somebody_elses_model_takes_everything() -> None:
     everything = {"max_tokens": 99, "temperature": 0, "reasoning_effort": "enormous", "tools": [FUNCTION]}
     assert error(CHAT, "plain-1", **everything) is None
+
+
+def test_both_know_the_same_endpoints() -> None:
+    assert set(emulated) == set(ENDPOINTS)
 
 
 def test_the_end_of_an_endpoint_is_told_when_a_batch_is_created(service: Service) -> None:

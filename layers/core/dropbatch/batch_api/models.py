@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
@@ -29,7 +27,7 @@ MAX_NOTICES = 5
 
 _ENDS = (
     # The day, the models with their dated snapshots, and what OpenAI names in their place; if that has an end itself,
-    # what it names in place of that. A name goes before a pattern.
+    # what it names in place of that. A name goes before a beginning, which a star ends.
     ("2027-04-01", "gpt-5.1 gpt-5.1-20* gpt-5.3-codex gpt-5.4-nano gpt-5.4-nano-20*", ""),
     ("2027-01-20", "gpt-audio gpt-audio-20* gpt-audio-mini gpt-audio-mini-20*", ""),
     ("2027-01-14", "gpt-4o gpt-4o-20* gpt-4o-mini gpt-4o-mini-20*", "gpt-6-luna"),
@@ -82,26 +80,31 @@ def base_of(model: str) -> str:
 
 
 def _read_ends() -> tuple[dict[str, End], dict[str, End]]:
-    """Return the ends by name, and by pattern."""
+    """Return the ends by name, and by what the names of snapshots begin with."""
     names: dict[str, End] = {}
-    patterns: dict[str, End] = {}
+    beginnings: dict[str, End] = {}
     for day, listed, replacements in _ENDS:
         end = End(date.fromisoformat(day), tuple(replacements.split()))
         for name in listed.split():
-            (patterns if "*" in name else names)[name] = end
-    return names, patterns
+            if name.endswith("*"):
+                beginnings[name[:-1]] = end
+            else:
+                names[name] = end
+    return names, beginnings
 
 
-_BY_NAME, _BY_PATTERN = _read_ends()
+_BY_NAME, _BY_BEGINNING = _read_ends()
+_BEGINNINGS = tuple(_BY_BEGINNING)
 
 
-@lru_cache(maxsize=256)
 def end_of(model: str) -> End | None:
     """Return the published end of a model; None if none is known."""
     name = base_of(model)
     if name in _BY_NAME:
         return _BY_NAME[name]
-    return next((end for pattern, end in _BY_PATTERN.items() if fnmatchcase(name, pattern)), None)
+    if not name.startswith(_BEGINNINGS):  # a drop may name a model in every row
+        return None
+    return next(end for beginning, end in _BY_BEGINNING.items() if name.startswith(beginning))
 
 
 def notices_about(models: Iterable[str], now: int) -> list[Notice]:
@@ -286,12 +289,12 @@ def _refused_values(
 
 def _refuses(name: str, when: When, family: Family, no_effort: str) -> str:
     default = _DEFAULTS.get(name)
-    but = f" but the default, {default}" if name in ("temperature", "top_p") else ""
+    but = f" but the default ({default})" if name in ("temperature", "top_p") else ""
     if when is When.NEVER:
         return f"takes no {name}{but}; leave it out."
     if "none" not in family.efforts:
         return f"takes no {name}{but} while it reasons; leave it out."
-    usual = f" ({family.effort} if you name none)" if family.effort != "none" else ""
+    usual = f" (with {family.effort} effort unless told otherwise)" if family.effort != "none" else ""
     return f"takes no {name}{but} while it reasons{usual}; leave it out, or write {no_effort}."
 
 
