@@ -21,7 +21,7 @@ GOOD: Mapping[str, Any] = {
     "custom_id": "1",
     "method": "POST",
     "url": "/v1/chat/completions",
-    "body": {"model": "gpt-4o-mini", "messages": []},
+    "body": {"model": "gpt-6-luna", "messages": []},
 }
 
 

@@ -11,7 +11,7 @@ from tests.driving import drop, only_job, result, run
 from tests.fakes import FakeWorld
 
 
-def raw(rows: int, *, model: str = "gpt-4o-mini", pad: int = 0) -> list[dict[str, object]]:
+def raw(rows: int, *, model: str = "gpt-6-luna", pad: int = 0) -> list[dict[str, object]]:
     body = {"model": model, "messages": [{"role": "user", "content": "x" * pad}]}
     return [
         {"custom_id": f"{model}-{row}", "method": "POST", "url": "/v1/chat/completions", "body": body}

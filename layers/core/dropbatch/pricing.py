@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from dropbatch.answers import UNREADABLE, Answer, Usage
+from dropbatch.batch_api.endpoints import CHAT, MODERATIONS
 from dropbatch.batch_api.tool_fees import (
     BLOCK_TOKENS,
     FILE_SEARCH,
@@ -27,8 +28,6 @@ from dropbatch.batch_api.tool_fees import (
 )
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.memory import settle
-from dropbatch.recipes.parsing import CHAT
-from dropbatch.requests import MODERATIONS
 from dropbatch.tallies import Cost
 from dropbatch.tool_calls import ToolCalls
 

@@ -13,12 +13,7 @@ from typing import Any
 import msgspec
 import orjson
 
-EMBEDDINGS = "/v1/embeddings"
-MODERATIONS = "/v1/moderations"
-COMPLETIONS = "/v1/completions"
-RESPONSES = "/v1/responses"
-VIDEOS = "/v1/videos"
-IMAGES = ("/v1/images/generations", "/v1/images/edits")
+from dropbatch.batch_api.endpoints import COMPLETIONS, EMBEDDINGS, IMAGES, MODERATIONS, RESPONSES, VIDEOS
 
 BYTES_PER_DIMENSION = 24
 """What one number of an embedding takes as JSON (measured: 34.6 KB for 1,536), with some room."""
@@ -85,7 +80,7 @@ MAX_ANSWERS = 128
 
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,256}")
-"""OpenAI's names (`ft:gpt-4.1-mini:org::id` too) and those of servers that have an organisation's name in front. A
+"""OpenAI's names (`ft:<model>:org::id` too) and those of servers that have an organisation's name in front. A
 model's name may come out of a row, and goes into keys, logs and notifications."""
 
 _LINE = b'{"custom_id":%b,"method":"POST","url":"%b","body":%b}\n'

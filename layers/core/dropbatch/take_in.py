@@ -16,6 +16,7 @@ from typing import NamedTuple
 from dropbatch import telling
 from dropbatch.admission import dispatch_first
 from dropbatch.asking import JobRows
+from dropbatch.batch_api.models import notices_about
 from dropbatch.building import build
 from dropbatch.carrying import Former, carry_over
 from dropbatch.claims import act_on_markers, digest_of, point_at, version_claim
@@ -177,18 +178,19 @@ def _check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) ->
     try:
         try:
             text = read_recipe(world.objects, look.bucket, look.key, info.version_id)
-            with_files(world.objects, look.bucket, look.key, text).compiled()
+            compiled = with_files(world.objects, look.bucket, look.key, text).compiled()
         except ObjectForbidden:
             raise Rejected.because(NOT_READABLE) from None
-        problems = Problems()
+        problems, notices = Problems(), notices_about([compiled.model or ""], world.now())
     except Rejected as rejected:
-        problems = rejected.problems
+        problems, notices = rejected.problems, []
         since = waiting.created_at if waiting else world.now()
         if _may_come(world, problems, since):
             wait_for(world, ledger, look, failed=False)
             return False
     drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels)
-    tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), telling.recipe_checked(drop, problems))
+    told = telling.recipe_checked(drop, problems, notices)
+    tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), told)
     return True
 
 
@@ -497,7 +499,7 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
     asked = sum(batch.requests for batch in ready.batches)
     waits = []
     if asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS):
-        waits = outbox.write(world, job, "held", telling.held(world, job, HeldReason.SIZE))
+        waits = outbox.write(world, job, "held", telling.held(world, job, HeldReason.SIZE, ready.batches))
     lease = job.lease
 
     def run(now: Job) -> bool:

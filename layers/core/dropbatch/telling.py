@@ -16,11 +16,12 @@ from urllib.parse import quote
 
 import msgspec
 
+from dropbatch.batch_api.models import notices_about
 from dropbatch.domain.drops import Drop, results_root, without_controls
 from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import MAX_JOB_SECONDS, MAX_STARTS, Batch, HeldReason, Job
 from dropbatch.domain.outcomes import GAVE_UP, LEFT_OUT, JobStatus, Outcome
-from dropbatch.domain.problems import Problem, Problems
+from dropbatch.domain.problems import Notice, Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.ledger import Ledger
 from dropbatch.ports import JSON, Notification, World
@@ -110,16 +111,20 @@ def accepted(
 ) -> Notification:
     asked = sum(batch.requests for batch in batches)
     skipped = skipped or SkippedRows()
+    notices = notices_about((batch.model for batch in batches), world.now())
     text = [
         f"{job.drop.name} was accepted: {_rows(job.rows)}, of which {asked:,} go to OpenAI "
         f"in {_batches(len(batches))}.",
         *_skipped_lines(world, job, skipped),
         *_recipe_of_retry(recipes),
+        *_notice_lines(notices),
         "OpenAI answers within 24 hours; another message follows when all is done.",
         f"To stop it: {_put_marker(job.drop, 'cancel')}",
         f"Progress: s3://{world.buckets.results}/{results_prefix(job)}status.json",
     ]
-    detail = {"skipped": skipped.to_json(TOLD_PROBLEMS)} if skipped.codes else None
+    detail: dict[str, Any] = {"notices": _notices(notices)}
+    if skipped.codes:
+        detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
     return _notification(world, job, "accepted", "running", f"accepted, {_rows(job.rows)}", text, detail)
 
 
@@ -159,8 +164,8 @@ def duplicate(world: World, job: Job, standing: Job) -> Notification:
     )
 
 
-def held(world: World, job: Job, reason: HeldReason) -> Notification:
-    name = job.drop.name
+def held(world: World, job: Job, reason: HeldReason, batches: Sequence[Batch] = ()) -> Notification:
+    name, notices = job.drop.name, notices_about((batch.model for batch in batches), world.now())
     cancel = f"To end it with what it has: {_put_marker(job.drop, 'cancel')}"
     store = f"aws secretsmanager put-secret-value --secret-id {shlex.quote(world.secret_name)} --secret-string sk-…"
     match reason:
@@ -203,6 +208,7 @@ def held(world: World, job: Job, reason: HeldReason) -> Notification:
             text = [
                 f"{name} waits: it has {_rows(job.rows)}, and more than {world.hold_above_rows:,} need an approval "
                 "(the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
+                *_notice_lines(notices),
                 f"To have it answered: {_put_marker(job.drop, 'approve')}",
                 f"To drop it: {_put_marker(job.drop, 'cancel')}",
                 "Without an approval it is cancelled after 14 days.",
@@ -222,7 +228,8 @@ def held(world: World, job: Job, reason: HeldReason) -> Notification:
                 "Put the former key back until the job has gone on, or give the open batches up: "
                 f"{_put_marker(job.drop, 'cancel')}",
             ]
-    return _notification(world, job, "held", "held", what, text, {"held_reason": str(reason)})
+    detail = {"held_reason": str(reason), "notices": _notices(notices)}
+    return _notification(world, job, "held", "held", what, text, detail)
 
 
 def rejected(world: World, job: Job, problems: Problems) -> Notification:
@@ -249,12 +256,17 @@ def _mend_line(job: Job, problems: Problems) -> str:
     return f"Mend the file, then: {_drop_again(job.drop)}"
 
 
-def recipe_checked(drop: Drop, problems: Problems) -> Notification:
-    """Whether a recipe that was dropped can be used."""
-    usable = not problems
-    if usable:
+def recipe_checked(drop: Drop, problems: Problems, notices: Sequence[Notice] = ()) -> Notification:
+    """Whether a recipe that was dropped can be used, and what to know about it all the same."""
+    usable, verdict = not problems, "usable"
+    if usable and notices:
+        verdict = "usable, but see the notice"
+        text = [f"{drop.key} can be used, but:", *_notice_lines(notices)]
+        text.append("Files dropped into its folder are answered by it.")
+    elif usable:
         text = [f"{drop.key} can be used: files dropped into its folder are answered by it."]
     else:
+        verdict = f"cannot be used, {_count(problems.total, 'problem')}"
         text = [f"{drop.key} cannot be used: {_count(problems.total, 'problem')}.", *_problem_lines(problems)]
         text.append(f"Mend it, then: {_drop_again(drop)}")
     status = "usable" if usable else "invalid"
@@ -264,9 +276,9 @@ def recipe_checked(drop: Drop, problems: Problems) -> Notification:
         "status": status,
         "drop": _drop(drop),
         "problems": _problems(problems, 10),
+        "notices": _notices(notices),
         "labels": dict(drop.labels),
     }
-    verdict = "usable" if usable else f"cannot be used, {_count(problems.total, 'problem')}"
     return Notification("recipe", status, drop.folder, subject(drop.name, verdict), _text(text), detail)
 
 
@@ -617,6 +629,14 @@ def _problem_lines(problems: Problems) -> list[str]:
     told = [f"- {problem.message}" for problem in problems.kept[:TOLD_PROBLEMS]]
     more = problems.total - len(told)
     return [*told, f"- and {more:,} more"] if more else told
+
+
+def _notices(notices: Sequence[Notice]) -> list[dict[str, str]]:
+    return [notice.to_json() for notice in notices]
+
+
+def _notice_lines(notices: Sequence[Notice]) -> list[str]:
+    return [f"- {notice.message}" for notice in notices]
 
 
 def _put(world: World, job: Job, name: str, members: Mapping[str, Any]) -> None:

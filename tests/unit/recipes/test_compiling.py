@@ -79,8 +79,8 @@ body:
         - {type: image_url, image_url: {url: "{{ image }}"}}
   metadata: {}
 """
-    assert body_of(text, {"model": " gpt-5 ", "title": 'a "b"', "image": "https://x/é"}) == {
-        "model": "gpt-5",
+    assert body_of(text, {"model": " gpt-6-sol ", "title": 'a "b"', "image": "https://x/é"}) == {
+        "model": "gpt-6-sol",
         "n": 2,
         "messages": [
             {
@@ -96,9 +96,9 @@ body:
 
 
 def test_the_model_of_a_row_is_known_beside_its_body() -> None:
-    request = compiled("model: '{{ m }}'\nprompt: x\n").request({"m": "gpt-5"})
+    request = compiled("model: '{{ m }}'\nprompt: x\n").request({"m": "gpt-6-sol"})
     assert request is not None
-    assert request.model == "gpt-5"
+    assert request.model == "gpt-6-sol"
 
 
 @pytest.mark.parametrize("model", ["", " ", None])
@@ -367,7 +367,7 @@ def test_a_recipe_that_takes_too_long_to_check_is_rejected(monkeypatch: pytest.M
     assert (problem.code, problem.path) == ("recipe_too_slow", "recipe.yaml")
 
 
-@pytest.mark.parametrize("model", ["gpt-6-luna", "ft:gpt-4.1-mini:org::id", "meta-llama/Llama-3.1@v2", "a" * 256])
+@pytest.mark.parametrize("model", ["gpt-6-luna", "ft:my-base:org::id", "meta-llama/Llama-3.1@v2", "a" * 256])
 def test_names_of_models_are_taken(model: str) -> None:
     assert problems_of(f"model: {model!r}\nprompt: x\n") == []
     request = compiled("model: '{{ m }}'\nprompt: x\n").request({"m": model})
@@ -375,7 +375,7 @@ def test_names_of_models_are_taken(model: str) -> None:
     assert request.model == model
 
 
-@pytest.mark.parametrize("model", ["Jane Doe born 1970", "a" * 257, "gpt-5\nmini", "größe", "<b>"])
+@pytest.mark.parametrize("model", ["Jane Doe born 1970", "a" * 257, "gpt-6-sol\nmini", "größe", "<b>"])
 def test_what_cannot_be_the_name_of_a_model_goes_nowhere(model: str) -> None:
     problem = rejection("model: '{{ m }}'\nprompt: x\n", {"m": model})
     assert (problem.code, problem.key) == ("invalid_model", "model")

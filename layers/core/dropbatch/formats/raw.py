@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from dropbatch.batch_api.endpoints import ENDPOINTS, GONE, MODERATIONS, gone_sentence
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.records import Record
@@ -13,19 +14,6 @@ from dropbatch.requests import Request, is_model_name
 
 MEMBERS = ("custom_id", "method", "url", "body")
 """What every line of a batch file has."""
-
-MODERATIONS = "/v1/moderations"
-URLS = (
-    "/v1/responses",
-    "/v1/chat/completions",
-    "/v1/embeddings",
-    "/v1/completions",
-    MODERATIONS,
-    "/v1/images/generations",
-    "/v1/images/edits",
-    "/v1/videos",
-)
-"""The endpoints of the Batch API (OpenAI's API reference, August 2026)."""
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -65,7 +53,9 @@ def _wrong(custom_id: object, method: object, url: object, body: object) -> Iter
         yield "invalid_custom_id", "custom_id", "has a custom_id that is empty or no string; give every line its own"
     if method != "POST":
         yield "invalid_method", "method", 'has another method than POST; write "method": "POST"'
-    if url not in URLS:
+    if isinstance(url, str) and url in GONE:
+        yield "endpoint_gone", "url", f"asks what is gone: {gone_sentence(url)}"
+    elif url not in ENDPOINTS:
         yield "invalid_url", "url", f"has a url that the Batch API does not serve; {_nearest(url)}"
     if not isinstance(body, dict):
         yield "invalid_body", "body", "has a body that is no object; put the request's parameters there"
@@ -89,8 +79,8 @@ def raw_custom_id(record: Record) -> str | None:
 
 def _nearest(url: object) -> str:
     # Comparing takes the square of a text's length.
-    near = get_close_matches(url, URLS, 1, 0.5) if isinstance(url, str) and len(url) <= 200 else []
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(URLS)}"
+    near = get_close_matches(url, ENDPOINTS, 1, 0.5) if isinstance(url, str) and len(url) <= 200 else []
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(ENDPOINTS)}"
 
 
 def _problem(record: Record, code: str, key: str | None, what: str) -> Problem:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from dropbatch.batch_api.endpoints import CHAT, EMBEDDINGS, GONE, MODERATIONS, gone_sentence
+from dropbatch.batch_api.models import VARIES, refusals
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.json_values import sound, to_json
 from dropbatch.recipes.expressions import BadExpressionError, Expression
 from dropbatch.recipes.names import listed, nearest, quoted
-from dropbatch.recipes.parsing import CHAT, EMBEDDINGS, MODERATIONS, Recipe, file_name, problem_at
+from dropbatch.recipes.parsing import Recipe, file_name, problem_at
 from dropbatch.recipes.schema import build_schema, in_place_repeats
 from dropbatch.recipes.templates import (
     BadTemplate,
@@ -223,6 +225,12 @@ class CompiledRecipe:
     _slots: tuple[_Slot, ...]
     _limit: TimeLimit | None
 
+    @property
+    def model(self) -> str | None:
+        """The model that all rows ask; None if it is named row by row, or not at all."""
+        constant = self._body.model.template.constant if self._body.model else None
+        return constant.strip() if constant else None
+
     @contextmanager
     def limited(self) -> Iterator[None]:
         """Bound the time of all requests within the block, which are made faster so than each by itself."""
@@ -340,6 +348,8 @@ class _Compiler:
         recipe = self._recipe
         schema = self._schema()
         tree = self._short_form(schema) if recipe.body is None else self._full_form(recipe.body, schema)
+        if not self._checked:  # a recipe that was accepted stays so, whatever is known today
+            self._check_refusals(tree)
         when = self._slot(recipe.when, "when", for_when=True) if recipe.when is not None else None
         body = _Split(recipe.endpoint).body(tree)
         answer_columns = self._answer_columns(schema)
@@ -432,6 +442,19 @@ class _Compiler:
         constant = slot.template.constant if isinstance(slot, _Slot) else None
         if constant is not None and constant.strip() and not is_model_name(constant.strip()):
             self._complain(key, f"this is no name of a model; {_MODEL_NAME}", "invalid_model")
+
+    def _check_refusals(self, tree: Mapping[str, Any]) -> None:
+        """Complain about an endpoint that is gone, and about what the recipe's one model is known to refuse."""
+        recipe, slot = self._recipe, tree.get("model")
+        if recipe.endpoint in GONE:
+            self._complain("endpoint", f"{gone_sentence(recipe.endpoint)}.", "endpoint_gone")
+            return
+        constant = slot.template.constant if isinstance(slot, _Slot) else None
+        if constant is None:
+            return
+        within = "parameters" if recipe.body is None else "body"
+        for refusal in refusals(recipe.endpoint, constant.strip(), _constants(tree)):
+            self._complain(f"{within}.{refusal.key}", refusal.sentence, "refused_by_model")
 
     def _turns(self) -> list[dict[str, Any]]:
         """The examples as a conversation that went before."""
@@ -670,6 +693,17 @@ def _varies(value: Any) -> bool:
         return value.template.constant is None
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     return any(map(_varies, parts))
+
+
+def _constants(value: Any) -> Any:
+    """The body as all rows have it; what depends on the row is VARIES."""
+    if isinstance(value, _Slot):
+        return VARIES if value.template.constant is None else value.template.constant
+    if isinstance(value, Mapping):
+        return {name: _constants(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_constants(item) for item in value]
+    return value
 
 
 def _skeleton(value: Any) -> Any:

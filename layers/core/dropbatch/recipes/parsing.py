@@ -10,26 +10,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dropbatch.batch_api.endpoints import CHAT as CHAT
+from dropbatch.batch_api.endpoints import COMPLETIONS as COMPLETIONS
+from dropbatch.batch_api.endpoints import EMBEDDINGS as EMBEDDINGS
+from dropbatch.batch_api.endpoints import ENDPOINTS, GONE, SHORT_FORM_ENDPOINTS
+from dropbatch.batch_api.endpoints import MODERATIONS as MODERATIONS
+from dropbatch.batch_api.endpoints import RESPONSES as RESPONSES
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.recipes.names import listed, nearest, quoted
 from dropbatch.recipes.yaml import Document, Place, dotted, read_yaml
-
-CHAT = "/v1/chat/completions"
-RESPONSES = "/v1/responses"
-EMBEDDINGS = "/v1/embeddings"
-MODERATIONS = "/v1/moderations"
-COMPLETIONS = "/v1/completions"
-
-SHORT_FORM_ENDPOINTS = (CHAT, RESPONSES, EMBEDDINGS, MODERATIONS)
-ENDPOINTS = (
-    *SHORT_FORM_ENDPOINTS,
-    COMPLETIONS,
-    "/v1/images/generations",
-    "/v1/images/edits",
-    "/v1/videos",
-)
-"""What OpenAI's Batch API answers (Batch API guide)."""
 
 SHORT_FORM = ("model", "system", "prompt", "examples", "parameters")
 SHARED = (
@@ -265,7 +255,7 @@ class _Parser:
         return self._one_of(key, value, ("escape", "keep"))
 
     def _endpoint(self, key: str, value: Any) -> str | None:
-        if isinstance(value, str) and value in ENDPOINTS:
+        if isinstance(value, str) and (value in ENDPOINTS or value in GONE):  # compiling says that one is gone
             return value
         if not isinstance(value, str):
             self._wrong_type(key, "a text", value)
@@ -443,6 +433,8 @@ class _Parser:
             self._add("conflicting_keys", "body.text.format", "schema sets the format; leave one of the two out.")
 
     def _check_short_form(self, members: Mapping[str, Any], endpoint: str) -> None:
+        if endpoint in GONE:
+            return
         if "endpoint" in members and endpoint not in SHORT_FORM_ENDPOINTS:
             self._add(
                 "wrong_value",
