@@ -5,7 +5,7 @@ writes down how far it came, at the start of a row: sums, shards, problems and i
 reads nothing again, save where the drop is packed (see `formats.content`), and the shards come out the same.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -132,7 +132,7 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
     compiled: CompiledRecipe | None = None
     if recipe is not None:
         try:
-            compiled = recipe.compiled()
+            compiled = _compiled(recipe, reader.layout.columns)
         except Rejected as rejected:
             problems.extend(rejected.problems)
             if any(problem.code in MAY_COME for problem in problems):
@@ -151,6 +151,14 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
         problems=problems,
     )
     return _scan(scan, source, files, recipe, keep)
+
+
+def _compiled(recipe: RecipeText, columns: Sequence[str] | None) -> CompiledRecipe:
+    """The compiled recipe; a rejection names the drop's columns where it advises to use one."""
+    try:
+        return recipe.compiled()
+    except Rejected:
+        return recipe.compiled(columns=columns or ())
 
 
 def _opened(world: World, drop: Drop, kind: FileType, recipe: RecipeText | None) -> tuple[Source, Reader]:

@@ -276,7 +276,7 @@ def _read_strictly(raws: Sequence[bytes], number: int, line: int) -> Records | N
 def _first_blank(columns: Sequence[Sequence[str]]) -> int | None:
     """Return the first row whose texts say nothing, of the columns given; None if there is none."""
     for column in columns:
-        if all(map(str.strip, column)):
+        if "" not in column and not any(map(str.isspace, column)):
             return None
     rows = zip(*columns, strict=True)
     return next((place for place, row in enumerate(rows) if not any(map(str.strip, row))), None)

@@ -10,15 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dropbatch.batch_api.questions import form_flaw
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.json_values import to_json
+from dropbatch.recipes import placeholders
 from dropbatch.recipes.expressions import BadExpressionError, Expression
 from dropbatch.recipes.names import listed, quoted
 from dropbatch.recipes.parsing import CHAT, EMBEDDINGS, MODERATIONS, Recipe, file_name, problem_at
-from dropbatch.recipes.request_body import MODEL_NAME, ROW_SECONDS, Body, Slot, Split
+from dropbatch.recipes.request_body import MODEL_NAME, ROW_SECONDS, Body, Slot, Split, with_constants
 from dropbatch.recipes.schema import build_schema, in_place_repeats
-from dropbatch.recipes.templates import BadTemplate, compile_template, spelling
+from dropbatch.recipes.suggestions import bare, yaml_text
+from dropbatch.recipes.templates import BadTemplate, compile_template, placeholder, spelling
 from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError
 from dropbatch.requests import Request, Requests, is_model_name
 
@@ -58,6 +61,7 @@ class CompiledRecipe:
     _when: Slot | None
     _slots: tuple[Slot, ...]
     _limit: TimeLimit | None
+    _placeholders: Mapping[str, Problem]
 
     @contextmanager
     def limited(self) -> Iterator[None]:
@@ -89,7 +93,7 @@ class CompiledRecipe:
             sentence = f"there is no column {quoted(label)!r}; the columns are {listed(names)}."
             problems.append(self.recipe.problem("undefined_name", "id", sentence))
         problems += [self._column_exists(name) for name in names if name in self._added]
-        return problems
+        return problems + [self._placeholders[name] for name in names if name in self._placeholders]
 
     def request(self, values: Mapping[str, Any]) -> Request | None:
         """The request that a row becomes; None where `when` is empty. RowRejected where it cannot be one.
@@ -110,6 +114,8 @@ class CompiledRecipe:
     def _request(self, values: Mapping[str, Any]) -> Request | None:
         if not self._added.isdisjoint(values):
             raise RowRejected(self._column_exists(next(name for name in self.all_columns if name in values)))
+        if not self._placeholders.keys().isdisjoint(values):
+            raise Rejected.because(next(self._placeholders[name] for name in values if name in self._placeholders))
         label = self.recipe.id
         if label is not None and label not in values:
             sentence = f"Key id of the recipe: the row has no {quoted(label)!r}; add it, or leave the key id out."
@@ -125,6 +131,8 @@ class CompiledRecipe:
         plain, expected = self._body.plain, self._body.expectation
         label = self.recipe.id
         if plain is None or expected is None or self._when is not None or not self._added.isdisjoint(columns):
+            return None
+        if not self._placeholders.keys().isdisjoint(columns):
             return None
         if label is not None and label not in columns:
             return None
@@ -149,21 +157,25 @@ class CompiledRecipe:
         return Problem("column_exists", sentence, column=name)
 
 
-def compile_recipe(recipe: Recipe, files: Mapping[str, str], *, checked: bool = False) -> CompiledRecipe:
+def compile_recipe(
+    recipe: Recipe, files: Mapping[str, str], *, checked: bool = False, columns: Sequence[str] = ()
+) -> CompiledRecipe:
     """Compiles a recipe with the texts of the files that it names; Rejected with all that is wrong.
 
     `checked` says that it was compiled before and found right: its schema is not held to JSON Schema again. Nor are its
-    requests held to a time: rows that have been taken in have all been rendered within it.
+    requests held to a time: rows that have been taken in have all been rendered within it. `columns` are a drop's, if
+    they are known: advice names them.
     """
     try:
-        return TimeLimit(COMPILE_SECONDS, COMPILE_SECONDS).run(_Compiler(recipe, files, checked=checked).compiled)
+        compiler = _Compiler(recipe, files, checked=checked, columns=columns)
+        return TimeLimit(COMPILE_SECONDS, COMPILE_SECONDS).run(compiler.compiled)
     except TimeLimitError:
         sentence = f"{recipe.path} takes longer than {COMPILE_SECONDS} s to be checked; shorten and simplify it."
         raise Rejected.because(Problem("recipe_too_slow", sentence, path=recipe.path)) from None
 
 
 class _Compiler:
-    def __init__(self, recipe: Recipe, files: Mapping[str, str], *, checked: bool) -> None:
+    def __init__(self, recipe: Recipe, files: Mapping[str, str], *, checked: bool, columns: Sequence[str]) -> None:
         self._recipe = recipe
         self._files = files
         self._checked = checked
@@ -171,17 +183,21 @@ class _Compiler:
         self._problems.extend(recipe.problems)
         self._slots: list[Slot] = []
         self._missing: set[str] = set()
+        self._columns = columns
+        self._unread = False  # a template is missing, or cannot be compiled
 
     def compiled(self) -> CompiledRecipe:
         recipe = self._recipe
         schema = self._schema()
         tree = self._short_form(schema) if recipe.body is None else self._full_form(recipe.body, schema)
         when = self._slot(recipe.when, "when", for_when=True) if recipe.when is not None else None
-        body = Split(recipe.endpoint).body(tree)
+        body = Split(recipe.endpoint, recipe.when).body(tree)
         answer_columns = self._answer_columns(schema)
         expressions = self._expressions()
         columns = tuple(recipe.prefix + name for name in [*answer_columns, *expressions])
         all_columns = (*columns, recipe.prefix + "_status", recipe.prefix + "_error")
+        if not self._checked and not self._unread:
+            self._check_question(tree)
         if not recipe.problems:  # else what is missing of it makes columns that it would not add
             self._check_unique(answer_columns, expressions)
         if self._problems:
@@ -199,6 +215,7 @@ class _Compiler:
             _body=body,
             _when=when,
             _slots=tuple(self._slots),
+            _placeholders={} if self._checked else self._placeholders(),
             _limit=None if self._checked or self._is_plain() else TimeLimit(ROW_SECONDS, CHUNK_SECONDS),
         )
 
@@ -218,6 +235,7 @@ class _Compiler:
         exact = bool(place and place.exact)
         name = None if for_when else file_name(source)
         if name is not None:
+            self._unread |= name not in self._files
             if name not in self._recipe.files:
                 return ""  # no name of a file: parsing has said so
             if name not in self._files:
@@ -228,6 +246,7 @@ class _Compiler:
         try:
             template = compile_template(source, for_when=for_when)
         except BadTemplate as bad:
+            self._unread = True
             line = first + bad.line - 1 if exact and first else first
             self._problems.add(problem_at(path, line, bad.code, key, bad.sentence))
             return ""
@@ -240,6 +259,61 @@ class _Compiler:
             self._missing.add(name)
             sentence = f"the file {quoted(name)} is not in the recipe's folder, or is not UTF-8 text; put it there."
             self._complain(key, sentence, "missing_file")
+
+    # What is asked
+
+    def _check_question(self, tree: Mapping[str, Any]) -> None:
+        """Complain about a recipe that asks all rows the same, or nothing."""
+        recipe = self._recipe
+        if recipe.body is None and not (recipe.prompt or "").strip():
+            return  # parsing has said so
+        flaw = form_flaw(recipe.endpoint, with_constants(tree), Slot) if recipe.body is not None else None
+        if flaw is not None:
+            self._complain("body", f"the body {flaw.what}.", flaw.code)
+        elif not any(slot.template.uses_row for slot in self._asking()):
+            self._no_column()
+
+    def _asking(self) -> list[Slot]:
+        """The templates by which a row may be asked about."""
+        return [slot for slot in self._slots if slot.key not in ("model", "body.model", "when")]
+
+    def _no_column(self) -> None:
+        slots = self._asking()
+        said = [(slot, found) for slot in slots for found in placeholders.spotted(slot.template.texts)]
+        known = [each for each in said if each[1].name in self._columns]
+        slot: Slot | None = next((slot for slot in slots if slot.key == "prompt"), slots[-1] if slots else None)
+        found: placeholders.Placeholder | None = None
+        for slot, found in (known or said)[:1]:
+            pass
+        columns = f"; the columns are {listed(self._columns)}" if self._columns else ""
+        if found is None:
+            example = yaml_text(f"Label this: {bare(self._columns[0] if self._columns else 'text')}")
+            name = slot.name if slot is not None else "content"
+            advice = f"write one into it, as in {name}: {example}{columns}."
+        elif self._columns and not known:
+            advice = f"{quoted(found.written, 60)} stands for nothing here; {spelling(found.name, self._columns)}"
+        else:
+            advice = f"{quoted(found.written, 60)} stands for nothing here; write {placeholder(found.name)}{columns}."
+        sentence = f"no column of the rows is used, so that all of them would be asked the same; {advice}"
+        if slot is None:
+            self._complain("body", sentence, "no_column")
+        else:
+            self._problems.add(problem_at(slot.path, slot.line, "no_column", slot.key, sentence))
+
+    def _placeholders(self) -> dict[str, Problem]:
+        """What is to be said if a drop has a column of which the recipe holds another language's placeholder."""
+        used = {column for slot in self._slots for column in slot.template.columns}
+        problems: dict[str, Problem] = {}
+        for slot in self._asking():
+            texts = slot.template.texts
+            for name, found in (placeholders.unused(texts, used) | placeholders.sure(texts)).items():
+                literally = f"{{{{ '{found.written}' }}}}"
+                sentence = (
+                    f"{found.written} is sent as it stands, although the drop has this column; write "
+                    f"{placeholder(name)}, or, if the sign itself is meant, {literally}."
+                )
+                problems.setdefault(name, problem_at(slot.path, slot.line, "placeholder", slot.key, sentence))
+        return problems
 
     # The body
 

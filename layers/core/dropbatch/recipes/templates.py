@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, NoReturn
 
 from jinja2 import TemplateSyntaxError, nodes
@@ -239,7 +240,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     def joined(values: tuple[Any, ...]) -> str:
         """Join what stands around `~`."""
         weigh(values)
-        return "".join(map(str, values))
+        return "".join([str(_text(value)) for value in values])
 
     @staticmethod
     def weighed(value: Any) -> Any:
@@ -316,10 +317,31 @@ def _json(value: Any) -> _Json:
     return value if isinstance(value, _Json) else _Json(value)
 
 
+_TEXT_FILTERS = frozenset(
+    {"capitalize", "center", "indent", "lower", "replace", "string", "striptags", "title", "trim", "truncate", "upper"}
+    | {"wordcount", "wordwrap"}
+)
+
+
+def _of_text(name: str, found: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter that takes null for an empty text, as it is printed, if it makes a text of whatever it gets."""
+    if name not in _TEXT_FILTERS:
+        return found
+    place = int(hasattr(found, "jinja_pass_arg"))  # it is given the environment, or the like, first
+
+    @wraps(found)
+    def filtered(*args: Any, **named: Any) -> Any:
+        if args[place] is None:
+            args = (*args[:place], "", *args[place + 1 :])
+        return found(*args, **named)
+
+    return filtered
+
+
 def _environment(finalize: Callable[[Any], Any]) -> _Environment:
     environment = _Environment(undefined=_Missing, keep_trailing_newline=True, finalize=finalize, optimized=False)
     environment.filters.update(
-        {name: growth.checked_filter(name, found) for name, found in environment.filters.items()}
+        {name: _of_text(name, growth.checked_filter(name, found)) for name, found in environment.filters.items()}
     )
     environment.filters["json"] = environment.filters["tojson"] = _json
     # Requests are built more than once, and must come out the same.
