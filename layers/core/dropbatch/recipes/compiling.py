@@ -19,10 +19,11 @@ from dropbatch.recipes.expressions import BadExpressionError, Expression
 from dropbatch.recipes.names import listed, quoted
 from dropbatch.recipes.parsing import CHAT, EMBEDDINGS, MODERATIONS, Recipe, file_name, problem_at
 from dropbatch.recipes.request_body import MODEL_NAME, ROW_SECONDS, Body, Slot, Split, with_constants
-from dropbatch.recipes.schema import build_schema, in_place_repeats
+from dropbatch.recipes.schema import build_schema, followed, in_place_repeats
 from dropbatch.recipes.suggestions import bare, yaml_text
 from dropbatch.recipes.templates import BadTemplate, compile_template, placeholder, spelling
 from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError
+from dropbatch.recipes.yaml import dotted
 from dropbatch.requests import Request, Requests, is_model_name
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ class _Compiler:
             return  # parsing has said so
         flaw = form_flaw(recipe.endpoint, with_constants(tree), Slot) if recipe.body is not None else None
         if flaw is not None:
-            self._complain("body", f"the body {flaw.what}.", flaw.code)
+            self._complain("body", f"the body {flaw.what.replace(' in its body', '')}.", flaw.code)
         elif not any(slot.template.uses_row for slot in self._asking()):
             self._no_column()
 
@@ -279,12 +280,15 @@ class _Compiler:
 
     def _no_column(self) -> None:
         slots = self._asking()
-        said = [(slot, found) for slot in slots for found in placeholders.spotted(slot.template.texts)]
+        said = [(slot, found) for slot in slots for found in placeholders.spotted(slot.template.around)]
         known = [each for each in said if each[1].name in self._columns]
-        slot: Slot | None = next((slot for slot in slots if slot.key == "prompt"), slots[-1] if slots else None)
-        found: placeholders.Placeholder | None = None
-        for slot, found in (known or said)[:1]:
-            pass
+        slot: Slot | None
+        found: placeholders.Placeholder | None
+        if said:
+            slot, found = (known or said)[0]
+        else:
+            slot = next((slot for slot in slots if slot.key == "prompt"), slots[-1] if slots else None)
+            found = None
         columns = f"; the columns are {listed(self._columns)}" if self._columns else ""
         if found is None:
             example = yaml_text(f"Label this: {bare(self._columns[0] if self._columns else 'text')}")
@@ -305,8 +309,8 @@ class _Compiler:
         used = {column for slot in self._slots for column in slot.template.columns}
         problems: dict[str, Problem] = {}
         for slot in self._asking():
-            texts = slot.template.texts
-            for name, found in (placeholders.unused(texts, used) | placeholders.sure(texts)).items():
+            text = slot.template.around
+            for name, found in (placeholders.unused(text, used) | placeholders.sure(text)).items():
                 literally = f"{{{{ '{found.written}' }}}}"
                 sentence = (
                     f"{found.written} is sent as it stands, although the drop has this column; write "
@@ -385,7 +389,7 @@ class _Compiler:
         if self._recipe.schema is None:
             return None
         before = self._problems.total
-        found = build_schema(self._recipe.schema, self._complain)
+        found = build_schema(self._recipe.schema, _ignore if self._checked else self._complain)
         if self._problems.total > before:
             return found  # what was said about the notation says it better
         if not self._checked:
@@ -405,7 +409,9 @@ class _Compiler:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
             where = "/".join(str(part) for part in error.absolute_path)
-            self._complain("schema", f"this is no valid JSON Schema at {quoted(where) or 'its root'}; correct it.")
+            key = dotted(("schema", *error.absolute_path))
+            key = key if key in self._recipe.places else "schema"
+            self._complain(key, f"this is no valid JSON Schema at {quoted(where) or 'its root'}; correct it.")
         if in_place_repeats(schema) > MAX_SCHEMA_REPEATS:
             sentence = (
                 "its anyOf, oneOf, allOf and $ref lead to so many combinations that no answer could be checked; name "
@@ -447,12 +453,17 @@ class _Compiler:
         if schema is None:
             return {prefix + "flagged": (True, False)} if self._recipe.endpoint == MODERATIONS else {}
         found: dict[str, tuple[Any, ...]] = {}
-        for name, item in schema["properties"].items():
+        for name, written in schema["properties"].items():
+            item = followed(schema, written)
             if isinstance(item, Mapping) and isinstance(item.get("enum"), list):
                 found[prefix + name] = tuple(item["enum"])
             elif isinstance(item, Mapping) and item.get("type") == "boolean":
                 found[prefix + name] = (True, False)
         return found
+
+
+def _ignore(_key: str, _sentence: str) -> None:
+    """Let a schema pass that was found right when its job was accepted, whatever is known by now."""
 
 
 def _references(value: Any) -> Iterator[str]:

@@ -5,7 +5,7 @@ of these signs.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 _NAME = r"([^\W\d]\w{0,60}(?: \w{1,30}){0,3})"
@@ -33,12 +33,12 @@ class Placeholder(NamedTuple):
     name: str
 
 
-def spotted(texts: Iterable[str]) -> Iterator[Placeholder]:
+def spotted(text: str) -> Iterator[Placeholder]:
     """Yield what may be placeholders, the surest first."""
-    all_texts = list(texts)
     for pattern in (*_SURE, *_MAYBE):
-        for text in all_texts:
-            yield from (Placeholder(found[0], found[1]) for found in pattern.finditer(text) if not _ends(found, text))
+        for found in pattern.finditer(text):
+            if not _ends(found, text):
+                yield Placeholder(found[0], found[1])
 
 
 def _ends(found: re.Match[str], text: str) -> bool:
@@ -46,13 +46,13 @@ def _ends(found: re.Match[str], text: str) -> bool:
     return f"</{found[1]}>" in text
 
 
-def sure(texts: Collection[str]) -> dict[str, Placeholder]:
+def sure(text: str) -> dict[str, Placeholder]:
     """Return the placeholders that cannot be meant if there is a column of their name, by that name."""
-    found = (match for pattern in reversed(_SURE) for text in texts for match in pattern.finditer(text))
+    found = (match for pattern in reversed(_SURE) for match in pattern.finditer(text))
     return {match[1]: Placeholder(match[0], match[1]) for match in found}
 
 
-def unused(texts: Collection[str], used: Collection[str]) -> dict[str, Placeholder]:
+def unused(text: str, used: Collection[str]) -> dict[str, Placeholder]:
     """Return the same for those in angle brackets, unless the column is used as it should be."""
-    found = (match for text in texts for match in _MAYBE[0].finditer(text) if not _ends(match, text))
+    found = (match for match in _MAYBE[0].finditer(text) if not _ends(match, text))
     return {match[1]: Placeholder(match[0], match[1]) for match in found if match[1] not in used}

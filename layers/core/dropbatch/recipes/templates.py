@@ -364,7 +364,7 @@ class Template:
 
     `names` are the columns it cannot do without, `columns` all that it uses, `spelled` all names that it spells out.
     `uses_row` says that it depends on the row at all. `parts` are texts and `_Column`s where it is no more than those;
-    `expression` is there where it is `{{ … | json }}` and nothing else. `texts` are what stands around the expressions.
+    `expression` is there where it is `{{ … | json }}` and nothing else. `around` is the text around the expressions.
     """
 
     names: tuple[str, ...]
@@ -374,7 +374,7 @@ class Template:
     parts: tuple["str | _Column", ...] | None
     jinja: Any
     expression: Callable[..., Any] | None
-    texts: tuple[str, ...]
+    around: str
     source: str
     tree: nodes.Template = field(compare=False, repr=False)
 
@@ -479,7 +479,7 @@ def compile_template(source: str, *, for_when: bool = False) -> Template:
         parts=_parts(tree, environment),
         jinja=jinja,
         expression=expression,
-        texts=tuple(node.data for node in tree.find_all(nodes.TemplateData)),
+        around="\0".join(node.data for node in tree.find_all(nodes.TemplateData)),
         source=source,
         tree=tree,
     )
