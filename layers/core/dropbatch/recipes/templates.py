@@ -240,7 +240,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     def joined(values: tuple[Any, ...]) -> str:
         """Join what stands around `~`."""
         weigh(values)
-        return "".join([str(_text(value)) for value in values])
+        return "".join(map(str, values))
 
     @staticmethod
     def weighed(value: Any) -> Any:
