@@ -1,4 +1,4 @@
-"""What models and servers have been seen to answer, from the drop to its results: each row of these names its answer."""
+"""What models and servers have been seen to answer, from the drop to its results: each row names its answer."""
 
 import csv
 import io

@@ -20,7 +20,7 @@ CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embe
 
 
 def recipe(more: str = "", endpoint: str = CHAT) -> CompiledRecipe:
-    return compile_recipe(parse_recipe(f"model: m\nprompt: x\nendpoint: {endpoint}\n{more}\n".encode()), {})
+    return compile_recipe(parse_recipe(f"model: m\nprompt: '{{{{ x }}}}'\nendpoint: {endpoint}\n{more}\n".encode()), {})
 
 
 PLAIN = recipe()

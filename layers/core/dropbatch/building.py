@@ -150,7 +150,7 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
     compiled: CompiledRecipe | None = None
     if recipe is not None:
         try:
-            compiled = recipe.compiled()
+            compiled = _compiled(recipe, reader.layout.columns)
         except Rejected as rejected:
             problems.extend(rejected.problems)
             if any(problem.code in MAY_COME for problem in problems):
@@ -172,6 +172,14 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
         problems=problems,
     )
     return _scan(scan, source, files, recipe, keep)
+
+
+def _compiled(recipe: RecipeText, columns: Sequence[str] | None) -> CompiledRecipe:
+    """The compiled recipe; a rejection names the drop's columns where it advises to use one."""
+    try:
+        return recipe.compiled()
+    except Rejected:
+        return recipe.compiled(columns=columns or ())
 
 
 def _opened(world: World, drop: Drop, kind: FileType, recipe: RecipeText | None) -> tuple[Source, Reader]:

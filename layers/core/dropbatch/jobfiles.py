@@ -48,9 +48,12 @@ class RecipeText:
         """Its keys, whether they can be used or not; Rejected where it has none."""
         return parse_recipe(self.text, self.path)
 
-    def compiled(self, *, checked: bool = False) -> CompiledRecipe:
-        """Rejected where it cannot be used; `checked` says that it can, as what a job has kept."""
-        return _compiled(self.path, self.text, tuple(sorted(self.files.items())), checked)
+    def compiled(self, *, checked: bool = False, columns: Sequence[str] = ()) -> CompiledRecipe:
+        """Rejected where it cannot be used; `checked` says that it can, as what a job has kept.
+
+        `columns` are a drop's, for what a rejection advises.
+        """
+        return _compiled(self.path, self.text, tuple(sorted(self.files.items())), checked, tuple(columns))
 
     @property
     def sha256(self) -> str:
@@ -69,8 +72,10 @@ class RecipeText:
 
 
 @lru_cache(maxsize=16)  # a function that stays warm meets the same few again and again
-def _compiled(path: str, text: bytes, files: tuple[tuple[str, str], ...], checked: bool) -> CompiledRecipe:
-    return compile_recipe(parse_recipe(text, path), dict(files), checked=checked)
+def _compiled(
+    path: str, text: bytes, files: tuple[tuple[str, str], ...], checked: bool, columns: tuple[str, ...]
+) -> CompiledRecipe:
+    return compile_recipe(parse_recipe(text, path), dict(files), checked=checked, columns=columns)
 
 
 class AskedRow(NamedTuple):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from dropbatch.batch_api.endpoints import ENDPOINTS, GONE, MODERATIONS, gone_sentence
+from dropbatch.batch_api.questions import flaw_of
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.records import Record
@@ -67,6 +68,9 @@ def _wrong(custom_id: object, method: object, url: object, body: object) -> Iter
     elif body.get("model") and not is_model_name(body["model"]):
         what = "has a model whose name is none; one has at most 256 letters, digits and signs of . _ : / @ -"
         yield "invalid_model", "body.model", what
+    flaw = flaw_of(url, body) if isinstance(url, str) else None
+    if flaw is not None:
+        yield flaw.code, f"body.{flaw.member}", flaw.what
     if body.get("stream"):
         yield "streaming", "body.stream", "asks for a stream, which batches do not have; remove stream"
 

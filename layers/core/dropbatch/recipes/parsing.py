@@ -18,6 +18,7 @@ from dropbatch.batch_api.endpoints import MODERATIONS as MODERATIONS
 from dropbatch.batch_api.endpoints import RESPONSES as RESPONSES
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem, Problems
+from dropbatch.recipes import misplaced
 from dropbatch.recipes.names import listed, nearest, quoted
 from dropbatch.recipes.yaml import Document, Place, dotted, read_yaml
 
@@ -205,6 +206,10 @@ class _Parser:
     def _unknown(self, key: str) -> None:
         if key in NOT_SUPPORTED_YET:
             self._add("not_supported_yet", key, "this key is planned, but not supported yet; leave it out.")
+            return
+        where = misplaced.at_top(key, has_body="body" in self._values)
+        if where is not None:
+            self._add("misplaced_key", key, where)
             return
         like = nearest(key, KEYS)
         advice = f"did you mean {like}?" if like else f"the keys are {listed(KEYS)}."
@@ -420,6 +425,7 @@ class _Parser:
         elif model is not None and (not isinstance(model, str) or not model.strip()):
             self._wrong_type("body.model", "the name of a model (a text)", model)
         self._check_stream(body, "body")
+        self._check_places(body, "body", endpoint)
         if "schema" not in self._values:
             return
         text = body.get("text")
@@ -456,8 +462,11 @@ class _Parser:
                     self._add("conflicting_keys", key, f"{endpoint} takes no {key}; leave the key out.")
         parameters = members.get("parameters", {})
         self._check_stream(parameters, "parameters")
+        self._check_places(parameters, "parameters", endpoint)
         for name, ours in self._set_by_recipe(endpoint).items():
-            if name in parameters:
+            if name in parameters and name == ours and name not in self._values:
+                self._add("misplaced_key", f"parameters.{name}", f"{name} goes to the top of the recipe; put it there.")
+            elif name in parameters:
                 self._add(
                     "conflicting_keys",
                     f"parameters.{name}",
@@ -478,6 +487,12 @@ class _Parser:
         if endpoint == CHAT and "schema" in self._values:
             members["response_format"] = "schema"
         return members
+
+    def _check_places(self, members: Mapping[str, Any], key: str, endpoint: str) -> None:
+        for name in members:
+            where = misplaced.within(name, key, endpoint)
+            if where is not None:
+                self._add("misplaced_key", f"{key}.{name}", where)
 
     def _check_stream(self, members: Mapping[str, Any], key: str) -> None:
         if members.get("stream"):
