@@ -20,7 +20,7 @@ from dropbatch.recipes import placeholders
 from dropbatch.recipes.expressions import BadExpressionError, Expression
 from dropbatch.recipes.names import listed, quoted
 from dropbatch.recipes.parsing import Recipe, file_name, problem_at
-from dropbatch.recipes.request_body import MODEL_NAME, ROW_SECONDS, Body, Slot, Split
+from dropbatch.recipes.request_body import MODEL_NAME, ROW_SECONDS, Body, Slot, Split, with_constants
 from dropbatch.recipes.schema import build_schema, followed, in_place_repeats
 from dropbatch.recipes.suggestions import bare, yaml_text
 from dropbatch.recipes.templates import BadTemplate, compile_template, placeholder, spelling
