@@ -11,7 +11,7 @@ from dropbatch.domain.jobs import Job, JobState, OpenAIStatus
 from dropbatch.domain.limits import Limits
 from dropbatch.telling import results_prefix
 from tests.driving import asked, batches, deliver_next, drop, jobs, only_job, result, result_json, rows, run
-from tests.fakes import RESULTS, FakeWorld, Killer, answer_ok, response_line
+from tests.fakes import INBOX, RESULTS, FakeWorld, Killer, answer_ok, response_line
 
 RECIPE = b'model: gpt-4o-mini\nprompt: "Label: {{ text }}"\nparameters: {max_tokens: 50}\n'
 MENDED = RECIPE.replace(b"max_tokens", b"max_completion_tokens")
@@ -185,7 +185,7 @@ def test_a_broken_recipe_is_told_and_once_it_is_mended_the_retry_works(
 
 def test_a_recipe_that_is_gone_is_taken_from_the_former_job_which_is_said(fake: FakeWorld) -> None:
     former = first_run(fake)
-    fake.objects.delete("recipe.yaml")
+    fake.objects.remove(INBOX, "recipe.yaml")
     fake.openai.answer = answer_ok
     job = put(fake, "retry")
     assert (job.state, job.recipe_sha256) == (JobState.SUCCEEDED, former.recipe_sha256)
