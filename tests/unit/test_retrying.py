@@ -394,3 +394,20 @@ def test_an_expired_job_is_asked_again_as_it_was(fake: FakeWorld) -> None:
     assert "To ask the failed ones again: echo | aws s3 cp - s3://the-inbox/a.csv.retry" in last(fake)
     fake.openai.answer, fake.openai.ending = answer_ok, OpenAIStatus.COMPLETED
     assert put(fake, "retry").state is JobState.SUCCEEDED
+
+
+def test_a_job_that_is_held_for_its_recipe_is_ended_mended_and_asked_again_as_the_message_says(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.token_limits = {"*": 60}  # one batch at a time
+    fake.openai.answer = choosy
+    drop(fake, "a.csv", rows(10))
+    run(fake, ticks=10)
+    assert only_job(fake).state is JobState.HELD
+    held = next(n for n in fake.topics.published if n.event == "held")
+    assert held.text.splitlines()[-1].startswith("If the recipe is why, end it so, mend the recipe, and then ask")
+    assert put(fake, "cancel").state is JobState.CANCELLED
+    fake.objects.drop("recipe.yaml", MENDED)
+    job = put(fake, "retry")
+    assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 10)
+    assert set(fake.openai.paid_answers().values()) == {1}

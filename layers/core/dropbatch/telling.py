@@ -195,8 +195,10 @@ def held(world: World, job: Job, reason: HeldReason) -> Notification:
                 f"{name} waits: of two batches in a row less than half of the rows were answered. What has not "
                 "been sent yet is held, so that no money is wasted; what is at OpenAI goes on.",
                 f"See what came back: s3://{world.buckets.results}/{results_prefix(job)}status.json",
-                f"To go on all the same: {_put_marker(job.drop, 'retry')}",
+                f"To go on all the same, with the recipe as it was: {_put_marker(job.drop, 'retry')}",
                 cancel,
+                "If the recipe is why, end it so, mend the recipe, and then ask the rows without a good answer with "
+                f"it: {_put_marker(job.drop, 'retry')}",
             ]
         case HeldReason.SIZE:
             what = f"waits for your approval, {_rows(job.rows)}"
