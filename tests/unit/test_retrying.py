@@ -411,3 +411,30 @@ def test_a_job_that_is_held_for_its_recipe_is_ended_mended_and_asked_again_as_th
     job = put(fake, "retry")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 10)
     assert set(fake.openai.paid_answers().values()) == {1}
+
+
+def test_ready_requests_that_were_truncated_are_corrected_in_the_failed_file_as_the_messages_say(
+    fake: FakeWorld,
+) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    fake.openai.answer = finishing("length")
+    first_run(fake, json.dumps(line).encode() + b"\n", "a.jsonl")
+    assert "in their lines, or ask for less; mend them in the failed file, and drop it" in last(fake)
+    assert "and then: aws s3 cp failed.jsonl s3://the-inbox/failed.jsonl" in last(fake)
+    assert put(fake, "retry", "a.jsonl").state is JobState.REJECTED
+    assert "correct them in the failed file, and drop it" in last(fake)
+    assert ".retry" not in last(fake)
+    mended = result(fake, "failed.jsonl", jobs(fake)[0]).replace(b"max_tokens", b"max_completion_tokens")
+    fake.clock.sleep(60)
+    drop(fake, "failed.jsonl", mended)
+    run(fake)
+    assert jobs(fake)[-1].state is JobState.SUCCEEDED
+
+
+def test_a_retry_where_all_is_done_says_what_asks_all_rows(fake: FakeWorld) -> None:
+    fake.openai.answer = answer_ok
+    first_run(fake)
+    assert put(fake, "retry").state is JobState.REJECTED
+    assert "to ask all rows with today's recipe, put a .rerun beside the drop" in last(fake)
+    assert put(fake, "rerun").state is JobState.SUCCEEDED
