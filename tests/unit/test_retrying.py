@@ -11,7 +11,7 @@ from dropbatch.domain.jobs import Job, JobState, OpenAIStatus
 from dropbatch.domain.limits import Limits
 from dropbatch.telling import results_prefix
 from tests.driving import asked, batches, deliver_next, drop, jobs, only_job, result, result_json, rows, run
-from tests.fakes import RESULTS, FakeWorld, Killer, answer_ok, response_line
+from tests.fakes import INBOX, RESULTS, FakeWorld, Killer, answer_ok, response_line
 
 RECIPE = b'model: gpt-4o-mini\nprompt: "Label: {{ text }}"\nparameters: {max_tokens: 50}\n'
 MENDED = RECIPE.replace(b"max_tokens", b"max_completion_tokens")
@@ -185,7 +185,7 @@ def test_a_broken_recipe_is_told_and_once_it_is_mended_the_retry_works(
 
 def test_a_recipe_that_is_gone_is_taken_from_the_former_job_which_is_said(fake: FakeWorld) -> None:
     former = first_run(fake)
-    fake.objects.delete("recipe.yaml")
+    fake.objects.remove(INBOX, "recipe.yaml")
     fake.openai.answer = answer_ok
     job = put(fake, "retry")
     assert (job.state, job.recipe_sha256) == (JobState.SUCCEEDED, former.recipe_sha256)
@@ -394,3 +394,47 @@ def test_an_expired_job_is_asked_again_as_it_was(fake: FakeWorld) -> None:
     assert "To ask the failed ones again: echo | aws s3 cp - s3://the-inbox/a.csv.retry" in last(fake)
     fake.openai.answer, fake.openai.ending = answer_ok, OpenAIStatus.COMPLETED
     assert put(fake, "retry").state is JobState.SUCCEEDED
+
+
+def test_a_job_that_is_held_for_its_recipe_is_ended_mended_and_asked_again_as_the_message_says(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.token_limits = {"*": 60}  # one batch at a time
+    fake.openai.answer = choosy
+    drop(fake, "a.csv", rows(10))
+    run(fake, ticks=10)
+    assert only_job(fake).state is JobState.HELD
+    held = next(n for n in fake.topics.published if n.event == "held")
+    assert held.text.splitlines()[-1].startswith("If the recipe is why, end it so, mend the recipe, and then ask")
+    assert put(fake, "cancel").state is JobState.CANCELLED
+    fake.objects.drop("recipe.yaml", MENDED)
+    job = put(fake, "retry")
+    assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 10)
+    assert set(fake.openai.paid_answers().values()) == {1}
+
+
+def test_ready_requests_that_were_truncated_are_corrected_in_the_failed_file_as_the_messages_say(
+    fake: FakeWorld,
+) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    fake.openai.answer = finishing("length")
+    first_run(fake, json.dumps(line).encode() + b"\n", "a.jsonl")
+    assert "in their lines, or ask for less; mend them in the failed file, and drop it" in last(fake)
+    assert "and then: aws s3 cp failed.jsonl s3://the-inbox/failed.jsonl" in last(fake)
+    assert put(fake, "retry", "a.jsonl").state is JobState.REJECTED
+    assert "correct them in the failed file, and drop it" in last(fake)
+    assert ".retry" not in last(fake)
+    mended = result(fake, "failed.jsonl", jobs(fake)[0]).replace(b"max_tokens", b"max_completion_tokens")
+    fake.clock.sleep(60)
+    drop(fake, "failed.jsonl", mended)
+    run(fake)
+    assert jobs(fake)[-1].state is JobState.SUCCEEDED
+
+
+def test_a_retry_where_all_is_done_says_what_asks_all_rows(fake: FakeWorld) -> None:
+    fake.openai.answer = answer_ok
+    first_run(fake)
+    assert put(fake, "retry").state is JobState.REJECTED
+    assert "to ask all rows with today's recipe, put a .rerun beside the drop" in last(fake)
+    assert put(fake, "rerun").state is JobState.SUCCEEDED

@@ -162,6 +162,49 @@ def test_rows_that_are_skipped_stay_in_the_table(fake: FakeWorld) -> None:
     assert statuses == ["skipped" if n % 3 == 2 else "ok" for n in range(COUNT)]
 
 
+def test_a_row_of_nulls_is_blank(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    columns = {"text": ["a", None, " ", "b"], "n": [1.0, None, float("nan"), None], "tags": [["x"], None, [], None]}
+    whole = pa.table(columns)
+    drop(fake, "t.parquet", packed(whole))
+    run(fake)
+    found = table(fake, "t.answers.parquet")
+    assert found.column("_status").to_pylist() == ["ok", "skipped", "skipped", "ok"]
+    assert found.column("_error").to_pylist() == [None, "blank_row", "blank_row", None]
+    assert found.num_rows == 4
+    assert not [key for key in fake.objects.keys(RESULTS) if "failed" in key]
+
+
+def test_a_bad_row_of_a_table_is_skipped_and_in_its_failed_file(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", b'model: m\nprompt: "{{ 1 / n }}"\nbad_rows: skip\n')
+    drop(fake, "t.parquet", packed(pa.table({"n": [1, 0, 2]})))
+    run(fake)
+    assert table(fake, "t.answers.parquet").column("_error").to_pylist() == [None, "template_failed", None]
+    assert table(fake, "t.failed.parquet").column("n").to_pylist() == [0]
+    assert result_json(fake, "skipped.json")["problems"]["first"][0]["message"].startswith("Row 2, ")
+
+
+def test_failed_rows_of_a_table_are_asked_with_a_mended_recipe_whose_types_differ(fake: FakeWorld) -> None:
+    """The column holds what both recipes gave: as texts, where one type cannot."""
+    fake.objects.drop("recipe.yaml", RECIPE + b"schema: {score: integer}\n")
+    fake.openai.answer = lambda request: (
+        saying({"score": 7})(request)
+        if request["custom_id"] != "9"
+        else ("error", response_line(request, 400, {"error": {"code": "invalid_value"}}))
+    )
+    drop(fake, "t.parquet", TABLE)
+    run(fake, step=600)
+    fake.objects.drop("recipe.yaml", RECIPE + b"schema: {score: string}\n")
+    fake.openai.answer = saying({"score": "high"})
+    drop(fake, "t.parquet.retry", b"")
+    run(fake)
+    again = jobs(fake)[-1]
+    assert again.state is JobState.SUCCEEDED
+    found = pq.read_table(io.BytesIO(result(fake, "t.answers.parquet", again))).column("score").to_pylist()
+    assert found == ["high" if n == 9 else "7" for n in range(1, COUNT + 1)]
+    assert [recipe["rows"] for recipe in result_json(fake, "summary.json", again)["recipes"]] == [49, 1]
+
+
 def test_a_bad_row_is_named_by_its_number(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", b'model: m\nprompt: "{{ who.name }}"\n')
     drop(fake, "t.parquet", packed(pa.table({"who": pa.array([{"name": "a"}, {"name": "b"}]), "n": [1, 2]})))

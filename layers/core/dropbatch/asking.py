@@ -1,6 +1,6 @@
 """Which requests a job's rows become: a function of rows and recipe alone, so that they can be built at any time."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -83,24 +83,26 @@ def _is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, list | dict) and not value)
 
 
-def _has_blank_row(columns: Iterable[Sequence[Any]]) -> bool:
-    """Whether all values of some row are empty; a column without an empty one proves that none is.
+def _has_blank_row(columns: Collection[Sequence[Any]]) -> bool:
+    """Whether all values of some row are empty.
 
-    That costs 20 ns a row where the first column proves it, as nearly always.
+    A column without an empty one proves that none is: nearly always one does, for 25 ns a row.
     """
+    if any(map(_is_full, columns)):
+        return False
     suspects: Sequence[int] | None = None
     for cells in columns:
-        if suspects is None:
-            try:
-                if all(cells) and not any(map(str.isspace, cells)):
-                    return False
-            except TypeError:  # not all of them are texts
-                pass
-            suspects = range(len(cells))
-        suspects = [place for place in suspects if _is_empty(cells[place])]
-        if not suspects:
-            return False
-    return True
+        places = range(len(cells)) if suspects is None else suspects
+        suspects = [place for place in places if _is_empty(cells[place])]
+    return bool(suspects)
+
+
+def _is_full(cells: Sequence[Any]) -> bool:
+    """Whether all of a column's values are texts that say something."""
+    try:
+        return all(cells) and not any(map(str.isspace, cells))
+    except TypeError:  # not all of them are texts
+        return False
 
 
 def size_problems(unit: str, line: int, request: Request, size: int, limits: Limits) -> list[Problem]:

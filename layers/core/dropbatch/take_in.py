@@ -76,11 +76,10 @@ MAX_KILLS = 2
 KEPT_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
 """How long after its job was created an item of it is kept."""
 
-_NOTHING_TO_RETRY = Problem(
+_ALL_IS_DONE = Problem(
     "nothing_to_retry",
-    "No row of the former job can be asked again with the same recipe: all are answered, left out, truncated or "
-    "refused, and would be so again, or may be paid already; change the recipe, and put a new .retry beside the drop, "
-    "or drop the failed file if there is one.",
+    "No row of the former job can be asked again: all are answered or left out, or may be paid already; to ask all rows "
+    "with today's recipe, put a .rerun beside the drop.",
 )
 
 SETTLED = ("notify", "attempts", "retry_invalid", "deadline_at", "recipe_sha256", "rows", "shards", "claim")
@@ -370,7 +369,7 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
     """
     former = ledger.job(job.retry_of or "")
     if former is not None and former.is_clean and not former.keeps_work:
-        raise Rejected.because(_NOTHING_TO_RETRY)  # so nothing of it was kept
+        raise Rejected.because(_ALL_IS_DONE)  # so nothing of it was kept
     old = JobFiles(world.objects, world.buckets.work, former.id) if former else None
     try:
         layout = old.layout() if old else None
@@ -412,9 +411,21 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
             _pass_on(world, ledger, job, str(len(shards)))
             return None
     if not batches and not newly_skipped.codes:
-        raise Rejected.because(_NOTHING_TO_RETRY)
+        raise Rejected.because(_nothing_to_retry(recipe))
     skipped.merge(newly_skipped)
     return _Ready(former.rows, shards, batches, kept, recipe, rows.compiled, digest, skipped, recipes=used)
+
+
+def _nothing_to_retry(recipe: RecipeText | None) -> Problem:
+    why = "all are answered or left out, may be paid already, or were truncated or refused, and would be so again"
+    if recipe is None:
+        sentence = f"No row of the former job can be asked again: {why}; correct them in the failed file, and drop it."
+        return Problem("nothing_to_retry", sentence)
+    sentence = (
+        f"No row of the former job can be asked again with the same recipe: {why}; change {recipe.path}, and put a new "
+        ".retry beside the drop, or mend the rows in the failed file and drop it."
+    )
+    return Problem("nothing_to_retry", sentence, path=recipe.path)
 
 
 def _recipe_again(

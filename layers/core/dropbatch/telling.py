@@ -43,6 +43,9 @@ _GAVE_UP_REASONS = [{"outcome": str(Outcome.ERROR), "code": GAVE_UP}]
 COLUMNS_CHANGED = "columns_changed"
 """The code of a recipe that adds other columns than the one whose answers a `.retry` would keep."""
 
+NOTHING_LEFT = frozenset({"nothing_to_retry", "rows_gone"})
+"""The codes of a `.retry` that has no rows to ask. They have a path if another recipe would change that."""
+
 SUBJECT_CHARACTERS = 99
 """SNS takes subjects of less than 100 characters."""
 
@@ -200,8 +203,10 @@ def held(world: World, job: Job, reason: HeldReason, batches: Sequence[Batch] = 
                 f"{name} waits: of two batches in a row less than half of the rows were answered. What has not "
                 "been sent yet is held, so that no money is wasted; what is at OpenAI goes on.",
                 f"See what came back: s3://{world.buckets.results}/{results_prefix(job)}status.json",
-                f"To go on all the same: {_put_marker(job.drop, 'retry')}",
+                f"To go on all the same, with the recipe as it was: {_put_marker(job.drop, 'retry')}",
                 cancel,
+                "If the recipe is why, end it so, mend the recipe, and then ask the rows without a good answer with "
+                f"it: {_put_marker(job.drop, 'retry')}",
             ]
         case HeldReason.SIZE:
             what = f"waits for your approval, {_rows(job.rows)}"
@@ -239,21 +244,25 @@ def rejected(world: World, job: Job, problems: Problems) -> Notification:
     text += [
         f"All of them: s3://{world.buckets.results}/{results_prefix(job)}rejected.json",
         f"In the console: {console_link(world.region, world.buckets.results, results_prefix(job))}",
-        _mend_line(job, problems),
+        *_mend_lines(job, problems),
     ]
     detail = {"problems": _problems(problems, 10)}
     return _notification(world, job, "rejected", "rejected", f"rejected, {count}", text, detail)
 
 
-def _mend_line(job: Job, problems: Problems) -> str:
-    """What to do once a rejected job's problems are mended, as a line to copy."""
-    if any(problem.code == COLUMNS_CHANGED for problem in problems):
-        return f"To ask all rows with today's recipe: {_put_marker(job.drop, 'rerun')}"
+def _mend_lines(job: Job, problems: Problems) -> list[str]:
+    """What to do once a rejected job's problems are mended, as a line to copy; none if nothing can be mended."""
+    codes = {problem.code for problem in problems}
+    of_recipe = all(problem.path is not None for problem in problems)
+    if COLUMNS_CHANGED in codes:
+        return [f"To ask all rows with today's recipe: {_put_marker(job.drop, 'rerun')}"]
     if job.retry_of is not None:
-        return f"Once the recipe is mended: {_put_marker(job.drop, 'retry')}"
-    if all(problem.path is not None for problem in problems):
-        return f"Mend the recipe, then: {_put_marker(job.drop, 'rerun')}"
-    return f"Mend the file, then: {_drop_again(job.drop)}"
+        if codes & NOTHING_LEFT and not of_recipe:
+            return []
+        return [f"Once the recipe is mended: {_put_marker(job.drop, 'retry')}"]
+    if of_recipe:
+        return [f"Mend the recipe, then: {_put_marker(job.drop, 'rerun')}"]
+    return [f"Mend the file, then: {_drop_again(job.drop)}"]
 
 
 def recipe_checked(drop: Drop, problems: Problems, notices: Sequence[Notice] = ()) -> Notification:

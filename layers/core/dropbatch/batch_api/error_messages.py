@@ -93,7 +93,8 @@ def _masked(text: str, names: Collection[str]) -> str | None:
         return None
     if not all(_is_name(quoted, names) for _, quoted in _QUOTED.findall(text)):
         return None
-    return _TOKEN.sub(lambda found: found[0] if found[0] in names else _NUMBER.sub("#", found[0]), text)
+    masked = _TOKEN.sub(lambda found: found[0] if found[0] in names else _NUMBER.sub("#", found[0]), text)
+    return re.sub("#(?:,#)+", "#", masked)
 
 
 def _is_known(word: str) -> bool:

@@ -37,7 +37,10 @@ class Cure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to say of rows, and what would change their outcome. `{place}` stands for the recipe, or for their lines."""
+    """What to say of rows, and what would change their outcome.
+
+    `{place}` stands for the recipe, or for the lines of ready requests; the other places are what there is besides.
+    """
 
     cure: Cure
     what: str
@@ -55,8 +58,7 @@ _PASSING = Advice(Cure.AGAIN, "OpenAI could not answer them, which mostly passes
 _UNFINISHED = Advice(Cure.AGAIN, "OpenAI did not finish them")
 _TOO_LONG = Advice(
     Cure.RECIPE,
-    "they are too long: shorten the prompt or choose a model that takes more in {place}, or shorten the rows in the "
-    "failed file and drop it",
+    "they are too long for the model: {rows}shorten the prompt, or choose a model that takes more, in {place}",
 )
 _TOO_MUCH = Advice(Cure.RECIPE, "a pattern, schema or expression takes too long or makes too much: simplify {place}")
 
@@ -119,7 +121,7 @@ _BY_OUTCOME = {
         "the answer was empty or no fit for the schema: see responses.jsonl; if that lasts, change {place}",
     ),
     Outcome.ERROR: Advice(
-        Cure.RECIPE, "OpenAI refuses them as they are: see its message in responses.jsonl, and change {place}"
+        Cure.RECIPE, "OpenAI refuses them as they are, and says why in responses.jsonl: {rows}change {place}"
     ),
     Outcome.EXPIRED: Advice(Cure.AGAIN, "OpenAI did not get to them before the deadline"),
     Outcome.CANCELLED: Advice(Cure.AGAIN, "they were cancelled"),
@@ -127,6 +129,14 @@ _BY_OUTCOME = {
     Outcome.OK: Advice(Cure.NONE, "nothing to do"),
     Outcome.SKIPPED: Advice(Cure.ROWS, "they cannot be asked as they are"),
 }
+
+_WITH_RECIPE = {
+    "place": "the recipe",
+    "prompt": "the prompt",
+    "when": " with `when`",
+    "rows": "mend the rows in the failed file and drop it, or ",
+}
+_READY = {"place": "their lines", "prompt": "them", "when": "", "rows": ""}
 
 _PASSING_STATUSES = frozenset({"http_408", "http_409", "http_429"})
 
@@ -144,8 +154,7 @@ def advise(outcome: Outcome, code: str) -> Advice:
 def remedy(outcome: Outcome, code: str, *, has_recipe: bool = True) -> str:
     """Return in a sentence what a person can do about rows with this outcome and code."""
     advice = advise(outcome, code)
-    place, prompt, when = ("the recipe", "the prompt", " with `when`") if has_recipe else ("their lines", "them", "")
-    what = advice.what.format(place=place, prompt=prompt, when=when)
+    what = advice.what.format(**(_WITH_RECIPE if has_recipe else _READY))
     cure = Cure.ROWS if advice.cure is Cure.RECIPE and not has_recipe else advice.cure
     return f"{what}; {_HOW[cure]}" if _HOW[cure] else what
 
