@@ -258,3 +258,8 @@ def test_a_model_that_is_not_known_is_never_refused_anything() -> None:
     for model in ("mine", "", "gpt-7", "gpt-6.2-astra", "openai/gpt-6-luna", "gpt-6-luna-ours", "o3-deep-research"):
         assert family_of(model) is None
         assert keys(CHAT, model, **everything) == keys(RESPONSES, model, **everything) == []
+
+
+def test_the_usual_effort_is_told_only_if_none_is_given() -> None:
+    assert "with medium effort unless told otherwise" in sentence(CHAT, "gpt-6-luna", top_p=0.5)
+    assert "unless told otherwise" not in sentence(CHAT, "gpt-6-luna", top_p=0.5, reasoning_effort="low")

@@ -258,8 +258,10 @@ def refusals(endpoint: str, model: str, body: Mapping[str, Any]) -> Iterator[Ref
         yield Refusal(key, f"{model} has no effort {given[:40]}; {_effort_advice(given, family.efforts)}.")
         return  # what depends on the effort is seen when it is corrected
     effort = family.effort if given is None else given
-    no_effort = f"{written}: none{'' if endpoint == CHAT else '}'}"
-    yield from _refused_values(family, model, body, effort, no_effort)
+    usual = f" (with {effort} effort unless told otherwise)" if given is None else ""
+    none = f"{written}: none{'' if endpoint == CHAT else '}'}"
+    way_out = f"{usual}; leave it out, or write {none}." if "none" in family.efforts else "; leave it out."
+    yield from _refused_values(family, model, body, effort, way_out)
     if endpoint == CHAT:
         yield from _refused_tools(family, model, body, effort)
 
@@ -276,41 +278,36 @@ def _effort_advice(given: str, efforts: tuple[str, ...]) -> str:
 
 
 def _refused_values(
-    family: Family, model: str, body: Mapping[str, Any], effort: Any, no_effort: str
+    family: Family, model: str, body: Mapping[str, Any], effort: Any, way_out: str
 ) -> Iterator[Refusal]:
     for name in (*_SAMPLING, *family.fixed):
         when = When.NEVER if name in family.fixed else family.sampling
         if _is_set(name, body.get(name)) and _is_refused(when, effort):
-            yield Refusal(name, f"{model} {_refuses(name, when, family, no_effort)}")
+            yield Refusal(name, f"{model} {_refuses(name, when, way_out)}")
     included = body.get("include")
     if isinstance(included, list) and _LOGPROBS in included and _is_refused(family.sampling, effort):
-        yield Refusal("include", f"{model} {_refuses(_LOGPROBS, family.sampling, family, no_effort)}")
+        yield Refusal("include", f"{model} {_refuses(_LOGPROBS, family.sampling, way_out)}")
 
 
-def _refuses(name: str, when: When, family: Family, no_effort: str) -> str:
-    default = _DEFAULTS.get(name)
-    but = f" but the default ({default})" if name in ("temperature", "top_p") else ""
-    if when is When.NEVER:
-        return f"takes no {name}{but}; leave it out."
-    if "none" not in family.efforts:
-        return f"takes no {name}{but} while it reasons; leave it out."
-    usual = f" (with {family.effort} effort unless told otherwise)" if family.effort != "none" else ""
-    return f"takes no {name}{but} while it reasons{usual}; leave it out, or write {no_effort}."
+def _refuses(name: str, when: When, way_out: str) -> str:
+    but = f" but the default ({_DEFAULTS[name]})" if name in ("temperature", "top_p") else ""
+    return f"takes no {name}{but}" + ("; leave it out." if when is When.NEVER else f" while it reasons{way_out}")
 
 
 def _refused_tools(family: Family, model: str, body: Mapping[str, Any], effort: Any) -> Iterator[Refusal]:
+    if not _is_refused(family.tools, effort):
+        return
+    if family.tools is When.NEVER:
+        sentence = f"{model} calls functions in {RESPONSES} only; ask that endpoint."
+    else:
+        sentence = (
+            f"{model} calls functions in {CHAT} with reasoning_effort: none only; write that, or ask {RESPONSES}."
+        )
     for name in ("tools", "functions"):
         value = body.get(name)
-        listed = value if isinstance(value, list) else []
-        kinds = ["function" if name == "functions" else one.get("type") for one in listed if isinstance(one, Mapping)]
-        if "function" not in kinds or not _is_refused(family.tools, effort):
-            continue
-        where = f"calls functions in {RESPONSES} only"
-        if family.tools is When.WITHOUT_EFFORT:
-            where = f"calls functions in {CHAT} with reasoning_effort: none only; write that"
-            yield Refusal(name, f"{model} {where}, or ask {RESPONSES}.")
-        else:
-            yield Refusal(name, f"{model} {where}; ask that endpoint.")
+        listed = [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+        if any(name == "functions" or one.get("type") == "function" for one in listed):
+            yield Refusal(name, sentence)
 
 
 def _is_refused(when: When, effort: Any) -> bool:
