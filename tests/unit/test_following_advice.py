@@ -157,7 +157,7 @@ READ = {
     "an array called jsonl": Read(
         "a.jsonl", b'\xef\xbb\xbf[{"text":"one"},\r\n{"text":"two"}]', '\ufeff[{"text":"one",A},\r\n{"text":"two",A}]\n'
     ),
-    "an array of one": Read("a.json", b' [ { "text" : "one" } ] ', ' [ { "text" : "one" ,A} ]\n', ("one",)),
+    "an array of one": Read("a.json", b' [ { "text" : "one" } ] ', ' [ { "text" : "one" ,A}]\n', ("one",)),
     "an array in UTF-16": Read(
         "a.json",
         '\ufeff[{"text":"one"},{"text":"zwölf"}]'.encode("utf-16-le"),
