@@ -24,7 +24,7 @@ def test_a_byte_that_is_not_utf_8_is_named_with_its_line(name: str) -> None:
     assert (problem.code, problem.line) == ("invalid_utf8", 3)
     assert problem.message == (
         "Line 3, byte 4 (0xe9) is not UTF-8; save the file as UTF-8, or set `encoding: windows-1252` in the recipe, "
-        "which it seems to be."
+        "or windows-1251 or windows-1253: too few of its bytes tell which."
     )
 
 

@@ -105,8 +105,8 @@ def with_likely(problem: Problem, names: Sequence[str]) -> Problem:
         message = f"{what}; the file seems to be {' or '.join(names)}: save it as UTF-8."
     elif others:
         message = (
-            f"{what}; save the file as UTF-8, or set `encoding: {first}` in the recipe, or {' or '.join(others)}, "
-            "which is as likely."
+            f"{what}; save the file as UTF-8, or set `encoding: {first}` in the recipe, or {' or '.join(others)}: too "
+            "few of its bytes tell which."
         )
     else:
         message = f"{what}; save the file as UTF-8, or set `encoding: {first}` in the recipe, which it seems to be."

@@ -222,7 +222,11 @@ def _in_doubt(samples: Sequence[_Sample], start: int) -> Problem:
 
 def written(delimiter: str) -> str:
     """A delimiter as a recipe has it."""
-    return "tab" if delimiter == "\t" else f'"{delimiter}"'
+    if delimiter == "\t":
+        return "tab"
+    if not delimiter.isprintable():
+        return f'"\\u{ord(delimiter):04x}"'
+    return '"\\\\"' if delimiter == "\\" else f'"{delimiter}"'
 
 
 def _most_frequent(lines: Sequence[str]) -> str:
@@ -271,11 +275,7 @@ def _check_for_title(sample: _Sample, texts: Sequence[str], said: Said, start: i
     """Rejected where the first line is a title, and a later one the header."""
     if not sample.rows or sum(map(bool, sample.rows[0].values)) > 1 or sample.share() == 1:
         return
-    delimiters = DELIMITERS if said.delimiter is None else (said.delimiter,)
-    if said.delimiter is None and sample.dialect.delimiter not in DELIMITERS:
-        delimiters = (sample.dialect.delimiter,)
-    found = [_header_below(_sample(texts, replace(sample.dialect, delimiter=d))) for d in delimiters]
-    best = max((row for row in found if row), key=lambda row: len(row.values), default=None)
+    best, delimiter = _best_header_below(sample, texts, said)
     if best is None:
         return
     line, has = start + best.line, f"{len(best.values)} values"
@@ -283,13 +283,20 @@ def _check_for_title(sample: _Sample, texts: Sequence[str], said: Said, start: i
         f"The header seems to be line {line}: it and the lines below it have {has}, and line {start} has one; write "
         f"`header: {line}` in the recipe."
     )
-    if best is found[0] and line == start + 1 and sample.width == 1:
+    if delimiter == sample.dialect.delimiter and line == start + 1 and sample.width == 1:
         name = sample.dialect.delimiter_name
         message = (
             f"Line {start} has one value and the lines below it have {len(best.values)}; if it is a title, write "
             f"`header: {line}` in the recipe, and if it is the header, put values that hold {name} into double quotes."
         )
     raise Rejected.because(Problem("title_above_header", message, line=start, key="header"))
+
+
+def _best_header_below(sample: _Sample, texts: Sequence[str], said: Said) -> tuple[_Row | None, str]:
+    """The header below a title, by the delimiter that makes most columns of it, and that."""
+    delimiters = [sample.dialect.delimiter, *(DELIMITERS if said.delimiter is None else ())]
+    found = [(_header_below(_sample(texts, replace(sample.dialect, delimiter=d))), d) for d in delimiters]
+    return max(found, key=lambda each: len(each[0].values) if each[0] else 0)
 
 
 def _header_below(sample: _Sample) -> _Row | None:
@@ -312,7 +319,7 @@ def _header_below(sample: _Sample) -> _Row | None:
 
 def _hints(sample: _Sample, texts: Sequence[str], start: int, said: Said) -> Iterator[Problem]:
     """What may be the cause if the header has not the columns that the recipe names."""
-    below = _header_below(sample)
+    below, _ = _best_header_below(sample, texts, said)
     if below is not None and said.header is None and sum(map(bool, sample.rows[0].values)) <= 1:
         line = start + below.line
         message = f"The header seems to be line {line}, below a title; if so, write `header: {line}` in the recipe."
@@ -325,7 +332,7 @@ def _hints(sample: _Sample, texts: Sequence[str], start: int, said: Said) -> Ite
     if other is None:
         message = f'{what}; if that is wrong, name what separates them in the recipe, as in `delimiter: ";"`.'
     else:
-        shown = "a space" if other == " " else called(other)
+        shown = "a space" if other == " " else called(other) if other.isprintable() else f"U+{ord(other):04X}"
         message = f"{what}, and {shown} seems to do so; if so, write `delimiter: {written(other)}` in the recipe."
     yield Problem("delimiter_in_doubt", message, line=start, key="delimiter")
 

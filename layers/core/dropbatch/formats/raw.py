@@ -51,7 +51,7 @@ def raw_request(record: Record) -> RawRequest:
 def _wrong(custom_id: object, method: object, url: object, body: object) -> Iterator[tuple[str, str, str]]:
     """The code, the key and the words of all that is wrong."""
     if not isinstance(custom_id, str) or not custom_id:
-        yield "invalid_custom_id", "custom_id", "has a custom_id that is empty or no string; give every line its own"
+        yield "invalid_custom_id", "custom_id", _custom_id_advice(custom_id)
     if method != "POST":
         yield "invalid_method", "method", 'has another method than POST; write "method": "POST"'
     if isinstance(url, str) and url in GONE:
@@ -73,6 +73,12 @@ def _wrong(custom_id: object, method: object, url: object, body: object) -> Iter
         yield flaw.code, f"body.{flaw.member}", flaw.what
     if body.get("stream"):
         yield "streaming", "body.stream", "asks for a stream, which batches do not have; remove stream"
+
+
+def _custom_id_advice(custom_id: object) -> str:
+    if isinstance(custom_id, int | float) and not isinstance(custom_id, bool):
+        return "has a custom_id that is a number; put it in quotes"
+    return "has a custom_id that is empty or no string; give every line its own"
 
 
 def raw_custom_id(record: Record) -> str | None:
