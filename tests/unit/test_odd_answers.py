@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dropbatch.ports import RemoteBatch
 from tests.driving import drop, jobs, result, result_json, run
 from tests.fakes import FakeWorld
 from tests.fakes.openai import response_line
@@ -70,6 +71,7 @@ OTHERS = {
     "longuncoded": declined(
         code=None, type="invalid_request_error", message="This model's maximum context length is 8192 tokens, however…"
     ),
+    "longembedding": declined(code=None, message="Invalid 'input[0]': maximum input length is 8192 tokens."),
     "longnumber": {
         "status": 400,
         "body": {"object": "error", "message": "This model's maximum context length is 4096 tokens.", "code": 400},
@@ -194,13 +196,14 @@ def test_what_is_declined_is_refused_and_what_is_too_long_is_told(tmp_path: Path
         "long": ("error", "context_length_exceeded", ""),
         "longstring": ("error", "string_above_max_length", ""),
         "longuncoded": ("error", "context_length_exceeded", ""),
+        "longembedding": ("error", "context_length_exceeded", ""),
         "longnumber": ("error", "context_length_exceeded", ""),
         "otherwise": ("error", "invalid_value", ""),
     }
     rows = answered(fake, CHAT, *expected)
     assert {name: told(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
     summary = result_json(fake, "summary.json")
-    assert (summary["rows"]["refused"], summary["rows"]["error"]) == (11, 5)
+    assert (summary["rows"]["refused"], summary["rows"]["error"]) == (11, 6)
     assert summary["cost"] | {"paid": 0.0, "saved": 0.0, "unpriced_requests": 0} == summary["cost"], "nothing was run"
     remedies = {reason["code"]: reason["remedy"] for reason in summary["reasons"]}
     assert "reword the prompt" in remedies["content_filter"]
@@ -241,6 +244,27 @@ def test_a_tool_that_needs_no_approval_is_called(tmp_path: Path) -> None:
     run(fake)
     (row,) = csv.DictReader(io.StringIO(result(fake, "b.answers.csv", jobs(fake)[-1]).decode(), newline=""))
     assert told(row, "answer") == ("ok", "", "done")
+
+
+def test_a_question_for_an_approval_is_not_asked_twice(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path)
+    rows = answered(fake, RESPONSES + b"retry_invalid: true\n", "mcp", "commentonly")
+    assert [row["_error"] for row in rows] == ["approval_required", "empty"]
+    asked_again = [batch.total for batch in fake.openai.batches.values()][1:]
+    assert asked_again == [1, 1], "only what was empty"
+
+
+def test_a_line_that_is_declined_before_it_is_run_is_refused_and_the_rest_answered(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path)
+
+    def refuse(_batch: RemoteBatch, requests: list[dict[str, Any]]) -> list[tuple[str, str, int | None]]:
+        lines = [number for number, request in enumerate(requests, 1) if "@@long@@" in json.dumps(request)]
+        return [("content_policy_violation", "no", line) for line in lines]
+
+    fake.openai.refuse = refuse
+    rows = answered(fake, CHAT, "hello", "long", "hello")
+    assert [told(row)[:2] for row in rows] == [("ok", ""), ("refused", "content_policy_violation"), ("ok", "")]
+    assert result_json(fake, "summary.json")["cost"]["unpriced_requests"] == 0
 
 
 def test_speech_is_an_answer(tmp_path: Path) -> None:
