@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.driving import drop, result, result_json, run
+from dropbatch.ports import RemoteBatch
+from tests.driving import drop, jobs, result, result_json, run
 from tests.fakes import FakeWorld
 from tests.fakes.openai import response_line
 
@@ -70,6 +71,7 @@ OTHERS = {
     "longuncoded": declined(
         code=None, type="invalid_request_error", message="This model's maximum context length is 8192 tokens, however…"
     ),
+    "longembedding": declined(code=None, message="Invalid 'input[0]': maximum input length is 8192 tokens."),
     "longnumber": {
         "status": 400,
         "body": {"object": "error", "message": "This model's maximum context length is 4096 tokens.", "code": 400},
@@ -194,13 +196,14 @@ def test_what_is_declined_is_refused_and_what_is_too_long_is_told(tmp_path: Path
         "long": ("error", "context_length_exceeded", ""),
         "longstring": ("error", "string_above_max_length", ""),
         "longuncoded": ("error", "context_length_exceeded", ""),
+        "longembedding": ("error", "context_length_exceeded", ""),
         "longnumber": ("error", "context_length_exceeded", ""),
         "otherwise": ("error", "invalid_value", ""),
     }
     rows = answered(fake, CHAT, *expected)
     assert {name: told(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
     summary = result_json(fake, "summary.json")
-    assert (summary["rows"]["refused"], summary["rows"]["error"]) == (11, 5)
+    assert (summary["rows"]["refused"], summary["rows"]["error"]) == (11, 6)
     assert summary["cost"] | {"paid": 0.0, "saved": 0.0, "unpriced_requests": 0} == summary["cost"], "nothing was run"
     remedies = {reason["code"]: reason["remedy"] for reason in summary["reasons"]}
     assert "reword the prompt" in remedies["content_filter"]
@@ -209,13 +212,59 @@ def test_what_is_declined_is_refused_and_what_is_too_long_is_told(tmp_path: Path
 
 
 def test_a_row_that_was_shortened_is_answered(tmp_path: Path) -> None:
-    """The remedy of a row that is too long, followed."""
+    """The remedy of a row that is too long, followed: the failed file is shortened and dropped."""
     fake = FakeWorld(tmp_path)
     assert [row["_status"] for row in answered(fake, CHAT, "hello", "long")] == ["ok", "error"]
-    assert result(fake, "a.failed.csv") == b"text\n@@long@@\n"
-    assert [told(row, "answer") for row in answered(FakeWorld(tmp_path / "again"), CHAT, "hello")] == [
-        ("ok", "", "hello")
-    ]
+    assert "shorten it, or name a model that reads more, then drop the failed file" in fake.topics.people[-1].text
+    failed = result(fake, "a.failed.csv")
+    assert failed == b"text\n@@long@@\n"
+    drop(fake, "b.csv", failed.replace(b"long", b"hello"))
+    run(fake)
+    (row,) = csv.DictReader(io.StringIO(result(fake, "b.answers.csv", jobs(fake)[-1]).decode(), newline=""))
+    assert told(row, "answer") == ("ok", "", "hello")
+
+
+def test_a_tool_that_needs_no_approval_is_called(tmp_path: Path) -> None:
+    """The remedy of an answer that only asks for an approval, followed."""
+    fake = FakeWorld(tmp_path)
+    assert [row["_error"] for row in answered(fake, RESPONSES, "mcp")] == ["approval_required"]
+    assert "set require_approval: never for that tool in the recipe, then drop" in fake.topics.people[-1].text
+
+    def called(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        (tool,) = request["body"]["tools"]
+        found = (
+            response({"type": "mcp_call", "id": "m"}, message("done")) if tool["require_approval"] == "never" else {}
+        )
+        return "output", response_line(request, 200, found["body"])
+
+    fake.openai.answer = called
+    tool = b"parameters: {tools: [{type: mcp, server_label: s, require_approval: never}]}\n"
+    fake.objects.drop("recipe.yaml", RESPONSES + tool)
+    drop(fake, "b.csv", result(fake, "a.failed.csv"))
+    run(fake)
+    (row,) = csv.DictReader(io.StringIO(result(fake, "b.answers.csv", jobs(fake)[-1]).decode(), newline=""))
+    assert told(row, "answer") == ("ok", "", "done")
+
+
+def test_a_question_for_an_approval_is_not_asked_twice(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path)
+    rows = answered(fake, RESPONSES + b"retry_invalid: true\n", "mcp", "commentonly")
+    assert [row["_error"] for row in rows] == ["approval_required", "empty"]
+    asked_again = [batch.total for batch in fake.openai.batches.values()][1:]
+    assert asked_again == [1, 1], "only what was empty"
+
+
+def test_a_line_that_is_declined_before_it_is_run_is_refused_and_the_rest_answered(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path)
+
+    def refuse(_batch: RemoteBatch, requests: list[dict[str, Any]]) -> list[tuple[str, str, int | None]]:
+        lines = [number for number, request in enumerate(requests, 1) if "@@long@@" in json.dumps(request)]
+        return [("content_policy_violation", "no", line) for line in lines]
+
+    fake.openai.refuse = refuse
+    rows = answered(fake, CHAT, "hello", "long", "hello")
+    assert [told(row)[:2] for row in rows] == [("ok", ""), ("refused", "content_policy_violation"), ("ok", "")]
+    assert result_json(fake, "summary.json")["cost"]["unpriced_requests"] == 0
 
 
 def test_speech_is_an_answer(tmp_path: Path) -> None:
@@ -294,8 +343,8 @@ def test_the_fees_of_searches_are_in_the_sum(tmp_path: Path) -> None:
     assert 0 < summary["cost"]["saved"] < 0.001, "batching halves no fee"
     assert summary["cost"]["unpriced_tool_calls"] == 0
     assert summary["tool_calls"] == {"web_search": 2}
-    text = fake.notifier.sent[-1].text if hasattr(fake, "notifier") else ""
-    assert "fees of 2 tool calls" in text or not text
+    assert "$0.0200 of it are the fees of 2 tool calls" in fake.topics.people[-1].text
+    assert b"<td>of it fees of tools</td>" in result(fake, "report.html")
 
 
 @pytest.mark.parametrize("name", ["code", "image"])
@@ -304,6 +353,8 @@ def test_a_fee_that_is_not_known_is_named(tmp_path: Path, name: str) -> None:
     answered(fake, RESPONSES, name, "websearch")
     cost = result_json(fake, "summary.json")["cost"]
     assert (cost["fees"], cost["unpriced_tool_calls"]) == (0.01, 1)
+    assert "The sum is without the fees of 1 tool call" in fake.topics.people[-1].text
+    assert b"<td>tool calls whose fees are not known</td>" in result(fake, "report.html")
 
 
 def lists(fake: FakeWorld, recipe: bytes, lines: list[dict[str, Any]], body: Any) -> list[dict[str, Any]]:

@@ -54,7 +54,9 @@ _PASSING_CODES = frozenset(
 )
 """The same, of rows that have no status because they were not run."""
 
-_TOO_LONG = re.compile(r"maximum context length|context length exceeded|longer than the model's context", re.IGNORECASE)
+_TOO_LONG = re.compile(
+    "(maximum|model's) (context|input) length|context length exceeded|input tokens exceed", re.IGNORECASE
+)
 """What servers say of a row that is too long for its model, if they give no code for it. OpenAI's embeddings do so."""
 
 
