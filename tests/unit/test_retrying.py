@@ -423,7 +423,7 @@ def test_ready_requests_that_were_truncated_are_corrected_in_the_failed_file_as_
     assert "in their lines, or ask for less; mend them in the failed file, and drop it" in last(fake)
     assert "and then: aws s3 cp failed.jsonl s3://the-inbox/failed.jsonl" in last(fake)
     assert put(fake, "retry", "a.jsonl").state is JobState.REJECTED
-    assert "correct them in the failed file, and drop it" in last(fake)
+    assert "if there is a failed file, correct the rows in it, and drop it" in last(fake)
     assert ".retry" not in last(fake)
     mended = result(fake, "failed.jsonl", jobs(fake)[0]).replace(b"max_tokens", b"max_completion_tokens")
     fake.clock.sleep(60)
@@ -436,5 +436,5 @@ def test_a_retry_where_all_is_done_says_what_asks_all_rows(fake: FakeWorld) -> N
     fake.openai.answer = answer_ok
     first_run(fake)
     assert put(fake, "retry").state is JobState.REJECTED
-    assert "to ask all rows with today's recipe, put a .rerun beside the drop" in last(fake)
+    assert "a .rerun beside the drop asks all rows" in last(fake)
     assert put(fake, "rerun").state is JobState.SUCCEEDED

@@ -78,8 +78,8 @@ KEPT_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
 
 _ALL_IS_DONE = Problem(
     "nothing_to_retry",
-    "No row of the former job can be asked again: all are answered or left out, or may be paid already; to ask all rows "
-    "with today's recipe, put a .rerun beside the drop.",
+    "No row of the former job can be asked again as it is: all are answered or left out, would fail again, or may be paid "
+    "already; if there is a failed file, correct the rows in it, and drop it; a .rerun beside the drop asks all rows.",
 )
 
 SETTLED = ("notify", "attempts", "retry_invalid", "deadline_at", "recipe_sha256", "rows", "shards", "claim")
