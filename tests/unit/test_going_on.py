@@ -56,11 +56,13 @@ def csv_file(line_end: str) -> bytes:
 def request(row: int) -> dict[str, object]:
     url = ["/v1/chat/completions", "/v1/embeddings"][row % 5 == 0]
     body: dict[str, object] = {"model": f"m{row % 3 // 2}", "input": f"text {row}"}
+    if url != "/v1/embeddings":
+        body["messages"] = [{"role": "user", "content": f"text {row}"}]
     return {"custom_id": f"row-{row}", "method": "POST", "url": url, "body": body}
 
 
 def alike(row: int) -> dict[str, object]:
-    messages = [{"role": "user", "content": f'row {row}, "é"' * (row % 9)}]
+    messages = [{"role": "user", "content": f'row {row}, "é"' * (1 + row % 8)}]
     body = {"model": "m", "messages": messages, "temperature": 0.5}
     return {"custom_id": f"row-{row}", "method": "POST", "url": "/v1/chat/completions", "body": body}
 

@@ -16,6 +16,7 @@ from dropbatch.batch_api.questions import CHAT, RESPONSES, content_texts, flaw_o
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.json_values import sound, to_json
+from dropbatch.recipes.explaining import explained, types_of
 from dropbatch.recipes.names import nearest, quoted
 from dropbatch.recipes.suggestions import skip_line, without_blanks
 from dropbatch.recipes.templates import (
@@ -54,7 +55,7 @@ class Slot:
         try:
             return to_json(value)
         except (TypeError, ValueError, RecursionError):
-            raise self._failed("value that is not JSON") from None
+            raise self._failed("value that is not JSON", values) from None
 
     def _checked(self, render: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> Any:
         try:
@@ -65,7 +66,7 @@ class Slot:
             sentence = "the template makes a text or a list too large to be sent for this row; make less of it."
             raise self._rejected("template_too_large", sentence) from None
         except TemplateFailed as failure:
-            raise self._failed(failure.kind) from None
+            raise self._failed(failure.kind, values) from None
         except TimeLimitError as late:
             if late.total:
                 raise
@@ -85,9 +86,13 @@ class Slot:
         where = f"Key {quoted(self.key)} of the recipe"
         return Problem("undefined_name", f"{where}: {sentence}", column=column, key=self.key)
 
-    def _failed(self, kind: str) -> RowRejected:
-        sentence = f"the template cannot be rendered for this row ({kind}); mend the template or the row."
-        return self._rejected("template_failed", sentence)
+    def _failed(self, kind: str, values: Mapping[str, Any]) -> RowRejected:
+        said = explained(self.template, values) if kind == "TypeError" else None
+        if said is None:
+            types = types_of(self.template, values)
+            advice = "mend the template or the row" + (f"; {types}" if types else "")
+            said = f"the template cannot be rendered for this row ({kind}); {advice}."
+        return self._rejected("template_failed", said)
 
     def _rejected(self, code: str, sentence: str) -> RowRejected:
         return RowRejected(Problem(code, f"Key {quoted(self.key)} of the recipe: {sentence}", key=self.key))

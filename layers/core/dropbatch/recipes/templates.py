@@ -556,6 +556,13 @@ def _subscript(node: nodes.Node) -> str | None:
     return None
 
 
+def column_of(node: nodes.Node) -> str | None:
+    """Return the column that an expression is, and nothing more; None if it is something else."""
+    if isinstance(node, nodes.Name):
+        return None if node.name == ROW or node.name in _CONSTANTS else node.name
+    return _subscript(node)
+
+
 def _subscripts(tree: nodes.Template) -> Iterable[str]:
     found = (_subscript(node) for node in tree.find_all((nodes.Getitem, nodes.Getattr)))
     return (name for name in found if name is not None)
