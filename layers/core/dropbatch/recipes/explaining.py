@@ -38,11 +38,11 @@ class Culprit(NamedTuple):
 
     column: str
     type: str
-    node: nodes.Expr
+    node: nodes.Node
     within: nodes.Node
     instead: str
     more: str = ""
-    too: tuple[nodes.Expr, str] | None = None
+    too: tuple[nodes.Node, str] | None = None
 
 
 def explained(template: Template, values: Mapping[str, Any]) -> str | None:
@@ -169,7 +169,7 @@ def _searched(node: nodes.Node, holder: nodes.Expr, values: Mapping[str, Any]) -
 
 
 def _computed(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
-    if isinstance(node, nodes.UnaryExpr) and not isinstance(node, nodes.Not):
+    if isinstance(node, nodes.Neg | nodes.Pos):
         column = _column(node.node, values)
         if column is None or column[1] not in ("text", "null"):
             return None
