@@ -23,7 +23,7 @@ from dropbatch.formats.unique import UniqueIds
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.take_in import take_in
-from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
+from tests.driving import drop, jobs, only_job, result, result_json, run
 from tests.fakes import WORK, FakeWorld, answer_ok, response_line
 from tests.unit.formats.parquet.tables import a_table, packed
 
@@ -51,6 +51,12 @@ def csv_file(line_end: str) -> bytes:
         writer.writerow([row, f"{text} {row}"])
         out.write(line_end * (row % 7 == 0))
     return b"\xef\xbb\xbf" + out.getvalue().encode()
+
+
+RECIPE = b"""\
+model: gpt-4o-mini
+prompt: "Text: {{ text }}"
+"""  # some of the table's texts are null
 
 
 def request(row: int) -> dict[str, object]:

@@ -19,9 +19,14 @@ from dropbatch.domain.limits import Limits
 from dropbatch.recipes.compiling import compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
 from dropbatch.tables import column_schemas
-from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
+from tests.driving import drop, jobs, only_job, result, result_json, run
 from tests.fakes import RESULTS, WORK, FakeWorld, answer_ok, response_line
 from tests.unit.formats.parquet.tables import a_table, packed, same, unpacked
+
+RECIPE = b"""\
+model: gpt-4o-mini
+prompt: "Text: {{ text }}"
+"""  # some of the texts are null
 
 COUNT = 50
 TABLE = packed(a_table(COUNT), row_group_size=20, compression="zstd")

@@ -12,11 +12,12 @@ from dropbatch.recipes.templates import BadTemplate, UndefinedName, compile_temp
 
 from .problems_of import only, problems_of
 
-OWN = (
+OWN = re.split(
+    " +",
     "self none None loop range true false True False dict cycler namespace joiner lipsum caller varargs kwargs super "
     "context environment if for in and or is else elif set block macro call filter import from include result row_ "
-    "values class def lambda l_0_self __class__ _ args missing resolve größe ﬁ ℌ"
-).split()  # noqa: SIM905  # a list of names
+    "values class def lambda l_0_self __class__ _ args missing resolve größe ﬁ ℌ",
+)
 
 IDENTIFIERS = st.sampled_from(OWN) | st.from_regex(r"[^\W\d]\w{0,8}", fullmatch=True).filter(
     lambda name: name.isidentifier() and name not in ("row", "not", "recursive")

@@ -252,7 +252,7 @@ def test_a_body_without_a_question_is_a_bad_row(body: str, blank: dict[str, Any]
 def test_empty_texts_can_be_taken_out_of_a_list(endpoint: str, texts: list[str]) -> None:
     keys = MODEL + f"endpoint: /v1/{endpoint}\n"
     problem = rejection(keys + "prompt: '{{ texts | json }}'\n", {"texts": ["a", ""]})
-    line = re.search(r"with (prompt: \".*\")$", problem.message)
+    line = re.search(r"with (prompt: \".*\")\.$", problem.message)
     assert line is not None
     assert asked(keys + line[1] + "\n", {"texts": texts})["input"] == ["a"]
 

@@ -46,11 +46,11 @@ class Culprit(NamedTuple):
 
 
 def explained(template: Template, values: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a value's type and what to write, None if that cannot be seen."""
+    """Return what is wrong with a value's type and what to write, None if that cannot be seen, or said in short."""
     for node in template.tree.find_all(nodes.Node):
         for find in _FINDERS:
             found = find(node, values)
-            if found is not None:
+            if found is not None and len(found.instead) <= MAX_SUGGESTION:
                 return _sentence(found)
     return None
 

@@ -17,7 +17,7 @@ from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.json_values import sound, to_json
 from dropbatch.recipes.explaining import explained, types_of
-from dropbatch.recipes.names import nearest, quoted
+from dropbatch.recipes.names import MAX_SHOWN, nearest, quoted
 from dropbatch.recipes.suggestions import skip_line, without_blanks
 from dropbatch.recipes.templates import (
     Template,
@@ -279,9 +279,10 @@ class Split:
         columns = list(dict.fromkeys(column for slot in slots for column in slot.template.columns))
         fill = f"fill {'the column ' + quoted(columns[0], 60) if len(columns) == 1 else 'its columns'}"
         advice = f"{fill}, or leave such rows out with {skip_line([slot.template for slot in slots], self._when)}"
-        if last.template.expression is not None and len(columns) == 1 and self._endpoint not in (CHAT, RESPONSES):
+        is_list = last.template.expression is not None and self._endpoint not in (CHAT, RESPONSES)
+        if is_list and len(columns) == 1 and len(columns[0]) <= MAX_SHOWN:
             advice += f", and empty texts within a list with {last.name}: {without_blanks(columns[0])}"
-        sentence = f"Key {quoted(last.key)} of the recipe: what is asked is empty for this row; {advice}"
+        sentence = f"Key {quoted(last.key)} of the recipe: what is asked is empty for this row; {advice}."
         return Problem("empty_prompt", sentence, key=last.key)
 
     def _merged(self) -> list[Any]:
