@@ -64,7 +64,7 @@ class Empty(BaseModel):
 
 
 def recipe(schema: Any, more: str = "") -> str:
-    return f"model: m\nprompt: '{{{{ text }}}}'\nschema: {json.dumps(schema)}\n{more}"
+    return f"model: m\nprompt: '{{{{ question }}}}'\nschema: {json.dumps(schema)}\n{more}"
 
 
 def compiled(schema: Any) -> CompiledRecipe:
@@ -72,7 +72,7 @@ def compiled(schema: Any) -> CompiledRecipe:
 
 
 def sent(schema: Any) -> Any:
-    request = compiled(schema).request({"text": "a"})
+    request = compiled(schema).request({"question": "a"})
     assert request is not None
     return json.loads(request.body)["response_format"]["json_schema"]["schema"]
 
