@@ -31,7 +31,7 @@ from tests.fakes import RESULTS, WORK, FakeObjects, FakeWorld, Killer, answer_ok
 TEXTS = rows(45)
 OBJECTS = b"".join(b'{"text":"row %d"}\n' % row for row in range(45))
 REQUESTS = b"".join(
-    b'{"custom_id":"mine-%d","method":"POST","url":"/v1/chat/completions","body":{"model":"m%d","messages":[]}}\n'
+    b'{"custom_id":"mine-%d","method":"POST","url":"/v1/chat/completions","body":{"model":"m%d","messages":[{"role":"user","content":"hi"}]}}\n'
     % (row, row % 2)
     for row in range(45)
 )

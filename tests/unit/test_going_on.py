@@ -23,7 +23,7 @@ from dropbatch.formats.unique import UniqueIds
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.take_in import take_in
-from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
+from tests.driving import drop, jobs, only_job, result, result_json, run
 from tests.fakes import WORK, FakeWorld, answer_ok, response_line
 from tests.unit.formats.parquet.tables import a_table, packed
 
@@ -53,14 +53,22 @@ def csv_file(line_end: str) -> bytes:
     return b"\xef\xbb\xbf" + out.getvalue().encode()
 
 
+RECIPE = b"""\
+model: gpt-4o-mini
+prompt: "Text: {{ text }}"
+"""  # some of the table's texts are null
+
+
 def request(row: int) -> dict[str, object]:
     url = ["/v1/chat/completions", "/v1/embeddings"][row % 5 == 0]
     body: dict[str, object] = {"model": f"m{row % 3 // 2}", "input": f"text {row}"}
+    if url != "/v1/embeddings":
+        body["messages"] = [{"role": "user", "content": f"text {row}"}]
     return {"custom_id": f"row-{row}", "method": "POST", "url": url, "body": body}
 
 
 def alike(row: int) -> dict[str, object]:
-    messages = [{"role": "user", "content": f'row {row}, "é"' * (row % 9)}]
+    messages = [{"role": "user", "content": f'row {row}, "é"' * (1 + row % 8)}]
     body = {"model": "m", "messages": messages, "temperature": 0.5}
     return {"custom_id": f"row-{row}", "method": "POST", "url": "/v1/chat/completions", "body": body}
 

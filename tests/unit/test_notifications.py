@@ -206,7 +206,7 @@ def test_what_is_told_of_a_wrong_line_quotes_nothing_of_it(fake: FakeWorld, memb
         "custom_id": "1",
         "method": "POST",
         "url": "/v1/chat/completions",
-        "body": {"model": "gpt-6-luna", "messages": []},
+        "body": {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "hi"}]},
     }
     lines = [good, {**good, "custom_id": "2", "method": 1, **member}]
     drop(fake, "a.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())

@@ -19,9 +19,14 @@ from dropbatch.domain.limits import Limits
 from dropbatch.recipes.compiling import compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
 from dropbatch.tables import column_schemas
-from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
+from tests.driving import drop, jobs, only_job, result, result_json, run
 from tests.fakes import RESULTS, WORK, FakeWorld, answer_ok, response_line
 from tests.unit.formats.parquet.tables import a_table, packed, same, unpacked
+
+RECIPE = b"""\
+model: gpt-4o-mini
+prompt: "Text: {{ text }}"
+"""  # some of the texts are null
 
 COUNT = 50
 TABLE = packed(a_table(COUNT), row_group_size=20, compression="zstd")
@@ -219,7 +224,9 @@ def test_a_bad_row_is_named_by_its_number(fake: FakeWorld) -> None:
 
 
 def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: FakeWorld) -> None:
-    fake.objects.drop("recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "{{ text }}"\n')
+    fake.objects.drop(
+        "recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "Text: {{ text }}"\n'
+    )
 
     def embeddings(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         vectors = [[0.5, 0.25]] if request["custom_id"] != "30" else [[0.5, 0.25], [1.5, 2.5]]
@@ -239,7 +246,9 @@ def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: Fa
 def test_a_table_is_put_together_in_as_many_invocations_as_it_takes(tmp_path: Path, odd: str | None) -> None:
     def answered(seconds_left: Callable[[], float]) -> tuple[bytes, bytes]:
         fake = FakeWorld(tmp_path, limits=Limits(batch_requests=7))
-        fake.objects.drop("recipe.yaml", b'model: m\nprompt: "{{ text }}"\nattempts: 1\nschema: {score: integer}\n')
+        fake.objects.drop(
+            "recipe.yaml", b'model: m\nprompt: "Text: {{ text }}"\nattempts: 1\nschema: {score: integer}\n'
+        )
 
         def scores(request: dict[str, Any]) -> dict[str, Any] | None:
             number = int(request["custom_id"])
@@ -263,7 +272,9 @@ def test_a_table_is_put_together_in_as_many_invocations_as_it_takes(tmp_path: Pa
 
 
 def test_embeddings_are_lists_of_numbers(fake: FakeWorld) -> None:
-    fake.objects.drop("recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "{{ text }}"\n')
+    fake.objects.drop(
+        "recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "Text: {{ text }}"\n'
+    )
     vector = [0.1, -1e-9]
     fake.openai.answer = lambda request: (
         "output",

@@ -33,8 +33,9 @@ def asked(recipe: CompiledRecipe, row: dict[str, Any]) -> Request | None:
     try:
         return recipe.request(row)
     except RowRejected as rejected:
-        assert [problem.code for problem in rejected.problems] == ["empty_prompt"]
-        return None
+        if [problem.code for problem in rejected.problems] == ["empty_prompt"]:
+            return None
+        raise
 
 
 def compiled(**keys: str) -> CompiledRecipe:

@@ -301,7 +301,9 @@ class _Compiler:
             found = None
         columns = f"; the columns are {listed(self._columns)}" if self._columns else ""
         if found is None:
-            example = yaml_text(f"Label this: {bare(self._columns[0] if self._columns else 'text')}")
+            example = yaml_text(
+                f"Label this: {bare(next((name for name in self._columns if 0 < len(name) <= 60), 'text'))}"
+            )
             name = slot.name if slot is not None else "content"
             advice = f"write one into it, as in {name}: {example}{columns}."
         elif self._columns and not known:

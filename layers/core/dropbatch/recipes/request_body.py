@@ -17,7 +17,8 @@ from dropbatch.batch_api.questions import content_texts, flaw_of, text_groups
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.json_values import sound, to_json
-from dropbatch.recipes.names import nearest, quoted
+from dropbatch.recipes.explaining import explained, types_of
+from dropbatch.recipes.names import MAX_SHOWN, nearest, quoted
 from dropbatch.recipes.suggestions import skip_line, without_blanks
 from dropbatch.recipes.templates import (
     Template,
@@ -55,7 +56,7 @@ class Slot:
         try:
             return to_json(value)
         except (TypeError, ValueError, RecursionError):
-            raise self._failed("value that is not JSON") from None
+            raise self._failed("value that is not JSON", values) from None
 
     def _checked(self, render: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> Any:
         try:
@@ -66,7 +67,7 @@ class Slot:
             sentence = "the template makes a text or a list too large to be sent for this row; make less of it."
             raise self._rejected("template_too_large", sentence) from None
         except TemplateFailed as failure:
-            raise self._failed(failure.kind) from None
+            raise self._failed(failure.kind, values) from None
         except TimeLimitError as late:
             if late.total:
                 raise
@@ -86,9 +87,13 @@ class Slot:
         where = f"Key {quoted(self.key)} of the recipe"
         return Problem("undefined_name", f"{where}: {sentence}", column=column, key=self.key)
 
-    def _failed(self, kind: str) -> RowRejected:
-        sentence = f"the template cannot be rendered for this row ({kind}); mend the template or the row."
-        return self._rejected("template_failed", sentence)
+    def _failed(self, kind: str, values: Mapping[str, Any]) -> RowRejected:
+        said = explained(self.template, values) if kind == "TypeError" else None
+        if said is None:
+            types = types_of(self.template, values)
+            advice = "mend the template or the row" + (f"; {types}" if types else "")
+            said = f"the template cannot be rendered for this row ({kind}); {advice}."
+        return self._rejected("template_failed", said)
 
     def _rejected(self, code: str, sentence: str) -> RowRejected:
         return RowRejected(Problem(code, f"Key {quoted(self.key)} of the recipe: {sentence}", key=self.key))
@@ -275,9 +280,10 @@ class Split:
         columns = list(dict.fromkeys(column for slot in slots for column in slot.template.columns))
         fill = f"fill {'the column ' + quoted(columns[0], 60) if len(columns) == 1 else 'its columns'}"
         advice = f"{fill}, or leave such rows out with {skip_line([slot.template for slot in slots], self._when)}"
-        if last.template.expression is not None and len(columns) == 1 and self._endpoint not in (CHAT, RESPONSES):
+        is_list = last.template.expression is not None and self._endpoint not in (CHAT, RESPONSES)
+        if is_list and len(columns) == 1 and len(columns[0]) <= MAX_SHOWN:
             advice += f", and empty texts within a list with {last.name}: {without_blanks(columns[0])}"
-        sentence = f"Key {quoted(last.key)} of the recipe: what is asked is empty for this row; {advice}"
+        sentence = f"Key {quoted(last.key)} of the recipe: what is asked is empty for this row; {advice}."
         return Problem("empty_prompt", sentence, key=last.key)
 
     def _merged(self) -> list[Any]:

@@ -496,7 +496,7 @@ def _advice(said: str, source: str, environment: _Environment) -> str:
         return f"three braces are one too many; write {{{{ {found[1]} }}}}."
     if found := _WORD_AS_NAME.search(source):
         return f"{found[1]} is a word of the template language; write the column as {subscript(found[1])}."
-    if found := _SPACED.search(source):
+    if (found := _SPACED.search(source)) and len(found[1]) <= MAX_SHOWN:
         return f"a column whose name holds spaces or signs is written {subscript(found[1])}."
     if said.startswith("No filter named"):
         like = nearest(said.split("'")[1], environment.filters)
@@ -554,6 +554,13 @@ def _subscript(node: nodes.Node) -> str | None:
         if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
             return node.arg.value
     return None
+
+
+def column_of(node: nodes.Node) -> str | None:
+    """Return the column that an expression is, and nothing more; None if it is something else."""
+    if isinstance(node, nodes.Name):
+        return None if node.name == ROW or node.name in _CONSTANTS else node.name
+    return _subscript(node)
 
 
 def _subscripts(tree: nodes.Template) -> Iterable[str]:
