@@ -206,8 +206,15 @@ class PlainBody:
             pieces = self._escaped([values[name] for name in self.columns])
         except KeyError:
             return None
-        if pieces is None or not all(any(map(str.strip, map(values.__getitem__, names))) for names in self.questions):
+        if pieces is None:
             return None
+        for names in self.questions:
+            for name in names:
+                text = values[name]
+                if text and not text.isspace():
+                    break
+            else:
+                return None
         return self.form % tuple(pieces)
 
     def cells(self, columns: Mapping[str, Sequence[Any]], count: int) -> list[list[bytes]] | None:

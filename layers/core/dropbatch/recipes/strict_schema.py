@@ -3,7 +3,8 @@
 What can be completed without changing what its author meant is: `required`, `additionalProperties: false`, unions,
 references with a description. Whatever else OpenAI would refuse is refused here, with its key, before anything is sent.
 
-The rules are those of OpenAI's guide to structured outputs ("Supported schemas"), as published in November 2026.
+The rules are those of OpenAI's guide to structured outputs ("Supported schemas") and of its error messages, as they
+were known in November 2026.
 """
 
 import re
