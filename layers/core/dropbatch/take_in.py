@@ -10,7 +10,6 @@ What is not due yet, or failed, waits in the table, and the poller sends it agai
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from dropbatch import telling
@@ -37,7 +36,6 @@ from dropbatch.domain.jobs import (
 from dropbatch.domain.problems import MAY_COME, Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.kinds import file_type
-from dropbatch.formats.layout import Layout
 from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, read_recipe, with_files
 from dropbatch.jobs import outbox
 from dropbatch.jobs.give_up import (
@@ -56,10 +54,10 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, look_again, work_on
 from dropbatch.ports import ObjectInfo, World
 from dropbatch.recipes.compiling import CompiledRecipe
-from dropbatch.recipes.names import listed
 from dropbatch.recipes.parsing import DEADLINE_SECONDS
+from dropbatch.retry_recipe import choose_recipe
 from dropbatch.sharding import batches_of
-from dropbatch.telling import COLUMNS_CHANGED, UsedRecipe
+from dropbatch.telling import UsedRecipe
 
 CARRY_SECONDS = 60
 """With less time left no further shard of a job is carried over into another: one takes seconds."""
@@ -78,8 +76,9 @@ KEPT_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
 
 _ALL_IS_DONE = Problem(
     "nothing_to_retry",
-    "No row of the former job can be asked again as it is: all are answered or left out, would fail again, or may be paid "
-    "already; if there is a failed file, correct the rows in it, and drop it; a .rerun beside the drop asks all rows.",
+    "No row of the former job can be asked again as it is: all are answered or left out, would fail again, or may be "
+    "paid already; if there is a failed file, correct the rows in it, and drop it; a .rerun beside the drop asks all "
+    "rows.",
 )
 
 SETTLED = ("notify", "attempts", "retry_invalid", "deadline_at", "recipe_sha256", "rows", "shards", "claim")
@@ -382,7 +381,7 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
                 "The rows of the former job are no longer kept, and cannot be asked again; drop its failed file.",
             )
         )
-    recipe, used = _recipe_again(world, job, files, old, layout)
+    recipe, used = choose_recipe(world, job, files, old, layout)
     files.keep_layout(layout)
     rows = JobRows(world, job)
     former_recipes = max(1, len(old.recipes()))
@@ -426,65 +425,6 @@ def _nothing_to_retry(recipe: RecipeText | None) -> Problem:
         ".retry beside the drop, or mend the rows in the failed file and drop it."
     )
     return Problem("nothing_to_retry", sentence, path=recipe.path)
-
-
-def _recipe_again(
-    world: World, job: Job, files: JobFiles, old: JobFiles, layout: Layout
-) -> tuple[RecipeText | None, list[UsedRecipe]]:
-    """Return the recipe that failed rows are asked again with, and all that the job's rows were asked with.
-
-    It is today's if that means anything else than the former job's. Rejected if it cannot be used, or if it adds other
-    columns than those of the answers that stay.
-    """
-    former = old.recipe()
-    if former is None:
-        return None, []
-    kept = files.recipe()
-    is_gone = False
-    if kept is None:
-        today = find_recipe(world.objects, job.drop.bucket, job.drop.key)
-        is_gone = today is None
-        if today is None or _means_the_same(today, former):
-            kept = files.keep_recipe(former)
-        else:
-            _check_recipe_again(today, former, layout)
-            kept = files.keep_recipe(today)
-    known = list(old.recipes()) or [{"path": former.path, "sha256": former.sha256}]
-    if kept.sha256 != former.sha256:
-        known.append({"path": kept.path, "sha256": kept.sha256})
-    if len(known) > 1:
-        files.keep_recipes(known)
-    used = [UsedRecipe(each["path"], each["sha256"]) for each in known]
-    used[-1] = replace(used[-1], is_gone=is_gone)
-    return kept, used
-
-
-def _means_the_same(today: RecipeText, former: RecipeText) -> bool:
-    """Whether a recipe asks what another does: comments and its place do not matter."""
-    if today.sha256 == former.sha256:
-        return True
-    parsed = today.parsed()
-    return not parsed.problems and replace(parsed, path=former.path) == former.parsed() and today.files == former.files
-
-
-def _check_recipe_again(today: RecipeText, former: RecipeText, layout: Layout) -> None:
-    """Rejected if failed rows cannot be asked with today's recipe so that one file holds all answers."""
-    compiled = today.compiled()
-    problems = Problems()
-    problems.extend(compiled.check_columns(layout.columns) if layout.columns else [])
-    before = former.compiled(checked=True).all_columns
-    if compiled.all_columns != before:
-        problems.add(
-            Problem(
-                COLUMNS_CHANGED,
-                f"{today.path} adds other columns today ({listed(compiled.all_columns)}) than the answers have that "
-                f"would stay ({listed(before)}), and one file cannot hold both; put a .rerun beside the drop to ask "
-                "all rows with today's recipe, or add the former columns again.",
-                path=today.path,
-            )
-        )
-    if problems:
-        raise Rejected(problems)
 
 
 def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
