@@ -231,7 +231,7 @@ def test_calls_to_tools_cost_their_fee_whole(model: str, calls: dict[str, int], 
     assert found.standard_usd == pytest.approx(tokens.standard_usd + fees), "batching saves nothing of it"
 
 
-@pytest.mark.parametrize("kind", ["image_generation", "container", "hologram_call"])
+@pytest.mark.parametrize("kind", ["image_generation", "container", "other"])
 def test_a_fee_that_nobody_knows_is_counted(kind: str) -> None:
     found = with_calls("gpt-6-luna", {kind: 3, "web_search": 1})
     assert (found.fees_usd, found.unpriced_tool_calls) == (pytest.approx(0.01), 3)
@@ -278,6 +278,9 @@ def test_a_model_that_searches_by_itself_does_so_for_each_answer(model: str, fee
     assert told == untold
     assert untold.fees_usd == pytest.approx(fee)
     assert untold.tool_calls.keys() <= {"web_search", "web_search_preview"}
+    silent = Bill(model, CHAT)
+    silent.add_silent([Answer(Outcome.OK, None, None, None)])
+    assert silent.total().fees_usd == pytest.approx(fee)
 
 
 def test_a_request_that_was_declined_costs_nothing() -> None:

@@ -22,6 +22,8 @@ from dropbatch.batch_api.output_items import (
     ItemKind,
 )
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.json_values import as_list as _list
+from dropbatch.json_values import as_mapping as _mapping
 from dropbatch.json_values import to_json
 from dropbatch.json_wrappings import unwrap_json
 from dropbatch.recipes import parsing as recipes
@@ -521,14 +523,6 @@ def _content(value: Any) -> str:
         return value
     parts: Iterable[Any] = (_mapping(part).get("text") for part in _list(value))
     return "".join(part for part in parts if isinstance(part, str))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:

@@ -111,8 +111,7 @@ class Bill:
         """Adds what these requests took, of which there is at least one; returns it all together."""
         columns = list(zip(*usages, strict=True))
         total = Usage(*map(sum, columns))
-        if self._search:
-            self._calls[self._search] += len(usages)
+        self._count_searches(len(usages))
         if self._prices is None:
             self._unpriced += len(usages)
             return total
@@ -129,7 +128,9 @@ class Bill:
         """Counts those of these answers that were paid for without saying how many tokens they took."""
         silent = [answer for answer in answers if answer.usage is None]
         if not self._is_free:
-            self._unpriced += sum(answer.outcome in _ANSWERS and not answer.failed for answer in silent)
+            answered = sum(answer.outcome in _ANSWERS and not answer.failed for answer in silent)
+            self._unpriced += answered
+            self._count_searches(answered)
         self.unread(sum(answer.code == UNREADABLE for answer in silent))
 
     def add_calls(self, answers: Iterable[Answer]) -> None:
@@ -142,6 +143,11 @@ class Bill:
                 # Nobody says whether the usage counts the block. It does not where it counts less.
                 if charges_blocks(kind, self._model) and not _holds(answer.usage, count * BLOCK_TOKENS):
                     self._blocks += count
+
+    def _count_searches(self, answers: int) -> None:
+        """Counts the searches of a model that makes one for each answer."""
+        if self._search:
+            self._calls[self._search] += answers
 
     def unread(self, count: int) -> None:
         """Counts requests that may have been paid for, but whose answers could not be collected."""

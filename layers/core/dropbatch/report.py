@@ -68,8 +68,8 @@ _PAGE = """<!doctype html>
   {% if fees %}<tr><td>of it fees of tools</td><td class="n">${{ "{:,.4f}".format(fees) }}</td></tr>
   {% endif %}{% if unpriced_tool_calls %}<tr><td>tool calls whose fees are not known</td>
     <td class="n">{{ "{:,}".format(unpriced_tool_calls) }}</td></tr>
-  {% endif %}{% if unpriced %}<tr><td>requests of unknown price</td>
-    <td class="n">{{ "{:,}".format(unpriced) }}</td></tr>
+  {% endif %}
+  {% if unpriced %}<tr><td>requests of unknown price</td><td class="n">{{ "{:,}".format(unpriced) }}</td></tr>
   {% endif %}{% if unread %}<tr><td>requests whose answers could not be collected</td>
     <td class="n">{{ "{:,}".format(unread) }}</td></tr>
   {% endif %}{% for name, count in tokens %}

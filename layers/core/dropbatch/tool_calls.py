@@ -1,6 +1,5 @@
 """Counts the calls to OpenAI's own tools that an answer tells of: they have fees beside the tokens."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,14 +11,15 @@ from dropbatch.batch_api.tool_fees import (
     DEFAULT_MEMORY,
     FILE_SEARCH,
     IMAGE_GENERATION,
+    OTHER,
     WEB_SEARCH,
     WEB_SEARCH_PREVIEW,
 )
+from dropbatch.json_values import as_list as _list
+from dropbatch.json_values import as_mapping as _mapping
 
 ToolCalls = Mapping[str, int]
-"""How many calls of each kind: the kinds of `tool_fees`, and the types of items that nobody knows."""
-
-_TYPE = re.compile(r"[a-z0-9_]{1,40}_call")
+"""How many calls of each of the kinds in `tool_fees`."""
 
 
 def count_response_calls(response: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> ToolCalls | None:
@@ -43,8 +43,8 @@ def count_response_calls(response: Mapping[str, Any], items: Sequence[Mapping[st
             environment = _mapping(item.get("environment"))
             if environment.get("type") == "container_reference":  # else the caller is asked to run it
                 containers.add(_text(environment.get("container_id")) or f"item {place}")
-        elif isinstance(kind, str) and kind not in OUTPUT_ITEMS and _TYPE.fullmatch(kind):
-            counts[kind] += 1
+        elif isinstance(kind, str) and kind.endswith("_call") and kind not in OUTPUT_ITEMS:
+            counts[OTHER] += 1
     usage = _mapping(response.get("tool_usage"))
     searches = _mapping(usage.get("web_search")).get("num_requests")
     if isinstance(searches, int) and not isinstance(searches, bool) and searches >= 0:
@@ -88,11 +88,3 @@ def _starts(value: Any, start: str) -> bool:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else []

@@ -13,6 +13,8 @@ WEB_SEARCH_PREVIEW = "web_search_preview"
 FILE_SEARCH = "file_search"
 IMAGE_GENERATION = "image_generation"
 CONTAINER = "container"
+OTHER = "other"
+"""Calls to tools that nobody knew in November 2026."""
 
 CONTAINER_FEES = MappingProxyType(
     {"1g": Decimal("0.03"), "4g": Decimal("0.12"), "16g": Decimal("0.48"), "64g": Decimal("1.92")}
