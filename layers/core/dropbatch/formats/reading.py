@@ -132,6 +132,10 @@ def read_drop(
         codec = UTF_8  # the mark is UTF-8's, whatever the recipe says
     lines = Lines(chain([start], blocks), limits.line_bytes, len(mark))
     separators = file_type.kind in (Kind.CSV, Kind.TSV)
+    if file_type.kind is Kind.JSONL and codec == UTF_8:
+        found = json_layout(lines, limits.line_bytes)
+        if found is not None:
+            return _json_reader(lines, found, mark, limits.line_bytes, storage)
     knows_header = separators and said.header is not None
     first = b"" if knows_header else _first_line(lines, b"\r\n" if separators else None)
     hints: Sequence[Problem] = ()
@@ -148,9 +152,6 @@ def read_drop(
             if codec != UTF_8:
                 message = "JSON Lines are always UTF-8; remove `encoding` from the recipe, and save the file as UTF-8."
                 raise Rejected.because(Problem("unknown_encoding", message, key="encoding"))
-            found = json_layout(lines, limits.line_bytes)
-            if found is not None:
-                return _json_reader(lines, found, mark, limits.line_bytes, storage)
             raw = _is_raw(first, lines.number)
             layout = Layout(Kind.JSONL, raw, (), None, UTF_8, mark, _line_end(first), bom)
     return _reader(replace(layout, storage=storage), lines, limits.line_bytes, hints=hints, sample=sample)
@@ -164,6 +165,7 @@ def read_on(blocks: Iterable[bytes], layout: Layout, position: Position, limits:
             limits.line_bytes,
             position.offset,
             position.line,
+            layout.separator,
             is_array=layout.is_array,
             is_first=False,
         )
@@ -175,7 +177,7 @@ def read_on(blocks: Iterable[bytes], layout: Layout, position: Position, limits:
 def read_rows(blocks: Iterable[bytes], layout: Layout, *, first_number: int, first_line: int) -> DropReader:
     """Reads a shard. Blank lines are not in it, so that only the first record's `line` is the drop's."""
     if layout.kind is Kind.JSON:
-        objects = Objects(blocks, sys.maxsize, 0, first_line, is_array=False, is_first=True)
+        objects = Objects(blocks, sys.maxsize, 0, first_line, b"", is_array=False, is_first=True)
         return DropReader(layout, objects, objects.chunks(first_number), first_number)
     lines = Lines(blocks, sys.maxsize, 0, first_line)
     # Whether rows are several was asked when the drop was read.
@@ -255,6 +257,7 @@ def _json_reader(
         limit,
         first_at + found.begin,
         line + skipped.count(b"\n", 0, found.begin),
+        found.separator,
         is_array=found.is_array,
         is_first=True,
     )
