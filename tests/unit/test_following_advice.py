@@ -416,6 +416,19 @@ REFUSED = {
     "an object that does not end": Refused(
         "a.json", b'[{"text":"one"},{"text":"two"', "not_json", by_editing("close its braces", b'"two"', b'"two"}]')
     ),
+    "half a character": Refused(
+        "a.csv",
+        b"\xff\xfe" + "text\none\n".encode("utf-16-le") + b"\x3d\xd8" + "two\n".encode("utf-16-le"),
+        "invalid_utf8",
+        by_editing("Line 3 holds half of a character (a surrogate without its pair); remove it", b"\x3d\xd8", b""),
+    ),
+    "a text of other line ends further down": Refused(
+        "a.txt",
+        (b"o" * 9_999 + b"\r") * 110 + b"b\nc\r",
+        "mixed_line_ends",
+        lambda message, data: (data.replace(b"\r", b"\n"), "") if "end all in LF" in message else (data, ""),
+        (*["o" * 9_999] * 110, "b", "c"),
+    ),
     "a carriage return": Refused(
         "a.csv",
         TWO + b"3,x\ry\n",

@@ -80,4 +80,4 @@ def test_json_without_an_object_s_end_is_refused_in_little_memory(start: bytes) 
         tracemalloc.stop()
     [problem] = caught.value.problems
     assert problem.code in {"line_too_long", "not_an_object"}
-    assert peak < 100 * MEBIBYTE
+    assert peak < 40 * MEBIBYTE

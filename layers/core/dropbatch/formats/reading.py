@@ -21,6 +21,7 @@ from dropbatch.formats.encodings import (
     UTF_8,
     check_is_text,
     codec_of,
+    half_a_character,
     undecodable,
     with_likely,
 )
@@ -199,11 +200,11 @@ def _reader(
     swallowed = swallowed or Swallowed()
     chunks = _chunks(lines, layout, limit, number, swallowed)
     if layout.encoding == UTF_8 and not layout.raw:
-        chunks = _advised(chunks, lines, sample)
+        chunks = _advised(chunks, lines, sample, layout.storage)
     return DropReader(layout, lines, chunks, number, swallowed, hints)
 
 
-def _advised(chunks: Iterator[Chunk], lines: Lines, sample: bytes) -> Iterator[Chunk]:
+def _advised(chunks: Iterator[Chunk], lines: Lines, sample: bytes, storage: Storage) -> Iterator[Chunk]:
     """The chunks, with the likely encodings named in the problems of bytes that are not UTF-8.
 
     They are guessed once, from the file's start and from what stands around the first such byte.
@@ -211,10 +212,14 @@ def _advised(chunks: Iterator[Chunk], lines: Lines, sample: bytes) -> Iterator[C
     names: Sequence[str] | None = None
     for chunk in chunks:
         if isinstance(chunk, Records) and any(_is_not_utf_8(record) for record in chunk.records()):
-            if names is None:
+            if names is None and not storage.codec:
                 names = guess_encoding(b"".join([*chunk.raws, b"\n", lines.held(SAMPLE_BYTES), b"\n", sample])).names
             records = [
-                record._replace(problem=with_likely(record.problem, names))
+                record._replace(
+                    problem=half_a_character(record.problem)
+                    if storage.codec
+                    else with_likely(record.problem, names or ())
+                )
                 if record.problem is not None and _is_not_utf_8(record)
                 else record
                 for record in chunk.records()
@@ -342,10 +347,12 @@ def _text_chunks(lines: Lines, layout: Layout, number: int) -> Iterator[Chunk]:
         except UnicodeDecodeError:
             texts = []
         chunk: Chunk
+        if layout.storage.is_cr and any("\r" in text for text in texts):
+            texts = []  # the rows say why
         if texts and not any(map(bytes.isspace, raws)):
             chunk = Cells(number, range(line, line + len(raws)), raws, layout.columns, [texts])
         else:
-            records = list(_text_records(raws, layout.encoding, number, line))
+            records = list(_text_records(raws, layout, number, line))
             if not records:
                 continue
             chunk = Records(records)
@@ -353,7 +360,8 @@ def _text_chunks(lines: Lines, layout: Layout, number: int) -> Iterator[Chunk]:
         number += len(chunk.raws)
 
 
-def _text_records(raws: list[bytes], encoding: str, number: int, line: int) -> Iterator[Record]:
+def _text_records(raws: list[bytes], layout: Layout, number: int, line: int) -> Iterator[Record]:
+    encoding = layout.encoding
     for at, raw in enumerate(raws, line):
         if raw.isspace():
             continue
@@ -362,7 +370,11 @@ def _text_records(raws: list[bytes], encoding: str, number: int, line: int) -> I
         except UnicodeDecodeError as error:
             yield Record(number, at, raw, None, undecodable(error, at, encoding))
         else:
-            yield Record(number, at, raw, {"text": text})
+            if layout.storage.is_cr and "\r" in text:
+                message = f"Line {at} holds a line feed, and the lines above end in carriage returns; end all in LF."
+                yield Record(number, at, raw, None, Problem("mixed_line_ends", message, line=at))
+            else:
+                yield Record(number, at, raw, {"text": text})
         number += 1
 
 
