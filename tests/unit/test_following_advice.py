@@ -296,19 +296,33 @@ REFUSED = {
     "a control character": Refused("a.csv", b"id\x1ftext\n1\x1fone\n2\x1ftwo\n", "delimiter_in_doubt", in_recipe),
     "commas in a tsv": Refused("a.tsv", b"id,text\n1,one\n2,two\n", "delimiter_in_doubt", in_recipe),
     "an unknown delimiter, and ragged rows": Refused(
-        "a.csv", b"id^text, and more\n1^one, x, y\n2^two\n", "ragged_row",
-        lambda message, data: (data.replace(b"text, and more", b"text").replace(b", x, y", b""), 'delimiter: "^"\n')
-        if "as in `delimiter:" in message else (data, ""),
+        "a.csv",
+        b"id^text, and more\n1^one, x, y\n2^two\n",
+        "ragged_row",
+        lambda message, data: (
+            (data.replace(b"text, and more", b"text").replace(b", x, y", b""), 'delimiter: "^"\n')
+            if "as in `delimiter:" in message
+            else (data, "")
+        ),
     ),
     "a row that ends in a comma": Refused(
-        "a.csv", TWO + b"3,three,\n", "ragged_row", by_editing("remove it", b"three,", b"three"), ("one", "two", "three"),
+        "a.csv",
+        TWO + b"3,three,\n",
+        "ragged_row",
+        by_editing("remove it", b"three,", b"three"),
+        ("one", "two", "three"),
     ),
     "a row that does not": Refused(
-        "a.csv", b"id,text\n1,one,\n2,two,\n" * 1 + b"3,x,\n" * 100 + b"4,last\n", "ragged_row",
-        by_editing("add it", b"last", b"last,"), ("one", "two", *["x"] * 100, "last"),
+        "a.csv",
+        b"id,text\n1,one,\n2,two,\n" + b"3,x,\n" * 100 + b"4,last\n",
+        "ragged_row",
+        by_editing("add it", b"last", b"last,"),
+        ("one", "two", *["x"] * 100, "last"),
     ),
     "a value with a comma": Refused(
-        "a.csv", TWO + b"3,well, three\n", "ragged_row",
+        "a.csv",
+        TWO + b"3,well, three\n",
+        "ragged_row",
         by_editing("put values that hold a comma into double quotes", b"well, three", b'"well, three"'),
         ("one", "two", "well, three"),
     ),
@@ -317,26 +331,44 @@ REFUSED = {
     "a title of three lines": Refused(
         "a.csv", b"Report\r\nof today\r\n\r\nid,text\r\n1,one\r\n2,two\r\n", "title_above_header", in_recipe
     ),
-    "a title as wide as the rows": Refused("a.csv", b"Report,\nid,text\n1,one\n2,two\n", "title_above_header", in_recipe),
+    "a title as wide as the rows": Refused(
+        "a.csv", b"Report,\nid,text\n1,one\n2,two\n", "title_above_header", in_recipe
+    ),
     "a title in a tsv": Refused("a.tsv", b"Report\nid\ttext\n1\tone\n2\ttwo\n", "title_above_header", in_recipe),
     "a header that is not there": Refused(
-        "a.csv", TWO, "no_header", lambda message, data: (data, "") if "correct it" in message else (b"", ""),
+        "a.csv",
+        TWO,
+        "no_header",
+        lambda message, data: (data, "") if "correct it" in message else (b"", ""),
         recipe="header: 9\n",
     ),
     "merged rows": Refused("a.csv", b'id,text\n1,"one\n2,two"\n', "merged_rows", in_recipe, ('"one', 'two"')),
-    "merged rows that are one": Refused("a.csv", b'id,text\n1,"one\n2,two"\n', "merged_rows", other_line, ("one\n2,two",)),
+    "merged rows that are one": Refused(
+        "a.csv", b'id,text\n1,"one\n2,two"\n', "merged_rows", other_line, ("one\n2,two",)
+    ),
     "merged rows further down": Refused(
-        "a.tsv", b"id\ttext\n" + b'1\t"x" and\n' * 0 + b"1\tx\n" * 20_000 + b'1\t"one\n2\ttwo"\n', "merged_rows", in_recipe,
+        "a.tsv",
+        b"id\ttext\n" + b"1\tx\n" * 20_000 + b'1\t"one\n2\ttwo"\n',
+        "merged_rows",
+        in_recipe,
         (*["x"] * 20_000, '"one', 'two"'),
     ),
-    "a quote that never closes": Refused("a.csv", b'id,text\n1,"one\n2,two\n', "unclosed_quote", in_recipe, ('"one', "two")),
-    "text behind a quote": Refused("a.csv", b'id,text\n1,"one" x\n2,two\n', "bad_quoting", in_recipe, ('"one" x', "two")),
+    "a quote that never closes": Refused(
+        "a.csv", b'id,text\n1,"one\n2,two\n', "unclosed_quote", in_recipe, ('"one', "two")
+    ),
+    "text behind a quote": Refused(
+        "a.csv", b'id,text\n1,"one" x\n2,two\n', "bad_quoting", in_recipe, ('"one" x', "two")
+    ),
     "backslashes": Refused("a.csv", b'id,text\n1,"a \\"b\\" c"\n2,two\n', "bad_quoting", in_recipe, ('a "b" c', "two")),
     "backslashes and commas": Refused(
         "a.csv", b'id,text\n1,"say \\"hi\\", please"\n2,two\n', "bad_quoting", in_recipe, ('say "hi", please', "two")
     ),
     "a comma without quoting": Refused(
-        "a.csv", b"id,text\n1,one\n2,a,b\n", "ragged_row", by_editing("replace it", b"a,b", b"a;b"), ("one", "a;b"),
+        "a.csv",
+        b"id,text\n1,one\n2,a,b\n",
+        "ragged_row",
+        by_editing("replace it", b"a,b", b"a;b"),
+        ("one", "a;b"),
         "quoting: none\n",
     ),
     "Chinese": encoded(CHINESE, "gbk"),
@@ -351,19 +383,29 @@ REFUSED = {
     "Polish": encoded(POLISH, "cp1250"),
     "German saved anew": encoded(GERMAN, "cp1252", as_utf_8("cp1252")),
     "a header in GBK": Refused("a.csv", "text,名称\none,水壶漏水\ntwo,你好\n".encode("gbk"), "invalid_utf8", in_recipe),
-    "a text in GBK": Refused("a.txt", "你好，世界\n水壶漏水\n".encode("gbk"), "invalid_utf8", in_recipe, ("你好，世界", "水壶漏水")),
+    "a text in GBK": Refused(
+        "a.txt", "你好，世界\n水壶漏水\n".encode("gbk"), "invalid_utf8", in_recipe, ("你好，世界", "水壶漏水")
+    ),
     "JSON Lines in GBK": Refused(
         "a.jsonl", '{"text": "水壶漏水"}\n'.encode("gbk"), "invalid_utf8", as_utf_8("gbk"), ("水壶漏水",)
     ),
     "UTF-16 without a mark": Refused("a.csv", TWO.decode().encode("utf-16-le"), "not_utf8", as_utf_8("utf-16-le")),
     "UTF-32": Refused("a.csv", TWO.decode().encode("utf-32"), "not_utf8", as_utf_8("utf-32")),
-    "NaN": Refused("a.jsonl", b'{"text":"one","n":NaN}\n', "not_json", by_editing("write null", b"NaN", b"null"), ("one",)),
+    "NaN": Refused(
+        "a.jsonl", b'{"text":"one","n":NaN}\n', "not_json", by_editing("write null", b"NaN", b"null"), ("one",)
+    ),
     "minus Infinity in an array": Refused(
-        "a.json", b'[{"text":"one"},\n{"text":"two","n":-Infinity}]', "not_json",
+        "a.json",
+        b'[{"text":"one"},\n{"text":"two","n":-Infinity}]',
+        "not_json",
         by_editing("Line 2 holds NaN or Infinity, which JSON does not have; write null", b"-Infinity", b"null"),
     ),
     "an array of texts": Refused(
-        "a.json", b'["one"]', "not_an_object", by_editing("write each row as one", b'"one"', b'{"text":"one"}'), ("one",)
+        "a.json",
+        b'["one"]',
+        "not_an_object",
+        by_editing("write each row as one", b'"one"', b'{"text":"one"}'),
+        ("one",),
     ),
     "an array that does not end": Refused(
         "a.json", b'[{"text":"one"},{"text":"two"}\n', "not_json", by_editing("write ] behind", b"\n", b"]\n")
@@ -374,11 +416,27 @@ REFUSED = {
     "an object that does not end": Refused(
         "a.json", b'[{"text":"one"},{"text":"two"', "not_json", by_editing("close its braces", b'"two"', b'"two"}]')
     ),
+    "half a character": Refused(
+        "a.csv",
+        b"\xff\xfe" + "text\none\n".encode("utf-16-le") + b"\x3d\xd8" + "two\n".encode("utf-16-le"),
+        "invalid_utf8",
+        by_editing("Line 3 holds half of a character (a surrogate without its pair); remove it", b"\x3d\xd8", b""),
+    ),
+    "a text of other line ends further down": Refused(
+        "a.txt",
+        (b"o" * 9_999 + b"\r") * 110 + b"b\nc\r",
+        "mixed_line_ends",
+        lambda message, data: (data.replace(b"\r", b"\n"), "") if "end all in LF" in message else (data, ""),
+        (*["o" * 9_999] * 110, "b", "c"),
+    ),
     "a carriage return": Refused(
-        "a.csv", TWO + b"3,x\ry\n", "lone_carriage_return", by_editing("quote the value", b"x\ry", b'"x\ry"'),
+        "a.csv",
+        TWO + b"3,x\ry\n",
+        "lone_carriage_return",
+        by_editing("quote the value", b"x\ry", b'"x\ry"'),
         ("one", "two", "x\ry"),
     ),
-}  # fmt: skip  # a case is easier to compare with its neighbours on few lines
+}
 
 
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
@@ -434,16 +492,28 @@ YAML = b'# mine\nmodel: gpt-4o-mini\nprompt: "{{ text }}"\nparameters:\n  max_co
         *(
             (name, YAML)
             for name in (
-                "Recipe.yaml", "RECIPE.YML", "recipe.yaml.txt", "recipe (1).yaml", "recipe.yaml (1)", "recipe.yaml(2)",
-                "recipe - Copy.yaml", "recipe - Kopie.yml", "recipe.txt", "rezept.yaml", "mine.TXT", "recipe.yaml.bak",
-                "recipe.yaml~", "it's a recipe.yaml", "recipe.yml.gz",
+                "Recipe.yaml",
+                "RECIPE.YML",
+                "recipe.yaml.txt",
+                "recipe (1).yaml",
+                "recipe.yaml (1)",
+                "recipe.yaml(2)",
+                "recipe - Copy.yaml",
+                "recipe - Kopie.yml",
+                "recipe.txt",
+                "rezept.yaml",
+                "mine.TXT",
+                "recipe.yaml.bak",
+                "recipe.yaml~",
+                "it's a recipe.yaml",
+                "recipe.yml.gz",
             )
         ),
         ("recipe.json", b'{"model": "gpt-4o-mini", "prompt": "{{ text }}"}'),
-        ("notes.txt", b'\xef\xbb\xbfendpoint: /v1/chat/completions\r\nbody:\r\n  model: m\r\n  messages:\r\n  - {role: user}\r\n'),
+        ("notes.txt", b"\xef\xbb\xbfendpoint: /v1/responses\r\nbody:\r\n  model: m\r\n  input: hello\r\n"),
         ("unicode.txt", YAML.decode().encode("utf-16")),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("has_recipe", [True, False])
 def test_what_looks_like_a_recipe_is_never_answered(
     name: str, content: bytes, has_recipe: bool, tmp_path: Path

@@ -35,6 +35,7 @@ def drop(
         lambda first: (data[start : start + block] for start in range(first, len(data), block)),
         Compression.NONE,
         limits.drop_bytes,
+        storage=None,
         has_quotes=kind.kind in (Kind.CSV, Kind.TSV) and quoting != NONE,
     )
     said = Said(delimiter, quoting, escape, header)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from dropbatch.formats.compression import Compression, bounded, decompressed
-from dropbatch.formats.transcoding import Readable, Storage
+from dropbatch.formats.transcoding import PLAIN, Readable, Storage
 
 HASHED_BYTES = 1 << 20
 """Content is hashed in blocks of so many bytes, for a hash has no state that can be kept either."""
@@ -42,7 +42,7 @@ class Content(Iterator[bytes]):
         mark: Mark | None = None,
         offset: int = 0,
         passing_over: Callable[[], object] = lambda: None,
-        storage: Storage | None = None,
+        storage: Storage | None = PLAIN,
         *,
         has_quotes: bool = False,
     ) -> None:

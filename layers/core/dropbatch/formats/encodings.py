@@ -95,6 +95,12 @@ def undecodable(error: UnicodeDecodeError, line: int, codec: str, *, can_be_set:
 _AS_IN = ", as in `encoding: windows-1252`"
 
 
+def half_a_character(problem: Problem) -> Problem:
+    """The problem of such a byte in a file that was UTF-16: what it stands for is half a surrogate pair."""
+    message = f"Line {problem.line} holds half of a character (a surrogate without its pair); remove it."
+    return replace(problem, message=message)
+
+
 def with_likely(problem: Problem, names: Sequence[str]) -> Problem:
     """The problem of a byte that is not UTF-8, with the encodings that the file is likely to be of."""
     if not names:

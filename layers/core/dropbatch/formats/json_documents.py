@@ -47,7 +47,7 @@ def json_layout(lines: Lines, limit: int) -> JsonLayout | None:
     """How objects lie that do not lie one a line; None if a file is JSON Lines, sound or not.
 
     It is none if its first line begins an array, or its first object goes on in the next line or is followed by more
-    than a line end, and that object is sound.
+    than a line end, and that object is sound; or if that is so of the first line that is no object.
     """
     size = CHUNK_BYTES
     while True:
@@ -87,7 +87,7 @@ def _first_object(start: bytes) -> "JsonLayout | _More | None":
     if not is_array and b"\n" not in start[begin:]:
         return _More() if end_of(start, begin) is None else _behind(start, begin, head[0], is_array=False)
     if not is_array and not _goes_on(start, begin):
-        return None
+        return JsonLayout(head[0], b"\n", b"\n", begin) if _later_one_goes_on(start, begin) else None
     if end_of(start, begin) is None:
         return _More()
     return _behind(start, begin, head[0], is_array=is_array)
@@ -100,6 +100,17 @@ def _goes_on(start: bytes, begin: int) -> bool:
     if end is None:
         return not _ends_in_string(start[begin:line_end])
     return bool(start[end:line_end].strip()) and start[end:line_end].lstrip()[:1] in (b",", b"{")
+
+
+def _later_one_goes_on(start: bytes, begin: int) -> bool:
+    """Whether the first line that is no object begins one that goes over several: an empty one takes one line only."""
+    while (line_end := start.find(b"\n", begin)) >= 0:
+        line = start[begin:line_end]
+        if line.strip() and jsonl.parsed(line, 1)[0] is None:
+            end = end_of(start, begin) if line.lstrip().startswith(b"{") else None
+            return end is not None and end > line_end and jsonl.parsed(start[begin:end], 1)[0] is not None
+        begin = line_end + 1
+    return False
 
 
 def _ends_in_string(line: bytes) -> bool:
@@ -146,9 +157,18 @@ class Objects:
     """
 
     def __init__(
-        self, blocks: Iterable[bytes], limit: int, offset: int, line: int, *, is_array: bool, is_first: bool
+        self,
+        blocks: Iterable[bytes],
+        limit: int,
+        offset: int,
+        line: int,
+        separator: bytes,
+        *,
+        is_array: bool,
+        is_first: bool,
     ) -> None:
         self._blocks = iter(blocks)
+        self._end = b"}%b{" % separator
         self._limit = limit
         self._is_array = is_array
         self._is_first = is_first
@@ -166,13 +186,13 @@ class Objects:
             problem: Problem | None = None
             while size < CHUNK_BYTES:
                 try:
-                    raw, line = self._next()
+                    raw, line, parsed = self._next()
                 except StopIteration:
                     break
                 except Rejected as rejected:
                     [problem] = rejected.problems
                     break
-                records.append(Record(number, line, raw, *jsonl.parsed(raw, line)))
+                records.append(Record(number, line, raw, *parsed))
                 number += 1
                 size += len(raw)
             if records:
@@ -182,8 +202,8 @@ class Objects:
             if not records:
                 return
 
-    def _next(self) -> tuple[bytes, int]:
-        """The next object, and the line it begins in; StopIteration at the end."""
+    def _next(self) -> tuple[bytes, int, jsonl.Parsed]:
+        """The next object, the line it begins in, and what it holds; StopIteration at the end."""
         if self._is_closed:
             raise StopIteration
         at, commas = self._to_next()
@@ -205,13 +225,23 @@ class Objects:
             self._move(at)
             raise Rejected.because(_no_object(self.number))
         line = self.number + self._held.count(b"\n", self._at, at)
+        # Most objects end where what separates two of them comes next. If what lies before is an object, that is it: no
+        # other object begins at the same place.
+        end = self._held.find(self._end, at) + 1
+        if 0 < end - at <= self._limit:
+            raw = self._held[at:end]
+            parsed = jsonl.parsed(raw, line)
+            if parsed[0] is not None:
+                self._move(end)
+                self._is_first = False
+                return raw, line, parsed
         end = self._end_of(at, line)
         # Reading on may have let go what lies before.
         at = end - self._size
         raw = self._held[at:end]
         self._move(end)
         self._is_first = False
-        return raw, line
+        return raw, line, jsonl.parsed(raw, line)
 
     def _to_next(self) -> tuple[int, int]:
         """The place of what is neither white space nor a comma, and the commas before it."""

@@ -21,6 +21,7 @@ from dropbatch.formats.encodings import (
     UTF_8,
     check_is_text,
     codec_of,
+    half_a_character,
     undecodable,
     with_likely,
 )
@@ -132,6 +133,10 @@ def read_drop(
         codec = UTF_8  # the mark is UTF-8's, whatever the recipe says
     lines = Lines(chain([start], blocks), limits.line_bytes, len(mark))
     separators = file_type.kind in (Kind.CSV, Kind.TSV)
+    if file_type.kind is Kind.JSONL and codec == UTF_8:
+        found = json_layout(lines, limits.line_bytes)
+        if found is not None:
+            return _json_reader(lines, found, mark, limits.line_bytes, storage)
     knows_header = separators and said.header is not None
     first = b"" if knows_header else _first_line(lines, b"\r\n" if separators else None)
     hints: Sequence[Problem] = ()
@@ -148,9 +153,6 @@ def read_drop(
             if codec != UTF_8:
                 message = "JSON Lines are always UTF-8; remove `encoding` from the recipe, and save the file as UTF-8."
                 raise Rejected.because(Problem("unknown_encoding", message, key="encoding"))
-            found = json_layout(lines, limits.line_bytes)
-            if found is not None:
-                return _json_reader(lines, found, mark, limits.line_bytes, storage)
             raw = _is_raw(first, lines.number)
             layout = Layout(Kind.JSONL, raw, (), None, UTF_8, mark, _line_end(first), bom)
     return _reader(replace(layout, storage=storage), lines, limits.line_bytes, hints=hints, sample=sample)
@@ -164,6 +166,7 @@ def read_on(blocks: Iterable[bytes], layout: Layout, position: Position, limits:
             limits.line_bytes,
             position.offset,
             position.line,
+            layout.separator,
             is_array=layout.is_array,
             is_first=False,
         )
@@ -175,7 +178,7 @@ def read_on(blocks: Iterable[bytes], layout: Layout, position: Position, limits:
 def read_rows(blocks: Iterable[bytes], layout: Layout, *, first_number: int, first_line: int) -> DropReader:
     """Reads a shard. Blank lines are not in it, so that only the first record's `line` is the drop's."""
     if layout.kind is Kind.JSON:
-        objects = Objects(blocks, sys.maxsize, 0, first_line, is_array=False, is_first=True)
+        objects = Objects(blocks, sys.maxsize, 0, first_line, b"", is_array=False, is_first=True)
         return DropReader(layout, objects, objects.chunks(first_number), first_number)
     lines = Lines(blocks, sys.maxsize, 0, first_line)
     # Whether rows are several was asked when the drop was read.
@@ -197,11 +200,11 @@ def _reader(
     swallowed = swallowed or Swallowed()
     chunks = _chunks(lines, layout, limit, number, swallowed)
     if layout.encoding == UTF_8 and not layout.raw:
-        chunks = _advised(chunks, lines, sample)
+        chunks = _advised(chunks, lines, sample, layout.storage)
     return DropReader(layout, lines, chunks, number, swallowed, hints)
 
 
-def _advised(chunks: Iterator[Chunk], lines: Lines, sample: bytes) -> Iterator[Chunk]:
+def _advised(chunks: Iterator[Chunk], lines: Lines, sample: bytes, storage: Storage) -> Iterator[Chunk]:
     """The chunks, with the likely encodings named in the problems of bytes that are not UTF-8.
 
     They are guessed once, from the file's start and from what stands around the first such byte.
@@ -209,10 +212,14 @@ def _advised(chunks: Iterator[Chunk], lines: Lines, sample: bytes) -> Iterator[C
     names: Sequence[str] | None = None
     for chunk in chunks:
         if isinstance(chunk, Records) and any(_is_not_utf_8(record) for record in chunk.records()):
-            if names is None:
+            if names is None and not storage.codec:
                 names = guess_encoding(b"".join([*chunk.raws, b"\n", lines.held(SAMPLE_BYTES), b"\n", sample])).names
             records = [
-                record._replace(problem=with_likely(record.problem, names))
+                record._replace(
+                    problem=half_a_character(record.problem)
+                    if storage.codec
+                    else with_likely(record.problem, names or ())
+                )
                 if record.problem is not None and _is_not_utf_8(record)
                 else record
                 for record in chunk.records()
@@ -255,6 +262,7 @@ def _json_reader(
         limit,
         first_at + found.begin,
         line + skipped.count(b"\n", 0, found.begin),
+        found.separator,
         is_array=found.is_array,
         is_first=True,
     )
@@ -339,10 +347,12 @@ def _text_chunks(lines: Lines, layout: Layout, number: int) -> Iterator[Chunk]:
         except UnicodeDecodeError:
             texts = []
         chunk: Chunk
+        if layout.storage.is_cr and any("\r" in text for text in texts):
+            texts = []  # the rows say why
         if texts and not any(map(bytes.isspace, raws)):
             chunk = Cells(number, range(line, line + len(raws)), raws, layout.columns, [texts])
         else:
-            records = list(_text_records(raws, layout.encoding, number, line))
+            records = list(_text_records(raws, layout, number, line))
             if not records:
                 continue
             chunk = Records(records)
@@ -350,7 +360,8 @@ def _text_chunks(lines: Lines, layout: Layout, number: int) -> Iterator[Chunk]:
         number += len(chunk.raws)
 
 
-def _text_records(raws: list[bytes], encoding: str, number: int, line: int) -> Iterator[Record]:
+def _text_records(raws: list[bytes], layout: Layout, number: int, line: int) -> Iterator[Record]:
+    encoding = layout.encoding
     for at, raw in enumerate(raws, line):
         if raw.isspace():
             continue
@@ -359,7 +370,11 @@ def _text_records(raws: list[bytes], encoding: str, number: int, line: int) -> I
         except UnicodeDecodeError as error:
             yield Record(number, at, raw, None, undecodable(error, at, encoding))
         else:
-            yield Record(number, at, raw, {"text": text})
+            if layout.storage.is_cr and "\r" in text:
+                message = f"Line {at} holds a line feed, and the lines above end in carriage returns; end all in LF."
+                yield Record(number, at, raw, None, Problem("mixed_line_ends", message, line=at))
+            else:
+                yield Record(number, at, raw, {"text": text})
         number += 1
 
 

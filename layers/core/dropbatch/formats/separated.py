@@ -7,7 +7,7 @@ Without quoting a line is a row, and no reader is needed.
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, repeat
 
 from dropbatch.domain.drops import cut
 from dropbatch.domain.errors import Rejected
@@ -122,7 +122,7 @@ def chunks(
         if cells and max(map(len, whole)) <= limit and (not padding or not any(map(any, cells[len(columns) :]))):
             lines.give_back(raws[sum(heights) :])
             if watch is not None and len(heights) < sum(heights):
-                watch.see(starts, whole)
+                watch.see(starts, whole, heights)
             yield Cells(number, starts, whole, columns, cells[: len(columns)])
             number += len(whole)
             continue
@@ -130,14 +130,15 @@ def chunks(
         lines.give_back(raws[taken:])
         if records:
             if watch is not None and len(records) < taken:
-                watch.see([record.line for record in records], [record.raw for record in records])
+                raws_found = [record.raw for record in records]
+                watch.see([record.line for record in records], raws_found, [raw.count(b"\n") for raw in raws_found])
             yield Records(records)
             number += len(records)
         if taken == len(raws):
             continue
         for raw, start, row, problem in parsed(lines, dialect, encoding, limit, lines.number):
             if watch is not None:
-                watch.see([start], [raw])
+                watch.see([start], [raw], [lines.number - start])
             yield Records([_record(number, start, raw, row, problem, shape)])
             number += 1
             if lines.offset >= end:
@@ -177,17 +178,26 @@ class _Watch:
         self._refuses = shape.dialect.delimiter == "\t"
         self._swallowed = swallowed
 
-    def see(self, starts: Sequence[int], raws: Sequence[bytes]) -> None:
-        for start, raw in zip(starts, raws, strict=True):
-            if b"\n" in raw[:-1]:
-                lines = could_be_rows(raw, self._delimiter, self._count)
-                if lines and self._refuses:
-                    raise Rejected.because(merged(start, start + lines - 1))
-                self._swallowed.lines += lines
+    def see(self, starts: Sequence[int], raws: Sequence[bytes], heights: Sequence[int]) -> None:
+        """Looks at rows of so many lines each; the last of a file may have no line end that counts."""
+        counts = map(bytes.count, raws, repeat(self._delimiter))
+        each = self._count
+        places = [
+            place
+            for place, (height, count) in enumerate(zip(heights, counts, strict=True))
+            if count >= 2 * each and count - height * each in (0, each)
+        ]
+        for place in places:
+            lines = could_be_rows(raws[place], self._delimiter, each)
+            if lines and self._refuses:
+                raise Rejected.because(merged(starts[place], starts[place] + lines - 1))
+            self._swallowed.lines += lines
 
 
 def could_be_rows(raw: bytes, delimiter: bytes, count: int) -> int:
     """How many lines a record has, if each of them has `count` delimiters, and it is not one alone; else 0."""
+    if raw.count(delimiter, 0, raw.find(b"\n")) != count:
+        return 0
     lines = raw.rstrip(b"\r\n").split(b"\n")
     return len(lines) if len(lines) > 1 and all(line.count(delimiter) == count for line in lines) else 0
 
