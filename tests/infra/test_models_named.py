@@ -16,15 +16,16 @@ ROOT = Path(__file__).parents[2]
 NOTICE_DAYS = 92
 """Three months: long enough to choose another model, and to publish a version that names it."""
 
-TABLE = "layers/core/dropbatch/batch_api/models.py"
+TABLES = {"layers/core/dropbatch/batch_api/models.py", "layers/core/dropbatch/batch_api/tool_fees.py"}
 TESTS = {
     "tests/unit/batch_api/test_models.py",
     "tests/unit/test_model_notices.py",
     "tests/unit/recipes/test_refused_by_model.py",
+    "tests/unit/test_tool_fees.py",
     "tests/infra/test_models_named.py",
 }
-EXEMPT = {TABLE, *TESTS, "uv.lock", "LICENSE"}
-"""The table itself and the tests of it; and what names no models."""
+EXEMPT = {*TABLES, *TESTS, "uv.lock", "LICENSE"}
+"""The tables of what models are like and the tests of them; and what names no models."""
 
 ALLOWED = {"tests/unit/test_pricing.py": {model for models in ENDING.values() for model in models}}
 """Names that may stand in a file, once each: only models that end show what is tested there."""

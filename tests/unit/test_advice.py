@@ -88,7 +88,7 @@ TOLD = [
         "This model's maximum context length is 8,192 tokens. However, your messages resulted in 9001 tokens.",
         "This model's maximum context length is # tokens. However, your messages resulted in # tokens.",
     ),
-    ("The model `gpt-5-mini` does not exist.", "The model `gpt-5-mini` does not exist."),
+    ("The model `gpt-6-luna` does not exist.", "The model `gpt-6-luna` does not exist."),
     ("Invalid type for 'messages[3].content'.", "Invalid type for 'messages[#].content'."),
     (
         "Invalid schema for response_format 'answer': In context=(), 'required' is required to be supplied and "
@@ -105,7 +105,7 @@ TOLD = [
 
 @pytest.mark.parametrize(("message", "told"), TOLD)
 def test_a_message_of_openai_s_own_words_is_told_without_its_numbers(message: str, told: str) -> None:
-    assert tellable(message, {"gpt-5-mini", "label"}) == told
+    assert tellable(message, {"gpt-6-luna", "label"}) == told
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_message_of_openai_s_own_words_is_told_without_its_numbers(message: st
     ],
 )
 def test_a_message_that_may_quote_a_row_is_not_told(message: str) -> None:
-    assert tellable(message, {"gpt-5-mini"}) is None
+    assert tellable(message, {"gpt-6-luna"}) is None
 
 
 def test_a_long_message_is_cut_between_words() -> None:
@@ -139,7 +139,7 @@ def test_a_long_message_is_cut_between_words() -> None:
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeWorld:
     fake = FakeWorld(tmp_path)
-    fake.objects.drop("recipe.yaml", b'model: gpt-4o-mini\nprompt: "{{ text }}"\n')
+    fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
     return fake
 
 
@@ -189,12 +189,12 @@ def test_the_message_of_a_batch_that_failed_is_told_as_well(fake: FakeWorld) -> 
 
 
 def test_a_recipe_that_is_wrong_is_mended_and_asked_with_as_the_rejection_says(fake: FakeWorld) -> None:
-    fake.objects.drop("recipe.yaml", b'model: gpt-4o-mini\nprompt: "{{ txt }}"\n')
+    fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ txt }}"\n')
     drop(fake, "a.csv", b"text\na\n")
     run(fake)
     line = "Mend the recipe, then: echo | aws s3 cp - s3://the-inbox/a.csv.rerun"
     assert fake.topics.published[-1].text.splitlines()[-1] == line
-    fake.objects.drop("recipe.yaml", b'model: gpt-4o-mini\nprompt: "{{ text }}"\n')
+    fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
     fake.clock.sleep(60)
     drop(fake, "a.csv.rerun", b"")
     run(fake)

@@ -23,7 +23,7 @@ from dropbatch.telling import results_prefix
 from tests.driving import drop, jobs, result, result_json, run
 from tests.fakes import INBOX, RESULTS, FakeWorld, answer_ok
 
-RECIPE = 'model: gpt-4o-mini\nprompt: "{{ text }}"\n'
+RECIPE = 'model: gpt-6-luna\nprompt: "{{ text }}"\n'
 
 TEXTS = ["The kettle leaks", "It works, mostly", "Fine"]
 
@@ -458,7 +458,7 @@ def test_what_a_refusal_says_works(case: Refused, tmp_path: Path) -> None:
 GOOD = {
     "method": "POST",
     "url": "/v1/chat/completions",
-    "body": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x"}]},
+    "body": {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "x"}]},
 }
 
 
@@ -483,7 +483,7 @@ def test_a_number_as_custom_id_is_told_to_be_put_in_quotes(tmp_path: Path) -> No
 
 # Recipes that are no recipes by their names
 
-YAML = b'# mine\nmodel: gpt-4o-mini\nprompt: "{{ text }}"\nparameters:\n  max_completion_tokens: 5\n'
+YAML = b'# mine\nmodel: gpt-6-luna\nprompt: "{{ text }}"\nparameters:\n  max_completion_tokens: 5\n'
 
 
 @pytest.mark.parametrize(
@@ -509,7 +509,7 @@ YAML = b'# mine\nmodel: gpt-4o-mini\nprompt: "{{ text }}"\nparameters:\n  max_co
                 "recipe.yml.gz",
             )
         ),
-        ("recipe.json", b'{"model": "gpt-4o-mini", "prompt": "{{ text }}"}'),
+        ("recipe.json", b'{"model": "gpt-6-luna", "prompt": "{{ text }}"}'),
         ("notes.txt", b"\xef\xbb\xbfendpoint: /v1/responses\r\nbody:\r\n  model: m\r\n  input: hello\r\n"),
         ("unicode.txt", YAML.decode().encode("utf-16")),
     ],

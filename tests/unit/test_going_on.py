@@ -55,7 +55,7 @@ def csv_file(line_end: str) -> bytes:
 
 
 RECIPE = b"""\
-model: gpt-4o-mini
+model: gpt-6-luna
 prompt: "Text: {{ text }}"
 """  # some of the table's texts are null
 

@@ -17,7 +17,7 @@ from tests.fakes.openai import response_line
 ANSWERS: dict[str, Any] = json.loads((Path(__file__).parent / "odd_answers.json").read_text())
 """By name: a status, and the body of a response."""
 
-CHAT = b'model: gpt-4o-mini\nprompt: "Label: {{ text }}"\n'
+CHAT = b'model: gpt-6-luna\nprompt: "Label: {{ text }}"\n'
 RESPONSES = b'endpoint: /v1/responses\nmodel: gpt-5.4\nprompt: "Label: {{ text }}"\n'
 SCHEMA = b"schema:\n  label: [fault, praise]\n  stars: integer\n"
 
@@ -207,7 +207,7 @@ def test_what_is_declined_is_refused_and_what_is_too_long_is_told(tmp_path: Path
     assert summary["cost"] | {"paid": 0.0, "saved": 0.0, "unpriced_requests": 0} == summary["cost"], "nothing was run"
     remedies = {reason["code"]: reason["remedy"] for reason in summary["reasons"]}
     assert "reword the prompt" in remedies["content_filter"]
-    assert "shorten it" in remedies["context_length_exceeded"]
+    assert "mend the rows" in remedies["context_length_exceeded"]
     assert len(fake.openai.batches) == 1, "none of it is asked again"
 
 
@@ -215,7 +215,7 @@ def test_a_row_that_was_shortened_is_answered(tmp_path: Path) -> None:
     """The remedy of a row that is too long, followed: the failed file is shortened and dropped."""
     fake = FakeWorld(tmp_path)
     assert [row["_status"] for row in answered(fake, CHAT, "hello", "long")] == ["ok", "error"]
-    assert "shorten it, or name a model that reads more, then drop the failed file" in fake.topics.people[-1].text
+    assert "mend the rows in the failed file and drop it" in fake.topics.people[-1].text
     failed = result(fake, "a.failed.csv")
     assert failed == b"text\n@@long@@\n"
     drop(fake, "b.csv", failed.replace(b"long", b"hello"))
@@ -228,7 +228,7 @@ def test_a_tool_that_needs_no_approval_is_called(tmp_path: Path) -> None:
     """The remedy of an answer that only asks for an approval, followed."""
     fake = FakeWorld(tmp_path)
     assert [row["_error"] for row in answered(fake, RESPONSES, "mcp")] == ["approval_required"]
-    assert "set require_approval: never for that tool in the recipe, then drop" in fake.topics.people[-1].text
+    assert "set require_approval: never in the recipe; then a .retry" in fake.topics.people[-1].text
 
     def called(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         (tool,) = request["body"]["tools"]
@@ -240,9 +240,9 @@ def test_a_tool_that_needs_no_approval_is_called(tmp_path: Path) -> None:
     fake.openai.answer = called
     tool = b"parameters: {tools: [{type: mcp, server_label: s, require_approval: never}]}\n"
     fake.objects.drop("recipe.yaml", RESPONSES + tool)
-    drop(fake, "b.csv", result(fake, "a.failed.csv"))
+    drop(fake, "a.csv.retry", b"")
     run(fake)
-    (row,) = csv.DictReader(io.StringIO(result(fake, "b.answers.csv", jobs(fake)[-1]).decode(), newline=""))
+    (row,) = csv.DictReader(io.StringIO(result(fake, "a.answers.csv", jobs(fake)[-1]).decode(), newline=""))
     assert told(row, "answer") == ("ok", "", "done")
 
 
@@ -336,7 +336,7 @@ def test_responses_in_words(tmp_path: Path) -> None:
 
 def test_the_fees_of_searches_are_in_the_sum(tmp_path: Path) -> None:
     fake = FakeWorld(tmp_path)
-    answered(fake, RESPONSES.replace(b"gpt-5.4", b"gpt-4.1"), "websearch", "websearch")
+    answered(fake, RESPONSES, "websearch", "websearch")
     summary = result_json(fake, "summary.json")
     assert summary["cost"]["fees"] == 0.02
     assert 0.02 < summary["cost"]["paid"] < 0.021

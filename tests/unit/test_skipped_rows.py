@@ -18,7 +18,7 @@ from dropbatch.reporting.advice import Cure, advise
 from tests.driving import asked, batches, drop, jobs, only_job, result, result_json, run
 from tests.fakes import RESULTS, FakeWorld
 
-RECIPE = b'model: gpt-4o-mini\nprompt: "Label: {{ text }}"\n'
+RECIPE = b'model: gpt-6-luna\nprompt: "Label: {{ text }}"\n'
 BAD_ROWS = b"id,text\n1,one\n2,tw\xff o\n3,three,extra\n"
 
 

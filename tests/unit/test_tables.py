@@ -24,7 +24,7 @@ from tests.fakes import RESULTS, WORK, FakeWorld, answer_ok, response_line
 from tests.unit.formats.parquet.tables import a_table, packed, same, unpacked
 
 RECIPE = b"""\
-model: gpt-4o-mini
+model: gpt-6-luna
 prompt: "Text: {{ text }}"
 """  # some of the texts are null
 

@@ -49,7 +49,7 @@ def test_a_moderation_may_leave_out_its_model() -> None:
     [
         ({"custom_id": "left out"}, "missing_custom_id", "custom_id", "has no custom_id"),
         ({"custom_id": ""}, "invalid_custom_id", "custom_id", "empty"),
-        ({"custom_id": 7}, "invalid_custom_id", "custom_id", "no string"),
+        ({"custom_id": 7}, "invalid_custom_id", "custom_id", "quotes"),
         ({"method": "left out"}, "missing_method", "method", "has no method"),
         ({"method": "GET"}, "invalid_method", "method", '"method": "POST"'),
         ({"url": "left out", "body": "left out"}, "missing_url", "url", "has no url and body"),

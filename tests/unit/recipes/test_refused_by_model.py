@@ -59,8 +59,10 @@ def test_a_value_is_refused_with_its_place_and_the_advice_works(
         short("my-model", "{max_tokens: 5, temperature: 0, reasoning_effort: enormous}"),
         short("openai/gpt-6-luna", "{max_tokens: 5, temperature: 0}"),
         short("'{{ model }}'", "{max_tokens: 5, temperature: 0}"),
-        "body:\n  model: gpt-6-luna\n  messages: []\n  reasoning_effort: low\n  temperature: '{{ t | json }}'\n",
-        "body:\n  model: gpt-6-luna\n  messages: []\n  reasoning_effort: '{{ effort }}'\n  temperature: 0\n",
+        "body:\n  model: gpt-6-luna\n  messages: [{role: user, content: '{{ text }}'}]\n"
+        "  reasoning_effort: low\n  temperature: '{{ t | json }}'\n",
+        "body:\n  model: gpt-6-luna\n  messages: [{role: user, content: '{{ text }}'}]\n"
+        "  reasoning_effort: '{{ effort }}'\n  temperature: 0\n",
     ],
 )
 def test_what_may_be_taken_is_let_pass(text: str) -> None:

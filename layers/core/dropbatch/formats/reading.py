@@ -32,7 +32,7 @@ from dropbatch.formats.kinds import FileType, Kind
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.lines import Lines
 from dropbatch.formats.records import Cells, Chunk, Record, Records
-from dropbatch.formats.separated import CHUNK_BYTES, Swallowed
+from dropbatch.formats.separated import CHUNK_BYTES, Noticed
 from dropbatch.formats.shapes import Shapes
 from dropbatch.formats.transcoding import PLAIN, Storage
 
@@ -47,13 +47,14 @@ _START = 1024  # bytes that are looked at for a byte-order mark and for what is 
 class Position(NamedTuple):
     """Where in a drop a row starts: bytes and physical lines (from 1) and rows (from 1).
 
-    `swallowed` counts the lines before it that stand in rows which may well be several: see `separated.Swallowed`.
+    `swallowed` and `likely` are what was noticed before it: see `separated.Noticed`.
     """
 
     offset: int
     line: int
     number: int
     swallowed: int = 0
+    likely: tuple[str, ...] | None = None
 
 
 class _Source(Protocol):
@@ -79,7 +80,7 @@ class DropReader:
         source: _Source,
         chunks: Iterator[Chunk],
         number: int = 1,
-        swallowed: Swallowed | None = None,
+        noticed: Noticed | None = None,
         hints: Sequence[Problem] = (),
     ) -> None:
         self.layout = layout
@@ -87,19 +88,20 @@ class DropReader:
         self._source = source
         self._number = number
         self._chunks = chunks
-        self._swallowed = swallowed or Swallowed()
+        self._noticed = noticed or Noticed()
 
     @property
     def position(self) -> Position:
-        return Position(self._source.offset, self._source.number, self._number, self._swallowed.lines)
+        noticed = self._noticed
+        return Position(self._source.offset, self._source.number, self._number, noticed.swallowed, noticed.likely)
 
     def chunks(self) -> Iterator[Chunk]:
         for chunk in self._chunks:
             self._number = chunk.number + len(chunk.raws)
             yield chunk
         lines = self._source.number - 1
-        if self._swallowed.lines * 2 > lines:
-            raise Rejected.because(separated.mostly_merged(self._swallowed.lines, lines))
+        if self._noticed.swallowed * 2 > lines:
+            raise Rejected.because(separated.mostly_merged(self._noticed.swallowed, lines))
 
     def __iter__(self) -> Iterator[Record]:
         return chain.from_iterable(chunk.records() for chunk in self.chunks())
@@ -172,7 +174,7 @@ def read_on(blocks: Iterable[bytes], layout: Layout, position: Position, limits:
         )
         return DropReader(layout, objects, objects.chunks(position.number), position.number)
     lines = Lines(blocks, limits.line_bytes, position.offset, position.line)
-    return _reader(layout, lines, limits.line_bytes, position.number, Swallowed(position.swallowed))
+    return _reader(layout, lines, limits.line_bytes, position.number, Noticed(position.swallowed, position.likely))
 
 
 def read_rows(blocks: Iterable[bytes], layout: Layout, *, first_number: int, first_line: int) -> DropReader:
@@ -193,32 +195,34 @@ def _reader(
     lines: Lines,
     limit: int,
     number: int = 1,
-    swallowed: Swallowed | None = None,
+    noticed: Noticed | None = None,
     hints: Sequence[Problem] = (),
     sample: bytes = b"",
 ) -> DropReader:
-    swallowed = swallowed or Swallowed()
-    chunks = _chunks(lines, layout, limit, number, swallowed)
+    noticed = noticed or Noticed()
+    chunks = _chunks(lines, layout, limit, number, noticed)
     if layout.encoding == UTF_8 and not layout.raw:
-        chunks = _advised(chunks, lines, sample, layout.storage)
-    return DropReader(layout, lines, chunks, number, swallowed, hints)
+        chunks = _advised(chunks, lines, sample, layout.storage, noticed)
+    return DropReader(layout, lines, chunks, number, noticed, hints)
 
 
-def _advised(chunks: Iterator[Chunk], lines: Lines, sample: bytes, storage: Storage) -> Iterator[Chunk]:
+def _advised(
+    chunks: Iterator[Chunk], lines: Lines, sample: bytes, storage: Storage, noticed: Noticed
+) -> Iterator[Chunk]:
     """The chunks, with the likely encodings named in the problems of bytes that are not UTF-8.
 
     They are guessed once, from the file's start and from what stands around the first such byte.
     """
-    names: Sequence[str] | None = None
     for chunk in chunks:
         if isinstance(chunk, Records) and any(_is_not_utf_8(record) for record in chunk.records()):
-            if names is None and not storage.codec:
-                names = guess_encoding(b"".join([*chunk.raws, b"\n", lines.held(SAMPLE_BYTES), b"\n", sample])).names
+            if noticed.likely is None and not storage.codec:
+                around = b"".join([*chunk.raws, b"\n", lines.held(SAMPLE_BYTES), b"\n", sample])
+                noticed.likely = tuple(guess_encoding(around).names)
             records = [
                 record._replace(
                     problem=half_a_character(record.problem)
                     if storage.codec
-                    else with_likely(record.problem, names or ())
+                    else with_likely(record.problem, noticed.likely or ())
                 )
                 if record.problem is not None and _is_not_utf_8(record)
                 else record
@@ -289,7 +293,7 @@ def _is_raw_object(start: bytes) -> bool:
     return values is not None and values.keys() >= RAW_NAMES
 
 
-def _chunks(lines: Lines, layout: Layout, limit: int, number: int, swallowed: Swallowed) -> Iterator[Chunk]:
+def _chunks(lines: Lines, layout: Layout, limit: int, number: int, noticed: Noticed) -> Iterator[Chunk]:
     if layout.raw:
         return _raw_chunks(lines, number)
     if layout.kind in (Kind.JSONL, Kind.PARQUET):  # a table's rows are kept as JSON
@@ -305,7 +309,7 @@ def _chunks(lines: Lines, layout: Layout, limit: int, number: int, swallowed: Sw
         number,
         layout.padding,
         is_sure=layout.is_sure,
-        swallowed=swallowed,
+        noticed=noticed,
     )
 
 

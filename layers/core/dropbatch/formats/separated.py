@@ -27,10 +27,15 @@ _LONGEST_FIELD = 2**31 - 1  # the most that a C long holds everywhere
 
 
 @dataclass(slots=True)
-class Swallowed:
-    """How many lines stand in rows each of whose lines would be a row by itself if no quote had a meaning."""
+class Noticed:
+    """What was noticed of a drop's rows so far.
 
-    lines: int = 0
+    `swallowed` is how many lines stand in rows each of whose lines would be a row by itself if no quote had a meaning.
+    `likely` are the encodings that were guessed, None if no byte asked for a guess yet.
+    """
+
+    swallowed: int = 0
+    likely: tuple[str, ...] | None = None
 
 
 def parsed(lines: Iterable[bytes], dialect: Dialect, encoding: str, limit: int, line: int = 1) -> Iterator[Row]:
@@ -100,7 +105,7 @@ def chunks(
     padding: int = 0,
     *,
     is_sure: bool = True,
-    swallowed: Swallowed | None = None,
+    noticed: Noticed | None = None,
 ) -> Iterator[Chunk]:
     """The rows under a header; `number` is the first one's, and `padding` how many empty values each has behind them.
 
@@ -110,7 +115,7 @@ def chunks(
     # csv's own limit is the process's, so it is lifted only where rows are read; `limit` bounds a record instead.
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
     shape = _Shape(columns, dialect, encoding, padding, is_sure)
-    watch = _Watch(shape, swallowed) if swallowed is not None and shape.may_swallow else None
+    watch = _Watch(shape, noticed) if noticed is not None and shape.may_swallow else None
     if dialect.is_unquoted:
         yield from _line_chunks(lines, shape, number)
         return
@@ -172,11 +177,11 @@ class _Watch:
     in each of its lines, is as good as never quoted. Elsewhere such rows are counted.
     """
 
-    def __init__(self, shape: _Shape, swallowed: Swallowed) -> None:
+    def __init__(self, shape: _Shape, noticed: Noticed) -> None:
         self._delimiter = shape.dialect.delimiter.encode(shape.encoding)
         self._count = shape.width - 1
         self._refuses = shape.dialect.delimiter == "\t"
-        self._swallowed = swallowed
+        self._noticed = noticed
 
     def see(self, starts: Sequence[int], raws: Sequence[bytes], heights: Sequence[int]) -> None:
         """Looks at rows of so many lines each; the last of a file may have no line end that counts."""
@@ -191,7 +196,7 @@ class _Watch:
             lines = could_be_rows(raws[place], self._delimiter, each)
             if lines and self._refuses:
                 raise Rejected.because(merged(starts[place], starts[place] + lines - 1))
-            self._swallowed.lines += lines
+            self._noticed.swallowed += lines
 
 
 def could_be_rows(raw: bytes, delimiter: bytes, count: int) -> int:
