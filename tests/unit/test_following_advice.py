@@ -394,6 +394,12 @@ REFUSED = {
     "NaN": Refused(
         "a.jsonl", b'{"text":"one","n":NaN}\n', "not_json", by_editing("write null", b"NaN", b"null"), ("one",)
     ),
+    "NaN in an object over lines": Refused(
+        "a.json",
+        b'{\n  "text": "one",\n  "n": NaN\n}\n{\n  "text": "two"\n}\n',
+        "not_json",
+        by_editing("Line 3 holds NaN or Infinity, which JSON does not have; write null", b"NaN", b"null"),
+    ),
     "minus Infinity in an array": Refused(
         "a.json",
         b'[{"text":"one"},\n{"text":"two","n":-Infinity}]',
@@ -411,7 +417,7 @@ REFUSED = {
         "a.json", b'[{"text":"one"},{"text":"two"}\n', "not_json", by_editing("write ] behind", b"\n", b"]\n")
     ),
     "something behind an array": Refused(
-        "a.json", b'[{"text":"one"}]\n[]', "not_json", by_editing("remove what follows", b"\n[]", b""), ("one",)
+        "a.json", b'[{"text":"one"}\n]\n[]', "not_json", by_editing("remove what follows", b"\n[]", b""), ("one",)
     ),
     "an object that does not end": Refused(
         "a.json", b'[{"text":"one"},{"text":"two"', "not_json", by_editing("close its braces", b'"two"', b'"two"}]')

@@ -131,7 +131,7 @@ ROWS = st.lists(
 def test_rows_of_json_become_at_once_what_each_becomes(rows: list[dict[str, Any]], prompt: str, spoilt: bool) -> None:
     recipe = compiled(prompt=prompt)
     lines = [json.dumps(row).encode() + b"\n" for row in rows]
-    lines[0] = b"[]\n" if spoilt else lines[0]
+    lines[0] = b"null\n" if spoilt else lines[0]
     for chunk in drop("r.jsonl", b"".join(lines)).chunks():
         requests = Asker(recipe).requests(chunk)
         if requests is not None:

@@ -5,6 +5,7 @@ in the same way. What lies between two objects is the layout's business. Objects
 passed over whole, so that a broken one is a problem of its row alone.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -77,6 +78,8 @@ def _first_object(start: bytes) -> "JsonLayout | _More | None":
     if at == len(start):
         return _More()
     is_array = start[at : at + 1] == b"["
+    if is_array and _is_a_line(start, at):
+        return None
     head = _HEAD.match(start)
     if head is None:
         if not is_array:
@@ -91,6 +94,12 @@ def _first_object(start: bytes) -> "JsonLayout | _More | None":
     if end_of(start, begin) is None:
         return _More()
     return _behind(start, begin, head[0], is_array=is_array)
+
+
+def _is_a_line(start: bytes, begin: int) -> bool:
+    """Whether an array ends in the line it begins in, and other lines follow: it is a row then, though none is read."""
+    line_end = start.find(b"\n", begin)
+    return line_end >= 0 and end_of(start[:line_end], begin) is not None and bool(start[line_end:].strip())
 
 
 def _goes_on(start: bytes, begin: int) -> bool:
@@ -108,9 +117,17 @@ def _later_one_goes_on(start: bytes, begin: int) -> bool:
         line = start[begin:line_end]
         if line.strip() and jsonl.parsed(line, 1)[0] is None:
             end = end_of(start, begin) if line.lstrip().startswith(b"{") else None
-            return end is not None and end > line_end and jsonl.parsed(start[begin:end], 1)[0] is not None
+            return end is not None and end > line_end and _is_object(start[begin:end])
         begin = line_end + 1
     return False
+
+
+def _is_object(data: bytes) -> bool:
+    """Whether this is an object, be it one with NaN in it or a name that is used twice."""
+    try:
+        return isinstance(json.loads(data), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _ends_in_string(line: bytes) -> bool:
@@ -120,7 +137,7 @@ def _ends_in_string(line: bytes) -> bool:
 def _behind(start: bytes, begin: int, head: bytes, *, is_array: bool) -> "JsonLayout | _More | None":
     end = end_of(start, begin)
     assert end is not None  # noqa: S101  # the caller looked; tells the type checker
-    if not is_array and jsonl.parsed(start[begin:end], 1)[0] is None:
+    if not is_array and not _is_object(start[begin:end]):
         return None  # a broken line, which others are to follow
     between = _BETWEEN.match(start, end)
     assert between is not None  # noqa: S101  # it matches nothing, too

@@ -5,6 +5,7 @@ keeps integers over 64 bits exact. A name that is used twice in one object is se
 """
 
 import json
+import re
 from typing import Any
 
 import jiter
@@ -15,6 +16,8 @@ from dropbatch.formats.encodings import UTF_8, undecodable
 from dropbatch.formats.records import called
 
 _decode = msgspec.json.Decoder().decode
+
+_STRING_OR_NO_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|Infinity', re.DOTALL)
 
 Parsed = tuple[dict[str, Any] | None, Problem | None]
 
@@ -88,6 +91,8 @@ def _explained(raw: bytes, line: int) -> Problem:
         what = f"{error.msg[:1].lower()}{error.msg[1:]}"
         why = f"is not JSON: {what} at column {error.colno}; write one JSON object a line"
     except _NotANumberError:
+        found = next(part for part in _STRING_OR_NO_NUMBER.finditer(text) if not part[0].startswith('"'))
+        line += text.count("\n", 0, found.start())
         why = "holds NaN or Infinity, which JSON does not have; write null"
     except RecursionError:
         return _too_deep(line)

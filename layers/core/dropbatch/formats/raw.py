@@ -77,7 +77,7 @@ def _wrong(custom_id: object, method: object, url: object, body: object) -> Iter
 
 def _custom_id_advice(custom_id: object) -> str:
     if isinstance(custom_id, int | float) and not isinstance(custom_id, bool):
-        return "has a custom_id that is a number; put it in quotes"
+        return "has a custom_id that is a number and no string; put it in quotes"
     return "has a custom_id that is empty or no string; give every line its own"
 
 
