@@ -240,6 +240,7 @@ def test_a_tool_that_needs_no_approval_is_called(tmp_path: Path) -> None:
     fake.openai.answer = called
     tool = b"parameters: {tools: [{type: mcp, server_label: s, require_approval: never}]}\n"
     fake.objects.drop("recipe.yaml", RESPONSES + tool)
+    fake.clock.sleep(60)
     drop(fake, "a.csv.retry", b"")
     run(fake)
     (row,) = csv.DictReader(io.StringIO(result(fake, "a.answers.csv", jobs(fake)[-1]).decode(), newline=""))

@@ -13,7 +13,7 @@ from dropbatch.telling import results_prefix
 from tests.driving import asked, batches, deliver_next, drop, jobs, only_job, result, result_json, rows, run
 from tests.fakes import INBOX, RESULTS, FakeWorld, Killer, answer_ok, response_line
 
-RECIPE = b'model: gpt-6-luna\nprompt: "Label: {{ text }}"\nparameters: {max_tokens: 50}\n'
+RECIPE = b'model: our-model\nprompt: "Label: {{ text }}"\nparameters: {max_tokens: 50}\n'
 MENDED = RECIPE.replace(b"max_tokens", b"max_completion_tokens")
 
 
@@ -195,7 +195,7 @@ def test_a_recipe_that_is_gone_is_taken_from_the_former_job_which_is_said(fake: 
 
 def test_another_model_and_endpoint_get_batches_of_their_own(fake: FakeWorld) -> None:
     first_run(fake, b"text,kind\n" + b"".join(b"row %d,%d\n" % (n, n % 2) for n in range(1, 8)))
-    fake.objects.drop("recipe.yaml", MENDED.replace(b"gpt-6-luna", b'"m{{ kind }}"'))
+    fake.objects.drop("recipe.yaml", MENDED.replace(b"our-model", b'"m{{ kind }}"'))
     job = put(fake, "retry")
     assert job.state is JobState.SUCCEEDED
     assert asked(fake)[1:] == [[2, 4, 6], [3, 5, 7]]
