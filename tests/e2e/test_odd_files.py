@@ -3,7 +3,9 @@
 All are dropped at once, each into a folder of its own with its recipe; each test looks at what became of one.
 """
 
+import base64
 import csv
+import gzip
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -56,6 +58,11 @@ class Case:
     file: str
     data: bytes
     right: Answered | Refused
+
+    @property
+    def folder(self) -> str:
+        """The folder that the drop lies in, whatever folders its name has."""
+        return f"odd/{self.name}/{self.file}".rpartition("/")[0]
 
 
 def given(*names: str) -> bytes:
@@ -158,6 +165,31 @@ CASES = [
         "a.jsonl",
         b'{"n": 12345678901234567890123, "text": "big"}\n{"n": -0.0, "text": "pair \\ud83d\\ude00 \\u2028"}\n',
         Answered({"ok": 2}),
+    ),
+    Case("glued", ECHO, "a.jsonl", b'{"text": "ok"}{"text": "fine"}', echoed("ok", "fine")),
+    Case("members", ECHO, "a.csv.gz", gzip.compress(b"text\none\n") + gzip.compress(b"two\n"), Answered({"ok": 2})),
+    Case(
+        "pdf",
+        b"endpoint: /v1/responses\nbody:\n  model: gpt-6-luna\n  input:\n    - role: user\n      content:\n"
+        b'        - {type: input_file, filename: a.pdf, file_data: "{{ file }}"}\n'
+        b'        - {type: input_text, text: "Summarise it"}\n',
+        "a.jsonl",
+        b'{"file": "data:application/pdf;base64,%s"}\n' % base64.b64encode(bytes(range(256)) * 4096),
+        Answered({"ok": 1}),
+    ),
+    *(
+        Case(f"name-{number}", ECHO, name, b"text\nhello\n", echoed("hello"))
+        for number, name in enumerate(
+            (
+                "my file (1) + copy.csv",
+                "100%2Bpure.csv",
+                "ünï/cödé-名前😀.csv",
+                "UPPER.CSV",
+                "a'quote\"&<x>.csv",
+                "back\\slash.csv",
+                "semi;colon,comma=eq.csv",
+            )
+        )
     ),
     # What is not a drop.
     Case("capital-recipe", ECHO, "Recipe.yaml", ECHO, Refused(["recipe.yaml"])),
@@ -267,6 +299,31 @@ CASES = [
         b'{a: {type: string, default: x}, next: {anyOf: [{$ref: "#/$defs/S"}, {type: "null"}]}}}}}\n',
         "a.csv",
         b"text\na\n",
+        Answered({"ok": 1}),
+    ),
+    Case(
+        "several",
+        CHAT + b"parameters: {n: 3}\ncolumns: {finish: 'choices[*].finish_reason'}\n",
+        "a.csv",
+        b"text\na\n",
+        Answered({"ok": 1}, {"finish": ['["stop","stop","stop"]']}),
+    ),
+    Case(
+        "tools",
+        CHAT + b"parameters:\n  reasoning_effort: none\n  tools: [{type: function, function: {name: label, parameters: "
+        b"{type: object, properties: {label: {type: string}}, required: [label], additionalProperties: false}}}]\n"
+        b"  tool_choice: {type: function, function: {name: label}}\n"
+        b"columns: {args: 'choices[0].message.tool_calls[0].function.arguments'}\n",
+        "a.csv",
+        b"text\na\n",
+        Answered({"ok": 1}),
+    ),
+    Case(
+        "moderation",
+        b"endpoint: /v1/moderations\nbody:\n  model: omni-moderation-latest\n  input:\n"
+        b'    - {type: text, text: "{{ text }}"}\n    - {type: image_url, image_url: {url: "{{ image }}"}}\n',
+        "a.csv",
+        b"text,image\nhello,https://example.com/a.png\n",
         Answered({"ok": 1}),
     ),
     # Ready requests.
@@ -414,7 +471,7 @@ def test_an_odd_file_is_answered_or_told(case: Case, embedded: Embedded, version
             assert results[name].startswith(right.begins)
             rows = records(name, results[name], case.data) if right.columns else []
             assert {column: [row[column] for row in rows] for column in right.columns} == right.columns
-            told = embedded.mail(f"odd/{case.name}")
+            told = embedded.mail(case.folder)
             assert all(text in told for text in right.says), told
 
 

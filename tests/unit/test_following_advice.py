@@ -9,6 +9,7 @@ import io
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -446,7 +447,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
-def test_what_a_refusal_says_works(case: Refused, tmp_path: Path) -> None:
+def test_what_a_refusal_says_works(case: Refused, tmp_path: Path, tally: Counter[str]) -> None:
     fake = drop_and_run(tmp_path, case.name, case.data, RECIPE + case.recipe)
     [job] = jobs(fake)
     assert job.state is JobState.REJECTED
@@ -459,6 +460,7 @@ def test_what_a_refusal_says_works(case: Refused, tmp_path: Path) -> None:
     [job] = jobs(fake)
     assert job.state is JobState.SUCCEEDED, result_json(fake, "rejected.json", job)
     assert sent(fake) == list(case.texts)
+    tally["refusals' advice"] += 1
 
 
 GOOD = {

@@ -1,5 +1,7 @@
 """Values that a recipe's model is known to refuse: told with line, key and what to write, which then works."""
 
+from collections import Counter
+
 import pytest
 
 from dropbatch.recipes.compiling import compile_recipe
@@ -43,13 +45,14 @@ def short(model: str, parameters: str, more: str = "") -> str:
     ],
 )  # fmt: skip
 def test_a_value_is_refused_with_its_place_and_the_advice_works(
-    wrong: str, key: str, line: int, words: str, mended: str
+    wrong: str, key: str, line: int, words: str, mended: str, tally: Counter[str]
 ) -> None:
     problem = only(problems_of(wrong))
     assert (problem.code, problem.key, problem.line) == ("refused_by_model", key, line)
     assert words in problem.message
     assert problem.message.startswith(f"Line {line} of recipe.yaml, key {key}: ")
     assert problems_of(mended) == []
+    tally["refusals' advice"] += 1
 
 
 @pytest.mark.parametrize(
