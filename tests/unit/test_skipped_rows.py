@@ -10,10 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dropbatch.asking import _has_blank_row, _is_empty
+from dropbatch.asking import Asker, _has_blank_row, _is_empty
+from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.jobs import JobState
 from dropbatch.domain.limits import Limits
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.formats.records import Record
+from dropbatch.recipes.compiling import compile_recipe
+from dropbatch.recipes.parsing import parse_recipe
 from dropbatch.reporting.advice import Cure, advise
 from tests.driving import asked, batches, drop, jobs, only_job, result, result_json, run
 from tests.fakes import RESULTS, FakeWorld
@@ -245,3 +249,17 @@ def test_nothing_is_to_be_done_about_rows_that_are_left_out_and_bad_ones_are_to_
     assert advise(Outcome.SKIPPED, "blank_row").cure is Cure.NONE
     assert advise(Outcome.SKIPPED, "ragged_row").cure is Cure.ROWS
     assert advise(Outcome.SKIPPED, "invalid_model").cure is Cure.ROWS, "a code of ours"
+
+
+@pytest.mark.parametrize("recipe", [b'model: m\nprompt: "{{ text }}"\n', None])
+def test_a_row_that_an_earlier_release_took_is_asked_although_it_says_nothing(recipe: bytes | None) -> None:
+    """What was accepted is built again as it was, whatever would be refused today."""
+    body = {"model": "m", "messages": []}
+    request = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    record = Record(1, 1, json.dumps(request).encode(), {"text": " ", "id": "1"} if recipe else request)
+    today, of_then = (
+        compile_recipe(parse_recipe(recipe), {}, checked=checked) if recipe else None for checked in (False, True)
+    )
+    with pytest.raises(RowRejected):
+        Asker(today).request(record)
+    assert Asker(of_then, is_decided=True).request(record) is not None

@@ -28,12 +28,14 @@ from dropbatch.requests import Request, Requests
 class Asker:
     """Turns rows into requests by a recipe, or, without one, takes them as the ready requests of a raw drop.
 
-    `is_decided` says that it is known already which rows are asked: that none of them is blank is not seen to again.
+    `is_decided` says that it is known already which rows are asked: none of them is held again to what they must say,
+    for an earlier release may have asked it.
     """
 
     def __init__(self, recipe: CompiledRecipe | None, unit: str = "Line", *, is_decided: bool = False) -> None:
         self._recipe = recipe
         self._unit = unit
+        self._is_decided = is_decided
         self._skips_blank = recipe is not None and recipe.recipe.blank_rows == "skip" and not is_decided
         self._added = frozenset(recipe.all_columns if recipe else ())
 
@@ -49,7 +51,7 @@ class Asker:
             return None
         try:
             if self._recipe is None:
-                return raw_request(record).request
+                return raw_request(record, is_decided=self._is_decided).request
             return self._recipe.request(record.values or {})
         except RowRejected as rejected:
             raise RowRejected(

@@ -29,10 +29,11 @@ class RawRequest(NamedTuple):
     request: Request
 
 
-def raw_request(record: Record) -> RawRequest:
+def raw_request(record: Record, *, is_decided: bool = False) -> RawRequest:
     """The request of a raw drop's record. RowRejected, with its line, where OpenAI would refuse it.
 
-    Keys besides the four are let pass, as OpenAI lets them.
+    Keys besides the four are let pass, as OpenAI lets them. `is_decided` says that the row is to be asked whatever it
+    asks: an earlier release took it.
     """
     if record.values is None:
         raise RowRejected(record.problem or _problem(record, "not_an_object", None, "is no JSON object"))
@@ -41,7 +42,8 @@ def raw_request(record: Record) -> RawRequest:
     if missing:
         advice = f"has no {' and '.join(missing)}; every line of a batch file needs custom_id, method, url and body"
         raise RowRejected(_problem(record, f"missing_{missing[0]}", missing[0], advice))
-    wrong = [_problem(record, *what) for what in _wrong(**{name: values[name] for name in MEMBERS})]
+    found = _wrong(**{name: values[name] for name in MEMBERS})
+    wrong = [] if is_decided else [_problem(record, *what) for what in found]
     if wrong:
         raise RowRejected(*wrong)
     as_written = bytes(_members(record.raw)["body"])

@@ -172,7 +172,7 @@ def compile_recipe(
     """Compiles a recipe with the texts of the files that it names; Rejected with all that is wrong.
 
     `checked` says that it was compiled before and found right: its schema is not held to JSON Schema again. Nor are its
-    requests held to a time: rows that have been taken in have all been rendered within it. `columns` are a drop's, if
+    requests held to a time, or to what they must ask: rows that were taken in have been. `columns` are a drop's, if
     they are known: advice names them.
     """
     try:
@@ -202,7 +202,7 @@ class _Compiler:
         if not self._checked:  # a recipe that was accepted stays so, whatever is known today
             self._check_refusals(tree)
         when = self._slot(recipe.when, "when", for_when=True) if recipe.when is not None else None
-        body = Split(recipe.endpoint, recipe.when).body(tree)
+        body = Split(recipe.endpoint, recipe.when).body(tree, is_checked=self._checked)
         answer_columns = self._answer_columns(schema)
         expressions = self._expressions()
         columns = tuple(recipe.prefix + name for name in [*answer_columns, *expressions])

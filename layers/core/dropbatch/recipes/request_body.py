@@ -253,7 +253,8 @@ class Split:
         self._when = when
         self._parts: list[Any] = []
 
-    def body(self, tree: Mapping[str, Any]) -> Body:
+    def body(self, tree: Mapping[str, Any], *, is_checked: bool = False) -> Body:
+        """Return the body; one that `is_checked` is filled for rows that are known to ask something."""
         model = tree.get("model")
         model = model if isinstance(model, Slot) else None
         # Where a row decides what a member that counts is, or the model differs by row, each body is asked itself.
@@ -268,7 +269,7 @@ class Split:
             name = (model.template.constant or "").strip() if model else ""
             expected = expectation(self._endpoint, name, orjson.dumps(_skeleton(tree)))
         parts = tuple(self._merged())
-        questions = tuple(self._questions(tree, parts))
+        questions = () if is_checked else tuple(self._questions(tree, parts))
         return Body(parts, model, expected, _plain(parts, model, questions), questions)
 
     def _questions(self, tree: Mapping[str, Any], parts: Sequence[Any]) -> Iterator[Question]:
