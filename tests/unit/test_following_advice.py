@@ -156,7 +156,19 @@ READ = {
         "a.json", b'[\n  {"text": "one"},\n  {"text": "two"}\n]\n', '[\n  {"text": "one",A},\n  {"text": "two",A}\n]\n'
     ),
     "an array called jsonl": Read(
-        "a.jsonl", b'\xef\xbb\xbf[{"text":"one"},\r\n{"text":"two"}]', '\ufeff[{"text":"one",A},\r\n{"text":"two",A}]\n'
+        "a.jsonl",
+        b'\xef\xbb\xbf[{"text":"one"},\r\n{"text":"two"}]',
+        '\ufeff[{"text":"one",A},\r\n{"text":"two",A}]\r\n',
+    ),
+    "an array with CRLF": Read(
+        "a.json",
+        b'[\r\n{"text":"one"},\r\n{"text":"two"}\r\n]\r\n',
+        '[\r\n{"text":"one",A},\r\n{"text":"two",A}\r\n]\r\n',
+    ),
+    "objects over CRLF lines": Read(
+        "a.json",
+        b'{\r\n"text":"one"}\r\n{\r\n"text":"two"}\r\n',
+        '{\r\n"text":"one",A}\r\n{\r\n"text":"two",A}\r\n',
     ),
     "an array of one": Read("a.json", b' [ { "text" : "one" } ] ', ' [ { "text" : "one" ,A}]\n', ("one",)),
     "an array in UTF-16": Read(
@@ -406,6 +418,12 @@ REFUSED = {
         b'[{"text":"one"},\n{"text":"two","n":-Infinity}]',
         "not_json",
         by_editing("Line 2 holds NaN or Infinity, which JSON does not have; write null", b"-Infinity", b"null"),
+    ),
+    "an object in an array that is none": Refused(
+        "a.json",
+        b'[{"text":"one"},\n {"text":"two",}]',
+        "not_json",
+        by_editing("Line 2 holds an object that is not JSON", b'"two",', b'"two"'),
     ),
     "an array of texts": Refused(
         "a.json",

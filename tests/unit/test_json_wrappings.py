@@ -27,6 +27,7 @@ GOOD = '{"mood": "good"}'
         f"```\n{GOOD}\n```",
         f"  ```JSON\r\n{GOOD}\r\n```\n",
         f"~~~json\n{GOOD}\n~~~",
+        f"\ufeff{GOOD}",
         f"````json5\n{GOOD}\n````",
         f"```json {GOOD}```",
         f"```{GOOD}```",

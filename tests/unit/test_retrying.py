@@ -203,6 +203,26 @@ def test_another_model_and_endpoint_get_batches_of_their_own(fake: FakeWorld) ->
     assert made == [("m0", 3), ("m1", 3)]
 
 
+@pytest.mark.parametrize("lists_first", [True, False])
+def test_columns_hold_lists_if_todays_recipe_asks_for_lists(fake: FakeWorld, lists_first: bool) -> None:
+    """Of the rows that it asks; what was answered before stays as it was asked."""
+
+    def embedded(request: dict[str, Any]) -> Any:
+        if request["custom_id"] == "2" and len(fake.openai.batches) == 1:
+            return "error", response_line(request, 400, {"error": {"code": "invalid_value"}})
+        return "output", response_line(request, 200, {"data": [{"index": 0, "embedding": [0.5]}]})
+
+    recipe = b'endpoint: /v1/embeddings\nbody: {model: m, input: "{{ %s }}"}\n'
+    first, second = (recipe % b"texts | json", recipe % b"text")[:: 1 if lists_first else -1]
+    fake.objects.drop("recipe.yaml", first)
+    fake.openai.answer = embedded
+    first_run(fake, b'{"text":"a","texts":["a"]}\n{"text":"b","texts":["b"]}\n', "a.jsonl")
+    fake.objects.drop("recipe.yaml", second)
+    job = put(fake, "retry", "a.jsonl")
+    found = [json.loads(line)["embedding"] for line in result(fake, "a.answers.jsonl", job).splitlines()]
+    assert found == [[[0.5]], [0.5]][:: 1 if lists_first else -1]
+
+
 def test_requests_that_have_grown_are_spread_over_more_batches(tmp_path: Path) -> None:
     fake = FakeWorld(tmp_path, limits=Limits(batch_bytes=4_000))
     fake.objects.drop("recipe.yaml", RECIPE)
@@ -244,7 +264,23 @@ def test_rows_that_cannot_be_asked_with_todays_recipe_are_bad_rows(fake: FakeWor
     else:
         assert job.state is JobState.REJECTED
         (problem,) = fake.topics.published[-1].detail["problems"]["first"]
-        assert (problem["line"], problem["code"]) == (3, "template_failed")
+        assert (problem["line"], problem["code"]) == (2, "template_failed")
+        assert problem["message"].startswith("Row 2, key prompt of the recipe:")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", b"text,n\n\na,1\n\nb,0\n"),
+        ("a.json", b'[\n{"text":"a","n":1},\n\n{"text":"b","n":0}\n]\n'),
+    ],
+)
+def test_a_row_is_told_by_its_number_whatever_lies_between_rows(fake: FakeWorld, name: str, data: bytes) -> None:
+    first_run(fake, data, name)
+    fake.objects.drop("recipe.yaml", MENDED.replace(b"Label: {{ text }}", b"{{ 1 / n | int }}"))
+    put(fake, "retry", name)
+    (problem,) = fake.topics.published[-1].detail["problems"]["first"]
+    assert problem["message"].startswith("Row 2, key prompt of the recipe:")
 
 
 def test_rows_that_were_skipped_stay_skipped_and_are_told_of_again(fake: FakeWorld) -> None:

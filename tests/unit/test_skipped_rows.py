@@ -53,6 +53,28 @@ BLANK = [
 ]
 
 
+def test_bad_and_blank_rows_are_told_before_an_approval(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, hold_above_rows=1)
+    fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
+    drop(fake, "a.csv", b"id,text\n1,a\n2\n3,c\n,\n")
+    run(fake, ticks=2)
+    assert only_job(fake).state is JobState.HELD
+    assert "1 row was blank and skipped.\n1 bad row was skipped: 1 ragged_row.\n- Line 3 has 1 value" in said(
+        fake, "held"
+    )
+    assert fake.topics.published[-1].detail["skipped"]["codes"] == {"ragged_row": 1, "blank_row": 1}
+
+
+def test_a_bad_row_with_a_name_of_the_answers_does_not_get_it_twice(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
+    drop(fake, "a.jsonl", b'{"text": "a"}\n{"text": "b", "answer": 1}\n')
+    run(fake)
+    pairs = json.loads(result(fake, "a.answers.jsonl").splitlines()[1], object_pairs_hook=list)
+    assert [name for name, _ in pairs] == ["_raw", "answer", "_status", "_error"]
+    assert pairs[0][1] == '{"text": "b", "answer": 1}'
+    assert result(fake, "a.failed.jsonl") == b'{"text": "b", "answer": 1}\n'
+
+
 @pytest.mark.parametrize(("name", "data"), BLANK)
 def test_a_row_without_any_value_is_skipped_unpaid_and_kept_in_place(fake: FakeWorld, name: str, data: bytes) -> None:
     drop(fake, name, data)

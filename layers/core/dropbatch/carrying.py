@@ -232,17 +232,19 @@ class _Anew:
 
     def finish(self) -> None:
         """Build the requests. Rejected if a row cannot become one, unless the recipe skips such rows."""
-        unit, limits = self._rows.layout.unit, self._world.limits
-        asker = Asker(self._recipe, unit)
+        limits = self._world.limits
+        # A shard does not hold what lies between rows, so that only their numbers are known.
+        asker = Asker(self._recipe, "Row")
         skips_bad_rows = self._recipe.recipe.bad_rows == "skip"
         problems = Problems()
         for chunk in self._rows.files.records(self._shard, self._rows.layout).chunks() if self._asked else ():
             if self._asked.isdisjoint(range(chunk.number, chunk.number + len(chunk.raws))):
                 continue
             with asker.limited():
-                for record in chunk.records():
-                    if record.number not in self._asked:
+                for each in chunk.records():
+                    if each.number not in self._asked:
                         continue
+                    record = each._replace(line=each.number)
                     found: list[Problem] = []
                     request: Request | None = None
                     size = 0
@@ -250,7 +252,7 @@ class _Anew:
                         request = asker.request(record)
                         if request is not None:
                             size = request.line_size(str(record.number))
-                            found = size_problems(unit, record.line, request, size, limits)
+                            found = size_problems("Row", record.number, request, size, limits)
                     except RowRejected as rejected:
                         found = list(rejected.problems)
                     if found and not skips_bad_rows:
@@ -279,6 +281,7 @@ class _Anew:
         self._groups[number].add(1, size, inputs, output, tokens)
         place = row - self._shard.first_row
         self._index.groups[place], self._index.tokens[place], self._index.inputs[place] = number, tokens, inputs
+        self._index.lists[place] = request.asks_for_list
         self._lists.add(number, *kind, row, tokens, inputs)
 
 

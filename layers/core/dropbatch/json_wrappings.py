@@ -15,7 +15,7 @@ MAX_LAYERS = 6
 def unwrap_json(text: str) -> str | None:
     """Return what stands within the wrappings around the whole of a text; None if there are none."""
     rest = text.strip().removeprefix("\ufeff").strip()
-    found = None
+    found = rest if text.lstrip().startswith("\ufeff") else None
     for _ in range(MAX_LAYERS):
         inner = next((inner for take in _TAKEN_OFF if (inner := take(rest)) is not None), None)
         if inner is None:

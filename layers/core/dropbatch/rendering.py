@@ -17,7 +17,7 @@ import orjson
 
 from dropbatch.asking import JobRows
 from dropbatch.domain.jobs import Batch, Shard
-from dropbatch.domain.outcomes import LEFT_OUT, WHEN, Outcome
+from dropbatch.domain.outcomes import COLUMN_EXISTS, LEFT_OUT, WHEN, Outcome
 from dropbatch.formats.compression import Compression, compressed, compressing
 from dropbatch.formats.reading import Record, read_rows
 from dropbatch.formats.transcoding import PLAIN, Storage
@@ -111,8 +111,8 @@ def render(
                     code = index.skipped(row - shard.first_row) or WHEN
                     found.append(_skipped(rows, writer, record, code))
                     skipped.count(row, Outcome.SKIPPED, code)
-                    if record.problem is not None:
-                        bad.append(place)
+                    if record.problem is not None or code == COLUMN_EXISTS:
+                        bad.append(place)  # with a name of the answers it would have that twice
                 ahead = list(known.values())
             if responses is not None:
                 responses.write([response + b"\n" for _, response in found])

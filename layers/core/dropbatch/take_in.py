@@ -450,7 +450,8 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
     asked = sum(batch.requests for batch in ready.batches)
     waits = []
     if asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS):
-        waits = outbox.write(world, job, "held", telling.held(world, job, HeldReason.SIZE, ready.batches))
+        told = telling.held(world, job, HeldReason.SIZE, ready.batches, ready.skipped, ready.recipes)
+        waits = outbox.write(world, job, "held", told)
     lease = job.lease
 
     def run(now: Job) -> bool:

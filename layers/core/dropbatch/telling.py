@@ -167,8 +167,16 @@ def duplicate(world: World, job: Job, standing: Job) -> Notification:
     )
 
 
-def held(world: World, job: Job, reason: HeldReason, batches: Sequence[Batch] = ()) -> Notification:
+def held(
+    world: World,
+    job: Job,
+    reason: HeldReason,
+    batches: Sequence[Batch] = (),
+    skipped: SkippedRows | None = None,
+    recipes: Sequence[UsedRecipe] = (),
+) -> Notification:
     name, notices = job.drop.name, notices_about((batch.model for batch in batches), world.now())
+    skipped = skipped or SkippedRows()
     cancel = f"To end it with what it has: {_put_marker(job.drop, 'cancel')}"
     store = f"aws secretsmanager put-secret-value --secret-id {shlex.quote(world.secret_name)} --secret-string sk-…"
     match reason:
@@ -213,6 +221,8 @@ def held(world: World, job: Job, reason: HeldReason, batches: Sequence[Batch] = 
             text = [
                 f"{name} waits: it has {_rows(job.rows)}, and more than {world.hold_above_rows:,} need an approval "
                 "(the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
+                *_skipped_lines(world, job, skipped),
+                *_recipe_of_retry(recipes),
                 *_notice_lines(notices),
                 f"To have it answered: {_put_marker(job.drop, 'approve')}",
                 f"To drop it: {_put_marker(job.drop, 'cancel')}",
@@ -233,7 +243,9 @@ def held(world: World, job: Job, reason: HeldReason, batches: Sequence[Batch] = 
                 "Put the former key back until the job has gone on, or give the open batches up: "
                 f"{_put_marker(job.drop, 'cancel')}",
             ]
-    detail = {"held_reason": str(reason), "notices": _notices(notices)}
+    detail: dict[str, Any] = {"held_reason": str(reason), "notices": _notices(notices)}
+    if skipped.codes:
+        detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
     return _notification(world, job, "held", "held", what, text, detail)
 
 

@@ -112,6 +112,19 @@ def test_a_character_that_the_encoding_lacks_becomes_a_reference() -> None:
     ).replace(b"t\xe9\n", b"t\xe9,5 \x80 &#128512;,ok,\n")
 
 
+@pytest.mark.parametrize("quoting", ["double", "none"])
+def test_a_reference_does_not_end_a_field(quoting: str) -> None:
+    reader = drop("r.csv", b"a;b\n1;2\n", encoding="windows-1252", quoting=quoting)
+    names = ("😀", "_status")
+    written = answers_head(reader.layout, names) + b"".join(
+        answered(reader.layout, record, names, ["😀 =", "ok"]) for record in reader
+    )
+    read = list(csv.reader(io.StringIO(written.decode("cp1252")), delimiter=";"))
+    assert list(map(len, read)) == [4, 4]
+    if quoting == "double":
+        assert read == [["a", "b", "&#128512;", "_status"], ["1", "2", "&#128512; =", "ok"]]
+
+
 def test_the_answers_extension_is_the_drop_s_but_for_a_text() -> None:
     assert [answers_extension(file_type(name)) for name in ("r.TSV.gz", "r.ndjson", "r.txt")] == [
         "tsv",

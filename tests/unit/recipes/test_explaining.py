@@ -11,7 +11,8 @@ from dropbatch.recipes.compiling import compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
 
 ROW: dict[str, Any] = {
-    "score": "9123", "price": "3.75", "n": 5, "gone": None, "text": "secret", "Sc Or": "7123", "tags": ["secret"],
+    "score": "9123", "price": "3.75", "n": 5, "gone": None, "text": "secret", "Sc Or": "7123", "few": "5",
+    "tags": ["secret"],
 }  # fmt: skip  # a row
 
 
@@ -73,7 +74,12 @@ def test_the_column_its_type_and_what_to_write_are_told(expression: str, says: s
 
 @pytest.mark.parametrize(
     ("loop", "says"),
-    [("for x in n", "write {% for x in range(n) %}"), ("for tag in gone", "write {% for tag in gone or [] %}")],
+    [
+        ("for x in range(few)", "column 'few' is a text; write {% for x in range(few | int) %}"),
+        ("for x in range(0, few)", "write {% for x in range(0, few | int) %}"),
+        ("for x in n", "write {% for x in range(n) %}"),
+        ("for tag in gone", "write {% for tag in gone or [] %}"),
+    ],
 )
 def test_a_loop_over_what_is_no_list_is_told(loop: str, says: str) -> None:
     message = told(f"{{% {loop} %}}a{{% endfor %}}")

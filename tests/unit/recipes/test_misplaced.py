@@ -31,12 +31,20 @@ def test_a_parameter_at_the_top_goes_under_parameters_or_into_the_body(line: str
         ("instructions: a", "write system instead"),
         ("url: /v1/responses", "write endpoint"),
         ("custom_id: a", "write id"),
+        ("stream: true", "the Batch API does not stream answers; leave it out"),
     ],
 )
 def test_a_part_of_the_request_at_the_top_is_told(line: str, says: str) -> None:
     problem = only(problems_of(f"{SHORT}{line}\n"))
     assert (problem.code, problem.line) == ("misplaced_key", 3)
     assert says in problem.message
+
+
+@pytest.mark.parametrize(("key", "meant"), [("temprature", "temperature"), ("max_token", "max_tokens")])
+def test_a_misspelt_parameter_at_the_top_is_told_with_its_place(key: str, meant: str) -> None:
+    problem = only(problems_of(f"{SHORT}{key}: 1\n"))
+    assert (problem.code, problem.key) == ("unknown_key", key)
+    assert f"did you mean {meant}? {meant} is a parameter of the request; put it under parameters." in problem.message
 
 
 @pytest.mark.parametrize("line", ["bad_rows: skip", "schema: {a: string}", "when: '{{ text }}'", "limit: 3"])

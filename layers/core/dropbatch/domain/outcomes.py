@@ -43,6 +43,9 @@ BLANK_ROW = "blank_row"
 LEFT_OUT = frozenset({WHEN, BLANK_ROW})
 """The codes of rows that are skipped though nothing is wrong with them; all others are those of bad rows."""
 
+COLUMN_EXISTS = "column_exists"
+"""The code of what has a column already that the answers would add."""
+
 BAD_ROW_CODE = "bad_row"
 """The code of a bad row of which no more is known."""
 

@@ -69,7 +69,7 @@ class Dialect:
         try:
             together = "".join(values)  # type: ignore[arg-type]  # raises if one is no text
         except TypeError:
-            values = list(map(_text, values))
+            values = list(map(as_text, values))
             together = "".join(values)  # type: ignore[arg-type]  # they are texts now
         texts: Sequence[str] = values  # type: ignore[assignment]  # as above
         delimiter = self.delimiter
@@ -103,7 +103,8 @@ class Dialect:
         return text
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """What a field holds of a value."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -146,11 +146,14 @@ def _behind(start: bytes, begin: int, head: bytes, *, is_array: bool) -> "JsonLa
         return None
     if not is_array and between.end() == len(start) and b"\n" not in start[begin:end] and not between[2]:
         return None  # the one line of a file
+    end_of_line = b"\r\n" if b"\r\n" in start[:end] + between[0] else b"\n"
     if not separator or len(separator) > MAX_LAYOUT_BYTES or (is_array and b"," not in separator):
-        separator = b",\n" if is_array else b"\n"
+        separator = b"," + end_of_line if is_array else end_of_line
     if len(head) > MAX_LAYOUT_BYTES:
-        head = b"[\n" if is_array else b""
-    tail = (b"\n]\n" if b"\n" in head else b"]\n") if is_array else b"\n"
+        head = b"[" + end_of_line if is_array else b""
+    tail = end_of_line
+    if is_array:
+        tail = (end_of_line if b"\n" in head else b"") + b"]" + end_of_line
     return JsonLayout(head, separator, tail, begin)
 
 
@@ -247,7 +250,7 @@ class Objects:
         end = self._held.find(self._end, at) + 1
         if 0 < end - at <= self._limit:
             raw = self._held[at:end]
-            parsed = jsonl.parsed(raw, line)
+            parsed = jsonl.parsed(raw, line, is_line=False)
             if parsed[0] is not None:
                 self._move(end)
                 self._is_first = False
@@ -258,7 +261,7 @@ class Objects:
         raw = self._held[at:end]
         self._move(end)
         self._is_first = False
-        return raw, line, jsonl.parsed(raw, line)
+        return raw, line, jsonl.parsed(raw, line, is_line=False)
 
     def _to_next(self) -> tuple[int, int]:
         """The place of what is neither white space nor a comma, and the commas before it."""

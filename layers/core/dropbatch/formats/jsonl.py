@@ -22,14 +22,14 @@ _STRING_OR_NO_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|Infinity', re.DOTALL)
 Parsed = tuple[dict[str, Any] | None, Problem | None]
 
 
-def parsed(raw: bytes, line: int) -> Parsed:
-    """The object that a line holds, or what is wrong with it."""
+def parsed(raw: bytes, line: int, *, is_line: bool = True) -> Parsed:
+    """The object that a line holds, or what is wrong with it; `is_line` if nothing else may stand in the line."""
     try:
         values = _decode(raw)
     except RecursionError:
         return None, _too_deep(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None, _explained(raw, line)
+        return None, _explained(raw, line, is_line=is_line)
     if type(values) is not dict:
         message = f'Line {line} is JSON, but not an object; write each row as {{"name": value, …}} on its own line.'
         return None, Problem("not_an_object", message, line=line)
@@ -73,7 +73,7 @@ def _repeated_name(raw: bytes, line: int) -> Problem | None:
     return None
 
 
-def _explained(raw: bytes, line: int) -> Problem:
+def _explained(raw: bytes, line: int, *, is_line: bool) -> Problem:
     """Why a line cannot be decoded, by the standard library, which tells where."""
     try:
         text = raw.decode(UTF_8).rstrip()
@@ -90,6 +90,9 @@ def _explained(raw: bytes, line: int) -> Problem:
         line += error.lineno - 1  # an object may go over several
         what = f"{error.msg[:1].lower()}{error.msg[1:]}"
         why = f"is not JSON: {what} at column {error.colno}; write one JSON object a line"
+        if not is_line:
+            within = f" at character {error.pos + 1} of it" if error.lineno == 1 else ""
+            why = f"holds an object that is not JSON: {what}{within}; correct it"
     except _NotANumberError:
         found = next(part for part in _STRING_OR_NO_NUMBER.finditer(text) if not part[0].startswith('"'))
         line += text.count("\n", 0, found.start())

@@ -11,6 +11,7 @@ from itertools import repeat
 from typing import Any, Protocol
 
 from dropbatch.formats import separated
+from dropbatch.formats.dialect import as_text
 from dropbatch.formats.encodings import UTF_8, encoded
 from dropbatch.formats.kinds import FileType, Kind
 from dropbatch.formats.layout import Layout
@@ -35,6 +36,7 @@ def answers_head(layout: Layout, names: Sequence[str]) -> bytes:
     if layout.kind in (Kind.JSONL, Kind.JSON, Kind.PARQUET):
         return layout.head
     dialect = layout.dialect
+    names = _in_encoding(names, layout.encoding)
     if layout.kind is Kind.TXT:
         text = "".join(dialect.fields([*layout.columns, *names]))[len(dialect.delimiter) :]
         return layout.head + encoded(text + layout.line_end, layout.encoding)
@@ -104,6 +106,8 @@ class _Separated:
         columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True))
         if not self._keeps_formulas:
             columns = list(map(_without_formulas, columns))
+        if self._encoding != UTF_8:
+            columns = [_in_encoding(values, self._encoding) for values in columns]
         fields = [self._dialect.fields(values) for values in columns]
         return list(map("".join, zip(*fields, strict=True)))
 
@@ -209,6 +213,11 @@ def _is_text(raw: bytes, encoding: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _in_encoding(values: Sequence[Any], encoding: str) -> Sequence[str]:
+    """Values as texts of an encoding: a reference to what it lacks, such as `&#8364;`, may hold the delimiter."""
+    return [encoded(as_text(value), encoding).decode(encoding) for value in values]
 
 
 def _without_formulas(values: Sequence[Any]) -> Sequence[Any]:

@@ -14,6 +14,7 @@ from dropbatch.batch_api.endpoints import CHAT, EMBEDDINGS, GONE, MODERATIONS, g
 from dropbatch.batch_api.models import VARIES, refusals
 from dropbatch.batch_api.questions import form_flaw
 from dropbatch.domain.errors import Rejected, RowRejected
+from dropbatch.domain.outcomes import COLUMN_EXISTS
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.json_values import to_json
 from dropbatch.recipes import placeholders
@@ -163,7 +164,7 @@ class CompiledRecipe:
             f"The drop has a column {quoted(name)!r} already, which the answers would add; set prefix in the recipe, "
             'as in prefix: "ai_", or rename the column.'
         )
-        return Problem("column_exists", sentence, column=name)
+        return Problem(COLUMN_EXISTS, sentence, column=name)
 
 
 def compile_recipe(

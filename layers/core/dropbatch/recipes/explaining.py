@@ -219,6 +219,8 @@ def _added(node: nodes.Add, values: Mapping[str, Any]) -> Culprit | None:
 def _looped(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     if not isinstance(node, nodes.For):
         return None
+    if isinstance(node.iter, nodes.Call):
+        return _counted(node, node.iter, values)
     column = _column(node.iter, values)
     if column is None or column[1] not in (*_NUMBERS, "null"):
         return None
@@ -227,6 +229,20 @@ def _looped(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     target = _source(node.target, {}) or "item"
     instead = f"{written} or []" if own == "null" else f"range({written})"
     return Culprit(name, own, node.iter, node, f"for {target} in {instead}")
+
+
+def _counted(node: nodes.For, called: nodes.Call, values: Mapping[str, Any]) -> Culprit | None:
+    """A loop over a range that ends, or begins, at a text."""
+    if not isinstance(called.node, nodes.EnvironmentAttribute) or called.node.name != "function_range":
+        return None
+    for place, argument in enumerate(called.args):
+        column = _column(argument, values)
+        if column is not None and column[1] in ("text", "null"):
+            whole = f"{bare_expression(column[0])} | int"
+            written = [whole if at == place else _source(each, {}) or "…" for at, each in enumerate(called.args)]
+            target = _source(node.target, {}) or "item"
+            return Culprit(*column, argument, node, f"for {target} in range({', '.join(written)})")
+    return None
 
 
 def _called(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:

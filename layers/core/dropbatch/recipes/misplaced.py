@@ -23,6 +23,8 @@ _RECIPES_OWN = frozenset(
 
 def at_top(key: str, *, has_body: bool) -> str | None:
     """Return where a key goes that stands at the top, None if it is not known."""
+    if key == "stream":
+        return "the Batch API does not stream answers; leave it out."
     if key in PARAMETERS:
         return f"{key} is a parameter of the request; put it {'into the body' if has_body else 'under parameters'}."
     if key in _FORMATS:

@@ -211,8 +211,10 @@ class _Parser:
         if where is not None:
             self._add("misplaced_key", key, where)
             return
-        like = nearest(key, KEYS)
+        like = nearest(key, (*KEYS, *sorted(misplaced.PARAMETERS)))
         advice = f"did you mean {like}?" if like else f"the keys are {listed(KEYS)}."
+        if like is not None and like not in KEYS:
+            advice = f"did you mean {like}? {misplaced.at_top(like, has_body='body' in self._values)}"
         self._add("unknown_key", key, f"there is no such key; {advice}")
 
     def _wrong_type(self, key: str, expected: str, value: Any) -> None:
