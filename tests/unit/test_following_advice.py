@@ -488,12 +488,22 @@ GOOD = {
 }
 
 
-def test_requests_in_an_array_are_told_to_be_lines(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("says", "written"),
+    [
+        ("as `jq -c '.[]'` does", lambda requests: json.dumps(requests, indent=1)),
+        ("as `jq -c .` does", lambda requests: "\n".join(json.dumps(each, indent=1) for each in requests)),
+        ("without commas between them", lambda requests: ",\n".join(map(json.dumps, requests))),
+    ],
+)
+def test_requests_that_are_no_lines_are_told_to_be_lines(
+    says: str, written: Callable[[list[Any]], str], tmp_path: Path
+) -> None:
     requests = [{"custom_id": f"{n}", **GOOD} for n in range(2)]
-    fake = drop_and_run(tmp_path, "a.json", json.dumps(requests, indent=1).encode(), None)
+    fake = drop_and_run(tmp_path, "a.json", written(requests).encode(), None)
     [problem] = result_json(fake, "rejected.json")["problems"]["first"]
     assert problem["code"] == "raw_not_in_lines"
-    assert "each on a line of its own" in problem["message"]
+    assert f"each on a line of its own, {says}, and drop the .jsonl" in problem["message"]
     fake = drop_and_run(tmp_path, "a.jsonl", b"".join(json.dumps(each).encode() + b"\n" for each in requests), None)
     assert jobs(fake)[0].state is JobState.SUCCEEDED
 

@@ -254,9 +254,12 @@ def _json_reader(
     first_at, line = lines.offset, lines.number
     before = lines.peek(found.begin)
     if _is_raw_object(before[found.begin :]):
+        how = "as `jq -c '.[]'` does" if found.is_array else "as `jq -c .` does"
+        if not found.is_array and b"," in found.separator:
+            how = "without commas between them"
         message = (
-            "The file holds requests for OpenAI's Batch API, but not one a line; write each on a line of its own, as "
-            "`jq -c` does, and drop the .jsonl."
+            "The file holds requests for OpenAI's Batch API, but not one a line; write each on a line of its own, "
+            f"{how}, and drop the .jsonl."
         )
         raise Rejected.because(Problem("raw_not_in_lines", message, line=line))
     blocks = lines.rest()
