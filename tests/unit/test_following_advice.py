@@ -402,6 +402,23 @@ REFUSED = {
     "JSON Lines in GBK": Refused(
         "a.jsonl", '{"text": "水壶漏水"}\n'.encode("gbk"), "invalid_utf8", as_utf_8("gbk"), ("水壶漏水",)
     ),
+    "an array in GBK": Refused(
+        "a.json",
+        '[{"text": "水壶漏水"},\n {"text": "你好，世界"}]\n'.encode("gbk"),
+        "invalid_utf8",
+        lambda message, data: (
+            (data.decode("gbk").encode(), "")
+            if re.search(r"Line \d holds a byte \(0x..\) that is not UTF-8; the file seems to be gbk", message)
+            else (data, "")
+        ),
+        ("水壶漏水", "你好，世界"),
+    ),
+    "half a character in an array": Refused(
+        "a.json",
+        b"\xff\xfe" + '[{"text":"one"},\n{"text":"two'.encode("utf-16-le") + b"\x3d\xd8" + '"}]'.encode("utf-16-le"),
+        "invalid_utf8",
+        by_editing("Line 2 holds half of a character (a surrogate without its pair); remove it", b"\x3d\xd8", b""),
+    ),
     "UTF-16 without a mark": Refused("a.csv", TWO.decode().encode("utf-16-le"), "not_utf8", as_utf_8("utf-16-le")),
     "UTF-32": Refused("a.csv", TWO.decode().encode("utf-32"), "not_utf8", as_utf_8("utf-32")),
     "NaN": Refused(
