@@ -402,6 +402,23 @@ REFUSED = {
     "JSON Lines in GBK": Refused(
         "a.jsonl", '{"text": "水壶漏水"}\n'.encode("gbk"), "invalid_utf8", as_utf_8("gbk"), ("水壶漏水",)
     ),
+    "an array in GBK": Refused(
+        "a.json",
+        '[{"text": "水壶漏水"},\n {"text": "你好，世界"}]\n'.encode("gbk"),
+        "invalid_utf8",
+        lambda message, data: (
+            (data.decode("gbk").encode(), "")
+            if re.search(r"Line \d holds a byte \(0x..\) that is not UTF-8; the file seems to be gbk", message)
+            else (data, "")
+        ),
+        ("水壶漏水", "你好，世界"),
+    ),
+    "half a character in an array": Refused(
+        "a.json",
+        b"\xff\xfe" + '[{"text":"one"},\n{"text":"two'.encode("utf-16-le") + b"\x3d\xd8" + '"}]'.encode("utf-16-le"),
+        "invalid_utf8",
+        by_editing("Line 2 holds half of a character (a surrogate without its pair); remove it", b"\x3d\xd8", b""),
+    ),
     "UTF-16 without a mark": Refused("a.csv", TWO.decode().encode("utf-16-le"), "not_utf8", as_utf_8("utf-16-le")),
     "UTF-32": Refused("a.csv", TWO.decode().encode("utf-32"), "not_utf8", as_utf_8("utf-32")),
     "NaN": Refused(
@@ -488,12 +505,22 @@ GOOD = {
 }
 
 
-def test_requests_in_an_array_are_told_to_be_lines(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("says", "written"),
+    [
+        ("as `jq -c '.[]'` does", lambda requests: json.dumps(requests, indent=1)),
+        ("as `jq -c .` does", lambda requests: "\n".join(json.dumps(each, indent=1) for each in requests)),
+        ("without commas between them", lambda requests: ",\n".join(map(json.dumps, requests))),
+    ],
+)
+def test_requests_that_are_no_lines_are_told_to_be_lines(
+    says: str, written: Callable[[list[Any]], str], tmp_path: Path
+) -> None:
     requests = [{"custom_id": f"{n}", **GOOD} for n in range(2)]
-    fake = drop_and_run(tmp_path, "a.json", json.dumps(requests, indent=1).encode(), None)
+    fake = drop_and_run(tmp_path, "a.json", written(requests).encode(), None)
     [problem] = result_json(fake, "rejected.json")["problems"]["first"]
     assert problem["code"] == "raw_not_in_lines"
-    assert "each on a line of its own" in problem["message"]
+    assert f"each on a line of its own, {says}, and drop the .jsonl" in problem["message"]
     fake = drop_and_run(tmp_path, "a.jsonl", b"".join(json.dumps(each).encode() + b"\n" for each in requests), None)
     assert jobs(fake)[0].state is JobState.SUCCEEDED
 

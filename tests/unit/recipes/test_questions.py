@@ -61,6 +61,16 @@ def test_another_languages_placeholder_is_named_with_what_to_write(written: str)
     assert asked(mended, {"text": "good"})["messages"][0]["content"] == "Label this review: good"
 
 
+@pytest.mark.parametrize("columns", [(), ("text", "id")])
+def test_the_whole_row_is_named_as_templates_write_it(columns: tuple[str, ...]) -> None:
+    text = MODEL + "prompt: 'Label {row}'\n"
+    with pytest.raises(Rejected) as rejected:
+        compile_recipe(parse_recipe(text.encode()), {}, columns=columns)
+    (problem,) = rejected.value.problems
+    assert "{row} stands for nothing here; write {{ row }}, the whole row" in problem.message
+    assert problems_of(text.replace("{row}", "{{ row }}"), columns=["text", "id"]) == []
+
+
 def test_three_braces_are_told_as_such() -> None:
     problem = only(problems_of(MODEL + "prompt: 'Label {{{text}}}'\n"))
     assert "write {{ text }}" in problem.message

@@ -12,7 +12,7 @@ import jiter
 import msgspec
 
 from dropbatch.domain.problems import Problem
-from dropbatch.formats.encodings import UTF_8, undecodable
+from dropbatch.formats.encodings import NOT_UTF_8, UTF_8, undecodable
 from dropbatch.formats.records import called
 
 _decode = msgspec.json.Decoder().decode
@@ -78,7 +78,11 @@ def _explained(raw: bytes, line: int, *, is_line: bool) -> Problem:
     try:
         text = raw.decode(UTF_8).rstrip()
     except UnicodeDecodeError as error:
-        return undecodable(error, line, UTF_8, can_be_set=False)
+        if is_line:
+            return undecodable(error, line, UTF_8, can_be_set=False)
+        line += raw.count(b"\n", 0, error.start)
+        what = f"Line {line} holds a byte (0x{raw[error.start]:02x}) that is not UTF-8"
+        return Problem(NOT_UTF_8, f"{what}; save the file as UTF-8.", line=line)
 
     def refuse(_: str) -> None:
         raise _NotANumberError

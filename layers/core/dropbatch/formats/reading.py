@@ -5,7 +5,7 @@ bytes and values; what stands before the first row lives in the layout alone.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple, Protocol
@@ -138,7 +138,7 @@ def read_drop(
     if file_type.kind is Kind.JSONL and codec == UTF_8:
         found = json_layout(lines, limits.line_bytes)
         if found is not None:
-            return _json_reader(lines, found, mark, limits.line_bytes, storage)
+            return _json_reader(lines, found, mark, limits.line_bytes, storage, start[:SAMPLE_BYTES])
     knows_header = separators and said.header is not None
     first = b"" if knows_header else _first_line(lines, b"\r\n" if separators else None)
     hints: Sequence[Problem] = ()
@@ -172,7 +172,7 @@ def read_on(blocks: Iterable[bytes], layout: Layout, position: Position, limits:
             is_array=layout.is_array,
             is_first=False,
         )
-        return DropReader(layout, objects, objects.chunks(position.number), position.number)
+        return _objects_reader(layout, objects, position.number, Noticed(position.swallowed, position.likely))
     lines = Lines(blocks, limits.line_bytes, position.offset, position.line)
     return _reader(layout, lines, limits.line_bytes, position.number, Noticed(position.swallowed, position.likely))
 
@@ -202,12 +202,12 @@ def _reader(
     noticed = noticed or Noticed()
     chunks = _chunks(lines, layout, limit, number, noticed)
     if layout.encoding == UTF_8 and not layout.raw:
-        chunks = _advised(chunks, lines, sample, layout.storage, noticed)
+        chunks = _advised(chunks, lambda: lines.held(SAMPLE_BYTES), sample, layout.storage, noticed)
     return DropReader(layout, lines, chunks, number, noticed, hints)
 
 
 def _advised(
-    chunks: Iterator[Chunk], lines: Lines, sample: bytes, storage: Storage, noticed: Noticed
+    chunks: Iterator[Chunk], upcoming: Callable[[], bytes], sample: bytes, storage: Storage, noticed: Noticed
 ) -> Iterator[Chunk]:
     """The chunks, with the likely encodings named in the problems of bytes that are not UTF-8.
 
@@ -216,7 +216,7 @@ def _advised(
     for chunk in chunks:
         if isinstance(chunk, Records) and any(_is_not_utf_8(record) for record in chunk.records()):
             if noticed.likely is None and not storage.codec:
-                around = b"".join([*chunk.raws, b"\n", lines.held(SAMPLE_BYTES), b"\n", sample])
+                around = b"".join([*chunk.raws, b"\n", upcoming(), b"\n", sample])
                 noticed.likely = tuple(guess_encoding(around).names)
             records = [
                 record._replace(
@@ -248,15 +248,18 @@ def _with_likely(rejected: Rejected, sample: bytes) -> Rejected:
 
 
 def _json_reader(
-    lines: Lines, found: json_documents.JsonLayout, mark: bytes, limit: int, storage: Storage
+    lines: Lines, found: json_documents.JsonLayout, mark: bytes, limit: int, storage: Storage, sample: bytes
 ) -> DropReader:
     """Reads what is JSON, and not one object a line."""
     first_at, line = lines.offset, lines.number
     before = lines.peek(found.begin)
     if _is_raw_object(before[found.begin :]):
+        how = "as `jq -c '.[]'` does" if found.is_array else "as `jq -c .` does"
+        if not found.is_array and b"," in found.separator:
+            how = "without commas between them"
         message = (
-            "The file holds requests for OpenAI's Batch API, but not one a line; write each on a line of its own, as "
-            "`jq -c` does, and drop the .jsonl."
+            "The file holds requests for OpenAI's Batch API, but not one a line; write each on a line of its own, "
+            f"{how}, and drop the .jsonl."
         )
         raise Rejected.because(Problem("raw_not_in_lines", message, line=line))
     blocks = lines.rest()
@@ -283,7 +286,12 @@ def _json_reader(
         tail=found.tail,
         storage=storage,
     )
-    return DropReader(layout, objects, objects.chunks(1))
+    return _objects_reader(layout, objects, 1, Noticed(), sample)
+
+
+def _objects_reader(layout: Layout, objects: Objects, number: int, noticed: Noticed, sample: bytes = b"") -> DropReader:
+    chunks = _advised(objects.chunks(number), bytes, sample, layout.storage, noticed)
+    return DropReader(layout, objects, chunks, number, noticed)
 
 
 def _is_raw_object(start: bytes) -> bool:

@@ -24,7 +24,7 @@ from dropbatch.recipes.parsing import Recipe, file_name, problem_at
 from dropbatch.recipes.request_body import MODEL_NAME, ROW_SECONDS, Body, Slot, Split, with_constants
 from dropbatch.recipes.schema import build_schema, followed, in_place_repeats
 from dropbatch.recipes.suggestions import bare, yaml_text
-from dropbatch.recipes.templates import BadTemplate, compile_template, placeholder, spelling
+from dropbatch.recipes.templates import ROW, BadTemplate, compile_template, placeholder, spelling
 from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError
 from dropbatch.recipes.yaml import dotted
 from dropbatch.requests import Request, Requests, is_model_name
@@ -307,6 +307,10 @@ class _Compiler:
             )
             name = slot.name if slot is not None else "content"
             advice = f"write one into it, as in {name}: {example}{columns}."
+        elif found.name == ROW and not known:
+            advice = (
+                f"{quoted(found.written, 60)} stands for nothing here; write {{{{ row }}}}, the whole row{columns}."
+            )
         elif self._columns and not known:
             advice = f"{quoted(found.written, 60)} stands for nothing here; {spelling(found.name, self._columns)}"
         else:
