@@ -136,7 +136,7 @@ def _drop(path: Path) -> "DropReader":
             while block := file.read(1 << 20):
                 yield block
 
-    return read_drop(blocks(), file_type(path.name), delimiter=None, encoding=None, limits=Limits())
+    return read_drop(blocks(), file_type(path.name), encoding=None, limits=Limits())
 
 
 CASES = {

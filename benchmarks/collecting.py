@@ -39,7 +39,7 @@ RUNS, RUNS_OF_THE_LARGEST = 5, 3
 
 RECIPES = {
     "chat": b"""\
-model: gpt-5-mini
+model: gpt-6-luna
 prompt: "{{ product }}: {{ text }}"
 schema: {sentiment: [positive, negative], reason: why}
 """,
@@ -49,7 +49,7 @@ endpoint: /v1/embeddings
 prompt: "{{ text }}"
 """,
 }
-MODELS = {"chat": ("/v1/chat/completions", "gpt-5-mini"), "embeddings": ("/v1/embeddings", "text-embedding-3-small")}
+MODELS = {"chat": ("/v1/chat/completions", "gpt-6-luna"), "embeddings": ("/v1/embeddings", "text-embedding-3-small")}
 
 # What it is measured on
 
@@ -75,7 +75,7 @@ def answer_lines(dice: random.Random, rows: Sequence[int]) -> Iterator[bytes]:
             "id": f"chatcmpl-{dice.getrandbits(116):029x}",
             "object": "chat.completion",
             "created": 1_763_900_000 + row,
-            "model": "gpt-5-mini-2025-08-07",
+            "model": "gpt-6-luna",
             "choices": [
                 {
                     "index": 0,
@@ -137,7 +137,7 @@ def _make_job(kind: str, rows: int, folder: Path) -> None:
     source = csv_drop(rows)
     with source.open("rb") as file:
         blocks = iter(lambda: file.read(1 << 20), b"")
-        drop = read_drop(blocks, file_type(source.name), delimiter=None, encoding=None, limits=Limits())
+        drop = read_drop(blocks, file_type(source.name), encoding=None, limits=Limits())
         files = JobFiles(world.objects, world.buckets.work, job.id)
         files.keep_recipe(RecipeText("recipe.yaml", RECIPES[kind], {}))
         files.keep_layout(drop.layout)

@@ -24,7 +24,8 @@ from tests.fakes import answer_ok
 PRICES_AS_OF = "the middle of 2025"
 PRICES = {
     # US dollars, list prices of us-east-1, without any free tier, as https://aws.amazon.com/<service>/pricing/ has them
-    # (lambda, s3, dynamodb, sqs, sns, eventbridge, cloudwatch, xray, secrets-manager, kms), and OpenAI its own.
+    # (lambda, s3, dynamodb, sqs, sns, eventbridge, cloudwatch, xray, secrets-manager, kms), and OpenAI its own, which
+    # are those of November 2026.
     "Lambda, a GB-second (arm64)": 0.0000133334,
     "Lambda, a million requests": 0.20,
     "S3, a thousand PUT, COPY, POST or LIST": 0.005,
@@ -41,8 +42,8 @@ PRICES = {
     "X-Ray, a million traces": 5.00,
     "Secrets Manager, a secret for a month": 0.40,
     "KMS, a key for a month": 1.00,
-    "OpenAI, a million input tokens (gpt-5-mini, batch)": 0.125,
-    "OpenAI, a million output tokens (gpt-5-mini, batch)": 1.00,
+    "OpenAI, a million input tokens (gpt-6-luna, batch)": 0.05,
+    "OpenAI, a million output tokens (gpt-6-luna, batch)": 0.25,
 }
 
 SHARD_ROWS = 50_000
@@ -122,7 +123,7 @@ def _calls(shards: int) -> Counter[str]:
     with tempfile.TemporaryDirectory() as folder:
         account = Account(Path(folder), limits=Limits(batch_requests=50))
         account.openai.answer = answer_ok
-        account.objects.drop("recipe.yaml", b'model: gpt-5-mini\nprompt: "{{ text }}"\n')
+        account.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
         wide = Pace(64)  # as it is where much is done: all batches go in one poll
         Ledger(account.table).save(Poller(dispatch=wide, collect=wide))
         poll(account.world)  # the first one begins the sweep
@@ -219,8 +220,8 @@ def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
     }
     dollars["$ AWS in all"] = sum(dollars.values())
     dollars["$ OpenAI"] = millions * (
-        INPUT_TOKENS * p["OpenAI, a million input tokens (gpt-5-mini, batch)"]
-        + OUTPUT_TOKENS * p["OpenAI, a million output tokens (gpt-5-mini, batch)"]
+        INPUT_TOKENS * p["OpenAI, a million input tokens (gpt-6-luna, batch)"]
+        + OUTPUT_TOKENS * p["OpenAI, a million output tokens (gpt-6-luna, batch)"]
     )
     return used | dollars
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 FOLDER = Path(".local/benchmarks")
 RECIPE = b"""\
-model: gpt-5-mini
+model: gpt-6-luna
 system: Classify the sentiment of the review.
 prompt: "{{ product }}: {{ text }}"
 schema:
   sentiment: [positive, negative]
-parameters: {reasoning_effort: minimal, max_completion_tokens: 500}
+parameters: {reasoning_effort: none, max_completion_tokens: 500}
 """
 SYSTEM = "Classify the sentiment of the review."
 BODY = {
-    "model": "gpt-5-mini",
+    "model": "gpt-6-luna",
     "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": ""}],
-    "reasoning_effort": "minimal",
+    "reasoning_effort": "none",
     "max_completion_tokens": 500,
     "response_format": {
         "type": "json_schema",
@@ -61,7 +61,7 @@ def raw_drop(rows: int) -> Path:
             for number, text in enumerate(_texts(rows)):
                 system = "Classify the sentiment of the review. " * 8
                 messages = [{"role": "system", "content": system}, {"role": "user", "content": text}]
-                body = {"model": "gpt-5-mini", "messages": messages, "max_completion_tokens": 500}
+                body = {"model": "gpt-6-luna", "messages": messages, "max_completion_tokens": 500}
                 line = {"custom_id": f"row-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
                 file.write(json.dumps(line) + "\n")
     return path

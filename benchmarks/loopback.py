@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +22,8 @@ PAGE_BYTES = 1_048_576
 """So much of its items DynamoDB gives at once."""
 
 PATHS = os.pathsep.join(["layers/core", "functions/poll", "."])
-NOW = 1_750_000_000
+NOW = int(time.time())
+"""Jobs are new: the poller ends those that are too old."""
 BLOCK = b"x" * 1_048_576
 
 
@@ -143,7 +145,7 @@ def aws(batches: int, jobs: int) -> type[_Server]:
     for number in range(batches):
         batch = Batch(
             job_id=_job(number % jobs), shard=number // jobs, group=0, endpoint="/v1/chat/completions",
-            model="gpt-5-mini", requests=50_000, tokens=9_000_000, created_at=NOW, admitted_at=NOW, sent_at=NOW, rev=4,
+            model="gpt-6-luna", requests=50_000, tokens=9_000_000, created_at=NOW, admitted_at=NOW, sent_at=NOW, rev=4,
             state=BatchState.SUBMITTED, file_id=_batch(number)["input_file_id"], secret_version="0123456789ab",
             openai_id=_batch(number)["id"], openai_status=OpenAIStatus.IN_PROGRESS, submitted_at=2**33,
         )  # fmt: skip
@@ -182,6 +184,7 @@ def openai(batches: int, others: int) -> type[_Server]:
     listed.reverse()
     places = {batch["id"]: place for place, batch in enumerate(listed)}
     progress, calls = count(1), count()
+    made: dict[str, Any] = {}  # by the calls that create, by id
 
     class Server(_Server):
         def do_GET(self) -> None:
@@ -193,6 +196,8 @@ def openai(batches: int, others: int) -> type[_Server]:
             name = url.path.rpartition("/")[2]
             if name == "content":
                 self.answer(*[BLOCK] * 200)
+            elif name in made:
+                self.answer(json.dumps(made[name]).encode())
             elif name in places:
                 self.answer(json.dumps(listed[places[name]]).encode())
             else:
@@ -207,8 +212,9 @@ def openai(batches: int, others: int) -> type[_Server]:
         def do_POST(self) -> None:
             if self.path.endswith("/batches"):
                 asked = json.loads(self.body())
-                made = _batch(10**12 + next(calls)) | {name: asked[name] for name in ("input_file_id", "metadata")}
-                self.answer(json.dumps(made | {"status": "validating"}).encode())
+                batch = _batch(10**12 + next(calls)) | {name: asked[name] for name in ("input_file_id", "metadata")}
+                made[batch["id"]] = batch = batch | {"status": "validating"}
+                self.answer(json.dumps(batch).encode())
                 return
             left = int(self.headers["content-length"])
             while left:
@@ -229,7 +235,7 @@ def _batch(number: int) -> dict[str, Any]:
         "id": f"batch_{number:032x}",
         "object": "batch",
         "endpoint": "/v1/chat/completions",
-        "model": "gpt-5-mini-2025-08-07",
+        "model": "gpt-6-luna",
         "errors": None,
         "input_file_id": f"file-{number:024x}",
         "completion_window": "24h",

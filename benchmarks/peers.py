@@ -30,7 +30,7 @@ OURS = "dropbatch"
 
 Row = dict[str, str]
 
-MODEL = "gpt-5-mini"
+MODEL = "gpt-6-luna"
 SYSTEM = "Classify the sentiment of the review."
 PROMPT = "{product}: {text}"
 MOST_TOKENS = 500
@@ -42,7 +42,7 @@ SCHEMA = {
 }
 REST: dict[str, Any] = {
     "model": MODEL,
-    "reasoning_effort": "minimal",
+    "reasoning_effort": "none",
     "max_completion_tokens": MOST_TOKENS,
     "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": SCHEMA}},
 }

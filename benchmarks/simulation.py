@@ -51,7 +51,7 @@ TOKENS_A_DROP = 40
 
 FAILING_ROWS = 0.01
 CREATES_AN_HOUR = 2_000
-MODELS = ("gpt-5-mini", "gpt-5-mini", "gpt-4o-mini")
+MODELS = ("gpt-6-luna", "gpt-6-luna", "gpt-5.6-luna")
 
 WORKERS = {"intake": (2, 3), "dispatch": (3, 5), "collect": (3, 5)}
 """Of each queue: how many functions run at once, and for how many seconds."""

@@ -44,12 +44,12 @@ from local.openai_emulator.clock import Clock
 from local.programs import Program, free_port, stop
 
 ROWS = 10_000_000
-MODEL = "gpt-5-mini"
+MODEL = "gpt-6-luna"
 RECIPE = f"""\
 model: {MODEL}
 system: Say in one sentence what the review praises, and what it complains about.
 prompt: "{{{{ product }}}}: {{{{ text }}}}"
-parameters: {{reasoning_effort: minimal, max_completion_tokens: 500}}
+parameters: {{reasoning_effort: none, max_completion_tokens: 500}}
 """.encode()
 KEY, VERSION = "reviews/reviews.csv", "000000001"
 EMULATOR, MARK = "openai", "local.openai_emulator"

@@ -1,4 +1,4 @@
-"""Shares the tests among processes, and says at a run's end how many kill points and schedules were gone through.
+"""Shares the tests among processes, and says at a run's end how many kill points, schedules and advices they followed.
 
 Both are the controlling process's business, which reads no conftest of a folder below.
 """
@@ -49,4 +49,5 @@ def pytest_testnodedown(node: object) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _TOTAL:
-        terminalreporter.write_line(", ".join(f"{count:,} {what}" for what, count in sorted(_TOTAL.items())) + " run")
+        counted = ", ".join(f"{count:,} {what}" for what, count in sorted(_TOTAL.items()))
+        terminalreporter.write_line(f"Gone through: {counted}")

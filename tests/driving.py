@@ -18,7 +18,7 @@ from dropbatch.telling import iso, results_prefix
 from tests.fakes import INBOX, RESULTS, FakeMessage, FakeQueue, FakeWorld, Killed
 
 RECIPE = b"""\
-model: gpt-4o-mini
+model: gpt-6-luna
 prompt: "{{ text }}"
 """
 

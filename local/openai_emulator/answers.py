@@ -12,35 +12,34 @@ import re
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from local.openai_emulator.errors import ApiError, error_body, missing_parameter, wrong_type
 from local.openai_emulator.faults import Spoiling
+from local.openai_emulator.refusals import check_refusals, effort_of, kind_of
 from local.openai_emulator.schemas import fill, strict_problem
 from local.openai_emulator.store import Tokens
 from local.openai_emulator.words import harms
 
-_REASONING = ("gpt-5*", "o1*", "o3*", "o4*")
-_NOT_REASONING = ("gpt-5-chat*",)
-_EFFORT_TOKENS = {"none": (0, 1), "minimal": (0, 17), "low": (64, 64), "medium": (256, 256), "high": (1024, 1024)}
+_EFFORT_TOKENS = {
+    "none": (0, 1),
+    "minimal": (0, 17),
+    "low": (64, 64),
+    "medium": (256, 256),
+    "high": (1024, 1024),
+    "xhigh": (2048, 2048),
+    "max": (4096, 4096),
+}
 """Hidden tokens by effort: at least the first, plus less than the second."""
 
 _DATED = {
-    "gpt-4o-mini": "gpt-4o-mini-2024-07-18",
-    "gpt-4o": "gpt-4o-2024-08-06",
-    "gpt-4.1": "gpt-4.1-2025-04-14",
-    "gpt-4.1-mini": "gpt-4.1-mini-2025-04-14",
-    "gpt-4.1-nano": "gpt-4.1-nano-2025-04-14",
-    "gpt-5": "gpt-5-2025-08-07",
-    "gpt-5-mini": "gpt-5-mini-2025-08-07",
-    "gpt-5-nano": "gpt-5-nano-2025-08-07",
-    "o3": "o3-2025-04-16",
-    "o4-mini": "o4-mini-2025-04-16",
+    "gpt-5.4-mini": "gpt-5.4-mini-2026-03-17",
+    "gpt-5.5": "gpt-5.5-2026-04-23",
 }
+"""The snapshots that models with a dated one are answered by."""
+
 _SQUARES = [(level - 127.5) ** 2 for level in range(256)]
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -57,7 +56,8 @@ class Answer:
 def answer(url: str, body: dict[str, Any], now: int, spoil: Spoiling | None = None) -> Answer:
     """Answer one request to `url`; a bad one gets OpenAI's 400. `now` is in Unix seconds."""
     try:
-        return _ENDPOINTS[url](_Request(body, now, spoil))
+        check_refusals(url, body)
+        return _ENDPOINTS[url](_Request(url, body, now, spoil))
     except ApiError as error:
         return Answer(error.status, error.body, Tokens())
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError, re.error):
@@ -69,7 +69,8 @@ def answer(url: str, body: dict[str, Any], now: int, spoil: Spoiling | None = No
 class _Request:
     """One request: its body, and the random source that its hash seeds."""
 
-    def __init__(self, body: dict[str, Any], now: int, spoil: Spoiling | None) -> None:
+    def __init__(self, url: str, body: dict[str, Any], now: int, spoil: Spoiling | None) -> None:
+        self.url = url
         self.body = body
         self.now = now
         self.spoil = spoil
@@ -99,13 +100,15 @@ class _Request:
 
     @property
     def reasons(self) -> bool:
-        return _matches(self.model, _REASONING) and not _matches(self.model, _NOT_REASONING)
+        kind = kind_of(self.model)
+        return kind is not None and bool(kind.efforts)
 
-    def reasoning_tokens(self, effort: object) -> int:
+    def reasoning_tokens(self) -> int:
         """Hidden tokens that a reasoning model spends before it says anything."""
-        if not self.reasons:
+        kind = kind_of(self.model)
+        if kind is None or not kind.efforts:
             return 0
-        least, spread = _EFFORT_TOKENS.get(str(effort or "medium"), _EFFORT_TOKENS["medium"])
+        least, spread = _EFFORT_TOKENS[effort_of(self.url, self.body) or kind.effort]
         return least + int(self.digest[:8], 16) % spread
 
     def text(self, about: str, choice: int = 0) -> str:
@@ -125,11 +128,6 @@ class _Request:
             case "schema":
                 return '{"emulated": "this violates the schema"}'
         return orjson.dumps(fill(schema, about, self.source)).decode()
-
-
-@lru_cache
-def _matches(model: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(model, pattern) for pattern in patterns)
 
 
 def _tokens(text: str) -> int:
@@ -215,11 +213,6 @@ def _chat(request: _Request) -> Answer:
     for index, one in enumerate(messages):
         if not isinstance(one.get("role"), str):
             raise missing_parameter(f"messages[{index}].role")
-    if request.reasons and body.get("max_tokens") is not None:
-        text = (
-            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
-        )
-        raise ApiError(400, text, code="unsupported_parameter", param="max_tokens")
     structured, schema = _schema(body.get("response_format"), "response_format", nested=True)
     cap = request.limit("max_completion_tokens", "max_tokens")
     about = _last_user(messages)
@@ -243,7 +236,7 @@ def _chat(request: _Request) -> Answer:
         if request.spoil == "refusal":
             content = "emulated: I'm sorry, but I can't help with that."
             message |= {"content": None, "refusal": content}
-        hidden = request.reasoning_tokens(body.get("reasoning_effort"))
+        hidden = request.reasoning_tokens()
         room = None if cap is None else cap - hidden
         if request.spoil == "truncated":
             room = min(room or _tokens(content), _tokens(content)) // 2
@@ -326,7 +319,7 @@ def _responses(request: _Request) -> Answer:
     structured, schema = _schema(format_, "text.format", nested=False)
     cap = request.limit("max_output_tokens")
     reasoning_options = body.get("reasoning") if isinstance(body.get("reasoning"), dict) else {}
-    hidden = request.reasoning_tokens((reasoning_options or {}).get("effort"))
+    hidden = request.reasoning_tokens()
     tool = _forced_tool(body.get("tools"), body.get("tool_choice"), "function")
     if tool is not None:
         content = orjson.dumps(fill(tool.get("parameters") or {"type": "object"}, about, request.source)).decode()
@@ -545,20 +538,6 @@ def _images(request: _Request) -> Answer:
     return Answer(200, {"created": request.now, "data": data, "usage": usage}, tokens)
 
 
-def _videos(request: _Request) -> Answer:
-    if not isinstance(request.body.get("prompt"), str):
-        raise missing_parameter("prompt")
-    body = {
-        "id": f"video_{request.digest}",
-        "object": "video",
-        "created_at": request.now,
-        "model": request.model,
-        "status": "completed",
-        "progress": 100,
-    }
-    return Answer(200, body, Tokens())
-
-
 _ENDPOINTS: dict[str, Callable[[_Request], Answer]] = {
     "/v1/chat/completions": _chat,
     "/v1/responses": _responses,
@@ -567,5 +546,4 @@ _ENDPOINTS: dict[str, Callable[[_Request], Answer]] = {
     "/v1/moderations": _moderations,
     "/v1/images/generations": _images,
     "/v1/images/edits": _images,
-    "/v1/videos": _videos,
 }

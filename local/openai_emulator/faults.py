@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from threading import RLock
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -92,6 +92,21 @@ class SpoilAnswers(RowFault):
 
     kind: Literal["spoil_answers"]
     how: Spoiling = "schema"
+
+
+PROMPT = "{{prompt}}"
+"""What stands, in an answer that a fault gives, for the text that the row asked about."""
+
+
+class AnswerRows(RowFault):
+    """Rows are answered with this status and body, word for word, in place of the emulator's own answer.
+
+    A text within the body that is PROMPT stands for the text of the row's last message or input.
+    """
+
+    kind: Literal["answer_rows"]
+    status: int = Field(default=200, ge=100, le=599)
+    body: dict[str, Any]
 
 
 class BatchFault(Fault):
@@ -246,6 +261,7 @@ AnyFault = Annotated[
     | DuplicateRows
     | StringBodies
     | SpoilAnswers
+    | AnswerRows
     | ExpireAfterRows
     | EmptyErrorFile
     | BlankErrorFileId

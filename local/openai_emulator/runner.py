@@ -24,6 +24,8 @@ import orjson
 from local.openai_emulator.answers import Answer, answer
 from local.openai_emulator.errors import error_body
 from local.openai_emulator.faults import (
+    PROMPT,
+    AnswerRows,
     DuplicateRows,
     EmptyErrorFile,
     ExpireAfterRows,
@@ -39,7 +41,7 @@ from local.openai_emulator.faults import (
 )
 from local.openai_emulator.settings import Settings
 from local.openai_emulator.store import Batch, BatchError, Store, Tokens
-from local.openai_emulator.upstream import UpstreamServer
+from local.openai_emulator.upstream import UpstreamServer, used_tokens
 from local.openai_emulator.validation import first_model, line_offsets, validate
 
 CHUNK_ROWS = 500
@@ -298,6 +300,9 @@ class Runner:
             good = False
         else:
             spoil = spoiling.how if spoiling else None
+            given = faults.for_row(AnswerRows, *key)
+            if given is not None:
+                answered = _given_answer(given, row.request["body"])
             response = answered or answer(row.request["url"], row.request["body"], now, spoil)
             usage.add(response.tokens)
             good = 200 <= response.status < 300
@@ -367,6 +372,29 @@ def model_of_input(store: Store, file_id: str) -> str:
 def cannot_find_file(file_id: str) -> str:
     """The service's words for an input file that is not there, or not yet."""
     return f"Cannot find file {file_id}, or organization org-emulated does not have access to it."
+
+
+def _given_answer(given: AnswerRows, request: dict[str, Any]) -> Answer:
+    """The answer that a fault gives in place of the emulator's own."""
+    body = _with_prompt(given.body, _last_text(request))
+    return Answer(given.status, body, used_tokens(body))
+
+
+def _with_prompt(value: Any, prompt: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_prompt(item, prompt) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_prompt(item, prompt) for item in value]
+    return prompt if value == PROMPT else value
+
+
+def _last_text(request: dict[str, Any]) -> str:
+    """The text that a request asks about: its last message's, or its input."""
+    asked = request.get("input", request.get("prompt", ""))
+    messages = request.get("messages") or (asked if isinstance(asked, list) else None)
+    last = messages[-1] if messages else asked
+    text = last.get("content", "") if isinstance(last, dict) else last
+    return text if isinstance(text, str) else orjson.dumps(text).decode()
 
 
 def _new_run(batch_id: str, offsets: "array[int]") -> _Run:

@@ -98,7 +98,7 @@ def _token_limits(text: str) -> dict[str, int]:
     for item in _items(text):
         model, _, tokens = item.rpartition("=")
         if not model or not tokens.isdecimal():
-            raise SettingsError("OPENAI_EMULATOR_TOKEN_LIMITS must read like gpt-4o-mini=2000000,gpt-5*=500000.")
+            raise SettingsError("OPENAI_EMULATOR_TOKEN_LIMITS must read like gpt-6-luna=2000000,gpt-5.6*=500000.")
         limits[model] = int(tokens)
     return limits
 

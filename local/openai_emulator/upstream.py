@@ -41,10 +41,10 @@ class UpstreamServer:
             body = orjson.loads(response.content)
         except orjson.JSONDecodeError:
             body = error_body("The upstream server did not answer with JSON.", code="bad_gateway", type_="server_error")
-        return Answer(response.status_code, body, _used(body))
+        return Answer(response.status_code, body, used_tokens(body))
 
 
-def _used(body: object) -> Tokens:
+def used_tokens(body: object) -> Tokens:
     """The tokens that a body says it cost, in either of the two vocabularies."""
     usage = body.get("usage") if isinstance(body, dict) else None
     if not isinstance(usage, dict):

@@ -11,6 +11,7 @@ import orjson
 from local.openai_emulator.settings import BatchLimits
 from local.openai_emulator.store import BatchError
 
+# OpenAI's, written down here once more: the emulator stands in for it, and takes nothing from Dropbatch.
 ENDPOINTS = (
     "/v1/responses",
     "/v1/chat/completions",
@@ -19,7 +20,6 @@ ENDPOINTS = (
     "/v1/moderations",
     "/v1/images/generations",
     "/v1/images/edits",
-    "/v1/videos",
 )
 
 KEPT_ERRORS = 50

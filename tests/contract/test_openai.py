@@ -180,7 +180,7 @@ def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def batch_file(tmp_path: Path, *ids: str) -> Path:
-    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
+    body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "hello"}]}
     lines = [{"custom_id": name, "method": "POST", "url": CHAT, "body": body} for name in ids]
     path = tmp_path / "batch.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))

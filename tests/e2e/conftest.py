@@ -44,6 +44,7 @@ class Embedded:
     emulator_url: str
     logs: Logs
     heard: list[dict[str, Any]] = field(default_factory=list)
+    read: list[tuple[str, str]] = field(default_factory=list)  # what people were told, each with its drop's folder
 
     @property
     def names(self) -> dict[str, str]:
@@ -179,6 +180,16 @@ class Embedded:
         for message in received.get("Messages", []):
             self.heard.append(json.loads(json.loads(message["Body"])["Message"]))
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+    def mail(self, folder: str) -> str:
+        """All that people were told of the drops of a folder."""
+        sqs, url = self.client("sqs"), self.names["NOTIFICATIONS_QUEUE_URL"]
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                told = json.loads(message["Body"])
+                self.read.append((told["MessageAttributes"]["folder"]["Value"], told["Message"]))
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return "\n".join(text for where, text in self.read if where == folder)
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ TOKENS = 112_575
 Packer = Callable[[bytes], bytes]
 Provoked = Callable[..., None]
 PACKERS = [("gz", gzip.compress, gzip.decompress), ("zst", zstd.compress, zstd.decompress)]
-PLAIN = b'model: gpt-4o-mini\nprompt: "Say something about {{ text }}"\n'
+PLAIN = b'model: gpt-6-luna\nprompt: "Say something about {{ text }}"\n'
 
 
 def rows_of(data: bytes) -> list[dict[str, str]]:
@@ -95,7 +95,7 @@ def test_a_raw_drop_mixing_models_and_endpoints_over_several_shards_comes_back_l
     """A batch takes 50,000 embedding inputs: with 2,000 in each fourth line, every 100 lines begin another shard."""
     lines = []
     for number in range(260):
-        model = ("gpt-4o-mini", "gpt-4o")[number % 2]
+        model = ("gpt-6-luna", "gpt-6-sol")[number % 2]
         body: dict[str, object] = {"model": model, "messages": [{"role": "user", "content": f"Number {number}"}]}
         url = "/v1/chat/completions"
         if number % 4 == 0:

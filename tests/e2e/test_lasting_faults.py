@@ -8,7 +8,7 @@ from dropbatch.domain.jobs import ENDED_JOBS
 from local.programs import LocalError
 from tests.e2e.conftest import HOLD_ABOVE_ROWS, PROCESS_DIED, Embedded, wait_for
 
-PLAIN = b'model: gpt-4o-mini\nprompt: "Say something about {{ text }}"\n'
+PLAIN = b'model: gpt-6-luna\nprompt: "Say something about {{ text }}"\n'
 ROWS = b"text\nhello\n"
 
 TAKEN_OVER_SECONDS = 60

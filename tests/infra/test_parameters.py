@@ -57,7 +57,7 @@ def test_every_parameter_says_what_it_is_and_what_is_wrong(expanded: Template) -
         ("OpenAIBaseUrl", "http://localhost"),
         ("OpenAIBaseUrl", "https://eu.api.openai.com/v1"),
         ("EnqueuedTokenLimits", ""),
-        ("EnqueuedTokenLimits", "gpt-5-mini=2000000,gpt-4o*=500000"),
+        ("EnqueuedTokenLimits", "gpt-6-luna=2000000,gpt-5.6*=500000"),
     ],
 )
 def test_a_right_value_is_taken(expanded: Template, parameter: str, value: str) -> None:

@@ -19,7 +19,7 @@ from local.openai_emulator.testing import RunningEmulator, running_emulator
 from tests.driving import drop, ended, only_job, result, result_json, run
 from tests.fakes import FakeWorld
 
-PLAIN = b'model: gpt-4o-mini\nprompt: "Say {{ text }}"\nattempts: 1\n'
+PLAIN = b'model: gpt-6-luna\nprompt: "Say {{ text }}"\nattempts: 1\n'
 SCHEMA = PLAIN + b"schema:\n  sentiment: [positive, negative]\n"
 ROWS = 12
 

@@ -88,7 +88,7 @@ class AnyWorld(RuleBasedStateMachine):
                     "custom_id": f"{unique} {row}",
                     "method": "POST",
                     "url": "/v1/chat/completions",
-                    "body": {"model": f"m{row % models}", "messages": [{"role": "user", "content": "x" * row}]},
+                    "body": {"model": f"m{row % models}", "messages": [{"role": "user", "content": "x" * (row + 1)}]},
                 }
                 for row in range(rows)
             ]

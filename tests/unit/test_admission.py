@@ -22,7 +22,7 @@ from dropbatch.take_in import take_in
 from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, rows, run
 from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
 
-MODEL = "gpt-4o-mini"
+MODEL = "gpt-6-luna"
 ROW = 17
 """The tokens that a row is estimated at."""
 
@@ -70,7 +70,7 @@ def test_a_batch_larger_than_the_limit_is_split(wide: FakeWorld) -> None:
 
 
 def test_a_limit_that_is_given_is_never_exceeded(fake: FakeWorld) -> None:
-    fake.token_limits = {"gpt-4o*": 100}
+    fake.token_limits = {"gpt-6-*": 100}
     fake.openai.token_limit = 100
     drop(fake, "a.csv", rows(20))
     run(fake, ticks=300)

@@ -19,7 +19,7 @@ CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embe
 
 
 def recipe(more: str = "", endpoint: str = CHAT) -> CompiledRecipe:
-    return compile_recipe(parse_recipe(f"model: m\nprompt: x\nendpoint: {endpoint}\n{more}\n".encode()), {})
+    return compile_recipe(parse_recipe(f"model: m\nprompt: '{{{{ x }}}}'\nendpoint: {endpoint}\n{more}\n".encode()), {})
 
 
 PLAIN = recipe()
@@ -195,12 +195,14 @@ def test_moderations_name_the_categories_that_were_flagged() -> None:
 
 def test_legacy_completions_have_a_text() -> None:
     body = {"choices": [{"text": "a", "finish_reason": "length"}]}
-    compiled = compile_recipe(parse_recipe(b"endpoint: /v1/completions\nbody: {model: m, prompt: x}"), {})
+    compiled = compile_recipe(parse_recipe(b"endpoint: /v1/completions\nbody: {model: m, prompt: '{{ x }}'}"), {})
     assert told(read_answer(line(body), compiled, "/v1/completions")) == (Outcome.TRUNCATED, "length", ["a"])
 
 
 def test_an_endpoint_without_texts_answers_with_its_body() -> None:
-    compiled = compile_recipe(parse_recipe(b"endpoint: /v1/images/generations\nbody: {model: m, prompt: x}"), {})
+    compiled = compile_recipe(
+        parse_recipe(b"endpoint: /v1/images/generations\nbody: {model: m, prompt: '{{ x }}'}"), {}
+    )
     body = {"data": [{"b64_json": "AAAA"}]}
     assert told(read_answer(line(body), compiled, compiled.endpoint)) == (Outcome.OK, None, [body])
 

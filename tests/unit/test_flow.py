@@ -67,7 +67,7 @@ def test_a_raw_drop_of_two_models_comes_back_under_its_own_ids(fake: FakeWorld) 
             "custom_id": f"mine-{number}",
             "method": "POST",
             "url": "/v1/chat/completions",
-            "body": {"model": f"gpt-{number % 2}", "messages": []},
+            "body": {"model": f"gpt-{number % 2}", "messages": [{"role": "user", "content": "hi"}]},
         }
         for number in range(9)
     ]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dropbatch.domain.jobs import Job, JobState
 from dropbatch.domain.limits import Limits
-from dropbatch.formats import reading, separated
+from dropbatch.formats import json_documents, reading, separated
 from dropbatch.formats.compression import Compression, compressed
 from dropbatch.formats.content import HASHED_BYTES, Content
 from dropbatch.formats.parquet import files
@@ -23,7 +23,7 @@ from dropbatch.formats.unique import UniqueIds
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.take_in import take_in
-from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
+from tests.driving import drop, jobs, only_job, result, result_json, run
 from tests.fakes import WORK, FakeWorld, answer_ok, response_line
 from tests.unit.formats.parquet.tables import a_table, packed
 
@@ -35,6 +35,7 @@ LIMITS = Limits(batch_requests=70, line_bytes=20_000)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(separated, "CHUNK_BYTES", 200)
     monkeypatch.setattr(reading, "CHUNK_BYTES", 200)
+    monkeypatch.setattr(json_documents, "CHUNK_BYTES", 200)
     monkeypatch.setattr(files, "BATCH_ROWS", 7)
 
 
@@ -53,14 +54,22 @@ def csv_file(line_end: str) -> bytes:
     return b"\xef\xbb\xbf" + out.getvalue().encode()
 
 
+RECIPE = b"""\
+model: gpt-6-luna
+prompt: "Text: {{ text }}"
+"""  # some of the table's texts are null
+
+
 def request(row: int) -> dict[str, object]:
     url = ["/v1/chat/completions", "/v1/embeddings"][row % 5 == 0]
     body: dict[str, object] = {"model": f"m{row % 3 // 2}", "input": f"text {row}"}
+    if url != "/v1/embeddings":
+        body["messages"] = [{"role": "user", "content": f"text {row}"}]
     return {"custom_id": f"row-{row}", "method": "POST", "url": url, "body": body}
 
 
 def alike(row: int) -> dict[str, object]:
-    messages = [{"role": "user", "content": f'row {row}, "é"' * (row % 9)}]
+    messages = [{"role": "user", "content": f'row {row}, "é"' * (1 + row % 8)}]
     body = {"model": "m", "messages": messages, "temperature": 0.5}
     return {"custom_id": f"row-{row}", "method": "POST", "url": "/v1/chat/completions", "body": body}
 
@@ -75,6 +84,11 @@ def members(data: bytes, compression: Compression) -> bytes:
 
 
 TEXT = lines(lambda row: {"text": f"row {row}" + "x" * (row % 300)})
+SOME = [
+    {"text": f'row {row}, ]}}[{{ "é" \\' + "x" * (row % 300), "more": [{"n": row, "t": ["}"]}, {}]}
+    for row in range(ROWS)
+]
+
 DROPS = {
     "a.csv": csv_file("\n"),
     "b.csv": csv_file("\r\n"),
@@ -87,6 +101,17 @@ DROPS = {
     "g.csv.gz": members(csv_file("\r\n"), Compression.GZIP),
     "h.csv.zst": members(csv_file("\n"), Compression.ZSTD),
     "raw-packed.jsonl.zst": compressed(lines(request), Compression.ZSTD),
+    "utf-16.csv": b"\xff\xfe" + csv_file("\r\n").decode("utf-8-sig").encode("utf-16-le"),
+    "utf-16.txt.gz": members(
+        b"\xfe\xff" + "".join(f"Zeile {row}: äöü 😀 {'.' * 90}\n" for row in range(ROWS)).encode("utf-16-be"),
+        Compression.GZIP,
+    ),
+    "cr.csv": b"text,n\r" + b"".join(b'"row\n%d%s",%d\r' % (row, b"." * 90, row) for row in range(ROWS)),
+    "array.json": json.dumps(SOME, indent=2, ensure_ascii=False).encode(),
+    "array.json.zst": members(json.dumps(SOME).encode(), Compression.ZSTD),
+    "pretty.jsonl": b"\n".join(json.dumps(each, indent=1).encode() for each in SOME),
+    "commas.ndjson": b",\n".join(json.dumps(each).encode() for each in SOME),
+    "unquoted.tsv": b"id\ttext\n" + b"".join(b'%d\t"row %d%s\n' % (row, row, b"." * 90) for row in range(ROWS)),
     "i.parquet": packed(a_table(ROWS), row_group_size=150),
 }
 

@@ -129,7 +129,7 @@ DROPS = sorted(path.stem for path in EVENTS.glob("sqs_drop*.json"))
 def test_a_drop_is_taken_in_under_the_very_key_it_has(functions: Functions, name: str) -> None:
     functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
     event = payload(name)
-    body = {"model": "gpt-4o-mini", "messages": []}
+    body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "hi"}]}
     raw = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
     key = upload(functions, event, json.dumps(raw).encode() if name.endswith("multipart") else b"text\nhello\n")
     assert functions.submit(event) == []

@@ -12,6 +12,9 @@ from dropbatch.ledger import Ledger
 from tests.driving import drop, only_job, run
 from tests.fakes import FakeWorld
 
+INPUTS = st.integers(0, 2**31 - 1)
+"""Of these the highest bit says that they are a list."""
+
 RECORDS = st.lists(st.binary(min_size=1, max_size=40), max_size=12)
 
 
@@ -31,7 +34,7 @@ def test_a_shard_that_is_too_short_is_loud() -> None:
         list(index.records(iter([b"1234"])))
 
 
-@given(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 4)))
+@given(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 3, INPUTS)))
 def test_an_index_is_read_as_it_was_written(rows: list[tuple[int, int, int, int]]) -> None:
     index = ShardIndex()
     for row in rows:
@@ -39,6 +42,20 @@ def test_an_index_is_read_as_it_was_written(rows: list[tuple[int, int, int, int]
     again = ShardIndex.from_bytes(index.to_bytes())
     assert again == index
     assert list(zip(again.sizes, again.groups, again.tokens, again.inputs, strict=True)) == rows
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 3, INPUTS, st.booleans()), max_size=80))
+def test_an_index_tells_rows_that_ask_for_a_list(rows: list[tuple[int, int, int, int, bool]]) -> None:
+    index = ShardIndex()
+    for *numbers, is_list in rows:
+        index.add(*numbers, is_list=is_list)
+    data = index.to_bytes()
+    again = ShardIndex.from_bytes(data)
+    assert again.to_bytes() == data
+    columns = (again.sizes, again.groups, again.tokens, again.inputs, map(bool, again.lists))
+    assert list(zip(*columns, strict=True)) == rows
+    if not any(is_list for *_, is_list in rows):
+        assert len(data) == 16 * len(rows), "jobs of before are read like those of today"
 
 
 def test_rows_are_known_by_their_model_and_by_why_they_are_not_sent(tmp_path: Path) -> None:

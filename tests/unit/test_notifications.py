@@ -13,7 +13,7 @@ from tests.driving import RECIPE, drop, only_job, result, result_json, run
 from tests.fakes import RESULTS, FakeWorld, answer_ok, response_line
 
 SENTIMENT = b"""\
-model: gpt-4o-mini
+model: gpt-6-luna
 prompt: "{{ text }}"
 schema:
   sentiment: [positive, negative]
@@ -115,8 +115,8 @@ def test_what_has_no_known_price_is_told_beside_what_has_one(fake: FakeWorld) ->
         return where, line
 
     fake.openai.answer = answer
-    fake.objects.drop("shop/recipe.yaml", SENTIMENT.replace(b"gpt-4o-mini", b'"{{ model }}"'))
-    drop(fake, "shop/a.csv", b"model,text\ngpt-4o-mini,a\ngpt-4o-mini,b\nmy-own,c\n")
+    fake.objects.drop("shop/recipe.yaml", SENTIMENT.replace(b"gpt-6-luna", b'"{{ model }}"'))
+    drop(fake, "shop/a.csv", b"model,text\ngpt-6-luna,a\ngpt-6-luna,b\nmy-own,c\n")
     run(fake)
     ended = told(fake, "ended")
     cost = ended.detail["cost"]
@@ -159,7 +159,7 @@ def test_a_rejected_drop_is_told_five_problems_and_a_count(fake: FakeWorld) -> N
 
 
 def test_a_wrong_recipe_and_wrong_rows_are_told_together(fake: FakeWorld) -> None:
-    fake.objects.drop("shop/recipe.yaml", b'model: gpt-4o-mini\nprompt: "{{ text }}"\nlimt: 4\ndelimiter: ";"\n')
+    fake.objects.drop("shop/recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimt: 4\ndelimiter: ";"\n')
     drop(fake, "shop/a.csv", b"id;text\n1\n2;b\n3\n")
     run(fake)
     problems = told(fake, "rejected").detail["problems"]["first"]
@@ -206,7 +206,7 @@ def test_what_is_told_of_a_wrong_line_quotes_nothing_of_it(fake: FakeWorld, memb
         "custom_id": "1",
         "method": "POST",
         "url": "/v1/chat/completions",
-        "body": {"model": "gpt-4o-mini", "messages": []},
+        "body": {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "hi"}]},
     }
     lines = [good, {**good, "custom_id": "2", "method": 1, **member}]
     drop(fake, "a.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())

@@ -205,8 +205,8 @@ def test_a_rerun_asks_the_same_object_with_the_recipe_of_today(fake: FakeWorld) 
     drop(fake, "a.csv", b"text\na\n")
     run(fake)
     fake.clock.sleep(10)
-    fake.objects.drop("recipe.yaml", RECIPE.replace(b"gpt-4o-mini", b"gpt-5-mini"))
+    fake.objects.drop("recipe.yaml", RECIPE.replace(b"gpt-6-luna", b"gpt-6-sol"))
     drop(fake, "a.csv.rerun/", b"")
     run(fake)
     bodies = [json.loads(fake.openai.files[batch.input_file_id])["body"] for batch in fake.openai.batches.values()]
-    assert [body["model"] for body in bodies] == ["gpt-4o-mini", "gpt-5-mini"]
+    assert [body["model"] for body in bodies] == ["gpt-6-luna", "gpt-6-sol"]

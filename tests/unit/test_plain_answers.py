@@ -20,7 +20,7 @@ CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embe
 
 
 def recipe(more: str = "", endpoint: str = CHAT) -> CompiledRecipe:
-    return compile_recipe(parse_recipe(f"model: m\nprompt: x\nendpoint: {endpoint}\n{more}\n".encode()), {})
+    return compile_recipe(parse_recipe(f"model: m\nprompt: '{{{{ x }}}}'\nendpoint: {endpoint}\n{more}\n".encode()), {})
 
 
 PLAIN = recipe()
@@ -81,20 +81,26 @@ MESSAGES = some(
     refusal=SCALARS,
     tool_calls=SCALARS | st.lists(SCALARS, max_size=1),
     function_call=SCALARS | some(name=SCALARS),
+    annotations=SCALARS | st.lists(some(type=st.sampled_from(["url_citation", "file"])), max_size=1),
+    audio=SCALARS | some(data=SCALARS, transcript=TEXTS),
 )
 CHOICES = some(
     index=COUNTS, message=MESSAGES | SCALARS, finish_reason=st.sampled_from(["stop", "length", "content_filter", None])
 )
 ITEMS = some(
-    type=st.sampled_from(["message", "reasoning", "function_call", "web_search_call", None]),
+    type=st.sampled_from(["message", "reasoning", "function_call", "web_search_call", "image_generation_call", None]),
     content=st.lists(PARTS, max_size=2) | SCALARS,
+    phase=st.sampled_from(["commentary", "final_answer", None, 1]),
+    result=SCALARS,
 )
+TOOL_USAGES = some(web_search=SCALARS | some(num_requests=COUNTS), image_gen=SCALARS | some(total_tokens=COUNTS))
 BODIES = (
     some(choices=st.lists(CHOICES | SCALARS, max_size=2), usage=USAGES, error=some(code=SCALARS) | SCALARS)
     | some(
         output=st.lists(ITEMS | SCALARS, max_size=3),
         status=st.sampled_from(["completed", "incomplete", "failed", None]),
         usage=USAGES,
+        tool_usage=TOOL_USAGES | SCALARS,
         error=some(code=SCALARS) | SCALARS,
     )
     | SCALARS
@@ -126,7 +132,7 @@ def plain_chat(content: str, **more: Any) -> bytes:
     return written({"status_code": 200, "request_id": "r", "body": body})
 
 
-def plain_response(text: str) -> bytes:
+def plain_response(text: str, **more: Any) -> bytes:
     usage = {
         "input_tokens": 9,
         "input_tokens_details": {"cached_tokens": 2},
@@ -135,7 +141,7 @@ def plain_response(text: str) -> bytes:
     }
     message = {"type": "message", "content": [{"type": "output_text", "annotations": [], "text": text}]}
     output = [{"type": "reasoning", "summary": []}, message]
-    body = {"status": "completed", "error": None, "output": output, "usage": usage}
+    body = {"status": "completed", "error": None, "output": output, "usage": usage, **more}
     return written({"status_code": 200, "request_id": "r", "body": body})
 
 
@@ -173,6 +179,14 @@ def test_lines_with_any_bytes_in_them_too(
         ((MOOD, CHAT), plain_chat('{"mood": "good", "why": "because\\u2028"}')),
         ((ALL_KINDS, CHAT), plain_chat('{"mood":"bad","score":1.10,"count":3,"sure":true,"tags":["a"]}')),
         ((recipe("", RESPONSES), RESPONSES), plain_response("hello")),
+        (
+            (recipe("", RESPONSES), RESPONSES),
+            plain_response("hello").replace(b'"type": "message"', b'"type": "message", "phase": "final_answer"'),
+        ),
+        (
+            (None, RESPONSES),
+            plain_response("hello", tool_usage={"web_search": {"num_requests": 0}, "image_gen": {"total_tokens": 0}}),
+        ),
     ],
 )
 def test_what_is_plainly_good_never_takes_the_strict_way(

@@ -45,10 +45,28 @@ def listed(model: str, taken: Usage, *, discount: bool = True, **context: str) -
     return float(calc_price(tokens, model_ref=model, provider_id="openai", price_context=context).total_price)
 
 
-ALL_PARTS = ["gpt-5-mini", "gpt-5.4", "gpt-6-luna", "gpt-5.6-luna", "ft:gpt-4o-mini-2024-07-18:org::id"]
+ENDING = {
+    # Only models that end, or have ended, have prices with these traps; jobs that asked them are still billed right.
+    "no cached price in batches": ["gpt-4.1", "gpt-4o", "gpt-4o-mini", "o1", "o3", "o3-mini", "o4-mini"],
+    "a snapshot": ["gpt-4.1-2025-04-14"],
+    "another snapshot": ["gpt-4.1-mini-2025-04-14"],
+    "a snapshot with a price of its own": ["gpt-4o-2024-05-13"],
+    "no price for cache writes": ["gpt-5-mini"],
+    "fine-tuned, with a batch price": ["ft:gpt-4o-mini-2024-07-18:org::id"],
+    "fine-tuned, without one": ["ft:gpt-4o-2024-08-06:org::id"],
+    "fine-tuned, without any": ["ft:gpt-4.1-mini-2025-04-14:org::id"],
+    "other media": ["sora-2", "gpt-image-1.5", "chatgpt-image-latest", "gpt-audio", "gpt-4o-audio-preview"],
+}
+"""tests/infra/test_models_named.py lets these names stand here, and once only."""
+
+ALL_PARTS = [
+    *("gpt-5.4", "gpt-6-luna", "gpt-5.6-luna"),
+    *ENDING["no price for cache writes"],
+    *ENDING["fine-tuned, with a batch price"],
+]
 """These have batch prices for all their parts."""
 
-NO_CACHED = ["gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini-2025-04-14", "o1", "o3", "o3-mini", "o4-mini"]
+NO_CACHED = [*ENDING["no cached price in batches"], *ENDING["another snapshot"]]
 """These have batch prices, but none for cached input."""
 
 
@@ -67,7 +85,8 @@ def test_a_bill_is_the_sum_of_its_requests_prices(model: str, usages: list[Usage
 
 def test_what_has_no_batch_price_costs_half() -> None:
     assert paid("text-embedding-3-small", Usage(1_000_000, 0, 0, 0)) == Cost(0.01, 0.02)
-    assert paid("ft:gpt-4o-2024-08-06:org::id", Usage(1_000_000, 0, 1_000_000, 0)) == Cost(9.375, 18.75)
+    (tuned,) = ENDING["fine-tuned, without one"]
+    assert paid(tuned, Usage(1_000_000, 0, 1_000_000, 0)) == Cost(9.375, 18.75)
 
 
 def priced_models() -> list[str]:
@@ -97,22 +116,23 @@ def test_a_token_more_costs_what_a_token_costs(model: str, taken: Usage, part: s
 
 
 def test_cached_input_costs_what_other_input_costs_where_batches_have_no_price_for_it() -> None:
-    assert paid("gpt-4.1", Usage(1_000_000, 1_000_000, 0, 0)) == Cost(1.0, 0.5)
-    assert paid("gpt-4.1", Usage(1_000_000, 1_000_000, 1, 0)).usd == pytest.approx(1.000004)
-    assert paid("o3", Usage(1_000_000, 900_000, 10_000, 0)).usd == pytest.approx(1.04)
+    first, *_, reasoning, _, _ = ENDING["no cached price in batches"]
+    assert paid(first, Usage(1_000_000, 1_000_000, 0, 0)) == Cost(1.0, 0.5)
+    assert paid(first, Usage(1_000_000, 1_000_000, 1, 0)).usd == pytest.approx(1.000004)
+    assert paid(reasoning, Usage(1_000_000, 900_000, 10_000, 0)).usd == pytest.approx(1.04)
 
 
 def test_what_is_written_to_the_cache_costs_more_where_it_does() -> None:
     assert paid("gpt-6-luna", Usage(200_000, 0, 0, 0, 100_000)).usd == pytest.approx(0.005 + 0.00625)
-    assert paid("gpt-5-mini", Usage(200_000, 0, 0, 0, 100_000)) == paid("gpt-5-mini", Usage(200_000, 0, 0, 0))
+    for model in ("gpt-5.4", *ENDING["no price for cache writes"]):
+        assert paid(model, Usage(200_000, 0, 0, 0, 100_000)) == paid(model, Usage(200_000, 0, 0, 0))
 
 
 @pytest.mark.parametrize(
     "model",
     [
-        *("my-own-model", "", "gpt-4o-mini-deployment", "sora-2", "whisper-1"),
-        *("gpt-image-1.5", "gpt-image-2", "gpt-5-image", "chatgpt-image-latest", "gpt-audio", "gpt-4o-audio-preview"),
-        *("ft:gpt-4.1-mini-2025-04-14:org::id", "ft:gpt-6-luna-2027-01-01"),
+        *("my-own-model", "", "gpt-4o-mini-deployment", "whisper-1", "gpt-image-2", "gpt-5-image"),
+        *(*ENDING["other media"], *ENDING["fine-tuned, without any"], "ft:gpt-6-luna-2027-01-01"),
     ],
 )
 def test_what_has_no_price_by_tokens_of_text_is_unknown(model: str) -> None:
@@ -124,13 +144,16 @@ def test_what_has_no_price_by_tokens_of_text_is_unknown(model: str) -> None:
 
 def test_a_snapshot_costs_what_its_model_costs() -> None:
     taken = Usage(1_000, 100, 10, 0)
-    for snapshot, model in (("gpt-4.1-2025-04-14", "gpt-4.1"), ("gpt-6-luna-2031-12-01", "gpt-6-luna")):
+    first, second, *_ = ENDING["no cached price in batches"]
+    for snapshot, model in (*((each, first) for each in ENDING["a snapshot"]), ("gpt-6-luna-2031-12-01", "gpt-6-luna")):
         assert paid(snapshot, taken) == paid(model, taken)
-    assert paid("gpt-4o-2024-05-13", taken).usd > paid("gpt-4o", taken).usd, "it has a price of its own"
+    for snapshot in ENDING["a snapshot with a price of its own"]:
+        assert paid(snapshot, taken).usd > paid(second, taken).usd
 
 
 def test_more_cached_tokens_than_there_are_cost_no_less_than_nothing() -> None:
-    assert paid("gpt-5-mini", Usage(10, 20, 0, 0, 30)).usd > 0
+    for model in ("gpt-6-luna", *ENDING["no price for cache writes"]):
+        assert paid(model, Usage(10, 20, 0, 0, 30)).usd > 0
 
 
 def answer(body: Any, status: int = 200) -> Answer:
@@ -139,7 +162,7 @@ def answer(body: Any, status: int = 200) -> Answer:
 
 
 def test_an_answer_without_usage_was_paid_for_though_nobody_knows_how_much() -> None:
-    bill = Bill("gpt-5-mini", CHAT)
+    bill = Bill("gpt-6-luna", CHAT)
     good = answer(b'{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}')
     cut = answer(b'{"choices":[{"message":{"content":"a"},"finish_reason":"length"}]}')
     assert (good.outcome, cut.outcome) == (Outcome.OK, Outcome.TRUNCATED)
@@ -150,9 +173,9 @@ def test_an_answer_without_usage_was_paid_for_though_nobody_knows_how_much() -> 
 
 
 def test_counts_of_nothing_are_no_price() -> None:
-    bill = Bill("gpt-5-mini", CHAT)
-    bill.add([Usage(0, 0, 0, 0), Usage(1_000_000, 0, 0, 0)])
-    assert bill.total() == Cost(0.125, 0.25, unpriced=1)
+    bill = Bill("gpt-6-luna", CHAT)
+    bill.add([Usage(0, 0, 0, 0), *[Usage(200_000, 0, 0, 0)] * 5])
+    assert bill.total() == Cost(0.05, 0.1, unpriced=1)
 
 
 @pytest.mark.parametrize("model", ["omni-moderation-latest", ""])
@@ -165,7 +188,18 @@ def test_moderations_cost_nothing_whatever_they_say(model: str) -> None:
 
 
 def test_lines_that_cannot_be_read_are_on_the_bill_by_their_number() -> None:
-    bill = Bill("gpt-5-mini", CHAT)
+    bill = Bill("gpt-6-luna", CHAT)
     bill.unread(2)
     bill.unread(1)
     assert bill.total() == Cost(0.0, 0.0, unread=3)
+
+
+def test_a_request_that_was_declined_costs_nothing() -> None:
+    declined = answer(b'{"error":{"code":"content_filter"}}', 400)
+    assert declined.outcome is Outcome.REFUSED
+    bill = Bill("gpt-6-luna", CHAT)
+    bill.add_silent([declined])
+    assert bill.total() == Cost(0.0, 0.0)
+    filtered = answer(b'{"choices":[{"message":{"content":"a"},"finish_reason":"content_filter"}]}')
+    bill.add_silent([filtered])
+    assert bill.total() == Cost(0.0, 0.0, unpriced=1), "a model answered this one"

@@ -56,14 +56,14 @@ def test_a_name_of_any_length_leaves_the_advice_whole(name: str) -> None:
     _, twice = parsed(row.encode(), 1)
     recipe = compile_recipe(parse_recipe(b"model: m\nprompt: '{{ text }}'\n"), {})
     wrong = [
-        f"model: m\nprompt: x\n{json.dumps(name)}: 1\n",
+        f"model: m\nprompt: '{{{{ x }}}}'\n{json.dumps(name)}: 1\n",
         f"model: m\nprompt: {json.dumps('{{ ' + 'a' * 9_000 + ' b }}')}\n",
         f"model: m\nprompt: {json.dumps('{{ b | ' + 'a' * 9_000 + ' }}')}\n",
-        f"model: m\nprompt: x\nschema: {{{json.dumps(name)}: 1}}\n",
-        f"model: m\nprompt: x\ncolumns: {{{json.dumps(name)}: 1}}\n",
+        f"model: m\nprompt: '{{{{ x }}}}'\nschema: {{{json.dumps(name)}: 1}}\n",
+        f"model: m\nprompt: '{{{{ x }}}}'\ncolumns: {{{json.dumps(name)}: 1}}\n",
         f"model: m\nprompt: {json.dumps('file://' + 'a' * 9_000)}\n",
-        f"model: m\nprompt: x\nendpoint: {json.dumps(name)}\n",
-        f"model: m\nprompt: x\nbad_rows: {json.dumps(name)}\n",
+        f"model: m\nprompt: '{{{{ x }}}}'\nendpoint: {json.dumps(name)}\n",
+        f"model: m\nprompt: '{{{{ x }}}}'\nbad_rows: {json.dumps(name)}\n",
     ]
     found = [twice, *recipe.check_columns([name, "texts" + "t" * 9_000])]
     for text in wrong:

@@ -21,7 +21,7 @@ GOOD: Mapping[str, Any] = {
     "custom_id": "1",
     "method": "POST",
     "url": "/v1/chat/completions",
-    "body": {"model": "gpt-4o-mini", "messages": []},
+    "body": {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "hi"}]},
 }
 
 
@@ -69,11 +69,16 @@ CASES = {
     ),
     "no body": Wrong("a.jsonl", raw(body=None), "missing_body", ("Line 2 has no body", "needs"), 2, key="body"),
     "no model": Wrong(
-        "a.jsonl", raw(body={"messages": []}), "missing_model", ("Line 2 has no model", "add it"), 2, key="body.model"
+        "a.jsonl",
+        raw(body={"messages": [{"role": "user", "content": "hi"}]}),
+        "missing_model",
+        ("Line 2 has no model", "add it"),
+        2,
+        key="body.model",
     ),
     "a stream": Wrong(
         "a.jsonl",
-        raw(body={"model": "m", "messages": [], "stream": True}),
+        raw(body={"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}),
         "streaming",
         ("Line 2 asks for a stream", "remove stream"),
         2,
@@ -183,7 +188,7 @@ CASES = {
         ("Line 3, byte 1 (0xfc) is not UTF-8", "save the file as UTF-8"),
         3,
     ),
-    "UTF-16": Wrong("a.csv", "text\na\n".encode("utf-16"), "not_utf8", ("UTF-16", "save it as UTF-8"), 1),
+    "UTF-16": Wrong("a.csv", "text\na\n".encode("utf-16-le"), "not_utf8", ("UTF-16", "save it as UTF-8"), 1),
     "a long key": Wrong(
         "ü" * 449 + ".csv", b"text\na\n", "key_too_long", ("902 bytes", "900 is the most", "shorter names")
     ),

@@ -11,8 +11,8 @@ from tests.driving import drop, only_job, result, run
 from tests.fakes import FakeWorld
 
 
-def raw(rows: int, *, model: str = "gpt-4o-mini", pad: int = 0) -> list[dict[str, object]]:
-    body = {"model": model, "messages": [{"role": "user", "content": "x" * pad}]}
+def raw(rows: int, *, model: str = "gpt-6-luna", pad: int = 0) -> list[dict[str, object]]:
+    body = {"model": model, "messages": [{"role": "user", "content": "x" * (pad or 1)}]}
     return [
         {"custom_id": f"{model}-{row}", "method": "POST", "url": "/v1/chat/completions", "body": body}
         for row in range(rows)

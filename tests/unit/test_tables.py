@@ -19,15 +19,20 @@ from dropbatch.domain.limits import Limits
 from dropbatch.recipes.compiling import compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
 from dropbatch.tables import column_schemas
-from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
+from tests.driving import drop, jobs, only_job, result, result_json, run
 from tests.fakes import RESULTS, WORK, FakeWorld, answer_ok, response_line
 from tests.unit.formats.parquet.tables import a_table, packed, same, unpacked
+
+RECIPE = b"""\
+model: gpt-6-luna
+prompt: "Text: {{ text }}"
+"""  # some of the texts are null
 
 COUNT = 50
 TABLE = packed(a_table(COUNT), row_group_size=20, compression="zstd")
 
 SCORING = b"""\
-model: gpt-5-mini
+model: gpt-6-luna
 prompt: "{{ text }} {{ who.name if who }} {{ at }} {{ tags | json }}"
 schema:
   score: integer
@@ -162,6 +167,49 @@ def test_rows_that_are_skipped_stay_in_the_table(fake: FakeWorld) -> None:
     assert statuses == ["skipped" if n % 3 == 2 else "ok" for n in range(COUNT)]
 
 
+def test_a_row_of_nulls_is_blank(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    columns = {"text": ["a", None, " ", "b"], "n": [1.0, None, float("nan"), None], "tags": [["x"], None, [], None]}
+    whole = pa.table(columns)
+    drop(fake, "t.parquet", packed(whole))
+    run(fake)
+    found = table(fake, "t.answers.parquet")
+    assert found.column("_status").to_pylist() == ["ok", "skipped", "skipped", "ok"]
+    assert found.column("_error").to_pylist() == [None, "blank_row", "blank_row", None]
+    assert found.num_rows == 4
+    assert not [key for key in fake.objects.keys(RESULTS) if "failed" in key]
+
+
+def test_a_bad_row_of_a_table_is_skipped_and_in_its_failed_file(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", b'model: m\nprompt: "{{ 1 / n }}"\nbad_rows: skip\n')
+    drop(fake, "t.parquet", packed(pa.table({"n": [1, 0, 2]})))
+    run(fake)
+    assert table(fake, "t.answers.parquet").column("_error").to_pylist() == [None, "template_failed", None]
+    assert table(fake, "t.failed.parquet").column("n").to_pylist() == [0]
+    assert result_json(fake, "skipped.json")["problems"]["first"][0]["message"].startswith("Row 2, ")
+
+
+def test_failed_rows_of_a_table_are_asked_with_a_mended_recipe_whose_types_differ(fake: FakeWorld) -> None:
+    """The column holds what both recipes gave: as texts, where one type cannot."""
+    fake.objects.drop("recipe.yaml", RECIPE + b"schema: {score: integer}\n")
+    fake.openai.answer = lambda request: (
+        saying({"score": 7})(request)
+        if request["custom_id"] != "9"
+        else ("error", response_line(request, 400, {"error": {"code": "invalid_value"}}))
+    )
+    drop(fake, "t.parquet", TABLE)
+    run(fake, step=600)
+    fake.objects.drop("recipe.yaml", RECIPE + b"schema: {score: string}\n")
+    fake.openai.answer = saying({"score": "high"})
+    drop(fake, "t.parquet.retry", b"")
+    run(fake)
+    again = jobs(fake)[-1]
+    assert again.state is JobState.SUCCEEDED
+    found = pq.read_table(io.BytesIO(result(fake, "t.answers.parquet", again))).column("score").to_pylist()
+    assert found == ["high" if n == 9 else "7" for n in range(1, COUNT + 1)]
+    assert [recipe["rows"] for recipe in result_json(fake, "summary.json", again)["recipes"]] == [49, 1]
+
+
 def test_a_bad_row_is_named_by_its_number(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", b'model: m\nprompt: "{{ who.name }}"\n')
     drop(fake, "t.parquet", packed(pa.table({"who": pa.array([{"name": "a"}, {"name": "b"}]), "n": [1, 2]})))
@@ -176,7 +224,9 @@ def test_a_bad_row_is_named_by_its_number(fake: FakeWorld) -> None:
 
 
 def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: FakeWorld) -> None:
-    fake.objects.drop("recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "{{ text }}"\n')
+    fake.objects.drop(
+        "recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "Text: {{ text }}"\n'
+    )
 
     def embeddings(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         vectors = [[0.5, 0.25]] if request["custom_id"] != "30" else [[0.5, 0.25], [1.5, 2.5]]
@@ -196,7 +246,9 @@ def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: Fa
 def test_a_table_is_put_together_in_as_many_invocations_as_it_takes(tmp_path: Path, odd: str | None) -> None:
     def answered(seconds_left: Callable[[], float]) -> tuple[bytes, bytes]:
         fake = FakeWorld(tmp_path, limits=Limits(batch_requests=7))
-        fake.objects.drop("recipe.yaml", b'model: m\nprompt: "{{ text }}"\nattempts: 1\nschema: {score: integer}\n')
+        fake.objects.drop(
+            "recipe.yaml", b'model: m\nprompt: "Text: {{ text }}"\nattempts: 1\nschema: {score: integer}\n'
+        )
 
         def scores(request: dict[str, Any]) -> dict[str, Any] | None:
             number = int(request["custom_id"])
@@ -220,7 +272,9 @@ def test_a_table_is_put_together_in_as_many_invocations_as_it_takes(tmp_path: Pa
 
 
 def test_embeddings_are_lists_of_numbers(fake: FakeWorld) -> None:
-    fake.objects.drop("recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "{{ text }}"\n')
+    fake.objects.drop(
+        "recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "Text: {{ text }}"\n'
+    )
     vector = [0.1, -1e-9]
     fake.openai.answer = lambda request: (
         "output",
@@ -289,9 +343,9 @@ def test_the_same_table_while_its_job_is_open_is_not_billed_again(fake: FakeWorl
 @pytest.mark.parametrize(
     ("recipe", "schemas"),
     [
-        (b"prompt: a", {"p_answer": None, "p_x": None, "p__status": None, "p__error": None}),
+        (b"prompt: '{{ a }}'", {"p_answer": None, "p_x": None, "p__status": None, "p__error": None}),
         (
-            b"prompt: a\nendpoint: /v1/moderations",
+            b"prompt: '{{ a }}'\nendpoint: /v1/moderations",
             {
                 "p_flagged": {"type": "boolean"},
                 "p_categories": {"type": "array", "items": {"type": "string"}},

@@ -26,8 +26,10 @@ def test_a_model_of_unknown_price_leaves_the_known_part() -> None:
         "currency": "USD",
         "paid": 1.75,
         "saved": 1.75,
+        "fees": 0.0,
         "unpriced_requests": 7,
         "uncollected_requests": 2,
+        "unpriced_tool_calls": 0,
     }
     assert _paid(found).startswith("Paid about $1.7500, and saved $1.7500 by batching. ")
     assert "The price of 7 requests is not known" in _paid(found)
@@ -59,7 +61,7 @@ def test_a_paid_batch_that_ends_without_its_answers_is_told() -> None:
 
 
 def test_a_tally_is_the_same_after_it_was_kept() -> None:
-    found = tally(Cost(1.5, 3.0, 4, 5))
+    found = tally(Cost(1.5, 3.0, 4, 5, 0.02, {"web_search": 2, "container": 1}, 1))
     found.spend(Usage(10, 4, 5, 3, 2))
     found.count(7, Outcome.REFUSED, "refusal")
     assert Tally.from_json(json.loads(json.dumps(found.to_json()))) == found
@@ -68,6 +70,7 @@ def test_a_tally_is_the_same_after_it_was_kept() -> None:
 def test_a_tally_of_before_is_read_as_what_it_knew() -> None:
     members = Tally().to_json() | {"outcomes": {"ok": 3, "error": 1}}
     del members["unpriced"], members["unread"]
+    del members["fees_usd"], members["tool_calls"], members["unpriced_tool_calls"]
     known = Tally.from_json(members | {"usd": 1.5, "standard_usd": 3.0})
     assert (known.paid, known.saved, known.unpriced, known.unread) == (1.5, 1.5, 0, 0)
     unknown = Tally.from_json(members | {"usd": None, "standard_usd": None})
@@ -80,3 +83,31 @@ def test_asking_failed_rows_again_is_not_paid_twice() -> None:
     found = Tally()
     found.take_over(tally(Cost(1.5, 3.0, 4, 5)))
     assert (found.paid, found.unpriced, found.unread) == (0.0, 0, 0)
+
+
+def test_fees_are_part_of_the_sum_and_named() -> None:
+    found = tally(
+        Cost(0.5, 0.9, 0, 0, 0.1, {"web_search": 10}), Cost(0.25, 0.3, 0, 0, 0.03, {"web_search": 1, "container_1g": 1})
+    )
+    assert _paid(found) == (
+        "Paid about $0.7500, and saved $0.4500 by batching. "
+        "$0.1300 of it are the fees of 12 tool calls, which batching does not halve."
+    )
+    assert _cost(found)["fees"] == 0.13
+    assert found.tool_calls == {"web_search": 11, "container_1g": 1}
+
+
+def test_fees_that_are_not_known_are_named() -> None:
+    found = tally(Cost(0.5, 0.9, 0, 0, 0.01, {"web_search": 1, "container": 2}, 2))
+    assert "$0.0100 of it are the fees of 1 tool call, which" in _paid(found)
+    assert _paid(found).endswith(" The sum is without the fees of 2 tool calls, whose price is not known.")
+    assert _cost(found)["unpriced_tool_calls"] == 2
+    only = tally(Cost(0.0, 0.0, 0, 0, 0.0, {"container": 1}, 1))
+    assert _paid(only).startswith("What it cost is not known. The sum is without the fees of 1 tool call, ")
+    assert (_cost(only)["paid"], only.saved) == (None, None)
+
+
+def test_asking_failed_rows_again_pays_no_fee_twice() -> None:
+    found = Tally()
+    found.take_over(tally(Cost(1.5, 3.0, 0, 0, 0.5, {"web_search": 50}, 1)))
+    assert (found.fees_usd, found.tool_calls, found.unpriced_tool_calls) == (0.0, {}, 0)

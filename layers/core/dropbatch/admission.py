@@ -15,7 +15,6 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import work_on
 from dropbatch.ports import World
 
-EMBEDDINGS = "/v1/embeddings"
 ENQUEUED_INPUTS = 1_000_000
 """So many embedding inputs may be enqueued (Batch API guide)."""
 

@@ -12,13 +12,26 @@ from typing import Any, NamedTuple
 import msgspec
 import orjson
 
+from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED, CONTENT_CODES, CONTEXT_LENGTH
+from dropbatch.batch_api.output_items import (
+    COMMENTARY,
+    FINAL_ANSWER,
+    MESSAGE_PARTS,
+    OUTPUT_ITEMS,
+    SERVER_WORK,
+    ItemKind,
+)
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.json_values import as_list as _list
+from dropbatch.json_values import as_mapping as _mapping
 from dropbatch.json_values import to_json
+from dropbatch.json_wrappings import unwrap_json
 from dropbatch.recipes import parsing as recipes
 from dropbatch.recipes.compiling import CompiledRecipe
 from dropbatch.recipes.expressions import Expression
 from dropbatch.recipes.sizes import TooLargeError
 from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError
+from dropbatch.tool_calls import ToolCalls, count_chat_calls, count_response_calls
 
 ROW_SECONDS = 1
 """How long holding one answer to a schema, or computing its columns, may take; it mostly takes 20 µs."""
@@ -43,6 +56,11 @@ _PASSING_CODES = frozenset(
 )
 """The same, of rows that have no status because they were not run."""
 
+_TOO_LONG = re.compile(
+    "(maximum|model's) (context|input) length|context length exceeded|input tokens exceed", re.IGNORECASE
+)
+"""What servers say of a row that is too long for its model, if they give no code for it. OpenAI's embeddings do so."""
+
 
 class Usage(NamedTuple):
     """Tokens that were billed. Those that the cache gave or took are among the input, reasoning tokens among the
@@ -58,7 +76,8 @@ class Usage(NamedTuple):
 class Answer(NamedTuple):
     """A row's outcome. `code` says why it is not ok; `values` are the recipe's columns, fit for orjson.
 
-    `again` says that another try may go better: the fault was the server's, or the moment's.
+    `again` says that another try may go better: the fault was the server's, or the moment's. `tools` counts calls that
+    have a fee. `failed` says that the request itself was answered with an error, which costs nothing.
     """
 
     outcome: Outcome
@@ -66,6 +85,8 @@ class Answer(NamedTuple):
     values: tuple[Any, ...] | None
     usage: Usage | None
     again: bool = False
+    tools: ToolCalls | None = None
+    failed: bool = False
 
 
 class _Choice(NamedTuple):
@@ -83,6 +104,7 @@ UNREADABLE = "unreadable"
 
 _UNREADABLE = Answer(Outcome.ERROR, UNREADABLE, None, None)
 _EMPTY = _Choice(Outcome.INVALID_ANSWER, "empty", None)
+_NOT_JSON = _Choice(Outcome.INVALID_ANSWER, "not_json", None)
 
 NO_SENSE = (msgspec.DecodeError, ValueError, RecursionError)
 
@@ -95,19 +117,28 @@ def time_limit() -> TimeLimit:
     return TimeLimit(ROW_SECONDS, BATCH_SECONDS)
 
 
-def read_answer(line: bytes, compiled: CompiledRecipe | None, endpoint: str, limit: TimeLimit | None = None) -> Answer:
+def read_answer(
+    line: bytes,
+    compiled: CompiledRecipe | None,
+    endpoint: str,
+    limit: TimeLimit | None = None,
+    *,
+    is_list: bool = False,
+) -> Answer:
     """What a line of an output or error file says; `compiled` is None for a raw drop, which has no columns.
+
+    `is_list` says that the row asked for a list of inputs, so that its columns hold lists, even of one.
 
     `limit` is that of the line's batch. An answer that would exceed it is invalid, with a code of its own: it is paid,
     and OpenAI's own line is kept whatever the recipe makes of it.
     """
     limit = limit or time_limit()
     try:
-        return _read(line, compiled, endpoint, limit)
+        return _read(line, _Reader(compiled, endpoint, limit, is_list=is_list))
     except NO_SENSE:
         pass
     try:
-        return _read(mended(line), compiled, endpoint, limit)
+        return _read(mended(line), _Reader(compiled, endpoint, limit, is_list=is_list))
     except NO_SENSE:
         return _UNREADABLE
 
@@ -118,7 +149,7 @@ def mended(line: bytes) -> bytes:
     return to_json(json.loads(line.decode(errors="replace"), parse_constant=lambda _: None, strict=False))
 
 
-def _read(line: bytes, compiled: CompiledRecipe | None, endpoint: str, limit: TimeLimit) -> Answer:
+def _read(line: bytes, reader: "_Reader") -> Answer:
     members = _members.decode(line)
     response = bytes(members.get("response", b"null"))
     if response == b"null":
@@ -135,32 +166,49 @@ def _read(line: bytes, compiled: CompiledRecipe | None, endpoint: str, limit: Ti
     if status == 0 and not isinstance(status, bool):
         return Answer(Outcome.ERROR, "no_response", None, None, again=True)
     if isinstance(status, int) and not 200 <= status < 300:
-        again = status in _PASSING or status >= 500
-        return Answer(Outcome.ERROR, _code_of(body, f"http_{status}"), None, None, again)
+        code = _code_of(body, f"http_{status}")
+        refused = code in CONTENT_CODES
+        again = not refused and (status in _PASSING or status >= 500)
+        return Answer(Outcome.REFUSED if refused else Outcome.ERROR, code, None, None, again, failed=True)
     if not body.startswith(b"{"):
         return Answer(*_EMPTY, None) if body == b"null" else _UNREADABLE
-    return _Reader(compiled, endpoint, limit).answer(body)
+    return reader.answer(body)
 
 
 def _not_run(error: Any) -> Answer:
     if not isinstance(error, Mapping):
         return Answer(Outcome.ERROR, _fit(error), None, None) if _fit(error) else _UNREADABLE
-    code = _fit(error.get("code")) or _fit(error.get("type")) or "error"
-    return Answer(_NOT_RUN.get(code, Outcome.ERROR), code, None, None, again=code in _PASSING_CODES)
+    code = _error_code(error, "error")
+    outcome = _NOT_RUN.get(code) or _failure(code)
+    return Answer(outcome, code, None, None, again=code in _PASSING_CODES, failed=True)
+
+
+def _failure(code: str) -> Outcome:
+    """The outcome of a row that came to an error with this code."""
+    return Outcome.REFUSED if code in CONTENT_CODES else Outcome.ERROR
 
 
 def _code_of(body: bytes, otherwise: str) -> str:
-    """The code that an error's body gives."""
+    """The code that an error's body gives; some servers give the error's members without `error` around them."""
     try:
-        error = _mapping(msgspec.json.decode(body)).get("error")
+        members = _mapping(msgspec.json.decode(body))
     except NO_SENSE:
         return otherwise
-    return _error_code(error, otherwise)
+    return _error_code(members.get("error", members), otherwise)
 
 
 def _error_code(error: Any, otherwise: str) -> str:
+    """The code that says most: one of what is declined, else the error's own, else what its message tells."""
     found = _mapping(error)
-    return _fit(found.get("code")) or _fit(found.get("type")) or otherwise
+    code, kind = _fit(found.get("code")), _fit(found.get("type"))
+    inner = _mapping(found.get("innererror") or found.get("inner_error"))
+    for each in (code, _fit(inner.get("code")), kind):
+        if each in CONTENT_CODES:
+            return each
+    message = found.get("message")
+    if code is None and isinstance(message, str) and _TOO_LONG.search(message):
+        return CONTEXT_LENGTH
+    return code or kind or otherwise
 
 
 def _fit(code: Any) -> str | None:
@@ -171,8 +219,9 @@ def _fit(code: Any) -> str | None:
 class _Reader:
     """Reads a response's body for a recipe, or for none."""
 
-    def __init__(self, compiled: CompiledRecipe | None, endpoint: str, limit: TimeLimit) -> None:
+    def __init__(self, compiled: CompiledRecipe | None, endpoint: str, limit: TimeLimit, *, is_list: bool) -> None:
         self._compiled = compiled
+        self._is_list = is_list
         self._limit = limit
         self._endpoint = endpoint
         self._validator = compiled.validator if compiled else None
@@ -182,59 +231,82 @@ class _Reader:
     def answer(self, body: bytes) -> Answer:
         if self._endpoint == recipes.EMBEDDINGS:
             choice, usage = self._embeddings(body)
-            return self._with_columns(choice, usage, body)
+            return self._with_columns(choice, usage, body, None)
         response = _mapping(msgspec.json.decode(body))
         usage = _usage(response.get("usage"))
+        tools = None
         if isinstance(response.get("error"), Mapping) and not any(
             response.get(name) for name in ("choices", "output", "results", "data")
         ):
-            return Answer(Outcome.ERROR, _error_code(response["error"], "error"), None, usage)
+            code = _error_code(response["error"], "error")
+            return Answer(_failure(code), code, None, usage, failed=True)
         match self._endpoint:
             case recipes.CHAT:
                 choice = self._choices(response, self._chat)
+                tools = count_chat_calls(_mappings(response.get("choices")))
             case recipes.COMPLETIONS:
                 choice = self._choices(response, self._completion)
             case recipes.RESPONSES:
-                choice = self._response(response)
+                items = _mappings(response.get("output"))
+                choice = self._response(response, items)
+                tools = count_response_calls(response, items)
             case recipes.MODERATIONS:
-                choice = _moderations(response)
+                choice = self._moderations(response)
             case _:
                 choice = _Choice(Outcome.OK, None, (_fragment(body),)) if response else _EMPTY
-        return self._with_columns(choice, usage, body)
+        return self._with_columns(choice, usage, body, tools)
 
-    def _with_columns(self, choice: _Choice, usage: Usage | None, body: bytes) -> Answer:
+    def _with_columns(self, choice: _Choice, usage: Usage | None, body: bytes, tools: ToolCalls | None) -> Answer:
         """The answer with the columns that the recipe computes from the body."""
         if self._compiled is None:
-            return Answer(choice.outcome, choice.code, None, usage)
+            return Answer(choice.outcome, choice.code, None, usage, tools=tools)
         values = choice.values
         if values is not None and self._compiled.expressions:
             try:
                 values += self._limit.run(_computed, self._compiled.expressions, json.loads(body))
             except TimeLimitError:
-                return Answer(Outcome.INVALID_ANSWER, "too_slow", None, usage)
+                return Answer(Outcome.INVALID_ANSWER, "too_slow", None, usage, tools=tools)
             except TooLargeError:
-                return Answer(Outcome.INVALID_ANSWER, "too_large", None, usage)
-        return Answer(choice.outcome, choice.code, values, usage)
+                return Answer(Outcome.INVALID_ANSWER, "too_large", None, usage, tools=tools)
+        return Answer(choice.outcome, choice.code, values, usage, tools=tools)
 
     # One text: the answer, or JSON for the schema's columns
 
-    def _text(self, text: str, outcome: Outcome, code: str | None) -> _Choice:
-        """The choice for a text that came with an outcome: ok, truncated or refused."""
+    def _text(self, text: str, outcome: Outcome, code: str | None, last: str = "") -> _Choice:
+        """The choice for a text that came with an outcome: ok, truncated or refused. `last` is its last message's."""
         if self._structured:
-            return self._fitted(text) if outcome is Outcome.OK else _Choice(outcome, code, None)
+            return self._fitted(text, last) if outcome is Outcome.OK else _Choice(outcome, code, None)
         if outcome is Outcome.OK and not text.strip():
             return _EMPTY
         return _Choice(outcome, code, (text,) if text else None)
 
-    def _fitted(self, text: str) -> _Choice:
-        """The choice for a text that should be JSON of the recipe's schema."""
+    def _fitted(self, text: str, last: str) -> _Choice:
+        """The choice for a text that should be JSON of the recipe's schema.
+
+        If several messages are no JSON together, the last may be it. What is wrapped around the whole of the JSON is
+        taken off if the schema fits then; what else stands around it leaves it invalid.
+        """
         if not text.strip():
             return _EMPTY
+        choice, several = self._held(text), bool(last.strip()) and last != text
+        if choice == _NOT_JSON and several:
+            choice = self._held(last)
+        if choice != _NOT_JSON:
+            return choice
+        for wrapped in (text, last) if several else (text,):
+            inner = unwrap_json(wrapped)
+            found = _NOT_JSON if inner is None else self._held(inner)
+            if found.outcome is Outcome.OK or found.code == "too_slow":
+                return found
+        return choice
+
+    def _held(self, text: str) -> _Choice:
+        """The choice for a text that is held to the recipe's schema as it is."""
         encoded = text.encode()
         try:
             parsed = msgspec.json.decode(encoded)
         except NO_SENSE:
-            return _Choice(Outcome.INVALID_ANSWER, "not_json", None)
+            return _NOT_JSON
         if not isinstance(parsed, dict):
             return _Choice(Outcome.INVALID_ANSWER, "schema_mismatch", None)
         try:
@@ -254,17 +326,30 @@ class _Reader:
             return _Choice(Outcome.INVALID_ANSWER, "schema_mismatch", None)
         return _Choice(Outcome.OK, None, (_fragment(to_json(calls)),))
 
+    def _media(self, items: Any, data: str) -> _Choice:
+        """The choice for images or speech without a text: what is said of them, without their `data`.
+
+        An image has megabytes, which no table's cell holds; responses.jsonl has them all.
+        """
+        if self._structured:
+            return _EMPTY
+        told = [{name: value for name, value in item.items() if name != data} for item in items]
+        return _Choice(Outcome.OK, None, (_fragment(to_json(told)),))
+
     # Chat completions and completions
 
     def _choices(self, response: Mapping[str, Any], read: Any) -> _Choice:
-        choices = [_mapping(choice) for choice in _list(response.get("choices"))]
+        choices = _mappings(response.get("choices"))
         if all(isinstance(choice.get("index"), int) for choice in choices):
             choices.sort(key=lambda choice: choice["index"])
-        return _combined([read(choice) for choice in choices])
+        return _combined([read(choice) for choice in choices], is_list=self._is_list)
 
     def _chat(self, choice: Mapping[str, Any]) -> _Choice:
         message, finish = _mapping(choice.get("message")), choice.get("finish_reason")
         text, refusal = _content(message.get("content")), message.get("refusal")
+        audio = _mapping(message.get("audio"))
+        if not text.strip() and not self._structured:
+            text = _content(audio.get("transcript")) or text
         if isinstance(refusal, str) and refusal:
             return self._text(text or refusal, Outcome.REFUSED, "refusal")
         if finish == "content_filter":
@@ -276,6 +361,8 @@ class _Reader:
             calls = [*calls, message["function_call"]]
         if calls and not (self._structured and text.strip()):
             return self._tools(calls)
+        if not text.strip() and audio.get("data"):
+            return self._media([audio], "data")
         return self._text(text, Outcome.OK, None)
 
     def _completion(self, choice: Mapping[str, Any]) -> _Choice:
@@ -289,31 +376,40 @@ class _Reader:
 
     # Responses
 
-    def _response(self, response: Mapping[str, Any]) -> _Choice:
-        texts, refusals, calls = [], [], []
-        for item in map(_mapping, _list(response.get("output"))):
-            if item.get("type") in ("function_call", "custom_tool_call"):
-                calls.append(item)
-            for part in map(_mapping, _list(item.get("content")) if item.get("type") == "message" else []):
-                if part.get("type") == "refusal":
-                    refusals.append(_content(part.get("refusal")))
-                elif part.get("type") == "output_text":
-                    texts.append(_content(part.get("text")))
-        text = "".join(texts)
+    def _response(self, response: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> _Choice:
+        messages, refusals = _messages(items)
+        text, last = "".join(messages), messages[-1] if messages else ""
+        if not items and not text:
+            text = _content(response.get("output_text"))  # as some servers, and the SDK, give it
         status = response.get("status")
         if status == "failed":
-            return _Choice(Outcome.ERROR, _error_code(response.get("error"), "failed"), None)
+            code = _error_code(response.get("error"), "failed")
+            return _Choice(_failure(code), code, None)
         if refusals:
             return self._text(text or "".join(refusals), Outcome.REFUSED, "refusal")
         if status == "incomplete":
             reason = _fit(_mapping(response.get("incomplete_details")).get("reason")) or "incomplete"
-            filtered = reason == "content_filter"
-            return self._text(text, Outcome.REFUSED if filtered else Outcome.TRUNCATED, reason)
+            return self._text(text, _failure(reason) if reason in CONTENT_CODES else Outcome.TRUNCATED, reason)
         if status in ("cancelled", "queued", "in_progress"):
             return _Choice(Outcome.ERROR, f"response_{status}", None)
+        calls = _calls(items)
         if calls and not (self._structured and text.strip()):
             return self._tools(calls)
-        return self._text(text, Outcome.OK, None)
+        return self._text(text, Outcome.OK, None, last) if text.strip() else self._wordless(items)
+
+    def _wordless(self, items: Sequence[Mapping[str, Any]]) -> _Choice:
+        """The choice for a response that has neither a text nor calls."""
+        images = [item for item in items if _kind(item) is ItemKind.IMAGE]
+        made = [item for item in images if item.get("result")]
+        if made:
+            return self._media(made, "result")
+        for item in images:
+            code = _error_code(item.get("error"), "")
+            if code in CONTENT_CODES:
+                return _Choice(Outcome.REFUSED, code, None)
+        if any(_kind(item) is ItemKind.APPROVAL for item in items):
+            return _Choice(Outcome.INVALID_ANSWER, APPROVAL_REQUIRED, None)
+        return _EMPTY
 
     # Embeddings
 
@@ -332,28 +428,67 @@ class _Reader:
         vectors = [exact_value(row["embedding"]) for row in rows if bytes(row.get("embedding", b"null")) not in _HOLLOW]
         if not vectors or len(vectors) < len(rows):
             return _EMPTY, usage
-        return _Choice(Outcome.OK, None, (vectors[0] if len(vectors) == 1 else vectors,)), usage
+        return _Choice(Outcome.OK, None, (self._one_or_all(vectors),)), usage
+
+    def _one_or_all(self, found: Sequence[Any]) -> Any:
+        """What a column holds of what was found for each input: a list if a list was asked, or it must be one."""
+        return found[0] if len(found) == 1 and not self._is_list else found
+
+    # Moderations
+
+    def _moderations(self, response: Mapping[str, Any]) -> _Choice:
+        results = _mappings(response.get("results"))
+        if not results or not all(isinstance(result.get("flagged"), bool) for result in results):
+            return _EMPTY
+        flagged = [result["flagged"] for result in results]
+        categories = [[name for name, hit in _mapping(r.get("categories")).items() if hit is True] for r in results]
+        return _Choice(Outcome.OK, None, (self._one_or_all(flagged), self._one_or_all(categories)))
 
 
 _HOLLOW = frozenset({b"null", b"[]", b'""'})
 
 
-def _moderations(response: Mapping[str, Any]) -> _Choice:
-    results = [_mapping(result) for result in _list(response.get("results"))]
-    if not results or not all(isinstance(result.get("flagged"), bool) for result in results):
-        return _EMPTY
-    flagged = [result["flagged"] for result in results]
-    categories = [[name for name, hit in _mapping(r.get("categories")).items() if hit is True] for r in results]
-    if len(results) == 1:
-        return _Choice(Outcome.OK, None, (flagged[0], categories[0]))
-    return _Choice(Outcome.OK, None, (flagged, categories))
+def _kind(item: Mapping[str, Any]) -> ItemKind | None:
+    """What an item of a response's output is; None for one that is not known."""
+    name = item.get("type")
+    return OUTPUT_ITEMS.get(name) if isinstance(name, str) else None
 
 
-def _combined(choices: Sequence[_Choice]) -> _Choice:
+def _messages(items: Sequence[Mapping[str, Any]]) -> tuple[Sequence[str], Sequence[str]]:
+    """The texts of the messages that are the answer, one each, and the refusals.
+
+    Where there is a final answer, it alone counts; a comment on the way to it never does, unless it is all there is
+    and declines the request.
+    """
+    messages = [item for item in items if _kind(item) is ItemKind.MESSAGE]
+    final = [message for message in messages if message.get("phase") == FINAL_ANSWER]
+    final = final or [message for message in messages if message.get("phase") != COMMENTARY]
+    texts = ["".join(_parts(message, "output_text")) for message in final]
+    return texts, [text for message in final or messages for text in _parts(message, "refusal")]
+
+
+def _parts(message: Mapping[str, Any], kind: str) -> Sequence[str]:
+    parts = _mappings(message.get("content"))
+    return [_content(part.get(MESSAGE_PARTS[kind])) for part in parts if part.get("type") == kind]
+
+
+def _calls(items: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """What the model asks the caller to do: calls that are not answered within the response."""
+    done = [item.get("call_id") for item in items if _kind(item) is ItemKind.WORK]
+    calls = [item for item in items if _kind(item) is ItemKind.CALL and not _is_server_work(item)]
+    return [call for call in calls if call.get("call_id") is None or call["call_id"] not in done]
+
+
+def _is_server_work(item: Mapping[str, Any]) -> bool:
+    member, value = SERVER_WORK.get(item["type"], ("type", None))
+    return bool(item.get(member) == value)
+
+
+def _combined(choices: Sequence[_Choice], *, is_list: bool) -> _Choice:
     """Several answers to one request: the worst outcome decides, the columns hold arrays."""
     if not choices:
         return _EMPTY
-    if len(choices) == 1:
+    if len(choices) == 1 and not is_list:
         return choices[0]
     worst = min(choices, key=lambda choice: _WORST_FIRST.index(choice.outcome))
     width = max(len(choice.values or ()) for choice in choices)
@@ -390,12 +525,8 @@ def _content(value: Any) -> str:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else []
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [_mapping(item) for item in _list(value)]
 
 
 def _parsed(raw: msgspec.Raw | None) -> Any:

@@ -6,19 +6,21 @@ from itertools import chain
 from typing import Any
 
 from dropbatch import report, telling
+from dropbatch.carrying import KEPT, recipe_of
 from dropbatch.domain.drops import results_name
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import Outcome, job_status
+from dropbatch.formats.compression import compressed
 from dropbatch.formats.kinds import Kind, file_type
-from dropbatch.formats.writing import answers_extension
+from dropbatch.formats.writing import answers_extension, file_tail
 from dropbatch.jobfiles import JobFiles
 from dropbatch.jobs.end import end
 from dropbatch.ledger import Ledger
-from dropbatch.ports import Piece, World
+from dropbatch.ports import BYTES, Piece, World
 from dropbatch.storage.job_ends import decide, decision_of, whole
 from dropbatch.tables import Tables
 from dropbatch.tallies import Tally
-from dropbatch.telling import Ended
+from dropbatch.telling import Ended, UsedRecipe
 
 SPARE_SECONDS = 60
 """When a joining hands over: what is under way (a copy of 1 GiB within S3) is done by then, and the telling."""
@@ -30,6 +32,7 @@ _TYPES = {
     "csv": "text/csv",
     "tsv": "text/tab-separated-values",
     "txt": "text/plain",
+    "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
     "gz": "application/gzip",
     "zst": "application/zstd",
@@ -68,21 +71,59 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
         for name, places in stats["pieces"].items():
             found = pieces.setdefault(name, [])
             found.append([])
-            for key, head, size in places:
-                # Every piece begins with the head of its file: the first gives it, the others do without.
-                is_first = len(found) == 1 and not found[0]
-                found[-1].append(Piece(world.buckets.work, key, 0 if is_first else head, size))
+            for place in places:
+                found[-1] += _parts(world, *place, is_first=not any(found))
         for sample in stats["samples"]:
             if sum(1 for kept in samples if kept["good"] is sample["good"]) < SAMPLES:
                 samples.append(sample)
     if tally.rows != job.rows:
         raise AssertionError(f"{job.id} has {job.rows} rows, and its outcomes add up to {tally.rows}")
-    objects = _join(world, files, job, shards, pieces, tally)
+    objects = _join(world, files, job, shards, pieces)
     if objects is None:
         return None
+    skipped = files.skipped()
+    if skipped.needs_telling:
+        objects["skipped"] = telling.results_prefix(job) + telling.SKIPPED_NAME
     cancelled = job.cancel_requested and tally.outcomes[Outcome.CANCELLED] > 0
     status = job_status(tally.outcomes, cancelled=cancelled)
-    return Ended(job, status, tally, objects, world.now()), samples
+    recipes = _recipes(ledger, files, job, tally)
+    return Ended(job, status, tally, objects, world.now(), skipped, recipes), samples
+
+
+def _recipes(ledger: Ledger, files: JobFiles, job: Job, tally: Tally) -> list[UsedRecipe]:
+    """The recipes that the job's rows were asked with, each with how many; none for ready requests."""
+    own = files.recipe()
+    if own is None:
+        return []
+    known = list(files.recipes()) or [{"path": own.path, "sha256": own.sha256}]
+    counts = [0] * len(known)
+    for batch in ledger.batches(job.id):
+        if batch.attempt == KEPT:
+            counts[recipe_of(batch, len(known))] += batch.requests
+    counts[-1] += tally.rows - tally.outcomes[Outcome.SKIPPED] - sum(counts)
+    rows: dict[tuple[str, str], int] = {}
+    for recipe, count in zip(known, counts, strict=True):
+        named = recipe["path"], recipe["sha256"]
+        rows[named] = rows.get(named, 0) + count
+    return [UsedRecipe(path, sha256, count) for (path, sha256), count in rows.items()]
+
+
+def _parts(
+    world: World, key: str, head: int, size: int, separator: int = 0, has_rows: bool = True, *, is_first: bool
+) -> Iterator[Piece]:
+    """What goes of a piece into its file.
+
+    Each begins with the head of the file and with what separates its rows from others: the first gives the former, all
+    others the latter. Where rows are separated, the first is one that has rows.
+    """
+    work = world.buckets.work
+    if not separator:
+        yield Piece(work, key, 0 if is_first else head, size)
+    elif has_rows and is_first:
+        yield Piece(work, key, 0, size, head)
+        yield Piece(work, key, head + separator, size)
+    elif has_rows:
+        yield Piece(work, key, head, size)
 
 
 def _join(
@@ -91,7 +132,6 @@ def _join(
     job: Job,
     shards: Sequence[Shard],
     pieces: Mapping[str, Sequence[Sequence[Piece]]],
-    tally: Tally,
 ) -> dict[str, str] | None:
     """Joins the pieces of each kind of result, from where an invocation before this one left off.
 
@@ -105,7 +145,7 @@ def _join(
         return world.seconds_left() > SPARE_SECONDS
 
     tables = Tables(world, files, job, in_time) if file_type(job.drop.key).kind is Kind.PARQUET else None
-    for name, key in _keys(files, job, tally):
+    for name, key in _keys(files, job, has_failed="failed" in pieces):
         if name in made:
             continue
         parts: Sequence[Piece] | None = list(chain.from_iterable(pieces.get(name, ())))
@@ -116,6 +156,8 @@ def _join(
         if parts is None:
             files.keep_joined({"made": made, "begun": None})
             return None
+        if tables is None and name != "responses":
+            parts = [*parts, *_tail(world, files, job)]
         content_type = _TYPES.get(key.rpartition(".")[2].lower(), "application/x-ndjson")
         begun = world.objects.join(parts, world.buckets.results, key, content_type, in_time, begun)
         if begun is None:
@@ -126,15 +168,25 @@ def _join(
     return made
 
 
-def _keys(files: JobFiles, job: Job, tally: Tally) -> Iterator[tuple[str, str]]:
+def _tail(world: World, files: JobFiles, job: Job) -> list[Piece]:
+    """What stands behind the last row of the answers and of the failed file; nothing, but for JSON that is no lines."""
+    data = compressed(file_tail(files.layout()), file_type(job.drop.key).compression)
+    if not data:
+        return []
+    key = files.table_key("tail")
+    world.objects.put(world.buckets.work, key, data, BYTES)
+    return [Piece(world.buckets.work, key, 0, len(data))]
+
+
+def _keys(files: JobFiles, job: Job, *, has_failed: bool) -> Iterator[tuple[str, str]]:
     """What a job's results are, and where each is to lie."""
     kind = file_type(job.drop.key)
     prefix = telling.results_prefix(job)
     yield "responses", prefix + "responses.jsonl"
     if files.recipe() is None:
-        if tally.unanswered:
+        if has_failed:
             yield "failed", prefix + "failed.jsonl"
         return
     yield "answers", results_name(prefix, kind.stem, f".answers.{answers_extension(kind)}{kind.compression}")
-    if tally.unanswered:
+    if has_failed:
         yield "failed", results_name(prefix, kind.stem, f".failed.{kind.extension}{kind.compression}")

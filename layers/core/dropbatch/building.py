@@ -5,31 +5,38 @@ writes down how far it came, at the start of a row: sums, shards, problems and i
 reads nothing again, save where the drop is packed (see `formats.content`), and the shards come out the same.
 """
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from dropbatch.asking import Asker
-from dropbatch.domain.drops import Drop, recipe_keys
+from dropbatch.asking import Asker, size_problems
+from dropbatch.domain.drops import Drop, cut, is_almost_a_recipe, recipe_beside, recipe_keys, without_controls
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.jobs import Job
+from dropbatch.domain.outcomes import WHEN
 from dropbatch.domain.problems import MAY_COME, Problem, Problems
+from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.compression import too_large
 from dropbatch.formats.content import Content, Mark
+from dropbatch.formats.dialect import NONE
+from dropbatch.formats.header import NOTHING_SAID, Said
 from dropbatch.formats.kinds import FileType, Kind, check_deployed, file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.raw import raw_custom_id
 from dropbatch.formats.reading import Position, read_drop, read_on
 from dropbatch.formats.records import Chunk, Record
 from dropbatch.formats.shapes import ReadyLines
+from dropbatch.formats.transcoding import Storage
 from dropbatch.formats.unique import UniqueIds
 from dropbatch.jobfiles import JobFiles, RecipeText, find_recipe
 from dropbatch.ports import World
 from dropbatch.ranged import RangedFile
 from dropbatch.recipes.compiling import CompiledRecipe
-from dropbatch.requests import Request, Requests
+from dropbatch.recipes.lookalike import MAX_LOOKED_AT, is_recipe_object, is_recipe_text
+from dropbatch.requests import Requests
 from dropbatch.sharding import Sharded, Sharder, ShardPlan
 
 if TYPE_CHECKING:
@@ -56,6 +63,7 @@ class Built(NamedTuple):
     compiled: CompiledRecipe | None
     plans: list[ShardPlan]
     rows: int
+    skipped: SkippedRows
     content: str  # hash of the drop's content
 
 
@@ -64,6 +72,11 @@ class Reader(Protocol):
 
     @property
     def layout(self) -> Layout: ...
+
+    @property
+    def hints(self) -> Sequence[Problem]:
+        """What may be the cause if the drop has not the columns that a recipe names."""
+        ...
 
     @property
     def position(self) -> Position:
@@ -100,6 +113,7 @@ class Progress:
     problems: list[Problem] = field(default_factory=list)
     problems_total: int = 0
     content: str | None = None  # hash of the drop's content, where it was read to the end
+    skipped: dict[str, Any] | None = None  # the rows that are not asked
 
 
 def build(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
@@ -112,6 +126,8 @@ def build(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]
 
 def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
     drop, limits = job.drop, world.limits
+    if is_almost_a_recipe(drop.key):
+        raise Rejected.because(_almost_a_recipe(drop))
     kind = file_type(drop.key)
     if len(drop.key.encode()) > limits.key_bytes:
         raise Rejected.because(
@@ -124,6 +140,8 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
     check_deployed(kind.kind)
     if not kind.compression and drop.size > limits.drop_bytes:
         raise Rejected.because(too_large(limits.drop_bytes))
+    if _holds_recipe(world, drop, kind):
+        raise Rejected.because(_almost_a_recipe(drop))
     recipe = None if kind.kind is Kind.JSONL else _recipe_of(world, drop, files)
     source, reader = _opened(world, drop, kind, recipe)
     if kind.kind is Kind.JSONL and not reader.layout.raw:
@@ -132,13 +150,16 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
     compiled: CompiledRecipe | None = None
     if recipe is not None:
         try:
-            compiled = recipe.compiled()
+            compiled = _compiled(recipe, reader.layout.columns)
         except Rejected as rejected:
             problems.extend(rejected.problems)
             if any(problem.code in MAY_COME for problem in problems):
                 raise
         else:
-            problems.extend(compiled.check_columns(reader.layout.columns) if reader.layout.columns else [])
+            found = compiled.check_columns(reader.layout.columns) if reader.layout.columns else []
+            problems.extend(found)
+            if any(problem.code == "undefined_name" for problem in found):
+                problems.extend(list(reader.hints))
     parsed = recipe.parsed() if recipe else None
     scan = _Scan(
         world,
@@ -153,21 +174,31 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
     return _scan(scan, source, files, recipe, keep)
 
 
+def _compiled(recipe: RecipeText, columns: Sequence[str] | None) -> CompiledRecipe:
+    """The compiled recipe; a rejection names the drop's columns where it advises to use one."""
+    try:
+        return recipe.compiled()
+    except Rejected:
+        return recipe.compiled(columns=columns or ())
+
+
 def _opened(world: World, drop: Drop, kind: FileType, recipe: RecipeText | None) -> tuple[Source, Reader]:
     if kind.kind is Kind.PARQUET:
         table = _table(world, drop)
         return table, table
-    content = _content(world, drop, kind)
     keys = recipe.parsed() if recipe else None
-    delimiter, encoding = (keys.delimiter, keys.encoding) if keys else (None, None)
-    return content, read_drop(content, kind, delimiter=delimiter, encoding=encoding, limits=world.limits)
+    said = Said(keys.delimiter, keys.quoting, keys.escape, keys.header) if keys else NOTHING_SAID
+    has_quotes = kind.kind in (Kind.CSV, Kind.TSV) and said.quoting != NONE
+    content = _content(world, drop, kind, has_quotes=has_quotes)
+    encoding = keys.encoding if keys else None
+    return content, read_drop(content, kind, said=said, encoding=encoding, limits=world.limits, storage=content.storage)
 
 
 def _opened_again(world: World, drop: Drop, layout: Layout, kept: "Progress") -> tuple[Source, Reader]:
     if layout.kind is Kind.PARQUET:
         table = _table(world, drop, kept.position, kept.mark)
         return table, table
-    content = _content(world, drop, file_type(drop.key), kept.mark, kept.position.offset)
+    content = _content(world, drop, file_type(drop.key), kept.mark, kept.position.offset, layout.storage)
     return content, read_on(content, layout, kept.position, world.limits)
 
 
@@ -190,6 +221,7 @@ def _go_on(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
         hopeless=kept.hopeless,
         problems=problems,
         rows=kept.rows,
+        skipped=SkippedRows.from_json(kept.skipped) if kept.skipped else None,
         ids=files.ids(name) if layout.raw else None,
     )
     return _scan(scan, source, files, recipe, keep, kept.content)
@@ -218,7 +250,7 @@ def _scan(
         if scan.problems:
             raise Rejected(scan.problems)
         scan.sharder.finish()
-    return Built(scan.reader.layout, recipe, scan.compiled, scan.sharder.plans, scan.rows, digest)
+    return Built(scan.reader.layout, recipe, scan.compiled, scan.sharder.plans, scan.rows, scan.skipped, digest)
 
 
 def _keep(scan: "_Scan", source: Source, files: JobFiles, keep: Callable[[str], object], digest: str | None) -> None:
@@ -236,6 +268,7 @@ def _keep(scan: "_Scan", source: Source, files: JobFiles, keep: Callable[[str], 
         problems=scan.problems.kept,
         problems_total=scan.problems.total,
         content=digest,
+        skipped=scan.skipped.to_json(),
     )
     name = scan.sharder.token
     if scan.ids is not None:
@@ -259,6 +292,7 @@ class _Scan:
         hopeless: bool,
         problems: Problems,
         rows: int = 0,
+        skipped: SkippedRows | None = None,
         ids: UniqueIds | None = None,
     ) -> None:
         self.reader = reader
@@ -269,6 +303,7 @@ class _Scan:
         self.hopeless = hopeless  # the recipe is wrong, or names a column that is not there: each row would say so
         self.problems = problems
         self.rows = rows
+        self.skipped = skipped or SkippedRows()
         # Only ready requests have ids of their own; noting them takes memory even where there are none.
         self.ids = ids or (UniqueIds() if reader.layout.raw else None)
         self._asker = Asker(compiled, reader.layout.unit)
@@ -322,33 +357,28 @@ class _Scan:
 
     def _take_one(self, record: Record) -> None:
         self.rows += 1
-        request, size, found = None, 0, []
+        request, size, found, code = None, 0, [], WHEN
         try:
             if not self.hopeless or record.problem:
                 request = self._asker.request(record)
-            size = request.line_size(str(record.number)) if request else 0
-            found = self._too_large(record, request, size)
+            if request is not None:
+                size = request.line_size(str(record.number))
+                found = size_problems(self.reader.layout.unit, record.line, request, size, self._limits)
+            elif not self.hopeless:
+                code = self._asker.why_left_out(record)
         except RowRejected as rejected:
             found = list(rejected.problems)
         custom_id = raw_custom_id(record) if self.ids is not None else None
         if self.ids is not None and custom_id and not self.ids.add(custom_id.encode()):
             found.append(_used_twice(record.line))
-        bad = bool(found) and self.skips_bad_rows
-        if bad:
-            request, size = None, 0
+        if found and self.skips_bad_rows:
+            request, size, code = None, 0, found[0].code
         else:
             self.problems.extend(found)
+        if request is None:
+            self.skipped.add(code, found)
         if not self.problems:
-            self.sharder.add(record.raw, record.number, record.line, request, size, bad=bad)
-
-    def _too_large(self, record: Record, request: Request | None, size: int) -> list[Problem]:
-        most = min(self._limits.line_bytes, self._limits.batch_bytes)
-        if size > most:
-            return [_request_too_long(self.reader.layout.unit, record.line, size, most)]
-        if request and request.embedding_inputs > self._limits.batch_embedding_inputs:
-            most = self._limits.batch_embedding_inputs
-            return [_too_many_inputs(self.reader.layout.unit, record.line, request.embedding_inputs, most)]
-        return []
+            self.sharder.add(record.raw, record.number, record.line, request, size, code)
 
 
 def _used_twice(line: int) -> Problem:
@@ -357,22 +387,6 @@ def _used_twice(line: int) -> Problem:
         f"Line {line} has a custom_id that an earlier line has already; give every line its own.",
         line=line,
         key="custom_id",
-    )
-
-
-def _request_too_long(unit: str, line: int, size: int, most: int) -> Problem:
-    return Problem(
-        "line_too_long",
-        f"The request of {unit.lower()} {line} is {size:,} bytes long, and {most:,} is the most; shorten the row.",
-        line=line,
-    )
-
-
-def _too_many_inputs(unit: str, line: int, inputs: int, most: int) -> Problem:
-    return Problem(
-        "too_many_inputs",
-        f"{unit} {line} asks for {inputs:,} embeddings, and {most:,} is the most; spread them over several lines.",
-        line=line,
     )
 
 
@@ -390,7 +404,16 @@ def _table(world: World, drop: Drop, position: Position | None = None, mark: Mar
     return read_parquet(file, world.limits, position or START, mark.digest if mark else "")
 
 
-def _content(world: World, drop: Drop, kind: FileType, mark: Mark | None = None, offset: int = 0) -> Content:
+def _content(
+    world: World,
+    drop: Drop,
+    kind: FileType,
+    mark: Mark | None = None,
+    offset: int = 0,
+    storage: Storage | None = None,
+    *,
+    has_quotes: bool = False,
+) -> Content:
     def passing_over() -> None:
         if world.seconds_left() < LAST_SECONDS:
             raise Rejected.because(
@@ -408,6 +431,26 @@ def _content(world: World, drop: Drop, kind: FileType, mark: Mark | None = None,
         mark,
         offset,
         passing_over,
+        storage,
+        has_quotes=has_quotes,
+    )
+
+
+def _holds_recipe(world: World, drop: Drop, kind: FileType) -> bool:
+    """Whether a file is a recipe under the name of data."""
+    if kind.kind is Kind.TXT:
+        return is_recipe_text(next(_content(world, drop, kind), b""))
+    if kind.extension == "json" and kind.stem.lower().startswith("recipe") and drop.size <= MAX_LOOKED_AT:
+        return is_recipe_object(b"".join(_content(world, drop, kind)))
+    return False
+
+
+def _almost_a_recipe(drop: Drop) -> Problem:
+    source, target = (shlex.quote(f"s3://{drop.bucket}/{key}") for key in (drop.key, recipe_beside(drop.key)))
+    return Problem(
+        "looks_like_recipe",
+        f"{without_controls(cut(drop.name, 200))} looks like a recipe, but only recipe.yaml is read as one; name it "
+        f"recipe.yaml: `aws s3 mv {source} {target}`.",
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from dropbatch.answers import Answer
-from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind
+from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED, ERROR_CODES, CodeKind
 from dropbatch.domain.outcomes import Outcome
 
 FILE_SECONDS = (30, 60, 120, 300)
@@ -42,7 +42,7 @@ def fate(answer: Answer, *, tries: int, attempts: int, retry_invalid: bool) -> F
         case Outcome.ERROR:
             worth = answer.again
         case Outcome.INVALID_ANSWER:
-            worth = retry_invalid
+            worth = retry_invalid and answer.code != APPROVAL_REQUIRED
         case _:
             worth = False
     return Fate.AGAIN if worth and tries + 1 < attempts else Fate.FINAL

@@ -4,37 +4,70 @@ A few numbers a row, kept beside the shard by whoever writes it: 16 bytes, 3 MB 
 requests again, only to learn which rows a batch asked, takes half a second; reading their numbers a millisecond.
 """
 
+import json
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 
+from dropbatch.domain.outcomes import BAD_ROW_CODE, LEFT_OUT, WHEN
+
 NO_REQUEST = 0xFFFF_FFFF
-"""In place of a group: the row's `when` is empty."""
+"""In place of a group: the recipe leaves the row out: its `when` is empty, or the row is blank."""
 
 BAD_ROW = 0xFFFF_FFFE
 """In place of a group: the row cannot become a request, and the recipe skips such rows."""
 
 _MOST = 0xFFFF_FFFF
+_ROW_BYTES = 16
+_IS_LIST = 1 << 31
+
+_LENGTH_BYTES = 4
 
 
 class ShardIndex:
     """For each row of a shard, in order: the bytes of its record, its group, and what its request takes.
 
     `groups` number the shard's (endpoint, model) in order of appearance, as `Batch.group` does; the two codes above
-    stand for rows without a request. `tokens` are estimated input tokens, `inputs` embedding inputs.
+    stand for rows without a request. `tokens` are estimated input tokens, `inputs` embedding inputs. `lists` says
+    whether the request asks for a list of inputs, be it of one. `codes` say why rows have no request: the row's
+    `tokens` is the place of its code, from 1; 0 is the usual one of its group.
     """
 
-    __slots__ = ("groups", "inputs", "sizes", "tokens")
+    __slots__ = ("codes", "groups", "inputs", "lists", "sizes", "tokens")
 
     def __init__(self) -> None:
         self.sizes, self.groups, self.tokens, self.inputs = (array("I") for _ in range(4))
+        self.lists = bytearray()
+        self.codes: list[str] = []
 
-    def add(self, size: int, group: int, tokens: int = 0, inputs: int = 0) -> None:
+    def add(self, size: int, group: int, tokens: int = 0, inputs: int = 0, *, is_list: bool = False) -> None:
         """Adds the next row, whose record has `size` bytes."""
         self.sizes.append(size)
         self.groups.append(group)
         self.tokens.append(min(tokens, _MOST))
-        self.inputs.append(min(inputs, _MOST))
+        self.inputs.append(min(inputs, _IS_LIST - 1))
+        self.lists.append(is_list)
+
+    def add_skipped(self, size: int, code: str) -> None:
+        """Adds the next row, which has no request for the reason `code`."""
+        self.add(size, NO_REQUEST)
+        self.skip(len(self) - 1, code)
+
+    def skip(self, place: int, code: str) -> None:
+        """Takes the row at a place for one that has no request, for the reason `code`."""
+        self.groups[place] = NO_REQUEST if code in LEFT_OUT else BAD_ROW
+        self.tokens[place] = self.inputs[place] = 0
+        if code != _USUAL[self.groups[place]]:
+            if code not in self.codes:
+                self.codes.append(code)
+            self.tokens[place] = self.codes.index(code) + 1
+
+    def skipped(self, place: int) -> str | None:
+        """Return why the row at a place has no request; None if it has one."""
+        usual = _USUAL.get(self.groups[place])
+        if usual is None or not self.tokens[place]:
+            return usual
+        return self.codes[self.tokens[place] - 1]
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -71,13 +104,37 @@ class ShardIndex:
             start = ends[-1]
 
     def to_bytes(self) -> bytes:
-        """The four columns, one after another: 32-bit numbers, little-endian as all of Lambda's processors are."""
-        return b"".join(column.tobytes() for column in (self.sizes, self.groups, self.tokens, self.inputs))
+        """The four columns, one after another: 32-bit numbers, little-endian as all of Lambda's processors are.
+
+        Where rows have codes, these follow as JSON, and its length: the whole is then no multiple of a row's 16 bytes.
+        Of `inputs` the highest bit says whether they are a list.
+        """
+        inputs = self.inputs
+        if any(self.lists):
+            inputs = array("I", [count | _IS_LIST * is_list for count, is_list in zip(inputs, self.lists, strict=True)])
+        columns = b"".join(column.tobytes() for column in (self.sizes, self.groups, self.tokens, inputs))
+        if not self.codes:
+            return columns
+        codes = json.dumps(self.codes).encode()
+        codes += b" " * ((len(codes) + _LENGTH_BYTES) % _ROW_BYTES == 0)
+        return columns + codes + len(codes).to_bytes(_LENGTH_BYTES, "little")
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "ShardIndex":
         index = cls()
+        if len(data) % _ROW_BYTES:
+            end = len(data) - _LENGTH_BYTES
+            start = end - int.from_bytes(data[end:], "little")
+            index.codes, data = json.loads(data[start:end]), data[:start]
         width = len(data) // 4
         for number, column in enumerate((index.sizes, index.groups, index.tokens, index.inputs)):
             column.frombytes(data[number * width : (number + 1) * width])
+        index.lists = bytearray(len(index.inputs))
+        if max(index.inputs, default=0) >= _IS_LIST:
+            index.lists = bytearray(count >= _IS_LIST for count in index.inputs)
+            index.inputs = array("I", [count & ~_IS_LIST for count in index.inputs])
         return index
+
+
+_USUAL = {NO_REQUEST: WHEN, BAD_ROW: BAD_ROW_CODE}
+"""The code of a row without a request that has none of its own, as in an index that an earlier release wrote."""

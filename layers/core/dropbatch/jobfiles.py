@@ -14,6 +14,7 @@ from dropbatch.domain.drops import recipe_keys
 from dropbatch.domain.errors import ObjectMissing, Rejected
 from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.domain.problems import Problem
+from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats import line_blocks
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import DropReader, read_rows
@@ -47,9 +48,12 @@ class RecipeText:
         """Its keys, whether they can be used or not; Rejected where it has none."""
         return parse_recipe(self.text, self.path)
 
-    def compiled(self, *, checked: bool = False) -> CompiledRecipe:
-        """Rejected where it cannot be used; `checked` says that it can, as what a job has kept."""
-        return _compiled(self.path, self.text, tuple(sorted(self.files.items())), checked)
+    def compiled(self, *, checked: bool = False, columns: Sequence[str] = ()) -> CompiledRecipe:
+        """Rejected where it cannot be used; `checked` says that it can, as what a job has kept.
+
+        `columns` are a drop's, for what a rejection advises.
+        """
+        return _compiled(self.path, self.text, tuple(sorted(self.files.items())), checked, tuple(columns))
 
     @property
     def sha256(self) -> str:
@@ -68,8 +72,10 @@ class RecipeText:
 
 
 @lru_cache(maxsize=16)  # a function that stays warm meets the same few again and again
-def _compiled(path: str, text: bytes, files: tuple[tuple[str, str], ...], checked: bool) -> CompiledRecipe:
-    return compile_recipe(parse_recipe(text, path), dict(files), checked=checked)
+def _compiled(
+    path: str, text: bytes, files: tuple[tuple[str, str], ...], checked: bool, columns: tuple[str, ...]
+) -> CompiledRecipe:
+    return compile_recipe(parse_recipe(text, path), dict(files), checked=checked, columns=columns)
 
 
 class AskedRow(NamedTuple):
@@ -282,17 +288,35 @@ class JobFiles:
         """Where what is new in one of a Parquet drop's results lies."""
         return f"{self._prefix}tables/{name}"
 
-    def carried(self, shard: int) -> Sequence[Mapping[str, Any]] | None:
-        """The items of the batches that a shard was carried over into; None before that is done."""
+    def carried(self, shard: int) -> Mapping[str, Any] | None:
+        """What a shard was carried over into: `batches`, and the rows `skipped`; None before that is done."""
         try:
-            found = whole(self._objects, self._bucket, f"{self._prefix}carried/{shard:06d}.json")
+            found = json.loads(whole(self._objects, self._bucket, f"{self._prefix}carried/{shard:06d}.json"))
         except ObjectMissing:
             return None
-        items: Sequence[Mapping[str, Any]] = json.loads(found)
-        return items
+        # The release before this one kept the batches alone.
+        members: Mapping[str, Any] = {"batches": found, "skipped": None} if isinstance(found, list) else found
+        return members
 
-    def keep_carried(self, shard: int, items: Sequence[Mapping[str, Any]]) -> None:
-        self._objects.put(self._bucket, f"{self._prefix}carried/{shard:06d}.json", json.dumps(items).encode(), JSON)
+    def keep_carried(self, shard: int, members: Mapping[str, Any]) -> None:
+        self._keep(f"carried/{shard:06d}.json", members)
+
+    def recipes(self) -> Sequence[Mapping[str, Any]]:
+        """The recipes that the rows were asked with, the job's own last; empty if that is the only one."""
+        found: Sequence[Mapping[str, Any]] = self._kept("recipes.json").get("recipes", ())
+        return found
+
+    def keep_recipes(self, recipes: Sequence[Mapping[str, Any]]) -> None:
+        self._keep("recipes.json", {"recipes": list(recipes)})
+
+    def skipped(self) -> SkippedRows:
+        """Which rows are not asked, and why; none if nothing was kept."""
+        found = self._kept("skipped.json")
+        return SkippedRows.from_json(found) if found else SkippedRows()
+
+    def keep_skipped(self, skipped: SkippedRows) -> None:
+        if skipped.codes:
+            self._keep("skipped.json", skipped.to_json())
 
     def joined(self) -> dict[str, Any]:
         """How far joining has come; empty before it has begun."""

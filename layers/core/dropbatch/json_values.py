@@ -1,7 +1,8 @@
-"""Writes the values of a row, an example or an answer as JSON, whatever they hold."""
+"""Writes the values of a row, an example or an answer as JSON, and reads what others wrote, whatever they hold."""
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -47,3 +48,13 @@ def _sound(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """Return an object as it is, and an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_list(value: Any) -> Sequence[Any]:
+    """Return a list as it is, and an empty one for anything else."""
+    return value if isinstance(value, list) else []

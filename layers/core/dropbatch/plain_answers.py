@@ -5,7 +5,6 @@ all the others. A line of a kilobyte takes 1.2 µs where `read_answer` takes 9, 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from itertools import repeat
 from operator import attrgetter
 from types import GenericAlias
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from dropbatch.answers import NO_SENSE, Answer, Usage, exact_value, read_answer, time_limit
+from dropbatch.batch_api.output_items import COMMENTARY
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes import parsing as recipes
 from dropbatch.recipes.compiling import CompiledRecipe
@@ -22,7 +22,8 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 Good = Annotated[int, msgspec.Meta(ge=200, le=299)]
 
 
-# None of these is part of a cycle, so that the garbage collector need not look at them (`gc=False`).
+# None of these is part of a cycle, so that the garbage collector need not look at them (`gc=False`). Members stand in
+# the order in which OpenAI writes them, in which they are found soonest.
 
 
 class _Cached(msgspec.Struct, gc=False):
@@ -45,10 +46,10 @@ class _ChatUsage(msgspec.Struct, gc=False):
     output_tokens_details: None = None
 
 
-class _ResponseUsage(msgspec.Struct, gc=False):
+class _ResponseUsage(msgspec.Struct, gc=False, kw_only=True):
     input_tokens: Count
-    output_tokens: Count
     input_tokens_details: _Cached | None = None
+    output_tokens: Count
     output_tokens_details: _Reasoning | None = None
     prompt_tokens: None = None
     completion_tokens: None = None
@@ -56,9 +57,13 @@ class _ResponseUsage(msgspec.Struct, gc=False):
     completion_tokens_details: None = None
 
 
+Nothing = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=0)]
+
+
 class _Message(msgspec.Struct, gc=False):
     content: str
     refusal: None = None
+    annotations: Nothing | None = None  # sources tell of a search, which has a fee
     tool_calls: None = None
     function_call: None = None
 
@@ -85,13 +90,30 @@ class _Part(msgspec.Struct, gc=False):
 class _Item(msgspec.Struct, gc=False):
     type: str
     content: list[_Part] | None = None
+    phase: str | None = None
 
 
-class _Response(msgspec.Struct, gc=False):
-    output: list[_Item]
+class _Searches(msgspec.Struct, gc=False):
+    num_requests: Literal[0] = 0
+
+
+class _Images(msgspec.Struct, gc=False):
+    total_tokens: Literal[0] = 0
+
+
+class _ToolUsage(msgspec.Struct, gc=False):
+    """Nothing that has a fee."""
+
+    web_search: _Searches | None = None
+    image_gen: _Images | None = None
+
+
+class _Response(msgspec.Struct, gc=False, kw_only=True):
     status: Literal["completed"]
-    usage: _ResponseUsage | None = None
     error: None = None
+    output: list[_Item]
+    tool_usage: _ToolUsage | None = None
+    usage: _ResponseUsage | None = None
 
     @staticmethod
     def texts(bodies: Sequence["_Response"]) -> Sequence[str | None]:
@@ -100,7 +122,7 @@ class _Response(msgspec.Struct, gc=False):
     def _text(self) -> str | None:
         """The one text of the one message; None where there is another, or anything but reasoning beside it."""
         messages = [item for item in self.output if item.type != "reasoning"]
-        if len(messages) != 1 or messages[0].type != "message":
+        if len(messages) != 1 or messages[0].type != "message" or messages[0].phase == COMMENTARY:
             return None
         parts = messages[0].content or ()
         return parts[0].text if len(parts) == 1 and parts[0].type == "output_text" else None
@@ -135,8 +157,11 @@ class AnswerReader:
             response = msgspec.defstruct("Good", [("status_code", Good), ("body", self._body)], gc=False)
             self._decoder = msgspec.json.Decoder(msgspec.defstruct("Line", [("response", response)], gc=False))
 
-    def read_all(self, lines: Sequence[bytes]) -> Sequence[Answer]:
-        """The answers of lines, in their order."""
+    def read_all(self, lines: Sequence[bytes], lists: Sequence[int] | None = None) -> Sequence[Answer]:
+        """The answers of lines, in their order. `lists` says of each whether its row asked for a list of inputs."""
+        if lists is not None and any(lists):
+            with self._limit:
+                return [self._strictly(line, is_list=bool(is_list)) for line, is_list in zip(lines, lists, strict=True)]
         plain = self._plain(lines)
         if plain is not None:
             return plain
@@ -149,8 +174,8 @@ class AnswerReader:
         plain = self._plain([line])
         return self._strictly(line) if plain is None else plain[0]
 
-    def _strictly(self, line: bytes) -> Answer:
-        return read_answer(line, self._compiled, self._endpoint, self._limit)
+    def _strictly(self, line: bytes, *, is_list: bool = False) -> Answer:
+        return read_answer(line, self._compiled, self._endpoint, self._limit, is_list=is_list)
 
     def _plain(self, lines: Sequence[bytes]) -> Sequence[Answer] | None:
         """The answers where all lines are plainly good, else None."""
@@ -167,28 +192,30 @@ class AnswerReader:
             return None
         columns = values if self._compiled else repeat(None)
         usages = self._usages([body.usage for body in bodies])
-        return list(map(_answer, zip(repeat(Outcome.OK), repeat(None), columns, usages, repeat(False), strict=False)))
+        fixed = (repeat(False), repeat(None), repeat(False))
+        members = zip(repeat(Outcome.OK), repeat(None), columns, usages, *fixed, strict=False)
+        return list(map(_new, repeat(Answer), members))
 
     def _usages(self, usages: Sequence[Any]) -> Iterable[Usage | None]:
         if not all(usages):
             return [next(iter(self._usages([usage]))) if usage else None for usage in usages]
         return [
-            _usage(
+            _new(
+                Usage,
                 (
                     read,
                     cached.cached_tokens if cached else 0,
                     written,
                     reasoning.reasoning_tokens if reasoning else 0,
                     cached.cache_write_tokens if cached else 0,
-                )
+                ),
             )
             for read, cached, written, reasoning in map(self._tokens, usages)
         ]
 
 
-_answer: Callable[[tuple[Any, ...]], Answer] = partial(tuple.__new__, Answer)
-_usage: Callable[[tuple[int, ...]], Usage] = partial(tuple.__new__, Usage)
-"""Make a tuple of a kind of its members, without the call of a Python function."""
+_new: Callable[[type[Any], tuple[Any, ...]], Any] = tuple.__new__
+"""Makes a tuple of a kind of its members, without the call of a Python function."""
 
 
 def _values_of(compiled: CompiledRecipe | None) -> Values | None:

@@ -8,7 +8,8 @@ for models without a price of its own, so that it costs what other input costs.
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,10 +17,19 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from dropbatch.answers import UNREADABLE, Answer, Usage
+from dropbatch.batch_api.endpoints import CHAT, MODERATIONS
+from dropbatch.batch_api.tool_fees import (
+    BLOCK_TOKENS,
+    FILE_SEARCH,
+    WEB_SEARCH,
+    call_fee,
+    charges_blocks,
+    search_model_kind,
+)
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.memory import settle
-from dropbatch.requests import MODERATIONS
 from dropbatch.tallies import Cost
+from dropbatch.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
@@ -33,8 +43,8 @@ _ANSWERS = frozenset({Outcome.OK, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.IN
 _PARTS = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok")
 """The list's prices of a request's parts: of a text's tokens, which a usage counts."""
 
-_CALLS = ("web_searches_kcount", "storage_searches_kcount")
-"""The list's prices of calls to tools. No usage counts them, so that they are on no bill."""
+_CALLS = {WEB_SEARCH: "web_searches_kcount", FILE_SEARCH: "storage_searches_kcount"}
+"""The list's prices of a thousand calls to tools. Where it has none, `tool_fees` may have one."""
 
 _OTHER_MEDIA = re.compile("image|audio")
 """In the names of models whose tokens have several prices, of which the list may have only the text's."""
@@ -67,10 +77,16 @@ class _Prices:
     starts: tuple[int, ...]
     batch: tuple[_Rates, ...]
     standard: tuple[_Rates, ...]
+    calls: Mapping[str, Decimal]
 
     @property
     def is_free(self) -> bool:
         return not any(rate for rates in self.standard for rate in rates)
+
+    def fee(self, kind: str, model: str) -> Decimal | None:
+        """Return what one call to a tool costs; None if that is not known."""
+        listed = self.calls.get(kind)
+        return call_fee(kind, model) if listed is None else listed
 
 
 class Bill:
@@ -80,17 +96,22 @@ class Bill:
     """
 
     def __init__(self, model: str, endpoint: str) -> None:
-        self._prices = _prices(model or _DEFAULT_MODELS.get(endpoint, ""))
+        self._model = model or _DEFAULT_MODELS.get(endpoint, "")
+        self._prices = _prices(self._model)
         self._is_free = self._prices is not None and self._prices.is_free
         self._starts = self._prices.starts if self._prices else ()
         self._taken = [Usage(0, 0, 0, 0)] * (len(self._starts) + 1)
         self._unpriced = 0
         self._unread = 0
+        self._search = search_model_kind(self._model) if endpoint == CHAT else None
+        self._calls: Counter[str] = Counter()
+        self._blocks = 0
 
     def add(self, usages: Sequence[Usage]) -> Usage:
         """Adds what these requests took, of which there is at least one; returns it all together."""
         columns = list(zip(*usages, strict=True))
         total = Usage(*map(sum, columns))
+        self._count_searches(len(usages))
         if self._prices is None:
             self._unpriced += len(usages)
             return total
@@ -107,8 +128,26 @@ class Bill:
         """Counts those of these answers that were paid for without saying how many tokens they took."""
         silent = [answer for answer in answers if answer.usage is None]
         if not self._is_free:
-            self._unpriced += sum(answer.outcome in _ANSWERS for answer in silent)
+            answered = sum(answer.outcome in _ANSWERS and not answer.failed for answer in silent)
+            self._unpriced += answered
+            self._count_searches(answered)
         self.unread(sum(answer.code == UNREADABLE for answer in silent))
+
+    def add_calls(self, answers: Iterable[Answer]) -> None:
+        """Adds the calls to tools that these answers tell of."""
+        for answer in answers:
+            calls: ToolCalls = answer.tools or {}
+            if self._search is None:  # else each answer is a search, whatever it tells
+                self._calls.update(calls)
+            for kind, count in calls.items():
+                # Nobody says whether the usage counts the block. It does not where it counts less.
+                if charges_blocks(kind, self._model) and not _holds(answer.usage, count * BLOCK_TOKENS):
+                    self._blocks += count
+
+    def _count_searches(self, answers: int) -> None:
+        """Counts the searches of a model that makes one for each answer."""
+        if self._search:
+            self._calls[self._search] += answers
 
     def unread(self, count: int) -> None:
         """Counts requests that may have been paid for, but whose answers could not be collected."""
@@ -116,16 +155,27 @@ class Bill:
             self._unread += count
 
     def total(self) -> Cost:
+        calls = dict(+self._calls)
         if self._prices is None:
-            return Cost(0.0, 0.0, self._unpriced, self._unread)
+            return Cost(0.0, 0.0, self._unpriced, self._unread, 0.0, calls, sum(calls.values()))
+        fees = {kind: self._prices.fee(kind, self._model) for kind in calls}
+        fees_usd = float(sum(count * (fees[kind] or _NOTHING) for kind, count in calls.items()))
+        unpriced_calls = sum(count for kind, count in calls.items() if fees[kind] is None)
+        block = Usage(self._blocks * BLOCK_TOKENS, 0, 0, 0)
         usd, standard_usd = (
-            sum(rates.price(usage) for rates, usage in zip(each, self._taken, strict=True))
+            fees_usd
+            + each[0].price(block)
+            + sum(rates.price(usage) for rates, usage in zip(each, self._taken, strict=True))
             for each in (self._prices.batch, self._prices.standard)
         )
-        return Cost(usd, standard_usd, self._unpriced, self._unread)
+        return Cost(usd, standard_usd, self._unpriced, self._unread, fees_usd, calls, unpriced_calls)
 
     def _take(self, step: int, usage: Usage) -> None:
         self._taken[step] = Usage(*map(sum, zip(self._taken[step], usage, strict=True)))
+
+
+def _holds(usage: Usage | None, tokens: int) -> bool:
+    return usage is not None and usage.input_tokens >= tokens
 
 
 @lru_cache(maxsize=64)
@@ -142,7 +192,7 @@ def _prices(model: str) -> _Prices | None:
     standard = found.get_prices(now)
     batch = replace(found, prices=ModelPrice()).get_prices(now, {"processing": "batch"})
     kinds = {kind for kind, price in vars(standard).items() if price is not None}
-    if not kinds <= {*_PARTS, *_CALLS} or (kinds and standard.input_mtok is None):
+    if not kinds <= {*_PARTS, *_CALLS.values()} or (kinds and standard.input_mtok is None):
         return None
     prices = [getattr(each, part) for each in (standard, batch) for part in _PARTS]
     starts = sorted({tier.start for price in prices if isinstance(price, TieredPrices) for tier in price.tiers})
@@ -151,6 +201,7 @@ def _prices(model: str) -> _Prices | None:
         tuple(starts),
         tuple(_batch_rates(batch, standard, start) for start in steps),
         tuple(_standard_rates(standard, start) for start in steps),
+        {kind: rate / 1_000 for kind, part in _CALLS.items() if (rate := _rate(batch, part, 0, _NOTHING))},
     )
 
 

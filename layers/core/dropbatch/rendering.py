@@ -17,10 +17,11 @@ import orjson
 
 from dropbatch.asking import JobRows
 from dropbatch.domain.jobs import Batch, Shard
-from dropbatch.domain.outcomes import ANSWERED, Outcome
+from dropbatch.domain.outcomes import COLUMN_EXISTS, LEFT_OUT, WHEN, Outcome
 from dropbatch.formats.compression import Compression, compressed, compressing
 from dropbatch.formats.reading import Record, read_rows
-from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row
+from dropbatch.formats.transcoding import PLAIN, Storage
+from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row, rows_separator
 from dropbatch.indexing import BAD_ROW
 from dropbatch.ports import BYTES, JSON, World, Writer
 from dropbatch.results import Found, Result, ResultsReader, responses_key, unanswered_response
@@ -47,7 +48,8 @@ def render(
     """Write a shard's pieces of the results: rows with answers, OpenAI's lines, rows that failed, sums.
 
     Returns False if time ran out: call again for the rest; each call comes further. In the end `stats.json` lies beside
-    the pieces: {"tally": …, "samples": […], "pieces": {name: [[key, bytes of its head, size], …]}}.
+    the pieces: {"tally": …, "samples": […], "pieces": {name: [[key, bytes of its head, size, bytes of what separates
+    its rows from those before, whether it has any], …]}}.
     """
     files, work = rows.files, world.buckets.work
     keys = [files.results_key(batch) for batch in batches]
@@ -71,19 +73,26 @@ def render(
     token = world.new_token()
     with ExitStack() as stack:
 
-        def piece(name: str, head: bytes = b"") -> _Piece:
+        def piece(name: str, head: bytes = b"", separator: bytes = b"", storage: Storage = PLAIN) -> _Piece:
             # Of two processes that render a shard, each by its own steps, neither may write into the other's pieces.
             key = files.piece_key(shard.number, f"{name}.{token}")
             out = _Counting(stack.enter_context(world.objects.writing(work, key, BYTES)))
             # What is OpenAI's own is never packed, nor is what a raw drop gives.
             packs = rows.compression if writer is not None and name != "responses" else Compression.NONE
-            out.write(compressed(head, packs))
-            made[name] = _Piece(key, out, stack.enter_context(compressing(out, packs)))
+            out.write(compressed(storage.stored(head), packs))
+            head_bytes = out.size
+            out.write(compressed(storage.stored(separator), packs))
+            packing = stack.enter_context(compressing(out, packs))
+            made[name] = _Piece(key, out, head_bytes, packing, separator, storage)
             return made[name]
 
-        answers = piece("answers", answers_head(rows.layout, rows.compiled.all_columns)) if rows.compiled else None
+        layout = rows.layout
+        own = rows_separator(layout), layout.storage
+        answers = piece("answers", answers_head(layout, rows.compiled.all_columns), *own) if rows.compiled else None
         responses = None if complete else piece("responses")
-        failed = piece("failed", failed_head(rows.layout)) if sent.unanswered else None
+        # Bad rows were not asked, and have no good answer: they are to be mended, and dropped again.
+        has_failed = sent.unanswered or BAD_ROW in index.groups
+        failed = piece("failed", failed_head(layout), *own) if has_failed else None
         number = shard.first_row + progress.position - 1
         ahead: list[Found] = []  # of rows that come later
         blocks = files.shard_blocks(shard.number, sum(index.sizes[: progress.position]))
@@ -99,11 +108,11 @@ def render(
                         found.append(known.pop(row))
                         continue
                     record = next(iter(read_rows([raw], rows.layout, first_number=row, first_line=1)))
-                    code = "bad_row" if index.groups[row - shard.first_row] == BAD_ROW else "when"
+                    code = index.skipped(row - shard.first_row) or WHEN
                     found.append(_skipped(rows, writer, record, code))
                     skipped.count(row, Outcome.SKIPPED, code)
-                    if record.problem is not None:
-                        bad.append(place)
+                    if record.problem is not None or code == COLUMN_EXISTS:
+                        bad.append(place)  # with a name of the answers it would have that twice
                 ahead = list(known.values())
             if responses is not None:
                 responses.write([response + b"\n" for _, response in found])
@@ -127,7 +136,9 @@ def render(
             if progress.position < len(index) and not in_time():
                 break
     for name, each in made.items():
-        progress.pieces.setdefault(name, []).append((each.key, each.head_bytes, each.size))
+        progress.pieces.setdefault(name, []).append(
+            (each.key, each.head_bytes, each.size, each.separator_bytes, each.has_rows)
+        )
     if progress.position < len(index):
         progress.places = [reader.place(number + 1) for reader in readers]
         progress.skipped = skipped.to_json()
@@ -135,7 +146,7 @@ def render(
         return False
     if complete:
         key = responses_key(keys[0])
-        progress.pieces["responses"] = [(key, 0, world.objects.head(work, key).size)]
+        progress.pieces["responses"] = [(key, 0, world.objects.head(work, key).size, 0, True)]
     sent.merge(skipped)
     stats = {"tally": sent.to_json(), "samples": samples, "pieces": progress.pieces}
     # The first to be done decides which pieces are joined, so that joining finds the same whenever it goes on.
@@ -149,7 +160,7 @@ class _Progress:
 
     places: Sequence[Sequence[int]]
     position: int = 0
-    pieces: dict[str, list[tuple[str, int, int]]] = field(default_factory=dict)
+    pieces: dict[str, list[tuple[str, int, int, int, bool]]] = field(default_factory=dict)
     samples: list[dict[str, object]] = field(default_factory=list)
     skipped: dict[str, Any] | None = None
 
@@ -161,7 +172,10 @@ def _rows_at_once(world: World, keys: Sequence[str], rows: int) -> int:
 
 
 def _is_failed(result: Result) -> bool:
-    return result.outcome is not Outcome.OK and result.outcome not in ANSWERED
+    """Whether a row is to be in the failed file: it has no good answer, and was not left out."""
+    if result.outcome is Outcome.SKIPPED:
+        return result.code not in LEFT_OUT
+    return result.outcome is not Outcome.OK
 
 
 def _skipped(rows: JobRows, writer: RowWriter | None, record: Record, code: str) -> Found:
@@ -169,7 +183,7 @@ def _skipped(rows: JobRows, writer: RowWriter | None, record: Record, code: str)
     columns = None
     if rows.compiled and writer:
         columns = writer.columns([[*[None] * len(rows.compiled.columns), Outcome.SKIPPED, code]])[0]
-    response = unanswered_response(record.number, rows.custom_id(record), Outcome.SKIPPED)
+    response = unanswered_response(record.number, rows.custom_id(record), Outcome.SKIPPED, code=code)
     return Result(record.number, Outcome.SKIPPED, code, columns), response
 
 
@@ -202,17 +216,30 @@ class _Counting:
 
 
 class _Piece:
-    """A piece that is being written: its head is out, and `rows` takes its rows, to be packed as the drop is."""
+    """A piece that is being written: its head is out, and `rows` takes its rows, to be packed as the drop is.
 
-    def __init__(self, key: str, out: _Counting, rows: Writer) -> None:
+    Behind the head stands what separates its rows from those of a piece before it; joining leaves out one of the two.
+    """
+
+    def __init__(
+        self, key: str, out: _Counting, head_bytes: int, rows: Writer, separator: bytes, storage: Storage
+    ) -> None:
         self.key = key
-        self.head_bytes = out.size
+        self.head_bytes = head_bytes
+        self.separator_bytes = out.size - head_bytes
         self._out = out
         self._rows = rows
+        self._separator = separator
+        self._storage = storage
+        self.has_rows = False
 
     @property
     def size(self) -> int:
         return self._out.size
 
     def write(self, rows: Sequence[bytes]) -> None:
-        self._rows.write(b"".join(rows))
+        data = self._separator.join(rows)
+        if self._separator and rows and self.has_rows:
+            data = self._separator + data
+        self.has_rows = self.has_rows or bool(rows)
+        self._rows.write(data if self._storage.is_plain else self._storage.stored(data))

@@ -1,12 +1,13 @@
 """The page for a person to look at: what became of a job, in one HTML file without anything from outside."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 
 from jinja2 import Environment, Template
 
 from dropbatch.domain.outcomes import ANSWERED, Outcome
-from dropbatch.telling import Ended, console_link, iso, remedy, results_prefix
+from dropbatch.reporting.advice import remedy
+from dropbatch.telling import Ended, console_link, iso, results_prefix
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -46,7 +47,9 @@ _PAGE = """<!doctype html>
   <tr><th>outcome</th><th>code</th><th class="n">rows</th><th class="n">first row</th><th>what to do</th></tr>
   {% for outcome, code, reason in reasons %}
   <tr><td>{{ outcome }}</td><td><code>{{ code }}</code></td><td class="n">{{ "{:,}".format(reason.count) }}</td>
-    <td class="n">{{ "{:,}".format(reason.row) }}</td><td>{{ remedy(outcome, code) }}</td></tr>{% endfor %}
+    <td class="n">{{ "{:,}".format(reason.row) }}</td>
+    <td>{% if reason.message %}OpenAI says “{{ reason.message }}”; {% endif %}{{ remedy(outcome, code) }}</td></tr>
+  {% endfor %}
 </table></div>{% endif %}
 {% for title, rows in samples %}{% if rows %}
 <h2>{{ title }}</h2>
@@ -62,6 +65,10 @@ _PAGE = """<!doctype html>
   {% if paid is not none %}<tr><td>paid</td><td class="n">${{ "{:,.4f}".format(paid) }}</td></tr>
   <tr><td>saved by batching</td><td class="n">${{ "{:,.4f}".format(saved) }}</td></tr>
   {% else %}<tr><td>paid</td><td class="n">not known</td></tr>{% endif %}
+  {% if fees %}<tr><td>of it fees of tools</td><td class="n">${{ "{:,.4f}".format(fees) }}</td></tr>
+  {% endif %}{% if unpriced_tool_calls %}<tr><td>tool calls whose fees are not known</td>
+    <td class="n">{{ "{:,}".format(unpriced_tool_calls) }}</td></tr>
+  {% endif %}
   {% if unpriced %}<tr><td>requests of unknown price</td><td class="n">{{ "{:,}".format(unpriced) }}</td></tr>
   {% endif %}{% if unread %}<tr><td>requests whose answers could not be collected</td>
     <td class="n">{{ "{:,}".format(unread) }}</td></tr>
@@ -91,7 +98,7 @@ def page(end: Ended, samples: Sequence[Mapping[str, object]], region: str, bucke
         outcomes=sorted(tally.outcomes.items(), key=lambda item: (item[0] not in ANSWERED, item[0])),
         categories=tally.categories,
         reasons=tally.commonest(10),
-        remedy=remedy,
+        remedy=partial(remedy, has_recipe=end.has_recipe),
         samples=[
             ("Some of the answers", [sample for sample in samples if sample["good"]]),
             ("Some of the others", [sample for sample in samples if not sample["good"]]),
@@ -100,6 +107,8 @@ def page(end: Ended, samples: Sequence[Mapping[str, object]], region: str, bucke
         saved=tally.saved,
         unpriced=tally.unpriced,
         unread=tally.unread,
+        fees=tally.fees_usd,
+        unpriced_tool_calls=tally.unpriced_tool_calls,
         tokens=[(kind.replace("_", " "), count) for kind, count in sorted((+tally.tokens).items())],
         dropped=iso(job.drop.modified),
         ended=iso(end.ended_at),

@@ -13,12 +13,7 @@ from typing import Any
 import msgspec
 import orjson
 
-EMBEDDINGS = "/v1/embeddings"
-MODERATIONS = "/v1/moderations"
-COMPLETIONS = "/v1/completions"
-RESPONSES = "/v1/responses"
-VIDEOS = "/v1/videos"
-IMAGES = ("/v1/images/generations", "/v1/images/edits")
+from dropbatch.batch_api.endpoints import COMPLETIONS, EMBEDDINGS, IMAGES, MODERATIONS, RESPONSES, VIDEOS
 
 BYTES_PER_DIMENSION = 24
 """What one number of an embedding takes as JSON (measured: 34.6 KB for 1,536), with some room."""
@@ -85,7 +80,7 @@ MAX_ANSWERS = 128
 
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,256}")
-"""OpenAI's names (`ft:gpt-4.1-mini:org::id` too) and those of servers that have an organisation's name in front. A
+"""OpenAI's names (`ft:<model>:org::id` too) and those of servers that have an organisation's name in front. A
 model's name may come out of a row, and goes into keys, logs and notifications."""
 
 _LINE = b'{"custom_id":%b,"method":"POST","url":"%b","body":%b}\n'
@@ -94,10 +89,14 @@ _LINE = b'{"custom_id":%b,"method":"POST","url":"%b","body":%b}\n'
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a request takes: embedding inputs it counts for, and bytes its answer is expected to have."""
+    """What a request takes: embedding inputs it counts for, and bytes its answer is expected to have.
+
+    `is_list` says that it asks for a list of inputs, so that its answer is a list of as many, be it one.
+    """
 
     embedding_inputs: int
     output_bytes: int
+    is_list: bool = False
 
 
 @dataclass(slots=True)
@@ -131,6 +130,11 @@ class Request:
     def expected_output_bytes(self) -> int:
         """How many bytes its answer is expected to take in the output file."""
         return self._expected().output_bytes
+
+    @property
+    def asks_for_list(self) -> bool:
+        """Whether it asks for a list of inputs."""
+        return self._expected().is_list
 
     @property
     def estimated_input_tokens(self) -> int:
@@ -257,8 +261,9 @@ def expectation(endpoint: str, model: str, body: bytes) -> Expectation:
         dimensions = _count(members.dimensions) or (3072 if "3-large" in model else 1536)
         size = BYTES_PER_BASE64_DIMENSION if members.encoding_format == "base64" else BYTES_PER_DIMENSION
         inputs = _inputs(members.input)
-        return Expectation(inputs, inputs * dimensions * size)
-    return Expectation(0, _output_bytes(endpoint, members))
+        return Expectation(inputs, inputs * dimensions * size, _is_list(members.input))
+    asked = {MODERATIONS: members.input, COMPLETIONS: members.prompt}.get(endpoint)
+    return Expectation(0, _output_bytes(endpoint, members), asked is not None and _is_list(asked))
 
 
 def _output_bytes(endpoint: str, members: _Members) -> int:
@@ -322,6 +327,12 @@ def _listed(value: Any) -> list[Any]:
 def _count(value: Any) -> int:
     """A positive whole number, or 0 for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _is_list(raw: msgspec.Raw) -> bool:
+    """Whether a request's `input` is a list of inputs. A list of tokens, or of the parts of one input, is none."""
+    data = bytes(raw)
+    return data.startswith(b"[") and data[1:].lstrip()[:1] in (b'"', b"[")
 
 
 def _inputs(raw: msgspec.Raw) -> int:

@@ -4,6 +4,7 @@ Two objects, a line a row, in order: what the row's answer comes to, with its co
 line of responses.jsonl. Where one batch asks all rows of a shard, the latter is the shard's piece of it already.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,16 @@ import msgspec
 import orjson
 
 from dropbatch.answers import NO_SENSE, mended
-from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.outcomes import (
+    ANSWERS_GONE,
+    BLANK_ROW,
+    IN_DOUBT,
+    NEVER_ENDED,
+    NOT_COLLECTED,
+    PAST_DEADLINE,
+    WHEN,
+    Outcome,
+)
 from dropbatch.jobfiles import lines, whole_lines
 from dropbatch.ports import BYTES, World, Writer
 
@@ -121,12 +131,23 @@ _CANONICAL = re.compile(rb'\{ ?"id": ?"[^"\\]*", ?"custom_id": ?"(\d+)", ?"respo
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _SENTENCES = {
-    Outcome.SKIPPED: "The recipe skips this row; it was not sent.",
+    Outcome.SKIPPED: "The row cannot be asked, and the recipe skips such rows; it was not sent.",
     Outcome.MISSING: "OpenAI completed the batch, but returned nothing for this row.",
     Outcome.EXPIRED: "The batch expired before this row was answered.",
     Outcome.CANCELLED: "The job was cancelled before this row was answered.",
     Outcome.ERROR: "OpenAI did not run this row.",
 }
+
+_BY_CODE = {
+    WHEN: "The recipe skips this row; it was not sent.",
+    BLANK_ROW: "No column of this row has a value; it was not sent.",
+    PAST_DEADLINE: "The recipe's deadline passed before this row was sent.",
+    IN_DOUBT: "Nobody could tell whether this row was sent.",
+    ANSWERS_GONE: "OpenAI no longer has the answer to this row.",
+    NOT_COLLECTED: "The answer to this row could not be read.",
+    NEVER_ENDED: "The batch did not end; this row may still be answered.",
+}
+"""The same where more is known than the outcome."""
 
 
 def answered_response(row: int, custom_id: str | None, line: bytes, outcome: Outcome) -> bytes:
@@ -159,14 +180,32 @@ def _members_of(line: bytes) -> dict[str, msgspec.Raw]:
     return {}
 
 
-def unanswered_response(row: int, custom_id: str | None, outcome: Outcome, message: str = "") -> bytes:
+def unanswered_response(
+    row: int, custom_id: str | None, outcome: Outcome, message: str = "", code: str | None = None
+) -> bytes:
     """The line of a row that has none of OpenAI's; `message` is what OpenAI said of its batch."""
-    return _without_response(None, custom_id if custom_id is not None else str(row), outcome, message)
+    named = custom_id if custom_id is not None else str(row)
+    return _without_response(None, named, outcome, message or _BY_CODE.get(code or "", ""))
 
 
 def _without_response(identity: object, custom_id: str, outcome: Outcome, message: str) -> bytes:
     error = {"code": outcome, "message": message or _SENTENCES.get(outcome, "")}
     return msgspec.json.encode({"id": identity, "custom_id": custom_id, "response": None, "error": error})
+
+
+def openai_message(line: bytes) -> str:
+    """What OpenAI says of a row that it did not answer; empty if it says nothing. It may quote the row."""
+    members = _members_of(line)
+    try:
+        response = msgspec.json.decode(members.get("response", b"null"))
+        body = response["body"] if isinstance(response, dict) else None
+        error = (json.loads(body) if isinstance(body, str) else body or {}).get("error")
+    except (*NO_SENSE, KeyError, AttributeError):
+        return ""
+    if isinstance(error, dict):
+        message = error.get("message")
+        return message if isinstance(message, str) else ""
+    return error if isinstance(error, str) else _message(members.get("error"))
 
 
 def _message(error: msgspec.Raw | None) -> str:

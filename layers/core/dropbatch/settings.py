@@ -60,6 +60,6 @@ def _token_limits(text: str) -> dict[str, int]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         model, _, tokens = part.rpartition("=")
         if not model or not tokens.isdecimal():
-            raise SettingsIncomplete("TOKEN_LIMITS must read like gpt-5-mini=2000000,gpt-4o*=500000")
+            raise SettingsIncomplete("TOKEN_LIMITS must read like gpt-6-luna=2000000,gpt-5.6*=500000")
         limits[model.strip()] = int(tokens)
     return limits

@@ -12,8 +12,9 @@ from itertools import repeat
 from typing import Protocol
 
 from dropbatch.domain.limits import Limits
+from dropbatch.domain.outcomes import WHEN
 from dropbatch.formats.records import Chunk
-from dropbatch.indexing import BAD_ROW, NO_REQUEST, ShardIndex
+from dropbatch.indexing import ShardIndex
 from dropbatch.ports import Writer
 from dropbatch.requests import BYTES_PER_TOKEN, Request, Requests
 
@@ -114,8 +115,8 @@ class Sharder:
             self._index = kept
             self._writer = self._writing.enter_context(store.writing_shard(plan.number, token))
 
-    def add(self, raw: bytes, row: int, line: int, request: Request | None, size: int, *, bad: bool = False) -> None:
-        """Adds a row's verbatim bytes, and its request where it has one (`size` bytes as a line); `bad` where not."""
+    def add(self, raw: bytes, row: int, line: int, request: Request | None, size: int, code: str = WHEN) -> None:
+        """Adds a row's verbatim bytes, and its request (`size` bytes as a line); `code` says why it has none."""
         place, group = self._group(request.endpoint, request.model) if request else (None, None)
         inputs = request.embedding_inputs if request else 0
         output_bytes = request.expected_output_bytes if request else 0
@@ -127,11 +128,11 @@ class Sharder:
             self._start(row, line)
             place, group = self._group(request.endpoint, request.model) if request else (None, None)
         if request is None or group is None or place is None:
-            self._index.add(len(raw), BAD_ROW if bad else NO_REQUEST)
+            self._index.add_skipped(len(raw), code)
         else:
             tokens = request.estimated_input_tokens
             self._new_group(place, group).add(1, size, inputs, output_bytes, tokens)
-            self._index.add(len(raw), place, tokens, inputs)
+            self._index.add(len(raw), place, tokens, inputs, is_list=request.asks_for_list)
         self._write([raw])
 
     def add_many(self, chunk: Chunk, requests: Requests) -> None:
@@ -169,6 +170,7 @@ class Sharder:
             self._index.groups.extend(repeat(place, rows))
             self._index.tokens.extend(tokens)
             self._index.inputs.extend(repeat(each.embedding_inputs, rows))
+            self._index.lists.extend(bytes([each.is_list]) * rows)
             self._write(raws)
             start = end
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any
 
+from dropbatch.batch_api.endpoints import EMBEDDINGS, MODERATIONS
 from dropbatch.domain.errors import ObjectMissing
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.jobfiles import JobFiles, lines
 from dropbatch.ports import BYTES, JSON, Piece, World, Writer
 from dropbatch.ranged import RangedFile
 from dropbatch.recipes.compiling import CompiledRecipe
-from dropbatch.recipes.parsing import EMBEDDINGS, MODERATIONS
 from dropbatch.storage.job_ends import whole
 
 

@@ -9,13 +9,15 @@ What is not due yet, or failed, waits in the table, and the poller sends it agai
 `Pending`. "Older" and "newer" go by the times and sequencers of S3's events.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dropbatch import telling
 from dropbatch.admission import dispatch_first
 from dropbatch.asking import JobRows
+from dropbatch.batch_api.models import notices_about
 from dropbatch.building import build
-from dropbatch.carrying import carry_over
+from dropbatch.carrying import Former, carry_over
 from dropbatch.claims import act_on_markers, digest_of, point_at, version_claim
 from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, meaning_of
 from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing, Rejected
@@ -32,6 +34,7 @@ from dropbatch.domain.jobs import (
     Shard,
 )
 from dropbatch.domain.problems import MAY_COME, Problem, Problems
+from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.kinds import file_type
 from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, read_recipe, with_files
 from dropbatch.jobs import outbox
@@ -52,7 +55,9 @@ from dropbatch.messages import Look, look_again, work_on
 from dropbatch.ports import ObjectInfo, World
 from dropbatch.recipes.compiling import CompiledRecipe
 from dropbatch.recipes.parsing import DEADLINE_SECONDS
+from dropbatch.retry_recipe import choose_recipe
 from dropbatch.sharding import batches_of
+from dropbatch.telling import UsedRecipe
 
 CARRY_SECONDS = 60
 """With less time left no further shard of a job is carried over into another: one takes seconds."""
@@ -69,10 +74,11 @@ MAX_KILLS = 2
 KEPT_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
 """How long after its job was created an item of it is kept."""
 
-_NOTHING_TO_RETRY = Problem(
+_ALL_IS_DONE = Problem(
     "nothing_to_retry",
-    "No row of the former job can be asked again: all are answered, truncated or refused, and would be so again; "
-    "change the recipe, and drop the failed file if there is one.",
+    "No row of the former job can be asked again as it is: all are answered or left out, would fail again, or may be "
+    "paid already; if there is a failed file, correct the rows in it, and drop it; a .rerun beside the drop asks all "
+    "rows.",
 )
 
 SETTLED = ("notify", "attempts", "retry_invalid", "deadline_at", "recipe_sha256", "rows", "shards", "claim")
@@ -157,6 +163,9 @@ def _obey(world: World, ledger: Ledger, marker: Marker, look: Look, info: Object
         let_go(world, ledger, job, HeldReason.FAILING, marker=info.version_id)
     elif job.rerun_version == info.version_id or job.state in ENDED_JOBS - {JobState.REJECTED}:
         _take_in_drop(world, ledger, job.drop, info.version_id, arrived, retry_of=job.id)
+    elif job.state is JobState.REJECTED and job.retry_of is not None:
+        # The recipe was wrong then, or nothing could be asked again: what it was to ask stands as before.
+        _take_in_drop(world, ledger, job.drop, info.version_id, arrived, retry_of=job.retry_of)
 
 
 def _check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) -> bool:
@@ -167,18 +176,19 @@ def _check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) ->
     try:
         try:
             text = read_recipe(world.objects, look.bucket, look.key, info.version_id)
-            with_files(world.objects, look.bucket, look.key, text).compiled()
+            compiled = with_files(world.objects, look.bucket, look.key, text).compiled()
         except ObjectForbidden:
             raise Rejected.because(NOT_READABLE) from None
-        problems = Problems()
+        problems, notices = Problems(), notices_about([compiled.model or ""], world.now())
     except Rejected as rejected:
-        problems = rejected.problems
+        problems, notices = rejected.problems, []
         since = waiting.created_at if waiting else world.now()
         if _may_come(world, problems, since):
             wait_for(world, ledger, look, failed=False)
             return False
     drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels)
-    tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), telling.recipe_checked(drop, problems))
+    told = telling.recipe_checked(drop, problems, notices)
+    tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), told)
     return True
 
 
@@ -281,7 +291,9 @@ class _Ready(NamedTuple):
     recipe: RecipeText | None
     compiled: CompiledRecipe | None
     claim: str
+    skipped: SkippedRows
     is_bomb: bool = False  # it was packed suspiciously well
+    recipes: Sequence[UsedRecipe] = ()  # that the rows of a `.retry` were asked with, its own the last
 
 
 def _build(world: World, ledger: Ledger, job: Job) -> None:
@@ -327,7 +339,8 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
     ]
     unpacked = sum(plan.size for plan in built.plans)
     is_bomb = bool(file_type(job.drop.key).compression) and unpacked > MAX_UNPACKED_FACTOR * job.drop.size
-    _run(world, ledger, job, _Ready(built.rows, shards, batches, [], built.recipe, built.compiled, digest, is_bomb))
+    ready = _Ready(built.rows, shards, batches, [], built.recipe, built.compiled, digest, built.skipped, is_bomb)
+    _run(world, ledger, job, ready)
 
 
 def _pass_on(world: World, ledger: Ledger, job: Job, name: str) -> None:
@@ -348,13 +361,14 @@ def _pass_on(world: World, ledger: Ledger, job: Job, name: str) -> None:
 
 
 def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest: str) -> _Ready | None:
-    """The job that asks another's failed rows again, and keeps what it answered. Its rows and recipe are the same.
+    """The job that asks another's failed rows again, and keeps what it answered.
 
-    None where time has run out: the next invocation comes further.
+    Its rows are the same. Its recipe is today's, chosen once: by the first process that comes so far. None where time
+    has run out: the next invocation comes further.
     """
     former = ledger.job(job.retry_of or "")
     if former is not None and former.is_clean and not former.keeps_work:
-        raise Rejected.because(_NOTHING_TO_RETRY)  # so nothing of it was kept
+        raise Rejected.because(_ALL_IS_DONE)  # so nothing of it was kept
     old = JobFiles(world.objects, world.buckets.work, former.id) if former else None
     try:
         layout = old.layout() if old else None
@@ -367,15 +381,17 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
                 "The rows of the former job are no longer kept, and cannot be asked again; drop its failed file.",
             )
         )
-    recipe = old.recipe()
-    if recipe is not None:
-        recipe = files.keep_recipe(recipe)
+    recipe, used = choose_recipe(world, job, files, old, layout)
     files.keep_layout(layout)
     rows = JobRows(world, job)
+    former_recipes = max(1, len(old.recipes()))
+    today = recipe.compiled() if recipe is not None and len(used) > former_recipes else None
+    origin = Former(old, rows if today is None else JobRows(world, former), former_recipes, today)
     carried = int(job.progress or 0)  # shards, by the invocations before
     batches: list[Batch] = []
     kept: list[Batch] = []
     shards = []
+    skipped, newly_skipped = old.skipped(), SkippedRows()
     for shard in ledger.shards(former.id):
         copy = Shard(
             job.id,
@@ -386,15 +402,29 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
             expires_at=job.created_at + KEPT_SECONDS,
         )
         shards.append(copy)
-        stays, asked = carry_over(world, ledger.batches(former.id, shard.number), old, rows, copy)
-        kept += stays
-        batches += asked
+        found = carry_over(world, ledger.batches(former.id, shard.number), origin, rows, copy)
+        kept += found.stays
+        batches += found.asked
+        newly_skipped.merge(found.skipped)
         if len(shards) > carried and world.seconds_left() < CARRY_SECONDS:
             _pass_on(world, ledger, job, str(len(shards)))
             return None
-    if not batches:
-        raise Rejected.because(_NOTHING_TO_RETRY)
-    return _Ready(former.rows, shards, batches, kept, recipe, rows.compiled, digest)
+    if not batches and not newly_skipped.codes:
+        raise Rejected.because(_nothing_to_retry(recipe))
+    skipped.merge(newly_skipped)
+    return _Ready(former.rows, shards, batches, kept, recipe, rows.compiled, digest, skipped, recipes=used)
+
+
+def _nothing_to_retry(recipe: RecipeText | None) -> Problem:
+    why = "all are answered or left out, may be paid already, or were truncated or refused, and would be so again"
+    if recipe is None:
+        sentence = f"No row of the former job can be asked again: {why}; correct them in the failed file, and drop it."
+        return Problem("nothing_to_retry", sentence)
+    sentence = (
+        f"No row of the former job can be asked again with the same recipe: {why}; change {recipe.path}, and put a new "
+        ".retry beside the drop, or mend the rows in the failed file and drop it."
+    )
+    return Problem("nothing_to_retry", sentence, path=recipe.path)
 
 
 def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
@@ -410,14 +440,18 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
     job.rows, job.shards, job.claim = ready.rows, len(ready.shards), ready.claim
     # There may be shards that nothing is asked of: the job's own step finishes these.
     is_partly_done = {batch.shard for batch in ready.batches} != {shard.number for shard in ready.shards}
+    JobFiles(world.objects, world.buckets.work, job.id).keep_skipped(ready.skipped)
+    telling.write_skipped(world, job, ready.skipped)
     telling.write_latest(world, job)
     accepted = []
     if "accepted" in job.notify:
-        accepted = outbox.write(world, job, "accepted", telling.accepted(world, job, ready.batches))
+        told = telling.accepted(world, job, ready.batches, ready.skipped, ready.recipes)
+        accepted = outbox.write(world, job, "accepted", told)
     asked = sum(batch.requests for batch in ready.batches)
     waits = []
     if asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS):
-        waits = outbox.write(world, job, "held", telling.held(world, job, HeldReason.SIZE))
+        told = telling.held(world, job, HeldReason.SIZE, ready.batches, ready.skipped, ready.recipes)
+        waits = outbox.write(world, job, "held", told)
     lease = job.lease
 
     def run(now: Job) -> bool:

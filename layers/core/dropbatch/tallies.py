@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from dropbatch.answers import Usage
-from dropbatch.domain.outcomes import ANSWERED, RETRIED, Outcome
+from dropbatch.domain.outcomes import ANSWERED, RETRIED, WHEN, Outcome
 from dropbatch.recipes.compiling import CompiledRecipe
 
 KEPT_REASONS = 50
@@ -19,10 +20,14 @@ _SIMPLE = frozenset({str, bool, int, float})
 
 @dataclass(slots=True)
 class Reason:
-    """Why rows have no good answer: how many rows, and the number of the first."""
+    """Why rows have no good answer: how many rows, and the number of the first.
+
+    `message` is OpenAI's own for one of them, if it can be told: see `batch_api.error_messages`.
+    """
 
     count: int
     row: int
+    message: str | None = None
 
 
 class Cost(NamedTuple):
@@ -30,12 +35,18 @@ class Cost(NamedTuple):
 
     The price of `unpriced` requests is not known: the price list lacks their model, or their answers do not say how
     many tokens they took. The answers of `unread` requests, which may have been paid for, could not be collected.
+
+    `fees_usd`, which is part of both sums, is for calls to OpenAI's own tools; `tool_calls` counts them by kind. The
+    price of `unpriced_tool_calls` is not known.
     """
 
     usd: float
     standard_usd: float
     unpriced: int = 0
     unread: int = 0
+    fees_usd: float = 0.0
+    tool_calls: Mapping[str, int] = MappingProxyType({})
+    unpriced_tool_calls: int = 0
 
 
 @dataclass(slots=True)
@@ -50,11 +61,19 @@ class Tally:
     standard_usd: float = 0.0
     unpriced: int = 0
     unread: int = 0
+    fees_usd: float = 0.0
+    tool_calls: Counter[str] = field(default_factory=Counter)
+    unpriced_tool_calls: int = 0
 
-    def count(self, row: int, outcome: Outcome, code: str | None) -> None:
+    def count(self, row: int, outcome: Outcome, code: str | None, message: str | None = None) -> None:
         self.outcomes[outcome] += 1
-        if outcome not in ANSWERED:
-            self._reason(outcome, code or str(outcome), 1, row)
+        if outcome not in ANSWERED or (outcome is Outcome.SKIPPED and code != WHEN):
+            self._reason(outcome, code or str(outcome), Reason(1, row, message))
+
+    def lacks_message(self, outcome: Outcome, code: str | None) -> bool:
+        """Whether OpenAI's message is not known yet for a reason that rows have."""
+        reason = self.reasons.get((outcome, code or str(outcome)))
+        return reason is None or reason.message is None
 
     def spend(self, usage: Usage) -> None:
         for kind, count in zip(("input", "cached", "output", "reasoning", "cache_write"), usage, strict=True):
@@ -65,6 +84,9 @@ class Tally:
         self.standard_usd += cost.standard_usd
         self.unpriced += cost.unpriced
         self.unread += cost.unread
+        self.fees_usd += cost.fees_usd
+        self.tool_calls.update(cost.tool_calls)
+        self.unpriced_tool_calls += cost.unpriced_tool_calls
 
     def uncollected(self, requests: int) -> None:
         """Counts requests of a batch that was paid for, in whole or in part, but ended without its answers."""
@@ -73,7 +95,7 @@ class Tally:
     @property
     def paid(self) -> float | None:
         """The known part of what was paid, in US dollars; None if nothing of it is known."""
-        return self.usd if self.usd or not (self.unpriced or self.unread) else None
+        return self.usd if self.usd or not (self.unpriced or self.unread or self.unpriced_tool_calls) else None
 
     @property
     def saved(self) -> float | None:
@@ -96,36 +118,48 @@ class Tally:
                     name = value if isinstance(value, str) else json.dumps(value)
                     self.categories.setdefault(column, Counter())[name] += count
 
-    def _reason(self, outcome: Outcome, code: str, count: int, row: int) -> None:
+    def _reason(self, outcome: Outcome, code: str, more: Reason) -> None:
         key = (outcome, code)
         if key not in self.reasons and len(self.reasons) >= KEPT_REASONS:
             key = (outcome, "other")
-        reason = self.reasons.setdefault(key, Reason(0, row))
-        reason.count += count
-        reason.row = min(reason.row, row)
+        reason = self.reasons.setdefault(key, Reason(0, more.row))
+        reason.count += more.count
+        reason.row = min(reason.row, more.row)
+        if key[1] == code:
+            reason.message = reason.message or more.message
 
     def merge(self, other: Self) -> None:
         self.outcomes.update(other.outcomes)
         self.tokens.update(other.tokens)
         for (outcome, code), reason in other.reasons.items():
-            self._reason(outcome, code, reason.count, reason.row)
+            self._reason(outcome, code, reason)
         for column, counts in other.categories.items():
             self.categories.setdefault(column, Counter()).update(counts)
-        self.pay(Cost(other.usd, other.standard_usd, other.unpriced, other.unread))
+        fees = (other.fees_usd, other.tool_calls, other.unpriced_tool_calls)
+        self.pay(Cost(other.usd, other.standard_usd, other.unpriced, other.unread, *fees))
 
-    def take_over(self, former: Self) -> None:
-        """Adds what stays of a former batch when its failed rows are asked again; it is not paid again."""
+    def take_over(self, former: Self, again: Collection[Outcome] = RETRIED) -> None:
+        """Adds what stays of a former batch when its rows with the outcomes `again` are asked again.
+
+        It is not paid again.
+        """
         for outcome, count in former.outcomes.items():
-            if outcome not in RETRIED:
+            if outcome not in again:
                 self.outcomes[outcome] += count
         for (outcome, code), reason in former.reasons.items():
-            if outcome not in RETRIED:
-                self._reason(outcome, code, reason.count, reason.row)
+            if outcome not in again:
+                self._reason(outcome, code, reason)
         for column, counts in former.categories.items():
             self.categories.setdefault(column, Counter()).update(counts)
 
     def commonest(self, most: int) -> Sequence[tuple[Outcome, str, Reason]]:
-        ranked = sorted(self.reasons.items(), key=lambda item: (-item[1].count, item[1].row))
+        """The commonest reasons; those of skipped rows come last."""
+
+        def rank(item: tuple[tuple[Outcome, str], Reason]) -> tuple[bool, int, int]:
+            (outcome, _), reason = item
+            return outcome is Outcome.SKIPPED, -reason.count, reason.row
+
+        ranked = sorted(self.reasons.items(), key=rank)
         return [(outcome, code, reason) for (outcome, code), reason in ranked[:most]]
 
     @property
@@ -139,13 +173,16 @@ class Tally:
     def to_json(self) -> dict[str, Any]:
         return {
             "outcomes": {str(outcome): count for outcome, count in self.outcomes.items()},
-            "reasons": [[str(outcome), code, r.count, r.row] for (outcome, code), r in self.reasons.items()],
+            "reasons": [[str(outcome), code, r.count, r.row, r.message] for (outcome, code), r in self.reasons.items()],
             "tokens": dict(self.tokens),
             "categories": {column: dict(counts) for column, counts in self.categories.items()},
             "usd": self.usd,
             "standard_usd": self.standard_usd,
             "unpriced": self.unpriced,
             "unread": self.unread,
+            "fees_usd": self.fees_usd,
+            "tool_calls": dict(self.tool_calls),
+            "unpriced_tool_calls": self.unpriced_tool_calls,
         }
 
     @classmethod
@@ -155,11 +192,14 @@ class Tally:
         unpriced = sum(outcomes.values()) if members["usd"] is None else members.get("unpriced", 0)
         return cls(
             outcomes=outcomes,
-            reasons={(Outcome(o), code): Reason(count, row) for o, code, count, row in members["reasons"]},
+            reasons={(Outcome(outcome), code): Reason(*reason) for outcome, code, *reason in members["reasons"]},
             tokens=Counter(members["tokens"]),
             categories={column: Counter(counts) for column, counts in members["categories"].items()},
             usd=members["usd"] or 0.0,
             standard_usd=members["standard_usd"] or 0.0,
             unpriced=unpriced,
             unread=members.get("unread", 0),
+            fees_usd=members.get("fees_usd", 0.0),
+            tool_calls=Counter(members.get("tool_calls", {})),
+            unpriced_tool_calls=members.get("unpriced_tool_calls", 0),
         )

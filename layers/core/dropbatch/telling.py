@@ -9,34 +9,23 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
 
+from dropbatch.batch_api.models import notices_about
 from dropbatch.domain.drops import Drop, results_root, without_controls
 from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import MAX_JOB_SECONDS, MAX_STARTS, Batch, HeldReason, Job
-from dropbatch.domain.outcomes import (
-    ANSWERS_GONE,
-    BILLING_CODES,
-    GAVE_UP,
-    IN_DOUBT,
-    MODEL_CODES,
-    NEVER_ENDED,
-    NOT_COLLECTED,
-    PAST_DEADLINE,
-    PERMISSION_CODES,
-    RETRIED,
-    TOKEN_CODES,
-    JobStatus,
-    Outcome,
-)
-from dropbatch.domain.problems import Problem, Problems
+from dropbatch.domain.outcomes import GAVE_UP, LEFT_OUT, JobStatus, Outcome
+from dropbatch.domain.problems import Notice, Problem, Problems
+from dropbatch.domain.skipped import SkippedRows
 from dropbatch.ledger import Ledger
 from dropbatch.ports import JSON, Notification, World
+from dropbatch.reporting.advice import Cure, can_be_retried, cures, remedy
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
     from dropbatch.tallies import Tally
@@ -51,6 +40,12 @@ GIVEN_UP = Problem(
 
 _GAVE_UP_REASONS = [{"outcome": str(Outcome.ERROR), "code": GAVE_UP}]
 
+COLUMNS_CHANGED = "columns_changed"
+"""The code of a recipe that adds other columns than the one whose answers a `.retry` would keep."""
+
+NOTHING_LEFT = frozenset({"nothing_to_retry", "rows_gone"})
+"""The codes of a `.retry` that has no rows to ask. They have a path if another recipe would change that."""
+
 SUBJECT_CHARACTERS = 99
 """SNS takes subjects of less than 100 characters."""
 
@@ -59,35 +54,105 @@ TOLD_PROBLEMS = 5
 
 TOLD_REASONS = 3
 
+SKIPPED_NAME = "skipped.json"
+"""Which rows were not asked, and why, among a job's results."""
+
 TOLD_COLUMNS = 10
 """Of how many columns a notification tells how the answers are distributed; summary.json tells of all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A job at its end. `objects` are the keys of its results by what they are: answers, responses, failed."""
+    """A job at its end. `objects` are the keys of its results by what they are: answers, responses, failed, skipped.
+
+    `recipes` are those that its rows were asked with, the last of them its own: several after a `.retry`.
+    """
 
     job: Job
     status: JobStatus
     tally: "Tally"
     objects: Mapping[str, str]
     ended_at: int
+    skipped: SkippedRows = field(default_factory=SkippedRows)
+    recipes: Sequence["UsedRecipe"] = ()
+
+    @property
+    def reasons(self) -> list[tuple[Outcome, str]]:
+        return list(self.tally.reasons)
+
+    @property
+    def has_recipe(self) -> bool:
+        return self.job.recipe_sha256 is not None
+
+
+@dataclass(frozen=True, slots=True)
+class UsedRecipe:
+    """A recipe, and how many of a job's rows were asked with it; None before that is known.
+
+    `is_gone` says that the file was not there any more when its job began.
+    """
+
+    path: str
+    sha256: str
+    rows: int | None = None
+    is_gone: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {"path": self.path, "sha256": self.sha256, "rows": self.rows}
 
 
 def results_prefix(job: Job) -> str:
     return f"{results_root(job.drop.key)}{job.id}/"
 
 
-def accepted(world: World, job: Job, batches: Sequence[Batch]) -> Notification:
+def accepted(
+    world: World,
+    job: Job,
+    batches: Sequence[Batch],
+    skipped: SkippedRows | None = None,
+    recipes: Sequence[UsedRecipe] = (),
+) -> Notification:
     asked = sum(batch.requests for batch in batches)
+    skipped = skipped or SkippedRows()
+    notices = notices_about((batch.model for batch in batches), world.now())
     text = [
         f"{job.drop.name} was accepted: {_rows(job.rows)}, of which {asked:,} go to OpenAI "
         f"in {_batches(len(batches))}.",
+        *_skipped_lines(world, job, skipped),
+        *_recipe_of_retry(recipes),
+        *_notice_lines(notices),
         "OpenAI answers within 24 hours; another message follows when all is done.",
         f"To stop it: {_put_marker(job.drop, 'cancel')}",
         f"Progress: s3://{world.buckets.results}/{results_prefix(job)}status.json",
     ]
-    return _notification(world, job, "accepted", "running", f"accepted, {_rows(job.rows)}", text)
+    detail: dict[str, Any] = {"notices": _notices(notices)}
+    if skipped.codes:
+        detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
+    return _notification(world, job, "accepted", "running", f"accepted, {_rows(job.rows)}", text, detail)
+
+
+def _recipe_of_retry(recipes: Sequence[UsedRecipe]) -> list[str]:
+    """Which recipe asks failed rows again, if it is not the one they were asked with, or that one is gone."""
+    if recipes and recipes[-1].is_gone:
+        return [f"{recipes[-1].path} is gone: the rows are asked with the recipe that the former job kept."]
+    if len(recipes) > 1:
+        return [f"The rows are asked with {recipes[-1].path} as it is today; the good answers are kept."]
+    return []
+
+
+def _skipped_lines(world: World, job: Job, skipped: SkippedRows) -> list[str]:
+    """Which rows are not asked, why and how many, but for those that the recipe's `when` leaves out."""
+    lines = []
+    if skipped.blank:
+        lines.append(f"{_rows(skipped.blank)} {'was' if skipped.blank == 1 else 'were'} blank and skipped.")
+    if skipped.bad:
+        codes = [(code, count) for code, count in skipped.codes.most_common() if code not in LEFT_OUT]
+        counts = ", ".join(f"{count:,} {code}" for code, count in codes)
+        lines.append(f"{_count(skipped.bad, 'bad row')} {'was' if skipped.bad == 1 else 'were'} skipped: {counts}.")
+        lines += _problem_lines(skipped.problems)
+    if skipped.needs_telling:
+        lines.append(f"Skipped rows: s3://{world.buckets.results}/{results_prefix(job)}{SKIPPED_NAME}")
+    return lines
 
 
 def duplicate(world: World, job: Job, standing: Job) -> Notification:
@@ -102,8 +167,16 @@ def duplicate(world: World, job: Job, standing: Job) -> Notification:
     )
 
 
-def held(world: World, job: Job, reason: HeldReason) -> Notification:
-    name = job.drop.name
+def held(
+    world: World,
+    job: Job,
+    reason: HeldReason,
+    batches: Sequence[Batch] = (),
+    skipped: SkippedRows | None = None,
+    recipes: Sequence[UsedRecipe] = (),
+) -> Notification:
+    name, notices = job.drop.name, notices_about((batch.model for batch in batches), world.now())
+    skipped = skipped or SkippedRows()
     cancel = f"To end it with what it has: {_put_marker(job.drop, 'cancel')}"
     store = f"aws secretsmanager put-secret-value --secret-id {shlex.quote(world.secret_name)} --secret-string sk-…"
     match reason:
@@ -138,14 +211,19 @@ def held(world: World, job: Job, reason: HeldReason) -> Notification:
                 f"{name} waits: of two batches in a row less than half of the rows were answered. What has not "
                 "been sent yet is held, so that no money is wasted; what is at OpenAI goes on.",
                 f"See what came back: s3://{world.buckets.results}/{results_prefix(job)}status.json",
-                f"To go on all the same: {_put_marker(job.drop, 'retry')}",
+                f"To go on all the same, with the recipe as it was: {_put_marker(job.drop, 'retry')}",
                 cancel,
+                "If the recipe is why, end it so, mend the recipe, and then ask the rows without a good answer with "
+                f"it: {_put_marker(job.drop, 'retry')}",
             ]
         case HeldReason.SIZE:
             what = f"waits for your approval, {_rows(job.rows)}"
             text = [
                 f"{name} waits: it has {_rows(job.rows)}, and more than {world.hold_above_rows:,} need an approval "
                 "(the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
+                *_skipped_lines(world, job, skipped),
+                *_recipe_of_retry(recipes),
+                *_notice_lines(notices),
                 f"To have it answered: {_put_marker(job.drop, 'approve')}",
                 f"To drop it: {_put_marker(job.drop, 'cancel')}",
                 "Without an approval it is cancelled after 14 days.",
@@ -165,7 +243,10 @@ def held(world: World, job: Job, reason: HeldReason) -> Notification:
                 "Put the former key back until the job has gone on, or give the open batches up: "
                 f"{_put_marker(job.drop, 'cancel')}",
             ]
-    return _notification(world, job, "held", "held", what, text, {"held_reason": str(reason)})
+    detail: dict[str, Any] = {"held_reason": str(reason), "notices": _notices(notices)}
+    if skipped.codes:
+        detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
+    return _notification(world, job, "held", "held", what, text, detail)
 
 
 def rejected(world: World, job: Job, problems: Problems) -> Notification:
@@ -175,18 +256,38 @@ def rejected(world: World, job: Job, problems: Problems) -> Notification:
     text += [
         f"All of them: s3://{world.buckets.results}/{results_prefix(job)}rejected.json",
         f"In the console: {console_link(world.region, world.buckets.results, results_prefix(job))}",
-        f"Mend the file, then: {_drop_again(job.drop)}",
+        *_mend_lines(job, problems),
     ]
     detail = {"problems": _problems(problems, 10)}
     return _notification(world, job, "rejected", "rejected", f"rejected, {count}", text, detail)
 
 
-def recipe_checked(drop: Drop, problems: Problems) -> Notification:
-    """Whether a recipe that was dropped can be used."""
-    usable = not problems
-    if usable:
+def _mend_lines(job: Job, problems: Problems) -> list[str]:
+    """What to do once a rejected job's problems are mended, as a line to copy; none if nothing can be mended."""
+    codes = {problem.code for problem in problems}
+    of_recipe = all(problem.path is not None for problem in problems)
+    if COLUMNS_CHANGED in codes:
+        return [f"To ask all rows with today's recipe: {_put_marker(job.drop, 'rerun')}"]
+    if job.retry_of is not None:
+        if codes & NOTHING_LEFT and not of_recipe:
+            return []
+        return [f"Once the recipe is mended: {_put_marker(job.drop, 'retry')}"]
+    if of_recipe:
+        return [f"Mend the recipe, then: {_put_marker(job.drop, 'rerun')}"]
+    return [f"Mend the file, then: {_drop_again(job.drop)}"]
+
+
+def recipe_checked(drop: Drop, problems: Problems, notices: Sequence[Notice] = ()) -> Notification:
+    """Whether a recipe that was dropped can be used, and what to know about it all the same."""
+    usable, verdict = not problems, "usable"
+    if usable and notices:
+        verdict = "usable, but see the notice"
+        text = [f"{drop.key} can be used, but:", *_notice_lines(notices)]
+        text.append("Files dropped into its folder are answered by it.")
+    elif usable:
         text = [f"{drop.key} can be used: files dropped into its folder are answered by it."]
     else:
+        verdict = f"cannot be used, {_count(problems.total, 'problem')}"
         text = [f"{drop.key} cannot be used: {_count(problems.total, 'problem')}.", *_problem_lines(problems)]
         text.append(f"Mend it, then: {_drop_again(drop)}")
     status = "usable" if usable else "invalid"
@@ -196,9 +297,9 @@ def recipe_checked(drop: Drop, problems: Problems) -> Notification:
         "status": status,
         "drop": _drop(drop),
         "problems": _problems(problems, 10),
+        "notices": _notices(notices),
         "labels": dict(drop.labels),
     }
-    verdict = "usable" if usable else f"cannot be used, {_count(problems.total, 'problem')}"
     return Notification("recipe", status, drop.folder, subject(drop.name, verdict), _text(text), detail)
 
 
@@ -206,27 +307,58 @@ def ended(world: World, end: Ended) -> Notification:
     job, tally = end.job, end.tally
     done = tally.outcomes[Outcome.OK]
     verdict = f"{done:,} of {job.rows - tally.outcomes[Outcome.SKIPPED]:,} answered"
-    text = [f"{job.drop.name}: {verdict}. {_SENTENCES[end.status]}"]
+    sentence = _SENTENCES[end.status]
+    if end.skipped.bad:
+        verdict += f", {_count(end.skipped.bad, 'bad row')} skipped"
+        sentence = _BAD_SENTENCES.get(end.status, sentence)
+    text = [f"{job.drop.name}: {verdict}. {sentence}"]
     counts = [f"{count:,} {outcome}" for outcome, count in sorted(tally.outcomes.items()) if outcome is not Outcome.OK]
     if counts:
         text.append(f"The other rows: {', '.join(counts)}.")
+    text += _skipped_lines(world, job, end.skipped)
+    if len(end.recipes) > 1:
+        text.append(
+            "Rows by recipe: " + ", ".join(f"{r.rows:,} by {r.path} ({r.sha256[:8]})" for r in end.recipes) + "."
+        )
     text.append(_paid(tally))
     for column, answers in list(tally.categories.items())[:TOLD_COLUMNS]:
         text.append(f"{column}: " + ", ".join(f"{value} {count:,}" for value, count in answers.most_common(8)))
     for outcome, code, reason in tally.commonest(TOLD_REASONS):
+        if outcome is Outcome.SKIPPED:
+            continue  # said above
         which = f"{_rows(reason.count)} {outcome} ({code}), the first is row {reason.row:,}"
-        text.append(f"- {which}: {remedy(outcome, code)}")
+        said = f"OpenAI says “{reason.message}”; " if reason.message else ""
+        text.append(f"- {which}: {said}{remedy(outcome, code, has_recipe=end.has_recipe)}")
     bucket, prefix = world.buckets.results, results_prefix(job)
     text.append(f"Results: s3://{bucket}/{prefix}")
     text.append(f"In the console: {console_link(world.region, bucket, prefix)}")
-    if "failed" in end.objects:
-        if any(tally.outcomes[outcome] for outcome in RETRIED):
-            text.append(f"To ask the failed ones again: {_put_marker(job.drop, 'retry')}")
-        text.append(f"Those without a good answer: s3://{bucket}/{end.objects['failed']}")
-    else:
-        source = f"s3://{bucket}/{end.objects.get('answers', end.objects['responses'])}"
-        text.append(f"To fetch them: aws s3 cp {shlex.quote(source)} .")
+    text += _next_steps(world, end)
     return _notification(world, job, "ended", str(end.status), verdict, text, _ending(end))
+
+
+def _next_steps(world: World, end: Ended) -> list[str]:
+    """What to do now, as lines to copy."""
+    bucket, drop = world.buckets.results, end.job.drop
+    if "failed" not in end.objects:
+        source = f"s3://{bucket}/{end.objects.get('answers', end.objects['responses'])}"
+        return [f"To fetch them: aws s3 cp {shlex.quote(source)} ."]
+    found = cures(end.reasons, has_recipe=end.has_recipe)
+    key = end.objects["failed"]
+    failed, name = f"s3://{bucket}/{key}", key.rpartition("/")[2]
+    target = shlex.quote(f"s3://{drop.bucket}/{drop.key.removesuffix(drop.name)}{name}")
+    steps = []
+    if Cure.AGAIN in found:
+        steps.append(f"To ask the failed ones again: {_put_marker(drop, 'retry')}")
+    elif Cure.RECIPE in found and end.tally.outcomes[Outcome.OK]:
+        steps.append(f"Once the recipe is changed, to ask these rows with it: {_put_marker(drop, 'retry')}")
+    elif Cure.RECIPE in found:
+        steps.append(f"Once the recipe is changed, to ask all rows with it: {_put_marker(drop, 'rerun')}")
+    elif Cure.ROWS in found:
+        fetch = f"aws s3 cp {shlex.quote(failed)} {shlex.quote(name)}"
+        steps.append(f"To mend them: {fetch}, and then: aws s3 cp {shlex.quote(name)} {target}")
+    elif Cure.PAY_AGAIN in found:
+        steps.append(f"To ask, and perhaps pay, them again: aws s3 cp {shlex.quote(failed)} {target}")
+    return [*steps, f"Those without a good answer: {failed}"]
 
 
 def decision(world: World, end: Ended) -> dict[str, Any]:
@@ -234,9 +366,10 @@ def decision(world: World, end: Ended) -> dict[str, Any]:
     about = _about(world, end.job, "ended", str(end.status))
     summary = {**about, **_ending(end)}
     summary["tokens"] = dict(end.tally.tokens)
+    summary["tool_calls"] = dict(end.tally.tool_calls)
     summary["categories"] = {column: dict(counts) for column, counts in end.tally.categories.items()}
     notification = ended(world, end)
-    retryable = "failed" in end.objects and any(end.tally.outcomes[outcome] for outcome in RETRIED)
+    retryable = "failed" in end.objects and can_be_retried(end.reasons, has_recipe=end.has_recipe)
     return {
         "status": str(end.status),
         "ended_at": end.ended_at,
@@ -284,7 +417,8 @@ def results_given_up(world: World, job: Job) -> Notification:
 def _cost_given_up(world: World, job: Job) -> dict[str, Any]:
     """The cost of a job without results: how many requests were made, at a price that nobody knows."""
     asked = sum(batch.requests for batch in Ledger(world.table).batches(job.id) if batch.openai_id)
-    return {"currency": "USD", "paid": None, "saved": None, "unpriced_requests": 0, "uncollected_requests": asked}
+    unknown = {"fees": 0.0, "unpriced_requests": 0, "uncollected_requests": asked, "unpriced_tool_calls": 0}
+    return {"currency": "USD", "paid": None, "saved": None, **unknown}
 
 
 def decision_to_give_up(world: World, job: Job) -> dict[str, Any]:
@@ -321,6 +455,13 @@ def write_rejected(world: World, job: Job, problems: Problems) -> None:
     """`rejected.json`: the first hundred problems, and how many there are."""
     members = _about(world, job, "rejected", "rejected")
     _put(world, job, "rejected.json", {**members, "problems": _problems(problems, len(problems.kept))})
+
+
+def write_skipped(world: World, job: Job, skipped: SkippedRows) -> None:
+    """`skipped.json`: which rows are not asked, and why; none if the recipe's `when` alone leaves rows out."""
+    if skipped.needs_telling:
+        about = {"schema_version": SCHEMA_VERSION, "job_id": job.id, "drop": _drop(job.drop)}
+        _put(world, job, SKIPPED_NAME, {**about, **skipped.to_json()})
 
 
 def write_latest(world: World, job: Job) -> None:
@@ -369,11 +510,6 @@ def subject(name: str, verdict: str) -> str:
     return f"{name if len(name) <= room else name[: room - 1] + '…'}: {verdict}"
 
 
-def remedy(outcome: Outcome, code: str) -> str:
-    """What a person can do about rows with this outcome and code."""
-    return _BY_CODE.get(code) or _REMEDIES[outcome]
-
-
 def iso(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
@@ -394,46 +530,10 @@ _SENTENCES = {
     JobStatus.CANCELLED: "The job was cancelled; what was answered before is kept.",
 }
 
-_BILLING = (
-    "OpenAI does not take work from this account: see to its billing and limits, then put a .retry beside the drop"
-)
-_PERMISSION = "the API key may not do this: see to its permissions, then put a .retry beside the drop"
-_MODEL = "this account has no such model: correct `model`, then drop the failed file"
-_AGAIN = "put a .retry beside the drop to ask them again"
-
-_BY_CODE = {
-    **dict.fromkeys(BILLING_CODES, _BILLING),
-    **dict.fromkeys(PERMISSION_CODES, _PERMISSION),
-    **dict.fromkeys(MODEL_CODES, _MODEL),
-    **dict.fromkeys(TOKEN_CODES, "more is enqueued at OpenAI than the account may have; " + _AGAIN),
-    PAST_DEADLINE: "they still waited when the recipe's deadline had passed; " + _AGAIN,
-    GAVE_UP: "they were tried again and again, and the functions' logs say what failed; " + _AGAIN,
-    IN_DOUBT: (
-        "nobody could tell whether OpenAI has a batch of them: look for the job's id in the metadata of its batches; "
-        "to ask them again, and perhaps pay twice, drop the failed file"
-    ),
-    ANSWERS_GONE: "OpenAI answered them, and no longer has the answers; to ask, and pay, again, drop the failed file",
-    NOT_COLLECTED: (
-        "their batch ended at OpenAI, and its answers could not be read; they are in OpenAI's files of that batch; "
-        "to ask, and pay, again, drop the failed file"
-    ),
-    NEVER_ENDED: (
-        "their batch did not end in 50 hours and may still be running; to ask, and perhaps pay, again, "
-        "drop the failed file"
-    ),
+_BAD_SENTENCES = {
+    JobStatus.SUCCEEDED: "Every row that could be asked is done; the bad ones are in the failed file.",
 }
-
-_REMEDIES = {
-    Outcome.TRUNCATED: "raise max_completion_tokens (max_output_tokens) in the recipe, or ask for less",
-    Outcome.REFUSED: "the model declined; reword the prompt, or leave these rows out with `when`",
-    Outcome.INVALID_ANSWER: "the answer was empty or no fit for the schema; see responses.jsonl, then ask again",
-    Outcome.ERROR: "OpenAI's message stands in responses.jsonl; when its cause is mended, put a .retry beside the drop",
-    Outcome.EXPIRED: "OpenAI did not get to them before the deadline; " + _AGAIN,
-    Outcome.CANCELLED: "they were cancelled; " + _AGAIN,
-    Outcome.MISSING: "OpenAI returned nothing for them, however often it was asked; " + _AGAIN,
-    Outcome.OK: "nothing to do",
-    Outcome.SKIPPED: "nothing to do",
-}
+"""The same where bad rows were skipped."""
 
 
 def _notification(
@@ -480,10 +580,13 @@ def _ending(end: Ended) -> dict[str, Any]:
                 "code": code,
                 "rows": reason.count,
                 "row": reason.row,
-                "remedy": remedy(outcome, code),
+                **({"message": reason.message} if reason.message else {}),
+                "remedy": remedy(outcome, code, has_recipe=end.has_recipe),
             }
             for outcome, code, reason in tally.commonest(10)
         ],
+        "skipped": end.skipped.to_json(TOLD_PROBLEMS),
+        "recipes": [recipe.to_json() for recipe in end.recipes],
         "objects": dict(end.objects),
     }
 
@@ -495,8 +598,10 @@ def _cost(tally: "Tally") -> dict[str, Any]:
         "currency": "USD",
         "paid": None if paid is None else round(paid, 6),
         "saved": None if saved is None else round(saved, 6),
+        "fees": round(tally.fees_usd, 6),
         "unpriced_requests": tally.unpriced,
         "uncollected_requests": tally.unread,
+        "unpriced_tool_calls": tally.unpriced_tool_calls,
     }
 
 
@@ -508,6 +613,14 @@ def _paid(tally: "Tally") -> str:
         text = f"Paid about ${paid:,.4f}, which is ${-saved:,.4f} more than without batching."
     else:
         text = f"Paid about ${paid:,.4f}, and saved ${saved:,.4f} by batching."
+    if tally.fees_usd:
+        calls = _count(tally.tool_calls.total() - tally.unpriced_tool_calls, "tool call")
+        text += f" ${tally.fees_usd:,.4f} of it are the fees of {calls}, which batching does not halve."
+    if tally.unpriced_tool_calls:
+        text += (
+            f" The sum is without the fees of {_count(tally.unpriced_tool_calls, 'tool call')}, whose price is not "
+            "known."
+        )
     if tally.unpriced:
         text += (
             f" The price of {_count(tally.unpriced, 'request')} is not known, and not in any sum: the price list lacks "
@@ -537,6 +650,14 @@ def _problem_lines(problems: Problems) -> list[str]:
     told = [f"- {problem.message}" for problem in problems.kept[:TOLD_PROBLEMS]]
     more = problems.total - len(told)
     return [*told, f"- and {more:,} more"] if more else told
+
+
+def _notices(notices: Sequence[Notice]) -> list[dict[str, str]]:
+    return [notice.to_json() for notice in notices]
+
+
+def _notice_lines(notices: Sequence[Notice]) -> list[str]:
+    return [f"- {notice.message}" for notice in notices]
 
 
 def _put(world: World, job: Job, name: str, members: Mapping[str, Any]) -> None:

@@ -25,13 +25,13 @@ SENTIMENT = {
 
 
 def chat(text: str = "hello", **body: Any) -> dict[str, Any]:
-    response = answer(CHAT, {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **body}, 1)
+    response = answer(CHAT, {"model": "plain-1", "messages": [{"role": "user", "content": text}], **body}, 1)
     assert response.status == 200, response.body
     return ChatCompletion.model_validate(response.body).model_dump()
 
 
 def responses(said: str = "hello", **body: Any) -> Response:
-    found = answer("/v1/responses", {"model": "gpt-4o-mini", "input": said, **body}, 1)
+    found = answer("/v1/responses", {"model": "plain-1", "input": said, **body}, 1)
     assert found.status == 200, found.body
     return Response.model_validate(found.body)
 
@@ -90,7 +90,7 @@ def test_an_answer_fits_the_schema_that_is_asked_for(schema: dict[str, Any]) -> 
 
 def test_a_schema_that_strict_mode_does_not_take_is_refused() -> None:
     loose = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": {"type": "object"}}}
-    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x"}], "response_format": loose}
+    body = {"model": "plain-1", "messages": [{"role": "user", "content": "x"}], "response_format": loose}
     refusal = answer(CHAT, body, 1)
     assert (refusal.status, refusal.body["error"]["code"]) == (400, "invalid_json_schema")
 
@@ -115,14 +115,14 @@ def test_a_small_cap_truncates_and_says_so() -> None:
 
 
 def test_a_reasoning_model_spends_a_small_cap_without_a_word() -> None:
-    completion = chat(model="gpt-5-mini", max_completion_tokens=100)
+    completion = chat(model="gpt-6-luna", max_completion_tokens=100)
     assert completion["choices"][0]["finish_reason"] == "length"
     assert completion["choices"][0]["message"]["content"] == ""
     assert completion["usage"]["completion_tokens_details"]["reasoning_tokens"] == 100
 
 
-def test_minimal_effort_leaves_room_for_the_answer() -> None:
-    completion = chat(model="gpt-5-mini", max_completion_tokens=100, reasoning_effort="minimal")
+def test_no_effort_leaves_room_for_the_answer() -> None:
+    completion = chat(model="gpt-6-luna", max_completion_tokens=100, reasoning_effort="none")
     assert completion["choices"][0]["finish_reason"] == "stop"
 
 
@@ -143,14 +143,14 @@ def test_a_forced_tool_is_called_with_arguments_that_fit(choice: Any) -> None:
 
 
 def test_responses_hold_reasoning_and_a_message_sometimes_in_two_items() -> None:
-    many = [responses(f"text {n}", model="gpt-5-mini") for n in range(40)]
+    many = [responses(f"text {n}", model="gpt-6-luna") for n in range(40)]
     assert {tuple(item.type for item in one.output) for one in many} == {("reasoning", "message")}
     assert {len(one.model_dump()["output"][1]["content"]) for one in many} == {1, 2}
     assert all(one.output_text.startswith("emulated: ") and one.output_text.endswith("asked.") for one in many)
 
 
 def test_responses_are_incomplete_at_a_small_cap() -> None:
-    response = responses(model="gpt-5-mini", max_output_tokens=50)
+    response = responses(model="gpt-6-luna", max_output_tokens=50)
     assert response.status == "incomplete"
     assert response.incomplete_details is not None
     assert response.incomplete_details.reason == "max_output_tokens"
@@ -198,7 +198,7 @@ def test_moderation_flags_what_the_words_say() -> None:
         (CHAT, {"messages": []}, "messages"),
         (CHAT, {"messages": [{"content": "x"}]}, "messages[0].role"),
         (CHAT, {"messages": [{"role": "user", "content": "x"}], "max_completion_tokens": 0}, "max_completion_tokens"),
-        (CHAT, {"model": "o3", "messages": [{"role": "user", "content": "x"}], "max_tokens": 9}, "max_tokens"),
+        (CHAT, {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "x"}], "max_tokens": 9}, "max_tokens"),
         (CHAT, {"messages": [{"role": "user"}], "response_format": {"type": "xml"}}, "response_format.type"),
         ("/v1/responses", {}, "input"),
         ("/v1/completions", {}, "prompt"),
@@ -207,7 +207,7 @@ def test_moderation_flags_what_the_words_say() -> None:
     ],
 )  # fmt: skip
 def test_a_bad_body_gets_a_400_that_names_the_parameter(url: str, body: dict[str, Any], param: str) -> None:
-    response = answer(url, {"model": "gpt-4o-mini", **body}, 1)
+    response = answer(url, {"model": "plain-1", **body}, 1)
     assert (response.status, response.body["error"]["param"]) == (400, param)
 
 
@@ -225,7 +225,7 @@ NAMED = {"name": "n", "schema": {"type": "object"}}
     ],
 )
 def test_a_response_format_of_another_shape_is_refused(format_: Any, param: str) -> None:
-    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x"}], "response_format": format_}
+    body = {"model": "plain-1", "messages": [{"role": "user", "content": "x"}], "response_format": format_}
     response = answer(CHAT, body, 1)
     assert (response.status, response.body["error"]["param"]) == (400, param)
 
@@ -239,7 +239,7 @@ def test_a_response_format_of_another_shape_is_refused(format_: Any, param: str)
     ],
 )
 def test_a_text_format_of_another_shape_is_refused(text: Any, param: str) -> None:
-    response = answer("/v1/responses", {"model": "gpt-4o-mini", "input": "x", "text": text}, 1)
+    response = answer("/v1/responses", {"model": "plain-1", "input": "x", "text": text}, 1)
     assert (response.status, response.body["error"]["param"]) == (400, param)
 
 
@@ -271,5 +271,5 @@ def test_every_endpoint_answers_in_a_shape_that_the_client_knows(
     ],
 )
 def test_what_the_emulator_cannot_make_sense_of_is_a_400_too(body: dict[str, Any]) -> None:
-    request = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x"}], **body}
+    request = {"model": "plain-1", "messages": [{"role": "user", "content": "x"}], **body}
     assert answer(CHAT, request, 1).status == 400

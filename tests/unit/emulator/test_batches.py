@@ -16,7 +16,7 @@ from tests.unit.emulator.service import CHAT, chat
 def test_every_row_is_answered_once_in_another_order(service: Any) -> None:
     batch = service.ended([chat(n) for n in range(1, 101)], metadata={"key": "job/0/0"})
     assert batch.status == "completed"
-    assert (batch.error_file_id, batch.metadata, batch.model) == (None, {"key": "job/0/0"}, "gpt-4o-mini")
+    assert (batch.error_file_id, batch.metadata, batch.model) == (None, {"key": "job/0/0"}, "plain-1")
     counts = batch.request_counts
     assert (counts.total, counts.completed, counts.failed) == (100, 100, 0)
     ids = [line["custom_id"] for line in service.lines(batch.output_file_id)]
@@ -25,7 +25,7 @@ def test_every_row_is_answered_once_in_another_order(service: Any) -> None:
 
 
 def test_the_usage_of_a_batch_is_the_sum_over_its_rows(service: Any) -> None:
-    batch = service.ended([chat(n, "x" * n, model="gpt-5-mini") for n in range(1, 20)])
+    batch = service.ended([chat(n, "x" * n, model="gpt-6-luna") for n in range(1, 20)])
     usages = [line["response"]["body"]["usage"] for line in service.lines(batch.output_file_id)]
     assert batch.usage.input_tokens == sum(usage["prompt_tokens"] for usage in usages)
     assert batch.usage.output_tokens == sum(usage["completion_tokens"] for usage in usages)
@@ -34,7 +34,7 @@ def test_the_usage_of_a_batch_is_the_sum_over_its_rows(service: Any) -> None:
 
 
 def test_a_row_that_the_model_refuses_as_malformed_goes_to_the_error_file(service: Any) -> None:
-    bad = {**chat(2), "body": {"model": "gpt-4o-mini"}}
+    bad = {**chat(2), "body": {"model": "plain-1"}}
     batch = service.ended([chat(1), bad])
     assert [line["custom_id"] for line in service.lines(batch.output_file_id)] == ["row-1"]
     (line,) = service.lines(batch.error_file_id)

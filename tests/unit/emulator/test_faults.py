@@ -61,8 +61,8 @@ def test_a_batch_of_which_all_rows_failed_has_no_output_file(service: Any, strik
 
 
 def test_a_fault_strikes_only_so_many_times_and_only_its_models(service: Any, strike: Any) -> None:
-    strike("fail_rows", times=2, model="gpt-4o*")
-    assert service.ended([chat(1, model="gpt-5")]).request_counts.failed == 0
+    strike("fail_rows", times=2, model="plain*")
+    assert service.ended([chat(1, model="other-1")]).request_counts.failed == 0
     assert service.ended(ROWS).request_counts.failed == 2
     assert service.ended(ROWS).request_counts.failed == 0
 
@@ -111,6 +111,17 @@ def test_answers_are_spoiled_as_asked(service: Any, strike: Any, how: str, finis
     (choice,) = body["choices"]
     assert (choice["finish_reason"], choice["message"]["content"]) == (finish, content)
     assert bool(choice["message"]["refusal"]) is (how == "refusal")
+
+
+def test_a_row_is_answered_with_what_is_given(service: Any, strike: Any) -> None:
+    strike("answer_rows", contains="row-4", status=400, body={"error": {"code": "odd"}})
+    strike("answer_rows", contains="row-5", body={"said": ["{{prompt}}"], "usage": {"prompt_tokens": 7}})
+    batch = service.ended(ROWS)
+    (failed,) = service.lines(batch.error_file_id)
+    assert (failed["response"]["status_code"], failed["response"]["body"]) == (400, {"error": {"code": "odd"}})
+    given = {line["custom_id"]: line["response"]["body"] for line in service.lines(batch.output_file_id)}
+    assert given["row-5"]["said"] == ["hello"]
+    assert given["row-6"]["choices"]
 
 
 def test_a_batch_expires_after_so_many_rows(service: Any, strike: Any) -> None:

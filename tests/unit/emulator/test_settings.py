@@ -27,16 +27,16 @@ def test_keys_may_belong_to_projects_of_their_own() -> None:
 def test_token_limits_models_delays_and_upstream_are_read() -> None:
     settings = settings_from(
         {
-            "OPENAI_EMULATOR_TOKEN_LIMITS": "gpt-5*=10,gpt-4o=20",
-            "OPENAI_EMULATOR_MODELS": "gpt-5, gpt-4o",
+            "OPENAI_EMULATOR_TOKEN_LIMITS": "gpt-6-*=10,gpt-5.5=20",
+            "OPENAI_EMULATOR_MODELS": "gpt-6-sol, gpt-5.5",
             "OPENAI_EMULATOR_IN_PROGRESS_SECONDS": "2.5",
             "UPSTREAM_BASE_URL": "http://127.0.0.1:1/v1/",
             "UPSTREAM_CONCURRENCY": "3",
             "OPENAI_EMULATOR_ONLY_JSONL": "1",
         }
     )
-    assert settings.token_limits == {"gpt-5*": 10, "gpt-4o": 20}
-    assert settings.models == ("gpt-5", "gpt-4o")
+    assert settings.token_limits == {"gpt-6-*": 10, "gpt-5.5": 20}
+    assert settings.models == ("gpt-6-sol", "gpt-5.5")
     assert settings.delays.in_progress == 2.5
     assert settings.only_jsonl
     assert settings.upstream == Upstream("http://127.0.0.1:1/v1", concurrency=3)
@@ -48,7 +48,7 @@ def test_token_limits_models_delays_and_upstream_are_read() -> None:
         ("OPENAI_PORT", "http"),
         ("OPENAI_EMULATOR_VALIDATING_SECONDS", "-1"),
         ("OPENAI_EMULATOR_CANCELLING_SECONDS", "nan"),
-        ("OPENAI_EMULATOR_TOKEN_LIMITS", "gpt-5"),
+        ("OPENAI_EMULATOR_TOKEN_LIMITS", "gpt-6-sol"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(name: str, value: str) -> None:

@@ -37,8 +37,8 @@ def without(name: str) -> dict[str, Any]:
         ({**chat(2), "url": "/v1/responses"}, "invalid_url"),
         (chat(1), "duplicate_custom_id"),
         (chat(2, stream=True), "streaming_unsupported"),
-        (chat(2, model="gpt-4o"), "mismatched_model"),
-        (b'{"custom_id":"2","method":"POST","url":"/v1/chat/completions","body":{"model":"gpt-4o-mini","messages":'
+        (chat(2, model="plain-2"), "mismatched_model"),
+        (b'{"custom_id":"2","method":"POST","url":"/v1/chat/completions","body":{"model":"plain-1","messages":'
          + b"[" * 600 + b"]" * 600 + b"}}", "invalid_request"),
     ],
 )  # fmt: skip
@@ -55,7 +55,7 @@ def test_an_empty_file_fails_the_batch(service: Any) -> None:
 
 
 def test_a_model_that_is_not_offered_fails_the_batch(service_with: Callable[..., Any]) -> None:
-    batch = service_with(models=("gpt-4o",)).ended([chat(1)])
+    batch = service_with(models=("plain-2",)).ended([chat(1)])
     assert [(error.code, error.param) for error in batch.errors.data] == [("model_not_found", "body.model")]
 
 
@@ -86,7 +86,7 @@ def test_a_batch_file_may_have_so_many_bytes(service_with: Callable[..., Any]) -
 
 def test_enqueued_tokens_are_limited_by_model_and_freed_at_the_end(service_with: Callable[..., Any]) -> None:
     line = chat(1, "x" * 4000)
-    service = service_with(token_limits={"gpt-4o*": 1500})
+    service = service_with(token_limits={"plain*": 1500})
     service.running.delays.in_progress = 100
     first, second = service.create([line]), service.create([line])
     service.running.advance(0)
@@ -94,7 +94,7 @@ def test_enqueued_tokens_are_limited_by_model_and_freed_at_the_end(service_with:
     (error,) = second.errors.data
     assert error.code == "token_limit_exceeded"
     assert error.message == (
-        "Enqueued token limit reached for gpt-4o-mini in organization org-emulated. Limit: 1,500 enqueued tokens. "
+        "Enqueued token limit reached for plain-1 in organization org-emulated. Limit: 1,500 enqueued tokens. "
         "Please try again once some in_progress batches have been completed."
     )
     service.running.finish()

@@ -7,7 +7,11 @@ import pytest
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.limits import Limits
 from dropbatch.domain.problems import Problem
-from dropbatch.formats.kinds import file_type
+from dropbatch.formats.compression import Compression
+from dropbatch.formats.content import Content
+from dropbatch.formats.dialect import NONE
+from dropbatch.formats.header import Said
+from dropbatch.formats.kinds import Kind, file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import DropReader, Record, read_drop
 from dropbatch.formats.writing import row_writer
@@ -19,11 +23,23 @@ def drop(
     *,
     block: int = 1 << 20,
     delimiter: str | None = None,
+    quoting: str | None = None,
+    escape: str | None = None,
+    header: int | None = None,
     encoding: str | None = None,
     limits: Limits | None = None,
 ) -> DropReader:
-    blocks = (data[start : start + block] for start in range(0, len(data), block))
-    return read_drop(blocks, file_type(name), delimiter=delimiter, encoding=encoding, limits=limits or Limits())
+    limits = limits or Limits()
+    kind = file_type(name)
+    content = Content(
+        lambda first: (data[start : start + block] for start in range(first, len(data), block)),
+        Compression.NONE,
+        limits.drop_bytes,
+        storage=None,
+        has_quotes=kind.kind in (Kind.CSV, Kind.TSV) and quoting != NONE,
+    )
+    said = Said(delimiter, quoting, escape, header)
+    return read_drop(content, kind, said=said, encoding=encoding, limits=limits, storage=content.storage)
 
 
 def rows(name: str, data: bytes, **options: str | int | Limits) -> list[Record]:

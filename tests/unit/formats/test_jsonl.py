@@ -54,6 +54,14 @@ def test_what_only_looks_like_a_repeated_key_is_fine(line: bytes) -> None:
     assert record.problem is None
 
 
+@pytest.mark.parametrize("line", [b"[]", b"[1, 2]", b'[{"a": 1}]', b"null"])
+def test_a_first_line_that_is_no_object_is_a_bad_row_if_lines_follow(line: bytes) -> None:
+    bad, good = rows("r.jsonl", line + b'\n{"a": 2}\n')
+    assert bad.problem is not None
+    assert (bad.problem.code, bad.problem.line) == ("not_an_object", 1)
+    assert good.values == {"a": 2}
+
+
 def test_a_problem_never_quotes_the_row() -> None:
     assert "secret" not in row_problem("r.jsonl", b'{"secret": "secret" "secret"}').message
 

@@ -17,6 +17,7 @@ from dropbatch.formats.kinds import FileType, Kind, check_deployed, file_type
         ("y.jsonl.gz", FileType(Kind.JSONL, "jsonl", Compression.GZIP, "y")),
         ("a/t.Parquet", FileType(Kind.PARQUET, "parquet", Compression.NONE, "t")),
         ("lines.txt", FileType(Kind.TXT, "txt", Compression.NONE, "lines")),
+        ("in/rows.JSON.gz", FileType(Kind.JSONL, "json", Compression.GZIP, "rows")),
         ("in/x.csv.zst", FileType(Kind.CSV, "csv", Compression.ZSTD, "x")),
     ],
 )
@@ -27,15 +28,15 @@ def test_a_name_says_how_its_rows_lie(key: str, expected: FileType) -> None:
 @pytest.mark.parametrize(
     ("key", "advice"),
     [
-        ("report.pdf", "csv, tsv, jsonl, ndjson, txt (each may end in .gz or .zst) or parquet"),
+        ("report.pdf", "csv, tsv, jsonl, ndjson, json, txt (each may end in .gz or .zst) or parquet"),
         ("reviews.cvs", "did you mean .csv?"),
         ("folder.csv/reviews", "has no extension"),
         ("reviews.gz", "ends in .gz, but does not say what is inside"),
         ("reviews.zst", "ends in .zst, but does not say what is inside"),
         ("Book1.XLSX", "CSV UTF-8"),
-        ("rows.json", ".jsonl"),
+        ("rows.jsno", "did you mean .json?"),
         ("rows.parquet.gz", "compressed within"),
-        ("rows.tar.gz", "csv, tsv, jsonl, ndjson, txt (each may end in .gz or .zst) or parquet"),
+        ("rows.tar.gz", "csv, tsv, jsonl, ndjson, json, txt (each may end in .gz or .zst) or parquet"),
     ],
 )
 def test_another_extension_is_refused_with_what_to_do(key: str, advice: str) -> None:

@@ -38,7 +38,7 @@ def test_two_hundred_megabytes_without_a_record_s_end_are_refused_in_little_memo
     tracemalloc.start()
     try:
         with pytest.raises(Rejected) as caught:
-            list(read_drop(endless(start, block), file_type(name), delimiter=None, encoding=None, limits=LIMITS))
+            list(read_drop(endless(start, block), file_type(name), encoding=None, limits=LIMITS))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -67,3 +67,17 @@ def test_an_id_takes_about_ten_bytes() -> None:
     finally:
         tracemalloc.stop()
     assert size < 50_000 * 12 + 2 * MEBIBYTE
+
+
+@pytest.mark.parametrize("start", [b'[{"a": "', b'{"a":\n"', b'[\n{"a": [', b"["])
+def test_json_without_an_object_s_end_is_refused_in_little_memory(start: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(Rejected) as caught:
+            list(read_drop(endless(start, b" " * MEBIBYTE), file_type("r.json"), encoding=None, limits=LIMITS))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    [problem] = caught.value.problems
+    assert problem.code in {"line_too_long", "not_an_object"}
+    assert peak < 40 * MEBIBYTE

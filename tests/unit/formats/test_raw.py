@@ -30,7 +30,9 @@ def refused(data: bytes) -> Problem:
 
 
 def test_a_body_is_passed_on_as_it_was_written() -> None:
-    body = b'{ "model": "m", "seed" : 1234567890123456789012345678901234567890, "temperature": 1.0e0, "e": "\\u00e9" }'
+    body = (
+        b'{ "model": "m", "seed" : 1234567890123456789012345678901234567890, "temperature": 1.0e0, "input": "\\u00e9" }'
+    )
     data = b'{"body": %b, "url": "/v1/responses", "method": "POST", "custom_id": "a\\u0062", "note": 1}' % body
     [record] = rows("r.jsonl", data)
     assert raw_request(record) == ("ab", Request("/v1/responses", "m", body))
@@ -47,7 +49,7 @@ def test_a_moderation_may_leave_out_its_model() -> None:
     [
         ({"custom_id": "left out"}, "missing_custom_id", "custom_id", "has no custom_id"),
         ({"custom_id": ""}, "invalid_custom_id", "custom_id", "empty"),
-        ({"custom_id": 7}, "invalid_custom_id", "custom_id", "no string"),
+        ({"custom_id": 7}, "invalid_custom_id", "custom_id", "quotes"),
         ({"method": "left out"}, "missing_method", "method", "has no method"),
         ({"method": "GET"}, "invalid_method", "method", '"method": "POST"'),
         ({"url": "left out", "body": "left out"}, "missing_url", "url", "has no url and body"),
@@ -57,21 +59,97 @@ def test_a_moderation_may_leave_out_its_model() -> None:
         ({"url": []}, "invalid_url", "url", "known are /v1/responses"),
         ({"body": "left out"}, "missing_body", "body", "has no body"),
         ({"body": []}, "invalid_body", "body", "no object"),
-        ({"body": {}}, "missing_model", "body.model", "add it"),
-        ({"body": {"model": None}}, "missing_model", "body.model", "add it"),
-        ({"body": {"model": ""}}, "missing_model", "body.model", "add it"),
-        ({"body": {"model": 5}}, "invalid_model", "body.model", "no string"),
-        ({"body": {"model": "Jane Doe born 1970"}}, "invalid_model", "body.model", "256 letters"),
-        ({"body": {"model": "a" * 3000}}, "invalid_model", "body.model", "256 letters"),
+        ({"body": {"input": "x"}}, "missing_model", "body.model", "add it"),
+        ({"body": {"model": None, "input": "x"}}, "missing_model", "body.model", "add it"),
+        ({"body": {"model": "", "input": "x"}}, "missing_model", "body.model", "add it"),
+        ({"body": {"model": 5, "input": "x"}}, "invalid_model", "body.model", "no string"),
+        ({"body": {"model": "Jane Doe born 1970", "input": "x"}}, "invalid_model", "body.model", "256 letters"),
+        ({"body": {"model": "a" * 3000, "input": "x"}}, "invalid_model", "body.model", "256 letters"),
         ({"url": "u" * 300_000}, "invalid_url", "url", "known are"),
-        ({"url": "/v1/moderations", "body": {"model": 5}}, "invalid_model", "body.model", "no string"),
-        ({"body": {"model": "m", "stream": True}}, "streaming", "body.stream", "remove stream"),
+        ({"url": "/v1/moderations", "body": {"model": 5, "input": "x"}}, "invalid_model", "body.model", "no string"),
+        ({"body": {"model": "m", "stream": True, "input": "x"}}, "streaming", "body.stream", "remove stream"),
     ],
 )
 def test_a_request_that_openai_would_refuse_is_named(changes: dict[str, Any], code: str, key: str, words: str) -> None:
     problem = refused(line(**changes))
     assert (problem.code, problem.key) == (code, key)
     assert words in problem.message
+
+
+CHAT = {"url": "/v1/chat/completions"}
+RESPONSES = {"url": "/v1/responses"}
+MODERATIONS = {"url": "/v1/moderations"}
+
+
+def messages(*contents: Any, role: Any = "user") -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": role, "content": content} for content in contents]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "key"),
+    [
+        (CHAT | {"body": {"model": "m"}}, "missing_messages", "body.messages"),
+        (CHAT | {"body": {"model": "m", "messages": None}}, "missing_messages", "body.messages"),
+        (CHAT | {"body": {"model": "m", "messages": []}}, "missing_messages", "body.messages"),
+        (CHAT | {"body": {"model": "m", "messages": "hello"}}, "invalid_messages", "body.messages"),
+        (CHAT | {"body": {"model": "m", "messages": {"role": "user"}}}, "invalid_messages", "body.messages"),
+        (CHAT | {"body": {"model": "m", "messages": ["hello"]}}, "invalid_messages", "body.messages"),
+        (CHAT | {"body": {"model": "m", "messages": [{"content": "a"}]}}, "invalid_messages", "body.messages"),
+        (CHAT | {"body": messages("a", role="")}, "invalid_messages", "body.messages"),
+        (CHAT | {"body": messages("a", role=1)}, "invalid_messages", "body.messages"),
+        (CHAT | {"body": {"model": "m", "messages": [{"role": "user"}]}}, "empty_input", "body.messages"),
+        (CHAT | {"body": messages(None)}, "empty_input", "body.messages"),
+        (CHAT | {"body": messages("", " \n")}, "empty_input", "body.messages"),
+        (CHAT | {"body": messages([])}, "empty_input", "body.messages"),
+        (CHAT | {"body": messages([{"type": "text", "text": ""}])}, "empty_input", "body.messages"),
+        ({"body": {"model": "m"}}, "missing_input", "body.input"),
+        ({"body": {"model": "m", "input": None}}, "missing_input", "body.input"),
+        ({"body": {"model": "m", "input": ""}}, "empty_input", "body.input"),
+        ({"body": {"model": "m", "input": " "}}, "empty_input", "body.input"),
+        ({"body": {"model": "m", "input": []}}, "empty_input", "body.input"),
+        ({"body": {"model": "m", "input": ["a", ""]}}, "empty_input", "body.input"),
+        ({"body": {"model": "m", "input": [[1], []]}}, "empty_input", "body.input"),
+        (MODERATIONS | {"body": {}}, "missing_input", "body.input"),
+        (MODERATIONS | {"body": {"input": ["", "a"]}}, "empty_input", "body.input"),
+        (MODERATIONS | {"body": {"input": [{"type": "text", "text": ""}]}}, "empty_input", "body.input"),
+        (RESPONSES | {"body": {"model": "m"}}, "missing_input", "body.input"),
+        (RESPONSES | {"body": {"model": "m", "input": []}}, "empty_input", "body.input"),
+        (RESPONSES | {"body": {"model": "m", "input": [{"role": "user", "content": ""}]}}, "empty_input", "body.input"),
+        (
+            RESPONSES | {"body": {"model": "m", "input": [{"content": [{"type": "input_text", "text": " "}]}]}},
+            "empty_input",
+            "body.input",
+        ),
+        ({"url": "/v1/completions", "body": {"model": "m", "prompt": " "}}, "empty_input", "body.prompt"),
+        ({"url": "/v1/images/generations", "body": {"model": "m", "prompt": ""}}, "empty_input", "body.prompt"),
+    ],
+)
+def test_a_request_that_asks_nothing_is_named(changes: dict[str, Any], code: str, key: str) -> None:
+    problem = refused(line(**changes))
+    assert (problem.code, problem.key) == (code, key)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        CHAT | {"body": messages("", "a")},
+        CHAT | {"body": messages([{"type": "image_url", "image_url": {"url": "data:"}}])},
+        CHAT | {"body": {"model": "m", "messages": [{"role": "assistant", "tool_calls": [{"id": "1"}]}]}},
+        CHAT | {"body": messages("a", role="developer")},
+        {"body": {"model": "m", "input": [1, 2, 3]}},
+        {"body": {"model": "m", "input": [[1], [2, 3]]}},
+        MODERATIONS | {"body": {"input": [{"type": "text", "text": ""}, {"type": "image_url", "image_url": {}}]}},
+        RESPONSES | {"body": {"model": "m", "prompt": {"id": "pmpt_1"}}},
+        RESPONSES | {"body": {"model": "m", "previous_response_id": "resp_1"}},
+        RESPONSES | {"body": {"model": "m", "conversation": {"id": "conv_1"}}},
+        RESPONSES | {"body": {"model": "m", "input": [{"type": "function_call_output", "call_id": "1", "output": ""}]}},
+        {"url": "/v1/completions", "body": {"model": "m", "prompt": ["a", "b"]}},
+        {"url": "/v1/completions", "body": {"model": "m"}},
+    ],
+)
+def test_a_request_that_asks_anything_is_taken(changes: dict[str, Any]) -> None:
+    [record] = rows("r.jsonl", line(**changes))
+    assert raw_request(record).custom_id == "1"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +160,7 @@ def test_a_line_that_is_no_object_keeps_its_problem(data: bytes, code: str) -> N
 
 
 def test_stream_may_be_false() -> None:
-    [record] = rows("r.jsonl", line(body={"model": "m", "stream": False}))
+    [record] = rows("r.jsonl", line(body={"model": "m", "stream": False, "input": "x"}))
     assert raw_request(record).request.model == "m"
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.limits import Limits
 from dropbatch.formats import separated
+from dropbatch.formats.dialect import Dialect
 from dropbatch.formats.lines import Lines
 from tests.unit.formats.reading_drops import drop, rejected, row_problem, rows
 
@@ -104,7 +105,7 @@ def test_a_carriage_return_outside_quotes_is_named_for_what_it_is() -> None:
     problem = row_problem("r.csv", b'a,b\n1,x\ry\n"3",4\n')
     assert (problem.code, problem.line) == ("lone_carriage_return", 2)
     assert "LF or CRLF" in problem.message
-    assert rejected("r.csv", b"a,b\r1,2\r3,4\r").code == "lone_carriage_return"
+    assert row_problem("r.csv", b"a,b\n1,2\r3,4\r").code == "lone_carriage_return"
 
 
 def test_column_names_are_used_once() -> None:
@@ -191,15 +192,17 @@ def test_lines_parsed_at_once_give_what_lines_parsed_one_by_one_give(
             return found, list(rejected.problems)
         return found, None
 
+    shape = separated._Shape(["p", "q"], Dialect(","), "utf-8")
+
     def slowly() -> Iterator[Any]:
-        rows = separated.parsed(iter(lines), ",", "utf-8", limit)
+        rows = separated.parsed(iter(lines), Dialect(","), "utf-8", limit)
         for number, (raw, line, row, problem) in enumerate(rows, 1):
-            yield separated._record(number, line, raw, row, problem, ["p", "q"], ",")
+            yield separated._record(number, line, raw, row, problem, shape)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(separated, "CHUNK_BYTES", chunk)
         longest = max(map(len, lines), default=0)  # a single line's length is seen to before
-        found = separated.chunks(Lines([data], longest), ["p", "q"], ",", "utf-8", limit)
+        found = separated.chunks(Lines([data], longest), ["p", "q"], Dialect(","), "utf-8", limit)
         quickly = told(record for part in found for record in part.records())
     assert quickly == told(slowly())
 

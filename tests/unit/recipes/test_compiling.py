@@ -14,7 +14,7 @@ from dropbatch.recipes.parsing import parse_recipe
 
 from .problems_of import only, problems_of
 
-SHORT = "model: gpt-5-mini\nprompt: '{{ text }}'\n"
+SHORT = "model: gpt-6-luna\nprompt: '{{ text }}'\n"
 
 
 def compiled(text: str, **files: str) -> CompiledRecipe:
@@ -38,7 +38,7 @@ def rejection(text: str, row: dict[str, Any]) -> Problem:
 def test_the_short_form_becomes_a_chat() -> None:
     text = SHORT + "system: Be brief.\nparameters: {max_completion_tokens: 50, stop: ['{{']}\n"
     assert body_of(text, {"text": "hi"}) == {
-        "model": "gpt-5-mini",
+        "model": "gpt-6-luna",
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}],
         "max_completion_tokens": 50,
         "stop": ["{{"],
@@ -54,7 +54,7 @@ def test_examples_are_turns_before_the_prompt() -> None:
 
 def test_responses_take_input_and_instructions() -> None:
     text = SHORT + "endpoint: /v1/responses\nsystem: s\n"
-    assert body_of(text, {"text": "hi"}) == {"model": "gpt-5-mini", "instructions": "s", "input": "hi"}
+    assert body_of(text, {"text": "hi"}) == {"model": "gpt-6-luna", "instructions": "s", "input": "hi"}
 
 
 def test_examples_of_responses_are_items_of_the_input() -> None:
@@ -63,7 +63,7 @@ def test_examples_of_responses_are_items_of_the_input() -> None:
 
 
 def test_embeddings_and_moderations_take_the_prompt_as_input() -> None:
-    assert body_of(SHORT + "endpoint: /v1/embeddings\n", {"text": "hi"}) == {"model": "gpt-5-mini", "input": "hi"}
+    assert body_of(SHORT + "endpoint: /v1/embeddings\n", {"text": "hi"}) == {"model": "gpt-6-luna", "input": "hi"}
     assert body_of("endpoint: /v1/moderations\nprompt: '{{ text }}'\n", {"text": "hi"}) == {"input": "hi"}
 
 
@@ -79,8 +79,8 @@ body:
         - {type: image_url, image_url: {url: "{{ image }}"}}
   metadata: {}
 """
-    assert body_of(text, {"model": " gpt-5 ", "title": 'a "b"', "image": "https://x/é"}) == {
-        "model": "gpt-5",
+    assert body_of(text, {"model": " gpt-6-sol ", "title": 'a "b"', "image": "https://x/é"}) == {
+        "model": "gpt-6-sol",
         "n": 2,
         "messages": [
             {
@@ -96,14 +96,14 @@ body:
 
 
 def test_the_model_of_a_row_is_known_beside_its_body() -> None:
-    request = compiled("model: '{{ m }}'\nprompt: x\n").request({"m": "gpt-5"})
+    request = compiled("model: '{{ m }}'\nprompt: '{{ text }}'\n").request({"m": "gpt-6-sol", "text": "hi"})
     assert request is not None
-    assert request.model == "gpt-5"
+    assert request.model == "gpt-6-sol"
 
 
 @pytest.mark.parametrize("model", ["", " ", None])
 def test_a_row_whose_model_is_empty_is_rejected(model: str | None) -> None:
-    problem = rejection("model: '{{ m }}'\nprompt: x\n", {"m": model})
+    problem = rejection("model: '{{ m }}'\nprompt: '{{ text }}'\n", {"m": model, "text": "hi"})
     assert (problem.code, problem.key) == ("empty_model", "model")
 
 
@@ -330,7 +330,7 @@ def test_a_row_that_a_template_makes_too_much_of_is_rejected_with_its_key() -> N
 def test_rows_that_together_take_too_long_reject_the_drop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "ROW_SECONDS", 0.5)
     monkeypatch.setattr(compiling, "CHUNK_SECONDS", 1.5)
-    recipe = compiled(f"model: m\nprompt: '{LOOPS}'\nbad_rows: skip\n")
+    recipe = compiled(f"model: m\nprompt: '{LOOPS}{{{{ text }}}}'\nbad_rows: skip\n")
 
     def many() -> None:
         for _ in range(9):
@@ -353,7 +353,7 @@ def test_what_was_rendered_in_time_once_is_rendered_again_without_a_limit() -> N
 
 
 def test_checking_a_recipe_computes_nothing_of_its_templates() -> None:
-    assert problems_of("model: m\nprompt: '{{ \"a\" | center(1000000000) }}'\n") == []
+    assert problems_of("model: m\nprompt: '{{ text }}{{ \"a\" | center(1000000000) }}'\n") == []
 
 
 def test_a_recipe_that_takes_too_long_to_check_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,18 +367,22 @@ def test_a_recipe_that_takes_too_long_to_check_is_rejected(monkeypatch: pytest.M
     assert (problem.code, problem.path) == ("recipe_too_slow", "recipe.yaml")
 
 
-@pytest.mark.parametrize("model", ["gpt-5-mini", "ft:gpt-4.1-mini:org::id", "meta-llama/Llama-3.1@v2", "a" * 256])
+@pytest.mark.parametrize("model", ["gpt-6-luna", "ft:my-base:org::id", "meta-llama/Llama-3.1@v2", "a" * 256])
 def test_names_of_models_are_taken(model: str) -> None:
-    assert problems_of(f"model: {model!r}\nprompt: x\n") == []
-    request = compiled("model: '{{ m }}'\nprompt: x\n").request({"m": model})
+    assert problems_of(f"model: {model!r}\nprompt: '{{{{ text }}}}'\n") == []
+    request = compiled("model: '{{ m }}'\nprompt: '{{ text }}'\n").request({"m": model, "text": "hi"})
     assert request is not None
     assert request.model == model
 
 
-@pytest.mark.parametrize("model", ["Jane Doe born 1970", "a" * 257, "gpt-5\nmini", "größe", "<b>"])
+@pytest.mark.parametrize("model", ["Jane Doe born 1970", "a" * 257, "gpt-6-sol\nmini", "größe", "<b>"])
 def test_what_cannot_be_the_name_of_a_model_goes_nowhere(model: str) -> None:
-    problem = rejection("model: '{{ m }}'\nprompt: x\n", {"m": model})
+    problem = rejection("model: '{{ m }}'\nprompt: '{{ text }}'\n", {"m": model, "text": "hi"})
     assert (problem.code, problem.key) == ("invalid_model", "model")
     assert model not in problem.message
-    for text in (f"model: {json.dumps(model)}\nprompt: x\n", f"body: {{model: {json.dumps(model)}, messages: []}}\n"):
+    content = "{role: user, content: '{{ text }}'}"
+    for text in (
+        f"model: {json.dumps(model)}\nprompt: '{{{{ text }}}}'\n",
+        f"body: {{model: {json.dumps(model)}, messages: [{content}]}}\n",
+    ):
         assert [found.code for found in problems_of(text)] == ["invalid_model"]

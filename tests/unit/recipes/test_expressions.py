@@ -49,7 +49,7 @@ def test_an_expression_that_could_not_be_searched_is_a_problem_of_the_recipe(sou
     with pytest.raises(BadExpressionError) as bad:
         Expression(source)
     assert says in bad.value.sentence
-    problem = only(problems_of(f"model: m\nprompt: x\ncolumns: {{a: {json.dumps(source)}}}\n"))
+    problem = only(problems_of(f"model: m\nprompt: '{{{{ x }}}}'\ncolumns: {{a: {json.dumps(source)}}}\n"))
     assert (problem.code, problem.key) == ("wrong_value", "columns.a")
 
 

@@ -7,46 +7,61 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropbatch.asking import Asker
+from dropbatch.domain.errors import RowRejected
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
-from dropbatch.requests import expectation
+from dropbatch.requests import Request, expectation
 from tests.unit.formats.reading_drops import drop
 
 NAMES = ("a", "b c", "d%")
 TEXTS = st.text(alphabet=st.sampled_from('a%b"\\/\n\x00\x1f\x7f\x85é\u2028😀{}'), max_size=8) | st.sampled_from(
     ["\\u001f", "%b", "%", "\x1f", ""]
 )
-TEMPLATES = st.sampled_from(
-    [
-        "{{ a }}",
-        "100 % of {{ a }}",
-        '{{ row["b c"] }}: "{{ a }}" {{ a }}',
-        '{{ row["d%"] }}%b',
-        "constant \\ %b \x1f",
-        "",
-        "{{ a }}{{ row.a }}",
-    ]
-)
+PROMPTS = [
+    "{{ a }}",
+    "100 % of {{ a }}",
+    '{{ row["b c"] }}: "{{ a }}" {{ a }}',
+    '{{ row["d%"] }}%b',
+    "{{ a }}{{ row.a }}",
+    '{{ a }} {{ row["d%"] }}',
+]
+TEMPLATES = st.sampled_from([*PROMPTS, "constant \\ %b \x1f", ""])
+
+
+def asked(recipe: CompiledRecipe, row: dict[str, Any]) -> Request | None:
+    """The request of a row; None if the row asks nothing."""
+    try:
+        return recipe.request(row)
+    except RowRejected as rejected:
+        if [problem.code for problem in rejected.problems] == ["empty_prompt"]:
+            return None
+        raise
 
 
 def compiled(**keys: str) -> CompiledRecipe:
     lines = [f"{name}: {value!r}" if name == "id" else f'{name}: "{escaped(value)}"' for name, value in keys.items()]
-    return compile_recipe(parse_recipe("\n".join(["model: gpt-5-mini", *lines]).encode(), "recipe.yaml"), {})
+    return compile_recipe(parse_recipe("\n".join(["model: gpt-6-luna", *lines]).encode(), "recipe.yaml"), {})
 
 
 def escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\x1f", "\\x1f")
 
 
-@given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=5), TEMPLATES, TEMPLATES, st.integers(1, 10**6))
+@given(
+    st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=5),
+    st.sampled_from(PROMPTS),
+    TEMPLATES,
+    st.integers(1, 10**6),
+)
 def test_bodies_of_many_rows_are_those_of_each(
     rows: list[tuple[str, str, str]], prompt: str, system: str, number: int
 ) -> None:
-    recipe = compiled(prompt=prompt or "x", system=system or "y")
-    each = [recipe.request(dict(zip(NAMES, row, strict=True))) for row in rows]
+    recipe = compiled(prompt=prompt, system=system or "y")
+    each = [asked(recipe, dict(zip(NAMES, row, strict=True))) for row in rows]
     many = recipe.requests(number, dict(zip(NAMES, zip(*rows, strict=True), strict=True)))
     if many is None:
-        assert any("\x7f" in text for row in rows for text in row), "only such texts need asking"
+        if None not in each:
+            assert any("\x7f" in text for row in rows for text in row), "only such texts need asking"
         return
     assert many.bodies() == [request.body for request in each if request]
     assert many.sizes == [len(request.body) for request in each if request]
@@ -112,11 +127,11 @@ ROWS = st.lists(
 )
 
 
-@given(ROWS, st.sampled_from(["{{ a }}", "{{ a }}{{ b }}", "constant", "{{ a | upper }}"]), st.booleans())
+@given(ROWS, st.sampled_from(["{{ a }}", "{{ a }}{{ b }}", "constant {{ b }}", "{{ a | upper }}"]), st.booleans())
 def test_rows_of_json_become_at_once_what_each_becomes(rows: list[dict[str, Any]], prompt: str, spoilt: bool) -> None:
     recipe = compiled(prompt=prompt)
     lines = [json.dumps(row).encode() + b"\n" for row in rows]
-    lines[0] = b"[]\n" if spoilt else lines[0]
+    lines[0] = b"null\n" if spoilt else lines[0]
     for chunk in drop("r.jsonl", b"".join(lines)).chunks():
         requests = Asker(recipe).requests(chunk)
         if requests is not None:
@@ -142,3 +157,27 @@ def test_of_two_columns_without_a_name_the_last_counts() -> None:
     assert many is not None
     assert one is not None
     assert many.bodies() == [one.body]
+
+
+BLANKS = st.sampled_from(["", " ", "\n", "\u00a0", "\u2028\t", "a", " a ", "é", "\u200b"])
+QUESTIONS = [
+    "{{ a }}",
+    " {{ a }}\n",
+    '{{ a }} {{ row["b c"] }}',
+    '{{ row["b c"] }}{{ row["d%"] }}{{ a }}',
+    "{{ a | trim }}",
+]
+
+
+@given(st.lists(st.tuples(BLANKS, BLANKS, BLANKS), min_size=1, max_size=6), st.sampled_from(QUESTIONS))
+def test_rows_without_a_question_are_found_among_many(rows: list[tuple[str, str, str]], prompt: str) -> None:
+    recipe = compiled(prompt=prompt)
+    each = [asked(recipe, dict(zip(NAMES, row, strict=True))) for row in rows]
+    said = [json.loads(request.body)["messages"][-1]["content"].strip() for request in each if request]
+    assert all(said)
+    many = recipe.requests(1, dict(zip(NAMES, zip(*rows, strict=True), strict=True)))
+    if many is not None:
+        assert many.bodies() == [request.body for request in each if request]
+        assert None not in each
+    elif "|" not in prompt:
+        assert None in each

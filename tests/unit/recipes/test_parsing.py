@@ -6,7 +6,8 @@ from dropbatch.recipes.parsing import NOT_SUPPORTED_YET, Example, parse_recipe
 
 from .problems_of import only, problems_of
 
-SHORT = "model: gpt-5-mini\nprompt: hello\n"
+ASKED = 'messages: [{role: user, content: "{{ text }}"}]'
+SHORT = "model: gpt-6-luna\nprompt: '{{ text }}'\n"
 
 
 def test_a_short_recipe_has_defaults_for_all_it_leaves_out() -> None:
@@ -90,16 +91,18 @@ def test_moderations_need_no_model() -> None:
 
 
 def test_the_two_forms_exclude_each_other() -> None:
-    problem = only(problems_of("prompt: a\nbody: {model: b}\n"))
+    problem = only(problems_of(f"prompt: '{{{{ a }}}}'\nbody: {{model: b, {ASKED}}}\n"))
     assert (problem.code, problem.key, problem.line) == ("conflicting_keys", "prompt", 1)
 
 
-@pytest.mark.parametrize("body", ["{}", "{messages: []}", "{model: 4}", "{model: ' '}"])
+@pytest.mark.parametrize("body", ["{%s}", "{temperature: 1, %s}", "{model: 4, %s}", "{model: ' ', %s}"])
 def test_a_body_needs_a_model(body: str) -> None:
-    assert "model" in only(problems_of(f"body: {body}\n")).message
+    assert "model" in only(problems_of(f"body: {body % ASKED}\n")).message
 
 
-@pytest.mark.parametrize("text", [SHORT + "parameters: {stream: true}\n", "body: {model: a, stream: true}\n"])
+@pytest.mark.parametrize(
+    "text", [SHORT + "parameters: {stream: true}\n", f"body: {{model: a, stream: true, {ASKED}}}\n"]
+)
 def test_streaming_is_refused(text: str) -> None:
     assert (only(problems_of(text)).key or "").endswith(".stream")
 
@@ -134,7 +137,9 @@ def test_an_endpoint_beyond_the_short_form_points_to_the_body_and_to_ready_batch
 
 
 def test_a_schema_beside_a_body_with_its_own_format_is_a_conflict() -> None:
-    problem = only(problems_of("body: {model: a, response_format: {type: text}}\nschema: {a: string}\n"))
+    problem = only(
+        problems_of(f"body: {{model: a, response_format: {{type: text}}, {ASKED}}}\nschema: {{a: string}}\n")
+    )
     assert problem.key == "body.response_format"
 
 

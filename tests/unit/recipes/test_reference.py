@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from dropbatch.batch_api.endpoints import ENDPOINTS, GONE
 from dropbatch.recipes.compiling import compile_recipe
-from dropbatch.recipes.parsing import ENDPOINTS, KEYS, NOT_SUPPORTED_YET, parse_recipe
+from dropbatch.recipes.parsing import KEYS, NOT_SUPPORTED_YET, parse_recipe
 
 REFERENCE = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", REFERENCE, re.MULTILINE | re.DOTALL)
@@ -23,6 +24,6 @@ def test_the_reference_has_examples_of_every_key() -> None:
     assert keys == set(KEYS)
 
 
-@pytest.mark.parametrize("name", [*KEYS, *sorted(NOT_SUPPORTED_YET), *ENDPOINTS])
+@pytest.mark.parametrize("name", [*KEYS, *sorted(NOT_SUPPORTED_YET), *ENDPOINTS, *GONE])
 def test_the_reference_names_every_key_and_endpoint(name: str) -> None:
     assert f"`{name}`" in REFERENCE

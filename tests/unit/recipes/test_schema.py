@@ -11,12 +11,12 @@ from dropbatch.recipes.schema import in_place_repeats
 
 from .problems_of import only, problems_of
 
-SHORT = "model: m\nprompt: hello\n"
+SHORT = "model: m\nprompt: '{{ text }}'\n"
 
 
 def sent(schema: str, endpoint: str = "/v1/chat/completions", more: str = "") -> Any:
     text = f"{SHORT}endpoint: {endpoint}\n{more}schema: {schema}\n"
-    request = compile_recipe(parse_recipe(text.encode()), {}).request({})
+    request = compile_recipe(parse_recipe(text.encode()), {}).request({"text": "hi"})
     assert request is not None
     return json.loads(request.body)
 
@@ -69,7 +69,7 @@ def test_json_schema_gets_what_strict_mode_insists_on_wherever_it_is_not_given()
     assert found["required"] == ["a", "c"]
     assert found["additionalProperties"] is False
     assert found["properties"]["a"]["items"]["required"] == ["b"]
-    assert found["properties"]["c"]["required"] == []
+    assert found["properties"]["c"]["required"] == ["d"]
 
 
 def test_a_chat_gets_it_as_strict_response_format() -> None:
@@ -88,8 +88,10 @@ def test_responses_get_it_beside_other_settings_of_the_text() -> None:
 
 
 def test_a_body_gets_it_too() -> None:
-    recipe = compile_recipe(parse_recipe(b"body: {model: m, messages: []}\nschema: {a: string}\n"), {})
-    request = recipe.request({})
+    recipe = compile_recipe(
+        parse_recipe(b"body: {model: m, messages: [{role: user, content: '{{ text }}'}]}\nschema: {a: string}\n"), {}
+    )
+    request = recipe.request({"text": "hi"})
     assert request is not None
     assert "response_format" in json.loads(request.body)
 
@@ -112,10 +114,10 @@ def test_categories_are_enums_and_truth_values() -> None:
         ("{a: {}}", "schema.a", "at least one property"),
         ("{a: {list: 4}}", "schema.a.list", "expected"),
         ("{a: {type: string, enum: [x, y]}}", "schema.a", "looks like JSON Schema"),
-        ("{type: object, properties: {a: string}}", "schema", "no valid JSON Schema"),
-        ("{type: object, properties: {a: {type: text}}}", "schema", "no valid JSON Schema"),
-        ("{type: object, properties: {a: {$ref: 'https://x.test/y'}}}", "schema", "leads nowhere"),
-        ("{type: object, properties: {a: {$ref: '#/$defs/b'}}}", "schema", "leads nowhere"),
+        ("{type: object, properties: {a: string}}", "schema.properties.a", "a schema is expected"),
+        ("{type: object, properties: {a: {type: text}}}", "schema.properties.a.type", "no valid JSON Schema"),
+        ("{type: object, properties: {a: {$ref: 'https://x.test/y'}}}", "schema.properties.a.$ref", "leads nowhere"),
+        ("{type: object, properties: {a: {$ref: '#/$defs/b'}}}", "schema.properties.a.$ref", "leads nowhere"),
     ],
 )
 def test_a_schema_that_cannot_be_meant_is_named_with_its_line(schema: str, key: str, says: str) -> None:
@@ -134,8 +136,8 @@ def _doubling(depth: int) -> str:
 
 
 def test_a_schema_of_too_many_combinations_is_a_problem() -> None:
-    assert problems_of(f"model: m\nprompt: x\nschema: {_doubling(4)}\n") == []
-    problem = only(problems_of(f"model: m\nprompt: x\nschema: {_doubling(22)}\n"))
+    assert problems_of(f"{SHORT}schema: {_doubling(4)}\n") == []
+    problem = only(problems_of(f"{SHORT}schema: {_doubling(22)}\n"))
     assert (problem.code, problem.key) == ("wrong_value", "schema")
     assert "name fewer alternatives" in problem.message
 
@@ -143,7 +145,7 @@ def test_a_schema_of_too_many_combinations_is_a_problem() -> None:
 def test_a_schema_may_lead_back_to_itself() -> None:
     tree = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}
     assert in_place_repeats(tree) < 10
-    assert problems_of(f"model: m\nprompt: x\nschema: {json.dumps(tree)}\n") == []
+    assert problems_of(f"{SHORT}schema: {json.dumps(tree)}\n") == []
 
 
 def test_a_chain_of_definitions_longer_than_can_be_followed_counts_as_too_many() -> None:

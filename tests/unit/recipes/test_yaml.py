@@ -114,7 +114,7 @@ def test_no_text_whatsoever_raises_anything_but_its_problems(where: int, inserte
 
 
 def test_half_a_character_is_refused_because_no_message_could_hold_it() -> None:
-    assert only(problems_of('model: m\nprompt: x\n"\\ud83d": y\n')).line == 3
+    assert only(problems_of('model: m\nprompt: "{{ x }}"\n"\\ud83d": y\n')).line == 3
 
 
 def test_numbers_as_keys_of_parameters_become_json_keys() -> None:

@@ -20,6 +20,8 @@ class CodeKind(StrEnum):
     MODEL = "model"  # there is no such model, or not for this account
     FILE = "file"  # the whole batch file is wrong: empty, too large, or with too many lines
     LINE = "line"  # one line of the batch file is wrong
+    CONTENT = "content"  # OpenAI, or Azure's filter, declines what the row asks for; so it would again
+    LENGTH = "length"  # the row is longer than the model, or a member of the request, takes
 
 
 ERROR_CODES = MappingProxyType(
@@ -52,6 +54,19 @@ ERROR_CODES = MappingProxyType(
         "model_mismatch": CodeKind.LINE,  # Azure's mismatched_model
         "duplicate_custom_id": CodeKind.LINE,
         "streaming_unsupported": CodeKind.LINE,
+        "content_filter": CodeKind.CONTENT,  # Azure's, with status 400
+        "contentFilter": CodeKind.CONTENT,  # Azure's, of images
+        "ResponsibleAIPolicyViolation": CodeKind.CONTENT,  # Azure's, within `innererror`
+        "content_policy_violation": CodeKind.CONTENT,
+        "image_content_policy_violation": CodeKind.CONTENT,
+        "moderation_blocked": CodeKind.CONTENT,
+        "invalid_prompt": CodeKind.CONTENT,
+        "bio_policy": CodeKind.CONTENT,
+        "cyber_policy": CodeKind.CONTENT,
+        "misalignment_policy_violation": CodeKind.CONTENT,
+        "context_length_exceeded": CodeKind.LENGTH,
+        "string_above_max_length": CodeKind.LENGTH,
+        "array_above_max_length": CodeKind.LENGTH,
     }
 )
 
@@ -61,7 +76,15 @@ def codes_about(*kinds: CodeKind) -> frozenset[str]:
     return frozenset(code for code, kind in ERROR_CODES.items() if kind in kinds)
 
 
+CONTEXT_LENGTH = "context_length_exceeded"
+"""The code of rows that are too long for their model, whatever a server calls it."""
+
+APPROVAL_REQUIRED = "approval_required"
+"""The code of rows whose answer is no more than the question whether a tool may be called. It is our own."""
+
 BILLING_CODES = codes_about(CodeKind.BILLING)
+CONTENT_CODES = codes_about(CodeKind.CONTENT)
+LENGTH_CODES = codes_about(CodeKind.LENGTH)
 MODEL_CODES = codes_about(CodeKind.MODEL)
 PERMISSION_CODES = codes_about(CodeKind.PERMISSION)
 REGION_CODES = codes_about(CodeKind.REGION)

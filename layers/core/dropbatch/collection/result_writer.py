@@ -4,6 +4,7 @@ It does so in as many invocations as it takes. Which results count is decided wh
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
@@ -15,6 +16,7 @@ import orjson
 
 from dropbatch.answers import Answer, read_answer
 from dropbatch.asking import JobRows
+from dropbatch.batch_api.error_messages import tellable
 from dropbatch.collection.verdict import Judge
 from dropbatch.domain.jobs import (
     Batch,
@@ -28,11 +30,21 @@ from dropbatch.ports import BYTES, JSON, Piece, World, Writer
 from dropbatch.pricing import Bill
 from dropbatch.reconciling import AnswerLines
 from dropbatch.rendering import SAMPLES
-from dropbatch.results import Result, answered_response, responses_key, unanswered_response, writing_results
+from dropbatch.results import (
+    Result,
+    answered_response,
+    openai_message,
+    responses_key,
+    unanswered_response,
+    writing_results,
+)
 from dropbatch.tallies import Tally
 
 CHUNK_ROWS = 128
 """How many rows are read at once: enough to save calls, and ten megabytes where they are embeddings."""
+
+MAX_MESSAGES = 20
+"""At how many of a batch's messages for the same reason is looked for one that may be told."""
 
 _AGAIN = ".rows.0"
 """Where the rows are listed that the batch's first child asks."""
@@ -190,6 +202,7 @@ class _Collector:
         self._endpoint = batch.endpoint
         self._first = shard.first_row
         self.index = rows.index(shard)
+        self._has_lists = any(self.index.lists)
         self.asked, self.tries = rows.asked_rows(shard, batch, self.index)
         self._custom_ids = _CustomIds(rows.custom_ids(shard, self.index), shard.first_row)
         self._reader = AnswerReader(rows.compiled, batch.endpoint)
@@ -197,6 +210,8 @@ class _Collector:
         self._blank = [None] * len(rows.compiled.columns) if rows.compiled else []
         self._ok = self._ending(Outcome.OK, None)
         self._samples = progress.samples
+        self._names = {batch.model, *((rows.compiled.properties if rows.compiled else None) or ())}
+        self._looked_at: Counter[tuple[Outcome, str | None]] = Counter()
         self._bill = bill
         self._tally = progress.tally
         self.written = progress.written
@@ -206,6 +221,7 @@ class _Collector:
         """Add what lines cost that answer no row: they are paid for like those that do."""
         read = [read_answer(line, None, self._endpoint) for line in others]
         self._bill.add_silent(read)
+        self._bill.add_calls(answer for answer in read if answer.tools)
         usages = [answer.usage for answer in read if answer.usage is not None]
         if usages:
             self._tally.spend(self._bill.add(usages))
@@ -216,12 +232,14 @@ class _Collector:
         """The results of the next rows of the batch, by their former tries and their lines, and the lines of
         responses.jsonl."""
         rows = asked
-        answers, messages = self._answers(lines)
+        answers, messages = self._answers(asked, lines)
         self._add_up_tokens(rows, answers)
         all_good = _all_good(answers)
         if not (self._judge.settles_good and all_good):
             final = [
-                place for place, row in enumerate(asked) if self._is_final(row, tries[place], answers[place], place)
+                place
+                for place, row in enumerate(asked)
+                if self._is_final(row, tries[place], answers[place], place, lines[place], messages[place])
             ]
             rows, answers = [rows[place] for place in final], [answers[place] for place in final]
             lines, messages = [lines[place] for place in final], [messages[place] for place in final]
@@ -238,11 +256,14 @@ class _Collector:
             self._responses(rows, answers, lines, messages, all_good=all_good),
         )
 
-    def _answers(self, lines: Sequence[bytes | None]) -> tuple[Sequence[Answer], Sequence[str]]:
+    def _answers(self, asked: Sequence[int], lines: Sequence[bytes | None]) -> tuple[Sequence[Answer], Sequence[str]]:
         """What each row's try came to, and what OpenAI said of rows that have no line."""
+        lists = [self.index.lists[row - self._first] for row in asked] if self._has_lists else None
         if None not in lines:
-            return self._reader.read_all(cast("Sequence[bytes]", lines)), [""] * len(lines)
-        read = iter(self._reader.read_all([line for line in lines if line is not None]))
+            return self._reader.read_all(cast("Sequence[bytes]", lines), lists), [""] * len(lines)
+        if lists is not None:
+            lists = [is_list for is_list, line in zip(lists, lines, strict=True) if line is not None]
+        read = iter(self._reader.read_all([line for line in lines if line is not None], lists))
         unanswered = self._judge.unanswered.answer
         found = [
             unanswered(position) if line is None else (next(read), "")
@@ -254,6 +275,9 @@ class _Collector:
         usages = [answer.usage for answer in answers if answer.usage is not None]
         if len(usages) < len(answers):
             self._bill.add_silent(answers)
+        with_calls = [answer for answer in answers if answer.tools is not None]
+        if with_calls:
+            self._bill.add_calls(with_calls)
         if usages:
             tokens, first = self.index.tokens, self._first
             total = self._bill.add(usages)
@@ -267,7 +291,7 @@ class _Collector:
             )
             self.written.estimated_tokens += sum(estimated)
 
-    def _is_final(self, row: int, tries: int, answer: Answer, place: int) -> bool:
+    def _is_final(self, row: int, tries: int, answer: Answer, place: int, line: bytes | None, message: str) -> bool:
         """Counts a row that has no good answer; False where it is to be asked again."""
         what = self._judge.fate(answer, self.progress.position + place + 1, tries)
         if what is not Fate.FINAL:
@@ -275,8 +299,21 @@ class _Collector:
             self.written.ask_again(row, tries + (what is Fate.AGAIN), self.index.tokens[at], self.index.inputs[at])
             return False
         if answer.outcome is not Outcome.OK:
-            self._tally.count(row, answer.outcome, answer.code)
+            self._tally.count(row, answer.outcome, answer.code, self._told(answer, line, message))
         return True
+
+    def _told(self, answer: Answer, line: bytes | None, message: str) -> str | None:
+        """What OpenAI says of a row that it did not answer, for the first few of a reason; None if it may not leave S3.
+
+        It may quote the row.
+        """
+        reason = answer.outcome, answer.code
+        if answer.outcome not in (Outcome.ERROR, Outcome.REFUSED) or self._looked_at[reason] >= MAX_MESSAGES:
+            return None
+        if not self._tally.lacks_message(*reason):
+            return None
+        self._looked_at[reason] += 1
+        return tellable(message if line is None else openai_message(line), self._names)
 
     def _results(self, rows: Sequence[int], answers: Sequence[Answer], *, all_good: bool) -> Sequence[Result]:
         columns: Sequence[str | None] = [None] * len(rows)
@@ -323,7 +360,7 @@ class _Collector:
         return [
             answered_response(row, identity, line, answer.outcome)
             if line is not None
-            else unanswered_response(row, identity, answer.outcome, message)
+            else unanswered_response(row, identity, answer.outcome, message, answer.code)
             for row, identity, answer, line, message in zip(rows, named, answers, lines, messages, strict=True)
         ]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dropbatch.answers import Answer
+from dropbatch.batch_api.error_codes import CONTENT_CODES
 from dropbatch.domain.jobs import (
     Batch,
     Job,
@@ -46,7 +47,8 @@ class Unanswered:
     def answer(self, position: int) -> tuple[Answer, str]:
         """The answer and OpenAI's message for the row that was line `position` (from 1) of the batch's file."""
         code, message = self._by_line.get(position, (self._code, self._message))
-        return Answer(self._outcome, code, None, None), message
+        outcome = Outcome.REFUSED if position in self._by_line and code in CONTENT_CODES else self._outcome
+        return Answer(outcome, code, None, None, failed=True), message
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,23 @@ def meaning_of(key: str) -> Meaning | Marker:
     return Meaning.RECIPE if name in RECIPE_NAMES else Meaning.DROP
 
 
+_ALMOST_A_RECIPE = re.compile(
+    r".*\.ya?ml( ?\(\d+\)| - .*|~|\.(txt|text|bak|old|orig|save|download|gz|zst|zip))*", re.IGNORECASE | re.DOTALL
+)
+"""What a recipe's file is called by a program that copies, backs up or hides endings, or in another language."""
+
+
+def is_almost_a_recipe(key: str) -> bool:
+    """Return whether a drop's name says that it is YAML, which no drop is: it was meant to be a recipe."""
+    return _ALMOST_A_RECIPE.fullmatch(key.rpartition("/")[2]) is not None
+
+
+def recipe_beside(key: str) -> str:
+    """The key of a recipe in the folder of a drop."""
+    folder, slash, _ = key.rpartition("/")
+    return folder + slash + RECIPE_NAMES[0]
+
+
 def recipe_keys(key: str) -> list[str]:
     """The keys under which the recipe of a drop may stand, the nearest first and the bucket's root last.
 

@@ -22,15 +22,32 @@ class Outcome(StrEnum):
     EXPIRED = "expired"
     CANCELLED = "cancelled"
     MISSING = "missing"  # sent, but in neither the output nor the error file
-    SKIPPED = "skipped"  # `when` was empty, or a bad row under `bad_rows: skip`; unpaid
+    SKIPPED = "skipped"  # `when` was empty, a blank row, or a bad one under `bad_rows: skip`; unpaid
 
 
 ANSWERED = frozenset({Outcome.OK, Outcome.SKIPPED})
 """The outcomes that leave nothing to be done: their rows are not in the failed file."""
 
 RETRIED = frozenset({Outcome.INVALID_ANSWER, Outcome.ERROR, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.MISSING})
-"""The outcomes whose rows a `.retry` asks again; what was truncated or refused would be so again."""
+"""The outcomes whose rows a `.retry` asks again with the same recipe; others would be so again."""
 
+RETRIED_ANEW = RETRIED | {Outcome.TRUNCATED, Outcome.REFUSED}
+"""Those whose rows it asks again with another recipe: all that have no good answer."""
+
+WHEN = "when"
+"""The code of a row that the recipe's `when` leaves out."""
+
+BLANK_ROW = "blank_row"
+"""The code of a row without any value, which is not asked unless the recipe says so."""
+
+LEFT_OUT = frozenset({WHEN, BLANK_ROW})
+"""The codes of rows that are skipped though nothing is wrong with them; all others are those of bad rows."""
+
+COLUMN_EXISTS = "column_exists"
+"""The code of what has a column already that the answers would add."""
+
+BAD_ROW_CODE = "bad_row"
+"""The code of a bad row of which no more is known."""
 
 GAVE_UP = "gave_up"
 """The code of what was tried again and again, and never came to its end."""

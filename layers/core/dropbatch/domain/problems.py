@@ -66,6 +66,18 @@ class Problem:
         return ", ".join(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to know about a recipe or a drop that can be used all the same; a sentence, as a problem's is."""
+
+    code: str
+    message: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return the notice as it stands in events."""
+        return {"code": self.code, "message": self.message}
+
+
 class Problems:
     """Collects problems in bounded memory: the first hundred, and the count of all."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from dropbatch.formats.compression import Compression, bounded, decompressed
+from dropbatch.formats.transcoding import PLAIN, Readable, Storage
 
 HASHED_BYTES = 1 << 20
 """Content is hashed in blocks of so many bytes, for a hash has no state that can be kept either."""
@@ -26,10 +27,11 @@ class Mark:
 
 
 class Content(Iterator[bytes]):
-    """The content from `offset` on. `read(start)` gives the file's bytes from `start` on.
+    """The content from `offset` on, as readers are made for it. `read(start)` gives the file's bytes from `start` on.
 
-    Rejected where the file is corrupt, or its content larger than `most` bytes. `passing_over` is called for each block
-    that lies before `offset`, and may raise.
+    `storage` is how the content lies there, seen from its first bytes if it is None; see `transcoding`. Rejected where
+    the file is corrupt, or its content larger than `most` bytes. `passing_over` is called for each block that lies
+    before `offset`, and may raise.
     """
 
     def __init__(
@@ -40,10 +42,14 @@ class Content(Iterator[bytes]):
         mark: Mark | None = None,
         offset: int = 0,
         passing_over: Callable[[], object] = lambda: None,
+        storage: Storage | None = PLAIN,
+        *,
+        has_quotes: bool = False,
     ) -> None:
         mark = mark or Mark()
         self._passing_over = passing_over
-        self._unpacked = decompressed(read(mark.member_at[0]), compression, mark.member_at)
+        unpacked = decompressed(read(mark.member_at[0]), compression, mark.member_at)
+        self._unpacked = Readable(unpacked, storage, mark.member_at[1], has_quotes=has_quotes)
         self._blocks = bounded(self._unpacked, most - mark.member_at[1])
         self._members = [mark.member_at]
         self._at = mark.member_at[1]  # how far the content was read
@@ -63,6 +69,11 @@ class Content(Iterator[bytes]):
                 return block[max(0, self._offset - start) :]
             self._passing_over()
 
+    @property
+    def storage(self) -> Storage:
+        """How the content lies in the file."""
+        return self._unpacked.storage
+
     def mark(self, offset: int) -> Mark:
         """Where to take the content up so as to go on with the byte at `offset`, which was reached."""
         hashed, digest = self._hash.before(offset)
@@ -70,8 +81,11 @@ class Content(Iterator[bytes]):
         return Mark(self._members[place], hashed, digest)
 
     def digest(self) -> str:
-        """The hash of all that was read, from the content's first byte on."""
-        return self._hash.digest()
+        """The hash of all that was read, from the content's first byte on, and of how it lies in the file."""
+        digest = self._hash.digest()
+        if self.storage.is_plain:
+            return digest
+        return hashlib.sha256(f"{digest} {self.storage.codec} {self.storage.is_cr}".encode()).hexdigest()
 
 
 class _Hash:

@@ -6,6 +6,8 @@ quote for anything else, so that files can be cut into lines and records before 
 
 import codecs
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 
 from dropbatch.domain.errors import Rejected
@@ -13,6 +15,9 @@ from dropbatch.domain.problems import Problem
 
 UTF_8 = "utf-8"
 BYTE_ORDER_MARK = codecs.BOM_UTF8
+
+NOT_UTF_8 = "invalid_utf8"
+"""The code of a problem with a byte that is not UTF-8."""
 
 _NAMES = (
     UTF_8,
@@ -26,12 +31,7 @@ _WIDER = {"shift_jis": "cp932", "euc_kr": "cp949", "gb2312": "gbk", "big5": "cp9
 """What programs mean by the name: the encoding with its vendor's additions, as browsers read it (WHATWG Encoding)."""
 _CODECS = {codecs.lookup(name).name for name in _NAMES}
 
-_WIDE_MARKS = {
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
+_WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _ARCHIVES = {
     b"\x1f\x8b\x08": ("gzip-compressed", "let its name end in .gz"),
     b"PK\x03\x04": ("a zip archive or a spreadsheet", "save it as CSV UTF-8, or unpack it"),
@@ -69,9 +69,12 @@ def check_is_text(start: bytes) -> None:
             raise Rejected.because(
                 Problem("not_text", f"The file is {what}, not text; {remedy} and drop it again.", line=1)
             )
-    wide = next((name for mark, name in _WIDE_MARKS.items() if start.startswith(mark)), None)
-    if wide is None and len(start) >= 4 and start.count(0) * 3 >= len(start):
-        wide = "UTF-16 or UTF-32"  # a third of it is zero: every other byte of Latin text, save for a wider letter
+    wide = None
+    if start.startswith(_WIDE_MARKS):
+        wide = "UTF-32"
+    elif len(start) >= 4 and start.count(0) * 3 >= len(start):
+        # A third of it is zero: every other byte of Latin text, save for a wider letter.
+        wide = "UTF-32" if start.count(0) * 2 > len(start) else "UTF-16, without a mark that says so"
     if wide is not None:
         raise Rejected.because(
             Problem("not_utf8", f"The file is encoded as {wide}; save it as UTF-8 and drop it again.", line=1)
@@ -85,8 +88,35 @@ def undecodable(error: UnicodeDecodeError, line: int, codec: str, *, can_be_set:
         name = codec.replace("cp125", "windows-125")
         message = f"{place} is not {name}; correct `encoding` in the recipe, or save the file as UTF-8."
         return Problem("invalid_encoding", message, line=line)
-    remedy = "save the file as UTF-8" + (", or set `encoding: windows-1252` in the recipe" if can_be_set else "")
-    return Problem("invalid_utf8", f"{place} is not UTF-8; {remedy}.", line=line)
+    remedy = "save the file as UTF-8" + (f", or name its encoding in the recipe{_AS_IN}" if can_be_set else "")
+    return Problem(NOT_UTF_8, f"{place} is not UTF-8; {remedy}.", line=line)
+
+
+_AS_IN = ", as in `encoding: windows-1252`"
+
+
+def half_a_character(problem: Problem) -> Problem:
+    """The problem of such a byte in a file that was UTF-16: what it stands for is half a surrogate pair."""
+    message = f"Line {problem.line} holds half of a character (a surrogate without its pair); remove it."
+    return replace(problem, message=message)
+
+
+def with_likely(problem: Problem, names: Sequence[str]) -> Problem:
+    """The problem of a byte that is not UTF-8, with the encodings that the file is likely to be of."""
+    if not names:
+        return problem
+    first, *others = names
+    what, _, remedy = problem.message.partition("; ")
+    if _AS_IN not in remedy:
+        message = f"{what}; the file seems to be {' or '.join(names)}: save it as UTF-8."
+    elif others:
+        message = (
+            f"{what}; save the file as UTF-8, or set `encoding: {first}` in the recipe, or {' or '.join(others)}: too "
+            "few of its bytes tell which."
+        )
+    else:
+        message = f"{what}; save the file as UTF-8, or set `encoding: {first}` in the recipe, which it seems to be."
+    return replace(problem, message=message)
 
 
 def encoded(text: str, encoding: str) -> bytes:

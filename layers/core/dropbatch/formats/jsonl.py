@@ -5,28 +5,31 @@ keeps integers over 64 bits exact. A name that is used twice in one object is se
 """
 
 import json
+import re
 from typing import Any
 
 import jiter
 import msgspec
 
 from dropbatch.domain.problems import Problem
-from dropbatch.formats.encodings import UTF_8, undecodable
+from dropbatch.formats.encodings import NOT_UTF_8, UTF_8, undecodable
 from dropbatch.formats.records import called
 
 _decode = msgspec.json.Decoder().decode
 
+_STRING_OR_NO_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|Infinity', re.DOTALL)
+
 Parsed = tuple[dict[str, Any] | None, Problem | None]
 
 
-def parsed(raw: bytes, line: int) -> Parsed:
-    """The object that a line holds, or what is wrong with it."""
+def parsed(raw: bytes, line: int, *, is_line: bool = True) -> Parsed:
+    """The object that a line holds, or what is wrong with it; `is_line` if nothing else may stand in the line."""
     try:
         values = _decode(raw)
     except RecursionError:
         return None, _too_deep(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None, _explained(raw, line)
+        return None, _explained(raw, line, is_line=is_line)
     if type(values) is not dict:
         message = f'Line {line} is JSON, but not an object; write each row as {{"name": value, …}} on its own line.'
         return None, Problem("not_an_object", message, line=line)
@@ -70,26 +73,37 @@ def _repeated_name(raw: bytes, line: int) -> Problem | None:
     return None
 
 
-def _explained(raw: bytes, line: int) -> Problem:
+def _explained(raw: bytes, line: int, *, is_line: bool) -> Problem:
     """Why a line cannot be decoded, by the standard library, which tells where."""
     try:
-        text = raw.decode(UTF_8)
+        text = raw.decode(UTF_8).rstrip()
     except UnicodeDecodeError as error:
-        return undecodable(error, line, UTF_8, can_be_set=False)
+        if is_line:
+            return undecodable(error, line, UTF_8, can_be_set=False)
+        line += raw.count(b"\n", 0, error.start)
+        what = f"Line {line} holds a byte (0x{raw[error.start]:02x}) that is not UTF-8"
+        return Problem(NOT_UTF_8, f"{what}; save the file as UTF-8.", line=line)
 
     def refuse(_: str) -> None:
         raise _NotANumberError
 
-    why = "holds a lone surrogate (\\ud800 to \\udfff without its pair), or a number too large to be one"
+    why = "holds a lone surrogate (\\ud800 to \\udfff without its pair), or a number too large to be one; remove it"
     try:
         json.loads(text, parse_constant=refuse, parse_int=str)
     except json.JSONDecodeError as error:
-        why = f"is not JSON: {error.msg[:1].lower()}{error.msg[1:]} at column {error.colno}"
+        line += error.lineno - 1  # an object may go over several
+        what = f"{error.msg[:1].lower()}{error.msg[1:]}"
+        why = f"is not JSON: {what} at column {error.colno}; write one JSON object a line"
+        if not is_line:
+            within = f" at character {error.pos + 1} of it" if error.lineno == 1 else ""
+            why = f"holds an object that is not JSON: {what}{within}; correct it"
     except _NotANumberError:
-        why = "holds NaN or Infinity, which JSON does not have"
+        found = next(part for part in _STRING_OR_NO_NUMBER.finditer(text) if not part[0].startswith('"'))
+        line += text.count("\n", 0, found.start())
+        why = "holds NaN or Infinity, which JSON does not have; write null"
     except RecursionError:
         return _too_deep(line)
-    return Problem("not_json", f"Line {line} {why}; write one JSON object a line.", line=line)
+    return Problem("not_json", f"Line {line} {why}.", line=line)
 
 
 def _too_deep(line: int) -> Problem:

@@ -11,11 +11,15 @@ from dropbatch.formats.compression import Compression
 
 
 class Kind(StrEnum):
-    """How rows lie in a file. Whether a jsonl is a raw drop only its first line tells: see `Layout.raw`."""
+    """How rows lie in a file. Whether a jsonl is a raw drop only its first line tells: see `Layout.raw`.
+
+    By its name, JSON is always JSONL; only its first bytes tell whether it is an array, or objects over several lines.
+    """
 
     CSV = "csv"
     TSV = "tsv"
     JSONL = "jsonl"
+    JSON = "json"
     TXT = "txt"
     PARQUET = "parquet"
 
@@ -25,10 +29,11 @@ _KINDS = {
     "tsv": Kind.TSV,
     "jsonl": Kind.JSONL,
     "ndjson": Kind.JSONL,
+    "json": Kind.JSONL,
     "txt": Kind.TXT,
     "parquet": Kind.PARQUET,
 }
-_KNOWN = "csv, tsv, jsonl, ndjson, txt (each may end in .gz or .zst) or parquet"
+_KNOWN = "csv, tsv, jsonl, ndjson, json, txt (each may end in .gz or .zst) or parquet"
 _COMPRESSIONS = {"gz": Compression.GZIP, "zst": Compression.ZSTD}
 _WORKBOOKS = frozenset({"xlsx", "xls", "xlsm", "xlsb", "ods", "numbers"})
 
@@ -81,8 +86,6 @@ def _advice(extension: str, compression: Compression) -> str:
             f"A spreadsheet (.{extension}) cannot be read; save the sheet as “CSV UTF-8 (Comma delimited)” and drop "
             "the .csv."
         )
-    if extension == "json":
-        return "A .json file cannot be read row by row; write one object a line and drop it as .jsonl."
     near = get_close_matches(extension, _KINDS, 1)
     hint = f" (did you mean .{near[0]}?)" if near else ""
     return f"The extension .{extension} is unknown{hint}; save the file as {_KNOWN} and drop it again."

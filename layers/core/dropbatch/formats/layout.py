@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dropbatch.formats.dialect import Dialect
 from dropbatch.formats.kinds import Kind
+from dropbatch.formats.transcoding import PLAIN, Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,10 @@ class Layout:
 
     `columns` is the header of a csv or tsv, the names of a table's columns, ("text",) for a txt and empty for a jsonl.
     `encoding` is a Python codec. `head` is what stands before the first row: the byte-order mark and the header record
-    with its line end, verbatim save for blank lines. `line_end` is that of the first record.
+    with its line end, verbatim save for blank lines. `line_end` is that of the first record. `padding` is how many
+    empty values each row of a csv or tsv has behind the header's columns, and `is_sure` whether a row bears out the
+    delimiter. Of JSON that is no JSON Lines, `head` goes up to the first object, `separator` stands between two, and
+    `tail` behind the last. `storage` is how the drop lies in S3.
     """
 
     kind: Kind
@@ -25,6 +30,23 @@ class Layout:
     head: bytes
     line_end: str
     bom: bool
+    quoting: str | None = None
+    escape: str | None = None
+    padding: int = 0
+    is_sure: bool = True
+    separator: bytes = b""
+    tail: bytes = b""
+    storage: Storage = PLAIN
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the values of a csv or tsv are told apart; a txt's answers become a csv."""
+        return Dialect(self.delimiter or ",", self.quoting, self.escape)
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the drop is one JSON array."""
+        return b"]" in self.tail
 
     @property
     def unit(self) -> str:
@@ -41,6 +63,13 @@ class Layout:
             "head": b64encode(self.head).decode(),
             "line_end": self.line_end,
             "bom": self.bom,
+            "quoting": self.quoting,
+            "escape": self.escape,
+            "padding": self.padding,
+            "is_sure": self.is_sure,
+            "separator": b64encode(self.separator).decode(),
+            "tail": b64encode(self.tail).decode(),
+            "storage": [self.storage.codec, self.storage.is_cr],
         }
 
     @classmethod
@@ -54,4 +83,12 @@ class Layout:
             head=b64decode(members["head"]),
             line_end=members["line_end"],
             bom=members["bom"],
+            # A job that was begun before there were these has none of them.
+            quoting=members.get("quoting", "double"),
+            escape=members.get("escape"),
+            padding=members.get("padding", 0),
+            is_sure=members.get("is_sure", True),
+            separator=b64decode(members.get("separator", "")),
+            tail=b64decode(members.get("tail", "")),
+            storage=Storage(*members.get("storage", ("", False))),
         )

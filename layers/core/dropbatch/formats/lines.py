@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from io import BytesIO
+from itertools import chain
 
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem
@@ -60,6 +61,21 @@ class Lines(Iterator[bytes]):
     def pass_over(self, lines: list[bytes]) -> None:
         """Takes lines that were given back."""
         self._move(self._at + sum(map(len, lines)), len(lines))
+
+    def peek(self, size: int) -> bytes:
+        """The next bytes, at least `size` of them unless the file ends before; they are still to come."""
+        while len(self._held) - self._at < size and self._read_on():
+            pass
+        return self._held[self._at :]
+
+    def held(self, size: int) -> bytes:
+        """The next bytes as far as they were read, at most `size` of them; they are still to come."""
+        return self._held[self._at : self._at + size]
+
+    def rest(self) -> Iterator[bytes]:
+        """All that follows, in blocks; the lines are not asked for any more."""
+        held, self._held = self._held[self._at :], b""
+        return chain([held], self._blocks)
 
     def _move(self, to: int, lines: int) -> None:
         self.offset += to - self._at

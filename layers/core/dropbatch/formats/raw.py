@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from dropbatch.batch_api.endpoints import ENDPOINTS, GONE, MODERATIONS, gone_sentence
+from dropbatch.batch_api.questions import flaw_of
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.records import Record
@@ -13,19 +15,6 @@ from dropbatch.requests import Request, is_model_name
 
 MEMBERS = ("custom_id", "method", "url", "body")
 """What every line of a batch file has."""
-
-MODERATIONS = "/v1/moderations"
-URLS = (
-    "/v1/responses",
-    "/v1/chat/completions",
-    "/v1/embeddings",
-    "/v1/completions",
-    MODERATIONS,
-    "/v1/images/generations",
-    "/v1/images/edits",
-    "/v1/videos",
-)
-"""The endpoints of the Batch API (OpenAI's API reference, August 2026)."""
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -40,10 +29,11 @@ class RawRequest(NamedTuple):
     request: Request
 
 
-def raw_request(record: Record) -> RawRequest:
+def raw_request(record: Record, *, is_decided: bool = False) -> RawRequest:
     """The request of a raw drop's record. RowRejected, with its line, where OpenAI would refuse it.
 
-    Keys besides the four are let pass, as OpenAI lets them.
+    Keys besides the four are let pass, as OpenAI lets them. `is_decided` says that the row is to be asked whatever it
+    asks: an earlier release took it.
     """
     if record.values is None:
         raise RowRejected(record.problem or _problem(record, "not_an_object", None, "is no JSON object"))
@@ -52,7 +42,8 @@ def raw_request(record: Record) -> RawRequest:
     if missing:
         advice = f"has no {' and '.join(missing)}; every line of a batch file needs custom_id, method, url and body"
         raise RowRejected(_problem(record, f"missing_{missing[0]}", missing[0], advice))
-    wrong = [_problem(record, *what) for what in _wrong(**{name: values[name] for name in MEMBERS})]
+    found = _wrong(**{name: values[name] for name in MEMBERS})
+    wrong = [] if is_decided else [_problem(record, *what) for what in found]
     if wrong:
         raise RowRejected(*wrong)
     as_written = bytes(_members(record.raw)["body"])
@@ -62,10 +53,12 @@ def raw_request(record: Record) -> RawRequest:
 def _wrong(custom_id: object, method: object, url: object, body: object) -> Iterator[tuple[str, str, str]]:
     """The code, the key and the words of all that is wrong."""
     if not isinstance(custom_id, str) or not custom_id:
-        yield "invalid_custom_id", "custom_id", "has a custom_id that is empty or no string; give every line its own"
+        yield "invalid_custom_id", "custom_id", _custom_id_advice(custom_id)
     if method != "POST":
         yield "invalid_method", "method", 'has another method than POST; write "method": "POST"'
-    if url not in URLS:
+    if isinstance(url, str) and url in GONE:
+        yield "endpoint_gone", "url", f"asks what is gone: {gone_sentence(url)}"
+    elif url not in ENDPOINTS:
         yield "invalid_url", "url", f"has a url that the Batch API does not serve; {_nearest(url)}"
     if not isinstance(body, dict):
         yield "invalid_body", "body", "has a body that is no object; put the request's parameters there"
@@ -77,8 +70,17 @@ def _wrong(custom_id: object, method: object, url: object, body: object) -> Iter
     elif body.get("model") and not is_model_name(body["model"]):
         what = "has a model whose name is none; one has at most 256 letters, digits and signs of . _ : / @ -"
         yield "invalid_model", "body.model", what
+    flaw = flaw_of(url, body) if isinstance(url, str) else None
+    if flaw is not None:
+        yield flaw.code, f"body.{flaw.member}", flaw.what
     if body.get("stream"):
         yield "streaming", "body.stream", "asks for a stream, which batches do not have; remove stream"
+
+
+def _custom_id_advice(custom_id: object) -> str:
+    if isinstance(custom_id, int | float) and not isinstance(custom_id, bool):
+        return "has a custom_id that is a number and no string; put it in quotes"
+    return "has a custom_id that is empty or no string; give every line its own"
 
 
 def raw_custom_id(record: Record) -> str | None:
@@ -89,8 +91,8 @@ def raw_custom_id(record: Record) -> str | None:
 
 def _nearest(url: object) -> str:
     # Comparing takes the square of a text's length.
-    near = get_close_matches(url, URLS, 1, 0.5) if isinstance(url, str) and len(url) <= 200 else []
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(URLS)}"
+    near = get_close_matches(url, ENDPOINTS, 1, 0.5) if isinstance(url, str) and len(url) <= 200 else []
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(ENDPOINTS)}"
 
 
 def _problem(record: Record, code: str, key: str | None, what: str) -> Problem:

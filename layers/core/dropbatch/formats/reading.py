@@ -5,21 +5,36 @@ bytes and values; what stands before the first row lives in the layout alone.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.limits import Limits
-from dropbatch.domain.problems import Problem
-from dropbatch.formats import jsonl, separated
-from dropbatch.formats.encodings import BYTE_ORDER_MARK, UTF_8, check_is_text, codec_of, undecodable
+from dropbatch.domain.problems import Problem, Problems
+from dropbatch.formats import header, json_documents, jsonl, separated
+from dropbatch.formats.dialect import DOUBLE
+from dropbatch.formats.encodings import (
+    BYTE_ORDER_MARK,
+    NOT_UTF_8,
+    UTF_8,
+    check_is_text,
+    codec_of,
+    half_a_character,
+    undecodable,
+    with_likely,
+)
+from dropbatch.formats.guessing import SAMPLE_BYTES, guess_encoding
+from dropbatch.formats.header import NOTHING_SAID, Said
+from dropbatch.formats.json_documents import Objects, json_layout
 from dropbatch.formats.kinds import FileType, Kind
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.lines import Lines
 from dropbatch.formats.records import Cells, Chunk, Record, Records
-from dropbatch.formats.separated import CHUNK_BYTES
+from dropbatch.formats.separated import CHUNK_BYTES, Noticed
 from dropbatch.formats.shapes import Shapes
+from dropbatch.formats.transcoding import PLAIN, Storage
 
 __all__ = ["DropReader", "Record", "read_drop", "read_rows"]
 
@@ -29,37 +44,64 @@ RAW_NAMES = frozenset({"custom_id", "method", "url", "body"})
 _START = 1024  # bytes that are looked at for a byte-order mark and for what is no text
 
 
-_LONGEST_HEADER = 1 << 20  # bytes that are searched for a delimiter; a quote that never closes is left to the parser
-
-
 class Position(NamedTuple):
-    """Where in a drop a row starts: bytes and physical lines (from 1) and rows (from 1)."""
+    """Where in a drop a row starts: bytes and physical lines (from 1) and rows (from 1).
+
+    `swallowed` and `likely` are what was noticed before it: see `separated.Noticed`.
+    """
 
     offset: int
     line: int
     number: int
+    swallowed: int = 0
+    likely: tuple[str, ...] | None = None
+
+
+class _Source(Protocol):
+    """What rows are read from, and how far that came."""
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def number(self) -> int: ...
 
 
 class DropReader:
     """A drop with its `layout`, to be iterated once for its rows, blank lines left out.
 
-    `position` tells where the row starts that follows those given so far: there another reader can go on.
+    `position` tells where the row starts that follows those given so far: there another reader can go on. `hints` say
+    what may be the cause if the drop has not the columns that a recipe names.
     """
 
-    def __init__(self, layout: Layout, lines: Lines, limit: int, number: int = 1) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        source: _Source,
+        chunks: Iterator[Chunk],
+        number: int = 1,
+        noticed: Noticed | None = None,
+        hints: Sequence[Problem] = (),
+    ) -> None:
         self.layout = layout
-        self._lines = lines
+        self.hints = hints
+        self._source = source
         self._number = number
-        self._chunks = _chunks(lines, layout, limit, number)
+        self._chunks = chunks
+        self._noticed = noticed or Noticed()
 
     @property
     def position(self) -> Position:
-        return Position(self._lines.offset, self._lines.number, self._number)
+        noticed = self._noticed
+        return Position(self._source.offset, self._source.number, self._number, noticed.swallowed, noticed.likely)
 
     def chunks(self) -> Iterator[Chunk]:
         for chunk in self._chunks:
             self._number = chunk.number + len(chunk.raws)
             yield chunk
+        lines = self._source.number - 1
+        if self._noticed.swallowed * 2 > lines:
+            raise Rejected.because(separated.mostly_merged(self._noticed.swallowed, lines))
 
     def __iter__(self) -> Iterator[Record]:
         return chain.from_iterable(chunk.records() for chunk in self.chunks())
@@ -69,14 +111,16 @@ def read_drop(
     blocks: Iterable[bytes],
     file_type: FileType,
     *,
-    delimiter: str | None,
+    said: Said = NOTHING_SAID,
     encoding: str | None,
     limits: Limits,
+    storage: Storage = PLAIN,
 ) -> DropReader:
     """Reads a drop (`blocks` already unpacked) up to its first row; the others are read as they are asked for.
 
-    `delimiter` and `encoding` are the recipe's, None where it has none. Rejected, here or while iterating, where the
-    rest cannot be read; what is wrong with one row alone is that record's problem.
+    `said` and `encoding` are the recipe's. `storage` is how the drop lies in S3, which the blocks are turned from.
+    Rejected, here or while iterating, where the rest cannot be read; what is wrong with one row alone is that record's
+    problem.
     """
     blocks = iter(blocks)
     start = b""
@@ -84,47 +128,197 @@ def read_drop(
         start += block
     check_is_text(start[:_START])
     bom = start.startswith(BYTE_ORDER_MARK)
-    codec = codec_of(encoding)
+    codec = UTF_8 if storage.codec else codec_of(encoding)
     mark = b""
     if bom:
         mark, start = BYTE_ORDER_MARK, start[len(BYTE_ORDER_MARK) :]
         codec = UTF_8  # the mark is UTF-8's, whatever the recipe says
     lines = Lines(chain([start], blocks), limits.line_bytes, len(mark))
     separators = file_type.kind in (Kind.CSV, Kind.TSV)
-    first = _first_line(lines, b"\r\n" if separators else None)
+    if file_type.kind is Kind.JSONL and codec == UTF_8:
+        found = json_layout(lines, limits.line_bytes)
+        if found is not None:
+            return _json_reader(lines, found, mark, limits.line_bytes, storage, start[:SAMPLE_BYTES])
+    knows_header = separators and said.header is not None
+    first = b"" if knows_header else _first_line(lines, b"\r\n" if separators else None)
+    hints: Sequence[Problem] = ()
+    sample = start[:SAMPLE_BYTES]
     match file_type.kind:
         case Kind.CSV | Kind.TSV:
-            layout = _separated(lines, file_type.kind, delimiter, codec, mark, limits.line_bytes)
-        case Kind.JSONL:
+            try:
+                layout, hints = _separated(lines, file_type.kind, said, codec, mark, limits.line_bytes)
+            except Rejected as rejected:
+                raise _with_likely(rejected, sample) from None
+        case Kind.TXT:
+            layout = Layout(Kind.TXT, False, ("text",), None, codec, mark, _line_end(first), bom)
+        case _:
             if codec != UTF_8:
                 message = "JSON Lines are always UTF-8; remove `encoding` from the recipe, and save the file as UTF-8."
                 raise Rejected.because(Problem("unknown_encoding", message, key="encoding"))
             raw = _is_raw(first, lines.number)
             layout = Layout(Kind.JSONL, raw, (), None, UTF_8, mark, _line_end(first), bom)
-        case Kind.TXT:
-            layout = Layout(Kind.TXT, False, ("text",), None, codec, mark, _line_end(first), bom)
-    return DropReader(layout, lines, limits.line_bytes)
+    return _reader(replace(layout, storage=storage), lines, limits.line_bytes, hints=hints, sample=sample)
 
 
 def read_on(blocks: Iterable[bytes], layout: Layout, position: Position, limits: Limits) -> DropReader:
     """Goes on with a drop where another reader stood; `blocks` are its bytes (unpacked) from there on."""
+    if layout.kind is Kind.JSON:
+        objects = Objects(
+            blocks,
+            limits.line_bytes,
+            position.offset,
+            position.line,
+            layout.separator,
+            is_array=layout.is_array,
+            is_first=False,
+        )
+        return _objects_reader(layout, objects, position.number, Noticed(position.swallowed, position.likely))
     lines = Lines(blocks, limits.line_bytes, position.offset, position.line)
-    return DropReader(layout, lines, limits.line_bytes, position.number)
+    return _reader(layout, lines, limits.line_bytes, position.number, Noticed(position.swallowed, position.likely))
 
 
 def read_rows(blocks: Iterable[bytes], layout: Layout, *, first_number: int, first_line: int) -> DropReader:
     """Reads a shard. Blank lines are not in it, so that only the first record's `line` is the drop's."""
-    return DropReader(layout, Lines(blocks, sys.maxsize, 0, first_line), sys.maxsize, first_number)
+    if layout.kind is Kind.JSON:
+        objects = Objects(blocks, sys.maxsize, 0, first_line, b"", is_array=False, is_first=True)
+        return DropReader(layout, objects, objects.chunks(first_number), first_number)
+    lines = Lines(blocks, sys.maxsize, 0, first_line)
+    # Whether rows are several was asked when the drop was read.
+    said = replace(layout, quoting=DOUBLE) if layout.quoting is None else layout
+    reader = _reader(said, lines, sys.maxsize, first_number)
+    reader.layout = layout
+    return reader
 
 
-def _chunks(lines: Lines, layout: Layout, limit: int, number: int) -> Iterator[Chunk]:
+def _reader(
+    layout: Layout,
+    lines: Lines,
+    limit: int,
+    number: int = 1,
+    noticed: Noticed | None = None,
+    hints: Sequence[Problem] = (),
+    sample: bytes = b"",
+) -> DropReader:
+    noticed = noticed or Noticed()
+    chunks = _chunks(lines, layout, limit, number, noticed)
+    if layout.encoding == UTF_8 and not layout.raw:
+        chunks = _advised(chunks, lambda: lines.held(SAMPLE_BYTES), sample, layout.storage, noticed)
+    return DropReader(layout, lines, chunks, number, noticed, hints)
+
+
+def _advised(
+    chunks: Iterator[Chunk], upcoming: Callable[[], bytes], sample: bytes, storage: Storage, noticed: Noticed
+) -> Iterator[Chunk]:
+    """The chunks, with the likely encodings named in the problems of bytes that are not UTF-8.
+
+    They are guessed once, from the file's start and from what stands around the first such byte.
+    """
+    for chunk in chunks:
+        if isinstance(chunk, Records) and any(_is_not_utf_8(record) for record in chunk.records()):
+            if noticed.likely is None and not storage.codec:
+                around = b"".join([*chunk.raws, b"\n", upcoming(), b"\n", sample])
+                noticed.likely = tuple(guess_encoding(around).names)
+            records = [
+                record._replace(
+                    problem=half_a_character(record.problem)
+                    if storage.codec
+                    else with_likely(record.problem, noticed.likely or ())
+                )
+                if record.problem is not None and _is_not_utf_8(record)
+                else record
+                for record in chunk.records()
+            ]
+            yield Records(records)
+        else:
+            yield chunk
+
+
+def _is_not_utf_8(record: Record) -> bool:
+    return record.problem is not None and record.problem.code == NOT_UTF_8
+
+
+def _with_likely(rejected: Rejected, sample: bytes) -> Rejected:
+    problems = Problems()
+    for problem in rejected.problems:
+        if problem.code == NOT_UTF_8:
+            problems.add(with_likely(problem, guess_encoding(sample).names))
+        else:
+            problems.add(problem)
+    return Rejected(problems)
+
+
+def _json_reader(
+    lines: Lines, found: json_documents.JsonLayout, mark: bytes, limit: int, storage: Storage, sample: bytes
+) -> DropReader:
+    """Reads what is JSON, and not one object a line."""
+    first_at, line = lines.offset, lines.number
+    before = lines.peek(found.begin)
+    if _is_raw_object(before[found.begin :]):
+        how = "as `jq -c '.[]'` does" if found.is_array else "as `jq -c .` does"
+        if not found.is_array and b"," in found.separator:
+            how = "without commas between them"
+        message = (
+            "The file holds requests for OpenAI's Batch API, but not one a line; write each on a line of its own, "
+            f"{how}, and drop the .jsonl."
+        )
+        raise Rejected.because(Problem("raw_not_in_lines", message, line=line))
+    blocks = lines.rest()
+    skipped = next(blocks)
+    objects = Objects(
+        chain([skipped[found.begin :]], blocks),
+        limit,
+        first_at + found.begin,
+        line + skipped.count(b"\n", 0, found.begin),
+        found.separator,
+        is_array=found.is_array,
+        is_first=True,
+    )
+    layout = Layout(
+        Kind.JSON,
+        False,
+        (),
+        None,
+        UTF_8,
+        mark + found.head,
+        "\n",
+        bool(mark),
+        separator=found.separator,
+        tail=found.tail,
+        storage=storage,
+    )
+    return _objects_reader(layout, objects, 1, Noticed(), sample)
+
+
+def _objects_reader(layout: Layout, objects: Objects, number: int, noticed: Noticed, sample: bytes = b"") -> DropReader:
+    chunks = _advised(objects.chunks(number), bytes, sample, layout.storage, noticed)
+    return DropReader(layout, objects, chunks, number, noticed)
+
+
+def _is_raw_object(start: bytes) -> bool:
+    """Whether the object with which these bytes begin is an OpenAI batch request."""
+    end = json_documents.end_of(start, 0)
+    values = jsonl.parsed(start[:end], 1)[0] if end is not None and start.startswith(b"{") else None
+    return values is not None and values.keys() >= RAW_NAMES
+
+
+def _chunks(lines: Lines, layout: Layout, limit: int, number: int, noticed: Noticed) -> Iterator[Chunk]:
     if layout.raw:
         return _raw_chunks(lines, number)
     if layout.kind in (Kind.JSONL, Kind.PARQUET):  # a table's rows are kept as JSON
         return _jsonl_chunks(lines, number)
     if layout.kind is Kind.TXT:
         return _text_chunks(lines, layout, number)
-    return separated.chunks(lines, layout.columns, layout.delimiter or ",", layout.encoding, limit, number)
+    return separated.chunks(
+        lines,
+        layout.columns,
+        layout.dialect,
+        layout.encoding,
+        limit,
+        number,
+        layout.padding,
+        is_sure=layout.is_sure,
+        noticed=noticed,
+    )
 
 
 def _jsonl_chunks(lines: Lines, number: int) -> Iterator[Chunk]:
@@ -165,10 +359,12 @@ def _text_chunks(lines: Lines, layout: Layout, number: int) -> Iterator[Chunk]:
         except UnicodeDecodeError:
             texts = []
         chunk: Chunk
+        if layout.storage.is_cr and any("\r" in text for text in texts):
+            texts = []  # the rows say why
         if texts and not any(map(bytes.isspace, raws)):
             chunk = Cells(number, range(line, line + len(raws)), raws, layout.columns, [texts])
         else:
-            records = list(_text_records(raws, layout.encoding, number, line))
+            records = list(_text_records(raws, layout, number, line))
             if not records:
                 continue
             chunk = Records(records)
@@ -176,7 +372,8 @@ def _text_chunks(lines: Lines, layout: Layout, number: int) -> Iterator[Chunk]:
         number += len(chunk.raws)
 
 
-def _text_records(raws: list[bytes], encoding: str, number: int, line: int) -> Iterator[Record]:
+def _text_records(raws: list[bytes], layout: Layout, number: int, line: int) -> Iterator[Record]:
+    encoding = layout.encoding
     for at, raw in enumerate(raws, line):
         if raw.isspace():
             continue
@@ -185,50 +382,52 @@ def _text_records(raws: list[bytes], encoding: str, number: int, line: int) -> I
         except UnicodeDecodeError as error:
             yield Record(number, at, raw, None, undecodable(error, at, encoding))
         else:
-            yield Record(number, at, raw, {"text": text})
+            if layout.storage.is_cr and "\r" in text:
+                message = f"Line {at} holds a line feed, and the lines above end in carriage returns; end all in LF."
+                yield Record(number, at, raw, None, Problem("mixed_line_ends", message, line=at))
+            else:
+                yield Record(number, at, raw, {"text": text})
         number += 1
 
 
-def _separated(lines: Lines, kind: Kind, delimiter: str | None, codec: str, mark: bytes, limit: int) -> Layout:
+def _separated(
+    lines: Lines, kind: Kind, said: Said, codec: str, mark: bytes, limit: int
+) -> tuple[Layout, Sequence[Problem]]:
     """Reads the header, and sees that there is a row."""
-    if delimiter is None:
-        delimiter = "\t" if kind is Kind.TSV else _sniffed(lines, codec)
-    else:
-        _check_delimiter(delimiter, codec)
-    head, line, columns, problem = next(separated.parsed(lines, delimiter, codec, limit, lines.number))
-    if columns is None:
-        raise Rejected.because(problem or _empty("The file has no header"))
-    separated.check_header(columns, line)
+    _check_sign("delimiter", said.delimiter, codec)
+    _check_sign("escape", said.escape, codec)
+    if said.escape is not None and said.escape == said.delimiter:
+        message = "`escape` and `delimiter` are the same character; write another for one of them."
+        raise Rejected.because(Problem("invalid_escape", message, key="escape"))
+    found = header.read_header(lines, kind is Kind.TSV, said, codec, limit)
     _first_line(lines, b"\r\n", "The file has a header and no rows")
-    return Layout(kind, False, tuple(columns), delimiter, codec, mark + head, _line_end(head), bool(mark))
+    layout = Layout(
+        kind,
+        False,
+        found.columns,
+        found.dialect.delimiter,
+        codec,
+        mark + found.head,
+        _line_end(found.head),
+        bool(mark),
+        quoting=found.dialect.quoting,
+        escape=found.dialect.escape,
+        padding=found.padding,
+        is_sure=found.is_sure,
+    )
+    return layout, found.hints
 
 
-def _sniffed(lines: Lines, codec: str) -> str:
-    """The delimiter of the header, which the lines begin with, and begin with again."""
-    taken: list[bytes] = []
-
-    def header() -> Iterator[str]:
-        size = 0
-        for raw in lines:
-            taken.append(raw)
-            size += len(raw)
-            if size > _LONGEST_HEADER:
-                return
-            yield raw.decode(codec, "replace")
-
-    delimiter = separated.sniffed(header())
-    lines.give_back(taken)
-    return delimiter
-
-
-def _check_delimiter(delimiter: str, codec: str) -> None:
+def _check_sign(key: str, sign: str | None, codec: str) -> None:
+    if sign is None:
+        return
     try:
-        fits = len(delimiter) == 1 and delimiter not in '"\r\n' and bool(delimiter.encode(codec))
+        fits = len(sign) == 1 and sign not in '"\r\n' and bool(sign.encode(codec))
     except UnicodeEncodeError:
         fits = False
     if not fits:
-        message = "`delimiter` has to be one character of the file's encoding, and no quote or line end."
-        raise Rejected.because(Problem("invalid_delimiter", message, key="delimiter"))
+        message = f"`{key}` has to be one character of the file's encoding, and no quote or line end."
+        raise Rejected.because(Problem(f"invalid_{key}", message, key=key))
 
 
 def _first_line(lines: Lines, blank: bytes | None, otherwise: str = "The file is empty") -> bytes:

@@ -19,6 +19,7 @@ from typing import Any
 import jiter
 import msgspec
 
+from dropbatch.batch_api.questions import text_groups
 from dropbatch.domain.errors import RowRejected
 from dropbatch.formats import jsonl
 from dropbatch.formats.raw import raw_request
@@ -105,6 +106,7 @@ class Shape:
         self._roles = list(_roles(values))
         if len(self._roles) != len(self._values):
             raise NoShapeError
+        self._asked = _asked(values)
         self._gaps = {self._roles.index(_Role.ID)}
         start = _place_of(body, raw)
         self._body = start, start + len(body)
@@ -123,7 +125,14 @@ class Shape:
             at += len(around)
         self._same = same
         self._in_quotes = [part.endswith(b'"') for part in same[:-1]]
-        self._id = sorted(self._gaps).index(self._roles.index(_Role.ID))
+        gaps = sorted(self._gaps)
+        self._id = gaps.index(self._roles.index(_Role.ID))
+        # Texts of which one has to say something, as far as the lines differ in all of them.
+        self._questions = [
+            [gaps.index(place) for place in reversed(group) if place in self._gaps]
+            for group in self._asked
+            if all(place in self._gaps or is_blank for place, is_blank in group.items())
+        ]
         # Where the body begins and ends: in which of the parts, and how far behind the gap before it.
         begins, ends_at = (sum(end <= place for end in ends) for place in (self._body[0], self._body[1] - 1))
         behind = [0, *ends]
@@ -172,10 +181,19 @@ class Shape:
         if fit < len(raws):
             return fit
         columns.append(_slices(raws, start, -len(last)))
-        ids = _texts(columns.pop(self._id))
-        others = [each for place, each in enumerate(self._in_quotes) if place != self._id]
-        if not ids or "" in ids or not all(map(_are_sound, columns, others)):
+        texts: list[list[str]] = []
+        for written, quoted in zip(columns, self._in_quotes, strict=True):
+            found = _sound(written, quoted)
+            if found is None:
+                return len(raws) // 2
+            texts.append(found)
+        ids = texts[self._id]
+        if not ids or "" in ids:
             return len(raws) // 2
+        for group in self._questions:
+            blank = _first_blank([texts[place] for place in group])
+            if blank is not None:
+                return blank
         return ReadyLines(number, line, raws, self, ids, places)
 
     def requests(self, number: int, raws: Sequence[bytes], places: Sequence[Place]) -> Requests:
@@ -255,6 +273,15 @@ def _read_strictly(raws: Sequence[bytes], number: int, line: int) -> Records | N
     return Records(records) if records else None
 
 
+def _first_blank(columns: Sequence[Sequence[str]]) -> int | None:
+    """Return the first row whose texts say nothing, of the columns given; None if there is none."""
+    for column in columns:
+        if "" not in column and not any(map(str.isspace, column)):
+            return None
+    rows = zip(*columns, strict=True)
+    return next((place for place, row in enumerate(rows) if not any(map(str.strip, row))), None)
+
+
 class _Role(Enum):
     """What a text or a number of a line may be in another line of the same shape."""
 
@@ -277,6 +304,25 @@ def _roles(values: Mapping[str, Any]) -> Iterator[_Role]:
                 yield from repeat(_Role.FIXED if key in _DECIDING else _Role.FREE, _leaves(inner))
         else:
             yield from repeat(_Role.FIXED if name in ("method", "url") else _Role.FREE, _leaves(value))
+
+
+def _asked(values: Mapping[str, Any]) -> list[dict[int, bool]]:
+    """Return groups of texts of which one must say something: their places, and whether they are blank in this line."""
+    places = {path: place for place, path in enumerate(_paths(values, ()))}
+    groups = text_groups(values["url"], values["body"])
+    return [{places[("body", *path)]: not text.strip() for path, text in group} for group in groups]
+
+
+def _paths(value: Any, at: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Yield where a value's texts and numbers stand, in order."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _paths(item, (*at, name))
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from _paths(item, (*at, place))
+    elif _leaves(value):
+        yield at
 
 
 def _leaves(value: Any) -> int:
@@ -370,11 +416,11 @@ def _texts(written: Sequence[bytes]) -> list[str] | None:
     return found if len(found) == len(written) else None  # each is one at least
 
 
-def _are_sound(written: Sequence[bytes], quoted: bool) -> bool:
-    """Whether these are what can stand within quotes, or else numbers."""
+def _sound(written: Sequence[bytes], quoted: bool) -> list[str] | None:
+    """Return the texts that are written so within quotes, nothing for numbers; None if they are neither."""
     if quoted:
-        return _texts(written) is not None
+        return _texts(written)
     try:
-        return len(_decode_numbers(b"[%b]" % b",".join(written))) == len(written)  # as above
+        return [] if len(_decode_numbers(b"[%b]" % b",".join(written))) == len(written) else None  # as above
     except _REFUSED:
-        return False
+        return None

@@ -11,6 +11,7 @@ from itertools import repeat
 from typing import Any, Protocol
 
 from dropbatch.formats import separated
+from dropbatch.formats.dialect import as_text
 from dropbatch.formats.encodings import UTF_8, encoded
 from dropbatch.formats.kinds import FileType, Kind
 from dropbatch.formats.layout import Layout
@@ -21,8 +22,8 @@ _JSON_SPACE = b" \t\r\n"
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 """What a text begins with that a spreadsheet takes for a formula (OWASP, CSV injection)."""
 
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-"""What begins so too, and does nothing."""
+_NUMBER = re.compile(r"[-+]?(\d[\d.,]*|[.,]\d+)([eE][-+]?\d+)?%?", re.ASCII)
+"""What begins so too, and does nothing: a number, written as in any country."""
 
 
 def answers_extension(file_type: FileType) -> str:
@@ -32,15 +33,26 @@ def answers_extension(file_type: FileType) -> str:
 
 def answers_head(layout: Layout, names: Sequence[str]) -> bytes:
     """What stands before the first answered row, where the columns `names` are added."""
-    if layout.kind in (Kind.JSONL, Kind.PARQUET):
+    if layout.kind in (Kind.JSONL, Kind.JSON, Kind.PARQUET):
         return layout.head
-    delimiter = _delimiter(layout)
+    dialect = layout.dialect
+    names = _in_encoding(names, layout.encoding)
     if layout.kind is Kind.TXT:
-        text = "".join(_fields([*layout.columns, *names], delimiter))[len(delimiter) :]
+        text = "".join(dialect.fields([*layout.columns, *names]))[len(dialect.delimiter) :]
         return layout.head + encoded(text + layout.line_end, layout.encoding)
     body = layout.head.rstrip(b"\r\n")
-    added = "".join(_fields(names, delimiter))
+    added = dialect.delimiter * layout.padding + "".join(dialect.fields(names))
     return body + encoded(added, layout.encoding) + layout.head[len(body) :]
+
+
+def rows_separator(layout: Layout) -> bytes:
+    """What stands between two rows, of the answers and of the failed file, besides their own bytes."""
+    return layout.separator
+
+
+def file_tail(layout: Layout) -> bytes:
+    """What stands behind the last row of the answers and of the failed file, as they lie in S3."""
+    return layout.storage.stored(layout.tail)
 
 
 class RowWriter(Protocol):
@@ -59,7 +71,10 @@ class RowWriter(Protocol):
         ...
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
-        """The same for a record that has a problem."""
+        """The same for a record that has a problem: it has as many columns as the others, and is sound text.
+
+        What is no text is replaced; values that are missing are empty, and those that are too many are left out.
+        """
         ...
 
 
@@ -68,7 +83,7 @@ def row_writer(layout: Layout, names: Sequence[str], *, keeps_formulas: bool = F
 
     `keeps_formulas` leaves added texts of a csv or tsv as they are, though a spreadsheet would run them.
     """
-    if layout.kind is Kind.JSONL:
+    if layout.kind in (Kind.JSONL, Kind.JSON):
         return _Objects(names)
     if layout.kind is Kind.PARQUET:
         return _Beside(names)
@@ -82,7 +97,7 @@ class _Separated:
         self._layout = layout
         self._keeps_formulas = keeps_formulas
         self._encoding = layout.encoding
-        self._delimiter = _delimiter(layout)
+        self._dialect = layout.dialect
         self._line_end = layout.line_end.encode()
         # What ends in the one may end in the other as well, which is longer.
         self._other_end = b"\r\n" if self._line_end == b"\n" else b"\r\r\n"
@@ -91,7 +106,9 @@ class _Separated:
         columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True))
         if not self._keeps_formulas:
             columns = list(map(_without_formulas, columns))
-        fields = [_fields(values, self._delimiter) for values in columns]
+        if self._encoding != UTF_8:
+            columns = [_in_encoding(values, self._encoding) for values in columns]
+        fields = [self._dialect.fields(values) for values in columns]
         return list(map("".join, zip(*fields, strict=True)))
 
     def rows(self, raw: Sequence[bytes], columns: Sequence[str]) -> Sequence[bytes]:
@@ -110,9 +127,20 @@ class _Separated:
         return body + encoded(columns, self._encoding) + raw[len(body) :]
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
-        width = separated.width_of(raw, self._delimiter, self._encoding)
-        missing = max(0, len(self._layout.columns) - width) if width is not None else 0
-        return self.rows([raw], [self._delimiter * missing + columns])[0]
+        width = len(self._layout.columns) + self._layout.padding
+        text = raw.decode(self._encoding, "replace")
+        values = separated.values_of(text, self._dialect)
+        if values is None:  # nobody can tell where they end
+            values = [text.rstrip("\r\n")]
+        elif len(values) <= width and _is_text(raw, self._encoding):
+            return self.rows([raw], [self._dialect.delimiter * (width - len(values)) + columns])[0]
+        values = [*values[:width], *[""] * (width - len(values))]
+        end = raw[len(raw.rstrip(b"\r\n")) :]
+        return self._sound("".join(self._dialect.fields(values))[1:]) + encoded(columns, self._encoding) + end
+
+    def _sound(self, text: str) -> bytes:
+        """The bytes of a text in which what was no text is replaced, by a question mark where the sign is not known."""
+        return text.encode(self._encoding, "replace")
 
 
 class _Texts(_Separated):
@@ -129,7 +157,7 @@ class _Texts(_Separated):
         return body + encoded(columns, self._encoding) + end
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
-        return self._row(raw, columns)
+        return self._row(self._sound(raw.decode(self._encoding, "replace")), columns)
 
 
 class _Objects:
@@ -179,29 +207,17 @@ def failed_row(layout: Layout, number: int, raw: bytes) -> bytes:
     return b"%d\n" % number if layout.kind is Kind.PARQUET else raw
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return to_json(value).decode()
-
-
-def _fields(values: Sequence[Any], delimiter: str) -> Sequence[str]:
-    """A column's values as fields, each behind a delimiter, and in quotes where it needs them."""
+def _is_text(raw: bytes, encoding: str) -> bool:
     try:
-        together = "".join(values)
-    except TypeError:  # not all of them are texts
-        values = list(map(_text, values))
-        together = "".join(values)
-    if not any(sign in together for sign in (delimiter, '"', "\n", "\r")):
-        return [delimiter + text for text in values]
-    return [
-        delimiter + '"' + text.replace('"', '""') + '"'
-        if delimiter in text or '"' in text or "\n" in text or "\r" in text
-        else delimiter + text
-        for text in values
-    ]
+        raw.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _in_encoding(values: Sequence[Any], encoding: str) -> Sequence[str]:
+    """Values as texts of an encoding: a reference to what it lacks, such as `&#8364;`, may hold the delimiter."""
+    return [encoded(as_text(value), encoding).decode(encoding) for value in values]
 
 
 def _without_formulas(values: Sequence[Any]) -> Sequence[Any]:
@@ -217,7 +233,3 @@ def _without_formulas(values: Sequence[Any]) -> Sequence[Any]:
         else value
         for value in values
     ]
-
-
-def _delimiter(layout: Layout) -> str:
-    return layout.delimiter or ","

@@ -10,31 +10,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dropbatch.batch_api.endpoints import CHAT as CHAT
+from dropbatch.batch_api.endpoints import COMPLETIONS as COMPLETIONS
+from dropbatch.batch_api.endpoints import EMBEDDINGS as EMBEDDINGS
+from dropbatch.batch_api.endpoints import ENDPOINTS, GONE, SHORT_FORM_ENDPOINTS
+from dropbatch.batch_api.endpoints import MODERATIONS as MODERATIONS
+from dropbatch.batch_api.endpoints import RESPONSES as RESPONSES
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem, Problems
+from dropbatch.recipes import misplaced
 from dropbatch.recipes.names import listed, nearest, quoted
 from dropbatch.recipes.yaml import Document, Place, dotted, read_yaml
-
-CHAT = "/v1/chat/completions"
-RESPONSES = "/v1/responses"
-EMBEDDINGS = "/v1/embeddings"
-MODERATIONS = "/v1/moderations"
-COMPLETIONS = "/v1/completions"
-
-SHORT_FORM_ENDPOINTS = (CHAT, RESPONSES, EMBEDDINGS, MODERATIONS)
-ENDPOINTS = (
-    *SHORT_FORM_ENDPOINTS,
-    COMPLETIONS,
-    "/v1/images/generations",
-    "/v1/images/edits",
-    "/v1/videos",
-)
-"""What OpenAI's Batch API answers (Batch API guide)."""
 
 SHORT_FORM = ("model", "system", "prompt", "examples", "parameters")
 SHARED = (
     "endpoint", "schema", "columns", "prefix", "id", "when", "bad_rows", "delimiter", "encoding", "limit", "notify",
-    "attempts", "deadline", "retry_invalid", "formulas",
+    "attempts", "deadline", "retry_invalid", "formulas", "blank_rows", "quoting", "escape", "header",
 )  # fmt: skip  # a list of names reads best as lines of text
 KEYS = (*SHORT_FORM, "body", *SHARED)
 NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices"})
@@ -46,6 +37,8 @@ MOST_DEADLINE_SECONDS = 14 * 86_400
 """Rows are kept for longer than that, but not for ever."""
 
 MOST_ATTEMPTS = 10
+
+MAX_HEADER_LINE = 1_000
 
 FILE = "file://"
 
@@ -83,12 +76,16 @@ class Recipe:
     bad_rows: str = "reject"
     delimiter: str | None = None
     encoding: str | None = None
+    quoting: str | None = None
+    escape: str | None = None
+    header: int | None = None
     limit: int | None = None
     notify: tuple[str, ...] = EVENTS
     attempts: int = 3
     deadline: int = DEADLINE_SECONDS
     retry_invalid: bool = False
     formulas: str = "escape"
+    blank_rows: str = "skip"
     files: tuple[str, ...] = ()
     file_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
@@ -113,7 +110,7 @@ def parse_recipe(text: bytes, path: str = "recipe.yaml") -> Recipe:
         sentence = f"{path} is empty; a recipe has at least the keys model and prompt."
         raise Rejected.because(Problem("empty_recipe", sentence, path=path))
     if not isinstance(document.value, dict):
-        sentence = f"{path} holds {described(document.value)} where keys are expected, as in model: gpt-5-mini."
+        sentence = f"{path} holds {described(document.value)} where keys are expected, as in model: gpt-6-luna."
         raise Rejected.because(Problem("wrong_type", sentence, line=1, path=path))
     return _Parser(document, path).recipe()
 
@@ -174,12 +171,16 @@ class _Parser:
             "bad_rows": self._bad_rows,
             "delimiter": self._delimiter,
             "encoding": self._encoding,
+            "quoting": self._quoting,
+            "escape": self._escape,
+            "header": self._header,
             "limit": self._limit,
             "notify": self._notify,
             "attempts": self._attempts,
             "deadline": self._deadline,
             "retry_invalid": self._truth,
             "formulas": self._formulas,
+            "blank_rows": self._blank_rows,
         }
         members = {}
         for key in KEYS:
@@ -206,8 +207,14 @@ class _Parser:
         if key in NOT_SUPPORTED_YET:
             self._add("not_supported_yet", key, "this key is planned, but not supported yet; leave it out.")
             return
-        like = nearest(key, KEYS)
+        where = misplaced.at_top(key, has_body="body" in self._values)
+        if where is not None:
+            self._add("misplaced_key", key, where)
+            return
+        like = nearest(key, (*KEYS, *sorted(misplaced.PARAMETERS)))
         advice = f"did you mean {like}?" if like else f"the keys are {listed(KEYS)}."
+        if like is not None and like not in KEYS:
+            advice = f"did you mean {like}? {misplaced.at_top(like, has_body='body' in self._values)}"
         self._add("unknown_key", key, f"there is no such key; {advice}")
 
     def _wrong_type(self, key: str, expected: str, value: Any) -> None:
@@ -248,11 +255,14 @@ class _Parser:
     def _bad_rows(self, key: str, value: Any) -> str | None:
         return self._one_of(key, value, ("reject", "skip"))
 
+    def _blank_rows(self, key: str, value: Any) -> str | None:
+        return self._one_of(key, value, ("skip", "ask"))
+
     def _formulas(self, key: str, value: Any) -> str | None:
         return self._one_of(key, value, ("escape", "keep"))
 
     def _endpoint(self, key: str, value: Any) -> str | None:
-        if isinstance(value, str) and value in ENDPOINTS:
+        if isinstance(value, str) and (value in ENDPOINTS or value in GONE):  # compiling says that one is gone
             return value
         if not isinstance(value, str):
             self._wrong_type(key, "a text", value)
@@ -301,6 +311,31 @@ class _Parser:
             key,
             f"one character is expected, or the word tab, but {described(value)} stands there; write it in quotes, "
             'as in delimiter: ";".',
+        )
+        return None
+
+    def _quoting(self, key: str, value: Any) -> str | None:
+        return self._one_of(key, value, ("double", "none"))
+
+    def _escape(self, key: str, value: Any) -> str | None:
+        if isinstance(value, str) and len(value) == 1 and value not in '"\r\n':
+            return value
+        self._add(
+            "wrong_value",
+            key,
+            f"one character is expected, but {described(value)} stands there; write it in quotes, as in escape: "
+            '"\\\\".',
+        )
+        return None
+
+    def _header(self, key: str, value: Any) -> int | None:
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_HEADER_LINE:
+            return value
+        self._add(
+            "wrong_value",
+            key,
+            f"the number of the line that holds the header is expected, from 1 to {MAX_HEADER_LINE:,}, but "
+            f"{described(value)} stands there; correct it, or leave the key out if the header is the first line.",
         )
         return None
 
@@ -388,10 +423,11 @@ class _Parser:
             return
         model = body.get("model")
         if model is None and endpoint != MODERATIONS:
-            self._add("missing_key", "body", "the body has no model; add one, as in model: gpt-5-mini.")
+            self._add("missing_key", "body", "the body has no model; add one, as in model: gpt-6-luna.")
         elif model is not None and (not isinstance(model, str) or not model.strip()):
             self._wrong_type("body.model", "the name of a model (a text)", model)
         self._check_stream(body, "body")
+        self._check_places(body, "body", endpoint)
         if "schema" not in self._values:
             return
         text = body.get("text")
@@ -405,6 +441,8 @@ class _Parser:
             self._add("conflicting_keys", "body.text.format", "schema sets the format; leave one of the two out.")
 
     def _check_short_form(self, members: Mapping[str, Any], endpoint: str) -> None:
+        if endpoint in GONE:
+            return
         if "endpoint" in members and endpoint not in SHORT_FORM_ENDPOINTS:
             self._add(
                 "wrong_value",
@@ -416,7 +454,7 @@ class _Parser:
         if "prompt" not in self._values:
             self._add("missing_key", "prompt", 'there is no prompt; add one, as in prompt: "{{ text }}".')
         if "model" not in self._values and endpoint != MODERATIONS:
-            self._add("missing_key", "model", "there is no model; add one, as in model: gpt-5-mini.")
+            self._add("missing_key", "model", "there is no model; add one, as in model: gpt-6-luna.")
         for key in ("prompt", "model"):
             if not members.get(key, "-").strip():
                 self._add("wrong_value", key, "a text is expected, but it is empty; write one.")
@@ -426,8 +464,11 @@ class _Parser:
                     self._add("conflicting_keys", key, f"{endpoint} takes no {key}; leave the key out.")
         parameters = members.get("parameters", {})
         self._check_stream(parameters, "parameters")
+        self._check_places(parameters, "parameters", endpoint)
         for name, ours in self._set_by_recipe(endpoint).items():
-            if name in parameters:
+            if name in parameters and name == ours and name not in self._values:
+                self._add("misplaced_key", f"parameters.{name}", f"{name} goes to the top of the recipe; put it there.")
+            elif name in parameters:
                 self._add(
                     "conflicting_keys",
                     f"parameters.{name}",
@@ -448,6 +489,12 @@ class _Parser:
         if endpoint == CHAT and "schema" in self._values:
             members["response_format"] = "schema"
         return members
+
+    def _check_places(self, members: Mapping[str, Any], key: str, endpoint: str) -> None:
+        for name in members:
+            where = misplaced.within(name, key, endpoint)
+            if where is not None:
+                self._add("misplaced_key", f"{key}.{name}", where)
 
     def _check_stream(self, members: Mapping[str, Any], key: str) -> None:
         if members.get("stream"):

@@ -2,31 +2,42 @@
 
 The short notation: a list is an enum, `string`, `integer`, `number` and `boolean` are themselves, any other text is a
 described text, `{list: X}` is an array of X, a mapping is an object. A mapping with `type: object` and `properties` is
-JSON Schema already; it gets only what strict mode insists on and its author left out.
+JSON Schema already, and is completed to what strict mode insists on (`recipes.strict_schema`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from dropbatch.recipes.strict_schema import (
+    Complain,
+    check_limits,
+    completed,
+    is_json_schema,
+    is_object_schema,
+    is_union,
+    unwrapped,
+)
 
 TYPES = ("string", "integer", "number", "boolean")
 
-_JSON_TYPES = frozenset({*TYPES, "array", "object", "null"})
+_JSON_TYPES = (*TYPES, "array", "object", "null")
 _TELLTALE = frozenset({"enum", "items", "anyOf", "const", "minimum", "maximum", "pattern", "format", "$ref"})
-
-Complain = Callable[[str, str], None]
-"""Takes the key and the sentence of a problem."""
-
-
-def is_json_schema(value: Any) -> bool:
-    return isinstance(value, Mapping) and value.get("type") == "object" and isinstance(value.get("properties"), Mapping)
 
 
 def build_schema(value: Mapping[str, Any], complain: Complain) -> dict[str, Any]:
     """The JSON Schema that `schema` stands for; what cannot be understood is complained about."""
-    if is_json_schema(value):
-        strict: dict[str, Any] = _strict(value)
-        return strict
-    return _object(value, "schema", complain)
+    inner, key = unwrapped(value, "schema", complain)
+    if not is_json_schema(inner):
+        _check_notation(inner, key, complain)
+    found = completed(inner, key, complain) if is_json_schema(inner) else _object(inner, key, complain)
+    check_limits(found, complain)
+    return found
+
+
+def _check_notation(value: Mapping[str, Any], key: str, complain: Complain) -> None:
+    """Complain about what is neither the short notation nor JSON Schema that can be a root."""
+    if value.get("type") in _JSON_TYPES and not _TELLTALE.isdisjoint(value):
+        complain(key, "the schema itself must have type: object and properties; put this below a property.")
 
 
 def _object(value: Mapping[str, Any], key: str, complain: Complain) -> dict[str, Any]:
@@ -48,10 +59,9 @@ def _property(value: Any, key: str, complain: Complain) -> dict[str, Any]:
     if isinstance(value, Mapping):
         if set(value) == {"list"}:
             return {"type": "array", "items": _property(value["list"], f"{key}.list", complain)}
-        if is_json_schema(value):
-            strict: dict[str, Any] = _strict(value)
-            return strict
-        if value.get("type") in _JSON_TYPES and not _TELLTALE.isdisjoint(value):
+        if is_object_schema(value):
+            return completed(value, key, complain)
+        if is_union(value) or (value.get("type") in _JSON_TYPES and not _TELLTALE.isdisjoint(value)):
             complain(
                 key,
                 "this looks like JSON Schema; write the whole schema as JSON Schema, with type: object and properties, "
@@ -86,26 +96,6 @@ def _type_of(value: Any) -> str | None:
             return None
 
 
-def _strict(value: Any) -> Any:
-    """JSON Schema with `required` and `additionalProperties` as strict mode needs them, wherever they are not given."""
-    if isinstance(value, list):
-        return [_strict(item) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    found: dict[str, Any] = {}
-    for name, item in value.items():
-        if name in ("properties", "$defs", "definitions") and isinstance(item, Mapping):
-            found[name] = {inner: _strict(below) for inner, below in item.items()}
-        elif name in ("items", "prefixItems", "anyOf", "oneOf", "allOf", "additionalProperties"):
-            found[name] = _strict(item)
-        else:
-            found[name] = item
-    if isinstance(found.get("properties"), dict):
-        found.setdefault("additionalProperties", False)
-        found.setdefault("required", list(found["properties"]))
-    return found
-
-
 IN_PLACE = ("anyOf", "oneOf", "allOf")
 """The keywords that hold a value to several schemas at once."""
 
@@ -133,6 +123,12 @@ def in_place_repeats(schema: Mapping[str, Any]) -> int:
         return max(map(count, _mappings(schema)), default=0)
     except RecursionError:  # a thousand definitions, each of the next
         return len(counted)
+
+
+def followed(schema: Mapping[str, Any], value: Any) -> Any:
+    """Return what a property is, where it is no more than a reference to a definition."""
+    reference = value.get("$ref") if isinstance(value, Mapping) else None
+    return value if reference is None else _definition(schema, reference)
 
 
 def _list(value: Any) -> list[Any]:

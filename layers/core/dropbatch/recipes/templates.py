@@ -5,16 +5,22 @@ columns in it; those are joined without Jinja's machinery, with the same result.
 template and row alone, because requests are built more than once.
 """
 
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, NoReturn
 
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.compiler import CodeGenerator, Frame
+from jinja2.environment import TemplateExpression
 from jinja2.meta import find_undeclared_variables
+from jinja2.parser import Parser
 from jinja2.runtime import StrictUndefined, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
+from jinja2.visitor import NodeTransformer
 
 from dropbatch.json_values import sound, to_json
 from dropbatch.recipes import growth
@@ -144,6 +150,49 @@ class _CodeGenerator(CodeGenerator):
         self.write(")")
 
 
+_CONSTANTS: Mapping[str, Any] = {
+    "true": True, "True": True, "false": False, "False": False, "none": None, "None": None,
+}  # fmt: skip  # three pairs
+"""Jinja's constants. A row may have columns of these names, so they are looked up like any other."""
+
+
+class _Parser(Parser):
+    """Reads Jinja's constants as names, which are columns where the row has them."""
+
+    def parse_primary(self, with_namespace: bool = False) -> nodes.Expr:
+        token = self.stream.current
+        if token.type == "name" and token.value in _CONSTANTS:
+            next(self.stream)
+            return nodes.Name(token.value, "load", lineno=token.lineno)
+        return super().parse_primary(with_namespace)
+
+
+_FUNCTIONS = ("range", "dict", "cycler", "joiner", "namespace")
+"""Jinja's functions: they are known where they are called, and are names of columns elsewhere."""
+
+
+class _ColumnNames(NodeTransformer):
+    """Makes columns of names that Jinja keeps for itself, or that Python does not tell apart from others."""
+
+    def __init__(self, tree: nodes.Template) -> None:
+        self._own = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
+        self._own.update(node.name for node in tree.find_all(nodes.Macro))
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802  # Jinja's name
+        called = node.node
+        if isinstance(called, nodes.Name) and called.name in _FUNCTIONS and called.name not in self._own:
+            node.node = nodes.EnvironmentAttribute(f"function_{called.name}", lineno=called.lineno)
+        return self.generic_visit(node)
+
+    def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802  # Jinja's name
+        name = node.name
+        is_odd = name == "self" or unicodedata.normalize("NFKC", name) != name
+        if node.ctx != "load" or name in self._own or not is_odd:
+            return node
+        row = nodes.Name(ROW, "load", lineno=node.lineno)
+        return nodes.Getitem(row, nodes.Const(name, lineno=node.lineno), "load", lineno=node.lineno)
+
+
 class _Buffer(list[str]):
     """What a macro, or a block that is set, has printed so far."""
 
@@ -170,6 +219,12 @@ class _Environment(ImmutableSandboxedEnvironment):
     code_generator_class = _CodeGenerator
     buffer = _Buffer
     intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = _Parser(self, source, name, filename).parse()
+        _ColumnNames(tree).visit(tree)
+        tree.set_environment(self)
+        return tree
 
     @staticmethod
     def concat(parts: Iterable[str]) -> str:
@@ -262,14 +317,38 @@ def _json(value: Any) -> _Json:
     return value if isinstance(value, _Json) else _Json(value)
 
 
+_TEXT_FILTERS = frozenset(
+    {"capitalize", "center", "indent", "lower", "replace", "string", "striptags", "title", "trim", "truncate", "upper"}
+    | {"wordcount", "wordwrap"}
+)
+
+
+def _of_text(name: str, found: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter that takes null for an empty text, as it is printed, if it makes a text of whatever it gets."""
+    if name not in _TEXT_FILTERS:
+        return found
+    place = int(hasattr(found, "jinja_pass_arg"))  # it is given the environment, or the like, first
+
+    @wraps(found)
+    def filtered(*args: Any, **named: Any) -> Any:
+        if args[place] is None:
+            args = (*args[:place], "", *args[place + 1 :])
+        return found(*args, **named)
+
+    return filtered
+
+
 def _environment(finalize: Callable[[Any], Any]) -> _Environment:
     environment = _Environment(undefined=_Missing, keep_trailing_newline=True, finalize=finalize, optimized=False)
     environment.filters.update(
-        {name: growth.checked_filter(name, found) for name, found in environment.filters.items()}
+        {name: _of_text(name, growth.checked_filter(name, found)) for name, found in environment.filters.items()}
     )
     environment.filters["json"] = environment.filters["tojson"] = _json
     # Requests are built more than once, and must come out the same.
-    del environment.filters["random"], environment.globals["lipsum"]
+    del environment.filters["random"]
+    for name in _FUNCTIONS:
+        setattr(environment, f"function_{name}", environment.globals[name])
+    environment.globals = dict(_CONSTANTS)
     return environment
 
 
@@ -283,15 +362,21 @@ _STATEMENTS = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 class Template:
     """A compiled template.
 
-    `names` are the columns it cannot do without, `spelled` all names that it spells out. `parts` are texts and
-    `_Column`s where it is no more than those; `expression` is there where it is `{{ … | json }}` and nothing else.
+    `names` are the columns it cannot do without, `columns` all that it uses, `spelled` all names that it spells out.
+    `uses_row` says that it depends on the row at all. `parts` are texts and `_Column`s where it is no more than those;
+    `expression` is there where it is `{{ … | json }}` and nothing else. `around` is the text around the expressions.
     """
 
     names: tuple[str, ...]
+    columns: tuple[str, ...]
     spelled: frozenset[str]
+    uses_row: bool
     parts: tuple["str | _Column", ...] | None
     jinja: Any
     expression: Callable[..., Any] | None
+    around: str
+    source: str
+    tree: nodes.Template = field(compare=False, repr=False)
 
     @property
     def constant(self) -> str | None:
@@ -299,6 +384,11 @@ class Template:
         if self.parts is None or any(isinstance(part, _Column) for part in self.parts):
             return None
         return "".join(part for part in self.parts if isinstance(part, str))
+
+    @property
+    def may_be_blank(self) -> bool:
+        """Whether a row can make it render nothing but white space, as far as can be seen."""
+        return not any(isinstance(node, nodes.TemplateData) and not node.data.isspace() for node in _printed(self.tree))
 
     def render(self, values: Mapping[str, Any]) -> str:
         """Its text for a row. UndefinedName or TemplateFailed where the row does not do."""
@@ -368,10 +458,10 @@ def compile_template(source: str, *, for_when: bool = False) -> Template:
                 "templates cannot include, import or extend others; write the text out.",
                 node.lineno,
             )
-        jinja = environment.from_string(source)
+        jinja = environment.from_string(tree)
         expression = _expression(environment, source, tree)
     except TemplateSyntaxError as error:
-        raise BadTemplate("template_syntax", _advice(error.message or "", environment), error.lineno) from None
+        raise BadTemplate("template_syntax", _advice(error.message or "", source, environment), error.lineno) from None
     except (RecursionError, SyntaxError, ValueError, OverflowError, MemoryError):
         # What Jinja takes, but Python does not: too deep a nesting (which Python may call
         # a lack of memory), a number of thousands of digits, half a character.
@@ -379,19 +469,35 @@ def compile_template(source: str, *, for_when: bool = False) -> Template:
     used = find_undeclared_variables(tree)
     subscripts = dict.fromkeys(_subscripts(tree))
     optional = _guarded_names(tree)
-    names = [name for name in _in_order(tree, used) if name != ROW and name not in environment.globals]
-    required = tuple(dict.fromkeys(name for name in [*names, *subscripts] if name not in optional))
+    names = [name for name in _in_order(tree, used) if name != ROW and name not in _CONSTANTS]
+    columns = tuple(dict.fromkeys([*names, *subscripts]))
     return Template(
-        names=required,
+        names=tuple(name for name in columns if name not in optional),
+        columns=columns,
         spelled=frozenset({*used, *subscripts, *_attributes(tree)}),
+        uses_row=bool(columns) or ROW in used,
         parts=_parts(tree, environment),
         jinja=jinja,
         expression=expression,
+        around="\0".join(node.data for node in tree.find_all(nodes.TemplateData)),
+        source=source,
+        tree=tree,
     )
 
 
-def _advice(said: str, environment: _Environment) -> str:
+_SPACED = re.compile(r"\{\{-?\s*([^\W\d]\w*(?:[ -]\w+)+)\s*-?\}\}")
+_TRIPLE = re.compile(r"\{\{\{\s*([^\W\d]\w*)\s*\}\}\}")
+_WORD_AS_NAME = re.compile(r"(?:\{\{-?|\{%-?\s*(?:if|elif)|\bin)\s*(not|recursive)\s*(?:\||-?[%}]\})")
+
+
+def _advice(said: str, source: str, environment: _Environment) -> str:
     """What to do about a syntax error; what Jinja says quotes the recipe alone."""
+    if found := _TRIPLE.search(source):
+        return f"three braces are one too many; write {{{{ {found[1]} }}}}."
+    if found := _WORD_AS_NAME.search(source):
+        return f"{found[1]} is a word of the template language; write the column as {subscript(found[1])}."
+    if (found := _SPACED.search(source)) and len(found[1]) <= MAX_SHOWN:
+        return f"a column whose name holds spaces or signs is written {subscript(found[1])}."
     if said.startswith("No filter named"):
         like = nearest(said.split("'")[1], environment.filters)
         said = quoted(said.rstrip("."))
@@ -400,7 +506,7 @@ def _advice(said: str, environment: _Environment) -> str:
     if "end of print statement" in said or "unexpected char" in said:
         return (
             f"the template is wrong: {said}; a column whose name holds spaces or signs is written "
-            '{{ row["Review Text"] }}.'
+            f"{subscript('Review Text')}."
         )
     return f"the template is wrong: {said}; look for a brace or an end that is missing."
 
@@ -412,7 +518,10 @@ def _expression(environment: _Environment, source: str, tree: nodes.Template) ->
     printed = [node for node in _printed(tree) if not (isinstance(node, nodes.TemplateData) and not node.data.strip())]
     if len(printed) != 1 or not isinstance(printed[0], nodes.Filter) or printed[0].name not in ("json", "tojson"):
         return None
-    return environment.compile_expression(text[2:-2].strip("-+ \n\t\r"), undefined_to_none=False)
+    result = nodes.Assign(nodes.Name("result", "store", lineno=1), printed[0], lineno=1)
+    body = nodes.Template([result], lineno=1)
+    body.set_environment(environment)
+    return TemplateExpression(environment.from_string(body), undefined_to_none=False)
 
 
 def _printed(tree: nodes.Template) -> list[nodes.Expr]:
@@ -428,7 +537,7 @@ def _parts(tree: nodes.Template, environment: _Environment) -> tuple[str | _Colu
     for node in _printed(tree):
         if isinstance(node, nodes.TemplateData):
             parts.append(node.data)
-        elif isinstance(node, nodes.Name) and node.name != ROW and node.name not in environment.globals:
+        elif isinstance(node, nodes.Name) and node.name != ROW and node.name not in _CONSTANTS:
             parts.append(_Column(node.name, finalize))
         elif (name := _subscript(node)) is not None:
             parts.append(_Column(name, finalize))
@@ -445,6 +554,13 @@ def _subscript(node: nodes.Node) -> str | None:
         if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
             return node.arg.value
     return None
+
+
+def column_of(node: nodes.Node) -> str | None:
+    """Return the column that an expression is, and nothing more; None if it is something else."""
+    if isinstance(node, nodes.Name):
+        return None if node.name == ROW or node.name in _CONSTANTS else node.name
+    return _subscript(node)
 
 
 def _subscripts(tree: nodes.Template) -> Iterable[str]:
@@ -488,13 +604,29 @@ def spelling(name: str, known: Iterable[str]) -> str:
         return f"the columns are {listed(columns)}." if columns else "the row has no columns."
     if len(like) > MAX_SHOWN:
         return f"did you mean the column that begins {quoted(like)}?"
-    plain = like.isidentifier() and like.isascii() and like not in _RESERVED
-    written = like if plain else f"row[{to_json(like).decode()}]"
-    return f"did you mean {{{{ {written} }}}}?"
+    return f"did you mean {placeholder(like)}?"
+
+
+def placeholder(column: str) -> str:
+    """Return how a template prints a column, as it can be pasted into a recipe."""
+    plain = column.isidentifier() and column.isascii() and column not in _RESERVED
+    return f"{{{{ {column} }}}}" if plain else subscript(column)
+
+
+def subscript(column: str) -> str:
+    """Return the same for a column of any name; its quotes would end a text that stands in YAML's double quotes."""
+    return f"{{{{ {lookup(column)} }}}} (in YAML within single quotes)"
+
+
+def lookup(column: str) -> str:
+    """Return the expression for a column of any name, as it can stand within YAML's single quotes."""
+    literal = to_json(column).decode().replace("'", "\\u0027")
+    return f"row[{literal}]"
 
 
 _RESERVED = frozenset(
     {"true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else", "elif", "for"}
-    | {"import", "from", "include", "set", "block", "row", "loop", "self", *_FOR_TEXT.globals}
+    | {"import", "from", "include", "set", "block", "row", "loop", "self", "recursive", "super", "caller"}
+    | {"varargs", "kwargs", *_FUNCTIONS}
 )
-"""Names that mean something else in a template."""
+"""Names that mean something else in a template, or may."""

@@ -39,6 +39,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _UNQUOTED_TEMPLATE = re.compile(r"(?:^|[:\-\[,]\s)\s*(\{[{%#])")
 
+_NESTED_QUOTES = re.compile(
+    r"""[^"'#]*[:\-]\s+"[^"]*\{[{%][^"]*"[^"\s,}\]].*"|[^"'#]*[:\-]\s+"[^"]*"[^"\s,:}\]].*\{[{%].*\""""
+)
+"""A text in double quotes that holds some itself, with a template in it."""
+
 Path = tuple[str | int, ...]
 
 
@@ -223,7 +228,12 @@ def _syntax_problem(error: Exception, text: str, path: str) -> Problem:
     line = mark.line + 1
     row = rows[mark.line] if mark.line < len(rows) else ""
     said = quoted(str(getattr(error, "problem", "") or ""))
-    if "\t" in row[: len(row) - len(row.lstrip())] or "'\\t'" in said:
+    if _NESTED_QUOTES.match(row):
+        why = (
+            "has double quotes within double quotes; put the whole text in single quotes, as in "
+            "prompt: '{{ row[\"Review Text\"] }}'"
+        )
+    elif "\t" in row[: len(row) - len(row.lstrip())] or "'\\t'" in said:
         why = "is indented with a tab; use spaces, because YAML does not take tabs there"
     elif "mapping values are not allowed" in said:
         why = "has a colon where YAML expects none; put quotes around the text, or correct the indentation"

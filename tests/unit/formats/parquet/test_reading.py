@@ -250,3 +250,56 @@ def test_times_of_old_hadoop_files_are_read() -> None:
         {"t": "1970-01-01T00:00:00"},
         {"t": "1970-01-02T00:00:00.000000001"},
     ]
+
+
+def unmarked(table: Any, **options: Any) -> bytes:
+    """A table as programs write it that know no Arrow: bytes have no mark that tells whether they are texts."""
+    return packed(table, store_schema=False, **options)
+
+
+BYTES = pa.binary()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "shown"),
+    [
+        (BYTES, "Größe".encode(), "Größe"),
+        (pa.list_(BYTES), [b"a", None, b""], ["a", None, ""]),
+        (pa.struct({"n": pa.int32(), "t": BYTES}), {"n": 1, "t": b"x"}, {"n": 1, "t": "x"}),
+        (pa.map_(BYTES, BYTES), [(b"k", b"v")], {"k": "v"}),
+        (pa.list_(pa.struct({"t": BYTES})), [{"t": "é".encode()}], [{"t": "é"}]),
+        (BYTES, b"\x00\xff", "AP8="),
+        (pa.struct({"t": BYTES, "b": BYTES}), {"t": b"x", "b": b"\xff"}, {"t": "x", "b": "/w=="}),
+    ],
+)
+def test_bytes_without_a_mark_are_texts_where_they_can_be(kind: Any, value: Any, shown: Any) -> None:
+    table = pa.table({"c": pa.array([None, value, value], kind)})
+    for size in (1, 3):
+        found = rows(unmarked(table, row_group_size=size))
+        assert [record.values for record in found] == [{"c": None}, {"c": shown}, {"c": shown}]
+
+
+def test_bytes_that_are_marked_as_such_stay_bytes() -> None:
+    assert rows(packed(pa.table({"c": pa.array([b"abc"], BYTES)})))[0].values == {"c": "YWJj"}
+
+
+def test_unmarked_texts_are_the_same_wherever_reading_begins() -> None:
+    texts: list[Any] = [None] * 300 + [b"a text"] * 5
+    data = unmarked(pa.table({"c": pa.array(texts, BYTES), "n": range(305)}), row_group_size=100)
+    whole = rows(data)
+    assert whole[-1].values == {"c": "a text", "n": 304}
+    assert rows(data, 303) == whole[302:]
+
+
+def test_a_column_that_begins_as_text_does_not_become_bytes() -> None:
+    texts = [b"a text"] * 1500 + [b"\xff"]
+    problem = rejected(unmarked(pa.table({"c": pa.array(texts, BYTES)})))
+    assert problem.code == "invalid_utf8"
+    assert "cast the column" in problem.message
+    cast = pa.table({"c": pa.array(["a text"] * 1500 + ["ÿ"])})
+    assert len(rows(unmarked(cast))) == 1501
+
+
+def test_bytes_within_the_first_rows_make_a_column_of_bytes() -> None:
+    found = rows(unmarked(pa.table({"c": pa.array([b"a text", b"\xff"], BYTES)})))
+    assert [record.values for record in found] == [{"c": "YSB0ZXh0"}, {"c": "/w=="}]

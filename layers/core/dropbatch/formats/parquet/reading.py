@@ -2,11 +2,11 @@
 
 A row becomes an object of JSON on a line of its own, so that all that follows treats a table as JSON Lines. What JSON
 does not have is written as text: decimals with all their digits, times as ISO 8601 has them, bytes as base64. NaN is
-null.
+null. Bytes of programs that mark no texts (Impala, old Spark) are texts where they can be: see `unmarked_texts`.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -24,6 +24,7 @@ from dropbatch.formats.encodings import UTF_8
 from dropbatch.formats.kinds import Kind
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.parquet.files import Source, batches_from, damage_told, damaged, opened
+from dropbatch.formats.parquet.unmarked_texts import unmarked_texts
 from dropbatch.formats.reading import Position
 from dropbatch.formats.records import Chunk, Record, Records, called
 
@@ -38,10 +39,13 @@ class TableReader:
         schema = table.schema_arrow
         self.layout = Layout(Kind.PARQUET, False, tuple(schema.names), None, UTF_8, b"", "\n", False)
         self.position = position
+        self.hints: Sequence[Problem] = ()
         self._digest = digest
         self._table = table
         self._limits = limits
-        self._forms = [_form(field.type, field.name) for field in schema]
+        texts = unmarked_texts(table)
+        self._has_unmarked = bool(texts)
+        self._forms = [_form(texts.get(field.name, field.type), field.name) for field in schema]
 
     def __iter__(self) -> Iterator[Record]:
         return chain.from_iterable(chunk.records() for chunk in self.chunks())
@@ -102,8 +106,20 @@ class TableReader:
                         "them."
                     )
                     raise Rejected.because(Problem("duplicate_key", message, line=first)) from error
+                except pa.ArrowInvalid as error:
+                    if not self._has_unmarked:
+                        raise
+                    raise Rejected.because(_no_text(first, first + batch.num_rows - 1)) from error
             first += batch.num_rows
             yield (_encode(dict(zip(names, values, strict=True))) + b"\n" for values in zip(*columns, strict=True))
+
+
+def _no_text(first: int, last: int) -> Problem:
+    message = (
+        f"Rows {first} to {last} hold bytes that are not UTF-8 in a column whose values before are texts, though the "
+        "file does not mark them as such; cast the column to a string where all are texts, or leave it out."
+    )
+    return Problem("invalid_utf8", message, line=first)
 
 
 _encode = msgspec.json.Encoder().encode

@@ -1,0 +1,111 @@
+"""No file names a model that is about to be shut down: the table of published ends fails this test months before."""
+
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dropbatch.batch_api.models import base_of, end_of
+from tests.unit.test_pricing import ENDING
+
+ROOT = Path(__file__).parents[2]
+
+NOTICE_DAYS = 92
+"""Three months: long enough to choose another model, and to publish a version that names it."""
+
+TABLES = {"layers/core/dropbatch/batch_api/models.py", "layers/core/dropbatch/batch_api/tool_fees.py"}
+TESTS = {
+    "tests/unit/batch_api/test_models.py",
+    "tests/unit/test_model_notices.py",
+    "tests/unit/recipes/test_refused_by_model.py",
+    "tests/unit/test_tool_fees.py",
+    "tests/infra/test_models_named.py",
+}
+EXEMPT = {*TABLES, *TESTS, "uv.lock", "LICENSE"}
+"""The tables of what models are like and the tests of them; and what names no models."""
+
+ALLOWED = {"tests/unit/test_pricing.py": {model for models in ENDING.values() for model in models}}
+"""Names that may stand in a file, once each: only models that end show what is tested there."""
+
+NAME = re.compile(r"(?<![\w./:*-])(?>(?:ft:)?(?:[a-z]+\d*(?:[-.][a-z0-9.]+)+|o[134])(?:::?[\w-]+)*)(?![\w*/-])")
+"""What may be the name of a model, fine-tuned or not."""
+
+
+def named(text: str) -> Iterator[tuple[int, str]]:
+    """The names in a text that may be models, each with its place."""
+    for match in NAME.finditer(text):
+        yield match.start(), match[0].rstrip(".")
+
+
+def ending(texts: Iterable[tuple[str, str]], today: date) -> list[str]:
+    """Which models in these texts, each with its path, end within three months of this day, or have ended."""
+    found = []
+    for path, text in texts:
+        allowed = set(ALLOWED.get(path, ()))
+        for place, name in named(text):
+            end = end_of(name)
+            if end is None or end.day > today + timedelta(NOTICE_DAYS):
+                continue
+            if name in allowed:
+                allowed.remove(name)
+                continue
+            line = text.count("\n", 0, place) + 1
+            found.append(f"{path}:{line} names {name}, which ends on {end.day}")
+    return found
+
+
+def tracked() -> Iterator[tuple[str, str]]:
+    """All text files that are tracked, or will be, but the exempt ones."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for path in listed.split("\0"):
+        if path and path not in EXEMPT and (ROOT / path).is_file():
+            try:
+                yield path, (ROOT / path).read_text()
+            except UnicodeDecodeError:
+                continue
+
+
+def test_no_file_names_a_model_that_ends_within_three_months() -> None:
+    texts = list(tracked())
+    assert {"README.md", "docs/recipes.md", "template.yaml", "local/openai_emulator/answers.py"} <= dict(texts).keys()
+    found = ending(texts, datetime.now(UTC).date())
+    assert not found, "name another model:\n" + "\n".join(found)
+
+
+def test_the_models_that_the_project_names_are_found() -> None:
+    names = {name for _, text in tracked() for _, name in named(text)}
+    assert {"gpt-6-luna", "gpt-5.6-luna", "text-embedding-3-small", "omni-moderation-latest"} <= names
+    assert all(base_of(model) in {base_of(name) for name in names} for models in ENDING.values() for model in models)
+
+
+END = date(2026, 12, 11)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("model: gpt-5-mini", "`gpt-5-mini`", '{"model":"gpt-5-mini"}', "a\ngpt-5-mini.", "gpt-5-mini=2000000,x*=5"),
+        *("gpt-5-mini-2025-08-07", "ft:gpt-5-mini-2025-08-07:org::id", "(o3, batch)", '"o3"', "gpt-5"),
+    ],
+)
+def test_a_model_is_found_three_months_before_its_end_and_not_a_day_sooner(text: str) -> None:
+    first_day = END - timedelta(NOTICE_DAYS)
+    assert ending([("a.md", text)], first_day - timedelta(1)) == []
+    (found,) = ending([("a.md", text)], first_day)
+    assert re.fullmatch(r"a\.md:[12] names (ft:)?(gpt-5|o3).*, which ends on 2026-12-11", found)
+    assert ending([("a.md", text)], END + timedelta(1000)) == [found]
+
+
+@pytest.mark.parametrize("text", ["gpt-6-luna", "gpt-5-mini-deployment", "openai/gpt-5-mini", "gpt-5*", "go3", "o3d"])
+def test_what_is_no_model_that_ends_is_let_pass(text: str) -> None:
+    assert ending([("a.md", text)], END) == []
+
+
+def test_a_name_that_is_allowed_in_a_file_is_allowed_once_and_there_only() -> None:
+    assert ending([("tests/unit/test_pricing.py", "gpt-5-mini")], END) == []
+    assert len(ending([("tests/unit/test_pricing.py", "gpt-5-mini gpt-5-mini")], END)) == 1
+    assert len(ending([("tests/unit/test_other.py", "gpt-5-mini")], END)) == 1

@@ -1,0 +1,126 @@
+"""A column may have any name, those that Jinja keeps for itself too."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dropbatch.recipes.templates import BadTemplate, UndefinedName, compile_template, placeholder
+
+from .problems_of import only, problems_of
+
+OWN = re.split(
+    " +",
+    "self none None loop range true false True False dict cycler namespace joiner lipsum caller varargs kwargs super "
+    "context environment if for in and or is else elif set block macro call filter import from include result row_ "
+    "values class def lambda l_0_self __class__ _ args missing resolve größe ﬁ ℌ",
+)
+
+IDENTIFIERS = st.sampled_from(OWN) | st.from_regex(r"[^\W\d]\w{0,8}", fullmatch=True).filter(
+    lambda name: name.isidentifier() and name not in ("row", "not", "recursive")
+)
+VALUES = st.sampled_from(["a text", "0", "é", "{{ b }}"])
+
+
+@given(IDENTIFIERS, VALUES)
+def test_any_identifier_is_the_column_of_its_name(name: str, value: str) -> None:
+    row = {"other": "x", name: value}
+    for source in (
+        f"{{{{ {name} }}}}",
+        f"{{{{ {name} | trim }}}}",
+        f"{{% if {name} %}}{{{{ {name} }}}}{{% endif %}}",
+        f"{{% set copy = {name} %}}{{{{ copy }}}}",
+        f"{{% for letter in {name} %}}{{{{ letter }}}}{{% endfor %}}",
+        f"{{{{ {name} ~ '' }}}}",
+    ):
+        template = compile_template(source)
+        if name == "copy" or name == "letter":
+            continue
+        assert template.render(row) == value, source
+        assert name in template.columns or name in ("none", "None", "true", "false", "True", "False")
+    assert compile_template(f"{{{{ {name} | json }}}}").value({**row, name: [value]}) == [value]
+
+
+@given(st.lists(IDENTIFIERS, min_size=2, max_size=4, unique=True))
+def test_several_columns_are_told_apart(names: list[str]) -> None:
+    row = {name: f"value {place}" for place, name in enumerate(names)}
+    template = compile_template("|".join(f"{{{{ {name} | trim }}}}" for name in names))
+    assert template.render(row) == "|".join(row.values())
+
+
+@given(st.text(max_size=8), VALUES)
+def test_what_is_suggested_for_a_column_works_within_single_quotes(name: str, value: str) -> None:
+    name = name.encode(errors="replace").decode()
+    written = placeholder(name).removesuffix(" (in YAML within single quotes)")
+    recipe = f"model: m\nprompt: '{written}'\n"
+    if re.search(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]", written):
+        return  # YAML takes no such letters
+    assert problems_of(recipe, columns=[name]) == [], recipe
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{{ x is none }} {{ none is none }} {{ true }} {{ False }}", "true true true false"),
+        ("{{ [true, none] | json }}", "[true,null]"),
+        ("{% for i in range(2) %}{{ loop.index }}{% endfor %}", "12"),
+        ("{% set ns = namespace(n=1) %}{{ ns.n }}{{ dict(a=1).a }}{{ cycler('a').next() }}", "11a"),
+        ("{% macro range(n) %}<{{ n }}>{% endmacro %}{{ range(3) }}", "<3>"),
+        ("{% macro m() %}{{ caller() }}{% endmacro %}{% call m() %}in{% endcall %}", "in"),
+        ("{{ x | sort(reverse=true) | join }}", ""),
+    ],
+)
+def test_constants_and_functions_keep_their_meaning(source: str, text: str) -> None:
+    row: dict[str, Any] = {"x": None} if "sort" not in source else {"x": []}
+    assert compile_template(source).render(row) == text
+
+
+@pytest.mark.parametrize("function", ["range", "dict"])
+def test_a_function_is_called_whatever_columns_there_are(function: str) -> None:
+    source = "{{ range(2) | list | json }}{{ range }}" if function == "range" else "{{ dict(a=1) | json }}{{ dict }}"
+    assert compile_template(source).render({function: "!"}).endswith("!")
+
+
+@pytest.mark.parametrize("name", ["self", "range", "loop", "caller", "lipsum", "super"])
+def test_without_such_a_column_the_name_is_unknown(name: str) -> None:
+    problem = only(problems_of(f"model: m\nprompt: '{{{{ {name} | trim }}}}'\n", columns=["text"]))
+    assert (problem.code, problem.key) == ("undefined_name", "prompt")
+    with pytest.raises(UndefinedName):
+        compile_template(f"{{{{ {name} }}}}").render({"text": "a"})
+
+
+@pytest.mark.parametrize("source", ["{{ not }}", "{{ not | trim }}", "{% if not %}a{% endif %}"])
+def test_a_word_that_cannot_be_a_name_is_told_with_what_to_write(source: str) -> None:
+    with pytest.raises(BadTemplate) as bad:
+        compile_template(source)
+    assert 'write the column as {{ row["not"] }}' in bad.value.sentence
+    assert compile_template('{{ row["not"] }}').render({"not": "a"}) == "a"
+
+
+def test_the_whole_row_keeps_its_name() -> None:
+    assert compile_template("{{ row }}").render({"row": "a"}) == '{"row":"a"}'
+    assert compile_template('{{ row["row"] }}').render({"row": "a"}) == "a"
+
+
+def test_a_column_in_words_is_told_as_it_is_written() -> None:
+    problem = only(problems_of("model: m\nprompt: '{{ Review Text }}'\n"))
+    assert '{{ row["Review Text"] }}' in problem.message
+    assert "single quotes" in problem.message
+
+
+@pytest.mark.parametrize(
+    "line", ['prompt: "{{ row["Review Text"] }}"', 'when: "{{ a == "b" }}"', 'system: "say "hi" {{ a }}"']
+)
+def test_quotes_within_quotes_are_told_as_such(line: str) -> None:
+    problem = only(problems_of(f"model: m\n{line}\n"))
+    assert (problem.code, problem.line) == ("bad_yaml", 2)
+    assert "single quotes" in problem.message
+
+
+def test_null_is_an_empty_text_for_filters_too() -> None:
+    for name in ("trim", "upper", "string", "replace('a', 'b')", "truncate(3)", "wordcount"):
+        assert compile_template(f"{{{{ x | {name} }}}}").render({"x": None}) in ("", "0"), name
+    assert json.loads(compile_template("{{ [x] | map('trim') | list | json }}").render({"x": None})) == [""]

@@ -1,0 +1,201 @@
+"""What a person is told to do about rows without a good answer: only what would change their outcome."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dropbatch import answers
+from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind, codes_about
+from dropbatch.batch_api.error_messages import MAX_TOLD, tellable
+from dropbatch.domain.outcomes import LEFT_OUT, MAY_BE_PAID, RETRIED, Outcome
+from dropbatch.reporting.advice import Cure, advise, can_be_retried, cures, remedy
+from tests.driving import drop, jobs, result, result_json, run
+from tests.fakes import FakeWorld, answer_ok, response_line
+
+FAILED = [outcome for outcome in Outcome if outcome is not Outcome.OK]
+LASTING = [
+    "unsupported_parameter",
+    "invalid_json_schema",
+    "invalid_value",
+    "http_400",
+    "http_404",
+    "batch_failed",
+    "new",
+]
+
+
+@pytest.mark.parametrize(
+    "code", [*sorted(answers._PASSING_CODES), "http_408", "http_409", "http_429", "http_500", "http_503"]
+)
+def test_what_passes_may_be_asked_again_as_it_is(code: str) -> None:
+    assert advise(Outcome.ERROR, code).cure is Cure.AGAIN
+    assert remedy(Outcome.ERROR, code).endswith("put a .retry beside the drop to ask them again")
+
+
+@pytest.mark.parametrize(
+    "code", [*LASTING, *sorted(codes_about(CodeKind.MODEL, CodeKind.LINE)), "context_length_exceeded"]
+)
+def test_what_would_fail_again_needs_another_recipe_or_other_lines(code: str) -> None:
+    assert advise(Outcome.ERROR, code).cure is Cure.RECIPE
+    assert "with the changed recipe" in remedy(Outcome.ERROR, code)
+    ready = remedy(Outcome.ERROR, code, has_recipe=False)
+    assert ready.endswith("mend them in the failed file, and drop it")
+    assert ".retry" not in ready
+    assert ".rerun" not in ready
+
+
+@pytest.mark.parametrize("code", sorted(MAY_BE_PAID))
+def test_what_may_be_paid_already_is_never_asked_by_a_retry(code: str) -> None:
+    for outcome in (Outcome.ERROR, Outcome.EXPIRED, Outcome.MISSING):
+        assert advise(outcome, code).cure is Cure.PAY_AGAIN
+        assert ".retry" not in remedy(outcome, code)
+        assert not can_be_retried([(outcome, code)], has_recipe=True)
+
+
+@pytest.mark.parametrize("outcome", FAILED)
+@pytest.mark.parametrize("has_recipe", [True, False])
+def test_every_outcome_and_code_has_a_sentence_that_names_what_there_is(outcome: Outcome, has_recipe: bool) -> None:
+    for code in [*ERROR_CODES, *LEFT_OUT, *MAY_BE_PAID, *LASTING, "length", "refusal", "empty", "too_slow", "other"]:
+        found = remedy(outcome, code, has_recipe=has_recipe)
+        assert found
+        assert "{" not in found
+        if not has_recipe:
+            assert ".rerun" not in found or code in LEFT_OUT
+        retried = can_be_retried([(outcome, code)], has_recipe=has_recipe)
+        if outcome in RETRIED and advise(outcome, code).cure is Cure.AGAIN:
+            assert retried
+
+
+def test_the_cures_of_several_reasons_are_those_of_each() -> None:
+    reasons = [(Outcome.TRUNCATED, "length"), (Outcome.EXPIRED, "batch_expired"), (Outcome.SKIPPED, "ragged_row")]
+    assert cures(reasons) == {Cure.RECIPE, Cure.AGAIN, Cure.ROWS}
+    assert cures(reasons, has_recipe=False) == {Cure.AGAIN, Cure.ROWS}
+
+
+UNSUPPORTED = (
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+)
+
+TOLD = [
+    (UNSUPPORTED, UNSUPPORTED),
+    (
+        "Unsupported value: 'temperature' does not support 0.2 with this model. Only the default (1) is supported.",
+        "Unsupported value: 'temperature' does not support # with this model. Only the default (#) is supported.",
+    ),
+    (
+        "This model's maximum context length is 8,192 tokens. However, your messages resulted in 9001 tokens.",
+        "This model's maximum context length is # tokens. However, your messages resulted in # tokens.",
+    ),
+    ("The model `gpt-6-luna` does not exist.", "The model `gpt-6-luna` does not exist."),
+    ("Invalid type for 'messages[3].content'.", "Invalid type for 'messages[#].content'."),
+    (
+        "Invalid schema for response_format 'answer': In context=(), 'required' is required to be supplied and "
+        "to be an array including every key in properties. Missing 'label'.",
+        "Invalid schema for response_format 'answer': In context=(), 'required' is required to be supplied and "
+        "to be an array including every key in properties. Missing 'label'.",
+    ),
+    (
+        "You exceeded your current quota: https://platform.openai.com/docs/guides/error-codes/api-errors.",
+        "You exceeded your current quota: https://platform.openai.com/docs/guides/error-codes/api-errors.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "told"), TOLD)
+def test_a_message_of_openai_s_own_words_is_told_without_its_numbers(message: str, told: str) -> None:
+    assert tellable(message, {"gpt-6-luna", "label"}) == told
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "Invalid value: 'kettle'. Supported values are: 'low' and 'high'.",
+        "Invalid input: kettle.",
+        "Error while downloading https://example.com/image.",
+        "Error while downloading https://platform.openai.com.example.com/image.",
+        "Invalid value: 'the model is not supported'.",
+        'Invalid value: "of a user with no access".',
+        "Invalid value: '\u914d\u7f6e'.",
+        "Invalid value: 'is' or 'm\u00fcller'.",
+        "The model `my-model` does not exist.",
+        "Could not parse the file data:image/png;base64,iVBORw0KGgo.",
+        "The prompt of user@example.com is too long.",
+        "Please " * 1_000,
+    ],
+)
+def test_a_message_that_may_quote_a_row_is_not_told(message: str) -> None:
+    assert tellable(message, {"gpt-6-luna"}) is None
+
+
+def test_a_long_message_is_cut_between_words() -> None:
+    told = tellable("the model does not exist " * 20) or ""
+    assert len(told) <= MAX_TOLD
+    assert told.endswith(" …")
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
+    return fake
+
+
+def failing(*messages: str, where: str = "error") -> Any:
+    def answer(request: dict[str, Any]) -> Any:
+        row = int(request["custom_id"])
+        if row > len(messages):
+            return answer_ok(request)
+        error = {"code": "bad_thing", "message": messages[row - 1]}
+        if where == "line":
+            return "error", {"custom_id": request["custom_id"], "response": None, "error": error}
+        return where, response_line(request, 400, {"error": error})
+
+    return answer
+
+
+@pytest.mark.parametrize("where", ["error", "output", "line"])
+def test_the_commonest_error_is_told_in_openai_s_words_unless_it_quotes_a_row(fake: FakeWorld, where: str) -> None:
+    """The first row's message quotes it; the second's does not."""
+    fake.openai.answer = failing("Invalid value: 'xyzzy'.", UNSUPPORTED, where=where)
+    drop(fake, "a.csv", b"text\nxyzzy\nplugh\nc\n")
+    run(fake)
+    (reason,) = result_json(fake, "summary.json")["reasons"]
+    assert (reason["rows"], reason["message"]) == (2, UNSUPPORTED)
+    ended = fake.topics.published[-1]
+    assert f"OpenAI says “{UNSUPPORTED}”" in ended.text
+    assert "OpenAI says “Unsupported parameter" in result(fake, "report.html").decode()
+    assert "xyzzy" not in ended.text + json.dumps(ended.detail) + fake.table.everything() + "".join(fake.observer.lines)
+    assert "xyzzy" in result(fake, "responses.jsonl").decode()
+
+
+@pytest.mark.parametrize("message", ["xyzzy", "Invalid input: xyzzy", "Invalid value: 'xyzzy'."])
+def test_a_message_that_every_row_has_and_may_be_a_row_s_is_not_told(fake: FakeWorld, message: str) -> None:
+    fake.openai.answer = failing(message, message, message)
+    drop(fake, "a.csv", b"text,url\na,xyzzy\nb,xyzzy\nc,xyzzy\n")
+    run(fake)
+    ended = fake.topics.published[-1]
+    assert "OpenAI says" not in ended.text
+    assert "xyzzy" not in ended.text + json.dumps(ended.detail) + fake.table.everything() + "".join(fake.observer.lines)
+
+
+def test_the_message_of_a_batch_that_failed_is_told_as_well(fake: FakeWorld) -> None:
+    fake.openai.refuse = lambda _batch, _requests: [("something_new", UNSUPPORTED, None)]
+    drop(fake, "a.csv", b"text\na\nb\n")
+    run(fake)
+    assert result_json(fake, "summary.json")["reasons"][0]["message"] == UNSUPPORTED
+
+
+def test_a_recipe_that_is_wrong_is_mended_and_asked_with_as_the_rejection_says(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ txt }}"\n')
+    drop(fake, "a.csv", b"text\na\n")
+    run(fake)
+    line = "Mend the recipe, then: echo | aws s3 cp - s3://the-inbox/a.csv.rerun"
+    assert fake.topics.published[-1].text.splitlines()[-1] == line
+    fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.rerun", b"")
+    run(fake)
+    assert result_json(fake, "summary.json", jobs(fake)[-1])["rows"]["ok"] == 1
