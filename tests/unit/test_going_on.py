@@ -268,3 +268,18 @@ def test_ids_are_read_again_as_they_were_noted() -> None:
     assert b"".join(again.parts()) == data
     assert again.add_all([b"new", b"other", b"twice", b"\x00twice", b""])
     assert not again.add(b"row-4999")
+
+
+@pytest.mark.parametrize("end", ["\n]\n", "]", ",\n]"])
+@pytest.mark.parametrize("packing", [Compression.NONE, Compression.GZIP])
+def test_an_array_is_closed_though_an_invocation_stopped_behind_its_last_object(
+    end: str, packing: Compression, tmp_path: Path
+) -> None:
+    fake = FakeWorld(tmp_path)
+    fake.seconds_left = lambda: 5.0  # each invocation takes in one chunk
+    fake.objects.drop("recipe.yaml", RECIPE)
+    data = "[" + ",\n".join(json.dumps({"text": f"row {row}"}) for row in range(40)) + end
+    drop(fake, f"a.json{packing}", compressed(data.encode(), packing))
+    run(fake, ticks=3)
+    assert only_job(fake).state is JobState.RUNNING
+    assert only_job(fake).rows == 40

@@ -194,7 +194,7 @@ class Objects:
         self._is_first = is_first
         self._held = b""
         self._at = 0
-        self._is_closed = False  # the array is
+        self._bracket = 0  # where the array's stands, once it is found
         self._size = 0
         self.offset = offset
         self.number = line
@@ -220,12 +220,14 @@ class Objects:
             if problem is not None:
                 raise Rejected.because(problem)
             if not records:
+                # Only now: whoever stops behind the last object goes on before the bracket, and has to find it.
+                if self._is_array:
+                    self._move(self._bracket + 1)
+                    self._check_nothing_follows()
                 return
 
     def _next(self) -> tuple[bytes, int, jsonl.Parsed]:
         """The next object, the line it begins in, and what it holds; StopIteration at the end."""
-        if self._is_closed:
-            raise StopIteration
         at, commas = self._to_next()
         if at == len(self._held):
             if self._is_array:
@@ -236,9 +238,7 @@ class Objects:
         if sign == b"]" and self._is_array and not (commas and self._is_first):
             if self._is_first:
                 raise Rejected.because(_EMPTY)
-            self._move(at + 1)
-            self._check_nothing_follows()
-            self._is_closed = True
+            self._bracket = at
             raise StopIteration
         is_apart = not self._is_array or self._is_first or commas == 1
         if sign != b"{" or commas > 1 or not is_apart or (self._is_first and commas):
