@@ -114,6 +114,8 @@ def test_categories_are_enums_and_truth_values() -> None:
         ("{a: {}}", "schema.a", "at least one property"),
         ("{a: {list: 4}}", "schema.a.list", "expected"),
         ("{a: {type: string, enum: [x, y]}}", "schema.a", "looks like JSON Schema"),
+        ("{a: {type: string}}", "schema.a", "looks like JSON Schema"),
+        ("{a: {b: {type: integer, description: How many}}}", "schema.a.b", "looks like JSON Schema"),
         ("{type: object, properties: {a: string}}", "schema.properties.a", "a schema is expected"),
         ("{type: object, properties: {a: {type: text}}}", "schema.properties.a.type", "no valid JSON Schema"),
         ("{type: object, properties: {a: {$ref: 'https://x.test/y'}}}", "schema.properties.a.$ref", "leads nowhere"),

@@ -34,6 +34,13 @@ def build_schema(value: Mapping[str, Any], complain: Complain) -> dict[str, Any]
     return found
 
 
+def _is_json_schema_s(value: Mapping[str, Any]) -> bool:
+    """Whether a property's mapping is JSON Schema's: it names a type, and nothing that is a property of an answer."""
+    return value.get("type") in _JSON_TYPES and (
+        not _TELLTALE.isdisjoint(value) or value.keys() <= {"type", "description", "title", "default"}
+    )
+
+
 def _check_notation(value: Mapping[str, Any], key: str, complain: Complain) -> None:
     """Complain about what is neither the short notation nor JSON Schema that can be a root."""
     if value.get("type") in _JSON_TYPES and not _TELLTALE.isdisjoint(value):
@@ -61,7 +68,7 @@ def _property(value: Any, key: str, complain: Complain) -> dict[str, Any]:
             return {"type": "array", "items": _property(value["list"], f"{key}.list", complain)}
         if is_object_schema(value):
             return completed(value, key, complain)
-        if is_union(value) or (value.get("type") in _JSON_TYPES and not _TELLTALE.isdisjoint(value)):
+        if is_union(value) or _is_json_schema_s(value):
             complain(
                 key,
                 "this looks like JSON Schema; write the whole schema as JSON Schema, with type: object and properties, "
