@@ -2,6 +2,7 @@
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -53,30 +54,31 @@ class Key:
         return key, f"version of {key}"
 
 
-class Service:
+class Service(ABC):
     """A port, and what a test may do to what stands behind it."""
 
     openai: OpenAI
 
+    @abstractmethod
     def finish(self) -> None:
         """Let every batch come to its end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def set_key(self, key: str) -> None:
         """Store another key: OTHER_KEY is one of another project, what is unknown is accepted nowhere."""
-        raise NotImplementedError
 
+    @abstractmethod
     def delete(self, file_id: str) -> None:
-        raise NotImplementedError
+        """Delete a file, as OpenAI does when it has expired."""
 
+    @abstractmethod
     def be_odd(self, how: str) -> None:
         """Behave from now on as some servers do: `stale`, `list_lag`, `no_metadata`, `ignore_range`, `break_off`,
         `slow_validation`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse(self, method: str, path: str, status: int, code: str, error: OpenAIError) -> None:
         """Fail the calls of a method of the port, which goes to `path`, with this status and code: with this error."""
-        raise NotImplementedError
 
 
 class Fake(Service):

@@ -394,7 +394,7 @@ REFUSED = {
     "Russian of Unix": encoded(RUSSIAN, "koi8-r"),
     "German": encoded(GERMAN, "cp1252"),
     "Polish": encoded(POLISH, "cp1250"),
-    "German saved anew": encoded(GERMAN, "cp1252", as_utf_8("cp1252")),
+    "German saved again as UTF-8": encoded(GERMAN, "cp1252", as_utf_8("cp1252")),
     "a header in GBK": Refused("a.csv", "text,名称\none,水壶漏水\ntwo,你好\n".encode("gbk"), "invalid_utf8", in_recipe),
     "a text in GBK": Refused(
         "a.txt", "你好，世界\n水壶漏水\n".encode("gbk"), "invalid_utf8", in_recipe, ("你好，世界", "水壶漏水")

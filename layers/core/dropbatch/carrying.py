@@ -64,7 +64,8 @@ def carry_over(world: World, batches: Sequence[Batch], former: Former, rows: Job
     """Take over one shard and its answers. `batches` are the former job's, `rows` those of the new one.
 
     What was made is noted once all is there, so that a shard which has been carried over before is only looked up:
-    whoever runs out of time begins again, and comes further. Rejected if rows cannot be asked with today's recipe.
+    an invocation that runs out of time begins again, and comes further. Rejected if rows cannot be asked with today's
+    recipe.
     """
     carried = rows.files.carried(shard.number)
     if carried is not None:

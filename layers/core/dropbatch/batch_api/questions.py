@@ -25,7 +25,7 @@ Texts = Sequence[tuple[Path, Any]]
 
 
 class Flaw(NamedTuple):
-    """What is wrong with a question: a code, the body's member, and what to say of whoever has it."""
+    """What is wrong with a question: a code, the body's member, and what to say of the line or recipe."""
 
     code: str
     member: str

@@ -220,7 +220,7 @@ class Objects:
             if problem is not None:
                 raise Rejected.because(problem)
             if not records:
-                # Only now: whoever stops behind the last object goes on before the bracket, and has to find it.
+                # Only now: a reader that stops behind the last object resumes before the bracket, and must find it.
                 if self._is_array:
                     self._move(self._bracket + 1)
                     self._check_nothing_follows()

@@ -15,6 +15,7 @@ from dropbatch.recipes.strict_schema import (
     is_json_schema,
     is_object_schema,
     is_union,
+    type_of,
     unwrapped,
 )
 
@@ -80,27 +81,13 @@ def _property(value: Any, key: str, complain: Complain) -> dict[str, Any]:
 
 
 def _enum(values: list[Any], key: str, complain: Complain) -> dict[str, Any]:
-    types = dict.fromkeys(_type_of(value) for value in values)
-    if not values or None in types:
+    types = dict.fromkeys(type_of(value) for value in values)
+    if not values or not types.keys() <= set(TYPES):
         complain(key, "a list holds the allowed values, at least one, and each a text, a number, true or false.")
-    elif len({(_type_of(value), value) for value in values}) < len(values):
+    elif len({(type_of(value), value) for value in values}) < len(values):
         complain(key, "a value stands in the list twice; keep one.")
-    names = [name for name in types if name]
+    names = [name for name in types if name in TYPES]
     return {"type": names[0] if len(names) == 1 else names, "enum": values}
-
-
-def _type_of(value: Any) -> str | None:
-    match value:
-        case bool():
-            return "boolean"
-        case str():
-            return "string"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case _:
-            return None
 
 
 IN_PLACE = ("anyOf", "oneOf", "allOf")

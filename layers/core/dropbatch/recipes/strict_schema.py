@@ -238,7 +238,7 @@ class _Completion:
         if "type" not in found and "properties" in found:
             found["type"] = "object"
         if "type" not in found and values:
-            types = list(dict.fromkeys(map(_type_of, values)))
+            types = list(dict.fromkeys(map(type_of, values)))
             found["type"] = types[0] if len(types) == 1 else types
         kind = found.get("type")
         kinds = kind if isinstance(kind, list) else [kind]
@@ -269,7 +269,8 @@ class _Completion:
 _NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
 
 
-def _type_of(value: Any) -> str:
+def type_of(value: Any) -> str:
+    """Return JSON Schema's name for the type of a value."""
     match value:
         case None:
             return "null"
