@@ -36,10 +36,10 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
 from dropbatch.ports import World
+from dropbatch.reporting.details import results_prefix
 from dropbatch.storage.job_ends import whole
 from dropbatch.submit import METADATA_KEY, submit
 from dropbatch.take_in import take_in
-from dropbatch.telling import results_prefix
 from local.openai_emulator.clock import Clock
 from local.programs import Program, free_port, stop
 

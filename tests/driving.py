@@ -12,9 +12,10 @@ from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
 from dropbatch.ledger import from_item
 from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
+from dropbatch.reporting.details import results_prefix
+from dropbatch.reporting.phrases import iso
 from dropbatch.submit import submit
 from dropbatch.take_in import take_in
-from dropbatch.telling import iso, results_prefix
 from tests.fakes import INBOX, RESULTS, FakeMessage, FakeQueue, FakeWorld, Killed
 
 RECIPE = b"""\

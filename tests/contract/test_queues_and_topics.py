@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from dropbatch.adapters.sns import SnsTopics
 from dropbatch.adapters.sqs import SqsDeadLetters, SqsQueue
 from dropbatch.ports import Audience, DeadLetters, Notification, Queue, Topics
-from dropbatch.telling import subject
+from dropbatch.reporting.phrases import subject
 from tests.contract.conftest import REGION
 from tests.fakes import FakeDeadLetters, FakeQueue, FakeTopics
 from tests.fakes.refusal import refusal

@@ -16,7 +16,7 @@ from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.ledger import from_item
 from dropbatch.ports import Audience, Notification
-from dropbatch.telling import results_prefix
+from dropbatch.reporting.details import results_prefix
 from tests.driving import jobs
 from tests.fakes import INBOX, RESULTS, FakeOpenAI, FakeWorld, Fault
 from tests.fakes.faults import is_everything

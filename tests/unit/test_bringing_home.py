@@ -23,7 +23,7 @@ from dropbatch.jobfiles import JobFiles
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Work, work_on
 from dropbatch.reconciling import AnswerLines
-from dropbatch.telling import results_prefix
+from dropbatch.reporting.details import results_prefix
 from tests.answer_sources import Held
 from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, result_json, rows, run
 from tests.fakes import RESULTS, WORK, FakeObjects, FakeWorld, Killer, answer_ok, response_line

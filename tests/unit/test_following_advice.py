@@ -20,7 +20,7 @@ import pytest
 from dropbatch.domain.jobs import JobState
 from dropbatch.domain.limits import Limits
 from dropbatch.formats.compression import Compression, compressed, decompressed
-from dropbatch.telling import results_prefix
+from dropbatch.reporting.details import results_prefix
 from tests.driving import drop, jobs, result, result_json, run
 from tests.fakes import INBOX, RESULTS, FakeWorld, answer_ok
 

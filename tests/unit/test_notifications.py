@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from dropbatch import telling
 from dropbatch.domain.jobs import JobState, OpenAIStatus
 from dropbatch.ports import Notification
+from dropbatch.reporting import phrases
 from tests.driving import RECIPE, drop, only_job, result, result_json, run
 from tests.fakes import RESULTS, FakeWorld, answer_ok, response_line
 
@@ -319,4 +319,4 @@ def test_an_expired_job_names_what_to_do(fake: FakeWorld) -> None:
     ],
 )
 def test_a_link_leads_to_the_console_of_its_partition(region: str, host: str) -> None:
-    assert telling.console_link(region, "bucket", "a/").startswith(f"https://{host}/s3/buckets/bucket?")
+    assert phrases.console_link(region, "bucket", "a/").startswith(f"https://{host}/s3/buckets/bucket?")

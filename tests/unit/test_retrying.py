@@ -9,7 +9,7 @@ import pytest
 
 from dropbatch.domain.jobs import Job, JobState, OpenAIStatus
 from dropbatch.domain.limits import Limits
-from dropbatch.telling import results_prefix
+from dropbatch.reporting.details import results_prefix
 from tests.driving import asked, batches, deliver_next, drop, jobs, only_job, result, result_json, rows, run
 from tests.fakes import INBOX, RESULTS, FakeWorld, Killer, answer_ok, response_line
 

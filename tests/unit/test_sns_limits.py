@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from dropbatch.domain.drops import without_controls
 from dropbatch.ports import Notification
+from dropbatch.reporting.phrases import subject
 from dropbatch.reporting.sns_limits import (
     CUT_NOTE,
     MAX_ATTRIBUTE_CHARACTERS,
@@ -16,7 +17,6 @@ from dropbatch.reporting.sns_limits import (
     fitted,
     short_form,
 )
-from dropbatch.telling import subject
 from tests.fakes.topics import check_as_sns
 from tests.notifying import Told, anything
 

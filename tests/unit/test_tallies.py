@@ -6,8 +6,9 @@ import pytest
 
 from dropbatch.answers import Usage
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.reporting.details import _cost
+from dropbatch.reporting.notifications import _paid
 from dropbatch.tallies import Cost, Tally
-from dropbatch.telling import _cost, _paid
 
 
 def tally(*costs: Cost) -> Tally:

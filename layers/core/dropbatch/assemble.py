@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from dropbatch import report, telling
 from dropbatch.carrying import KEPT, recipe_of
 from dropbatch.domain.drops import results_name
 from dropbatch.domain.jobs import Job, Shard
@@ -17,10 +16,11 @@ from dropbatch.jobfiles import JobFiles
 from dropbatch.jobs.end import end
 from dropbatch.ledger import Ledger
 from dropbatch.ports import BYTES, Piece, World
+from dropbatch.reporting import details, report_page, result_files
+from dropbatch.reporting.details import Ended, UsedRecipe
 from dropbatch.storage.job_ends import decide, decision_of, whole
 from dropbatch.tables import Tables
 from dropbatch.tallies import Tally
-from dropbatch.telling import Ended, UsedRecipe
 
 SPARE_SECONDS = 60
 """When a joining hands over: what is under way (a copy of 1 GiB within S3) is done by then, and the telling."""
@@ -51,10 +51,10 @@ def assemble(world: World, ledger: Ledger, job: Job) -> bool:
         ended, samples = _results(world, ledger, job, files) or (None, [])
         if ended is None:
             return False
-        page = report.page(ended, samples, world.region, world.buckets.results)
-        prefix = telling.results_prefix(job)
+        page = report_page.page(ended, samples, world.region, world.buckets.results)
+        prefix = details.results_prefix(job)
         world.objects.put(world.buckets.results, prefix + "report.html", page, "text/html; charset=utf-8")
-        decision = decide(world, job.id, telling.decision(world, ended))
+        decision = decide(world, job.id, result_files.decision(world, ended))
     end(world, ledger, job, decision)
     return True
 
@@ -83,7 +83,7 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
         return None
     skipped = files.skipped()
     if skipped.needs_telling:
-        objects["skipped"] = telling.results_prefix(job) + telling.SKIPPED_NAME
+        objects["skipped"] = details.results_prefix(job) + details.SKIPPED_NAME
     cancelled = job.cancel_requested and tally.outcomes[Outcome.CANCELLED] > 0
     status = job_status(tally.outcomes, cancelled=cancelled)
     recipes = _recipes(ledger, files, job, tally)
@@ -181,7 +181,7 @@ def _tail(world: World, files: JobFiles, job: Job) -> list[Piece]:
 def _keys(files: JobFiles, job: Job, *, has_failed: bool) -> Iterator[tuple[str, str]]:
     """What a job's results are, and where each is to lie."""
     kind = file_type(job.drop.key)
-    prefix = telling.results_prefix(job)
+    prefix = details.results_prefix(job)
     yield "responses", prefix + "responses.jsonl"
     if files.recipe() is None:
         if has_failed:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from dropbatch import telling
 from dropbatch.admission import admit
 from dropbatch.domain.errors import ConditionFailed, ErrorKind, OpenAIError, OpenAIKeyRejected, OpenAINotFound
 from dropbatch.domain.jobs import (
@@ -38,6 +37,7 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, Work, look_again, work_on
 from dropbatch.polling.pace import adjust
 from dropbatch.ports import Queue, World
+from dropbatch.reporting import notifications, result_files
 from dropbatch.sweeping import sweep
 
 ROTATION_STEP = 7919
@@ -391,7 +391,7 @@ class _Tick:
     def _look_after_one_pending(self, world: World, pending: Pending) -> None:
         now, ledger = world.now(), self._ledger
         if not pending.is_over and now > pending.created_at + MAX_PENDING_SECONDS and not pending.is_leased(now):
-            refuse_unseen(world, ledger, pending, telling.GIVEN_UP)
+            refuse_unseen(world, ledger, pending, notifications.GIVEN_UP)
         elif pending.untold and pending.tell_after <= now:
             outbox.tell(world, ledger, pending)
         elif not pending.is_over:
@@ -433,7 +433,7 @@ class _Tick:
             job = self._jobs.get(job_id)
             if job is not None and job.state in (JobState.RUNNING, JobState.HELD):
                 open_batches = [batch for batch in self._by_job[job_id] if batch.state not in CLOSED]
-                telling.write_status(world, self._ledger, job, open_batches)
+                result_files.write_status(world, self._ledger, job, open_batches)
 
         self._each_job(world, write)
 

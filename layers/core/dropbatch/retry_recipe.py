@@ -9,7 +9,8 @@ from dropbatch.formats.layout import Layout
 from dropbatch.jobfiles import JobFiles, RecipeText, find_recipe
 from dropbatch.ports import World
 from dropbatch.recipes.names import listed
-from dropbatch.telling import COLUMNS_CHANGED, UsedRecipe
+from dropbatch.reporting.details import UsedRecipe
+from dropbatch.reporting.notifications import COLUMNS_CHANGED
 
 
 def choose_recipe(

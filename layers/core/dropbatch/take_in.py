@@ -12,7 +12,6 @@ What is not due yet, or failed, waits in the table, and the poller sends it agai
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dropbatch import telling
 from dropbatch.admission import dispatch_first
 from dropbatch.asking import JobRows
 from dropbatch.batch_api.models import notices_about
@@ -55,9 +54,10 @@ from dropbatch.messages import Look, look_again, work_on
 from dropbatch.ports import ObjectInfo, World
 from dropbatch.recipes.compiling import CompiledRecipe
 from dropbatch.recipes.parsing import DEADLINE_SECONDS
+from dropbatch.reporting import held_notices, notifications, result_files
+from dropbatch.reporting.details import UsedRecipe
 from dropbatch.retry_recipe import choose_recipe
 from dropbatch.sharding import batches_of
-from dropbatch.telling import UsedRecipe
 
 CARRY_SECONDS = 60
 """With less time left no further shard of a job is carried over into another: one takes seconds."""
@@ -187,7 +187,7 @@ def _check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) ->
             wait_for(world, ledger, look, failed=False)
             return False
     drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels)
-    told = telling.recipe_checked(drop, problems, notices)
+    told = notifications.recipe_checked(drop, problems, notices)
     tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), told)
     return True
 
@@ -441,16 +441,16 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
     # There may be shards that nothing is asked of: the job's own step finishes these.
     is_partly_done = {batch.shard for batch in ready.batches} != {shard.number for shard in ready.shards}
     JobFiles(world.objects, world.buckets.work, job.id).keep_skipped(ready.skipped)
-    telling.write_skipped(world, job, ready.skipped)
-    telling.write_latest(world, job)
+    result_files.write_skipped(world, job, ready.skipped)
+    result_files.write_latest(world, job)
     accepted = []
     if "accepted" in job.notify:
-        told = telling.accepted(world, job, ready.batches, ready.skipped, ready.recipes)
+        told = notifications.accepted(world, job, ready.batches, ready.skipped, ready.recipes)
         accepted = outbox.write(world, job, "accepted", told)
     asked = sum(batch.requests for batch in ready.batches)
     waits = []
     if asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS):
-        told = telling.held(world, job, HeldReason.SIZE, ready.batches, ready.skipped, ready.recipes)
+        told = held_notices.held(world, job, HeldReason.SIZE, ready.batches, ready.skipped, ready.recipes)
         waits = outbox.write(world, job, "held", told)
     lease = job.lease
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dropbatch import telling
 from dropbatch.domain.jobs import ENDED_JOBS, RETENTION_SECONDS, Job, JobState
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
 from dropbatch.jobs.lease import give_back
 from dropbatch.ledger import Ledger
 from dropbatch.ports import World
+from dropbatch.reporting import result_files
 
 
 def end(
@@ -20,9 +20,9 @@ def end(
     With `names`, of notices that need no writing, the job ends though S3 takes nothing.
     """
     if names is None:
-        telling.write_decided(world, job, decision)
+        result_files.write_decided(world, job, decision)
         told = "ended" in job.notify
-        names = outbox.write(world, job, "ended", telling.decided_notification(decision)) if told else []
+        names = outbox.write(world, job, "ended", result_files.decided_notification(decision)) if told else []
     to_tell = names
 
     def finish(current: Job) -> bool:

@@ -5,7 +5,6 @@ It reads no row and no recipe, so that it works where the process that failed co
 
 from collections.abc import Callable, Sequence
 
-from dropbatch import telling
 from dropbatch.claims import point_at, version_claim
 from dropbatch.domain.drops import Drop, Meaning, job_id, meaning_of
 from dropbatch.domain.jobs import ENDED_JOBS, GRACE_SECONDS, RETENTION_SECONDS, Job, JobState, Pending
@@ -16,6 +15,7 @@ from dropbatch.jobs.end import end
 from dropbatch.jobs.lease import give_back, kept, take
 from dropbatch.ledger import Ledger
 from dropbatch.ports import Notification, World
+from dropbatch.reporting import notifications, result_files
 from dropbatch.storage.job_ends import decide, decision_of
 
 KILLS = Problem(
@@ -34,9 +34,9 @@ NOT_READABLE = Problem(
 
 def reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
     """End a job whose drop cannot be used, unless it has moved on meanwhile, and tell why."""
-    telling.write_rejected(world, job, problems)
-    telling.write_latest(world, job)
-    names = outbox.write(world, job, "rejected", telling.rejected(world, job, problems))
+    result_files.write_rejected(world, job, problems)
+    result_files.write_latest(world, job)
+    names = outbox.write(world, job, "rejected", notifications.rejected(world, job, problems))
     if _end_building(world, ledger, job, names):
         world.observer.measure("JobsRejected", 1)
         codes = sorted({problem.code for problem in problems})
@@ -45,7 +45,7 @@ def reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
 
 def end_duplicate(world: World, ledger: Ledger, job: Job, standing: Job) -> None:
     """End a job whose work another does already, and tell so."""
-    names = outbox.write(world, job, "duplicate", telling.duplicate(world, job, standing))
+    names = outbox.write(world, job, "duplicate", notifications.duplicate(world, job, standing))
     _end_building(world, ledger, job, names)
 
 
@@ -56,8 +56,8 @@ def end_silently(world: World, ledger: Ledger, job: Job) -> None:
 
 def give_up(world: World, ledger: Ledger, job: Job) -> None:
     """End a job whose drop could not be read for a day, whatever S3 takes of what is to be written."""
-    _attempt(world, job, telling.write_rejected, _only(telling.GIVEN_UP))
-    _attempt(world, job, telling.write_latest)
+    _attempt(world, job, result_files.write_rejected, _only(notifications.GIVEN_UP))
+    _attempt(world, job, result_files.write_latest)
     if _end_building(world, ledger, job, outbox.unwritten("gave-up")):
         world.observer.measure("JobsRejected", 1)
         world.observer.warn("gave up", job_id=job.id)
@@ -75,7 +75,7 @@ def refuse_unseen(world: World, ledger: Ledger, pending: Pending, problem: Probl
     drop = Drop(pending.bucket, pending.key, pending.version_id or "null", pending.created_at)
     meaning = meaning_of(pending.key)
     if meaning is not Meaning.DROP:
-        tell_pending(world, ledger, pending, telling.recipe_checked(drop, _only(problem)))
+        tell_pending(world, ledger, pending, notifications.recipe_checked(drop, _only(problem)))
         return
     wanted = version_claim(drop, job_id(drop, pending.rerun_version))
     claim = wanted if ledger.add(wanted) else ledger.claim(wanted.digest) or wanted
@@ -84,7 +84,7 @@ def refuse_unseen(world: World, ledger: Ledger, pending: Pending, problem: Probl
     if ledger.add(job):
         if ledger.newest(drop.bucket, drop.key).job_id is None:
             point_at(ledger, job, now)  # else it may be older than what the key's newest job belongs to
-        if problem is telling.GIVEN_UP:
+        if problem is notifications.GIVEN_UP:
             give_up(world, ledger, job)
         else:
             reject(world, ledger, job, _only(problem))
@@ -123,7 +123,7 @@ def force_end(world: World, ledger: Ledger, job: Job) -> None:
         return
     with kept(world, taken):
         world.observer.warn("a job is ended because its time is over", job_id=job.id)
-        decision = telling.decision_to_give_up(world, taken)
+        decision = result_files.decision_to_give_up(world, taken)
         try:
             end(world, ledger, taken, decision_of(world, job.id) or decide(world, job.id, decision))
         except Exception:

@@ -1,11 +1,11 @@
 """Holds a job: it submits no more until the reason is gone. What is at OpenAI goes on, and is collected."""
 
-from dropbatch import telling
 from dropbatch.domain.errors import ErrorKind, OpenAIError
 from dropbatch.domain.jobs import MAX_JOB_SECONDS, Batch, HeldReason, Job, JobState
 from dropbatch.jobs import outbox
 from dropbatch.ledger import Ledger
 from dropbatch.ports import World
+from dropbatch.reporting import held_notices
 
 SAME_HOLD_SECONDS = 86_400
 """A reason that returns within a day of being gone is the same hold: its clock goes on, and nobody is told again."""
@@ -35,7 +35,7 @@ def hold(
     if current is None or current.state not in states:
         return
     is_new = now - current.hold_ends.get(reason, 0) > SAME_HOLD_SECONDS
-    names = outbox.write(world, job, name, telling.held(world, current, reason)) if is_new else []
+    names = outbox.write(world, job, name, held_notices.held(world, current, reason)) if is_new else []
 
     def stop(current: Job) -> bool:
         if current.state not in states:

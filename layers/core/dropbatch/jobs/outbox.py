@@ -13,19 +13,19 @@ from typing import TypeVar
 
 import msgspec
 
-from dropbatch import telling
 from dropbatch.domain.errors import ObjectMissing
 from dropbatch.domain.jobs import Job, Pending
 from dropbatch.ledger import Ledger
 from dropbatch.ports import JSON, Audience, Notification, World
+from dropbatch.reporting import notifications
 from dropbatch.storage.job_ends import whole
 
 Teller = TypeVar("Teller", Job, Pending)
 """An item with an outbox."""
 
 TELLERS: dict[str, Callable[[World, Job], Notification]] = {
-    "gave-up": telling.drop_given_up,
-    "results-gave-up": telling.results_given_up,
+    "gave-up": notifications.drop_given_up,
+    "results-gave-up": notifications.results_given_up,
 }
 """The notices that follow from the job alone."""
 
@@ -100,5 +100,5 @@ def _read(world: World, item: Job | Pending, name: str) -> Notification:
         if not isinstance(item, Job) or (item.tell_failures < MAX_UNREAD and not isinstance(error, ObjectMissing)):
             raise
         world.observer.failed("a notice cannot be read; it is told in short", name=name)
-        return telling.in_short(world, item, name)
+        return notifications.in_short(world, item, name)
     return msgspec.json.decode(data, type=Notification)

@@ -7,7 +7,8 @@ from jinja2 import Environment, Template
 
 from dropbatch.domain.outcomes import ANSWERED, Outcome
 from dropbatch.reporting.advice import remedy
-from dropbatch.telling import Ended, console_link, iso, results_prefix
+from dropbatch.reporting.details import Ended, results_prefix
+from dropbatch.reporting.phrases import console_link, iso
 
 _PAGE = """<!doctype html>
 <html lang="en">

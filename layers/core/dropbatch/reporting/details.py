@@ -1,0 +1,150 @@
+"""Describes what is told for programs: the members of events and of the small files in the results bucket."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dropbatch.domain.drops import Drop, results_root
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.outcomes import GAVE_UP, JobStatus, Outcome
+from dropbatch.domain.problems import Notice, Problems
+from dropbatch.domain.skipped import SkippedRows
+from dropbatch.ledger import Ledger
+from dropbatch.ports import World
+from dropbatch.reporting.advice import remedy
+from dropbatch.reporting.phrases import TOLD_PROBLEMS, iso
+
+if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
+    from dropbatch.tallies import Tally
+
+SCHEMA_VERSION = 1
+
+
+SKIPPED_NAME = "skipped.json"
+"""Which rows were not asked, and why, among a job's results."""
+
+
+GAVE_UP_REASONS = [{"outcome": str(Outcome.ERROR), "code": GAVE_UP}]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job at its end. `objects` are the keys of its results by what they are: answers, responses, failed, skipped.
+
+    `recipes` are those that its rows were asked with, the last of them its own: several after a `.retry`.
+    """
+
+    job: Job
+    status: JobStatus
+    tally: "Tally"
+    objects: Mapping[str, str]
+    ended_at: int
+    skipped: SkippedRows = field(default_factory=SkippedRows)
+    recipes: Sequence["UsedRecipe"] = ()
+
+    @property
+    def reasons(self) -> list[tuple[Outcome, str]]:
+        return list(self.tally.reasons)
+
+    @property
+    def has_recipe(self) -> bool:
+        return self.job.recipe_sha256 is not None
+
+
+@dataclass(frozen=True, slots=True)
+class UsedRecipe:
+    """A recipe, and how many of a job's rows were asked with it; None before that is known.
+
+    `is_gone` says that the file was not there any more when its job began.
+    """
+
+    path: str
+    sha256: str
+    rows: int | None = None
+    is_gone: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {"path": self.path, "sha256": self.sha256, "rows": self.rows}
+
+
+def results_prefix(job: Job) -> str:
+    return f"{results_root(job.drop.key)}{job.id}/"
+
+
+def job_members(world: World, job: Job, event: str, status: str) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "event": event,
+        "job_id": job.id,
+        "status": status,
+        "drop": named_drop(job.drop),
+        "results": named_results(world, results_prefix(job)),
+        "times": {"dropped": iso(job.drop.modified), "created": iso(job.created_at)},
+        "recipe_sha256": job.recipe_sha256,
+        "labels": dict(job.drop.labels),
+    }
+
+
+def end_members(end: Ended) -> dict[str, Any]:
+    tally, job = end.tally, end.job
+    return {
+        "rows": {"total": job.rows, **{str(outcome): tally.outcomes[outcome] for outcome in Outcome}},
+        "cost": _cost(tally),
+        "times": {
+            "dropped": iso(job.drop.modified),
+            "created": iso(job.created_at),
+            "ended": iso(end.ended_at),
+            "seconds": end.ended_at - job.created_at,
+        },
+        "reasons": [
+            {
+                "outcome": str(outcome),
+                "code": code,
+                "rows": reason.count,
+                "row": reason.row,
+                **({"message": reason.message} if reason.message else {}),
+                "remedy": remedy(outcome, code, has_recipe=end.has_recipe),
+            }
+            for outcome, code, reason in tally.commonest(10)
+        ],
+        "skipped": end.skipped.to_json(TOLD_PROBLEMS),
+        "recipes": [recipe.to_json() for recipe in end.recipes],
+        "objects": dict(end.objects),
+    }
+
+
+def _cost(tally: "Tally") -> dict[str, Any]:
+    """What is known of the cost; `paid` and `saved` are None if nothing of it is."""
+    paid, saved = tally.paid, tally.saved
+    return {
+        "currency": "USD",
+        "paid": None if paid is None else round(paid, 6),
+        "saved": None if saved is None else round(saved, 6),
+        "fees": round(tally.fees_usd, 6),
+        "unpriced_requests": tally.unpriced,
+        "uncollected_requests": tally.unread,
+        "unpriced_tool_calls": tally.unpriced_tool_calls,
+    }
+
+
+def cost_given_up(world: World, job: Job) -> dict[str, Any]:
+    """The cost of a job without results: how many requests were made, at a price that nobody knows."""
+    asked = sum(batch.requests for batch in Ledger(world.table).batches(job.id) if batch.openai_id)
+    unknown = {"fees": 0.0, "unpriced_requests": 0, "uncollected_requests": asked, "unpriced_tool_calls": 0}
+    return {"currency": "USD", "paid": None, "saved": None, **unknown}
+
+
+def named_drop(drop: Drop) -> dict[str, str]:
+    return {"bucket": drop.bucket, "key": drop.key, "version_id": drop.version_id}
+
+
+def named_results(world: World, prefix: str) -> dict[str, str]:
+    return {"bucket": world.buckets.results, "prefix": prefix}
+
+
+def listed_problems(problems: Problems, most: int) -> dict[str, Any]:
+    return {"total": problems.total, "first": [problem.to_json() for problem in problems.kept[:most]]}
+
+
+def listed_notices(notices: Sequence[Notice]) -> list[dict[str, str]]:
+    return [notice.to_json() for notice in notices]

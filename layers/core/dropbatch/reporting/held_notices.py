@@ -1,0 +1,95 @@
+"""Makes the notifications of jobs that are held: why, and what lets them go on."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from dropbatch.batch_api.models import notices_about
+from dropbatch.domain.jobs import MAX_STARTS, Batch, HeldReason, Job
+from dropbatch.domain.skipped import SkippedRows
+from dropbatch.ports import Notification, World
+from dropbatch.reporting.details import UsedRecipe, listed_notices, results_prefix
+from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
+from dropbatch.reporting.phrases import TOLD_PROBLEMS, marker_command, notice_lines, rows_counted
+
+
+def held(
+    world: World,
+    job: Job,
+    reason: HeldReason,
+    batches: Sequence[Batch] = (),
+    skipped: SkippedRows | None = None,
+    recipes: Sequence[UsedRecipe] = (),
+) -> Notification:
+    name, notices = job.drop.name, notices_about((batch.model for batch in batches), world.now())
+    skipped = skipped or SkippedRows()
+    cancel = f"To end it with what it has: {marker_command(job.drop, 'cancel')}"
+    store = f"aws secretsmanager put-secret-value --secret-id {shlex.quote(world.secret_name)} --secret-string sk-…"
+    match reason:
+        case HeldReason.KEY:
+            what = "waits for an OpenAI API key"
+            text = [
+                f"{name} waits: the stack's secret holds no OpenAI API key, or one that OpenAI does not accept. "
+                "Nothing is lost; it goes on within minutes of the key being there.",
+                f"Store a key: {store}",
+            ]
+        case HeldReason.PERMISSION:
+            what = "waits, the API key lacks a permission"
+            text = [
+                f"{name} waits: OpenAI does not let the API key do what the job needs (403). Nothing is lost; the call "
+                "is tried again every few minutes, and the job goes on when it succeeds.",
+                "Give the key the permissions to read and write files and batches in its project, or store another: "
+                + store,
+                cancel,
+            ]
+        case HeldReason.ACCOUNT:
+            what = "waits, OpenAI takes no work from the account"
+            text = [
+                f"{name} waits: OpenAI takes no work from this account, because its credit or its spending limit is "
+                "used up, or it is closed. Nothing is lost; the call is tried again, and the job goes on when it "
+                "succeeds.",
+                "Add credit or raise the limit in OpenAI's billing settings.",
+                cancel,
+            ]
+        case HeldReason.FAILING:
+            what = "waits, too few rows were answered"
+            text = [
+                f"{name} waits: of two batches in a row less than half of the rows were answered. What has not "
+                "been sent yet is held, so that no money is wasted; what is at OpenAI goes on.",
+                f"See what came back: s3://{world.buckets.results}/{results_prefix(job)}status.json",
+                f"To go on all the same, with the recipe as it was: {marker_command(job.drop, 'retry')}",
+                cancel,
+                "If the recipe is why, end it so, mend the recipe, and then ask the rows without a good answer with "
+                f"it: {marker_command(job.drop, 'retry')}",
+            ]
+        case HeldReason.SIZE:
+            what = f"waits for your approval, {rows_counted(job.rows)}"
+            text = [
+                f"{name} waits: it has {rows_counted(job.rows)}, and more than {world.hold_above_rows:,} need an "
+                "approval (the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
+                *skipped_lines(world, job, skipped),
+                *recipe_of_retry(recipes),
+                *notice_lines(notices),
+                f"To have it answered: {marker_command(job.drop, 'approve')}",
+                f"To drop it: {marker_command(job.drop, 'cancel')}",
+                "Without an approval it is cancelled after 14 days.",
+            ]
+        case HeldReason.STUCK:
+            what = "waits, a step of it fails again and again"
+            text = [
+                f"{name} waits: a step of it failed {MAX_STARTS} times in a row. What OpenAI answered is kept, nothing "
+                "is asked or paid again, and the step is tried every hour until the job's 28 days are over.",
+                f"The functions' logs say why; search them for {job.id}.",
+            ]
+        case HeldReason.KEY_CHANGED:
+            what = "waits, the API key changed"
+            text = [
+                f"{name} waits: the API key was changed while batches were open, and the new key cannot see them, or "
+                "tell whether they exist. Creating them again might pay twice.",
+                "Put the former key back until the job has gone on, or give the open batches up: "
+                f"{marker_command(job.drop, 'cancel')}",
+            ]
+    detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}
+    if skipped.codes:
+        detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
+    return notification_of(world, job, "held", "held", what, text, detail)

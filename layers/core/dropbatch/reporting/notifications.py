@@ -1,0 +1,332 @@
+"""Makes the notifications: in plain words for people, as JSON for programs.
+
+They hold names, numbers, codes and the recipe's own categories, never the text of a row.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dropbatch.batch_api.models import notices_about
+from dropbatch.domain.drops import Drop
+from dropbatch.domain.jobs import MAX_JOB_SECONDS, Batch, Job
+from dropbatch.domain.outcomes import GAVE_UP, LEFT_OUT, JobStatus, Outcome
+from dropbatch.domain.problems import Notice, Problem, Problems
+from dropbatch.domain.skipped import SkippedRows
+from dropbatch.ports import Notification, World
+from dropbatch.reporting.advice import Cure, cures, remedy
+from dropbatch.reporting.details import (
+    GAVE_UP_REASONS,
+    SCHEMA_VERSION,
+    SKIPPED_NAME,
+    Ended,
+    UsedRecipe,
+    cost_given_up,
+    end_members,
+    job_members,
+    listed_notices,
+    listed_problems,
+    named_drop,
+    results_prefix,
+)
+from dropbatch.reporting.phrases import (
+    TOLD_PROBLEMS,
+    as_text,
+    batches_counted,
+    console_link,
+    counted,
+    drop_command,
+    marker_command,
+    notice_lines,
+    problem_lines,
+    rows_counted,
+    subject,
+)
+
+if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
+    from dropbatch.tallies import Tally
+
+GIVEN_UP = Problem(
+    GAVE_UP,
+    "The file could not be read for a day, although it was tried again and again; the submit function's log says why: "
+    "fix that, then drop the file again.",
+)
+
+
+COLUMNS_CHANGED = "columns_changed"
+"""The code of a recipe that adds other columns than the one whose answers a `.retry` would keep."""
+
+
+NOTHING_LEFT = frozenset({"nothing_to_retry", "rows_gone"})
+"""The codes of a `.retry` that has no rows to ask. They have a path if another recipe would change that."""
+
+
+TOLD_REASONS = 3
+
+
+TOLD_COLUMNS = 10
+"""Of how many columns a notification tells how the answers are distributed; summary.json tells of all."""
+
+
+def accepted(
+    world: World,
+    job: Job,
+    batches: Sequence[Batch],
+    skipped: SkippedRows | None = None,
+    recipes: Sequence[UsedRecipe] = (),
+) -> Notification:
+    asked = sum(batch.requests for batch in batches)
+    skipped = skipped or SkippedRows()
+    notices = notices_about((batch.model for batch in batches), world.now())
+    text = [
+        f"{job.drop.name} was accepted: {rows_counted(job.rows)}, of which {asked:,} go to OpenAI "
+        f"in {batches_counted(len(batches))}.",
+        *skipped_lines(world, job, skipped),
+        *recipe_of_retry(recipes),
+        *notice_lines(notices),
+        "OpenAI answers within 24 hours; another message follows when all is done.",
+        f"To stop it: {marker_command(job.drop, 'cancel')}",
+        f"Progress: s3://{world.buckets.results}/{results_prefix(job)}status.json",
+    ]
+    detail: dict[str, Any] = {"notices": listed_notices(notices)}
+    if skipped.codes:
+        detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
+    return notification_of(world, job, "accepted", "running", f"accepted, {rows_counted(job.rows)}", text, detail)
+
+
+def recipe_of_retry(recipes: Sequence[UsedRecipe]) -> list[str]:
+    """Which recipe asks failed rows again, if it is not the one they were asked with, or that one is gone."""
+    if recipes and recipes[-1].is_gone:
+        return [f"{recipes[-1].path} is gone: the rows are asked with the recipe that the former job kept."]
+    if len(recipes) > 1:
+        return [f"The rows are asked with {recipes[-1].path} as it is today; the good answers are kept."]
+    return []
+
+
+def skipped_lines(world: World, job: Job, skipped: SkippedRows) -> list[str]:
+    """Which rows are not asked, why and how many, but for those that the recipe's `when` leaves out."""
+    lines = []
+    if skipped.blank:
+        lines.append(f"{rows_counted(skipped.blank)} {'was' if skipped.blank == 1 else 'were'} blank and skipped.")
+    if skipped.bad:
+        codes = [(code, count) for code, count in skipped.codes.most_common() if code not in LEFT_OUT]
+        counts = ", ".join(f"{count:,} {code}" for code, count in codes)
+        lines.append(f"{counted(skipped.bad, 'bad row')} {'was' if skipped.bad == 1 else 'were'} skipped: {counts}.")
+        lines += problem_lines(skipped.problems)
+    if skipped.needs_telling:
+        lines.append(f"Skipped rows: s3://{world.buckets.results}/{results_prefix(job)}{SKIPPED_NAME}")
+    return lines
+
+
+def duplicate(world: World, job: Job, standing: Job) -> Notification:
+    text = [
+        f"{job.drop.name} was dropped again with the same content and recipe while its job {standing.id} is still "
+        "open, so nothing was sent, and nothing is billed twice.",
+        f"Its results will be in s3://{world.buckets.results}/{results_prefix(standing)}",
+        "To have it answered once more, drop it again when that job has ended.",
+    ]
+    return notification_of(
+        world, job, "duplicate", "duplicate", "already being answered", text, {"duplicate_of": standing.id}
+    )
+
+
+def rejected(world: World, job: Job, problems: Problems) -> Notification:
+    count = counted(problems.total, "problem")
+    text = [f"{job.drop.name} was rejected: {count}. Nothing was sent to OpenAI, and nothing is billed."]
+    text += problem_lines(problems)
+    text += [
+        f"All of them: s3://{world.buckets.results}/{results_prefix(job)}rejected.json",
+        f"In the console: {console_link(world.region, world.buckets.results, results_prefix(job))}",
+        *_mend_lines(job, problems),
+    ]
+    detail = {"problems": listed_problems(problems, 10)}
+    return notification_of(world, job, "rejected", "rejected", f"rejected, {count}", text, detail)
+
+
+def _mend_lines(job: Job, problems: Problems) -> list[str]:
+    """What to do once a rejected job's problems are mended, as a line to copy; none if nothing can be mended."""
+    codes = {problem.code for problem in problems}
+    of_recipe = all(problem.path is not None for problem in problems)
+    if COLUMNS_CHANGED in codes:
+        return [f"To ask all rows with today's recipe: {marker_command(job.drop, 'rerun')}"]
+    if job.retry_of is not None:
+        if codes & NOTHING_LEFT and not of_recipe:
+            return []
+        return [f"Once the recipe is mended: {marker_command(job.drop, 'retry')}"]
+    if of_recipe:
+        return [f"Mend the recipe, then: {marker_command(job.drop, 'rerun')}"]
+    return [f"Mend the file, then: {drop_command(job.drop)}"]
+
+
+def recipe_checked(drop: Drop, problems: Problems, notices: Sequence[Notice] = ()) -> Notification:
+    """Whether a recipe that was dropped can be used, and what to know about it all the same."""
+    usable, verdict = not problems, "usable"
+    if usable and notices:
+        verdict = "usable, but see the notice"
+        text = [f"{drop.key} can be used, but:", *notice_lines(notices)]
+        text.append("Files dropped into its folder are answered by it.")
+    elif usable:
+        text = [f"{drop.key} can be used: files dropped into its folder are answered by it."]
+    else:
+        verdict = f"cannot be used, {counted(problems.total, 'problem')}"
+        text = [f"{drop.key} cannot be used: {counted(problems.total, 'problem')}.", *problem_lines(problems)]
+        text.append(f"Mend it, then: {drop_command(drop)}")
+    status = "usable" if usable else "invalid"
+    detail = {
+        "schema_version": SCHEMA_VERSION,
+        "event": "recipe",
+        "status": status,
+        "drop": named_drop(drop),
+        "problems": listed_problems(problems, 10),
+        "notices": listed_notices(notices),
+        "labels": dict(drop.labels),
+    }
+    return Notification("recipe", status, drop.folder, subject(drop.name, verdict), as_text(text), detail)
+
+
+def ended(world: World, end: Ended) -> Notification:
+    job, tally = end.job, end.tally
+    done = tally.outcomes[Outcome.OK]
+    verdict = f"{done:,} of {job.rows - tally.outcomes[Outcome.SKIPPED]:,} answered"
+    sentence = _SENTENCES[end.status]
+    if end.skipped.bad:
+        verdict += f", {counted(end.skipped.bad, 'bad row')} skipped"
+        sentence = _BAD_SENTENCES.get(end.status, sentence)
+    text = [f"{job.drop.name}: {verdict}. {sentence}"]
+    counts = [f"{count:,} {outcome}" for outcome, count in sorted(tally.outcomes.items()) if outcome is not Outcome.OK]
+    if counts:
+        text.append(f"The other rows: {', '.join(counts)}.")
+    text += skipped_lines(world, job, end.skipped)
+    if len(end.recipes) > 1:
+        text.append(
+            "Rows by recipe: " + ", ".join(f"{r.rows:,} by {r.path} ({r.sha256[:8]})" for r in end.recipes) + "."
+        )
+    text.append(_paid(tally))
+    for column, answers in list(tally.categories.items())[:TOLD_COLUMNS]:
+        text.append(f"{column}: " + ", ".join(f"{value} {count:,}" for value, count in answers.most_common(8)))
+    for outcome, code, reason in tally.commonest(TOLD_REASONS):
+        if outcome is Outcome.SKIPPED:
+            continue  # said above
+        which = f"{rows_counted(reason.count)} {outcome} ({code}), the first is row {reason.row:,}"
+        said = f"OpenAI says “{reason.message}”; " if reason.message else ""
+        text.append(f"- {which}: {said}{remedy(outcome, code, has_recipe=end.has_recipe)}")
+    bucket, prefix = world.buckets.results, results_prefix(job)
+    text.append(f"Results: s3://{bucket}/{prefix}")
+    text.append(f"In the console: {console_link(world.region, bucket, prefix)}")
+    text += _next_steps(world, end)
+    return notification_of(world, job, "ended", str(end.status), verdict, text, end_members(end))
+
+
+def _next_steps(world: World, end: Ended) -> list[str]:
+    """What to do now, as lines to copy."""
+    bucket, drop = world.buckets.results, end.job.drop
+    if "failed" not in end.objects:
+        source = f"s3://{bucket}/{end.objects.get('answers', end.objects['responses'])}"
+        return [f"To fetch them: aws s3 cp {shlex.quote(source)} ."]
+    found = cures(end.reasons, has_recipe=end.has_recipe)
+    key = end.objects["failed"]
+    failed, name = f"s3://{bucket}/{key}", key.rpartition("/")[2]
+    target = shlex.quote(f"s3://{drop.bucket}/{drop.key.removesuffix(drop.name)}{name}")
+    steps = []
+    if Cure.AGAIN in found:
+        steps.append(f"To ask the failed ones again: {marker_command(drop, 'retry')}")
+    elif Cure.RECIPE in found and end.tally.outcomes[Outcome.OK]:
+        steps.append(f"Once the recipe is changed, to ask these rows with it: {marker_command(drop, 'retry')}")
+    elif Cure.RECIPE in found:
+        steps.append(f"Once the recipe is changed, to ask all rows with it: {marker_command(drop, 'rerun')}")
+    elif Cure.ROWS in found:
+        fetch = f"aws s3 cp {shlex.quote(failed)} {shlex.quote(name)}"
+        steps.append(f"To mend them: {fetch}, and then: aws s3 cp {shlex.quote(name)} {target}")
+    elif Cure.PAY_AGAIN in found:
+        steps.append(f"To ask, and perhaps pay, them again: aws s3 cp {shlex.quote(failed)} {target}")
+    return [*steps, f"Those without a good answer: {failed}"]
+
+
+def _paid(tally: "Tally") -> str:
+    paid, saved = tally.paid, tally.saved
+    if paid is None or saved is None:
+        text = "What it cost is not known."
+    elif saved < 0:  # of cached input, for which some models have a price without the Batch API only
+        text = f"Paid about ${paid:,.4f}, which is ${-saved:,.4f} more than without batching."
+    else:
+        text = f"Paid about ${paid:,.4f}, and saved ${saved:,.4f} by batching."
+    if tally.fees_usd:
+        calls = counted(tally.tool_calls.total() - tally.unpriced_tool_calls, "tool call")
+        text += f" ${tally.fees_usd:,.4f} of it are the fees of {calls}, which batching does not halve."
+    if tally.unpriced_tool_calls:
+        text += (
+            f" The sum is without the fees of {counted(tally.unpriced_tool_calls, 'tool call')}, whose price is not "
+            "known."
+        )
+    if tally.unpriced:
+        text += (
+            f" The price of {counted(tally.unpriced, 'request')} is not known, and not in any sum: the price list "
+            "lacks it for the model, or the answer does not say how many tokens it took."
+        )
+    if tally.unread:
+        text += (
+            f" The answers of {counted(tally.unread, 'request')} could not be collected; OpenAI may have charged for "
+            "them, which is not in any sum."
+        )
+    return text
+
+
+def in_short(world: World, job: Job, name: str) -> Notification:
+    """What is told of a job if the notice of this name, such as `ended`, can no longer be read."""
+    event = name.partition("-")[0]
+    text = [
+        f"{job.drop.name} is {job.state}. S3 does not give the message that was to say more.",
+        f"Results: s3://{world.buckets.results}/{results_prefix(job)}",
+    ]
+    return notification_of(world, job, event, str(job.state), str(job.state), text)
+
+
+def drop_given_up(world: World, job: Job) -> Notification:
+    """The rejection of a drop that could not be read for a day."""
+    problems = Problems()
+    problems.add(GIVEN_UP)
+    return rejected(world, job, problems)
+
+
+def results_given_up(world: World, job: Job) -> Notification:
+    """The end of a job whose results could not be put together until its time was over."""
+    cost = cost_given_up(world, job)
+    asked = cost["uncollected_requests"]
+    text = [
+        f"{job.drop.name}: its results could not be put together in {MAX_JOB_SECONDS // 86_400} days. What OpenAI "
+        f"answered is kept in s3://{world.buckets.work}/jobs/{job.id}/ for 30 days more.",
+        f"OpenAI may have charged for {counted(asked, 'request')}, which is in no sum."
+        if asked
+        else "Nothing was paid.",
+        "The collect function's log says why.",
+        f"To have it answered, and paid, once more: {marker_command(job.drop, 'rerun')}",
+    ]
+    detail = {"reasons": GAVE_UP_REASONS, "cost": cost}
+    return notification_of(world, job, "ended", "failed", "failed, no results", text, detail)
+
+
+_SENTENCES = {
+    JobStatus.SUCCEEDED: "Every row is done.",
+    JobStatus.PARTIAL: "Some rows have no good answer.",
+    JobStatus.FAILED: "No row has a good answer.",
+    JobStatus.CANCELLED: "The job was cancelled; what was answered before is kept.",
+}
+
+
+_BAD_SENTENCES = {
+    JobStatus.SUCCEEDED: "Every row that could be asked is done; the bad ones are in the failed file.",
+}
+"""The same where bad rows were skipped."""
+
+
+def notification_of(
+    world: World,
+    job: Job,
+    event: str,
+    status: str,
+    verdict: str,
+    text: Sequence[str],
+    detail: Mapping[str, Any] | None = None,
+) -> Notification:
+    members = {"rows": {"total": job.rows}, **job_members(world, job, event, status), **(detail or {})}
+    return Notification(event, status, job.drop.folder, subject(job.drop.name, verdict), as_text(text), members)

@@ -1,0 +1,142 @@
+"""Writes the small files of the results bucket that say how a job stands, and how it ended."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from dropbatch.domain.drops import results_root
+from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.jobs import Batch, Job
+from dropbatch.domain.problems import Problems
+from dropbatch.domain.skipped import SkippedRows
+from dropbatch.ledger import Ledger
+from dropbatch.ports import JSON, Notification, World
+from dropbatch.reporting.advice import can_be_retried
+from dropbatch.reporting.details import (
+    GAVE_UP_REASONS,
+    SCHEMA_VERSION,
+    SKIPPED_NAME,
+    Ended,
+    cost_given_up,
+    end_members,
+    job_members,
+    listed_problems,
+    named_drop,
+    named_results,
+    results_prefix,
+)
+from dropbatch.reporting.notifications import ended, results_given_up
+from dropbatch.reporting.phrases import iso
+
+
+def decision(world: World, end: Ended) -> dict[str, Any]:
+    """Return how a job ended, with all that is to be written and told of it: decided once, whichever process comes."""
+    about = job_members(world, end.job, "ended", str(end.status))
+    summary = {**about, **end_members(end)}
+    summary["tokens"] = dict(end.tally.tokens)
+    summary["tool_calls"] = dict(end.tally.tool_calls)
+    summary["categories"] = {column: dict(counts) for column, counts in end.tally.categories.items()}
+    notification = ended(world, end)
+    retryable = "failed" in end.objects and can_be_retried(end.reasons, has_recipe=end.has_recipe)
+    return {
+        "status": str(end.status),
+        "ended_at": end.ended_at,
+        "rows": {str(outcome): count for outcome, count in end.tally.outcomes.items()},
+        "summary": summary,
+        "notification": msgspec.to_builtins(notification),
+        "can_be_retried": retryable,
+    }
+
+
+def decision_to_give_up(world: World, job: Job) -> dict[str, Any]:
+    """Return the end of a job whose results could not be put together until its time was over."""
+    about = job_members(world, job, "ended", "failed")
+    return {
+        "status": "failed",
+        "ended_at": world.now(),
+        "rows": {},
+        "summary": {
+            **about,
+            "rows": {"total": job.rows},
+            "cost": cost_given_up(world, job),
+            "reasons": GAVE_UP_REASONS,
+        },
+        "notification": msgspec.to_builtins(results_given_up(world, job)),
+        "can_be_retried": True,
+    }
+
+
+def decided_notification(decided: Mapping[str, Any]) -> Notification:
+    return msgspec.convert(decided["notification"], Notification)
+
+
+def write_decided(world: World, job: Job, decided: Mapping[str, Any]) -> None:
+    """Write `status.json` and then `summary.json`, whose presence says that the job is done."""
+    summary = decided["summary"]
+    about = job_members(world, job, "status", decided["status"])
+    _put(world, job, "status.json", {**about, "rows": summary["rows"], "updated_at": iso(decided["ended_at"])})
+    _put(world, job, "summary.json", summary)
+
+
+def write_rejected(world: World, job: Job, problems: Problems) -> None:
+    """`rejected.json`: the first hundred problems, and how many there are."""
+    members = job_members(world, job, "rejected", "rejected")
+    _put(world, job, "rejected.json", {**members, "problems": listed_problems(problems, len(problems.kept))})
+
+
+def write_skipped(world: World, job: Job, skipped: SkippedRows) -> None:
+    """`skipped.json`: which rows are not asked, and why; none if the recipe's `when` alone leaves rows out."""
+    if skipped.needs_telling:
+        about = {"schema_version": SCHEMA_VERSION, "job_id": job.id, "drop": named_drop(job.drop)}
+        _put(world, job, SKIPPED_NAME, {**about, **skipped.to_json()})
+
+
+def write_latest(world: World, job: Job) -> None:
+    """`latest.json` beside the jobs of a key names the newest."""
+    newest = Ledger(world.table).newest(job.drop.bucket, job.drop.key)
+    if newest.job_id != job.id:
+        return
+    prefix = results_prefix(job)
+    members = {"schema_version": SCHEMA_VERSION, "job_id": job.id, "results": named_results(world, prefix)}
+    world.objects.put(world.buckets.results, results_root(job.drop.key) + "latest.json", _json(members), JSON)
+
+
+def write_status(world: World, ledger: Ledger, job: Job, open_batches: Sequence[Batch]) -> None:
+    """`status.json`, where something in it has changed since it was last written.
+
+    The open batches tell whether it has, for nothing changes in one that is closed; only then all are read.
+    """
+    members = (job.state, *((b.key, b.state, b.openai_id, b.completed, b.failed) for b in open_batches))
+    digest = hashlib.sha256(repr(members).encode()).hexdigest()
+    if digest == job.reported:
+        return
+    batches = ledger.batches(job.id)
+    progress = {
+        **job_members(world, job, "status", str(job.state)),
+        "rows": {"total": job.rows},
+        "requests": {
+            # What a batch leaves to others counts with the others.
+            "total": sum(batch.requests - batch.passed_on for batch in batches),
+            "completed": sum(batch.completed for batch in batches),
+            "failed": sum(max(0, batch.failed - batch.passed_on) for batch in batches),
+        },
+        "batches": dict(Counter(str(batch.state) for batch in batches)),
+    }
+    job.reported = digest
+    try:
+        ledger.save(job)
+    except ConditionFailed:
+        return
+    _put(world, job, "status.json", {**progress, "updated_at": iso(world.now())})
+
+
+def _put(world: World, job: Job, name: str, members: Mapping[str, Any]) -> None:
+    world.objects.put(world.buckets.results, results_prefix(job) + name, _json(members), JSON)
+
+
+def _json(members: Mapping[str, Any]) -> bytes:
+    return json.dumps(members, ensure_ascii=False, indent=2).encode()
