@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests import event_contract
+
 STACK = "tests/e2e/"
 
 
@@ -25,6 +27,14 @@ class _OneStack(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     return _OneStack(config, log)
+
+
+@pytest.fixture(autouse=True)
+def every_event_satisfies_its_schema() -> Iterator[None]:
+    """Fail a test that has had an event published against the schema in `docs/events/`."""
+    event_contract.violations.clear()
+    yield
+    assert not event_contract.violations
 
 
 _TOTAL: Counter[str] = Counter()

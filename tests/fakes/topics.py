@@ -1,7 +1,7 @@
 """SNS in memory."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from dropbatch.ports import Audience, Notification
 from dropbatch.reporting.sns_limits import event_json, fitted
@@ -32,9 +32,13 @@ def check_as_sns(message: str, attributes: Mapping[str, str], subject: str | Non
 
 
 class FakeTopics:
-    """What was told, as it was sent: `published` to programs, `people` to people."""
+    """What was told, as it was sent: `published` to programs, `people` to people.
 
-    def __init__(self) -> None:
+    `inspect` is given each event as the JSON that is published.
+    """
+
+    def __init__(self, inspect: Callable[[str], None] = lambda _: None) -> None:
+        self._inspect = inspect
         self.published: list[Notification] = []
         self.people: list[Notification] = []
 
@@ -43,7 +47,9 @@ class FakeTopics:
         attributes = {"event": told.event, "status": told.status, "folder": told.folder}
         match audience:
             case Audience.PROGRAMS:
-                check_as_sns(event_json(told.detail), attributes)
+                event = event_json(told.detail)
+                check_as_sns(event, attributes)
+                self._inspect(event)
                 self.published.append(told)
             case Audience.PEOPLE:
                 check_as_sns(told.text, attributes, told.subject)

@@ -9,6 +9,7 @@ from typing import Any
 
 from dropbatch.domain.limits import Limits
 from dropbatch.ports import Buckets, World
+from tests import event_contract
 from tests.fakes.clock import FakeClock
 from tests.fakes.killer import Killer
 from tests.fakes.names import INBOX, RESULTS, WORK
@@ -43,7 +44,7 @@ class FakeWorld:
         self.intake, self.dispatch, self.collect = (
             FakeQueue(self.clock, self.dead_letters[name], self.chains) for name in ("intake", "dispatch", "collect")
         )
-        self.topics = FakeTopics()
+        self.topics = FakeTopics(event_contract.check)
         self.openai = FakeOpenAI(self.clock)
         self.observer = FakeObserver()
         self._tokens = itertools.count(1)
