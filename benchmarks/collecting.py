@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, cast
 
 from benchmarks.inputs import FOLDER, csv_drop
@@ -210,22 +211,24 @@ def collect_embeddings(rows: int) -> None:
 
 
 def _collect(kind: str, rows: int) -> None:
-    """By the very use case, batch after batch; the last one finds that all is settled, and assembles."""
+    """By the very use case, batch after batch; the last one finds that all is settled, and assembles.
+
+    It works on a copy, because a job that has ended deletes its work.
+    """
     folder = ended_job(kind, rows)
-    world = folder_world(folder, cast("OpenAI", Ended(folder / "openai")))
-    ledger = Ledger(world.table)
-    job, shards, batches = job_items(kind, rows)
-    for item in (job, *shards, *batches):
-        ledger.add(item)
-    settle()  # as every function does when it is connected
-    for batch in batches:
-        collect(world, Work(job.id, batch.sk))
-    ended = ledger.job(job.id)
+    with TemporaryDirectory(dir=FOLDER) as copy:
+        shutil.copytree(folder / "objects", f"{copy}/objects", copy_function=os.link)
+        world = folder_world(Path(copy), cast("OpenAI", Ended(folder / "openai")))
+        ledger = Ledger(world.table)
+        job, shards, batches = job_items(kind, rows)
+        for item in (job, *shards, *batches):
+            ledger.add(item)
+        settle()  # as every function does when it is connected
+        for batch in batches:
+            collect(world, Work(job.id, batch.sk))
+        ended = ledger.job(job.id)
     assert ended is not None
     assert ended.state is JobState.SUCCEEDED
-    world.objects.delete_all(BUCKETS.results, "")
-    for name in ("results/", "pieces/"):
-        world.objects.delete_all(BUCKETS.work, f"jobs/{job.id}/{name}")
 
 
 CASES: Mapping[str, Callable[[int], None]] = {case.__name__: case for case in (collect_chat, collect_embeddings)}
