@@ -17,7 +17,10 @@ from dropbatch.adapters.s3 import S3Objects
 from dropbatch.assemble import assemble
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job, JobState, Shard, ShardState
+from dropbatch.domain.limits import Limits
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.formats.kinds import file_type
+from dropbatch.formats.reading import read_drop
 from dropbatch.jobfiles import JobFiles, RecipeText
 from dropbatch.ledger import Ledger
 from dropbatch.ports import OpenAI
@@ -62,6 +65,10 @@ def _ratio(extension: str, shards: int, failed: int) -> float:
         ledger.add(job)
         files = JobFiles(world.objects, BUCKETS.work, job.id)
         files.keep_recipe(RecipeText("recipe.yaml", RECIPE, {}))
+        row = b"text\nx\n" if extension == "csv" else b'{"text": "x"}\n'
+        drop = read_drop(iter([row]), file_type(job.drop.name), encoding=None, limits=Limits())
+        list(drop.chunks())
+        files.keep_layout(drop.layout)
         for number in range(shards):
             ledger.add(Shard(job.id, number, 2 * number + 1, 1, 2, ShardState.RENDERED))
             _put_pieces(client, files, number, HEAD if extension == "csv" else b"", failed)
