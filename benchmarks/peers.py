@@ -73,7 +73,7 @@ def _openbatch(rows: Iterable[Row], to: Path) -> None:
 
     BatchJobManager().add_templated_instances(
         prompt=PromptTemplate(messages=[Message(role="system", content=SYSTEM), Message(role="user", content=PROMPT)]),
-        common_request=ChatCompletionsRequest(**REST),
+        common_request=ChatCompletionsRequest.model_construct(**REST),  # it does not know the effort `none` yet
         input_instances=(
             PromptTemplateInputInstance(id=str(number), prompt_value_mapping=row) for number, row in enumerate(rows, 1)
         ),
