@@ -46,7 +46,7 @@ def test_an_approve_lets_it_go_on(fake: FakeWorld, marker: str) -> None:
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
     assert result_json(fake, "summary.json")["rows"]["ok"] == 11
-    assert fake.topics.events() == ["held", "ended"]
+    assert fake.topics.events() == ["held", "marker", "ended"]
 
 
 def test_an_approve_that_comes_before_its_drops_event_is_kept_for_it(fake: FakeWorld) -> None:
@@ -56,7 +56,8 @@ def test_an_approve_that_comes_before_its_drops_event_is_kept_for_it(fake: FakeW
     fake.intake.send(Look(INBOX, "a.csv", version, time=int(fake.clock())).to_json())
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
-    assert fake.topics.events() == ["accepted", "ended"]
+    assert fake.topics.events() == ["accepted", "ended", "marker"]
+    assert fake.topics.published[-1].detail["reason"] == "approved"
 
 
 def test_an_approve_that_is_older_than_the_drop_never_acts(fake: FakeWorld) -> None:

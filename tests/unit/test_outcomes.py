@@ -161,7 +161,8 @@ def test_a_cancel_of_what_has_ended_changes_nothing(fake: FakeWorld) -> None:
     drop(fake, "a.csv.cancel", b"")
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
-    assert len(fake.topics.published) == before
+    (told,) = fake.topics.published[before:]
+    assert (told.event, told.status, told.detail["reason"]) == ("marker", "refused", "ended")
 
 
 def test_a_status_that_nobody_knows_stops_no_other_batch_and_is_loud(fake: FakeWorld) -> None:

@@ -13,6 +13,7 @@ from functools import cached_property
 from dropbatch.admission import admit
 from dropbatch.domain.errors import ConditionFailed, ErrorKind, OpenAIError, OpenAIKeyRejected, OpenAINotFound
 from dropbatch.domain.jobs import (
+    APPROVABLE,
     CLOSED,
     GRACE_SECONDS,
     Batch,
@@ -290,7 +291,7 @@ class _Tick:
 
     def _is_gone(self, world: World, job: Job, batches: Sequence[Batch]) -> bool:
         """Return whether the reason is gone for which a job is held."""
-        if job.held_reason in (HeldReason.FAILING, HeldReason.SIZE):
+        if job.held_reason is HeldReason.FAILING or job.held_reason in APPROVABLE:
             return False  # its owner decides
         call = next((batch for batch in batches if batch.sk == job.held_call and batch.state not in CLOSED), None)
         if job.held_reason is HeldReason.STUCK:
@@ -404,7 +405,7 @@ class _Tick:
             return True
 
         current = ledger.reload(pending)
-        if current is None or not current.is_over or current.untold or current.not_before > now:
+        if current is None or not current.is_over or current.stays or current.untold or current.not_before > now:
             return
         try:
             ledger.remove(current)

@@ -10,6 +10,7 @@ What is not due yet, or failed, waits in the table, and the poller sends it agai
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from dropbatch.admission import dispatch_first
@@ -18,9 +19,10 @@ from dropbatch.batch_api.models import notices_about
 from dropbatch.building import build
 from dropbatch.carrying import Former, carry_over
 from dropbatch.claims import act_on_markers, digest_of, point_at, version_claim
-from dropbatch.domain.drops import Drop, Marker, MarkerKind, Meaning, job_id, meaning_of
+from dropbatch.domain.drops import Drop, Meaning, job_id, meaning_of
 from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing, Rejected
 from dropbatch.domain.jobs import (
+    ANSWERED_JOBS,
     ENDED_JOBS,
     MAX_JOB_SECONDS,
     RETENTION_SECONDS,
@@ -32,9 +34,11 @@ from dropbatch.domain.jobs import (
     Newest,
     Shard,
 )
+from dropbatch.domain.markers import MAX_MARKER_BYTES, Marker, MarkerKind, NearMarker
 from dropbatch.domain.problems import MAY_COME, Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.kinds import file_type
+from dropbatch.intake import markers
 from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, read_recipe, with_files
 from dropbatch.jobs import outbox
 from dropbatch.jobs.give_up import (
@@ -46,7 +50,6 @@ from dropbatch.jobs.give_up import (
     reject,
     tell_pending,
 )
-from dropbatch.jobs.hold import let_go
 from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
 from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, MAX_PENDING_SECONDS, pending_for, wait_for
 from dropbatch.ledger import Ledger
@@ -58,6 +61,7 @@ from dropbatch.reporting import held_notices, notifications, result_files
 from dropbatch.reporting.details import UsedRecipe
 from dropbatch.retry_recipe import choose_recipe
 from dropbatch.sharding import batches_of
+from dropbatch.storage.job_ends import decision_of
 
 CARRY_SECONDS = 60
 """With less time left no further shard of a job is carried over into another: one takes seconds."""
@@ -102,7 +106,7 @@ def _forget(world: World, ledger: Ledger, look: Look) -> None:
     """Delete the item of an object that waited and is done, unless something is still to be told of it."""
     try:
         pending = ledger.reload(pending_for(world, look))
-        if pending is not None and not pending.untold:
+        if pending is not None and not pending.untold and not pending.stays:
             ledger.remove(pending)
     except Exception:  # noqa: BLE001 - what it waited for is done: it must not be done again because of this
         world.observer.failed("a pending object could not be forgotten yet", version_id=look.version_id)
@@ -119,12 +123,13 @@ def _take_in(world: World, ledger: Ledger, look: Look) -> bool:
         world.observer.note("the object is gone; nothing to do")
         return True
     except ObjectForbidden:
+        if isinstance(meaning, Marker) and look.version_id and look.time is not None:
+            return _obey(world, ledger, meaning, look, look.time)  # whatever it contains
         refuse_unseen(world, ledger, wait_for(world, ledger, look, failed=False), NOT_READABLE)
         return True
     arrived = look.time or info.modified
-    if isinstance(meaning, Marker):
-        _obey(world, ledger, meaning, look, info, arrived)
-        return True
+    if isinstance(meaning, Marker) or (isinstance(meaning, NearMarker) and info.size <= MAX_MARKER_BYTES):
+        return _obey(world, ledger, meaning, replace(look, version_id=info.version_id), arrived)
     if meaning is Meaning.RECIPE:
         return _check_recipe(world, ledger, look, info)
     drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels, arrived, look.sequencer)
@@ -132,40 +137,17 @@ def _take_in(world: World, ledger: Ledger, look: Look) -> bool:
     return True
 
 
-def _obey(world: World, ledger: Ledger, marker: Marker, look: Look, info: ObjectInfo, arrived: int) -> None:
-    if marker.kind in (MarkerKind.CANCEL, MarkerKind.APPROVE):
-
-        def remember(newest: Newest) -> bool:
-            if marker.kind is MarkerKind.CANCEL:
-                newest.cancel_modified = max(newest.cancel_modified, arrived)
-            else:
-                newest.approve_modified = max(newest.approve_modified, arrived)
-            return True
-
-        newest = ledger.change(lambda: ledger.newest(look.bucket, marker.drop_key), remember)
-        if newest is not None:
-            act_on_markers(ledger, newest, world.now())
-            held = ledger.job(newest.job_id) if newest.job_id else None
-            if held is not None and held.approved:
-                let_go(world, ledger, held, HeldReason.SIZE)
-        return
-    newest = ledger.newest(look.bucket, marker.drop_key)
-    job = ledger.job(newest.job_id) if newest.job_id else None
-    if job is None or (arrived < newest.modified and job.rerun_version != info.version_id):
-        # A drop that has no job yet gets one by its own event, with today's recipe; a marker older than the newest
-        # job never acts.
-        return
-    if job.went_on_by == info.version_id:
-        return  # it has acted
-    if marker.kind is MarkerKind.RERUN:
-        _take_in_drop(world, ledger, job.drop, info.version_id, arrived)
-    elif job.state is JobState.HELD and job.held_reason is HeldReason.FAILING:
-        let_go(world, ledger, job, HeldReason.FAILING, marker=info.version_id)
-    elif job.rerun_version == info.version_id or job.state in ENDED_JOBS - {JobState.REJECTED}:
-        _take_in_drop(world, ledger, job.drop, info.version_id, arrived, retry_of=job.id)
-    elif job.state is JobState.REJECTED and job.retry_of is not None:
-        # The recipe was wrong then, or nothing could be asked again: what it was to ask stands as before.
-        _take_in_drop(world, ledger, job.drop, info.version_id, arrived, retry_of=job.retry_of)
+def _obey(world: World, ledger: Ledger, marker: Marker | NearMarker, look: Look, arrived: int) -> bool:
+    """Do what a marker asks; False while what it stands beside may still come."""
+    answer = markers.obey(world, ledger, marker, look, arrived)
+    if isinstance(answer, bool):
+        return answer
+    version = look.version_id or ""
+    job = _open_job(world, ledger, answer.drop, version, arrived, answer.retry_of, answer.kind)
+    markers.has_acted(world, ledger, look)
+    if job is not None:
+        _begin_leased(world, ledger, job)
+    return True
 
 
 def _check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) -> bool:
@@ -196,28 +178,46 @@ def _may_come(world: World, problems: Problems, since: int) -> bool:
     return world.now() - since < world.recipe_wait_seconds and any(p.code in MAY_COME for p in problems)
 
 
-def _take_in_drop(
-    world: World, ledger: Ledger, drop: Drop, rerun_version: str, asked_at: int, retry_of: str | None = None
-) -> None:
+def _take_in_drop(world: World, ledger: Ledger, drop: Drop, rerun_version: str, asked_at: int) -> None:
+    job = _open_job(world, ledger, drop, rerun_version, asked_at)
+    if job is not None:
+        _begin_leased(world, ledger, job)
+
+
+def _open_job(
+    world: World,
+    ledger: Ledger,
+    drop: Drop,
+    rerun_version: str,
+    asked_at: int,
+    retry_of: str | None = None,
+    marker: MarkerKind | None = None,
+) -> Job | None:
+    """Return the job of a drop, or of the marker with this version; None if the drop is none after all."""
     identity = job_id(drop, rerun_version)
     job = ledger.job(identity)
-    if job is None:
-        if _is_named_by_recipe(world, drop):
-            return
-        now = world.now()
-        job = Job(
-            id=identity,
-            drop=drop,
-            created_at=now,
-            asked_at=asked_at,
-            rerun_version=rerun_version or None,
-            retry_of=retry_of,
-            build_until=now + MAX_PENDING_SECONDS,
-            sent_at=now,
-        )
-        ledger.add(version_claim(drop, identity))
-        if not ledger.add(job):
-            job = ledger.job(identity) or job
+    if job is not None:
+        return job
+    if _is_named_by_recipe(world, drop):
+        return None
+    now = world.now()
+    job = Job(
+        id=identity,
+        drop=drop,
+        created_at=now,
+        asked_at=asked_at,
+        rerun_version=rerun_version or None,
+        marker=marker,
+        retry_of=retry_of,
+        build_until=now + MAX_PENDING_SECONDS,
+        sent_at=now,
+    )
+    ledger.add(version_claim(drop, identity))
+    return job if ledger.add(job) else ledger.job(identity) or job
+
+
+def _begin_leased(world: World, ledger: Ledger, job: Job) -> None:
+    """Build a job, if that is due and no other process does."""
     if job.state is not JobState.BUILDING or job.is_leased(world.now()) or job.not_before > world.now():
         return  # taken in before, or being taken in, or not due: should that one die, it comes again
     take(world, job)
@@ -293,6 +293,7 @@ class _Ready(NamedTuple):
     claim: str
     skipped: SkippedRows
     is_bomb: bool = False  # it was packed suspiciously well
+    answered_by: str | None = None  # the job that answered the same rows with the same recipe before
     recipes: Sequence[UsedRecipe] = ()  # that the rows of a `.retry` were asked with, its own the last
 
 
@@ -307,7 +308,7 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
         digest = digest_of(job.drop.bucket, job.drop.key, built.content, built.recipe.sha256 if built.recipe else "raw")
     else:
         digest = digest_of(job.drop.bucket, job.drop.key, "retry", job.retry_of or "")
-    standing = _claim(ledger, digest, job)
+    standing, answered_by = _claim(ledger, digest, job)
     if standing is not None:
         _leave_to(world, ledger, job, standing)
         return
@@ -339,7 +340,9 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
     ]
     unpacked = sum(plan.size for plan in built.plans)
     is_bomb = bool(file_type(job.drop.key).compression) and unpacked > MAX_UNPACKED_FACTOR * job.drop.size
-    ready = _Ready(built.rows, shards, batches, [], built.recipe, built.compiled, digest, built.skipped, is_bomb)
+    ready = _Ready(
+        built.rows, shards, batches, [], built.recipe, built.compiled, digest, built.skipped, is_bomb, answered_by
+    )
     _run(world, ledger, job, ready)
 
 
@@ -449,8 +452,10 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
         accepted = outbox.write(world, job, "accepted", told)
     asked = sum(batch.requests for batch in ready.batches)
     waits = []
-    if asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS):
-        told = held_notices.held(world, job, HeldReason.SIZE, ready.batches, ready.skipped, ready.recipes)
+    before = _answered_before(world, ledger, job, ready)
+    reason = HeldReason.REPEATED if before and asked else HeldReason.SIZE
+    if reason is HeldReason.REPEATED or asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS):
+        told = held_notices.held(world, job, reason, ready.batches, ready.skipped, ready.recipes, before)
         waits = outbox.write(world, job, "held", told)
     lease = job.lease
 
@@ -462,8 +467,8 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
         now.came_further()
         give_back(now)
         if waits and not now.approved:
-            now.held_reason, now.held_at = HeldReason.SIZE, world.now()
-            now.holds = {**now.holds, str(HeldReason.SIZE): world.now()}
+            now.held_reason, now.held_at = reason, world.now()
+            now.holds = {**now.holds, str(reason): world.now()}
             outbox.post(world, now, waits)
             now.move(JobState.HELD)
             return True
@@ -498,24 +503,40 @@ def _release_work(ledger: Ledger, former: str) -> None:
     ledger.change(lambda: ledger.job(former), release)
 
 
-def _claim(ledger: Ledger, digest: str, job: Job) -> Job | None:
-    """Claims this content and recipe for the job; returns the other open job that has it, if one does."""
+def _answered_before(world: World, ledger: Ledger, job: Job, ready: _Ready) -> held_notices.AnsweredBefore | None:
+    """Return the run that has answered just what a `.rerun` asks again, if one has."""
+    if job.marker != MarkerKind.RERUN or ready.answered_by is None:
+        return None
+    former = ledger.job(ready.answered_by)
+    if former is None:
+        return None
+    decision = decision_of(world, former.id)
+    return held_notices.AnsweredBefore(former, decision["summary"]["cost"]["paid"] if decision else None)
+
+
+def _claim(ledger: Ledger, digest: str, job: Job) -> tuple[Job | None, str | None]:
+    """Claim this content and recipe for the job.
+
+    Returns the other open job that has it, if one does, and the job that has answered it before.
+    """
     while not ledger.add(Claim(digest, job.id, expires_at=job.created_at + KEPT_SECONDS)):
         claim = ledger.claim(digest)
         if claim is None:
             continue
         if claim.job_id == job.id:
-            return None
+            return None, claim.answered_by
         holder = ledger.job(claim.job_id)
         if holder is not None and holder.state not in ENDED_JOBS:
-            return holder
+            return holder, None
+        if holder is not None and holder.state in ANSWERED_JOBS:
+            claim.answered_by = holder.id
         claim.job_id, claim.expires_at = job.id, job.created_at + KEPT_SECONDS
         try:
             ledger.save(claim)
         except ConditionFailed:
             continue
-        return None
-    return None
+        return None, claim.answered_by
+    return None, None
 
 
 def _leave_to(world: World, ledger: Ledger, job: Job, standing: Job) -> None:

@@ -1,11 +1,14 @@
 """What a key in the inbox bucket means, and where the results of a drop go."""
 
+import fnmatch
 import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+
+from dropbatch.domain.markers import Marker, NearMarker, marker_of
 
 RECIPE_NAMES = ("recipe.yaml", "recipe.yml")
 """A recipe's file names; where a folder holds both, the first counts."""
@@ -18,23 +21,6 @@ MAX_RECIPE_FOLDERS = 50
 """In how many folders a recipe is looked for: each takes two requests to S3, and a key has room for 450."""
 
 
-class MarkerKind(StrEnum):
-    """What a marker beside a drop asks of its newest job."""
-
-    APPROVE = "approve"
-    CANCEL = "cancel"
-    RERUN = "rerun"
-    RETRY = "retry"
-
-
-@dataclass(frozen=True, slots=True)
-class Marker:
-    """`<drop>.cancel`, or the console folder `<drop>.cancel/`."""
-
-    kind: MarkerKind
-    drop_key: str
-
-
 class Meaning(StrEnum):
     """What a key that is no marker stands for."""
 
@@ -43,19 +29,66 @@ class Meaning(StrEnum):
     DROP = "drop"
 
 
-def meaning_of(key: str) -> Meaning | Marker:
+def meaning_of(key: str) -> Meaning | Marker | NearMarker:
     """What an object's key says about the object, before anything is read.
 
     A `.txt` that a recipe names is ignored as well; that takes the recipe to know.
     """
-    path, dot, ending = key.rstrip("/").rpartition(".")
-    name = path.rpartition("/")[2]
-    if dot and ending in {kind.value for kind in MarkerKind} and "." in name:
-        return Marker(MarkerKind(ending), path)
+    if is_left_over(key):
+        return Meaning.IGNORED
+    marker = marker_of(key)
+    if marker is not None:
+        return marker
     name = key.rpartition("/")[2]
-    if not name or name.startswith((".", "_")) or name.lower().endswith((".md", ".j2")):
+    if not name or name.lower().endswith((".md", ".j2")):
         return Meaning.IGNORED
     return Meaning.RECIPE if name in RECIPE_NAMES else Meaning.DROP
+
+
+LEFT_OVER_FOLDERS = {
+    "[._]*": "hidden; of Hadoop and Spark (`_temporary/`, `.spark-staging/`); of macOS (`__MACOSX/`, `.Trashes/`)",
+    "$RECYCLE.BIN": "the bin of Windows",
+    "System Volume Information": "of Windows",
+    "@eaDir": "of Synology",
+    "#recycle": "the bin of Synology",
+    "lost+found": "of Linux",
+}
+"""Folders of which nothing at any depth is a drop, a recipe or a marker; capitals do not matter."""
+
+LEFT_OVER_NAMES = {
+    "[._]*": "hidden; of Hadoop and Spark (`_SUCCESS`, `_committed_…`); of macOS (`.DS_Store`, `._reviews.csv`)",
+    "*.crc": "checksums of Hadoop and Spark",
+    "*_$folder$": "of Hadoop and EMR, for a folder",
+    "*._COPYING_": "an unfinished upload of `hdfs dfs -put`",
+    "Thumbs.db": "of Windows",
+    "Thumbs.db:*": "of Windows",
+    "ehthumbs*.db": "of Windows",
+    "desktop.ini": "of Windows",
+    "Icon\r": "of macOS",
+    "~$*": "of Office, beside a file that is open",
+    "*~": "an editor's copy of what was there before",
+    "*.tmp": "unfinished",
+    "*.temp": "unfinished",
+    "*.part": "an unfinished upload or download (Firefox)",
+    "*.partial": "an unfinished upload or download (rclone)",
+    "*.filepart": "an unfinished upload (WinSCP)",
+    "*.crdownload": "an unfinished download (Chrome)",
+    "*.opdownload": "an unfinished download (Opera)",
+}
+"""Files that are no drop, no recipe and no marker, whatever their folder; capitals do not matter."""
+
+_LEFT_OVER_FOLDER, _LEFT_OVER_NAME = (
+    re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns), re.IGNORECASE)
+    for patterns in (LEFT_OVER_FOLDERS, LEFT_OVER_NAMES)
+)
+
+
+def is_left_over(key: str) -> bool:
+    """Return whether a program or a system left an object behind that nobody means to be read."""
+    *folders, name = key.split("/")
+    if any(_LEFT_OVER_FOLDER.match(folder) for folder in folders):
+        return True
+    return _LEFT_OVER_NAME.match(name) is not None and not (name.endswith("~") and is_almost_a_recipe(key))
 
 
 _ALMOST_A_RECIPE = re.compile(

@@ -65,6 +65,7 @@ class HeldReason(StrEnum):
     """Why a job is held."""
 
     SIZE = "needs_approval"  # more rows than the stack's owner lets pass without a question
+    REPEATED = "answered_before"  # a `.rerun` asks the same rows with the same recipe that another run answered
     PERMISSION = "openai_permission"  # the key may not do what was asked (403)
     ACCOUNT = "openai_billing"  # OpenAI takes no work from this account
     STUCK = "stuck"  # a step of it failed again and again; what is paid is kept, and tried again every hour
@@ -76,7 +77,13 @@ class HeldReason(StrEnum):
 CLOSED = frozenset({BatchState.COLLECTED, BatchState.ABANDONED, BatchState.SPLIT})
 """The states in which a batch asks for nothing more."""
 
+APPROVABLE = frozenset({HeldReason.SIZE, HeldReason.REPEATED})
+"""The reasons that an `.approve` answers: nothing was sent yet."""
+
 ENDED_JOBS = frozenset({JobState.REJECTED, JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
+
+ANSWERED_JOBS = frozenset({JobState.SUCCEEDED, JobState.PARTIAL})
+"""The states in which an ended job has answered rows, and was not stopped."""
 
 _FOLLOWS: Mapping[JobState | BatchState | ShardState, frozenset[Any]] = {
     JobState.BUILDING: frozenset({JobState.RUNNING, JobState.HELD, JobState.REJECTED, JobState.CANCELLED}),
@@ -181,7 +188,8 @@ class Job(WorkItem):
     created_at: int
     state: JobState = JobState.BUILDING
     asked_at: int = 0  # when the drop, or the marker that asked for this job, was last modified
-    rerun_version: str | None = None  # of the `.rerun` marker that asked for this job
+    rerun_version: str | None = None  # of the marker that asked for this job
+    marker: str | None = None  # the kind of that marker
     recipe_sha256: str | None = None
     notify: list[str] = field(default_factory=lambda: ["accepted", "ended"])
     rows: int = 0
@@ -497,9 +505,10 @@ class Pace:
 
 @dataclass(slots=True)
 class Pending(WorkItem):
-    """An object of the inbox that waits to be looked at: something failed, or a recipe waits for a file it names.
+    """An object of the inbox that waits to be looked at: something failed, or what it needs may still come.
 
-    It has no job. Once it is looked at and what there is to tell is told, the item is deleted.
+    It has no job. Once it is looked at and what there is to tell is told, the item is deleted, but for a marker's: that
+    stays, so that the marker acts once however often its event comes.
     """
 
     bucket: str
@@ -510,6 +519,7 @@ class Pending(WorkItem):
     time: int | None = None  # the event's
     sequencer: str = ""
     is_over: bool = False  # nothing is left but to tell
+    stays: bool = False  # until it expires, even if all is told
     untold: list[str] = field(default_factory=list)
     tell_after: int = 0
     tell_failures: int = 0
@@ -525,6 +535,8 @@ class Pending(WorkItem):
 
     @property
     def index(self) -> tuple[str, str] | None:
+        if self.stays and self.is_over and not self.untold:
+            return None
         return "pending", stamp(self.created_at)
 
     @property
@@ -559,10 +571,11 @@ class Newest(Item):
 
 @dataclass(slots=True)
 class Claim(Item):
-    """Which open job works on this content with this recipe under this key."""
+    """Which open job works on this content with this recipe under this key, and which one answered it last."""
 
     digest: str
     job_id: str
+    answered_by: str | None = None  # the newest ended job that has answers
 
     @property
     def pk(self) -> str:

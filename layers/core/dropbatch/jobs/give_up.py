@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dropbatch.claims import point_at, version_claim
 from dropbatch.domain.drops import Drop, Meaning, job_id, meaning_of
 from dropbatch.domain.jobs import ENDED_JOBS, GRACE_SECONDS, RETENTION_SECONDS, Job, JobState, Pending
+from dropbatch.domain.markers import Marker, MarkerObject, NearMarker
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
@@ -15,7 +16,7 @@ from dropbatch.jobs.end import end
 from dropbatch.jobs.lease import give_back, kept, take
 from dropbatch.ledger import Ledger
 from dropbatch.ports import Notification, World
-from dropbatch.reporting import notifications, result_files
+from dropbatch.reporting import marker_notices, notifications, result_files
 from dropbatch.storage.job_ends import decide, decision_of
 
 KILLS = Problem(
@@ -74,7 +75,14 @@ def refuse_unseen(world: World, ledger: Ledger, pending: Pending, problem: Probl
     """Refuse an object of which no more is known than its name; a drop that has a job is left to that."""
     drop = Drop(pending.bucket, pending.key, pending.version_id or "null", pending.created_at)
     meaning = meaning_of(pending.key)
-    if meaning is not Meaning.DROP:
+    if isinstance(meaning, Marker | NearMarker):
+        told = marker_notices.given_up(meaning, MarkerObject(pending.bucket, pending.key, pending.version_id))
+        tell_pending(world, ledger, pending, told, stays=True)
+        return
+    if meaning is Meaning.IGNORED:
+        ledger.update(pending, _is_over)
+        return
+    if meaning is Meaning.RECIPE:
         tell_pending(world, ledger, pending, notifications.recipe_checked(drop, _only(problem)))
         return
     wanted = version_claim(drop, job_id(drop, pending.rerun_version))
@@ -91,13 +99,19 @@ def refuse_unseen(world: World, ledger: Ledger, pending: Pending, problem: Probl
     ledger.update(pending, _is_over)
 
 
-def tell_pending(world: World, ledger: Ledger, pending: Pending, notification: Notification) -> None:
-    """Tell what came of an object that has no job; its item is deleted once that is told."""
-    names = outbox.write(world, pending, f"told-{world.now()}", notification)
+def tell_pending(
+    world: World, ledger: Ledger, pending: Pending, notification: Notification | None, *, stays: bool = False
+) -> None:
+    """End an object that has no job, and tell what came of it, if anything is to be told.
+
+    Its item is deleted once that is told, unless it `stays`.
+    """
+    names = outbox.write(world, pending, f"told-{world.now()}", notification) if notification else []
 
     def over(current: Pending) -> bool:
         if current.is_over:
             return False
+        current.stays = stays
         outbox.post(world, current, names)
         return _is_over(current)
 

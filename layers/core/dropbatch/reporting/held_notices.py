@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from dropbatch.batch_api.models import notices_about
 from dropbatch.domain.jobs import MAX_STARTS, Batch, HeldReason, Job
@@ -13,6 +13,13 @@ from dropbatch.reporting.notifications import notification_of, recipe_of_retry, 
 from dropbatch.reporting.phrases import TOLD_PROBLEMS, marker_command, notice_lines, rows_counted
 
 
+class AnsweredBefore(NamedTuple):
+    """The job that has answered the same rows with the same recipe, and what it cost in dollars, if that is known."""
+
+    job: Job
+    paid: float | None
+
+
 def held(
     world: World,
     job: Job,
@@ -20,6 +27,7 @@ def held(
     batches: Sequence[Batch] = (),
     skipped: SkippedRows | None = None,
     recipes: Sequence[UsedRecipe] = (),
+    before: AnsweredBefore | None = None,
 ) -> Notification:
     name, notices = job.drop.name, notices_about((batch.model for batch in batches), world.now())
     skipped = skipped or SkippedRows()
@@ -74,6 +82,17 @@ def held(
                 f"To drop it: {marker_command(job.drop, 'cancel')}",
                 "Without an approval it is cancelled after 14 days.",
             ]
+        case HeldReason.REPEATED:
+            what = "waits for your approval, answered before"
+            text = [
+                f"{name} waits: the same {rows_counted(job.rows)} with the same recipe were answered by the job "
+                f"{before.job.id if before else 'before'}. {_cost_again(before)} Nothing was sent to OpenAI yet, and "
+                "nothing is billed.",
+                *notice_lines(notices),
+                f"To have it answered again all the same: {marker_command(job.drop, 'approve')}",
+                f"To drop it: {marker_command(job.drop, 'cancel')}",
+                "Without an approval it is cancelled after 14 days.",
+            ]
         case HeldReason.STUCK:
             what = "waits, a step of it fails again and again"
             text = [
@@ -92,4 +111,12 @@ def held(
     detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}
     if skipped.codes:
         detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
+    if before is not None:
+        detail["answered_by"] = {"job_id": before.job.id, "paid": before.paid}
     return notification_of(world, job, "held", "held", what, text, detail)
+
+
+def _cost_again(before: AnsweredBefore | None) -> str:
+    if before is None or before.paid is None:
+        return "What that cost is not known; asking again costs as much."
+    return f"That cost about ${before.paid:,.4f}, and asking again would cost as much."

@@ -61,6 +61,10 @@ NOTHING_LEFT = frozenset({"nothing_to_retry", "rows_gone"})
 """The codes of a `.retry` that has no rows to ask. They have a path if another recipe would change that."""
 
 
+FIRST_EVENTS = frozenset({"accepted", "held", "rejected", "duplicate"})
+"""The events by which one first hears of a run."""
+
+
 TOLD_REASONS = 3
 
 
@@ -196,6 +200,8 @@ def ended(world: World, end: Ended) -> Notification:
     counts = [f"{count:,} {outcome}" for outcome, count in sorted(tally.outcomes.items()) if outcome is not Outcome.OK]
     if counts:
         text.append(f"The other rows: {', '.join(counts)}.")
+    if job.cancel_requested and not tally.outcomes[Outcome.CANCELLED]:
+        text.append("It was to be cancelled, but that came too late to stop anything: all rows had come back.")
     text += skipped_lines(world, job, end.skipped)
     if len(end.recipes) > 1:
         text.append(
@@ -329,4 +335,15 @@ def notification_of(
     detail: Mapping[str, Any] | None = None,
 ) -> Notification:
     members = {"rows": {"total": job.rows}, **job_members(world, job, event, status), **(detail or {})}
+    text = [*text[:1], *_asked_for_by(job, event), *text[1:]]
     return Notification(event, status, job.drop.folder, subject(job.drop.name, verdict), as_text(text), members)
+
+
+def _asked_for_by(job: Job, event: str) -> list[str]:
+    """Which marker asked for a run, where one first hears of that run: the marker has no message of its own."""
+    if job.marker is None or event not in FIRST_EVENTS:
+        return []
+    return [
+        f"Asked for by {job.drop.name}.{job.marker}, which has acted now. To ask once more, make it again: a folder of "
+        f"the same name, or `{job.drop.name}.{job.marker}2`."
+    ]

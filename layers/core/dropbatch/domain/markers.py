@@ -1,0 +1,141 @@
+"""Tells by a key's name alone what asks something of a drop's newest job, and what was meant to but is misspelt."""
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+
+EXTENSIONS = ("csv", "tsv", "jsonl", "ndjson", "json", "txt", "parquet")
+"""What a drop's name ends in, by itself or before the ending of a compression."""
+
+COMPRESSED_EXTENSIONS = ("gz", "zst")
+
+MAX_MARKER_BYTES = 1_024
+"""A file whose name only resembles a marker's, and that has more bytes, is data."""
+
+
+MAX_NAME = 200
+"""How many characters of a marker's name are shown."""
+
+
+class MarkerKind(StrEnum):
+    """What a marker beside a drop asks of its newest job."""
+
+    APPROVE = "approve"
+    CANCEL = "cancel"
+    RERUN = "rerun"
+    RETRY = "retry"
+
+
+class MarkerStatus(StrEnum):
+    """What became of a marker."""
+
+    DONE = "done"  # it has acted
+    KEPT = "kept"  # it acts when its drop's job begins
+    REFUSED = "refused"  # it does nothing, and never will
+
+
+class MarkerReason(StrEnum):
+    """Why a marker has that status: a closed set."""
+
+    CANCELLING = "cancelling"
+    APPROVED = "approved"
+    RESUMED = "resumed"
+    TAKEN_IN = "taken_in"  # the file had no job, and gets one
+    NOT_BEGUN = "not_begun"  # the file is there, and its job has not begun
+    BEING_READ = "being_read"  # the file's job reads it, and does not wait for an approval yet
+    NO_SUCH_FILE = "no_such_file"
+    NO_DROP = "no_drop"  # what it stands beside is a recipe, or ignored
+    MISSPELT = "misspelt"
+    OLDER = "older"  # than what the newest job belongs to
+    ALREADY = "already"  # the job is being cancelled already
+    RUNNING = "running"
+    HELD = "held"  # for something that this marker does not answer
+    NOT_HELD = "not_held"
+    REJECTED = "rejected"
+    ENDED = "ended"
+    TOO_LATE = "too_late"  # nothing was left to be cancelled
+    FORGOTTEN = "forgotten"  # the job's items have been deleted
+    GAVE_UP = "gave_up"  # it could not be looked at for a day
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """`<drop>.cancel`, or the console folder `<drop>.cancel/`; a number may follow, to ask once more."""
+
+    kind: MarkerKind
+    drop_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class NearMarker:
+    """`<drop>.rertry`: it was probably meant to be a marker of this kind. `ending` is what stands there instead."""
+
+    kind: MarkerKind
+    drop_key: str
+    ending: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerObject:
+    """The object that a marker is: one version of it acts once."""
+
+    bucket: str
+    key: str
+    version_id: str
+
+    @property
+    def name(self) -> str:
+        """Its name without its folders, on one line and short enough for a sentence."""
+        return re.sub(r"\s", " ", self.key.rstrip("/").rpartition("/")[2])[:MAX_NAME]
+
+    def to_json(self, kind: MarkerKind) -> dict[str, str]:
+        """Describe it for programs."""
+        return {"kind": str(kind), "key": self.key, "version_id": self.version_id}
+
+
+_FLAGS = re.IGNORECASE | re.DOTALL
+_NUMBER = r"[ _-]?(?:\d{1,3}|\(\d{1,3}\))"
+
+_MARKER = re.compile(rf"(.+?)\.({'|'.join(MarkerKind)})(?:{_NUMBER})?\s*", _FLAGS)
+
+_RESEMBLES_MARKER = re.compile(
+    rf"(.+?\.(?:{'|'.join(EXTENSIONS)})(?:\.(?:{'|'.join(COMPRESSED_EXTENSIONS)}))?)"
+    rf"((?:\.|[\s_-]+)([a-z][a-z _-]{{1,20}}?)(?:{_NUMBER})?(?:\.(?:txt|text|rtf))?)\s*",
+    _FLAGS,
+)
+"""A word behind the name of a drop. An editor may have hidden a `.txt` behind the word."""
+
+_WORDS = {
+    **{str(kind): kind for kind in MarkerKind},
+    **dict.fromkeys(("approved", "approval", "accept", "confirm"), MarkerKind.APPROVE),
+    **dict.fromkeys(("canceled", "cancelled", "abort", "stop"), MarkerKind.CANCEL),
+    **dict.fromkeys(("restart", "redo", "again", "repeat", "runagain"), MarkerKind.RERUN),
+    **dict.fromkeys(("retries", "tryagain", "resume"), MarkerKind.RETRY),
+}
+"""What people write for a marker."""
+
+_SHORTEST_MISSPELT = 4
+"""A word with fewer letters resembles too much."""
+
+_ALIKE = 0.8
+"""How much of a word must be that of a marker, from 0 to 1, for it to be taken as misspelt."""
+
+
+def marker_of(key: str) -> Marker | NearMarker | None:
+    """Return what a key asks of a drop, whatever the letters' case; None if its name is no marker's."""
+    folder, slash, name = key.rstrip("/").rpartition("/")
+    found = _MARKER.fullmatch(name)
+    if found:
+        return Marker(MarkerKind(found[2].lower()), folder + slash + found[1])
+    found = _RESEMBLES_MARKER.fullmatch(name)
+    kind = _meant_by(found[3]) if found else None
+    return NearMarker(kind, folder + slash + found[1], found[2].strip()) if found and kind else None
+
+
+def _meant_by(word: str) -> MarkerKind | None:
+    letters = re.sub(r"[^a-z]", "", word.lower())
+    if letters in _WORDS:
+        return _WORDS[letters]
+    near = get_close_matches(letters, _WORDS, 1, _ALIKE) if len(letters) >= _SHORTEST_MISSPELT else []
+    return _WORDS[near[0]] if near else None

@@ -1,0 +1,235 @@
+"""Obeys markers: what `<drop>.cancel` and its like ask of the newest job of a drop, or why that cannot be.
+
+A marker acts once, and one message says what became of it, however often its event comes: its item stays in the table.
+One that makes a new run is answered by the message of that run. What a marker does may be done twice, and each time
+comes to the same: the message follows from the state that it leaves behind.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from dropbatch.claims import act_on_markers
+from dropbatch.domain.drops import Drop, Meaning, meaning_of
+from dropbatch.domain.errors import ObjectForbidden, ObjectMissing
+from dropbatch.domain.jobs import (
+    APPROVABLE,
+    CLOSED,
+    ENDED_JOBS,
+    BatchState,
+    HeldReason,
+    Job,
+    JobState,
+    Newest,
+)
+from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerReason, NearMarker
+from dropbatch.intake.near_files import near_files, spellings
+from dropbatch.jobs.give_up import tell_pending
+from dropbatch.jobs.hold import let_go
+from dropbatch.jobs.pending import pending_for, wait_for
+from dropbatch.ledger import Ledger
+from dropbatch.messages import Look
+from dropbatch.ports import Notification, World
+from dropbatch.reporting import marker_notices
+
+UNSTOPPABLE = CLOSED | {BatchState.ENDED}
+"""The states of batches of which nothing can be cancelled any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A new run that a marker asks for, of all rows, or of those of a former job that have no good answer."""
+
+    drop: Drop
+    kind: MarkerKind
+    retry_of: str | None = None
+
+
+class _Silent(Enum):
+    """Why nothing is told of a marker, or not yet."""
+
+    LATER = "later"  # what it stands beside may still come
+    DONE = "done"  # its run tells of it
+
+
+_Answer = Notification | Run | _Silent
+
+
+def obey(world: World, ledger: Ledger, marker: Marker | NearMarker, look: Look, arrived: int) -> Run | bool:
+    """Do what a marker asks, and say so; returns the run that it asks for, or whether it is done with.
+
+    A run is begun by the caller, who then calls `has_acted`. `look` names the marker's version, `arrived` is when that
+    was there.
+    """
+    waiting = ledger.reload(pending_for(world, look))
+    if waiting is not None and waiting.is_over:
+        return True
+    asker = MarkerObject(look.bucket, look.key, look.version_id or "")
+    since = waiting.created_at if waiting else world.now()
+    if isinstance(marker, NearMarker):
+        answer: _Answer = marker_notices.misspelt(marker, asker)
+    else:
+        answer = _Marker(world, ledger, marker, asker, arrived, since).obey()
+    if isinstance(answer, Run):
+        return answer
+    if answer is _Silent.LATER:
+        wait_for(world, ledger, look, failed=False)
+        return False
+    _close(world, ledger, look, None if isinstance(answer, _Silent) else answer)
+    return True
+
+
+def has_acted(world: World, ledger: Ledger, look: Look) -> None:
+    """Note that a marker's run has begun, whose own messages say by which marker it was asked for."""
+    _close(world, ledger, look, None)
+
+
+def _close(world: World, ledger: Ledger, look: Look, notification: Notification | None) -> None:
+    tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), notification, stays=True)
+
+
+@dataclass
+class _Marker:
+    """One version of a marker, and what it finds."""
+
+    world: World
+    ledger: Ledger
+    marker: Marker
+    asker: MarkerObject
+    arrived: int
+    since: int  # when it was first looked at
+
+    def obey(self) -> _Answer:
+        newest = self._newest()
+        if newest.job_id is None:
+            return self._without_job(newest)
+        job = self.ledger.job(newest.job_id)
+        if job is None:
+            return self._after_all_is_deleted()
+        if self.marker.kind is MarkerKind.CANCEL:
+            return self._cancel(newest, job)
+        if job.rerun_version == self.asker.version_id:
+            return _Silent.DONE
+        if self.arrived < newest.modified:
+            return self._refused(job, MarkerReason.OLDER)
+        match self.marker.kind:
+            case MarkerKind.APPROVE:
+                return self._approve(newest, job)
+            case MarkerKind.RETRY:
+                return self._retry(job)
+        return Run(job.drop, MarkerKind.RERUN)
+
+    def _newest(self) -> Newest:
+        """What is known of the file's key; of those that look the same, the one of which something is known."""
+        found = [self.ledger.newest(self.asker.bucket, key) for key in spellings(self.marker.drop_key)]
+        return next((newest for newest in found if newest.job_id is not None), found[0])
+
+    def _refused(self, job: Job, reason: MarkerReason) -> Notification:
+        return marker_notices.refused(self.world, job, self.asker, self.marker.kind, reason)
+
+    # Without a job
+
+    def _without_job(self, newest: Newest) -> _Answer:
+        """Wait a while for a job: events come in any order. Then say what there is instead."""
+        world, marker = self.world, self.marker
+        if meaning_of(newest.key) is not Meaning.DROP:
+            return marker_notices.no_drop(marker, self.asker)
+        if marker.kind in (MarkerKind.CANCEL, MarkerKind.APPROVE):
+            self._remember(newest)
+            if self.ledger.newest(newest.bucket, newest.key).job_id is not None:
+                return self.obey()  # it has come meanwhile
+        if world.now() - self.since < world.recipe_wait_seconds:
+            return _Silent.LATER
+        found = self._find()
+        if found is None:
+            return marker_notices.no_such_file(marker, self.asker, near_files(world, newest.bucket, newest.key))
+        if marker.kind in (MarkerKind.RERUN, MarkerKind.RETRY):
+            wait_for(world, self.ledger, Look(newest.bucket, found.key, None), failed=False)  # as the sweep does
+        return marker_notices.not_begun(marker, self.asker)
+
+    def _after_all_is_deleted(self) -> Notification | Run:
+        """What can be done about a drop whose newest job was so long ago that its items are deleted."""
+        found = self._find() if self.marker.kind is MarkerKind.RERUN else None
+        return Run(found, MarkerKind.RERUN) if found else marker_notices.forgotten(self.marker, self.asker)
+
+    def _find(self) -> Drop | None:
+        """The file that the marker stands beside, as it is now."""
+        bucket = self.asker.bucket
+        for key in spellings(self.marker.drop_key):
+            try:
+                info = self.world.objects.head(bucket, key)
+            except (ObjectMissing, ObjectForbidden):
+                continue
+            return Drop(bucket, key, info.version_id, info.modified, info.size, info.labels, info.modified)
+        return None
+
+    # With a job
+
+    def _remember(self, newest: Newest) -> None:
+        """Keep the marker for the key's jobs, and let it act on those that are there."""
+        arrived, cancels = self.arrived, self.marker.kind is MarkerKind.CANCEL
+
+        def remember(current: Newest) -> bool:
+            if cancels:
+                current.cancel_modified = max(current.cancel_modified, arrived)
+            else:
+                current.approve_modified = max(current.approve_modified, arrived)
+            return True
+
+        kept = self.ledger.change(lambda: self.ledger.newest(newest.bucket, newest.key), remember)
+        if kept is not None:
+            act_on_markers(self.ledger, kept, self.world.now())
+
+    def _cancel(self, newest: Newest, job: Job) -> Notification:
+        """Cancel every open job of the key that is not newer than the marker."""
+        has_acted = newest.cancel_modified == self.arrived and job.cancel_requested
+        if self.arrived < newest.modified:
+            return self._refused(job, MarkerReason.OLDER)
+        if job.state is JobState.REJECTED:
+            return self._refused(job, MarkerReason.REJECTED)
+        if job.state in ENDED_JOBS and not has_acted:
+            return self._refused(job, MarkerReason.ENDED)
+        if job.cancel_requested and not has_acted:
+            return self._refused(job, MarkerReason.ALREADY)
+        batches = self.ledger.batches(job.id)
+        self._remember(newest)
+        if job.state is JobState.ASSEMBLING:
+            return self._refused(job, MarkerReason.TOO_LATE)
+        has_begun = job.state not in (JobState.BUILDING, JobState.CANCELLED)
+        if has_begun and batches and all(batch.state in UNSTOPPABLE for batch in batches):
+            return marker_notices.too_late(self.world, job, self.asker)
+        is_sent = any(batch.openai_id or batch.creating_at for batch in batches)
+        return marker_notices.cancelling(self.world, [job], self.asker, is_sent=is_sent)
+
+    def _approve(self, newest: Newest, job: Job) -> Notification:
+        has_acted = newest.approve_modified == self.arrived and job.approved
+        if job.state is JobState.BUILDING or job.held_reason in APPROVABLE:
+            self._remember(newest)
+            job = self.ledger.job(job.id) or job
+            if job.approved:
+                job = self._let_go(job, *APPROVABLE)
+            if job.state is JobState.BUILDING:
+                return marker_notices.being_read(self.world, job, self.asker)
+            has_acted = job.approved
+        if has_acted:
+            return marker_notices.approved(self.world, job, self.asker)
+        if job.state is JobState.REJECTED:
+            return self._refused(job, MarkerReason.REJECTED)
+        return self._refused(job, MarkerReason.ENDED if job.state in ENDED_JOBS else MarkerReason.NOT_HELD)
+
+    def _let_go(self, job: Job, *reasons: HeldReason, marker: str | None = None) -> Job:
+        """Let the job go on if it is held for one of these reasons; returns it as it is then."""
+        return let_go(self.world, self.ledger, job, *reasons, marker=marker) or self.ledger.job(job.id) or job
+
+    def _retry(self, job: Job) -> Notification | Run:
+        version = self.asker.version_id
+        if job.state is JobState.HELD and job.held_reason is HeldReason.FAILING:
+            job = self._let_go(job, HeldReason.FAILING, marker=version)
+        if job.went_on_by == version:
+            return marker_notices.resumed(self.world, job, self.asker)
+        if job.state is JobState.REJECTED:
+            # The recipe was wrong then, or nothing could be asked again: what it was to ask stands as before.
+            again = Run(job.drop, MarkerKind.RETRY, job.retry_of)
+            return again if job.retry_of is not None else self._refused(job, MarkerReason.REJECTED)
+        if job.state in ENDED_JOBS:
+            return Run(job.drop, MarkerKind.RETRY, job.id)
+        return self._refused(job, MarkerReason.HELD if job.state is JobState.HELD else MarkerReason.RUNNING)

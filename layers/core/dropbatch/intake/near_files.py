@@ -1,0 +1,74 @@
+"""Finds the file that a marker was perhaps meant for, among those of its folder."""
+
+import unicodedata
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from dropbatch.domain.drops import Meaning, meaning_of
+from dropbatch.domain.markers import COMPRESSED_EXTENSIONS, EXTENSIONS
+from dropbatch.ports import World
+
+MAX_NEAR = 3
+"""How many files are named."""
+
+PAGE = 1_000
+"""How many keys a page of a bucket's listing has, if more follow."""
+
+MAX_COMPARED = 1_000
+"""With how many names the spelling is compared: that takes some 20 ms."""
+
+MAX_COMPARED_CHARACTERS = 200
+"""Comparing takes the square of a name's length."""
+
+_ALIKE = 0.75
+
+
+def spellings(key: str) -> list[str]:
+    """A key, and the same in the other forms of Unicode: what macOS calls a file looks the same, and is another key."""
+    return list(dict.fromkeys((key, *(unicodedata.normalize(form, key) for form in ("NFC", "NFD")))))
+
+
+def near_files(world: World, bucket: str, key: str) -> list[str]:
+    """Return the keys of files in the folder of `key` that are named much like it, the likeliest first.
+
+    First come those that differ in capitals or spaces alone, then those with another extension or one more, then those
+    that are spelt much like it.
+    """
+    folder, slash, name = key.rpartition("/")
+    folder += slash
+    names = {each: (_plain(each), _plain(_stem(each))) for each in _names(world, bucket, folder, name)}
+    wanted, stem = _plain(name), _plain(_stem(name))
+    found = [each for each, (whole, _) in names.items() if whole == wanted]
+    found += [each for each, (_, own) in names.items() if own == stem]
+    if len(name) <= MAX_COMPARED_CHARACTERS:
+        near = {form: each for each in list(names)[-MAX_COMPARED:] for form in names[each]}
+        forms = [form for form in near if len(form) <= MAX_COMPARED_CHARACTERS]
+        found += [near[form] for each in (wanted, stem) for form in get_close_matches(each, forms, MAX_NEAR, _ALIKE)]
+    return [folder + each for each in dict.fromkeys(found)][:MAX_NEAR]
+
+
+def _names(world: World, bucket: str, folder: str, name: str) -> Iterator[str]:
+    """Give the names of the files in a folder: all if it is small, else a page from each likely place on."""
+    stem = _stem(name)
+    capital, small = stem[:1].upper(), stem[:1].lower()
+    likely = (*spellings(stem), capital + stem[1:], small + stem[1:], capital, small)
+    for after in dict.fromkeys(("", *likely)):
+        keys = [key for key, _ in world.objects.names(bucket, folder + after) if key.startswith(folder)]
+        inside = (key.removeprefix(folder) for key in keys if meaning_of(key) is Meaning.DROP)
+        yield from (each for each in inside if "/" not in each)
+        if not after and len(keys) < PAGE:
+            return
+
+
+def _stem(name: str) -> str:
+    """A name without what says how its rows lie."""
+    stem, dot, ending = name.rpartition(".")
+    if dot and ending.lower() in COMPRESSED_EXTENSIONS:
+        stem, dot, ending = stem.rpartition(".")
+    return stem if dot and ending.lower() in EXTENSIONS else name
+
+
+def _plain(name: str) -> str:
+    """A name as people compare names: without capitals, and with one kind of space, of line and of letter."""
+    letters = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(letters.replace("_", " ").replace("-", " ").split())

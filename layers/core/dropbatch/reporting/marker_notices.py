@@ -1,0 +1,280 @@
+"""Makes the notifications about markers: that one has acted, or why it does not, and what works instead."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dropbatch.domain.drops import Drop, without_controls
+from dropbatch.domain.jobs import APPROVABLE, ENDED_JOBS, HeldReason, Job, JobState
+from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerReason, MarkerStatus, NearMarker
+from dropbatch.ports import Notification, World
+from dropbatch.reporting.details import SCHEMA_VERSION
+from dropbatch.reporting.notifications import notification_of
+from dropbatch.reporting.phrases import as_text, marker_command, rows_counted, subject
+
+MAX_NAME = 200
+"""How many characters of a name stand in a text."""
+
+_WAITS = {
+    HeldReason.SIZE: "for your approval",
+    HeldReason.REPEATED: "for your approval",
+    HeldReason.PERMISSION: "because the API key lacks a permission",
+    HeldReason.ACCOUNT: "because OpenAI takes no work from the account",
+    HeldReason.STUCK: "because a step of it fails again and again",
+    HeldReason.KEY: "for an OpenAI API key",
+    HeldReason.KEY_CHANGED: "because the API key was changed",
+    HeldReason.FAILING: "because too few rows were answered",
+}
+
+
+def cancelling(world: World, jobs: Sequence[Job], asker: MarkerObject, *, is_sent: bool) -> Notification:
+    """That jobs of a key are being cancelled; `is_sent` says whether OpenAI has something of them already."""
+    job = jobs[-1]
+    if is_sent:
+        what = (
+            "Rows that have not been sent are not sent, OpenAI is asked to stop the others, and the answers that it "
+            "has given are kept and paid."
+        )
+    else:
+        what = "Nothing of it was sent to OpenAI, and nothing is billed."
+    lines = [f"{_name(job)} is being cancelled, as {asker.name} asks. {what}"]
+    if len(jobs) > 1:
+        lines.append(f"{len(jobs)} jobs of it were open: {', '.join(each.id for each in jobs)}.")
+    if "ended" in job.notify:
+        lines.append("Another message follows when it has ended.")
+    more = {"cancelled_jobs": [each.id for each in jobs]}
+    return _about(world, job, asker, MarkerKind.CANCEL, MarkerReason.CANCELLING, "is being cancelled", lines, more)
+
+
+def too_late(world: World, job: Job, asker: MarkerObject) -> Notification:
+    """That nothing is left to be cancelled of a job that has not ended yet."""
+    lines = [
+        f"{asker.name} came too late to stop anything: all rows of {_name(job)} that were sent had come back. They are "
+        "kept and paid; rows that failed are not sent again.",
+    ]
+    if "ended" in job.notify:
+        lines.append("Another message follows when the results are there.")
+    return _about(world, job, asker, MarkerKind.CANCEL, MarkerReason.TOO_LATE, "too late to cancel", lines)
+
+
+def approved(world: World, job: Job, asker: MarkerObject) -> Notification:
+    if job.state in ENDED_JOBS:
+        lines = [f"{_name(job)} had the approval of {asker.name}, and has ended ({job.state})."]
+    else:
+        lines = [
+            f"{_name(job)} goes on, as {asker.name} asks: its {rows_counted(job.rows)} are sent to OpenAI.",
+            _to("stop it", job.drop, MarkerKind.CANCEL),
+        ]
+    return _about(world, job, asker, MarkerKind.APPROVE, MarkerReason.APPROVED, "approved", lines)
+
+
+def resumed(world: World, job: Job, asker: MarkerObject) -> Notification:
+    lines = [
+        f"{_name(job)} goes on with the recipe as it was, as {asker.name} asks.",
+        _to("stop it", job.drop, MarkerKind.CANCEL),
+    ]
+    return _about(world, job, asker, MarkerKind.RETRY, MarkerReason.RESUMED, "goes on", lines)
+
+
+def being_read(world: World, job: Job, asker: MarkerObject) -> Notification:
+    lines = [
+        f"{_name(job)} is still being read. If it turns out to need an approval, it has that of {asker.name}, and goes "
+        "on without a question."
+    ]
+    return _about(world, job, asker, MarkerKind.APPROVE, MarkerReason.BEING_READ, "approved beforehand", lines)
+
+
+def refused(world: World, job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReason) -> Notification:
+    """That a marker does nothing because of the state that a job is in, and what works."""
+    verdict, lines = _refusal(job, asker, kind, reason)
+    return _about(world, job, asker, kind, reason, verdict, lines)
+
+
+def _refusal(job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReason) -> tuple[str, list[str]]:
+    name, nothing = _name(job), f"so {asker.name} does nothing."
+    match reason:
+        case MarkerReason.OLDER:
+            return f".{kind} is older than it, and does nothing", [
+                f"{asker.name} is older than what {name} is now, {nothing}",
+                f"To do it now, make it again: {_how(job.drop, kind)}",
+            ]
+        case MarkerReason.ALREADY:
+            return "is being cancelled already", [f"{name} is being cancelled already, {nothing}"]
+        case MarkerReason.REJECTED if kind is MarkerKind.RETRY:
+            return "was rejected, there is nothing to retry", [
+                f"{name} was rejected, and none of its rows was asked, {nothing}",
+                "If the recipe was wrong: correct it and upload it; the file is then read again.",
+                "If the file was wrong: correct it and drop it again.",
+                _to("have it read again as it is", job.drop, MarkerKind.RERUN),
+            ]
+        case MarkerReason.REJECTED:
+            return f"was rejected, there is nothing to {kind}", [f"{name} was rejected, {nothing}"]
+        case MarkerReason.RUNNING:
+            return "is still running, there is nothing to retry yet", [
+                f"{name} is still running, {nothing} Rows that fail temporarily are sent again automatically.",
+                f"If rows have failed at its end, make the marker again then: {_how(job.drop, kind)}",
+            ]
+        case MarkerReason.HELD:
+            lines = [f"{name} waits {_waits(job)}, {nothing}"]
+            if job.held_reason in APPROVABLE:
+                lines.append(_to("have it answered", job.drop, MarkerKind.APPROVE))
+            lines.append(_to("end it with what it has", job.drop, MarkerKind.CANCEL))
+            return f"waits {_waits(job)}, there is nothing to {kind}", lines
+        case MarkerReason.NOT_HELD if job.state is JobState.HELD:
+            return f"waits {_waits(job)}, not for an approval", [
+                f"{name} waits {_waits(job)}, and not for an approval, {nothing} The message that it waits says what "
+                "lets it go on."
+            ]
+        case MarkerReason.NOT_HELD:
+            return "needs no approval", [f"{name} does not wait for an approval: it is {job.state}, {nothing}"]
+        case MarkerReason.TOO_LATE:
+            return "too late to cancel", [
+                f"{asker.name} came too late to stop anything: all rows of {name} had come back, and its results are "
+                "being put together."
+            ]
+        case MarkerReason.ENDED:
+            return f"has ended, there is nothing to {kind}", [
+                f"{name} has ended ({job.state}), and {asker.name} came too late to {kind} it."
+            ]
+    raise AssertionError(f"{reason} does not follow from a job's state")
+
+
+def no_such_file(marker: Marker, asker: MarkerObject, near: Sequence[str]) -> Notification:
+    """That there is no file beside which a marker stands, and which one was perhaps meant: `near` are their keys."""
+    drop = _drop(asker, marker.drop_key)
+    lines = [f"There is no file `{_shown(drop.name)}` here, so {asker.name} does nothing."]
+    for key in near:
+        meant = _drop(asker, key)
+        lines.append(f"Did you mean `{_shown(meant.name)}`? Then {_how(meant, marker.kind)}")
+    if not near:
+        lines.append(
+            "A marker is named as the file is, with its ending, and lies beside it: for `reviews.csv`, "
+            f"`reviews.csv.{marker.kind}`."
+        )
+    verdict = f"there is no file {_shown(drop.name)} here"
+    return _alone(asker, marker, MarkerStatus.REFUSED, MarkerReason.NO_SUCH_FILE, verdict, lines, {"near": list(near)})
+
+
+def not_begun(marker: Marker, asker: MarkerObject) -> Notification:
+    """That a file has no job yet."""
+    name = _shown(_drop(asker, marker.drop_key).name)
+    if marker.kind in (MarkerKind.RERUN, MarkerKind.RETRY):
+        lines = [
+            f"{name} had not been read yet. That begins now: all of its rows are asked, with today's recipe. Another "
+            "message follows."
+        ]
+        return _alone(asker, marker, MarkerStatus.DONE, MarkerReason.TAKEN_IN, f"{name} is read now", lines)
+    what = "is cancelled" if marker.kind is MarkerKind.CANCEL else "needs no other approval"
+    lines = [f"{name} has not been read yet. {asker.name} is kept for it: when its job begins, it {what}."]
+    return _alone(asker, marker, MarkerStatus.KEPT, MarkerReason.NOT_BEGUN, f"kept, {name} has not begun yet", lines)
+
+
+def no_drop(marker: Marker, asker: MarkerObject) -> Notification:
+    name = _shown(_drop(asker, marker.drop_key).name)
+    lines = [f"{name} is no file whose rows are answered, so {asker.name} does nothing. Make it beside such a file."]
+    return _alone(asker, marker, MarkerStatus.REFUSED, MarkerReason.NO_DROP, f"{name} has no rows to answer", lines)
+
+
+def forgotten(marker: Marker, asker: MarkerObject) -> Notification:
+    """That the job has been deleted, and what still works."""
+    drop = _drop(asker, marker.drop_key)
+    lines = [
+        f"{_shown(drop.name)} ended more than three months ago, and how its rows fared is kept no longer, so "
+        f"{asker.name} does nothing.",
+        _to("ask all rows again with today's recipe", drop, MarkerKind.RERUN),
+    ]
+    verdict = f"ended long ago, there is nothing to {marker.kind}"
+    return _alone(asker, marker, MarkerStatus.REFUSED, MarkerReason.FORGOTTEN, verdict, lines)
+
+
+def misspelt(marker: NearMarker, asker: MarkerObject) -> Notification:
+    drop = _drop(asker, marker.drop_key)
+    kinds = ", ".join(f".{kind}" for kind in MarkerKind)
+    lines = [
+        f"`{marker.ending}` is no marker, so {asker.name} does nothing; did you mean `.{marker.kind}`?",
+        f"Then {_how(drop, marker.kind)}",
+        f"The markers are {kinds}.",
+    ]
+    verdict = f"is no marker, did you mean .{marker.kind}?"
+    return _alone(asker, marker, MarkerStatus.REFUSED, MarkerReason.MISSPELT, verdict, lines)
+
+
+def given_up(marker: Marker | NearMarker, asker: MarkerObject) -> Notification:
+    lines = [
+        f"Dropbatch could not look at {asker.name}, although it tried for a day, so it does nothing. Make it again: "
+        f"{_how(_drop(asker, marker.drop_key), marker.kind)}"
+    ]
+    return _alone(asker, marker, MarkerStatus.REFUSED, MarkerReason.GAVE_UP, "could not be looked at", lines)
+
+
+_STATUS = {
+    MarkerReason.CANCELLING: MarkerStatus.DONE,
+    MarkerReason.APPROVED: MarkerStatus.DONE,
+    MarkerReason.RESUMED: MarkerStatus.DONE,
+    MarkerReason.BEING_READ: MarkerStatus.KEPT,
+}
+"""What became of a marker that found a job; for any other reason it was refused."""
+
+
+def _about(
+    world: World,
+    job: Job,
+    asker: MarkerObject,
+    kind: MarkerKind,
+    reason: MarkerReason,
+    verdict: str,
+    lines: Sequence[str],
+    more: Mapping[str, Any] | None = None,
+) -> Notification:
+    """Say it of a job."""
+    detail = {"reason": str(reason), "marker": asker.to_json(kind), **(more or {})}
+    status = _STATUS.get(reason, MarkerStatus.REFUSED)
+    return notification_of(world, job, "marker", str(status), verdict, lines, detail)
+
+
+def _alone(
+    asker: MarkerObject,
+    marker: Marker | NearMarker,
+    status: MarkerStatus,
+    reason: MarkerReason,
+    verdict: str,
+    lines: Sequence[str],
+    more: Mapping[str, Any] | None = None,
+) -> Notification:
+    """Say it where no job is known."""
+    detail = {
+        "schema_version": SCHEMA_VERSION,
+        "event": "marker",
+        "status": str(status),
+        "reason": str(reason),
+        "marker": asker.to_json(marker.kind),
+        "drop": {"bucket": asker.bucket, "key": marker.drop_key, "version_id": None},
+        "labels": {},
+        **(more or {}),
+    }
+    folder = _drop(asker, marker.drop_key).folder
+    return Notification("marker", str(status), folder, subject(asker.name, verdict), as_text(lines), detail)
+
+
+def _waits(job: Job) -> str:
+    return _WAITS[job.held_reason] if job.held_reason else "no more"
+
+
+def _name(job: Job) -> str:
+    return _shown(job.drop.name)
+
+
+def _shown(name: str) -> str:
+    return without_controls(name)[:MAX_NAME]
+
+
+def _drop(asker: MarkerObject, key: str) -> Drop:
+    return Drop(asker.bucket, key, "", 0)
+
+
+def _to(what: str, drop: Drop, kind: MarkerKind) -> str:
+    return f"To {what}: {_how(drop, kind)}"
+
+
+def _how(drop: Drop, kind: MarkerKind) -> str:
+    """How to make a marker, in the console and by a command."""
+    return f"make a folder `{_shown(drop.name)}.{kind}` beside the file, or: {marker_command(drop, kind)}"
