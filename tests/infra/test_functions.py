@@ -151,6 +151,7 @@ RECEIVE = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
                 "InboxBucket.Arn": {"s3:ListBucket"},
                 "WorkBucket.Arn": {"s3:ListBucket"},
                 "WorkBucket.Arn/jobs/*": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"},
+                "WorkBucket.Arn/ends/*": {"s3:GetObject"},
                 "WorkBucket.Arn/recipes/*": {
                     "s3:GetObject",
                     "s3:PutObject",

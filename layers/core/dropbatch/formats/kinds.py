@@ -24,7 +24,7 @@ class Kind(StrEnum):
     PARQUET = "parquet"
 
 
-_KINDS = {
+KINDS = {
     "csv": Kind.CSV,
     "tsv": Kind.TSV,
     "jsonl": Kind.JSONL,
@@ -57,7 +57,7 @@ def file_type(key: str) -> FileType:
     if compression:
         stem, dot, extension = stem.rpartition(".")
         extension = extension.lower() if dot else ""
-    kind = _KINDS.get(extension)
+    kind = KINDS.get(extension)
     if kind is Kind.PARQUET and compression:
         message = f"Parquet is compressed within, and cannot be read as {compression}; drop the .parquet as it is."
         raise Rejected.because(Problem("unknown_extension", message))
@@ -86,6 +86,6 @@ def _advice(extension: str, compression: Compression) -> str:
             f"A spreadsheet (.{extension}) cannot be read; save the sheet as “CSV UTF-8 (Comma delimited)” and drop "
             "the .csv."
         )
-    near = get_close_matches(extension, _KINDS, 1)
+    near = get_close_matches(extension, KINDS, 1)
     hint = f" (did you mean .{near[0]}?)" if near else ""
     return f"The extension .{extension} is unknown{hint}; save the file as {_KNOWN} and drop it again."

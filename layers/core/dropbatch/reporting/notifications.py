@@ -335,6 +335,8 @@ def notification_of(
     detail: Mapping[str, Any] | None = None,
 ) -> Notification:
     members = {"rows": {"total": job.rows}, **job_members(world, job, event, status), **(detail or {})}
+    if job.marker is not None:
+        members["asked_by"] = {"kind": job.marker, "version_id": job.rerun_version}
     text = [*text[:1], *_asked_for_by(job, event), *text[1:]]
     return Notification(event, status, job.drop.folder, subject(job.drop.name, verdict), as_text(text), members)
 

@@ -1,0 +1,633 @@
+"""No marker is met with silence: each version of one has one answer, in whatever state its file is; over fakes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dropbatch.domain.jobs import (
+    RETENTION_SECONDS,
+    BatchState,
+    HeldReason,
+    JobState,
+    OpenAIStatus,
+)
+from dropbatch.domain.limits import Limits
+from dropbatch.domain.markers import EXTENSIONS, MarkerKind, MarkerReason, MarkerStatus
+from dropbatch.formats.kinds import KINDS
+from dropbatch.ledger import Ledger
+from dropbatch.messages import Look
+from dropbatch.poll import poll
+from dropbatch.ports import Notification
+from tests.driving import (
+    RECIPE,
+    asked,
+    deliver,
+    deliver_next,
+    drop,
+    jobs,
+    object_created,
+    only_job,
+    pass_time,
+    result_json,
+    rows,
+    run,
+)
+from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
+
+DAY = 86_400
+RERUN = "echo | aws s3 cp - s3://the-inbox/a.csv.rerun"
+
+
+def fresh(tmp_path: Path, **more: Any) -> FakeWorld:
+    fake = FakeWorld(tmp_path, **more)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    return fake
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    return fresh(tmp_path)
+
+
+def bad(request: dict[str, Any]) -> Any:
+    return "error", response_line(request, 400, {"error": {"code": "lasting", "message": "no"}})
+
+
+def second_is_bad(request: dict[str, Any]) -> Any:
+    return bad(request) if request["custom_id"] == "2" else answer_ok(request)
+
+
+# States that a file may be in
+
+
+def no_file(fake: FakeWorld) -> None:
+    """There is none."""
+
+
+def not_begun(fake: FakeWorld) -> None:
+    fake.objects.drop("a.csv", rows(3))  # and its event is lost
+    fake.clock.sleep(5)
+
+
+def building(fake: FakeWorld) -> None:
+    fake.objects.remove(INBOX, "recipe.yaml")
+    drop(fake, "a.csv", rows(3))
+    deliver(fake)
+    assert only_job(fake).state is JobState.BUILDING
+
+
+def running(fake: FakeWorld) -> None:
+    fake.openai.answer, fake.openai.ending = lambda _request: None, None
+    drop(fake, "a.csv", rows(3))
+    run(fake, ticks=2)
+    assert only_job(fake).state is JobState.RUNNING
+
+
+def all_back(fake: FakeWorld) -> None:
+    running(fake)
+    fake.openai.answer, fake.openai.ending = answer_ok, OpenAIStatus.COMPLETED
+    poll(fake.world)
+    assert only_job(fake).state is JobState.RUNNING
+    assert [batch.state for batch in Ledger(fake.world.table).batches(only_job(fake).id)] == [BatchState.ENDED]
+
+
+def assembling(fake: FakeWorld) -> None:
+    all_back(fake)
+    ledger = Ledger(fake.world.table)
+    job = only_job(fake)
+    job.move(JobState.ASSEMBLING)
+    ledger.save(job)
+
+
+def cancelling(fake: FakeWorld) -> None:
+    running(fake)
+    drop(fake, "a.csv.cancel", b"")
+    deliver(fake)
+    fake.clock.sleep(5)
+
+
+def held_for_size(fake: FakeWorld) -> None:
+    fake.hold_above_rows = 2
+    drop(fake, "a.csv", rows(3))
+    run(fake, ticks=2)
+    assert only_job(fake).held_reason is HeldReason.SIZE
+
+
+def held_for_a_key(fake: FakeWorld) -> None:
+    fake.openai.key = None
+    drop(fake, "a.csv", rows(3))
+    run(fake, ticks=3)
+    assert only_job(fake).held_reason is HeldReason.KEY
+
+
+def held_for_bad_answers(fake: FakeWorld) -> None:
+    fake.limits = Limits(batch_requests=2)
+    fake.token_limits = {"*": 50}
+    fake.openai.answer = bad
+    drop(fake, "a.csv", rows(10))
+    run(fake, ticks=10)
+    assert only_job(fake).held_reason is HeldReason.FAILING
+
+
+def rejected(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", b"other\nx\n")
+    run(fake)
+    assert only_job(fake).state is JobState.REJECTED
+
+
+def succeeded(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", rows(3))
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def partial(fake: FakeWorld) -> None:
+    fake.openai.answer = second_is_bad
+    drop(fake, "a.csv", rows(3))
+    run(fake)
+    assert only_job(fake).state is JobState.PARTIAL
+
+
+def forgotten(fake: FakeWorld) -> None:
+    succeeded(fake)
+    fake.clock.sleep(RETENTION_SECONDS + 3 * DAY)
+    for item in [json.loads(line) for line in fake.table.everything().splitlines()]:
+        if item.get("expires_at", fake.clock()) < fake.clock():
+            fake.table.delete(item["pk"], item["sk"], item["rev"])  # as DynamoDB does
+    assert jobs(fake) == []
+
+
+Expected = tuple[str, str, str]
+"""Status, reason and subject of the marker's own message; or status, event and subject of its run's first one."""
+
+NO_FILE = "there is no file a.csv here"
+
+TABLE: list[tuple[Callable[[FakeWorld], None], str, Expected]] = [
+    (no_file, "cancel", ("refused", "no_such_file", f"a.csv.cancel: {NO_FILE}")),
+    (no_file, "approve", ("refused", "no_such_file", f"a.csv.approve: {NO_FILE}")),
+    (no_file, "retry", ("refused", "no_such_file", f"a.csv.retry: {NO_FILE}")),
+    (no_file, "rerun", ("refused", "no_such_file", f"a.csv.rerun: {NO_FILE}")),
+    (not_begun, "cancel", ("kept", "not_begun", "a.csv.cancel: kept, a.csv has not begun yet")),
+    (not_begun, "approve", ("kept", "not_begun", "a.csv.approve: kept, a.csv has not begun yet")),
+    (not_begun, "retry", ("done", "taken_in", "a.csv.retry: a.csv is read now")),
+    (not_begun, "rerun", ("done", "taken_in", "a.csv.rerun: a.csv is read now")),
+    (building, "cancel", ("done", "cancelling", "a.csv: is being cancelled")),
+    (building, "approve", ("kept", "being_read", "a.csv: approved beforehand")),
+    (building, "retry", ("refused", "running", "a.csv: is still running, there is nothing to retry yet")),
+    (running, "cancel", ("done", "cancelling", "a.csv: is being cancelled")),
+    (running, "approve", ("refused", "not_held", "a.csv: needs no approval")),
+    (running, "retry", ("refused", "running", "a.csv: is still running, there is nothing to retry yet")),
+    (running, "rerun", ("duplicate", "duplicate", "a.csv: already being answered")),
+    (all_back, "cancel", ("refused", "too_late", "a.csv: too late to cancel")),
+    (assembling, "cancel", ("refused", "too_late", "a.csv: too late to cancel")),
+    (cancelling, "cancel", ("refused", "already", "a.csv: is being cancelled already")),
+    (held_for_size, "cancel", ("done", "cancelling", "a.csv: is being cancelled")),
+    (held_for_size, "approve", ("done", "approved", "a.csv: approved")),
+    (held_for_size, "retry", ("refused", "held", "a.csv: waits for your approval, there is nothing to retry")),
+    (held_for_a_key, "cancel", ("done", "cancelling", "a.csv: is being cancelled")),
+    (held_for_a_key, "approve", ("refused", "not_held", "a.csv: waits for an OpenAI API key, not for an approval")),
+    (held_for_a_key, "retry", ("refused", "held", "a.csv: waits for an OpenAI API key, there is nothing to retry")),
+    (held_for_bad_answers, "cancel", ("done", "cancelling", "a.csv: is being cancelled")),
+    (
+        held_for_bad_answers,
+        "approve",
+        ("refused", "not_held", "a.csv: waits because too few rows were answered, not for an approval"),
+    ),
+    (held_for_bad_answers, "retry", ("done", "resumed", "a.csv: goes on")),
+    (rejected, "cancel", ("refused", "rejected", "a.csv: was rejected, there is nothing to cancel")),
+    (rejected, "approve", ("refused", "rejected", "a.csv: was rejected, there is nothing to approve")),
+    (rejected, "retry", ("refused", "rejected", "a.csv: was rejected, there is nothing to retry")),
+    (rejected, "rerun", ("rejected", "rejected", "a.csv: rejected, 1 problem")),
+    (succeeded, "cancel", ("refused", "ended", "a.csv: has ended, there is nothing to cancel")),
+    (succeeded, "approve", ("refused", "ended", "a.csv: has ended, there is nothing to approve")),
+    (succeeded, "retry", ("rejected", "rejected", "a.csv: rejected, 1 problem")),
+    (succeeded, "rerun", ("held", "held", "a.csv: waits for your approval, answered before")),
+    (partial, "cancel", ("refused", "ended", "a.csv: has ended, there is nothing to cancel")),
+    (partial, "retry", ("running", "accepted", "a.csv: accepted, 3 rows")),
+    (partial, "rerun", ("held", "held", "a.csv: waits for your approval, answered before")),
+    (forgotten, "cancel", ("refused", "forgotten", "a.csv.cancel: ended long ago, there is nothing to cancel")),
+    (forgotten, "approve", ("refused", "forgotten", "a.csv.approve: ended long ago, there is nothing to approve")),
+    (forgotten, "retry", ("refused", "forgotten", "a.csv.retry: ended long ago, there is nothing to retry")),
+    (forgotten, "rerun", ("running", "accepted", "a.csv: accepted, 3 rows")),
+]
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "expected"), TABLE, ids=[f"{state.__name__}-{kind}" for state, kind, _ in TABLE]
+)
+def test_a_marker_has_one_answer_in_every_state(
+    fake: FakeWorld, state: Callable[[FakeWorld], None], kind: str, expected: Expected
+) -> None:
+    state(fake)
+    before = len(fake.topics.published)
+    version = drop(fake, f"a.csv.{kind}", b"")
+    _intake(fake)
+    if state in (no_file, not_begun):
+        assert fake.topics.published[before:] == [], "it may come"
+        pass_time(fake, 180, step=30)
+    told = fake.topics.published[before:]
+    mine = [each for each in told if each.event == "marker"]
+    first = mine[0] if mine else told[0]
+    assert (first.status, _reason(first), first.subject) == expected
+    assert [each.subject for each in fake.topics.people[before:]][told.index(first)] == first.subject
+    if mine:
+        assert first.detail["marker"] == {"kind": kind, "key": f"a.csv.{kind}", "version_id": version}
+        assert first.detail["drop"]["key"] == "a.csv"
+        assert ("job_id" in first.detail) is (state not in (no_file, not_begun, forgotten))
+    else:
+        assert first.text.splitlines()[1] == (
+            f"Asked for by a.csv.{kind}, which has acted now. To ask once more, make it again: a folder of the same "
+            f"name, or `a.csv.{kind}2`."
+        )
+        assert first.detail["asked_by"] == {"kind": kind, "version_id": version}
+    # Whatever is delivered again and again, it has no second message, nor a second run.
+    runs = len(jobs(fake))
+    for _ in range(2):
+        fake.intake.send(object_created(fake, f"a.csv.{kind}", version, 0))
+        _intake(fake)
+    fake.openai.answer, fake.openai.ending, fake.openai.key = answer_ok, OpenAIStatus.COMPLETED, "sk-fake"
+    run(fake, ticks=10)
+    fake.clock.sleep(20 * DAY)
+    fake.intake.send(object_created(fake, f"a.csv.{kind}", version, 0))
+    run(fake, ticks=10)
+    assert sum(each.event == "marker" for each in fake.topics.published[before:]) == len(mine)
+    if state is not_begun:  # a sweep of the inbox finds it
+        assert only_job(fake).state is (JobState.CANCELLED if kind == "cancel" else JobState.SUCCEEDED)
+    else:
+        assert len(jobs(fake)) == runs
+
+
+def _intake(fake: FakeWorld) -> None:
+    """Deliver what waits to be taken in, and nothing else."""
+    while deliver_next(fake, "intake"):
+        pass
+
+
+def _reason(told: Notification) -> str:
+    return str(told.detail["reason"]) if told.event == "marker" else told.event
+
+
+def last(fake: FakeWorld) -> list[str]:
+    return fake.topics.people[-1].text.splitlines()
+
+
+# What the messages say
+
+
+def test_an_unknown_file_is_answered_with_the_one_that_was_meant(fake: FakeWorld) -> None:
+    drop(fake, "umfrage/recipe.yaml", RECIPE)
+    drop(fake, "umfrage/Umfrage Q4.csv", rows(2))
+    run(fake)
+    drop(fake, "umfrage/Umfrage Q4.rerun/", b"")
+    run(fake)
+    assert fake.topics.people[-1].subject == "Umfrage Q4.rerun: there is no file Umfrage Q4 here"
+    assert last(fake) == [
+        "There is no file `Umfrage Q4` here, so Umfrage Q4.rerun does nothing.",
+        "Did you mean `Umfrage Q4.csv`? Then make a folder `Umfrage Q4.csv.rerun` beside the file, or: "
+        "echo | aws s3 cp - 's3://the-inbox/umfrage/Umfrage Q4.csv.rerun'",
+    ]
+    assert fake.topics.published[-1].detail["near"] == ["umfrage/Umfrage Q4.csv"]
+    assert fake.topics.published[-1].folder == "umfrage"
+
+
+@pytest.mark.parametrize(
+    ("typed", "file"),
+    [
+        ("umfrage q4.csv", "Umfrage Q4.csv"),
+        ("Umfrage  Q4.csv", "Umfrage Q4.csv"),
+        ("Umfrage_Q4.csv", "Umfrage Q4.csv"),
+        ("Umfrage Q4", "Umfrage Q4.csv.gz"),
+        ("Umfrage Q4.csv", "Umfrage Q4.tsv"),
+        ("Umfrage Q4.xlsx", "Umfrage Q4.csv"),
+        ("Umfarge Q4.csv", "Umfrage Q4.csv"),
+        ("Umfrage Q4.cvs", "Umfrage Q4.csv"),
+        ("Umfrage", "Umfrage Q4.csv"),
+        ("übersicht.csv", "Übersicht.csv"),
+    ],
+)
+def test_a_file_is_found_that_is_named_much_like_it(fake: FakeWorld, typed: str, file: str) -> None:
+    for name in ("Another.csv", "recipe.yaml", "deeper/Umfrage Q4.csv", "Umfrage Q4.csv.cancel", file):
+        fake.objects.drop(f"folder/{name}", b"")
+    fake.objects.drop("Umfrage Q4.csv", b"")
+    drop(fake, f"folder/{typed}.cancel", b"")
+    pass_time(fake, 300)
+    (told,) = fake.topics.published
+    assert told.detail["near"] == [f"folder/{file}"]
+
+
+def test_a_file_is_found_in_a_folder_of_thousands(fake: FakeWorld) -> None:
+    for number in range(2_500):
+        fake.objects.drop(f"f/part-{number:05d}.csv", b"")
+    fake.objects.drop("f/Reviews.csv", b"")
+    fake.objects.drop("f/zones.csv", b"")
+    for name in ("reviews.csv", "Zones", "part-02400"):
+        drop(fake, f"f/{name}.cancel", b"")
+    pass_time(fake, 300)
+    near = {told.detail["marker"]["key"]: told.detail["near"] for told in fake.topics.published}
+    assert near["f/reviews.csv.cancel"] == ["f/Reviews.csv"]
+    assert near["f/Zones.cancel"] == ["f/zones.csv"]
+    assert near["f/part-02400.cancel"][0] == "f/part-02400.csv"
+
+
+def test_a_marker_beside_nothing_at_all_says_how_one_is_named(fake: FakeWorld) -> None:
+    drop(fake, "reviews.rerun", b"")
+    pass_time(fake, 300)
+    assert last(fake) == [
+        "There is no file `reviews` here, so reviews.rerun does nothing.",
+        "A marker is named as the file is, with its ending, and lies beside it: for `reviews.csv`, "
+        "`reviews.csv.rerun`.",
+    ]
+
+
+def test_a_name_that_looks_the_same_is_the_same_file(fake: FakeWorld) -> None:
+    """macOS writes the dots of an umlaut as a letter of their own; a browser does not."""
+    fake.openai.answer, fake.openai.ending = lambda _request: None, None
+    drop(fake, "U\u0308bersicht.csv", rows(2))
+    run(fake, ticks=2)
+    drop(fake, "\u00dcbersicht.csv.cancel/", b"")
+    run(fake)
+    assert only_job(fake).state is JobState.CANCELLED
+    assert fake.topics.events() == ["accepted", "marker", "ended"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind"),
+    [
+        (".rertry", "retry"),
+        (".re-try", "retry"),
+        (".retry.txt", "retry"),
+        (".Retry.TXT", "retry"),
+        (".restart", "rerun"),
+        (".re-run", "rerun"),
+        (".canceled", "cancel"),
+        (".cancelled", "cancel"),
+        (".CANCELLED", "cancel"),
+        (".stop", "cancel"),
+        (".cancle", "cancel"),
+        (".approved", "approve"),
+        (".aprove", "approve"),
+    ],
+)
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_misspelt_ending_is_answered_with_the_right_one(fake: FakeWorld, ending: str, kind: str, slash: str) -> None:
+    drop(fake, f"lake/reviews.csv{ending}{slash}", b"\n")
+    run(fake)
+    (told,) = fake.topics.people
+    assert told.subject == f"reviews.csv{ending}: is no marker, did you mean .{kind}?"
+    assert told.text.splitlines() == [
+        f"`{ending}` is no marker, so reviews.csv{ending} does nothing; did you mean `.{kind}`?",
+        f"Then make a folder `reviews.csv.{kind}` beside the file, or: "
+        f"echo | aws s3 cp - s3://the-inbox/lake/reviews.csv.{kind}",
+        "The markers are .approve, .cancel, .rerun, .retry.",
+    ]
+    assert (told.event, told.status, told.folder) == ("marker", "refused", "lake")
+    assert jobs(fake) == []
+
+
+def test_a_file_of_rows_is_never_taken_for_a_misspelt_marker(fake: FakeWorld) -> None:
+    data = b"".join(b"this is row %d\n" % number for number in range(100))
+    drop(fake, "reviews.csv.retry.txt", data)
+    drop(fake, "reviews.csv.summary.txt", b"one row\n")
+    run(fake)
+    assert [job.rows for job in jobs(fake) if job.state is JobState.SUCCEEDED] == [100, 1]
+
+
+@pytest.mark.parametrize(
+    "name", ["a.csv.Cancel", "a.csv.CANCEL/", "a.csv.cancel2", "a.csv.cancel 3/", "a.csv.cancel (1)"]
+)
+def test_capitals_and_a_number_behind_it_change_nothing_of_a_marker(fake: FakeWorld, name: str) -> None:
+    running(fake)
+    drop(fake, name, b"")
+    run(fake)
+    assert only_job(fake).state is JobState.CANCELLED
+
+
+def test_a_marker_of_a_recipe_is_refused_at_once(fake: FakeWorld) -> None:
+    drop(fake, "recipe.yaml.rerun", b"")
+    run(fake)
+    assert fake.topics.people[-1].subject == "recipe.yaml.rerun: recipe.yaml has no rows to answer"
+
+
+@pytest.mark.parametrize("kind", ["cancel", "approve", "rerun", "retry"])
+def test_a_marker_older_than_the_file_says_so(fake: FakeWorld, kind: str) -> None:
+    marker = fake.objects.drop(f"a.csv.{kind}", b"")
+    event = object_created(fake, f"a.csv.{kind}", marker, 0)
+    fake.clock.sleep(60)
+    succeeded(fake)
+    before = len(fake.topics.people)
+    fake.intake.send(event)
+    run(fake)
+    (told,) = fake.topics.people[before:]
+    assert told.subject == f"a.csv: .{kind} is older than it, and does nothing"
+    assert told.text.splitlines() == [
+        f"a.csv.{kind} is older than what a.csv is now, so a.csv.{kind} does nothing.",
+        f"To do it now, make it again: make a folder `a.csv.{kind}` beside the file, or: "
+        f"echo | aws s3 cp - s3://the-inbox/a.csv.{kind}",
+    ]
+    assert only_job(fake).state is JobState.SUCCEEDED
+
+
+def test_a_cancel_says_that_it_acts_and_the_end_says_what_came(fake: FakeWorld) -> None:
+    running(fake)
+    drop(fake, "a.csv.cancel", b"")
+    run(fake)
+    assert fake.topics.events() == ["accepted", "marker", "ended"]
+    told = fake.topics.people[1]
+    assert told.text.splitlines() == [
+        "a.csv is being cancelled, as a.csv.cancel asks. Rows that have not been sent are not sent, OpenAI is asked to "
+        "stop the others, and the answers that it has given are kept and paid.",
+        "Another message follows when it has ended.",
+    ]
+    assert fake.topics.published[1].detail["job_id"] == only_job(fake).id
+    assert fake.topics.people[2].status == "cancelled"
+
+
+def test_a_cancel_of_what_was_never_sent_says_that_nothing_is_billed(fake: FakeWorld) -> None:
+    held_for_size(fake)
+    drop(fake, "a.csv.cancel", b"")
+    run(fake)
+    assert fake.topics.people[1].text.splitlines()[0] == (
+        "a.csv is being cancelled, as a.csv.cancel asks. Nothing of it was sent to OpenAI, and nothing is billed."
+    )
+
+
+def test_a_cancel_that_comes_when_all_rows_have_come_back_says_so_twice(fake: FakeWorld) -> None:
+    all_back(fake)
+    drop(fake, "a.csv.cancel", b"")
+    run(fake)
+    marker, ended = fake.topics.people[1:]
+    assert marker.text.splitlines() == [
+        "a.csv.cancel came too late to stop anything: all rows of a.csv that were sent had come back. They are kept "
+        "and paid; rows that failed are not sent again.",
+        "Another message follows when the results are there.",
+    ]
+    assert ended.status == "succeeded"
+    assert "It was to be cancelled, but that came too late to stop anything: all rows had come back." in ended.text
+
+
+def test_a_cancel_that_stops_nothing_is_said_at_the_end(fake: FakeWorld) -> None:
+    """OpenAI had ended the batch already, and nobody knew."""
+    running(fake)
+    fake.openai.answer, fake.openai.ending = answer_ok, OpenAIStatus.COMPLETED
+    drop(fake, "a.csv.cancel", b"")
+    run(fake)
+    assert [told.subject for told in fake.topics.people[1:]] == [
+        "a.csv: is being cancelled",
+        "a.csv: 3 of 3 answered",
+    ]
+    assert "It was to be cancelled, but that came too late to stop anything" in fake.topics.people[-1].text
+
+
+def test_what_was_rejected_cannot_be_retried_and_the_line_that_works_is_said(fake: FakeWorld) -> None:
+    rejected(fake)
+    drop(fake, "a.csv.retry", b"")
+    run(fake)
+    assert last(fake) == [
+        "a.csv was rejected, and none of its rows was asked, so a.csv.retry does nothing.",
+        "If the recipe was wrong: correct it and upload it; the file is then read again.",
+        "If the file was wrong: correct it and drop it again.",
+        f"To have it read again as it is: make a folder `a.csv.rerun` beside the file, or: {RERUN}",
+    ]
+
+
+# The same once more
+
+
+def test_the_same_rerun_asks_first_and_says_what_it_cost(fake: FakeWorld) -> None:
+    succeeded(fake)
+    first = only_job(fake)
+    drop(fake, "a.csv.rerun/", b"")
+    run(fake, ticks=3)
+    again = jobs(fake)[-1]
+    assert (again.state, again.held_reason) == (JobState.HELD, HeldReason.REPEATED)
+    told = fake.topics.people[-1]
+    paid = result_json(fake, "summary.json", first)["cost"]["paid"]
+    assert told.text.splitlines()[0].startswith(
+        f"a.csv waits: the same 3 rows with the same recipe were answered by the job {first.id}. "
+    )
+    assert fake.topics.published[-1].detail["answered_by"] == {"job_id": first.id, "paid": paid}
+    assert fake.topics.published[-1].detail["held_reason"] == "answered_before"
+    assert len(asked(fake)) == 1
+    drop(fake, "a.csv.approve/", b"")
+    run(fake)
+    assert [job.state for job in jobs(fake)] == [JobState.SUCCEEDED, JobState.SUCCEEDED]
+    assert asked(fake) == [[1, 2, 3]] * 2
+    assert fake.topics.events() == ["accepted", "ended", "held", "marker", "ended"]
+
+
+def test_a_rerun_that_is_not_approved_is_cancelled_by_a_marker_or_after_two_weeks(fake: FakeWorld) -> None:
+    succeeded(fake)
+    drop(fake, "a.csv.rerun/", b"")
+    run(fake, ticks=3)
+    drop(fake, "a.csv.cancel/", b"")
+    run(fake)
+    assert jobs(fake)[-1].state is JobState.CANCELLED
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.rerun/", b"")
+    run(fake, ticks=13 * 24, step=3600)
+    assert jobs(fake)[-1].held_reason is HeldReason.REPEATED, "the first run still answered it"
+    run(fake, ticks=3 * 24, step=3600)
+    assert jobs(fake)[-1].state is JobState.CANCELLED
+    assert len(asked(fake)) == 1
+
+
+def test_a_rerun_with_another_recipe_or_of_what_failed_goes_at_once(fake: FakeWorld) -> None:
+    fake.openai.answer = bad
+    drop(fake, "a.csv", rows(3))
+    run(fake)
+    assert only_job(fake).state is JobState.FAILED
+    fake.openai.answer = answer_ok
+    fake.clock.sleep(10)
+    drop(fake, "a.csv.rerun/", b"")
+    run(fake)
+    fake.clock.sleep(10)
+    fake.objects.drop("recipe.yaml", RECIPE.replace(b"gpt-6-luna", b"gpt-6-sol"))
+    drop(fake, "a.csv.rerun/", b"")
+    run(fake)
+    assert [job.state for job in jobs(fake)] == [JobState.FAILED, JobState.SUCCEEDED, JobState.SUCCEEDED]
+    assert "held" not in fake.topics.events()
+
+
+def test_a_folder_that_is_made_again_is_a_new_marker(fake: FakeWorld) -> None:
+    fake.openai.answer = second_is_bad
+    drop(fake, "a.csv", rows(3))
+    run(fake)
+    for _ in range(2):
+        fake.clock.sleep(60)
+        drop(fake, "a.csv.retry/", b"")
+        run(fake)
+    assert asked(fake) == [[1, 2, 3], [2], [2]]
+
+
+def test_a_retry_without_a_row_to_ask_is_one_message(fake: FakeWorld) -> None:
+    succeeded(fake)
+    drop(fake, "a.csv.retry", b"")
+    run(fake)
+    assert fake.topics.events() == ["accepted", "ended", "rejected"]
+    assert last(fake)[1].startswith("Asked for by a.csv.retry")
+
+
+def test_a_duplicate_says_which_marker_asked_for_it(fake: FakeWorld) -> None:
+    running(fake)
+    drop(fake, "a.csv.rerun", b"")
+    run(fake, ticks=2)
+    assert fake.topics.events() == ["accepted", "duplicate"]
+    assert last(fake)[1].startswith("Asked for by a.csv.rerun")
+
+
+# What must hold whatever happens
+
+
+def test_a_marker_is_obeyed_though_it_may_not_be_read(fake: FakeWorld) -> None:
+    """It says nothing but its name: what it contains may be encrypted with any key."""
+    running(fake)
+    fake.objects.forbidden.add("a.csv.cancel")
+    drop(fake, "a.csv.cancel", b"")
+    run(fake)
+    assert only_job(fake).state is JobState.CANCELLED
+
+
+def test_a_marker_that_cannot_be_looked_at_for_a_day_says_so_once(fake: FakeWorld) -> None:
+    fake.objects.forbidden.add("a.csv.rertry")
+    version = fake.objects.drop("a.csv.rertry", b"")
+    for _ in range(2):
+        fake.intake.send(object_created(fake, "a.csv.rertry", version, 0))
+        pass_time(fake, 600)
+    (told,) = fake.topics.people
+    assert told.subject == "a.csv.rertry: could not be looked at"
+
+
+@pytest.mark.parametrize("kind", ["cancel", "approve", "rerun", "retry"])
+def test_of_two_events_of_a_marker_that_come_at_once_one_is_answered(fake: FakeWorld, kind: str) -> None:
+    partial(fake)
+    before = len(fake.topics.published)
+    version = drop(fake, f"a.csv.{kind}", b"")
+    fake.intake.send(object_created(fake, f"a.csv.{kind}", version, 0))
+    fake.intake.send(Look(INBOX, f"a.csv.{kind}", version).to_json())
+    run(fake, ticks=3)
+    first = [told for told in fake.topics.published[before:] if told.event != "ended"]
+    assert len(first) == 1
+
+
+def test_a_marker_that_has_acted_is_kept_in_one_small_item_with_a_date(fake: FakeWorld) -> None:
+    succeeded(fake)
+    drop(fake, "a.csv.cancel", b"")
+    run(fake)
+    items = [json.loads(line) for line in fake.table.everything().splitlines()]
+    (item,) = [item for item in items if item["pk"].startswith("pending#")]
+    assert "open" not in item
+    assert item["expires_at"] >= fake.clock() + RETENTION_SECONDS - DAY
+    assert len(json.dumps(item)) < 1_000
+
+
+def test_the_files_that_a_marker_may_be_misspelt_beside_are_those_that_are_read() -> None:
+    assert set(EXTENSIONS) == set(KINDS)
+
+
+def test_the_page_about_markers_names_every_marker_and_reason() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "markers.md").read_text()
+    for name in [*(f".{kind}" for kind in MarkerKind), *MarkerStatus, *MarkerReason]:
+        assert f"`{name}`" in page, name

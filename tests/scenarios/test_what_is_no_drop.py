@@ -1,0 +1,149 @@
+"""What programs and systems leave behind beside data is ignored without a word; over fakes."""
+
+from pathlib import Path
+
+import pytest
+
+from dropbatch.domain.drops import LEFT_OVER_FOLDERS, LEFT_OVER_NAMES, Meaning, meaning_of
+from dropbatch.domain.jobs import JobState
+from dropbatch.messages import Look
+from tests.driving import RECIPE, drop, jobs, object_created, only_job, pass_time, rows, run
+from tests.fakes import INBOX, FakeWorld
+
+NO_DROPS = [
+    "lake/_temporary/0/task_1/part-0004.jsonl",
+    "lake/_SUCCESS",
+    "lake/_committed_4711",
+    "lake/.part-0000.jsonl.crc",
+    "lake/part-0000.jsonl.crc",
+    "lake/.spark-staging/part-0000.csv",
+    "lake/_delta_log/00000000000000000000.json",
+    "lake/part-0000.jsonl._COPYING_",
+    "lake/reviews_$folder$",
+    "a/__MACOSX/reviews.csv",
+    "a/._reviews.csv",
+    "a/.DS_Store",
+    "a/Icon\r",
+    "a/.Trashes/501/reviews.csv",
+    "a/Thumbs.db",
+    "a/thumbs.db",
+    "a/ehthumbs.db",
+    "a/ehthumbs_vista.db",
+    "a/desktop.ini",
+    "a/Desktop.ini",
+    "$RECYCLE.BIN/S-1-5/reviews.csv",
+    "System Volume Information/WPSettings.csv",
+    "a/~$Umfrage.xlsx",
+    "a/.~lock.reviews.csv#",
+    "a/reviews.csv~",
+    "a/@eaDir/reviews.csv/thumb.txt",
+    "a/#recycle/reviews.csv",
+    "lost+found/1.csv",
+    "a/reviews.csv.part",
+    "a/reviews.csv.partial",
+    "a/reviews.csv.filepart",
+    "a/reviews.csv.crdownload",
+    "a/reviews.csv.opdownload",
+    "a/reviews.csv.tmp",
+    "a/~WRL0001.tmp",
+    "a/",
+    "a/b/",
+    "a/README.md",
+    "a/prompt.j2",
+]
+
+DROPS = [
+    "a.csv",
+    "a/part-0000.snappy.parquet",
+    "dt=2026-11-27/part-0001.jsonl",
+    "a_b/c_.csv",
+    "a.b/c.csv",
+    "a//b.csv",
+    "x.tmp/a.csv",
+    "Thumbs.db.csv",
+    "desktop.ini/a.csv",
+    "~a.csv",
+    "$a.csv",
+    "a.cpart",
+    "a.csv.bak",
+    "recipe.yaml~",
+    "recipe (1).yaml",
+]
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    return fake
+
+
+@pytest.mark.parametrize("key", NO_DROPS)
+def test_what_is_left_behind_is_ignored(key: str) -> None:
+    assert meaning_of(key) is Meaning.IGNORED
+
+
+@pytest.mark.parametrize("key", DROPS)
+def test_what_only_resembles_it_is_a_drop(key: str) -> None:
+    assert meaning_of(key) is Meaning.DROP
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "recipe.yml", "a.csv.cancel", "a.csv.rertry", "a.csv.rerun/"])
+@pytest.mark.parametrize("folder", ["_work", ".hidden", "_work/deeper", "__MACOSX"])
+def test_neither_a_recipe_nor_a_marker_counts_in_a_hidden_folder(folder: str, name: str) -> None:
+    assert meaning_of(f"lake/{folder}/{name}") is Meaning.IGNORED
+
+
+def test_an_upload_of_a_whole_folder_is_answered_and_nothing_else_is_said(fake: FakeWorld) -> None:
+    drop(fake, "a/reviews.csv", rows(2))
+    for key in NO_DROPS:
+        drop(fake, key, b"text\nx\n")
+    run(fake)
+    assert only_job(fake).drop.key == "a/reviews.csv"
+    assert [told.subject.partition(":")[2] for told in fake.topics.people] == [
+        " accepted, 2 rows",
+        " 2 of 2 answered",
+    ]
+
+
+def test_what_spark_writes_is_asked_once_when_it_has_its_name(fake: FakeWorld) -> None:
+    drop(fake, "lake/_temporary/0/task_1/part-0004.csv", rows(2))
+    run(fake)
+    drop(fake, "lake/part-0004.csv", rows(2))
+    drop(fake, "lake/_SUCCESS", b"")
+    run(fake)
+    assert [job.drop.key for job in jobs(fake)] == ["lake/part-0004.csv"]
+    assert fake.topics.events() == ["accepted", "ended"]
+
+
+def test_a_recipe_in_a_hidden_folder_is_neither_checked_nor_used(fake: FakeWorld) -> None:
+    drop(fake, "lake/_old/recipe.yaml", b"no recipe at all")
+    drop(fake, "lake/a.csv", rows(1))
+    run(fake)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert "recipe" not in fake.topics.events()
+
+
+def test_a_sweep_takes_nothing_in_that_is_left_behind(fake: FakeWorld) -> None:
+    for key in NO_DROPS:
+        fake.objects.drop(key, b"text\nx\n")
+    pass_time(fake, 2 * 3600)
+    assert jobs(fake) == []
+    assert fake.topics.published == []
+
+
+def test_a_dead_letter_about_what_is_left_behind_ends_in_silence(fake: FakeWorld) -> None:
+    """Before a release that ignores it, it may have waited for a day already."""
+    version = fake.objects.drop("lake/_temporary/a.csv", rows(1))
+    fake.objects.forbidden.add("lake/_temporary/a.csv")
+    fake.dead_letters["drop_events"].put(object_created(fake, "lake/_temporary/a.csv", version, 1))
+    fake.intake.send(Look(INBOX, "lake/_temporary/a.csv", version).to_json())
+    pass_time(fake, 2 * 86_400, step=600)
+    assert fake.topics.published == []
+    assert fake.table.everything().count("pending#") == 0
+
+
+def test_the_reference_names_all_that_is_ignored() -> None:
+    reference = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
+    for pattern in {**LEFT_OVER_FOLDERS, **LEFT_OVER_NAMES}:
+        assert f"`{pattern.rstrip()}`" in reference, f"{pattern!r} is not named"
