@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -183,10 +184,13 @@ def test_a_cancel_ends_a_running_job_with_what_it_has(healthy: Embedded) -> None
         accepted = healthy.event(version, "accepted")
         while not healthy.openai_batches(accepted["job_id"]):
             healthy.tick()
-        healthy.drop("stop/rows.csv.cancel/", b"")
+        marker = healthy.drop("stop/rows.csv.cancel/", b"")
+        obeyed = healthy.event(version, "marker")
         ended = healthy.event(version)
     finally:
         healthy.control("POST", "/delays", **before)
+    assert (obeyed["status"], obeyed["reason"], obeyed["job_id"]) == ("done", "cancelling", ended["job_id"])
+    assert obeyed["marker"] == {"kind": "cancel", "key": "stop/rows.csv.cancel/", "version_id": marker}
     assert ended["status"] == "cancelled"
     rows = ended["rows"]
     assert rows["cancelled"] > 0
@@ -206,6 +210,27 @@ def test_a_rerun_asks_again_with_the_recipe_of_today(healthy: Embedded) -> None:
     assert "sentiment" in rows_of(healthy.results(second)["rows.answers.csv"])[0]
     latest = healthy.client("s3").get_object(Bucket=healthy.names["RESULTS_BUCKET"], Key="again/rows.csv/latest.json")
     assert json.loads(latest["Body"].read())["job_id"] == second["job_id"]
+    healthy.drop("again/rows.csv.rerun", b"")
+    held = healthy.event(version, "held")
+    assert held["held_reason"] == "answered_before"
+    assert held["answered_by"] == {"job_id": second["job_id"], "paid": second["cost"]["paid"]}
+    healthy.drop("again/rows.csv.cancel", b"")
+    assert healthy.event(version, "marker")["reason"] == "cancelling"
+
+
+def test_a_marker_without_a_file_names_the_one_that_was_meant(healthy: Embedded) -> None:
+    healthy.drop("near/recipe.yaml", PLAIN)
+    healthy.answer("near/Some rows.csv", b"text\nhello\n")
+    healthy.drop("near/some rows.rerun/", b"")
+    told: list[dict[str, Any]] = []
+    while not told:
+        healthy.tick()
+        healthy.listen()
+        told = [
+            event for event in healthy.heard if event["event"] == "marker" and event["drop"]["key"] == "near/some rows"
+        ]
+    assert (told[0]["status"], told[0]["reason"]) == ("refused", "no_such_file")
+    assert told[0]["near"] == ["near/Some rows.csv"]
 
 
 def test_a_retry_asks_only_what_failed_and_delivers_one_whole_file(healthy: Embedded) -> None:

@@ -238,9 +238,11 @@ def test_a_marker_has_one_answer_in_every_state(
         assert first.detail["drop"]["key"] == "a.csv"
         assert ("job_id" in first.detail) is (state not in (no_file, not_begun, forgotten))
     else:
-        assert first.text.splitlines()[1] == (
-            f"Asked for by a.csv.{kind}, which has acted now. To ask once more, make it again: a folder of the same "
-            f"name, or `a.csv.{kind}2`."
+        again = (
+            f", which has acted now. To ask once more, make it again: a folder of the same name, or `a.csv.{kind}2`."
+        )
+        assert first.text.splitlines()[1] == f"Asked for by a.csv.{kind}" + (
+            again if first.event == "accepted" else "."
         )
         assert first.detail["asked_by"] == {"kind": kind, "version_id": version}
     # Whatever is delivered again and again, it has no second message, nor a second run.

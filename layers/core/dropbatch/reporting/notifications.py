@@ -345,7 +345,10 @@ def _asked_for_by(job: Job, event: str) -> list[str]:
     """Which marker asked for a run, where one first hears of that run: the marker has no message of its own."""
     if job.marker is None or event not in FIRST_EVENTS:
         return []
+    marker = f"{job.drop.name}.{job.marker}"
+    if event != "accepted":
+        return [f"Asked for by {marker}."]
     return [
-        f"Asked for by {job.drop.name}.{job.marker}, which has acted now. To ask once more, make it again: a folder of "
-        f"the same name, or `{job.drop.name}.{job.marker}2`."
+        f"Asked for by {marker}, which has acted now. To ask once more, make it again: a folder of the same name, or "
+        f"`{marker}2`."
     ]
