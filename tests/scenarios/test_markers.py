@@ -36,6 +36,7 @@ from tests.driving import (
     run,
 )
 from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
+from tests.fakes.killer import Killer
 
 DAY = 86_400
 RERUN = "echo | aws s3 cp - s3://the-inbox/a.csv.rerun"
@@ -633,3 +634,47 @@ def test_the_page_about_markers_names_every_marker_and_reason() -> None:
     page = (Path(__file__).parents[2] / "docs" / "markers.md").read_text()
     for name in [*(f".{kind}" for kind in MarkerKind), *MarkerStatus, *MarkerReason]:
         assert f"`{name}`" in page, name
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        (no_file, "rerun"),
+        (building, "approve"),
+        (running, "cancel"),
+        (running, "retry"),
+        (held_for_size, "approve"),
+        (held_for_bad_answers, "retry"),
+        (partial, "retry"),
+        (succeeded, "rerun"),
+        (forgotten, "rerun"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else each.__name__,
+)
+def test_a_kill_at_any_call_changes_nothing_of_the_answer(
+    tmp_path: Path, state: Callable[[FakeWorld], None], kind: str
+) -> None:
+    def prepared() -> tuple[FakeWorld, int]:
+        fake = fresh(tmp_path, killer=Killer())
+        state(fake)
+        drop(fake, f"a.csv.{kind}", b"")
+        return fake, len(fake.topics.published)
+
+    def answers(fake: FakeWorld, before: int) -> tuple[set[tuple[str, str, str]], int]:
+        """What was told, each once, for it is told at least once; and how many jobs there are."""
+        told = fake.topics.published[before:]
+        return {(each.event, _reason(each), each.subject) for each in told}, len(jobs(fake))
+
+    whole, before = prepared()
+    assert isinstance(whole.killer, Killer)
+    first = len(whole.killer.calls)
+    _intake(whole)
+    last_call = len(whole.killer.calls)
+    pass_time(whole, 600)
+    expected = answers(whole, before)
+    for point in [point for point in whole.killer.all_points() if 2 * first <= point < 2 * last_call]:
+        fake, before = prepared()
+        assert isinstance(fake.killer, Killer)
+        fake.killer.points = {point}
+        pass_time(fake, 600)
+        assert answers(fake, before) == expected, f"killed at {whole.killer.calls[point // 2]}, point {point}"
