@@ -21,6 +21,7 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.poll import poll
 from dropbatch.ports import Notification
+from tests import event_contract
 from tests.driving import (
     RECIPE,
     asked,
@@ -634,6 +635,9 @@ def test_the_page_about_markers_names_every_marker_and_reason() -> None:
     page = (Path(__file__).parents[2] / "docs" / "markers.md").read_text()
     for name in [*(f".{kind}" for kind in MarkerKind), *MarkerStatus, *MarkerReason]:
         assert f"`{name}`" in page, name
+    members = event_contract.schema("marker")["properties"]
+    assert set(members["reason"]["enum"]) == set(MarkerReason)
+    assert set(members["status"]["enum"]) == set(MarkerStatus)
 
 
 @pytest.mark.parametrize(
