@@ -682,3 +682,24 @@ def test_a_kill_at_any_call_changes_nothing_of_the_answer(
         fake.killer.points = {point}
         pass_time(fake, 600)
         assert answers(fake, before) == expected, f"killed at {whole.killer.calls[point // 2]}, point {point}"
+
+
+def test_a_marker_of_a_new_stacks_first_minutes_is_found_and_answered(fake: FakeWorld) -> None:
+    """S3 tells of no object before its bucket is some minutes old."""
+    fake.hold_above_rows = 2
+    fake.objects.drop("a.csv", rows(3))
+    fake.clock.sleep(20)
+    fake.objects.drop("a.csv.approve/", b"")
+    fake.objects.drop("a.csv.rertry", b"")
+    pass_time(fake, 3 * DAY, step=600)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert sorted(fake.topics.events()) == ["ended", "held", "marker", "marker"]
+
+
+def test_a_marker_without_an_event_is_left_alone_once_the_stack_is_a_day_old(fake: FakeWorld) -> None:
+    """What it asked for may have been done, and forgotten, long ago."""
+    succeeded(fake)
+    pass_time(fake, 2 * DAY, step=600)
+    fake.objects.drop("a.csv.rerun/", b"")
+    pass_time(fake, 3 * DAY, step=600)
+    assert fake.topics.events() == ["accepted", "ended"]

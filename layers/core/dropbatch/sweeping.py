@@ -1,4 +1,4 @@
-"""Looks through the inbox for drops whose event was lost, and has them taken in: hourly on the first day, then daily.
+"""Looks through the inbox for what has lost its event, and has it taken in: hourly on the first day, then daily.
 
 Events are delivered at least once, nearly always, but only some minutes after their bucket was made: a drop must not be
 lost to the rest. Each poll does a bounded part. Taking in what was taken in before changes nothing, so that a sweep
@@ -8,6 +8,7 @@ need not be exact.
 from dropbatch.domain.drops import Meaning, meaning_of
 from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import Sweep
+from dropbatch.domain.markers import Marker, NearMarker
 from dropbatch.jobs.pending import wait_for
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
@@ -44,13 +45,12 @@ def _sweep_page(world: World, ledger: Ledger, state: Sweep) -> None:
     now = world.now()
     # The bucket is the stack's own: what is a little older than the first poll came before its events did.
     first = state.began_at - HOUR_SECONDS
+    is_new = now < state.began_at + DAY_SECONDS
     page = world.objects.names(world.buckets.inbox, state.after)
     lost = [
         key
         for key, modified in page
-        if first <= modified <= now - EVENT_SECONDS
-        and meaning_of(key) is Meaning.DROP
-        and _is_unknown(world, ledger, key, modified)
+        if first <= modified <= now - EVENT_SECONDS and _is_unknown(world, ledger, key, modified, is_new=is_new)
     ]
     if lost and now < state.due_at + DAY_SECONDS and world.intake.depth():
         return  # what waits in the queue is not lost: it may be just these
@@ -60,12 +60,19 @@ def _sweep_page(world: World, ledger: Ledger, state: Sweep) -> None:
         world.observer.warn("drops were found whose event was lost", drops=len(lost))
     state.after = page[-1][0] if page else ""
     if not page:
-        is_new = now < state.began_at + DAY_SECONDS
         state.due_at = now + (HOUR_SECONDS if is_new else DAY_SECONDS)
 
 
-def _is_unknown(world: World, ledger: Ledger, key: str, modified: int) -> bool:
-    """Return whether no job, and nothing that waits, stands for the object as it is now."""
+def _is_unknown(world: World, ledger: Ledger, key: str, modified: int, *, is_new: bool) -> bool:
+    """Return whether nothing stands for the object as it is now: no job, and nothing that waits or has waited.
+
+    A marker is looked for on a new stack's first day alone: later, what it asked for may have been forgotten since.
+    """
+    meaning = meaning_of(key)
+    if isinstance(meaning, Marker | NearMarker):
+        return is_new and not ledger.is_pending(world.buckets.inbox, key)
+    if meaning is not Meaning.DROP:
+        return False
     newest = ledger.newest(world.buckets.inbox, key)
     if newest.job_id is not None and newest.modified >= modified:
         return False
