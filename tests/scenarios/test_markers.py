@@ -574,6 +574,20 @@ def test_a_retry_without_a_row_to_ask_is_one_message(fake: FakeWorld) -> None:
     assert last(fake)[1].startswith("Asked for by a.csv.retry")
 
 
+def test_a_marker_is_answered_though_its_recipe_wants_no_messages(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE + b"notify: []\n")
+    succeeded(fake)
+    assert fake.topics.events() == []
+    fake.clock.sleep(10)
+    fake.objects.drop("recipe.yaml", RECIPE.replace(b"gpt-6-luna", b"gpt-6-sol") + b"notify: []\n")
+    drop(fake, "a.csv.rerun/", b"")
+    run(fake)
+    assert fake.topics.events() == ["accepted"]
+    drop(fake, "a.csv.cancel/", b"")
+    run(fake)
+    assert fake.topics.events() == ["accepted", "marker"]
+
+
 def test_a_duplicate_says_which_marker_asked_for_it(fake: FakeWorld) -> None:
     running(fake)
     drop(fake, "a.csv.rerun", b"")

@@ -447,7 +447,7 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
     result_files.write_skipped(world, job, ready.skipped)
     result_files.write_latest(world, job)
     accepted = []
-    if "accepted" in job.notify:
+    if "accepted" in job.notify or job.marker is not None:  # it answers the marker, too
         told = notifications.accepted(world, job, ready.batches, ready.skipped, ready.recipes)
         accepted = outbox.write(world, job, "accepted", told)
     asked = sum(batch.requests for batch in ready.batches)
