@@ -717,3 +717,13 @@ def test_a_marker_without_an_event_is_left_alone_once_the_stack_is_a_day_old(fak
     fake.objects.drop("a.csv.rerun/", b"")
     pass_time(fake, 3 * DAY, step=600)
     assert fake.topics.events() == ["accepted", "ended"]
+
+
+@pytest.mark.parametrize("kind", ["cancel", "rerun"])
+def test_the_longest_names_are_answered_too(fake: FakeWorld, kind: str) -> None:
+    name = "ü" * ((1_024 - len(f"f/.csv.{kind}")) // 2)
+    fake.objects.drop(f"f/{name[:-1]}o.csv", b"")
+    drop(fake, f"f/{name}.csv.{kind}", b"")
+    drop(fake, f"{'d' * 200}/{'e' * 700}/a.csv.{kind}", b"")
+    pass_time(fake, 600)
+    assert [told.detail["reason"] for told in fake.topics.published] == ["no_such_file"] * 2

@@ -194,8 +194,8 @@ class _Marker:
         self._remember(newest)
         if job.state is JobState.ASSEMBLING:
             return self._refused(job, MarkerReason.TOO_LATE)
-        has_begun = job.state not in (JobState.BUILDING, JobState.CANCELLED)
-        if has_begun and batches and all(batch.state in UNSTOPPABLE for batch in batches):
+        may_be_late = job.state is JobState.RUNNING or job.state in ENDED_JOBS - {JobState.CANCELLED}
+        if may_be_late and batches and all(batch.state in UNSTOPPABLE for batch in batches):
             return marker_notices.too_late(self.world, job, self.asker)
         is_sent = any(batch.openai_id or batch.creating_at for batch in batches)
         return marker_notices.cancelling(self.world, [job], self.asker, is_sent=is_sent)

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from dropbatch.domain.drops import Meaning, meaning_of
+from dropbatch.domain.drops import S3_KEY_BYTES, Meaning, cut, meaning_of
 from dropbatch.domain.markers import COMPRESSED_EXTENSIONS, EXTENSIONS
 from dropbatch.ports import World
 
@@ -25,7 +25,8 @@ _ALIKE = 0.75
 
 def spellings(key: str) -> list[str]:
     """A key, and the same in the other forms of Unicode: what macOS calls a file looks the same, and is another key."""
-    return list(dict.fromkeys((key, *(unicodedata.normalize(form, key) for form in ("NFC", "NFD")))))
+    forms = (key, *(unicodedata.normalize(form, key) for form in ("NFC", "NFD")))
+    return [form for form in dict.fromkeys(forms) if len(form.encode()) <= S3_KEY_BYTES]
 
 
 def near_files(world: World, bucket: str, key: str) -> list[str]:
@@ -53,7 +54,8 @@ def _names(world: World, bucket: str, folder: str, name: str) -> Iterator[str]:
     capital, small = stem[:1].upper(), stem[:1].lower()
     likely = (*spellings(stem), capital + stem[1:], small + stem[1:], capital, small)
     for after in dict.fromkeys(("", *likely)):
-        keys = [key for key, _ in world.objects.names(bucket, folder + after) if key.startswith(folder)]
+        page = world.objects.names(bucket, cut(folder + after, S3_KEY_BYTES))
+        keys = [key for key, _ in page if key.startswith(folder)]
         inside = (key.removeprefix(folder) for key in keys if meaning_of(key) is Meaning.DROP)
         yield from (each for each in inside if "/" not in each)
         if not after and len(keys) < PAGE:
