@@ -11,6 +11,7 @@ from dropbatch.ports import Notification, World
 from dropbatch.reporting.details import UsedRecipe, listed_notices, results_prefix
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import TOLD_PROBLEMS, marker_command, notice_lines, rows_counted
+from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
 
 
 def held(
@@ -20,6 +21,7 @@ def held(
     batches: Sequence[Batch] = (),
     skipped: SkippedRows | None = None,
     recipes: Sequence[UsedRecipe] = (),
+    others: OpenRuns = NO_RUNS,
 ) -> Notification:
     name, notices = job.drop.name, notices_about((batch.model for batch in batches), world.now())
     skipped = skipped or SkippedRows()
@@ -69,6 +71,7 @@ def held(
                 "approval (the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
                 *skipped_lines(world, job, skipped),
                 *recipe_of_retry(recipes),
+                *open_run_lines(job, others),
                 *notice_lines(notices),
                 f"To have it answered: {marker_command(job.drop, 'approve')}",
                 f"To drop it: {marker_command(job.drop, 'cancel')}",
@@ -92,4 +95,6 @@ def held(
     detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}
     if skipped.codes:
         detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
+    if others.told:
+        detail["open_runs"] = [run.to_json() for run in others.told]
     return notification_of(world, job, "held", "held", what, text, detail)

@@ -23,6 +23,7 @@ from dropbatch.reporting.details import (
     UsedRecipe,
     cost_given_up,
     end_members,
+    is_older,
     job_members,
     listed_notices,
     listed_problems,
@@ -42,6 +43,7 @@ from dropbatch.reporting.phrases import (
     rows_counted,
     subject,
 )
+from dropbatch.reporting.runs import NO_RUNS, OpenRuns, comparison_lines, open_run_lines, run_line
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
     from dropbatch.tallies import Tally
@@ -74,6 +76,7 @@ def accepted(
     batches: Sequence[Batch],
     skipped: SkippedRows | None = None,
     recipes: Sequence[UsedRecipe] = (),
+    others: OpenRuns = NO_RUNS,
 ) -> Notification:
     asked = sum(batch.requests for batch in batches)
     skipped = skipped or SkippedRows()
@@ -83,6 +86,7 @@ def accepted(
         f"in {batches_counted(len(batches))}.",
         *skipped_lines(world, job, skipped),
         *recipe_of_retry(recipes),
+        *open_run_lines(job, others),
         *notice_lines(notices),
         "OpenAI answers within 24 hours; another message follows when all is done.",
         f"To stop it: {marker_command(job.drop, 'cancel')}",
@@ -91,6 +95,8 @@ def accepted(
     detail: dict[str, Any] = {"notices": listed_notices(notices)}
     if skipped.codes:
         detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
+    if others.told:
+        detail["open_runs"] = [run.to_json() for run in others.told]
     return notification_of(world, job, "accepted", "running", f"accepted, {rows_counted(job.rows)}", text, detail)
 
 
@@ -201,6 +207,9 @@ def ended(world: World, end: Ended) -> Notification:
         text.append(
             "Rows by recipe: " + ", ".join(f"{r.rows:,} by {r.path} ({r.sha256[:8]})" for r in end.recipes) + "."
         )
+    if job.replaced_by:
+        text.append(f"Run {job.replaced_by} replaced the file, and its recipe says `replace: cancel`.")
+    text += comparison_lines(end.compared)
     text.append(_paid(tally))
     for column, answers in list(tally.categories.items())[:TOLD_COLUMNS]:
         text.append(f"{column}: " + ", ".join(f"{value} {count:,}" for value, count in answers.most_common(8)))
@@ -329,4 +338,7 @@ def notification_of(
     detail: Mapping[str, Any] | None = None,
 ) -> Notification:
     members = {"rows": {"total": job.rows}, **job_members(world, job, event, status), **(detail or {})}
+    if event != "duplicate":  # it is no run
+        verdict += ", older version" if is_older(world, job) else ""
+        text = [*text, run_line(job)]
     return Notification(event, status, job.drop.folder, subject(job.drop.name, verdict), as_text(text), members)
