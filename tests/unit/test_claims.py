@@ -120,5 +120,5 @@ def test_latest_is_written_again_if_something_moved_while_it_was_written(
 
 def test_latest_says_what_was_decided_before_the_job_is_saved(fake: FakeWorld, ledger: Ledger) -> None:
     job = saved(ledger, noted(ledger, 1), JobState.ASSEMBLING)
-    write_latest(fake.world, job, "partial", is_last=False)
+    write_latest(fake.world, job, "partial")
     assert latest(fake) == ("0001", "partial")

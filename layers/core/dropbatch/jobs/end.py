@@ -24,7 +24,7 @@ def end(
     _finish_run(world, ledger, job, decision)
     if names is None:
         result_files.write_decided(world, job, decision)
-        result_files.write_latest(world, job, decision["status"], is_last=False)
+        result_files.write_latest(world, job, decision["status"])
         told = "ended" in job.notify
         names = outbox.write(world, job, "ended", result_files.decided_notification(decision)) if told else []
     to_tell = names

@@ -107,12 +107,12 @@ def write_recipe(world: World, job: Job, recipe: "RecipeText") -> None:
         world.objects.put(world.buckets.results, key, data, "text/plain")
 
 
-def write_latest(world: World, job: Job, status: str | None = None, *, is_last: bool = True) -> None:
+def write_latest(world: World, job: Job, status: str | None = None) -> None:
     """`latest.json` beside the jobs of a key names the newest, and says how it stands.
 
     `job` is one of the key's jobs, as it is about to be saved, with the `status` that was decided for it if one was.
     Others may write at the same time. So what was written is held against the table, and written again if that has
-    moved on: at once, unless this is to be called again (`is_last`), as it is when a job has ended.
+    moved on. Once a job has ended that is done again: who did not know what was decided may have written it over.
     """
     ledger = Ledger(world.table)
     written: tuple[object, ...] | None = None
@@ -140,8 +140,6 @@ def write_latest(world: World, job: Job, status: str | None = None, *, is_last: 
             "results": named_results(world, results_prefix(latest)),
         }
         world.objects.put(world.buckets.results, results_root(latest.drop.key) + "latest.json", _json(members), JSON)
-        if not is_last:
-            return
 
 
 def write_status(world: World, ledger: Ledger, job: Job, open_batches: Sequence[Batch]) -> None:
