@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from local.openai_emulator.answers import ENDPOINTS
 from local.openai_emulator.clock import Clock
 from local.openai_emulator.errors import ApiError, missing_parameter, wrong_type
 from local.openai_emulator.faults import (
@@ -44,7 +45,6 @@ from local.openai_emulator.runner import Runner, cannot_find_file, model_of_inpu
 from local.openai_emulator.settings import Settings
 from local.openai_emulator.store import DAY, FILE_LIFETIME, Batch, File, Store, Tokens
 from local.openai_emulator.uploads import receive_upload
-from local.openai_emulator.validation import ENDPOINTS
 
 DEFAULT_MODELS = (
     "gpt-6-astra",

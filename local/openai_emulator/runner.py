@@ -21,7 +21,8 @@ from typing import Any
 
 import orjson
 
-from local.openai_emulator.answers import Answer, answer
+from local.openai_emulator.answerers.request import Answer
+from local.openai_emulator.answers import answer
 from local.openai_emulator.errors import error_body
 from local.openai_emulator.faults import (
     PROMPT,

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import orjson
 
-from local.openai_emulator.answers import Answer
+from local.openai_emulator.answerers.request import Answer
 from local.openai_emulator.errors import error_body
 from local.openai_emulator.settings import Upstream
 from local.openai_emulator.store import Tokens

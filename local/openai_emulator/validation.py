@@ -11,17 +11,6 @@ import orjson
 from local.openai_emulator.settings import BatchLimits
 from local.openai_emulator.store import BatchError
 
-# OpenAI's, written down here once more: the emulator stands in for it, and takes nothing from Dropbatch.
-ENDPOINTS = (
-    "/v1/responses",
-    "/v1/chat/completions",
-    "/v1/embeddings",
-    "/v1/completions",
-    "/v1/moderations",
-    "/v1/images/generations",
-    "/v1/images/edits",
-)
-
 KEPT_ERRORS = 50
 
 
