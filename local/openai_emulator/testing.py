@@ -17,7 +17,8 @@ from typing import Any
 
 import uvicorn
 
-from local.openai_emulator.app import Emulator, create_app
+from local.openai_emulator.app import create_app
+from local.openai_emulator.emulator import Emulator
 from local.openai_emulator.faults import Faults
 from local.openai_emulator.settings import Delays, Settings
 from local.openai_emulator.store import Batch, Store
