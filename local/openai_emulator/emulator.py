@@ -1,7 +1,7 @@
 """What lies behind the app: its state, and the faults and the clock, which tests may change."""
 
+from local.openai_emulator.active_faults import ActiveFaults
 from local.openai_emulator.clock import Clock
-from local.openai_emulator.faults import Faults
 from local.openai_emulator.runner import Runner
 from local.openai_emulator.settings import Settings
 from local.openai_emulator.store import Store
@@ -13,7 +13,7 @@ class Emulator:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = Clock()
-        self.faults = Faults()
+        self.faults = ActiveFaults()
         self.store = Store(settings.directory)
         self.runner = Runner(self.store, settings, self.faults, self.clock)
 

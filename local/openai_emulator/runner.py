@@ -21,6 +21,7 @@ from typing import Any
 
 import orjson
 
+from local.openai_emulator.active_faults import ActiveFaults
 from local.openai_emulator.answerers.request import Answer
 from local.openai_emulator.answers import answer
 from local.openai_emulator.errors import error_body
@@ -32,7 +33,6 @@ from local.openai_emulator.faults import (
     ExpireAfterRows,
     FailBatch,
     FailRows,
-    Faults,
     FileNotFound,
     MissingRows,
     SpoilAnswers,
@@ -67,7 +67,7 @@ class _Run:
 class Runner:
     """Moves batches on. `clock` gives Unix seconds; a test may hold it in its hand."""
 
-    def __init__(self, store: Store, settings: Settings, faults: Faults, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, settings: Settings, faults: ActiveFaults, clock: Callable[[], float]) -> None:
         self.delays = settings.delays
         self._store = store
         self._settings = settings

@@ -17,9 +17,9 @@ from typing import Any
 
 import uvicorn
 
+from local.openai_emulator.active_faults import ActiveFaults
 from local.openai_emulator.app import create_app
 from local.openai_emulator.emulator import Emulator
-from local.openai_emulator.faults import Faults
 from local.openai_emulator.settings import Delays, Settings
 from local.openai_emulator.store import Batch, Store
 
@@ -34,7 +34,7 @@ class RunningEmulator:
     emulator: Emulator
 
     @property
-    def faults(self) -> Faults:
+    def faults(self) -> ActiveFaults:
         return self.emulator.faults
 
     @property
