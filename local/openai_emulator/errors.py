@@ -44,6 +44,11 @@ def wrong_type(name: str, expected: str, value: object) -> ApiError:
     )
 
 
+def cannot_find_file(file_id: str) -> str:
+    """Return the service's words for a batch's input file that is not there, or not yet."""
+    return f"Cannot find file {file_id}, or organization org-emulated does not have access to it."
+
+
 def _json_type(value: object) -> str:
     if value is None:
         return "null"

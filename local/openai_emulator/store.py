@@ -218,7 +218,7 @@ class Store:
             return [batch for batch in self.batches.values() if batch.is_open]
 
     def partial(self, batch_id: str, kind: str) -> Path:
-        """Where a running batch writes; `kind` is `output` or `error`."""
+        """Where a running batch writes; `kind` is `input`, `output` or `error`."""
         return self.partial_directory / f"{batch_id}.{kind}"
 
     def _load(self, table: str, kind: type[S]) -> list[S]:

@@ -41,6 +41,10 @@ class Answer:
     body: Any
     tokens: Tokens
 
+    @property
+    def is_good(self) -> bool:
+        return 200 <= self.status < 300
+
 
 @dataclass(frozen=True, slots=True)
 class CutText:

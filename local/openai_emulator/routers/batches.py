@@ -5,15 +5,15 @@ import secrets
 from fastapi import APIRouter, Request, Response
 
 from local.openai_emulator.emulator import Emulator
-from local.openai_emulator.errors import ApiError
+from local.openai_emulator.errors import ApiError, cannot_find_file
 from local.openai_emulator.faults import CreateAnswerLost, FileNotFound, StaleRetrieve
 from local.openai_emulator.routers.batch_objects import batch_at, batch_object, is_listed
 from local.openai_emulator.routers.batch_requests import BatchRequest, read_batch_request
 from local.openai_emulator.routers.calls import CurrentEmulator
 from local.openai_emulator.routers.lists import list_object, page_of, read_limit
 from local.openai_emulator.routers.replies import Dropped, Json
-from local.openai_emulator.runner import cannot_find_file, model_of_input
 from local.openai_emulator.store import DAY, Batch
+from local.openai_emulator.validation import first_model
 
 MAX_LISTED = 100
 
@@ -67,7 +67,7 @@ def _new_batch(emulator: Emulator, project: str, asked: BatchRequest) -> Batch:
     _check_hourly_limit(emulator, project, now)
     batch_id = f"batch_{secrets.token_hex(16)}"
     file = emulator.store.find_file(asked.input_file_id, project, now)
-    model = model_of_input(emulator.store, asked.input_file_id) if file is not None else ""
+    model = first_model(emulator.store.path(asked.input_file_id)) if file is not None else ""
     hidden = emulator.faults.for_batch(FileNotFound, model, batch_id)
     if file is None or (hidden and hidden.at == "create" and now < file.created_at + hidden.seconds):
         message = cannot_find_file(asked.input_file_id)
