@@ -25,7 +25,7 @@ class InputFile:
 
 
 def line_offsets(path: Path) -> "array[int]":
-    """Return the byte at which each line of a file starts, which was valid."""
+    """Return the byte at which each line of a valid file starts."""
     offsets: array[int] = array("Q")
     position = 0
     with path.open("rb") as file:

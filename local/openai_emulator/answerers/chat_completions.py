@@ -14,8 +14,8 @@ MAX_CHOICES = 128
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What the request wants of each choice."""
+class _Options:
+    """The options of the request that hold for each choice."""
 
     about: str
     is_json: bool
@@ -26,7 +26,7 @@ class _Wanted:
 
 @dataclass(slots=True)
 class _Choice:
-    """A choice on its way: its message, the content that counts as tokens, and why it ends."""
+    """A choice: its message, the content that counts as tokens, and why it ends."""
 
     message: dict[str, Any]
     content: str
@@ -39,8 +39,8 @@ def answer_chat_completion(request: AnswerRequest) -> Answer:
     is_json, schema = requested_schema(request.body.get("response_format"), "response_format", nested=True)
     cap = request.token_cap("max_completion_tokens", "max_tokens")
     count = _read_count(request.body.get("n"))
-    wanted = _Wanted(last_user_text(messages), is_json, schema, cap, forced_function(request.body))
-    choices = [_write_choice(request, wanted, index) for index in range(count)]
+    options = _Options(last_user_text(messages), is_json, schema, cap, forced_function(request.body))
+    choices = [_write_choice(request, options, index) for index in range(count)]
     hidden = sum(choice.hidden_tokens for choice in choices)
     tokens = Tokens(
         input=sum(count_tokens(text_of(one.get("content"))) + 4 for one in messages) + 3,
@@ -69,14 +69,14 @@ def _read_count(n: object) -> int:
     return count
 
 
-def _write_choice(request: AnswerRequest, wanted: _Wanted, index: int) -> _Choice:
+def _write_choice(request: AnswerRequest, options: _Options, index: int) -> _Choice:
     """Write a choice whole, then cut it as the cap or a fault says."""
-    choice = _whole_choice(request, wanted, index)
-    cut = request.cut(choice.content, wanted.cap)
+    choice = _whole_choice(request, options, index)
+    cut = request.cut(choice.content, options.cap)
     choice.hidden_tokens = cut.hidden_tokens
     if cut.is_cut:
         choice.content, choice.finish = cut.text, "length"
-        if wanted.function is not None:
+        if options.function is not None:
             choice.message["tool_calls"][0]["function"]["arguments"] = cut.text
         elif choice.message["refusal"] is None:
             choice.message["content"] = cut.text
@@ -86,14 +86,14 @@ def _write_choice(request: AnswerRequest, wanted: _Wanted, index: int) -> _Choic
     return choice
 
 
-def _whole_choice(request: AnswerRequest, wanted: _Wanted, index: int) -> _Choice:
-    about = wanted.about
-    content = request.structured(wanted.schema, about) if wanted.is_json else request.text(about, index)
+def _whole_choice(request: AnswerRequest, options: _Options, index: int) -> _Choice:
+    about = options.about
+    content = request.structured(options.schema, about) if options.is_json else request.text(about, index)
     message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
     choice = _Choice(message, content)
-    if wanted.function is not None:
-        choice.content = arguments_for(request, wanted.function, about)
-        call = {"name": wanted.function["name"], "arguments": choice.content}
+    if options.function is not None:
+        choice.content = arguments_for(request, options.function, about)
+        call = {"name": options.function["name"], "arguments": choice.content}
         message["content"] = None
         message["tool_calls"] = [{"id": f"call_{request.digest[:24]}", "type": "function", "function": call}]
         choice.finish = "tool_calls" if request.body.get("tool_choice") == "required" else "stop"
