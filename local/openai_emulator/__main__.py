@@ -5,7 +5,8 @@ import sys
 
 import uvicorn
 
-from local.openai_emulator.app import Emulator, create_app
+from local.openai_emulator.app import create_app
+from local.openai_emulator.emulator import Emulator
 from local.openai_emulator.settings import SettingsError, settings_from
 
 

@@ -1,23 +1,18 @@
-"""Faults on demand: everything the real service, or a server like it, has been seen to do wrong.
+"""The kinds of faults: everything that the real service, or a server like it, has been seen to do wrong.
 
 Each fault is a small model with a `kind`. It applies to models that match the glob `model`, and strikes at most `times`
-times (for ever where None). What one time is depends on the kind: a row, a batch, or a call. Faults live in memory: a
-restart forgets them.
+times (any number of times if None). What one time is depends on the kind: a row, a batch, or a call.
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from threading import RLock
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class Fault(BaseModel):
-    """What all faults share."""
+    """The members that all faults share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,7 +22,7 @@ class Fault(BaseModel):
 
 
 class RowFault(Fault):
-    """Strikes rows. A row is struck where *all* the selectors that are given agree; without any, every row is."""
+    """Strikes rows: those on which *all* the selectors that are given agree, or every row if none is given."""
 
     every: int | None = Field(default=None, ge=1, description="the k-th, 2k-th, … line of the batch file")
     fraction: float | None = Field(default=None, ge=0, le=1, description="this share, the same rows each time")
@@ -36,7 +31,7 @@ class RowFault(Fault):
     each: int | None = Field(default=None, ge=1, description="how often each body is struck at most")
 
     def selects(self, number: int, custom_id: str, line: bytes, body: bytes) -> bool:
-        """Whether the row on 1-based line `number` is struck; `body` is what `fraction` hashes."""
+        """Return whether the fault strikes the row on 1-based line `number`; `fraction` hashes the `body`."""
         if self.every is not None and number % self.every:
             return False
         if self.custom_ids is not None and custom_id not in self.custom_ids:
@@ -65,14 +60,14 @@ class FailRows(RowFault):
 
 
 class MissingRows(RowFault):
-    """Rows are answered and counted, but stand in neither file; with `uncounted` they are not counted either."""
+    """Rows are answered and counted, but are in neither file; with `uncounted` they are not counted either."""
 
     kind: Literal["missing_rows"]
     uncounted: bool = False
 
 
 class DuplicateRows(RowFault):
-    """Rows stand in their file twice."""
+    """Rows are in their file twice."""
 
     kind: Literal["duplicate_rows"]
 
@@ -87,21 +82,24 @@ Spoiling = Literal["refusal", "content_filter", "empty", "schema", "not_json", "
 
 
 class SpoilAnswers(RowFault):
-    """Answered with 200, but badly: `how` is a refusal, a content filter, no text, a violated schema (`schema`),
-    text instead of JSON, or text that was cut at the token cap."""
+    """Rows are answered with 200, but badly.
+
+    `how`: a refusal, a content filter, no text (`empty`), a violated schema (`schema`), text instead of JSON
+    (`not_json`), or text that is cut at the token cap (`truncated`).
+    """
 
     kind: Literal["spoil_answers"]
     how: Spoiling = "schema"
 
 
 PROMPT = "{{prompt}}"
-"""What stands, in an answer that a fault gives, for the text that the row asked about."""
+"""The placeholder, in an answer that a fault gives, for the text that the row asks about."""
 
 
 class AnswerRows(RowFault):
     """Rows are answered with this status and body, word for word, in place of the emulator's own answer.
 
-    A text within the body that is PROMPT stands for the text of the row's last message or input.
+    A text within the body that is PROMPT is replaced by the text of the row's last message or input.
     """
 
     kind: Literal["answer_rows"]
@@ -114,7 +112,7 @@ class BatchFault(Fault):
 
 
 class ExpireAfterRows(BatchFault):
-    """The batch expires when so many rows have been run."""
+    """The batch expires when `rows` rows have been run."""
 
     kind: Literal["expire_after_rows"]
     rows: int = Field(ge=0)
@@ -127,7 +125,7 @@ class EmptyErrorFile(BatchFault):
 
 
 class BlankErrorFileId(BatchFault):
-    """`error_file_id` is an empty string where it would be null."""
+    """`error_file_id` is an empty string when it would be null."""
 
     kind: Literal["blank_error_file_id"]
 
@@ -175,7 +173,7 @@ class Delay(BatchFault):
 
 
 class RenameStatus(BatchFault):
-    """Where the batch would say `status`, it says `name`: an unknown word, or the American `canceled`."""
+    """The batch says `name` when it would say `status`: an unknown word, or the American `canceled`."""
 
     kind: Literal["rename_status"]
     status: str
@@ -201,7 +199,7 @@ class FailBatch(BatchFault):
 
 
 class TokenLimit(BatchFault):
-    """At most `tokens` are enqueued a model that matches; `times` does not apply."""
+    """Each model that matches has at most `tokens` enqueued; `times` does not apply."""
 
     kind: Literal["token_limit"]
     tokens: int = Field(ge=0)
@@ -243,7 +241,7 @@ class SlowCall(CallFault):
 
 
 class TruncatedDownload(CallFault):
-    """A file's content breaks off after so many bytes, with the full length announced; a Range is kept to."""
+    """A file's content breaks off after `after_bytes`, with the full length announced; a Range is respected."""
 
     kind: Literal["truncated_download"]
     after_bytes: int = Field(default=100, ge=0)
@@ -282,122 +280,3 @@ AnyFault = Annotated[
     | IgnoreRange,
     Field(discriminator="kind"),
 ]
-
-F = TypeVar("F", bound=Fault)
-R = TypeVar("R", bound=RowFault)
-B = TypeVar("B", bound=BatchFault)
-C = TypeVar("C", bound=CallFault)
-
-
-@dataclass(slots=True)
-class _Active:
-    fault: Fault
-    struck: set[str] = field(default_factory=set)
-    strikes: int = 0
-    bodies: Counter[bytes] = field(default_factory=Counter)
-
-    def strike_body(self, fault: RowFault, body: bytes) -> bool:
-        """Use up one of the times, and one of the body's own: a row that is asked again may have another id."""
-        if fault.each is None:
-            return self.strike()
-        digest = hashlib.blake2b(body, digest_size=16).digest()
-        if self.bodies[digest] >= fault.each or not self.strike():
-            return False
-        self.bodies[digest] += 1
-        return True
-
-    def strike(self, key: str | None = None) -> bool:
-        """Use up one of the times; with a `key`, asking again for the same costs nothing."""
-        if key is not None and key in self.struck:
-            return True
-        if self.fault.times is not None and self.strikes >= self.fault.times:
-            return False
-        self.strikes += 1
-        if key is not None:
-            self.struck.add(key)
-        return True
-
-
-class Faults:
-    """The faults that are set, safe to use from several threads."""
-
-    def __init__(self) -> None:
-        self._active: list[_Active] = []
-        self._lock = RLock()
-
-    def add(self, *faults: Fault) -> None:
-        with self._lock:
-            self._active.extend(_Active(fault) for fault in faults)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._active.clear()
-
-    def listed(self) -> list[tuple[Fault, int]]:
-        """Every fault, with how often it has struck."""
-        with self._lock:
-            return [(active.fault, active.strikes) for active in self._active]
-
-    def of_kind(self, kind: type[F], model: str) -> Iterator[F]:
-        """Faults that apply to a model, without using up a time."""
-        for active in self._of(kind, model):
-            if isinstance(active.fault, kind):
-                yield active.fault
-
-    def for_row(self, kind: type[R], model: str, number: int, custom_id: str, line: bytes, body: bytes) -> R | None:
-        """The first fault of this kind that strikes the row."""
-        with self._lock:
-            for active in self._of(kind, model):
-                fault = active.fault
-                if not isinstance(fault, kind) or not fault.selects(number, custom_id, line, body):
-                    continue
-                if active.strike_body(fault, body):
-                    return fault
-        return None
-
-    def for_batch(self, kind: type[B], model: str, batch_id: str) -> B | None:
-        """The first fault of this kind that strikes the batch, or has struck it before."""
-        with self._lock:
-            for active in self._of(kind, model):
-                if isinstance(active.fault, kind) and active.strike(batch_id):
-                    return active.fault
-        return None
-
-    def delay(self, phase: str, model: str, batch_id: str) -> float | None:
-        """Seconds that a fault makes the batch spend in `phase`, or None."""
-        with self._lock:
-            for active in self._of(Delay, model):
-                fault = active.fault
-                if isinstance(fault, Delay) and fault.phase == phase and active.strike(batch_id):
-                    return fault.seconds
-        return None
-
-    def renamed(self, status: str, model: str, batch_id: str) -> str:
-        """The word that stands for `status`."""
-        with self._lock:
-            for active in self._of(RenameStatus, model):
-                fault = active.fault
-                if isinstance(fault, RenameStatus) and fault.status == status and active.strike(batch_id):
-                    return fault.name
-        return status
-
-    def for_call(self, kind: type[C], method: str, path: str) -> C | None:
-        """The first fault of this kind that strikes the call."""
-        with self._lock:
-            for active in self._of(kind, None):
-                if isinstance(active.fault, kind) and active.fault.selects(method, path) and active.strike():
-                    return active.fault
-        return None
-
-    def has_row_faults(self, model: str) -> bool:
-        """Whether rows need to be looked at one by one at all."""
-        with self._lock:
-            return bool(self._of(RowFault, model))
-
-    def _of(self, kind: type[Fault], model: str | None) -> list[_Active]:
-        with self._lock:
-            return [
-                active
-                for active in self._active
-                if isinstance(active.fault, kind) and (model is None or fnmatchcase(model, active.fault.model))
-            ]

@@ -1,7 +1,7 @@
-"""What models refuse, in OpenAI's own 400 words.
+"""The parameters that models refuse, in the words of OpenAI's own 400.
 
 The emulator stands in for OpenAI, so it has a table of its own: small, by patterns of names, and of nothing that
-Dropbatch takes its own knowledge from. A model that fits no pattern is somebody's own and takes everything.
+Dropbatch takes its own knowledge from. A model that fits no pattern is not OpenAI's and takes everything.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _ALL_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of model. `efforts` are what it takes, none if it does not reason; `effort` is what it takes unasked."""
+    """A kind of model: the `efforts` it takes, none if it does not reason, and the `effort` it has by default."""
 
     efforts: tuple[str, ...] = ()
     effort: str = "medium"

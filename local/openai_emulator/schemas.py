@@ -12,7 +12,7 @@ from typing import Any
 
 from local.openai_emulator.words import classify, is_spam, sentiment
 
-_DEPTH = 5  # below it, recursive schemas take null, the empty array, the last alternative
+MAX_DEPTH = 5  # below it, recursive schemas take null, the empty array, the last alternative
 _FORMATS = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:00:00Z",
@@ -43,12 +43,12 @@ _PATTERN_CANDIDATES = (
 
 
 def fill(schema: object, about: str, source: random.Random) -> Any:
-    """A value that is valid for the schema; `about` is the text that classifications look at."""
+    """Return a value that is valid for the schema; `about` is the text that classifications look at."""
     return _Filler(schema, about, source).value(schema, "", 0)
 
 
 def strict_problem(schema: object) -> str | None:
-    """Why OpenAI would refuse the schema under `strict: true`, or None."""
+    """Return why OpenAI would refuse the schema under `strict: true`; None if it would not."""
     if not isinstance(schema, Mapping) or schema.get("type") != "object":
         return "schema must be a JSON Schema of 'type: \"object\"'"
     return _strict_problem(schema, "()")
@@ -59,25 +59,31 @@ def _strict_problem(schema: object, where: str) -> str | None:
         return None
     properties = schema.get("properties")
     if schema.get("type") == "object" or isinstance(properties, Mapping):
-        properties = properties if isinstance(properties, Mapping) else {}
-        if schema.get("additionalProperties") is not False:
-            return f"In context={where}, 'additionalProperties' is required to be supplied and to be false"
-        required = schema.get("required")
-        if not isinstance(required, list) or set(required) != set(properties):
-            return (
-                f"In context={where}, 'required' is required to be supplied and to be an array including every key "
-                "in properties"
-            )
-        for name, part in properties.items():
-            if problem := _strict_problem(part, f"{where[:-1]}'properties', '{name}')"):
-                return problem
+        problem = _object_problem(schema, properties if isinstance(properties, Mapping) else {}, where)
+        if problem:
+            return problem
     parts = [schema.get("items"), *(schema.get("anyOf") or [])]
     for key in ("$defs", "definitions"):
         parts.extend((schema.get(key) or {}).values())
     return next((problem for part in parts if (problem := _strict_problem(part, where))), None)
 
 
+def _object_problem(schema: Mapping[str, Any], properties: Mapping[str, Any], where: str) -> str | None:
+    if schema.get("additionalProperties") is not False:
+        return f"In context={where}, 'additionalProperties' is required to be supplied and to be false"
+    required = schema.get("required")
+    if not isinstance(required, list) or set(required) != set(properties):
+        return (
+            f"In context={where}, 'required' is required to be supplied and to be an array including every key "
+            "in properties"
+        )
+    parts = ((part, f"{where[:-1]}'properties', '{name}')") for name, part in properties.items())
+    return next((problem for part, inner in parts if (problem := _strict_problem(part, inner))), None)
+
+
 class _Filler:
+    """Fills the parts of one schema, whose `$ref`s start at its root."""
+
     def __init__(self, root: object, about: str, source: random.Random) -> None:
         self._root = root
         self._about = about
@@ -100,7 +106,10 @@ class _Filler:
         if isinstance(kind, list):
             kinds = [{**schema, "type": one} for one in kind]
             return self._alternative(kinds, name, depth)
-        match kind or ("object" if "properties" in schema else "array" if "items" in schema else "string"):
+        return self._of_type(kind or _implied_type(schema), schema, name, depth)
+
+    def _of_type(self, kind: str, schema: Mapping[str, Any], name: str, depth: int) -> Any:
+        match kind:
             case "object":
                 properties = schema.get("properties") or {}
                 return {key: self.value(part, key, depth + 1) for key, part in properties.items()}
@@ -138,16 +147,16 @@ class _Filler:
     def _alternative(self, alternatives: list[Any], name: str, depth: int) -> Any:
         null = next((part for part in alternatives if part.get("type") == "null"), None)
         others = [part for part in alternatives if part is not null]
-        if not others or (null is not None and (depth > _DEPTH or self._source.random() < 1 / 8)):
+        if not others or (null is not None and (depth > MAX_DEPTH or self._source.random() < 1 / 8)):
             return None
-        if depth > _DEPTH:
+        if depth > MAX_DEPTH:
             return self.value(next((part for part in others if "$ref" not in part), others[-1]), name, depth + 1)
         return self.value(self._source.choice(others), name, depth + 1)
 
     def _array(self, schema: Mapping[str, Any], name: str, depth: int) -> list[Any]:
         minimum = schema.get("minItems", 0)
         maximum = schema.get("maxItems", max(minimum, 3))
-        count = minimum if depth > _DEPTH else min(maximum, max(minimum, self._source.randint(1, 3)))
+        count = minimum if depth > MAX_DEPTH else min(maximum, max(minimum, self._source.randint(1, 3)))
         prefix = schema.get("prefixItems") or []
         found = [self.value(part, name, depth + 1) for part in prefix]
         items = schema.get("items", {"type": "string"})
@@ -208,8 +217,13 @@ class _Filler:
         return text[: schema["maxLength"]] if "maxLength" in schema else text
 
 
+def _implied_type(schema: Mapping[str, Any]) -> str:
+    """Return the type of a schema that names none."""
+    return "object" if "properties" in schema else "array" if "items" in schema else "string"
+
+
 def _bounds(schema: Mapping[str, Any], low: float, high: float) -> tuple[float, float]:
-    """The range of a number: as the schema says, and otherwise as wide as the default."""
+    """Return the range of a number: as the schema says, and otherwise as wide as the default."""
     width = high - low
     least = schema.get("minimum", schema.get("exclusiveMinimum"))
     most = schema.get("maximum", schema.get("exclusiveMaximum"))

@@ -1,4 +1,4 @@
-"""What can be set from outside: where to listen, where to keep state, who may call, how long things take."""
+"""The settings: where to listen, where to keep state, which keys may call, how long the phases take."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Delays:
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """The service's bounds of one batch (Batch API guide). Tests set them small."""
+    """The service's limits of one batch (Batch API guide). Tests set them small."""
 
     requests: int = 50_000
     file_bytes: int = 209_715_200
@@ -57,7 +57,7 @@ class Settings:
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
-    """Read the settings from environment variables (the README lists them); raises SettingsError naming the bad one."""
+    """Read the settings from environment variables (the README lists them); raise SettingsError naming the bad one."""
     upstream = None
     if base_url := environment.get("UPSTREAM_BASE_URL"):
         upstream = Upstream(
@@ -89,7 +89,7 @@ def _items(text: str) -> list[str]:
 
 
 def _keys(text: str) -> dict[str, str]:
-    """`sk-a,sk-b` are keys of one project; `sk-a=p1,sk-b=p2` of two."""
+    """Read each key's project: `sk-a,sk-b` are keys of one project, `sk-a=p1,sk-b=p2` of two."""
     return {key.strip(): project.strip() or "default" for key, _, project in (i.partition("=") for i in _items(text))}
 
 

@@ -57,7 +57,7 @@ class Tokens(msgspec.Struct, kw_only=True):
 
 
 class Batch(msgspec.Struct, kw_only=True):
-    """A batch object, and what the emulator has to know besides.
+    """A batch object, and what else the emulator has to know.
 
     `tokens` are the input tokens it holds enqueued, `ran` the rows that were run, in the batch's own shuffled order.
     """
@@ -132,11 +132,11 @@ class Store:
     # Files
 
     def path(self, file_id: str) -> Path:
-        """Where the content of a file lies."""
+        """Return where the content of a file is."""
         return self._files_directory / file_id
 
     def upload_path(self) -> Path:
-        """A fresh path on the same disk, for content that is not a file yet."""
+        """Return a new path on the same disk, for content that is not a file yet."""
         return self.partial_directory / f"upload-{secrets.token_hex(12)}"
 
     def add_file(
@@ -162,7 +162,7 @@ class Store:
         return file
 
     def find_file(self, file_id: str, project: str, now: float) -> File | None:
-        """A file that belongs to the project and has not expired."""
+        """Return a file if it belongs to the project and has not expired."""
         with self.lock:
             file = self.files.get(file_id)
             if file is None or file.project != project:
@@ -173,7 +173,7 @@ class Store:
             return file
 
     def list_files(self, project: str, now: float) -> list[File]:
-        """The project's files, oldest first."""
+        """Return the project's files, oldest first."""
         with self.lock:
             found = [self.find_file(file.id, project, now) for file in list(self.files.values())]
         return [file for file in found if file is not None]
@@ -195,7 +195,7 @@ class Store:
             self.save(batch)
 
     def save(self, batch: Batch) -> None:
-        """Write a batch down as it now is."""
+        """Save a batch as it now is."""
         with self.lock:
             self._database.execute(
                 "INSERT INTO batches VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document",
@@ -208,17 +208,17 @@ class Store:
         return batch if batch is not None and batch.project == project else None
 
     def list_batches(self, project: str) -> list[Batch]:
-        """The project's batches, newest first."""
+        """Return the project's batches, newest first."""
         with self.lock:
             return [batch for batch in reversed(self.batches.values()) if batch.project == project]
 
     def open_batches(self) -> list[Batch]:
-        """Batches of all projects that are not at their end, oldest first."""
+        """Return the batches of all projects that have not ended, oldest first."""
         with self.lock:
             return [batch for batch in self.batches.values() if batch.is_open]
 
     def partial(self, batch_id: str, kind: str) -> Path:
-        """Where a running batch writes; `kind` is `output` or `error`."""
+        """Return where a running batch keeps a file; `kind` is `input`, `output` or `error`."""
         return self.partial_directory / f"{batch_id}.{kind}"
 
     def _load(self, table: str, kind: type[S]) -> list[S]:

@@ -1,4 +1,4 @@
-"""An emulator for tests: a real server on a free port, whose clock, faults and state the test holds in its hand.
+"""An emulator for tests: a real server on a free port, whose clock, faults and state the test can change.
 
 with running_emulator(tmp_path) as emulator:
     client = openai.OpenAI(base_url=emulator.base_url, api_key=emulator.api_key)
@@ -17,8 +17,9 @@ from typing import Any
 
 import uvicorn
 
-from local.openai_emulator.app import Emulator, create_app
-from local.openai_emulator.faults import Faults
+from local.openai_emulator.active_faults import ActiveFaults
+from local.openai_emulator.app import create_app
+from local.openai_emulator.emulator import Emulator
 from local.openai_emulator.settings import Delays, Settings
 from local.openai_emulator.store import Batch, Store
 
@@ -33,7 +34,7 @@ class RunningEmulator:
     emulator: Emulator
 
     @property
-    def faults(self) -> Faults:
+    def faults(self) -> ActiveFaults:
         return self.emulator.faults
 
     @property
@@ -46,7 +47,7 @@ class RunningEmulator:
 
     @property
     def batches(self) -> list[Batch]:
-        """Every batch ever created, oldest first."""
+        """Return every batch ever created, oldest first."""
         return list(self.store.batches.values())
 
     def advance(self, seconds: float) -> None:
@@ -54,7 +55,7 @@ class RunningEmulator:
         self.emulator.advance(seconds)
 
     def finish(self) -> None:
-        """Put the clock forward, phase by phase, until every batch is at its end (at most a day)."""
+        """Put the clock forward, phase by phase, until every batch has ended (at most a day)."""
         for _ in range(48):
             if not self.store.open_batches():
                 return

@@ -11,12 +11,12 @@ from python_multipart.multipart import parse_options_header
 
 from local.openai_emulator.errors import ApiError
 
-_FIELD_BYTES = 10_000
+MAX_FIELD_BYTES = 10_000
 
 
 @dataclass(slots=True)
 class Upload:
-    """What the form held: its plain fields, and the file's name (None where there was no file)."""
+    """The contents of the form: its plain fields, and the file's name (None if there was no file)."""
 
     fields: dict[str, str] = field(default_factory=dict)
     filename: str | None = None
@@ -56,7 +56,7 @@ class _Form:
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if not self._is_file:
             self._part += data[start:end]
-            if len(self._part) > _FIELD_BYTES:
+            if len(self._part) > MAX_FIELD_BYTES:
                 raise ApiError(400, "A form field is too long.", code="invalid_value")
             return
         self.upload.size += end - start
@@ -74,7 +74,7 @@ class _Form:
 
 
 async def receive_upload(content_type: str, chunks: AsyncIterator[bytes], path: Path, maximum: int) -> Upload:
-    """Write the form's `file` to `path`, at most `maximum` bytes; raises ApiError for what is no such form."""
+    """Write the form's `file` to `path`, at most `maximum` bytes; raise ApiError for any other form."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or b"boundary" not in options:
         raise ApiError(400, "Invalid content type: expected 'multipart/form-data' with a boundary.")

@@ -1,4 +1,4 @@
-"""Passing requests on to another OpenAI-compatible server, so that a local model answers in batches."""
+"""The other OpenAI-compatible server that requests are passed on to, so that a local model answers in batches."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import orjson
 
-from local.openai_emulator.answers import Answer
+from local.openai_emulator.answerers.request import Answer
 from local.openai_emulator.errors import error_body
 from local.openai_emulator.settings import Upstream
 from local.openai_emulator.store import Tokens
@@ -29,7 +29,7 @@ class UpstreamServer:
         self._client.close()
 
     def answers(self, requests: Sequence[dict[str, Any]]) -> list[Answer]:
-        """The answers to batch requests (`url`, `body`), in their order; an unreachable server is a status 0."""
+        """Return the answers to batch requests (`url`, `body`), in their order; an unreachable server is a status 0."""
         return list(self._pool.map(self._ask, requests))
 
     def _ask(self, request: dict[str, Any]) -> Answer:
@@ -45,7 +45,7 @@ class UpstreamServer:
 
 
 def used_tokens(body: object) -> Tokens:
-    """The tokens that a body says it cost, in either of the two vocabularies."""
+    """Return the tokens that a body says it cost, in either of the two vocabularies."""
     usage = body.get("usage") if isinstance(body, dict) else None
     if not isinstance(usage, dict):
         return Tokens()

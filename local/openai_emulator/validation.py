@@ -1,4 +1,4 @@
-"""Is a batch's input file acceptable? One bad line fails the whole batch, late, with the service's own codes."""
+"""The check of a batch's input file: one bad line fails the whole batch, late, with the service's own codes."""
 
 import hashlib
 from array import array
@@ -11,23 +11,12 @@ import orjson
 from local.openai_emulator.settings import BatchLimits
 from local.openai_emulator.store import BatchError
 
-# OpenAI's, written down here once more: the emulator stands in for it, and takes nothing from Dropbatch.
-ENDPOINTS = (
-    "/v1/responses",
-    "/v1/chat/completions",
-    "/v1/embeddings",
-    "/v1/completions",
-    "/v1/moderations",
-    "/v1/images/generations",
-    "/v1/images/edits",
-)
-
-KEPT_ERRORS = 50
+MAX_KEPT_ERRORS = 50
 
 
 @dataclass(slots=True)
 class InputFile:
-    """What validation learnt: where each line starts, the one model, the input tokens (bytes of the bodies / 4)."""
+    """What validation found out: where each line starts, the one model, the input tokens (bytes of the bodies / 4)."""
 
     offsets: "array[int]" = field(default_factory=lambda: array("Q"))
     model: str = ""
@@ -36,7 +25,7 @@ class InputFile:
 
 
 def line_offsets(path: Path) -> "array[int]":
-    """The byte at which each line of a file that was valid starts."""
+    """Return the byte at which each line of a valid file starts."""
     offsets: array[int] = array("Q")
     position = 0
     with path.open("rb") as file:
@@ -47,7 +36,7 @@ def line_offsets(path: Path) -> "array[int]":
 
 
 def first_model(path: Path) -> str:
-    """The model on the first line, empty where it cannot be read: what faults go by before validation."""
+    """Return the model on the first line, which faults go by before validation; empty if it cannot be read."""
     with path.open("rb") as file:
         try:
             model = orjson.loads(file.readline())["body"]["model"]
@@ -78,7 +67,7 @@ def validate(path: Path, endpoint: str, *, limits: BatchLimits, models: tuple[st
                 message = f"The batch contains too many requests: the maximum is {limits.requests}."
                 found.errors.append(BatchError(code="invalid_request", message=message))
                 return found
-            if len(found.errors) < KEPT_ERRORS:
+            if len(found.errors) < MAX_KEPT_ERRORS:
                 error, request = _check_line(line, endpoint, seen)
                 error = error or _check_model(request["body"]["model"], found, models)
                 if error is not None:
@@ -98,7 +87,7 @@ def validate(path: Path, endpoint: str, *, limits: BatchLimits, models: tuple[st
 
 
 def _check_line(line: bytes, endpoint: str, seen: set[bytes]) -> tuple[BatchError | None, dict[str, Any]]:
-    """What is wrong with one line on its own, and the request that it holds."""
+    """Return what is wrong with one line on its own, and the request that it holds."""
     try:
         # orjson refuses a byte-order mark, invalid UTF-8, NaN and lone surrogates, as a strict reader should.
         request = orjson.loads(line)
@@ -126,18 +115,22 @@ def _check_line(line: bytes, endpoint: str, seen: set[bytes]) -> tuple[BatchErro
     if request["url"] != endpoint:
         message = "The URL provided for this request does not match the batch endpoint."
         return BatchError(code="invalid_url", message=message, param="url"), request
+    return _check_body(body), request
+
+
+def _check_body(body: object) -> BatchError | None:
     if not isinstance(body, dict):
-        return _invalid("body", "Invalid type for 'body': expected an object."), request
+        return _invalid("body", "Invalid type for 'body': expected an object.")
     if body.get("model") in (None, ""):
-        return _missing("body.model"), request
+        return _missing("body.model")
     if not isinstance(body["model"], str):
-        return _invalid("body.model", "Invalid type for 'body.model': expected a string."), request
+        return _invalid("body.model", "Invalid type for 'body.model': expected a string.")
     if not _body_bytes(body):
-        return _invalid("body", "The body is nested too deeply."), request
+        return _invalid("body", "The body is nested too deeply.")
     if body.get("stream"):
         message = "The 'stream' parameter is not supported in the Batch API."
-        return BatchError(code="streaming_unsupported", message=message, param="body.stream"), request
-    return None, request
+        return BatchError(code="streaming_unsupported", message=message, param="body.stream")
+    return None
 
 
 def _check_model(model: str, found: InputFile, models: tuple[str, ...]) -> BatchError | None:
@@ -156,7 +149,7 @@ def _check_model(model: str, found: InputFile, models: tuple[str, ...]) -> Batch
 
 
 def _body_bytes(body: dict[str, Any]) -> int:
-    """Bytes of a body as compact JSON, 0 where it is nested too deeply to be written."""
+    """Return the bytes of a body as compact JSON; 0 if it is nested too deeply to be written."""
     try:
         return len(orjson.dumps(body))
     except orjson.JSONEncodeError:
@@ -164,7 +157,7 @@ def _body_bytes(body: dict[str, Any]) -> int:
 
 
 def _embedding_inputs(endpoint: str, body: dict[str, Any]) -> int:
-    """How many texts one request asks vectors for: a list of numbers is one text in tokens."""
+    """Return how many texts one request asks vectors for: a list of numbers is one text in tokens."""
     value = body.get("input")
     if endpoint != "/v1/embeddings" or value is None:
         return 0

@@ -58,7 +58,7 @@ _MEANINGS = {
 
 
 def sentiment(text: str) -> int:
-    """Above zero for praise, below for complaint, 0 where the words do not say; negations turn what follows round."""
+    """Return a number above zero for praise, below zero for complaint; negations turn round the words that follow."""
     score = 0
     reach = 0
     lowered = text.lower().replace("’", "'")
@@ -77,14 +77,14 @@ def sentiment(text: str) -> int:
 
 
 def is_spam(text: str) -> bool:
-    """Whether two or more words, or one word and an address, look like advertising."""
+    """Return whether two or more words, or one word and an address, look like advertising."""
     lowered = text.lower()
     hits = len(_SPAM.intersection(_WORD.findall(lowered)))
     return hits >= 2 or (hits == 1 and ("http" in lowered or "!!" in lowered))
 
 
 def classify(text: str, labels: Sequence[object]) -> object | None:
-    """The label that the text's words speak for, or None where the labels are of no kind known here."""
+    """Return the label that the text's words speak for; None if the labels are of no kind known here."""
     meanings = {meaning: label for label in labels if isinstance(label, str) and (meaning := _meaning(label))}
     if "positive" in meanings and "negative" in meanings:
         score = sentiment(text)
@@ -93,6 +93,11 @@ def classify(text: str, labels: Sequence[object]) -> object | None:
         return meanings["positive" if score > 0 else "negative"]
     if "spam" in meanings and "ham" in meanings:
         return meanings["spam" if is_spam(text) else "ham"]
+    return _first_in(text, labels)
+
+
+def _first_in(text: str, labels: Sequence[object]) -> str | None:
+    """Return the first label that the text itself says; None if it says none."""
     lowered = text.lower()
     for label in labels:
         if isinstance(label, str) and len(label) > 2 and label.lower().replace("_", " ") in lowered:
@@ -101,7 +106,7 @@ def classify(text: str, labels: Sequence[object]) -> object | None:
 
 
 def harms(text: str) -> dict[str, int]:
-    """How many words of each kind of harm the text has."""
+    """Return how many words of each kind of harm the text has."""
     words = set(_WORD.findall(text.lower()))
     return {kind: len(words & listed) for kind, listed in _HARM.items()}
 

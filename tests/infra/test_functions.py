@@ -189,6 +189,7 @@ RECEIVE = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
                 "WorkBucket.Arn": {"s3:ListBucket"},
                 "WorkBucket.Arn/jobs/*": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"},
                 "WorkBucket.Arn/ends/*": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"},
+                "WorkBucket.Arn/answers/*": {"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"},
                 "ResultsBucket.Arn/*": {"s3:PutObject", "s3:AbortMultipartUpload"},
                 "Table.Arn": TABLE,
                 "Table.Arn/index/open": {"dynamodb:Query"},

@@ -21,6 +21,7 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.poll import poll
 from dropbatch.ports import Notification
+from dropbatch.reporting.runs import run_line
 from tests import event_contract
 from tests.driving import (
     RECIPE,
@@ -430,6 +431,7 @@ def test_a_marker_older_than_the_file_says_so(fake: FakeWorld, kind: str) -> Non
         f"a.csv.{kind} is older than what a.csv is now, so a.csv.{kind} does nothing.",
         f"To do it now, make it again: make a folder `a.csv.{kind}` beside the file, or: "
         f"echo | aws s3 cp - s3://the-inbox/a.csv.{kind}",
+        run_line(only_job(fake)),
     ]
     assert only_job(fake).state is JobState.SUCCEEDED
 
@@ -444,6 +446,7 @@ def test_a_cancel_says_that_it_acts_and_the_end_says_what_came(fake: FakeWorld) 
         "a.csv is being cancelled, as a.csv.cancel asks. Rows that have not been sent are not sent, OpenAI is asked to "
         "stop the others, and the answers that it has given are kept and paid.",
         "Another message follows when it has ended.",
+        run_line(only_job(fake)),
     ]
     assert fake.topics.published[1].detail["job_id"] == only_job(fake).id
     assert fake.topics.people[2].status == "cancelled"
@@ -467,6 +470,7 @@ def test_a_cancel_that_comes_when_all_rows_have_come_back_says_so_twice(fake: Fa
         "a.csv.cancel came too late to stop anything: all rows of a.csv that were sent had come back. They are kept "
         "and paid; rows that failed are not sent again.",
         "Another message follows when the results are there.",
+        run_line(only_job(fake)),
     ]
     assert ended.status == "succeeded"
     assert "It was to be cancelled, but that came too late to stop anything: all rows had come back." in ended.text
@@ -485,6 +489,38 @@ def test_a_cancel_that_stops_nothing_is_said_at_the_end(fake: FakeWorld) -> None
     assert "It was to be cancelled, but that came too late to stop anything" in fake.topics.people[-1].text
 
 
+def test_a_cancel_stops_every_open_run_of_the_file_and_names_them(fake: FakeWorld) -> None:
+    running(fake)
+    fake.clock.sleep(60)
+    drop(fake, "a.csv", rows(4))
+    run(fake, ticks=2)
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.cancel", b"")
+    run(fake)
+    assert [job.state for job in jobs(fake)] == [JobState.CANCELLED] * 2
+    told = [each for each in fake.topics.published if each.event == "marker"]
+    assert [each.text.splitlines()[0] for each in told] == [
+        "a.csv: run 1 and run 2 are being cancelled, as a.csv.cancel asks. Rows that have not been sent are not sent, "
+        "OpenAI is asked to stop the others, and the answers that it has given are kept and paid.",
+    ]
+    assert told[0].detail["cancelled_jobs"] == [job.id for job in jobs(fake)]
+    assert (told[0].subject, told[0].detail["run"]) == ("a.csv: is being cancelled", 2)
+
+
+def test_a_cancel_stops_the_older_run_that_is_open_though_the_newest_has_ended(fake: FakeWorld) -> None:
+    running(fake)
+    fake.clock.sleep(60)
+    drop(fake, "a.csv", b"other\nx\n")
+    run(fake, ticks=5)
+    assert [job.state for job in jobs(fake)] == [JobState.RUNNING, JobState.REJECTED]
+    drop(fake, "a.csv.cancel", b"")
+    run(fake)
+    assert [job.state for job in jobs(fake)] == [JobState.CANCELLED, JobState.REJECTED]
+    (told,) = [each for each in fake.topics.published if each.event == "marker"]
+    assert told.subject == "a.csv: is being cancelled, older version"
+    assert told.detail["run"] == 1
+
+
 def test_what_was_rejected_cannot_be_retried_and_the_line_that_works_is_said(fake: FakeWorld) -> None:
     rejected(fake)
     drop(fake, "a.csv.retry", b"")
@@ -494,6 +530,7 @@ def test_what_was_rejected_cannot_be_retried_and_the_line_that_works_is_said(fak
         "If the recipe was wrong: correct it and upload it; the file is then read again.",
         "If the file was wrong: correct it and drop it again.",
         f"To have it read again as it is: make a folder `a.csv.rerun` beside the file, or: {RERUN}",
+        run_line(only_job(fake)),
     ]
 
 
@@ -509,9 +546,15 @@ def test_the_same_rerun_asks_first_and_says_what_it_cost(fake: FakeWorld) -> Non
     assert (again.state, again.held_reason) == (JobState.HELD, HeldReason.REPEATED)
     told = fake.topics.people[-1]
     paid = result_json(fake, "summary.json", first)["cost"]["paid"]
-    assert told.text.splitlines()[0].startswith(
-        f"a.csv waits: the same 3 rows with the same recipe were answered by the job {first.id}. "
-    )
+    assert told.text.splitlines() == [
+        "a.csv waits: the same 3 rows with the same recipe were answered by run 1. That cost under a cent, and asking "
+        "again would cost as much. Nothing was sent to OpenAI yet, and nothing is billed.",
+        "Asked for by a.csv.rerun.",
+        "To have it answered again all the same: echo | aws s3 cp - s3://the-inbox/a.csv.approve",
+        "To drop it: echo | aws s3 cp - s3://the-inbox/a.csv.cancel",
+        "Without an approval it is cancelled after 14 days.",
+        run_line(again),
+    ]
     assert fake.topics.published[-1].detail["answered_by"] == {"job_id": first.id, "paid": paid}
     assert fake.topics.published[-1].detail["held_reason"] == "answered_before"
     assert len(asked(fake)) == 1

@@ -193,7 +193,7 @@ def test_a_recipe_that_is_wrong_is_mended_and_asked_with_as_the_rejection_says(f
     drop(fake, "a.csv", b"text\na\n")
     run(fake)
     line = "Mend the recipe, then: echo | aws s3 cp - s3://the-inbox/a.csv.rerun"
-    assert fake.topics.published[-1].text.splitlines()[-1] == line
+    assert fake.topics.published[-1].text.splitlines()[-2] == line
     fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
     fake.clock.sleep(60)
     drop(fake, "a.csv.rerun", b"")

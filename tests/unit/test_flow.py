@@ -33,6 +33,7 @@ def test_a_csv_comes_back_answered_in_its_own_order_and_bytes(fake: FakeWorld) -
     names = {key.rpartition("/")[2] for key in fake.objects.keys(RESULTS)}
     assert names == {
         "latest.json",
+        "recipe.yaml",
         "reviews.answers.csv",
         "responses.jsonl",
         "status.json",

@@ -1,12 +1,13 @@
 """What people and programs are told, over fakes: every event, its subject, text, attributes and detail."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.domain.jobs import Job, JobState, OpenAIStatus
 from dropbatch.ports import Notification
 from dropbatch.reporting import phrases
 from tests.driving import RECIPE, drop, only_job, result, result_json, run
@@ -30,6 +31,17 @@ def fake(tmp_path: Path) -> FakeWorld:
 def told(fake: FakeWorld, event: str) -> Notification:
     (found,) = [notification for notification in fake.topics.published if notification.event == event]
     return found
+
+
+def digest_of(recipe: bytes) -> str:
+    """How a text names a recipe."""
+    return hashlib.sha256(recipe).hexdigest()[:8]
+
+
+def run_line(job: Job) -> str:
+    """How a text of a job of the shop ends."""
+    recipe = f"shop/recipe.yaml ({digest_of(SENTIMENT)})"
+    return f"Run {job.run} of {job.drop.name}, model gpt-6-luna, recipe {recipe}, Dropbatch 0.1.0."
 
 
 def attributes(notification: Notification) -> tuple[str, str, str]:
@@ -84,6 +96,7 @@ def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorl
     assert lines[9:] == [
         "To ask the failed ones again: echo | aws s3 cp - s3://the-inbox/shop/a.csv.retry",
         f"Those without a good answer: s3://the-results/{prefix}a.failed.csv",
+        run_line(job),
     ]
 
     detail = json.loads(json.dumps(ended.detail))
@@ -131,7 +144,7 @@ def test_where_all_is_answered_the_next_line_fetches_it(fake: FakeWorld) -> None
     run(fake)
     ended = told(fake, "ended")
     assert ended.subject == "a.csv: 1 of 1 answered"
-    assert ended.text.splitlines()[-1].startswith("To fetch them: aws s3 cp s3://the-results/shop/a.csv/")
+    assert ended.text.splitlines()[-2].startswith("To fetch them: aws s3 cp s3://the-results/shop/a.csv/")
 
 
 def test_rows_that_are_skipped_are_not_asked_for(fake: FakeWorld) -> None:
@@ -153,7 +166,10 @@ def test_a_rejected_drop_is_told_five_problems_and_a_count(fake: FakeWorld) -> N
     assert "ine 2" in problems[0]
     assert problems[5] == "- and 115 more"
     assert "In the console: https://" in rejected.text
-    assert rejected.text.splitlines()[-1] == "Mend the file, then: aws s3 cp a.csv s3://the-inbox/shop/a.csv"
+    assert rejected.text.splitlines()[-2:] == [
+        "Mend the file, then: aws s3 cp a.csv s3://the-inbox/shop/a.csv",
+        f"Run 1 of a.csv, recipe shop/recipe.yaml ({digest_of(SENTIMENT)}), Dropbatch 0.1.0.",
+    ]
     kept = result_json(fake, "rejected.json")["problems"]
     assert (kept["total"], len(kept["first"])) == (120, 100)
 

@@ -113,7 +113,7 @@ def test_what_was_truncated_or_refused_is_asked_with_another_recipe_only(fake: F
     rejected = put(fake, "retry")
     assert rejected.state is JobState.REJECTED
     assert "No row of the former job can be asked again with the same recipe" in last(fake)
-    assert last(fake).splitlines()[-1] == "Once the recipe is mended: echo | aws s3 cp - s3://the-inbox/a.csv.retry"
+    assert last(fake).splitlines()[-2] == "Once the recipe is mended: echo | aws s3 cp - s3://the-inbox/a.csv.retry"
     fake.objects.drop("recipe.yaml", MENDED)
     job = put(fake, "retry")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 3)
@@ -155,7 +155,7 @@ def test_a_recipe_with_other_columns_is_refused_and_the_rerun_that_it_names_work
     assert problem["code"] == "columns_changed"
     assert "label, _status, _error" in problem["message"]
     line = "To ask all rows with today's recipe: echo | aws s3 cp - s3://the-inbox/a.csv.rerun"
-    assert last(fake).splitlines()[-1] == line
+    assert last(fake).splitlines()[-2] == line
     again = put(fake, "rerun")
     assert again.state is JobState.SUCCEEDED
     assert asked(fake) == [[1, 2, 3], [1, 2, 3]]
@@ -441,7 +441,7 @@ def test_a_job_that_is_held_for_its_recipe_is_ended_mended_and_asked_again_as_th
     run(fake, ticks=10)
     assert only_job(fake).state is JobState.HELD
     held = next(n for n in fake.topics.published if n.event == "held")
-    assert held.text.splitlines()[-1].startswith("If the recipe is why, end it so, mend the recipe, and then ask")
+    assert held.text.splitlines()[-2].startswith("If the recipe is why, end it so, mend the recipe, and then ask")
     assert put(fake, "cancel").state is JobState.CANCELLED
     fake.objects.drop("recipe.yaml", MENDED)
     job = put(fake, "retry")

@@ -6,9 +6,12 @@ from itertools import chain
 from typing import Any
 
 from dropbatch.carrying import KEPT, recipe_of
+from dropbatch.comparing import compare
+from dropbatch.domain.comparisons import Comparison
 from dropbatch.domain.drops import results_name
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import Outcome, job_status
+from dropbatch.fingerprints import Head, compared_columns, few_values, keep_head
 from dropbatch.formats.compression import compressed
 from dropbatch.formats.kinds import Kind, file_type
 from dropbatch.formats.writing import answers_extension, file_tail
@@ -24,6 +27,9 @@ from dropbatch.tallies import Tally
 
 SPARE_SECONDS = 60
 """When a joining hands over: what is under way (a copy of 1 GiB within S3) is done by then, and the telling."""
+
+COMPARE_SECONDS = 30
+"""With less time left the answers are not compared with those of the run before: the job ends now."""
 
 SAMPLES = 8
 """How many rows of each kind the report shows."""
@@ -65,6 +71,7 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
     tally = Tally()
     samples: list[dict[str, object]] = []
     pieces: dict[str, list[list[Piece]]] = {}  # by shard
+    prints: list[str] | None = []
     for shard in shards:
         stats = json.loads(whole(world.objects, world.buckets.work, files.piece_key(shard.number, "stats.json")))
         tally.merge(Tally.from_json(stats["tally"]))
@@ -73,6 +80,8 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
             found.append([])
             for place in places:
                 found[-1] += _parts(world, *place, is_first=not any(found))
+        its = stats.get("fingerprints")
+        prints = None if prints is None or its is None else [*prints, *its]
         for sample in stats["samples"]:
             if sum(1 for kept in samples if kept["good"] is sample["good"]) < SAMPLES:
                 samples.append(sample)
@@ -87,7 +96,26 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
     cancelled = job.cancel_requested and tally.outcomes[Outcome.CANCELLED] > 0
     status = job_status(tally.outcomes, cancelled=cancelled)
     recipes = _recipes(ledger, files, job, tally)
-    return Ended(job, status, tally, objects, world.now(), skipped, recipes), samples
+    recipe = details.recipe_key(job)
+    if recipe is not None:
+        objects["recipe"] = recipe
+    compared = _compared(world, ledger, files, job, prints)
+    return Ended(job, status, tally, objects, world.now(), skipped, recipes, compared), samples
+
+
+def _compared(world: World, ledger: Ledger, files: JobFiles, job: Job, prints: list[str] | None) -> Comparison | None:
+    """Keep what the answers can be compared by, and compare them with those of the run before."""
+    recipe = files.recipe()
+    compiled = recipe.compiled(checked=True) if recipe else None
+    columns = compared_columns(compiled)
+    if not prints or compiled is None or not columns:
+        return None
+    limit = compiled.recipe.limit
+    own = Head(
+        list(columns), few_values(compiled), job.rows, job.drop.version_id, job.content, limit=limit, pieces=prints
+    )
+    keep_head(world, job.id, own)
+    return compare(world, ledger, job, own, lambda: world.seconds_left() > COMPARE_SECONDS)
 
 
 def _recipes(ledger: Ledger, files: JobFiles, job: Job, tally: Tally) -> list[UsedRecipe]:

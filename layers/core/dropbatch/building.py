@@ -31,7 +31,7 @@ from dropbatch.formats.records import Chunk, Record
 from dropbatch.formats.shapes import ReadyLines
 from dropbatch.formats.transcoding import Storage
 from dropbatch.formats.unique import UniqueIds
-from dropbatch.jobfiles import JobFiles, RecipeText, find_recipe
+from dropbatch.jobfiles import JobFiles, RecipeText, nearest_recipe, with_files
 from dropbatch.ports import World
 from dropbatch.ranged import RangedFile
 from dropbatch.recipes.compiling import CompiledRecipe
@@ -459,7 +459,7 @@ def _recipe_of(world: World, drop: Drop, files: JobFiles) -> RecipeText:
     kept = files.recipe()
     if kept is not None:
         return kept
-    found = find_recipe(world.objects, drop.bucket, drop.key)
+    found = files.found = nearest_recipe(world.objects, drop.bucket, drop.key)
     if found is None:
         keys = [key for key in recipe_keys(drop.key) if key.endswith(".yaml")]
         places = keys if len(keys) <= MAX_PLACES else [*keys[: MAX_PLACES - 1], f"{len(keys) - MAX_PLACES + 1} more"]
@@ -472,6 +472,7 @@ def _recipe_of(world: World, drop: Drop, files: JobFiles) -> RecipeText:
                 f"file's folder and drop the file again{raw if ready else ''}.",
             )
         )
+    found = files.found = with_files(world.objects, drop.bucket, found.path, found.text)
     try:
         found.compiled()
     except Rejected:

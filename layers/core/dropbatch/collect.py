@@ -236,6 +236,7 @@ def _collect_batch(world: World, ledger: Ledger, job: Job, batch: Batch) -> bool
     def finish(current: Batch) -> None:
         current.completed, current.failed = remote.completed, remote.failed
         current.results, current.children = batch.results, children
+        current.micro_usd, current.unpriced = written.micro_usd, written.unpriced
         current.came_further()
         give_back(current)
         current.move(BatchState.COLLECTED)

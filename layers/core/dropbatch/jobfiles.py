@@ -1,5 +1,6 @@
 """A job's files in the work bucket, and what they say: which recipe, how the rows are laid out, the rows themselves."""
 
+import codecs
 import hashlib
 import json
 import posixpath
@@ -33,11 +34,15 @@ MAX_FILES_BYTES = 4 * MAX_BYTES
 
 @dataclass(frozen=True, slots=True)
 class RecipeText:
-    """A recipe as it stood when a job took it: its text, and the texts of the files that it names."""
+    """A recipe as it stood when a job took it: its text, and the texts of the files that it names.
+
+    `marked` are those of the files that began with a byte-order mark, which is no part of their texts.
+    """
 
     path: str
     text: bytes
     files: Mapping[str, str]
+    marked: frozenset[str] = frozenset()
 
     @property
     def names(self) -> Sequence[str]:
@@ -62,13 +67,21 @@ class RecipeText:
             digest.update(b"\0" + name.encode() + b"\0" + text.encode())
         return digest.hexdigest()
 
+    def originals(self) -> Iterator[tuple[str, bytes]]:
+        """The recipe and its files byte for byte as they were dropped, each with its path from the recipe's folder."""
+        yield posixpath.basename(self.path), self.text
+        for name, text in self.files.items():
+            yield posixpath.normpath(name), (codecs.BOM_UTF8 if name in self.marked else b"") + text.encode()
+
     def to_json(self) -> bytes:
-        return json.dumps({"path": self.path, "text": self.text.decode(), "files": dict(self.files)}).encode()
+        members = {"path": self.path, "text": self.text.decode(), "files": dict(self.files)}
+        return json.dumps({**members, "marked": sorted(self.marked)}).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "RecipeText":
         members = json.loads(data)
-        return cls(members["path"], members["text"].encode(), members["files"])
+        marked = frozenset(members.get("marked", ()))
+        return cls(members["path"], members["text"].encode(), members["files"], marked)
 
 
 @lru_cache(maxsize=16)  # a function that stays warm meets the same few again and again
@@ -107,12 +120,17 @@ def read_recipe(objects: Objects, bucket: str, key: str, version_id: str | None 
 
 def find_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None:
     """The recipe that counts for a drop, with the files it names; None where there is none up to the root."""
+    found = nearest_recipe(objects, bucket, key)
+    return found and with_files(objects, bucket, found.path, found.text)
+
+
+def nearest_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None:
+    """The same without the files it names, whatever it holds."""
     for candidate in recipe_keys(key):
         try:
-            text = read_recipe(objects, bucket, candidate)
+            return RecipeText(candidate, read_recipe(objects, bucket, candidate), {})
         except ObjectMissing:
             continue
-        return with_files(objects, bucket, candidate, text)
     return None
 
 
@@ -121,7 +139,7 @@ def with_files(objects: Objects, bucket: str, path: str, text: bytes) -> RecipeT
 
     Rejected where the recipe cannot be parsed, or a file is too large to be read.
     """
-    files = {}
+    files, marked = {}, set()
     recipe = parse_recipe(text, path)
     room = MAX_FILES_BYTES - len(text)
     for name in recipe.files:
@@ -137,7 +155,9 @@ def with_files(objects: Objects, bucket: str, path: str, text: bytes) -> RecipeT
             files[name] = found.decode("utf-8-sig")
         except UnicodeDecodeError:
             continue  # as above
-    return RecipeText(path, text, files)
+        if found.startswith(codecs.BOM_UTF8):
+            marked.add(name)
+    return RecipeText(path, text, files, frozenset(marked))
 
 
 def _file_too_large(recipe: Recipe, name: str, size: int) -> Problem:
@@ -152,18 +172,23 @@ def beside(path: str, name: str) -> str:
 
 
 class JobFiles:
-    """Where a job keeps what, below `jobs/<job id>/` in the work bucket."""
+    """Where a job keeps what, below `jobs/<job id>/` in the work bucket.
+
+    `found` is the job's recipe as this invocation read it, whether it can be used or not; None if it read none.
+    """
 
     def __init__(self, objects: Objects, bucket: str, job_id: str) -> None:
         self._objects = objects
         self._bucket = bucket
         self._prefix = work_prefix(job_id)
+        self.found: RecipeText | None = None
 
     def recipe(self) -> RecipeText | None:
         try:
-            return RecipeText.from_json(whole(self._objects, self._bucket, self._prefix + "recipe.json"))
+            self.found = RecipeText.from_json(whole(self._objects, self._bucket, self._prefix + "recipe.json"))
         except ObjectMissing:
             return None
+        return self.found
 
     def keep_recipe(self, recipe: RecipeText) -> RecipeText:
         """Keeps the job's recipe, unless one was kept before; returns the one that is."""

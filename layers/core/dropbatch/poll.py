@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from dropbatch.admission import admit
+from dropbatch.claims import replace_older
 from dropbatch.domain.errors import ConditionFailed, ErrorKind, OpenAIError, OpenAIKeyRejected, OpenAINotFound
 from dropbatch.domain.jobs import (
     APPROVABLE,
@@ -196,6 +197,9 @@ class _Tick:
             self._cancel(world, batches)
         if job.state is JobState.HELD:
             job = self._let_go(world, job, batches)
+        if job.replaces and job.held_reason not in APPROVABLE:
+            replace_older(self._ledger, job, world.now())
+            job = self._ledger.job(job_id) or job
         self._jobs[job_id] = job
         for batch in batches:
             self._look_after_batch(world, job, batch)

@@ -18,6 +18,8 @@ import orjson
 from dropbatch.asking import JobRows
 from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.domain.outcomes import COLUMN_EXISTS, LEFT_OUT, WHEN, Outcome
+from dropbatch.fingerprints import VALUE_BYTES, compared_columns
+from dropbatch.fingerprints import piece_key as fingerprints_key
 from dropbatch.formats.compression import Compression, compressed, compressing
 from dropbatch.formats.reading import Record, read_rows
 from dropbatch.formats.transcoding import PLAIN, Storage
@@ -49,7 +51,7 @@ def render(
 
     Returns False if time ran out: call again for the rest; each call comes further. In the end `stats.json` lies beside
     the pieces: {"tally": …, "samples": […], "pieces": {name: [[key, bytes of its head, size, bytes of what separates
-    its rows from those before, whether it has any], …]}}.
+    its rows from those before, whether it has any], …]}, "fingerprints": the keys of those, None if they lack any}.
     """
     files, work = rows.files, world.buckets.work
     keys = [files.results_key(batch) for batch in batches]
@@ -93,6 +95,9 @@ def render(
         # Bad rows were not asked, and have no good answer: they are to be mended, and dropped again.
         has_failed = sent.unanswered or BAD_ROW in index.groups
         failed = piece("failed", failed_head(layout), *own) if has_failed else None
+        blank = bytes(VALUE_BYTES * len(compared_columns(rows.compiled))) if progress.fingerprints is not None else b""
+        prints_key = fingerprints_key(rows.job.id, shard.number, token)
+        prints = stack.enter_context(world.objects.writing(work, prints_key, BYTES)) if blank else None
         number = shard.first_row + progress.position - 1
         ahead: list[Found] = []  # of rows that come later
         blocks = files.shard_blocks(shard.number, sum(index.sizes[: progress.position]))
@@ -128,6 +133,12 @@ def render(
                 failed.write(
                     [failed_row(rows.layout, n, raw) for n, raw, (result, _) in rows_found if _is_failed(result)]
                 )
+            if prints is not None:
+                its = [result.fingerprints for result, _ in found]
+                prints.write(b"".join([each or blank for each in its]))
+                good = [result.outcome for result, _ in found].count(Outcome.OK)
+                if good > len(its) - its.count(None):  # an earlier release made none of them
+                    progress.fingerprints = None
             if [result.shown for result, _ in found].count(None) < len(found):
                 for raw, (result, _) in zip(raws, found, strict=True):
                     if result.shown is not None:
@@ -139,6 +150,8 @@ def render(
         progress.pieces.setdefault(name, []).append(
             (each.key, each.head_bytes, each.size, each.separator_bytes, each.has_rows)
         )
+    if prints is not None and progress.fingerprints is not None:
+        progress.fingerprints.append(prints_key)
     if progress.position < len(index):
         progress.places = [reader.place(number + 1) for reader in readers]
         progress.skipped = skipped.to_json()
@@ -148,7 +161,12 @@ def render(
         key = responses_key(keys[0])
         progress.pieces["responses"] = [(key, 0, world.objects.head(work, key).size, 0, True)]
     sent.merge(skipped)
-    stats = {"tally": sent.to_json(), "samples": samples, "pieces": progress.pieces}
+    stats = {
+        "tally": sent.to_json(),
+        "samples": samples,
+        "pieces": progress.pieces,
+        "fingerprints": progress.fingerprints,
+    }
     # The first to be done decides which pieces are joined, so that joining finds the same whenever it goes on.
     world.objects.put_new(work, files.piece_key(shard.number, "stats.json"), orjson.dumps(stats), JSON)
     return True
@@ -163,6 +181,7 @@ class _Progress:
     pieces: dict[str, list[tuple[str, int, int, int, bool]]] = field(default_factory=dict)
     samples: list[dict[str, object]] = field(default_factory=list)
     skipped: dict[str, Any] | None = None
+    fingerprints: list[str] | None = field(default_factory=list)
 
 
 def _rows_at_once(world: World, keys: Sequence[str], rows: int) -> int:

@@ -31,7 +31,8 @@ from dropbatch.ports import BYTES, World, Writer
 class Result(msgspec.Struct, array_like=True, gc=False):
     """What became of one row. `columns` are what is added to it; None in a raw drop.
 
-    `shown` is its answer in short, for the report, where the row is among the first of its batch.
+    `shown` is its answer in short, for the report, where the row is among the first of its batch. `fingerprints` are
+    those of a good answer's values, if it is to be compared with others.
     """
 
     row: int
@@ -39,6 +40,7 @@ class Result(msgspec.Struct, array_like=True, gc=False):
     code: str | None
     columns: str | None
     shown: str | None = None
+    fingerprints: bytes | None = None
 
 
 _encode_lines = msgspec.json.Encoder().encode_lines

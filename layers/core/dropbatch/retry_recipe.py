@@ -32,6 +32,7 @@ def choose_recipe(
         if today is None or _means_the_same(today, former):
             kept = files.keep_recipe(former)
         else:
+            files.found = today
             _check_recipe_again(today, former, layout)
             kept = files.keep_recipe(today)
     known = list(old.recipes()) or [{"path": former.path, "sha256": former.sha256}]

@@ -18,8 +18,17 @@ from dropbatch.asking import JobRows
 from dropbatch.batch_api.models import notices_about
 from dropbatch.building import build
 from dropbatch.carrying import Former, carry_over
-from dropbatch.claims import act_on_markers, digest_of, point_at, version_claim
-from dropbatch.domain.drops import Drop, Meaning, job_id, meaning_of
+from dropbatch.claims import (
+    begin_run,
+    claim_job,
+    claimed_job,
+    digest_of,
+    leave_to,
+    point_at,
+    replace_older,
+    replacing,
+)
+from dropbatch.domain.drops import Drop, Meaning, meaning_of
 from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing, Rejected
 from dropbatch.domain.jobs import (
     ANSWERED_JOBS,
@@ -31,8 +40,8 @@ from dropbatch.domain.jobs import (
     HeldReason,
     Job,
     JobState,
-    Newest,
     Shard,
+    told_names,
 )
 from dropbatch.domain.markers import MAX_MARKER_BYTES, Marker, MarkerKind, NearMarker
 from dropbatch.domain.problems import MAY_COME, Problem, Problems
@@ -59,6 +68,7 @@ from dropbatch.recipes.compiling import CompiledRecipe
 from dropbatch.recipes.parsing import DEADLINE_SECONDS
 from dropbatch.reporting import held_notices, notifications, result_files
 from dropbatch.reporting.details import UsedRecipe
+from dropbatch.reporting.runs import open_runs
 from dropbatch.retry_recipe import choose_recipe
 from dropbatch.sharding import batches_of
 from dropbatch.storage.job_ends import decision_of
@@ -85,7 +95,10 @@ _ALL_IS_DONE = Problem(
     "rows.",
 )
 
-SETTLED = ("notify", "attempts", "retry_invalid", "deadline_at", "recipe_sha256", "rows", "shards", "claim")
+SETTLED = (
+    "notify", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards", "claim",
+    "run", "models", "endpoints", "content", "replaces",
+)  # fmt: skip  # a list of names reads best as lines of text
 """What building a job finds out about it."""
 
 
@@ -194,15 +207,15 @@ def _open_job(
     marker: MarkerKind | None = None,
 ) -> Job | None:
     """Return the job of a drop, or of the marker with this version; None if the drop is none after all."""
-    identity = job_id(drop, rerun_version)
-    job = ledger.job(identity)
+    identity = claimed_job(ledger, drop, rerun_version)
+    job = ledger.job(identity) if identity is not None else None
     if job is not None:
         return job
     if _is_named_by_recipe(world, drop):
         return None
     now = world.now()
     job = Job(
-        id=identity,
+        id=identity or claim_job(ledger, drop, asked_at, rerun_version),
         drop=drop,
         created_at=now,
         asked_at=asked_at,
@@ -212,8 +225,7 @@ def _open_job(
         build_until=now + MAX_PENDING_SECONDS,
         sent_at=now,
     )
-    ledger.add(version_claim(drop, identity))
-    return job if ledger.add(job) else ledger.job(identity) or job
+    return job if ledger.add(job) else ledger.job(job.id) or job
 
 
 def _begin_leased(world: World, ledger: Ledger, job: Job) -> None:
@@ -225,33 +237,43 @@ def _begin_leased(world: World, ledger: Ledger, job: Job) -> None:
         ledger.save(job)
     except ConditionFailed:
         return
+    files = JobFiles(world.objects, world.buckets.work, job.id)
     with kept(world, job):
         if job.kills >= MAX_KILLS:
-            reject(world, ledger, job, Rejected.because(KILLS).problems)
+            _reject(world, ledger, job, files, Rejected.because(KILLS).problems)
             return
         try:
-            _begin(world, ledger, job)
+            _begin(world, ledger, job, files)
         except Exception:  # noqa: BLE001 - logged, counted, and tried again for a day
             world.observer.failed("a drop could not be read", job_id=job.id)
             update_own(ledger, job, lambda current: put_off(world, current))
 
 
-def _begin(world: World, ledger: Ledger, job: Job) -> None:
+def _begin(world: World, ledger: Ledger, job: Job, files: JobFiles) -> None:
     """Build a job, or say why it cannot be."""
     world.observer.note("taking in", job_id=job.id, size=job.drop.size)
     point_at(ledger, job, world.now())
     try:
         try:
-            _build(world, ledger, job)
+            _build(world, ledger, job, files)
         except ObjectForbidden:
             raise Rejected.because(NOT_READABLE) from None
     except Rejected as rejected:
         if not _may_come(world, rejected.problems, job.created_at):
-            reject(world, ledger, job, rejected.problems)
+            _reject(world, ledger, job, files, rejected.problems)
         elif _is_superseded(world, job.drop):
             end_silently(world, ledger, job)
         else:
             update_own(ledger, job, lambda current: _look_again(world, current))
+
+
+def _reject(world: World, ledger: Ledger, job: Job, files: JobFiles, problems: Problems) -> None:
+    """End a job whose drop cannot be used, with the recipe that it was to be asked with."""
+    recipe = files.found or files.recipe()
+    if recipe is not None:
+        job.recipe_path, job.recipe_sha256 = recipe.path, recipe.sha256
+        result_files.write_recipe(world, job, recipe)
+    reject(world, ledger, job, problems)
 
 
 def _look_again(world: World, job: Job) -> None:
@@ -292,13 +314,14 @@ class _Ready(NamedTuple):
     compiled: CompiledRecipe | None
     claim: str
     skipped: SkippedRows
+    content: str | None  # hash of the drop's content
     is_bomb: bool = False  # it was packed suspiciously well
+    former: Job | None = None  # whose rows are asked again
     answered_by: str | None = None  # the job that answered the same rows with the same recipe before
     recipes: Sequence[UsedRecipe] = ()  # that the rows of a `.retry` were asked with, its own the last
 
 
-def _build(world: World, ledger: Ledger, job: Job) -> None:
-    files = JobFiles(world.objects, world.buckets.work, job.id)
+def _build(world: World, ledger: Ledger, job: Job, files: JobFiles) -> None:
     built = None
     if job.retry_of is None:
         built = build(world, job, files, lambda name: _pass_on(world, ledger, job, name))
@@ -310,7 +333,8 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
         digest = digest_of(job.drop.bucket, job.drop.key, "retry", job.retry_of or "")
     standing, answered_by = _claim(ledger, digest, job)
     if standing is not None:
-        _leave_to(world, ledger, job, standing)
+        leave_to(ledger, job, standing, world.now())
+        end_duplicate(world, ledger, job, standing)
         return
     if built is None:
         ready = _ready_again(world, ledger, job, files, digest)
@@ -341,7 +365,17 @@ def _build(world: World, ledger: Ledger, job: Job) -> None:
     unpacked = sum(plan.size for plan in built.plans)
     is_bomb = bool(file_type(job.drop.key).compression) and unpacked > MAX_UNPACKED_FACTOR * job.drop.size
     ready = _Ready(
-        built.rows, shards, batches, [], built.recipe, built.compiled, digest, built.skipped, is_bomb, answered_by
+        built.rows,
+        shards,
+        batches,
+        [],
+        built.recipe,
+        built.compiled,
+        digest,
+        built.skipped,
+        built.content,
+        is_bomb,
+        answered_by=answered_by,
     )
     _run(world, ledger, job, ready)
 
@@ -415,7 +449,10 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
     if not batches and not newly_skipped.codes:
         raise Rejected.because(_nothing_to_retry(recipe))
     skipped.merge(newly_skipped)
-    return _Ready(former.rows, shards, batches, kept, recipe, rows.compiled, digest, skipped, recipes=used)
+    return _Ready(
+        former.rows, shards, batches, kept, recipe, rows.compiled, digest, skipped, former.content,
+        former=former, recipes=used,
+    )  # fmt: skip  # what a job is made of in a line or two
 
 
 def _nothing_to_retry(recipe: RecipeText | None) -> Problem:
@@ -438,9 +475,16 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
         recipe = ready.compiled.recipe
         job.notify = list(recipe.notify)
         job.attempts, job.retry_invalid = recipe.attempts, recipe.retry_invalid
-        job.recipe_sha256 = ready.recipe.sha256 if ready.recipe else None
+    if ready.recipe:
+        job.recipe_path, job.recipe_sha256 = ready.recipe.path, ready.recipe.sha256
+        result_files.write_recipe(world, job, ready.recipe)
     job.deadline_at = world.now() + (ready.compiled.recipe.deadline if ready.compiled else DEADLINE_SECONDS)
-    job.rows, job.shards, job.claim = ready.rows, len(ready.shards), ready.claim
+    job.rows, job.shards, job.claim, job.content = ready.rows, len(ready.shards), ready.claim, ready.content
+    former_models = (ready.former.models, ready.former.endpoints) if ready.former else ([], [])
+    job.models = told_names([*(batch.model for batch in ready.batches), *former_models[0]])
+    job.endpoints = told_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])
+    job.replaces = ready.compiled is not None and ready.compiled.recipe.replace == "cancel"
+    older = open_runs(ledger, begin_run(ledger, job))
     # There may be shards that nothing is asked of: the job's own step finishes these.
     is_partly_done = {batch.shard for batch in ready.batches} != {shard.number for shard in ready.shards}
     JobFiles(world.objects, world.buckets.work, job.id).keep_skipped(ready.skipped)
@@ -448,16 +492,16 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
     result_files.write_latest(world, job)
     accepted = []
     if "accepted" in job.notify or job.marker is not None:  # it answers the marker, too
-        told = notifications.accepted(world, job, ready.batches, ready.skipped, ready.recipes)
+        told = notifications.accepted(world, job, ready.batches, ready.skipped, ready.recipes, older)
         accepted = outbox.write(world, job, "accepted", told)
     asked = sum(batch.requests for batch in ready.batches)
     waits = []
     before = _answered_before(world, ledger, job, ready)
     reason = HeldReason.REPEATED if before and asked else HeldReason.SIZE
     if reason is HeldReason.REPEATED or asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS):
-        told = held_notices.held(world, job, reason, ready.batches, ready.skipped, ready.recipes, before)
+        told = held_notices.held(world, job, reason, ready.batches, ready.skipped, ready.recipes, older, before)
         waits = outbox.write(world, job, "held", told)
-    lease = job.lease
+    lease, newer = job.lease, replacing(ledger, job) if job.replaces else None
 
     def run(now: Job) -> bool:
         if now.state is not JobState.BUILDING or now.lease != lease:
@@ -466,6 +510,8 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
             setattr(now, name, getattr(job, name))
         now.came_further()
         give_back(now)
+        if newer is not None and not now.cancel_requested:
+            now.cancel_requested, now.cancel_requested_at, now.replaced_by = True, world.now(), newer.run
         if waits and not now.approved:
             now.held_reason, now.held_at = reason, world.now()
             now.holds = {**now.holds, str(reason): world.now()}
@@ -486,6 +532,8 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
         dispatch_first(world, ledger, ready.batches)
     if running.sent_at:
         world.collect.send(work_on(running))
+    if running.replaces and running.state is JobState.RUNNING:
+        replace_older(ledger, running, world.now())
     outbox.tell_now(world, ledger, running)
     if job.retry_of:
         _release_work(ledger, job.retry_of)
@@ -537,18 +585,3 @@ def _claim(ledger: Ledger, digest: str, job: Job) -> tuple[Job | None, str | Non
             continue
         return None, claim.answered_by
     return None, None
-
-
-def _leave_to(world: World, ledger: Ledger, job: Job, standing: Job) -> None:
-    """End a job whose work is under way already, and leave the key's newest job to the one that does it."""
-
-    def point(newest: Newest) -> bool:
-        if newest.job_id != job.id:
-            return False
-        newest.job_id = standing.id
-        return True
-
-    newest = ledger.change(lambda: ledger.newest(job.drop.bucket, job.drop.key), point)
-    if newest is not None:
-        act_on_markers(ledger, newest, world.now())
-    end_duplicate(world, ledger, job, standing)

@@ -7,8 +7,8 @@ import pytest
 
 from dropbatch.batch_api.endpoints import ENDPOINTS
 from dropbatch.batch_api.models import refusals
+from local.openai_emulator.answers import ENDPOINTS as emulated  # noqa: N811
 from local.openai_emulator.answers import answer
-from local.openai_emulator.validation import ENDPOINTS as emulated  # noqa: N811
 from tests.unit.emulator.service import CHAT, Service, chat
 
 RESPONSES = "/v1/responses"

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
-from itertools import islice
+from itertools import islice, repeat
 from operator import add
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from dropbatch.domain.jobs import (
     Shard,
 )
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.fingerprints import compared_columns, row_fingerprints
 from dropbatch.healing import Fate
 from dropbatch.jobfiles import AskedRow
 from dropbatch.plain_answers import AnswerReader
@@ -54,8 +55,8 @@ InTime = Callable[[], bool]
 
 @dataclass(slots=True)
 class Written:
-    """What a batch's results came to: rows answered, tokens that were estimated and counted for what was run, and the
-    rows to be asked again."""
+    """What a batch's results came to: rows answered, tokens that were estimated and counted for what was run, what it
+    cost, and the rows to be asked again."""
 
     ok: int = 0
     estimated_tokens: int = 0
@@ -64,6 +65,8 @@ class Written:
     tokens: int = 0
     inputs: int = 0
     tries: int = 0
+    micro_usd: int = 0
+    unpriced: int = 0
     out: Writer | None = field(default=None, repr=False)
 
     def ask_again(self, row: int, tries: int, tokens: int, inputs: int) -> None:
@@ -136,6 +139,8 @@ def write_results(
         key = rows.files.results_key(batch) + (f".{world.new_token()}" if former else "")
         _judge_rows(world, key, _Collector(rows, shard, batch, judge, bill, progress), answers, in_time)
         progress.tally.pay(bill.total())
+        progress.written.micro_usd = round(progress.tally.usd * 1e6)
+        progress.written.unpriced = progress.tally.unpriced
         progress.parts.append(key)
         if former or not progress.is_judged:
             rows.files.keep_judged(batch, progress.to_json())
@@ -207,6 +212,7 @@ class _Collector:
         self._custom_ids = _CustomIds(rows.custom_ids(shard, self.index), shard.first_row)
         self._reader = AnswerReader(rows.compiled, batch.endpoint)
         self._writer = rows.writer()
+        self._compared = len(compared_columns(rows.compiled))
         self._blank = [None] * len(rows.compiled.columns) if rows.compiled else []
         self._ok = self._ending(Outcome.OK, None)
         self._samples = progress.samples
@@ -326,11 +332,25 @@ class _Collector:
                 endings = [self._ending(answer.outcome, answer.code) for answer in answers]
                 columns = list(map(add, own, endings))
         codes = [answer.code for answer in answers]
-        results = list(map(Result, rows, [answer.outcome for answer in answers], codes, columns))
+        outcomes = [answer.outcome for answer in answers]
+        prints = self._fingerprints(answers, all_good=all_good)
+        results = list(map(Result, rows, outcomes, codes, columns, repeat(None), prints))
         if self._samples[True] or not all_good:
             for result, answer in zip(results, answers, strict=True):
                 self._sample(result, answer.values or ())
         return results
+
+    def _fingerprints(self, answers: Sequence[Answer], *, all_good: bool) -> Iterable[bytes | None]:
+        """Those of each answer, None of one that is not good."""
+        good = answers if all_good else [answer for answer in answers if answer.outcome is Outcome.OK]
+        if not self._compared or not good:
+            return repeat(None)
+        columns = list(zip(*[answer.values or () for answer in good], strict=True))
+        found = row_fingerprints(columns[: self._compared])
+        if all_good:
+            return found
+        prints = iter(found)
+        return [next(prints) if answer.outcome is Outcome.OK else None for answer in answers]
 
     def _ending(self, outcome: Outcome, code: str | None) -> str:
         """What a row's status and error add to it."""

@@ -146,13 +146,14 @@ class Drop:
         return self.key.rpartition("/")[0] or "/"
 
 
-def job_id(drop: Drop, rerun_version: str = "") -> str:
-    """The id of the job of a drop: the same for every delivery of its event, sorted by the time of the drop.
+def job_id(drop: Drop, asked_at: int, rerun_version: str = "") -> str:
+    """The id of a job of a drop. It begins with when it was asked for, so that a drop's jobs sort as they happened.
 
-    A `.rerun` marker's version makes it another job of the same drop.
+    `asked_at` is when the drop arrived, or the marker whose version makes it another job of the same drop. Not every
+    process need know the same: the first one's id counts, see `claims.claim_job`.
     """
     identity = "\n".join((drop.bucket, drop.key, drop.version_id, rerun_version))
-    when = datetime.fromtimestamp(drop.modified, UTC)
+    when = datetime.fromtimestamp(asked_at, UTC)
     return f"{when:%Y%m%dT%H%M%SZ}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 
@@ -177,6 +178,14 @@ def results_name(prefix: str, stem: str, ending: str) -> str:
     """The key `<prefix><stem><ending>`, the stem cut where S3 would not take the whole."""
     room = S3_KEY_BYTES - len(prefix.encode()) - len(ending.encode())
     return prefix + cut(stem, room) + ending
+
+
+def results_path(prefix: str, path: str) -> str:
+    """The key `<prefix><path>`; a path too long for S3 is cut, with what tells it from others that are cut alike."""
+    if len((prefix + path).encode()) <= S3_KEY_BYTES:
+        return prefix + path
+    ending = f"~{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+    return results_name(prefix, path, ending)
 
 
 def cut(text: str, size: int) -> str:

@@ -8,7 +8,8 @@ again and finds that there is nothing left to do.
 """
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -29,6 +30,15 @@ GRACE_SECONDS = 86_400
 
 RETENTION_SECONDS = 90 * 86_400
 """How long the items of an ended job are kept."""
+
+MAX_MODELS = 10
+"""How many models and endpoints a job names: a file of ready requests may have any number."""
+
+MAX_OPEN_RUNS = 100
+"""How many open jobs of one key are remembered, the newest of them."""
+
+MAX_FINISHED_RUNS = 10
+"""How many finished jobs of one key are remembered to compare the next one with."""
 
 MAX_STARTS = 10
 """How often a step may begin without coming further before its job is held and an alarm raised."""
@@ -143,6 +153,14 @@ class Item:
         return None
 
 
+_NAME = re.compile(r"[\w.:/@+-]{1,128}", re.ASCII)
+
+
+def told_names(names: Iterable[str]) -> list[str]:
+    """Return the first of these models or endpoints, each once. What is no name may be the text of a row."""
+    return list(dict.fromkeys(name for name in names if _NAME.fullmatch(name)))[:MAX_MODELS]
+
+
 def follow(current: S, state: S) -> S:
     """`state`, if the closed set of transitions knows the step from `current`; an AssertionError otherwise."""
     if state not in _FOLLOWS.get(current, frozenset()):
@@ -190,7 +208,14 @@ class Job(WorkItem):
     asked_at: int = 0  # when the drop, or the marker that asked for this job, was last modified
     rerun_version: str | None = None  # of the marker that asked for this job
     marker: str | None = None  # the kind of that marker
+    run: int = 0  # how many runs of its key it is, from 1; 0 before it has been accepted or rejected
+    recipe_path: str | None = None
     recipe_sha256: str | None = None
+    models: list[str] = field(default_factory=list)  # that answer its rows, the first MAX_MODELS of them
+    endpoints: list[str] = field(default_factory=list)
+    content: str | None = None  # hash of the drop's content
+    replaces: bool = False  # jobs of older versions of the drop are still to be cancelled: its recipe says so
+    replaced_by: int = 0  # the run of the newer version that cancelled it so
     notify: list[str] = field(default_factory=lambda: ["accepted", "ended"])
     rows: int = 0
     shards: int = 0
@@ -345,6 +370,8 @@ class Batch(WorkItem):
     refusal: str | None = None  # the code with which it was ended, by OpenAI or by Dropbatch
     completed: int = 0  # OpenAI's request_counts, for the progress
     failed: int = 0
+    micro_usd: int = 0  # what its answers cost in millionths of a dollar, as far as that is known, once collected
+    unpriced: int = 0  # of how many of its requests the price is not known
 
     def move(self, state: BatchState) -> None:
         self.state = follow(self.state, state)
@@ -547,7 +574,7 @@ class Pending(WorkItem):
 
 @dataclass(slots=True)
 class Newest(Item):
-    """Which job of a drop's key is the newest, and the newest markers that came before their job.
+    """The jobs of a drop's key: the newest, those that are open, how many there were; and the newest markers.
 
     All times are those of S3's events, in seconds since 1970.
     """
@@ -559,6 +586,9 @@ class Newest(Item):
     sequencer: str = ""  # of the drop's version: S3's own order of the versions of a key
     cancel_modified: int = -1  # of the newest `.cancel` marker
     approve_modified: int = -1  # of the newest `.approve` marker
+    runs: int = 0  # how many have been numbered, duplicates left out
+    open_jobs: dict[str, int] = field(default_factory=dict)  # the run of each; 0 before it is numbered
+    finished: dict[str, int] = field(default_factory=dict)  # the same of those that have answers, the latest runs
 
     @property
     def pk(self) -> str:

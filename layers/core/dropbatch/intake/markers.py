@@ -5,6 +5,7 @@ One that makes a new run is answered by the message of that run. What a marker d
 comes to the same: the message follows from the state that it leaves behind.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,6 +16,7 @@ from dropbatch.domain.jobs import (
     APPROVABLE,
     CLOSED,
     ENDED_JOBS,
+    Batch,
     BatchState,
     HeldReason,
     Job,
@@ -180,25 +182,31 @@ class _Marker:
             act_on_markers(self.ledger, kept, self.world.now())
 
     def _cancel(self, newest: Newest, job: Job) -> Notification:
-        """Cancel every open job of the key that is not newer than the marker."""
-        has_acted = newest.cancel_modified == self.arrived and job.cancel_requested
-        if self.arrived < newest.modified:
-            return self._refused(job, MarkerReason.OLDER)
-        if job.state is JobState.REJECTED:
-            return self._refused(job, MarkerReason.REJECTED)
-        if job.state in ENDED_JOBS and not has_acted:
-            return self._refused(job, MarkerReason.ENDED)
-        if job.cancel_requested and not has_acted:
-            return self._refused(job, MarkerReason.ALREADY)
-        batches = self.ledger.batches(job.id)
+        """Cancel every open job of the key that is not newer than the marker; `job` is the newest of the key."""
+        has_acted = newest.cancel_modified == self.arrived
+        mine = [each for each in self._open_jobs(newest, job) if each.asked_at <= self.arrived]
+        if not mine and has_acted and job.cancel_requested:
+            mine = [job]  # it has ended meanwhile
+        if not mine:
+            if self.arrived < newest.modified:
+                return self._refused(job, MarkerReason.OLDER)
+            is_rejected = job.state is JobState.REJECTED
+            return self._refused(job, MarkerReason.REJECTED if is_rejected else MarkerReason.ENDED)
+        wanted = [each for each in mine if has_acted or not each.cancel_requested]
+        if not wanted:
+            return self._refused(mine[-1], MarkerReason.ALREADY)
+        batches = {each.id: self.ledger.batches(each.id) for each in wanted}
         self._remember(newest)
-        if job.state is JobState.ASSEMBLING:
-            return self._refused(job, MarkerReason.TOO_LATE)
-        may_be_late = job.state is JobState.RUNNING or job.state in ENDED_JOBS - {JobState.CANCELLED}
-        if may_be_late and batches and all(batch.state in UNSTOPPABLE for batch in batches):
-            return marker_notices.too_late(self.world, job, self.asker)
-        is_sent = any(batch.openai_id or batch.creating_at for batch in batches)
-        return marker_notices.cancelling(self.world, [job], self.asker, is_sent=is_sent)
+        stopped = [each for each in wanted if not _has_come_back(each, batches[each.id])]
+        if not stopped:
+            return marker_notices.too_late(self.world, wanted[-1], self.asker)
+        is_sent = any(batch.openai_id or batch.creating_at for each in stopped for batch in batches[each.id])
+        return marker_notices.cancelling(self.world, stopped, self.asker, is_sent=is_sent)
+
+    def _open_jobs(self, newest: Newest, job: Job) -> list[Job]:
+        """The open jobs of the key, the newest last."""
+        older = (self.ledger.job(each) for each in sorted(newest.open_jobs) if each != job.id)
+        return [each for each in (*older, job) if each is not None and each.state not in ENDED_JOBS]
 
     def _approve(self, newest: Newest, job: Job) -> Notification:
         has_acted = newest.approve_modified == self.arrived and job.approved
@@ -233,3 +241,12 @@ class _Marker:
         if job.state in ENDED_JOBS:
             return Run(job.drop, MarkerKind.RETRY, job.id)
         return self._refused(job, MarkerReason.HELD if job.state is JobState.HELD else MarkerReason.RUNNING)
+
+
+def _has_come_back(job: Job, batches: Sequence[Batch]) -> bool:
+    """Return whether nothing of a job can be stopped any more."""
+    if job.state in (JobState.BUILDING, JobState.HELD, JobState.CANCELLED):
+        return False
+    if job.state is JobState.RUNNING:
+        return bool(batches) and all(batch.state in UNSTOPPABLE for batch in batches)
+    return True

@@ -5,6 +5,7 @@ from dropbatch.domain.jobs import CLOSED, ENDED_JOBS, Batch, BatchState, Job
 from dropbatch.jobs.lease import backoff_seconds, give_back
 from dropbatch.ledger import Ledger
 from dropbatch.ports import World
+from dropbatch.reporting import result_files
 from dropbatch.storage.job_ends import delete_work
 
 MAX_CLEAN_SECONDS = 7 * 86_400
@@ -17,11 +18,14 @@ HANDOVER_SECONDS = 20
 def clean_up(world: World, ledger: Ledger, job: Job) -> None:
     """Delete the work of an ended job, once all is told; what a `.retry` needs is kept for the bucket's own time.
 
+    `latest.json` is written first: what another process wrote of the job a moment ago may be overtaken.
+
     Whatever fails is logged, and left to the poller.
     """
     if job.state not in ENDED_JOBS or job.untold or job.is_clean:
         return
     try:
+        result_files.write_latest(world, job)
         close_batches(world, ledger, job)
         if not job.keeps_work and not delete_work(world, job.id, lambda: world.seconds_left() > HANDOVER_SECONDS):
             return

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dropbatch.claims import finish_run
 from dropbatch.domain.jobs import ENDED_JOBS, RETENTION_SECONDS, Job, JobState
+from dropbatch.domain.outcomes import Outcome
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
 from dropbatch.jobs.lease import give_back
@@ -19,8 +21,10 @@ def end(
 
     With `names`, of notices that need no writing, the job ends though S3 takes nothing.
     """
+    _finish_run(world, ledger, job, decision)
     if names is None:
         result_files.write_decided(world, job, decision)
+        result_files.write_latest(world, job, decision["status"])
         told = "ended" in job.notify
         names = outbox.write(world, job, "ended", result_files.decided_notification(decision)) if told else []
     to_tell = names
@@ -48,3 +52,10 @@ def end(
     world.observer.note("job ended", job_id=job.id, status=decision["status"], rows=job.rows)
     outbox.tell_now(world, ledger, ended)
     clean_up(world, ledger, ledger.reload(ended) or ended)
+
+
+def _finish_run(world: World, ledger: Ledger, job: Job, decision: Mapping[str, Any]) -> None:
+    try:
+        finish_run(ledger, job, is_answered=bool(decision["rows"].get(Outcome.OK)))
+    except Exception:  # noqa: BLE001 - the job ends all the same: others of its key see by its state that it has
+        world.observer.failed("a job could not be taken out of its key's open ones", job_id=job.id)

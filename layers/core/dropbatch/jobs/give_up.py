@@ -5,8 +5,8 @@ It reads no row and no recipe, so that it works where the process that failed co
 
 from collections.abc import Callable, Sequence
 
-from dropbatch.claims import point_at, version_claim
-from dropbatch.domain.drops import Drop, Meaning, job_id, meaning_of
+from dropbatch.claims import begin_run, claim_job, claimed_job, point_at
+from dropbatch.domain.drops import Drop, Meaning, meaning_of
 from dropbatch.domain.jobs import ENDED_JOBS, GRACE_SECONDS, RETENTION_SECONDS, Job, JobState, Pending
 from dropbatch.domain.markers import Marker, MarkerObject, NearMarker
 from dropbatch.domain.problems import Problem, Problems
@@ -35,8 +35,9 @@ NOT_READABLE = Problem(
 
 def reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
     """End a job whose drop cannot be used, unless it has moved on meanwhile, and tell why."""
+    begin_run(ledger, job)
     result_files.write_rejected(world, job, problems)
-    result_files.write_latest(world, job)
+    result_files.write_latest(world, job, "rejected")
     names = outbox.write(world, job, "rejected", notifications.rejected(world, job, problems))
     if _end_building(world, ledger, job, names):
         world.observer.measure("JobsRejected", 1)
@@ -57,18 +58,19 @@ def end_silently(world: World, ledger: Ledger, job: Job) -> None:
 
 def give_up(world: World, ledger: Ledger, job: Job) -> None:
     """End a job whose drop could not be read for a day, whatever S3 takes of what is to be written."""
-    _attempt(world, job, result_files.write_rejected, _only(notifications.GIVEN_UP))
-    _attempt(world, job, result_files.write_latest)
+    _attempt(world, job, lambda: begin_run(ledger, job))
+    _attempt(world, job, lambda: result_files.write_rejected(world, job, _only(notifications.GIVEN_UP)))
+    _attempt(world, job, lambda: result_files.write_latest(world, job, "rejected"))
     if _end_building(world, ledger, job, outbox.unwritten("gave-up")):
         world.observer.measure("JobsRejected", 1)
         world.observer.warn("gave up", job_id=job.id)
 
 
-def _attempt(world: World, job: Job, write: Callable[..., None], *more: object) -> None:
+def _attempt(world: World, job: Job, step: Callable[[], object]) -> None:
     try:
-        write(world, job, *more)
+        step()
     except Exception:  # noqa: BLE001 - the job ends now, and its owner is told, even if S3 takes nothing
-        world.observer.failed("a file of an ended job could not be written", job_id=job.id)
+        world.observer.failed("what comes before a job's end could not be done", job_id=job.id)
 
 
 def refuse_unseen(world: World, ledger: Ledger, pending: Pending, problem: Problem) -> None:
@@ -85,10 +87,10 @@ def refuse_unseen(world: World, ledger: Ledger, pending: Pending, problem: Probl
     if meaning is Meaning.RECIPE:
         tell_pending(world, ledger, pending, notifications.recipe_checked(drop, _only(problem)))
         return
-    wanted = version_claim(drop, job_id(drop, pending.rerun_version))
-    claim = wanted if ledger.add(wanted) else ledger.claim(wanted.digest) or wanted
     now = world.now()
-    job = Job(id=claim.job_id, drop=drop, created_at=now, asked_at=pending.time or now, build_until=now)
+    asked_at, rerun = pending.time or now, pending.rerun_version
+    identity = claimed_job(ledger, drop, rerun) or claim_job(ledger, drop, asked_at, rerun)
+    job = Job(id=identity, drop=drop, created_at=now, asked_at=asked_at, rerun_version=rerun or None, build_until=now)
     if ledger.add(job):
         if ledger.newest(drop.bucket, drop.key).job_id is None:
             point_at(ledger, job, now)  # else it may be older than what the key's newest job belongs to
@@ -167,6 +169,7 @@ def _end_building(world: World, ledger: Ledger, job: Job, names: Sequence[str]) 
             return False
         give_back(current)
         current.ended_at, current.expires_at = world.now(), world.now() + RETENTION_SECONDS
+        current.run, current.recipe_path, current.recipe_sha256 = job.run, job.recipe_path, job.recipe_sha256
         outbox.post(world, current, names)
         current.move(JobState.REJECTED)
         return True

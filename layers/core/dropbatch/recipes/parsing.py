@@ -25,7 +25,7 @@ from dropbatch.recipes.yaml import Document, Place, dotted, read_yaml
 SHORT_FORM = ("model", "system", "prompt", "examples", "parameters")
 SHARED = (
     "endpoint", "schema", "columns", "prefix", "id", "when", "bad_rows", "delimiter", "encoding", "limit", "notify",
-    "attempts", "deadline", "retry_invalid", "formulas", "blank_rows", "quoting", "escape", "header",
+    "attempts", "deadline", "retry_invalid", "formulas", "blank_rows", "quoting", "escape", "header", "replace",
 )  # fmt: skip  # a list of names reads best as lines of text
 KEYS = (*SHORT_FORM, "body", *SHARED)
 NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices"})
@@ -86,6 +86,7 @@ class Recipe:
     retry_invalid: bool = False
     formulas: str = "escape"
     blank_rows: str = "skip"
+    replace: str = "finish"
     files: tuple[str, ...] = ()
     file_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
@@ -181,6 +182,7 @@ class _Parser:
             "retry_invalid": self._truth,
             "formulas": self._formulas,
             "blank_rows": self._blank_rows,
+            "replace": self._replace,
         }
         members = {}
         for key in KEYS:
@@ -257,6 +259,9 @@ class _Parser:
 
     def _blank_rows(self, key: str, value: Any) -> str | None:
         return self._one_of(key, value, ("skip", "ask"))
+
+    def _replace(self, key: str, value: Any) -> str | None:
+        return self._one_of(key, value, ("finish", "cancel"))
 
     def _formulas(self, key: str, value: Any) -> str | None:
         return self._one_of(key, value, ("escape", "keep"))

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dropbatch.domain.drops import Drop, results_root
+from dropbatch import __version__
+from dropbatch.domain.comparisons import TOLD_COLUMNS, Comparison
+from dropbatch.domain.drops import Drop, results_path, results_root
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import GAVE_UP, JobStatus, Outcome
 from dropbatch.domain.problems import Notice, Problems
@@ -29,7 +31,8 @@ GAVE_UP_REASONS = [{"outcome": str(Outcome.ERROR), "code": GAVE_UP}]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A job at its end. `objects` are the keys of its results by what they are: answers, responses, failed, skipped.
+    """A job at its end. `objects` are the keys of its results by what they are: answers, responses, failed, skipped,
+    recipe.
 
     `recipes` are those that its rows were asked with, the last of them its own: several after a `.retry`.
     """
@@ -41,6 +44,7 @@ class Ended:
     ended_at: int
     skipped: SkippedRows = field(default_factory=SkippedRows)
     recipes: Sequence["UsedRecipe"] = ()
+    compared: Comparison | None = None
 
     @property
     def reasons(self) -> list[tuple[Outcome, str]]:
@@ -71,6 +75,26 @@ def results_prefix(job: Job) -> str:
     return f"{results_root(job.drop.key)}{job.id}/"
 
 
+def recipe_prefix(job: Job) -> str:
+    """Return where among a run's results its recipe is copied to."""
+    return results_prefix(job) + "recipe/"
+
+
+def recipe_key(job: Job) -> str | None:
+    """Return the key of that copy; None if the run has none."""
+    if job.recipe_path is None:
+        return None
+    return results_path(recipe_prefix(job), job.recipe_path.rpartition("/")[2])
+
+
+def is_older(world: World, job: Job) -> bool:
+    """Return whether another version of the file has come since."""
+    ledger = Ledger(world.table)
+    newest = ledger.newest(job.drop.bucket, job.drop.key)
+    other = ledger.job(newest.job_id) if newest.job_id not in (None, job.id) else None
+    return other is not None and other.drop.version_id != job.drop.version_id
+
+
 def job_members(world: World, job: Job, event: str, status: str) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
@@ -80,7 +104,12 @@ def job_members(world: World, job: Job, event: str, status: str) -> dict[str, An
         "drop": named_drop(job.drop),
         "results": named_results(world, results_prefix(job)),
         "times": {"dropped": iso(job.drop.modified), "created": iso(job.created_at)},
+        "run": job.run or None,
+        "models": job.models,
+        "endpoints": job.endpoints,
+        "recipe": {"path": job.recipe_path, "sha256": job.recipe_sha256} if job.recipe_path else None,
         "recipe_sha256": job.recipe_sha256,
+        "dropbatch_version": __version__,
         "labels": dict(job.drop.labels),
     }
 
@@ -109,6 +138,7 @@ def end_members(end: Ended) -> dict[str, Any]:
         ],
         "skipped": end.skipped.to_json(TOLD_PROBLEMS),
         "recipes": [recipe.to_json() for recipe in end.recipes],
+        "compared_with": end.compared.to_json(TOLD_COLUMNS) if end.compared else None,
         "objects": dict(end.objects),
     }
 

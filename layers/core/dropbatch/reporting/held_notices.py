@@ -10,7 +10,8 @@ from dropbatch.domain.skipped import SkippedRows
 from dropbatch.ports import Notification, World
 from dropbatch.reporting.details import UsedRecipe, listed_notices, results_prefix
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
-from dropbatch.reporting.phrases import TOLD_PROBLEMS, marker_command, notice_lines, rows_counted
+from dropbatch.reporting.phrases import TOLD_PROBLEMS, about, marker_command, notice_lines, rows_counted
+from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
 
 
 class AnsweredBefore(NamedTuple):
@@ -27,6 +28,7 @@ def held(
     batches: Sequence[Batch] = (),
     skipped: SkippedRows | None = None,
     recipes: Sequence[UsedRecipe] = (),
+    others: OpenRuns = NO_RUNS,
     before: AnsweredBefore | None = None,
 ) -> Notification:
     name, notices = job.drop.name, notices_about((batch.model for batch in batches), world.now())
@@ -77,6 +79,7 @@ def held(
                 "approval (the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
                 *skipped_lines(world, job, skipped),
                 *recipe_of_retry(recipes),
+                *open_run_lines(job, others),
                 *notice_lines(notices),
                 f"To have it answered: {marker_command(job.drop, 'approve')}",
                 f"To drop it: {marker_command(job.drop, 'cancel')}",
@@ -85,9 +88,9 @@ def held(
         case HeldReason.REPEATED:
             what = "waits for your approval, answered before"
             text = [
-                f"{name} waits: the same {rows_counted(job.rows)} with the same recipe were answered by the job "
-                f"{before.job.id if before else 'before'}. {_cost_again(before)} Nothing was sent to OpenAI yet, and "
-                "nothing is billed.",
+                f"{name} waits: the same {rows_counted(job.rows)} with the same recipe were answered by "
+                f"{_named(before)}. {_cost_again(before)} Nothing was sent to OpenAI yet, and nothing is billed.",
+                *open_run_lines(job, others),
                 *notice_lines(notices),
                 f"To have it answered again all the same: {marker_command(job.drop, 'approve')}",
                 f"To drop it: {marker_command(job.drop, 'cancel')}",
@@ -111,12 +114,20 @@ def held(
     detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}
     if skipped.codes:
         detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
+    if others.told:
+        detail["open_runs"] = [run.to_json() for run in others.told]
     if before is not None:
         detail["answered_by"] = {"job_id": before.job.id, "paid": before.paid}
     return notification_of(world, job, "held", "held", what, text, detail)
 
 
+def _named(before: AnsweredBefore | None) -> str:
+    if before is None:
+        return "another run"
+    return f"run {before.job.run}" if before.job.run else f"the job {before.job.id}"
+
+
 def _cost_again(before: AnsweredBefore | None) -> str:
     if before is None or before.paid is None:
         return "What that cost is not known; asking again costs as much."
-    return f"That cost about ${before.paid:,.4f}, and asking again would cost as much."
+    return f"That cost {about(before.paid)}, and asking again would cost as much."

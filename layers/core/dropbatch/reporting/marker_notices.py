@@ -36,9 +36,11 @@ def cancelling(world: World, jobs: Sequence[Job], asker: MarkerObject, *, is_sen
         )
     else:
         what = "Nothing of it was sent to OpenAI, and nothing is billed."
-    lines = [f"{_name(job)} is being cancelled, as {asker.name} asks. {what}"]
     if len(jobs) > 1:
-        lines.append(f"{len(jobs)} jobs of it were open: {', '.join(each.id for each in jobs)}.")
+        runs = " and ".join(filter(None, (", ".join(_number(each) for each in jobs[:-1]), _number(job))))
+        lines = [f"{_shown(job.drop.name)}: {runs} are being cancelled, as {asker.name} asks. {what}"]
+    else:
+        lines = [f"{_start(job)} is being cancelled, as {asker.name} asks. {what}"]
     if "ended" in job.notify:
         lines.append("Another message follows when it has ended.")
     more = {"cancelled_jobs": [each.id for each in jobs]}
@@ -58,10 +60,10 @@ def too_late(world: World, job: Job, asker: MarkerObject) -> Notification:
 
 def approved(world: World, job: Job, asker: MarkerObject) -> Notification:
     if job.state in ENDED_JOBS:
-        lines = [f"{_name(job)} had the approval of {asker.name}, and has ended ({job.state})."]
+        lines = [f"{_start(job)} had the approval of {asker.name}, and has ended ({job.state})."]
     else:
         lines = [
-            f"{_name(job)} goes on, as {asker.name} asks: its {rows_counted(job.rows)} are sent to OpenAI.",
+            f"{_start(job)} goes on, as {asker.name} asks: its {rows_counted(job.rows)} are sent to OpenAI.",
             _to("stop it", job.drop, MarkerKind.CANCEL),
         ]
     return _about(world, job, asker, MarkerKind.APPROVE, MarkerReason.APPROVED, "approved", lines)
@@ -69,7 +71,7 @@ def approved(world: World, job: Job, asker: MarkerObject) -> Notification:
 
 def resumed(world: World, job: Job, asker: MarkerObject) -> Notification:
     lines = [
-        f"{_name(job)} goes on with the recipe as it was, as {asker.name} asks.",
+        f"{_start(job)} goes on with the recipe as it was, as {asker.name} asks.",
         _to("stop it", job.drop, MarkerKind.CANCEL),
     ]
     return _about(world, job, asker, MarkerKind.RETRY, MarkerReason.RESUMED, "goes on", lines)
@@ -77,8 +79,8 @@ def resumed(world: World, job: Job, asker: MarkerObject) -> Notification:
 
 def being_read(world: World, job: Job, asker: MarkerObject) -> Notification:
     lines = [
-        f"{_name(job)} is still being read. If it turns out to need an approval, it has that of {asker.name}, and goes "
-        "on without a question."
+        f"{_start(job)} is still being read. If it turns out to need an approval, it has that of {asker.name}, and "
+        "goes on without a question."
     ]
     return _about(world, job, asker, MarkerKind.APPROVE, MarkerReason.BEING_READ, "approved beforehand", lines)
 
@@ -90,7 +92,7 @@ def refused(world: World, job: Job, asker: MarkerObject, kind: MarkerKind, reaso
 
 
 def _refusal(job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReason) -> tuple[str, list[str]]:
-    name, nothing = _name(job), f"so {asker.name} does nothing."
+    name, start, nothing = _name(job), _start(job), f"so {asker.name} does nothing."
     match reason:
         case MarkerReason.OLDER:
             return f".{kind} is older than it, and does nothing", [
@@ -98,42 +100,37 @@ def _refusal(job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReas
                 f"To do it now, make it again: {_how(job.drop, kind)}",
             ]
         case MarkerReason.ALREADY:
-            return "is being cancelled already", [f"{name} is being cancelled already, {nothing}"]
+            return "is being cancelled already", [f"{start} is being cancelled already, {nothing}"]
         case MarkerReason.REJECTED if kind is MarkerKind.RETRY:
             return "was rejected, there is nothing to retry", [
-                f"{name} was rejected, and none of its rows was asked, {nothing}",
+                f"{start} was rejected, and none of its rows was asked, {nothing}",
                 "If the recipe was wrong: correct it and upload it; the file is then read again.",
                 "If the file was wrong: correct it and drop it again.",
                 _to("have it read again as it is", job.drop, MarkerKind.RERUN),
             ]
         case MarkerReason.REJECTED:
-            return f"was rejected, there is nothing to {kind}", [f"{name} was rejected, {nothing}"]
+            return f"was rejected, there is nothing to {kind}", [f"{start} was rejected, {nothing}"]
         case MarkerReason.RUNNING:
             return "is still running, there is nothing to retry yet", [
-                f"{name} is still running, {nothing} Rows that fail temporarily are sent again automatically.",
+                f"{start} is still running, {nothing} Rows that fail temporarily are sent again automatically.",
                 f"If rows have failed at its end, make the marker again then: {_how(job.drop, kind)}",
             ]
         case MarkerReason.HELD:
-            lines = [f"{name} waits {_waits(job)}, {nothing}"]
+            lines = [f"{start} waits {_waits(job)}, {nothing}"]
             if job.held_reason in APPROVABLE:
                 lines.append(_to("have it answered", job.drop, MarkerKind.APPROVE))
             lines.append(_to("end it with what it has", job.drop, MarkerKind.CANCEL))
             return f"waits {_waits(job)}, there is nothing to {kind}", lines
         case MarkerReason.NOT_HELD if job.state is JobState.HELD:
             return f"waits {_waits(job)}, not for an approval", [
-                f"{name} waits {_waits(job)}, and not for an approval, {nothing} The message that it waits says what "
+                f"{start} waits {_waits(job)}, and not for an approval, {nothing} The message that it waits says what "
                 "lets it go on."
             ]
         case MarkerReason.NOT_HELD:
-            return "needs no approval", [f"{name} does not wait for an approval: it is {job.state}, {nothing}"]
-        case MarkerReason.TOO_LATE:
-            return "too late to cancel", [
-                f"{asker.name} came too late to stop anything: all rows of {name} had come back, and its results are "
-                "being put together."
-            ]
+            return "needs no approval", [f"{start} does not wait for an approval: it is {job.state}, {nothing}"]
         case MarkerReason.ENDED:
             return f"has ended, there is nothing to {kind}", [
-                f"{name} has ended ({job.state}), and {asker.name} came too late to {kind} it."
+                f"{start} has ended ({job.state}), and {asker.name} came too late to {kind} it."
             ]
     raise AssertionError(f"{reason} does not follow from a job's state")
 
@@ -260,7 +257,18 @@ def _waits(job: Job) -> str:
 
 
 def _name(job: Job) -> str:
-    return _shown(job.drop.name)
+    """Name a job within a sentence: by its file, and from the second run on by its number."""
+    name = _shown(job.drop.name)
+    return f"run {job.run} of {name}" if job.run > 1 else name
+
+
+def _start(job: Job) -> str:
+    """The same at the start of a sentence."""
+    return _name(job).replace("run", "Run", 1) if job.run > 1 else _name(job)
+
+
+def _number(job: Job) -> str:
+    return f"run {job.run}" if job.run else f"the job {job.id}"
 
 
 def _shown(name: str) -> str:

@@ -23,6 +23,7 @@ from dropbatch.reporting.details import (
     UsedRecipe,
     cost_given_up,
     end_members,
+    is_older,
     job_members,
     listed_notices,
     listed_problems,
@@ -42,6 +43,7 @@ from dropbatch.reporting.phrases import (
     rows_counted,
     subject,
 )
+from dropbatch.reporting.runs import NO_RUNS, OpenRuns, comparison_lines, open_run_lines, run_line
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
     from dropbatch.tallies import Tally
@@ -78,6 +80,7 @@ def accepted(
     batches: Sequence[Batch],
     skipped: SkippedRows | None = None,
     recipes: Sequence[UsedRecipe] = (),
+    others: OpenRuns = NO_RUNS,
 ) -> Notification:
     asked = sum(batch.requests for batch in batches)
     skipped = skipped or SkippedRows()
@@ -87,6 +90,7 @@ def accepted(
         f"in {batches_counted(len(batches))}.",
         *skipped_lines(world, job, skipped),
         *recipe_of_retry(recipes),
+        *open_run_lines(job, others),
         *notice_lines(notices),
         "OpenAI answers within 24 hours; another message follows when all is done.",
         f"To stop it: {marker_command(job.drop, 'cancel')}",
@@ -95,6 +99,8 @@ def accepted(
     detail: dict[str, Any] = {"notices": listed_notices(notices)}
     if skipped.codes:
         detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
+    if others.told:
+        detail["open_runs"] = [run.to_json() for run in others.told]
     return notification_of(world, job, "accepted", "running", f"accepted, {rows_counted(job.rows)}", text, detail)
 
 
@@ -207,6 +213,9 @@ def ended(world: World, end: Ended) -> Notification:
         text.append(
             "Rows by recipe: " + ", ".join(f"{r.rows:,} by {r.path} ({r.sha256[:8]})" for r in end.recipes) + "."
         )
+    if job.replaced_by:
+        text.append(f"Run {job.replaced_by} replaced the file, and its recipe says `replace: cancel`.")
+    text += comparison_lines(end.compared)
     text.append(_paid(tally))
     for column, answers in list(tally.categories.items())[:TOLD_COLUMNS]:
         text.append(f"{column}: " + ", ".join(f"{value} {count:,}" for value, count in answers.most_common(8)))
@@ -338,6 +347,9 @@ def notification_of(
     if job.marker is not None:
         members["asked_by"] = {"kind": job.marker, "version_id": job.rerun_version}
     text = [*text[:1], *_asked_for_by(job, event), *text[1:]]
+    if event != "duplicate":  # it is no run
+        verdict += ", older version" if is_older(world, job) else ""
+        text = [*text, run_line(job)]
     return Notification(event, status, job.drop.folder, subject(job.drop.name, verdict), as_text(text), members)
 
 

@@ -23,6 +23,21 @@ def subject(name: str, verdict: str) -> str:
     return f"{name if len(name) <= room else name[: room - 1] + '…'}: {verdict}"
 
 
+def money(usd: float) -> str:
+    """Say a sum of US dollars as people do: `under a cent`, `3 cents`, `$1.24`, `$1,204.50`."""
+    cents = round(usd * 100)
+    if usd <= 0:
+        return "nothing"
+    if usd < 0.01:
+        return "under a cent"
+    return counted(cents, "cent") if cents < 100 else f"${usd:,.2f}"
+
+
+def about(usd: float) -> str:
+    """Say a sum that is calculated from a price list: `about 3 cents`; `under a cent` is vague enough."""
+    return f"about {money(usd)}" if usd >= 0.01 else money(usd)
+
+
 def iso(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 

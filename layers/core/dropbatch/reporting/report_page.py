@@ -9,6 +9,7 @@ from dropbatch.domain.outcomes import ANSWERED, Outcome
 from dropbatch.reporting.advice import remedy
 from dropbatch.reporting.details import Ended, results_prefix
 from dropbatch.reporting.phrases import console_link, iso
+from dropbatch.reporting.runs import comparison_lines, run_line
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -29,6 +30,7 @@ _PAGE = """<!doctype html>
 </style>
 <h1>{{ job.drop.name }}</h1>
 <p class="verdict">{{ "{:,}".format(ok) }} of {{ "{:,}".format(asked) }} rows answered — {{ status }}</p>
+<p class="soft">{{ run }}</p>
 <div class="bar" role="img" aria-label="rows by outcome">{% for outcome, count in outcomes %}
   <i class="{{ outcome }}" style="flex: {{ count }}" title="{{ outcome }}: {{ '{:,}'.format(count) }}"></i>{% endfor %}
 </div>
@@ -42,6 +44,27 @@ _PAGE = """<!doctype html>
 <table>{% for value, count in counts.most_common() %}
   <tr><td>{{ value }}</td><td class="n">{{ "{:,}".format(count) }}</td></tr>{% endfor %}
 </table>{% endfor %}
+{% if compared %}
+<h2>Compared with run {{ compared.run }}</h2>
+{% for line in comparison %}
+<p>{{ line }}</p>{% endfor %}
+{% if compared.columns %}
+<div class="wide"><table>
+  <tr><th>column</th><th class="n">rows changed</th><th class="n">first row</th></tr>
+  {% for column in compared.columns %}
+  <tr><td>{{ column.name }}</td>
+    <td class="n">{{ "{:,}".format(column.rows) }} of {{ "{:,}".format(compared.rows) }}</td>
+    <td class="n">{{ "{:,}".format(column.first_row) if column.first_row else "" }}</td></tr>
+  {% endfor %}
+</table></div>
+{% for column in compared.columns if column.moves %}
+<h3>{{ column.name }}</h3>
+<table>
+  <tr><th>run {{ compared.run }}</th><th>this run</th><th class="n">rows</th></tr>
+  {% for before, after, rows in column.moves %}
+  <tr><td>{{ before }}</td><td>{{ after }}</td><td class="n">{{ "{:,}".format(rows) }}</td></tr>
+  {% endfor %}
+</table>{% endfor %}{% endif %}{% endif %}
 {% if reasons %}
 <h2>Why rows have no good answer</h2>
 <div class="wide"><table>
@@ -97,6 +120,9 @@ def page(end: Ended, samples: Sequence[Mapping[str, object]], region: str, bucke
         ok=tally.outcomes[Outcome.OK],
         asked=job.rows - tally.outcomes[Outcome.SKIPPED],
         outcomes=sorted(tally.outcomes.items(), key=lambda item: (item[0] not in ANSWERED, item[0])),
+        run=run_line(job),
+        compared=end.compared,
+        comparison=comparison_lines(end.compared),
         categories=tally.categories,
         reasons=tally.commonest(10),
         remedy=partial(remedy, has_recipe=end.has_recipe),

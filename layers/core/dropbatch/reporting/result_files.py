@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from dropbatch.domain.drops import results_root
+from dropbatch.domain.drops import results_path, results_root
 from dropbatch.domain.errors import ConditionFailed
-from dropbatch.domain.jobs import Batch, Job
+from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.ledger import Ledger
@@ -27,10 +27,14 @@ from dropbatch.reporting.details import (
     listed_problems,
     named_drop,
     named_results,
+    recipe_prefix,
     results_prefix,
 )
 from dropbatch.reporting.notifications import ended, results_given_up
 from dropbatch.reporting.phrases import iso
+
+if TYPE_CHECKING:  # a poll, that writes results too, does not load recipes
+    from dropbatch.jobfiles import RecipeText
 
 
 def decision(world: World, end: Ended) -> dict[str, Any]:
@@ -39,6 +43,7 @@ def decision(world: World, end: Ended) -> dict[str, Any]:
     summary = {**about, **end_members(end)}
     summary["tokens"] = dict(end.tally.tokens)
     summary["tool_calls"] = dict(end.tally.tool_calls)
+    summary["compared_with"] = end.compared.to_json() if end.compared else None
     summary["categories"] = {column: dict(counts) for column, counts in end.tally.categories.items()}
     notification = ended(world, end)
     retryable = "failed" in end.objects and can_be_retried(end.reasons, has_recipe=end.has_recipe)
@@ -95,14 +100,46 @@ def write_skipped(world: World, job: Job, skipped: SkippedRows) -> None:
         _put(world, job, SKIPPED_NAME, {**about, **skipped.to_json()})
 
 
-def write_latest(world: World, job: Job) -> None:
-    """`latest.json` beside the jobs of a key names the newest."""
-    newest = Ledger(world.table).newest(job.drop.bucket, job.drop.key)
-    if newest.job_id != job.id:
-        return
-    prefix = results_prefix(job)
-    members = {"schema_version": SCHEMA_VERSION, "job_id": job.id, "results": named_results(world, prefix)}
-    world.objects.put(world.buckets.results, results_root(job.drop.key) + "latest.json", _json(members), JSON)
+def write_recipe(world: World, job: Job, recipe: "RecipeText") -> None:
+    """`recipe/`: the run's recipe and the files that it names, byte for byte as they were dropped."""
+    for path, data in recipe.originals():
+        key = results_path(recipe_prefix(job), path)
+        world.objects.put(world.buckets.results, key, data, "text/plain")
+
+
+def write_latest(world: World, job: Job, status: str | None = None) -> None:
+    """`latest.json` beside the jobs of a key names the newest, and says how it stands.
+
+    `job` is one of the key's jobs, as it is about to be saved, with the `status` that was decided for it if one was.
+    Others may write at the same time. So what was written is held against the table, and written again if that has
+    moved on. Once a job has ended that is done again: who did not know what was decided may have written it over.
+    """
+    ledger = Ledger(world.table)
+    written: tuple[object, ...] | None = None
+    while True:
+        newest = ledger.newest(job.drop.bucket, job.drop.key)
+        is_own = newest.job_id == job.id and written is None
+        latest = job if is_own else ledger.job(newest.job_id or "")
+        if latest is None or (latest.state is JobState.REJECTED and not latest.run):
+            return  # nothing is known, or nobody was notified of it: an empty file that was replaced
+        state = str(latest.state) if latest.state in ENDED_JOBS else "running"
+        if latest.id == job.id:
+            state, run = status if status and state == "running" else state, job.run or latest.run
+        else:
+            run = latest.run or newest.open_jobs.get(latest.id, 0)
+        if written == (latest.id, state, run):
+            return
+        written = latest.id, state, run
+        members = {
+            "schema_version": SCHEMA_VERSION,
+            "job_id": latest.id,
+            "run": run or None,
+            "status": state,
+            "version_id": latest.drop.version_id,
+            "dropped": iso(latest.drop.modified),
+            "results": named_results(world, results_prefix(latest)),
+        }
+        world.objects.put(world.buckets.results, results_root(latest.drop.key) + "latest.json", _json(members), JSON)
 
 
 def write_status(world: World, ledger: Ledger, job: Job, open_batches: Sequence[Batch]) -> None:

@@ -1,0 +1,139 @@
+"""Tells runs of a file apart: which one this is, which others are open, and what differs from the one before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dropbatch import __version__
+from dropbatch.domain.comparisons import ColumnChange, Comparison
+from dropbatch.domain.drops import without_controls
+from dropbatch.domain.jobs import MAX_MODELS, BatchState, Job
+from dropbatch.ledger import Ledger
+from dropbatch.reporting.phrases import about, counted, rows_counted
+
+TOLD_RUNS = 5
+"""How many open jobs of a key are described; the others are counted."""
+
+TOLD_MODELS = 3
+
+TOLD_CHANGES = 5
+"""Of how many columns a notification tells what has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """An open job of the same key: how many of its rows are back, and what they cost as far as that is known."""
+
+    job: Job
+    back: int
+    usd: float
+    unpriced: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the members of an event."""
+        return {
+            "job_id": self.job.id,
+            "run": self.job.run or None,
+            "version_id": self.job.drop.version_id,
+            "rows": {"total": self.job.rows, "back": self.back},
+            "cost": {"paid": round(self.usd, 6), "unpriced_requests": self.unpriced},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRuns:
+    """The older jobs of a key that are open when another one is accepted; `more` are not described."""
+
+    told: Sequence[OpenRun] = ()
+    more: int = 0
+
+
+NO_RUNS = OpenRuns()
+
+
+def open_runs(ledger: Ledger, jobs: Sequence[Job]) -> OpenRuns:
+    """Look up how far these jobs are, the latest of them."""
+    latest = sorted(jobs, key=lambda job: (job.run, job.id), reverse=True)
+    return OpenRuns([_open_run(ledger, job) for job in latest[:TOLD_RUNS]], len(latest[TOLD_RUNS:]))
+
+
+def _open_run(ledger: Ledger, job: Job) -> OpenRun:
+    batches = [batch for batch in ledger.batches(job.id) if batch.state is BatchState.COLLECTED]
+    back = sum(batch.requests - batch.passed_on for batch in batches)
+    return OpenRun(job, back, sum(batch.micro_usd for batch in batches) / 1e6, sum(batch.unpriced for batch in batches))
+
+
+def open_run_lines(job: Job, runs: OpenRuns) -> list[str]:
+    """Say which older jobs of the file are still open, what they cost, and how to end them."""
+    lines = []
+    for run in runs.told:
+        which = "an older version of the file" if run.job.drop.version_id != job.drop.version_id else "the same file"
+        name = f"Run {run.job.run}" if run.job.run else f"The job {run.job.id}"
+        cost = f"{about(run.usd)} so far"
+        if run.unpriced:
+            cost += f", without {counted(run.unpriced, 'request')} of unknown price"
+        rows = f"{run.back:,} of {rows_counted(run.job.rows)} are back"
+        lines.append(f"{name}, of {which}, is still open: {rows}, {cost}.")
+    if runs.more:
+        lines.append(f"{counted(runs.more, 'more job')} of the file {'is' if runs.more == 1 else 'are'} still open.")
+    if not lines:
+        return []
+    is_replaced = any(run.job.drop.version_id != job.drop.version_id for run in runs.told)
+    if is_replaced and job.replaces:
+        return [*lines, "The recipe says `replace: cancel`: jobs of older versions are cancelled now."]
+    hint = "; `replace: cancel` in the recipe ends those of older versions by itself" if is_replaced else ""
+    return [*lines, f"A .cancel beside the file ends this job and the older ones{hint}."]
+
+
+def run_line(job: Job) -> str:
+    """Say which run of a file this is, and with what its rows are answered."""
+    parts = [f"Run {job.run} of {job.drop.name}" if job.run else f"Job {job.id} of {job.drop.name}"]
+    return ", ".join([*parts, *run_parts(job)]) + "."
+
+
+def run_parts(job: Job) -> list[str]:
+    """Return what a run is answered with: models, recipe, release."""
+    parts = []
+    if job.models:
+        others = " and others" if len(job.models) > TOLD_MODELS or len(job.models) == MAX_MODELS else ""
+        names = " and ".join(job.models) if len(job.models) == 2 else ", ".join(job.models[:TOLD_MODELS])
+        parts.append(f"{'model' if len(job.models) == 1 else 'models'} {names}{others}")
+    if job.recipe_sha256:
+        digest = job.recipe_sha256[:8]
+        named = f"{without_controls(job.recipe_path)} ({digest})" if job.recipe_path else digest
+        parts.append(f"recipe {named}")
+    return [*parts, f"Dropbatch {__version__}"]
+
+
+def comparison_lines(compared: Comparison | None) -> list[str]:
+    """Say in a line what differs from the run before; none if there is nothing to compare with."""
+    if compared is None:
+        return []
+    if not compared.same_file:
+        return [f"The file differs from run {compared.run}'s, so answers are not compared."]
+    changed = [column for column in compared.columns if column.rows]
+    parts = [_changed(column, compared.rows) for column in changed[:TOLD_CHANGES]]
+    if len(changed) > TOLD_CHANGES:
+        parts.append(f"{counted(len(changed) - TOLD_CHANGES, 'more column')} changed")
+    if not changed and compared.rows and compared.columns:
+        parts.append(f"no answer changed in {rows_counted(compared.rows)}")
+    if compared.answered:
+        parts.append(f"{rows_counted(compared.answered)} {_have(compared.answered)} an answer for the first time")
+    if compared.unanswered:
+        parts.append(f"{rows_counted(compared.unanswered)} {_have(compared.unanswered)} an answer no longer")
+    parts += [f"`{column}` can be {', '.join(values)} now" for column, values in compared.new_values.items()]
+    for names, what in ((compared.new_columns, "new"), (compared.gone_columns, "gone")):
+        if names:
+            listed = ", ".join(f"`{name}`" for name in names[:TOLD_CHANGES])
+            more = f" and {len(names) - TOLD_CHANGES:,} more" if len(names) > TOLD_CHANGES else ""
+            parts.append(f"{listed}{more} {'is' if len(names) == 1 else 'are'} {what}")
+    return [f"Compared with run {compared.run}: {'; '.join(parts)}."] if parts else []
+
+
+def _changed(column: ColumnChange, rows: int) -> str:
+    first = f"the first is row {column.first_row:,}" if column.rows > 1 else f"row {column.first_row:,}"
+    return f"{column.name} changed in {column.rows:,} of {rows_counted(rows)}, {first}"
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"

@@ -1,0 +1,240 @@
+"""A file that is replaced while an older version's job is open: what is said, and what ends it; over fakes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dropbatch.domain.jobs import BatchState, HeldReason, JobState, OpenAIStatus
+from dropbatch.domain.limits import Limits
+from dropbatch.ports import Notification
+from tests.driving import RECIPE, batches, deliver, drop, jobs, rows, run
+from tests.fakes import INBOX, FakeWorld, answer_ok
+
+REPLACING = RECIPE + b"replace: cancel\n"
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    """A world in which batches take for ever."""
+    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=10))
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.ending = None
+    return fake
+
+
+def told(fake: FakeWorld, event: str) -> list[Notification]:
+    return [notification for notification in fake.topics.published if notification.event == event]
+
+
+def replace(fake: FakeWorld, data: bytes, ticks: int = 3) -> None:
+    """Drop the file again after a while."""
+    fake.clock.sleep(600)
+    drop(fake, "a.csv", data)
+    run(fake, ticks=ticks)
+
+
+def expensive(request: dict[str, Any]) -> Any:
+    where, line = answer_ok(request)
+    line["response"]["body"]["usage"] = {"prompt_tokens": 20_000, "completion_tokens": 0, "total_tokens": 20_000}
+    return where, line
+
+
+def collect_first_batch(fake: FakeWorld) -> None:
+    """Let the first of the open batches end."""
+    fake.openai.answer = expensive
+    first = next(iter(fake.openai.batches))
+    fake.openai._end(fake.openai.batches[first], OpenAIStatus.COMPLETED)
+    run(fake, ticks=3)
+
+
+def test_the_accepted_message_names_the_older_job_and_what_it_has_cost(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", rows(25))
+    run(fake, ticks=3)
+    collect_first_batch(fake)
+    assert sum(batch.state is BatchState.COLLECTED for batch in batches(fake)) == 1
+    replace(fake, rows(5))
+    older, newer = jobs(fake)
+    accepted = told(fake, "accepted")[-1]
+    lines = accepted.text.splitlines()
+    assert lines[:3] == [
+        "a.csv was accepted: 5 rows, of which 5 go to OpenAI in 1 batch.",
+        "Run 1, of an older version of the file, is still open: 10 of 25 rows are back, about 1 cent so far.",
+        "A .cancel beside the file ends this job and the older ones; `replace: cancel` in the recipe ends those of "
+        "older versions by itself.",
+    ]
+    (run_before,) = accepted.detail["open_runs"]
+    assert run_before["cost"].pop("paid") == pytest.approx(0.01, rel=0.3)
+    assert run_before == {
+        "job_id": older.id,
+        "run": 1,
+        "version_id": older.drop.version_id,
+        "rows": {"total": 25, "back": 10},
+        "cost": {"unpriced_requests": 0},
+    }
+    assert (newer.run, older.cancel_requested, newer.cancel_requested) == (2, False, False)
+
+
+def test_a_cost_that_is_not_known_is_said_so(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE.replace(b"gpt-6-luna", b"our-model"))
+    drop(fake, "a.csv", rows(25))
+    run(fake, ticks=3)
+    collect_first_batch(fake)
+    replace(fake, rows(5))
+    assert told(fake, "accepted")[-1].text.splitlines()[1] == (
+        "Run 1, of an older version of the file, is still open: 10 of 25 rows are back, nothing so far, without 10 "
+        "requests of unknown price."
+    )
+
+
+def test_a_rerun_names_the_open_job_of_the_same_file(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=2)
+    fake.clock.sleep(600)
+    fake.objects.drop("recipe.yaml", RECIPE + b"prefix: my_\n")
+    drop(fake, "a.csv.rerun", b"")
+    run(fake, ticks=2)
+    assert told(fake, "accepted")[-1].text.splitlines()[2:4] == [
+        "Run 1, of the same file, is still open: 0 of 2 rows are back, nothing so far.",
+        "A .cancel beside the file ends this job and the older ones.",
+    ]
+
+
+def test_what_has_ended_is_not_named(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", b"other\n1\n")
+    run(fake)
+    replace(fake, rows(2))
+    assert "is still open" not in told(fake, "accepted")[-1].text
+    assert "open_runs" not in told(fake, "accepted")[-1].detail
+
+
+def test_of_many_open_jobs_the_latest_are_described(fake: FakeWorld) -> None:
+    for count in range(1, 9):
+        replace(fake, rows(count), ticks=2)
+    lines = told(fake, "accepted")[-1].text.splitlines()
+    assert [line.split(",")[0] for line in lines[1:6]] == [f"Run {run}" for run in (7, 6, 5, 4, 3)]
+    assert lines[6] == "2 more jobs of the file are still open."
+    assert len(told(fake, "accepted")[-1].detail["open_runs"]) == 5
+
+
+def test_a_cancel_ends_every_open_job_that_is_not_newer(fake: FakeWorld) -> None:
+    fake.openai.answer = lambda _request: None
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=2)
+    replace(fake, rows(3))
+    fake.clock.sleep(60)
+    version = fake.objects.drop("a.csv.cancel", b"")
+    event = fake.objects.event(INBOX, "a.csv.cancel", version)
+    replace(fake, rows(4))
+    fake.intake.send(event)
+    run(fake, ticks=10)
+    assert [(job.run, job.state) for job in jobs(fake)] == [
+        (1, JobState.CANCELLED),
+        (2, JobState.CANCELLED),
+        (3, JobState.RUNNING),
+    ]
+
+
+def test_a_cancel_reaches_an_older_version_whose_event_comes_after_it(fake: FakeWorld) -> None:
+    fake.openai.answer = lambda _request: None
+    version = fake.objects.drop("a.csv", rows(2))
+    event = fake.objects.event(INBOX, "a.csv", version)
+    replace(fake, rows(3))
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.cancel", b"")
+    run(fake, ticks=2)
+    fake.intake.send(event)
+    run(fake)
+    assert {job.state for job in jobs(fake)} == {JobState.CANCELLED}
+
+
+def test_an_approve_is_for_the_newest_alone(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, hold_above_rows=1)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.ending = None
+    for count in (2, 3):
+        replace(fake, rows(count), ticks=2)
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.approve", b"")
+    run(fake, ticks=2)
+    assert [(job.run, job.state) for job in jobs(fake)] == [(1, JobState.HELD), (2, JobState.RUNNING)]
+
+
+def test_a_recipe_that_says_so_cancels_what_is_replaced(fake: FakeWorld) -> None:
+    fake.openai.answer = lambda _request: None
+    fake.objects.drop("recipe.yaml", REPLACING)
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=2)
+    replace(fake, rows(3), ticks=10)
+    older, newer = jobs(fake)
+    assert (older.state, newer.state, newer.replaces) == (JobState.CANCELLED, JobState.RUNNING, False)
+    assert told(fake, "accepted")[-1].text.splitlines()[2] == (
+        "The recipe says `replace: cancel`: jobs of older versions are cancelled now."
+    )
+    (ended,) = told(fake, "ended")
+    assert "Run 2 replaced the file, and its recipe says `replace: cancel`." in ended.text.splitlines()
+
+
+def test_a_rerun_replaces_no_run_of_the_same_version(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", REPLACING)
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=2)
+    fake.clock.sleep(60)
+    fake.objects.drop("recipe.yaml", REPLACING + b"prefix: my_\n")
+    drop(fake, "a.csv.rerun", b"")
+    run(fake, ticks=2)
+    assert [job.cancel_requested for job in jobs(fake)] == [False, False]
+
+
+def test_an_older_version_that_comes_late_is_replaced_as_well(fake: FakeWorld) -> None:
+    fake.openai.answer = lambda _request: None
+    fake.objects.drop("recipe.yaml", REPLACING)
+    version = fake.objects.drop("a.csv", rows(2))
+    event = fake.objects.event(INBOX, "a.csv", version)
+    fake.clock.sleep(60)
+    fake.intake.send(fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(3))))
+    run(fake, ticks=2)
+    fake.intake.send(event)
+    run(fake, ticks=10)
+    by_rows = {job.rows: job.state for job in jobs(fake)}
+    assert by_rows == {2: JobState.CANCELLED, 3: JobState.RUNNING}
+
+
+def test_a_version_that_waits_for_an_approval_replaces_nothing_before_it_has_it(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, hold_above_rows=2)
+    fake.objects.drop("recipe.yaml", REPLACING)
+    fake.openai.ending = None
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=2)
+    replace(fake, rows(3), ticks=2)
+    older, newer = jobs(fake)
+    assert (newer.held_reason, older.cancel_requested) == (HeldReason.SIZE, False)
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.approve", b"")
+    run(fake, ticks=3)
+    older, newer = jobs(fake)
+    assert (newer.state, older.cancel_requested, older.replaced_by) == (JobState.RUNNING, True, 2)
+
+
+def test_a_message_about_an_older_version_says_so_in_its_subject(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=2)
+    replace(fake, rows(3))
+    fake.openai.ending = OpenAIStatus.COMPLETED
+    fake.openai.answer = answer_ok
+    run(fake)
+    subjects = {notification.detail["run"]: notification.subject for notification in told(fake, "ended")}
+    assert subjects[1].endswith(": 2 of 2 answered, older version")
+    assert subjects[2].endswith(": 3 of 3 answered")
+
+
+def test_the_first_of_two_reruns_is_no_older_version(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=2)
+    fake.clock.sleep(60)
+    fake.objects.drop("recipe.yaml", RECIPE + b"prefix: my_\n")
+    drop(fake, "a.csv.rerun", b"")
+    deliver(fake)
+    fake.openai.ending = OpenAIStatus.COMPLETED
+    run(fake)
+    assert not [n.subject for n in fake.topics.published if "older version" in n.subject]
