@@ -22,6 +22,7 @@ from dropbatch.indexing import ShardIndex
 from dropbatch.jobfiles import AskedRow, JobFiles
 from dropbatch.ports import World
 from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.file_values import file_values
 from dropbatch.requests import Request, Requests
 
 
@@ -143,8 +144,10 @@ class JobRows:
         self.job = job
         self.files = JobFiles(world.objects, world.buckets.work, job.id)
         recipe = self.files.recipe()
-        self.compiled: CompiledRecipe | None = recipe.compiled(checked=True) if recipe else None
         self.layout: Layout = self.files.layout()
+        self.compiled: CompiledRecipe | None = None
+        if recipe is not None:
+            self.compiled = recipe.compiled(checked=True, file=file_values(job.drop.key, self.layout.columns))
         self.asker = Asker(self.compiled, is_decided=True)  # by the index
         self.compression = file_type(job.drop.key).compression
 

@@ -35,6 +35,7 @@ from dropbatch.jobfiles import JobFiles, RecipeText, nearest_recipe, with_files
 from dropbatch.ports import World
 from dropbatch.ranged import RangedFile
 from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.lookalike import MAX_LOOKED_AT, is_recipe_object, is_recipe_text
 from dropbatch.requests import Requests
 from dropbatch.sharding import Sharded, Sharder, ShardPlan
@@ -150,7 +151,7 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
     compiled: CompiledRecipe | None = None
     if recipe is not None:
         try:
-            compiled = _compiled(recipe, reader.layout.columns)
+            compiled = _compiled(recipe, drop, reader.layout.columns)
         except Rejected as rejected:
             problems.extend(rejected.problems)
             if any(problem.code in MAY_COME for problem in problems):
@@ -174,12 +175,13 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
     return _scan(scan, source, files, recipe, keep)
 
 
-def _compiled(recipe: RecipeText, columns: Sequence[str] | None) -> CompiledRecipe:
+def _compiled(recipe: RecipeText, drop: Drop, columns: Sequence[str]) -> CompiledRecipe:
     """The compiled recipe; a rejection names the drop's columns where it advises to use one."""
+    file = file_values(drop.key, columns)
     try:
-        return recipe.compiled()
+        return recipe.compiled(file=file)
     except Rejected:
-        return recipe.compiled(columns=columns or ())
+        return recipe.compiled(columns=columns, file=file)
 
 
 def _opened(world: World, drop: Drop, kind: FileType, recipe: RecipeText | None) -> tuple[Source, Reader]:
@@ -214,7 +216,7 @@ def _go_on(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
     scan = _Scan(
         world,
         reader,
-        recipe.compiled() if recipe and not kept.hopeless else None,
+        _compiled(recipe, job.drop, layout.columns) if recipe and not kept.hopeless else None,
         Sharder(files, world.limits, _token(job), kept.sharded),
         limit=kept.limit,
         skips_bad_rows=kept.skips_bad_rows,

@@ -23,6 +23,7 @@ from dropbatch.formats.unique import UniqueIds
 from dropbatch.indexing import ShardIndex
 from dropbatch.ports import BYTES, JSON, Objects, Piece, Writer
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
+from dropbatch.recipes.file_values import NO_FILE_YET, FileValues
 from dropbatch.recipes.names import quoted
 from dropbatch.recipes.parsing import Recipe, parse_recipe
 from dropbatch.recipes.yaml import MAX_BYTES, too_long
@@ -53,12 +54,22 @@ class RecipeText:
         """Its keys, whether they can be used or not; Rejected where it has none."""
         return parse_recipe(self.text, self.path)
 
-    def compiled(self, *, checked: bool = False, columns: Sequence[str] = ()) -> CompiledRecipe:
+    def compiled(
+        self, *, checked: bool = False, columns: Sequence[str] = (), file: FileValues | None = NO_FILE_YET
+    ) -> CompiledRecipe:
         """Rejected where it cannot be used; `checked` says that it can, as what a job has kept.
 
-        `columns` are a drop's, for what a rejection advises.
+        `columns` are a drop's, for what a rejection advises; `file` is what templates can say of it, None if it has a
+        column of that name.
         """
-        return _compiled(self.path, self.text, tuple(sorted(self.files.items())), checked, tuple(columns))
+        text = self.path, self.text, tuple(sorted(self.files.items())), checked, tuple(columns)
+        if file == NO_FILE_YET:
+            return _compiled(*text, file)
+        try:
+            found = _compiled(*text, NO_FILE_YET)  # one for all files: few recipes use what differs
+        except Rejected:
+            return _compiled(*text, file)
+        return _compiled(*text, file) if found.depends_on(file) else found
 
     @property
     def sha256(self) -> str:
@@ -86,9 +97,14 @@ class RecipeText:
 
 @lru_cache(maxsize=16)  # a function that stays warm meets the same few again and again
 def _compiled(
-    path: str, text: bytes, files: tuple[tuple[str, str], ...], checked: bool, columns: tuple[str, ...]
+    path: str,
+    text: bytes,
+    files: tuple[tuple[str, str], ...],
+    checked: bool,
+    columns: tuple[str, ...],
+    file: FileValues | None,
 ) -> CompiledRecipe:
-    return compile_recipe(parse_recipe(text, path), dict(files), checked=checked, columns=columns)
+    return compile_recipe(parse_recipe(text, path), dict(files), checked=checked, columns=columns, file=file)
 
 
 class AskedRow(NamedTuple):

@@ -64,6 +64,7 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, look_again, work_on
 from dropbatch.ports import ObjectInfo, World
 from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.parsing import DEADLINE_SECONDS
 from dropbatch.reporting import held_notices, notifications, result_files
 from dropbatch.reporting.details import UsedRecipe
@@ -413,7 +414,9 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
     files.keep_layout(layout)
     rows = JobRows(world, job)
     former_recipes = max(1, len(old.recipes()))
-    today = recipe.compiled() if recipe is not None and len(used) > former_recipes else None
+    today = None
+    if recipe is not None and len(used) > former_recipes:
+        today = recipe.compiled(file=file_values(job.drop.key, layout.columns))
     origin = Former(old, rows if today is None else JobRows(world, former), former_recipes, today)
     carried = int(job.progress or 0)  # shards, by the invocations before
     batches: list[Batch] = []
