@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from dropbatch.asking import JobRows
 from dropbatch.carrying import KEPT, recipe_of
 from dropbatch.comparing import compare
 from dropbatch.domain.comparisons import Comparison
@@ -67,6 +68,7 @@ def assemble(world: World, ledger: Ledger, job: Job) -> bool:
 
 def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[Ended, list[dict[str, object]]] | None:
     """Join the pieces of all shards; returns how the job ended and some rows to show, or None if time has run out."""
+    rows = JobRows(world, job)
     shards = ledger.shards(job.id)
     tally = Tally()
     samples: list[dict[str, object]] = []
@@ -84,10 +86,12 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
         prints = None if prints is None or its is None else [*prints, *its]
         for sample in stats["samples"]:
             if sum(1 for kept in samples if kept["good"] is sample["good"]) < SAMPLES:
-                samples.append(sample)
+                samples.append(sample | {"row": rows.number_in_file(sample["row"])})
     if tally.rows != job.rows:
         raise AssertionError(f"{job.id} has {job.rows} rows, and its outcomes add up to {tally.rows}")
-    objects = _join(world, files, job, shards, pieces)
+    for reason in tally.reasons.values():
+        reason.row = rows.number_in_file(reason.row)
+    objects = _join(world, rows, job, shards, pieces)
     if objects is None:
         return None
     skipped = files.skipped()
@@ -156,7 +160,7 @@ def _parts(
 
 def _join(
     world: World,
-    files: JobFiles,
+    rows: JobRows,
     job: Job,
     shards: Sequence[Shard],
     pieces: Mapping[str, Sequence[Sequence[Piece]]],
@@ -165,6 +169,7 @@ def _join(
 
     Returns the keys of the results by what they are; None where time has run out, and how far it came is kept.
     """
+    files = rows.files
     done = files.joined()
     made: dict[str, str] = done.get("made", {})
     begun: dict[str, Any] | None = done.get("begun")
@@ -172,7 +177,8 @@ def _join(
     def in_time() -> bool:
         return world.seconds_left() > SPARE_SECONDS
 
-    tables = Tables(world, files, job, in_time) if file_type(job.drop.key).kind is Kind.PARQUET else None
+    is_table = file_type(job.drop.key).kind is Kind.PARQUET
+    tables = Tables(world, files, job, in_time, rows.number_in_file) if is_table else None
     for name, key in _keys(files, job, has_failed="failed" in pieces):
         if name in made:
             continue

@@ -4,6 +4,8 @@ import codecs
 import hashlib
 import json
 import posixpath
+import sys
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -349,6 +351,21 @@ class JobFiles:
 
     def keep_recipes(self, recipes: Sequence[Mapping[str, Any]]) -> None:
         self._keep("recipes.json", {"recipes": list(recipes)})
+
+    def sampled(self) -> "array[int] | None":
+        """The numbers that the rows of a sample have in the drop; None if the job has no sample."""
+        try:
+            data = whole(self._objects, self._bucket, self._prefix + "sampled")
+        except ObjectMissing:
+            return None
+        numbers = array("Q", data)
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return numbers
+
+    def keep_sampled(self, numbers: "array[int]") -> None:
+        data = b"".join(number.to_bytes(8, "little") for number in numbers)
+        self._objects.put(self._bucket, self._prefix + "sampled", data, BYTES)
 
     def skipped(self) -> SkippedRows:
         """Which rows are not asked, and why; none if nothing was kept."""

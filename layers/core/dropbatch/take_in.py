@@ -39,6 +39,7 @@ from dropbatch.domain.jobs import (
     HeldReason,
     Job,
     JobState,
+    Limited,
     Newest,
     Shard,
     told_names,
@@ -96,7 +97,7 @@ _ALL_IS_DONE = Problem(
 
 SETTLED = (
     "notify", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards", "claim",
-    "run", "models", "endpoints", "content", "replaces",
+    "run", "models", "endpoints", "content", "replaces", "limited",
 )  # fmt: skip  # a list of names reads best as lines of text
 """What building a job finds out about it."""
 
@@ -318,6 +319,7 @@ class _Ready(NamedTuple):
     claim: str
     skipped: SkippedRows
     content: str | None  # hash of the drop's content
+    limited: Limited | None
     is_bomb: bool = False  # it was packed suspiciously well
     former: Job | None = None  # whose rows are asked again
     recipes: Sequence[UsedRecipe] = ()  # that the rows of a `.retry` were asked with, its own the last
@@ -344,6 +346,8 @@ def _build(world: World, ledger: Ledger, job: Job, files: JobFiles) -> None:
             _run(world, ledger, job, ready)
         return
     files.keep_layout(built.layout)
+    if built.sampled is not None:
+        files.keep_sampled(built.sampled)
     batches = [
         Batch(
             job_id=job.id,
@@ -367,8 +371,9 @@ def _build(world: World, ledger: Ledger, job: Job, files: JobFiles) -> None:
     unpacked = sum(plan.size for plan in built.plans)
     is_bomb = bool(file_type(job.drop.key).compression) and unpacked > MAX_UNPACKED_FACTOR * job.drop.size
     ready = _Ready(
-        built.rows, shards, batches, [], built.recipe, built.compiled, digest, built.skipped, built.content, is_bomb
-    )
+        built.rows, shards, batches, [], built.recipe, built.compiled, digest, built.skipped, built.content,
+        built.limited, is_bomb,
+    )  # fmt: skip  # what a job is made of in a line or two
     _run(world, ledger, job, ready)
 
 
@@ -412,6 +417,10 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
         )
     recipe, used = choose_recipe(world, job, files, old, layout)
     files.keep_layout(layout)
+    job.limited = former.limited
+    sampled = old.sampled() if former.limited is not None and former.limited.seed is not None else None
+    if sampled is not None:
+        files.keep_sampled(sampled)
     rows = JobRows(world, job)
     former_recipes = max(1, len(old.recipes()))
     today = None
@@ -445,7 +454,7 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
     skipped.merge(newly_skipped)
     return _Ready(
         former.rows, shards, batches, kept, recipe, rows.compiled, digest, skipped, former.content,
-        former=former, recipes=used,
+        former.limited, former=former, recipes=used,
     )  # fmt: skip  # what a job is made of in a line or two
 
 
@@ -474,6 +483,7 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
         result_files.write_recipe(world, job, ready.recipe)
     job.deadline_at = world.now() + (ready.compiled.recipe.deadline if ready.compiled else DEADLINE_SECONDS)
     job.rows, job.shards, job.claim, job.content = ready.rows, len(ready.shards), ready.claim, ready.content
+    job.limited = ready.limited
     former_models = (ready.former.models, ready.former.endpoints) if ready.former else ([], [])
     job.models = told_names([*(batch.model for batch in ready.batches), *former_models[0]])
     job.endpoints = told_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])

@@ -191,6 +191,14 @@ class WorkItem(Item):
 
 
 @dataclass(slots=True)
+class Limited:
+    """What a recipe's `limit` took of a drop that has more: its first rows, or, with a `seed`, a sample."""
+
+    in_file: int | None  # how many rows the drop has; None if they could not be counted
+    seed: int | None = None
+
+
+@dataclass(slots=True)
 class Job(WorkItem):
     """One version of a drop under one recipe."""
 
@@ -210,6 +218,7 @@ class Job(WorkItem):
     replaced_by: int = 0  # the run of the newer version that cancelled it so
     notify: list[str] = field(default_factory=lambda: ["accepted", "ended"])
     rows: int = 0
+    limited: Limited | None = None  # what was left out of the drop; None if `rows` are all it has
     shards: int = 0
     claim: str | None = None  # hash of content and recipe, while no other open job may hold the same
     cancel_requested: bool = False
