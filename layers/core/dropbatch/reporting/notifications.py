@@ -30,6 +30,7 @@ from dropbatch.reporting.details import (
     named_drop,
     results_prefix,
 )
+from dropbatch.reporting.limited import limited_lines, row_members, rows_in_short, rows_taken
 from dropbatch.reporting.phrases import (
     TOLD_PROBLEMS,
     as_text,
@@ -82,7 +83,7 @@ def accepted(
     skipped = skipped or SkippedRows()
     notices = notices_about((batch.model for batch in batches), world.now())
     text = [
-        f"{job.drop.name} was accepted: {rows_counted(job.rows)}, of which {asked:,} go to OpenAI "
+        f"{job.drop.name} was accepted: {rows_taken(job)}, of which {asked:,} go to OpenAI "
         f"in {batches_counted(len(batches))}.",
         *skipped_lines(world, job, skipped),
         *recipe_of_retry(recipes),
@@ -97,7 +98,7 @@ def accepted(
         detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
     if others.told:
         detail["open_runs"] = [run.to_json() for run in others.told]
-    return notification_of(world, job, "accepted", "running", f"accepted, {rows_counted(job.rows)}", text, detail)
+    return notification_of(world, job, "accepted", "running", f"accepted, {rows_in_short(job)}", text, detail)
 
 
 def recipe_of_retry(recipes: Sequence[UsedRecipe]) -> list[str]:
@@ -211,6 +212,7 @@ def ended(world: World, end: Ended) -> Notification:
         text.append(f"Run {job.replaced_by} replaced the file, and its recipe says `replace: cancel`.")
     text += comparison_lines(end.compared)
     text.append(_paid(tally))
+    text += limited_lines(job, tally)
     for column, answers in list(tally.categories.items())[:TOLD_COLUMNS]:
         text.append(f"{column}: " + ", ".join(f"{value} {count:,}" for value, count in answers.most_common(8)))
     for outcome, code, reason in tally.commonest(TOLD_REASONS):
@@ -337,7 +339,7 @@ def notification_of(
     text: Sequence[str],
     detail: Mapping[str, Any] | None = None,
 ) -> Notification:
-    members = {"rows": {"total": job.rows}, **job_members(world, job, event, status), **(detail or {})}
+    members = {"rows": row_members(job), **job_members(world, job, event, status), **(detail or {})}
     if event != "duplicate":  # it is no run
         verdict += ", older version" if is_older(world, job) else ""
         text = [*text, run_line(job)]
