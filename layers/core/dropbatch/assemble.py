@@ -19,6 +19,7 @@ from dropbatch.formats.writing import answers_extension, file_tail
 from dropbatch.jobfiles import JobFiles
 from dropbatch.jobs.end import end
 from dropbatch.ledger import Ledger
+from dropbatch.mirroring import Answers, mirror
 from dropbatch.ports import BYTES, Piece, World
 from dropbatch.reporting import details, report_page, result_files
 from dropbatch.reporting.details import Ended, UsedRecipe
@@ -61,9 +62,25 @@ def assemble(world: World, ledger: Ledger, job: Job) -> bool:
         page = report_page.page(ended, samples, world.region, world.buckets.results)
         prefix = details.results_prefix(job)
         world.objects.put(world.buckets.results, prefix + "report.html", page, "text/html; charset=utf-8")
-        decision = decide(world, job.id, result_files.decision(world, ended))
+        decided = result_files.decision(world, ended)
+        if "mirror" in ended.objects:
+            answers = ended.objects["answers"]
+            decided["mirror"] = Answers(answers, _content_type(answers))._asdict()
+        decision = decide(world, job.id, decided)
+    # Whoever is told of the end finds the answers in their mirror.
+    mirrored = decision.get("mirror")
+    if mirrored is not None and not mirror(world, ledger, job, Answers(**mirrored), lambda: _in_time(world)):
+        return False
     end(world, ledger, job, decision)
     return True
+
+
+def _in_time(world: World) -> bool:
+    return world.seconds_left() > SPARE_SECONDS
+
+
+def _content_type(key: str) -> str:
+    return _TYPES.get(key.rpartition(".")[2].lower(), "application/x-ndjson")
 
 
 def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[Ended, list[dict[str, object]]] | None:
@@ -99,6 +116,8 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
         objects["skipped"] = details.results_prefix(job) + details.SKIPPED_NAME
     cancelled = job.cancel_requested and tally.outcomes[Outcome.CANCELLED] > 0
     status = job_status(tally.outcomes, cancelled=cancelled)
+    if job.mirror and not cancelled and tally.outcomes[Outcome.OK]:
+        objects["mirror"] = job.mirror
     recipes = _recipes(ledger, files, job, tally)
     recipe = details.recipe_key(job)
     if recipe is not None:
@@ -175,7 +194,7 @@ def _join(
     begun: dict[str, Any] | None = done.get("begun")
 
     def in_time() -> bool:
-        return world.seconds_left() > SPARE_SECONDS
+        return _in_time(world)
 
     is_table = file_type(job.drop.key).kind is Kind.PARQUET
     tables = Tables(world, files, job, in_time, rows.number_in_file) if is_table else None
@@ -192,8 +211,7 @@ def _join(
             return None
         if tables is None and name != "responses":
             parts = [*parts, *_tail(world, files, job)]
-        content_type = _TYPES.get(key.rpartition(".")[2].lower(), "application/x-ndjson")
-        begun = world.objects.join(parts, world.buckets.results, key, content_type, in_time, begun)
+        begun = world.objects.join(parts, world.buckets.results, key, _content_type(key), in_time, begun)
         if begun is None:
             made[name] = key
         if begun is not None or not in_time():

@@ -376,6 +376,13 @@ class JobFiles:
         if skipped.codes:
             self._keep("skipped.json", skipped.to_json())
 
+    def mirrored(self) -> dict[str, Any]:
+        """How far copying the answers to their mirror has come; empty before it was interrupted."""
+        return self._kept("mirrored.json")
+
+    def keep_mirrored(self, members: Mapping[str, Any]) -> None:
+        self._keep("mirrored.json", members)
+
     def joined(self) -> dict[str, Any]:
         """How far joining has come; empty before it has begun."""
         return self._kept("joined.json")

@@ -63,6 +63,7 @@ from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
 from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, MAX_PENDING_SECONDS, pending_for, wait_for
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, look_again, work_on
+from dropbatch.mirroring import mirror_key
 from dropbatch.ports import ObjectInfo, World
 from dropbatch.recipes.compiling import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
@@ -97,7 +98,7 @@ _ALL_IS_DONE = Problem(
 
 SETTLED = (
     "notify", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards", "claim",
-    "run", "models", "endpoints", "content", "replaces", "limited",
+    "run", "models", "endpoints", "content", "replaces", "limited", "mirror",
 )  # fmt: skip  # a list of names reads best as lines of text
 """What building a job finds out about it."""
 
@@ -478,6 +479,7 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
         recipe = ready.compiled.recipe
         job.notify = list(recipe.notify)
         job.attempts, job.retry_invalid = recipe.attempts, recipe.retry_invalid
+        job.mirror = mirror_key(job.drop.key) if recipe.mirror else None
     if ready.recipe:
         job.recipe_path, job.recipe_sha256 = ready.recipe.path, ready.recipe.sha256
         result_files.write_recipe(world, job, ready.recipe)

@@ -219,6 +219,7 @@ class Job(WorkItem):
     notify: list[str] = field(default_factory=lambda: ["accepted", "ended"])
     rows: int = 0
     limited: Limited | None = None  # what was left out of the drop; None if `rows` are all it has
+    mirror: str | None = None  # the key in the results bucket under which its answers are mirrored; None: nowhere
     shards: int = 0
     claim: str | None = None  # hash of content and recipe, while no other open job may hold the same
     cancel_requested: bool = False
@@ -594,6 +595,34 @@ class Newest(Item):
     @property
     def sk(self) -> str:
         return "newest"
+
+
+@dataclass(slots=True)
+class Mirror(Item):
+    """The newest run of a key whose answers are to be, or are, the mirror's: see `mirroring`."""
+
+    bucket: str
+    key: str
+    job_id: str
+    run: int
+    asked_at: int
+    source: str = ""  # the run's answers, and what they are
+    content_type: str = ""
+    is_written: bool = False
+
+    def is_before(self, other: "Mirror") -> bool:
+        """Return whether another run is newer: by their numbers, or, if a release without these began one, by time."""
+        if self.run and other.run:
+            return self.run < other.run
+        return self.asked_at < other.asked_at
+
+    @property
+    def pk(self) -> str:
+        return f"drop#{self.bucket}/{self.key}"
+
+    @property
+    def sk(self) -> str:
+        return "mirror"
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ SHORT_FORM = ("model", "system", "prompt", "examples", "parameters")
 SHARED = (
     "endpoint", "schema", "columns", "prefix", "id", "when", "bad_rows", "delimiter", "encoding", "limit", "notify",
     "attempts", "deadline", "retry_invalid", "formulas", "blank_rows", "quoting", "escape", "header", "replace",
+    "mirror",
 )  # fmt: skip  # a list of names reads best as lines of text
 KEYS = (*SHORT_FORM, "body", *SHARED)
 NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices"})
@@ -97,6 +98,7 @@ class Recipe:
     escape: str | None = None
     header: int | None = None
     limit: RowLimit | None = None
+    mirror: bool = False
     notify: tuple[str, ...] = EVENTS
     attempts: int = 3
     deadline: int = DEADLINE_SECONDS
@@ -197,6 +199,7 @@ class _Parser:
             "attempts": self._attempts,
             "deadline": self._deadline,
             "retry_invalid": self._truth,
+            "mirror": self._truth,
             "formulas": self._formulas,
             "blank_rows": self._blank_rows,
             "replace": self._replace,
@@ -450,6 +453,9 @@ class _Parser:
 
     def _check_forms(self, members: dict[str, Any]) -> None:
         endpoint = members.get("endpoint", CHAT)
+        if members.get("mirror") and "limit" in self._values:
+            sentence = "a mirror is a whole table, and limit takes only some of its rows; leave one of the two out."
+            self._add("conflicting_keys", "mirror", sentence)
         if "body" in self._values:
             for key in SHORT_FORM:
                 if key in self._values:

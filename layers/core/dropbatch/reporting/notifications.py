@@ -31,6 +31,7 @@ from dropbatch.reporting.details import (
     results_prefix,
 )
 from dropbatch.reporting.limited import limited_lines, row_members, rows_in_short, rows_taken
+from dropbatch.reporting.mirrored import mirror_lines, mirror_to_come
 from dropbatch.reporting.phrases import (
     TOLD_PROBLEMS,
     as_text,
@@ -90,6 +91,7 @@ def accepted(
         *open_run_lines(job, others),
         *notice_lines(notices),
         "OpenAI answers within 24 hours; another message follows when all is done.",
+        *mirror_to_come(world, job),
         f"To stop it: {marker_command(job.drop, 'cancel')}",
         f"Progress: s3://{world.buckets.results}/{results_prefix(job)}status.json",
     ]
@@ -223,6 +225,7 @@ def ended(world: World, end: Ended) -> Notification:
         text.append(f"- {which}: {said}{remedy(outcome, code, has_recipe=end.has_recipe)}")
     bucket, prefix = world.buckets.results, results_prefix(job)
     text.append(f"Results: s3://{bucket}/{prefix}")
+    text += mirror_lines(world, end)
     text.append(f"In the console: {console_link(world.region, bucket, prefix)}")
     text += _next_steps(world, end)
     return notification_of(world, job, "ended", str(end.status), verdict, text, end_members(end))
