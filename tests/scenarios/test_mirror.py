@@ -127,8 +127,9 @@ def test_a_run_without_a_good_answer_leaves_the_mirror_as_it_was(fake: FakeWorld
 
 def test_a_cancelled_run_leaves_the_mirror_as_it_was(fake: FakeWorld) -> None:
     fake.openai.ending = None
+    fake.openai.answer = lambda request: None if request["custom_id"] == "2" else answer_ok(request)
     drop(fake, "lake/reviews/a.csv", rows(3))
-    run(fake, ticks=3)
+    run(fake, ticks=1)
     drop(fake, "lake/reviews/a.csv.cancel", b"")
     run(fake)
     job = only_job(fake)
