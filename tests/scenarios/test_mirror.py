@@ -167,6 +167,28 @@ def test_a_mirror_that_cannot_be_written_is_tried_again_before_the_end_is_told(f
     assert fake.topics.events().count("ended") == 1
 
 
+def test_a_mirror_that_can_never_be_written_ends_the_job_by_its_last_date_and_that_is_said(fake: FakeWorld) -> None:
+    join = fake.objects.join
+
+    def fails(*args: Any, **more: Any) -> Any:
+        if args[2].startswith("_answers/"):
+            raise OSError("S3 takes nothing there")
+        return join(*args, **more)
+
+    fake.objects.join = fails  # type: ignore[method-assign]  # S3 fails for ever
+    drop(fake, "lake/reviews/a.csv", rows(3))
+    run(fake, ticks=400, step=6 * 3600)
+    assert only_job(fake).state is JobState.SUCCEEDED
+    assert fake.topics.events() == ["accepted", "held", "ended"]
+    ended = told(fake, "ended")
+    assert (
+        "The mirror could not be written, so that it stays as it was: "
+        "s3://the-results/_answers/lake/reviews/a.csv" in ended.text.splitlines()
+    )
+    assert "mirror" not in ended.detail["objects"]
+    assert "mirror" not in result_json(fake, "summary.json")["objects"]
+
+
 def test_a_write_of_somebody_else_in_between_is_replaced(fake: FakeWorld) -> None:
     join, refused = fake.objects.join, []
 

@@ -610,7 +610,7 @@ class Mirror(Item):
     content_type: str = ""
     is_written: bool = False
 
-    def is_before(self, other: "Mirror") -> bool:
+    def is_before(self, other: "Mirror | Job") -> bool:
         """Return whether another run is newer: by their numbers, or, if a release without these began one, by time."""
         if self.run and other.run:
             return self.run < other.run

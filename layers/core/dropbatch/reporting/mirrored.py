@@ -1,9 +1,16 @@
 """Says where a run's answers are mirrored, beside its own results."""
 
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import JobStatus
 from dropbatch.ports import World
 from dropbatch.reporting.details import Ended
+
+_MIRRORED = "The newest run's answers alone: "
+_NOT_MIRRORED = "The mirror could not be written, so that it stays as it was: "
 
 
 def mirror_to_come(world: World, job: Job) -> list[str]:
@@ -21,6 +28,16 @@ def mirror_lines(world: World, end: Ended) -> list[str]:
         return []
     where = f"s3://{world.buckets.results}/{end.job.mirror}"
     if "mirror" in end.objects:
-        return [f"The newest run's answers alone: {where}"]
+        return [_MIRRORED + where]
     why = "was cancelled" if end.status is JobStatus.CANCELLED else "has no good answer"
     return [f"This run {why}, so that the mirror stays as it was: {where}"]
+
+
+def not_mirrored(decision: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a job ended that was to be mirrored, and could not be until its time was over."""
+    found: dict[str, Any] = deepcopy(dict(decision))
+    notification = found["notification"]
+    for members in (found["summary"], notification["detail"]):
+        members["objects"].pop("mirror", None)
+    notification["text"] = notification["text"].replace(_MIRRORED, _NOT_MIRRORED)
+    return found
