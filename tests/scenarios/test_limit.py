@@ -257,11 +257,14 @@ def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_t
     assert '<td class="n">9</td>' in result(fake, "report.html").decode()
 
     fake.openai.answer = answer_ok
-    fake.objects.drop("recipe.yaml", SAMPLE.replace(b"{{ text }}", b"Again: {{ text }}"))
+    today = SAMPLE.replace(b"{{ text }}", b"Again: {{ text }}").partition(b"limit")[0] + b"mirror: true\n"
+    fake.objects.drop("recipe.yaml", today)
     drop(fake, "e.txt.retry", b"")
     run(fake)
     again = jobs(fake)[-1]
     assert (again.state, again.limited) == (JobState.SUCCEEDED, Limited(COUNT, 1))
+    assert again.mirror is None, "some rows are no whole table"
+    assert "all_rows" not in result_json(fake, "summary.json", again)["cost"], "it paid for two of them"
     responses = [json.loads(line) for line in result(fake, "responses.jsonl", again).splitlines()]
     assert [response["custom_id"] for response in responses] == [str(number) for number in DRAWN]
     assert [prompt for prompt in prompts(fake) if prompt.startswith("Again")] == [

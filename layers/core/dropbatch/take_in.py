@@ -479,7 +479,8 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
         recipe = ready.compiled.recipe
         job.notify = list(recipe.notify)
         job.attempts, job.retry_invalid = recipe.attempts, recipe.retry_invalid
-        job.mirror = mirror_key(job.drop.key) if recipe.mirror else None
+        # A `.retry` of some rows keeps to them, whatever today's recipe says: they are no whole table.
+        job.mirror = mirror_key(job.drop.key) if recipe.mirror and ready.limited is None else None
     if ready.recipe:
         job.recipe_path, job.recipe_sha256 = ready.recipe.path, ready.recipe.sha256
         result_files.write_recipe(world, job, ready.recipe)

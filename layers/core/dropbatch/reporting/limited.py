@@ -38,8 +38,11 @@ def row_members(job: Job) -> dict[str, Any]:
 
 
 def cost_of_all(job: Job, tally: "Tally") -> float | None:
-    """Return what all rows of the drop would cost, by those that were paid; None if that is not known."""
-    if job.limited is None or job.limited.in_file is None or tally.paid is None:
+    """Return what all rows of the drop would cost, by those that were paid; None if that is not known.
+
+    Nor is it known of a `.retry`, which pays only the rows that it asks again.
+    """
+    if job.limited is None or job.limited.in_file is None or job.retry_of is not None or tally.paid is None:
         return None
     if tally.unpriced or tally.unread or tally.unpriced_tool_calls:
         return None
