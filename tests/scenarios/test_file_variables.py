@@ -127,8 +127,8 @@ def test_a_text_in_a_column_named_file_has_no_name_and_that_is_said(fake: FakeWo
     drop(fake, "a.csv", b"text,file\na,b\n")
     run(fake)
     assert problems(fake) == [
-        "Line 2, key prompt of the recipe: the row has a column 'file' of its own, so that file.name is looked for in "
-        "its value, which has none; rename the column if the dropped file is meant."
+        "Line 2, key prompt of the recipe: the row has its own column 'file', so file.name means a part of its value, "
+        "which has none; rename the column to use the dropped file."
     ]
 
 

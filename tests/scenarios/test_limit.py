@@ -111,7 +111,7 @@ def test_what_all_rows_would_cost_is_said_at_the_end(fake: FakeWorld) -> None:
     assert detail["rows"]["in_file"] == 3_000
     whole = detail["cost"]["paid"] / 10 * 3_000
     assert detail["cost"]["all_rows"] == pytest.approx(whole, rel=1e-3)
-    said = f"Asked were the first 10 of 3,000 rows (`limit`); all of them would cost about ${whole:,.2f}."
+    said = f"The run asked the first 10 of 3,000 rows (`limit`); all of them would cost about ${whole:,.2f}."
     assert said in ended.text.splitlines()
     assert said in result(fake, "report.html").decode()
     assert result_json(fake, "status.json")["rows"]["in_file"] == 3_000
@@ -137,7 +137,7 @@ def test_nothing_is_said_of_what_all_would_cost_where_prices_are_not_known(fake:
     drop(fake, "reviews.csv", rows(100))
     run(fake)
     ended = told(fake, "ended")
-    assert "Asked were the first 10 of 100 rows (`limit`)." in ended.text.splitlines()
+    assert "The run asked the first 10 of 100 rows (`limit`)." in ended.text.splitlines()
     assert "all_rows" not in ended.detail["cost"]
 
 
@@ -187,7 +187,7 @@ def test_what_is_wrong_behind_the_rows_that_are_taken_stops_nothing(tmp_path: Pa
     assert accepted.subject == f"{name}: accepted, 10 rows"
     assert f"{name} was accepted: the first 10 rows (`limit`), of which 10 go to OpenAI in 1 batch." in accepted.text
     assert accepted.detail["rows"] == {"total": 10, "in_file": None}
-    assert "Asked were the first 10 rows (`limit`)." in told(fake, "ended").text
+    assert "The run asked the first 10 rows (`limit`)." in told(fake, "ended").text
 
 
 def test_bad_rows_behind_those_that_are_taken_count_as_rows(fake: FakeWorld) -> None:
@@ -233,7 +233,9 @@ def test_a_sample_is_said_to_be_one(fake: FakeWorld) -> None:
         "a.csv was accepted: 10 of 300 rows, drawn at random (`limit`, seed 1), of which 10 go to OpenAI in 3 batches."
     )
     assert accepted.detail["rows"] == {"total": 10, "in_file": 300}
-    assert "Asked were 10 of 300 rows, drawn at random (`limit`, seed 1); all of them would cost about $" in ended.text
+    assert (
+        "The run asked 10 of 300 rows, drawn at random (`limit`, seed 1); all of them would cost about $" in ended.text
+    )
 
 
 def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_the_file(fake: FakeWorld) -> None:

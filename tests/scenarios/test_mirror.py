@@ -57,10 +57,11 @@ def test_the_newest_answers_lie_under_the_drops_own_key_and_messages_say_where(f
     assert job.state is JobState.SUCCEEDED
     assert mirrored(fake) == result(fake, "a.answers.csv")
     assert (
-        "Its answers will also be in s3://the-results/_answers/lake/reviews/a.csv, which holds the newest run's alone."
+        "The answers will also be in s3://the-results/_answers/lake/reviews/a.csv, which always holds those of the "
+        "newest run."
     ) in told(fake, "accepted").text.splitlines()
     ended = told(fake, "ended")
-    assert "The newest run's answers alone: s3://the-results/_answers/lake/reviews/a.csv" in ended.text.splitlines()
+    assert "Answers of the newest run: s3://the-results/_answers/lake/reviews/a.csv" in ended.text.splitlines()
     assert ended.detail["objects"]["mirror"] == MIRROR
     assert result_json(fake, "summary.json")["objects"]["mirror"] == MIRROR
     assert f"s3://the-results/{MIRROR}" in result(fake, "report.html").decode()
@@ -120,7 +121,7 @@ def test_a_run_without_a_good_answer_leaves_the_mirror_as_it_was(fake: FakeWorld
     assert mirrored(fake) == before
     ended = told(fake, "ended")
     assert (
-        "This run has no good answer, so that the mirror stays as it was: s3://the-results/_answers/lake/reviews/a.csv"
+        "This run has no good answer, so the mirror stays as it was: s3://the-results/_answers/lake/reviews/a.csv"
     ) in ended.text.splitlines()
     assert "mirror" not in ended.detail["objects"]
 
@@ -135,7 +136,7 @@ def test_a_cancelled_run_leaves_the_mirror_as_it_was(fake: FakeWorld) -> None:
     job = only_job(fake)
     assert job.state is JobState.CANCELLED
     assert fake.objects.keys(RESULTS, "_answers/") == []
-    assert "This run was cancelled, so that the mirror stays as it was: " in told(fake, "ended").text
+    assert "This run was cancelled, so the mirror stays as it was: " in told(fake, "ended").text
 
 
 def test_a_mirror_of_some_rows_is_refused(fake: FakeWorld) -> None:
@@ -182,7 +183,7 @@ def test_a_mirror_that_can_never_be_written_ends_the_job_by_its_last_date_and_th
     assert fake.topics.events() == ["accepted", "held", "ended"]
     ended = told(fake, "ended")
     assert (
-        "The mirror could not be written, so that it stays as it was: "
+        "The mirror could not be written, so it stays as it was: "
         "s3://the-results/_answers/lake/reviews/a.csv" in ended.text.splitlines()
     )
     assert "mirror" not in ended.detail["objects"]

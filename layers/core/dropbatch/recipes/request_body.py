@@ -84,8 +84,8 @@ class Slot:
         elif FILE in values and missing.name in self.template.of_file:
             written = file_expression(missing.name)
             sentence = (
-                f"the row has a column 'file' of its own, so that {written} is looked for in its value, which has "
-                "none; rename the column if the dropped file is meant."
+                f"the row has its own column 'file', so {written} means a part of its value, which has none; rename "
+                "the column to use the dropped file."
             )
         else:
             like = nearest(missing.name, missing.within)

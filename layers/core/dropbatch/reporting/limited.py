@@ -56,4 +56,4 @@ def limited_lines(job: Job, tally: "Tally") -> list[str]:
         return []
     cost = cost_of_all(job, tally)
     more = "" if cost is None else f"; all of them would cost about ${cost:,.2f}"
-    return [f"Asked were {rows_taken(job)}{more}."]
+    return [f"The run asked {rows_taken(job)}{more}."]

@@ -9,17 +9,16 @@ from dropbatch.domain.outcomes import JobStatus
 from dropbatch.ports import World
 from dropbatch.reporting.details import Ended
 
-_MIRRORED = "The newest run's answers alone: "
-_NOT_MIRRORED = "The mirror could not be written, so that it stays as it was: "
+_MIRRORED = "Answers of the newest run: "
+_NOT_MIRRORED = "The mirror could not be written, so it stays as it was: "
 
 
 def mirror_to_come(world: World, job: Job) -> list[str]:
     """Return the line about the mirror for a run that begins; none if its recipe wants none."""
     if job.mirror is None:
         return []
-    return [
-        f"Its answers will also be in s3://{world.buckets.results}/{job.mirror}, which holds the newest run's alone."
-    ]
+    where = f"s3://{world.buckets.results}/{job.mirror}"
+    return [f"The answers will also be in {where}, which always holds those of the newest run."]
 
 
 def mirror_lines(world: World, end: Ended) -> list[str]:
@@ -30,7 +29,7 @@ def mirror_lines(world: World, end: Ended) -> list[str]:
     if "mirror" in end.objects:
         return [_MIRRORED + where]
     why = "was cancelled" if end.status is JobStatus.CANCELLED else "has no good answer"
-    return [f"This run {why}, so that the mirror stays as it was: {where}"]
+    return [f"This run {why}, so the mirror stays as it was: {where}"]
 
 
 def not_mirrored(decision: Mapping[str, Any]) -> dict[str, Any]:
