@@ -207,7 +207,7 @@ def _newest_is_mirrored(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterat
     for job in jobs:
         objects = (summary_of(seen, job) or {}).get("objects")
         if job.get("mirror") and job["state"] in ("succeeded", "partial") and objects is not None:
-            ends.setdefault(job["mirror"], []).append(((job["run"], job["asked_at"]), objects))
+            ends.setdefault(job["mirror"], []).append(((job["drop"]["modified"], job["asked_at"]), objects))
     for key, runs in ends.items():
         if any("mirror" not in objects for _, objects in runs):
             continue  # S3 took nothing there until the run's time was over, which was told

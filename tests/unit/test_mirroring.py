@@ -1,8 +1,8 @@
 """The newest run's answers stand in the mirror, whoever is killed, overtaken or paused at whatever call."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,12 +31,11 @@ def test_a_mirror_lies_under_the_drops_own_key(key: str, expected: str) -> None:
     assert mirror_key(key) == expected
 
 
-def job(number: int, run: int | None = None) -> Job:
-    drop = Drop(INBOX, KEY, f"v{number}", 0)
-    asked = 100 + number
-    found = Job(id=f"job-{number}", drop=drop, created_at=asked, asked_at=asked, mirror=TARGET)
-    found.run = number if run is None else run
-    return found
+def job(number: int, **other: Any) -> Job:
+    """A run of one version of the drop: the third was asked for last."""
+    drop = Drop(INBOX, KEY, "v", 0, sequencer=other.pop("sequencer", "00A1"))
+    members = {"created_at": 100 + number, "asked_at": 100 + number, "run": number, **other}
+    return Job(id=f"job-{number}", drop=drop, mirror=TARGET, **members)
 
 
 class Runs:
@@ -47,9 +46,10 @@ class Runs:
         for number, data in enumerate(answers, 1):
             self.fake.objects.put(RESULTS, f"answers-{number}", data, "text/csv")
 
-    def mirror(self, number: int, run: int | None = None, in_time: Callable[[], bool] = lambda: True) -> bool:
+    def mirror(self, number: int, **other: Any) -> bool:
         world = self.fake.world
-        return mirror(world, Ledger(world.table), job(number, run), Answers(f"answers-{number}", "text/csv"), in_time)
+        answers = Answers(f"answers-{number}", "text/csv")
+        return mirror(world, Ledger(world.table), job(number, **other), answers, lambda: True)
 
     @property
     def content(self) -> bytes:
@@ -57,7 +57,7 @@ class Runs:
 
     @property
     def item(self) -> Mirror:
-        found = Ledger(self.fake.table).reload(Mirror(INBOX, KEY, "", 0, 0))
+        found = Ledger(self.fake.table).reload(Mirror(INBOX, KEY, "", "", 0, 0))
         assert found is not None
         return found
 
@@ -70,14 +70,21 @@ def test_a_newer_run_replaces_an_older_one_and_never_the_other_way_round(tmp_pat
     assert (runs.item.job_id, runs.item.run, runs.item.is_written) == ("job-3", 3, True)
 
 
-def test_runs_of_a_release_without_numbers_are_in_the_order_of_their_times(tmp_path: Path) -> None:
+def test_the_newer_version_of_a_drop_stands_there_whenever_it_was_accepted(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
-    assert runs.mirror(2, run=0)
-    assert runs.mirror(1, run=0)
+    assert runs.mirror(2, sequencer="00A2", asked_at=100)
+    assert runs.mirror(3, sequencer="00A1", asked_at=200, run=9)  # a large file, or one asked for once more
     assert runs.content == b"two"
-    assert runs.mirror(3, run=1)  # the first that is numbered
-    assert runs.content == b"three"
-    assert runs.mirror(2, run=0)
+    assert runs.mirror(1, sequencer="00A3", asked_at=50)
+    assert runs.content == b"one"
+
+
+def test_runs_of_versions_that_no_event_tells_of_are_in_the_order_of_their_times(tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    assert runs.mirror(2, sequencer="")
+    assert runs.mirror(1)
+    assert runs.content == b"two"
+    assert runs.mirror(3, asked_at=102)  # in the same second, but accepted later
     assert runs.content == b"three"
 
 

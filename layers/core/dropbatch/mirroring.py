@@ -9,6 +9,7 @@ so: whoever has written looks once more, and if it was overtaken, writes the new
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from dropbatch.domain.errors import ConditionFailed, ObjectMissing
@@ -48,25 +49,26 @@ def mirror(world: World, ledger: Ledger, job: Job, answers: Answers, in_time: Ca
 
     Call again for the rest; each call comes further.
     """
+    drop = job.drop
     wanted = Mirror(
-        job.drop.bucket,
-        job.drop.key,
+        drop.bucket,
+        drop.key,
         job.id,
-        job.run,
+        drop.sequencer,
         job.asked_at,
+        job.run,
         *answers,
         expires_at=job.created_at + MAX_JOB_SECONDS + RETENTION_SECONDS,
     )
 
-    def take(current: Mirror) -> bool:
-        if current.rev and (current.job_id == wanted.job_id or not current.is_before(wanted)):
-            return False
-        current.job_id, current.run, current.asked_at = wanted.job_id, wanted.run, wanted.asked_at
-        current.source, current.content_type, current.is_written = wanted.source, wanted.content_type, False
-        current.expires_at = wanted.expires_at
-        return True
+    def wanting() -> Mirror | None:
+        """The run as the table is to name it; None if it names this one already, or a newer one."""
+        current = ledger.reload(wanted)
+        if current is not None and (current.job_id == job.id or not current.is_before(job)):
+            return None
+        return replace(wanted, rev=current.rev if current else 0)
 
-    ledger.change(lambda: ledger.reload(wanted) or wanted, take)
+    ledger.change(wanting, lambda _: True)
     found = ledger.reload(wanted)
     if found is None or found.job_id != job.id or found.is_written:
         return True

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from dropbatch.domain.drops import Drop
+from dropbatch.domain.drops import Drop, is_later
 
 VERSION = 1
 """The version of items and messages, so that an upgrade can tell what an older release wrote."""
@@ -604,17 +604,22 @@ class Mirror(Item):
     bucket: str
     key: str
     job_id: str
-    run: int
+    sequencer: str  # of the drop's version
     asked_at: int
+    run: int
     source: str = ""  # the run's answers, and what they are
     content_type: str = ""
     is_written: bool = False
 
-    def is_before(self, other: "Mirror | Job") -> bool:
-        """Return whether another run is newer: by their numbers, or, if a release without these began one, by time."""
-        if self.run and other.run:
-            return self.run < other.run
-        return self.asked_at < other.asked_at
+    def is_before(self, job: Job) -> bool:
+        """Return whether a job of the key is newer: of a newer version of the drop, or asked for later.
+
+        Its number does not tell: a large file is accepted after a small one that replaced it.
+        """
+        sequencer = job.drop.sequencer
+        if self.sequencer and sequencer and self.sequencer != sequencer:
+            return is_later(sequencer, self.sequencer)
+        return (self.asked_at, self.run) < (job.asked_at, job.run)
 
     @property
     def pk(self) -> str:

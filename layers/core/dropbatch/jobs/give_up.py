@@ -140,7 +140,8 @@ def force_end(world: World, ledger: Ledger, job: Job) -> None:
 
 def _is_mirrored(ledger: Ledger, job: Job) -> bool:
     """Return whether a job's answers, or those of a newer run, stand in its mirror."""
-    found = ledger.reload(Mirror(job.drop.bucket, job.drop.key, job.id, job.run, job.asked_at))
+    drop = job.drop
+    found = ledger.reload(Mirror(drop.bucket, drop.key, job.id, drop.sequencer, job.asked_at, job.run))
     return found is not None and (found.is_written if found.job_id == job.id else not found.is_before(job))
 
 
