@@ -71,8 +71,7 @@ def fake(tmp_path: Path) -> FakeWorld:
 
 
 def told(fake: FakeWorld, event: str) -> Any:
-    (found,) = [notification for notification in fake.topics.people if notification.event == event]
-    return found
+    return [notification for notification in fake.topics.people if notification.event == event][-1]
 
 
 def prompts(fake: FakeWorld) -> list[str]:
@@ -261,6 +260,7 @@ def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_t
     fake.openai.answer = answer_ok
     today = SAMPLE.replace(b"{{ text }}", b"Again: {{ text }}").partition(b"limit")[0] + b"mirror: true\n"
     fake.objects.drop("recipe.yaml", today)
+    fake.clock.sleep(5)
     drop(fake, "e.txt.retry", b"")
     run(fake)
     again = jobs(fake)[-1]
@@ -275,11 +275,27 @@ def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_t
     ]
 
 
-def test_a_rerun_of_a_sample_asks_the_same_rows(fake: FakeWorld) -> None:
+def test_a_rerun_of_a_sample_asks_the_same_rows_and_is_compared_by_their_numbers_in_the_file(fake: FakeWorld) -> None:
     first = sampled(fake, "e.txt")
+
+    def answer(request: dict[str, Any]) -> Any:
+        where, line = answer_ok(request)
+        if request["custom_id"] == "3":
+            line["response"]["body"]["choices"][0]["message"]["content"] = "other"
+        return where, line
+
+    fake.openai.answer = answer
+    fake.clock.sleep(5)
     drop(fake, "e.txt.rerun", b"")
     run(fake)
     assert sorted(prompts(fake)) == sorted(first * 2)
+    assert "Compared with run 1: answer changed in 1 of 10 rows, row 40." in told(fake, "ended").text
+
+    fake.objects.drop("recipe.yaml", SAMPLE.replace(b"true}", b"true, seed: 2}"))
+    fake.clock.sleep(5)
+    drop(fake, "e.txt.rerun", b"")
+    run(fake)
+    assert "Compared" not in told(fake, "ended").text, "it asked other rows"
 
 
 def test_a_sample_of_a_table_has_its_rows_and_types(fake: FakeWorld) -> None:

@@ -122,23 +122,27 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
     recipe = details.recipe_key(job)
     if recipe is not None:
         objects["recipe"] = recipe
-    compared = _compared(world, ledger, files, job, prints)
+    compared = _compared(world, ledger, rows, prints)
     return Ended(job, status, tally, objects, world.now(), skipped, recipes, compared), samples
 
 
-def _compared(world: World, ledger: Ledger, files: JobFiles, job: Job, prints: list[str] | None) -> Comparison | None:
+def _compared(world: World, ledger: Ledger, rows: JobRows, prints: list[str] | None) -> Comparison | None:
     """Keep what the answers can be compared by, and compare them with those of the run before."""
-    recipe = files.recipe()
-    compiled = recipe.compiled(checked=True) if recipe else None
+    job, compiled = rows.job, rows.compiled
     columns = compared_columns(compiled)
     if not prints or compiled is None or not columns:
         return None
-    limit = compiled.recipe.limit
+    limit: Any = None
+    if job.limited is not None:
+        limit = job.rows if job.limited.seed is None else [job.rows, job.limited.seed]
     own = Head(
         list(columns), few_values(compiled), job.rows, job.drop.version_id, job.content, limit=limit, pieces=prints
     )
     keep_head(world, job.id, own)
-    return compare(world, ledger, job, own, lambda: world.seconds_left() > COMPARE_SECONDS)
+    compared = compare(world, ledger, job, own, lambda: world.seconds_left() > COMPARE_SECONDS)
+    for column in compared.columns if compared is not None else ():
+        column.first_row = column.first_row and rows.number_in_file(column.first_row)
+    return compared
 
 
 def _recipes(ledger: Ledger, files: JobFiles, job: Job, tally: Tally) -> list[UsedRecipe]:
