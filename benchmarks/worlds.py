@@ -136,6 +136,7 @@ class FolderObjects:
         content_type: str,  # noqa: ARG002  # the port's
         in_time: Callable[[], bool] = lambda: True,  # noqa: ARG002  # joining takes no time here
         begun: Mapping[str, Any] | None = None,  # noqa: ARG002  # as above
+        instead_of: str | None = None,  # noqa: ARG002  # nobody else writes here
     ) -> dict[str, Any] | None:
         folder, version = self._folder_of(bucket, key), self._new_id()
         parts: list[_Part] = []

@@ -72,7 +72,7 @@ def test_the_reviews_as_compressed_json_lines_come_back_compressed(
 
 
 def test_a_table_comes_back_as_a_table_with_its_answers_typed(healthy: Embedded) -> None:
-    healthy.drop("parquet/recipe.yaml", RECIPE)
+    healthy.drop("parquet/recipe.yaml", RECIPE + b"\nmirror: true\n")
     table = pa.table({name: [row[name] for row in rows_of(REVIEWS)] for name in ("id", "text")})
     table = table.append_column("at", pa.array([1_000_000 * n for n in range(3000)], pa.timestamp("us", "UTC")))
     # Large enough to be copied within S3, under the role of the function.
@@ -90,6 +90,22 @@ def test_a_table_comes_back_as_a_table_with_its_answers_typed(healthy: Embedded)
     failed = [place for place, status in enumerate(statuses) if status == "error"]
     assert set(answers.column("sentiment").to_pylist()) == {"positive", "negative", None}
     assert pq.read_table(io.BytesIO(results["reviews.failed.parquet"])).equals(table.take(pa.array(failed)))
+    assert mirrored(healthy, event) == results["reviews.answers.parquet"]
+
+
+def mirrored(embedded: Embedded, event: dict[str, Any]) -> bytes:
+    """What stands in the mirror of a run that has ended."""
+    found = embedded.client("s3").get_object(Bucket=event["results"]["bucket"], Key=event["objects"]["mirror"])
+    data: bytes = found["Body"].read()
+    return data
+
+
+def test_the_newest_answers_replace_the_former_ones_under_the_drops_own_key(healthy: Embedded) -> None:
+    healthy.drop("mirror/recipe.yaml", PLAIN + b"mirror: true\n")
+    for data in (b"text\na\n", b"text\na\nb\n"):
+        event = healthy.answer("mirror/dt=2026-11-27/a.csv", data)
+        assert event["objects"]["mirror"] == "_answers/mirror/dt=2026-11-27/a.csv"
+        assert mirrored(healthy, event) == healthy.results(event)["a.answers.csv"]
 
 
 def test_a_raw_drop_mixing_models_and_endpoints_over_several_shards_comes_back_line_by_line(healthy: Embedded) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dropbatch.adapters.s3 import PART_BYTES
-from dropbatch.domain.errors import ObjectForbidden, ObjectMissing
+from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing
 from dropbatch.joining import MIN_PART_BYTES
 from dropbatch.ports import ObjectInfo, Piece
 from tests.fakes.names import INBOX
@@ -151,7 +151,7 @@ class FakeObjects:
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo:
         found = self._find(bucket, key, version_id)
-        return ObjectInfo(found.id, found.modified, len(found.data), found.labels)
+        return ObjectInfo(found.id, found.modified, len(found.data), found.labels, _etag(found.data))
 
     def blocks(self, bucket: str, key: str, version_id: str | None = None, start: int = 0) -> Iterator[bytes]:
         data = self._read(bucket, key, version_id)
@@ -188,6 +188,7 @@ class FakeObjects:
         content_type: str,
         in_time: Callable[[], bool] = lambda: True,
         begun: Mapping[str, Any] | None = None,
+        instead_of: str | None = None,
     ) -> dict[str, Any] | None:
         plan = hashlib.sha256(repr(pieces).encode()).hexdigest()
         data, began, done = b"", self._clock(), 0
@@ -201,6 +202,10 @@ class FakeObjects:
                 upload = f"upload-{next(self._ids)}"
                 self.uploads[upload] = data, began
                 return {"plan": plan, "upload": upload, "done": number}
+        if instead_of is not None:
+            stands = _etag(self._find(bucket, key, None).data) if self._has(bucket, key) else ""
+            if stands != instead_of:
+                raise ConditionFailed
         self.drop(key, data, bucket=bucket, began=began if len(data) >= MIN_PART_BYTES else None)
         return None
 
@@ -214,6 +219,10 @@ class FakeObjects:
 
     def names(self, bucket: str, after: str) -> Sequence[tuple[str, int]]:
         return [(key, self._objects[bucket, key][-1].modified) for key in self.keys(bucket) if key > after][:PAGE]
+
+
+def _etag(data: bytes) -> str:
+    return f'"{hashlib.md5(data).hexdigest()}"'
 
 
 def _folder(key: str) -> str:

@@ -71,7 +71,9 @@ def tracked() -> Iterator[tuple[str, str]]:
 
 def test_no_file_names_a_model_that_ends_within_three_months() -> None:
     texts = list(tracked())
-    assert {"README.md", "docs/recipes.md", "template.yaml", "local/openai_emulator/routers/models.py"} <= dict(texts).keys()
+    assert {"README.md", "docs/recipes.md", "template.yaml", "local/openai_emulator/routers/models.py"} <= dict(
+        texts
+    ).keys()
     found = ending(texts, datetime.now(UTC).date())
     assert not found, "name another model:\n" + "\n".join(found)
 

@@ -120,6 +120,8 @@ def check_csv(fake: FakeWorld, job: Job, data: bytes, rows: dict[str, Any]) -> N
     assert len(before) == len(after), "none lost, none twice"
     assert all(new.startswith(old) for old, new in zip(before, after, strict=True)), "bytes and order kept"
     found = csv.DictReader(io.StringIO(answers.decode(), newline=""))
+    if job.mirror and rows["ok"] and job.state is not JobState.CANCELLED:
+        assert fake.objects.content(RESULTS, job.mirror) == answers, "the answers are mirrored"
     counted = Counter(row["_status"] for row in found)
     assert counted == {name: count for name, count in rows.items() if count and name != "total"}
 
@@ -142,7 +144,12 @@ def problems_of(life: "Life", healthy: "Life") -> list[str]:
 
 def problems_of_jobs(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is broken of these jobs, and of what was paid for them and told of them."""
-    return [*_paid_once(seen), *_paid_is_delivered_or_told(seen, jobs), *_one_end_each(seen, jobs)]
+    return [
+        *_paid_once(seen),
+        *_paid_is_delivered_or_told(seen, jobs),
+        *_one_end_each(seen, jobs),
+        *_newest_is_mirrored(seen, jobs),
+    ]
 
 
 def _an_hour(life: "Life") -> Counter[int]:
@@ -192,6 +199,22 @@ def _paid_is_delivered_or_told(seen: Seen, jobs: Sequence[Mapping[str, Any]]) ->
         if first in ended and (first, row) not in delivered and first not in told:
             yield "an answer was paid for, and is neither delivered nor told"
             return
+
+
+def _newest_is_mirrored(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What is told to be mirrored is, and of several runs the newest."""
+    ends: dict[str, list[tuple[tuple[int, int], Mapping[str, str]]]] = {}
+    for job in jobs:
+        objects = (summary_of(seen, job) or {}).get("objects")
+        if job.get("mirror") and job["state"] in ("succeeded", "partial") and objects is not None:
+            ends.setdefault(job["mirror"], []).append(((job["drop"]["modified"], job["asked_at"]), objects))
+    for key, runs in ends.items():
+        if any("mirror" not in objects for _, objects in runs):
+            continue  # S3 took nothing there until the run's time was over, which was told
+        newest = max(runs, key=lambda run: run[0])[1]
+        content = seen.fake.objects.content
+        if content(RESULTS, key) != content(RESULTS, newest["answers"]):
+            yield "a mirror does not hold the newest run"
 
 
 def _tells_money(detail: Mapping[str, Any]) -> bool:

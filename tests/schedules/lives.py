@@ -118,6 +118,7 @@ class Life:
         shape = self.schedule.shape
         for folder in ("csv", "beside", "late", "last"):
             self.fake.objects.drop(f"{folder}/recipe.yaml", RECIPE.replace(b"4o-mini", folder.encode()))
+        self.fake.objects.drop("csv/recipe.yaml", RECIPE + b"mirror: true\n")
         yield self.start, lambda: self._drop(RAW, raw_lines())
         yield self.start, lambda: self._drop(TABLE, b"text\n" + b"".join(b"t %d\n" % n for n in range(1, 6)))
         yield self.start, lambda: self._drop(BESIDE, b"text\nx\ny\n")

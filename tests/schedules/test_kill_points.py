@@ -63,7 +63,7 @@ def troubled(folder: Path, points: frozenset[int] = frozenset()) -> FakeWorld:
 
     fake.openai.answer = answer
     fake.openai.create = lossy  # type: ignore[method-assign]  # a fault of its first call
-    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.objects.drop("recipe.yaml", RECIPE + b"mirror: true\n")
     drop(fake, "a.csv", DATA)
     return fake
 

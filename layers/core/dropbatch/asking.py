@@ -22,6 +22,7 @@ from dropbatch.indexing import ShardIndex
 from dropbatch.jobfiles import AskedRow, JobFiles
 from dropbatch.ports import World
 from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.file_values import file_values
 from dropbatch.requests import Request, Requests
 
 
@@ -143,10 +144,17 @@ class JobRows:
         self.job = job
         self.files = JobFiles(world.objects, world.buckets.work, job.id)
         recipe = self.files.recipe()
-        self.compiled: CompiledRecipe | None = recipe.compiled(checked=True) if recipe else None
         self.layout: Layout = self.files.layout()
+        self.compiled: CompiledRecipe | None = None
+        if recipe is not None:
+            self.compiled = recipe.compiled(checked=True, file=file_values(job.drop.key, self.layout.columns))
         self.asker = Asker(self.compiled, is_decided=True)  # by the index
+        self._sampled = self.files.sampled() if job.limited is not None and job.limited.seed is not None else None
         self.compression = file_type(job.drop.key).compression
+
+    def number_in_file(self, row: int) -> int:
+        """The number that a row of the job has in the drop: another one only in a sample."""
+        return row if self._sampled is None else self._sampled[row - 1]
 
     def writer(self) -> RowWriter | None:
         """What writes answered rows; None for a raw drop."""
@@ -232,7 +240,7 @@ class JobRows:
         if self.compiled is None:
             lines = index.records(self.files.shard_blocks(shard.number))
             return (_addressed.decode(line).custom_id for line in lines)
-        if self.compiled.recipe.id is None:
+        if self.compiled.recipe.id is None and self._sampled is None:
             return None
         return map(self.custom_id, self.files.records(shard, self.layout))
 
@@ -240,4 +248,5 @@ class JobRows:
         """What stands as `custom_id` in responses.jsonl: the user's own, the row's label, or its number."""
         if self.compiled is None:
             return raw_custom_id(record) or str(record.number)
-        return (self.compiled.label(record.values) if record.values else None) or str(record.number)
+        label = self.compiled.label(record.values) if record.values else None
+        return label or str(self.number_in_file(record.number))

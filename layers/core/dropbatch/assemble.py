@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from dropbatch.asking import JobRows
 from dropbatch.carrying import KEPT, recipe_of
 from dropbatch.comparing import compare
 from dropbatch.domain.comparisons import Comparison
@@ -18,6 +19,7 @@ from dropbatch.formats.writing import answers_extension, file_tail
 from dropbatch.jobfiles import JobFiles
 from dropbatch.jobs.end import end
 from dropbatch.ledger import Ledger
+from dropbatch.mirroring import Answers, mirror
 from dropbatch.ports import BYTES, Piece, World
 from dropbatch.reporting import details, report_page, result_files
 from dropbatch.reporting.details import Ended, UsedRecipe
@@ -60,13 +62,30 @@ def assemble(world: World, ledger: Ledger, job: Job) -> bool:
         page = report_page.page(ended, samples, world.region, world.buckets.results)
         prefix = details.results_prefix(job)
         world.objects.put(world.buckets.results, prefix + "report.html", page, "text/html; charset=utf-8")
-        decision = decide(world, job.id, result_files.decision(world, ended))
+        decided = result_files.decision(world, ended)
+        if "mirror" in ended.objects:
+            answers = ended.objects["answers"]
+            decided["mirror"] = Answers(answers, _content_type(answers))._asdict()
+        decision = decide(world, job.id, decided)
+    # Whoever is told of the end finds the answers in their mirror.
+    mirrored = decision.get("mirror")
+    if mirrored is not None and not mirror(world, ledger, job, Answers(**mirrored), lambda: _in_time(world)):
+        return False
     end(world, ledger, job, decision)
     return True
 
 
+def _in_time(world: World) -> bool:
+    return world.seconds_left() > SPARE_SECONDS
+
+
+def _content_type(key: str) -> str:
+    return _TYPES.get(key.rpartition(".")[2].lower(), "application/x-ndjson")
+
+
 def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[Ended, list[dict[str, object]]] | None:
     """Join the pieces of all shards; returns how the job ended and some rows to show, or None if time has run out."""
+    rows = JobRows(world, job)
     shards = ledger.shards(job.id)
     tally = Tally()
     samples: list[dict[str, object]] = []
@@ -84,10 +103,12 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
         prints = None if prints is None or its is None else [*prints, *its]
         for sample in stats["samples"]:
             if sum(1 for kept in samples if kept["good"] is sample["good"]) < SAMPLES:
-                samples.append(sample)
+                samples.append(sample | {"row": rows.number_in_file(sample["row"])})
     if tally.rows != job.rows:
         raise AssertionError(f"{job.id} has {job.rows} rows, and its outcomes add up to {tally.rows}")
-    objects = _join(world, files, job, shards, pieces)
+    for reason in tally.reasons.values():
+        reason.row = rows.number_in_file(reason.row)
+    objects = _join(world, rows, job, shards, pieces)
     if objects is None:
         return None
     skipped = files.skipped()
@@ -95,27 +116,33 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
         objects["skipped"] = details.results_prefix(job) + details.SKIPPED_NAME
     cancelled = job.cancel_requested and tally.outcomes[Outcome.CANCELLED] > 0
     status = job_status(tally.outcomes, cancelled=cancelled)
+    if job.mirror and not cancelled and tally.outcomes[Outcome.OK]:
+        objects["mirror"] = job.mirror
     recipes = _recipes(ledger, files, job, tally)
     recipe = details.recipe_key(job)
     if recipe is not None:
         objects["recipe"] = recipe
-    compared = _compared(world, ledger, files, job, prints)
+    compared = _compared(world, ledger, rows, prints)
     return Ended(job, status, tally, objects, world.now(), skipped, recipes, compared), samples
 
 
-def _compared(world: World, ledger: Ledger, files: JobFiles, job: Job, prints: list[str] | None) -> Comparison | None:
+def _compared(world: World, ledger: Ledger, rows: JobRows, prints: list[str] | None) -> Comparison | None:
     """Keep what the answers can be compared by, and compare them with those of the run before."""
-    recipe = files.recipe()
-    compiled = recipe.compiled(checked=True) if recipe else None
+    job, compiled = rows.job, rows.compiled
     columns = compared_columns(compiled)
     if not prints or compiled is None or not columns:
         return None
-    limit = compiled.recipe.limit
+    limit: Any = None
+    if job.limited is not None:
+        limit = job.rows if job.limited.seed is None else [job.rows, job.limited.seed]
     own = Head(
         list(columns), few_values(compiled), job.rows, job.drop.version_id, job.content, limit=limit, pieces=prints
     )
     keep_head(world, job.id, own)
-    return compare(world, ledger, job, own, lambda: world.seconds_left() > COMPARE_SECONDS)
+    compared = compare(world, ledger, job, own, lambda: world.seconds_left() > COMPARE_SECONDS)
+    for column in compared.columns if compared is not None else ():
+        column.first_row = column.first_row and rows.number_in_file(column.first_row)
+    return compared
 
 
 def _recipes(ledger: Ledger, files: JobFiles, job: Job, tally: Tally) -> list[UsedRecipe]:
@@ -156,7 +183,7 @@ def _parts(
 
 def _join(
     world: World,
-    files: JobFiles,
+    rows: JobRows,
     job: Job,
     shards: Sequence[Shard],
     pieces: Mapping[str, Sequence[Sequence[Piece]]],
@@ -165,14 +192,16 @@ def _join(
 
     Returns the keys of the results by what they are; None where time has run out, and how far it came is kept.
     """
+    files = rows.files
     done = files.joined()
     made: dict[str, str] = done.get("made", {})
     begun: dict[str, Any] | None = done.get("begun")
 
     def in_time() -> bool:
-        return world.seconds_left() > SPARE_SECONDS
+        return _in_time(world)
 
-    tables = Tables(world, files, job, in_time) if file_type(job.drop.key).kind is Kind.PARQUET else None
+    is_table = file_type(job.drop.key).kind is Kind.PARQUET
+    tables = Tables(world, files, job, in_time, rows.number_in_file) if is_table else None
     for name, key in _keys(files, job, has_failed="failed" in pieces):
         if name in made:
             continue
@@ -186,8 +215,7 @@ def _join(
             return None
         if tables is None and name != "responses":
             parts = [*parts, *_tail(world, files, job)]
-        content_type = _TYPES.get(key.rpartition(".")[2].lower(), "application/x-ndjson")
-        begun = world.objects.join(parts, world.buckets.results, key, content_type, in_time, begun)
+        begun = world.objects.join(parts, world.buckets.results, key, _content_type(key), in_time, begun)
         if begun is None:
             made[name] = key
         if begun is not None or not in_time():

@@ -3,9 +3,13 @@
 Each row is validated, its request sized, and its bytes written into a shard. When an invocation's time runs out, it
 writes down how far it came, at the start of a row: sums, shards, problems and ids. Whoever takes that up
 reads nothing again, save where the drop is packed (see `formats.content`), and the shards come out the same.
+
+Where a recipe's `limit` takes the first rows, the others are counted, and nothing else is asked of them. A sample takes
+two passes: one counts all rows, the other takes those that were drawn.
 """
 
 import shlex
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -15,7 +19,7 @@ import msgspec
 from dropbatch.asking import Asker, size_problems
 from dropbatch.domain.drops import Drop, cut, is_almost_a_recipe, recipe_beside, recipe_keys, without_controls
 from dropbatch.domain.errors import Rejected, RowRejected
-from dropbatch.domain.jobs import Job
+from dropbatch.domain.jobs import Job, Limited
 from dropbatch.domain.outcomes import WHEN
 from dropbatch.domain.problems import MAY_COME, Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
@@ -35,8 +39,10 @@ from dropbatch.jobfiles import JobFiles, RecipeText, nearest_recipe, with_files
 from dropbatch.ports import World
 from dropbatch.ranged import RangedFile
 from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.lookalike import MAX_LOOKED_AT, is_recipe_object, is_recipe_text
 from dropbatch.requests import Requests
+from dropbatch.sampling import sampled_rows
 from dropbatch.sharding import Sharded, Sharder, ShardPlan
 
 if TYPE_CHECKING:
@@ -65,6 +71,8 @@ class Built(NamedTuple):
     rows: int
     skipped: SkippedRows
     content: str  # hash of the drop's content
+    limited: Limited | None
+    sampled: "array[int] | None"  # the numbers that a sample's rows have in the drop
 
 
 class Reader(Protocol):
@@ -84,6 +92,10 @@ class Reader(Protocol):
         ...
 
     def chunks(self) -> Iterator[Chunk]: ...
+
+    def pass_over(self) -> Iterator[int]:
+        """Passes over the rows that are left, and gives how many each step has passed."""
+        ...
 
 
 class Source(Protocol):
@@ -114,6 +126,9 @@ class Progress:
     problems_total: int = 0
     content: str | None = None  # hash of the drop's content, where it was read to the end
     skipped: dict[str, Any] | None = None  # the rows that are not asked
+    seed: int | None = None  # of a sample
+    in_file: int | None = None  # how many rows the drop has, once they are counted
+    counted: str | None = None  # hash of the content as the first of two passes read it
 
 
 def build(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
@@ -150,7 +165,7 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
     compiled: CompiledRecipe | None = None
     if recipe is not None:
         try:
-            compiled = _compiled(recipe, reader.layout.columns)
+            compiled = _compiled(recipe, drop, reader.layout.columns)
         except Rejected as rejected:
             problems.extend(rejected.problems)
             if any(problem.code in MAY_COME for problem in problems):
@@ -166,20 +181,22 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
         reader,
         compiled,
         Sharder(files, world.limits, _token(job)),
-        limit=parsed.limit if parsed else None,
+        limit=parsed.limit.rows if parsed and parsed.limit else None,
+        seed=parsed.limit.seed if parsed and parsed.limit else None,
         skips_bad_rows=parsed is not None and parsed.bad_rows == "skip",
         hopeless=bool(problems),
         problems=problems,
     )
-    return _scan(scan, source, files, recipe, keep)
+    return _Pass(world, job, scan, source, files, recipe).go_on(keep)
 
 
-def _compiled(recipe: RecipeText, columns: Sequence[str] | None) -> CompiledRecipe:
+def _compiled(recipe: RecipeText, drop: Drop, columns: Sequence[str]) -> CompiledRecipe:
     """The compiled recipe; a rejection names the drop's columns where it advises to use one."""
+    file = file_values(drop.key, columns)
     try:
-        return recipe.compiled()
+        return recipe.compiled(file=file)
     except Rejected:
-        return recipe.compiled(columns=columns or ())
+        return recipe.compiled(columns=columns, file=file)
 
 
 def _opened(world: World, drop: Drop, kind: FileType, recipe: RecipeText | None) -> tuple[Source, Reader]:
@@ -214,9 +231,11 @@ def _go_on(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
     scan = _Scan(
         world,
         reader,
-        recipe.compiled() if recipe and not kept.hopeless else None,
+        _compiled(recipe, job.drop, layout.columns) if recipe and not kept.hopeless else None,
         Sharder(files, world.limits, _token(job), kept.sharded),
         limit=kept.limit,
+        seed=kept.seed,
+        in_file=kept.in_file,
         skips_bad_rows=kept.skips_bad_rows,
         hopeless=kept.hopeless,
         problems=problems,
@@ -224,57 +243,90 @@ def _go_on(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
         skipped=SkippedRows.from_json(kept.skipped) if kept.skipped else None,
         ids=files.ids(name) if layout.raw else None,
     )
-    return _scan(scan, source, files, recipe, keep, kept.content)
+    return _Pass(world, job, scan, source, files, recipe, kept.counted).go_on(keep, kept.content)
 
 
-def _scan(
-    scan: "_Scan",
-    source: Source,
-    files: JobFiles,
-    recipe: RecipeText | None,
-    keep: Callable[[str], object],
-    digest: str | None = None,
-) -> Built | None:
-    with scan.sharder:
-        if digest is None:
-            try:
-                done = scan.go_through()
-            except Rejected as rejected:
-                # The reader could not go on; what was found before is told as well.
-                scan.problems.extend(rejected.problems)
-                raise Rejected(scan.problems) from rejected
-            digest = source.digest() if done else None
-            if digest is None or not scan.has_time_to_end():
-                _keep(scan, source, files, keep, digest)
-                return None
-        if scan.problems:
-            raise Rejected(scan.problems)
-        scan.sharder.finish()
-    return Built(scan.reader.layout, recipe, scan.compiled, scan.sharder.plans, scan.rows, scan.skipped, digest)
+@dataclass(slots=True)
+class _Pass:
+    """One invocation's part of reading a drop, and what that takes."""
 
+    world: World
+    job: Job
+    scan: "_Scan"
+    source: Source
+    files: JobFiles
+    recipe: RecipeText | None
+    counted: str | None = None
 
-def _keep(scan: "_Scan", source: Source, files: JobFiles, keep: Callable[[str], object], digest: str | None) -> None:
-    """Writes down how far the pass came, and then that this is where to go on."""
-    position = scan.reader.position
-    progress = Progress(
-        layout=scan.reader.layout.to_json(),
-        position=position,
-        mark=source.mark(position.offset),
-        sharded=scan.sharder.suspend(),
-        rows=scan.rows,
-        limit=scan.limit,
-        skips_bad_rows=scan.skips_bad_rows,
-        hopeless=scan.hopeless,
-        problems=scan.problems.kept,
-        problems_total=scan.problems.total,
-        content=digest,
-        skipped=scan.skipped.to_json(),
-    )
-    name = scan.sharder.token
-    if scan.ids is not None:
-        files.keep_ids(name, scan.ids)
-    files.keep_progress(name, msgspec.json.encode(progress))
-    keep(name)
+    def go_on(self, keep: Callable[[str], object], digest: str | None = None) -> Built | None:
+        """Read on, with the hash of the content if only the end is left to do."""
+        scan = self.scan
+        with scan.sharder:
+            if digest is None:
+                try:
+                    done = self._count_all() and scan.go_through()
+                except Rejected as rejected:
+                    # The reader could not go on; what was found before is told as well.
+                    scan.problems.extend(rejected.problems)
+                    raise Rejected(scan.problems) from rejected
+                if done and scan.count_rest():
+                    digest = self.counted or self.source.digest()
+                if digest is None or not scan.has_time_to_end():
+                    self._keep(keep, digest)
+                    return None
+            if scan.problems:
+                raise Rejected(scan.problems)
+            scan.sharder.finish()
+        return Built(
+            scan.reader.layout,
+            self.recipe,
+            scan.compiled,
+            scan.sharder.plans,
+            scan.rows,
+            scan.skipped,
+            digest,
+            scan.limited,
+            scan.sampled,
+        )
+
+    def _count_all(self) -> bool:
+        """Count the rows of which a sample is to be drawn, and begin again; False where time runs out before."""
+        if not self.scan.is_to_be_counted:
+            return True
+        if not self.scan.pass_over():
+            return False
+        self.counted = self.source.digest() or None  # of a table only the rows are hashed that are read
+        drop, kind = self.job.drop, file_type(self.job.drop.key)
+        self.source, reader = _opened(self.world, drop, kind, None if kind.kind is Kind.JSONL else self.recipe)
+        self.scan.begin_again(reader)
+        return True
+
+    def _keep(self, keep: Callable[[str], object], digest: str | None) -> None:
+        """Writes down how far the pass came, and then that this is where to go on."""
+        scan = self.scan
+        position = scan.reader.position
+        progress = Progress(
+            layout=scan.reader.layout.to_json(),
+            position=position,
+            mark=self.source.mark(position.offset),
+            sharded=scan.sharder.suspend(),
+            rows=scan.rows,
+            limit=scan.limit,
+            skips_bad_rows=scan.skips_bad_rows,
+            hopeless=scan.hopeless,
+            problems=scan.problems.kept,
+            problems_total=scan.problems.total,
+            content=digest,
+            skipped=scan.skipped.to_json(),
+            seed=scan.seed,
+            in_file=scan.in_file,
+            counted=self.counted,
+        )
+        name = scan.sharder.token
+        if scan.ids is not None:
+            self.files.keep_ids(name, scan.ids)
+        self.files.keep_progress(name, msgspec.json.encode(progress))
+        keep(name)
 
 
 class _Scan:
@@ -288,10 +340,12 @@ class _Scan:
         sharder: Sharder,
         *,
         limit: int | None,
+        seed: int | None,
         skips_bad_rows: bool,
         hopeless: bool,
         problems: Problems,
         rows: int = 0,
+        in_file: int | None = None,
         skipped: SkippedRows | None = None,
         ids: UniqueIds | None = None,
     ) -> None:
@@ -299,6 +353,9 @@ class _Scan:
         self.compiled = compiled
         self.sharder = sharder
         self.limit = limit
+        self.seed = seed
+        self.in_file = in_file
+        self.sampled = self._drawn()
         self.skips_bad_rows = skips_bad_rows
         self.hopeless = hopeless  # the recipe is wrong, or names a column that is not there: each row would say so
         self.problems = problems
@@ -310,15 +367,62 @@ class _Scan:
         self._limits = world.limits
         self._seconds_left = world.seconds_left
 
+    @property
+    def is_to_be_counted(self) -> bool:
+        """Whether all rows are to be counted before a sample of them is drawn."""
+        return self.seed is not None and self.in_file is None and not self.hopeless
+
+    @property
+    def is_full(self) -> bool:
+        return self.limit is not None and self.rows >= self.limit
+
+    @property
+    def limited(self) -> Limited | None:
+        """What of the drop was left out; None if nothing was."""
+        if self.sampled is not None:
+            return Limited(self.in_file, self.seed)
+        return Limited(self.in_file) if self.is_full and self.rows != self.in_file else None
+
+    def _drawn(self) -> "array[int] | None":
+        """The rows of a sample; None where all rows are taken, or the first ones."""
+        if self.seed is None or self.limit is None or self.in_file is None or self.in_file <= self.limit:
+            return None
+        return sampled_rows(self.limit, self.in_file, self.seed)
+
+    def begin_again(self, reader: Reader) -> None:
+        """Begin with the first row, now that the rows are counted."""
+        self.reader = reader
+        self.sampled = self._drawn()
+
     def go_through(self) -> bool:
         """Takes in row after row, and at least one chunk of them; False where time runs out before the last."""
-        for chunk in self.reader.chunks():
+        for chunk in () if self.is_full else self.reader.chunks():
             self._take(chunk)
-            if self.limit is not None and self.rows >= self.limit:
+            if self.is_full:
                 break
             if not self.in_time:
                 return False
         return True
+
+    def pass_over(self) -> bool:
+        """Counts the rows that are left; False where time runs out before."""
+        for _ in self.reader.pass_over():
+            if not self.in_time:
+                return False
+        self.in_file = self.reader.position.number - 1
+        return True
+
+    def count_rest(self) -> bool:
+        """Counts the rows behind the first ones; False where time runs out before.
+
+        Nothing is asked of these rows: where they cannot be read, nobody is told how many they are.
+        """
+        if not self.is_full or self.in_file is not None or self.problems:
+            return True
+        try:
+            return self.pass_over()
+        except Rejected:
+            return True
 
     @property
     def in_time(self) -> bool:
@@ -330,6 +434,9 @@ class _Scan:
         return self._seconds_left() >= SPARE_SECONDS + batches * BATCH_SECONDS
 
     def _take(self, chunk: Chunk) -> None:
+        if self.sampled is not None:
+            self._take_sampled(chunk, self.sampled)
+            return
         count = len(chunk.raws)
         over = self.limit is not None and self.rows + count > self.limit
         requests = None if self.hopeless or over else self._asker.requests(chunk)
@@ -343,6 +450,17 @@ class _Scan:
                 if self.limit is not None and self.rows >= self.limit:
                     return
                 self._take_one(record)
+
+    def _take_sampled(self, chunk: Chunk, sampled: "array[int]") -> None:
+        """Takes those of the rows that were drawn; each gets its number within the sample."""
+        if sampled[self.rows] >= chunk.number + len(chunk.raws):
+            return
+        with self._asker.limited():
+            for record in chunk.records():
+                if record.number == sampled[self.rows]:
+                    self._take_one(record._replace(number=self.rows + 1))
+                    if self.is_full:
+                        return
 
     def _fit(self, requests: Requests) -> bool:
         return (

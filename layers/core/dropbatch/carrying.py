@@ -245,7 +245,7 @@ class _Anew:
                 for each in chunk.records():
                     if each.number not in self._asked:
                         continue
-                    record = each._replace(line=each.number)
+                    record = each._replace(line=self._rows.number_in_file(each.number))
                     found: list[Problem] = []
                     request: Request | None = None
                     size = 0
@@ -253,7 +253,7 @@ class _Anew:
                         request = asker.request(record)
                         if request is not None:
                             size = request.line_size(str(record.number))
-                            found = size_problems("Row", record.number, request, size, limits)
+                            found = size_problems("Row", record.line, request, size, limits)
                     except RowRejected as rejected:
                         found = list(rejected.problems)
                     if found and not skips_bad_rows:

@@ -25,7 +25,7 @@ def compare(world: World, ledger: Ledger, job: Job, own: Head, in_time: Callable
     is_same = own.version_id == theirs.version_id or (own.content is not None and own.content == theirs.content)
     if not is_same:
         found.same_file = False
-        # With a limit less than the file was read: nobody knows whether the rest is the same.
+        # With a limit less of a table was read, or of what is broken: nobody knows whether the rest is the same.
         return None if own.limit or theirs.limit else found
     if not _are_of_the_same_rows(own, theirs):
         return None

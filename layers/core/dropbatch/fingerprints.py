@@ -39,8 +39,9 @@ _MAX_EXACT = 2**53
 class Head(msgspec.Struct):
     """What a job's fingerprints are of.
 
-    `values` are those that a column can have, if they are few. `limit` is what the recipe's key says. `pieces` are the
-    keys of the objects.
+    `values` are those that a column can have, if they are few. `limit` is what of the drop was taken: None for all of
+    its rows, else how many of the first, or a list of how many and the seed of a sample. `pieces` are the keys of the
+    objects.
     """
 
     columns: list[str]

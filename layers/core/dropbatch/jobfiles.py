@@ -4,6 +4,8 @@ import codecs
 import hashlib
 import json
 import posixpath
+import sys
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from dropbatch.formats.unique import UniqueIds
 from dropbatch.indexing import ShardIndex
 from dropbatch.ports import BYTES, JSON, Objects, Piece, Writer
 from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
+from dropbatch.recipes.file_values import NO_FILE_YET, FileValues
 from dropbatch.recipes.names import quoted
 from dropbatch.recipes.parsing import Recipe, parse_recipe
 from dropbatch.recipes.yaml import MAX_BYTES, too_long
@@ -53,12 +56,22 @@ class RecipeText:
         """Its keys, whether they can be used or not; Rejected where it has none."""
         return parse_recipe(self.text, self.path)
 
-    def compiled(self, *, checked: bool = False, columns: Sequence[str] = ()) -> CompiledRecipe:
+    def compiled(
+        self, *, checked: bool = False, columns: Sequence[str] = (), file: FileValues | None = NO_FILE_YET
+    ) -> CompiledRecipe:
         """Rejected where it cannot be used; `checked` says that it can, as what a job has kept.
 
-        `columns` are a drop's, for what a rejection advises.
+        `columns` are a drop's, for what a rejection advises; `file` is what templates can say of it, None if it has a
+        column of that name.
         """
-        return _compiled(self.path, self.text, tuple(sorted(self.files.items())), checked, tuple(columns))
+        text = self.path, self.text, tuple(sorted(self.files.items())), checked, tuple(columns)
+        if file == NO_FILE_YET:
+            return _compiled(*text, file)
+        try:
+            found = _compiled(*text, NO_FILE_YET)  # one for all files: few recipes use what differs
+        except Rejected:
+            return _compiled(*text, file)
+        return _compiled(*text, file) if found.depends_on(file) else found
 
     @property
     def sha256(self) -> str:
@@ -86,9 +99,14 @@ class RecipeText:
 
 @lru_cache(maxsize=16)  # a function that stays warm meets the same few again and again
 def _compiled(
-    path: str, text: bytes, files: tuple[tuple[str, str], ...], checked: bool, columns: tuple[str, ...]
+    path: str,
+    text: bytes,
+    files: tuple[tuple[str, str], ...],
+    checked: bool,
+    columns: tuple[str, ...],
+    file: FileValues | None,
 ) -> CompiledRecipe:
-    return compile_recipe(parse_recipe(text, path), dict(files), checked=checked, columns=columns)
+    return compile_recipe(parse_recipe(text, path), dict(files), checked=checked, columns=columns, file=file)
 
 
 class AskedRow(NamedTuple):
@@ -334,6 +352,21 @@ class JobFiles:
     def keep_recipes(self, recipes: Sequence[Mapping[str, Any]]) -> None:
         self._keep("recipes.json", {"recipes": list(recipes)})
 
+    def sampled(self) -> "array[int] | None":
+        """The numbers that the rows of a sample have in the drop; None if the job has no sample."""
+        try:
+            data = whole(self._objects, self._bucket, self._prefix + "sampled")
+        except ObjectMissing:
+            return None
+        numbers = array("Q", data)
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return numbers
+
+    def keep_sampled(self, numbers: "array[int]") -> None:
+        data = b"".join(number.to_bytes(8, "little") for number in numbers)
+        self._objects.put(self._bucket, self._prefix + "sampled", data, BYTES)
+
     def skipped(self) -> SkippedRows:
         """Which rows are not asked, and why; none if nothing was kept."""
         found = self._kept("skipped.json")
@@ -342,6 +375,13 @@ class JobFiles:
     def keep_skipped(self, skipped: SkippedRows) -> None:
         if skipped.codes:
             self._keep("skipped.json", skipped.to_json())
+
+    def mirrored(self) -> dict[str, Any]:
+        """How far copying the answers to their mirror has come; empty before it was interrupted."""
+        return self._kept("mirrored.json")
+
+    def keep_mirrored(self, members: Mapping[str, Any]) -> None:
+        self._keep("mirrored.json", members)
 
     def joined(self) -> dict[str, Any]:
         """How far joining has come; empty before it has begun."""

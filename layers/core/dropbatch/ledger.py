@@ -13,6 +13,7 @@ from dropbatch.domain.jobs import (
     Creates,
     Item,
     Job,
+    Mirror,
     ModelLimit,
     Newest,
     Pending,
@@ -22,7 +23,7 @@ from dropbatch.domain.jobs import (
 )
 from dropbatch.ports import Table
 
-T = TypeVar("T", Job, Shard, Batch, Newest, Claim, ModelLimit, Creates, Sweep, Pending, Poller)
+T = TypeVar("T", Job, Shard, Batch, Newest, Claim, ModelLimit, Creates, Sweep, Pending, Poller, Mirror)
 
 
 class UnreadableItemError(DropbatchError):

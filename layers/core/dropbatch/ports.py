@@ -16,12 +16,16 @@ BYTES = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What S3 says of an object. `modified` is in seconds since 1970; `version_id` is "null" without versioning."""
+    """What S3 says of an object. `modified` is in seconds since 1970; `version_id` is "null" without versioning.
+
+    `etag` is that of the content, for what is to be written in place of just this.
+    """
 
     version_id: str
     modified: int
     size: int
     labels: Mapping[str, str]
+    etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,14 @@ class Objects(Protocol):
         content_type: str,
         in_time: Callable[[], bool] = lambda: True,
         begun: Mapping[str, Any] | None = None,
+        instead_of: str | None = None,
     ) -> dict[str, Any] | None:
         """Makes one object out of pieces of others, in this order, copying within S3 where it can.
 
         Returns None once the object is there. Where `in_time()` turns False before, it returns how far it came, as
         JSON, which another call with the same pieces takes as `begun`; each call comes further. What was begun and is
-        gone is begun anew.
+        gone is begun anew. With `instead_of`, the ETag of what stands under the key, empty if nothing does, it raises
+        ConditionFailed, and leaves nothing behind, if something else stands there in the end.
         """
         ...
 

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.layout import Layout
 from dropbatch.jobfiles import JobFiles, RecipeText, find_recipe
 from dropbatch.ports import World
+from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.names import listed
 from dropbatch.reporting.details import UsedRecipe
 from dropbatch.reporting.notifications import COLUMNS_CHANGED
@@ -33,7 +35,7 @@ def choose_recipe(
             kept = files.keep_recipe(former)
         else:
             files.found = today
-            _check_recipe_again(today, former, layout)
+            _check_recipe_again(today, former, job.drop, layout)
             kept = files.keep_recipe(today)
     known = list(old.recipes()) or [{"path": former.path, "sha256": former.sha256}]
     if kept.sha256 != former.sha256:
@@ -53,9 +55,9 @@ def _means_the_same(today: RecipeText, former: RecipeText) -> bool:
     return not parsed.problems and replace(parsed, path=former.path) == former.parsed() and today.files == former.files
 
 
-def _check_recipe_again(today: RecipeText, former: RecipeText, layout: Layout) -> None:
+def _check_recipe_again(today: RecipeText, former: RecipeText, drop: Drop, layout: Layout) -> None:
     """Rejected if failed rows cannot be asked with today's recipe so that one file holds all answers."""
-    compiled = today.compiled()
+    compiled = today.compiled(file=file_values(drop.key, layout.columns))
     problems = Problems()
     problems.extend(compiled.check_columns(layout.columns) if layout.columns else [])
     before = former.compiled(checked=True).all_columns

@@ -23,8 +23,11 @@ from dropbatch.storage.job_ends import whole
 class Tables:
     """Makes the results of one job. `in_time` says whether there is time for more."""
 
-    def __init__(self, world: World, files: JobFiles, job: Job, in_time: Callable[[], bool]) -> None:
+    def __init__(
+        self, world: World, files: JobFiles, job: Job, in_time: Callable[[], bool], number_in_file: Callable[[int], int]
+    ) -> None:
         self._world, self._files, self._job, self._in_time = world, files, job, in_time
+        self._number = number_in_file
         drop = job.drop
         self._file = RangedFile(world.objects, drop.bucket, drop.key, drop.version_id, drop.size)
 
@@ -33,7 +36,7 @@ class Tables:
         # pyarrow is deployed, and its tenth of a second is spent, only where there are tables.
         from dropbatch.formats.parquet.writing import write_failed
 
-        numbers = map(int, self._lines(pieces))
+        numbers = map(self._number, map(int, self._lines(pieces)))
         return [self._once("failed", lambda out: write_failed(self._file, numbers, out, self._world.scratch))]
 
     def answers(self, shards: Sequence[Shard], pieces: Sequence[Sequence[Piece]]) -> list[Piece] | None:
@@ -52,18 +55,19 @@ class Tables:
             typed = schemas | dict.fromkeys(texts)
             try:
                 if self._job.rows < row_count(self._file):
-                    return self._first(typed, chain.from_iterable(pieces))
+                    return self._some(typed, chain.from_iterable(pieces))
                 return self._appended(typed, f"{len(texts)}", shards, pieces)
             except DoesNotFit as misfit:
                 texts.append(misfit.column)
                 self._keep("texts.json", texts)
 
-    def _first(self, schemas: Mapping[str, Any], pieces: Iterable[Piece]) -> list[Piece]:
-        """A table that the recipe's `limit` cuts is written anew."""
-        from dropbatch.formats.parquet.writing import write_first
+    def _some(self, schemas: Mapping[str, Any], pieces: Iterable[Piece]) -> list[Piece]:
+        """The rows of a table that the recipe's `limit` takes are written as a table of their own."""
+        from dropbatch.formats.parquet.writing import write_some
 
         def write(out: Writer) -> None:
-            write_first(self._file, schemas, self._lines(pieces), self._job.rows, out, self._world.scratch)
+            numbers = map(self._number, range(1, self._job.rows + 1))
+            write_some(self._file, schemas, self._lines(pieces), numbers, out, self._world.scratch)
 
         return [self._once("answers", write)]
 

@@ -40,6 +40,7 @@ from dropbatch.domain.jobs import (
     HeldReason,
     Job,
     JobState,
+    Limited,
     Shard,
     told_names,
 )
@@ -63,8 +64,10 @@ from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
 from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, MAX_PENDING_SECONDS, pending_for, wait_for
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, look_again, work_on
+from dropbatch.mirroring import mirror_key
 from dropbatch.ports import ObjectInfo, World
 from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.parsing import DEADLINE_SECONDS
 from dropbatch.reporting import held_notices, notifications, result_files
 from dropbatch.reporting.details import UsedRecipe
@@ -97,7 +100,7 @@ _ALL_IS_DONE = Problem(
 
 SETTLED = (
     "notify", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards", "claim",
-    "run", "models", "endpoints", "content", "replaces",
+    "run", "models", "endpoints", "content", "replaces", "limited", "mirror",
 )  # fmt: skip  # a list of names reads best as lines of text
 """What building a job finds out about it."""
 
@@ -315,6 +318,7 @@ class _Ready(NamedTuple):
     claim: str
     skipped: SkippedRows
     content: str | None  # hash of the drop's content
+    limited: Limited | None
     is_bomb: bool = False  # it was packed suspiciously well
     former: Job | None = None  # whose rows are asked again
     answered_by: str | None = None  # the job that answered the same rows with the same recipe before
@@ -342,6 +346,8 @@ def _build(world: World, ledger: Ledger, job: Job, files: JobFiles) -> None:
             _run(world, ledger, job, ready)
         return
     files.keep_layout(built.layout)
+    if built.sampled is not None:
+        files.keep_sampled(built.sampled)
     batches = [
         Batch(
             job_id=job.id,
@@ -365,18 +371,9 @@ def _build(world: World, ledger: Ledger, job: Job, files: JobFiles) -> None:
     unpacked = sum(plan.size for plan in built.plans)
     is_bomb = bool(file_type(job.drop.key).compression) and unpacked > MAX_UNPACKED_FACTOR * job.drop.size
     ready = _Ready(
-        built.rows,
-        shards,
-        batches,
-        [],
-        built.recipe,
-        built.compiled,
-        digest,
-        built.skipped,
-        built.content,
-        is_bomb,
-        answered_by=answered_by,
-    )
+        built.rows, shards, batches, [], built.recipe, built.compiled, digest, built.skipped, built.content,
+        built.limited, is_bomb, answered_by=answered_by,
+    )  # fmt: skip  # what a job is made of in a line or two
     _run(world, ledger, job, ready)
 
 
@@ -420,9 +417,15 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
         )
     recipe, used = choose_recipe(world, job, files, old, layout)
     files.keep_layout(layout)
+    job.limited = former.limited
+    sampled = old.sampled() if former.limited is not None and former.limited.seed is not None else None
+    if sampled is not None:
+        files.keep_sampled(sampled)
     rows = JobRows(world, job)
     former_recipes = max(1, len(old.recipes()))
-    today = recipe.compiled() if recipe is not None and len(used) > former_recipes else None
+    today = None
+    if recipe is not None and len(used) > former_recipes:
+        today = recipe.compiled(file=file_values(job.drop.key, layout.columns))
     origin = Former(old, rows if today is None else JobRows(world, former), former_recipes, today)
     carried = int(job.progress or 0)  # shards, by the invocations before
     batches: list[Batch] = []
@@ -451,7 +454,7 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
     skipped.merge(newly_skipped)
     return _Ready(
         former.rows, shards, batches, kept, recipe, rows.compiled, digest, skipped, former.content,
-        former=former, recipes=used,
+        former.limited, former=former, recipes=used,
     )  # fmt: skip  # what a job is made of in a line or two
 
 
@@ -475,11 +478,14 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
         recipe = ready.compiled.recipe
         job.notify = list(recipe.notify)
         job.attempts, job.retry_invalid = recipe.attempts, recipe.retry_invalid
+        # A `.retry` of some rows keeps to them, whatever today's recipe says: they are no whole table.
+        job.mirror = mirror_key(job.drop.key) if recipe.mirror and ready.limited is None else None
     if ready.recipe:
         job.recipe_path, job.recipe_sha256 = ready.recipe.path, ready.recipe.sha256
         result_files.write_recipe(world, job, ready.recipe)
     job.deadline_at = world.now() + (ready.compiled.recipe.deadline if ready.compiled else DEADLINE_SECONDS)
     job.rows, job.shards, job.claim, job.content = ready.rows, len(ready.shards), ready.claim, ready.content
+    job.limited = ready.limited
     former_models = (ready.former.models, ready.former.endpoints) if ready.former else ([], [])
     job.models = told_names([*(batch.model for batch in ready.batches), *former_models[0]])
     job.endpoints = told_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dropbatch.recipes.parsing import NOT_SUPPORTED_YET, Example, parse_recipe
+from dropbatch.recipes.parsing import NOT_SUPPORTED_YET, Example, RowLimit, parse_recipe
 
 from .problems_of import only, problems_of
 
@@ -177,3 +177,39 @@ def test_examples_are_pairs_of_input_and_output() -> None:
 
 def test_nobody_needs_to_be_notified() -> None:
     assert parse_recipe((SHORT + "notify: []\n").encode()).notify == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "limit"),
+    [
+        ("50", RowLimit(50)),
+        ("{rows: 50}", RowLimit(50)),
+        ("{rows: 50, sample: false}", RowLimit(50)),
+        ("{rows: 50, sample: true}", RowLimit(50, 1)),
+        ("{rows: 50, sample: true, seed: 7}", RowLimit(50, 7)),
+        ("{rows: 100000, sample: true, seed: 0}", RowLimit(100_000, 0)),
+        ("{rows: 100001}", RowLimit(100_001)),
+    ],
+)
+def test_a_limit_takes_the_first_rows_or_a_sample(written: str, limit: RowLimit) -> None:
+    recipe = parse_recipe(f"{SHORT}limit: {written}\n".encode())
+    assert not recipe.problems
+    assert recipe.limit == limit
+
+
+@pytest.mark.parametrize(
+    ("written", "key", "says"),
+    [
+        ("{sample: true}", "limit", "no number of rows; add one, as in limit: {rows: 50, sample: true}"),
+        ("{rows: 0}", "limit.rows", "a whole number from 1 on is expected, but the number 0 stands there"),
+        ("{rows: 5, samples: true}", "limit.samples", "did you mean sample?"),
+        ("{rows: 5, sample: yes}", "limit.sample", "true or false is expected"),
+        ("{rows: 5, sample: true, seed: x}", "limit.seed", "a whole number from 0 to"),
+        ("{rows: 5, seed: 3}", "limit.seed", "a seed goes with sample: true"),
+        ("{rows: 100001, sample: true}", "limit.rows", "a sample has at most 100,000 rows, but 100,001 are asked for"),
+    ],
+)
+def test_a_limit_that_cannot_be_says_what_to_write(written: str, key: str, says: str) -> None:
+    problem = only(problems_of(f"{SHORT}limit: {written}\n"))
+    assert problem.key == key
+    assert says in problem.message

@@ -15,7 +15,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from dropbatch.domain.errors import ObjectForbidden, ObjectMissing
+from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing
 from dropbatch.joining import MIN_PART_BYTES, Part, parts_of
 from dropbatch.ports import ObjectInfo, Piece
 
@@ -55,6 +55,9 @@ _UNUSABLE = frozenset(
 )
 """What S3 answers where an upload can never become an object: its parts do not fit, or a source is gone."""
 
+_OTHERS_WROTE = frozenset({"ConditionalRequestConflict", "NoSuchKey", "PreconditionFailed"})
+"""What S3 answers to a conditional write where another stands there, comes at the same time, or nothing does."""
+
 _BROKEN = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
@@ -87,6 +90,7 @@ class S3Objects:
             modified=int(found["LastModified"].timestamp()),
             size=found["ContentLength"],
             labels=found.get("Metadata", {}),
+            etag=found["ETag"],
         )
 
     def blocks(self, bucket: str, key: str, version_id: str | None = None, start: int = 0) -> Iterator[bytes]:
@@ -173,6 +177,7 @@ class S3Objects:
         content_type: str,
         in_time: Callable[[], bool] = lambda: True,
         begun: Mapping[str, Any] | None = None,
+        instead_of: str | None = None,
     ) -> dict[str, Any] | None:
         parts = parts_of(pieces)
         plan = hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -180,7 +185,9 @@ class S3Objects:
             self._abort({"Bucket": bucket, "Key": key, "UploadId": begun["upload"]})
             begun = None
         if sum(map(len, chain(*parts))) < MIN_PART_BYTES:
-            self.put(bucket, key, b"".join(map(self._fetched, parts)), content_type)
+            data = b"".join(map(self._fetched, parts))
+            with _conditional(instead_of) as only:
+                self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type, **only)
             return None
         if begun is None:
             made = self._client.create_multipart_upload(Bucket=bucket, Key=key, ContentType=content_type)
@@ -194,11 +201,15 @@ class S3Objects:
                 if number < len(parts) and not in_time():
                     return {"plan": plan, "upload": upload, "etags": etags}
             done: list[CompletedPartTypeDef] = [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(etags, 1)]
-            self._client.complete_multipart_upload(**place, MultipartUpload={"Parts": done})
+            with _conditional(instead_of) as only:
+                self._client.complete_multipart_upload(**place, MultipartUpload={"Parts": done}, **only)
+        except ConditionFailed:
+            self._abort(place)  # S3 asks for another upload, even where it may just have met another write
+            raise
         except Exception as error:
             code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
             if begun is not None and code == "NoSuchUpload":
-                return self.join(pieces, bucket, key, content_type, in_time)
+                return self.join(pieces, bucket, key, content_type, in_time, instead_of=instead_of)
             # Nobody else knows of an upload that was begun here, and nobody can finish one that S3 calls unusable.
             if begun is None or code in _UNUSABLE or isinstance(error, ObjectMissing):
                 self._abort(place)
@@ -307,6 +318,20 @@ def _readable() -> Iterator[None]:
             raise ObjectMissing(code) from error
         if code in _FORBIDDEN or (code.startswith("KMS.") and not any(passing in code for passing in _PASSING_KMS)):
             raise ObjectForbidden(code) from error
+        raise
+
+
+@contextmanager
+def _conditional(instead_of: str | None) -> Iterator[dict[str, Any]]:
+    """Give what makes a write conditional: it is to replace the object with this ETag, or none if that is empty."""
+    if instead_of is None:
+        yield {}
+        return
+    try:
+        yield {"IfMatch": instead_of} if instead_of else {"IfNoneMatch": "*"}
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _OTHERS_WROTE:
+            raise ConditionFailed from error
         raise
 
 

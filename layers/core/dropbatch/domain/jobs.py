@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from dropbatch.domain.drops import Drop
+from dropbatch.domain.drops import Drop, is_later
 
 VERSION = 1
 """The version of items and messages, so that an upgrade can tell what an older release wrote."""
@@ -198,6 +198,14 @@ class WorkItem(Item):
 
 
 @dataclass(slots=True)
+class Limited:
+    """What a recipe's `limit` took of a drop that has more: its first rows, or, with a `seed`, a sample."""
+
+    in_file: int | None  # how many rows the drop has; None if they could not be counted
+    seed: int | None = None
+
+
+@dataclass(slots=True)
 class Job(WorkItem):
     """One version of a drop under one recipe."""
 
@@ -218,6 +226,8 @@ class Job(WorkItem):
     replaced_by: int = 0  # the run of the newer version that cancelled it so
     notify: list[str] = field(default_factory=lambda: ["accepted", "ended"])
     rows: int = 0
+    limited: Limited | None = None  # what was left out of the drop; None if `rows` are all it has
+    mirror: str | None = None  # the key in the results bucket under which its answers are mirrored; None: nowhere
     shards: int = 0
     claim: str | None = None  # hash of content and recipe, while no other open job may hold the same
     cancel_requested: bool = False
@@ -597,6 +607,39 @@ class Newest(Item):
     @property
     def sk(self) -> str:
         return "newest"
+
+
+@dataclass(slots=True)
+class Mirror(Item):
+    """The newest run of a key whose answers are to be, or are, the mirror's: see `mirroring`."""
+
+    bucket: str
+    key: str
+    job_id: str
+    sequencer: str  # of the drop's version
+    asked_at: int
+    run: int
+    source: str = ""  # the run's answers, and what they are
+    content_type: str = ""
+    is_written: bool = False
+
+    def is_before(self, job: Job) -> bool:
+        """Return whether a job of the key is newer: of a newer version of the drop, or asked for later.
+
+        Its number does not tell: a large file is accepted after a small one that replaced it.
+        """
+        sequencer = job.drop.sequencer
+        if self.sequencer and sequencer and self.sequencer != sequencer:
+            return is_later(sequencer, self.sequencer)
+        return (self.asked_at, self.run) < (job.asked_at, job.run)
+
+    @property
+    def pk(self) -> str:
+        return f"drop#{self.bucket}/{self.key}"
+
+    @property
+    def sk(self) -> str:
+        return "mirror"
 
 
 @dataclass(slots=True)

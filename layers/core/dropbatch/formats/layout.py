@@ -44,6 +44,11 @@ class Layout:
         return Dialect(self.delimiter or ",", self.quoting, self.escape)
 
     @property
+    def is_a_line_a_row(self) -> bool:
+        """Whether every line that is not blank is a row by itself."""
+        return self.kind in (Kind.JSONL, Kind.TXT)
+
+    @property
     def is_array(self) -> bool:
         """Whether the drop is one JSON array."""
         return b"]" in self.tail

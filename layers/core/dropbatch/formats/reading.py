@@ -103,6 +103,21 @@ class DropReader:
         if self._noticed.swallowed * 2 > lines:
             raise Rejected.because(separated.mostly_merged(self._noticed.swallowed, lines))
 
+    def pass_over(self) -> Iterator[int]:
+        """Passes over the rows that are left, and gives how many each step has passed: faster than `chunks`.
+
+        What is wrong with a row is not looked for. Rejected where nobody can tell where the next one begins.
+        """
+        lines = self._source
+        if isinstance(lines, Lines) and self.layout.is_a_line_a_row:
+            while raws := lines.several(CHUNK_BYTES):
+                count = len(raws) - sum(map(bytes.isspace, raws))
+                self._number += count
+                yield count
+            return
+        for chunk in self.chunks():
+            yield len(chunk.raws)
+
     def __iter__(self) -> Iterator[Record]:
         return chain.from_iterable(chunk.records() for chunk in self.chunks())
 

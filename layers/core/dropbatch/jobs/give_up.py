@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from dropbatch.claims import begin_run, claim_job, claimed_job, point_at
 from dropbatch.domain.drops import Drop, Meaning, meaning_of
-from dropbatch.domain.jobs import ENDED_JOBS, GRACE_SECONDS, RETENTION_SECONDS, Job, JobState, Pending
+from dropbatch.domain.jobs import ENDED_JOBS, GRACE_SECONDS, RETENTION_SECONDS, Job, JobState, Mirror, Pending
 from dropbatch.domain.markers import Marker, MarkerObject, NearMarker
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.jobs import outbox
@@ -17,6 +17,7 @@ from dropbatch.jobs.lease import give_back, kept, take
 from dropbatch.ledger import Ledger
 from dropbatch.ports import Notification, World
 from dropbatch.reporting import marker_notices, notifications, result_files
+from dropbatch.reporting.mirrored import not_mirrored
 from dropbatch.storage.job_ends import decide, decision_of
 
 KILLS = Problem(
@@ -141,11 +142,21 @@ def force_end(world: World, ledger: Ledger, job: Job) -> None:
         world.observer.warn("a job is ended because its time is over", job_id=job.id)
         decision = result_files.decision_to_give_up(world, taken)
         try:
-            end(world, ledger, taken, decision_of(world, job.id) or decide(world, job.id, decision))
+            decided = decision_of(world, job.id) or decide(world, job.id, decision)
+            if decided.get("mirror") and not _is_mirrored(ledger, taken):
+                decided = not_mirrored(decided)
+            end(world, ledger, taken, decided)
         except Exception:
             if world.now() < taken.ends_by + GRACE_SECONDS * 3 // 2:
                 raise
             end(world, ledger, taken, decision, outbox.unwritten("results-gave-up"))
+
+
+def _is_mirrored(ledger: Ledger, job: Job) -> bool:
+    """Return whether a job's answers, or those of a newer run, stand in its mirror."""
+    drop = job.drop
+    found = ledger.reload(Mirror(drop.bucket, drop.key, job.id, drop.sequencer, job.asked_at, job.run))
+    return found is not None and (found.is_written if found.job_id == job.id else not found.is_before(job))
 
 
 def _is_over(pending: Pending) -> bool:

@@ -7,7 +7,7 @@ fills the places in.
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.batch_api.endpoints import CHAT, EMBEDDINGS, GONE, MODERATIONS, gone_sentence
@@ -19,12 +19,13 @@ from dropbatch.domain.problems import Problem, Problems
 from dropbatch.json_values import to_json
 from dropbatch.recipes import placeholders
 from dropbatch.recipes.expressions import BadExpressionError, Expression
-from dropbatch.recipes.names import listed, quoted
+from dropbatch.recipes.file_values import FILE, NO_FILE_YET, FileValues
+from dropbatch.recipes.names import listed, nearest, quoted
 from dropbatch.recipes.parsing import Recipe, file_name, problem_at
 from dropbatch.recipes.request_body import MODEL_NAME, ROW_SECONDS, Body, Slot, Split, with_constants
 from dropbatch.recipes.schema import build_schema, followed, in_place_repeats
 from dropbatch.recipes.suggestions import bare, yaml_text
-from dropbatch.recipes.templates import ROW, BadTemplate, compile_template, placeholder, spelling
+from dropbatch.recipes.templates import ROW, BadTemplate, compile_template, file_expression, placeholder, spelling
 from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError
 from dropbatch.recipes.yaml import dotted
 from dropbatch.requests import Request, Requests, is_model_name
@@ -66,12 +67,25 @@ class CompiledRecipe:
     _slots: tuple[Slot, ...]
     _limit: TimeLimit | None
     _placeholders: Mapping[str, Problem]
+    _file: FileValues | None
+    _without_column: tuple[Problem, ...]  # what is wrong with it for rows that have no column `file`
+    _with_column: "CompiledRecipe | None" = None  # the same for rows that have one
 
     @property
     def model(self) -> str | None:
         """The model that all rows ask; None if it is named row by row, or not at all."""
         constant = self._body.model.template.constant if self._body.model else None
         return constant.strip() if constant else None
+
+    @property
+    def uses_file(self) -> bool:
+        """Whether a template uses what the dropped file has."""
+        return any(slot.template.of_file for slot in self._slots)
+
+    def depends_on(self, file: FileValues | None) -> bool:
+        """Whether it is another recipe for a file that has these values, if only in what is advised."""
+        known = file.values if file is not None else {}
+        return self.uses_file or any(name in known for slot in self._slots for name in slot.template.names)
 
     @contextmanager
     def limited(self) -> Iterator[None]:
@@ -86,13 +100,14 @@ class CompiledRecipe:
     def check_columns(self, names: Sequence[str]) -> list[Problem]:
         """What is wrong between the recipe and a drop whose rows have these columns."""
         known = set(names)
-        problems = [
+        problems = [] if FILE in known else list(self._without_column)
+        problems += [
             problem_at(
                 slot.path,
                 slot.line,
                 "undefined_name",
                 slot.key,
-                f"there is no column {quoted(name)!r}; {spelling(name, names)}",
+                f"there is no column {quoted(name)!r}; {spelling(name, names, self._file)}",
             )
             for slot in self._slots
             for name in slot.template.names
@@ -122,6 +137,12 @@ class CompiledRecipe:
             raise Rejected.because(Problem("template_too_slow", sentence, path=self.recipe.path)) from None
 
     def _request(self, values: Mapping[str, Any]) -> Request | None:
+        if self._with_column is not None and FILE in values:
+            return self._with_column._request(values)
+        if self._without_column and FILE not in values:
+            problems = Problems()
+            problems.extend(list(self._without_column))
+            raise Rejected(problems)
         if not self._added.isdisjoint(values):
             raise RowRejected(self._column_exists(next(name for name in self.all_columns if name in values)))
         if not self._placeholders.keys().isdisjoint(values):
@@ -138,6 +159,10 @@ class CompiledRecipe:
     def requests(self, number: int, columns: Mapping[str, Sequence[Any]]) -> Requests | None:
         """The requests of rows that have these columns, the first row with this number, as `request` gives them; None
         where it has to ask each row."""
+        if self._with_column is not None and FILE in columns:
+            return self._with_column.requests(number, columns)
+        if self._without_column and FILE not in columns:
+            return None
         plain, expected = self._body.plain, self._body.expectation
         label = self.recipe.id
         if plain is None or expected is None or self._when is not None or not self._added.isdisjoint(columns):
@@ -168,24 +193,47 @@ class CompiledRecipe:
 
 
 def compile_recipe(
-    recipe: Recipe, files: Mapping[str, str], *, checked: bool = False, columns: Sequence[str] = ()
+    recipe: Recipe,
+    files: Mapping[str, str],
+    *,
+    checked: bool = False,
+    columns: Sequence[str] = (),
+    file: FileValues | None = NO_FILE_YET,
 ) -> CompiledRecipe:
     """Compiles a recipe with the texts of the files that it names; Rejected with all that is wrong.
 
     `checked` says that it was compiled before and found right: its schema is not held to JSON Schema again. Nor are its
     requests held to a time, or to what they must ask: rows that were taken in have been. `columns` are a drop's, if
-    they are known: advice names them.
+    they are known: advice names them. `file` is what the dropped file has; None if a column of the drop is named so.
     """
+
+    def compiled(file: FileValues | None) -> CompiledRecipe:
+        return _Compiler(recipe, files, checked=checked, columns=columns, file=file).compiled()
+
+    def both() -> CompiledRecipe:
+        found = compiled(file)
+        if file is None or not file.is_known or not found.uses_file:
+            return found
+        # Of JSON Lines only each row tells whether it has such a column.
+        return replace(found, _with_column=compiled(None))
+
     try:
-        compiler = _Compiler(recipe, files, checked=checked, columns=columns)
-        return TimeLimit(COMPILE_SECONDS, COMPILE_SECONDS).run(compiler.compiled)
+        return TimeLimit(COMPILE_SECONDS, COMPILE_SECONDS).run(both)
     except TimeLimitError:
         sentence = f"{recipe.path} takes longer than {COMPILE_SECONDS} s to be checked; shorten and simplify it."
         raise Rejected.because(Problem("recipe_too_slow", sentence, path=recipe.path)) from None
 
 
 class _Compiler:
-    def __init__(self, recipe: Recipe, files: Mapping[str, str], *, checked: bool, columns: Sequence[str]) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        files: Mapping[str, str],
+        *,
+        checked: bool,
+        columns: Sequence[str],
+        file: FileValues | None,
+    ) -> None:
         self._recipe = recipe
         self._files = files
         self._checked = checked
@@ -194,6 +242,8 @@ class _Compiler:
         self._slots: list[Slot] = []
         self._missing: set[str] = set()
         self._columns = columns
+        self._file = file
+        self._without_column: list[Problem] = []
         self._unread = False  # a template is missing, or cannot be compiled
 
     def compiled(self) -> CompiledRecipe:
@@ -228,6 +278,8 @@ class _Compiler:
             _when=when,
             _slots=tuple(self._slots),
             _placeholders={} if self._checked else self._placeholders(),
+            _file=self._file,
+            _without_column=tuple(self._without_column),
             _limit=None if self._checked or self._is_plain() else TimeLimit(ROW_SECONDS, CHUNK_SECONDS),
         )
 
@@ -256,7 +308,7 @@ class _Compiler:
             source, exact, first = self._files[name], True, 1
             path = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
         try:
-            template = compile_template(source, for_when=for_when)
+            template = compile_template(source, for_when=for_when, file=self._file)
         except BadTemplate as bad:
             self._unread = True
             line = first + bad.line - 1 if exact and first else first
@@ -264,7 +316,20 @@ class _Compiler:
             return ""
         slot = Slot(template, key, path, first)
         self._slots.append(slot)
+        if not self._checked:
+            self._without_column += [self._lacks(slot, name) for name in template.lacking]
         return slot
+
+    def _lacks(self, slot: Slot, name: str) -> Problem:
+        known = self._file.values if self._file is not None else {}
+        like = nearest(name, known)
+        named = listed(file_expression(each) for each in known)
+        advice = f"did you mean {{{{ {file_expression(like)} }}}}?" if like else f"there are {named}."
+        sentence = (
+            f"there is no {file_expression(quoted(name, 60))}: no folder of the file's path is named "
+            f"{quoted(name, 60)}=…; {advice}"
+        )
+        return problem_at(slot.path, slot.line, "undefined_name", slot.key, sentence)
 
     def _missing_file(self, name: str, key: str) -> None:
         if name not in self._missing:
@@ -283,13 +348,18 @@ class _Compiler:
         if flaw is not None:
             self._complain("body", f"the body {flaw.what.replace(' in its body', '')}.", flaw.code)
         elif not any(slot.template.uses_row for slot in self._asking()):
-            self._no_column()
+            problem = self._no_column()
+            is_of_file = self._file is not None and any(slot.template.of_file for slot in self._asking())
+            if is_of_file:  # which is a column where rows have one of this name
+                self._without_column.append(problem)
+            else:
+                self._problems.add(problem)
 
     def _asking(self) -> list[Slot]:
         """The templates by which a row may be asked about."""
         return [slot for slot in self._slots if slot.key not in ("model", "body.model", "when")]
 
-    def _no_column(self) -> None:
+    def _no_column(self) -> Problem:
         slots = self._asking()
         said = [(slot, found) for slot in slots for found in placeholders.spotted(slot.template.around)]
         known = [each for each in said if each[1].name in self._columns]
@@ -317,9 +387,8 @@ class _Compiler:
             advice = f"{quoted(found.written, 60)} stands for nothing here; write {placeholder(found.name)}{columns}."
         sentence = f"no column of the rows is used, so that all of them would be asked the same; {advice}"
         if slot is None:
-            self._complain("body", sentence, "no_column")
-        else:
-            self._problems.add(problem_at(slot.path, slot.line, "no_column", slot.key, sentence))
+            return self._recipe.problem("no_column", "body", sentence)
+        return problem_at(slot.path, slot.line, "no_column", slot.key, sentence)
 
     def _placeholders(self) -> dict[str, Problem]:
         """What is to be said if a drop has a column of which the recipe holds another language's placeholder."""

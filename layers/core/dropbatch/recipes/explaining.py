@@ -13,7 +13,7 @@ from jinja2 import nodes
 from dropbatch.json_values import to_json
 from dropbatch.recipes.names import quoted
 from dropbatch.recipes.suggestions import bare_expression
-from dropbatch.recipes.templates import Template, column_of
+from dropbatch.recipes.templates import FileText, Template, column_of
 
 MAX_COLUMNS = 5
 """How many columns are named if it cannot be told which is to blame."""
@@ -33,11 +33,19 @@ _INTEGER = re.compile(r"\s*[-+]?\d+\s*")
 _DECIMAL = re.compile(r"\s*[-+]?\d*\.\d+\s*")
 
 
-class Culprit(NamedTuple):
-    """A column whose value an expression cannot take, and what to write in its place."""
+class Used(NamedTuple):
+    """A value that an expression uses: what it is called, how the template writes it, and the value's type."""
 
-    column: str
+    name: str
+    expression: str
+    value: Any
     type: str
+
+
+class Culprit(NamedTuple):
+    """A value that an expression cannot take, and what to write in its place."""
+
+    used: Used
     node: nodes.Node
     within: nodes.Node
     instead: str
@@ -62,7 +70,7 @@ def types_of(template: Template, values: Mapping[str, Any]) -> str:
 
 
 def _sentence(found: Culprit) -> str:
-    what = f"column {quoted(found.column, 60)!r} is {_TYPES.get(found.type, 'an object')}"
+    what = f"{found.used.name} is {_TYPES.get(found.used.type, 'an object')}"
     if isinstance(found.within, nodes.For):
         return f"{what}; write {{% {found.instead} %}}."
     changed = {
@@ -91,10 +99,15 @@ def _type(value: Any) -> str:
             return "object"
 
 
-def _column(node: nodes.Node | None, values: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The column that a node is, with the type of its value."""
+def _used(node: nodes.Node | None, values: Mapping[str, Any]) -> Used | None:
+    """The column that a node is, or the value of the dropped file."""
+    if isinstance(node, nodes.Const) and isinstance(node.value, FileText):
+        return Used(node.value.written, node.value.written, node.value, "text")
     name = column_of(node) if node is not None else None
-    return (name, _type(values[name])) if name is not None and name in values else None
+    if name is None or name not in values:
+        return None
+    value = values[name]
+    return Used(f"column {quoted(name, 60)!r}", bare_expression(name), value, _type(value))
 
 
 def _type_of(node: nodes.Node, values: Mapping[str, Any]) -> str | None:
@@ -106,17 +119,16 @@ def _type_of(node: nodes.Node, values: Mapping[str, Any]) -> str | None:
         return next((kind for kind, names in named if node.name in names), None)
     if isinstance(node, nodes.List | nodes.Tuple):
         return "list"
-    found = _column(node, values)
-    return found[1] if found else None
+    found = _used(node, values)
+    return found.type if found else None
 
 
-def _as_number(name: str, values: Mapping[str, Any]) -> tuple[str, str]:
-    """How a column is read as a number, and what to add."""
-    value = values[name]
-    if isinstance(value, str) and _DECIMAL.fullmatch(value):
-        return f"{bare_expression(name)} | float", ""
-    more = ", or | float for decimals" if isinstance(value, str) else ""
-    return f"{bare_expression(name)} | int", more
+def _as_number(used: Used) -> tuple[str, str]:
+    """How a value is read as a number, and what to add."""
+    if isinstance(used.value, str) and _DECIMAL.fullmatch(used.value):
+        return f"{used.expression} | float", ""
+    more = ", or | float for decimals" if isinstance(used.value, str) else ""
+    return f"{used.expression} | int", more
 
 
 def _compared(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
@@ -143,38 +155,36 @@ _NUMBERS = ("number", "truth")
 def _unlike(node: nodes.Node, left: nodes.Expr, right: nodes.Expr, values: Mapping[str, Any]) -> Culprit | None:
     """Two sides of a comparison, or of a sum, of which one must be read as the other is."""
     for one, other in ((left, right), (right, left)):
-        column, kind = _column(one, values), _type_of(other, values)
-        if column is None or kind is None:
+        used, kind = _used(one, values), _type_of(other, values)
+        if used is None or kind is None:
             continue
-        name, own = column
-        if own in ("text", "null") and kind in _NUMBERS:
-            instead, more = _as_number(name, values)
-            return Culprit(name, own, one, node, instead, more)
-        if own == "null" and kind == "text":
-            return Culprit(name, own, one, node, f"({bare_expression(name)} or '')")
-        if own in _NUMBERS and isinstance(other, nodes.Const) and kind == "text":
+        if used.type in ("text", "null") and kind in _NUMBERS:
+            instead, more = _as_number(used)
+            return Culprit(used, one, node, instead, more)
+        if used.type == "null" and kind == "text":
+            return Culprit(used, one, node, f"({used.expression} or '')")
+        if used.type in _NUMBERS and isinstance(other, nodes.Const) and kind == "text" and not _used(other, values):
             if _INTEGER.fullmatch(other.value) or _DECIMAL.fullmatch(other.value):
-                return Culprit(name, own, other, node, other.value.strip())
-            return Culprit(name, own, one, node, f"{bare_expression(name)} | string")
+                return Culprit(used, other, node, other.value.strip())
+            return Culprit(used, one, node, f"{used.expression} | string")
     return None
 
 
 def _searched(node: nodes.Node, holder: nodes.Expr, values: Mapping[str, Any]) -> Culprit | None:
-    column = _column(holder, values)
-    if column is None or column[1] not in (*_NUMBERS, "null"):
+    used = _used(holder, values)
+    if used is None or used.type not in (*_NUMBERS, "null"):
         return None
-    name, own = column
-    instead = f"({bare_expression(name)} or '')" if own == "null" else f"{bare_expression(name)} | string"
-    return Culprit(name, own, holder, node, instead)
+    instead = f"({used.expression} or '')" if used.type == "null" else f"{used.expression} | string"
+    return Culprit(used, holder, node, instead)
 
 
 def _computed(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     if isinstance(node, nodes.Neg | nodes.Pos):
-        column = _column(node.node, values)
-        if column is None or column[1] not in ("text", "null"):
+        used = _used(node.node, values)
+        if used is None or used.type not in ("text", "null"):
             return None
-        instead, more = _as_number(column[0], values)
-        return Culprit(*column, node.node, node, f"({instead})", more)
+        instead, more = _as_number(used)
+        return Culprit(used, node.node, node, f"({instead})", more)
     if not isinstance(node, nodes.BinExpr) or isinstance(node, nodes.And | nodes.Or):
         return None
     kinds = {_type_of(node.left, values), _type_of(node.right, values)}
@@ -184,35 +194,34 @@ def _computed(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     if found is not None and isinstance(node, nodes.Mul) and isinstance(_value(node, found), int):
         return None  # a text is repeated
     if found is None and kinds == {"text"} and not isinstance(node, nodes.Add | nodes.Mod):
-        sides = [(side, column[0]) for side in (node.left, node.right) if (column := _column(side, values))]
+        sides = [(side, used) for side in (node.left, node.right) if (used := _used(side, values))]
         if sides:
-            (side, name), (last, other) = sides[0], sides[-1]
-            instead, more = _as_number(name, values)
-            return Culprit(name, "text", side, node, instead, more, (last, _as_number(other, values)[0]))
+            (side, used), (last, other) = sides[0], sides[-1]
+            instead, more = _as_number(used)
+            return Culprit(used, side, node, instead, more, (last, _as_number(other)[0]))
     return found
 
 
 def _value(node: nodes.BinExpr, found: Culprit) -> Any:
     other = node.right if found.node is node.left else node.left
-    return getattr(other, "value", None) if found.type == "text" else None
+    return getattr(other, "value", None) if found.used.type == "text" else None
 
 
 def _added(node: nodes.Add, values: Mapping[str, Any]) -> Culprit | None:
     """A text and a number: both are numbers if the text is a column's, else both are texts."""
     for one, other in ((node.left, node.right), (node.right, node.left)):
-        column = _column(one, values)
-        if column is None:
+        used = _used(one, values)
+        if used is None:
             continue
-        name, own = column
-        if own == "text" and _type_of(other, values) in _NUMBERS and _column(other, values) is None:
-            instead, more = _as_number(name, values)
-            return Culprit(name, own, one, node, instead, more)
-        if own == "null" and _type_of(other, values) == "text":
-            return Culprit(name, own, one, node, f"({bare_expression(name)} or '')")
-        if own != "text" and _type_of(other, values) == "text":
+        if used.type == "text" and _type_of(other, values) in _NUMBERS and _used(other, values) is None:
+            instead, more = _as_number(used)
+            return Culprit(used, one, node, instead, more)
+        if used.type == "null" and _type_of(other, values) == "text":
+            return Culprit(used, one, node, f"({used.expression} or '')")
+        if used.type != "text" and _type_of(other, values) == "text":
             left, right = _source(node.left, {}), _source(node.right, {})
             if left is not None and right is not None:
-                return Culprit(name, own, node, node, f"{left} ~ {right}")
+                return Culprit(used, node, node, f"{left} ~ {right}")
     return None
 
 
@@ -221,14 +230,12 @@ def _looped(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
         return None
     if isinstance(node.iter, nodes.Call):
         return _counted(node, node.iter, values)
-    column = _column(node.iter, values)
-    if column is None or column[1] not in (*_NUMBERS, "null"):
+    used = _used(node.iter, values)
+    if used is None or used.type not in (*_NUMBERS, "null"):
         return None
-    name, own = column
-    written = bare_expression(name)
     target = _source(node.target, {}) or "item"
-    instead = f"{written} or []" if own == "null" else f"range({written})"
-    return Culprit(name, own, node.iter, node, f"for {target} in {instead}")
+    instead = f"{used.expression} or []" if used.type == "null" else f"range({used.expression})"
+    return Culprit(used, node.iter, node, f"for {target} in {instead}")
 
 
 def _counted(node: nodes.For, called: nodes.Call, values: Mapping[str, Any]) -> Culprit | None:
@@ -236,37 +243,36 @@ def _counted(node: nodes.For, called: nodes.Call, values: Mapping[str, Any]) -> 
     if not isinstance(called.node, nodes.EnvironmentAttribute) or called.node.name != "function_range":
         return None
     for place, argument in enumerate(called.args):
-        column = _column(argument, values)
-        if column is not None and column[1] in ("text", "null"):
-            whole = f"{bare_expression(column[0])} | int"
+        used = _used(argument, values)
+        if used is not None and used.type in ("text", "null"):
+            whole = f"{used.expression} | int"
             written = [whole if at == place else _source(each, {}) or "…" for at, each in enumerate(called.args)]
             target = _source(node.target, {}) or "item"
-            return Culprit(*column, argument, node, f"for {target} in range({', '.join(written)})")
+            return Culprit(used, argument, node, f"for {target} in range({', '.join(written)})")
     return None
 
 
 def _called(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
-    if isinstance(node, nodes.Call) and (column := _column(node.node, values)) is not None:
-        return Culprit(*column, node, node, bare_expression(column[0]), ", without the brackets")
+    if isinstance(node, nodes.Call) and (used := _used(node.node, values)) is not None:
+        return Culprit(used, node, node, used.expression, ", without the brackets")
     if isinstance(node, nodes.Output):
         for printed in node.nodes:
-            if isinstance(printed, nodes.Getattr) and (column := _column(printed.node, values)) is not None:
-                is_method = column[1] == "text" and hasattr(str, printed.attr)
+            if isinstance(printed, nodes.Getattr) and (used := _used(printed.node, values)) is not None:
+                is_method = used.type == "text" and hasattr(str, printed.attr)
                 if is_method:
-                    return Culprit(*column, printed, printed, f"{bare_expression(column[0])}.{printed.attr}()")
+                    return Culprit(used, printed, printed, f"{used.expression}.{printed.attr}()")
     return None
 
 
 def _filtered(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
-    if not isinstance(node, nodes.Filter) or (column := _column(node.node, values)) is None:
+    if not isinstance(node, nodes.Filter) or (used := _used(node.node, values)) is None:
         return None
-    name, own = column
-    assert node.node is not None  # noqa: S101  # it is a column; tells the type checker
-    if node.name in ("round", "abs") and own in ("text", "null"):
-        return Culprit(name, own, node.node, node, f"{bare_expression(name)} | float")
-    if node.name in _OF_SEQUENCE and own in (*_NUMBERS, "null"):
-        instead = f"({bare_expression(name)} or [])" if own == "null" else f"{bare_expression(name)} | string"
-        return Culprit(name, own, node.node, node, instead)
+    assert node.node is not None  # noqa: S101  # a value is used; tells the type checker
+    if node.name in ("round", "abs") and used.type in ("text", "null"):
+        return Culprit(used, node.node, node, f"{used.expression} | float")
+    if node.name in _OF_SEQUENCE and used.type in (*_NUMBERS, "null"):
+        instead = f"({used.expression} or [])" if used.type == "null" else f"{used.expression} | string"
+        return Culprit(used, node.node, node, instead)
     return None
 
 
@@ -325,6 +331,8 @@ def _operand(node: nodes.Node, changed: Mapping[int, str]) -> str | None:
 
 
 def _literal(value: Any) -> str:
+    if isinstance(value, FileText):
+        return value.written
     if isinstance(value, str) and "'" not in value and "\\" not in value and value.isprintable():
         return f"'{value}'"
     return to_json(value).decode()

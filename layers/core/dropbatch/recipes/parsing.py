@@ -26,6 +26,7 @@ SHORT_FORM = ("model", "system", "prompt", "examples", "parameters")
 SHARED = (
     "endpoint", "schema", "columns", "prefix", "id", "when", "bad_rows", "delimiter", "encoding", "limit", "notify",
     "attempts", "deadline", "retry_invalid", "formulas", "blank_rows", "quoting", "escape", "header", "replace",
+    "mirror",
 )  # fmt: skip  # a list of names reads best as lines of text
 KEYS = (*SHORT_FORM, "body", *SHARED)
 NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices"})
@@ -40,6 +41,15 @@ MOST_ATTEMPTS = 10
 
 MAX_HEADER_LINE = 1_000
 
+MAX_SAMPLED_ROWS = 100_000
+"""The numbers of sampled rows are held in memory. A sample of as many tells all that a sample can tell."""
+
+DEFAULT_SEED = 1
+MAX_SEED = 2**53
+"""JSON keeps whole numbers up to it."""
+
+_LIMIT_KEYS = ("rows", "sample", "seed")
+
 FILE = "file://"
 
 
@@ -49,6 +59,14 @@ class Example:
 
     input: str
     output: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RowLimit:
+    """How many rows of a drop are asked: the first ones, or, with a `seed`, as many drawn at random."""
+
+    rows: int
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +97,8 @@ class Recipe:
     quoting: str | None = None
     escape: str | None = None
     header: int | None = None
-    limit: int | None = None
+    limit: RowLimit | None = None
+    mirror: bool = False
     notify: tuple[str, ...] = EVENTS
     attempts: int = 3
     deadline: int = DEADLINE_SECONDS
@@ -180,6 +199,7 @@ class _Parser:
             "attempts": self._attempts,
             "deadline": self._deadline,
             "retry_invalid": self._truth,
+            "mirror": self._truth,
             "formulas": self._formulas,
             "blank_rows": self._blank_rows,
             "replace": self._replace,
@@ -356,15 +376,41 @@ class _Parser:
             return None
         return text
 
-    def _limit(self, key: str, value: Any) -> int | None:
+    def _limit(self, key: str, value: Any) -> RowLimit | None:
+        if not isinstance(value, dict):
+            rows = self._count(key, value, "leave the key out to have all rows answered.")
+            return None if rows is None else RowLimit(rows)
+        for name in value:
+            if name not in _LIMIT_KEYS:
+                like = nearest(name, _LIMIT_KEYS)
+                advice = f"did you mean {like}?" if like else f"the keys are {listed(_LIMIT_KEYS)}."
+                self._add("unknown_key", f"{key}.{name}", f"there is no such key; {advice}")
+        is_sample = self._truth(f"{key}.sample", value["sample"]) if "sample" in value else False
+        seed: Any = value.get("seed", DEFAULT_SEED)
+        if "seed" in value and is_sample is False:
+            self._add("conflicting_keys", f"{key}.seed", "a seed goes with sample: true; add that, or leave it out.")
+        elif not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= MAX_SEED:
+            sentence = (
+                f"a whole number from 0 to {MAX_SEED:,} is expected, but {described(seed)} stands there; correct it."
+            )
+            self._add("wrong_value", f"{key}.seed", sentence)
+        if "rows" not in value:
+            self._add("missing_key", key, "there is no number of rows; add one, as in limit: {rows: 50, sample: true}.")
+            return None
+        rows = self._count(f"{key}.rows", value["rows"], "correct it.")
+        if rows is not None and is_sample and rows > MAX_SAMPLED_ROWS:
+            sentence = (
+                f"a sample has at most {MAX_SAMPLED_ROWS:,} rows, but {rows:,} are asked for; write fewer, or leave "
+                "sample out to ask the first ones."
+            )
+            self._add("wrong_value", f"{key}.rows", sentence)
+        return None if rows is None else RowLimit(rows, seed if is_sample else None)
+
+    def _count(self, key: str, value: Any, advice: str) -> int | None:
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
-        self._add(
-            "wrong_value",
-            key,
-            f"a whole number from 1 on is expected, but {described(value)} stands there; leave the key out to have all "
-            "rows answered.",
-        )
+        sentence = f"a whole number from 1 on is expected, but {described(value)} stands there; {advice}"
+        self._add("wrong_value", key, sentence)
         return None
 
     def _attempts(self, key: str, value: Any) -> int | None:
@@ -407,6 +453,9 @@ class _Parser:
 
     def _check_forms(self, members: dict[str, Any]) -> None:
         endpoint = members.get("endpoint", CHAT)
+        if members.get("mirror") and "limit" in self._values:
+            sentence = "a mirror is a whole table, and limit takes only some of its rows; leave one of the two out."
+            self._add("conflicting_keys", "mirror", sentence)
         if "body" in self._values:
             for key in SHORT_FORM:
                 if key in self._values:

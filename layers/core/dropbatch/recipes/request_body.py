@@ -18,6 +18,7 @@ from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
 from dropbatch.json_values import sound, to_json
 from dropbatch.recipes.explaining import explained, types_of
+from dropbatch.recipes.file_values import FILE
 from dropbatch.recipes.names import MAX_SHOWN, nearest, quoted
 from dropbatch.recipes.suggestions import skip_line, without_blanks
 from dropbatch.recipes.templates import (
@@ -25,6 +26,7 @@ from dropbatch.recipes.templates import (
     TemplateFailed,
     TemplateTooLarge,
     UndefinedName,
+    file_expression,
     spelling,
 )
 from dropbatch.recipes.time_limit import TimeLimitError
@@ -78,7 +80,13 @@ class Slot:
         if missing.name is None:
             sentence = "the template uses something that the row does not have; give it a default, or mend the row."
         elif missing.within is None:
-            sentence = f"the row has no {quoted(missing.name)!r}; {spelling(missing.name, values)}"
+            sentence = f"the row has no {quoted(missing.name)!r}; {spelling(missing.name, values, self.template.file)}"
+        elif FILE in values and missing.name in self.template.of_file:
+            written = file_expression(missing.name)
+            sentence = (
+                f"the row has its own column 'file', so {written} means a part of its value, which has none; rename "
+                "the column to use the dropped file."
+            )
         else:
             like = nearest(missing.name, missing.within)
             advice = f"did you mean {quoted(like)}?" if like else "give it a default, or mend the row."

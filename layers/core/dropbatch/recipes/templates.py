@@ -1,8 +1,8 @@
 """Templates: Jinja2 in a sandbox, over the values of one row.
 
-A template sees each column by its name and the whole row as `row`. It is compiled once. Most are no more than text with
-columns in it; those are joined without Jinja's machinery, with the same result. Whatever is rendered follows from
-template and row alone, because requests are built more than once.
+A template sees each column by its name, the whole row as `row`, and the dropped file as `file`. It is compiled once.
+Most are no more than text with columns in it; those are joined without Jinja's machinery, with the same result. What is
+rendered follows from template, file and row alone, because requests are built more than once.
 """
 
 import re
@@ -24,6 +24,7 @@ from jinja2.visitor import NodeTransformer
 
 from dropbatch.json_values import sound, to_json
 from dropbatch.recipes import growth
+from dropbatch.recipes.file_values import FILE, OWN_NAMES, FileValues
 from dropbatch.recipes.names import MAX_SHOWN, listed, nearest, quoted
 from dropbatch.recipes.sizes import TooLargeError, check_size, weigh
 
@@ -191,6 +192,69 @@ class _ColumnNames(NodeTransformer):
             return node
         row = nodes.Name(ROW, "load", lineno=node.lineno)
         return nodes.Getitem(row, nodes.Const(name, lineno=node.lineno), "load", lineno=node.lineno)
+
+
+_PROVIDES = ("default", "d", "defined", "undefined")
+"""The filters and tests that provide for the lack of what they are given."""
+
+
+class FileText(str):
+    """A value of the dropped file as a constant of a template, which writes it as `written`."""
+
+    written: str
+
+
+class _FileNames(NodeTransformer):
+    """Replaces `file.name` and `file["name"]` by what they stand for.
+
+    `used` are all names asked of the file, `missing` those that it lacks and that nothing provides for.
+    """
+
+    def __init__(self, tree: nodes.Template, file: FileValues | None) -> None:
+        self._file = file
+        self._is_own = any(node.name == FILE and node.ctx != "load" for node in tree.find_all(nodes.Name))
+        self._provided: set[int] = set()
+        self.used: dict[str, None] = {}
+        self.missing: dict[str, None] = {}
+
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Node:  # noqa: N802  # Jinja's name
+        return self._provide(node)
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Node:  # noqa: N802  # Jinja's name
+        return self._provide(node)
+
+    def _provide(self, node: nodes.Filter | nodes.Test) -> nodes.Node:
+        if node.name in _PROVIDES and node.node is not None:
+            self._provided.add(id(node.node))
+        return self.generic_visit(node)
+
+    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802  # Jinja's name
+        return self._replaced(node, node.attr)
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802  # Jinja's name
+        name = node.arg.value if isinstance(node.arg, nodes.Const) else None
+        return self._replaced(node, name) if isinstance(name, str) else self.generic_visit(node)
+
+    def _replaced(self, node: nodes.Getattr | nodes.Getitem, name: str) -> nodes.Node:
+        if self._is_own or not isinstance(node.node, nodes.Name) or node.node.name != FILE:
+            return self.generic_visit(node)
+        self.used[name] = None
+        if self._file is None:
+            return node
+        value = self._file.values.get(name)
+        if value is None:
+            if self._file.is_known and id(node) not in self._provided:
+                self.missing[name] = None
+            nothing = nodes.List([], lineno=node.lineno)  # its first item is as undefined as can be
+            return nodes.Getitem(nothing, nodes.Const(0, lineno=node.lineno), "load", lineno=node.lineno)
+        text = FileText(value)
+        text.written = file_expression(name)
+        return nodes.Const(text, lineno=node.lineno)
+
+
+def file_expression(name: str) -> str:
+    """Return how a template writes a value of the dropped file, without the braces."""
+    return f"{FILE}.{name}" if name.isidentifier() and name.isascii() else f"{FILE}[{to_json(name).decode()}]"
 
 
 class _Buffer(list[str]):
@@ -365,6 +429,9 @@ class Template:
     `names` are the columns it cannot do without, `columns` all that it uses, `spelled` all names that it spells out.
     `uses_row` says that it depends on the row at all. `parts` are texts and `_Column`s where it is no more than those;
     `expression` is there where it is `{{ … | json }}` and nothing else. `around` is the text around the expressions.
+
+    `file` is what `file` stands for, None where it is a column. `of_file` are the names that the template asks of it,
+    `lacking` those that it has not.
     """
 
     names: tuple[str, ...]
@@ -376,6 +443,9 @@ class Template:
     expression: Callable[..., Any] | None
     around: str
     source: str
+    file: FileValues | None
+    of_file: tuple[str, ...]
+    lacking: tuple[str, ...]
     tree: nodes.Template = field(compare=False, repr=False)
 
     @property
@@ -388,7 +458,7 @@ class Template:
     @property
     def may_be_blank(self) -> bool:
         """Whether a row can make it render nothing but white space, as far as can be seen."""
-        return not any(isinstance(node, nodes.TemplateData) and not node.data.isspace() for node in _printed(self.tree))
+        return not any((text := _constant_text(node)) and not text.isspace() for node in _printed(self.tree))
 
     def render(self, values: Mapping[str, Any]) -> str:
         """Its text for a row. UndefinedName or TemplateFailed where the row does not do."""
@@ -446,8 +516,8 @@ class _Column:
             raise _failure(error) from None
 
 
-def compile_template(source: str, *, for_when: bool = False) -> Template:
-    """Compiles a template; BadTemplate where that cannot be."""
+def compile_template(source: str, *, for_when: bool = False, file: FileValues | None = None) -> Template:
+    """Compiles a template; BadTemplate where that cannot be. `file` is what `file` has; None: it is a column."""
     environment = _FOR_WHEN if for_when else _FOR_TEXT
     source = sound(source)
     try:
@@ -458,6 +528,8 @@ def compile_template(source: str, *, for_when: bool = False) -> Template:
                 "templates cannot include, import or extend others; write the text out.",
                 node.lineno,
             )
+        of_file = _FileNames(tree, file)
+        of_file.visit(tree)
         jinja = environment.from_string(tree)
         expression = _expression(environment, source, tree)
     except TemplateSyntaxError as error:
@@ -481,6 +553,9 @@ def compile_template(source: str, *, for_when: bool = False) -> Template:
         expression=expression,
         around="\0".join(node.data for node in tree.find_all(nodes.TemplateData)),
         source=source,
+        file=file,
+        of_file=tuple(of_file.used),
+        lacking=tuple(of_file.missing),
         tree=tree,
     )
 
@@ -535,8 +610,9 @@ def _parts(tree: nodes.Template, environment: _Environment) -> tuple[str | _Colu
     finalize = environment.finalize or _text
     parts: list[str | _Column] = []
     for node in _printed(tree):
-        if isinstance(node, nodes.TemplateData):
-            parts.append(node.data)
+        text = _constant_text(node)
+        if text is not None:
+            parts.append(text)
         elif isinstance(node, nodes.Name) and node.name != ROW and node.name not in _CONSTANTS:
             parts.append(_Column(node.name, finalize))
         elif (name := _subscript(node)) is not None:
@@ -544,6 +620,13 @@ def _parts(tree: nodes.Template, environment: _Environment) -> tuple[str | _Colu
         else:
             return None
     return tuple(parts)
+
+
+def _constant_text(node: nodes.Node) -> str | None:
+    """The text that a node prints for any row; None if it is no constant text."""
+    if isinstance(node, nodes.TemplateData):
+        return node.data
+    return str(node.value) if isinstance(node, nodes.Const) and isinstance(node.value, str) else None
 
 
 def _subscript(node: nodes.Node) -> str | None:
@@ -584,7 +667,7 @@ def _guarded_names(tree: nodes.Template) -> set[Any]:
     """Names whose lack the template provides for: `x | default("")`, `x is defined`, `"x" in row`."""
     found: set[Any] = set()
     for node in tree.find_all((nodes.Filter, nodes.Test)):
-        if isinstance(node, nodes.Filter | nodes.Test) and node.name in ("default", "d", "defined", "undefined"):
+        if isinstance(node, nodes.Filter | nodes.Test) and node.name in _PROVIDES:
             if isinstance(node.node, nodes.Name):
                 found.add(node.node.name)
             elif node.node is not None and (name := _subscript(node.node)) is not None:
@@ -596,10 +679,13 @@ def _guarded_names(tree: nodes.Template) -> set[Any]:
     return found
 
 
-def spelling(name: str, known: Iterable[str]) -> str:
-    """Advice on the right spelling of a column, as a template writes it."""
+def spelling(name: str, known: Iterable[str], file: FileValues | None = None) -> str:
+    """Advice on the right spelling of a column, as a template writes it, or where else its value is found."""
     columns = [column for column in known if isinstance(column, str)]
-    like = nearest(name, columns)
+    of_file = file is not None and name in file.values
+    like = None if of_file and name not in OWN_NAMES else nearest(name, columns)
+    if like is None and of_file:
+        return f"did you mean {{{{ {file_expression(name)} }}}}, which the file's path has?"
     if like is None:
         return f"the columns are {listed(columns)}." if columns else "the row has no columns."
     if len(like) > MAX_SHOWN:

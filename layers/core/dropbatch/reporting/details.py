@@ -14,6 +14,7 @@ from dropbatch.domain.skipped import SkippedRows
 from dropbatch.ledger import Ledger
 from dropbatch.ports import World
 from dropbatch.reporting.advice import remedy
+from dropbatch.reporting.limited import cost_of_all, row_members
 from dropbatch.reporting.phrases import TOLD_PROBLEMS, iso
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
@@ -117,8 +118,8 @@ def job_members(world: World, job: Job, event: str, status: str) -> dict[str, An
 def end_members(end: Ended) -> dict[str, Any]:
     tally, job = end.tally, end.job
     return {
-        "rows": {"total": job.rows, **{str(outcome): tally.outcomes[outcome] for outcome in Outcome}},
-        "cost": _cost(tally),
+        "rows": {**row_members(job), **{str(outcome): tally.outcomes[outcome] for outcome in Outcome}},
+        "cost": _cost(tally) | _cost_of_all(job, tally),
         "times": {
             "dropped": iso(job.drop.modified),
             "created": iso(job.created_at),
@@ -155,6 +156,11 @@ def _cost(tally: "Tally") -> dict[str, Any]:
         "uncollected_requests": tally.unread,
         "unpriced_tool_calls": tally.unpriced_tool_calls,
     }
+
+
+def _cost_of_all(job: Job, tally: "Tally") -> dict[str, float]:
+    cost = cost_of_all(job, tally)
+    return {} if cost is None else {"all_rows": round(cost, 6)}
 
 
 def cost_given_up(world: World, job: Job) -> dict[str, Any]:

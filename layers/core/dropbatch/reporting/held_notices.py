@@ -9,6 +9,7 @@ from dropbatch.domain.jobs import MAX_STARTS, Batch, HeldReason, Job
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.ports import Notification, World
 from dropbatch.reporting.details import UsedRecipe, listed_notices, results_prefix
+from dropbatch.reporting.limited import rows_in_short, rows_taken
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import TOLD_PROBLEMS, about, marker_command, notice_lines, rows_counted
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
@@ -73,9 +74,9 @@ def held(
                 f"it: {marker_command(job.drop, 'retry')}",
             ]
         case HeldReason.SIZE:
-            what = f"waits for your approval, {rows_counted(job.rows)}"
+            what = f"waits for your approval, {rows_in_short(job)}"
             text = [
-                f"{name} waits: it has {rows_counted(job.rows)}, and more than {world.hold_above_rows:,} need an "
+                f"{name} waits: it asks {rows_taken(job)}, and more than {world.hold_above_rows:,} need an "
                 "approval (the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
                 *skipped_lines(world, job, skipped),
                 *recipe_of_retry(recipes),

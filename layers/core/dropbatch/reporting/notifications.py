@@ -30,6 +30,8 @@ from dropbatch.reporting.details import (
     named_drop,
     results_prefix,
 )
+from dropbatch.reporting.limited import limited_lines, row_members, rows_in_short, rows_taken
+from dropbatch.reporting.mirrored import mirror_lines, mirror_to_come
 from dropbatch.reporting.phrases import (
     TOLD_PROBLEMS,
     as_text,
@@ -86,13 +88,14 @@ def accepted(
     skipped = skipped or SkippedRows()
     notices = notices_about((batch.model for batch in batches), world.now())
     text = [
-        f"{job.drop.name} was accepted: {rows_counted(job.rows)}, of which {asked:,} go to OpenAI "
+        f"{job.drop.name} was accepted: {rows_taken(job)}, of which {asked:,} go to OpenAI "
         f"in {batches_counted(len(batches))}.",
         *skipped_lines(world, job, skipped),
         *recipe_of_retry(recipes),
         *open_run_lines(job, others),
         *notice_lines(notices),
         "OpenAI answers within 24 hours; another message follows when all is done.",
+        *mirror_to_come(world, job),
         f"To stop it: {marker_command(job.drop, 'cancel')}",
         f"Progress: s3://{world.buckets.results}/{results_prefix(job)}status.json",
     ]
@@ -101,7 +104,7 @@ def accepted(
         detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
     if others.told:
         detail["open_runs"] = [run.to_json() for run in others.told]
-    return notification_of(world, job, "accepted", "running", f"accepted, {rows_counted(job.rows)}", text, detail)
+    return notification_of(world, job, "accepted", "running", f"accepted, {rows_in_short(job)}", text, detail)
 
 
 def recipe_of_retry(recipes: Sequence[UsedRecipe]) -> list[str]:
@@ -217,6 +220,7 @@ def ended(world: World, end: Ended) -> Notification:
         text.append(f"Run {job.replaced_by} replaced the file, and its recipe says `replace: cancel`.")
     text += comparison_lines(end.compared)
     text.append(_paid(tally))
+    text += limited_lines(job, tally)
     for column, answers in list(tally.categories.items())[:TOLD_COLUMNS]:
         text.append(f"{column}: " + ", ".join(f"{value} {count:,}" for value, count in answers.most_common(8)))
     for outcome, code, reason in tally.commonest(TOLD_REASONS):
@@ -227,6 +231,7 @@ def ended(world: World, end: Ended) -> Notification:
         text.append(f"- {which}: {said}{remedy(outcome, code, has_recipe=end.has_recipe)}")
     bucket, prefix = world.buckets.results, results_prefix(job)
     text.append(f"Results: s3://{bucket}/{prefix}")
+    text += mirror_lines(world, end)
     text.append(f"In the console: {console_link(world.region, bucket, prefix)}")
     text += _next_steps(world, end)
     return notification_of(world, job, "ended", str(end.status), verdict, text, end_members(end))
@@ -343,7 +348,7 @@ def notification_of(
     text: Sequence[str],
     detail: Mapping[str, Any] | None = None,
 ) -> Notification:
-    members = {"rows": {"total": job.rows}, **job_members(world, job, event, status), **(detail or {})}
+    members = {"rows": row_members(job), **job_members(world, job, event, status), **(detail or {})}
     if job.marker is not None:
         members["asked_by"] = {"kind": job.marker, "version_id": job.rerun_version}
     text = [*text[:1], *_asked_for_by(job, event), *text[1:]]

@@ -8,6 +8,7 @@ from jinja2 import Environment, Template
 from dropbatch.domain.outcomes import ANSWERED, Outcome
 from dropbatch.reporting.advice import remedy
 from dropbatch.reporting.details import Ended, results_prefix
+from dropbatch.reporting.limited import limited_lines
 from dropbatch.reporting.phrases import console_link, iso
 from dropbatch.reporting.runs import comparison_lines, run_line
 
@@ -39,6 +40,8 @@ _PAGE = """<!doctype html>
   <tr><td>{{ outcome }}</td><td class="n">{{ "{:,}".format(count) }}</td></tr>{% endfor %}
   <tr><th>all</th><th class="n">{{ "{:,}".format(job.rows) }}</th></tr>
 </table>
+{% if job.limited %}
+<p class="soft">{{ limited }}</p>{% endif %}
 {% for column, counts in categories.items() %}
 <h2>{{ column }}</h2>
 <table>{% for value, count in counts.most_common() %}
@@ -130,6 +133,7 @@ def page(end: Ended, samples: Sequence[Mapping[str, object]], region: str, bucke
             ("Some of the answers", [sample for sample in samples if sample["good"]]),
             ("Some of the others", [sample for sample in samples if not sample["good"]]),
         ],
+        limited=" ".join(limited_lines(job, tally)),
         paid=tally.paid,
         saved=tally.saved,
         unpriced=tally.unpriced,

@@ -30,6 +30,7 @@ from dropbatch.reporting.details import (
     recipe_prefix,
     results_prefix,
 )
+from dropbatch.reporting.limited import row_members
 from dropbatch.reporting.notifications import ended, results_given_up
 from dropbatch.reporting.phrases import iso
 
@@ -66,7 +67,7 @@ def decision_to_give_up(world: World, job: Job) -> dict[str, Any]:
         "rows": {},
         "summary": {
             **about,
-            "rows": {"total": job.rows},
+            "rows": row_members(job),
             "cost": cost_given_up(world, job),
             "reasons": GAVE_UP_REASONS,
         },
@@ -154,7 +155,7 @@ def write_status(world: World, ledger: Ledger, job: Job, open_batches: Sequence[
     batches = ledger.batches(job.id)
     progress = {
         **job_members(world, job, "status", str(job.state)),
-        "rows": {"total": job.rows},
+        "rows": row_members(job),
         "requests": {
             # What a batch leaves to others counts with the others.
             "total": sum(batch.requests - batch.passed_on for batch in batches),

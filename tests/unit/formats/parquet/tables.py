@@ -14,7 +14,7 @@ from dropbatch.domain.errors import Rejected
 from dropbatch.domain.limits import Limits
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.parquet.reading import read_parquet
-from dropbatch.formats.parquet.writing import joined, write_failed, write_first, write_part
+from dropbatch.formats.parquet.writing import joined, write_failed, write_part, write_some
 from dropbatch.formats.reading import Position, Record
 
 
@@ -74,7 +74,7 @@ def answered(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], scrat
 def cut(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], rows: int, scratch: Path) -> bytes:
     """The file's first rows with answers to them."""
     out = io.BytesIO()
-    write_first(io.BytesIO(data), schemas, lines, rows, out, scratch)
+    write_some(io.BytesIO(data), schemas, lines, range(1, rows + 1), out, scratch)
     return out.getvalue()
 
 

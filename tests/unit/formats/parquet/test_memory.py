@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dropbatch.domain.limits import Limits
 from dropbatch.formats.parquet.reading import read_parquet
-from dropbatch.formats.parquet.writing import write_failed, write_first, write_part
+from dropbatch.formats.parquet.writing import write_failed, write_some, write_part
 
 what, path, rows = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 
@@ -31,7 +31,7 @@ with path.open("rb") as file, path.with_suffix(".out").open("wb") as out:
         write_part(file, schemas, (line for _ in range(rows)), 1, rows, out, path.parent)
     elif what == "limit":
         schemas = {"answer": None}
-        write_first(file, schemas, (b'{"answer":"a"}' for _ in range(rows - 1)), rows - 1, out, path.parent)
+        write_some(file, schemas, (b'{"answer":"a"}' for _ in range(rows - 1)), range(1, rows), out, path.parent)
     else:
         write_failed(file, range(1, rows + 1, 2), out, path.parent)
 print(peak() - before)

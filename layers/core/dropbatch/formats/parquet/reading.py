@@ -74,6 +74,13 @@ class TableReader:
         if first <= self._table.metadata.num_rows:
             raise Rejected.because(damaged())
 
+    def pass_over(self) -> Iterator[int]:
+        """Passes over the rows that are left: the footer says how many there are."""
+        rows: int = self._table.metadata.num_rows
+        count = rows + 1 - self.position.number
+        self.position = Position(self.position.offset, rows + 1, rows + 1)
+        yield count
+
     def digest(self) -> str:
         """The hash of all rows given so far. Wherever a reader begins, its chunks end where any other's do."""
         return self._digest

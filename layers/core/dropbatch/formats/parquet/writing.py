@@ -10,7 +10,7 @@ own, and a chunk is put together from the pages of many: a chunk without a dicti
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, chain, islice, pairwise
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import Any, NamedTuple
@@ -26,7 +26,6 @@ from dropbatch.formats.parquet.files import (
     BUFFERED_BYTES,
     MAGIC,
     Source,
-    batches_from,
     batches_of_group,
     footer_of,
     opened,
@@ -176,15 +175,15 @@ def _merged(ranges: Iterable[Range]) -> list[Range]:
     return merged
 
 
-def write_first(
-    file: Source, schemas: Mapping[str, Any], answers: Iterable[bytes], rows: int, out: Writer, scratch: Path
+def write_some(
+    file: Source, schemas: Mapping[str, Any], answers: Iterable[bytes], rows: Iterable[int], out: Writer, scratch: Path
 ) -> None:
-    """Writes the first `rows` rows of a drop anew, with their answers; see `write_part` for these."""
+    """Writes the rows of a drop with these numbers, in order, with their answers; see `write_part` for these."""
     table = opened(file)
     added = _columns(schemas)
     upcoming = iter(answers)
     schema = _with(table.schema_arrow, added)
-    batches = _beside(batches_from(table), added, schema, upcoming, rows)
+    batches = _beside(chain.from_iterable(_picked(table, rows)), added, schema, upcoming)
     _write_anew(schema, [batches], _codec(table), out, scratch)
     _check_all_taken(upcoming)
 
@@ -212,7 +211,12 @@ def _groups(table: pq.ParquetFile, first_row: int, rows: int) -> Iterator[tuple[
 def write_failed(file: Source, failed: Iterable[int], out: Writer, scratch: Path) -> None:
     """Writes those rows of a drop that are named by number, in order, with their columns as they are."""
     table = opened(file)
-    numbers = iter(failed)
+    _write_anew(table.schema_arrow, _picked(table, failed), _codec(table), out, scratch)
+
+
+def _picked(table: pq.ParquetFile, rows: Iterable[int]) -> Iterator[Iterator[pa.RecordBatch]]:
+    """The rows with these numbers, in order, by the row groups that they lie in."""
+    numbers = iter(rows)
     following = next(numbers, None)
 
     def kept(group: int, start: int) -> Iterator[pa.RecordBatch]:
@@ -225,16 +229,15 @@ def write_failed(file: Source, failed: Iterable[int], out: Writer, scratch: Path
             if places:
                 yield batch.take(pa.array(places))
             start += batch.num_rows
+            if following is None:
+                return
 
-    def groups() -> Iterator[Iterator[pa.RecordBatch]]:
-        start = 1
-        for group in range(table.num_row_groups):
-            rows = table.metadata.row_group(group).num_rows
-            if following is not None and following < start + rows:
-                yield kept(group, start)
-            start += rows
-
-    _write_anew(table.schema_arrow, groups(), _codec(table), out, scratch)
+    start = 1
+    for group in range(table.num_row_groups):
+        count = table.metadata.row_group(group).num_rows
+        if following is not None and following < start + count:
+            yield kept(group, start)
+        start += count
 
 
 def _codec(table: pq.ParquetFile) -> str:
@@ -476,12 +479,10 @@ def _items(value: Any, fit: Callable[[Any], Any] | None) -> list[Any] | None:
 
 
 def _beside(
-    batches: Iterator[pa.RecordBatch], added: pa.Schema, schema: pa.Schema, answers: Iterator[bytes], rows: int
+    batches: Iterator[pa.RecordBatch], added: pa.Schema, schema: pa.Schema, answers: Iterator[bytes]
 ) -> Iterator[pa.RecordBatch]:
-    """The first `rows` rows with their answers beside them."""
-    while rows:
-        batch = next(batches).slice(0, rows)
-        rows -= batch.num_rows
+    """The rows with their answers beside them."""
+    for batch in batches:
         at = 0
         for beside in _answer_batches(added, answers, batch.num_rows):
             columns = [*batch.slice(at, beside.num_rows).columns, *beside.columns]

@@ -1,0 +1,59 @@
+"""Says which rows of a drop a recipe's `limit` took, and what all of them would cost."""
+
+from typing import TYPE_CHECKING, Any
+
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.outcomes import Outcome
+from dropbatch.reporting.phrases import rows_counted
+
+if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
+    from dropbatch.tallies import Tally
+
+_UNPAID = (Outcome.ERROR, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.MISSING)
+"""Outcomes of rows that OpenAI was not paid for, though others like them are paid."""
+
+
+def rows_taken(job: Job) -> str:
+    """Return how many rows a job has, and which of the drop's these are."""
+    limited = job.limited
+    if limited is None:
+        return rows_counted(job.rows)
+    if limited.seed is not None:
+        return f"{job.rows:,} of {rows_counted(limited.in_file or 0)}, drawn at random (`limit`, seed {limited.seed})"
+    if limited.in_file is None:
+        return f"the first {rows_counted(job.rows)} (`limit`)"
+    return f"the first {job.rows:,} of {rows_counted(limited.in_file)} (`limit`)"
+
+
+def rows_in_short(job: Job) -> str:
+    """Return the same for a subject."""
+    if job.limited is None or job.limited.in_file is None:
+        return rows_counted(job.rows)
+    return f"{job.rows:,} of {rows_counted(job.limited.in_file)}"
+
+
+def row_members(job: Job) -> dict[str, Any]:
+    """Return how many rows there are, as events have them; `in_file` is null if nobody could count them."""
+    return {"total": job.rows} if job.limited is None else {"total": job.rows, "in_file": job.limited.in_file}
+
+
+def cost_of_all(job: Job, tally: "Tally") -> float | None:
+    """Return what all rows of the drop would cost, by those that were paid; None if that is not known.
+
+    Nor is it known of a `.retry`, which pays only the rows that it asks again.
+    """
+    if job.limited is None or job.limited.in_file is None or job.retry_of is not None or tally.paid is None:
+        return None
+    if tally.unpriced or tally.unread or tally.unpriced_tool_calls:
+        return None
+    paid = job.rows - sum(tally.outcomes[outcome] for outcome in _UNPAID)
+    return tally.paid / paid * job.limited.in_file if paid else None
+
+
+def limited_lines(job: Job, tally: "Tally") -> list[str]:
+    """Return the lines of a notification about which rows were asked, and what all would cost; none if all were."""
+    if job.limited is None:
+        return []
+    cost = cost_of_all(job, tally)
+    more = "" if cost is None else f"; all of them would cost about ${cost:,.2f}"
+    return [f"The run asked {rows_taken(job)}{more}."]
