@@ -287,6 +287,9 @@ def test_a_rerun_of_a_sample_asks_the_same_rows_and_is_compared_by_their_numbers
     fake.openai.answer = answer
     fake.clock.sleep(5)
     drop(fake, "e.txt.rerun", b"")
+    run(fake, ticks=5)
+    assert told(fake, "held").subject.endswith("e.txt: waits for your approval, answered before")
+    drop(fake, "e.txt.approve", b"")
     run(fake)
     assert sorted(prompts(fake)) == sorted(first * 2)
     assert "Compared with run 1: answer changed in 1 of 10 rows, row 40." in told(fake, "ended").text
