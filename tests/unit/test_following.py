@@ -1,9 +1,10 @@
 """How a poll follows many batches in few calls, and forgets none."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -207,3 +208,20 @@ def test_a_poll_that_runs_out_of_time_goes_on_with_others_the_next_time(
         poll(replace(following_.fake.world, seconds_left=lambda ends=ends: ends - clock()))  # type: ignore[misc]  # of one poll
         assert looked.total() - before <= 5, "each step has its share of the time"
     assert set(looked) >= set(jobs)
+
+
+@pytest.mark.parametrize("count", [3, 200])
+def test_a_batch_whose_item_cannot_be_written_stops_no_other(
+    following_: Following, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following_.ours(count, OpenAIStatus.COMPLETED)
+    replace_item = following_.fake.table.replace
+
+    def failing(item: Mapping[str, Any], rev: int) -> None:
+        if item["sk"] == "batch#000000#000#0":
+            raise RuntimeError
+        replace_item(item, rev)
+
+    monkeypatch.setattr(following_.fake.table, "replace", failing)
+    following_.poll()
+    assert following_.states() == {"submitted": 1, "ended": count - 1}

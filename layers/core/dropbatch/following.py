@@ -5,7 +5,8 @@ among others' batches, or not listed, takes turns at being retrieved. Whatever a
 about twice as many calls as there are batches open, and for ten thousand of them 105.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import inf
 
 from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound
@@ -76,10 +77,11 @@ def _list_and_retrieve(world: World, ledger: Ledger, submitted: Sequence[Batch],
     for batch, remote in sorted(found, key=_news, reverse=True):
         if world.seconds_left() < SPARE_SECONDS:
             return
-        try:
-            written += _apply(world, ledger, batch, remote, progress=written < PROGRESS_WRITES)
-        except OpenAIError as error:
-            _unsure(world, ledger, batch, error)
+        with _apart(world, batch):
+            try:
+                written += _apply(world, ledger, batch, remote, progress=written < PROGRESS_WRITES)
+            except OpenAIError as error:
+                _unsure(world, ledger, batch, error)
     left = max(STRAGGLERS, CALLS - pages)
     turns = sorted((batch for batch in submitted if batch.openai_id not in seen), key=_turn)[:left]
     # Some servers move a batch on only when it is retrieved: those that have not moved take turns too.
@@ -127,16 +129,28 @@ def _retrieve(
     for batch in batches:
         if world.seconds_left() < SPARE_SECONDS:
             return
-        try:
-            remote = world.openai.retrieve(batch.openai_id or "")
-            _apply(world, ledger, batch, remote, seen_at=world.now() if in_turns else None)
-        except OpenAIKeyRejected:
-            raise
-        except OpenAINotFound as error:
-            world.observer.warn("OpenAI does not know a batch", code=error.code, **batch.ids)
-            _lost(world, ledger, batch, jobs.get(batch.job_id))
-        except OpenAIError as error:
-            _unsure(world, ledger, batch, error)
+        with _apart(world, batch):
+            try:
+                remote = world.openai.retrieve(batch.openai_id or "")
+                _apply(world, ledger, batch, remote, seen_at=world.now() if in_turns else None)
+            except OpenAIKeyRejected:
+                raise
+            except OpenAINotFound as error:
+                world.observer.warn("OpenAI does not know a batch", code=error.code, **batch.ids)
+                _lost(world, ledger, batch, jobs.get(batch.job_id))
+            except OpenAIError as error:
+                _unsure(world, ledger, batch, error)
+
+
+@contextmanager
+def _apart(world: World, batch: Batch) -> Iterator[None]:
+    """Look after one batch by itself: one whose item cannot be written must not stop the others."""
+    try:
+        yield
+    except OpenAIKeyRejected:
+        raise
+    except Exception:  # noqa: BLE001 - whatever it was, the next poll comes back to it
+        world.observer.failed("a batch could not be followed", **batch.ids)
 
 
 def _unsure(world: World, ledger: Ledger, batch: Batch, error: OpenAIError) -> None:
