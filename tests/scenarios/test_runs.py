@@ -428,3 +428,21 @@ def test_neither_a_vector_nor_a_ready_file_is_compared(fake: FakeWorld) -> None:
     rerun(fake)
     assert compared_line(fake) == []
     assert fake.objects.keys(WORK, "answers/") == []
+
+
+def test_the_work_of_an_ended_job_goes_though_latest_cannot_be_written(
+    fake: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = fake.objects.put
+
+    def failing(bucket: str, key: str, data: bytes, content_type: str) -> None:
+        if key.endswith("latest.json") and only_job(fake).state is JobState.SUCCEEDED:
+            raise RuntimeError
+        put(bucket, key, data, content_type)
+
+    monkeypatch.setattr(fake.objects, "put", failing)
+    drop(fake, "shop/reviews.csv", rows(2))
+    run(fake, ticks=2)
+    assert (only_job(fake).is_clean, bool(fake.objects.keys(WORK, "jobs/"))) == (False, True)
+    run(fake, ticks=30, step=3600)
+    assert (only_job(fake).is_clean, fake.objects.keys(WORK, "jobs/")) == (True, [])

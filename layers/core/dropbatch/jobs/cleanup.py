@@ -11,6 +11,9 @@ from dropbatch.storage.job_ends import delete_work
 MAX_CLEAN_SECONDS = 7 * 86_400
 """After so long what cannot be deleted is left to the bucket's own rule."""
 
+MAX_LATEST_TRIES = 6
+"""After so many failures, an hour in all, `latest.json` is left as it is: deleting must not wait for the results."""
+
 HANDOVER_SECONDS = 20
 """With less time left deleting goes on later: a page of a thousand objects takes a second or two."""
 
@@ -25,7 +28,7 @@ def clean_up(world: World, ledger: Ledger, job: Job) -> None:
     if job.state not in ENDED_JOBS or job.untold or job.is_clean:
         return
     try:
-        result_files.write_latest(world, job)
+        _write_latest(world, job)
         close_batches(world, ledger, job)
         if not job.keeps_work and not delete_work(world, job.id, lambda: world.seconds_left() > HANDOVER_SECONDS):
             return
@@ -34,6 +37,15 @@ def clean_up(world: World, ledger: Ledger, job: Job) -> None:
         world.observer.failed("the work of an ended job could not be deleted yet", job_id=job.id)
         is_over = world.now() > (job.ended_at or 0) + MAX_CLEAN_SECONDS
         ledger.update(job, _cleaned if is_over else lambda current: _later(world, current))
+
+
+def _write_latest(world: World, job: Job) -> None:
+    try:
+        result_files.write_latest(world, job)
+    except Exception:
+        if job.tell_failures < MAX_LATEST_TRIES:
+            raise
+        world.observer.failed("latest.json of an ended job could not be written", job_id=job.id)
 
 
 def _later(world: World, job: Job) -> bool:
