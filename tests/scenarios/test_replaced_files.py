@@ -169,7 +169,7 @@ def test_a_recipe_that_says_so_cancels_what_is_replaced(fake: FakeWorld) -> None
     older, newer = jobs(fake)
     assert (older.state, newer.state, newer.replaces) == (JobState.CANCELLED, JobState.RUNNING, False)
     assert told(fake, "accepted")[-1].text.splitlines()[2] == (
-        "The recipe says `replace: cancel`: jobs of older versions are cancelled now."
+        "The recipe says `replace: cancel`: jobs of older versions are cancelled once this one runs."
     )
     (ended,) = told(fake, "ended")
     assert "Run 2 replaced the file, and its recipe says `replace: cancel`." in ended.text.splitlines()
@@ -209,6 +209,10 @@ def test_a_version_that_waits_for_an_approval_replaces_nothing_before_it_has_it(
     replace(fake, rows(3), ticks=2)
     older, newer = jobs(fake)
     assert (newer.held_reason, older.cancel_requested) == (HeldReason.SIZE, False)
+    assert told(fake, "held")[0].text.splitlines()[1:3] == [
+        "Run 1, of an older version of the file, is still open: 0 of 2 rows are back, nothing so far.",
+        "The recipe says `replace: cancel`: jobs of older versions are cancelled once this one runs.",
+    ]
     fake.clock.sleep(60)
     drop(fake, "a.csv.approve", b"")
     run(fake, ticks=3)
