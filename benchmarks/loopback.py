@@ -47,7 +47,9 @@ def environment(aws: str, openai: str = "http://127.0.0.1:9") -> dict[str, str]:
         **os.environ,
         **dict.fromkeys(("INBOX_BUCKET", "RESULTS_BUCKET", "WORK_BUCKET"), "bucket"),
         **{name: f"{aws}/0/{name}" for name in ("INTAKE_QUEUE_URL", "DISPATCH_QUEUE_URL", "COLLECT_QUEUE_URL")},
-        **dict.fromkeys(("NOTIFICATIONS_TOPIC_ARN", "EVENTS_TOPIC_ARN"), "arn:aws:sns:us-east-1:0:x"),
+        **dict.fromkeys(
+            ("NOTIFICATIONS_TOPIC_ARN", "EVENTS_TOPIC_ARN", "ALARMS_TOPIC_ARN"), "arn:aws:sns:us-east-1:0:x"
+        ),
         **{f"{name}_DEAD_LETTERS_URL": f"{aws}/0/dead" for name in ("INTAKE", "DISPATCH", "COLLECT", "DROP_EVENT")},
         "TABLE": "table",
         "OPENAI_SECRET_ARN": "secret",
@@ -55,6 +57,7 @@ def environment(aws: str, openai: str = "http://127.0.0.1:9") -> dict[str, str]:
         "SETTLE_SECONDS": "600",
         "RECIPE_WAIT_SECONDS": "120",
         "HOLD_ABOVE_ROWS": "200000",
+        "TIME_ZONE": "UTC",
         "MAX_DROP_GIGABYTES": "50",
         "MAX_LINE_MEGABYTES": "64",
         "AWS_ENDPOINT_URL": aws,

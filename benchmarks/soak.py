@@ -34,7 +34,7 @@ from dropbatch.domain.jobs import ENDED_JOBS
 from dropbatch.domain.limits import Limits
 from dropbatch.poll import poll
 from dropbatch.ports import Audience, Notification
-from tests.driving import Functions, drop, invoke
+from tests.driving import Functions, drop, invoke, told_of_each
 from tests.fakes import Fault, Faults
 from tests.fakes.faults import any_fault, calls
 from tests.schedules.invariants import problems_of_jobs
@@ -86,7 +86,9 @@ def soak(folder: Path, *, days: int = DAYS, drops: int = DROPS_A_DAY, hours: flo
         folder, limits=Limits(batch_requests=BATCH_REQUESTS), token_limit=TOKENS_A_DAY, seed=seed, faulty=True
     )
     seen = Soak(account)
-    seen.faults.watchers["topics.publish"] = lambda audience, told: seen.told.append((account.clock(), audience, told))
+    seen.faults.watchers["topics.publish"] = lambda audience, told: seen.told.extend(
+        (account.clock(), audience, each) for each in told_of_each(told)
+    )
     clock, started, began = account.clock, monotonic(), account.clock.now
     for model in set(MODELS):
         account.objects.drop(f"{model}/recipe.yaml", RECIPE % model.encode())
@@ -165,6 +167,7 @@ def _forget(seen: Soak, job: Mapping[str, Any]) -> None:
     seen.told = [entry for entry in seen.told if entry not in mine]
     account.topics.published.clear()
     account.topics.people.clear()
+    account.topics.operators.clear()
     account.observer.lines.clear()
     account.table._partitions.pop(f"job#{job_id}", None)
     for bucket, name in [at for at in account.objects._objects if job_id in at[1] or at[1].startswith(key)]:

@@ -328,14 +328,19 @@ class NoDeadLetters:
 
 @dataclass(slots=True)
 class KeptTopics:
-    """What was told: `published` to programs, `people` to people."""
+    """What was told: `published` to programs, `people` to people, `operators` to operators."""
 
     published: list[Notification] = field(default_factory=list)
     people: list[Notification] = field(default_factory=list)
+    operators: list[Notification] = field(default_factory=list)
 
     def publish(self, audience: Audience, notification: Notification) -> None:
-        told = self.published if audience is Audience.PROGRAMS else self.people
-        told.append(fitted(notification))
+        told = {
+            Audience.PROGRAMS: self.published,
+            Audience.PEOPLE: self.people,
+            Audience.OPERATORS: self.operators,
+        }
+        told[audience].append(fitted(notification))
 
 
 class SilentObserver:

@@ -143,9 +143,13 @@ def _event(stack: Deployed) -> dict[str, Any] | None:
 
 
 def _notification(stack: Deployed, event: str) -> dict[str, Any]:
-    while message := _receive(stack, "NOTIFICATIONS_QUEUE_URL", wait=10):
-        if message.get("MessageAttributes", {}).get("event", {}).get("Value") == event:
-            return message
+    """The message for people, which waits a little for others of its folder, until a poll sends it."""
+    deadline = time.monotonic() + GIVE_UP_SECONDS
+    while time.monotonic() < deadline:
+        while message := _receive(stack, "NOTIFICATIONS_QUEUE_URL", wait=1):
+            if message.get("MessageAttributes", {}).get("event", {}).get("Value") == event:
+                return message
+        stack.tick()
     raise LocalError("The notification did not come.")
 
 

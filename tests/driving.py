@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -12,6 +12,7 @@ from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
 from dropbatch.ledger import from_item
 from dropbatch.messages import Look, Work
 from dropbatch.poll import poll
+from dropbatch.ports import Notification
 from dropbatch.reporting.details import results_prefix
 from dropbatch.reporting.phrases import iso
 from dropbatch.submit import submit
@@ -225,6 +226,14 @@ def batches(fake: FakeWorld) -> list[Batch]:
 def only_job(fake: FakeWorld) -> Job:
     (job,) = jobs(fake)
     return job
+
+
+def told_of_each(notification: Notification) -> list[Notification]:
+    """What is told of each job: of a digest one for each that it is about, else the notification itself."""
+    digest = notification.detail.get("digest")
+    if digest is None:
+        return [notification]
+    return [replace(notification, status=its["status"], detail={**notification.detail, **its}) for its in digest]
 
 
 def ended(job: Job) -> bool:

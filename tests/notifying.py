@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from dropbatch.ports import Notification
+from dropbatch.ports import Letter, Notification
 
 _ANY = st.characters()  # with lone surrogates, controls and noncharacters
 
@@ -32,4 +32,11 @@ class Told:
 
 def anything() -> st.SearchStrategy[Told]:
     details = st.dictionaries(_NAMES, _VALUES, max_size=4)
-    return st.builds(Notification, _TEXTS, _TEXTS, _TEXTS, _TEXTS, _TEXTS, details).map(Told)
+    return st.builds(
+        Notification,
+        *(_TEXTS for _ in ("event", "status", "folder", "subject", "text")),
+        details,
+        recipe_folder=st.one_of(st.none(), _TEXTS),
+        more_folders=st.lists(_SHORT, max_size=60).map(tuple),
+        operators=st.builds(Letter, _TEXTS, _TEXTS),
+    ).map(Told)

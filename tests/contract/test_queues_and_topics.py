@@ -15,8 +15,9 @@ from hypothesis import given, settings
 
 from dropbatch.adapters.sns import SnsTopics
 from dropbatch.adapters.sqs import SqsDeadLetters, SqsQueue
-from dropbatch.ports import Audience, DeadLetters, Notification, Queue, Topics
+from dropbatch.ports import Audience, DeadLetters, Letter, Notification, Queue, Topics
 from dropbatch.reporting.phrases import subject
+from dropbatch.reporting.sns_limits import attributes
 from tests.contract.conftest import REGION
 from tests.fakes import FakeDeadLetters, FakeQueue, FakeTopics
 from tests.fakes.refusal import refusal
@@ -242,31 +243,38 @@ def test_a_dead_letter_that_is_no_json_stays(aws: None) -> None:
     assert [message for _, message in SqsDeadLetters(client, url).take()] == [{}]
 
 
-NOTIFICATION = Notification("ended", "partial", "späte Bücher", "a subject", "a text 😀", {"rows": {"total": 3}})
+NOTIFICATION = Notification(
+    "ended",
+    "partial",
+    "späte Bücher",
+    "a subject",
+    "a text 😀",
+    {"rows": {"total": 3}},
+    recipe_folder="späte",
+    operators=Letter("for operators", "what to do"),
+)
 
 
 class TopicsAndListener(NamedTuple):
     topics: Topics
     programs: Callable[[], list[Any]]  # what programs heard since: (detail, attributes)
     people: Callable[[], list[Any]]  # what people heard since: (subject, text, attributes)
+    operators: Callable[[], list[Any]]  # the same of operators
 
 
 @pytest.fixture(params=["fake", "real"])
 def topics(request: pytest.FixtureRequest, aws: None) -> TopicsAndListener:
     if request.param == "fake":
         fake = FakeTopics()
-
-        def attributes(n: Notification) -> dict[str, str]:
-            return {"event": n.event, "status": n.status, "folder": n.folder}
-
         return TopicsAndListener(
             fake,
             lambda: [(n.detail, attributes(n)) for n in fake.published],
             lambda: [(n.subject, n.text, attributes(n)) for n in fake.people],
+            lambda: [(n.operators.subject, n.operators.text, attributes(n)) for n in fake.operators if n.operators],
         )
     sns, sqs = boto3.client("sns", region_name=REGION), boto3.client("sqs", region_name=REGION)
     arns, urls = {}, {}
-    for name in ("notifications", "events"):
+    for name in ("notifications", "events", "alarms"):
         arns[name] = sns.create_topic(Name=name)["TopicArn"]
         urls[name] = sqs.create_queue(QueueName=name)["QueueUrl"]
         queue = sqs.get_queue_attributes(QueueUrl=urls[name], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -276,23 +284,40 @@ def topics(request: pytest.FixtureRequest, aws: None) -> TopicsAndListener:
         found = sqs.receive_message(QueueUrl=urls[name], MaxNumberOfMessages=10).get("Messages", [])
         return [json.loads(message["Body"]) for message in found]
 
-    def attributes_of(message: Any) -> dict[str, str]:
-        return {name: attribute["Value"] for name, attribute in message["MessageAttributes"].items()}
+    def attributes_of(message: Any) -> dict[str, Any]:
+        return {
+            name: json.loads(attribute["Value"]) if attribute["Type"] == "String.Array" else attribute["Value"]
+            for name, attribute in message["MessageAttributes"].items()
+        }
+
+    def letters(name: str) -> list[Any]:
+        return [(m["Subject"], m["Message"], attributes_of(m)) for m in heard(name)]
 
     return TopicsAndListener(
-        SnsTopics(sns, arns["notifications"], arns["events"]),
+        SnsTopics(sns, arns["notifications"], arns["events"], arns["alarms"]),
         lambda: [(json.loads(m["Message"]), attributes_of(m)) for m in heard("events")],
-        lambda: [(m["Subject"], m["Message"], attributes_of(m)) for m in heard("notifications")],
+        lambda: letters("notifications"),
+        lambda: letters("alarms"),
     )
 
 
 def test_people_and_programs_hear_the_same_thing_each_in_their_form(topics: TopicsAndListener) -> None:
-    attributes = {"event": "ended", "status": "partial", "folder": "späte Bücher"}
+    attributes = {"event": "ended", "status": "partial", "folder": "späte Bücher", "recipe_folder": "späte"}
     topics.topics.publish(Audience.PROGRAMS, NOTIFICATION)
     assert topics.programs() == [({"rows": {"total": 3}}, attributes)]
     assert topics.people() == []
     topics.topics.publish(Audience.PEOPLE, NOTIFICATION)
     assert topics.people() == [("a subject", "a text 😀", attributes)]
+    assert topics.operators() == []
+    topics.topics.publish(Audience.OPERATORS, NOTIFICATION)
+    assert topics.operators() == [("for operators", "what to do", attributes)]
+
+
+def test_a_digest_of_several_folders_has_each_as_a_value_of_its_attribute(topics: TopicsAndListener) -> None:
+    """So that a filter for one of the folders lets it through."""
+    topics.topics.publish(Audience.PEOPLE, replace(NOTIFICATION, folder="a", more_folders=("b", "ü")))
+    ((_, _, attributes),) = topics.people()
+    assert attributes["folder"] == ["a", "b", "ü"]
 
 
 HUGE = Notification(
@@ -302,6 +327,7 @@ HUGE = Notification(
     "n" * 300 + "\n.csv: 199,870 of 200,000 answered",
     "first\n" + "x" * 400_000 + "\nthe last line",
     {"job_id": "the-job", "problems": {"total": 9, "first": ["ü" * 400_000] * 9}},
+    operators=Letter("x" * 300, "x" * 400_000),
 )
 
 
@@ -312,7 +338,8 @@ def test_what_sns_would_refuse_for_its_size_or_its_characters_is_cut_to_fit(topi
     assert (detail["job_id"], detail["problems"]["total"]) == ("the-job", 9)
     assert attributes["folder"].startswith("a folder  of   controls")
     ((subject, text, _),) = topics.people()
-    assert subject.endswith("…: 199,870 of 200,000 answered")
+    assert subject.startswith("…nnn")
+    assert subject.endswith("n .csv: 199,870 of 200,000 answered")
     assert text.startswith("first\nxxx")
     assert "\nthe last line\n" in text
 
@@ -337,10 +364,10 @@ class StrictSns:
 @settings(deadline=None)  # it may have megabytes
 def test_sns_takes_whatever_is_told(audience: Audience, told: Told) -> None:
     sns = StrictSns()
-    SnsTopics(sns, "people", "programs").publish(audience, told.notification)  # type: ignore[arg-type]  # all that is called
+    SnsTopics(sns, "people", "programs", "operators").publish(audience, told.notification)  # type: ignore[arg-type]  # all that is called
     (sent,) = sns.sent
     assert sent["TopicArn"] == audience
-    assert ("Subject" in sent) is (audience is Audience.PEOPLE)
+    assert ("Subject" in sent) is (audience is not Audience.PROGRAMS)
     if audience is Audience.PROGRAMS:
         assert isinstance(json.loads(sent["Message"]), dict)
 
@@ -349,10 +376,10 @@ def test_what_sns_refuses_all_the_same_is_told_in_its_shortest_form() -> None:
     sns = StrictSns(knows_better=True)
     results = {"bucket": "the-results", "prefix": "a.csv/the-job/"}
     told = replace(NOTIFICATION, detail={"schema_version": 1, "job_id": "the-job", "results": results, "text": "ü"})
-    topics = SnsTopics(sns, "people", "programs")  # type: ignore[arg-type]  # all that is called
+    topics = SnsTopics(sns, "people", "programs", "operators")  # type: ignore[arg-type]  # all that is called
     for audience in Audience:
         topics.publish(audience, told)
-    programs, people = sns.sent
+    programs, people, operators = sns.sent
     assert json.loads(programs["Message"]) == {
         "schema_version": 1,
         "event": "ended",
@@ -364,11 +391,12 @@ def test_what_sns_refuses_all_the_same_is_told_in_its_shortest_form() -> None:
     assert people["Subject"] == "Dropbatch: ended, partial"
     assert "the-job" in people["Message"]
     assert "s3://the-results/a.csv/the-job/" in people["Message"]
+    assert (operators["Subject"], operators["Message"]) == (people["Subject"], people["Message"])
 
 
 @pytest.mark.parametrize("code", ["KMSDisabled", "InternalError", "AuthorizationError", "NotFound"])
 def test_what_has_nothing_to_do_with_the_message_is_raised(code: str) -> None:
-    topics = SnsTopics(_refusing("sns", "publish", code), "arn:aws:sns:::people", "arn:aws:sns:::programs")
+    topics = SnsTopics(_refusing("sns", "publish", code), *(f"arn:aws:sns:::{name}" for name in "abc"))
     with pytest.raises(ClientError, match=code):
         topics.publish(Audience.PROGRAMS, NOTIFICATION)
 
@@ -381,7 +409,7 @@ def test_a_topic_that_refuses_the_shortest_form_too_is_an_error() -> None:
             raise refusal("Publish", "InvalidParameter", "Invalid parameter: TopicArn")
 
     with pytest.raises(ClientError, match="TopicArn"):
-        SnsTopics(Nowhere(), "people", "programs").publish(Audience.PEOPLE, NOTIFICATION)  # type: ignore[arg-type]  # all that is called
+        SnsTopics(Nowhere(), "people", "programs", "operators").publish(Audience.PEOPLE, NOTIFICATION)  # type: ignore[arg-type]  # all that is called
 
 
 def test_sns_takes_subjects_as_long_as_ours_and_no_longer(aws: None) -> None:

@@ -44,7 +44,7 @@ class Embedded:
     emulator_url: str
     logs: Logs
     heard: list[dict[str, Any]] = field(default_factory=list)
-    read: list[tuple[str, str]] = field(default_factory=list)  # what people were told, each with its drop's folder
+    read: list[dict[str, Any]] = field(default_factory=list)  # what people were told, as SNS hands it to a queue
 
     @property
     def names(self) -> dict[str, str]:
@@ -181,15 +181,27 @@ class Embedded:
             self.heard.append(json.loads(json.loads(message["Body"])["Message"]))
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
-    def mail(self, folder: str) -> str:
-        """All that people were told of the drops of a folder."""
+    def mail(self, folder: str, *kinds: str) -> list[dict[str, Any]]:
+        """All that people were told of the drops of a folder, polling until one of these kinds came: by default an end.
+
+        What is told together waits for a moment, until a poll tells it.
+        """
+        wanted = set(kinds or ("ended", "rejected"))
+        deadline = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < deadline:
+            self._read_mail()
+            found = [told for told in self.read if told["MessageAttributes"]["folder"]["Value"] == folder]
+            if wanted & {told["MessageAttributes"]["event"]["Value"] for told in found}:
+                return found
+            self.tick()
+        raise AssertionError(f"people were not told of {wanted} in {folder}")
+
+    def _read_mail(self) -> None:
         sqs, url = self.client("sqs"), self.names["NOTIFICATIONS_QUEUE_URL"]
         while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
-                told = json.loads(message["Body"])
-                self.read.append((told["MessageAttributes"]["folder"]["Value"], told["Message"]))
+                self.read.append(json.loads(message["Body"]))
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return "\n".join(text for where, text in self.read if where == folder)
 
 
 @pytest.fixture(scope="session")

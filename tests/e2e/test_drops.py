@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.e2e.conftest import Embedded
+from tests.e2e.conftest import Embedded, wait_for
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -269,18 +269,28 @@ def test_a_retry_asks_only_what_failed_and_delivers_one_whole_file(healthy: Embe
 def test_people_are_told_in_plain_words(healthy: Embedded) -> None:
     healthy.drop("people/recipe.yaml", PLAIN)
     event = healthy.answer("people/told.csv", b"text\nhello\n")
-    sqs, url = healthy.client("sqs"), healthy.names["NOTIFICATIONS_QUEUE_URL"]
-    told: dict[str, str] = {}
-    while "told.csv: 1 of 1 answered" not in told:
-        received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=10)
-        assert "Messages" in received, f"nothing more came, but {sorted(told)}"
-        for message in received["Messages"]:
-            notification = json.loads(message["Body"])
-            told[notification["Subject"]] = notification["Message"]
-            assert len(notification["Subject"]) < 100
-            assert all(notification["MessageAttributes"][name]["Value"] for name in ("event", "status", "folder"))
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    assert f"s3://{event['results']['bucket']}/{event['results']['prefix']}" in told["told.csv: 1 of 1 answered"]
+    told = {mail["Subject"]: mail for mail in healthy.mail("people")}
+    for mail in told.values():
+        assert len(mail["Subject"]) < 100
+        names = ("event", "status", "folder", "recipe_folder")
+        assert all(mail["MessageAttributes"][name]["Value"] for name in names)
+    ended = told["people/told.csv: 1 of 1 answered"]["Message"]
+    assert f"s3://{event['results']['bucket']}/{event['results']['prefix']}" in ended
+
+
+def test_people_are_told_of_every_part_that_is_dropped(healthy: Embedded) -> None:
+    """In how many messages depends on when each ended: with the waits of this stack they may be several."""
+    healthy.drop("parts/recipe.yaml", PLAIN)
+    names = [f"part-{number}.csv" for number in range(6)]
+    versions = [healthy.drop(f"parts/{name}", b"text\nhello\n") for name in names]
+    assert [healthy.event(version)["status"] for version in versions] == ["succeeded"] * len(names)
+
+    def are_all_told() -> bool:
+        healthy.tick()
+        mails = [mail["Subject"] + mail["Message"] for mail in healthy.mail("parts") if "answered" in mail["Subject"]]
+        return all(any(name in mail for mail in mails) for name in names)
+
+    wait_for(are_all_told, "people are not told of every part")
 
 
 def test_a_job_goes_on_where_it_was_when_the_stack_comes_again(healthy: Embedded) -> None:

@@ -396,7 +396,7 @@ CASES = [
         RESPONSES.replace(b"gpt-5.4", b"gpt-5.4"),
         "a.csv",
         b"id,text\n1,@@websearch@@\n2,again @@websearch@@\n",
-        Answered({"ok": 2}, says=["$0.02"]),
+        Answered({"ok": 2}, says=["2 cents"]),
     ),
     Case(
         "truncated",
@@ -471,7 +471,7 @@ def test_an_odd_file_is_answered_or_told(case: Case, embedded: Embedded, version
             assert results[name].startswith(right.begins)
             rows = records(name, results[name], case.data) if right.columns else []
             assert {column: [row[column] for row in rows] for column in right.columns} == right.columns
-            told = embedded.mail(case.folder)
+            told = "\n".join(mail["Message"] for mail in embedded.mail(case.folder))
             assert all(text in told for text in right.says), told
 
 

@@ -4,6 +4,7 @@ import errno
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class FakeWorld:
     token_limits: dict[str, int] = field(default_factory=dict)
     seconds_left: Callable[[], float] = lambda: 300.0
     hold_above_rows: int = 200_000
+    zone: tzinfo = UTC
     scratch_bytes: int | None = None  # how much the disk holds, None: any amount
 
     def __post_init__(self) -> None:
@@ -79,6 +81,7 @@ class FakeWorld:
             limits=self.limits,
             token_limits=self.token_limits,
             secret_name="the-secret",
+            zone=self.zone,
         )
 
 

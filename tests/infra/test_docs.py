@@ -1,5 +1,6 @@
 """What the documents promise is there."""
 
+import json
 import re
 from pathlib import Path
 
@@ -45,3 +46,19 @@ def test_the_calls_that_scale_md_states_are_about_what_is_called() -> None:
         assert stated[name] == pytest.approx(counted, rel=0.3, abs=2), (
             f"{name}: `python -m benchmarks.costs` counts anew"
         )
+
+
+def test_every_filter_that_is_shown_lets_through_what_waits_for_a_person() -> None:
+    """A program that filters `held` out waits for a job that waits for somebody, in silence."""
+    files = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]
+    shown = [found for file in files for found in re.findall(r'event\\?": ?\[(.*?)\]', file.read_text())]
+    assert shown
+    assert [policy for policy in shown if "held" not in policy] == []
+
+
+def test_every_filter_of_the_operators_page_is_json() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    attributes = re.findall(r"--attributes '(\{.*?\})'", text, re.DOTALL)
+    policies = [json.loads(json.loads(found)["FilterPolicy"]) for found in attributes]
+    assert len(policies) == 2
+    assert all(policy["recipe_folder"] == ["lake", {"prefix": "lake/"}] for policy in policies)

@@ -3,6 +3,7 @@
 import json
 import re
 from typing import Any
+from zoneinfo import available_timezones
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.infra.reading import Template, references, walk
 NAMES = {
     "NotificationEmail", "PermissionsBoundary", "PollSchedule", "OpenAIBaseUrl", "LogRetentionDays", "Runtime",
     "Architecture", "SettleSeconds", "RecipeWaitSeconds", "EnqueuedTokenLimits", "MaxDropGigabytes", "MaxLineMegabytes",
-    "Parquet", "AlarmEmail", "HoldAboveRows",
+    "Parquet", "AlarmEmail", "HoldAboveRows", "TimeZone",
 }  # fmt: skip
 
 
@@ -51,6 +52,8 @@ def test_every_parameter_says_what_it_is_and_what_is_wrong(expanded: Template) -
         ("PollSchedule", "rate(2 minutes)"),
         ("AlarmEmail", ""),
         ("AlarmEmail", "ops@example.com"),
+        ("TimeZone", "UTC"),
+        ("TimeZone", "America/Argentina/Buenos_Aires"),
         ("OpenAIBaseUrl", "https://api.openai.com/v1"),
         ("OpenAIBaseUrl", "http://127.0.0.1:4580/v1"),
         ("OpenAIBaseUrl", "http://localhost:4580/v1"),
@@ -64,6 +67,11 @@ def test_a_right_value_is_taken(expanded: Template, parameter: str, value: str) 
     assert re.fullmatch(expanded["Parameters"][parameter]["AllowedPattern"], value)
 
 
+def test_every_time_zone_is_taken(expanded: Template) -> None:
+    pattern = re.compile(expanded["Parameters"]["TimeZone"]["AllowedPattern"])
+    assert [zone for zone in available_timezones() if not pattern.fullmatch(zone)] == []
+
+
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [
@@ -72,6 +80,10 @@ def test_a_right_value_is_taken(expanded: Template, parameter: str, value: str) 
         ("NotificationEmail", "ann@localhost"),
         ("PermissionsBoundary", "bound"),
         ("PermissionsBoundary", "arn:aws:iam::123456789012:role/bound"),
+        ("TimeZone", ""),
+        ("TimeZone", "Central European Time"),
+        ("TimeZone", "+01:00"),
+        ("TimeZone", "../etc/passwd"),
         ("PollSchedule", "1 minute"),
         ("PollSchedule", "rate(1 minutes)"),
         ("PollSchedule", "rate(0 minutes)"),

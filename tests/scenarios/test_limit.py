@@ -16,6 +16,7 @@ from dropbatch.domain.jobs import JobState, Limited
 from dropbatch.domain.limits import Limits
 from dropbatch.formats import json_documents, reading, separated
 from dropbatch.formats.parquet import files
+from dropbatch.reporting.phrases import about
 from tests.driving import drop, jobs, only_job, result, result_json, rows, run
 from tests.fakes import FakeWorld, answer_ok, response_line
 
@@ -110,7 +111,7 @@ def test_what_all_rows_would_cost_is_said_at_the_end(fake: FakeWorld) -> None:
     assert detail["rows"]["in_file"] == 3_000
     whole = detail["cost"]["paid"] / 10 * 3_000
     assert detail["cost"]["all_rows"] == pytest.approx(whole, rel=1e-3)
-    said = f"The run asked the first 10 of 3,000 rows (`limit`); all of them would cost about ${whole:,.2f}."
+    said = f"The run asked the first 10 of 3,000 rows (`limit`); all of them would cost {about(whole)}."
     assert said in ended.text.splitlines()
     assert said in result(fake, "report.html").decode()
     assert result_json(fake, "status.json")["rows"]["in_file"] == 3_000
@@ -233,7 +234,8 @@ def test_a_sample_is_said_to_be_one(fake: FakeWorld) -> None:
     )
     assert accepted.detail["rows"] == {"total": 10, "in_file": 300}
     assert (
-        "The run asked 10 of 300 rows, drawn at random (`limit`, seed 1); all of them would cost about $" in ended.text
+        "The run asked 10 of 300 rows, drawn at random (`limit`, seed 1); all of them would cost under a cent."
+        in ended.text
     )
 
 
@@ -255,7 +257,7 @@ def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_t
     (reason,) = result_json(fake, "summary.json")["reasons"]
     assert (reason["rows"], reason["row"]) == (2, 29)
     assert "the first is row 29" in told(fake, "ended").text
-    assert '<td class="n">9</td>' in result(fake, "report.html").decode()
+    assert '<td class="n" data-label="row">9</td>' in result(fake, "report.html").decode()
 
     fake.openai.answer = answer_ok
     today = SAMPLE.replace(b"{{ text }}", b"Again: {{ text }}").partition(b"limit")[0] + b"mirror: true\n"
@@ -288,7 +290,7 @@ def test_a_rerun_of_a_sample_asks_the_same_rows_and_is_compared_by_their_numbers
     fake.clock.sleep(5)
     drop(fake, "e.txt.rerun", b"")
     run(fake, ticks=5)
-    assert told(fake, "held").subject.endswith("e.txt: waits for your approval, answered before")
+    assert told(fake, "held").subject.endswith("e.txt, run 2: waits for your approval, answered before")
     drop(fake, "e.txt.approve", b"")
     run(fake)
     assert sorted(prompts(fake)) == sorted(first * 2)

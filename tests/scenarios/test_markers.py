@@ -85,7 +85,7 @@ def building(fake: FakeWorld) -> None:
 def running(fake: FakeWorld) -> None:
     fake.openai.answer, fake.openai.ending = lambda _request: None, None
     drop(fake, "a.csv", rows(3))
-    run(fake, ticks=2)
+    run(fake, ticks=4)  # people have been told that it is accepted
     assert only_job(fake).state is JobState.RUNNING
 
 
@@ -203,18 +203,18 @@ TABLE: list[tuple[Callable[[FakeWorld], None], str, Expected]] = [
     (rejected, "cancel", ("refused", "rejected", "a.csv: was rejected, there is nothing to cancel")),
     (rejected, "approve", ("refused", "rejected", "a.csv: was rejected, there is nothing to approve")),
     (rejected, "retry", ("refused", "rejected", "a.csv: was rejected, there is nothing to retry")),
-    (rejected, "rerun", ("rejected", "rejected", "a.csv: rejected, 1 problem")),
+    (rejected, "rerun", ("rejected", "rejected", "a.csv, run 2: rejected, 1 problem")),
     (succeeded, "cancel", ("refused", "ended", "a.csv: has ended, there is nothing to cancel")),
     (succeeded, "approve", ("refused", "ended", "a.csv: has ended, there is nothing to approve")),
-    (succeeded, "retry", ("rejected", "rejected", "a.csv: rejected, 1 problem")),
-    (succeeded, "rerun", ("held", "held", "a.csv: waits for your approval, answered before")),
+    (succeeded, "retry", ("rejected", "rejected", "a.csv, run 2: rejected, 1 problem")),
+    (succeeded, "rerun", ("held", "held", "a.csv, run 2: waits for your approval, answered before")),
     (partial, "cancel", ("refused", "ended", "a.csv: has ended, there is nothing to cancel")),
-    (partial, "retry", ("running", "accepted", "a.csv: accepted, 3 rows")),
-    (partial, "rerun", ("held", "held", "a.csv: waits for your approval, answered before")),
+    (partial, "retry", ("running", "accepted", "a.csv, run 2: accepted, 3 rows")),
+    (partial, "rerun", ("held", "held", "a.csv, run 2: waits for your approval, answered before")),
     (forgotten, "cancel", ("refused", "forgotten", "a.csv.cancel: ended long ago, there is nothing to cancel")),
     (forgotten, "approve", ("refused", "forgotten", "a.csv.approve: ended long ago, there is nothing to approve")),
     (forgotten, "retry", ("refused", "forgotten", "a.csv.retry: ended long ago, there is nothing to retry")),
-    (forgotten, "rerun", ("running", "accepted", "a.csv: accepted, 3 rows")),
+    (forgotten, "rerun", ("running", "accepted", "a.csv, run 2: accepted, 3 rows")),
 ]
 
 
@@ -288,7 +288,7 @@ def test_an_unknown_file_is_answered_with_the_one_that_was_meant(fake: FakeWorld
     run(fake)
     drop(fake, "umfrage/Umfrage Q4.rerun/", b"")
     run(fake)
-    assert fake.topics.people[-1].subject == "Umfrage Q4.rerun: there is no file Umfrage Q4 here"
+    assert fake.topics.people[-1].subject == "umfrage/Umfrage Q4.rerun: there is no file Umfrage Q4 here"
     assert last(fake) == [
         "There is no file `Umfrage Q4` here, so Umfrage Q4.rerun does nothing.",
         "Did you mean `Umfrage Q4.csv`? Then make a folder `Umfrage Q4.csv.rerun` beside the file, or: "
@@ -381,7 +381,7 @@ def test_a_misspelt_ending_is_answered_with_the_right_one(fake: FakeWorld, endin
     drop(fake, f"lake/reviews.csv{ending}{slash}", b"\n")
     run(fake)
     (told,) = fake.topics.people
-    assert told.subject == f"reviews.csv{ending}: is no marker, did you mean .{kind}?"
+    assert told.subject == f"lake/reviews.csv{ending}: is no marker, did you mean .{kind}?"
     assert told.text.splitlines() == [
         f"`{ending}` is no marker, so reviews.csv{ending} does nothing; did you mean `.{kind}`?",
         f"Then make a folder `reviews.csv.{kind}` beside the file, or: "
@@ -504,7 +504,7 @@ def test_a_cancel_stops_every_open_run_of_the_file_and_names_them(fake: FakeWorl
         "OpenAI is asked to stop the others, and the answers that it has given are kept and paid.",
     ]
     assert told[0].detail["cancelled_jobs"] == [job.id for job in jobs(fake)]
-    assert (told[0].subject, told[0].detail["run"]) == ("a.csv: is being cancelled", 2)
+    assert (told[0].subject, told[0].detail["run"]) == ("a.csv, run 2: is being cancelled", 2)
 
 
 def test_a_cancel_stops_the_older_run_that_is_open_though_the_newest_has_ended(fake: FakeWorld) -> None:
@@ -620,15 +620,15 @@ def test_a_retry_without_a_row_to_ask_is_one_message(fake: FakeWorld) -> None:
 def test_a_marker_is_answered_though_its_recipe_wants_no_messages(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"notify: []\n")
     succeeded(fake)
-    assert fake.topics.events() == []
+    assert fake.topics.people == []
     fake.clock.sleep(10)
     fake.objects.drop("recipe.yaml", RECIPE.replace(b"gpt-6-luna", b"gpt-6-sol") + b"notify: []\n")
     drop(fake, "a.csv.rerun/", b"")
     run(fake)
-    assert fake.topics.events() == ["accepted"]
+    assert [told.event for told in fake.topics.people] == ["accepted"]
     drop(fake, "a.csv.cancel/", b"")
     run(fake)
-    assert fake.topics.events() == ["accepted", "marker"]
+    assert [told.event for told in fake.topics.people] == ["accepted", "marker"]
 
 
 def test_a_duplicate_says_which_marker_asked_for_it(fake: FakeWorld) -> None:

@@ -277,7 +277,7 @@ def _one_end_each(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str
             or (state != "rejected" and finals and finals != {("ended", state)})
         ):
             yield f"a {state} job was told of as {sorted(finals)}"
-        for audience in Audience:
+        for audience in (Audience.PROGRAMS, Audience.PEOPLE):
             count = sum(to == audience for to, _, _ in mine)
             if count > MAX_NOTIFICATIONS:
                 yield "a job's audience hears of it too often"

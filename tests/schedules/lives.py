@@ -17,9 +17,10 @@ import orjson
 
 from dropbatch.domain.jobs import ENDED_JOBS, TERMINAL, OpenAIStatus
 from dropbatch.domain.limits import Limits
+from dropbatch.jobs.digest import QUIET_SECONDS
 from dropbatch.poll import poll
 from dropbatch.ports import Audience, Notification, RemoteBatch
-from tests.driving import QUEUES, RECIPE, deliver_next, drop, invoke
+from tests.driving import QUEUES, RECIPE, deliver_next, drop, invoke, told_of_each
 from tests.fakes import FakeOpenAI, FakeWorld, Fault, Faults, answer_ok, response_line
 from tests.fakes.faults import about, is_everything
 
@@ -215,9 +216,9 @@ class Life:
         dates += [self.start + at for fault in self.faults.faults for at in (fault.begins, fault.ends)]
         for kind in ("job", "batch", "outbox", "pending"):
             for item in self._open(kind):
-                dates += [
-                    item[name] for name in ("not_before", "lease_until", "deadline_at", "tell_after") if item.get(name)
-                ]
+                dates += [item[name] for name in DATES if item.get(name)]
+                for gathered in item.get("gathered", {}).values():
+                    dates += [gathered["since"] + QUIET_SECONDS, gathered["tell_after"]]
         return min((date for date in dates if date > now), default=inf)
 
     def _open(self, kind: str) -> list[dict[str, Any]]:
@@ -268,7 +269,7 @@ class Life:
             seen.add(state)
 
     def _hear(self, audience: Audience, notification: Notification) -> None:
-        self.told.append((self.clock(), audience, notification))
+        self.told += [(self.clock(), audience, told) for told in told_of_each(notification)]
 
     def items(self) -> list[dict[str, Any]]:
         """The table, read again only if an item has changed."""

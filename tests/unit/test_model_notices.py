@@ -47,7 +47,7 @@ def test_a_recipe_is_told_to_be_usable_but_with_the_day_and_the_replacement(
     run(fake)
     notification = told(fake, "recipe")
     assert notification.status == "usable"
-    assert notification.subject == "recipe.yaml: usable, but see the notice"
+    assert notification.subject == "a/recipe.yaml: usable, but see the notice"
     assert notification.text.startswith("a/recipe.yaml can be used, but:\n- " + words)
     (notice,) = notification.detail["notices"]
     assert notice["code"] == code
@@ -62,7 +62,7 @@ def test_following_the_notice_ends_it(fake: FakeWorld) -> None:
     drop(fake, "a/recipe.yaml", recipe(advised))
     run(fake)
     notification = told(fake, "recipe")
-    assert (notification.subject, notification.detail["notices"]) == ("recipe.yaml: usable", [])
+    assert (notification.subject, notification.detail["notices"]) == ("a/recipe.yaml: usable", [])
 
 
 def accepted(fake: FakeWorld, name: str, data: bytes) -> list[dict[str, Any]]:

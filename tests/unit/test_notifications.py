@@ -53,7 +53,7 @@ def test_an_accepted_drop_says_what_goes_and_how_to_stop_it(fake: FakeWorld) -> 
     run(fake)
     accepted = told(fake, "accepted")
     assert attributes(accepted) == ("accepted", "running", "shop")
-    assert accepted.subject == "my file.csv: accepted, 2 rows"
+    assert accepted.subject == "shop/my file.csv: accepted, 2 rows"
     assert "2 rows, of which 2 go to OpenAI in 1 batch" in accepted.text
     assert "echo | aws s3 cp - 's3://the-inbox/shop/my file.csv.cancel'" in accepted.text
 
@@ -80,20 +80,21 @@ def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorl
     run(fake)
     ended = told(fake, "ended")
     assert attributes(ended) == ("ended", "partial", "shop")
-    assert ended.subject == "a.csv: 5 of 9 answered"
+    assert ended.subject == "shop/a.csv: 5 of 9 answered"
     job = only_job(fake)
     prefix = f"shop/a.csv/{job.id}/"
     lines = ended.text.splitlines()
     assert lines[0] == "a.csv: 5 of 9 answered. Some rows have no good answer."
     assert lines[1] == "The other rows: 3 error, 1 truncated."
-    assert lines[2].startswith("Paid about $0.00")
-    assert lines[3] == "sentiment: positive 4, negative 1"
-    assert lines[4].startswith("- 2 rows error (server_error), the first is row 2: ")
-    assert lines[5].startswith("- 1 row error (invalid_value), the first is row 3: ")
-    assert lines[6].startswith("- 1 row truncated (length), the first is row 4: raise max_completion_tokens")
-    assert lines[7] == f"Results: s3://the-results/{prefix}"
-    assert lines[8].startswith("In the console: https://us-east-1.console.aws.amazon.com/s3/buckets/the-results?")
-    assert lines[9:] == [
+    assert lines[2] == "Paid under a cent, and saved under a cent by batching."
+    assert lines[3].startswith("Dropped ")
+    assert lines[4] == "sentiment: positive 4, negative 1"
+    assert lines[5].startswith("- 2 rows error (server_error), the first is row 2: ")
+    assert lines[6].startswith("- 1 row error (invalid_value), the first is row 3: ")
+    assert lines[7].startswith("- 1 row truncated (length), the first is row 4: raise max_completion_tokens")
+    assert lines[8] == f"Results: s3://the-results/{prefix}"
+    assert lines[9].startswith("In the console: https://us-east-1.console.aws.amazon.com/s3/buckets/the-results?")
+    assert lines[10:] == [
         "To ask the failed ones again: echo | aws s3 cp - s3://the-inbox/shop/a.csv.retry",
         f"Those without a good answer: s3://the-results/{prefix}a.failed.csv",
         run_line(job),
@@ -143,7 +144,7 @@ def test_where_all_is_answered_the_next_line_fetches_it(fake: FakeWorld) -> None
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake)
     ended = told(fake, "ended")
-    assert ended.subject == "a.csv: 1 of 1 answered"
+    assert ended.subject == "shop/a.csv: 1 of 1 answered"
     assert ended.text.splitlines()[-2].startswith("To fetch them: aws s3 cp s3://the-results/shop/a.csv/")
 
 
@@ -151,7 +152,7 @@ def test_rows_that_are_skipped_are_not_asked_for(fake: FakeWorld) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b'when: "{{ text }}"\n')
     drop(fake, "shop/a.csv", b'text\na\n""\n')
     run(fake)
-    assert told(fake, "ended").subject == "a.csv: 1 of 1 answered"
+    assert told(fake, "ended").subject == "shop/a.csv: 1 of 1 answered"
     assert told(fake, "ended").status == "succeeded"
 
 
@@ -160,7 +161,7 @@ def test_a_rejected_drop_is_told_five_problems_and_a_count(fake: FakeWorld) -> N
     run(fake)
     rejected = told(fake, "rejected")
     assert attributes(rejected) == ("rejected", "rejected", "shop")
-    assert rejected.subject == "a.csv: rejected, 120 problems"
+    assert rejected.subject == "shop/a.csv: rejected, 120 problems"
     problems = [line for line in rejected.text.splitlines() if line.startswith("- ")]
     assert len(problems) == 6
     assert "ine 2" in problems[0]
@@ -238,8 +239,11 @@ def test_a_held_job_says_where_the_key_goes(fake: FakeWorld) -> None:
     run(fake, ticks=5)
     held = told(fake, "held")
     assert attributes(held) == ("held", "held", "shop")
-    assert held.subject == "a.csv: waits for an OpenAI API key"
-    assert "aws secretsmanager put-secret-value --secret-id the-secret --secret-string sk-…" in held.text
+    assert held.subject == "shop/a.csv: waits for its administrators"
+    (operators,) = [told.operators for told in fake.topics.operators]
+    assert operators is not None
+    assert "aws secretsmanager put-secret-value --secret-id the-secret --secret-string sk-…" in operators.text
+    assert "the-secret" not in held.text
     assert held.detail["held_reason"] == "openai_key"
     fake.openai.key_valid = True
     run(fake)
@@ -283,7 +287,7 @@ def test_a_recipe_is_told_usable_or_what_is_wrong_with_which_line(fake: FakeWorl
     assert attributes(usable) == ("recipe", "usable", "/")
     assert usable.subject == "recipe.yaml: usable"
     assert attributes(wrong) == ("recipe", "invalid", "wrong")
-    assert wrong.subject == "recipe.yaml: cannot be used, 2 problems"
+    assert wrong.subject == "wrong/recipe.yaml: cannot be used, 2 problems"
     first, second = wrong.detail["problems"]["first"]
     assert (first["line"], first["key"], second["line"], second["key"]) == (3, "shema", 4, "limit")
     assert "schema" in first["message"]
@@ -294,14 +298,16 @@ def test_a_recipe_chooses_what_is_told_but_a_rejection_always_is(fake: FakeWorld
     drop(fake, "shop/good.csv", b"text\na\n")
     drop(fake, "shop/bad.csv", b"id,text\n1\n")
     run(fake)
-    assert fake.topics.events() == ["rejected"]
+    assert [told.event for told in fake.topics.people] == ["rejected"]
+    assert sorted(fake.topics.events()) == ["accepted", "ended", "rejected"], "programs are told of everything"
 
 
 def test_only_the_end_is_told_where_only_that_is_asked_for(fake: FakeWorld) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"notify: [ended]\n")
     drop(fake, "shop/good.csv", b"text\na\n")
     run(fake)
-    assert fake.topics.events() == ["ended"]
+    assert [told.event for told in fake.topics.people] == ["ended"]
+    assert fake.topics.events() == ["accepted", "ended"], "programs are told of everything"
 
 
 def test_a_long_name_is_cut_and_never_the_numbers(fake: FakeWorld) -> None:
@@ -309,13 +315,14 @@ def test_a_long_name_is_cut_and_never_the_numbers(fake: FakeWorld) -> None:
     run(fake)
     subject = told(fake, "ended").subject
     assert len(subject) < 100
-    assert subject.endswith("…: 1 of 1 answered")
+    assert subject.startswith("…ü")
+    assert subject.endswith("ü.csv: 1 of 1 answered")
 
 
 def test_a_name_with_control_characters_makes_a_subject_without(fake: FakeWorld) -> None:
     drop(fake, "shop/a\tb\nc.csv", b"text\na\n")
     run(fake)
-    assert told(fake, "ended").subject == "a b c.csv: 1 of 1 answered"
+    assert told(fake, "ended").subject == "shop/a b c.csv: 1 of 1 answered"
 
 
 def test_an_expired_job_names_what_to_do(fake: FakeWorld) -> None:

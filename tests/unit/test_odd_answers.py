@@ -344,7 +344,7 @@ def test_the_fees_of_searches_are_in_the_sum(tmp_path: Path) -> None:
     assert 0 < summary["cost"]["saved"] < 0.001, "batching halves no fee"
     assert summary["cost"]["unpriced_tool_calls"] == 0
     assert summary["tool_calls"] == {"web_search": 2}
-    assert "$0.0200 of it are the fees of 2 tool calls" in fake.topics.people[-1].text
+    assert "Of it 2 cents went to the fees of 2 tool calls" in fake.topics.people[-1].text
     assert b"<td>of it fees of tools</td>" in result(fake, "report.html")
 
 

@@ -13,6 +13,7 @@ from dropbatch.reporting.sns_limits import (
     CUT_NOTE,
     MAX_ATTRIBUTE_CHARACTERS,
     MAX_MESSAGE_BYTES,
+    attributes,
     event_json,
     fitted,
     short_form,
@@ -35,12 +36,18 @@ DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068
 @settings(deadline=None)  # it may have megabytes
 def test_anything_fits(told: Told) -> None:
     for made in (fitted(told.notification), short_form(told.notification)):
-        attributes = {"event": made.event, "status": made.status, "folder": made.folder}
+        values = attributes(made)
         message = event_json(made.detail)
-        check_as_sns(message, attributes)
-        check_as_sns(made.text, attributes, made.subject)
+        check_as_sns(message, values)
+        check_as_sns(made.text, values, made.subject)
+        if made.operators is not None:
+            check_as_sns(made.operators.text, values, made.operators.subject)
         assert isinstance(json.loads(message, parse_constant=_no_constant), dict)
-        assert all(len(value) <= MAX_ATTRIBUTE_CHARACTERS for value in attributes.values())
+        assert all(
+            len(value) <= MAX_ATTRIBUTE_CHARACTERS
+            for found in values.values()
+            for value in ([found] if isinstance(found, str) else found)
+        )
         assert max(len(message.encode()), len(made.text.encode())) <= MAX_MESSAGE_BYTES
         for shown in (made.subject, made.text, made.folder):
             assert not set(DIRECTIONS) & set(shown)
@@ -69,10 +76,13 @@ def test_of_a_long_subject_the_name_is_cut_and_the_numbers_never() -> None:
     """However long SNS counts a character: an emoji is two units of UTF-16."""
     for name in ("n" * 300, "😀" * 80, "a: b: " * 40):
         told = fitted(replace(PLAIN, subject=f"{name}.csv: 199,870 of 200,000 answered")).subject
-        assert told.endswith("…: 199,870 of 200,000 answered")
+        assert told.startswith("…")
+        assert told.endswith(".csv: 199,870 of 200,000 answered")
         assert 98 <= len(told.encode("utf-16-le")) // 2 <= 99
         told = fitted(replace(PLAIN, subject=subject(f"{name}.csv", "199,870 of 200,000 answered"))).subject
-        assert told.endswith("…: 199,870 of 200,000 answered")
+        assert told.startswith("…")
+        assert told.endswith(".csv: 199,870 of 200,000 answered")
+        assert 98 <= len(told.encode("utf-16-le")) // 2 <= 99
 
 
 def test_a_name_cannot_turn_the_rest_of_a_line_around() -> None:

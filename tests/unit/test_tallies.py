@@ -32,14 +32,14 @@ def test_a_model_of_unknown_price_leaves_the_known_part() -> None:
         "uncollected_requests": 2,
         "unpriced_tool_calls": 0,
     }
-    assert _paid(found).startswith("Paid about $1.7500, and saved $1.7500 by batching. ")
+    assert _paid(found).startswith("Paid about $1.75, and saved $1.75 by batching. ")
     assert "The price of 7 requests is not known" in _paid(found)
     assert "The answers of 2 requests could not be collected" in _paid(found)
 
 
 def test_what_is_known_in_full_is_told_without_more_ado() -> None:
-    assert _paid(tally(Cost(1.5, 3.0))) == "Paid about $1.5000, and saved $1.5000 by batching."
-    assert _paid(Tally()) == "Paid about $0.0000, and saved $0.0000 by batching."
+    assert _paid(tally(Cost(1.5, 3.0))) == "Paid about $1.50, and saved $1.50 by batching."
+    assert _paid(Tally()) == "Paid nothing, and saved nothing by batching."
     assert _cost(Tally())["paid"] == 0.0
 
 
@@ -52,7 +52,7 @@ def test_what_is_not_known_at_all_is_not_nothing(cost: Cost) -> None:
 
 
 def test_batching_that_costs_more_is_no_saving() -> None:
-    assert _paid(tally(Cost(1.0, 0.5))) == "Paid about $1.0000, which is $0.5000 more than without batching."
+    assert _paid(tally(Cost(1.0, 0.5))) == "Paid about $1.00, which is 50 cents more than without batching."
 
 
 def test_a_paid_batch_that_ends_without_its_answers_is_told() -> None:
@@ -91,8 +91,8 @@ def test_fees_are_part_of_the_sum_and_named() -> None:
         Cost(0.5, 0.9, 0, 0, 0.1, {"web_search": 10}), Cost(0.25, 0.3, 0, 0, 0.03, {"web_search": 1, "container_1g": 1})
     )
     assert _paid(found) == (
-        "Paid about $0.7500, and saved $0.4500 by batching. "
-        "$0.1300 of it are the fees of 12 tool calls, which batching does not halve."
+        "Paid about 75 cents, and saved 45 cents by batching. "
+        "Of it 13 cents went to the fees of 12 tool calls, which batching does not halve."
     )
     assert _cost(found)["fees"] == 0.13
     assert found.tool_calls == {"web_search": 11, "container_1g": 1}
@@ -100,7 +100,7 @@ def test_fees_are_part_of_the_sum_and_named() -> None:
 
 def test_fees_that_are_not_known_are_named() -> None:
     found = tally(Cost(0.5, 0.9, 0, 0, 0.01, {"web_search": 1, "container": 2}, 2))
-    assert "$0.0100 of it are the fees of 1 tool call, which" in _paid(found)
+    assert "Of it 1 cent went to the fees of 1 tool call, which" in _paid(found)
     assert _paid(found).endswith(" The sum is without the fees of 2 tool calls, whose price is not known.")
     assert _cost(found)["unpriced_tool_calls"] == 2
     only = tally(Cost(0.0, 0.0, 0, 0, 0.0, {"container": 1}, 1))

@@ -20,9 +20,10 @@ from dropbatch.jobfiles import JobFiles
 from dropbatch.jobs.end import end
 from dropbatch.ledger import Ledger
 from dropbatch.mirroring import Answers, mirror
-from dropbatch.ports import BYTES, Piece, World
+from dropbatch.ports import BYTES, HTML, Piece, World
 from dropbatch.reporting import details, report_page, result_files
 from dropbatch.reporting.details import Ended, UsedRecipe
+from dropbatch.reporting.report_page import ColumnNames
 from dropbatch.storage.job_ends import decide, decision_of, whole
 from dropbatch.tables import Tables
 from dropbatch.tallies import Tally
@@ -59,9 +60,9 @@ def assemble(world: World, ledger: Ledger, job: Job) -> bool:
         ended, samples = _results(world, ledger, job, files) or (None, [])
         if ended is None:
             return False
-        page = report_page.page(ended, samples, world.region, world.buckets.results)
+        page = report_page.page(world, ended, samples, _column_names(files))
         prefix = details.results_prefix(job)
-        world.objects.put(world.buckets.results, prefix + "report.html", page, "text/html; charset=utf-8")
+        world.objects.put(world.buckets.results, prefix + "report.html", page, HTML)
         decided = result_files.decision(world, ended)
         if "mirror" in ended.objects:
             answers = ended.objects["answers"]
@@ -81,6 +82,12 @@ def _in_time(world: World) -> bool:
 
 def _content_type(key: str) -> str:
     return _TYPES.get(key.rpartition(".")[2].lower(), "application/x-ndjson")
+
+
+def _column_names(files: JobFiles) -> ColumnNames:
+    """What the columns of a drop, and those of its answers, are called."""
+    recipe = files.recipe()
+    return ColumnNames(files.layout().columns, recipe.compiled(checked=True).columns if recipe else ())
 
 
 def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[Ended, list[dict[str, object]]] | None:

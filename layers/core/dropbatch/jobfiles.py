@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from dropbatch.domain.drops import recipe_keys
 from dropbatch.domain.errors import ObjectMissing, Rejected
-from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.domain.jobs import Batch, Job, Shard
 from dropbatch.domain.problems import Problem
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats import line_blocks
@@ -72,6 +72,15 @@ class RecipeText:
         except Rejected:
             return _compiled(*text, file)
         return _compiled(*text, file) if found.depends_on(file) else found
+
+    def note_in(self, job: Job) -> None:
+        """Note in a job which recipe it has, and what that says about messages."""
+        job.recipe_path, job.recipe_sha256 = self.path, self.sha256
+        try:
+            keys = self.parsed()
+        except Rejected:
+            return  # compiling it says so
+        job.notify, job.digest = list(keys.notify), keys.digest
 
     @property
     def sha256(self) -> str:

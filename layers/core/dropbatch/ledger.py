@@ -8,6 +8,7 @@ import msgspec
 from dropbatch.domain.errors import ConditionFailed, DropbatchError
 from dropbatch.domain.jobs import (
     VERSION,
+    Alert,
     Batch,
     Claim,
     Creates,
@@ -23,7 +24,7 @@ from dropbatch.domain.jobs import (
 )
 from dropbatch.ports import Table
 
-T = TypeVar("T", Job, Shard, Batch, Newest, Claim, ModelLimit, Creates, Sweep, Pending, Poller, Mirror)
+T = TypeVar("T", Job, Shard, Batch, Newest, Claim, ModelLimit, Creates, Sweep, Pending, Poller, Mirror, Alert)
 
 
 class UnreadableItemError(DropbatchError):
@@ -83,6 +84,12 @@ class Ledger:
         blank = Sweep()
         item = self._table.get(blank.pk, blank.sk)
         return from_item(item, Sweep) if item else blank
+
+    def alert(self, reason: str) -> Alert:
+        """When the operators were last notified of this; a new item if they never were."""
+        blank = Alert(reason)
+        item = self._table.get(blank.pk, blank.sk)
+        return from_item(item, Alert) if item else blank
 
     def claim(self, digest: str) -> Claim | None:
         item = self._table.get(f"claim#{digest}", "claim")

@@ -31,6 +31,7 @@ from dropbatch.domain.outcomes import IN_DOUBT, NEVER_ENDED, NOT_COLLECTED, PAST
 from dropbatch.following import NEVER_SECONDS, SPARE_SECONDS, end_batch, follow
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up, close_batch
+from dropbatch.jobs.digest import tell_gathered
 from dropbatch.jobs.give_up import force_end, give_up, refuse_unseen
 from dropbatch.jobs.hold import let_go
 from dropbatch.jobs.lease import backoff_seconds, give_back, kept, put_off, take, update_own
@@ -106,6 +107,7 @@ class _Tick:
             self._by_job.setdefault(batch.job_id, []).append(batch)
         self._due: dict[str, list[WorkItem]] = {"intake": [], "dispatch": [], "collect": []}
         self._key = _Key(world)
+        self._told: set[str] = set()  # the jobs of which what waited was told
 
     def _open_batches(self) -> list[Batch]:
         try:
@@ -128,6 +130,7 @@ class _Tick:
             ("look after", 0.4, self._look_after_all),
             ("pending", 0.2, self._look_after_pending),
             ("send", 0.4, self._send_due),
+            ("tell", 0.4, self._tell_gathered),
             ("ended", 0.3, self._finish_ended),
             ("status", 0.5, self._write_statuses),
             ("dead letters", 0.5, self._take_dead_letters),
@@ -186,7 +189,7 @@ class _Tick:
             for batch in batches:
                 close_batch(world, self._ledger, batch)
             return
-        if job.untold and job.tell_after <= world.now():
+        if job.due_entries and job.tell_after <= world.now():
             outbox.tell(world, self._ledger, job)
             job = self._ledger.job(job_id) or job
         if job.state is JobState.BUILDING:
@@ -419,15 +422,27 @@ class _Tick:
             ledger.update(current, later)
             raise
 
+    @cached_property
+    def _ended(self) -> list[Job]:
+        """The ended jobs of which something is still to be told, or to be deleted."""
+        return list(self._ledger.ended_jobs_at_work())
+
+    def _tell_gathered(self, world: World) -> None:
+        """Tell people what waited for others of its folder."""
+        waiting = {job.id: job for job in [*self._jobs.values(), *self._ended] if job.gathered}
+        self._told = tell_gathered(world, self._ledger, waiting.values())
+
     def _finish_ended(self, world: World) -> None:
         """Tell what ended jobs still have to tell, and delete what only they needed."""
-        for job in self._ledger.ended_jobs_at_work():
+        for job in self._ended:
             if world.seconds_left() < SPARE_SECONDS:
                 return
             if job.tell_after > world.now():
                 continue  # the process that ended it is about to, or something failed a moment ago
+            if job.gathered and not job.due_entries and job.id not in self._told:
+                continue  # all that is left waits for others of its folder
             try:
-                if job.untold:
+                if job.due_entries:
                     outbox.tell(world, self._ledger, job)
                 clean_up(world, self._ledger, self._ledger.reload(job) or job)
             except Exception:  # noqa: BLE001 - one job that fails must not stop the others

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from dropbatch.domain.jobs import OpenAIStatus
 from dropbatch.domain.limits import Limits
 
 JSON = "application/json"
+HTML = "text/html; charset=utf-8"
 BYTES = "application/octet-stream"
 
 
@@ -157,8 +159,21 @@ class DeadLetters(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """A subject and a text."""
+
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
-    """One thing to tell, for people (subject, text) and for programs (detail)."""
+    """One thing to tell, for people (subject, text) and for programs (detail).
+
+    `verdict` is what the subject says behind the name. `recipe_folder` is the folder of the recipe that counts, if one
+    does. A digest may be about several folders: then `more_folders` are the others. What only the stack's operators can
+    correct has a letter for them besides.
+    """
 
     event: str
     status: str
@@ -166,6 +181,10 @@ class Notification:
     subject: str
     text: str
     detail: Mapping[str, Any]
+    verdict: str = ""
+    recipe_folder: str | None = None
+    more_folders: tuple[str, ...] = ()
+    operators: Letter | None = None
 
 
 class Audience(StrEnum):
@@ -173,6 +192,7 @@ class Audience(StrEnum):
 
     PROGRAMS = "programs"
     PEOPLE = "people"
+    OPERATORS = "operators"  # who run the stack, and get its alarms
 
 
 class Topics(Protocol):
@@ -307,6 +327,7 @@ class World:
     token_limits: Mapping[str, int] = field(default_factory=dict)  # enqueued tokens by model, as the stack's owner set
     region: str = "us-east-1"
     secret_name: str = ""  # of the API key, for the sentence that says where to put it
+    zone: tzinfo = UTC  # of the times that people are told
 
     def now(self) -> int:
         return int(self.clock())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import UTC, tzinfo
 from typing import Self
 
 
@@ -26,6 +27,7 @@ class Settings:
     drop_event_dead_letters_url: str
     notifications_topic_arn: str
     events_topic_arn: str
+    alarms_topic_arn: str
     openai_secret_arn: str
     openai_base_url: str
     settle_seconds: int
@@ -33,6 +35,7 @@ class Settings:
     hold_above_rows: int
     max_drop_gigabytes: int
     max_line_megabytes: int  # of 2**20 bytes
+    time_zone: str  # of the times that people are told: an IANA name
     aws_region: str  # set by Lambda itself
     token_limits: Mapping[str, int] = field(default_factory=dict)  # `<model>=<tokens>`, by commas; may be empty
 
@@ -51,8 +54,28 @@ class Settings:
                 values[member.name] = int(value)
             else:
                 values[member.name] = value
+        _zone(str(values["time_zone"]))
         limits = _token_limits(environment.get("TOKEN_LIMITS", ""))
         return cls(**values, token_limits=limits)  # type: ignore[arg-type]  # read above by each member's own type
+
+    @property
+    def zone(self) -> tzinfo:
+        return _zone(self.time_zone)
+
+
+def _zone(name: str) -> tzinfo:
+    """The time zone of this name. UTC, the default, loads no database of zones."""
+    if name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown, no name of a zone at all, or the name of a folder of zones
+        raise SettingsIncomplete(
+            f"TIME_ZONE must be the name of a time zone, such as Europe/Berlin or America/New_York, not {name}: deploy "
+            "again with the parameter TimeZone corrected"
+        ) from None
 
 
 def _token_limits(text: str) -> dict[str, int]:

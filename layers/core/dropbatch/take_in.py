@@ -99,8 +99,8 @@ _ALL_IS_DONE = Problem(
 )
 
 SETTLED = (
-    "notify", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards", "claim",
-    "run", "models", "endpoints", "content", "replaces", "limited", "mirror",
+    "notify", "digest", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards",
+    "claim", "run", "models", "endpoints", "content", "replaces", "limited", "mirror",
 )  # fmt: skip  # a list of names reads best as lines of text
 """What building a job finds out about it."""
 
@@ -274,7 +274,7 @@ def _reject(world: World, ledger: Ledger, job: Job, files: JobFiles, problems: P
     """End a job whose drop cannot be used, with the recipe that it was to be asked with."""
     recipe = files.found or files.recipe()
     if recipe is not None:
-        job.recipe_path, job.recipe_sha256 = recipe.path, recipe.sha256
+        recipe.note_in(job)
         result_files.write_recipe(world, job, recipe)
     reject(world, ledger, job, problems)
 
@@ -476,12 +476,11 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
         ledger.add(item)
     if ready.compiled:
         recipe = ready.compiled.recipe
-        job.notify = list(recipe.notify)
         job.attempts, job.retry_invalid = recipe.attempts, recipe.retry_invalid
         # A `.retry` of some rows keeps to them, whatever today's recipe says: they are no whole table.
         job.mirror = mirror_key(job.drop.key) if recipe.mirror and ready.limited is None else None
     if ready.recipe:
-        job.recipe_path, job.recipe_sha256 = ready.recipe.path, ready.recipe.sha256
+        ready.recipe.note_in(job)
         result_files.write_recipe(world, job, ready.recipe)
     job.deadline_at = world.now() + (ready.compiled.recipe.deadline if ready.compiled else DEADLINE_SECONDS)
     job.rows, job.shards, job.claim, job.content = ready.rows, len(ready.shards), ready.claim, ready.content
@@ -496,12 +495,10 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
     JobFiles(world.objects, world.buckets.work, job.id).keep_skipped(ready.skipped)
     result_files.write_skipped(world, job, ready.skipped)
     result_files.write_latest(world, job)
-    accepted = []
-    if "accepted" in job.notify or job.marker is not None:  # it answers the marker, too
-        told = notifications.accepted(world, job, ready.batches, ready.skipped, ready.recipes, older)
-        accepted = outbox.write(world, job, "accepted", told)
+    told = notifications.accepted(world, job, ready.batches, ready.skipped, ready.recipes, older)
+    accepted = outbox.write(world, job, "accepted", told)
     asked = sum(batch.requests for batch in ready.batches)
-    waits = []
+    waits = None
     before = _answered_before(world, ledger, job, ready)
     reason = HeldReason.REPEATED if before and asked else HeldReason.SIZE
     if reason is HeldReason.REPEATED or asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS):
@@ -518,7 +515,7 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
         give_back(now)
         if newer is not None and not now.cancel_requested:
             now.cancel_requested, now.cancel_requested_at, now.replaced_by = True, world.now(), newer.run
-        if waits and not now.approved:
+        if waits is not None and not now.approved:
             now.held_reason, now.held_at = reason, world.now()
             now.holds = {**now.holds, str(reason): world.now()}
             outbox.post(world, now, waits)

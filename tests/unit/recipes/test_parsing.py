@@ -51,6 +51,9 @@ def test_a_key_that_is_planned_is_told_apart_from_a_typo(key: str) -> None:
         ("bad_rows: skipp", "did you mean skip?"),
         ("notify: ended", "a list such as"),
         ("notify: [endet]", "did you mean ended?"),
+        ("notify: [problem]", "accepted or ended or problems is expected, but the text 'problem' stands there; did"),
+        ("digest: of", "on or off is expected, but the text 'of' stands there; did you mean"),
+        ("digest: false", "on or off is expected, but the truth value false stands there; write one of them."),
         ("delimiter: ';;'", "one character"),
         ("delimiter: '\"'", "one character"),
         ("encoding: utf-9", "no encoding"),
@@ -177,6 +180,13 @@ def test_examples_are_pairs_of_input_and_output() -> None:
 
 def test_nobody_needs_to_be_notified() -> None:
     assert parse_recipe((SHORT + "notify: []\n").encode()).notify == ()
+    assert parse_recipe((SHORT + "notify: [problems]\n").encode()).notify == ("problems",)
+
+
+def test_a_digest_is_on_unless_it_is_switched_off() -> None:
+    assert parse_recipe(SHORT.encode()).digest
+    assert parse_recipe((SHORT + "digest: on\n").encode()).digest
+    assert not parse_recipe((SHORT + "digest: off\n").encode()).digest
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def connect(
         dispatch=SqsQueue(sqs, settings.dispatch_queue_url),
         collect=SqsQueue(sqs, settings.collect_queue_url),
         dead_letters={name: SqsDeadLetters(sqs, url) for name, url in dead_letters.items()},
-        topics=SnsTopics(sns, settings.notifications_topic_arn, settings.events_topic_arn),
+        topics=SnsTopics(sns, settings.notifications_topic_arn, settings.events_topic_arn, settings.alarms_topic_arn),
         openai=OpenAIBatches(KeySecret(_later(secrets), settings.openai_secret_arn), settings.openai_base_url),
         observer=observer,
         buckets=Buckets(settings.inbox_bucket, settings.results_bucket, settings.work_bucket),
@@ -77,6 +77,7 @@ def connect(
         token_limits=settings.token_limits,
         region=settings.aws_region,
         secret_name=settings.openai_secret_arn,
+        zone=settings.zone,
     )
 
 

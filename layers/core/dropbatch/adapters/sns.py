@@ -1,14 +1,15 @@
-"""Notifications, in SNS: one topic for people, one for programs.
+"""Notifications, in SNS: one topic for people, one for programs, one for operators.
 
-They are two because SNS delivers message attributes only with a plain message, and drops them where a message has a
-form for each protocol (`MessageStructure: json`).
+People and programs have one each because SNS delivers message attributes only with a plain message, and drops them
+where a message has a form for each protocol (`MessageStructure: json`).
 """
 
+import json
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from dropbatch.ports import Audience, Notification
+from dropbatch.ports import Audience, Letter, Notification
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -21,10 +22,11 @@ _REFUSED = frozenset({"InvalidParameter", "ParameterValueInvalid", "ValidationEx
 class SnsTopics:
     """`ports.Topics` on SNS."""
 
-    def __init__(self, client: "SNSClient", notifications_arn: str, events_arn: str) -> None:
+    def __init__(self, client: "SNSClient", notifications_arn: str, events_arn: str, alarms_arn: str) -> None:
         self._client = client
         self._notifications = notifications_arn
         self._events = events_arn
+        self._alarms = alarms_arn
 
     def publish(self, audience: Audience, notification: Notification) -> None:
         # A poll that has nothing to tell does without what this loads.
@@ -39,25 +41,28 @@ class SnsTopics:
             self._publish(audience, short_form(notification))
 
     def _publish(self, audience: Audience, notification: Notification) -> None:
-        from dropbatch.reporting.sns_limits import event_json
+        from dropbatch.reporting.sns_limits import attributes, event_json
 
-        attributes: dict[str, MessageAttributeValueTypeDef] = {
-            name: {"DataType": "String", "StringValue": value}
-            for name, value in (
-                ("event", notification.event),
-                ("status", notification.status),
-                ("folder", notification.folder),
-            )
-        }
+        typed = {name: _attribute(value) for name, value in attributes(notification).items()}
         match audience:
             case Audience.PROGRAMS:
                 self._client.publish(
-                    TopicArn=self._events, Message=event_json(notification.detail), MessageAttributes=attributes
+                    TopicArn=self._events, Message=event_json(notification.detail), MessageAttributes=typed
                 )
             case Audience.PEOPLE:
-                self._client.publish(
-                    TopicArn=self._notifications,
-                    Subject=notification.subject,
-                    Message=notification.text,
-                    MessageAttributes=attributes,
-                )
+                letter = Letter(notification.subject, notification.text)
+                self._send(self._notifications, letter, typed)
+            case Audience.OPERATORS:
+                if notification.operators is None:
+                    raise AssertionError(f"a notification of {notification.event} has nothing for operators")
+                self._send(self._alarms, notification.operators, typed)
+
+    def _send(self, topic: str, letter: Letter, attributes: "dict[str, MessageAttributeValueTypeDef]") -> None:
+        self._client.publish(TopicArn=topic, Subject=letter.subject, Message=letter.text, MessageAttributes=attributes)
+
+
+def _attribute(value: str | list[str]) -> "MessageAttributeValueTypeDef":
+    """An attribute as SNS wants it: several values as a JSON array, each of which a filter may match."""
+    if isinstance(value, str):
+        return {"DataType": "String", "StringValue": value}
+    return {"DataType": "String.Array", "StringValue": json.dumps(value, ensure_ascii=False)}

@@ -206,7 +206,56 @@ class Limited:
 
 
 @dataclass(slots=True)
-class Job(WorkItem):
+class GatheredReason:
+    """Why rows of a job have no good answer, or its drop was rejected, or what is to be known: its code, and how often.
+
+    `outcome` is that of the rows; empty if it is not about rows.
+    """
+
+    outcome: str
+    code: str
+    count: int
+
+
+@dataclass(slots=True)
+class Gathered:
+    """A notice of a job that waits to be told with others of its folder, and what a digest says of the job.
+
+    `reasons` are the commonest. `paid` and `saved` are in millionths of a dollar; `paid` is None if nothing of it is
+    known.
+    """
+
+    event: str
+    since: int
+    status: str
+    verdict: str
+    rows: int = 0  # that are to be answered
+    answered: int = 0
+    paid: int | None = None
+    saved: int = 0
+    unpriced: bool = False  # some of the cost is not known
+    reasons: list[GatheredReason] = field(default_factory=list)
+    failures: int = 0  # how often in a row telling of it failed
+    tell_after: int = 0  # when that is tried next, if it failed
+
+
+@dataclass(slots=True, kw_only=True)
+class OutboxItem(WorkItem):
+    """An item of which there is something to tell: what has not been told yet is named in it."""
+
+    untold: list[str] = field(default_factory=list)  # `<audience>:<name of a notice>`, in order
+    gathered: dict[str, Gathered] = field(default_factory=dict)  # those of them that wait for a digest
+    tell_after: int = 0  # when the others are tried next
+    tell_failures: int = 0
+
+    @property
+    def due_entries(self) -> list[str]:
+        """The entries of the outbox that are told one by one, as soon as that is possible."""
+        return [entry for entry in self.untold if entry not in self.gathered]
+
+
+@dataclass(slots=True)
+class Job(OutboxItem):
     """One version of a drop under one recipe."""
 
     id: str
@@ -217,7 +266,7 @@ class Job(WorkItem):
     rerun_version: str | None = None  # of the marker that asked for this job
     marker: str | None = None  # the kind of that marker
     run: int = 0  # how many runs of its key it is, from 1; 0 before it has been accepted or rejected
-    recipe_path: str | None = None
+    recipe_path: str | None = None  # of the recipe that counts; None for ready requests, and where none was found
     recipe_sha256: str | None = None
     models: list[str] = field(default_factory=list)  # that answer its rows, the first MAX_MODELS of them
     endpoints: list[str] = field(default_factory=list)
@@ -225,6 +274,7 @@ class Job(WorkItem):
     replaces: bool = False  # jobs of older versions of the drop are still to be cancelled: its recipe says so
     replaced_by: int = 0  # the run of the newer version that cancelled it so
     notify: list[str] = field(default_factory=lambda: ["accepted", "ended"])
+    digest: bool = True  # people are told of it together with other jobs of its folder
     rows: int = 0
     limited: Limited | None = None  # what was left out of the drop; None if `rows` are all it has
     mirror: str | None = None  # the key in the results bucket under which its answers are mirrored; None: nowhere
@@ -251,9 +301,6 @@ class Job(WorkItem):
     build_until: int = 0  # when building it is given up, unless it comes further
     ended_at: int | None = None
     reported: str | None = None  # hash of what the last status.json tells of
-    untold: list[str] = field(default_factory=list)  # the outbox: `<audience>:<name of a notice>`, in order
-    tell_after: int = 0  # when the outbox is tried next
-    tell_failures: int = 0
     keeps_work: bool = False  # its files in the work bucket are kept after its end, for a `.retry`
     is_clean: bool = False  # what was to be deleted of them is
 
@@ -279,6 +326,11 @@ class Job(WorkItem):
         if self.held_reason is not None:
             self.hold_ends = {**self.hold_ends, str(self.held_reason): now}
         self.held_reason = self.held_secret_version = self.held_call = None
+
+    @property
+    def recipe_folder(self) -> str | None:
+        """The folder of the recipe that counts, as `Drop.folder` says it; None if there is none."""
+        return None if self.recipe_path is None else self.recipe_path.rpartition("/")[0] or "/"
 
     @property
     def notices(self) -> str:
@@ -541,7 +593,7 @@ class Pace:
 
 
 @dataclass(slots=True)
-class Pending(WorkItem):
+class Pending(OutboxItem):
     """An object of the inbox that waits to be looked at: something failed, or what it needs may still come.
 
     It has no job. Once it is looked at and what there is to tell is told, the item is deleted, but for a marker's: that
@@ -557,9 +609,6 @@ class Pending(WorkItem):
     sequencer: str = ""
     is_over: bool = False  # nothing is left but to tell
     stays: bool = False  # until it expires, even if all is told
-    untold: list[str] = field(default_factory=list)
-    tell_after: int = 0
-    tell_failures: int = 0
 
     @property
     def pk(self) -> str:
@@ -640,6 +689,23 @@ class Mirror(Item):
     @property
     def sk(self) -> str:
         return "mirror"
+
+
+@dataclass(slots=True)
+class Alert(Item):
+    """When the operators were last notified of what only they can correct: they hear of it once, not once a job."""
+
+    reason: str
+    told_at: int = 0  # 0 if they have not been
+    claimed_until: int = 0  # until then another process is about to notify them
+
+    @property
+    def pk(self) -> str:
+        return f"alert#{self.reason}"
+
+    @property
+    def sk(self) -> str:
+        return "alert"
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """Ends a job as it was decided. Summary, state and notification follow from one record, whichever process comes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from dropbatch.claims import finish_run
@@ -15,19 +15,17 @@ from dropbatch.reporting import result_files
 
 
 def end(
-    world: World, ledger: Ledger, job: Job, decision: Mapping[str, Any], names: Sequence[str] | None = None
+    world: World, ledger: Ledger, job: Job, decision: Mapping[str, Any], unwritten: outbox.Notice | None = None
 ) -> None:
     """Write the summary, swap the job to its final state, then tell: in this order.
 
-    With `names`, of notices that need no writing, the job ends though S3 takes nothing.
+    With `unwritten`, a notice that needs no writing, the job ends though S3 takes nothing.
     """
     _finish_run(world, ledger, job, decision)
-    if names is None:
+    if unwritten is None:
         result_files.write_decided(world, job, decision)
         result_files.write_latest(world, job, decision["status"])
-        told = "ended" in job.notify
-        names = outbox.write(world, job, "ended", result_files.decided_notification(decision)) if told else []
-    to_tell = names
+    notice = unwritten or outbox.write(world, job, "ended", result_files.decided_notification(decision))
 
     def finish(current: Job) -> bool:
         if current.state in ENDED_JOBS:
@@ -39,7 +37,7 @@ def end(
             current.move(JobState.ASSEMBLING)
         current.end_hold(world.now())
         current.keeps_work = decision["can_be_retried"]
-        outbox.post(world, current, to_tell)
+        outbox.post(world, current, notice)
         current.move(JobState(decision["status"]))
         return True
 

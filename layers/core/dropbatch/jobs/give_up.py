@@ -3,7 +3,7 @@
 It reads no row and no recipe, so that it works where the process that failed could not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from dropbatch.claims import begin_run, claim_job, claimed_job, point_at
 from dropbatch.domain.drops import Drop, Meaning, meaning_of
@@ -38,31 +38,35 @@ def reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
     """End a job whose drop cannot be used, unless it has moved on meanwhile, and tell why."""
     begin_run(ledger, job)
     result_files.write_rejected(world, job, problems)
+    result_files.write_rejected_page(world, job, problems)
     result_files.write_latest(world, job, "rejected")
-    names = outbox.write(world, job, "rejected", notifications.rejected(world, job, problems))
-    if _end_building(world, ledger, job, names):
+    notice = outbox.write(world, job, "rejected", notifications.rejected(world, job, problems))
+    if _end_building(world, ledger, job, notice):
         world.observer.measure("JobsRejected", 1)
         codes = sorted({problem.code for problem in problems})
         world.observer.note("rejected", job_id=job.id, codes=codes, problems=problems.total)
 
 
 def end_duplicate(world: World, ledger: Ledger, job: Job, standing: Job) -> None:
-    """End a job whose work another does already, and tell so."""
-    names = outbox.write(world, job, "duplicate", notifications.duplicate(world, job, standing))
-    _end_building(world, ledger, job, names)
+    """End a job whose work another does already, with the same recipe, and tell so."""
+    job.recipe_path, job.recipe_sha256 = standing.recipe_path, standing.recipe_sha256
+    job.notify, job.digest = standing.notify, standing.digest
+    notice = outbox.write(world, job, "duplicate", notifications.duplicate(world, job, standing))
+    _end_building(world, ledger, job, notice)
 
 
 def end_silently(world: World, ledger: Ledger, job: Job) -> None:
     """End a job of an empty file that another version has replaced."""
-    _end_building(world, ledger, job, [])
+    _end_building(world, ledger, job, outbox.UNTOLD)
 
 
 def give_up(world: World, ledger: Ledger, job: Job) -> None:
     """End a job whose drop could not be read for a day, whatever S3 takes of what is to be written."""
     _attempt(world, job, lambda: begin_run(ledger, job))
     _attempt(world, job, lambda: result_files.write_rejected(world, job, _only(notifications.GIVEN_UP)))
+    _attempt(world, job, lambda: result_files.write_rejected_page(world, job, _only(notifications.GIVEN_UP)))
     _attempt(world, job, lambda: result_files.write_latest(world, job, "rejected"))
-    if _end_building(world, ledger, job, outbox.unwritten("gave-up")):
+    if _end_building(world, ledger, job, outbox.unwritten(world, job, "gave-up")):
         world.observer.measure("JobsRejected", 1)
         world.observer.warn("gave up", job_id=job.id)
 
@@ -109,13 +113,14 @@ def tell_pending(
 
     Its item is deleted once that is told, unless it `stays`.
     """
-    names = outbox.write(world, pending, f"told-{world.now()}", notification) if notification else []
+    name = f"told-{world.now()}"
+    notice = outbox.write(world, pending, name, notification) if notification else outbox.UNTOLD
 
     def over(current: Pending) -> bool:
         if current.is_over:
             return False
         current.stays = stays
-        outbox.post(world, current, names)
+        outbox.post(world, current, notice)
         return _is_over(current)
 
     told = ledger.update(pending, over)
@@ -149,7 +154,7 @@ def force_end(world: World, ledger: Ledger, job: Job) -> None:
         except Exception:
             if world.now() < taken.ends_by + GRACE_SECONDS * 3 // 2:
                 raise
-            end(world, ledger, taken, decision, outbox.unwritten("results-gave-up"))
+            end(world, ledger, taken, decision, outbox.unwritten(world, taken, "results-gave-up"))
 
 
 def _is_mirrored(ledger: Ledger, job: Job) -> bool:
@@ -171,7 +176,7 @@ def _only(problem: Problem) -> Problems:
     return problems
 
 
-def _end_building(world: World, ledger: Ledger, job: Job, names: Sequence[str]) -> bool:
+def _end_building(world: World, ledger: Ledger, job: Job, notice: outbox.Notice) -> bool:
     """End a job that is being built, unless another process has taken it over; what is to be told is told after."""
     lease = job.lease
 
@@ -181,7 +186,8 @@ def _end_building(world: World, ledger: Ledger, job: Job, names: Sequence[str]) 
         give_back(current)
         current.ended_at, current.expires_at = world.now(), world.now() + RETENTION_SECONDS
         current.run, current.recipe_path, current.recipe_sha256 = job.run, job.recipe_path, job.recipe_sha256
-        outbox.post(world, current, names)
+        current.notify, current.digest = job.notify, job.digest
+        outbox.post(world, current, notice)
         current.move(JobState.REJECTED)
         return True
 

@@ -35,7 +35,7 @@ def hold(
     if current is None or current.state not in states:
         return
     is_new = now - current.hold_ends.get(reason, 0) > SAME_HOLD_SECONDS
-    names = outbox.write(world, job, name, held_notices.held(world, current, reason)) if is_new else []
+    notice = outbox.write(world, current, name, held_notices.held(world, current, reason)) if is_new else outbox.UNTOLD
 
     def stop(current: Job) -> bool:
         if current.state not in states:
@@ -47,7 +47,7 @@ def hold(
         if is_new:
             current.holds = {**current.holds, str(reason): now}
         current.move(JobState.HELD)
-        outbox.post(world, current, names)
+        outbox.post(world, current, notice)
         return True
 
     held = ledger.update(job, stop)

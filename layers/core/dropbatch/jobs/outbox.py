@@ -2,22 +2,26 @@
 
 A notice is written into the work bucket first, then named in the item (`untold`) by the very write that changes its
 state. The process that finds a name there publishes the notice and takes the name out. So no state depends on SNS, and
-what is told is told at least once. Each audience is told by itself, in order.
+what is told is told at least once. Each audience is told by itself, in order: programs of everything, people of what
+the recipe's `notify` says, operators of what only they can correct.
+
+What people may be told together with other jobs of the folder waits (`gathered`); `jobs/digest.py` tells it.
 
 What ends because its date has come must end even if S3 takes nothing: those notices follow from the item alone, and are
 named without being written (`TELLERS`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
 
-from dropbatch.domain.errors import ObjectMissing
-from dropbatch.domain.jobs import Job, Pending
+from dropbatch.domain.errors import ConditionFailed, ObjectMissing
+from dropbatch.domain.jobs import Alert, Gathered, Job, JobState, Pending
 from dropbatch.ledger import Ledger
-from dropbatch.ports import JSON, Audience, Notification, World
-from dropbatch.reporting import notifications
+from dropbatch.ports import JSON, Audience, Letter, Notification, World
+from dropbatch.reporting import digests, notifications
 from dropbatch.storage.job_ends import whole
 
 Teller = TypeVar("Teller", Job, Pending)
@@ -38,22 +42,67 @@ MAX_TELL_SECONDS = 2 * 86_400
 MAX_UNREAD = 8
 """After how many failures, four hours in all, a notice that S3 does not give is told in short, from the job alone."""
 
+SAME_ALERT_SECONDS = 86_400
+"""Operators are notified of the same problem once in this time, however many jobs have it."""
 
-def write(world: World, item: Job | Pending, name: str, notification: Notification) -> list[str]:
-    """Write a notice down; returns the names to put into the item's outbox. One that was written before stays."""
+CLAIM_SECONDS = 60
+"""How long a process may take to notify the operators before another does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice that is written: the entries that it has in the outbox, and what a digest needs of those that wait."""
+
+    entries: tuple[str, ...] = ()
+    gathered: Mapping[str, Gathered] = field(default_factory=dict)
+
+
+UNTOLD = Notice()
+"""Nothing to tell."""
+
+
+def write(world: World, item: Job | Pending, name: str, notification: Notification, *, people: bool = True) -> Notice:
+    """Write a notice down; returns what to put into the item's outbox. One that was written before stays.
+
+    Without `people`, it is for programs alone: people are told the same by another.
+    """
     data = msgspec.json.encode(notification)
     world.objects.put_new(world.buckets.work, f"{item.notices}{name}.json", data, JSON)
-    return [f"{audience}:{name}" for audience in Audience]
+    return _notice(world, item, name, notification, people=people)
 
 
-def unwritten(name: str) -> list[str]:
-    """Return the names to put into a job's outbox for one of TELLERS."""
-    return [f"{audience}:{name}" for audience in Audience]
+def unwritten(world: World, job: Job, name: str) -> Notice:
+    """Return what to put into a job's outbox for one of TELLERS."""
+    return _notice(world, job, name, TELLERS[name](world, job))
 
 
-def post(world: World, item: Job | Pending, names: Sequence[str]) -> None:
-    """Put names into the item's outbox; the caller saves it with the change that they tell of."""
-    item.untold = [*item.untold, *(name for name in names if name not in item.untold)]
+def _notice(world: World, item: Job | Pending, name: str, notification: Notification, *, people: bool = True) -> Notice:
+    entries, gathered = [f"{Audience.PROGRAMS}:{name}"], {}
+    if people and (isinstance(item, Pending) or _is_wanted(item, notification)):
+        entries.append(f"{Audience.PEOPLE}:{name}")
+        answers_marker = isinstance(item, Job) and item.marker is not None and notification.event != "ended"
+        if isinstance(item, Job) and item.digest and digests.can_wait(notification) and not answers_marker:
+            gathered[entries[-1]] = digests.gathered(world.now(), notification)
+    if notification.operators is not None:
+        entries.append(f"{Audience.OPERATORS}:{name}")
+    return Notice(tuple(entries), gathered)
+
+
+def _is_wanted(job: Job, notification: Notification) -> bool:
+    """Return whether people are told of it, as the recipe's `notify` says. A rejection or a hold always is."""
+    match notification.event:
+        case "accepted" | "duplicate":
+            return "accepted" in job.notify or job.marker is not None  # it answers the marker, too
+        case "ended":
+            has_problems = notification.status != str(JobState.SUCCEEDED)
+            return "ended" in job.notify or ("problems" in job.notify and has_problems)
+    return True
+
+
+def post(world: World, item: Job | Pending, notice: Notice) -> None:
+    """Put a notice into the item's outbox; the caller saves the item with the change that the notice tells of."""
+    item.untold = [*item.untold, *(entry for entry in notice.entries if entry not in item.untold)]
+    item.gathered = {**item.gathered, **notice.gathered}
     item.tell_after, item.tell_failures = world.now() + INLINE_SECONDS, 0
 
 
@@ -66,38 +115,105 @@ def tell_now(world: World, ledger: Ledger, item: Teller) -> None:
 
 
 def tell(world: World, ledger: Ledger, item: Teller) -> None:
-    """Tell what the item has untold, and take it out of its outbox. What cannot be told now is tried again later."""
+    """Tell what the item has untold, but for what waits, and take it out of its outbox. What fails is tried again."""
     told: list[str] = []
     failed = False
     for audience in Audience:
-        for entry in [entry for entry in item.untold if entry.startswith(f"{audience}:")]:
+        for entry in [entry for entry in item.due_entries if entry.startswith(f"{audience}:")]:
             try:
-                world.topics.publish(audience, _read(world, item, entry.partition(":")[2]))
+                if not tell_entry(world, ledger, item, entry):
+                    break
             except Exception:  # noqa: BLE001 - whatever keeps SNS from it, it is tried again
                 world.observer.failed("a notification could not be published; it is kept and tried again")
                 failed = True
                 break
             told.append(entry)
+    if told or failed:
+        take_out(world, ledger, item, told, failed=failed)
 
-    def take_out(current: Teller) -> bool:
-        current.untold = [entry for entry in current.untold if entry not in told]
+
+def take_out(world: World, ledger: Ledger, item: Teller, told: Iterable[str], *, failed: bool = False) -> None:
+    """Take out of an item's outbox what has been told; if something failed, the rest is tried again later."""
+    gone = frozenset(told)
+
+    def change(current: Teller) -> bool:
+        is_changed = failed or not gone.isdisjoint(current.untold)
+        current.untold = [entry for entry in current.untold if entry not in gone]
+        current.gathered = {entry: its for entry, its in current.gathered.items() if entry not in gone}
         if failed:
             current.tell_failures += 1
-            wait = min(MAX_TELL_SECONDS, 60 * 2 ** min(current.tell_failures - 1, 12))
-            current.tell_after = world.now() + world.scaled(wait)
-        return bool(told) or failed
+            current.tell_after = _next_try(world, current.tell_failures)
+        return is_changed
 
-    if told or failed:
-        ledger.update(item, take_out)
+    ledger.update(item, change)
 
 
-def _read(world: World, item: Job | Pending, name: str) -> Notification:
+def put_off(world: World, ledger: Ledger, job: Job, entry: str) -> None:
+    """Have an entry that waits, and could not be told, tried again later. The other audiences wait for nothing."""
+
+    def change(current: Job) -> bool:
+        gathered = current.gathered.get(entry)
+        if gathered is None:
+            return False
+        failures = gathered.failures + 1
+        later = replace(gathered, failures=failures, tell_after=_next_try(world, failures))
+        current.gathered = {**current.gathered, entry: later}
+        return True
+
+    ledger.update(job, change)
+
+
+def _next_try(world: World, failures: int) -> int:
+    """When what failed so often is tried again."""
+    return world.now() + world.scaled(min(MAX_TELL_SECONDS, 60 * 2 ** min(failures - 1, 12)))
+
+
+def tell_entry(world: World, ledger: Ledger, item: Job | Pending, entry: str) -> bool:
+    """Publish one entry of an outbox; False if another process is about to tell the same."""
+    audience = Audience(entry.partition(":")[0])
+    notification = read_notice(world, item, entry)
+    if audience is Audience.OPERATORS:
+        return _alert(world, ledger, notification)
+    world.topics.publish(audience, notification)
+    return True
+
+
+def _alert(world: World, ledger: Ledger, notification: Notification) -> bool:
+    """Notify the operators, unless they were of the same within a day; False if another process is about to."""
+    if notification.operators is None:  # it is told in short, because S3 does not give the notice
+        notification = replace(notification, operators=Letter(notification.subject, notification.text))
+    now = world.now()
+    alert = ledger.alert(str(notification.detail.get("held_reason", notification.event)))
+    if alert.told_at and now - alert.told_at < SAME_ALERT_SECONDS:
+        return True
+    if alert.claimed_until > now:
+        return False
+    alert.claimed_until = now + CLAIM_SECONDS
+    try:
+        ledger.save(alert)
+    except ConditionFailed:
+        return False
+    world.topics.publish(Audience.OPERATORS, notification)
+
+    def done(current: Alert) -> bool:
+        current.told_at, current.claimed_until = now, 0
+        return True
+
+    ledger.update(alert, done)
+    return True
+
+
+def read_notice(world: World, item: Job | Pending, entry: str) -> Notification:
+    """Read the notice that an entry of an outbox names; after many failures the one that follows from the job alone."""
+    name = entry.partition(":")[2]
     if name in TELLERS and isinstance(item, Job):
         return TELLERS[name](world, item)
     try:
         data = whole(world.objects, world.buckets.work, f"{item.notices}{name}.json")
     except Exception as error:
-        if not isinstance(item, Job) or (item.tell_failures < MAX_UNREAD and not isinstance(error, ObjectMissing)):
+        gathered = item.gathered.get(entry)
+        failures = gathered.failures if gathered else item.tell_failures
+        if not isinstance(item, Job) or (failures < MAX_UNREAD and not isinstance(error, ObjectMissing)):
             raise
         world.observer.failed("a notice cannot be read; it is told in short", name=name)
         return notifications.in_short(world, item, name)

@@ -16,7 +16,7 @@ _QUESTIONS = frozenset({"messages", "input", "contents", "content"})
 _RECIPES_OWN = frozenset(
     {"system", "examples", "parameters", "endpoint", "schema", "columns", "prefix", "when", "bad_rows", "delimiter"}
     | {"encoding", "quoting", "escape", "header", "blank_rows", "formulas", "limit", "attempts", "deadline"}
-    | {"retry_invalid", "mirror", "notify", "body"}
+    | {"retry_invalid", "mirror", "notify", "digest", "body"}
 )
 """The recipe's keys that no request has."""
 

@@ -25,13 +25,16 @@ from dropbatch.recipes.yaml import Document, Place, dotted, read_yaml
 SHORT_FORM = ("model", "system", "prompt", "examples", "parameters")
 SHARED = (
     "endpoint", "schema", "columns", "prefix", "id", "when", "bad_rows", "delimiter", "encoding", "limit", "notify",
-    "attempts", "deadline", "retry_invalid", "formulas", "blank_rows", "quoting", "escape", "header", "replace",
-    "mirror",
+    "digest", "attempts", "deadline", "retry_invalid", "formulas", "blank_rows", "quoting", "escape", "header",
+    "replace", "mirror",
 )  # fmt: skip  # a list of names reads best as lines of text
 KEYS = (*SHORT_FORM, "body", *SHARED)
 NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices"})
 
 EVENTS = ("accepted", "ended")
+
+NOTICES = (*EVENTS, "problems")
+"""What `notify` can list: `problems` are files that are rejected or held, and jobs that do not succeed."""
 
 DEADLINE_SECONDS = 72 * 3600
 MOST_DEADLINE_SECONDS = 14 * 86_400
@@ -100,6 +103,7 @@ class Recipe:
     limit: RowLimit | None = None
     mirror: bool = False
     notify: tuple[str, ...] = EVENTS
+    digest: bool = True
     attempts: int = 3
     deadline: int = DEADLINE_SECONDS
     retry_invalid: bool = False
@@ -196,6 +200,7 @@ class _Parser:
             "header": self._header,
             "limit": self._limit,
             "notify": self._notify,
+            "digest": self._switch,
             "attempts": self._attempts,
             "deadline": self._deadline,
             "retry_invalid": self._truth,
@@ -444,11 +449,15 @@ class _Parser:
         self._wrong_type(key, "true or false", value)
         return None
 
+    def _switch(self, key: str, value: Any) -> bool | None:
+        found = self._one_of(key, value, ("on", "off"))
+        return None if found is None else found == "on"
+
     def _notify(self, key: str, value: Any) -> tuple[str, ...] | None:
         if not isinstance(value, list):
             self._wrong_type(key, "a list such as [accepted, ended]", value)
             return None
-        found = [self._one_of(f"{key}[{number}]", item, EVENTS) for number, item in enumerate(value)]
+        found = [self._one_of(f"{key}[{number}]", item, NOTICES) for number, item in enumerate(value)]
         return tuple(dict.fromkeys(item for item in found if item is not None))
 
     def _check_forms(self, members: dict[str, Any]) -> None:

@@ -64,13 +64,20 @@ _TOO_MUCH = Advice(Cure.RECIPE, "a pattern, schema or expression takes too long 
 
 _BY_CODE = {
     **dict.fromkeys(
-        codes_about(CodeKind.KEY), Advice(Cure.AGAIN, "OpenAI does not accept the API key: store a good one")
+        codes_about(CodeKind.KEY),
+        Advice(Cure.AGAIN, "OpenAI does not accept the API key: have the stack's administrators store a good one"),
     ),
     **dict.fromkeys(
         BILLING_CODES,
-        Advice(Cure.AGAIN, "OpenAI does not take work from this account: see to its billing and limits"),
+        Advice(
+            Cure.AGAIN,
+            "OpenAI does not take work from this account: have the stack's administrators check its billing and limits",
+        ),
     ),
-    **dict.fromkeys(PERMISSION_CODES, Advice(Cure.AGAIN, "the API key may not do this: see to its permissions")),
+    **dict.fromkeys(
+        PERMISSION_CODES,
+        Advice(Cure.AGAIN, "the API key may not do this: have the stack's administrators check its permissions"),
+    ),
     **dict.fromkeys(
         codes_about(CodeKind.REGION),
         Advice(

@@ -109,6 +109,7 @@ def job_members(world: World, job: Job, event: str, status: str) -> dict[str, An
         "models": job.models,
         "endpoints": job.endpoints,
         "recipe": {"path": job.recipe_path, "sha256": job.recipe_sha256} if job.recipe_path else None,
+        "recipe_folder": job.recipe_folder,
         "recipe_sha256": job.recipe_sha256,
         "dropbatch_version": __version__,
         "labels": dict(job.drop.labels),
@@ -120,12 +121,7 @@ def end_members(end: Ended) -> dict[str, Any]:
     return {
         "rows": {**row_members(job), **{str(outcome): tally.outcomes[outcome] for outcome in Outcome}},
         "cost": _cost(tally) | _cost_of_all(job, tally),
-        "times": {
-            "dropped": iso(job.drop.modified),
-            "created": iso(job.created_at),
-            "ended": iso(end.ended_at),
-            "seconds": end.ended_at - job.created_at,
-        },
+        "times": end_times(job, end.ended_at),
         "reasons": [
             {
                 "outcome": str(outcome),
@@ -141,6 +137,15 @@ def end_members(end: Ended) -> dict[str, Any]:
         "recipes": [recipe.to_json() for recipe in end.recipes],
         "compared_with": end.compared.to_json(TOLD_COLUMNS) if end.compared else None,
         "objects": dict(end.objects),
+    }
+
+
+def end_times(job: Job, ended_at: int) -> dict[str, Any]:
+    return {
+        "dropped": iso(job.drop.modified),
+        "created": iso(job.created_at),
+        "ended": iso(ended_at),
+        "seconds": ended_at - job.created_at,
     }
 
 

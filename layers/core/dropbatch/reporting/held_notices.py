@@ -2,16 +2,17 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dropbatch.batch_api.models import notices_about
 from dropbatch.domain.jobs import MAX_STARTS, Batch, HeldReason, Job
 from dropbatch.domain.skipped import SkippedRows
-from dropbatch.ports import Notification, World
+from dropbatch.ports import Letter, Notification, World
 from dropbatch.reporting.details import UsedRecipe, listed_notices, results_prefix
 from dropbatch.reporting.limited import rows_in_short, rows_taken
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
-from dropbatch.reporting.phrases import TOLD_PROBLEMS, about, marker_command, notice_lines, rows_counted
+from dropbatch.reporting.phrases import TOLD_PROBLEMS, about, as_text, marker_command, notice_lines, rows_counted
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
 
 
@@ -32,36 +33,12 @@ def held(
     others: OpenRuns = NO_RUNS,
     before: AnsweredBefore | None = None,
 ) -> Notification:
+    if reason in _FOR_OPERATORS:
+        return _for_operators(world, job, _FOR_OPERATORS[reason], reason)
     name, notices = job.drop.name, notices_about((batch.model for batch in batches), world.now())
     skipped = skipped or SkippedRows()
     cancel = f"To end it with what it has: {marker_command(job.drop, 'cancel')}"
-    store = f"aws secretsmanager put-secret-value --secret-id {shlex.quote(world.secret_name)} --secret-string sk-…"
     match reason:
-        case HeldReason.KEY:
-            what = "waits for an OpenAI API key"
-            text = [
-                f"{name} waits: the stack's secret holds no OpenAI API key, or one that OpenAI does not accept. "
-                "Nothing is lost; it goes on within minutes of the key being there.",
-                f"Store a key: {store}",
-            ]
-        case HeldReason.PERMISSION:
-            what = "waits, the API key lacks a permission"
-            text = [
-                f"{name} waits: OpenAI does not let the API key do what the job needs (403). Nothing is lost; the call "
-                "is tried again every few minutes, and the job goes on when it succeeds.",
-                "Give the key the permissions to read and write files and batches in its project, or store another: "
-                + store,
-                cancel,
-            ]
-        case HeldReason.ACCOUNT:
-            what = "waits, OpenAI takes no work from the account"
-            text = [
-                f"{name} waits: OpenAI takes no work from this account, because its credit or its spending limit is "
-                "used up, or it is closed. Nothing is lost; the call is tried again, and the job goes on when it "
-                "succeeds.",
-                "Add credit or raise the limit in OpenAI's billing settings.",
-                cancel,
-            ]
         case HeldReason.FAILING:
             what = "waits, too few rows were answered"
             text = [
@@ -97,21 +74,8 @@ def held(
                 f"To drop it: {marker_command(job.drop, 'cancel')}",
                 "Without an approval it is cancelled after 14 days.",
             ]
-        case HeldReason.STUCK:
-            what = "waits, a step of it fails again and again"
-            text = [
-                f"{name} waits: a step of it failed {MAX_STARTS} times in a row. What OpenAI answered is kept, nothing "
-                "is asked or paid again, and the step is tried every hour until the job's 28 days are over.",
-                f"The functions' logs say why; search them for {job.id}.",
-            ]
-        case HeldReason.KEY_CHANGED:
-            what = "waits, the API key changed"
-            text = [
-                f"{name} waits: the API key was changed while batches were open, and the new key cannot see them, or "
-                "tell whether they exist. Creating them again might pay twice.",
-                "Put the former key back until the job has gone on, or give the open batches up: "
-                f"{marker_command(job.drop, 'cancel')}",
-            ]
+        case _:
+            raise AssertionError(f"no notice is written for a hold for {reason}")
     detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}
     if skipped.codes:
         detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
@@ -132,3 +96,91 @@ def _cost_again(before: AnsweredBefore | None) -> str:
     if before is None or before.paid is None:
         return "What that cost is not known; asking again costs as much."
     return f"That cost {about(before.paid)}, and asking again would cost as much."
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """A reason that only the stack's operators can remove: what people are told of it, and what operators are."""
+
+    why: str  # behind "waits for the stack's administrators: "
+    then: str
+    subject: str
+    problem: str
+    steps: tuple[str, ...]
+
+
+_STORE = "aws secretsmanager put-secret-value --secret-id {secret} --secret-string sk-…"
+_IN_CONSOLE = (
+    "In the console: Secrets Manager, the secret {secret}, Retrieve secret value, Edit, and the key alone as plaintext."
+)
+_ENDS = "Without that it ends after 14 days with what it has."
+
+_FOR_OPERATORS = {
+    HeldReason.KEY: _Cause(
+        "there is no OpenAI API key, or one that OpenAI does not accept",
+        f"Nothing is lost; it goes on within minutes of a good key being there. {_ENDS}",
+        "jobs wait for an OpenAI API key",
+        "The stack's secret holds no OpenAI API key, or one that OpenAI does not accept. Jobs wait, nothing is lost, "
+        "and they go on within minutes of a good key being there.",
+        (f"Store a key: {_STORE}", _IN_CONSOLE),
+    ),
+    HeldReason.PERMISSION: _Cause(
+        "OpenAI does not let the API key do what the job needs",
+        f"Nothing is lost; it goes on when the key has the permission. {_ENDS}",
+        "jobs wait, the OpenAI API key lacks a permission",
+        "OpenAI does not let the API key do what a job needs (403). Nothing is lost; the call is tried again every few "
+        "minutes, and the job goes on when it succeeds.",
+        (
+            "Give the key the permissions to read and write files and batches in its project, in OpenAI's settings.",
+            f"Or store another key: {_STORE}",
+        ),
+    ),
+    HeldReason.ACCOUNT: _Cause(
+        "OpenAI takes no work from the account, because its credit or its spending limit is used up, or it is closed",
+        f"Nothing is lost; it goes on when OpenAI takes work again. {_ENDS}",
+        "jobs wait, OpenAI takes no work from the account",
+        "OpenAI takes no work from this account, because its credit or its spending limit is used up, or it is closed. "
+        "Nothing is lost; the call is tried again, and the job goes on when it succeeds.",
+        ("Add credit or raise the limit in OpenAI's billing settings.",),
+    ),
+    HeldReason.KEY_CHANGED: _Cause(
+        "the OpenAI API key was changed while batches were open, and the new key cannot see them",
+        f"Creating them again might pay twice, so it waits until the former key is back. {_ENDS}",
+        "jobs wait, the OpenAI API key changed",
+        "The API key was changed while batches were open, and the new key cannot see them, or tell whether they exist. "
+        "Creating them again might pay twice.",
+        (
+            f"Put the former key back until the jobs have gone on: {_STORE}",
+            "Or have the owner of a job give up its open batches, with a folder named like its file, .cancel appended.",
+        ),
+    ),
+    HeldReason.STUCK: _Cause(
+        f"a step of it failed {MAX_STARTS} times in a row",
+        "What OpenAI answered is kept, nothing is asked or paid again, and the step is tried every hour until the "
+        "job's 28 days are over.",
+        "jobs wait, a step fails again and again",
+        f"A step of a job failed {MAX_STARTS} times in a row. What OpenAI answered is kept, nothing is asked or paid "
+        "again, and the step is tried every hour until the job's 28 days are over.",
+        ("The functions' logs say why; search them for the job's id.",),
+    ),
+}
+
+
+def _for_operators(world: World, job: Job, cause: _Cause, reason: HeldReason) -> Notification:
+    """A hold that its owner can do nothing about: the owner is told that others were notified, and these what to do."""
+    text = [
+        f"{job.drop.name} waits for the stack's administrators, who were notified: {cause.why}.",
+        cause.then,
+        f"To end it with what it has: {marker_command(job.drop, 'cancel')}",
+    ]
+    steps = [step.format(secret=shlex.quote(world.secret_name)) for step in cause.steps]
+    letter = [
+        cause.problem,
+        *steps,
+        f"The first job that waits is {job.id}, of s3://{job.drop.bucket}/{job.drop.key}; others may wait, too.",
+        "While the problem lasts, you are notified of it once a day, however many jobs wait.",
+    ]
+    operators = Letter(f"Dropbatch: {cause.subject}", as_text(letter))
+    detail = {"held_reason": str(reason), "notices": []}
+    what = "waits for its administrators"
+    return notification_of(world, job, "held", "held", what, text, detail, operators)

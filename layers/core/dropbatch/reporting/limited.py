@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.reporting.phrases import rows_counted
+from dropbatch.reporting.phrases import about, rows_counted
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
     from dropbatch.tallies import Tally
@@ -55,5 +55,5 @@ def limited_lines(job: Job, tally: "Tally") -> list[str]:
     if job.limited is None:
         return []
     cost = cost_of_all(job, tally)
-    more = "" if cost is None else f"; all of them would cost about ${cost:,.2f}"
+    more = "" if cost is None else f"; all of them would cost {about(cost)}"
     return [f"The run asked {rows_taken(job)}{more}."]

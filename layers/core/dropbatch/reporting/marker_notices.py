@@ -249,7 +249,7 @@ def _alone(
         **(more or {}),
     }
     folder = _drop(asker, marker.drop_key).folder
-    return Notification("marker", str(status), folder, subject(asker.name, verdict), as_text(lines), detail)
+    return Notification("marker", str(status), folder, subject(asker.key.rstrip("/"), verdict), as_text(lines), detail)
 
 
 def _waits(job: Job) -> str:

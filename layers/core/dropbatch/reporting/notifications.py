@@ -13,7 +13,7 @@ from dropbatch.domain.jobs import MAX_JOB_SECONDS, Batch, Job
 from dropbatch.domain.outcomes import GAVE_UP, LEFT_OUT, JobStatus, Outcome
 from dropbatch.domain.problems import Notice, Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
-from dropbatch.ports import Notification, World
+from dropbatch.ports import Letter, Notification, World
 from dropbatch.reporting.advice import Cure, cures, remedy
 from dropbatch.reporting.details import (
     GAVE_UP_REASONS,
@@ -23,6 +23,7 @@ from dropbatch.reporting.details import (
     UsedRecipe,
     cost_given_up,
     end_members,
+    end_times,
     is_older,
     job_members,
     listed_notices,
@@ -34,15 +35,19 @@ from dropbatch.reporting.limited import limited_lines, row_members, rows_in_shor
 from dropbatch.reporting.mirrored import mirror_lines, mirror_to_come
 from dropbatch.reporting.phrases import (
     TOLD_PROBLEMS,
+    about,
     as_text,
     batches_counted,
     console_link,
     counted,
     drop_command,
+    local_time,
     marker_command,
+    money,
     notice_lines,
     problem_lines,
     rows_counted,
+    run_name,
     subject,
 )
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, comparison_lines, open_run_lines, run_line
@@ -148,15 +153,15 @@ def rejected(world: World, job: Job, problems: Problems) -> Notification:
     text = [f"{job.drop.name} was rejected: {count}. Nothing was sent to OpenAI, and nothing is billed."]
     text += problem_lines(problems)
     text += [
-        f"All of them: s3://{world.buckets.results}/{results_prefix(job)}rejected.json",
+        f"All of them: s3://{world.buckets.results}/{results_prefix(job)}report.html (rejected.json for programs)",
         f"In the console: {console_link(world.region, world.buckets.results, results_prefix(job))}",
-        *_mend_lines(job, problems),
+        *what_to_do(job, problems),
     ]
     detail = {"problems": listed_problems(problems, 10)}
     return notification_of(world, job, "rejected", "rejected", f"rejected, {count}", text, detail)
 
 
-def _mend_lines(job: Job, problems: Problems) -> list[str]:
+def what_to_do(job: Job, problems: Problems) -> list[str]:
     """What to do once a rejected job's problems are mended, as a line to copy; none if nothing can be mended."""
     codes = {problem.code for problem in problems}
     of_recipe = all(problem.path is not None for problem in problems)
@@ -190,11 +195,21 @@ def recipe_checked(drop: Drop, problems: Problems, notices: Sequence[Notice] = (
         "event": "recipe",
         "status": status,
         "drop": named_drop(drop),
+        "recipe_folder": drop.folder,
         "problems": listed_problems(problems, 10),
         "notices": listed_notices(notices),
         "labels": dict(drop.labels),
     }
-    return Notification("recipe", status, drop.folder, subject(drop.name, verdict), as_text(text), detail)
+    return Notification(
+        "recipe",
+        status,
+        drop.folder,
+        subject(drop.key, verdict),
+        as_text(text),
+        detail,
+        verdict,
+        recipe_folder=drop.folder,
+    )
 
 
 def ended(world: World, end: Ended) -> Notification:
@@ -221,6 +236,8 @@ def ended(world: World, end: Ended) -> Notification:
     text += comparison_lines(end.compared)
     text.append(_paid(tally))
     text += limited_lines(job, tally)
+    dropped, done_at = (local_time(seconds, world.zone) for seconds in (job.drop.modified, end.ended_at))
+    text.append(f"Dropped {dropped}; done {done_at}.")
     for column, answers in list(tally.categories.items())[:TOLD_COLUMNS]:
         text.append(f"{column}: " + ", ".join(f"{value} {count:,}" for value, count in answers.most_common(8)))
     for outcome, code, reason in tally.commonest(TOLD_REASONS):
@@ -267,12 +284,12 @@ def _paid(tally: "Tally") -> str:
     if paid is None or saved is None:
         text = "What it cost is not known."
     elif saved < 0:  # of cached input, for which some models have a price without the Batch API only
-        text = f"Paid about ${paid:,.4f}, which is ${-saved:,.4f} more than without batching."
+        text = f"Paid {about(paid)}, which is {money(-saved)} more than without batching."
     else:
-        text = f"Paid about ${paid:,.4f}, and saved ${saved:,.4f} by batching."
+        text = f"Paid {about(paid)}, and saved {money(saved)} by batching."
     if tally.fees_usd:
         calls = counted(tally.tool_calls.total() - tally.unpriced_tool_calls, "tool call")
-        text += f" ${tally.fees_usd:,.4f} of it are the fees of {calls}, which batching does not halve."
+        text += f" Of it {money(tally.fees_usd)} went to the fees of {calls}, which batching does not halve."
     if tally.unpriced_tool_calls:
         text += (
             f" The sum is without the fees of {counted(tally.unpriced_tool_calls, 'tool call')}, whose price is not "
@@ -298,7 +315,11 @@ def in_short(world: World, job: Job, name: str) -> Notification:
         f"{job.drop.name} is {job.state}. S3 does not give the message that was to say more.",
         f"Results: s3://{world.buckets.results}/{results_prefix(job)}",
     ]
-    return notification_of(world, job, event, str(job.state), str(job.state), text)
+    detail: dict[str, Any] = {"cut": True}
+    if event == "ended":
+        detail["times"] = end_times(job, job.ended_at or world.now())
+    status = {"accepted": "running", "ended": str(job.state)}.get(event, event)
+    return notification_of(world, job, event, status, str(job.state), text, detail)
 
 
 def drop_given_up(world: World, job: Job) -> Notification:
@@ -321,7 +342,7 @@ def results_given_up(world: World, job: Job) -> Notification:
         "The collect function's log says why.",
         f"To have it answered, and paid, once more: {marker_command(job.drop, 'rerun')}",
     ]
-    detail = {"reasons": GAVE_UP_REASONS, "cost": cost}
+    detail = {"reasons": GAVE_UP_REASONS, "cost": cost, "times": end_times(job, job.ended_at or world.now())}
     return notification_of(world, job, "ended", "failed", "failed, no results", text, detail)
 
 
@@ -347,6 +368,7 @@ def notification_of(
     verdict: str,
     text: Sequence[str],
     detail: Mapping[str, Any] | None = None,
+    operators: Letter | None = None,
 ) -> Notification:
     members = {"rows": row_members(job), **job_members(world, job, event, status), **(detail or {})}
     if job.marker is not None:
@@ -355,7 +377,17 @@ def notification_of(
     if event != "duplicate":  # it is no run
         verdict += ", older version" if is_older(world, job) else ""
         text = [*text, run_line(job)]
-    return Notification(event, status, job.drop.folder, subject(job.drop.name, verdict), as_text(text), members)
+    return Notification(
+        event,
+        status,
+        job.drop.folder,
+        subject(run_name(job), verdict),
+        as_text(text),
+        members,
+        verdict,
+        recipe_folder=job.recipe_folder,
+        operators=operators,
+    )
 
 
 def _asked_for_by(job: Job, event: str) -> list[str]:

@@ -2,14 +2,19 @@
 
 import shlex
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from urllib.parse import quote
 
 from dropbatch.domain.drops import Drop, without_controls
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Notice, Problems
 
-SUBJECT_CHARACTERS = 99
-"""SNS takes subjects of less than 100 characters."""
+MAX_SUBJECT_UNITS = 99
+"""SNS takes subjects of less than 100 characters. It does not say which: this counts as UTF-16, which finds most."""
+
+
+MAX_FOLDERS = 50
+"""How many folders a message is about at most: each is a value of its attribute `folder`, which counts in its size."""
 
 
 TOLD_PROBLEMS = 5
@@ -17,10 +22,32 @@ TOLD_PROBLEMS = 5
 
 
 def subject(name: str, verdict: str) -> str:
-    """`<name>: <verdict>` in under 100 characters; the name is cut, the verdict never."""
-    name, verdict = without_controls(name), without_controls(verdict)
-    room = SUBJECT_CHARACTERS - len(verdict) - 2
-    return f"{name if len(name) <= room else name[: room - 1] + '…'}: {verdict}"
+    """`<name>: <verdict>` in under 100 characters. The name is cut from the left, as its end tells it from others.
+
+    The verdict, which has the numbers, is never cut.
+    """
+    verdict = ": " + without_controls(verdict)
+    return cut_from_left(without_controls(name), MAX_SUBJECT_UNITS - units(verdict)) + verdict
+
+
+def run_name(job: Job) -> str:
+    """Name a run of a drop in a subject: by its whole key, and from the second run on by its number."""
+    return f"{job.drop.key}, run {job.run}" if job.run > 1 else job.drop.key
+
+
+def cut_from_left(text: str, most: int) -> str:
+    """Return the end of a text that has more than `most` units of UTF-16, with a mark; others as they are."""
+    if units(text) <= most:
+        return text
+    return "…" + _utf16(text)[-2 * max(0, most - 1) or len(_utf16(text)) :].decode("utf-16-le", "ignore")
+
+
+def units(text: str) -> int:
+    return len(_utf16(text)) // 2
+
+
+def _utf16(text: str) -> bytes:
+    return text.encode("utf-16-le", "replace")
 
 
 def money(usd: float) -> str:
@@ -36,6 +63,13 @@ def money(usd: float) -> str:
 def about(usd: float) -> str:
     """Say a sum that is calculated from a price list: `about 3 cents`; `under a cent` is vague enough."""
     return f"about {money(usd)}" if usd >= 0.01 else money(usd)
+
+
+def local_time(seconds: int, zone: tzinfo) -> str:
+    """Say a time in a time zone, to the minute: `27 Nov 2026, 06:23 CET`."""
+    when = datetime.fromtimestamp(seconds, zone)
+    name = when.tzname() or "UTC"
+    return f"{when.day} {when:%b %Y, %H:%M} {name if name[0].isalpha() else 'UTC' + name}"
 
 
 def iso(seconds: int) -> str:

@@ -1,35 +1,67 @@
-"""The page for a person to look at: what became of a job, in one HTML file without anything from outside."""
+"""The page for a person to look at: what became of a job, in one HTML file without anything from outside.
+
+Times stand in the stack's time zone; a script of two lines shows them in the reader's own where it may run. On a narrow
+screen the rows of a wide table become cards, so that no column lies beside the screen.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
+from typing import NamedTuple
 
-from jinja2 import Environment, Template
+from jinja2 import DictLoader, Environment
 
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import ANSWERED, Outcome
+from dropbatch.domain.problems import Problems
+from dropbatch.ports import World
 from dropbatch.reporting.advice import remedy
 from dropbatch.reporting.details import Ended, results_prefix
 from dropbatch.reporting.limited import limited_lines
-from dropbatch.reporting.phrases import console_link, iso
+from dropbatch.reporting.phrases import console_link, counted, iso, local_time, money, run_name
 from dropbatch.reporting.runs import comparison_lines, run_line
 
-_PAGE = """<!doctype html>
+MAX_COLUMNS = 12
+"""How many columns are named above the rows that are shown."""
+
+_BASE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ job.drop.name }}</title>
+<title>{{ name }}</title>
 <style>
   :root { color-scheme: light dark; --line: #8883; --ok: #2a9d5c; --bad: #c8553d; --soft: #777; }
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
   h1 { font-size: 1.6rem; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
-  p.verdict { font-size: 1.2rem; margin: .3rem 0 1rem; } .soft { color: var(--soft); }
+  p, li { overflow-wrap: anywhere; } p.verdict { font-size: 1.2rem; margin: .3rem 0 1rem; }
+  .soft { color: var(--soft); }
   .bar { display: flex; height: .8rem; border-radius: .4rem; overflow: hidden; background: var(--line); }
   .bar i { background: var(--bad); } .bar i.ok { background: var(--ok); } .bar i.skipped { background: var(--soft); }
-  table { border-collapse: collapse; min-width: 22rem; }
+  table { border-collapse: collapse; min-width: min(22rem, 100%); }
   td, th { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
   td.n, th.n { text-align: right; white-space: nowrap; } td.text { overflow-wrap: anywhere; }
-  .wide { overflow-x: auto; } .wide table { width: 100%; } code { font-size: .9em; }
+  code { font-size: .9em; } td.code { white-space: nowrap; }
+  table.wide { width: 100%; }
+  @media (max-width: 40rem) {
+    table.wide, .wide tbody, .wide tr, .wide td { display: block; }
+    .wide tr { border-bottom: 1px solid var(--line); padding: .5rem 0; } .wide tr.head { display: none; }
+    .wide td { border: 0; padding: .1rem 0; } .wide td.n { text-align: left; }
+    .wide td[data-label]::before { content: attr(data-label) ": "; color: var(--soft); }
+    td.code { white-space: normal; overflow-wrap: anywhere; }
+  }
 </style>
-<h1>{{ job.drop.name }}</h1>
+<h1>{{ name }}</h1>
+{% block body %}{% endblock %}
+<p><a href="{{ link }}">The results in the S3 console</a></p>
+<p class="soft">Job {{ job.id }} of s3://{{ job.drop.bucket }}/{{ job.drop.key }}</p>
+<script>
+for (const at of document.querySelectorAll("time"))
+  at.textContent = new Date(at.dateTime).toLocaleString(undefined, {dateStyle: "medium", timeStyle: "short"});
+</script>
+</html>
+"""
+
+_ENDED = """{% extends "base" %}
+{% block body %}
 <p class="verdict">{{ "{:,}".format(ok) }} of {{ "{:,}".format(asked) }} rows answered — {{ status }}</p>
 <p class="soft">{{ run }}</p>
 <div class="bar" role="img" aria-label="rows by outcome">{% for outcome, count in outcomes %}
@@ -52,14 +84,16 @@ _PAGE = """<!doctype html>
 {% for line in comparison %}
 <p>{{ line }}</p>{% endfor %}
 {% if compared.columns %}
-<div class="wide"><table>
-  <tr><th>column</th><th class="n">rows changed</th><th class="n">first row</th></tr>
+<table class="wide">
+  <tr class="head"><th>column</th><th class="n">rows changed</th><th class="n">first row</th></tr>
   {% for column in compared.columns %}
-  <tr><td>{{ column.name }}</td>
-    <td class="n">{{ "{:,}".format(column.rows) }} of {{ "{:,}".format(compared.rows) }}</td>
-    <td class="n">{{ "{:,}".format(column.first_row) if column.first_row else "" }}</td></tr>
+  <tr><td data-label="column">{{ column.name }}</td>
+    <td class="n" data-label="rows changed">
+      {{- "{:,}".format(column.rows) }} of {{ "{:,}".format(compared.rows) }}</td>
+    <td class="n" data-label="first row">
+      {{- "{:,}".format(column.first_row) if column.first_row else "none" }}</td></tr>
   {% endfor %}
-</table></div>
+</table>
 {% for column in compared.columns if column.moves %}
 <h3>{{ column.name }}</h3>
 <table>
@@ -70,29 +104,35 @@ _PAGE = """<!doctype html>
 </table>{% endfor %}{% endif %}{% endif %}
 {% if reasons %}
 <h2>Why rows have no good answer</h2>
-<div class="wide"><table>
-  <tr><th>outcome</th><th>code</th><th class="n">rows</th><th class="n">first row</th><th>what to do</th></tr>
+<table class="wide">
+  <tr class="head"><th>outcome</th><th>code</th><th class="n">rows</th><th class="n">first row</th>
+    <th>what to do</th></tr>
   {% for outcome, code, reason in reasons %}
-  <tr><td>{{ outcome }}</td><td><code>{{ code }}</code></td><td class="n">{{ "{:,}".format(reason.count) }}</td>
-    <td class="n">{{ "{:,}".format(reason.row) }}</td>
-    <td>{% if reason.message %}OpenAI says “{{ reason.message }}”; {% endif %}{{ remedy(outcome, code) }}</td></tr>
+  <tr><td data-label="outcome">{{ outcome }}</td><td class="code" data-label="code"><code>{{ code }}</code></td>
+    <td class="n" data-label="rows">{{ "{:,}".format(reason.count) }}</td>
+    <td class="n" data-label="first row">{{ "{:,}".format(reason.row) }}</td>
+    <td data-label="what to do">{% if reason.message %}OpenAI says “{{ reason.message }}”; {% endif %}
+      {{- remedy(outcome, code) }}</td></tr>
   {% endfor %}
-</table></div>{% endif %}
-{% for title, rows in samples %}{% if rows %}
+</table>{% endif %}
+{% for title, last, rows in samples %}{% if rows %}
 <h2>{{ title }}</h2>
-<div class="wide"><table>
-  <tr><th class="n">row</th><th>as dropped</th><th>{{ "answer" if loop.first else "outcome" }}</th></tr>
+<table class="wide">
+  <tr class="head"><th class="n">row</th><th>{{ as_dropped }}</th><th>{{ last }}</th></tr>
   {% for sample in rows %}
-  <tr><td class="n">{{ "{:,}".format(sample.row) }}</td><td class="text">{{ sample.text }}</td>
-    <td class="text">{{ sample.answer if sample.good else sample.outcome ~ " (" ~ sample.code ~ ")" }}</td></tr>
+  <tr><td class="n" data-label="row">{{ "{:,}".format(sample.row) }}</td>
+    <td class="text" data-label="{{ as_dropped }}">{{ sample.text }}</td>
+    <td class="{{ 'text' if sample.good else 'code' }}" data-label="{{ last }}">
+      {{- sample.answer if sample.good else sample.outcome ~ " (" ~ sample.code ~ ")" }}</td></tr>
   {% endfor %}
-</table></div>{% endif %}{% endfor %}
+</table>{% endif %}{% endfor %}
 <h2>Cost and time</h2>
 <table>
-  {% if paid is not none %}<tr><td>paid</td><td class="n">${{ "{:,.4f}".format(paid) }}</td></tr>
-  <tr><td>saved by batching</td><td class="n">${{ "{:,.4f}".format(saved) }}</td></tr>
+  {% if paid is not none %}<tr><td>paid</td><td class="n">{{ money(paid) }}</td></tr>
+  <tr>{% if saved >= 0 %}<td>saved by batching</td><td class="n">{{ money(saved) }}</td>
+    {%- else %}<td>more than without batching</td><td class="n">{{ money(-saved) }}</td>{% endif %}</tr>
   {% else %}<tr><td>paid</td><td class="n">not known</td></tr>{% endif %}
-  {% if fees %}<tr><td>of it fees of tools</td><td class="n">${{ "{:,.4f}".format(fees) }}</td></tr>
+  {% if fees %}<tr><td>of it fees of tools</td><td class="n">{{ money(fees) }}</td></tr>
   {% endif %}{% if unpriced_tool_calls %}<tr><td>tool calls whose fees are not known</td>
     <td class="n">{{ "{:,}".format(unpriced_tool_calls) }}</td></tr>
   {% endif %}
@@ -101,24 +141,60 @@ _PAGE = """<!doctype html>
     <td class="n">{{ "{:,}".format(unread) }}</td></tr>
   {% endif %}{% for name, count in tokens %}
   <tr><td>{{ name }} tokens</td><td class="n">{{ "{:,}".format(count) }}</td></tr>{% endfor %}
-  <tr><td>dropped</td><td class="n">{{ dropped }}</td></tr>
-  <tr><td>ended</td><td class="n">{{ ended }}</td></tr>
+  <tr><td>dropped</td><td class="n"><time datetime="{{ iso(dropped) }}">{{ local(dropped) }}</time></td></tr>
+  <tr><td>ended</td><td class="n"><time datetime="{{ iso(ended) }}">{{ local(ended) }}</time></td></tr>
 </table>
 <h2>Files</h2>
-<table>{% for what, key in objects.items() %}
+<table class="wide">{% for what, key in objects.items() %}
   <tr><td>{{ what }}</td><td class="text"><code>s3://{{ bucket }}/{{ key }}</code></td></tr>{% endfor %}
 </table>
-<p><a href="{{ link }}">The results in the S3 console</a></p>
-<p class="soft">Job {{ job.id }} of s3://{{ job.drop.bucket }}/{{ job.drop.key }}</p>
-</html>
+{% endblock %}
+"""
+
+_REJECTED = """{% extends "base" %}
+{% block body %}
+<p class="verdict">rejected, {{ count }}</p>
+<p class="soft">{{ run }}</p>
+<p>Nothing was sent to OpenAI, and nothing is billed.</p>
+<h2>What is wrong</h2>
+<table class="wide">
+  <tr class="head"><th>where</th><th>what</th></tr>
+  {% for problem in problems %}
+  <tr><td class="text" data-label="where">{{ problem.where or job.drop.name }}</td>
+    <td class="text" data-label="what">{{ problem.message }}</td></tr>
+  {% endfor %}
+</table>
+{% if more %}<p>And {{ more }}.</p>{% endif %}
+{% if steps %}
+<h2>What to do</h2>
+<ul>{% for step in steps %}
+  <li>{{ step }}</li>{% endfor %}
+</ul>{% endif %}
+<h2>What it was about</h2>
+<table class="wide">
+  <tr><td>file</td><td class="text"><code>s3://{{ job.drop.bucket }}/{{ job.drop.key }}</code></td></tr>
+  {% if job.recipe_path is not none %}
+  <tr><td>recipe</td><td class="text"><code>s3://{{ job.drop.bucket }}/{{ job.recipe_path }}</code></td></tr>{% endif %}
+  <tr><td>dropped</td><td><time datetime="{{ iso(dropped) }}">{{ local(dropped) }}</time></td></tr>
+</table>
+{% endblock %}
 """
 
 
-def page(end: Ended, samples: Sequence[Mapping[str, object]], region: str, bucket: str) -> bytes:
+class ColumnNames(NamedTuple):
+    """What the columns of a drop, and those of its answers, are called; empty where they have no names."""
+
+    dropped: Sequence[str]
+    answered: Sequence[str]
+
+
+def page(world: World, end: Ended, samples: Sequence[Mapping[str, object]], columns: ColumnNames) -> bytes:
     """The report of a job as UTF-8 HTML. `samples` are rows as the collector keeps them."""
     tally, job = end.tally, end.job
-    html = _template().render(
-        job=job,
+    return _rendered(
+        world,
+        "ended",
+        job,
         status=end.status,
         ok=tally.outcomes[Outcome.OK],
         asked=job.rows - tally.outcomes[Outcome.SKIPPED],
@@ -129,9 +205,10 @@ def page(end: Ended, samples: Sequence[Mapping[str, object]], region: str, bucke
         categories=tally.categories,
         reasons=tally.commonest(10),
         remedy=partial(remedy, has_recipe=end.has_recipe),
+        as_dropped=_label("as dropped", columns.dropped),
         samples=[
-            ("Some of the answers", [sample for sample in samples if sample["good"]]),
-            ("Some of the others", [sample for sample in samples if not sample["good"]]),
+            ("Some of the answers", _label("answer", columns.answered), [s for s in samples if s["good"]]),
+            ("Some of the others", "outcome", [s for s in samples if not s["good"]]),
         ],
         limited=" ".join(limited_lines(job, tally)),
         paid=tally.paid,
@@ -141,15 +218,52 @@ def page(end: Ended, samples: Sequence[Mapping[str, object]], region: str, bucke
         fees=tally.fees_usd,
         unpriced_tool_calls=tally.unpriced_tool_calls,
         tokens=[(kind.replace("_", " "), count) for kind, count in sorted((+tally.tokens).items())],
-        dropped=iso(job.drop.modified),
-        ended=iso(end.ended_at),
+        ended=end.ended_at,
         objects=end.objects,
-        bucket=bucket,
-        link=console_link(region, bucket, results_prefix(job)),
+        bucket=world.buckets.results,
+    )
+
+
+def rejected_page(world: World, job: Job, problems: Problems, steps: Sequence[str]) -> bytes:
+    """The report of a drop that was rejected, as UTF-8 HTML; `steps` say what to do."""
+    more = problems.total - len(problems.kept)
+    return _rendered(
+        world,
+        "rejected",
+        job,
+        run=run_line(job),
+        count=counted(problems.total, "problem"),
+        problems=problems.kept,
+        more=f"{more:,} more" if more else "",
+        steps=steps,
+    )
+
+
+def _label(what: str, columns: Sequence[str]) -> str:
+    """Head a column of the page that holds whole rows: with the names of their columns, if there are any."""
+    more = ", …" if len(columns) > MAX_COLUMNS else ""
+    return f"{what} ({', '.join(columns[:MAX_COLUMNS])}{more})" if any(columns) else what
+
+
+def _rendered(world: World, template: str, job: Job, **values: object) -> bytes:
+    html = (
+        _templates()
+        .get_template(template)
+        .render(
+            job=job,
+            name=run_name(job).rpartition("/")[2],
+            dropped=job.drop.modified,
+            link=console_link(world.region, world.buckets.results, results_prefix(job)),
+            money=money,
+            iso=iso,
+            local=partial(local_time, zone=world.zone),
+            **values,
+        )
     )
     return html.encode()
 
 
 @cache
-def _template() -> Template:
-    return Environment(autoescape=True, trim_blocks=True).from_string(_PAGE)
+def _templates() -> Environment:
+    sources = {"base": _BASE, "ended": _ENDED, "rejected": _REJECTED}
+    return Environment(loader=DictLoader(sources), autoescape=True, trim_blocks=True)

@@ -14,7 +14,7 @@ from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.ledger import Ledger
-from dropbatch.ports import JSON, Notification, World
+from dropbatch.ports import HTML, JSON, Notification, World
 from dropbatch.reporting.advice import can_be_retried
 from dropbatch.reporting.details import (
     GAVE_UP_REASONS,
@@ -31,7 +31,7 @@ from dropbatch.reporting.details import (
     results_prefix,
 )
 from dropbatch.reporting.limited import row_members
-from dropbatch.reporting.notifications import ended, results_given_up
+from dropbatch.reporting.notifications import ended, results_given_up, what_to_do
 from dropbatch.reporting.phrases import iso
 
 if TYPE_CHECKING:  # a poll, that writes results too, does not load recipes
@@ -92,6 +92,14 @@ def write_rejected(world: World, job: Job, problems: Problems) -> None:
     """`rejected.json`: the first hundred problems, and how many there are."""
     members = job_members(world, job, "rejected", "rejected")
     _put(world, job, "rejected.json", {**members, "problems": listed_problems(problems, len(problems.kept))})
+
+
+def write_rejected_page(world: World, job: Job, problems: Problems) -> None:
+    """`report.html`: the same for a person to look at."""
+    from dropbatch.reporting.report_page import rejected_page  # it loads what a poll does without
+
+    html = rejected_page(world, job, problems, what_to_do(job, problems))
+    world.objects.put(world.buckets.results, results_prefix(job) + "report.html", html, HTML)
 
 
 def write_skipped(world: World, job: Job, skipped: SkippedRows) -> None:

@@ -11,10 +11,8 @@ from typing import Any
 
 from dropbatch.domain.drops import cut, without_controls
 from dropbatch.json_values import sound, to_json
-from dropbatch.ports import Notification
-
-MAX_SUBJECT_UNITS = 99
-"""SNS takes subjects of less than 100 characters. It does not say which: this counts as UTF-16, which finds most."""
+from dropbatch.ports import Letter, Notification
+from dropbatch.reporting.phrases import MAX_FOLDERS, MAX_SUBJECT_UNITS, cut_from_left, units
 
 MAX_MESSAGE_BYTES = 200_000
 """SNS takes 262,144 bytes, attributes included. It wraps a message into JSON for queues and functions, which escapes
@@ -39,22 +37,38 @@ _NONCHARACTERS = re.compile("[\ufffe\uffff]")
 def fitted(notification: Notification) -> Notification:
     """Return the notification as SNS takes it: unchanged where it fits, cut where it does not."""
     event = _attribute(notification.event, "unknown")
-    subject = _subject(notification.subject) or _subject(f"Dropbatch: {event}")
+    letter = _letter(Letter(notification.subject, notification.text), event)
+    recipe_folder, operators = notification.recipe_folder, notification.operators
     return Notification(
         event=event,
         status=_attribute(notification.status, "unknown"),
         folder=_attribute(notification.folder, "/"),
-        subject=subject,
-        text=_text(notification.text) or subject,
+        subject=letter.subject,
+        text=letter.text,
         detail=_detail(notification),
+        verdict=notification.verdict,
+        recipe_folder=None if recipe_folder is None else _attribute(recipe_folder, "/"),
+        more_folders=tuple(_attribute(folder, "/") for folder in notification.more_folders[: MAX_FOLDERS - 1]),
+        operators=None if operators is None else _letter(operators, event),
     )
+
+
+def attributes(notification: Notification) -> dict[str, str | list[str]]:
+    """Return the message attributes, by which subscriptions filter; one with several values is a list."""
+    folder, more = notification.folder, notification.more_folders
+    found: dict[str, str | list[str]] = {
+        "event": notification.event,
+        "status": notification.status,
+        "folder": [folder, *more] if more else folder,
+    }
+    return found if notification.recipe_folder is None else {**found, "recipe_folder": notification.recipe_folder}
 
 
 def short_form(notification: Notification) -> Notification:
     """Return the least that says what happened, in plain ASCII: for what SNS refuses for a reason not known here."""
-    event, status, folder = (
+    event, status, folder, recipe_folder = (
         _attribute(text.encode("ascii", "replace").decode(), "?")
-        for text in (notification.event, notification.status, notification.folder)
+        for text in (notification.event, notification.status, notification.folder, notification.recipe_folder or "?")
     )
     detail = _short_detail(notification)
     lines = [f"{event}: {status}"]
@@ -63,8 +77,17 @@ def short_form(notification: Notification) -> Notification:
     if "results" in detail:
         lines.append(f"Results: s3://{detail['results']['bucket']}/{detail['results']['prefix']}")
     lines.append("This is a short form: the full message could not be sent.")
-    subject = f"Dropbatch: {event[:30]}, {status[:30]}"
-    return Notification(event, status, folder, subject, "\n".join(lines), detail)
+    letter = Letter(f"Dropbatch: {event[:30]}, {status[:30]}", "\n".join(lines))
+    return Notification(
+        event,
+        status,
+        folder,
+        letter.subject,
+        letter.text,
+        detail,
+        recipe_folder=None if notification.recipe_folder is None else recipe_folder,
+        operators=None if notification.operators is None else letter,
+    )
 
 
 def event_json(detail: Mapping[str, Any]) -> str:
@@ -73,16 +96,22 @@ def event_json(detail: Mapping[str, Any]) -> str:
     return _NONCHARACTERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def _letter(letter: Letter, event: str) -> Letter:
+    """A letter of which nothing is empty, and nothing too long."""
+    subject = _subject(letter.subject) or _subject(f"Dropbatch: {event}")
+    return Letter(subject, _text(letter.text) or subject)
+
+
 def _subject(text: str) -> str:
-    """`<name>: <verdict>`, the name cut as far as that does, for the verdict has the numbers."""
+    """`<name>: <verdict>`, the name cut from the left as far as that does, for the verdict has the numbers."""
     text = _clean(text).strip()
-    if _units(text) <= MAX_SUBJECT_UNITS:
+    if units(text) <= MAX_SUBJECT_UNITS:
         return text
     name, colon, verdict = text.rpartition(": ")
-    room = MAX_SUBJECT_UNITS - _units(colon + verdict) - 1
-    if room < 1 or not name:
+    room = MAX_SUBJECT_UNITS - units(colon + verdict)
+    if room < 2 or not name:
         return _cut_units(text, MAX_SUBJECT_UNITS - 1) + "…"
-    return f"{_cut_units(name, room)}…{colon}{verdict}"
+    return cut_from_left(name, room) + colon + verdict
 
 
 def _text(text: str) -> str:
@@ -153,10 +182,6 @@ def _attribute(value: str, otherwise: str) -> str:
 
 def _clean(text: str) -> str:
     return _NONCHARACTERS.sub("\ufffd", without_controls(sound(text)))
-
-
-def _units(text: str) -> int:
-    return len(text.encode("utf-16-le")) // 2
 
 
 def _cut_units(text: str, most: int) -> str:

@@ -1,0 +1,165 @@
+"""Tells people what waits in the outboxes of jobs, so that many drops of a folder make one message of a kind.
+
+Notices wait until no other of their folder and kind came for a minute and a half, or for ten minutes. One that is
+alone then is told as it is, several are told as a digest. Only the poller tells them, a group at a time, and takes each
+out of its job's outbox afterwards: one that is killed in between tells some of them again.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from dropbatch.domain.jobs import Gathered, Job
+from dropbatch.jobs import outbox
+from dropbatch.ledger import Ledger
+from dropbatch.ports import Audience, World
+from dropbatch.reporting import digests
+from dropbatch.reporting.digests import Part
+from dropbatch.reporting.phrases import MAX_FOLDERS
+
+QUIET_SECONDS = 90
+"""A group is told when nothing has been added to it for so long. The parts of an upload come closer together; jobs
+whose batches ended together end a minute apart at most, as the polls do that have them collected."""
+
+MAX_GATHER_SECONDS = 600
+"""It is told after so long at the latest, whatever is added."""
+
+ORDER = ("accepted", "held", "rejected", "duplicate", "ended")
+"""In this order a job's notices follow each other, and are told."""
+
+MAX_JOBS = 500
+"""How many jobs a digest is about at most: taking them out of their outboxes takes some ten seconds."""
+
+SPARE_SECONDS = 30
+"""With less time left no further group is told."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """An entry of a job's outbox that waits."""
+
+    job: Job
+    name: str
+    gathered: Gathered
+
+
+@dataclass(slots=True)
+class Group:
+    """What waits of one kind in one folder: that of the recipe, if there is one."""
+
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def first(self) -> int:
+        return min(entry.gathered.since for entry in self.entries)
+
+    def is_due(self, world: World) -> bool:
+        now = world.now()
+        last = max(entry.gathered.since for entry in self.entries)
+        return now - last >= world.scaled(QUIET_SECONDS) or now - self.first >= world.scaled(MAX_GATHER_SECONDS)
+
+
+def tell_gathered(world: World, ledger: Ledger, jobs: Iterable[Job]) -> set[str]:
+    """Tell what is due of that which waits in the outboxes of these jobs; returns the ids of the jobs told of."""
+    told: set[str] = set()
+    for group in _due(world, jobs):
+        for entries in _chunks(group):
+            if world.seconds_left() < SPARE_SECONDS:
+                world.observer.note("the poll ran out of time; the next one tells the rest")
+                return told
+            try:
+                told |= _tell(world, ledger, entries)
+            except Exception:  # noqa: BLE001 - a folder of which something cannot be told must not keep others from it
+                world.observer.failed("what waits to be told together could not be told yet")
+    return told
+
+
+def _due(world: World, jobs: Iterable[Job]) -> Iterator[Group]:
+    """Return the groups that are due, in order, and before them what was to be told of the same jobs earlier."""
+    now = world.now()
+    folders: dict[tuple[str, str], dict[str, Group]] = {}
+    for job in jobs:
+        folder = ("recipe", job.recipe_folder) if job.recipe_folder is not None else ("drop", job.drop.folder)
+        for name, gathered in job.gathered.items():
+            if gathered.tell_after > now:
+                continue  # telling of it failed a moment ago
+            group = folders.setdefault(folder, {}).setdefault(gathered.event, Group())
+            group.entries.append(Entry(job, name, gathered))
+    for kinds in folders.values():
+        due: list[Group] = []
+        jobs_due: set[str] = set()
+        for event in sorted(kinds, key=_place, reverse=True):
+            group = kinds[event]
+            if not group.is_due(world):
+                group = Group([entry for entry in group.entries if entry.job.id in jobs_due])
+            due += [group] if group.entries else []
+            jobs_due |= {entry.job.id for entry in group.entries}
+        yield from reversed(due)
+
+
+def _place(event: str) -> int:
+    return ORDER.index(event) if event in ORDER else len(ORDER)
+
+
+def _chunks(group: Group) -> Iterator[list[Entry]]:
+    """Cut a group into what one digest may be about."""
+    chunk: list[Entry] = []
+    folders: set[str] = set()
+    for entry in sorted(group.entries, key=lambda entry: entry.job.drop.key):
+        folder = entry.job.drop.folder
+        if len(chunk) == MAX_JOBS or (folder not in folders and len(folders) == MAX_FOLDERS):
+            yield chunk
+            chunk, folders = [], set()
+        chunk.append(entry)
+        folders.add(folder)
+    yield chunk
+
+
+def _tell(world: World, ledger: Ledger, listed: Sequence[Entry]) -> set[str]:
+    """Tell what is still to be told of these, as one message, and take it out of their outboxes."""
+    entries = []
+    for entry in listed:
+        job = ledger.reload(entry.job)  # the index may lag behind
+        if job is not None and entry.name in job.gathered:
+            entries.append(Entry(job, entry.name, job.gathered[entry.name]))
+    if not entries:
+        return set()
+    failed = False
+    try:
+        if len(entries) == 1:
+            outbox.tell_entry(world, ledger, entries[0].job, entries[0].name)
+        else:
+            parts = [Part(entry.job, entry.gathered) for entry in entries]
+            world.topics.publish(Audience.PEOPLE, digests.digest(world, parts, _sentences(world, entries, parts)))
+    except Exception:  # noqa: BLE001 - whatever keeps SNS from it, it is tried again
+        world.observer.failed("a notification could not be published; it is kept and tried again")
+        failed = True
+    told = set()
+    for entry in entries:
+        try:
+            if failed:
+                outbox.put_off(world, ledger, entry.job, entry.name)
+            else:
+                outbox.take_out(world, ledger, entry.job, (entry.name,))
+        except Exception:  # noqa: BLE001 - one job that fails must not make all others be told again
+            world.observer.failed("what was told could not be taken out of the outbox", job_id=entry.job.id)
+        else:
+            told.add(entry.job.id)
+    return told
+
+
+def _sentences(world: World, entries: Sequence[Entry], parts: Sequence[Part]) -> dict[str, str]:
+    """Return what notices say about the commonest reasons that are not about rows, each read from one of them."""
+    names = {entry.job.id: entry.name for entry in entries}
+    found = {}
+    for reason, _, part in digests.explained(parts):
+        if reason.outcome:
+            continue
+        try:
+            notice = outbox.read_notice(world, part.job, names[part.job.id])
+        except Exception:  # noqa: BLE001 - the digest names the code instead
+            world.observer.failed("a notice cannot be read; the digest does without it", job_id=part.job.id)
+            continue
+        sentence = digests.sentence_about(notice, reason.code)
+        if sentence:
+            found[reason.code] = sentence
+    return found

@@ -1,0 +1,266 @@
+"""Makes digests: one message for people about what became of many drops of a folder.
+
+All that one says of a job is kept in the job's item, as numbers and codes, so that a digest of hundreds of jobs reads
+no more than a few of their notices: those that have the sentences about its commonest problems.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from dropbatch.domain.drops import cut
+from dropbatch.domain.jobs import Gathered, GatheredReason, Job
+from dropbatch.domain.outcomes import Outcome
+from dropbatch.ports import Notification, World
+from dropbatch.reporting.advice import remedy
+from dropbatch.reporting.details import SCHEMA_VERSION
+from dropbatch.reporting.phrases import about, as_text, console_link, counted, marker_command, rows_counted, subject
+
+MAX_NAMED = 10
+"""How many files a digest names."""
+
+MAX_REASONS = 3
+"""How many of the commonest problems it explains."""
+
+MAX_VERDICT_BYTES = 200
+
+OPEN_RUNS = "open_runs"
+"""The code of what is to be known of a file of which an older run is open when another one is accepted."""
+
+_WORST = ("failed", "partial", "cancelled", "rejected", "held", "duplicate", "running", "succeeded")
+"""What became of drops, the worst first."""
+
+_EVENTS = frozenset({"accepted", "ended", "rejected", "duplicate"})
+"""What may wait a minute for others of its kind. A hold may if it asks nothing of the people who dropped the file."""
+
+
+class Part(NamedTuple):
+    """One of the jobs of a digest."""
+
+    job: Job
+    gathered: Gathered
+
+
+def can_wait(notification: Notification) -> bool:
+    """Return whether people may be told of it a little later, together with other drops of the folder."""
+    return notification.event in _EVENTS or (notification.event == "held" and notification.operators is not None)
+
+
+def gathered(now: int, notification: Notification) -> Gathered:
+    """Return what a digest needs to know of a notice."""
+    detail = notification.detail
+    rows, cost = detail.get("rows", {}), detail.get("cost", {})
+    paid, saved = cost.get("paid"), cost.get("saved")
+    return Gathered(
+        notification.event,
+        now,
+        notification.status,
+        cut(notification.verdict or notification.subject.rpartition(": ")[2], MAX_VERDICT_BYTES),
+        rows.get("total", 0) - rows.get(str(Outcome.SKIPPED), 0),
+        rows.get(str(Outcome.OK), 0),
+        None if paid is None else round(paid * 1e6),
+        0 if saved is None else round(saved * 1e6),
+        any(cost.get(name) for name in ("unpriced_requests", "uncollected_requests", "unpriced_tool_calls")),
+        _reasons(notification)[:MAX_REASONS],
+    )
+
+
+def _reasons(notification: Notification) -> list[GatheredReason]:
+    detail = notification.detail
+    match notification.event:
+        case "ended":
+            return [
+                GatheredReason(reason["outcome"], reason["code"], reason.get("rows", 0))
+                for reason in detail.get("reasons", ())
+            ]
+        case "rejected":
+            return [GatheredReason("", code, count) for code, count in _codes(detail["problems"]["first"]).items()]
+        case "held":
+            return [GatheredReason("", detail["held_reason"], 1)]
+    older = [GatheredReason("", OPEN_RUNS, 1)] if detail.get("open_runs") else []
+    return older + [GatheredReason("", code, 1) for code in _codes(detail.get("notices", ()))]
+
+
+def _codes(problems: Sequence[Mapping[str, str]]) -> Counter[str]:
+    return Counter(problem["code"] for problem in problems)
+
+
+def sentence_about(notification: Notification, code: str) -> str | None:
+    """Return the sentence of a notice about a problem of this code, or about something to know."""
+    detail = notification.detail
+    if detail.get("held_reason") == code:
+        return notification.text.partition("\n")[0].rpartition(": ")[2]
+    said = [*detail.get("problems", {}).get("first", ()), *detail.get("notices", ())]
+    return next((problem["message"] for problem in said if problem["code"] == code), None)
+
+
+def explained(parts: Sequence[Part]) -> list[tuple[GatheredReason, int, Part]]:
+    """Return the commonest reasons of the jobs: each with all its rows, in how many jobs it is, and one that has it."""
+    found: dict[tuple[str, str], tuple[GatheredReason, int, Part]] = {}
+    for part in parts:
+        for its in part.gathered.reasons:
+            so_far, jobs, first = found.get(
+                (its.outcome, its.code), (GatheredReason(its.outcome, its.code, 0), 0, part)
+            )
+            total = GatheredReason(its.outcome, its.code, so_far.count + its.count)
+            found[its.outcome, its.code] = total, jobs + 1, first
+    return sorted(found.values(), key=lambda reason: (-reason[1], -reason[0].count))[:MAX_REASONS]
+
+
+def digest(world: World, parts: Sequence[Part], sentences: Mapping[str, str]) -> Notification:
+    """Return the digest of jobs of which the same is to be told. `sentences` are about the codes of reasons."""
+    parts = sorted(parts, key=lambda part: (_rank(part.gathered.status), part.job.drop.key))
+    first = parts[0]
+    event, status = first.gathered.event, first.gathered.status
+    folders = sorted({part.job.drop.folder for part in parts})
+    top = _common(folders)
+    where = f"of {top}" if top != "/" else "of the inbox"
+    files = f"{counted(len(parts), 'file')} {where}"
+    verdict, opening, closing = _worded(event, files, parts)
+    text = [*opening, *_why(event, parts, sentences), "Files:"]
+    text += [f"- {_short(part.job, top)}: {part.gathered.verdict}" for part in parts[:MAX_NAMED]]
+    if len(parts) > MAX_NAMED:
+        text.append(f"- and {len(parts) - MAX_NAMED:,} more")
+    prefix = "" if top == "/" else f"{top}/"
+    text += [
+        f"Results: s3://{world.buckets.results}/{prefix}",
+        f"In the console: {console_link(world.region, world.buckets.results, prefix)}",
+        *closing,
+        "For a message for each file instead, put digest: off into the recipe.",
+    ]
+    detail = {
+        "schema_version": SCHEMA_VERSION,
+        "event": event,
+        "status": status,
+        "digest": [{"job_id": part.job.id, "key": part.job.drop.key, "status": part.gathered.status} for part in parts],
+    }
+    return Notification(
+        event,
+        status,
+        folders[0],
+        subject("inbox" if top == "/" else top, verdict),
+        as_text(text),
+        detail,
+        verdict,
+        first.job.recipe_folder,
+        tuple(folders[1:]),
+    )
+
+
+def _worded(event: str, files: str, parts: Sequence[Part]) -> tuple[str, list[str], list[str]]:
+    """Return the verdict, the first lines and the last ones."""
+    rows = sum(part.gathered.rows for part in parts)
+    count = counted(len(parts), "file")
+    match event:
+        case "accepted":
+            return (
+                f"{count} accepted, {rows_counted(rows)}",
+                [
+                    f"{files} were accepted: {rows_counted(rows)}.",
+                    "OpenAI answers within 24 hours; another message follows when they are done.",
+                ],
+                [f"To stop one: {marker_command(parts[0].job.drop, 'cancel')}, and the same for others."],
+            )
+        case "ended":
+            return _ended(files, parts)
+        case "rejected":
+            return (
+                f"{count} rejected",
+                [f"{files} were rejected. Nothing was sent to OpenAI, and nothing is billed."],
+                ["Each file's folder has a report.html with all its problems and what to do."],
+            )
+        case "duplicate":
+            opening = (
+                f"{files} were dropped again with the same content and recipe while their jobs are still open, so "
+                "nothing was sent, and nothing is billed twice."
+            )
+            return f"{count} already being answered", [opening], []
+    return (
+        f"{count} wait for the administrators",
+        [f"{files} wait for the stack's administrators, who were notified. Nothing is lost."],
+        [f"To end one with what it has: {marker_command(parts[0].job.drop, 'cancel')}, and the same for others."],
+    )
+
+
+def _ended(files: str, parts: Sequence[Part]) -> tuple[str, list[str], list[str]]:
+    found = [part.gathered for part in parts]
+    rows, answered = sum(its.rows for its in found), sum(its.answered for its in found)
+    statuses = Counter(its.status for its in found)
+    bad = len(parts) - statuses["succeeded"]
+    kinds = ", ".join(f"{count:,} {status}" for status, count in sorted(statuses.items(), key=lambda s: _rank(s[0])))
+    count = counted(len(parts), "file")
+    verdict = (
+        f"{count} ended, {f'{bad:,} with problems' if bad else 'all succeeded'}, {answered:,} of {rows:,} answered"
+    )
+    opening = [f"{files} ended: {kinds}. {answered:,} of {rows_counted(rows)} were answered.", _paid(found)]
+    closing = [
+        "Each file's folder has its answers, and a report.html that says what to do about rows without a good one.",
+    ]
+    if bad:
+        command = marker_command(parts[0].job.drop, "retry")
+        closing.append(f"To ask the failed rows of one again: {command}, and the same for others.")
+    return verdict, opening, closing
+
+
+def _paid(found: Sequence[Gathered]) -> str:
+    known = [its for its in found if its.paid is not None]
+    if not known:
+        return "What they cost is not known."
+    paid, saved = (sum(its.paid or 0 for its in known) / 1e6, sum(its.saved for its in known) / 1e6)
+    text = f"Paid {about(paid)}"
+    if saved >= 0:
+        text += f", and saved {about(saved)} by batching"
+    if len(known) < len(found) or any(its.unpriced for its in found):
+        return text + "; the cost of some requests is not known, and not in the sum."
+    return text + "."
+
+
+def _why(event: str, parts: Sequence[Part], sentences: Mapping[str, str]) -> list[str]:
+    lines = []
+    for reason, jobs, part in explained(parts):
+        example = part.job.drop.name
+        if reason.outcome:
+            what = f"{rows_counted(reason.count)} {reason.outcome} ({reason.code}) in {counted(jobs, 'file')}"
+            lines.append(f"- {what}: {_remedy(part.job, reason)}")
+        elif reason.code == OPEN_RUNS:
+            lines.append(f"- {counted(jobs, 'file')}, as {example}: {_open_runs(part.job)}")
+        elif reason.code in sentences:
+            which = f"{counted(jobs, 'file')}, as {example}" if event != "accepted" else counted(jobs, "file")
+            lines.append(f"- {which}: {sentences[reason.code]}")
+        else:
+            lines.append(f"- {counted(jobs, 'file')}: {reason.code}")
+    return lines
+
+
+def _open_runs(job: Job) -> str:
+    what = "an older run of the file is still open"
+    if job.replaces:
+        return f"{what}; the recipe says `replace: cancel`, so runs of older versions are cancelled"
+    return f"{what}, and is paid, too; a .cancel beside the file ends all of its runs"
+
+
+def _remedy(job: Job, reason: GatheredReason) -> str:
+    return remedy(Outcome(reason.outcome), reason.code, has_recipe=job.recipe_sha256 is not None)
+
+
+def _short(job: Job, top: str) -> str:
+    """A file's name within the folder that the digest is about."""
+    name = job.drop.key if top == "/" else job.drop.key.removeprefix(f"{top}/")
+    return f"{name}, run {job.run}" if job.run > 1 else name
+
+
+def _common(folders: Sequence[str]) -> str:
+    """The deepest folder that all of these are, or lie in."""
+    if len(folders) == 1:
+        return folders[0]
+    parts = [folder.split("/") for folder in folders]
+    shared = []
+    for names in zip(*parts, strict=False):
+        if len(set(names)) > 1:
+            break
+        shared.append(names[0])
+    return "/".join(shared) or "/"
+
+
+def _rank(status: str) -> int:
+    return _WORST.index(status) if status in _WORST else 0

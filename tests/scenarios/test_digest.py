@@ -1,0 +1,409 @@
+"""Many drops of a folder make one message of a kind for people; programs get an event for each."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dropbatch.domain.jobs import Job, JobState
+from dropbatch.poll import poll
+from dropbatch.ports import Audience, Notification
+from tests.driving import RECIPE, deliver, drop, jobs, run, survive, told_of_each
+from tests.fakes import FakeWorld, Fault, Faults, Killer, answer_ok, response_line
+
+FOLDER = "lake/reviews/dt=2026-11-27"
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("lake/recipe.yaml", RECIPE)
+    return fake
+
+
+def parts(fake: FakeWorld, count: int, folder: str = FOLDER, rows: int = 2, first: int = 1) -> None:
+    for number in range(first, first + count):
+        drop(fake, f"{folder}/part-{number:04}.jsonl", b'{"text": "x"}\n' * rows)
+
+
+def tick(fake: FakeWorld, seconds: float = 60) -> None:
+    deliver(fake)
+    poll(fake.world)
+    deliver(fake)
+    fake.clock.sleep(seconds)
+
+
+def heard(fake: FakeWorld) -> list[str]:
+    return [told.event for told in fake.topics.people]
+
+
+def of(fake: FakeWorld, event: str) -> Notification:
+    (found,) = [told for told in fake.topics.people if told.event == event]
+    return found
+
+
+def test_twenty_parts_make_one_accepted_and_one_ended_message(fake: FakeWorld) -> None:
+    parts(fake, 20, rows=50)
+    run(fake)
+    assert heard(fake) == ["accepted", "ended"]
+    accepted, ended = fake.topics.people
+    assert accepted.subject == f"{FOLDER}: 20 files accepted, 1,000 rows"
+    assert accepted.text.splitlines()[:4] == [
+        f"20 files of {FOLDER} were accepted: 1,000 rows.",
+        "OpenAI answers within 24 hours; another message follows when they are done.",
+        "Files:",
+        "- part-0001.jsonl: accepted, 50 rows",
+    ]
+    assert "- and 10 more" in accepted.text
+    assert f"echo | aws s3 cp - s3://the-inbox/{FOLDER}/part-0001.jsonl.cancel" in accepted.text
+    assert ended.subject == f"{FOLDER}: 20 files ended, all succeeded, 1,000 of 1,000 answered"
+    lines = ended.text.splitlines()
+    assert lines[0] == f"20 files of {FOLDER} ended: 20 succeeded. 1,000 of 1,000 rows were answered."
+    assert lines[1].startswith("Paid under a cent, and saved under a cent by batching")
+    assert f"Results: s3://the-results/{FOLDER}/" in lines
+    assert lines[-1] == "For a message for each file instead, put digest: off into the recipe."
+    assert (ended.status, ended.folder, ended.recipe_folder) == ("succeeded", FOLDER, "lake")
+    assert Counter(fake.topics.events()) == {"accepted": 20, "ended": 20}, "programs hear of each"
+    assert not any(job.untold or job.gathered for job in jobs(fake))
+    assert all(job.is_clean for job in jobs(fake))
+
+
+def test_what_is_to_be_known_of_the_model_is_said_once(fake: FakeWorld) -> None:
+    fake.clock.now = 1_796_428_800.0  # 5 December 2026, six days before its end
+    fake.objects.drop("lake/recipe.yaml", RECIPE.replace(b"gpt-6-luna", b"gpt-5-mini"))
+    fake.openai.ending = None
+    parts(fake, 3)
+    run(fake, ticks=4)
+    notices = [
+        line for line in of(fake, "accepted").text.splitlines() if "OpenAI shuts the model gpt-5-mini down" in line
+    ]
+    assert len(notices) == 1
+    assert notices[0].startswith("- 3 files: ")
+
+
+def test_files_that_are_replaced_while_they_run_are_named(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    parts(fake, 3)
+    run(fake, ticks=4)
+    fake.topics.people.clear()
+    parts(fake, 3, rows=3)
+    run(fake, ticks=4)
+    accepted = of(fake, "accepted")
+    assert accepted.subject == f"{FOLDER}: 3 files accepted, 9 rows"
+    assert (
+        "- 3 files, as part-0001.jsonl: an older run of the file is still open, and is paid, too; a .cancel beside the "
+        "file ends all of its runs"
+    ) in accepted.text.splitlines()
+    assert "- part-0001.jsonl, run 2: accepted, 3 rows" in accepted.text.splitlines()
+
+
+def test_problems_come_first_with_their_reasons(fake: FakeWorld) -> None:
+    """Of twelve parts the last has no good answer, and the one before one of two."""
+
+    def answer(request: dict[str, Any]) -> Any:
+        text = json.dumps(request["body"])
+        if "bad" in text:
+            return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "no"}})
+        return answer_ok(request)
+
+    fake.openai.answer = answer
+    parts(fake, 10)
+    drop(fake, f"{FOLDER}/part-0011.jsonl", b'{"text": "x"}\n{"text": "bad"}\n')
+    drop(fake, f"{FOLDER}/part-0012.jsonl", b'{"text": "bad"}\n{"text": "bad"}\n')
+    run(fake)
+    ended = of(fake, "ended")
+    assert ended.subject == f"{FOLDER}: 12 files ended, 2 with problems, 21 of 24 answered"
+    assert ended.status == "failed", "the worst"
+    lines = ended.text.splitlines()
+    assert lines[0] == f"12 files of {FOLDER} ended: 1 failed, 1 partial, 10 succeeded. 21 of 24 rows were answered."
+    assert lines[2].startswith("- 3 rows error (invalid_value) in 2 files: ")
+    assert lines[3:7] == [
+        "Files:",
+        "- part-0012.jsonl: 0 of 2 answered",
+        "- part-0011.jsonl: 1 of 2 answered",
+        "- part-0001.jsonl: 2 of 2 answered",
+    ]
+    assert "- and 2 more" in lines
+    retry = f"echo | aws s3 cp - s3://the-inbox/{FOLDER}/part-0012.jsonl.retry"
+    assert f"To ask the failed rows of one again: {retry}, and the same for others." in lines
+
+
+def test_four_hundred_parts_rejected_for_one_cause_are_one_message(fake: FakeWorld) -> None:
+    for number in range(400):
+        drop(fake, f"{FOLDER}/part-{number:04}.csv", b"id\n1\n")
+    run(fake)
+    (rejected,) = fake.topics.people
+    assert rejected.subject == f"{FOLDER}: 400 files rejected"
+    lines = rejected.text.splitlines()
+    assert lines[0] == f"400 files of {FOLDER} were rejected. Nothing was sent to OpenAI, and nothing is billed."
+    assert lines[1].startswith("- 400 files, as part-0000.csv: ")
+    assert "there is no column 'text'" in lines[1]
+    assert "- and 390 more" in lines
+    assert Counter(fake.topics.events()) == {"rejected": 400}
+
+
+def test_a_file_that_is_alone_is_told_as_ever_and_soon(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    parts(fake, 1)
+    deliver(fake)
+    dropped = fake.clock()
+    while not fake.topics.people:
+        assert fake.clock() <= dropped + 150
+        tick(fake)
+    assert of(fake, "accepted").subject == f"{FOLDER}/part-0001.jsonl: accepted, 2 rows"
+    assert "another message follows when all is done" in of(fake, "accepted").text
+
+
+def test_files_that_keep_coming_are_told_every_ten_minutes(fake: FakeWorld) -> None:
+    """One in half a minute, so that no minute is quiet, for 25 minutes."""
+    fake.openai.ending = None
+    for number in range(50):
+        parts(fake, 1, first=number)
+        tick(fake, 30)
+    told = [int(n.subject.partition(": ")[2].split()[0]) for n in fake.topics.people if n.event == "accepted"]
+    assert len(told) == 2, "after ten and twenty minutes"
+    assert 18 <= told[0] <= 22
+    run(fake, ticks=5)
+    told = [int(n.subject.partition(": ")[2].split()[0]) for n in fake.topics.people if n.event == "accepted"]
+    assert (len(told), sum(told)) == (3, 50), "each is in one"
+
+
+def test_a_file_that_is_rejected_meanwhile_does_not_cut_the_others_message_short(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    drop(fake, f"{FOLDER}/bad.csv", b"id\n1\n")
+    for number in range(16):
+        parts(fake, 1, first=number)
+        tick(fake, 30)
+    assert heard(fake) == ["rejected"], "after a minute and a half"
+    run(fake, ticks=5)
+    assert heard(fake) == ["rejected", "accepted"]
+    assert of(fake, "accepted").subject == f"{FOLDER}: 16 files accepted, 32 rows"
+
+
+def test_digest_off_makes_a_message_for_each_at_once(fake: FakeWorld) -> None:
+    fake.objects.drop("lake/recipe.yaml", RECIPE + b"digest: off\n")
+    fake.openai.ending = None
+    parts(fake, 3)
+    drop(fake, f"{FOLDER}/bad.csv", b"id\n1\n")
+    deliver(fake)
+    assert Counter(heard(fake)) == {"accepted": 3, "rejected": 1}
+
+
+def test_folders_of_other_recipes_are_told_apart(fake: FakeWorld) -> None:
+    fake.objects.drop("shop/recipe.yaml", RECIPE)
+    parts(fake, 2)
+    parts(fake, 3, "shop/reviews")
+    run(fake)
+    subjects = {told.subject.partition(" files ")[0] for told in fake.topics.people}
+    assert subjects == {f"{FOLDER}: 2", "shop/reviews: 3"}
+
+
+def test_partitions_of_one_recipe_are_told_together_and_found_by_each_filter(fake: FakeWorld) -> None:
+    parts(fake, 2, "lake/reviews/dt=2026-11-27")
+    parts(fake, 2, "lake/reviews/dt=2026-11-28")
+    run(fake)
+    ended = of(fake, "ended")
+    assert ended.subject == "lake/reviews: 4 files ended, all succeeded, 8 of 8 answered"
+    assert (ended.folder, *ended.more_folders) == ("lake/reviews/dt=2026-11-27", "lake/reviews/dt=2026-11-28")
+    assert "- dt=2026-11-28/part-0002.jsonl: 2 of 2 answered" in ended.text
+
+
+def test_files_of_the_root_are_told_as_the_inboxs(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    drop(fake, "a.csv", b"text\nx\n")
+    drop(fake, "b.csv", b"text\ny\n")
+    run(fake)
+    assert of(fake, "ended").subject == "inbox: 2 files ended, all succeeded, 2 of 2 answered"
+    assert "Results: s3://the-results/\n" in of(fake, "ended").text
+    assert (of(fake, "ended").folder, of(fake, "ended").recipe_folder) == ("/", "/")
+
+
+def test_parts_dropped_again_while_they_are_open_are_one_message(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    parts(fake, 3)
+    run(fake, ticks=4)
+    parts(fake, 3)
+    run(fake, ticks=4)
+    duplicate = of(fake, "duplicate")
+    assert duplicate.subject == f"{FOLDER}: 3 files already being answered"
+    assert "nothing is billed twice" in duplicate.text
+
+
+def test_a_message_comes_after_that_of_what_happened_before(fake: FakeWorld) -> None:
+    """A file that ends at once, while others keep coming: nobody hears of its end first."""
+    for number in range(12):
+        parts(fake, 1, first=number)
+        tick(fake, 50)
+    run(fake)
+    assert heard(fake)[0] == "accepted"
+    ended_before_accepted = set[str]()
+    accepted = set[str]()
+    for told in fake.topics.people:
+        ids = {one["job_id"] for one in told.detail.get("digest", [{"job_id": told.detail.get("job_id")}])}
+        if told.event == "accepted":
+            accepted |= ids
+        else:
+            ended_before_accepted |= ids - accepted
+    assert not ended_before_accepted
+
+
+def test_sns_that_is_away_for_people_is_tried_less_and_less_and_tells_all_in_the_end(fake: FakeWorld) -> None:
+    calls: list[float] = []
+    publish = fake.topics.publish
+
+    def away(audience: Audience, notification: Notification) -> None:
+        if audience is Audience.PEOPLE:
+            calls.append(fake.clock())
+            raise ConnectionError
+        publish(audience, notification)
+
+    fake.topics.publish = away  # type: ignore[method-assign]  # SNS, away for one topic
+    parts(fake, 3)
+    run(fake, ticks=60)
+    assert Counter(fake.topics.events()) == {"accepted": 3, "ended": 3}, "programs wait for nothing"
+    assert len(calls) < 20, "an hour of polls"
+    fake.topics.publish = publish  # type: ignore[method-assign]
+    run(fake, ticks=120)
+    assert heard(fake) == ["accepted", "ended"]
+
+
+def test_programs_that_cannot_be_told_keep_nothing_from_people(fake: FakeWorld) -> None:
+    publish = fake.topics.publish
+
+    def away(audience: Audience, notification: Notification) -> None:
+        if audience is Audience.PROGRAMS:
+            raise ConnectionError
+        publish(audience, notification)
+
+    fake.topics.publish = away  # type: ignore[method-assign]  # SNS, away for one topic
+    parts(fake, 3)
+    run(fake, ticks=8)
+    assert heard(fake) == ["accepted", "ended"]
+
+
+def test_a_poll_that_dies_between_telling_and_writing_it_down_tells_again(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    parts(fake, 4)
+    tick(fake, 120)
+    table_replace = fake.table.replace
+    count = 0
+
+    def dies(item: Any, rev: int) -> None:
+        nonlocal count
+        if item["sk"] == "job" and not item["gathered"]:
+            count += 1
+            if count == 3:
+                raise ConnectionError
+        table_replace(item, rev)
+
+    fake.table.replace = dies  # type: ignore[method-assign]  # the table, away for one call
+    tick(fake)
+    fake.table.replace = table_replace  # type: ignore[method-assign]
+    run(fake, ticks=4)
+    first, second = fake.topics.people
+    assert first.subject == f"{FOLDER}: 4 files accepted, 8 rows"
+    assert second.subject == f"{FOLDER}/part-0003.jsonl: accepted, 2 rows", "only what was not written down"
+
+
+def about_to_tell(folder: Path) -> FakeWorld:
+    """Three files were accepted, one was rejected, and the next poll tells so."""
+    fake = FakeWorld(folder, killer=Killer())
+    fake.objects.drop("lake/recipe.yaml", RECIPE)
+    fake.openai.ending = None
+    parts(fake, 3)
+    drop(fake, f"{FOLDER}/bad.csv", b"id\n1\n")
+    deliver(fake)
+    fake.clock.sleep(120)
+    return fake
+
+
+def test_a_poll_that_dies_at_any_call_tells_everybody_all_the_same(tmp_path: Path) -> None:
+    whole = about_to_tell(tmp_path)
+    assert whole.killer is not None
+    before = len(whole.killer.calls)
+    whole.killer.invoked()
+    poll(whole.world)
+    points = [point for point in whole.killer.all_points() if point >= 2 * before]
+    assert len(points) > 8
+    for point in points:
+        fake = about_to_tell(tmp_path)
+        assert fake.killer is not None
+        fake.killer.points = {point}
+        survive(lambda: poll(fake.world))  # noqa: B023 - called at once
+        fake.killer.points = set()
+        fake.clock.sleep(60)
+        run(fake, ticks=5)
+        told = [each for mail in fake.topics.people for each in told_of_each(mail)]
+        for job in jobs(fake):
+            assert not job.untold, point
+            events = [each.event for each in told if each.detail["job_id"] == job.id]
+            assert set(events) == {"rejected" if job.state is JobState.REJECTED else "accepted"}, point
+            assert len(events) <= 2, "again at most once"
+
+
+def test_the_poller_tells_a_large_folder_in_several_messages_within_its_time(fake: FakeWorld) -> None:
+    from dropbatch.jobs import digest
+
+    fake.openai.ending = None
+    parts(fake, 25, rows=1)
+    deliver(fake)
+    fake.clock.sleep(120)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(digest, "MAX_JOBS", 10)
+        tick(fake)
+    assert [told.subject.partition(": ")[2] for told in fake.topics.people] == [
+        "10 files accepted, 10 rows",
+        "10 files accepted, 10 rows",
+        "5 files accepted, 5 rows",
+    ]
+
+
+def test_a_poll_without_time_leaves_the_telling_to_the_next(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    parts(fake, 3)
+    deliver(fake)
+    fake.clock.sleep(120)
+    fake.seconds_left = lambda: 20.0
+    poll(fake.world)
+    assert fake.topics.people == []
+    fake.seconds_left = lambda: 300.0
+    poll(fake.world)
+    assert heard(fake) == ["accepted"]
+
+
+def test_a_job_of_an_older_release_is_told_as_before(fake: FakeWorld) -> None:
+    """Its outbox has the same names, and nothing that waits."""
+    fake.openai.ending = None
+    parts(fake, 2)
+    deliver(fake)
+    for job in jobs(fake):
+        old = replace(job, gathered={})
+        fake.table.replace(_item(old, job.rev + 1), job.rev)
+    fake.clock.sleep(120)
+    tick(fake)
+    assert {told.subject for told in fake.topics.people} == {
+        f"{FOLDER}/part-0001.jsonl: accepted, 2 rows",
+        f"{FOLDER}/part-0002.jsonl: accepted, 2 rows",
+    }
+
+
+def _item(job: Job, rev: int) -> dict[str, Any]:
+    from dropbatch.ledger import to_item
+
+    item = to_item(replace(job, rev=rev))
+    for name in ("gathered", "digest", "recipe_path", "run"):
+        item.pop(name, None)
+    return item
+
+
+def test_a_lasting_fault_of_the_work_bucket_makes_the_digest_name_codes(fake: FakeWorld) -> None:
+    for number in range(3):
+        drop(fake, f"{FOLDER}/part-{number}.csv", b"id\n1\n")
+    deliver(fake)
+    fake.killer = Faults(fake.clock, [Fault("objects.blocks", ConnectionError, begins=0, lasts=1e9)])
+    fake.clock.sleep(120)
+    poll(fake.world)
+    assert "- 3 files: undefined_name" in of(fake, "rejected").text

@@ -1,0 +1,394 @@
+"""Messages that can be sorted: subjects, attributes, who is told of what, in which words."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from dropbatch.domain.jobs import HeldReason, JobState
+from dropbatch.jobs.hold import hold
+from dropbatch.ledger import Ledger
+from dropbatch.ports import Audience, Letter, Notification
+from dropbatch.reporting.phrases import about, local_time, money, subject
+from dropbatch.reporting.runs import run_line
+from dropbatch.reporting.sns_limits import attributes, fitted
+from tests.driving import RECIPE, deliver, drop, jobs, only_job, pass_time, result, run
+from tests.fakes import FakeWorld, answer_ok, response_line
+
+DAY = 86_400
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    fake = FakeWorld(tmp_path)
+    fake.objects.drop("lake/recipe.yaml", RECIPE)
+    return fake
+
+
+def of(told: list[Notification], event: str) -> Notification:
+    (found,) = [notification for notification in told if notification.event == event]
+    return found
+
+
+def events(told: list[Notification]) -> list[str]:
+    return [notification.event for notification in told]
+
+
+def failing(*rows: int) -> Callable[[dict[str, Any]], Any]:
+    def answer(request: dict[str, Any]) -> Any:
+        if int(request["custom_id"]) in rows:
+            return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "no"}})
+        return answer_ok(request)
+
+    return answer
+
+
+# Subjects.
+
+
+def test_a_subject_names_folder_and_file(fake: FakeWorld) -> None:
+    drop(fake, "lake/reviews/dt=2026-11-27/part-0001.jsonl", b'{"text": "a"}\n')
+    run(fake)
+    assert [told.subject for told in fake.topics.people] == [
+        "lake/reviews/dt=2026-11-27/part-0001.jsonl: accepted, 1 row",
+        "lake/reviews/dt=2026-11-27/part-0001.jsonl: 1 of 1 answered",
+    ]
+
+
+def test_a_long_subject_is_cut_from_the_left_and_the_verdict_never() -> None:
+    told = subject("a-very-long-folder/" * 10 + "dt=2026-11-27/part-0001.jsonl, run 2", "199,870 of 200,000 answered")
+    assert told.startswith("…")
+    assert told.endswith("dt=2026-11-27/part-0001.jsonl, run 2: 199,870 of 200,000 answered")
+    assert len(told) == 99
+
+
+def test_what_fits_sns_is_not_cut_again() -> None:
+    told = subject("ü😀" * 300 + ".csv", "accepted, 5 rows")
+    assert fitted(Notification("e", "s", "/", told, "text", {})).subject == told
+
+
+# Attributes.
+
+
+def test_every_message_and_event_names_the_folder_of_the_recipe(fake: FakeWorld) -> None:
+    drop(fake, "lake/reviews/dt=2026-11-27/a.jsonl", b'{"text": "a"}\n')
+    drop(fake, "lake/reviews/dt=2026-11-28/b.csv", b"id\n1\n")
+    run(fake)
+    told = [*fake.topics.people, *fake.topics.published]
+    assert {attributes(notification)["recipe_folder"] for notification in told} == {"lake"}
+    assert {notification.detail["recipe_folder"] for notification in fake.topics.published} == {"lake"}
+    assert of(fake.topics.people, "rejected").folder == "lake/reviews/dt=2026-11-28"
+
+
+def test_a_recipe_in_the_root_is_in_the_folder_slash(fake: FakeWorld) -> None:
+    drop(fake, "recipe.yaml", RECIPE)
+    drop(fake, "a.csv", b"text\nx\n")
+    run(fake)
+    assert {attributes(told)["recipe_folder"] for told in fake.topics.people} == {"/"}
+
+
+def test_a_raw_drop_has_no_folder_of_a_recipe(fake: FakeWorld) -> None:
+    body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "hi"}]}
+    line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    drop(fake, "lake/raw.jsonl", json.dumps(line).encode() + b"\n")
+    run(fake)
+    for told in (*fake.topics.people, *fake.topics.published):
+        assert "recipe_folder" not in attributes(told)
+    assert {notification.detail["recipe_folder"] for notification in fake.topics.published} == {None}
+
+
+# Who is told of what.
+
+
+@pytest.mark.parametrize(
+    ("notify", "good", "partial", "rejected"),
+    [
+        ("", ["accepted", "ended"], ["accepted", "ended"], ["rejected"]),
+        ("notify: [accepted]", ["accepted"], ["accepted"], ["rejected"]),
+        ("notify: [ended]", ["ended"], ["ended"], ["rejected"]),
+        ("notify: [problems]", [], ["ended"], ["rejected"]),
+        ("notify: [accepted, problems]", ["accepted"], ["accepted", "ended"], ["rejected"]),
+        ("notify: []", [], [], ["rejected"]),
+    ],
+)
+def test_people_are_told_what_notify_says_and_programs_everything(
+    fake: FakeWorld, notify: str, good: list[str], partial: list[str], rejected: list[str]
+) -> None:
+    fake.objects.drop("lake/recipe.yaml", RECIPE + notify.encode() + b"\n")
+    for key, data, failed, expected, published in (
+        ("lake/good.csv", b"text\na\nb\n", (), good, ["accepted", "ended"]),
+        ("lake/partial.csv", b"text\na\nb\n", (2,), partial, ["accepted", "ended"]),
+        ("lake/wrong.csv", b"id\n1\n", (), rejected, ["rejected"]),
+    ):
+        fake.openai.answer = failing(*failed)
+        fake.topics.people.clear()
+        fake.topics.published.clear()
+        drop(fake, key, data)
+        run(fake)
+        assert events(fake.topics.people) == expected, key
+        assert events(fake.topics.published) == published, key
+
+
+def test_a_hold_and_a_cancel_are_told_under_problems(fake: FakeWorld) -> None:
+    fake.hold_above_rows = 1
+    fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [problems]\n")
+    drop(fake, "lake/a.csv", b"text\na\nb\n")
+    deliver(fake)
+    assert events(fake.topics.people) == ["held"], "at once: it waits for a person"
+    pass_time(fake, 15 * DAY, step=DAY / 4)
+    assert [told.status for told in fake.topics.people] == ["held", "cancelled"]
+
+
+def test_a_duplicate_is_told_like_an_acceptance(fake: FakeWorld) -> None:
+    fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [problems]\n")
+    fake.openai.ending = None
+    for _ in range(2):
+        drop(fake, "lake/a.csv", b"text\na\n")
+        run(fake, ticks=4)
+    assert fake.topics.people == []
+    assert events(fake.topics.published) == ["accepted", "duplicate"]
+
+
+def test_a_recipe_that_cannot_be_used_is_always_told(fake: FakeWorld) -> None:
+    drop(fake, "lake/recipe.yaml", RECIPE + b"notify: []\nlimt: 3\n")
+    run(fake, ticks=2)
+    assert [told.subject for told in fake.topics.people] == ["lake/recipe.yaml: cannot be used, 1 problem"]
+
+
+# Operators.
+
+
+def test_a_missing_key_is_told_operators_in_their_words_and_people_in_theirs(fake: FakeWorld) -> None:
+    fake.openai.key_valid = False
+    drop(fake, "lake/a.csv", b"text\na\n")
+    run(fake, ticks=5)
+    held = of(fake.topics.people, "held")
+    assert held.subject == "lake/a.csv: waits for its administrators"
+    assert held.text.splitlines() == [
+        "a.csv waits for the stack's administrators, who were notified: there is no OpenAI API key, or one that OpenAI "
+        "does not accept.",
+        "Nothing is lost; it goes on within minutes of a good key being there. Without that it ends after 14 days with "
+        "what it has.",
+        "To end it with what it has: echo | aws s3 cp - s3://the-inbox/lake/a.csv.cancel",
+        run_line(only_job(fake)),
+    ]
+    (told,) = fake.topics.operators
+    assert told.operators == Letter(
+        "Dropbatch: jobs wait for an OpenAI API key",
+        "The stack's secret holds no OpenAI API key, or one that OpenAI does not accept. Jobs wait, nothing is lost, "
+        "and they go on within minutes of a good key being there.\n"
+        "Store a key: aws secretsmanager put-secret-value --secret-id the-secret --secret-string sk-…\n"
+        "In the console: Secrets Manager, the secret the-secret, Retrieve secret value, Edit, and the key alone as "
+        "plaintext.\n"
+        f"The first job that waits is {only_job(fake).id}, of s3://the-inbox/lake/a.csv; others may wait, too.\n"
+        "While the problem lasts, you are notified of it once a day, however many jobs wait.\n",
+    )
+    assert of(fake.topics.published, "held").detail["held_reason"] == "openai_key"
+
+
+def test_four_hundred_jobs_that_wait_for_a_key_are_one_message_to_each(fake: FakeWorld) -> None:
+    fake.openai.key_valid = False
+    for number in range(40):
+        drop(fake, f"lake/part-{number:03}.csv", b"text\na\n")
+    pass_time(fake, 1800)
+    assert len([job for job in jobs(fake) if job.state is JobState.HELD]) == 40
+    assert len(fake.topics.operators) == 1
+    held = [told for told in fake.topics.people if told.event == "held"]
+    assert sum(int(told.subject.partition(": ")[2].split()[0]) for told in held) == 40
+    assert held[0].subject.endswith("files wait for the administrators")
+    assert "there is no OpenAI API key, or one that OpenAI does not accept" in held[0].text
+    assert events(fake.topics.published).count("held") == 40
+
+
+def test_operators_are_told_again_a_day_later_if_others_still_wait(fake: FakeWorld) -> None:
+    fake.openai.key_valid = False
+    drop(fake, "lake/a.csv", b"text\na\n")
+    run(fake, ticks=3)
+    fake.clock.sleep(DAY + 60)
+    drop(fake, "lake/b.csv", b"text\nb\n")
+    run(fake, ticks=3)
+    assert len(fake.topics.operators) == 2
+
+
+@pytest.mark.parametrize(
+    "reason", [HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY_CHANGED, HeldReason.STUCK]
+)
+def test_whatever_only_operators_can_correct_is_told_them_with_what_to_do(fake: FakeWorld, reason: HeldReason) -> None:
+    fake.openai.ending = None
+    drop(fake, "lake/a.csv", b"text\na\n")
+    run(fake, ticks=2)
+    hold(fake.world, Ledger(fake.world.table), only_job(fake), reason, "code")
+    (told,) = fake.topics.operators
+    assert told.operators is not None
+    assert told.operators.subject.startswith("Dropbatch: jobs wait, ")
+    assert only_job(fake).id in told.operators.text
+    assert "the-secret" not in told.text
+    assert told.verdict == "waits for its administrators"
+    assert "waits for the stack's administrators, who were notified: " in told.text
+
+
+def test_an_approval_is_asked_of_people_alone(fake: FakeWorld) -> None:
+    fake.hold_above_rows = 1
+    drop(fake, "lake/a.csv", b"text\na\nb\n")
+    deliver(fake)
+    assert of(fake.topics.people, "held").subject == "lake/a.csv: waits for your approval, 2 rows"
+    assert fake.topics.operators == []
+
+
+def test_a_process_that_dies_before_operators_are_told_leaves_that_to_another(fake: FakeWorld) -> None:
+    fake.openai.key_valid = False
+    publish = fake.topics.publish
+
+    def dies(audience: Audience, notification: Notification) -> None:
+        if audience is Audience.OPERATORS:
+            raise ConnectionError
+        publish(audience, notification)
+
+    fake.topics.publish = dies  # type: ignore[method-assign]  # SNS, away for one topic
+    drop(fake, "lake/a.csv", b"text\na\n")
+    drop(fake, "lake/b.csv", b"text\nb\n")
+    run(fake, ticks=2)
+    assert fake.topics.operators == []
+    fake.topics.publish = publish  # type: ignore[method-assign]
+    pass_time(fake, 900)
+    assert len(fake.topics.operators) == 1
+    assert not any(entry.startswith("operators:") for job in jobs(fake) for entry in job.untold)
+
+
+# A rejected job's page.
+
+
+def test_a_rejected_job_has_a_page_that_says_why_and_what_to_do(fake: FakeWorld) -> None:
+    drop(fake, "lake/a.csv", b"id,text\n1\n2,b\n3\n")
+    run(fake)
+    page = result(fake, "report.html").decode()
+    assert "<h1>a.csv</h1>" in page
+    assert "rejected, " in page
+    assert "Nothing was sent to OpenAI, and nothing is billed." in page
+    assert "line 2" in page
+    assert "aws s3 cp a.csv s3://the-inbox/lake/a.csv" in page
+    assert "<code>s3://the-inbox/lake/recipe.yaml</code>" in page
+    rejected = of(fake.topics.people, "rejected")
+    assert f"s3://the-results/lake/a.csv/{only_job(fake).id}/report.html" in rejected.text
+
+
+def test_a_page_of_a_rejection_runs_nothing_of_what_is_in_it(fake: FakeWorld) -> None:
+    drop(fake, "lake/<script>alert(1)<!--.csv", b"<script>alert(2)\n1\n")
+    run(fake)
+    page = result(fake, "report.html").decode()
+    assert "<script>alert" not in page
+    assert page.count("<script") == 1
+
+
+def test_a_drop_that_is_given_up_has_a_page_too(fake: FakeWorld) -> None:
+    blocks = fake.objects.blocks
+
+    def away(bucket: str, key: str, *rest: Any) -> Any:
+        if key.endswith(".csv"):
+            raise ConnectionError
+        return blocks(bucket, key, *rest)
+
+    fake.objects.blocks = away  # type: ignore[method-assign]  # S3, away for one file
+    drop(fake, "lake/a.csv", b"text\na\n")
+    pass_time(fake, 1.2 * DAY, step=1800)
+    assert "The file could not be read for a day" in result(fake, "report.html").decode()
+
+
+# Money and times.
+
+
+@pytest.mark.parametrize(
+    ("usd", "said", "roughly"),
+    [
+        (0, "nothing", "nothing"),
+        (0.00004, "under a cent", "under a cent"),
+        (0.0099, "under a cent", "under a cent"),
+        (0.01, "1 cent", "about 1 cent"),
+        (0.0101, "1 cent", "about 1 cent"),
+        (0.034, "3 cents", "about 3 cents"),
+        (0.994, "99 cents", "about 99 cents"),
+        (0.996, "$1.00", "about $1.00"),
+        (1.2351, "$1.24", "about $1.24"),
+        (1204.5, "$1,204.50", "about $1,204.50"),
+    ],
+)
+def test_sums_are_said_as_people_say_them(usd: float, said: str, roughly: str) -> None:
+    assert (money(usd), about(usd)) == (said, roughly)
+
+
+def test_no_message_and_no_page_says_zero_dollars(fake: FakeWorld) -> None:
+    drop(fake, "lake/a.csv", b"text\na\n")
+    run(fake)
+    said = of(fake.topics.people, "ended").text + result(fake, "report.html").decode()
+    assert "$0.0" not in said
+    assert "Paid under a cent, and saved under a cent by batching." in said
+    assert of(fake.topics.published, "ended").detail["cost"]["paid"] > 0, "programs are told the number"
+
+
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [
+        ("UTC", "27 Nov 2026, 05:23 UTC"),
+        ("Europe/Berlin", "27 Nov 2026, 06:23 CET"),
+        ("America/New_York", "27 Nov 2026, 00:23 EST"),
+        ("America/Sao_Paulo", "27 Nov 2026, 02:23 UTC-03"),
+        ("Asia/Kolkata", "27 Nov 2026, 10:53 IST"),
+    ],
+)
+def test_times_are_said_in_the_stacks_zone(zone: str, said: str) -> None:
+    assert local_time(1_795_757_010, ZoneInfo(zone)) == said
+
+
+def test_mail_and_page_have_the_stacks_time_and_programs_utc(fake: FakeWorld) -> None:
+    fake.clock.now = 1_795_757_010.0
+    fake.zone = ZoneInfo("Europe/Berlin")
+    drop(fake, "lake/a.csv", b"text\na\n")
+    run(fake)
+    assert "Dropped 27 Nov 2026, 06:23 CET; done 27 Nov 2026, 06:2" in of(fake.topics.people, "ended").text
+    page = result(fake, "report.html").decode()
+    assert '<time datetime="2026-11-27T05:23:30Z">27 Nov 2026, 06:23 CET</time>' in page
+    assert "toLocaleString" in page, "the reader's own, where a script may run"
+    assert of(fake.topics.published, "ended").detail["times"]["dropped"] == "2026-11-27T05:23:30Z"
+
+
+# The page on a phone.
+
+
+def test_on_a_narrow_screen_what_to_do_stands_below_its_reason(fake: FakeWorld) -> None:
+    fake.openai.answer = failing(1)
+    drop(fake, "lake/a.csv", b"text\na\nb\n")
+    run(fake)
+    page = result(fake, "report.html").decode()
+    assert '<td data-label="what to do">' in page
+    assert '<td class="code" data-label="code"><code>invalid_value</code></td>' in page
+    assert '<td class="code" data-label="outcome">error (invalid_value)</td>' in page
+    assert "td.code { white-space: nowrap; }" in page, "no code is broken within a word"
+
+
+def test_rows_are_shown_under_the_names_of_their_columns(fake: FakeWorld) -> None:
+    schema = b"schema: {sentiment: [positive, negative], why: A short reason}\n"
+    fake.objects.drop("lake/recipe.yaml", RECIPE + schema)
+    drop(fake, "lake/a.csv", b"id,text\n1,a\n")
+    drop(fake, "lake/b.jsonl", b'{"text": "a"}\n')
+    run(fake)
+    table, lines = (result(fake, "report.html", job).decode() for job in sorted(jobs(fake), key=lambda j: j.drop.key))
+    assert "<th>as dropped (id, text)</th><th>answer (sentiment, why)</th>" in table
+    assert "<th>as dropped</th><th>answer (sentiment, why)</th>" in lines, "its lines name them themselves"
+
+
+def test_a_notice_of_an_older_release_is_told_as_it_is(fake: FakeWorld) -> None:
+    """It has none of the members that were added."""
+    fake.openai.key_valid = False
+    drop(fake, "lake/a.csv", b"text\na\n")
+    deliver(fake)
+    job = only_job(fake)
+    old = {"event": "ended", "status": "failed", "folder": "lake", "subject": "a: b", "text": "c", "detail": {}}
+    fake.objects.put("the-work", f"{job.notices}old.json", json.dumps(old).encode(), "application/json")
+    held = replace(job, untold=["people:old"], gathered={}, tell_after=0, rev=job.rev)
+    Ledger(fake.world.table).save(held)
+    run(fake, ticks=2)
+    assert "a: b" in [told.subject for told in fake.topics.people]
