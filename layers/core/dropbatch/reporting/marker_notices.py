@@ -41,7 +41,7 @@ def cancelling(world: World, jobs: Sequence[Job], asker: MarkerObject, *, is_sen
         lines = [f"{_shown(job.drop.name)}: {runs} are being cancelled, as {asker.name} asks. {what}"]
     else:
         lines = [f"{_start(job)} is being cancelled, as {asker.name} asks. {what}"]
-    if "ended" in job.notify:
+    if not {"ended", "problems"}.isdisjoint(job.notify):
         lines.append("Another message follows when it has ended.")
     more = {"cancelled_jobs": [each.id for each in jobs]}
     return _about(world, job, asker, MarkerKind.CANCEL, MarkerReason.CANCELLING, "is being cancelled", lines, more)
