@@ -41,7 +41,7 @@ def test_what_would_fail_again_needs_another_recipe_or_other_lines(code: str) ->
     assert advise(Outcome.ERROR, code).cure is Cure.RECIPE
     assert "with the changed recipe" in remedy(Outcome.ERROR, code)
     ready = remedy(Outcome.ERROR, code, has_recipe=False)
-    assert ready.endswith("mend them in the failed file, and drop it")
+    assert ready.endswith("correct them in the failed file, and drop it")
     assert ".retry" not in ready
     assert ".rerun" not in ready
 
@@ -192,10 +192,12 @@ def test_a_recipe_that_is_wrong_is_mended_and_asked_with_as_the_rejection_says(f
     fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ txt }}"\n')
     drop(fake, "a.csv", b"text\na\n")
     run(fake)
-    line = "Mend the recipe, then: echo | aws s3 cp - s3://the-inbox/a.csv.rerun"
-    assert fake.topics.published[-1].text.splitlines()[-2] == line
-    fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
+    assert fake.topics.published[-1].text.splitlines()[-3:-1] == [
+        "Correct the recipe and upload it; the file is then read again automatically: aws s3 cp recipe.yaml "
+        "s3://the-inbox/recipe.yaml",
+        "  or, in the S3 console, upload it into the bucket itself, into no folder",
+    ]
     fake.clock.sleep(60)
-    drop(fake, "a.csv.rerun", b"")
+    drop(fake, "recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
     run(fake)
     assert result_json(fake, "summary.json", jobs(fake)[-1])["rows"]["ok"] == 1

@@ -96,6 +96,7 @@ def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorl
     assert lines[9].startswith("In the console: https://us-east-1.console.aws.amazon.com/s3/buckets/the-results?")
     assert lines[10:] == [
         "To ask the failed ones again: echo | aws s3 cp - s3://the-inbox/shop/a.csv.retry",
+        "  or, in the S3 console, make a folder `a.csv.retry` beside the file",
         f"Those without a good answer: s3://the-results/{prefix}a.failed.csv",
         run_line(job),
     ]
@@ -156,23 +157,38 @@ def test_rows_that_are_skipped_are_not_asked_for(fake: FakeWorld) -> None:
     assert told(fake, "ended").status == "succeeded"
 
 
-def test_a_rejected_drop_is_told_five_problems_and_a_count(fake: FakeWorld) -> None:
+def test_a_rejected_drop_is_told_its_causes_with_a_count_and_the_first_lines(fake: FakeWorld) -> None:
     drop(fake, "shop/a.csv", b"id,text\n" + b"1\n" * 120)
     run(fake)
     rejected = told(fake, "rejected")
     assert attributes(rejected) == ("rejected", "rejected", "shop")
-    assert rejected.subject == "shop/a.csv: rejected, 120 problems"
+    assert rejected.subject == "shop/a.csv: rejected, 1 problem"
     problems = [line for line in rejected.text.splitlines() if line.startswith("- ")]
-    assert len(problems) == 6
-    assert "ine 2" in problems[0]
-    assert problems[5] == "- and 115 more"
+    assert problems == [
+        "- 120 lines, the first are 2, 3 and 4: Line 2 has 1 value where the header has 2 columns; add it, put values "
+        "that hold a comma into double quotes, or, if another sign than the comma separates the values, write it into "
+        'the recipe, as in `delimiter: "^"`.'
+    ]
     assert "In the console: https://" in rejected.text
-    assert rejected.text.splitlines()[-2:] == [
-        "Mend the file, then: aws s3 cp a.csv s3://the-inbox/shop/a.csv",
+    assert rejected.text.splitlines()[-4:] == [
+        "Correct the file, then: aws s3 cp a.csv s3://the-inbox/shop/a.csv",
+        "  or, in the S3 console, upload it into the folder `shop/`",
+        "Or change the recipe; the file is then read again automatically.",
         f"Run 1 of a.csv, recipe shop/recipe.yaml ({digest_of(SENTIMENT)}), Dropbatch 0.1.0.",
     ]
     kept = result_json(fake, "rejected.json")["problems"]
-    assert (kept["total"], len(kept["first"])) == (120, 100)
+    assert (kept["total"], kept["causes"], len(kept["first"])) == (120, 1, 100)
+    (group,) = kept["groups"]
+    assert (group["code"], group["count"], group["lines"]) == ("ragged_row", 120, [2, 3, 4])
+
+
+def test_a_rejected_drop_is_told_five_causes_and_how_many_more(fake: FakeWorld) -> None:
+    fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"".join(b"qqq%d: 1\n" % number for number in range(7)))
+    drop(fake, "shop/a.csv", b"text\na\n")
+    run(fake)
+    problems = [line for line in told(fake, "rejected").text.splitlines() if line.startswith("- ")]
+    assert len(problems) == 6
+    assert problems[5] == "- and 2 more"
 
 
 def test_a_wrong_recipe_and_wrong_rows_are_told_together(fake: FakeWorld) -> None:

@@ -207,7 +207,7 @@ def test_what_is_declined_is_refused_and_what_is_too_long_is_told(tmp_path: Path
     assert summary["cost"] | {"paid": 0.0, "saved": 0.0, "unpriced_requests": 0} == summary["cost"], "nothing was run"
     remedies = {reason["code"]: reason["remedy"] for reason in summary["reasons"]}
     assert "reword the prompt" in remedies["content_filter"]
-    assert "mend the rows" in remedies["context_length_exceeded"]
+    assert "correct the rows" in remedies["context_length_exceeded"]
     assert len(fake.openai.batches) == 1, "none of it is asked again"
 
 
@@ -215,7 +215,7 @@ def test_a_row_that_was_shortened_is_answered(tmp_path: Path) -> None:
     """The remedy of a row that is too long, followed: the failed file is shortened and dropped."""
     fake = FakeWorld(tmp_path)
     assert [row["_status"] for row in answered(fake, CHAT, "hello", "long")] == ["ok", "error"]
-    assert "mend the rows in the failed file and drop it" in fake.topics.people[-1].text
+    assert "correct the rows in the failed file and drop it" in fake.topics.people[-1].text
     failed = result(fake, "a.failed.csv")
     assert failed == b"text\n@@long@@\n"
     drop(fake, "b.csv", failed.replace(b"long", b"hello"))

@@ -113,7 +113,10 @@ def test_what_was_truncated_or_refused_is_asked_with_another_recipe_only(fake: F
     rejected = put(fake, "retry")
     assert rejected.state is JobState.REJECTED
     assert "No row of the former job can be asked again with the same recipe" in last(fake)
-    assert last(fake).splitlines()[-2] == "Once the recipe is mended: echo | aws s3 cp - s3://the-inbox/a.csv.retry"
+    assert last(fake).splitlines()[-3] == (
+        "Correct the recipe and upload it; the failed rows are then asked again automatically: aws s3 cp recipe.yaml "
+        "s3://the-inbox/recipe.yaml"
+    )
     fake.objects.drop("recipe.yaml", MENDED)
     job = put(fake, "retry")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 3)
@@ -441,7 +444,7 @@ def test_a_job_that_is_held_for_its_recipe_is_ended_mended_and_asked_again_as_th
     run(fake, ticks=10)
     assert only_job(fake).state is JobState.HELD
     held = next(n for n in fake.topics.published if n.event == "held")
-    assert held.text.splitlines()[-2].startswith("If the recipe is why, end it so, mend the recipe, and then ask")
+    assert held.text.splitlines()[-3].startswith("If the recipe is why, end it so, correct the recipe, and then ask")
     assert put(fake, "cancel").state is JobState.CANCELLED
     fake.objects.drop("recipe.yaml", MENDED)
     job = put(fake, "retry")
@@ -456,7 +459,7 @@ def test_ready_requests_that_were_truncated_are_corrected_in_the_failed_file_as_
     line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
     fake.openai.answer = finishing("length")
     first_run(fake, json.dumps(line).encode() + b"\n", "a.jsonl")
-    assert "in their lines, or ask for less; mend them in the failed file, and drop it" in last(fake)
+    assert "in their lines, or ask for less; correct them in the failed file, and drop it" in last(fake)
     assert "and then: aws s3 cp failed.jsonl s3://the-inbox/failed.jsonl" in last(fake)
     assert put(fake, "retry", "a.jsonl").state is JobState.REJECTED
     assert "if there is a failed file, correct the rows in it, and drop it" in last(fake)

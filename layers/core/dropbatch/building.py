@@ -21,7 +21,7 @@ from dropbatch.domain.drops import Drop, cut, is_almost_a_recipe, recipe_beside,
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.jobs import Job, Limited
 from dropbatch.domain.outcomes import WHEN
-from dropbatch.domain.problems import MAY_COME, Problem, Problems
+from dropbatch.domain.problems import MAY_COME, Problem, ProblemGroup, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.compression import too_large
 from dropbatch.formats.content import Content, Mark
@@ -124,6 +124,7 @@ class Progress:
     hopeless: bool
     problems: list[Problem] = field(default_factory=list)
     problems_total: int = 0
+    groups: list[ProblemGroup] = field(default_factory=list)
     content: str | None = None  # hash of the drop's content, where it was read to the end
     skipped: dict[str, Any] | None = None  # the rows that are not asked
     seed: int | None = None  # of a sample
@@ -225,9 +226,7 @@ def _go_on(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
     layout = Layout.from_json(kept.layout)
     source, reader = _opened_again(world, job.drop, layout, kept)
     recipe = None if layout.raw else files.recipe()
-    problems = Problems()
-    problems.extend(kept.problems)
-    problems.total = kept.problems_total
+    problems = Problems.of(kept.problems, kept.problems_total, kept.groups)
     scan = _Scan(
         world,
         reader,
@@ -316,6 +315,7 @@ class _Pass:
             hopeless=scan.hopeless,
             problems=scan.problems.kept,
             problems_total=scan.problems.total,
+            groups=scan.problems.groups,
             content=digest,
             skipped=scan.skipped.to_json(),
             seed=scan.seed,

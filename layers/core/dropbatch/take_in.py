@@ -465,7 +465,7 @@ def _nothing_to_retry(recipe: RecipeText | None) -> Problem:
         return Problem("nothing_to_retry", sentence)
     sentence = (
         f"No row of the former job can be asked again with the same recipe: {why}; change {recipe.path}, and put a new "
-        ".retry beside the drop, or mend the rows in the failed file and drop it."
+        ".retry beside the drop, or correct the rows in the failed file and drop it."
     )
     return Problem("nothing_to_retry", sentence, path=recipe.path)
 

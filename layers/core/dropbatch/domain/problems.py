@@ -1,15 +1,21 @@
-"""What is wrong with a drop or a recipe, said so that its owner can mend it.
+"""What is wrong with a drop or a recipe, said so that its owner can correct it.
 
 A problem is one sentence: what is wrong, where, what to do. It may name columns, recipe keys, line numbers and the
 recipe's own words; it never quotes the text of a row, because problems travel into notifications.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 KEPT_PROBLEMS = 100
 """How many problems are listed one by one; the rest are counted."""
+
+MAX_CAUSES = 200
+"""How many causes are told apart; the problems of any more are counted as other ones."""
+
+FIRST_LINES = 3
+"""Of how many lines with the same problem the numbers are kept."""
 
 MAX_NAME = 200
 MAX_MESSAGE = 2_000
@@ -18,6 +24,20 @@ and a notification has room for ten problems in 256 KB, whatever letters they ar
 
 MAY_COME = frozenset({"no_recipe", "empty_file", "empty_recipe", "missing_file"})
 """The codes of problems that may just mean that an upload is not finished."""
+
+
+OTHER = "other"
+"""The code of the causes that are too many to be told apart."""
+
+CURED_BY_RECIPE = frozenset(
+    {"no_recipe", "undefined_name", "column_exists", "placeholder", "nothing_to_retry", "kills_function"}
+    | {"delimiter_in_doubt", "title_above_header", "no_header", "duplicate_column", "empty_column", "ragged_row"}
+    | {"merged_rows", "unclosed_quote", "bad_quoting", "invalid_escape", "unclosed_escape", "lone_carriage_return"}
+    | {"invalid_utf8", "not_utf8", "invalid_utf16", "invalid_encoding", "unknown_encoding", "not_text"}
+    | {"empty_prompt", "empty_model", "invalid_model", "template_failed", "template_too_large", "template_too_slow"}
+    | {"not_json", "not_an_object", "duplicate_key", "line_too_long", "too_many_inputs"}
+)
+"""The codes of problems of a file that a key of its recipe may cure: its prompt, `encoding`, `bad_rows` or another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +74,16 @@ class Problem:
         return {name: value for name, value in members.items() if value is not None}
 
     @property
+    def cause(self) -> "Cause":
+        """What it has in common with the same problem elsewhere in the file."""
+        return self.code, self.path, self.key, self.column
+
+    @property
+    def may_be_cured_by_recipe(self) -> bool:
+        """Whether another recipe, or another file that the recipe names, may be all that is needed."""
+        return self.path is not None or self.code in CURED_BY_RECIPE
+
+    @property
     def where(self) -> str:
         """The place in words, e.g. `line 7, column text`; empty where the problem has none."""
         parts = [self.path] if self.path else []
@@ -64,6 +94,30 @@ class Problem:
         if self.key is not None:
             parts.append(f"key {self.key}")
         return ", ".join(parts)
+
+
+Cause = tuple[str, str | None, str | None, str | None]
+"""Code, path, key and column."""
+
+
+@dataclass(slots=True)
+class ProblemGroup:
+    """All problems of one cause: the first of them, how many there are, and the first lines that have it."""
+
+    first: Problem
+    count: int = 0
+    lines: list[int] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the group as it stands in events and in `rejected.json`."""
+        about = {name: value for name, value in self.first.to_json().items() if name != "line"}
+        return {**about, "count": self.count, **({"lines": self.lines} if self.lines else {})}
+
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> "ProblemGroup":
+        lines = list(members.get("lines", ()))
+        about = {name: value for name, value in members.items() if name not in ("count", "lines")}
+        return cls(Problem(**about, line=lines[0] if lines else None), members["count"], lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +133,65 @@ class Notice:
 
 
 class Problems:
-    """Collects problems in bounded memory: the first hundred, and the count of all."""
+    """Collects problems in bounded memory: the first hundred, the count of all, and the count of each cause."""
 
-    def __init__(self) -> None:
+    def __init__(self, problems: Iterable[Problem] = ()) -> None:
         self.total = 0
         self.kept: list[Problem] = []
+        self._groups: dict[Cause, ProblemGroup] = {}
+        for problem in problems:
+            self.add(problem)
+
+    @classmethod
+    def of(cls, kept: list[Problem], total: int, groups: list[ProblemGroup]) -> "Problems":
+        """Return problems as they were written down; an earlier release wrote no groups."""
+        found = cls(kept)
+        found.total = total
+        if groups:
+            found._groups = {group.first.cause: group for group in groups}
+        return found
+
+    @property
+    def groups(self) -> list[ProblemGroup]:
+        """The problems by cause, in the order in which the causes were found."""
+        return list(self._groups.values())
+
+    @property
+    def causes(self) -> int:
+        return len(self._groups)
+
+    @property
+    def may_be_cured_by_recipe(self) -> bool:
+        """Whether another recipe may do away with any of them."""
+        return any(group.first.may_be_cured_by_recipe for group in self._groups.values())
+
+    def has(self, code: str) -> bool:
+        return any(group.first.code == code for group in self._groups.values())
 
     def add(self, problem: Problem) -> None:
         self.total += 1
         if len(self.kept) < KEPT_PROBLEMS:
             self.kept.append(problem)
+        self._count(problem, 1, [] if problem.line is None else [problem.line])
 
-    def extend(self, problems: "list[Problem] | Problems") -> None:
-        for problem in problems:
-            self.add(problem)
-        if isinstance(problems, Problems):
-            self.total += problems.total - len(problems.kept)
+    def extend(self, problems: "Iterable[Problem] | Problems") -> None:
+        if not isinstance(problems, Problems):
+            for problem in problems:
+                self.add(problem)
+            return
+        self.total += problems.total
+        self.kept += problems.kept[: KEPT_PROBLEMS - len(self.kept)]
+        for group in problems.groups:
+            self._count(group.first, group.count, group.lines)
+
+    def _count(self, problem: Problem, count: int, lines: list[int]) -> None:
+        group = self._groups.get(problem.cause)
+        if group is None:
+            if len(self._groups) >= MAX_CAUSES:
+                problem, lines = Problem(OTHER, "There are other problems; correct these first."), []
+            group = self._groups.setdefault(problem.cause, ProblemGroup(problem))
+        group.count += count
+        group.lines += [line for line in lines if line not in group.lines][: FIRST_LINES - len(group.lines)]
 
     def __iter__(self) -> Iterator[Problem]:
         return iter(self.kept)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from dropbatch.domain.outcomes import BLANK_ROW, LEFT_OUT, WHEN
-from dropbatch.domain.problems import Problem, Problems
+from dropbatch.domain.problems import Problem, ProblemGroup, Problems
 
 
 @dataclass(slots=True)
@@ -40,16 +40,16 @@ class SkippedRows:
     def to_json(self, most: int | None = None) -> dict[str, Any]:
         """Return them as they stand in `skipped.json`, with at most so many problems."""
         first = [problem.to_json() for problem in self.problems.kept[:most]]
+        groups = [group.to_json() for group in self.problems.groups]
         return {
             "rows": sum(self.codes.values()),
             "codes": dict(self.codes.most_common()),
-            "problems": {"total": self.problems.total, "first": first},
+            "problems": {"total": self.problems.total, "groups": groups[:most], "first": first},
         }
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
         found = members["problems"]
-        problems = Problems()
-        problems.extend([Problem(**problem) for problem in found["first"]])
-        problems.total = found["total"]
-        return cls(Counter(members["codes"]), problems)
+        kept = [Problem(**problem) for problem in found["first"]]
+        groups = [ProblemGroup.from_json(group) for group in found.get("groups", ())]
+        return cls(Counter(members["codes"]), Problems.of(kept, found["total"], groups))

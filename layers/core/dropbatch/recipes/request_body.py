@@ -78,7 +78,7 @@ class Slot:
 
     def _undefined(self, missing: UndefinedName, values: Mapping[str, Any]) -> Problem:
         if missing.name is None:
-            sentence = "the template uses something that the row does not have; give it a default, or mend the row."
+            sentence = "the template uses something that the row does not have; give it a default, or correct the row."
         elif missing.within is None:
             sentence = f"the row has no {quoted(missing.name)!r}; {spelling(missing.name, values, self.template.file)}"
         elif FILE in values and missing.name in self.template.of_file:
@@ -89,7 +89,7 @@ class Slot:
             )
         else:
             like = nearest(missing.name, missing.within)
-            advice = f"did you mean {quoted(like)}?" if like else "give it a default, or mend the row."
+            advice = f"did you mean {quoted(like)}?" if like else "give it a default, or correct the row."
             sentence = f"the value that should have {quoted(missing.name)!r} has none; {advice}"
         column = None if missing.name is None else sound(missing.name)
         where = f"Key {quoted(self.key)} of the recipe"
@@ -99,7 +99,7 @@ class Slot:
         said = explained(self.template, values) if kind == "TypeError" else None
         if said is None:
             types = types_of(self.template, values)
-            advice = "mend the template or the row" + (f"; {types}" if types else "")
+            advice = "correct the template or the row" + (f"; {types}" if types else "")
             said = f"the template cannot be rendered for this row ({kind}); {advice}."
         return self._rejected("template_failed", said)
 

@@ -49,7 +49,7 @@ class Advice:
 _HOW = {
     Cure.AGAIN: "put a .retry beside the drop to ask them again",
     Cure.RECIPE: "then a .retry beside the drop asks these rows with the changed recipe, a .rerun all rows",
-    Cure.ROWS: "mend them in the failed file, and drop it",
+    Cure.ROWS: "correct them in the failed file, and drop it",
     Cure.PAY_AGAIN: "to ask, and perhaps pay, again, drop the failed file",
     Cure.NONE: "",
 }
@@ -141,7 +141,7 @@ _WITH_RECIPE = {
     "place": "the recipe",
     "prompt": "the prompt",
     "when": " with `when`",
-    "rows": "mend the rows in the failed file and drop it, or ",
+    "rows": "correct the rows in the failed file and drop it, or ",
 }
 _READY = {"place": "their lines", "prompt": "them", "when": "", "rows": ""}
 

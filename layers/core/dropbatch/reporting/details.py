@@ -184,7 +184,12 @@ def named_results(world: World, prefix: str) -> dict[str, str]:
 
 
 def listed_problems(problems: Problems, most: int) -> dict[str, Any]:
-    return {"total": problems.total, "first": [problem.to_json() for problem in problems.kept[:most]]}
+    return {
+        "total": problems.total,
+        "causes": problems.causes,
+        "groups": [group.to_json() for group in problems.groups[:most]],
+        "first": [problem.to_json() for problem in problems.kept[:most]],
+    }
 
 
 def listed_notices(notices: Sequence[Notice]) -> list[dict[str, str]]:

@@ -47,7 +47,7 @@ def held(
                 f"See what came back: s3://{world.buckets.results}/{results_prefix(job)}status.json",
                 f"To go on all the same, with the recipe as it was: {marker_command(job.drop, 'retry')}",
                 cancel,
-                "If the recipe is why, end it so, mend the recipe, and then ask the rows without a good answer with "
+                "If the recipe is why, end it so, correct the recipe, and then ask the rows without a good answer with "
                 f"it: {marker_command(job.drop, 'retry')}",
             ]
         case HeldReason.SIZE:

@@ -5,10 +5,11 @@ They hold names, numbers, codes and the recipe's own categories, never the text 
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.batch_api.models import notices_about
-from dropbatch.domain.drops import Drop
+from dropbatch.domain.drops import RECIPE_NAMES, Drop, recipe_beside
 from dropbatch.domain.jobs import MAX_JOB_SECONDS, Batch, Job
 from dropbatch.domain.outcomes import GAVE_UP, LEFT_OUT, JobStatus, Outcome
 from dropbatch.domain.problems import Notice, Problem, Problems
@@ -127,10 +128,11 @@ def skipped_lines(world: World, job: Job, skipped: SkippedRows) -> list[str]:
     if skipped.blank:
         lines.append(f"{rows_counted(skipped.blank)} {'was' if skipped.blank == 1 else 'were'} blank and skipped.")
     if skipped.bad:
+        unit = "row" if job.drop.key.lower().endswith(".parquet") else "line"
         codes = [(code, count) for code, count in skipped.codes.most_common() if code not in LEFT_OUT]
         counts = ", ".join(f"{count:,} {code}" for code, count in codes)
         lines.append(f"{counted(skipped.bad, 'bad row')} {'was' if skipped.bad == 1 else 'were'} skipped: {counts}.")
-        lines += problem_lines(skipped.problems)
+        lines += problem_lines(skipped.problems, unit)
     if skipped.needs_telling:
         lines.append(f"Skipped rows: s3://{world.buckets.results}/{results_prefix(job)}{SKIPPED_NAME}")
     return lines
@@ -148,13 +150,15 @@ def duplicate(world: World, job: Job, standing: Job) -> Notification:
     )
 
 
-def rejected(world: World, job: Job, problems: Problems) -> Notification:
-    count = counted(problems.total, "problem")
+def rejected(world: World, job: Job, problems: Problems, elsewhere: Sequence[str] = ()) -> Notification:
+    """The rejection of a drop. `elsewhere` says where a recipe was dropped instead, if one was missing."""
+    count = counted(problems.causes, "problem")
     text = [f"{job.drop.name} was rejected: {count}. Nothing was sent to OpenAI, and nothing is billed."]
-    text += problem_lines(problems)
+    text += problem_lines(problems, "row" if job.drop.key.lower().endswith(".parquet") else "line")
     text += [
         f"All of them: s3://{world.buckets.results}/{results_prefix(job)}report.html (rejected.json for programs)",
         f"In the console: {console_link(world.region, world.buckets.results, results_prefix(job))}",
+        *elsewhere,
         *what_to_do(job, problems),
     ]
     detail = {"problems": listed_problems(problems, 10)}
@@ -162,18 +166,35 @@ def rejected(world: World, job: Job, problems: Problems) -> Notification:
 
 
 def what_to_do(job: Job, problems: Problems) -> list[str]:
-    """What to do once a rejected job's problems are mended, as a line to copy; none if nothing can be mended."""
-    codes = {problem.code for problem in problems}
-    of_recipe = all(problem.path is not None for problem in problems)
-    if COLUMNS_CHANGED in codes:
+    """What to do about a rejected job's problems, as lines to copy; none if nothing can be done."""
+    if problems.has(COLUMNS_CHANGED):
         return [f"To ask all rows with today's recipe: {marker_command(job.drop, 'rerun')}"]
+    paths = [group.first.path for group in problems.groups if group.first.path]
     if job.retry_of is not None:
-        if codes & NOTHING_LEFT and not of_recipe:
+        if any(map(problems.has, NOTHING_LEFT)) and not paths:
             return []
-        return [f"Once the recipe is mended: {marker_command(job.drop, 'retry')}"]
-    if of_recipe:
-        return [f"Mend the recipe, then: {marker_command(job.drop, 'rerun')}"]
-    return [f"Mend the file, then: {drop_command(job.drop)}"]
+        return recipe_lines(job.drop, paths, "the failed rows are then asked again")
+    if problems.has("no_recipe"):
+        recipe = replace(job.drop, key=recipe_beside(job.drop.key))
+        return [f"Upload the recipe; the file is then read again automatically: {drop_command(recipe)}"]
+    lines = recipe_lines(job.drop, paths, "the file is then read again")
+    if all(group.first.path for group in problems.groups):
+        return lines
+    lines.append(f"Correct the file, then: {drop_command(job.drop)}")
+    if not paths and job.recipe_sha256 is not None and problems.may_be_cured_by_recipe:
+        lines.append("Or change the recipe; the file is then read again automatically.")
+    return lines
+
+
+def recipe_lines(drop: Drop, paths: Sequence[str], then: str) -> list[str]:
+    """How to correct a recipe, or a file that it names, and what happens then without another act."""
+    lines = []
+    for path in list(dict.fromkeys(paths))[:TOLD_PROBLEMS]:
+        which = replace(drop, key=path)
+        what = "the recipe" if which.name in RECIPE_NAMES else which.name
+        command = "" if path.endswith("…") else f": {drop_command(which)}"
+        lines.append(f"Correct {what} and upload it; {then} automatically{command}")
+    return lines
 
 
 def recipe_checked(drop: Drop, problems: Problems, notices: Sequence[Notice] = ()) -> Notification:
@@ -186,9 +207,11 @@ def recipe_checked(drop: Drop, problems: Problems, notices: Sequence[Notice] = (
     elif usable:
         text = [f"{drop.key} can be used: files dropped into its folder are answered by it."]
     else:
-        verdict = f"cannot be used, {counted(problems.total, 'problem')}"
-        text = [f"{drop.key} cannot be used: {counted(problems.total, 'problem')}.", *problem_lines(problems)]
-        text.append(f"Mend it, then: {drop_command(drop)}")
+        count = counted(problems.causes, "problem")
+        verdict = f"cannot be used, {count}"
+        text = [f"{drop.key} cannot be used: {count}.", *problem_lines(problems)]
+        paths = [group.first.path or drop.key for group in problems.groups]
+        text += recipe_lines(drop, paths, "files that wait for it are then read")
     status = "usable" if usable else "invalid"
     detail = {
         "schema_version": SCHEMA_VERSION,
@@ -273,7 +296,7 @@ def _next_steps(world: World, end: Ended) -> list[str]:
         steps.append(f"Once the recipe is changed, to ask all rows with it: {marker_command(drop, 'rerun')}")
     elif Cure.ROWS in found:
         fetch = f"aws s3 cp {shlex.quote(failed)} {shlex.quote(name)}"
-        steps.append(f"To mend them: {fetch}, and then: aws s3 cp {shlex.quote(name)} {target}")
+        steps.append(f"To correct them: {fetch}, and then: aws s3 cp {shlex.quote(name)} {target}")
     elif Cure.PAY_AGAIN in found:
         steps.append(f"To ask, and perhaps pay, them again: aws s3 cp {shlex.quote(failed)} {target}")
     return [*steps, f"Those without a good answer: {failed}"]

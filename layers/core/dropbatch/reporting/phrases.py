@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from dropbatch.domain.drops import Drop, without_controls
 from dropbatch.domain.jobs import Job
-from dropbatch.domain.problems import Notice, Problems
+from dropbatch.domain.problems import Notice, ProblemGroup, Problems
 
 MAX_SUBJECT_UNITS = 99
 """SNS takes subjects of less than 100 characters. It does not say which: this counts as UTF-16, which finds most."""
@@ -18,7 +18,7 @@ MAX_FOLDERS = 50
 
 
 TOLD_PROBLEMS = 5
-"""How many problems a notification lists; rejected.json has more."""
+"""How many causes a notification lists; rejected.json has more."""
 
 
 def subject(name: str, verdict: str) -> str:
@@ -85,10 +85,34 @@ _CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov
 """The console of regions that are not in AWS's main partition, by how their names begin."""
 
 
-def problem_lines(problems: Problems) -> list[str]:
-    told = [f"- {problem.message}" for problem in problems.kept[:TOLD_PROBLEMS]]
-    more = problems.total - len(told)
+def problem_lines(problems: Problems, unit: str = "line") -> list[str]:
+    """Return a line for each of the first causes, with how many lines of the file have it, and how many causes follow.
+
+    `unit` is what a problem's line counts in a file: a table has rows.
+    """
+    told = [f"- {_grouped(group, unit)}" for group in problems.groups[:TOLD_PROBLEMS]]
+    more = problems.causes - len(told)
     return [*told, f"- and {more:,} more"] if more else told
+
+
+def _grouped(group: ProblemGroup, unit: str) -> str:
+    message = group.first.message
+    if group.count == 1:
+        return message
+    if not group.lines:
+        return f"{group.count:,} times: {message}"
+    unit = "line" if group.first.path else unit
+    if group.count <= len(group.lines):
+        return f"{counted(group.count, unit)} ({listed_numbers(group.lines)}): {message}"
+    if len(group.lines) == 1:
+        return f"{counted(group.count, unit)}, the first is {group.lines[0]:,}: {message}"
+    return f"{counted(group.count, unit)}, the first are {listed_numbers(group.lines)}: {message}"
+
+
+def listed_numbers(numbers: Sequence[int]) -> str:
+    """Return `2, 3 and 4`."""
+    written = [f"{number:,}" for number in numbers]
+    return " and ".join([*([", ".join(written[:-1])] if written[1:] else []), written[-1]])
 
 
 def notice_lines(notices: Sequence[Notice]) -> list[str]:
@@ -112,10 +136,31 @@ def counted(count: int, noun: str) -> str:
 
 
 def marker_command(drop: Drop, kind: str) -> str:
+    """Return the line that puts a marker beside a drop, and below it how the S3 console does."""
     target = f"s3://{drop.bucket}/{drop.key}.{kind}"
-    return f"echo | aws s3 cp - {shlex.quote(target)}"
+    way = f"make a folder `{drop.name}.{kind}` beside the file"
+    return f"echo | aws s3 cp - {shlex.quote(target)}{in_console(way)}"
+
+
+def copy_command(drop: Drop, source: str, target: str) -> str:
+    """Return the line that copies an object of a drop's bucket, and below it how the S3 console does."""
+    source_name, target_name = (shlex.quote(f"s3://{drop.bucket}/{key}") for key in (source, target))
+    folder = target.rpartition("/")[0]
+    where = f"into the folder `{folder}/`" if folder else "to the top of the bucket"
+    return f"aws s3 cp {source_name} {target_name}{in_console(f'copy `{source}` {where}')}"
 
 
 def drop_command(drop: Drop) -> str:
+    """Return the line that uploads a file in place of a drop, and below it how the S3 console does."""
     target = f"s3://{drop.bucket}/{drop.key}"
-    return f"aws s3 cp {shlex.quote(drop.name)} {shlex.quote(target)}"
+    return f"aws s3 cp {shlex.quote(drop.name)} {shlex.quote(target)}{in_console(f'upload it into {place(drop)}')}"
+
+
+def in_console(way: str) -> str:
+    """Return the line that stands below a command, for whoever has no command line."""
+    return f"\n  or, in the S3 console, {without_controls(way)}"
+
+
+def place(drop: Drop) -> str:
+    """Name the folder of a drop."""
+    return "the bucket itself, into no folder" if drop.folder == "/" else f"the folder `{drop.folder}/`"
