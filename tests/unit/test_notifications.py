@@ -165,9 +165,8 @@ def test_a_rejected_drop_is_told_its_causes_with_a_count_and_the_first_lines(fak
     assert rejected.subject == "shop/a.csv: rejected, 1 problem"
     problems = [line for line in rejected.text.splitlines() if line.startswith("- ")]
     assert problems == [
-        "- 120 lines, the first are 2, 3 and 4: Line 2 has 1 value where the header has 2 columns; add it, put values "
-        "that hold a comma into double quotes, or, if another sign than the comma separates the values, write it into "
-        'the recipe, as in `delimiter: "^"`.'
+        "- 120 lines, the first are 2, 3 and 4: Line 2 has 1 value where the header has 2 columns; add what is missing "
+        'after a comma, or name in the recipe what separates the values, as in `delimiter: ";"`.'
     ]
     assert "In the console: https://" in rejected.text
     assert rejected.text.splitlines()[-4:] == [
@@ -298,7 +297,7 @@ def test_a_cancel_after_a_duplicate_reaches_the_job_that_does_the_work(fake: Fak
 def test_a_recipe_is_told_usable_or_what_is_wrong_with_which_line(fake: FakeWorld) -> None:
     drop(fake, "recipe.yaml", RECIPE)
     drop(fake, "wrong/recipe.yaml", RECIPE + b"shema: {a: string}\nlimit: none\n")
-    run(fake, ticks=1)
+    run(fake, ticks=2)
     usable, wrong = [notification for notification in fake.topics.published if notification.event == "recipe"]
     assert attributes(usable) == ("recipe", "usable", "/")
     assert usable.subject == "recipe.yaml: usable"

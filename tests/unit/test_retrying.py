@@ -158,7 +158,7 @@ def test_a_recipe_with_other_columns_is_refused_and_the_rerun_that_it_names_work
     assert problem["code"] == "columns_changed"
     assert "label, _status, _error" in problem["message"]
     line = "To ask all rows with today's recipe: echo | aws s3 cp - s3://the-inbox/a.csv.rerun"
-    assert last(fake).splitlines()[-2] == line
+    assert last(fake).splitlines()[-3] == line
     again = put(fake, "rerun")
     assert again.state is JobState.SUCCEEDED
     assert asked(fake) == [[1, 2, 3], [1, 2, 3]]

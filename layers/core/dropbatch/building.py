@@ -11,6 +11,7 @@ two passes: one counts all rows, the other takes those that were drawn.
 import shlex
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -21,7 +22,7 @@ from dropbatch.domain.drops import Drop, cut, is_almost_a_recipe, recipe_beside,
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.jobs import Job, Limited
 from dropbatch.domain.outcomes import WHEN
-from dropbatch.domain.problems import MAY_COME, Problem, ProblemGroup, Problems
+from dropbatch.domain.problems import Problem, ProblemGroup, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.compression import too_large
 from dropbatch.formats.content import Content, Mark
@@ -36,6 +37,7 @@ from dropbatch.formats.shapes import ReadyLines
 from dropbatch.formats.transcoding import Storage
 from dropbatch.formats.unique import UniqueIds
 from dropbatch.jobfiles import JobFiles, RecipeText, nearest_recipe, with_files
+from dropbatch.jobs.pending import may_come
 from dropbatch.ports import World
 from dropbatch.ranged import RangedFile
 from dropbatch.recipes.compiling import CompiledRecipe
@@ -159,36 +161,63 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
     if _holds_recipe(world, drop, kind):
         raise Rejected.because(_almost_a_recipe(drop))
     recipe = None if kind.kind is Kind.JSONL else _recipe_of(world, drop, files)
-    source, reader = _opened(world, drop, kind, recipe)
+    with _with_flaws_of(recipe):
+        source, reader = _opened(world, drop, kind, recipe)
     if kind.kind is Kind.JSONL and not reader.layout.raw:
         recipe = _recipe_of(world, drop, files)
+    with _with_flaws_of(recipe):
+        compiled, problems = _checked(world, job, recipe, reader)
+        parsed = recipe.parsed() if recipe else None
+        scan = _Scan(
+            world,
+            reader,
+            compiled,
+            Sharder(files, world.limits, _token(job)),
+            limit=parsed.limit.rows if parsed and parsed.limit else None,
+            seed=parsed.limit.seed if parsed and parsed.limit else None,
+            skips_bad_rows=parsed is not None and parsed.bad_rows == "skip",
+            hopeless=bool(problems),
+            problems=problems,
+        )
+        return _Pass(world, job, scan, source, files, recipe).go_on(keep)
+
+
+@contextmanager
+def _with_flaws_of(recipe: RecipeText | None) -> Iterator[None]:
+    """Say of a rejection what is wrong with the recipe, too."""
+    try:
+        yield
+    except Rejected as rejected:
+        if recipe is None or any(group.first.path for group in rejected.problems.groups):
+            raise  # it is said already
+        try:
+            recipe.compiled()
+        except Rejected as of_recipe:
+            of_recipe.problems.extend(rejected.problems)
+            raise of_recipe from rejected
+        raise
+
+
+def _checked(
+    world: World, job: Job, recipe: RecipeText | None, reader: Reader
+) -> tuple[CompiledRecipe | None, Problems]:
+    """The recipe as it is used for a drop, if it can be, and what is wrong with it, or between it and the columns."""
     problems = Problems()
     compiled: CompiledRecipe | None = None
-    if recipe is not None:
-        try:
-            compiled = _compiled(recipe, drop, reader.layout.columns)
-        except Rejected as rejected:
-            problems.extend(rejected.problems)
-            if any(problem.code in MAY_COME for problem in problems):
-                raise
-        else:
-            found = compiled.check_columns(reader.layout.columns) if reader.layout.columns else []
-            problems.extend(found)
-            if any(problem.code == "undefined_name" for problem in found):
-                problems.extend(list(reader.hints))
-    parsed = recipe.parsed() if recipe else None
-    scan = _Scan(
-        world,
-        reader,
-        compiled,
-        Sharder(files, world.limits, _token(job)),
-        limit=parsed.limit.rows if parsed and parsed.limit else None,
-        seed=parsed.limit.seed if parsed and parsed.limit else None,
-        skips_bad_rows=parsed is not None and parsed.bad_rows == "skip",
-        hopeless=bool(problems),
-        problems=problems,
-    )
-    return _Pass(world, job, scan, source, files, recipe).go_on(keep)
+    if recipe is None:
+        return None, problems
+    columns = reader.layout.columns
+    try:
+        compiled = _compiled(recipe, job.drop, columns)
+    except Rejected as rejected:
+        problems.extend(rejected.problems)
+        if may_come(world, problems, job.created_at):
+            raise
+    else:
+        problems.extend(compiled.check_columns(columns) if columns else [])
+    if problems.has("undefined_name"):
+        problems.extend(reader.hints)
+    return compiled, problems
 
 
 def _compiled(recipe: RecipeText, drop: Drop, columns: Sequence[str]) -> CompiledRecipe:
@@ -587,7 +616,7 @@ def _recipe_of(world: World, drop: Drop, files: JobFiles) -> RecipeText:
             Problem(
                 "no_recipe",
                 f"There is no recipe for this file: none of {', '.join(places)} exists; put a recipe.yaml into the "
-                f"file's folder and drop the file again{raw if ready else ''}.",
+                f"file's folder{raw if ready else ''}.",
             )
         )
     found = files.found = with_files(world.objects, drop.bucket, found.path, found.text)

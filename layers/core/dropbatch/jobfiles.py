@@ -162,12 +162,16 @@ def nearest_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None
 
 
 def with_files(objects: Objects, bucket: str, path: str, text: bytes) -> RecipeText:
-    """The recipe with the files it names. Files that are not there are left out.
+    """The recipe with the files it names. Files that are not there are left out, and all if it cannot be parsed.
 
-    Rejected where the recipe cannot be parsed, or a file is too large to be read.
+    Rejected where a file is too large to be read.
     """
-    files, marked = {}, set()
-    recipe = parse_recipe(text, path)
+    files: dict[str, str] = {}
+    marked: set[str] = set()
+    try:
+        recipe = parse_recipe(text, path)
+    except Rejected:
+        return RecipeText(path, text, files)  # compiling it says what is wrong
     room = MAX_FILES_BYTES - len(text)
     for name in recipe.files:
         most = min(MAX_BYTES, room)
@@ -222,6 +226,10 @@ class JobFiles:
         if self._objects.put_new(self._bucket, self._prefix + "recipe.json", recipe.to_json(), JSON):
             return recipe
         return self.recipe() or recipe
+
+    def forget_recipe(self) -> None:
+        """Forget the recipe that was kept, of a job that is to be built with another."""
+        self._objects.delete_all(self._bucket, self._prefix + "recipe.json")
 
     def layout(self) -> Layout:
         return Layout.from_json(json.loads(whole(self._objects, self._bucket, self._prefix + "layout.json")))

@@ -14,6 +14,7 @@ from dropbatch.domain.jobs import (
     Creates,
     Item,
     Job,
+    KnownRecipe,
     Mirror,
     ModelLimit,
     Newest,
@@ -21,10 +22,14 @@ from dropbatch.domain.jobs import (
     Poller,
     Shard,
     Sweep,
+    WaitingFile,
 )
 from dropbatch.ports import Table
 
-T = TypeVar("T", Job, Shard, Batch, Newest, Claim, ModelLimit, Creates, Sweep, Pending, Poller, Mirror, Alert)
+T = TypeVar(
+    "T", Job, Shard, Batch, Newest, Claim, ModelLimit, Creates, Sweep, Pending, Poller, Mirror, Alert, WaitingFile,
+    KnownRecipe,
+)  # fmt: skip  # a list of names reads best as lines of text
 
 
 class UnreadableItemError(DropbatchError):
@@ -112,9 +117,32 @@ class Ledger:
         """Return whether an object of this key waits to be looked at."""
         return any(True for _ in self._table.query(f"pending#{bucket}/{key}"))
 
+    def waiting_file(self, bucket: str, key: str) -> WaitingFile | None:
+        item = self._table.get(f"waiting#{bucket}", key)
+        return from_item(item, WaitingFile) if item else None
+
+    def waiting_files(self, bucket: str, folder: str = "") -> Iterator[WaitingFile]:
+        """The files below a folder (which ends in a slash, or is empty) that wait for a recipe, in order of their keys.
+
+        Strongly consistent. One that cannot be read is passed over, and listed in `unreadable`.
+        """
+        return self._readable(self._table.query(f"waiting#{bucket}", folder), WaitingFile)
+
+    def known_recipe(self, bucket: str, key: str) -> KnownRecipe:
+        """What is known of a recipe; a new item if nothing is yet."""
+        blank = KnownRecipe(bucket=bucket, key=key)
+        item = self._table.get(blank.pk, blank.sk)
+        return from_item(item, KnownRecipe) if item else blank
+
+    def known_recipes(self, bucket: str) -> Iterator[KnownRecipe]:
+        return self._readable(self._table.query(f"recipes#{bucket}"), KnownRecipe)
+
     def _open(self, name: str, kind: type[T]) -> Iterator[T]:
-        """Read open items one by one: one that cannot be read stops no other, and is listed in `unreadable`."""
-        for item in self._table.open_items(name):
+        return self._readable(self._table.open_items(name), kind)
+
+    def _readable(self, items: Iterator[dict[str, Any]], kind: type[T]) -> Iterator[T]:
+        """Read items one by one: one that cannot be read stops no other, and is listed in `unreadable`."""
+        for item in items:
             try:
                 yield from_item(item, kind)
             except UnreadableItemError as error:

@@ -31,7 +31,7 @@ def choose_recipe(
     if kept is None:
         today = find_recipe(world.objects, job.drop.bucket, job.drop.key)
         is_gone = today is None
-        if today is None or _means_the_same(today, former):
+        if today is None or means_the_same(today, former):
             kept = files.keep_recipe(former)
         else:
             files.found = today
@@ -47,7 +47,7 @@ def choose_recipe(
     return kept, used
 
 
-def _means_the_same(today: RecipeText, former: RecipeText) -> bool:
+def means_the_same(today: RecipeText, former: RecipeText) -> bool:
     """Whether a recipe asks what another does: comments and its place do not matter."""
     if today.sha256 == former.sha256:
         return True

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from dropbatch.admission import dispatch_first
 from dropbatch.asking import JobRows
-from dropbatch.batch_api.models import notices_about
 from dropbatch.building import build
 from dropbatch.carrying import Former, carry_over
 from dropbatch.claims import (
@@ -45,11 +44,14 @@ from dropbatch.domain.jobs import (
     told_names,
 )
 from dropbatch.domain.markers import MAX_MARKER_BYTES, Marker, MarkerKind, NearMarker
-from dropbatch.domain.problems import MAY_COME, Problem, Problems
+from dropbatch.domain.problems import Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.kinds import file_type
 from dropbatch.intake import markers
-from dropbatch.jobfiles import JobFiles, RecipeText, beside, find_recipe, read_recipe, with_files
+from dropbatch.intake.recipe_check import check_recipe, recipe_elsewhere
+from dropbatch.intake.recipe_parts import check_recipes_of_part, may_be_part
+from dropbatch.intake.waiting_files import file_to_take_up, waits_from_now_on
+from dropbatch.jobfiles import JobFiles, RecipeText
 from dropbatch.jobs import outbox
 from dropbatch.jobs.give_up import (
     KILLS,
@@ -58,17 +60,18 @@ from dropbatch.jobs.give_up import (
     end_silently,
     refuse_unseen,
     reject,
-    tell_pending,
 )
 from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
-from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, MAX_PENDING_SECONDS, pending_for, wait_for
+from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, MAX_PENDING_SECONDS, may_come, pending_for, wait_for
+from dropbatch.jobs.waiting import wait_for_recipe, waits_for_recipe, waits_no_more
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, look_again, work_on
 from dropbatch.mirroring import mirror_key
-from dropbatch.ports import ObjectInfo, World
+from dropbatch.ports import World
 from dropbatch.recipes.compiling import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.parsing import DEADLINE_SECONDS
+from dropbatch.recipes.understood import understood
 from dropbatch.reporting import held_notices, notifications, result_files
 from dropbatch.reporting.details import UsedRecipe
 from dropbatch.reporting.runs import open_runs
@@ -131,7 +134,7 @@ def _forget(world: World, ledger: Ledger, look: Look) -> None:
 def _take_in(world: World, ledger: Ledger, look: Look) -> bool:
     """Return whether all is done; else the object is looked at again later."""
     meaning = meaning_of(look.key)
-    if meaning is Meaning.IGNORED:
+    if meaning is Meaning.IGNORED and not may_be_part(look.key):
         return True
     try:
         info = world.objects.head(look.bucket, look.key, look.version_id)
@@ -147,8 +150,14 @@ def _take_in(world: World, ledger: Ledger, look: Look) -> bool:
     if isinstance(meaning, Marker) or (isinstance(meaning, NearMarker) and info.size <= MAX_MARKER_BYTES):
         return _obey(world, ledger, meaning, replace(look, version_id=info.version_id), arrived)
     if meaning is Meaning.RECIPE:
-        return _check_recipe(world, ledger, look, info)
+        return check_recipe(world, ledger, look, info)
     drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels, arrived, look.sequencer)
+    if may_be_part(look.key) and not _has_job(ledger, look, drop) and check_recipes_of_part(world, ledger, drop):
+        return True
+    if meaning is Meaning.IGNORED:
+        return True
+    if look.rerun_version and not _has_job(ledger, look, drop):
+        return _take_up(world, ledger, look, drop)
     _take_in_drop(world, ledger, drop, look.rerun_version, arrived)
     return True
 
@@ -161,43 +170,31 @@ def _obey(world: World, ledger: Ledger, marker: Marker | NearMarker, look: Look,
     version = look.version_id or ""
     job = _open_job(world, ledger, answer.drop, version, arrived, answer.retry_of, answer.kind)
     markers.has_acted(world, ledger, look)
-    if job is not None:
-        _begin_leased(world, ledger, job)
+    _begin_leased(world, ledger, job)
     return True
 
 
-def _check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) -> bool:
-    """Say whether a recipe that was dropped can be used; False while a file that it names may still come."""
-    waiting = ledger.reload(pending_for(world, look))
-    if waiting is not None and waiting.is_over:
-        return True  # said before
-    try:
-        try:
-            text = read_recipe(world.objects, look.bucket, look.key, info.version_id)
-            compiled = with_files(world.objects, look.bucket, look.key, text).compiled()
-        except ObjectForbidden:
-            raise Rejected.because(NOT_READABLE) from None
-        problems, notices = Problems(), notices_about([compiled.model or ""], world.now())
-    except Rejected as rejected:
-        problems, notices = rejected.problems, []
-        since = waiting.created_at if waiting else world.now()
-        if _may_come(world, problems, since):
-            wait_for(world, ledger, look, failed=False)
-            return False
-    drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels)
-    told = notifications.recipe_checked(drop, problems, notices)
-    tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), told)
+def _has_job(ledger: Ledger, look: Look, drop: Drop) -> bool:
+    identity = claimed_job(ledger, drop, look.rerun_version)
+    return identity is not None and ledger.job(identity) is not None
+
+
+def _take_up(world: World, ledger: Ledger, look: Look, drop: Drop) -> bool:
+    """Take a rejected drop in again, with the recipe that has come; False while the rejection is not done yet."""
+    former = file_to_take_up(world, ledger, drop)
+    if former is None:
+        world.observer.note("the file no longer waits for a recipe; nothing to do")
+        return True
+    if former.state is JobState.BUILDING:
+        wait_for(world, ledger, look, failed=False)
+        return False
+    asked_at = max(drop.arrived, former.asked_at)
+    _begin_leased(world, ledger, _open_job(world, ledger, former.drop, look.rerun_version, asked_at, former.retry_of))
     return True
-
-
-def _may_come(world: World, problems: Problems, since: int) -> bool:
-    return world.now() - since < world.recipe_wait_seconds and any(p.code in MAY_COME for p in problems)
 
 
 def _take_in_drop(world: World, ledger: Ledger, drop: Drop, rerun_version: str, asked_at: int) -> None:
-    job = _open_job(world, ledger, drop, rerun_version, asked_at)
-    if job is not None:
-        _begin_leased(world, ledger, job)
+    _begin_leased(world, ledger, _open_job(world, ledger, drop, rerun_version, asked_at))
 
 
 def _open_job(
@@ -208,14 +205,12 @@ def _open_job(
     asked_at: int,
     retry_of: str | None = None,
     marker: MarkerKind | None = None,
-) -> Job | None:
-    """Return the job of a drop, or of the marker with this version; None if the drop is none after all."""
+) -> Job:
+    """Return the job of a drop, or of the marker with this version."""
     identity = claimed_job(ledger, drop, rerun_version)
     job = ledger.job(identity) if identity is not None else None
     if job is not None:
         return job
-    if _is_named_by_recipe(world, drop):
-        return None
     now = world.now()
     job = Job(
         id=identity or claim_job(ledger, drop, asked_at, rerun_version),
@@ -262,38 +257,35 @@ def _begin(world: World, ledger: Ledger, job: Job, files: JobFiles) -> None:
         except ObjectForbidden:
             raise Rejected.because(NOT_READABLE) from None
     except Rejected as rejected:
-        if not _may_come(world, rejected.problems, job.created_at):
+        if not may_come(world, rejected.problems, job.created_at):
             _reject(world, ledger, job, files, rejected.problems)
         elif _is_superseded(world, job.drop):
             end_silently(world, ledger, job)
         else:
+            found = files.found
+            if waits_for_recipe(rejected.problems, has_recipe=found is not None):
+                used = (found.path, found.sha256) if found is not None else None
+                wait_for_recipe(world, ledger, job, rejected.problems, used, is_rejected=False)
             update_own(ledger, job, lambda current: _look_again(world, current))
 
 
 def _reject(world: World, ledger: Ledger, job: Job, files: JobFiles, problems: Problems) -> None:
-    """End a job whose drop cannot be used, with the recipe that it was to be asked with."""
+    """End a job whose drop cannot be used; if that is for its recipe's sake, another recipe takes its file up."""
     recipe = files.found or files.recipe()
     if recipe is not None:
         recipe.note_in(job)
         result_files.write_recipe(world, job, recipe)
-    reject(world, ledger, job, problems)
+    waits = waits_for_recipe(problems, has_recipe=recipe is not None)
+    if waits:
+        waits_from_now_on(world, ledger, job, problems, recipe)
+    elsewhere = recipe_elsewhere(world, ledger, job) if problems.has("no_recipe") else []
+    reject(world, ledger, job, problems, waits=waits, elsewhere=elsewhere)
 
 
 def _look_again(world: World, job: Job) -> None:
     """Give a job back whose recipe may still come: the poller sends it when it is due."""
     job.came_further()
     give_back(job, world.now() + LOOK_AGAIN_SECONDS)
-
-
-def _is_named_by_recipe(world: World, drop: Drop) -> bool:
-    """Whether a `.txt` is no drop but a prompt that its recipe reads."""
-    if not drop.key.lower().endswith(".txt"):
-        return False
-    try:
-        recipe = find_recipe(world.objects, drop.bucket, drop.key)
-    except (Rejected, ObjectForbidden):
-        return False  # building the job says so
-    return recipe is not None and any(beside(recipe.path, name) == drop.key for name in recipe.names)
 
 
 def _is_superseded(world: World, drop: Drop) -> bool:
@@ -495,14 +487,15 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
     JobFiles(world.objects, world.buckets.work, job.id).keep_skipped(ready.skipped)
     result_files.write_skipped(world, job, ready.skipped)
     result_files.write_latest(world, job)
-    told = notifications.accepted(world, job, ready.batches, ready.skipped, ready.recipes, older)
+    said = understood(ready.compiled) if ready.compiled else None
+    told = notifications.accepted(world, job, ready.batches, ready.skipped, ready.recipes, older, said)
     accepted = outbox.write(world, job, "accepted", told)
     asked = sum(batch.requests for batch in ready.batches)
     waits = None
     before = _answered_before(world, ledger, job, ready)
     reason = HeldReason.REPEATED if before and asked else HeldReason.SIZE
     if reason is HeldReason.REPEATED or asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS):
-        told = held_notices.held(world, job, reason, ready.batches, ready.skipped, ready.recipes, older, before)
+        told = held_notices.held(world, job, reason, ready.batches, ready.skipped, ready.recipes, older, before, said)
         waits = outbox.write(world, job, "held", told)
     lease, newer = job.lease, replacing(ledger, job) if job.replaces else None
 
@@ -540,6 +533,7 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
     outbox.tell_now(world, ledger, running)
     if job.retry_of:
         _release_work(ledger, job.retry_of)
+    waits_no_more(ledger, job)
 
 
 def _release_work(ledger: Ledger, former: str) -> None:

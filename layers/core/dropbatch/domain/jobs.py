@@ -607,6 +607,9 @@ class Pending(OutboxItem):
     rerun_version: str = ""
     time: int | None = None  # the event's
     sequencer: str = ""
+    after: str = ""  # of the files that a recipe takes up, the last one that was looked at
+    taken: int = 0  # how many of them go on
+    first_taken: list[str] = field(default_factory=list)  # the first of their keys
     is_over: bool = False  # nothing is left but to tell
     stays: bool = False  # until it expires, even if all is told
 
@@ -629,6 +632,57 @@ class Pending(OutboxItem):
     def notices(self) -> str:
         digest = hashlib.sha256(f"{self.pk}\n{self.sk}".encode()).hexdigest()
         return f"recipes/{digest}/"
+
+
+@dataclass(slots=True)
+class WaitingFile(Item):
+    """A file that waits for a recipe, or was rejected for its recipe's sake: another recipe takes it up.
+
+    `is_rejected` says that its job is decided to be rejected, whether it has ended yet or not. `recipe_path` and
+    `recipe_sha256` say which recipe was wrong, None if there was none.
+    """
+
+    bucket: str
+    key: str
+    job_id: str
+    version_id: str
+    asked_at: int  # the job's
+    noted_at: int  # when this was written
+    codes: list[str] = field(default_factory=list)  # what is wrong
+    is_rejected: bool = False
+    recipe_path: str | None = None
+    recipe_sha256: str | None = None
+    blames_recipe: bool = False  # the recipe, or a file that it names, is wrong in itself
+
+    @property
+    def pk(self) -> str:
+        return f"waiting#{self.bucket}"
+
+    @property
+    def sk(self) -> str:
+        return self.key
+
+
+@dataclass(slots=True)
+class KnownRecipe(Item):
+    """A recipe that was dropped, and what was told of it last."""
+
+    bucket: str
+    key: str
+    seen_at: int = 0  # when it, or a file that it names, came
+    sha256: str = ""
+    is_usable: bool = False
+    version_id: str = ""  # that was told of
+    told_for: str = ""  # the version of the object whose event that was: its own, or that of a file that it names
+    told_at: int = 0
+
+    @property
+    def pk(self) -> str:
+        return f"recipes#{self.bucket}"
+
+    @property
+    def sk(self) -> str:
+        return self.key
 
 
 @dataclass(slots=True)

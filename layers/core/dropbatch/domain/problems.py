@@ -30,7 +30,7 @@ OTHER = "other"
 """The code of the causes that are too many to be told apart."""
 
 CURED_BY_RECIPE = frozenset(
-    {"no_recipe", "undefined_name", "column_exists", "placeholder", "nothing_to_retry", "kills_function"}
+    {"no_recipe", "undefined_name", "column_exists", "placeholder"}
     | {"delimiter_in_doubt", "title_above_header", "no_header", "duplicate_column", "empty_column", "ragged_row"}
     | {"merged_rows", "unclosed_quote", "bad_quoting", "invalid_escape", "unclosed_escape", "lone_carriage_return"}
     | {"invalid_utf8", "not_utf8", "invalid_utf16", "invalid_encoding", "unknown_encoding", "not_text"}

@@ -3,7 +3,7 @@
 It reads no row and no recipe, so that it works where the process that failed could not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dropbatch.claims import begin_run, claim_job, claimed_job, point_at
 from dropbatch.domain.drops import Drop, Meaning, meaning_of
@@ -14,9 +14,10 @@ from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
 from dropbatch.jobs.end import end
 from dropbatch.jobs.lease import give_back, kept, take
+from dropbatch.jobs.waiting import waits_no_more
 from dropbatch.ledger import Ledger
 from dropbatch.ports import Notification, World
-from dropbatch.reporting import marker_notices, notifications, result_files
+from dropbatch.reporting import marker_notices, notifications, recipe_notices, result_files
 from dropbatch.reporting.mirrored import not_mirrored
 from dropbatch.storage.job_ends import decide, decision_of
 
@@ -34,14 +35,25 @@ NOT_READABLE = Problem(
 )
 
 
-def reject(world: World, ledger: Ledger, job: Job, problems: Problems) -> None:
-    """End a job whose drop cannot be used, unless it has moved on meanwhile, and tell why."""
+def reject(
+    world: World,
+    ledger: Ledger,
+    job: Job,
+    problems: Problems,
+    *,
+    waits: bool = False,
+    elsewhere: Sequence[str] = (),
+) -> None:
+    """End a job whose drop cannot be used, unless it has moved on meanwhile, and tell why.
+
+    `waits` says that another recipe takes its file up, `elsewhere` where one was dropped instead, if none was found.
+    """
     begin_run(ledger, job)
     result_files.write_rejected(world, job, problems)
     result_files.write_rejected_page(world, job, problems)
     result_files.write_latest(world, job, "rejected")
-    notice = outbox.write(world, job, "rejected", notifications.rejected(world, job, problems))
-    if _end_building(world, ledger, job, notice):
+    notice = outbox.write(world, job, "rejected", notifications.rejected(world, job, problems, elsewhere))
+    if _end_building(world, ledger, job, notice, waits=waits):
         world.observer.measure("JobsRejected", 1)
         codes = sorted({problem.code for problem in problems})
         world.observer.note("rejected", job_id=job.id, codes=codes, problems=problems.total)
@@ -90,7 +102,7 @@ def refuse_unseen(world: World, ledger: Ledger, pending: Pending, problem: Probl
         ledger.update(pending, _is_over)
         return
     if meaning is Meaning.RECIPE:
-        tell_pending(world, ledger, pending, notifications.recipe_checked(drop, _only(problem)))
+        tell_pending(world, ledger, pending, recipe_notices.broken(drop, _only(problem)))
         return
     now = world.now()
     asked_at, rerun = pending.time or now, pending.rerun_version
@@ -107,14 +119,20 @@ def refuse_unseen(world: World, ledger: Ledger, pending: Pending, problem: Probl
 
 
 def tell_pending(
-    world: World, ledger: Ledger, pending: Pending, notification: Notification | None, *, stays: bool = False
+    world: World,
+    ledger: Ledger,
+    pending: Pending,
+    notification: Notification | None,
+    *,
+    stays: bool = False,
+    people: bool = True,
 ) -> None:
     """End an object that has no job, and tell what came of it, if anything is to be told.
 
-    Its item is deleted once that is told, unless it `stays`.
+    Its item is deleted once that is told, unless it `stays`. Programs alone are told unless `people` are to know, too.
     """
     name = f"told-{world.now()}"
-    notice = outbox.write(world, pending, name, notification) if notification else outbox.UNTOLD
+    notice = outbox.write(world, pending, name, notification, people=people) if notification else outbox.UNTOLD
 
     def over(current: Pending) -> bool:
         if current.is_over:
@@ -176,7 +194,7 @@ def _only(problem: Problem) -> Problems:
     return problems
 
 
-def _end_building(world: World, ledger: Ledger, job: Job, notice: outbox.Notice) -> bool:
+def _end_building(world: World, ledger: Ledger, job: Job, notice: outbox.Notice, *, waits: bool = False) -> bool:
     """End a job that is being built, unless another process has taken it over; what is to be told is told after."""
     lease = job.lease
 
@@ -194,6 +212,8 @@ def _end_building(world: World, ledger: Ledger, job: Job, notice: outbox.Notice)
     rejected = ledger.update(job, ended)
     if rejected is None:
         return False
+    if not waits:
+        waits_no_more(ledger, rejected)
     outbox.tell_now(world, ledger, rejected)
     clean_up(world, ledger, ledger.reload(rejected) or rejected)
     return True

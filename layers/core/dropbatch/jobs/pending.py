@@ -2,6 +2,7 @@
 
 from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import RETENTION_SECONDS, Pending
+from dropbatch.domain.problems import MAY_COME, Problems
 from dropbatch.jobs.lease import give_back, put_off
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
@@ -12,6 +13,11 @@ LOOK_AGAIN_SECONDS = 10
 
 MAX_PENDING_SECONDS = 86_400
 """How long what lands in the inbox is tried to be read without coming further."""
+
+
+def may_come(world: World, problems: Problems, since: int) -> bool:
+    """Return whether what is wrong may just mean that an upload is not finished that began at `since`."""
+    return world.now() - since < world.recipe_wait_seconds and any(map(problems.has, MAY_COME))
 
 
 def pending_for(world: World, look: Look) -> Pending:

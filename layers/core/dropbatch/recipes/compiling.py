@@ -5,7 +5,7 @@ fills the places in.
 """
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -87,6 +87,19 @@ class CompiledRecipe:
         known = file.values if file is not None else {}
         return self.uses_file or any(name in known for slot in self._slots for name in slot.template.names)
 
+    @property
+    def used_columns(self) -> tuple[str, ...]:
+        """The columns of the rows that it uses, the one that labels them too; and what it uses of the file's path."""
+        label = (self.recipe.id,) if self.recipe.id is not None else ()
+        of_file = (f"{FILE}.{name}" for slot in self._slots for name in slot.template.of_file)
+        columns = (name for slot in self._slots for name in slot.template.columns)
+        return tuple(dict.fromkeys([*columns, *label, *of_file]))
+
+    @property
+    def uses_row(self) -> bool:
+        """Whether it uses the row as a whole."""
+        return any(slot.template.uses_row and not slot.template.columns for slot in self._slots)
+
     @contextmanager
     def limited(self) -> Iterator[None]:
         """Bound the time of all requests within the block, which are made faster so than each by itself."""
@@ -99,26 +112,8 @@ class CompiledRecipe:
 
     def check_columns(self, names: Sequence[str]) -> list[Problem]:
         """What is wrong between the recipe and a drop whose rows have these columns."""
-        known = set(names)
-        problems = [] if FILE in known else list(self._without_column)
-        problems += [
-            problem_at(
-                slot.path,
-                slot.line,
-                "undefined_name",
-                slot.key,
-                f"there is no column {quoted(name)!r}; {spelling(name, names, self._file)}",
-            )
-            for slot in self._slots
-            for name in slot.template.names
-            if name not in known
-        ]
-        label = self.recipe.id
-        if label is not None and label not in known:
-            sentence = f"there is no column {quoted(label)!r}; the columns are {listed(names)}."
-            problems.append(self.recipe.problem("undefined_name", "id", sentence))
-        problems += [self._column_exists(name) for name in names if name in self._added]
-        return problems + [self._placeholders[name] for name in names if name in self._placeholders]
+        found = [] if FILE in set(names) else list(self._without_column)
+        return found + column_problems(self.recipe, self._slots, self._added, self._placeholders, names, self._file)
 
     def request(self, values: Mapping[str, Any]) -> Request | None:
         """The request that a row becomes; None where `when` is empty. RowRejected where it cannot be one.
@@ -144,7 +139,7 @@ class CompiledRecipe:
             problems.extend(list(self._without_column))
             raise Rejected(problems)
         if not self._added.isdisjoint(values):
-            raise RowRejected(self._column_exists(next(name for name in self.all_columns if name in values)))
+            raise RowRejected(_column_exists(next(name for name in self.all_columns if name in values)))
         if not self._placeholders.keys().isdisjoint(values):
             raise Rejected.because(next(self._placeholders[name] for name in values if name in self._placeholders))
         label = self.recipe.id
@@ -184,12 +179,43 @@ class CompiledRecipe:
             return None
         return value if isinstance(value, str) else to_json(value).decode().strip('"')
 
-    def _column_exists(self, name: str) -> Problem:
-        sentence = (
-            f"The drop has a column {quoted(name)!r} already, which the answers would add; set prefix in the recipe, "
-            'as in prefix: "ai_", or rename the column.'
+
+def column_problems(
+    recipe: Recipe,
+    slots: Sequence[Slot],
+    added: Collection[str],
+    placeholder_problems: Mapping[str, Problem],
+    names: Sequence[str],
+    file: FileValues | None,
+) -> list[Problem]:
+    """What is wrong between a recipe, be it usable or not, and a drop whose rows have the columns `names`."""
+    known = set(names)
+    problems = [
+        problem_at(
+            slot.path,
+            slot.line,
+            "undefined_name",
+            slot.key,
+            f"there is no column {quoted(name)!r}; {spelling(name, names, file)}",
         )
-        return Problem(COLUMN_EXISTS, sentence, column=name)
+        for slot in slots
+        for name in slot.template.names
+        if name not in known
+    ]
+    label = recipe.id
+    if label is not None and label not in known:
+        sentence = f"there is no column {quoted(label)!r}; the columns are {listed(names)}."
+        problems.append(recipe.problem("undefined_name", "id", sentence))
+    problems += [_column_exists(name) for name in names if name in added]
+    return problems + [placeholder_problems[name] for name in names if name in placeholder_problems]
+
+
+def _column_exists(name: str) -> Problem:
+    sentence = (
+        f"The drop has a column {quoted(name)!r} already, which the answers would add; set prefix in the recipe, "
+        'as in prefix: "ai_", or rename the column.'
+    )
+    return Problem(COLUMN_EXISTS, sentence, column=name)
 
 
 def compile_recipe(
@@ -263,6 +289,13 @@ class _Compiler:
         if not recipe.problems:  # else what is missing of it makes columns that it would not add
             self._check_unique(answer_columns, expressions)
         if self._problems:
+            placeholder_problems = self._placeholders()
+            added = frozenset(all_columns)
+            self._problems.extend(
+                column_problems(recipe, self._slots, added, placeholder_problems, self._columns, self._file)
+                if self._columns
+                else ()
+            )
             raise Rejected(self._problems)
         return CompiledRecipe(
             recipe=recipe,

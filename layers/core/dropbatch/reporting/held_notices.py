@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 from dropbatch.batch_api.models import notices_about
 from dropbatch.domain.jobs import MAX_STARTS, Batch, HeldReason, Job
 from dropbatch.domain.skipped import SkippedRows
+from dropbatch.domain.understood import Understood
 from dropbatch.ports import Letter, Notification, World
 from dropbatch.reporting.details import UsedRecipe, listed_notices, results_prefix
 from dropbatch.reporting.limited import rows_in_short, rows_taken
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import TOLD_PROBLEMS, about, as_text, marker_command, notice_lines, rows_counted
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
+from dropbatch.reporting.understanding import understood_line
 
 
 class AnsweredBefore(NamedTuple):
@@ -32,6 +34,7 @@ def held(
     recipes: Sequence[UsedRecipe] = (),
     others: OpenRuns = NO_RUNS,
     before: AnsweredBefore | None = None,
+    understood: Understood | None = None,
 ) -> Notification:
     if reason in _FOR_OPERATORS:
         return _for_operators(world, job, _FOR_OPERATORS[reason], reason)
@@ -55,6 +58,7 @@ def held(
             text = [
                 f"{name} waits: it asks {rows_taken(job)}, and more than {world.hold_above_rows:,} need an "
                 "approval (the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
+                *([understood_line(understood)] if understood else []),
                 *skipped_lines(world, job, skipped),
                 *recipe_of_retry(recipes),
                 *open_run_lines(job, others),

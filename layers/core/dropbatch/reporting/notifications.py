@@ -12,13 +12,13 @@ from dropbatch.batch_api.models import notices_about
 from dropbatch.domain.drops import RECIPE_NAMES, Drop, recipe_beside
 from dropbatch.domain.jobs import MAX_JOB_SECONDS, Batch, Job
 from dropbatch.domain.outcomes import GAVE_UP, LEFT_OUT, JobStatus, Outcome
-from dropbatch.domain.problems import Notice, Problem, Problems
+from dropbatch.domain.problems import Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
+from dropbatch.domain.understood import Understood
 from dropbatch.ports import Letter, Notification, World
 from dropbatch.reporting.advice import Cure, cures, remedy
 from dropbatch.reporting.details import (
     GAVE_UP_REASONS,
-    SCHEMA_VERSION,
     SKIPPED_NAME,
     Ended,
     UsedRecipe,
@@ -29,7 +29,6 @@ from dropbatch.reporting.details import (
     job_members,
     listed_notices,
     listed_problems,
-    named_drop,
     results_prefix,
 )
 from dropbatch.reporting.limited import limited_lines, row_members, rows_in_short, rows_taken
@@ -52,6 +51,7 @@ from dropbatch.reporting.phrases import (
     subject,
 )
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, comparison_lines, open_run_lines, run_line
+from dropbatch.reporting.understanding import understood_line
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
     from dropbatch.tallies import Tally
@@ -89,6 +89,7 @@ def accepted(
     skipped: SkippedRows | None = None,
     recipes: Sequence[UsedRecipe] = (),
     others: OpenRuns = NO_RUNS,
+    understood: Understood | None = None,
 ) -> Notification:
     asked = sum(batch.requests for batch in batches)
     skipped = skipped or SkippedRows()
@@ -96,6 +97,7 @@ def accepted(
     text = [
         f"{job.drop.name} was accepted: {rows_taken(job)}, of which {asked:,} go to OpenAI "
         f"in {batches_counted(len(batches))}.",
+        *([understood_line(understood)] if understood else []),
         *skipped_lines(world, job, skipped),
         *recipe_of_retry(recipes),
         *open_run_lines(job, others),
@@ -195,44 +197,6 @@ def recipe_lines(drop: Drop, paths: Sequence[str], then: str) -> list[str]:
         command = "" if path.endswith("…") else f": {drop_command(which)}"
         lines.append(f"Correct {what} and upload it; {then} automatically{command}")
     return lines
-
-
-def recipe_checked(drop: Drop, problems: Problems, notices: Sequence[Notice] = ()) -> Notification:
-    """Whether a recipe that was dropped can be used, and what to know about it all the same."""
-    usable, verdict = not problems, "usable"
-    if usable and notices:
-        verdict = "usable, but see the notice"
-        text = [f"{drop.key} can be used, but:", *notice_lines(notices)]
-        text.append("Files dropped into its folder are answered by it.")
-    elif usable:
-        text = [f"{drop.key} can be used: files dropped into its folder are answered by it."]
-    else:
-        count = counted(problems.causes, "problem")
-        verdict = f"cannot be used, {count}"
-        text = [f"{drop.key} cannot be used: {count}.", *problem_lines(problems)]
-        paths = [group.first.path or drop.key for group in problems.groups]
-        text += recipe_lines(drop, paths, "files that wait for it are then read")
-    status = "usable" if usable else "invalid"
-    detail = {
-        "schema_version": SCHEMA_VERSION,
-        "event": "recipe",
-        "status": status,
-        "drop": named_drop(drop),
-        "recipe_folder": drop.folder,
-        "problems": listed_problems(problems, 10),
-        "notices": listed_notices(notices),
-        "labels": dict(drop.labels),
-    }
-    return Notification(
-        "recipe",
-        status,
-        drop.folder,
-        subject(drop.key, verdict),
-        as_text(text),
-        detail,
-        verdict,
-        recipe_folder=drop.folder,
-    )
 
 
 def ended(world: World, end: Ended) -> Notification:

@@ -1,0 +1,48 @@
+"""What a recipe was understood to say, in the words that its owner is told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class AddedColumn:
+    """A column that answers add: its type, the values it may have if they are few, and how the recipe describes it."""
+
+    name: str
+    type: str
+    values: Sequence[Any] = ()
+    description: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"column": self.name, "type": self.type, "values": list(self.values)}
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """A recipe in short.
+
+    `model` is None if each row names its own, or the endpoint has a default. `uses` are columns of the rows;
+    `uses_row` says that the whole row is used besides. `asks` says in a few words which rows are asked.
+    """
+
+    model: str | None
+    endpoint: str
+    uses: Sequence[str]
+    uses_row: bool
+    adds: Sequence[AddedColumn]
+    added_last: Sequence[str]  # the columns for status and error
+    asks: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "endpoint": self.endpoint,
+            "uses": list(self.uses),
+            "uses_row": self.uses_row,
+            "adds": [
+                *(column.to_json() for column in self.adds),
+                *(AddedColumn(name, "string").to_json() for name in self.added_last),
+            ],
+            "rows": self.asks,
+        }

@@ -1,0 +1,204 @@
+"""Checks a recipe that was dropped, has the files go on that waited for it, and tells its owner."""
+
+from dropbatch.batch_api.models import notices_about
+from dropbatch.domain.drops import Drop, Meaning, meaning_of
+from dropbatch.domain.errors import ObjectForbidden, ObjectMissing, Rejected
+from dropbatch.domain.jobs import RETENTION_SECONDS, Job, JobState, KnownRecipe, Pending
+from dropbatch.domain.problems import Problems
+from dropbatch.intake.waiting_files import Arrival, current_job, take_up
+from dropbatch.jobfiles import RecipeText, beside, read_recipe, with_files
+from dropbatch.jobs.give_up import NOT_READABLE, tell_pending
+from dropbatch.jobs.lease import give_back
+from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, may_come, pending_for, wait_for
+from dropbatch.ledger import Ledger
+from dropbatch.messages import Look
+from dropbatch.ports import ObjectInfo, World
+from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.understood import understood
+from dropbatch.reporting import recipe_notices
+from dropbatch.reporting.recipe_notices import TOLD_FILES, FilesFound
+
+MAX_RECIPE_KEY_BYTES = 1_000
+"""Of a recipe whose key is longer nothing is kept: it can lie beside no drop."""
+
+LATELY_SECONDS = 86_400
+"""For how long a recipe that was dropped is named to a file that has none."""
+
+MAX_LOOKED_THROUGH = 1_000
+"""How many recipes, or waiting files, of other folders are looked through for one to name."""
+
+
+def check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) -> bool:
+    """Say whether a recipe that was dropped can be used; False while there is more to wait for, or to do.
+
+    `look.rerun_version` is that of a file which the recipe names, if that has come and not the recipe itself.
+    """
+    pending = ledger.reload(pending_for(world, look))
+    if pending is not None and pending.is_over:
+        return True  # said before
+    drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels)
+    recipe: RecipeText | None = None
+    try:
+        try:
+            text = read_recipe(world.objects, look.bucket, look.key, info.version_id)
+            recipe = with_files(world.objects, look.bucket, look.key, text)
+            compiled = recipe.compiled()
+        except ObjectForbidden:
+            raise Rejected.because(NOT_READABLE) from None
+    except Rejected as rejected:
+        return _tell_broken(world, ledger, look, drop, pending, recipe, rejected.problems)
+    arrival = Arrival(recipe, look.bucket, look.rerun_version or info.version_id, look.time or info.modified)
+    return _tell_usable(world, ledger, look, drop, pending, arrival, compiled)
+
+
+def _tell_broken(
+    world: World,
+    ledger: Ledger,
+    look: Look,
+    drop: Drop,
+    pending: Pending | None,
+    recipe: RecipeText | None,
+    problems: Problems,
+) -> bool:
+    """Say what is wrong, ten seconds after the recipe came: a file beside it may have said so to people by then."""
+    since = pending.created_at if pending else world.now()
+    if may_come(world, problems, since) or world.now() - since < LOOK_AGAIN_SECONDS:
+        wait_for(world, ledger, look, failed=False)
+        return False
+    is_told = recipe is not None and _is_told_by_file(ledger, drop, recipe.sha256, since)
+    _remember(world, ledger, look, drop, recipe, is_usable=False)
+    told = recipe_notices.broken(drop, problems)
+    tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), told, people=not is_told)
+    return True
+
+
+def _is_told_by_file(ledger: Ledger, recipe: Drop, sha256: str, since: int) -> bool:
+    """Whether the rejection of a file has told, just now, what is wrong with this very recipe."""
+    folder = recipe.key[: recipe.key.rfind("/") + 1]
+    for waiting in ledger.waiting_files(recipe.bucket, folder):
+        is_same = waiting.recipe_path == recipe.key and waiting.recipe_sha256 == sha256 and waiting.blames_recipe
+        if is_same and waiting.is_rejected and waiting.noted_at >= since - LOOK_AGAIN_SECONDS:
+            job = current_job(ledger, waiting)
+            if job is not None and job.state is JobState.REJECTED:
+                return True
+    return False
+
+
+def _tell_usable(
+    world: World,
+    ledger: Ledger,
+    look: Look,
+    drop: Drop,
+    pending: Pending | None,
+    arrival: Arrival,
+    compiled: CompiledRecipe,
+) -> bool:
+    """Have the files go on that waited for a recipe, however many invocations that takes, and then tell."""
+    reached = pending or pending_for(world, look)
+
+    def looked_at(key: str, goes_on: bool) -> None:
+        reached.after = key
+        reached.taken += goes_on
+        if goes_on and len(reached.first_taken) < TOLD_FILES:
+            reached.first_taken.append(key)
+
+    # Where this version is not the newest, the newer one's own event takes the files up.
+    if _is_latest(world, drop) and not take_up(world, ledger, arrival, reached.after, looked_at):
+        _go_on_later(world, ledger, look, reached)
+        return False
+    known = ledger.known_recipe(drop.bucket, drop.key)
+    if not reached.taken and _is_told(world, known, drop, arrival):
+        return True
+    _remember(world, ledger, look, drop, arrival.recipe, is_usable=True)
+    notices = notices_about([compiled.model or ""], world.now())
+    files = _files_found(world, ledger, drop, arrival, reached)
+    told = recipe_notices.usable(drop, understood(compiled), notices, files)
+    tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), told)
+    return True
+
+
+def _go_on_later(world: World, ledger: Ledger, look: Look, reached: Pending) -> None:
+    """Write down how far taking up has come, and have the next invocation go on."""
+
+    def keep(current: Pending) -> bool:
+        if current.after >= reached.after:
+            return False  # another process has come further
+        current.after, current.taken, current.first_taken = reached.after, reached.taken, reached.first_taken
+        give_back(current)
+        current.sent_at = world.now()
+        return True
+
+    wait_for(world, ledger, look, failed=False)
+    if ledger.update(reached, keep) is not None:
+        world.intake.send(look.to_json())
+
+
+def _is_told(world: World, known: KnownRecipe, drop: Drop, arrival: Arrival) -> bool:
+    """Whether another event had the same told a moment ago: a recipe and the files that it names came together."""
+    told = (known.version_id, known.sha256) == (drop.version_id, arrival.recipe.sha256) and known.is_usable
+    return told and known.told_for != arrival.by and world.now() - known.told_at < world.recipe_wait_seconds
+
+
+def _remember(
+    world: World, ledger: Ledger, look: Look, drop: Drop, recipe: RecipeText | None, *, is_usable: bool
+) -> None:
+    if len(drop.key.encode()) > MAX_RECIPE_KEY_BYTES:
+        return
+
+    def remember(known: KnownRecipe) -> bool:
+        known.seen_at = max(known.seen_at, look.time or drop.modified)
+        known.sha256, known.is_usable = recipe.sha256 if recipe else "", is_usable
+        known.version_id, known.told_for = drop.version_id, look.rerun_version or drop.version_id
+        known.told_at = world.now()
+        known.expires_at = world.now() + RETENTION_SECONDS
+        return True
+
+    ledger.change(lambda: ledger.known_recipe(drop.bucket, drop.key), remember)
+
+
+def _is_latest(world: World, drop: Drop) -> bool:
+    try:
+        return world.objects.head(drop.bucket, drop.key).version_id == drop.version_id
+    except (ObjectMissing, ObjectForbidden):
+        return False
+
+
+def _files_found(world: World, ledger: Ledger, drop: Drop, arrival: Arrival, reached: Pending) -> FilesFound:
+    """What to say of files: those that go on; else whether any lies there, and if not, which waits elsewhere."""
+    if reached.taken:
+        return FilesFound(reached.taken, reached.first_taken)
+    folder = drop.key[: drop.key.rfind("/") + 1]
+    parts = {beside(drop.key, name) for name in arrival.recipe.names}
+    page = world.objects.names(drop.bucket, folder)
+    if any(key.startswith(folder) and meaning_of(key) is Meaning.DROP and key not in parts for key, _ in page):
+        return FilesFound()
+    return FilesFound(is_empty=True, elsewhere=_waits_elsewhere(ledger, drop))
+
+
+def _waits_elsewhere(ledger: Ledger, drop: Drop) -> str | None:
+    """A file of another folder that waits because it has no recipe, the one that came last."""
+    newest = None
+    for number, waiting in enumerate(ledger.waiting_files(drop.bucket)):
+        if number >= MAX_LOOKED_THROUGH:
+            break
+        if "no_recipe" in waiting.codes and (newest is None or waiting.noted_at > newest.noted_at):
+            newest = waiting
+    return newest.key if newest is not None and current_job(ledger, newest) is not None else None
+
+
+def recipe_elsewhere(world: World, ledger: Ledger, job: Job) -> list[str]:
+    """What to say to the owner of a file without a recipe about one that was dropped lately into another folder."""
+    latest: KnownRecipe | None = None
+    for number, known in enumerate(ledger.known_recipes(job.drop.bucket)):
+        if number >= MAX_LOOKED_THROUGH:
+            break
+        if known.is_usable and (latest is None or known.seen_at > latest.seen_at):
+            latest = known
+    age = world.now() - latest.seen_at if latest is not None else LATELY_SECONDS
+    if latest is None or age >= LATELY_SECONDS:
+        return []
+    try:
+        world.objects.head(job.drop.bucket, latest.key)
+    except (ObjectMissing, ObjectForbidden):
+        return []
+    return recipe_notices.dropped_elsewhere(job.drop, latest.key, age)

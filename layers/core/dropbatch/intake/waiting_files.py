@@ -1,0 +1,166 @@
+"""Takes up the files that were rejected for their recipe's sake, or wait for one, when another recipe has come.
+
+Nothing was paid for them. A file is taken up by its own message, and its job's id follows from the version of the
+recipe (or of the file that the recipe names), so that a message that comes twice changes nothing. What is decided is
+decided when that message is worked on: a file that was replaced, deleted or answered meanwhile is left alone.
+
+No recipe slips through between a rejection and the item that tells of it: the item is written first, and then the
+recipe is looked at again. If it has changed, the file is taken up with it as soon as the rejection is done.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dropbatch.domain.drops import Drop, recipe_keys
+from dropbatch.domain.errors import ObjectForbidden, ObjectMissing, Rejected
+from dropbatch.domain.jobs import Job, JobState, WaitingFile
+from dropbatch.domain.problems import Problems
+from dropbatch.jobfiles import RecipeText, beside, find_recipe
+from dropbatch.jobs.waiting import wait_for_recipe
+from dropbatch.ledger import Ledger
+from dropbatch.messages import Look, look_again
+from dropbatch.ports import World
+from dropbatch.retry_recipe import means_the_same
+
+SPARE_SECONDS = 30
+"""With less time left the files that follow are taken up by the next invocation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A recipe that has come, or has changed with a file that it names: since `at`, by the version `by`."""
+
+    recipe: RecipeText
+    bucket: str
+    by: str
+    at: int
+
+
+class Nearest:
+    """Which recipe counts for a file, by its folder: looked up once for each folder."""
+
+    def __init__(self, world: World, bucket: str, path: str) -> None:
+        self._world, self._bucket, self._path = world, bucket, path
+        self._known: dict[str, bool] = {}
+
+    def is_for(self, key: str) -> bool:
+        """Return whether the recipe is the nearest one of the file under this key."""
+        folder = key.rpartition("/")[0]
+        if folder not in self._known:
+            self._known[folder] = self._is_nearest(key)
+        return self._known[folder]
+
+    def _is_nearest(self, key: str) -> bool:
+        for candidate in recipe_keys(key):
+            if candidate == self._path:
+                return True
+            try:
+                self._world.objects.head(self._bucket, candidate)
+            except ObjectMissing:
+                continue
+            except ObjectForbidden:
+                return False
+            return False
+        return False
+
+
+def take_up(
+    world: World, ledger: Ledger, arrival: Arrival, after: str, looked_at: Callable[[str, bool], object]
+) -> bool:
+    """Send a message for each file that goes on with a recipe; False if time runs out before all are looked at.
+
+    It begins behind the key `after`; `looked_at` is called with each key, and whether its file goes on.
+    """
+    path = arrival.recipe.path
+    folder = path[: path.rfind("/") + 1]
+    nearest = Nearest(world, arrival.bucket, path)
+    parts = {beside(path, name) for name in arrival.recipe.names}
+    for waiting in ledger.waiting_files(arrival.bucket, folder):
+        if waiting.key <= after:
+            continue
+        if world.seconds_left() < SPARE_SECONDS:
+            return False
+        is_for_it = waiting.key not in parts and nearest.is_for(waiting.key)
+        looked_at(waiting.key, is_for_it and _goes_on(world, ledger, arrival, waiting))
+    return True
+
+
+def _goes_on(world: World, ledger: Ledger, arrival: Arrival, waiting: WaitingFile) -> bool:
+    """Have a file looked at again, if the recipe can change what comes of it; returns whether it is."""
+    job = current_job(ledger, waiting)
+    if job is None:
+        return False
+    if job.state is JobState.BUILDING and not waiting.is_rejected:
+        return _hurry(world, ledger, job)
+    if waiting.recipe_sha256 == arrival.recipe.sha256 or not _is_latest(world, job.drop):
+        return False
+    drop = job.drop
+    world.intake.send(Look(drop.bucket, drop.key, drop.version_id, arrival.by, arrival.at).to_json())
+    return True
+
+
+def current_job(ledger: Ledger, waiting: WaitingFile) -> Job | None:
+    """Return the job of a file that waits; None if the file has a newer one, or waits no more."""
+    if ledger.newest(waiting.bucket, waiting.key).job_id != waiting.job_id:
+        return None
+    job = ledger.job(waiting.job_id)
+    return job if job is not None and job.state in (JobState.BUILDING, JobState.REJECTED) else None
+
+
+def _hurry(world: World, ledger: Ledger, job: Job) -> bool:
+    """Have a job looked at now that waits for its recipe; False if it is being read already, with another.
+
+    One that is being looked at this moment comes to it by itself.
+    """
+
+    def due(current: Job) -> bool:
+        if current.state is not JobState.BUILDING or current.is_leased(world.now()) or not current.not_before:
+            return False
+        current.not_before, current.sent_at = 0, world.now()
+        return True
+
+    if ledger.update(job, due) is not None:
+        world.intake.send(look_again(job.drop, job.rerun_version))
+    return job.progress is None
+
+
+def _is_latest(world: World, drop: Drop) -> bool:
+    """Whether the version is still what lies under its key: one that was replaced or deleted is left alone."""
+    try:
+        return world.objects.head(drop.bucket, drop.key).version_id == drop.version_id
+    except (ObjectMissing, ObjectForbidden):
+        return False
+
+
+def file_to_take_up(world: World, ledger: Ledger, drop: Drop) -> Job | None:
+    """Return the rejected job of a version of a drop that a recipe takes up; None if it no longer waits for one."""
+    waiting = ledger.waiting_file(drop.bucket, drop.key)
+    if waiting is None or waiting.version_id != drop.version_id:
+        return None
+    job = current_job(ledger, waiting)
+    return job if job is not None and (job.state is JobState.BUILDING or _is_latest(world, job.drop)) else None
+
+
+def waits_from_now_on(world: World, ledger: Ledger, job: Job, problems: Problems, recipe: RecipeText | None) -> None:
+    """Write down that a job, which is about to be rejected, waits for another recipe; take it up if that is there."""
+    used = (recipe.path, recipe.sha256) if recipe is not None else None
+    wait_for_recipe(world, ledger, job, problems, used, is_rejected=True)
+    drop = job.drop
+    try:
+        today = find_recipe(world.objects, drop.bucket, drop.key)
+        if today is None or _is_known(job, recipe, today):
+            return
+        today.compiled()
+        version = world.objects.head(drop.bucket, today.path)
+    except (Rejected, ObjectForbidden, ObjectMissing):
+        return  # its own event tells what is wrong
+    world.observer.note("the recipe has changed meanwhile", job_id=job.id)
+    by = f"{version.version_id}+{today.sha256[:16]}"  # for it may be a file that it names which has changed
+    world.intake.send(Look(drop.bucket, drop.key, drop.version_id, by, max(version.modified, job.asked_at)).to_json())
+
+
+def _is_known(job: Job, recipe: RecipeText | None, today: RecipeText) -> bool:
+    """Whether today's recipe is the one that a job was rejected with; of a `.retry`, one that asks the same."""
+    if recipe is None:
+        return False
+    return recipe.sha256 == today.sha256 or (job.retry_of is not None and means_the_same(today, recipe))

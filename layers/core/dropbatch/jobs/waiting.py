@@ -1,0 +1,66 @@
+"""Files that wait for a recipe, or were rejected for their recipe's sake: the recipe that comes finds them here."""
+
+from contextlib import suppress
+
+from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.jobs import RETENTION_SECONDS, Job, WaitingFile
+from dropbatch.domain.problems import Problems
+from dropbatch.ledger import Ledger
+from dropbatch.ports import World
+
+MAX_KEY_BYTES = 900
+"""A longer key is no drop's: it is rejected before a recipe is looked for."""
+
+MAX_CODES = 20
+"""How many codes of problems are kept of a file."""
+
+
+def waits_for_recipe(problems: Problems, *, has_recipe: bool) -> bool:
+    """Return whether another recipe may be all that a file needs.
+
+    `has_recipe` says that one was found, be it one that cannot be read: ready requests have none.
+    """
+    is_found = has_recipe or any(group.first.path for group in problems.groups)
+    return problems.has("no_recipe") or (problems.may_be_cured_by_recipe and is_found)
+
+
+def wait_for_recipe(
+    world: World,
+    ledger: Ledger,
+    job: Job,
+    problems: Problems,
+    recipe: tuple[str, str] | None,
+    *,
+    is_rejected: bool,
+) -> None:
+    """Write down that a job's file waits, unless a newer job of its key does."""
+    drop = job.drop
+    if len(drop.key.encode()) > MAX_KEY_BYTES:
+        return
+
+    def write(current: WaitingFile) -> bool:
+        if current.job_id != job.id and current.asked_at > job.asked_at:
+            return False
+        current.job_id, current.version_id = job.id, drop.version_id
+        current.asked_at, current.noted_at = job.asked_at, world.now()
+        current.codes = sorted({group.first.code for group in problems.groups})[:MAX_CODES]
+        current.is_rejected = is_rejected
+        current.recipe_path, current.recipe_sha256 = recipe or (None, None)
+        current.blames_recipe = any(group.first.path for group in problems.groups)
+        current.expires_at = world.now() + RETENTION_SECONDS
+        return True
+
+    def load() -> WaitingFile:
+        known = ledger.waiting_file(drop.bucket, drop.key)
+        return known or WaitingFile(drop.bucket, drop.key, job.id, drop.version_id, job.asked_at, world.now())
+
+    ledger.change(load, write)
+
+
+def waits_no_more(ledger: Ledger, job: Job) -> None:
+    """Forget that the file of a job waits: the job, or one that is newer, has got on."""
+    waiting = ledger.waiting_file(job.drop.bucket, job.drop.key)
+    if waiting is None or (waiting.job_id != job.id and waiting.asked_at > job.asked_at):
+        return
+    with suppress(ConditionFailed):  # somebody has written down meanwhile that it waits
+        ledger.remove(waiting)

@@ -1,0 +1,80 @@
+"""Says in short what a recipe was understood to ask, and what its answers add."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dropbatch.batch_api.endpoints import EMBEDDINGS, MODERATIONS
+from dropbatch.domain.understood import AddedColumn, Understood
+from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.schema import followed
+
+MAX_VALUES = 20
+"""How many of a column's values are told: a recipe may allow a thousand."""
+
+_WITHOUT_SCHEMA = {
+    EMBEDDINGS: (("embedding", "list of number", ()),),
+    MODERATIONS: (("flagged", "boolean", (True, False)), ("categories", "list of string", ())),
+}
+
+
+def understood(compiled: CompiledRecipe) -> Understood:
+    """Return what a recipe that can be used was understood to say."""
+    added_last = compiled.all_columns[len(compiled.columns) :]
+    return Understood(
+        model=compiled.model,
+        endpoint=compiled.endpoint,
+        uses=compiled.used_columns,
+        uses_row=compiled.uses_row,
+        adds=tuple(_added(compiled)),
+        added_last=added_last,
+        asks=_asks(compiled),
+    )
+
+
+def _asks(compiled: CompiledRecipe) -> str:
+    limit, when = compiled.recipe.limit, compiled.recipe.when
+    if limit is None:
+        rows = "all rows"
+    elif limit.seed is None:
+        rows = f"the first {limit.rows:,} rows (limit)"
+    else:
+        rows = f"{limit.rows:,} rows, drawn at random (limit, seed {limit.seed})"
+    return rows if when is None else f"{rows}, but for those for which when is empty"
+
+
+def _added(compiled: CompiledRecipe) -> Iterator[AddedColumn]:
+    prefix = compiled.recipe.prefix
+    if compiled.validator is not None:
+        schema = compiled.validator.schema
+        for name in compiled.properties or ():
+            yield _of_property(prefix + name, schema, schema["properties"][name])
+    else:
+        for name, kind, values in _WITHOUT_SCHEMA.get(compiled.endpoint, (("answer", "string", ()),)):
+            yield AddedColumn(prefix + name, kind, values)
+    for name in compiled.recipe.columns:
+        yield AddedColumn(prefix + name, "any", (), "from the response")
+
+
+def _of_property(name: str, schema: Mapping[str, Any], written: Any) -> AddedColumn:
+    found = followed(schema, written)
+    node: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    enum = node.get("enum")
+    values = tuple(enum[:MAX_VALUES]) if isinstance(enum, list) else ()
+    description = node.get("description")
+    return AddedColumn(name, type_words(schema, node), values, description if isinstance(description, str) else "")
+
+
+def type_words(schema: Mapping[str, Any], node: Any, depth: int = 0) -> str:
+    """Return the type of a schema in words: `list of string`, `string or null`, `object`."""
+    found = followed(schema, node)
+    if not isinstance(found, Mapping) or depth > 3:
+        return "any"
+    kind = found.get("type")
+    if isinstance(kind, list):
+        return " or ".join(map(str, kind[:MAX_VALUES]))
+    if kind == "array":
+        return f"list of {type_words(schema, found.get('items'), depth + 1)}"
+    union = found.get("anyOf")
+    if kind is None and isinstance(union, list):
+        return " or ".join(dict.fromkeys(type_words(schema, one, depth + 1) for one in union[:MAX_VALUES]))
+    return str(kind) if kind else "any"

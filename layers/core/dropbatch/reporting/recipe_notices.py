@@ -1,0 +1,154 @@
+"""Makes the notifications about recipes: what was understood, which files go on with it, or what is wrong with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dropbatch.domain.drops import Drop
+from dropbatch.domain.problems import Notice, Problems
+from dropbatch.domain.understood import Understood
+from dropbatch.ports import Notification
+from dropbatch.reporting.details import SCHEMA_VERSION, listed_notices, listed_problems, named_drop
+from dropbatch.reporting.notifications import recipe_lines
+from dropbatch.reporting.phrases import (
+    as_text,
+    copy_command,
+    counted,
+    marker_command,
+    notice_lines,
+    place,
+    problem_lines,
+    subject,
+)
+from dropbatch.reporting.understanding import understood_lines
+
+TOLD_FILES = 5
+"""How many of the files that go on are named; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesFound:
+    """What a recipe that came found: files that go on with it, or whether any lies there at all.
+
+    `first` are the keys of the first that go on. `elsewhere` is the key of one that waits for a recipe in another
+    folder, named only if none lies in this one.
+    """
+
+    count: int = 0
+    first: Sequence[str] = ()
+    is_empty: bool = False
+    elsewhere: str | None = None
+
+
+def usable(
+    drop: Drop, understood: Understood, notices: Sequence[Notice] = (), files: FilesFound | None = None
+) -> Notification:
+    """A recipe that can be used: what it was understood to say, and what happens now."""
+    if notices:
+        verdict = "usable, but see the notice"
+        text = [f"{drop.key} can be used, but:", *notice_lines(notices)]
+        text.append("Files dropped into its folder are answered by it.")
+    else:
+        verdict = "usable"
+        text = [f"{drop.key} can be used: files dropped into its folder are answered by it."]
+    text += ["Please check what was understood:", *understood_lines(understood)]
+    detail: dict[str, Any] = {"understood": understood.to_json()}
+    if files is not None:
+        if files.count:
+            verdict += f", {counted(files.count, 'file')} {'goes' if files.count == 1 else 'go'} on"
+        text += _files_lines(drop, files)
+        detail["files"] = {"count": files.count, "first": list(files.first)}
+    return _notification(drop, "usable", verdict, text, Problems(), notices, detail)
+
+
+def broken(drop: Drop, problems: Problems) -> Notification:
+    """A recipe that cannot be used: what is wrong, and how to correct it."""
+    count = counted(problems.causes, "problem")
+    text = [f"{drop.key} cannot be used: {count}.", *problem_lines(problems)]
+    paths = [group.first.path or drop.key for group in problems.groups]
+    text += recipe_lines(drop, paths, "files that wait for it are then read")
+    return _notification(drop, "invalid", f"cannot be used, {count}", text, problems)
+
+
+def _files_lines(drop: Drop, files: FilesFound) -> list[str]:
+    if files.count:
+        names = [f"`{_within(drop, key)}`" for key in files.first[:TOLD_FILES]]
+        more = files.count - len(names)
+        listed = ", ".join(names) + (f" and {more:,} more" if more else "")
+        verb = "goes on with it" if files.count == 1 else "go on with it"
+        first = replace(drop, key=files.first[0])
+        return [
+            f"{counted(files.count, 'file')} that waited for it {verb}: {listed}. Nothing was paid for them before.",
+            f"To stop {'it' if files.count == 1 else 'the first of them'}: {marker_command(first, 'cancel')}",
+        ]
+    if not files.is_empty:
+        return ["No file waits for it. To ask a file again that lies there already, put a .rerun beside it."]
+    lines = [f"No file lies in its folder yet. Upload files into {place(drop)}."]
+    if files.elsewhere:
+        folder, slash, _ = files.elsewhere.rpartition("/")
+        target = folder + slash + drop.name
+        where = f"`{folder}/`" if folder else "the bucket itself"
+        lines.append(
+            f"`{files.elsewhere}` waits for a recipe; to use this one, put it into {where}: "
+            f"{copy_command(drop, drop.key, target)}"
+        )
+    return lines
+
+
+def dropped_elsewhere(drop: Drop, path: str, seconds: int) -> list[str]:
+    """Where a recipe was dropped that a file without one may have been meant to use, and how it can."""
+    folder, _, name = path.rpartition("/")
+    own, slash, _ = drop.key.rpartition("/")
+    source = f"`{folder}/`" if folder else "the bucket itself"
+    target = f"`{own}/`" if own else "the bucket itself"
+    return [
+        f"A recipe was dropped into {source} {_ago(seconds)}; to use it for this file, put it into {target}: "
+        f"{copy_command(drop, path, own + slash + name)}"
+    ]
+
+
+def _ago(seconds: int) -> str:
+    if seconds < 90:
+        return "a moment ago"
+    if seconds < 5_400:
+        return f"{counted(round(seconds / 60), 'minute')} ago"
+    if seconds < 129_600:
+        return f"{counted(round(seconds / 3600), 'hour')} ago"
+    return f"{counted(round(seconds / 86_400), 'day')} ago"
+
+
+def _within(drop: Drop, key: str) -> str:
+    """The key of a file as seen from the recipe's folder."""
+    return key.removeprefix(drop.key[: drop.key.rfind("/") + 1])
+
+
+def _notification(
+    drop: Drop,
+    status: str,
+    verdict: str,
+    text: Sequence[str],
+    problems: Problems,
+    notices: Sequence[Notice] = (),
+    more: Mapping[str, Any] | None = None,
+) -> Notification:
+    detail = {
+        "schema_version": SCHEMA_VERSION,
+        "event": "recipe",
+        "status": status,
+        "drop": named_drop(drop),
+        "recipe_folder": drop.folder,
+        "problems": listed_problems(problems, 10),
+        "notices": listed_notices(notices),
+        "labels": dict(drop.labels),
+        **(more or {}),
+    }
+    return Notification(
+        "recipe",
+        status,
+        drop.folder,
+        subject(drop.key, verdict),
+        as_text(text),
+        detail,
+        verdict,
+        recipe_folder=drop.folder,
+    )
