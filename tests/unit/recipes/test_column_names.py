@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dropbatch.recipes.compiling import compile_recipe
+from dropbatch.recipes.parsing import parse_recipe
 from dropbatch.recipes.templates import BadTemplate, UndefinedName, compile_template, placeholder
 
 from .problems_of import only, problems_of
@@ -51,14 +53,38 @@ def test_several_columns_are_told_apart(names: list[str]) -> None:
     assert template.render(row) == "|".join(row.values())
 
 
-@given(st.text(max_size=8), VALUES)
-def test_what_is_suggested_for_a_column_works_within_single_quotes(name: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("quote", "written"), [('"', 'prompt: "%s"'), ("'", "prompt: '%s'"), ("", "prompt: |\n  %s"), ("", "file://p.md")]
+)
+@given(name=st.text(max_size=8) | st.sampled_from(["it's", 'say "hi"', "a\\b", "Note (1-5)", "'\"\\"]), value=VALUES)
+def test_what_is_suggested_for_a_column_can_be_pasted_where_it_belongs(
+    quote: str, written: str, name: str, value: str
+) -> None:
     name = name.encode(errors="replace").decode()
-    written = placeholder(name).removesuffix(" (in YAML within single quotes)")
-    recipe = f"model: m\nprompt: '{written}'\n"
-    if re.search(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]", written):
+    suggested = placeholder(name, quote)
+    if re.search(r"[\x00-\x1f\x7f-\x9f\ufeff\ufffe\uffff\u2028\u2029]", suggested):
         return  # YAML takes no such letters
-    assert problems_of(recipe, columns=[name]) == [], recipe
+    files = {"p.md": suggested}
+    text = f"model: m\n{written % suggested if '%' in written else 'prompt: file://p.md'}\n"
+    recipe = compile_recipe(parse_recipe(text.encode()), files)
+    assert recipe.check_columns([name]) == [], text
+    request = recipe.request({name: value + "."})
+    assert request is not None
+    assert json.loads(request.body)["messages"][0]["content"].strip() == (value + ".").strip()
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("column", ["Note (1-5)", "it's", 'the "note"', "a\\b"])
+def test_what_a_problem_suggests_can_be_pasted_in_place_of_what_was_written(quote: str, column: str) -> None:
+    text = f"model: m\nprompt: {quote}Grade {{{{ qqqqq }}}}{quote}\n"
+    problem = only(problems_of(text, columns=[column]))
+    assert "the columns are" in problem.message
+    wrong = "".join(letter for letter in column if letter.isalnum())
+    text = f"model: m\nprompt: {quote}Grade {{{{ row.{wrong} }}}}{quote}\n"
+    problem = only(problems_of(text, columns=[column]))
+    suggested = re.search(r"did you mean (\{\{ .* \}\})\?", problem.message)
+    assert suggested is not None, problem.message
+    assert problems_of(text.replace(f"{{{{ row.{wrong} }}}}", suggested[1]), columns=[column]) == []
 
 
 @pytest.mark.parametrize(
@@ -96,7 +122,7 @@ def test_without_such_a_column_the_name_is_unknown(name: str) -> None:
 def test_a_word_that_cannot_be_a_name_is_told_with_what_to_write(source: str) -> None:
     with pytest.raises(BadTemplate) as bad:
         compile_template(source)
-    assert 'write the column as {{ row["not"] }}' in bad.value.sentence
+    assert "write the column as {{ row['not'] }}" in bad.value.sentence
     assert compile_template('{{ row["not"] }}').render({"not": "a"}) == "a"
 
 
@@ -108,7 +134,8 @@ def test_the_whole_row_keeps_its_name() -> None:
 def test_a_column_in_words_is_told_as_it_is_written() -> None:
     problem = only(problems_of("model: m\nprompt: '{{ Review Text }}'\n"))
     assert '{{ row["Review Text"] }}' in problem.message
-    assert "single quotes" in problem.message
+    problem = only(problems_of('model: m\nprompt: "{{ Review Text }}"\n'))
+    assert "{{ row['Review Text'] }}" in problem.message
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_a_name_that_is_no_column_is_named_with_its_line_and_the_right_spelling(
 @pytest.mark.parametrize("written", ["{{ review_text }}", "{{ row['review text'] }}", "{{ row.ReviewText }}"])
 def test_a_column_that_is_no_identifier_is_suggested_as_a_subscript(written: str) -> None:
     problem = only(problems_of(f'model: m\nprompt: "{written}"\n', columns=["Review Text"]))
-    assert '{{ row["Review Text"] }}' in problem.message
+    assert "{{ row['Review Text'] }}" in problem.message
 
 
 def test_names_are_checked_in_every_template() -> None:

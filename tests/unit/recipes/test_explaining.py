@@ -39,7 +39,7 @@ def told(source: str) -> str:
         ("score > 3", "column 'score' is a text; write {{ score | int > 3 }}", "true"),
         ("3 < score", "write {{ 3 < score | int }}", "true"),
         ("price >= 3.7", "column 'price' is a text; write {{ price | float >= 3.7 }}", "true"),
-        ('row["Sc Or"] > 3', 'write {{ row["Sc Or"] | int > 3 }} (in YAML within single quotes)', "true"),
+        ('row["Sc Or"] > 3', "write {{ row['Sc Or'] | int > 3 }}", "true"),
         ("score > n", "write {{ score | int > n }}", "true"),
         ("n > '3'", "column 'n' is a number; write {{ n > 3 }}", "true"),
         ("gone > 3", "column 'gone' is empty (null); write {{ gone | int > 3 }}", "false"),

@@ -152,9 +152,9 @@ def test_a_placeholder_of_a_column_beside_others_is_refused(written: str) -> Non
     assert (problem.code, problem.key, problem.line) == ("placeholder", "prompt", 2)
     assert problems_of(text, columns=["text"]) == []
     assert problems_of(text.replace(written, "{{ title }}"), columns=["title", "text"]) == []
-    literally = re.search(r"(\{\{ '.*' \}\})", problem.message)
+    literally = re.search(r"(\{\{ \".*\" \}\})", problem.message)
     assert literally is not None
-    meant = MODEL + f'prompt: "{literally[1]}: {{{{ text }}}}"\n'
+    meant = text.replace(written, literally[1])
     assert problems_of(meant, columns=["title", "text"]) == []
     assert asked(meant, {"title": "t", "text": "a"})["messages"][0]["content"] == f"{written}: a"
 

@@ -102,7 +102,7 @@ def test_a_template_cannot_read_others(source: str) -> None:
     ("source", "says"),
     [
         ("a\n{{ b | uper }}", "did you mean upper?"),
-        ("a\n{{ Review Text }}", 'row["Review Text"]'),
+        ("a\n{{ Review Text }}", "row['Review Text']"),
         ("a\n{% if b %}", "missing"),
         ("a\n{{ b } }", "wrong"),
     ],

@@ -25,7 +25,17 @@ from dropbatch.recipes.parsing import Recipe, file_name, problem_at
 from dropbatch.recipes.request_body import MODEL_NAME, ROW_SECONDS, Body, Slot, Split, with_constants
 from dropbatch.recipes.schema import build_schema, followed, in_place_repeats
 from dropbatch.recipes.suggestions import bare, yaml_text
-from dropbatch.recipes.templates import ROW, BadTemplate, compile_template, file_expression, placeholder, spelling
+from dropbatch.recipes.templates import (
+    DOUBLE,
+    ROW,
+    BadTemplate,
+    compile_template,
+    file_expression,
+    fitted,
+    literal,
+    placeholder,
+    spelling,
+)
 from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError
 from dropbatch.recipes.yaml import dotted
 from dropbatch.requests import Request, Requests, is_model_name
@@ -196,7 +206,7 @@ def column_problems(
             slot.line,
             "undefined_name",
             slot.key,
-            f"there is no column {quoted(name)!r}; {spelling(name, names, file)}",
+            f"there is no column {quoted(name)!r}; {spelling(name, names, file, slot.quote)}",
         )
         for slot in slots
         for name in slot.template.names
@@ -329,7 +339,7 @@ class _Compiler:
         """The template that stands at a key, read from the file that it names where it does."""
         place = self._recipe.places.get(key)
         path, first = self._recipe.path, place.text_line if place else None
-        exact = bool(place and place.exact)
+        exact, quote = bool(place and place.exact), place.quote if place else DOUBLE
         name = None if for_when else file_name(source)
         if name is not None:
             self._unread |= name not in self._files
@@ -338,16 +348,16 @@ class _Compiler:
             if name not in self._files:
                 self._missing_file(name, key)
                 return ""
-            source, exact, first = self._files[name], True, 1
+            source, exact, first, quote = self._files[name], True, 1, ""
             path = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
         try:
-            template = compile_template(source, for_when=for_when, file=self._file)
+            template = compile_template(source, for_when=for_when, file=self._file, quote=quote)
         except BadTemplate as bad:
             self._unread = True
             line = first + bad.line - 1 if exact and first else first
             self._problems.add(problem_at(path, line, bad.code, key, bad.sentence))
             return ""
-        slot = Slot(template, key, path, first)
+        slot = Slot(template, key, path, first, quote)
         self._slots.append(slot)
         if not self._checked:
             self._without_column += [self._lacks(slot, name) for name in template.lacking]
@@ -357,7 +367,8 @@ class _Compiler:
         known = self._file.values if self._file is not None else {}
         like = nearest(name, known)
         named = listed(file_expression(each) for each in known)
-        advice = f"did you mean {{{{ {file_expression(like)} }}}}?" if like else f"there are {named}."
+        written = fitted(f"{{{{ {file_expression(like)} }}}}", slot.quote) if like else ""
+        advice = f"did you mean {written}?" if like else f"there are {named}."
         sentence = (
             f"there is no {file_expression(quoted(name, 60))}: no folder of the file's path is named "
             f"{quoted(name, 60)}=…; {advice}"
@@ -404,6 +415,7 @@ class _Compiler:
             slot = next((slot for slot in slots if slot.key == "prompt"), slots[-1] if slots else None)
             found = None
         columns = f"; the columns are {listed(self._columns)}" if self._columns else ""
+        quote = slot.quote if slot is not None else DOUBLE
         if found is None:
             example = yaml_text(
                 f"Label this: {bare(next((name for name in self._columns if 0 < len(name) <= 60), 'text'))}"
@@ -415,9 +427,14 @@ class _Compiler:
                 f"{quoted(found.written, 60)} stands for nothing here; write {{{{ row }}}}, the whole row{columns}."
             )
         elif self._columns and not known:
-            advice = f"{quoted(found.written, 60)} stands for nothing here; {spelling(found.name, self._columns)}"
+            advice = (
+                f"{quoted(found.written, 60)} stands for nothing here; "
+                f"{spelling(found.name, self._columns, quote=quote)}"
+            )
         else:
-            advice = f"{quoted(found.written, 60)} stands for nothing here; write {placeholder(found.name)}{columns}."
+            advice = (
+                f"{quoted(found.written, 60)} stands for nothing here; write {placeholder(found.name, quote)}{columns}."
+            )
         sentence = f"no column of the rows is used, so that all of them would be asked the same; {advice}"
         if slot is None:
             return self._recipe.problem("no_column", "body", sentence)
@@ -430,10 +447,10 @@ class _Compiler:
         for slot in self._asking():
             text = slot.template.around
             for name, found in (placeholders.unused(text, used) | placeholders.sure(text)).items():
-                literally = f"{{{{ '{found.written}' }}}}"
+                literally = fitted(f"{{{{ {literal(found.written)} }}}}", slot.quote)
                 sentence = (
                     f"{found.written} is sent as it stands, although the drop has this column; write "
-                    f"{placeholder(name)}, or, if the sign itself is meant, {literally}."
+                    f"{placeholder(name, slot.quote)}, or, if the sign itself is meant, {literally}."
                 )
                 problems.setdefault(name, problem_at(slot.path, slot.line, "placeholder", slot.key, sentence))
         return problems

@@ -13,7 +13,7 @@ from jinja2 import nodes
 from dropbatch.json_values import to_json
 from dropbatch.recipes.names import quoted
 from dropbatch.recipes.suggestions import bare_expression
-from dropbatch.recipes.templates import FileText, Template, column_of
+from dropbatch.recipes.templates import DOUBLE, FileText, Template, column_of, fitted, literal
 
 MAX_COLUMNS = 5
 """How many columns are named if it cannot be told which is to blame."""
@@ -53,13 +53,16 @@ class Culprit(NamedTuple):
     too: tuple[nodes.Node, str] | None = None
 
 
-def explained(template: Template, values: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a value's type and what to write, None if that cannot be seen, or said in short."""
+def explained(template: Template, values: Mapping[str, Any], quote: str = DOUBLE) -> str | None:
+    """Return what is wrong with a value's type and what to write within these quotes.
+
+    None if that cannot be seen, or said in short.
+    """
     for node in template.tree.find_all(nodes.Node):
         for find in _FINDERS:
             found = find(node, values)
             if found is not None and len(found.instead) <= MAX_SUGGESTION:
-                return _sentence(found)
+                return _sentence(found, quote)
     return None
 
 
@@ -69,18 +72,17 @@ def types_of(template: Template, values: Mapping[str, Any]) -> str:
     return ", ".join(f"{quoted(name, 60)} is {_TYPES.get(_type(values[name]), 'an object')}" for name in columns)
 
 
-def _sentence(found: Culprit) -> str:
+def _sentence(found: Culprit, quote: str) -> str:
     what = f"{found.used.name} is {_TYPES.get(found.used.type, 'an object')}"
     if isinstance(found.within, nodes.For):
-        return f"{what}; write {{% {found.instead} %}}."
+        return f"{what}; write {fitted(f'{{% {found.instead} %}}', quote)}."
     changed = {
         id(node): instead for node, instead in (found.too or (found.node, found.instead), (found.node, found.instead))
     }
     written = _source(found.within, changed)
     if written is None or len(written) > MAX_SUGGESTION:
         written = found.instead
-    quotes = " (in YAML within single quotes)" if '"' in written else ""
-    return f"{what}; write {{{{ {written} }}}}{quotes}{found.more}."
+    return f"{what}; write {fitted(f'{{{{ {written} }}}}', quote)}{found.more}."
 
 
 def _type(value: Any) -> str:
@@ -333,6 +335,4 @@ def _operand(node: nodes.Node, changed: Mapping[int, str]) -> str | None:
 def _literal(value: Any) -> str:
     if isinstance(value, FileText):
         return value.written
-    if isinstance(value, str) and "'" not in value and "\\" not in value and value.isprintable():
-        return f"'{value}'"
-    return to_json(value).decode()
+    return literal(value) if isinstance(value, str) else to_json(value).decode()

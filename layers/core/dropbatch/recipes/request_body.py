@@ -22,6 +22,7 @@ from dropbatch.recipes.file_values import FILE
 from dropbatch.recipes.names import MAX_SHOWN, nearest, quoted
 from dropbatch.recipes.suggestions import skip_line, without_blanks
 from dropbatch.recipes.templates import (
+    DOUBLE,
     Template,
     TemplateFailed,
     TemplateTooLarge,
@@ -44,6 +45,7 @@ class Slot:
     key: str
     path: str
     line: int | None
+    quote: str = DOUBLE  # what the text stands within
 
     @property
     def name(self) -> str:
@@ -80,7 +82,8 @@ class Slot:
         if missing.name is None:
             sentence = "the template uses something that the row does not have; give it a default, or correct the row."
         elif missing.within is None:
-            sentence = f"the row has no {quoted(missing.name)!r}; {spelling(missing.name, values, self.template.file)}"
+            advice = spelling(missing.name, values, self.template.file, self.quote)
+            sentence = f"the row has no {quoted(missing.name)!r}; {advice}"
         elif FILE in values and missing.name in self.template.of_file:
             written = file_expression(missing.name)
             sentence = (
@@ -96,7 +99,7 @@ class Slot:
         return Problem("undefined_name", f"{where}: {sentence}", column=column, key=self.key)
 
     def _failed(self, kind: str, values: Mapping[str, Any]) -> RowRejected:
-        said = explained(self.template, values) if kind == "TypeError" else None
+        said = explained(self.template, values, self.quote) if kind == "TypeError" else None
         if said is None:
             types = types_of(self.template, values)
             advice = "correct the template or the row" + (f"; {types}" if types else "")

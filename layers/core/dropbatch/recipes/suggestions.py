@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from dropbatch.recipes.templates import Template, lookup, placeholder
+from dropbatch.recipes.templates import Template, placeholder
 
 MAX_SOURCE = 200
 """How long a template may be that is repeated in a sentence."""
@@ -22,9 +22,8 @@ def yaml_text(text: str) -> str:
 
 
 def bare(column: str) -> str:
-    """Return how a template prints a column, without a word about quotes."""
-    written = placeholder(column)
-    return written if written == f"{{{{ {column} }}}}" else f"{{{{ {lookup(column)} }}}}"
+    """Return how a template prints a column, whatever it stands within."""
+    return placeholder(column, "")
 
 
 def bare_expression(column: str) -> str:

@@ -31,6 +31,9 @@ from dropbatch.recipes.sizes import TooLargeError, check_size, weigh
 ROW = "row"
 """The name of the whole row in a template."""
 
+SINGLE, DOUBLE = "'", '"'
+"""What a text of a recipe may stand within; a block, or a file, has no quotes."""
+
 
 class BadTemplate(Exception):  # named for what is wrong, like the domain's errors
     """A template that cannot be compiled. `sentence` says why, `line` is counted from 1 within the template."""
@@ -254,7 +257,7 @@ class _FileNames(NodeTransformer):
 
 def file_expression(name: str) -> str:
     """Return how a template writes a value of the dropped file, without the braces."""
-    return f"{FILE}.{name}" if name.isidentifier() and name.isascii() else f"{FILE}[{to_json(name).decode()}]"
+    return f"{FILE}.{name}" if name.isidentifier() and name.isascii() else f"{FILE}[{literal(name)}]"
 
 
 class _Buffer(list[str]):
@@ -516,8 +519,13 @@ class _Column:
             raise _failure(error) from None
 
 
-def compile_template(source: str, *, for_when: bool = False, file: FileValues | None = None) -> Template:
-    """Compiles a template; BadTemplate where that cannot be. `file` is what `file` has; None: it is a column."""
+def compile_template(
+    source: str, *, for_when: bool = False, file: FileValues | None = None, quote: str = DOUBLE
+) -> Template:
+    """Compiles a template; BadTemplate where that cannot be.
+
+    `file` is what `file` has; None: it is a column. `quote` is what it stands within, for what is advised.
+    """
     environment = _FOR_WHEN if for_when else _FOR_TEXT
     source = sound(source)
     try:
@@ -533,7 +541,9 @@ def compile_template(source: str, *, for_when: bool = False, file: FileValues | 
         jinja = environment.from_string(tree)
         expression = _expression(environment, source, tree)
     except TemplateSyntaxError as error:
-        raise BadTemplate("template_syntax", _advice(error.message or "", source, environment), error.lineno) from None
+        raise BadTemplate(
+            "template_syntax", _advice(error.message or "", source, environment, quote), error.lineno
+        ) from None
     except (RecursionError, SyntaxError, ValueError, OverflowError, MemoryError):
         # What Jinja takes, but Python does not: too deep a nesting (which Python may call
         # a lack of memory), a number of thousands of digits, half a character.
@@ -565,14 +575,14 @@ _TRIPLE = re.compile(r"\{\{\{\s*([^\W\d]\w*)\s*\}\}\}")
 _WORD_AS_NAME = re.compile(r"(?:\{\{-?|\{%-?\s*(?:if|elif)|\bin)\s*(not|recursive)\s*(?:\||-?[%}]\})")
 
 
-def _advice(said: str, source: str, environment: _Environment) -> str:
+def _advice(said: str, source: str, environment: _Environment, quote: str) -> str:
     """What to do about a syntax error; what Jinja says quotes the recipe alone."""
     if found := _TRIPLE.search(source):
         return f"three braces are one too many; write {{{{ {found[1]} }}}}."
     if found := _WORD_AS_NAME.search(source):
-        return f"{found[1]} is a word of the template language; write the column as {subscript(found[1])}."
+        return f"{found[1]} is a word of the template language; write the column as {subscript(found[1], quote)}."
     if (found := _SPACED.search(source)) and len(found[1]) <= MAX_SHOWN:
-        return f"a column whose name holds spaces or signs is written {subscript(found[1])}."
+        return f"a column whose name holds spaces or signs is written {subscript(found[1], quote)}."
     if said.startswith("No filter named"):
         like = nearest(said.split("'")[1], environment.filters)
         said = quoted(said.rstrip("."))
@@ -581,7 +591,7 @@ def _advice(said: str, source: str, environment: _Environment) -> str:
     if "end of print statement" in said or "unexpected char" in said:
         return (
             f"the template is wrong: {said}; a column whose name holds spaces or signs is written "
-            f"{subscript('Review Text')}."
+            f"{subscript('Review Text', quote)}."
         )
     return f"the template is wrong: {said}; look for a brace or an end that is missing."
 
@@ -679,35 +689,50 @@ def _guarded_names(tree: nodes.Template) -> set[Any]:
     return found
 
 
-def spelling(name: str, known: Iterable[str], file: FileValues | None = None) -> str:
-    """Advice on the right spelling of a column, as a template writes it, or where else its value is found."""
+def spelling(name: str, known: Iterable[str], file: FileValues | None = None, quote: str = DOUBLE) -> str:
+    """Advice on the right spelling of a column, as a template within these quotes writes it.
+
+    If the file's path has the value, it says so.
+    """
     columns = [column for column in known if isinstance(column, str)]
     of_file = file is not None and name in file.values
     like = None if of_file and name not in OWN_NAMES else nearest(name, columns)
     if like is None and of_file:
-        return f"did you mean {{{{ {file_expression(name)} }}}}, which the file's path has?"
+        return f"did you mean {fitted(f'{{{{ {file_expression(name)} }}}}', quote)}, which the file's path has?"
     if like is None:
         return f"the columns are {listed(columns)}." if columns else "the row has no columns."
     if len(like) > MAX_SHOWN:
         return f"did you mean the column that begins {quoted(like)}?"
-    return f"did you mean {placeholder(like)}?"
+    return f"did you mean {placeholder(like, quote)}?"
 
 
-def placeholder(column: str) -> str:
-    """Return how a template prints a column, as it can be pasted into a recipe."""
+def placeholder(column: str, quote: str = DOUBLE) -> str:
+    """Return how a template prints a column, as it can be pasted into a text of a recipe that has these quotes."""
     plain = column.isidentifier() and column.isascii() and column not in _RESERVED
-    return f"{{{{ {column} }}}}" if plain else subscript(column)
+    return f"{{{{ {column} }}}}" if plain else subscript(column, quote)
 
 
-def subscript(column: str) -> str:
-    """Return the same for a column of any name; its quotes would end a text that stands in YAML's double quotes."""
-    return f"{{{{ {lookup(column)} }}}} (in YAML within single quotes)"
+def subscript(column: str, quote: str = DOUBLE) -> str:
+    """Return the same for a column of any name."""
+    return fitted(f"{{{{ {lookup(column)} }}}}", quote)
 
 
 def lookup(column: str) -> str:
-    """Return the expression for a column of any name, as it can stand within YAML's single quotes."""
-    literal = to_json(column).decode().replace("'", "\\u0027")
-    return f"row[{literal}]"
+    """Return the expression for a column of any name."""
+    return f"row[{literal(column)}]"
+
+
+def literal(text: str) -> str:
+    """Return a text as a template writes it: in single quotes, and no other quote in it."""
+    encoded = to_json(text).decode()[1:-1].replace('\\"', "\\u0022").replace("'", "\\u0027")
+    return f"'{encoded}'"
+
+
+def fitted(expression: str, quote: str) -> str:
+    """Return an expression, whose texts are as `literal` writes them, as it can be pasted within YAML's quotes."""
+    if quote == SINGLE:
+        return expression.replace("'", '"')
+    return expression.replace("\\", "\\\\") if quote == DOUBLE else expression
 
 
 _RESERVED = frozenset(

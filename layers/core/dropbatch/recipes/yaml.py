@@ -51,12 +51,14 @@ Path = tuple[str | int, ...]
 class Place:
     """Where a value stands: the line of its key and the line its text starts on, both 1-based.
 
-    `exact` says that each line of the text is a line of the file, as in a literal block.
+    `exact` says that each line of the text is a line of the file, as in a literal block; `quote` is the quote around a
+    text, empty if there is none.
     """
 
     line: int
     text_line: int
     exact: bool = False
+    quote: str = ""
 
 
 @dataclass(slots=True)
@@ -115,7 +117,12 @@ class _Reader:
         """The value of a node that stands at the path `at`; `line` is its key's."""
         start = node.start_mark.line + 1
         style = node.style if isinstance(node, ScalarNode) else None
-        self.places[at] = Place(line or start, start + 1 if style in ("|", ">") else start, style == "|")
+        self.places[at] = Place(
+            line or start,
+            start + 1 if style in ("|", ">") else start,
+            style == "|",
+            style if style in ("'", '"') else "",
+        )
         self._values += 1
         if self._values == MOST_VALUES:
             self._add("recipe_too_long", start, "holds more values than a recipe may; write it without the aliases.")
@@ -230,8 +237,8 @@ def _syntax_problem(error: Exception, text: str, path: str) -> Problem:
     said = quoted(str(getattr(error, "problem", "") or ""))
     if _NESTED_QUOTES.match(row):
         why = (
-            "has double quotes within double quotes; put the whole text in single quotes, as in "
-            "prompt: '{{ row[\"Review Text\"] }}'"
+            "has double quotes within double quotes; write single quotes within them, as in "
+            "prompt: \"{{ row['Review Text'] }}\""
         )
     elif "\t" in row[: len(row) - len(row.lstrip())] or "'\\t'" in said:
         why = "is indented with a tab; use spaces, because YAML does not take tabs there"
