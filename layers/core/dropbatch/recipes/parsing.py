@@ -55,6 +55,12 @@ _LIMIT_KEYS = ("rows", "sample", "seed")
 
 FILE = "file://"
 
+_TRUTHS = {
+    **dict.fromkeys(("yes", "y", "on", "true", "1", "ja", "oui", "si"), "true"),
+    **dict.fromkeys(("no", "n", "off", "false", "0", "nein", "non"), "false"),
+}
+"""What is written for a truth value: YAML 1.2 takes most of it for a text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -238,9 +244,11 @@ class _Parser:
         if where is not None:
             self._add("misplaced_key", key, where)
             return
-        like = nearest(key, (*KEYS, *sorted(misplaced.PARAMETERS)))
+        like = nearest(key, (*KEYS, *sorted(NOT_SUPPORTED_YET), *sorted(misplaced.PARAMETERS)))
         advice = f"did you mean {like}?" if like else f"the keys are {listed(KEYS)}."
-        if like is not None and like not in KEYS:
+        if like in NOT_SUPPORTED_YET:
+            advice = f"did you mean {like}? It is planned, but not supported yet; leave it out."
+        elif like is not None and like not in KEYS:
             advice = f"did you mean {like}? {misplaced.at_top(like, has_body='body' in self._values)}"
         self._add("unknown_key", key, f"there is no such key; {advice}")
 
@@ -446,7 +454,11 @@ class _Parser:
     def _truth(self, key: str, value: Any) -> bool | None:
         if isinstance(value, bool):
             return value
-        self._wrong_type(key, "true or false", value)
+        meant = _TRUTHS.get(value.strip().casefold()) if isinstance(value, str) else None
+        if meant is not None:
+            self._add("wrong_type", key, f"{described(value)} is no truth value; write `{key}: {meant}`.")
+        else:
+            self._wrong_type(key, "true or false", value)
         return None
 
     def _switch(self, key: str, value: Any) -> bool | None:

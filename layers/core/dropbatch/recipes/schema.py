@@ -8,6 +8,7 @@ JSON Schema already, and is completed to what strict mode insists on (`recipes.s
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dropbatch.recipes.slips import slip_in_list, slip_of
 from dropbatch.recipes.strict_schema import (
     Complain,
     check_limits,
@@ -53,20 +54,26 @@ def _object(value: Mapping[str, Any], key: str, complain: Complain) -> dict[str,
         complain(key, "at least one property is expected; name one, as in sentiment: [positive, negative].")
     return {
         "type": "object",
-        "properties": {name: _property(item, f"{key}.{name}", complain) for name, item in value.items()},
+        "properties": {name: _property(item, f"{key}.{name}", name, complain) for name, item in value.items()},
         "required": list(value),
         "additionalProperties": False,
     }
 
 
-def _property(value: Any, key: str, complain: Complain) -> dict[str, Any]:
+def _property(value: Any, key: str, name: str, complain: Complain) -> dict[str, Any]:
     if isinstance(value, str):
+        slip = slip_of(value, name)
+        if slip is not None:
+            complain(key, slip)
         return {"type": value} if value in TYPES else {"type": "string", "description": value}
     if isinstance(value, list):
+        slip = slip_in_list(value, name)
+        if slip is not None:
+            complain(key, slip)
         return _enum(value, key, complain)
     if isinstance(value, Mapping):
         if set(value) == {"list"}:
-            return {"type": "array", "items": _property(value["list"], f"{key}.list", complain)}
+            return {"type": "array", "items": _property(value["list"], f"{key}.list", "list", complain)}
         if is_object_schema(value):
             return completed(value, key, complain)
         if is_union(value) or _is_json_schema_s(value):
