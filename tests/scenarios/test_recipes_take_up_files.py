@@ -1,0 +1,395 @@
+"""A recipe that comes late, is corrected, or gets a file that it names: the files that waited for it go on.
+
+Each test is one person's way from a mistake to the answers, with every message on it.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from dropbatch.domain.jobs import JobState
+from dropbatch.ports import Notification
+from tests.driving import RECIPE, deliver, drop, jobs, result_json, rows, run
+from tests.fakes import INBOX, FakeWorld, Killer, answer_ok
+from tests.schedules.invariants import check
+
+COMMENTS = b"Kommentar\nzu teuer\nprima\n"
+RIGHT = b'model: gpt-6-luna\nprompt: "{{ Kommentar }}"\n'
+WRONG = b'model: gpt-6-luna\nprompt: "{{ Kommentare }}"\n'
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorld:
+    return FakeWorld(tmp_path)
+
+
+def subjects(fake: FakeWorld) -> list[str]:
+    return [told.subject for told in fake.topics.people]
+
+
+def mail(fake: FakeWorld, start: str) -> Notification:
+    """The last message whose subject begins so."""
+    return [told for told in fake.topics.people if told.subject.startswith(start)][-1]
+
+
+def lines(told: Notification) -> list[str]:
+    return told.text.splitlines()
+
+
+def states(fake: FakeWorld) -> list[JobState]:
+    return [job.state for job in jobs(fake)]
+
+
+def settle(fake: FakeWorld) -> None:
+    run(fake)
+    fake.clock.sleep(60)
+
+
+def test_a_corrected_recipe_takes_up_the_file_that_was_rejected_for_its_sake(fake: FakeWorld) -> None:
+    drop(fake, "umfrage/recipe.yaml", WRONG)
+    drop(fake, "umfrage/Umfrage Q4.csv", COMMENTS)
+    settle(fake)
+    rejected = mail(fake, "Umfrage Q4.csv: rejected")
+    assert rejected.subject == "Umfrage Q4.csv: rejected, 1 problem"
+    assert lines(rejected)[1] == (
+        "- Line 2 of umfrage/recipe.yaml, key prompt: there is no column 'Kommentare'; did you mean {{ Kommentar }}?"
+    )
+    assert lines(rejected)[-2:] == [
+        "Correct the recipe and upload it; the file is then read again automatically: aws s3 cp recipe.yaml "
+        f"s3://{INBOX}/umfrage/recipe.yaml",
+        "  or, in the S3 console, upload it into the folder `umfrage/`",
+    ]
+
+    drop(fake, "umfrage/recipe.yaml", RIGHT)
+    settle(fake)
+    usable = mail(fake, "recipe.yaml: usable")
+    assert usable.subject == "recipe.yaml: usable, 1 file goes on"
+    assert lines(usable)[-3:] == [
+        "1 file that waited for it goes on with it: `Umfrage Q4.csv`. Nothing was paid for them before.",
+        f"To stop it: echo | aws s3 cp - 's3://{INBOX}/umfrage/Umfrage Q4.csv.cancel'",
+        "  or, in the S3 console, make a folder `Umfrage Q4.csv.cancel` beside the file",
+    ]
+    assert usable.detail["files"] == {"count": 1, "first": ["umfrage/Umfrage Q4.csv"]}
+    assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
+    assert subjects(fake) == [
+        "recipe.yaml: usable",
+        "Umfrage Q4.csv: rejected, 1 problem",
+        "recipe.yaml: usable, 1 file goes on",
+        "Umfrage Q4.csv: accepted, 2 rows",
+        "Umfrage Q4.csv: 2 of 2 answered",
+    ]
+    check(fake)
+
+
+def test_the_same_recipe_again_takes_nothing_up(fake: FakeWorld) -> None:
+    drop(fake, "recipe.yaml", WRONG)
+    drop(fake, "a.csv", COMMENTS)
+    settle(fake)
+    drop(fake, "recipe.yaml", WRONG)
+    settle(fake)
+    assert states(fake) == [JobState.REJECTED]
+    assert subjects(fake)[-1] == "recipe.yaml: usable"
+
+
+def test_a_recipe_takes_up_the_files_below_it_for_which_no_other_is_nearer(fake: FakeWorld) -> None:
+    fake.objects.drop("near/recipe.yaml", RECIPE)
+    drop(fake, "deep/down/a.csv", rows(1))
+    drop(fake, "near/b.csv", b"other\nx\n")
+    drop(fake, "c.csv", rows(1))
+    for _ in range(4):
+        settle(fake)
+    assert states(fake) == [JobState.REJECTED] * 3
+    drop(fake, "recipe.yaml", RECIPE)
+    settle(fake)
+    assert lines(mail(fake, "recipe.yaml"))[-3] == (
+        "2 files that waited for it go on with it: `c.csv`, `deep/down/a.csv`. Nothing was paid for them before."
+    )
+    done = {job.drop.key for job in jobs(fake) if job.state is JobState.SUCCEEDED}
+    assert done == {"deep/down/a.csv", "c.csv"}
+    check(fake)
+
+
+def test_five_files_are_named_and_the_others_counted(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", WRONG)
+    for number in range(8):
+        drop(fake, f"f{number}.csv", COMMENTS)
+    settle(fake)
+    drop(fake, "recipe.yaml", RIGHT)
+    settle(fake)
+    assert lines(mail(fake, "recipe.yaml"))[-3] == (
+        "8 files that waited for it go on with it: `f0.csv`, `f1.csv`, `f2.csv`, `f3.csv`, `f4.csv` and 3 more. "
+        "Nothing was paid for them before."
+    )
+    assert states(fake).count(JobState.SUCCEEDED) == 8
+
+
+def test_what_one_invocation_cannot_take_up_the_next_ones_do(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", WRONG)
+    for number in range(9):
+        drop(fake, f"f{number}.csv", COMMENTS)
+    settle(fake)
+    looks = iter(range(10_000))
+    fake.seconds_left = lambda: 300.0 if next(looks) % 4 < 2 else 5.0
+    drop(fake, "recipe.yaml", RIGHT)
+    deliver(fake)
+    fake.seconds_left = lambda: 300.0
+    settle(fake)
+    settle(fake)
+    assert states(fake).count(JobState.SUCCEEDED) == 9
+    told = [subject for subject in subjects(fake) if subject.startswith("recipe.yaml")]
+    assert told == ["recipe.yaml: usable, 9 files go on"]
+    check(fake)
+
+
+def test_a_file_that_waits_goes_on_at_once_when_its_recipe_comes(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", rows(1))
+    deliver(fake)
+    fake.clock.sleep(3)
+    drop(fake, "recipe.yaml", RECIPE)
+    deliver(fake)
+    assert [job.state for job in jobs(fake)] == [JobState.RUNNING]
+    run(fake)
+    assert subjects(fake) == [
+        "recipe.yaml: usable, 1 file goes on",
+        "a.csv: accepted, 1 row",
+        "a.csv: 1 of 1 answered",
+    ]
+
+
+def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fake: FakeWorld) -> None:
+    drop(fake, "rezepte/recipe.yaml", RIGHT)
+    settle(fake)
+    assert lines(mail(fake, "recipe.yaml"))[-1] == (
+        "No file lies in its folder yet. Upload files into the folder `rezepte/`."
+    )
+    drop(fake, "umfrage/Umfrage Q4.csv", COMMENTS)
+    for _ in range(3):
+        settle(fake)
+    rejected = mail(fake, "Umfrage Q4.csv")
+    assert rejected.subject == "Umfrage Q4.csv: rejected, 1 problem"
+    assert lines(rejected)[-4:] == [
+        "A recipe was dropped into `rezepte/` 3 minutes ago; to use it for this file, put it into `umfrage/`: "
+        f"aws s3 cp s3://{INBOX}/rezepte/recipe.yaml s3://{INBOX}/umfrage/recipe.yaml",
+        "  or, in the S3 console, copy `rezepte/recipe.yaml` into the folder `umfrage/`",
+        "Upload the recipe; the file is then read again automatically: aws s3 cp recipe.yaml "
+        f"s3://{INBOX}/umfrage/recipe.yaml",
+        "  or, in the S3 console, upload it into the folder `umfrage/`",
+    ]
+    drop(fake, "rezepte/recipe.yaml", RIGHT + b"# once more\n")
+    settle(fake)
+    assert lines(mail(fake, "recipe.yaml"))[-3:] == [
+        "No file lies in its folder yet. Upload files into the folder `rezepte/`.",
+        "`umfrage/Umfrage Q4.csv` waits for a recipe; to use this one, put it into `umfrage/`: "
+        f"aws s3 cp s3://{INBOX}/rezepte/recipe.yaml s3://{INBOX}/umfrage/recipe.yaml",
+        "  or, in the S3 console, copy `rezepte/recipe.yaml` into the folder `umfrage/`",
+    ]
+    drop(fake, "umfrage/recipe.yaml", RIGHT)
+    settle(fake)
+    assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
+    assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable, 1 file goes on"
+
+
+def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file(fake: FakeWorld) -> None:
+    drop(fake, "recipe.yaml", b"model: gpt-6-luna\nprompt: file://prompts/ask.md\n")
+    drop(fake, "a.csv", COMMENTS)
+    for _ in range(4):
+        settle(fake)
+    rejected = mail(fake, "a.csv: rejected")
+    assert "the file prompts/ask.md is not in the recipe's folder" in rejected.text
+    assert states(fake) == [JobState.REJECTED]
+    drop(fake, "prompts/ask.md", b"{{ Kommentar }}")
+    settle(fake)
+    assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable, 1 file goes on"
+    assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
+    check(fake)
+
+
+@pytest.mark.parametrize("name", ["ask.txt", "ask.md", "ask.j2", "ask.prompt", "ask"])
+def test_a_part_may_have_any_name_and_is_no_drop(fake: FakeWorld, name: str) -> None:
+    fake.objects.drop("recipe.yaml", f"model: gpt-6-luna\nprompt: file://{name}\n".encode())
+    fake.objects.drop(name, b"{{ Kommentare }}")
+    drop(fake, "a.csv", COMMENTS)
+    settle(fake)
+    assert lines(mail(fake, "a.csv"))[-2] == (
+        f"Correct {name} and upload it; the file is then read again automatically: aws s3 cp {name} s3://{INBOX}/{name}"
+    )
+    drop(fake, name, b"{{ Kommentar }}")
+    settle(fake)
+    assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
+    assert subjects(fake)[1:2] == ["recipe.yaml: usable, 1 file goes on"]
+
+
+def test_a_recipe_and_its_parts_that_come_together_are_told_once(fake: FakeWorld) -> None:
+    recipe, part = b"model: gpt-6-luna\nsystem: file://system.md\nprompt: file://ask.md\n", b"{{ text }}"
+    for order in (("recipe.yaml", "system.md", "ask.md"), ("ask.md", "recipe.yaml", "system.md")):
+        for name in order:
+            drop(fake, name, recipe if name == "recipe.yaml" else part)
+        settle(fake)
+        assert subjects(fake) == ["recipe.yaml: usable"]
+        fake.topics.people.clear()
+        part = b"{{ text }}!"
+        fake.clock.sleep(600)
+
+
+def test_a_broken_recipe_and_the_file_beside_it_are_one_mail(fake: FakeWorld) -> None:
+    drop(fake, "recipe.yaml", RIGHT + b"limt: 3\n")
+    drop(fake, "a.csv", b"Kommentare\nx\n")
+    settle(fake)
+    assert subjects(fake) == ["a.csv: rejected, 2 problems"]
+    rejected = mail(fake, "a.csv")
+    assert lines(rejected)[1:3] == [
+        "- Line 3 of recipe.yaml, key limt: there is no such key; did you mean limit?",
+        "- Line 2 of recipe.yaml, key prompt: there is no column 'Kommentar'; did you mean {{ Kommentare }}?",
+    ]
+    assert fake.topics.events() == ["rejected", "recipe"]
+    (broken,) = [told for told in fake.topics.published if told.event == "recipe"]
+    assert broken.status == "invalid"
+
+
+def test_a_broken_recipe_alone_is_told_to_people_and_again_each_time(fake: FakeWorld) -> None:
+    for count in (1, 2):
+        drop(fake, "recipe.yaml", RIGHT + b"limt: 3\n")
+        settle(fake)
+        assert subjects(fake) == ["recipe.yaml: cannot be used, 1 problem"] * count
+    assert lines(mail(fake, "recipe.yaml"))[-2:] == [
+        "Correct the recipe and upload it; files that wait for it are then read automatically: aws s3 cp recipe.yaml "
+        f"s3://{INBOX}/recipe.yaml",
+        "  or, in the S3 console, upload it into the bucket itself, into no folder",
+    ]
+
+
+def test_a_file_that_was_replaced_or_deleted_is_left_alone(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", WRONG)
+    for name in ("replaced.csv", "deleted.csv"):
+        drop(fake, name, COMMENTS)
+    settle(fake)
+    fake.objects.drop("replaced.csv", COMMENTS + b"neu\n")  # its event comes later
+    fake.objects.remove(INBOX, "deleted.csv")
+    drop(fake, "recipe.yaml", RIGHT)
+    settle(fake)
+    assert states(fake) == [JobState.REJECTED] * 2
+    assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable"
+
+
+def test_a_file_that_was_corrected_first_is_answered_once(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", WRONG)
+    drop(fake, "a.csv", COMMENTS)
+    settle(fake)
+    drop(fake, "a.csv", b"Kommentare\nx\n")
+    settle(fake)
+    drop(fake, "recipe.yaml", RIGHT)
+    settle(fake)
+    assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
+    assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable"
+
+
+def test_a_cancel_stops_what_was_taken_up_but_only_one_that_came_after_the_recipe(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    fake.openai.answer = lambda _request: None
+    fake.objects.drop("recipe.yaml", WRONG)
+    drop(fake, "a.csv", COMMENTS)
+    settle(fake)
+    drop(fake, "a.csv.cancel", b"")
+    settle(fake)
+    drop(fake, "recipe.yaml", RIGHT)
+    run(fake, ticks=2)
+    assert [(job.state, job.cancel_requested) for job in jobs(fake)][1:] == [(JobState.RUNNING, False)]
+    drop(fake, "a.csv.cancel", b"")
+    run(fake)
+    assert states(fake) == [JobState.REJECTED, JobState.CANCELLED]
+
+
+def test_a_rejected_retry_is_taken_up_as_a_retry(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.answer = lambda _request: None
+    drop(fake, "a.csv", rows(2))
+    run(fake, step=1200)
+    fake.objects.drop("recipe.yaml", RECIPE + b"limt: 1\n")
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.retry", b"")
+    settle(fake)
+    assert lines(mail(fake, "a.csv"))[-2].startswith(
+        "Correct the recipe and upload it; the failed rows are then asked again automatically: aws s3 cp recipe.yaml"
+    )
+    fake.openai.answer = answer_ok
+    drop(fake, "recipe.yaml", RECIPE + b"attempts: 2\n")
+    settle(fake)
+    first, second, third = jobs(fake)
+    assert (second.state, third.state) == (JobState.REJECTED, JobState.SUCCEEDED)
+    assert (second.retry_of, third.retry_of) == (first.id, first.id)
+
+
+def test_a_recipe_that_is_corrected_while_its_file_is_rejected_is_used_at_once(fake: FakeWorld) -> None:
+    """The recipe's event was worked on before anything told that the file waits."""
+    fake.objects.drop("recipe.yaml", WRONG)
+    drop(fake, "a.csv", COMMENTS)
+    put = fake.table.insert
+
+    def insert(item: object) -> None:
+        put(item)  # type: ignore[arg-type]  # as it is called
+        if isinstance(item, dict) and item["pk"].startswith("waiting#"):
+            fake.objects.drop("recipe.yaml", RIGHT)
+
+    fake.table.insert = insert  # type: ignore[method-assign]  # what happens between two calls
+    settle(fake)
+    assert states(fake) == [JobState.SUCCEEDED]
+    assert subjects(fake) == ["a.csv: accepted, 2 rows", "a.csv: 2 of 2 answered"]
+
+
+def test_events_that_come_twice_and_in_any_order_take_a_file_up_once(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", WRONG)
+    drop(fake, "a.csv", COMMENTS)
+    settle(fake)
+    version = fake.objects.drop("recipe.yaml", RIGHT)
+    event = fake.objects.event(INBOX, "recipe.yaml", version)
+    for _ in range(3):
+        fake.intake.send(event)
+    settle(fake)
+    fake.intake.send(event)
+    settle(fake)
+    assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
+    assert set(fake.openai.paid_answers().values()) == {1}
+
+
+def taken_up(folder: Path, point: int | None = None) -> tuple[FakeWorld, int]:
+    """Two files that a corrected recipe takes up, a kill at a point behind its arrival; and how many calls follow."""
+    fake = FakeWorld(folder, killer=Killer())
+    assert fake.killer is not None
+    fake.objects.drop("recipe.yaml", WRONG)
+    drop(fake, "a.csv", COMMENTS)
+    drop(fake, "b.csv", COMMENTS)
+    run(fake)
+    before = len(fake.killer.calls)
+    fake.killer.points = set() if point is None else {2 * before + point}
+    drop(fake, "recipe.yaml", RIGHT)
+    for _ in range(3):
+        run(fake, ticks=200)
+    return fake, len(fake.killer.calls) - before
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_a_kill_at_any_call_leaves_no_file_behind_and_pays_once(part: int, tmp_path: Path) -> None:
+    _, calls = taken_up(tmp_path)
+    for point in range(part, 2 * calls, 3):
+        fake, _ = taken_up(tmp_path, point)
+        succeeded = [job for job in jobs(fake) if job.state is JobState.SUCCEEDED]
+        assert sorted(job.drop.key for job in succeeded) == ["a.csv", "b.csv"], point
+        assert set(fake.openai.paid_answers().values()) == {1}, point
+        assert any(told.event == "recipe" for told in fake.topics.published), point
+        check(fake)
+
+
+def test_a_rejection_names_its_recipe_and_counts_causes(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", WRONG)
+    data = "Kommentar\n" + "".join(f"größer {number}\n" for number in range(263))
+    drop(fake, "a.csv", data.encode("cp1252"))
+    settle(fake)
+    rejected = mail(fake, "a.csv")
+    assert rejected.subject == "a.csv: rejected, 2 problems"
+    assert lines(rejected)[2].startswith("- 263 lines, the first are 2, 3 and 4: Line 2, byte 3 (0xf6) is not UTF-8")
+    kept = result_json(fake, "rejected.json")
+    assert [(group["code"], group["count"]) for group in kept["problems"]["groups"]] == [
+        ("undefined_name", 1),
+        ("invalid_utf8", 263),
+    ]
+    assert kept["recipe_sha256"]
