@@ -170,6 +170,7 @@ def test_a_slip_is_refused_with_the_line_to_write_and_the_correction_takes_the_f
         'allow these values alone, or `mood: "A text that says: good/bad"` if it is a description.',
     ]
     assert not fake.openai.batches
+    fake.openai.answer = lambda request: answering(request, '{"score": 3, "mood": "good"}')
     fake.clock.sleep(60)
     recipe = (
         recipe.replace("score: int", "score: integer").replace("good/bad", "[good, bad]").replace("budget: 5\n", "")
