@@ -219,6 +219,16 @@ def test_a_part_may_have_any_name_and_is_no_drop(fake: FakeWorld, name: str) -> 
     assert subjects(fake)[1:2] == ["recipe.yaml: usable, 1 file goes on"]
 
 
+def test_a_part_that_came_before_its_recipe_is_not_answered(fake: FakeWorld) -> None:
+    drop(fake, "ask.txt", b"{{ text }}\n")
+    deliver(fake)
+    drop(fake, "a.csv", rows(1))
+    drop(fake, "recipe.yaml", b"model: gpt-6-luna\nprompt: file://ask.txt\n")
+    settle(fake)
+    assert subjects(fake) == ["a.csv: accepted, 1 row", "recipe.yaml: usable", "a.csv: 1 of 1 answered"]
+    assert len(fake.openai.batches) == 1
+
+
 def test_a_recipe_and_its_parts_that_come_together_are_told_once(fake: FakeWorld) -> None:
     recipe, part = b"model: gpt-6-luna\nsystem: file://system.md\nprompt: file://ask.md\n", b"{{ text }}"
     for order in (("recipe.yaml", "system.md", "ask.md"), ("ask.md", "recipe.yaml", "system.md")):
@@ -237,7 +247,8 @@ def test_a_broken_recipe_and_the_file_beside_it_are_one_mail(fake: FakeWorld) ->
     settle(fake)
     assert subjects(fake) == ["a.csv: rejected, 2 problems"]
     rejected = mail(fake, "a.csv")
-    assert lines(rejected)[1:3] == [
+    assert lines(rejected)[:3] == [
+        "a.csv was rejected because of its recipe: 2 problems. Nothing was sent to OpenAI, and nothing is billed.",
         "- Line 3 of recipe.yaml, key limt: there is no such key; did you mean limit?",
         "- Line 2 of recipe.yaml, key prompt: there is no column 'Kommentar'; did you mean {{ Kommentare }}?",
     ]

@@ -49,7 +49,7 @@ from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.kinds import file_type
 from dropbatch.intake import markers
 from dropbatch.intake.recipe_check import check_recipe, recipe_elsewhere
-from dropbatch.intake.recipe_parts import check_recipes_of_part, may_be_part
+from dropbatch.intake.recipe_parts import check_recipes_of_part, is_part, may_be_part
 from dropbatch.intake.waiting_files import file_to_take_up, waits_from_now_on
 from dropbatch.jobfiles import JobFiles, RecipeText
 from dropbatch.jobs import outbox
@@ -250,6 +250,9 @@ def _begin_leased(world: World, ledger: Ledger, job: Job) -> None:
 def _begin(world: World, ledger: Ledger, job: Job, files: JobFiles) -> None:
     """Build a job, or say why it cannot be."""
     world.observer.note("taking in", job_id=job.id, size=job.drop.size)
+    if is_part(world, job.drop):  # the recipe that names it came after it
+        end_silently(world, ledger, job)
+        return
     point_at(ledger, job, world.now())
     try:
         try:

@@ -68,7 +68,7 @@ def end_duplicate(world: World, ledger: Ledger, job: Job, standing: Job) -> None
 
 
 def end_silently(world: World, ledger: Ledger, job: Job) -> None:
-    """End a job of an empty file that another version has replaced."""
+    """End a job of what is no drop after all: an empty file that was replaced, a file that a recipe names."""
     _end_building(world, ledger, job, outbox.UNTOLD)
 
 

@@ -155,7 +155,9 @@ def duplicate(world: World, job: Job, standing: Job) -> Notification:
 def rejected(world: World, job: Job, problems: Problems, elsewhere: Sequence[str] = ()) -> Notification:
     """The rejection of a drop. `elsewhere` says where a recipe was dropped instead, if one was missing."""
     count = counted(problems.causes, "problem")
-    text = [f"{job.drop.name} was rejected: {count}. Nothing was sent to OpenAI, and nothing is billed."]
+    is_of_recipe = all(group.first.path for group in problems.groups)
+    why = "was rejected because of its recipe" if is_of_recipe else "was rejected"
+    text = [f"{job.drop.name} {why}: {count}. Nothing was sent to OpenAI, and nothing is billed."]
     text += problem_lines(problems, "row" if job.drop.key.lower().endswith(".parquet") else "line")
     text += [
         f"All of them: s3://{world.buckets.results}/{results_prefix(job)}report.html (rejected.json for programs)",
