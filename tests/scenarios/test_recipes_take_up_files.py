@@ -330,7 +330,7 @@ def test_a_rejected_retry_is_taken_up_as_a_retry(fake: FakeWorld) -> None:
     assert (second.retry_of, third.retry_of) == (first.id, first.id)
 
 
-def test_a_recipe_that_is_corrected_while_its_file_is_rejected_is_used_at_once(fake: FakeWorld) -> None:
+def test_a_recipe_that_is_corrected_while_its_file_is_being_rejected_takes_it_up(fake: FakeWorld) -> None:
     """The recipe's event was worked on before anything told that the file waits."""
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
@@ -343,8 +343,12 @@ def test_a_recipe_that_is_corrected_while_its_file_is_rejected_is_used_at_once(f
 
     fake.table.insert = insert  # type: ignore[method-assign]  # what happens between two calls
     settle(fake)
-    assert states(fake) == [JobState.SUCCEEDED]
-    assert subjects(fake) == ["a.csv: accepted, 2 rows", "a.csv: 2 of 2 answered"]
+    assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
+    assert subjects(fake) == [
+        "a.csv: rejected, 1 problem",
+        "a.csv: accepted, 2 rows",
+        "a.csv: 2 of 2 answered",
+    ]
 
 
 def test_events_that_come_twice_and_in_any_order_take_a_file_up_once(fake: FakeWorld) -> None:

@@ -14,6 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from dropbatch.domain.errors import OpenAIBusy, OpenAIUnsure
 from dropbatch.domain.jobs import OpenAIStatus
 from dropbatch.domain.limits import Limits
+from dropbatch.intake.waiting_files import current_job
+from dropbatch.jobfiles import RecipeText
+from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.poll import poll
 from tests.driving import RECIPE, deliver, drop, run, survive
@@ -21,6 +24,9 @@ from tests.fakes import INBOX, FakeWorld, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
 
 FATES = ("ok", "ok", "ok", "ok", "500", "400", "0", "expired", "missing", "truncated", "refused", "twice", "string")
+RECIPES = (RECIPE, RECIPE.replace(b"{{ text }}", b"{{ txt }}"), RECIPE + b"limt: 3\n", RECIPE + b"attempts: 2\n")
+"""Good, for other columns, broken, and good again."""
+
 CALLS = ("upload", "create", "retrieve", "newest", "cancel", "streaming")
 
 
@@ -34,6 +40,7 @@ class AnyWorld(RuleBasedStateMachine):
         self.trouble = self.hurry = 0.0
         self.fake.seconds_left = lambda: 5.0 if chance.random() < self.hurry else 300.0
         self.versions: list[tuple[str, str]] = []
+        self.recipes: list[tuple[str, str]] = []
         self.tries: Counter[tuple[str, str]] = Counter()
         openai = self.fake.openai
         openai.token_limit = 200 if limited else None
@@ -102,10 +109,14 @@ class AnyWorld(RuleBasedStateMachine):
         if self.versions:
             drop(self.fake, f"{self.chance.choice(self.versions)[0]}.{kind}", b"")
 
+    @rule(recipe=st.sampled_from(RECIPES))
+    def change_the_recipe(self, recipe: bytes) -> None:
+        self.recipes.append(("recipe.yaml", drop(self.fake, "recipe.yaml", recipe)))
+
     @rule()
     def deliver_an_event_again(self) -> None:
-        if self.versions:
-            key, version = self.chance.choice(self.versions)
+        if self.versions or self.recipes:
+            key, version = self.chance.choice([*self.versions, *self.recipes])
             self.fake.intake.send(Look(INBOX, key, version).to_json())
 
     @rule()
@@ -148,6 +159,8 @@ class AnyWorld(RuleBasedStateMachine):
         assert self.fake.killer is not None
         self.fake.killer.points.clear()
         self.trouble, self.hurry, self.fake.openai.ending = 0.0, 0.0, OpenAIStatus.COMPLETED
+        last = RECIPE + b"# the last\n"
+        drop(self.fake, "recipe.yaml", last)  # what was rejected for its recipe's sake goes on
         for key in {key for key, _ in self.versions}:
             drop(self.fake, f"{key}.retry", b"")  # what is held for too few answers goes on
         for _ in range(6):
@@ -156,6 +169,17 @@ class AnyWorld(RuleBasedStateMachine):
             for key in {key for key, _ in self.versions}:
                 drop(self.fake, f"{key}.cancel", b"")
         check(self.fake)
+        check_no_file_waits(self.fake, last)
+
+
+def check_no_file_waits(fake: FakeWorld, recipe: bytes) -> None:
+    """Of what is the newest of its key nothing was rejected for another recipe than today's."""
+    ledger = Ledger(fake.world.table)
+    today = RecipeText("recipe.yaml", recipe, {}).sha256
+    for waiting in ledger.waiting_files(INBOX):
+        latest = fake.objects.head(INBOX, waiting.key).version_id
+        if current_job(ledger, waiting) is not None and waiting.version_id == latest:
+            assert waiting.recipe_sha256 == today, f"{waiting.key} waits for a recipe that is there"
 
 
 TestAnything = seed(20_261_123)(AnyWorld).TestCase

@@ -227,10 +227,6 @@ class JobFiles:
             return recipe
         return self.recipe() or recipe
 
-    def forget_recipe(self) -> None:
-        """Forget the recipe that was kept, of a job that is to be built with another."""
-        self._objects.delete_all(self._bucket, self._prefix + "recipe.json")
-
     def layout(self) -> Layout:
         return Layout.from_json(json.loads(whole(self._objects, self._bucket, self._prefix + "layout.json")))
 

@@ -173,7 +173,7 @@ def what_to_do(job: Job, problems: Problems) -> list[str]:
     """What to do about a rejected job's problems, as lines to copy; none if nothing can be done."""
     if problems.has(COLUMNS_CHANGED):
         return [f"To ask all rows with today's recipe: {marker_command(job.drop, 'rerun')}"]
-    paths = [group.first.path for group in problems.groups if group.first.path]
+    paths = paths_to_correct(problems)
     if job.retry_of is not None:
         if any(map(problems.has, NOTHING_LEFT)) and not paths:
             return []
@@ -182,12 +182,19 @@ def what_to_do(job: Job, problems: Problems) -> list[str]:
         recipe = replace(job.drop, key=recipe_beside(job.drop.key))
         return [f"Upload the recipe; the file is then read again automatically: {drop_command(recipe)}"]
     lines = recipe_lines(job.drop, paths, "the file is then read again")
+    if problems.has("missing_file"):
+        lines.insert(0, "Upload what the recipe names and is missing; the file is then read again automatically.")
     if all(group.first.path for group in problems.groups):
         return lines
     lines.append(f"Correct the file, then: {drop_command(job.drop)}")
-    if not paths and job.recipe_sha256 is not None and problems.may_be_cured_by_recipe:
+    if not lines[1:] and job.recipe_sha256 is not None and problems.may_be_cured_by_recipe:
         lines.append("Or change the recipe; the file is then read again automatically.")
     return lines
+
+
+def paths_to_correct(problems: Problems) -> list[str]:
+    """The recipe, and the files that it names, in which something is wrong that is there."""
+    return [group.first.path for group in problems.groups if group.first.path and group.first.code != "missing_file"]
 
 
 def recipe_lines(drop: Drop, paths: Sequence[str], then: str) -> list[str]:

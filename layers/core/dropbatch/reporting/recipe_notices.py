@@ -9,7 +9,7 @@ from dropbatch.domain.problems import Notice, Problems
 from dropbatch.domain.understood import Understood
 from dropbatch.ports import Notification
 from dropbatch.reporting.details import SCHEMA_VERSION, listed_notices, listed_problems, named_drop
-from dropbatch.reporting.notifications import recipe_lines
+from dropbatch.reporting.notifications import paths_to_correct, recipe_lines
 from dropbatch.reporting.phrases import (
     as_text,
     copy_command,
@@ -65,7 +65,9 @@ def broken(drop: Drop, problems: Problems) -> Notification:
     """A recipe that cannot be used: what is wrong, and how to correct it."""
     count = counted(problems.causes, "problem")
     text = [f"{drop.key} cannot be used: {count}.", *problem_lines(problems)]
-    paths = [group.first.path or drop.key for group in problems.groups]
+    paths = paths_to_correct(problems)
+    if problems.has("missing_file"):
+        text.append("Upload what it names and is missing; files that wait for it are then read automatically.")
     text += recipe_lines(drop, paths, "files that wait for it are then read")
     return _notification(drop, "invalid", f"cannot be used, {count}", text, problems)
 
@@ -82,7 +84,10 @@ def _files_lines(drop: Drop, files: FilesFound) -> list[str]:
             f"To stop {'it' if files.count == 1 else 'the first of them'}: {marker_command(first, 'cancel')}",
         ]
     if not files.is_empty:
-        return ["No file waits for it. To ask a file again that lies there already, put a .rerun beside it."]
+        return [
+            "No file waits for it. To ask a file again that lies there already, make a folder "
+            "`<the file's name>.rerun` beside it."
+        ]
     lines = [f"No file lies in its folder yet. Upload files into {place(drop)}."]
     if files.elsewhere:
         folder, slash, _ = files.elsewhere.rpartition("/")
