@@ -408,3 +408,13 @@ def test_a_rejection_names_its_recipe_and_counts_causes(fake: FakeWorld) -> None
         ("invalid_utf8", 263),
     ]
     assert kept["recipe_sha256"]
+
+
+def test_causes_are_counted_over_all_invocations_that_read_a_file(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RIGHT)
+    data = b"nr,Kommentar\n" + b"".join(b"%d\n" % number if number % 2 else b"1,x\n" for number in range(100_000))
+    fake.seconds_left = lambda: 5.0
+    drop(fake, "a.csv", data)
+    settle(fake)
+    (group,) = mail(fake, "a.csv").detail["problems"]["groups"]
+    assert (group["code"], group["count"], group["lines"]) == ("ragged_row", 50_000, [3, 5, 7])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropbatch.domain.errors import Rejected, RowRejected
-from dropbatch.domain.problems import MAX_MESSAGE, MAX_NAME, Problem, Problems
+from dropbatch.domain.problems import MAX_CAUSES, MAX_MESSAGE, MAX_NAME, OTHER, Problem, ProblemGroup, Problems
 from dropbatch.formats.jsonl import parsed
 from dropbatch.recipes.compiling import compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
@@ -80,3 +80,42 @@ def test_a_name_of_any_length_leaves_the_advice_whole(name: str) -> None:
         assert problem is not None
         assert problem.message[-1] in ".?", problem.message[-80:]
         assert len(problem.message) < MAX_MESSAGE
+
+
+def ragged(line: int, column: str | None = None) -> Problem:
+    return Problem("ragged_row", f"Line {line} is ragged.", line=line, column=column)
+
+
+def test_causes_are_counted_over_all_problems_and_not_over_those_that_are_kept() -> None:
+    problems = Problems(ragged(line) for line in range(2, 252))
+    problems.add(Problem("undefined_name", "There is no column 'x'.", line=2, key="prompt", path="recipe.yaml"))
+    first, second = problems.groups
+    assert (problems.total, problems.causes, len(problems.kept)) == (251, 2, 100)
+    assert (first.count, first.lines, first.first.line) == (250, [2, 3, 4], 2)
+    assert (second.count, second.first.code) == (1, "undefined_name")
+
+
+def test_causes_are_told_apart_in_bounded_memory() -> None:
+    problems = Problems(ragged(line, f"column {line}") for line in range(1, 1_001))
+    assert problems.causes == MAX_CAUSES + 1
+    assert sum(group.count for group in problems.groups) == problems.total == 1_000
+    assert (problems.groups[-1].first.code, problems.groups[-1].count) == (OTHER, 1_000 - MAX_CAUSES)
+
+
+def test_problems_that_are_put_together_count_as_one_collection() -> None:
+    problems = Problems(map(ragged, range(1, 151)))
+    problems.extend(Problems(map(ragged, range(151, 301))))
+    (group,) = problems.groups
+    assert (problems.total, group.count, group.lines) == (300, 300, [1, 2, 3])
+
+
+def test_a_group_is_read_as_it_was_written() -> None:
+    problems = Problems([ragged(7, "a"), ragged(9, "a"), Problem("no_recipe", "There is none.")])
+    for group in problems.groups:
+        written = group.to_json()
+        assert ProblemGroup.from_json(written).to_json() == written
+
+
+def test_what_an_earlier_release_wrote_down_has_groups_too() -> None:
+    problems = Problems.of([ragged(2), ragged(3)], 400, [])
+    assert (problems.total, problems.causes) == (400, 1)
