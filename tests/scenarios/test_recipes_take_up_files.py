@@ -3,6 +3,7 @@
 Each test is one person's way from a mistake to the answers, with every message on it.
 """
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -183,7 +184,9 @@ def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fak
         f"aws s3 cp s3://{INBOX}/rezepte/recipe.yaml s3://{INBOX}/umfrage/recipe.yaml",
         "  or, in the S3 console, copy `rezepte/recipe.yaml` into the folder `umfrage/`",
     ]
-    drop(fake, "umfrage/recipe.yaml", RIGHT)
+    source, target = shlex.split(lines(mail(fake, "recipe.yaml"))[-2].partition("aws s3 cp ")[2])
+    content = fake.objects.content(INBOX, source.removeprefix(f"s3://{INBOX}/"))
+    drop(fake, target.removeprefix(f"s3://{INBOX}/"), content)
     settle(fake)
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
     assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable, 1 file goes on"

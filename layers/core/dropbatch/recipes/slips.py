@@ -1,7 +1,7 @@
 """Spots what was probably meant as a type or as a list in a schema, where it would describe a text.
 
 `score: int` is a text that is described as "int": the recipe can be used, and nobody would notice before it is paid.
-So it is asked about, with the line to write instead. A description that is a sentence is never taken for a slip.
+So it is asked about, with the line to write instead. A description that is a sentence is no slip.
 """
 
 import json

@@ -157,7 +157,7 @@ def drop_command(drop: Drop) -> str:
 
 
 def in_console(way: str) -> str:
-    """Return the line that stands below a command, for whoever has no command line."""
+    """Return the line below a command for people who have no command line."""
     return f"\n  or, in the S3 console, {without_controls(way)}"
 
 
