@@ -34,7 +34,7 @@ def mail(fake: FakeWorld, start: str) -> Notification:
 
 
 def lines(told: Notification) -> list[str]:
-    return told.text.splitlines()
+    return [line for line in told.text.splitlines() if not line.startswith("Run ")]
 
 
 def states(fake: FakeWorld) -> list[JobState]:
