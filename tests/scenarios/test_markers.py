@@ -551,7 +551,9 @@ def test_the_same_rerun_asks_first_and_says_what_it_cost(fake: FakeWorld) -> Non
         "again would cost as much. Nothing was sent to OpenAI yet, and nothing is billed.",
         "Asked for by a.csv.rerun.",
         "To have it answered again all the same: echo | aws s3 cp - s3://the-inbox/a.csv.approve",
+        "  or, in the S3 console, make a folder `a.csv.approve` beside the file",
         "To drop it: echo | aws s3 cp - s3://the-inbox/a.csv.cancel",
+        "  or, in the S3 console, make a folder `a.csv.cancel` beside the file",
         "Without an approval it is cancelled after 14 days.",
         run_line(again),
     ]

@@ -58,10 +58,10 @@ def held(
             text = [
                 f"{name} waits: it asks {rows_taken(job)}, and more than {world.hold_above_rows:,} need an "
                 "approval (the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
-                *([understood_line(understood)] if understood else []),
                 *skipped_lines(world, job, skipped),
                 *recipe_of_retry(recipes),
                 *open_run_lines(job, others),
+                *([understood_line(understood)] if understood else []),
                 *notice_lines(notices),
                 f"To have it answered: {marker_command(job.drop, 'approve')}",
                 f"To drop it: {marker_command(job.drop, 'cancel')}",

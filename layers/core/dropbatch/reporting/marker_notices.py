@@ -9,7 +9,7 @@ from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerRea
 from dropbatch.ports import Notification, World
 from dropbatch.reporting.details import SCHEMA_VERSION
 from dropbatch.reporting.notifications import notification_of
-from dropbatch.reporting.phrases import as_text, marker_command, rows_counted, subject
+from dropbatch.reporting.phrases import as_text, marker_line, rows_counted, subject
 
 MAX_NAME = 200
 """How many characters of a name stand in a text."""
@@ -285,4 +285,4 @@ def _to(what: str, drop: Drop, kind: MarkerKind) -> str:
 
 def _how(drop: Drop, kind: MarkerKind) -> str:
     """How to make a marker, in the console and by a command."""
-    return f"make a folder `{_shown(drop.name)}.{kind}` beside the file, or: {marker_command(drop, kind)}"
+    return f"make a folder `{_shown(drop.name)}.{kind}` beside the file, or: {marker_line(drop, kind)}"

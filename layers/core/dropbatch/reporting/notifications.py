@@ -97,10 +97,10 @@ def accepted(
     text = [
         f"{job.drop.name} was accepted: {rows_taken(job)}, of which {asked:,} go to OpenAI "
         f"in {batches_counted(len(batches))}.",
-        *([understood_line(understood)] if understood else []),
         *skipped_lines(world, job, skipped),
         *recipe_of_retry(recipes),
         *open_run_lines(job, others),
+        *([understood_line(understood)] if understood else []),
         *notice_lines(notices),
         "OpenAI answers within 24 hours; another message follows when all is done.",
         *mirror_to_come(world, job),

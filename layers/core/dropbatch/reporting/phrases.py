@@ -135,11 +135,15 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def marker_command(drop: Drop, kind: str) -> str:
-    """Return the line that puts a marker beside a drop, and below it how the S3 console does."""
+def marker_line(drop: Drop, kind: str) -> str:
+    """Return the command that puts a marker beside a drop."""
     target = f"s3://{drop.bucket}/{drop.key}.{kind}"
-    way = f"make a folder `{drop.name}.{kind}` beside the file"
-    return f"echo | aws s3 cp - {shlex.quote(target)}{in_console(way)}"
+    return f"echo | aws s3 cp - {shlex.quote(target)}"
+
+
+def marker_command(drop: Drop, kind: str) -> str:
+    """Return the same, and on the line below it how the S3 console does."""
+    return marker_line(drop, kind) + in_console(f"make a folder `{drop.name}.{kind}` beside the file")
 
 
 def copy_command(drop: Drop, source: str, target: str) -> str:
