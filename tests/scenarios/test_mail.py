@@ -174,6 +174,7 @@ def test_a_missing_key_is_told_operators_in_their_words_and_people_in_theirs(fak
         "Nothing is lost; it goes on within minutes of a good key being there. Without that it ends after 14 days with "
         "what it has.",
         "To end it with what it has: echo | aws s3 cp - s3://the-inbox/lake/a.csv.cancel",
+        "  or, in the S3 console, make a folder `a.csv.cancel` beside the file",
         run_line(only_job(fake)),
     ]
     (told,) = fake.topics.operators

@@ -279,10 +279,9 @@ def _reject(world: World, ledger: Ledger, job: Job, files: JobFiles, problems: P
         recipe.note_in(job)
         result_files.write_recipe(world, job, recipe)
     waits = waits_for_recipe(problems, has_recipe=recipe is not None)
-    if waits:
-        waits_from_now_on(world, ledger, job, problems, recipe)
+    goes_on = waits and waits_from_now_on(world, ledger, job, problems, recipe)
     elsewhere = recipe_elsewhere(world, ledger, job) if problems.has("no_recipe") else []
-    reject(world, ledger, job, problems, waits=waits, elsewhere=elsewhere)
+    reject(world, ledger, job, problems, waits=waits, goes_on=goes_on, elsewhere=elsewhere)
 
 
 def _look_again(world: World, job: Job) -> None:

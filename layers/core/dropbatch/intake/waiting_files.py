@@ -141,22 +141,23 @@ def file_to_take_up(world: World, ledger: Ledger, drop: Drop) -> Job | None:
     return job if job is not None and (job.state is JobState.BUILDING or _is_latest(world, job.drop)) else None
 
 
-def waits_from_now_on(world: World, ledger: Ledger, job: Job, problems: Problems, recipe: RecipeText | None) -> None:
-    """Write down that a job, which is about to be rejected, waits for another recipe; take it up if that is there."""
+def waits_from_now_on(world: World, ledger: Ledger, job: Job, problems: Problems, recipe: RecipeText | None) -> bool:
+    """Write down that a job, which is about to be rejected, waits for another recipe; True if that takes it up now."""
     used = (recipe.path, recipe.sha256) if recipe is not None else None
     wait_for_recipe(world, ledger, job, problems, used, is_rejected=True)
     drop = job.drop
     try:
         today = find_recipe(world.objects, drop.bucket, drop.key)
         if today is None or _is_known(job, recipe, today):
-            return
+            return False
         today.compiled()
         version = world.objects.head(drop.bucket, today.path)
     except (Rejected, ObjectForbidden, ObjectMissing):
-        return  # its own event tells what is wrong
+        return False  # its own event tells what is wrong
     world.observer.note("the recipe has changed meanwhile", job_id=job.id)
     by = f"{version.version_id}+{today.sha256[:16]}"  # for it may be a file that it names which has changed
     world.intake.send(Look(drop.bucket, drop.key, drop.version_id, by, max(version.modified, job.asked_at)).to_json())
+    return True
 
 
 def _is_known(job: Job, recipe: RecipeText | None, today: RecipeText) -> bool:

@@ -42,17 +42,20 @@ def reject(
     problems: Problems,
     *,
     waits: bool = False,
+    goes_on: bool = False,
     elsewhere: Sequence[str] = (),
 ) -> None:
     """End a job whose drop cannot be used, unless it has moved on meanwhile, and tell why.
 
-    `waits` says that another recipe takes its file up, `elsewhere` where one was dropped instead, if none was found.
+    `waits` says that another recipe takes its file up, `goes_on` that one does so now: then people are told of the run
+    that follows, and programs of both. `elsewhere` says where a recipe was dropped instead, if none was found.
     """
     begin_run(ledger, job)
     result_files.write_rejected(world, job, problems)
     result_files.write_rejected_page(world, job, problems)
     result_files.write_latest(world, job, "rejected")
-    notice = outbox.write(world, job, "rejected", notifications.rejected(world, job, problems, elsewhere))
+    told = notifications.rejected(world, job, problems, elsewhere)
+    notice = outbox.write(world, job, "rejected", told, people=not goes_on)
     if _end_building(world, ledger, job, notice, waits=waits):
         world.observer.measure("JobsRejected", 1)
         codes = sorted({problem.code for problem in problems})

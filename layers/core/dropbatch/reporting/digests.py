@@ -14,7 +14,7 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.ports import Notification, World
 from dropbatch.reporting.advice import remedy
 from dropbatch.reporting.details import SCHEMA_VERSION
-from dropbatch.reporting.phrases import about, as_text, console_link, counted, marker_command, rows_counted, subject
+from dropbatch.reporting.phrases import about, as_text, console_link, counted, marker_line, rows_counted, subject
 
 MAX_NAMED = 10
 """How many files a digest names."""
@@ -159,7 +159,7 @@ def _worded(event: str, files: str, parts: Sequence[Part]) -> tuple[str, list[st
                     f"{files} were accepted: {rows_counted(rows)}.",
                     "OpenAI answers within 24 hours; another message follows when they are done.",
                 ],
-                [f"To stop one: {marker_command(parts[0].job.drop, 'cancel')}, and the same for others."],
+                [f"To stop one: {marker_line(parts[0].job.drop, 'cancel')}, and the same for others."],
             )
         case "ended":
             return _ended(files, parts)
@@ -178,7 +178,7 @@ def _worded(event: str, files: str, parts: Sequence[Part]) -> tuple[str, list[st
     return (
         f"{count} wait for the administrators",
         [f"{files} wait for the stack's administrators, who were notified. Nothing is lost."],
-        [f"To end one with what it has: {marker_command(parts[0].job.drop, 'cancel')}, and the same for others."],
+        [f"To end one with what it has: {marker_line(parts[0].job.drop, 'cancel')}, and the same for others."],
     )
 
 
@@ -197,7 +197,7 @@ def _ended(files: str, parts: Sequence[Part]) -> tuple[str, list[str], list[str]
         "Each file's folder has its answers, and a report.html that says what to do about rows without a good one.",
     ]
     if bad:
-        command = marker_command(parts[0].job.drop, "retry")
+        command = marker_line(parts[0].job.drop, "retry")
         closing.append(f"To ask the failed rows of one again: {command}, and the same for others.")
     return verdict, opening, closing
 
