@@ -456,7 +456,9 @@ class _Parser:
             return value
         meant = _TRUTHS.get(value.strip().casefold()) if isinstance(value, str) else None
         if meant is not None:
-            self._add("wrong_type", key, f"{described(value)} is no truth value; write `{key}: {meant}`.")
+            line = f"{key.rpartition('.')[2]}: {meant}"
+            sentence = f"true or false is expected, but {described(value)} stands there; write `{line}`."
+            self._add("wrong_type", key, sentence)
         else:
             self._wrong_type(key, "true or false", value)
         return None
