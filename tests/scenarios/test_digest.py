@@ -73,12 +73,13 @@ def test_twenty_parts_make_one_accepted_and_one_ended_message(fake: FakeWorld) -
 
 def test_what_is_to_be_known_of_the_model_is_said_once(fake: FakeWorld) -> None:
     fake.clock.now = 1_796_428_800.0  # 5 December 2026, six days before its end
-    fake.objects.drop("lake/recipe.yaml", RECIPE.replace(b"gpt-6-luna", b"gpt-5-mini"))
+    model = "gpt-5-mini"
+    fake.objects.drop("lake/recipe.yaml", RECIPE.replace(b"gpt-6-luna", model.encode()))
     fake.openai.ending = None
     parts(fake, 3)
     run(fake, ticks=4)
     notices = [
-        line for line in of(fake, "accepted").text.splitlines() if "OpenAI shuts the model gpt-5-mini down" in line
+        line for line in of(fake, "accepted").text.splitlines() if f"OpenAI shuts the model {model} down" in line
     ]
     assert len(notices) == 1
     assert notices[0].startswith("- 3 files: ")

@@ -39,7 +39,7 @@ def test_a_model_of_unknown_price_leaves_the_known_part() -> None:
 
 def test_what_is_known_in_full_is_told_without_more_ado() -> None:
     assert _paid(tally(Cost(1.5, 3.0))) == "Paid about $1.50, and saved $1.50 by batching."
-    assert _paid(Tally()) == "Paid nothing, and saved nothing by batching."
+    assert _paid(Tally()) == "Nothing was paid."
     assert _cost(Tally())["paid"] == 0.0
 
 

@@ -130,6 +130,8 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
     if recipe is not None:
         objects["recipe"] = recipe
     compared = _compared(world, ledger, rows, prints)
+    if not tally.outcomes[Outcome.OK]:
+        compared = None  # there is nothing to compare: that no row has an answer is said anyhow
     return Ended(job, status, tally, objects, world.now(), skipped, recipes, compared), samples
 
 

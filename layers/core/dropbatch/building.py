@@ -22,7 +22,7 @@ from dropbatch.domain.drops import Drop, cut, is_almost_a_recipe, recipe_beside,
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.jobs import Job, Limited
 from dropbatch.domain.outcomes import WHEN
-from dropbatch.domain.problems import Problem, ProblemGroup, Problems
+from dropbatch.domain.problems import LOOKS_LIKE_RECIPE, Problem, ProblemGroup, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.compression import too_large
 from dropbatch.formats.content import Content, Mark
@@ -595,7 +595,7 @@ def _holds_recipe(world: World, drop: Drop, kind: FileType) -> bool:
 def _almost_a_recipe(drop: Drop) -> Problem:
     source, target = (shlex.quote(f"s3://{drop.bucket}/{key}") for key in (drop.key, recipe_beside(drop.key)))
     return Problem(
-        "looks_like_recipe",
+        LOOKS_LIKE_RECIPE,
         f"{without_controls(cut(drop.name, 200))} looks like a recipe, but only recipe.yaml is read as one; name it "
         f"recipe.yaml: `aws s3 mv {source} {target}`.",
     )

@@ -39,6 +39,9 @@ CURED_BY_RECIPE = frozenset(
 )
 """The codes of problems of a file that a key of its recipe may cure: its prompt, `encoding`, `bad_rows` or another."""
 
+LOOKS_LIKE_RECIPE = "looks_like_recipe"
+"""The code of a recipe that is not named as one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

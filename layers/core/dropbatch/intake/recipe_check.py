@@ -65,7 +65,8 @@ def _tell_broken(
     if may_come(world, problems, since) or world.now() - since < LOOK_AGAIN_SECONDS:
         wait_for(world, ledger, look, failed=False)
         return False
-    is_told = recipe is not None and _is_told_by_file(ledger, drop, recipe.sha256, since)
+    # What is said of the version that has replaced it is all that its owner needs to know.
+    is_told = _is_replaced(world, drop) or (recipe is not None and _is_told_by_file(ledger, drop, recipe.sha256, since))
     _remember(world, ledger, look, drop, recipe, is_usable=False)
     told = recipe_notices.broken(drop, problems)
     tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), told, people=not is_told)
@@ -154,6 +155,13 @@ def _remember(
         return True
 
     ledger.change(lambda: ledger.known_recipe(drop.bucket, drop.key), remember)
+
+
+def _is_replaced(world: World, drop: Drop) -> bool:
+    try:
+        return world.objects.head(drop.bucket, drop.key).version_id != drop.version_id
+    except (ObjectMissing, ObjectForbidden):
+        return False
 
 
 def _is_latest(world: World, drop: Drop) -> bool:

@@ -12,7 +12,7 @@ from dropbatch.batch_api.models import notices_about
 from dropbatch.domain.drops import RECIPE_NAMES, Drop, recipe_beside
 from dropbatch.domain.jobs import MAX_JOB_SECONDS, Batch, Job
 from dropbatch.domain.outcomes import GAVE_UP, LEFT_OUT, JobStatus, Outcome
-from dropbatch.domain.problems import Problem, Problems
+from dropbatch.domain.problems import LOOKS_LIKE_RECIPE, Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.understood import Understood
 from dropbatch.ports import Letter, Notification, World
@@ -95,8 +95,8 @@ def accepted(
     skipped = skipped or SkippedRows()
     notices = notices_about((batch.model for batch in batches), world.now())
     text = [
-        f"{job.drop.name} was accepted: {rows_taken(job)}, of which {asked:,} go to OpenAI "
-        f"in {batches_counted(len(batches))}.",
+        f"{job.drop.name} was accepted: {rows_taken(job)}, of which {asked:,} {'goes' if asked == 1 else 'go'} to "
+        f"OpenAI in {batches_counted(len(batches))}.",
         *skipped_lines(world, job, skipped),
         *recipe_of_retry(recipes),
         *open_run_lines(job, others),
@@ -181,6 +181,8 @@ def what_to_do(job: Job, problems: Problems) -> list[str]:
     if problems.has("no_recipe"):
         recipe = replace(job.drop, key=recipe_beside(job.drop.key))
         return [f"Upload the recipe; the file is then read again automatically: {drop_command(recipe)}"]
+    if problems.has(LOOKS_LIKE_RECIPE):
+        return ["In the S3 console, choose the file, then *Actions*, *Rename object*, and name it `recipe.yaml`."]
     lines = recipe_lines(job.drop, paths, "the file is then read again")
     if problems.has("missing_file"):
         lines.insert(0, "Upload what the recipe names and is missing; the file is then read again automatically.")
@@ -281,6 +283,8 @@ def _paid(tally: "Tally") -> str:
         text = "What it cost is not known."
     elif saved < 0:  # of cached input, for which some models have a price without the Batch API only
         text = f"Paid {about(paid)}, which is {money(-saved)} more than without batching."
+    elif not paid:
+        text = "Nothing was paid."
     else:
         text = f"Paid {about(paid)}, and saved {money(saved)} by batching."
     if tally.fees_usd:
