@@ -25,8 +25,8 @@ demo: setup ## Answer 3,000 reviews on this machine, and show what came back
 test: check ## Run everything: the checks, and all tests, end to end too
 	@$(ISOLATED) $(BIN)/pytest -q -n 3
 
-test-fast: setup ## Run the unit and contract tests: for every save
-	@$(ISOLATED) $(BIN)/pytest -q -n 2 $(wildcard tests/unit tests/contract)
+test-fast: setup ## Run the unit, contract and scenario tests: for every save
+	@$(ISOLATED) $(BIN)/pytest -q -n 2 $(wildcard tests/unit tests/contract tests/scenarios)
 
 check: setup ## Check format, lint, types and the template
 	@$(BIN)/ruff check --quiet .
