@@ -24,7 +24,11 @@ TARGET = "_answers/shop/a.csv"
         ("x/a.jsonl.gz", "_answers/x/a.jsonl.gz"),
         ("x/a.NDJSON", "_answers/x/a.NDJSON"),
         ("x/a.txt", "_answers/x/a.txt.csv"),
-        ("x/a.TXT.ZST", "_answers/x/a.TXT.csv.zst"),
+        ("x/a.TXT.ZST", "_answers/x/a.TXT.csv.ZST"),
+        ("x/a.txt.csv", "_answers/x/a.txt.csv.csv"),
+        ("x/a.txt.csv.csv.gz", "_answers/x/a.txt.csv.csv.csv.gz"),
+        ("x/a.txt.tsv", "_answers/x/a.txt.tsv"),
+        ("x.txt/a.csv", "_answers/x.txt/a.csv"),
     ],
 )
 def test_a_mirror_lies_under_the_drops_own_key(key: str, expected: str) -> None:

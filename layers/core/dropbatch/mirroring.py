@@ -8,6 +8,7 @@ the newer run has not been written yet, which then replaces it. Content that is 
 so: whoever has written looks once more, and if it was overtaken, writes the newer run itself.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -15,7 +16,6 @@ from typing import NamedTuple
 from dropbatch.domain.errors import ConditionFailed, ObjectMissing
 from dropbatch.domain.jobs import MAX_JOB_SECONDS, RETENTION_SECONDS, Job, Mirror
 from dropbatch.formats.kinds import file_type
-from dropbatch.formats.writing import answers_extension
 from dropbatch.jobfiles import JobFiles
 from dropbatch.ledger import Ledger
 from dropbatch.ports import Piece, World
@@ -24,17 +24,20 @@ FOLDER = "_answers/"
 """No drop's results lie there: keys that begin with an underscore are no drops."""
 
 
-def mirror_key(key: str) -> str:
-    """Return where in the results bucket the answers to a drop are mirrored.
+_ENDS_AS_ANSWERS_TO_TEXT = re.compile(r"\.txt(\.csv)*\Z", re.IGNORECASE)
+"""How the keys end that get an ending more: those of txt drops, and those that would then be taken by one."""
 
-    Where the answers have another format, its ending is added, so that no two drops of a folder share a mirror.
+
+def mirror_key(key: str) -> str:
+    """Return where in the results bucket the answers to a drop are mirrored: no two drops share a mirror.
+
+    Answers to a txt are a csv, and `a.csv` may lie beside it: `a.txt` is mirrored under `a.txt.csv`. For that a drop
+    that is called `a.txt.csv` makes room, and is mirrored under `a.txt.csv.csv`.
     """
-    kind = file_type(key)
-    extension = answers_extension(kind)
-    if extension == kind.extension:
-        return FOLDER + key
-    name = key[: len(key) - len(kind.compression)]
-    return f"{FOLDER}{name}.{extension}{kind.compression}"
+    compression = file_type(key).compression
+    name = key[: len(key) - len(compression)]
+    more = ".csv" if _ENDS_AS_ANSWERS_TO_TEXT.search(name) else ""
+    return f"{FOLDER}{name}{more}{key[len(name) :]}"
 
 
 class Answers(NamedTuple):
