@@ -239,7 +239,8 @@ def simulate(drops: int, *, folder: Path, hours: float = 24, token_limit: int | 
             most_open = max(most_open, len(account.table.open("batch")))
             for its in functions.values():
                 its.measure()
-            if not arrivals and not account.table.open("job") and not any(its.running for its in functions.values()):
+            is_open = any(account.table.open(kind) for kind in ("job", "outbox"))
+            if not arrivals and not is_open and not any(its.running for its in functions.values()):
                 break
             assert clock.now < began + GIVE_UP_DAYS * DAY, "jobs that never end"
         for notification in account.topics.published[told:]:

@@ -119,7 +119,7 @@ def _tell(world: World, ledger: Ledger, listed: Sequence[Entry]) -> set[str]:
     entries = []
     for entry in listed:
         job = ledger.reload(entry.job)  # the index may lag behind
-        if job is not None and entry.name in job.gathered:
+        if job is not None and entry.name in job.gathered and not _waits_for_another(job, entry.name):
             entries.append(Entry(job, entry.name, job.gathered[entry.name]))
     if not entries:
         return set()
@@ -145,6 +145,12 @@ def _tell(world: World, ledger: Ledger, listed: Sequence[Entry]) -> set[str]:
         else:
             told.add(entry.job.id)
     return told
+
+
+def _waits_for_another(job: Job, name: str) -> bool:
+    """Whether an earlier notice of the job has not been told yet: it failed, and what follows is told after it."""
+    place = _place(job.gathered[name].event)
+    return any(_place(gathered.event) < place for gathered in job.gathered.values())
 
 
 def _sentences(world: World, entries: Sequence[Entry], parts: Sequence[Part]) -> dict[str, str]:
