@@ -148,9 +148,10 @@ def _tell(world: World, ledger: Ledger, listed: Sequence[Entry]) -> set[str]:
 
 
 def _waits_for_another(job: Job, name: str) -> bool:
-    """Whether an earlier notice of the job has not been told yet: it failed, and what follows is told after it."""
+    """Whether what comes first has not been told yet: it failed, and what follows is told after it."""
     place = _place(job.gathered[name].event)
-    return any(_place(gathered.event) < place for gathered in job.gathered.values())
+    is_urgent = any(entry.startswith(f"{Audience.PEOPLE}:") for entry in job.due_entries)
+    return is_urgent or any(_place(gathered.event) < place for gathered in job.gathered.values())
 
 
 def _sentences(world: World, entries: Sequence[Entry], parts: Sequence[Part]) -> dict[str, str]:
