@@ -10,7 +10,7 @@ import pytest
 from dropbatch.domain.drops import Meaning, meaning_of
 from tests.e2e.conftest import Embedded
 
-FOLDERS = sorted(path for path in Path("examples").iterdir() if path.is_dir())
+FOLDERS = sorted(path for path in Path("examples").iterdir() if path.is_dir() and path.name != "consumer")
 
 COLUMNS = {
     "captions": ["caption", "colours"],
