@@ -8,7 +8,7 @@ import boto3
 
 
 def handle(event, s3, folder):
-    """Fetch a run's answers, or say that somebody is needed. An event may come twice: the same file is written again."""
+    """Fetch a run's answers, or say that somebody is needed. An event may come twice: the file is written again."""
     print(event["event"], event["status"], event["drop"]["key"])
     if event["event"] == "ended" and event["status"] in ("succeeded", "partial"):
         bucket, prefix = event["results"]["bucket"], event["results"]["prefix"]
