@@ -23,6 +23,7 @@ from dropbatch.submit import METADATA_KEY
 from local.embedded_aws import MODIFIED
 from local.programs import free_port, running
 from local.stack import AWS, AWS_MARK, Deployed, Stack
+from tests import event_contract
 from tests.e2e.logs import Logs
 
 WAIT_SECONDS = 480
@@ -178,7 +179,9 @@ class Embedded:
         sqs, url = self.client("sqs"), self.names["EVENTS_QUEUE_URL"]
         received = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1, MaxNumberOfMessages=10)
         for message in received.get("Messages", []):
-            self.heard.append(json.loads(json.loads(message["Body"])["Message"]))
+            event = json.loads(message["Body"])["Message"]
+            event_contract.check(event)
+            self.heard.append(json.loads(event))
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
     def mail(self, folder: str, *kinds: str) -> list[dict[str, Any]]:
