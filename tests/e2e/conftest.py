@@ -192,14 +192,14 @@ class Embedded:
         wanted = set(kinds or ("ended", "rejected"))
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
-            self._read_mail()
+            self.read_mail()
             found = [told for told in self.read if told["MessageAttributes"]["folder"]["Value"] == folder]
             if wanted & {told["MessageAttributes"]["event"]["Value"] for told in found}:
                 return found
             self.tick()
         raise AssertionError(f"people were not told of {wanted} in {folder}")
 
-    def _read_mail(self) -> None:
+    def read_mail(self) -> None:
         sqs, url = self.client("sqs"), self.names["NOTIFICATIONS_QUEUE_URL"]
         while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
