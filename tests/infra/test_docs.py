@@ -62,3 +62,14 @@ def test_every_filter_of_the_operators_page_is_json() -> None:
     policies = [json.loads(json.loads(found)["FilterPolicy"]) for found in attributes]
     assert len(policies) == 2
     assert all(policy["recipe_folder"] == ["lake", {"prefix": "lake/"}] for policy in policies)
+
+
+LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
+"""Where a link or a picture of a page leads, without its anchor."""
+
+
+def test_every_link_to_a_file_leads_to_one() -> None:
+    pages = [Path("README.md"), *Path("docs").rglob("*.md"), *Path("examples").rglob("*.md")]
+    found = [(page, link) for page in pages for link in LINK.findall(page.read_text()) if "://" not in link]
+    assert len(found) > 40
+    assert [(str(page), link) for page, link in found if not (page.parent / link).exists()] == []
