@@ -410,6 +410,32 @@ def test_a_rejection_names_its_recipe_and_counts_causes(fake: FakeWorld) -> None
     assert kept["recipe_sha256"]
 
 
+def test_each_column_that_a_prompt_misspells_is_told(fake: FakeWorld) -> None:
+    fake.objects.drop("w/recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ txt }} of {{ lable }} and {{ stars }}"\n')
+    drop(fake, "w/a.csv", b"text,label\nx,1\n")
+    settle(fake)
+    rejected = mail(fake, "a.csv")
+    assert rejected.subject == "w/a.csv: rejected, 3 problems"
+    assert lines(rejected)[1:4] == [
+        "- Line 2 of w/recipe.yaml, key prompt: there is no column 'txt'; did you mean {{ text }}?",
+        "- Line 2 of w/recipe.yaml, key prompt: there is no column 'lable'; did you mean {{ label }}?",
+        "- Line 2 of w/recipe.yaml, key prompt: there is no column 'stars'; the columns are text, label.",
+    ]
+
+
+def test_rows_with_too_few_values_and_with_too_many_are_two_causes(fake: FakeWorld) -> None:
+    fake.objects.drop("w/recipe.yaml", RIGHT)
+    drop(fake, "w/a.csv", b"Kommentar,b\nx,1\ny\nz,1,2,3\nz,1,2\n")
+    settle(fake)
+    rejected = mail(fake, "a.csv")
+    assert rejected.subject == "w/a.csv: rejected, 2 problems"
+    assert lines(rejected)[1:3] == [
+        "- Line 3 has 1 value where the header has 2 columns; add what is missing after a comma.",
+        "- 2 lines (4 and 5): Line 4 has 4 values where the header has 2 columns; put values that hold a comma into "
+        "double quotes.",
+    ]
+
+
 def test_causes_are_counted_over_all_invocations_that_read_a_file(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", RIGHT)
     data = b"nr,Kommentar\n" + b"".join(b"%d\n" % number if number % 2 else b"1,x\n" for number in range(100_000))

@@ -11,6 +11,7 @@ from dropbatch.domain.problems import MAX_CAUSES, MAX_MESSAGE, MAX_NAME, OTHER, 
 from dropbatch.formats.jsonl import parsed
 from dropbatch.recipes.compiling import compile_recipe
 from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.reporting.phrases import problem_lines
 
 MAX_BYTES = 262_144
 """What SNS takes."""
@@ -114,6 +115,19 @@ def test_a_group_is_read_as_it_was_written() -> None:
     for group in problems.groups:
         written = group.to_json()
         assert ProblemGroup.from_json(written).to_json() == written
+
+
+def test_two_mistakes_at_one_place_of_a_recipe_are_two_causes() -> None:
+    wrong = [Problem("undefined_name", f"No {name}.", line=2, key="prompt", path="recipe.yaml") for name in "aabb"]
+    problems = Problems(wrong)
+    assert [(group.first.message, group.count) for group in problems.groups] == [("No a.", 2), ("No b.", 2)]
+    assert problem_lines(problems) == ["- No a.", "- No b."]
+
+
+def test_causes_that_differ_in_kind_alone_are_read_as_they_were_written() -> None:
+    problems = Problems(Problem("ragged_row", f"{kind}.", line=1, kind=kind) for kind in ("few", "many", "few"))
+    groups = [ProblemGroup.from_json(group.to_json()) for group in problems.groups]
+    assert [(group.first.kind, group.count) for group in Problems.of([], 3, groups).groups] == [("few", 2), ("many", 1)]
 
 
 def test_what_an_earlier_release_wrote_down_has_groups_too() -> None:

@@ -48,7 +48,8 @@ class Problem:
     """One thing that is wrong.
 
     `code` is a stable identifier (`ragged_row`), `line` a 1-based physical line of the file that `path` names (the
-    drop where it is None), `column` a column's name, `key` a recipe key such as `schema.sentiment`.
+    drop where it is None), `column` a column's name, `key` a recipe key such as `schema.sentiment`. `kind` tells
+    problems of one code apart that are corrected in different ways.
     """
 
     code: str
@@ -57,6 +58,7 @@ class Problem:
     column: str | None = None
     key: str | None = None
     path: str | None = None
+    kind: str | None = None
 
     def __post_init__(self) -> None:
         for name, most in (("message", MAX_MESSAGE), ("column", MAX_NAME), ("key", MAX_NAME), ("path", MAX_NAME)):
@@ -73,13 +75,17 @@ class Problem:
             "line": self.line,
             "column": self.column,
             "key": self.key,
+            "kind": self.kind,
         }
         return {name: value for name, value in members.items() if value is not None}
 
     @property
     def cause(self) -> "Cause":
-        """What it has in common with the same problem elsewhere in the file."""
-        return self.code, self.path, self.key, self.column
+        """What it has in common with the same problem elsewhere in the file.
+
+        What is wrong in a recipe, or in a part of one, is corrected one by one: there it is the sentence.
+        """
+        return self.code, self.path, self.key, self.column, self.kind if self.path is None else self.message
 
     @property
     def may_be_cured_by_recipe(self) -> bool:
@@ -99,8 +105,8 @@ class Problem:
         return ", ".join(parts)
 
 
-Cause = tuple[str, str | None, str | None, str | None]
-"""Code, path, key and column."""
+Cause = tuple[str, str | None, str | None, str | None, str | None]
+"""Code, path, key and column, and the kind or the sentence."""
 
 
 @dataclass(slots=True)

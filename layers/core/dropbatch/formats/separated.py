@@ -412,22 +412,25 @@ def _ragged(line: int, row: Sequence[str], shape: _Shape) -> Problem:
     name = dialect.delimiter_name
     extra = row[shape.width :] if values > shape.width else row[columns:]
     if values > columns and extra and not any(row[columns:]):
+        kind = "delimiter_at_end"
         end = "it ends" if values == columns + 1 else "it ends several times"
         remedy = f"{end} in {name} that no value follows: remove it"
         if values < shape.width:
+            kind = "no_delimiter_at_end"
             remedy = f"the other rows end in more of {name}: add what is missing at its end"
     elif values > columns:
-        remedy = _remedy_for_more(dialect, name)
+        kind, remedy = "too_many_values", _remedy_for_more(dialect, name)
         if shape.padding:
             remedy += ", or name the column in the header"
     elif values == columns and shape.padding:
+        kind = "no_delimiter_at_end"
         what = f"Line {line} does not end in {name} as the rows before it do"
         remedy = "add it" if shape.padding == 1 else f"add {shape.padding} of them"
     else:
-        remedy = f"add what is missing after {name}"
+        kind, remedy = "too_few_values", f"add what is missing after {name}"
     if not shape.is_sure:
         remedy += ', or name in the recipe what separates the values, as in `delimiter: ";"`'
-    return Problem("ragged_row", f"{what}; {remedy}.", line=line)
+    return Problem("ragged_row", f"{what}; {remedy}.", line=line, kind=kind)
 
 
 def _remedy_for_more(dialect: Dialect, name: str) -> str:

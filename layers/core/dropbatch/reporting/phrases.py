@@ -88,7 +88,7 @@ _CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov
 def problem_lines(problems: Problems, unit: str = "line") -> list[str]:
     """Return a line for each of the first causes, with how many lines of the file have it, and how many causes follow.
 
-    `unit` is what a problem's line counts in a file: a table has rows.
+    `unit` is what a problem's line counts in a file: a table has rows. A problem of a recipe is in one place.
     """
     told = [f"- {_grouped(group, unit)}" for group in problems.groups[:TOLD_PROBLEMS]]
     more = problems.causes - len(told)
@@ -97,11 +97,10 @@ def problem_lines(problems: Problems, unit: str = "line") -> list[str]:
 
 def _grouped(group: ProblemGroup, unit: str) -> str:
     message = group.first.message
-    if group.count == 1:
+    if group.count == 1 or group.first.path is not None:
         return message
     if not group.lines:
         return f"{group.count:,} times: {message}"
-    unit = "line" if group.first.path else unit
     if group.count <= len(group.lines):
         return f"{counted(group.count, unit)} ({listed_numbers(group.lines)}): {message}"
     if len(group.lines) == 1:
