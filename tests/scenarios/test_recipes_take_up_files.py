@@ -10,7 +10,7 @@ import pytest
 
 from dropbatch.domain.jobs import JobState
 from dropbatch.ports import Notification
-from tests.driving import RECIPE, deliver, drop, jobs, result_json, rows, run
+from tests.driving import RECIPE, deliver, drop, jobs, result, result_json, rows, run
 from tests.fakes import INBOX, FakeWorld, Killer, answer_ok
 from tests.schedules.invariants import check
 
@@ -402,6 +402,11 @@ def test_a_rejection_names_its_recipe_and_counts_causes(fake: FakeWorld) -> None
     rejected = mail(fake, "a.csv")
     assert rejected.subject == "a.csv: rejected, 2 problems"
     assert lines(rejected)[2].startswith("- 263 lines, the first are 2, 3 and 4: Line 2, byte 3 (0xf6) is not UTF-8")
+    page = result(fake, "report.html").decode()
+    assert '<p class="verdict">rejected, 2 problems</p>' in page
+    assert page.count('data-label="what"') == 2
+    assert '<td class="n" data-label="lines">263</td>' in page
+    assert '<td class="n" data-label="first lines">2, 3 and 4</td>' in page
     kept = result_json(fake, "rejected.json")
     assert [(group["code"], group["count"]) for group in kept["problems"]["groups"]] == [
         ("undefined_name", 1),

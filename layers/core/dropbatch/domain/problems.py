@@ -5,7 +5,7 @@ recipe's own words; it never quotes the text of a row, because problems travel i
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 KEPT_PROBLEMS = 100
@@ -116,6 +116,11 @@ class ProblemGroup:
     first: Problem
     count: int = 0
     lines: list[int] = field(default_factory=list)
+
+    @property
+    def place(self) -> str:
+        """The place of all of them in words: in a dropped file that of the first, without its line."""
+        return (self.first if self.first.path is not None else replace(self.first, line=None)).where
 
     def to_json(self) -> dict[str, Any]:
         """Return the group as it stands in events and in `rejected.json`."""

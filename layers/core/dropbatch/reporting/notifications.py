@@ -49,6 +49,7 @@ from dropbatch.reporting.phrases import (
     rows_counted,
     run_name,
     subject,
+    unit_of,
 )
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, comparison_lines, open_run_lines, run_line
 from dropbatch.reporting.understanding import understood_line
@@ -130,11 +131,10 @@ def skipped_lines(world: World, job: Job, skipped: SkippedRows) -> list[str]:
     if skipped.blank:
         lines.append(f"{rows_counted(skipped.blank)} {'was' if skipped.blank == 1 else 'were'} blank and skipped.")
     if skipped.bad:
-        unit = "row" if job.drop.key.lower().endswith(".parquet") else "line"
         codes = [(code, count) for code, count in skipped.codes.most_common() if code not in LEFT_OUT]
         counts = ", ".join(f"{count:,} {code}" for code, count in codes)
         lines.append(f"{counted(skipped.bad, 'bad row')} {'was' if skipped.bad == 1 else 'were'} skipped: {counts}.")
-        lines += problem_lines(skipped.problems, unit)
+        lines += problem_lines(skipped.problems, unit_of(job.drop))
     if skipped.needs_telling:
         lines.append(f"Skipped rows: s3://{world.buckets.results}/{results_prefix(job)}{SKIPPED_NAME}")
     return lines
@@ -158,7 +158,7 @@ def rejected(world: World, job: Job, problems: Problems, elsewhere: Sequence[str
     is_of_recipe = all(group.first.path for group in problems.groups)
     why = "was rejected because of its recipe" if is_of_recipe else "was rejected"
     text = [f"{job.drop.name} {why}: {count}. Nothing was sent to OpenAI, and nothing is billed."]
-    text += problem_lines(problems, "row" if job.drop.key.lower().endswith(".parquet") else "line")
+    text += problem_lines(problems, unit_of(job.drop))
     text += [
         f"All of them: s3://{world.buckets.results}/{results_prefix(job)}report.html (rejected.json for programs)",
         f"In the console: {console_link(world.region, world.buckets.results, results_prefix(job))}",

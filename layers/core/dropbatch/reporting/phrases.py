@@ -95,6 +95,11 @@ def problem_lines(problems: Problems, unit: str = "line") -> list[str]:
     return [*told, f"- and {more:,} more"] if more else told
 
 
+def unit_of(drop: Drop) -> str:
+    """Return what a problem's line counts in a drop: a table has rows."""
+    return "row" if drop.key.lower().endswith(".parquet") else "line"
+
+
 def _grouped(group: ProblemGroup, unit: str) -> str:
     message = group.first.message
     if group.count == 1 or group.first.path is not None:

@@ -17,7 +17,16 @@ from dropbatch.ports import World
 from dropbatch.reporting.advice import remedy
 from dropbatch.reporting.details import Ended, results_prefix
 from dropbatch.reporting.limited import limited_lines
-from dropbatch.reporting.phrases import console_link, counted, iso, local_time, money, run_name
+from dropbatch.reporting.phrases import (
+    console_link,
+    counted,
+    iso,
+    listed_numbers,
+    local_time,
+    money,
+    run_name,
+    unit_of,
+)
 from dropbatch.reporting.runs import comparison_lines, run_line
 
 MAX_COLUMNS = 12
@@ -158,13 +167,15 @@ _REJECTED = """{% extends "base" %}
 <p>Nothing was sent to OpenAI, and nothing is billed.</p>
 <h2>What is wrong</h2>
 <table class="wide">
-  <tr class="head"><th>where</th><th>what</th></tr>
-  {% for problem in problems %}
-  <tr><td class="text" data-label="where">{{ problem.where or job.drop.name }}</td>
-    <td class="text" data-label="what">{{ problem.message }}</td></tr>
+  <tr class="head"><th>where</th><th>what</th><th class="n">{{ unit }}s</th><th class="n">first {{ unit }}s</th></tr>
+  {% for group in groups %}
+  <tr><td class="text" data-label="where">{{ group.place or job.drop.name }}</td>
+    <td class="text" data-label="what">{{ group.first.message }}</td>
+    <td class="n" data-label="{{ unit }}s">{% if not group.first.path %}{{ "{:,}".format(group.count) }}{% endif %}</td>
+    <td class="n" data-label="first {{ unit }}s">
+      {%- if group.lines and not group.first.path %}{{ listed(group.lines) }}{% endif %}</td></tr>
   {% endfor %}
 </table>
-{% if more %}<p>And {{ more }}.</p>{% endif %}
 {% if steps %}
 <h2>What to do</h2>
 <ul>{% for step in steps %}
@@ -226,15 +237,15 @@ def page(world: World, end: Ended, samples: Sequence[Mapping[str, object]], colu
 
 def rejected_page(world: World, job: Job, problems: Problems, steps: Sequence[str]) -> bytes:
     """The report of a drop that was rejected, as UTF-8 HTML; `steps` say what to do."""
-    more = problems.total - len(problems.kept)
     return _rendered(
         world,
         "rejected",
         job,
         run=run_line(job),
-        count=counted(problems.total, "problem"),
-        problems=problems.kept,
-        more=f"{more:,} more" if more else "",
+        count=counted(problems.causes, "problem"),
+        groups=problems.groups,
+        unit=unit_of(job.drop),
+        listed=listed_numbers,
         steps=steps,
     )
 
