@@ -167,7 +167,7 @@ def test_a_slip_is_refused_with_the_line_to_write_and_the_correction_takes_the_f
         "- Line 4 of recipe.yaml, key schema.score: “int” is no type, and would describe a text; write `score: "
         "integer`.",
         "- Line 5 of recipe.yaml, key schema.mood: “good/bad” would describe a text; write `mood: [good, bad]` to "
-        'allow these values alone, or `mood: "A text that says: good/bad"` if it is a description.',
+        'allow these values alone, or `mood: "In the form good/bad"` if it is a description.',
     ]
     assert not fake.openai.batches
     fake.openai.answer = lambda request: answering(request, '{"score": 3, "mood": "good"}')

@@ -16,7 +16,10 @@ SLIPS = {
     "score: Integer": "score: integer",
     "score: float": "score: number",
     "score: num": "score: number",
-    "score: number 1-5": "score: [1, 2, 3, 4, 5]",
+    "score: number 1-5": "score: number",
+    "score: number 0-1": "score: number",
+    "score: float from 0 to 1": "score: number",
+    "score: decimal 0-100": "score: number",
     "score: 1-5": "score: [1, 2, 3, 4, 5]",
     "score: 1 to 5": "score: [1, 2, 3, 4, 5]",
     "score: integer (1-5)": "score: [1, 2, 3, 4, 5]",
@@ -39,6 +42,9 @@ SLIPS = {
     "Stimmung: positiv/neutral/negativ": "Stimmung: [positiv, neutral, negativ]",
     "sentiment: good | bad": "sentiment: [good, bad]",
     "sentiment: good or bad": "sentiment: [good, bad]",
+    "sentiment: good, bad, or neutral": "sentiment: [good, bad, neutral]",
+    "ton: positif ou négatif": "ton: [positif, négatif]",
+    "fruit: apple, orange": "fruit: [apple, orange]",
     'sentiment: "[good, bad]"': "sentiment: [good, bad]",
     "sentiment: [good/bad]": "sentiment: [good, bad]",
     "answer: yes/no": "answer: [yes, no]",
@@ -76,12 +82,32 @@ def test_a_slip_is_asked_about_and_what_is_advised_works(written: str, instead: 
         "positive if they like it, negative otherwise",
         "What is wrong/missing here",
         "A text that says: positive, negative",
+        "In the form positive, negative",
+        "In the form MM/DD/YYYY",
         "the date as in 2026-01-31",
         "ISO 8601",
     ],
 )
 def test_a_description_is_no_slip(description: str) -> None:
     assert problems_of(f'{RECIPE}  a: "{description}"\n') == []
+
+
+def test_what_is_listed_as_a_form_is_advised_as_a_description() -> None:
+    problem = only(problems_of(f"{RECIPE}  place: City, country\n"))
+    assert lines_of(problem.message) == ["place: [City, country]", 'place: "In the form City, country"']
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("int", "integer"), ("text", "string"), ("bool", "boolean"), ("list", "array"), ("dict", "object")],
+)
+def test_a_type_in_json_schema_is_told_as_it_is_written(written: str, meant: str) -> None:
+    schema = "  type: object\n  properties:\n    s:\n      type: {}\n"
+    problem = only(problems_of(RECIPE + schema.format(written)))
+    assert (problem.key, problem.line) == ("schema.properties.s.type", 7)
+    assert problem.message.endswith(f"this is no valid JSON Schema: “{written}” is no type; write `type: {meant}`.")
+    if meant not in ("array", "object"):  # which say more
+        assert problems_of(RECIPE + schema.format(meant)) == []
 
 
 def test_the_types_themselves_are_none() -> None:

@@ -24,6 +24,7 @@ from dropbatch.recipes.names import listed, nearest, quoted
 from dropbatch.recipes.parsing import Recipe, file_name, problem_at
 from dropbatch.recipes.request_body import MODEL_NAME, ROW_SECONDS, Body, Slot, Split, with_constants
 from dropbatch.recipes.schema import build_schema, followed, in_place_repeats
+from dropbatch.recipes.slips import slip_in_type
 from dropbatch.recipes.suggestions import bare, yaml_text
 from dropbatch.recipes.templates import (
     DOUBLE,
@@ -560,7 +561,9 @@ class _Compiler:
             where = "/".join(str(part) for part in error.absolute_path)
             key = dotted(("schema", *error.absolute_path))
             key = key if key in self._recipe.places else "schema"
-            self._complain(key, f"this is no valid JSON Schema at {quoted(where) or 'its root'}; correct it.")
+            slip = slip_in_type(error.instance) if "type" in list(error.absolute_path)[-2:] else None
+            said = f": {slip}" if slip else f" at {quoted(where) or 'its root'}; correct it."
+            self._complain(key, f"this is no valid JSON Schema{said}")
         if in_place_repeats(schema) > MAX_SCHEMA_REPEATS:
             sentence = (
                 "its anyOf, oneOf, allOf and $ref lead to so many combinations that no answer could be checked; name "

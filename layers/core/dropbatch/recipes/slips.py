@@ -33,7 +33,7 @@ _LIST_OF = re.compile(
 _RANGE = re.compile(
     r"(?:(\w+)[\s,:(]*)?(?:from|between)?\s*(-?\d{1,9})\s*(?:-|–|\.\.\.?|to|and|bis)\s*(\d{1,9})\s*\)?", re.IGNORECASE
 )
-_SEPARATOR = re.compile(r"\s*[,/|;]\s*|\s+(?:or|oder)\s+")
+_SEPARATOR = re.compile(r"\s*[,/|;]\s*(?:(?:or|and|oder|und|ou)\s+)?|\s+(?:or|oder|ou)\s+")
 _WORD = re.compile(r"[^\s:]{1,40}")
 _PLAIN = re.compile(r"[^\W\d][\w-]*|-?\d+")
 
@@ -49,7 +49,7 @@ def slip_of(value: str, name: str) -> str | None:
     values = _values_in(text)
     if values is None:
         return None
-    described = json.dumps(f"A text that says: {text}", ensure_ascii=False)
+    described = json.dumps(f"In the form {text}", ensure_ascii=False)
     return (
         f"{_shown(text)} would describe a text; write `{_key(name)}: {_list(values)}` to allow these values alone, or "
         f"`{_key(name)}: {described}` if it is a description."
@@ -66,6 +66,16 @@ def slip_in_list(values: Sequence[Any], name: str) -> str | None:
         return f"this allows the one value {_shown(text)}; write `{_key(name)}: {{list: {kind}}}` for a list of them."
     found = _values_in(text)
     return None if found is None else f"this is one value; write `{_key(name)}: {_list(found)}`."
+
+
+def slip_in_type(value: Any) -> str | None:
+    """Return what to say of a `type` in JSON Schema that is none, if it is a word for one."""
+    if not isinstance(value, str):
+        return None
+    plain = value.strip().casefold()
+    kind = "array" if plain in _LISTS else "object" if plain in _OBJECTS else _type_of(value)
+    kind = "null" if plain in _NOTHING - {"optional"} else kind
+    return None if kind is None else f"{_shown(value)} is no type; write `type: {kind}`."
 
 
 def _type_of(text: str) -> str | None:
@@ -93,15 +103,16 @@ def _type_instead(text: str) -> str | None:
 
 
 def _range_instead(text: str) -> str | None:
-    """`1-5` and `integer from 1 to 5`."""
+    """`1-5` and `integer from 1 to 5`; between the ends of `number 0-1` there are more than can be listed."""
     found = _RANGE.fullmatch(text)
-    if found is None or (found[1] is not None and _type_of(found[1]) not in ("integer", "number")):
+    kind = "integer" if found is None or found[1] is None else _type_of(found[1])
+    if found is None or kind not in ("integer", "number"):
         return None
     first, last = int(found[2]), int(found[3])
     if first >= last:
         return None
-    is_short = last - first < MAX_SPELLED_OUT and found[1] not in ("float", "double", "decimal")
-    return _list([str(number) for number in range(first, last + 1)]) if is_short else "integer"
+    is_short = kind == "integer" and last - first < MAX_SPELLED_OUT
+    return _list([str(number) for number in range(first, last + 1)]) if is_short else kind
 
 
 def _union_instead(text: str) -> str | None:
