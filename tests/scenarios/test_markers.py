@@ -358,6 +358,16 @@ def test_a_name_that_looks_the_same_is_the_same_file(fake: FakeWorld) -> None:
     assert fake.topics.events() == ["accepted", "marker", "ended"]
 
 
+def test_a_long_name_leaves_room_for_the_verdict(fake: FakeWorld) -> None:
+    drop(fake, f"lake/{'reviews-of-' * 14}2026.csv.rerun", b"")
+    run(fake)
+    told = fake.topics.people[-1]
+    name, _, verdict = told.subject.partition(": ")
+    assert len(told.subject) == 99
+    assert name.endswith("reviews-of-2026.csv.rerun")
+    assert verdict == "there is no file …views-of-reviews-of-reviews-of-2026.csv here"
+
+
 @pytest.mark.parametrize(
     ("ending", "kind"),
     [

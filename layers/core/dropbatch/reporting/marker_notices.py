@@ -9,10 +9,12 @@ from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerRea
 from dropbatch.ports import Notification, World
 from dropbatch.reporting.details import SCHEMA_VERSION
 from dropbatch.reporting.notifications import notification_of
-from dropbatch.reporting.phrases import as_text, marker_line, rows_counted, subject
+from dropbatch.reporting.phrases import as_text, cut_from_left, marker_line, rows_counted, subject
 
 MAX_NAME = 200
 """How many characters of a name stand in a text."""
+
+MAX_IN_VERDICT = 40
 
 _WAITS = {
     HeldReason.SIZE: "for your approval",
@@ -147,22 +149,22 @@ def no_such_file(marker: Marker, asker: MarkerObject, near: Sequence[str]) -> No
             "A marker is named as the file is, with its ending, and lies beside it: for `reviews.csv`, "
             f"`reviews.csv.{marker.kind}`."
         )
-    verdict = f"there is no file {_shown(drop.name)} here"
+    verdict = f"there is no file {_short(drop.name)} here"
     return _alone(asker, marker, MarkerStatus.REFUSED, MarkerReason.NO_SUCH_FILE, verdict, lines, {"near": list(near)})
 
 
 def not_begun(marker: Marker, asker: MarkerObject) -> Notification:
     """That a file has no job yet."""
-    name = _shown(_drop(asker, marker.drop_key).name)
+    name, short = _shown(_drop(asker, marker.drop_key).name), _short(_drop(asker, marker.drop_key).name)
     if marker.kind in (MarkerKind.RERUN, MarkerKind.RETRY):
         lines = [
             f"{name} had not been read yet. That begins now: all of its rows are asked, with today's recipe. Another "
             "message follows."
         ]
-        return _alone(asker, marker, MarkerStatus.DONE, MarkerReason.TAKEN_IN, f"{name} is read now", lines)
+        return _alone(asker, marker, MarkerStatus.DONE, MarkerReason.TAKEN_IN, f"{short} is read now", lines)
     what = "is cancelled" if marker.kind is MarkerKind.CANCEL else "needs no other approval"
     lines = [f"{name} has not been read yet. {asker.name} is kept for it: when its job begins, it {what}."]
-    return _alone(asker, marker, MarkerStatus.KEPT, MarkerReason.NOT_BEGUN, f"kept, {name} has not begun yet", lines)
+    return _alone(asker, marker, MarkerStatus.KEPT, MarkerReason.NOT_BEGUN, f"kept, {short} has not begun yet", lines)
 
 
 def no_drop(marker: Marker, asker: MarkerObject) -> Notification:
@@ -273,6 +275,11 @@ def _number(job: Job) -> str:
 
 def _shown(name: str) -> str:
     return without_controls(name)[:MAX_NAME]
+
+
+def _short(name: str) -> str:
+    """A name as it stands in a verdict, which a subject has room for beside the marker's own name."""
+    return cut_from_left(without_controls(name), MAX_IN_VERDICT)
 
 
 def _drop(asker: MarkerObject, key: str) -> Drop:
