@@ -69,6 +69,17 @@ when: "{{ file.tier == '6-luna' and text != 'b' }}"
     assert json.loads(fake.openai.files[batch.input_file_id].split(b"\n")[0])["body"]["model"] == "gpt-6-luna"
 
 
+@pytest.mark.parametrize(("columns", "more"), [(b"text,b", ""), (b"text,files", " or the column files")])
+def test_file_itself_is_told_to_have_names(fake: FakeWorld, columns: bytes, more: str) -> None:
+    fake.objects.drop("lake/recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ file }}: {{ text }}"\n')
+    drop(fake, "lake/a.csv", columns + b"\na,b\n")
+    run(fake)
+    assert problems(fake) == [
+        "Line 2 of lake/recipe.yaml, key prompt: there is no column 'file'; did you mean {{ file.name }}, the name of "
+        f"the dropped file{more}?"
+    ]
+
+
 @pytest.mark.parametrize(
     ("key", "data"), [("lake/a.csv", b"text\n" + b"a\n" * 300), ("lake/a.jsonl", lines(*"a" * 300))]
 )

@@ -692,13 +692,17 @@ def _guarded_names(tree: nodes.Template) -> set[Any]:
 def spelling(name: str, known: Iterable[str], file: FileValues | None = None, quote: str = DOUBLE) -> str:
     """Advice on the right spelling of a column, as a template within these quotes writes it.
 
-    If the file's path has the value, it says so.
+    If the file's path has the value, or `file` itself is meant, it says so.
     """
     columns = [column for column in known if isinstance(column, str)]
     of_file = file is not None and name in file.values
     like = None if of_file and name not in OWN_NAMES else nearest(name, columns)
     if like is None and of_file:
         return f"did you mean {fitted(f'{{{{ {file_expression(name)} }}}}', quote)}, which the file's path has?"
+    if name == FILE and file is not None:
+        own = fitted(f"{{{{ {file_expression(OWN_NAMES[0])} }}}}", quote)
+        column = "" if like is None else f" or the column {quoted(like)}"
+        return f"did you mean {own}, the name of the dropped file{column}?"
     if like is None:
         return f"the columns are {listed(columns)}." if columns else "the row has no columns."
     if len(like) > MAX_SHOWN:
