@@ -206,7 +206,7 @@ TABLE: list[tuple[Callable[[FakeWorld], None], str, Expected]] = [
     (rejected, "rerun", ("rejected", "rejected", "a.csv, run 2: rejected, 1 problem")),
     (succeeded, "cancel", ("refused", "ended", "a.csv: has ended, there is nothing to cancel")),
     (succeeded, "approve", ("refused", "ended", "a.csv: has ended, there is nothing to approve")),
-    (succeeded, "retry", ("rejected", "rejected", "a.csv, run 2: rejected, 1 problem")),
+    (succeeded, "retry", ("refused", "nothing_to_retry", "a.csv: every row is done, there is nothing to retry")),
     (succeeded, "rerun", ("held", "held", "a.csv, run 2: waits for your approval, answered before")),
     (partial, "cancel", ("refused", "ended", "a.csv: has ended, there is nothing to cancel")),
     (partial, "retry", ("running", "accepted", "a.csv, run 2: accepted, 3 rows")),
@@ -615,8 +615,8 @@ def test_a_retry_without_a_row_to_ask_is_one_message(fake: FakeWorld) -> None:
     succeeded(fake)
     drop(fake, "a.csv.retry", b"")
     run(fake)
-    assert fake.topics.events() == ["accepted", "ended", "rejected"]
-    assert last(fake)[1].startswith("Asked for by a.csv.retry")
+    assert fake.topics.events() == ["accepted", "ended", "marker"]
+    assert last(fake)[0].endswith("so a.csv.retry does nothing.")
 
 
 def test_a_marker_is_answered_though_its_recipe_wants_no_messages(fake: FakeWorld) -> None:

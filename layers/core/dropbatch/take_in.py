@@ -458,8 +458,8 @@ def _nothing_to_retry(recipe: RecipeText | None) -> Problem:
         sentence = f"No row of the former job can be asked again: {why}; correct them in the failed file, and drop it."
         return Problem("nothing_to_retry", sentence)
     sentence = (
-        f"No row of the former job can be asked again with the same recipe: {why}; change {recipe.path}, and put a new "
-        ".retry beside the drop, or correct the rows in the failed file and drop it."
+        f"No row of the former job can be asked again with the same recipe: {why}; change {recipe.path}, or correct "
+        "the rows in the failed file and drop it."
     )
     return Problem("nothing_to_retry", sentence, path=recipe.path)
 

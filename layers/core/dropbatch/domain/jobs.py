@@ -610,6 +610,7 @@ class Pending(OutboxItem):
     after: str = ""  # of the files that a recipe takes up, the last one that was looked at
     taken: int = 0  # how many of them go on
     first_taken: list[str] = field(default_factory=list)  # the first of their keys
+    has_retries: bool = False  # of one of them rows were asked before
     is_over: bool = False  # nothing is left but to tell
     stays: bool = False  # until it expires, even if all is told
 

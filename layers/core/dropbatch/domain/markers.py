@@ -54,6 +54,7 @@ class MarkerReason(StrEnum):
     NOT_HELD = "not_held"
     REJECTED = "rejected"
     ENDED = "ended"
+    NOTHING_TO_RETRY = "nothing_to_retry"  # no row of the job, which has ended, can be asked again as it is
     TOO_LATE = "too_late"  # nothing was left to be cancelled
     FORGOTTEN = "forgotten"  # the job's items have been deleted
     GAVE_UP = "gave_up"  # it could not be looked at for a day

@@ -132,6 +132,18 @@ def _refusal(job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReas
             return f"has ended, there is nothing to {kind}", [
                 f"{start} has ended ({job.state}), and {asker.name} came too late to {kind} it."
             ]
+        case MarkerReason.NOTHING_TO_RETRY:
+            again = _to("ask all rows again", job.drop, MarkerKind.RERUN)
+            if job.state is JobState.SUCCEEDED:
+                return "every row is done, there is nothing to retry", [
+                    f"Every row of {name} that could be asked is done, {nothing}",
+                    again,
+                ]
+            return "no row can be asked again, there is nothing to retry", [
+                f"No row of {name} can be asked again as it is, {nothing}",
+                "Some may be paid already; if there is a failed file, correct the rows in it, and drop it.",
+                again,
+            ]
     raise AssertionError(f"{reason} does not follow from a job's state")
 
 
