@@ -600,6 +600,46 @@ def test_a_rerun_with_another_recipe_or_of_what_failed_goes_at_once(fake: FakeWo
     assert "held" not in fake.topics.events()
 
 
+def test_a_second_rerun_says_what_the_first_one_waits_for_and_how_it_goes_on(fake: FakeWorld) -> None:
+    succeeded(fake)
+    for name in ("a.csv.rerun/", "a.csv.rerun2/"):
+        fake.clock.sleep(60)
+        drop(fake, name, b"")
+        run(fake, ticks=3)
+    standing = jobs(fake)[1]
+    assert last(fake) == [
+        f"a.csv.rerun2 asks for the same content and recipe while its job {standing.id} is still open, so nothing was "
+        "sent, and nothing is billed twice.",
+        "Asked for by a.csv.rerun2.",
+        "That job waits for your approval.",
+        "To have it answered: echo | aws s3 cp - s3://the-inbox/a.csv.approve",
+        "  or, in the S3 console, make a folder `a.csv.approve` beside the file",
+        "To end it with what it has: echo | aws s3 cp - s3://the-inbox/a.csv.cancel",
+        "  or, in the S3 console, make a folder `a.csv.cancel` beside the file",
+        f"Its results will be in s3://the-results/a.csv/{standing.id}/",
+        "To have it answered once more, make a folder `a.csv.rerun3` beside the file, when that job has ended.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "following"),
+    [
+        ("a.csv.retry", "a.csv.retry2"),
+        ("a.csv.retry2/", "a.csv.retry3"),
+        ("a.csv.Retry (4)", "a.csv.Retry5"),
+        ("a.csv.retry999", "a.csv.retry1"),
+    ],
+)
+def test_a_run_names_the_marker_that_asked_for_it_and_the_next(fake: FakeWorld, name: str, following: str) -> None:
+    partial(fake)
+    drop(fake, name, b"")
+    run(fake, ticks=1)
+    assert last(fake)[1] == (
+        f"Asked for by {name.rstrip('/')}, which has acted now. To ask once more, make it again: a folder of the same "
+        f"name, or `{following}`."
+    )
+
+
 def test_a_folder_that_is_made_again_is_a_new_marker(fake: FakeWorld) -> None:
     fake.openai.answer = second_is_bad
     drop(fake, "a.csv", rows(3))

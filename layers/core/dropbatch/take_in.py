@@ -43,7 +43,7 @@ from dropbatch.domain.jobs import (
     Shard,
     told_names,
 )
-from dropbatch.domain.markers import MAX_MARKER_BYTES, Marker, MarkerKind, NearMarker
+from dropbatch.domain.markers import MAX_MARKER_BYTES, Marker, MarkerKind, NearMarker, name_of
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.kinds import file_type
@@ -168,7 +168,7 @@ def _obey(world: World, ledger: Ledger, marker: Marker | NearMarker, look: Look,
     if isinstance(answer, bool):
         return answer
     version = look.version_id or ""
-    job = _open_job(world, ledger, answer.drop, version, arrived, answer.retry_of, answer.kind)
+    job = _open_job(world, ledger, answer.drop, version, arrived, answer.retry_of, answer.kind, name_of(look.key))
     markers.has_acted(world, ledger, look)
     _begin_leased(world, ledger, job)
     return True
@@ -205,6 +205,7 @@ def _open_job(
     asked_at: int,
     retry_of: str | None = None,
     marker: MarkerKind | None = None,
+    marker_name: str = "",
 ) -> Job:
     """Return the job of a drop, or of the marker with this version."""
     identity = claimed_job(ledger, drop, rerun_version)
@@ -219,6 +220,7 @@ def _open_job(
         asked_at=asked_at,
         rerun_version=rerun_version or None,
         marker=marker,
+        marker_name=marker_name,
         retry_of=retry_of,
         build_until=now + MAX_PENDING_SECONDS,
         sent_at=now,

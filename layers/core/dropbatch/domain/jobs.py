@@ -265,6 +265,7 @@ class Job(OutboxItem):
     asked_at: int = 0  # when the drop, or the marker that asked for this job, was last modified
     rerun_version: str | None = None  # of the marker that asked for this job
     marker: str | None = None  # the kind of that marker
+    marker_name: str = ""  # of that marker, without its folders
     run: int = 0  # how many runs of its key it is, from 1; 0 before it has been accepted or rejected
     recipe_path: str | None = None  # of the recipe that counts; None for ready requests, and where none was found
     recipe_sha256: str | None = None

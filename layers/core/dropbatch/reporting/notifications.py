@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.batch_api.models import notices_about
-from dropbatch.domain.drops import RECIPE_NAMES, Drop, recipe_beside
-from dropbatch.domain.jobs import MAX_JOB_SECONDS, Batch, Job
+from dropbatch.domain.drops import RECIPE_NAMES, Drop, recipe_beside, without_controls
+from dropbatch.domain.jobs import APPROVABLE, MAX_JOB_SECONDS, Batch, Job, JobState
+from dropbatch.domain.markers import next_name
 from dropbatch.domain.outcomes import GAVE_UP, LEFT_OUT, JobStatus, Outcome
 from dropbatch.domain.problems import LOOKS_LIKE_RECIPE, Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
@@ -49,6 +50,7 @@ from dropbatch.reporting.phrases import (
     rows_counted,
     run_name,
     subject,
+    waits,
 )
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, comparison_lines, open_run_lines, run_line
 from dropbatch.reporting.understanding import understood_line
@@ -141,11 +143,23 @@ def skipped_lines(world: World, job: Job, skipped: SkippedRows) -> list[str]:
 
 
 def duplicate(world: World, job: Job, standing: Job) -> Notification:
+    if job.marker is None:
+        what, again = f"{job.drop.name} was dropped again with", "drop it again"
+    else:
+        name = without_controls(_marker_name(job))
+        what, again = f"{name} asks for", f"make a folder `{next_name(name)}` beside the file,"
     text = [
-        f"{job.drop.name} was dropped again with the same content and recipe while its job {standing.id} is still "
-        "open, so nothing was sent, and nothing is billed twice.",
+        f"{what} the same content and recipe while its job {standing.id} is still open, so nothing was sent, and "
+        "nothing is billed twice.",
+    ]
+    if standing.state is JobState.HELD:
+        text.append(f"That job waits {waits(standing)}.")
+        if standing.held_reason in APPROVABLE:
+            text.append(f"To have it answered: {marker_command(job.drop, 'approve')}")
+        text.append(f"To end it with what it has: {marker_command(job.drop, 'cancel')}")
+    text += [
         f"Its results will be in s3://{world.buckets.results}/{results_prefix(standing)}",
-        "To have it answered once more, drop it again when that job has ended.",
+        f"To have it answered once more, {again} when that job has ended.",
     ]
     return notification_of(
         world, job, "duplicate", "duplicate", "already being answered", text, {"duplicate_of": standing.id}
@@ -394,10 +408,15 @@ def _asked_for_by(job: Job, event: str) -> list[str]:
     """Which marker asked for a run, where one first hears of that run: the marker has no message of its own."""
     if job.marker is None or event not in FIRST_EVENTS:
         return []
-    marker = f"{job.drop.name}.{job.marker}"
+    marker = without_controls(_marker_name(job))
     if event != "accepted":
         return [f"Asked for by {marker}."]
     return [
         f"Asked for by {marker}, which has acted now. To ask once more, make it again: a folder of the same name, or "
-        f"`{marker}2`."
+        f"`{next_name(marker)}`."
     ]
+
+
+def _marker_name(job: Job) -> str:
+    """The name of the marker that asked for a run; the release before this one kept its kind alone."""
+    return job.marker_name or f"{job.drop.name}.{job.marker}"
