@@ -486,22 +486,24 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
     job.endpoints = told_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])
     job.replaces = ready.compiled is not None and ready.compiled.recipe.replace == "cancel"
     older = open_runs(ledger, begin_run(ledger, job))
+    newer = replacing(ledger, job) if job.replaces else None
     # There may be shards that nothing is asked of: the job's own step finishes these.
     is_partly_done = {batch.shard for batch in ready.batches} != {shard.number for shard in ready.shards}
     JobFiles(world.objects, world.buckets.work, job.id).keep_skipped(ready.skipped)
     result_files.write_skipped(world, job, ready.skipped)
     result_files.write_latest(world, job)
     said = understood(ready.compiled) if ready.compiled else None
-    told = notifications.accepted(world, job, ready.batches, ready.skipped, ready.recipes, older, said)
+    told = notifications.accepted(world, job, ready.batches, ready.skipped, ready.recipes, older, said, newer)
     accepted = outbox.write(world, job, "accepted", told)
     asked = sum(batch.requests for batch in ready.batches)
     waits = None
     before = _answered_before(world, ledger, job, ready)
     reason = HeldReason.REPEATED if before and asked else HeldReason.SIZE
-    if reason is HeldReason.REPEATED or asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS):
+    is_large = asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS)
+    if newer is None and (reason is HeldReason.REPEATED or is_large):
         told = held_notices.held(world, job, reason, ready.batches, ready.skipped, ready.recipes, older, before, said)
         waits = outbox.write(world, job, "held", told)
-    lease, newer = job.lease, replacing(ledger, job) if job.replaces else None
+    lease = job.lease
 
     def run(now: Job) -> bool:
         if now.state is not JobState.BUILDING or now.lease != lease:

@@ -54,6 +54,12 @@ _HOW = {
     Cure.NONE: "",
 }
 
+_HOW_OF_OLDER = {
+    Cure.AGAIN: "drop the failed file to ask them again",
+    Cure.RECIPE: "then drop the failed file, which asks these rows with the changed recipe",
+}
+"""The same where another version of the drop has come since: a marker beside it is for that one."""
+
 _PASSING = Advice(Cure.AGAIN, "OpenAI could not answer them, which mostly passes")
 _UNFINISHED = Advice(Cure.AGAIN, "OpenAI did not finish them")
 _TOO_LONG = Advice(
@@ -158,12 +164,16 @@ def advise(outcome: Outcome, code: str) -> Advice:
     return found or _BY_OUTCOME[outcome]
 
 
-def remedy(outcome: Outcome, code: str, *, has_recipe: bool = True) -> str:
-    """Return in a sentence what a person can do about rows with this outcome and code."""
+def remedy(outcome: Outcome, code: str, *, has_recipe: bool = True, is_older: bool = False) -> str:
+    """Return in a sentence what a person can do about rows with this outcome and code.
+
+    `is_older` says that they are of an older version of the drop.
+    """
     advice = advise(outcome, code)
     what = advice.what.format(**(_WITH_RECIPE if has_recipe else _READY))
     cure = Cure.ROWS if advice.cure is Cure.RECIPE and not has_recipe else advice.cure
-    return f"{what}; {_HOW[cure]}" if _HOW[cure] else what
+    how = _HOW_OF_OLDER.get(cure, _HOW[cure]) if is_older else _HOW[cure]
+    return f"{what}; {how}" if how else what
 
 
 def cures(reasons: Iterable[tuple[Outcome, str]], *, has_recipe: bool = True) -> set[Cure]:

@@ -46,6 +46,7 @@ class Ended:
     skipped: SkippedRows = field(default_factory=SkippedRows)
     recipes: Sequence["UsedRecipe"] = ()
     compared: Comparison | None = None
+    is_older: bool = False  # another version of the file has come since
 
     @property
     def reasons(self) -> list[tuple[Outcome, str]]:
@@ -129,7 +130,7 @@ def end_members(end: Ended) -> dict[str, Any]:
                 "rows": reason.count,
                 "row": reason.row,
                 **({"message": reason.message} if reason.message else {}),
-                "remedy": remedy(outcome, code, has_recipe=end.has_recipe),
+                "remedy": remedy(outcome, code, has_recipe=end.has_recipe, is_older=end.is_older),
             }
             for outcome, code, reason in tally.commonest(10)
         ],

@@ -92,21 +92,34 @@ def accepted(
     recipes: Sequence[UsedRecipe] = (),
     others: OpenRuns = NO_RUNS,
     understood: Understood | None = None,
+    newer: Job | None = None,
 ) -> Notification:
+    """That a job runs; `newer` is the one of a newer version that replaces it already."""
     asked = sum(batch.requests for batch in batches)
     skipped = skipped or SkippedRows()
     notices = notices_about((batch.model for batch in batches), world.now())
+    if newer is None:
+        what = (
+            f"{rows_taken(job)}, of which {asked:,} {'goes' if asked == 1 else 'go'} to OpenAI in "
+            f"{batches_counted(len(batches))}."
+        )
+        then = "OpenAI answers within 24 hours; another message follows when all is done."
+    else:
+        what = (
+            f"{rows_taken(job)}. Run {newer.run} has replaced the file already, and its recipe says `replace: cancel`: "
+            "nothing is sent to OpenAI, and nothing is billed."
+        )
+        then = "It is being cancelled; another message follows when it has ended."
     text = [
-        f"{job.drop.name} was accepted: {rows_taken(job)}, of which {asked:,} {'goes' if asked == 1 else 'go'} to "
-        f"OpenAI in {batches_counted(len(batches))}.",
+        f"{job.drop.name} was accepted: {what}",
         *skipped_lines(world, job, skipped),
         *recipe_of_retry(recipes),
         *open_run_lines(job, others),
         *([understood_line(understood)] if understood else []),
         *notice_lines(notices),
-        "OpenAI answers within 24 hours; another message follows when all is done.",
-        *mirror_to_come(world, job),
-        f"To stop it: {marker_command(job.drop, 'cancel')}",
+        then,
+        *([] if newer else mirror_to_come(world, job)),
+        *([] if is_older(world, job) else [f"To stop it: {marker_command(job.drop, 'cancel')}"]),
         f"Progress: s3://{world.buckets.results}/{results_prefix(job)}status.json",
     ]
     detail: dict[str, Any] = {"notices": listed_notices(notices)}
@@ -257,7 +270,7 @@ def ended(world: World, end: Ended) -> Notification:
             continue  # said above
         which = f"{rows_counted(reason.count)} {outcome} ({code}), the first is row {reason.row:,}"
         said = f"OpenAI says “{reason.message}”; " if reason.message else ""
-        text.append(f"- {which}: {said}{remedy(outcome, code, has_recipe=end.has_recipe)}")
+        text.append(f"- {which}: {said}{remedy(outcome, code, has_recipe=end.has_recipe, is_older=end.is_older)}")
     bucket, prefix = world.buckets.results, results_prefix(job)
     text.append(f"Results: s3://{bucket}/{prefix}")
     text += mirror_lines(world, end)
@@ -277,7 +290,12 @@ def _next_steps(world: World, end: Ended) -> list[str]:
     failed, name = f"s3://{bucket}/{key}", key.rpartition("/")[2]
     target = shlex.quote(f"s3://{drop.bucket}/{drop.key.removesuffix(drop.name)}{name}")
     steps = []
-    if Cure.AGAIN in found:
+    if end.is_older and Cure.AGAIN in found:
+        steps.append(f"To ask the failed ones again, as a file of their own: aws s3 cp {shlex.quote(failed)} {target}")
+    elif end.is_older and Cure.RECIPE in found:
+        copy = f"aws s3 cp {shlex.quote(failed)} {target}"
+        steps.append(f"Once the recipe is changed, to ask these rows with it, as a file of their own: {copy}")
+    elif Cure.AGAIN in found:
         steps.append(f"To ask the failed ones again: {marker_command(drop, 'retry')}")
     elif Cure.RECIPE in found and end.tally.outcomes[Outcome.OK]:
         steps.append(f"Once the recipe is changed, to ask these rows with it: {marker_command(drop, 'retry')}")
@@ -354,8 +372,9 @@ def results_given_up(world: World, job: Job) -> Notification:
         if asked
         else "Nothing was paid.",
         "The collect function's log says why.",
-        f"To have it answered, and paid, once more: {marker_command(job.drop, 'rerun')}",
     ]
+    if not is_older(world, job):
+        text.append(f"To have it answered, and paid, once more: {marker_command(job.drop, 'rerun')}")
     detail = {"reasons": GAVE_UP_REASONS, "cost": cost, "times": end_times(job, job.ended_at or world.now())}
     return notification_of(world, job, "ended", "failed", "failed, no results", text, detail)
 

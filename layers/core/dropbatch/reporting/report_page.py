@@ -204,7 +204,7 @@ def page(world: World, end: Ended, samples: Sequence[Mapping[str, object]], colu
         comparison=comparison_lines(end.compared),
         categories=tally.categories,
         reasons=tally.commonest(10),
-        remedy=partial(remedy, has_recipe=end.has_recipe),
+        remedy=partial(remedy, has_recipe=end.has_recipe, is_older=end.is_older),
         as_dropped=_label("as dropped", columns.dropped),
         samples=[
             ("Some of the answers", _label("answer", columns.answered), [s for s in samples if s["good"]]),
