@@ -61,7 +61,7 @@ def test_the_accepted_message_names_the_older_job_and_what_it_has_cost(fake: Fak
         "a.csv was accepted: 5 rows, of which 5 go to OpenAI in 1 batch.",
         "Run 1, of an older version of the file, is still open: 10 of 25 rows are back, about 1 cent so far.",
         "A .cancel beside the file ends this job and the older ones; `replace: cancel` in the recipe ends those of "
-        "older versions by itself.",
+        "older versions automatically.",
     ]
     (run_before,) = accepted.detail["open_runs"]
     assert run_before["cost"].pop("paid") == pytest.approx(0.01, rel=0.3)
