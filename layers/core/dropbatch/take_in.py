@@ -32,8 +32,7 @@ from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMiss
 from dropbatch.domain.jobs import (
     ANSWERED_JOBS,
     ENDED_JOBS,
-    MAX_JOB_SECONDS,
-    RETENTION_SECONDS,
+    KEPT_SECONDS,
     Batch,
     Claim,
     HeldReason,
@@ -90,9 +89,6 @@ MIN_BOMB_ROWS = 1_000
 
 MAX_KILLS = 2
 """How often reading a drop may kill the function before the drop is rejected."""
-
-KEPT_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
-"""How long after its job was created an item of it is kept."""
 
 _ALL_IS_DONE = Problem(
     "nothing_to_retry",
@@ -214,7 +210,7 @@ def _open_job(
         return job
     now = world.now()
     job = Job(
-        id=identity or claim_job(ledger, drop, asked_at, rerun_version),
+        id=identity or claim_job(ledger, drop, asked_at, now, rerun_version),
         drop=drop,
         created_at=now,
         asked_at=asked_at,

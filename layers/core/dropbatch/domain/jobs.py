@@ -31,6 +31,9 @@ GRACE_SECONDS = 86_400
 RETENTION_SECONDS = 90 * 86_400
 """How long the items of an ended job are kept."""
 
+KEPT_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
+"""How long after its job was created an item of it is kept."""
+
 MAX_MODELS = 10
 """How many models and endpoints a job names: a file of ready requests may have any number."""
 
