@@ -583,6 +583,31 @@ def test_a_rerun_that_is_not_approved_is_cancelled_by_a_marker_or_after_two_week
     assert len(asked(fake)) == 1
 
 
+def test_the_end_of_a_rerun_that_was_not_approved_offers_no_way_around_the_question(fake: FakeWorld) -> None:
+    succeeded(fake)
+    drop(fake, "a.csv.rerun/", b"")
+    run(fake, ticks=3)
+    drop(fake, "a.csv.cancel/", b"")
+    run(fake)
+    ended = fake.topics.people[-1]
+    assert ended.subject == "a.csv, run 2: 0 of 3 answered"
+    assert (
+        "- 3 rows cancelled (cancelled), the first is row 1: they were cancelled; another run has answered them; a "
+        ".rerun beside the drop asks all rows, once approved"
+    ) in last(fake)
+    assert f"To ask all rows again, once that is approved: {RERUN}" in last(fake)
+    assert ".retry" not in ended.text + json.dumps(ended.detail)
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.retry/", b"")
+    run(fake)
+    assert fake.topics.people[-1].detail["reason"] == "nothing_to_retry"
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.rerun/", b"")
+    run(fake, ticks=3)
+    assert jobs(fake)[-1].held_reason is HeldReason.REPEATED
+    assert len(asked(fake)) == 1
+
+
 def test_a_rerun_with_another_recipe_or_of_what_failed_goes_at_once(fake: FakeWorld) -> None:
     fake.openai.answer = bad
     drop(fake, "a.csv", rows(3))

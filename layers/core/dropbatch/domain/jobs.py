@@ -337,6 +337,11 @@ class Job(OutboxItem):
         return None if self.recipe_path is None else self.recipe_path.rpartition("/")[0] or "/"
 
     @property
+    def is_unapproved_repeat(self) -> bool:
+        """Whether it was to ask again what another run has answered, and nobody has approved that."""
+        return str(HeldReason.REPEATED) in self.holds and not self.approved
+
+    @property
     def notices(self) -> str:
         """Where in the work bucket the texts of its outbox lie."""
         return f"jobs/{self.id}/outbox/"

@@ -17,7 +17,7 @@ from dropbatch.domain.problems import LOOKS_LIKE_RECIPE, Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.understood import Understood
 from dropbatch.ports import Letter, Notification, World
-from dropbatch.reporting.advice import Cure, cures, remedy
+from dropbatch.reporting.advice import Cure, cures
 from dropbatch.reporting.details import (
     GAVE_UP_REASONS,
     SKIPPED_NAME,
@@ -270,7 +270,7 @@ def ended(world: World, end: Ended) -> Notification:
             continue  # said above
         which = f"{rows_counted(reason.count)} {outcome} ({code}), the first is row {reason.row:,}"
         said = f"OpenAI says “{reason.message}”; " if reason.message else ""
-        text.append(f"- {which}: {said}{remedy(outcome, code, has_recipe=end.has_recipe, is_older=end.is_older)}")
+        text.append(f"- {which}: {said}{end.remedy(outcome, code)}")
     bucket, prefix = world.buckets.results, results_prefix(job)
     text.append(f"Results: s3://{bucket}/{prefix}")
     text += mirror_lines(world, end)
@@ -295,6 +295,8 @@ def _next_steps(world: World, end: Ended) -> list[str]:
     elif end.is_older and Cure.RECIPE in found:
         copy = f"aws s3 cp {shlex.quote(failed)} {target}"
         steps.append(f"Once the recipe is changed, to ask these rows with it, as a file of their own: {copy}")
+    elif end.job.is_unapproved_repeat and Cure.AGAIN in found:
+        steps.append(f"To ask all rows again, once that is approved: {marker_command(drop, 'rerun')}")
     elif Cure.AGAIN in found:
         steps.append(f"To ask the failed ones again: {marker_command(drop, 'retry')}")
     elif Cure.RECIPE in found and end.tally.outcomes[Outcome.OK]:

@@ -48,6 +48,7 @@ def decision(world: World, end: Ended) -> dict[str, Any]:
     summary["categories"] = {column: dict(counts) for column, counts in end.tally.categories.items()}
     notification = ended(world, end)
     retryable = "failed" in end.objects and can_be_retried(end.reasons, has_recipe=end.has_recipe)
+    retryable = retryable and not end.job.is_unapproved_repeat  # a `.retry` would ask all rows without a question
     return {
         "status": str(end.status),
         "ended_at": end.ended_at,
