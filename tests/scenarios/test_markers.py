@@ -206,7 +206,7 @@ TABLE: list[tuple[Callable[[FakeWorld], None], str, Expected]] = [
     (rejected, "rerun", ("rejected", "rejected", "a.csv, run 2: rejected, 1 problem")),
     (succeeded, "cancel", ("refused", "ended", "a.csv: has ended, there is nothing to cancel")),
     (succeeded, "approve", ("refused", "ended", "a.csv: has ended, there is nothing to approve")),
-    (succeeded, "retry", ("rejected", "rejected", "a.csv, run 2: rejected, 1 problem")),
+    (succeeded, "retry", ("refused", "nothing_to_retry", "a.csv: every row is done, there is nothing to retry")),
     (succeeded, "rerun", ("held", "held", "a.csv, run 2: waits for your approval, answered before")),
     (partial, "cancel", ("refused", "ended", "a.csv: has ended, there is nothing to cancel")),
     (partial, "retry", ("running", "accepted", "a.csv, run 2: accepted, 3 rows")),
@@ -593,6 +593,31 @@ def test_a_rerun_that_is_not_approved_is_cancelled_by_a_marker_or_after_two_week
     assert len(asked(fake)) == 1
 
 
+def test_the_end_of_a_rerun_that_was_not_approved_offers_no_way_around_the_question(fake: FakeWorld) -> None:
+    succeeded(fake)
+    drop(fake, "a.csv.rerun/", b"")
+    run(fake, ticks=3)
+    drop(fake, "a.csv.cancel/", b"")
+    run(fake)
+    ended = fake.topics.people[-1]
+    assert ended.subject == "a.csv, run 2: 0 of 3 answered"
+    assert (
+        "- 3 rows cancelled (cancelled), the first is row 1: they were cancelled; another run has answered them; a "
+        ".rerun beside the drop asks all rows, once approved"
+    ) in last(fake)
+    assert f"To ask all rows again, once that is approved: {RERUN}" in last(fake)
+    assert ".retry" not in ended.text + json.dumps(ended.detail)
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.retry/", b"")
+    run(fake)
+    assert fake.topics.people[-1].detail["reason"] == "nothing_to_retry"
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.rerun/", b"")
+    run(fake, ticks=3)
+    assert jobs(fake)[-1].held_reason is HeldReason.REPEATED
+    assert len(asked(fake)) == 1
+
+
 def test_a_rerun_with_another_recipe_or_of_what_failed_goes_at_once(fake: FakeWorld) -> None:
     fake.openai.answer = bad
     drop(fake, "a.csv", rows(3))
@@ -610,6 +635,46 @@ def test_a_rerun_with_another_recipe_or_of_what_failed_goes_at_once(fake: FakeWo
     assert "held" not in fake.topics.events()
 
 
+def test_a_second_rerun_says_what_the_first_one_waits_for_and_how_it_goes_on(fake: FakeWorld) -> None:
+    succeeded(fake)
+    for name in ("a.csv.rerun/", "a.csv.rerun2/"):
+        fake.clock.sleep(60)
+        drop(fake, name, b"")
+        run(fake, ticks=3)
+    standing = jobs(fake)[1]
+    assert last(fake) == [
+        f"a.csv.rerun2 asks for the same content and recipe while its job {standing.id} is still open, so nothing was "
+        "sent, and nothing is billed twice.",
+        "Asked for by a.csv.rerun2.",
+        "That job waits for your approval.",
+        "To have it answered: echo | aws s3 cp - s3://the-inbox/a.csv.approve",
+        "  or, in the S3 console, make a folder `a.csv.approve` beside the file",
+        "To end it with what it has: echo | aws s3 cp - s3://the-inbox/a.csv.cancel",
+        "  or, in the S3 console, make a folder `a.csv.cancel` beside the file",
+        f"Its results will be in s3://the-results/a.csv/{standing.id}/",
+        "To have it answered once more, make a folder `a.csv.rerun3` beside the file, when that job has ended.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "following"),
+    [
+        ("a.csv.retry", "a.csv.retry2"),
+        ("a.csv.retry2/", "a.csv.retry3"),
+        ("a.csv.Retry (4)", "a.csv.Retry5"),
+        ("a.csv.retry999", "a.csv.retry1"),
+    ],
+)
+def test_a_run_names_the_marker_that_asked_for_it_and_the_next(fake: FakeWorld, name: str, following: str) -> None:
+    partial(fake)
+    drop(fake, name, b"")
+    run(fake, ticks=1)
+    assert last(fake)[1] == (
+        f"Asked for by {name.rstrip('/')}, which has acted now. To ask once more, make it again: a folder of the same "
+        f"name, or `{following}`."
+    )
+
+
 def test_a_folder_that_is_made_again_is_a_new_marker(fake: FakeWorld) -> None:
     fake.openai.answer = second_is_bad
     drop(fake, "a.csv", rows(3))
@@ -625,8 +690,8 @@ def test_a_retry_without_a_row_to_ask_is_one_message(fake: FakeWorld) -> None:
     succeeded(fake)
     drop(fake, "a.csv.retry", b"")
     run(fake)
-    assert fake.topics.events() == ["accepted", "ended", "rejected"]
-    assert last(fake)[1].startswith("Asked for by a.csv.retry")
+    assert fake.topics.events() == ["accepted", "ended", "marker"]
+    assert last(fake)[0].endswith("so a.csv.retry does nothing.")
 
 
 def test_a_marker_is_answered_though_its_recipe_wants_no_messages(fake: FakeWorld) -> None:

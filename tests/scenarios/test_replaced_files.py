@@ -9,7 +9,7 @@ from dropbatch.domain.jobs import BatchState, HeldReason, JobState, OpenAIStatus
 from dropbatch.domain.limits import Limits
 from dropbatch.ports import Notification
 from tests.driving import RECIPE, batches, deliver, drop, jobs, rows, run
-from tests.fakes import INBOX, FakeWorld, answer_ok
+from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
 
 REPLACING = RECIPE + b"replace: cancel\n"
 
@@ -61,7 +61,7 @@ def test_the_accepted_message_names_the_older_job_and_what_it_has_cost(fake: Fak
         "a.csv was accepted: 5 rows, of which 5 go to OpenAI in 1 batch.",
         "Run 1, of an older version of the file, is still open: 10 of 25 rows are back, about 1 cent so far.",
         "A .cancel beside the file ends this job and the older ones; `replace: cancel` in the recipe ends those of "
-        "older versions by itself.",
+        "older versions automatically.",
     ]
     (run_before,) = accepted.detail["open_runs"]
     assert run_before["cost"].pop("paid") == pytest.approx(0.01, rel=0.3)
@@ -198,6 +198,81 @@ def test_an_older_version_that_comes_late_is_replaced_as_well(fake: FakeWorld) -
     run(fake, ticks=10)
     by_rows = {job.rows: job.state for job in jobs(fake)}
     assert by_rows == {2: JobState.CANCELLED, 3: JobState.RUNNING}
+    lines = told(fake, "accepted")[-1].text.splitlines()
+    assert lines[0] == (
+        "a.csv was accepted: 2 rows. Run 1 has replaced the file already, and its recipe says `replace: cancel`: "
+        "nothing is sent to OpenAI, and nothing is billed."
+    )
+    assert "It is being cancelled; another message follows when it has ended." in lines
+    assert not [line for line in lines if line.startswith("To stop it")]
+
+
+def test_an_older_version_that_is_replaced_already_waits_for_no_approval(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, hold_above_rows=2)
+    fake.objects.drop("recipe.yaml", REPLACING)
+    fake.openai.ending = None
+    event = fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(3)))
+    fake.clock.sleep(60)
+    fake.intake.send(fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(2))))
+    run(fake, ticks=2)
+    fake.intake.send(event)
+    run(fake, ticks=10)
+    assert {job.rows: job.state for job in jobs(fake)} == {2: JobState.RUNNING, 3: JobState.CANCELLED}
+    assert told(fake, "held") == []
+
+
+def second_fails(outcome: str) -> Any:
+    """The second row fails: `again` for what passes, `recipe` for what does not."""
+
+    def answer(request: dict[str, Any]) -> Any:
+        where, line = answer_ok(request)
+        if request["custom_id"] == "2":
+            if outcome == "again":
+                return "error", response_line(request, 500, {"error": {"code": "server_error", "message": "no"}})
+            line["response"]["body"]["choices"][0]["finish_reason"] = "length"
+        return where, line
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("outcome", "step"),
+    [
+        ("again", "To ask the failed ones again, as a file of their own"),
+        ("recipe", "Once the recipe is changed, to ask these rows with it, as a file of their own"),
+    ],
+)
+def test_the_end_of_an_older_version_offers_its_failed_file_and_no_marker(
+    fake: FakeWorld, outcome: str, step: str
+) -> None:
+    fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
+    drop(fake, "a.csv", rows(2))
+    run(fake, ticks=2)
+    replace(fake, rows(3))
+    fake.openai.ending, fake.openai.answer = OpenAIStatus.COMPLETED, second_fails(outcome)
+    run(fake)
+    older, newer = sorted(told(fake, "ended"), key=lambda each: each.detail["run"])
+    failed = f"s3://the-results/a.csv/{older.detail['job_id']}/a.failed.csv"
+    assert f"{step}: aws s3 cp {failed} s3://the-inbox/a.failed.csv" in older.text.splitlines()
+    assert ".retry" not in older.text + str(older.detail)
+    assert ".rerun" not in older.text + str(older.detail)
+    assert ".retry" in newer.text
+
+
+def test_an_older_version_that_waits_is_told_that_a_marker_is_for_the_newer_one(tmp_path: Path) -> None:
+    fake = FakeWorld(tmp_path, hold_above_rows=2)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.ending = None
+    event = fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(3)))
+    fake.clock.sleep(60)
+    fake.intake.send(fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(2))))
+    run(fake, ticks=2)
+    fake.intake.send(event)
+    run(fake, ticks=2)
+    (held,) = told(fake, "held")
+    assert "Another version of the file has come since, and a marker beside the file is for that one." in held.text
+    assert "Without an approval it is cancelled after 14 days." in held.text
+    assert not [line for line in held.text.splitlines() if ".approve" in line or "a.csv.cancel" in line]
 
 
 def test_a_version_that_waits_for_an_approval_replaces_nothing_before_it_has_it(tmp_path: Path) -> None:

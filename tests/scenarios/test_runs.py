@@ -168,7 +168,7 @@ def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeWorld) 
     claim = Claim(hashlib.sha256(f"version\n{INBOX}\nshop/b.csv\nv".encode()).hexdigest(), "the-job-of-before")
     assert ledger.add(claim)
     drop_of_before = first.drop.__class__(INBOX, "shop/b.csv", "v", 0)
-    assert claim_job(ledger, drop_of_before, 99) == "the-job-of-before"
+    assert claim_job(ledger, drop_of_before, 99, 99) == "the-job-of-before"
 
 
 def test_the_version_stands_once() -> None:

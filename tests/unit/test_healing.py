@@ -270,8 +270,8 @@ def test_a_retry_with_nothing_to_ask_is_told(fake: FakeWorld) -> None:
     fake.clock.sleep(60)
     drop(fake, "a.csv.retry", b"")
     run(fake)
-    assert fake.topics.events() == ["accepted", "ended", "rejected"]
-    assert "No row of the former job can be asked again" in fake.topics.published[-1].text
+    assert fake.topics.events() == ["accepted", "ended", "marker"]
+    assert "Every row of a.csv that could be asked is done" in fake.topics.published[-1].text
     assert len(asked(fake)) == 1
 
 

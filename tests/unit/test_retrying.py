@@ -113,6 +113,8 @@ def test_what_was_truncated_or_refused_is_asked_with_another_recipe_only(fake: F
     rejected = put(fake, "retry")
     assert rejected.state is JobState.REJECTED
     assert "No row of the former job can be asked again with the same recipe" in last(fake)
+    assert "new .retry" not in last(fake), "a corrected recipe has the rows asked again"
+    assert json.loads(fake.objects.content(RESULTS, "a.csv/latest.json"))["run"] == 1
     assert last(fake).splitlines()[-3] == (
         "Correct the recipe and upload it; the failed rows are then asked again automatically: aws s3 cp recipe.yaml "
         "s3://the-inbox/recipe.yaml"
@@ -121,6 +123,18 @@ def test_what_was_truncated_or_refused_is_asked_with_another_recipe_only(fake: F
     job = put(fake, "retry")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 3)
     assert asked(fake) == [[1, 2, 3], [1, 3]]
+
+
+def test_a_corrected_recipe_has_rejected_rows_asked_again_which_were_paid_before(fake: FakeWorld) -> None:
+    fake.openai.answer = finishing("length", "2")
+    first_run(fake)
+    assert put(fake, "retry").state is JobState.REJECTED
+    fake.clock.sleep(60)
+    drop(fake, "recipe.yaml", MENDED)
+    run(fake)
+    assert asked(fake) == [[1, 2, 3], [1, 3]]
+    (usable,) = [told.text for told in fake.topics.people if told.event == "recipe"]
+    assert "1 file that waited for it goes on with it: `a.csv`.\n" in usable
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
@@ -355,7 +369,8 @@ def test_what_may_be_paid_already_is_asked_with_no_recipe(fake: FakeWorld) -> No
     assert "To ask, and perhaps pay, them again: aws s3 cp s3://the-results/" in last(fake)
     fake.openai.streaming = stream  # type: ignore[method-assign]
     fake.objects.drop("recipe.yaml", MENDED)
-    assert put(fake, "retry").state is JobState.REJECTED
+    assert put(fake, "retry").state is JobState.FAILED
+    assert last(fake).startswith("No row of a.csv can be asked again as it is, so a.csv.retry does nothing.")
     assert len(asked(fake)) == 1
 
 
@@ -461,9 +476,10 @@ def test_ready_requests_that_were_truncated_are_corrected_in_the_failed_file_as_
     first_run(fake, json.dumps(line).encode() + b"\n", "a.jsonl")
     assert "in their lines, or ask for less; correct them in the failed file, and drop it" in last(fake)
     assert "and then: aws s3 cp failed.jsonl s3://the-inbox/failed.jsonl" in last(fake)
-    assert put(fake, "retry", "a.jsonl").state is JobState.REJECTED
+    assert put(fake, "retry", "a.jsonl").state is JobState.FAILED
+    assert [job.run for job in jobs(fake)] == [1], "it is no run"
     assert "if there is a failed file, correct the rows in it, and drop it" in last(fake)
-    assert ".retry" not in last(fake).replace("Asked for by a.jsonl.retry.\n", "")
+    assert ".retry" not in last(fake).replace("so a.jsonl.retry does nothing.", "")
     mended = result(fake, "failed.jsonl", jobs(fake)[0]).replace(b"max_tokens", b"max_completion_tokens")
     fake.clock.sleep(60)
     drop(fake, "failed.jsonl", mended)
@@ -474,7 +490,13 @@ def test_ready_requests_that_were_truncated_are_corrected_in_the_failed_file_as_
 def test_a_retry_where_all_is_done_says_what_asks_all_rows(fake: FakeWorld) -> None:
     fake.openai.answer = answer_ok
     first_run(fake)
-    assert put(fake, "retry").state is JobState.REJECTED
-    assert "a .rerun beside the drop asks all rows" in last(fake)
+    assert put(fake, "retry").state is JobState.SUCCEEDED
+    assert last(fake).splitlines()[:2] == [
+        "Every row of a.csv that could be asked is done, so a.csv.retry does nothing.",
+        "To ask all rows again: make a folder `a.csv.rerun` beside the file, or: echo | aws s3 cp - "
+        "s3://the-inbox/a.csv.rerun",
+    ]
+    assert [job.run for job in jobs(fake)] == [1], "it is no run"
+    assert json.loads(fake.objects.content(RESULTS, "a.csv/latest.json"))["status"] == "succeeded"
     assert put(fake, "rerun").held_reason is HeldReason.REPEATED
     assert put(fake, "approve").state is JobState.SUCCEEDED

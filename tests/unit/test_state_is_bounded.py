@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import GRACE_SECONDS, MAX_JOB_SECONDS, RETENTION_SECONDS, JobState
-from dropbatch.take_in import KEPT_SECONDS
+from dropbatch.domain.jobs import GRACE_SECONDS, KEPT_SECONDS, MAX_JOB_SECONDS, RETENTION_SECONDS, JobState
 from tests.driving import RECIPE, asked, drop, jobs, only_job, rows, run
 from tests.fakes import WORK, FakeWorld, answer_ok, response_line
 
@@ -36,6 +35,19 @@ def test_every_item_of_an_ended_job_gets_a_date_and_what_protects_from_paying_tw
     assert all(ended + RETENTION_SECONDS <= item["expires_at"] <= ended + 2 * RETENTION_SECONDS for item in of_the_job)
     kept = {item["pk"].split("#")[0] for item in items if "expires_at" not in item}
     assert {"claim", "drop"} <= kept
+
+
+def test_what_says_which_run_a_marker_got_has_a_date(fake: FakeWorld) -> None:
+    drop(fake, "a.csv", rows(3))
+    run(fake)
+    before = {item["pk"] for item in map(json.loads, fake.table.everything().splitlines())}
+    fake.clock.sleep(60)
+    drop(fake, "a.csv.rerun", b"")
+    run(fake, ticks=3)
+    items = [json.loads(line) for line in fake.table.everything().splitlines()]
+    claims = [item for item in items if item["pk"].startswith("claim#") and item["pk"] not in before]
+    assert [item["job_id"] for item in claims] == [jobs(fake)[-1].id]
+    assert claims[0]["expires_at"] >= fake.clock() + KEPT_SECONDS - DAY
 
 
 @pytest.mark.parametrize("data", [rows(3), b"text\n", b"other\n1\n"])

@@ -132,7 +132,8 @@ def _results(world: World, ledger: Ledger, job: Job, files: JobFiles) -> tuple[E
     compared = _compared(world, ledger, rows, prints)
     if not tally.outcomes[Outcome.OK]:
         compared = None  # there is nothing to compare: that no row has an answer is said anyhow
-    return Ended(job, status, tally, objects, world.now(), skipped, recipes, compared), samples
+    is_older = details.is_older(world, job)
+    return Ended(job, status, tally, objects, world.now(), skipped, recipes, compared, is_older), samples
 
 
 def _compared(world: World, ledger: Ledger, rows: JobRows, prints: list[str] | None) -> Comparison | None:

@@ -11,6 +11,7 @@ from dropbatch.domain.drops import Drop, is_later, job_id
 from dropbatch.domain.jobs import (
     APPROVABLE,
     ENDED_JOBS,
+    KEPT_SECONDS,
     MAX_FINISHED_RUNS,
     MAX_OPEN_RUNS,
     Claim,
@@ -197,9 +198,13 @@ def claimed_job(ledger: Ledger, drop: Drop, rerun_version: str = "") -> str | No
     return former if ledger.job(former) is not None else None
 
 
-def claim_job(ledger: Ledger, drop: Drop, asked_at: int, rerun_version: str = "") -> str:
-    """Say for good which job that is; the first process to say so counts, also where it knows no more than the name."""
-    claim = Claim(_version_digest(drop, rerun_version), job_id(drop, asked_at, rerun_version))
+def claim_job(ledger: Ledger, drop: Drop, asked_at: int, now: int, rerun_version: str = "") -> str:
+    """Say for good which job that is; the first process to say so counts, also where it knows no more than the name.
+
+    For a marker, which is looked for no more once it has acted, that is kept as long as its job may be.
+    """
+    expires_at = now + KEPT_SECONDS if rerun_version else None
+    claim = Claim(_version_digest(drop, rerun_version), job_id(drop, asked_at, rerun_version), expires_at=expires_at)
     if ledger.add(claim):
         return claim.job_id
     return (ledger.claim(claim.digest) or claim).job_id

@@ -32,8 +32,7 @@ from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMiss
 from dropbatch.domain.jobs import (
     ANSWERED_JOBS,
     ENDED_JOBS,
-    MAX_JOB_SECONDS,
-    RETENTION_SECONDS,
+    KEPT_SECONDS,
     Batch,
     Claim,
     HeldReason,
@@ -43,7 +42,7 @@ from dropbatch.domain.jobs import (
     Shard,
     told_names,
 )
-from dropbatch.domain.markers import MAX_MARKER_BYTES, Marker, MarkerKind, NearMarker
+from dropbatch.domain.markers import MAX_MARKER_BYTES, Marker, MarkerKind, NearMarker, name_of
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.kinds import file_type
@@ -90,9 +89,6 @@ MIN_BOMB_ROWS = 1_000
 
 MAX_KILLS = 2
 """How often reading a drop may kill the function before the drop is rejected."""
-
-KEPT_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
-"""How long after its job was created an item of it is kept."""
 
 _ALL_IS_DONE = Problem(
     "nothing_to_retry",
@@ -168,7 +164,7 @@ def _obey(world: World, ledger: Ledger, marker: Marker | NearMarker, look: Look,
     if isinstance(answer, bool):
         return answer
     version = look.version_id or ""
-    job = _open_job(world, ledger, answer.drop, version, arrived, answer.retry_of, answer.kind)
+    job = _open_job(world, ledger, answer.drop, version, arrived, answer.retry_of, answer.kind, name_of(look.key))
     markers.has_acted(world, ledger, look)
     _begin_leased(world, ledger, job)
     return True
@@ -205,6 +201,7 @@ def _open_job(
     asked_at: int,
     retry_of: str | None = None,
     marker: MarkerKind | None = None,
+    marker_name: str = "",
 ) -> Job:
     """Return the job of a drop, or of the marker with this version."""
     identity = claimed_job(ledger, drop, rerun_version)
@@ -213,12 +210,13 @@ def _open_job(
         return job
     now = world.now()
     job = Job(
-        id=identity or claim_job(ledger, drop, asked_at, rerun_version),
+        id=identity or claim_job(ledger, drop, asked_at, now, rerun_version),
         drop=drop,
         created_at=now,
         asked_at=asked_at,
         rerun_version=rerun_version or None,
         marker=marker,
+        marker_name=marker_name,
         retry_of=retry_of,
         build_until=now + MAX_PENDING_SECONDS,
         sent_at=now,
@@ -458,8 +456,8 @@ def _nothing_to_retry(recipe: RecipeText | None) -> Problem:
         sentence = f"No row of the former job can be asked again: {why}; correct them in the failed file, and drop it."
         return Problem("nothing_to_retry", sentence)
     sentence = (
-        f"No row of the former job can be asked again with the same recipe: {why}; change {recipe.path}, and put a new "
-        ".retry beside the drop, or correct the rows in the failed file and drop it."
+        f"No row of the former job can be asked again with the same recipe: {why}; change {recipe.path}, or correct "
+        "the rows in the failed file and drop it."
     )
     return Problem("nothing_to_retry", sentence, path=recipe.path)
 
@@ -484,22 +482,24 @@ def _run(world: World, ledger: Ledger, job: Job, ready: _Ready) -> None:
     job.endpoints = told_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])
     job.replaces = ready.compiled is not None and ready.compiled.recipe.replace == "cancel"
     older = open_runs(ledger, begin_run(ledger, job))
+    newer = replacing(ledger, job) if job.replaces else None
     # There may be shards that nothing is asked of: the job's own step finishes these.
     is_partly_done = {batch.shard for batch in ready.batches} != {shard.number for shard in ready.shards}
     JobFiles(world.objects, world.buckets.work, job.id).keep_skipped(ready.skipped)
     result_files.write_skipped(world, job, ready.skipped)
     result_files.write_latest(world, job)
     said = understood(ready.compiled) if ready.compiled else None
-    told = notifications.accepted(world, job, ready.batches, ready.skipped, ready.recipes, older, said)
+    told = notifications.accepted(world, job, ready.batches, ready.skipped, ready.recipes, older, said, newer)
     accepted = outbox.write(world, job, "accepted", told)
     asked = sum(batch.requests for batch in ready.batches)
     waits = None
     before = _answered_before(world, ledger, job, ready)
     reason = HeldReason.REPEATED if before and asked else HeldReason.SIZE
-    if reason is HeldReason.REPEATED or asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS):
+    is_large = asked > world.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS)
+    if newer is None and (reason is HeldReason.REPEATED or is_large):
         told = held_notices.held(world, job, reason, ready.batches, ready.skipped, ready.recipes, older, before, said)
         waits = outbox.write(world, job, "held", told)
-    lease, newer = job.lease, replacing(ledger, job) if job.replaces else None
+    lease = job.lease
 
     def run(now: Job) -> bool:
         if now.state is not JobState.BUILDING or now.lease != lease:

@@ -31,6 +31,9 @@ GRACE_SECONDS = 86_400
 RETENTION_SECONDS = 90 * 86_400
 """How long the items of an ended job are kept."""
 
+KEPT_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
+"""How long after its job was created an item of it is kept."""
+
 MAX_MODELS = 10
 """How many models and endpoints a job names: a file of ready requests may have any number."""
 
@@ -265,6 +268,7 @@ class Job(OutboxItem):
     asked_at: int = 0  # when the drop, or the marker that asked for this job, was last modified
     rerun_version: str | None = None  # of the marker that asked for this job
     marker: str | None = None  # the kind of that marker
+    marker_name: str = ""  # of that marker, without its folders
     run: int = 0  # how many runs of its key it is, from 1; 0 before it has been accepted or rejected
     recipe_path: str | None = None  # of the recipe that counts; None for ready requests, and where none was found
     recipe_sha256: str | None = None
@@ -331,6 +335,11 @@ class Job(OutboxItem):
     def recipe_folder(self) -> str | None:
         """The folder of the recipe that counts, as `Drop.folder` says it; None if there is none."""
         return None if self.recipe_path is None else self.recipe_path.rpartition("/")[0] or "/"
+
+    @property
+    def is_unapproved_repeat(self) -> bool:
+        """Whether it was to ask again what another run has answered, and nobody has approved that."""
+        return str(HeldReason.REPEATED) in self.holds and not self.approved
 
     @property
     def notices(self) -> str:
@@ -610,6 +619,7 @@ class Pending(OutboxItem):
     after: str = ""  # of the files that a recipe takes up, the last one that was looked at
     taken: int = 0  # how many of them go on
     first_taken: list[str] = field(default_factory=list)  # the first of their keys
+    has_retries: bool = False  # of one of them rows were asked before
     is_over: bool = False  # nothing is left but to tell
     stays: bool = False  # until it expires, even if all is told
 

@@ -54,6 +54,7 @@ class MarkerReason(StrEnum):
     NOT_HELD = "not_held"
     REJECTED = "rejected"
     ENDED = "ended"
+    NOTHING_TO_RETRY = "nothing_to_retry"  # no row of the job, which has ended, can be asked again as it is
     TOO_LATE = "too_late"  # nothing was left to be cancelled
     FORGOTTEN = "forgotten"  # the job's items have been deleted
     GAVE_UP = "gave_up"  # it could not be looked at for a day
@@ -87,12 +88,15 @@ class MarkerObject:
     @property
     def name(self) -> str:
         """Its name without its folders, on one line and short enough for a sentence."""
-        return re.sub(r"\s", " ", self.key.rstrip("/").rpartition("/")[2])[:MAX_NAME]
+        return re.sub(r"\s", " ", name_of(self.key))[:MAX_NAME]
 
     def to_json(self, kind: MarkerKind) -> dict[str, str]:
         """Describe it for programs."""
         return {"kind": str(kind), "key": self.key, "version_id": self.version_id}
 
+
+MAX_NUMBER = 999
+"""The greatest number that may stand behind a marker's ending."""
 
 _FLAGS = re.IGNORECASE | re.DOTALL
 _NUMBER = r"[ _-]?(?:\d{1,3}|\(\d{1,3}\))"
@@ -131,6 +135,21 @@ def marker_of(key: str) -> Marker | NearMarker | None:
     found = _RESEMBLES_MARKER.fullmatch(name)
     kind = _meant_by(found[3]) if found else None
     return NearMarker(kind, folder + slash + found[1], found[2].strip()) if found and kind else None
+
+
+def name_of(key: str) -> str:
+    """Return a marker's name, without its folders."""
+    return key.rstrip("/").rpartition("/")[2]
+
+
+def next_name(name: str) -> str:
+    """Return how a marker is named that asks the same once more, beside the one with this name."""
+    found = _MARKER.fullmatch(name)
+    if found is None:
+        return name
+    stem = name[: found.end(2)]
+    number = int(re.sub(r"\D", "", name[len(stem) :]) or 1)
+    return f"{stem}{number % MAX_NUMBER + 1}"
 
 
 def _meant_by(word: str) -> MarkerKind | None:

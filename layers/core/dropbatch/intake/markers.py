@@ -239,6 +239,8 @@ class _Marker:
             again = Run(job.drop, MarkerKind.RETRY, job.retry_of)
             return again if job.retry_of is not None else self._refused(job, MarkerReason.REJECTED)
         if job.state in ENDED_JOBS:
+            if not job.keeps_work:
+                return self._refused(job, MarkerReason.NOTHING_TO_RETRY)
             return Run(job.drop, MarkerKind.RETRY, job.id)
         return self._refused(job, MarkerReason.HELD if job.state is JobState.HELD else MarkerReason.RUNNING)
 

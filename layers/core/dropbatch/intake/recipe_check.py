@@ -97,10 +97,13 @@ def _tell_usable(
     """Have the files go on that waited for a recipe, however many invocations that takes, and then tell."""
     reached = pending or pending_for(world, look)
 
-    def looked_at(key: str, goes_on: bool) -> None:
+    def looked_at(key: str, job: Job | None) -> None:
         reached.after = key
-        reached.taken += goes_on
-        if goes_on and len(reached.first_taken) < TOLD_FILES:
+        if job is None:
+            return
+        reached.taken += 1
+        reached.has_retries = reached.has_retries or job.retry_of is not None
+        if len(reached.first_taken) < TOLD_FILES:
             reached.first_taken.append(key)
 
     # Where this version is not the newest, the newer one's own event takes the files up.
@@ -125,6 +128,7 @@ def _go_on_later(world: World, ledger: Ledger, look: Look, reached: Pending) -> 
         if current.after >= reached.after:
             return False  # another process has come further
         current.after, current.taken, current.first_taken = reached.after, reached.taken, reached.first_taken
+        current.has_retries = reached.has_retries
         give_back(current)
         current.sent_at = world.now()
         return True
@@ -174,7 +178,7 @@ def _is_latest(world: World, drop: Drop) -> bool:
 def _files_found(world: World, ledger: Ledger, drop: Drop, arrival: Arrival, reached: Pending) -> FilesFound:
     """What to say of files: those that go on; else whether any lies there, and if not, which waits elsewhere."""
     if reached.taken:
-        return FilesFound(reached.taken, reached.first_taken)
+        return FilesFound(reached.taken, reached.first_taken, has_retries=reached.has_retries)
     folder = drop.key[: drop.key.rfind("/") + 1]
     parts = {beside(drop.key, name) for name in arrival.recipe.names}
     page = world.objects.names(drop.bucket, folder)

@@ -65,11 +65,12 @@ class Nearest:
 
 
 def take_up(
-    world: World, ledger: Ledger, arrival: Arrival, after: str, looked_at: Callable[[str, bool], object]
+    world: World, ledger: Ledger, arrival: Arrival, after: str, looked_at: Callable[[str, Job | None], object]
 ) -> bool:
     """Send a message for each file that goes on with a recipe; False if time runs out before all are looked at.
 
-    It begins behind the key `after`; `looked_at` is called with each key, and whether its file goes on.
+    It begins behind the key `after`; `looked_at` is called with each key, and the job of its file if that
+    goes on.
     """
     path = arrival.recipe.path
     folder = path[: path.rfind("/") + 1]
@@ -81,22 +82,22 @@ def take_up(
         if world.seconds_left() < SPARE_SECONDS:
             return False
         is_for_it = waiting.key not in parts and nearest.is_for(waiting.key)
-        looked_at(waiting.key, is_for_it and _goes_on(world, ledger, arrival, waiting))
+        looked_at(waiting.key, _goes_on(world, ledger, arrival, waiting) if is_for_it else None)
     return True
 
 
-def _goes_on(world: World, ledger: Ledger, arrival: Arrival, waiting: WaitingFile) -> bool:
-    """Have a file looked at again, if the recipe can change what comes of it; returns whether it is."""
+def _goes_on(world: World, ledger: Ledger, arrival: Arrival, waiting: WaitingFile) -> Job | None:
+    """Have a file looked at again, if the recipe can change what comes of it; returns its job if it is."""
     job = current_job(ledger, waiting)
     if job is None:
-        return False
+        return None
     if job.state is JobState.BUILDING and not waiting.is_rejected:
-        return _hurry(world, ledger, job)
+        return job if _hurry(world, ledger, job) else None
     if waiting.recipe_sha256 == arrival.recipe.sha256 or not _is_latest(world, job.drop):
-        return False
+        return None
     drop = job.drop
     world.intake.send(Look(drop.bucket, drop.key, drop.version_id, arrival.by, arrival.at).to_json())
-    return True
+    return job
 
 
 def current_job(ledger: Ledger, waiting: WaitingFile) -> Job | None:

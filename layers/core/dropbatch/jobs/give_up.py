@@ -109,7 +109,7 @@ def refuse_unseen(world: World, ledger: Ledger, pending: Pending, problem: Probl
         return
     now = world.now()
     asked_at, rerun = pending.time or now, pending.rerun_version
-    identity = claimed_job(ledger, drop, rerun) or claim_job(ledger, drop, asked_at, rerun)
+    identity = claimed_job(ledger, drop, rerun) or claim_job(ledger, drop, asked_at, now, rerun)
     job = Job(id=identity, drop=drop, created_at=now, asked_at=asked_at, rerun_version=rerun or None, build_until=now)
     if ledger.add(job):
         if ledger.newest(drop.bucket, drop.key).job_id is None:

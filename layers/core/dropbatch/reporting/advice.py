@@ -1,6 +1,6 @@
 """Says what a person can do about rows without a good answer: one table, by what would change their outcome."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,6 +53,15 @@ _HOW = {
     Cure.PAY_AGAIN: "to ask, and perhaps pay, again, drop the failed file",
     Cure.NONE: "",
 }
+
+HOW_OF_OLDER = {
+    Cure.AGAIN: "drop the failed file to ask them again",
+    Cure.RECIPE: "then drop the failed file, which asks these rows with the changed recipe",
+}
+"""The same where another version of the drop has come since: a marker beside it is for that one."""
+
+HOW_OF_REPEATED = {Cure.AGAIN: "another run has answered them; a .rerun beside the drop asks all rows, once approved"}
+"""The same where a `.rerun` was not approved, because another run has answered the same rows with the same recipe."""
 
 _PASSING = Advice(Cure.AGAIN, "OpenAI could not answer them, which mostly passes")
 _UNFINISHED = Advice(Cure.AGAIN, "OpenAI did not finish them")
@@ -158,12 +167,16 @@ def advise(outcome: Outcome, code: str) -> Advice:
     return found or _BY_OUTCOME[outcome]
 
 
-def remedy(outcome: Outcome, code: str, *, has_recipe: bool = True) -> str:
-    """Return in a sentence what a person can do about rows with this outcome and code."""
+def remedy(outcome: Outcome, code: str, *, has_recipe: bool = True, how: Mapping[Cure, str] | None = None) -> str:
+    """Return in a sentence what a person can do about rows with this outcome and code.
+
+    `how` replaces what is done about them in the jobs that it is for.
+    """
     advice = advise(outcome, code)
     what = advice.what.format(**(_WITH_RECIPE if has_recipe else _READY))
     cure = Cure.ROWS if advice.cure is Cure.RECIPE and not has_recipe else advice.cure
-    return f"{what}; {_HOW[cure]}" if _HOW[cure] else what
+    done = (how or {}).get(cure, _HOW[cure])
+    return f"{what}; {done}" if done else what
 
 
 def cures(reasons: Iterable[tuple[Outcome, str]], *, has_recipe: bool = True) -> set[Cure]:

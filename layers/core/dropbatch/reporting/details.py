@@ -13,7 +13,7 @@ from dropbatch.domain.problems import Notice, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.ledger import Ledger
 from dropbatch.ports import World
-from dropbatch.reporting.advice import remedy
+from dropbatch.reporting.advice import HOW_OF_OLDER, HOW_OF_REPEATED, remedy
 from dropbatch.reporting.limited import cost_of_all, row_members
 from dropbatch.reporting.phrases import TOLD_PROBLEMS, iso
 
@@ -46,6 +46,7 @@ class Ended:
     skipped: SkippedRows = field(default_factory=SkippedRows)
     recipes: Sequence["UsedRecipe"] = ()
     compared: Comparison | None = None
+    is_older: bool = False  # another version of the file has come since
 
     @property
     def reasons(self) -> list[tuple[Outcome, str]]:
@@ -54,6 +55,11 @@ class Ended:
     @property
     def has_recipe(self) -> bool:
         return self.job.recipe_sha256 is not None
+
+    def remedy(self, outcome: Outcome, code: str) -> str:
+        """Return in a sentence what a person can do about its rows with this outcome and code."""
+        how = HOW_OF_OLDER if self.is_older else HOW_OF_REPEATED if self.job.is_unapproved_repeat else None
+        return remedy(outcome, code, has_recipe=self.has_recipe, how=how)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +135,7 @@ def end_members(end: Ended) -> dict[str, Any]:
                 "rows": reason.count,
                 "row": reason.row,
                 **({"message": reason.message} if reason.message else {}),
-                "remedy": remedy(outcome, code, has_recipe=end.has_recipe),
+                "remedy": end.remedy(outcome, code),
             }
             for outcome, code, reason in tally.commonest(10)
         ],

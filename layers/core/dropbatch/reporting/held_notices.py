@@ -10,7 +10,7 @@ from dropbatch.domain.jobs import MAX_STARTS, Batch, HeldReason, Job
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.understood import Understood
 from dropbatch.ports import Letter, Notification, World
-from dropbatch.reporting.details import UsedRecipe, listed_notices, results_prefix
+from dropbatch.reporting.details import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.limited import rows_in_short, rows_taken
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import TOLD_PROBLEMS, about, as_text, marker_command, notice_lines, rows_counted
@@ -41,6 +41,7 @@ def held(
     name, notices = job.drop.name, notices_about((batch.model for batch in batches), world.now())
     skipped = skipped or SkippedRows()
     cancel = f"To end it with what it has: {marker_command(job.drop, 'cancel')}"
+    older = is_older(world, job)
     match reason:
         case HeldReason.FAILING:
             what = "waits, too few rows were answered"
@@ -48,11 +49,17 @@ def held(
                 f"{name} waits: of two batches in a row less than half of the rows were answered. What has not "
                 "been sent yet is held, so that no money is wasted; what is at OpenAI goes on.",
                 f"See what came back: s3://{world.buckets.results}/{results_prefix(job)}status.json",
-                f"To go on all the same, with the recipe as it was: {marker_command(job.drop, 'retry')}",
-                cancel,
-                "If the recipe is why, end it so, correct the recipe, and then ask the rows without a good answer with "
-                f"it: {marker_command(job.drop, 'retry')}",
             ]
+            text += (
+                [_OLDER, "It ends after 14 days with what it has."]
+                if older
+                else [
+                    f"To go on all the same, with the recipe as it was: {marker_command(job.drop, 'retry')}",
+                    cancel,
+                    "If the recipe is why, end it so, correct the recipe, and then ask the rows without a good answer "
+                    f"with it: {marker_command(job.drop, 'retry')}",
+                ]
+            )
         case HeldReason.SIZE:
             what = f"waits for your approval, {rows_in_short(job)}"
             text = [
@@ -63,8 +70,7 @@ def held(
                 *open_run_lines(job, others),
                 *([understood_line(understood)] if understood else []),
                 *notice_lines(notices),
-                f"To have it answered: {marker_command(job.drop, 'approve')}",
-                f"To drop it: {marker_command(job.drop, 'cancel')}",
+                *_decide(job, "answered", is_older=older),
                 "Without an approval it is cancelled after 14 days.",
             ]
         case HeldReason.REPEATED:
@@ -74,8 +80,7 @@ def held(
                 f"{_named(before)}. {_cost_again(before)} Nothing was sent to OpenAI yet, and nothing is billed.",
                 *open_run_lines(job, others),
                 *notice_lines(notices),
-                f"To have it answered again all the same: {marker_command(job.drop, 'approve')}",
-                f"To drop it: {marker_command(job.drop, 'cancel')}",
+                *_decide(job, "answered again all the same", is_older=older),
                 "Without an approval it is cancelled after 14 days.",
             ]
         case _:
@@ -88,6 +93,22 @@ def held(
     if before is not None:
         detail["answered_by"] = {"job_id": before.job.id, "paid": before.paid}
     return notification_of(world, job, "held", "held", what, text, detail)
+
+
+_OLDER = (
+    "Another version of the file has come since, and a marker beside the file is for that one. To have this version's "
+    "rows answered, drop them under another name."
+)
+
+
+def _decide(job: Job, what: str, *, is_older: bool) -> list[str]:
+    """How to approve a job, or to drop it; nothing does for an older version of a file."""
+    if is_older:
+        return [_OLDER]
+    return [
+        f"To have it {what}: {marker_command(job.drop, 'approve')}",
+        f"To drop it: {marker_command(job.drop, 'cancel')}",
+    ]
 
 
 def _named(before: AnsweredBefore | None) -> str:

@@ -4,28 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dropbatch.domain.drops import Drop, without_controls
-from dropbatch.domain.jobs import APPROVABLE, ENDED_JOBS, HeldReason, Job, JobState
+from dropbatch.domain.jobs import APPROVABLE, ENDED_JOBS, Job, JobState
 from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerReason, MarkerStatus, NearMarker
 from dropbatch.ports import Notification, World
 from dropbatch.reporting.details import SCHEMA_VERSION
 from dropbatch.reporting.notifications import notification_of
-from dropbatch.reporting.phrases import as_text, cut_from_left, marker_line, rows_counted, subject
+from dropbatch.reporting.phrases import as_text, cut_from_left, marker_line, rows_counted, subject, waits
 
 MAX_NAME = 200
 """How many characters of a name stand in a text."""
 
 MAX_IN_VERDICT = 40
-
-_WAITS = {
-    HeldReason.SIZE: "for your approval",
-    HeldReason.REPEATED: "for your approval",
-    HeldReason.PERMISSION: "because the API key lacks a permission",
-    HeldReason.ACCOUNT: "because OpenAI takes no work from the account",
-    HeldReason.STUCK: "because a step of it fails again and again",
-    HeldReason.KEY: "for an OpenAI API key",
-    HeldReason.KEY_CHANGED: "because the API key was changed",
-    HeldReason.FAILING: "because too few rows were answered",
-}
 
 
 def cancelling(world: World, jobs: Sequence[Job], asker: MarkerObject, *, is_sent: bool) -> Notification:
@@ -118,14 +107,14 @@ def _refusal(job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReas
                 f"If rows have failed at its end, make the marker again then: {_how(job.drop, kind)}",
             ]
         case MarkerReason.HELD:
-            lines = [f"{start} waits {_waits(job)}, {nothing}"]
+            lines = [f"{start} waits {waits(job)}, {nothing}"]
             if job.held_reason in APPROVABLE:
                 lines.append(_to("have it answered", job.drop, MarkerKind.APPROVE))
             lines.append(_to("end it with what it has", job.drop, MarkerKind.CANCEL))
-            return f"waits {_waits(job)}, there is nothing to {kind}", lines
+            return f"waits {waits(job)}, there is nothing to {kind}", lines
         case MarkerReason.NOT_HELD if job.state is JobState.HELD:
-            return f"waits {_waits(job)}, not for an approval", [
-                f"{start} waits {_waits(job)}, and not for an approval, {nothing} The message that it waits says what "
+            return f"waits {waits(job)}, not for an approval", [
+                f"{start} waits {waits(job)}, and not for an approval, {nothing} The message that it waits says what "
                 "lets it go on."
             ]
         case MarkerReason.NOT_HELD:
@@ -133,6 +122,18 @@ def _refusal(job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReas
         case MarkerReason.ENDED:
             return f"has ended, there is nothing to {kind}", [
                 f"{start} has ended ({job.state}), and {asker.name} came too late to {kind} it."
+            ]
+        case MarkerReason.NOTHING_TO_RETRY:
+            again = _to("ask all rows again", job.drop, MarkerKind.RERUN)
+            if job.state is JobState.SUCCEEDED:
+                return "every row is done, there is nothing to retry", [
+                    f"Every row of {name} that could be asked is done, {nothing}",
+                    again,
+                ]
+            return "no row can be asked again, there is nothing to retry", [
+                f"No row of {name} can be asked again as it is, {nothing}",
+                "Some may be paid already; if there is a failed file, correct the rows in it, and drop it.",
+                again,
             ]
     raise AssertionError(f"{reason} does not follow from a job's state")
 
@@ -252,10 +253,6 @@ def _alone(
     }
     folder = _drop(asker, marker.drop_key).folder
     return Notification("marker", str(status), folder, subject(asker.key.rstrip("/"), verdict), as_text(lines), detail)
-
-
-def _waits(job: Job) -> str:
-    return _WAITS[job.held_reason] if job.held_reason else "no more"
 
 
 def _name(job: Job) -> str:

@@ -9,14 +9,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.batch_api.models import notices_about
-from dropbatch.domain.drops import RECIPE_NAMES, Drop, recipe_beside
-from dropbatch.domain.jobs import MAX_JOB_SECONDS, Batch, Job
+from dropbatch.domain.drops import RECIPE_NAMES, Drop, recipe_beside, without_controls
+from dropbatch.domain.jobs import APPROVABLE, MAX_JOB_SECONDS, Batch, Job, JobState
+from dropbatch.domain.markers import next_name
 from dropbatch.domain.outcomes import GAVE_UP, LEFT_OUT, JobStatus, Outcome
 from dropbatch.domain.problems import LOOKS_LIKE_RECIPE, Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.understood import Understood
 from dropbatch.ports import Letter, Notification, World
-from dropbatch.reporting.advice import Cure, cures, remedy
+from dropbatch.reporting.advice import Cure, cures
 from dropbatch.reporting.details import (
     GAVE_UP_REASONS,
     SKIPPED_NAME,
@@ -50,6 +51,7 @@ from dropbatch.reporting.phrases import (
     run_name,
     subject,
     unit_of,
+    waits,
 )
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, comparison_lines, open_run_lines, run_line
 from dropbatch.reporting.understanding import understood_line
@@ -91,21 +93,34 @@ def accepted(
     recipes: Sequence[UsedRecipe] = (),
     others: OpenRuns = NO_RUNS,
     understood: Understood | None = None,
+    newer: Job | None = None,
 ) -> Notification:
+    """That a job runs; `newer` is the one of a newer version that replaces it already."""
     asked = sum(batch.requests for batch in batches)
     skipped = skipped or SkippedRows()
     notices = notices_about((batch.model for batch in batches), world.now())
+    if newer is None:
+        what = (
+            f"{rows_taken(job)}, of which {asked:,} {'goes' if asked == 1 else 'go'} to OpenAI in "
+            f"{batches_counted(len(batches))}."
+        )
+        then = "OpenAI answers within 24 hours; another message follows when all is done."
+    else:
+        what = (
+            f"{rows_taken(job)}. Run {newer.run} has replaced the file already, and its recipe says `replace: cancel`: "
+            "nothing is sent to OpenAI, and nothing is billed."
+        )
+        then = "It is being cancelled; another message follows when it has ended."
     text = [
-        f"{job.drop.name} was accepted: {rows_taken(job)}, of which {asked:,} {'goes' if asked == 1 else 'go'} to "
-        f"OpenAI in {batches_counted(len(batches))}.",
+        f"{job.drop.name} was accepted: {what}",
         *skipped_lines(world, job, skipped),
         *recipe_of_retry(recipes),
         *open_run_lines(job, others),
         *([understood_line(understood)] if understood else []),
         *notice_lines(notices),
-        "OpenAI answers within 24 hours; another message follows when all is done.",
-        *mirror_to_come(world, job),
-        f"To stop it: {marker_command(job.drop, 'cancel')}",
+        then,
+        *([] if newer else mirror_to_come(world, job)),
+        *([] if is_older(world, job) else [f"To stop it: {marker_command(job.drop, 'cancel')}"]),
         f"Progress: s3://{world.buckets.results}/{results_prefix(job)}status.json",
     ]
     detail: dict[str, Any] = {"notices": listed_notices(notices)}
@@ -141,11 +156,23 @@ def skipped_lines(world: World, job: Job, skipped: SkippedRows) -> list[str]:
 
 
 def duplicate(world: World, job: Job, standing: Job) -> Notification:
+    if job.marker is None:
+        what, again = f"{job.drop.name} was dropped again with", "drop it again"
+    else:
+        name = without_controls(_marker_name(job))
+        what, again = f"{name} asks for", f"make a folder `{next_name(name)}` beside the file,"
     text = [
-        f"{job.drop.name} was dropped again with the same content and recipe while its job {standing.id} is still "
-        "open, so nothing was sent, and nothing is billed twice.",
+        f"{what} the same content and recipe while its job {standing.id} is still open, so nothing was sent, and "
+        "nothing is billed twice.",
+    ]
+    if standing.state is JobState.HELD:
+        text.append(f"That job waits {waits(standing)}.")
+        if standing.held_reason in APPROVABLE:
+            text.append(f"To have it answered: {marker_command(job.drop, 'approve')}")
+        text.append(f"To end it with what it has: {marker_command(job.drop, 'cancel')}")
+    text += [
         f"Its results will be in s3://{world.buckets.results}/{results_prefix(standing)}",
-        "To have it answered once more, drop it again when that job has ended.",
+        f"To have it answered once more, {again} when that job has ended.",
     ]
     return notification_of(
         world, job, "duplicate", "duplicate", "already being answered", text, {"duplicate_of": standing.id}
@@ -243,7 +270,7 @@ def ended(world: World, end: Ended) -> Notification:
             continue  # said above
         which = f"{rows_counted(reason.count)} {outcome} ({code}), the first is row {reason.row:,}"
         said = f"OpenAI says “{reason.message}”; " if reason.message else ""
-        text.append(f"- {which}: {said}{remedy(outcome, code, has_recipe=end.has_recipe)}")
+        text.append(f"- {which}: {said}{end.remedy(outcome, code)}")
     bucket, prefix = world.buckets.results, results_prefix(job)
     text.append(f"Results: s3://{bucket}/{prefix}")
     text += mirror_lines(world, end)
@@ -263,7 +290,14 @@ def _next_steps(world: World, end: Ended) -> list[str]:
     failed, name = f"s3://{bucket}/{key}", key.rpartition("/")[2]
     target = shlex.quote(f"s3://{drop.bucket}/{drop.key.removesuffix(drop.name)}{name}")
     steps = []
-    if Cure.AGAIN in found:
+    if end.is_older and Cure.AGAIN in found:
+        steps.append(f"To ask the failed ones again, as a file of their own: aws s3 cp {shlex.quote(failed)} {target}")
+    elif end.is_older and Cure.RECIPE in found:
+        copy = f"aws s3 cp {shlex.quote(failed)} {target}"
+        steps.append(f"Once the recipe is changed, to ask these rows with it, as a file of their own: {copy}")
+    elif end.job.is_unapproved_repeat and Cure.AGAIN in found:
+        steps.append(f"To ask all rows again, once that is approved: {marker_command(drop, 'rerun')}")
+    elif Cure.AGAIN in found:
         steps.append(f"To ask the failed ones again: {marker_command(drop, 'retry')}")
     elif Cure.RECIPE in found and end.tally.outcomes[Outcome.OK]:
         steps.append(f"Once the recipe is changed, to ask these rows with it: {marker_command(drop, 'retry')}")
@@ -340,8 +374,9 @@ def results_given_up(world: World, job: Job) -> Notification:
         if asked
         else "Nothing was paid.",
         "The collect function's log says why.",
-        f"To have it answered, and paid, once more: {marker_command(job.drop, 'rerun')}",
     ]
+    if not is_older(world, job):
+        text.append(f"To have it answered, and paid, once more: {marker_command(job.drop, 'rerun')}")
     detail = {"reasons": GAVE_UP_REASONS, "cost": cost, "times": end_times(job, job.ended_at or world.now())}
     return notification_of(world, job, "ended", "failed", "failed, no results", text, detail)
 
@@ -394,10 +429,15 @@ def _asked_for_by(job: Job, event: str) -> list[str]:
     """Which marker asked for a run, where one first hears of that run: the marker has no message of its own."""
     if job.marker is None or event not in FIRST_EVENTS:
         return []
-    marker = f"{job.drop.name}.{job.marker}"
+    marker = without_controls(_marker_name(job))
     if event != "accepted":
         return [f"Asked for by {marker}."]
     return [
         f"Asked for by {marker}, which has acted now. To ask once more, make it again: a folder of the same name, or "
-        f"`{marker}2`."
+        f"`{next_name(marker)}`."
     ]
+
+
+def _marker_name(job: Job) -> str:
+    """The name of the marker that asked for a run; the release before this one kept its kind alone."""
+    return job.marker_name or f"{job.drop.name}.{job.marker}"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, tzinfo
 from urllib.parse import quote
 
 from dropbatch.domain.drops import Drop, without_controls
-from dropbatch.domain.jobs import Job
+from dropbatch.domain.jobs import HeldReason, Job
 from dropbatch.domain.problems import Notice, ProblemGroup, Problems
 
 MAX_SUBJECT_UNITS = 99
@@ -162,6 +162,23 @@ def drop_command(drop: Drop) -> str:
     """Return the line that uploads a file in place of a drop, and below it how the S3 console does."""
     target = f"s3://{drop.bucket}/{drop.key}"
     return f"aws s3 cp {shlex.quote(drop.name)} {shlex.quote(target)}{in_console(f'upload it into {place(drop)}')}"
+
+
+def waits(job: Job) -> str:
+    """Say behind `waits` for what, or why."""
+    return _WAITS[job.held_reason] if job.held_reason else "no more"
+
+
+_WAITS = {
+    HeldReason.SIZE: "for your approval",
+    HeldReason.REPEATED: "for your approval",
+    HeldReason.PERMISSION: "because the API key lacks a permission",
+    HeldReason.ACCOUNT: "because OpenAI takes no work from the account",
+    HeldReason.STUCK: "because a step of it fails again and again",
+    HeldReason.KEY: "for an OpenAI API key",
+    HeldReason.KEY_CHANGED: "because the API key was changed",
+    HeldReason.FAILING: "because too few rows were answered",
+}
 
 
 def in_console(way: str) -> str:

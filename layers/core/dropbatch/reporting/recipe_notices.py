@@ -31,13 +31,14 @@ class FilesFound:
     """What a recipe that came found: files that go on with it, or whether any lies there at all.
 
     `first` are the keys of the first that go on. `elsewhere` is the key of one that waits for a recipe in another
-    folder, named only if none lies in this one.
+    folder, named only if none lies in this one. `has_retries` says that rows of one that goes on were asked before.
     """
 
     count: int = 0
     first: Sequence[str] = ()
     is_empty: bool = False
     elsewhere: str | None = None
+    has_retries: bool = False
 
 
 def usable(
@@ -79,8 +80,9 @@ def _files_lines(drop: Drop, files: FilesFound) -> list[str]:
         listed = ", ".join(names) + (f" and {more:,} more" if more else "")
         verb = "goes on with it" if files.count == 1 else "go on with it"
         first = replace(drop, key=files.first[0])
+        paid = "" if files.has_retries else " Nothing was paid for them before."
         return [
-            f"{counted(files.count, 'file')} that waited for it {verb}: {listed}. Nothing was paid for them before.",
+            f"{counted(files.count, 'file')} that waited for it {verb}: {listed}.{paid}",
             f"To stop {'it' if files.count == 1 else 'the first of them'}: {marker_command(first, 'cancel')}",
         ]
     if not files.is_empty:

@@ -14,7 +14,6 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import ANSWERED, Outcome
 from dropbatch.domain.problems import Problems
 from dropbatch.ports import World
-from dropbatch.reporting.advice import remedy
 from dropbatch.reporting.details import Ended, results_prefix
 from dropbatch.reporting.limited import limited_lines
 from dropbatch.reporting.phrases import (
@@ -215,7 +214,7 @@ def page(world: World, end: Ended, samples: Sequence[Mapping[str, object]], colu
         comparison=comparison_lines(end.compared),
         categories=tally.categories,
         reasons=tally.commonest(10),
-        remedy=partial(remedy, has_recipe=end.has_recipe),
+        remedy=end.remedy,
         as_dropped=_label("as dropped", columns.dropped),
         samples=[
             ("Some of the answers", _label("answer", columns.answered), [s for s in samples if s["good"]]),

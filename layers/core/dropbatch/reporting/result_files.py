@@ -48,6 +48,7 @@ def decision(world: World, end: Ended) -> dict[str, Any]:
     summary["categories"] = {column: dict(counts) for column, counts in end.tally.categories.items()}
     notification = ended(world, end)
     retryable = "failed" in end.objects and can_be_retried(end.reasons, has_recipe=end.has_recipe)
+    retryable = retryable and not end.job.is_unapproved_repeat  # a `.retry` would ask all rows without a question
     return {
         "status": str(end.status),
         "ended_at": end.ended_at,
@@ -116,8 +117,14 @@ def write_recipe(world: World, job: Job, recipe: "RecipeText") -> None:
         world.objects.put(world.buckets.results, key, data, "text/plain")
 
 
+def _is_rejected(latest: Job, job: Job, status: str | None) -> bool:
+    return JobState.REJECTED in (latest.state, status if latest.id == job.id else None)
+
+
 def write_latest(world: World, job: Job, status: str | None = None) -> None:
     """`latest.json` beside the jobs of a key names the newest, and says how it stands.
+
+    A rejected `.retry` has no rows: the job that it was to go on from stays named.
 
     `job` is one of the key's jobs, as it is about to be saved, with the `status` that was decided for it if one was.
     Others may write at the same time. So what was written is held against the table, and written again if that has
@@ -129,6 +136,8 @@ def write_latest(world: World, job: Job, status: str | None = None) -> None:
         newest = ledger.newest(job.drop.bucket, job.drop.key)
         is_own = newest.job_id == job.id and written is None
         latest = job if is_own else ledger.job(newest.job_id or "")
+        while latest is not None and latest.retry_of and _is_rejected(latest, job, status):
+            latest = ledger.job(latest.retry_of)  # whose answers stand
         if latest is None or (latest.state is JobState.REJECTED and not latest.run):
             return  # nothing is known, or nobody was notified of it: an empty file that was replaced
         state = str(latest.state) if latest.state in ENDED_JOBS else "running"

@@ -81,7 +81,7 @@ def open_run_lines(job: Job, runs: OpenRuns) -> list[str]:
     is_replaced = any(run.job.drop.version_id != job.drop.version_id for run in runs.told)
     if is_replaced and job.replaces:
         return [*lines, "The recipe says `replace: cancel`: jobs of older versions are cancelled once this one runs."]
-    hint = "; `replace: cancel` in the recipe ends those of older versions by itself" if is_replaced else ""
+    hint = "; `replace: cancel` in the recipe ends those of older versions automatically" if is_replaced else ""
     return [*lines, f"A .cancel beside the file ends this job and the older ones{hint}."]
 
 
