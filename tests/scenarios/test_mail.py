@@ -1,6 +1,7 @@
 """Messages that can be sorted: subjects, attributes, who is told of what, in which words."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from dropbatch.reporting.phrases import about, local_time, money, subject
 from dropbatch.reporting.runs import run_line
 from dropbatch.reporting.sns_limits import attributes, fitted
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, pass_time, result, run
-from tests.fakes import FakeWorld, answer_ok, response_line
+from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
 
 DAY = 86_400
 
@@ -99,6 +100,33 @@ def test_a_raw_drop_has_no_folder_of_a_recipe(fake: FakeWorld) -> None:
     for told in (*fake.topics.people, *fake.topics.published):
         assert "recipe_folder" not in attributes(told)
     assert {notification.detail["recipe_folder"] for notification in fake.topics.published} == {None}
+
+
+def test_the_filter_that_the_operators_page_shows_loses_no_message_of_the_folder(fake: FakeWorld) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    shown = re.findall(r"--attributes '(\{.*?\})'", page, re.DOTALL)
+    policies = [json.loads(json.loads(attributes)["FilterPolicy"]) for attributes in shown]
+    fake.objects.remove(INBOX, "lake/recipe.yaml")
+    drop(fake, "lake/reviews/none.csv", b"text\nx\n")
+    drop(fake, "lake/gone.csv.rerun", b"")
+    drop(fake, "lake/some/recipe.yaml", RECIPE)
+    drop(fake, "lake/some/good.csv", b"text\nx\n")
+    drop(fake, "lakes/other.csv", b"text\nx\n")
+    run(fake)
+    told = [*fake.topics.people, *fake.topics.published]
+    assert {notification.event for notification in told} == {"rejected", "marker", "recipe", "accepted", "ended"}
+    for policy in policies:
+        kept = [n for n in told if passes(attributes(n), policy)]
+        wanted = [n for n in told if n.event in policy.get("event", [n.event]) and n.folder != "lakes"]
+        assert kept == wanted
+
+
+def passes(found: dict[str, str], policy: dict[str, Any]) -> bool:
+    """Return whether SNS lets a message of these attributes through a filter policy of strings and prefixes."""
+    return policy.keys() <= found.keys() and all(
+        any(found[name] == one if isinstance(one, str) else found[name].startswith(one["prefix"]) for one in wanted)
+        for name, wanted in policy.items()
+    )
 
 
 # Who is told of what.
