@@ -146,6 +146,17 @@ def test_four_hundred_parts_rejected_for_one_cause_are_one_message(fake: FakeWor
     assert Counter(fake.topics.events()) == {"rejected": 400}
 
 
+def test_a_digest_promises_only_the_messages_that_follow(fake: FakeWorld) -> None:
+    fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [accepted, problems]\n")
+    parts(fake, 2)
+    run(fake)
+    assert heard(fake) == ["accepted"]
+    assert of(fake, "accepted").text.splitlines()[1] == (
+        "OpenAI answers within 24 hours; another message follows only if something goes wrong, as the recipe's "
+        "`notify` says."
+    )
+
+
 def test_a_file_that_is_alone_is_told_as_ever_and_soon(fake: FakeWorld) -> None:
     fake.openai.ending = None
     parts(fake, 1)

@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dropbatch.domain.jobs import HeldReason, JobState
+from dropbatch.domain.jobs import HeldReason, JobState, OpenAIStatus
 from dropbatch.jobs.hold import hold
 from dropbatch.ledger import Ledger
+from dropbatch.poll import poll
 from dropbatch.ports import Audience, Letter, Notification
 from dropbatch.reporting.phrases import about, local_time, money, subject
 from dropbatch.reporting.runs import run_line
@@ -169,6 +170,54 @@ def test_a_hold_and_a_cancel_are_told_under_problems(fake: FakeWorld) -> None:
     assert events(fake.topics.people) == ["held"], "at once: it waits for a person"
     pass_time(fake, 15 * DAY, step=DAY / 4)
     assert [told.status for told in fake.topics.people] == ["held", "cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("notify", "then"),
+    [
+        ("[accepted, ended]", "another message follows when all is done"),
+        (
+            "[accepted, problems]",
+            "another message follows only if something goes wrong, as the recipe's `notify` says",
+        ),
+        ("[accepted]", "no message follows when all is done, as the recipe's `notify` says"),
+    ],
+)
+def test_an_acceptance_promises_only_the_messages_that_follow(fake: FakeWorld, notify: str, then: str) -> None:
+    fake.objects.drop("lake/recipe.yaml", RECIPE + f"notify: {notify}\n".encode())
+    drop(fake, "lake/a.csv", b"text\na\n")
+    run(fake)
+    assert f"OpenAI answers within 24 hours; {then}." in of(fake.topics.people, "accepted").text.splitlines()
+    assert ("ended" in events(fake.topics.people)) is ("ended" in notify)
+
+
+@pytest.mark.parametrize("notify", ["[]", "[accepted]", "[problems]"])
+@pytest.mark.parametrize("comes", ["in time", "too late"])
+def test_whoever_cancels_a_job_is_told_of_its_end(fake: FakeWorld, notify: str, comes: str) -> None:
+    fake.objects.drop("lake/recipe.yaml", RECIPE + f"notify: {notify}\n".encode())
+    fake.openai.ending = None
+    drop(fake, "lake/a.csv", b"text\na\n")
+    run(fake, ticks=4)
+    if comes == "too late":
+        fake.openai.ending = OpenAIStatus.COMPLETED
+        poll(fake.world)
+    drop(fake, "lake/a.csv.cancel", b"")
+    run(fake)
+    told = [notification for notification in fake.topics.people if notification.event != "accepted"]
+    assert events(told) == ["marker", "ended"]
+    what = "the results are there" if comes == "too late" else "it has ended"
+    assert f"Another message follows when {what}." in told[0].text.splitlines()
+
+
+def test_a_job_that_a_newer_version_cancelled_ends_as_notify_says(fake: FakeWorld) -> None:
+    fake.objects.drop("lake/recipe.yaml", RECIPE + b"replace: cancel\nnotify: []\n")
+    fake.openai.answer, fake.openai.ending = lambda _request: None, None
+    for text in (b"a", b"b"):
+        drop(fake, "lake/a.csv", b"text\n" + text + b"\n")
+        run(fake, ticks=4)
+    run(fake)
+    assert [job.state for job in jobs(fake)].count(JobState.CANCELLED) == 1
+    assert fake.topics.people == []
 
 
 def test_a_duplicate_is_told_like_an_acceptance(fake: FakeWorld) -> None:

@@ -95,7 +95,8 @@ def _is_wanted(job: Job, notification: Notification) -> bool:
             return "accepted" in job.notify or job.marker is not None  # it answers the marker, too
         case "ended":
             has_problems = notification.status != str(JobState.SUCCEEDED)
-            return "ended" in job.notify or ("problems" in job.notify and has_problems)
+            was_promised = job.cancel_requested and not job.replaced_by  # whoever cancelled it was told that it ends
+            return "ended" in job.notify or ("problems" in job.notify and has_problems) or was_promised
     return True
 
 

@@ -14,7 +14,16 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.ports import Notification, World
 from dropbatch.reporting.advice import remedy
 from dropbatch.reporting.details import SCHEMA_VERSION
-from dropbatch.reporting.phrases import about, as_text, console_link, counted, marker_line, rows_counted, subject
+from dropbatch.reporting.phrases import (
+    about,
+    as_text,
+    console_link,
+    counted,
+    end_to_come,
+    marker_line,
+    rows_counted,
+    subject,
+)
 
 MAX_NAMED = 10
 """How many files a digest names."""
@@ -157,7 +166,7 @@ def _worded(event: str, files: str, parts: Sequence[Part]) -> tuple[str, list[st
                 f"{count} accepted, {rows_counted(rows)}",
                 [
                     f"{files} were accepted: {rows_counted(rows)}.",
-                    "OpenAI answers within 24 hours; another message follows when they are done.",
+                    end_to_come([part.job for part in parts], "they are done"),
                 ],
                 [f"To stop one: {marker_line(parts[0].job.drop, 'cancel')}, and the same for others."],
             )
