@@ -292,6 +292,19 @@ def test_operators_are_told_again_a_day_later_if_others_still_wait(fake: FakeWor
     assert len(fake.topics.operators) == 2
 
 
+def test_operators_are_told_every_day_for_as_long_as_a_job_waits(fake: FakeWorld) -> None:
+    fake.openai.key_valid = False
+    drop(fake, "lake/a.csv", b"text\na\n")
+    drop(fake, "lake/b.csv", b"text\nb\n")
+    pass_time(fake, 3 * DAY + 3600, step=1800)
+    assert len(fake.topics.operators) == 4
+    assert {told.operators for told in fake.topics.operators} == {fake.topics.operators[0].operators}
+    assert [told.event for told in fake.topics.people].count("held") == 1, "people hear of it once"
+    fake.openai.key_valid = True
+    pass_time(fake, 3 * DAY, step=1800)
+    assert len(fake.topics.operators) == 4
+
+
 @pytest.mark.parametrize(
     "reason", [HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY_CHANGED, HeldReason.STUCK]
 )
