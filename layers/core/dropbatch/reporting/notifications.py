@@ -163,11 +163,11 @@ def rejected(world: World, job: Job, problems: Problems, elsewhere: Sequence[str
     text += [
         f"All of them: s3://{world.buckets.results}/{results_prefix(job)}report.html (rejected.json for programs)",
         f"In the console: {console_link(world.region, world.buckets.results, results_prefix(job))}",
-        *elsewhere,
-        *what_to_do(job, problems),
     ]
+    steps = [*elsewhere, *what_to_do(job, problems)]
     detail = {"problems": listed_problems(problems, 10)}
-    return notification_of(world, job, "rejected", "rejected", f"rejected, {count}", text, detail)
+    told = notification_of(world, job, "rejected", "rejected", f"rejected, {count}", [*text, *steps], detail)
+    return replace(told, steps=tuple(steps))
 
 
 def what_to_do(job: Job, problems: Problems) -> list[str]:
