@@ -219,6 +219,8 @@ def ended(world: World, end: Ended) -> Notification:
     if end.skipped.bad:
         verdict += f", {counted(end.skipped.bad, 'bad row')} skipped"
         sentence = _BAD_SENTENCES.get(end.status, sentence)
+    if job.limited is not None and end.status is JobStatus.SUCCEEDED:
+        sentence = f"Of the rows that `limit` took, {sentence[0].lower()}{sentence[1:]}"
     text = [f"{job.drop.name}: {verdict}. {sentence}"]
     counts = [f"{count:,} {outcome}" for outcome, count in sorted(tally.outcomes.items()) if outcome is not Outcome.OK]
     if counts:
