@@ -61,7 +61,7 @@ def test_every_filter_of_the_operators_page_is_json() -> None:
     attributes = re.findall(r"--attributes '(\{.*?\})'", text, re.DOTALL)
     policies = [json.loads(json.loads(found)["FilterPolicy"]) for found in attributes]
     assert len(policies) == 2
-    assert all(policy["recipe_folder"] == ["lake", {"prefix": "lake/"}] for policy in policies)
+    assert all(policy["folder"] == ["lake", {"prefix": "lake/"}] for policy in policies)
 
 
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from dropbatch.domain.jobs import Job, JobState
+from dropbatch.domain.jobs import Job, JobState, OpenAIStatus
 from dropbatch.poll import poll
 from dropbatch.ports import Audience, Notification
-from tests.driving import RECIPE, deliver, drop, jobs, run, survive, told_of_each
+from tests.driving import RECIPE, deliver, drop, jobs, pass_time, run, survive, told_of_each
 from tests.fakes import FakeWorld, Fault, Faults, Killer, answer_ok, response_line
 
 FOLDER = "lake/reviews/dt=2026-11-27"
@@ -95,8 +95,8 @@ def test_files_that_are_replaced_while_they_run_are_named(fake: FakeWorld) -> No
     accepted = of(fake, "accepted")
     assert accepted.subject == f"{FOLDER}: 3 files accepted, 9 rows"
     assert (
-        "- 3 files, as part-0001.jsonl: an older run of the file is still open, and is paid, too; a .cancel beside the "
-        "file ends all of its runs"
+        "- 3 files, such as part-0001.jsonl: an older run of the file is still open, and is paid, too; a .cancel "
+        "beside the file ends all of its runs"
     ) in accepted.text.splitlines()
     assert "- part-0001.jsonl, run 2: accepted, 3 rows" in accepted.text.splitlines()
 
@@ -128,8 +128,100 @@ def test_problems_come_first_with_their_reasons(fake: FakeWorld) -> None:
         "- part-0001.jsonl: 2 of 2 answered",
     ]
     assert "- and 2 more" in lines
-    retry = f"echo | aws s3 cp - s3://the-inbox/{FOLDER}/part-0012.jsonl.retry"
-    assert f"To ask the failed rows of one again: {retry}, and the same for others." in lines
+    retry = f"echo | aws s3 cp - s3://the-inbox/{FOLDER}/part-0011.jsonl.retry"
+    asked = "Once the recipe is changed, to ask the failed rows of one with it, and so for each: "
+    assert lines[lines.index(asked + retry) + 1] == (
+        "  or, in the S3 console, make a folder `part-0011.jsonl.retry` beside the file"
+    )
+    assert "To ask the failed rows of one again" not in ended.text, "they would fail again as they are"
+
+
+def test_rows_that_may_be_asked_again_as_they_are_have_their_marker(fake: FakeWorld) -> None:
+    fake.openai.answer = lambda request: (
+        ("error", response_line(request, 429, {"error": {"code": "rate_limit_exceeded", "message": "no"}}))
+    )
+    parts(fake, 2)
+    pass_time(fake, 4 * 86_400, step=3600)
+    lines = of(fake, "ended").text.splitlines()
+    again = f"echo | aws s3 cp - s3://the-inbox/{FOLDER}/part-0001.jsonl.retry"
+    assert f"To ask the failed rows of one again, and so for each: {again}" in lines
+
+
+def test_no_marker_is_offered_that_would_be_refused(fake: FakeWorld) -> None:
+    """Of truncated rows no file has a good answer: the same recipe would only truncate them again."""
+
+    def truncated(request: dict[str, Any]) -> Any:
+        where, line = answer_ok(request)
+        line["response"]["body"]["choices"][0]["finish_reason"] = "length"
+        return where, line
+
+    fake.openai.answer = truncated
+    parts(fake, 2)
+    run(fake)
+    lines = of(fake, "ended").text.splitlines()
+    rerun = f"echo | aws s3 cp - s3://the-inbox/{FOLDER}/part-0001.jsonl.rerun"
+    assert f"Once the recipe is changed, to ask all rows of one with it, and so for each: {rerun}" in lines
+    assert ".retry`" not in of(fake, "ended").text.split("Files:")[1]
+
+
+def test_a_limit_is_said_with_what_all_rows_would_cost(fake: FakeWorld) -> None:
+    fake.objects.drop("lake/recipe.yaml", RECIPE + b"limit: 2\n")
+    parts(fake, 3, rows=9)
+    run(fake)
+    accepted, ended = of(fake, "accepted"), of(fake, "ended")
+    assert accepted.subject == f"{FOLDER}: 3 files accepted, 6 of 27 rows"
+    assert accepted.text.startswith(f"3 files of {FOLDER} were accepted: 6 of 27 rows (`limit`).\n")
+    assert "The runs asked 6 of 27 rows (`limit`); all of them would cost under a cent." in ended.text.splitlines()
+
+
+def test_what_to_do_about_files_without_a_recipe_is_said(fake: FakeWorld) -> None:
+    drop(fake, "lakes/a.csv", b"text\nx\n")
+    drop(fake, "lakes/b.csv", b"text\nx\n")
+    run(fake)
+    (rejected,) = fake.topics.people
+    lines = rejected.text.splitlines()
+    at = lines.index("What to do, for example for a.csv:")
+    assert lines[at + 1 : at + 3] == [
+        "Upload the recipe; the file is then read again automatically: "
+        "aws s3 cp recipe.yaml s3://the-inbox/lakes/recipe.yaml",
+        "  or, in the S3 console, upload it into the folder `lakes/`",
+    ]
+    assert "digest: off" not in rejected.text, "there is no recipe to put it into"
+
+
+def test_a_recipe_elsewhere_is_named_to_many_files_as_to_one(fake: FakeWorld) -> None:
+    drop(fake, "umfrage2/recipe.yaml", RECIPE)
+    run(fake, ticks=3)
+    fake.topics.people.clear()
+    drop(fake, "umfrage/a.csv", b"text\nx\n")
+    run(fake)
+    alone = of(fake, "rejected")
+    fake.topics.people.clear()
+    drop(fake, "umfrage/b.csv", b"text\nx\n")
+    drop(fake, "umfrage/c.csv", b"text\nx\n")
+    run(fake)
+    (one,) = [line for line in alone.text.splitlines() if line.startswith("A recipe was")]
+    (many,) = [line for line in of(fake, "rejected").text.splitlines() if line.startswith("A recipe was")]
+    assert one.startswith("A recipe was dropped into `umfrage2/` ")
+    assert many.partition("; ")[2] == one.partition("; ")[2]
+
+
+def test_two_versions_of_a_file_are_two_runs_of_it(fake: FakeWorld) -> None:
+    fake.objects.drop("lake/recipe.yaml", RECIPE + b"replace: cancel\n")
+    fake.openai.answer, fake.openai.ending = lambda _request: None, None
+    for rows in (1, 2):
+        drop(fake, f"{FOLDER}/a.jsonl", b'{"text": "x"}\n' * rows)
+        deliver(fake)
+        fake.clock.sleep(1)
+    fake.openai.answer, fake.openai.ending = answer_ok, OpenAIStatus.COMPLETED
+    run(fake)
+    assert of(fake, "accepted").subject == f"{FOLDER}: 2 runs of 1 file accepted, 3 rows"
+    ended = of(fake, "ended")
+    assert ended.subject.startswith(f"{FOLDER}: 2 runs of 1 file ended, ")
+    assert (
+        "1 run, such as that of a.jsonl: a newer version replaced the file, and the recipe says `replace: cancel`."
+        in ended.text.splitlines()
+    )
 
 
 def test_four_hundred_parts_rejected_for_one_cause_are_one_message(fake: FakeWorld) -> None:
@@ -140,10 +232,26 @@ def test_four_hundred_parts_rejected_for_one_cause_are_one_message(fake: FakeWor
     assert rejected.subject == f"{FOLDER}: 400 files rejected"
     lines = rejected.text.splitlines()
     assert lines[0] == f"400 files of {FOLDER} were rejected. Nothing was sent to OpenAI, and nothing is billed."
-    assert lines[1].startswith("- 400 files, as part-0000.csv: ")
+    assert lines[1].startswith("- 400 files, such as part-0000.csv: ")
     assert "there is no column 'text'" in lines[1]
+    assert lines[2:4] == [
+        "What to do, for example for part-0000.csv:",
+        "Correct the recipe and upload it; the file is then read again automatically: "
+        "aws s3 cp recipe.yaml s3://the-inbox/lake/recipe.yaml",
+    ]
     assert "- and 390 more" in lines
     assert Counter(fake.topics.events()) == {"rejected": 400}
+
+
+def test_a_digest_promises_only_the_messages_that_follow(fake: FakeWorld) -> None:
+    fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [accepted, problems]\n")
+    parts(fake, 2)
+    run(fake)
+    assert heard(fake) == ["accepted"]
+    assert of(fake, "accepted").text.splitlines()[1] == (
+        "OpenAI answers within 24 hours; another message follows only if something goes wrong, as the recipe's "
+        "`notify` says."
+    )
 
 
 def test_a_file_that_is_alone_is_told_as_ever_and_soon(fake: FakeWorld) -> None:

@@ -113,6 +113,7 @@ def test_what_all_rows_would_cost_is_said_at_the_end(fake: FakeWorld) -> None:
     assert detail["cost"]["all_rows"] == pytest.approx(whole, rel=1e-3)
     said = f"The run asked the first 10 of 3,000 rows (`limit`); all of them would cost {about(whole)}."
     assert said in ended.text.splitlines()
+    assert ended.text.startswith("reviews.csv: 10 of 10 answered. Of the rows that `limit` took, every row is done.\n")
     assert said in result(fake, "report.html").decode()
     assert result_json(fake, "status.json")["rows"]["in_file"] == 3_000
     assert len(result(fake, "reviews.answers.csv").splitlines()) == 11

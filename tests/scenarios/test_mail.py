@@ -1,6 +1,7 @@
 """Messages that can be sorted: subjects, attributes, who is told of what, in which words."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +10,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dropbatch.domain.jobs import HeldReason, JobState
+from dropbatch.domain.jobs import HeldReason, JobState, OpenAIStatus
 from dropbatch.jobs.hold import hold
 from dropbatch.ledger import Ledger
+from dropbatch.poll import poll
 from dropbatch.ports import Audience, Letter, Notification
 from dropbatch.reporting.phrases import about, local_time, money, subject
 from dropbatch.reporting.runs import run_line
 from dropbatch.reporting.sns_limits import attributes, fitted
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, pass_time, result, run
-from tests.fakes import FakeWorld, answer_ok, response_line
+from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
 
 DAY = 86_400
 
@@ -101,6 +103,33 @@ def test_a_raw_drop_has_no_folder_of_a_recipe(fake: FakeWorld) -> None:
     assert {notification.detail["recipe_folder"] for notification in fake.topics.published} == {None}
 
 
+def test_the_filter_that_the_operators_page_shows_loses_no_message_of_the_folder(fake: FakeWorld) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    shown = re.findall(r"--attributes '(\{.*?\})'", page, re.DOTALL)
+    policies = [json.loads(json.loads(attributes)["FilterPolicy"]) for attributes in shown]
+    fake.objects.remove(INBOX, "lake/recipe.yaml")
+    drop(fake, "lake/reviews/none.csv", b"text\nx\n")
+    drop(fake, "lake/gone.csv.rerun", b"")
+    drop(fake, "lake/some/recipe.yaml", RECIPE)
+    drop(fake, "lake/some/good.csv", b"text\nx\n")
+    drop(fake, "lakes/other.csv", b"text\nx\n")
+    run(fake)
+    told = [*fake.topics.people, *fake.topics.published]
+    assert {notification.event for notification in told} == {"rejected", "marker", "recipe", "accepted", "ended"}
+    for policy in policies:
+        kept = [n for n in told if passes(attributes(n), policy)]
+        wanted = [n for n in told if n.event in policy.get("event", [n.event]) and n.folder != "lakes"]
+        assert kept == wanted
+
+
+def passes(found: dict[str, str], policy: dict[str, Any]) -> bool:
+    """Return whether SNS lets a message of these attributes through a filter policy of strings and prefixes."""
+    return policy.keys() <= found.keys() and all(
+        any(found[name] == one if isinstance(one, str) else found[name].startswith(one["prefix"]) for one in wanted)
+        for name, wanted in policy.items()
+    )
+
+
 # Who is told of what.
 
 
@@ -141,6 +170,54 @@ def test_a_hold_and_a_cancel_are_told_under_problems(fake: FakeWorld) -> None:
     assert events(fake.topics.people) == ["held"], "at once: it waits for a person"
     pass_time(fake, 15 * DAY, step=DAY / 4)
     assert [told.status for told in fake.topics.people] == ["held", "cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("notify", "then"),
+    [
+        ("[accepted, ended]", "another message follows when all is done"),
+        (
+            "[accepted, problems]",
+            "another message follows only if something goes wrong, as the recipe's `notify` says",
+        ),
+        ("[accepted]", "no message follows when all is done, as the recipe's `notify` says"),
+    ],
+)
+def test_an_acceptance_promises_only_the_messages_that_follow(fake: FakeWorld, notify: str, then: str) -> None:
+    fake.objects.drop("lake/recipe.yaml", RECIPE + f"notify: {notify}\n".encode())
+    drop(fake, "lake/a.csv", b"text\na\n")
+    run(fake)
+    assert f"OpenAI answers within 24 hours; {then}." in of(fake.topics.people, "accepted").text.splitlines()
+    assert ("ended" in events(fake.topics.people)) is ("ended" in notify)
+
+
+@pytest.mark.parametrize("notify", ["[]", "[accepted]", "[problems]"])
+@pytest.mark.parametrize("comes", ["in time", "too late"])
+def test_whoever_cancels_a_job_is_told_of_its_end(fake: FakeWorld, notify: str, comes: str) -> None:
+    fake.objects.drop("lake/recipe.yaml", RECIPE + f"notify: {notify}\n".encode())
+    fake.openai.ending = None
+    drop(fake, "lake/a.csv", b"text\na\n")
+    run(fake, ticks=4)
+    if comes == "too late":
+        fake.openai.ending = OpenAIStatus.COMPLETED
+        poll(fake.world)
+    drop(fake, "lake/a.csv.cancel", b"")
+    run(fake)
+    told = [notification for notification in fake.topics.people if notification.event != "accepted"]
+    assert events(told) == ["marker", "ended"]
+    what = "the results are there" if comes == "too late" else "it has ended"
+    assert f"Another message follows when {what}." in told[0].text.splitlines()
+
+
+def test_a_job_that_a_newer_version_cancelled_ends_as_notify_says(fake: FakeWorld) -> None:
+    fake.objects.drop("lake/recipe.yaml", RECIPE + b"replace: cancel\nnotify: []\n")
+    fake.openai.answer, fake.openai.ending = lambda _request: None, None
+    for text in (b"a", b"b"):
+        drop(fake, "lake/a.csv", b"text\n" + text + b"\n")
+        run(fake, ticks=4)
+    run(fake)
+    assert [job.state for job in jobs(fake)].count(JobState.CANCELLED) == 1
+    assert fake.topics.people == []
 
 
 def test_a_duplicate_is_told_like_an_acceptance(fake: FakeWorld) -> None:
@@ -213,6 +290,19 @@ def test_operators_are_told_again_a_day_later_if_others_still_wait(fake: FakeWor
     drop(fake, "lake/b.csv", b"text\nb\n")
     run(fake, ticks=3)
     assert len(fake.topics.operators) == 2
+
+
+def test_operators_are_told_every_day_for_as_long_as_a_job_waits(fake: FakeWorld) -> None:
+    fake.openai.key_valid = False
+    drop(fake, "lake/a.csv", b"text\na\n")
+    drop(fake, "lake/b.csv", b"text\nb\n")
+    pass_time(fake, 3 * DAY + 3600, step=1800)
+    assert len(fake.topics.operators) == 4
+    assert {told.operators for told in fake.topics.operators} == {fake.topics.operators[0].operators}
+    assert [told.event for told in fake.topics.people].count("held") == 1, "people hear of it once"
+    fake.openai.key_valid = True
+    pass_time(fake, 3 * DAY, step=1800)
+    assert len(fake.topics.operators) == 4
 
 
 @pytest.mark.parametrize(

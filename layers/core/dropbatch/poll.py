@@ -40,7 +40,7 @@ from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, Work, look_again, work_on
 from dropbatch.polling.pace import adjust
 from dropbatch.ports import Queue, World
-from dropbatch.reporting import notifications, result_files
+from dropbatch.reporting import held_notices, notifications, result_files
 from dropbatch.sweeping import sweep
 
 ROTATION_STEP = 7919
@@ -131,6 +131,7 @@ class _Tick:
             ("pending", 0.2, self._look_after_pending),
             ("send", 0.4, self._send_due),
             ("tell", 0.4, self._tell_gathered),
+            ("remind", 0.4, self._remind_operators),
             ("ended", 0.3, self._finish_ended),
             ("status", 0.5, self._write_statuses),
             ("dead letters", 0.5, self._take_dead_letters),
@@ -316,6 +317,16 @@ class _Tick:
             job.hold_checked_at = world.now()
             self._ledger.save(job)
         return job.held_reason is not HeldReason.KEY or self._key.is_accepted
+
+    def _remind_operators(self, world: World) -> None:
+        """Notify the operators again of what jobs still wait for, by the one of each reason that has waited longest."""
+        waiting: dict[HeldReason, Job] = {}
+        for job in sorted(self._jobs.values(), key=lambda job: job.held_at):
+            if job.state is JobState.HELD and job.held_reason is not None and not job.cancel_requested:
+                waiting.setdefault(job.held_reason, job)
+        for reason, job in waiting.items():
+            if reason in held_notices.FOR_OPERATORS:
+                outbox.remind(world, self._ledger, held_notices.held(world, job, reason))
 
     # What is to be sent
 

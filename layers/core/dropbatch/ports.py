@@ -172,7 +172,7 @@ class Notification:
 
     `verdict` is what the subject says behind the name. `recipe_folder` is the folder of the recipe that counts, if one
     does. A digest may be about several folders: then `more_folders` are the others. What only the stack's operators can
-    correct has a letter for them besides.
+    correct has a letter for them besides. `steps` are the lines of the text that say what to do about a rejection.
     """
 
     event: str
@@ -185,6 +185,7 @@ class Notification:
     recipe_folder: str | None = None
     more_folders: tuple[str, ...] = ()
     operators: Letter | None = None
+    steps: tuple[str, ...] = ()
 
 
 class Audience(StrEnum):

@@ -224,8 +224,8 @@ class GatheredReason:
 class Gathered:
     """A notice of a job that waits to be told with others of its folder, and what a digest says of the job.
 
-    `reasons` are the commonest. `paid` and `saved` are in millionths of a dollar; `paid` is None if nothing of it is
-    known.
+    `reasons` are the commonest. `paid`, `saved` and `all_rows` are in millionths of a dollar; `paid` is None if nothing
+    of it is known.
     """
 
     event: str
@@ -236,6 +236,7 @@ class Gathered:
     answered: int = 0
     paid: int | None = None
     saved: int = 0
+    all_rows: int | None = None  # what all rows of a drop would cost of which a `limit` took some, if that is known
     unpriced: bool = False  # some of the cost is not known
     reasons: list[GatheredReason] = field(default_factory=list)
     failures: int = 0  # how often in a row telling of it failed

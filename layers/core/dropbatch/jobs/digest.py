@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from dropbatch.domain.jobs import Gathered, Job
 from dropbatch.jobs import outbox
 from dropbatch.ledger import Ledger
-from dropbatch.ports import Audience, World
+from dropbatch.ports import Audience, Notification, World
 from dropbatch.reporting import digests
 from dropbatch.reporting.digests import Part
 from dropbatch.reporting.phrases import MAX_FOLDERS
@@ -129,7 +129,7 @@ def _tell(world: World, ledger: Ledger, listed: Sequence[Entry]) -> set[str]:
             outbox.tell_entry(world, ledger, entries[0].job, entries[0].name)
         else:
             parts = [Part(entry.job, entry.gathered) for entry in entries]
-            world.topics.publish(Audience.PEOPLE, digests.digest(world, parts, _sentences(world, entries, parts)))
+            world.topics.publish(Audience.PEOPLE, digests.digest(world, parts, _notices(world, entries, parts)))
     except Exception:  # noqa: BLE001 - whatever keeps SNS from it, it is tried again
         world.observer.failed("a notification could not be published; it is kept and tried again")
         failed = True
@@ -154,19 +154,15 @@ def _waits_for_another(job: Job, name: str) -> bool:
     return is_urgent or any(_place(gathered.event) < place for gathered in job.gathered.values())
 
 
-def _sentences(world: World, entries: Sequence[Entry], parts: Sequence[Part]) -> dict[str, str]:
-    """Return what notices say about the commonest reasons that are not about rows, each read from one of them."""
+def _notices(world: World, entries: Sequence[Entry], parts: Sequence[Part]) -> dict[str, Notification]:
+    """Return notices about the commonest reasons that are not about rows, one for each code."""
     names = {entry.job.id: entry.name for entry in entries}
     found = {}
     for reason, _, part in digests.explained(parts):
         if reason.outcome:
             continue
         try:
-            notice = outbox.read_notice(world, part.job, names[part.job.id])
+            found[reason.code] = outbox.read_notice(world, part.job, names[part.job.id])
         except Exception:  # noqa: BLE001 - the digest names the code instead
             world.observer.failed("a notice cannot be read; the digest does without it", job_id=part.job.id)
-            continue
-        sentence = digests.sentence_about(notice, reason.code)
-        if sentence:
-            found[reason.code] = sentence
     return found

@@ -25,11 +25,13 @@ def end(
     if unwritten is None:
         result_files.write_decided(world, job, decision)
         result_files.write_latest(world, job, decision["status"])
-    notice = unwritten or outbox.write(world, job, "ended", result_files.decided_notification(decision))
 
     def finish(current: Job) -> bool:
         if current.state in ENDED_JOBS:
             return False
+        # As the job is now: people are told of its end if a `.cancel` came meanwhile.
+        told = result_files.decided_notification(decision)
+        notice = unwritten or outbox.write(world, current, "ended", told)
         give_back(current)
         current.ended_at = decision["ended_at"]
         current.expires_at = world.now() + RETENTION_SECONDS

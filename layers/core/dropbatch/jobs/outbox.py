@@ -95,7 +95,8 @@ def _is_wanted(job: Job, notification: Notification) -> bool:
             return "accepted" in job.notify or job.marker is not None  # it answers the marker, too
         case "ended":
             has_problems = notification.status != str(JobState.SUCCEEDED)
-            return "ended" in job.notify or ("problems" in job.notify and has_problems)
+            was_promised = job.cancel_requested and not job.replaced_by  # whoever cancelled it was told that it ends
+            return "ended" in job.notify or ("problems" in job.notify and has_problems) or was_promised
     return True
 
 
@@ -178,12 +179,22 @@ def tell_entry(world: World, ledger: Ledger, item: Job | Pending, entry: str) ->
     return True
 
 
+def remind(world: World, ledger: Ledger, notification: Notification) -> None:
+    """Notify the operators again, a day after they were, of what a job still waits for."""
+    if ledger.alert(_problem(notification)).told_at:  # else its own entry in an outbox is still to be told
+        _alert(world, ledger, notification)
+
+
+def _problem(notification: Notification) -> str:
+    return str(notification.detail.get("held_reason", notification.event))
+
+
 def _alert(world: World, ledger: Ledger, notification: Notification) -> bool:
     """Notify the operators, unless they were of the same within a day; False if another process is about to."""
     if notification.operators is None:  # it is told in short, because S3 does not give the notice
         notification = replace(notification, operators=Letter(notification.subject, notification.text))
     now = world.now()
-    alert = ledger.alert(str(notification.detail.get("held_reason", notification.event)))
+    alert = ledger.alert(_problem(notification))
     if alert.told_at and now - alert.told_at < SAME_ALERT_SECONDS:
         return True
     if alert.claimed_until > now:

@@ -12,9 +12,19 @@ from dropbatch.domain.drops import cut
 from dropbatch.domain.jobs import Gathered, GatheredReason, Job
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.ports import Notification, World
-from dropbatch.reporting.advice import remedy
+from dropbatch.reporting.advice import Cure, cures, remedy
 from dropbatch.reporting.details import SCHEMA_VERSION
-from dropbatch.reporting.phrases import about, as_text, console_link, counted, marker_line, rows_counted, subject
+from dropbatch.reporting.limited import rows_taken_together
+from dropbatch.reporting.phrases import (
+    about,
+    as_text,
+    console_link,
+    counted,
+    end_to_come,
+    marker_command,
+    rows_counted,
+    subject,
+)
 
 MAX_NAMED = 10
 """How many files a digest names."""
@@ -60,6 +70,7 @@ def gathered(now: int, notification: Notification) -> Gathered:
         rows.get(str(Outcome.OK), 0),
         None if paid is None else round(paid * 1e6),
         0 if saved is None else round(saved * 1e6),
+        None if cost.get("all_rows") is None else round(cost["all_rows"] * 1e6),
         any(cost.get(name) for name in ("unpriced_requests", "uncollected_requests", "unpriced_tool_calls")),
         _reasons(notification)[:MAX_REASONS],
     )
@@ -107,17 +118,16 @@ def explained(parts: Sequence[Part]) -> list[tuple[GatheredReason, int, Part]]:
     return sorted(found.values(), key=lambda reason: (-reason[1], -reason[0].count))[:MAX_REASONS]
 
 
-def digest(world: World, parts: Sequence[Part], sentences: Mapping[str, str]) -> Notification:
-    """Return the digest of jobs of which the same is to be told. `sentences` are about the codes of reasons."""
+def digest(world: World, parts: Sequence[Part], notices: Mapping[str, Notification]) -> Notification:
+    """Return the digest of jobs of which the same is to be told. `notices` are those of reasons, by their codes."""
     parts = sorted(parts, key=lambda part: (_rank(part.gathered.status), part.job.drop.key))
     first = parts[0]
     event, status = first.gathered.event, first.gathered.status
     folders = sorted({part.job.drop.folder for part in parts})
     top = _common(folders)
     where = f"of {top}" if top != "/" else "of the inbox"
-    files = f"{counted(len(parts), 'file')} {where}"
-    verdict, opening, closing = _worded(event, files, parts)
-    text = [*opening, *_why(event, parts, sentences), "Files:"]
+    verdict, opening, closing = _worded(event, f"{_files(parts)} {where}", parts)
+    text = [*opening, *_why(event, parts, notices), *_steps(parts, notices), "Files:"]
     text += [f"- {_short(part.job, top)}: {part.gathered.verdict}" for part in parts[:MAX_NAMED]]
     if len(parts) > MAX_NAMED:
         text.append(f"- and {len(parts) - MAX_NAMED:,} more")
@@ -126,8 +136,9 @@ def digest(world: World, parts: Sequence[Part], sentences: Mapping[str, str]) ->
         f"Results: s3://{world.buckets.results}/{prefix}",
         f"In the console: {console_link(world.region, world.buckets.results, prefix)}",
         *closing,
-        "For a message for each file instead, put digest: off into the recipe.",
     ]
+    if any(part.job.recipe_path for part in parts):
+        text.append("For a message for each file instead, put digest: off into the recipe.")
     detail = {
         "schema_version": SCHEMA_VERSION,
         "event": event,
@@ -147,19 +158,26 @@ def digest(world: World, parts: Sequence[Part], sentences: Mapping[str, str]) ->
     )
 
 
+def _files(parts: Sequence[Part]) -> str:
+    """Count the files, and the runs if a file has several."""
+    files = counted(len({part.job.drop.key for part in parts}), "file")
+    runs = counted(len(parts), "run")
+    return files if files.partition(" ")[0] == runs.partition(" ")[0] else f"{runs} of {files}"
+
+
 def _worded(event: str, files: str, parts: Sequence[Part]) -> tuple[str, list[str], list[str]]:
     """Return the verdict, the first lines and the last ones."""
-    rows = sum(part.gathered.rows for part in parts)
-    count = counted(len(parts), "file")
+    rows = rows_taken_together([part.job for part in parts])
+    count = _files(parts)
     match event:
         case "accepted":
             return (
-                f"{count} accepted, {rows_counted(rows)}",
+                f"{count} accepted, {rows.removesuffix(' (`limit`)')}",
                 [
-                    f"{files} were accepted: {rows_counted(rows)}.",
-                    "OpenAI answers within 24 hours; another message follows when they are done.",
+                    f"{files} were accepted: {rows}.",
+                    end_to_come([part.job for part in parts], "they are done"),
                 ],
-                [f"To stop one: {marker_line(parts[0].job.drop, 'cancel')}, and the same for others."],
+                [f"To stop one, and so for each: {marker_command(parts[0].job.drop, 'cancel')}"],
             )
         case "ended":
             return _ended(files, parts)
@@ -178,7 +196,7 @@ def _worded(event: str, files: str, parts: Sequence[Part]) -> tuple[str, list[st
     return (
         f"{count} wait for the administrators",
         [f"{files} wait for the stack's administrators, who were notified. Nothing is lost."],
-        [f"To end one with what it has: {marker_line(parts[0].job.drop, 'cancel')}, and the same for others."],
+        [f"To end one with what it has, and so for each: {marker_command(parts[0].job.drop, 'cancel')}"],
     )
 
 
@@ -188,18 +206,53 @@ def _ended(files: str, parts: Sequence[Part]) -> tuple[str, list[str], list[str]
     statuses = Counter(its.status for its in found)
     bad = len(parts) - statuses["succeeded"]
     kinds = ", ".join(f"{count:,} {status}" for status, count in sorted(statuses.items(), key=lambda s: _rank(s[0])))
-    count = counted(len(parts), "file")
+    count = _files(parts)
     verdict = (
         f"{count} ended, {f'{bad:,} with problems' if bad else 'all succeeded'}, {answered:,} of {rows:,} answered"
     )
     opening = [f"{files} ended: {kinds}. {answered:,} of {rows_counted(rows)} were answered.", _paid(found)]
+    opening += [*_limited(parts), *_replaced(parts)]
     closing = [
         "Each file's folder has its answers, and a report.html that says what to do about rows without a good one.",
     ]
-    if bad:
-        command = marker_line(parts[0].job.drop, "retry")
-        closing.append(f"To ask the failed rows of one again: {command}, and the same for others.")
-    return verdict, opening, closing
+    return verdict, opening, [*closing, *_again(parts)]
+
+
+def _limited(parts: Sequence[Part]) -> list[str]:
+    """Say which rows were asked, and what all would cost, if a `limit` left some out."""
+    if not any(part.job.limited for part in parts):
+        return []
+    costs = [part.gathered.all_rows if part.job.limited else part.gathered.paid for part in parts]
+    more = "" if None in costs else f"; all of them would cost {about(sum(filter(None, costs)) / 1e6)}"
+    return [f"The runs asked {rows_taken_together([part.job for part in parts])}{more}."]
+
+
+def _replaced(parts: Sequence[Part]) -> list[str]:
+    found = [part for part in parts if part.job.replaced_by]
+    if not found:
+        return []
+    which = f"{counted(len(found), 'run')}, such as that of {found[0].job.drop.name}"
+    return [f"{which}: a newer version replaced the file, and the recipe says `replace: cancel`."]
+
+
+def _again(parts: Sequence[Part]) -> list[str]:
+    """How to ask rows without a good answer again, as the message of one file says it: for the first that allows it."""
+    found = [(part, _cures(part)) for part in parts if part.gathered.status != "succeeded"]
+    for part, its in found:
+        if Cure.AGAIN in its:
+            return [f"To ask the failed rows of one again, and so for each: {marker_command(part.job.drop, 'retry')}"]
+    changed = [part for part, its in found if Cure.RECIPE in its]
+    if not changed:
+        return []
+    part = next((part for part in changed if part.gathered.answered), changed[0])
+    rows, kind = ("the failed rows", "retry") if part.gathered.answered else ("all rows", "rerun")
+    command = marker_command(part.job.drop, kind)
+    return [f"Once the recipe is changed, to ask {rows} of one with it, and so for each: {command}"]
+
+
+def _cures(part: Part) -> set[Cure]:
+    reasons = [(Outcome(reason.outcome), reason.code) for reason in part.gathered.reasons]
+    return cures(reasons, has_recipe=part.job.recipe_sha256 is not None)
 
 
 def _paid(found: Sequence[Gathered]) -> str:
@@ -215,21 +268,31 @@ def _paid(found: Sequence[Gathered]) -> str:
     return text + "."
 
 
-def _why(event: str, parts: Sequence[Part], sentences: Mapping[str, str]) -> list[str]:
+def _why(event: str, parts: Sequence[Part], notices: Mapping[str, Notification]) -> list[str]:
     lines = []
     for reason, jobs, part in explained(parts):
         example = part.job.drop.name
+        sentence = sentence_about(notices[reason.code], reason.code) if reason.code in notices else None
         if reason.outcome:
             what = f"{rows_counted(reason.count)} {reason.outcome} ({reason.code}) in {counted(jobs, 'file')}"
             lines.append(f"- {what}: {_remedy(part.job, reason)}")
         elif reason.code == OPEN_RUNS:
-            lines.append(f"- {counted(jobs, 'file')}, as {example}: {_open_runs(part.job)}")
-        elif reason.code in sentences:
-            which = f"{counted(jobs, 'file')}, as {example}" if event != "accepted" else counted(jobs, "file")
-            lines.append(f"- {which}: {sentences[reason.code]}")
+            lines.append(f"- {counted(jobs, 'file')}, such as {example}: {_open_runs(part.job)}")
+        elif sentence:
+            which = f"{counted(jobs, 'file')}, such as {example}" if event != "accepted" else counted(jobs, "file")
+            lines.append(f"- {which}: {sentence}")
         else:
             lines.append(f"- {counted(jobs, 'file')}: {reason.code}")
     return lines
+
+
+def _steps(parts: Sequence[Part], notices: Mapping[str, Notification]) -> list[str]:
+    """What to do about the commonest problem, as the message of one file that has it says."""
+    for reason, _, part in explained(parts):
+        steps = notices[reason.code].steps if reason.code in notices else ()
+        if steps:
+            return [f"What to do, for example for {part.job.drop.name}:", *steps]
+    return []
 
 
 def _open_runs(job: Job) -> str:

@@ -36,8 +36,8 @@ def held(
     before: AnsweredBefore | None = None,
     understood: Understood | None = None,
 ) -> Notification:
-    if reason in _FOR_OPERATORS:
-        return _for_operators(world, job, _FOR_OPERATORS[reason], reason)
+    if reason in FOR_OPERATORS:
+        return _for_operators(world, job, FOR_OPERATORS[reason], reason)
     name, notices = job.drop.name, notices_about((batch.model for batch in batches), world.now())
     skipped = skipped or SkippedRows()
     cancel = f"To end it with what it has: {marker_command(job.drop, 'cancel')}"
@@ -140,7 +140,7 @@ _IN_CONSOLE = (
 )
 _ENDS = "Without that it ends after 14 days with what it has."
 
-_FOR_OPERATORS = {
+FOR_OPERATORS = {
     HeldReason.KEY: _Cause(
         "there is no OpenAI API key, or one that OpenAI does not accept",
         f"Nothing is lost; it goes on within minutes of a good key being there. {_ENDS}",
@@ -189,6 +189,7 @@ _FOR_OPERATORS = {
         ("The functions' logs say why; search them for the job's id.",),
     ),
 }
+"""The reasons that only the stack's operators can remove."""
 
 
 def _for_operators(world: World, job: Job, cause: _Cause, reason: HeldReason) -> Notification:

@@ -1,5 +1,6 @@
 """Says which rows of a drop a recipe's `limit` took, and what all of them would cost."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.domain.jobs import Job
@@ -30,6 +31,17 @@ def rows_in_short(job: Job) -> str:
     if job.limited is None or job.limited.in_file is None:
         return rows_counted(job.rows)
     return f"{job.rows:,} of {rows_counted(job.limited.in_file)}"
+
+
+def rows_taken_together(jobs: Sequence[Job]) -> str:
+    """Return how many rows several jobs have, and of how many these are."""
+    rows = sum(job.rows for job in jobs)
+    if not any(job.limited for job in jobs):
+        return rows_counted(rows)
+    in_files = [job.limited.in_file if job.limited else job.rows for job in jobs]
+    if None in in_files:
+        return f"{rows_counted(rows)} (`limit`)"
+    return f"{rows:,} of {rows_counted(sum(filter(None, in_files)))} (`limit`)"
 
 
 def row_members(job: Job) -> dict[str, Any]:

@@ -32,8 +32,7 @@ def cancelling(world: World, jobs: Sequence[Job], asker: MarkerObject, *, is_sen
         lines = [f"{_shown(job.drop.name)}: {runs} are being cancelled, as {asker.name} asks. {what}"]
     else:
         lines = [f"{_start(job)} is being cancelled, as {asker.name} asks. {what}"]
-    if not {"ended", "problems"}.isdisjoint(job.notify):
-        lines.append("Another message follows when it has ended.")
+    lines.append(f"Another message follows when {'they have' if len(jobs) > 1 else 'it has'} ended.")
     more = {"cancelled_jobs": [each.id for each in jobs]}
     return _about(world, job, asker, MarkerKind.CANCEL, MarkerReason.CANCELLING, "is being cancelled", lines, more)
 
@@ -43,9 +42,8 @@ def too_late(world: World, job: Job, asker: MarkerObject) -> Notification:
     lines = [
         f"{asker.name} came too late to stop anything: all rows of {_name(job)} that were sent had come back. They are "
         "kept and paid; rows that failed are not sent again.",
+        "Another message follows when the results are there.",
     ]
-    if "ended" in job.notify:
-        lines.append("Another message follows when the results are there.")
     return _about(world, job, asker, MarkerKind.CANCEL, MarkerReason.TOO_LATE, "too late to cancel", lines)
 
 
@@ -159,8 +157,8 @@ def not_begun(marker: Marker, asker: MarkerObject) -> Notification:
     name, short = _shown(_drop(asker, marker.drop_key).name), _short(_drop(asker, marker.drop_key).name)
     if marker.kind in (MarkerKind.RERUN, MarkerKind.RETRY):
         lines = [
-            f"{name} had not been read yet. That begins now: all of its rows are asked, with today's recipe. Another "
-            "message follows."
+            f"{name} had not been read yet. That begins now: all of its rows are asked, with today's recipe. Other "
+            "messages follow as the recipe's `notify` says."
         ]
         return _alone(asker, marker, MarkerStatus.DONE, MarkerReason.TAKEN_IN, f"{short} is read now", lines)
     what = "is cancelled" if marker.kind is MarkerKind.CANCEL else "needs no other approval"

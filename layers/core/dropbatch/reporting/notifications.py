@@ -42,6 +42,7 @@ from dropbatch.reporting.phrases import (
     console_link,
     counted,
     drop_command,
+    end_to_come,
     local_time,
     marker_command,
     money,
@@ -104,7 +105,7 @@ def accepted(
             f"{rows_taken(job)}, of which {asked:,} {'goes' if asked == 1 else 'go'} to OpenAI in "
             f"{batches_counted(len(batches))}."
         )
-        then = "OpenAI answers within 24 hours; another message follows when all is done."
+        then = end_to_come([job], "all is done")
     else:
         what = (
             f"{rows_taken(job)}. Run {newer.run} has replaced the file already, and its recipe says `replace: cancel`: "
@@ -189,11 +190,11 @@ def rejected(world: World, job: Job, problems: Problems, elsewhere: Sequence[str
     text += [
         f"All of them: s3://{world.buckets.results}/{results_prefix(job)}report.html (rejected.json for programs)",
         f"In the console: {console_link(world.region, world.buckets.results, results_prefix(job))}",
-        *elsewhere,
-        *what_to_do(job, problems),
     ]
+    steps = [*elsewhere, *what_to_do(job, problems)]
     detail = {"problems": listed_problems(problems, 10)}
-    return notification_of(world, job, "rejected", "rejected", f"rejected, {count}", text, detail)
+    told = notification_of(world, job, "rejected", "rejected", f"rejected, {count}", [*text, *steps], detail)
+    return replace(told, steps=tuple(steps))
 
 
 def what_to_do(job: Job, problems: Problems) -> list[str]:
@@ -245,6 +246,8 @@ def ended(world: World, end: Ended) -> Notification:
     if end.skipped.bad:
         verdict += f", {counted(end.skipped.bad, 'bad row')} skipped"
         sentence = _BAD_SENTENCES.get(end.status, sentence)
+    if job.limited is not None and end.status is JobStatus.SUCCEEDED:
+        sentence = f"Of the rows that `limit` took, {sentence[0].lower()}{sentence[1:]}"
     text = [f"{job.drop.name}: {verdict}. {sentence}"]
     counts = [f"{count:,} {outcome}" for outcome, count in sorted(tally.outcomes.items()) if outcome is not Outcome.OK]
     if counts:

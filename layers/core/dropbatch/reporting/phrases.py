@@ -50,6 +50,20 @@ def _utf16(text: str) -> bytes:
     return text.encode("utf-16-le", "replace")
 
 
+def end_to_come(jobs: Sequence[Job], done: str) -> str:
+    """Say when OpenAI answers, and whether people get a message at the end, as the recipes' `notify` says."""
+    wanted = {next((kind for kind in ("ended", "problems") if kind in job.notify), None) for job in jobs}
+    if wanted == {"ended"}:
+        then = f"another message follows when {done}"
+    elif wanted == {"problems"}:
+        then = "another message follows only if something goes wrong, as the recipe's `notify` says"
+    elif wanted == {None}:
+        then = f"no message follows when {done}, as the recipe's `notify` says"
+    else:
+        then = "whether another message follows, the recipe's `notify` says"
+    return f"OpenAI answers within 24 hours; {then}."
+
+
 def money(usd: float) -> str:
     """Say a sum of US dollars as people do: `under a cent`, `3 cents`, `$1.24`, `$1,204.50`."""
     cents = round(usd * 100)

@@ -50,6 +50,7 @@ def fitted(notification: Notification) -> Notification:
         recipe_folder=None if recipe_folder is None else _attribute(recipe_folder, "/"),
         more_folders=tuple(_attribute(folder, "/") for folder in notification.more_folders[: MAX_FOLDERS - 1]),
         operators=None if operators is None else _letter(operators, event),
+        steps=notification.steps,
     )
 
 
