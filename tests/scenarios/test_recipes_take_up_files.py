@@ -10,7 +10,7 @@ import pytest
 
 from dropbatch.domain.jobs import JobState
 from dropbatch.ports import Notification
-from tests.driving import RECIPE, deliver, drop, jobs, result_json, rows, run
+from tests.driving import RECIPE, deliver, drop, jobs, pass_time, result_json, rows, run
 from tests.fakes import INBOX, FakeWorld, Killer, answer_ok
 from tests.schedules.invariants import check
 
@@ -242,6 +242,18 @@ def test_a_recipe_and_its_parts_that_come_together_are_told_once(fake: FakeWorld
         fake.topics.people.clear()
         part = b"{{ text }}!"
         fake.clock.sleep(600)
+
+
+@pytest.mark.parametrize(("recipe", "said"), [(b"", "usable"), (b"schema: 3\n", "cannot be used, 1 problem")])
+def test_what_a_sweep_finds_of_a_recipe_is_told_once(fake: FakeWorld, recipe: bytes, said: str) -> None:
+    run(fake, ticks=1)
+    drop(fake, "recipe.yaml", b"model: gpt-6-luna\nprompt: file://ask.txt\n" + recipe)
+    drop(fake, "ask.txt", b"{{ text }}")
+    pass_time(fake, 4 * 86_400, step=600)
+    assert subjects(fake) == [f"recipe.yaml: {said}"]
+    fake.objects.drop("ask.txt", b"{{ text }}!")  # whose event is lost
+    pass_time(fake, 3 * 86_400, step=600)
+    assert subjects(fake) == [f"recipe.yaml: {said}"] * 2
 
 
 def test_a_broken_recipe_and_the_file_beside_it_are_one_mail(fake: FakeWorld) -> None:

@@ -62,14 +62,19 @@ def _tell_broken(
 ) -> bool:
     """Say what is wrong, ten seconds after the recipe came: a file beside it may have said so to people by then."""
     since = pending.created_at if pending else world.now()
+    known = ledger.known_recipe(drop.bucket, drop.key)
+    if _is_same(known, drop, recipe, is_usable=False) and _is_old_news(world, known, look, drop, pending):
+        _keep_known(world, ledger, drop)
+        return True
     if may_come(world, problems, since) or world.now() - since < LOOK_AGAIN_SECONDS:
         wait_for(world, ledger, look, failed=False)
         return False
     # What is said of the version that has replaced it is all that its owner needs to know.
     is_told = _is_replaced(world, drop) or (recipe is not None and _is_told_by_file(ledger, drop, recipe.sha256, since))
+    waiting = wait_for(world, ledger, look, failed=False)  # should this be cut short now, it is known not to be told
     _remember(world, ledger, look, drop, recipe, is_usable=False)
     told = recipe_notices.broken(drop, problems)
-    tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), told, people=not is_told)
+    tell_pending(world, ledger, waiting, told, people=not is_told)
     return True
 
 
@@ -108,13 +113,18 @@ def _tell_usable(
         _go_on_later(world, ledger, look, reached)
         return False
     known = ledger.known_recipe(drop.bucket, drop.key)
-    if not reached.taken and _is_told(world, known, drop, arrival):
-        return True
+    if not reached.taken and _is_same(known, drop, arrival.recipe, is_usable=True):
+        if _is_old_news(world, known, look, drop, pending):
+            _keep_known(world, ledger, drop)
+            return True
+        if _is_told_by_other(world, known, arrival):
+            return True
+    waiting = wait_for(world, ledger, look, failed=False)  # should this be cut short now, it is known not to be told
     _remember(world, ledger, look, drop, arrival.recipe, is_usable=True)
     notices = notices_about([compiled.model or ""], world.now())
     files = _files_found(world, ledger, drop, arrival, reached)
     told = recipe_notices.usable(drop, understood(compiled), notices, files)
-    tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), told)
+    tell_pending(world, ledger, waiting, told)
     return True
 
 
@@ -134,10 +144,34 @@ def _go_on_later(world: World, ledger: Ledger, look: Look, reached: Pending) -> 
         world.intake.send(look.to_json())
 
 
-def _is_told(world: World, known: KnownRecipe, drop: Drop, arrival: Arrival) -> bool:
+def _is_same(known: KnownRecipe, drop: Drop, recipe: RecipeText | None, *, is_usable: bool) -> bool:
+    """Whether the recipe was told of last just as it is now, with the files that it names."""
+    now = (drop.version_id, recipe.sha256 if recipe else "", is_usable)
+    return (known.version_id, known.sha256, known.is_usable) == now
+
+
+def _is_old_news(world: World, known: KnownRecipe, look: Look, drop: Drop, pending: Pending | None) -> bool:
+    """Whether what is looked at was there when the recipe was told of: the sweep looks at it, or its event came twice.
+
+    What was told since this look began was told by this look, and may have been cut short.
+    """
+    came, began = look.time or drop.modified, pending.created_at if pending else world.now() + 1
+    return came <= known.told_at < began
+
+
+def _is_told_by_other(world: World, known: KnownRecipe, arrival: Arrival) -> bool:
     """Whether another event had the same told a moment ago: a recipe and the files that it names came together."""
-    told = (known.version_id, known.sha256) == (drop.version_id, arrival.recipe.sha256) and known.is_usable
-    return told and known.told_for != arrival.by and world.now() - known.told_at < world.recipe_wait_seconds
+    return known.told_for != arrival.by and world.now() - known.told_at < world.recipe_wait_seconds
+
+
+def _keep_known(world: World, ledger: Ledger, drop: Drop) -> None:
+    """Keep what is known of a recipe for as long as something of it lies there to be looked at."""
+
+    def keep(known: KnownRecipe) -> bool:
+        known.expires_at = world.now() + RETENTION_SECONDS
+        return bool(known.version_id)
+
+    ledger.change(lambda: ledger.known_recipe(drop.bucket, drop.key), keep)
 
 
 def _remember(
