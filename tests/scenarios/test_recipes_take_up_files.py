@@ -64,9 +64,9 @@ def test_a_corrected_recipe_takes_up_the_file_that_was_rejected_for_its_sake(fak
     drop(fake, "umfrage/recipe.yaml", RIGHT)
     settle(fake)
     usable = mail(fake, "recipe.yaml: usable")
-    assert usable.subject == "umfrage/recipe.yaml: usable, 1 file goes on"
+    assert usable.subject == "umfrage/recipe.yaml: usable, 1 file is read again"
     assert lines(usable)[-3:] == [
-        "1 file that waited for it goes on with it: `Umfrage Q4.csv`. Nothing was paid for them before.",
+        "1 file that waited for it is read again with it: `Umfrage Q4.csv`. Nothing was paid for them before.",
         f"To stop it: echo | aws s3 cp - 's3://{INBOX}/umfrage/Umfrage Q4.csv.cancel'",
         "  or, in the S3 console, make a folder `Umfrage Q4.csv.cancel` beside the file",
     ]
@@ -75,7 +75,7 @@ def test_a_corrected_recipe_takes_up_the_file_that_was_rejected_for_its_sake(fak
     assert subjects(fake) == [
         "umfrage/recipe.yaml: usable",
         "umfrage/Umfrage Q4.csv: rejected, 1 problem",
-        "umfrage/recipe.yaml: usable, 1 file goes on",
+        "umfrage/recipe.yaml: usable, 1 file is read again",
         "umfrage/Umfrage Q4.csv, run 2: accepted, 2 rows",
         "umfrage/Umfrage Q4.csv, run 2: 2 of 2 answered",
     ]
@@ -103,7 +103,8 @@ def test_a_recipe_takes_up_the_files_below_it_for_which_no_other_is_nearer(fake:
     drop(fake, "recipe.yaml", RECIPE)
     settle(fake)
     assert lines(mail(fake, "recipe.yaml"))[-3] == (
-        "2 files that waited for it go on with it: `c.csv`, `deep/down/a.csv`. Nothing was paid for them before."
+        "2 files that waited for it are read again with it: `c.csv`, `deep/down/a.csv`. Nothing was paid for "
+        "them before."
     )
     done = {job.drop.key for job in jobs(fake) if job.state is JobState.SUCCEEDED}
     assert done == {"deep/down/a.csv", "c.csv"}
@@ -118,8 +119,8 @@ def test_five_files_are_named_and_the_others_counted(fake: FakeWorld) -> None:
     drop(fake, "recipe.yaml", RIGHT)
     settle(fake)
     assert lines(mail(fake, "recipe.yaml"))[-3] == (
-        "8 files that waited for it go on with it: `f0.csv`, `f1.csv`, `f2.csv`, `f3.csv`, `f4.csv` and 3 more. "
-        "Nothing was paid for them before."
+        "8 files that waited for it are read again with it: `f0.csv`, `f1.csv`, `f2.csv`, `f3.csv`, `f4.csv` and 3 "
+        "more. Nothing was paid for them before."
     )
     assert states(fake).count(JobState.SUCCEEDED) == 8
 
@@ -138,7 +139,7 @@ def test_what_one_invocation_cannot_take_up_the_next_ones_do(fake: FakeWorld) ->
     settle(fake)
     assert states(fake).count(JobState.SUCCEEDED) == 9
     told = [subject for subject in subjects(fake) if subject.startswith("recipe.yaml")]
-    assert told == ["recipe.yaml: usable, 9 files go on"]
+    assert told == ["recipe.yaml: usable, 9 files are read again"]
     check(fake)
 
 
@@ -151,7 +152,7 @@ def test_a_file_that_waits_goes_on_at_once_when_its_recipe_comes(fake: FakeWorld
     assert [job.state for job in jobs(fake)] == [JobState.RUNNING]
     run(fake)
     assert subjects(fake) == [
-        "recipe.yaml: usable, 1 file goes on",
+        "recipe.yaml: usable, 1 file is read again",
         "a.csv: accepted, 1 row",
         "a.csv: 1 of 1 answered",
     ]
@@ -189,7 +190,7 @@ def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fak
     drop(fake, target.removeprefix(f"s3://{INBOX}/"), content)
     settle(fake)
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
-    assert mail(fake, "recipe.yaml").subject == "umfrage/recipe.yaml: usable, 1 file goes on"
+    assert mail(fake, "recipe.yaml").subject == "umfrage/recipe.yaml: usable, 1 file is read again"
 
 
 def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file(fake: FakeWorld) -> None:
@@ -202,7 +203,7 @@ def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file
     assert states(fake) == [JobState.REJECTED]
     drop(fake, "prompts/ask.md", b"{{ Kommentar }}")
     settle(fake)
-    assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable, 1 file goes on"
+    assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable, 1 file is read again"
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
     check(fake)
 
@@ -219,7 +220,7 @@ def test_a_part_may_have_any_name_and_is_no_drop(fake: FakeWorld, name: str) -> 
     drop(fake, name, b"{{ Kommentar }}")
     settle(fake)
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
-    assert subjects(fake)[1:2] == ["recipe.yaml: usable, 1 file goes on"]
+    assert subjects(fake)[1:2] == ["recipe.yaml: usable, 1 file is read again"]
 
 
 def test_a_part_that_came_before_its_recipe_is_not_answered(fake: FakeWorld) -> None:
@@ -309,13 +310,49 @@ def test_a_file_that_was_corrected_first_is_answered_once(fake: FakeWorld) -> No
     assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable"
 
 
-def test_a_cancel_stops_what_was_taken_up_but_only_one_that_came_after_the_recipe(fake: FakeWorld) -> None:
-    fake.openai.ending = None
-    fake.openai.answer = lambda _request: None
+def test_a_recipe_that_reads_files_as_before_does_not_take_up_a_file_with_faults_of_its_own(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RIGHT)
+    drop(fake, "a.csv", b"nr,Kommentar\n1\n2,gut\n")
+    settle(fake)
+    drop(fake, "recipe.yaml", RIGHT + b"system: Be brief.\n")
+    settle(fake)
+    assert subjects(fake) == ["a.csv: rejected, 1 problem", "recipe.yaml: usable"]
+    drop(fake, "recipe.yaml", RIGHT + b"bad_rows: skip\n")
+    settle(fake)
+    assert subjects(fake)[2] == "recipe.yaml: usable, 1 file is read again"
+    assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
+
+
+def test_a_file_that_was_rejected_weeks_ago_is_left_alone(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", WRONG)
+    drop(fake, "a.csv", COMMENTS)
+    settle(fake)
+    fake.clock.sleep(14 * 86_400)
+    drop(fake, "recipe.yaml", RIGHT)
+    settle(fake)
+    assert subjects(fake)[1:] == ["recipe.yaml: usable"]
+
+
+def test_a_cancel_keeps_a_rejected_file_from_being_taken_up(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     settle(fake)
     drop(fake, "a.csv.cancel", b"")
+    settle(fake)
+    drop(fake, "recipe.yaml", RIGHT)
+    settle(fake)
+    assert subjects(fake)[1:] == ["a.csv: is not read again automatically", "recipe.yaml: usable"]
+    assert states(fake) == [JobState.REJECTED]
+    drop(fake, "a.csv.rerun", b"")
+    settle(fake)
+    assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
+
+
+def test_a_cancel_stops_what_was_taken_up(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    fake.openai.answer = lambda _request: None
+    fake.objects.drop("recipe.yaml", WRONG)
+    drop(fake, "a.csv", COMMENTS)
     settle(fake)
     drop(fake, "recipe.yaml", RIGHT)
     run(fake, ticks=2)

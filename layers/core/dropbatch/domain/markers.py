@@ -53,6 +53,7 @@ class MarkerReason(StrEnum):
     HELD = "held"  # for something that this marker does not answer
     NOT_HELD = "not_held"
     REJECTED = "rejected"
+    WAITS_NO_MORE = "waits_no_more"  # the file was rejected, and no recipe takes it up now
     ENDED = "ended"
     TOO_LATE = "too_late"  # nothing was left to be cancelled
     FORGOTTEN = "forgotten"  # the job's items have been deleted

@@ -214,16 +214,17 @@ def _files_found(world: World, ledger: Ledger, drop: Drop, arrival: Arrival, rea
     page = world.objects.names(drop.bucket, folder)
     if any(key.startswith(folder) and meaning_of(key) is Meaning.DROP and key not in parts for key, _ in page):
         return FilesFound()
-    return FilesFound(is_empty=True, elsewhere=_waits_elsewhere(ledger, drop))
+    return FilesFound(is_empty=True, elsewhere=_waits_elsewhere(world, ledger, drop))
 
 
-def _waits_elsewhere(ledger: Ledger, drop: Drop) -> str | None:
+def _waits_elsewhere(world: World, ledger: Ledger, drop: Drop) -> str | None:
     """A file of another folder that waits because it has no recipe, the one that came last."""
     newest = None
     for number, waiting in enumerate(ledger.waiting_files(drop.bucket)):
         if number >= MAX_LOOKED_THROUGH:
             break
-        if "no_recipe" in waiting.codes and (newest is None or waiting.noted_at > newest.noted_at):
+        is_open = "no_recipe" in waiting.codes and waiting.still_waits(world.now())
+        if is_open and (newest is None or waiting.noted_at > newest.noted_at):
             newest = waiting
     return newest.key if newest is not None and current_job(ledger, newest) is not None else None
 

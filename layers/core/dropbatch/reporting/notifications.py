@@ -190,7 +190,9 @@ def what_to_do(job: Job, problems: Problems) -> list[str]:
         return lines
     lines.append(f"Correct the file, then: {drop_command(job.drop)}")
     if not lines[1:] and job.recipe_sha256 is not None and problems.may_be_cured_by_recipe:
-        lines.append("Or change the recipe; the file is then read again automatically.")
+        how = "have the recipe say how to read it (as `encoding`, `delimiter` or `bad_rows` do)"
+        change = how if problems.may_be_cured_by_reading_alone else "change the recipe"
+        lines.append(f"Or {change}; the file is then read again automatically.")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Makes the notifications about recipes: what was understood, which files go on with it, or what is wrong with it."""
+"""Makes the notifications about recipes: what was understood, which files it takes up, or what is wrong with it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +55,7 @@ def usable(
     detail: dict[str, Any] = {"understood": understood.to_json()}
     if files is not None:
         if files.count:
-            verdict += f", {counted(files.count, 'file')} {'goes' if files.count == 1 else 'go'} on"
+            verdict += f", {counted(files.count, 'file')} {'is' if files.count == 1 else 'are'} read again"
         text += _files_lines(drop, files)
         detail["files"] = {"count": files.count, "first": list(files.first)}
     return _notification(drop, "usable", verdict, text, Problems(), notices, detail)
@@ -77,7 +77,7 @@ def _files_lines(drop: Drop, files: FilesFound) -> list[str]:
         names = [f"`{_within(drop, key)}`" for key in files.first[:TOLD_FILES]]
         more = files.count - len(names)
         listed = ", ".join(names) + (f" and {more:,} more" if more else "")
-        verb = "goes on with it" if files.count == 1 else "go on with it"
+        verb = "is read again with it" if files.count == 1 else "are read again with it"
         first = replace(drop, key=files.first[0])
         return [
             f"{counted(files.count, 'file')} that waited for it {verb}: {listed}. Nothing was paid for them before.",
