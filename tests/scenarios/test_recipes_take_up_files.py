@@ -3,12 +3,14 @@
 Each test is one person's way from a mistake to the answers, with every message on it.
 """
 
+import hashlib
 import shlex
 from pathlib import Path
 
 import pytest
 
 from dropbatch.domain.jobs import JobState
+from dropbatch.poll import poll
 from dropbatch.ports import Notification
 from tests.driving import RECIPE, deliver, drop, jobs, pass_time, result_json, rows, run
 from tests.fakes import INBOX, FakeWorld, Killer, answer_ok
@@ -131,8 +133,11 @@ def test_what_one_invocation_cannot_take_up_the_next_ones_do(fake: FakeWorld) ->
         drop(fake, f"f{number}.csv", COMMENTS)
     settle(fake)
     looks = iter(range(10_000))
-    fake.seconds_left = lambda: 300.0 if next(looks) % 4 < 2 else 5.0
     drop(fake, "recipe.yaml", RIGHT)
+    deliver(fake)
+    fake.clock.sleep(10)
+    poll(fake.world)
+    fake.seconds_left = lambda: 300.0 if next(looks) % 4 < 2 else 5.0
     deliver(fake)
     fake.seconds_left = lambda: 300.0
     settle(fake)
@@ -243,6 +248,49 @@ def test_a_recipe_and_its_parts_that_come_together_are_told_once(fake: FakeWorld
         fake.topics.people.clear()
         part = b"{{ text }}!"
         fake.clock.sleep(600)
+
+
+@pytest.mark.parametrize("order", [("ask.md", "recipe.yaml"), ("recipe.yaml", "ask.md"), ("ask.md", "system.md")])
+def test_taking_up_waits_until_all_of_an_upload_has_come(fake: FakeWorld, order: tuple[str, str]) -> None:
+    before = {"recipe.yaml": b"model: gpt-6-luna\nprompt: file://ask.md\nsystem: file://system.md\n"}
+    before |= {"ask.md": b"{{ Kommentare }}", "system.md": b"Old."}
+    after = {
+        "recipe.yaml": before["recipe.yaml"] + b"prefix: new_\n",
+        "ask.md": b"{{ Kommentar }}",
+        "system.md": b"New.",
+    }
+    for name, text in before.items():
+        fake.objects.drop(name, text)
+    drop(fake, "a.csv", COMMENTS)
+    settle(fake)
+    for name in order:
+        drop(fake, name, after[name])
+        deliver(fake)
+        fake.clock.sleep(6)
+        poll(fake.world)
+        deliver(fake)
+    settle(fake)
+    assert subjects(fake)[1:] == [
+        "recipe.yaml: usable, 1 file is read again",
+        "a.csv, run 2: accepted, 2 rows",
+        "a.csv, run 2: 2 of 2 answered",
+    ]
+    assert (
+        mail(fake, "accepted").detail["recipe_sha256"]
+        == hashlib.sha256(
+            b"\0".join(
+                [
+                    (after if "recipe.yaml" in order else before)["recipe.yaml"],
+                    *(
+                        b"ask.md",
+                        after["ask.md"],
+                        b"system.md",
+                        (after if "system.md" in order else before)["system.md"],
+                    ),
+                ]
+            )
+        ).hexdigest()
+    )
 
 
 @pytest.mark.parametrize(("recipe", "said"), [(b"", "usable"), (b"schema: 3\n", "cannot be used, 1 problem")])

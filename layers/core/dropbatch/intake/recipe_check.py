@@ -5,7 +5,7 @@ from dropbatch.domain.drops import Drop, Meaning, meaning_of
 from dropbatch.domain.errors import ObjectForbidden, ObjectMissing, Rejected
 from dropbatch.domain.jobs import RETENTION_SECONDS, Job, JobState, KnownRecipe, Pending
 from dropbatch.domain.problems import Problems
-from dropbatch.intake.waiting_files import Arrival, current_job, take_up
+from dropbatch.intake.waiting_files import MAX_LOOKED_THROUGH, Arrival, current_job, take_up, takes_up_rejected
 from dropbatch.jobfiles import RecipeText, beside, read_recipe, with_files
 from dropbatch.jobs.give_up import NOT_READABLE, tell_pending
 from dropbatch.jobs.lease import give_back
@@ -23,9 +23,6 @@ MAX_RECIPE_KEY_BYTES = 1_000
 
 LATELY_SECONDS = 86_400
 """For how long a recipe that was dropped is named to a file that has none."""
-
-MAX_LOOKED_THROUGH = 1_000
-"""How many recipes, or waiting files, of other folders are looked through for one to name."""
 
 
 def check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) -> bool:
@@ -109,7 +106,14 @@ def _tell_usable(
             reached.first_taken.append(key)
 
     # Where this version is not the newest, the newer one's own event takes the files up.
-    if _is_latest(world, drop) and not take_up(world, ledger, arrival, reached.after, looked_at):
+    is_latest = _is_latest(world, drop)
+    if is_latest and not reached.after and takes_up_rejected(world, ledger, arrival):
+        if world.now() - reached.created_at < LOOK_AGAIN_SECONDS:
+            wait_for(world, ledger, look, failed=False)  # the upload may have more that belongs together
+            return False
+        if _waits_for_younger(ledger, reached):
+            return True
+    if is_latest and not take_up(world, ledger, arrival, reached.after, looked_at):
         _go_on_later(world, ledger, look, reached)
         return False
     known = ledger.known_recipe(drop.bucket, drop.key)
@@ -120,12 +124,23 @@ def _tell_usable(
         if _is_told_by_other(world, known, arrival):
             return True
     waiting = wait_for(world, ledger, look, failed=False)  # should this be cut short now, it is known not to be told
-    _remember(world, ledger, look, drop, arrival.recipe, is_usable=True)
+    if is_latest:
+        _remember(world, ledger, look, drop, arrival.recipe, is_usable=True)
     notices = notices_about([compiled.model or ""], world.now())
     files = _files_found(world, ledger, drop, arrival, reached)
     told = recipe_notices.usable(drop, understood(compiled), notices, files)
-    tell_pending(world, ledger, waiting, told)
+    tell_pending(world, ledger, waiting, told, people=is_latest)
     return True
+
+
+def _waits_for_younger(ledger: Ledger, mine: Pending) -> bool:
+    """Whether another file that the same recipe names has come since: with it, all that was uploaded is taken up."""
+    return any(
+        each.version_id == mine.version_id
+        and not each.is_over
+        and (each.created_at, each.sk) > (mine.created_at, mine.sk)
+        for each in ledger.pendings(mine.bucket, mine.key)
+    )
 
 
 def _go_on_later(world: World, ledger: Ledger, look: Look, reached: Pending) -> None:

@@ -10,6 +10,7 @@ recipe is looked at again. If it has changed, the file is taken up with it as so
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from dropbatch.domain.drops import Drop, recipe_keys
 from dropbatch.domain.errors import ObjectForbidden, ObjectMissing, Rejected
@@ -24,6 +25,10 @@ from dropbatch.retry_recipe import means_the_same
 
 SPARE_SECONDS = 30
 """With less time left the files that follow are taken up by the next invocation."""
+
+
+MAX_LOOKED_THROUGH = 1_000
+"""How many recipes, or waiting files, are looked through for one to name, or to see whether there is any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,13 @@ def take_up(
         is_for_it = waiting.key not in parts and nearest.is_for(waiting.key)
         looked_at(waiting.key, is_for_it and _goes_on(world, ledger, arrival, waiting))
     return True
+
+
+def takes_up_rejected(world: World, ledger: Ledger, arrival: Arrival) -> bool:
+    """Whether a recipe may take up a file that was rejected, as far as the first of those that wait tell."""
+    folder = arrival.recipe.path[: arrival.recipe.path.rfind("/") + 1]
+    first = islice(ledger.waiting_files(arrival.bucket, folder), MAX_LOOKED_THROUGH)
+    return any(waiting.is_rejected and _may_help(world, arrival.recipe, waiting) for waiting in first)
 
 
 def _goes_on(world: World, ledger: Ledger, arrival: Arrival, waiting: WaitingFile) -> bool:
