@@ -198,6 +198,32 @@ def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fak
     assert mail(fake, "recipe.yaml").subject == "umfrage/recipe.yaml: usable, 1 file is read again"
 
 
+def test_a_recipe_of_another_folder_is_copied_with_the_files_that_it_names(fake: FakeWorld) -> None:
+    recipe = b"model: gpt-6-luna\nprompt: file://ask.md\nsystem: file://parts/system.md\n"
+    for name, text in (("recipe.yaml", recipe), ("ask.md", b"{{ Kommentar }}"), ("parts/system.md", b"Be brief.")):
+        drop(fake, f"rezepte/{name}", text)
+    settle(fake)
+    drop(fake, "umfrage/a.csv", COMMENTS)
+    for _ in range(3):
+        settle(fake)
+    command = " && ".join(
+        f"aws s3 cp s3://{INBOX}/rezepte/{name} s3://{INBOX}/umfrage/{name}"
+        for name in ("recipe.yaml", "parts/system.md", "ask.md")
+    )
+    console = (
+        "  or, in the S3 console, copy `rezepte/recipe.yaml`, `rezepte/ask.md` into the folder `umfrage/`; copy "
+        "`rezepte/parts/system.md` into the folder `umfrage/parts/`"
+    )
+    first, second = lines(mail(fake, "a.csv"))[-4:-2]
+    assert first.endswith(f"put it into `umfrage/`: {command}")
+    assert second == console
+    drop(fake, "rezepte/recipe.yaml", recipe + b"# once more\n")
+    settle(fake)
+    first, second = lines(mail(fake, "recipe.yaml"))[-2:]
+    assert first.endswith(f"put it into `umfrage/`: {command}")
+    assert second == console
+
+
 def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file(fake: FakeWorld) -> None:
     drop(fake, "recipe.yaml", b"model: gpt-6-luna\nprompt: file://prompts/ask.md\n")
     drop(fake, "a.csv", COMMENTS)

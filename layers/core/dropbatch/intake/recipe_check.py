@@ -229,7 +229,7 @@ def _files_found(world: World, ledger: Ledger, drop: Drop, arrival: Arrival, rea
     page = world.objects.names(drop.bucket, folder)
     if any(key.startswith(folder) and meaning_of(key) is Meaning.DROP and key not in parts for key, _ in page):
         return FilesFound()
-    return FilesFound(is_empty=True, elsewhere=_waits_elsewhere(world, ledger, drop))
+    return FilesFound(is_empty=True, elsewhere=_waits_elsewhere(world, ledger, drop), parts=arrival.recipe.names)
 
 
 def _waits_elsewhere(world: World, ledger: Ledger, drop: Drop) -> str | None:
@@ -256,7 +256,7 @@ def recipe_elsewhere(world: World, ledger: Ledger, job: Job) -> list[str]:
     if latest is None or age >= LATELY_SECONDS:
         return []
     try:
-        world.objects.head(job.drop.bucket, latest.key)
-    except (ObjectMissing, ObjectForbidden):
+        recipe = RecipeText(latest.key, read_recipe(world.objects, job.drop.bucket, latest.key), {})
+        return recipe_notices.dropped_elsewhere(job.drop, latest.key, age, recipe.names)
+    except (ObjectMissing, ObjectForbidden, Rejected):
         return []
-    return recipe_notices.dropped_elsewhere(job.drop, latest.key, age)

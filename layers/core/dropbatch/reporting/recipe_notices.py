@@ -1,5 +1,6 @@
 """Makes the notifications about recipes: what was understood, which files it takes up, or what is wrong with it."""
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,13 +32,14 @@ class FilesFound:
     """What a recipe that came found: files that go on with it, or whether any lies there at all.
 
     `first` are the keys of the first that go on. `elsewhere` is the key of one that waits for a recipe in another
-    folder, named only if none lies in this one.
+    folder, named only if none lies in this one. `parts` are the files that the recipe names, seen from its folder.
     """
 
     count: int = 0
     first: Sequence[str] = ()
     is_empty: bool = False
     elsewhere: str | None = None
+    parts: Sequence[str] = ()
 
 
 def usable(
@@ -91,24 +93,33 @@ def _files_lines(drop: Drop, files: FilesFound) -> list[str]:
     lines = [f"No file lies in its folder yet. Upload files into {place(drop)}."]
     if files.elsewhere:
         folder, slash, _ = files.elsewhere.rpartition("/")
-        target = folder + slash + drop.name
         where = f"`{folder}/`" if folder else "the bucket itself"
         lines.append(
             f"`{files.elsewhere}` waits for a recipe; to use this one, put it into {where}: "
-            f"{copy_command(drop, drop.key, target)}"
+            f"{_copy_recipe(drop, drop.key, folder + slash, files.parts)}"
         )
     return lines
 
 
-def dropped_elsewhere(drop: Drop, path: str, seconds: int) -> list[str]:
-    """Where a recipe was dropped that a file without one may have been meant to use, and how it can."""
-    folder, _, name = path.rpartition("/")
+def _copy_recipe(drop: Drop, path: str, folder: str, parts: Sequence[str]) -> str:
+    """How to copy a recipe into a folder (which ends in a slash, or is empty), with the files that it names."""
+    own, slash, name = path.rpartition("/")
+    names = [name, *dict.fromkeys(posixpath.normpath(part) for part in parts)]
+    return copy_command(drop, [own + slash + each for each in names], [folder + each for each in names])
+
+
+def dropped_elsewhere(drop: Drop, path: str, seconds: int, parts: Sequence[str] = ()) -> list[str]:
+    """Where a recipe was dropped that a file without one may have been meant to use, and how it can.
+
+    `parts` are the files that the recipe names, seen from its folder.
+    """
+    folder = path.rpartition("/")[0]
     own, slash, _ = drop.key.rpartition("/")
     source = f"`{folder}/`" if folder else "the bucket itself"
     target = f"`{own}/`" if own else "the bucket itself"
     return [
         f"A recipe was dropped into {source} {_ago(seconds)}; to use it for this file, put it into {target}: "
-        f"{copy_command(drop, path, own + slash + name)}"
+        f"{_copy_recipe(drop, path, own + slash, parts)}"
     ]
 
 
