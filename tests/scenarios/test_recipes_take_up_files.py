@@ -533,6 +533,22 @@ def test_a_rejection_names_its_recipe_and_counts_causes(fake: FakeWorld) -> None
     assert kept["recipe_sha256"]
 
 
+def test_of_a_name_that_several_rows_lack_the_recipe_is_to_be_corrected_first(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", WRONG)
+    drop(fake, "a.jsonl", b'{"Kommentar": "x"}\n' * 4)
+    settle(fake)
+    drop(fake, "b.jsonl", b'{"Kommentare": "x"}\n' * 4 + b'{"other": 1}\n')
+    settle(fake)
+    assert lines(mail(fake, "a.jsonl"))[-4:] == [
+        "Correct the recipe and upload it; the file is then read again automatically: aws s3 cp recipe.yaml "
+        f"s3://{INBOX}/recipe.yaml",
+        "  or, in the S3 console, upload it into the bucket itself, into no folder",
+        f"Or correct the file, then: aws s3 cp a.jsonl s3://{INBOX}/a.jsonl",
+        "  or, in the S3 console, upload it into the bucket itself, into no folder",
+    ]
+    assert lines(mail(fake, "b.jsonl"))[-3].startswith("Correct the file, then: ")
+
+
 def test_causes_are_counted_over_all_invocations_that_read_a_file(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", RIGHT)
     data = b"nr,Kommentar\n" + b"".join(b"%d\n" % number if number % 2 else b"1,x\n" for number in range(100_000))
