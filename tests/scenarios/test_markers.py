@@ -200,7 +200,7 @@ TABLE: list[tuple[Callable[[FakeWorld], None], str, Expected]] = [
         ("refused", "not_held", "a.csv: waits because too few rows were answered, not for an approval"),
     ),
     (held_for_bad_answers, "retry", ("done", "resumed", "a.csv: goes on")),
-    (rejected, "cancel", ("refused", "rejected", "a.csv: was rejected, there is nothing to cancel")),
+    (rejected, "cancel", ("done", "waits_no_more", "a.csv: is not read again automatically")),
     (rejected, "approve", ("refused", "rejected", "a.csv: was rejected, there is nothing to approve")),
     (rejected, "retry", ("refused", "rejected", "a.csv: was rejected, there is nothing to retry")),
     (rejected, "rerun", ("rejected", "rejected", "a.csv, run 2: rejected, 1 problem")),
@@ -529,6 +529,19 @@ def test_a_cancel_stops_the_older_run_that_is_open_though_the_newest_has_ended(f
     (told,) = [each for each in fake.topics.published if each.event == "marker"]
     assert told.subject == "a.csv: is being cancelled, older version"
     assert told.detail["run"] == 1
+
+
+def test_what_was_rejected_can_be_kept_from_being_read_again_once(fake: FakeWorld) -> None:
+    rejected(fake)
+    for _ in range(2):
+        drop(fake, "a.csv.cancel", b"")
+        run(fake)
+    first, second = [told for told in fake.topics.people if told.event == "marker"]
+    assert first.text.splitlines()[:2] == [
+        "a.csv was rejected, and as a.csv.cancel asks, no other recipe has it read again automatically.",
+        f"To have it read again: make a folder `a.csv.rerun` beside the file, or: {RERUN}",
+    ]
+    assert second.subject == "a.csv: was rejected, there is nothing to cancel"
 
 
 def test_what_was_rejected_cannot_be_retried_and_the_line_that_works_is_said(fake: FakeWorld) -> None:

@@ -3,14 +3,16 @@
 Each test is one person's way from a mistake to the answers, with every message on it.
 """
 
+import hashlib
 import shlex
 from pathlib import Path
 
 import pytest
 
 from dropbatch.domain.jobs import JobState
+from dropbatch.poll import poll
 from dropbatch.ports import Notification
-from tests.driving import RECIPE, deliver, drop, jobs, result, result_json, rows, run
+from tests.driving import RECIPE, deliver, drop, jobs, pass_time, result, result_json, rows, run
 from tests.fakes import INBOX, FakeWorld, Killer, answer_ok
 from tests.schedules.invariants import check
 
@@ -64,9 +66,9 @@ def test_a_corrected_recipe_takes_up_the_file_that_was_rejected_for_its_sake(fak
     drop(fake, "umfrage/recipe.yaml", RIGHT)
     settle(fake)
     usable = mail(fake, "recipe.yaml: usable")
-    assert usable.subject == "umfrage/recipe.yaml: usable, 1 file goes on"
+    assert usable.subject == "umfrage/recipe.yaml: usable, 1 file is read again"
     assert lines(usable)[-3:] == [
-        "1 file that waited for it goes on with it: `Umfrage Q4.csv`. Nothing was paid for them before.",
+        "1 file that waited for it is read again with it: `Umfrage Q4.csv`. Nothing was paid for them before.",
         f"To stop it: echo | aws s3 cp - 's3://{INBOX}/umfrage/Umfrage Q4.csv.cancel'",
         "  or, in the S3 console, make a folder `Umfrage Q4.csv.cancel` beside the file",
     ]
@@ -75,7 +77,7 @@ def test_a_corrected_recipe_takes_up_the_file_that_was_rejected_for_its_sake(fak
     assert subjects(fake) == [
         "umfrage/recipe.yaml: usable",
         "umfrage/Umfrage Q4.csv: rejected, 1 problem",
-        "umfrage/recipe.yaml: usable, 1 file goes on",
+        "umfrage/recipe.yaml: usable, 1 file is read again",
         "umfrage/Umfrage Q4.csv, run 2: accepted, 2 rows",
         "umfrage/Umfrage Q4.csv, run 2: 2 of 2 answered",
     ]
@@ -103,7 +105,8 @@ def test_a_recipe_takes_up_the_files_below_it_for_which_no_other_is_nearer(fake:
     drop(fake, "recipe.yaml", RECIPE)
     settle(fake)
     assert lines(mail(fake, "recipe.yaml"))[-3] == (
-        "2 files that waited for it go on with it: `c.csv`, `deep/down/a.csv`. Nothing was paid for them before."
+        "2 files that waited for it are read again with it: `c.csv`, `deep/down/a.csv`. Nothing was paid for "
+        "them before."
     )
     done = {job.drop.key for job in jobs(fake) if job.state is JobState.SUCCEEDED}
     assert done == {"deep/down/a.csv", "c.csv"}
@@ -118,8 +121,8 @@ def test_five_files_are_named_and_the_others_counted(fake: FakeWorld) -> None:
     drop(fake, "recipe.yaml", RIGHT)
     settle(fake)
     assert lines(mail(fake, "recipe.yaml"))[-3] == (
-        "8 files that waited for it go on with it: `f0.csv`, `f1.csv`, `f2.csv`, `f3.csv`, `f4.csv` and 3 more. "
-        "Nothing was paid for them before."
+        "8 files that waited for it are read again with it: `f0.csv`, `f1.csv`, `f2.csv`, `f3.csv`, `f4.csv` and 3 "
+        "more. Nothing was paid for them before."
     )
     assert states(fake).count(JobState.SUCCEEDED) == 8
 
@@ -130,15 +133,18 @@ def test_what_one_invocation_cannot_take_up_the_next_ones_do(fake: FakeWorld) ->
         drop(fake, f"f{number}.csv", COMMENTS)
     settle(fake)
     looks = iter(range(10_000))
-    fake.seconds_left = lambda: 300.0 if next(looks) % 4 < 2 else 5.0
     drop(fake, "recipe.yaml", RIGHT)
+    deliver(fake)
+    fake.clock.sleep(10)
+    poll(fake.world)
+    fake.seconds_left = lambda: 300.0 if next(looks) % 4 < 2 else 5.0
     deliver(fake)
     fake.seconds_left = lambda: 300.0
     settle(fake)
     settle(fake)
     assert states(fake).count(JobState.SUCCEEDED) == 9
     told = [subject for subject in subjects(fake) if subject.startswith("recipe.yaml")]
-    assert told == ["recipe.yaml: usable, 9 files go on"]
+    assert told == ["recipe.yaml: usable, 9 files are read again"]
     check(fake)
 
 
@@ -151,7 +157,7 @@ def test_a_file_that_waits_goes_on_at_once_when_its_recipe_comes(fake: FakeWorld
     assert [job.state for job in jobs(fake)] == [JobState.RUNNING]
     run(fake)
     assert subjects(fake) == [
-        "recipe.yaml: usable, 1 file goes on",
+        "recipe.yaml: usable, 1 file is read again",
         "a.csv: accepted, 1 row",
         "a.csv: 1 of 1 answered",
     ]
@@ -189,7 +195,33 @@ def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fak
     drop(fake, target.removeprefix(f"s3://{INBOX}/"), content)
     settle(fake)
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
-    assert mail(fake, "recipe.yaml").subject == "umfrage/recipe.yaml: usable, 1 file goes on"
+    assert mail(fake, "recipe.yaml").subject == "umfrage/recipe.yaml: usable, 1 file is read again"
+
+
+def test_a_recipe_of_another_folder_is_copied_with_the_files_that_it_names(fake: FakeWorld) -> None:
+    recipe = b"model: gpt-6-luna\nprompt: file://ask.md\nsystem: file://parts/system.md\n"
+    for name, text in (("recipe.yaml", recipe), ("ask.md", b"{{ Kommentar }}"), ("parts/system.md", b"Be brief.")):
+        drop(fake, f"rezepte/{name}", text)
+    settle(fake)
+    drop(fake, "umfrage/a.csv", COMMENTS)
+    for _ in range(3):
+        settle(fake)
+    command = " && ".join(
+        f"aws s3 cp s3://{INBOX}/rezepte/{name} s3://{INBOX}/umfrage/{name}"
+        for name in ("recipe.yaml", "parts/system.md", "ask.md")
+    )
+    console = (
+        "  or, in the S3 console, copy `rezepte/recipe.yaml`, `rezepte/ask.md` into the folder `umfrage/`; copy "
+        "`rezepte/parts/system.md` into the folder `umfrage/parts/`"
+    )
+    first, second = lines(mail(fake, "a.csv"))[-4:-2]
+    assert first.endswith(f"put it into `umfrage/`: {command}")
+    assert second == console
+    drop(fake, "rezepte/recipe.yaml", recipe + b"# once more\n")
+    settle(fake)
+    first, second = lines(mail(fake, "recipe.yaml"))[-2:]
+    assert first.endswith(f"put it into `umfrage/`: {command}")
+    assert second == console
 
 
 def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file(fake: FakeWorld) -> None:
@@ -202,7 +234,7 @@ def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file
     assert states(fake) == [JobState.REJECTED]
     drop(fake, "prompts/ask.md", b"{{ Kommentar }}")
     settle(fake)
-    assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable, 1 file goes on"
+    assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable, 1 file is read again"
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
     check(fake)
 
@@ -219,7 +251,7 @@ def test_a_part_may_have_any_name_and_is_no_drop(fake: FakeWorld, name: str) -> 
     drop(fake, name, b"{{ Kommentar }}")
     settle(fake)
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
-    assert subjects(fake)[1:2] == ["recipe.yaml: usable, 1 file goes on"]
+    assert subjects(fake)[1:2] == ["recipe.yaml: usable, 1 file is read again"]
 
 
 def test_a_part_that_came_before_its_recipe_is_not_answered(fake: FakeWorld) -> None:
@@ -242,6 +274,61 @@ def test_a_recipe_and_its_parts_that_come_together_are_told_once(fake: FakeWorld
         fake.topics.people.clear()
         part = b"{{ text }}!"
         fake.clock.sleep(600)
+
+
+@pytest.mark.parametrize("order", [("ask.md", "recipe.yaml"), ("recipe.yaml", "ask.md"), ("ask.md", "system.md")])
+def test_taking_up_waits_until_all_of_an_upload_has_come(fake: FakeWorld, order: tuple[str, str]) -> None:
+    before = {"recipe.yaml": b"model: gpt-6-luna\nprompt: file://ask.md\nsystem: file://system.md\n"}
+    before |= {"ask.md": b"{{ Kommentare }}", "system.md": b"Old."}
+    after = {
+        "recipe.yaml": before["recipe.yaml"] + b"prefix: new_\n",
+        "ask.md": b"{{ Kommentar }}",
+        "system.md": b"New.",
+    }
+    for name, text in before.items():
+        fake.objects.drop(name, text)
+    drop(fake, "a.csv", COMMENTS)
+    settle(fake)
+    for name in order:
+        drop(fake, name, after[name])
+        deliver(fake)
+        fake.clock.sleep(6)
+        poll(fake.world)
+        deliver(fake)
+    settle(fake)
+    assert subjects(fake)[1:] == [
+        "recipe.yaml: usable, 1 file is read again",
+        "a.csv, run 2: accepted, 2 rows",
+        "a.csv, run 2: 2 of 2 answered",
+    ]
+    assert (
+        mail(fake, "accepted").detail["recipe_sha256"]
+        == hashlib.sha256(
+            b"\0".join(
+                [
+                    (after if "recipe.yaml" in order else before)["recipe.yaml"],
+                    *(
+                        b"ask.md",
+                        after["ask.md"],
+                        b"system.md",
+                        (after if "system.md" in order else before)["system.md"],
+                    ),
+                ]
+            )
+        ).hexdigest()
+    )
+
+
+@pytest.mark.parametrize(("recipe", "said"), [(b"", "usable"), (b"schema: 3\n", "cannot be used, 1 problem")])
+def test_what_a_sweep_finds_of_a_recipe_is_told_once(fake: FakeWorld, recipe: bytes, said: str) -> None:
+    run(fake, ticks=1)
+    drop(fake, "recipe.yaml", b"model: gpt-6-luna\nprompt: file://ask.txt\n" + recipe)
+    drop(fake, "ask.txt", b"{{ text }}")
+    pass_time(fake, 4 * 86_400, step=600)
+    assert subjects(fake) == [f"recipe.yaml: {said}"]
+    fake.objects.drop("ask.txt", b"{{ text }}!")  # whose event is lost
+    pass_time(fake, 3 * 86_400, step=600)
+    assert subjects(fake) == [f"recipe.yaml: {said}"] * 2
 
 
 def test_a_broken_recipe_and_the_file_beside_it_are_one_mail(fake: FakeWorld) -> None:
@@ -297,13 +384,49 @@ def test_a_file_that_was_corrected_first_is_answered_once(fake: FakeWorld) -> No
     assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable"
 
 
-def test_a_cancel_stops_what_was_taken_up_but_only_one_that_came_after_the_recipe(fake: FakeWorld) -> None:
-    fake.openai.ending = None
-    fake.openai.answer = lambda _request: None
+def test_a_recipe_that_reads_files_as_before_does_not_take_up_a_file_with_faults_of_its_own(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", RIGHT)
+    drop(fake, "a.csv", b"nr,Kommentar\n1\n2,gut\n")
+    settle(fake)
+    drop(fake, "recipe.yaml", RIGHT + b"system: Be brief.\n")
+    settle(fake)
+    assert subjects(fake) == ["a.csv: rejected, 1 problem", "recipe.yaml: usable"]
+    drop(fake, "recipe.yaml", RIGHT + b"bad_rows: skip\n")
+    settle(fake)
+    assert subjects(fake)[2] == "recipe.yaml: usable, 1 file is read again"
+    assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
+
+
+def test_a_file_that_was_rejected_weeks_ago_is_left_alone(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", WRONG)
+    drop(fake, "a.csv", COMMENTS)
+    settle(fake)
+    fake.clock.sleep(14 * 86_400)
+    drop(fake, "recipe.yaml", RIGHT)
+    settle(fake)
+    assert subjects(fake)[1:] == ["recipe.yaml: usable"]
+
+
+def test_a_cancel_keeps_a_rejected_file_from_being_taken_up(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     settle(fake)
     drop(fake, "a.csv.cancel", b"")
+    settle(fake)
+    drop(fake, "recipe.yaml", RIGHT)
+    settle(fake)
+    assert subjects(fake)[1:] == ["a.csv: is not read again automatically", "recipe.yaml: usable"]
+    assert states(fake) == [JobState.REJECTED]
+    drop(fake, "a.csv.rerun", b"")
+    settle(fake)
+    assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
+
+
+def test_a_cancel_stops_what_was_taken_up(fake: FakeWorld) -> None:
+    fake.openai.ending = None
+    fake.openai.answer = lambda _request: None
+    fake.objects.drop("recipe.yaml", WRONG)
+    drop(fake, "a.csv", COMMENTS)
     settle(fake)
     drop(fake, "recipe.yaml", RIGHT)
     run(fake, ticks=2)
@@ -439,6 +562,22 @@ def test_rows_with_too_few_values_and_with_too_many_are_two_causes(fake: FakeWor
         "- 2 lines (4 and 5): Line 4 has 4 values where the header has 2 columns; put values that hold a comma into "
         "double quotes.",
     ]
+
+
+def test_of_a_name_that_several_rows_lack_the_recipe_is_to_be_corrected_first(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", WRONG)
+    drop(fake, "a.jsonl", b'{"Kommentar": "x"}\n' * 4)
+    settle(fake)
+    drop(fake, "b.jsonl", b'{"Kommentare": "x"}\n' * 4 + b'{"other": 1}\n')
+    settle(fake)
+    assert lines(mail(fake, "a.jsonl"))[-4:] == [
+        "Correct the recipe and upload it; the file is then read again automatically: aws s3 cp recipe.yaml "
+        f"s3://{INBOX}/recipe.yaml",
+        "  or, in the S3 console, upload it into the bucket itself, into no folder",
+        f"Or correct the file, then: aws s3 cp a.jsonl s3://{INBOX}/a.jsonl",
+        "  or, in the S3 console, upload it into the bucket itself, into no folder",
+    ]
+    assert lines(mail(fake, "b.jsonl"))[-3].startswith("Correct the file, then: ")
 
 
 def test_causes_are_counted_over_all_invocations_that_read_a_file(fake: FakeWorld) -> None:

@@ -179,7 +179,7 @@ def test_a_slip_is_refused_with_the_line_to_write_and_the_correction_takes_the_f
     run(fake)
     assert [job.state for job in jobs(fake)] == [JobState.REJECTED, JobState.SUCCEEDED]
     told = next(told for told in fake.topics.people if told.event == "recipe")
-    assert told.subject == "recipe.yaml: usable, 1 file goes on"
+    assert told.subject == "recipe.yaml: usable, 1 file is read again"
 
 
 def test_all_stages_are_told_in_one_message(fake: FakeWorld) -> None:

@@ -172,7 +172,8 @@ def test_a_rejected_drop_is_told_its_causes_with_a_count_and_the_first_lines(fak
     assert rejected.text.splitlines()[-4:] == [
         "Correct the file, then: aws s3 cp a.csv s3://the-inbox/shop/a.csv",
         "  or, in the S3 console, upload it into the folder `shop/`",
-        "Or change the recipe; the file is then read again automatically.",
+        "Or have the recipe say how to read it (as `encoding`, `delimiter` or `bad_rows` do); the file is then read "
+        "again automatically.",
         f"Run 1 of a.csv, recipe shop/recipe.yaml ({digest_of(SENTIMENT)}), Dropbatch 0.1.0.",
     ]
     kept = result_json(fake, "rejected.json")["problems"]

@@ -89,6 +89,16 @@ class RecipeText:
             digest.update(b"\0" + name.encode() + b"\0" + text.encode())
         return digest.hexdigest()
 
+    @property
+    def reading(self) -> str:
+        """The keys that say how files are read, in short, to be compared; empty if the recipe has no keys at all."""
+        try:
+            recipe = self.parsed()
+        except Rejected:
+            return ""
+        keys = recipe.bad_rows, recipe.delimiter, recipe.encoding, recipe.quoting, recipe.escape, recipe.header
+        return hashlib.sha256(repr((*keys, recipe.limit)).encode()).hexdigest()
+
     def originals(self) -> Iterator[tuple[str, bytes]]:
         """The recipe and its files byte for byte as they were dropped, each with its path from the recipe's folder."""
         yield posixpath.basename(self.path), self.text

@@ -117,6 +117,10 @@ class Ledger:
         """Return whether an object of this key waits to be looked at."""
         return any(True for _ in self._table.query(f"pending#{bucket}/{key}"))
 
+    def pendings(self, bucket: str, key: str) -> Iterator[Pending]:
+        """What waits to be looked at of an object of this key, and what is over and not deleted yet."""
+        return self._readable(self._table.query(f"pending#{bucket}/{key}"), Pending)
+
     def waiting_file(self, bucket: str, key: str) -> WaitingFile | None:
         item = self._table.get(f"waiting#{bucket}", key)
         return from_item(item, WaitingFile) if item else None

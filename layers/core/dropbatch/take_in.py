@@ -265,7 +265,7 @@ def _begin(world: World, ledger: Ledger, job: Job, files: JobFiles) -> None:
         else:
             found = files.found
             if waits_for_recipe(rejected.problems, has_recipe=found is not None):
-                used = (found.path, found.sha256) if found is not None else None
+                used = (found.path, found.sha256, found.reading) if found is not None else None
                 wait_for_recipe(world, ledger, job, rejected.problems, used, is_rejected=False)
             update_own(ledger, job, lambda current: _look_again(world, current))
 

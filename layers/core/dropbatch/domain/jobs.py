@@ -645,12 +645,17 @@ class Pending(OutboxItem):
         return f"recipes/{digest}/"
 
 
+WAITS_SECONDS = 14 * 86_400
+"""For how long after it was rejected a file is taken up by another recipe."""
+
+
 @dataclass(slots=True)
 class WaitingFile(Item):
     """A file that waits for a recipe, or was rejected for its recipe's sake: another recipe takes it up.
 
     `is_rejected` says that its job is decided to be rejected, whether it has ended yet or not. `recipe_path` and
-    `recipe_sha256` say which recipe was wrong, None if there was none.
+    `recipe_sha256` say which recipe was wrong, None if there was none. `reading` is how that has files read, if only
+    a recipe that has them read in another way is of use.
     """
 
     bucket: str
@@ -664,6 +669,12 @@ class WaitingFile(Item):
     recipe_path: str | None = None
     recipe_sha256: str | None = None
     blames_recipe: bool = False  # the recipe, or a file that it names, is wrong in itself
+    reading: str = ""
+    cancelled_by: str = ""  # the version of the `.cancel` since which it waits no more
+
+    def still_waits(self, now: int) -> bool:
+        """Whether another recipe takes the file up; weeks later nobody expects that any more."""
+        return not self.cancelled_by and now < self.noted_at + WAITS_SECONDS
 
     @property
     def pk(self) -> str:

@@ -53,6 +53,7 @@ class MarkerReason(StrEnum):
     HELD = "held"  # for something that this marker does not answer
     NOT_HELD = "not_held"
     REJECTED = "rejected"
+    WAITS_NO_MORE = "waits_no_more"  # the file was rejected, and no recipe takes it up now
     ENDED = "ended"
     NOTHING_TO_RETRY = "nothing_to_retry"  # no row of the job, which has ended, can be asked again as it is
     TOO_LATE = "too_late"  # nothing was left to be cancelled

@@ -29,13 +29,17 @@ MAY_COME = frozenset({"no_recipe", "empty_file", "empty_recipe", "missing_file"}
 OTHER = "other"
 """The code of the causes that are too many to be told apart."""
 
-CURED_BY_RECIPE = frozenset(
-    {"no_recipe", "undefined_name", "column_exists", "placeholder"}
-    | {"delimiter_in_doubt", "title_above_header", "no_header", "duplicate_column", "empty_column", "ragged_row"}
+CURED_BY_READING = frozenset(
+    {"delimiter_in_doubt", "title_above_header", "no_header", "duplicate_column", "empty_column", "ragged_row"}
     | {"merged_rows", "unclosed_quote", "bad_quoting", "invalid_escape", "unclosed_escape", "lone_carriage_return"}
     | {"invalid_utf8", "not_utf8", "invalid_utf16", "invalid_encoding", "unknown_encoding", "not_text"}
+    | {"not_json", "not_an_object", "duplicate_key"}
+)
+"""The codes of faults of a file itself: only a key that says how files are read, such as `encoding`, may cure them."""
+
+CURED_BY_RECIPE = CURED_BY_READING | frozenset(
+    {"no_recipe", "undefined_name", "column_exists", "placeholder", "line_too_long", "too_many_inputs"}
     | {"empty_prompt", "empty_model", "invalid_model", "template_failed", "template_too_large", "template_too_slow"}
-    | {"not_json", "not_an_object", "duplicate_key", "line_too_long", "too_many_inputs"}
 )
 """The codes of problems of a file that a key of its recipe may cure: its prompt, `encoding`, `bad_rows` or another."""
 
@@ -178,6 +182,11 @@ class Problems:
     def may_be_cured_by_recipe(self) -> bool:
         """Whether another recipe may do away with any of them."""
         return any(group.first.may_be_cured_by_recipe for group in self._groups.values())
+
+    @property
+    def may_be_cured_by_reading_alone(self) -> bool:
+        """Whether all are faults of the file itself, so that no recipe helps that reads files in the same way."""
+        return all(group.first.path is None and group.first.code in CURED_BY_READING for group in self.groups)
 
     def has(self, code: str) -> bool:
         return any(group.first.code == code for group in self._groups.values())

@@ -28,6 +28,7 @@ from dropbatch.intake.near_files import near_files, spellings
 from dropbatch.jobs.give_up import tell_pending
 from dropbatch.jobs.hold import let_go
 from dropbatch.jobs.pending import pending_for, wait_for
+from dropbatch.jobs.waiting import cancel_waiting
 from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.ports import Notification, World
@@ -191,6 +192,8 @@ class _Marker:
             if self.arrived < newest.modified:
                 return self._refused(job, MarkerReason.OLDER)
             is_rejected = job.state is JobState.REJECTED
+            if is_rejected and cancel_waiting(self.ledger, job, self.asker.version_id):
+                return marker_notices.waits_no_more(self.world, job, self.asker)
             return self._refused(job, MarkerReason.REJECTED if is_rejected else MarkerReason.ENDED)
         wanted = [each for each in mine if has_acted or not each.cancel_requested]
         if not wanted:

@@ -5,7 +5,7 @@ from dropbatch.domain.drops import Drop, Meaning, meaning_of
 from dropbatch.domain.errors import ObjectForbidden, ObjectMissing, Rejected
 from dropbatch.domain.jobs import RETENTION_SECONDS, Job, JobState, KnownRecipe, Pending
 from dropbatch.domain.problems import Problems
-from dropbatch.intake.waiting_files import Arrival, current_job, take_up
+from dropbatch.intake.waiting_files import MAX_LOOKED_THROUGH, Arrival, current_job, take_up, takes_up_rejected
 from dropbatch.jobfiles import RecipeText, beside, read_recipe, with_files
 from dropbatch.jobs.give_up import NOT_READABLE, tell_pending
 from dropbatch.jobs.lease import give_back
@@ -23,9 +23,6 @@ MAX_RECIPE_KEY_BYTES = 1_000
 
 LATELY_SECONDS = 86_400
 """For how long a recipe that was dropped is named to a file that has none."""
-
-MAX_LOOKED_THROUGH = 1_000
-"""How many recipes, or waiting files, of other folders are looked through for one to name."""
 
 
 def check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) -> bool:
@@ -62,14 +59,19 @@ def _tell_broken(
 ) -> bool:
     """Say what is wrong, ten seconds after the recipe came: a file beside it may have said so to people by then."""
     since = pending.created_at if pending else world.now()
+    known = ledger.known_recipe(drop.bucket, drop.key)
+    if _is_same(known, drop, recipe, is_usable=False) and _is_old_news(world, known, look, drop, pending):
+        _keep_known(world, ledger, drop)
+        return True
     if may_come(world, problems, since) or world.now() - since < LOOK_AGAIN_SECONDS:
         wait_for(world, ledger, look, failed=False)
         return False
     # What is said of the version that has replaced it is all that its owner needs to know.
     is_told = _is_replaced(world, drop) or (recipe is not None and _is_told_by_file(ledger, drop, recipe.sha256, since))
+    waiting = wait_for(world, ledger, look, failed=False)  # should this be cut short now, it is known not to be told
     _remember(world, ledger, look, drop, recipe, is_usable=False)
     told = recipe_notices.broken(drop, problems)
-    tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), told, people=not is_told)
+    tell_pending(world, ledger, waiting, told, people=not is_told)
     return True
 
 
@@ -107,18 +109,41 @@ def _tell_usable(
             reached.first_taken.append(key)
 
     # Where this version is not the newest, the newer one's own event takes the files up.
-    if _is_latest(world, drop) and not take_up(world, ledger, arrival, reached.after, looked_at):
+    is_latest = _is_latest(world, drop)
+    if is_latest and not reached.after and takes_up_rejected(world, ledger, arrival):
+        if world.now() - reached.created_at < LOOK_AGAIN_SECONDS:
+            wait_for(world, ledger, look, failed=False)  # the upload may have more that belongs together
+            return False
+        if _waits_for_younger(ledger, reached):
+            return True
+    if is_latest and not take_up(world, ledger, arrival, reached.after, looked_at):
         _go_on_later(world, ledger, look, reached)
         return False
     known = ledger.known_recipe(drop.bucket, drop.key)
-    if not reached.taken and _is_told(world, known, drop, arrival):
-        return True
-    _remember(world, ledger, look, drop, arrival.recipe, is_usable=True)
+    if not reached.taken and _is_same(known, drop, arrival.recipe, is_usable=True):
+        if _is_old_news(world, known, look, drop, pending):
+            _keep_known(world, ledger, drop)
+            return True
+        if _is_told_by_other(world, known, arrival):
+            return True
+    waiting = wait_for(world, ledger, look, failed=False)  # should this be cut short now, it is known not to be told
+    if is_latest:
+        _remember(world, ledger, look, drop, arrival.recipe, is_usable=True)
     notices = notices_about([compiled.model or ""], world.now())
     files = _files_found(world, ledger, drop, arrival, reached)
     told = recipe_notices.usable(drop, understood(compiled), notices, files)
-    tell_pending(world, ledger, wait_for(world, ledger, look, failed=False), told)
+    tell_pending(world, ledger, waiting, told, people=is_latest)
     return True
+
+
+def _waits_for_younger(ledger: Ledger, mine: Pending) -> bool:
+    """Whether another file that the same recipe names has come since: with it, all that was uploaded is taken up."""
+    return any(
+        each.version_id == mine.version_id
+        and not each.is_over
+        and (each.created_at, each.sk) > (mine.created_at, mine.sk)
+        for each in ledger.pendings(mine.bucket, mine.key)
+    )
 
 
 def _go_on_later(world: World, ledger: Ledger, look: Look, reached: Pending) -> None:
@@ -138,10 +163,34 @@ def _go_on_later(world: World, ledger: Ledger, look: Look, reached: Pending) -> 
         world.intake.send(look.to_json())
 
 
-def _is_told(world: World, known: KnownRecipe, drop: Drop, arrival: Arrival) -> bool:
+def _is_same(known: KnownRecipe, drop: Drop, recipe: RecipeText | None, *, is_usable: bool) -> bool:
+    """Whether the recipe was told of last just as it is now, with the files that it names."""
+    now = (drop.version_id, recipe.sha256 if recipe else "", is_usable)
+    return (known.version_id, known.sha256, known.is_usable) == now
+
+
+def _is_old_news(world: World, known: KnownRecipe, look: Look, drop: Drop, pending: Pending | None) -> bool:
+    """Whether what is looked at was there when the recipe was told of: the sweep looks at it, or its event came twice.
+
+    What was told since this look began was told by this look, and may have been cut short.
+    """
+    came, began = look.time or drop.modified, pending.created_at if pending else world.now() + 1
+    return came <= known.told_at < began
+
+
+def _is_told_by_other(world: World, known: KnownRecipe, arrival: Arrival) -> bool:
     """Whether another event had the same told a moment ago: a recipe and the files that it names came together."""
-    told = (known.version_id, known.sha256) == (drop.version_id, arrival.recipe.sha256) and known.is_usable
-    return told and known.told_for != arrival.by and world.now() - known.told_at < world.recipe_wait_seconds
+    return known.told_for != arrival.by and world.now() - known.told_at < world.recipe_wait_seconds
+
+
+def _keep_known(world: World, ledger: Ledger, drop: Drop) -> None:
+    """Keep what is known of a recipe for as long as something of it lies there to be looked at."""
+
+    def keep(known: KnownRecipe) -> bool:
+        known.expires_at = world.now() + RETENTION_SECONDS
+        return bool(known.version_id)
+
+    ledger.change(lambda: ledger.known_recipe(drop.bucket, drop.key), keep)
 
 
 def _remember(
@@ -184,16 +233,17 @@ def _files_found(world: World, ledger: Ledger, drop: Drop, arrival: Arrival, rea
     page = world.objects.names(drop.bucket, folder)
     if any(key.startswith(folder) and meaning_of(key) is Meaning.DROP and key not in parts for key, _ in page):
         return FilesFound()
-    return FilesFound(is_empty=True, elsewhere=_waits_elsewhere(ledger, drop))
+    return FilesFound(is_empty=True, elsewhere=_waits_elsewhere(world, ledger, drop), parts=arrival.recipe.names)
 
 
-def _waits_elsewhere(ledger: Ledger, drop: Drop) -> str | None:
+def _waits_elsewhere(world: World, ledger: Ledger, drop: Drop) -> str | None:
     """A file of another folder that waits because it has no recipe, the one that came last."""
     newest = None
     for number, waiting in enumerate(ledger.waiting_files(drop.bucket)):
         if number >= MAX_LOOKED_THROUGH:
             break
-        if "no_recipe" in waiting.codes and (newest is None or waiting.noted_at > newest.noted_at):
+        is_open = "no_recipe" in waiting.codes and waiting.still_waits(world.now())
+        if is_open and (newest is None or waiting.noted_at > newest.noted_at):
             newest = waiting
     return newest.key if newest is not None and current_job(ledger, newest) is not None else None
 
@@ -210,7 +260,7 @@ def recipe_elsewhere(world: World, ledger: Ledger, job: Job) -> list[str]:
     if latest is None or age >= LATELY_SECONDS:
         return []
     try:
-        world.objects.head(job.drop.bucket, latest.key)
-    except (ObjectMissing, ObjectForbidden):
+        recipe = RecipeText(latest.key, read_recipe(world.objects, job.drop.bucket, latest.key), {})
+        return recipe_notices.dropped_elsewhere(job.drop, latest.key, age, recipe.names)
+    except (ObjectMissing, ObjectForbidden, Rejected):
         return []
-    return recipe_notices.dropped_elsewhere(job.drop, latest.key, age)

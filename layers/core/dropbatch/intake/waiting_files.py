@@ -10,6 +10,7 @@ recipe is looked at again. If it has changed, the file is taken up with it as so
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from dropbatch.domain.drops import Drop, recipe_keys
 from dropbatch.domain.errors import ObjectForbidden, ObjectMissing, Rejected
@@ -24,6 +25,10 @@ from dropbatch.retry_recipe import means_the_same
 
 SPARE_SECONDS = 30
 """With less time left the files that follow are taken up by the next invocation."""
+
+
+MAX_LOOKED_THROUGH = 1_000
+"""How many recipes, or waiting files, are looked through for one to name, or to see whether there is any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,13 @@ def take_up(
     return True
 
 
+def takes_up_rejected(world: World, ledger: Ledger, arrival: Arrival) -> bool:
+    """Whether a recipe may take up a file that was rejected, as far as the first of those that wait tell."""
+    folder = arrival.recipe.path[: arrival.recipe.path.rfind("/") + 1]
+    first = islice(ledger.waiting_files(arrival.bucket, folder), MAX_LOOKED_THROUGH)
+    return any(waiting.is_rejected and _may_help(world, arrival.recipe, waiting) for waiting in first)
+
+
 def _goes_on(world: World, ledger: Ledger, arrival: Arrival, waiting: WaitingFile) -> Job | None:
     """Have a file looked at again, if the recipe can change what comes of it; returns its job if it is."""
     job = current_job(ledger, waiting)
@@ -93,11 +105,17 @@ def _goes_on(world: World, ledger: Ledger, arrival: Arrival, waiting: WaitingFil
         return None
     if job.state is JobState.BUILDING and not waiting.is_rejected:
         return job if _hurry(world, ledger, job) else None
-    if waiting.recipe_sha256 == arrival.recipe.sha256 or not _is_latest(world, job.drop):
+    if not _may_help(world, arrival.recipe, waiting) or not _is_latest(world, job.drop):
         return None
     drop = job.drop
     world.intake.send(Look(drop.bucket, drop.key, drop.version_id, arrival.by, arrival.at).to_json())
     return job
+
+
+def _may_help(world: World, recipe: RecipeText, waiting: WaitingFile) -> bool:
+    """Whether a recipe may cure what a file was rejected for: not long ago, and not with this one, or one as good."""
+    is_other = waiting.recipe_sha256 != recipe.sha256 and not (waiting.reading and waiting.reading == recipe.reading)
+    return is_other and waiting.still_waits(world.now())
 
 
 def current_job(ledger: Ledger, waiting: WaitingFile) -> Job | None:
@@ -136,7 +154,7 @@ def _is_latest(world: World, drop: Drop) -> bool:
 def file_to_take_up(world: World, ledger: Ledger, drop: Drop) -> Job | None:
     """Return the rejected job of a version of a drop that a recipe takes up; None if it no longer waits for one."""
     waiting = ledger.waiting_file(drop.bucket, drop.key)
-    if waiting is None or waiting.version_id != drop.version_id:
+    if waiting is None or waiting.version_id != drop.version_id or waiting.cancelled_by:
         return None
     job = current_job(ledger, waiting)
     return job if job is not None and (job.state is JobState.BUILDING or _is_latest(world, job.drop)) else None
@@ -144,12 +162,14 @@ def file_to_take_up(world: World, ledger: Ledger, drop: Drop) -> Job | None:
 
 def waits_from_now_on(world: World, ledger: Ledger, job: Job, problems: Problems, recipe: RecipeText | None) -> bool:
     """Write down that a job, which is about to be rejected, waits for another recipe; True if that takes it up now."""
-    used = (recipe.path, recipe.sha256) if recipe is not None else None
+    used = (recipe.path, recipe.sha256, recipe.reading) if recipe is not None else None
     wait_for_recipe(world, ledger, job, problems, used, is_rejected=True)
     drop = job.drop
     try:
         today = find_recipe(world.objects, drop.bucket, drop.key)
         if today is None or _is_known(job, recipe, today):
+            return False
+        if recipe is not None and problems.may_be_cured_by_reading_alone and today.reading == recipe.reading:
             return False
         today.compiled()
         version = world.objects.head(drop.bucket, today.path)

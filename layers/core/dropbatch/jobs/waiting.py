@@ -29,11 +29,14 @@ def wait_for_recipe(
     ledger: Ledger,
     job: Job,
     problems: Problems,
-    recipe: tuple[str, str] | None,
+    recipe: tuple[str, str, str] | None,
     *,
     is_rejected: bool,
 ) -> None:
-    """Write down that a job's file waits, unless a newer job of its key does."""
+    """Write down that a job's file waits, unless a newer job of its key does.
+
+    `recipe` is the path, the hash and the `reading` of the one that it was found wrong with.
+    """
     drop = job.drop
     if len(drop.key.encode()) > MAX_KEY_BYTES:
         return
@@ -45,7 +48,9 @@ def wait_for_recipe(
         current.asked_at, current.noted_at = job.asked_at, world.now()
         current.codes = sorted({group.first.code for group in problems.groups})[:MAX_CODES]
         current.is_rejected = is_rejected
-        current.recipe_path, current.recipe_sha256 = recipe or (None, None)
+        current.recipe_path, current.recipe_sha256, reading = recipe or (None, None, "")
+        current.reading = reading if problems.may_be_cured_by_reading_alone else ""
+        current.cancelled_by = ""
         current.blames_recipe = any(group.first.path for group in problems.groups)
         current.expires_at = world.now() + RETENTION_SECONDS
         return True
@@ -55,6 +60,24 @@ def wait_for_recipe(
         return known or WaitingFile(drop.bucket, drop.key, job.id, drop.version_id, job.asked_at, world.now())
 
     ledger.change(load, write)
+
+
+def cancel_waiting(ledger: Ledger, job: Job, version: str) -> bool:
+    """Have no recipe take up the file of a rejected job any more, as the `.cancel` of this version asks.
+
+    False if none would: also where another `.cancel` has asked before.
+    """
+
+    def cancel(current: WaitingFile) -> bool:
+        if current.job_id != job.id or current.cancelled_by:
+            return False
+        current.cancelled_by = version
+        return True
+
+    waiting = ledger.waiting_file(job.drop.bucket, job.drop.key)
+    if waiting is not None:
+        waiting = ledger.update(waiting, cancel) or ledger.reload(waiting)
+    return waiting is not None and (waiting.job_id, waiting.cancelled_by) == (job.id, version)
 
 
 def waits_no_more(ledger: Ledger, job: Job) -> None:

@@ -74,6 +74,16 @@ def being_read(world: World, job: Job, asker: MarkerObject) -> Notification:
     return _about(world, job, asker, MarkerKind.APPROVE, MarkerReason.BEING_READ, "approved beforehand", lines)
 
 
+def waits_no_more(world: World, job: Job, asker: MarkerObject) -> Notification:
+    """That a file which was rejected is not taken up by another recipe any more."""
+    lines = [
+        f"{_start(job)} was rejected, and as {asker.name} asks, no other recipe has it read again automatically.",
+        _to("have it read again", job.drop, MarkerKind.RERUN),
+    ]
+    verdict = "is not read again automatically"
+    return _about(world, job, asker, MarkerKind.CANCEL, MarkerReason.WAITS_NO_MORE, verdict, lines)
+
+
 def refused(world: World, job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReason) -> Notification:
     """That a marker does nothing because of the state that a job is in, and what works."""
     verdict, lines = _refusal(job, asker, kind, reason)
@@ -208,6 +218,7 @@ _STATUS = {
     MarkerReason.CANCELLING: MarkerStatus.DONE,
     MarkerReason.APPROVED: MarkerStatus.DONE,
     MarkerReason.RESUMED: MarkerStatus.DONE,
+    MarkerReason.WAITS_NO_MORE: MarkerStatus.DONE,
     MarkerReason.BEING_READ: MarkerStatus.KEPT,
 }
 """What became of a marker that found a job; for any other reason it was refused."""

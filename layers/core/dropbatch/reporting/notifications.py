@@ -216,10 +216,23 @@ def what_to_do(job: Job, problems: Problems) -> list[str]:
         lines.insert(0, "Upload what the recipe names and is missing; the file is then read again automatically.")
     if all(group.first.path for group in problems.groups):
         return lines
+    if job.recipe_path is not None and _is_missed_by_rows(problems):
+        lines = recipe_lines(job.drop, [job.recipe_path], "the file is then read again")
+        return [*lines, f"Or correct the file, then: {drop_command(job.drop)}"]
     lines.append(f"Correct the file, then: {drop_command(job.drop)}")
     if not lines[1:] and job.recipe_sha256 is not None and problems.may_be_cured_by_recipe:
-        lines.append("Or change the recipe; the file is then read again automatically.")
+        how = "have the recipe say how to read it (as `encoding`, `delimiter` or `bad_rows` do)"
+        change = how if problems.may_be_cured_by_reading_alone else "change the recipe"
+        lines.append(f"Or {change}; the file is then read again automatically.")
     return lines
+
+
+def _is_missed_by_rows(problems: Problems) -> bool:
+    """Whether all that is wrong is that several rows lack what the recipe uses: then the recipe is probably wrong."""
+    groups = problems.groups
+    return all(
+        group.first.code == "undefined_name" and group.first.path is None and group.count > 1 for group in groups
+    )
 
 
 def paths_to_correct(problems: Problems) -> list[str]:

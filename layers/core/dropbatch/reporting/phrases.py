@@ -164,12 +164,19 @@ def marker_command(drop: Drop, kind: str) -> str:
     return marker_line(drop, kind) + in_console(f"make a folder `{drop.name}.{kind}` beside the file")
 
 
-def copy_command(drop: Drop, source: str, target: str) -> str:
-    """Return the line that copies an object of a drop's bucket, and below it how the S3 console does."""
-    source_name, target_name = (shlex.quote(f"s3://{drop.bucket}/{key}") for key in (source, target))
-    folder = target.rpartition("/")[0]
-    where = f"into the folder `{folder}/`" if folder else "to the top of the bucket"
-    return f"aws s3 cp {source_name} {target_name}{in_console(f'copy `{source}` {where}')}"
+def copy_command(drop: Drop, sources: Sequence[str], targets: Sequence[str]) -> str:
+    """Return the line that copies objects of a drop's bucket, and below it how the S3 console does."""
+    commands = []
+    by_folder: dict[str, list[str]] = {}
+    for source, target in zip(sources, targets, strict=True):
+        source_name, target_name = (shlex.quote(f"s3://{drop.bucket}/{key}") for key in (source, target))
+        commands.append(f"aws s3 cp {source_name} {target_name}")
+        by_folder.setdefault(target.rpartition("/")[0], []).append(f"`{source}`")
+    ways = [
+        f"copy {', '.join(names)} {f'into the folder `{folder}/`' if folder else 'to the top of the bucket'}"
+        for folder, names in by_folder.items()
+    ]
+    return " && ".join(commands) + in_console("; ".join(ways))
 
 
 def drop_command(drop: Drop) -> str:

@@ -1,5 +1,6 @@
-"""Makes the notifications about recipes: what was understood, which files go on with it, or what is wrong with it."""
+"""Makes the notifications about recipes: what was understood, which files it takes up, or what is wrong with it."""
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +33,7 @@ class FilesFound:
 
     `first` are the keys of the first that go on. `elsewhere` is the key of one that waits for a recipe in another
     folder, named only if none lies in this one. `has_retries` says that rows of one that goes on were asked before.
+    `parts` are the files that the recipe names, seen from its folder.
     """
 
     count: int = 0
@@ -39,6 +41,7 @@ class FilesFound:
     is_empty: bool = False
     elsewhere: str | None = None
     has_retries: bool = False
+    parts: Sequence[str] = ()
 
 
 def usable(
@@ -56,7 +59,7 @@ def usable(
     detail: dict[str, Any] = {"understood": understood.to_json()}
     if files is not None:
         if files.count:
-            verdict += f", {counted(files.count, 'file')} {'goes' if files.count == 1 else 'go'} on"
+            verdict += f", {counted(files.count, 'file')} {'is' if files.count == 1 else 'are'} read again"
         text += _files_lines(drop, files)
         detail["files"] = {"count": files.count, "first": list(files.first)}
     return _notification(drop, "usable", verdict, text, Problems(), notices, detail)
@@ -78,7 +81,7 @@ def _files_lines(drop: Drop, files: FilesFound) -> list[str]:
         names = [f"`{_within(drop, key)}`" for key in files.first[:TOLD_FILES]]
         more = files.count - len(names)
         listed = ", ".join(names) + (f" and {more:,} more" if more else "")
-        verb = "goes on with it" if files.count == 1 else "go on with it"
+        verb = "is read again with it" if files.count == 1 else "are read again with it"
         first = replace(drop, key=files.first[0])
         paid = "" if files.has_retries else " Nothing was paid for them before."
         return [
@@ -93,24 +96,33 @@ def _files_lines(drop: Drop, files: FilesFound) -> list[str]:
     lines = [f"No file lies in its folder yet. Upload files into {place(drop)}."]
     if files.elsewhere:
         folder, slash, _ = files.elsewhere.rpartition("/")
-        target = folder + slash + drop.name
         where = f"`{folder}/`" if folder else "the bucket itself"
         lines.append(
             f"`{files.elsewhere}` waits for a recipe; to use this one, put it into {where}: "
-            f"{copy_command(drop, drop.key, target)}"
+            f"{_copy_recipe(drop, drop.key, folder + slash, files.parts)}"
         )
     return lines
 
 
-def dropped_elsewhere(drop: Drop, path: str, seconds: int) -> list[str]:
-    """Where a recipe was dropped that a file without one may have been meant to use, and how it can."""
-    folder, _, name = path.rpartition("/")
+def _copy_recipe(drop: Drop, path: str, folder: str, parts: Sequence[str]) -> str:
+    """How to copy a recipe into a folder (which ends in a slash, or is empty), with the files that it names."""
+    own, slash, name = path.rpartition("/")
+    names = [name, *dict.fromkeys(posixpath.normpath(part) for part in parts)]
+    return copy_command(drop, [own + slash + each for each in names], [folder + each for each in names])
+
+
+def dropped_elsewhere(drop: Drop, path: str, seconds: int, parts: Sequence[str] = ()) -> list[str]:
+    """Where a recipe was dropped that a file without one may have been meant to use, and how it can.
+
+    `parts` are the files that the recipe names, seen from its folder.
+    """
+    folder = path.rpartition("/")[0]
     own, slash, _ = drop.key.rpartition("/")
     source = f"`{folder}/`" if folder else "the bucket itself"
     target = f"`{own}/`" if own else "the bucket itself"
     return [
         f"A recipe was dropped into {source} {_ago(seconds)}; to use it for this file, put it into {target}: "
-        f"{copy_command(drop, path, own + slash + name)}"
+        f"{_copy_recipe(drop, path, own + slash, parts)}"
     ]
 
 
