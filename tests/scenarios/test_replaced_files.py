@@ -207,6 +207,19 @@ def test_an_older_version_that_comes_late_is_replaced_as_well(fake: FakeWorld) -
     assert not [line for line in lines if line.startswith("To stop it")]
 
 
+def test_no_message_is_promised_of_the_end_of_a_replaced_version_whose_recipe_wants_none(fake: FakeWorld) -> None:
+    fake.objects.drop("recipe.yaml", REPLACING + b"notify: [accepted]\n")
+    event = fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(2)))
+    fake.clock.sleep(60)
+    fake.intake.send(fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(3))))
+    run(fake, ticks=2)
+    fake.intake.send(event)
+    run(fake, ticks=10)
+    assert "It is being cancelled." in told(fake, "accepted")[-1].text.splitlines()
+    assert [notification.detail["run"] for notification in told(fake, "ended")] == [2]
+    assert {notification.event for notification in fake.topics.people} == {"accepted"}
+
+
 def test_an_older_version_that_is_replaced_already_waits_for_no_approval(tmp_path: Path) -> None:
     fake = FakeWorld(tmp_path, hold_above_rows=2)
     fake.objects.drop("recipe.yaml", REPLACING)

@@ -111,7 +111,8 @@ def accepted(
             f"{rows_taken(job)}. Run {newer.run} has replaced the file already, and its recipe says `replace: cancel`: "
             "nothing is sent to OpenAI, and nothing is billed."
         )
-        then = "It is being cancelled; another message follows when it has ended."
+        follows = not {"ended", "problems"}.isdisjoint(job.notify)
+        then = "It is being cancelled" + ("; another message follows when it has ended." if follows else ".")
     text = [
         f"{job.drop.name} was accepted: {what}",
         *skipped_lines(world, job, skipped),
