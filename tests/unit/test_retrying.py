@@ -134,7 +134,7 @@ def test_a_corrected_recipe_has_rejected_rows_asked_again_which_were_paid_before
     run(fake)
     assert asked(fake) == [[1, 2, 3], [1, 3]]
     (usable,) = [told.text for told in fake.topics.people if told.event == "recipe"]
-    assert "1 file that waited for it goes on with it: `a.csv`.\n" in usable
+    assert "1 file that waited for it is read again with it: `a.csv`.\n" in usable
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
