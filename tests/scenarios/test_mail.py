@@ -360,7 +360,8 @@ def test_a_rejected_job_has_a_page_that_says_why_and_what_to_do(fake: FakeWorld)
     assert "<h1>a.csv</h1>" in page
     assert "rejected, " in page
     assert "Nothing was sent to OpenAI, and nothing is billed." in page
-    assert "line 2" in page
+    assert "Line 2 has 1 value where the header has 2 columns" in page
+    assert re.search(r">2 and 4</td>", page), "the lines of which that is said"
     assert "aws s3 cp a.csv s3://the-inbox/lake/a.csv" in page
     assert "<code>s3://the-inbox/lake/recipe.yaml</code>" in page
     rejected = of(fake.topics.people, "rejected")
