@@ -139,14 +139,16 @@ def test_an_analyst_gets_from_a_misnamed_recipe_to_two_runs_that_she_can_compare
     assert "A recipe was dropped into `rezepte/` a moment ago; to use it for this file, put it into `umfrage/`" in lost
 
     ann.uploads("recipe.yaml", MISSPELT)
-    usable, rejected = ann.hears("recipe.yaml: usable, 1 file goes on", "Umfrage Q4.csv, run 2: rejected, 1 problem")
-    assert "1 file that waited for it goes on with it: `Umfrage Q4.csv`." in usable
+    usable, rejected = ann.hears(
+        "recipe.yaml: usable, 1 file is read again", "Umfrage Q4.csv, run 2: rejected, 1 problem"
+    )
+    assert "1 file that waited for it is read again with it: `Umfrage Q4.csv`." in usable
     assert "there is no column 'Kommentare'; did you mean {{ Kommentar }}?" in rejected
     assert "Correct the recipe and upload it; the file is then read again automatically" in rejected
 
     ann.uploads("recipe.yaml", MOOD)
     usable, accepted, ended = ann.hears(
-        "recipe.yaml: usable, 1 file goes on",
+        "recipe.yaml: usable, 1 file is read again",
         "Umfrage Q4.csv, run 3: accepted, 3 rows",
         "Umfrage Q4.csv, run 3: 3 of 3 answered",
     )
@@ -353,7 +355,7 @@ def test_a_prompt_engineer_is_asked_about_slips_and_tries_a_few_rows_first(healt
 
     eve.uploads("one/recipe.yaml", LIMITED)
     usable, accepted, ended = eve.hears(
-        "one/recipe.yaml: usable, 1 file goes on",
+        "one/recipe.yaml: usable, 1 file is read again",
         "one/reviews.csv, run 2: accepted, 10 of 300 rows",
         "one/reviews.csv, run 2: 10 of 10 answered",
     )
