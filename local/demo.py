@@ -111,7 +111,9 @@ def _answered(stack: Deployed, console: Console) -> Results:
     found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
     objects = {item["Key"].removeprefix(prefix): _read(s3, bucket, item["Key"]) for item in found}
     for name, data in objects.items():
-        (FOLDER / name).write_bytes(data)
+        path = FOLDER / name
+        path.parent.mkdir(parents=True, exist_ok=True)  # the recipe lies in a folder of its own
+        path.write_bytes(data)
     return Results(prefix, objects, notification["Subject"], notification["Message"])
 
 
