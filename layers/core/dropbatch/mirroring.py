@@ -5,7 +5,7 @@ table names the run that is to be there, and that only ever becomes a newer one.
 asks S3 what stands under the key, then looks whether the run is still its own, and writes only in place of just what S3
 named (`If-Match`). One that was overtaken before it looked stops; one that was overtaken later is refused by S3, unless
 the newer run has not been written yet, which then replaces it. Content that is the same as before cannot be told apart
-so: whoever has written looks once more, and if it was overtaken, writes the newer run itself.
+so: a process that has written looks once more, and if it was overtaken, writes the newer run itself.
 """
 
 import re

@@ -95,7 +95,7 @@ def _is_wanted(job: Job, notification: Notification) -> bool:
             return "accepted" in job.notify or job.marker is not None  # it answers the marker, too
         case "ended":
             has_problems = notification.status != str(JobState.SUCCEEDED)
-            was_promised = job.cancel_requested and not job.replaced_by  # whoever cancelled it was told that it ends
+            was_promised = job.cancel_requested and not job.replaced_by  # a marker said that its end is told
             return "ended" in job.notify or ("problems" in job.notify and has_problems) or was_promised
     return True
 
