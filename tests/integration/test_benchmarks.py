@@ -11,7 +11,7 @@ CASES = {**collecting.CASES, **cases.CASES}
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is measured on is made anew, small, and kept in the working directory."""
+    """Measure on small inputs that are made for the test, in the working directory."""
     (tmp_path / "examples").symlink_to(Path("examples").absolute())
     monkeypatch.chdir(tmp_path)
 

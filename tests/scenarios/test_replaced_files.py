@@ -220,15 +220,21 @@ def test_no_message_is_promised_of_the_end_of_a_replaced_version_whose_recipe_wa
     assert {notification.event for notification in fake.topics.people} == {"accepted"}
 
 
-def test_an_older_version_that_is_replaced_already_waits_for_no_approval(tmp_path: Path) -> None:
+def with_a_late_older_version(tmp_path: Path, recipe: bytes) -> FakeWorld:
+    """A file of two rows runs when the event of its older version comes, whose three rows need an approval."""
     fake = FakeWorld(tmp_path, hold_above_rows=2)
-    fake.objects.drop("recipe.yaml", REPLACING)
+    fake.objects.drop("recipe.yaml", recipe)
     fake.openai.ending = None
     event = fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(3)))
     fake.clock.sleep(60)
     fake.intake.send(fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(2))))
     run(fake, ticks=2)
     fake.intake.send(event)
+    return fake
+
+
+def test_an_older_version_that_is_replaced_already_waits_for_no_approval(tmp_path: Path) -> None:
+    fake = with_a_late_older_version(tmp_path, REPLACING)
     run(fake, ticks=10)
     assert {job.rows: job.state for job in jobs(fake)} == {2: JobState.RUNNING, 3: JobState.CANCELLED}
     assert told(fake, "held") == []
@@ -273,14 +279,7 @@ def test_the_end_of_an_older_version_offers_its_failed_file_and_no_marker(
 
 
 def test_an_older_version_that_waits_is_told_that_a_marker_is_for_the_newer_one(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, hold_above_rows=2)
-    fake.objects.drop("recipe.yaml", RECIPE)
-    fake.openai.ending = None
-    event = fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(3)))
-    fake.clock.sleep(60)
-    fake.intake.send(fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(2))))
-    run(fake, ticks=2)
-    fake.intake.send(event)
+    fake = with_a_late_older_version(tmp_path, RECIPE)
     run(fake, ticks=2)
     (held,) = told(fake, "held")
     assert "Another version of the file has come since, and a marker beside the file is for that one." in held.text

@@ -1,4 +1,4 @@
-"""The newest run's answers stand in the mirror, whoever is killed, overtaken or paused at whatever call."""
+"""The newest run's answers stand in the mirror, whichever process is killed, overtaken or paused at any call."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -89,7 +89,7 @@ class Objects(Protocol):
 
         Returns None once the object is there. Where `in_time()` turns False before, it returns how far it came, as
         JSON, which another call with the same pieces takes as `begun`; each call comes further. What was begun and is
-        gone is begun anew. With `instead_of`, the ETag of what stands under the key, empty if nothing does, it raises
+        gone is begun again. With `instead_of`, the ETag of what stands under the key, empty if nothing does, it raises
         ConditionFailed, and leaves nothing behind, if something else stands there in the end.
         """
         ...
