@@ -14,6 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,22 @@ class Stack:
             raise LocalError(f"{last}\n`sam {command}` failed: the whole of what it said is in {log}.")
 
 
+def new_client(endpoint: str, service: str) -> Any:
+    """Return a boto3 client of the embedded AWS, whatever the environment says of another."""
+    return boto3.client(  # type: ignore[call-overload]  # one method for every service
+        service,
+        endpoint_url=endpoint,
+        aws_access_key_id=KEY_ID,
+        aws_secret_access_key=KEY,
+        region_name=REGION,
+        # A poll may take as long as its function's timeout, and must not be sent twice. No proxy leads here.
+        config=Config(read_timeout=310, retries={"total_max_attempts": 1}, proxies={}),
+    )
+
+
+_shared_client = cache(new_client)  # to make one takes longer than most of its calls
+
+
 @dataclass(frozen=True, slots=True)
 class Deployed:
     """A stack that is up, for whoever drops files into it. `values` are what `stack.env` exports."""
@@ -232,16 +249,8 @@ class Deployed:
         return cls(directory, values)
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the embedded AWS, whatever the environment says of another."""
-        return boto3.client(  # type: ignore[call-overload]  # one method for every service
-            service,
-            endpoint_url=self.values["AWS_ENDPOINT_URL"],
-            aws_access_key_id=KEY_ID,
-            aws_secret_access_key=KEY,
-            region_name=REGION,
-            # A poll may take as long as its function's timeout, and must not be sent twice. No proxy leads here.
-            config=Config(read_timeout=310, retries={"total_max_attempts": 1}, proxies={}),
-        )
+        """Return the boto3 client that all share."""
+        return _shared_client(self.values["AWS_ENDPOINT_URL"], service)
 
     def tick(self) -> None:
         """Polls now, rather than within a minute."""

@@ -76,6 +76,8 @@ def run(fake: FakeWorld, *, ticks: int = 60, step: float = 60) -> None:
     """Delivers messages and polls each `step` seconds until nothing is open, or `ticks` are over."""
     for _ in range(ticks):
         deliver(fake)
+        if fake.killer:
+            fake.killer.invoked()
         polled = survive(lambda: poll(fake.world))
         deliver(fake)
         is_open = not polled or any(True for kind in ("job", "outbox", "pending") for _ in fake.table.open_items(kind))

@@ -68,8 +68,11 @@ class Embedded:
             def date(params: dict[str, Any], **_: Any) -> None:
                 params["headers"][MODIFIED.decode()] = modified
 
-            s3.meta.events.register("before-call.s3.PutObject", date)
-        put = s3.put_object(Bucket=self.names["INBOX_BUCKET"], Key=key, Body=data, Metadata=labels)
+            s3.meta.events.register("before-call.s3.PutObject", date, unique_id="date")
+        try:
+            put = s3.put_object(Bucket=self.names["INBOX_BUCKET"], Key=key, Body=data, Metadata=labels)
+        finally:
+            s3.meta.events.unregister("before-call.s3.PutObject", unique_id="date")
         return str(put["VersionId"])
 
     def event(self, version: str, *kinds: str, but_of: str = "") -> dict[str, Any]:
@@ -78,14 +81,14 @@ class Embedded:
         Those of the job `but_of` do not count.
         """
         wanted = kinds or ("ended", "rejected")
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline, seconds = time.monotonic() + WAIT_SECONDS, 0
         while time.monotonic() < deadline:
             for event in self.heard:
                 about = event["drop"]["version_id"] == version and event.get("job_id") != but_of
                 if about and event["event"] in wanted:
                     return event
             self.tick()
-            self.listen()
+            self.listen(seconds := min(seconds + 1, 4))  # a machine that is asked all the time does nothing else
         raise AssertionError(f"no event of {wanted} came, but {[(e['event'], e['drop']['key']) for e in self.heard]}")
 
     def answer(self, key: str, data: bytes, **labels: str) -> dict[str, Any]:
@@ -174,10 +177,10 @@ class Embedded:
                     found[name] = int(counted)
         return found
 
-    def listen(self) -> None:
-        """Hears what came."""
+    def listen(self, seconds: int = 1) -> None:
+        """Hear what came, or what comes first within so many seconds."""
         sqs, url = self.client("sqs"), self.names["EVENTS_QUEUE_URL"]
-        received = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1, MaxNumberOfMessages=10)
+        received = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=seconds, MaxNumberOfMessages=10)
         for message in received.get("Messages", []):
             event = json.loads(message["Body"])["Message"]
             event_contract.check(event)
@@ -257,10 +260,10 @@ def healthy(embedded: Embedded) -> Iterator[Embedded]:
 
 def wait_for(what: Callable[[], Any], why: str) -> Any:
     """What `what` gives, as soon as that is true; an AssertionError that says `why` if it takes too long."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline, seconds = time.monotonic() + WAIT_SECONDS, 0.5
     while not (found := what()):
         assert time.monotonic() < deadline, why
-        time.sleep(0.5)
+        time.sleep(seconds := min(1.2 * seconds, 2.5))
     return found
 
 

@@ -203,9 +203,10 @@ def test_a_large_drop_is_asked_only_when_it_is_approved(healthy: Embedded, provo
 
 
 def test_nothing_of_a_drop_stays_in_the_work_bucket_after_a_good_end(healthy: Embedded) -> None:
-    """Of its rows and answers, that is; how it ended is kept apart."""
+    """Of its rows and answers, that is; how it ended is kept apart. One that ended long ago needs no wait."""
     healthy.drop("clean/recipe.yaml", PLAIN)
-    ended = healthy.answer("clean/rows.csv", ROWS)
+    good = [event for event in healthy.heard if event["event"] == "ended" and event["status"] == "succeeded"]
+    ended = good[0] if good else healthy.answer("clean/rows.csv", ROWS)
     assert ended["status"] == "succeeded"
 
     def is_empty() -> bool:

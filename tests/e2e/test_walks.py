@@ -17,6 +17,7 @@ import pytest
 
 from tests.e2e.conftest import WAIT_SECONDS, Embedded, wait_for
 
+BETWEEN_POLLS = 0.5  # seconds: a machine that is polled all the time does nothing else
 QUIET_SECONDS = 3
 """After so long without a message none is on its way: the stack's own waits are shorter."""
 
@@ -41,6 +42,7 @@ class Person:
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline and len(self._unread()) < len(wanted):
             self.embedded.tick()
+            time.sleep(BETWEEN_POLLS)
         new = self._unread()
         assert sorted(message["Subject"] for message in new) == wanted
         self.seen = len(self.messages)
@@ -52,6 +54,7 @@ class Person:
         began = time.monotonic()
         while time.monotonic() - began < QUIET_SECONDS:
             self.embedded.tick()
+            time.sleep(BETWEEN_POLLS)
             assert [message["Subject"] for message in self._unread()] == []
 
     def hears_of_all(self, names: Sequence[str], verdict: str) -> list[str]:

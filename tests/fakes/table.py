@@ -19,6 +19,8 @@ MAX_DIGITS = 38
 
 _LONG_NUMBER = re.compile(rb"\d{%d}" % (MAX_DIGITS + 1))
 
+_SCALARS = frozenset({str, int, bool, type(None)})
+
 _INDEX_KEYS = ("open", "since")
 
 _TTL_SECONDS = range(10**11)
@@ -93,13 +95,17 @@ class FakeTable:
 
     def expire(self) -> None:
         """Deletes what is past its `expires_at`, as DynamoDB does at some time."""
-        for item in [msgspec.json.decode(line) for line in self.everything().splitlines()]:
+        for item in [msgspec.json.decode(text) for text in self.texts()]:
             if item.get("expires_at", float("inf")) < self._clock():
                 self._remove(item["pk"], item["sk"])
 
     def everything(self) -> str:
         """All that the table holds, as text."""
-        return "\n".join(item for partition in self._partitions.values() for item in partition.values())
+        return "\n".join(self.texts())
+
+    def texts(self) -> Iterator[str]:
+        """Yield every item as JSON."""
+        return (item for partition in self._partitions.values() for item in partition.values())
 
     def _write(self, item: Mapping[str, Any]) -> None:
         pk, sk, text = item["pk"], item["sk"], msgspec.json.encode(item).decode()
@@ -113,19 +119,29 @@ class FakeTable:
 
 def _check(item: Mapping[str, Any]) -> None:
     """Refuses what DynamoDB refuses, with its own words."""
-    members = typed(item)  # which takes no floats, sets or the like
+    if not _is_plain(item):
+        typed(item)  # which takes no floats, sets or the like
     for name in ("pk", "sk"):
-        if name not in members:
+        if name not in item:
             raise _invalid(f"One or more parameter values were invalid: Missing the key {name} in the item")
-    _check_keys({name: members[name] for name in MAX_KEY_BYTES if name in members})
+    _check_keys(typed({name: item[name] for name in MAX_KEY_BYTES if name in item}))
     text = msgspec.json.encode(item)
     # What is far from both bounds is not measured: no value takes three times the bytes that it takes in JSON.
     is_to_measure = 3 * len(text) > MAX_ITEM_BYTES or _LONG_NUMBER.search(text)
-    if is_to_measure and sum(len(name.encode()) + _bytes(value) for name, value in members.items()) > MAX_ITEM_BYTES:
+    if (
+        is_to_measure
+        and sum(len(name.encode()) + _bytes(value) for name, value in typed(item).items()) > MAX_ITEM_BYTES
+    ):
         raise _invalid("Item size has exceeded the maximum allowed size")
     expires_at = item.get("expires_at", 0)
     assert type(expires_at) is int, "a time to live is a number of seconds"
     assert expires_at in _TTL_SECONDS, f"a time to live of {expires_at} is none"
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value holds nothing but what the table takes. Many items are checked, so that it is quick."""
+    members = value.values() if type(value) is dict else value
+    return all(type(its) in (dict, list) and _is_plain(its) for its in members if type(its) not in _SCALARS)
 
 
 def _check_keys(members: Mapping[str, Mapping[str, Any]]) -> None:

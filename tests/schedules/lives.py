@@ -6,8 +6,8 @@ table, in a queue or at OpenAI, and where none is known in growing steps.
 
 import json
 import random
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -108,7 +108,9 @@ class Life:
         self._actions = sorted(self._plan(), key=lambda action: action[0])
         self._changed = self._moves = 0
         self._states: dict[tuple[str, str], set[Any]] = {}
-        self._read: tuple[int, list[dict[str, Any]]] = (-1, [])
+        self._read_at = -1  # after how many changes the table was read
+        self._known: dict[str, dict[str, Any]] = {}  # its items, by their texts
+        self._by_open: dict[str, list[dict[str, Any]]] = {}
         for name in ("insert", "replace", "delete", "renew"):
             self.faults.watchers[f"table.{name}"] = self._count_change
 
@@ -222,7 +224,8 @@ class Life:
         return min((date for date in dates if date > now), default=inf)
 
     def _open(self, kind: str) -> list[dict[str, Any]]:
-        return [item for item in self.items() if item.get("open") == kind]
+        self.items()
+        return self._by_open.get(kind, [])
 
     def _is_at_rest(self) -> bool:
         """Whether nothing is to be done any more: in the table, in the queues, or among the dead letters."""
@@ -271,11 +274,18 @@ class Life:
     def _hear(self, audience: Audience, notification: Notification) -> None:
         self.told += [(self.clock(), audience, told) for told in told_of_each(notification)]
 
-    def items(self) -> list[dict[str, Any]]:
+    def items(self) -> Collection[dict[str, Any]]:
         """The table, read again only if an item has changed."""
-        if self._read[0] != self._changed:
-            self._read = self._changed, [orjson.loads(line) for line in self.fake.table.everything().splitlines()]
-        return self._read[1]
+        if self._read_at != self._changed:
+            before, self._known = self._known, {}
+            for text in self.fake.table.texts():
+                self._known[text] = before.get(text) or orjson.loads(text)
+            self._by_open = defaultdict(list)
+            for item in self._known.values():
+                if "open" in item:
+                    self._by_open[item["open"]].append(item)
+            self._read_at = self._changed
+        return self._known.values()
 
     def jobs(self) -> list[dict[str, Any]]:
         return [item for item in self.items() if item["sk"] == "job"]

@@ -43,7 +43,7 @@ def test_a_kill_at_any_call_to_the_world_loses_nothing_and_pays_once(tmp_path: P
     run(whole)
     assert whole.killer is not None
     check(whole)
-    for point in range(2 * len(whole.killer.calls)):
+    for point in whole.killer.all_points():
         fake = prepared(tmp_path, point)
         run(fake, ticks=120)
         try:

@@ -54,7 +54,7 @@ class RecipeText:
 
     def parsed(self) -> Recipe:
         """Its keys, whether they can be used or not; Rejected where it has none."""
-        return parse_recipe(self.text, self.path)
+        return _parsed(self.text, self.path)
 
     def compiled(
         self, *, checked: bool = False, columns: Sequence[str] = (), file: FileValues | None = NO_FILE_YET
@@ -117,6 +117,11 @@ class RecipeText:
 
 
 @lru_cache(maxsize=16)  # a function that stays warm meets the same few again and again
+def _parsed(text: bytes, path: str) -> Recipe:
+    return parse_recipe(text, path)
+
+
+@lru_cache(maxsize=16)  # as above
 def _compiled(
     path: str,
     text: bytes,
@@ -125,7 +130,7 @@ def _compiled(
     columns: tuple[str, ...],
     file: FileValues | None,
 ) -> CompiledRecipe:
-    return compile_recipe(parse_recipe(text, path), dict(files), checked=checked, columns=columns, file=file)
+    return compile_recipe(_parsed(text, path), dict(files), checked=checked, columns=columns, file=file)
 
 
 class AskedRow(NamedTuple):
@@ -179,7 +184,7 @@ def with_files(objects: Objects, bucket: str, path: str, text: bytes) -> RecipeT
     files: dict[str, str] = {}
     marked: set[str] = set()
     try:
-        recipe = parse_recipe(text, path)
+        recipe = _parsed(text, path)
     except Rejected:
         return RecipeText(path, text, files)  # compiling it says what is wrong
     room = MAX_FILES_BYTES - len(text)

@@ -2,6 +2,7 @@
 
 from array import array
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 _PRIME = 135_793_441_916_013_168_745_961
@@ -14,6 +15,10 @@ _BUCKETS = 1 << 13
 _BUCKET_BITS = 13
 
 
+def _new_bucket() -> "array[int]":
+    return array("Q")
+
+
 class UniqueIds:
     """Notes ids and tells which came before, in about ten bytes an id: 10 million take 123 MB, and 0.7 µs each.
 
@@ -23,7 +28,7 @@ class UniqueIds:
     """
 
     def __init__(self) -> None:
-        self._buckets = [array("Q") for _ in range(_BUCKETS)]
+        self._buckets: defaultdict[int, array[int]] = defaultdict(_new_bucket)  # a small file fills few of them
 
     def add(self, identity: bytes) -> bool:
         """Notes an id. Returns whether it is new."""
@@ -55,8 +60,9 @@ class UniqueIds:
 
     def parts(self) -> Iterator[bytes]:
         """What is noted, as bytes that `read` takes."""
-        yield array("Q", map(len, self._buckets)).tobytes()
-        for bucket in self._buckets:
+        buckets = [self._buckets[number] for number in range(_BUCKETS)]
+        yield array("Q", map(len, buckets)).tobytes()
+        for bucket in buckets:
             yield bucket.tobytes()
 
     @classmethod
@@ -65,8 +71,9 @@ class UniqueIds:
         ids = cls()
         taken = _Taken(blocks)
         lengths = array("Q", taken.take(8 * _BUCKETS))
-        for bucket, length in zip(ids._buckets, lengths, strict=True):
-            bucket.frombytes(taken.take(8 * length))
+        for number, length in enumerate(lengths):
+            if length:
+                ids._buckets[number].frombytes(taken.take(8 * length))
         return ids
 
 
