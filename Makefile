@@ -6,7 +6,7 @@ BIN := .venv/bin
 export SAM_CLI_TELEMETRY := 0
 
 # A shell that has read .local/stack.env, or that holds somebody's key, must not lead tests astray.
-ISOLATED := env -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
+ISOLATED := env -u PYTHONDONTWRITEBYTECODE -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast check bench scale soak up tick down deploy undeploy
@@ -25,8 +25,8 @@ demo: setup ## Answer 3,000 reviews on this machine, and show what came back
 test: check ## Run everything: the checks, and all tests, end to end too
 	@$(ISOLATED) $(BIN)/pytest -q -n 3
 
-test-fast: setup ## Run the unit, contract and scenario tests: for every save
-	@$(ISOLATED) $(BIN)/pytest -q -n 2 $(wildcard tests/unit tests/contract tests/scenarios)
+test-fast: setup ## Run the unit, contract and scenario tests that are not slow: for every save
+	@$(ISOLATED) $(BIN)/pytest -q -n 2 --dist worksteal -m "not slow" $(wildcard tests/unit tests/contract tests/scenarios)
 
 check: setup ## Check format, lint, types and the template
 	@$(BIN)/ruff check --quiet .

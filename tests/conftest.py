@@ -3,14 +3,22 @@
 Both are the controlling process's business, which reads no conftest of a folder below.
 """
 
+import ssl
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import event_contract
+
+# Hundreds of tests make clients of their own. What is the same for all of them is read from disk once a process.
+_load_file = cache(JSONFileLoader().load_file)
+JSONFileLoader.load_file = lambda _, path: _load_file(path)
+ssl.create_default_context = cache(ssl.create_default_context)
 
 STACK = "tests/e2e/"
 
@@ -25,8 +33,9 @@ class _OneStack(LoadScopeScheduling):
         return STACK if nodeid.startswith(STACK) else nodeid
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    return _OneStack(config, log)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    return None if config.getoption("dist") == "worksteal" else _OneStack(config, log)
 
 
 @pytest.fixture(autouse=True)

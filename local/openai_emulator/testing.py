@@ -6,6 +6,7 @@ with running_emulator(tmp_path) as emulator:
     emulator.advance(3600)
 """
 
+import asyncio
 import socket
 import threading
 import time
@@ -62,6 +63,13 @@ class RunningEmulator:
             self.advance(1800.0)
 
 
+class _Server(uvicorn.Server):
+    async def main_loop(self) -> None:
+        """Look a hundred times a second whether to stop, not ten times: a test waits for it."""
+        while not await self.on_tick(0):
+            await asyncio.sleep(0.01)
+
+
 @contextmanager
 def running_emulator(directory: Path, **settings: Any) -> Iterator[RunningEmulator]:
     """Run an emulator with its state in `directory` on a free port of 127.0.0.1; `settings` are those of Settings.
@@ -71,7 +79,7 @@ def running_emulator(directory: Path, **settings: Any) -> Iterator[RunningEmulat
     chosen = replace(Settings(directory, delays=Delays(0, 0, 0, 0)), **settings)
     emulator = Emulator(chosen)
     config = uvicorn.Config(create_app(emulator), log_level="critical", ws="none", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = _Server(config)
     # asyncio sends small answers at once only on sockets that say that they are TCP.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))

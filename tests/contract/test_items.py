@@ -90,6 +90,7 @@ ITEMS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("item", ITEMS)
 @pytest.mark.parametrize("where", ["fake", "real"])
 def test_the_table_takes_every_item(where: str, item: jobs.Item, aws: None) -> None:

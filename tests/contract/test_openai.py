@@ -321,6 +321,7 @@ def test_a_key_of_another_project_sees_nothing_of_the_first(service: Service, tm
             call()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0, 1, 150, 10_000_000])
 def test_a_file_comes_from_the_byte_that_is_asked_for(service: Service, tmp_path: Path, start: int) -> None:
     path = tmp_path / "large"
@@ -431,6 +432,7 @@ REFUSALS: list[tuple[int, str, OpenAIError]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "code", "error"), REFUSALS, ids=lambda value: value if type(value) is str else "")
 def test_each_call_tells_what_a_refusal_is_about(
     service: Service, tmp_path: Path, status: int, code: str, error: OpenAIError
@@ -696,6 +698,7 @@ def test_what_only_asks_is_tried_twice_and_all_else_once(tmp_path: Path, name: s
     assert slowest <= {"create": 59, "upload": 90, "streaming": 90}.get(name, 80)
 
 
+@pytest.mark.slow
 def test_an_upload_that_a_server_takes_a_few_bytes_at_a_time_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_message_arrives_as_it_was_sent(ends: QueueEnds) -> None:
     assert ends.take() is None
 
 
+@pytest.mark.slow
 def test_a_delayed_message_is_not_there_yet(ends: QueueEnds) -> None:
     ends.queue.send({"n": 1}, 1)
     assert ends.take() is None
@@ -114,6 +115,7 @@ def test_the_depth_counts_what_is_visible_hidden_and_delayed(ends: QueueEnds) ->
     assert ends.queue.depth() == 2
 
 
+@pytest.mark.slow
 def test_a_message_is_hidden_for_as_long_as_is_said(ends: QueueEnds) -> None:
     ends.queue.send({"n": 1})
     received = ends.receive()
@@ -144,6 +146,7 @@ def test_a_message_that_is_too_large_is_refused(ends: QueueEnds) -> None:
         ends.queue.send({"text": "x" * (room + 1)})
 
 
+@pytest.mark.slow
 def test_a_message_that_was_received_five_times_becomes_a_dead_letter(redriven: QueueAndDeadLetters) -> None:
     redriven.queue.send({"n": 1})
     for _ in range(5):
@@ -166,6 +169,7 @@ def test_hiding_a_message_that_is_gone_is_no_error(ends: QueueEnds) -> None:
     assert ends.queue.depth() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [
@@ -301,6 +305,7 @@ def topics(request: pytest.FixtureRequest, aws: None) -> TopicsAndListener:
     )
 
 
+@pytest.mark.slow
 def test_people_and_programs_hear_the_same_thing_each_in_their_form(topics: TopicsAndListener) -> None:
     attributes = {"event": "ended", "status": "partial", "folder": "späte Bücher", "recipe_folder": "späte"}
     topics.topics.publish(Audience.PROGRAMS, NOTIFICATION)
@@ -331,6 +336,7 @@ HUGE = Notification(
 )
 
 
+@pytest.mark.slow
 def test_what_sns_would_refuse_for_its_size_or_its_characters_is_cut_to_fit(topics: TopicsAndListener) -> None:
     for audience in Audience:
         topics.topics.publish(audience, HUGE)
@@ -359,6 +365,7 @@ class StrictSns:
         self.sent.append(call)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("audience", list(Audience))
 @given(told=anything())
 @settings(deadline=None)  # it may have megabytes

@@ -219,6 +219,7 @@ def test_all_below_a_prefix_is_deleted_page_by_page_for_as_long_as_there_is_time
     assert objects.delete_all("aaa", "none/")
 
 
+@pytest.mark.slow
 def test_a_key_that_cannot_be_deleted_is_no_success(aws: None) -> None:
     """S3 answers 200 all the same. What is raised names no key."""
     client = client_of_s3()
@@ -315,6 +316,7 @@ def test_any_range_of_a_version_can_be_read(objects: Objects) -> None:
         objects.read_range("aaa", "nothing", 0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [100, 6 * MIB])
 def test_a_version_is_joined_up_to_where_it_is_wanted(objects: Objects, size: int) -> None:
     data = bytes(range(50)) * (size // 50)
@@ -338,6 +340,7 @@ def test_a_new_object_is_written_by_the_first_alone(objects: Objects) -> None:
     assert b"".join(objects.blocks("aaa", "k")) == b"first"
 
 
+@pytest.mark.slow
 def test_a_conditional_write_that_meets_another_is_tried_again(aws: None) -> None:
     """S3 asks for that: the other may fail yet, so that nobody would have written it. moto knows no conflicts."""
     client = client_of_s3()
@@ -400,6 +403,7 @@ def pieces_of(objects: Objects, sizes: list[tuple[int, int]]) -> tuple[list[Piec
     return pieces, whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", PIECES)
 def test_pieces_of_any_size_are_joined_in_order(objects: Objects, sizes: list[tuple[int, int]]) -> None:
     pieces, whole = pieces_of(objects, sizes)
@@ -407,6 +411,7 @@ def test_pieces_of_any_size_are_joined_in_order(objects: Objects, sizes: list[tu
     assert b"".join(objects.blocks("bbb", "joined")) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", PIECES)
 def test_a_joining_whose_time_runs_out_again_and_again_comes_to_the_same(
     objects: Objects, sizes: list[tuple[int, int]]
@@ -422,6 +427,7 @@ def test_a_joining_whose_time_runs_out_again_and_again_comes_to_the_same(
     assert b"".join(objects.blocks("bbb", "joined")) == whole
 
 
+@pytest.mark.slow
 def test_a_joining_that_was_begun_and_is_gone_is_begun_anew(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     pieces, whole = pieces_of(objects, [(6 * MIB, 0), (6 * MIB, 0)])
     begun = objects.join(pieces, "bbb", "joined", "text/plain", lambda: False)
@@ -449,6 +455,7 @@ def uploads(objects: Objects) -> int:
     return len(objects._client.list_multipart_uploads(Bucket="bbb").get("Uploads", []))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [[(6 * MIB, 0), (6 * MIB, 9)], [(100, 0)]], ids=["large", "small"])
 def test_a_joining_of_other_pieces_than_were_begun_leaves_nothing_of_those(
     objects: Objects, sizes: list[tuple[int, int]]
@@ -462,6 +469,7 @@ def test_a_joining_of_other_pieces_than_were_begun_leaves_nothing_of_those(
     assert uploads(objects) == 0
 
 
+@pytest.mark.slow
 def test_a_joining_that_fails_leaves_nothing_that_nobody_knows_of(objects: Objects) -> None:
     pieces, _ = pieces_of(objects, [(6 * MIB, 0), (6 * MIB, 0)])
     gone = [pieces[0], replace(pieces[1], key="gone")]
@@ -472,6 +480,7 @@ def test_a_joining_that_fails_leaves_nothing_that_nobody_knows_of(objects: Objec
         objects.head("bbb", "joined")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "left"), [("NoSuchKey", 0), ("EntityTooSmall", 0), ("SlowDown", 1), ("AccessDenied", 1)]
 )
@@ -523,6 +532,7 @@ def test_what_s3_forbids_is_told_from_what_is_missing(
 SMALL, LARGE = [(9, 0)], [(6 * MIB, 0), (6 * MIB, 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [SMALL, LARGE])
 def test_what_is_joined_in_place_of_another_object_replaces_that_one(
     objects: Objects, sizes: list[tuple[int, int]]
@@ -546,6 +556,7 @@ def test_a_small_object_is_not_joined_in_place_of_what_is_there_no_more(objects:
     assert b"".join(objects.blocks("bbb", "joined")) == b"another"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"])
 def test_a_large_object_that_meets_another_leaves_nothing_behind(
     objects: Objects, code: str, monkeypatch: pytest.MonkeyPatch

@@ -45,6 +45,7 @@ def of(fake: FakeWorld, event: str) -> Notification:
     return found
 
 
+@pytest.mark.slow
 def test_twenty_parts_make_one_accepted_and_one_ended_message(fake: FakeWorld) -> None:
     parts(fake, 20, rows=50)
     run(fake)
@@ -224,6 +225,7 @@ def test_two_versions_of_a_file_are_two_runs_of_it(fake: FakeWorld) -> None:
     )
 
 
+@pytest.mark.slow
 def test_four_hundred_parts_rejected_for_one_cause_are_one_message(fake: FakeWorld) -> None:
     for number in range(400):
         drop(fake, f"{FOLDER}/part-{number:04}.csv", b"id\n1\n")
@@ -266,6 +268,7 @@ def test_a_file_that_is_alone_is_told_as_ever_and_soon(fake: FakeWorld) -> None:
     assert "another message follows when all is done" in of(fake, "accepted").text
 
 
+@pytest.mark.slow
 def test_files_that_keep_coming_are_told_every_ten_minutes(fake: FakeWorld) -> None:
     """One in half a minute, so that no minute is quiet, for 25 minutes."""
     fake.openai.ending = None
@@ -430,6 +433,7 @@ def about_to_tell(folder: Path) -> FakeWorld:
     return fake
 
 
+@pytest.mark.slow
 def test_a_poll_that_dies_at_any_call_tells_everybody_all_the_same(tmp_path: Path) -> None:
     whole = about_to_tell(tmp_path)
     assert whole.killer is not None
@@ -454,6 +458,7 @@ def test_a_poll_that_dies_at_any_call_tells_everybody_all_the_same(tmp_path: Pat
             assert len(events) <= 2, "again at most once"
 
 
+@pytest.mark.slow
 def test_the_poller_tells_a_large_folder_in_several_messages_within_its_time(fake: FakeWorld) -> None:
     from dropbatch.jobs import digest
 

@@ -153,6 +153,7 @@ def test_a_drop_that_has_no_more_rows_is_not_limited(fake: FakeWorld, recipe: by
     assert "limit" not in told(fake, "ended").text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [[300.0], [300.0, 300.0, 5.0]])
 @pytest.mark.parametrize("name", FILES)
 def test_all_rows_are_counted_in_every_format_however_long_it_takes(
@@ -206,6 +207,7 @@ def sampled(fake: FakeWorld, name: str, recipe: bytes = SAMPLE) -> list[str]:
     return [prompt.lstrip('"') for prompt in prompts(fake)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [[300.0], [300.0, 300.0, 5.0]])
 @pytest.mark.parametrize("name", FILES)
 def test_a_sample_is_the_same_in_every_format_however_long_it_takes(

@@ -133,6 +133,7 @@ def passes(found: dict[str, str], policy: dict[str, Any]) -> bool:
 # Who is told of what.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("notify", "good", "partial", "rejected"),
     [
@@ -268,6 +269,7 @@ def test_a_missing_key_is_told_operators_in_their_words_and_people_in_theirs(fak
     assert of(fake.topics.published, "held").detail["held_reason"] == "openai_key"
 
 
+@pytest.mark.slow
 def test_four_hundred_jobs_that_wait_for_a_key_are_one_message_to_each(fake: FakeWorld) -> None:
     fake.openai.key_valid = False
     for number in range(40):
@@ -292,6 +294,7 @@ def test_operators_are_told_again_a_day_later_if_others_still_wait(fake: FakeWor
     assert len(fake.topics.operators) == 2
 
 
+@pytest.mark.slow
 def test_operators_are_told_every_day_for_as_long_as_a_job_waits(fake: FakeWorld) -> None:
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")

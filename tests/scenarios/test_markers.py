@@ -218,6 +218,7 @@ TABLE: list[tuple[Callable[[FakeWorld], None], str, Expected]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("state", "kind", "expected"), TABLE, ids=[f"{state.__name__}-{kind}" for state, kind, _ in TABLE]
 )
@@ -323,6 +324,7 @@ def test_a_file_is_found_that_is_named_much_like_it(fake: FakeWorld, typed: str,
     assert told.detail["near"] == [f"folder/{file}"]
 
 
+@pytest.mark.slow
 def test_a_file_is_found_in_a_folder_of_thousands(fake: FakeWorld) -> None:
     for number in range(2_500):
         fake.objects.drop(f"f/part-{number:05d}.csv", b"")
@@ -590,6 +592,7 @@ def test_the_same_rerun_asks_first_and_says_what_it_cost(fake: FakeWorld) -> Non
     assert fake.topics.events() == ["accepted", "ended", "held", "marker", "ended"]
 
 
+@pytest.mark.slow
 def test_a_rerun_that_is_not_approved_is_cancelled_by_a_marker_or_after_two_weeks(fake: FakeWorld) -> None:
     succeeded(fake)
     drop(fake, "a.csv.rerun/", b"")
@@ -787,6 +790,7 @@ def test_the_page_about_markers_names_every_marker_and_reason() -> None:
     assert set(members["status"]["enum"]) == set(MarkerStatus)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("state", "kind"),
     [
@@ -831,6 +835,7 @@ def test_a_kill_at_any_call_changes_nothing_of_the_answer(
         assert answers(fake, before) == expected, f"killed at {whole.killer.calls[point // 2]}, point {point}"
 
 
+@pytest.mark.slow
 def test_a_marker_of_a_new_stacks_first_minutes_is_found_and_answered(fake: FakeWorld) -> None:
     """S3 tells of no object before its bucket is some minutes old."""
     fake.hold_above_rows = 2
@@ -843,6 +848,7 @@ def test_a_marker_of_a_new_stacks_first_minutes_is_found_and_answered(fake: Fake
     assert sorted(fake.topics.events()) == ["ended", "held", "marker", "marker"]
 
 
+@pytest.mark.slow
 def test_a_marker_without_an_event_is_left_alone_once_the_stack_is_a_day_old(fake: FakeWorld) -> None:
     """What it asked for may have been done, and forgotten, long ago."""
     succeeded(fake)

@@ -168,6 +168,7 @@ def test_a_mirror_that_cannot_be_written_is_tried_again_before_the_end_is_told(f
     assert fake.topics.events().count("ended") == 1
 
 
+@pytest.mark.slow
 def test_a_mirror_that_can_never_be_written_ends_the_job_by_its_last_date_and_that_is_said(fake: FakeWorld) -> None:
     join = fake.objects.join
 
@@ -209,6 +210,7 @@ def test_a_write_of_somebody_else_in_between_is_replaced(fake: FakeWorld) -> Non
     assert mirrored(fake) == result(fake, "a.answers.csv")
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_call_of_the_last_step_changes_nothing_of_what_is_mirrored(tmp_path: Path) -> None:
     def lived(points: frozenset[int]) -> FakeWorld:
         fake = FakeWorld(tmp_path, killer=Killer())
@@ -246,6 +248,7 @@ def table_of(name: str, rows: list[dict[str, Any]]) -> bytes:
     return gzip.compress(data) if name.endswith(".gz") else data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ending", "form"), [("parquet", "parquet"), ("csv", "csv"), ("jsonl", "json")])
 def test_a_folder_of_mirrors_reads_as_one_table(fake: FakeWorld, tmp_path: Path, ending: str, form: str) -> None:
     for day in (26, 27):

@@ -239,6 +239,7 @@ def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file
     check(fake)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ask.txt", "ask.md", "ask.j2", "ask.prompt", "ask"])
 def test_a_part_may_have_any_name_and_is_no_drop(fake: FakeWorld, name: str) -> None:
     fake.objects.drop("recipe.yaml", f"model: gpt-6-luna\nprompt: file://{name}\n".encode())
@@ -319,6 +320,7 @@ def test_taking_up_waits_until_all_of_an_upload_has_come(fake: FakeWorld, order:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "said"), [(b"", "usable"), (b"schema: 3\n", "cannot be used, 1 problem")])
 def test_what_a_sweep_finds_of_a_recipe_is_told_once(fake: FakeWorld, recipe: bytes, said: str) -> None:
     run(fake, ticks=1)
@@ -505,6 +507,7 @@ def taken_up(folder: Path, point: int | None = None) -> tuple[FakeWorld, list[in
     return fake, [known - 2 * before for known in fake.killer.all_points() if known >= 2 * before]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(3))
 def test_a_kill_at_any_call_leaves_no_file_behind_and_pays_once(part: int, tmp_path: Path) -> None:
     _, points = taken_up(tmp_path)
@@ -580,6 +583,7 @@ def test_of_a_name_that_several_rows_lack_the_recipe_is_to_be_corrected_first(fa
     assert lines(mail(fake, "b.jsonl"))[-3].startswith("Correct the file, then: ")
 
 
+@pytest.mark.slow
 def test_causes_are_counted_over_all_invocations_that_read_a_file(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", RIGHT)
     data = b"nr,Kommentar\n" + b"".join(b"%d\n" % number if number % 2 else b"1,x\n" for number in range(100_000))

@@ -403,6 +403,7 @@ def test_without_the_former_runs_fingerprints_nothing_is_said(fake: FakeWorld) -
     assert compared_line(fake) == []
 
 
+@pytest.mark.slow
 def test_a_run_without_good_answers_is_not_compared_with(fake: FakeWorld) -> None:
     fake.openai.answer = answering("positive", "positive")
     drop(fake, "shop/reviews.csv", rows(2))

@@ -132,6 +132,7 @@ def test_a_sweep_takes_nothing_in_that_is_left_behind(fake: FakeWorld) -> None:
     assert fake.topics.published == []
 
 
+@pytest.mark.slow
 def test_a_dead_letter_about_what_is_left_behind_ends_in_silence(fake: FakeWorld) -> None:
     """Before a release that ignores it, it may have waited for a day already."""
     version = fake.objects.drop("lake/_temporary/a.csv", rows(1))

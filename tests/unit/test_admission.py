@@ -78,6 +78,7 @@ def test_a_limit_that_is_given_is_never_exceeded(fake: FakeWorld) -> None:
     assert len(completed(fake)) == len(asked(fake))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [{}, {"*": 100}], ids=["learned", "given"])
 def test_what_is_refused_though_it_should_fit_is_made_smaller(
     wide: FakeWorld, monkeypatch: pytest.MonkeyPatch, given: dict[str, int]
@@ -97,6 +98,7 @@ def rows_of(fake: FakeWorld, batch: RemoteBatch) -> list[bytes]:
     return fake.openai.files[batch.input_file_id].splitlines()
 
 
+@pytest.mark.slow
 def test_a_limit_that_is_given_too_large_does_not_stop_the_job(wide: FakeWorld) -> None:
     wide.token_limits = {"*": 1_000}
     wide.openai.token_limit = 100
@@ -131,6 +133,7 @@ def test_a_refusal_without_a_number_means_that_what_was_in_flight_is_all(fake: F
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_a_limit_that_was_learned_is_raised_with_care_while_batches_pass(fake: FakeWorld) -> None:
     fake.openai.token_limit = 100
     drop(fake, "a.csv", rows(20))
@@ -181,6 +184,7 @@ def test_a_limit_that_cannot_be_read_counts_as_full(fake: FakeWorld, monkeypatch
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_estimates_are_corrected_by_what_openai_counted_for_the_same_rows(wide: FakeWorld) -> None:
     """Twice what was estimated is counted; every second row was not run, and says nothing."""
 
@@ -200,6 +204,7 @@ def test_estimates_are_corrected_by_what_openai_counted_for_the_same_rows(wide: 
     assert admission.allowance(wide.world, Ledger(wide.table), MODEL) == 500
 
 
+@pytest.mark.slow
 def test_a_huge_job_does_not_starve_a_small_one(fake: FakeWorld) -> None:
     fake.token_limits = {"*": 100}
     drop(fake, "huge.csv", rows(60))
@@ -215,6 +220,7 @@ def test_a_huge_job_does_not_starve_a_small_one(fake: FakeWorld) -> None:
     assert {job.state for job in jobs(fake)} == {JobState.SUCCEEDED}
 
 
+@pytest.mark.slow
 def test_small_ones_do_not_starve_a_large_batch(tmp_path: Path) -> None:
     """A small drop comes each minute and runs for two; the large one needs all the room, and gets it in time."""
     fake = FakeWorld(tmp_path)
@@ -288,6 +294,7 @@ def test_no_more_batches_are_created_in_an_hour_than_openai_takes(
     assert max(Counter(batch.created_at // 3600 for batch in fake.openai.batches.values()).values()) == 3
 
 
+@pytest.mark.slow
 def test_what_is_given_to_submit_at_once_follows_from_what_it_gets_through(tmp_path: Path) -> None:
     """A few at first; more while all is taken up; fewer while messages wait."""
     fake = FakeWorld(tmp_path, limits=Limits(batch_requests=1))
@@ -304,6 +311,7 @@ def test_what_is_given_to_submit_at_once_follows_from_what_it_gets_through(tmp_p
     assert len(fake.openai.batches) == 120
 
 
+@pytest.mark.slow
 def test_a_backlog_stays_in_the_table_while_functions_do_not_keep_up(tmp_path: Path) -> None:
     fake = FakeWorld(tmp_path, limits=Limits(batch_requests=1))
     fake.objects.drop("recipe.yaml", RECIPE)

@@ -112,6 +112,7 @@ ALL = range(1, ROWS + 1)
 SIZES = st.lists(st.integers(0, 400), min_size=ROWS, max_size=ROWS)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=SIZES,

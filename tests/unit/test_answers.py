@@ -296,6 +296,7 @@ JSON = st.recursive(
 )  # fmt: skip  # a list of names reads best as lines of text
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # the time of a busy machine says nothing
 @given(
     body=JSON, status=st.sampled_from([200, 0, 400, None, "x"]), endpoint=st.sampled_from([CHAT, RESPONSES, EMBEDDINGS])
@@ -314,6 +315,7 @@ SLOW_PATTERN = recipe(
 SLOW_COLUMN = recipe("columns: {a: 'sort_by(choices, &length(to_array(@)))', b: 'choices[*].message.content | [0]'}")
 
 
+@pytest.mark.slow
 def test_an_answer_that_takes_a_pattern_too_long_is_invalid_and_its_tokens_count() -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 4}
     answer = chat(choice(json.dumps({"mail": "a" * 60})), compiled=SLOW_PATTERN, usage=usage)
@@ -322,6 +324,7 @@ def test_an_answer_that_takes_a_pattern_too_long_is_invalid_and_its_tokens_count
     assert chat(choice('{"mail": "a@b"}'), compiled=SLOW_PATTERN).code == "schema_mismatch"
 
 
+@pytest.mark.slow
 def test_an_answer_that_takes_an_expression_too_long_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
     def forever(*_: object) -> None:
         while True:
@@ -339,6 +342,7 @@ def test_an_answer_that_an_expression_makes_too_much_of_is_invalid() -> None:
     assert chat(choice("a"), compiled=compiled).outcome is Outcome.OK
 
 
+@pytest.mark.slow
 def test_slow_answers_of_a_batch_are_given_no_more_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others of the same lines are read as ever; after the sum no row is held to the pattern any more."""
     monkeypatch.setattr("dropbatch.answers.BATCH_SECONDS", 2)

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +73,7 @@ def echoed(request: dict[str, Any]) -> Any:
     return "output", response_line(request, 200, {"choices": [{"message": message, "finish_reason": "stop"}]})
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(sheets())
 def test_rows_come_back_one_by_one_and_no_empty_one_is_asked(sheet: Sheet) -> None:

@@ -78,6 +78,7 @@ def test_a_cancel_ends_it_and_nothing_was_paid(fake: FakeWorld) -> None:
     assert fake.openai.files == {}
 
 
+@pytest.mark.slow
 def test_without_an_approve_it_is_cancelled_after_two_weeks(fake: FakeWorld) -> None:
     drop(fake, "a.csv", rows(11))
     run(fake, ticks=13 * 24, step=3600)

@@ -87,6 +87,7 @@ def test_more_bad_rows_than_rounds_leave_the_good_ones_right() -> None:
     assert answered(rows, bad)[0] == list(range(100, 1000))
 
 
+@pytest.mark.slow
 def test_a_batch_of_bad_rows_alone_takes_no_more_than_a_few_hundred_others() -> None:
     found, batches = answered(list(range(50_000)), set(range(50_000)))
     assert found == []

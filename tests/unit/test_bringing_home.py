@@ -74,6 +74,7 @@ def results(fake: FakeWorld) -> dict[str, bytes]:
     return {name: fake.objects.content(RESULTS, prefix + name) for name in kept}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DROPS)
 def test_time_that_runs_out_anywhere_changes_nothing_of_the_results(name: str, tmp_path: Path) -> None:
     whole = dropped(tmp_path, name)
@@ -121,6 +122,7 @@ def told(fake: FakeWorld) -> dict[str, Any]:
     return samples | {name: summary[name] for name in ("rows", "tokens", "cost", "reasons")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DROPS)
 def test_steps_of_any_size_change_nothing_of_the_results(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -142,6 +144,7 @@ def test_steps_of_any_size_change_nothing_of_the_results(
     assert steps == {"answers", "results", "pieces"}, "fetching, judging and rendering were interrupted"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gaps.csv", "raw.jsonl"])
 def test_a_process_that_is_killed_between_any_two_steps_changes_nothing_of_the_results(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -270,6 +273,7 @@ NOISE = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(st.sampled_from([0, 10**9]), NOISE, st.data(), st.sampled_from(["", "{", '"custom_id"']))
 def test_whatever_the_strict_reader_can_read_finds_its_row(

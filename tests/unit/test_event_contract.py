@@ -11,6 +11,7 @@ from tests.event_contract import COMMON, kinds, problems_of, schema, validator
 from tests.fakes import FakeWorld
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*sorted(kinds()), COMMON])
 def test_each_schema_is_valid_json_schema(name: str) -> None:
     Draft202012Validator.check_schema(schema(name))

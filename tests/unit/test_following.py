@@ -94,6 +94,7 @@ def following_(tmp_path: Path) -> Following:
     return Following(tmp_path)
 
 
+@pytest.mark.slow
 def test_few_are_retrieved_whatever_the_account_lists(following_: Following) -> None:
     following_.ours(10)
     following_.others(50_000)
@@ -107,6 +108,7 @@ def test_many_are_read_off_the_list_a_hundred_a_call(following_: Following) -> N
     assert following_.account.calls["list"] == 20
 
 
+@pytest.mark.slow
 def test_ten_thousand_take_105_calls(following_: Following) -> None:
     following_.ours(10_000)
     assert following_.poll() == 105
@@ -121,6 +123,7 @@ def test_what_has_ended_is_found_however_long_the_list(following_: Following) ->
     assert following_.states() == {"ended": 300, "submitted": 100}
 
 
+@pytest.mark.slow
 def test_a_queue_gets_no_more_than_is_worked_off_and_nothing_is_given_up_for_waiting(following_: Following) -> None:
     """What ended at once is sent to be collected bit by bit, as the collectors, two a minute, get through it."""
     following_.ours(60, OpenAIStatus.COMPLETED)
@@ -151,6 +154,7 @@ def test_what_is_spread_thinly_is_retrieved_rather_than_paged_for(following_: Fo
     assert following_.states() == {"ended": 30}
 
 
+@pytest.mark.slow
 def test_a_gap_of_others_batches_does_not_hide_what_many_lie_behind(following_: Following) -> None:
     following_.ours(3_000, OpenAIStatus.COMPLETED)
     following_.others(20_000)
@@ -159,6 +163,7 @@ def test_a_gap_of_others_batches_does_not_hide_what_many_lie_behind(following_: 
     assert following_.states()["ended"] == 3_000
 
 
+@pytest.mark.slow
 def test_what_the_list_does_not_show_takes_turns(following_: Following) -> None:
     """More are missing than a poll may retrieve: each has had its turn when the polls were enough for all."""
     following_.account.unlisted = set(following_.ours(1_000))
@@ -168,6 +173,7 @@ def test_what_the_list_does_not_show_takes_turns(following_: Following) -> None:
     assert set(following_.account.retrieved) >= following_.account.unlisted
 
 
+@pytest.mark.slow
 def test_stragglers_have_their_turn_beside_ten_thousand(following_: Following) -> None:
     following_.account.unlisted = set(following_.ours(15, OpenAIStatus.COMPLETED))
     following_.ours(10_000)

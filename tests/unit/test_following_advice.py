@@ -192,6 +192,7 @@ READ = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", READ.values(), ids=READ)
 def test_what_programs_write_is_read_and_comes_back_as_it_was(case: Read, tmp_path: Path) -> None:
     fake = drop_and_run(tmp_path, case.name, case.data, RECIPE + case.recipe)
@@ -213,6 +214,7 @@ def test_what_programs_write_is_read_and_comes_back_as_it_was(case: Read, tmp_pa
     assert written.startswith(expected) if expected.count(said[-1]) == 0 else written == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [b'[{"text":"%d"},\n {"text":"b"}, {"text":"c"} ]' % n for n in range(3)])
 @pytest.mark.parametrize("packing", [Compression.NONE, Compression.GZIP])
 def test_an_array_of_many_shards_comes_back_as_one(data: bytes, packing: Compression, tmp_path: Path) -> None:
@@ -481,6 +483,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
 def test_what_a_refusal_says_works(case: Refused, tmp_path: Path, tally: Counter[str]) -> None:
     fake = drop_and_run(tmp_path, case.name, case.data, RECIPE + case.recipe)
@@ -539,6 +542,7 @@ def test_a_number_as_custom_id_is_told_to_be_put_in_quotes(tmp_path: Path) -> No
 YAML = b'# mine\nmodel: gpt-6-luna\nprompt: "{{ text }}"\nparameters:\n  max_completion_tokens: 5\n'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -586,6 +590,7 @@ def test_what_looks_like_a_recipe_is_never_answered(
     assert renamed == "my work/recipe.yaml"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content"),
     [

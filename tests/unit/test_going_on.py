@@ -141,6 +141,7 @@ def outcome(fake: FakeWorld) -> object:
     return job.state, job.rows, job.shards, job.claim, batches, kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DROPS)
 def test_the_shards_of_many_invocations_are_those_of_one(name: str, tmp_path: Path) -> None:
     whole, once = taken_in(tmp_path, name, DROPS[name])
@@ -153,6 +154,7 @@ def test_the_shards_of_many_invocations_are_those_of_one(name: str, tmp_path: Pa
         assert outcome(fake) == outcome(whole), f"seed {seed}"
 
 
+@pytest.mark.slow
 def test_problems_and_ids_survive_the_hand_over(tmp_path: Path) -> None:
     requests = [request(row) for row in range(ROWS)]
     requests[200]["custom_id"] = "row-3"
@@ -169,6 +171,7 @@ def test_problems_and_ids_survive_the_hand_over(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_retry_that_takes_several_invocations_is_that_of_one(tmp_path: Path) -> None:
     def retried(seconds_left: Callable[[], float]) -> tuple[FakeWorld, int]:
         fake = FakeWorld(tmp_path, limits=LIMITS)
@@ -234,6 +237,7 @@ def test_an_invocation_that_dies_is_gone_on_with_from_where_the_last_one_came(tm
     assert outcome(again) == outcome(fake)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 3 * HASHED_BYTES), st.integers(999, 70_000), st.sampled_from(list(Compression)), st.data())
 def test_content_is_taken_up_at_any_byte_with_the_same_hash(

@@ -48,6 +48,7 @@ def failing(status: int, code: str, *numbers: int, times: int = 1000) -> Callabl
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 0])
 def test_what_failed_for_a_passing_reason_is_asked_again_alone(fake: FakeWorld, status: int) -> None:
     fake.openai.answer = failing(status, "passing", 2, 3, times=1)
@@ -75,6 +76,7 @@ def test_what_would_fail_again_is_not_asked_again(fake: FakeWorld, status: int) 
     assert asked(fake) == [[1, 2, 3]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attempts", [1, 2, 3, 5])
 def test_a_row_is_tried_as_often_as_the_recipe_says(fake: FakeWorld, attempts: int) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: %d\n" % attempts)
@@ -353,6 +355,7 @@ def test_a_drop_whose_event_was_lost_is_found_and_taken_in_once(fake: FakeWorld)
     assert fake.topics.events().count("ended") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["take_in", "submit", "collect"])
 def test_a_step_that_dies_each_time_ends_with_a_notification(
     fake: FakeWorld, step: str, monkeypatch: pytest.MonkeyPatch
@@ -398,6 +401,7 @@ def test_a_drop_whose_message_died_before_it_had_a_job_is_taken_up_again(fake: F
     assert fake.observer.total("DeadLetters") >= 3
 
 
+@pytest.mark.slow
 def test_a_drop_that_cannot_be_looked_at_for_a_day_is_told_of_once(fake: FakeWorld) -> None:
     """Nobody's fault lasts that long without an alarm; its owner is told all the same."""
     head = fake.objects.head
@@ -433,6 +437,7 @@ def test_a_dead_message_of_a_drop_that_has_a_job_changes_nothing(fake: FakeWorld
     assert fake.dead_letters["intake"].left == 0
 
 
+@pytest.mark.slow
 def test_a_drop_whose_message_died_is_answered_wherever_the_poller_is_killed(tmp_path: Path) -> None:
     def answered(*points: int) -> Killer:
         fake = FakeWorld(tmp_path, killer=Killer())

@@ -18,6 +18,7 @@ INPUTS = st.integers(0, 2**31 - 1)
 RECORDS = st.lists(st.binary(min_size=1, max_size=40), max_size=12)
 
 
+@pytest.mark.slow
 @given(RECORDS, st.integers(1, 60))
 def test_records_are_cut_out_of_blocks_of_any_size(records: list[bytes], block: int) -> None:
     index = ShardIndex()
@@ -34,6 +35,7 @@ def test_a_shard_that_is_too_short_is_loud() -> None:
         list(index.records(iter([b"1234"])))
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 3, INPUTS)))
 def test_an_index_is_read_as_it_was_written(rows: list[tuple[int, int, int, int]]) -> None:
     index = ShardIndex()
@@ -44,6 +46,7 @@ def test_an_index_is_read_as_it_was_written(rows: list[tuple[int, int, int, int]
     assert list(zip(again.sizes, again.groups, again.tokens, again.inputs, strict=True)) == rows
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 3, INPUTS, st.booleans()), max_size=80))
 def test_an_index_tells_rows_that_ask_for_a_list(rows: list[tuple[int, int, int, int, bool]]) -> None:
     index = ShardIndex()

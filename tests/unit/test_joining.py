@@ -1,5 +1,6 @@
 """How pieces become the parts of one object: by S3's rules, and with as few bytes fetched as can be."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ def fetched(part: list[Range]) -> int:
     return sum(map(len, part)) if len(part) > 1 or not part[0].can_be_copied else 0
 
 
+@pytest.mark.slow
 @given(PIECES)
 def test_the_parts_are_the_pieces_in_order_and_s3_takes_them(pieces: list[Piece]) -> None:
     parts = parts_of(pieces)
@@ -45,12 +47,14 @@ def test_the_parts_are_the_pieces_in_order_and_s3_takes_them(pieces: list[Piece]
             assert fetched(part) <= 2 * MIN_PART_BYTES, "little is held in memory"
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(MIN_PART_BYTES + 30, 90 * MIB), min_size=1, max_size=300), st.integers(0, 29))
 def test_nothing_is_fetched_of_pieces_that_are_large_enough(sizes: list[int], head: int) -> None:
     pieces = [Piece("b", str(n), head if n else 0, size) for n, size in enumerate(sizes)]
     assert sum(map(fetched, parts_of(pieces))) == 0
 
 
+@pytest.mark.slow
 def test_ever_so_many_small_pieces_are_no_more_parts_than_s3_takes() -> None:
     pieces = [Piece("b", str(n), 0, 2 * MIB) for n in range(40_000)]
     assert len(parts_of(pieces)) <= MAX_PARTS

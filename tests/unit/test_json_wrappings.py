@@ -77,6 +77,7 @@ def test_a_text_within_the_json_is_no_wrapping() -> None:
     assert unwrap_json(f"<think>x</think>{text}") == text
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=9), st.text(max_size=30) | st.integers(), max_size=4), st.data())
 def test_any_wrapping_of_any_json_comes_off(value: dict[str, object], data: st.DataObject) -> None:
     text = json.dumps(value, indent=data.draw(st.sampled_from([None, 1])), ensure_ascii=False)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from dropbatch.memory_limit import FUNCTION_MEMORY, limit_memory
 
 CORE = str(Path(__file__).parents[2] / "layers" / "core")
@@ -26,6 +28,7 @@ def test_on_lambda_too_much_memory_is_refused() -> None:
     assert ran.stdout == "refused 100\n"
 
 
+@pytest.mark.slow
 def test_tables_fit_into_it_as_well() -> None:
     """Arrow would reserve a gigabyte, whatever the table."""
     program = PROGRAM.partition("kept =")[0].replace(f'{{{FUNCTION_MEMORY!r}: "512"}}', "os.environ")

@@ -190,6 +190,7 @@ def test_a_newer_run_that_pauses_at_any_call_while_an_older_one_is_mirrored_stan
         assert runs.content == answers[2], f"met before call {place}"
 
 
+@pytest.mark.slow
 def test_an_older_run_that_is_killed_while_a_newer_one_waits_is_replaced(tmp_path: Path) -> None:
     """Each of two processes is stopped for good or for a while, at any pair of calls."""
     answers = ALIKE[0]

@@ -53,6 +53,7 @@ def test_a_placeholder_of_a_column_rejects_the_drop_once(
 QUESTION = b"model: m\nprompt: '{{ text }}'\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", ["chat/completions", "embeddings", "responses", "moderations"])
 def test_a_row_without_a_question_rejects_the_drop_with_its_line(fake: FakeWorld, endpoint: str) -> None:
     recipe = QUESTION + f"endpoint: /v1/{endpoint}\n".encode()

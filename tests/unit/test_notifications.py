@@ -341,6 +341,7 @@ def test_a_name_with_control_characters_makes_a_subject_without(fake: FakeWorld)
     assert told(fake, "ended").subject == "shop/a b c.csv: 1 of 1 answered"
 
 
+@pytest.mark.slow
 def test_an_expired_job_names_what_to_do(fake: FakeWorld) -> None:
     fake.openai.answer, fake.openai.ending = lambda _request: None, OpenAIStatus.EXPIRED
     drop(fake, "shop/a.csv", b"text\na\n")

@@ -380,6 +380,7 @@ def vectors(count: int) -> dict[str, Any]:
 EMBED = b"endpoint: /v1/embeddings\nbody:\n  model: text-embedding-3-small\n  input: "
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "texts", "expected"),
     [

@@ -54,6 +54,7 @@ def test_a_row_in_neither_file_is_missing_once_the_doubt_is_over(fake: FakeWorld
     assert only_job(fake).state is JobState.PARTIAL
 
 
+@pytest.mark.slow
 def test_an_expired_batch_keeps_what_was_answered_and_its_rest_is_asked_until_the_deadline(fake: FakeWorld) -> None:
     def first_only(request: dict[str, Any]) -> Any:
         if request["custom_id"] == "1":

@@ -38,6 +38,7 @@ def check(fake: FakeWorld) -> None:
     assert {"accepted", "ended"} <= set(fake.topics.events())
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_call_to_the_world_loses_nothing_and_pays_once(tmp_path: Path) -> None:
     whole = prepared(tmp_path)
     run(whole)
@@ -90,6 +91,7 @@ def test_a_list_that_lags_does_not_lead_to_a_second_batch(tmp_path: Path) -> Non
     check(fake)
 
 
+@pytest.mark.slow
 def test_another_process_that_does_the_same_between_any_two_calls_changes_nothing(tmp_path: Path) -> None:
     """Two submitters, two pollers, two collectors: the second does its whole work while the first is at one call."""
     whole = prepared(tmp_path)

@@ -149,6 +149,7 @@ def written(response: Any) -> bytes:
     return json.dumps({"id": "b", "custom_id": "1", "response": response, "error": None}).encode()
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(st.sampled_from(RECIPES), st.lists(LINES | TEXTS.map(lambda text: json.loads(plain_chat(text))), max_size=3))
 def test_any_lines_are_read_as_the_strict_way_reads_them(
@@ -159,6 +160,7 @@ def test_any_lines_are_read_as_the_strict_way_reads_them(
     assert list(map(told, read)) == [told(read_answer(line, *which)) for line in written_lines]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(RECIPES), TEXTS, st.binary(max_size=3), st.integers(0, 400))
 def test_lines_with_any_bytes_in_them_too(

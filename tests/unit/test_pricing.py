@@ -70,6 +70,7 @@ NO_CACHED = [*ENDING["no cached price in batches"], *ENDING["another snapshot"]]
 """These have batch prices, but none for cached input."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ALL_PARTS + NO_CACHED)
 @settings(max_examples=25, deadline=None)
 @given(usages=st.lists(usage(), min_size=1, max_size=6), at_once=st.booleans())
@@ -103,6 +104,7 @@ def dearest(model: str) -> float:
     return max(listed(model, Usage(10**9, 0, 0, 0, 10**9)), listed(model, Usage(10**9, 0, 10**9, 0))) / 10**9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 @settings(max_examples=10, deadline=None)
 @given(taken=usage(), part=st.sampled_from(["input_tokens", "output_tokens"]))

@@ -34,6 +34,7 @@ def size_of(problems: list[Problem]) -> int:
     return len(json.dumps({"total": len(problems), "first": told}, ensure_ascii=False).encode())
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(PROBLEMS, min_size=1, max_size=12))
 def test_what_is_told_has_room_in_a_notification(found: list[Problem]) -> None:
@@ -50,6 +51,7 @@ def test_what_is_short_stays_as_it_is() -> None:
     assert (problem.message, problem.column) == ("m" * MAX_MESSAGE, "c" * MAX_NAME)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a" * 9_000, "é b" * 3_000, "\x01" * 9_000])
 def test_a_name_of_any_length_leaves_the_advice_whole(name: str) -> None:
     """What is cut is cut where it is quoted, so that the sentence still says what to do."""

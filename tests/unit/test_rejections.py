@@ -195,6 +195,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", CASES.values(), ids=CASES)
 def test_a_wrong_drop_is_told_what_where_and_what_to_do(wrong: Wrong, tmp_path: Path) -> None:
     fake = FakeWorld(tmp_path, limits=wrong.limits)

@@ -395,6 +395,7 @@ def test_a_retry_with_another_recipe_goes_on_in_the_next_invocation(tmp_path: Pa
     assert set(fake.openai.paid_answers().values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_call_of_a_retry_with_another_recipe_leaves_one_recipe_and_pays_once(tmp_path: Path) -> None:
     """The recipe changes once more after each kill: what the job has begun with counts."""
 
@@ -443,6 +444,7 @@ def test_a_kill_at_any_call_of_a_retry_with_another_recipe_leaves_one_recipe_and
         assert sum(recipe["rows"] for recipe in result_json(fake, "summary.json", job)["recipes"]) == 4, place
 
 
+@pytest.mark.slow
 def test_an_expired_job_is_asked_again_as_it_was(fake: FakeWorld) -> None:
     fake.openai.answer, fake.openai.ending = lambda _request: None, OpenAIStatus.EXPIRED
     drop(fake, "a.csv", rows(2))
@@ -452,6 +454,7 @@ def test_an_expired_job_is_asked_again_as_it_was(fake: FakeWorld) -> None:
     assert put(fake, "retry").state is JobState.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_a_job_that_is_held_for_its_recipe_is_ended_mended_and_asked_again_as_the_message_says(tmp_path: Path) -> None:
     fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
     fake.objects.drop("recipe.yaml", RECIPE)
@@ -489,6 +492,7 @@ def test_ready_requests_that_were_truncated_are_corrected_in_the_failed_file_as_
     assert jobs(fake)[-1].state is JobState.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_a_retry_where_all_is_done_says_what_asks_all_rows(fake: FakeWorld) -> None:
     fake.openai.answer = answer_ok
     first_run(fake)

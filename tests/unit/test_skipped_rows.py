@@ -75,6 +75,7 @@ def test_a_bad_row_with_a_name_of_the_answers_does_not_get_it_twice(fake: FakeWo
     assert result(fake, "a.failed.jsonl") == b'{"text": "b", "answer": 1}\n'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "data"), BLANK)
 def test_a_row_without_any_value_is_skipped_unpaid_and_kept_in_place(fake: FakeWorld, name: str, data: bytes) -> None:
     drop(fake, name, data)
@@ -136,6 +137,7 @@ def test_a_blank_row_under_a_name_that_the_answers_add_rejects_the_drop_as_any_r
     assert only_job(fake).state is JobState.REJECTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plain", [True, False])
 @given(data=st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -159,6 +161,7 @@ def test_rows_in_are_rows_out_and_none_is_asked_that_a_person_would_call_empty(
     assert [number for number, row in enumerate(found, 1) if row["_status"] == "ok"] == full
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(*[st.sampled_from(["", " ", "a", None, 0, False, [], {}, [1]])] * 3), min_size=1))
 def test_many_rows_are_blank_where_one_of_them_is(rows: list[tuple[Any, ...]]) -> None:
     columns = [list(column) for column in zip(*rows, strict=True)]
@@ -247,6 +250,7 @@ def test_rows_that_the_recipe_leaves_out_are_said_so_and_need_no_telling(fake: F
     assert not fake.objects.keys(RESULTS, f"a.csv/{only_job(fake).id}/skipped.json")
 
 
+@pytest.mark.slow
 def test_what_is_skipped_is_counted_over_all_invocations(tmp_path: Path) -> None:
     data = b"id,text\n" + b"".join(
         b"%d,\xff\n" % n if n % 5 == 0 else b",\n" if n % 7 == 0 else b"%d,a\n" % n for n in range(200)

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 
 from dropbatch.domain.drops import without_controls
@@ -32,6 +33,7 @@ PLAIN = Notification(
 DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
+@pytest.mark.slow
 @given(anything())
 @settings(deadline=None)  # it may have megabytes
 def test_anything_fits(told: Told) -> None:
@@ -57,6 +59,7 @@ def _no_constant(name: str) -> Any:
     raise AssertionError(f"{name} is no JSON")
 
 
+@pytest.mark.slow
 @given(anything())
 @settings(deadline=None)
 def test_the_shortest_form_is_plain_and_short(told: Told) -> None:
@@ -119,6 +122,7 @@ def test_of_a_long_event_long_texts_are_cut_and_the_rest_is_whole() -> None:
     assert told["drop"]["key"] == "k" * 1_024
 
 
+@pytest.mark.slow
 def test_of_a_long_event_long_lists_are_cut_with_a_count() -> None:
     told = fitted(problems(30_000, 1_000)).detail
     kept = told["problems"]["first"]

@@ -83,6 +83,7 @@ def test_a_table_comes_back_with_its_answers_beside_it(fake: FakeWorld) -> None:
     assert result_json(fake, "summary.json")["rows"]["ok"] == COUNT
 
 
+@pytest.mark.slow
 def test_a_table_that_took_many_invocations_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def done(fake: FakeWorld) -> dict[str, Any]:
         fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
@@ -104,6 +105,7 @@ def test_a_table_that_took_many_invocations_is_the_same(tmp_path: Path, monkeypa
         assert len(pieces) > only_job(fake).shards
 
 
+@pytest.mark.slow
 def test_templates_see_a_row_s_values_and_columns_have_the_schema_s_types(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", SCORING)
     fake.openai.answer = saying({"score": 7, "sure": 1, "good": True, "labels": ["a", "b"], "notes": {"a": "x"}})
@@ -120,6 +122,7 @@ def test_templates_see_a_row_s_values_and_columns_have_the_schema_s_types(fake: 
     assert {name: found.column(name)[0].as_py() for name in wanted} == wanted
 
 
+@pytest.mark.slow
 def test_rows_without_an_answer_come_back_as_a_table_too_and_can_be_dropped_again(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
     missing = {"1", "20", "21", "50"}
@@ -136,6 +139,7 @@ def test_rows_without_an_answer_come_back_as_a_table_too_and_can_be_dropped_agai
     assert jobs(fake)[-1].rows == 4
 
 
+@pytest.mark.slow
 def test_only_the_failed_rows_are_asked_again_and_the_table_is_complete(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
     fake.openai.answer = lambda request: None if request["custom_id"] == "9" else answer_ok(request)
@@ -159,6 +163,7 @@ def test_the_first_rows_alone_are_answered_where_the_recipe_says_so(fake: FakeWo
     assert same(found.select(range(found.num_columns - 3)), unpacked(TABLE).slice(0, 23))
 
 
+@pytest.mark.slow
 def test_rows_that_are_skipped_stay_in_the_table(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b'when: "{{ kind }}"\n')
     drop(fake, "t.parquet", TABLE)
@@ -189,6 +194,7 @@ def test_a_bad_row_of_a_table_is_skipped_and_in_its_failed_file(fake: FakeWorld)
     assert result_json(fake, "skipped.json")["problems"]["first"][0]["message"].startswith("Row 2, ")
 
 
+@pytest.mark.slow
 def test_failed_rows_of_a_table_are_asked_with_a_mended_recipe_whose_types_differ(fake: FakeWorld) -> None:
     """The column holds what both recipes gave: as texts, where one type cannot."""
     fake.objects.drop("recipe.yaml", RECIPE + b"schema: {score: integer}\n")
@@ -223,6 +229,7 @@ def test_a_bad_row_is_named_by_its_number(fake: FakeWorld) -> None:
     assert problems[1]["message"].startswith("Row 2, key prompt of the recipe: ")
 
 
+@pytest.mark.slow
 def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: FakeWorld) -> None:
     fake.objects.drop(
         "recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "Text: {{ text }}"\n'
@@ -242,6 +249,7 @@ def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: Fa
     assert json.loads(column[29].as_py()) == [[0.5, 0.25], [1.5, 2.5]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", [None, "30"])
 def test_a_table_is_put_together_in_as_many_invocations_as_it_takes(tmp_path: Path, odd: str | None) -> None:
     def answered(seconds_left: Callable[[], float]) -> tuple[bytes, bytes]:
@@ -271,6 +279,7 @@ def test_a_table_is_put_together_in_as_many_invocations_as_it_takes(tmp_path: Pa
     ]
 
 
+@pytest.mark.slow
 def test_embeddings_are_lists_of_numbers(fake: FakeWorld) -> None:
     fake.objects.drop(
         "recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "Text: {{ text }}"\n'
@@ -287,6 +296,7 @@ def test_embeddings_are_lists_of_numbers(fake: FakeWorld) -> None:
     assert column.to_pylist() == [vector] * COUNT
 
 
+@pytest.mark.slow
 def test_a_table_that_was_replaced_meanwhile_is_answered_as_it_was(fake: FakeWorld) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None

@@ -74,6 +74,7 @@ def test_a_request_comes_through_as_if_over_tls() -> None:
     assert seen["headers"][b"x-forwarded-proto"] == b"https"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -88,6 +89,7 @@ def test_sns_takes_what_fits(parameters: dict[str, str]) -> None:
     assert publish(**parameters)[0] == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parameters", "code"),
     [

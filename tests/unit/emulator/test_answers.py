@@ -54,6 +54,7 @@ def test_an_answer_says_that_it_is_emulated_and_is_the_same_each_time() -> None:
     assert chat("b")["choices"][0]["message"]["content"] != content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "schema",
     [

@@ -88,6 +88,7 @@ def test_a_batch_expires_after_a_day_with_what_was_answered(service_with: Callab
     assert {line["error"]["code"] for line in service.lines(batch.error_file_id)} == {"batch_expired"}
 
 
+@pytest.mark.slow
 def test_batches_are_listed_newest_first_over_pages(service: Any) -> None:
     file_id = service.upload([chat(1)])
     ids = [
@@ -156,6 +157,7 @@ def test_only_so_many_batches_are_created_in_an_hour(service_with: Callable[...,
     service.create([chat(1)])
 
 
+@pytest.mark.slow
 def test_everything_is_still_there_after_a_restart(tmp_path: Path) -> None:
     delays = Delays(0, 100, 0, 0)
     content = b'{"custom_id":"%d","method":"POST","url":"/v1/embeddings","body":{"model":"m","input":"x"}}\n'

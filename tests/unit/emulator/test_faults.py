@@ -267,6 +267,7 @@ def test_a_batch_may_fail_with_any_code(service: Any, strike: Any) -> None:
     assert (error.code, error.line) == ("something_new", 3)
 
 
+@pytest.mark.slow
 def test_faults_delays_batches_and_the_clock_are_steered_over_http(service: Any) -> None:
     control = httpx2.Client(base_url=service.running.control_url)
     with control:

@@ -19,6 +19,7 @@ def test_a_file_comes_back_byte_for_byte(service: Any) -> None:
     assert (file.bytes, file.filename, file.purpose, file.status) == (len(content), "in.jsonl", "batch", "processed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", [("in.json", b"{}"), b"{}"], ids=["another name", "raw bytes"])
 def test_an_upload_of_any_name_is_taken_unless_it_is_to_be_refused(service_with: Callable[..., Any], file: Any) -> None:
     client = service_with().client

@@ -56,6 +56,7 @@ def test_a_value_that_cannot_be_used_is_named(name: str, value: str) -> None:
         settings_from({name: value})
 
 
+@pytest.mark.slow
 def test_the_program_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -14,6 +14,7 @@ def without(name: str) -> dict[str, Any]:
     return {key: value for key, value in chat(2).items() if key != name}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "code"),
     [

@@ -42,6 +42,7 @@ def problem_of(data: bytes, compression: Compression, size: int = MEBIBYTE) -> t
     return problem.code, problem.message
 
 
+@pytest.mark.slow
 @given(st.sampled_from(PACKED), st.lists(st.binary(max_size=200), max_size=4), st.integers(1, 50), st.integers(0, 20))
 def test_members_follow_one_another(compression: Compression, members: list[bytes], size: int, padding: int) -> None:
     data = b"".join(packed(member, compression) for member in members)
@@ -50,6 +51,7 @@ def test_members_follow_one_another(compression: Compression, members: list[byte
     assert b"".join(decompressed(blocks(data, size), compression)) == b"".join(members)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", Compression)
 def test_reading_goes_on_from_the_start_of_any_member(compression: Compression) -> None:
     members = [b"a" * 3_000_000, b"", os.urandom(1_500_000), b"the last"]
@@ -75,6 +77,7 @@ def test_what_follows_the_member_that_reading_went_on_from_is_told_from_damage()
         list(decompressed([b"garbage"], GZIP, (len(data), 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", PACKED)
 def test_what_expands_a_thousandfold_comes_in_small_blocks(compression: Compression) -> None:
     data = packed(bytes(20 * MEBIBYTE), compression)
@@ -83,6 +86,7 @@ def test_what_expands_a_thousandfold_comes_in_small_blocks(compression: Compress
     assert max(sizes) <= MEBIBYTE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", PACKED)
 def test_blocks_that_expand_by_whole_mebibytes_end_where_they_should(compression: Compression) -> None:
     content = os.urandom(MEBIBYTE) * 3
@@ -168,6 +172,7 @@ class Sink:
         self.data += data
 
 
+@pytest.mark.slow
 @given(st.sampled_from(Compression), st.lists(st.lists(st.binary(max_size=50), max_size=5), max_size=4))
 def test_what_is_packed_piece_by_piece_is_a_file(compression: Compression, pieces: list[list[bytes]]) -> None:
     def written() -> bytes:
@@ -186,6 +191,7 @@ def test_what_is_packed_piece_by_piece_is_a_file(compression: Compression, piece
     assert theirs.get(compression, bytes)(whole) == b"head\n" + content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", PACKED)
 def test_a_bomb_is_refused_as_soon_as_it_has_grown_too_large(compression: Compression) -> None:
     bomb = packed(packed(bytes(200 * MEBIBYTE), compression), compression)

@@ -22,6 +22,7 @@ def endless(start: bytes, block: bytes) -> Iterator[bytes]:
         yield b"".join([block, b"1"])  # its own bytes each time
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "start", "block"),
     [
@@ -46,6 +47,7 @@ def test_two_hundred_megabytes_without_a_record_s_end_are_refused_in_little_memo
     assert peak < 40 * MEBIBYTE
 
 
+@pytest.mark.slow
 def test_megabytes_of_blank_lines_are_passed_over_one_by_one() -> None:
     blanks = b"\n" * (MEBIBYTE)
     tracemalloc.start()
@@ -57,6 +59,7 @@ def test_megabytes_of_blank_lines_are_passed_over_one_by_one() -> None:
     assert peak < 10 * MEBIBYTE
 
 
+@pytest.mark.slow
 def test_an_id_takes_about_ten_bytes() -> None:
     tracemalloc.start()
     try:
@@ -69,6 +72,7 @@ def test_an_id_takes_about_ten_bytes() -> None:
     assert size < 50_000 * 12 + 2 * MEBIBYTE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [b'[{"a": "', b'{"a":\n"', b'[\n{"a": [', b"["])
 def test_json_without_an_object_s_end_is_refused_in_little_memory(start: bytes) -> None:
     tracemalloc.start()

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ def raw_and_values(records: list[Record]) -> list[tuple[int, bytes, object]]:
     return [(record.number, record.raw, record.values) for record in records]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(UGLY, UGLY), min_size=1, max_size=5), st.sampled_from(["\n", "\r\n"]), SIZES, st.booleans())
 def test_a_well_formed_csv_gives_its_bytes_its_values_and_its_shards(
     table: list[tuple[str, str]], line_end: str, size: int, ends: bool
@@ -47,6 +49,7 @@ def test_a_well_formed_csv_gives_its_bytes_its_values_and_its_shards(
 PIECES = st.sampled_from(["a", "é", ",", '"', '"', '""', "\n", "\n", "\r\n", "\r", "\x85", " ", "x,y\n"])
 
 
+@pytest.mark.slow
 @given(st.lists(PIECES, max_size=14).map("".join), SIZES)
 def test_what_csv_takes_is_read_as_csv_reads_it_and_nothing_else_is(body: str, size: int) -> None:
     lines = ["a,b\n", *(line for line in re.split(r"(?<=\n)", body) if line)]
@@ -69,6 +72,7 @@ def test_what_csv_takes_is_read_as_csv_reads_it_and_nothing_else_is(body: str, s
     assert width == 2 or not any(any(row[2:]) for row in expected[:1])
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60) | UGLY.map(str.encode), st.sampled_from(["r.csv", "r.tsv", "r.jsonl", "r.txt"]), SIZES)
 def test_any_bytes_are_refused_or_read_the_same_again(body: bytes, name: str, size: int) -> None:
     head = b"" if name in ("r.jsonl", "r.txt") else b"a\n"
@@ -100,6 +104,7 @@ def test_any_bytes_are_refused_or_read_the_same_again(body: bytes, name: str, si
     assert layout.storage.codec or not rest.strip(between)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(UGLY, UGLY), min_size=1, max_size=4), UGLY, st.sampled_from(",;\t"))
 def test_an_answered_csv_parses_to_what_went_in(table: list[tuple[str, str]], answer: str, delimiter: str) -> None:
     out = io.StringIO(newline="")
@@ -118,6 +123,7 @@ def test_an_answered_csv_parses_to_what_went_in(table: list[tuple[str, str]], an
 OBJECTS = st.dictionaries(UGLY, st.recursive(st.none() | st.integers() | UGLY, st.lists, max_leaves=4), max_size=4)
 
 
+@pytest.mark.slow
 @given(st.lists(OBJECTS, min_size=1, max_size=4), UGLY, st.booleans(), SIZES)
 def test_an_answered_jsonl_parses_to_what_went_in(
     objects: list[dict[str, object]], answer: str, spaced: bool, size: int
@@ -154,6 +160,7 @@ def answers_of(name: str, data: bytes, answer: str, **options: str | int) -> tup
     return records, layout.storage.stored(answers_head(layout, names) + layout.separator.join(rows) + layout.tail)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(WRITTEN, WRITTEN), min_size=1, max_size=5), WRITTEN, st.sampled_from(",\t;"), SIZES)
 def test_what_is_escaped_reads_back_as_it_was(
     table: list[tuple[str, str]], answer: str, delimiter: str, size: int
@@ -186,6 +193,7 @@ def escaped(answer: str) -> str:
 LINES = st.text(alphabet=st.sampled_from("ab,;\"\\' é😀="), max_size=8)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(LINES, LINES), min_size=1, max_size=6), WRITTEN, SIZES, st.sampled_from(["\n", "\r\n", "\r"]))
 def test_without_quoting_each_line_is_a_row(
     table: list[tuple[str, str]], answer: str, size: int, line_end: str
@@ -198,6 +206,7 @@ def test_without_quoting_each_line_is_a_row(
     assert {len(record.values or {}) for record in again} == {5}
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(LINES, LINES), min_size=1, max_size=6), SIZES)
 def test_no_row_of_a_tsv_without_quoting_is_ever_merged(table: list[tuple[str, str]], size: int) -> None:
     """It is read line by line, or with quotes that go over no line end, or refused."""
@@ -209,6 +218,7 @@ def test_no_row_of_a_tsv_without_quoting_is_ever_merged(table: list[tuple[str, s
     assert len(records) == len(table)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(UGLY, UGLY), min_size=1, max_size=5), UGLY, st.sampled_from(["utf-16-le", "utf-16-be"]), SIZES
 )
@@ -224,6 +234,7 @@ def test_utf_16_is_read_as_utf_8_is_and_written_as_it_was(
     assert written.decode(codec) == expected.decode()
 
 
+@pytest.mark.slow
 @given(
     st.lists(OBJECTS, min_size=1, max_size=5),
     UGLY,
@@ -251,6 +262,7 @@ def test_objects_of_any_layout_are_rows_and_come_back_in_it(
     assert [record.values for record in drop("r.json", written)] == expected
 
 
+@pytest.mark.slow
 def test_the_reader_of_arrays_finds_what_json_finds_wherever_blocks_end() -> None:
     rows = [{"text": f'row {n} ]}}[{{ "q" \\ ', "more": [{"a": "}"}, [n]], "e": {}} for n in range(30)]
     for indent in (None, 1):

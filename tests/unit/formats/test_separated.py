@@ -171,6 +171,7 @@ ODD = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(ODD.map("".join), st.integers(1, 40), st.integers(5, 60), st.booleans())
 def test_lines_parsed_at_once_give_what_lines_parsed_one_by_one_give(
     text: str, chunk: int, limit: int, spoilt: bool
@@ -211,6 +212,7 @@ FIELDS = st.sampled_from(['"', '""', "a", "", "1,2", '"', "é😀", "\r", "\x85"
 LINE_ENDS = st.sampled_from(["\n", "\r\n"])
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         (FIELDS | LINE_ENDS | st.just("a\nb")).map(lambda field: f'"{field}"') | FIELDS | LINE_ENDS | LINE_ENDS,
@@ -230,6 +232,7 @@ def test_cells_are_those_that_csv_sees(pieces: list[str], between: str, width: i
         assert [end for _, end in rows] == list(accumulate(heights))
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(*[st.lists(FIELDS | st.just("b\nc"), max_size=4).map("".join)] * 3), min_size=1, max_size=6),
     st.sampled_from(["\n", "\r\n"]),

@@ -121,6 +121,7 @@ MALFORMED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MALFORMED)
 def test_what_is_malformed_is_refused_among_lines_that_are_alike(name: str) -> None:
     lines = [*ALIKE[:40], MALFORMED[name], *ALIKE[41:]]
@@ -184,6 +185,7 @@ LINES = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.lists(LINES, max_size=3), st.lists(st.tuples(st.integers(0, 9), LINES), max_size=5))
 def test_any_lines_are_read_as_they_are_one_by_one(kinds: list[bytes], others: list[tuple[int, bytes]]) -> None:
@@ -259,6 +261,7 @@ DECIDING: dict[str, list[Any]] = {
 }
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.sampled_from(
@@ -322,6 +325,7 @@ ASKED: dict[str, Any] = {
 BLANK = st.sampled_from(["", " ", "\n", "\u00a0\t", "\u2028"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ASKED.values(), ids=ASKED)
 @pytest.mark.parametrize("blank", ["", "  ", "\n\t", "\u00a0"])
 def test_a_line_that_asks_nothing_is_found_among_those_that_are_read_at_once(line: Any, blank: str) -> None:
@@ -335,6 +339,7 @@ def test_a_line_that_asks_nothing_is_found_among_those_that_are_read_at_once(lin
     assert bad == [21, 41, 42, 43]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.sampled_from(sorted(ASKED)),
@@ -383,6 +388,7 @@ REPEATING = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.lists(REPEATING, min_size=8, max_size=24))
 def test_lists_of_any_length_are_read_as_they_are_one_by_one(lines: list[bytes]) -> None:

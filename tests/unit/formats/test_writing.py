@@ -182,6 +182,7 @@ def _sign(name: str) -> str:
 ANY = st.sampled_from([*FORMULAS, *NUMBERS, "plain", "", "a,b", 'a"b', "é\n"]) | st.text(max_size=3)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(ANY | st.none() | st.integers() | st.floats(), ANY), min_size=1, max_size=6))
 def test_many_rows_are_written_as_each_is(rows: list[tuple[object, str]]) -> None:
     for name in ("r.csv", "r.tsv"):

@@ -27,6 +27,7 @@ IDENTIFIERS = st.sampled_from(OWN) | st.from_regex(r"[^\W\d]\w{0,8}", fullmatch=
 VALUES = st.sampled_from(["a text", "0", "é", "{{ b }}"])
 
 
+@pytest.mark.slow
 @given(IDENTIFIERS, VALUES)
 def test_any_identifier_is_the_column_of_its_name(name: str, value: str) -> None:
     row = {"other": "x", name: value}
@@ -46,6 +47,7 @@ def test_any_identifier_is_the_column_of_its_name(name: str, value: str) -> None
     assert compile_template(f"{{{{ {name} | json }}}}").value({**row, name: [value]}) == [value]
 
 
+@pytest.mark.slow
 @given(st.lists(IDENTIFIERS, min_size=2, max_size=4, unique=True))
 def test_several_columns_are_told_apart(names: list[str]) -> None:
     row = {name: f"value {place}" for place, name in enumerate(names)}
@@ -53,6 +55,7 @@ def test_several_columns_are_told_apart(names: list[str]) -> None:
     assert template.render(row) == "|".join(row.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("quote", "written"), [('"', 'prompt: "%s"'), ("'", "prompt: '%s'"), ("", "prompt: |\n  %s"), ("", "file://p.md")]
 )

@@ -315,6 +315,7 @@ def test_all_that_is_wrong_with_a_recipe_is_told_at_once() -> None:
 LOOPS = "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}"
 
 
+@pytest.mark.slow
 def test_a_row_that_a_template_takes_too_long_for_is_rejected_with_its_key() -> None:
     text = f"model: m\nprompt: x\nsystem: 'x{{% if text == \"slow\" %}}{LOOPS}{{% endif %}}'\n"
     assert compiled(text).request({"text": "quick"}) is not None
@@ -327,6 +328,7 @@ def test_a_row_that_a_template_makes_too_much_of_is_rejected_with_its_key() -> N
     assert (problem.code, problem.key) == ("template_too_large", "prompt")
 
 
+@pytest.mark.slow
 def test_rows_that_together_take_too_long_reject_the_drop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "ROW_SECONDS", 0.5)
     monkeypatch.setattr(compiling, "CHUNK_SECONDS", 1.5)
@@ -356,6 +358,7 @@ def test_checking_a_recipe_computes_nothing_of_its_templates() -> None:
     assert problems_of("model: m\nprompt: '{{ text }}{{ \"a\" | center(1000000000) }}'\n") == []
 
 
+@pytest.mark.slow
 def test_a_recipe_that_takes_too_long_to_check_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     def forever(*_args: object, **_more: object) -> None:
         while True:

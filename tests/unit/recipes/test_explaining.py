@@ -33,6 +33,7 @@ def told(source: str) -> str:
     return problem.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expression", "says", "gives"),
     [

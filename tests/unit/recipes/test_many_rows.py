@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,7 @@ def escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\x1f", "\\x1f")
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=5),
     st.sampled_from(PROMPTS),
@@ -87,6 +89,7 @@ PARAMETERS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["/v1/responses", "/v1/images/generations", "/v1/completions"]),
     PARAMETERS,
@@ -127,6 +130,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(ROWS, st.sampled_from(["{{ a }}", "{{ a }}{{ b }}", "constant {{ b }}", "{{ a | upper }}"]), st.booleans())
 def test_rows_of_json_become_at_once_what_each_becomes(rows: list[dict[str, Any]], prompt: str, spoilt: bool) -> None:
     recipe = compiled(prompt=prompt)
@@ -169,6 +173,7 @@ QUESTIONS = [
 ]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(BLANKS, BLANKS, BLANKS), min_size=1, max_size=6), st.sampled_from(QUESTIONS))
 def test_rows_without_a_question_are_found_among_many(rows: list[tuple[str, str, str]], prompt: str) -> None:
     recipe = compiled(prompt=prompt)

@@ -8,6 +8,7 @@ SHORT = "model: m\nprompt: '{{ text }}'\n"
 BODY = "body:\n  model: m\n  messages: [{role: user, content: '{{ text }}'}]\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", ["temperature: 0", "max_tokens: 5", "reasoning_effort: none", "tools: []", "top_p: 1", "n: 2", "seed: 7"]
 )

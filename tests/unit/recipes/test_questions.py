@@ -209,6 +209,7 @@ BLANK: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keys", "blank", "good"), BLANK)
 def test_a_row_that_asks_nothing_is_told_with_the_line_that_leaves_it_out(
     keys: str, blank: dict[str, Any], good: dict[str, Any]
@@ -224,6 +225,7 @@ def test_a_row_that_asks_nothing_is_told_with_the_line_that_leaves_it_out(
         assert asked(mended, {**good, "keep": ""}) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "blank", "good"),
     [

@@ -41,6 +41,7 @@ def bounded(call: Callable[[], Any]) -> Any:
         assert time.process_time() - began < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [
@@ -139,6 +140,7 @@ def _try(source: str, value: Any) -> None:
     assert len(text) <= MAX_TEXT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(_FOR_TEXT.filters)))
 def test_no_filter_makes_much_of_little(name: str) -> None:
     """A filter that Jinja may have some day fails here, should it grow what it is given."""
@@ -151,6 +153,7 @@ def test_no_filter_makes_much_of_little(name: str) -> None:
     bounded(each)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [str, Markup, int, float, list, dict, bytes])
 def test_no_method_makes_much_of_little(kind: type) -> None:
     values: dict[type, Any] = {str: LARGE[0], Markup: Markup(LARGE[1]), int: 7, float: 1.5, bytes: b"a\t" * 1_000}
@@ -168,6 +171,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(VALUES)
 def test_a_value_weighs_all_its_texts_and_members(value: Any) -> None:

@@ -59,6 +59,7 @@ def lines_of(message: str) -> list[str]:
     return re.findall(r"`([^`]+)`", message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("written", "instead"), SLIPS.items())
 def test_a_slip_is_asked_about_and_what_is_advised_works(written: str, instead: str) -> None:
     problem = only(problems_of(f"{RECIPE}  {written}\n"))

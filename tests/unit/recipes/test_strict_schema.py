@@ -112,6 +112,7 @@ def test_the_values_of_a_named_enum_are_categories() -> None:
 CAT = Cat.model_json_schema()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrapped",
     [
@@ -241,6 +242,7 @@ def nested(depth: int) -> Any:
     return TEXT if depth == 0 else properties(a=nested(depth - 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("good", "bad", "says"),
     [

@@ -31,6 +31,7 @@ def _nothing_is_left_behind() -> Iterator[None]:
     assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "call",
     [
@@ -58,6 +59,7 @@ def test_what_is_quick_returns_what_it_returns() -> None:
             limit.run(divmod, 1, 0)
 
 
+@pytest.mark.slow
 def test_the_sum_of_calls_is_bounded_as_well() -> None:
     limit = TimeLimit(60, 0.5)
     with limit:
@@ -70,6 +72,7 @@ def test_the_sum_of_calls_is_bounded_as_well() -> None:
         assert limit.run(int) == 0
 
 
+@pytest.mark.slow
 def test_a_call_outside_of_a_block_has_a_sum_of_its_own() -> None:
     limit = TimeLimit(0.25, 0.25)
     for _ in range(2):
@@ -77,6 +80,7 @@ def test_a_call_outside_of_a_block_has_a_sum_of_its_own() -> None:
             limit.run(forever)
 
 
+@pytest.mark.slow
 def test_nothing_is_interrupted_between_calls() -> None:
     limit = TimeLimit(0.25, 0.25)
     with limit:
@@ -86,6 +90,7 @@ def test_nothing_is_interrupted_between_calls() -> None:
         assert limit.run(int) == 0
 
 
+@pytest.mark.slow
 def test_a_limit_within_another_gives_the_timer_back() -> None:
     outer = TimeLimit(0.5, 60)
 
@@ -98,6 +103,7 @@ def test_a_limit_within_another_gives_the_timer_back() -> None:
         outer.run(nested)
 
 
+@pytest.mark.slow
 def test_another_timer_and_its_handler_are_given_back() -> None:
     rang: list[int] = []
     before = signal.signal(signal.SIGPROF, lambda number, _: rang.append(number))
@@ -115,6 +121,7 @@ def test_another_timer_and_its_handler_are_given_back() -> None:
         signal.signal(signal.SIGPROF, before)
 
 
+@pytest.mark.slow
 def test_in_another_thread_calls_are_made_without_a_limit() -> None:
     found: list[int] = []
 

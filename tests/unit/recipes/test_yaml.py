@@ -78,6 +78,7 @@ def test_text_that_is_not_utf8_is_named_with_its_line() -> None:
     assert (problem.code, problem.line) == ("not_utf8", 2)
 
 
+@pytest.mark.slow
 def test_aliases_that_explode_are_refused_quickly() -> None:
     levels = "\n".join(f"k{n}: &k{n} [{', '.join([f'*k{n - 1}'] * 10)}]" for n in range(1, 9))
     assert only(problems_of(f"k0: &k0 x\n{levels}\n")).code == "recipe_too_long"
@@ -98,6 +99,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_taken() -> None:
     assert recipe.prompt == "one\ntwo\n"
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # the time of a busy machine says nothing
 @given(
     where=st.integers(0, 60),

@@ -63,6 +63,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
 @pytest.mark.parametrize("what", ["read", "answers", "limit", "failed"])
 def test_a_row_group_of_100_mb_takes_little_more_memory_than_one_of_2(what: str, files: dict[int, Path]) -> None:

@@ -26,6 +26,7 @@ from tests.unit.formats.parquet.tables import a_table, packed, rejected, rows
 NEW_YEAR = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "values", "shown"),
     [
@@ -80,12 +81,14 @@ def test_every_type_has_its_json(kind: Any, values: list[Any], shown: list[Any])
         assert record.raw.endswith(b"\n")
 
 
+@pytest.mark.slow
 @given(st.dates() | st.datetimes().map(datetime.date))
 def test_dates_are_those_of_the_calendar(day: date) -> None:
     [record] = rows(packed(pa.table({"d": pa.array([day], pa.date32())})))
     assert record.values == {"d": day.isoformat()}
 
 
+@pytest.mark.slow
 @given(st.datetimes(), st.sampled_from(["ms", "us"]))
 def test_times_are_those_of_the_clock(moment: datetime, unit: str) -> None:
     moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
@@ -111,6 +114,7 @@ def test_a_table_has_columns_and_its_rows_are_kept_as_json_lines() -> None:
     assert reader.position == Position(sum(len(record.raw) for record in records), 11, 11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row_group", [1, 7, 1000])
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_reading_goes_on_from_any_row(row_group: int, version: str) -> None:
@@ -121,6 +125,7 @@ def test_reading_goes_on_from_any_row(row_group: int, version: str) -> None:
     assert rows(data, 301) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row_group", [50, 200, 1000])
 def test_another_reader_goes_on_after_any_chunk_with_the_same_rows_and_hash(row_group: int) -> None:
     data = packed(a_table(1000), row_group_size=row_group)
@@ -166,6 +171,7 @@ def test_a_damaged_file_is_refused(data: bytes) -> None:
     assert "drop it again" in problem.message
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_no_damage_does_anything_but_refuse_or_change_values(data: st.DataObject) -> None:
     small = packed(pa.table({"a": [1, 2, 3], "b": ["x", "y", None]}))

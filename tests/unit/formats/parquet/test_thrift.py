@@ -11,6 +11,7 @@ from tests.unit.formats.parquet.tables import a_table, packed
 FOOTER = footer_of(io.BytesIO(packed(a_table(40), row_group_size=1)))
 
 
+@pytest.mark.slow
 def test_a_footer_that_is_taken_apart_and_put_together_is_the_same() -> None:
     footer = thrift.parsed(FOOTER)
     groups = [thrift.parsed(group) for group in thrift.items(footer[4])]
@@ -33,6 +34,7 @@ def test_fields_that_lie_far_apart_come_back() -> None:
     assert thrift.parsed(thrift.built(fields)) == fields
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60) | st.integers(0, len(FOOTER)).map(lambda size: FOOTER[:size]))
 def test_any_bytes_are_parsed_or_malformed(data: bytes) -> None:
     try:

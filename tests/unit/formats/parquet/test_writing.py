@@ -60,6 +60,7 @@ def its_own(table: Any) -> Any:
     return table.select(range(a_table(0).num_columns))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "zstd", "lz4"])
 @pytest.mark.parametrize("row_group", [8, 64, 10_000])
 def test_answers_stand_beside_columns_that_are_as_they_were(codec: str, row_group: int, tmp_path: Path) -> None:
@@ -114,6 +115,7 @@ def test_row_groups_without_rows_stay(tmp_path: Path) -> None:
     assert unpacked(failed(sink.getvalue(), [2], tmp_path)).to_pylist() == [{"id": 2}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cuts", [[150], [1], [299], [64, 128], [10, 63, 64, 65, 200]])
 @pytest.mark.parametrize("row_group", [8, 64, 10_000])
 def test_answers_that_are_made_part_by_part_come_to_the_same(cuts: list[int], row_group: int, tmp_path: Path) -> None:
@@ -123,6 +125,7 @@ def test_answers_that_are_made_part_by_part_come_to_the_same(cuts: list[int], ro
     assert found.select(list(SCHEMAS)).to_pylist() == answers(300)
 
 
+@pytest.mark.slow
 def test_parts_are_joined_of_few_ranges_however_many_row_groups_there_are(tmp_path: Path) -> None:
     data = packed(a_table(300), row_group_size=3)
     parts = []
@@ -133,6 +136,7 @@ def test_parts_are_joined_of_few_ranges_however_many_row_groups_there_are(tmp_pa
     assert len(ranges) <= 2 * (len(SCHEMAS) + 1) * 2 + 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 63, 64, 130, 299])
 def test_a_recipe_s_limit_cuts_the_table(count: int, tmp_path: Path) -> None:
     data = packed(a_table(300), row_group_size=64)
@@ -141,6 +145,7 @@ def test_a_recipe_s_limit_cuts_the_table(count: int, tmp_path: Path) -> None:
     assert unpacked(out).select(list(TYPES)).to_pylist() == answers(count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", [[1], [300], [5, 64, 65, 66, 192, 193, 300], list(range(1, 301)), []])
 @pytest.mark.parametrize("row_group", [10, 64, 1000])
 def test_failed_rows_are_as_they_were_dropped(numbers: list[int], row_group: int, tmp_path: Path) -> None:
@@ -167,6 +172,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [
