@@ -12,7 +12,7 @@ from dropbatch.domain.jobs import Item
 from dropbatch.ledger import Ledger, to_item
 from local.stack import new_client
 from tests.e2e.conftest import Embedded
-from tests.e2e.items import example, kinds
+from tests.items import example, kinds
 
 UGLY = "ordner mit leerzeichen/späte+Bücher 100%25 & 日本語 😀.csv"
 
