@@ -9,7 +9,7 @@ export SAM_CLI_TELEMETRY := 0
 ISOLATED := env -u PYTHONDONTWRITEBYTECODE -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check bench scale soak up tick down deploy undeploy
+.PHONY: help setup demo test test-fast check check-python check-template bench scale soak up tick down deploy undeploy
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
@@ -29,10 +29,15 @@ test-fast: setup ## Run the unit, contract and scenario tests that are not slow:
 	@$(ISOLATED) $(BIN)/pytest -q -n 2 --dist worksteal -m "not slow" $(wildcard tests/unit tests/contract tests/scenarios)
 
 check: setup ## Check format, lint, types and the template
+	@$(MAKE) --no-print-directory -j2 check-python check-template
+
+check-python:
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 	@$(BIN)/mypy local benchmarks functions/submit functions/poll functions/collect
+
+check-template:
 	@$(BIN)/cfn-lint template.yaml
 	@$(ISOLATED) $(SAM) validate --lint
 

@@ -3,6 +3,8 @@
 Both are the controlling process's business, which reads no conftest of a folder below.
 """
 
+import gc
+import os
 import ssl
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 from botocore.loaders import JSONFileLoader
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import event_contract
@@ -20,17 +23,26 @@ _load_file = cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda _, path: _load_file(path)
 ssl.create_default_context = cache(ssl.create_default_context)
 
-STACK = "tests/e2e/"
+SCOPES = ("tests/e2e/", "tests/schedules/test_busy_account.py")
+"""Tests that share what takes long to set up: one process runs them."""
+
+
+# What is loaded by now stays; where every test makes thousands of objects, looking through it all takes a tenth.
+gc.freeze()
+gc.set_threshold(50_000, 20, 20)
+
+settings.register_profile("project", deadline=None)  # a busy machine is no reason to fail
+settings.load_profile("project")
 
 
 class _OneStack(LoadScopeScheduling):
-    """By scope, of which every test is one but for the end-to-end tests.
+    """By scope, of which every test is one but for those that share one.
 
     (xdist's own groups are a suffix of the node's id, which pytest 9.2 no longer takes over.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return STACK if nodeid.startswith(STACK) else nodeid
+        return next((scope for scope in SCOPES if nodeid.startswith(scope)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -64,6 +76,16 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: object) -> None:
     _TOTAL.update(getattr(node, "workeroutput", {}).get(_KEY, {}))
+
+
+_begun: list[str] = []
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Let the process with the end-to-end tests, which takes longest, go before the others."""
+    if not _begun and not nodeid.startswith(SCOPES):
+        os.nice(5)
+    _begun.append(nodeid)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -192,7 +192,7 @@ class Faults(Killer):
             number = known.setdefault(subject, len(known))
             due = next((f for f in mine if self.is_active(f) and f.only in (None, number)), None)
         if due is None:
-            result = self.around(name, lambda: method(*args, **more))
+            result = self.around(name, method, *args, **more)
         else:
             self.fired[due] += 1
             self.hit.setdefault(due, set()).add(subject)
@@ -202,7 +202,7 @@ class Faults(Killer):
                     raise Killed("the function's time is over")
             if due.error and not due.after:
                 raise due.raised()
-            result = self.around(name, lambda: method(*args, **more))
+            result = self.around(name, method, *args, **more)
             if due.error:
                 result = _broken(result, due.raised)
         watcher = self.watchers.get(name)

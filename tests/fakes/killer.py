@@ -1,6 +1,7 @@
 """A process that can be killed at any call."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 
@@ -46,7 +47,7 @@ class Killer:
             return {member: self.wrap(f"{name}.{member}", its) for member, its in port.items()}
         return _Killable(name, port, self)
 
-    def around(self, name: str, call: Callable[[], Any]) -> Any:
+    def around(self, name: str, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
         number = len(self.calls)
         self.calls.append(name)
         if 2 * number in self.points:
@@ -54,7 +55,7 @@ class Killer:
         intrude = self.intrusions.pop(number, None)
         if intrude:
             intrude()
-        result = call()
+        result = call(*args, **more)
         if 2 * number + 1 in self.points:
             raise Killed(name)
         return result
@@ -68,4 +69,4 @@ class _Killable:
         found = getattr(self._port, member)
         if not callable(found):
             return found
-        return lambda *args, **more: self._killer.around(f"{self._name}.{member}", lambda: found(*args, **more))
+        return partial(self._killer.around, f"{self._name}.{member}", found)

@@ -3,6 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -37,32 +38,33 @@ class FakeTable:
         self._clock = clock
         self._partitions: dict[str, dict[str, str]] = {}
         self._index: dict[str, dict[tuple[str, str], str]] = {}
-        self._unseen: deque[tuple[float, tuple[str, str], str | None]] = deque()  # what the index does not show yet
+        self._revs: dict[tuple[str, str], int] = {}  # of every item, as conditions ask for them
+        # What the index does not show yet: since when, the item's key, what it is shown as, its text.
+        self._unseen: deque[tuple[float, tuple[str, str], str | None, str | None]] = deque()
         self.index_lag = 0.0
 
     def get(self, pk: str, sk: str) -> dict[str, Any] | None:
-        _check_keys({"pk": {"S": pk}, "sk": {"S": sk}})
+        _check_key(pk, sk)
         item = self._partitions.get(pk, {}).get(sk)
         return msgspec.json.decode(item) if item else None
 
     def insert(self, item: Mapping[str, Any]) -> None:
         _check(item)
-        if self.get(item["pk"], item["sk"]) is not None:
+        if item["sk"] in self._partitions.get(item["pk"], {}):
             raise ConditionFailed
         self._write(item)
 
     def replace(self, item: Mapping[str, Any], rev: int) -> None:
         _check(item)
-        found = self.get(item["pk"], item["sk"])
-        if found is None or found["rev"] != rev:
+        if self._revs.get((item["pk"], item["sk"])) != rev:
             raise ConditionFailed
         self._write(item)
 
     def delete(self, pk: str, sk: str, rev: int) -> None:
-        found = self.get(pk, sk)
+        found = self._revs.get((pk, sk))
         if found is None:
             return
-        if found["rev"] != rev:
+        if found != rev:
             raise ConditionFailed
         self._remove(pk, sk)
 
@@ -85,12 +87,11 @@ class FakeTable:
     def open(self, kind: str) -> Mapping[tuple[str, str], str]:
         """What the index shows of a kind, by key."""
         while self._unseen and self._unseen[0][0] <= self._clock() - self.index_lag:
-            _, key, item = self._unseen.popleft()
+            _, key, open_, item = self._unseen.popleft()
             for shown in self._index.values():
                 shown.pop(key, None)
-            members = msgspec.json.decode(item) if item else {}
-            if item and all(name in members for name in _INDEX_KEYS):
-                self._index.setdefault(members["open"], {})[key] = item
+            if item is not None and open_ is not None:
+                self._index.setdefault(open_, {})[key] = item
         return self._index.get(kind, {})
 
     def expire(self) -> None:
@@ -110,11 +111,13 @@ class FakeTable:
     def _write(self, item: Mapping[str, Any]) -> None:
         pk, sk, text = item["pk"], item["sk"], msgspec.json.encode(item).decode()
         self._partitions.setdefault(pk, {})[sk] = text
-        self._unseen.append((self._clock(), (pk, sk), text))
+        self._revs[pk, sk] = item["rev"]
+        is_shown = all(name in item for name in _INDEX_KEYS)
+        self._unseen.append((self._clock(), (pk, sk), item["open"] if is_shown else None, text))
 
     def _remove(self, pk: str, sk: str) -> None:
-        del self._partitions[pk][sk]
-        self._unseen.append((self._clock(), (pk, sk), None))
+        del self._partitions[pk][sk], self._revs[pk, sk]
+        self._unseen.append((self._clock(), (pk, sk), None, None))
 
 
 def _check(item: Mapping[str, Any]) -> None:
@@ -142,6 +145,11 @@ def _is_plain(value: Any) -> bool:
     """Whether a value holds nothing but what the table takes. Many items are checked, so that it is quick."""
     members = value.values() if type(value) is dict else value
     return all(type(its) in (dict, list) and _is_plain(its) for its in members if type(its) not in _SCALARS)
+
+
+@lru_cache(1000)  # the same few are asked for again and again
+def _check_key(pk: str, sk: str) -> None:
+    _check_keys({"pk": {"S": pk}, "sk": {"S": sk}})
 
 
 def _check_keys(members: Mapping[str, Mapping[str, Any]]) -> None:

@@ -7,7 +7,6 @@ by which it ends whatever others answer, and that date is judged here, from the 
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 
 from dropbatch.admission import admit
@@ -483,7 +482,7 @@ class _Tick:
 def _with_share(world: World, share: float) -> World:
     """Return the world with a share of the time that is left: a step stops when less than SPARE_SECONDS are."""
     end = world.clock() + share * max(0.0, world.seconds_left() - SPARE_SECONDS)
-    return replace(world, seconds_left=lambda: min(world.seconds_left(), SPARE_SECONDS + end - world.clock()))
+    return world.with_seconds_left(lambda: min(world.seconds_left(), SPARE_SECONDS + end - world.clock()))
 
 
 def _is_idle(job: Job, now: int) -> bool:
