@@ -23,7 +23,8 @@ _load_file = cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda _, path: _load_file(path)
 ssl.create_default_context = cache(ssl.create_default_context)
 
-SCOPES = ("tests/e2e/", "tests/schedules/test_busy_account.py")
+STACK = "tests/e2e/"
+SCOPES = (STACK, "tests/schedules/test_busy_account.py")
 """Tests that share what takes long to set up: one process runs them."""
 
 
@@ -83,8 +84,8 @@ _begun: list[str] = []
 
 def pytest_runtest_logstart(nodeid: str) -> None:
     """Let the process with the end-to-end tests, which takes longest, go before the others."""
-    if not _begun and not nodeid.startswith(SCOPES):
-        os.nice(5)
+    if not _begun and not nodeid.startswith(STACK):
+        os.nice(10)
     _begun.append(nodeid)
 
 

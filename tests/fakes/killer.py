@@ -33,6 +33,11 @@ class Killer:
         """Another invocation begins."""
         self.begun.append(len(self.calls))
 
+    @property
+    def is_past(self) -> bool:
+        """Whether it killed, and will not kill again."""
+        return bool(self.points) and 2 * len(self.calls) > max(self.points)
+
     def all_points(self) -> list[int]:
         """Every point at which a kill differs from all others, of the calls that were made.
 

@@ -26,6 +26,8 @@ from tests.fakes.faults import about, is_everything
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 LONGEST_STEP = DAY
+LONGEST_TIMED_STEP = 5 * MINUTE
+"""While a drop's time is compared with a healthy one's, and nothing is known to be due sooner."""
 MAX_TICKS = 12_000
 """A life that is not at rest after so many polls has something that goes round and round."""
 
@@ -184,12 +186,15 @@ class Life:
                 return
             step = MINUTE if self._moves > before else min(2 * step, LONGEST_STEP)
             if self._is_timed():
-                step = MINUTE
+                step = MINUTE if self._moves > before else LONGEST_TIMED_STEP
             if self.clock() > self.start + LATE_DAY:
                 step = min(step, HOUR)
             # What has not moved for long is not looked at for each of its tries.
             least = max(MINUTE, step / 8)
-            self.clock.now = max(self.clock() + least, min(self.clock() + step, self._next_date(), end))
+            due = self._next_date()
+            if self._is_timed() and due < inf:
+                due = -(-due // MINUTE) * MINUTE  # a poll comes on the minute
+            self.clock.now = max(self.clock() + least, min(self.clock() + step, due, end))
 
     def _tick(self) -> None:
         """A minute: what is due is delivered before and after a poll."""
