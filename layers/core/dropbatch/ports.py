@@ -1,4 +1,4 @@
-"""What the use cases need from the world. `adapters/` fulfils it with AWS and OpenAI, `tests/fakes.py` in memory."""
+"""What the use cases need from the world. `adapters/` fulfils it with AWS and OpenAI, `tests/fakes/` in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -1,1 +1,4 @@
-"""The ports, fulfilled by AWS and OpenAI. Nothing else in the package imports boto3 or openai."""
+"""Fulfils the ports with AWS and OpenAI. Nothing else in the package imports boto3, botocore or openai.
+
+Never: a rule of the project.
+"""

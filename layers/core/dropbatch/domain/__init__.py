@@ -1,1 +1,4 @@
-"""The words of the project: drops, jobs, batches, outcomes, problems. Plain Python that knows of no service."""
+"""The words of the project: drops, jobs, batches, outcomes, problems, and which state may follow which.
+
+Never: a service, a clock, a library beyond Python's own.
+"""

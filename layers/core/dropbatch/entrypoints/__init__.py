@@ -1,1 +1,4 @@
-"""What Lambda calls, and what connects it: no rule of the project stands here."""
+"""Connects everything for Lambda: settings, clients, logs, heartbeats, the messages of a queue.
+
+Never: a rule of the project.
+"""

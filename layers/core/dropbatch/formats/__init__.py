@@ -1,1 +1,4 @@
-"""Rows in, rows out: csv, tsv, JSON Lines, text and raw batch files, streamed, with every record's bytes kept."""
+"""Rows in, rows out: csv, tsv, JSON, text, Parquet and ready batch files, streamed, with every record's bytes kept.
+
+Never: a recipe, an answer's meaning, or a whole file in memory.
+"""

@@ -1,1 +1,4 @@
-"""Takes in what lands in the inbox: recipes, markers, drops. Nothing here talks to OpenAI."""
+"""Takes in what lands in the inbox: a drop becomes a job, a recipe is checked, a marker acts.
+
+Never: a call to OpenAI, or a change to what a user dropped.
+"""

@@ -1,1 +1,4 @@
-"""What the poller does once a minute. It reads no row and no result."""
+"""Moves on everything that waits, once a minute: batch statuses, due work, holds, deadlines, lost events.
+
+Never: a row, a result, or an answer file.
+"""

@@ -1,1 +1,4 @@
-"""Where things are kept in S3 and in the table, and under which names. Nothing here decides what happens next."""
+"""Where jobs, rows and results are kept in S3 and in the table, and under which names.
+
+Never: a decision about what happens next.
+"""

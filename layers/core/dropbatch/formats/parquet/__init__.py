@@ -1,4 +1,4 @@
 """Parquet in and out, row group by row group, in memory that grows with neither the file nor its row groups.
 
-The modules import pyarrow, which is deployed only where it is asked for: see `kinds.check_deployed`.
+Never: an import of these modules where pyarrow is not deployed (see `file_types.check_deployed`).
 """
