@@ -9,7 +9,7 @@ export SAM_CLI_TELEMETRY := 0
 ISOLATED := env -u PYTHONDONTWRITEBYTECODE -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check check-python check-template bench scale soak up tick down deploy undeploy
+.PHONY: help setup demo format test test-fast check check-python check-template bench scale soak up tick down deploy undeploy
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
@@ -20,6 +20,10 @@ setup: ## Install all that is needed into .venv and .local; mends what is broken
 
 demo: setup ## Answer 3,000 reviews on this machine, and show what came back
 	@$(BIN)/python -m local.demo
+
+format: setup ## Format the code, and fix what ruff can fix
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
 
 # One process more than the two cores it is made for: the one with the end-to-end tests mostly waits.
 test: check ## Run everything: the checks, and all tests, end to end too
