@@ -2,7 +2,7 @@
 
 Calls are counted by running the real use cases over counting fakes, on drops of one shard and of eleven, so that what a
 drop costs and what a shard of 50,000 rows costs are told apart. Seconds are what the benchmarks measure. Both stand in
-docs/scale.md, and everything else there follows from them: `python -m benchmarks.costs` counts anew and prints it all.
+docs/maintainers/scale.md. All else there follows from them: `python -m benchmarks.costs` counts again and prints it.
 """
 
 import json

@@ -10,10 +10,11 @@ from benchmarks import costs
 from tests.infra.reading import Template, of_type
 
 ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "maintainers"
 
 
 def test_every_test_that_stands_for_a_failure_exists() -> None:
-    named = re.findall(r"`([a-z0-9_]+/test_\w+\.py)(?:::(\w+))?`", (ROOT / "docs" / "failures.md").read_text())
+    named = re.findall(r"`([a-z0-9_]+/test_\w+\.py)(?:::(\w+))?`", (PAGES / "failures.md").read_text())
     assert len(named) > 40
     for file, function in named:
         source = (ROOT / "tests" / file).read_text()
@@ -21,7 +22,7 @@ def test_every_test_that_stands_for_a_failure_exists() -> None:
 
 
 def test_what_scale_md_says_follows_from_the_figures_that_it_states() -> None:
-    text = (ROOT / "docs" / "scale.md").read_text()
+    text = (PAGES / "scale.md").read_text()
     figures = costs.read_figures(text)
     tables = (costs.costs_table, costs.idle_table, costs.quotas_table, costs.figures_table)
     for table in (make(figures) for make in tables):
@@ -30,18 +31,18 @@ def test_what_scale_md_says_follows_from_the_figures_that_it_states() -> None:
 
 def test_what_a_stack_costs_counts_the_alarms_that_it_has(resources: Template) -> None:
     assert len(of_type(resources, "AWS::CloudWatch::Alarm")) == costs.ALARMS
-    assert f"make up to {costs.METRICS} on a busy stack" in (ROOT / "docs" / "scale.md").read_text()
+    assert f"make up to {costs.METRICS} on a busy stack" in (PAGES / "scale.md").read_text()
 
 
 def test_an_idle_month_of_polls_costs_what_the_template_says(source: str) -> None:
     [cents] = re.findall(r"at most a second at 512 MB: about (\d+) cents", source)
-    idle = costs.idle_month(costs.read_figures((ROOT / "docs" / "scale.md").read_text()))
+    idle = costs.idle_month(costs.read_figures((PAGES / "scale.md").read_text()))
 
     assert idle["43,200 polls of 1 s"] == pytest.approx(int(cents) / 100, abs=0.005)
 
 
 def test_the_calls_that_scale_md_states_are_about_what_is_called() -> None:
-    stated = costs.read_figures((ROOT / "docs" / "scale.md").read_text())
+    stated = costs.read_figures((PAGES / "scale.md").read_text())
     for name, counted in costs.count().items():
         assert stated[name] == pytest.approx(counted, rel=0.3, abs=2), (
             f"{name}: `python -m benchmarks.costs` counts anew"
@@ -50,7 +51,7 @@ def test_the_calls_that_scale_md_states_are_about_what_is_called() -> None:
 
 def test_every_filter_that_is_shown_lets_through_what_waits_for_a_person() -> None:
     """A program that filters `held` out waits for a job that waits for somebody, in silence."""
-    files = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]
+    files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
     shown = [found for file in files for found in re.findall(r'event\\?": ?\[(.*?)\]', file.read_text())]
     assert shown
     assert [policy for policy in shown if "held" not in policy] == []
@@ -69,7 +70,7 @@ LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
 
 
 def test_every_link_to_a_file_leads_to_one() -> None:
-    pages = [Path("README.md"), *Path("docs").rglob("*.md"), *Path("examples").rglob("*.md")]
+    pages = [*Path().glob("*.md"), *Path("docs").rglob("*.md"), *Path("examples").rglob("*.md")]
     found = [(page, link) for page in pages for link in LINK.findall(page.read_text()) if "://" not in link]
     assert len(found) > 40
     assert [(str(page), link) for page, link in found if not (page.parent / link).exists()] == []
