@@ -9,11 +9,11 @@ export SAM_CLI_TELEMETRY := 0
 ISOLATED := env -u PYTHONDONTWRITEBYTECODE -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format test test-fast check check-python check-template bench scale soak up tick down deploy undeploy
+.PHONY: help setup demo format architecture test test-fast check check-python check-template bench scale soak up tick down deploy undeploy
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
-		printf '  make %-10s %s\n' "$$name" "$$what"; done
+		printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 setup: ## Install all that is needed into .venv and .local; mends what is broken
 	@sh local/setup.sh
@@ -24,6 +24,9 @@ demo: setup ## Answer 3,000 reviews on this machine, and show what came back
 format: setup ## Format the code, and fix what ruff can fix
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
+
+architecture: setup ## Write the generated parts of docs/architecture.md
+	@PYTHONPATH=layers/core $(BIN)/python -m local.architecture
 
 # One process more than the two cores it is made for: the one with the end-to-end tests mostly waits.
 test: check ## Run everything: the checks, and all tests, end to end too

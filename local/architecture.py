@@ -1,0 +1,95 @@
+"""Writes the parts of docs/architecture.md that follow from the code: the state diagrams and the table of the rooms.
+
+`make architecture` runs it. A test fails if the page and the code differ.
+"""
+
+import ast
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, follow
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "layers" / "core" / "dropbatch"
+PAGE = ROOT / "docs" / "architecture.md"
+
+S = TypeVar("S", JobState, BatchState)
+
+
+def transitions(states: type[S]) -> list[tuple[S, S]]:
+    """Return each step that the closed set of transitions allows, in the order of the states."""
+    return [(current, state) for current in states for state in states if _is_allowed(current, state)]
+
+
+def state_diagram(states: type[S], first: S) -> str:
+    """Return a Mermaid diagram of the states, which begins at `first` and ends where no state follows."""
+    steps = transitions(states)
+    last = [state for state in states if state not in {current for current, _ in steps}]
+    arrows: list[tuple[str, str]] = [("[*]", first), *steps, *((state, "[*]") for state in last)]
+    return _fenced(["stateDiagram-v2", *(f"    {current} --> {state}" for current, state in arrows)])
+
+
+def layers() -> list[list[str]]:
+    """Return the rooms and modules of the import contract, lowest first. Those of one entry are independent."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    [contract] = [contract for contract in config["contracts"] if contract["type"] == "layers"]
+    names = [[name.strip().removeprefix("dropbatch.") for name in entry.split("|")] for entry in contract["layers"]]
+    return names[::-1]
+
+
+def sentences_of(name: str) -> tuple[str, str]:
+    """Return what a room's docstring says is in it, and what never is. A module says only the first."""
+    room = PACKAGE / name / "__init__.py"
+    source = room if room.exists() else PACKAGE / f"{name}.py"
+    holds, _, rest = (ast.get_docstring(ast.parse(source.read_text())) or "").partition("\n\n")
+    never = rest.removeprefix("Never: ") if room.exists() else ""
+    return " ".join(holds.split()), never[:1].upper() + never[1:]
+
+
+def rooms_table() -> str:
+    """Return the table of the rooms, lowest first."""
+    rows = [
+        f"| `{name}{'/' if (PACKAGE / name).is_dir() else '.py'}` | {holds} | {never} |"
+        for names in layers()
+        for name in names
+        for holds, never in [sentences_of(name)]
+    ]
+    return "\n".join(["| room | what is in it | what never is |", "| --- | --- | --- |", *rows])
+
+
+def generated() -> dict[str, str]:
+    """Return each generated part by the name that its markers have in the page."""
+    return {
+        "job states": state_diagram(JobState, Job.__dataclass_fields__["state"].default),
+        "batch states": state_diagram(BatchState, Batch.__dataclass_fields__["state"].default),
+        "rooms": rooms_table(),
+    }
+
+
+def with_generated(page: str) -> str:
+    """Return the page with each generated part between its markers. A ValueError names a part without markers."""
+    for name, text in generated().items():
+        begin, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
+        if page.count(begin) != 1 or page.count(end) != 1:
+            raise ValueError(f"{PAGE.name} must have the markers for {name!r} once")
+        head, _, rest = page.partition(begin)
+        page = head + begin + text + "\n" + end + rest.partition(end)[2]
+    return page
+
+
+def _is_allowed(current: S, state: S) -> bool:
+    try:
+        follow(current, state)
+    except AssertionError:
+        return False
+    return True
+
+
+def _fenced(lines: Iterable[str]) -> str:
+    return "\n".join(["```mermaid", *lines, "```"])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_generated(PAGE.read_text()))
