@@ -2,10 +2,12 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import dropbatch
 from benchmarks import costs
 from tests.infra.reading import Template, of_type
 
@@ -74,3 +76,11 @@ def test_every_link_to_a_file_leads_to_one() -> None:
     found = [(page, link) for page in pages for link in LINK.findall(page.read_text()) if "://" not in link]
     assert len(found) > 40
     assert [(str(page), link) for page, link in found if not (page.parent / link).exists()] == []
+
+
+def test_the_changelog_begins_with_the_version_of_the_code() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    releases = re.findall(r"^## \[(.+?)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert releases[0] == project["version"] == dropbatch.__version__
+    assert [package["version"] for package in locked if package["name"] == project["name"]] == [releases[0]]

@@ -24,6 +24,7 @@ prompt: "{{ text }}"
 schema:
   sentiment: [positive, negative]
 """
+VERSION = dropbatch.__version__
 MIXED = SENTIMENT.replace(b"negative]", b"negative, mixed]")
 
 
@@ -108,11 +109,11 @@ def test_a_number_is_taken_by_what_was_rejected_and_not_by_a_duplicate(fake: Fak
     ]
     assert fake.topics.events() == ["rejected", "accepted", "duplicate"]
     assert run_lines(fake)[:2] == [
-        ("rejected", f"Run 1 of reviews.csv, recipe shop/recipe.yaml ({digest(SENTIMENT)[:8]}), Dropbatch 0.1.0."),
+        ("rejected", f"Run 1 of reviews.csv, recipe shop/recipe.yaml ({digest(SENTIMENT)[:8]}), Dropbatch {VERSION}."),
         (
             "accepted",
             f"Run 2 of reviews.csv, model gpt-6-luna, recipe shop/recipe.yaml ({digest(SENTIMENT)[:8]}), "
-            "Dropbatch 0.1.0.",
+            f"Dropbatch {VERSION}.",
         ),
     ]
 
@@ -173,7 +174,7 @@ def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeWorld) 
 
 def test_the_version_stands_once() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    assert dropbatch.__version__ == project["version"]
+    assert project["version"] == VERSION
 
 
 # What a run was asked with
@@ -183,16 +184,15 @@ def test_a_run_is_named_in_messages_files_page_and_latest(fake: FakeWorld) -> No
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
     again = rerun(fake)
-    line = (
-        f"Run 2 of reviews.csv, model gpt-6-luna, recipe shop/recipe.yaml ({digest(SENTIMENT)[:8]}), Dropbatch 0.1.0."
-    )
+    recipe = f"shop/recipe.yaml ({digest(SENTIMENT)[:8]})"
+    line = f"Run 2 of reviews.csv, model gpt-6-luna, recipe {recipe}, Dropbatch {VERSION}."
     assert run_lines(fake)[2:] == [("held", line), ("marker", line), ("ended", line)]
     for name in ("summary.json", "status.json"):
         found = result_json(fake, name, again)
         assert found["run"] == 2
         assert (found["models"], found["endpoints"]) == (["gpt-6-luna"], ["/v1/chat/completions"])
         assert found["recipe"] == {"path": "shop/recipe.yaml", "sha256": digest(SENTIMENT)}
-        assert (found["recipe_sha256"], found["dropbatch_version"]) == (digest(SENTIMENT), "0.1.0")
+        assert (found["recipe_sha256"], found["dropbatch_version"]) == (digest(SENTIMENT), VERSION)
     assert f'<p class="soft">{line}</p>' in result(fake, "report.html", again).decode()
     assert latest(fake) == {
         "schema_version": 1,
@@ -211,7 +211,7 @@ def test_a_held_job_names_its_run(tmp_path: Path) -> None:
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
     assert run_lines(fake) == [
-        ("held", f"Run 1 of a.csv, model gpt-6-luna, recipe recipe.yaml ({digest(RECIPE)[:8]}), Dropbatch 0.1.0.")
+        ("held", f"Run 1 of a.csv, model gpt-6-luna, recipe recipe.yaml ({digest(RECIPE)[:8]}), Dropbatch {VERSION}.")
     ]
     assert latest(fake, "a.csv")["status"] == "running"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dropbatch import __version__
 from dropbatch.domain.jobs import Job, JobState, OpenAIStatus
 from dropbatch.ports import Notification
 from dropbatch.reporting import phrases
@@ -41,7 +42,7 @@ def digest_of(recipe: bytes) -> str:
 def run_line(job: Job) -> str:
     """How a text of a job of the shop ends."""
     recipe = f"shop/recipe.yaml ({digest_of(SENTIMENT)})"
-    return f"Run {job.run} of {job.drop.name}, model gpt-6-luna, recipe {recipe}, Dropbatch 0.1.0."
+    return f"Run {job.run} of {job.drop.name}, model gpt-6-luna, recipe {recipe}, Dropbatch {__version__}."
 
 
 def attributes(notification: Notification) -> tuple[str, str, str]:
@@ -174,7 +175,7 @@ def test_a_rejected_drop_is_told_its_causes_with_a_count_and_the_first_lines(fak
         "  or, in the S3 console, upload it into the folder `shop/`",
         "Or have the recipe say how to read it (as `encoding`, `delimiter` or `bad_rows` do); the file is then read "
         "again automatically.",
-        f"Run 1 of a.csv, recipe shop/recipe.yaml ({digest_of(SENTIMENT)}), Dropbatch 0.1.0.",
+        f"Run 1 of a.csv, recipe shop/recipe.yaml ({digest_of(SENTIMENT)}), Dropbatch {__version__}.",
     ]
     kept = result_json(fake, "rejected.json")["problems"]
     assert (kept["total"], kept["causes"], len(kept["first"])) == (120, 1, 100)
