@@ -84,3 +84,15 @@ def test_the_changelog_begins_with_the_version_of_the_code() -> None:
     releases = re.findall(r"^## \[(.+?)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert releases[0] == project["version"] == dropbatch.__version__
     assert [package["version"] for package in locked if package["name"] == project["name"]] == [releases[0]]
+
+
+PLACES = (ROOT, ROOT / "layers" / "core" / "dropbatch", ROOT / "local" / "openai_emulator")
+"""The folders below which the pages for developers name files."""
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md", "SECURITY.md"])
+def test_every_file_that_a_page_for_developers_names_exists(page: str) -> None:
+    named = re.findall(r"`([\w./-]+/[\w.*-]*|[\w-]+\.(?:py|md|toml|yaml|lock))`", (ROOT / page).read_text())
+    named = [name for name in named if name[0] not in "/."]  # an endpoint, or a file that no commit holds
+    assert named
+    assert [name for name in named if not any(any(place.glob(name)) for place in PLACES)] == []

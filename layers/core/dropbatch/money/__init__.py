@@ -1,4 +1,4 @@
-"""What answers cost in US dollars, by the public price list.
+"""The cost of answers in US dollars, by the public price list.
 
 Never: a decision to spend. It adds up what was spent.
 """

@@ -1,4 +1,4 @@
-"""Where jobs, rows and results are kept in S3 and in the table, and under which names.
+"""The places and names of jobs, rows and results in S3 and in the table.
 
 Never: a decision about what happens next.
 """
