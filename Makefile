@@ -44,6 +44,7 @@ check-python:
 	@PYTHONPATH=layers/core $(BIN)/lint-imports --no-cache > .local/imports.log || { cat .local/imports.log; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/mypy local benchmarks functions/submit functions/poll functions/collect
+	@imports=$$(PYTHONPATH=layers/core $(BIN)/lint-imports --no-cache --no-logo) || { echo "$$imports"; exit 1; }
 
 check-template:
 	@$(BIN)/cfn-lint template.yaml
