@@ -6,8 +6,9 @@
 import ast
 import tomllib
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, follow
 
@@ -25,8 +26,8 @@ def transitions(states: type[S]) -> list[tuple[S, S]]:
 
 def state_diagram(states: type[S], first: S) -> str:
     """Return a Mermaid diagram of the states, which begins at `first` and ends where no state follows."""
-    steps = transitions(states)
-    last = [state for state in states if state not in {current for current, _ in steps}]
+    steps: list[tuple[S, S]] = transitions(states)
+    last: list[S] = [state for state in states if state not in {current for current, _ in steps}]
     arrows: list[tuple[str, str]] = [("[*]", first), *steps, *((state, "[*]") for state in last)]
     return _fenced(["stateDiagram-v2", *(f"    {current} --> {state}" for current, state in arrows)])
 
@@ -62,8 +63,8 @@ def rooms_table() -> str:
 def generated() -> dict[str, str]:
     """Return each generated part by the name that its markers have in the page."""
     return {
-        "job states": state_diagram(JobState, Job.__dataclass_fields__["state"].default),
-        "batch states": state_diagram(BatchState, Batch.__dataclass_fields__["state"].default),
+        "job states": state_diagram(JobState, _first_state(Job)),
+        "batch states": state_diagram(BatchState, _first_state(Batch)),
         "rooms": rooms_table(),
     }
 
@@ -77,6 +78,11 @@ def with_generated(page: str) -> str:
         head, _, rest = page.partition(begin)
         page = head + begin + text + "\n" + end + rest.partition(end)[2]
     return page
+
+
+def _first_state(item: type[Job | Batch]) -> Any:
+    [state] = [member.default for member in fields(item) if member.name == "state"]
+    return state
 
 
 def _is_allowed(current: S, state: S) -> bool:
