@@ -363,7 +363,7 @@ def test_what_comes_twice_or_under_a_strange_id_is_on_the_bill(tmp_path: Path) -
 def test_rows_are_in_their_places_however_many_are_written_at_once(
     at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("collection.result_writer", "rendering"):
+    for module in ("collection.result_writer", "delivery.render_shard"):
         monkeypatch.setattr(f"dropbatch.{module}.CHUNK_ROWS", at_once)
     fake = FakeWorld(tmp_path)
     fake.openai.answer = answer
