@@ -41,7 +41,6 @@ check: setup ## Check format, lint, types and the template
 check-python:
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
-	@PYTHONPATH=layers/core $(BIN)/lint-imports --no-cache > .local/imports.log || { cat .local/imports.log; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/mypy local benchmarks functions/submit functions/poll functions/collect
 	@imports=$$(PYTHONPATH=layers/core $(BIN)/lint-imports --no-cache --no-logo) || { echo "$$imports"; exit 1; }
