@@ -22,8 +22,8 @@ def build(rows: int) -> None:
 
 
 def build_into(to: Path, drop: Path) -> None:
-    from dropbatch.asking import Asker
-    from dropbatch.memory import settle
+    from dropbatch.gc_tuning import settle
+    from dropbatch.rows.request_builder import Asker
 
     asker = Asker(_recipe())
     settle()  # as every function does when it is connected
@@ -57,9 +57,9 @@ def build_naive(rows: int) -> None:
 
 def validate(rows: int) -> None:
     """A raw drop: every line is checked as strictly as a drop is. Whether ids are unique is `unique_ids`."""
-    from dropbatch.formats.raw import raw_request
-    from dropbatch.formats.shapes import ReadyLines
-    from dropbatch.memory import settle
+    from dropbatch.formats.jsonl.fast_raw_requests import ReadyLines
+    from dropbatch.formats.jsonl.raw_request import raw_request
+    from dropbatch.gc_tuning import settle
 
     settle()  # as above
     for chunk in _drop(raw_drop(rows)).chunks():
@@ -104,7 +104,7 @@ def collect_naive(rows: int) -> None:
 
 
 def unique_ids(rows: int) -> None:
-    from dropbatch.formats.unique import UniqueIds
+    from dropbatch.storage.unique_ids import UniqueIds
 
     ids = UniqueIds()
     for start in range(0, rows, 100):
@@ -112,8 +112,8 @@ def unique_ids(rows: int) -> None:
 
 
 def _recipe() -> Any:
-    from dropbatch.recipes.compiling import compile_recipe
-    from dropbatch.recipes.parsing import parse_recipe
+    from dropbatch.recipes.compiler import compile_recipe
+    from dropbatch.recipes.parser import parse_recipe
 
     return compile_recipe(parse_recipe(RECIPE, "recipe.yaml"), {}, checked=True)  # as a job has kept it
 
@@ -127,8 +127,8 @@ def recipe_body() -> Any:
 
 
 def _drop(path: Path) -> "DropReader":
-    from dropbatch.domain.limits import Limits
-    from dropbatch.formats.kinds import file_type
+    from dropbatch.batch_api.limits import Limits
+    from dropbatch.formats.file_types import file_type
     from dropbatch.formats.reading import read_drop
 
     def blocks() -> Iterator[bytes]:

@@ -19,18 +19,18 @@ from typing import Any, BinaryIO, cast
 
 from benchmarks.inputs import FOLDER, csv_drop
 from benchmarks.worlds import BUCKETS, folder_world
-from dropbatch.asking import JobRows
-from dropbatch.collect import collect
+from dropbatch.batch_api.limits import Limits
+from dropbatch.collection.collect import collect
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus, Shard
-from dropbatch.domain.limits import Limits
-from dropbatch.formats.kinds import file_type
+from dropbatch.formats.file_types import file_type
 from dropbatch.formats.reading import read_drop
-from dropbatch.jobfiles import JobFiles, RecipeText
-from dropbatch.ledger import Ledger
-from dropbatch.memory import settle
+from dropbatch.gc_tuning import settle
 from dropbatch.messages import Work
 from dropbatch.ports import OpenAI, RemoteBatch
+from dropbatch.rows.request_builder import JobRows
+from dropbatch.storage.job_files import JobFiles, RecipeText
+from dropbatch.storage.repository import Ledger
 
 SHARD_ROWS = 50_000
 SIZES = (50_000, 200_000, 1_000_000)

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.simulation import DAY, WORKERS, Account
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import ENDED_JOBS, JobState, Pace, Poller
-from dropbatch.domain.limits import Limits
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.ledger import Ledger
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
+from dropbatch.storage.repository import Ledger
 from tests.driving import deliver, drop, jobs, rows
 from tests.fakes import answer_ok
 

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.worlds import BUCKETS, folder_world
 from dropbatch.adapters.s3 import S3Objects
-from dropbatch.assemble import assemble
+from dropbatch.answers.tally import Tally
+from dropbatch.batch_api.limits import Limits
+from dropbatch.delivery.assemble_job import assemble
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job, JobState, Shard, ShardState
-from dropbatch.domain.limits import Limits
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.formats.kinds import file_type
+from dropbatch.formats.file_types import file_type
 from dropbatch.formats.reading import read_drop
-from dropbatch.jobfiles import JobFiles, RecipeText
-from dropbatch.ledger import Ledger
 from dropbatch.ports import OpenAI
-from dropbatch.tallies import Tally
+from dropbatch.storage.job_files import JobFiles, RecipeText
+from dropbatch.storage.repository import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

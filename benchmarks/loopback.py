@@ -134,7 +134,7 @@ def aws(batches: int, jobs: int) -> type[_Server]:
     from dropbatch.adapters.dynamodb import typed
     from dropbatch.domain.drops import Drop
     from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus, Sweep
-    from dropbatch.ledger import to_item
+    from dropbatch.storage.repository import to_item
 
     table = _Table()
     table.put(typed(to_item(Sweep(began_at=1, due_at=2**40, rev=1))))

@@ -21,10 +21,10 @@ from statistics import median, quantiles
 from time import process_time
 from typing import Any
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIBusy
 from dropbatch.domain.jobs import OpenAIStatus
-from dropbatch.domain.limits import Limits
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch, World
 from tests.driving import Functions, drop, jobs
 from tests.fakes import FakeClock, FakeOpenAI, FakeWorld, Faults, answer_ok, response_line

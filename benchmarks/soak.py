@@ -30,9 +30,9 @@ from benchmarks.simulation import (
     arrivals_of,
     next_moment,
 )
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import ENDED_JOBS
-from dropbatch.domain.limits import Limits
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification
 from tests.driving import Functions, drop, invoke, told_of_each
 from tests.fakes import Fault, Faults

@@ -24,12 +24,12 @@ from benchmarks.inputs import RECIPE
 from benchmarks.worlds import BUCKETS, folder_world
 from dropbatch.adapters.openai import OpenAIBatches
 from dropbatch.domain.jobs import BatchState
-from dropbatch.ledger import Ledger
-from dropbatch.memory import settle
+from dropbatch.storage.repository import Ledger
+from dropbatch.gc_tuning import settle
 from dropbatch.messages import Look, Work
-from dropbatch.poll import poll
-from dropbatch.submit import submit
-from dropbatch.take_in import take_in
+from dropbatch.polling.poll import poll
+from dropbatch.submission.submit import submit
+from dropbatch.intake.intake import take_in
 base_url, folder, drop, rows = sys.argv[1:]
 world = folder_world(Path(folder), OpenAIBatches(lambda fresh: ("sk-x", "v"), base_url))
 world.openai.retrieve("batch_" + "0" * 32)

@@ -26,20 +26,20 @@ from urllib.request import Request, urlopen
 from benchmarks.inputs import FOLDER, csv_drop
 from benchmarks.worlds import BUCKETS, FolderObjects, MemoryQueue, MemoryTable, folder_world
 from dropbatch.adapters.openai import OpenAIBatches
-from dropbatch.building import SPARE_SECONDS
-from dropbatch.collect import collect
+from dropbatch.batch_api.limits import Limits
+from dropbatch.collection.collect import collect
 from dropbatch.domain.errors import TryLater
 from dropbatch.domain.jobs import ENDED_JOBS, BatchState, Job, JobState
-from dropbatch.domain.limits import Limits
-from dropbatch.jobfiles import lines
-from dropbatch.ledger import Ledger
+from dropbatch.intake.intake import take_in
+from dropbatch.intake.validation import SPARE_SECONDS
 from dropbatch.messages import Look, Work
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
 from dropbatch.ports import World
 from dropbatch.reporting.details import results_prefix
 from dropbatch.storage.job_ends import whole
-from dropbatch.submit import METADATA_KEY, submit
-from dropbatch.take_in import take_in
+from dropbatch.storage.job_files import lines
+from dropbatch.storage.repository import Ledger
+from dropbatch.submission.submit import METADATA_KEY, submit
 from local.openai_emulator.clock import Clock
 from local.programs import Program, free_port, stop
 

@@ -16,8 +16,8 @@ from urllib.parse import quote, unquote
 
 import orjson
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import ConditionFailed, ObjectMissing
-from dropbatch.domain.limits import Limits
 from dropbatch.ports import Audience, Buckets, Notification, ObjectInfo, OpenAI, Piece, World
 from dropbatch.reporting.sns_limits import fitted
 

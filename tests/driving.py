@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from dropbatch.collect import collect
+from dropbatch.collection.collect import collect
 from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
-from dropbatch.ledger import from_item
+from dropbatch.intake.intake import take_in
 from dropbatch.messages import Look, Work
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
 from dropbatch.ports import Notification
 from dropbatch.reporting.details import results_prefix
 from dropbatch.reporting.phrases import iso
-from dropbatch.submit import submit
-from dropbatch.take_in import take_in
+from dropbatch.storage.repository import from_item
+from dropbatch.submission.submit import submit
 from tests.fakes import INBOX, RESULTS, FakeMessage, FakeQueue, FakeWorld, Killed
 
 RECIPE = b"""\

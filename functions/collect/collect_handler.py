@@ -4,11 +4,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from dropbatch.bootstrap import queue_names, world
-from dropbatch.collect import collect
+from dropbatch.collection.collect import collect
+from dropbatch.entrypoints.bootstrap import queue_names, world
+from dropbatch.entrypoints.sqs_records import each_message
 from dropbatch.messages import Work
 from dropbatch.ports import World
-from dropbatch.queue_handling import each_message
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from dropbatch.bootstrap import observer, world
+from dropbatch.entrypoints.bootstrap import observer, world
 from dropbatch.entrypoints.heartbeat import Heartbeat
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
 
 
 def handler(_event: dict[str, Any], context: LambdaContext) -> None:

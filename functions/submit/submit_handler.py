@@ -4,12 +4,12 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from dropbatch.bootstrap import queue_names, world
+from dropbatch.entrypoints.bootstrap import queue_names, world
+from dropbatch.entrypoints.sqs_records import each_message
+from dropbatch.intake.intake import take_in
 from dropbatch.messages import Look, Work
 from dropbatch.ports import World
-from dropbatch.queue_handling import each_message
-from dropbatch.submit import submit
-from dropbatch.take_in import take_in
+from dropbatch.submission.submit import submit
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 
 from dropbatch.domain import jobs
-from dropbatch.ledger import from_item, to_item
 from dropbatch.ports import Table
+from dropbatch.storage.repository import from_item, to_item
 from tests.contract.conftest import real_table
 from tests.fakes import FakeTable
 from tests.items import kinds

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from dropbatch.adapters import openai as adapter
 from dropbatch.adapters.openai import OpenAIBatches
+from dropbatch.collection.retry_policy import Failure, failure_of
 from dropbatch.domain.errors import (
     ErrorKind,
     OpenAIBillingError,
@@ -29,7 +30,6 @@ from dropbatch.domain.errors import (
     OpenAIUnsure,
 )
 from dropbatch.domain.jobs import OpenAIStatus
-from dropbatch.healing import Failure, failure_of
 from dropbatch.ports import OpenAI
 from local.openai_emulator.faults import AnyFault
 from local.openai_emulator.testing import RunningEmulator, running_emulator

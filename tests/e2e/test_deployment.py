@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from dropbatch.adapters.dynamodb import DynamoTable
 from dropbatch.domain.jobs import Item
-from dropbatch.ledger import Ledger, to_item
+from dropbatch.storage.repository import Ledger, to_item
 from local.stack import new_client
 from tests.e2e.conftest import Embedded
 from tests.items import example, kinds

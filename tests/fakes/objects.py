@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dropbatch.adapters.s3 import PART_BYTES
+from dropbatch.adapters.s3_multipart import MIN_PART_BYTES
 from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing
-from dropbatch.joining import MIN_PART_BYTES
 from dropbatch.ports import ObjectInfo, Piece
 from tests.fakes.names import INBOX
 from tests.fakes.refusal import refusal

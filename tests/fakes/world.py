@@ -8,7 +8,7 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 
-from dropbatch.domain.limits import Limits
+from dropbatch.batch_api.limits import Limits
 from dropbatch.ports import Buckets, World
 from tests import event_contract
 from tests.fakes.clock import FakeClock

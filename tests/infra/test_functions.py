@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from dropbatch.settings import Settings
+from dropbatch.entrypoints.settings import Settings
 from tests.infra.reading import Template, as_list, of_type, statements, walk
 
 NEW_ACCOUNT_MEMORY = 3_008

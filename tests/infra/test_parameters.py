@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 
 import pytest
 
-from dropbatch.domain.limits import Limits
+from dropbatch.batch_api.limits import Limits
 from tests.infra.reading import Template, references, walk
 
 NAMES = {

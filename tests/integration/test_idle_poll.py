@@ -16,7 +16,13 @@ print(*sys.modules)
 NOT_LOADED = frozenset(
     {
         *("boto3", "genai_prices", "httpx2", "jinja2", "jsonschema", "openai", "orjson", "pydantic", "ruamel.yaml"),
-        *("dropbatch.recipes", "dropbatch.formats", "dropbatch.take_in", "dropbatch.collect", "dropbatch.assemble"),
+        *(
+            "dropbatch.recipes",
+            "dropbatch.formats",
+            "dropbatch.intake.intake",
+            "dropbatch.collection.collect",
+            "dropbatch.delivery.assemble_job",
+        ),
         "aws_lambda_powertools.utilities.parameters",
     }
 )
@@ -30,5 +36,5 @@ def test_an_idle_poll_loads_no_more_than_it_needs() -> None:
     *logged, loaded = ran.stdout.splitlines()
     assert any('"polled"' in line for line in logged)
     assert not any("could not" in line for line in logged), logged
-    assert "dropbatch.poll" in loaded.split()
+    assert "dropbatch.polling.poll" in loaded.split()
     assert NOT_LOADED.isdisjoint(loaded.split())

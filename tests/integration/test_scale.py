@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.inputs import FOLDER
 from benchmarks.ten_million import Day, take_through
-from dropbatch.domain.limits import Limits
+from dropbatch.batch_api.limits import Limits
 
 ROWS, AT_ONCE = 3_000, 4
 

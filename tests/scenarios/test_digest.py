@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dropbatch.domain.jobs import Job, JobState, OpenAIStatus
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification
 from tests.driving import RECIPE, deliver, drop, jobs, pass_time, run, survive, told_of_each
 from tests.fakes import FakeWorld, Fault, Faults, Killer, answer_ok, response_line
@@ -506,7 +506,7 @@ def test_a_job_of_an_older_release_is_told_as_before(fake: FakeWorld) -> None:
 
 
 def _item(job: Job, rev: int) -> dict[str, Any]:
-    from dropbatch.ledger import to_item
+    from dropbatch.storage.repository import to_item
 
     item = to_item(replace(job, rev=rev))
     for name in ("gathered", "digest", "recipe_path", "run"):

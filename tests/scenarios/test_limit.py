@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import JobState, Limited
-from dropbatch.domain.limits import Limits
-from dropbatch.formats import json_documents, reading, separated
+from dropbatch.formats import reading
+from dropbatch.formats.csv import reader as separated
+from dropbatch.formats.jsonl import documents as json_documents
 from dropbatch.formats.parquet import files
 from dropbatch.reporting.phrases import about
 from tests.driving import drop, jobs, only_job, result, result_json, rows, run

@@ -12,12 +12,12 @@ import pytest
 
 from dropbatch.domain.jobs import HeldReason, JobState, OpenAIStatus
 from dropbatch.jobs.hold import hold
-from dropbatch.ledger import Ledger
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Letter, Notification
 from dropbatch.reporting.phrases import about, local_time, money, subject
 from dropbatch.reporting.runs import run_line
 from dropbatch.reporting.sns_limits import attributes, fitted
+from dropbatch.storage.repository import Ledger
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, pass_time, result, run
 from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
 

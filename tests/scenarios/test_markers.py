@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import (
     RETENTION_SECONDS,
     BatchState,
@@ -14,14 +15,13 @@ from dropbatch.domain.jobs import (
     JobState,
     OpenAIStatus,
 )
-from dropbatch.domain.limits import Limits
 from dropbatch.domain.markers import EXTENSIONS, MarkerKind, MarkerReason, MarkerStatus
-from dropbatch.formats.kinds import KINDS
-from dropbatch.ledger import Ledger
+from dropbatch.formats.file_types import KINDS
 from dropbatch.messages import Look
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
 from dropbatch.ports import Notification
 from dropbatch.reporting.runs import run_line
+from dropbatch.storage.repository import Ledger
 from tests import event_contract
 from tests.driving import (
     RECIPE,

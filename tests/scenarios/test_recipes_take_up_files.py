@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dropbatch.domain.jobs import JobState
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
 from dropbatch.ports import Notification
 from tests.driving import RECIPE, deliver, drop, jobs, pass_time, result, result_json, rows, run
 from tests.fakes import INBOX, FakeWorld, Killer, answer_ok

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import BatchState, HeldReason, JobState, OpenAIStatus
-from dropbatch.domain.limits import Limits
 from dropbatch.ports import Notification
 from tests.driving import RECIPE, batches, deliver, drop, jobs, rows, run
 from tests.fakes import INBOX, FakeWorld, answer_ok, response_line

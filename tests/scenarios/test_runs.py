@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 import dropbatch
-from dropbatch.claims import claim_job
 from dropbatch.domain.drops import job_id
 from dropbatch.domain.jobs import RETENTION_SECONDS, Claim, HeldReason, Job, JobState
-from dropbatch.ledger import Ledger, to_item
+from dropbatch.jobs.deduplication import claim_job
 from dropbatch.messages import Look
 from dropbatch.reporting.details import results_prefix
+from dropbatch.storage.repository import Ledger, to_item
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, result, result_json, rows, run
 from tests.fakes import INBOX, RESULTS, WORK, FakeWorld, answer_ok, response_line
 

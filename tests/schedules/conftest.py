@@ -2,7 +2,8 @@
 
 import pytest
 
-from dropbatch.formats import reading, separated
+from dropbatch.formats import reading
+from dropbatch.formats.csv import reader as separated
 
 
 @pytest.fixture(autouse=True)

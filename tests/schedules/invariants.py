@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dropbatch.domain.errors import ObjectMissing
 from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.ledger import from_item
 from dropbatch.ports import Audience, Notification
 from dropbatch.reporting.details import results_prefix
+from dropbatch.storage.repository import from_item
 from tests.driving import jobs
 from tests.fakes import INBOX, RESULTS, FakeOpenAI, FakeWorld, Fault
 from tests.fakes.faults import is_everything

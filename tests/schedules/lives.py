@@ -15,10 +15,10 @@ from typing import Any
 
 import orjson
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import ENDED_JOBS, TERMINAL, OpenAIStatus
-from dropbatch.domain.limits import Limits
 from dropbatch.jobs.digest import QUIET_SECONDS
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification, RemoteBatch
 from tests.driving import QUEUES, RECIPE, deliver_next, drop, invoke, told_of_each
 from tests.fakes import FakeOpenAI, FakeWorld, Fault, Faults, answer_ok, response_line

@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIBusy, OpenAIUnsure
 from dropbatch.domain.jobs import OpenAIStatus
-from dropbatch.domain.limits import Limits
 from dropbatch.intake.waiting_files import current_job
-from dropbatch.jobfiles import RecipeText
-from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
+from dropbatch.storage.job_files import RecipeText
+from dropbatch.storage.repository import Ledger
 from tests.driving import RECIPE, deliver, drop, run, survive
 from tests.fakes import INBOX, FakeWorld, Killer, answer_ok, response_line
 from tests.schedules.invariants import check

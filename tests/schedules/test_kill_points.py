@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIUnsure
 from dropbatch.domain.jobs import JobState
-from dropbatch.domain.limits import Limits
 from tests.driving import RECIPE, drop, only_job, result_json, run
 from tests.fakes import FakeWorld, Killer, answer_ok, response_line
 from tests.schedules.invariants import check

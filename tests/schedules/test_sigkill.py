@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch import bootstrap
 from dropbatch.domain.jobs import JobState
-from dropbatch.poll import poll
+from dropbatch.entrypoints import bootstrap
+from dropbatch.polling.poll import poll
 from dropbatch.ports import World
 from tests.driving import KILLED_HIDDEN_SECONDS, RECIPE, Ending, deliver_next, drop, finish, only_job, rows
 from tests.fakes import FakeClock, FakeMessage, FakeQueue, FakeWorld

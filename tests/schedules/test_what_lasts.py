@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIBusy, OpenAINotFound, OpenAIUnsure
 from dropbatch.domain.jobs import ENDED_JOBS, BatchState, Job, JobState, OpenAIStatus
-from dropbatch.domain.limits import Limits
 from dropbatch.messages import work_on
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
 from tests.driving import (
     RECIPE,
     Functions,

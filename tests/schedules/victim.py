@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dropbatch import bootstrap
-from dropbatch.collect import collect
+from dropbatch.collection.collect import collect
+from dropbatch.entrypoints import bootstrap
 from dropbatch.entrypoints.heartbeat import Heartbeat
 from dropbatch.messages import Work
-from dropbatch.submit import submit
+from dropbatch.submission.submit import submit
 from tests.fakes import FakeClock, FakeDownload, FakeOpenAI, FakeWorld
 from tests.fakes.disk import DiskObjects, DiskTable
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from dropbatch import admission
-from dropbatch.admission import admit
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import OpenAIBusy
 from dropbatch.domain.jobs import Batch, Job, JobState, OpenAIStatus
-from dropbatch.domain.limits import Limits
-from dropbatch.ledger import Ledger
+from dropbatch.intake.intake import take_in
 from dropbatch.messages import Look
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
-from dropbatch.take_in import take_in
+from dropbatch.storage.repository import Ledger
+from dropbatch.submission import admission
+from dropbatch.submission.admission import admit
 from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, rows, run
 from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dropbatch import answers
+from dropbatch.answers import reader as answers
 from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind, codes_about
 from dropbatch.batch_api.error_messages import MAX_TOLD, tellable
 from dropbatch.domain.outcomes import LEFT_OUT, MAY_BE_PAID, RETRIED, Outcome

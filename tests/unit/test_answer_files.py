@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dropbatch.answers.output_files import AnswerLines
 from dropbatch.collection import answer_files
 from dropbatch.collection.answer_files import fetch
 from dropbatch.domain.errors import OpenAIError, OpenAINotFound, OpenAIRefused, OpenAIUnsure
 from dropbatch.domain.jobs import Batch, Shard
-from dropbatch.jobfiles import JobFiles
-from dropbatch.reconciling import AnswerLines
+from dropbatch.storage.job_files import JobFiles
 from tests.answer_sources import Held
 from tests.fakes import WORK, FakeWorld, Killed, Killer
 

@@ -13,7 +13,8 @@ from openai.types.responses import Response, ResponseOutputItem, ResponseOutputM
 from openai.types.responses.response_error import ResponseError
 from pydantic import BaseModel
 
-from dropbatch.answers import Answer, read_answer
+from dropbatch.answers.fast_reader import AnswerReader
+from dropbatch.answers.reader import Answer, read_answer
 from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind
 from dropbatch.batch_api.output_items import (
     CHAT_MESSAGE,
@@ -27,9 +28,8 @@ from dropbatch.batch_api.output_items import (
 )
 from dropbatch.batch_api.tool_fees import IMAGE_GENERATION
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.plain_answers import AnswerReader
-from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 

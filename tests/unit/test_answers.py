@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch.answers import Answer, Usage, read_answer
+from dropbatch.answers.fast_reader import AnswerReader
+from dropbatch.answers.reader import Answer, Usage, read_answer
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.plain_answers import AnswerReader
-from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 
 CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embeddings"
 
@@ -345,7 +345,7 @@ def test_an_answer_that_an_expression_makes_too_much_of_is_invalid() -> None:
 @pytest.mark.slow
 def test_slow_answers_of_a_batch_are_given_no_more_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others of the same lines are read as ever; after the sum no row is held to the pattern any more."""
-    monkeypatch.setattr("dropbatch.answers.BATCH_SECONDS", 2)
+    monkeypatch.setattr("dropbatch.answers.reader.BATCH_SECONDS", 2)
     slow = line({"choices": [choice(json.dumps({"mail": "a" * 60}))]})
     good = line({"choices": [choice('{"mail": "a@example.com"}')]})
     reader = AnswerReader(SLOW_PATTERN, CHAT)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import JobState
-from dropbatch.domain.limits import Limits
 from tests.driving import drop, only_job, result, run
 from tests.fakes import FakeWorld, response_line
 

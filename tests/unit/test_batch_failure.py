@@ -3,7 +3,7 @@
 import pytest
 
 from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind, codes_about
-from dropbatch.healing import MAX_HALVINGS, MAX_ROUNDS, BatchFailure, Failure, Rest, failure_of, rest_of
+from dropbatch.collection.retry_policy import MAX_HALVINGS, MAX_ROUNDS, BatchFailure, Failure, Rest, failure_of, rest_of
 
 FILE_TEXT = "Cannot find file file-1, or organization org does not have access to it."
 

@@ -12,18 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch import reconciling, rendering
-from dropbatch.asking import JobRows
-from dropbatch.carrying import Former, carry_over
-from dropbatch.collect import collect
+from dropbatch.answers import output_files as reconciling
+from dropbatch.answers.output_files import AnswerLines
+from dropbatch.batch_api.limits import Limits
 from dropbatch.collection import answer_files, result_writer
+from dropbatch.collection.collect import collect
+from dropbatch.delivery import render_shard as rendering
 from dropbatch.domain.jobs import JobState, OpenAIStatus, ShardState
-from dropbatch.domain.limits import Limits
-from dropbatch.jobfiles import JobFiles
-from dropbatch.ledger import Ledger
+from dropbatch.intake.retry_job import Former, carry_over
 from dropbatch.messages import Work, work_on
-from dropbatch.reconciling import AnswerLines
 from dropbatch.reporting.details import results_prefix
+from dropbatch.rows.request_builder import JobRows
+from dropbatch.storage.job_files import JobFiles
+from dropbatch.storage.repository import Ledger
 from tests.answer_sources import Held
 from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, result_json, rows, run
 from tests.fakes import RESULTS, WORK, FakeObjects, FakeWorld, Killer, answer_ok, response_line

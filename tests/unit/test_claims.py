@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.claims import begin_run, finish_run, point_at, replace_older, run_before
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import MAX_FINISHED_RUNS, MAX_OPEN_RUNS, Job, JobState
-from dropbatch.ledger import Ledger
+from dropbatch.jobs.deduplication import begin_run, finish_run, point_at, replace_older, run_before
 from dropbatch.reporting.result_files import write_latest
+from dropbatch.storage.repository import Ledger
 from tests.fakes import INBOX, RESULTS, FakeWorld
 
 

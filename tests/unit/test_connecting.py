@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.adapters.aws import connect
+from dropbatch.entrypoints.context import connect
+from dropbatch.entrypoints.settings import Settings, SettingsIncomplete
 from dropbatch.reporting.phrases import local_time
-from dropbatch.settings import Settings, SettingsIncomplete
 from tests.fakes import FakeClock, FakeObserver
 
 NUMBERS = {"settle_seconds": 600, "recipe_wait_seconds": 120, "hold_above_rows": 77, "max_drop_gigabytes": 2}

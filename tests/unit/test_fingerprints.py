@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
-from dropbatch import comparing
-from dropbatch.comparing import compare
+from dropbatch.delivery import run_comparison as comparing
+from dropbatch.delivery.run_comparison import compare
 from dropbatch.domain.comparisons import Comparison
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job, Newest
-from dropbatch.fingerprints import (
+from dropbatch.ports import BYTES
+from dropbatch.storage.fingerprints import (
     Head,
     fingerprints,
     head_of,
@@ -23,8 +24,7 @@ from dropbatch.fingerprints import (
     read_rows,
     row_fingerprints,
 )
-from dropbatch.ledger import Ledger
-from dropbatch.ports import BYTES
+from dropbatch.storage.repository import Ledger
 from tests.fakes import INBOX, WORK, FakeWorld
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from dropbatch import following
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import OpenAINotFound
 from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus
-from dropbatch.following import follow
-from dropbatch.ledger import Ledger
-from dropbatch.poll import _Tick, poll
+from dropbatch.polling import batch_status as following
+from dropbatch.polling.batch_status import follow
+from dropbatch.polling.poll import _Tick, poll
 from dropbatch.ports import RemoteBatch
+from dropbatch.storage.repository import Ledger
 from tests.fakes import INBOX, FakeOpenAI, FakeWorld
 
 PAGE = 100

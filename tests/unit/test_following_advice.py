@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import JobState
-from dropbatch.domain.limits import Limits
 from dropbatch.formats.compression import Compression, compressed, decompressed
 from dropbatch.reporting.details import results_prefix
 from tests.driving import drop, jobs, result, result_json, run

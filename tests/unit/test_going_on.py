@@ -13,16 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import Job, JobState
-from dropbatch.domain.limits import Limits
-from dropbatch.formats import json_documents, reading, separated
+from dropbatch.formats import reading
 from dropbatch.formats.compression import Compression, compressed
-from dropbatch.formats.content import HASHED_BYTES, Content
+from dropbatch.formats.csv import reader as separated
+from dropbatch.formats.jsonl import documents as json_documents
 from dropbatch.formats.parquet import files
-from dropbatch.formats.unique import UniqueIds
-from dropbatch.ledger import Ledger
+from dropbatch.formats.resumable_stream import HASHED_BYTES, Content
+from dropbatch.intake.intake import take_in
 from dropbatch.messages import Look
-from dropbatch.take_in import take_in
+from dropbatch.storage.repository import Ledger
+from dropbatch.storage.unique_ids import UniqueIds
 from tests.driving import drop, jobs, only_job, result, result_json, run
 from tests.fakes import WORK, FakeWorld, answer_ok, response_line
 from tests.unit.formats.parquet.tables import a_table, packed

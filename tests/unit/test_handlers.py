@@ -15,10 +15,10 @@ from aws_lambda_powertools import Logger, Metrics
 import collect_handler
 import poll_handler
 import submit_handler
-from dropbatch import bootstrap
 from dropbatch.domain.jobs import JobState, OpenAIStatus
-from dropbatch.ledger import Ledger
-from dropbatch.observability import PowertoolsObserver
+from dropbatch.entrypoints import bootstrap
+from dropbatch.entrypoints.observability import PowertoolsObserver
+from dropbatch.storage.repository import Ledger
 from tests.driving import RECIPE, jobs, only_job
 from tests.fakes import FakeQueue, FakeWorld
 
@@ -110,7 +110,7 @@ def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         monkeypatch.setattr(module, "world", world)
     for module in (submit_handler, collect_handler):
         monkeypatch.setattr(module, "queue_names", lambda _here: defaultdict(lambda: FakeQueue(fake.clock)))
-    monkeypatch.setattr("dropbatch.queue_handling.observer", observer)
+    monkeypatch.setattr("dropbatch.entrypoints.sqs_records.observer", observer)
     monkeypatch.setattr(poll_handler, "observer", observer)
     return Functions(fake, capsys)
 

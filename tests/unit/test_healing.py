@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAINotFound
 from dropbatch.domain.jobs import JobState, OpenAIStatus
-from dropbatch.domain.limits import Limits
 from dropbatch.messages import Look
-from dropbatch.poll import poll
+from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
 from tests.driving import RECIPE, asked, drop, jobs, only_job, result, result_json, rows, run, survive
 from tests.fakes import INBOX, FakeWorld, Killer, answer_ok, response_line
@@ -372,7 +372,7 @@ def test_a_step_that_dies_each_time_ends_with_a_notification(
     if step == "take_in":
         # It got as far as the job's item.
         monkeypatch.undo()
-        monkeypatch.setattr("dropbatch.take_in._build", dies)
+        monkeypatch.setattr("dropbatch.intake.intake._build", dies)
     run(fake, ticks=300)
     run(fake, ticks=800, step=3600)
     told = fake.topics.published[-1]

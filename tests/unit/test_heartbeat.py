@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from dropbatch import queue_handling
 from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import Poller
+from dropbatch.entrypoints import sqs_records as queue_handling
 from dropbatch.entrypoints.heartbeat import HIDDEN_SECONDS, Heartbeat
+from dropbatch.entrypoints.sqs_records import each_message
 from dropbatch.jobs.lease import LEASE_SECONDS, take
-from dropbatch.ledger import Ledger
 from dropbatch.ports import World
-from dropbatch.queue_handling import each_message
+from dropbatch.storage.repository import Ledger
 from tests.fakes import FakeWorld
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbatch.asking import JobRows
-from dropbatch.indexing import BAD_ROW, NO_REQUEST, ShardIndex
-from dropbatch.ledger import Ledger
+from dropbatch.rows.request_builder import JobRows
+from dropbatch.storage.repository import Ledger
+from dropbatch.storage.shard_index import BAD_ROW, NO_REQUEST, ShardIndex
 from tests.driving import drop, only_job, run
 from tests.fakes import FakeWorld
 

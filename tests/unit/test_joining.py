@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbatch.adapters.aws import _S3_CONFIG
-from dropbatch.joining import COPY_BYTES, MAX_PARTS, MIN_PART_BYTES, Range, parts_of
+from dropbatch.adapters.clients import S3_CONFIG
+from dropbatch.adapters.s3_multipart import COPY_BYTES, MAX_PARTS, MIN_PART_BYTES, Range, parts_of
 from dropbatch.ports import Piece
 
 MIB = 1_048_576
@@ -69,6 +69,6 @@ def test_results_of_five_terabytes_are_no_more_parts_than_s3_takes() -> None:
 
 def test_one_copy_is_done_within_the_clients_read_timeout() -> None:
     """At a tenth of the speed at which S3 copies, 100 MB a second."""
-    assert _S3_CONFIG.read_timeout > COPY_BYTES / 10_000_000  # type: ignore[attr-defined]  # set when it is made
+    assert S3_CONFIG.read_timeout > COPY_BYTES / 10_000_000  # type: ignore[attr-defined]  # set when it is made
     parts = parts_of([Piece("b", "k", 0, 5_000_000_000)])
     assert max(sum(map(len, part)) for part in parts) <= COPY_BYTES + MIN_PART_BYTES

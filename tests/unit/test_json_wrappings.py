@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbatch.json_wrappings import unwrap_json
+from dropbatch.answers.json_wrappings import unwrap_json
 
 
 def is_json(text: str) -> bool:

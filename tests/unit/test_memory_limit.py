@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.memory_limit import FUNCTION_MEMORY, limit_memory
+from dropbatch.entrypoints.memory_limit import FUNCTION_MEMORY, limit_memory
 
 CORE = str(Path(__file__).parents[2] / "layers" / "core")
 PROGRAM = f"""
 import sys
 sys.path.insert(0, {CORE!r})
-from dropbatch.memory_limit import limit_memory
+from dropbatch.entrypoints.memory_limit import limit_memory
 limit_memory({{{FUNCTION_MEMORY!r}: "512"}})
 kept = "a" * (100 << 20)
 try:

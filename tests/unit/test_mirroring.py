@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from dropbatch.delivery.mirror import Answers, mirror
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job, Mirror
-from dropbatch.ledger import Ledger
-from dropbatch.mirroring import Answers, mirror, mirror_key
+from dropbatch.storage.mirror_keys import mirror_key
+from dropbatch.storage.repository import Ledger
 from tests.fakes import INBOX, RESULTS, FakeWorld, Killed, Killer
 
 KEY = "shop/a.csv"

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.collect import collect
+from dropbatch.collection.collect import collect
 from dropbatch.domain.errors import OpenAIUnsure
 from dropbatch.domain.jobs import Job, JobState
+from dropbatch.intake.intake import take_in
 from dropbatch.messages import Look, Work
-from dropbatch.poll import poll
-from dropbatch.submit import submit
-from dropbatch.take_in import take_in
+from dropbatch.polling.poll import poll
+from dropbatch.submission.submit import submit
 from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
 from tests.fakes import FakeWorld, Killer
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch import plain_answers
-from dropbatch.answers import Answer, read_answer
+from dropbatch.answers import fast_reader as plain_answers
+from dropbatch.answers.fast_reader import AnswerReader
+from dropbatch.answers.reader import Answer, read_answer
+from dropbatch.delivery.response_lines import answered_response
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.plain_answers import AnswerReader
-from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
-from dropbatch.results import answered_response
+from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 
 CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embeddings"
 

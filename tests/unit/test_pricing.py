@@ -9,10 +9,10 @@ from genai_prices.data_snapshot import get_snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch.answers import Answer, Usage, read_answer
+from dropbatch.answers.reader import Answer, Usage, read_answer
+from dropbatch.answers.tally import Cost
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.pricing import Bill
-from dropbatch.tallies import Cost
+from dropbatch.money.pricing import Bill
 
 CHAT = "/v1/chat/completions"
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.problems import MAX_CAUSES, MAX_MESSAGE, MAX_NAME, OTHER, Problem, ProblemGroup, Problems
-from dropbatch.formats.jsonl import parsed
-from dropbatch.recipes.compiling import compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.formats.jsonl.reader import parsed
+from dropbatch.recipes.compiler import compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 from dropbatch.reporting.phrases import problem_lines
 
 MAX_BYTES = 262_144

@@ -1,7 +1,7 @@
 import io
 import random
 
-from dropbatch.ranged import READ_AHEAD, RangedFile
+from dropbatch.storage.ranged_file import READ_AHEAD, RangedFile
 from tests.fakes import INBOX, FakeClock, FakeObjects
 
 DATA = random.Random(1).randbytes(5 * READ_AHEAD + 123)

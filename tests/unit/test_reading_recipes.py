@@ -5,8 +5,8 @@ import pytest
 from dropbatch.domain.drops import MAX_RECIPE_FOLDERS, recipe_keys
 from dropbatch.domain.errors import ObjectMissing, Rejected
 from dropbatch.domain.problems import Problem
-from dropbatch.jobfiles import MAX_FILES_BYTES, find_recipe, read_recipe, with_files
 from dropbatch.recipes.yaml import MAX_BYTES
+from dropbatch.storage.job_files import MAX_FILES_BYTES, find_recipe, read_recipe, with_files
 from tests.fakes import INBOX, FakeClock, FakeObjects
 
 RECIPE = b"model: m\nprompt: file://prompt.md\n"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dropbatch.domain.limits import Limits
+from dropbatch.batch_api.limits import Limits
 from dropbatch.formats.compression import Compression, compressed
 from tests.driving import RECIPE, drop, result_json, run
 from tests.fakes import FakeWorld

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from dropbatch.domain.limits import Limits
-from dropbatch.requests import Request
+from dropbatch.batch_api.limits import Limits
+from dropbatch.batch_api.request import Request
 
 CHAT, EMBEDDINGS, RESPONSES = "/v1/chat/completions", "/v1/embeddings", "/v1/responses"
 IMAGES = ["/v1/images/generations", "/v1/images/edits"]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import JobState
-from dropbatch.domain.limits import Limits
 from tests.driving import drop, only_job, result, run
 from tests.fakes import FakeWorld
 

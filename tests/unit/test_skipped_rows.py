@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dropbatch.asking import Asker, _has_blank_row, _is_empty
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.jobs import JobState
-from dropbatch.domain.limits import Limits
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.formats.records import Record
-from dropbatch.recipes.compiling import compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.compiler import compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 from dropbatch.reporting.advice import Cure, advise
+from dropbatch.rows.request_builder import Asker, _has_blank_row, _is_empty
 from tests.driving import asked, batches, drop, jobs, only_job, result, result_json, run
 from tests.fakes import RESULTS, FakeWorld
 

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dropbatch import rendering
+from dropbatch.batch_api.limits import Limits
 from dropbatch.collection import result_writer
+from dropbatch.delivery import render_shard as rendering
+from dropbatch.delivery.parquet_results import column_schemas
 from dropbatch.domain.jobs import JobState
-from dropbatch.domain.limits import Limits
-from dropbatch.recipes.compiling import compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
-from dropbatch.tables import column_schemas
+from dropbatch.recipes.compiler import compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 from tests.driving import drop, jobs, only_job, result, result_json, run
 from tests.fakes import RESULTS, WORK, FakeWorld, answer_ok, response_line
 from tests.unit.formats.parquet.tables import a_table, packed, same, unpacked

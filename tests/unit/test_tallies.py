@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from dropbatch.answers import Usage
+from dropbatch.answers.reader import Usage
+from dropbatch.answers.tally import Cost, Tally
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.reporting.details import _cost
 from dropbatch.reporting.notifications import _paid
-from dropbatch.tallies import Cost, Tally
 
 
 def tally(*costs: Cost) -> Tally:

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import pytest
 from genai_prices.data_snapshot import get_snapshot
 
-from dropbatch.answers import Answer, Usage
+from dropbatch.answers.reader import Answer, Usage
+from dropbatch.answers.tally import Cost
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
 from dropbatch.batch_api.tool_fees import CONTAINER_FEES, TOOL_FEES, call_fee
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.pricing import Bill
-from dropbatch.tallies import Cost
+from dropbatch.money.pricing import Bill
 from tests.unit.test_pricing import paid
 
 ONE = Usage(1_000, 0, 0, 0)

@@ -9,8 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import OpenAIStatus
-from dropbatch.domain.limits import Limits
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"

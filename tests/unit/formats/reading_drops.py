@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 import pytest
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import Rejected
-from dropbatch.domain.limits import Limits
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.compression import Compression
-from dropbatch.formats.content import Content
-from dropbatch.formats.dialect import NONE
-from dropbatch.formats.header import Said
-from dropbatch.formats.kinds import Kind, file_type
+from dropbatch.formats.csv.dialect import NONE
+from dropbatch.formats.csv.header import Said
+from dropbatch.formats.file_types import Kind, file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import DropReader, Record, read_drop
+from dropbatch.formats.resumable_stream import Content
 from dropbatch.formats.writing import row_writer
 
 

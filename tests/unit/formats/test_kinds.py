@@ -4,7 +4,7 @@ import pytest
 
 from dropbatch.domain.errors import Rejected
 from dropbatch.formats.compression import Compression
-from dropbatch.formats.kinds import FileType, Kind, check_deployed, file_type
+from dropbatch.formats.file_types import FileType, Kind, check_deployed, file_type
 
 
 @pytest.mark.parametrize(

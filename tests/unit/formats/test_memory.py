@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import Rejected
-from dropbatch.domain.limits import Limits
-from dropbatch.formats.kinds import file_type
+from dropbatch.formats.file_types import file_type
 from dropbatch.formats.reading import read_drop
-from dropbatch.formats.unique import UniqueIds
+from dropbatch.storage.unique_ids import UniqueIds
 from tests.unit.formats.reading_drops import rejected
 
 MEBIBYTE = 1 << 20

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
+from dropbatch.batch_api.request import Request
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
-from dropbatch.formats.raw import raw_custom_id, raw_request
-from dropbatch.formats.unique import UniqueIds
-from dropbatch.requests import Request
+from dropbatch.formats.jsonl.raw_request import raw_custom_id, raw_request
+from dropbatch.storage.unique_ids import UniqueIds
 from tests.unit.formats.reading_drops import rows
 
 REQUEST = {"custom_id": "1", "method": "POST", "url": "/v1/embeddings", "body": {"model": "m", "input": "x"}}

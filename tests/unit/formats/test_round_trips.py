@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropbatch.domain.errors import Rejected
-from dropbatch.formats.kinds import Kind
+from dropbatch.formats.file_types import Kind
 from dropbatch.formats.reading import Record, read_rows
 from dropbatch.formats.writing import answers_head
 from tests.unit.formats.reading_drops import answered, drop

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import Rejected
-from dropbatch.domain.limits import Limits
-from dropbatch.formats import separated
-from dropbatch.formats.dialect import Dialect
+from dropbatch.formats.csv import reader as separated
+from dropbatch.formats.csv.dialect import Dialect
 from dropbatch.formats.lines import Lines
 from tests.unit.formats.reading_drops import drop, rejected, row_problem, rows
 

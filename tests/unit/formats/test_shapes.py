@@ -8,13 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch.asking import Asker
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
-from dropbatch.formats import jsonl
-from dropbatch.formats.raw import raw_custom_id
+from dropbatch.formats.jsonl import reader as jsonl
+from dropbatch.formats.jsonl.fast_raw_requests import (
+    MAX_BYTES,
+    MOST_GAPS,
+    MOST_IN_VAIN,
+    TRIED_AGAIN,
+    ReadyLines,
+    Shapes,
+)
+from dropbatch.formats.jsonl.raw_request import raw_custom_id
 from dropbatch.formats.records import Record
-from dropbatch.formats.shapes import MAX_BYTES, MOST_GAPS, MOST_IN_VAIN, TRIED_AGAIN, ReadyLines, Shapes
+from dropbatch.rows.request_builder import Asker
 from tests.unit.formats.reading_drops import drop
 
 

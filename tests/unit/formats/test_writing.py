@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbatch.formats.kinds import file_type
+from dropbatch.formats.file_types import file_type
 from dropbatch.formats.writing import answers_extension, answers_head, failed_head, row_writer
 from tests.unit.formats.reading_drops import answered, drop, rows
 

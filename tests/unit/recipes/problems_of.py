@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem
-from dropbatch.recipes.compiling import compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.compiler import compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 
 
 def problems_of(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbatch.recipes.compiling import compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.compiler import compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 from dropbatch.recipes.templates import BadTemplate, UndefinedName, compile_template, placeholder
 
 from .problems_of import only, problems_of

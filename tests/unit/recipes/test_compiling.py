@@ -8,9 +8,9 @@ import pytest
 
 from dropbatch.domain.errors import Rejected, RowRejected
 from dropbatch.domain.problems import Problem
-from dropbatch.recipes import compiling
-from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes import compiler as compiling
+from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 
 from .problems_of import only, problems_of
 

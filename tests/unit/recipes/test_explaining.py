@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from dropbatch.domain.errors import RowRejected
-from dropbatch.recipes.compiling import compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.compiler import compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 
 ROW: dict[str, Any] = {
     "score": "9123", "price": "3.75", "n": 5, "gone": None, "text": "secret", "Sc Or": "7123", "few": "5",

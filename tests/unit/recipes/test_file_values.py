@@ -2,9 +2,9 @@
 
 import pytest
 
-from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
 from dropbatch.recipes.file_values import FileValues, file_values
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.parser import parse_recipe
 from dropbatch.recipes.templates import compile_template
 
 KEY = "lake/dt=2026-11-27/part 1.csv.gz"

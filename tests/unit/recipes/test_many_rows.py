@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbatch.asking import Asker
+from dropbatch.batch_api.request import Request, expectation
 from dropbatch.domain.errors import RowRejected
-from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
-from dropbatch.requests import Request, expectation
+from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.parser import parse_recipe
+from dropbatch.rows.request_builder import Asker
 from tests.unit.formats.reading_drops import drop
 
 NAMES = ("a", "b c", "d%")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dropbatch.recipes.parsing import NOT_SUPPORTED_YET, Example, RowLimit, parse_recipe
+from dropbatch.recipes.parser import NOT_SUPPORTED_YET, Example, RowLimit, parse_recipe
 
 from .problems_of import only, problems_of
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dropbatch.batch_api.endpoints import ENDPOINTS, GONE
-from dropbatch.recipes.compiling import compile_recipe
-from dropbatch.recipes.parsing import KEYS, NOT_SUPPORTED_YET, parse_recipe
+from dropbatch.recipes.compiler import compile_recipe
+from dropbatch.recipes.parser import KEYS, NOT_SUPPORTED_YET, parse_recipe
 
 REFERENCE = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", REFERENCE, re.MULTILINE | re.DOTALL)

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from dropbatch.recipes.compiling import compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.compiler import compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 from tests.unit.recipes.problems_of import only, problems_of
 
 ASKS_RESPONSES = "endpoint: /v1/responses\n"

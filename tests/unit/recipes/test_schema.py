@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from dropbatch.recipes.compiling import compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.compiler import compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 from dropbatch.recipes.schema import in_place_repeats
 
 from .problems_of import only, problems_of

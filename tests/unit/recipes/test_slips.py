@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from dropbatch.recipes.compiling import compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.compiler import compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 
 from .problems_of import only, problems_of
 

@@ -11,8 +11,8 @@ import pytest
 from pydantic import AnyUrl, BaseModel, Field
 
 from dropbatch.domain.errors import Rejected
-from dropbatch.recipes.compiling import CompiledRecipe, compile_recipe
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.parser import parse_recipe
 from local.openai_emulator.schemas import strict_problem
 
 from .problems_of import only, problems_of

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dropbatch.json_values import to_json
+from dropbatch.json_encoding import to_json
 from dropbatch.recipes.templates import (
     BadTemplate,
     Template,

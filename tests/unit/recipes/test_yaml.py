@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.parser import parse_recipe
 
 from .problems_of import only, problems_of
 

@@ -15,8 +15,8 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
+from dropbatch.adapters.s3_multipart import MIN_PART_BYTES, Part, parts_of
 from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing
-from dropbatch.joining import MIN_PART_BYTES, Part, parts_of
 from dropbatch.ports import ObjectInfo, Piece
 
 if TYPE_CHECKING:

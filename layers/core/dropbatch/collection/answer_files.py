@@ -19,13 +19,13 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Protocol
 
+from dropbatch.answers.output_files import BLOCK_BYTES, NOBODYS, Addresses, AnswerLines, Source, addressed
 from dropbatch.domain.errors import OpenAIError, OpenAIRefused, OpenAIUnsure
 from dropbatch.domain.jobs import Batch, Shard
 from dropbatch.formats.line_blocks import whole_lines
-from dropbatch.jobfiles import JobFiles
 from dropbatch.ports import BYTES, Download, World
-from dropbatch.reconciling import BLOCK_BYTES, NOBODYS, Addresses, AnswerLines, Source, addressed
 from dropbatch.storage.job_ends import whole
+from dropbatch.storage.job_files import JobFiles
 
 PART_BYTES = 67_108_864
 """How large a part in the work bucket grows. A killed process loses one; a file of 100 GB has 1,500."""

@@ -14,32 +14,30 @@ from typing import Any, cast
 
 import orjson
 
-from dropbatch.answers import Answer, read_answer
-from dropbatch.asking import JobRows
+from dropbatch.answers.fast_reader import AnswerReader
+from dropbatch.answers.output_files import AnswerLines
+from dropbatch.answers.reader import Answer, read_answer
+from dropbatch.answers.tally import Tally
 from dropbatch.batch_api.error_messages import tellable
+from dropbatch.collection.retry_policy import Fate
 from dropbatch.collection.verdict import Judge
+from dropbatch.delivery.render_shard import SAMPLES
+from dropbatch.delivery.response_lines import answered_response, openai_message, unanswered_response
 from dropbatch.domain.jobs import (
     Batch,
     Shard,
 )
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.fingerprints import compared_columns, row_fingerprints
-from dropbatch.healing import Fate
-from dropbatch.jobfiles import AskedRow
-from dropbatch.plain_answers import AnswerReader
+from dropbatch.money.pricing import Bill
 from dropbatch.ports import BYTES, JSON, Piece, World, Writer
-from dropbatch.pricing import Bill
-from dropbatch.reconciling import AnswerLines
-from dropbatch.rendering import SAMPLES
-from dropbatch.results import (
+from dropbatch.rows.request_builder import JobRows
+from dropbatch.storage.batch_results import (
     Result,
-    answered_response,
-    openai_message,
     responses_key,
-    unanswered_response,
     writing_results,
 )
-from dropbatch.tallies import Tally
+from dropbatch.storage.fingerprints import compared_columns, row_fingerprints
+from dropbatch.storage.job_files import AskedRow
 
 CHUNK_ROWS = 128
 """How many rows are read at once: enough to save calls, and ten megabytes where they are embeddings."""

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dropbatch.answers import Answer
+from dropbatch.answers.reader import Answer
 from dropbatch.batch_api.error_codes import CONTENT_CODES
+from dropbatch.collection.retry_policy import MAX_ROUNDS, BatchFailure, Failure, Fate, fate, rest_of
 from dropbatch.domain.jobs import (
     Batch,
     Job,
     OpenAIStatus,
 )
 from dropbatch.domain.outcomes import PAST_DEADLINE, Outcome
-from dropbatch.healing import MAX_ROUNDS, BatchFailure, Failure, Fate, fate, rest_of
 from dropbatch.ports import RemoteBatch
 
 

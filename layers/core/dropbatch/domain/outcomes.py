@@ -3,13 +3,6 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from dropbatch.batch_api.error_codes import BILLING_CODES, MODEL_CODES, PERMISSION_CODES, TOKEN_CODES
-
-__all__ = [
-    "ANSWERED", "BILLING_CODES", "GAVE_UP", "MODEL_CODES", "PAST_DEADLINE", "PERMISSION_CODES", "RETRIED",
-    "TOKEN_CODES", "JobStatus", "Outcome", "job_status",
-]  # fmt: skip  # the codes stand in batch_api.error_codes, and are passed on for those who import them here
-
 
 class Outcome(StrEnum):
     """Exactly one of these stands beside every row of an accepted drop."""

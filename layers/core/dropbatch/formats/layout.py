@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dropbatch.formats.dialect import Dialect
-from dropbatch.formats.kinds import Kind
+from dropbatch.formats.csv.dialect import Dialect
+from dropbatch.formats.file_types import Kind
 from dropbatch.formats.transcoding import PLAIN, Storage
 
 

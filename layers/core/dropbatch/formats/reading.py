@@ -10,11 +10,14 @@ from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple, Protocol
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import Rejected
-from dropbatch.domain.limits import Limits
 from dropbatch.domain.problems import Problem, Problems
-from dropbatch.formats import header, json_documents, jsonl, separated
-from dropbatch.formats.dialect import DOUBLE
+from dropbatch.formats.csv import header
+from dropbatch.formats.csv import reader as separated
+from dropbatch.formats.csv.dialect import DOUBLE
+from dropbatch.formats.csv.header import NOTHING_SAID, Said
+from dropbatch.formats.csv.reader import CHUNK_BYTES, Noticed
 from dropbatch.formats.encodings import (
     BYTE_ORDER_MARK,
     NOT_UTF_8,
@@ -25,15 +28,15 @@ from dropbatch.formats.encodings import (
     undecodable,
     with_likely,
 )
+from dropbatch.formats.file_types import FileType, Kind
 from dropbatch.formats.guessing import SAMPLE_BYTES, guess_encoding
-from dropbatch.formats.header import NOTHING_SAID, Said
-from dropbatch.formats.json_documents import Objects, json_layout
-from dropbatch.formats.kinds import FileType, Kind
+from dropbatch.formats.jsonl import documents as json_documents
+from dropbatch.formats.jsonl import reader as jsonl
+from dropbatch.formats.jsonl.documents import Objects, json_layout
+from dropbatch.formats.jsonl.fast_raw_requests import Shapes
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.lines import Lines
 from dropbatch.formats.records import Cells, Chunk, Record, Records
-from dropbatch.formats.separated import CHUNK_BYTES, Noticed
-from dropbatch.formats.shapes import Shapes
 from dropbatch.formats.transcoding import PLAIN, Storage
 
 __all__ = ["DropReader", "Record", "read_drop", "read_rows"]

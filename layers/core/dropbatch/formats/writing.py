@@ -10,12 +10,12 @@ from contextlib import suppress
 from itertools import repeat
 from typing import Any, Protocol
 
-from dropbatch.formats import separated
-from dropbatch.formats.dialect import as_text
+from dropbatch.formats.csv import reader as separated
+from dropbatch.formats.csv.dialect import as_text
 from dropbatch.formats.encodings import UTF_8, encoded
-from dropbatch.formats.kinds import FileType, Kind
+from dropbatch.formats.file_types import FileType, Kind
 from dropbatch.formats.layout import Layout
-from dropbatch.json_values import to_json
+from dropbatch.json_encoding import to_json
 
 _JSON_SPACE = b" \t\r\n"
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from dropbatch.claims import act_on_markers
 from dropbatch.domain.drops import Drop, Meaning, meaning_of
 from dropbatch.domain.errors import ObjectForbidden, ObjectMissing
 from dropbatch.domain.jobs import (
@@ -25,14 +24,15 @@ from dropbatch.domain.jobs import (
 )
 from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerReason, NearMarker
 from dropbatch.intake.near_files import near_files, spellings
+from dropbatch.jobs.deduplication import act_on_markers
 from dropbatch.jobs.give_up import tell_pending
 from dropbatch.jobs.hold import let_go
 from dropbatch.jobs.pending import pending_for, wait_for
 from dropbatch.jobs.waiting import cancel_waiting
-from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.ports import Notification, World
 from dropbatch.reporting import marker_notices
+from dropbatch.storage.repository import Ledger
 
 UNSTOPPABLE = CLOSED | {BatchState.ENDED}
 """The states of batches of which nothing can be cancelled any more."""

@@ -6,17 +6,17 @@ from dropbatch.domain.errors import ObjectForbidden, ObjectMissing, Rejected
 from dropbatch.domain.jobs import RETENTION_SECONDS, Job, JobState, KnownRecipe, Pending
 from dropbatch.domain.problems import Problems
 from dropbatch.intake.waiting_files import MAX_LOOKED_THROUGH, Arrival, current_job, take_up, takes_up_rejected
-from dropbatch.jobfiles import RecipeText, beside, read_recipe, with_files
 from dropbatch.jobs.give_up import NOT_READABLE, tell_pending
 from dropbatch.jobs.lease import give_back
 from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, may_come, pending_for, wait_for
-from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.ports import ObjectInfo, World
-from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.recipes.understood import understood
 from dropbatch.reporting import recipe_notices
 from dropbatch.reporting.recipe_notices import TOLD_FILES, FilesFound
+from dropbatch.storage.job_files import RecipeText, beside, read_recipe, with_files
+from dropbatch.storage.repository import Ledger
 
 MAX_RECIPE_KEY_BYTES = 1_000
 """Of a recipe whose key is longer nothing is kept: it can lie beside no drop."""

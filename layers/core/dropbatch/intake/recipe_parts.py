@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from dropbatch.domain.drops import Drop, Meaning, meaning_of, recipe_keys
 from dropbatch.domain.errors import ObjectForbidden, ObjectMissing, Rejected
-from dropbatch.formats.kinds import file_type
-from dropbatch.jobfiles import beside, read_recipe
+from dropbatch.formats.file_types import file_type
 from dropbatch.jobs.pending import pending_for
-from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.ports import World
-from dropbatch.recipes.parsing import parse_recipe
+from dropbatch.recipes.parser import parse_recipe
+from dropbatch.storage.job_files import beside, read_recipe
+from dropbatch.storage.repository import Ledger
 
 _ENDINGS = (".md", ".j2", ".txt")
 """How the names of prompts mostly end: what is no data by its name is looked at, too."""

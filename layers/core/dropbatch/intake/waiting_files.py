@@ -16,12 +16,12 @@ from dropbatch.domain.drops import Drop, recipe_keys
 from dropbatch.domain.errors import ObjectForbidden, ObjectMissing, Rejected
 from dropbatch.domain.jobs import Job, JobState, WaitingFile
 from dropbatch.domain.problems import Problems
-from dropbatch.jobfiles import RecipeText, beside, find_recipe
+from dropbatch.intake.retry_recipe import means_the_same
 from dropbatch.jobs.waiting import wait_for_recipe
-from dropbatch.ledger import Ledger
 from dropbatch.messages import Look, look_again
 from dropbatch.ports import World
-from dropbatch.retry_recipe import means_the_same
+from dropbatch.storage.job_files import RecipeText, beside, find_recipe
+from dropbatch.storage.repository import Ledger
 
 SPARE_SECONDS = 30
 """With less time left the files that follow are taken up by the next invocation."""

@@ -3,10 +3,10 @@
 from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import CLOSED, ENDED_JOBS, Batch, BatchState, Job
 from dropbatch.jobs.lease import backoff_seconds, give_back
-from dropbatch.ledger import Ledger
 from dropbatch.ports import World
 from dropbatch.reporting import result_files
 from dropbatch.storage.job_ends import delete_work
+from dropbatch.storage.repository import Ledger
 
 MAX_CLEAN_SECONDS = 7 * 86_400
 """After so long what cannot be deleted is left to the bucket's own rule."""

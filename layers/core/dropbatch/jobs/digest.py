@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from dropbatch.domain.jobs import Gathered, Job
 from dropbatch.jobs import outbox
-from dropbatch.ledger import Ledger
 from dropbatch.ports import Audience, Notification, World
 from dropbatch.reporting import digests
 from dropbatch.reporting.digests import Part
 from dropbatch.reporting.phrases import MAX_FOLDERS
+from dropbatch.storage.repository import Ledger
 
 QUIET_SECONDS = 90
 """A group is told when nothing has been added to it for so long. The parts of an upload come closer together; jobs

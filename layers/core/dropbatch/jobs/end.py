@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dropbatch.claims import finish_run
 from dropbatch.domain.jobs import ENDED_JOBS, RETENTION_SECONDS, Job, JobState
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
+from dropbatch.jobs.deduplication import finish_run
 from dropbatch.jobs.lease import give_back
-from dropbatch.ledger import Ledger
 from dropbatch.ports import World
 from dropbatch.reporting import result_files
+from dropbatch.storage.repository import Ledger
 
 
 def end(

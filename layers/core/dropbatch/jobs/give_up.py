@@ -5,21 +5,21 @@ It reads no row and no recipe, so that it works where the process that failed co
 
 from collections.abc import Callable, Sequence
 
-from dropbatch.claims import begin_run, claim_job, claimed_job, point_at
 from dropbatch.domain.drops import Drop, Meaning, meaning_of
 from dropbatch.domain.jobs import ENDED_JOBS, GRACE_SECONDS, RETENTION_SECONDS, Job, JobState, Mirror, Pending
 from dropbatch.domain.markers import Marker, MarkerObject, NearMarker
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
+from dropbatch.jobs.deduplication import begin_run, claim_job, claimed_job, point_at
 from dropbatch.jobs.end import end
 from dropbatch.jobs.lease import give_back, kept, take
 from dropbatch.jobs.waiting import waits_no_more
-from dropbatch.ledger import Ledger
 from dropbatch.ports import Notification, World
 from dropbatch.reporting import marker_notices, notifications, recipe_notices, result_files
 from dropbatch.reporting.mirrored import not_mirrored
 from dropbatch.storage.job_ends import decide, decision_of
+from dropbatch.storage.repository import Ledger
 
 KILLS = Problem(
     "kills_function",

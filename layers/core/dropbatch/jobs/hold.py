@@ -3,9 +3,9 @@
 from dropbatch.domain.errors import ErrorKind, OpenAIError
 from dropbatch.domain.jobs import MAX_JOB_SECONDS, Batch, HeldReason, Job, JobState
 from dropbatch.jobs import outbox
-from dropbatch.ledger import Ledger
 from dropbatch.ports import World
 from dropbatch.reporting import held_notices
+from dropbatch.storage.repository import Ledger
 
 SAME_HOLD_SECONDS = 86_400
 """A reason that returns within a day of being gone is the same hold: its clock goes on, and nobody is told again."""

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from dropbatch.domain.jobs import Batch, Job, Pending, Poller, WorkItem
-from dropbatch.ledger import Ledger
 from dropbatch.ports import World
+from dropbatch.storage.repository import Ledger
 
 Leased = TypeVar("Leased", Job, Batch, Pending, Poller)
 

@@ -19,10 +19,10 @@ import msgspec
 
 from dropbatch.domain.errors import ConditionFailed, ObjectMissing
 from dropbatch.domain.jobs import Alert, Gathered, Job, JobState, Pending
-from dropbatch.ledger import Ledger
 from dropbatch.ports import JSON, Audience, Letter, Notification, World
 from dropbatch.reporting import digests, notifications
 from dropbatch.storage.job_ends import whole
+from dropbatch.storage.repository import Ledger
 
 Teller = TypeVar("Teller", Job, Pending)
 """An item with an outbox."""

@@ -4,9 +4,9 @@ from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import RETENTION_SECONDS, Pending
 from dropbatch.domain.problems import MAY_COME, Problems
 from dropbatch.jobs.lease import give_back, put_off
-from dropbatch.ledger import Ledger
 from dropbatch.messages import Look
 from dropbatch.ports import World
+from dropbatch.storage.repository import Ledger
 
 LOOK_AGAIN_SECONDS = 10
 """How soon an object is looked at again that lacks something which may still come."""

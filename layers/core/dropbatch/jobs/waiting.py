@@ -5,8 +5,8 @@ from contextlib import suppress
 from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import RETENTION_SECONDS, Job, WaitingFile
 from dropbatch.domain.problems import Problems
-from dropbatch.ledger import Ledger
 from dropbatch.ports import World
+from dropbatch.storage.repository import Ledger
 
 MAX_KEY_BYTES = 900
 """A longer key is no drop's: it is rejected before a recipe is looked for."""

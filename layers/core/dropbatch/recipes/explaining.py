@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from jinja2 import nodes
 
-from dropbatch.json_values import to_json
-from dropbatch.recipes.names import quoted
+from dropbatch.json_encoding import to_json
+from dropbatch.recipes.naming import quoted
 from dropbatch.recipes.suggestions import bare_expression
 from dropbatch.recipes.templates import DOUBLE, FileText, Template, column_of, fitted, literal
 

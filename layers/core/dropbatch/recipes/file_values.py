@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import unquote
 
-from dropbatch.formats.kinds import file_type
+from dropbatch.formats.file_types import file_type
 
 FILE = "file"
 """What the dropped file is called in a template, unless the row has a column of this name."""

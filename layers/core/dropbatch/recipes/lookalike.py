@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from dropbatch.recipes.parsing import KEYS
+from dropbatch.recipes.parser import KEYS
 
 MAX_LOOKED_AT = 1 << 16
 """How many bytes of a file are looked at."""

@@ -14,12 +14,13 @@ import orjson
 
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
 from dropbatch.batch_api.questions import content_texts, flaw_of, text_groups
+from dropbatch.batch_api.request import FORMS, RELEVANT, Expectation, expectation, is_model_name
 from dropbatch.domain.errors import RowRejected
 from dropbatch.domain.problems import Problem
-from dropbatch.json_values import sound, to_json
+from dropbatch.json_encoding import sound, to_json
 from dropbatch.recipes.explaining import explained, types_of
 from dropbatch.recipes.file_values import FILE
-from dropbatch.recipes.names import MAX_SHOWN, nearest, quoted
+from dropbatch.recipes.naming import MAX_SHOWN, nearest, quoted
 from dropbatch.recipes.suggestions import skip_line, without_blanks
 from dropbatch.recipes.templates import (
     DOUBLE,
@@ -31,7 +32,6 @@ from dropbatch.recipes.templates import (
     spelling,
 )
 from dropbatch.recipes.time_limit import TimeLimitError
-from dropbatch.requests import FORMS, RELEVANT, Expectation, expectation, is_model_name
 
 ROW_SECONDS = 2
 """How long the templates of one row may take, which mostly take 50 µs."""

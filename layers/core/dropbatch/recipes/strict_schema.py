@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dropbatch.recipes.names import listed, nearest, quoted
+from dropbatch.recipes.naming import listed, nearest, quoted
 
 Complain = Callable[[str, str], None]
 """Takes the key and the sentence of a problem."""

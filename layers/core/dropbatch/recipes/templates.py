@@ -22,10 +22,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 from jinja2.visitor import NodeTransformer
 
-from dropbatch.json_values import sound, to_json
+from dropbatch.json_encoding import sound, to_json
 from dropbatch.recipes import growth
 from dropbatch.recipes.file_values import FILE, OWN_NAMES, FileValues
-from dropbatch.recipes.names import MAX_SHOWN, listed, nearest, quoted
+from dropbatch.recipes.naming import MAX_SHOWN, listed, nearest, quoted
 from dropbatch.recipes.sizes import TooLargeError, check_size, weigh
 
 ROW = "row"

@@ -5,7 +5,7 @@ from typing import Any
 
 from dropbatch.batch_api.endpoints import EMBEDDINGS, MODERATIONS
 from dropbatch.domain.understood import AddedColumn, Understood
-from dropbatch.recipes.compiling import CompiledRecipe
+from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.recipes.schema import followed
 
 MAX_VALUES = 20

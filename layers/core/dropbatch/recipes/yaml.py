@@ -14,7 +14,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem, Problems
-from dropbatch.recipes.names import quoted
+from dropbatch.recipes.naming import quoted
 
 MAX_BYTES = 1_048_576
 MOST_VALUES = 50_000

@@ -4,22 +4,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED, LENGTH_CODES, CodeKind, codes_about
+from dropbatch.batch_api.error_codes import (
+    APPROVAL_REQUIRED,
+    BILLING_CODES,
+    LENGTH_CODES,
+    MODEL_CODES,
+    PERMISSION_CODES,
+    TOKEN_CODES,
+    CodeKind,
+    codes_about,
+)
 from dropbatch.domain.outcomes import (
     ANSWERS_GONE,
-    BILLING_CODES,
     BLANK_ROW,
     GAVE_UP,
     IN_DOUBT,
     LEFT_OUT,
     MAY_BE_PAID,
-    MODEL_CODES,
     NEVER_ENDED,
     NOT_COLLECTED,
     PAST_DEADLINE,
-    PERMISSION_CODES,
     RETRIED,
-    TOKEN_CODES,
     WHEN,
     Outcome,
 )

@@ -11,14 +11,14 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import GAVE_UP, JobStatus, Outcome
 from dropbatch.domain.problems import Notice, Problems
 from dropbatch.domain.skipped import SkippedRows
-from dropbatch.ledger import Ledger
 from dropbatch.ports import World
 from dropbatch.reporting.advice import HOW_OF_OLDER, HOW_OF_REPEATED, remedy
 from dropbatch.reporting.limited import cost_of_all, row_members
 from dropbatch.reporting.phrases import TOLD_PROBLEMS, iso
+from dropbatch.storage.repository import Ledger
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
-    from dropbatch.tallies import Tally
+    from dropbatch.answers.tally import Tally
 
 SCHEMA_VERSION = 1
 

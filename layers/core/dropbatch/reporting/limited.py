@@ -8,7 +8,7 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.reporting.phrases import about, rows_counted
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
-    from dropbatch.tallies import Tally
+    from dropbatch.answers.tally import Tally
 
 _UNPAID = (Outcome.ERROR, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.MISSING)
 """Outcomes of rows that OpenAI was not paid for, though others like them are paid."""

@@ -58,7 +58,7 @@ from dropbatch.reporting.runs import NO_RUNS, OpenRuns, comparison_lines, open_r
 from dropbatch.reporting.understanding import understood_line
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
-    from dropbatch.tallies import Tally
+    from dropbatch.answers.tally import Tally
 
 GIVEN_UP = Problem(
     GAVE_UP,

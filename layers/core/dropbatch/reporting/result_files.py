@@ -13,7 +13,6 @@ from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.skipped import SkippedRows
-from dropbatch.ledger import Ledger
 from dropbatch.ports import HTML, JSON, Notification, World
 from dropbatch.reporting.advice import can_be_retried
 from dropbatch.reporting.details import (
@@ -33,9 +32,10 @@ from dropbatch.reporting.details import (
 from dropbatch.reporting.limited import row_members
 from dropbatch.reporting.notifications import ended, results_given_up, what_to_do
 from dropbatch.reporting.phrases import iso
+from dropbatch.storage.repository import Ledger
 
 if TYPE_CHECKING:  # a poll, that writes results too, does not load recipes
-    from dropbatch.jobfiles import RecipeText
+    from dropbatch.storage.job_files import RecipeText
 
 
 def decision(world: World, end: Ended) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from dropbatch import __version__
 from dropbatch.domain.comparisons import ColumnChange, Comparison
 from dropbatch.domain.drops import without_controls
 from dropbatch.domain.jobs import MAX_MODELS, BatchState, Job
-from dropbatch.ledger import Ledger
 from dropbatch.reporting.phrases import about, counted, rows_counted
+from dropbatch.storage.repository import Ledger
 
 TOLD_RUNS = 5
 """How many open jobs of a key are described; the others are counted."""

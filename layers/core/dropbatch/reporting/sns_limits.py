@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from dropbatch.domain.drops import cut, without_controls
-from dropbatch.json_values import sound, to_json
+from dropbatch.json_encoding import sound, to_json
 from dropbatch.ports import Letter, Notification
 from dropbatch.reporting.phrases import MAX_FOLDERS, MAX_SUBJECT_UNITS, cut_from_left, units
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import Rejected
-from dropbatch.domain.limits import Limits
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.parquet.reading import read_parquet
 from dropbatch.formats.parquet.writing import joined, write_failed, write_part, write_some

@@ -10,7 +10,7 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 
-from dropbatch.domain.limits import Limits
+from dropbatch.batch_api.limits import Limits
 from dropbatch.formats.parquet.reading import read_parquet
 from dropbatch.formats.parquet.writing import write_failed, write_some, write_part
 

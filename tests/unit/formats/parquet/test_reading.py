@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import Rejected
-from dropbatch.domain.limits import Limits
-from dropbatch.formats.kinds import Kind
+from dropbatch.formats.file_types import Kind
 from dropbatch.formats.parquet.files import footer_of
 from dropbatch.formats.parquet.reading import read_parquet
 from dropbatch.formats.reading import Position, read_rows

@@ -14,19 +14,19 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.drops import cut
 from dropbatch.domain.errors import Rejected
-from dropbatch.domain.limits import Limits
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.compression import too_large
-from dropbatch.formats.content import Mark
 from dropbatch.formats.encodings import UTF_8
-from dropbatch.formats.kinds import Kind
+from dropbatch.formats.file_types import Kind
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.parquet.files import Source, batches_from, damage_told, damaged, opened
 from dropbatch.formats.parquet.unmarked_texts import unmarked_texts
 from dropbatch.formats.reading import Position
 from dropbatch.formats.records import Chunk, Record, Records, called
+from dropbatch.formats.resumable_stream import Mark
 
 
 class TableReader:

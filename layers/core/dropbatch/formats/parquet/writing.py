@@ -30,7 +30,7 @@ from dropbatch.formats.parquet.files import (
     footer_of,
     opened,
 )
-from dropbatch.json_values import to_json
+from dropbatch.json_encoding import to_json
 from dropbatch.ports import Writer
 
 ANSWERS_AT_ONCE = 8 * BATCH_ROWS

@@ -1,0 +1,205 @@
+"""What a batch, a shard or a job came to: sums that can be added up and kept as JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
+
+from dropbatch.answers.reader import Usage
+from dropbatch.domain.outcomes import ANSWERED, RETRIED, WHEN, Outcome
+from dropbatch.recipes.compiler import CompiledRecipe
+
+KEPT_REASONS = 50
+"""How many different reasons are counted one by one; the rest count as `other`."""
+
+
+_SIMPLE = frozenset({str, bool, int, float})
+
+
+@dataclass(slots=True)
+class Reason:
+    """Why rows have no good answer: how many rows, and the number of the first.
+
+    `message` is OpenAI's own for one of them, if it can be told: see `batch_api.error_messages`.
+    """
+
+    count: int
+    row: int
+    message: str | None = None
+
+
+class Cost(NamedTuple):
+    """What requests cost in US dollars, as far as it is known, and what they would have cost without the Batch API.
+
+    The price of `unpriced` requests is not known: the price list lacks their model, or their answers do not say how
+    many tokens they took. The answers of `unread` requests, which may have been paid for, could not be collected.
+
+    `fees_usd`, which is part of both sums, is for calls to OpenAI's own tools; `tool_calls` counts them by kind. The
+    price of `unpriced_tool_calls` is not known.
+    """
+
+    usd: float
+    standard_usd: float
+    unpriced: int = 0
+    unread: int = 0
+    fees_usd: float = 0.0
+    tool_calls: Mapping[str, int] = MappingProxyType({})
+    unpriced_tool_calls: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts by outcome, reasons by (outcome, code), tokens, how often each category was answered, and a `Cost`."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    reasons: dict[tuple[Outcome, str], Reason] = field(default_factory=dict)
+    tokens: Counter[str] = field(default_factory=Counter)
+    categories: dict[str, Counter[str]] = field(default_factory=dict)
+    usd: float = 0.0
+    standard_usd: float = 0.0
+    unpriced: int = 0
+    unread: int = 0
+    fees_usd: float = 0.0
+    tool_calls: Counter[str] = field(default_factory=Counter)
+    unpriced_tool_calls: int = 0
+
+    def count(self, row: int, outcome: Outcome, code: str | None, message: str | None = None) -> None:
+        self.outcomes[outcome] += 1
+        if outcome not in ANSWERED or (outcome is Outcome.SKIPPED and code != WHEN):
+            self._reason(outcome, code or str(outcome), Reason(1, row, message))
+
+    def lacks_message(self, outcome: Outcome, code: str | None) -> bool:
+        """Whether OpenAI's message is not known yet for a reason that rows have."""
+        reason = self.reasons.get((outcome, code or str(outcome)))
+        return reason is None or reason.message is None
+
+    def spend(self, usage: Usage) -> None:
+        for kind, count in zip(("input", "cached", "output", "reasoning", "cache_write"), usage, strict=True):
+            self.tokens[kind] += count
+
+    def pay(self, cost: Cost) -> None:
+        self.usd += cost.usd
+        self.standard_usd += cost.standard_usd
+        self.unpriced += cost.unpriced
+        self.unread += cost.unread
+        self.fees_usd += cost.fees_usd
+        self.tool_calls.update(cost.tool_calls)
+        self.unpriced_tool_calls += cost.unpriced_tool_calls
+
+    def uncollected(self, requests: int) -> None:
+        """Counts requests of a batch that was paid for, in whole or in part, but ended without its answers."""
+        self.unread += requests
+
+    @property
+    def paid(self) -> float | None:
+        """The known part of what was paid, in US dollars; None if nothing of it is known."""
+        return self.usd if self.usd or not (self.unpriced or self.unread or self.unpriced_tool_calls) else None
+
+    @property
+    def saved(self) -> float | None:
+        """How much that part would have cost more without the Batch API; None if nothing of it is known."""
+        return None if self.paid is None else self.standard_usd - self.usd
+
+    def categorise(self, compiled: CompiledRecipe, answers: Sequence[Sequence[object]]) -> None:
+        """Counts those of the answers' values whose column has only a few."""
+        for place, column in enumerate(compiled.columns):
+            allowed = compiled.categories.get(column)
+            if not allowed or not answers:
+                continue
+            values = [answer[place] for answer in answers]
+            # With their types, for 1 equals true; what has parts, and so no hash, is of no category.
+            texts = set(map(type, values)) == {str}
+            told: Iterable[Any] = values if texts else [(type(v), v) for v in values if type(v) in _SIMPLE]
+            for found, count in Counter(told).items():
+                value = found if texts else found[1]
+                if value in allowed:
+                    name = value if isinstance(value, str) else json.dumps(value)
+                    self.categories.setdefault(column, Counter())[name] += count
+
+    def _reason(self, outcome: Outcome, code: str, more: Reason) -> None:
+        key = (outcome, code)
+        if key not in self.reasons and len(self.reasons) >= KEPT_REASONS:
+            key = (outcome, "other")
+        reason = self.reasons.setdefault(key, Reason(0, more.row))
+        reason.count += more.count
+        reason.row = min(reason.row, more.row)
+        if key[1] == code:
+            reason.message = reason.message or more.message
+
+    def merge(self, other: Self) -> None:
+        self.outcomes.update(other.outcomes)
+        self.tokens.update(other.tokens)
+        for (outcome, code), reason in other.reasons.items():
+            self._reason(outcome, code, reason)
+        for column, counts in other.categories.items():
+            self.categories.setdefault(column, Counter()).update(counts)
+        fees = (other.fees_usd, other.tool_calls, other.unpriced_tool_calls)
+        self.pay(Cost(other.usd, other.standard_usd, other.unpriced, other.unread, *fees))
+
+    def take_over(self, former: Self, again: Collection[Outcome] = RETRIED) -> None:
+        """Adds what stays of a former batch when its rows with the outcomes `again` are asked again.
+
+        It is not paid again.
+        """
+        for outcome, count in former.outcomes.items():
+            if outcome not in again:
+                self.outcomes[outcome] += count
+        for (outcome, code), reason in former.reasons.items():
+            if outcome not in again:
+                self._reason(outcome, code, reason)
+        for column, counts in former.categories.items():
+            self.categories.setdefault(column, Counter()).update(counts)
+
+    def commonest(self, most: int) -> Sequence[tuple[Outcome, str, Reason]]:
+        """The commonest reasons; those of skipped rows come last."""
+
+        def rank(item: tuple[tuple[Outcome, str], Reason]) -> tuple[bool, int, int]:
+            (outcome, _), reason = item
+            return outcome is Outcome.SKIPPED, -reason.count, reason.row
+
+        ranked = sorted(self.reasons.items(), key=rank)
+        return [(outcome, code, reason) for (outcome, code), reason in ranked[:most]]
+
+    @property
+    def rows(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def unanswered(self) -> int:
+        return sum(count for outcome, count in self.outcomes.items() if outcome not in ANSWERED)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "outcomes": {str(outcome): count for outcome, count in self.outcomes.items()},
+            "reasons": [[str(outcome), code, r.count, r.row, r.message] for (outcome, code), r in self.reasons.items()],
+            "tokens": dict(self.tokens),
+            "categories": {column: dict(counts) for column, counts in self.categories.items()},
+            "usd": self.usd,
+            "standard_usd": self.standard_usd,
+            "unpriced": self.unpriced,
+            "unread": self.unread,
+            "fees_usd": self.fees_usd,
+            "tool_calls": dict(self.tool_calls),
+            "unpriced_tool_calls": self.unpriced_tool_calls,
+        }
+
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> Self:
+        outcomes = Counter({Outcome(name): count for name, count in members["outcomes"].items()})
+        # Tallies of before told an unknown price, and no number of requests: it may be that of any of their rows.
+        unpriced = sum(outcomes.values()) if members["usd"] is None else members.get("unpriced", 0)
+        return cls(
+            outcomes=outcomes,
+            reasons={(Outcome(outcome), code): Reason(*reason) for outcome, code, *reason in members["reasons"]},
+            tokens=Counter(members["tokens"]),
+            categories={column: Counter(counts) for column, counts in members["categories"].items()},
+            usd=members["usd"] or 0.0,
+            standard_usd=members["standard_usd"] or 0.0,
+            unpriced=unpriced,
+            unread=members.get("unread", 0),
+            fees_usd=members.get("fees_usd", 0.0),
+            tool_calls=Counter(members.get("tool_calls", {})),
+            unpriced_tool_calls=members.get("unpriced_tool_calls", 0),
+        )

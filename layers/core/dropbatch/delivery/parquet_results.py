@@ -1,0 +1,147 @@
+"""The results of a Parquet drop. What its shards' pieces say becomes what is to be added to the drop's own bytes.
+
+A piece of the answers holds an object a row with the added members; one of the failed rows holds their numbers.
+Each shard's answers become column pages of their own, so that it takes as many invocations as are needed, and joining
+copies within S3: the drop up to its footer, then the pages as their order is in the file, then the new footer.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, zip_longest
+from typing import Any
+
+from dropbatch.batch_api.endpoints import EMBEDDINGS, MODERATIONS
+from dropbatch.domain.errors import ObjectMissing
+from dropbatch.domain.jobs import Job, Shard
+from dropbatch.ports import BYTES, JSON, Piece, World, Writer
+from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.storage.job_ends import whole
+from dropbatch.storage.job_files import JobFiles, lines
+from dropbatch.storage.ranged_file import RangedFile
+
+
+class Tables:
+    """Makes the results of one job. `in_time` says whether there is time for more."""
+
+    def __init__(
+        self, world: World, files: JobFiles, job: Job, in_time: Callable[[], bool], number_in_file: Callable[[int], int]
+    ) -> None:
+        self._world, self._files, self._job, self._in_time = world, files, job, in_time
+        self._number = number_in_file
+        drop = job.drop
+        self._file = RangedFile(world.objects, drop.bucket, drop.key, drop.version_id, drop.size)
+
+    def failed(self, pieces: Iterable[Piece]) -> list[Piece]:
+        """What the failed rows' file consists of."""
+        # pyarrow is deployed, and its tenth of a second is spent, only where there are tables.
+        from dropbatch.formats.parquet.writing import write_failed
+
+        numbers = map(self._number, map(int, self._lines(pieces)))
+        return [self._once("failed", lambda out: write_failed(self._file, numbers, out, self._world.scratch))]
+
+    def answers(self, shards: Sequence[Shard], pieces: Sequence[Sequence[Piece]]) -> list[Piece] | None:
+        """What the answers' file consists of, by each shard's pieces; None where time has run out, and what was made is
+        kept.
+
+        A column with a value that is not of its type becomes a text, and all shards are begun anew.
+        """
+        from dropbatch.formats.parquet.writing import DoesNotFit, row_count
+
+        recipe = self._files.recipe()
+        assert recipe is not None  # noqa: S101  # a table always has one; tells the type checker
+        schemas = column_schemas(recipe.compiled())
+        texts: list[str] = self._kept("texts.json") or []
+        while True:
+            typed = schemas | dict.fromkeys(texts)
+            try:
+                if self._job.rows < row_count(self._file):
+                    return self._some(typed, chain.from_iterable(pieces))
+                return self._appended(typed, f"{len(texts)}", shards, pieces)
+            except DoesNotFit as misfit:
+                texts.append(misfit.column)
+                self._keep("texts.json", texts)
+
+    def _some(self, schemas: Mapping[str, Any], pieces: Iterable[Piece]) -> list[Piece]:
+        """The rows of a table that the recipe's `limit` takes are written as a table of their own."""
+        from dropbatch.formats.parquet.writing import write_some
+
+        def write(out: Writer) -> None:
+            numbers = map(self._number, range(1, self._job.rows + 1))
+            write_some(self._file, schemas, self._lines(pieces), numbers, out, self._world.scratch)
+
+        return [self._once("answers", write)]
+
+    def _appended(
+        self, schemas: Mapping[str, Any], name: str, shards: Sequence[Shard], pieces: Sequence[Sequence[Piece]]
+    ) -> list[Piece] | None:
+        from dropbatch.formats.parquet.writing import Segment, joined, write_part
+
+        objects, work = self._world.objects, self._world.buckets.work
+        parts: list[list[Segment]] = []
+        for shard, its in zip(shards, pieces, strict=True):
+            part = f"{name}/{shard.number:06d}"
+            kept = self._kept(part + ".json")
+            if kept is None:
+                with objects.writing(work, self._files.table_key(part), BYTES) as out:
+                    answers = self._lines(its)
+                    kept = write_part(
+                        self._file, schemas, answers, shard.first_row, shard.rows, out, self._world.scratch
+                    )
+                self._keep(part + ".json", kept)
+                if not self._in_time():
+                    return None
+            parts.append([Segment(*segment) for segment in kept])
+        before, ranges, footer = joined(self._file, schemas, parts)
+        end = self._files.table_key(f"{name}/footer")
+        objects.put(work, end, footer, BYTES)
+        made = [self._made(self._files.table_key(f"{name}/{shard.number:06d}")) for shard in shards]
+        drop = self._job.drop
+        return [
+            Piece(drop.bucket, drop.key, 0, drop.size, before, drop.version_id),
+            *(Piece(work, made[part].key, start, made[part].size, stop) for part, start, stop in ranges),
+            Piece(work, end, 0, len(footer)),
+        ]
+
+    def _once(self, name: str, write: Callable[[Writer], None]) -> Piece:
+        """What `write` makes, unless an invocation before this one has made it."""
+        key = self._files.table_key(name)
+        if self._kept(name + ".json") is None:
+            with self._world.objects.writing(self._world.buckets.work, key, BYTES) as out:
+                write(out)
+            self._keep(name + ".json", True)
+        return self._made(key)
+
+    def _lines(self, pieces: Iterable[Piece]) -> Iterator[bytes]:
+        return (line for piece in pieces for line in lines(self._world.objects, piece.bucket, piece.key))
+
+    def _made(self, key: str) -> Piece:
+        work = self._world.buckets.work
+        return Piece(work, key, 0, self._world.objects.head(work, key).size)
+
+    def _kept(self, name: str) -> Any:
+        """What an invocation before this one wrote down; None where it did not."""
+        try:
+            return json.loads(whole(self._world.objects, self._world.buckets.work, self._files.table_key(name)))
+        except ObjectMissing:
+            return None
+
+    def _keep(self, name: str, value: Any) -> None:
+        data = json.dumps(value).encode()
+        self._world.objects.put(self._world.buckets.work, self._files.table_key(name), data, JSON)
+
+
+def column_schemas(compiled: CompiledRecipe) -> dict[str, Any]:
+    """The JSON Schemas of the columns that a recipe adds, None where there is none."""
+    schema = compiled.validator.schema if compiled.validator else None
+    if compiled.properties is not None and isinstance(schema, Mapping):
+        found: list[Any] = [schema["properties"][name] for name in compiled.properties]
+    else:
+        found = list(_SCHEMAS.get(compiled.endpoint, ()))
+    # What is computed from a response, and the outcome, come after.
+    return dict(zip_longest(compiled.all_columns, found))
+
+
+_SCHEMAS = {
+    EMBEDDINGS: ({"type": "array", "items": {"type": "number"}},),
+    MODERATIONS: ({"type": "boolean"}, {"type": "array", "items": {"type": "string"}}),
+}

@@ -1,0 +1,71 @@
+"""The one place that decides what is real: builds the World of AWS and OpenAI out of the environment."""
+
+from dropbatch.entrypoints.layer_check import check_layer
+
+check_layer()  # before anything with compiled code is imported, which would fail in words that name no reason
+
+# ruff: noqa: E402 - the imports below come after the check on purpose
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from aws_lambda_powertools import Logger, Metrics
+
+from dropbatch.entrypoints.context import connect
+from dropbatch.entrypoints.memory_limit import limit_memory
+from dropbatch.entrypoints.observability import PowertoolsObserver
+from dropbatch.entrypoints.settings import Settings
+from dropbatch.gc_tuning import settle
+from dropbatch.ports import Queue, World
+
+_SCRATCH = Path(tempfile.gettempdir()) / "dropbatch"
+"""A folder of our own, so that it can be emptied."""
+
+
+@cache
+def observer() -> PowertoolsObserver:
+    return PowertoolsObserver(Logger(), Metrics())
+
+
+@cache
+def _settings() -> Settings:
+    return Settings.from_environment(os.environ)
+
+
+@cache
+def _world() -> World:
+    """Clients outlive an invocation: Lambda keeps the process for the next one."""
+    limit_memory(os.environ)
+    connected = connect(
+        _settings(),
+        observer=observer(),
+        clock=time.time,
+        scratch=_SCRATCH,
+        new_token=lambda: uuid.uuid4().hex,
+    )
+    settle()
+    return connected
+
+
+def world(remaining_milliseconds: Callable[[], int]) -> World:
+    """The World as one invocation sees it, with its own time left, and a disk without what a killed one left.
+
+    A process handles one invocation at a time, so that nothing of ours in it can be in use.
+    """
+    shutil.rmtree(_SCRATCH, ignore_errors=True)
+    _SCRATCH.mkdir(parents=True, exist_ok=True)
+    return replace(_world(), seconds_left=lambda: remaining_milliseconds() / 1000)
+
+
+def queue_names(here: World) -> Mapping[str, Queue]:
+    """The queues that call functions, by their names, as they stand at the end of an event source's ARN."""
+    settings = _settings()
+    urls = (settings.intake_queue_url, settings.dispatch_queue_url, settings.collect_queue_url)
+    queues = (here.intake, here.dispatch, here.collect)
+    return {url.rpartition("/")[2]: queue for url, queue in zip(urls, queues, strict=True)}

@@ -1,0 +1,112 @@
+"""How the values of a csv or tsv are told apart, and how answers are written so that the same reader finds them."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dropbatch.json_encoding import to_json
+
+DOUBLE = "double"
+NONE = "none"
+QUOTINGS = (DOUBLE, NONE)
+"""What `quoting` may be: double quotes around values as RFC 4180 has them, or no quote with a meaning."""
+
+BACKSLASH = "\\"
+
+_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a pipe"}
+
+
+class CsvReader(Protocol):
+    """A csv.reader: the rows, and how many lines they took."""
+
+    @property
+    def line_num(self) -> int: ...
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+    def __next__(self) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """`quoting` is None if nobody said what it is: values are then read with double quotes, with care.
+
+    A character behind `escape` means itself, in quotes and outside.
+    """
+
+    delimiter: str
+    quoting: str | None = None
+    escape: str | None = None
+
+    @property
+    def has_quotes(self) -> bool:
+        return self.quoting != NONE
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether this is RFC 4180 but for the delimiter."""
+        return self.has_quotes and self.escape is None
+
+    @property
+    def is_unquoted(self) -> bool:
+        """Whether a line is a row and a delimiter separates values, and nothing else has a meaning."""
+        return not self.has_quotes and self.escape is None
+
+    @property
+    def delimiter_name(self) -> str:
+        """The delimiter in a sentence."""
+        return _NAMES.get(self.delimiter, f"“{self.delimiter}”")
+
+    def reader(self, lines: Iterable[str]) -> CsvReader:
+        """Python's csv.reader, as strict as it gets."""
+        if self.has_quotes:
+            return csv.reader(lines, delimiter=self.delimiter, escapechar=self.escape, strict=True)
+        return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE, escapechar=self.escape, strict=True)
+
+    def fields(self, values: Sequence[object]) -> Sequence[str]:
+        """A column's values as fields, each behind a delimiter."""
+        try:
+            together = "".join(values)  # type: ignore[arg-type]  # raises if one is no text
+        except TypeError:
+            values = list(map(as_text, values))
+            together = "".join(values)  # type: ignore[arg-type]  # they are texts now
+        texts: Sequence[str] = values  # type: ignore[assignment]  # as above
+        delimiter = self.delimiter
+        if not any(sign in together for sign in (delimiter, '"', "\n", "\r", self.escape or delimiter)):
+            return [delimiter + text for text in texts]
+        if self.is_plain:
+            return [
+                delimiter + '"' + text.replace('"', '""') + '"'
+                if delimiter in text or '"' in text or "\n" in text or "\r" in text
+                else delimiter + text
+                for text in texts
+            ]
+        if self.escape is None:
+            return [delimiter + self._without_meaning(text) for text in texts]
+        return [delimiter + self._escaped(text, self.escape) for text in texts]
+
+    def _without_meaning(self, text: str) -> str:
+        """The text with a space for each line end and delimiter: nothing says that they are part of a value."""
+        for sign in ("\r\n", "\r", "\n"):
+            text = text.replace(sign, " ")
+        return text.replace(self.delimiter, "_" if self.delimiter == " " else " ")
+
+    def _escaped(self, text: str, escape: str) -> str:
+        text = text.replace(escape, escape * 2)
+        if self.has_quotes:
+            if any(sign in text for sign in (self.delimiter, '"', "\n", "\r")):
+                return '"' + text.replace('"', escape + '"') + '"'
+            return text
+        for sign in (self.delimiter, "\r", "\n"):
+            text = text.replace(sign, escape + sign)
+        return text
+
+
+def as_text(value: object) -> str:
+    """What a field holds of a value."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return to_json(value).decode()

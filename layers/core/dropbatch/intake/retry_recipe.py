@@ -1,0 +1,75 @@
+"""Chooses the recipe that failed rows are asked again with: today's, if it means anything else than the former one."""
+
+from dataclasses import replace
+
+from dropbatch.domain.drops import Drop
+from dropbatch.domain.errors import Rejected
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.problems import Problem, Problems
+from dropbatch.formats.layout import Layout
+from dropbatch.ports import World
+from dropbatch.recipes.file_values import file_values
+from dropbatch.recipes.naming import listed
+from dropbatch.reporting.details import UsedRecipe
+from dropbatch.reporting.notifications import COLUMNS_CHANGED
+from dropbatch.storage.job_files import JobFiles, RecipeText, find_recipe
+
+
+def choose_recipe(
+    world: World, job: Job, files: JobFiles, old: JobFiles, layout: Layout
+) -> tuple[RecipeText | None, list[UsedRecipe]]:
+    """Return the recipe that failed rows are asked again with, and all that the job's rows were asked with.
+
+    It is today's if that means anything else than the former job's. Rejected if it cannot be used, or if it adds other
+    columns than those of the answers that stay.
+    """
+    former = old.recipe()
+    if former is None:
+        return None, []
+    kept = files.recipe()
+    is_gone = False
+    if kept is None:
+        today = find_recipe(world.objects, job.drop.bucket, job.drop.key)
+        is_gone = today is None
+        if today is None or means_the_same(today, former):
+            kept = files.keep_recipe(former)
+        else:
+            files.found = today
+            _check_recipe_again(today, former, job.drop, layout)
+            kept = files.keep_recipe(today)
+    known = list(old.recipes()) or [{"path": former.path, "sha256": former.sha256}]
+    if kept.sha256 != former.sha256:
+        known.append({"path": kept.path, "sha256": kept.sha256})
+    if len(known) > 1:
+        files.keep_recipes(known)
+    used = [UsedRecipe(each["path"], each["sha256"]) for each in known]
+    used[-1] = replace(used[-1], is_gone=is_gone)
+    return kept, used
+
+
+def means_the_same(today: RecipeText, former: RecipeText) -> bool:
+    """Whether a recipe asks what another does: comments and its place do not matter."""
+    if today.sha256 == former.sha256:
+        return True
+    parsed = today.parsed()
+    return not parsed.problems and replace(parsed, path=former.path) == former.parsed() and today.files == former.files
+
+
+def _check_recipe_again(today: RecipeText, former: RecipeText, drop: Drop, layout: Layout) -> None:
+    """Rejected if failed rows cannot be asked with today's recipe so that one file holds all answers."""
+    compiled = today.compiled(file=file_values(drop.key, layout.columns))
+    problems = Problems()
+    problems.extend(compiled.check_columns(layout.columns) if layout.columns else [])
+    before = former.compiled(checked=True).all_columns
+    if compiled.all_columns != before:
+        problems.add(
+            Problem(
+                COLUMNS_CHANGED,
+                f"{today.path} adds other columns today ({listed(compiled.all_columns)}) than the answers have that "
+                f"would stay ({listed(before)}), and one file cannot hold both; put a .rerun beside the drop to ask "
+                "all rows with today's recipe, or add the former columns again.",
+                path=today.path,
+            )
+        )
+    if problems:
+        raise Rejected(problems)

@@ -1,0 +1,229 @@
+"""Asks OpenAI how the submitted batches are doing, in few calls, and moves those on that have ended.
+
+OpenAI's list is read while its pages show ours: a page tells of a hundred for the price of one. What is spread thinly
+among others' batches, or not listed, takes turns at being retrieved. Whatever an account lists, a poll makes at most
+about twice as many calls as there are batches open, and for ten thousand of them 105.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import inf
+
+from dropbatch.domain.errors import ConditionFailed, OpenAIError, OpenAIKeyRejected, OpenAINotFound
+from dropbatch.domain.jobs import TERMINAL, Batch, BatchState, HeldReason, Job, OpenAIStatus
+from dropbatch.jobs.hold import hold
+from dropbatch.jobs.lease import give_back
+from dropbatch.jobs.openai_batch import knows_of
+from dropbatch.ports import RemoteBatch, World
+from dropbatch.storage.repository import Ledger
+
+RETRIEVED_ONE_BY_ONE = 20
+"""Up to so many open batches are retrieved one by one; more are looked for in OpenAI's list, a hundred a page."""
+
+CALLS = 105
+"""What a poll's pages leave of so many calls is for batches that they did not show."""
+
+STRAGGLERS = 5
+"""So many batches are retrieved however many pages there were, so that each has its turn."""
+
+UNMOVED = 20
+"""How many batches are retrieved, if calls are left, that the list shows, but not to have ended."""
+
+CLOCK_SECONDS = 330
+"""How much older than ours, by its own clock, OpenAI may take a batch to be."""
+
+PROGRESS_WRITES = 50
+"""Of how many batches that go on a poll writes the progress down: those that have come furthest since it last was."""
+
+WINDOW_SECONDS = 25 * 3600
+"""OpenAI's window of 24 hours, and an hour on top: a batch that OpenAI does not know by then is gone."""
+
+CANCEL_SECONDS = 36 * 3600
+"""When Dropbatch cancels a batch for its age: OpenAI's batches do run past their 24 hours, and then still expire."""
+
+SPARE_SECONDS = 30
+"""A poll stops when it has no more than this left."""
+
+
+def follow(world: World, ledger: Ledger, submitted: Sequence[Batch], jobs: Mapping[str, Job]) -> None:
+    """Take over what OpenAI says of these batches; jobs whose key it refuses are held.
+
+    The list is a hint: what it does not tell, or if it fails, batches are asked about one by one, each by itself. Those
+    that OpenAI did not answer about come last, so that they keep no other waiting.
+    """
+    try:
+        if len(submitted) <= RETRIEVED_ONE_BY_ONE:
+            _retrieve(world, ledger, sorted(submitted, key=_turn), jobs)
+        else:
+            _list_and_retrieve(world, ledger, submitted, jobs)
+    except OpenAIKeyRejected as error:
+        for job in {batch.job_id: jobs[batch.job_id] for batch in submitted if batch.job_id in jobs}.values():
+            hold(world, ledger, job, HeldReason.KEY, error.code)
+
+
+def end_batch(world: World, ledger: Ledger, batch: Batch, status: OpenAIStatus, *, never_ended: bool = False) -> None:
+    """Take a batch for ended of which OpenAI does not say so; `never_ended` if it may still be running."""
+    world.observer.warn("a batch is taken for ended", openai_id=batch.openai_id, **batch.ids)
+    batch.openai_status, batch.never_ended = status, never_ended
+    _end(world, ledger, batch)
+
+
+def _list_and_retrieve(world: World, ledger: Ledger, submitted: Sequence[Batch], jobs: Mapping[str, Job]) -> None:
+    seen, pages = _list(world, submitted)
+    found = [(batch, seen[batch.openai_id]) for batch in submitted if batch.openai_id in seen]
+    written = 0
+    for batch, remote in sorted(found, key=_news, reverse=True):
+        if world.seconds_left() < SPARE_SECONDS:
+            return
+        with _apart(world, batch):
+            try:
+                written += _apply(world, ledger, batch, remote, progress=written < PROGRESS_WRITES)
+            except OpenAIError as error:
+                _unsure(world, ledger, batch, error)
+    left = max(STRAGGLERS, CALLS - pages)
+    turns = sorted((batch for batch in submitted if batch.openai_id not in seen), key=_turn)[:left]
+    # Some servers move a batch on only when it is retrieved: those that have not moved take turns too.
+    unmoved = sorted((batch for batch, _ in found if batch.state is BatchState.SUBMITTED), key=_turn)
+    turns += unmoved[: max(0, min(left, UNMOVED) - len(turns))]
+    _retrieve(world, ledger, turns, jobs, in_turns=True)
+
+
+def _turn(batch: Batch) -> tuple[int, int]:
+    return batch.unsure_at, batch.seen_at or 0
+
+
+def _list(world: World, submitted: Sequence[Batch]) -> tuple[dict[str | None, RemoteBatch], int]:
+    """Our batches out of OpenAI's list, and how many pages of it were read.
+
+    It is read no further than to the oldest of ours, and no longer than it pays: with more pages that showed none of
+    ours than there are batches missing, it is cheaper to retrieve these.
+    """
+    wanted = {batch.openai_id for batch in submitted}
+    oldest = min(batch.submitted_at or 0 for batch in submitted) - CLOCK_SECONDS
+    seen: dict[str | None, RemoteBatch] = {}
+    pages = without_ours = 0
+    try:
+        for page in world.openai.newest():
+            ours = {remote.id: remote for remote in page if remote.id in wanted}
+            seen.update(ours)
+            pages += 1
+            without_ours += not ours
+            missing = len(wanted) - len(seen)
+            if not missing or (not ours and without_ours > missing) or world.seconds_left() < SPARE_SECONDS:
+                break
+            if page and page[-1].created_at < oldest:
+                break
+    except OpenAIKeyRejected:
+        raise
+    except OpenAIError as error:
+        world.observer.warn("OpenAI's list could not be read to its end", code=error.code, pages=pages)
+    return seen, pages
+
+
+def _retrieve(
+    world: World, ledger: Ledger, batches: Iterable[Batch], jobs: Mapping[str, Job], in_turns: bool = False
+) -> None:
+    """Ask about each batch by itself; where they take turns, when each had its own is written down."""
+    for batch in batches:
+        if world.seconds_left() < SPARE_SECONDS:
+            return
+        with _apart(world, batch):
+            try:
+                remote = world.openai.retrieve(batch.openai_id or "")
+                _apply(world, ledger, batch, remote, seen_at=world.now() if in_turns else None)
+            except OpenAIKeyRejected:
+                raise
+            except OpenAINotFound as error:
+                world.observer.warn("OpenAI does not know a batch", code=error.code, **batch.ids)
+                _lost(world, ledger, batch, jobs.get(batch.job_id))
+            except OpenAIError as error:
+                _unsure(world, ledger, batch, error)
+
+
+@contextmanager
+def _apart(world: World, batch: Batch) -> Iterator[None]:
+    """Look after one batch by itself: one whose item cannot be written must not stop the others."""
+    try:
+        yield
+    except OpenAIKeyRejected:
+        raise
+    except Exception:  # noqa: BLE001 - whatever it was, the next poll comes back to it
+        world.observer.failed("a batch could not be followed", **batch.ids)
+
+
+def _unsure(world: World, ledger: Ledger, batch: Batch, error: OpenAIError) -> None:
+    """Note that OpenAI did not answer about a batch, so that the next poll asks about the others first."""
+    world.observer.warn("OpenAI did not answer about a batch", code=error.code, kind=str(error.kind), **batch.ids)
+    batch.unsure_at = world.now()
+    try:
+        ledger.save(batch)
+    except ConditionFailed:
+        return  # another process has moved it
+
+
+def _lost(world: World, ledger: Ledger, batch: Batch, job: Job | None) -> None:
+    """A batch that OpenAI does not know: of another key, or gone. It is given up when it must have ended."""
+    if job is not None and not knows_of(world, batch):
+        hold(world, ledger, job, HeldReason.KEY_CHANGED, "key_changed", batch)
+    elif world.now() >= (batch.submitted_at or 0) + WINDOW_SECONDS:
+        end_batch(world, ledger, batch, OpenAIStatus.COMPLETED)
+
+
+def _news(found: tuple[Batch, RemoteBatch]) -> float:
+    """How much there is to take over: all of a batch that has ended, else which part was done since it last was."""
+    batch, remote = found
+    if remote.status in TERMINAL:
+        return inf
+    done = remote.completed + remote.failed - batch.completed - batch.failed
+    return (remote.status is not batch.openai_status) + abs(done) / max(1, batch.requests)
+
+
+def _apply(
+    world: World,
+    ledger: Ledger,
+    batch: Batch,
+    remote: RemoteBatch,
+    *,
+    progress: bool = True,
+    seen_at: int | None = None,
+) -> bool:
+    """Takes over what OpenAI says of a batch; whether anything was written.
+
+    Mere `progress` is left to another poll where it is not wanted.
+    """
+    if remote.status is OpenAIStatus.UNKNOWN:
+        world.observer.warn("OpenAI gives a batch a status that is not known", openai_id=remote.id, **batch.ids)
+    ended = remote.status in TERMINAL
+    age = world.now() - (batch.submitted_at or world.now())
+    if not ended and age > CANCEL_SECONDS and remote.status is not OpenAIStatus.CANCELLING and not batch.aged_at:
+        world.observer.warn("a batch should have ended; it is cancelled", openai_id=remote.id, **batch.ids)
+        world.openai.cancel(remote.id)
+        batch.aged_at = world.now()
+        seen_at = world.now()
+    news = (remote.status, remote.completed, remote.failed)
+    if not ended and seen_at is None and (not progress or news == (batch.openai_status, batch.completed, batch.failed)):
+        return False
+    batch.openai_status, batch.completed, batch.failed = news
+    batch.total, batch.output_file_id, batch.error_file_id = remote.total, remote.output_file_id, remote.error_file_id
+    batch.seen_at = seen_at or batch.seen_at
+    if ended:
+        _end(world, ledger, batch)
+        return True
+    try:
+        ledger.save(batch)
+    except ConditionFailed:
+        return False  # another poller was quicker
+    return True
+
+
+def _end(world: World, ledger: Ledger, batch: Batch) -> None:
+    """Mark a batch as ended; it is sent to be collected as soon as there is room for it."""
+    batch.ended_at = world.now()
+    batch.came_further()
+    give_back(batch)
+    batch.move(BatchState.ENDED)
+    try:
+        ledger.save(batch)
+    except ConditionFailed:
+        return  # another poller was quicker
+    world.observer.note("ended", openai_id=batch.openai_id, status=str(batch.openai_status), **batch.ids)

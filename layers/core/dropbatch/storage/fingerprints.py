@@ -1,0 +1,158 @@
+"""Fingerprints of answers, so that a run can be compared with another one whose answers are no longer at hand.
+
+A value has 32 bits, a row one value for each column of its answer, and zeros if it has no good answer. They lie below
+`answers/<job>/` in the work bucket, where they outlast the job: four bytes a value, row after row, in as many pieces as
+rendering took; `head.json`, written last, says what they are of.
+"""
+
+import json
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+from zlib import crc32
+
+import msgspec
+import orjson
+
+from dropbatch.batch_api.endpoints import EMBEDDINGS
+from dropbatch.domain.errors import ObjectMissing
+from dropbatch.json_encoding import to_json
+from dropbatch.ports import JSON, World
+from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.storage.job_ends import whole
+
+MAX_COLUMNS = 50
+"""How many of an answer's columns are compared."""
+
+MAX_VALUES = 100
+"""A column with more values than this is compared by rows alone, not by which value became which."""
+
+VALUE_BYTES = 4
+
+_JSON_SEED = 1
+"""Tells the text "5" from the number 5."""
+
+_MAX_EXACT = 2**53
+
+
+class Head(msgspec.Struct):
+    """What a job's fingerprints are of.
+
+    `values` are those that a column can have, if they are few. `limit` is what of the drop was taken: None for all of
+    its rows, else how many of the first, or a list of how many and the seed of a sample. `pieces` are the keys of the
+    objects.
+    """
+
+    columns: list[str]
+    values: dict[str, list[Any]]
+    rows: int
+    version_id: str
+    content: str | None
+    limit: Any
+    pieces: list[str]
+
+    @property
+    def row_bytes(self) -> int:
+        return VALUE_BYTES * len(self.columns)
+
+
+def compared_columns(compiled: CompiledRecipe | None) -> Sequence[str]:
+    """Return the columns of an answer that are compared: none of a vector, which is another one each time."""
+    return compiled.columns[:MAX_COLUMNS] if compiled and compiled.endpoint != EMBEDDINGS else ()
+
+
+def row_fingerprints(columns: Sequence[Sequence[Any]]) -> list[bytes]:
+    """Return the fingerprints of rows, given column by column."""
+    width, count = len(columns), len(columns[0])
+    found = array("I", bytes(VALUE_BYTES * width * count))
+    for place, values in enumerate(columns):
+        found[place::width] = array("I", fingerprints(values))
+    data, size = found.tobytes(), VALUE_BYTES * width
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def fingerprints(values: Sequence[Any]) -> list[int]:
+    """Return the fingerprints of one column's values; none of them is 0.
+
+    Equal values have equal ones, however they are written in a file: 5 and 5.0, or members in another order.
+    """
+    try:
+        found = list(map(crc32, map(str.encode, values)))
+    except (TypeError, UnicodeEncodeError):  # not all of them are texts, or sound ones
+        found = list(map(_fingerprint, values))
+    return [each or 1 for each in found] if 0 in found else found
+
+
+def _fingerprint(value: Any) -> int:
+    if isinstance(value, str):
+        return crc32(value.encode("utf-8", "surrogatepass"))
+    return crc32(_canonical(to_json(value)), _JSON_SEED)
+
+
+def _canonical(data: bytes) -> bytes:
+    """Return JSON so that equal values are equal texts."""
+    if data[:1] in (b"{", b"["):
+        return orjson.dumps(orjson.loads(data), option=orjson.OPT_SORT_KEYS)
+    if data.lstrip(b"-").isdigit() or data in (b"true", b"false", b"null"):
+        return data
+    number = float(data)
+    return b"%d" % number if number.is_integer() and abs(number) < _MAX_EXACT else repr(number).encode()
+
+
+def piece_key(job_id: str, shard: int, token: str) -> str:
+    """Return where a process keeps the fingerprints of rows of a shard."""
+    return f"{_prefix(job_id)}{shard:06d}.{token}"
+
+
+def keep_head(world: World, job_id: str, head: Head) -> None:
+    world.objects.put(world.buckets.work, _prefix(job_id) + "head.json", msgspec.json.encode(head), JSON)
+
+
+def head_of(world: World, job_id: str) -> Head | None:
+    """Return what a job's fingerprints are of; None if there are none any more."""
+    try:
+        data = whole(world.objects, world.buckets.work, _prefix(job_id) + "head.json")
+    except ObjectMissing:
+        return None
+    return msgspec.json.decode(data, type=Head)
+
+
+def read_rows(world: World, head: Head, rows: int) -> Iterator[list["array[int]"]]:
+    """Yield a job's fingerprints column by column, so many rows at a time."""
+    size, width = rows * head.row_bytes, len(head.columns)
+    held = bytearray()
+    blocks = chain.from_iterable(world.objects.blocks(world.buckets.work, key) for key in head.pieces)
+    for block in blocks:
+        held += block
+        while len(held) >= size:
+            yield _columns(bytes(held[:size]), width)
+            del held[:size]
+    if held:
+        yield _columns(bytes(held), width)
+
+
+def named(values: Mapping[str, Sequence[Any]], column: str) -> dict[int, str]:
+    """Return the names of a column's values by their fingerprints; empty if it has too many to tell."""
+    found = values.get(column, ())
+    names = [value if isinstance(value, str) else json.dumps(value) for value in found]
+    return dict(zip(fingerprints(found), names, strict=True))
+
+
+def few_values(compiled: CompiledRecipe) -> dict[str, list[Any]]:
+    """Return the values of the columns that have only a few."""
+    compared = compared_columns(compiled)
+    return {
+        column: list(values)
+        for column, values in compiled.categories.items()
+        if column in compared and len(values) <= MAX_VALUES
+    }
+
+
+def _columns(data: bytes, width: int) -> list["array[int]"]:
+    found = array("I", data)
+    return [found[place::width] for place in range(width)]
+
+
+def _prefix(job_id: str) -> str:
+    return f"answers/{job_id}/"
