@@ -28,14 +28,15 @@ test: check ## Run everything: the checks, and all tests, end to end too
 test-fast: setup ## Run the unit, contract and scenario tests that are not slow: for every save
 	@$(ISOLATED) $(BIN)/pytest -q -n 2 --dist worksteal -m "not slow" $(wildcard tests/unit tests/contract tests/scenarios)
 
-check: setup ## Check format, lint, types and the template
+check: setup ## Check format, lint, English, types and the template
 	@$(MAKE) --no-print-directory -j2 check-python check-template
 
 check-python:
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/python tools/english.py
 	@$(BIN)/mypy
-	@$(BIN)/mypy local benchmarks functions/submit functions/poll functions/collect
+	@$(BIN)/mypy local benchmarks tools functions/submit functions/poll functions/collect
 
 check-template:
 	@$(BIN)/cfn-lint template.yaml

@@ -63,14 +63,14 @@ PATTERNS = (
     Pattern("odd lines", r"\bodd lines?\b", "unmatched answer lines", frozenset({STRING})),
     Pattern(
         "what-sentence",
-        r"(?:^|(?<=[.:|-]\x20))What\b(?=[^.?!|]*[.;|])",
+        r"(?:^|(?<=[.:|-]\x20))(?-i:What)\b(?=[^.?!|]*[.;|])",
         "name the thing: rows, batches, files",
         frozenset({PROSE}),
     ),
     Pattern("semicolons", r"(?<=;)[^.;:!?|]*[^.;:!?|\s]\s*;", "two short sentences", frozenset({PROSE})),
     Pattern(
         "question opens",
-        r"\A(?:What|How|Where|Whether|Which|Who|When|That)\b",
+        r"\A(?-i:What|How|Where|Whether|Which|Who|When|That)\b",
         "a verb: Return, Write, Raise",
         frozenset({DOCSTRING}),
     ),
@@ -92,7 +92,8 @@ HELD: dict[str, tuple[str, ...]] = {
 }
 """Which texts of each kind are clean and have to stay so, by the names of their files."""
 
-_COMPILED = [(pattern, re.compile(pattern.regex.replace(" ", r"\s+"), re.MULTILINE)) for pattern in PATTERNS]
+_FLAGS = re.MULTILINE | re.IGNORECASE
+_COMPILED = [(pattern, re.compile(pattern.regex.replace(" ", r"\s+"), _FLAGS)) for pattern in PATTERNS]
 
 _NO_ENGLISH = re.compile(
     r"(?P<fence>^ *```.*?^ *```[^\n]*$)"
