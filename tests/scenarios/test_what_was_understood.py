@@ -53,7 +53,7 @@ def test_a_usable_recipe_says_model_columns_types_and_rows(fake: FakeWorld) -> N
         "- Columns it adds: ai_sentiment (positive, negative), ai_score (integer), ai_angry (boolean), ai_tags (list "
         "of string), ai_why (string: “The main complaint in a few words”), ai_finish (from the response), ai__status, "
         "ai__error",
-        "- Rows it asks: the first 10 rows (limit), but for those for which when is empty",
+        "- Rows it asks: the first 10 rows (limit), except those for which when is empty",
         "No file lies in its folder yet. Upload files into the folder `shop/`.",
     ]
     assert fake.topics.published[-1].detail["understood"] == {
@@ -71,7 +71,7 @@ def test_a_usable_recipe_says_model_columns_types_and_rows(fake: FakeWorld) -> N
             {"column": "ai__status", "type": "string", "values": []},
             {"column": "ai__error", "type": "string", "values": []},
         ],
-        "rows": "the first 10 rows (limit), but for those for which when is empty",
+        "rows": "the first 10 rows (limit), except those for which when is empty",
     }
 
 

@@ -145,7 +145,7 @@ CASES = {
         "a.csv",
         b"text\na\n",
         "wrong_type",
-        ("Line 3 of recipe.yaml, key system", "a text is expected", "the number 4", "write it in quotes"),
+        ("Line 3 of recipe.yaml, key system", "`system` must be a text", "not the number 4", "write it in quotes"),
         3,
         key="system",
         recipe=RECIPE + b"system: 4\n",

@@ -450,7 +450,7 @@ class _Compiler:
             for name, found in (placeholders.unused(text, used) | placeholders.sure(text)).items():
                 literally = fitted(f"{{{{ {literal(found.written)} }}}}", slot.quote)
                 sentence = (
-                    f"{found.written} is sent as it stands, although the drop has this column; write "
+                    f"{found.written} is sent unchanged, although the drop has this column; write "
                     f"{placeholder(name, slot.quote)}, or, if the sign itself is meant, {literally}."
                 )
                 problems.setdefault(name, problem_at(slot.path, slot.line, "placeholder", slot.key, sentence))
@@ -566,8 +566,8 @@ class _Compiler:
             self._complain(key, f"this is no valid JSON Schema{said}")
         if in_place_repeats(schema) > MAX_SCHEMA_REPEATS:
             sentence = (
-                "its anyOf, oneOf, allOf and $ref lead to so many combinations that no answer could be checked; name "
-                "fewer alternatives."
+                "its anyOf, oneOf, allOf and $ref lead to too many combinations to check an answer; name fewer "
+                "alternatives."
             )
             self._complain("schema", sentence)
         for reference in dict.fromkeys(_references(schema)):

@@ -198,7 +198,9 @@ class _Completion:
         if reference not in self._inlined:
             return self._written_out({**target, **others}, reference, key)
         for name in others.keys() - {"title", "description"}:
-            self._complain(f"{key}.{name}", f"{name} cannot stand beside a $ref to what it lies in; leave it out.")
+            self._complain(
+                f"{key}.{name}", f"{name} cannot be beside a $ref to a schema that contains it; leave it out."
+            )
         return {"anyOf": [{"$ref": reference}], **others}
 
     def _member(self, name: str, item: Any, key: str) -> Any:

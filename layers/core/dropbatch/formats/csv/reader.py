@@ -223,8 +223,8 @@ def mostly_merged(lines: int, of: int) -> Problem:
     """The problem of a file most of whose lines stand in such rows."""
     return Problem(
         "merged_rows",
-        f"{lines:,} of {of:,} lines stand in rows that go over several lines if double quotes enclose values, and each "
-        "is a row of its own if they do not; write `quoting: none` in the recipe if quotes are part of the text, or "
+        f"{lines:,} of {of:,} lines are in rows over several lines if double quotes enclose values, and each is a row "
+        "of its own if they do not; write `quoting: none` in the recipe if quotes are part of the text, or "
         "`quoting: double` if they enclose it.",
         key="quoting",
     )
