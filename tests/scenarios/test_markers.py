@@ -199,7 +199,7 @@ TABLE: list[tuple[Callable[[FakeWorld], None], str, Expected]] = [
         "approve",
         ("refused", "not_held", "a.csv: waits because too few rows were answered, not for an approval"),
     ),
-    (held_for_bad_answers, "retry", ("done", "resumed", "a.csv: goes on")),
+    (held_for_bad_answers, "retry", ("done", "resumed", "a.csv: continues")),
     (rejected, "cancel", ("done", "waits_no_more", "a.csv: is not read again automatically")),
     (rejected, "approve", ("refused", "rejected", "a.csv: was rejected, there is nothing to approve")),
     (rejected, "retry", ("refused", "rejected", "a.csv: was rejected, there is nothing to retry")),
@@ -455,8 +455,8 @@ def test_a_cancel_says_that_it_acts_and_the_end_says_what_came(fake: FakeWorld) 
     assert fake.topics.events() == ["accepted", "marker", "ended"]
     told = fake.topics.people[1]
     assert told.text.splitlines() == [
-        "a.csv is being cancelled, as a.csv.cancel asks. Rows that have not been sent are not sent, OpenAI is asked to "
-        "stop the others, and the answers that it has given are kept and paid.",
+        "a.csv is being cancelled, as a.csv.cancel asks. Dropbatch sends no more rows, asks OpenAI to stop the "
+        "others, and keeps the answers that it has given, which are paid.",
         "Another message follows when it has ended.",
         run_line(only_job(fake)),
     ]
@@ -512,8 +512,8 @@ def test_a_cancel_stops_every_open_run_of_the_file_and_names_them(fake: FakeWorl
     assert [job.state for job in jobs(fake)] == [JobState.CANCELLED] * 2
     told = [each for each in fake.topics.published if each.event == "marker"]
     assert [each.text.splitlines()[0] for each in told] == [
-        "a.csv: run 1 and run 2 are being cancelled, as a.csv.cancel asks. Rows that have not been sent are not sent, "
-        "OpenAI is asked to stop the others, and the answers that it has given are kept and paid.",
+        "a.csv: run 1 and run 2 are being cancelled, as a.csv.cancel asks. Dropbatch sends no more rows, asks "
+        "OpenAI to stop the others, and keeps the answers that it has given, which are paid.",
     ]
     assert told[0].detail["cancelled_jobs"] == [job.id for job in jobs(fake)]
     assert (told[0].subject, told[0].detail["run"]) == ("a.csv, run 2: is being cancelled", 2)
@@ -575,7 +575,7 @@ def test_the_same_rerun_asks_first_and_says_what_it_cost(fake: FakeWorld) -> Non
         "a.csv waits: the same 3 rows with the same recipe were answered by run 1. That cost under a cent, and asking "
         "again would cost as much. Nothing was sent to OpenAI yet, and nothing is billed.",
         "Asked for by a.csv.rerun.",
-        "To have it answered again all the same: echo | aws s3 cp - s3://the-inbox/a.csv.approve",
+        "To have it answered again anyway: echo | aws s3 cp - s3://the-inbox/a.csv.approve",
         "  or, in the S3 console, make a folder `a.csv.approve` beside the file",
         "To drop it: echo | aws s3 cp - s3://the-inbox/a.csv.cancel",
         "  or, in the S3 console, make a folder `a.csv.cancel` beside the file",

@@ -448,7 +448,7 @@ def test_a_rejected_retry_is_taken_up_as_a_retry(fake: FakeWorld) -> None:
     drop(fake, "a.csv.retry", b"")
     settle(fake)
     assert lines(mail(fake, "a.csv"))[-2].startswith(
-        "Correct the recipe and upload it; the failed rows are then asked again automatically: aws s3 cp recipe.yaml"
+        "Correct the recipe and upload it; the failed rows are then retried automatically: aws s3 cp recipe.yaml"
     )
     fake.openai.answer = answer_ok
     drop(fake, "recipe.yaml", RECIPE + b"attempts: 2\n")

@@ -206,7 +206,7 @@ def what_to_do(job: Job, problems: Problems) -> list[str]:
     if job.retry_of is not None:
         if any(map(problems.has, NOTHING_LEFT)) and not paths:
             return []
-        return recipe_lines(job.drop, paths, "the failed rows are then asked again")
+        return recipe_lines(job.drop, paths, "the failed rows are then retried")
     if problems.has("no_recipe"):
         recipe = replace(job.drop, key=recipe_beside(job.drop.key))
         return [f"Upload the recipe; the file is then read again automatically: {drop_command(recipe)}"]
