@@ -393,9 +393,9 @@ def test_a_misspelt_ending_is_answered_with_the_right_one(fake: FakeWorld, endin
     drop(fake, f"lake/reviews.csv{ending}{slash}", b"\n")
     run(fake)
     (told,) = fake.topics.people
-    assert told.subject == f"lake/reviews.csv{ending}: is no marker, did you mean .{kind}?"
+    assert told.subject == f"lake/reviews.csv{ending}: is not a marker, did you mean .{kind}?"
     assert told.text.splitlines() == [
-        f"`{ending}` is no marker, so reviews.csv{ending} does nothing; did you mean `.{kind}`?",
+        f"`{ending}` is not a marker, so reviews.csv{ending} does nothing; did you mean `.{kind}`?",
         f"Then make a folder `reviews.csv.{kind}` beside the file, or: "
         f"echo | aws s3 cp - s3://the-inbox/lake/reviews.csv.{kind}",
         "The markers are .approve, .cancel, .rerun, .retry.",

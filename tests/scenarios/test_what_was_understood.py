@@ -164,7 +164,7 @@ def test_a_slip_is_refused_with_the_line_to_write_and_the_correction_takes_the_f
     assert rejected.text.splitlines()[1:4] == [
         "- Line 6 of recipe.yaml, key budget: there is no such key; did you mean budget_usd? It is planned, but not "
         "supported yet; leave it out.",
-        "- Line 4 of recipe.yaml, key schema.score: “int” is no type, and would describe a text; write `score: "
+        "- Line 4 of recipe.yaml, key schema.score: “int” is not a type, and would describe a text; write `score: "
         "integer`.",
         "- Line 5 of recipe.yaml, key schema.mood: “good/bad” would describe a text; write `mood: [good, bad]` to "
         'allow these values alone, or `mood: "In the form good/bad"` if it is a description.',

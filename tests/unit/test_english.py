@@ -28,6 +28,12 @@ EXAMPLES = {
     "but for": ("All rows but for blank ones.", "All rows except blank ones, but forty at most."),
     "all the same": ("To go ahead all the same.", "To go ahead anyway; all the samples."),
     "old word": ("Hold it, lest it is lost.", "Hold it, so that it is not lost, at least there."),
+    "is no": (
+        "The line is\nno object.",
+        "The line is not an object; there is no other line, and it is no longer there.",
+    ),
+    "behind": ("A number comes behind the name.", "A number comes after the name."),
+    "else than": ("The line holds something else than text.", "The line holds something other than text."),
     "is expected, but": ("A text is expected, but a list is there.", "`prompt` must be a text, not a list."),
     "goes on": ("The job goes on.", "The job continues; the lag on it goes once a day."),
     "odd lines": ("There were 3 odd lines.", "There were 3 unmatched answer lines."),

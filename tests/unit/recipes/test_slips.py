@@ -106,7 +106,7 @@ def test_a_type_in_json_schema_is_told_as_it_is_written(written: str, meant: str
     schema = "  type: object\n  properties:\n    s:\n      type: {}\n"
     problem = only(problems_of(RECIPE + schema.format(written)))
     assert (problem.key, problem.line) == ("schema.properties.s.type", 7)
-    assert problem.message.endswith(f"this is no valid JSON Schema: “{written}” is no type; write `type: {meant}`.")
+    assert problem.message.endswith(f"this is not valid JSON Schema: “{written}” is not a type; write `type: {meant}`.")
     if meant not in ("array", "object"):  # which say more
         assert problems_of(RECIPE + schema.format(meant)) == []
 

@@ -539,7 +539,7 @@ def _used_twice(line: int) -> Problem:
 
 def _token(job: Job) -> str:
     if job.lease is None:
-        raise AssertionError(f"{job.id} is built by nobody")
+        raise AssertionError(f"no process builds {job.id}")
     return job.lease
 
 

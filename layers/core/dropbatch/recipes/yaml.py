@@ -179,7 +179,7 @@ class _Reader:
         if isinstance(value, str):
             self._add("bad_yaml", line, "has the merge key <<, which recipes do not know; write the keys out.")
         else:
-            self._add("bad_yaml", line, "has a key that is no text; write it in quotes.")
+            self._add("bad_yaml", line, "has a key that is not a text; write it in quotes.")
         return None
 
     def _scalar(self, node: Node, line: int) -> Any:

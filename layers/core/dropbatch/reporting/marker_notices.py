@@ -178,7 +178,7 @@ def not_begun(marker: Marker, asker: MarkerObject) -> Notification:
 
 def no_drop(marker: Marker, asker: MarkerObject) -> Notification:
     name = _shown(_drop(asker, marker.drop_key).name)
-    lines = [f"{name} is no file whose rows are answered, so {asker.name} does nothing. Make it beside such a file."]
+    lines = [f"{name} is not a file of rows, so {asker.name} does nothing. Make it beside such a file."]
     return _alone(asker, marker, MarkerStatus.REFUSED, MarkerReason.NO_DROP, f"{name} has no rows to answer", lines)
 
 
@@ -198,11 +198,11 @@ def misspelt(marker: NearMarker, asker: MarkerObject) -> Notification:
     drop = _drop(asker, marker.drop_key)
     kinds = ", ".join(f".{kind}" for kind in MarkerKind)
     lines = [
-        f"`{marker.ending}` is no marker, so {asker.name} does nothing; did you mean `.{marker.kind}`?",
+        f"`{marker.ending}` is not a marker, so {asker.name} does nothing; did you mean `.{marker.kind}`?",
         f"Then {_how(drop, marker.kind)}",
         f"The markers are {kinds}.",
     ]
-    verdict = f"is no marker, did you mean .{marker.kind}?"
+    verdict = f"is not a marker, did you mean .{marker.kind}?"
     return _alone(asker, marker, MarkerStatus.REFUSED, MarkerReason.MISSPELT, verdict, lines)
 
 

@@ -448,9 +448,7 @@ def _or_unquoted(dialect: Dialect) -> str:
 
 def _unclosed(line: int, dialect: Dialect) -> Problem:
     if not dialect.has_quotes:
-        message = (
-            f"The record that starts in line {line} ends in {dialect.escape}, behind which nothing comes; remove it."
-        )
+        message = f"The record that starts in line {line} ends in {dialect.escape} with nothing after it; remove it."
         return Problem("unclosed_escape", message, line=line)
     return Problem(
         "unclosed_quote",

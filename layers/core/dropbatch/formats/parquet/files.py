@@ -50,7 +50,7 @@ def damage_told() -> Iterator[None]:
 
 def damaged() -> Problem:
     return Problem(
-        "corrupt_parquet", "The Parquet file is damaged, or is no Parquet at all; write the table and drop it again."
+        "corrupt_parquet", "The Parquet file is damaged, or not Parquet at all; write the table and drop it again."
     )
 
 
