@@ -93,6 +93,7 @@ HELD: dict[str, tuple[str, ...]] = {
         "local/openai_emulator/README.md",
     ),
     STRING: ("layers/core/*.py", "functions/*.py", "local/*.py", "examples/*.py"),
+    DESCRIPTION: ("docs/events/*.json",),
 }
 """Which texts of each kind are clean and have to stay so, by the names of their files."""
 

@@ -82,8 +82,8 @@ def footer_of(file: Source) -> bytes:
         raise Rejected.because(damaged())
     if length > MOST_FOOTER_BYTES:
         message = (
-            f"The Parquet file's footer takes {length:,} bytes, and {MOST_FOOTER_BYTES:,} is the most; write fewer and "
-            "larger row groups."
+            f"The Parquet file's footer takes {length:,} bytes, and {MOST_FOOTER_BYTES:,} is the maximum; write fewer "
+            "and larger row groups."
         )
         raise Rejected.because(Problem("footer_too_large", message))
     file.seek(size - 8 - length)
