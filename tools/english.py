@@ -68,7 +68,7 @@ PATTERNS = (
         "what-sentence",
         r"(?:^|(?<=[.:|-]\x20))(?-i:What)\b(?=[^.?!|]*[.;|])",
         "name the thing: rows, batches, files",
-        frozenset({PROSE}),
+        frozenset({PROSE, STRING}),
     ),
     Pattern("semicolons", r"(?<=;)[^.;:!?|]*[^.;:!?|\s]\s*;", "two short sentences", frozenset({PROSE})),
     Pattern(

@@ -485,7 +485,7 @@ def test_a_cancel_that_comes_when_all_rows_have_come_back_says_so_twice(fake: Fa
         run_line(only_job(fake)),
     ]
     assert ended.status == "succeeded"
-    assert "It was to be cancelled, but that came too late to stop anything: all rows had come back." in ended.text
+    assert "The cancellation came too late to stop anything: all rows had come back." in ended.text
 
 
 def test_a_cancel_that_stops_nothing_is_said_at_the_end(fake: FakeWorld) -> None:
@@ -498,7 +498,7 @@ def test_a_cancel_that_stops_nothing_is_said_at_the_end(fake: FakeWorld) -> None
         "a.csv: is being cancelled",
         "a.csv: 3 of 3 answered",
     ]
-    assert "It was to be cancelled, but that came too late to stop anything" in fake.topics.people[-1].text
+    assert "The cancellation came too late to stop anything" in fake.topics.people[-1].text
 
 
 def test_a_cancel_stops_every_open_run_of_the_file_and_names_them(fake: FakeWorld) -> None:

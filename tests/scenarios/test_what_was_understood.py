@@ -47,14 +47,14 @@ def test_a_usable_recipe_says_model_columns_types_and_rows(fake: FakeWorld) -> N
     run(fake)
     assert fake.topics.people[-1].text.splitlines() == [
         "shop/recipe.yaml can be used: files dropped into its folder are answered by it.",
-        "Please check what was understood:",
+        "Please check that this is what you mean:",
         "- Model: gpt-6-luna, through /v1/chat/completions",
         "- Columns it uses: text, Note (1-5), nr",
         "- Columns it adds: ai_sentiment (positive, negative), ai_score (integer), ai_angry (boolean), ai_tags (list "
         "of string), ai_why (string: “The main complaint in a few words”), ai_finish (from the response), ai__status, "
         "ai__error",
         "- Rows it asks: the first 10 rows (limit), except those for which when is empty",
-        "No file lies in its folder yet. Upload files into the folder `shop/`.",
+        "There is no file in its folder yet. Upload files into the folder `shop/`.",
     ]
     assert fake.topics.published[-1].detail["understood"] == {
         "model": "gpt-6-luna",
@@ -193,7 +193,7 @@ def test_all_stages_are_told_in_one_message(fake: FakeWorld) -> None:
     codes = [group["code"] for group in rejected.detail["problems"]["groups"]]
     assert codes == ["unknown_key", "wrong_value", "missing_file", "undefined_name", "undefined_name", "invalid_utf8"]
     assert rejected.text.splitlines()[-6:-1] == [
-        "Upload what the recipe names and is missing; the file is then read again automatically.",
+        "Upload the missing files that the recipe names; the file is then read again automatically.",
         "Correct the recipe and upload it; the file is then read again automatically: aws s3 cp recipe.yaml "
         f"s3://{INBOX}/recipe.yaml",
         "  or, in the S3 console, upload it into the bucket itself, into no folder",

@@ -119,7 +119,7 @@ def _named(before: AnsweredBefore | None) -> str:
 
 def _cost_again(before: AnsweredBefore | None) -> str:
     if before is None or before.paid is None:
-        return "What that cost is not known; another run costs as much."
+        return "The cost of that run is not known; another run costs as much."
     return f"That cost {about(before.paid)}, and another run would cost as much."
 
 

@@ -186,7 +186,7 @@ def forgotten(marker: Marker, asker: MarkerObject) -> Notification:
     """That the job has been deleted, and what still works."""
     drop = _drop(asker, marker.drop_key)
     lines = [
-        f"{_shown(drop.name)} ended more than three months ago, and how its rows fared is kept no longer, so "
+        f"{_shown(drop.name)} ended more than three months ago, and the outcomes of its rows are no longer kept, so "
         f"{asker.name} does nothing.",
         _to("ask all rows again with today's recipe", drop, MarkerKind.RERUN),
     ]
