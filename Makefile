@@ -15,7 +15,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
 		printf '  make %-10s %s\n' "$$name" "$$what"; done
 
-setup: ## Install all that is needed into .venv and .local; mends what is broken
+setup: ## Install all that is needed into .venv and .local; repairs it, too
 	@sh local/setup.sh
 
 demo: setup ## Answer 3,000 reviews on this machine, and show what came back

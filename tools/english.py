@@ -114,8 +114,8 @@ _NO_ENGLISH = re.compile(
 
 _DESCRIPTION = re.compile(
     r'"description": "((?:[^"\\]|\\.)*)"'  # JSON Schema
-    r"|^( *)Description: *[>|][-+]?\n((?:\2 +[^\n]*\n|\n)+)"  # a block of YAML
-    r"|^ *Description: *([^\n]+)",  # a line of YAML
+    r"|^( *)(?:Alarm)?Description: *[>|][-+]?\n((?:\2 +[^\n]*\n|\n)+)"  # a block of YAML
+    r"|^ *(?:Alarm)?Description: *([^\n]+)",  # a line of YAML
     re.MULTILINE,
 )
 
