@@ -572,8 +572,8 @@ def test_the_same_rerun_asks_first_and_says_what_it_cost(fake: FakeWorld) -> Non
     told = fake.topics.people[-1]
     paid = result_json(fake, "summary.json", first)["cost"]["paid"]
     assert told.text.splitlines() == [
-        "a.csv waits: the same 3 rows with the same recipe were answered by run 1. That cost under a cent, and asking "
-        "again would cost as much. Nothing was sent to OpenAI yet, and nothing is billed.",
+        "a.csv waits: the same 3 rows with the same recipe were answered by run 1. That cost under a cent, and another "
+        "run would cost as much. Nothing was sent to OpenAI yet, and nothing is billed.",
         "Asked for by a.csv.rerun.",
         "To have it answered again anyway: echo | aws s3 cp - s3://the-inbox/a.csv.approve",
         "  or, in the S3 console, make a folder `a.csv.approve` beside the file",

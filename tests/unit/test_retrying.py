@@ -464,7 +464,9 @@ def test_a_job_that_is_held_for_its_recipe_is_ended_mended_and_asked_again_as_th
     run(fake, ticks=10)
     assert only_job(fake).state is JobState.HELD
     held = next(n for n in fake.topics.published if n.event == "held")
-    assert held.text.splitlines()[-3].startswith("If the recipe is why, end it so, correct the recipe, and then ask")
+    assert held.text.splitlines()[-3].startswith(
+        "If the recipe is wrong, end the run, correct the recipe, and then ask"
+    )
     assert put(fake, "cancel").state is JobState.CANCELLED
     fake.objects.drop("recipe.yaml", MENDED)
     job = put(fake, "retry")
