@@ -134,5 +134,6 @@ def test_a_key_that_is_planned_is_named_for_one_that_is_nearly_it(key: str, mean
 def test_a_truth_value_in_other_words_is_told_as_it_is_written(written: str, instead: str) -> None:
     base = 'model: m\nprompt: "{{ text }}"\n'
     problem = only(problems_of(f"{base}retry_invalid: {written}\n"))
-    assert lines_of(problem.message) == [f"retry_invalid: {instead}"]
-    assert problems_of(f"{base}{lines_of(problem.message)[0]}\n") == []
+    key, line = lines_of(problem.message)
+    assert (key, line) == ("retry_invalid", f"retry_invalid: {instead}")
+    assert problems_of(f"{base}{line}\n") == []
