@@ -265,8 +265,12 @@ class _Parser:
     def _whole_number(
         self, key: str, value: Any, least: int, most: int | None = None, advice: str = "correct it."
     ) -> int | None:
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        if is_whole and least <= value and (most is None or value <= most):
+        if (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and least <= value
+            and (most is None or value <= most)
+        ):
             return value
         bounds = f"of at least {least:,}" if most is None else f"from {least:,} to {most:,}"
         self._must_be(key, f"a whole number {bounds}", value, advice)
