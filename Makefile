@@ -15,7 +15,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
 		printf '  make %-12s %s\n' "$$name" "$$what"; done
 
-setup: ## Install all that is needed into .venv and .local; mends what is broken
+setup: ## Install all that is needed into .venv and .local; repairs it, too
 	@sh local/setup.sh
 
 demo: setup ## Answer 3,000 reviews on this machine, and show what came back
@@ -35,14 +35,15 @@ test: check ## Run everything: the checks, and all tests, end to end too
 test-fast: setup ## Run the unit, contract and scenario tests that are not slow: for every save
 	@$(ISOLATED) $(BIN)/pytest -q -n 2 --dist worksteal -m "not slow" $(wildcard tests/unit tests/contract tests/scenarios)
 
-check: setup ## Check format, lint, types and the template
+check: setup ## Check format, lint, English, types and the template
 	@$(MAKE) --no-print-directory -j2 check-python check-template
 
 check-python:
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/python tools/english.py
 	@$(BIN)/mypy
-	@$(BIN)/mypy local benchmarks functions/submit functions/poll functions/collect
+	@$(BIN)/mypy local benchmarks tools functions/submit functions/poll functions/collect
 	@imports=$$(PYTHONPATH=layers/core $(BIN)/lint-imports --no-cache --no-logo) || { echo "$$imports"; exit 1; }
 
 check-template:

@@ -76,7 +76,7 @@ def _resources(stack: str, clients: Clients) -> list[Resource]:
 def _open_work(resources: list[Resource], clients: Clients) -> Iterator[str]:
     ids = {resource.name: resource.id for resource in resources}
     if "Table" not in ids:
-        raise LocalError("This is no stack of Dropbatch: it has no table.")
+        raise LocalError("This is not a stack of Dropbatch: it has no table.")
     for kind in OPEN:
         counted = clients.client("dynamodb").query(
             TableName=ids["Table"],

@@ -136,7 +136,7 @@ def test_an_analyst_gets_from_a_misnamed_recipe_to_two_runs_that_she_can_compare
 
     archive.uploads("recipe.yaml", MISSPELT)
     (alone,) = archive.hears("recipe.yaml: usable")
-    assert "No file lies in its folder yet. Upload files into the folder `rezepte/`." in alone
+    assert "There is no file in its folder yet. Upload files into the folder `rezepte/`." in alone
     ann.uploads("Umfrage Q4.csv", COMMENTS)
     (lost,) = ann.hears("Umfrage Q4.csv: rejected, 1 problem")
     assert "A recipe was dropped into `rezepte/` a moment ago; to use it for this file, put it into `umfrage/`" in lost

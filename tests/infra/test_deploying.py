@@ -232,7 +232,7 @@ def test_all_that_outlives_a_stack_is_named(resources: Template) -> None:
 def test_a_stack_of_another_kind_is_left_alone(account: Account) -> None:
     account.resources = account.resources[:1]
 
-    with pytest.raises(LocalError, match="no stack of Dropbatch"):
+    with pytest.raises(LocalError, match="not a stack of Dropbatch"):
         list(undeploy("other", account))
     assert not account.deleted
 

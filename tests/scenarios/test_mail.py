@@ -249,8 +249,8 @@ def test_a_missing_key_is_told_operators_in_their_words_and_people_in_theirs(fak
     assert held.text.splitlines() == [
         "a.csv waits for the stack's administrators, who were notified: there is no OpenAI API key, or one that OpenAI "
         "does not accept.",
-        "Nothing is lost; it goes on within minutes of a good key being there. Without that it ends after 14 days with "
-        "what it has.",
+        "Nothing is lost; the job continues within minutes after a good key is stored. Without that it ends after "
+        "14 days with what it has.",
         "To end it with what it has: echo | aws s3 cp - s3://the-inbox/lake/a.csv.cancel",
         "  or, in the S3 console, make a folder `a.csv.cancel` beside the file",
         run_line(only_job(fake)),
@@ -259,7 +259,7 @@ def test_a_missing_key_is_told_operators_in_their_words_and_people_in_theirs(fak
     assert told.operators == Letter(
         "Dropbatch: jobs wait for an OpenAI API key",
         "The stack's secret holds no OpenAI API key, or one that OpenAI does not accept. Jobs wait, nothing is lost, "
-        "and they go on within minutes of a good key being there.\n"
+        "and they continue within minutes after a good key is stored.\n"
         "Store a key: aws secretsmanager put-secret-value --secret-id the-secret --secret-string sk-…\n"
         "In the console: Secrets Manager, the secret the-secret, Retrieve secret value, Edit, and the key alone as "
         "plaintext.\n"

@@ -199,7 +199,7 @@ TABLE: list[tuple[Callable[[FakeWorld], None], str, Expected]] = [
         "approve",
         ("refused", "not_held", "a.csv: waits because too few rows were answered, not for an approval"),
     ),
-    (held_for_bad_answers, "retry", ("done", "resumed", "a.csv: goes on")),
+    (held_for_bad_answers, "retry", ("done", "resumed", "a.csv: continues")),
     (rejected, "cancel", ("done", "waits_no_more", "a.csv: is not read again automatically")),
     (rejected, "approve", ("refused", "rejected", "a.csv: was rejected, there is nothing to approve")),
     (rejected, "retry", ("refused", "rejected", "a.csv: was rejected, there is nothing to retry")),
@@ -393,9 +393,9 @@ def test_a_misspelt_ending_is_answered_with_the_right_one(fake: FakeWorld, endin
     drop(fake, f"lake/reviews.csv{ending}{slash}", b"\n")
     run(fake)
     (told,) = fake.topics.people
-    assert told.subject == f"lake/reviews.csv{ending}: is no marker, did you mean .{kind}?"
+    assert told.subject == f"lake/reviews.csv{ending}: is not a marker, did you mean .{kind}?"
     assert told.text.splitlines() == [
-        f"`{ending}` is no marker, so reviews.csv{ending} does nothing; did you mean `.{kind}`?",
+        f"`{ending}` is not a marker, so reviews.csv{ending} does nothing; did you mean `.{kind}`?",
         f"Then make a folder `reviews.csv.{kind}` beside the file, or: "
         f"echo | aws s3 cp - s3://the-inbox/lake/reviews.csv.{kind}",
         "The markers are .approve, .cancel, .rerun, .retry.",
@@ -455,8 +455,8 @@ def test_a_cancel_says_that_it_acts_and_the_end_says_what_came(fake: FakeWorld) 
     assert fake.topics.events() == ["accepted", "marker", "ended"]
     told = fake.topics.people[1]
     assert told.text.splitlines() == [
-        "a.csv is being cancelled, as a.csv.cancel asks. Rows that have not been sent are not sent, OpenAI is asked to "
-        "stop the others, and the answers that it has given are kept and paid.",
+        "a.csv is being cancelled, as a.csv.cancel asks. Dropbatch sends no more rows, asks OpenAI to stop the "
+        "others, and keeps the answers that it has given, which are paid.",
         "Another message follows when it has ended.",
         run_line(only_job(fake)),
     ]
@@ -485,7 +485,7 @@ def test_a_cancel_that_comes_when_all_rows_have_come_back_says_so_twice(fake: Fa
         run_line(only_job(fake)),
     ]
     assert ended.status == "succeeded"
-    assert "It was to be cancelled, but that came too late to stop anything: all rows had come back." in ended.text
+    assert "The cancellation came too late to stop anything: all rows had come back." in ended.text
 
 
 def test_a_cancel_that_stops_nothing_is_said_at_the_end(fake: FakeWorld) -> None:
@@ -498,7 +498,7 @@ def test_a_cancel_that_stops_nothing_is_said_at_the_end(fake: FakeWorld) -> None
         "a.csv: is being cancelled",
         "a.csv: 3 of 3 answered",
     ]
-    assert "It was to be cancelled, but that came too late to stop anything" in fake.topics.people[-1].text
+    assert "The cancellation came too late to stop anything" in fake.topics.people[-1].text
 
 
 def test_a_cancel_stops_every_open_run_of_the_file_and_names_them(fake: FakeWorld) -> None:
@@ -512,8 +512,8 @@ def test_a_cancel_stops_every_open_run_of_the_file_and_names_them(fake: FakeWorl
     assert [job.state for job in jobs(fake)] == [JobState.CANCELLED] * 2
     told = [each for each in fake.topics.published if each.event == "marker"]
     assert [each.text.splitlines()[0] for each in told] == [
-        "a.csv: run 1 and run 2 are being cancelled, as a.csv.cancel asks. Rows that have not been sent are not sent, "
-        "OpenAI is asked to stop the others, and the answers that it has given are kept and paid.",
+        "a.csv: run 1 and run 2 are being cancelled, as a.csv.cancel asks. Dropbatch sends no more rows, asks "
+        "OpenAI to stop the others, and keeps the answers that it has given, which are paid.",
     ]
     assert told[0].detail["cancelled_jobs"] == [job.id for job in jobs(fake)]
     assert (told[0].subject, told[0].detail["run"]) == ("a.csv, run 2: is being cancelled", 2)
@@ -572,10 +572,10 @@ def test_the_same_rerun_asks_first_and_says_what_it_cost(fake: FakeWorld) -> Non
     told = fake.topics.people[-1]
     paid = result_json(fake, "summary.json", first)["cost"]["paid"]
     assert told.text.splitlines() == [
-        "a.csv waits: the same 3 rows with the same recipe were answered by run 1. That cost under a cent, and asking "
-        "again would cost as much. Nothing was sent to OpenAI yet, and nothing is billed.",
+        "a.csv waits: the same 3 rows with the same recipe were answered by run 1. That cost under a cent, and another "
+        "run would cost as much. Nothing was sent to OpenAI yet, and nothing is billed.",
         "Asked for by a.csv.rerun.",
-        "To have it answered again all the same: echo | aws s3 cp - s3://the-inbox/a.csv.approve",
+        "To have it answered again anyway: echo | aws s3 cp - s3://the-inbox/a.csv.approve",
         "  or, in the S3 console, make a folder `a.csv.approve` beside the file",
         "To drop it: echo | aws s3 cp - s3://the-inbox/a.csv.cancel",
         "  or, in the S3 console, make a folder `a.csv.cancel` beside the file",

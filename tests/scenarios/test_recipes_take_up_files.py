@@ -167,7 +167,7 @@ def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fak
     drop(fake, "rezepte/recipe.yaml", RIGHT)
     settle(fake)
     assert lines(mail(fake, "recipe.yaml"))[-1] == (
-        "No file lies in its folder yet. Upload files into the folder `rezepte/`."
+        "There is no file in its folder yet. Upload files into the folder `rezepte/`."
     )
     drop(fake, "umfrage/Umfrage Q4.csv", COMMENTS)
     for _ in range(3):
@@ -185,7 +185,7 @@ def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fak
     drop(fake, "rezepte/recipe.yaml", RIGHT + b"# once more\n")
     settle(fake)
     assert lines(mail(fake, "recipe.yaml"))[-3:] == [
-        "No file lies in its folder yet. Upload files into the folder `rezepte/`.",
+        "There is no file in its folder yet. Upload files into the folder `rezepte/`.",
         "`umfrage/Umfrage Q4.csv` waits for a recipe; to use this one, put it into `umfrage/`: "
         f"aws s3 cp s3://{INBOX}/rezepte/recipe.yaml s3://{INBOX}/umfrage/recipe.yaml",
         "  or, in the S3 console, copy `rezepte/recipe.yaml` into the folder `umfrage/`",
@@ -448,7 +448,7 @@ def test_a_rejected_retry_is_taken_up_as_a_retry(fake: FakeWorld) -> None:
     drop(fake, "a.csv.retry", b"")
     settle(fake)
     assert lines(mail(fake, "a.csv"))[-2].startswith(
-        "Correct the recipe and upload it; the failed rows are then asked again automatically: aws s3 cp recipe.yaml"
+        "Correct the recipe and upload it; the failed rows are then retried automatically: aws s3 cp recipe.yaml"
     )
     fake.openai.answer = answer_ok
     drop(fake, "recipe.yaml", RECIPE + b"attempts: 2\n")

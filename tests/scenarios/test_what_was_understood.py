@@ -47,14 +47,14 @@ def test_a_usable_recipe_says_model_columns_types_and_rows(fake: FakeWorld) -> N
     run(fake)
     assert fake.topics.people[-1].text.splitlines() == [
         "shop/recipe.yaml can be used: files dropped into its folder are answered by it.",
-        "Please check what was understood:",
+        "Please check that this is what you mean:",
         "- Model: gpt-6-luna, through /v1/chat/completions",
         "- Columns it uses: text, Note (1-5), nr",
         "- Columns it adds: ai_sentiment (positive, negative), ai_score (integer), ai_angry (boolean), ai_tags (list "
         "of string), ai_why (string: “The main complaint in a few words”), ai_finish (from the response), ai__status, "
         "ai__error",
-        "- Rows it asks: the first 10 rows (limit), but for those for which when is empty",
-        "No file lies in its folder yet. Upload files into the folder `shop/`.",
+        "- Rows it asks: the first 10 rows (limit), except those for which when is empty",
+        "There is no file in its folder yet. Upload files into the folder `shop/`.",
     ]
     assert fake.topics.published[-1].detail["understood"] == {
         "model": "gpt-6-luna",
@@ -71,7 +71,7 @@ def test_a_usable_recipe_says_model_columns_types_and_rows(fake: FakeWorld) -> N
             {"column": "ai__status", "type": "string", "values": []},
             {"column": "ai__error", "type": "string", "values": []},
         ],
-        "rows": "the first 10 rows (limit), but for those for which when is empty",
+        "rows": "the first 10 rows (limit), except those for which when is empty",
     }
 
 
@@ -164,7 +164,7 @@ def test_a_slip_is_refused_with_the_line_to_write_and_the_correction_takes_the_f
     assert rejected.text.splitlines()[1:4] == [
         "- Line 6 of recipe.yaml, key budget: there is no such key; did you mean budget_usd? It is planned, but not "
         "supported yet; leave it out.",
-        "- Line 4 of recipe.yaml, key schema.score: “int” is no type, and would describe a text; write `score: "
+        "- Line 4 of recipe.yaml, key schema.score: “int” is not a type, and would describe a text; write `score: "
         "integer`.",
         "- Line 5 of recipe.yaml, key schema.mood: “good/bad” would describe a text; write `mood: [good, bad]` to "
         'allow these values alone, or `mood: "In the form good/bad"` if it is a description.',
@@ -193,7 +193,7 @@ def test_all_stages_are_told_in_one_message(fake: FakeWorld) -> None:
     codes = [group["code"] for group in rejected.detail["problems"]["groups"]]
     assert codes == ["unknown_key", "wrong_value", "missing_file", "undefined_name", "undefined_name", "invalid_utf8"]
     assert rejected.text.splitlines()[-6:-1] == [
-        "Upload what the recipe names and is missing; the file is then read again automatically.",
+        "Upload the missing files that the recipe names; the file is then read again automatically.",
         "Correct the recipe and upload it; the file is then read again automatically: aws s3 cp recipe.yaml "
         f"s3://{INBOX}/recipe.yaml",
         "  or, in the S3 console, upload it into the bucket itself, into no folder",

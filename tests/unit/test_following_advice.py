@@ -452,7 +452,7 @@ REFUSED = {
         ("one",),
     ),
     "an array that does not end": Refused(
-        "a.json", b'[{"text":"one"},{"text":"two"}\n', "not_json", by_editing("write ] behind", b"\n", b"]\n")
+        "a.json", b'[{"text":"one"},{"text":"two"}\n', "not_json", by_editing("write ] after", b"\n", b"]\n")
     ),
     "something behind an array": Refused(
         "a.json", b'[{"text":"one"}\n]\n[]', "not_json", by_editing("remove what follows", b"\n[]", b""), ("one",)

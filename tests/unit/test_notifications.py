@@ -98,7 +98,7 @@ def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorl
     assert lines[10:] == [
         "To ask the failed ones again: echo | aws s3 cp - s3://the-inbox/shop/a.csv.retry",
         "  or, in the S3 console, make a folder `a.csv.retry` beside the file",
-        f"Those without a good answer: s3://the-results/{prefix}a.failed.csv",
+        f"Rows without a good answer: s3://the-results/{prefix}a.failed.csv",
         run_line(job),
     ]
 

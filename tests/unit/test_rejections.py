@@ -145,7 +145,7 @@ CASES = {
         "a.csv",
         b"text\na\n",
         "wrong_type",
-        ("Line 3 of recipe.yaml, key system", "a text is expected", "the number 4", "write it in quotes"),
+        ("Line 3 of recipe.yaml, key system", "`system` must be a text", "not the number 4", "write it in quotes"),
         3,
         key="system",
         recipe=RECIPE + b"system: 4\n",
@@ -190,7 +190,7 @@ CASES = {
     ),
     "UTF-16": Wrong("a.csv", "text\na\n".encode("utf-16-le"), "not_utf8", ("UTF-16", "save it as UTF-8"), 1),
     "a long key": Wrong(
-        "ü" * 449 + ".csv", b"text\na\n", "key_too_long", ("902 bytes", "900 is the most", "shorter names")
+        "ü" * 449 + ".csv", b"text\na\n", "key_too_long", ("902 bytes", "900 is the maximum", "shorter names")
     ),
 }
 

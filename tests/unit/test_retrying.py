@@ -112,11 +112,11 @@ def test_what_was_truncated_or_refused_is_asked_with_another_recipe_only(fake: F
     assert "Once the recipe is changed, to ask these rows with it" in last(fake)
     rejected = put(fake, "retry")
     assert rejected.state is JobState.REJECTED
-    assert "No row of the former job can be asked again with the same recipe" in last(fake)
+    assert "No row of the former job can be sent again with the same recipe" in last(fake)
     assert "new .retry" not in last(fake), "a corrected recipe has the rows asked again"
     assert json.loads(fake.objects.content(RESULTS, "a.csv/latest.json"))["run"] == 1
     assert last(fake).splitlines()[-3] == (
-        "Correct the recipe and upload it; the failed rows are then asked again automatically: aws s3 cp recipe.yaml "
+        "Correct the recipe and upload it; the failed rows are then retried automatically: aws s3 cp recipe.yaml "
         "s3://the-inbox/recipe.yaml"
     )
     fake.objects.drop("recipe.yaml", MENDED)
@@ -370,7 +370,7 @@ def test_what_may_be_paid_already_is_asked_with_no_recipe(fake: FakeWorld) -> No
     fake.openai.streaming = stream  # type: ignore[method-assign]
     fake.objects.drop("recipe.yaml", MENDED)
     assert put(fake, "retry").state is JobState.FAILED
-    assert last(fake).startswith("No row of a.csv can be asked again as it is, so a.csv.retry does nothing.")
+    assert last(fake).startswith("No row of a.csv can be sent again as it is, so a.csv.retry does nothing.")
     assert len(asked(fake)) == 1
 
 
@@ -464,7 +464,9 @@ def test_a_job_that_is_held_for_its_recipe_is_ended_mended_and_asked_again_as_th
     run(fake, ticks=10)
     assert only_job(fake).state is JobState.HELD
     held = next(n for n in fake.topics.published if n.event == "held")
-    assert held.text.splitlines()[-3].startswith("If the recipe is why, end it so, correct the recipe, and then ask")
+    assert held.text.splitlines()[-3].startswith(
+        "If the recipe is wrong, end the run, correct the recipe, and then ask"
+    )
     assert put(fake, "cancel").state is JobState.CANCELLED
     fake.objects.drop("recipe.yaml", MENDED)
     job = put(fake, "retry")

@@ -46,7 +46,7 @@ def test_what_is_known_in_full_is_told_without_more_ado() -> None:
 @pytest.mark.parametrize("cost", [Cost(0.0, 0.0, unpriced=1), Cost(0.0, 0.0, unread=1)])
 def test_what_is_not_known_at_all_is_not_nothing(cost: Cost) -> None:
     assert (_cost(tally(cost))["paid"], _cost(tally(cost))["saved"]) == (None, None)
-    assert _paid(tally(cost)).startswith("What it cost is not known. The ")
+    assert _paid(tally(cost)).startswith("The cost is not known. The ")
     assert "1 request " in _paid(tally(cost))
     assert "$" not in _paid(tally(cost))
 
@@ -104,7 +104,7 @@ def test_fees_that_are_not_known_are_named() -> None:
     assert _paid(found).endswith(" The sum is without the fees of 2 tool calls, whose price is not known.")
     assert _cost(found)["unpriced_tool_calls"] == 2
     only = tally(Cost(0.0, 0.0, 0, 0, 0.0, {"container": 1}, 1))
-    assert _paid(only).startswith("What it cost is not known. The sum is without the fees of 1 tool call, ")
+    assert _paid(only).startswith("The cost is not known. The sum is without the fees of 1 tool call, ")
     assert (_cost(only)["paid"], only.saved) == (None, None)
 
 

@@ -31,7 +31,7 @@ def _default(value: Any) -> Any:
         return orjson.Fragment(str(value)) if value.is_finite() else None
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    raise TypeError(f"{type(value).__name__} is no JSON value")
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
 def _as_plain(value: Any) -> Any:

@@ -39,7 +39,7 @@ def test_a_key_that_is_planned_is_told_apart_from_a_typo(key: str) -> None:
         ("system: 4", "number 4"),
         ("system: [a]", "a list"),
         ("when: true", "truth value true"),
-        ("system:", "nothing"),
+        ("system:", "an empty value"),
         ("parameters: fast", "'fast'"),
         ("schema: [a, b]", "a list"),
         ("columns: a", "'a'"),
@@ -47,13 +47,19 @@ def test_a_key_that_is_planned_is_told_apart_from_a_typo(key: str) -> None:
         ("limit: 0", "number 0"),
         ("limit: true", "truth value true"),
         ("limit: 2.5", "number 2.5"),
-        ("limit: ten", "'ten'"),
+        ("limit: ten", "`limit` must be a whole number of at least 1, not the text 'ten'; leave the key out"),
+        ("attempts: 11", "`attempts` must be a whole number from 1 to 10, not the number 11; correct it."),
+        (
+            "header: 0",
+            "`header` must be a whole number from 1 to 1,000, not the number 0; write the number of the line",
+        ),
+        ("deadline: 5 min", "`deadline` must be hours or days, from 1 h to 14 d, not the text '5 min'; write it as"),
         ("bad_rows: skipp", "did you mean skip?"),
         ("notify: ended", "a list such as"),
         ("notify: [endet]", "did you mean ended?"),
-        ("notify: [problem]", "accepted or ended or problems is expected, but the text 'problem' stands there; did"),
-        ("digest: of", "on or off is expected, but the text 'of' stands there; did you mean"),
-        ("digest: false", "on or off is expected, but the truth value false stands there; write one of them."),
+        ("notify: [problem]", "`notify[0]` must be accepted, ended or problems, not the text 'problem'; did you mean"),
+        ("digest: of", "`digest` must be on or off, not the text 'of'; did you mean"),
+        ("digest: false", "`digest` must be on or off, not the truth value false; write one of them."),
         ("delimiter: ';;'", "one character"),
         ("delimiter: '\"'", "one character"),
         ("encoding: utf-9", "no encoding"),
@@ -66,7 +72,7 @@ def test_a_key_that_is_planned_is_told_apart_from_a_typo(key: str) -> None:
         ("examples: [{input: a, output: 4}]", "number 4"),
     ],
 )
-def test_a_value_of_the_wrong_kind_says_what_is_expected_and_what_stands_there(line: str, says: str) -> None:
+def test_a_value_of_the_wrong_kind_says_what_it_must_be_and_what_it_is(line: str, says: str) -> None:
     problem = only(problems_of(f"{SHORT}{line}\n"))
     assert problem.line == 3
     assert problem.key is not None
@@ -211,10 +217,14 @@ def test_a_limit_takes_the_first_rows_or_a_sample(written: str, limit: RowLimit)
     ("written", "key", "says"),
     [
         ("{sample: true}", "limit", "no number of rows; add one, as in limit: {rows: 50, sample: true}"),
-        ("{rows: 0}", "limit.rows", "a whole number from 1 on is expected, but the number 0 stands there"),
+        ("{rows: 0}", "limit.rows", "`limit.rows` must be a whole number of at least 1, not the number 0"),
         ("{rows: 5, samples: true}", "limit.samples", "did you mean sample?"),
-        ("{rows: 5, sample: yes}", "limit.sample", "true or false is expected"),
-        ("{rows: 5, sample: true, seed: x}", "limit.seed", "a whole number from 0 to"),
+        (
+            "{rows: 5, sample: yes}",
+            "limit.sample",
+            "`limit.sample` must be true or false, not the text 'yes'; write `sample: true`",
+        ),
+        ("{rows: 5, sample: true, seed: x}", "limit.seed", "`limit.seed` must be a whole number from 0 to"),
         ("{rows: 5, seed: 3}", "limit.seed", "a seed goes with sample: true"),
         ("{rows: 100001, sample: true}", "limit.rows", "a sample has at most 100,000 rows, but 100,001 are asked for"),
     ],

@@ -117,7 +117,7 @@ def test_categories_are_enums_and_truth_values() -> None:
         ("{a: {type: string}}", "schema.a", "looks like JSON Schema"),
         ("{a: {b: {type: integer, description: How many}}}", "schema.a.b", "looks like JSON Schema"),
         ("{type: object, properties: {a: string}}", "schema.properties.a", "a schema is expected"),
-        ("{type: object, properties: {a: {type: text}}}", "schema.properties.a.type", "no valid JSON Schema"),
+        ("{type: object, properties: {a: {type: text}}}", "schema.properties.a.type", "not valid JSON Schema"),
         ("{type: object, properties: {a: {$ref: 'https://x.test/y'}}}", "schema.properties.a.$ref", "leads nowhere"),
         ("{type: object, properties: {a: {$ref: '#/$defs/b'}}}", "schema.properties.a.$ref", "leads nowhere"),
     ],

@@ -246,7 +246,7 @@ def nested(depth: int) -> Any:
 @pytest.mark.parametrize(
     ("good", "bad", "says"),
     [
-        (nested(10), nested(11), "nested 11 deep, and 10 is the most"),
+        (nested(10), nested(11), "nested 11 deep, and 10 is the maximum"),
         (properties(a={"enum": list(range(1000))}), properties(a={"enum": list(range(1001))}), "1,001 values"),
         (
             properties(a={"enum": [f"{n:060}" for n in range(250)]}),
@@ -257,7 +257,7 @@ def nested(depth: int) -> Any:
         (
             {f"p{n}": "string" for n in range(5_000)},
             {f"p{n}": "string" for n in range(5_001)},
-            "5,001 properties, and 5,000 is the most",
+            "5,001 properties, and 5,000 is the maximum",
         ),
         ({"a": [f"v{n}" for n in range(1000)]}, {"a": [f"v{n}" for n in range(1001)]}, "1,001 values"),
     ],

@@ -70,13 +70,13 @@ def _messages_flaw(messages: Any, template: type | None) -> Flaw | None:
         what = 'has no messages in its body; add them, as in [{"role": "user", "content": "…"}]'
         return Flaw("missing_messages", "messages", what)
     if not isinstance(messages, list):
-        what = 'has messages that are no list; write them as in [{"role": "user", "content": "…"}]'
+        what = 'has messages that are not a list; write them as in [{"role": "user", "content": "…"}]'
         return Flaw("invalid_messages", "messages", what)
     for message in messages:
         if template is not None and isinstance(message, template):
             continue
         if not isinstance(message, Mapping):
-            what = 'has a message that is no object; write it as in {"role": "user", "content": "…"}'
+            what = 'has a message that is not an object; write it as in {"role": "user", "content": "…"}'
             return Flaw("invalid_messages", "messages", what)
         role = message.get("role")
         if not role or not isinstance(role, str if template is None else (str, template)):

@@ -269,7 +269,7 @@ def _ended(world: World, ledger: Ledger, job: Job, batch: Batch) -> RemoteBatch:
     except OpenAINotFound:
         if not knows_of(world, batch):
             hold(world, ledger, job, HeldReason.KEY_CHANGED, "key_changed", batch)
-            raise TryLater(KEY_CHANGED_SECONDS, "the key is of another project than the batch") from None
+            raise TryLater(KEY_CHANGED_SECONDS, "the key is not of the batch's project") from None
         seen = _as_seen(batch)
         if seen.output_file_id is None and seen.error_file_id is None and _is_in_doubt(world, batch):
             raise TryLater(world.scaled(MAX_LATE_SECONDS), "OpenAI does not know the batch, for the moment") from None

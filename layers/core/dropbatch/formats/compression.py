@@ -232,7 +232,7 @@ def _asks_too_much(start: bytes) -> Problem | None:
 
 def _corrupt(compression: Compression, members: int) -> Problem:
     name = compression.name.lower()
-    what = f"holds something after its end that is not {name}" if members else f"is damaged, or is no {name} at all"
+    what = f"holds something after its end that is not {name}" if members else f"is damaged, or not {name} at all"
     return Problem(f"corrupt_{name}", f"The {name} file {what}; compress the file and drop it again.")
 
 

@@ -92,7 +92,7 @@ MAX_KILLS = 2
 
 _ALL_IS_DONE = Problem(
     "nothing_to_retry",
-    "No row of the former job can be asked again as it is: all are answered or left out, would fail again, or may be "
+    "No row of the former job can be sent again as it is: all are answered or left out, would fail again, or may be "
     "paid already; if there is a failed file, correct the rows in it, and drop it; a .rerun beside the drop asks all "
     "rows.",
 )
@@ -381,7 +381,7 @@ def _pass_on(world: World, ledger: Ledger, job: Job, name: str) -> None:
         current.build_until = world.now() + MAX_PENDING_SECONDS
 
     if update_own(ledger, job, keep):
-        world.observer.note("goes on in the next invocation", job_id=job.id)
+        world.observer.note("the job continues in the next invocation", job_id=job.id)
         # Should this be cut short, the poller sends it again.
         world.intake.send(look_again(job.drop, job.rerun_version))
 
@@ -404,7 +404,7 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
         raise Rejected.because(
             Problem(
                 "rows_gone",
-                "The rows of the former job are no longer kept, and cannot be asked again; drop its failed file.",
+                "The rows of the former job are no longer kept, and cannot be sent again; drop its failed file.",
             )
         )
     recipe, used = choose_recipe(world, job, files, old, layout)
@@ -453,10 +453,10 @@ def _ready_again(world: World, ledger: Ledger, job: Job, files: JobFiles, digest
 def _nothing_to_retry(recipe: RecipeText | None) -> Problem:
     why = "all are answered or left out, may be paid already, or were truncated or refused, and would be so again"
     if recipe is None:
-        sentence = f"No row of the former job can be asked again: {why}; correct them in the failed file, and drop it."
+        sentence = f"No row of the former job can be sent again: {why}; correct them in the failed file, and drop it."
         return Problem("nothing_to_retry", sentence)
     sentence = (
-        f"No row of the former job can be asked again with the same recipe: {why}; change {recipe.path}, or correct "
+        f"No row of the former job can be sent again with the same recipe: {why}; change {recipe.path}, or correct "
         "the rows in the failed file and drop it."
     )
     return Problem("nothing_to_retry", sentence, path=recipe.path)

@@ -151,7 +151,7 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
         raise Rejected.because(
             Problem(
                 "key_too_long",
-                f"The key is {len(drop.key.encode()):,} bytes long, and {limits.key_bytes} is the most, because the "
+                f"The key is {len(drop.key.encode()):,} bytes long, and {limits.key_bytes} is the maximum, because the "
                 "results need room below it; give the file or its folders shorter names.",
             )
         )
@@ -539,7 +539,7 @@ def _used_twice(line: int) -> Problem:
 
 def _token(job: Job) -> str:
     if job.lease is None:
-        raise AssertionError(f"{job.id} is built by nobody")
+        raise AssertionError(f"no process builds {job.id}")
     return job.lease
 
 

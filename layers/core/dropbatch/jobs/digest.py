@@ -69,7 +69,7 @@ def tell_gathered(world: World, ledger: Ledger, jobs: Iterable[Job]) -> set[str]
             try:
                 told |= _tell(world, ledger, entries)
             except Exception:  # noqa: BLE001 - a folder of which something cannot be told must not keep others from it
-                world.observer.failed("what waits to be told together could not be told yet")
+                world.observer.failed("a digest could not be sent yet")
     return told
 
 
@@ -141,7 +141,7 @@ def _tell(world: World, ledger: Ledger, listed: Sequence[Entry]) -> set[str]:
             else:
                 outbox.take_out(world, ledger, entry.job, (entry.name,))
         except Exception:  # noqa: BLE001 - one job that fails must not make all others be told again
-            world.observer.failed("what was told could not be taken out of the outbox", job_id=entry.job.id)
+            world.observer.failed("a sent notification could not be removed from the outbox", job_id=entry.job.id)
         else:
             told.add(entry.job.id)
     return told

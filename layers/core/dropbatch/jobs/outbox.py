@@ -112,7 +112,7 @@ def tell_now(world: World, ledger: Ledger, item: Teller) -> None:
     try:
         tell(world, ledger, item)
     except Exception:  # noqa: BLE001 - telling must not undo, or repeat, what it tells of
-        world.observer.failed("what is to be told could not be told yet")
+        world.observer.failed("a notification could not be sent yet")
 
 
 def tell(world: World, ledger: Ledger, item: Teller) -> None:
@@ -226,6 +226,6 @@ def read_notice(world: World, item: Job | Pending, entry: str) -> Notification:
         failures = gathered.failures if gathered else item.tell_failures
         if not isinstance(item, Job) or (failures < MAX_UNREAD and not isinstance(error, ObjectMissing)):
             raise
-        world.observer.failed("a notice cannot be read; it is told in short", name=name)
+        world.observer.failed("a notice cannot be read; its short form is sent", name=name)
         return notifications.in_short(world, item, name)
     return msgspec.json.decode(data, type=Notification)

@@ -63,7 +63,9 @@ def follow(world: World, ledger: Ledger, submitted: Sequence[Batch], jobs: Mappi
 
 def end_batch(world: World, ledger: Ledger, batch: Batch, status: OpenAIStatus, *, never_ended: bool = False) -> None:
     """Take a batch for ended of which OpenAI does not say so; `never_ended` if it may still be running."""
-    world.observer.warn("a batch is taken for ended", openai_id=batch.openai_id, **batch.ids)
+    world.observer.warn(
+        "a batch counts as ended, though OpenAI does not say so", openai_id=batch.openai_id, **batch.ids
+    )
     batch.openai_status, batch.never_ended = status, never_ended
     _end(world, ledger, batch)
 

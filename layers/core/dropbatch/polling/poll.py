@@ -170,7 +170,7 @@ class _Tick:
         first = world.now() // 60 * ROTATION_STEP % len(order) if order else 0
         for job_id in order[first:] + order[:first]:
             if world.seconds_left() < SPARE_SECONDS:
-                world.observer.note("the poll ran out of time; the next one goes on")
+                world.observer.note("the poll ran out of time; the next one continues")
                 return
             try:
                 step(world, job_id)

@@ -450,7 +450,7 @@ class _Compiler:
             for name, found in (placeholders.unused(text, used) | placeholders.sure(text)).items():
                 literally = fitted(f"{{{{ {literal(found.written)} }}}}", slot.quote)
                 sentence = (
-                    f"{found.written} is sent as it stands, although the drop has this column; write "
+                    f"{found.written} is sent unchanged, although the drop has this column; write "
                     f"{placeholder(name, slot.quote)}, or, if the sign itself is meant, {literally}."
                 )
                 problems.setdefault(name, problem_at(slot.path, slot.line, "placeholder", slot.key, sentence))
@@ -482,7 +482,7 @@ class _Compiler:
         """Complain about a name that is the same for all rows, and none; others are looked at row by row."""
         constant = slot.template.constant if isinstance(slot, Slot) else None
         if constant is not None and constant.strip() and not is_model_name(constant.strip()):
-            self._complain(key, f"this is no name of a model; {MODEL_NAME}", "invalid_model")
+            self._complain(key, f"this is not a name of a model; {MODEL_NAME}", "invalid_model")
 
     def _check_refusals(self, tree: Mapping[str, Any]) -> None:
         """Complain about an endpoint that is gone, and about what the recipe's one model is known to refuse."""
@@ -563,11 +563,11 @@ class _Compiler:
             key = key if key in self._recipe.places else "schema"
             slip = slip_in_type(error.instance) if "type" in list(error.absolute_path)[-2:] else None
             said = f": {slip}" if slip else f" at {quoted(where) or 'its root'}; correct it."
-            self._complain(key, f"this is no valid JSON Schema{said}")
+            self._complain(key, f"this is not valid JSON Schema{said}")
         if in_place_repeats(schema) > MAX_SCHEMA_REPEATS:
             sentence = (
-                "its anyOf, oneOf, allOf and $ref lead to so many combinations that no answer could be checked; name "
-                "fewer alternatives."
+                "its anyOf, oneOf, allOf and $ref lead to too many combinations to check an answer; name fewer "
+                "alternatives."
             )
             self._complain("schema", sentence)
         for reference in dict.fromkeys(_references(schema)):

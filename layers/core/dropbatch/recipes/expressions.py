@@ -47,7 +47,7 @@ class Expression:
         except JMESPathError as error:
             position = getattr(error, "lex_position", None)
             where = f" at character {position + 1}" if isinstance(position, int) else ""
-            raise BadExpressionError(f"this is no valid JMESPath expression{where}; correct it.") from None
+            raise BadExpressionError(f"this is not a valid JMESPath expression{where}; correct it.") from None
         except (RecursionError, ValueError, OverflowError):
             # Nested too deeply, or an index that is no number of a machine's.
             raise BadExpressionError("the expression cannot be compiled; simplify it.") from None

@@ -140,7 +140,7 @@ def parse_recipe(text: bytes, path: str = "recipe.yaml") -> Recipe:
         sentence = f"{path} is empty; a recipe has at least the keys model and prompt."
         raise Rejected.because(Problem("empty_recipe", sentence, path=path))
     if not isinstance(document.value, dict):
-        sentence = f"{path} holds {described(document.value)} where keys are expected, as in model: gpt-6-luna."
+        sentence = f"{path} must hold keys, as in model: gpt-6-luna, not {described(document.value)}."
         raise Rejected.because(Problem("wrong_type", sentence, line=1, path=path))
     return _Parser(document, path).recipe()
 
@@ -149,7 +149,7 @@ def described(value: Any) -> str:
     """What stands there, in words: of the recipe's own texts no more than a few letters are worth repeating."""
     match value:
         case None:
-            return "nothing"
+            return "an empty value"
         case bool():
             return "the truth value " + str(value).lower()
         case int() | float():
@@ -256,7 +256,25 @@ class _Parser:
         advice = (
             "write it in quotes" if expected == "a text" and isinstance(value, bool | int | float) else "correct it"
         )
-        self._add("wrong_type", key, f"{expected} is expected, but {described(value)} stands there; {advice}.")
+        self._must_be(key, expected, value, f"{advice}.", "wrong_type")
+
+    def _must_be(self, key: str, expected: str, value: Any, advice: str, code: str = "wrong_value") -> None:
+        """Report a value that its key does not take, and what to write: all such problems have this one wording."""
+        self._add(code, key, f"`{quoted(key)}` must be {expected}, not {described(value)}; {advice}")
+
+    def _whole_number(
+        self, key: str, value: Any, least: int, most: int | None = None, advice: str = "correct it."
+    ) -> int | None:
+        if (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and least <= value
+            and (most is None or value <= most)
+        ):
+            return value
+        bounds = f"of at least {least:,}" if most is None else f"from {least:,} to {most:,}"
+        self._must_be(key, f"a whole number {bounds}", value, advice)
+        return None
 
     def _text(self, key: str, value: Any) -> str | None:
         if isinstance(value, str):
@@ -267,7 +285,7 @@ class _Parser:
     def _name(self, key: str, value: Any) -> str | None:
         text = self._text(key, value)
         if text == "":
-            self._add("wrong_value", key, "the name of a column is expected, but the text is empty; write its name.")
+            self._add("wrong_value", key, f"`{key}` must be the name of a column, not an empty text; write its name.")
             return None
         return text
 
@@ -282,9 +300,7 @@ class _Parser:
             return value
         like = nearest(value, known) if isinstance(value, str) else None
         advice = f"did you mean {like}?" if like else "write one of them."
-        self._add(
-            "wrong_value", key, f"{' or '.join(known)} is expected, but {described(value)} stands there; {advice}"
-        )
+        self._must_be(key, f"{', '.join(known[:-1])} or {known[-1]}", value, advice)
         return None
 
     def _bad_rows(self, key: str, value: Any) -> str | None:
@@ -344,12 +360,8 @@ class _Parser:
             return "\t"
         if isinstance(value, str) and len(value) == 1 and value not in '"\r\n':
             return value
-        self._add(
-            "wrong_value",
-            key,
-            f"one character is expected, or the word tab, but {described(value)} stands there; write it in quotes, "
-            'as in delimiter: ";".',
-        )
+        advice = 'write it in quotes, as in delimiter: ";".'
+        self._must_be(key, "one character, or the word tab", value, advice)
         return None
 
     def _quoting(self, key: str, value: Any) -> str | None:
@@ -358,24 +370,12 @@ class _Parser:
     def _escape(self, key: str, value: Any) -> str | None:
         if isinstance(value, str) and len(value) == 1 and value not in '"\r\n':
             return value
-        self._add(
-            "wrong_value",
-            key,
-            f"one character is expected, but {described(value)} stands there; write it in quotes, as in escape: "
-            '"\\\\".',
-        )
+        self._must_be(key, "one character", value, 'write it in quotes, as in escape: "\\\\".')
         return None
 
     def _header(self, key: str, value: Any) -> int | None:
-        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_HEADER_LINE:
-            return value
-        self._add(
-            "wrong_value",
-            key,
-            f"the number of the line that holds the header is expected, from 1 to {MAX_HEADER_LINE:,}, but "
-            f"{described(value)} stands there; correct it, or leave the key out if the header is the first line.",
-        )
-        return None
+        advice = "write the number of the line that holds the header, or leave the key out if that is the first line."
+        return self._whole_number(key, value, 1, MAX_HEADER_LINE, advice)
 
     def _encoding(self, key: str, value: Any) -> str | None:
         text = self._text(key, value)
@@ -391,7 +391,7 @@ class _Parser:
 
     def _limit(self, key: str, value: Any) -> RowLimit | None:
         if not isinstance(value, dict):
-            rows = self._count(key, value, "leave the key out to have all rows answered.")
+            rows = self._whole_number(key, value, 1, advice="leave the key out to have all rows answered.")
             return None if rows is None else RowLimit(rows)
         for name in value:
             if name not in _LIMIT_KEYS:
@@ -402,15 +402,12 @@ class _Parser:
         seed: Any = value.get("seed", DEFAULT_SEED)
         if "seed" in value and is_sample is False:
             self._add("conflicting_keys", f"{key}.seed", "a seed goes with sample: true; add that, or leave it out.")
-        elif not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= MAX_SEED:
-            sentence = (
-                f"a whole number from 0 to {MAX_SEED:,} is expected, but {described(seed)} stands there; correct it."
-            )
-            self._add("wrong_value", f"{key}.seed", sentence)
+        else:
+            self._whole_number(f"{key}.seed", seed, 0, MAX_SEED)
         if "rows" not in value:
             self._add("missing_key", key, "there is no number of rows; add one, as in limit: {rows: 50, sample: true}.")
             return None
-        rows = self._count(f"{key}.rows", value["rows"], "correct it.")
+        rows = self._whole_number(f"{key}.rows", value["rows"], 1)
         if rows is not None and is_sample and rows > MAX_SAMPLED_ROWS:
             sentence = (
                 f"a sample has at most {MAX_SAMPLED_ROWS:,} rows, but {rows:,} are asked for; write fewer, or leave "
@@ -419,22 +416,8 @@ class _Parser:
             self._add("wrong_value", f"{key}.rows", sentence)
         return None if rows is None else RowLimit(rows, seed if is_sample else None)
 
-    def _count(self, key: str, value: Any, advice: str) -> int | None:
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-        sentence = f"a whole number from 1 on is expected, but {described(value)} stands there; {advice}"
-        self._add("wrong_value", key, sentence)
-        return None
-
     def _attempts(self, key: str, value: Any) -> int | None:
-        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_ATTEMPTS:
-            return value
-        self._add(
-            "wrong_value",
-            key,
-            f"a whole number from 1 to {MOST_ATTEMPTS} is expected, but {described(value)} stands there; correct it.",
-        )
-        return None
+        return self._whole_number(key, value, 1, MOST_ATTEMPTS)
 
     def _deadline(self, key: str, value: Any) -> int | None:
         """Seconds, out of hours (`72`, `72 h`) or days (`3 d`)."""
@@ -443,12 +426,7 @@ class _Parser:
             seconds = int(float(found[1]) * (86_400 if (found[2] or "h").startswith("d") else 3600))
             if 3600 <= seconds <= MOST_DEADLINE_SECONDS:
                 return seconds
-        self._add(
-            "wrong_value",
-            key,
-            f"hours or days are expected, from 1 h to 14 d, but {described(value)} stands there; write it as in "
-            "deadline: 72 h.",
-        )
+        self._must_be(key, "hours or days, from 1 h to 14 d", value, "write it as in deadline: 72 h.")
         return None
 
     def _truth(self, key: str, value: Any) -> bool | None:
@@ -457,8 +435,7 @@ class _Parser:
         meant = _TRUTHS.get(value.strip().casefold()) if isinstance(value, str) else None
         if meant is not None:
             line = f"{key.rpartition('.')[2]}: {meant}"
-            sentence = f"true or false is expected, but {described(value)} stands there; write `{line}`."
-            self._add("wrong_type", key, sentence)
+            self._must_be(key, "true or false", value, f"write `{line}`.", "wrong_type")
         else:
             self._wrong_type(key, "true or false", value)
         return None
@@ -534,7 +511,7 @@ class _Parser:
             self._add("missing_key", "model", "there is no model; add one, as in model: gpt-6-luna.")
         for key in ("prompt", "model"):
             if not members.get(key, "-").strip():
-                self._add("wrong_value", key, "a text is expected, but it is empty; write one.")
+                self._add("wrong_value", key, f"`{key}` must be a text, not an empty one; write one.")
         if endpoint not in (CHAT, RESPONSES):
             for key in ("system", "examples"):
                 if key in self._values:

@@ -156,7 +156,9 @@ class Body:
             sentence = f"Key {self.model.key} of the recipe: the model is empty for this row; name one in the row."
             raise RowRejected(Problem("empty_model", sentence, key=self.model.key))
         if not is_model_name(name):
-            sentence = f"Key {self.model.key} of the recipe: for this row it gives no name of a model; {MODEL_NAME}"
+            sentence = (
+                f"Key {self.model.key} of the recipe: for this row it does not give a name of a model; {MODEL_NAME}"
+            )
             raise RowRejected(Problem("invalid_model", sentence, key=self.model.key))
         return name
 

@@ -92,7 +92,7 @@ def _enum(values: list[Any], key: str, complain: Complain) -> dict[str, Any]:
     if not values or not types.keys() <= set(TYPES):
         complain(key, "a list holds the allowed values, at least one, and each a text, a number, true or false.")
     elif len({(type_of(value), value) for value in values}) < len(values):
-        complain(key, "a value stands in the list twice; keep one.")
+        complain(key, "a value is in the list twice; keep one.")
     names = [name for name in types if name in TYPES]
     return {"type": names[0] if len(names) == 1 else names, "enum": values}
 

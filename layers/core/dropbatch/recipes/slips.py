@@ -45,7 +45,7 @@ def slip_of(value: str, name: str) -> str | None:
         return None
     instead = _type_instead(text)
     if instead is not None:
-        return f"{_shown(text)} is no type, and would describe a text; write `{_key(name)}: {instead}`."
+        return f"{_shown(text)} is not a type, and would describe a text; write `{_key(name)}: {instead}`."
     values = _values_in(text)
     if values is None:
         return None
@@ -75,7 +75,7 @@ def slip_in_type(value: Any) -> str | None:
     plain = value.strip().casefold()
     kind = "array" if plain in _LISTS else "object" if plain in _OBJECTS else _type_of(value)
     kind = "null" if plain in _NOTHING - {"optional"} else kind
-    return None if kind is None else f"{_shown(value)} is no type; write `type: {kind}`."
+    return None if kind is None else f"{_shown(value)} is not a type; write `type: {kind}`."
 
 
 def _type_of(text: str) -> str | None:

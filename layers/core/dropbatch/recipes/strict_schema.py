@@ -198,7 +198,9 @@ class _Completion:
         if reference not in self._inlined:
             return self._written_out({**target, **others}, reference, key)
         for name in others.keys() - {"title", "description"}:
-            self._complain(f"{key}.{name}", f"{name} cannot stand beside a $ref to what it lies in; leave it out.")
+            self._complain(
+                f"{key}.{name}", f"{name} cannot be beside a $ref to a schema that contains it; leave it out."
+            )
         return {"anyOf": [{"$ref": reference}], **others}
 
     def _member(self, name: str, item: Any, key: str) -> Any:
@@ -309,18 +311,18 @@ def check_limits(schema: Mapping[str, Any], complain: Complain) -> None:
     values = sum(map(len, enums))
     characters = sum(map(len, names)) + _length(constants) + sum(map(_length, enums))
     if deepest > MAX_NESTING:
-        complain("schema", f"its objects are nested {deepest} deep, and {MAX_NESTING} is the most; flatten them.")
+        complain("schema", f"its objects are nested {deepest} deep, and {MAX_NESTING} is the maximum; flatten them.")
     if properties > MAX_PROPERTIES:
-        complain("schema", f"it has {properties:,} properties, and {MAX_PROPERTIES:,} is the most; name fewer.")
+        complain("schema", f"it has {properties:,} properties, and {MAX_PROPERTIES:,} is the maximum; name fewer.")
     if values > MAX_ENUM_VALUES:
         complain(
-            "schema", f"its enums have {values:,} values in all, and {MAX_ENUM_VALUES:,} is the most; allow fewer."
+            "schema", f"its enums have {values:,} values in all, and {MAX_ENUM_VALUES:,} is the maximum; allow fewer."
         )
     for enum in enums:
         if len(enum) > MAX_LONG_ENUM_VALUES and _length(enum) > MAX_LONG_ENUM_CHARACTERS:
             sentence = (
                 f"an enum of more than {MAX_LONG_ENUM_VALUES} values has {_length(enum):,} characters, and "
-                f"{MAX_LONG_ENUM_CHARACTERS:,} is the most; shorten them."
+                f"{MAX_LONG_ENUM_CHARACTERS:,} is the maximum; shorten them."
             )
             complain("schema", sentence)
     if characters > MAX_CHARACTERS:

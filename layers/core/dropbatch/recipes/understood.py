@@ -39,7 +39,7 @@ def _asks(compiled: CompiledRecipe) -> str:
         rows = f"the first {limit.rows:,} rows (limit)"
     else:
         rows = f"{limit.rows:,} rows, drawn at random (limit, seed {limit.seed})"
-    return rows if when is None else f"{rows}, but for those for which when is empty"
+    return rows if when is None else f"{rows}, except those for which when is empty"
 
 
 def _added(compiled: CompiledRecipe) -> Iterator[AddedColumn]:

@@ -135,7 +135,7 @@ class _Reader:
             self._add("bad_yaml", start, f"has the tag {str(node.tag)[:60]}, which recipes do not know; leave it out.")
             return None
         if id(node) in self._open:
-            self._add("bad_yaml", start, "holds an alias that stands within what it names; write the text out.")
+            self._add("bad_yaml", start, "holds an alias of a value that contains it; write the text out.")
             return None
         self._open.add(id(node))
         try:
@@ -179,7 +179,7 @@ class _Reader:
         if isinstance(value, str):
             self._add("bad_yaml", line, "has the merge key <<, which recipes do not know; write the keys out.")
         else:
-            self._add("bad_yaml", line, "has a key that is no text; write it in quotes.")
+            self._add("bad_yaml", line, "has a key that is not a text; write it in quotes.")
         return None
 
     def _scalar(self, node: Node, line: int) -> Any:

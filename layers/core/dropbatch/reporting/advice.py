@@ -68,7 +68,7 @@ HOW_OF_OLDER = {
 HOW_OF_REPEATED = {Cure.AGAIN: "another run has answered them; a .rerun beside the drop asks all rows, once approved"}
 """The same where a `.rerun` was not approved, because another run has answered the same rows with the same recipe."""
 
-_PASSING = Advice(Cure.AGAIN, "OpenAI could not answer them, which mostly passes")
+_PASSING = Advice(Cure.AGAIN, "OpenAI could not answer them, which is mostly temporary")
 _UNFINISHED = Advice(Cure.AGAIN, "OpenAI did not finish them")
 _TOO_LONG = Advice(
     Cure.RECIPE,
@@ -115,7 +115,7 @@ _BY_CODE = {
         "the model asks whether it may call a tool, which nobody answers: set require_approval: never in {place}",
     ),
     PAST_DEADLINE: Advice(Cure.AGAIN, "they still waited when the recipe's deadline had passed"),
-    GAVE_UP: Advice(Cure.AGAIN, "they were tried again and again, and the functions' logs say what failed"),
+    GAVE_UP: Advice(Cure.AGAIN, "every attempt failed, and the functions' logs say why"),
     IN_DOUBT: Advice(
         Cure.PAY_AGAIN,
         "nobody could tell whether OpenAI has a batch of them: look for the job's id in the metadata of its batches",
@@ -139,14 +139,14 @@ _BY_OUTCOME = {
     Outcome.REFUSED: Advice(Cure.RECIPE, "OpenAI declined them: reword {prompt}, or leave these rows out{when}"),
     Outcome.INVALID_ANSWER: Advice(
         Cure.AGAIN,
-        "the answer was empty or no fit for the schema: see responses.jsonl; if that lasts, change {place}",
+        "the answer was empty or did not fit the schema: see responses.jsonl; if that lasts, change {place}",
     ),
     Outcome.ERROR: Advice(
         Cure.RECIPE, "OpenAI refuses them as they are, and says why in responses.jsonl: {rows}change {place}"
     ),
     Outcome.EXPIRED: Advice(Cure.AGAIN, "OpenAI did not get to them before the deadline"),
     Outcome.CANCELLED: Advice(Cure.AGAIN, "they were cancelled"),
-    Outcome.MISSING: Advice(Cure.AGAIN, "OpenAI returned nothing for them, however often it was asked"),
+    Outcome.MISSING: Advice(Cure.AGAIN, "OpenAI returned nothing for them in any attempt"),
     Outcome.OK: Advice(Cure.NONE, "nothing to do"),
     Outcome.SKIPPED: Advice(Cure.ROWS, "they cannot be asked as they are"),
 }

@@ -258,7 +258,7 @@ def _cures(part: Part) -> set[Cure]:
 def _paid(found: Sequence[Gathered]) -> str:
     known = [its for its in found if its.paid is not None]
     if not known:
-        return "What they cost is not known."
+        return "The cost is not known."
     paid, saved = (sum(its.paid or 0 for its in known) / 1e6, sum(its.saved for its in known) / 1e6)
     text = f"Paid {about(paid)}"
     if saved >= 0:

@@ -46,18 +46,18 @@ def held(
         case HeldReason.FAILING:
             what = "waits, too few rows were answered"
             text = [
-                f"{name} waits: of two batches in a row less than half of the rows were answered. What has not "
-                "been sent yet is held, so that no money is wasted; what is at OpenAI goes on.",
+                f"{name} waits: in two batches in a row, less than half of the rows were answered. Dropbatch holds the "
+                "rows that it has not sent yet, so that no money is wasted. Batches that are at OpenAI continue.",
                 f"See what came back: s3://{world.buckets.results}/{results_prefix(job)}status.json",
             ]
             text += (
                 [_OLDER, "It ends after 14 days with what it has."]
                 if older
                 else [
-                    f"To go on all the same, with the recipe as it was: {marker_command(job.drop, 'retry')}",
+                    f"To continue anyway, with the recipe as it was: {marker_command(job.drop, 'retry')}",
                     cancel,
-                    "If the recipe is why, end it so, correct the recipe, and then ask the rows without a good answer "
-                    f"with it: {marker_command(job.drop, 'retry')}",
+                    "If the recipe is wrong, end the run, correct the recipe, and then ask the rows without a good "
+                    f"answer with it: {marker_command(job.drop, 'retry')}",
                 ]
             )
         case HeldReason.SIZE:
@@ -80,7 +80,7 @@ def held(
                 f"{_named(before)}. {_cost_again(before)} Nothing was sent to OpenAI yet, and nothing is billed.",
                 *open_run_lines(job, others),
                 *notice_lines(notices),
-                *_decide(job, "answered again all the same", is_older=older),
+                *_decide(job, "answered again anyway", is_older=older),
                 "Without an approval it is cancelled after 14 days.",
             ]
         case _:
@@ -119,8 +119,8 @@ def _named(before: AnsweredBefore | None) -> str:
 
 def _cost_again(before: AnsweredBefore | None) -> str:
     if before is None or before.paid is None:
-        return "What that cost is not known; asking again costs as much."
-    return f"That cost {about(before.paid)}, and asking again would cost as much."
+        return "The cost of that run is not known; another run costs as much."
+    return f"That cost {about(before.paid)}, and another run would cost as much."
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,18 +143,18 @@ _ENDS = "Without that it ends after 14 days with what it has."
 FOR_OPERATORS = {
     HeldReason.KEY: _Cause(
         "there is no OpenAI API key, or one that OpenAI does not accept",
-        f"Nothing is lost; it goes on within minutes of a good key being there. {_ENDS}",
+        f"Nothing is lost; the job continues within minutes after a good key is stored. {_ENDS}",
         "jobs wait for an OpenAI API key",
         "The stack's secret holds no OpenAI API key, or one that OpenAI does not accept. Jobs wait, nothing is lost, "
-        "and they go on within minutes of a good key being there.",
+        "and they continue within minutes after a good key is stored.",
         (f"Store a key: {_STORE}", _IN_CONSOLE),
     ),
     HeldReason.PERMISSION: _Cause(
         "OpenAI does not let the API key do what the job needs",
-        f"Nothing is lost; it goes on when the key has the permission. {_ENDS}",
+        f"Nothing is lost; the job continues when the key has the permission. {_ENDS}",
         "jobs wait, the OpenAI API key lacks a permission",
-        "OpenAI does not let the API key do what a job needs (403). Nothing is lost; the call is tried again every few "
-        "minutes, and the job goes on when it succeeds.",
+        "OpenAI does not let the API key do what a job needs (403). Nothing is lost; Dropbatch retries the call every "
+        "few minutes, and the job continues when it succeeds.",
         (
             "Give the key the permissions to read and write files and batches in its project, in OpenAI's settings.",
             f"Or store another key: {_STORE}",
@@ -162,10 +162,10 @@ FOR_OPERATORS = {
     ),
     HeldReason.ACCOUNT: _Cause(
         "OpenAI takes no work from the account, because its credit or its spending limit is used up, or it is closed",
-        f"Nothing is lost; it goes on when OpenAI takes work again. {_ENDS}",
+        f"Nothing is lost; the job continues when OpenAI takes work again. {_ENDS}",
         "jobs wait, OpenAI takes no work from the account",
         "OpenAI takes no work from this account, because its credit or its spending limit is used up, or it is closed. "
-        "Nothing is lost; the call is tried again, and the job goes on when it succeeds.",
+        "Nothing is lost; Dropbatch retries the call, and the job continues when it succeeds.",
         ("Add credit or raise the limit in OpenAI's billing settings.",),
     ),
     HeldReason.KEY_CHANGED: _Cause(
@@ -175,17 +175,17 @@ FOR_OPERATORS = {
         "The API key was changed while batches were open, and the new key cannot see them, or tell whether they exist. "
         "Creating them again might pay twice.",
         (
-            f"Put the former key back until the jobs have gone on: {_STORE}",
+            f"Put the former key back until the jobs have continued: {_STORE}",
             "Or have the owner of a job give up its open batches, with a folder named like its file, .cancel appended.",
         ),
     ),
     HeldReason.STUCK: _Cause(
         f"a step of it failed {MAX_STARTS} times in a row",
-        "What OpenAI answered is kept, nothing is asked or paid again, and the step is tried every hour until the "
+        "Dropbatch keeps OpenAI's answers, sends and pays nothing twice, and retries the step every hour until the "
         "job's 28 days are over.",
         "jobs wait, a step fails again and again",
-        f"A step of a job failed {MAX_STARTS} times in a row. What OpenAI answered is kept, nothing is asked or paid "
-        "again, and the step is tried every hour until the job's 28 days are over.",
+        f"A step of a job failed {MAX_STARTS} times in a row. Dropbatch keeps OpenAI's answers, sends and pays "
+        "nothing twice, and retries the step every hour until the job's 28 days are over.",
         ("The functions' logs say why; search them for the job's id.",),
     ),
 }

@@ -22,8 +22,8 @@ def cancelling(world: World, jobs: Sequence[Job], asker: MarkerObject, *, is_sen
     job = jobs[-1]
     if is_sent:
         what = (
-            "Rows that have not been sent are not sent, OpenAI is asked to stop the others, and the answers that it "
-            "has given are kept and paid."
+            "Dropbatch sends no more rows, asks OpenAI to stop the others, and keeps the answers that it has given, "
+            "which are paid."
         )
     else:
         what = "Nothing of it was sent to OpenAI, and nothing is billed."
@@ -52,7 +52,7 @@ def approved(world: World, job: Job, asker: MarkerObject) -> Notification:
         lines = [f"{_start(job)} had the approval of {asker.name}, and has ended ({job.state})."]
     else:
         lines = [
-            f"{_start(job)} goes on, as {asker.name} asks: its {rows_counted(job.rows)} are sent to OpenAI.",
+            f"{_start(job)} continues, as {asker.name} asks: its {rows_counted(job.rows)} are sent to OpenAI.",
             _to("stop it", job.drop, MarkerKind.CANCEL),
         ]
     return _about(world, job, asker, MarkerKind.APPROVE, MarkerReason.APPROVED, "approved", lines)
@@ -60,16 +60,16 @@ def approved(world: World, job: Job, asker: MarkerObject) -> Notification:
 
 def resumed(world: World, job: Job, asker: MarkerObject) -> Notification:
     lines = [
-        f"{_start(job)} goes on with the recipe as it was, as {asker.name} asks.",
+        f"{_start(job)} continues with the recipe as it was, as {asker.name} asks.",
         _to("stop it", job.drop, MarkerKind.CANCEL),
     ]
-    return _about(world, job, asker, MarkerKind.RETRY, MarkerReason.RESUMED, "goes on", lines)
+    return _about(world, job, asker, MarkerKind.RETRY, MarkerReason.RESUMED, "continues", lines)
 
 
 def being_read(world: World, job: Job, asker: MarkerObject) -> Notification:
     lines = [
         f"{_start(job)} is still being read. If it turns out to need an approval, it has that of {asker.name}, and "
-        "goes on without a question."
+        "continues without a question."
     ]
     return _about(world, job, asker, MarkerKind.APPROVE, MarkerReason.BEING_READ, "approved beforehand", lines)
 
@@ -122,8 +122,8 @@ def _refusal(job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReas
             return f"waits {waits(job)}, there is nothing to {kind}", lines
         case MarkerReason.NOT_HELD if job.state is JobState.HELD:
             return f"waits {waits(job)}, not for an approval", [
-                f"{start} waits {waits(job)}, and not for an approval, {nothing} The message that it waits says what "
-                "lets it go on."
+                f"{start} waits {waits(job)}, and not for an approval, {nothing} The message that it waits says how "
+                "to continue it."
             ]
         case MarkerReason.NOT_HELD:
             return "needs no approval", [f"{start} does not wait for an approval: it is {job.state}, {nothing}"]
@@ -138,8 +138,8 @@ def _refusal(job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReas
                     f"Every row of {name} that could be asked is done, {nothing}",
                     again,
                 ]
-            return "no row can be asked again, there is nothing to retry", [
-                f"No row of {name} can be asked again as it is, {nothing}",
+            return "no row can be sent again, there is nothing to retry", [
+                f"No row of {name} can be sent again as it is, {nothing}",
                 "Some may be paid already; if there is a failed file, correct the rows in it, and drop it.",
                 again,
             ]
@@ -178,7 +178,7 @@ def not_begun(marker: Marker, asker: MarkerObject) -> Notification:
 
 def no_drop(marker: Marker, asker: MarkerObject) -> Notification:
     name = _shown(_drop(asker, marker.drop_key).name)
-    lines = [f"{name} is no file whose rows are answered, so {asker.name} does nothing. Make it beside such a file."]
+    lines = [f"{name} is not a file of rows, so {asker.name} does nothing. Make it beside such a file."]
     return _alone(asker, marker, MarkerStatus.REFUSED, MarkerReason.NO_DROP, f"{name} has no rows to answer", lines)
 
 
@@ -186,7 +186,7 @@ def forgotten(marker: Marker, asker: MarkerObject) -> Notification:
     """That the job has been deleted, and what still works."""
     drop = _drop(asker, marker.drop_key)
     lines = [
-        f"{_shown(drop.name)} ended more than three months ago, and how its rows fared is kept no longer, so "
+        f"{_shown(drop.name)} ended more than three months ago, and the outcomes of its rows are no longer kept, so "
         f"{asker.name} does nothing.",
         _to("ask all rows again with today's recipe", drop, MarkerKind.RERUN),
     ]
@@ -198,11 +198,11 @@ def misspelt(marker: NearMarker, asker: MarkerObject) -> Notification:
     drop = _drop(asker, marker.drop_key)
     kinds = ", ".join(f".{kind}" for kind in MarkerKind)
     lines = [
-        f"`{marker.ending}` is no marker, so {asker.name} does nothing; did you mean `.{marker.kind}`?",
+        f"`{marker.ending}` is not a marker, so {asker.name} does nothing; did you mean `.{marker.kind}`?",
         f"Then {_how(drop, marker.kind)}",
         f"The markers are {kinds}.",
     ]
-    verdict = f"is no marker, did you mean .{marker.kind}?"
+    verdict = f"is not a marker, did you mean .{marker.kind}?"
     return _alone(asker, marker, MarkerStatus.REFUSED, MarkerReason.MISSPELT, verdict, lines)
 
 

@@ -62,8 +62,8 @@ if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not
 
 GIVEN_UP = Problem(
     GAVE_UP,
-    "The file could not be read for a day, although it was tried again and again; the submit function's log says why: "
-    "fix that, then drop the file again.",
+    "The file could not be read for a day, although Dropbatch tried again and again; the submit function's log says "
+    "why: fix that, then drop the file again.",
 )
 
 
@@ -206,7 +206,7 @@ def what_to_do(job: Job, problems: Problems) -> list[str]:
     if job.retry_of is not None:
         if any(map(problems.has, NOTHING_LEFT)) and not paths:
             return []
-        return recipe_lines(job.drop, paths, "the failed rows are then asked again")
+        return recipe_lines(job.drop, paths, "the failed rows are then retried")
     if problems.has("no_recipe"):
         recipe = replace(job.drop, key=recipe_beside(job.drop.key))
         return [f"Upload the recipe; the file is then read again automatically: {drop_command(recipe)}"]
@@ -214,7 +214,7 @@ def what_to_do(job: Job, problems: Problems) -> list[str]:
         return ["In the S3 console, choose the file, then *Actions*, *Rename object*, and name it `recipe.yaml`."]
     lines = recipe_lines(job.drop, paths, "the file is then read again")
     if problems.has("missing_file"):
-        lines.insert(0, "Upload what the recipe names and is missing; the file is then read again automatically.")
+        lines.insert(0, "Upload the missing files that the recipe names; the file is then read again automatically.")
     if all(group.first.path for group in problems.groups):
         return lines
     if job.recipe_path is not None and _is_missed_by_rows(problems):
@@ -267,7 +267,7 @@ def ended(world: World, end: Ended) -> Notification:
     if counts:
         text.append(f"The other rows: {', '.join(counts)}.")
     if job.cancel_requested and not tally.outcomes[Outcome.CANCELLED]:
-        text.append("It was to be cancelled, but that came too late to stop anything: all rows had come back.")
+        text.append("The cancellation came too late to stop anything: all rows had come back.")
     text += skipped_lines(world, job, end.skipped)
     if len(end.recipes) > 1:
         text.append(
@@ -325,13 +325,13 @@ def _next_steps(world: World, end: Ended) -> list[str]:
         steps.append(f"To correct them: {fetch}, and then: aws s3 cp {shlex.quote(name)} {target}")
     elif Cure.PAY_AGAIN in found:
         steps.append(f"To ask, and perhaps pay, them again: aws s3 cp {shlex.quote(failed)} {target}")
-    return [*steps, f"Those without a good answer: {failed}"]
+    return [*steps, f"Rows without a good answer: {failed}"]
 
 
 def _paid(tally: "Tally") -> str:
     paid, saved = tally.paid, tally.saved
     if paid is None or saved is None:
-        text = "What it cost is not known."
+        text = "The cost is not known."
     elif saved < 0:  # of cached input, for which some models have a price without the Batch API only
         text = f"Paid {about(paid)}, which is {money(-saved)} more than without batching."
     elif not paid:
@@ -363,7 +363,7 @@ def in_short(world: World, job: Job, name: str) -> Notification:
     """What is told of a job if the notice of this name, such as `ended`, can no longer be read."""
     event = name.partition("-")[0]
     text = [
-        f"{job.drop.name} is {job.state}. S3 does not give the message that was to say more.",
+        f"{job.drop.name} is {job.state}. Dropbatch could not read the full message from S3.",
         f"Results: s3://{world.buckets.results}/{results_prefix(job)}",
     ]
     detail: dict[str, Any] = {"cut": True}
@@ -385,9 +385,9 @@ def results_given_up(world: World, job: Job) -> Notification:
     cost = cost_given_up(world, job)
     asked = cost["uncollected_requests"]
     text = [
-        f"{job.drop.name}: its results could not be put together in {MAX_JOB_SECONDS // 86_400} days. What OpenAI "
-        f"answered is kept in s3://{world.buckets.work}/jobs/{job.id}/ for 30 days more.",
-        f"OpenAI may have charged for {counted(asked, 'request')}, which is in no sum."
+        f"{job.drop.name}: Dropbatch could not write its results in {MAX_JOB_SECONDS // 86_400} days. OpenAI's "
+        f"answers are kept in s3://{world.buckets.work}/jobs/{job.id}/ for 30 days more.",
+        f"OpenAI may have charged for {counted(asked, 'request')}; no sum includes that."
         if asked
         else "Nothing was paid.",
         "The collect function's log says why.",
@@ -402,7 +402,7 @@ _SENTENCES = {
     JobStatus.SUCCEEDED: "Every row is done.",
     JobStatus.PARTIAL: "Some rows have no good answer.",
     JobStatus.FAILED: "No row has a good answer.",
-    JobStatus.CANCELLED: "The job was cancelled; what was answered before is kept.",
+    JobStatus.CANCELLED: "The job was cancelled; the answers that came before are kept.",
 }
 
 

@@ -55,7 +55,7 @@ def usable(
     else:
         verdict = "usable"
         text = [f"{drop.key} can be used: files dropped into its folder are answered by it."]
-    text += ["Please check what was understood:", *understood_lines(understood)]
+    text += ["Please check that this is what you mean:", *understood_lines(understood)]
     detail: dict[str, Any] = {"understood": understood.to_json()}
     if files is not None:
         if files.count:
@@ -71,7 +71,7 @@ def broken(drop: Drop, problems: Problems) -> Notification:
     text = [f"{drop.key} cannot be used: {count}.", *problem_lines(problems)]
     paths = paths_to_correct(problems)
     if problems.has("missing_file"):
-        text.append("Upload what it names and is missing; files that wait for it are then read automatically.")
+        text.append("Upload the missing files that it names; files that wait for it are then read automatically.")
     text += recipe_lines(drop, paths, "files that wait for it are then read")
     return _notification(drop, "invalid", f"cannot be used, {count}", text, problems)
 
@@ -90,10 +90,10 @@ def _files_lines(drop: Drop, files: FilesFound) -> list[str]:
         ]
     if not files.is_empty:
         return [
-            "No file waits for it. To ask a file again that lies there already, make a folder "
+            "No file waits for it. To read a file again that is already there, make a folder "
             "`<the file's name>.rerun` beside it."
         ]
-    lines = [f"No file lies in its folder yet. Upload files into {place(drop)}."]
+    lines = [f"There is no file in its folder yet. Upload files into {place(drop)}."]
     if files.elsewhere:
         folder, slash, _ = files.elsewhere.rpartition("/")
         where = f"`{folder}/`" if folder else "the bucket itself"

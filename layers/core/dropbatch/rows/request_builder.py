@@ -112,11 +112,11 @@ def size_problems(unit: str, line: int, request: Request, size: int, limits: Lim
     """What is wrong with the size of a row's request, which takes `size` bytes as a line."""
     most = min(limits.line_bytes, limits.batch_bytes)
     if size > most:
-        sentence = f"The request of {unit.lower()} {line} is {size:,} bytes long, and {most:,} is the most; "
+        sentence = f"The request of {unit.lower()} {line} is {size:,} bytes long, and {most:,} is the maximum; "
         return [Problem("line_too_long", sentence + "shorten the row.", line=line)]
     most = limits.batch_embedding_inputs
     if request.embedding_inputs > most:
-        sentence = f"{unit} {line} asks for {request.embedding_inputs:,} embeddings, and {most:,} is the most; "
+        sentence = f"{unit} {line} asks for {request.embedding_inputs:,} embeddings, and {most:,} is the maximum; "
         return [Problem("too_many_inputs", sentence + "spread them over several lines.", line=line)]
     return []
 

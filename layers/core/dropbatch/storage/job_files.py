@@ -207,7 +207,7 @@ def with_files(objects: Objects, bucket: str, path: str, text: bytes) -> RecipeT
 
 
 def _file_too_large(recipe: Recipe, name: str, size: int) -> Problem:
-    why = "1 MiB is the most" if size > MAX_BYTES else "a recipe and its files may have 4 MiB together"
+    why = "1 MiB is the maximum" if size > MAX_BYTES else "a recipe and its files may have 4 MiB together"
     sentence = f"the file {quoted(name)} has {size:,} bytes, and {why}; shorten it, or put what differs into rows."
     return recipe.problem("file_too_large", recipe.file_keys[name], sentence)
 

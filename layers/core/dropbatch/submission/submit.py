@@ -241,7 +241,7 @@ def _search(world: World, ledger: Ledger, job: Job, batch: Batch) -> RemoteBatch
             _cancel_double(world, batch, other)
         return first
     if not is_complete:
-        world.observer.note("a search of OpenAI's list goes on later", **batch.ids)
+        world.observer.note("a search of OpenAI's list continues later", **batch.ids)
         _keep_in_doubt(world, ledger, batch, 0)
         return None
     version = world.openai.key_version()

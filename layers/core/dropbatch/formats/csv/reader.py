@@ -223,8 +223,8 @@ def mostly_merged(lines: int, of: int) -> Problem:
     """The problem of a file most of whose lines stand in such rows."""
     return Problem(
         "merged_rows",
-        f"{lines:,} of {of:,} lines stand in rows that go over several lines if double quotes enclose values, and each "
-        "is a row of its own if they do not; write `quoting: none` in the recipe if quotes are part of the text, or "
+        f"{lines:,} of {of:,} lines are in rows over several lines if double quotes enclose values, and each is a row "
+        "of its own if they do not; write `quoting: none` in the recipe if quotes are part of the text, or "
         "`quoting: double` if they enclose it.",
         key="quoting",
     )
@@ -448,9 +448,7 @@ def _or_unquoted(dialect: Dialect) -> str:
 
 def _unclosed(line: int, dialect: Dialect) -> Problem:
     if not dialect.has_quotes:
-        message = (
-            f"The record that starts in line {line} ends in {dialect.escape}, behind which nothing comes; remove it."
-        )
+        message = f"The record that starts in line {line} ends in {dialect.escape} with nothing after it; remove it."
         return Problem("unclosed_escape", message, line=line)
     return Problem(
         "unclosed_quote",

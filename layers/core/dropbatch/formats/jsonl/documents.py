@@ -332,7 +332,7 @@ _EMPTY = Problem("empty_file", "The array is empty; drop one that has at least o
 
 
 def _no_object(line: int) -> Problem:
-    message = f"Line {line} holds something else than an object; {_WHAT_IS_READ}, so write each row as one."
+    message = f"Line {line} holds something other than an object; {_WHAT_IS_READ}, so write each row as one."
     return Problem("not_an_object", message, line=line)
 
 
@@ -346,12 +346,12 @@ def _unclosed(line: int) -> Problem:
 
 def _no_end(line: int) -> Problem:
     message = (
-        f"The array does not close before the file's end, in line {line}; write ] behind its last object, or write the "
+        f"The array does not close before the file's end, in line {line}; write ] after its last object, or write the "
         "file again: it may have been cut short."
     )
     return Problem("not_json", message, line=line)
 
 
 def _more_behind(line: int) -> Problem:
-    message = f"Line {line} holds something behind the end of the array; {_WHAT_IS_READ}, so remove what follows."
+    message = f"Line {line} holds something after the end of the array; {_WHAT_IS_READ}, so remove what follows."
     return Problem("not_json", message, line=line)

@@ -36,7 +36,7 @@ def raw_request(record: Record, *, is_decided: bool = False) -> RawRequest:
     asks: an earlier release took it.
     """
     if record.values is None:
-        raise RowRejected(record.problem or _problem(record, "not_an_object", None, "is no JSON object"))
+        raise RowRejected(record.problem or _problem(record, "not_an_object", None, "is not a JSON object"))
     values = record.values
     missing = [name for name in MEMBERS if name not in values]
     if missing:
@@ -55,20 +55,20 @@ def _wrong(custom_id: object, method: object, url: object, body: object) -> Iter
     if not isinstance(custom_id, str) or not custom_id:
         yield "invalid_custom_id", "custom_id", _custom_id_advice(custom_id)
     if method != "POST":
-        yield "invalid_method", "method", 'has another method than POST; write "method": "POST"'
+        yield "invalid_method", "method", 'has a method other than POST; write "method": "POST"'
     if isinstance(url, str) and url in GONE:
-        yield "endpoint_gone", "url", f"asks what is gone: {gone_sentence(url)}"
+        yield "endpoint_gone", "url", f"asks for an endpoint that is gone: {gone_sentence(url)}"
     elif url not in ENDPOINTS:
         yield "invalid_url", "url", f"has a url that the Batch API does not serve; {_nearest(url)}"
     if not isinstance(body, dict):
-        yield "invalid_body", "body", "has a body that is no object; put the request's parameters there"
+        yield "invalid_body", "body", "has a body that is not an object; put the request's parameters there"
         return
     if not body.get("model") and not (url == MODERATIONS and "model" not in body):
         yield "missing_model", "body.model", "has no model in its body; add it"
     elif not isinstance(body.get("model", ""), str):
-        yield "invalid_model", "body.model", "has a model that is no string; write its name in quotes"
+        yield "invalid_model", "body.model", "has a model that is not a string; write its name in quotes"
     elif body.get("model") and not is_model_name(body["model"]):
-        what = "has a model whose name is none; one has at most 256 letters, digits and signs of . _ : / @ -"
+        what = "has a model with an invalid name; a name has at most 256 letters, digits and signs of . _ : / @ -"
         yield "invalid_model", "body.model", what
     flaw = flaw_of(url, body) if isinstance(url, str) else None
     if flaw is not None:
@@ -79,8 +79,8 @@ def _wrong(custom_id: object, method: object, url: object, body: object) -> Iter
 
 def _custom_id_advice(custom_id: object) -> str:
     if isinstance(custom_id, int | float) and not isinstance(custom_id, bool):
-        return "has a custom_id that is a number and no string; put it in quotes"
-    return "has a custom_id that is empty or no string; give every line its own"
+        return "has a custom_id that is a number, not a string; put it in quotes"
+    return "has a custom_id that is empty or not a string; give every line its own"
 
 
 def raw_custom_id(record: Record) -> str | None:

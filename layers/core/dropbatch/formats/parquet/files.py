@@ -50,7 +50,7 @@ def damage_told() -> Iterator[None]:
 
 def damaged() -> Problem:
     return Problem(
-        "corrupt_parquet", "The Parquet file is damaged, or is no Parquet at all; write the table and drop it again."
+        "corrupt_parquet", "The Parquet file is damaged, or not Parquet at all; write the table and drop it again."
     )
 
 
@@ -82,8 +82,8 @@ def footer_of(file: Source) -> bytes:
         raise Rejected.because(damaged())
     if length > MOST_FOOTER_BYTES:
         message = (
-            f"The Parquet file's footer takes {length:,} bytes, and {MOST_FOOTER_BYTES:,} is the most; write fewer and "
-            "larger row groups."
+            f"The Parquet file's footer takes {length:,} bytes, and {MOST_FOOTER_BYTES:,} is the maximum; write fewer "
+            "and larger row groups."
         )
         raise Rejected.because(Problem("footer_too_large", message))
     file.seek(size - 8 - length)
