@@ -33,7 +33,7 @@ Row = dict[str, str]
 MODEL = "gpt-6-luna"
 SYSTEM = "Classify the sentiment of the review."
 PROMPT = "{product}: {text}"
-MOST_TOKENS = 500
+MAX_TOKENS = 500
 SCHEMA = {
     "type": "object",
     "properties": {"sentiment": {"type": "string", "enum": ["positive", "negative"]}},
@@ -43,7 +43,7 @@ SCHEMA = {
 REST: dict[str, Any] = {
     "model": MODEL,
     "reasoning_effort": "none",
-    "max_completion_tokens": MOST_TOKENS,
+    "max_completion_tokens": MAX_TOKENS,
     "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": SCHEMA}},
 }
 """What `inputs.RECIPE` asks for, in the words of the API: all of a body but its messages."""
@@ -89,7 +89,7 @@ def _instructor(rows: Iterable[Row], to: Path) -> None:
         sentiment: Literal["positive", "negative"]
 
     BatchProcessor(f"openai/{MODEL}", Answer).create_batch_from_messages(
-        [_messages(row) for row in rows], file_path=str(to), max_tokens=MOST_TOKENS
+        [_messages(row) for row in rows], file_path=str(to), max_tokens=MAX_TOKENS
     )
 
 

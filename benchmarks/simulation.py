@@ -37,13 +37,13 @@ BUSY_HOURS = (8, 18)
 BURST, BURST_HOUR = 0.2, 9
 """This share of the drops comes at once: somebody's export."""
 
-ROWS, MOST_ROWS = 12, 1_000
+ROWS, MAX_ROWS = 12, 1_000
 """The median of a drop's rows, of which some drops have far more; and the most."""
 
 BATCH_REQUESTS = 300
 """Larger drops have several batches, as those over 50,000 rows have."""
 
-BATCH_SECONDS, MOST_BATCH_SECONDS = 1_500, 20 * HOUR
+BATCH_SECONDS, MAX_BATCH_SECONDS = 1_500, 20 * HOUR
 """The median of what OpenAI takes for a batch, some for far longer; and the most."""
 
 TOKENS_A_DROP = 40
@@ -95,7 +95,7 @@ class _OpenAI(FakeOpenAI):
             self.most_enqueued[model] = max(self.most_enqueued[model], enqueued + tokens)
             self._enqueued[made.id] = model, tokens
             takes = self._chance.lognormvariate(0, 1) * BATCH_SECONDS
-            self._ends[made.id] = self._clock() + min(MOST_BATCH_SECONDS, max(60, takes))
+            self._ends[made.id] = self._clock() + min(MAX_BATCH_SECONDS, max(60, takes))
         return made
 
     def move(self) -> None:
@@ -281,7 +281,7 @@ def arrivals_of(chance: random.Random, drops: int, seconds: float) -> Iterator[f
 
 
 def _rows(chance: random.Random) -> bytes:
-    count = min(MOST_ROWS, max(1, int(chance.lognormvariate(0, 1.3) * ROWS)))
+    count = min(MAX_ROWS, max(1, int(chance.lognormvariate(0, 1.3) * ROWS)))
     serial = chance.getrandbits(64)
     return b"text\n" + b"".join(b"what row %d of %d asks for\n" % (number, serial) for number in range(count))
 

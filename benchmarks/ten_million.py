@@ -59,7 +59,7 @@ FUNCTION_SECONDS = 300.0
 """The time that an invocation has (template.yaml)."""
 
 MINUTE = 60
-MOST_MINUTES = 72 * 60
+MAX_MINUTES = 72 * 60
 """A job that takes longer meets its deadline."""
 
 ENQUEUED, COUNTED = 182, 153
@@ -67,7 +67,7 @@ ENQUEUED, COUNTED = 182, 153
 answers, by those of the texts alone."""
 
 MB = 1 << 20
-MOST_MB = 256
+MAX_MB = 256
 """The memory that a process may have taken at its peak."""
 
 
@@ -342,7 +342,7 @@ def _through(day: Day, folder: Path, emulator: Emulator) -> Figures:
         minutes = 0
         while job.state not in ENDED_JOBS:
             minutes += 1
-            assert minutes <= MOST_MINUTES, f"after {MOST_MINUTES // 60} hours the job is still {job.state}"
+            assert minutes <= MAX_MINUTES, f"after {MAX_MINUTES // 60} hours the job is still {job.state}"
             # The batches go on while the functions run.
             advanced = aside.submit(emulator.advance, MINUTE)
             clock.advance(MINUTE)
@@ -416,7 +416,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was made is removed then, too
     print(f"{rows:,} rows")
     figures = take_through(Day(rows))
-    assert max(figures.peaks_mb) <= MOST_MB, "a process took too much memory"
+    assert max(figures.peaks_mb) <= MAX_MB, "a process took too much memory"
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from dropbatch.domain.problems import Problem
 from dropbatch.formats.jsonl import reader as jsonl
 from dropbatch.formats.jsonl.fast_raw_requests import (
     MAX_BYTES,
-    MOST_GAPS,
-    MOST_IN_VAIN,
+    MAX_GAPS,
+    MAX_MISSES,
     TRIED_AGAIN,
     ReadyLines,
     Shapes,
@@ -419,7 +419,7 @@ def test_what_decides_is_no_gap() -> None:
 
 
 def test_lines_with_many_differences_and_long_ones_are_read_one_by_one() -> None:
-    wide = [written(request(n, metadata={f"k{k}": f"{n}" for k in range(MOST_GAPS)})) for n in range(9)]
+    wide = [written(request(n, metadata={f"k{k}": f"{n}" for k in range(MAX_GAPS)})) for n in range(9)]
     assert told_at_once(wide) == one_by_one(wide)
     long = [written(request(n, input="x" * MAX_BYTES)) for n in range(5)]
     assert told_at_once(long) == one_by_one(long)
@@ -429,7 +429,7 @@ def test_shapes_that_do_not_fit_are_tried_no_more() -> None:
     """A file of which no two lines are alike is read at the pace of single lines."""
     shapes = Shapes()
     lines = [written(request(row, metadata={f"k{row}": "v"})) for row in range(400)]
-    for most in (MOST_IN_VAIN + 1, TRIED_AGAIN + 1, TRIED_AGAIN + 1):
+    for most in (MAX_MISSES + 1, TRIED_AGAIN + 1, TRIED_AGAIN + 1):
         chunks = list(shapes.chunks(lines, 1, 1))
         assert [record.raw for chunk in chunks for record in chunk.records()] == lines
         assert len(chunks) <= most

@@ -12,7 +12,7 @@ from dropbatch.domain.outcomes import Outcome
 FILE_SECONDS = (30, 60, 120, 300)
 """When a file that OpenAI does not find, so shortly after its upload, is tried again; then it is uploaded anew."""
 
-MOST_WAIT_SECONDS = 900
+MAX_WAIT_SECONDS = 900
 MAX_ROUNDS = 50
 """How often in a row a batch goes on without its blamed rows before it is halved; or waits for its file."""
 
@@ -128,4 +128,4 @@ def rest_of(failure: BatchFailure, *, requests: int, rounds: int) -> Rest:
 
 def put_off_seconds(waits: int) -> int:
     """For how many seconds rows wait that were put off `waits` times in a row before: ever longer."""
-    return int(min(MOST_WAIT_SECONDS, 60 * 2 ** min(waits, 10)))
+    return int(min(MAX_WAIT_SECONDS, 60 * 2 ** min(waits, 10)))

@@ -37,10 +37,10 @@ NOTICES = (*EVENTS, "problems")
 """What `notify` can list: `problems` are files that are rejected or held, and jobs that do not succeed."""
 
 DEADLINE_SECONDS = 72 * 3600
-MOST_DEADLINE_SECONDS = 14 * 86_400
+MAX_DEADLINE_SECONDS = 14 * 86_400
 """Rows are kept for longer than that, but not for ever."""
 
-MOST_ATTEMPTS = 10
+MAX_ATTEMPTS = 10
 
 MAX_HEADER_LINE = 1_000
 
@@ -417,14 +417,14 @@ class _Parser:
         return None if rows is None else RowLimit(rows, seed if is_sample else None)
 
     def _attempts(self, key: str, value: Any) -> int | None:
-        return self._whole_number(key, value, 1, MOST_ATTEMPTS)
+        return self._whole_number(key, value, 1, MAX_ATTEMPTS)
 
     def _deadline(self, key: str, value: Any) -> int | None:
         """Seconds, out of hours (`72`, `72 h`) or days (`3 d`)."""
         found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?) *(h|hours?|d|days?)?", str(value).strip())
         if found and not isinstance(value, bool):
             seconds = int(float(found[1]) * (86_400 if (found[2] or "h").startswith("d") else 3600))
-            if 3600 <= seconds <= MOST_DEADLINE_SECONDS:
+            if 3600 <= seconds <= MAX_DEADLINE_SECONDS:
                 return seconds
         self._must_be(key, "hours or days, from 1 h to 14 d", value, "write it as in deadline: 72 h.")
         return None

@@ -17,8 +17,8 @@ from dropbatch.domain.problems import Problem, Problems
 from dropbatch.recipes.naming import quoted
 
 MAX_BYTES = 1_048_576
-MOST_VALUES = 50_000
-MOST_DEPTH = 50
+MAX_VALUES = 50_000
+MAX_DEPTH = 50
 """Bounds of a recipe: nobody writes such a one by hand, and aliases can make a short one explode."""
 
 _NULL = re.compile(r"~|null|Null|NULL|")
@@ -124,11 +124,11 @@ class _Reader:
             style if style in ("'", '"') else "",
         )
         self._values += 1
-        if self._values == MOST_VALUES:
+        if self._values == MAX_VALUES:
             self._add("recipe_too_long", start, "holds more values than a recipe may; write it without the aliases.")
-        if self._values >= MOST_VALUES:
+        if self._values >= MAX_VALUES:
             return None
-        if len(at) > MOST_DEPTH:
+        if len(at) > MAX_DEPTH:
             self._add("bad_yaml", start, "is nested too deeply; simplify it.")
             return None
         if node.tag and str(node.tag) not in _TAGS:

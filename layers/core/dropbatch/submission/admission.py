@@ -31,7 +31,7 @@ RAISE = 1.1
 MAX_FIRST_BATCHES = 4
 """How many batches of a new job go at once, before the poller knows of them: little more than functions at work."""
 
-MOST_HALVINGS = 6
+MAX_HALVINGS = 6
 """What is admitted shrinks to this power of a half while OpenAI refuses what, by our estimates, fits."""
 
 TURN_SECONDS = 1800
@@ -200,7 +200,7 @@ def learn_limit(world: World, ledger: Ledger, batch: Batch, message: str) -> Non
     def learn(limit: ModelLimit) -> bool:
         given = _given(world, limit.model) is not None
         if given or (limit.tokens is not None and limit.tokens <= stated):
-            if batch.admitted_at <= limit.changed_at or limit.halvings >= MOST_HALVINGS:
+            if batch.admitted_at <= limit.changed_at or limit.halvings >= MAX_HALVINGS:
                 return False
             limit.halvings += 1
         limit.tokens, limit.changed_at = stated, world.now()

@@ -231,7 +231,7 @@ def test_a_table_that_unpacks_to_too_much_is_refused_at_once_or_where_it_does() 
 
 
 def test_a_footer_that_would_take_all_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dropbatch.formats.parquet.files.MOST_FOOTER_BYTES", len(footer_of(io.BytesIO(GOOD))) - 1)
+    monkeypatch.setattr("dropbatch.formats.parquet.files.MAX_FOOTER_BYTES", len(footer_of(io.BytesIO(GOOD))) - 1)
     problem = rejected(GOOD)
     assert problem.code == "footer_too_large"
     assert "larger row groups" in problem.message

@@ -26,28 +26,28 @@ from dropbatch.formats.jsonl import reader as jsonl
 from dropbatch.formats.jsonl.raw_request import raw_request
 from dropbatch.formats.records import Chunk, Record, Records
 
-MOST_SHAPES = 16
+MAX_SHAPES = 16
 """So many shapes a reader knows at once, those that fitted last."""
 
-MOST_LESSONS = 64
+MAX_LESSONS = 64
 """From so many lines a reader learns, be it a shape or a gap more: that takes as long as fifty lines do otherwise."""
 
 WORTHWHILE = 8
 """Reading fewer lines than that at once takes longer than one by one."""
 
-MOST_IN_VAIN = 24
+MAX_MISSES = 24
 """After so many reads in a row that were not worth it, the lines at hand are read one by one."""
 
 TRIED_AGAIN = 4
 """So often is it tried again after that."""
 
-LEAST_REACH = 32
+MIN_REACH = 32
 """So many lines at least are tried, where only few were alike before."""
 
-MOST_GAPS = 32
+MAX_GAPS = 32
 """With more gaps than that a line is not much faster read than by itself."""
 
-MOST_TRIES = 8
+MAX_TRIES = 8
 """So many places are tried where a line's body may begin: it may stand elsewhere as well."""
 
 MAX_BYTES = 131_072
@@ -145,7 +145,7 @@ class Shape:
             return None
         differ = {place for place, value in enumerate(self._values) if value != other._values[place]}
         gaps = self._gaps | differ
-        if any(self._roles[place] is _Role.FIXED for place in differ) or len(gaps) > MOST_GAPS:
+        if any(self._roles[place] is _Role.FIXED for place in differ) or len(gaps) > MAX_GAPS:
             return None
         wider = copy(self)  # lines that were read by this one go by it
         wider._gaps = gaps
@@ -213,13 +213,13 @@ class Shapes:
 
     def __init__(self) -> None:
         self._shapes: list[Shape] = []
-        self._lessons = MOST_LESSONS
+        self._lessons = MAX_LESSONS
         self._in_vain = 0
 
     def chunks(self, raws: list[bytes], number: int, line: int) -> Iterator[Chunk]:
         """The rows of these lines, in as few chunks as their shapes allow."""
         at, reach = 0, len(raws)
-        while at < len(raws) and self._in_vain < MOST_IN_VAIN:
+        while at < len(raws) and self._in_vain < MAX_MISSES:
             ahead = raws[at : at + reach]
             found: Chunk | None = self._read(ahead, number, line + at)
             if found is None:
@@ -232,7 +232,7 @@ class Shapes:
                 yield found
                 number += taken
             at += taken
-            reach = max(4 * taken, LEAST_REACH)
+            reach = max(4 * taken, MIN_REACH)
             self._in_vain = 0 if taken >= WORTHWHILE or (at == len(raws) and taken > 1) else self._in_vain + 1
         rest = _read_strictly(raws[at:], number, line + at)
         if rest is not None:
@@ -261,7 +261,7 @@ class Shapes:
                 self._shapes.remove(known)
                 self._shapes.insert(0, wider)
                 return
-        self._shapes = [shape, *self._shapes[: MOST_SHAPES - 1]]
+        self._shapes = [shape, *self._shapes[: MAX_SHAPES - 1]]
 
 
 def _read_strictly(raws: Sequence[bytes], number: int, line: int) -> Records | None:
@@ -349,7 +349,7 @@ def _taken_apart(raw: bytes) -> tuple[list[bytes], list[bytes]]:
 def _place_of(body: bytes, raw: bytes) -> int:
     """Where in its line a body begins: where another value would be the body's, if it stood there."""
     start = raw.find(body)
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_TRIES):
         if _members(raw[:start] + b"0" + raw[start + len(body) :]).get("body") == msgspec.Raw(b"0"):
             return start
         start = raw.find(body, start + 1)

@@ -12,7 +12,7 @@ from dropbatch.domain.errors import Rejected
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.parquet import thrift
 
-MOST_FOOTER_BYTES = 16 << 20
+MAX_FOOTER_BYTES = 16 << 20
 """The longest footer that is read. pyarrow makes tens of bytes of each of its bytes; one of this size stands for about
 100,000 column chunks."""
 
@@ -80,9 +80,9 @@ def footer_of(file: Source) -> bytes:
         raise Rejected.because(_encrypted())
     if end[4:] != MAGIC or length > size - 12:
         raise Rejected.because(damaged())
-    if length > MOST_FOOTER_BYTES:
+    if length > MAX_FOOTER_BYTES:
         message = (
-            f"The Parquet file's footer takes {length:,} bytes, and {MOST_FOOTER_BYTES:,} is the maximum; write fewer "
+            f"The Parquet file's footer takes {length:,} bytes, and {MAX_FOOTER_BYTES:,} is the maximum; write fewer "
             "and larger row groups."
         )
         raise Rejected.because(Problem("footer_too_large", message))
