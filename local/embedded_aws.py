@@ -14,7 +14,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from functools import wraps
@@ -377,6 +377,28 @@ def part_disks(runtime: Any) -> None:
     runtime.execution_credentials = credentials
 
 
+def let_finish(runtime: Any, functions: Any) -> None:
+    """Have a process that runs finish when its function changes, as on Lambda; ministack kills it at once.
+
+    What it was doing would be done twice: a notification that it has published, and not yet noted, is published again.
+    """
+    kill, release = runtime.kill_workers, functions.release_worker
+    replaced: list[Any] = []
+
+    def kill_idle(workers: Iterable[Any]) -> None:
+        busy = [worker for worker in workers if worker.in_use]
+        replaced.extend(busy)
+        kill([worker for worker in workers if worker not in busy])
+
+    def end_replaced(worker: Any) -> None:
+        release(worker)
+        if worker in replaced:
+            replaced.remove(worker)
+            kill([worker])
+
+    runtime.kill_workers, functions.release_worker = kill_idle, end_replaced
+
+
 def unpack_once(runtime: Any) -> None:
     """Have what a function is made of unpacked once, and linked into the folder of each of its processes.
 
@@ -420,6 +442,7 @@ def main() -> None:
     count_rounds(functions, provisioners)
     runtime = import_module("ministack.core.lambda_runtime")
     part_disks(runtime)
+    let_finish(runtime, functions)
     unpack_once(runtime)
     app.app = strict(app.app)
     app.main()

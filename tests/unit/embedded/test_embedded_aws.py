@@ -350,6 +350,24 @@ def test_each_process_of_a_function_has_a_disk_of_its_own(tmp_path: Path, monkey
     assert sorted(map(str, tmp_path.iterdir())) == sorted([first["TMPDIR"], second["TMPDIR"]])
 
 
+def test_a_process_that_runs_when_its_function_changes_ends_when_it_is_done() -> None:
+    ended: list[str] = []
+    released: list[str] = []
+    runtime = SimpleNamespace(kill_workers=lambda workers: ended.extend(worker.name for worker in workers))
+    functions = SimpleNamespace(release_worker=lambda worker: released.append(worker.name))
+    embedded_aws.let_finish(runtime, functions)
+    idle = SimpleNamespace(name="idle", in_use=False)
+    busy = SimpleNamespace(name="busy", in_use=True)
+    runtime.kill_workers([idle, busy])
+    assert ended == ["idle"]
+
+    functions.release_worker(busy)
+    assert released == ["busy"]
+    assert ended == ["idle", "busy"]
+    functions.release_worker(busy)
+    assert ended == ["idle", "busy"]
+
+
 def test_what_a_function_is_made_of_is_unpacked_once_for_all_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
