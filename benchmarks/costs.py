@@ -126,7 +126,7 @@ def _calls(shards: int) -> Counter[str]:
         account.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
         wide = Pace(64)  # as it is where much is done: all batches go in one poll
         Ledger(account.table).save(Poller(dispatch=wide, collect=wide))
-        poll(account.world)  # the first one begins the sweep
+        poll(account.context)  # the first one begins the sweep
         idle = _of_a_poll(account)
         account.calls.clear()
         if not shards:
@@ -137,7 +137,7 @@ def _calls(shards: int) -> Counter[str]:
             deliver(account)
             account.clock.sleep(wait)
             account.openai.move()
-            poll(account.world)
+            poll(account.context)
             polls += 1
             if all(job.state in ENDED_JOBS for job in jobs(account)):
                 break
@@ -148,7 +148,7 @@ def _calls(shards: int) -> Counter[str]:
 def _of_a_poll(account: Account) -> Counter[str]:
     account.calls.clear()
     account.clock.sleep(60)
-    poll(account.world)
+    poll(account.context)
     return Counter(account.calls)
 
 

@@ -135,7 +135,7 @@ def _live(seen: Soak, functions: list[Functions], coming: list[float], until: fl
         for its in functions:
             its.step()
         if int(clock.now) % 60 == 0:
-            invoke(account, lambda: poll(account.world))
+            invoke(account, lambda: poll(account.context))
             seen.counts["polls"] += 1
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 from benchmarks.cases import _peak_mb
 from benchmarks.inputs import RECIPE
-from benchmarks.worlds import BUCKETS, folder_world
+from benchmarks.worlds import BUCKETS, folder_context
 from dropbatch.adapters.openai import OpenAIBatches
 from dropbatch.domain.jobs import BatchState
 from dropbatch.storage.repository import Ledger
@@ -31,7 +31,7 @@ from dropbatch.polling.poll import poll
 from dropbatch.submission.submit import submit
 from dropbatch.intake.intake import take_in
 base_url, folder, drop, rows = sys.argv[1:]
-world = folder_world(Path(folder), OpenAIBatches(lambda fresh: ("sk-x", "v"), base_url))
+world = folder_context(Path(folder), OpenAIBatches(lambda fresh: ("sk-x", "v"), base_url))
 world.openai.retrieve("batch_" + "0" * 32)
 world.objects.put(BUCKETS.inbox, "recipe.yaml", RECIPE, "text/plain")
 with world.objects.writing(BUCKETS.inbox, "reviews.csv", "text/csv") as out, open(drop, "rb") as file:

@@ -21,7 +21,7 @@ from dropbatch.jobs.digest import QUIET_SECONDS
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification, RemoteBatch
 from tests.driving import QUEUES, RECIPE, deliver_next, drop, invoke, told_of_each
-from tests.fakes import FakeOpenAI, FakeWorld, Fault, Faults, answer_ok, response_line
+from tests.fakes import FakeContext, FakeOpenAI, Fault, Faults, answer_ok, response_line
 from tests.fakes.faults import about, is_everything
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
@@ -91,7 +91,7 @@ class Life:
     def __post_init__(self) -> None:
         shape = self.schedule.shape
         self.chance = random.Random(shape)
-        self.fake = FakeWorld(self.folder, limits=Limits(batch_requests=3))
+        self.fake = FakeContext(self.folder, limits=Limits(batch_requests=3))
         self.clock = self.fake.clock
         self.clock.now -= self.clock.now % 3600
         self.start = self.clock.now
@@ -200,7 +200,7 @@ class Life:
         """A minute: what is due is delivered before and after a poll."""
         self.ticks += 1
         self._deliver()
-        invoke(self.fake, lambda: poll(self.fake.world))
+        invoke(self.fake, lambda: poll(self.fake.context))
         self._deliver()
         self._observe()
 

@@ -7,19 +7,19 @@ import pytest
 
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import MAX_FINISHED_RUNS, MAX_OPEN_RUNS, Job, JobState
-from dropbatch.jobs.deduplication import begin_run, finish_run, point_at, replace_older, run_before
+from dropbatch.jobs.deduplication import begin_run, finish_run, replace_older, run_before, set_latest
 from dropbatch.reporting.result_files import write_latest
 from dropbatch.storage.repository import Ledger
-from tests.fakes import INBOX, RESULTS, FakeWorld
+from tests.fakes import INBOX, RESULTS, FakeContext
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    return FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    return FakeContext(tmp_path)
 
 
 @pytest.fixture
-def ledger(fake: FakeWorld) -> Ledger:
+def ledger(fake: FakeContext) -> Ledger:
     return Ledger(fake.table)
 
 
@@ -27,7 +27,7 @@ def noted(ledger: Ledger, number: int, version: str | None = None) -> Job:
     """A job that is being built; each is asked for a second after the one before."""
     job = Job(f"{number:04d}", Drop(INBOX, "a.csv", version or f"v{number}", number), number, asked_at=number)
     assert ledger.add(job)
-    point_at(ledger, job, number)
+    set_latest(ledger, job, number)
     return job
 
 
@@ -90,14 +90,14 @@ def test_replacing_twice_is_replacing_once(ledger: Ledger) -> None:
     assert not found[2].replaces
 
 
-def latest(fake: FakeWorld) -> tuple[str, str]:
+def latest(fake: FakeContext) -> tuple[str, str]:
     found = json.loads(fake.objects.content(RESULTS, "a.csv/latest.json"))
     return found["job_id"], found["status"]
 
 
 @pytest.mark.parametrize("moves", ["another job", "its end"])
 def test_latest_is_written_again_if_something_moved_while_it_was_written(
-    fake: FakeWorld, ledger: Ledger, moves: str, monkeypatch: pytest.MonkeyPatch
+    fake: FakeContext, ledger: Ledger, moves: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = saved(ledger, noted(ledger, 1), JobState.RUNNING)
     put = fake.objects.put
@@ -108,17 +108,17 @@ def test_latest_is_written_again_if_something_moved_while_it_was_written(
             current = ledger.job(job.id)
             assert current is not None
             saved(ledger, current, JobState.SUCCEEDED)
-            write_latest(fake.world, current)
+            write_latest(fake.context, current)
         else:
-            write_latest(fake.world, noted(ledger, 2))
+            write_latest(fake.context, noted(ledger, 2))
         put(bucket, key, data, content_type)  # overtaken
 
     monkeypatch.setattr(fake.objects, "put", slowly)
-    write_latest(fake.world, job)
+    write_latest(fake.context, job)
     assert latest(fake) == (("0001", "succeeded") if moves == "its end" else ("0002", "running"))
 
 
-def test_latest_says_what_was_decided_before_the_job_is_saved(fake: FakeWorld, ledger: Ledger) -> None:
+def test_latest_says_what_was_decided_before_the_job_is_saved(fake: FakeContext, ledger: Ledger) -> None:
     job = saved(ledger, noted(ledger, 1), JobState.ASSEMBLING)
-    write_latest(fake.world, job, "partial")
+    write_latest(fake.context, job, "partial")
     assert latest(fake) == ("0001", "partial")

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.errors import OpenAINotFound
+from dropbatch.domain.errors import OpenAINotFoundError
 from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus
 from dropbatch.polling import batch_status as following
 from dropbatch.polling.batch_status import follow
 from dropbatch.polling.poll import _Tick, poll
 from dropbatch.ports import RemoteBatch
 from dropbatch.storage.repository import Ledger
-from tests.fakes import INBOX, FakeOpenAI, FakeWorld
+from tests.fakes import INBOX, FakeContext, FakeOpenAI
 
 PAGE = 100
 NOW = 1_750_000_000
@@ -25,7 +25,7 @@ NOW = 1_750_000_000
 class Account(FakeOpenAI):
     """Batches that stay as they are, listed a hundred a page, the newest last in `all`; counts the calls."""
 
-    def __init__(self, fake: FakeWorld) -> None:
+    def __init__(self, fake: FakeContext) -> None:
         super().__init__(fake.clock)
         self.all: dict[str, RemoteBatch] = {}
         self.unlisted: set[str] = set()
@@ -39,7 +39,7 @@ class Account(FakeOpenAI):
         self.calls["retrieve"] += 1
         self.retrieved.append(batch_id)
         if batch_id not in self.all:
-            raise OpenAINotFound("no_batch", 404)
+            raise OpenAINotFoundError("no_batch", 404)
         return self.all[batch_id]
 
     def newest(self, after: str | None = None) -> Iterator[Sequence[RemoteBatch]]:
@@ -53,7 +53,7 @@ class Following:
     """A world with one job, its submitted batches, and an account."""
 
     def __init__(self, folder: Path) -> None:
-        self.fake = FakeWorld(folder)
+        self.fake = FakeContext(folder)
         self.fake.clock.now = NOW
         self.account = self.fake.openai = Account(self.fake)
         self.ledger = Ledger(self.fake.table)
@@ -82,7 +82,7 @@ class Following:
         for _ in range(minutes):
             self.fake.clock.sleep(60)
             submitted = [batch for batch in self.ledger.open_batches() if batch.state is BatchState.SUBMITTED]
-            follow(self.fake.world, self.ledger, submitted, {"j": self.job})
+            follow(self.fake.context, self.ledger, submitted, {"j": self.job})
         return self.account.calls.total() - before
 
     def states(self) -> Counter[str]:
@@ -130,7 +130,7 @@ def test_a_queue_gets_no_more_than_is_worked_off_and_nothing_is_given_up_for_wai
     queue = following_.fake.collect
     most = 0
     for _ in range(120):
-        poll(following_.fake.world)
+        poll(following_.fake.context)
         sent = [b for b in following_.ledger.batches("j") if b.state is BatchState.ENDED and b.sent_at]
         most = max(most, len(sent))
         assert len(queue.messages) <= len(sent) + 1, "one message a batch"
@@ -203,7 +203,7 @@ def test_a_poll_that_runs_out_of_time_goes_on_with_others_the_next_time(
         following_.ledger.add(Job(name, Drop(INBOX, "a.csv", name, NOW), NOW, state=JobState.RUNNING))
     clock, looked = following_.fake.clock, Counter[str]()
 
-    def slow(_tick: object, _world: object, job_id: str) -> None:
+    def slow(_tick: object, _context: object, job_id: str) -> None:
         looked[job_id] += 1
         clock.sleep(30)
 
@@ -211,7 +211,7 @@ def test_a_poll_that_runs_out_of_time_goes_on_with_others_the_next_time(
     for _ in range(30):
         clock.sleep(60)
         before, ends = looked.total(), clock() + 300
-        poll(replace(following_.fake.world, seconds_left=lambda ends=ends: ends - clock()))  # type: ignore[misc]  # of one poll
+        poll(replace(following_.fake.context, seconds_left=lambda ends=ends: ends - clock()))  # type: ignore[misc]  # of one poll
         assert looked.total() - before <= 5, "each step has its share of the time"
     assert set(looked) >= set(jobs)
 

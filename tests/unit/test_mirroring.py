@@ -11,7 +11,7 @@ from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job, Mirror
 from dropbatch.storage.mirror_keys import mirror_key
 from dropbatch.storage.repository import Ledger
-from tests.fakes import INBOX, RESULTS, FakeWorld, Killed, Killer
+from tests.fakes import INBOX, RESULTS, FakeContext, Killed, Killer
 
 KEY = "shop/a.csv"
 TARGET = "_answers/shop/a.csv"
@@ -47,14 +47,14 @@ class Runs:
     """Three runs of a key, whose answers are there to be mirrored."""
 
     def __init__(self, folder: Path, answers: tuple[bytes, bytes, bytes] = (b"one", b"two", b"three")) -> None:
-        self.fake = FakeWorld(folder, killer=Killer())
+        self.fake = FakeContext(folder, killer=Killer())
         for number, data in enumerate(answers, 1):
             self.fake.objects.put(RESULTS, f"answers-{number}", data, "text/csv")
 
     def mirror(self, number: int, **other: Any) -> bool:
-        world = self.fake.world
+        context = self.fake.context
         answers = Answers(f"answers-{number}", "text/csv")
-        return mirror(world, Ledger(world.table), job(number, **other), answers, lambda: True)
+        return mirror(context, Ledger(context.table), job(number, **other), answers, lambda: True)
 
     @property
     def content(self) -> bytes:
@@ -217,7 +217,7 @@ def test_an_older_run_that_is_killed_while_a_newer_one_waits_is_replaced(tmp_pat
 
 def test_gigabytes_take_as_many_invocations_as_they_need(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
-    world = runs.fake.world
+    context = runs.fake.context
     begun: list[object] = []
 
     class Slow:
@@ -230,7 +230,9 @@ def test_gigabytes_take_as_many_invocations_as_they_need(tmp_path: Path) -> None
             begun.append(args[5])
             return None if len(begun) > 3 else {"part": len(begun)}
 
-    world = type(world)(**{**world.__dict__, "objects": Slow()})
-    done = [mirror(world, Ledger(world.table), job(1), Answers("answers-1", "text/csv"), lambda: False) for _ in "123"]
+    context = type(context)(**{**context.__dict__, "objects": Slow()})
+    done = [
+        mirror(context, Ledger(context.table), job(1), Answers("answers-1", "text/csv"), lambda: False) for _ in "123"
+    ]
     assert done == [False, False, False]
     assert begun == [None, {"part": 1}, {"part": 2}]

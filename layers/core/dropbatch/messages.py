@@ -10,7 +10,7 @@ from dropbatch.domain.jobs import VERSION, Batch, Job
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class IntakeMessage:
     """Look at an object of the inbox. `rerun_version` makes it the job that a `.rerun` marker asked for.
 
     `time` and `sequencer` are those of S3's event, in seconds since 1970; None and empty if no event told of it.
@@ -35,7 +35,7 @@ class Look:
         }
 
     @classmethod
-    def from_json(cls, message: Mapping[str, Any]) -> "Look":
+    def from_json(cls, message: Mapping[str, Any]) -> "IntakeMessage":
         """Reads our own message, or an `Object Created` event (its key stands there as it is, not URL-encoded)."""
         if "detail" in message:
             detail = message["detail"]
@@ -65,14 +65,14 @@ def _seconds(text: object) -> int | None:
         return None
 
 
-def look_again(drop: Drop, rerun_version: str | None) -> dict[str, Any]:
-    return Look(
+def intake_message_for(drop: Drop, rerun_version: str | None) -> dict[str, Any]:
+    return IntakeMessage(
         drop.bucket, drop.key, drop.version_id, rerun_version or "", drop.arrived or None, drop.sequencer
     ).to_json()
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class BatchMessage:
     """A batch is due (`batch` is its sort key), or, without one, a job's results are to be looked after."""
 
     job_id: str
@@ -94,11 +94,11 @@ class Work:
         return {"v": VERSION, "job_id": self.job_id, "batch": self.batch}
 
     @classmethod
-    def from_json(cls, message: Mapping[str, Any]) -> "Work":
+    def from_json(cls, message: Mapping[str, Any]) -> "BatchMessage":
         return cls(message["job_id"], message["batch"])
 
 
-def work_on(item: Batch | Job) -> dict[str, Any]:
+def message_for(item: Batch | Job) -> dict[str, Any]:
     if isinstance(item, Batch):
-        return Work(item.job_id, item.sk).to_json()
-    return Work(item.id).to_json()
+        return BatchMessage(item.job_id, item.sk).to_json()
+    return BatchMessage(item.id).to_json()

@@ -54,7 +54,7 @@ class Writer(Protocol):
 
 
 class Objects(Protocol):
-    """S3. Reading an object that is not there raises ObjectMissing, one that may not be read ObjectForbidden."""
+    """S3. Reading a missing object raises ObjectNotFoundError, one that may not be read ObjectForbiddenError."""
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo: ...
 
@@ -91,7 +91,7 @@ class Objects(Protocol):
         Returns None once the object is there. Where `in_time()` turns False before, it returns how far it came, as
         JSON, which another call with the same pieces takes as `begun`; each call comes further. What was begun and is
         gone is begun again. With `instead_of`, the ETag of what stands under the key, empty if nothing does, it raises
-        ConditionFailed, and leaves nothing behind, if something else stands there in the end.
+        StaleItemError, and leaves nothing behind, if something else stands there in the end.
         """
         ...
 
@@ -110,21 +110,21 @@ class Table(Protocol):
     def get(self, pk: str, sk: str) -> dict[str, Any] | None: ...
 
     def insert(self, item: Mapping[str, Any]) -> None:
-        """Writes a new item; ConditionFailed where one stands under its key."""
+        """Writes a new item; StaleItemError where one stands under its key."""
         ...
 
     def replace(self, item: Mapping[str, Any], rev: int) -> None:
-        """Writes the item in place of the one that has this `rev`; ConditionFailed where it has another, or is gone."""
+        """Writes the item in place of the one that has this `rev`; StaleItemError where it has another, or is gone."""
         ...
 
     def delete(self, pk: str, sk: str, rev: int) -> None:
-        """Deletes the item that has this `rev`; ConditionFailed where it has another. One that is gone is gone."""
+        """Deletes the item that has this `rev`; StaleItemError where it has another. One that is gone is gone."""
         ...
 
     def renew(self, pk: str, sk: str, lease: str, until: int) -> None:
         """Sets the `lease_until` of the item that holds this `lease`, and leaves its `rev` as it is.
 
-        ConditionFailed if the item holds another lease, none, or does not exist.
+        StaleItemError if the item holds another lease, none, or does not exist.
         """
         ...
 
@@ -233,7 +233,7 @@ class Download(Protocol):
     def size(self) -> int | None: ...
 
     def blocks(self) -> Iterator[bytes]:
-        """The bytes from `start` on, in blocks of at most 1 MiB; OpenAIUnsure if fewer come than were announced."""
+        """Yield the bytes from `start` on, in blocks of at most 1 MiB; OpenAIOutcomeUnknownError if some miss."""
         ...
 
 
@@ -241,7 +241,7 @@ class OpenAI(Protocol):
     """Files and Batches. Every call raises an OpenAIError of `domain.errors` where it does not give what was asked."""
 
     def key_version(self, fresh: bool = False) -> str:
-        """Return the version of the key that the last call was made with; OpenAIKeyRejected if there is no key.
+        """Return the version of the key that the last call was made with; OpenAIAuthError if there is no key.
 
         After a create it is that of the key with which the batch was really created, even if the key was replaced a
         moment before. Before the first call, and with `fresh`, it is that of the key that is stored now.
@@ -261,7 +261,7 @@ class OpenAI(Protocol):
     def newest(self, after: str | None = None) -> Iterator[Sequence[RemoteBatch]]:
         """Pages of the account's batches, the newest first; one call a page, made when the page is asked for.
 
-        With `after`, a batch's id, only those that follow it in the list; OpenAIRefused if there is no such batch.
+        With `after`, a batch's id, only those that follow it in the list; OpenAIRequestError if there is no such batch.
         """
         ...
 
@@ -274,7 +274,9 @@ class OpenAI(Protocol):
         ...
 
     def streaming(self, file_id: str, start: int = 0) -> AbstractContextManager[Download]:
-        """Open a file's content from byte `start` on, without holding it. A broken connection raises OpenAIUnsure.
+        """Open a file's content from byte `start` on, without holding it.
+
+        A broken connection raises OpenAIOutcomeUnknownError.
 
         A server may ignore `start` (Range, RFC 9110): `Download.start` says where its blocks really begin.
         """
@@ -284,15 +286,15 @@ class OpenAI(Protocol):
 class Observer(Protocol):
     """Logs and metrics. Codes, ids and numbers only."""
 
-    def note(self, message: str, **fields: Any) -> None: ...
+    def info(self, message: str, **fields: Any) -> None: ...
 
-    def warn(self, message: str, **fields: Any) -> None: ...
+    def warning(self, message: str, **fields: Any) -> None: ...
 
-    def failed(self, message: str, **fields: Any) -> None:
+    def exception(self, message: str, **fields: Any) -> None:
         """Logs the exception that is being handled: its type and where it was raised, never its text."""
         ...
 
-    def measure(self, name: str, value: float, **dimensions: str) -> None: ...
+    def metric(self, name: str, value: float, **dimensions: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +305,7 @@ class Buckets:
 
 
 @dataclass(frozen=True)
-class World:
+class Context:
     """Everything a use case can reach. `clock` gives seconds since 1970; `seconds_left` those of this invocation."""
 
     objects: Objects
@@ -334,7 +336,7 @@ class World:
     def now(self) -> int:
         return int(self.clock())
 
-    def with_seconds_left(self, seconds_left: Callable[[], float]) -> "World":
+    def with_seconds_left(self, seconds_left: Callable[[], float]) -> "Context":
         """Return the same world with another time left. A poll does so for each job: it is quicker than `replace`."""
         other = copy(self)
         object.__setattr__(other, "seconds_left", seconds_left)  # it is frozen, but nobody has seen it yet

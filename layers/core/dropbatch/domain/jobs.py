@@ -378,7 +378,7 @@ class Shard(Item):
 
 
 @dataclass(slots=True)
-class Child:
+class FollowUp:
     """A batch that another leaves behind, of rows that are to be asked still, or again.
 
     It is recorded with its parent, so that whoever comes next makes the same. Its rows are listed beside the parent's
@@ -420,7 +420,7 @@ class Batch(WorkItem):
     is_halved: bool = False  # it is to be split in two before it is sent
     admitted_at: int = 0  # since when it may be submitted, and what it enqueues counts
     results: str | None = None  # the token of the collector whose results count
-    children: list[Child] = field(default_factory=list)
+    children: list[FollowUp] = field(default_factory=list)
     state: BatchState = BatchState.WAITING
     file_id: str | None = None
     creating_at: int | None = None  # recorded just before the create; while it stands, look before creating
@@ -466,7 +466,7 @@ class Batch(WorkItem):
         """Names its results among the job's files."""
         return f"{self.shard:06d}.{self.group:03d}.{self.attempt}.{self.results or self.state}"
 
-    def offspring(self) -> "list[Batch]":
+    def follow_up_batches(self) -> "list[Batch]":
         """The batches that its children are to be: one goes on where it left off, several are its parts."""
         return [
             Batch(
@@ -492,7 +492,7 @@ class Batch(WorkItem):
         ]
 
     @property
-    def passed_on(self) -> int:
+    def requests_moved_on(self) -> int:
         """How many of its requests are asked again, or instead, by its children."""
         return sum(child.requests for child in self.children)
 
@@ -708,7 +708,7 @@ class KnownRecipe(Item):
 
 
 @dataclass(slots=True)
-class Newest(Item):
+class LatestJob(Item):
     """The jobs of a drop's key: the newest, those that are open, how many there were; and the newest markers.
 
     All times are those of S3's events, in seconds since 1970.

@@ -1,16 +1,16 @@
 """Checks a recipe that was dropped, has the files go on that waited for it, and tells its owner."""
 
 from dropbatch.batch_api.models import notices_about
-from dropbatch.domain.drops import Drop, Meaning, meaning_of
-from dropbatch.domain.errors import ObjectForbidden, ObjectMissing, Rejected
+from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
+from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError
 from dropbatch.domain.jobs import RETENTION_SECONDS, Job, JobState, KnownRecipe, Pending
 from dropbatch.domain.problems import Problems
 from dropbatch.intake.waiting_files import MAX_LOOKED_THROUGH, Arrival, current_job, take_up, takes_up_rejected
 from dropbatch.jobs.give_up import NOT_READABLE, tell_pending
 from dropbatch.jobs.lease import give_back
 from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, may_come, pending_for, wait_for
-from dropbatch.messages import Look
-from dropbatch.ports import ObjectInfo, World
+from dropbatch.messages import IntakeMessage
+from dropbatch.ports import Context, ObjectInfo
 from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.recipes.understood import understood
 from dropbatch.reporting import recipe_notices
@@ -25,53 +25,55 @@ LATELY_SECONDS = 86_400
 """For how long a recipe that was dropped is named to a file that has none."""
 
 
-def check_recipe(world: World, ledger: Ledger, look: Look, info: ObjectInfo) -> bool:
+def check_recipe(context: Context, ledger: Ledger, look: IntakeMessage, info: ObjectInfo) -> bool:
     """Say whether a recipe that was dropped can be used; False while there is more to wait for, or to do.
 
     `look.rerun_version` is that of a file which the recipe names, if that has come and not the recipe itself.
     """
-    pending = ledger.reload(pending_for(world, look))
+    pending = ledger.reload(pending_for(context, look))
     if pending is not None and pending.is_over:
         return True  # said before
     drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels)
     recipe: RecipeText | None = None
     try:
         try:
-            text = read_recipe(world.objects, look.bucket, look.key, info.version_id)
-            recipe = with_files(world.objects, look.bucket, look.key, text)
+            text = read_recipe(context.objects, look.bucket, look.key, info.version_id)
+            recipe = with_files(context.objects, look.bucket, look.key, text)
             compiled = recipe.compiled()
-        except ObjectForbidden:
-            raise Rejected.because(NOT_READABLE) from None
-    except Rejected as rejected:
-        return _tell_broken(world, ledger, look, drop, pending, recipe, rejected.problems)
+        except ObjectForbiddenError:
+            raise DropRejectedError.because(NOT_READABLE) from None
+    except DropRejectedError as rejected:
+        return _tell_broken(context, ledger, look, drop, pending, recipe, rejected.problems)
     arrival = Arrival(recipe, look.bucket, look.rerun_version or info.version_id, look.time or info.modified)
-    return _tell_usable(world, ledger, look, drop, pending, arrival, compiled)
+    return _tell_usable(context, ledger, look, drop, pending, arrival, compiled)
 
 
 def _tell_broken(
-    world: World,
+    context: Context,
     ledger: Ledger,
-    look: Look,
+    look: IntakeMessage,
     drop: Drop,
     pending: Pending | None,
     recipe: RecipeText | None,
     problems: Problems,
 ) -> bool:
     """Say what is wrong, ten seconds after the recipe came: a file beside it may have said so to people by then."""
-    since = pending.created_at if pending else world.now()
+    since = pending.created_at if pending else context.now()
     known = ledger.known_recipe(drop.bucket, drop.key)
-    if _is_same(known, drop, recipe, is_usable=False) and _is_old_news(world, known, look, drop, pending):
-        _keep_known(world, ledger, drop)
+    if _is_same(known, drop, recipe, is_usable=False) and _is_old_news(context, known, look, drop, pending):
+        _keep_known(context, ledger, drop)
         return True
-    if may_come(world, problems, since) or world.now() - since < LOOK_AGAIN_SECONDS:
-        wait_for(world, ledger, look, failed=False)
+    if may_come(context, problems, since) or context.now() - since < LOOK_AGAIN_SECONDS:
+        wait_for(context, ledger, look, failed=False)
         return False
     # What is said of the version that has replaced it is all that its owner needs to know.
-    is_told = _is_replaced(world, drop) or (recipe is not None and _is_told_by_file(ledger, drop, recipe.sha256, since))
-    waiting = wait_for(world, ledger, look, failed=False)  # should this be cut short now, it is known not to be told
-    _remember(world, ledger, look, drop, recipe, is_usable=False)
+    is_told = _is_replaced(context, drop) or (
+        recipe is not None and _is_told_by_file(ledger, drop, recipe.sha256, since)
+    )
+    waiting = wait_for(context, ledger, look, failed=False)  # should this be cut short now, it is known not to be told
+    _remember(context, ledger, look, drop, recipe, is_usable=False)
     told = recipe_notices.broken(drop, problems)
-    tell_pending(world, ledger, waiting, told, people=not is_told)
+    tell_pending(context, ledger, waiting, told, people=not is_told)
     return True
 
 
@@ -88,16 +90,16 @@ def _is_told_by_file(ledger: Ledger, recipe: Drop, sha256: str, since: int) -> b
 
 
 def _tell_usable(
-    world: World,
+    context: Context,
     ledger: Ledger,
-    look: Look,
+    look: IntakeMessage,
     drop: Drop,
     pending: Pending | None,
     arrival: Arrival,
     compiled: CompiledRecipe,
 ) -> bool:
     """Have the files go on that waited for a recipe, however many invocations that takes, and then tell."""
-    reached = pending or pending_for(world, look)
+    reached = pending or pending_for(context, look)
 
     def looked_at(key: str, job: Job | None) -> None:
         reached.after = key
@@ -109,30 +111,30 @@ def _tell_usable(
             reached.first_taken.append(key)
 
     # Where this version is not the newest, the newer one's own event takes the files up.
-    is_latest = _is_latest(world, drop)
-    if is_latest and not reached.after and takes_up_rejected(world, ledger, arrival):
-        if world.now() - reached.created_at < LOOK_AGAIN_SECONDS:
-            wait_for(world, ledger, look, failed=False)  # the upload may have more that belongs together
+    is_latest = _is_latest(context, drop)
+    if is_latest and not reached.after and takes_up_rejected(context, ledger, arrival):
+        if context.now() - reached.created_at < LOOK_AGAIN_SECONDS:
+            wait_for(context, ledger, look, failed=False)  # the upload may have more that belongs together
             return False
         if _waits_for_younger(ledger, reached):
             return True
-    if is_latest and not take_up(world, ledger, arrival, reached.after, looked_at):
-        _go_on_later(world, ledger, look, reached)
+    if is_latest and not take_up(context, ledger, arrival, reached.after, looked_at):
+        _go_on_later(context, ledger, look, reached)
         return False
     known = ledger.known_recipe(drop.bucket, drop.key)
     if not reached.taken and _is_same(known, drop, arrival.recipe, is_usable=True):
-        if _is_old_news(world, known, look, drop, pending):
-            _keep_known(world, ledger, drop)
+        if _is_old_news(context, known, look, drop, pending):
+            _keep_known(context, ledger, drop)
             return True
-        if _is_told_by_other(world, known, arrival):
+        if _is_told_by_other(context, known, arrival):
             return True
-    waiting = wait_for(world, ledger, look, failed=False)  # should this be cut short now, it is known not to be told
+    waiting = wait_for(context, ledger, look, failed=False)  # should this be cut short now, it is known not to be told
     if is_latest:
-        _remember(world, ledger, look, drop, arrival.recipe, is_usable=True)
-    notices = notices_about([compiled.model or ""], world.now())
-    files = _files_found(world, ledger, drop, arrival, reached)
+        _remember(context, ledger, look, drop, arrival.recipe, is_usable=True)
+    notices = notices_about([compiled.model or ""], context.now())
+    files = _files_found(context, ledger, drop, arrival, reached)
     told = recipe_notices.usable(drop, understood(compiled), notices, files)
-    tell_pending(world, ledger, waiting, told, people=is_latest)
+    tell_pending(context, ledger, waiting, told, people=is_latest)
     return True
 
 
@@ -146,7 +148,7 @@ def _waits_for_younger(ledger: Ledger, mine: Pending) -> bool:
     )
 
 
-def _go_on_later(world: World, ledger: Ledger, look: Look, reached: Pending) -> None:
+def _go_on_later(context: Context, ledger: Ledger, look: IntakeMessage, reached: Pending) -> None:
     """Write down how far taking up has come, and have the next invocation go on."""
 
     def keep(current: Pending) -> bool:
@@ -155,12 +157,12 @@ def _go_on_later(world: World, ledger: Ledger, look: Look, reached: Pending) -> 
         current.after, current.taken, current.first_taken = reached.after, reached.taken, reached.first_taken
         current.has_retries = reached.has_retries
         give_back(current)
-        current.sent_at = world.now()
+        current.sent_at = context.now()
         return True
 
-    wait_for(world, ledger, look, failed=False)
+    wait_for(context, ledger, look, failed=False)
     if ledger.update(reached, keep) is not None:
-        world.intake.send(look.to_json())
+        context.intake.send(look.to_json())
 
 
 def _is_same(known: KnownRecipe, drop: Drop, recipe: RecipeText | None, *, is_usable: bool) -> bool:
@@ -169,32 +171,34 @@ def _is_same(known: KnownRecipe, drop: Drop, recipe: RecipeText | None, *, is_us
     return (known.version_id, known.sha256, known.is_usable) == now
 
 
-def _is_old_news(world: World, known: KnownRecipe, look: Look, drop: Drop, pending: Pending | None) -> bool:
+def _is_old_news(
+    context: Context, known: KnownRecipe, look: IntakeMessage, drop: Drop, pending: Pending | None
+) -> bool:
     """Whether what is looked at was there when the recipe was told of: the sweep looks at it, or its event came twice.
 
     What was told since this look began was told by this look, and may have been cut short.
     """
-    came, began = look.time or drop.modified, pending.created_at if pending else world.now() + 1
+    came, began = look.time or drop.modified, pending.created_at if pending else context.now() + 1
     return came <= known.told_at < began
 
 
-def _is_told_by_other(world: World, known: KnownRecipe, arrival: Arrival) -> bool:
+def _is_told_by_other(context: Context, known: KnownRecipe, arrival: Arrival) -> bool:
     """Whether another event had the same told a moment ago: a recipe and the files that it names came together."""
-    return known.told_for != arrival.by and world.now() - known.told_at < world.recipe_wait_seconds
+    return known.told_for != arrival.by and context.now() - known.told_at < context.recipe_wait_seconds
 
 
-def _keep_known(world: World, ledger: Ledger, drop: Drop) -> None:
+def _keep_known(context: Context, ledger: Ledger, drop: Drop) -> None:
     """Keep what is known of a recipe for as long as something of it lies there to be looked at."""
 
     def keep(known: KnownRecipe) -> bool:
-        known.expires_at = world.now() + RETENTION_SECONDS
+        known.expires_at = context.now() + RETENTION_SECONDS
         return bool(known.version_id)
 
     ledger.change(lambda: ledger.known_recipe(drop.bucket, drop.key), keep)
 
 
 def _remember(
-    world: World, ledger: Ledger, look: Look, drop: Drop, recipe: RecipeText | None, *, is_usable: bool
+    context: Context, ledger: Ledger, look: IntakeMessage, drop: Drop, recipe: RecipeText | None, *, is_usable: bool
 ) -> None:
     if len(drop.key.encode()) > MAX_RECIPE_KEY_BYTES:
         return
@@ -203,52 +207,52 @@ def _remember(
         known.seen_at = max(known.seen_at, look.time or drop.modified)
         known.sha256, known.is_usable = recipe.sha256 if recipe else "", is_usable
         known.version_id, known.told_for = drop.version_id, look.rerun_version or drop.version_id
-        known.told_at = world.now()
-        known.expires_at = world.now() + RETENTION_SECONDS
+        known.told_at = context.now()
+        known.expires_at = context.now() + RETENTION_SECONDS
         return True
 
     ledger.change(lambda: ledger.known_recipe(drop.bucket, drop.key), remember)
 
 
-def _is_replaced(world: World, drop: Drop) -> bool:
+def _is_replaced(context: Context, drop: Drop) -> bool:
     try:
-        return world.objects.head(drop.bucket, drop.key).version_id != drop.version_id
-    except (ObjectMissing, ObjectForbidden):
+        return context.objects.head(drop.bucket, drop.key).version_id != drop.version_id
+    except (ObjectNotFoundError, ObjectForbiddenError):
         return False
 
 
-def _is_latest(world: World, drop: Drop) -> bool:
+def _is_latest(context: Context, drop: Drop) -> bool:
     try:
-        return world.objects.head(drop.bucket, drop.key).version_id == drop.version_id
-    except (ObjectMissing, ObjectForbidden):
+        return context.objects.head(drop.bucket, drop.key).version_id == drop.version_id
+    except (ObjectNotFoundError, ObjectForbiddenError):
         return False
 
 
-def _files_found(world: World, ledger: Ledger, drop: Drop, arrival: Arrival, reached: Pending) -> FilesFound:
+def _files_found(context: Context, ledger: Ledger, drop: Drop, arrival: Arrival, reached: Pending) -> FilesFound:
     """What to say of files: those that go on; else whether any lies there, and if not, which waits elsewhere."""
     if reached.taken:
         return FilesFound(reached.taken, reached.first_taken, has_retries=reached.has_retries)
     folder = drop.key[: drop.key.rfind("/") + 1]
     parts = {beside(drop.key, name) for name in arrival.recipe.names}
-    page = world.objects.names(drop.bucket, folder)
-    if any(key.startswith(folder) and meaning_of(key) is Meaning.DROP and key not in parts for key, _ in page):
+    page = context.objects.names(drop.bucket, folder)
+    if any(key.startswith(folder) and meaning_of(key) is ObjectKind.DROP and key not in parts for key, _ in page):
         return FilesFound()
-    return FilesFound(is_empty=True, elsewhere=_waits_elsewhere(world, ledger, drop), parts=arrival.recipe.names)
+    return FilesFound(is_empty=True, elsewhere=_waits_elsewhere(context, ledger, drop), parts=arrival.recipe.names)
 
 
-def _waits_elsewhere(world: World, ledger: Ledger, drop: Drop) -> str | None:
+def _waits_elsewhere(context: Context, ledger: Ledger, drop: Drop) -> str | None:
     """A file of another folder that waits because it has no recipe, the one that came last."""
     newest = None
     for number, waiting in enumerate(ledger.waiting_files(drop.bucket)):
         if number >= MAX_LOOKED_THROUGH:
             break
-        is_open = "no_recipe" in waiting.codes and waiting.still_waits(world.now())
+        is_open = "no_recipe" in waiting.codes and waiting.still_waits(context.now())
         if is_open and (newest is None or waiting.noted_at > newest.noted_at):
             newest = waiting
     return newest.key if newest is not None and current_job(ledger, newest) is not None else None
 
 
-def recipe_elsewhere(world: World, ledger: Ledger, job: Job) -> list[str]:
+def recipe_elsewhere(context: Context, ledger: Ledger, job: Job) -> list[str]:
     """What to say to the owner of a file without a recipe about one that was dropped lately into another folder."""
     latest: KnownRecipe | None = None
     for number, known in enumerate(ledger.known_recipes(job.drop.bucket)):
@@ -256,11 +260,11 @@ def recipe_elsewhere(world: World, ledger: Ledger, job: Job) -> list[str]:
             break
         if known.is_usable and (latest is None or known.seen_at > latest.seen_at):
             latest = known
-    age = world.now() - latest.seen_at if latest is not None else LATELY_SECONDS
+    age = context.now() - latest.seen_at if latest is not None else LATELY_SECONDS
     if latest is None or age >= LATELY_SECONDS:
         return []
     try:
-        recipe = RecipeText(latest.key, read_recipe(world.objects, job.drop.bucket, latest.key), {})
+        recipe = RecipeText(latest.key, read_recipe(context.objects, job.drop.bucket, latest.key), {})
         return recipe_notices.dropped_elsewhere(job.drop, latest.key, age, recipe.names)
-    except (ObjectMissing, ObjectForbidden, Rejected):
+    except (ObjectNotFoundError, ObjectForbiddenError, DropRejectedError):
         return []

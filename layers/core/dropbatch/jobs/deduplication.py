@@ -17,12 +17,12 @@ from dropbatch.domain.jobs import (
     Claim,
     Job,
     JobState,
-    Newest,
+    LatestJob,
 )
 from dropbatch.storage.repository import Ledger
 
 
-def act_on_markers(ledger: Ledger, newest: Newest, now: int) -> None:
+def act_on_markers(ledger: Ledger, newest: LatestJob, now: int) -> None:
     """Cancel the key's open jobs, and approve the newest, if such a marker came that is not older than they are."""
     if newest.job_id is None:
         return
@@ -50,12 +50,12 @@ def _change(ledger: Ledger, job: str, change: Callable[[Job], bool]) -> Job | No
     return ledger.change(lambda: ledger.job(job), change)
 
 
-def point_at(ledger: Ledger, job: Job, now: int) -> None:
+def set_latest(ledger: Ledger, job: Job, now: int) -> None:
     """Note an open job of its key, the newest unless a newer one is, and let markers that wait for it act."""
 
-    found: list[Newest] = []
+    found: list[LatestJob] = []
 
-    def point(newest: Newest) -> bool:
+    def point(newest: LatestJob) -> bool:
         found[:] = [newest]
         before = newest.job_id, newest.open_jobs
         if job.id not in newest.open_jobs:
@@ -72,7 +72,7 @@ def point_at(ledger: Ledger, job: Job, now: int) -> None:
 def leave_to(ledger: Ledger, job: Job, standing: Job, now: int) -> None:
     """Leave the key to the job that does the work of this one already."""
 
-    def point(newest: Newest) -> bool:
+    def point(newest: LatestJob) -> bool:
         if newest.job_id != job.id and job.id not in newest.open_jobs:
             return False
         newest.open_jobs = {each: run for each, run in newest.open_jobs.items() if each != job.id}
@@ -90,7 +90,7 @@ def begin_run(ledger: Ledger, job: Job) -> list[Job]:
     others: list[Job] = []
     known = job.run
 
-    def number(newest: Newest) -> bool:
+    def number(newest: LatestJob) -> bool:
         others[:] = _open_runs(ledger, newest, job)
         job.run = known or newest.open_jobs.get(job.id) or newest.runs + 1
         before = newest.runs, newest.open_jobs
@@ -103,7 +103,7 @@ def begin_run(ledger: Ledger, job: Job) -> list[Job]:
     return [other for other in others if is_older(other, job)]
 
 
-def _open_runs(ledger: Ledger, newest: Newest, job: Job) -> list[Job]:
+def _open_runs(ledger: Ledger, newest: LatestJob, job: Job) -> list[Job]:
     """Return the other open jobs of a job's key."""
     found = (ledger.job(each) for each in newest.open_jobs if each != job.id)
     return [other for other in found if other is not None and other.state not in ENDED_JOBS]
@@ -112,7 +112,7 @@ def _open_runs(ledger: Ledger, newest: Newest, job: Job) -> list[Job]:
 def finish_run(ledger: Ledger, job: Job, *, is_answered: bool) -> None:
     """Take a job that ends out of its key's open ones; the next one is compared with it if it has answers."""
 
-    def finish(newest: Newest) -> bool:
+    def finish(newest: LatestJob) -> bool:
         before = newest.open_jobs, newest.finished
         newest.open_jobs = {each: run for each, run in newest.open_jobs.items() if each != job.id}
         if is_answered and job.run:

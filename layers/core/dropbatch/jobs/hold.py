@@ -3,7 +3,7 @@
 from dropbatch.domain.errors import ErrorKind, OpenAIError
 from dropbatch.domain.jobs import MAX_JOB_SECONDS, Batch, HeldReason, Job, JobState
 from dropbatch.jobs import outbox
-from dropbatch.ports import World
+from dropbatch.ports import Context
 from dropbatch.reporting import held_notices
 from dropbatch.storage.repository import Ledger
 
@@ -19,7 +19,7 @@ REASONS = {
 
 
 def hold(
-    world: World,
+    context: Context,
     ledger: Ledger,
     job: Job,
     reason: HeldReason,
@@ -28,14 +28,16 @@ def hold(
     states: tuple[JobState, ...] = (JobState.RUNNING,),
 ) -> None:
     """Hold a job that runs, and tell why, once a reason. `call` is the batch whose call failed."""
-    version = _key_version(world)
-    now = world.now()
+    version = _key_version(context)
+    now = context.now()
     name = f"held-{reason}-{now}"
     current = ledger.job(job.id)
     if current is None or current.state not in states:
         return
     is_new = now - current.hold_ends.get(reason, 0) > SAME_HOLD_SECONDS
-    notice = outbox.write(world, current, name, held_notices.held(world, current, reason)) if is_new else outbox.UNTOLD
+    notice = (
+        outbox.write(context, current, name, held_notices.held(context, current, reason)) if is_new else outbox.UNTOLD
+    )
 
     def stop(current: Job) -> bool:
         if current.state not in states:
@@ -47,25 +49,25 @@ def hold(
         if is_new:
             current.holds = {**current.holds, str(reason): now}
         current.move(JobState.HELD)
-        outbox.post(world, current, notice)
+        outbox.post(context, current, notice)
         return True
 
     held = ledger.update(job, stop)
     if held is not None:
-        world.observer.warn("job held", job_id=job.id, reason=str(reason), code=code)
-        outbox.tell_now(world, ledger, held)
+        context.observer.warning("job held", job_id=job.id, reason=str(reason), code=code)
+        outbox.tell_now(context, ledger, held)
 
 
-def hold_for(world: World, ledger: Ledger, job: Job, error: OpenAIError, batch: Batch | None = None) -> bool:
+def hold_for(context: Context, ledger: Ledger, job: Job, error: OpenAIError, batch: Batch | None = None) -> bool:
     """Hold the job if the error asks for it; returns whether it does."""
     reason = REASONS.get(error.kind)
     if reason is None:
         return False
-    hold(world, ledger, job, reason, error.code, batch)
+    hold(context, ledger, job, reason, error.code, batch)
     return True
 
 
-def let_go(world: World, ledger: Ledger, job: Job, *reasons: HeldReason, marker: str | None = None) -> Job | None:
+def let_go(context: Context, ledger: Ledger, job: Job, *reasons: HeldReason, marker: str | None = None) -> Job | None:
     """Let a job go on that is held for one of these reasons; the time that it lost is added to its deadline.
 
     `marker` is the version of the marker that asks for it, if one does: it acts once. None if there was nothing to do.
@@ -76,7 +78,7 @@ def let_go(world: World, ledger: Ledger, job: Job, *reasons: HeldReason, marker:
             return False
         if marker is not None and current.went_on_by == marker:
             return False
-        now = world.now()
+        now = context.now()
         latest = max(current.deadline_at, current.created_at + MAX_JOB_SECONDS)
         current.deadline_at = min(latest, current.deadline_at + now - current.held_at)
         if current.held_reason is HeldReason.FAILING:
@@ -89,12 +91,12 @@ def let_go(world: World, ledger: Ledger, job: Job, *reasons: HeldReason, marker:
 
     gone_on = ledger.update(job, go_on)
     if gone_on is not None:
-        world.observer.note("job resumed", job_id=job.id)
+        context.observer.info("job resumed", job_id=job.id)
     return gone_on
 
 
-def _key_version(world: World) -> str | None:
+def _key_version(context: Context) -> str | None:
     try:
-        return world.openai.key_version()
+        return context.openai.key_version()
     except OpenAIError:
         return None

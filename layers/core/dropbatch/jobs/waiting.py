@@ -2,10 +2,10 @@
 
 from contextlib import suppress
 
-from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import RETENTION_SECONDS, Job, WaitingFile
 from dropbatch.domain.problems import Problems
-from dropbatch.ports import World
+from dropbatch.ports import Context
 from dropbatch.storage.repository import Ledger
 
 MAX_KEY_BYTES = 900
@@ -25,7 +25,7 @@ def waits_for_recipe(problems: Problems, *, has_recipe: bool) -> bool:
 
 
 def wait_for_recipe(
-    world: World,
+    context: Context,
     ledger: Ledger,
     job: Job,
     problems: Problems,
@@ -45,19 +45,19 @@ def wait_for_recipe(
         if current.job_id != job.id and current.asked_at > job.asked_at:
             return False
         current.job_id, current.version_id = job.id, drop.version_id
-        current.asked_at, current.noted_at = job.asked_at, world.now()
+        current.asked_at, current.noted_at = job.asked_at, context.now()
         current.codes = sorted({group.first.code for group in problems.groups})[:MAX_CODES]
         current.is_rejected = is_rejected
         current.recipe_path, current.recipe_sha256, reading = recipe or (None, None, "")
         current.reading = reading if problems.may_be_cured_by_reading_alone else ""
         current.cancelled_by = ""
         current.blames_recipe = any(group.first.path for group in problems.groups)
-        current.expires_at = world.now() + RETENTION_SECONDS
+        current.expires_at = context.now() + RETENTION_SECONDS
         return True
 
     def load() -> WaitingFile:
         known = ledger.waiting_file(drop.bucket, drop.key)
-        return known or WaitingFile(drop.bucket, drop.key, job.id, drop.version_id, job.asked_at, world.now())
+        return known or WaitingFile(drop.bucket, drop.key, job.id, drop.version_id, job.asked_at, context.now())
 
     ledger.change(load, write)
 
@@ -85,5 +85,5 @@ def waits_no_more(ledger: Ledger, job: Job) -> None:
     waiting = ledger.waiting_file(job.drop.bucket, job.drop.key)
     if waiting is None or (waiting.job_id != job.id and waiting.asked_at > job.asked_at):
         return
-    with suppress(ConditionFailed):  # somebody has written down meanwhile that it waits
+    with suppress(StaleItemError):  # somebody has written down meanwhile that it waits
         ledger.remove(waiting)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dropbatch.domain.drops import cut
 from dropbatch.domain.jobs import Gathered, GatheredReason, Job
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.ports import Notification, World
+from dropbatch.ports import Context, Notification
 from dropbatch.reporting.advice import Cure, cures, remedy
 from dropbatch.reporting.details import SCHEMA_VERSION
 from dropbatch.reporting.limited import rows_taken_together
@@ -118,7 +118,7 @@ def explained(parts: Sequence[Part]) -> list[tuple[GatheredReason, int, Part]]:
     return sorted(found.values(), key=lambda reason: (-reason[1], -reason[0].count))[:MAX_REASONS]
 
 
-def digest(world: World, parts: Sequence[Part], notices: Mapping[str, Notification]) -> Notification:
+def digest(context: Context, parts: Sequence[Part], notices: Mapping[str, Notification]) -> Notification:
     """Return the digest of jobs of which the same is to be told. `notices` are those of reasons, by their codes."""
     parts = sorted(parts, key=lambda part: (_rank(part.gathered.status), part.job.drop.key))
     first = parts[0]
@@ -133,8 +133,8 @@ def digest(world: World, parts: Sequence[Part], notices: Mapping[str, Notificati
         text.append(f"- and {len(parts) - MAX_NAMED:,} more")
     prefix = "" if top == "/" else f"{top}/"
     text += [
-        f"Results: s3://{world.buckets.results}/{prefix}",
-        f"In the console: {console_link(world.region, world.buckets.results, prefix)}",
+        f"Results: s3://{context.buckets.results}/{prefix}",
+        f"In the console: {console_link(context.region, context.buckets.results, prefix)}",
         *closing,
     ]
     if any(part.job.recipe_path for part in parts):

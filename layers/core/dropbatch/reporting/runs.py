@@ -59,7 +59,7 @@ def open_runs(ledger: Ledger, jobs: Sequence[Job]) -> OpenRuns:
 
 def _open_run(ledger: Ledger, job: Job) -> OpenRun:
     batches = [batch for batch in ledger.batches(job.id) if batch.state is BatchState.COLLECTED]
-    back = sum(batch.requests - batch.passed_on for batch in batches)
+    back = sum(batch.requests - batch.requests_moved_on for batch in batches)
     return OpenRun(job, back, sum(batch.micro_usd for batch in batches) / 1e6, sum(batch.unpriced for batch in batches))
 
 

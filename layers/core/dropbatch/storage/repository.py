@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dropbatch.domain.errors import ConditionFailed, DropbatchError
+from dropbatch.domain.errors import DropbatchError, StaleItemError
 from dropbatch.domain.jobs import (
     VERSION,
     Alert,
@@ -15,9 +15,9 @@ from dropbatch.domain.jobs import (
     Item,
     Job,
     KnownRecipe,
+    LatestJob,
     Mirror,
     ModelLimit,
-    Newest,
     Pending,
     Poller,
     Shard,
@@ -27,7 +27,7 @@ from dropbatch.domain.jobs import (
 from dropbatch.ports import Table
 
 T = TypeVar(
-    "T", Job, Shard, Batch, Newest, Claim, ModelLimit, Creates, Sweep, Pending, Poller, Mirror, Alert, WaitingFile,
+    "T", Job, Shard, Batch, LatestJob, Claim, ModelLimit, Creates, Sweep, Pending, Poller, Mirror, Alert, WaitingFile,
     KnownRecipe,
 )  # fmt: skip  # a list of names reads best as lines of text
 
@@ -63,11 +63,11 @@ class Ledger:
     def shards(self, job_id: str) -> list[Shard]:
         return [from_item(item, Shard) for item in self._table.query(f"job#{job_id}", "shard#")]
 
-    def newest(self, bucket: str, key: str) -> Newest:
+    def newest(self, bucket: str, key: str) -> LatestJob:
         """What is known of a drop's key; a new item where nothing is yet."""
-        blank = Newest(bucket=bucket, key=key)
+        blank = LatestJob(bucket=bucket, key=key)
         item = self._table.get(blank.pk, blank.sk)
-        return from_item(item, Newest) if item else blank
+        return from_item(item, LatestJob) if item else blank
 
     def limit(self, model: str) -> ModelLimit:
         """What is known of a model's limit; a new item where nothing is yet."""
@@ -157,7 +157,7 @@ class Ledger:
         item.rev = 1
         try:
             self._table.insert(to_item(item))
-        except ConditionFailed:
+        except StaleItemError:
             return False
         except Exception:
             if not self._is_written(item):
@@ -165,7 +165,7 @@ class Ledger:
         return True
 
     def save(self, item: Item) -> None:
-        """Writes an item over the one that was read; ConditionFailed where somebody else was quicker."""
+        """Writes an item over the one that was read; StaleItemError where somebody else was quicker."""
         read = item.rev
         item.rev = read + 1
         try:
@@ -173,7 +173,7 @@ class Ledger:
                 self._table.replace(to_item(item), read)
             else:
                 self._table.insert(to_item(item))
-        except ConditionFailed:
+        except StaleItemError:
             item.rev = read
             raise
         except Exception:
@@ -200,7 +200,7 @@ class Ledger:
                 return None
             try:
                 self.save(item)
-            except ConditionFailed:
+            except StaleItemError:
                 continue
             return item
 

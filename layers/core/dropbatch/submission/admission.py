@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from heapq import heapify, heappop, heappush
 
-from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Batch, BatchState, Creates, Job, JobState, ModelLimit
-from dropbatch.messages import work_on
-from dropbatch.ports import World
+from dropbatch.messages import message_for
+from dropbatch.ports import Context
 from dropbatch.storage.repository import Ledger
 
 ENQUEUED_INPUTS = 1_000_000
@@ -43,7 +43,7 @@ ROOM = 0.9
 _LIMIT = re.compile(r"limit:?\s*([\d][\d,._]*)", re.IGNORECASE)
 
 
-def dispatch_first(world: World, ledger: Ledger, batches: Sequence[Batch]) -> None:
+def dispatch_first(context: Context, ledger: Ledger, batches: Sequence[Batch]) -> None:
     """Admit and send the first batches of a job that runs now, as far as nothing limits them; the poller does the rest.
 
     A batch is admitted only once its job runs: what a job leaves behind that never ran takes no place.
@@ -52,33 +52,35 @@ def dispatch_first(world: World, ledger: Ledger, batches: Sequence[Batch]) -> No
     for batch in batches[:MAX_FIRST_BATCHES]:
         inputs += batch.inputs
         if (
-            batch.not_before > world.now()
+            batch.not_before > context.now()
             or inputs > INPUTS_AT_ONCE
-            or allowance(world, ledger, batch.model) is not None
+            or token_limit_of(context, ledger, batch.model) is not None
         ):
             continue
-        batch.admitted_at = batch.sent_at = world.now()
+        batch.admitted_at = batch.sent_at = context.now()
         try:
             ledger.save(batch)
-        except ConditionFailed:
+        except StaleItemError:
             continue  # the poller was quicker
-        world.dispatch.send(work_on(batch))
+        context.dispatch.send(message_for(batch))
 
 
-def allowance(world: World, ledger: Ledger, model: str) -> int | None:
+def token_limit_of(context: Context, ledger: Ledger, model: str) -> int | None:
     """How many tokens, as we estimate them, may be enqueued for a model; None where no limit is known."""
     known = ledger.limit(model)
-    given = _given(world, model)
+    given = _given(context, model)
     tokens = known.tokens if given is None else given
     return None if tokens is None else int(tokens / known.factor / 2**known.halvings)
 
 
-def _given(world: World, model: str) -> int | None:
+def _given(context: Context, model: str) -> int | None:
     """The limit that the deployment's parameter gives a model."""
-    return next((tokens for name, tokens in world.token_limits.items() if fnmatchcase(model, name)), None)
+    return next((tokens for name, tokens in context.token_limits.items() if fnmatchcase(model, name)), None)
 
 
-def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Sequence[Batch], room: int) -> list[Batch]:
+def admit(
+    context: Context, ledger: Ledger, jobs: Mapping[str, Job], batches: Sequence[Batch], room: int
+) -> list[Batch]:
     """Return the waiting batches that may go now, marked so, `room` at most; jobs take turns, each with its oldest."""
     in_flight = [batch for batch in batches if is_in_flight(batch, jobs.get(batch.job_id))]
     by_model: dict[str, list[Batch]] = {}
@@ -86,7 +88,7 @@ def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Sequen
         by_model.setdefault(batch.model, []).append(batch)
     waiting_of: dict[str, list[Batch]] = {}
     for batch in batches:
-        if _waits(world, jobs.get(batch.job_id), batch):
+        if _waits(context, jobs.get(batch.job_id), batch):
             waiting_of.setdefault(batch.model, []).append(batch)
     admitted: list[Batch] = []
     for done, (model, waiting) in enumerate(sorted(waiting_of.items(), key=lambda item: len(item[1]))):
@@ -95,19 +97,19 @@ def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Sequen
         if share <= 0:
             continue
         try:
-            limit = allowance(world, ledger, model)
+            limit = token_limit_of(context, ledger, model)
         except Exception:  # noqa: BLE001 - a limit that cannot be read counts as reached; the others go on
-            world.observer.failed("a model's limit could not be read", model=model)
+            context.observer.exception("a model's limit could not be read", model=model)
             continue
-        admitted += _Turns(world, by_model.get(model, ()), limit).of(waiting, share)
+        admitted += _Turns(context, by_model.get(model, ()), limit).of(waiting, share)
     return admitted
 
 
-def _waits(world: World, job: Job | None, batch: Batch) -> bool:
+def _waits(context: Context, job: Job | None, batch: Batch) -> bool:
     return (
         batch.state is BatchState.WAITING
         and not batch.admitted_at
-        and batch.not_before <= world.now()
+        and batch.not_before <= context.now()
         and job is not None
         and job.state is JobState.RUNNING
         and not job.cancel_requested
@@ -117,8 +119,8 @@ def _waits(world: World, job: Job | None, batch: Batch) -> bool:
 class _Turns:
     """The turns that jobs take at what is left of a model's limit."""
 
-    def __init__(self, world: World, batches: Iterable[Batch], limit: int | None) -> None:
-        self._world = world
+    def __init__(self, context: Context, batches: Iterable[Batch], limit: int | None) -> None:
+        self._context = context
         self._limit = limit
         self._tokens = self._inputs = 0
         self._by_job: dict[str, int] = {}
@@ -138,11 +140,11 @@ class _Turns:
             batch = queues[job_id].pop()
             if self._fits(batch):
                 self._count(batch)
-                batch.admitted_at = self._world.now()
+                batch.admitted_at = self._context.now()
                 admitted.append(batch)
                 if queues[job_id]:
                     heappush(turns, self._turn(queues[job_id][-1]))
-            elif self._world.now() - batch.created_at > self._world.scaled(TURN_SECONDS):
+            elif self._context.now() - batch.created_at > self._context.scaled(TURN_SECONDS):
                 break  # whatever came before it now would keep it waiting
         return admitted
 
@@ -183,7 +185,7 @@ def is_in_flight(batch: Batch, job: Job | None) -> bool:
     return batch.state in (BatchState.SUBMITTING, BatchState.SUBMITTED, BatchState.ENDED)
 
 
-def learn_limit(world: World, ledger: Ledger, batch: Batch, message: str) -> None:
+def learn_limit(context: Context, ledger: Ledger, batch: Batch, message: str) -> None:
     """Takes a model's limit out of OpenAI's refusal; one that states none means that what was in flight is all.
 
     A refusal of what fits into the limit that is stated means that the estimates are too low, or that others use the
@@ -198,16 +200,16 @@ def learn_limit(world: World, ledger: Ledger, batch: Batch, message: str) -> Non
         stated = in_flight or max(1, batch.tokens // 2)
 
     def learn(limit: ModelLimit) -> bool:
-        given = _given(world, limit.model) is not None
+        given = _given(context, limit.model) is not None
         if given or (limit.tokens is not None and limit.tokens <= stated):
             if batch.admitted_at <= limit.changed_at or limit.halvings >= MAX_HALVINGS:
                 return False
             limit.halvings += 1
-        limit.tokens, limit.changed_at = stated, world.now()
+        limit.tokens, limit.changed_at = stated, context.now()
         return True
 
     if ledger.change(lambda: ledger.limit(batch.model), learn):
-        world.observer.note("a limit was learned", model=batch.model, tokens=stated, **batch.ids)
+        context.observer.info("a limit was learned", model=batch.model, tokens=stated, **batch.ids)
 
 
 def _limit_in(message: str) -> int | None:
@@ -217,7 +219,7 @@ def _limit_in(message: str) -> int | None:
     return int(digits) if digits and int(digits) > 0 else None
 
 
-def learn_usage(world: World, ledger: Ledger, batch: Batch, estimated: int, counted: int) -> None:
+def calibrate_estimates(context: Context, ledger: Ledger, batch: Batch, estimated: int, counted: int) -> None:
     """Corrects the estimates of a model's tokens by what OpenAI counted for the same rows, and raises with care what
     was learned."""
 
@@ -225,19 +227,19 @@ def learn_usage(world: World, ledger: Ledger, batch: Batch, estimated: int, coun
         if counted:
             limit.estimated += estimated
             limit.counted += counted
-        due = limit.tokens is not None and world.now() - limit.changed_at >= RAISE_SECONDS
+        due = limit.tokens is not None and context.now() - limit.changed_at >= RAISE_SECONDS
         if due and limit.halvings:
-            limit.halvings, limit.changed_at = limit.halvings - 1, world.now()
+            limit.halvings, limit.changed_at = limit.halvings - 1, context.now()
         elif due and limit.tokens is not None:
-            limit.tokens, limit.changed_at = int(limit.tokens * RAISE) + 1, world.now()
+            limit.tokens, limit.changed_at = int(limit.tokens * RAISE) + 1, context.now()
         return bool(counted) or due
 
     ledger.change(lambda: ledger.limit(batch.model), learn)
 
 
-def may_create(world: World, ledger: Ledger) -> int:
+def reserve_create(context: Context, ledger: Ledger) -> int:
     """Counts a batch that is about to be created; 0, or in how many seconds this hour's creates are over."""
-    hour = world.now() // 3600
+    hour = context.now() // 3600
 
     def count(creates: Creates) -> bool:
         if creates.hour != hour:
@@ -247,12 +249,12 @@ def may_create(world: World, ledger: Ledger) -> int:
         creates.count += 1
         return True
 
-    return 0 if ledger.change(ledger.creates, count) else (hour + 1) * 3600 - world.now()
+    return 0 if ledger.change(ledger.creates, count) else (hour + 1) * 3600 - context.now()
 
 
-def give_back_create(world: World, ledger: Ledger) -> None:
+def give_back_create(context: Context, ledger: Ledger) -> None:
     """Take back the count of a create that came to nothing: OpenAI refused it, or it was not made."""
-    hour = world.now() // 3600
+    hour = context.now() // 3600
 
     def uncount(creates: Creates) -> bool:
         if creates.hour != hour or creates.count <= 0:
