@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from dropbatch.answers import reader as answers
-from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind, codes_about
+from dropbatch.batch_api.error_codes import ERROR_CODES, TEMPORARY_CODES, CodeKind, codes_about
 from dropbatch.batch_api.error_messages import MAX_TOLD, tellable
 from dropbatch.domain.outcomes import LEFT_OUT, MAY_BE_PAID, RETRYABLE, Outcome
 from dropbatch.reporting.advice import Cure, advise, can_be_retried, cures, remedy
@@ -27,7 +26,7 @@ LASTING = [
 
 
 @pytest.mark.parametrize(
-    "code", [*sorted(answers._PASSING_CODES), "http_408", "http_409", "http_429", "http_500", "http_503"]
+    "code", [*sorted(TEMPORARY_CODES), "http_408", "http_409", "http_429", "http_500", "http_503"]
 )
 def test_what_passes_may_be_asked_again_as_it_is(code: str) -> None:
     assert advise(Outcome.ERROR, code).cure is Cure.AGAIN

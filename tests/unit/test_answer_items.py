@@ -13,8 +13,9 @@ from openai.types.responses import Response, ResponseOutputItem, ResponseOutputM
 from openai.types.responses.response_error import ResponseError
 from pydantic import BaseModel
 
+from dropbatch.answers.answer import Answer
 from dropbatch.answers.fast_reader import AnswerReader
-from dropbatch.answers.reader import Answer, read_answer
+from dropbatch.answers.reader import read_answer
 from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind
 from dropbatch.batch_api.output_items import (
     CHAT_MESSAGE,

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dropbatch.answers.answer import Answer
 from dropbatch.answers.fast_reader import AnswerReader
-from dropbatch.answers.reader import Answer, Usage, read_answer
+from dropbatch.answers.reader import read_answer
+from dropbatch.answers.usage import Usage
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parser import parse_recipe
@@ -345,7 +347,7 @@ def test_an_answer_that_an_expression_makes_too_much_of_is_invalid() -> None:
 @pytest.mark.slow
 def test_slow_answers_of_a_batch_are_given_no_more_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others of the same lines are read as ever; after the sum no row is held to the pattern any more."""
-    monkeypatch.setattr("dropbatch.answers.reader.BATCH_SECONDS", 2)
+    monkeypatch.setattr("dropbatch.answers.reader.MAX_BATCH_SECONDS", 2)
     slow = line({"choices": [choice(json.dumps({"mail": "a" * 60}))]})
     good = line({"choices": [choice('{"mail": "a@example.com"}')]})
     reader = AnswerReader(SLOW_PATTERN, CHAT)

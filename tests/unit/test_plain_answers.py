@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropbatch.answers import fast_reader as plain_answers
+from dropbatch.answers.answer import Answer
 from dropbatch.answers.fast_reader import AnswerReader
-from dropbatch.answers.reader import Answer, read_answer
+from dropbatch.answers.reader import read_answer
 from dropbatch.delivery.response_lines import answered_response
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe

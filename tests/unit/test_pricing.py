@@ -9,8 +9,10 @@ from genai_prices.data_snapshot import get_snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch.answers.reader import Answer, Usage, read_answer
+from dropbatch.answers.answer import Answer
+from dropbatch.answers.reader import read_answer
 from dropbatch.answers.tally import Cost
+from dropbatch.answers.usage import Usage
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.money.pricing import CostMeter
 

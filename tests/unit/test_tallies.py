@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from dropbatch.answers.reader import Usage
 from dropbatch.answers.tally import Cost, Tally
+from dropbatch.answers.usage import Usage
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.reporting.details import _cost
 from dropbatch.reporting.notifications import _paid

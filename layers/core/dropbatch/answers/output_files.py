@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, Self
 import msgspec
 import orjson
 
-from dropbatch.answers.reader import DECODE_ERRORS, mended
+from dropbatch.answers.raw_json import DECODE_ERRORS, repair_json
 from dropbatch.formats.line_blocks import whole_lines
 
 HELD_BYTES = 50_331_648
@@ -267,7 +267,7 @@ def _name(line: bytes) -> str | None:
     The last resort is for a line that is no JSON at all, cut short or run through with something else: it is the row's
     whose id it begins with, if no other id stands in it.
     """
-    for read in (bytes, mended):
+    for read in (bytes, repair_json):
         try:
             return _decoder.decode(read(line)).custom_id
         except DECODE_ERRORS:

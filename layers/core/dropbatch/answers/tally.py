@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
-from dropbatch.answers.reader import Usage
+from dropbatch.answers.usage import Usage
 from dropbatch.domain.outcomes import COMPLETE, RETRYABLE, WHEN, Outcome
 from dropbatch.recipes.compiler import CompiledRecipe
 

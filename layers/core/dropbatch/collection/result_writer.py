@@ -14,9 +14,10 @@ from typing import Any, cast
 
 import orjson
 
+from dropbatch.answers.answer import Answer
 from dropbatch.answers.fast_reader import AnswerReader
 from dropbatch.answers.output_files import AnswerLines
-from dropbatch.answers.reader import Answer, read_answer
+from dropbatch.answers.reader import read_answer
 from dropbatch.answers.tally import Tally
 from dropbatch.batch_api.error_messages import tellable
 from dropbatch.collection.retry_policy import RetryDecision

@@ -6,7 +6,7 @@ import re
 import msgspec
 import orjson
 
-from dropbatch.answers.reader import DECODE_ERRORS, mended
+from dropbatch.answers.raw_json import DECODE_ERRORS, repair_json
 from dropbatch.domain.outcomes import (
     ANSWERS_GONE,
     BLANK_ROW,
@@ -65,7 +65,7 @@ def answered_response(row: int, custom_id: str | None, line: bytes, outcome: Out
 
 def _members_of(line: bytes) -> dict[str, msgspec.Raw]:
     """The members of a line, read as its answer was: strictly, then mended; none of one that is no JSON."""
-    for read in (bytes, mended):
+    for read in (bytes, repair_json):
         try:
             return _members.decode(read(line))
         except DECODE_ERRORS:

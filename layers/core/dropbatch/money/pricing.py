@@ -16,9 +16,10 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from dropbatch.answers.reader import UNREADABLE, Answer, Usage
+from dropbatch.answers.answer import UNREADABLE, Answer
 from dropbatch.answers.tally import Cost
 from dropbatch.answers.tool_calls import ToolCalls
+from dropbatch.answers.usage import Usage
 from dropbatch.batch_api.endpoints import CHAT, MODERATIONS
 from dropbatch.batch_api.tool_fees import (
     BLOCK_TOKENS,
