@@ -15,7 +15,7 @@ from dropbatch.batch_api.endpoints import CHAT, RESPONSES
 from dropbatch.batch_api.tool_fees import CONTAINER_FEES, TOOL_FEES, call_fee
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.money.pricing import CostMeter
-from tests.unit.test_pricing import paid
+from tests.unit.money.test_pricing import paid
 
 ONE = Usage(1_000, 0, 0, 0)
 
