@@ -17,7 +17,6 @@ from dropbatch.ports import Audience, Letter, Notification
 from dropbatch.reporting.phrases import about, local_time, money, subject
 from dropbatch.reporting.runs import run_line
 from dropbatch.reporting.sns_limits import attributes, fitted
-from dropbatch.storage.repository import Ledger
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, pass_time, result, run
 from tests.fakes import INBOX, FakeContext, answer_ok, response_line
 
@@ -317,7 +316,7 @@ def test_whatever_only_operators_can_correct_is_told_them_with_what_to_do(
     fake.openai.ending = None
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake, ticks=2)
-    hold(fake.context, Ledger(fake.context.table), only_job(fake), reason, "code")
+    hold(fake.context, only_job(fake), reason, "code")
     (told,) = fake.topics.operators
     assert told.operators is not None
     assert told.operators.subject.startswith("Dropbatch: jobs wait, ")
@@ -486,6 +485,6 @@ def test_a_notice_of_an_older_release_is_told_as_it_is(fake: FakeContext) -> Non
     old = {"event": "ended", "status": "failed", "folder": "lake", "subject": "a: b", "text": "c", "detail": {}}
     fake.objects.put("the-work", f"{job.notices}old.json", json.dumps(old).encode(), "application/json")
     held = replace(job, untold=["people:old"], gathered={}, tell_after=0, rev=job.rev)
-    Ledger(fake.context.table).save(held)
+    fake.context.repository.save(held)
     run(fake, ticks=2)
     assert "a: b" in [told.subject for told in fake.topics.people]

@@ -14,7 +14,7 @@ from dropbatch.domain.jobs import RETENTION_SECONDS, Claim, HeldReason, Job, Job
 from dropbatch.jobs.deduplication import claim_job
 from dropbatch.messages import IntakeMessage
 from dropbatch.reporting.details import results_prefix
-from dropbatch.storage.repository import Ledger, to_item
+from dropbatch.storage.repository import to_item
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, result, result_json, rows, run
 from tests.fakes import INBOX, RESULTS, WORK, FakeContext, answer_ok, response_line
 
@@ -151,7 +151,7 @@ def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeContext
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
     first = only_job(fake)
-    ledger = Ledger(fake.context.table)
+    repository = fake.context.repository
     rerun_version = fake.objects.drop("shop/reviews.csv.rerun", b"")
     old = Job(
         id=job_id(first.drop, first.drop.modified, rerun_version), drop=first.drop, created_at=first.created_at,
@@ -167,9 +167,9 @@ def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeContext
     run(fake)
     assert {job.id for job in jobs(fake)} == {first.id, old.id}
     claim = Claim(hashlib.sha256(f"version\n{INBOX}\nshop/b.csv\nv".encode()).hexdigest(), "the-job-of-before")
-    assert ledger.add(claim)
+    assert repository.add(claim)
     drop_of_before = first.drop.__class__(INBOX, "shop/b.csv", "v", 0)
-    assert claim_job(ledger, drop_of_before, 99, 99) == "the-job-of-before"
+    assert claim_job(repository, drop_of_before, 99, 99) == "the-job-of-before"
 
 
 def test_the_version_stands_once() -> None:

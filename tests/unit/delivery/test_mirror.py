@@ -1,6 +1,7 @@
 """The newest run's answers stand in the mirror, whichever process is killed, overtaken or paused at any call."""
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from dropbatch.delivery.mirror import Answers, mirror
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job, Mirror
 from dropbatch.storage.mirror_keys import mirror_key
-from dropbatch.storage.repository import Ledger
 from tests.fakes import INBOX, RESULTS, FakeContext, Killed, Killer
 
 KEY = "shop/a.csv"
@@ -54,7 +54,7 @@ class Runs:
     def mirror(self, number: int, **other: Any) -> bool:
         context = self.fake.context
         answers = Answers(f"answers-{number}", "text/csv")
-        return mirror(context, Ledger(context.table), job(number, **other), answers, lambda: True)
+        return mirror(context, job(number, **other), answers, lambda: True)
 
     @property
     def content(self) -> bytes:
@@ -62,7 +62,7 @@ class Runs:
 
     @property
     def item(self) -> Mirror:
-        found = Ledger(self.fake.table).reload(Mirror(INBOX, KEY, "", "", 0, 0))
+        found = self.fake.context.repository.reload(Mirror(INBOX, KEY, "", "", 0, 0))
         assert found is not None
         return found
 
@@ -230,9 +230,7 @@ def test_gigabytes_take_as_many_invocations_as_they_need(tmp_path: Path) -> None
             begun.append(args[5])
             return None if len(begun) > 3 else {"part": len(begun)}
 
-    context = type(context)(**{**context.__dict__, "objects": Slow()})
-    done = [
-        mirror(context, Ledger(context.table), job(1), Answers("answers-1", "text/csv"), lambda: False) for _ in "123"
-    ]
+    context = replace(context, objects=Slow())
+    done = [mirror(context, job(1), Answers("answers-1", "text/csv"), lambda: False) for _ in "123"]
     assert done == [False, False, False]
     assert begun == [None, {"part": 1}, {"part": 2}]

@@ -30,13 +30,14 @@ from dropbatch.domain.jobs import (
 )
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.money.pricing import CostMeter
-from dropbatch.ports import BYTES, JSON, Context, Piece, Writer
+from dropbatch.ports import BYTES, JSON, Piece, Writer
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.batch_results import (
     Result,
     responses_key,
     writing_results,
 )
+from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import compared_columns, row_fingerprints
 from dropbatch.storage.job_files import BatchRow
 

@@ -20,10 +20,11 @@ from dropbatch.domain.outcomes import MAY_BE_PAID, RETRYABLE, RETRYABLE_WITH_CHA
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.intake.sharding import Group
-from dropbatch.ports import BYTES, JSON, Context, Writer
+from dropbatch.ports import BYTES, JSON, Writer
 from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.rows.request_builder import JobRows, RequestBuilder, size_problems
 from dropbatch.storage.batch_results import Result, read_responses, read_results, writing_results
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
 from dropbatch.storage.job_files import BatchRow, JobFiles
 from dropbatch.storage.repository import from_item, to_item

@@ -3,10 +3,9 @@
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import CLOSED, ENDED_JOBS, Batch, BatchState, Job
 from dropbatch.jobs.lease import backoff_seconds, give_back
-from dropbatch.ports import Context
 from dropbatch.reporting import result_files
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import delete_work
-from dropbatch.storage.repository import Ledger
 
 MAX_CLEAN_SECONDS = 7 * 86_400
 """After so long what cannot be deleted is left to the bucket's own rule."""
@@ -18,7 +17,7 @@ HANDOVER_SECONDS = 20
 """With less time left deleting goes on later: a page of a thousand objects takes a second or two."""
 
 
-def clean_up(context: Context, ledger: Ledger, job: Job) -> None:
+def clean_up(context: Context, job: Job) -> None:
     """Delete the work of an ended job, once all is told; what a `.retry` needs is kept for the bucket's own time.
 
     `latest.json` is written first: what another process wrote of the job a moment ago may be overtaken.
@@ -29,14 +28,14 @@ def clean_up(context: Context, ledger: Ledger, job: Job) -> None:
         return
     try:
         _write_latest(context, job)
-        close_batches(context, ledger, job)
+        close_batches(context, job)
         if not job.keeps_work and not delete_work(context, job.id, lambda: context.seconds_left() > HANDOVER_SECONDS):
             return
-        ledger.update(job, _cleaned)
+        context.repository.update(job, _cleaned)
     except Exception:  # noqa: BLE001 - the job has ended: the poller deletes what is left
         context.observer.exception("the work of an ended job could not be deleted yet", job_id=job.id)
         is_over = context.now() > (job.ended_at or 0) + MAX_CLEAN_SECONDS
-        ledger.update(job, _cleaned if is_over else lambda current: _later(context, current))
+        context.repository.update(job, _cleaned if is_over else lambda current: _later(context, current))
 
 
 def _write_latest(context: Context, job: Job) -> None:
@@ -61,14 +60,14 @@ def _cleaned(job: Job) -> bool:
     return True
 
 
-def close_batches(context: Context, ledger: Ledger, job: Job) -> None:
+def close_batches(context: Context, job: Job) -> None:
     """Close the batches that an ended job left open: nobody would look after them."""
-    for batch in ledger.batches(job.id):
+    for batch in context.repository.batches(job.id):
         if batch.state not in CLOSED:
-            close_batch(context, ledger, batch)
+            close_batch(context, batch)
 
 
-def close_batch(context: Context, ledger: Ledger, batch: Batch) -> None:
+def close_batch(context: Context, batch: Batch) -> None:
     """Close a batch whose job has ended or is unknown."""
     context.observer.warning(
         "a batch is open though its job has ended; it is closed", state=str(batch.state), **batch.ids
@@ -76,6 +75,6 @@ def close_batch(context: Context, ledger: Ledger, batch: Batch) -> None:
     give_back(batch)
     batch.move(BatchState.ABANDONED)
     try:
-        ledger.save(batch)
+        context.repository.save(batch)
     except StaleItemError:
         return  # it has moved meanwhile; the poller comes back to it

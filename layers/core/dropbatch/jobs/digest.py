@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from dropbatch.domain.jobs import Gathered, Job
 from dropbatch.jobs import outbox
-from dropbatch.ports import Audience, Context, Notification
+from dropbatch.ports import Audience, Notification
 from dropbatch.reporting import digests
 from dropbatch.reporting.digests import Part
 from dropbatch.reporting.phrases import MAX_FOLDERS
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 
 QUIET_SECONDS = 90
 """A group is told when nothing has been added to it for so long. The parts of an upload come closer together; jobs
@@ -58,7 +58,7 @@ class Group:
         return now - last >= context.scaled(QUIET_SECONDS) or now - self.first >= context.scaled(MAX_GATHER_SECONDS)
 
 
-def tell_gathered(context: Context, ledger: Ledger, jobs: Iterable[Job]) -> set[str]:
+def tell_gathered(context: Context, jobs: Iterable[Job]) -> set[str]:
     """Tell what is due of that which waits in the outboxes of these jobs; returns the ids of the jobs told of."""
     told: set[str] = set()
     for group in _due(context, jobs):
@@ -67,7 +67,7 @@ def tell_gathered(context: Context, ledger: Ledger, jobs: Iterable[Job]) -> set[
                 context.observer.info("the poll ran out of time; the next one tells the rest")
                 return told
             try:
-                told |= _tell(context, ledger, entries)
+                told |= _tell(context, entries)
             except Exception:  # noqa: BLE001 - a folder of which something cannot be told must not keep others from it
                 context.observer.exception("a digest could not be sent yet")
     return told
@@ -114,11 +114,11 @@ def _chunks(group: Group) -> Iterator[list[Entry]]:
     yield chunk
 
 
-def _tell(context: Context, ledger: Ledger, listed: Sequence[Entry]) -> set[str]:
+def _tell(context: Context, listed: Sequence[Entry]) -> set[str]:
     """Tell what is still to be told of these, as one message, and take it out of their outboxes."""
     entries = []
     for entry in listed:
-        job = ledger.reload(entry.job)  # the index may lag behind
+        job = context.repository.reload(entry.job)  # the index may lag behind
         if job is not None and entry.name in job.gathered and not _waits_for_another(job, entry.name):
             entries.append(Entry(job, entry.name, job.gathered[entry.name]))
     if not entries:
@@ -126,7 +126,7 @@ def _tell(context: Context, ledger: Ledger, listed: Sequence[Entry]) -> set[str]
     failed = False
     try:
         if len(entries) == 1:
-            outbox.tell_entry(context, ledger, entries[0].job, entries[0].name)
+            outbox.tell_entry(context, entries[0].job, entries[0].name)
         else:
             parts = [Part(entry.job, entry.gathered) for entry in entries]
             context.topics.publish(Audience.PEOPLE, digests.digest(context, parts, _notices(context, entries, parts)))
@@ -137,9 +137,9 @@ def _tell(context: Context, ledger: Ledger, listed: Sequence[Entry]) -> set[str]
     for entry in entries:
         try:
             if failed:
-                outbox.put_off(context, ledger, entry.job, entry.name)
+                outbox.put_off(context, entry.job, entry.name)
             else:
-                outbox.take_out(context, ledger, entry.job, (entry.name,))
+                outbox.take_out(context, entry.job, (entry.name,))
         except Exception:  # noqa: BLE001 - one job that fails must not make all others be told again
             context.observer.exception("a sent notification could not be removed from the outbox", job_id=entry.job.id)
         else:

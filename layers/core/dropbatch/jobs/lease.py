@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from dropbatch.domain.jobs import Batch, Job, Pending, Poller, WorkItem
-from dropbatch.ports import Context
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
+from dropbatch.storage.repository import Repository
 
 Leased = TypeVar("Leased", Job, Batch, Pending, Poller)
 
@@ -56,7 +56,7 @@ def kept(context: Context, item: WorkItem) -> Iterator[None]:
         yield
 
 
-def update_own(ledger: Ledger, item: Leased, change: Callable[[Leased], None]) -> Leased | None:
+def update_own(repository: Repository, item: Leased, change: Callable[[Leased], None]) -> Leased | None:
     """Change the item in the table if its lease is still ours; None if another process has taken over."""
     lease = item.lease
 
@@ -66,4 +66,4 @@ def update_own(ledger: Ledger, item: Leased, change: Callable[[Leased], None]) -
         change(current)
         return True
 
-    return ledger.update(item, changed)
+    return repository.update(item, changed)

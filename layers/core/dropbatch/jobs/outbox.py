@@ -19,10 +19,10 @@ import msgspec
 
 from dropbatch.domain.errors import ObjectNotFoundError, StaleItemError
 from dropbatch.domain.jobs import Alert, Gathered, Job, JobState, Pending
-from dropbatch.ports import JSON, Audience, Context, Letter, Notification
+from dropbatch.ports import JSON, Audience, Letter, Notification
 from dropbatch.reporting import digests, notifications
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
-from dropbatch.storage.repository import Ledger
 
 Teller = TypeVar("Teller", Job, Pending)
 """An item with an outbox."""
@@ -111,22 +111,22 @@ def post(context: Context, item: Job | Pending, notice: Notice) -> None:
     item.tell_after, item.tell_failures = context.now() + INLINE_SECONDS, 0
 
 
-def tell_now(context: Context, ledger: Ledger, item: Teller) -> None:
+def tell_now(context: Context, item: Teller) -> None:
     """Tell what the item has untold. Whatever fails is logged, and left to the poller: the state is written already."""
     try:
-        tell(context, ledger, item)
+        tell(context, item)
     except Exception:  # noqa: BLE001 - telling must not undo, or repeat, what it tells of
         context.observer.exception("a notification could not be sent yet")
 
 
-def tell(context: Context, ledger: Ledger, item: Teller) -> None:
+def tell(context: Context, item: Teller) -> None:
     """Tell what the item has untold, but for what waits, and take it out of its outbox. What fails is tried again."""
     told: list[str] = []
     failed = False
     for audience in Audience:
         for entry in [entry for entry in item.due_entries if entry.startswith(f"{audience}:")]:
             try:
-                if not tell_entry(context, ledger, item, entry):
+                if not tell_entry(context, item, entry):
                     break
             except Exception:  # noqa: BLE001 - whatever keeps SNS from it, it is tried again
                 context.observer.exception("a notification could not be published; it is kept and tried again")
@@ -134,10 +134,10 @@ def tell(context: Context, ledger: Ledger, item: Teller) -> None:
                 break
             told.append(entry)
     if told or failed:
-        take_out(context, ledger, item, told, failed=failed)
+        take_out(context, item, told, failed=failed)
 
 
-def take_out(context: Context, ledger: Ledger, item: Teller, told: Iterable[str], *, failed: bool = False) -> None:
+def take_out(context: Context, item: Teller, told: Iterable[str], *, failed: bool = False) -> None:
     """Take out of an item's outbox what has been told; if something failed, the rest is tried again later."""
     gone = frozenset(told)
 
@@ -150,10 +150,10 @@ def take_out(context: Context, ledger: Ledger, item: Teller, told: Iterable[str]
             current.tell_after = _next_try(context, current.tell_failures)
         return is_changed
 
-    ledger.update(item, change)
+    context.repository.update(item, change)
 
 
-def put_off(context: Context, ledger: Ledger, job: Job, entry: str) -> None:
+def put_off(context: Context, job: Job, entry: str) -> None:
     """Have an entry that waits, and could not be told, tried again later. The other audiences wait for nothing."""
 
     def change(current: Job) -> bool:
@@ -165,7 +165,7 @@ def put_off(context: Context, ledger: Ledger, job: Job, entry: str) -> None:
         current.gathered = {**current.gathered, entry: later}
         return True
 
-    ledger.update(job, change)
+    context.repository.update(job, change)
 
 
 def _next_try(context: Context, failures: int) -> int:
@@ -173,39 +173,39 @@ def _next_try(context: Context, failures: int) -> int:
     return context.now() + context.scaled(min(MAX_TELL_SECONDS, 60 * 2 ** min(failures - 1, 12)))
 
 
-def tell_entry(context: Context, ledger: Ledger, item: Job | Pending, entry: str) -> bool:
+def tell_entry(context: Context, item: Job | Pending, entry: str) -> bool:
     """Publish one entry of an outbox; False if another process is about to tell the same."""
     audience = Audience(entry.partition(":")[0])
     notification = read_notice(context, item, entry)
     if audience is Audience.OPERATORS:
-        return _alert(context, ledger, notification)
+        return _alert(context, notification)
     context.topics.publish(audience, notification)
     return True
 
 
-def remind(context: Context, ledger: Ledger, notification: Notification) -> None:
+def remind(context: Context, notification: Notification) -> None:
     """Notify the operators again, a day after they were, of what a job still waits for."""
-    if ledger.alert(_problem(notification)).told_at:  # else its own entry in an outbox is still to be told
-        _alert(context, ledger, notification)
+    if context.repository.alert(_problem(notification)).told_at:  # else its own entry in an outbox is still to be told
+        _alert(context, notification)
 
 
 def _problem(notification: Notification) -> str:
     return str(notification.detail.get("held_reason", notification.event))
 
 
-def _alert(context: Context, ledger: Ledger, notification: Notification) -> bool:
+def _alert(context: Context, notification: Notification) -> bool:
     """Notify the operators, unless they were of the same within a day; False if another process is about to."""
     if notification.operators is None:  # it is told in short, because S3 does not give the notice
         notification = replace(notification, operators=Letter(notification.subject, notification.text))
     now = context.now()
-    alert = ledger.alert(_problem(notification))
+    alert = context.repository.alert(_problem(notification))
     if alert.told_at and now - alert.told_at < SAME_ALERT_SECONDS:
         return True
     if alert.claimed_until > now:
         return False
     alert.claimed_until = now + CLAIM_SECONDS
     try:
-        ledger.save(alert)
+        context.repository.save(alert)
     except StaleItemError:
         return False
     context.topics.publish(Audience.OPERATORS, notification)
@@ -214,7 +214,7 @@ def _alert(context: Context, ledger: Ledger, notification: Notification) -> bool
         current.told_at, current.claimed_until = now, 0
         return True
 
-    ledger.update(alert, done)
+    context.repository.update(alert, done)
     return True
 
 

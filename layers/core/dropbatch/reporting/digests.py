@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dropbatch.domain.drops import cut
 from dropbatch.domain.jobs import Gathered, GatheredReason, Job
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.ports import Context, Notification
+from dropbatch.ports import Notification
 from dropbatch.reporting.advice import Cure, cures, remedy
 from dropbatch.reporting.details import SCHEMA_VERSION
 from dropbatch.reporting.limited import rows_taken_together
@@ -25,6 +25,7 @@ from dropbatch.reporting.phrases import (
     rows_counted,
     subject,
 )
+from dropbatch.storage.context import Context
 
 MAX_NAMED = 10
 """How many files a digest names."""

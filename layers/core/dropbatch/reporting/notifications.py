@@ -16,7 +16,7 @@ from dropbatch.domain.outcomes import GAVE_UP, LEFT_OUT, JobStatus, Outcome
 from dropbatch.domain.problems import LOOKS_LIKE_RECIPE, Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.understood import Understood
-from dropbatch.ports import Context, Letter, Notification
+from dropbatch.ports import Letter, Notification
 from dropbatch.reporting.advice import Cure, cures
 from dropbatch.reporting.details import (
     GAVE_UP_REASONS,
@@ -56,6 +56,7 @@ from dropbatch.reporting.phrases import (
 )
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, comparison_lines, open_run_lines, run_line
 from dropbatch.reporting.understanding import understood_line
+from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
     from dropbatch.answers.tally import Tally

@@ -36,7 +36,7 @@ class UnreadableItemError(DropbatchError):
     """An item of the table that this release cannot read: a newer one wrote it. Its text is the item's keys."""
 
 
-class Ledger:
+class Repository:
     """The table in the project's words."""
 
     def __init__(self, table: Table) -> None:
