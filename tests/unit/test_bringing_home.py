@@ -22,7 +22,7 @@ from dropbatch.domain.jobs import JobState, OpenAIStatus, ShardState
 from dropbatch.intake.retry_job import Former, carry_over
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.reporting.details import results_prefix
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.repository import Repository
 from tests.answer_sources import Held

@@ -56,7 +56,7 @@ from dropbatch.jobs.openai_batch import NEVER_SECONDS, knows_of
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.money.pricing import CostMeter
 from dropbatch.ports import RemoteBatch
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.storage.repository import Repository
 from dropbatch.submission.admission import calibrate_estimates, learn_limit

@@ -31,7 +31,7 @@ from dropbatch.domain.jobs import (
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.money.pricing import CostMeter
 from dropbatch.ports import BYTES, JSON, Piece, Writer
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.batch_results import (
     Result,
     responses_key,
@@ -210,7 +210,7 @@ class _Collector:
         self._first = shard.first_row
         self.index = rows.index(shard)
         self._has_lists = any(self.index.lists)
-        self.asked, self.tries = rows.asked_rows(shard, batch, self.index)
+        self.asked, self.tries = rows.batch_rows(shard, batch, self.index)
         self._custom_ids = _CustomIds(rows.custom_ids(shard, self.index), shard.first_row)
         self._reader = AnswerReader(rows.compiled, batch.endpoint)
         self._writer = rows.writer()

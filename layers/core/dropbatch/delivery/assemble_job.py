@@ -22,7 +22,7 @@ from dropbatch.ports import BYTES, HTML, Piece
 from dropbatch.reporting import details, report_page, result_files
 from dropbatch.reporting.details import Ended, UsedRecipe
 from dropbatch.reporting.report_page import ColumnNames
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import Head, compared_columns, few_values, keep_head
 from dropbatch.storage.job_ends import decide, decision_of, whole

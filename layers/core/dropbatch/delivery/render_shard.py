@@ -24,7 +24,7 @@ from dropbatch.formats.reading import Record, read_rows
 from dropbatch.formats.transcoding import PLAIN, Storage
 from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row, rows_separator
 from dropbatch.ports import BYTES, JSON, Writer
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.batch_results import Found, Result, ResultsReader, responses_key
 from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import VALUE_BYTES, compared_columns

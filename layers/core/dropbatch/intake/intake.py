@@ -70,7 +70,7 @@ from dropbatch.recipes.understood import understood
 from dropbatch.reporting import held_notices, notifications, result_files
 from dropbatch.reporting.details import UsedRecipe
 from dropbatch.reporting.runs import open_runs
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import decision_of
 from dropbatch.storage.job_files import JobFiles, RecipeText
