@@ -25,9 +25,7 @@ LASTING = [
 ]
 
 
-@pytest.mark.parametrize(
-    "code", [*sorted(TEMPORARY_CODES), "http_408", "http_409", "http_429", "http_500", "http_503"]
-)
+@pytest.mark.parametrize("code", [*sorted(TEMPORARY_CODES), "http_408", "http_409", "http_429", "http_500", "http_503"])
 def test_what_passes_may_be_asked_again_as_it_is(code: str) -> None:
     assert advise(Outcome.ERROR, code).cure is Cure.AGAIN
     assert remedy(Outcome.ERROR, code).endswith("put a .retry beside the drop to ask them again")
@@ -43,6 +41,13 @@ def test_what_would_fail_again_needs_another_recipe_or_other_lines(code: str) ->
     assert ready.endswith("correct them in the failed file, and drop it")
     assert ".retry" not in ready
     assert ".rerun" not in ready
+
+
+def test_nothing_is_to_be_done_about_rows_that_are_left_out_and_bad_ones_are_to_be_mended() -> None:
+    assert advise(Outcome.SKIPPED, "when").cure is Cure.NONE
+    assert advise(Outcome.SKIPPED, "blank_row").cure is Cure.NONE
+    assert advise(Outcome.SKIPPED, "ragged_row").cure is Cure.ROWS
+    assert advise(Outcome.SKIPPED, "invalid_model").cure is Cure.ROWS, "a code of ours"
 
 
 @pytest.mark.parametrize("code", sorted(MAY_BE_PAID))

@@ -4,21 +4,13 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.jobs import JobState
-from dropbatch.domain.outcomes import Outcome
-from dropbatch.formats.records import Record
-from dropbatch.recipes.compiler import compile_recipe
-from dropbatch.recipes.parser import parse_recipe
-from dropbatch.reporting.advice import Cure, advise
-from dropbatch.rows.request_builder import RequestBuilder, _has_blank_row, _is_empty
 from tests.driving import asked, batches, drop, jobs, only_job, result, result_json, run
 from tests.fakes import RESULTS, FakeContext
 
@@ -161,13 +153,6 @@ def test_rows_in_are_rows_out_and_none_is_asked_that_a_person_would_call_empty(
     assert [number for number, row in enumerate(found, 1) if row["_status"] == "ok"] == full
 
 
-@pytest.mark.slow
-@given(st.lists(st.tuples(*[st.sampled_from(["", " ", "a", None, 0, False, [], {}, [1]])] * 3), min_size=1))
-def test_many_rows_are_blank_where_one_of_them_is(rows: list[tuple[Any, ...]]) -> None:
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    assert _has_blank_row(columns) == any(all(map(_is_empty, row)) for row in rows)
-
-
 def test_bad_rows_are_told_with_which_why_and_how_many(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
     drop(fake, "x.csv", BAD_ROWS)
@@ -268,24 +253,3 @@ def test_what_is_skipped_is_counted_over_all_invocations(tmp_path: Path) -> None
         assert sum(batch.requests for batch in batches(fake)) == 160 - 23
     assert found[0] == found[1]
     assert found[0][0]["codes"] == {"invalid_utf8": 40, "blank_row": 23}
-
-
-def test_nothing_is_to_be_done_about_rows_that_are_left_out_and_bad_ones_are_to_be_mended() -> None:
-    assert advise(Outcome.SKIPPED, "when").cure is Cure.NONE
-    assert advise(Outcome.SKIPPED, "blank_row").cure is Cure.NONE
-    assert advise(Outcome.SKIPPED, "ragged_row").cure is Cure.ROWS
-    assert advise(Outcome.SKIPPED, "invalid_model").cure is Cure.ROWS, "a code of ours"
-
-
-@pytest.mark.parametrize("recipe", [b'model: m\nprompt: "{{ text }}"\n', None])
-def test_a_row_that_an_earlier_release_took_is_asked_although_it_says_nothing(recipe: bytes | None) -> None:
-    """What was accepted is built again as it was, whatever would be refused today."""
-    body = {"model": "m", "messages": []}
-    request = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
-    record = Record(1, 1, json.dumps(request).encode(), {"text": " ", "id": "1"} if recipe else request)
-    today, of_then = (
-        compile_recipe(parse_recipe(recipe), {}, checked=checked) if recipe else None for checked in (False, True)
-    )
-    with pytest.raises(RowRejectedError):
-        RequestBuilder(today).request(record)
-    assert RequestBuilder(of_then, is_decided=True).request(record) is not None
