@@ -24,34 +24,34 @@ def test_lines_are_found_whether_they_are_held_or_not(held_bytes: int, line_end:
         answers.read(Held(line_end.join(output)))
         answers.read(Held(line_end.join(errors)))
         assert answers.lines([10, 11, 12, 13]) == [line("10", 8), line("11", 2), line("12", 1), None]
-    assert (answers.found, answers.repeated, answers.strange) == (3, 2, 5)
+    assert (answers.found, answers.repeated, answers.unmatched) == (3, 2, 5)
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
 @pytest.mark.parametrize("name", ["9" * 30, "-1", "+1", " 1", "1_0", "01", "1.0", "1e0", "1,2", "", "٣", "0"])
-def test_an_answer_is_a_row_s_that_bears_the_number_just_as_it_was_sent(name: str, held_bytes: int) -> None:
+def test_an_answer_belongs_to_a_row_only_if_the_number_is_written_as_it_was_sent(name: str, held_bytes: int) -> None:
     lines = [json.dumps({"custom_id": each}).encode() for each in ("2", name, "3")]
     with AnswerLines(1, 3, held_bytes) as answers:
         answers.read(Held(b"\n".join(lines)))
         assert answers.lines([1, 2, 3]) == [None, lines[0], lines[2]]
-    assert (answers.found, answers.repeated, answers.strange) == (2, 0, 1)
+    assert (answers.found, answers.repeated, answers.unmatched) == (2, 0, 1)
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
-def test_two_answers_in_one_line_are_nobody_s_though_a_blank_line_makes_up_for_it(held_bytes: int) -> None:
+def test_two_answers_in_one_line_match_no_row_even_beside_a_blank_line(held_bytes: int) -> None:
     with AnswerLines(1, 3, held_bytes) as answers:
         answers.read(Held(b'{"custom_id":"1"}{"custom_id":"2"}\n\n{"custom_id":"3"}\n'))
         assert answers.lines([1, 2, 3]) == [None, None, b'{"custom_id":"3"}']
-    assert (answers.found, answers.repeated, answers.strange) == (1, 0, 1)
+    assert (answers.found, answers.repeated, answers.unmatched) == (1, 0, 1)
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
-def test_of_answers_that_come_again_within_a_file_the_first_counts(held_bytes: int) -> None:
+def test_of_repeated_answers_in_a_file_the_first_counts(held_bytes: int) -> None:
     rows = [3, 1, 2, 1, 3, 9]
     with AnswerLines(1, 3, held_bytes) as answers:
         answers.read(Held(b"".join(b'{"custom_id":"%d","n":%d}\n' % (row, n) for n, row in enumerate(rows))))
         assert answers.lines([1, 2, 3]) == [b'{"custom_id":"%d","n":%d}' % each for each in ((1, 1), (2, 2), (3, 0))]
-    assert (answers.found, answers.repeated, answers.strange) == (3, 2, 1)
+    assert (answers.found, answers.repeated, answers.unmatched) == (3, 2, 1)
 
 
 NOISE = st.lists(
@@ -64,7 +64,7 @@ NOISE = st.lists(
 @pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(st.sampled_from([0, 10**9]), NOISE, st.data(), st.sampled_from(["", "{", '"custom_id"']))
-def test_whatever_the_strict_reader_can_read_finds_its_row(
+def test_any_line_that_the_strict_reader_can_read_finds_its_row(
     held_bytes: int, noise: list[bytes], data: st.DataObject, before: str
 ) -> None:
     """And so does what it cannot read, if the one id in it is to be seen."""
@@ -91,9 +91,9 @@ def test_of_large_answers_fewer_are_read_at_once(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
-def test_lines_that_answer_no_row_are_told_from_mere_copies(held_bytes: int) -> None:
+def test_unmatched_lines_are_distinguished_from_exact_copies(held_bytes: int) -> None:
     lines = [b'{"custom_id":"1"}', b'{"custom_id":"1"}', b'{"custom_id":"1","n":2}', b'{"custom_id":"7"}', b"what", b""]
     with AnswerLines(1, 3, held_bytes) as answers:
         answers.read(Held(b"\n".join(lines)))
-        assert (answers.found, answers.repeated, answers.strange, answers.unaddressed) == (1, 2, 2, 1)
+        assert (answers.found, answers.repeated, answers.unmatched, answers.without_id) == (1, 2, 2, 1)
         assert list(answers.others()) == lines[2:5]

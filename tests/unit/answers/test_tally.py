@@ -1,4 +1,4 @@
-"""Sums of money: what is known of them, and what they lack."""
+"""Sums of money: the known part of them, and the unknown part."""
 
 import json
 
@@ -12,7 +12,7 @@ from dropbatch.reporting.notifications import _paid
 
 
 def tally(*costs: Cost) -> Tally:
-    """What batches with these costs come to."""
+    """Return the sum of batches with these costs."""
     whole = Tally()
     for cost in costs:
         part = Tally()
@@ -37,7 +37,7 @@ def test_a_model_of_unknown_price_leaves_the_known_part() -> None:
     assert "The answers of 2 requests could not be collected" in _paid(found)
 
 
-def test_what_is_known_in_full_is_told_without_more_ado() -> None:
+def test_a_cost_that_is_known_in_full_is_one_sentence() -> None:
     assert _paid(tally(Cost(1.5, 3.0))) == "Paid about $1.50, and saved $1.50 by batching."
     assert _paid(Tally()) == "Nothing was paid."
     assert _cost(Tally())["paid"] == 0.0
@@ -55,20 +55,20 @@ def test_batching_that_costs_more_is_no_saving() -> None:
     assert _paid(tally(Cost(1.0, 0.5))) == "Paid about $1.00, which is 50 cents more than without batching."
 
 
-def test_a_paid_batch_that_ends_without_its_answers_is_told() -> None:
+def test_a_paid_batch_that_ends_without_its_answers_is_counted() -> None:
     found = Tally()
-    found.uncollected(50_000)
+    found.pay(Cost(0.0, 0.0, unread=50_000))
     assert _cost(found)["uncollected_requests"] == 50_000
 
 
-def test_a_tally_is_the_same_after_it_was_kept() -> None:
+def test_a_tally_is_the_same_after_it_was_stored() -> None:
     found = tally(Cost(1.5, 3.0, 4, 5, 0.02, {"web_search": 2, "container": 1}, 1))
     found.spend(Usage(10, 4, 5, 3, 2))
     found.count(7, Outcome.REFUSED, "refusal")
     assert Tally.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
-def test_a_tally_of_before_is_read_as_what_it_knew() -> None:
+def test_a_tally_of_an_earlier_release_can_be_read() -> None:
     members = Tally().to_json() | {"outcomes": {"ok": 3, "error": 1}}
     del members["unpriced"], members["unread"]
     del members["fees_usd"], members["tool_calls"], members["unpriced_tool_calls"]
@@ -80,9 +80,9 @@ def test_a_tally_of_before_is_read_as_what_it_knew() -> None:
     assert (known.paid, known.unpriced) == (1.5, 4)
 
 
-def test_asking_failed_rows_again_is_not_paid_twice() -> None:
+def test_retried_rows_are_not_paid_twice() -> None:
     found = Tally()
-    found.take_over(tally(Cost(1.5, 3.0, 4, 5)))
+    found.carry_over(tally(Cost(1.5, 3.0, 4, 5)))
     assert (found.paid, found.unpriced, found.unread) == (0.0, 0, 0)
 
 
@@ -108,7 +108,7 @@ def test_fees_that_are_not_known_are_named() -> None:
     assert (_cost(only)["paid"], only.saved) == (None, None)
 
 
-def test_asking_failed_rows_again_pays_no_fee_twice() -> None:
+def test_retried_rows_pay_no_fee_twice() -> None:
     found = Tally()
-    found.take_over(tally(Cost(1.5, 3.0, 0, 0, 0.5, {"web_search": 50}, 1)))
+    found.carry_over(tally(Cost(1.5, 3.0, 0, 0, 0.5, {"web_search": 50}, 1)))
     assert (found.fees_usd, found.tool_calls, found.unpriced_tool_calls) == (0.0, {}, 0)

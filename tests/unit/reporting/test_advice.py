@@ -43,7 +43,7 @@ def test_what_would_fail_again_needs_another_recipe_or_other_lines(code: str) ->
     assert ".rerun" not in ready
 
 
-def test_nothing_is_to_be_done_about_rows_that_are_left_out_and_bad_ones_are_to_be_mended() -> None:
+def test_rows_that_are_left_out_need_nothing_and_bad_rows_need_a_correction() -> None:
     assert advise(Outcome.SKIPPED, "when").cure is Cure.NONE
     assert advise(Outcome.SKIPPED, "blank_row").cure is Cure.NONE
     assert advise(Outcome.SKIPPED, "ragged_row").cure is Cure.ROWS

@@ -16,14 +16,14 @@ from dropbatch.rows.request_builder import RequestBuilder, _has_blank_row, _is_e
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(*[st.sampled_from(["", " ", "a", None, 0, False, [], {}, [1]])] * 3), min_size=1))
-def test_many_rows_are_blank_where_one_of_them_is(rows: list[tuple[Any, ...]]) -> None:
+def test_a_chunk_has_a_blank_row_if_one_of_its_rows_is_blank(rows: list[tuple[Any, ...]]) -> None:
     columns = [list(column) for column in zip(*rows, strict=True)]
     assert _has_blank_row(columns) == any(all(map(_is_empty, row)) for row in rows)
 
 
 @pytest.mark.parametrize("recipe", [b'model: m\nprompt: "{{ text }}"\n', None])
-def test_a_row_that_an_earlier_release_took_is_asked_although_it_says_nothing(recipe: bytes | None) -> None:
-    """What was accepted is built again as it was, whatever would be refused today."""
+def test_a_blank_row_that_an_earlier_release_accepted_is_still_sent(recipe: bytes | None) -> None:
+    """A row that was accepted is built again as it was, even if it would be refused today."""
     body = {"model": "m", "messages": []}
     request = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
     record = Record(1, 1, json.dumps(request).encode(), {"text": " ", "id": "1"} if recipe else request)

@@ -228,7 +228,7 @@ class _Collector:
     def pay_for(self, others: Iterable[bytes]) -> None:
         """Add what lines cost that answer no row: they are paid for like those that do."""
         read = [read_answer(line, None, self._endpoint) for line in others]
-        self._bill.add_silent(read)
+        self._bill.add_without_usage(read)
         self._bill.add_calls(answer for answer in read if answer.tools)
         usages = [answer.usage for answer in read if answer.usage is not None]
         if usages:
@@ -282,7 +282,7 @@ class _Collector:
     def _add_up_tokens(self, rows: Sequence[int], answers: Sequence[Answer]) -> None:
         usages = [answer.usage for answer in answers if answer.usage is not None]
         if len(usages) < len(answers):
-            self._bill.add_silent(answers)
+            self._bill.add_without_usage(answers)
         with_calls = [answer for answer in answers if answer.tools is not None]
         if with_calls:
             self._bill.add_calls(with_calls)

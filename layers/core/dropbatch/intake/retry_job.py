@@ -138,7 +138,7 @@ class _Kept:
         for batch in batches:
             key = self._former.files.results_key(batch) + ".tally"
             before = Tally.from_json(json.loads(whole(self._context.objects, self._context.buckets.work, key)))
-            self._tallies[self._of(batch)].take_over(before, self._again)
+            self._tallies[self._of(batch)].carry_over(before, self._again)
 
     def add(self, result: Result, response: bytes, batch: Batch, *, may_be_paid: bool) -> None:
         place = self._of(batch)
