@@ -9,7 +9,7 @@ from tests.fakes import WORK, FakeContext
 
 
 def test_of_large_results_fewer_are_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(render_shard, "CHUNK_BYTES", 1_000)
+    monkeypatch.setattr(render_shard, "MAX_CHUNK_BYTES", 1_000)
     fake = FakeContext(tmp_path)
     fake.objects.put(WORK, "small", b"x" * 400, "")
     fake.objects.put(WORK, "large", b"x" * 40_000, "")

@@ -22,7 +22,7 @@ from dropbatch.answers.tally import Tally
 from dropbatch.batch_api.error_messages import tellable
 from dropbatch.collection.retry_policy import RetryDecision
 from dropbatch.collection.verdict import Judge
-from dropbatch.delivery.render_shard import SAMPLES
+from dropbatch.delivery.render_shard import MAX_SAMPLES
 from dropbatch.delivery.response_lines import answered_response, openai_message, unanswered_response
 from dropbatch.domain.jobs import (
     Batch,
@@ -95,7 +95,7 @@ class _Progress:
     is_judged: bool = False
     written: Written = field(default_factory=Written)
     tally: Tally = field(default_factory=Tally)
-    samples: dict[bool, int] = field(default_factory=lambda: {True: SAMPLES, False: SAMPLES})
+    samples: dict[bool, int] = field(default_factory=lambda: {True: MAX_SAMPLES, False: MAX_SAMPLES})
     joined: list[str] = field(default_factory=list)
     joining: dict[str, Any] | None = None
 
