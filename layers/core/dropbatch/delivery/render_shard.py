@@ -17,7 +17,8 @@ import orjson
 
 from dropbatch.answers.tally import Tally
 from dropbatch.delivery.response_lines import unanswered_response
-from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import COLUMN_EXISTS, LEFT_OUT, WHEN, Outcome
 from dropbatch.formats.compression import Compression, compressed, compressing
 from dropbatch.formats.reading import Record, read_rows
