@@ -21,8 +21,10 @@ from benchmarks.inputs import FOLDER, csv_drop
 from benchmarks.worlds import BUCKETS, folder_context
 from dropbatch.batch_api.limits import Limits
 from dropbatch.collection.collect import collect
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus, Shard
+from dropbatch.domain.jobs import Job, Shard
+from dropbatch.domain.states import BatchState, JobState, OpenAIStatus
 from dropbatch.formats.file_types import file_type
 from dropbatch.formats.reading import read_drop
 from dropbatch.gc_tuning import settle
@@ -223,7 +225,7 @@ def _collect(kind: str, rows: int) -> None:
             context.repository.add(item)
         settle()  # as every function does when it is connected
         for batch in batches:
-            collect(context, BatchMessage(job.id, batch.sk))
+            collect(context, BatchMessage(job.id, batch.sort_key))
         ended = context.repository.job(job.id)
     assert ended is not None
     assert ended.state is JobState.SUCCEEDED

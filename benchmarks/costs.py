@@ -14,8 +14,9 @@ from pathlib import Path
 
 from benchmarks.simulation import DAY, WORKERS, Account
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import ENDED_JOBS, JobState, Pace, Poller
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.poller import Pace, Poller
+from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.polling.poll import poll
 from dropbatch.storage.repository import Repository
 from tests.driving import deliver, drop, jobs, rows

@@ -18,8 +18,9 @@ from dropbatch.answers.tally import Tally
 from dropbatch.batch_api.limits import Limits
 from dropbatch.delivery.assemble_job import assemble
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import Job, JobState, Shard, ShardState
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.states import JobState, ShardState
 from dropbatch.formats.file_types import file_type
 from dropbatch.formats.reading import read_drop
 from dropbatch.ports import OpenAI

@@ -23,7 +23,7 @@ from typing import Any
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIRateLimitError
-from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.states import OpenAIStatus
 from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
 from dropbatch.storage.context import Context

@@ -23,7 +23,7 @@ from benchmarks.cases import _peak_mb
 from benchmarks.inputs import RECIPE
 from benchmarks.worlds import BUCKETS, folder_context
 from dropbatch.adapters.openai import OpenAIBatches
-from dropbatch.domain.jobs import BatchState
+from dropbatch.domain.states import BatchState
 from dropbatch.storage.repository import Repository
 from dropbatch.gc_tuning import settle
 from dropbatch.messages import Look, Work

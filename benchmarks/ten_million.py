@@ -29,7 +29,8 @@ from dropbatch.adapters.openai import OpenAIBatches
 from dropbatch.batch_api.limits import Limits
 from dropbatch.collection.collect import collect
 from dropbatch.domain.errors import RetryLaterError
-from dropbatch.domain.jobs import ENDED_JOBS, BatchState, Job, JobState
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import ENDED_JOBS, BatchState, JobState
 from dropbatch.intake.intake import take_in
 from dropbatch.intake.validation import SPARE_SECONDS
 from dropbatch.messages import BatchMessage, IntakeMessage

@@ -8,7 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dropbatch.adapters.dynamodb import DynamoTable
-from dropbatch.domain.jobs import Item
+from dropbatch.domain.items import Item
+from dropbatch.storage.item_keys import key_of
 from dropbatch.storage.repository import Repository, to_item
 from local.stack import new_client
 from tests.e2e.conftest import Embedded
@@ -73,7 +74,7 @@ def test_the_table_takes_every_kind_of_item(kind: type[Item], table: DynamoTable
     """Each with all of its members, and in the index if it is ever there: the types of keys must be the template's."""
     item, repository = example(kind), Repository(table)
     assert repository.add(item)
-    assert table.get(item.pk, item.sk) == to_item(item)
+    assert table.get(*key_of(item)) == to_item(item)
     repository.save(item)
     repository.remove(item)
 

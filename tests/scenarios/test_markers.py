@@ -8,14 +8,9 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import (
-    RETENTION_SECONDS,
-    BatchState,
-    HeldReason,
-    JobState,
-    OpenAIStatus,
-)
+from dropbatch.domain.jobs import RETENTION_SECONDS
 from dropbatch.domain.markers import EXTENSIONS, MarkerKind, MarkerReason, MarkerStatus
+from dropbatch.domain.states import BatchState, HeldReason, JobState, OpenAIStatus
 from dropbatch.formats.file_types import KINDS
 from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll

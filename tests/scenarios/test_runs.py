@@ -10,7 +10,9 @@ import pytest
 
 import dropbatch
 from dropbatch.domain.drops import job_id
-from dropbatch.domain.jobs import RETENTION_SECONDS, Claim, HeldReason, Job, JobState
+from dropbatch.domain.jobs import RETENTION_SECONDS, Job
+from dropbatch.domain.runs import Claim
+from dropbatch.domain.states import HeldReason, JobState
 from dropbatch.jobs.deduplication import claim_job
 from dropbatch.messages import IntakeMessage
 from dropbatch.reporting.details import results_prefix
@@ -155,11 +157,11 @@ def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeContext
     rerun_version = fake.objects.drop("shop/reviews.csv.rerun", b"")
     old = Job(
         id=job_id(first.drop, first.drop.modified, rerun_version), drop=first.drop, created_at=first.created_at,
-        rerun_version=rerun_version, asked_at=first.asked_at, state=JobState.SUCCEEDED, is_clean=True,
+        rerun_version=rerun_version, requested_at=first.requested_at, state=JobState.SUCCEEDED, is_clean=True,
         expires_at=first.created_at + RETENTION_SECONDS,
     )  # fmt: skip  # a job in a line or two
     item = to_item(old)
-    for name in ("run", "models", "endpoints", "replaces", "replaced_by"):
+    for name in ("run", "models", "endpoints", "cancels_older", "replaced_by"):
         del item[name]
     fake.table.insert({**item, "rev": 1})
     fake.intake.send(fake.objects.event(INBOX, "shop/reviews.csv.rerun", rerun_version))

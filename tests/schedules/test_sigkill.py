@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.entrypoints import bootstrap
 from dropbatch.polling.poll import poll
 from dropbatch.storage.context import Context

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import OpenAIRateLimitError
-from dropbatch.domain.jobs import Batch, Job, JobState, OpenAIStatus
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.intake.intake import take_in
 from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll

@@ -15,7 +15,7 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.collection import answer_files, result_writer
 from dropbatch.collection.collect import collect
 from dropbatch.delivery import render_shard as rendering
-from dropbatch.domain.jobs import JobState, OpenAIStatus, ShardState
+from dropbatch.domain.states import JobState, OpenAIStatus, ShardState
 from dropbatch.intake.retry_job import Former, carry_over
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.reporting.details import results_prefix
@@ -173,7 +173,7 @@ def test_every_invocation_comes_further_however_little_time_it_has(tmp_path: Pat
     for batch in repository.batches(job.id):  # all have ended, and the messages about them are lost
 
         def end(current: Any) -> bool:
-            from dropbatch.domain.jobs import BatchState, OpenAIStatus
+            from dropbatch.domain.states import BatchState, OpenAIStatus
 
             fake.openai.ending = OpenAIStatus.COMPLETED
             fake.openai.retrieve(current.openai_id)
@@ -181,9 +181,9 @@ def test_every_invocation_comes_further_however_little_time_it_has(tmp_path: Pat
             current.move(BatchState.ENDED)
             return True
 
-        repository.change(lambda sk=batch.sk: repository.batch(job.id, sk), end)  # type: ignore[misc]  # one batch a time
+        repository.change(lambda sk=batch.sort_key: repository.batch(job.id, sk), end)  # type: ignore[misc]  # one batch a time
         fake.seconds_left = lambda: 5.0
-        collect(fake.context, BatchMessage(job.id, batch.sk))
+        collect(fake.context, BatchMessage(job.id, batch.sort_key))
     assert {shard.state for shard in repository.shards(job.id)} == {ShardState.OPEN}, "collecting took all the time"
     fake.collect.messages.clear()
     fake.collect.send(message_for(job))
@@ -217,9 +217,9 @@ def test_a_shard_that_has_been_carried_over_is_only_looked_up(tmp_path: Path) ->
             fake.context, repository.batches(former.id, shard.number), origin, again, shard
         )
         assert set(killer.calls) == {"objects.blocks"}
-        made = {batch.sk: batch for batch in repository.batches(job.id, shard.number)}
-        assert {batch.sk for batch in (*stays, *asked)} == set(made)
-        assert all(batch.requests == made[batch.sk].requests for batch in (*stays, *asked))
+        made = {batch.sort_key: batch for batch in repository.batches(job.id, shard.number)}
+        assert {batch.sort_key for batch in (*stays, *asked)} == set(made)
+        assert all(batch.requests == made[batch.sort_key].requests for batch in (*stays, *asked))
         assert not skipped.codes
 
 

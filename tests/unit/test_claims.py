@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import MAX_FINISHED_RUNS, MAX_OPEN_RUNS, Job, JobState
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.runs import MAX_FINISHED_RUNS, MAX_OPEN_RUNS
+from dropbatch.domain.states import JobState
 from dropbatch.jobs.deduplication import begin_run, finish_run, replace_older, run_before, set_latest
 from dropbatch.reporting.result_files import write_latest
 from dropbatch.storage.repository import Repository
@@ -25,7 +27,7 @@ def repository(fake: FakeContext) -> Repository:
 
 def noted(repository: Repository, number: int, version: str | None = None) -> Job:
     """A job that is being built; each is asked for a second after the one before."""
-    job = Job(f"{number:04d}", Drop(INBOX, "a.csv", version or f"v{number}", number), number, asked_at=number)
+    job = Job(f"{number:04d}", Drop(INBOX, "a.csv", version or f"v{number}", number), number, requested_at=number)
     assert repository.add(job)
     set_latest(repository, job, number)
     return job
@@ -43,7 +45,7 @@ def test_a_job_that_is_numbered_again_keeps_its_number(repository: Repository) -
         job.run = 0  # as a process reads it that was killed before it saved it
         begin_run(repository, job)
     assert (second.run, first.run) == (1, 2), "in the order in which they were accepted"
-    assert repository.newest(INBOX, "a.csv").runs == 2
+    assert repository.latest_job(INBOX, "a.csv").runs == 2
 
 
 def test_older_open_jobs_are_returned_and_those_that_ended_forgotten(repository: Repository) -> None:
@@ -51,13 +53,13 @@ def test_older_open_jobs_are_returned_and_those_that_ended_forgotten(repository:
     newer = noted(repository, 4)
     saved(repository, ended, JobState.REJECTED)
     assert [job.id for job in begin_run(repository, own)] == [older.id]
-    assert repository.newest(INBOX, "a.csv").open_jobs == {older.id: 0, own.id: 1, newer.id: 0}
+    assert repository.latest_job(INBOX, "a.csv").open_jobs == {older.id: 0, own.id: 1, newer.id: 0}
 
 
 def test_no_more_than_a_hundred_open_jobs_of_a_key_are_remembered(repository: Repository) -> None:
     for number in range(MAX_OPEN_RUNS + 20):
         noted(repository, number)
-    assert list(repository.newest(INBOX, "a.csv").open_jobs) == [f"{n:04d}" for n in range(20, MAX_OPEN_RUNS + 20)]
+    assert list(repository.latest_job(INBOX, "a.csv").open_jobs) == [f"{n:04d}" for n in range(20, MAX_OPEN_RUNS + 20)]
 
 
 def test_a_run_is_compared_with_the_latest_before_it_that_has_answers(repository: Repository) -> None:
@@ -70,7 +72,7 @@ def test_a_run_is_compared_with_the_latest_before_it_that_has_answers(repository
     assert run_before(repository, runs[29]) == (runs[28].id, 29)
     assert run_before(repository, runs[24]) == (runs[22].id, 23)
     assert run_before(repository, runs[0]) is None
-    newest = repository.newest(INBOX, "a.csv")
+    newest = repository.latest_job(INBOX, "a.csv")
     assert (len(newest.finished), newest.open_jobs) == (MAX_FINISHED_RUNS, {})
 
 
@@ -80,14 +82,14 @@ def test_replacing_twice_is_replacing_once(repository: Repository) -> None:
     for job in (older, rerun, own, newer):
         begin_run(repository, job)
         saved(repository, job, JobState.RUNNING)
-    own.replaces = True
+    own.cancels_older = True
     repository.save(own)
     for now in (10, 20):
         replace_older(repository, own, now)
     found = [repository.job(job.id) for job in (older, rerun, own, newer)]
     assert [job and (job.cancel_requested_at, job.replaced_by) for job in found] == [(10, 3), (10, 3), (0, 0), (0, 0)]
     assert found[2] is not None
-    assert not found[2].replaces
+    assert not found[2].cancels_older
 
 
 def latest(fake: FakeContext) -> tuple[str, str]:

@@ -12,7 +12,8 @@ from dropbatch.delivery import run_comparison as comparing
 from dropbatch.delivery.run_comparison import compare
 from dropbatch.domain.comparisons import Comparison
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import Job, LatestJob
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.runs import LatestJob
 from dropbatch.ports import BYTES
 from dropbatch.storage.fingerprints import (
     Head,

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import OpenAINotFoundError
-from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import BatchState, JobState, OpenAIStatus
 from dropbatch.polling import batch_status as following
 from dropbatch.polling.batch_status import follow
 from dropbatch.polling.poll import _Tick, poll

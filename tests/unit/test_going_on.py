@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import Job, JobState
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState
 from dropbatch.formats import reading
 from dropbatch.formats.compression import Compression, compressed
 from dropbatch.formats.csv import reader as separated

@@ -15,7 +15,7 @@ from aws_lambda_powertools import Logger, Metrics
 import collect_handler
 import poll_handler
 import submit_handler
-from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.entrypoints import bootstrap
 from dropbatch.entrypoints.observability import PowertoolsObserver
 from dropbatch.storage.repository import Repository

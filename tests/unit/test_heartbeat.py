@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import Poller
+from dropbatch.domain.poller import Poller
 from dropbatch.entrypoints import sqs_records as queue_handling
 from dropbatch.entrypoints.heartbeat import HIDDEN_SECONDS, Heartbeat
 from dropbatch.entrypoints.sqs_records import each_message
 from dropbatch.jobs.lease import LEASE_SECONDS, take
 from dropbatch.storage.context import Context
+from dropbatch.storage.item_keys import key_of
 from tests.fakes import FakeContext
 
 
@@ -43,7 +44,7 @@ def test_a_lease_is_renewed_and_the_message_hidden_for_as_long_as_the_step_runs(
     poller, hidden = leased(fake), []
     with Heartbeat(fake.context, hidden.append, beat_seconds=0.01) as heart:
         assert hidden == [HIDDEN_SECONDS], "from the very beginning"
-        with heart.keeping(poller.pk, poller.sk, poller.lease or ""):
+        with heart.keeping(*key_of(poller), poller.lease or ""):
             for _ in range(3):
                 fake.clock.sleep(LEASE_SECONDS - 1)
                 now = int(fake.clock())
@@ -54,7 +55,7 @@ def test_a_lease_is_renewed_and_the_message_hidden_for_as_long_as_the_step_runs(
 
 def test_nothing_is_renewed_once_the_step_has_ended(fake: FakeContext) -> None:
     poller = leased(fake)
-    with Heartbeat(fake.context, beat_seconds=0.01) as heart, heart.keeping(poller.pk, poller.sk, poller.lease or ""):
+    with Heartbeat(fake.context, beat_seconds=0.01) as heart, heart.keeping(*key_of(poller), poller.lease or ""):
         pass
     before = fake.context.repository.poller().lease_until
     fake.clock.sleep(100)
@@ -83,7 +84,7 @@ def test_a_table_that_is_away_for_a_beat_ends_nothing(fake: FakeContext) -> None
 
     fake.table.renew = away  # type: ignore[method-assign]  # a fault of two beats
     fake.clock.sleep(30)
-    with Heartbeat(fake.context, beat_seconds=0.01) as heart, heart.keeping(poller.pk, poller.sk, poller.lease or ""):
+    with Heartbeat(fake.context, beat_seconds=0.01) as heart, heart.keeping(*key_of(poller), poller.lease or ""):
         until(lambda: fake.context.repository.poller().lease_until >= fake.clock() + LEASE_SECONDS - 1)
     assert len(failures) == 2
 

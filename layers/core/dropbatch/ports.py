@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.states import OpenAIStatus
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -250,7 +250,7 @@ class OpenAI(Protocol):
         ...
 
     def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> RemoteBatch:
-        """Creates a batch, once: it is never retried within."""
+        """CreateCount a batch, once: it is never retried within."""
         ...
 
     def retrieve(self, batch_id: str) -> RemoteBatch: ...

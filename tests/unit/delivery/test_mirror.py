@@ -9,7 +9,8 @@ import pytest
 
 from dropbatch.delivery.mirror import Answers, mirror
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import Job, Mirror
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.runs import Mirror
 from dropbatch.storage.mirror_keys import mirror_key
 from tests.fakes import INBOX, RESULTS, FakeContext, Killed, Killer
 
@@ -39,7 +40,7 @@ def test_a_mirror_lies_under_the_drops_own_key(key: str, expected: str) -> None:
 def job(number: int, **other: Any) -> Job:
     """A run of one version of the drop: the third was asked for last."""
     drop = Drop(INBOX, KEY, "v", 0, sequencer=other.pop("sequencer", "00A1"))
-    members = {"created_at": 100 + number, "asked_at": 100 + number, "run": number, **other}
+    members = {"created_at": 100 + number, "requested_at": 100 + number, "run": number, **other}
     return Job(id=f"job-{number}", drop=drop, mirror=TARGET, **members)
 
 
@@ -77,10 +78,10 @@ def test_a_newer_run_replaces_an_older_one_and_never_the_other_way_round(tmp_pat
 
 def test_the_newer_version_of_a_drop_stands_there_whenever_it_was_accepted(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
-    assert runs.mirror(2, sequencer="00A2", asked_at=100)
-    assert runs.mirror(3, sequencer="00A1", asked_at=200, run=9)  # a large file, or one asked for once more
+    assert runs.mirror(2, sequencer="00A2", requested_at=100)
+    assert runs.mirror(3, sequencer="00A1", requested_at=200, run=9)  # a large file, or one asked for once more
     assert runs.content == b"two"
-    assert runs.mirror(1, sequencer="00A3", asked_at=50)
+    assert runs.mirror(1, sequencer="00A3", requested_at=50)
     assert runs.content == b"one"
 
 
@@ -89,7 +90,7 @@ def test_runs_of_versions_that_no_event_tells_of_are_in_the_order_of_their_times
     assert runs.mirror(2, sequencer="")
     assert runs.mirror(1)
     assert runs.content == b"two"
-    assert runs.mirror(3, asked_at=102)  # in the same second, but accepted later
+    assert runs.mirror(3, requested_at=102)  # in the same second, but accepted later
     assert runs.content == b"three"
 
 

@@ -20,8 +20,9 @@ from tempfile import TemporaryFile
 from typing import IO, Any, Protocol
 
 from dropbatch.answers.output_files import BLOCK_BYTES, UNKNOWN_ID, Addresses, AnswerLines, Source, split_addressed
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import OpenAIError, OpenAIOutcomeUnknownError, OpenAIRequestError
-from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.domain.jobs import Shard
 from dropbatch.formats.line_blocks import whole_lines
 from dropbatch.ports import BYTES, Download
 from dropbatch.storage.context import Context

@@ -27,6 +27,7 @@ from dropbatch.collection.retry_policy import (
 from dropbatch.collection.verdict import Judge, Unanswered
 from dropbatch.delivery import assemble_job as assemble
 from dropbatch.delivery.render_shard import render
+from dropbatch.domain.batches import Batch, FollowUp
 from dropbatch.domain.errors import (
     ErrorKind,
     OpenAIError,
@@ -35,21 +36,10 @@ from dropbatch.domain.errors import (
     RetryLaterError,
     StaleItemError,
 )
-from dropbatch.domain.jobs import (
-    CLOSED,
-    MAX_STARTS,
-    TERMINAL,
-    Batch,
-    BatchState,
-    FollowUp,
-    HeldReason,
-    Job,
-    JobState,
-    OpenAIStatus,
-    Shard,
-    ShardState,
-)
+from dropbatch.domain.items import MAX_STARTS
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import ANSWERS_GONE, MAY_BE_PAID, NEVER_ENDED
+from dropbatch.domain.states import CLOSED, TERMINAL, BatchState, HeldReason, JobState, OpenAIStatus, ShardState
 from dropbatch.jobs.hold import hold, hold_for, let_go
 from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
 from dropbatch.jobs.openai_batch import NEVER_SECONDS, knows_of
@@ -178,9 +168,9 @@ def _wait(context: Context, batch: Batch, seconds: int) -> None:
     """Give the lease back until answers may have come: nothing failed."""
 
     def wait(current: Batch) -> None:
-        current.starts = current.kills = 0
+        current.start_count = current.kill_count = 0
         current.deferrals += 1
-        current.waited_with = batch.waited_with
+        current.incomplete_digest = batch.incomplete_digest
         later = min(context.scaled(MAX_LATE_SECONDS), seconds * 2 ** min(current.deferrals - 1, 10))
         give_back(current, context.now() + max(seconds, later))
 
@@ -217,16 +207,16 @@ def _collect_batch(context: Context, job: Job, batch: Batch) -> bool:
         context.new_token()
     )  # of this try alone: a process that lost its lease may still write under its own
     shown = _shown(remote)
-    if batch.waited_with == shown and _is_in_doubt(context, batch):
+    if batch.incomplete_digest == shown and _is_in_doubt(context, batch):
         raise RetryLaterError(_late_seconds(context), "OpenAI still shows what was incomplete")
     answers, gone = _fetched(context, rows, batch, remote, shard)
     if answers is None:
         return False
     with answers:
         if gone is None and _is_incomplete(context, batch, remote, answers):
-            batch.waited_with = shown
+            batch.incomplete_digest = shown
             raise RetryLaterError(_late_seconds(context), "answers are counted that have not been delivered")
-        code = gone or (NEVER_ENDED if batch.never_ended else None)
+        code = gone or (NEVER_ENDED if batch.assumed_ended else None)
         # What never ended may still be running, and what is gone was paid: such rows are not asked twice.
         over = job.cancel_requested or context.now() >= job.deadline_at or code is not None
         judge = Judge(job, batch, Unanswered(remote, failure, code=code), failure, over)
@@ -252,7 +242,7 @@ def _collect_batch(context: Context, job: Job, batch: Batch) -> bool:
 
     def finish(current: Batch) -> None:
         current.completed, current.failed = remote.completed, remote.failed
-        current.results, current.children = batch.results, children
+        current.results, current.follow_ups = batch.results, children
         current.micro_usd, current.unpriced = written.micro_usd, written.unpriced
         current.came_further()
         give_back(current)
@@ -263,7 +253,7 @@ def _collect_batch(context: Context, job: Job, batch: Batch) -> bool:
         raise StaleItemError
     batch.state = collected.state
     context.observer.info("collected", openai_id=batch.openai_id, lines=answers.found, again=written.again, **batch.ids)
-    if job.held_call == batch.sk:
+    if job.held_batch == batch.sort_key:
         let_go(context, job, HeldReason.STUCK, HeldReason.PERMISSION, HeldReason.ACCOUNT)
     return True
 
@@ -280,7 +270,7 @@ def _ended(context: Context, job: Job, batch: Batch) -> RemoteBatch:
 
     An answer that says less than what was seen before is stale, and never final: RetryLaterError.
     """
-    never = batch.never_ended or context.now() > (batch.submitted_at or 0) + NEVER_SECONDS
+    never = batch.assumed_ended or context.now() > (batch.submitted_at or 0) + NEVER_SECONDS
     try:
         remote = context.openai.retrieve(batch.openai_id or "")
     except OpenAINotFoundError:
@@ -298,14 +288,14 @@ def _ended(context: Context, job: Job, batch: Batch) -> RemoteBatch:
             return _as_seen(batch)
         raise
     if remote.status in TERMINAL:
-        batch.never_ended = False
-        if remote.status is OpenAIStatus.CANCELLED and batch.aged_at:
+        batch.assumed_ended = False
+        if remote.status is OpenAIStatus.CANCELLED and batch.cancelled_for_age_at:
             # Dropbatch cancelled it for its age, not its owner: what it did not answer has expired.
             return replace(remote, status=OpenAIStatus.EXPIRED)
         return remote
     if not never:
         raise RetryLaterError(_late_seconds(context), "OpenAI shows a batch as it was before it ended")
-    batch.never_ended = True
+    batch.assumed_ended = True
     return replace(remote, status=OpenAIStatus.EXPIRED)
 
 
@@ -373,22 +363,22 @@ def _is_incomplete(context: Context, batch: Batch, remote: RemoteBatch, answers:
 
 def _child(context: Context, batch: Batch, written: Written, failure: BatchFailure | None) -> FollowUp:
     """The batch that goes on with the rows that are to be asked again."""
-    child = FollowUp(written.again, written.tokens, written.inputs, context.now(), tries=written.tries)
+    child = FollowUp(written.again, written.tokens, written.inputs, context.now(), failed_attempts=written.tries)
     match failure.kind if failure else None:
         case Failure.TOKENS:
-            wait = context.scaled(put_off_seconds(batch.waits))
-            child.waits, child.not_before = batch.waits + 1, context.now() + wait
+            wait = context.scaled(put_off_seconds(batch.requeues))
+            child.requeues, child.not_before = batch.requeues + 1, context.now() + wait
         case Failure.FILE:
-            child.waits = batch.waits + 1
-            if batch.waits < len(FILE_SECONDS):
+            child.requeues = batch.requeues + 1
+            if batch.requeues < len(FILE_SECONDS):
                 child.file_id = batch.file_id
-                child.not_before = context.now() + context.scaled(FILE_SECONDS[batch.waits])
+                child.not_before = context.now() + context.scaled(FILE_SECONDS[batch.requeues])
         case Failure.ROWS if failure is not None:
-            rest = rest_of(failure, requests=batch.requests, rounds=batch.waits)
-            child.waits, child.is_halved = rest.rounds, rest.batches > 1
+            rest = rest_of(failure, requests=batch.requests, rounds=batch.requeues)
+            child.requeues, child.must_split = rest.rounds, rest.batches > 1
         case _:
-            if written.tries > batch.tries:  # what failed is given a moment
-                child.not_before = context.now() + context.scaled(put_off_seconds(batch.tries))
+            if written.tries > batch.failed_attempts:  # what failed is given a moment
+                child.not_before = context.now() + context.scaled(put_off_seconds(batch.failed_attempts))
     return child
 
 
@@ -412,22 +402,22 @@ def _break_circuit(context: Context, job: Job, batch: Batch, remote: RemoteBatch
 
     Only first tries count: rows that failed before say nothing about those that have not been asked yet.
     """
-    if batch.tries or remote.status is not OpenAIStatus.COMPLETED:
+    if batch.failed_attempts or remote.status is not OpenAIStatus.COMPLETED:
         return
     bad = 2 * written.ok < batch.requests
 
     def judge(current: Job) -> bool:
-        if not bad and not current.judged:
+        if not bad and not current.recent_bad_batches:
             return False
-        if bad and batch.key in current.judged:
+        if bad and batch.key in current.recent_bad_batches:
             return False
-        current.judged = [*current.judged, batch.key][-MAX_BAD_BATCHES:] if bad else []
+        current.recent_bad_batches = [*current.recent_bad_batches, batch.key][-MAX_BAD_BATCHES:] if bad else []
         return True
 
     judged = context.repository.update(job, judge)
-    if judged is not None and len(judged.judged) >= MAX_BAD_BATCHES:
+    if judged is not None and len(judged.recent_bad_batches) >= MAX_BAD_BATCHES:
         waiting = [other for other in context.repository.batches(job.id) if other.state is BatchState.WAITING]
-        if any(other.tries == 0 for other in waiting):
+        if any(other.failed_attempts == 0 for other in waiting):
             hold(context, judged, HeldReason.FAILING, "too_few_answers")
 
 
@@ -443,8 +433,8 @@ def _finish_shard(context: Context, rows: JobRows, number: int, in_time: Callabl
     if shard is None or shard.state is ShardState.RENDERED:
         return True
     batches = context.repository.batches(rows.job.id, number)
-    known = {batch.sk for batch in batches}
-    born = [child for batch in batches for child in batch.follow_up_batches() if child.sk not in known]
+    known = {batch.sort_key for batch in batches}
+    born = [child for batch in batches for child in batch.follow_up_batches() if child.sort_key not in known]
     for child in born:
         context.repository.add(child)  # the poller admits it
     if born or any(batch.state not in CLOSED for batch in batches):

@@ -24,10 +24,8 @@ from dropbatch.collection.retry_policy import RetryDecision
 from dropbatch.collection.verdict import Judge
 from dropbatch.delivery.render_shard import MAX_SAMPLES
 from dropbatch.delivery.response_lines import answered_response, openai_message, unanswered_response
-from dropbatch.domain.jobs import (
-    Batch,
-    Shard,
-)
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.money.pricing import CostMeter
 from dropbatch.ports import BYTES, JSON, Piece, Writer

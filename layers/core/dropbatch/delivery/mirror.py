@@ -18,7 +18,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dropbatch.domain.errors import ObjectNotFoundError, StaleItemError
-from dropbatch.domain.jobs import MAX_JOB_SECONDS, RETENTION_SECONDS, Job, Mirror
+from dropbatch.domain.jobs import MAX_JOB_SECONDS, RETENTION_SECONDS, Job
+from dropbatch.domain.runs import Mirror
 from dropbatch.ports import Piece
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
@@ -42,7 +43,7 @@ def mirror(context: Context, job: Job, answers: Answers, in_time: Callable[[], b
         drop.key,
         job.id,
         drop.sequencer,
-        job.asked_at,
+        job.requested_at,
         job.run,
         *answers,
         expires_at=job.created_at + MAX_JOB_SECONDS + RETENTION_SECONDS,

@@ -23,7 +23,8 @@ from dropbatch.delivery.shard_pieces import (
     ShardPieces,
     has_fingerprints,
 )
-from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.ports import JSON
 from dropbatch.rows.job_rows import JobRows

@@ -13,24 +13,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError, StaleItemError
-from dropbatch.domain.jobs import (
-    ANSWERED_JOBS,
-    ENDED_JOBS,
-    KEPT_SECONDS,
-    Batch,
-    Claim,
-    HeldReason,
-    Job,
-    JobState,
-    Limited,
-    Shard,
-    told_names,
-)
+from dropbatch.domain.jobs import KEPT_SECONDS, Job, Limited, Shard, reportable_names
 from dropbatch.domain.markers import MAX_MARKER_BYTES, Marker, MarkerKind, NearMarker, name_of
 from dropbatch.domain.problems import Problem, Problems
+from dropbatch.domain.runs import Claim
 from dropbatch.domain.skipped import SkippedRows
+from dropbatch.domain.states import ANSWERED_JOBS, ENDED_JOBS, HeldReason, JobState
 from dropbatch.formats.file_types import file_type
 from dropbatch.intake import markers
 from dropbatch.intake.recipe_check import check_recipe, recipe_elsewhere
@@ -99,7 +90,7 @@ _ALL_IS_DONE = Problem(
 
 SETTLED = (
     "notify", "digest", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards",
-    "claim", "run", "models", "endpoints", "content", "replaces", "limited", "mirror",
+    "claim", "run", "models", "endpoints", "content", "cancels_older", "limited", "mirror",
 )  # fmt: skip  # a list of names reads best as lines of text
 """What building a job finds out about it."""
 
@@ -120,7 +111,7 @@ def _forget(context: Context, look: IntakeMessage) -> None:
     """Delete the item of an object that waited and is done, unless something is still to be told of it."""
     try:
         pending = context.repository.reload(pending_for(context, look))
-        if pending is not None and not pending.untold and not pending.stays:
+        if pending is not None and not pending.outbox and not pending.is_kept:
             context.repository.remove(pending)
     except Exception:  # noqa: BLE001 - what it waited for is done: it must not be done again because of this
         context.observer.exception("a pending object could not be forgotten yet", version_id=look.version_id)
@@ -137,11 +128,11 @@ def _take_in(context: Context, look: IntakeMessage) -> bool:
         context.observer.info("the object is gone; nothing to do")
         return True
     except ObjectForbiddenError:
-        if isinstance(meaning, Marker) and look.version_id and look.time is not None:
-            return _obey(context, meaning, look, look.time)  # whatever it contains
+        if isinstance(meaning, Marker) and look.version_id and look.event_at is not None:
+            return _obey(context, meaning, look, look.event_at)  # whatever it contains
         refuse_unseen(context, wait_for(context, look, failed=False), NOT_READABLE)
         return True
-    arrived = look.time or info.modified
+    arrived = look.event_at or info.modified
     if isinstance(meaning, Marker) or (isinstance(meaning, NearMarker) and info.size <= MAX_MARKER_BYTES):
         return _obey(context, meaning, replace(look, version_id=info.version_id), arrived)
     if meaning is ObjectKind.RECIPE:
@@ -183,20 +174,20 @@ def _take_up(context: Context, look: IntakeMessage, drop: Drop) -> bool:
     if former.state is JobState.BUILDING:
         wait_for(context, look, failed=False)
         return False
-    asked_at = max(drop.arrived, former.asked_at)
-    _begin_leased(context, _open_job(context, former.drop, look.rerun_version, asked_at, former.retry_of))
+    requested_at = max(drop.arrived, former.requested_at)
+    _begin_leased(context, _open_job(context, former.drop, look.rerun_version, requested_at, former.retry_of))
     return True
 
 
-def _take_in_drop(context: Context, drop: Drop, rerun_version: str, asked_at: int) -> None:
-    _begin_leased(context, _open_job(context, drop, rerun_version, asked_at))
+def _take_in_drop(context: Context, drop: Drop, rerun_version: str, requested_at: int) -> None:
+    _begin_leased(context, _open_job(context, drop, rerun_version, requested_at))
 
 
 def _open_job(
     context: Context,
     drop: Drop,
     rerun_version: str,
-    asked_at: int,
+    requested_at: int,
     retry_of: str | None = None,
     marker: MarkerKind | None = None,
     marker_name: str = "",
@@ -208,10 +199,10 @@ def _open_job(
         return job
     now = context.now()
     job = Job(
-        id=identity or claim_job(context.repository, drop, asked_at, now, rerun_version),
+        id=identity or claim_job(context.repository, drop, requested_at, now, rerun_version),
         drop=drop,
         created_at=now,
-        asked_at=asked_at,
+        requested_at=requested_at,
         rerun_version=rerun_version or None,
         marker=marker,
         marker_name=marker_name,
@@ -233,7 +224,7 @@ def _begin_leased(context: Context, job: Job) -> None:
         return
     files = JobFiles(context.objects, context.buckets.work, job.id)
     with kept(context, job):
-        if job.kills >= MAX_KILLS:
+        if job.kill_count >= MAX_KILLS:
             _reject(context, job, files, DropRejectedError.because(KILLS).problems)
             return
         try:
@@ -342,7 +333,7 @@ def _build(context: Context, job: Job, files: JobFiles) -> None:
         Batch(
             job_id=job.id,
             shard=plan.number,
-            group=number,
+            model_group=number,
             endpoint=group.endpoint,
             model=group.model,
             requests=group.requests,
@@ -476,11 +467,11 @@ def _run(context: Context, job: Job, ready: _Ready) -> None:
     job.rows, job.shards, job.claim, job.content = ready.rows, len(ready.shards), ready.claim, ready.content
     job.limited = ready.limited
     former_models = (ready.former.models, ready.former.endpoints) if ready.former else ([], [])
-    job.models = told_names([*(batch.model for batch in ready.batches), *former_models[0]])
-    job.endpoints = told_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])
-    job.replaces = ready.compiled is not None and ready.compiled.recipe.replace == "cancel"
+    job.models = reportable_names([*(batch.model for batch in ready.batches), *former_models[0]])
+    job.endpoints = reportable_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])
+    job.cancels_older = ready.compiled is not None and ready.compiled.recipe.replace == "cancel"
     older = open_runs(context.repository, begin_run(context.repository, job))
-    newer = replacing(context.repository, job) if job.replaces else None
+    newer = replacing(context.repository, job) if job.cancels_older else None
     # There may be shards that nothing is asked of: the job's own step finishes these.
     is_partly_done = {batch.shard for batch in ready.batches} != {shard.number for shard in ready.shards}
     JobFiles(context.objects, context.buckets.work, job.id).keep_skipped(ready.skipped)
@@ -530,7 +521,7 @@ def _run(context: Context, job: Job, ready: _Ready) -> None:
         dispatch_first(context, ready.batches)
     if running.sent_at:
         context.collect.send(message_for(running))
-    if running.replaces and running.state is JobState.RUNNING:
+    if running.cancels_older and running.state is JobState.RUNNING:
         replace_older(context.repository, running, context.now())
     outbox.tell_now(context, running)
     if job.retry_of:

@@ -9,20 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError
-from dropbatch.domain.jobs import (
-    APPROVABLE,
-    CLOSED,
-    ENDED_JOBS,
-    Batch,
-    BatchState,
-    HeldReason,
-    Job,
-    JobState,
-    LatestJob,
-)
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerReason, NearMarker
+from dropbatch.domain.runs import LatestJob
+from dropbatch.domain.states import APPROVABLE, CLOSED, ENDED_JOBS, BatchState, HeldReason, JobState
 from dropbatch.intake.near_files import near_files, spellings
 from dropbatch.jobs.deduplication import act_on_markers
 from dropbatch.jobs.give_up import tell_pending
@@ -64,7 +57,7 @@ def obey(context: Context, marker: Marker | NearMarker, look: IntakeMessage, arr
     was there.
     """
     waiting = context.repository.reload(pending_for(context, look))
-    if waiting is not None and waiting.is_over:
+    if waiting is not None and waiting.is_done:
         return True
     asker = MarkerObject(look.bucket, look.key, look.version_id or "")
     since = waiting.created_at if waiting else context.now()
@@ -122,7 +115,7 @@ class _Marker:
 
     def _newest(self) -> LatestJob:
         """What is known of the file's key; of those that look the same, the one of which something is known."""
-        found = [self.context.repository.newest(self.asker.bucket, key) for key in spellings(self.marker.drop_key)]
+        found = [self.context.repository.latest_job(self.asker.bucket, key) for key in spellings(self.marker.drop_key)]
         return next((newest for newest in found if newest.job_id is not None), found[0])
 
     def _refused(self, job: Job, reason: MarkerReason) -> Notification:
@@ -137,7 +130,7 @@ class _Marker:
             return marker_notices.no_drop(marker, self.asker)
         if marker.kind in (MarkerKind.CANCEL, MarkerKind.APPROVE):
             self._remember(newest)
-            if self.context.repository.newest(newest.bucket, newest.key).job_id is not None:
+            if self.context.repository.latest_job(newest.bucket, newest.key).job_id is not None:
                 return self.obey()  # it has come meanwhile
         if context.now() - self.since < context.recipe_wait_seconds:
             return _Silent.LATER
@@ -178,7 +171,7 @@ class _Marker:
             return True
 
         kept = self.context.repository.change(
-            lambda: self.context.repository.newest(newest.bucket, newest.key), remember
+            lambda: self.context.repository.latest_job(newest.bucket, newest.key), remember
         )
         if kept is not None:
             act_on_markers(self.context.repository, kept, self.context.now())
@@ -186,7 +179,7 @@ class _Marker:
     def _cancel(self, newest: LatestJob, job: Job) -> Notification:
         """Cancel every open job of the key that is not newer than the marker; `job` is the newest of the key."""
         has_acted = newest.cancel_modified == self.arrived
-        mine = [each for each in self._open_jobs(newest, job) if each.asked_at <= self.arrived]
+        mine = [each for each in self._open_jobs(newest, job) if each.requested_at <= self.arrived]
         if not mine and has_acted and job.cancel_requested:
             mine = [job]  # it has ended meanwhile
         if not mine:
@@ -236,7 +229,7 @@ class _Marker:
         version = self.asker.version_id
         if job.state is JobState.HELD and job.held_reason is HeldReason.FAILING:
             job = self._let_go(job, HeldReason.FAILING, marker=version)
-        if job.went_on_by == version:
+        if job.resumed_by == version:
             return marker_notices.resumed(self.context, job, self.asker)
         if job.state is JobState.REJECTED:
             # The recipe was wrong then, or nothing could be asked again: what it was to ask stands as before.

@@ -3,8 +3,10 @@
 from dropbatch.batch_api.models import notices_about
 from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError
-from dropbatch.domain.jobs import RETENTION_SECONDS, Job, JobState, KnownRecipe, Pending
+from dropbatch.domain.inbox import KnownRecipe, Pending
+from dropbatch.domain.jobs import RETENTION_SECONDS, Job
 from dropbatch.domain.problems import Problems
+from dropbatch.domain.states import JobState
 from dropbatch.intake.waiting_files import MAX_LOOKED_THROUGH, Arrival, current_job, take_up, takes_up_rejected
 from dropbatch.jobs.give_up import NOT_READABLE, tell_pending
 from dropbatch.jobs.lease import give_back
@@ -16,6 +18,7 @@ from dropbatch.recipes.understood import understood
 from dropbatch.reporting import recipe_notices
 from dropbatch.reporting.recipe_notices import TOLD_FILES, FilesFound
 from dropbatch.storage.context import Context
+from dropbatch.storage.item_keys import key_of
 from dropbatch.storage.job_files import RecipeText, beside, read_recipe, with_files
 from dropbatch.storage.repository import Repository
 
@@ -32,7 +35,7 @@ def check_recipe(context: Context, look: IntakeMessage, info: ObjectInfo) -> boo
     `look.rerun_version` is that of a file which the recipe names, if that has come and not the recipe itself.
     """
     pending = context.repository.reload(pending_for(context, look))
-    if pending is not None and pending.is_over:
+    if pending is not None and pending.is_done:
         return True  # said before
     drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels)
     recipe: RecipeText | None = None
@@ -45,7 +48,7 @@ def check_recipe(context: Context, look: IntakeMessage, info: ObjectInfo) -> boo
             raise DropRejectedError.because(NOT_READABLE) from None
     except DropRejectedError as rejected:
         return _tell_broken(context, look, drop, pending, recipe, rejected.problems)
-    arrival = Arrival(recipe, look.bucket, look.rerun_version or info.version_id, look.time or info.modified)
+    arrival = Arrival(recipe, look.bucket, look.rerun_version or info.version_id, look.event_at or info.modified)
     return _tell_usable(context, look, drop, pending, arrival, compiled)
 
 
@@ -82,7 +85,7 @@ def _is_told_by_file(repository: Repository, recipe: Drop, sha256: str, since: i
     folder = recipe.key[: recipe.key.rfind("/") + 1]
     for waiting in repository.waiting_files(recipe.bucket, folder):
         is_same = waiting.recipe_path == recipe.key and waiting.recipe_sha256 == sha256 and waiting.blames_recipe
-        if is_same and waiting.is_rejected and waiting.noted_at >= since - LOOK_AGAIN_SECONDS:
+        if is_same and waiting.is_rejected and waiting.recorded_at >= since - LOOK_AGAIN_SECONDS:
             job = current_job(repository, waiting)
             if job is not None and job.state is JobState.REJECTED:
                 return True
@@ -100,14 +103,14 @@ def _tell_usable(
     """Have the files go on that waited for a recipe, however many invocations that takes, and then tell."""
     reached = pending or pending_for(context, look)
 
-    def looked_at(key: str, job: Job | None) -> None:
+    def on_look(key: str, job: Job | None) -> None:
         reached.after = key
         if job is None:
             return
-        reached.taken += 1
+        reached.resumed_count += 1
         reached.has_retries = reached.has_retries or job.retry_of is not None
-        if len(reached.first_taken) < TOLD_FILES:
-            reached.first_taken.append(key)
+        if len(reached.first_resumed) < TOLD_FILES:
+            reached.first_resumed.append(key)
 
     # Where this version is not the newest, the newer one's own event takes the files up.
     is_latest = _is_latest(context, drop)
@@ -117,11 +120,11 @@ def _tell_usable(
             return False
         if _waits_for_younger(context.repository, reached):
             return True
-    if is_latest and not take_up(context, arrival, reached.after, looked_at):
+    if is_latest and not take_up(context, arrival, reached.after, on_look):
         _go_on_later(context, look, reached)
         return False
     known = context.repository.known_recipe(drop.bucket, drop.key)
-    if not reached.taken and _is_same(known, drop, arrival.recipe, is_usable=True):
+    if not reached.resumed_count and _is_same(known, drop, arrival.recipe, is_usable=True):
         if _is_old_news(context, known, look, drop, pending):
             _keep_known(context, drop)
             return True
@@ -141,8 +144,8 @@ def _waits_for_younger(repository: Repository, mine: Pending) -> bool:
     """Whether another file that the same recipe names has come since: with it, all that was uploaded is taken up."""
     return any(
         each.version_id == mine.version_id
-        and not each.is_over
-        and (each.created_at, each.sk) > (mine.created_at, mine.sk)
+        and not each.is_done
+        and (each.created_at, key_of(each)) > (mine.created_at, key_of(mine))
         for each in repository.pendings(mine.bucket, mine.key)
     )
 
@@ -153,7 +156,11 @@ def _go_on_later(context: Context, look: IntakeMessage, reached: Pending) -> Non
     def keep(current: Pending) -> bool:
         if current.after >= reached.after:
             return False  # another process has come further
-        current.after, current.taken, current.first_taken = reached.after, reached.taken, reached.first_taken
+        current.after, current.resumed_count, current.first_resumed = (
+            reached.after,
+            reached.resumed_count,
+            reached.first_resumed,
+        )
         current.has_retries = reached.has_retries
         give_back(current)
         current.sent_at = context.now()
@@ -177,13 +184,13 @@ def _is_old_news(
 
     What was told since this look began was told by this look, and may have been cut short.
     """
-    came, began = look.time or drop.modified, pending.created_at if pending else context.now() + 1
-    return came <= known.told_at < began
+    came, began = look.event_at or drop.modified, pending.created_at if pending else context.now() + 1
+    return came <= known.notified_at < began
 
 
 def _is_told_by_other(context: Context, known: KnownRecipe, arrival: Arrival) -> bool:
     """Whether another event had the same told a moment ago: a recipe and the files that it names came together."""
-    return known.told_for != arrival.by and context.now() - known.told_at < context.recipe_wait_seconds
+    return known.notified_for != arrival.by and context.now() - known.notified_at < context.recipe_wait_seconds
 
 
 def _keep_known(context: Context, drop: Drop) -> None:
@@ -201,10 +208,10 @@ def _remember(context: Context, look: IntakeMessage, drop: Drop, recipe: RecipeT
         return
 
     def remember(known: KnownRecipe) -> bool:
-        known.seen_at = max(known.seen_at, look.time or drop.modified)
+        known.arrived_at = max(known.arrived_at, look.event_at or drop.modified)
         known.sha256, known.is_usable = recipe.sha256 if recipe else "", is_usable
-        known.version_id, known.told_for = drop.version_id, look.rerun_version or drop.version_id
-        known.told_at = context.now()
+        known.version_id, known.notified_for = drop.version_id, look.rerun_version or drop.version_id
+        known.notified_at = context.now()
         known.expires_at = context.now() + RETENTION_SECONDS
         return True
 
@@ -227,8 +234,8 @@ def _is_latest(context: Context, drop: Drop) -> bool:
 
 def _files_found(context: Context, drop: Drop, arrival: Arrival, reached: Pending) -> FilesFound:
     """What to say of files: those that go on; else whether any lies there, and if not, which waits elsewhere."""
-    if reached.taken:
-        return FilesFound(reached.taken, reached.first_taken, has_retries=reached.has_retries)
+    if reached.resumed_count:
+        return FilesFound(reached.resumed_count, reached.first_resumed, has_retries=reached.has_retries)
     folder = drop.key[: drop.key.rfind("/") + 1]
     parts = {beside(drop.key, name) for name in arrival.recipe.names}
     page = context.objects.names(drop.bucket, folder)
@@ -244,7 +251,7 @@ def _waits_elsewhere(context: Context, drop: Drop) -> str | None:
         if number >= MAX_LOOKED_THROUGH:
             break
         is_open = "no_recipe" in waiting.codes and waiting.still_waits(context.now())
-        if is_open and (newest is None or waiting.noted_at > newest.noted_at):
+        if is_open and (newest is None or waiting.recorded_at > newest.recorded_at):
             newest = waiting
     return newest.key if newest is not None and current_job(context.repository, newest) is not None else None
 
@@ -255,9 +262,9 @@ def recipe_elsewhere(context: Context, job: Job) -> list[str]:
     for number, known in enumerate(context.repository.known_recipes(job.drop.bucket)):
         if number >= MAX_LOOKED_THROUGH:
             break
-        if known.is_usable and (latest is None or known.seen_at > latest.seen_at):
+        if known.is_usable and (latest is None or known.arrived_at > latest.arrived_at):
             latest = known
-    age = context.now() - latest.seen_at if latest is not None else LATELY_SECONDS
+    age = context.now() - latest.arrived_at if latest is not None else LATELY_SECONDS
     if latest is None or age >= LATELY_SECONDS:
         return []
     try:

@@ -34,8 +34,8 @@ def check_recipes_of_part(context: Context, part: Drop) -> bool:
     for path, version_id in _recipes_that_name(context, part):
         named = True
         waiting = context.repository.reload(pending_for(context, IntakeMessage(part.bucket, path, version_id)))
-        if waiting is not None and not waiting.is_over:  # for this very file, it may be
-            look = IntakeMessage(part.bucket, path, version_id, "", waiting.time, waiting.sequencer)
+        if waiting is not None and not waiting.is_done:  # for this very file, it may be
+            look = IntakeMessage(part.bucket, path, version_id, "", waiting.event_at, waiting.sequencer)
         else:
             look = IntakeMessage(part.bucket, path, version_id, part.version_id, part.arrived)
         context.intake.send(look.to_json())

@@ -14,8 +14,10 @@ from itertools import islice
 
 from dropbatch.domain.drops import Drop, recipe_keys
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError
-from dropbatch.domain.jobs import Job, JobState, WaitingFile
+from dropbatch.domain.inbox import WaitingFile
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problems
+from dropbatch.domain.states import JobState
 from dropbatch.intake.retry_recipe import means_the_same
 from dropbatch.jobs.waiting import wait_for_recipe
 from dropbatch.messages import IntakeMessage, intake_message_for
@@ -69,10 +71,10 @@ class Nearest:
         return False
 
 
-def take_up(context: Context, arrival: Arrival, after: str, looked_at: Callable[[str, Job | None], object]) -> bool:
+def take_up(context: Context, arrival: Arrival, after: str, on_look: Callable[[str, Job | None], object]) -> bool:
     """Send a message for each file that goes on with a recipe; False if time runs out before all are looked at.
 
-    It begins behind the key `after`; `looked_at` is called with each key, and the job of its file if that
+    It begins behind the key `after`; `on_look` is called with each key, and the job of its file if that
     goes on.
     """
     path = arrival.recipe.path
@@ -85,7 +87,7 @@ def take_up(context: Context, arrival: Arrival, after: str, looked_at: Callable[
         if context.seconds_left() < SPARE_SECONDS:
             return False
         is_for_it = waiting.key not in parts and nearest.is_for(waiting.key)
-        looked_at(waiting.key, _goes_on(context, arrival, waiting) if is_for_it else None)
+        on_look(waiting.key, _goes_on(context, arrival, waiting) if is_for_it else None)
     return True
 
 
@@ -118,7 +120,7 @@ def _may_help(context: Context, recipe: RecipeText, waiting: WaitingFile) -> boo
 
 def current_job(repository: Repository, waiting: WaitingFile) -> Job | None:
     """Return the job of a file that waits; None if the file has a newer one, or waits no more."""
-    if repository.newest(waiting.bucket, waiting.key).job_id != waiting.job_id:
+    if repository.latest_job(waiting.bucket, waiting.key).job_id != waiting.job_id:
         return None
     job = repository.job(waiting.job_id)
     return job if job is not None and job.state in (JobState.BUILDING, JobState.REJECTED) else None
@@ -176,7 +178,7 @@ def waits_from_now_on(context: Context, job: Job, problems: Problems, recipe: Re
     context.observer.info("the recipe has changed meanwhile", job_id=job.id)
     by = f"{version.version_id}+{today.sha256[:16]}"  # for it may be a file that it names which has changed
     context.intake.send(
-        IntakeMessage(drop.bucket, drop.key, drop.version_id, by, max(version.modified, job.asked_at)).to_json()
+        IntakeMessage(drop.bucket, drop.key, drop.version_id, by, max(version.modified, job.requested_at)).to_json()
     )
     return True
 

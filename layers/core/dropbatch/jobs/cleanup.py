@@ -1,7 +1,9 @@
 """Deletes what a job needed only while it was open: its work in S3, and batches that it left behind."""
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import CLOSED, ENDED_JOBS, Batch, BatchState, Job
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import CLOSED, ENDED_JOBS, BatchState
 from dropbatch.jobs.lease import backoff_seconds, give_back
 from dropbatch.reporting import result_files
 from dropbatch.storage.context import Context
@@ -24,7 +26,7 @@ def clean_up(context: Context, job: Job) -> None:
 
     Whatever fails is logged, and left to the poller.
     """
-    if job.state not in ENDED_JOBS or job.untold or job.is_clean:
+    if job.state not in ENDED_JOBS or job.outbox or job.is_clean:
         return
     try:
         _write_latest(context, job)
@@ -42,19 +44,19 @@ def _write_latest(context: Context, job: Job) -> None:
     try:
         result_files.write_latest(context, job)
     except Exception:
-        if job.tell_failures < MAX_LATEST_TRIES:
+        if job.notify_failures < MAX_LATEST_TRIES:
             raise
         context.observer.exception("latest.json of an ended job could not be written", job_id=job.id)
 
 
 def _later(context: Context, job: Job) -> bool:
-    job.tell_failures += 1
-    job.tell_after = context.now() + backoff_seconds(job.tell_failures)
+    job.notify_failures += 1
+    job.notify_after = context.now() + backoff_seconds(job.notify_failures)
     return True
 
 
 def _cleaned(job: Job) -> bool:
-    if job.untold or job.is_clean:
+    if job.outbox or job.is_clean:
         return False
     job.is_clean = True
     return True

@@ -8,17 +8,9 @@ import hashlib
 from collections.abc import Callable
 
 from dropbatch.domain.drops import Drop, is_later, job_id
-from dropbatch.domain.jobs import (
-    APPROVABLE,
-    ENDED_JOBS,
-    KEPT_SECONDS,
-    MAX_FINISHED_RUNS,
-    MAX_OPEN_RUNS,
-    Claim,
-    Job,
-    JobState,
-    LatestJob,
-)
+from dropbatch.domain.jobs import KEPT_SECONDS, Job
+from dropbatch.domain.runs import MAX_FINISHED_RUNS, MAX_OPEN_RUNS, Claim, LatestJob
+from dropbatch.domain.states import APPROVABLE, ENDED_JOBS, JobState
 from dropbatch.storage.repository import Repository
 
 
@@ -28,7 +20,7 @@ def act_on_markers(repository: Repository, newest: LatestJob, now: int) -> None:
         return
 
     def cancel(job: Job) -> bool:
-        if job.state in ENDED_JOBS or job.cancel_requested or newest.cancel_modified < job.asked_at:
+        if job.state in ENDED_JOBS or job.cancel_requested or newest.cancel_modified < job.requested_at:
             return False
         job.cancel_requested, job.cancel_requested_at = True, now
         return True
@@ -62,10 +54,10 @@ def set_latest(repository: Repository, job: Job, now: int) -> None:
             latest = sorted(newest.open_jobs)[1 - MAX_OPEN_RUNS :]  # ids sort by time
             newest.open_jobs = {**{each: newest.open_jobs[each] for each in latest}, job.id: job.run}
         if newest.job_id != job.id and _is_newer(job, newest.job_id, newest.modified, newest.sequencer):
-            newest.job_id, newest.modified, newest.sequencer = job.id, job.asked_at, job.drop.sequencer
+            newest.job_id, newest.modified, newest.sequencer = job.id, job.requested_at, job.drop.sequencer
         return before != (newest.job_id, newest.open_jobs)
 
-    repository.change(lambda: repository.newest(job.drop.bucket, job.drop.key), point)
+    repository.change(lambda: repository.latest_job(job.drop.bucket, job.drop.key), point)
     act_on_markers(repository, found[0], now)  # a marker that came since acts by itself
 
 
@@ -80,7 +72,7 @@ def leave_to(repository: Repository, job: Job, standing: Job, now: int) -> None:
         newest.job_id = standing.id if newest.job_id == job.id else newest.job_id
         return True
 
-    newest = repository.change(lambda: repository.newest(job.drop.bucket, job.drop.key), point)
+    newest = repository.change(lambda: repository.latest_job(job.drop.bucket, job.drop.key), point)
     if newest is not None:
         act_on_markers(repository, newest, now)
 
@@ -99,7 +91,7 @@ def begin_run(repository: Repository, job: Job) -> list[Job]:
         newest.open_jobs = {**still, job.id: job.run}
         return before != (newest.runs, newest.open_jobs)
 
-    repository.change(lambda: repository.newest(job.drop.bucket, job.drop.key), number)
+    repository.change(lambda: repository.latest_job(job.drop.bucket, job.drop.key), number)
     return [other for other in others if is_older(other, job)]
 
 
@@ -120,12 +112,12 @@ def finish_run(repository: Repository, job: Job, *, is_answered: bool) -> None:
             newest.finished = dict(runs[-MAX_FINISHED_RUNS:])
         return before != (newest.open_jobs, newest.finished)
 
-    repository.change(lambda: repository.newest(job.drop.bucket, job.drop.key), finish)
+    repository.change(lambda: repository.latest_job(job.drop.bucket, job.drop.key), finish)
 
 
 def run_before(repository: Repository, job: Job) -> tuple[str, int] | None:
     """Return the job, and its run, that has answers and came last before this one; None if there is none."""
-    newest = repository.newest(job.drop.bucket, job.drop.key)
+    newest = repository.latest_job(job.drop.bucket, job.drop.key)
     before = [(each, run) for each, run in newest.finished.items() if run < job.run]
     return max(before, key=lambda found: found[1], default=None)
 
@@ -136,15 +128,15 @@ def replace_older(repository: Repository, job: Job, now: int) -> None:
     The open jobs are read after the job was seen to run, and an older job looks for such a one after it has been noted:
     of two that come at once one sees the other.
     """
-    newest = repository.newest(job.drop.bucket, job.drop.key)
+    newest = repository.latest_job(job.drop.bucket, job.drop.key)
     for other in _open_runs(repository, newest, job):
         if other.drop.version_id != job.drop.version_id and is_older(other, job):
             _change(repository, other.id, lambda current: _replace(current, job, now))
 
     def done(current: Job) -> bool:
-        if not current.replaces:
+        if not current.cancels_older:
             return False
-        current.replaces = False
+        current.cancels_older = False
         return True
 
     repository.update(job, done)
@@ -152,7 +144,7 @@ def replace_older(repository: Repository, job: Job, now: int) -> None:
 
 def replacing(repository: Repository, job: Job) -> Job | None:
     """Return the newer version's job that replaces this one already; None if none does."""
-    newest = repository.newest(job.drop.bucket, job.drop.key)
+    newest = repository.latest_job(job.drop.bucket, job.drop.key)
     other = repository.job(newest.job_id) if newest.job_id not in (None, job.id) else None
     if other is None or other.drop.version_id == job.drop.version_id or not is_older(job, other):
         return None
@@ -169,10 +161,10 @@ def _replace(job: Job, newer: Job, now: int) -> bool:
 
 def is_older(job: Job, other: Job) -> bool:
     """Return whether one job of a key belongs to something older than another does."""
-    return not _is_newer(job, other.id, other.asked_at, other.drop.sequencer)
+    return not _is_newer(job, other.id, other.requested_at, other.drop.sequencer)
 
 
-def _is_newer(job: Job, other: str | None, asked_at: int, sequencer: str) -> bool:
+def _is_newer(job: Job, other: str | None, requested_at: int, sequencer: str) -> bool:
     """Return whether a job belongs to something newer than another job of its key does.
 
     Two versions of a drop are in S3's own order where both have a sequencer; else, and for markers, the times of their
@@ -183,7 +175,7 @@ def _is_newer(job: Job, other: str | None, asked_at: int, sequencer: str) -> boo
     ordered = job.rerun_version is None and job.drop.sequencer and sequencer
     if ordered and job.drop.sequencer != sequencer:
         return is_later(job.drop.sequencer, sequencer)
-    return job.asked_at >= asked_at
+    return job.requested_at >= requested_at
 
 
 def claimed_job(repository: Repository, drop: Drop, rerun_version: str = "") -> str | None:
@@ -198,13 +190,15 @@ def claimed_job(repository: Repository, drop: Drop, rerun_version: str = "") -> 
     return former if repository.job(former) is not None else None
 
 
-def claim_job(repository: Repository, drop: Drop, asked_at: int, now: int, rerun_version: str = "") -> str:
+def claim_job(repository: Repository, drop: Drop, requested_at: int, now: int, rerun_version: str = "") -> str:
     """Say for good which job that is; the first process to say so counts, also where it knows no more than the name.
 
     For a marker, which is looked for no more once it has acted, that is kept as long as its job may be.
     """
     expires_at = now + KEPT_SECONDS if rerun_version else None
-    claim = Claim(_version_digest(drop, rerun_version), job_id(drop, asked_at, rerun_version), expires_at=expires_at)
+    claim = Claim(
+        _version_digest(drop, rerun_version), job_id(drop, requested_at, rerun_version), expires_at=expires_at
+    )
     if repository.add(claim):
         return claim.job_id
     return (repository.claim(claim.digest) or claim).job_id

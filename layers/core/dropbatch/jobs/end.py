@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dropbatch.domain.jobs import ENDED_JOBS, RETENTION_SECONDS, Job, JobState
+from dropbatch.domain.jobs import RETENTION_SECONDS, Job
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
 from dropbatch.jobs.deduplication import finish_run

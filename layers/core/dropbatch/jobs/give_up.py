@@ -6,9 +6,12 @@ It reads no row and no recipe, so that it works where the process that failed co
 from collections.abc import Callable, Sequence
 
 from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
-from dropbatch.domain.jobs import ENDED_JOBS, GRACE_SECONDS, RETENTION_SECONDS, Job, JobState, Mirror, Pending
+from dropbatch.domain.inbox import Pending
+from dropbatch.domain.jobs import GRACE_SECONDS, RETENTION_SECONDS, Job
 from dropbatch.domain.markers import Marker, MarkerObject, NearMarker
 from dropbatch.domain.problems import Problem, Problems
+from dropbatch.domain.runs import Mirror
+from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
 from dropbatch.jobs.deduplication import begin_run, claim_job, claimed_job, set_latest
@@ -108,11 +111,15 @@ def refuse_unseen(context: Context, pending: Pending, problem: Problem) -> None:
         tell_pending(context, pending, recipe_notices.broken(drop, _only(problem)))
         return
     now = context.now()
-    asked_at, rerun = pending.time or now, pending.rerun_version
-    identity = claimed_job(context.repository, drop, rerun) or claim_job(context.repository, drop, asked_at, now, rerun)
-    job = Job(id=identity, drop=drop, created_at=now, asked_at=asked_at, rerun_version=rerun or None, build_until=now)
+    requested_at, rerun = pending.event_at or now, pending.rerun_version
+    identity = claimed_job(context.repository, drop, rerun) or claim_job(
+        context.repository, drop, requested_at, now, rerun
+    )
+    job = Job(
+        id=identity, drop=drop, created_at=now, requested_at=requested_at, rerun_version=rerun or None, build_until=now
+    )
     if context.repository.add(job):
-        if context.repository.newest(drop.bucket, drop.key).job_id is None:
+        if context.repository.latest_job(drop.bucket, drop.key).job_id is None:
             set_latest(context.repository, job, now)  # else it may be older than what the key's newest job belongs to
         if problem is notifications.GIVEN_UP:
             give_up(context, job)
@@ -137,9 +144,9 @@ def tell_pending(
     notice = outbox.write(context, pending, name, notification, people=people) if notification else outbox.UNTOLD
 
     def over(current: Pending) -> bool:
-        if current.is_over:
+        if current.is_done:
             return False
-        current.stays = stays
+        current.is_kept = stays
         outbox.post(context, current, notice)
         return _is_over(current)
 
@@ -180,13 +187,13 @@ def force_end(context: Context, job: Job) -> None:
 def _is_mirrored(repository: Repository, job: Job) -> bool:
     """Return whether a job's answers, or those of a newer run, stand in its mirror."""
     drop = job.drop
-    found = repository.reload(Mirror(drop.bucket, drop.key, job.id, drop.sequencer, job.asked_at, job.run))
+    found = repository.reload(Mirror(drop.bucket, drop.key, job.id, drop.sequencer, job.requested_at, job.run))
     return found is not None and (found.is_written if found.job_id == job.id else not found.is_before(job))
 
 
 def _is_over(pending: Pending) -> bool:
     give_back(pending)
-    pending.is_over = True
+    pending.is_done = True
     return True
 
 

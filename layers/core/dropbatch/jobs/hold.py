@@ -1,7 +1,9 @@
 """Holds a job: it submits no more until the reason is gone. What is at OpenAI goes on, and is collected."""
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import ErrorKind, OpenAIError
-from dropbatch.domain.jobs import MAX_JOB_SECONDS, Batch, HeldReason, Job, JobState
+from dropbatch.domain.jobs import MAX_JOB_SECONDS, Job
+from dropbatch.domain.states import HeldReason, JobState
 from dropbatch.jobs import outbox
 from dropbatch.reporting import held_notices
 from dropbatch.storage.context import Context
@@ -40,7 +42,11 @@ def hold(
     def stop(current: Job) -> bool:
         if current.state not in states:
             return False
-        current.held_reason, current.held_secret_version, current.held_call = reason, version, call.sk if call else None
+        current.held_reason, current.held_secret_version, current.held_batch = (
+            reason,
+            version,
+            call.sort_key if call else None,
+        )
         current.held_at = now
         current.hold_checked_at = now
         current.hold_repeats = 0 if is_new else current.hold_repeats + 1
@@ -74,16 +80,16 @@ def let_go(context: Context, job: Job, *reasons: HeldReason, marker: str | None 
     def go_on(current: Job) -> bool:
         if current.state is not JobState.HELD or current.held_reason not in reasons:
             return False
-        if marker is not None and current.went_on_by == marker:
+        if marker is not None and current.resumed_by == marker:
             return False
         now = context.now()
         latest = max(current.deadline_at, current.created_at + MAX_JOB_SECONDS)
         current.deadline_at = min(latest, current.deadline_at + now - current.held_at)
         if current.held_reason is HeldReason.FAILING:
-            current.judged = []
+            current.recent_bad_batches = []
         current.end_hold(now)
-        current.went_on_by = marker or current.went_on_by
-        current.starts = current.deferrals = 0
+        current.resumed_by = marker or current.resumed_by
+        current.start_count = current.deferrals = 0
         current.move(JobState.RUNNING)
         return True
 

@@ -9,8 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from dropbatch.domain.jobs import Batch, Job, Pending, Poller, WorkItem
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.inbox import Pending
+from dropbatch.domain.items import WorkItem
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.poller import Poller
 from dropbatch.storage.context import Context
+from dropbatch.storage.item_keys import key_of
 from dropbatch.storage.repository import Repository
 
 Leased = TypeVar("Leased", Job, Batch, Pending, Poller)
@@ -27,9 +32,9 @@ MAX_BACKOFF_SECONDS = 3600
 def take(context: Context, item: WorkItem) -> None:
     """Take the lease of an item that has none in force, and count the start. The caller saves the item."""
     if item.lease is not None:
-        item.kills += 1
+        item.kill_count += 1
     item.lease, item.lease_until = context.new_token(), context.now() + LEASE_SECONDS
-    item.starts += 1
+    item.start_count += 1
 
 
 def give_back(item: WorkItem, not_before: int = 0) -> None:
@@ -52,7 +57,7 @@ def backoff_seconds(failures: int) -> int:
 @contextmanager
 def kept(context: Context, item: WorkItem) -> Iterator[None]:
     """Keep the item's lease while the block runs."""
-    with context.keeping(item.pk, item.sk, item.lease or ""):
+    with context.keeping(*key_of(item), item.lease or ""):
         yield
 
 

@@ -1,6 +1,6 @@
 """What a job may conclude of its batches at OpenAI, and when."""
 
-from dropbatch.domain.jobs import Batch
+from dropbatch.domain.batches import Batch
 from dropbatch.storage.context import Context
 
 NEVER_SECONDS = 50 * 3600

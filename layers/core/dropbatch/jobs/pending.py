@@ -1,7 +1,8 @@
 """Objects of the inbox that wait to be looked at, and have no job that could wait for them."""
 
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import RETENTION_SECONDS, Pending
+from dropbatch.domain.inbox import Pending
+from dropbatch.domain.jobs import RETENTION_SECONDS
 from dropbatch.domain.problems import MAY_COME, Problems
 from dropbatch.jobs.lease import give_back, put_off
 from dropbatch.messages import IntakeMessage
@@ -27,7 +28,7 @@ def pending_for(context: Context, look: IntakeMessage) -> Pending:
         version_id=look.version_id or "",
         created_at=context.now(),
         rerun_version=look.rerun_version,
-        time=look.time,
+        event_at=look.event_at,
         sequencer=look.sequencer,
         expires_at=context.now() + RETENTION_SECONDS,
     )

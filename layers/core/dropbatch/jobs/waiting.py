@@ -3,7 +3,8 @@
 from contextlib import suppress
 
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import RETENTION_SECONDS, Job, WaitingFile
+from dropbatch.domain.inbox import WaitingFile
+from dropbatch.domain.jobs import RETENTION_SECONDS, Job
 from dropbatch.domain.problems import Problems
 from dropbatch.storage.context import Context
 from dropbatch.storage.repository import Repository
@@ -41,10 +42,10 @@ def wait_for_recipe(
         return
 
     def write(current: WaitingFile) -> bool:
-        if current.job_id != job.id and current.asked_at > job.asked_at:
+        if current.job_id != job.id and current.requested_at > job.requested_at:
             return False
         current.job_id, current.version_id = job.id, drop.version_id
-        current.asked_at, current.noted_at = job.asked_at, context.now()
+        current.requested_at, current.recorded_at = job.requested_at, context.now()
         current.codes = sorted({group.first.code for group in problems.groups})[:MAX_CODES]
         current.is_rejected = is_rejected
         current.recipe_path, current.recipe_sha256, reading = recipe or (None, None, "")
@@ -56,7 +57,7 @@ def wait_for_recipe(
 
     def load() -> WaitingFile:
         known = context.repository.waiting_file(drop.bucket, drop.key)
-        return known or WaitingFile(drop.bucket, drop.key, job.id, drop.version_id, job.asked_at, context.now())
+        return known or WaitingFile(drop.bucket, drop.key, job.id, drop.version_id, job.requested_at, context.now())
 
     context.repository.change(load, write)
 
@@ -82,7 +83,7 @@ def cancel_waiting(repository: Repository, job: Job, version: str) -> bool:
 def waits_no_more(repository: Repository, job: Job) -> None:
     """Forget that the file of a job waits: the job, or one that is newer, has got on."""
     waiting = repository.waiting_file(job.drop.bucket, job.drop.key)
-    if waiting is None or (waiting.job_id != job.id and waiting.asked_at > job.asked_at):
+    if waiting is None or (waiting.job_id != job.id and waiting.requested_at > job.requested_at):
         return
     with suppress(StaleItemError):  # somebody has written down meanwhile that it waits
         repository.remove(waiting)

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import OpenAIAuthError, OpenAIError, OpenAINotFoundError, StaleItemError
-from dropbatch.domain.jobs import TERMINAL, Batch, BatchState, HeldReason, Job, OpenAIStatus
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import TERMINAL, BatchState, HeldReason, OpenAIStatus
 from dropbatch.jobs.hold import hold
 from dropbatch.jobs.lease import give_back
 from dropbatch.jobs.openai_batch import knows_of
@@ -61,12 +63,12 @@ def follow(context: Context, submitted: Sequence[Batch], jobs: Mapping[str, Job]
             hold(context, job, HeldReason.KEY, error.code)
 
 
-def end_batch(context: Context, batch: Batch, status: OpenAIStatus, *, never_ended: bool = False) -> None:
-    """Take a batch for ended of which OpenAI does not say so; `never_ended` if it may still be running."""
+def end_batch(context: Context, batch: Batch, status: OpenAIStatus, *, assumed_ended: bool = False) -> None:
+    """Take a batch for ended of which OpenAI does not say so; `assumed_ended` if it may still be running."""
     context.observer.warning(
         "a batch counts as ended, though OpenAI does not say so", openai_id=batch.openai_id, **batch.ids
     )
-    batch.openai_status, batch.never_ended = status, never_ended
+    batch.openai_status, batch.assumed_ended = status, assumed_ended
     _end(context, batch)
 
 
@@ -91,7 +93,7 @@ def _list_and_retrieve(context: Context, submitted: Sequence[Batch], jobs: Mappi
 
 
 def _turn(batch: Batch) -> tuple[int, int]:
-    return batch.unsure_at, batch.seen_at or 0
+    return batch.last_no_answer_at, batch.last_retrieved_at or 0
 
 
 def _list(context: Context, submitted: Sequence[Batch]) -> tuple[dict[str | None, RemoteBatch], int]:
@@ -154,7 +156,7 @@ def _apart(context: Context, batch: Batch) -> Iterator[None]:
 def _unsure(context: Context, batch: Batch, error: OpenAIError) -> None:
     """Note that OpenAI did not answer about a batch, so that the next poll asks about the others first."""
     context.observer.warning("OpenAI did not answer about a batch", code=error.code, kind=str(error.kind), **batch.ids)
-    batch.unsure_at = context.now()
+    batch.last_no_answer_at = context.now()
     try:
         context.repository.save(batch)
     except StaleItemError:
@@ -194,17 +196,22 @@ def _apply(
         context.observer.warning("OpenAI gives a batch a status that is not known", openai_id=remote.id, **batch.ids)
     ended = remote.status in TERMINAL
     age = context.now() - (batch.submitted_at or context.now())
-    if not ended and age > CANCEL_SECONDS and remote.status is not OpenAIStatus.CANCELLING and not batch.aged_at:
+    if (
+        not ended
+        and age > CANCEL_SECONDS
+        and remote.status is not OpenAIStatus.CANCELLING
+        and not batch.cancelled_for_age_at
+    ):
         context.observer.warning("a batch should have ended; it is cancelled", openai_id=remote.id, **batch.ids)
         context.openai.cancel(remote.id)
-        batch.aged_at = context.now()
+        batch.cancelled_for_age_at = context.now()
         seen_at = context.now()
     news = (remote.status, remote.completed, remote.failed)
     if not ended and seen_at is None and (not progress or news == (batch.openai_status, batch.completed, batch.failed)):
         return False
     batch.openai_status, batch.completed, batch.failed = news
     batch.total, batch.output_file_id, batch.error_file_id = remote.total, remote.output_file_id, remote.error_file_id
-    batch.seen_at = seen_at or batch.seen_at
+    batch.last_retrieved_at = seen_at or batch.last_retrieved_at
     if ended:
         _end(context, batch)
         return True

@@ -9,26 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import ErrorKind, OpenAIAuthError, OpenAIError, OpenAINotFoundError, StaleItemError
-from dropbatch.domain.jobs import (
-    APPROVABLE,
-    CLOSED,
-    GRACE_SECONDS,
-    Batch,
-    BatchState,
-    HeldReason,
-    Job,
-    JobState,
-    OpenAIStatus,
-    Pending,
-    Poller,
-    WorkItem,
-)
+from dropbatch.domain.inbox import Pending
+from dropbatch.domain.items import WorkItem
+from dropbatch.domain.jobs import GRACE_SECONDS, Job
 from dropbatch.domain.outcomes import IN_DOUBT, NEVER_ENDED, NOT_COLLECTED, PAST_DEADLINE
+from dropbatch.domain.poller import Poller
+from dropbatch.domain.states import APPROVABLE, CLOSED, ENDED_JOBS, BatchState, HeldReason, JobState, OpenAIStatus
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up, close_batch
 from dropbatch.jobs.deduplication import replace_older
-from dropbatch.jobs.digest import tell_gathered
+from dropbatch.jobs.digest import send_digests
 from dropbatch.jobs.give_up import force_end, give_up, refuse_unseen
 from dropbatch.jobs.hold import let_go
 from dropbatch.jobs.lease import backoff_seconds, give_back, kept, put_off, take, update_own
@@ -84,7 +76,7 @@ def poll(context: Context) -> None:
     def rest(current: Poller) -> None:
         current.came_further()
         give_back(current)
-        current.dispatch, current.collect, current.seen_at = poller.dispatch, poller.collect, began
+        current.dispatch, current.collect, current.last_completed_at = poller.dispatch, poller.collect, began
 
     update_own(context.repository, poller, rest)
 
@@ -134,7 +126,7 @@ class _Tick:
             ("look after", 0.4, self._look_after_all),
             ("pending", 0.2, self._look_after_pending),
             ("send", 0.4, self._send_due),
-            ("tell", 0.4, self._tell_gathered),
+            ("tell", 0.4, self._send_digests),
             ("remind", 0.4, self._remind_operators),
             ("ended", 0.3, self._finish_ended),
             ("status", 0.5, self._write_statuses),
@@ -190,11 +182,11 @@ class _Tick:
         """Do what a job is due for."""
         batches = self._by_job[job_id]
         job = self._jobs.get(job_id) or self._context.repository.job(job_id)
-        if job is None or job.index is None or job.index[0] != "job":
+        if job is None or job.state in ENDED_JOBS:
             for batch in batches:
                 close_batch(context, batch)
             return
-        if job.due_entries and job.tell_after <= context.now():
+        if job.due_entries and job.notify_after <= context.now():
             outbox.tell(context, job)
             job = self._context.repository.job(job_id) or job
         if job.state is JobState.BUILDING:
@@ -205,7 +197,7 @@ class _Tick:
             self._cancel(context, batches)
         if job.state is JobState.HELD:
             job = self._let_go(context, job, batches)
-        if job.replaces and job.held_reason not in APPROVABLE:
+        if job.cancels_older and job.held_reason not in APPROVABLE:
             replace_older(self._context.repository, job, context.now())
             job = self._context.repository.job(job_id) or job
         self._jobs[job_id] = job
@@ -234,7 +226,7 @@ class _Tick:
         for batch in batches:
             is_old = now > (batch.submitted_at or now) + NEVER_SECONDS and job.held_reason not in UNASKABLE
             if batch.state is BatchState.SUBMITTED and is_old:
-                end_batch(context, batch, OpenAIStatus.EXPIRED, never_ended=True)
+                end_batch(context, batch, OpenAIStatus.EXPIRED, assumed_ended=True)
         if now <= job.ends_by:
             return job
         for batch in batches:
@@ -247,7 +239,7 @@ class _Tick:
 
     def _look_after_batch(self, context: Context, job: Job, batch: Batch) -> None:
         now = context.now()
-        is_probe = job.state is JobState.HELD and job.held_call == batch.sk and not job.cancel_requested
+        is_probe = job.state is JobState.HELD and job.held_batch == batch.sort_key and not job.cancel_requested
         if batch.state is BatchState.WAITING:
             if job.state is JobState.RUNNING and now > job.deadline_at > 0 and not batch.is_leased(now):
                 self._abandon(context, batch, PAST_DEADLINE)
@@ -305,7 +297,9 @@ class _Tick:
         """Return whether the reason is gone for which a job is held."""
         if job.held_reason is HeldReason.FAILING or job.held_reason in APPROVABLE:
             return False  # its owner decides
-        call = next((batch for batch in batches if batch.sk == job.held_call and batch.state not in CLOSED), None)
+        call = next(
+            (batch for batch in batches if batch.sort_key == job.held_batch and batch.state not in CLOSED), None
+        )
         if job.held_reason is HeldReason.STUCK:
             return call is None and any(batch.state not in CLOSED for batch in batches)
         version = self._key.version
@@ -335,7 +329,7 @@ class _Tick:
     # What is to be sent
 
     def _send_due(self, context: Context) -> None:
-        now, since = context.now(), self._poller.seen_at
+        now, since = context.now(), self._poller.last_completed_at
         unsent = [batch for batch in self._batches if batch.state in (BatchState.WAITING, BatchState.SUBMITTING)]
         ended = [batch for batch in self._batches if batch.state is BatchState.ENDED]
         at_work = [job for job in self._jobs.values() if job.state is not JobState.BUILDING]
@@ -413,11 +407,11 @@ class _Tick:
 
     def _look_after_one_pending(self, context: Context, pending: Pending) -> None:
         now = context.now()
-        if not pending.is_over and now > pending.created_at + MAX_PENDING_SECONDS and not pending.is_leased(now):
+        if not pending.is_done and now > pending.created_at + MAX_PENDING_SECONDS and not pending.is_leased(now):
             refuse_unseen(context, pending, notifications.GIVEN_UP)
-        elif pending.untold and pending.tell_after <= now:
+        elif pending.outbox and pending.notify_after <= now:
             outbox.tell(context, pending)
-        elif not pending.is_over:
+        elif not pending.is_done:
             if pending.not_before <= now:
                 self._due["intake"].append(pending)
             return
@@ -427,7 +421,7 @@ class _Tick:
             return True
 
         current = context.repository.reload(pending)
-        if current is None or not current.is_over or current.stays or current.untold or current.not_before > now:
+        if current is None or not current.is_done or current.is_kept or current.outbox or current.not_before > now:
             return
         try:
             context.repository.remove(current)
@@ -442,19 +436,19 @@ class _Tick:
         """The ended jobs of which something is still to be told, or to be deleted."""
         return list(self._context.repository.ended_jobs_at_work())
 
-    def _tell_gathered(self, context: Context) -> None:
+    def _send_digests(self, context: Context) -> None:
         """Tell people what waited for others of its folder."""
-        waiting = {job.id: job for job in [*self._jobs.values(), *self._ended] if job.gathered}
-        self._told = tell_gathered(context, waiting.values())
+        waiting = {job.id: job for job in [*self._jobs.values(), *self._ended] if job.digest_entries}
+        self._told = send_digests(context, waiting.values())
 
     def _finish_ended(self, context: Context) -> None:
         """Tell what ended jobs still have to tell, and delete what only they needed."""
         for job in self._ended:
             if context.seconds_left() < SPARE_SECONDS:
                 return
-            if job.tell_after > context.now():
+            if job.notify_after > context.now():
                 continue  # the process that ended it is about to, or something failed a moment ago
-            if job.gathered and not job.due_entries and job.id not in self._told:
+            if job.digest_entries and not job.due_entries and job.id not in self._told:
                 continue  # all that is left waits for others of its folder
             try:
                 if job.due_entries:
@@ -512,7 +506,9 @@ def _message(item: WorkItem) -> dict[str, object]:
         return intake_message_for(item.drop, item.rerun_version)
     if isinstance(item, Pending):
         version = item.version_id or None
-        return IntakeMessage(item.bucket, item.key, version, item.rerun_version, item.time, item.sequencer).to_json()
+        return IntakeMessage(
+            item.bucket, item.key, version, item.rerun_version, item.event_at, item.sequencer
+        ).to_json()
     if isinstance(item, Job | Batch):
         return message_for(item)
     raise AssertionError(f"no message is about a {type(item).__name__}")

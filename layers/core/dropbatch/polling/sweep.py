@@ -7,8 +7,8 @@ need not be exact.
 
 from dropbatch.domain.drops import ObjectKind, meaning_of
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import Sweep
 from dropbatch.domain.markers import Marker, NearMarker
+from dropbatch.domain.poller import SweepCursor
 from dropbatch.jobs.pending import wait_for
 from dropbatch.messages import IntakeMessage
 from dropbatch.storage.context import Context
@@ -26,7 +26,7 @@ EVENT_SECONDS = 900
 def sweep(context: Context) -> None:
     """Do the next part of the sweep, if one is due: a page of the inbox."""
     now = context.now()
-    state = context.repository.sweep()
+    state = context.repository.sweep_cursor()
     if state.began_at and state.due_at > now:
         return
     if not state.began_at:
@@ -39,7 +39,7 @@ def sweep(context: Context) -> None:
         return  # another poller was quicker
 
 
-def _sweep_page(context: Context, state: Sweep) -> None:
+def _sweep_page(context: Context, state: SweepCursor) -> None:
     now = context.now()
     # The bucket is the stack's own: what is a little older than the first poll came before its events did.
     first = state.began_at - HOUR_SECONDS
@@ -71,7 +71,7 @@ def _is_unknown(context: Context, key: str, modified: int, *, is_new: bool) -> b
         return is_new and not context.repository.is_pending(context.buckets.inbox, key)
     if meaning is not ObjectKind.DROP:
         return False
-    newest = context.repository.newest(context.buckets.inbox, key)
+    newest = context.repository.latest_job(context.buckets.inbox, key)
     if newest.job_id is not None and newest.modified >= modified:
         return False
     return not context.repository.is_pending(context.buckets.inbox, key)

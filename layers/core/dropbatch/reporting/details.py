@@ -95,7 +95,7 @@ def recipe_key(job: Job) -> str | None:
 
 def is_older(context: Context, job: Job) -> bool:
     """Return whether another version of the file has come since."""
-    newest = context.repository.newest(job.drop.bucket, job.drop.key)
+    newest = context.repository.latest_job(job.drop.bucket, job.drop.key)
     other = context.repository.job(newest.job_id) if newest.job_id not in (None, job.id) else None
     return other is not None and other.drop.version_id != job.drop.version_id
 

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dropbatch.batch_api.models import notices_about
-from dropbatch.domain.jobs import MAX_STARTS, Batch, HeldReason, Job
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.items import MAX_STARTS
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.skipped import SkippedRows
+from dropbatch.domain.states import HeldReason
 from dropbatch.domain.understood import Understood
 from dropbatch.ports import Letter, Notification
 from dropbatch.reporting.details import UsedRecipe, is_older, listed_notices, results_prefix

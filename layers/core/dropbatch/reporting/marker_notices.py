@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dropbatch.domain.drops import Drop, without_controls
-from dropbatch.domain.jobs import APPROVABLE, ENDED_JOBS, Job, JobState
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerReason, MarkerStatus, NearMarker
+from dropbatch.domain.states import APPROVABLE, ENDED_JOBS, JobState
 from dropbatch.ports import Notification
 from dropbatch.reporting.details import SCHEMA_VERSION
 from dropbatch.reporting.notifications import notification_of

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import results_path, results_root
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.skipped import SkippedRows
+from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.ports import HTML, JSON, Notification
 from dropbatch.reporting.advice import can_be_retried
 from dropbatch.reporting.details import (
@@ -132,7 +134,7 @@ def write_latest(context: Context, job: Job, status: str | None = None) -> None:
     """
     written: tuple[object, ...] | None = None
     while True:
-        newest = context.repository.newest(job.drop.bucket, job.drop.key)
+        newest = context.repository.latest_job(job.drop.bucket, job.drop.key)
         is_own = newest.job_id == job.id and written is None
         latest = job if is_own else context.repository.job(newest.job_id or "")
         while latest is not None and latest.retry_of and _is_rejected(latest, job, status):
@@ -168,7 +170,7 @@ def write_status(context: Context, job: Job, open_batches: Sequence[Batch]) -> N
     """
     members = (job.state, *((b.key, b.state, b.openai_id, b.completed, b.failed) for b in open_batches))
     digest = hashlib.sha256(repr(members).encode()).hexdigest()
-    if digest == job.reported:
+    if digest == job.status_digest:
         return
     batches = context.repository.batches(job.id)
     progress = {
@@ -182,7 +184,7 @@ def write_status(context: Context, job: Job, open_batches: Sequence[Batch]) -> N
         },
         "batches": dict(Counter(str(batch.state) for batch in batches)),
     }
-    job.reported = digest
+    job.status_digest = digest
     try:
         context.repository.save(job)
     except StaleItemError:

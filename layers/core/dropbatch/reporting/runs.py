@@ -7,7 +7,8 @@ from typing import Any
 from dropbatch import __version__
 from dropbatch.domain.comparisons import ColumnChange, Comparison
 from dropbatch.domain.drops import without_controls
-from dropbatch.domain.jobs import MAX_MODELS, BatchState, Job
+from dropbatch.domain.jobs import MAX_MODELS, Job
+from dropbatch.domain.states import BatchState
 from dropbatch.reporting.phrases import about, counted, rows_counted
 from dropbatch.storage.repository import Repository
 
@@ -79,7 +80,7 @@ def open_run_lines(job: Job, runs: OpenRuns) -> list[str]:
     if not lines:
         return []
     is_replaced = any(run.job.drop.version_id != job.drop.version_id for run in runs.told)
-    if is_replaced and job.replaces:
+    if is_replaced and job.cancels_older:
         return [*lines, "The recipe says `replace: cancel`: jobs of older versions are cancelled once this one runs."]
     hint = "; `replace: cancel` in the recipe ends those of older versions automatically" if is_replaced else ""
     return [*lines, f"A .cancel beside the file ends this job and the older ones{hint}."]

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from dropbatch.batch_api.request import Request
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import RowRejectedError
-from dropbatch.domain.jobs import Batch, Job, Shard
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.formats.file_types import file_type
 from dropbatch.formats.jsonl.raw_request import raw_custom_id
 from dropbatch.formats.layout import Layout
@@ -79,13 +80,13 @@ class JobRows:
         for chunk in self.files.records(shard, self.layout).chunks():
             start = chunk.number - shard.first_row
             groups = index.groups[start : start + len(chunk.raws)]
-            count = groups.count(batch.group)
+            count = groups.count(batch.model_group)
             requests = self.builder.requests(chunk) if count == len(groups) else None
             if requests is not None:
                 yield requests.lines()
             elif count:
                 records = zip(chunk.records(), groups, strict=True)
-                sent = [record for record, group in records if group == batch.group]
+                sent = [record for record, group in records if group == batch.model_group]
                 yield b"".join([self._request(record).line(str(record.number)) for record in sent])
 
     def _request(self, record: Record) -> Request:
@@ -122,7 +123,7 @@ class JobRows:
         """Return the numbers of the batch's rows, in order, and how often each row failed before."""
         listed = self.files.rows(batch)
         if listed is None:
-            rows = index.rows(shard.first_row, batch.group)
+            rows = index.rows(shard.first_row, batch.model_group)
             return rows, bytes(len(rows))
         found = list(listed)
         return [row.number for row in found], [row.tries for row in found]

@@ -9,8 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from heapq import heapify, heappop, heappush
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import Batch, BatchState, Creates, Job, JobState, ModelLimit
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.quotas import CreateCount, ModelLimit
+from dropbatch.domain.states import BatchState, JobState
 from dropbatch.messages import message_for
 from dropbatch.storage.context import Context
 
@@ -126,7 +129,7 @@ class _Turns:
 
     def of(self, waiting: Iterable[Batch], most: int) -> list[Batch]:
         queues: dict[str, list[Batch]] = {}
-        for batch in sorted(waiting, key=lambda batch: (batch.created_at, batch.sk), reverse=True):
+        for batch in sorted(waiting, key=lambda batch: (batch.created_at, batch.sort_key), reverse=True):
             queues.setdefault(batch.job_id, []).append(batch)
         # The job that has least in flight, and of such the one that has waited longest.
         turns = [self._turn(queue[-1]) for queue in queues.values()]
@@ -242,7 +245,7 @@ def reserve_create(context: Context) -> int:
     """Counts a batch that is about to be created; 0, or in how many seconds this hour's creates are over."""
     hour = context.now() // 3600
 
-    def count(creates: Creates) -> bool:
+    def count(creates: CreateCount) -> bool:
         if creates.hour != hour:
             creates.hour, creates.count = hour, 0
         if creates.count >= CREATES_AN_HOUR:
@@ -250,17 +253,17 @@ def reserve_create(context: Context) -> int:
         creates.count += 1
         return True
 
-    return 0 if context.repository.change(context.repository.creates, count) else (hour + 1) * 3600 - context.now()
+    return 0 if context.repository.change(context.repository.create_count, count) else (hour + 1) * 3600 - context.now()
 
 
 def give_back_create(context: Context) -> None:
     """Take back the count of a create that came to nothing: OpenAI refused it, or it was not made."""
     hour = context.now() // 3600
 
-    def uncount(creates: Creates) -> bool:
+    def uncount(creates: CreateCount) -> bool:
         if creates.hour != hour or creates.count <= 0:
             return False
         creates.count -= 1
         return True
 
-    context.repository.change(context.repository.creates, uncount)
+    context.repository.change(context.repository.create_count, uncount)

@@ -18,6 +18,7 @@ What fails puts the batch off, each time for longer; what the failure is about d
 
 from contextlib import ExitStack
 
+from dropbatch.domain.batches import Batch, FollowUp
 from dropbatch.domain.errors import (
     ErrorKind,
     OpenAIError,
@@ -27,7 +28,8 @@ from dropbatch.domain.errors import (
     OpenAIRequestError,
     StaleItemError,
 )
-from dropbatch.domain.jobs import Batch, BatchState, FollowUp, HeldReason, Job, JobState, Shard
+from dropbatch.domain.jobs import Job, Shard
+from dropbatch.domain.states import BatchState, HeldReason, JobState
 from dropbatch.jobs.hold import hold, hold_for, let_go
 from dropbatch.jobs.lease import LEASE_SECONDS, give_back, kept, put_off, take, update_own
 from dropbatch.messages import BatchMessage, message_for
@@ -91,7 +93,7 @@ def _is_due(context: Context, job: Job, batch: Batch) -> bool:
         return (
             True  # in doubt, perhaps: even a job that was cancelled must learn whether the batch exists, to cancel it
         )
-    may_run = job.state is JobState.RUNNING or (job.state is JobState.HELD and job.held_call == batch.sk)
+    may_run = job.state is JobState.RUNNING or (job.state is JobState.HELD and job.held_batch == batch.sort_key)
     return batch.state is BatchState.WAITING and may_run and not job.cancel_requested
 
 
@@ -140,7 +142,7 @@ def _submit(context: Context, job: Job, batch: Batch) -> None:
     shard = context.repository.shard(job.id, batch.shard)
     if shard is None:
         raise AssertionError(f"{batch.key} has no shard")
-    if batch.is_halved and _split(context, rows, batch, shard, batch.tokens // 2 + 1):
+    if batch.must_split and _split(context, rows, batch, shard, batch.tokens // 2 + 1):
         return
     room = token_limit_of(context, batch.model)
     if room is not None and batch.tokens > room and _split(context, rows, batch, shard, int(room * ROOM)):
@@ -158,7 +160,7 @@ def _submit(context: Context, job: Job, batch: Batch) -> None:
         give_back_create(context)
         _back_to_waiting(context, batch, due=True)
         return
-    batch.creating_at, batch.secret_version, batch.looked_at = (
+    batch.creating_at, batch.secret_version, batch.first_not_found_at = (
         context.now(),
         context.openai.key_version(fresh=True),
         None,
@@ -212,7 +214,15 @@ def _split(context: Context, rows: JobRows, batch: Batch, shard: Shard, room: in
                 writing.close()  # the part before is whole
                 key = f"{rows.files.results_key(batch)}.rows.{len(parts)}"
                 out = writing.enter_context(context.objects.writing(context.buckets.work, key, BYTES))
-                parts.append(FollowUp(0, 0, created_at=batch.created_at, waits=batch.waits, tries=batch.tries))
+                parts.append(
+                    FollowUp(
+                        0,
+                        0,
+                        created_at=batch.created_at,
+                        requeues=batch.requeues,
+                        failed_attempts=batch.failed_attempts,
+                    )
+                )
             out.write(row.to_line())
             part = parts[-1]
             part.requests, part.tokens = part.requests + 1, part.tokens + tokens
@@ -220,7 +230,7 @@ def _split(context: Context, rows: JobRows, batch: Batch, shard: Shard, room: in
     if len(parts) < 2:
         batch.results = None
         return False
-    batch.children = parts
+    batch.follow_ups = parts
     give_back(batch)
     batch.move(BatchState.SPLIT)
     context.repository.save(batch)
@@ -236,8 +246,8 @@ def _search(context: Context, job: Job, batch: Batch) -> RemoteBatch | None:
     Returns the batch if it exists. Otherwise `creating_at` is None if there certainly is none, and unchanged if that
     takes another search.
     """
-    if batch.looked_at is not None and context.now() < batch.looked_at + context.settle_seconds:
-        _keep_in_doubt(context, batch, batch.looked_at + context.settle_seconds - context.now())
+    if batch.first_not_found_at is not None and context.now() < batch.first_not_found_at + context.settle_seconds:
+        _keep_in_doubt(context, batch, batch.first_not_found_at + context.settle_seconds - context.now())
         return None
     found, is_complete = _found(context, batch)
     if found:
@@ -257,11 +267,11 @@ def _search(context: Context, job: Job, batch: Batch) -> RemoteBatch | None:
             hold(context, job, HeldReason.KEY_CHANGED, "key_changed", batch)
             return None
         batch.secret_version = version  # it sees our file: the key was rotated within its project
-    if batch.looked_at is None:
-        batch.looked_at = context.now()
+    if batch.first_not_found_at is None:
+        batch.first_not_found_at = context.now()
         _keep_in_doubt(context, batch, context.settle_seconds)
         return None
-    batch.creating_at = batch.looked_at = None
+    batch.creating_at = batch.first_not_found_at = None
     _renew(context, batch)
     context.repository.save(batch)
     return None
@@ -307,7 +317,7 @@ def _record(context: Context, job: Job, batch: Batch, created: RemoteBatch) -> N
         current.openai_id, current.openai_status = created.id, created.status
         current.file_id, current.submitted_at = created.input_file_id, context.now()
         current.secret_version = batch.secret_version
-        current.creating_at = current.looked_at = current.search_after = None
+        current.creating_at = current.first_not_found_at = current.search_after = None
         current.came_further()
         give_back(current)
         if current.state is BatchState.WAITING:
@@ -317,10 +327,10 @@ def _record(context: Context, job: Job, batch: Batch, created: RemoteBatch) -> N
 
     if context.repository.update(batch, record):
         context.observer.info("submitted", openai_id=created.id, requests=batch.requests, **batch.ids)
-        if job.held_call == batch.sk:
+        if job.held_batch == batch.sort_key:
             let_go(context, job, HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY, HeldReason.KEY_CHANGED)
         return
-    standing = context.repository.batch(batch.job_id, batch.sk)
+    standing = context.repository.batch(batch.job_id, batch.sort_key)
     if standing is None or standing.openai_id != created.id:
         _cancel_double(context, batch, created)
 
@@ -339,11 +349,11 @@ def _cancel_double(context: Context, batch: Batch, other: RemoteBatch) -> None:
 
 def _keep_in_doubt(context: Context, batch: Batch, seconds: int) -> None:
     """Give the lease back while the create stays in doubt, with what the search has found out; the next is due then."""
-    known = (batch.looked_at, batch.search_after, batch.secret_version)
+    known = (batch.first_not_found_at, batch.search_after, batch.secret_version)
 
     def keep(current: Batch) -> None:
-        current.looked_at, current.search_after, current.secret_version = known
-        current.starts = current.kills = 0
+        current.first_not_found_at, current.search_after, current.secret_version = known
+        current.start_count = current.kill_count = 0
         give_back(current, context.now() + seconds)
 
     update_own(context.repository, batch, keep)
@@ -367,7 +377,7 @@ def _back_to_waiting(context: Context, batch: Batch, seconds: int = 0, *, due: b
         if in_doubt:
             current.search_after = batch.search_after
         else:
-            current.creating_at = current.looked_at = current.search_after = None
+            current.creating_at = current.first_not_found_at = current.search_after = None
             current.move(BatchState.WAITING)
 
     update_own(context.repository, batch, back)
