@@ -12,6 +12,7 @@ from dropbatch.domain.outcomes import GAVE_UP, JobStatus, Outcome
 from dropbatch.domain.problems import Notice, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.reporting.advice import HOW_OF_OLDER, HOW_OF_REPEATED, remedy
+from dropbatch.reporting.costs import cost_members
 from dropbatch.reporting.limited import cost_of_all, row_members
 from dropbatch.reporting.phrases import TOLD_PROBLEMS, iso
 from dropbatch.storage.context import Context
@@ -124,7 +125,7 @@ def end_members(end: Ended) -> dict[str, Any]:
     tally, job = end.tally, end.job
     return {
         "rows": {**row_members(job), **{str(outcome): tally.outcomes[outcome] for outcome in Outcome}},
-        "cost": _cost(tally) | _cost_of_all(job, tally),
+        "cost": cost_members(tally, cost_of_all(job, tally)),
         "times": end_times(job, end.ended_at),
         "reasons": [
             {
@@ -151,32 +152,6 @@ def end_times(job: Job, ended_at: int) -> dict[str, Any]:
         "ended": iso(ended_at),
         "seconds": ended_at - job.created_at,
     }
-
-
-def _cost(tally: "Tally") -> dict[str, Any]:
-    """What is known of the cost; `paid` and `saved` are None if nothing of it is."""
-    paid, saved = tally.paid, tally.saved
-    return {
-        "currency": "USD",
-        "paid": None if paid is None else round(paid, 6),
-        "saved": None if saved is None else round(saved, 6),
-        "fees": round(tally.fees_usd, 6),
-        "unpriced_requests": tally.unpriced,
-        "uncollected_requests": tally.unread,
-        "unpriced_tool_calls": tally.unpriced_tool_calls,
-    }
-
-
-def _cost_of_all(job: Job, tally: "Tally") -> dict[str, float]:
-    cost = cost_of_all(job, tally)
-    return {} if cost is None else {"all_rows": round(cost, 6)}
-
-
-def cost_given_up(context: Context, job: Job) -> dict[str, Any]:
-    """The cost of a job without results: how many requests were made, at a price that nobody knows."""
-    asked = sum(batch.requests for batch in context.repository.batches(job.id) if batch.openai_id)
-    unknown = {"fees": 0.0, "unpriced_requests": 0, "uncollected_requests": asked, "unpriced_tool_calls": 0}
-    return {"currency": "USD", "paid": None, "saved": None, **unknown}
 
 
 def named_drop(drop: Drop) -> dict[str, str]:

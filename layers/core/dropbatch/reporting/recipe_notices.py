@@ -10,7 +10,6 @@ from dropbatch.domain.problems import Notice, Problems
 from dropbatch.domain.understood import Understood
 from dropbatch.ports import Notification
 from dropbatch.reporting.details import SCHEMA_VERSION, listed_notices, listed_problems, named_drop
-from dropbatch.reporting.notifications import paths_to_correct, recipe_lines
 from dropbatch.reporting.phrases import (
     as_text,
     copy_command,
@@ -21,6 +20,7 @@ from dropbatch.reporting.phrases import (
     problem_lines,
     subject,
 )
+from dropbatch.reporting.rejection_notices import paths_to_correct, recipe_lines
 from dropbatch.reporting.understanding import understood_lines
 
 TOLD_FILES = 5

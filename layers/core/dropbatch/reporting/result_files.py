@@ -17,12 +17,12 @@ from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.ports import HTML, JSON, Notification
 from dropbatch.reporting.advice import can_be_retried
+from dropbatch.reporting.costs import cost_given_up
 from dropbatch.reporting.details import (
     GAVE_UP_REASONS,
     SCHEMA_VERSION,
     SKIPPED_NAME,
     Ended,
-    cost_given_up,
     end_members,
     job_members,
     listed_problems,
@@ -31,9 +31,10 @@ from dropbatch.reporting.details import (
     recipe_prefix,
     results_prefix,
 )
+from dropbatch.reporting.end_notices import ended, results_given_up
 from dropbatch.reporting.limited import row_members
-from dropbatch.reporting.notifications import ended, results_given_up, what_to_do
 from dropbatch.reporting.phrases import iso
+from dropbatch.reporting.rejection_notices import what_to_do
 from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # a poll, that writes results too, does not load recipes
