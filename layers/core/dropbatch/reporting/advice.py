@@ -1,4 +1,4 @@
-"""Says what a person can do about rows without a good answer: one table, by what would change their outcome."""
+"""Advice for rows without a good answer: one table, by what would change their outcome."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from dropbatch.domain.outcomes import (
 
 
 class Cure(StrEnum):
-    """What would change the outcome of rows."""
+    """The change that would give rows another outcome."""
 
     AGAIN = "again"  # another try, as they are
     RECIPE = "recipe"  # another recipe, or for ready requests other lines
@@ -44,9 +44,9 @@ class Cure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to say of rows, and what would change their outcome.
+    """The words about rows, and the change that would give them another outcome.
 
-    `{place}` stands for the recipe, or for the lines of ready requests; the other places are what there is besides.
+    `{place}` stands for the recipe, or for the lines of ready requests; see `_WITH_RECIPE` and `_READY` for others.
     """
 
     cure: Cure

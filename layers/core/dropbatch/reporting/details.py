@@ -1,4 +1,4 @@
-"""Describes what is told for programs: the members of events and of the small files in the results bucket."""
+"""Facts about a job for programs: the members of events and of the small files in the results bucket."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,17 +14,17 @@ from dropbatch.domain.skipped import SkippedRows
 from dropbatch.reporting.advice import HOW_OF_OLDER, HOW_OF_REPEATED, remedy
 from dropbatch.reporting.costs import cost_members
 from dropbatch.reporting.limited import cost_of_all, row_members
-from dropbatch.reporting.phrases import TOLD_PROBLEMS, iso
+from dropbatch.reporting.phrases import MAX_PROBLEMS, iso
 from dropbatch.storage.context import Context
 
-if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
+if TYPE_CHECKING:  # tallies know of recipes, which a poll does not load
     from dropbatch.answers.tally import Tally
 
 SCHEMA_VERSION = 1
 
 
 SKIPPED_NAME = "skipped.json"
-"""Which rows were not asked, and why, among a job's results."""
+"""The name of the result file that lists the rows that were not sent, and why."""
 
 
 GAVE_UP_REASONS = [{"outcome": str(Outcome.ERROR), "code": GAVE_UP}]
@@ -32,10 +32,9 @@ GAVE_UP_REASONS = [{"outcome": str(Outcome.ERROR), "code": GAVE_UP}]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A job at its end. `objects` are the keys of its results by what they are: answers, responses, failed, skipped,
-    recipe.
+    """A job at its end. `objects` are the keys of its results by name: answers, responses, failed, skipped, recipe.
 
-    `recipes` are those that its rows were asked with, the last of them its own: several after a `.retry`.
+    `recipes` are the recipes of its rows, several after a `.retry`. The last is the job's own.
     """
 
     job: Job
@@ -46,7 +45,7 @@ class Ended:
     skipped: SkippedRows = field(default_factory=SkippedRows)
     recipes: Sequence["UsedRecipe"] = ()
     compared: Comparison | None = None
-    is_older: bool = False  # another version of the file has come since
+    is_older: bool = False  # there is a newer version of the file
 
     @property
     def reasons(self) -> list[tuple[Outcome, str]]:
@@ -57,16 +56,16 @@ class Ended:
         return self.job.recipe_sha256 is not None
 
     def remedy(self, outcome: Outcome, code: str) -> str:
-        """Return in a sentence what a person can do about its rows with this outcome and code."""
+        """Return a sentence about what a person can do for the job's rows with this outcome and code."""
         how = HOW_OF_OLDER if self.is_older else HOW_OF_REPEATED if self.job.is_unapproved_repeat else None
         return remedy(outcome, code, has_recipe=self.has_recipe, how=how)
 
 
 @dataclass(frozen=True, slots=True)
 class UsedRecipe:
-    """A recipe, and how many of a job's rows were asked with it; None before that is known.
+    """A recipe, and the number of a job's rows that were sent with it; None if it is not known yet.
 
-    `is_gone` says that the file was not there any more when its job began.
+    `is_gone` says that the file was deleted before its job began.
     """
 
     path: str
@@ -83,7 +82,7 @@ def results_prefix(job: Job) -> str:
 
 
 def recipe_prefix(job: Job) -> str:
-    """Return where among a run's results its recipe is copied to."""
+    """Return the key prefix, among a run's results, below which its recipe is copied."""
     return results_prefix(job) + "recipe/"
 
 
@@ -95,7 +94,7 @@ def recipe_key(job: Job) -> str | None:
 
 
 def is_older(context: Context, job: Job) -> bool:
-    """Return whether another version of the file has come since."""
+    """Return whether there is a newer version of the file."""
     newest = context.repository.latest_job(job.drop.bucket, job.drop.key)
     other = context.repository.job(newest.job_id) if newest.job_id not in (None, job.id) else None
     return other is not None and other.drop.version_id != job.drop.version_id
@@ -138,7 +137,7 @@ def end_members(end: Ended) -> dict[str, Any]:
             }
             for outcome, code, reason in tally.commonest(10)
         ],
-        "skipped": end.skipped.to_json(TOLD_PROBLEMS),
+        "skipped": end.skipped.to_json(MAX_PROBLEMS),
         "recipes": [recipe.to_json() for recipe in end.recipes],
         "compared_with": end.compared.to_json(TOLD_COLUMNS) if end.compared else None,
         "objects": dict(end.objects),
@@ -162,12 +161,12 @@ def named_results(context: Context, prefix: str) -> dict[str, str]:
     return {"bucket": context.buckets.results, "prefix": prefix}
 
 
-def listed_problems(problems: Problems, most: int) -> dict[str, Any]:
+def listed_problems(problems: Problems, maximum: int) -> dict[str, Any]:
     return {
         "total": problems.total,
         "causes": problems.causes,
-        "groups": [group.to_json() for group in problems.groups[:most]],
-        "first": [problem.to_json() for problem in problems.kept[:most]],
+        "groups": [group.to_json() for group in problems.groups[:maximum]],
+        "first": [problem.to_json() for problem in problems.kept[:maximum]],
     }
 
 

@@ -15,11 +15,12 @@ from dropbatch.reporting.phrases import console_link, counted, local_time, marke
 from dropbatch.reporting.runs import comparison_lines
 from dropbatch.storage.context import Context
 
-TOLD_REASONS = 3
+MAX_REASONS = 3
+"""How many of the commonest reasons a notification lists."""
 
 
-TOLD_COLUMNS = 10
-"""Of how many columns a notification tells how the answers are distributed; summary.json tells of all."""
+MAX_COLUMNS = 10
+"""For how many columns a notification counts the answers; summary.json counts all."""
 
 
 _SENTENCES = {
@@ -33,10 +34,11 @@ _SENTENCES = {
 _BAD_SENTENCES = {
     JobStatus.SUCCEEDED: "Every row that could be asked is done; the bad ones are in the failed file.",
 }
-"""The same where bad rows were skipped."""
+"""The same for jobs of which bad rows were skipped."""
 
 
 def ended(context: Context, end: Ended) -> Notification:
+    """Return the notification that a job has ended: counts, cost, answers, reasons, and what to do."""
     job, tally = end.job, end.tally
     done = tally.outcomes[Outcome.OK]
     verdict = f"{done:,} of {job.rows - tally.outcomes[Outcome.SKIPPED]:,} answered"
@@ -64,11 +66,11 @@ def ended(context: Context, end: Ended) -> Notification:
     text += limited_lines(job, tally)
     dropped, done_at = (local_time(seconds, context.zone) for seconds in (job.drop.modified, end.ended_at))
     text.append(f"Dropped {dropped}; done {done_at}.")
-    for column, answers in list(tally.categories.items())[:TOLD_COLUMNS]:
+    for column, answers in list(tally.categories.items())[:MAX_COLUMNS]:
         text.append(f"{column}: " + ", ".join(f"{value} {count:,}" for value, count in answers.most_common(8)))
-    for outcome, code, reason in tally.commonest(TOLD_REASONS):
+    for outcome, code, reason in tally.commonest(MAX_REASONS):
         if outcome is Outcome.SKIPPED:
-            continue  # said above
+            continue  # is in the lines about skipped rows
         which = f"{rows_counted(reason.count)} {outcome} ({code}), the first is row {reason.row:,}"
         said = f"OpenAI says “{reason.message}”; " if reason.message else ""
         text.append(f"- {which}: {said}{end.remedy(outcome, code)}")
@@ -81,7 +83,7 @@ def ended(context: Context, end: Ended) -> Notification:
 
 
 def _next_steps(context: Context, end: Ended) -> list[str]:
-    """What to do now, as lines to copy."""
+    """Return the next steps, as lines to copy."""
     bucket, drop = context.buckets.results, end.job.drop
     if "failed" not in end.objects:
         source = f"s3://{bucket}/{end.objects.get('answers', end.objects['responses'])}"
@@ -113,7 +115,7 @@ def _next_steps(context: Context, end: Ended) -> list[str]:
 
 
 def results_given_up(context: Context, job: Job) -> Notification:
-    """The end of a job whose results could not be put together until its time was over."""
+    """Return the notification of a job whose results could not be written before its time was over."""
     cost = cost_given_up(context, job)
     asked = cost["uncollected_requests"]
     text = [

@@ -1,6 +1,8 @@
-"""Makes the notifications: in plain words for people, as JSON for programs.
+"""Notifications about a job: in plain words for people, as JSON for programs.
 
-They hold names, numbers, codes and the recipe's own categories, never the text of a row.
+They contain names, numbers, codes and the recipe's own categories, never the text of a row. Here are the parts that all
+of them share. What each says is in a module for its event: `start_notices`, `held_notices`, `rejection_notices`,
+`end_notices`, `marker_notices`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +21,11 @@ from dropbatch.reporting.runs import run_line
 from dropbatch.storage.context import Context
 
 FIRST_EVENTS = frozenset({"accepted", "held", "rejected", "duplicate"})
-"""The events by which one first hears of a run."""
+"""The events that can be the first message about a run."""
 
 
 def recipe_of_retry(recipes: Sequence[UsedRecipe]) -> list[str]:
-    """Which recipe asks failed rows again, if it is not the one they were asked with, or that one is gone."""
+    """Name the recipe that retries failed rows, if it is not their former one, or if the former one is gone."""
     if recipes and recipes[-1].is_gone:
         return [f"{recipes[-1].path} is gone: the rows are asked with the recipe that the former job kept."]
     if len(recipes) > 1:
@@ -32,7 +34,7 @@ def recipe_of_retry(recipes: Sequence[UsedRecipe]) -> list[str]:
 
 
 def skipped_lines(context: Context, job: Job, skipped: SkippedRows) -> list[str]:
-    """Which rows are not asked, why and how many, but for those that the recipe's `when` leaves out."""
+    """Say which rows are skipped, why and how many. Rows that the recipe's `when` leaves out are not mentioned."""
     lines = []
     if skipped.blank:
         lines.append(f"{rows_counted(skipped.blank)} {'was' if skipped.blank == 1 else 'were'} blank and skipped.")
@@ -47,7 +49,7 @@ def skipped_lines(context: Context, job: Job, skipped: SkippedRows) -> list[str]
 
 
 def in_short(context: Context, job: Job, name: str) -> Notification:
-    """What is told of a job if the notice of this name, such as `ended`, can no longer be read."""
+    """Return a short notification of a job, for a notice (such as `ended`) that can no longer be read."""
     event = name.partition("-")[0]
     text = [
         f"{job.drop.name} is {job.state}. Dropbatch could not read the full message from S3.",
@@ -74,7 +76,7 @@ def notification_of(
     if job.marker is not None:
         members["asked_by"] = {"kind": job.marker, "version_id": job.rerun_version}
     text = [*text[:1], *_asked_for_by(job, event), *text[1:]]
-    if event != "duplicate":  # it is no run
+    if event != "duplicate":  # which is not a run
         verdict += ", older version" if is_older(context, job) else ""
         text = [*text, run_line(job)]
     return Notification(
@@ -91,7 +93,7 @@ def notification_of(
 
 
 def _asked_for_by(job: Job, event: str) -> list[str]:
-    """Which marker asked for a run, where one first hears of that run: the marker has no message of its own."""
+    """Name the marker that asked for a run, in the first message about the run. The marker gets none of its own."""
     if job.marker is None or event not in FIRST_EVENTS:
         return []
     marker = without_controls(marker_name(job))
@@ -104,5 +106,5 @@ def _asked_for_by(job: Job, event: str) -> list[str]:
 
 
 def marker_name(job: Job) -> str:
-    """The name of the marker that asked for a run; the release before this one kept its kind alone."""
+    """Return the name of the marker that asked for a run. An earlier release stored only the marker's kind."""
     return job.marker_name or f"{job.drop.name}.{job.marker}"

@@ -11,7 +11,7 @@ from dropbatch.ports import Notification
 from dropbatch.reporting.details import listed_problems, results_prefix
 from dropbatch.reporting.notifications import notification_of
 from dropbatch.reporting.phrases import (
-    TOLD_PROBLEMS,
+    MAX_PROBLEMS,
     console_link,
     counted,
     drop_command,
@@ -37,7 +37,7 @@ NOTHING_LEFT = frozenset({"nothing_to_retry", "rows_gone"})
 
 
 def rejected(context: Context, job: Job, problems: Problems, elsewhere: Sequence[str] = ()) -> Notification:
-    """The rejection of a drop. `elsewhere` says where a recipe was dropped instead, if one was missing."""
+    """Return the rejection of a drop. `elsewhere` says where a recipe was dropped instead, if one was missing."""
     count = counted(problems.causes, "problem")
     is_of_recipe = all(group.first.path for group in problems.groups)
     why = "was rejected because of its recipe" if is_of_recipe else "was rejected"
@@ -49,19 +49,19 @@ def rejected(context: Context, job: Job, problems: Problems, elsewhere: Sequence
     ]
     steps = [*elsewhere, *what_to_do(job, problems)]
     detail = {"problems": listed_problems(problems, 10)}
-    told = notification_of(context, job, "rejected", "rejected", f"rejected, {count}", [*text, *steps], detail)
-    return replace(told, steps=tuple(steps))
+    notification = notification_of(context, job, "rejected", "rejected", f"rejected, {count}", [*text, *steps], detail)
+    return replace(notification, steps=tuple(steps))
 
 
 def drop_given_up(context: Context, job: Job) -> Notification:
-    """The rejection of a drop that could not be read for a day."""
+    """Return the rejection of a drop that could not be read for a day."""
     problems = Problems()
     problems.add(GIVEN_UP)
     return rejected(context, job, problems)
 
 
 def what_to_do(job: Job, problems: Problems) -> list[str]:
-    """What to do about a rejected job's problems, as lines to copy; none if nothing can be done."""
+    """Return the steps against a rejected job's problems, as lines to copy; none if nothing can be done."""
     if problems.has(COLUMNS_CHANGED):
         return [f"To ask all rows with today's recipe: {marker_command(job.drop, 'rerun')}"]
     paths = paths_to_correct(problems)
@@ -79,7 +79,7 @@ def what_to_do(job: Job, problems: Problems) -> list[str]:
         lines.insert(0, "Upload the missing files that the recipe names; the file is then read again automatically.")
     if all(group.first.path for group in problems.groups):
         return lines
-    if job.recipe_path is not None and _is_missed_by_rows(problems):
+    if job.recipe_path is not None and _lacks_columns_in_many_rows(problems):
         lines = recipe_lines(job.drop, [job.recipe_path], "the file is then read again")
         return [*lines, f"Or correct the file, then: {drop_command(job.drop)}"]
     lines.append(f"Correct the file, then: {drop_command(job.drop)}")
@@ -90,8 +90,8 @@ def what_to_do(job: Job, problems: Problems) -> list[str]:
     return lines
 
 
-def _is_missed_by_rows(problems: Problems) -> bool:
-    """Whether all that is wrong is that several rows lack what the recipe uses: then the recipe is probably wrong."""
+def _lacks_columns_in_many_rows(problems: Problems) -> bool:
+    """Return whether the only problems are columns that several rows lack: then the recipe is probably wrong."""
     groups = problems.groups
     return all(
         group.first.code == "undefined_name" and group.first.path is None and group.count > 1 for group in groups
@@ -99,14 +99,14 @@ def _is_missed_by_rows(problems: Problems) -> bool:
 
 
 def paths_to_correct(problems: Problems) -> list[str]:
-    """The recipe, and the files that it names, in which something is wrong that is there."""
+    """Return the paths of the recipe, and of the files that it names, that have a problem and exist."""
     return [group.first.path for group in problems.groups if group.first.path and group.first.code != "missing_file"]
 
 
 def recipe_lines(drop: Drop, paths: Sequence[str], then: str) -> list[str]:
-    """How to correct a recipe, or a file that it names, and what happens then without another act."""
+    """Say how to correct a recipe, or a file that it names, and what happens automatically afterwards."""
     lines = []
-    for path in list(dict.fromkeys(paths))[:TOLD_PROBLEMS]:
+    for path in list(dict.fromkeys(paths))[:MAX_PROBLEMS]:
         which = replace(drop, key=path)
         what = "the recipe" if which.name in RECIPE_NAMES else which.name
         command = "" if path.endswith("…") else f": {drop_command(which)}"

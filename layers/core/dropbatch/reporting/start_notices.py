@@ -16,7 +16,7 @@ from dropbatch.reporting.details import UsedRecipe, is_older, listed_notices, re
 from dropbatch.reporting.limited import rows_in_short, rows_taken
 from dropbatch.reporting.mirrored import mirror_to_come
 from dropbatch.reporting.notifications import marker_name, notification_of, recipe_of_retry, skipped_lines
-from dropbatch.reporting.phrases import TOLD_PROBLEMS, batches_counted, end_to_come, marker_command, notice_lines, waits
+from dropbatch.reporting.phrases import MAX_PROBLEMS, batches_counted, end_to_come, marker_command, notice_lines, waits
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
 from dropbatch.reporting.understanding import understood_line
 from dropbatch.storage.context import Context
@@ -32,7 +32,7 @@ def accepted(
     understood: Understood | None = None,
     newer: Job | None = None,
 ) -> Notification:
-    """That a job runs; `newer` is the one of a newer version that replaces it already."""
+    """Return the notification that a job runs. `newer` is the job of a newer version that replaces it already."""
     asked = sum(batch.requests for batch in batches)
     skipped = skipped or SkippedRows()
     notices = notices_about((batch.model for batch in batches), context.now())
@@ -63,31 +63,32 @@ def accepted(
     ]
     detail: dict[str, Any] = {"notices": listed_notices(notices)}
     if skipped.codes:
-        detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
-    if others.told:
-        detail["open_runs"] = [run.to_json() for run in others.told]
+        detail["skipped"] = skipped.to_json(MAX_PROBLEMS)
+    if others.shown:
+        detail["open_runs"] = [run.to_json() for run in others.shown]
     return notification_of(context, job, "accepted", "running", f"accepted, {rows_in_short(job)}", text, detail)
 
 
-def duplicate(context: Context, job: Job, standing: Job) -> Notification:
+def duplicate(context: Context, job: Job, open_job: Job) -> Notification:
+    """Return the notification that an open job does the same work already."""
     if job.marker is None:
         what, again = f"{job.drop.name} was dropped again with", "drop it again"
     else:
         name = without_controls(marker_name(job))
         what, again = f"{name} asks for", f"make a folder `{next_name(name)}` beside the file,"
     text = [
-        f"{what} the same content and recipe while its job {standing.id} is still open, so nothing was sent, and "
+        f"{what} the same content and recipe while its job {open_job.id} is still open, so nothing was sent, and "
         "nothing is billed twice.",
     ]
-    if standing.state is JobState.HELD:
-        text.append(f"That job waits {waits(standing)}.")
-        if standing.held_reason in APPROVABLE:
+    if open_job.state is JobState.HELD:
+        text.append(f"That job waits {waits(open_job)}.")
+        if open_job.held_reason in APPROVABLE:
             text.append(f"To have it answered: {marker_command(job.drop, 'approve')}")
         text.append(f"To end it with what it has: {marker_command(job.drop, 'cancel')}")
     text += [
-        f"Its results will be in s3://{context.buckets.results}/{results_prefix(standing)}",
+        f"Its results will be in s3://{context.buckets.results}/{results_prefix(open_job)}",
         f"To have it answered once more, {again} when that job has ended.",
     ]
     return notification_of(
-        context, job, "duplicate", "duplicate", "already being answered", text, {"duplicate_of": standing.id}
+        context, job, "duplicate", "duplicate", "already being answered", text, {"duplicate_of": open_job.id}
     )
