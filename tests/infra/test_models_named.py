@@ -19,7 +19,7 @@ NOTICE_DAYS = 92
 TABLES = {"layers/core/dropbatch/batch_api/models.py", "layers/core/dropbatch/batch_api/tool_fees.py"}
 TESTS = {
     "tests/unit/batch_api/test_models.py",
-    "tests/unit/test_model_notices.py",
+    "tests/scenarios/test_model_notices.py",
     "tests/unit/recipes/test_refused_by_model.py",
     "tests/unit/money/test_tool_fees.py",
     "tests/infra/test_models_named.py",

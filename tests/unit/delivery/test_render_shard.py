@@ -8,7 +8,9 @@ from dropbatch.delivery import render_shard
 from tests.fakes import WORK, FakeContext
 
 
-def test_of_large_results_fewer_are_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_rows_are_written_at_once_if_their_results_are_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(render_shard, "MAX_CHUNK_BYTES", 1_000)
     fake = FakeContext(tmp_path)
     fake.objects.put(WORK, "small", b"x" * 400, "")

@@ -1,4 +1,4 @@
-"""A recipe or a drop that names a model past its end, or close to it, is told so and goes on; over fakes."""
+"""A recipe or a drop with a model that has ended, or ends soon, gets a notice and continues."""
 
 import json
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ def raw(*models: str, url: str = "/v1/chat/completions") -> bytes:
 
 
 @pytest.mark.parametrize(("model", "code", "words"), [("o1", "model_gone", GONE), ("gpt-5-mini", "model_ends", ENDS)])
-def test_a_recipe_is_told_to_be_usable_but_with_the_day_and_the_replacement(
+def test_a_recipe_is_usable_with_a_notice_of_the_day_and_the_replacement(
     fake: FakeContext, model: str, code: str, words: str
 ) -> None:
     drop(fake, "a/recipe.yaml", recipe(model))
@@ -82,12 +82,12 @@ def test_a_drop_whose_recipe_names_such_a_model_is_accepted_with_the_notice(fake
     assert [notice["message"] for notice in accepted(fake, "a.csv", b"text\na\n")] == [GONE]
 
 
-def test_a_raw_drop_is_told_of_each_of_its_models_once(fake: FakeContext) -> None:
+def test_a_raw_drop_gets_a_notice_of_each_of_its_models_once(fake: FakeContext) -> None:
     notices = accepted(fake, "a.jsonl", raw("gpt-6-luna", "gpt-5-mini", "o1", "o1", "mine"))
     assert [notice["code"] for notice in notices] == ["model_gone", "model_ends"]
 
 
-def test_models_that_come_out_of_rows_are_told(fake: FakeContext) -> None:
+def test_models_that_come_from_rows_get_a_notice(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", recipe('"{{ model }}"'))
     notices = accepted(fake, "a.csv", b"model,text\ngpt-6-luna,a\nft:o1-2024-12-17:org::id,b\n")
     assert [notice["message"].split(" down")[0] for notice in notices] == [
@@ -95,7 +95,7 @@ def test_models_that_come_out_of_rows_are_told(fake: FakeContext) -> None:
     ]
 
 
-def test_a_drop_that_waits_for_an_approval_is_told_before_it_is_given(fake: FakeContext) -> None:
+def test_a_drop_that_waits_for_an_approval_gets_the_notice_first(fake: FakeContext) -> None:
     fake.hold_above_rows = 1
     fake.objects.drop("recipe.yaml", recipe("o1"))
     drop(fake, "a.csv", b"text\na\nb\n")
