@@ -65,6 +65,7 @@ class Tally:
     unpriced_tool_calls: int = 0
 
     def count(self, row: int, outcome: Outcome, code: str | None, message: str | None = None) -> None:
+        """Count a row by its outcome and, if it has no good answer, by its reason."""
         self.outcomes[outcome] += 1
         if outcome not in COMPLETE or (outcome is Outcome.SKIPPED and code != WHEN):
             self._reason(outcome, code or str(outcome), Reason(1, row, message))
@@ -75,10 +76,12 @@ class Tally:
         return reason is None or reason.message is None
 
     def spend(self, usage: Usage) -> None:
+        """Add the tokens of requests."""
         for kind, count in zip(("input", "cached", "output", "reasoning", "cache_write"), usage, strict=True):
             self.tokens[kind] += count
 
     def pay(self, cost: Cost) -> None:
+        """Add a cost."""
         self.usd += cost.usd
         self.standard_usd += cost.standard_usd
         self.unpriced += cost.unpriced
@@ -124,6 +127,7 @@ class Tally:
             reason.message = reason.message or more.message
 
     def merge(self, other: Self) -> None:
+        """Add another tally, with its cost."""
         self.outcomes.update(other.outcomes)
         self.tokens.update(other.tokens)
         for (outcome, code), reason in other.reasons.items():
@@ -159,13 +163,16 @@ class Tally:
 
     @property
     def rows(self) -> int:
+        """The number of rows that are counted."""
         return sum(self.outcomes.values())
 
     @property
     def unanswered(self) -> int:
+        """The number of rows without a good answer; skipped rows are not among them."""
         return sum(count for outcome, count in self.outcomes.items() if outcome not in COMPLETE)
 
     def to_json(self) -> dict[str, Any]:
+        """Return the tally as JSON members."""
         return {
             "outcomes": {str(outcome): count for outcome, count in self.outcomes.items()},
             "reasons": [[str(outcome), code, r.count, r.row, r.message] for (outcome, code), r in self.reasons.items()],
@@ -182,6 +189,7 @@ class Tally:
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
+        """Return the tally of JSON members, those of earlier releases too."""
         outcomes = Counter({Outcome(name): count for name, count in members["outcomes"].items()})
         # Older tallies have an unknown price without a number of requests. It may be that of any of their rows.
         unpriced = sum(outcomes.values()) if members["usd"] is None else members.get("unpriced", 0)

@@ -84,12 +84,12 @@ class TableResults:
 
         objects, work = self._context.objects, self._context.buckets.work
         parts: list[list[Segment]] = []
-        for shard, its in zip(shards, pieces, strict=True):
+        for shard, shard_pieces in zip(shards, pieces, strict=True):
             part = f"{name}/{shard.number:06d}"
             kept = self._kept(part + ".json")
             if kept is None:
                 with objects.writing(work, self._files.table_key(part), BYTES) as out:
-                    answers = self._lines(its)
+                    answers = self._lines(shard_pieces)
                     kept = write_part(
                         self._file, schemas, answers, shard.first_row, shard.rows, out, self._context.scratch
                     )

@@ -58,6 +58,7 @@ class PieceWriter:
         return self._key, self._head_bytes, self._out.size, self._separator_bytes, self._has_rows
 
     def write(self, rows: Sequence[bytes]) -> None:
+        """Write some rows, which are complete and in order."""
         data = self._separator.join(rows)
         if self._separator and rows and self._has_rows:
             data = self._separator + data

@@ -156,6 +156,7 @@ class CostMeter:
             self._unread += count
 
     def total(self) -> Cost:
+        """Return the cost of everything that was added."""
         calls = dict(+self._calls)
         if self._prices is None:
             return Cost(0.0, 0.0, self._unpriced, self._unread, 0.0, calls, sum(calls.values()))

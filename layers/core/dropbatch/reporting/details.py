@@ -78,6 +78,7 @@ class UsedRecipe:
 
 
 def results_prefix(job: Job) -> str:
+    """Return the key prefix of a job's results."""
     return f"{results_root(job.drop.key)}{job.id}/"
 
 
@@ -101,6 +102,7 @@ def is_older(context: Context, job: Job) -> bool:
 
 
 def job_members(context: Context, job: Job, event: str, status: str) -> dict[str, Any]:
+    """Return the members that all events and files about a job have."""
     return {
         "schema_version": SCHEMA_VERSION,
         "event": event,
@@ -121,6 +123,7 @@ def job_members(context: Context, job: Job, event: str, status: str) -> dict[str
 
 
 def end_members(end: Ended) -> dict[str, Any]:
+    """Return the members that describe how a job ended."""
     tally, job = end.tally, end.job
     return {
         "rows": {**row_members(job), **{str(outcome): tally.outcomes[outcome] for outcome in Outcome}},
@@ -145,6 +148,7 @@ def end_members(end: Ended) -> dict[str, Any]:
 
 
 def end_times(job: Job, ended_at: int) -> dict[str, Any]:
+    """Return the times of a job that has ended."""
     return {
         "dropped": iso(job.drop.modified),
         "created": iso(job.created_at),
@@ -154,14 +158,17 @@ def end_times(job: Job, ended_at: int) -> dict[str, Any]:
 
 
 def named_drop(drop: Drop) -> dict[str, str]:
+    """Return the members that name a drop."""
     return {"bucket": drop.bucket, "key": drop.key, "version_id": drop.version_id}
 
 
 def named_results(context: Context, prefix: str) -> dict[str, str]:
+    """Return the members that name the place of results."""
     return {"bucket": context.buckets.results, "prefix": prefix}
 
 
 def listed_problems(problems: Problems, maximum: int) -> dict[str, Any]:
+    """Return the members that describe problems: counts, the first causes and the first problems."""
     return {
         "total": problems.total,
         "causes": problems.causes,
@@ -171,4 +178,5 @@ def listed_problems(problems: Problems, maximum: int) -> dict[str, Any]:
 
 
 def listed_notices(notices: Sequence[Notice]) -> list[dict[str, str]]:
+    """Return the members that describe notices."""
     return [notice.to_json() for notice in notices]

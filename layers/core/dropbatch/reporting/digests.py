@@ -111,10 +111,10 @@ def explained(parts: Sequence[Part]) -> list[tuple[DigestReason, int, Part]]:
     """Return the commonest reasons: each with all its rows, with the number of jobs that have it, and one of them."""
     found: dict[tuple[str, str], tuple[DigestReason, int, Part]] = {}
     for part in parts:
-        for its in part.entry.reasons:
-            so_far, jobs, first = found.get((its.outcome, its.code), (DigestReason(its.outcome, its.code, 0), 0, part))
-            total = DigestReason(its.outcome, its.code, so_far.count + its.count)
-            found[its.outcome, its.code] = total, jobs + 1, first
+        for reason in part.entry.reasons:
+            key = reason.outcome, reason.code
+            former, jobs, first = found.get(key, (DigestReason(*key, 0), 0, part))
+            found[key] = DigestReason(*key, former.count + reason.count), jobs + 1, first
     return sorted(found.values(), key=lambda reason: (-reason[1], -reason[0].count))[:MAX_REASONS]
 
 
@@ -202,8 +202,8 @@ def _worded(event: str, files: str, parts: Sequence[Part]) -> tuple[str, list[st
 
 def _ended(files: str, parts: Sequence[Part]) -> tuple[str, list[str], list[str]]:
     found = [part.entry for part in parts]
-    rows, answered = sum(its.rows for its in found), sum(its.answered for its in found)
-    statuses = Counter(its.status for its in found)
+    rows, answered = sum(entry.rows for entry in found), sum(entry.answered for entry in found)
+    statuses = Counter(entry.status for entry in found)
     bad = len(parts) - statuses["succeeded"]
     kinds = ", ".join(f"{count:,} {status}" for status, count in sorted(statuses.items(), key=lambda s: _rank(s[0])))
     count = _files(parts)
@@ -238,10 +238,10 @@ def _replaced(parts: Sequence[Part]) -> list[str]:
 def _again(parts: Sequence[Part]) -> list[str]:
     """Say how to retry rows without a good answer, as the message of one file does: of the first that allows it."""
     found = [(part, _cures(part)) for part in parts if part.entry.status != "succeeded"]
-    for part, its in found:
-        if Cure.AGAIN in its:
+    for part, part_cures in found:
+        if Cure.AGAIN in part_cures:
             return [f"To ask the failed rows of one again, and so for each: {marker_command(part.job.drop, 'retry')}"]
-    changed = [part for part, its in found if Cure.RECIPE in its]
+    changed = [part for part, part_cures in found if Cure.RECIPE in part_cures]
     if not changed:
         return []
     part = next((part for part in changed if part.entry.answered), changed[0])
@@ -256,14 +256,14 @@ def _cures(part: Part) -> set[Cure]:
 
 
 def _paid(found: Sequence[DigestEntry]) -> str:
-    known = [its for its in found if its.paid is not None]
+    known = [entry for entry in found if entry.paid is not None]
     if not known:
         return "The cost is not known."
-    paid, saved = (sum(its.paid or 0 for its in known) / 1e6, sum(its.saved for its in known) / 1e6)
+    paid, saved = (sum(entry.paid or 0 for entry in known) / 1e6, sum(entry.saved for entry in known) / 1e6)
     text = f"Paid {about(paid)}"
     if saved >= 0:
         text += f", and saved {about(saved)} by batching"
-    if len(known) < len(found) or any(its.unpriced for its in found):
+    if len(known) < len(found) or any(entry.unpriced for entry in found):
         return text + "; the cost of some requests is not known, and not in the sum."
     return text + "."
 

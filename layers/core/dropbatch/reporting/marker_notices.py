@@ -1,4 +1,7 @@
-"""Notifications about markers: that one has acted, or why it does nothing, and what works instead."""
+"""Notifications about markers: that one has acted, or why it does nothing, and what works instead.
+
+`source` is the object in the inbox, a file or a folder, whose name is the marker.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +23,7 @@ MAX_VERDICT_NAME = 40
 """The same for a verdict, which shares the subject with the marker's own name."""
 
 
-def cancelling(context: Context, jobs: Sequence[Job], asker: MarkerObject, *, is_sent: bool) -> Notification:
+def cancelling(context: Context, jobs: Sequence[Job], source: MarkerObject, *, is_sent: bool) -> Notification:
     """Say that jobs of a key are being cancelled; `is_sent` says whether OpenAI has some of their rows already."""
     job = jobs[-1]
     if is_sent:
@@ -32,74 +35,77 @@ def cancelling(context: Context, jobs: Sequence[Job], asker: MarkerObject, *, is
         what = "Nothing of it was sent to OpenAI, and nothing is billed."
     if len(jobs) > 1:
         runs = " and ".join(filter(None, (", ".join(_number(each) for each in jobs[:-1]), _number(job))))
-        lines = [f"{_shown(job.drop.name)}: {runs} are being cancelled, as {asker.name} asks. {what}"]
+        lines = [f"{_shown(job.drop.name)}: {runs} are being cancelled, as {source.name} asks. {what}"]
     else:
-        lines = [f"{_start(job)} is being cancelled, as {asker.name} asks. {what}"]
+        lines = [f"{_start(job)} is being cancelled, as {source.name} asks. {what}"]
     lines.append(f"Another message follows when {'they have' if len(jobs) > 1 else 'it has'} ended.")
     more = {"cancelled_jobs": [each.id for each in jobs]}
-    return _of_job(context, job, asker, MarkerKind.CANCEL, MarkerReason.CANCELLING, "is being cancelled", lines, more)
+    return _of_job(context, job, source, MarkerKind.CANCEL, MarkerReason.CANCELLING, "is being cancelled", lines, more)
 
 
-def too_late(context: Context, job: Job, asker: MarkerObject) -> Notification:
+def too_late(context: Context, job: Job, source: MarkerObject) -> Notification:
     """Say that a job has no more rows to cancel, although it has not ended yet."""
     lines = [
-        f"{asker.name} came too late to stop anything: all rows of {_name(job)} that were sent had come back. They are "
-        "kept and paid; rows that failed are not sent again.",
+        f"{source.name} came too late to stop anything: all rows of {_name(job)} that were sent had come back. They "
+        "are kept and paid; rows that failed are not sent again.",
         "Another message follows when the results are there.",
     ]
-    return _of_job(context, job, asker, MarkerKind.CANCEL, MarkerReason.TOO_LATE, "too late to cancel", lines)
+    return _of_job(context, job, source, MarkerKind.CANCEL, MarkerReason.TOO_LATE, "too late to cancel", lines)
 
 
-def approved(context: Context, job: Job, asker: MarkerObject) -> Notification:
+def approved(context: Context, job: Job, source: MarkerObject) -> Notification:
+    """Say that a job has its approval."""
     if job.state in ENDED_JOBS:
-        lines = [f"{_start(job)} had the approval of {asker.name}, and has ended ({job.state})."]
+        lines = [f"{_start(job)} had the approval of {source.name}, and has ended ({job.state})."]
     else:
         lines = [
-            f"{_start(job)} continues, as {asker.name} asks: its {rows_counted(job.rows)} are sent to OpenAI.",
+            f"{_start(job)} continues, as {source.name} asks: its {rows_counted(job.rows)} are sent to OpenAI.",
             _to("stop it", job.drop, MarkerKind.CANCEL),
         ]
-    return _of_job(context, job, asker, MarkerKind.APPROVE, MarkerReason.APPROVED, "approved", lines)
+    return _of_job(context, job, source, MarkerKind.APPROVE, MarkerReason.APPROVED, "approved", lines)
 
 
-def resumed(context: Context, job: Job, asker: MarkerObject) -> Notification:
+def resumed(context: Context, job: Job, source: MarkerObject) -> Notification:
+    """Say that a held job continues with its recipe."""
     lines = [
-        f"{_start(job)} continues with the recipe as it was, as {asker.name} asks.",
+        f"{_start(job)} continues with the recipe as it was, as {source.name} asks.",
         _to("stop it", job.drop, MarkerKind.CANCEL),
     ]
-    return _of_job(context, job, asker, MarkerKind.RETRY, MarkerReason.RESUMED, "continues", lines)
+    return _of_job(context, job, source, MarkerKind.RETRY, MarkerReason.RESUMED, "continues", lines)
 
 
-def being_read(context: Context, job: Job, asker: MarkerObject) -> Notification:
+def being_read(context: Context, job: Job, source: MarkerObject) -> Notification:
+    """Say that a job is approved before it is read to its end."""
     lines = [
-        f"{_start(job)} is still being read. If it turns out to need an approval, it has that of {asker.name}, and "
+        f"{_start(job)} is still being read. If it turns out to need an approval, it has that of {source.name}, and "
         "continues without a question."
     ]
-    return _of_job(context, job, asker, MarkerKind.APPROVE, MarkerReason.BEING_READ, "approved beforehand", lines)
+    return _of_job(context, job, source, MarkerKind.APPROVE, MarkerReason.BEING_READ, "approved beforehand", lines)
 
 
-def waits_no_more(context: Context, job: Job, asker: MarkerObject) -> Notification:
+def waits_no_more(context: Context, job: Job, source: MarkerObject) -> Notification:
     """Say that no other recipe takes up a rejected file any more."""
     lines = [
-        f"{_start(job)} was rejected, and as {asker.name} asks, no other recipe has it read again automatically.",
+        f"{_start(job)} was rejected, and as {source.name} asks, no other recipe has it read again automatically.",
         _to("have it read again", job.drop, MarkerKind.RERUN),
     ]
     verdict = "is not read again automatically"
-    return _of_job(context, job, asker, MarkerKind.CANCEL, MarkerReason.WAITS_NO_MORE, verdict, lines)
+    return _of_job(context, job, source, MarkerKind.CANCEL, MarkerReason.WAITS_NO_MORE, verdict, lines)
 
 
-def refused(context: Context, job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReason) -> Notification:
+def refused(context: Context, job: Job, source: MarkerObject, kind: MarkerKind, reason: MarkerReason) -> Notification:
     """Say that a marker does nothing because of the state of a job, and what works instead."""
-    verdict, lines = _refusal(job, asker, kind, reason)
-    return _of_job(context, job, asker, kind, reason, verdict, lines)
+    verdict, lines = _refusal(job, source, kind, reason)
+    return _of_job(context, job, source, kind, reason, verdict, lines)
 
 
-def _refusal(job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReason) -> tuple[str, list[str]]:
+def _refusal(job: Job, source: MarkerObject, kind: MarkerKind, reason: MarkerReason) -> tuple[str, list[str]]:
     """Return the verdict and the lines about a marker that does nothing."""
-    name, start, nothing = _name(job), _start(job), f"so {asker.name} does nothing."
+    name, start, nothing = _name(job), _start(job), f"so {source.name} does nothing."
     match reason:
         case MarkerReason.OLDER:
             return f".{kind} is older than it, and does nothing", [
-                f"{asker.name} is older than what {name} is now, {nothing}",
+                f"{source.name} is older than what {name} is now, {nothing}",
                 f"To do it now, make it again: {_how(job.drop, kind)}",
             ]
         case MarkerReason.ALREADY:
@@ -117,7 +123,7 @@ def _refusal(job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReas
             return _refusal_of_approval(job, nothing)
         case MarkerReason.ENDED:
             return f"has ended, there is nothing to {kind}", [
-                f"{start} has ended ({job.state}), and {asker.name} came too late to {kind} it."
+                f"{start} has ended ({job.state}), and {source.name} came too late to {kind} it."
             ]
         case MarkerReason.NOTHING_TO_RETRY:
             return _refusal_of_retry(job, nothing)
@@ -168,12 +174,12 @@ def _refusal_of_retry(job: Job, nothing: str) -> tuple[str, list[str]]:
     ]
 
 
-def no_such_file(marker: Marker, asker: MarkerObject, near: Sequence[str]) -> Notification:
+def no_such_file(marker: Marker, source: MarkerObject, near: Sequence[str]) -> Notification:
     """Say that there is no file beside a marker, and suggest others: `near` are their keys."""
-    drop = _drop(asker, marker.drop_key)
-    lines = [f"There is no file `{_shown(drop.name)}` here, so {asker.name} does nothing."]
+    drop = _drop(source, marker.drop_key)
+    lines = [f"There is no file `{_shown(drop.name)}` here, so {source.name} does nothing."]
     for key in near:
-        meant = _drop(asker, key)
+        meant = _drop(source, key)
         lines.append(f"Did you mean `{_shown(meant.name)}`? Then {_how(meant, marker.kind)}")
     if not near:
         lines.append(
@@ -182,60 +188,65 @@ def no_such_file(marker: Marker, asker: MarkerObject, near: Sequence[str]) -> No
         )
     verdict = f"there is no file {_short(drop.name)} here"
     return _of_file(
-        asker, marker, MarkerStatus.REFUSED, MarkerReason.NO_SUCH_FILE, verdict, lines, {"near": list(near)}
+        source, marker, MarkerStatus.REFUSED, MarkerReason.NO_SUCH_FILE, verdict, lines, {"near": list(near)}
     )
 
 
-def not_begun(marker: Marker, asker: MarkerObject) -> Notification:
+def not_begun(marker: Marker, source: MarkerObject) -> Notification:
     """Say that a file has no job yet, and what the marker does for it."""
-    name, short = _shown(_drop(asker, marker.drop_key).name), _short(_drop(asker, marker.drop_key).name)
+    name, short = _shown(_drop(source, marker.drop_key).name), _short(_drop(source, marker.drop_key).name)
     if marker.kind in (MarkerKind.RERUN, MarkerKind.RETRY):
         lines = [
             f"{name} had not been read yet. That begins now: all of its rows are asked, with today's recipe. Other "
             "messages follow as the recipe's `notify` says."
         ]
-        return _of_file(asker, marker, MarkerStatus.DONE, MarkerReason.TAKEN_IN, f"{short} is read now", lines)
+        return _of_file(source, marker, MarkerStatus.DONE, MarkerReason.TAKEN_IN, f"{short} is read now", lines)
     what = "is cancelled" if marker.kind is MarkerKind.CANCEL else "needs no other approval"
-    lines = [f"{name} has not been read yet. {asker.name} is kept for it: when its job begins, it {what}."]
-    return _of_file(asker, marker, MarkerStatus.KEPT, MarkerReason.NOT_BEGUN, f"kept, {short} has not begun yet", lines)
+    lines = [f"{name} has not been read yet. {source.name} is kept for it: when its job begins, it {what}."]
+    return _of_file(
+        source, marker, MarkerStatus.KEPT, MarkerReason.NOT_BEGUN, f"kept, {short} has not begun yet", lines
+    )
 
 
-def no_drop(marker: Marker, asker: MarkerObject) -> Notification:
-    name = _shown(_drop(asker, marker.drop_key).name)
-    lines = [f"{name} is not a file of rows, so {asker.name} does nothing. Make it beside such a file."]
-    return _of_file(asker, marker, MarkerStatus.REFUSED, MarkerReason.NO_DROP, f"{name} has no rows to answer", lines)
+def no_drop(marker: Marker, source: MarkerObject) -> Notification:
+    """Say that the file beside a marker has no rows."""
+    name = _shown(_drop(source, marker.drop_key).name)
+    lines = [f"{name} is not a file of rows, so {source.name} does nothing. Make it beside such a file."]
+    return _of_file(source, marker, MarkerStatus.REFUSED, MarkerReason.NO_DROP, f"{name} has no rows to answer", lines)
 
 
-def forgotten(marker: Marker, asker: MarkerObject) -> Notification:
+def forgotten(marker: Marker, source: MarkerObject) -> Notification:
     """Say that the job's item was deleted, and what still works."""
-    drop = _drop(asker, marker.drop_key)
+    drop = _drop(source, marker.drop_key)
     lines = [
         f"{_shown(drop.name)} ended more than three months ago, and the outcomes of its rows are no longer kept, so "
-        f"{asker.name} does nothing.",
+        f"{source.name} does nothing.",
         _to("ask all rows again with today's recipe", drop, MarkerKind.RERUN),
     ]
     verdict = f"ended long ago, there is nothing to {marker.kind}"
-    return _of_file(asker, marker, MarkerStatus.REFUSED, MarkerReason.FORGOTTEN, verdict, lines)
+    return _of_file(source, marker, MarkerStatus.REFUSED, MarkerReason.FORGOTTEN, verdict, lines)
 
 
-def misspelt(marker: NearMarker, asker: MarkerObject) -> Notification:
-    drop = _drop(asker, marker.drop_key)
+def misspelt(marker: NearMarker, source: MarkerObject) -> Notification:
+    """Say that an ending is not a marker, and suggest one."""
+    drop = _drop(source, marker.drop_key)
     kinds = ", ".join(f".{kind}" for kind in MarkerKind)
     lines = [
-        f"`{marker.ending}` is not a marker, so {asker.name} does nothing; did you mean `.{marker.kind}`?",
+        f"`{marker.ending}` is not a marker, so {source.name} does nothing; did you mean `.{marker.kind}`?",
         f"Then {_how(drop, marker.kind)}",
         f"The markers are {kinds}.",
     ]
     verdict = f"is not a marker, did you mean .{marker.kind}?"
-    return _of_file(asker, marker, MarkerStatus.REFUSED, MarkerReason.MISSPELT, verdict, lines)
+    return _of_file(source, marker, MarkerStatus.REFUSED, MarkerReason.MISSPELT, verdict, lines)
 
 
-def given_up(marker: Marker | NearMarker, asker: MarkerObject) -> Notification:
+def given_up(marker: Marker | NearMarker, source: MarkerObject) -> Notification:
+    """Say that a marker could not be read for a day."""
     lines = [
-        f"Dropbatch could not look at {asker.name}, although it tried for a day, so it does nothing. Make it again: "
-        f"{_how(_drop(asker, marker.drop_key), marker.kind)}"
+        f"Dropbatch could not look at {source.name}, although it tried for a day, so it does nothing. Make it again: "
+        f"{_how(_drop(source, marker.drop_key), marker.kind)}"
     ]
-    return _of_file(asker, marker, MarkerStatus.REFUSED, MarkerReason.GAVE_UP, "could not be looked at", lines)
+    return _of_file(source, marker, MarkerStatus.REFUSED, MarkerReason.GAVE_UP, "could not be looked at", lines)
 
 
 _STATUS = {
@@ -251,7 +262,7 @@ _STATUS = {
 def _of_job(
     context: Context,
     job: Job,
-    asker: MarkerObject,
+    source: MarkerObject,
     kind: MarkerKind,
     reason: MarkerReason,
     verdict: str,
@@ -259,13 +270,13 @@ def _of_job(
     more: Mapping[str, Any] | None = None,
 ) -> Notification:
     """Build the notification about a marker of a job."""
-    detail = {"reason": str(reason), "marker": asker.to_json(kind), **(more or {})}
+    detail = {"reason": str(reason), "marker": source.to_json(kind), **(more or {})}
     status = _STATUS.get(reason, MarkerStatus.REFUSED)
     return notification_of(context, job, "marker", str(status), verdict, lines, detail)
 
 
 def _of_file(
-    asker: MarkerObject,
+    source: MarkerObject,
     marker: Marker | NearMarker,
     status: MarkerStatus,
     reason: MarkerReason,
@@ -279,13 +290,13 @@ def _of_file(
         "event": "marker",
         "status": str(status),
         "reason": str(reason),
-        "marker": asker.to_json(marker.kind),
-        "drop": {"bucket": asker.bucket, "key": marker.drop_key, "version_id": None},
+        "marker": source.to_json(marker.kind),
+        "drop": {"bucket": source.bucket, "key": marker.drop_key, "version_id": None},
         "labels": {},
         **(more or {}),
     }
-    folder = _drop(asker, marker.drop_key).folder
-    return Notification("marker", str(status), folder, subject(asker.key.rstrip("/"), verdict), as_text(lines), detail)
+    folder = _drop(source, marker.drop_key).folder
+    return Notification("marker", str(status), folder, subject(source.key.rstrip("/"), verdict), as_text(lines), detail)
 
 
 def _name(job: Job) -> str:
@@ -312,8 +323,8 @@ def _short(name: str) -> str:
     return cut_from_left(without_controls(name), MAX_VERDICT_NAME)
 
 
-def _drop(asker: MarkerObject, key: str) -> Drop:
-    return Drop(asker.bucket, key, "", 0)
+def _drop(source: MarkerObject, key: str) -> Drop:
+    return Drop(source.bucket, key, "", 0)
 
 
 def _to(what: str, drop: Drop, kind: MarkerKind) -> str:

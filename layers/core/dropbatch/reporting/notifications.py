@@ -72,6 +72,7 @@ def notification_of(
     detail: Mapping[str, Any] | None = None,
     operators: Letter | None = None,
 ) -> Notification:
+    """Build a notification about a job, with the parts that all of them have."""
     members = {"rows": row_members(job), **job_members(context, job, event, status), **(detail or {})}
     if job.marker is not None:
         members["asked_by"] = {"kind": job.marker, "version_id": job.rerun_version}

@@ -44,6 +44,7 @@ def cut_from_left(text: str, maximum: int) -> str:
 
 
 def units(text: str) -> int:
+    """Return the length of a text in units of UTF-16."""
     return len(_utf16(text)) // 2
 
 
@@ -88,10 +89,12 @@ def local_time(seconds: int, zone: tzinfo) -> str:
 
 
 def iso(seconds: int) -> str:
+    """Return a time as ISO 8601, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def console_link(region: str, bucket: str, prefix: str) -> str:
+    """Return the address of the S3 console for objects with this prefix."""
     host = next((host for start, host in _CONSOLES.items() if region.startswith(start)), "console.aws.amazon.com")
     return f"https://{region}.{host}/s3/buckets/{bucket}?region={region}&prefix={quote(prefix)}"
 
@@ -135,22 +138,27 @@ def listed_numbers(numbers: Sequence[int]) -> str:
 
 
 def notice_lines(notices: Sequence[Notice]) -> list[str]:
+    """Return a line for each notice."""
     return [f"- {notice.message}" for notice in notices]
 
 
 def as_text(lines: Sequence[str]) -> str:
+    """Return lines as one text."""
     return "\n".join(lines) + "\n"
 
 
 def rows_counted(count: int) -> str:
+    """Say a number of rows."""
     return counted(count, "row")
 
 
 def batches_counted(count: int) -> str:
+    """Say a number of batches."""
     return f"{count:,} batch{'' if count == 1 else 'es'}"
 
 
 def counted(count: int, noun: str) -> str:
+    """Say a number of things, such as `1 row` or `1,204 rows`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 

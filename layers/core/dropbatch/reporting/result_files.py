@@ -81,6 +81,7 @@ def decision_to_give_up(context: Context, job: Job) -> dict[str, Any]:
 
 
 def decided_notification(decided: Mapping[str, Any]) -> Notification:
+    """Return the notification of a decision."""
     return msgspec.convert(decided["notification"], Notification)
 
 
