@@ -29,7 +29,7 @@ assert Path(path).stat().st_size == 200 * 1_048_576
 print(_peak_mb() - before)
 """
 
-TO_REACH = {"upload_growth_mb": "≤ 10", "download_growth_mb": "≤ 10"}
+FIGURES = {"upload_growth_mb": ("MiB", "≤ 10"), "download_growth_mb": ("MiB", "≤ 10")}
 
 
 def transfers() -> dict[str, float]:

@@ -1,18 +1,17 @@
-"""What a day costs, by number of rows, and where it ends: a small model of measured figures and list prices.
+"""The cost of a day, by number of rows, and the quotas that limit it: a model of measured figures and list prices.
 
 Calls are counted by running the real use cases over counting fakes, on drops of one shard and of eleven, so that what a
-drop costs and what a shard of 50,000 rows costs are told apart. Seconds are what the benchmarks measure. Both stand in
-docs/maintainers/scale.md. All else there follows from them: `python -m benchmarks.costs` counts again and prints it.
+drop costs and what a shard of 50,000 rows costs can be separated. Seconds are what the benchmarks measure. Both are in
+docs/maintainers/scale.md. All else there follows from them: `make costs` counts again and prints the tables.
 """
 
-import json
 import math
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.simulation import DAY, WORKERS, Account
+from benchmarks.figures import read
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import ENDED_JOBS, JobState, Pace, Poller
 from dropbatch.domain.outcomes import Outcome
@@ -20,6 +19,7 @@ from dropbatch.polling.poll import poll
 from dropbatch.storage.repository import Ledger
 from tests.driving import deliver, drop, jobs, rows
 from tests.fakes import answer_ok
+from tools.capacity.simulation import DAY, WORKERS, Account
 
 PRICES_AS_OF = "the middle of 2025"
 PRICES = {
@@ -103,8 +103,6 @@ COUNTED = {
 SECONDS = {"submit_million_s": 12.0, "collect_million_s": 15.0}
 """Seconds of one core for a million rows in and out, where benchmarks/latest.json has none: cautious ones."""
 
-LATEST = Path("benchmarks/latest.json")
-
 
 def count() -> dict[str, float]:
     """The calls of a drop, and of each of its shards, by what they are; and those of a poll with nothing open."""
@@ -154,8 +152,9 @@ def _of_a_poll(account: Account) -> Counter[str]:
 
 def figures_now() -> dict[str, float]:
     """What is counted and measured now."""
-    latest = json.loads(LATEST.read_text()) if LATEST.exists() else {}
-    return count() | {name: float(latest.get(name, otherwise)) for name, otherwise in SECONDS.items()}
+    latest = read()
+    seconds = {name: float(latest[name]["value"]) if name in latest else most for name, most in SECONDS.items()}
+    return count() | seconds
 
 
 def read_figures(text: str) -> dict[str, float]:
@@ -279,12 +278,12 @@ def quotas_table(figures: Figures) -> str:
         (
             rows_of_it * 3_500 * DAY / large["S3 writes"],
             "S3: 3,500 writes a second and prefix",
-            "nothing: S3 divides prefixes by itself",
+            "nothing: S3 divides prefixes automatically",
         ),
         (
             rows_of_it * 4_000 * DAY / large["DynamoDB write units"],
             "DynamoDB: 4,000 write units a second of a new table",
-            "nothing: it doubles by itself",
+            "nothing: it doubles automatically",
         ),
     ]
     lines = [(_millions(rows), quota, remedy) for rows, quota, remedy in sorted(found)]

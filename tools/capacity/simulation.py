@@ -1,11 +1,11 @@
 """A busy account: a day of drops on a moved clock, through the real use cases, over fakes in memory.
 
-Drops come as a working day brings them, and once many at a time; OpenAI takes so many tokens at once for a model, 2,000
-creates an hour, and minutes to hours for a batch; some rows fail and are asked again. Functions take seconds, of which
-each queue's are as many at once as the template lets. What is printed is how long drops wait, how many calls are made,
-and how long queues grow; every job must have ended, and the invariants hold.
+Drops come as a working day brings them, and once many at a time; OpenAI has a token limit for each model, takes 2,000
+creates an hour, and minutes to hours for a batch; some rows fail and are retried. Functions take seconds, and each
+queue has as many at once as the template allows. It prints how long drops wait, how many calls are made, and how long
+queues grow; every job must have ended, and the invariants hold.
 
-`python -m benchmarks.simulation [drops]`
+`make simulation` (`DROPS=` for fewer than 10,000)
 """
 
 import json
