@@ -1,4 +1,4 @@
-"""Bringing answers home: what is measured, on what, and against what.
+"""Collecting answers: the measured jobs, their inputs, and the figures.
 
 A job of a million rows has been submitted and has ended: 20 shards of 50,000 rows, each with its answers, shuffled, of
 about a kilobyte. Measured is all from there to the results: every batch collected, every shard rendered, all joined.
@@ -122,7 +122,7 @@ def embedding_lines(dice: random.Random, rows: Sequence[int]) -> Iterator[bytes]
 
 
 def ended_job(kind: str, rows: int) -> Path:
-    """The folder of a job that waits to be brought home: its shards in the work bucket, its answers in `openai`."""
+    """Return the folder of a job to collect: its shards are in the work bucket, its answers in `openai`."""
     folder = FOLDER / f"{kind}-{rows}"
     if not (folder / "ready").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -157,7 +157,7 @@ def _make_job(kind: str, rows: int, folder: Path) -> None:
 
 
 def job_items(kind: str, rows: int) -> tuple[Job, list[Shard], list[Batch]]:
-    """The job, its shards and its batches, as they stand when all batches have ended."""
+    """Return the job, its shards and its batches, as they are when all batches have ended."""
     drop = Drop(BUCKETS.inbox, "reviews.csv", "1", 0)
     job = Job("the-job", drop, 0, JobState.RUNNING, rows=rows, shards=-(-rows // SHARD_ROWS), deadline_at=2**40)
     endpoint, model = MODELS[kind]

@@ -1,4 +1,4 @@
-"""What uploading and downloading 200 MB adds to the peak of a process, through the real OpenAI adapter.
+"""The growth of a process's peak memory while it uploads and downloads 200 MB, through the real OpenAI adapter.
 
 The client, and a first small call, are there before: what is measured is the growth by the file alone.
 """

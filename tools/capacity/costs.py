@@ -105,7 +105,7 @@ SECONDS = {"submit_million_s": 12.0, "collect_million_s": 15.0}
 
 
 def count() -> dict[str, float]:
-    """The calls of a drop, and of each of its shards, by what they are; and those of a poll with nothing open."""
+    """Count the calls of a drop, of each of its shards, and of a poll with nothing open, by service."""
     one, eleven, idle = _calls(1), _calls(11), _calls(0)
     figures = {}
     for name, members in COUNTED.items():
@@ -117,7 +117,7 @@ def count() -> dict[str, float]:
 
 
 def _calls(shards: int) -> Counter[str]:
-    """Of a drop of so many shards, without what polls call when nothing is open; of such a poll if there are none."""
+    """Return the calls of a drop of `shards` shards without those of an idle poll; those of an idle poll if it is 0."""
     with tempfile.TemporaryDirectory() as folder:
         account = Account(Path(folder), limits=Limits(batch_requests=50))
         account.openai.answer = answer_ok
@@ -151,14 +151,14 @@ def _of_a_poll(account: Account) -> Counter[str]:
 
 
 def figures_now() -> dict[str, float]:
-    """What is counted and measured now."""
+    """Return the figures as they are counted and measured now."""
     latest = read()
     seconds = {name: float(latest[name]["value"]) if name in latest else most for name, most in SECONDS.items()}
     return count() | seconds
 
 
 def read_figures(text: str) -> dict[str, float]:
-    """The figures that a document states, in a table's rows of a name and a number."""
+    """Return the figures that a document states, in a table's rows of a name and a number."""
     cells = (line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `"))
     return {name.strip("`"): float(number) for name, number in cells}
 
@@ -168,7 +168,7 @@ def figures_table(figures: Figures) -> str:
 
 
 def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
-    """What a day of such drops asks of each service, and costs in dollars (`$ …`)."""
+    """Return the use of each service by a day of such drops, and its cost in dollars (`$ …`)."""
     shards = drops * math.ceil(rows_of_each / SHARD_ROWS)
     millions = drops * rows_of_each / 1e6
 
@@ -226,7 +226,7 @@ def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
 
 
 def idle_month(figures: Figures) -> dict[str, float]:
-    """What a stack costs in 30 days in which nobody drops anything, in dollars, the most first."""
+    """Return the cost in dollars of a stack in 30 days without a drop, the highest first."""
     p, polls = PRICES, 30 * POLLS
     reads = polls * (figures["table_reads_a_poll"] + 2)
     found = {
@@ -249,7 +249,7 @@ def idle_table(figures: Figures) -> str:
 
 
 def busy_seconds(figures: Figures) -> float:
-    """How long a row keeps a function busy: its share of computing, and of the network."""
+    """Return the seconds for which a row keeps a function busy: its share of computing, and of the network."""
     through = WRITTEN_BYTES + 2 * ROW_BYTES + REQUEST_BYTES + 2 * ANSWER_BYTES
     return sum(figures[name] for name in SECONDS) / 1e6 + through / NETWORK_BYTES_A_SECOND
 
@@ -261,7 +261,7 @@ def costs_table(figures: Figures) -> str:
 
 
 def quotas_table(figures: Figures) -> str:
-    """At how many rows a day each quota binds, the first one first."""
+    """Return a table of quotas and the rows a day at which each is reached, the lowest first."""
     at_once = sum(most for most, _ in WORKERS.values())
     large = day(*DAYS["100 million"], figures)
     rows_of_it = math.prod(DAYS["100 million"])

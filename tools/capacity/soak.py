@@ -43,10 +43,10 @@ DROPS_A_DAY, DAYS = 200, 30
 FAULTS_A_DAY = 4
 MAX_ROWS = 60
 MAX_FAULT_DAYS = 2
-"""No fault of the soak lasts longer, so that whatever it delays is told within the days after."""
+"""No fault lasts longer, so that the notifications that it delays come within the days after."""
 
 CHECKED_AFTER = 4 * DAY
-"""A job that has ended is checked, and forgotten, after this time: by then it must have been told of."""
+"""A job that has ended is checked, and forgotten, after this time: its notifications must have come by then."""
 
 MAX_JOB_DAYS = 31
 TOKENS_A_DAY = 20_000
@@ -80,7 +80,7 @@ class Soak:
 
 
 def soak(folder: Path, *, days: int = DAYS, drops: int = DROPS_A_DAY, hours: float = inf, seed: int = 1) -> Soak:
-    """Lives through so many days; an AssertionError, which names the seed, if anything that must hold does not."""
+    """Simulate `days` days. Raise an AssertionError, which names the seed, if an invariant does not hold."""
     chance = random.Random(seed)
     account = Account(
         folder, limits=Limits(batch_requests=BATCH_REQUESTS), token_limit=TOKENS_A_DAY, seed=seed, faulty=True
