@@ -23,9 +23,9 @@ def build(rows: int) -> None:
 
 def build_into(to: Path, drop: Path) -> None:
     from dropbatch.gc_tuning import settle
-    from dropbatch.rows.request_builder import Asker
+    from dropbatch.rows.request_builder import RequestBuilder
 
-    asker = Asker(_recipe())
+    asker = RequestBuilder(_recipe())
     settle()  # as every function does when it is connected
     with to.open("wb") as out:
         for chunk in _drop(drop).chunks():
@@ -57,13 +57,13 @@ def build_naive(rows: int) -> None:
 
 def validate(rows: int) -> None:
     """A raw drop: every line is checked as strictly as a drop is. Whether ids are unique is `unique_ids`."""
-    from dropbatch.formats.jsonl.fast_raw_requests import ReadyLines
+    from dropbatch.formats.jsonl.fast_raw_requests import RawChunk
     from dropbatch.formats.jsonl.raw_request import raw_request
     from dropbatch.gc_tuning import settle
 
     settle()  # as above
     for chunk in _drop(raw_drop(rows)).chunks():
-        if not isinstance(chunk, ReadyLines):
+        if not isinstance(chunk, RawChunk):
             for record in chunk.records():
                 raw_request(record)
 

@@ -18,19 +18,20 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, cast
 
 from benchmarks.inputs import FOLDER, csv_drop
-from benchmarks.worlds import BUCKETS, folder_world
+from benchmarks.worlds import BUCKETS, folder_context
 from dropbatch.batch_api.limits import Limits
 from dropbatch.collection.collect import collect
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus, Shard
+from dropbatch.domain.jobs import Job, Shard
+from dropbatch.domain.states import BatchState, JobState, OpenAIStatus
 from dropbatch.formats.file_types import file_type
 from dropbatch.formats.reading import read_drop
 from dropbatch.gc_tuning import settle
-from dropbatch.messages import Work
+from dropbatch.messages import BatchMessage
 from dropbatch.ports import OpenAI, RemoteBatch
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.job_files import JobFiles, RecipeText
-from dropbatch.storage.repository import Ledger
 
 SHARD_ROWS = 50_000
 SIZES = (50_000, 200_000, 1_000_000)
@@ -133,13 +134,13 @@ def ended_job(kind: str, rows: int) -> Path:
 def _make_job(kind: str, rows: int, folder: Path) -> None:
     answers = folder / "openai"
     answers.mkdir(parents=True)
-    world = folder_world(folder, cast("OpenAI", Ended(answers)))
+    context = folder_context(folder, cast("OpenAI", Ended(answers)))
     job, shards, _ = job_items(kind, rows)
     source = csv_drop(rows)
     with source.open("rb") as file:
         blocks = iter(lambda: file.read(1 << 20), b"")
         drop = read_drop(blocks, file_type(source.name), encoding=None, limits=Limits())
-        files = JobFiles(world.objects, world.buckets.work, job.id)
+        files = JobFiles(context.objects, context.buckets.work, job.id)
         files.keep_recipe(RecipeText("recipe.yaml", RECIPES[kind], {}))
         files.keep_layout(drop.layout)
         records = iter(drop)
@@ -147,7 +148,7 @@ def _make_job(kind: str, rows: int, folder: Path) -> None:
             with files.writing_shard(shard.number) as out:
                 for _ in range(shard.rows):
                     out.write(next(records).raw)
-            JobRows(world, job).index(shard)  # makes and keeps it
+            JobRows(context, job).index(shard)  # makes and keeps it
             dice = random.Random(shard.number)
             order = list(range(shard.first_row, shard.first_row + shard.rows))
             dice.shuffle(order)
@@ -218,15 +219,14 @@ def _collect(kind: str, rows: int) -> None:
     folder = ended_job(kind, rows)
     with TemporaryDirectory(dir=FOLDER) as copy:
         shutil.copytree(folder / "objects", f"{copy}/objects", copy_function=os.link)
-        world = folder_world(Path(copy), cast("OpenAI", Ended(folder / "openai")))
-        ledger = Ledger(world.table)
+        context = folder_context(Path(copy), cast("OpenAI", Ended(folder / "openai")))
         job, shards, batches = job_items(kind, rows)
         for item in (job, *shards, *batches):
-            ledger.add(item)
+            context.repository.add(item)
         settle()  # as every function does when it is connected
         for batch in batches:
-            collect(world, Work(job.id, batch.sk))
-        ended = ledger.job(job.id)
+            collect(context, BatchMessage(job.id, batch.sort_key))
+        ended = context.repository.job(job.id)
     assert ended is not None
     assert ended.state is JobState.SUCCEEDED
 

@@ -17,9 +17,10 @@ from urllib.parse import quote, unquote
 import orjson
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import ConditionFailed, ObjectMissing
-from dropbatch.ports import Audience, Buckets, Notification, ObjectInfo, OpenAI, Piece, World
+from dropbatch.domain.errors import ObjectNotFoundError, StaleItemError
+from dropbatch.ports import Audience, Notification, ObjectInfo, OpenAI, Piece
 from dropbatch.reporting.sns_limits import fitted
+from dropbatch.storage.context import Buckets, Context
 
 BUCKETS = Buckets(inbox="inbox", results="results", work="work")
 BLOCK_BYTES = 1 << 20
@@ -174,7 +175,7 @@ class FolderObjects:
         if version_id is not None:
             versions = [version for version in versions if version.id == version_id]
         if not versions:
-            raise ObjectMissing("NoSuchKey")
+            raise ObjectNotFoundError("NoSuchKey")
         return versions[-1]
 
     @contextmanager
@@ -230,14 +231,14 @@ class MemoryTable:
     def insert(self, item: Mapping[str, Any]) -> None:
         self._called("put")
         if item["sk"] in self._items.get(item["pk"], {}):
-            raise ConditionFailed
+            raise StaleItemError
         self._keep(item)
 
     def replace(self, item: Mapping[str, Any], rev: int) -> None:
         self._called("put")
         found = self._get(item["pk"], item["sk"])
         if found is None or found["rev"] != rev:
-            raise ConditionFailed
+            raise StaleItemError
         self._keep(item)
 
     def delete(self, pk: str, sk: str, rev: int) -> None:
@@ -246,7 +247,7 @@ class MemoryTable:
         if found is None:
             return
         if found["rev"] != rev:
-            raise ConditionFailed
+            raise StaleItemError
         del self._items[pk][sk]
         self._close(pk, sk)
 
@@ -254,7 +255,7 @@ class MemoryTable:
         self._called("update")
         found = self._get(pk, sk)
         if found is None or found.get("lease") != lease:
-            raise ConditionFailed
+            raise StaleItemError
         self._keep({**found, "lease_until": until})
 
     def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]:
@@ -349,17 +350,17 @@ class SilentObserver:
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
 
-    def note(self, message: str, **fields: Any) -> None:  # noqa: ARG002  # the port's
+    def info(self, message: str, **fields: Any) -> None:  # noqa: ARG002  # the port's
         self.counts[message] = self.counts.get(message, 0) + 1
 
-    warn = note
-    failed = note
+    warning = info
+    exception = info
 
-    def measure(self, name: str, value: float, **dimensions: str) -> None:
+    def metric(self, name: str, value: float, **dimensions: str) -> None:
         """Nothing is kept of it."""
 
 
-def folder_world(
+def folder_context(
     folder: Path,
     openai: OpenAI,
     *,
@@ -367,12 +368,12 @@ def folder_world(
     seconds_left: Callable[[], float] = lambda: 300.0,
     limits: Limits | None = None,
     token_limits: Mapping[str, int] | None = None,
-) -> World:
+) -> Context:
     """A world whose objects and scratch lie in `folder`; the rest of it is new, and gone with the process."""
     scratch = folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     tokens = itertools.count(1)
-    return World(
+    return Context(
         objects=FolderObjects(folder / "objects", clock),
         table=MemoryTable(),
         intake=MemoryQueue(clock),

@@ -8,16 +8,18 @@ from enum import Enum
 from typing import Any
 
 from dropbatch.collection.collect import collect
-from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.intake.intake import take_in
-from dropbatch.messages import Look, Work
+from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Notification
 from dropbatch.reporting.details import results_prefix
 from dropbatch.reporting.phrases import iso
 from dropbatch.storage.repository import from_item
 from dropbatch.submission.submit import submit
-from tests.fakes import INBOX, RESULTS, FakeMessage, FakeQueue, FakeWorld, Killed
+from tests.fakes import INBOX, RESULTS, FakeContext, FakeMessage, FakeQueue, Killed
 
 RECIPE = b"""\
 model: gpt-6-luna
@@ -44,14 +46,14 @@ class Ending(Enum):
     KILLED = "killed"
 
 
-def drop(fake: FakeWorld, key: str, data: bytes, **labels: str) -> str:
+def drop(fake: FakeContext, key: str, data: bytes, **labels: str) -> str:
     """A user's upload, and the event that tells of it. Returns the version."""
     version = fake.objects.drop(key, data, labels)
     fake.intake.send(object_created(fake, key, version, len(data)))
     return version
 
 
-def object_created(fake: FakeWorld, key: str, version: str, size: int) -> dict[str, Any]:
+def object_created(fake: FakeContext, key: str, version: str, size: int) -> dict[str, Any]:
     """The event that EventBridge hands over, as far as S3 fills it in."""
     return {
         "version": "0",
@@ -72,7 +74,7 @@ def rows(count: int) -> bytes:
     return b"text\n" + b"".join(b"row %d\n" % number for number in range(1, count + 1))
 
 
-def run(fake: FakeWorld, *, ticks: int = 60, step: float = 60) -> None:
+def run(fake: FakeContext, *, ticks: int = 60, step: float = 60) -> None:
     """Delivers messages and polls each `step` seconds until nothing is open, or `ticks` are over.
 
     Behind the last kill, what waits is not polled for every minute: nothing can happen to it there any more.
@@ -81,7 +83,7 @@ def run(fake: FakeWorld, *, ticks: int = 60, step: float = 60) -> None:
         delivered = deliver(fake)
         if fake.killer:
             fake.killer.invoked()
-        polled = survive(lambda: poll(fake.world))
+        polled = survive(lambda: poll(fake.context))
         delivered += deliver(fake)
         is_open = not polled or any(True for kind in ("job", "outbox", "pending") for _ in fake.table.open_items(kind))
         if not is_open and not fake.intake.messages:
@@ -90,17 +92,17 @@ def run(fake: FakeWorld, *, ticks: int = 60, step: float = 60) -> None:
         fake.clock.sleep(5 * step if waits else step)
 
 
-def pass_time(fake: FakeWorld, seconds: float, *, step: float = 60) -> None:
+def pass_time(fake: FakeContext, seconds: float, *, step: float = 60) -> None:
     """Delivers messages and polls each `step` seconds, whatever fails, for so long."""
     end = fake.clock() + seconds
     while fake.clock() < end:
         deliver(fake)
-        invoke(fake, lambda: poll(fake.world))
+        invoke(fake, lambda: poll(fake.context))
         deliver(fake)
         fake.clock.sleep(step)
 
 
-def deliver(fake: FakeWorld) -> int:
+def deliver(fake: FakeContext) -> int:
     """Delivers what is due, until nothing is. Returns how many messages were worked on."""
     count = 0
     while True:
@@ -110,7 +112,7 @@ def deliver(fake: FakeWorld) -> int:
         count += worked
 
 
-def deliver_next(fake: FakeWorld, name: str) -> FakeMessage | None:
+def deliver_next(fake: FakeContext, name: str) -> FakeMessage | None:
     """Delivers a queue's next message to its function; None if none is due."""
     queue: FakeQueue = getattr(fake, name)
     message = queue.receive()
@@ -123,23 +125,23 @@ def deliver_next(fake: FakeWorld, name: str) -> FakeMessage | None:
     return message
 
 
-def handle(fake: FakeWorld, name: str, message: FakeMessage) -> Ending:
+def handle(fake: FakeContext, name: str, message: FakeMessage) -> Ending:
     """Lets the queue's function work on a message."""
     body = message.body
 
     def step() -> None:
         if name == "intake":
-            take_in(fake.world, Look.from_json(body))
+            take_in(fake.context, IntakeMessage.from_json(body))
         elif name == "dispatch":
-            submit(fake.world, Work.from_json(body))
+            submit(fake.context, BatchMessage.from_json(body))
         else:
-            collect(fake.world, Work.from_json(body))
+            collect(fake.context, BatchMessage.from_json(body))
 
     with fake.chains.invoked(FUNCTIONS[name], message):
         return invoke(fake, step)
 
 
-def finish(fake: FakeWorld, name: str, message: FakeMessage, ending: Ending) -> None:
+def finish(fake: FakeContext, name: str, message: FakeMessage, ending: Ending) -> None:
     """Does with a message what its function's wrapper, or SQS, does after the invocation."""
     queue: FakeQueue = getattr(fake, name)
     if ending is Ending.DONE:
@@ -148,10 +150,10 @@ def finish(fake: FakeWorld, name: str, message: FakeMessage, ending: Ending) -> 
         queue.hide(message.receipt or "", KILLED_HIDDEN_SECONDS)
     else:
         seconds = FAILED_HIDDEN_SECONDS * 2 ** (message.receives - 1)
-        invoke(fake, lambda: getattr(fake.world, name).hide(message.receipt, seconds))
+        invoke(fake, lambda: getattr(fake.context, name).hide(message.receipt, seconds))
 
 
-def invoke(fake: FakeWorld, step: Callable[[], None]) -> Ending:
+def invoke(fake: FakeContext, step: Callable[[], None]) -> Ending:
     """Runs a step as Lambda would: what it raises is logged, but for a broken assertion, which is a test's business."""
     if fake.killer:
         fake.killer.invoked()
@@ -162,7 +164,7 @@ def invoke(fake: FakeWorld, step: Callable[[], None]) -> Ending:
     except AssertionError:
         raise
     except Exception:  # noqa: BLE001 - whatever it was, Lambda logs it, and SQS delivers the message again
-        fake.observer.failed("an invocation failed")
+        fake.observer.exception("an invocation failed")
         return Ending.FAILED
     return Ending.DONE
 
@@ -183,7 +185,7 @@ class Functions:
     Until then its message is hidden, as SQS hides it. The deepest queue and the invocations are counted.
     """
 
-    fake: FakeWorld
+    fake: FakeContext
     name: str
     most: int
     seconds: float
@@ -218,18 +220,18 @@ class Functions:
         self.longest = max(self.longest, getattr(self.fake, self.name).waiting())
 
 
-def jobs(fake: FakeWorld) -> list[Job]:
+def jobs(fake: FakeContext) -> list[Job]:
     items = [json.loads(line) for line in fake.table.everything().splitlines()]
     found = [from_item(item, Job) for item in items if item["sk"] == "job"]
     return sorted(found, key=lambda job: (job.created_at, job.id))
 
 
-def batches(fake: FakeWorld) -> list[Batch]:
+def batches(fake: FakeContext) -> list[Batch]:
     items = [json.loads(line) for line in fake.table.everything().splitlines()]
     return [from_item(item, Batch) for item in items if item["sk"].startswith("batch#")]
 
 
-def only_job(fake: FakeWorld) -> Job:
+def only_job(fake: FakeContext) -> Job:
     (job,) = jobs(fake)
     return job
 
@@ -246,17 +248,17 @@ def ended(job: Job) -> bool:
     return job.state in ENDED_JOBS and job.state is not JobState.REJECTED
 
 
-def result(fake: FakeWorld, name: str, job: Job | None = None) -> bytes:
+def result(fake: FakeContext, name: str, job: Job | None = None) -> bytes:
     job = job or only_job(fake)
     return fake.objects.content(RESULTS, results_prefix(job) + name)
 
 
-def result_json(fake: FakeWorld, name: str, job: Job | None = None) -> dict[str, Any]:
+def result_json(fake: FakeContext, name: str, job: Job | None = None) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(result(fake, name, job))
     return found
 
 
-def asked(fake: FakeWorld) -> list[list[int]]:
+def asked(fake: FakeContext) -> list[list[int]]:
     """The rows of every batch that was created, in order."""
     files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
     return [[int(json.loads(line)["custom_id"]) for line in file.split(b"\n") if line] for file in files]

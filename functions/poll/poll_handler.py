@@ -5,13 +5,13 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from dropbatch.entrypoints.bootstrap import observer, world
+from dropbatch.entrypoints.bootstrap import build_context, observer
 from dropbatch.entrypoints.heartbeat import Heartbeat
 from dropbatch.polling.poll import poll
 
 
-def handler(_event: dict[str, Any], context: LambdaContext) -> None:
+def handler(_event: dict[str, Any], lambda_context: LambdaContext) -> None:
     """Poll; what the schedule sends says nothing that a poll needs."""
-    here = world(context.get_remaining_time_in_millis)
-    with observer().about(request_id=context.aws_request_id), Heartbeat(here) as heart:
-        poll(replace(here, keeping=heart.keeping))
+    context = build_context(lambda_context.get_remaining_time_in_millis)
+    with observer().context_keys(request_id=lambda_context.aws_request_id), Heartbeat(context) as heart:
+        poll(replace(context, keeping=heart.keeping))

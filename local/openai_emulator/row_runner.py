@@ -105,11 +105,11 @@ class RowRunner:
             for start in range(batch.ran, until, self.chunk_rows):
                 indices = run.order[start : min(start + self.chunk_rows, until)]
                 rows = [_read_row(batch, requests, run, index) for index in indices]
-                for row, passed_on in zip(rows, self._pass_on(rows), strict=True):
+                for row, requests_moved_on in zip(rows, self._pass_on(rows), strict=True):
                     if faulty:
-                        self._run_with_faults(row, passed_on, int(now), lines)
+                        self._run_with_faults(row, requests_moved_on, int(now), lines)
                     else:
-                        self._run(row, passed_on, int(now), lines)
+                        self._run(row, requests_moved_on, int(now), lines)
         with self._store.lock:
             batch.ran, batch.completed, batch.failed = (
                 until,
@@ -136,14 +136,14 @@ class RowRunner:
             return [None] * len(rows)
         return self._upstream.answers([row.request for row in rows])
 
-    def _run(self, row: BatchRow, passed_on: Answer | None, now: int, lines: _Lines) -> None:
-        response = passed_on or answer(row.request["url"], row.request["body"], now)
+    def _run(self, row: BatchRow, requests_moved_on: Answer | None, now: int, lines: _Lines) -> None:
+        response = requests_moved_on or answer(row.request["url"], row.request["body"], now)
         lines.usage.add(response.tokens)
         good = response.is_good
         lines.write(row.line(response), is_good=good)
         lines.count(as_completed=good)
 
-    def _run_with_faults(self, row: BatchRow, passed_on: Answer | None, now: int, lines: _Lines) -> None:
+    def _run_with_faults(self, row: BatchRow, requests_moved_on: Answer | None, now: int, lines: _Lines) -> None:
         faults = self._faults
         key = (row.batch.model, row.number, row.request["custom_id"], row.raw, orjson.dumps(row.request["body"]))
         failure = faults.for_row(FailRows, *key)
@@ -154,9 +154,9 @@ class RowRunner:
             line = row.failure(failure, as_string=as_string)
         else:
             if given := faults.for_row(AnswerRows, *key):
-                passed_on = given_answer(given, row.request["body"])
+                requests_moved_on = given_answer(given, row.request["body"])
             spoil = spoiling.how if spoiling else None
-            response = passed_on or answer(row.request["url"], row.request["body"], now, spoil)
+            response = requests_moved_on or answer(row.request["url"], row.request["body"], now, spoil)
             lines.usage.add(response.tokens)
             good = response.is_good
             line = row.line(response, as_string=as_string)

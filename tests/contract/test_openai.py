@@ -17,19 +17,19 @@ from pydantic import TypeAdapter
 
 from dropbatch.adapters import openai as adapter
 from dropbatch.adapters.openai import OpenAIBatches
-from dropbatch.collection.retry_policy import Failure, failure_of
+from dropbatch.collection.retry_policy import Failure, classify_failure
 from dropbatch.domain.errors import (
     ErrorKind,
+    OpenAIAuthError,
     OpenAIBillingError,
-    OpenAIBusy,
     OpenAIError,
-    OpenAIKeyRejected,
-    OpenAINotFound,
+    OpenAINotFoundError,
+    OpenAIOutcomeUnknownError,
     OpenAIPermissionError,
-    OpenAIRefused,
-    OpenAIUnsure,
+    OpenAIRateLimitError,
+    OpenAIRequestError,
 )
-from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.states import OpenAIStatus
 from dropbatch.ports import OpenAI
 from local.openai_emulator.faults import AnyFault
 from local.openai_emulator.testing import RunningEmulator, running_emulator
@@ -50,7 +50,7 @@ class Key:
         key = self.value if fresh or self.cached is None else self.cached
         self.cached = self.cached and key
         if not key:
-            raise OpenAIKeyRejected("no_key")
+            raise OpenAIAuthError("no_key")
         return key, f"version of {key}"
 
 
@@ -240,13 +240,13 @@ def test_a_running_batch_is_cancelled_and_an_ended_one_stays_as_it_is(service: S
 
 
 def test_what_is_not_there_is_not_found(service: Service) -> None:
-    with pytest.raises(OpenAINotFound):
+    with pytest.raises(OpenAINotFoundError):
         service.openai.retrieve("batch_none")
-    with pytest.raises(OpenAINotFound):
+    with pytest.raises(OpenAINotFoundError):
         content(service.openai, "file-none")
-    with pytest.raises(OpenAINotFound):
+    with pytest.raises(OpenAINotFoundError):
         service.openai.create("file-none", CHAT, {})
-    with pytest.raises(OpenAINotFound):
+    with pytest.raises(OpenAINotFoundError):
         service.openai.cancel("batch_none")
 
 
@@ -265,7 +265,7 @@ def test_every_call_says_that_the_key_is_not_accepted(service: Service, tmp_path
         lambda: content(openai, made.input_file_id),
     ]
     for call in calls:
-        with pytest.raises(OpenAIKeyRejected):
+        with pytest.raises(OpenAIAuthError):
             call()
 
 
@@ -281,7 +281,7 @@ def test_a_keys_version_is_that_of_the_last_call_until_a_fresh_one_is_asked_for(
     assert service.openai.key_version() == other
     service.set_key("")
     for fresh in (True, False):
-        with pytest.raises(OpenAIKeyRejected):
+        with pytest.raises(OpenAIAuthError):
             service.openai.key_version(fresh)
 
 
@@ -289,7 +289,7 @@ def test_the_list_goes_on_behind_a_batch(service: Service, tmp_path: Path) -> No
     made = [submit(service.openai, tmp_path, "1").id for _ in range(4)]
     assert [batch.id for page in service.openai.newest(after=made[2]) for batch in page] == [made[1], made[0]]
     assert [batch.id for page in service.openai.newest(after=made[0]) for batch in page] == []
-    with pytest.raises(OpenAIRefused):
+    with pytest.raises(OpenAIRequestError):
         list(service.openai.newest(after="batch_none"))
 
 
@@ -299,9 +299,9 @@ def test_a_file_is_seen_until_it_is_gone(service: Service, tmp_path: Path) -> No
     assert not service.openai.sees("file-none")
     service.delete(file_id)
     assert not service.openai.sees(file_id)
-    with pytest.raises(OpenAINotFound):
+    with pytest.raises(OpenAINotFoundError):
         content(service.openai, file_id)
-    with pytest.raises(OpenAINotFound):
+    with pytest.raises(OpenAINotFoundError):
         service.openai.create(file_id, CHAT, {})
 
 
@@ -317,7 +317,7 @@ def test_a_key_of_another_project_sees_nothing_of_the_first(service: Service, tm
         lambda: content(service.openai, made.input_file_id),
     ]
     for call in calls:
-        with pytest.raises(OpenAINotFound):
+        with pytest.raises(OpenAINotFoundError):
             call()
 
 
@@ -339,7 +339,7 @@ def test_nothing_comes_from_a_files_end(service: Service, tmp_path: Path) -> Non
     size = len(content(service.openai, file_id))
     with service.openai.streaming(file_id, size) as download:
         assert (list(download.blocks()), download.start, download.size) == ([], size, size)
-    with pytest.raises(OpenAIUnsure), service.openai.streaming(file_id, size + 1) as download:
+    with pytest.raises(OpenAIOutcomeUnknownError), service.openai.streaming(file_id, size + 1) as download:
         list(download.blocks())
 
 
@@ -362,7 +362,7 @@ def test_a_download_that_breaks_off_is_unsure_and_can_be_gone_on_with(service: S
             with service.openai.streaming(file_id, len(got)) as download:
                 for block in download.blocks():
                     got += block
-        except OpenAIUnsure:
+        except OpenAIOutcomeUnknownError:
             breaks += 1
     assert got == whole
     assert breaks >= len(whole) // 100
@@ -388,7 +388,7 @@ def test_a_batch_may_be_listed_later_than_it_is_created(service: Service, tmp_pa
 @pytest.mark.parametrize("metadata", [{"k" * 65: "v"}, {"k": "v" * 513}, {str(n): "" for n in range(17)}], ids=len)
 def test_metadata_has_its_bounds(service: Service, tmp_path: Path, metadata: dict[str, str]) -> None:
     file_id = service.openai.upload(batch_file(tmp_path, "1"), "batch.jsonl")
-    with pytest.raises(OpenAIRefused):
+    with pytest.raises(OpenAIRequestError):
         service.openai.create(file_id, CHAT, metadata)
 
 
@@ -399,7 +399,7 @@ def test_a_file_that_is_deleted_before_its_batch_was_validated_is_not_found(serv
     service.finish()
     failed = service.openai.retrieve(made.id)
     assert failed.status is OpenAIStatus.FAILED
-    assert failure_of(failed.errors).kind is Failure.FILE
+    assert classify_failure(failed.errors).kind is Failure.FILE
 
 
 def test_a_server_may_drop_the_metadata(service: Service, tmp_path: Path) -> None:
@@ -420,15 +420,15 @@ PATHS = {
     "streaming": "/v1/files/*/content",
 }
 REFUSALS: list[tuple[int, str, OpenAIError]] = [
-    (401, "invalid_api_key", OpenAIKeyRejected("invalid_api_key")),
+    (401, "invalid_api_key", OpenAIAuthError("invalid_api_key")),
     (403, "insufficient_permissions", OpenAIPermissionError("insufficient_permissions")),
     (403, "unsupported_country_region_territory", OpenAIPermissionError("unsupported_country_region_territory")),
     (429, "insufficient_quota", OpenAIBillingError("insufficient_quota")),
     (400, "billing_hard_limit_reached", OpenAIBillingError("billing_hard_limit_reached")),
     (401, "account_deactivated", OpenAIBillingError("account_deactivated")),
-    (429, "rate_limit_exceeded", OpenAIBusy("rate_limit_exceeded", 60)),
-    (400, "invalid_value", OpenAIRefused("invalid_value", 400)),
-    (503, "overloaded", OpenAIUnsure("overloaded")),
+    (429, "rate_limit_exceeded", OpenAIRateLimitError("rate_limit_exceeded", 60)),
+    (400, "invalid_value", OpenAIRequestError("invalid_value", 400)),
+    (503, "overloaded", OpenAIOutcomeUnknownError("overloaded")),
 ]
 
 
@@ -517,7 +517,7 @@ def test_a_create_whose_answer_is_lost_is_unsure_and_made_once(
 ) -> None:
     for how in ("drop", "500"):
         strike("create_answer_lost", how=how, times=1)
-        with pytest.raises(OpenAIUnsure):
+        with pytest.raises(OpenAIOutcomeUnknownError):
             submit(real, tmp_path, "1", how=how)
     assert [batch.metadata["how"] for batch in emulator.batches] == ["drop", "500"]
     assert [batch.metadata["how"] for page in real.newest() for batch in page] == ["500", "drop"]
@@ -526,7 +526,7 @@ def test_a_create_whose_answer_is_lost_is_unsure_and_made_once(
 def test_a_429_says_when_to_come_again(real: OpenAIBatches, tmp_path: Path, strike: Callable[..., None]) -> None:
     made = submit(real, tmp_path, "1")
     strike("http_error", status=429, code="rate_limit_exceeded", retry_after=7)
-    with pytest.raises(OpenAIBusy) as raised:
+    with pytest.raises(OpenAIRateLimitError) as raised:
         real.create(made.input_file_id, CHAT, {})
     assert (raised.value.code, raised.value.seconds) == ("rate_limit_exceeded", 7)
 
@@ -536,7 +536,7 @@ def test_a_refusal_has_its_code_and_not_its_text(
 ) -> None:
     made = submit(real, tmp_path, "1")
     strike("http_error", status=400, code="string_too_long", message="SECRET TEXT")
-    with pytest.raises(OpenAIRefused) as raised:
+    with pytest.raises(OpenAIRequestError) as raised:
         real.create(made.input_file_id, CHAT, {})
     assert raised.value.code == "string_too_long"
     assert "SECRET" not in str(raised.value)
@@ -549,7 +549,7 @@ def test_a_broken_server_leaves_it_open_what_happened(
     for member in ({"status": 503}, {"drop": True}):
         emulator.faults.clear()
         strike("http_error", **member)
-        with pytest.raises(OpenAIUnsure):
+        with pytest.raises(OpenAIOutcomeUnknownError):
             real.create(made.input_file_id, CHAT, {})
 
 
@@ -649,7 +649,7 @@ def test_files_expire_at_openai_and_other_servers_are_not_asked_for_it(
 def test_a_429_is_waited_for_as_long_as_it_says_by_the_caller(headers: dict[str, str], seconds: int) -> None:
     wire = Wire(refusal(429, **headers))
     began = time.monotonic()
-    with pytest.raises(OpenAIBusy) as raised:
+    with pytest.raises(OpenAIRateLimitError) as raised:
         wire.adapter().retrieve("batch_1")
     assert raised.value.seconds == seconds
     assert (len(wire.requests), time.monotonic() - began < 5) == (1, True)
@@ -658,7 +658,7 @@ def test_a_429_is_waited_for_as_long_as_it_says_by_the_caller(headers: dict[str,
 @pytest.mark.parametrize(("ahead", "least", "most"), [(300, 290, 301), (-300, 1, 1)])
 def test_a_429_may_name_the_moment(ahead: int, least: int, most: int) -> None:
     wire = Wire(refusal(429, **{"retry-after": formatdate(time.time() + ahead, usegmt=True)}))
-    with pytest.raises(OpenAIBusy) as raised:
+    with pytest.raises(OpenAIRateLimitError) as raised:
         wire.adapter().retrieve("batch_1")
     assert least <= raised.value.seconds <= most
 
@@ -686,7 +686,7 @@ CALLS: dict[str, Callable[[OpenAIBatches, Path], object]] = {
 @pytest.mark.parametrize("name", CALLS)
 def test_what_only_asks_is_tried_twice_and_all_else_once(tmp_path: Path, name: str, lost: Any) -> None:
     wire = Wire(lost)
-    with pytest.raises(OpenAIUnsure):
+    with pytest.raises(OpenAIOutcomeUnknownError):
         CALLS[name](wire.adapter(), batch_file(tmp_path, "1"))
     once = name in ("upload", "create", "streaming")
     assert len(wire.requests) == (1 if once else 2)
@@ -715,7 +715,7 @@ def test_an_upload_that_a_server_takes_a_few_bytes_at_a_time_ends(
     monkeypatch.setattr(adapter, "SEND_SECONDS", 0.1)
     path, slow = tmp_path / "large", Dripping()
     path.write_bytes(b"x" * 10_000_000)
-    with pytest.raises(OpenAIUnsure):
+    with pytest.raises(OpenAIOutcomeUnknownError):
         OpenAIBatches(lambda _fresh: ("sk-x", "v"), OWN, slow).upload(path, "batch.jsonl")
     assert 0 < slow.taken < 2_000_000
 
@@ -725,7 +725,7 @@ def test_a_refusal_that_is_not_in_the_apis_words_proves_nothing(tmp_path: Path, 
     """As from a proxy: it must not hold jobs, or have a batch taken for gone."""
     wire = Wire(httpx2.Response(status, text="<html>Not here</html>"))
     for call in CALLS.values():
-        with pytest.raises(OpenAIUnsure):
+        with pytest.raises(OpenAIOutcomeUnknownError):
             call(wire.adapter(), batch_file(tmp_path, "1"))
 
 
@@ -733,7 +733,7 @@ def test_a_refusal_that_is_not_in_the_apis_words_proves_nothing(tmp_path: Path, 
 def test_a_good_answer_about_something_else_does_not_show_that_a_file_is_seen(answer: str) -> None:
     try:
         seen = Wire(httpx2.Response(200, text=answer)).adapter().sees("file-1")
-    except OpenAIUnsure:
+    except OpenAIOutcomeUnknownError:
         return
     assert answer == '{"id": "file-2"}'
     assert not seen
@@ -741,7 +741,7 @@ def test_a_good_answer_about_something_else_does_not_show_that_a_file_is_seen(an
 
 def test_an_upload_whose_answer_cannot_be_read_is_unsure(tmp_path: Path) -> None:
     for text in ("<html>Welcome</html>", "{}", "[]", ""):
-        with pytest.raises(OpenAIUnsure):
+        with pytest.raises(OpenAIOutcomeUnknownError):
             Wire(httpx2.Response(200, text=text)).adapter().upload(batch_file(tmp_path, "1"), "batch.jsonl")
 
 
@@ -785,13 +785,13 @@ def test_a_download_is_where_and_as_large_as_its_server_says(
 )
 def test_a_download_that_is_not_what_its_server_says_is_unsure(status: int, headers: dict[str, str]) -> None:
     wire = Wire(httpx2.Response(status, headers=headers, stream=Pieces()))
-    with pytest.raises(OpenAIUnsure):
+    with pytest.raises(OpenAIOutcomeUnknownError):
         content(wire.adapter(), "file-1", 2)
 
 
 def test_a_refusal_whose_code_is_no_word_has_its_status_for_a_code() -> None:
     for code in ({"a": 1}, "two words", "", None):
-        with pytest.raises(OpenAIRefused) as raised:
+        with pytest.raises(OpenAIRequestError) as raised:
             Wire(httpx2.Response(422, json={"error": {"code": code, "message": "no"}})).adapter().retrieve("batch_1")
         assert (raised.value.code, raised.value.status) == ("http_422", 422)
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dropbatch.adapters.s3 import S3Objects
-from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing
+from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError, StaleItemError
 from dropbatch.ports import Objects, Piece, Table
 from tests.contract.conftest import REGION, real_table
 from tests.fakes import INBOX, FakeClock, FakeObjects, FakeTable
@@ -49,7 +49,7 @@ def item(sk: str, rev: int = 1, **more: Any) -> dict[str, Any]:
 def test_an_item_is_inserted_once(table: Table) -> None:
     nested = {"drop": {"key": "k", "size": 3}, "parts": [{"size": 1}, {"size": 2, "names": ["a"]}], "big": 2**53}
     table.insert(item("a", **nested))
-    with pytest.raises(ConditionFailed):
+    with pytest.raises(StaleItemError):
         table.insert(item("a"))
     found = table.get("p", "a")
     assert found == item("a", **nested)
@@ -59,15 +59,15 @@ def test_an_item_is_inserted_once(table: Table) -> None:
 def test_an_item_is_replaced_only_over_the_revision_that_was_read(table: Table) -> None:
     table.insert(item("a"))
     table.replace(item("a", 2), 1)
-    with pytest.raises(ConditionFailed):
+    with pytest.raises(StaleItemError):
         table.replace(item("a", 2), 1)
-    with pytest.raises(ConditionFailed):
+    with pytest.raises(StaleItemError):
         table.replace(item("gone", 2), 1)
 
 
 def test_an_item_is_deleted_only_at_the_revision_that_was_read(table: Table) -> None:
     table.insert(item("a"))
-    with pytest.raises(ConditionFailed):
+    with pytest.raises(StaleItemError):
         table.delete("p", "a", 7)
     table.delete("p", "a", 1)
     table.delete("p", "a", 1)
@@ -96,7 +96,7 @@ def test_a_lease_is_renewed_by_its_holder_alone_and_the_revision_stays(table: Ta
     assert table.get("p", "a") == item("a", lease="mine", lease_until=200, other=7)
     table.insert(item("free"))
     for sk, lease in (("a", "another's"), ("free", "mine"), ("gone", "mine")):
-        with pytest.raises(ConditionFailed):
+        with pytest.raises(StaleItemError):
             table.renew("p", sk, lease, 300)
     assert table.get("p", "a") == item("a", lease="mine", lease_until=200, other=7)
     assert table.get("p", "gone") is None
@@ -187,10 +187,10 @@ def test_a_version_can_be_read_after_its_key_is_deleted(objects: Objects) -> Non
     objects.put("aaa", "k", b"first", "text/plain")
     version = objects.head("aaa", "k").version_id
     assert objects.delete_all("aaa", "k")
-    with pytest.raises(ObjectMissing):
+    with pytest.raises(ObjectNotFoundError):
         objects.head("aaa", "k")
     assert b"".join(objects.blocks("aaa", "k", version)) == b"first"
-    with pytest.raises(ObjectMissing):
+    with pytest.raises(ObjectNotFoundError):
         objects.head("aaa", "k", marker_of(objects))
 
 
@@ -295,12 +295,12 @@ def test_an_archived_object_is_seen_but_not_read() -> None:
     fake.archived.add("k")
     assert fake.head(INBOX, "k").size == 4
     for read in (lambda: list(fake.blocks(INBOX, "k")), lambda: fake.read_range(INBOX, "k", 0, 1)):
-        with pytest.raises(ObjectForbidden, match="InvalidObjectState"):
+        with pytest.raises(ObjectForbiddenError, match="InvalidObjectState"):
             read()
 
 
 def test_what_is_not_there_is_missing(objects: Objects) -> None:
-    with pytest.raises(ObjectMissing):
+    with pytest.raises(ObjectNotFoundError):
         list(objects.blocks("aaa", "nothing"))
 
 
@@ -312,7 +312,7 @@ def test_any_range_of_a_version_can_be_read(objects: Objects) -> None:
     for start, end in ((0, 1), (0, len(whole)), (5, 2_000_000), (len(whole) - 1, len(whole))):
         assert objects.read_range("aaa", "k", start, end, version) == whole[start:end]
     assert objects.read_range("aaa", "k", 2, 5) == b"oth"
-    with pytest.raises(ObjectMissing):
+    with pytest.raises(ObjectNotFoundError):
         objects.read_range("aaa", "nothing", 0, 1)
 
 
@@ -374,7 +374,7 @@ def test_nothing_is_left_of_an_object_whose_writing_broke_off(objects: Objects) 
 
     with pytest.raises(BrokenOffError):
         break_off()
-    with pytest.raises(ObjectMissing):
+    with pytest.raises(ObjectNotFoundError):
         objects.head("aaa", "k")
 
 
@@ -422,7 +422,7 @@ def test_a_joining_whose_time_runs_out_again_and_again_comes_to_the_same(
         begun = json.loads(json.dumps(begun))
         calls += 1
         assert calls <= len(sizes), "each call comes further"
-        with pytest.raises(ObjectMissing):
+        with pytest.raises(ObjectNotFoundError):
             objects.head("bbb", "joined")
     assert b"".join(objects.blocks("bbb", "joined")) == whole
 
@@ -473,10 +473,10 @@ def test_a_joining_of_other_pieces_than_were_begun_leaves_nothing_of_those(
 def test_a_joining_that_fails_leaves_nothing_that_nobody_knows_of(objects: Objects) -> None:
     pieces, _ = pieces_of(objects, [(6 * MIB, 0), (6 * MIB, 0)])
     gone = [pieces[0], replace(pieces[1], key="gone")]
-    with pytest.raises((ClientError, ObjectMissing)):
+    with pytest.raises((ClientError, ObjectNotFoundError)):
         objects.join(gone, "bbb", "joined", "text/plain")
     assert uploads(objects) == 0
-    with pytest.raises(ObjectMissing):
+    with pytest.raises(ObjectNotFoundError):
         objects.head("bbb", "joined")
 
 
@@ -522,7 +522,7 @@ def test_what_s3_forbids_is_told_from_what_is_missing(
             raise ClientError({"Error": {"Code": shown}}, operation)
 
         monkeypatch.setattr(objects._client, "_make_api_call", refuse)
-    expected = ObjectForbidden if status == 403 else ObjectMissing
+    expected = ObjectForbiddenError if status == 403 else ObjectNotFoundError
     with pytest.raises(expected):
         objects.head("aaa", key)
     with pytest.raises(expected):
@@ -547,11 +547,11 @@ def test_what_is_joined_in_place_of_another_object_replaces_that_one(
 
 def test_a_small_object_is_not_joined_in_place_of_what_is_there_no_more(objects: Objects) -> None:
     pieces, _ = pieces_of(objects, SMALL)
-    with pytest.raises(ConditionFailed):
+    with pytest.raises(StaleItemError):
         objects.join(pieces, "bbb", "joined", "text/plain", instead_of='"0123456789abcdef0123456789abcdef"')
     objects.put("bbb", "joined", b"another", "text/plain")
     for instead_of in ("", '"0123456789abcdef0123456789abcdef"'):
-        with pytest.raises(ConditionFailed):
+        with pytest.raises(StaleItemError):
             objects.join(pieces, "bbb", "joined", "text/plain", instead_of=instead_of)
     assert b"".join(objects.blocks("bbb", "joined")) == b"another"
 
@@ -570,7 +570,7 @@ def test_a_large_object_that_meets_another_leaves_nothing_behind(
             raise ClientError({"Error": {"Code": code}}, "CompleteMultipartUpload")
 
         monkeypatch.setattr(objects._client, "complete_multipart_upload", complete)
-    with pytest.raises(ConditionFailed):
+    with pytest.raises(StaleItemError):
         objects.join(pieces, "bbb", "joined", "text/plain", instead_of='"gone"')
     assert uploads(objects) == 0
     assert b"".join(objects.blocks("bbb", "joined")) == b"another"

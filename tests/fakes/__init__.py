@@ -4,6 +4,7 @@ The fakes pass the same contract suite as the real adapters (`tests/contract`).
 """
 
 from tests.fakes.clock import FakeClock
+from tests.fakes.context import FakeContext
 from tests.fakes.faults import Fault, Faults
 from tests.fakes.killer import Killed, Killer
 from tests.fakes.names import INBOX, RESULTS, WORK
@@ -13,10 +14,30 @@ from tests.fakes.openai import Answerer, FakeDownload, FakeOpenAI, Refuser, answ
 from tests.fakes.queues import Chains, FakeDeadLetters, FakeMessage, FakeQueue
 from tests.fakes.table import FakeTable
 from tests.fakes.topics import FakeTopics
-from tests.fakes.world import FakeWorld
 
 __all__ = [
-    "INBOX", "RESULTS", "WORK", "Answerer", "Chains", "FakeClock", "FakeDeadLetters", "FakeDownload", "FakeMessage",
-    "FakeObjects", "FakeObserver", "FakeOpenAI", "FakeQueue", "FakeTable", "FakeTopics", "FakeWorld", "Fault", "Faults",
-    "Killed", "Killer", "Refuser", "answer_ok", "echo", "response_line",
+    "INBOX",
+    "RESULTS",
+    "WORK",
+    "Answerer",
+    "Chains",
+    "FakeClock",
+    "FakeContext",
+    "FakeDeadLetters",
+    "FakeDownload",
+    "FakeMessage",
+    "FakeObjects",
+    "FakeObserver",
+    "FakeOpenAI",
+    "FakeQueue",
+    "FakeTable",
+    "FakeTopics",
+    "Fault",
+    "Faults",
+    "Killed",
+    "Killer",
+    "Refuser",
+    "answer_ok",
+    "echo",
+    "response_line",
 ]  # fmt: skip  # names, a line of them

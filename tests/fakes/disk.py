@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.worlds import FolderObjects
-from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.errors import StaleItemError
 from tests.fakes.names import INBOX
 
 
@@ -36,25 +36,25 @@ class DiskTable:
 
     def insert(self, item: Mapping[str, Any]) -> None:
         if self.get(item["pk"], item["sk"]) is not None:
-            raise ConditionFailed
+            raise StaleItemError
         self._write(item)
 
     def replace(self, item: Mapping[str, Any], rev: int) -> None:
         found = self.get(item["pk"], item["sk"])
         if found is None or found["rev"] != rev:
-            raise ConditionFailed
+            raise StaleItemError
         self._write(item)
 
     def delete(self, pk: str, sk: str, rev: int) -> None:
         found = self.get(pk, sk)
         if found is not None and found["rev"] != rev:
-            raise ConditionFailed
+            raise StaleItemError
         self._file.execute("DELETE FROM items WHERE pk = ? AND sk = ?", (pk, sk))
 
     def renew(self, pk: str, sk: str, lease: str, until: int) -> None:
         found = self.get(pk, sk)
         if found is None or found.get("lease") != lease:
-            raise ConditionFailed
+            raise StaleItemError
         self._write({**found, "lease_until": until})
 
     def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]:

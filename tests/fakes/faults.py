@@ -17,16 +17,17 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from dropbatch import ports
 from dropbatch.domain.errors import (
-    ObjectForbidden,
-    ObjectMissing,
+    ObjectForbiddenError,
+    ObjectNotFoundError,
+    OpenAIAuthError,
     OpenAIBillingError,
-    OpenAIBusy,
-    OpenAIKeyRejected,
-    OpenAINotFound,
+    OpenAINotFoundError,
+    OpenAIOutcomeUnknownError,
     OpenAIPermissionError,
-    OpenAIRefused,
-    OpenAIUnsure,
+    OpenAIRateLimitError,
+    OpenAIRequestError,
 )
+from dropbatch.storage.context import Context
 from tests.fakes.clock import FakeClock
 from tests.fakes.killer import Killed, Killer
 
@@ -43,10 +44,10 @@ _NO_FAULTS = {"Observer"}
 
 @cache
 def calls() -> dict[str, str]:
-    """Every call of every port of the World, by the port's Protocol: `openai.retrieve` is one of `OpenAI`."""
+    """Every call of every port of the Context, by the port's Protocol: `openai.retrieve` is one of `OpenAI`."""
     protocols = {name: its for name, its in vars(ports).items() if getattr(its, "_is_protocol", False)}
     found = {}
-    for member, hint in get_type_hints(ports.World).items():
+    for member, hint in get_type_hints(Context).items():
         names = [its.__name__ for its in (hint, *get_args(hint)) if its in protocols.values()]
         for name in names:
             places = [member] if hint is protocols[name] else [f"{member}.{place}" for place in QUEUES_OF_DEAD_LETTERS]
@@ -86,24 +87,24 @@ _KMS: _Errors = {"kms": _aws("KMSDisabledException", 400)}
 _READING: _Errors = {
     "throttled": _aws("SlowDown", 503),
     "broken": _aws("InternalError", 500),
-    "forbidden": lambda: ObjectForbidden("403"),
-    "missing": lambda: ObjectMissing("NoSuchKey"),
+    "forbidden": lambda: ObjectForbiddenError("403"),
+    "missing": lambda: ObjectNotFoundError("NoSuchKey"),
     **_UNREACHABLE,
 }
 _UNSURE: _Errors = {
-    "500": lambda: OpenAIUnsure("http_500"),
-    "503": lambda: OpenAIUnsure("http_503"),
-    "timeout": lambda: OpenAIUnsure("timeout"),
+    "500": lambda: OpenAIOutcomeUnknownError("http_500"),
+    "503": lambda: OpenAIOutcomeUnknownError("http_503"),
+    "timeout": lambda: OpenAIOutcomeUnknownError("timeout"),
 }
 _OPENAI: _Errors = {
     **_UNSURE,
-    "busy": lambda: OpenAIBusy("rate_limit_exceeded", 30),
+    "busy": lambda: OpenAIRateLimitError("rate_limit_exceeded", 30),
     "billing": lambda: OpenAIBillingError("insufficient_quota"),
-    "key": lambda: OpenAIKeyRejected("invalid_api_key"),
+    "key": lambda: OpenAIAuthError("invalid_api_key"),
     "permission": lambda: OpenAIPermissionError("permission_denied"),
-    "refused": lambda: OpenAIRefused("invalid_request_error"),
+    "refused": lambda: OpenAIRequestError("invalid_request_error"),
 }
-_GONE: _Errors = {"gone": lambda: OpenAINotFound("http_404", 404)}
+_GONE: _Errors = {"gone": lambda: OpenAINotFoundError("http_404", 404)}
 
 
 def errors_of(call: str) -> dict[str, Callable[[], Exception]]:
@@ -111,7 +112,7 @@ def errors_of(call: str) -> dict[str, Callable[[], Exception]]:
     protocol, method = calls()[call], call.rpartition(".")[2]
     if protocol == "OpenAI":
         if method == "key_version":
-            return {"key": lambda: OpenAIKeyRejected("secret_unreadable")}
+            return {"key": lambda: OpenAIAuthError("secret_unreadable")}
         return _OPENAI if method in ("newest", "upload", "sees") else _OPENAI | _GONE
     if protocol == "Objects":
         return _READING if method in ("head", "blocks", "read_range") else _AWS | _KMS

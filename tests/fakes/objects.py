@@ -10,7 +10,7 @@ from typing import Any
 
 from dropbatch.adapters.s3 import PART_BYTES
 from dropbatch.adapters.s3_multipart import MIN_PART_BYTES
-from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing
+from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError, StaleItemError
 from dropbatch.ports import ObjectInfo, Piece
 from tests.fakes.names import INBOX
 from tests.fakes.refusal import refusal
@@ -133,20 +133,20 @@ class FakeObjects:
     def _find(self, bucket: str, key: str, version_id: str | None) -> _Version:
         _check_key("GetObject", key)
         if key in self.forbidden:
-            raise ObjectForbidden("403")
+            raise ObjectForbiddenError("403")
         versions = self._objects.get((bucket, key), [])
         if version_id:
             found = next((version for version in versions if version.id == version_id and not version.is_marker), None)
         else:
             found = versions[-1] if self._has(bucket, key) else None
         if found is None:
-            raise ObjectMissing("NoSuchKey")
+            raise ObjectNotFoundError("NoSuchKey")
         return found
 
     def _read(self, bucket: str, key: str, version_id: str | None) -> bytes:
         found = self._find(bucket, key, version_id)
         if key in self.archived:
-            raise ObjectForbidden("InvalidObjectState")
+            raise ObjectForbiddenError("InvalidObjectState")
         return found.data
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo:
@@ -205,7 +205,7 @@ class FakeObjects:
         if instead_of is not None:
             stands = _etag(self._find(bucket, key, None).data) if self._has(bucket, key) else ""
             if stands != instead_of:
-                raise ConditionFailed
+                raise StaleItemError
         self.drop(key, data, bucket=bucket, began=began if len(data) >= MIN_PART_BYTES else None)
         return None
 

@@ -13,19 +13,19 @@ class FakeObserver:
         self.warnings: list[tuple[str, str]] = []
         self.metrics: list[tuple[str, float, dict[str, str]]] = []
 
-    def note(self, message: str, **fields: Any) -> None:
+    def info(self, message: str, **fields: Any) -> None:
         self.lines.append(f"{message} {json.dumps(fields)}")
 
-    def warn(self, message: str, **fields: Any) -> None:
-        self.note(message, **fields)
+    def warning(self, message: str, **fields: Any) -> None:
+        self.info(message, **fields)
         self.warnings.append(("WARNING", message))
 
-    def failed(self, message: str, **fields: Any) -> None:
+    def exception(self, message: str, **fields: Any) -> None:
         kind = sys.exc_info()[0]
         self.lines.append(f"{message} {kind.__name__ if kind else ''} {json.dumps(fields)}")
         self.warnings.append(("ERROR", message))
 
-    def measure(self, name: str, value: float, **dimensions: str) -> None:
+    def metric(self, name: str, value: float, **dimensions: str) -> None:
         self.metrics.append((name, value, dimensions))
 
     def total(self, name: str) -> float:

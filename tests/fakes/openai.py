@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from dropbatch.domain.errors import (
-    OpenAIBusy,
+    OpenAIAuthError,
     OpenAIError,
-    OpenAIKeyRejected,
-    OpenAINotFound,
-    OpenAIRefused,
-    OpenAIUnsure,
+    OpenAINotFoundError,
+    OpenAIOutcomeUnknownError,
+    OpenAIRateLimitError,
+    OpenAIRequestError,
 )
-from dropbatch.domain.jobs import TERMINAL, OpenAIStatus
+from dropbatch.domain.states import TERMINAL, OpenAIStatus
 from dropbatch.ports import RemoteBatch
 
 Answerer = Callable[[dict[str, Any]], tuple[str, dict[str, Any]] | None]
@@ -80,12 +80,12 @@ class FakeDownload:
 
     def blocks(self) -> Iterator[bytes]:
         if self.start > len(self.content):
-            raise OpenAIUnsure("incomplete_answer")
+            raise OpenAIOutcomeUnknownError("incomplete_answer")
         end = len(self.content) if self.breaks_after is None else min(len(self.content), self.start + self.breaks_after)
         for start in range(self.start, end, BLOCK_BYTES):
             yield self.content[start : min(start + BLOCK_BYTES, end)]
         if end < len(self.content):
-            raise OpenAIUnsure("incomplete_answer")
+            raise OpenAIOutcomeUnknownError("incomplete_answer")
 
 
 class FakeOpenAI:
@@ -134,22 +134,22 @@ class FakeOpenAI:
         if error is not None:
             raise error
         if not self.key_valid:
-            raise OpenAIKeyRejected("invalid_api_key")
+            raise OpenAIAuthError("invalid_api_key")
         return self.projects.get(self._version, "")
 
     def _stored_key(self) -> str:
         if not self.key:
-            raise OpenAIKeyRejected("no_key")
+            raise OpenAIAuthError("no_key")
         return self.key
 
     def _find_file(self, file_id: str, project: str, status: int = 404) -> bytes:
         if file_id not in self.files or self._projects_of.get(file_id, "") != project:
-            raise OpenAINotFound("no_file", status)
+            raise OpenAINotFoundError("no_file", status)
         return self.files[file_id]
 
     def _find_batch(self, batch_id: str, project: str) -> RemoteBatch:
         if batch_id not in self.batches or self._projects_of.get(batch_id, "") != project:
-            raise OpenAINotFound("no_batch", 404)
+            raise OpenAINotFoundError("no_batch", 404)
         return self.batches[batch_id]
 
     def _add_file(self, content: bytes, project: str) -> str:
@@ -171,11 +171,11 @@ class FakeOpenAI:
     def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> RemoteBatch:
         project = self._call("create", file_id, endpoint, metadata)
         if len(metadata) > 16 or any(len(key) > 64 or len(value) > 512 for key, value in metadata.items()):
-            raise OpenAIRefused("string_above_max_length", 400)
+            raise OpenAIRequestError("string_above_max_length", 400)
         while self._created and self._created[0] <= self._clock() - 3600:
             self._created.popleft()
         if self.creates_an_hour is not None and len(self._created) >= self.creates_an_hour:
-            raise OpenAIBusy("rate_limit_exceeded", 60)
+            raise OpenAIRateLimitError("rate_limit_exceeded", 60)
         made = RemoteBatch(
             id=f"batch_{next(self._ids)}",
             status=OpenAIStatus.VALIDATING,
@@ -211,7 +211,7 @@ class FakeOpenAI:
             ]
             ids = [batch.id for batch in found]
             if after is not None and after not in ids:
-                raise OpenAIRefused("invalid_value", 400)
+                raise OpenAIRequestError("invalid_value", 400)
             start = ids.index(after) + 1 if after is not None else 0
             page = [self._look(batch) for batch in found[start : start + PAGE]]
             yield page

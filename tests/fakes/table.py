@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from dropbatch.adapters.dynamodb import typed
-from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.errors import StaleItemError
 from tests.fakes.refusal import refusal
 
 MAX_ITEM_BYTES = 409_600
@@ -51,13 +51,13 @@ class FakeTable:
     def insert(self, item: Mapping[str, Any]) -> None:
         _check(item)
         if item["sk"] in self._partitions.get(item["pk"], {}):
-            raise ConditionFailed
+            raise StaleItemError
         self._write(item)
 
     def replace(self, item: Mapping[str, Any], rev: int) -> None:
         _check(item)
         if self._revs.get((item["pk"], item["sk"])) != rev:
-            raise ConditionFailed
+            raise StaleItemError
         self._write(item)
 
     def delete(self, pk: str, sk: str, rev: int) -> None:
@@ -65,13 +65,13 @@ class FakeTable:
         if found is None:
             return
         if found != rev:
-            raise ConditionFailed
+            raise StaleItemError
         self._remove(pk, sk)
 
     def renew(self, pk: str, sk: str, lease: str, until: int) -> None:
         found = self.get(pk, sk)
         if found is None or found.get("lease") != lease:
-            raise ConditionFailed
+            raise StaleItemError
         self._write({**found, "lease_until": until})
 
     def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]:

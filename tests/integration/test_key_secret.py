@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
 from dropbatch.adapters.secrets import PLACEHOLDER, KeySecret
-from dropbatch.domain.errors import ErrorKind, OpenAIKeyRejected, OpenAIUnsure
+from dropbatch.domain.errors import ErrorKind, OpenAIAuthError, OpenAIOutcomeUnknownError
 
 
 @pytest.fixture
@@ -33,13 +33,13 @@ def store(value: str) -> None:
 @pytest.mark.parametrize("value", [PLACEHOLDER, " ", "sk-schlüssel", "sk-a\tb"])
 def test_what_is_no_key_is_told_from_one(aws: None, value: str) -> None:
     store(value)
-    with pytest.raises(OpenAIKeyRejected) as raised:
+    with pytest.raises(OpenAIAuthError) as raised:
         KeySecret(SecretsProvider(), "key")(False)
     assert raised.value.code == "no_key"
 
 
 def test_a_secret_that_is_gone_holds_no_key(aws: None) -> None:
-    with pytest.raises(OpenAIKeyRejected) as raised:
+    with pytest.raises(OpenAIAuthError) as raised:
         KeySecret(SecretsProvider(), "key")(False)
     assert raised.value.code == "no_secret"
 
@@ -47,7 +47,7 @@ def test_a_secret_that_is_gone_holds_no_key(aws: None) -> None:
 def test_a_secret_that_is_being_deleted_holds_no_key(aws: None) -> None:
     store("sk-good")
     boto3.client("secretsmanager").delete_secret(SecretId="key")
-    with pytest.raises(OpenAIKeyRejected) as raised:
+    with pytest.raises(OpenAIAuthError) as raised:
         KeySecret(SecretsProvider(), "key")(False)
     assert raised.value.code == "no_secret"
 
@@ -72,7 +72,7 @@ def refused(code: str) -> ClientError:
 
 def test_a_secret_that_may_not_be_read_holds_no_key(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     store("sk-good")
-    with pytest.raises(OpenAIKeyRejected) as raised:
+    with pytest.raises(OpenAIAuthError) as raised:
         KeySecret(failing(monkeypatch, 1, refused("AccessDeniedException")), "key")(False)
     assert raised.value.code == "secret_forbidden"
 
@@ -91,7 +91,7 @@ def test_a_secrets_manager_that_is_away_is_no_missing_key(
 ) -> None:
     store("sk-good")
     assert KeySecret(failing(monkeypatch, 1, error), "key")(False)[0] == "sk-good", "it is tried twice"
-    with pytest.raises(OpenAIUnsure) as raised:
+    with pytest.raises(OpenAIOutcomeUnknownError) as raised:
         KeySecret(failing(monkeypatch, 2, error), "key")(False)
     assert (raised.value.code, raised.value.kind) == ("secret_unreadable", ErrorKind.PASSING)
 
@@ -104,7 +104,7 @@ def test_a_key_may_end_in_a_line_feed_as_echo_gives_it(aws: None) -> None:
 def test_a_key_stored_in_place_of_none_is_seen_at_once(aws: None) -> None:
     read = KeySecret(SecretsProvider(), "key")
     store(PLACEHOLDER)
-    with pytest.raises(OpenAIKeyRejected):
+    with pytest.raises(OpenAIAuthError):
         read(False)
     store("sk-good")
     assert read(False)[0] == "sk-good"

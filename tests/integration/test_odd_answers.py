@@ -17,7 +17,7 @@ from dropbatch.adapters.openai import OpenAIBatches
 from local.openai_emulator.faults import AnyFault
 from local.openai_emulator.testing import RunningEmulator, running_emulator
 from tests.driving import drop, ended, only_job, result, result_json, run
-from tests.fakes import FakeWorld
+from tests.fakes import FakeContext
 
 PLAIN = b'model: gpt-6-luna\nprompt: "Say {{ text }}"\nattempts: 1\n'
 SCHEMA = PLAIN + b"schema:\n  sentiment: [positive, negative]\n"
@@ -25,7 +25,7 @@ ROWS = 12
 
 
 @dataclass
-class Served(FakeWorld):
+class Served(FakeContext):
     """A world in memory, but for OpenAI, which is the emulator behind the real adapter."""
 
     server: RunningEmulator | None = None
@@ -36,16 +36,16 @@ class Served(FakeWorld):
         self.real = OpenAIBatches(lambda _fresh: (self.server.api_key, "v"), self.server.base_url)  # type: ignore[union-attr]
 
     @property
-    def world(self) -> Any:
-        return replace(super().world, openai=self.real)
+    def context(self) -> Any:
+        return replace(super().context, openai=self.real)
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     with running_emulator(tmp_path / "emulator") as server:
-        world = Served(tmp_path, server=server)
-        yield world
-        world.real.close()
+        context = Served(tmp_path, server=server)
+        yield context
+        context.real.close()
 
 
 def answered(served: Served, recipe: bytes, *faults: dict[str, Any], minutes: int = 60) -> list[str]:

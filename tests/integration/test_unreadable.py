@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dropbatch.adapters.openai import OpenAIBatches
-from dropbatch.domain.errors import OpenAIUnsure
+from dropbatch.domain.errors import OpenAIOutcomeUnknownError
 
 
 @pytest.fixture(params=[b"<html>Welcome</html>", b"", b"[]", b'{"data": null}', b'{"data": [{"id": "b"}]}'])
@@ -48,6 +48,6 @@ def openai(request: pytest.FixtureRequest) -> Iterator[OpenAIBatches]:
 def test_an_answer_that_cannot_be_read_proves_nothing(
     openai: OpenAIBatches, call: Callable[[OpenAIBatches], Any]
 ) -> None:
-    with pytest.raises(OpenAIUnsure) as raised:
+    with pytest.raises(OpenAIOutcomeUnknownError) as raised:
         call(openai)
     assert raised.value.code == "unreadable_answer"

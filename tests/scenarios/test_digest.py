@@ -8,45 +8,46 @@ from typing import Any
 
 import pytest
 
-from dropbatch.domain.jobs import Job, JobState, OpenAIStatus
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification
 from tests.driving import RECIPE, deliver, drop, jobs, pass_time, run, survive, told_of_each
-from tests.fakes import FakeWorld, Fault, Faults, Killer, answer_ok, response_line
+from tests.fakes import FakeContext, Fault, Faults, Killer, answer_ok, response_line
 
 FOLDER = "lake/reviews/dt=2026-11-27"
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path)
     fake.objects.drop("lake/recipe.yaml", RECIPE)
     return fake
 
 
-def parts(fake: FakeWorld, count: int, folder: str = FOLDER, rows: int = 2, first: int = 1) -> None:
+def parts(fake: FakeContext, count: int, folder: str = FOLDER, rows: int = 2, first: int = 1) -> None:
     for number in range(first, first + count):
         drop(fake, f"{folder}/part-{number:04}.jsonl", b'{"text": "x"}\n' * rows)
 
 
-def tick(fake: FakeWorld, seconds: float = 60) -> None:
+def tick(fake: FakeContext, seconds: float = 60) -> None:
     deliver(fake)
-    poll(fake.world)
+    poll(fake.context)
     deliver(fake)
     fake.clock.sleep(seconds)
 
 
-def heard(fake: FakeWorld) -> list[str]:
+def heard(fake: FakeContext) -> list[str]:
     return [told.event for told in fake.topics.people]
 
 
-def of(fake: FakeWorld, event: str) -> Notification:
+def of(fake: FakeContext, event: str) -> Notification:
     (found,) = [told for told in fake.topics.people if told.event == event]
     return found
 
 
 @pytest.mark.slow
-def test_twenty_parts_make_one_accepted_and_one_ended_message(fake: FakeWorld) -> None:
+def test_twenty_parts_make_one_accepted_and_one_ended_message(fake: FakeContext) -> None:
     parts(fake, 20, rows=50)
     run(fake)
     assert heard(fake) == ["accepted", "ended"]
@@ -68,11 +69,11 @@ def test_twenty_parts_make_one_accepted_and_one_ended_message(fake: FakeWorld) -
     assert lines[-1] == "For a message for each file instead, put digest: off into the recipe."
     assert (ended.status, ended.folder, ended.recipe_folder) == ("succeeded", FOLDER, "lake")
     assert Counter(fake.topics.events()) == {"accepted": 20, "ended": 20}, "programs hear of each"
-    assert not any(job.untold or job.gathered for job in jobs(fake))
+    assert not any(job.outbox or job.digest_entries for job in jobs(fake))
     assert all(job.is_clean for job in jobs(fake))
 
 
-def test_what_is_to_be_known_of_the_model_is_said_once(fake: FakeWorld) -> None:
+def test_what_is_to_be_known_of_the_model_is_said_once(fake: FakeContext) -> None:
     fake.clock.now = 1_796_428_800.0  # 5 December 2026, six days before its end
     model = "gpt-5-mini"
     fake.objects.drop("lake/recipe.yaml", RECIPE.replace(b"gpt-6-luna", model.encode()))
@@ -86,7 +87,7 @@ def test_what_is_to_be_known_of_the_model_is_said_once(fake: FakeWorld) -> None:
     assert notices[0].startswith("- 3 files: ")
 
 
-def test_files_that_are_replaced_while_they_run_are_named(fake: FakeWorld) -> None:
+def test_files_that_are_replaced_while_they_run_are_named(fake: FakeContext) -> None:
     fake.openai.ending = None
     parts(fake, 3)
     run(fake, ticks=4)
@@ -102,7 +103,7 @@ def test_files_that_are_replaced_while_they_run_are_named(fake: FakeWorld) -> No
     assert "- part-0001.jsonl, run 2: accepted, 3 rows" in accepted.text.splitlines()
 
 
-def test_problems_come_first_with_their_reasons(fake: FakeWorld) -> None:
+def test_problems_come_first_with_their_reasons(fake: FakeContext) -> None:
     """Of twelve parts the last has no good answer, and the one before one of two."""
 
     def answer(request: dict[str, Any]) -> Any:
@@ -137,7 +138,7 @@ def test_problems_come_first_with_their_reasons(fake: FakeWorld) -> None:
     assert "To ask the failed rows of one again" not in ended.text, "they would fail again as they are"
 
 
-def test_rows_that_may_be_asked_again_as_they_are_have_their_marker(fake: FakeWorld) -> None:
+def test_rows_that_may_be_asked_again_as_they_are_have_their_marker(fake: FakeContext) -> None:
     fake.openai.answer = lambda request: (
         ("error", response_line(request, 429, {"error": {"code": "rate_limit_exceeded", "message": "no"}}))
     )
@@ -148,7 +149,7 @@ def test_rows_that_may_be_asked_again_as_they_are_have_their_marker(fake: FakeWo
     assert f"To ask the failed rows of one again, and so for each: {again}" in lines
 
 
-def test_no_marker_is_offered_that_would_be_refused(fake: FakeWorld) -> None:
+def test_no_marker_is_offered_that_would_be_refused(fake: FakeContext) -> None:
     """Of truncated rows no file has a good answer: the same recipe would only truncate them again."""
 
     def truncated(request: dict[str, Any]) -> Any:
@@ -165,7 +166,7 @@ def test_no_marker_is_offered_that_would_be_refused(fake: FakeWorld) -> None:
     assert ".retry`" not in of(fake, "ended").text.split("Files:")[1]
 
 
-def test_a_limit_is_said_with_what_all_rows_would_cost(fake: FakeWorld) -> None:
+def test_a_limit_is_said_with_what_all_rows_would_cost(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"limit: 2\n")
     parts(fake, 3, rows=9)
     run(fake)
@@ -175,7 +176,7 @@ def test_a_limit_is_said_with_what_all_rows_would_cost(fake: FakeWorld) -> None:
     assert "The runs asked 6 of 27 rows (`limit`); all of them would cost under a cent." in ended.text.splitlines()
 
 
-def test_what_to_do_about_files_without_a_recipe_is_said(fake: FakeWorld) -> None:
+def test_what_to_do_about_files_without_a_recipe_is_said(fake: FakeContext) -> None:
     drop(fake, "lakes/a.csv", b"text\nx\n")
     drop(fake, "lakes/b.csv", b"text\nx\n")
     run(fake)
@@ -190,7 +191,7 @@ def test_what_to_do_about_files_without_a_recipe_is_said(fake: FakeWorld) -> Non
     assert "digest: off" not in rejected.text, "there is no recipe to put it into"
 
 
-def test_a_recipe_elsewhere_is_named_to_many_files_as_to_one(fake: FakeWorld) -> None:
+def test_a_recipe_elsewhere_is_named_to_many_files_as_to_one(fake: FakeContext) -> None:
     drop(fake, "umfrage2/recipe.yaml", RECIPE)
     run(fake, ticks=3)
     fake.topics.people.clear()
@@ -207,7 +208,7 @@ def test_a_recipe_elsewhere_is_named_to_many_files_as_to_one(fake: FakeWorld) ->
     assert many.partition("; ")[2] == one.partition("; ")[2]
 
 
-def test_two_versions_of_a_file_are_two_runs_of_it(fake: FakeWorld) -> None:
+def test_two_versions_of_a_file_are_two_runs_of_it(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"replace: cancel\n")
     fake.openai.answer, fake.openai.ending = lambda _request: None, None
     for rows in (1, 2):
@@ -226,7 +227,7 @@ def test_two_versions_of_a_file_are_two_runs_of_it(fake: FakeWorld) -> None:
 
 
 @pytest.mark.slow
-def test_four_hundred_parts_rejected_for_one_cause_are_one_message(fake: FakeWorld) -> None:
+def test_four_hundred_parts_rejected_for_one_cause_are_one_message(fake: FakeContext) -> None:
     for number in range(400):
         drop(fake, f"{FOLDER}/part-{number:04}.csv", b"id\n1\n")
     run(fake)
@@ -245,7 +246,7 @@ def test_four_hundred_parts_rejected_for_one_cause_are_one_message(fake: FakeWor
     assert Counter(fake.topics.events()) == {"rejected": 400}
 
 
-def test_a_digest_promises_only_the_messages_that_follow(fake: FakeWorld) -> None:
+def test_a_digest_promises_only_the_messages_that_follow(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [accepted, problems]\n")
     parts(fake, 2)
     run(fake)
@@ -256,7 +257,7 @@ def test_a_digest_promises_only_the_messages_that_follow(fake: FakeWorld) -> Non
     )
 
 
-def test_a_file_that_is_alone_is_told_as_ever_and_soon(fake: FakeWorld) -> None:
+def test_a_file_that_is_alone_is_told_as_ever_and_soon(fake: FakeContext) -> None:
     fake.openai.ending = None
     parts(fake, 1)
     deliver(fake)
@@ -269,7 +270,7 @@ def test_a_file_that_is_alone_is_told_as_ever_and_soon(fake: FakeWorld) -> None:
 
 
 @pytest.mark.slow
-def test_files_that_keep_coming_are_told_every_ten_minutes(fake: FakeWorld) -> None:
+def test_files_that_keep_coming_are_told_every_ten_minutes(fake: FakeContext) -> None:
     """One in half a minute, so that no minute is quiet, for 25 minutes."""
     fake.openai.ending = None
     for number in range(50):
@@ -283,7 +284,7 @@ def test_files_that_keep_coming_are_told_every_ten_minutes(fake: FakeWorld) -> N
     assert (len(told), sum(told)) == (3, 50), "each is in one"
 
 
-def test_a_file_that_is_rejected_meanwhile_does_not_cut_the_others_message_short(fake: FakeWorld) -> None:
+def test_a_file_that_is_rejected_meanwhile_does_not_cut_the_others_message_short(fake: FakeContext) -> None:
     fake.openai.ending = None
     drop(fake, f"{FOLDER}/bad.csv", b"id\n1\n")
     for number in range(16):
@@ -295,7 +296,7 @@ def test_a_file_that_is_rejected_meanwhile_does_not_cut_the_others_message_short
     assert of(fake, "accepted").subject == f"{FOLDER}: 16 files accepted, 32 rows"
 
 
-def test_digest_off_makes_a_message_for_each_at_once(fake: FakeWorld) -> None:
+def test_digest_off_makes_a_message_for_each_at_once(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"digest: off\n")
     fake.openai.ending = None
     parts(fake, 3)
@@ -304,7 +305,7 @@ def test_digest_off_makes_a_message_for_each_at_once(fake: FakeWorld) -> None:
     assert Counter(heard(fake)) == {"accepted": 3, "rejected": 1}
 
 
-def test_folders_of_other_recipes_are_told_apart(fake: FakeWorld) -> None:
+def test_folders_of_other_recipes_are_told_apart(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", RECIPE)
     parts(fake, 2)
     parts(fake, 3, "shop/reviews")
@@ -313,7 +314,7 @@ def test_folders_of_other_recipes_are_told_apart(fake: FakeWorld) -> None:
     assert subjects == {f"{FOLDER}: 2", "shop/reviews: 3"}
 
 
-def test_partitions_of_one_recipe_are_told_together_and_found_by_each_filter(fake: FakeWorld) -> None:
+def test_partitions_of_one_recipe_are_told_together_and_found_by_each_filter(fake: FakeContext) -> None:
     parts(fake, 2, "lake/reviews/dt=2026-11-27")
     parts(fake, 2, "lake/reviews/dt=2026-11-28")
     run(fake)
@@ -323,7 +324,7 @@ def test_partitions_of_one_recipe_are_told_together_and_found_by_each_filter(fak
     assert "- dt=2026-11-28/part-0002.jsonl: 2 of 2 answered" in ended.text
 
 
-def test_files_of_the_root_are_told_as_the_inboxs(fake: FakeWorld) -> None:
+def test_files_of_the_root_are_told_as_the_inboxs(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a.csv", b"text\nx\n")
     drop(fake, "b.csv", b"text\ny\n")
@@ -333,7 +334,7 @@ def test_files_of_the_root_are_told_as_the_inboxs(fake: FakeWorld) -> None:
     assert (of(fake, "ended").folder, of(fake, "ended").recipe_folder) == ("/", "/")
 
 
-def test_parts_dropped_again_while_they_are_open_are_one_message(fake: FakeWorld) -> None:
+def test_parts_dropped_again_while_they_are_open_are_one_message(fake: FakeContext) -> None:
     fake.openai.ending = None
     parts(fake, 3)
     run(fake, ticks=4)
@@ -344,7 +345,7 @@ def test_parts_dropped_again_while_they_are_open_are_one_message(fake: FakeWorld
     assert "nothing is billed twice" in duplicate.text
 
 
-def test_a_message_comes_after_that_of_what_happened_before(fake: FakeWorld) -> None:
+def test_a_message_comes_after_that_of_what_happened_before(fake: FakeContext) -> None:
     """A file that ends at once, while others keep coming: nobody hears of its end first."""
     for number in range(12):
         parts(fake, 1, first=number)
@@ -362,7 +363,7 @@ def test_a_message_comes_after_that_of_what_happened_before(fake: FakeWorld) -> 
     assert not ended_before_accepted
 
 
-def test_sns_that_is_away_for_people_is_tried_less_and_less_and_tells_all_in_the_end(fake: FakeWorld) -> None:
+def test_sns_that_is_away_for_people_is_tried_less_and_less_and_tells_all_in_the_end(fake: FakeContext) -> None:
     calls: list[str] = []
     publish = fake.topics.publish
 
@@ -383,7 +384,7 @@ def test_sns_that_is_away_for_people_is_tried_less_and_less_and_tells_all_in_the
     assert heard(fake) == ["accepted", "ended"]
 
 
-def test_programs_that_cannot_be_told_keep_nothing_from_people(fake: FakeWorld) -> None:
+def test_programs_that_cannot_be_told_keep_nothing_from_people(fake: FakeContext) -> None:
     publish = fake.topics.publish
 
     def away(audience: Audience, notification: Notification) -> None:
@@ -397,7 +398,7 @@ def test_programs_that_cannot_be_told_keep_nothing_from_people(fake: FakeWorld) 
     assert heard(fake) == ["accepted", "ended"]
 
 
-def test_a_poll_that_dies_between_telling_and_writing_it_down_tells_again(fake: FakeWorld) -> None:
+def test_a_poll_that_dies_between_telling_and_writing_it_down_tells_again(fake: FakeContext) -> None:
     fake.openai.ending = None
     parts(fake, 4)
     tick(fake, 120)
@@ -406,7 +407,7 @@ def test_a_poll_that_dies_between_telling_and_writing_it_down_tells_again(fake: 
 
     def dies(item: Any, rev: int) -> None:
         nonlocal count
-        if item["sk"] == "job" and not item["gathered"]:
+        if item["sk"] == "job" and not item["digest_entries"]:
             count += 1
             if count == 3:
                 raise ConnectionError
@@ -421,9 +422,9 @@ def test_a_poll_that_dies_between_telling_and_writing_it_down_tells_again(fake: 
     assert second.subject == f"{FOLDER}/part-0003.jsonl: accepted, 2 rows", "only what was not written down"
 
 
-def about_to_tell(folder: Path) -> FakeWorld:
+def about_to_tell(folder: Path) -> FakeContext:
     """Three files were accepted, one was rejected, and the next poll tells so."""
-    fake = FakeWorld(folder, killer=Killer())
+    fake = FakeContext(folder, killer=Killer())
     fake.objects.drop("lake/recipe.yaml", RECIPE)
     fake.openai.ending = None
     parts(fake, 3)
@@ -439,27 +440,27 @@ def test_a_poll_that_dies_at_any_call_tells_everybody_all_the_same(tmp_path: Pat
     assert whole.killer is not None
     before = len(whole.killer.calls)
     whole.killer.invoked()
-    poll(whole.world)
+    poll(whole.context)
     points = [point for point in whole.killer.all_points() if point >= 2 * before]
     assert len(points) > 8
     for point in points:
         fake = about_to_tell(tmp_path)
         assert fake.killer is not None
         fake.killer.points = {point}
-        survive(lambda: poll(fake.world))  # noqa: B023 - called at once
+        survive(lambda: poll(fake.context))  # noqa: B023 - called at once
         fake.killer.points = set()
         fake.clock.sleep(60)
         run(fake, ticks=5)
         told = [each for mail in fake.topics.people for each in told_of_each(mail)]
         for job in jobs(fake):
-            assert not job.untold, point
+            assert not job.outbox, point
             events = [each.event for each in told if each.detail["job_id"] == job.id]
             assert set(events) == {"rejected" if job.state is JobState.REJECTED else "accepted"}, point
             assert len(events) <= 2, "again at most once"
 
 
 @pytest.mark.slow
-def test_the_poller_tells_a_large_folder_in_several_messages_within_its_time(fake: FakeWorld) -> None:
+def test_the_poller_tells_a_large_folder_in_several_messages_within_its_time(fake: FakeContext) -> None:
     from dropbatch.jobs import digest
 
     fake.openai.ending = None
@@ -476,26 +477,26 @@ def test_the_poller_tells_a_large_folder_in_several_messages_within_its_time(fak
     ]
 
 
-def test_a_poll_without_time_leaves_the_telling_to_the_next(fake: FakeWorld) -> None:
+def test_a_poll_without_time_leaves_the_telling_to_the_next(fake: FakeContext) -> None:
     fake.openai.ending = None
     parts(fake, 3)
     deliver(fake)
     fake.clock.sleep(120)
     fake.seconds_left = lambda: 20.0
-    poll(fake.world)
+    poll(fake.context)
     assert fake.topics.people == []
     fake.seconds_left = lambda: 300.0
-    poll(fake.world)
+    poll(fake.context)
     assert heard(fake) == ["accepted"]
 
 
-def test_a_job_of_an_older_release_is_told_as_before(fake: FakeWorld) -> None:
+def test_a_job_of_an_older_release_is_told_as_before(fake: FakeContext) -> None:
     """Its outbox has the same names, and nothing that waits."""
     fake.openai.ending = None
     parts(fake, 2)
     deliver(fake)
     for job in jobs(fake):
-        old = replace(job, gathered={})
+        old = replace(job, digest_entries={})
         fake.table.replace(_item(old, job.rev + 1), job.rev)
     fake.clock.sleep(120)
     tick(fake)
@@ -509,16 +510,16 @@ def _item(job: Job, rev: int) -> dict[str, Any]:
     from dropbatch.storage.repository import to_item
 
     item = to_item(replace(job, rev=rev))
-    for name in ("gathered", "digest", "recipe_path", "run"):
+    for name in ("digest_entries", "digest", "recipe_path", "run"):
         item.pop(name, None)
     return item
 
 
-def test_a_lasting_fault_of_the_work_bucket_makes_the_digest_name_codes(fake: FakeWorld) -> None:
+def test_a_lasting_fault_of_the_work_bucket_makes_the_digest_name_codes(fake: FakeContext) -> None:
     for number in range(3):
         drop(fake, f"{FOLDER}/part-{number}.csv", b"id\n1\n")
     deliver(fake)
     fake.killer = Faults(fake.clock, [Fault("objects.blocks", ConnectionError, begins=0, lasts=1e9)])
     fake.clock.sleep(120)
-    poll(fake.world)
+    poll(fake.context)
     assert "- 3 files: undefined_name" in of(fake, "rejected").text

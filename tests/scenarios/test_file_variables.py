@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import Job, JobState
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState
 from tests.driving import deliver, drop, jobs, only_job, result_json, run
-from tests.fakes import FakeWorld, answer_ok, response_line
+from tests.fakes import FakeContext, answer_ok, response_line
 
 KEY = "lake/reviews/dt=2026-11-27/region=North%20East/part-0001.jsonl"
 RECIPE = b"""\
@@ -19,28 +20,28 @@ prompt: "{{ file.dt }} {{ file.name }}: {{ text }}"
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    return FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    return FakeContext(tmp_path)
 
 
 def lines(*texts: str) -> bytes:
     return b"".join(json.dumps({"text": text}).encode() + b"\n" for text in texts)
 
 
-def sent(fake: FakeWorld) -> list[list[str]]:
+def sent(fake: FakeContext) -> list[list[str]]:
     """The texts of all messages that were sent, request by request."""
     files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
     bodies = [json.loads(line)["body"] for file in files for line in file.splitlines()]
     return [[message["content"] for message in body["messages"]] for body in bodies]
 
 
-def problems(fake: FakeWorld, job: Job | None = None) -> list[str]:
+def problems(fake: FakeContext, job: Job | None = None) -> list[str]:
     listed = result_json(fake, "rejected.json", job)["problems"]
     assert listed["total"] == len(listed["first"])
     return [problem["message"] for problem in listed["first"]]
 
 
-def test_folders_names_and_values_stand_in_the_prompts(fake: FakeWorld) -> None:
+def test_folders_names_and_values_stand_in_the_prompts(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE)
     drop(fake, KEY, lines("good", "bad"))
     run(fake)
@@ -50,7 +51,7 @@ def test_folders_names_and_values_stand_in_the_prompts(fake: FakeWorld) -> None:
     ]
 
 
-def test_every_kind_of_place_takes_them(fake: FakeWorld) -> None:
+def test_every_kind_of_place_takes_them(fake: FakeContext) -> None:
     recipe = b"""\
 body:
   model: "gpt-{{ file.tier }}"
@@ -70,7 +71,7 @@ when: "{{ file.tier == '6-luna' and text != 'b' }}"
 
 
 @pytest.mark.parametrize(("columns", "more"), [(b"text,b", ""), (b"text,files", " or the column files")])
-def test_file_itself_is_told_to_have_names(fake: FakeWorld, columns: bytes, more: str) -> None:
+def test_file_itself_is_told_to_have_names(fake: FakeContext, columns: bytes, more: str) -> None:
     fake.objects.drop("lake/recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ file }}: {{ text }}"\n')
     drop(fake, "lake/a.csv", columns + b"\na,b\n")
     run(fake)
@@ -83,7 +84,7 @@ def test_file_itself_is_told_to_have_names(fake: FakeWorld, columns: bytes, more
 @pytest.mark.parametrize(
     ("key", "data"), [("lake/a.csv", b"text\n" + b"a\n" * 300), ("lake/a.jsonl", lines(*"a" * 300))]
 )
-def test_a_folder_that_the_path_lacks_is_one_problem(fake: FakeWorld, key: str, data: bytes) -> None:
+def test_a_folder_that_the_path_lacks_is_one_problem(fake: FakeContext, key: str, data: bytes) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE.replace(b"{{ file.region }}", b"You label reviews."))
     drop(fake, key, data)
     run(fake)
@@ -94,7 +95,7 @@ def test_a_folder_that_the_path_lacks_is_one_problem(fake: FakeWorld, key: str, 
     assert not fake.openai.files
 
 
-def test_a_folder_of_nearly_the_same_name_is_suggested(fake: FakeWorld) -> None:
+def test_a_folder_of_nearly_the_same_name_is_suggested(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", b"model: gpt-6-luna\nprompt: '{{ file.date }} {{ text }}'\n")
     drop(fake, "lake/date_=1/a.csv", b"text\na\n")
     run(fake)
@@ -103,7 +104,7 @@ def test_a_folder_of_nearly_the_same_name_is_suggested(fake: FakeWorld) -> None:
 
 
 @pytest.mark.parametrize("data", [b"text\na\n", lines("a")])
-def test_a_column_that_is_a_folder_is_suggested_as_one(fake: FakeWorld, data: bytes) -> None:
+def test_a_column_that_is_a_folder_is_suggested_as_one(fake: FakeContext, data: bytes) -> None:
     fake.objects.drop("lake/recipe.yaml", b"model: gpt-6-luna\nprompt: '{{ dt }} {{ text }}'\n")
     drop(fake, f"lake/dt=2026-11-27/a.{'csv' if data.startswith(b'text') else 'jsonl'}", data)
     run(fake)
@@ -111,14 +112,14 @@ def test_a_column_that_is_a_folder_is_suggested_as_one(fake: FakeWorld, data: by
     assert problem.endswith("did you mean {{ file.dt }}, which the file's path has?")
 
 
-def test_a_column_named_file_comes_first(fake: FakeWorld) -> None:
+def test_a_column_named_file_comes_first(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b"model: gpt-6-luna\nprompt: '{{ file }} {{ row[\"file\"] }}'\n")
     drop(fake, "a.csv", b"file\nits own\n")
     run(fake)
     assert sent(fake) == [["its own its own"]]
 
 
-def test_a_member_of_a_column_named_file_comes_first_row_by_row(fake: FakeWorld) -> None:
+def test_a_member_of_a_column_named_file_comes_first_row_by_row(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b"model: gpt-6-luna\nprompt: '{{ file.name }} {{ text }}'\n")
     rows = [{"text": "a"}, {"text": "b", "file": {"name": "own"}}, {"text": "c"}]
     drop(fake, "x/a.jsonl", b"".join(json.dumps(row).encode() + b"\n" for row in rows))
@@ -126,14 +127,14 @@ def test_a_member_of_a_column_named_file_comes_first_row_by_row(fake: FakeWorld)
     assert sent(fake) == [["a.jsonl a"], ["own b"], ["a.jsonl c"]]
 
 
-def test_rows_whose_own_file_has_the_name_need_no_folder(fake: FakeWorld) -> None:
+def test_rows_whose_own_file_has_the_name_need_no_folder(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b"model: gpt-6-luna\nprompt: '{{ file.url }}'\n")
     drop(fake, "a.jsonl", b'{"file": {"url": "u"}}\n')
     run(fake)
     assert sent(fake) == [["u"]]
 
 
-def test_a_text_in_a_column_named_file_has_no_name_and_that_is_said(fake: FakeWorld) -> None:
+def test_a_text_in_a_column_named_file_has_no_name_and_that_is_said(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b"model: gpt-6-luna\nprompt: '{{ file.name }} {{ text }}'\n")
     drop(fake, "a.csv", b"text,file\na,b\n")
     run(fake)
@@ -143,7 +144,7 @@ def test_a_text_in_a_column_named_file_has_no_name_and_that_is_said(fake: FakeWo
     ]
 
 
-def test_a_recipe_that_uses_nothing_of_the_rows_would_ask_them_all_the_same(fake: FakeWorld) -> None:
+def test_a_recipe_that_uses_nothing_of_the_rows_would_ask_them_all_the_same(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b"model: gpt-6-luna\nprompt: 'What is {{ file.name }}?'\n")
     drop(fake, "a.csv", b"text\na\n")
     drop(fake, "a.jsonl", lines("a", "b"))
@@ -153,14 +154,14 @@ def test_a_recipe_that_uses_nothing_of_the_rows_would_ask_them_all_the_same(fake
         assert "no column of the rows is used" in problem
 
 
-def test_a_recipe_can_be_used_though_no_file_tells_of_its_folders_yet(fake: FakeWorld) -> None:
+def test_a_recipe_can_be_used_though_no_file_tells_of_its_folders_yet(fake: FakeContext) -> None:
     drop(fake, "lake/recipe.yaml", RECIPE)
     run(fake)
     (told,) = fake.topics.people
     assert told.subject.endswith("usable")
 
 
-def test_a_number_of_the_path_is_a_text_and_that_is_said(fake: FakeWorld) -> None:
+def test_a_number_of_the_path_is_a_text_and_that_is_said(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b"model: gpt-6-luna\nprompt: '{% if file.n > 3 %}{{ text }}{% endif %}'\n")
     drop(fake, "n=12/a.csv", b"text\na\n")
     run(fake)
@@ -168,7 +169,7 @@ def test_a_number_of_the_path_is_a_text_and_that_is_said(fake: FakeWorld) -> Non
     assert "file.n is a text; write {{ file.n | int > 3 }}, or | float for decimals." in problem
 
 
-def test_the_same_content_under_another_path_is_a_job_of_its_own(fake: FakeWorld) -> None:
+def test_the_same_content_under_another_path_is_a_job_of_its_own(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE.replace(b"{{ file.region }}", b"You label reviews."))
     drop(fake, "lake/dt=1/a.jsonl", lines("a"))
     drop(fake, "lake/dt=2/a.jsonl", lines("a"))
@@ -177,7 +178,7 @@ def test_the_same_content_under_another_path_is_a_job_of_its_own(fake: FakeWorld
     assert sorted(messages[1] for messages in sent(fake)) == ["1 a.jsonl: a", "2 a.jsonl: a"]
 
 
-def test_a_retry_asks_with_the_drops_own_path(fake: FakeWorld) -> None:
+def test_a_retry_asks_with_the_drops_own_path(fake: FakeContext) -> None:
     def answer(request: dict) -> tuple[str, dict]:  # type: ignore[type-arg]  # as OpenAI has them
         if len(fake.openai.batches) < 2:
             return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "no"}})
@@ -196,7 +197,7 @@ def test_a_retry_asks_with_the_drops_own_path(fake: FakeWorld) -> None:
     assert jobs(fake)[-1].state is JobState.SUCCEEDED
 
 
-def test_a_null_of_hive_is_empty(fake: FakeWorld) -> None:
+def test_a_null_of_hive_is_empty(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b"model: gpt-6-luna\nprompt: '[{{ file.dt }}] {{ text }}'\n")
     drop(fake, "dt=__HIVE_DEFAULT_PARTITION__/a.csv", b"text\na\n")
     run(fake)

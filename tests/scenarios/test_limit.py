@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import JobState, Limited
+from dropbatch.domain.jobs import Limited
+from dropbatch.domain.states import JobState
 from dropbatch.formats import reading
 from dropbatch.formats.csv import reader as separated
 from dropbatch.formats.jsonl import documents as json_documents
 from dropbatch.formats.parquet import files
 from dropbatch.reporting.phrases import about
 from tests.driving import drop, jobs, only_job, result, result_json, rows, run
-from tests.fakes import FakeWorld, answer_ok, response_line
+from tests.fakes import FakeContext, answer_ok, response_line
 
 FIRST = b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimit: 10\n'
 SAMPLE = b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimit: {rows: 10, sample: true}\n'
@@ -69,15 +70,15 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    return FakeWorld(tmp_path, limits=Limits(batch_requests=4))
+def fake(tmp_path: Path) -> FakeContext:
+    return FakeContext(tmp_path, limits=Limits(batch_requests=4))
 
 
-def told(fake: FakeWorld, event: str) -> Any:
+def told(fake: FakeContext, event: str) -> Any:
     return [notification for notification in fake.topics.people if notification.event == event][-1]
 
 
-def prompts(fake: FakeWorld) -> list[str]:
+def prompts(fake: FakeContext) -> list[str]:
     """What was asked, in the order of the rows."""
     files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
     asked = [json.loads(line) for file in files for line in file.splitlines()]
@@ -85,7 +86,7 @@ def prompts(fake: FakeWorld) -> list[str]:
     return [request["body"]["messages"][-1]["content"].rstrip("\n") for request in ordered]
 
 
-def test_which_rows_are_asked_is_said_when_it_is_accepted(fake: FakeWorld) -> None:
+def test_which_rows_are_asked_is_said_when_it_is_accepted(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "reviews.csv", rows(3_000))
     run(fake)
@@ -97,7 +98,7 @@ def test_which_rows_are_asked_is_said_when_it_is_accepted(fake: FakeWorld) -> No
     assert accepted.detail["rows"] == {"total": 10, "in_file": 3_000}
 
 
-def test_what_all_rows_would_cost_is_said_at_the_end(fake: FakeWorld) -> None:
+def test_what_all_rows_would_cost_is_said_at_the_end(fake: FakeContext) -> None:
     def answer(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         where, line = answer_ok(request)
         line["response"]["body"]["usage"] = {"prompt_tokens": 1_000, "completion_tokens": 140, "total_tokens": 1_140}
@@ -121,7 +122,7 @@ def test_what_all_rows_would_cost_is_said_at_the_end(fake: FakeWorld) -> None:
     assert len(result(fake, "reviews.answers.csv").splitlines()) == 11
 
 
-def test_what_all_rows_would_cost_goes_by_those_that_were_paid(fake: FakeWorld) -> None:
+def test_what_all_rows_would_cost_goes_by_those_that_were_paid(fake: FakeContext) -> None:
     def answer(request: dict[str, Any]) -> Any:
         if int(request["custom_id"]) > 5:
             return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "no"}})
@@ -135,7 +136,7 @@ def test_what_all_rows_would_cost_goes_by_those_that_were_paid(fake: FakeWorld) 
     assert cost["all_rows"] == pytest.approx(cost["paid"] / 5 * 100, rel=1e-2)
 
 
-def test_nothing_is_said_of_what_all_would_cost_where_prices_are_not_known(fake: FakeWorld) -> None:
+def test_nothing_is_said_of_what_all_would_cost_where_prices_are_not_known(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", FIRST.replace(b"gpt-6-luna", b"my-own"))
     drop(fake, "reviews.csv", rows(100))
     run(fake)
@@ -146,7 +147,7 @@ def test_nothing_is_said_of_what_all_would_cost_where_prices_are_not_known(fake:
 
 @pytest.mark.parametrize("recipe", [FIRST, SAMPLE])
 @pytest.mark.parametrize("count", [9, 10])
-def test_a_drop_that_has_no_more_rows_is_not_limited(fake: FakeWorld, recipe: bytes, count: int) -> None:
+def test_a_drop_that_has_no_more_rows_is_not_limited(fake: FakeContext, recipe: bytes, count: int) -> None:
     fake.objects.drop("recipe.yaml", recipe)
     drop(fake, "reviews.csv", rows(count))
     run(fake)
@@ -159,7 +160,7 @@ def test_a_drop_that_has_no_more_rows_is_not_limited(fake: FakeWorld, recipe: by
 @pytest.mark.parametrize("seconds", [[300.0], [300.0, 300.0, 5.0]])
 @pytest.mark.parametrize("name", FILES)
 def test_all_rows_are_counted_in_every_format_however_long_it_takes(
-    fake: FakeWorld, name: str, seconds: list[float]
+    fake: FakeContext, name: str, seconds: list[float]
 ) -> None:
     dice = random.Random(5)
     fake.seconds_left = lambda: dice.choice(seconds)
@@ -181,7 +182,7 @@ def test_all_rows_are_counted_in_every_format_however_long_it_takes(
     ],
 )
 def test_what_is_wrong_behind_the_rows_that_are_taken_stops_nothing(tmp_path: Path, name: str, data: bytes) -> None:
-    fake = FakeWorld(tmp_path, limits=Limits(line_bytes=2_000))
+    fake = FakeContext(tmp_path, limits=Limits(line_bytes=2_000))
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, name, data)
     run(fake)
@@ -194,14 +195,14 @@ def test_what_is_wrong_behind_the_rows_that_are_taken_stops_nothing(tmp_path: Pa
     assert "The run asked the first 10 rows (`limit`)." in told(fake, "ended").text
 
 
-def test_bad_rows_behind_those_that_are_taken_count_as_rows(fake: FakeWorld) -> None:
+def test_bad_rows_behind_those_that_are_taken_count_as_rows(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "a.jsonl", FILES["d.jsonl"] + b"\nno json\n")
     run(fake)
     assert only_job(fake).limited == Limited(COUNT + 1)
 
 
-def sampled(fake: FakeWorld, name: str, recipe: bytes = SAMPLE) -> list[str]:
+def sampled(fake: FakeContext, name: str, recipe: bytes = SAMPLE) -> list[str]:
     fake.objects.drop("recipe.yaml", recipe)
     drop(fake, name, FILES[name])
     run(fake, ticks=300)
@@ -213,7 +214,7 @@ def sampled(fake: FakeWorld, name: str, recipe: bytes = SAMPLE) -> list[str]:
 @pytest.mark.parametrize("seconds", [[300.0], [300.0, 300.0, 5.0]])
 @pytest.mark.parametrize("name", FILES)
 def test_a_sample_is_the_same_in_every_format_however_long_it_takes(
-    fake: FakeWorld, name: str, seconds: list[float]
+    fake: FakeContext, name: str, seconds: list[float]
 ) -> None:
     dice = random.Random(6)
     fake.seconds_left = lambda: dice.choice(seconds)
@@ -224,13 +225,13 @@ def test_a_sample_is_the_same_in_every_format_however_long_it_takes(
     assert only_job(fake).limited == Limited(COUNT, 1)
 
 
-def test_another_seed_draws_other_rows(fake: FakeWorld) -> None:
+def test_another_seed_draws_other_rows(fake: FakeContext) -> None:
     drawn = sampled(fake, "e.txt", SAMPLE.replace(b"true}", b"true, seed: 7}"))
     assert [TEXTS.index(text) + 1 for text in drawn] != DRAWN
     assert only_job(fake).limited == Limited(COUNT, 7)
 
 
-def test_a_sample_is_said_to_be_one(fake: FakeWorld) -> None:
+def test_a_sample_is_said_to_be_one(fake: FakeContext) -> None:
     sampled(fake, "a.csv")
     accepted, ended = told(fake, "accepted"), told(fake, "ended")
     assert accepted.subject == "a.csv: accepted, 10 of 300 rows"
@@ -244,7 +245,7 @@ def test_a_sample_is_said_to_be_one(fake: FakeWorld) -> None:
     )
 
 
-def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_the_file(fake: FakeWorld) -> None:
+def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_the_file(fake: FakeContext) -> None:
     def answer(request: dict[str, Any]) -> Any:
         if request["custom_id"] in ("2", "9"):
             return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "no"}})
@@ -282,7 +283,7 @@ def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_t
     ]
 
 
-def test_a_rerun_of_a_sample_asks_the_same_rows_and_is_compared_by_their_numbers_in_the_file(fake: FakeWorld) -> None:
+def test_a_rerun_of_a_sample_asks_the_same_rows_and_is_compared_by_their_numbers_in_the_file(fake: FakeContext) -> None:
     first = sampled(fake, "e.txt")
 
     def answer(request: dict[str, Any]) -> Any:
@@ -308,7 +309,7 @@ def test_a_rerun_of_a_sample_asks_the_same_rows_and_is_compared_by_their_numbers
     assert "Compared" not in told(fake, "ended").text, "it asked other rows"
 
 
-def test_a_sample_of_a_table_has_its_rows_and_types(fake: FakeWorld) -> None:
+def test_a_sample_of_a_table_has_its_rows_and_types(fake: FakeContext) -> None:
     def answer(request: dict[str, Any]) -> Any:
         if request["custom_id"] == "9":
             return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "no"}})
@@ -324,7 +325,7 @@ def test_a_sample_of_a_table_has_its_rows_and_types(fake: FakeWorld) -> None:
     assert failed.column("text").to_pylist() == [TEXTS[235]]
 
 
-def test_a_problem_of_a_sampled_row_names_its_line(fake: FakeWorld) -> None:
+def test_a_problem_of_a_sampled_row_names_its_line(fake: FakeContext) -> None:
     lines = FILES["e.txt"].splitlines()
     data = b"\n".join(b'{"text": "a"}' for _ in lines[:74]) + b'\n{"x": 1}\n' + b'{"text": "a"}\n' * 225
     fake.objects.drop("recipe.yaml", SAMPLE)
@@ -334,7 +335,7 @@ def test_a_problem_of_a_sampled_row_names_its_line(fake: FakeWorld) -> None:
     assert problem["line"] == 75
 
 
-def test_a_file_that_cannot_be_read_to_its_end_has_no_sample(fake: FakeWorld) -> None:
+def test_a_file_that_cannot_be_read_to_its_end_has_no_sample(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", SAMPLE)
     drop(fake, "array.json", FILES["f.json"][:-9])
     run(fake)
@@ -342,7 +343,7 @@ def test_a_file_that_cannot_be_read_to_its_end_has_no_sample(fake: FakeWorld) ->
     assert problem["code"] == "not_json"
 
 
-def test_the_same_content_and_recipe_is_one_job_however_it_is_limited(fake: FakeWorld) -> None:
+def test_the_same_content_and_recipe_is_one_job_however_it_is_limited(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", SAMPLE)
     drop(fake, "a.csv", FILES["a.csv"])
     fake.clock.sleep(1)
@@ -352,7 +353,7 @@ def test_the_same_content_and_recipe_is_one_job_however_it_is_limited(fake: Fake
 
 
 def test_more_rows_than_the_stack_lets_pass_wait_for_an_approval(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, hold_above_rows=5)
+    fake = FakeContext(tmp_path, hold_above_rows=5)
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "a.csv", FILES["a.csv"])
     run(fake, ticks=3)

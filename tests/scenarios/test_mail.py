@@ -10,23 +10,23 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dropbatch.domain.jobs import HeldReason, JobState, OpenAIStatus
+from dropbatch.domain.states import HeldReason, JobState, OpenAIStatus
 from dropbatch.jobs.hold import hold
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Letter, Notification
 from dropbatch.reporting.phrases import about, local_time, money, subject
 from dropbatch.reporting.runs import run_line
 from dropbatch.reporting.sns_limits import attributes, fitted
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.item_keys import notices_prefix
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, pass_time, result, run
-from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
+from tests.fakes import INBOX, FakeContext, answer_ok, response_line
 
 DAY = 86_400
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path)
     fake.objects.drop("lake/recipe.yaml", RECIPE)
     return fake
 
@@ -52,7 +52,7 @@ def failing(*rows: int) -> Callable[[dict[str, Any]], Any]:
 # Subjects.
 
 
-def test_a_subject_names_folder_and_file(fake: FakeWorld) -> None:
+def test_a_subject_names_folder_and_file(fake: FakeContext) -> None:
     drop(fake, "lake/reviews/dt=2026-11-27/part-0001.jsonl", b'{"text": "a"}\n')
     run(fake)
     assert [told.subject for told in fake.topics.people] == [
@@ -76,7 +76,7 @@ def test_what_fits_sns_is_not_cut_again() -> None:
 # Attributes.
 
 
-def test_every_message_and_event_names_the_folder_of_the_recipe(fake: FakeWorld) -> None:
+def test_every_message_and_event_names_the_folder_of_the_recipe(fake: FakeContext) -> None:
     drop(fake, "lake/reviews/dt=2026-11-27/a.jsonl", b'{"text": "a"}\n')
     drop(fake, "lake/reviews/dt=2026-11-28/b.csv", b"id\n1\n")
     run(fake)
@@ -86,14 +86,14 @@ def test_every_message_and_event_names_the_folder_of_the_recipe(fake: FakeWorld)
     assert of(fake.topics.people, "rejected").folder == "lake/reviews/dt=2026-11-28"
 
 
-def test_a_recipe_in_the_root_is_in_the_folder_slash(fake: FakeWorld) -> None:
+def test_a_recipe_in_the_root_is_in_the_folder_slash(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml", RECIPE)
     drop(fake, "a.csv", b"text\nx\n")
     run(fake)
     assert {attributes(told)["recipe_folder"] for told in fake.topics.people} == {"/"}
 
 
-def test_a_raw_drop_has_no_folder_of_a_recipe(fake: FakeWorld) -> None:
+def test_a_raw_drop_has_no_folder_of_a_recipe(fake: FakeContext) -> None:
     body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "hi"}]}
     line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
     drop(fake, "lake/raw.jsonl", json.dumps(line).encode() + b"\n")
@@ -103,7 +103,7 @@ def test_a_raw_drop_has_no_folder_of_a_recipe(fake: FakeWorld) -> None:
     assert {notification.detail["recipe_folder"] for notification in fake.topics.published} == {None}
 
 
-def test_the_filter_that_the_operators_page_shows_loses_no_message_of_the_folder(fake: FakeWorld) -> None:
+def test_the_filter_that_the_operators_page_shows_loses_no_message_of_the_folder(fake: FakeContext) -> None:
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     shown = re.findall(r"--attributes '(\{.*?\})'", page, re.DOTALL)
     policies = [json.loads(json.loads(attributes)["FilterPolicy"]) for attributes in shown]
@@ -146,7 +146,7 @@ def passes(found: dict[str, str], policy: dict[str, Any]) -> bool:
     ],
 )
 def test_people_are_told_what_notify_says_and_programs_everything(
-    fake: FakeWorld, notify: str, good: list[str], partial: list[str], rejected: list[str]
+    fake: FakeContext, notify: str, good: list[str], partial: list[str], rejected: list[str]
 ) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + notify.encode() + b"\n")
     for key, data, failed, expected, published in (
@@ -163,7 +163,7 @@ def test_people_are_told_what_notify_says_and_programs_everything(
         assert events(fake.topics.published) == published, key
 
 
-def test_a_hold_and_a_cancel_are_told_under_problems(fake: FakeWorld) -> None:
+def test_a_hold_and_a_cancel_are_told_under_problems(fake: FakeContext) -> None:
     fake.hold_above_rows = 1
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [problems]\n")
     drop(fake, "lake/a.csv", b"text\na\nb\n")
@@ -184,7 +184,7 @@ def test_a_hold_and_a_cancel_are_told_under_problems(fake: FakeWorld) -> None:
         ("[accepted]", "no message follows when all is done, as the recipe's `notify` says"),
     ],
 )
-def test_an_acceptance_promises_only_the_messages_that_follow(fake: FakeWorld, notify: str, then: str) -> None:
+def test_an_acceptance_promises_only_the_messages_that_follow(fake: FakeContext, notify: str, then: str) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + f"notify: {notify}\n".encode())
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake)
@@ -194,14 +194,14 @@ def test_an_acceptance_promises_only_the_messages_that_follow(fake: FakeWorld, n
 
 @pytest.mark.parametrize("notify", ["[]", "[accepted]", "[problems]"])
 @pytest.mark.parametrize("comes", ["in time", "too late"])
-def test_whoever_cancels_a_job_is_told_of_its_end(fake: FakeWorld, notify: str, comes: str) -> None:
+def test_whoever_cancels_a_job_is_told_of_its_end(fake: FakeContext, notify: str, comes: str) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + f"notify: {notify}\n".encode())
     fake.openai.ending = None
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake, ticks=4)
     if comes == "too late":
         fake.openai.ending = OpenAIStatus.COMPLETED
-        poll(fake.world)
+        poll(fake.context)
     drop(fake, "lake/a.csv.cancel", b"")
     run(fake)
     told = [notification for notification in fake.topics.people if notification.event != "accepted"]
@@ -210,7 +210,7 @@ def test_whoever_cancels_a_job_is_told_of_its_end(fake: FakeWorld, notify: str, 
     assert f"Another message follows when {what}." in told[0].text.splitlines()
 
 
-def test_a_job_that_a_newer_version_cancelled_ends_as_notify_says(fake: FakeWorld) -> None:
+def test_a_job_that_a_newer_version_cancelled_ends_as_notify_says(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"replace: cancel\nnotify: []\n")
     fake.openai.answer, fake.openai.ending = lambda _request: None, None
     for text in (b"a", b"b"):
@@ -221,7 +221,7 @@ def test_a_job_that_a_newer_version_cancelled_ends_as_notify_says(fake: FakeWorl
     assert fake.topics.people == []
 
 
-def test_a_duplicate_is_told_like_an_acceptance(fake: FakeWorld) -> None:
+def test_a_duplicate_is_told_like_an_acceptance(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [problems]\n")
     fake.openai.ending = None
     for _ in range(2):
@@ -231,7 +231,7 @@ def test_a_duplicate_is_told_like_an_acceptance(fake: FakeWorld) -> None:
     assert events(fake.topics.published) == ["accepted", "duplicate"]
 
 
-def test_a_recipe_that_cannot_be_used_is_always_told(fake: FakeWorld) -> None:
+def test_a_recipe_that_cannot_be_used_is_always_told(fake: FakeContext) -> None:
     drop(fake, "lake/recipe.yaml", RECIPE + b"notify: []\nlimt: 3\n")
     run(fake, ticks=2)
     assert [told.subject for told in fake.topics.people] == ["lake/recipe.yaml: cannot be used, 1 problem"]
@@ -240,7 +240,7 @@ def test_a_recipe_that_cannot_be_used_is_always_told(fake: FakeWorld) -> None:
 # Operators.
 
 
-def test_a_missing_key_is_told_operators_in_their_words_and_people_in_theirs(fake: FakeWorld) -> None:
+def test_a_missing_key_is_told_operators_in_their_words_and_people_in_theirs(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake, ticks=5)
@@ -270,7 +270,7 @@ def test_a_missing_key_is_told_operators_in_their_words_and_people_in_theirs(fak
 
 
 @pytest.mark.slow
-def test_four_hundred_jobs_that_wait_for_a_key_are_one_message_to_each(fake: FakeWorld) -> None:
+def test_four_hundred_jobs_that_wait_for_a_key_are_one_message_to_each(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     for number in range(40):
         drop(fake, f"lake/part-{number:03}.csv", b"text\na\n")
@@ -284,7 +284,7 @@ def test_four_hundred_jobs_that_wait_for_a_key_are_one_message_to_each(fake: Fak
     assert events(fake.topics.published).count("held") == 40
 
 
-def test_operators_are_told_again_a_day_later_if_others_still_wait(fake: FakeWorld) -> None:
+def test_operators_are_told_again_a_day_later_if_others_still_wait(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake, ticks=3)
@@ -295,7 +295,7 @@ def test_operators_are_told_again_a_day_later_if_others_still_wait(fake: FakeWor
 
 
 @pytest.mark.slow
-def test_operators_are_told_every_day_for_as_long_as_a_job_waits(fake: FakeWorld) -> None:
+def test_operators_are_told_every_day_for_as_long_as_a_job_waits(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")
     drop(fake, "lake/b.csv", b"text\nb\n")
@@ -311,11 +311,13 @@ def test_operators_are_told_every_day_for_as_long_as_a_job_waits(fake: FakeWorld
 @pytest.mark.parametrize(
     "reason", [HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY_CHANGED, HeldReason.STUCK]
 )
-def test_whatever_only_operators_can_correct_is_told_them_with_what_to_do(fake: FakeWorld, reason: HeldReason) -> None:
+def test_whatever_only_operators_can_correct_is_told_them_with_what_to_do(
+    fake: FakeContext, reason: HeldReason
+) -> None:
     fake.openai.ending = None
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake, ticks=2)
-    hold(fake.world, Ledger(fake.world.table), only_job(fake), reason, "code")
+    hold(fake.context, only_job(fake), reason, "code")
     (told,) = fake.topics.operators
     assert told.operators is not None
     assert told.operators.subject.startswith("Dropbatch: jobs wait, ")
@@ -325,7 +327,7 @@ def test_whatever_only_operators_can_correct_is_told_them_with_what_to_do(fake: 
     assert "waits for the stack's administrators, who were notified: " in told.text
 
 
-def test_an_approval_is_asked_of_people_alone(fake: FakeWorld) -> None:
+def test_an_approval_is_asked_of_people_alone(fake: FakeContext) -> None:
     fake.hold_above_rows = 1
     drop(fake, "lake/a.csv", b"text\na\nb\n")
     deliver(fake)
@@ -333,7 +335,7 @@ def test_an_approval_is_asked_of_people_alone(fake: FakeWorld) -> None:
     assert fake.topics.operators == []
 
 
-def test_a_process_that_dies_before_operators_are_told_leaves_that_to_another(fake: FakeWorld) -> None:
+def test_a_process_that_dies_before_operators_are_told_leaves_that_to_another(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     publish = fake.topics.publish
 
@@ -350,13 +352,13 @@ def test_a_process_that_dies_before_operators_are_told_leaves_that_to_another(fa
     fake.topics.publish = publish  # type: ignore[method-assign]
     pass_time(fake, 900)
     assert len(fake.topics.operators) == 1
-    assert not any(entry.startswith("operators:") for job in jobs(fake) for entry in job.untold)
+    assert not any(entry.startswith("operators:") for job in jobs(fake) for entry in job.outbox)
 
 
 # A rejected job's page.
 
 
-def test_a_rejected_job_has_a_page_that_says_why_and_what_to_do(fake: FakeWorld) -> None:
+def test_a_rejected_job_has_a_page_that_says_why_and_what_to_do(fake: FakeContext) -> None:
     drop(fake, "lake/a.csv", b"id,text\n1\n2,b\n3\n")
     run(fake)
     page = result(fake, "report.html").decode()
@@ -371,7 +373,7 @@ def test_a_rejected_job_has_a_page_that_says_why_and_what_to_do(fake: FakeWorld)
     assert f"s3://the-results/lake/a.csv/{only_job(fake).id}/report.html" in rejected.text
 
 
-def test_a_page_of_a_rejection_runs_nothing_of_what_is_in_it(fake: FakeWorld) -> None:
+def test_a_page_of_a_rejection_runs_nothing_of_what_is_in_it(fake: FakeContext) -> None:
     drop(fake, "lake/<script>alert(1)<!--.csv", b"<script>alert(2)\n1\n")
     run(fake)
     page = result(fake, "report.html").decode()
@@ -379,7 +381,7 @@ def test_a_page_of_a_rejection_runs_nothing_of_what_is_in_it(fake: FakeWorld) ->
     assert page.count("<script") == 1
 
 
-def test_a_drop_that_is_given_up_has_a_page_too(fake: FakeWorld) -> None:
+def test_a_drop_that_is_given_up_has_a_page_too(fake: FakeContext) -> None:
     blocks = fake.objects.blocks
 
     def away(bucket: str, key: str, *rest: Any) -> Any:
@@ -415,7 +417,7 @@ def test_sums_are_said_as_people_say_them(usd: float, said: str, roughly: str) -
     assert (money(usd), about(usd)) == (said, roughly)
 
 
-def test_no_message_and_no_page_says_zero_dollars(fake: FakeWorld) -> None:
+def test_no_message_and_no_page_says_zero_dollars(fake: FakeContext) -> None:
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake)
     said = of(fake.topics.people, "ended").text + result(fake, "report.html").decode()
@@ -438,7 +440,7 @@ def test_times_are_said_in_the_stacks_zone(zone: str, said: str) -> None:
     assert local_time(1_795_757_010, ZoneInfo(zone)) == said
 
 
-def test_mail_and_page_have_the_stacks_time_and_programs_utc(fake: FakeWorld) -> None:
+def test_mail_and_page_have_the_stacks_time_and_programs_utc(fake: FakeContext) -> None:
     fake.clock.now = 1_795_757_010.0
     fake.zone = ZoneInfo("Europe/Berlin")
     drop(fake, "lake/a.csv", b"text\na\n")
@@ -453,7 +455,7 @@ def test_mail_and_page_have_the_stacks_time_and_programs_utc(fake: FakeWorld) ->
 # The page on a phone.
 
 
-def test_on_a_narrow_screen_what_to_do_stands_below_its_reason(fake: FakeWorld) -> None:
+def test_on_a_narrow_screen_what_to_do_stands_below_its_reason(fake: FakeContext) -> None:
     fake.openai.answer = failing(1)
     drop(fake, "lake/a.csv", b"text\na\nb\n")
     run(fake)
@@ -464,7 +466,7 @@ def test_on_a_narrow_screen_what_to_do_stands_below_its_reason(fake: FakeWorld) 
     assert "td.code { white-space: nowrap; }" in page, "no code is broken within a word"
 
 
-def test_rows_are_shown_under_the_names_of_their_columns(fake: FakeWorld) -> None:
+def test_rows_are_shown_under_the_names_of_their_columns(fake: FakeContext) -> None:
     schema = b"schema: {sentiment: [positive, negative], why: A short reason}\n"
     fake.objects.drop("lake/recipe.yaml", RECIPE + schema)
     drop(fake, "lake/a.csv", b"id,text\n1,a\n")
@@ -475,15 +477,15 @@ def test_rows_are_shown_under_the_names_of_their_columns(fake: FakeWorld) -> Non
     assert "<th>as dropped</th><th>answer (sentiment, why)</th>" in lines, "its lines name them themselves"
 
 
-def test_a_notice_of_an_older_release_is_told_as_it_is(fake: FakeWorld) -> None:
+def test_a_notice_of_an_older_release_is_told_as_it_is(fake: FakeContext) -> None:
     """It has none of the members that were added."""
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")
     deliver(fake)
     job = only_job(fake)
     old = {"event": "ended", "status": "failed", "folder": "lake", "subject": "a: b", "text": "c", "detail": {}}
-    fake.objects.put("the-work", f"{job.notices}old.json", json.dumps(old).encode(), "application/json")
-    held = replace(job, untold=["people:old"], gathered={}, tell_after=0, rev=job.rev)
-    Ledger(fake.world.table).save(held)
+    fake.objects.put("the-work", f"{notices_prefix(job)}old.json", json.dumps(old).encode(), "application/json")
+    held = replace(job, outbox=["people:old"], digest_entries={}, notify_after=0, rev=job.rev)
+    fake.context.repository.save(held)
     run(fake, ticks=2)
     assert "a: b" in [told.subject for told in fake.topics.people]

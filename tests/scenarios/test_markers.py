@@ -8,20 +8,14 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import (
-    RETENTION_SECONDS,
-    BatchState,
-    HeldReason,
-    JobState,
-    OpenAIStatus,
-)
+from dropbatch.domain.jobs import RETENTION_SECONDS
 from dropbatch.domain.markers import EXTENSIONS, MarkerKind, MarkerReason, MarkerStatus
+from dropbatch.domain.states import BatchState, HeldReason, JobState, OpenAIStatus
 from dropbatch.formats.file_types import KINDS
-from dropbatch.messages import Look
+from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Notification
 from dropbatch.reporting.runs import run_line
-from dropbatch.storage.repository import Ledger
 from tests import event_contract
 from tests.driving import (
     RECIPE,
@@ -37,21 +31,21 @@ from tests.driving import (
     rows,
     run,
 )
-from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
+from tests.fakes import INBOX, FakeContext, answer_ok, response_line
 from tests.fakes.killer import Killer
 
 DAY = 86_400
 RERUN = "echo | aws s3 cp - s3://the-inbox/a.csv.rerun"
 
 
-def fresh(tmp_path: Path, **more: Any) -> FakeWorld:
-    fake = FakeWorld(tmp_path, **more)
+def fresh(tmp_path: Path, **more: Any) -> FakeContext:
+    fake = FakeContext(tmp_path, **more)
     fake.objects.drop("recipe.yaml", RECIPE)
     return fake
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
+def fake(tmp_path: Path) -> FakeContext:
     return fresh(tmp_path)
 
 
@@ -66,67 +60,67 @@ def second_is_bad(request: dict[str, Any]) -> Any:
 # States that a file may be in
 
 
-def no_file(fake: FakeWorld) -> None:
+def no_file(fake: FakeContext) -> None:
     """There is none."""
 
 
-def not_begun(fake: FakeWorld) -> None:
+def not_begun(fake: FakeContext) -> None:
     fake.objects.drop("a.csv", rows(3))  # and its event is lost
     fake.clock.sleep(5)
 
 
-def building(fake: FakeWorld) -> None:
+def building(fake: FakeContext) -> None:
     fake.objects.remove(INBOX, "recipe.yaml")
     drop(fake, "a.csv", rows(3))
     deliver(fake)
     assert only_job(fake).state is JobState.BUILDING
 
 
-def running(fake: FakeWorld) -> None:
+def running(fake: FakeContext) -> None:
     fake.openai.answer, fake.openai.ending = lambda _request: None, None
     drop(fake, "a.csv", rows(3))
     run(fake, ticks=4)  # people have been told that it is accepted
     assert only_job(fake).state is JobState.RUNNING
 
 
-def all_back(fake: FakeWorld) -> None:
+def all_back(fake: FakeContext) -> None:
     running(fake)
     fake.openai.answer, fake.openai.ending = answer_ok, OpenAIStatus.COMPLETED
-    poll(fake.world)
+    poll(fake.context)
     assert only_job(fake).state is JobState.RUNNING
-    assert [batch.state for batch in Ledger(fake.world.table).batches(only_job(fake).id)] == [BatchState.ENDED]
+    assert [batch.state for batch in fake.context.repository.batches(only_job(fake).id)] == [BatchState.ENDED]
 
 
-def assembling(fake: FakeWorld) -> None:
+def assembling(fake: FakeContext) -> None:
     all_back(fake)
-    ledger = Ledger(fake.world.table)
+    repository = fake.context.repository
     job = only_job(fake)
     job.move(JobState.ASSEMBLING)
-    ledger.save(job)
+    repository.save(job)
 
 
-def cancelling(fake: FakeWorld) -> None:
+def cancelling(fake: FakeContext) -> None:
     running(fake)
     drop(fake, "a.csv.cancel", b"")
     deliver(fake)
     fake.clock.sleep(5)
 
 
-def held_for_size(fake: FakeWorld) -> None:
+def held_for_size(fake: FakeContext) -> None:
     fake.hold_above_rows = 2
     drop(fake, "a.csv", rows(3))
     run(fake, ticks=2)
     assert only_job(fake).held_reason is HeldReason.SIZE
 
 
-def held_for_a_key(fake: FakeWorld) -> None:
+def held_for_a_key(fake: FakeContext) -> None:
     fake.openai.key = None
     drop(fake, "a.csv", rows(3))
     run(fake, ticks=3)
     assert only_job(fake).held_reason is HeldReason.KEY
 
 
-def held_for_bad_answers(fake: FakeWorld) -> None:
+def held_for_bad_answers(fake: FakeContext) -> None:
     fake.limits = Limits(batch_requests=2)
     fake.token_limits = {"*": 50}
     fake.openai.answer = bad
@@ -135,26 +129,26 @@ def held_for_bad_answers(fake: FakeWorld) -> None:
     assert only_job(fake).held_reason is HeldReason.FAILING
 
 
-def rejected(fake: FakeWorld) -> None:
+def rejected(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"other\nx\n")
     run(fake)
     assert only_job(fake).state is JobState.REJECTED
 
 
-def succeeded(fake: FakeWorld) -> None:
+def succeeded(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(3))
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def partial(fake: FakeWorld) -> None:
+def partial(fake: FakeContext) -> None:
     fake.openai.answer = second_is_bad
     drop(fake, "a.csv", rows(3))
     run(fake)
     assert only_job(fake).state is JobState.PARTIAL
 
 
-def forgotten(fake: FakeWorld) -> None:
+def forgotten(fake: FakeContext) -> None:
     succeeded(fake)
     fake.clock.sleep(RETENTION_SECONDS + 3 * DAY)
     for item in [json.loads(line) for line in fake.table.everything().splitlines()]:
@@ -168,7 +162,7 @@ Expected = tuple[str, str, str]
 
 NO_FILE = "there is no file a.csv here"
 
-TABLE: list[tuple[Callable[[FakeWorld], None], str, Expected]] = [
+TABLE: list[tuple[Callable[[FakeContext], None], str, Expected]] = [
     (no_file, "cancel", ("refused", "no_such_file", f"a.csv.cancel: {NO_FILE}")),
     (no_file, "approve", ("refused", "no_such_file", f"a.csv.approve: {NO_FILE}")),
     (no_file, "retry", ("refused", "no_such_file", f"a.csv.retry: {NO_FILE}")),
@@ -223,7 +217,7 @@ TABLE: list[tuple[Callable[[FakeWorld], None], str, Expected]] = [
     ("state", "kind", "expected"), TABLE, ids=[f"{state.__name__}-{kind}" for state, kind, _ in TABLE]
 )
 def test_a_marker_has_one_answer_in_every_state(
-    fake: FakeWorld, state: Callable[[FakeWorld], None], kind: str, expected: Expected
+    fake: FakeContext, state: Callable[[FakeContext], None], kind: str, expected: Expected
 ) -> None:
     state(fake)
     before = len(fake.topics.published)
@@ -266,7 +260,7 @@ def test_a_marker_has_one_answer_in_every_state(
         assert len(jobs(fake)) == runs
 
 
-def _intake(fake: FakeWorld) -> None:
+def _intake(fake: FakeContext) -> None:
     """Deliver what waits to be taken in, and nothing else."""
     while deliver_next(fake, "intake"):
         pass
@@ -276,14 +270,14 @@ def _reason(told: Notification) -> str:
     return str(told.detail["reason"]) if told.event == "marker" else told.event
 
 
-def last(fake: FakeWorld) -> list[str]:
+def last(fake: FakeContext) -> list[str]:
     return fake.topics.people[-1].text.splitlines()
 
 
 # What the messages say
 
 
-def test_an_unknown_file_is_answered_with_the_one_that_was_meant(fake: FakeWorld) -> None:
+def test_an_unknown_file_is_answered_with_the_one_that_was_meant(fake: FakeContext) -> None:
     drop(fake, "umfrage/recipe.yaml", RECIPE)
     drop(fake, "umfrage/Umfrage Q4.csv", rows(2))
     run(fake)
@@ -314,7 +308,7 @@ def test_an_unknown_file_is_answered_with_the_one_that_was_meant(fake: FakeWorld
         ("übersicht.csv", "Übersicht.csv"),
     ],
 )
-def test_a_file_is_found_that_is_named_much_like_it(fake: FakeWorld, typed: str, file: str) -> None:
+def test_a_file_is_found_that_is_named_much_like_it(fake: FakeContext, typed: str, file: str) -> None:
     for name in ("Another.csv", "recipe.yaml", "deeper/Umfrage Q4.csv", "Umfrage Q4.csv.cancel", file):
         fake.objects.drop(f"folder/{name}", b"")
     fake.objects.drop("Umfrage Q4.csv", b"")
@@ -325,7 +319,7 @@ def test_a_file_is_found_that_is_named_much_like_it(fake: FakeWorld, typed: str,
 
 
 @pytest.mark.slow
-def test_a_file_is_found_in_a_folder_of_thousands(fake: FakeWorld) -> None:
+def test_a_file_is_found_in_a_folder_of_thousands(fake: FakeContext) -> None:
     for number in range(2_500):
         fake.objects.drop(f"f/part-{number:05d}.csv", b"")
     fake.objects.drop("f/Reviews.csv", b"")
@@ -339,7 +333,7 @@ def test_a_file_is_found_in_a_folder_of_thousands(fake: FakeWorld) -> None:
     assert near["f/part-02400.cancel"][0] == "f/part-02400.csv"
 
 
-def test_a_marker_beside_nothing_at_all_says_how_one_is_named(fake: FakeWorld) -> None:
+def test_a_marker_beside_nothing_at_all_says_how_one_is_named(fake: FakeContext) -> None:
     drop(fake, "reviews.rerun", b"")
     pass_time(fake, 300)
     assert last(fake) == [
@@ -349,7 +343,7 @@ def test_a_marker_beside_nothing_at_all_says_how_one_is_named(fake: FakeWorld) -
     ]
 
 
-def test_a_name_that_looks_the_same_is_the_same_file(fake: FakeWorld) -> None:
+def test_a_name_that_looks_the_same_is_the_same_file(fake: FakeContext) -> None:
     """macOS writes the dots of an umlaut as a letter of their own; a browser does not."""
     fake.openai.answer, fake.openai.ending = lambda _request: None, None
     drop(fake, "U\u0308bersicht.csv", rows(2))
@@ -360,7 +354,7 @@ def test_a_name_that_looks_the_same_is_the_same_file(fake: FakeWorld) -> None:
     assert fake.topics.events() == ["accepted", "marker", "ended"]
 
 
-def test_a_long_name_leaves_room_for_the_verdict(fake: FakeWorld) -> None:
+def test_a_long_name_leaves_room_for_the_verdict(fake: FakeContext) -> None:
     drop(fake, f"lake/{'reviews-of-' * 14}2026.csv.rerun", b"")
     run(fake)
     told = fake.topics.people[-1]
@@ -389,7 +383,9 @@ def test_a_long_name_leaves_room_for_the_verdict(fake: FakeWorld) -> None:
     ],
 )
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_a_misspelt_ending_is_answered_with_the_right_one(fake: FakeWorld, ending: str, kind: str, slash: str) -> None:
+def test_a_misspelt_ending_is_answered_with_the_right_one(
+    fake: FakeContext, ending: str, kind: str, slash: str
+) -> None:
     drop(fake, f"lake/reviews.csv{ending}{slash}", b"\n")
     run(fake)
     (told,) = fake.topics.people
@@ -404,7 +400,7 @@ def test_a_misspelt_ending_is_answered_with_the_right_one(fake: FakeWorld, endin
     assert jobs(fake) == []
 
 
-def test_a_file_of_rows_is_never_taken_for_a_misspelt_marker(fake: FakeWorld) -> None:
+def test_a_file_of_rows_is_never_taken_for_a_misspelt_marker(fake: FakeContext) -> None:
     data = b"".join(b"this is row %d\n" % number for number in range(100))
     drop(fake, "reviews.csv.retry.txt", data)
     drop(fake, "reviews.csv.summary.txt", b"one row\n")
@@ -415,21 +411,21 @@ def test_a_file_of_rows_is_never_taken_for_a_misspelt_marker(fake: FakeWorld) ->
 @pytest.mark.parametrize(
     "name", ["a.csv.Cancel", "a.csv.CANCEL/", "a.csv.cancel2", "a.csv.cancel 3/", "a.csv.cancel (1)"]
 )
-def test_capitals_and_a_number_behind_it_change_nothing_of_a_marker(fake: FakeWorld, name: str) -> None:
+def test_capitals_and_a_number_behind_it_change_nothing_of_a_marker(fake: FakeContext, name: str) -> None:
     running(fake)
     drop(fake, name, b"")
     run(fake)
     assert only_job(fake).state is JobState.CANCELLED
 
 
-def test_a_marker_of_a_recipe_is_refused_at_once(fake: FakeWorld) -> None:
+def test_a_marker_of_a_recipe_is_refused_at_once(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml.rerun", b"")
     run(fake)
     assert fake.topics.people[-1].subject == "recipe.yaml.rerun: recipe.yaml has no rows to answer"
 
 
 @pytest.mark.parametrize("kind", ["cancel", "approve", "rerun", "retry"])
-def test_a_marker_older_than_the_file_says_so(fake: FakeWorld, kind: str) -> None:
+def test_a_marker_older_than_the_file_says_so(fake: FakeContext, kind: str) -> None:
     marker = fake.objects.drop(f"a.csv.{kind}", b"")
     event = object_created(fake, f"a.csv.{kind}", marker, 0)
     fake.clock.sleep(60)
@@ -448,7 +444,7 @@ def test_a_marker_older_than_the_file_says_so(fake: FakeWorld, kind: str) -> Non
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_a_cancel_says_that_it_acts_and_the_end_says_what_came(fake: FakeWorld) -> None:
+def test_a_cancel_says_that_it_acts_and_the_end_says_what_came(fake: FakeContext) -> None:
     running(fake)
     drop(fake, "a.csv.cancel", b"")
     run(fake)
@@ -464,7 +460,7 @@ def test_a_cancel_says_that_it_acts_and_the_end_says_what_came(fake: FakeWorld) 
     assert fake.topics.people[2].status == "cancelled"
 
 
-def test_a_cancel_of_what_was_never_sent_says_that_nothing_is_billed(fake: FakeWorld) -> None:
+def test_a_cancel_of_what_was_never_sent_says_that_nothing_is_billed(fake: FakeContext) -> None:
     held_for_size(fake)
     drop(fake, "a.csv.cancel", b"")
     run(fake)
@@ -473,7 +469,7 @@ def test_a_cancel_of_what_was_never_sent_says_that_nothing_is_billed(fake: FakeW
     )
 
 
-def test_a_cancel_that_comes_when_all_rows_have_come_back_says_so_twice(fake: FakeWorld) -> None:
+def test_a_cancel_that_comes_when_all_rows_have_come_back_says_so_twice(fake: FakeContext) -> None:
     all_back(fake)
     drop(fake, "a.csv.cancel", b"")
     run(fake)
@@ -488,7 +484,7 @@ def test_a_cancel_that_comes_when_all_rows_have_come_back_says_so_twice(fake: Fa
     assert "The cancellation came too late to stop anything: all rows had come back." in ended.text
 
 
-def test_a_cancel_that_stops_nothing_is_said_at_the_end(fake: FakeWorld) -> None:
+def test_a_cancel_that_stops_nothing_is_said_at_the_end(fake: FakeContext) -> None:
     """OpenAI had ended the batch already, and nobody knew."""
     running(fake)
     fake.openai.answer, fake.openai.ending = answer_ok, OpenAIStatus.COMPLETED
@@ -501,7 +497,7 @@ def test_a_cancel_that_stops_nothing_is_said_at_the_end(fake: FakeWorld) -> None
     assert "The cancellation came too late to stop anything" in fake.topics.people[-1].text
 
 
-def test_a_cancel_stops_every_open_run_of_the_file_and_names_them(fake: FakeWorld) -> None:
+def test_a_cancel_stops_every_open_run_of_the_file_and_names_them(fake: FakeContext) -> None:
     running(fake)
     fake.clock.sleep(60)
     drop(fake, "a.csv", rows(4))
@@ -519,7 +515,7 @@ def test_a_cancel_stops_every_open_run_of_the_file_and_names_them(fake: FakeWorl
     assert (told[0].subject, told[0].detail["run"]) == ("a.csv, run 2: is being cancelled", 2)
 
 
-def test_a_cancel_stops_the_older_run_that_is_open_though_the_newest_has_ended(fake: FakeWorld) -> None:
+def test_a_cancel_stops_the_older_run_that_is_open_though_the_newest_has_ended(fake: FakeContext) -> None:
     running(fake)
     fake.clock.sleep(60)
     drop(fake, "a.csv", b"other\nx\n")
@@ -533,7 +529,7 @@ def test_a_cancel_stops_the_older_run_that_is_open_though_the_newest_has_ended(f
     assert told.detail["run"] == 1
 
 
-def test_what_was_rejected_can_be_kept_from_being_read_again_once(fake: FakeWorld) -> None:
+def test_what_was_rejected_can_be_kept_from_being_read_again_once(fake: FakeContext) -> None:
     rejected(fake)
     for _ in range(2):
         drop(fake, "a.csv.cancel", b"")
@@ -546,7 +542,7 @@ def test_what_was_rejected_can_be_kept_from_being_read_again_once(fake: FakeWorl
     assert second.subject == "a.csv: was rejected, there is nothing to cancel"
 
 
-def test_what_was_rejected_cannot_be_retried_and_the_line_that_works_is_said(fake: FakeWorld) -> None:
+def test_what_was_rejected_cannot_be_retried_and_the_line_that_works_is_said(fake: FakeContext) -> None:
     rejected(fake)
     drop(fake, "a.csv.retry", b"")
     run(fake)
@@ -562,7 +558,7 @@ def test_what_was_rejected_cannot_be_retried_and_the_line_that_works_is_said(fak
 # The same once more
 
 
-def test_the_same_rerun_asks_first_and_says_what_it_cost(fake: FakeWorld) -> None:
+def test_the_same_rerun_asks_first_and_says_what_it_cost(fake: FakeContext) -> None:
     succeeded(fake)
     first = only_job(fake)
     drop(fake, "a.csv.rerun/", b"")
@@ -593,7 +589,7 @@ def test_the_same_rerun_asks_first_and_says_what_it_cost(fake: FakeWorld) -> Non
 
 
 @pytest.mark.slow
-def test_a_rerun_that_is_not_approved_is_cancelled_by_a_marker_or_after_two_weeks(fake: FakeWorld) -> None:
+def test_a_rerun_that_is_not_approved_is_cancelled_by_a_marker_or_after_two_weeks(fake: FakeContext) -> None:
     succeeded(fake)
     drop(fake, "a.csv.rerun/", b"")
     run(fake, ticks=3)
@@ -609,7 +605,7 @@ def test_a_rerun_that_is_not_approved_is_cancelled_by_a_marker_or_after_two_week
     assert len(asked(fake)) == 1
 
 
-def test_the_end_of_a_rerun_that_was_not_approved_offers_no_way_around_the_question(fake: FakeWorld) -> None:
+def test_the_end_of_a_rerun_that_was_not_approved_offers_no_way_around_the_question(fake: FakeContext) -> None:
     succeeded(fake)
     drop(fake, "a.csv.rerun/", b"")
     run(fake, ticks=3)
@@ -634,7 +630,7 @@ def test_the_end_of_a_rerun_that_was_not_approved_offers_no_way_around_the_quest
     assert len(asked(fake)) == 1
 
 
-def test_a_rerun_with_another_recipe_or_of_what_failed_goes_at_once(fake: FakeWorld) -> None:
+def test_a_rerun_with_another_recipe_or_of_what_failed_goes_at_once(fake: FakeContext) -> None:
     fake.openai.answer = bad
     drop(fake, "a.csv", rows(3))
     run(fake)
@@ -651,7 +647,7 @@ def test_a_rerun_with_another_recipe_or_of_what_failed_goes_at_once(fake: FakeWo
     assert "held" not in fake.topics.events()
 
 
-def test_a_second_rerun_says_what_the_first_one_waits_for_and_how_it_goes_on(fake: FakeWorld) -> None:
+def test_a_second_rerun_says_what_the_first_one_waits_for_and_how_it_goes_on(fake: FakeContext) -> None:
     succeeded(fake)
     for name in ("a.csv.rerun/", "a.csv.rerun2/"):
         fake.clock.sleep(60)
@@ -681,7 +677,7 @@ def test_a_second_rerun_says_what_the_first_one_waits_for_and_how_it_goes_on(fak
         ("a.csv.retry999", "a.csv.retry1"),
     ],
 )
-def test_a_run_names_the_marker_that_asked_for_it_and_the_next(fake: FakeWorld, name: str, following: str) -> None:
+def test_a_run_names_the_marker_that_asked_for_it_and_the_next(fake: FakeContext, name: str, following: str) -> None:
     partial(fake)
     drop(fake, name, b"")
     run(fake, ticks=1)
@@ -691,7 +687,7 @@ def test_a_run_names_the_marker_that_asked_for_it_and_the_next(fake: FakeWorld, 
     )
 
 
-def test_a_folder_that_is_made_again_is_a_new_marker(fake: FakeWorld) -> None:
+def test_a_folder_that_is_made_again_is_a_new_marker(fake: FakeContext) -> None:
     fake.openai.answer = second_is_bad
     drop(fake, "a.csv", rows(3))
     run(fake)
@@ -702,7 +698,7 @@ def test_a_folder_that_is_made_again_is_a_new_marker(fake: FakeWorld) -> None:
     assert asked(fake) == [[1, 2, 3], [2], [2]]
 
 
-def test_a_retry_without_a_row_to_ask_is_one_message(fake: FakeWorld) -> None:
+def test_a_retry_without_a_row_to_ask_is_one_message(fake: FakeContext) -> None:
     succeeded(fake)
     drop(fake, "a.csv.retry", b"")
     run(fake)
@@ -710,7 +706,7 @@ def test_a_retry_without_a_row_to_ask_is_one_message(fake: FakeWorld) -> None:
     assert last(fake)[0].endswith("so a.csv.retry does nothing.")
 
 
-def test_a_marker_is_answered_though_its_recipe_wants_no_messages(fake: FakeWorld) -> None:
+def test_a_marker_is_answered_though_its_recipe_wants_no_messages(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"notify: []\n")
     succeeded(fake)
     assert fake.topics.people == []
@@ -724,7 +720,7 @@ def test_a_marker_is_answered_though_its_recipe_wants_no_messages(fake: FakeWorl
     assert [told.event for told in fake.topics.people] == ["accepted", "marker"]
 
 
-def test_a_duplicate_says_which_marker_asked_for_it(fake: FakeWorld) -> None:
+def test_a_duplicate_says_which_marker_asked_for_it(fake: FakeContext) -> None:
     running(fake)
     drop(fake, "a.csv.rerun", b"")
     run(fake, ticks=2)
@@ -735,7 +731,7 @@ def test_a_duplicate_says_which_marker_asked_for_it(fake: FakeWorld) -> None:
 # What must hold whatever happens
 
 
-def test_a_marker_is_obeyed_though_it_may_not_be_read(fake: FakeWorld) -> None:
+def test_a_marker_is_obeyed_though_it_may_not_be_read(fake: FakeContext) -> None:
     """It says nothing but its name: what it contains may be encrypted with any key."""
     running(fake)
     fake.objects.forbidden.add("a.csv.cancel")
@@ -744,7 +740,7 @@ def test_a_marker_is_obeyed_though_it_may_not_be_read(fake: FakeWorld) -> None:
     assert only_job(fake).state is JobState.CANCELLED
 
 
-def test_a_marker_that_cannot_be_looked_at_for_a_day_says_so_once(fake: FakeWorld) -> None:
+def test_a_marker_that_cannot_be_looked_at_for_a_day_says_so_once(fake: FakeContext) -> None:
     fake.objects.forbidden.add("a.csv.rertry")
     version = fake.objects.drop("a.csv.rertry", b"")
     for _ in range(2):
@@ -755,18 +751,18 @@ def test_a_marker_that_cannot_be_looked_at_for_a_day_says_so_once(fake: FakeWorl
 
 
 @pytest.mark.parametrize("kind", ["cancel", "approve", "rerun", "retry"])
-def test_of_two_events_of_a_marker_that_come_at_once_one_is_answered(fake: FakeWorld, kind: str) -> None:
+def test_of_two_events_of_a_marker_that_come_at_once_one_is_answered(fake: FakeContext, kind: str) -> None:
     partial(fake)
     before = len(fake.topics.published)
     version = drop(fake, f"a.csv.{kind}", b"")
     fake.intake.send(object_created(fake, f"a.csv.{kind}", version, 0))
-    fake.intake.send(Look(INBOX, f"a.csv.{kind}", version).to_json())
+    fake.intake.send(IntakeMessage(INBOX, f"a.csv.{kind}", version).to_json())
     run(fake, ticks=3)
     first = [told for told in fake.topics.published[before:] if told.event != "ended"]
     assert len(first) == 1
 
 
-def test_a_marker_that_has_acted_is_kept_in_one_small_item_with_a_date(fake: FakeWorld) -> None:
+def test_a_marker_that_has_acted_is_kept_in_one_small_item_with_a_date(fake: FakeContext) -> None:
     succeeded(fake)
     drop(fake, "a.csv.cancel", b"")
     run(fake)
@@ -807,15 +803,15 @@ def test_the_page_about_markers_names_every_marker_and_reason() -> None:
     ids=lambda each: each if isinstance(each, str) else each.__name__,
 )
 def test_a_kill_at_any_call_changes_nothing_of_the_answer(
-    tmp_path: Path, state: Callable[[FakeWorld], None], kind: str
+    tmp_path: Path, state: Callable[[FakeContext], None], kind: str
 ) -> None:
-    def prepared() -> tuple[FakeWorld, int]:
+    def prepared() -> tuple[FakeContext, int]:
         fake = fresh(tmp_path, killer=Killer())
         state(fake)
         drop(fake, f"a.csv.{kind}", b"")
         return fake, len(fake.topics.published)
 
-    def answers(fake: FakeWorld, before: int) -> tuple[set[tuple[str, str, str]], int]:
+    def answers(fake: FakeContext, before: int) -> tuple[set[tuple[str, str, str]], int]:
         """What was told, each once, for it is told at least once; and how many jobs there are."""
         told = fake.topics.published[before:]
         return {(each.event, _reason(each), each.subject) for each in told}, len(jobs(fake))
@@ -836,7 +832,7 @@ def test_a_kill_at_any_call_changes_nothing_of_the_answer(
 
 
 @pytest.mark.slow
-def test_a_marker_of_a_new_stacks_first_minutes_is_found_and_answered(fake: FakeWorld) -> None:
+def test_a_marker_of_a_new_stacks_first_minutes_is_found_and_answered(fake: FakeContext) -> None:
     """S3 tells of no object before its bucket is some minutes old."""
     fake.hold_above_rows = 2
     fake.objects.drop("a.csv", rows(3))
@@ -849,7 +845,7 @@ def test_a_marker_of_a_new_stacks_first_minutes_is_found_and_answered(fake: Fake
 
 
 @pytest.mark.slow
-def test_a_marker_without_an_event_is_left_alone_once_the_stack_is_a_day_old(fake: FakeWorld) -> None:
+def test_a_marker_without_an_event_is_left_alone_once_the_stack_is_a_day_old(fake: FakeContext) -> None:
     """What it asked for may have been done, and forgotten, long ago."""
     succeeded(fake)
     pass_time(fake, 2 * DAY, step=600)
@@ -859,7 +855,7 @@ def test_a_marker_without_an_event_is_left_alone_once_the_stack_is_a_day_old(fak
 
 
 @pytest.mark.parametrize("kind", ["cancel", "rerun"])
-def test_the_longest_names_are_answered_too(fake: FakeWorld, kind: str) -> None:
+def test_the_longest_names_are_answered_too(fake: FakeContext, kind: str) -> None:
     name = "ü" * ((1_024 - len(f"f/.csv.{kind}")) // 2)
     fake.objects.drop(f"f/{name[:-1]}o.csv", b"")
     drop(fake, f"f/{name}.csv.{kind}", b"")

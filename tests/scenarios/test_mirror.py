@@ -11,10 +11,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from dropbatch.domain.errors import ConditionFailed, OpenAIUnsure
-from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.domain.errors import OpenAIOutcomeUnknownError, StaleItemError
+from dropbatch.domain.states import JobState, OpenAIStatus
 from tests.driving import drop, jobs, only_job, result, result_json, rows, run
-from tests.fakes import RESULTS, FakeWorld, Killer, answer_ok, response_line
+from tests.fakes import RESULTS, FakeContext, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
 
 RECIPE = b'model: gpt-6-luna\nprompt: "{{ text }}"\nmirror: true\n'
@@ -23,17 +23,17 @@ MIRROR = "_answers/lake/reviews/a.csv"
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path)
     fake.objects.drop("lake/recipe.yaml", RECIPE)
     return fake
 
 
-def told(fake: FakeWorld, event: str) -> Any:
+def told(fake: FakeContext, event: str) -> Any:
     return [notification for notification in fake.topics.people if notification.event == event][-1]
 
 
-def mirrored(fake: FakeWorld, key: str = MIRROR) -> bytes:
+def mirrored(fake: FakeContext, key: str = MIRROR) -> bytes:
     return fake.objects.content(RESULTS, key)
 
 
@@ -50,7 +50,7 @@ def failing(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "no"}})
 
 
-def test_the_newest_answers_lie_under_the_drops_own_key_and_messages_say_where(fake: FakeWorld) -> None:
+def test_the_newest_answers_lie_under_the_drops_own_key_and_messages_say_where(fake: FakeContext) -> None:
     drop(fake, "lake/reviews/a.csv", rows(3))
     run(fake)
     job = only_job(fake)
@@ -67,7 +67,7 @@ def test_the_newest_answers_lie_under_the_drops_own_key_and_messages_say_where(f
     assert f"s3://the-results/{MIRROR}" in result(fake, "report.html").decode()
 
 
-def test_whoever_is_told_of_the_end_finds_the_answers(fake: FakeWorld) -> None:
+def test_whoever_is_told_of_the_end_finds_the_answers(fake: FakeContext) -> None:
     publish, found = fake.topics.publish, []
 
     def seen(audience: Any, notification: Any) -> None:
@@ -81,7 +81,7 @@ def test_whoever_is_told_of_the_end_finds_the_answers(fake: FakeWorld) -> None:
     assert found == [result(fake, "a.answers.csv")] * 2
 
 
-def test_nothing_is_mirrored_unless_the_recipe_says_so(fake: FakeWorld) -> None:
+def test_nothing_is_mirrored_unless_the_recipe_says_so(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE.replace(b"mirror: true", b"mirror: false"))
     drop(fake, "lake/reviews/a.csv", rows(3))
     run(fake)
@@ -90,7 +90,7 @@ def test_nothing_is_mirrored_unless_the_recipe_says_so(fake: FakeWorld) -> None:
     assert "_answers" not in told(fake, "accepted").text + told(fake, "ended").text
 
 
-def test_a_rerun_and_a_retry_replace_what_is_mirrored(fake: FakeWorld) -> None:
+def test_a_rerun_and_a_retry_replace_what_is_mirrored(fake: FakeContext) -> None:
     fake.openai.answer = lambda request: failing(request) if request["custom_id"] == "2" else answer_ok(request)
     drop(fake, "lake/reviews/a.csv", rows(3))
     run(fake)
@@ -109,7 +109,7 @@ def test_a_rerun_and_a_retry_replace_what_is_mirrored(fake: FakeWorld) -> None:
     assert mirrored(fake).count(b",again,ok,") == 3
 
 
-def test_a_run_without_a_good_answer_leaves_the_mirror_as_it_was(fake: FakeWorld) -> None:
+def test_a_run_without_a_good_answer_leaves_the_mirror_as_it_was(fake: FakeContext) -> None:
     drop(fake, "lake/reviews/a.csv", rows(3))
     run(fake)
     before = mirrored(fake)
@@ -126,7 +126,7 @@ def test_a_run_without_a_good_answer_leaves_the_mirror_as_it_was(fake: FakeWorld
     assert "mirror" not in ended.detail["objects"]
 
 
-def test_a_cancelled_run_leaves_the_mirror_as_it_was(fake: FakeWorld) -> None:
+def test_a_cancelled_run_leaves_the_mirror_as_it_was(fake: FakeContext) -> None:
     fake.openai.ending = None
     fake.openai.answer = lambda request: None if request["custom_id"] == "2" else answer_ok(request)
     drop(fake, "lake/reviews/a.csv", rows(3))
@@ -139,7 +139,7 @@ def test_a_cancelled_run_leaves_the_mirror_as_it_was(fake: FakeWorld) -> None:
     assert "This run was cancelled, so the mirror stays as it was: " in told(fake, "ended").text
 
 
-def test_a_mirror_of_some_rows_is_refused(fake: FakeWorld) -> None:
+def test_a_mirror_of_some_rows_is_refused(fake: FakeContext) -> None:
     drop(fake, "lake/recipe.yaml", RECIPE + b"limit: 10\n")
     run(fake)
     (problem,) = told(fake, "recipe").detail["problems"]["first"]
@@ -149,7 +149,7 @@ def test_a_mirror_of_some_rows_is_refused(fake: FakeWorld) -> None:
     )
 
 
-def test_a_mirror_that_cannot_be_written_is_tried_again_before_the_end_is_told(fake: FakeWorld) -> None:
+def test_a_mirror_that_cannot_be_written_is_tried_again_before_the_end_is_told(fake: FakeContext) -> None:
     join, failures = fake.objects.join, []
 
     def fails(*args: Any, **more: Any) -> Any:
@@ -169,7 +169,7 @@ def test_a_mirror_that_cannot_be_written_is_tried_again_before_the_end_is_told(f
 
 
 @pytest.mark.slow
-def test_a_mirror_that_can_never_be_written_ends_the_job_by_its_last_date_and_that_is_said(fake: FakeWorld) -> None:
+def test_a_mirror_that_can_never_be_written_ends_the_job_by_its_last_date_and_that_is_said(fake: FakeContext) -> None:
     join = fake.objects.join
 
     def fails(*args: Any, **more: Any) -> Any:
@@ -191,16 +191,16 @@ def test_a_mirror_that_can_never_be_written_ends_the_job_by_its_last_date_and_th
     assert "mirror" not in result_json(fake, "summary.json")["objects"]
 
 
-def test_a_write_of_somebody_else_in_between_is_replaced(fake: FakeWorld) -> None:
+def test_a_write_of_somebody_else_in_between_is_replaced(fake: FakeContext) -> None:
     join, refused = fake.objects.join, []
 
     def meets(*args: Any, **more: Any) -> Any:
         if args[2].startswith("_answers/") and not refused:
             refused.append(args[2])
             fake.objects.put(RESULTS, MIRROR, b"by hand", "text/csv")
-            with pytest.raises(ConditionFailed):
+            with pytest.raises(StaleItemError):
                 join(*args, **more)
-            raise ConditionFailed
+            raise StaleItemError
         return join(*args, **more)
 
     fake.objects.join = meets  # type: ignore[method-assign]  # somebody writes in between
@@ -212,8 +212,8 @@ def test_a_write_of_somebody_else_in_between_is_replaced(fake: FakeWorld) -> Non
 
 @pytest.mark.slow
 def test_a_kill_at_any_call_of_the_last_step_changes_nothing_of_what_is_mirrored(tmp_path: Path) -> None:
-    def lived(points: frozenset[int]) -> FakeWorld:
-        fake = FakeWorld(tmp_path, killer=Killer())
+    def lived(points: frozenset[int]) -> FakeContext:
+        fake = FakeContext(tmp_path, killer=Killer())
         assert fake.killer is not None
         fake.killer.points = set(points)
         fake.objects.drop("lake/recipe.yaml", RECIPE)
@@ -232,7 +232,7 @@ def test_a_kill_at_any_call_of_the_last_step_changes_nothing_of_what_is_mirrored
         check_ended(fake)
 
 
-def check_ended(fake: FakeWorld) -> None:
+def check_ended(fake: FakeContext) -> None:
     assert only_job(fake).state is JobState.SUCCEEDED
     check(fake)
 
@@ -250,7 +250,7 @@ def table_of(name: str, rows: list[dict[str, Any]]) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("ending", "form"), [("parquet", "parquet"), ("csv", "csv"), ("jsonl", "json")])
-def test_a_folder_of_mirrors_reads_as_one_table(fake: FakeWorld, tmp_path: Path, ending: str, form: str) -> None:
+def test_a_folder_of_mirrors_reads_as_one_table(fake: FakeContext, tmp_path: Path, ending: str, form: str) -> None:
     for day in (26, 27):
         for part in (1, 2):
             text = {"text": f"row {day}", "n": part}
@@ -278,7 +278,7 @@ def test_a_folder_of_mirrors_reads_as_one_table(fake: FakeWorld, tmp_path: Path,
     ("name", "mirror"),
     [("a.csv", "a.csv"), ("x/a.jsonl.gz", "x/a.jsonl.gz"), ("x/a.txt", "x/a.txt.csv"), ("x/a.json", "x/a.json")],
 )
-def test_a_mirror_keeps_form_and_compression(fake: FakeWorld, name: str, mirror: str) -> None:
+def test_a_mirror_keeps_form_and_compression(fake: FakeContext, name: str, mirror: str) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     data = b"text\nrow\n" if name.endswith("csv") else b"row\n" if name.endswith("txt") else b'{"text": "row"}\n'
     drop(fake, name, gzip.compress(data) if name.endswith(".gz") else data)
@@ -288,9 +288,9 @@ def test_a_mirror_keeps_form_and_compression(fake: FakeWorld, name: str, mirror:
     assert mirrored(fake, f"_answers/{mirror}") == fake.objects.content(RESULTS, answers)
 
 
-def test_an_older_run_that_ends_later_does_not_replace_a_newer_one(fake: FakeWorld) -> None:
+def test_an_older_run_that_ends_later_does_not_replace_a_newer_one(fake: FakeContext) -> None:
     late: list[str] = []
-    fake.openai.faults["retrieve"] = lambda batch_id: OpenAIUnsure("timeout") if batch_id in late else None
+    fake.openai.faults["retrieve"] = lambda batch_id: OpenAIOutcomeUnknownError("timeout") if batch_id in late else None
     fake.openai.ending = None
     drop(fake, "lake/reviews/a.csv", rows(3))
     run(fake, ticks=2)

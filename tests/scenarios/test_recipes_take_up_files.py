@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Notification
 from tests.driving import RECIPE, deliver, drop, jobs, pass_time, result, result_json, rows, run
-from tests.fakes import INBOX, FakeWorld, Killer, answer_ok
+from tests.fakes import INBOX, FakeContext, Killer, answer_ok
 from tests.schedules.invariants import check
 
 COMMENTS = b"Kommentar\nzu teuer\nprima\n"
@@ -22,15 +22,15 @@ WRONG = b'model: gpt-6-luna\nprompt: "{{ Kommentare }}"\n'
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    return FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    return FakeContext(tmp_path)
 
 
-def subjects(fake: FakeWorld) -> list[str]:
+def subjects(fake: FakeContext) -> list[str]:
     return [told.subject for told in fake.topics.people]
 
 
-def mail(fake: FakeWorld, start: str) -> Notification:
+def mail(fake: FakeContext, start: str) -> Notification:
     """The last message whose subject holds this."""
     return [told for told in fake.topics.people if start in told.subject][-1]
 
@@ -39,16 +39,16 @@ def lines(told: Notification) -> list[str]:
     return [line for line in told.text.splitlines() if not line.startswith("Run ")]
 
 
-def states(fake: FakeWorld) -> list[JobState]:
+def states(fake: FakeContext) -> list[JobState]:
     return [job.state for job in jobs(fake)]
 
 
-def settle(fake: FakeWorld) -> None:
+def settle(fake: FakeContext) -> None:
     run(fake)
     fake.clock.sleep(60)
 
 
-def test_a_corrected_recipe_takes_up_the_file_that_was_rejected_for_its_sake(fake: FakeWorld) -> None:
+def test_a_corrected_recipe_takes_up_the_file_that_was_rejected_for_its_sake(fake: FakeContext) -> None:
     drop(fake, "umfrage/recipe.yaml", WRONG)
     drop(fake, "umfrage/Umfrage Q4.csv", COMMENTS)
     settle(fake)
@@ -84,7 +84,7 @@ def test_a_corrected_recipe_takes_up_the_file_that_was_rejected_for_its_sake(fak
     check(fake)
 
 
-def test_the_same_recipe_again_takes_nothing_up(fake: FakeWorld) -> None:
+def test_the_same_recipe_again_takes_nothing_up(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     settle(fake)
@@ -94,7 +94,7 @@ def test_the_same_recipe_again_takes_nothing_up(fake: FakeWorld) -> None:
     assert subjects(fake)[-1] == "recipe.yaml: usable"
 
 
-def test_a_recipe_takes_up_the_files_below_it_for_which_no_other_is_nearer(fake: FakeWorld) -> None:
+def test_a_recipe_takes_up_the_files_below_it_for_which_no_other_is_nearer(fake: FakeContext) -> None:
     fake.objects.drop("near/recipe.yaml", RECIPE)
     drop(fake, "deep/down/a.csv", rows(1))
     drop(fake, "near/b.csv", b"other\nx\n")
@@ -113,7 +113,7 @@ def test_a_recipe_takes_up_the_files_below_it_for_which_no_other_is_nearer(fake:
     check(fake)
 
 
-def test_five_files_are_named_and_the_others_counted(fake: FakeWorld) -> None:
+def test_five_files_are_named_and_the_others_counted(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     for number in range(8):
         drop(fake, f"f{number}.csv", COMMENTS)
@@ -127,7 +127,7 @@ def test_five_files_are_named_and_the_others_counted(fake: FakeWorld) -> None:
     assert states(fake).count(JobState.SUCCEEDED) == 8
 
 
-def test_what_one_invocation_cannot_take_up_the_next_ones_do(fake: FakeWorld) -> None:
+def test_what_one_invocation_cannot_take_up_the_next_ones_do(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     for number in range(9):
         drop(fake, f"f{number}.csv", COMMENTS)
@@ -136,7 +136,7 @@ def test_what_one_invocation_cannot_take_up_the_next_ones_do(fake: FakeWorld) ->
     drop(fake, "recipe.yaml", RIGHT)
     deliver(fake)
     fake.clock.sleep(10)
-    poll(fake.world)
+    poll(fake.context)
     fake.seconds_left = lambda: 300.0 if next(looks) % 4 < 2 else 5.0
     deliver(fake)
     fake.seconds_left = lambda: 300.0
@@ -148,7 +148,7 @@ def test_what_one_invocation_cannot_take_up_the_next_ones_do(fake: FakeWorld) ->
     check(fake)
 
 
-def test_a_file_that_waits_goes_on_at_once_when_its_recipe_comes(fake: FakeWorld) -> None:
+def test_a_file_that_waits_goes_on_at_once_when_its_recipe_comes(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(1))
     deliver(fake)
     fake.clock.sleep(3)
@@ -163,7 +163,7 @@ def test_a_file_that_waits_goes_on_at_once_when_its_recipe_comes(fake: FakeWorld
     ]
 
 
-def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fake: FakeWorld) -> None:
+def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fake: FakeContext) -> None:
     drop(fake, "rezepte/recipe.yaml", RIGHT)
     settle(fake)
     assert lines(mail(fake, "recipe.yaml"))[-1] == (
@@ -198,7 +198,7 @@ def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fak
     assert mail(fake, "recipe.yaml").subject == "umfrage/recipe.yaml: usable, 1 file is read again"
 
 
-def test_a_recipe_of_another_folder_is_copied_with_the_files_that_it_names(fake: FakeWorld) -> None:
+def test_a_recipe_of_another_folder_is_copied_with_the_files_that_it_names(fake: FakeContext) -> None:
     recipe = b"model: gpt-6-luna\nprompt: file://ask.md\nsystem: file://parts/system.md\n"
     for name, text in (("recipe.yaml", recipe), ("ask.md", b"{{ Kommentar }}"), ("parts/system.md", b"Be brief.")):
         drop(fake, f"rezepte/{name}", text)
@@ -224,7 +224,7 @@ def test_a_recipe_of_another_folder_is_copied_with_the_files_that_it_names(fake:
     assert second == console
 
 
-def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file(fake: FakeWorld) -> None:
+def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml", b"model: gpt-6-luna\nprompt: file://prompts/ask.md\n")
     drop(fake, "a.csv", COMMENTS)
     for _ in range(4):
@@ -241,7 +241,7 @@ def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ask.txt", "ask.md", "ask.j2", "ask.prompt", "ask"])
-def test_a_part_may_have_any_name_and_is_no_drop(fake: FakeWorld, name: str) -> None:
+def test_a_part_may_have_any_name_and_is_no_drop(fake: FakeContext, name: str) -> None:
     fake.objects.drop("recipe.yaml", f"model: gpt-6-luna\nprompt: file://{name}\n".encode())
     fake.objects.drop(name, b"{{ Kommentare }}")
     drop(fake, "a.csv", COMMENTS)
@@ -255,7 +255,7 @@ def test_a_part_may_have_any_name_and_is_no_drop(fake: FakeWorld, name: str) -> 
     assert subjects(fake)[1:2] == ["recipe.yaml: usable, 1 file is read again"]
 
 
-def test_a_part_that_came_before_its_recipe_is_not_answered(fake: FakeWorld) -> None:
+def test_a_part_that_came_before_its_recipe_is_not_answered(fake: FakeContext) -> None:
     drop(fake, "ask.txt", b"{{ text }}\n")
     deliver(fake)
     drop(fake, "a.csv", rows(1))
@@ -265,7 +265,7 @@ def test_a_part_that_came_before_its_recipe_is_not_answered(fake: FakeWorld) -> 
     assert len(fake.openai.batches) == 1
 
 
-def test_a_recipe_and_its_parts_that_come_together_are_told_once(fake: FakeWorld) -> None:
+def test_a_recipe_and_its_parts_that_come_together_are_told_once(fake: FakeContext) -> None:
     recipe, part = b"model: gpt-6-luna\nsystem: file://system.md\nprompt: file://ask.md\n", b"{{ text }}"
     for order in (("recipe.yaml", "system.md", "ask.md"), ("ask.md", "recipe.yaml", "system.md")):
         for name in order:
@@ -278,7 +278,7 @@ def test_a_recipe_and_its_parts_that_come_together_are_told_once(fake: FakeWorld
 
 
 @pytest.mark.parametrize("order", [("ask.md", "recipe.yaml"), ("recipe.yaml", "ask.md"), ("ask.md", "system.md")])
-def test_taking_up_waits_until_all_of_an_upload_has_come(fake: FakeWorld, order: tuple[str, str]) -> None:
+def test_taking_up_waits_until_all_of_an_upload_has_come(fake: FakeContext, order: tuple[str, str]) -> None:
     before = {"recipe.yaml": b"model: gpt-6-luna\nprompt: file://ask.md\nsystem: file://system.md\n"}
     before |= {"ask.md": b"{{ Kommentare }}", "system.md": b"Old."}
     after = {
@@ -294,7 +294,7 @@ def test_taking_up_waits_until_all_of_an_upload_has_come(fake: FakeWorld, order:
         drop(fake, name, after[name])
         deliver(fake)
         fake.clock.sleep(6)
-        poll(fake.world)
+        poll(fake.context)
         deliver(fake)
     settle(fake)
     assert subjects(fake)[1:] == [
@@ -322,7 +322,7 @@ def test_taking_up_waits_until_all_of_an_upload_has_come(fake: FakeWorld, order:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "said"), [(b"", "usable"), (b"schema: 3\n", "cannot be used, 1 problem")])
-def test_what_a_sweep_finds_of_a_recipe_is_told_once(fake: FakeWorld, recipe: bytes, said: str) -> None:
+def test_what_a_sweep_finds_of_a_recipe_is_told_once(fake: FakeContext, recipe: bytes, said: str) -> None:
     run(fake, ticks=1)
     drop(fake, "recipe.yaml", b"model: gpt-6-luna\nprompt: file://ask.txt\n" + recipe)
     drop(fake, "ask.txt", b"{{ text }}")
@@ -333,7 +333,7 @@ def test_what_a_sweep_finds_of_a_recipe_is_told_once(fake: FakeWorld, recipe: by
     assert subjects(fake) == [f"recipe.yaml: {said}"] * 2
 
 
-def test_a_broken_recipe_and_the_file_beside_it_are_one_mail(fake: FakeWorld) -> None:
+def test_a_broken_recipe_and_the_file_beside_it_are_one_mail(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml", RIGHT + b"limt: 3\n")
     drop(fake, "a.csv", b"Kommentare\nx\n")
     settle(fake)
@@ -349,7 +349,7 @@ def test_a_broken_recipe_and_the_file_beside_it_are_one_mail(fake: FakeWorld) ->
     assert broken.status == "invalid"
 
 
-def test_a_broken_recipe_alone_is_told_to_people_and_again_each_time(fake: FakeWorld) -> None:
+def test_a_broken_recipe_alone_is_told_to_people_and_again_each_time(fake: FakeContext) -> None:
     for count in (1, 2):
         drop(fake, "recipe.yaml", RIGHT + b"limt: 3\n")
         settle(fake)
@@ -361,7 +361,7 @@ def test_a_broken_recipe_alone_is_told_to_people_and_again_each_time(fake: FakeW
     ]
 
 
-def test_a_file_that_was_replaced_or_deleted_is_left_alone(fake: FakeWorld) -> None:
+def test_a_file_that_was_replaced_or_deleted_is_left_alone(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     for name in ("replaced.csv", "deleted.csv"):
         drop(fake, name, COMMENTS)
@@ -374,7 +374,7 @@ def test_a_file_that_was_replaced_or_deleted_is_left_alone(fake: FakeWorld) -> N
     assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable"
 
 
-def test_a_file_that_was_corrected_first_is_answered_once(fake: FakeWorld) -> None:
+def test_a_file_that_was_corrected_first_is_answered_once(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     settle(fake)
@@ -386,7 +386,7 @@ def test_a_file_that_was_corrected_first_is_answered_once(fake: FakeWorld) -> No
     assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable"
 
 
-def test_a_recipe_that_reads_files_as_before_does_not_take_up_a_file_with_faults_of_its_own(fake: FakeWorld) -> None:
+def test_a_recipe_that_reads_files_as_before_does_not_take_up_a_file_with_faults_of_its_own(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RIGHT)
     drop(fake, "a.csv", b"nr,Kommentar\n1\n2,gut\n")
     settle(fake)
@@ -399,7 +399,7 @@ def test_a_recipe_that_reads_files_as_before_does_not_take_up_a_file_with_faults
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
 
 
-def test_a_file_that_was_rejected_weeks_ago_is_left_alone(fake: FakeWorld) -> None:
+def test_a_file_that_was_rejected_weeks_ago_is_left_alone(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     settle(fake)
@@ -409,7 +409,7 @@ def test_a_file_that_was_rejected_weeks_ago_is_left_alone(fake: FakeWorld) -> No
     assert subjects(fake)[1:] == ["recipe.yaml: usable"]
 
 
-def test_a_cancel_keeps_a_rejected_file_from_being_taken_up(fake: FakeWorld) -> None:
+def test_a_cancel_keeps_a_rejected_file_from_being_taken_up(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     settle(fake)
@@ -424,7 +424,7 @@ def test_a_cancel_keeps_a_rejected_file_from_being_taken_up(fake: FakeWorld) -> 
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
 
 
-def test_a_cancel_stops_what_was_taken_up(fake: FakeWorld) -> None:
+def test_a_cancel_stops_what_was_taken_up(fake: FakeContext) -> None:
     fake.openai.ending = None
     fake.openai.answer = lambda _request: None
     fake.objects.drop("recipe.yaml", WRONG)
@@ -438,7 +438,7 @@ def test_a_cancel_stops_what_was_taken_up(fake: FakeWorld) -> None:
     assert states(fake) == [JobState.REJECTED, JobState.CANCELLED]
 
 
-def test_a_rejected_retry_is_taken_up_as_a_retry(fake: FakeWorld) -> None:
+def test_a_rejected_retry_is_taken_up_as_a_retry(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.answer = lambda _request: None
     drop(fake, "a.csv", rows(2))
@@ -458,7 +458,7 @@ def test_a_rejected_retry_is_taken_up_as_a_retry(fake: FakeWorld) -> None:
     assert (second.retry_of, third.retry_of) == (first.id, first.id)
 
 
-def test_a_recipe_that_is_corrected_while_its_file_is_being_rejected_takes_it_up(fake: FakeWorld) -> None:
+def test_a_recipe_that_is_corrected_while_its_file_is_being_rejected_takes_it_up(fake: FakeContext) -> None:
     """The recipe's event was worked on before anything told that the file waits."""
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
@@ -476,7 +476,7 @@ def test_a_recipe_that_is_corrected_while_its_file_is_being_rejected_takes_it_up
     assert sorted(fake.topics.events()) == ["accepted", "ended", "rejected"]
 
 
-def test_events_that_come_twice_and_in_any_order_take_a_file_up_once(fake: FakeWorld) -> None:
+def test_events_that_come_twice_and_in_any_order_take_a_file_up_once(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     settle(fake)
@@ -491,9 +491,9 @@ def test_events_that_come_twice_and_in_any_order_take_a_file_up_once(fake: FakeW
     assert set(fake.openai.paid_answers().values()) == {1}
 
 
-def taken_up(folder: Path, point: int | None = None) -> tuple[FakeWorld, list[int]]:
+def taken_up(folder: Path, point: int | None = None) -> tuple[FakeContext, list[int]]:
     """Return two files that a corrected recipe takes up, killed at a point behind its arrival; and all such points."""
-    fake = FakeWorld(folder, killer=Killer())
+    fake = FakeContext(folder, killer=Killer())
     assert fake.killer is not None
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
@@ -520,7 +520,7 @@ def test_a_kill_at_any_call_leaves_no_file_behind_and_pays_once(part: int, tmp_p
         check(fake)
 
 
-def test_a_rejection_names_its_recipe_and_counts_causes(fake: FakeWorld) -> None:
+def test_a_rejection_names_its_recipe_and_counts_causes(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     data = "Kommentar\n" + "".join(f"größer {number}\n" for number in range(263))
     drop(fake, "a.csv", data.encode("cp1252"))
@@ -541,7 +541,7 @@ def test_a_rejection_names_its_recipe_and_counts_causes(fake: FakeWorld) -> None
     assert kept["recipe_sha256"]
 
 
-def test_each_column_that_a_prompt_misspells_is_told(fake: FakeWorld) -> None:
+def test_each_column_that_a_prompt_misspells_is_told(fake: FakeContext) -> None:
     fake.objects.drop("w/recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ txt }} of {{ lable }} and {{ stars }}"\n')
     drop(fake, "w/a.csv", b"text,label\nx,1\n")
     settle(fake)
@@ -554,7 +554,7 @@ def test_each_column_that_a_prompt_misspells_is_told(fake: FakeWorld) -> None:
     ]
 
 
-def test_rows_with_too_few_values_and_with_too_many_are_two_causes(fake: FakeWorld) -> None:
+def test_rows_with_too_few_values_and_with_too_many_are_two_causes(fake: FakeContext) -> None:
     fake.objects.drop("w/recipe.yaml", RIGHT)
     drop(fake, "w/a.csv", b"Kommentar,b\nx,1\ny\nz,1,2,3\nz,1,2\n")
     settle(fake)
@@ -567,7 +567,7 @@ def test_rows_with_too_few_values_and_with_too_many_are_two_causes(fake: FakeWor
     ]
 
 
-def test_of_a_name_that_several_rows_lack_the_recipe_is_to_be_corrected_first(fake: FakeWorld) -> None:
+def test_of_a_name_that_several_rows_lack_the_recipe_is_to_be_corrected_first(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.jsonl", b'{"Kommentar": "x"}\n' * 4)
     settle(fake)
@@ -584,7 +584,7 @@ def test_of_a_name_that_several_rows_lack_the_recipe_is_to_be_corrected_first(fa
 
 
 @pytest.mark.slow
-def test_causes_are_counted_over_all_invocations_that_read_a_file(fake: FakeWorld) -> None:
+def test_causes_are_counted_over_all_invocations_that_read_a_file(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RIGHT)
     data = b"nr,Kommentar\n" + b"".join(b"%d\n" % number if number % 2 else b"1,x\n" for number in range(100_000))
     fake.seconds_left = lambda: 5.0

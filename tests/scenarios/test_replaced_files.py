@@ -6,28 +6,28 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import BatchState, HeldReason, JobState, OpenAIStatus
+from dropbatch.domain.states import BatchState, HeldReason, JobState, OpenAIStatus
 from dropbatch.ports import Notification
 from tests.driving import RECIPE, batches, deliver, drop, jobs, rows, run
-from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
+from tests.fakes import INBOX, FakeContext, answer_ok, response_line
 
 REPLACING = RECIPE + b"replace: cancel\n"
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
+def fake(tmp_path: Path) -> FakeContext:
     """A world in which batches take for ever."""
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=10))
+    fake = FakeContext(tmp_path, limits=Limits(batch_requests=10))
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     return fake
 
 
-def told(fake: FakeWorld, event: str) -> list[Notification]:
+def told(fake: FakeContext, event: str) -> list[Notification]:
     return [notification for notification in fake.topics.published if notification.event == event]
 
 
-def replace(fake: FakeWorld, data: bytes, ticks: int = 3) -> None:
+def replace(fake: FakeContext, data: bytes, ticks: int = 3) -> None:
     """Drop the file again after a while."""
     fake.clock.sleep(600)
     drop(fake, "a.csv", data)
@@ -40,7 +40,7 @@ def expensive(request: dict[str, Any]) -> Any:
     return where, line
 
 
-def collect_first_batch(fake: FakeWorld) -> None:
+def collect_first_batch(fake: FakeContext) -> None:
     """Let the first of the open batches end."""
     fake.openai.answer = expensive
     first = next(iter(fake.openai.batches))
@@ -48,7 +48,7 @@ def collect_first_batch(fake: FakeWorld) -> None:
     run(fake, ticks=3)
 
 
-def test_the_accepted_message_names_the_older_job_and_what_it_has_cost(fake: FakeWorld) -> None:
+def test_the_accepted_message_names_the_older_job_and_what_it_has_cost(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(25))
     run(fake, ticks=3)
     collect_first_batch(fake)
@@ -75,7 +75,7 @@ def test_the_accepted_message_names_the_older_job_and_what_it_has_cost(fake: Fak
     assert (newer.run, older.cancel_requested, newer.cancel_requested) == (2, False, False)
 
 
-def test_a_cost_that_is_not_known_is_said_so(fake: FakeWorld) -> None:
+def test_a_cost_that_is_not_known_is_said_so(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE.replace(b"gpt-6-luna", b"our-model"))
     drop(fake, "a.csv", rows(25))
     run(fake, ticks=3)
@@ -87,7 +87,7 @@ def test_a_cost_that_is_not_known_is_said_so(fake: FakeWorld) -> None:
     )
 
 
-def test_a_rerun_names_the_open_job_of_the_same_file(fake: FakeWorld) -> None:
+def test_a_rerun_names_the_open_job_of_the_same_file(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
     fake.clock.sleep(600)
@@ -100,7 +100,7 @@ def test_a_rerun_names_the_open_job_of_the_same_file(fake: FakeWorld) -> None:
     ]
 
 
-def test_what_has_ended_is_not_named(fake: FakeWorld) -> None:
+def test_what_has_ended_is_not_named(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"other\n1\n")
     run(fake)
     replace(fake, rows(2))
@@ -108,7 +108,7 @@ def test_what_has_ended_is_not_named(fake: FakeWorld) -> None:
     assert "open_runs" not in told(fake, "accepted")[-1].detail
 
 
-def test_of_many_open_jobs_the_latest_are_described(fake: FakeWorld) -> None:
+def test_of_many_open_jobs_the_latest_are_described(fake: FakeContext) -> None:
     for count in range(1, 9):
         replace(fake, rows(count), ticks=2)
     lines = told(fake, "accepted")[-1].text.splitlines()
@@ -117,7 +117,7 @@ def test_of_many_open_jobs_the_latest_are_described(fake: FakeWorld) -> None:
     assert len(told(fake, "accepted")[-1].detail["open_runs"]) == 5
 
 
-def test_a_cancel_ends_every_open_job_that_is_not_newer(fake: FakeWorld) -> None:
+def test_a_cancel_ends_every_open_job_that_is_not_newer(fake: FakeContext) -> None:
     fake.openai.answer = lambda _request: None
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
@@ -135,7 +135,7 @@ def test_a_cancel_ends_every_open_job_that_is_not_newer(fake: FakeWorld) -> None
     ]
 
 
-def test_a_cancel_reaches_an_older_version_whose_event_comes_after_it(fake: FakeWorld) -> None:
+def test_a_cancel_reaches_an_older_version_whose_event_comes_after_it(fake: FakeContext) -> None:
     fake.openai.answer = lambda _request: None
     version = fake.objects.drop("a.csv", rows(2))
     event = fake.objects.event(INBOX, "a.csv", version)
@@ -149,7 +149,7 @@ def test_a_cancel_reaches_an_older_version_whose_event_comes_after_it(fake: Fake
 
 
 def test_an_approve_is_for_the_newest_alone(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, hold_above_rows=1)
+    fake = FakeContext(tmp_path, hold_above_rows=1)
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     for count in (2, 3):
@@ -160,14 +160,14 @@ def test_an_approve_is_for_the_newest_alone(tmp_path: Path) -> None:
     assert [(job.run, job.state) for job in jobs(fake)] == [(1, JobState.HELD), (2, JobState.RUNNING)]
 
 
-def test_a_recipe_that_says_so_cancels_what_is_replaced(fake: FakeWorld) -> None:
+def test_a_recipe_that_says_so_cancels_what_is_replaced(fake: FakeContext) -> None:
     fake.openai.answer = lambda _request: None
     fake.objects.drop("recipe.yaml", REPLACING)
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
     replace(fake, rows(3), ticks=10)
     older, newer = jobs(fake)
-    assert (older.state, newer.state, newer.replaces) == (JobState.CANCELLED, JobState.RUNNING, False)
+    assert (older.state, newer.state, newer.cancels_older) == (JobState.CANCELLED, JobState.RUNNING, False)
     assert told(fake, "accepted")[-1].text.splitlines()[2] == (
         "The recipe says `replace: cancel`: jobs of older versions are cancelled once this one runs."
     )
@@ -175,7 +175,7 @@ def test_a_recipe_that_says_so_cancels_what_is_replaced(fake: FakeWorld) -> None
     assert "Run 2 replaced the file, and its recipe says `replace: cancel`." in ended.text.splitlines()
 
 
-def test_a_rerun_replaces_no_run_of_the_same_version(fake: FakeWorld) -> None:
+def test_a_rerun_replaces_no_run_of_the_same_version(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", REPLACING)
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
@@ -186,7 +186,7 @@ def test_a_rerun_replaces_no_run_of_the_same_version(fake: FakeWorld) -> None:
     assert [job.cancel_requested for job in jobs(fake)] == [False, False]
 
 
-def test_an_older_version_that_comes_late_is_replaced_as_well(fake: FakeWorld) -> None:
+def test_an_older_version_that_comes_late_is_replaced_as_well(fake: FakeContext) -> None:
     fake.openai.answer = lambda _request: None
     fake.objects.drop("recipe.yaml", REPLACING)
     version = fake.objects.drop("a.csv", rows(2))
@@ -207,7 +207,7 @@ def test_an_older_version_that_comes_late_is_replaced_as_well(fake: FakeWorld) -
     assert not [line for line in lines if line.startswith("To stop it")]
 
 
-def test_no_message_is_promised_of_the_end_of_a_replaced_version_whose_recipe_wants_none(fake: FakeWorld) -> None:
+def test_no_message_is_promised_of_the_end_of_a_replaced_version_whose_recipe_wants_none(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", REPLACING + b"notify: [accepted]\n")
     event = fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(2)))
     fake.clock.sleep(60)
@@ -220,9 +220,9 @@ def test_no_message_is_promised_of_the_end_of_a_replaced_version_whose_recipe_wa
     assert {notification.event for notification in fake.topics.people} == {"accepted"}
 
 
-def with_a_late_older_version(tmp_path: Path, recipe: bytes) -> FakeWorld:
+def with_a_late_older_version(tmp_path: Path, recipe: bytes) -> FakeContext:
     """A file of two rows runs when the event of its older version comes, whose three rows need an approval."""
-    fake = FakeWorld(tmp_path, hold_above_rows=2)
+    fake = FakeContext(tmp_path, hold_above_rows=2)
     fake.objects.drop("recipe.yaml", recipe)
     fake.openai.ending = None
     event = fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(3)))
@@ -262,7 +262,7 @@ def second_fails(outcome: str) -> Any:
     ],
 )
 def test_the_end_of_an_older_version_offers_its_failed_file_and_no_marker(
-    fake: FakeWorld, outcome: str, step: str
+    fake: FakeContext, outcome: str, step: str
 ) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
     drop(fake, "a.csv", rows(2))
@@ -288,7 +288,7 @@ def test_an_older_version_that_waits_is_told_that_a_marker_is_for_the_newer_one(
 
 
 def test_a_version_that_waits_for_an_approval_replaces_nothing_before_it_has_it(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, hold_above_rows=2)
+    fake = FakeContext(tmp_path, hold_above_rows=2)
     fake.objects.drop("recipe.yaml", REPLACING)
     fake.openai.ending = None
     drop(fake, "a.csv", rows(2))
@@ -307,7 +307,7 @@ def test_a_version_that_waits_for_an_approval_replaces_nothing_before_it_has_it(
     assert (newer.state, older.cancel_requested, older.replaced_by) == (JobState.RUNNING, True, 2)
 
 
-def test_a_message_about_an_older_version_says_so_in_its_subject(fake: FakeWorld) -> None:
+def test_a_message_about_an_older_version_says_so_in_its_subject(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
     replace(fake, rows(3))
@@ -319,7 +319,7 @@ def test_a_message_about_an_older_version_says_so_in_its_subject(fake: FakeWorld
     assert subjects[2].endswith(": 3 of 3 answered")
 
 
-def test_the_first_of_two_reruns_is_no_older_version(fake: FakeWorld) -> None:
+def test_the_first_of_two_reruns_is_no_older_version(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
     fake.clock.sleep(60)

@@ -10,13 +10,15 @@ import pytest
 
 import dropbatch
 from dropbatch.domain.drops import job_id
-from dropbatch.domain.jobs import RETENTION_SECONDS, Claim, HeldReason, Job, JobState
+from dropbatch.domain.jobs import RETENTION_SECONDS, Job
+from dropbatch.domain.runs import Claim
+from dropbatch.domain.states import HeldReason, JobState
 from dropbatch.jobs.deduplication import claim_job
-from dropbatch.messages import Look
+from dropbatch.messages import IntakeMessage
 from dropbatch.reporting.details import results_prefix
-from dropbatch.storage.repository import Ledger, to_item
+from dropbatch.storage.repository import to_item
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, result, result_json, rows, run
-from tests.fakes import INBOX, RESULTS, WORK, FakeWorld, answer_ok, response_line
+from tests.fakes import INBOX, RESULTS, WORK, FakeContext, answer_ok, response_line
 
 SENTIMENT = b"""\
 model: gpt-6-luna
@@ -29,8 +31,8 @@ MIXED = SENTIMENT.replace(b"negative]", b"negative, mixed]")
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path)
     fake.objects.drop("shop/recipe.yaml", SENTIMENT)
     return fake
 
@@ -50,11 +52,11 @@ def answering(*values: Any) -> Any:
     return answer
 
 
-def texts(fake: FakeWorld, event: str) -> list[list[str]]:
+def texts(fake: FakeContext, event: str) -> list[list[str]]:
     return [told.text.splitlines() for told in fake.topics.published if told.event == event]
 
 
-def run_lines(fake: FakeWorld) -> list[tuple[str, str]]:
+def run_lines(fake: FakeContext) -> list[tuple[str, str]]:
     return [(told.event, told.text.splitlines()[-1]) for told in fake.topics.published]
 
 
@@ -62,7 +64,7 @@ def digest(recipe: bytes) -> str:
     return hashlib.sha256(recipe).hexdigest()
 
 
-def rerun(fake: FakeWorld, kind: str = "rerun", key: str = "shop/reviews.csv") -> Job:
+def rerun(fake: FakeContext, kind: str = "rerun", key: str = "shop/reviews.csv") -> Job:
     """Ask for another run, and approve it if it is the same once more."""
     fake.clock.sleep(3600)
     drop(fake, f"{key}.{kind}", b"")
@@ -73,14 +75,14 @@ def rerun(fake: FakeWorld, kind: str = "rerun", key: str = "shop/reviews.csv") -
     return jobs(fake)[-1]
 
 
-def latest(fake: FakeWorld, key: str = "shop/reviews.csv") -> Any:
+def latest(fake: FakeContext, key: str = "shop/reviews.csv") -> Any:
     return json.loads(fake.objects.content(RESULTS, f"{key}/latest.json"))
 
 
 # Ids and numbers
 
 
-def test_runs_of_a_file_sort_as_they_happened_and_are_numbered(fake: FakeWorld) -> None:
+def test_runs_of_a_file_sort_as_they_happened_and_are_numbered(fake: FakeContext) -> None:
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
     again = [rerun(fake), rerun(fake)]
@@ -94,7 +96,7 @@ def test_runs_of_a_file_sort_as_they_happened_and_are_numbered(fake: FakeWorld) 
     assert again[1].id > again[0].id
 
 
-def test_a_number_is_taken_by_what_was_rejected_and_not_by_a_duplicate(fake: FakeWorld) -> None:
+def test_a_number_is_taken_by_what_was_rejected_and_not_by_a_duplicate(fake: FakeContext) -> None:
     drop(fake, "shop/reviews.csv", b"other\na\n")
     run(fake)
     fake.openai.ending = None
@@ -118,11 +120,11 @@ def test_a_number_is_taken_by_what_was_rejected_and_not_by_a_duplicate(fake: Fak
     ]
 
 
-def test_a_late_event_and_the_sweep_make_one_job(fake: FakeWorld) -> None:
+def test_a_late_event_and_the_sweep_make_one_job(fake: FakeContext) -> None:
     version = fake.objects.drop("shop/reviews.csv", rows(2))
     event = fake.objects.event(INBOX, "shop/reviews.csv", version)
     event["time"] = "2099-01-01T00:00:00Z"
-    fake.intake.send(Look(INBOX, "shop/reviews.csv", None).to_json())
+    fake.intake.send(IntakeMessage(INBOX, "shop/reviews.csv", None).to_json())
     run(fake)
     fake.intake.send(event)
     run(fake)
@@ -132,7 +134,7 @@ def test_a_late_event_and_the_sweep_make_one_job(fake: FakeWorld) -> None:
     assert fake.topics.events() == ["accepted", "ended"]
 
 
-def test_a_marker_that_is_delivered_twice_makes_one_job(fake: FakeWorld) -> None:
+def test_a_marker_that_is_delivered_twice_makes_one_job(fake: FakeContext) -> None:
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
     fake.clock.sleep(60)
@@ -146,20 +148,20 @@ def test_a_marker_that_is_delivered_twice_makes_one_job(fake: FakeWorld) -> None
     assert [job.run for job in jobs(fake)] == [1, 2]
 
 
-def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeWorld) -> None:
+def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeContext) -> None:
     """It named a job by the drop's time, and claimed the version of the drop alone."""
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
     first = only_job(fake)
-    ledger = Ledger(fake.world.table)
+    repository = fake.context.repository
     rerun_version = fake.objects.drop("shop/reviews.csv.rerun", b"")
     old = Job(
         id=job_id(first.drop, first.drop.modified, rerun_version), drop=first.drop, created_at=first.created_at,
-        rerun_version=rerun_version, asked_at=first.asked_at, state=JobState.SUCCEEDED, is_clean=True,
+        rerun_version=rerun_version, requested_at=first.requested_at, state=JobState.SUCCEEDED, is_clean=True,
         expires_at=first.created_at + RETENTION_SECONDS,
     )  # fmt: skip  # a job in a line or two
     item = to_item(old)
-    for name in ("run", "models", "endpoints", "replaces", "replaced_by"):
+    for name in ("run", "models", "endpoints", "cancels_older", "replaced_by"):
         del item[name]
     fake.table.insert({**item, "rev": 1})
     fake.intake.send(fake.objects.event(INBOX, "shop/reviews.csv.rerun", rerun_version))
@@ -167,9 +169,9 @@ def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeWorld) 
     run(fake)
     assert {job.id for job in jobs(fake)} == {first.id, old.id}
     claim = Claim(hashlib.sha256(f"version\n{INBOX}\nshop/b.csv\nv".encode()).hexdigest(), "the-job-of-before")
-    assert ledger.add(claim)
+    assert repository.add(claim)
     drop_of_before = first.drop.__class__(INBOX, "shop/b.csv", "v", 0)
-    assert claim_job(ledger, drop_of_before, 99, 99) == "the-job-of-before"
+    assert claim_job(repository, drop_of_before, 99, 99) == "the-job-of-before"
 
 
 def test_the_version_stands_once() -> None:
@@ -180,7 +182,7 @@ def test_the_version_stands_once() -> None:
 # What a run was asked with
 
 
-def test_a_run_is_named_in_messages_files_page_and_latest(fake: FakeWorld) -> None:
+def test_a_run_is_named_in_messages_files_page_and_latest(fake: FakeContext) -> None:
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
     again = rerun(fake)
@@ -206,7 +208,7 @@ def test_a_run_is_named_in_messages_files_page_and_latest(fake: FakeWorld) -> No
 
 
 def test_a_held_job_names_its_run(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, hold_above_rows=1)
+    fake = FakeContext(tmp_path, hold_above_rows=1)
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
@@ -216,7 +218,7 @@ def test_a_held_job_names_its_run(tmp_path: Path) -> None:
     assert latest(fake, "a.csv")["status"] == "running"
 
 
-def test_of_many_models_some_are_named_and_none_that_is_no_name(fake: FakeWorld) -> None:
+def test_of_many_models_some_are_named_and_none_that_is_no_name(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT.replace(b"gpt-6-luna", b'"{{ model }}"'))
     models, long = [f"model-{number}" for number in range(12)], "long-" * 30
     drop(fake, "shop/a.csv", "\n".join(["model,text", f"{long},x", *(f"{m},x" for m in models)]).encode())
@@ -226,7 +228,7 @@ def test_of_many_models_some_are_named_and_none_that_is_no_name(fake: FakeWorld)
     assert long not in "".join(told.text for told in fake.topics.published)
 
 
-def test_a_run_has_its_recipe_and_the_files_that_it_names_as_they_were_dropped(fake: FakeWorld) -> None:
+def test_a_run_has_its_recipe_and_the_files_that_it_names_as_they_were_dropped(fake: FakeContext) -> None:
     recipe = b'# caf\xc3\xa9\r\nmodel: gpt-6-luna\r\nsystem: file://parts/./system.md\r\nprompt: "{{ text }}"\r\n'
     part = b"\xef\xbb\xbfBe brief.\r\n"
     fake.objects.drop("shop/recipe.yaml", recipe)
@@ -245,7 +247,7 @@ def test_a_run_has_its_recipe_and_the_files_that_it_names_as_they_were_dropped(f
 
 
 @pytest.mark.parametrize("recipe", [b"model: gpt-6-luna\nprompt: '{{ no }}'\n", b"model: [\n", SENTIMENT + b"x: 1\n"])
-def test_a_rejected_run_has_the_recipe_that_it_was_to_be_asked_with(fake: FakeWorld, recipe: bytes) -> None:
+def test_a_rejected_run_has_the_recipe_that_it_was_to_be_asked_with(fake: FakeContext, recipe: bytes) -> None:
     fake.objects.drop("shop/recipe.yaml", recipe)
     drop(fake, "shop/reviews.csv", rows(1))
     run(fake)
@@ -259,7 +261,7 @@ def test_a_rejected_run_has_the_recipe_that_it_was_to_be_asked_with(fake: FakeWo
 # latest.json
 
 
-def test_latest_says_that_the_newest_runs_until_it_has_ended(fake: FakeWorld) -> None:
+def test_latest_says_that_the_newest_runs_until_it_has_ended(fake: FakeContext) -> None:
     fake.openai.ending = None
     first = drop(fake, "shop/reviews.csv", rows(1))
     run(fake, ticks=2)
@@ -275,7 +277,7 @@ def test_latest_says_that_the_newest_runs_until_it_has_ended(fake: FakeWorld) ->
     assert (latest(fake)["status"], latest(fake)["version_id"], latest(fake)["run"]) == ("cancelled", second, 2)
 
 
-def test_latest_of_a_file_that_is_dropped_twice_names_the_job_that_does_the_work(fake: FakeWorld) -> None:
+def test_latest_of_a_file_that_is_dropped_twice_names_the_job_that_does_the_work(fake: FakeContext) -> None:
     fake.openai.ending = None
     first = drop(fake, "shop/reviews.csv", rows(1))
     run(fake, ticks=2)
@@ -287,11 +289,11 @@ def test_latest_of_a_file_that_is_dropped_twice_names_the_job_that_does_the_work
 # Compared with the run before
 
 
-def compared_line(fake: FakeWorld) -> list[str]:
+def compared_line(fake: FakeContext) -> list[str]:
     return [line for line in texts(fake, "ended")[-1] if line.startswith(("Compared", "The file differs"))]
 
 
-def test_a_second_run_says_which_answers_changed(fake: FakeWorld) -> None:
+def test_a_second_run_says_which_answers_changed(fake: FakeContext) -> None:
     fake.openai.answer = answering(*["positive"] * 6, "negative", "negative")
     drop(fake, "shop/reviews.csv", rows(8))
     run(fake)
@@ -331,7 +333,7 @@ def test_a_second_run_says_which_answers_changed(fake: FakeWorld) -> None:
     assert '<tr><td>positive</td><td>mixed</td><td class="n">2</td></tr>' in page
 
 
-def test_columns_that_are_new_or_gone_are_named(fake: FakeWorld) -> None:
+def test_columns_that_are_new_or_gone_are_named(fake: FakeContext) -> None:
     fake.openai.answer = answering(*[{"sentiment": "positive", "why": "a"}] * 2)
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"  why: the reason\n")
     drop(fake, "shop/reviews.csv", rows(2))
@@ -342,7 +344,7 @@ def test_columns_that_are_new_or_gone_are_named(fake: FakeWorld) -> None:
     assert compared_line(fake) == ["Compared with run 1: no answer changed in 2 rows; `score` is new; `why` is gone."]
 
 
-def test_the_same_content_dropped_again_is_compared_and_another_is_not(fake: FakeWorld) -> None:
+def test_the_same_content_dropped_again_is_compared_and_another_is_not(fake: FakeContext) -> None:
     fake.openai.answer = answering(*["positive"] * 3)
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
@@ -358,7 +360,7 @@ def test_the_same_content_dropped_again_is_compared_and_another_is_not(fake: Fak
     assert found == {"job_id": jobs(fake)[1].id, "run": 2, "same_file": False}
 
 
-def test_a_retry_says_how_many_rows_have_an_answer_for_the_first_time(fake: FakeWorld) -> None:
+def test_a_retry_says_how_many_rows_have_an_answer_for_the_first_time(fake: FakeContext) -> None:
     fake.openai.answer = answering("positive", None, "negative")
     drop(fake, "shop/reviews.csv", rows(3))
     run(fake)
@@ -371,7 +373,7 @@ def test_a_retry_says_how_many_rows_have_an_answer_for_the_first_time(fake: Fake
     ]
 
 
-def test_values_are_compared_and_not_how_they_are_written(fake: FakeWorld) -> None:
+def test_values_are_compared_and_not_how_they_are_written(fake: FakeContext) -> None:
     """5 and 5.0, and the texts of a csv with an apostrophe or without, are the same."""
     recipe = SENTIMENT.replace(b"  sentiment: [positive, negative]", b"  why: the reason\n  score: number")
     fake.objects.drop("shop/recipe.yaml", recipe)
@@ -384,7 +386,7 @@ def test_values_are_compared_and_not_how_they_are_written(fake: FakeWorld) -> No
     assert compared_line(fake) == ["Compared with run 1: score changed in 1 of 3 rows, row 3."]
 
 
-def test_runs_with_another_limit_are_compared_by_the_rows_that_both_have(fake: FakeWorld) -> None:
+def test_runs_with_another_limit_are_compared_by_the_rows_that_both_have(fake: FakeContext) -> None:
     fake.openai.answer = answering(*["positive"] * 9)
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"limit: 4\n")
     drop(fake, "shop/reviews.csv", rows(9))
@@ -395,16 +397,16 @@ def test_runs_with_another_limit_are_compared_by_the_rows_that_both_have(fake: F
     assert compared_line(fake) == ["Compared with run 1: sentiment changed in 1 of 4 rows, row 1."]
 
 
-def test_without_the_former_runs_fingerprints_nothing_is_said(fake: FakeWorld) -> None:
+def test_without_the_former_runs_fingerprints_nothing_is_said(fake: FakeContext) -> None:
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
-    fake.world.objects.delete_all(WORK, "answers/")
+    fake.context.objects.delete_all(WORK, "answers/")
     rerun(fake)
     assert compared_line(fake) == []
 
 
 @pytest.mark.slow
-def test_a_run_without_good_answers_is_not_compared_with(fake: FakeWorld) -> None:
+def test_a_run_without_good_answers_is_not_compared_with(fake: FakeContext) -> None:
     fake.openai.answer = answering("positive", "positive")
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
@@ -415,7 +417,7 @@ def test_a_run_without_good_answers_is_not_compared_with(fake: FakeWorld) -> Non
     assert compared_line(fake) == ["Compared with run 1: sentiment changed in 1 of 2 rows, row 2."]
 
 
-def test_neither_a_vector_nor_a_ready_file_is_compared(fake: FakeWorld) -> None:
+def test_neither_a_vector_nor_a_ready_file_is_compared(fake: FakeContext) -> None:
     body = {"model": "text-embedding-3-small", "input": "hi"}
     line = json.dumps({"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": body}).encode()
     drop(fake, "shop/ready.jsonl", line)
@@ -432,7 +434,7 @@ def test_neither_a_vector_nor_a_ready_file_is_compared(fake: FakeWorld) -> None:
 
 
 def test_the_work_of_an_ended_job_goes_though_latest_cannot_be_written(
-    fake: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = fake.objects.put
 

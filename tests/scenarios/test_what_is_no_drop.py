@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.drops import LEFT_OVER_FOLDERS, LEFT_OVER_NAMES, Meaning, meaning_of
-from dropbatch.domain.jobs import JobState
-from dropbatch.messages import Look
+from dropbatch.domain.drops import LEFT_OVER_FOLDERS, LEFT_OVER_NAMES, ObjectKind, meaning_of
+from dropbatch.domain.states import JobState
+from dropbatch.messages import IntakeMessage
 from tests.driving import RECIPE, drop, jobs, object_created, only_job, pass_time, rows, run
-from tests.fakes import INBOX, FakeWorld
+from tests.fakes import INBOX, FakeContext
 
 NO_DROPS = [
     "lake/_temporary/0/task_1/part-0004.jsonl",
@@ -72,29 +72,29 @@ DROPS = [
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     return fake
 
 
 @pytest.mark.parametrize("key", NO_DROPS)
 def test_what_is_left_behind_is_ignored(key: str) -> None:
-    assert meaning_of(key) is Meaning.IGNORED
+    assert meaning_of(key) is ObjectKind.IGNORED
 
 
 @pytest.mark.parametrize("key", DROPS)
 def test_what_only_resembles_it_is_a_drop(key: str) -> None:
-    assert meaning_of(key) is Meaning.DROP
+    assert meaning_of(key) is ObjectKind.DROP
 
 
 @pytest.mark.parametrize("name", ["recipe.yaml", "recipe.yml", "a.csv.cancel", "a.csv.rertry", "a.csv.rerun/"])
 @pytest.mark.parametrize("folder", ["_work", ".hidden", "_work/deeper", "__MACOSX"])
 def test_neither_a_recipe_nor_a_marker_counts_in_a_hidden_folder(folder: str, name: str) -> None:
-    assert meaning_of(f"lake/{folder}/{name}") is Meaning.IGNORED
+    assert meaning_of(f"lake/{folder}/{name}") is ObjectKind.IGNORED
 
 
-def test_an_upload_of_a_whole_folder_is_answered_and_nothing_else_is_said(fake: FakeWorld) -> None:
+def test_an_upload_of_a_whole_folder_is_answered_and_nothing_else_is_said(fake: FakeContext) -> None:
     drop(fake, "a/reviews.csv", rows(2))
     for key in NO_DROPS:
         drop(fake, key, b"text\nx\n")
@@ -106,7 +106,7 @@ def test_an_upload_of_a_whole_folder_is_answered_and_nothing_else_is_said(fake: 
     ]
 
 
-def test_what_spark_writes_is_asked_once_when_it_has_its_name(fake: FakeWorld) -> None:
+def test_what_spark_writes_is_asked_once_when_it_has_its_name(fake: FakeContext) -> None:
     drop(fake, "lake/_temporary/0/task_1/part-0004.csv", rows(2))
     run(fake)
     drop(fake, "lake/part-0004.csv", rows(2))
@@ -116,7 +116,7 @@ def test_what_spark_writes_is_asked_once_when_it_has_its_name(fake: FakeWorld) -
     assert fake.topics.events() == ["accepted", "ended"]
 
 
-def test_a_recipe_in_a_hidden_folder_is_neither_checked_nor_used(fake: FakeWorld) -> None:
+def test_a_recipe_in_a_hidden_folder_is_neither_checked_nor_used(fake: FakeContext) -> None:
     drop(fake, "lake/_old/recipe.yaml", b"no recipe at all")
     drop(fake, "lake/a.csv", rows(1))
     run(fake)
@@ -124,7 +124,7 @@ def test_a_recipe_in_a_hidden_folder_is_neither_checked_nor_used(fake: FakeWorld
     assert "recipe" not in fake.topics.events()
 
 
-def test_a_sweep_takes_nothing_in_that_is_left_behind(fake: FakeWorld) -> None:
+def test_a_sweep_takes_nothing_in_that_is_left_behind(fake: FakeContext) -> None:
     for key in NO_DROPS:
         fake.objects.drop(key, b"text\nx\n")
     pass_time(fake, 2 * 3600)
@@ -133,12 +133,12 @@ def test_a_sweep_takes_nothing_in_that_is_left_behind(fake: FakeWorld) -> None:
 
 
 @pytest.mark.slow
-def test_a_dead_letter_about_what_is_left_behind_ends_in_silence(fake: FakeWorld) -> None:
+def test_a_dead_letter_about_what_is_left_behind_ends_in_silence(fake: FakeContext) -> None:
     """Before a release that ignores it, it may have waited for a day already."""
     version = fake.objects.drop("lake/_temporary/a.csv", rows(1))
     fake.objects.forbidden.add("lake/_temporary/a.csv")
     fake.dead_letters["drop_events"].put(object_created(fake, "lake/_temporary/a.csv", version, 1))
-    fake.intake.send(Look(INBOX, "lake/_temporary/a.csv", version).to_json())
+    fake.intake.send(IntakeMessage(INBOX, "lake/_temporary/a.csv", version).to_json())
     pass_time(fake, 2 * 86_400, step=600)
     assert fake.topics.published == []
     assert fake.table.everything().count("pending#") == 0

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from tests.driving import drop, jobs, run
-from tests.fakes import INBOX, FakeWorld, answer_ok
+from tests.fakes import INBOX, FakeContext, answer_ok
 
 FULL = b"""\
 model: gpt-6-luna
@@ -28,11 +28,11 @@ when: "{{ text }}"
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    return FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    return FakeContext(tmp_path)
 
 
-def understood(fake: FakeWorld) -> list[str]:
+def understood(fake: FakeContext) -> list[str]:
     return [line for line in fake.topics.people[-1].text.splitlines() if line.startswith("- ")]
 
 
@@ -42,7 +42,7 @@ def answering(request: dict[str, Any], content: str) -> Any:
     return where, line
 
 
-def test_a_usable_recipe_says_model_columns_types_and_rows(fake: FakeWorld) -> None:
+def test_a_usable_recipe_says_model_columns_types_and_rows(fake: FakeContext) -> None:
     drop(fake, "shop/recipe.yaml", FULL)
     run(fake)
     assert fake.topics.people[-1].text.splitlines() == [
@@ -120,13 +120,13 @@ def test_a_usable_recipe_says_model_columns_types_and_rows(fake: FakeWorld) -> N
         ),
     ],
 )
-def test_what_is_understood_of_other_recipes(fake: FakeWorld, recipe: str, lines: list[str]) -> None:
+def test_what_is_understood_of_other_recipes(fake: FakeContext, recipe: str, lines: list[str]) -> None:
     drop(fake, "recipe.yaml", recipe.encode())
     run(fake)
     assert understood(fake) == lines
 
 
-def test_many_columns_are_counted(fake: FakeWorld) -> None:
+def test_many_columns_are_counted(fake: FakeContext) -> None:
     schema = "".join(f"  c{number}: string\n" for number in range(30))
     drop(fake, "recipe.yaml", f'model: m\nprompt: "{{{{ text }}}}"\nschema:\n{schema}'.encode())
     run(fake)
@@ -134,7 +134,7 @@ def test_many_columns_are_counted(fake: FakeWorld) -> None:
     assert len(fake.topics.published[-1].detail["understood"]["adds"]) == 32
 
 
-def test_an_accepted_file_says_it_in_one_line(fake: FakeWorld) -> None:
+def test_an_accepted_file_says_it_in_one_line(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\nschema:\n  good: [yes, no]\n')
     drop(fake, "a.csv", b"text\na\n")
     run(fake)
@@ -145,7 +145,7 @@ def test_an_accepted_file_says_it_in_one_line(fake: FakeWorld) -> None:
 
 
 def test_so_does_one_that_waits_for_an_approval(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, hold_above_rows=1)
+    fake = FakeContext(tmp_path, hold_above_rows=1)
     fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
     drop(fake, "a.csv", b"text\na\nb\n")
     run(fake, ticks=2)
@@ -154,7 +154,7 @@ def test_so_does_one_that_waits_for_an_approval(tmp_path: Path) -> None:
     )
 
 
-def test_a_slip_is_refused_with_the_line_to_write_and_the_correction_takes_the_file_up(fake: FakeWorld) -> None:
+def test_a_slip_is_refused_with_the_line_to_write_and_the_correction_takes_the_file_up(fake: FakeContext) -> None:
     recipe = 'model: gpt-6-luna\nprompt: "{{ text }}"\nschema:\n  score: int\n  mood: good/bad\nbudget: 5\n'
     drop(fake, "recipe.yaml", recipe.encode())
     drop(fake, "a.csv", b"text\na\n")
@@ -182,7 +182,7 @@ def test_a_slip_is_refused_with_the_line_to_write_and_the_correction_takes_the_f
     assert told.subject == "recipe.yaml: usable, 1 file is read again"
 
 
-def test_all_stages_are_told_in_one_message(fake: FakeWorld) -> None:
+def test_all_stages_are_told_in_one_message(fake: FakeContext) -> None:
     """A part that is missing, keys, a schema, the columns and the file's own form."""
     recipe = b'model: gpt-6-luna\nsystem: file://system.md\nprompt: "{{ lable }}"\nlimt: 3\nid: ID\nschema:\n  a: int\n'
     drop(fake, "recipe.yaml", recipe)
@@ -203,7 +203,7 @@ def test_all_stages_are_told_in_one_message(fake: FakeWorld) -> None:
     assert fake.topics.events() == ["rejected", "recipe"]
 
 
-def test_a_file_that_cannot_be_opened_is_told_what_is_wrong_with_its_recipe_too(fake: FakeWorld) -> None:
+def test_a_file_that_cannot_be_opened_is_told_what_is_wrong_with_its_recipe_too(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimt: 3\n')
     drop(fake, "a.csv", b"Report\n\nid,text\n1,one\n2,two\n")
     run(fake)

@@ -11,14 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dropbatch.domain.errors import ObjectMissing
-from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.errors import ObjectNotFoundError
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.ports import Audience, Notification
 from dropbatch.reporting.details import results_prefix
 from dropbatch.storage.repository import from_item
 from tests.driving import jobs
-from tests.fakes import INBOX, RESULTS, FakeOpenAI, FakeWorld, Fault
+from tests.fakes import INBOX, RESULTS, FakeContext, FakeOpenAI, Fault
 from tests.fakes.faults import is_everything
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class Seen(Protocol):
     """A world, and what was seen of it."""
 
     @property
-    def fake(self) -> FakeWorld: ...
+    def fake(self) -> FakeContext: ...
 
     told: list[tuple[float, Audience, Notification]]
 
@@ -58,7 +60,7 @@ MONEY_TOLD = frozenset({"in_doubt", "not_collected"})
 """Codes of reasons that say that answers were paid for, or may have been, and are not delivered."""
 
 
-def check(fake: FakeWorld) -> None:
+def check(fake: FakeContext) -> None:
     """All of it, for every job."""
     told: dict[str, list[Notification]] = {}
     for notification in fake.topics.published:
@@ -74,7 +76,7 @@ def check_paid_once(openai: FakeOpenAI) -> None:
     assert all(count == 1 for count in counts.values()), f"more than one batch for a key: {counts}"
 
 
-def check_leases(fake: FakeWorld) -> None:
+def check_leases(fake: FakeContext) -> None:
     items = [json.loads(line) for line in fake.table.everything().splitlines()]
     for item in items:
         assert "open" not in item, f"{item['pk']} {item['sk']} is still open"
@@ -84,7 +86,7 @@ def check_leases(fake: FakeWorld) -> None:
             from_item(item, Batch)
 
 
-def check_job(fake: FakeWorld, job: Job, told: list[Notification]) -> None:
+def check_job(fake: FakeContext, job: Job, told: list[Notification]) -> None:
     assert job.state in ENDED_JOBS, f"{job.drop.key} is {job.state}"
     kinds = {notification.event for notification in told}
     if job.state is JobState.REJECTED:
@@ -109,11 +111,11 @@ def check_job(fake: FakeWorld, job: Job, told: list[Notification]) -> None:
         assert [response["custom_id"] for response in responses] == sent, "in order, none lost, none twice"
 
 
-def superseded(fake: FakeWorld, job: Job) -> bool:
+def superseded(fake: FakeContext, job: Job) -> bool:
     return job.drop.size == 0
 
 
-def check_csv(fake: FakeWorld, job: Job, data: bytes, rows: dict[str, Any]) -> None:
+def check_csv(fake: FakeContext, job: Job, data: bytes, rows: dict[str, Any]) -> None:
     stem = job.drop.name.removesuffix(".csv")
     answers = fake.objects.content(RESULTS, results_prefix(job) + f"{stem}.answers.csv")
     before, after = data.split(b"\n"), answers.split(b"\n")
@@ -207,7 +209,7 @@ def _newest_is_mirrored(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterat
     for job in jobs:
         objects = (summary_of(seen, job) or {}).get("objects")
         if job.get("mirror") and job["state"] in ("succeeded", "partial") and objects is not None:
-            ends.setdefault(job["mirror"], []).append(((job["drop"]["modified"], job["asked_at"]), objects))
+            ends.setdefault(job["mirror"], []).append(((job["drop"]["modified"], job["requested_at"]), objects))
     for key, runs in ends.items():
         if any("mirror" not in objects for _, objects in runs):
             continue  # S3 took nothing there until the run's time was over, which was told
@@ -226,7 +228,7 @@ def _tells_money(detail: Mapping[str, Any]) -> bool:
 def _result(seen: Seen, job: Mapping[str, Any], name: str) -> bytes | None:
     try:
         return seen.fake.objects.content(RESULTS, f"{job['drop']['key']}/{job['id']}/{name}")
-    except ObjectMissing:
+    except ObjectNotFoundError:
         return None
 
 
@@ -328,7 +330,7 @@ def _all_ended(life: "Life") -> Iterator[str]:
 
 def _is_only_unclean(life: "Life", item: Mapping[str, Any]) -> bool:
     """Whether nothing is left of an ended job but its files, which cannot be deleted; its item expires."""
-    kept = item["open"] == "outbox" and not item["untold"] and item.get("expires_at")
+    kept = item["open"] == "outbox" and not item["outbox"] and item.get("expires_at")
     return bool(kept) and any(fault.call == "objects.delete_all" for fault in life.lasting_faults())
 
 

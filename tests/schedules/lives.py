@@ -16,12 +16,12 @@ from typing import Any
 import orjson
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import ENDED_JOBS, TERMINAL, OpenAIStatus
+from dropbatch.domain.states import ENDED_JOBS, TERMINAL, OpenAIStatus
 from dropbatch.jobs.digest import QUIET_SECONDS
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification, RemoteBatch
 from tests.driving import QUEUES, RECIPE, deliver_next, drop, invoke, told_of_each
-from tests.fakes import FakeOpenAI, FakeWorld, Fault, Faults, answer_ok, response_line
+from tests.fakes import FakeContext, FakeOpenAI, Fault, Faults, answer_ok, response_line
 from tests.fakes.faults import about, is_everything
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
@@ -43,7 +43,7 @@ AFTER = 2 * DAY
 SHAPES = 6
 """How many different worlds there are; each is also lived without any fault, to compare with."""
 
-DATES = ("not_before", "lease_until", "deadline_at", "tell_after")
+DATES = ("not_before", "lease_until", "deadline_at", "notify_after")
 """Members of items by which something is due."""
 
 RAW, TABLE, BESIDE, LATE, LAST = "raw/raw.jsonl", "csv/table.csv", "beside/beside.csv", "late/late.csv", "last/last.csv"
@@ -91,7 +91,7 @@ class Life:
     def __post_init__(self) -> None:
         shape = self.schedule.shape
         self.chance = random.Random(shape)
-        self.fake = FakeWorld(self.folder, limits=Limits(batch_requests=3))
+        self.fake = FakeContext(self.folder, limits=Limits(batch_requests=3))
         self.clock = self.fake.clock
         self.clock.now -= self.clock.now % 3600
         self.start = self.clock.now
@@ -200,7 +200,7 @@ class Life:
         """A minute: what is due is delivered before and after a poll."""
         self.ticks += 1
         self._deliver()
-        invoke(self.fake, lambda: poll(self.fake.world))
+        invoke(self.fake, lambda: poll(self.fake.context))
         self._deliver()
         self._observe()
 
@@ -224,8 +224,8 @@ class Life:
         for kind in ("job", "batch", "outbox", "pending"):
             for item in self._open(kind):
                 dates += [item[name] for name in DATES if item.get(name)]
-                for gathered in item.get("gathered", {}).values():
-                    dates += [gathered["since"] + QUIET_SECONDS, gathered["tell_after"]]
+                for gathered in item.get("digest_entries", {}).values():
+                    dates += [gathered["since"] + QUIET_SECONDS, gathered["notify_after"]]
         return min((date for date in dates if date > now), default=inf)
 
     def _open(self, kind: str) -> list[dict[str, Any]]:
@@ -271,7 +271,7 @@ class Life:
         """Counts writes, and among them moves: what only fails again, or is held again, does not move."""
         self._changed += 1
         if not isinstance(item, str) and "state" in item:
-            state = item["state"], len(item.get("untold", ()))
+            state = item["state"], len(item.get("outbox", ()))
             seen = self._states.setdefault((item["pk"], item["sk"]), set())
             self._moves += state not in seen
             seen.add(state)

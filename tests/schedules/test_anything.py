@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import OpenAIBusy, OpenAIUnsure
-from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.errors import OpenAIOutcomeUnknownError, OpenAIRateLimitError
+from dropbatch.domain.states import OpenAIStatus
 from dropbatch.intake.waiting_files import current_job
-from dropbatch.messages import Look
+from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.storage.job_files import RecipeText
-from dropbatch.storage.repository import Ledger
 from tests.driving import RECIPE, deliver, drop, run, survive
-from tests.fakes import INBOX, FakeWorld, Killer, answer_ok, response_line
+from tests.fakes import INBOX, FakeContext, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
 
 FATES = ("ok", "ok", "ok", "ok", "500", "400", "0", "expired", "missing", "truncated", "refused", "twice", "string")
@@ -35,7 +34,7 @@ class AnyWorld(RuleBasedStateMachine):
 
     @initialize(chance=st.randoms(use_true_random=False), size=st.integers(1, 6), limited=st.booleans())
     def begin(self, chance: random.Random, size: int, limited: bool) -> None:
-        self.fake = FakeWorld(Path(mkdtemp()), limits=Limits(batch_requests=size), killer=Killer())
+        self.fake = FakeContext(Path(mkdtemp()), limits=Limits(batch_requests=size), killer=Killer())
         self.chance = chance
         self.trouble = self.hurry = 0.0
         self.fake.seconds_left = lambda: 5.0 if chance.random() < self.hurry else 300.0
@@ -54,10 +53,12 @@ class AnyWorld(RuleBasedStateMachine):
 
         def made(*args: Any) -> Any:
             if self.chance.random() < self.trouble:
-                raise self.chance.choice((OpenAIUnsure("http_503"), OpenAIBusy("rate_limit_exceeded", 30)))
+                raise self.chance.choice(
+                    (OpenAIOutcomeUnknownError("http_503"), OpenAIRateLimitError("rate_limit_exceeded", 30))
+                )
             result = call(*args)
             if name == "create" and self.chance.random() < self.trouble:
-                raise OpenAIUnsure("timeout")
+                raise OpenAIOutcomeUnknownError("timeout")
             return result
 
         return made
@@ -117,7 +118,7 @@ class AnyWorld(RuleBasedStateMachine):
     def deliver_an_event_again(self) -> None:
         if self.versions or self.recipes:
             key, version = self.chance.choice([*self.versions, *self.recipes])
-            self.fake.intake.send(Look(INBOX, key, version).to_json())
+            self.fake.intake.send(IntakeMessage(INBOX, key, version).to_json())
 
     @rule()
     def mix_the_queues(self) -> None:
@@ -150,7 +151,7 @@ class AnyWorld(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 60, 900, 7200]))
     def move_on(self, seconds: int) -> None:
         deliver(self.fake)
-        survive(lambda: poll(self.fake.world))
+        survive(lambda: poll(self.fake.context))
         self.fake.clock.sleep(seconds)
 
     def teardown(self) -> None:
@@ -172,13 +173,13 @@ class AnyWorld(RuleBasedStateMachine):
         check_no_file_waits(self.fake, last)
 
 
-def check_no_file_waits(fake: FakeWorld, recipe: bytes) -> None:
+def check_no_file_waits(fake: FakeContext, recipe: bytes) -> None:
     """Of what is the newest of its key nothing was rejected for another recipe than today's."""
-    ledger = Ledger(fake.world.table)
+    repository = fake.context.repository
     today = RecipeText("recipe.yaml", recipe, {}).sha256
-    for waiting in ledger.waiting_files(INBOX):
+    for waiting in repository.waiting_files(INBOX):
         latest = fake.objects.head(INBOX, waiting.key).version_id
-        if current_job(ledger, waiting) is not None and waiting.version_id == latest:
+        if current_job(repository, waiting) is not None and waiting.version_id == latest:
             assert waiting.recipe_sha256 == today, f"{waiting.key} waits for a recipe that is there"
 
 

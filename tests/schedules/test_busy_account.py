@@ -5,7 +5,7 @@ from statistics import median
 
 import pytest
 
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.polling.batch_status import CALLS, RETRIEVED_ONE_BY_ONE, UNMOVED
 from tests.driving import jobs
 from tools.capacity import simulation

@@ -15,22 +15,22 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import OpenAIUnsure
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.errors import OpenAIOutcomeUnknownError
+from dropbatch.domain.states import JobState
 from tests.driving import RECIPE, drop, only_job, result_json, run
-from tests.fakes import FakeWorld, Killer, answer_ok, response_line
+from tests.fakes import FakeContext, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
 
 SCHEDULES = int(os.environ.get("SCHEDULES", "1000"))
 DATA = b"text\n" + b"".join(b"row %d\n" % number for number in range(1, 17))
 
 
-def troubled(folder: Path, points: frozenset[int] = frozenset()) -> FakeWorld:
+def troubled(folder: Path, points: frozenset[int] = frozenset()) -> FakeContext:
     """Sixteen rows in two shards. Row 2 expires once, 5 fails once, 8 always, 11 is truncated, 14 goes missing once.
 
     A create's answer is lost, the account may not enqueue all at once, and time runs out again and again.
     """
-    fake = FakeWorld(folder, limits=Limits(batch_requests=10), killer=Killer())
+    fake = FakeContext(folder, limits=Limits(batch_requests=10), killer=Killer())
     assert fake.killer is not None
     fake.killer.points = set(points)
     chance = random.Random(6)
@@ -58,7 +58,7 @@ def troubled(folder: Path, points: frozenset[int] = frozenset()) -> FakeWorld:
     def lossy(*args: Any) -> Any:
         made = create(*args)
         if next(lost, False):
-            raise OpenAIUnsure("timeout")
+            raise OpenAIOutcomeUnknownError("timeout")
         return made
 
     fake.openai.answer = answer
@@ -68,7 +68,7 @@ def troubled(folder: Path, points: frozenset[int] = frozenset()) -> FakeWorld:
     return fake
 
 
-def healed(fake: FakeWorld) -> None:
+def healed(fake: FakeContext) -> None:
     check(fake)
     assert only_job(fake).state is JobState.PARTIAL
     rows = result_json(fake, "summary.json")["rows"]
@@ -82,7 +82,7 @@ def healed(fake: FakeWorld) -> None:
     assert asked == {str(row): tries.get(str(row), 1) for row in range(1, 17)}, "nothing answered is asked again"
 
 
-def healed_or_rejected(fake: FakeWorld) -> None:
+def healed_or_rejected(fake: FakeContext) -> None:
     """A drop that killed its function twice while it was read is rejected, and nothing is asked."""
     if only_job(fake).state is not JobState.REJECTED:
         healed(fake)

@@ -14,9 +14,9 @@ from moto import mock_aws
 
 from dropbatch.adapters.dynamodb import DynamoTable
 from dropbatch.adapters.s3 import S3Objects
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from tests.driving import RECIPE, drop, only_job, run
-from tests.fakes import INBOX, RESULTS, WORK, FakeClock, FakeWorld, Killer, answer_ok, response_line
+from tests.fakes import INBOX, RESULTS, WORK, FakeClock, FakeContext, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
 
 REGION = "us-east-1"
@@ -49,9 +49,9 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def on_aws(folder: Path, number: int, points: frozenset[int] = frozenset()) -> FakeWorld:
+def on_aws(folder: Path, number: int, points: frozenset[int] = frozenset()) -> FakeContext:
     """Four rows, of which one fails once; each world has a table of its own, and empty buckets."""
-    fake = FakeWorld(folder, clock=FakeClock(time.time()), killer=Killer())
+    fake = FakeContext(folder, clock=FakeClock(time.time()), killer=Killer())
     assert fake.killer is not None
     fake.killer.points = set(points)
     client = boto3.client("s3", region_name=REGION)

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.entrypoints import bootstrap
 from dropbatch.polling.poll import poll
-from dropbatch.ports import World
+from dropbatch.storage.context import Context
 from tests.driving import KILLED_HIDDEN_SECONDS, RECIPE, Ending, deliver_next, drop, finish, only_job, rows
-from tests.fakes import FakeClock, FakeMessage, FakeQueue, FakeWorld
+from tests.fakes import FakeClock, FakeContext, FakeMessage, FakeQueue
 from tests.fakes.disk import DiskObjects
-from tests.schedules.victim import disk_world
+from tests.schedules.victim import disk_context
 
 TAKEN_OVER_SECONDS = 120
 """Within this time after a kill, the job has ended: 40 s until the message shows again, and a poll for what follows."""
@@ -30,21 +30,21 @@ HELD = ("files", "batches", "_projects_of", "_inputs", "_metadata", "_endpoints"
 """What OpenAI has, which another process must know."""
 
 
-class DiskWorld:
+class DiskContext:
     """A world on disk, whose functions begin as the deployed ones do."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         (folder / "scratch").mkdir()
-        self.fake = disk_world(folder, FakeClock())
-        plain = type(self.fake).world.fget  # type: ignore[attr-defined]  # a property
+        self.fake = disk_context(folder, FakeClock())
+        plain = type(self.fake).context.fget  # type: ignore[attr-defined]  # a property
         monkeypatch.setattr(bootstrap, "_SCRATCH", self.fake.scratch)
-        monkeypatch.setattr(bootstrap, "_world", lambda: plain(self.fake))
+        monkeypatch.setattr(bootstrap, "_context", lambda: plain(self.fake))
 
-        class Begun(FakeWorld):
+        class Begun(FakeContext):
             @property
-            def world(self) -> World:
-                return bootstrap.world(lambda: 300_000)
+            def context(self) -> Context:
+                return bootstrap.build_context(lambda: 300_000)
 
         self.fake.__class__ = Begun
 
@@ -77,13 +77,13 @@ class DiskWorld:
 def test_what_a_killed_process_was_at_is_taken_over_within_two_minutes(
     queue: str, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = DiskWorld(tmp_path, monkeypatch)
+    disk = DiskContext(tmp_path, monkeypatch)
     fake = disk.fake
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a.csv", rows(5))
     while not getattr(fake, queue).waiting():
         if not any(deliver_next(fake, name) for name in ("intake", "dispatch")):
-            poll(fake.world)
+            poll(fake.context)
     disk.kill_in(queue, call)
     if call == "upload":
         assert list(fake.scratch.iterdir()), "its request file is left"
@@ -93,7 +93,7 @@ def test_what_a_killed_process_was_at_is_taken_over_within_two_minutes(
         assert fake.clock.now < killed_at + TAKEN_OVER_SECONDS, only_job(fake).state
         while any(deliver_next(fake, name) for name in ("intake", "dispatch", "collect")):
             pass
-        poll(fake.world)
+        poll(fake.context)
         fake.clock.sleep(10)
     assert Counter(fake.openai.paid_answers().values()) == {1: 5}
     assert list(fake.scratch.iterdir()) == []

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import OpenAIBusy, OpenAINotFound, OpenAIUnsure
-from dropbatch.domain.jobs import ENDED_JOBS, BatchState, Job, JobState, OpenAIStatus
-from dropbatch.messages import work_on
+from dropbatch.domain.errors import OpenAINotFoundError, OpenAIOutcomeUnknownError, OpenAIRateLimitError
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import ENDED_JOBS, BatchState, JobState, OpenAIStatus
+from dropbatch.messages import message_for
 from dropbatch.polling.poll import poll
 from tests.driving import (
     RECIPE,
@@ -29,7 +30,7 @@ from tests.driving import (
     rows,
     run,
 )
-from tests.fakes import INBOX, RESULTS, WORK, FakeWorld, Fault, Faults, answer_ok, response_line
+from tests.fakes import INBOX, RESULTS, WORK, FakeContext, Fault, Faults, answer_ok, response_line
 from tests.schedules.invariants import MONEY_TOLD
 
 HOUR, DAY = 3600, 86_400
@@ -41,34 +42,34 @@ FEW = 4
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
+def fake(tmp_path: Path) -> FakeContext:
     return fresh(tmp_path)
 
 
-def fresh(folder: Path, **more: Any) -> FakeWorld:
-    fake = FakeWorld(folder, **more)
+def fresh(folder: Path, **more: Any) -> FakeContext:
+    fake = FakeContext(folder, **more)
     fake.objects.drop("recipe.yaml", RECIPE)
     return fake
 
 
-def break_down(fake: FakeWorld, *faults: Fault) -> Faults:
+def break_down(fake: FakeContext, *faults: Fault) -> Faults:
     """From now on, these calls fail, until `mend`."""
     fake.killer = broken = Faults(fake.clock, faults)
     fake.seconds_left = lambda: broken.seconds_left
     return broken
 
 
-def mend(fake: FakeWorld) -> None:
+def mend(fake: FakeContext) -> None:
     assert isinstance(fake.killer, Faults)
     fake.killer.faults.clear()
 
 
-def job_of(fake: FakeWorld, key: str) -> Job:
+def job_of(fake: FakeContext, key: str) -> Job:
     (found,) = [job for job in jobs(fake) if job.drop.key == key]
     return found
 
 
-def paid_for(fake: FakeWorld) -> dict[int, int]:
+def paid_for(fake: FakeContext) -> dict[int, int]:
     """How many good answers of each row were paid for, whatever job asked."""
     counts: Counter[int] = Counter()
     for (_, row), count in fake.openai.paid_answers().items():
@@ -76,22 +77,22 @@ def paid_for(fake: FakeWorld) -> dict[int, int]:
     return dict(counts)
 
 
-def outcomes(fake: FakeWorld, job: Job | None = None) -> dict[str, int]:
+def outcomes(fake: FakeContext, job: Job | None = None) -> dict[str, int]:
     summary = result_json(fake, "summary.json", job)
     return {name: count for name, count in summary["rows"].items() if count and name != "total"}
 
 
-def money_is_told(fake: FakeWorld, job: Job | None = None) -> bool:
+def money_is_told(fake: FakeContext, job: Job | None = None) -> bool:
     summary = result_json(fake, "summary.json", job)
     codes = {reason["code"] for reason in summary["reasons"]}
     return bool(codes & MONEY_TOLD or summary["cost"].get("uncollected_requests"))
 
 
-def everything(fake: FakeWorld) -> list[dict[str, Any]]:
+def everything(fake: FakeContext) -> list[dict[str, Any]]:
     return [json.loads(line) for line in fake.table.everything().splitlines()]
 
 
-def end_batch(fake: FakeWorld, batch_id: str) -> None:
+def end_batch(fake: FakeContext, batch_id: str) -> None:
     fake.openai._end(fake.openai.batches[batch_id], OpenAIStatus.COMPLETED)
 
 
@@ -99,7 +100,7 @@ def bad(request: dict[str, Any]) -> Any:
     return "error", response_line(request, 400, {"error": {"code": "nope", "message": ""}})
 
 
-def days_until_ended(fake: FakeWorld, *, step: float = HOUR) -> float:
+def days_until_ended(fake: FakeContext, *, step: float = HOUR) -> float:
     """Lets days pass until every job has ended, and gives how many; more than a month is an error."""
     start = fake.clock()
     while any(job.state not in ENDED_JOBS for job in jobs(fake)):
@@ -108,7 +109,7 @@ def days_until_ended(fake: FakeWorld, *, step: float = HOUR) -> float:
     return (fake.clock() - start) / DAY
 
 
-def test_a_child_whose_create_is_in_doubt_is_not_taken_for_its_parent(fake: FakeWorld) -> None:
+def test_a_child_whose_create_is_in_doubt_is_not_taken_for_its_parent(fake: FakeContext) -> None:
     """Both have the same file: it could not be seen yet when the parent was validated."""
     fake.openai.refuse = lambda batch, _: (
         [("invalid_request", f"Cannot find file {batch.input_file_id}", None)] if batch.id == first(fake) else []
@@ -118,7 +119,7 @@ def test_a_child_whose_create_is_in_doubt_is_not_taken_for_its_parent(fake: Fake
     def lossy(*args: Any) -> Any:
         created = create(*args)
         if next(made) == 2:
-            raise OpenAIUnsure("timeout")
+            raise OpenAIOutcomeUnknownError("timeout")
         return created
 
     fake.openai.create = lossy  # type: ignore[method-assign]  # a fault of its second call
@@ -129,18 +130,18 @@ def test_a_child_whose_create_is_in_doubt_is_not_taken_for_its_parent(fake: Fake
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def first(fake: FakeWorld) -> str:
+def first(fake: FakeContext) -> str:
     return next(iter(fake.openai.batches))
 
 
 @pytest.mark.parametrize("when", ["submitted", "ended"])
-def test_a_key_that_is_withdrawn_for_good_ends_the_job(fake: FakeWorld, when: str) -> None:
+def test_a_key_that_is_withdrawn_for_good_ends_the_job(fake: FakeContext, when: str) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", rows(4))
     pass_time(fake, 120)
     if when == "ended":
         fake.openai.ending = OpenAIStatus.COMPLETED
-        invoke(fake, lambda: poll(fake.world))
+        invoke(fake, lambda: poll(fake.context))
     fake.openai.key_valid = False
     assert days_until_ended(fake) <= MAX_DAYS
     assert fake.collect.depth() <= 1
@@ -149,7 +150,7 @@ def test_a_key_that_is_withdrawn_for_good_ends_the_job(fake: FakeWorld, when: st
     assert fake.topics.events()[-1] == "ended"
 
 
-def test_answers_that_openai_no_longer_has_end_the_job_and_their_money_is_told(fake: FakeWorld) -> None:
+def test_answers_that_openai_no_longer_has_end_the_job_and_their_money_is_told(fake: FakeContext) -> None:
     faults = break_down(fake, Fault("openai.streaming", "gone"))
     drop(fake, "a.csv", rows(4))
     pass_time(fake, HOUR)
@@ -161,7 +162,7 @@ def test_answers_that_openai_no_longer_has_end_the_job_and_their_money_is_told(f
     assert paid_for(fake) == {1: 1, 2: 1, 3: 1, 4: 1}, "they are not asked again"
 
 
-def test_a_key_that_may_list_but_not_upload_holds_the_job_once(fake: FakeWorld) -> None:
+def test_a_key_that_may_list_but_not_upload_holds_the_job_once(fake: FakeContext) -> None:
     break_down(fake, Fault("openai.upload", "permission"))
     drop(fake, "a.csv", rows(4))
     pass_time(fake, DAY, step=300)
@@ -174,7 +175,7 @@ def test_a_key_that_may_list_but_not_upload_holds_the_job_once(fake: FakeWorld) 
     assert fake.topics.events()[-1] == "ended"
 
 
-def test_a_key_that_gets_its_right_back_goes_on(fake: FakeWorld) -> None:
+def test_a_key_that_gets_its_right_back_goes_on(fake: FakeContext) -> None:
     break_down(fake, Fault("openai.upload", "permission"))
     drop(fake, "a.csv", rows(4))
     pass_time(fake, 3 * HOUR)
@@ -183,7 +184,7 @@ def test_a_key_that_gets_its_right_back_goes_on(fake: FakeWorld) -> None:
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_a_job_that_ends_while_sns_is_away_stays_as_it_is_and_is_told_later(fake: FakeWorld) -> None:
+def test_a_job_that_ends_while_sns_is_away_stays_as_it_is_and_is_told_later(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(4))
     deliver(fake)
     break_down(fake, Fault("topics.publish", "kms"))
@@ -226,7 +227,7 @@ def test_a_drop_that_is_given_up_leaves_nothing_that_takes_its_models_limit(tmp_
     assert job_of(fake, "b.csv").state is JobState.SUCCEEDED
 
 
-def test_an_answer_whose_line_is_no_strict_json_is_found_and_paid_once(fake: FakeWorld) -> None:
+def test_an_answer_whose_line_is_no_strict_json_is_found_and_paid_once(fake: FakeContext) -> None:
     def answer(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)
         if request["custom_id"] == "2":
@@ -260,7 +261,7 @@ def test_a_retry_that_let_a_job_go_on_does_nothing_more_when_it_comes_again(tmp_
     assert len(fake.openai.batches) == made
 
 
-def test_an_item_that_cannot_be_read_stops_nothing_else(fake: FakeWorld) -> None:
+def test_an_item_that_cannot_be_read_stops_nothing_else(fake: FakeContext) -> None:
     """As after a rollback: a newer release wrote a state that this one does not know."""
     drop(fake, "good.csv", rows(3))
     deliver(fake)
@@ -280,7 +281,7 @@ def test_a_job_that_is_held_takes_no_place_from_others(tmp_path: Path) -> None:
 
     def busy(*args: Any) -> Any:
         if len(fake.openai.batches) >= 2:
-            raise OpenAIBusy("rate_limit_exceeded", 600)
+            raise OpenAIRateLimitError("rate_limit_exceeded", 600)
         return create(*args)
 
     fake.openai.create = busy  # type: ignore[method-assign]  # for the time until the job is held
@@ -297,7 +298,7 @@ def test_a_job_that_is_held_takes_no_place_from_others(tmp_path: Path) -> None:
     assert outcomes(fake, job_of(fake, "b.csv")) == {"ok": 130}
 
 
-def test_a_download_that_breaks_off_each_time_comes_further_each_time(fake: FakeWorld) -> None:
+def test_a_download_that_breaks_off_each_time_comes_further_each_time(fake: FakeContext) -> None:
     """As one that is too large for one invocation's time, or disk: what came is kept."""
     fake.openai.breaks_after = 300
     drop(fake, "a.csv", rows(4))
@@ -307,13 +308,13 @@ def test_a_download_that_breaks_off_each_time_comes_further_each_time(fake: Fake
 
 
 @pytest.mark.parametrize(("call", "hours"), [("retrieve", 0), ("cancel", 37)])
-def test_a_batch_that_openai_refuses_a_call_about_stops_no_other(fake: FakeWorld, call: str, hours: int) -> None:
+def test_a_batch_that_openai_refuses_a_call_about_stops_no_other(fake: FakeContext, call: str, hours: int) -> None:
     fake.openai.ending = None
     drop(fake, "old.csv", rows(2))
     pass_time(fake, 120)
     fake.clock.sleep(hours * HOUR)
     break_down(fake, Fault(f"openai.{call}", "refused", only=0))
-    invoke(fake, lambda: poll(fake.world))
+    invoke(fake, lambda: poll(fake.context))
     drop(fake, "new.csv", b"text\nx\n")
     pass_time(fake, 120)
     end_batch(fake, list(fake.openai.batches)[-1])
@@ -373,13 +374,13 @@ def test_what_only_waits_in_a_queue_is_not_given_up(tmp_path: Path, queue: str, 
         for function in functions:
             function.step()
         if (fake.clock() - start) % 60 == 0:
-            invoke(fake, lambda: poll(fake.world))
+            invoke(fake, lambda: poll(fake.context))
         fake.clock.sleep(15)
     assert outcomes(fake) == {"ok": 110}
     assert paid_for(fake) == dict.fromkeys(range(1, 111), 1)
 
 
-def test_a_look_that_takes_several_invocations_comes_to_its_end(fake: FakeWorld) -> None:
+def test_a_look_that_takes_several_invocations_comes_to_its_end(fake: FakeContext) -> None:
     """The account has hundreds of newer batches, a page of which takes a function's whole time."""
     create, newest = fake.openai.create, fake.openai.newest
 
@@ -388,7 +389,7 @@ def test_a_look_that_takes_several_invocations_comes_to_its_end(fake: FakeWorld)
         if args[2]["dropbatch"].endswith("/0") and len(fake.openai.batches) == 1:
             for number in range(10):
                 create(args[0], args[1], {"dropbatch": f"other/{number}"})
-            raise OpenAIUnsure("timeout")
+            raise OpenAIOutcomeUnknownError("timeout")
         return created
 
     def slow(after: str | None = None) -> Iterator[Any]:
@@ -406,13 +407,13 @@ def test_a_look_that_takes_several_invocations_comes_to_its_end(fake: FakeWorld)
     assert outcomes(fake) == {"ok": 4}
 
 
-def test_what_may_not_be_done_with_one_batch_concerns_that_batch(fake: FakeWorld) -> None:
+def test_what_may_not_be_done_with_one_batch_concerns_that_batch(fake: FakeContext) -> None:
     fake.openai.ending = None
     for key, data in (("a.csv", rows(2)), ("b.csv", b"text\nx\n"), ("c.csv", b"text\ny\n")):
         drop(fake, key, data)
         pass_time(fake, 60)
     break_down(fake, Fault("openai.retrieve", "permission", only=0), Fault("openai.newest", "500"))
-    invoke(fake, lambda: poll(fake.world))
+    invoke(fake, lambda: poll(fake.context))
     for batch_id in list(fake.openai.batches)[1:]:
         end_batch(fake, batch_id)
     pass_time(fake, DAY)
@@ -423,7 +424,7 @@ def test_what_may_not_be_done_with_one_batch_concerns_that_batch(fake: FakeWorld
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-def test_a_batch_that_openai_never_answers_about_ends_and_its_money_is_told(fake: FakeWorld, cancelled: bool) -> None:
+def test_a_batch_that_openai_never_answers_about_ends_and_its_money_is_told(fake: FakeContext, cancelled: bool) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", rows(2))
     pass_time(fake, 120)
@@ -435,7 +436,7 @@ def test_a_batch_that_openai_never_answers_about_ends_and_its_money_is_told(fake
     assert fake.topics.events()[-1] == "ended"
 
 
-def failing_at_the_report(folder: Path, seconds: float) -> tuple[FakeWorld, Callable[[], None]]:
+def failing_at_the_report(folder: Path, seconds: float) -> tuple[FakeContext, Callable[[], None]]:
     """A world whose job fails at its report for so long, and what mends it."""
     fake = fresh(folder)
     put = fake.objects.put
@@ -465,13 +466,13 @@ def test_a_poll_that_read_a_job_long_ago_neither_ends_it_again_nor_tells_so(tmp_
     stale = everything(fake)
     mended()
     fake.clock.sleep(HOUR)
-    fake.collect.send(work_on(only_job(fake)))
+    fake.collect.send(message_for(only_job(fake)))
     deliver(fake)
     state = only_job(fake).state
     assert state is JobState.SUCCEEDED
     open_items = fake.table.open_items
     fake.table.open_items = lambda kind: iter([item for item in stale if item.get("open") == kind])  # type: ignore[method-assign]  # as it was
-    invoke(fake, lambda: poll(fake.world))
+    invoke(fake, lambda: poll(fake.context))
     fake.table.open_items = open_items  # type: ignore[method-assign]  # as it is
     pass_time(fake, HOUR)
     assert only_job(fake).state is state
@@ -499,7 +500,7 @@ def test_a_job_that_is_accepted_late_is_not_told_of_as_rejected(tmp_path: Path) 
     deliver(fresh_fake)
     open_items = fresh_fake.table.open_items
     fresh_fake.table.open_items = lambda kind: iter([item for item in stale if item.get("open") == kind])  # type: ignore[method-assign]  # as it was
-    invoke(fresh_fake, lambda: poll(fresh_fake.world))
+    invoke(fresh_fake, lambda: poll(fresh_fake.context))
     fresh_fake.table.open_items = open_items  # type: ignore[method-assign]  # as it is
     pass_time(fresh_fake, HOUR)
     events = Counter(fresh_fake.topics.events())
@@ -518,12 +519,12 @@ def test_no_open_batch_of_an_ended_job_is_left_however_it_ends(tmp_path: Path) -
     assert {batch.state for batch in batches(fake)} <= {BatchState.COLLECTED, BatchState.ABANDONED}
 
 
-def test_a_file_that_is_gone_at_its_create_is_uploaded_again(fake: FakeWorld) -> None:
+def test_a_file_that_is_gone_at_its_create_is_uploaded_again(fake: FakeContext) -> None:
     create, tries = fake.openai.create, itertools.count()
 
     def gone(*args: Any) -> Any:
         if next(tries) == 0:
-            raise OpenAINotFound("no_file", 404)
+            raise OpenAINotFoundError("no_file", 404)
         return create(*args)
 
     fake.openai.create = gone  # type: ignore[method-assign]  # a fault of its first call

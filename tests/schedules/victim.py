@@ -16,15 +16,15 @@ from typing import Any
 from dropbatch.collection.collect import collect
 from dropbatch.entrypoints import bootstrap
 from dropbatch.entrypoints.heartbeat import Heartbeat
-from dropbatch.messages import Work
+from dropbatch.messages import BatchMessage
 from dropbatch.submission.submit import submit
-from tests.fakes import FakeClock, FakeDownload, FakeOpenAI, FakeWorld
+from tests.fakes import FakeClock, FakeContext, FakeDownload, FakeOpenAI
 from tests.fakes.disk import DiskObjects, DiskTable
 
 
-def disk_world(folder: Path, clock: FakeClock) -> FakeWorld:
+def disk_context(folder: Path, clock: FakeClock) -> FakeContext:
     """The world in a folder; queues, topics and OpenAI are new, and gone with the process."""
-    fake = FakeWorld(folder / "scratch", clock=clock)
+    fake = FakeContext(folder / "scratch", clock=clock)
     fake.objects = DiskObjects(folder / "objects", clock)  # type: ignore[assignment]  # with what tests use of the fake
     fake.table = DiskTable(folder / "table")  # type: ignore[assignment]  # as above
     return fake
@@ -66,14 +66,14 @@ class _HalfAFile:
 def main(folder: Path, queue: str, call: str) -> None:
     now, message, held = pickle.loads((folder / "message").read_bytes())
     clock = FakeClock(now)
-    fake = disk_world(folder, clock)
+    fake = disk_context(folder, clock)
     fake.openai = HangingOpenAI(clock, folder, call)
     vars(fake.openai).update(held)
-    bootstrap._world, bootstrap._SCRATCH = (lambda: fake.world), fake.scratch  # type: ignore[assignment]  # for one call
-    here = bootstrap.world(lambda: 300_000)
+    bootstrap._context, bootstrap._SCRATCH = (lambda: fake.context), fake.scratch  # type: ignore[assignment]  # for one call
+    here = bootstrap.build_context(lambda: 300_000)
     step = {"dispatch": submit, "collect": collect}[queue]
     with Heartbeat(here) as heart:
-        step(replace(here, keeping=heart.keeping), Work.from_json(message))
+        step(replace(here, keeping=heart.keeping), BatchMessage.from_json(message))
 
 
 if __name__ == "__main__":

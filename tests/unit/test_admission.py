@@ -9,18 +9,20 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.errors import OpenAIBusy
-from dropbatch.domain.jobs import Batch, Job, JobState, OpenAIStatus
+from dropbatch.domain.errors import OpenAIRateLimitError
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.intake.intake import take_in
-from dropbatch.messages import Look
+from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.repository import Repository
 from dropbatch.submission import admission
 from dropbatch.submission.admission import admit
 from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, rows, run
-from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
+from tests.fakes import INBOX, FakeContext, answer_ok, response_line
 
 MODEL = "gpt-6-luna"
 ROW = 17
@@ -28,28 +30,28 @@ ROW = 17
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
+def fake(tmp_path: Path) -> FakeContext:
     """A world in which a batch takes two rows."""
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
+    fake = FakeContext(tmp_path, limits=Limits(batch_requests=2))
     fake.objects.drop("recipe.yaml", RECIPE)
     return fake
 
 
 @pytest.fixture
-def wide(tmp_path: Path) -> FakeWorld:
+def wide(tmp_path: Path) -> FakeContext:
     """A world in which a batch takes all rows."""
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     return fake
 
 
-def completed(fake: FakeWorld) -> list[list[int]]:
+def completed(fake: FakeContext) -> list[list[int]]:
     """The rows of every batch that was run."""
     states = [batch.status for batch in fake.openai.batches.values()]
     return [its_rows for its_rows, state in zip(asked(fake), states, strict=True) if state is OpenAIStatus.COMPLETED]
 
 
-def test_over_the_token_limit_rows_wait_and_no_try_is_spent(fake: FakeWorld) -> None:
+def test_over_the_token_limit_rows_wait_and_no_try_is_spent(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
     drop(fake, "a.csv", rows(12))
     fake.openai.token_limit = 60
@@ -59,7 +61,7 @@ def test_over_the_token_limit_rows_wait_and_no_try_is_spent(fake: FakeWorld) -> 
     assert max(len(batch) for batch in asked(fake)) == 2
 
 
-def test_a_batch_larger_than_the_limit_is_split(wide: FakeWorld) -> None:
+def test_a_batch_larger_than_the_limit_is_split(wide: FakeContext) -> None:
     drop(wide, "a.csv", rows(40))
     wide.openai.token_limit = 100
     run(wide, ticks=300)
@@ -69,7 +71,7 @@ def test_a_batch_larger_than_the_limit_is_split(wide: FakeWorld) -> None:
     assert len(completed(wide)) + 1 == len(wide.openai.batches), "one refusal was enough to learn the limit"
 
 
-def test_a_limit_that_is_given_is_never_exceeded(fake: FakeWorld) -> None:
+def test_a_limit_that_is_given_is_never_exceeded(fake: FakeContext) -> None:
     fake.token_limits = {"gpt-6-*": 100}
     fake.openai.token_limit = 100
     drop(fake, "a.csv", rows(20))
@@ -81,7 +83,7 @@ def test_a_limit_that_is_given_is_never_exceeded(fake: FakeWorld) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("given", [{}, {"*": 100}], ids=["learned", "given"])
 def test_what_is_refused_though_it_should_fit_is_made_smaller(
-    wide: FakeWorld, monkeypatch: pytest.MonkeyPatch, given: dict[str, int]
+    wide: FakeContext, monkeypatch: pytest.MonkeyPatch, given: dict[str, int]
 ) -> None:
     """OpenAI counts five times what is estimated: one row fits into the limit, and no second."""
     monkeypatch.setattr(wide.openai, "tokens", lambda batch: 5 * ROW * len(rows_of(wide, batch)))
@@ -94,12 +96,12 @@ def test_what_is_refused_though_it_should_fit_is_made_smaller(
     assert len(asked(wide)) < 30, "refusals are few"
 
 
-def rows_of(fake: FakeWorld, batch: RemoteBatch) -> list[bytes]:
+def rows_of(fake: FakeContext, batch: RemoteBatch) -> list[bytes]:
     return fake.openai.files[batch.input_file_id].splitlines()
 
 
 @pytest.mark.slow
-def test_a_limit_that_is_given_too_large_does_not_stop_the_job(wide: FakeWorld) -> None:
+def test_a_limit_that_is_given_too_large_does_not_stop_the_job(wide: FakeContext) -> None:
     wide.token_limits = {"*": 1_000}
     wide.openai.token_limit = 100
     drop(wide, "a.csv", rows(50))
@@ -107,7 +109,7 @@ def test_a_limit_that_is_given_too_large_does_not_stop_the_job(wide: FakeWorld) 
     assert only_job(wide).state is JobState.SUCCEEDED
 
 
-def test_many_refusals_of_one_moment_are_one(fake: FakeWorld) -> None:
+def test_many_refusals_of_one_moment_are_one(fake: FakeContext) -> None:
     fake.openai.ending = None  # so that all are at OpenAI before the first is refused
     drop(fake, "a.csv", rows(40))
     run(fake, ticks=6)
@@ -117,10 +119,10 @@ def test_many_refusals_of_one_moment_are_one(fake: FakeWorld) -> None:
     run(fake, ticks=2)
     refused = [batch for batch in fake.openai.batches.values() if batch.status is OpenAIStatus.FAILED]
     assert len(refused) > 10
-    assert admission.allowance(fake.world, Ledger(fake.table), MODEL) == 150
+    assert admission.token_limit_of(fake.context, MODEL) == 150
 
 
-def test_a_refusal_without_a_number_means_that_what_was_in_flight_is_all(fake: FakeWorld) -> None:
+def test_a_refusal_without_a_number_means_that_what_was_in_flight_is_all(fake: FakeContext) -> None:
     room = 3
 
     def refuse(batch: RemoteBatch, _requests: Any) -> Any:
@@ -134,37 +136,37 @@ def test_a_refusal_without_a_number_means_that_what_was_in_flight_is_all(fake: F
 
 
 @pytest.mark.slow
-def test_a_limit_that_was_learned_is_raised_with_care_while_batches_pass(fake: FakeWorld) -> None:
+def test_a_limit_that_was_learned_is_raised_with_care_while_batches_pass(fake: FakeContext) -> None:
     fake.openai.token_limit = 100
     drop(fake, "a.csv", rows(20))
     run(fake, ticks=300)
-    ledger = Ledger(fake.table)
-    learned = ledger.limit(MODEL).tokens
+    repository = fake.context.repository
+    learned = repository.limit(MODEL).tokens
     fake.openai.token_limit = None  # it has been lifted
     for number in range(3):
         fake.clock.sleep(admission.RAISE_SECONDS)
         drop(fake, f"b{number}.csv", rows(20 + number))
         run(fake, ticks=300)
-    raised = ledger.limit(MODEL).tokens
+    raised = repository.limit(MODEL).tokens
     assert learned is not None
     assert raised is not None
     assert learned * 1.3 < raised < learned * 2
 
 
-def test_what_was_halved_recovers_while_batches_pass(fake: FakeWorld) -> None:
-    ledger = Ledger(fake.table)
-    limit = ledger.limit(MODEL)
-    limit.tokens, limit.halvings, limit.changed_at = 100, 2, fake.world.now()
-    ledger.save(limit)
+def test_what_was_halved_recovers_while_batches_pass(fake: FakeContext) -> None:
+    repository = fake.context.repository
+    limit = repository.limit(MODEL)
+    limit.tokens, limit.halvings, limit.changed_at = 100, 2, fake.context.now()
+    repository.save(limit)
     for number, halvings in enumerate((1, 0)):
         fake.clock.sleep(admission.RAISE_SECONDS)
         drop(fake, f"{number}.csv", rows(1 + number))
         run(fake, ticks=60)
-        assert ledger.limit(MODEL).halvings == halvings
-        assert ledger.limit(MODEL).tokens == 100
+        assert repository.limit(MODEL).halvings == halvings
+        assert repository.limit(MODEL).tokens == 100
 
 
-def test_a_limit_that_cannot_be_read_counts_as_full(fake: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_that_cannot_be_read_counts_as_full(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.token_limits = {"*": 60}
     fake.openai.ending = None
     drop(fake, "a.csv", rows(6))
@@ -175,7 +177,7 @@ def test_a_limit_that_cannot_be_read_counts_as_full(fake: FakeWorld, monkeypatch
         raise RuntimeError("the table is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "limit", unreadable)
+        patch.setattr(Repository, "limit", unreadable)
         run(fake, ticks=3)
     assert len(fake.openai.batches) == began
     assert any("a model's limit could not be read" in line for line in fake.observer.lines)
@@ -185,7 +187,7 @@ def test_a_limit_that_cannot_be_read_counts_as_full(fake: FakeWorld, monkeypatch
 
 
 @pytest.mark.slow
-def test_estimates_are_corrected_by_what_openai_counted_for_the_same_rows(wide: FakeWorld) -> None:
+def test_estimates_are_corrected_by_what_openai_counted_for_the_same_rows(wide: FakeContext) -> None:
     """Twice what was estimated is counted; every second row was not run, and says nothing."""
 
     def answer(request: dict[str, Any]) -> Any:
@@ -200,12 +202,12 @@ def test_estimates_are_corrected_by_what_openai_counted_for_the_same_rows(wide: 
     drop(wide, "a.csv", rows(2_000))
     run(wide)
     wide.token_limits = {"*": 1_000}
-    assert Ledger(wide.table).limit(MODEL).factor == 2
-    assert admission.allowance(wide.world, Ledger(wide.table), MODEL) == 500
+    assert wide.context.repository.limit(MODEL).factor == 2
+    assert admission.token_limit_of(wide.context, MODEL) == 500
 
 
 @pytest.mark.slow
-def test_a_huge_job_does_not_starve_a_small_one(fake: FakeWorld) -> None:
+def test_a_huge_job_does_not_starve_a_small_one(fake: FakeContext) -> None:
     fake.token_limits = {"*": 100}
     drop(fake, "huge.csv", rows(60))
     run(fake, ticks=3)
@@ -223,7 +225,7 @@ def test_a_huge_job_does_not_starve_a_small_one(fake: FakeWorld) -> None:
 @pytest.mark.slow
 def test_small_ones_do_not_starve_a_large_batch(tmp_path: Path) -> None:
     """A small drop comes each minute and runs for two; the large one needs all the room, and gets it in time."""
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.token_limits = {"*": 10 * ROW}
     fake.openai.ending = None
@@ -247,7 +249,7 @@ def test_small_ones_do_not_starve_a_large_batch(tmp_path: Path) -> None:
 def test_no_more_embeddings_are_enqueued_than_openai_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "ENQUEUED_INPUTS", 8)
     monkeypatch.setattr(admission, "INPUTS_AT_ONCE", 4)
-    fake = FakeWorld(tmp_path, limits=Limits(batch_embedding_inputs=2))
+    fake = FakeContext(tmp_path, limits=Limits(batch_embedding_inputs=2))
     fake.objects.drop("recipe.yaml", b'endpoint: /v1/embeddings\nmodel: text-embedding-3-small\nprompt: "{{ text }}"\n')
     enqueued = []
 
@@ -268,13 +270,13 @@ def test_no_more_embeddings_are_enqueued_than_openai_takes(tmp_path: Path, monke
     assert 2 < max(enqueued) <= 8
 
 
-def test_a_429_on_create_is_waited_out(fake: FakeWorld) -> None:
+def test_a_429_on_create_is_waited_out(fake: FakeContext) -> None:
     create = fake.openai.create
     refusals = iter([True] * 3)
 
     def busy(*args: Any) -> Any:
         if next(refusals, False):
-            raise OpenAIBusy("rate_limit_exceeded", 60)
+            raise OpenAIRateLimitError("rate_limit_exceeded", 60)
         return create(*args)
 
     fake.openai.create = busy  # type: ignore[method-assign]  # the fake's own, for this test
@@ -285,7 +287,7 @@ def test_a_429_on_create_is_waited_out(fake: FakeWorld) -> None:
 
 
 def test_no_more_batches_are_created_in_an_hour_than_openai_takes(
-    fake: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "CREATES_AN_HOUR", 3)
     drop(fake, "a.csv", rows(16))
@@ -297,7 +299,7 @@ def test_no_more_batches_are_created_in_an_hour_than_openai_takes(
 @pytest.mark.slow
 def test_what_is_given_to_submit_at_once_follows_from_what_it_gets_through(tmp_path: Path) -> None:
     """A few at first; more while all is taken up; fewer while messages wait."""
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=1))
+    fake = FakeContext(tmp_path, limits=Limits(batch_requests=1))
     fake.openai.ending = None
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a.csv", rows(120))
@@ -305,7 +307,7 @@ def test_what_is_given_to_submit_at_once_follows_from_what_it_gets_through(tmp_p
     for _ in range(6):
         deliver(fake)
         fake.clock.sleep(60)
-        poll(fake.world)
+        poll(fake.context)
         sent.append(len(fake.dispatch.messages))
     assert sent == [4, 8, 16, 32, 56, 0]
     assert len(fake.openai.batches) == 120
@@ -313,20 +315,20 @@ def test_what_is_given_to_submit_at_once_follows_from_what_it_gets_through(tmp_p
 
 @pytest.mark.slow
 def test_a_backlog_stays_in_the_table_while_functions_do_not_keep_up(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=1))
+    fake = FakeContext(tmp_path, limits=Limits(batch_requests=1))
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a.csv", rows(120))
-    take_in(fake.world, Look.from_json(fake.intake.take() or {}))
+    take_in(fake.context, IntakeMessage.from_json(fake.intake.take() or {}))
     for _ in range(60 * 6):
-        poll(fake.world)
+        poll(fake.context)
         fake.clock.sleep(60)
     assert len(fake.dispatch.messages) <= 8, "nothing is sent again while it waits, or given up"
     run(fake, ticks=200)
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_models_share_what_may_be_given_to_submit(fake: FakeWorld) -> None:
+def test_models_share_what_may_be_given_to_submit(fake: FakeContext) -> None:
     job = Job("j", Drop(INBOX, "a.csv", "v", 0), 0, state=JobState.RUNNING)
     waiting = [Batch("j", n, 0, "/v1/e", "many" if n < 50 else "few", 1, 1, 0) for n in range(53)]
-    found = Counter(batch.model for batch in admit(fake.world, Ledger(fake.table), {"j": job}, waiting, 10))
+    found = Counter(batch.model for batch in admit(fake.context, {"j": job}, waiting, 10))
     assert found == {"many": 7, "few": 3}

@@ -9,10 +9,10 @@ import pytest
 from dropbatch.answers import reader as answers
 from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind, codes_about
 from dropbatch.batch_api.error_messages import MAX_TOLD, tellable
-from dropbatch.domain.outcomes import LEFT_OUT, MAY_BE_PAID, RETRIED, Outcome
+from dropbatch.domain.outcomes import LEFT_OUT, MAY_BE_PAID, RETRYABLE, Outcome
 from dropbatch.reporting.advice import Cure, advise, can_be_retried, cures, remedy
 from tests.driving import drop, jobs, result, result_json, run
-from tests.fakes import FakeWorld, answer_ok, response_line
+from tests.fakes import FakeContext, answer_ok, response_line
 
 FAILED = [outcome for outcome in Outcome if outcome is not Outcome.OK]
 LASTING = [
@@ -64,7 +64,7 @@ def test_every_outcome_and_code_has_a_sentence_that_names_what_there_is(outcome:
         if not has_recipe:
             assert ".rerun" not in found or code in LEFT_OUT
         retried = can_be_retried([(outcome, code)], has_recipe=has_recipe)
-        if outcome in RETRIED and advise(outcome, code).cure is Cure.AGAIN:
+        if outcome in RETRYABLE and advise(outcome, code).cure is Cure.AGAIN:
             assert retried
 
 
@@ -137,8 +137,8 @@ def test_a_long_message_is_cut_between_words() -> None:
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
     return fake
 
@@ -157,7 +157,7 @@ def failing(*messages: str, where: str = "error") -> Any:
 
 
 @pytest.mark.parametrize("where", ["error", "output", "line"])
-def test_the_commonest_error_is_told_in_openai_s_words_unless_it_quotes_a_row(fake: FakeWorld, where: str) -> None:
+def test_the_commonest_error_is_told_in_openai_s_words_unless_it_quotes_a_row(fake: FakeContext, where: str) -> None:
     """The first row's message quotes it; the second's does not."""
     fake.openai.answer = failing("Invalid value: 'xyzzy'.", UNSUPPORTED, where=where)
     drop(fake, "a.csv", b"text\nxyzzy\nplugh\nc\n")
@@ -172,7 +172,7 @@ def test_the_commonest_error_is_told_in_openai_s_words_unless_it_quotes_a_row(fa
 
 
 @pytest.mark.parametrize("message", ["xyzzy", "Invalid input: xyzzy", "Invalid value: 'xyzzy'."])
-def test_a_message_that_every_row_has_and_may_be_a_row_s_is_not_told(fake: FakeWorld, message: str) -> None:
+def test_a_message_that_every_row_has_and_may_be_a_row_s_is_not_told(fake: FakeContext, message: str) -> None:
     fake.openai.answer = failing(message, message, message)
     drop(fake, "a.csv", b"text,url\na,xyzzy\nb,xyzzy\nc,xyzzy\n")
     run(fake)
@@ -181,14 +181,14 @@ def test_a_message_that_every_row_has_and_may_be_a_row_s_is_not_told(fake: FakeW
     assert "xyzzy" not in ended.text + json.dumps(ended.detail) + fake.table.everything() + "".join(fake.observer.lines)
 
 
-def test_the_message_of_a_batch_that_failed_is_told_as_well(fake: FakeWorld) -> None:
+def test_the_message_of_a_batch_that_failed_is_told_as_well(fake: FakeContext) -> None:
     fake.openai.refuse = lambda _batch, _requests: [("something_new", UNSUPPORTED, None)]
     drop(fake, "a.csv", b"text\na\nb\n")
     run(fake)
     assert result_json(fake, "summary.json")["reasons"][0]["message"] == UNSUPPORTED
 
 
-def test_a_recipe_that_is_wrong_is_mended_and_asked_with_as_the_rejection_says(fake: FakeWorld) -> None:
+def test_a_recipe_that_is_wrong_is_mended_and_asked_with_as_the_rejection_says(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ txt }}"\n')
     drop(fake, "a.csv", b"text\na\n")
     run(fake)

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from dropbatch.answers.output_files import AnswerLines
 from dropbatch.collection import answer_files
 from dropbatch.collection.answer_files import fetch
-from dropbatch.domain.errors import OpenAIError, OpenAINotFound, OpenAIRefused, OpenAIUnsure
-from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.errors import OpenAIError, OpenAINotFoundError, OpenAIOutcomeUnknownError, OpenAIRequestError
+from dropbatch.domain.jobs import Shard
 from dropbatch.storage.job_files import JobFiles
 from tests.answer_sources import Held
-from tests.fakes import WORK, FakeWorld, Killed, Killer
+from tests.fakes import WORK, FakeContext, Killed, Killer
 
 ROWS = 12
 SHARD = Shard("job", 0, 1, 2, ROWS)
@@ -43,10 +44,10 @@ class Server:
     def streaming(self, file_id: str, start: int = 0) -> Iterator["Server._Download"]:
         self.opened.append((file_id, start))
         if file_id not in self.files:
-            raise OpenAINotFound("no_file", 404)
+            raise OpenAINotFoundError("no_file", 404)
         content = self.files[file_id]
         if self.honours_ranges and start and start >= len(content):
-            raise OpenAIRefused("http_416", 416)
+            raise OpenAIRequestError("http_416", 416)
         yield Server._Download(self, content, start if self.honours_ranges else 0)
 
     class _Download:
@@ -65,7 +66,7 @@ class Server:
                 server.given_bytes += len(block)
                 yield block
             if breaks is not None and end < len(self._content):
-                raise OpenAIUnsure("broken")
+                raise OpenAIOutcomeUnknownError("broken")
 
 
 def line(row: int, size: int = 30) -> bytes:
@@ -73,8 +74,8 @@ def line(row: int, size: int = 30) -> bytes:
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    return FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    return FakeContext(tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -85,19 +86,19 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fetched(
-    fake: FakeWorld, in_time: Callable[[], bool] = lambda: True, output: str | None = "out", errors: str | None = None
+    fake: FakeContext, in_time: Callable[[], bool] = lambda: True, output: str | None = "out", errors: str | None = None
 ) -> AnswerLines | None:
-    return fetch(fake.world, JobFiles(fake.world.objects, WORK, "job"), SHARD, BATCH, output, errors, in_time)
+    return fetch(fake.context, JobFiles(fake.context.objects, WORK, "job"), SHARD, BATCH, output, errors, in_time)
 
 
-def in_the_end(fake: FakeWorld, server: Server, chance: random.Random, errors: str | None = None) -> AnswerLines:
+def in_the_end(fake: FakeContext, server: Server, chance: random.Random, errors: str | None = None) -> AnswerLines:
     """Calls again and again, short of time, until all is there; after twenty calls nothing is in the way any more."""
     for calls in range(30):
         if calls == 20:
             server.breaks_after = None
         try:
             answers = fetched(fake, lambda calls=calls: calls >= 20 or chance.random() < 0.8, "out", errors)  # type: ignore[misc]
-        except OpenAIUnsure:
+        except OpenAIOutcomeUnknownError:
             continue
         if answers is not None:
             return answers
@@ -139,7 +140,7 @@ def test_whatever_the_time_the_disk_and_the_server_the_lines_are_the_same(
     lines = [line(row, sizes[row - 1]) for row in order]
     lines.insert(dice.randrange(len(lines)), dice.choice([b"", b"no json", line(99), lines[0], line(order[0], 7)]))
     files = {"out": line_end.join(lines[:split]), "err": line_end.join([*lines[split:], b""])}
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     server = Server(files, breaks_after=iter(lambda: dice.choice([0, 90, 600, 5000]), -1), **traits)
     fake.openai = server  # type: ignore[assignment]
     with AnswerLines(1, ROWS, held_bytes) as expected, pytest.MonkeyPatch.context() as patch:
@@ -157,7 +158,7 @@ def test_whatever_the_time_the_disk_and_the_server_the_lines_are_the_same(
 CONTENT = b"\n".join(map(line, ALL))
 
 
-def test_what_is_small_goes_over_the_disk_and_leaves_nothing_there(fake: FakeWorld) -> None:
+def test_what_is_small_goes_over_the_disk_and_leaves_nothing_there(fake: FakeContext) -> None:
     fake.openai = Server({"out": CONTENT})  # type: ignore[assignment]
     with fetched(fake) or pytest.fail("there was time") as answers:
         assert answers.lines(ALL) == list(map(line, ALL))
@@ -166,7 +167,7 @@ def test_what_is_small_goes_over_the_disk_and_leaves_nothing_there(fake: FakeWor
     assert fake.objects.keys(WORK) == []
 
 
-def test_a_large_file_is_never_held(fake: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_is_never_held(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of it stays in memory but the addresses, and nothing goes to a disk that has no room."""
     no_room(monkeypatch, 100)
     monkeypatch.setattr(AnswerLines.__init__, "__defaults__", (0,))
@@ -183,13 +184,13 @@ def test_a_large_file_is_never_held(fake: FakeWorld, monkeypatch: pytest.MonkeyP
     assert max(map(len, contents)) < 400
 
 
-def test_neighbours_are_read_together(fake: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neighbours_are_read_together(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     no_room(monkeypatch)
     monkeypatch.setattr(AnswerLines.__init__, "__defaults__", (0,))
     monkeypatch.setattr(answer_files, "PART_BYTES", 10_000)
     monkeypatch.setattr(answer_files, "MAX_READ_BYTES", 10_000)
     killer = Killer()
-    fake = FakeWorld(fake.scratch, killer=killer)
+    fake = FakeContext(fake.scratch, killer=killer)
     fake.openai = Server({"out": CONTENT})  # type: ignore[assignment]
     with fetched(fake) or pytest.fail("there was time") as answers:
         killer.calls.clear()
@@ -198,7 +199,7 @@ def test_neighbours_are_read_together(fake: FakeWorld, monkeypatch: pytest.Monke
 
 
 def test_time_that_is_over_again_and_again_lets_each_call_come_further(
-    fake: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server({"out": CONTENT}, block_bytes=40)
     fake.openai = server  # type: ignore[assignment]
@@ -213,7 +214,7 @@ def test_time_that_is_over_again_and_again_lets_each_call_come_further(
 
 
 def test_a_file_that_is_whole_in_the_work_bucket_is_never_asked_for_again(
-    fake: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server({"out": CONTENT, "err": line(5)})
     fake.openai = server  # type: ignore[assignment]
@@ -228,11 +229,11 @@ def test_a_file_that_is_whole_in_the_work_bucket_is_never_asked_for_again(
     assert server.opened == []
 
 
-def test_a_file_that_is_gone_is_told_and_takes_nothing_of_the_other_with_it(fake: FakeWorld) -> None:
+def test_a_file_that_is_gone_is_told_and_takes_nothing_of_the_other_with_it(fake: FakeContext) -> None:
     server = Server({"out": CONTENT})
     fake.openai = server  # type: ignore[assignment]
     for _ in range(2):
-        with pytest.raises(OpenAINotFound):
+        with pytest.raises(OpenAINotFoundError):
             fetched(fake, errors="gone")
     with fetched(fake) or pytest.fail("there was time") as answers:
         assert answers.found == ROWS
@@ -241,7 +242,7 @@ def test_a_file_that_is_gone_is_told_and_takes_nothing_of_the_other_with_it(fake
 
 @pytest.mark.parametrize("room", [0, 10**6])
 def test_a_connection_that_breaks_is_taken_up_where_it_broke(
-    fake: FakeWorld, room: int, monkeypatch: pytest.MonkeyPatch
+    fake: FakeContext, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_room(monkeypatch, room)
     server = Server({"out": CONTENT}, breaks_after=iter([300, 150, 10**6]))
@@ -255,7 +256,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(
 
 @pytest.mark.parametrize("room", [0, 10**6])
 def test_a_connection_that_fails_once_the_file_is_whole_fails_nothing(
-    fake: FakeWorld, room: int, monkeypatch: pytest.MonkeyPatch
+    fake: FakeContext, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_room(monkeypatch, room)
     server = Server({"out": CONTENT})
@@ -265,7 +266,7 @@ def test_a_connection_that_fails_once_the_file_is_whole_fails_nothing(
     def failing_in_the_end(file_id: str, start: int = 0) -> Iterator["Server._Download"]:
         with streaming(file_id, start) as download:
             yield download
-        raise OpenAIUnsure("http_500")
+        raise OpenAIOutcomeUnknownError("http_500")
 
     monkeypatch.setattr(server, "streaming", failing_in_the_end)
     fake.openai = server  # type: ignore[assignment]
@@ -274,10 +275,10 @@ def test_a_connection_that_fails_once_the_file_is_whole_fails_nothing(
     assert server.given_bytes == len(CONTENT)
 
 
-def test_a_connection_that_always_breaks_is_given_up_and_what_came_is_kept(fake: FakeWorld) -> None:
+def test_a_connection_that_always_breaks_is_given_up_and_what_came_is_kept(fake: FakeContext) -> None:
     server = Server({"out": CONTENT}, breaks_after=iter([300, 0]))
     fake.openai = server  # type: ignore[assignment]
-    with pytest.raises(OpenAIUnsure):
+    with pytest.raises(OpenAIOutcomeUnknownError):
         fetched(fake)
     server.breaks_after = None
     with fetched(fake) or pytest.fail("there was time") as answers:
@@ -286,13 +287,13 @@ def test_a_connection_that_always_breaks_is_given_up_and_what_came_is_kept(fake:
 
 
 def test_a_server_that_ignores_ranges_and_is_too_slow_for_them_is_told(
-    fake: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_room(monkeypatch)
     fake.openai = Server({"out": CONTENT}, honours_ranges=False)  # type: ignore[assignment]
     left = iter([True] * 8)
     assert fetched(fake, lambda: next(left, False)) is None
-    with pytest.raises(OpenAIUnsure, match="ranges_ignored"):
+    with pytest.raises(OpenAIOutcomeUnknownError, match="ranges_ignored"):
         fetched(fake, lambda: False)
     with fetched(fake) or pytest.fail("there was time") as answers:  # with more time it goes on
         assert answers.lines(ALL) == list(map(line, ALL))
@@ -301,7 +302,7 @@ def test_a_server_that_ignores_ranges_and_is_too_slow_for_them_is_told(
 @pytest.mark.parametrize("honours_ranges", [True, False])
 @pytest.mark.parametrize(("length", "announces_size"), [(100, True), (100, False), (450, True)])
 def test_a_file_that_is_another_meanwhile_is_fetched_from_its_start(
-    length: int, announces_size: bool, honours_ranges: bool, fake: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    length: int, announces_size: bool, honours_ranges: bool, fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_room(monkeypatch)
     server = Server({"out": CONTENT}, honours_ranges, announces_size)
@@ -316,7 +317,7 @@ def test_a_file_that_is_another_meanwhile_is_fetched_from_its_start(
 
 @pytest.mark.parametrize("free", [0, 1, 300, 500])
 def test_a_disk_that_is_full_before_it_said_so_is_gone_around(
-    free: int, fake: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    free: int, fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = answer_files.TemporaryFile
 
@@ -344,7 +345,7 @@ def test_a_disk_that_is_full_before_it_said_so_is_gone_around(
     assert server.given_bytes < 2 * len(CONTENT)
 
 
-def test_a_disk_that_fails_otherwise_fails(fake: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_otherwise_fails(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(**_: Any) -> IO[bytes]:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -354,25 +355,25 @@ def test_a_disk_that_fails_otherwise_fails(fake: FakeWorld, monkeypatch: pytest.
         fetched(fake)
 
 
-def test_the_room_is_what_the_disk_and_the_time_leave(fake: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_room_is_what_the_disk_and_the_time_leave(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     def free(size: int) -> None:
         usage: Sequence[int] = (0, 0, size)
         monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": usage[2]}))
 
     free(10 * 10**9)
-    assert 4 * 10**9 < answer_files._room(fake.world) < 6 * 10**9, "what fits the time is less"
+    assert 4 * 10**9 < answer_files._room(fake.context) < 6 * 10**9, "what fits the time is less"
     fake.seconds_left = lambda: -1.0
-    assert answer_files._room(fake.world) == 0
+    assert answer_files._room(fake.context) == 0
     fake.seconds_left = lambda: 300.0
     free(10**9)
-    assert 10**8 < answer_files._room(fake.world) < 10**9
+    assert 10**8 < answer_files._room(fake.context) < 10**9
     free(10**8)
-    assert answer_files._room(fake.world) == 0
+    assert answer_files._room(fake.context) == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\n\n\r\n"])
 @pytest.mark.parametrize("room", [0, 10**6])
-def test_an_empty_file_is_whole(content: bytes, room: int, fake: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_file_is_whole(content: bytes, room: int, fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     no_room(monkeypatch, room)
     server = Server({"out": content, "err": CONTENT})
     fake.openai = server  # type: ignore[assignment]
@@ -392,7 +393,7 @@ def test_a_process_that_is_killed_anywhere_loses_a_part_at_most(
     point = 0
     while True:
         killer = Killer()
-        fake = FakeWorld(tmp_path, killer=killer)
+        fake = FakeContext(tmp_path, killer=killer)
         server = Server({"out": CONTENT, "err": line(99)})
         fake.openai = server  # type: ignore[assignment]
         killer.points = {point}
@@ -417,12 +418,12 @@ def test_of_two_that_fetch_the_same_file_neither_mixes_its_parts_with_the_other_
     monkeypatch.setattr(AnswerLines.__init__, "__defaults__", (0,))
     for number in range(40):
         killer = Killer()
-        fake = FakeWorld(tmp_path, killer=killer)
+        fake = FakeContext(tmp_path, killer=killer)
         server = Server({"out": CONTENT}, block_bytes=30 + number)
         fake.openai = server  # type: ignore[assignment]
         dice = random.Random(number)
 
-        def other(fake: FakeWorld = fake, dice: random.Random = dice) -> None:
+        def other(fake: FakeContext = fake, dice: random.Random = dice) -> None:
             answers = fetched(fake, lambda: dice.random() < 0.8)
             if answers is not None:
                 answers.__exit__(None, None, None)
@@ -432,8 +433,8 @@ def test_of_two_that_fetch_the_same_file_neither_mixes_its_parts_with_the_other_
             assert answers.lines(ALL) == list(map(line, ALL))
 
 
-@pytest.mark.parametrize("error", [OpenAIRefused("no", 400), OpenAIError("what")])
-def test_what_openai_answers_instead_is_the_caller_s(error: OpenAIError, fake: FakeWorld) -> None:
+@pytest.mark.parametrize("error", [OpenAIRequestError("no", 400), OpenAIError("what")])
+def test_what_openai_answers_instead_is_the_caller_s(error: OpenAIError, fake: FakeContext) -> None:
     class Refusing(Server):
         def streaming(self, file_id: str, start: int = 0) -> Any:
             raise error

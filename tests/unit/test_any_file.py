@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from tests.driving import drop, only_job, result, run
-from tests.fakes import FakeWorld, response_line
+from tests.fakes import FakeContext, response_line
 
 RECIPE = b'model: echo\nprompt: "{{ text }}"\nbad_rows: skip\nquoting: double\n'
 TEXTS = st.text(st.sampled_from("ab ,;|\t\"\n\r'=ß\u2028\U0001f600\\{}%"), max_size=6)
@@ -77,7 +77,7 @@ def echoed(request: dict[str, Any]) -> Any:
 @settings(max_examples=150, deadline=None)
 @given(sheets())
 def test_rows_come_back_one_by_one_and_no_empty_one_is_asked(sheet: Sheet) -> None:
-    fake = FakeWorld(Path(mkdtemp()), limits=Limits(batch_requests=4))
+    fake = FakeContext(Path(mkdtemp()), limits=Limits(batch_requests=4))
     asked: list[str] = []
 
     def answer(request: dict[str, Any]) -> Any:

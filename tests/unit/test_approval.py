@@ -5,22 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import HeldReason, JobState
-from dropbatch.messages import Look
+from dropbatch.domain.states import HeldReason, JobState
+from dropbatch.messages import IntakeMessage
 from tests.driving import RECIPE, deliver, drop, only_job, result_json, rows, run
-from tests.fakes import INBOX, FakeWorld
+from tests.fakes import INBOX, FakeContext
 
 DAY = 86_400
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path, hold_above_rows=10)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path, hold_above_rows=10)
     fake.objects.drop("recipe.yaml", RECIPE)
     return fake
 
 
-def test_a_drop_of_more_rows_is_held_and_nothing_is_sent(fake: FakeWorld) -> None:
+def test_a_drop_of_more_rows_is_held_and_nothing_is_sent(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(11))
     run(fake, ticks=60)
     job = only_job(fake)
@@ -32,14 +32,14 @@ def test_a_drop_of_more_rows_is_held_and_nothing_is_sent(fake: FakeWorld) -> Non
     assert "a.csv.approve" in told.text
 
 
-def test_a_drop_of_as_many_rows_goes_without_a_question(fake: FakeWorld) -> None:
+def test_a_drop_of_as_many_rows_goes_without_a_question(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(10))
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("marker", ["a.csv.approve", "a.csv.approve/"])
-def test_an_approve_lets_it_go_on(fake: FakeWorld, marker: str) -> None:
+def test_an_approve_lets_it_go_on(fake: FakeContext, marker: str) -> None:
     drop(fake, "a.csv", rows(11))
     run(fake, ticks=30)
     drop(fake, marker, b"")
@@ -49,18 +49,18 @@ def test_an_approve_lets_it_go_on(fake: FakeWorld, marker: str) -> None:
     assert fake.topics.events() == ["held", "marker", "ended"]
 
 
-def test_an_approve_that_comes_before_its_drops_event_is_kept_for_it(fake: FakeWorld) -> None:
+def test_an_approve_that_comes_before_its_drops_event_is_kept_for_it(fake: FakeContext) -> None:
     version = fake.objects.drop("a.csv", rows(11))
     drop(fake, "a.csv.approve", b"")
     deliver(fake)
-    fake.intake.send(Look(INBOX, "a.csv", version, time=int(fake.clock())).to_json())
+    fake.intake.send(IntakeMessage(INBOX, "a.csv", version, event_at=int(fake.clock())).to_json())
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
     assert fake.topics.events() == ["accepted", "ended", "marker"]
     assert fake.topics.published[-1].detail["reason"] == "approved"
 
 
-def test_an_approve_that_is_older_than_the_drop_never_acts(fake: FakeWorld) -> None:
+def test_an_approve_that_is_older_than_the_drop_never_acts(fake: FakeContext) -> None:
     drop(fake, "a.csv.approve", b"")
     deliver(fake)
     fake.clock.sleep(5)
@@ -69,7 +69,7 @@ def test_an_approve_that_is_older_than_the_drop_never_acts(fake: FakeWorld) -> N
     assert only_job(fake).state is JobState.HELD
 
 
-def test_a_cancel_ends_it_and_nothing_was_paid(fake: FakeWorld) -> None:
+def test_a_cancel_ends_it_and_nothing_was_paid(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(11))
     run(fake, ticks=3)
     drop(fake, "a.csv.cancel", b"")
@@ -79,7 +79,7 @@ def test_a_cancel_ends_it_and_nothing_was_paid(fake: FakeWorld) -> None:
 
 
 @pytest.mark.slow
-def test_without_an_approve_it_is_cancelled_after_two_weeks(fake: FakeWorld) -> None:
+def test_without_an_approve_it_is_cancelled_after_two_weeks(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(11))
     run(fake, ticks=13 * 24, step=3600)
     assert only_job(fake).state is JobState.HELD
@@ -92,7 +92,7 @@ def test_without_an_approve_it_is_cancelled_after_two_weeks(fake: FakeWorld) -> 
 def test_a_file_that_was_packed_far_too_well_is_held_unless_it_is_small(
     tmp_path: Path, count: int, waits: bool
 ) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     data = b"text\n" + b"the same again and again and again\n" * count
     packed = gzip.compress(data)

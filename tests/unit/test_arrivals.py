@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from dropbatch.domain.drops import is_later
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from tests.driving import RECIPE, deliver, drop, jobs, result_json, rows, run
-from tests.fakes import INBOX, RESULTS, FakeWorld
+from tests.fakes import INBOX, RESULTS, FakeContext
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    return FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    return FakeContext(tmp_path)
 
 
-def upload(fake: FakeWorld, key: str, data: bytes, began: float | None = None) -> dict[str, Any]:
+def upload(fake: FakeContext, key: str, data: bytes, began: float | None = None) -> dict[str, Any]:
     """Puts an object, perhaps in parts since `began`; its event, for the test to deliver."""
     version = fake.objects.drop(key, data, began=began)
     return fake.objects.event(INBOX, key, version)
@@ -38,7 +38,7 @@ def test_sequencers_are_compared_with_zeros_on_the_right(first: str, second: str
     assert is_later(first, second) is later
 
 
-def test_a_recipe_may_come_two_minutes_after_a_long_upload_has_ended(fake: FakeWorld) -> None:
+def test_a_recipe_may_come_two_minutes_after_a_long_upload_has_ended(fake: FakeContext) -> None:
     event = upload(fake, "a.csv", rows(2), began=fake.clock() - 150)
     fake.intake.send(event)
     run(fake, ticks=1, step=20)
@@ -48,7 +48,7 @@ def test_a_recipe_may_come_two_minutes_after_a_long_upload_has_ended(fake: FakeW
     assert [job.state for job in jobs(fake)] == [JobState.SUCCEEDED]
 
 
-def test_without_a_recipe_a_drop_is_rejected_after_two_minutes_with_few_looks(fake: FakeWorld) -> None:
+def test_without_a_recipe_a_drop_is_rejected_after_two_minutes_with_few_looks(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=1)
     assert fake.topics.events() == []
@@ -57,7 +57,7 @@ def test_without_a_recipe_a_drop_is_rejected_after_two_minutes_with_few_looks(fa
     assert fake.chains.stopped == 0
 
 
-def test_a_cancel_for_the_running_job_spares_the_version_that_is_being_uploaded(fake: FakeWorld) -> None:
+def test_a_cancel_for_the_running_job_spares_the_version_that_is_being_uploaded(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     drop(fake, "a.csv", rows(2))
@@ -74,7 +74,7 @@ def test_a_cancel_for_the_running_job_spares_the_version_that_is_being_uploaded(
     assert not newer.cancel_requested
 
 
-def test_the_version_that_was_complete_last_is_the_newest_though_it_began_first(fake: FakeWorld) -> None:
+def test_the_version_that_was_complete_last_is_the_newest_though_it_began_first(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     began = fake.clock()
@@ -89,7 +89,7 @@ def test_the_version_that_was_complete_last_is_the_newest_though_it_began_first(
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_of_two_versions_of_one_second_the_later_is_the_newest_however_events_come(
-    fake: FakeWorld, order: tuple[int, int]
+    fake: FakeContext, order: tuple[int, int]
 ) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
@@ -104,11 +104,11 @@ def test_of_two_versions_of_one_second_the_later_is_the_newest_however_events_co
     assert {job.rows for job in jobs(fake) if job.cancel_requested} == {1, 2}, "both are open, and not newer"
 
 
-def result_json_of_key(fake: FakeWorld) -> Any:
+def result_json_of_key(fake: FakeContext) -> Any:
     return json.loads(fake.objects.content(RESULTS, "a.csv/latest.json"))
 
 
-def test_a_drop_in_a_new_stacks_first_minutes_is_taken_in_within_the_hour(fake: FakeWorld) -> None:
+def test_a_drop_in_a_new_stacks_first_minutes_is_taken_in_within_the_hour(fake: FakeContext) -> None:
     """S3 tells of no object before its bucket is some minutes old."""
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.objects.drop("before.csv", rows(1))

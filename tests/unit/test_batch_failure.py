@@ -3,7 +3,15 @@
 import pytest
 
 from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind, codes_about
-from dropbatch.collection.retry_policy import MAX_HALVINGS, MAX_ROUNDS, BatchFailure, Failure, Rest, failure_of, rest_of
+from dropbatch.collection.retry_policy import (
+    MAX_HALVINGS,
+    MAX_ROUNDS,
+    BatchFailure,
+    Failure,
+    Rest,
+    classify_failure,
+    rest_of,
+)
 
 FILE_TEXT = "Cannot find file file-1, or organization org does not have access to it."
 
@@ -32,12 +40,12 @@ FILE_TEXT = "Cannot find file file-1, or organization org does not have access t
 def test_a_failure_is_what_its_errors_say(
     errors: list[tuple[str, str, int | None]], kind: Failure, code: str, lines: list[int]
 ) -> None:
-    failure = failure_of(errors)
+    failure = classify_failure(errors)
     assert (failure.kind, failure.code, sorted(failure.lines)) == (kind, code, lines)
 
 
 def blaming(*lines: int) -> BatchFailure:
-    return failure_of([("bad", "", line) for line in lines])
+    return classify_failure([("bad", "", line) for line in lines])
 
 
 @pytest.mark.parametrize(

@@ -18,16 +18,16 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.collection import answer_files, result_writer
 from dropbatch.collection.collect import collect
 from dropbatch.delivery import render_shard as rendering
-from dropbatch.domain.jobs import JobState, OpenAIStatus, ShardState
+from dropbatch.domain.states import JobState, OpenAIStatus, ShardState
 from dropbatch.intake.retry_job import Former, carry_over
-from dropbatch.messages import Work, work_on
+from dropbatch.messages import BatchMessage, message_for
 from dropbatch.reporting.details import results_prefix
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.job_files import JobFiles
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.repository import Repository
 from tests.answer_sources import Held
 from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, result_json, rows, run
-from tests.fakes import RESULTS, WORK, FakeObjects, FakeWorld, Killer, answer_ok, response_line
+from tests.fakes import RESULTS, WORK, FakeContext, FakeObjects, Killer, answer_ok, response_line
 
 TEXTS = rows(45)
 OBJECTS = b"".join(b'{"text":"row %d"}\n' % row for row in range(45))
@@ -58,8 +58,8 @@ def answer(request: dict[str, Any]) -> Any:
     return where, line
 
 
-def dropped(folder: Path, name: str, killer: Killer | None = None, batch_requests: int = 10) -> FakeWorld:
-    fake = FakeWorld(folder, limits=Limits(batch_requests=batch_requests), killer=killer)
+def dropped(folder: Path, name: str, killer: Killer | None = None, batch_requests: int = 10) -> FakeContext:
+    fake = FakeContext(folder, limits=Limits(batch_requests=batch_requests), killer=killer)
     fake.openai.answer = answer
     if name != "raw.jsonl":
         fake.objects.drop("recipe.yaml", RECIPE + (b'when: "{{ text | trim }}"\n' if name == "gaps.csv" else b""))
@@ -67,7 +67,7 @@ def dropped(folder: Path, name: str, killer: Killer | None = None, batch_request
     return fake
 
 
-def results(fake: FakeWorld) -> dict[str, bytes]:
+def results(fake: FakeContext) -> dict[str, bytes]:
     """The files of the results, but for those that tell of times."""
     prefix = results_prefix(only_job(fake))
     names = [key.removeprefix(prefix) for key in fake.objects.keys(RESULTS, prefix)]
@@ -115,7 +115,7 @@ def unpacked(files: dict[str, bytes]) -> dict[str, bytes]:
     return {name: gzip.decompress(data) if name.endswith(".gz") else data for name, data in files.items()}
 
 
-def told(fake: FakeWorld) -> dict[str, Any]:
+def told(fake: FakeContext) -> dict[str, Any]:
     """What the summary says of rows and money, and the rows that the report may show."""
     summary = result_json(fake, "summary.json")
     stats = [json.loads(fake.objects.content(WORK, key)) for key in fake.objects.keys(WORK) if "stats.json" in key]
@@ -173,30 +173,30 @@ def test_every_invocation_comes_further_however_little_time_it_has(tmp_path: Pat
     fake.openai.ending = None
     run(fake, ticks=3)
     job = only_job(fake)
-    ledger = Ledger(fake.table)
-    for batch in ledger.batches(job.id):  # all have ended, and the messages about them are lost
+    repository = fake.context.repository
+    for batch in repository.batches(job.id):  # all have ended, and the messages about them are lost
 
         def end(current: Any) -> bool:
-            from dropbatch.domain.jobs import BatchState, OpenAIStatus
+            from dropbatch.domain.states import BatchState, OpenAIStatus
 
             fake.openai.ending = OpenAIStatus.COMPLETED
             fake.openai.retrieve(current.openai_id)
-            current.openai_status, current.ended_at = OpenAIStatus.COMPLETED, fake.world.now()
+            current.openai_status, current.ended_at = OpenAIStatus.COMPLETED, fake.context.now()
             current.move(BatchState.ENDED)
             return True
 
-        ledger.change(lambda sk=batch.sk: ledger.batch(job.id, sk), end)  # type: ignore[misc]  # one batch a time
+        repository.change(lambda sk=batch.sort_key: repository.batch(job.id, sk), end)  # type: ignore[misc]  # one batch a time
         fake.seconds_left = lambda: 5.0
-        collect(fake.world, Work(job.id, batch.sk))
-    assert {shard.state for shard in ledger.shards(job.id)} == {ShardState.OPEN}, "collecting took all the time"
+        collect(fake.context, BatchMessage(job.id, batch.sort_key))
+    assert {shard.state for shard in repository.shards(job.id)} == {ShardState.OPEN}, "collecting took all the time"
     fake.collect.messages.clear()
-    fake.collect.send(work_on(job))
+    fake.collect.send(message_for(job))
     rendered = []
     while only_job(fake).state is JobState.RUNNING:
         message = fake.collect.take()
         assert message is not None
-        collect(fake.world, Work.from_json(message))
-        rendered.append(sum(shard.state is ShardState.RENDERED for shard in ledger.shards(job.id)))
+        collect(fake.context, BatchMessage.from_json(message))
+        rendered.append(sum(shard.state is ShardState.RENDERED for shard in repository.shards(job.id)))
     assert rendered[:5] == [1, 2, 3, 4, 5]
     deliver(fake)
     assert only_job(fake).state is JobState.PARTIAL
@@ -210,18 +210,20 @@ def test_a_shard_that_has_been_carried_over_is_only_looked_up(tmp_path: Path) ->
     fake.openai.ending = None
     drop(fake, "a.csv.retry", b"")
     run(fake, ticks=2)
-    ledger = Ledger(fake.table)
+    repository = Repository(fake.table)  # not of the context, whose calls are counted
     job = next(job for job in jobs(fake) if job.id != former.id)
-    old = JobFiles(fake.world.objects, "the-work", former.id)
-    again = JobRows(fake.world, job)
+    old = JobFiles(fake.context.objects, "the-work", former.id)
+    again = JobRows(fake.context, job)
     origin = Former(old, again, recipes=1, today=None)
-    for shard in ledger.shards(job.id):
+    for shard in repository.shards(job.id):
         killer.calls.clear()
-        stays, asked, skipped = carry_over(fake.world, ledger.batches(former.id, shard.number), origin, again, shard)
+        stays, asked, skipped = carry_over(
+            fake.context, repository.batches(former.id, shard.number), origin, again, shard
+        )
         assert set(killer.calls) == {"objects.blocks"}
-        made = {batch.sk: batch for batch in ledger.batches(job.id, shard.number)}
-        assert {batch.sk for batch in (*stays, *asked)} == set(made)
-        assert all(batch.requests == made[batch.sk].requests for batch in (*stays, *asked))
+        made = {batch.sort_key: batch for batch in repository.batches(job.id, shard.number)}
+        assert {batch.sort_key for batch in (*stays, *asked)} == set(made)
+        assert all(batch.requests == made[batch.sort_key].requests for batch in (*stays, *asked))
         assert not skipped.codes
 
 
@@ -305,12 +307,12 @@ def test_of_large_answers_fewer_are_read_at_once(monkeypatch: pytest.MonkeyPatch
 
 def test_of_large_results_fewer_are_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "CHUNK_BYTES", 1_000)
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     fake.objects.put(WORK, "small", b"x" * 400, "")
     fake.objects.put(WORK, "large", b"x" * 40_000, "")
-    assert rendering._rows_at_once(fake.world, ["small"], 20) == 47
-    assert rendering._rows_at_once(fake.world, ["small", "large"], 20) == 1
-    assert rendering._rows_at_once(fake.world, [], 0) == rendering.CHUNK_ROWS
+    assert rendering._rows_at_once(fake.context, ["small"], 20) == 47
+    assert rendering._rows_at_once(fake.context, ["small", "large"], 20) == 1
+    assert rendering._rows_at_once(fake.context, [], 0) == rendering.CHUNK_ROWS
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
@@ -323,7 +325,7 @@ def test_lines_that_answer_no_row_are_told_from_mere_copies(held_bytes: int) -> 
 
 
 def test_a_line_that_is_no_strict_json_is_paid_once_and_delivered(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
 
     def with_infinity(request: dict[str, Any]) -> Any:
@@ -341,7 +343,7 @@ def test_a_line_that_is_no_strict_json_is_paid_once_and_delivered(tmp_path: Path
 
 
 def test_what_comes_twice_or_under_a_strange_id_is_on_the_bill(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     drop(fake, "a.csv", rows(3))
@@ -365,7 +367,7 @@ def test_rows_are_in_their_places_however_many_are_written_at_once(
 ) -> None:
     for module in ("collection.result_writer", "delivery.render_shard"):
         monkeypatch.setattr(f"dropbatch.{module}.CHUNK_ROWS", at_once)
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     fake.openai.answer = answer
     fake.objects.drop(
         "recipe.yaml", b'model: "m{{ kind }}"\nprompt: "{{ text }}"\nwhen: "{{ text }}"\nbad_rows: skip\n'

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from tests.driving import RECIPE, drop, rows, run
 from tests.event_contract import COMMON, kinds, problems_of, schema, validator
-from tests.fakes import FakeWorld
+from tests.fakes import FakeContext
 
 
 @pytest.mark.slow
@@ -19,12 +19,12 @@ def test_each_schema_is_valid_json_schema(name: str) -> None:
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    return FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    return FakeContext(tmp_path)
 
 
 @pytest.fixture
-def accepted(fake: FakeWorld) -> dict[str, Any]:
+def accepted(fake: FakeContext) -> dict[str, Any]:
     drop(fake, "reviews/recipe.yaml", RECIPE)
     drop(fake, "reviews/reviews.csv", rows(3), run="nightly-7")
     run(fake)

@@ -4,29 +4,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import INBOX, FakeObserver, FakeWorld
+from tests.fakes import INBOX, FakeContext, FakeObserver
 
 
 def test_lines_above_info_are_kept_with_their_level() -> None:
     observer = FakeObserver()
-    observer.note("polled", jobs=1)
-    observer.warn("a lease ran out", job_id="j")
+    observer.info("polled", jobs=1)
+    observer.warning("a lease ran out", job_id="j")
     try:
         raise KeyError("SECRET")
     except KeyError:
-        observer.failed("a step failed")
+        observer.exception("a step failed")
     assert observer.warnings == [("WARNING", "a lease ran out"), ("ERROR", "a step failed")]
     assert observer.lines == ['polled {"jobs": 1}', 'a lease ran out {"job_id": "j"}', "a step failed KeyError {}"]
 
 
 def test_a_disk_that_is_full_stops_what_writes_to_it(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, scratch_bytes=10)
+    fake = FakeContext(tmp_path, scratch_bytes=10)
     fake.objects.drop("k", b"x" * 8)
     for _ in range(2):
-        copied = b"".join(fake.world.objects.blocks(INBOX, "k"))
+        copied = b"".join(fake.context.objects.blocks(INBOX, "k"))
         (tmp_path / f"copy-{len(list(tmp_path.iterdir()))}").write_bytes(copied)
     with pytest.raises(OSError, match="No space left"):
-        fake.world.objects.blocks(INBOX, "k")
+        fake.context.objects.blocks(INBOX, "k")
     with pytest.raises(OSError, match="No space left"):
-        fake.world.openai.key_version()
-    assert fake.world.table.get("p", "s") is None, "nothing of the table is on the disk"
+        fake.context.openai.key_version()
+    assert fake.context.table.get("p", "s") is None, "nothing of the table is on the disk"

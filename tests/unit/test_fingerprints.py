@@ -12,7 +12,8 @@ from dropbatch.delivery import run_comparison as comparing
 from dropbatch.delivery.run_comparison import compare
 from dropbatch.domain.comparisons import Comparison
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import Job, Newest
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.runs import LatestJob
 from dropbatch.ports import BYTES
 from dropbatch.storage.fingerprints import (
     Head,
@@ -24,13 +25,12 @@ from dropbatch.storage.fingerprints import (
     read_rows,
     row_fingerprints,
 )
-from dropbatch.storage.repository import Ledger
-from tests.fakes import INBOX, WORK, FakeWorld
+from tests.fakes import INBOX, WORK, FakeContext
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    return FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    return FakeContext(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -73,34 +73,34 @@ def test_values_are_named_by_their_fingerprints() -> None:
 KINDS = ["a", "b", "c"]
 
 
-def keep(fake: FakeWorld, job_id: str, answers: list[Any], pieces: list[int], **members: Any) -> Head:
+def keep(fake: FakeContext, job_id: str, answers: list[Any], pieces: list[int], **members: Any) -> Head:
     """Keep the fingerprints of rows, cut behind these; None is a row without an answer."""
     keys = []
     for number, (start, end) in enumerate(zip([0, *pieces], [*pieces, len(answers)], strict=True)):
         keys.append(piece_key(job_id, number, "t"))
         data = b"".join(row_fingerprints([[row]])[0] if row is not None else bytes(4) for row in answers[start:end])
-        fake.world.objects.put(WORK, keys[-1], data, BYTES)
+        fake.context.objects.put(WORK, keys[-1], data, BYTES)
     given = {"columns": ["kind"], "values": {"kind": KINDS}, "version_id": "v", "content": None, "limit": None}
     head = Head(**{**given, "rows": len(answers), "pieces": keys, **members})
-    keep_head(fake.world, job_id, head)
+    keep_head(fake.context, job_id, head)
     return head
 
 
-def compared(fake: FakeWorld, own: Head, in_time: Any = lambda: True) -> Comparison | None:
+def compared(fake: FakeContext, own: Head, in_time: Any = lambda: True) -> Comparison | None:
     job = Job("two", Drop(INBOX, "a.csv", own.version_id, 0), 0, run=2)
-    return compare(fake.world, Ledger(fake.table), job, own, in_time)
+    return compare(fake.context, job, own, in_time)
 
 
 @pytest.fixture
-def finished(fake: FakeWorld) -> None:
+def finished(fake: FakeContext) -> None:
     """A first run has finished, and one that came later."""
-    assert Ledger(fake.table).add(Newest(INBOX, "a.csv", "two", runs=3, finished={"one": 1, "three": 3}))
+    assert fake.context.repository.add(LatestJob(INBOX, "a.csv", "two", runs=3, finished={"one": 1, "three": 3}))
 
 
 @pytest.mark.usefixtures("finished")
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 100])
 def test_rows_are_counted_alike_in_chunks_of_any_size(
-    fake: FakeWorld, chunk: int, monkeypatch: pytest.MonkeyPatch
+    fake: FakeContext, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comparing, "CHUNK_ROWS", chunk)
     before = ["a", "a", "b", None, "c", "a", None, "b", "b"]
@@ -114,13 +114,13 @@ def test_rows_are_counted_alike_in_chunks_of_any_size(
     assert Counter({(old, new): rows for old, new, rows in column.moves}) == {("a", "b"): 2, ("b", "c"): 1}
 
 
-def test_what_is_kept_is_read_column_by_column(fake: FakeWorld) -> None:
+def test_what_is_kept_is_read_column_by_column(fake: FakeContext) -> None:
     columns = [["a", "b", "c"], ["d", "e", "f"]]
-    fake.world.objects.put(WORK, piece_key("one", 0, "t"), b"".join(row_fingerprints(columns)), BYTES)
+    fake.context.objects.put(WORK, piece_key("one", 0, "t"), b"".join(row_fingerprints(columns)), BYTES)
     head = Head(["x", "y"], {}, 3, "v", None, None, [piece_key("one", 0, "t")])
-    keep_head(fake.world, "one", head)
-    assert head_of(fake.world, "one") == head
-    assert [[list(column) for column in columns] for columns in read_rows(fake.world, head, 2)] == [
+    keep_head(fake.context, "one", head)
+    assert head_of(fake.context, "one") == head
+    assert [[list(column) for column in columns] for columns in read_rows(fake.context, head, 2)] == [
         [fingerprints(["a", "b"]), fingerprints(["d", "e"])],
         [fingerprints(["c"]), fingerprints(["f"])],
     ]
@@ -143,7 +143,7 @@ def test_what_is_kept_is_read_column_by_column(fake: FakeWorld) -> None:
     ],
 )
 def test_runs_are_compared_where_their_rows_are_the_same(
-    fake: FakeWorld, before: dict[str, Any], after: dict[str, Any], same_file: bool | None
+    fake: FakeContext, before: dict[str, Any], after: dict[str, Any], same_file: bool | None
 ) -> None:
     keep(fake, "one", ["a", "b", "c"], [], **before)
     found = compared(fake, keep(fake, "two", ["a", "b", "c"], [], **after))
@@ -151,6 +151,6 @@ def test_runs_are_compared_where_their_rows_are_the_same(
 
 
 @pytest.mark.usefixtures("finished")
-def test_if_time_runs_out_nothing_is_said(fake: FakeWorld) -> None:
+def test_if_time_runs_out_nothing_is_said(fake: FakeContext) -> None:
     keep(fake, "one", ["a"], [])
     assert compared(fake, keep(fake, "two", ["b"], []), lambda: False) is None

@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.formats.compression import Compression, compressed, decompressed
 from tests.driving import RECIPE, drop, only_job, result, result_json, rows, run
-from tests.fakes import RESULTS, FakeWorld, answer_ok
+from tests.fakes import RESULTS, FakeContext, answer_ok
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    return FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    return FakeContext(tmp_path)
 
 
-def test_a_csv_comes_back_answered_in_its_own_order_and_bytes(fake: FakeWorld) -> None:
+def test_a_csv_comes_back_answered_in_its_own_order_and_bytes(fake: FakeContext) -> None:
     fake.objects.drop("work/recipe.yaml", RECIPE)
     data = b'id,text\r\n1,"a ""quoted""\r\nword"\r\n2,plain\r\n'
     drop(fake, "work/reviews.csv", data)
@@ -44,7 +44,7 @@ def test_a_csv_comes_back_answered_in_its_own_order_and_bytes(fake: FakeWorld) -
 
 @pytest.mark.parametrize(("suffix", "compression"), [("gz", Compression.GZIP), ("zst", Compression.ZSTD)])
 def test_what_is_dropped_packed_comes_back_packed_in_the_same_way(
-    fake: FakeWorld, suffix: str, compression: Compression
+    fake: FakeContext, suffix: str, compression: Compression
 ) -> None:
     fake.limits = Limits(batch_requests=2)  # so that there are several pieces to join
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
@@ -62,7 +62,7 @@ def test_what_is_dropped_packed_comes_back_packed_in_the_same_way(
     assert unpacked["failed"] == b"text\nrow 2\n"
 
 
-def test_a_raw_drop_of_two_models_comes_back_under_its_own_ids(fake: FakeWorld) -> None:
+def test_a_raw_drop_of_two_models_comes_back_under_its_own_ids(fake: FakeContext) -> None:
     lines = [
         {
             "custom_id": f"mine-{number}",
@@ -79,7 +79,7 @@ def test_a_raw_drop_of_two_models_comes_back_under_its_own_ids(fake: FakeWorld) 
     assert len(fake.openai.batches) == 2
 
 
-def test_a_rejected_drop_says_why_and_pays_nothing(fake: FakeWorld) -> None:
+def test_a_rejected_drop_says_why_and_pays_nothing(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "bad.csv", b"id,text\n1,a,b\n2\n")
     run(fake)
@@ -89,7 +89,7 @@ def test_a_rejected_drop_says_why_and_pays_nothing(fake: FakeWorld) -> None:
     assert fake.openai.batches == {}
 
 
-def test_a_recipe_that_comes_after_its_data_is_waited_for(fake: FakeWorld) -> None:
+def test_a_recipe_that_comes_after_its_data_is_waited_for(fake: FakeContext) -> None:
     drop(fake, "late/data.csv", b"text\na\n")
     run(fake, ticks=1)
     fake.clock.sleep(30)
@@ -98,7 +98,7 @@ def test_a_recipe_that_comes_after_its_data_is_waited_for(fake: FakeWorld) -> No
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_the_same_drop_while_its_job_is_open_is_told_and_not_billed(fake: FakeWorld) -> None:
+def test_the_same_drop_while_its_job_is_open_is_told_and_not_billed(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     drop(fake, "a.csv", b"text\na\n")
@@ -109,7 +109,7 @@ def test_the_same_drop_while_its_job_is_open_is_told_and_not_billed(fake: FakeWo
     assert len(fake.openai.batches) == 1
 
 
-def test_a_cancel_marker_ends_the_job_with_what_is_answered(fake: FakeWorld) -> None:
+def test_a_cancel_marker_ends_the_job_with_what_is_answered(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     drop(fake, "a.csv", b"text\na\n")
@@ -121,7 +121,7 @@ def test_a_cancel_marker_ends_the_job_with_what_is_answered(fake: FakeWorld) -> 
     assert result_json(fake, "summary.json")["rows"]["cancelled"] == 1
 
 
-def test_a_job_waits_while_there_is_no_key_and_goes_on_when_there_is(fake: FakeWorld) -> None:
+def test_a_job_waits_while_there_is_no_key_and_goes_on_when_there_is(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.key = None
     drop(fake, "a.csv", b"text\na\n")
@@ -133,7 +133,7 @@ def test_a_job_waits_while_there_is_no_key_and_goes_on_when_there_is(fake: FakeW
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_no_text_of_a_row_reaches_a_log_the_table_or_a_notification(fake: FakeWorld) -> None:
+def test_no_text_of_a_row_reaches_a_log_the_table_or_a_notification(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a.csv", b"text\nxyzzy-secret\n")
     run(fake)
@@ -141,7 +141,7 @@ def test_no_text_of_a_row_reaches_a_log_the_table_or_a_notification(fake: FakeWo
     assert "xyzzy" not in told + fake.table.everything() + "".join(fake.observer.lines)
 
 
-def test_the_report_shows_counts_and_rows_and_runs_nothing_of_them(fake: FakeWorld) -> None:
+def test_the_report_shows_counts_and_rows_and_runs_nothing_of_them(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a&b.csv", "text\n<script>alert(1)</script> 😀\n".encode())
     run(fake)

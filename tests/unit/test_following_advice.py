@@ -18,18 +18,18 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.formats.compression import Compression, compressed, decompressed
 from dropbatch.reporting.details import results_prefix
 from tests.driving import drop, jobs, result, result_json, run
-from tests.fakes import INBOX, RESULTS, FakeWorld, answer_ok
+from tests.fakes import INBOX, RESULTS, FakeContext, answer_ok
 
 RECIPE = 'model: gpt-6-luna\nprompt: "{{ text }}"\n'
 
 TEXTS = ["The kettle leaks", "It works, mostly", "Fine"]
 
 
-def sent(fake: FakeWorld) -> list[str]:
+def sent(fake: FakeContext) -> list[str]:
     """What the model was asked, row by row, whatever the batches."""
     files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
     lines = [json.loads(line) for file in files for line in file.split(b"\n") if line]
@@ -37,8 +37,8 @@ def sent(fake: FakeWorld) -> list[str]:
     return [asked[row] for row in sorted(asked)]
 
 
-def drop_and_run(tmp_path: Path, name: str, data: bytes, recipe: str | None = RECIPE, **limits: int) -> FakeWorld:
-    fake = FakeWorld(tmp_path, limits=Limits(**limits))
+def drop_and_run(tmp_path: Path, name: str, data: bytes, recipe: str | None = RECIPE, **limits: int) -> FakeContext:
+    fake = FakeContext(tmp_path, limits=Limits(**limits))
     if recipe is not None:
         fake.objects.drop("recipe.yaml", recipe.encode())
     drop(fake, name, data)
@@ -220,7 +220,7 @@ def test_what_programs_write_is_read_and_comes_back_as_it_was(case: Read, tmp_pa
 def test_an_array_of_many_shards_comes_back_as_one(data: bytes, packing: Compression, tmp_path: Path) -> None:
     rows = [{"text": f"row {n}", "more": {"a": [n, "]}"]}} for n in range(40)]
     data = json.dumps(rows, indent=2).encode()
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=7))
+    fake = FakeContext(tmp_path, limits=Limits(batch_requests=7))
     fake.objects.drop("recipe.yaml", RECIPE.encode() + b"attempts: 1\n")
     fake.openai.answer = lambda request: None if int(request["custom_id"]) % 9 < 2 else answer_ok(request)
     drop(fake, f"a.json{packing}", compressed(data, packing))

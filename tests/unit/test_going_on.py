@@ -14,19 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import Job, JobState
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState
 from dropbatch.formats import reading
 from dropbatch.formats.compression import Compression, compressed
 from dropbatch.formats.csv import reader as separated
 from dropbatch.formats.jsonl import documents as json_documents
 from dropbatch.formats.parquet import files
-from dropbatch.formats.resumable_stream import HASHED_BYTES, Content
+from dropbatch.formats.resumable_stream import HASHED_BYTES, ResumableStream
 from dropbatch.intake.intake import take_in
-from dropbatch.messages import Look
-from dropbatch.storage.repository import Ledger
+from dropbatch.messages import IntakeMessage
 from dropbatch.storage.unique_ids import UniqueIds
 from tests.driving import drop, jobs, only_job, result, result_json, run
-from tests.fakes import WORK, FakeWorld, answer_ok, response_line
+from tests.fakes import WORK, FakeContext, answer_ok, response_line
 from tests.unit.formats.parquet.tables import a_table, packed
 
 ROWS = 240
@@ -118,9 +118,9 @@ DROPS = {
 }
 
 
-def taken_in(folder: Path, key: str, data: bytes, dice: random.Random | None = None) -> tuple[FakeWorld, int]:
+def taken_in(folder: Path, key: str, data: bytes, dice: random.Random | None = None) -> tuple[FakeContext, int]:
     """Takes a drop in, with a clock that runs out at random where there are dice; and in how many invocations."""
-    fake = FakeWorld(folder, limits=LIMITS)
+    fake = FakeContext(folder, limits=LIMITS)
     if dice is not None:
         fake.seconds_left = lambda: dice.choice([300.0] * 7 + [5.0])
     fake.objects.drop("recipe.yaml", RECIPE)
@@ -128,18 +128,18 @@ def taken_in(folder: Path, key: str, data: bytes, dice: random.Random | None = N
     invocations = 0
     while message := fake.intake.take():
         invocations += 1
-        take_in(fake.world, Look.from_json(message))
+        take_in(fake.context, IntakeMessage.from_json(message))
     return fake, invocations
 
 
-def outcome(fake: FakeWorld) -> object:
+def outcome(fake: FakeContext) -> object:
     """All that later steps go by."""
     job = only_job(fake)
     prefix = f"jobs/{job.id}/"
     names = [key.removeprefix(prefix) for key in fake.objects.keys(WORK, prefix)]  # of a bucket
     kept = {name: fake.objects.content(WORK, prefix + name) for name in names if name.count(".") < 2}
     kept = {name: data for name, data in kept.items() if "token" not in name}
-    batches = [(b.key, b.requests, b.tokens, b.inputs) for b in Ledger(fake.table).batches(job.id)]
+    batches = [(b.key, b.requests, b.tokens, b.inputs) for b in fake.context.repository.batches(job.id)]
     return job.state, job.rows, job.shards, job.claim, batches, kept
 
 
@@ -175,8 +175,8 @@ def test_problems_and_ids_survive_the_hand_over(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_retry_that_takes_several_invocations_is_that_of_one(tmp_path: Path) -> None:
-    def retried(seconds_left: Callable[[], float]) -> tuple[FakeWorld, int]:
-        fake = FakeWorld(tmp_path, limits=LIMITS)
+    def retried(seconds_left: Callable[[], float]) -> tuple[FakeContext, int]:
+        fake = FakeContext(tmp_path, limits=LIMITS)
         fake.openai.answer = lambda asked: (
             ("error", response_line(asked, 400, {"error": {"code": "no"}}))
             if int(asked["custom_id"]) % 3 == 0
@@ -192,7 +192,7 @@ def test_a_retry_that_takes_several_invocations_is_that_of_one(tmp_path: Path) -
         invocations = 0
         while message := fake.intake.take():
             invocations += 1
-            take_in(fake.world, Look.from_json(message))
+            take_in(fake.context, IntakeMessage.from_json(message))
         fake.seconds_left = lambda: 300.0
         run(fake)
         return fake, invocations
@@ -206,15 +206,15 @@ def test_a_retry_that_takes_several_invocations_is_that_of_one(tmp_path: Path) -
 
 
 def test_what_takes_too_long_to_unpack_again_is_rejected_with_what_to_do(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, limits=LIMITS)
+    fake = FakeContext(tmp_path, limits=LIMITS)
     calls = itertools.count()
     fake.seconds_left = lambda: 300.0 if next(calls) < 60 else 5.0
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "g.csv.gz", DROPS["g.csv.gz"])
-    take_in(fake.world, Look.from_json(fake.intake.take() or {}))
+    take_in(fake.context, IntakeMessage.from_json(fake.intake.take() or {}))
     assert only_job(fake).state is JobState.BUILDING
     fake.seconds_left = lambda: 3.0
-    take_in(fake.world, Look.from_json(fake.intake.take() or {}))
+    take_in(fake.context, IntakeMessage.from_json(fake.intake.take() or {}))
     assert only_job(fake).state is JobState.REJECTED
     (problem,) = result_json(fake, "rejected.json")["problems"]["first"]
     assert problem["code"] == "too_large_packed"
@@ -223,13 +223,13 @@ def test_what_takes_too_long_to_unpack_again_is_rejected_with_what_to_do(tmp_pat
 
 def test_an_invocation_that_dies_is_gone_on_with_from_where_the_last_one_came(tmp_path: Path) -> None:
     fake, _ = taken_in(tmp_path, "a.csv", DROPS["a.csv"])
-    again = FakeWorld(tmp_path, limits=LIMITS)
+    again = FakeContext(tmp_path, limits=LIMITS)
     again.seconds_left = lambda: 5.0
     again.objects.drop("recipe.yaml", RECIPE)
     drop(again, "a.csv", DROPS["a.csv"])
     positions = []
     while message := again.intake.take():
-        take_in(again.world, Look.from_json(message))
+        take_in(again.context, IntakeMessage.from_json(message))
         job: Job = only_job(again)
         if job.progress and job.state is JobState.BUILDING:
             kept = json.loads(again.objects.content(WORK, f"jobs/{job.id}/progress/{job.progress}.json"))
@@ -251,15 +251,15 @@ def test_content_is_taken_up_at_any_byte_with_the_same_hash(
     def read(start: int) -> Iterator[bytes]:
         return (packed[at : at + block] for at in range(start, len(packed), block))
 
-    whole = Content(read, compression, size + 1)
+    whole = ResumableStream(read, compression, size + 1)
     assert b"".join(whole) == content
-    first = Content(read, compression, size + 1)
+    first = ResumableStream(read, compression, size + 1)
     taken = 0
     stop = data.draw(st.integers(0, size))
     while taken < stop:
         taken += len(next(first))
     offset = data.draw(st.integers(0, taken))
-    second = Content(read, compression, size + 1, first.mark(offset), offset)
+    second = ResumableStream(read, compression, size + 1, first.mark(offset), offset)
     assert b"".join(second) == content[offset:]
     assert second.digest() == whole.digest()
 
@@ -281,7 +281,7 @@ def test_ids_are_read_again_as_they_were_noted() -> None:
 def test_an_array_is_closed_though_an_invocation_stopped_behind_its_last_object(
     end: str, packing: Compression, tmp_path: Path
 ) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     fake.seconds_left = lambda: 5.0  # each invocation takes in one chunk
     fake.objects.drop("recipe.yaml", RECIPE)
     data = "[" + ",\n".join(json.dumps({"text": f"row {row}"}) for row in range(40)) + end

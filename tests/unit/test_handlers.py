@@ -15,12 +15,12 @@ from aws_lambda_powertools import Logger, Metrics
 import collect_handler
 import poll_handler
 import submit_handler
-from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.entrypoints import bootstrap
 from dropbatch.entrypoints.observability import PowertoolsObserver
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.repository import Repository
 from tests.driving import RECIPE, jobs, only_job
-from tests.fakes import FakeQueue, FakeWorld
+from tests.fakes import FakeContext, FakeQueue
 
 EVENTS = Path("events")
 INBOX = "dropbatch-inboxbucket-1a2b3c4d5e6f"
@@ -34,7 +34,7 @@ def payload(name: str) -> Any:
 class Functions:
     """The three functions over fakes, and what they have written to standard output."""
 
-    def __init__(self, fake: FakeWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, fake: FakeContext, capsys: pytest.CaptureFixture[str]) -> None:
         self.fake = fake
         self._capsys = capsys
         self.written: list[dict[str, Any]] = []
@@ -97,17 +97,17 @@ def sqs(*bodies: Any) -> Any:
 def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Functions:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", tmp_path.name)  # loggers of one service share a stream
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Dropbatch")
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
 
     @cache
     def observer() -> PowertoolsObserver:  # made by the first call: a logger keeps the stream that it finds
         return PowertoolsObserver(Logger(), Metrics())
 
-    def world(_remaining: Callable[[], int]) -> Any:
-        return replace(fake.world, observer=observer())
+    def context(_remaining: Callable[[], int]) -> Any:
+        return replace(fake.context, observer=observer())
 
     for module in (submit_handler, poll_handler, collect_handler):
-        monkeypatch.setattr(module, "world", world)
+        monkeypatch.setattr(module, "build_context", context)
     for module in (submit_handler, collect_handler):
         monkeypatch.setattr(module, "queue_names", lambda _here: defaultdict(lambda: FakeQueue(fake.clock)))
     monkeypatch.setattr("dropbatch.entrypoints.sqs_records.observer", observer)
@@ -208,7 +208,7 @@ def test_what_is_not_due_yet_waits_in_the_table_and_not_in_a_queue(functions: Fu
     functions.run(ticks=2)
     assert only_job(functions.fake).state is JobState.RUNNING
     assert functions.fake.collect.messages == []
-    (batch,) = Ledger(functions.fake.table).open_batches()
+    (batch,) = Repository(functions.fake.table).open_batches()
     assert batch.not_before > functions.fake.clock() - 120
     assert not batch.sent_at
 
@@ -273,6 +273,6 @@ def test_a_rejected_drop_is_measured(functions: Functions) -> None:
 def test_settings_that_are_missing_are_named_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("INBOX_BUCKET", raising=False)
     monkeypatch.delenv("TABLE", raising=False)
-    bootstrap._world.cache_clear()
+    bootstrap._context.cache_clear()
     with pytest.raises(RuntimeError, match=r"INBOX_BUCKET.*TABLE"):
-        bootstrap.world(lambda: 1000)
+        bootstrap.build_context(lambda: 1000)

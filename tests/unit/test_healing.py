@@ -13,23 +13,23 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import OpenAINotFound
-from dropbatch.domain.jobs import JobState, OpenAIStatus
-from dropbatch.messages import Look
+from dropbatch.domain.errors import OpenAINotFoundError
+from dropbatch.domain.states import JobState, OpenAIStatus
+from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
 from tests.driving import RECIPE, asked, drop, jobs, only_job, result, result_json, rows, run, survive
-from tests.fakes import INBOX, FakeWorld, Killer, answer_ok, response_line
+from tests.fakes import INBOX, FakeContext, Killer, answer_ok, response_line
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     return fake
 
 
-def outcomes(fake: FakeWorld, job: Any = None) -> list[str]:
+def outcomes(fake: FakeContext, job: Any = None) -> list[str]:
     found = csv.DictReader(io.StringIO(result(fake, "a.answers.csv", job).decode(), newline=""))
     return [row["_status"] + (":" + row["_error"] if row["_error"] else "") for row in found]
 
@@ -50,7 +50,7 @@ def failing(status: int, code: str, *numbers: int, times: int = 1000) -> Callabl
 
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 0])
-def test_what_failed_for_a_passing_reason_is_asked_again_alone(fake: FakeWorld, status: int) -> None:
+def test_what_failed_for_a_passing_reason_is_asked_again_alone(fake: FakeContext, status: int) -> None:
     fake.openai.answer = failing(status, "passing", 2, 3, times=1)
     drop(fake, "a.csv", rows(4))
     run(fake)
@@ -59,7 +59,7 @@ def test_what_failed_for_a_passing_reason_is_asked_again_alone(fake: FakeWorld, 
     assert set(fake.openai.batches_by_key().values()) == {1}
 
 
-def test_progress_counts_a_row_once_however_often_it_is_asked(fake: FakeWorld) -> None:
+def test_progress_counts_a_row_once_however_often_it_is_asked(fake: FakeContext) -> None:
     fake.openai.answer = failing(500, "server_error", 2)
     drop(fake, "a.csv", rows(4))
     run(fake, ticks=2, step=1)
@@ -68,7 +68,7 @@ def test_progress_counts_a_row_once_however_often_it_is_asked(fake: FakeWorld) -
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-def test_what_would_fail_again_is_not_asked_again(fake: FakeWorld, status: int) -> None:
+def test_what_would_fail_again_is_not_asked_again(fake: FakeContext, status: int) -> None:
     fake.openai.answer = failing(status, "lasting", 2)
     drop(fake, "a.csv", rows(3))
     run(fake)
@@ -78,7 +78,7 @@ def test_what_would_fail_again_is_not_asked_again(fake: FakeWorld, status: int) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("attempts", [1, 2, 3, 5])
-def test_a_row_is_tried_as_often_as_the_recipe_says(fake: FakeWorld, attempts: int) -> None:
+def test_a_row_is_tried_as_often_as_the_recipe_says(fake: FakeContext, attempts: int) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: %d\n" % attempts)
     fake.openai.answer = failing(500, "server_error", 2)
     drop(fake, "a.csv", rows(3))
@@ -87,7 +87,7 @@ def test_a_row_is_tried_as_often_as_the_recipe_says(fake: FakeWorld, attempts: i
     assert asked(fake) == [[1, 2, 3], *[[2]] * (attempts - 1)]
 
 
-def test_an_expired_try_does_not_count(fake: FakeWorld) -> None:
+def test_an_expired_try_does_not_count(fake: FakeContext) -> None:
     """Row 2 expires five times, then fails twice, and is answered at its third try that ran."""
     tries = Counter[int]()
 
@@ -109,7 +109,7 @@ def test_an_expired_try_does_not_count(fake: FakeWorld) -> None:
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter"])
-def test_what_was_truncated_or_refused_is_never_asked_again(fake: FakeWorld, finish: str) -> None:
+def test_what_was_truncated_or_refused_is_never_asked_again(fake: FakeContext, finish: str) -> None:
     def answer(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)
         line["response"]["body"]["choices"][0]["finish_reason"] = finish
@@ -122,7 +122,7 @@ def test_what_was_truncated_or_refused_is_never_asked_again(fake: FakeWorld, fin
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_an_invalid_answer_is_asked_again_where_the_recipe_says_so(fake: FakeWorld, wanted: bool) -> None:
+def test_an_invalid_answer_is_asked_again_where_the_recipe_says_so(fake: FakeContext, wanted: bool) -> None:
     recipe = RECIPE + b"schema:\n  sentiment: [positive, negative]\n" + b"retry_invalid: true\n" * wanted
     fake.objects.drop("recipe.yaml", recipe)
     spoilt = iter([True])
@@ -141,7 +141,7 @@ def test_an_invalid_answer_is_asked_again_where_the_recipe_says_so(fake: FakeWor
     assert result_json(fake, "summary.json")["tokens"]["input"] == (30 if wanted else 20)
 
 
-def test_a_row_that_is_wrong_is_taken_out_and_the_rest_sent_again(fake: FakeWorld) -> None:
+def test_a_row_that_is_wrong_is_taken_out_and_the_rest_sent_again(fake: FakeContext) -> None:
     def refuse(_batch: RemoteBatch, requests: list[dict[str, Any]]) -> Any:
         return [
             ("invalid_value", "no such thing", line)
@@ -158,7 +158,7 @@ def test_a_row_that_is_wrong_is_taken_out_and_the_rest_sent_again(fake: FakeWorl
     assert line["error"]["message"] == "no such thing"
 
 
-def test_a_failure_that_blames_no_row_is_final(fake: FakeWorld) -> None:
+def test_a_failure_that_blames_no_row_is_final(fake: FakeContext) -> None:
     fake.openai.refuse = lambda _batch, _requests: [("something_new", "?", None)]
     drop(fake, "a.csv", rows(2))
     run(fake)
@@ -172,7 +172,7 @@ def test_a_failure_that_blames_no_row_is_final(fake: FakeWorld) -> None:
 )
 def test_a_reason_of_the_account_stops_the_job_in_plain_words(tmp_path: Path, code: str, advice: str) -> None:
     """The first batch passes; the second is refused; the third, which waits, is not even sent."""
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
+    fake = FakeContext(tmp_path, limits=Limits(batch_requests=2))
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     fake.token_limits = {"*": 60}  # two batches at a time
@@ -194,7 +194,7 @@ def test_a_reason_of_the_account_stops_the_job_in_plain_words(tmp_path: Path, co
     assert advice in fake.topics.published[-1].text
 
 
-def test_a_file_that_is_not_visible_yet_is_tried_again_and_then_uploaded_anew(fake: FakeWorld) -> None:
+def test_a_file_that_is_not_visible_yet_is_tried_again_and_then_uploaded_anew(fake: FakeContext) -> None:
     first_file: list[str] = []
 
     def refuse(batch: RemoteBatch, _requests: Any) -> Any:
@@ -216,7 +216,7 @@ def test_a_file_that_is_not_visible_yet_is_tried_again_and_then_uploaded_anew(fa
 
 
 def test_two_bad_batches_in_a_row_hold_the_rest_until_its_owner_decides(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
+    fake = FakeContext(tmp_path, limits=Limits(batch_requests=2))
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.token_limits = {"*": 50}  # one batch at a time
     fake.openai.answer = failing(400, "lasting", *range(1, 5))
@@ -234,7 +234,7 @@ def test_two_bad_batches_in_a_row_hold_the_rest_until_its_owner_decides(tmp_path
     assert fake.topics.events().count("held") == 1
 
 
-def test_a_retry_asks_what_failed_and_delivers_one_whole_file(fake: FakeWorld) -> None:
+def test_a_retry_asks_what_failed_and_delivers_one_whole_file(fake: FakeContext) -> None:
     fake.openai.answer = failing(400, "lasting", 2, 4)
     drop(fake, "a.csv", rows(5))
     run(fake)
@@ -253,7 +253,7 @@ def test_a_retry_asks_what_failed_and_delivers_one_whole_file(fake: FakeWorld) -
     assert outcomes(fake, former) == ["ok", "error:lasting", "ok", "error:lasting", "ok"]
 
 
-def test_a_retry_of_a_retry_asks_what_still_failed(fake: FakeWorld) -> None:
+def test_a_retry_of_a_retry_asks_what_still_failed(fake: FakeContext) -> None:
     fake.openai.answer = failing(400, "lasting", 2, 4)
     drop(fake, "a.csv", rows(5))
     run(fake)
@@ -266,7 +266,7 @@ def test_a_retry_of_a_retry_asks_what_still_failed(fake: FakeWorld) -> None:
     assert outcomes(fake, jobs(fake)[-1]) == ["ok"] * 5
 
 
-def test_a_retry_with_nothing_to_ask_is_told(fake: FakeWorld) -> None:
+def test_a_retry_with_nothing_to_ask_is_told(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(2))
     run(fake)
     fake.clock.sleep(60)
@@ -277,7 +277,7 @@ def test_a_retry_with_nothing_to_ask_is_told(fake: FakeWorld) -> None:
     assert len(asked(fake)) == 1
 
 
-def test_a_batch_that_is_gone_after_its_window_is_asked_again(fake: FakeWorld) -> None:
+def test_a_batch_that_is_gone_after_its_window_is_asked_again(fake: FakeContext) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
@@ -285,7 +285,7 @@ def test_a_batch_that_is_gone_after_its_window_is_asked_again(fake: FakeWorld) -
 
     def lost(batch_id: str) -> Any:
         if batch_id == gone:
-            raise OpenAINotFound("no_batch", 404)
+            raise OpenAINotFoundError("no_batch", 404)
         return retrieve(batch_id)
 
     fake.openai.retrieve = lost  # type: ignore[method-assign]  # the fake's own, for this test
@@ -296,7 +296,7 @@ def test_a_batch_that_is_gone_after_its_window_is_asked_again(fake: FakeWorld) -
     assert outcomes(fake) == ["ok", "ok"]
 
 
-def test_a_batch_that_is_gone_because_the_key_changed_is_held_and_not_asked_again(fake: FakeWorld) -> None:
+def test_a_batch_that_is_gone_because_the_key_changed_is_held_and_not_asked_again(fake: FakeContext) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
@@ -310,16 +310,16 @@ def test_a_batch_that_is_gone_because_the_key_changed_is_held_and_not_asked_agai
     assert outcomes(fake) == ["ok", "ok"]
 
 
-def test_a_batch_that_never_ends_is_brought_home_with_what_it_has(fake: FakeWorld) -> None:
+def test_a_batch_that_never_ends_is_brought_home_with_what_it_has(fake: FakeContext) -> None:
     fake.openai.ending = None
     fake.openai.cancel = lambda _batch_id: None  # type: ignore[method-assign]  # it has no effect
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=60, step=3600)
-    assert outcomes(fake) == ["expired:never_ended"] * 2
+    assert outcomes(fake) == ["expired:assumed_ended"] * 2
     assert len(asked(fake)) == 1, "it may be running still"
 
 
-def test_a_cancel_of_a_batch_that_is_gone_ends_the_job(fake: FakeWorld) -> None:
+def test_a_cancel_of_a_batch_that_is_gone_ends_the_job(fake: FakeContext) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
@@ -330,7 +330,7 @@ def test_a_cancel_of_a_batch_that_is_gone_ends_the_job(fake: FakeWorld) -> None:
 
 
 def test_rows_that_wait_past_the_deadline_expire(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
+    fake = FakeContext(tmp_path, limits=Limits(batch_requests=2))
     fake.objects.drop("recipe.yaml", RECIPE + b"deadline: 5 h\n")
     fake.token_limits = {"*": 50}
     fake.openai.ending = None
@@ -341,7 +341,7 @@ def test_rows_that_wait_past_the_deadline_expire(tmp_path: Path) -> None:
     assert outcomes(fake) == ["ok", "ok", "expired:deadline", "expired:deadline"]
 
 
-def test_a_drop_whose_event_was_lost_is_found_and_taken_in_once(fake: FakeWorld) -> None:
+def test_a_drop_whose_event_was_lost_is_found_and_taken_in_once(fake: FakeContext) -> None:
     fake.objects.drop("before/a.csv", rows(1))
     fake.clock.sleep(3700)
     run(fake, ticks=1)
@@ -358,7 +358,7 @@ def test_a_drop_whose_event_was_lost_is_found_and_taken_in_once(fake: FakeWorld)
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["take_in", "submit", "collect"])
 def test_a_step_that_dies_each_time_ends_with_a_notification(
-    fake: FakeWorld, step: str, monkeypatch: pytest.MonkeyPatch
+    fake: FakeContext, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where a function runs out of memory: it says nothing, again and again."""
     from tests import driving
@@ -387,10 +387,10 @@ def test_a_step_that_dies_each_time_ends_with_a_notification(
         assert told.status == "failed"
 
 
-def test_a_drop_whose_message_died_before_it_had_a_job_is_taken_up_again(fake: FakeWorld) -> None:
+def test_a_drop_whose_message_died_before_it_had_a_job_is_taken_up_again(fake: FakeContext) -> None:
     """Its function died at once, each time: for lack of memory, of a permission, of a working deployment."""
     version = fake.objects.drop("a.csv", rows(2))
-    message = Look(INBOX, "a.csv", version).to_json()
+    message = IntakeMessage(INBOX, "a.csv", version).to_json()
     dead = fake.dead_letters["intake"]
     dead.put({"not": "ours"})
     dead.put(message)
@@ -402,7 +402,7 @@ def test_a_drop_whose_message_died_before_it_had_a_job_is_taken_up_again(fake: F
 
 
 @pytest.mark.slow
-def test_a_drop_that_cannot_be_looked_at_for_a_day_is_told_of_once(fake: FakeWorld) -> None:
+def test_a_drop_that_cannot_be_looked_at_for_a_day_is_told_of_once(fake: FakeContext) -> None:
     """Nobody's fault lasts that long without an alarm; its owner is told all the same."""
     head = fake.objects.head
 
@@ -428,10 +428,10 @@ def test_a_drop_that_cannot_be_looked_at_for_a_day_is_told_of_once(fake: FakeWor
     assert fake.topics.events()[-1] == "ended"
 
 
-def test_a_dead_message_of_a_drop_that_has_a_job_changes_nothing(fake: FakeWorld) -> None:
+def test_a_dead_message_of_a_drop_that_has_a_job_changes_nothing(fake: FakeContext) -> None:
     version = drop(fake, "a.csv", rows(2))
     run(fake)
-    fake.dead_letters["intake"].put(Look(INBOX, "a.csv", version).to_json())
+    fake.dead_letters["intake"].put(IntakeMessage(INBOX, "a.csv", version).to_json())
     run(fake, ticks=3)
     assert fake.topics.events() == ["accepted", "ended"]
     assert fake.dead_letters["intake"].left == 0
@@ -440,14 +440,14 @@ def test_a_dead_message_of_a_drop_that_has_a_job_changes_nothing(fake: FakeWorld
 @pytest.mark.slow
 def test_a_drop_whose_message_died_is_answered_wherever_the_poller_is_killed(tmp_path: Path) -> None:
     def answered(*points: int) -> Killer:
-        fake = FakeWorld(tmp_path, killer=Killer())
+        fake = FakeContext(tmp_path, killer=Killer())
         assert fake.killer is not None
         fake.killer.points = set(points)
         fake.objects.drop("recipe.yaml", RECIPE)
-        message = Look(INBOX, "a.csv", fake.objects.drop("a.csv", rows(2))).to_json()
+        message = IntakeMessage(INBOX, "a.csv", fake.objects.drop("a.csv", rows(2))).to_json()
         fake.dead_letters["intake"].put(message)
         fake.killer.invoked()
-        survive(partial(poll, fake.world))
+        survive(partial(poll, fake.context))
         fake.clock.sleep(301)  # a letter that was taken shows again
         run(fake, ticks=20)
         assert "ended" in fake.topics.events(), [fake.killer.calls[point // 2] for point in points]
@@ -460,7 +460,7 @@ def test_a_drop_whose_message_died_is_answered_wherever_the_poller_is_killed(tmp
         answered(point)
 
 
-def test_a_dead_message_of_an_older_version_leaves_it_and_the_newer_one_alone(fake: FakeWorld) -> None:
+def test_a_dead_message_of_an_older_version_leaves_it_and_the_newer_one_alone(fake: FakeContext) -> None:
     """Its job was given up or answered long ago; `.retry` still acts on the newest."""
     fake.openai.answer = failing(400, "lasting", 1)
     older = drop(fake, "a.csv", rows(1))
@@ -469,18 +469,18 @@ def test_a_dead_message_of_an_older_version_leaves_it_and_the_newer_one_alone(fa
     drop(fake, "a.csv", rows(2))
     run(fake)
     before = [job.id for job in jobs(fake)]
-    fake.dead_letters["intake"].put(Look(INBOX, "a.csv", older).to_json())
+    fake.dead_letters["intake"].put(IntakeMessage(INBOX, "a.csv", older).to_json())
     run(fake, ticks=3)
     assert fake.topics.events() == ["accepted", "ended"] * 2
     assert [job.id for job in jobs(fake)] == before
     assert fake.dead_letters["intake"].left == 0
 
 
-def test_a_version_that_is_gone_does_not_stand_for_the_one_that_lives(fake: FakeWorld) -> None:
+def test_a_version_that_is_gone_does_not_stand_for_the_one_that_lives(fake: FakeContext) -> None:
     fake.openai.answer = failing(400, "lasting", 2)
     drop(fake, "a.csv", rows(2))
     run(fake)
-    fake.dead_letters["intake"].put(Look(INBOX, "a.csv", "unseen").to_json())
+    fake.dead_letters["intake"].put(IntakeMessage(INBOX, "a.csv", "unseen").to_json())
     run(fake, ticks=3)
     assert fake.topics.events() == ["accepted", "ended"]
     fake.clock.sleep(60)
@@ -490,7 +490,7 @@ def test_a_version_that_is_gone_does_not_stand_for_the_one_that_lives(fake: Fake
     assert asked(fake) == [[1, 2], [2]]
 
 
-def test_a_recipe_that_may_not_be_read_is_told_of(fake: FakeWorld) -> None:
+def test_a_recipe_that_may_not_be_read_is_told_of(fake: FakeContext) -> None:
     fake.objects.forbidden = {"b/recipe.yaml"}
     drop(fake, "b/recipe.yaml", RECIPE)
     run(fake, ticks=1)
@@ -500,7 +500,7 @@ def test_a_recipe_that_may_not_be_read_is_told_of(fake: FakeWorld) -> None:
 
 
 @pytest.mark.parametrize("key", ["a.csv", "recipe.yaml"])
-def test_a_drop_that_may_not_be_read_is_rejected_at_once(fake: FakeWorld, key: str) -> None:
+def test_a_drop_that_may_not_be_read_is_rejected_at_once(fake: FakeContext, key: str) -> None:
     """As where it is encrypted with a KMS key that the function may not use."""
     fake.objects.forbidden = {key}
     drop(fake, "a.csv", rows(2))

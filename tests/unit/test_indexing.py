@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropbatch.rows.request_builder import JobRows
-from dropbatch.storage.repository import Ledger
 from dropbatch.storage.shard_index import BAD_ROW, NO_REQUEST, ShardIndex
 from tests.driving import drop, only_job, run
-from tests.fakes import FakeWorld
+from tests.fakes import FakeContext
 
 INPUTS = st.integers(0, 2**31 - 1)
 """Of these the highest bit says that they are a list."""
@@ -62,7 +61,7 @@ def test_an_index_tells_rows_that_ask_for_a_list(rows: list[tuple[int, int, int,
 
 
 def test_rows_are_known_by_their_model_and_by_why_they_are_not_sent(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     recipe = b'model: "m{{ kind }}"\nprompt: "{{ text }}"\nwhen: "{{ text }}"\nbad_rows: skip\n'
     fake.objects.drop("recipe.yaml", recipe)
     records = [b"2,b\n", b"1,a\n", b'2,"c\nd"\n', b"1,\n", b"1,a,b\n"]
@@ -70,13 +69,13 @@ def test_rows_are_known_by_their_model_and_by_why_they_are_not_sent(tmp_path: Pa
     drop(fake, "a.csv", b"kind,text\n" + b"".join(records))
     run(fake, ticks=2)  # its files are there as long as it runs
     job = only_job(fake)
-    rows = JobRows(fake.world, job)
-    shard = Ledger(fake.table).shard(job.id, 0)
+    rows = JobRows(fake.context, job)
+    shard = fake.context.repository.shard(job.id, 0)
     assert shard is not None
     index = rows.index(shard)
     assert list(index.sizes) == list(map(len, records))
     assert list(index.groups) == [0, 1, 0, NO_REQUEST, BAD_ROW]
-    for batch in Ledger(fake.table).batches(job.id):
+    for batch in fake.context.repository.batches(job.id):
         asked = list(rows.asked(shard, batch))
         assert [row for row, _ in asked] == list(zip(*rows.asked_rows(shard, batch, index), strict=True))
         places = [row.number - 1 for row, _ in asked]

@@ -9,20 +9,20 @@ import pytest
 
 from dropbatch.ports import Notification
 from tests.driving import drop, result_json, run
-from tests.fakes import FakeWorld
+from tests.fakes import FakeContext
 
 GONE = "OpenAI shut the model o1 down on 2026-10-23; write gpt-5.6-sol in its place."
 ENDS = "OpenAI shuts the model gpt-5-mini down on 2026-12-11"
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path)
     fake.clock.sleep(datetime(2026, 12, 5, tzinfo=UTC).timestamp() - fake.clock())
     return fake
 
 
-def told(fake: FakeWorld, event: str) -> Notification:
+def told(fake: FakeContext, event: str) -> Notification:
     (found,) = [notification for notification in fake.topics.published if notification.event == event]
     return found
 
@@ -41,7 +41,7 @@ def raw(*models: str, url: str = "/v1/chat/completions") -> bytes:
 
 @pytest.mark.parametrize(("model", "code", "words"), [("o1", "model_gone", GONE), ("gpt-5-mini", "model_ends", ENDS)])
 def test_a_recipe_is_told_to_be_usable_but_with_the_day_and_the_replacement(
-    fake: FakeWorld, model: str, code: str, words: str
+    fake: FakeContext, model: str, code: str, words: str
 ) -> None:
     drop(fake, "a/recipe.yaml", recipe(model))
     run(fake)
@@ -54,7 +54,7 @@ def test_a_recipe_is_told_to_be_usable_but_with_the_day_and_the_replacement(
     assert notice["message"].startswith(words)
 
 
-def test_following_the_notice_ends_it(fake: FakeWorld) -> None:
+def test_following_the_notice_ends_it(fake: FakeContext) -> None:
     drop(fake, "a/recipe.yaml", recipe("gpt-5-mini"))
     run(fake)
     advised = told(fake, "recipe").detail["notices"][0]["message"].partition("write ")[2].split()[0]
@@ -65,7 +65,7 @@ def test_following_the_notice_ends_it(fake: FakeWorld) -> None:
     assert (notification.subject, notification.detail["notices"]) == ("a/recipe.yaml: usable", [])
 
 
-def accepted(fake: FakeWorld, name: str, data: bytes) -> list[dict[str, Any]]:
+def accepted(fake: FakeContext, name: str, data: bytes) -> list[dict[str, Any]]:
     """The notices with which a drop is accepted; its text holds the same."""
     drop(fake, name, data)
     run(fake)
@@ -77,17 +77,17 @@ def accepted(fake: FakeWorld, name: str, data: bytes) -> list[dict[str, Any]]:
     return notices
 
 
-def test_a_drop_whose_recipe_names_such_a_model_is_accepted_with_the_notice(fake: FakeWorld) -> None:
+def test_a_drop_whose_recipe_names_such_a_model_is_accepted_with_the_notice(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", recipe("o1"))
     assert [notice["message"] for notice in accepted(fake, "a.csv", b"text\na\n")] == [GONE]
 
 
-def test_a_raw_drop_is_told_of_each_of_its_models_once(fake: FakeWorld) -> None:
+def test_a_raw_drop_is_told_of_each_of_its_models_once(fake: FakeContext) -> None:
     notices = accepted(fake, "a.jsonl", raw("gpt-6-luna", "gpt-5-mini", "o1", "o1", "mine"))
     assert [notice["code"] for notice in notices] == ["model_gone", "model_ends"]
 
 
-def test_models_that_come_out_of_rows_are_told(fake: FakeWorld) -> None:
+def test_models_that_come_out_of_rows_are_told(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", recipe('"{{ model }}"'))
     notices = accepted(fake, "a.csv", b"model,text\ngpt-6-luna,a\nft:o1-2024-12-17:org::id,b\n")
     assert [notice["message"].split(" down")[0] for notice in notices] == [
@@ -95,7 +95,7 @@ def test_models_that_come_out_of_rows_are_told(fake: FakeWorld) -> None:
     ]
 
 
-def test_a_drop_that_waits_for_an_approval_is_told_before_it_is_given(fake: FakeWorld) -> None:
+def test_a_drop_that_waits_for_an_approval_is_told_before_it_is_given(fake: FakeContext) -> None:
     fake.hold_above_rows = 1
     fake.objects.drop("recipe.yaml", recipe("o1"))
     drop(fake, "a.csv", b"text\na\nb\n")
@@ -105,19 +105,19 @@ def test_a_drop_that_waits_for_an_approval_is_told_before_it_is_given(fake: Fake
     assert notification.detail["notices"] == [{"code": "model_gone", "message": GONE}]
 
 
-def test_a_model_that_lives_on_is_no_notice(fake: FakeWorld) -> None:
+def test_a_model_that_lives_on_is_no_notice(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", recipe("gpt-6-luna"))
     assert accepted(fake, "a.csv", b"text\na\n") == []
 
 
 def test_the_clock_decides(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     fake.clock.sleep(datetime(2026, 12, 3, tzinfo=UTC).timestamp() - fake.clock())
     fake.objects.drop("recipe.yaml", recipe("gpt-5-mini"))
     assert accepted(fake, "a.csv", b"text\na\n") == []
 
 
-def test_a_raw_line_for_an_endpoint_that_is_gone_is_refused_with_the_day(fake: FakeWorld) -> None:
+def test_a_raw_line_for_an_endpoint_that_is_gone_is_refused_with_the_day(fake: FakeContext) -> None:
     drop(fake, "a.jsonl", raw("gpt-6-luna") + raw("sora-2", url="/v1/videos").replace(b'"0"', b'"v"'))
     run(fake)
     (problem,) = result_json(fake, "rejected.json")["problems"]["first"]

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from dropbatch import __version__
-from dropbatch.domain.jobs import Job, JobState, OpenAIStatus
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.ports import Notification
 from dropbatch.reporting import phrases
 from tests.driving import RECIPE, drop, only_job, result, result_json, run
-from tests.fakes import RESULTS, FakeWorld, answer_ok, response_line
+from tests.fakes import RESULTS, FakeContext, answer_ok, response_line
 
 SENTIMENT = b"""\
 model: gpt-6-luna
@@ -23,13 +24,13 @@ schema:
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path)
     fake.objects.drop("shop/recipe.yaml", SENTIMENT)
     return fake
 
 
-def told(fake: FakeWorld, event: str) -> Notification:
+def told(fake: FakeContext, event: str) -> Notification:
     (found,) = [notification for notification in fake.topics.published if notification.event == event]
     return found
 
@@ -49,7 +50,7 @@ def attributes(notification: Notification) -> tuple[str, str, str]:
     return notification.event, notification.status, notification.folder
 
 
-def test_an_accepted_drop_says_what_goes_and_how_to_stop_it(fake: FakeWorld) -> None:
+def test_an_accepted_drop_says_what_goes_and_how_to_stop_it(fake: FakeContext) -> None:
     drop(fake, "shop/my file.csv", b"text\na\nb\n")
     run(fake)
     accepted = told(fake, "accepted")
@@ -59,7 +60,7 @@ def test_an_accepted_drop_says_what_goes_and_how_to_stop_it(fake: FakeWorld) -> 
     assert "echo | aws s3 cp - 's3://the-inbox/shop/my file.csv.cancel'" in accepted.text
 
 
-def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorld) -> None:
+def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeContext) -> None:
     """Of 9 rows 4 are positive, 1 negative; 2 have one error, 1 another, 1 is truncated."""
 
     def answer(request: dict[str, Any]) -> Any:
@@ -121,7 +122,7 @@ def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeWorl
     assert "xyzzy" not in ended.text + json.dumps(detail)
 
 
-def test_what_has_no_known_price_is_told_beside_what_has_one(fake: FakeWorld) -> None:
+def test_what_has_no_known_price_is_told_beside_what_has_one(fake: FakeContext) -> None:
     """Of 3 answers one says nothing of its tokens, and one is that of a model that the price list lacks."""
 
     def answer(request: dict[str, Any]) -> Any:
@@ -142,7 +143,7 @@ def test_what_has_no_known_price_is_told_beside_what_has_one(fake: FakeWorld) ->
     assert '<td>requests of unknown price</td><td class="n">2</td>' in result(fake, "report.html").decode()
 
 
-def test_where_all_is_answered_the_next_line_fetches_it(fake: FakeWorld) -> None:
+def test_where_all_is_answered_the_next_line_fetches_it(fake: FakeContext) -> None:
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake)
     ended = told(fake, "ended")
@@ -150,7 +151,7 @@ def test_where_all_is_answered_the_next_line_fetches_it(fake: FakeWorld) -> None
     assert ended.text.splitlines()[-2].startswith("To fetch them: aws s3 cp s3://the-results/shop/a.csv/")
 
 
-def test_rows_that_are_skipped_are_not_asked_for(fake: FakeWorld) -> None:
+def test_rows_that_are_skipped_are_not_asked_for(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b'when: "{{ text }}"\n')
     drop(fake, "shop/a.csv", b'text\na\n""\n')
     run(fake)
@@ -158,7 +159,7 @@ def test_rows_that_are_skipped_are_not_asked_for(fake: FakeWorld) -> None:
     assert told(fake, "ended").status == "succeeded"
 
 
-def test_a_rejected_drop_is_told_its_causes_with_a_count_and_the_first_lines(fake: FakeWorld) -> None:
+def test_a_rejected_drop_is_told_its_causes_with_a_count_and_the_first_lines(fake: FakeContext) -> None:
     drop(fake, "shop/a.csv", b"id,text\n" + b"1\n" * 120)
     run(fake)
     rejected = told(fake, "rejected")
@@ -183,7 +184,7 @@ def test_a_rejected_drop_is_told_its_causes_with_a_count_and_the_first_lines(fak
     assert (group["code"], group["count"], group["lines"]) == ("ragged_row", 120, [2, 3, 4])
 
 
-def test_a_rejected_drop_is_told_five_causes_and_how_many_more(fake: FakeWorld) -> None:
+def test_a_rejected_drop_is_told_five_causes_and_how_many_more(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"".join(b"qqq%d: 1\n" % number for number in range(7)))
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake)
@@ -192,7 +193,7 @@ def test_a_rejected_drop_is_told_five_causes_and_how_many_more(fake: FakeWorld) 
     assert problems[5] == "- and 2 more"
 
 
-def test_a_wrong_recipe_and_wrong_rows_are_told_together(fake: FakeWorld) -> None:
+def test_a_wrong_recipe_and_wrong_rows_are_told_together(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimt: 4\ndelimiter: ";"\n')
     drop(fake, "shop/a.csv", b"id;text\n1\n2;b\n3\n")
     run(fake)
@@ -204,7 +205,7 @@ def test_a_wrong_recipe_and_wrong_rows_are_told_together(fake: FakeWorld) -> Non
     ]
 
 
-def test_a_line_that_is_wrong_and_twice_there_is_told_for_both(fake: FakeWorld) -> None:
+def test_a_line_that_is_wrong_and_twice_there_is_told_for_both(fake: FakeContext) -> None:
     line = b'{"custom_id": "a", "method": "GET", "url": "/v1/embeddings", "body": {"model": "m", "input": "x"}}\n'
     drop(fake, "a.jsonl", line * 2)
     run(fake)
@@ -216,7 +217,7 @@ def test_a_line_that_is_wrong_and_twice_there_is_told_for_both(fake: FakeWorld) 
     ]
 
 
-def test_a_row_that_lacks_what_the_recipe_asks_for_is_told_with_its_line(fake: FakeWorld) -> None:
+def test_a_row_that_lacks_what_the_recipe_asks_for_is_told_with_its_line(fake: FakeContext) -> None:
     drop(fake, "shop/a.jsonl", b'{"text": "a"}\n{"txt": "b"}\n')
     run(fake)
     (problem,) = told(fake, "rejected").detail["problems"]["first"]
@@ -235,7 +236,7 @@ def test_a_row_that_lacks_what_the_recipe_asks_for_is_told_with_its_line(fake: F
     ],
     ids=lambda member: next(iter(member)),
 )
-def test_what_is_told_of_a_wrong_line_quotes_nothing_of_it(fake: FakeWorld, member: dict[str, Any]) -> None:
+def test_what_is_told_of_a_wrong_line_quotes_nothing_of_it(fake: FakeContext, member: dict[str, Any]) -> None:
     good = {
         "custom_id": "1",
         "method": "POST",
@@ -250,7 +251,7 @@ def test_what_is_told_of_a_wrong_line_quotes_nothing_of_it(fake: FakeWorld, memb
     assert "xyzzy" not in rejected.text + json.dumps(rejected.detail) + "".join(fake.observer.lines)
 
 
-def test_a_held_job_says_where_the_key_goes(fake: FakeWorld) -> None:
+def test_a_held_job_says_where_the_key_goes(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake, ticks=5)
@@ -267,7 +268,7 @@ def test_a_held_job_says_where_the_key_goes(fake: FakeWorld) -> None:
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_a_duplicate_names_the_job_that_does_the_work(fake: FakeWorld) -> None:
+def test_a_duplicate_names_the_job_that_does_the_work(fake: FakeContext) -> None:
     fake.openai.ending = None
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake, ticks=2)
@@ -282,7 +283,7 @@ def test_a_duplicate_names_the_job_that_does_the_work(fake: FakeWorld) -> None:
     assert latest["job_id"] == standing.id
 
 
-def test_a_cancel_after_a_duplicate_reaches_the_job_that_does_the_work(fake: FakeWorld) -> None:
+def test_a_cancel_after_a_duplicate_reaches_the_job_that_does_the_work(fake: FakeContext) -> None:
     fake.openai.ending = None
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake, ticks=2)
@@ -296,7 +297,7 @@ def test_a_cancel_after_a_duplicate_reaches_the_job_that_does_the_work(fake: Fak
     assert told(fake, "ended").status == "cancelled"
 
 
-def test_a_recipe_is_told_usable_or_what_is_wrong_with_which_line(fake: FakeWorld) -> None:
+def test_a_recipe_is_told_usable_or_what_is_wrong_with_which_line(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml", RECIPE)
     drop(fake, "wrong/recipe.yaml", RECIPE + b"shema: {a: string}\nlimit: none\n")
     run(fake, ticks=2)
@@ -310,7 +311,7 @@ def test_a_recipe_is_told_usable_or_what_is_wrong_with_which_line(fake: FakeWorl
     assert "schema" in first["message"]
 
 
-def test_a_recipe_chooses_what_is_told_but_a_rejection_always_is(fake: FakeWorld) -> None:
+def test_a_recipe_chooses_what_is_told_but_a_rejection_always_is(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"notify: []\n")
     drop(fake, "shop/good.csv", b"text\na\n")
     drop(fake, "shop/bad.csv", b"id,text\n1\n")
@@ -319,7 +320,7 @@ def test_a_recipe_chooses_what_is_told_but_a_rejection_always_is(fake: FakeWorld
     assert sorted(fake.topics.events()) == ["accepted", "ended", "rejected"], "programs are told of everything"
 
 
-def test_only_the_end_is_told_where_only_that_is_asked_for(fake: FakeWorld) -> None:
+def test_only_the_end_is_told_where_only_that_is_asked_for(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"notify: [ended]\n")
     drop(fake, "shop/good.csv", b"text\na\n")
     run(fake)
@@ -327,7 +328,7 @@ def test_only_the_end_is_told_where_only_that_is_asked_for(fake: FakeWorld) -> N
     assert fake.topics.events() == ["accepted", "ended"], "programs are told of everything"
 
 
-def test_a_long_name_is_cut_and_never_the_numbers(fake: FakeWorld) -> None:
+def test_a_long_name_is_cut_and_never_the_numbers(fake: FakeContext) -> None:
     drop(fake, "shop/" + "ü" * 200 + ".csv", b"text\na\n")
     run(fake)
     subject = told(fake, "ended").subject
@@ -336,14 +337,14 @@ def test_a_long_name_is_cut_and_never_the_numbers(fake: FakeWorld) -> None:
     assert subject.endswith("ü.csv: 1 of 1 answered")
 
 
-def test_a_name_with_control_characters_makes_a_subject_without(fake: FakeWorld) -> None:
+def test_a_name_with_control_characters_makes_a_subject_without(fake: FakeContext) -> None:
     drop(fake, "shop/a\tb\nc.csv", b"text\na\n")
     run(fake)
     assert told(fake, "ended").subject == "shop/a b c.csv: 1 of 1 answered"
 
 
 @pytest.mark.slow
-def test_an_expired_job_names_what_to_do(fake: FakeWorld) -> None:
+def test_an_expired_job_names_what_to_do(fake: FakeContext) -> None:
     fake.openai.answer, fake.openai.ending = lambda _request: None, OpenAIStatus.EXPIRED
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake, ticks=100, step=3600)

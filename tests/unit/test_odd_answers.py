@@ -11,7 +11,7 @@ import pytest
 
 from dropbatch.ports import RemoteBatch
 from tests.driving import drop, jobs, result, result_json, run
-from tests.fakes import FakeWorld
+from tests.fakes import FakeContext
 from tests.fakes.openai import response_line
 
 ANSWERS: dict[str, Any] = json.loads((Path(__file__).parent / "odd_answers.json").read_text())
@@ -104,7 +104,7 @@ OTHERS = {
 }
 
 
-def answered(fake: FakeWorld, recipe: bytes, *names: str) -> list[dict[str, str]]:
+def answered(fake: FakeContext, recipe: bytes, *names: str) -> list[dict[str, str]]:
     """Drop rows that name their answers; return the rows of the answers file."""
     given = {**ANSWERS, **OTHERS}
 
@@ -167,20 +167,20 @@ def test_answers_of_chats_that_are_held_to_a_schema(tmp_path: Path) -> None:
         "fencedlist": INVALID,
         "halffence": INVALID,
     }
-    rows = answered(FakeWorld(tmp_path), CHAT + SCHEMA, *expected)
+    rows = answered(FakeContext(tmp_path), CHAT + SCHEMA, *expected)
     assert {name: told(row, "label", "stars") for name, row in zip(expected, rows, strict=True)} == expected
 
 
 def test_a_text_stays_as_the_model_wrote_it_without_a_schema(tmp_path: Path) -> None:
     names = ["fenced", "think", "prose", "tildes", "answertag"]
-    rows = answered(FakeWorld(tmp_path), CHAT, *names)
+    rows = answered(FakeContext(tmp_path), CHAT, *names)
     bodies = [{**ANSWERS, **OTHERS}[name]["body"] for name in names]
     assert [row["answer"] for row in rows] == [body["choices"][0]["message"]["content"] for body in bodies]
     assert {row["_status"] for row in rows} == {"ok"}
 
 
 def test_what_is_declined_is_refused_and_what_is_too_long_is_told(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     expected = {
         "filter400": ("refused", "content_filter", ""),
         "azureinner": ("refused", "ResponsibleAIPolicyViolation", ""),
@@ -213,7 +213,7 @@ def test_what_is_declined_is_refused_and_what_is_too_long_is_told(tmp_path: Path
 
 def test_a_row_that_was_shortened_is_answered(tmp_path: Path) -> None:
     """The remedy of a row that is too long, followed: the failed file is shortened and dropped."""
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     assert [row["_status"] for row in answered(fake, CHAT, "hello", "long")] == ["ok", "error"]
     assert "correct the rows in the failed file and drop it" in fake.topics.people[-1].text
     failed = result(fake, "a.failed.csv")
@@ -226,7 +226,7 @@ def test_a_row_that_was_shortened_is_answered(tmp_path: Path) -> None:
 
 def test_a_tool_that_needs_no_approval_is_called(tmp_path: Path) -> None:
     """The remedy of an answer that only asks for an approval, followed."""
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     assert [row["_error"] for row in answered(fake, RESPONSES, "mcp")] == ["approval_required"]
     assert "set require_approval: never in the recipe; then a .retry" in fake.topics.people[-1].text
 
@@ -248,7 +248,7 @@ def test_a_tool_that_needs_no_approval_is_called(tmp_path: Path) -> None:
 
 
 def test_a_question_for_an_approval_is_not_asked_twice(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     rows = answered(fake, RESPONSES + b"retry_invalid: true\n", "mcp", "commentonly")
     assert [row["_error"] for row in rows] == ["approval_required", "empty"]
     asked_again = [batch.total for batch in fake.openai.batches.values()][1:]
@@ -256,7 +256,7 @@ def test_a_question_for_an_approval_is_not_asked_twice(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_declined_before_it_is_run_is_refused_and_the_rest_answered(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
 
     def refuse(_batch: RemoteBatch, requests: list[dict[str, Any]]) -> list[tuple[str, str, int | None]]:
         lines = [number for number, request in enumerate(requests, 1) if "@@long@@" in json.dumps(request)]
@@ -269,7 +269,7 @@ def test_a_line_that_is_declined_before_it_is_run_is_refused_and_the_rest_answer
 
 
 def test_speech_is_an_answer(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     expected = {
         "audio": ("ok", "", "The kettle leaks."),
         "audiotext": ("ok", "", "A text."),
@@ -302,12 +302,12 @@ def test_responses_that_are_held_to_a_schema(tmp_path: Path) -> None:
         "failedpolicy": no_answer("refused", "invalid_prompt"),
         "patch": MISMATCH,
     }
-    rows = answered(FakeWorld(tmp_path), RESPONSES + SCHEMA, *expected)
+    rows = answered(FakeContext(tmp_path), RESPONSES + SCHEMA, *expected)
     assert {name: told(row, "label", "stars") for name, row in zip(expected, rows, strict=True)} == expected
 
 
 def test_responses_in_words(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     call = ANSWERS["funccall"]["body"]["output"]
     patch = OTHERS["patch"]["body"]["output"]
     expected = {
@@ -336,7 +336,7 @@ def test_responses_in_words(tmp_path: Path) -> None:
 
 
 def test_the_fees_of_searches_are_in_the_sum(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     answered(fake, RESPONSES, "websearch", "websearch")
     summary = result_json(fake, "summary.json")
     assert summary["cost"]["fees"] == 0.02
@@ -350,7 +350,7 @@ def test_the_fees_of_searches_are_in_the_sum(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["code", "image"])
 def test_a_fee_that_is_not_known_is_named(tmp_path: Path, name: str) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     answered(fake, RESPONSES, name, "websearch")
     cost = result_json(fake, "summary.json")["cost"]
     assert (cost["fees"], cost["unpriced_tool_calls"]) == (0.01, 1)
@@ -358,7 +358,7 @@ def test_a_fee_that_is_not_known_is_named(tmp_path: Path, name: str) -> None:
     assert b"<td>tool calls whose fees are not known</td>" in result(fake, "report.html")
 
 
-def lists(fake: FakeWorld, recipe: bytes, lines: list[dict[str, Any]], body: Any) -> list[dict[str, Any]]:
+def lists(fake: FakeContext, recipe: bytes, lines: list[dict[str, Any]], body: Any) -> list[dict[str, Any]]:
     """Drop JSON lines; each request is answered by `body` of how many inputs it has."""
 
     def answer(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -394,7 +394,7 @@ EMBED = b"endpoint: /v1/embeddings\nbody:\n  model: text-embedding-3-small\n  in
 def test_a_list_of_one_text_is_embedded_as_a_list_of_one(
     tmp_path: Path, form: bytes, texts: list[Any], expected: list[int | None]
 ) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     rows = lists(fake, EMBED + form + b"\n", [{"texts": text} for text in texts], vectors)
     assert [row["_status"] for row in rows] == ["ok"] * len(texts)
     found = [row["embedding"] for row in rows]
@@ -406,12 +406,12 @@ def test_a_list_of_tokens_is_one_text(tmp_path: Path) -> None:
     def one(_count: int) -> dict[str, Any]:
         return vectors(1)
 
-    rows = lists(FakeWorld(tmp_path), EMBED + b'"{{ texts | json }}"\n', [{"texts": [7, 8]}, {"texts": [9]}], one)
+    rows = lists(FakeContext(tmp_path), EMBED + b'"{{ texts | json }}"\n', [{"texts": [7, 8]}, {"texts": [9]}], one)
     assert [row["embedding"] for row in rows] == [[0, 0.5], [0, 0.5]]
 
 
 def test_lists_keep_their_form_when_rows_are_asked_again(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     lines: list[dict[str, Any]] = [{"texts": ["a"]}, {"texts": "b"}, {"texts": ["c"]}]
     recipe = EMBED + b'"{{ texts | json }}"\n'
     tries = 0
@@ -437,7 +437,7 @@ def test_a_list_of_one_is_moderated_as_a_list_of_one(tmp_path: Path) -> None:
 
     recipe = b'endpoint: /v1/moderations\nbody:\n  input: "{{ texts | json }}"\n'
     lines = [{"texts": ["a", "b"]}, {"texts": ["c"]}, {"texts": "d"}]
-    rows = lists(FakeWorld(tmp_path), recipe, lines, flags)
+    rows = lists(FakeContext(tmp_path), recipe, lines, flags)
     assert [row["flagged"] for row in rows] == [[True, True], [True], True]
     assert [row["categories"] for row in rows] == [[["hate"], ["hate"]], [["hate"]], ["hate"]]
 
@@ -448,7 +448,7 @@ def test_the_parts_of_one_input_are_moderated_as_one(tmp_path: Path) -> None:
 
     form = b'[{type: text, text: "{{ texts }}"}, {type: image_url, image_url: {url: "https://example.com/a.png"}}]'
     recipe = b"endpoint: /v1/moderations\nbody:\n  input: " + form + b"\n"
-    (row,) = lists(FakeWorld(tmp_path), recipe, [{"texts": "a"}], flags)
+    (row,) = lists(FakeContext(tmp_path), recipe, [{"texts": "a"}], flags)
     assert (row["flagged"], row["categories"]) == (False, [])
 
 
@@ -459,5 +459,5 @@ def test_a_list_of_one_prompt_is_completed_as_a_list_of_one(tmp_path: Path) -> N
 
     recipe = b'endpoint: /v1/completions\nbody: {model: m, prompt: "{{ texts | json }}"}\n'
     lines = [{"texts": ["a", "b"]}, {"texts": ["c"]}, {"texts": "d"}]
-    rows = lists(FakeWorld(tmp_path), recipe, lines, texts)
+    rows = lists(FakeContext(tmp_path), recipe, lines, texts)
     assert [row["answer"] for row in rows] == [["t0", "t1"], ["t0"], "t0"]

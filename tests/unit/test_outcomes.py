@@ -8,29 +8,29 @@ from typing import Any
 import pytest
 
 from dropbatch.collection.collect import collect
-from dropbatch.domain.errors import OpenAIUnsure
-from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.domain.errors import OpenAIOutcomeUnknownError
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.intake.intake import take_in
-from dropbatch.messages import Look, Work
+from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.submission.submit import submit
 from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
-from tests.fakes import INBOX, FakeWorld, answer_ok, response_line
+from tests.fakes import INBOX, FakeContext, answer_ok, response_line
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     return fake
 
 
-def statuses(fake: FakeWorld) -> list[str]:
+def statuses(fake: FakeContext) -> list[str]:
     lines = result(fake, "a.answers.csv").decode().splitlines()[1:]
     return [":".join(line.split(",")[-2:]).rstrip(":") for line in lines]
 
 
-def test_a_completed_batch_without_an_output_file_gives_each_row_its_error(fake: FakeWorld) -> None:
+def test_a_completed_batch_without_an_output_file_gives_each_row_its_error(fake: FakeContext) -> None:
     fake.openai.answer = lambda request: (
         "error",
         response_line(request, 400, {"error": {"code": "bad_thing", "message": "no"}}),
@@ -42,7 +42,7 @@ def test_a_completed_batch_without_an_output_file_gives_each_row_its_error(fake:
     assert result(fake, "a.failed.csv") == b"text\na\nb\n"
 
 
-def test_a_row_in_neither_file_is_missing_once_the_doubt_is_over(fake: FakeWorld) -> None:
+def test_a_row_in_neither_file_is_missing_once_the_doubt_is_over(fake: FakeContext) -> None:
     def lose_second(request: dict[str, Any]) -> Any:
         return None if request["custom_id"] == "2" else answer_ok(request)
 
@@ -55,7 +55,7 @@ def test_a_row_in_neither_file_is_missing_once_the_doubt_is_over(fake: FakeWorld
 
 
 @pytest.mark.slow
-def test_an_expired_batch_keeps_what_was_answered_and_its_rest_is_asked_until_the_deadline(fake: FakeWorld) -> None:
+def test_an_expired_batch_keeps_what_was_answered_and_its_rest_is_asked_until_the_deadline(fake: FakeContext) -> None:
     def first_only(request: dict[str, Any]) -> Any:
         if request["custom_id"] == "1":
             return answer_ok(request)
@@ -74,7 +74,7 @@ def test_an_expired_batch_keeps_what_was_answered_and_its_rest_is_asked_until_th
     assert line["error"]["code"] == "expired"
 
 
-def test_a_batch_that_failed_validation_gives_its_rows_the_reason(fake: FakeWorld) -> None:
+def test_a_batch_that_failed_validation_gives_its_rows_the_reason(fake: FakeContext) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", b"text\na\nb\n")
     run(fake, ticks=1)
@@ -86,24 +86,24 @@ def test_a_batch_that_failed_validation_gives_its_rows_the_reason(fake: FakeWorl
     assert statuses(fake) == ["error:model_not_found"] * 2
 
 
-def test_everything_delivered_twice_and_in_any_order_changes_nothing(fake: FakeWorld) -> None:
+def test_everything_delivered_twice_and_in_any_order_changes_nothing(fake: FakeContext) -> None:
     version = drop(fake, "a.csv", b"text\na\nb\n")
-    fake.intake.send(Look(INBOX, "a.csv", version).to_json())
+    fake.intake.send(IntakeMessage(INBOX, "a.csv", version).to_json())
     run(fake)
     before = (len(fake.topics.published), result_json(fake, "summary.json"))
     job = only_job(fake)
     sk = "batch#000000#000#0"
     for _ in range(2):
-        collect(fake.world, Work(job.id, sk))
-        submit(fake.world, Work(job.id, sk))
-        take_in(fake.world, Look(INBOX, "a.csv", version))
-        poll(fake.world)
+        collect(fake.context, BatchMessage(job.id, sk))
+        submit(fake.context, BatchMessage(job.id, sk))
+        take_in(fake.context, IntakeMessage(INBOX, "a.csv", version))
+        poll(fake.context)
     run(fake)
     assert (len(fake.topics.published), result_json(fake, "summary.json")) == before
     assert len(fake.openai.batches) == 1
 
 
-def test_a_drop_that_is_deleted_while_it_runs_is_answered_all_the_same(fake: FakeWorld) -> None:
+def test_a_drop_that_is_deleted_while_it_runs_is_answered_all_the_same(fake: FakeContext) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", b"text\na\n")
     run(fake, ticks=2)
@@ -113,7 +113,7 @@ def test_a_drop_that_is_deleted_while_it_runs_is_answered_all_the_same(fake: Fak
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_a_marker_older_than_the_drop_never_acts(fake: FakeWorld) -> None:
+def test_a_marker_older_than_the_drop_never_acts(fake: FakeContext) -> None:
     for kind in ("cancel", "rerun"):
         drop(fake, f"a.csv.{kind}", b"")
     run(fake, ticks=1)
@@ -124,27 +124,27 @@ def test_a_marker_older_than_the_drop_never_acts(fake: FakeWorld) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.csv.cancel", "a.csv.cancel/"])
-def test_a_cancel_whose_event_comes_before_the_drops_is_kept_for_it(fake: FakeWorld, name: str) -> None:
+def test_a_cancel_whose_event_comes_before_the_drops_is_kept_for_it(fake: FakeContext, name: str) -> None:
     """Both were uploaded, the drop first; EventBridge promises no order."""
     version = fake.objects.drop("a.csv", b"text\na\n")
     fake.clock.sleep(5)
     drop(fake, name, b"whatever it holds")
     run(fake, ticks=1)
-    fake.intake.send(Look(INBOX, "a.csv", version).to_json())
+    fake.intake.send(IntakeMessage(INBOX, "a.csv", version).to_json())
     run(fake)
     assert only_job(fake).state is JobState.CANCELLED
     assert fake.openai.batches == {}
     assert result_json(fake, "summary.json")["rows"]["cancelled"] == 1
 
 
-def test_a_cancel_reaches_a_batch_that_is_being_created(fake: FakeWorld) -> None:
+def test_a_cancel_reaches_a_batch_that_is_being_created(fake: FakeContext) -> None:
     """The marker comes between the create and its record: the next poll cancels the batch at OpenAI."""
     create = fake.openai.create
 
     def cancel_meanwhile(*args: Any) -> Any:
         made = create(*args)
         version = fake.objects.drop("a.csv.cancel", b"")
-        take_in(fake.world, Look(INBOX, "a.csv.cancel", version))
+        take_in(fake.context, IntakeMessage(INBOX, "a.csv.cancel", version))
         return made
 
     fake.openai.create = cancel_meanwhile  # type: ignore[method-assign]  # the fake's own, for this test
@@ -155,7 +155,7 @@ def test_a_cancel_reaches_a_batch_that_is_being_created(fake: FakeWorld) -> None
     assert only_job(fake).state is JobState.CANCELLED
 
 
-def test_a_cancel_of_what_has_ended_changes_nothing(fake: FakeWorld) -> None:
+def test_a_cancel_of_what_has_ended_changes_nothing(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"text\na\n")
     run(fake)
     before = len(fake.topics.published)
@@ -166,7 +166,7 @@ def test_a_cancel_of_what_has_ended_changes_nothing(fake: FakeWorld) -> None:
     assert (told.event, told.status, told.detail["reason"]) == ("marker", "refused", "ended")
 
 
-def test_a_status_that_nobody_knows_stops_no_other_batch_and_is_loud(fake: FakeWorld) -> None:
+def test_a_status_that_nobody_knows_stops_no_other_batch_and_is_loud(fake: FakeContext) -> None:
     retrieve = fake.openai.retrieve
     strange = True
 
@@ -187,12 +187,12 @@ def test_a_status_that_nobody_knows_stops_no_other_batch_and_is_loud(fake: FakeW
     assert [job.state for job in jobs(fake)] == [JobState.SUCCEEDED, JobState.SUCCEEDED]
 
 
-def test_a_batch_that_openai_does_not_answer_about_stops_no_other(fake: FakeWorld) -> None:
+def test_a_batch_that_openai_does_not_answer_about_stops_no_other(fake: FakeContext) -> None:
     retrieve = fake.openai.retrieve
 
     def broken_for_first(batch_id: str) -> Any:
         if batch_id == next(iter(fake.openai.batches)):
-            raise OpenAIUnsure("http_500")
+            raise OpenAIOutcomeUnknownError("http_500")
         return retrieve(batch_id)
 
     fake.openai.retrieve = broken_for_first  # type: ignore[method-assign]  # the fake's own, for this test
@@ -203,7 +203,7 @@ def test_a_batch_that_openai_does_not_answer_about_stops_no_other(fake: FakeWorl
     assert [job.state for job in jobs(fake)] == [JobState.RUNNING, JobState.SUCCEEDED]
 
 
-def test_a_rerun_asks_the_same_object_with_the_recipe_of_today(fake: FakeWorld) -> None:
+def test_a_rerun_asks_the_same_object_with_the_recipe_of_today(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"text\na\n")
     run(fake)
     fake.clock.sleep(10)

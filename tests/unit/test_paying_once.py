@@ -5,20 +5,21 @@ from pathlib import Path
 import pytest
 
 from dropbatch.collection.collect import collect
-from dropbatch.domain.errors import OpenAIUnsure
-from dropbatch.domain.jobs import Job, JobState
+from dropbatch.domain.errors import OpenAIOutcomeUnknownError
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState
 from dropbatch.intake.intake import take_in
-from dropbatch.messages import Look, Work
+from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.submission.submit import submit
 from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, run
-from tests.fakes import FakeWorld, Killer
+from tests.fakes import FakeContext, Killer
 
 DATA = b"id,text\n1,a\n2,b\n3,c\n"
 
 
-def prepared(folder: Path, point: int | None = None) -> FakeWorld:
-    fake = FakeWorld(folder, killer=Killer())
+def prepared(folder: Path, point: int | None = None) -> FakeContext:
+    fake = FakeContext(folder, killer=Killer())
     if fake.killer and point is not None:
         fake.killer.points = {point}
     fake.objects.drop("recipe.yaml", RECIPE)
@@ -26,7 +27,7 @@ def prepared(folder: Path, point: int | None = None) -> FakeWorld:
     return fake
 
 
-def check(fake: FakeWorld) -> None:
+def check(fake: FakeContext) -> None:
     assert only_job(fake).state is JobState.SUCCEEDED
     assert set(fake.openai.batches_by_key().values()) == {1}
     said = fake.openai.echoes()
@@ -55,7 +56,7 @@ def test_a_kill_at_any_call_to_the_world_loses_nothing_and_pays_once(tmp_path: P
 
 @pytest.mark.parametrize("took_effect", [True, False])
 def test_a_create_whose_answer_is_lost_is_looked_for_before_another(tmp_path: Path, took_effect: bool) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     create = fake.openai.create
     calls: list[str] = []
@@ -66,7 +67,7 @@ def test_a_create_whose_answer_is_lost_is_looked_for_before_another(tmp_path: Pa
             return create(file_id, endpoint, metadata)
         if took_effect:
             create(file_id, endpoint, metadata)
-        raise OpenAIUnsure("timeout")
+        raise OpenAIOutcomeUnknownError("timeout")
 
     fake.openai.create = lossy  # type: ignore[method-assign, assignment]  # a fault of this one call
     drop(fake, "a.csv", DATA)
@@ -76,14 +77,14 @@ def test_a_create_whose_answer_is_lost_is_looked_for_before_another(tmp_path: Pa
 
 
 def test_a_list_that_lags_does_not_lead_to_a_second_batch(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path)
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.list_lag = 500
     create = fake.openai.create
 
     def lost(file_id: str, endpoint: str, metadata: dict[str, str]) -> object:
         create(file_id, endpoint, metadata)
-        raise OpenAIUnsure("timeout")
+        raise OpenAIOutcomeUnknownError("timeout")
 
     fake.openai.create = lost  # type: ignore[method-assign, assignment]  # a fault of every such call
     drop(fake, "a.csv", DATA)
@@ -101,7 +102,7 @@ def test_another_process_that_does_the_same_between_any_two_calls_changes_nothin
         fake = prepared(tmp_path)
         assert fake.killer is not None
 
-        def intrude(fake: FakeWorld = fake) -> None:
+        def intrude(fake: FakeContext = fake) -> None:
             for job in jobs(fake):
                 again(fake, job)
 
@@ -113,12 +114,12 @@ def test_another_process_that_does_the_same_between_any_two_calls_changes_nothin
             raise AssertionError(f"intruded before {whole.killer.calls[point]}, call {point}") from error
 
 
-def again(fake: FakeWorld, job: Job) -> None:
+def again(fake: FakeContext, job: Job) -> None:
     """Does at once whatever a message or a tick about the job could ask for."""
     drop = job.drop
-    take_in(fake.world, Look(drop.bucket, drop.key, drop.version_id))
-    poll(fake.world)
-    submit(fake.world, Work(job.id, "batch#000000#000#0"))
-    poll(fake.world)
-    collect(fake.world, Work(job.id, "batch#000000#000#0"))
-    collect(fake.world, Work(job.id))
+    take_in(fake.context, IntakeMessage(drop.bucket, drop.key, drop.version_id))
+    poll(fake.context)
+    submit(fake.context, BatchMessage(job.id, "batch#000000#000#0"))
+    poll(fake.context)
+    collect(fake.context, BatchMessage(job.id, "batch#000000#000#0"))
+    collect(fake.context, BatchMessage(job.id))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dropbatch.answers.reader import Answer, Usage, read_answer
 from dropbatch.answers.tally import Cost
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.money.pricing import Bill
+from dropbatch.money.pricing import CostMeter
 
 CHAT = "/v1/chat/completions"
 
@@ -28,7 +28,7 @@ def usage(draw: st.DrawFn) -> Usage:
 
 
 def paid(model: str, *usages: Usage) -> Cost:
-    bill = Bill(model, CHAT)
+    bill = CostMeter(model, CHAT)
     for each in usages:
         bill.add([each])
     return bill.total()
@@ -75,7 +75,7 @@ NO_CACHED = [*ENDING["no cached price in batches"], *ENDING["another snapshot"]]
 @settings(max_examples=25, deadline=None)
 @given(usages=st.lists(usage(), min_size=1, max_size=6), at_once=st.booleans())
 def test_a_bill_is_the_sum_of_its_requests_prices(model: str, usages: list[Usage], at_once: bool) -> None:
-    bill = Bill(model, CHAT)
+    bill = CostMeter(model, CHAT)
     for some in [usages] if at_once else [[each] for each in usages]:
         bill.add(some)
     cost, discount = bill.total(), model in ALL_PARTS
@@ -138,7 +138,7 @@ def test_what_is_written_to_the_cache_costs_more_where_it_does() -> None:
     ],
 )
 def test_what_has_no_price_by_tokens_of_text_is_unknown(model: str) -> None:
-    bill = Bill(model, CHAT)
+    bill = CostMeter(model, CHAT)
     assert bill.total() == Cost(0.0, 0.0)
     bill.add([Usage(1, 0, 1, 0), Usage(2, 0, 1, 0)])
     assert bill.total() == Cost(0.0, 0.0, unpriced=2)
@@ -164,7 +164,7 @@ def answer(body: Any, status: int = 200) -> Answer:
 
 
 def test_an_answer_without_usage_was_paid_for_though_nobody_knows_how_much() -> None:
-    bill = Bill("gpt-6-luna", CHAT)
+    bill = CostMeter("gpt-6-luna", CHAT)
     good = answer(b'{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}')
     cut = answer(b'{"choices":[{"message":{"content":"a"},"finish_reason":"length"}]}')
     assert (good.outcome, cut.outcome) == (Outcome.OK, Outcome.TRUNCATED)
@@ -175,14 +175,14 @@ def test_an_answer_without_usage_was_paid_for_though_nobody_knows_how_much() -> 
 
 
 def test_counts_of_nothing_are_no_price() -> None:
-    bill = Bill("gpt-6-luna", CHAT)
+    bill = CostMeter("gpt-6-luna", CHAT)
     bill.add([Usage(0, 0, 0, 0), *[Usage(200_000, 0, 0, 0)] * 5])
     assert bill.total() == Cost(0.05, 0.1, unpriced=1)
 
 
 @pytest.mark.parametrize("model", ["omni-moderation-latest", ""])
 def test_moderations_cost_nothing_whatever_they_say(model: str) -> None:
-    bill = Bill(model, "/v1/moderations")
+    bill = CostMeter(model, "/v1/moderations")
     bill.add_silent([Answer(Outcome.OK, None, None, None)])
     bill.add([Usage(0, 0, 0, 0)])
     bill.unread(3)
@@ -190,7 +190,7 @@ def test_moderations_cost_nothing_whatever_they_say(model: str) -> None:
 
 
 def test_lines_that_cannot_be_read_are_on_the_bill_by_their_number() -> None:
-    bill = Bill("gpt-6-luna", CHAT)
+    bill = CostMeter("gpt-6-luna", CHAT)
     bill.unread(2)
     bill.unread(1)
     assert bill.total() == Cost(0.0, 0.0, unread=3)
@@ -199,7 +199,7 @@ def test_lines_that_cannot_be_read_are_on_the_bill_by_their_number() -> None:
 def test_a_request_that_was_declined_costs_nothing() -> None:
     declined = answer(b'{"error":{"code":"content_filter"}}', 400)
     assert declined.outcome is Outcome.REFUSED
-    bill = Bill("gpt-6-luna", CHAT)
+    bill = CostMeter("gpt-6-luna", CHAT)
     bill.add_silent([declined])
     assert bill.total() == Cost(0.0, 0.0)
     filtered = answer(b'{"choices":[{"message":{"content":"a"},"finish_reason":"content_filter"}]}')

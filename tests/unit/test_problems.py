@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch.domain.errors import Rejected, RowRejected
+from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.problems import MAX_CAUSES, MAX_MESSAGE, MAX_NAME, OTHER, Problem, ProblemGroup, Problems
 from dropbatch.formats.jsonl.reader import parsed
 from dropbatch.recipes.compiler import compile_recipe
@@ -72,11 +72,11 @@ def test_a_name_of_any_length_leaves_the_advice_whole(name: str) -> None:
     for text in wrong:
         try:
             compile_recipe(parse_recipe(text.encode()), {})
-        except Rejected as rejected:
+        except DropRejectedError as rejected:
             found += rejected.problems
     try:
         recipe.request({name: 1})
-    except RowRejected as rejected_row:
+    except RowRejectedError as rejected_row:
         found += rejected_row.problems
     assert len(found) >= len(wrong) + 3
     for problem in found:

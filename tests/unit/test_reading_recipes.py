@@ -3,7 +3,7 @@
 import pytest
 
 from dropbatch.domain.drops import MAX_RECIPE_FOLDERS, recipe_keys
-from dropbatch.domain.errors import ObjectMissing, Rejected
+from dropbatch.domain.errors import DropRejectedError, ObjectNotFoundError
 from dropbatch.domain.problems import Problem
 from dropbatch.recipes.yaml import MAX_BYTES
 from dropbatch.storage.job_files import MAX_FILES_BYTES, find_recipe, read_recipe, with_files
@@ -29,7 +29,7 @@ def objects() -> Objects:
 
 
 def rejection(objects: Objects, key: str = "a/r.csv") -> Problem:
-    with pytest.raises(Rejected) as rejected:
+    with pytest.raises(DropRejectedError) as rejected:
         find_recipe(objects, INBOX, key)
     [problem] = rejected.value.problems
     return problem
@@ -79,7 +79,7 @@ def test_nothing_outside_of_the_recipe_s_folder_is_read(objects: Objects, name: 
     recipe = with_files(objects, INBOX, "guest/recipe.yaml", f"model: m\nprompt: file://{name}\n".encode())
     assert recipe.files == {}
     assert objects.read == 0
-    with pytest.raises(Rejected) as rejected:
+    with pytest.raises(DropRejectedError) as rejected:
         recipe.compiled()
     [problem] = rejected.value.problems
     assert (problem.code, problem.key) == ("wrong_value", "prompt")
@@ -90,12 +90,12 @@ def test_a_recipe_that_grew_while_it_was_read_is_refused(objects: Objects) -> No
     small = objects.head(INBOX, "recipe.yaml")
     objects.drop("recipe.yaml", b"#" * (MAX_BYTES + 1))
     objects.head = lambda *_args, **_more: small  # type: ignore[method-assign]
-    with pytest.raises(Rejected):
+    with pytest.raises(DropRejectedError):
         read_recipe(objects, INBOX, "recipe.yaml")
 
 
 def test_a_recipe_that_is_not_there_is_missing(objects: Objects) -> None:
-    with pytest.raises(ObjectMissing):
+    with pytest.raises(ObjectNotFoundError):
         read_recipe(objects, INBOX, "recipe.yaml")
     assert find_recipe(objects, INBOX, "a/r.csv") is None
 

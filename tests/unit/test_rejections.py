@@ -15,7 +15,7 @@ import pytest
 from dropbatch.batch_api.limits import Limits
 from dropbatch.formats.compression import Compression, compressed
 from tests.driving import RECIPE, drop, result_json, run
-from tests.fakes import FakeWorld
+from tests.fakes import FakeContext
 
 GOOD: Mapping[str, Any] = {
     "custom_id": "1",
@@ -198,7 +198,7 @@ CASES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", CASES.values(), ids=CASES)
 def test_a_wrong_drop_is_told_what_where_and_what_to_do(wrong: Wrong, tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, limits=wrong.limits)
+    fake = FakeContext(tmp_path, limits=wrong.limits)
     if wrong.recipe is not None:
         fake.objects.drop("recipe.yaml", wrong.recipe)
     drop(fake, wrong.name, wrong.data)

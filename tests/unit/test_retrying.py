@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import HeldReason, Job, JobState, OpenAIStatus
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import HeldReason, JobState, OpenAIStatus
 from dropbatch.reporting.details import results_prefix
 from tests.driving import asked, batches, deliver_next, drop, jobs, only_job, result, result_json, rows, run
-from tests.fakes import INBOX, RESULTS, FakeWorld, Killer, answer_ok, response_line
+from tests.fakes import INBOX, RESULTS, FakeContext, Killer, answer_ok, response_line
 
 RECIPE = b'model: our-model\nprompt: "Label: {{ text }}"\nparameters: {max_tokens: 50}\n'
 MENDED = RECIPE.replace(b"max_tokens", b"max_completion_tokens")
@@ -39,20 +40,20 @@ def finishing(reason: str, *but: str) -> Any:
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.answer = choosy
     return fake
 
 
-def first_run(fake: FakeWorld, data: bytes = rows(3), name: str = "a.csv") -> Job:
+def first_run(fake: FakeContext, data: bytes = rows(3), name: str = "a.csv") -> Job:
     drop(fake, name, data)
     run(fake)
     return only_job(fake)
 
 
-def put(fake: FakeWorld, kind: str, name: str = "a.csv") -> Job:
+def put(fake: FakeContext, kind: str, name: str = "a.csv") -> Job:
     """Put a marker, and return the newest job."""
     fake.clock.sleep(60)
     drop(fake, f"{name}.{kind}", b"")
@@ -60,15 +61,15 @@ def put(fake: FakeWorld, kind: str, name: str = "a.csv") -> Job:
     return jobs(fake)[-1]
 
 
-def statuses(fake: FakeWorld, job: Job, name: str = "a.answers.csv") -> list[str]:
+def statuses(fake: FakeContext, job: Job, name: str = "a.answers.csv") -> list[str]:
     return [line.split(",", 2)[2] for line in result(fake, name, job).decode().splitlines()[1:]]
 
 
-def last(fake: FakeWorld) -> str:
+def last(fake: FakeContext) -> str:
     return fake.topics.published[-1].text
 
 
-def test_a_mended_recipe_asks_the_failed_rows_and_gives_one_whole_file(fake: FakeWorld) -> None:
+def test_a_mended_recipe_asks_the_failed_rows_and_gives_one_whole_file(fake: FakeContext) -> None:
     former = first_run(fake)
     assert former.state is JobState.PARTIAL
     assert "OpenAI says “Unsupported parameter: 'max_tokens' is not supported with this model.”" in last(fake)
@@ -94,7 +95,7 @@ def test_a_mended_recipe_asks_the_failed_rows_and_gives_one_whole_file(fake: Fak
     assert all("max_completion_tokens" in body for body in bodies if "messages" in body)
 
 
-def test_an_unchanged_recipe_asks_what_it_asked_before(fake: FakeWorld) -> None:
+def test_an_unchanged_recipe_asks_what_it_asked_before(fake: FakeContext) -> None:
     former = first_run(fake)
     fake.objects.drop("recipe.yaml", b"# a comment changes nothing\n" + RECIPE)
     job = put(fake, "retry")
@@ -105,7 +106,7 @@ def test_an_unchanged_recipe_asks_what_it_asked_before(fake: FakeWorld) -> None:
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_what_was_truncated_or_refused_is_asked_with_another_recipe_only(fake: FakeWorld, reason: str) -> None:
+def test_what_was_truncated_or_refused_is_asked_with_another_recipe_only(fake: FakeContext, reason: str) -> None:
     """Each message says what to do next, and doing so works."""
     fake.openai.answer = finishing(reason, "2")
     first_run(fake)
@@ -125,7 +126,7 @@ def test_what_was_truncated_or_refused_is_asked_with_another_recipe_only(fake: F
     assert asked(fake) == [[1, 2, 3], [1, 3]]
 
 
-def test_a_corrected_recipe_has_rejected_rows_asked_again_which_were_paid_before(fake: FakeWorld) -> None:
+def test_a_corrected_recipe_has_rejected_rows_asked_again_which_were_paid_before(fake: FakeContext) -> None:
     fake.openai.answer = finishing("length", "2")
     first_run(fake)
     assert put(fake, "retry").state is JobState.REJECTED
@@ -139,7 +140,7 @@ def test_a_corrected_recipe_has_rejected_rows_asked_again_which_were_paid_before
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
 def test_where_no_row_has_a_good_answer_the_next_line_asks_them_all_with_the_changed_recipe(
-    fake: FakeWorld, reason: str
+    fake: FakeContext, reason: str
 ) -> None:
     fake.openai.answer = finishing(reason)
     first_run(fake)
@@ -150,7 +151,7 @@ def test_where_no_row_has_a_good_answer_the_next_line_asks_them_all_with_the_cha
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 3)
 
 
-def test_all_invalid_answers_may_pass_as_they_are(fake: FakeWorld) -> None:
+def test_all_invalid_answers_may_pass_as_they_are(fake: FakeContext) -> None:
     def blank(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)
         line["response"]["body"]["choices"][0]["message"]["content"] = " "
@@ -163,7 +164,7 @@ def test_all_invalid_answers_may_pass_as_they_are(fake: FakeWorld) -> None:
     assert put(fake, "retry").state is JobState.SUCCEEDED
 
 
-def test_a_recipe_with_other_columns_is_refused_and_the_rerun_that_it_names_works(fake: FakeWorld) -> None:
+def test_a_recipe_with_other_columns_is_refused_and_the_rerun_that_it_names_works(fake: FakeContext) -> None:
     first_run(fake)
     fake.objects.drop("recipe.yaml", MENDED + b"schema: {label: [a, b]}\n")
     job = put(fake, "retry")
@@ -187,7 +188,7 @@ def test_a_recipe_with_other_columns_is_refused_and_the_rerun_that_it_names_work
     ],
 )
 def test_a_broken_recipe_is_told_and_once_it_is_mended_the_retry_works(
-    fake: FakeWorld, recipe: bytes, code: str
+    fake: FakeContext, recipe: bytes, code: str
 ) -> None:
     first_run(fake)
     fake.objects.drop("recipe.yaml", recipe)
@@ -200,7 +201,7 @@ def test_a_broken_recipe_is_told_and_once_it_is_mended_the_retry_works(
     assert asked(fake) == [[1, 2, 3], [2, 3]]
 
 
-def test_a_recipe_that_is_gone_is_taken_from_the_former_job_which_is_said(fake: FakeWorld) -> None:
+def test_a_recipe_that_is_gone_is_taken_from_the_former_job_which_is_said(fake: FakeContext) -> None:
     former = first_run(fake)
     fake.objects.remove(INBOX, "recipe.yaml")
     fake.openai.answer = answer_ok
@@ -210,7 +211,7 @@ def test_a_recipe_that_is_gone_is_taken_from_the_former_job_which_is_said(fake: 
     assert "recipe.yaml is gone: the rows are asked with the recipe that the former job kept." in accepted
 
 
-def test_another_model_and_endpoint_get_batches_of_their_own(fake: FakeWorld) -> None:
+def test_another_model_and_endpoint_get_batches_of_their_own(fake: FakeContext) -> None:
     first_run(fake, b"text,kind\n" + b"".join(b"row %d,%d\n" % (n, n % 2) for n in range(1, 8)))
     fake.objects.drop("recipe.yaml", MENDED.replace(b"our-model", b'"m{{ kind }}"'))
     job = put(fake, "retry")
@@ -221,7 +222,7 @@ def test_another_model_and_endpoint_get_batches_of_their_own(fake: FakeWorld) ->
 
 
 @pytest.mark.parametrize("lists_first", [True, False])
-def test_columns_hold_lists_if_todays_recipe_asks_for_lists(fake: FakeWorld, lists_first: bool) -> None:
+def test_columns_hold_lists_if_todays_recipe_asks_for_lists(fake: FakeContext, lists_first: bool) -> None:
     """Of the rows that it asks; what was answered before stays as it was asked."""
 
     def embedded(request: dict[str, Any]) -> Any:
@@ -241,7 +242,7 @@ def test_columns_hold_lists_if_todays_recipe_asks_for_lists(fake: FakeWorld, lis
 
 
 def test_requests_that_have_grown_are_spread_over_more_batches(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, limits=Limits(batch_bytes=4_000))
+    fake = FakeContext(tmp_path, limits=Limits(batch_bytes=4_000))
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.answer = choosy
     former = first_run(fake, rows(8))
@@ -255,7 +256,7 @@ def test_requests_that_have_grown_are_spread_over_more_batches(tmp_path: Path) -
     assert sorted(row for batch in asked(fake)[1:] for row in batch) == list(range(2, 9))
 
 
-def test_rows_that_todays_recipe_leaves_out_are_skipped_as_the_message_advises(fake: FakeWorld) -> None:
+def test_rows_that_todays_recipe_leaves_out_are_skipped_as_the_message_advises(fake: FakeContext) -> None:
     fake.openai.answer = finishing("content_filter", "1")
     first_run(fake)
     assert "leave these rows out with `when`" in last(fake)
@@ -267,7 +268,7 @@ def test_rows_that_todays_recipe_leaves_out_are_skipped_as_the_message_advises(f
 
 
 @pytest.mark.parametrize("skips", [False, True])
-def test_rows_that_cannot_be_asked_with_todays_recipe_are_bad_rows(fake: FakeWorld, skips: bool) -> None:
+def test_rows_that_cannot_be_asked_with_todays_recipe_are_bad_rows(fake: FakeContext, skips: bool) -> None:
     first_run(fake, b"text,n\na,1\nb,0\nc,1\n")
     divides = b'prompt: "{{ 1 / n | int }} {{ text }}"'
     changed = MENDED.replace(b'prompt: "Label: {{ text }}"', divides) + b"bad_rows: skip\n" * skips
@@ -292,7 +293,7 @@ def test_rows_that_cannot_be_asked_with_todays_recipe_are_bad_rows(fake: FakeWor
         ("a.json", b'[\n{"text":"a","n":1},\n\n{"text":"b","n":0}\n]\n'),
     ],
 )
-def test_a_row_is_told_by_its_number_whatever_lies_between_rows(fake: FakeWorld, name: str, data: bytes) -> None:
+def test_a_row_is_told_by_its_number_whatever_lies_between_rows(fake: FakeContext, name: str, data: bytes) -> None:
     first_run(fake, data, name)
     fake.objects.drop("recipe.yaml", MENDED.replace(b"Label: {{ text }}", b"{{ 1 / n | int }}"))
     put(fake, "retry", name)
@@ -300,7 +301,7 @@ def test_a_row_is_told_by_its_number_whatever_lies_between_rows(fake: FakeWorld,
     assert problem["message"].startswith("Row 2, key prompt of the recipe:")
 
 
-def test_rows_that_were_skipped_stay_skipped_and_are_told_of_again(fake: FakeWorld) -> None:
+def test_rows_that_were_skipped_stay_skipped_and_are_told_of_again(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
     first_run(fake, b"id,text\n1,a\n2,b\n,\n3,c,d\n")
     fake.objects.drop("recipe.yaml", MENDED + b"blank_rows: ask\nlimit: 1\n")
@@ -310,7 +311,7 @@ def test_rows_that_were_skipped_stay_skipped_and_are_told_of_again(fake: FakeWor
     assert "1 row was blank and skipped." in last(fake)
 
 
-def test_ready_requests_have_no_recipe_and_are_asked_as_they_are(fake: FakeWorld) -> None:
+def test_ready_requests_have_no_recipe_and_are_asked_as_they_are(fake: FakeContext) -> None:
     line = {
         "method": "POST",
         "url": "/v1/chat/completions",
@@ -328,7 +329,7 @@ def test_ready_requests_have_no_recipe_and_are_asked_as_they_are(fake: FakeWorld
     assert result_json(fake, "summary.json", job)["recipes"] == []
 
 
-def test_several_mended_recipes_are_told_apart_by_their_rows(fake: FakeWorld) -> None:
+def test_several_mended_recipes_are_told_apart_by_their_rows(fake: FakeContext) -> None:
     def answer(request: dict[str, Any]) -> Any:
         most = request["body"]["max_tokens"]
         if int(request["custom_id"]) > most:
@@ -352,7 +353,7 @@ def test_several_mended_recipes_are_told_apart_by_their_rows(fake: FakeWorld) ->
     assert [choices[0]["message"]["content"] for choices in answered] == [said[row] for row in range(1, 7)]
 
 
-def test_what_may_be_paid_already_is_asked_with_no_recipe(fake: FakeWorld) -> None:
+def test_what_may_be_paid_already_is_asked_with_no_recipe(fake: FakeContext) -> None:
     """The answers of the first batch are gone: OpenAI has answered them."""
     stream = fake.openai.streaming
 
@@ -377,7 +378,7 @@ def test_what_may_be_paid_already_is_asked_with_no_recipe(fake: FakeWorld) -> No
 @pytest.mark.parametrize("seconds", [5.0, 50.0])
 def test_a_retry_with_another_recipe_goes_on_in_the_next_invocation(tmp_path: Path, seconds: float) -> None:
     """However little time it has, and though the recipe changes in between."""
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=4))
+    fake = FakeContext(tmp_path, limits=Limits(batch_requests=4))
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.answer = choosy
     first_run(fake, rows(18))
@@ -399,8 +400,8 @@ def test_a_retry_with_another_recipe_goes_on_in_the_next_invocation(tmp_path: Pa
 def test_a_kill_at_any_call_of_a_retry_with_another_recipe_leaves_one_recipe_and_pays_once(tmp_path: Path) -> None:
     """The recipe changes once more after each kill: what the job has begun with counts."""
 
-    def prepared() -> FakeWorld:
-        fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2), killer=Killer())
+    def prepared() -> FakeContext:
+        fake = FakeContext(tmp_path, limits=Limits(batch_requests=2), killer=Killer())
         fake.objects.drop("recipe.yaml", RECIPE)
         fake.openai.answer = choosy
         drop(fake, "a.csv", rows(4))
@@ -445,7 +446,7 @@ def test_a_kill_at_any_call_of_a_retry_with_another_recipe_leaves_one_recipe_and
 
 
 @pytest.mark.slow
-def test_an_expired_job_is_asked_again_as_it_was(fake: FakeWorld) -> None:
+def test_an_expired_job_is_asked_again_as_it_was(fake: FakeContext) -> None:
     fake.openai.answer, fake.openai.ending = lambda _request: None, OpenAIStatus.EXPIRED
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=100, step=3600)
@@ -456,7 +457,7 @@ def test_an_expired_job_is_asked_again_as_it_was(fake: FakeWorld) -> None:
 
 @pytest.mark.slow
 def test_a_job_that_is_held_for_its_recipe_is_ended_mended_and_asked_again_as_the_message_says(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, limits=Limits(batch_requests=2))
+    fake = FakeContext(tmp_path, limits=Limits(batch_requests=2))
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.token_limits = {"*": 60}  # one batch at a time
     fake.openai.answer = choosy
@@ -475,7 +476,7 @@ def test_a_job_that_is_held_for_its_recipe_is_ended_mended_and_asked_again_as_th
 
 
 def test_ready_requests_that_were_truncated_are_corrected_in_the_failed_file_as_the_messages_say(
-    fake: FakeWorld,
+    fake: FakeContext,
 ) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
     line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
@@ -495,7 +496,7 @@ def test_ready_requests_that_were_truncated_are_corrected_in_the_failed_file_as_
 
 
 @pytest.mark.slow
-def test_a_retry_where_all_is_done_says_what_asks_all_rows(fake: FakeWorld) -> None:
+def test_a_retry_where_all_is_done_says_what_asks_all_rows(fake: FakeContext) -> None:
     fake.openai.answer = answer_ok
     first_run(fake)
     assert put(fake, "retry").state is JobState.SUCCEEDED

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, IncompleteReadError
 from botocore.stub import Stubber
 
 from dropbatch.adapters.s3 import READ_TRIES, S3Objects
-from dropbatch.domain.errors import ObjectForbidden, ObjectMissing
+from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError
 
 DATA = bytes(range(256)) * 40
 
@@ -97,7 +97,7 @@ def test_what_nobody_but_its_owner_can_make_readable_is_forbidden(
     objects, stubber = s3
     for read in (lambda: list(objects.blocks("b", "k", "v")), lambda: objects.read_range("b", "k", 0, 5)):
         stubber.add_client_error("get_object", code, "SECRET", status)
-        with pytest.raises(ObjectForbidden) as raised:
+        with pytest.raises(ObjectForbiddenError) as raised:
             read()
         assert str(raised.value) == code
 
@@ -126,7 +126,7 @@ def test_what_passes_is_not_forbidden(s3: tuple[S3Objects, Stubber], code: str, 
 def test_a_version_that_is_gone_or_was_never_an_object_is_missing(s3: tuple[S3Objects, Stubber], code: str) -> None:
     objects, stubber = s3
     stubber.add_client_error("head_object", code, http_status_code=int(code))
-    with pytest.raises(ObjectMissing):
+    with pytest.raises(ObjectNotFoundError):
         objects.head("b", "k", "v")
 
 
@@ -134,7 +134,7 @@ def test_a_head_without_a_reason_is_explained_by_a_get(s3: tuple[S3Objects, Stub
     """An object under a customer's key gets a bare 400, and so do credentials that ran out."""
     objects, stubber = s3
     wanted = {"Bucket": "b", "Key": "k", "Range": "bytes=0-0", "VersionId": "v"}
-    for code, expected in (("InvalidRequest", ObjectForbidden), ("ExpiredToken", ClientError)):
+    for code, expected in (("InvalidRequest", ObjectForbiddenError), ("ExpiredToken", ClientError)):
         stubber.add_client_error("head_object", "400", http_status_code=400)
         stubber.add_client_error("get_object", code, http_status_code=400, expected_params=wanted)
         with pytest.raises(expected, match=code):

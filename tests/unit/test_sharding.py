@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from tests.driving import drop, only_job, result, run
-from tests.fakes import FakeWorld
+from tests.fakes import FakeContext
 
 
 def raw(rows: int, *, model: str = "gpt-6-luna", pad: int = 0) -> list[dict[str, object]]:
@@ -21,7 +21,7 @@ def raw(rows: int, *, model: str = "gpt-6-luna", pad: int = 0) -> list[dict[str,
 
 def batches(folder: Path, lines: list[dict[str, object]], limits: Limits) -> list[int]:
     """The sizes of the batches that were created for a raw drop, in requests; all rows come back."""
-    fake = FakeWorld(folder, limits=limits)
+    fake = FakeContext(folder, limits=limits)
     drop(fake, "ready.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
@@ -38,7 +38,7 @@ def test_a_batch_holds_so_many_requests_and_no_more(tmp_path: Path, rows: int, s
 
 @pytest.mark.parametrize(("spare", "sizes"), [(-1, [2, 1]), (0, [3]), (1, [3])])
 def test_a_batch_holds_so_many_bytes_and_no_more(tmp_path: Path, spare: int, sizes: list[int]) -> None:
-    probe = FakeWorld(tmp_path)
+    probe = FakeContext(tmp_path)
     lines = raw(3, pad=100)
     drop(probe, "ready.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
     run(probe)
@@ -54,7 +54,7 @@ def test_each_model_has_a_batch_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("inputs", "count"), [(5, 1), (6, 2), (7, 2)])
 def test_embedding_inputs_are_counted_not_requests(tmp_path: Path, inputs: int, count: int) -> None:
-    fake = FakeWorld(tmp_path, limits=Limits(batch_embedding_inputs=6))
+    fake = FakeContext(tmp_path, limits=Limits(batch_embedding_inputs=6))
     lines = [
         {
             "custom_id": name,
@@ -74,7 +74,7 @@ def test_embedding_inputs_are_counted_not_requests(tmp_path: Path, inputs: int, 
 
 
 def test_a_request_over_the_byte_limit_is_rejected_with_its_line(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, limits=Limits(batch_bytes=300))
+    fake = FakeContext(tmp_path, limits=Limits(batch_bytes=300))
     lines = [*raw(1), *raw(1, model="b", pad=300)]
     drop(fake, "ready.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
     run(fake)

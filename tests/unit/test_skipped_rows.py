@@ -11,33 +11,33 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import RowRejected
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.states import JobState
 from dropbatch.formats.records import Record
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 from dropbatch.reporting.advice import Cure, advise
-from dropbatch.rows.request_builder import Asker, _has_blank_row, _is_empty
+from dropbatch.rows.request_builder import RequestBuilder, _has_blank_row, _is_empty
 from tests.driving import asked, batches, drop, jobs, only_job, result, result_json, run
-from tests.fakes import RESULTS, FakeWorld
+from tests.fakes import RESULTS, FakeContext
 
 RECIPE = b'model: gpt-6-luna\nprompt: "Label: {{ text }}"\n'
 BAD_ROWS = b"id,text\n1,one\n2,tw\xff o\n3,three,extra\n"
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     return fake
 
 
-def answers(fake: FakeWorld, name: str) -> list[dict[str, str]]:
+def answers(fake: FakeContext, name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(result(fake, name).decode("utf-8-sig"), newline="")))
 
 
-def said(fake: FakeWorld, event: str) -> str:
+def said(fake: FakeContext, event: str) -> str:
     return next(n.text for n in fake.topics.published if n.event == event)
 
 
@@ -54,7 +54,7 @@ BLANK = [
 
 
 def test_bad_and_blank_rows_are_told_before_an_approval(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, hold_above_rows=1)
+    fake = FakeContext(tmp_path, hold_above_rows=1)
     fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
     drop(fake, "a.csv", b"id,text\n1,a\n2\n3,c\n,\n")
     run(fake, ticks=2)
@@ -65,7 +65,7 @@ def test_bad_and_blank_rows_are_told_before_an_approval(tmp_path: Path) -> None:
     assert fake.topics.published[-1].detail["skipped"]["codes"] == {"ragged_row": 1, "blank_row": 1}
 
 
-def test_a_bad_row_with_a_name_of_the_answers_does_not_get_it_twice(fake: FakeWorld) -> None:
+def test_a_bad_row_with_a_name_of_the_answers_does_not_get_it_twice(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
     drop(fake, "a.jsonl", b'{"text": "a"}\n{"text": "b", "answer": 1}\n')
     run(fake)
@@ -77,7 +77,7 @@ def test_a_bad_row_with_a_name_of_the_answers_does_not_get_it_twice(fake: FakeWo
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "data"), BLANK)
-def test_a_row_without_any_value_is_skipped_unpaid_and_kept_in_place(fake: FakeWorld, name: str, data: bytes) -> None:
+def test_a_row_without_any_value_is_skipped_unpaid_and_kept_in_place(fake: FakeContext, name: str, data: bytes) -> None:
     drop(fake, name, data)
     run(fake)
     assert asked(fake) == [[1, 3]]
@@ -102,7 +102,7 @@ def test_a_row_without_any_value_is_skipped_unpaid_and_kept_in_place(fake: FakeW
     assert not fake.objects.keys(RESULTS, f"{name}/{only_job(fake).id}/a.failed"), "nothing is to be mended"
 
 
-def test_a_recipe_may_have_blank_rows_asked(fake: FakeWorld) -> None:
+def test_a_recipe_may_have_blank_rows_asked(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"blank_rows: ask\n")
     drop(fake, "a.csv", b"id,text\n1,a\n,\n")
     run(fake)
@@ -110,13 +110,13 @@ def test_a_recipe_may_have_blank_rows_asked(fake: FakeWorld) -> None:
     assert "blank" not in said(fake, "ended")
 
 
-def test_a_row_with_a_value_anywhere_is_asked(fake: FakeWorld) -> None:
+def test_a_row_with_a_value_anywhere_is_asked(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"id,text\n1,\n,b\n0,\n")
     run(fake)
     assert asked(fake) == [[1, 2, 3]]
 
 
-def test_a_file_of_blank_rows_asks_nothing_and_ends(fake: FakeWorld) -> None:
+def test_a_file_of_blank_rows_asks_nothing_and_ends(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"id,text\n,\n,\n")
     run(fake)
     assert asked(fake) == []
@@ -124,14 +124,14 @@ def test_a_file_of_blank_rows_asks_nothing_and_ends(fake: FakeWorld) -> None:
     assert "2 rows were blank and skipped." in said(fake, "ended")
 
 
-def test_a_limit_counts_blank_rows_as_before(fake: FakeWorld) -> None:
+def test_a_limit_counts_blank_rows_as_before(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"limit: 2\n")
     drop(fake, "a.csv", b"id,text\n,\n1,a\n2,b\n")
     run(fake)
     assert asked(fake) == [[2]]
 
 
-def test_a_blank_row_under_a_name_that_the_answers_add_rejects_the_drop_as_any_row_does(fake: FakeWorld) -> None:
+def test_a_blank_row_under_a_name_that_the_answers_add_rejects_the_drop_as_any_row_does(fake: FakeContext) -> None:
     drop(fake, "a.jsonl", b'{"text": "a"}\n{"answer": null}\n')
     run(fake)
     assert only_job(fake).state is JobState.REJECTED
@@ -148,7 +148,7 @@ def test_rows_in_are_rows_out_and_none_is_asked_that_a_person_would_call_empty(
     value = st.sampled_from(["", "", " ", "\u00a0", "a", "0", '"q"', "x\ny"])
     rows = data.draw(st.lists(st.tuples(value, value, value), min_size=1, max_size=12))
     limits = Limits(batch_requests=data.draw(st.integers(1, 5)))
-    fake = FakeWorld(tmp_path_factory.mktemp("world"), limits=limits)
+    fake = FakeContext(tmp_path_factory.mktemp("world"), limits=limits)
     fake.objects.drop("recipe.yaml", RECIPE if plain else RECIPE.replace(b"{{ text }}", b"{{ text | upper }}"))
     out = io.StringIO(newline="")
     csv.writer(out).writerows([("id", "text", "note"), *rows])
@@ -168,7 +168,7 @@ def test_many_rows_are_blank_where_one_of_them_is(rows: list[tuple[Any, ...]]) -
     assert _has_blank_row(columns) == any(all(map(_is_empty, row)) for row in rows)
 
 
-def test_bad_rows_are_told_with_which_why_and_how_many(fake: FakeWorld) -> None:
+def test_bad_rows_are_told_with_which_why_and_how_many(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
     drop(fake, "x.csv", BAD_ROWS)
     run(fake)
@@ -200,7 +200,7 @@ def test_bad_rows_are_told_with_which_why_and_how_many(fake: FakeWorld) -> None:
     assert all("cannot be asked" in sentence["message"] for sentence in sentences)
 
 
-def test_the_failed_file_of_bad_rows_can_be_mended_and_dropped_as_the_message_says(fake: FakeWorld) -> None:
+def test_the_failed_file_of_bad_rows_can_be_mended_and_dropped_as_the_message_says(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
     drop(fake, "x.csv", BAD_ROWS)
     run(fake)
@@ -222,7 +222,7 @@ def test_the_failed_file_of_bad_rows_can_be_mended_and_dropped_as_the_message_sa
         (b'model: m\nprompt: "{{ n }}"\n', b'{"n": 1}\n{"n": 1\n', "not_json"),
     ],
 )
-def test_every_kind_of_bad_row_has_its_own_code(fake: FakeWorld, recipe: bytes, data: bytes, code: str) -> None:
+def test_every_kind_of_bad_row_has_its_own_code(fake: FakeContext, recipe: bytes, data: bytes, code: str) -> None:
     fake.objects.drop("recipe.yaml", recipe + b"bad_rows: skip\n")
     drop(fake, "a.jsonl", data)
     run(fake)
@@ -232,14 +232,14 @@ def test_every_kind_of_bad_row_has_its_own_code(fake: FakeWorld, recipe: bytes, 
 
 
 def test_a_row_that_is_too_long_for_a_batch_is_skipped_with_its_code(tmp_path: Path) -> None:
-    fake = FakeWorld(tmp_path, limits=Limits(line_bytes=400))
+    fake = FakeContext(tmp_path, limits=Limits(line_bytes=400))
     fake.objects.drop("recipe.yaml", RECIPE.replace(b"Label", b"x" * 100) + b"bad_rows: skip\n")
     drop(fake, "a.csv", b"text\na\n" + b"b" * 300 + b"\n")
     run(fake)
     assert [row["_error"] for row in answers(fake, "a.answers.csv")] == ["", "line_too_long"]
 
 
-def test_rows_that_the_recipe_leaves_out_are_said_so_and_need_no_telling(fake: FakeWorld) -> None:
+def test_rows_that_the_recipe_leaves_out_are_said_so_and_need_no_telling(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"when: \"{{ id == '1' }}\"\n")
     drop(fake, "a.csv", b"id,text\n1,a\n2,b\n")
     run(fake)
@@ -257,7 +257,7 @@ def test_what_is_skipped_is_counted_over_all_invocations(tmp_path: Path) -> None
     )
     found = []
     for seconds in (300.0, 10.0):
-        fake = FakeWorld(tmp_path, limits=Limits(batch_requests=40))
+        fake = FakeContext(tmp_path, limits=Limits(batch_requests=40))
         fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
         fake.seconds_left = lambda seconds=seconds: seconds  # type: ignore[misc]  # a clock a run
         drop(fake, "a.csv", data)
@@ -286,6 +286,6 @@ def test_a_row_that_an_earlier_release_took_is_asked_although_it_says_nothing(re
     today, of_then = (
         compile_recipe(parse_recipe(recipe), {}, checked=checked) if recipe else None for checked in (False, True)
     )
-    with pytest.raises(RowRejected):
-        Asker(today).request(record)
-    assert Asker(of_then, is_decided=True).request(record) is not None
+    with pytest.raises(RowRejectedError):
+        RequestBuilder(today).request(record)
+    assert RequestBuilder(of_then, is_decided=True).request(record) is not None

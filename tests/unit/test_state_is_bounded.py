@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import GRACE_SECONDS, KEPT_SECONDS, MAX_JOB_SECONDS, RETENTION_SECONDS, JobState
+from dropbatch.domain.jobs import GRACE_SECONDS, KEPT_SECONDS, MAX_JOB_SECONDS, RETENTION_SECONDS
+from dropbatch.domain.states import JobState
 from tests.driving import RECIPE, asked, drop, jobs, only_job, rows, run
-from tests.fakes import WORK, FakeWorld, answer_ok, response_line
+from tests.fakes import WORK, FakeContext, answer_ok, response_line
 
 DAY = 86_400
 WORK_BUCKET_DAYS = 60
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    fake = FakeWorld(tmp_path)
+def fake(tmp_path: Path) -> FakeContext:
+    fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     return fake
 
@@ -25,7 +26,7 @@ def test_a_job_ends_long_before_its_objects_and_items_do() -> None:
     assert MAX_JOB_SECONDS + 2 * GRACE_SECONDS < KEPT_SECONDS
 
 
-def test_every_item_of_an_ended_job_gets_a_date_and_what_protects_from_paying_twice_none(fake: FakeWorld) -> None:
+def test_every_item_of_an_ended_job_gets_a_date_and_what_protects_from_paying_twice_none(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(3))
     run(fake)
     items = [json.loads(line) for line in fake.table.everything().splitlines()]
@@ -37,7 +38,7 @@ def test_every_item_of_an_ended_job_gets_a_date_and_what_protects_from_paying_tw
     assert {"claim", "drop"} <= kept
 
 
-def test_what_says_which_run_a_marker_got_has_a_date(fake: FakeWorld) -> None:
+def test_what_says_which_run_a_marker_got_has_a_date(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(3))
     run(fake)
     before = {item["pk"] for item in map(json.loads, fake.table.everything().splitlines())}
@@ -51,14 +52,14 @@ def test_what_says_which_run_a_marker_got_has_a_date(fake: FakeWorld) -> None:
 
 
 @pytest.mark.parametrize("data", [rows(3), b"text\n", b"other\n1\n"])
-def test_the_work_of_a_job_that_needs_none_any_more_is_deleted_at_once(fake: FakeWorld, data: bytes) -> None:
+def test_the_work_of_a_job_that_needs_none_any_more_is_deleted_at_once(fake: FakeContext, data: bytes) -> None:
     drop(fake, "a.csv", data)
     run(fake)
     assert only_job(fake).state in (JobState.SUCCEEDED, JobState.REJECTED)
     assert fake.objects.keys(WORK, "jobs/") == []
 
 
-def test_work_that_a_retry_needs_is_kept_until_the_retry_has_it(fake: FakeWorld) -> None:
+def test_work_that_a_retry_needs_is_kept_until_the_retry_has_it(fake: FakeContext) -> None:
     def answer(request: object) -> object:
         assert isinstance(request, dict)
         if request["custom_id"] == "2" and len(fake.openai.batches) == 1:

@@ -16,11 +16,11 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.collection import result_writer
 from dropbatch.delivery import render_shard as rendering
 from dropbatch.delivery.parquet_results import column_schemas
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 from tests.driving import drop, jobs, only_job, result, result_json, run
-from tests.fakes import RESULTS, WORK, FakeWorld, answer_ok, response_line
+from tests.fakes import RESULTS, WORK, FakeContext, answer_ok, response_line
 from tests.unit.formats.parquet.tables import a_table, packed, same, unpacked
 
 RECIPE = b"""\
@@ -44,11 +44,11 @@ schema:
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeWorld:
-    return FakeWorld(tmp_path, limits=Limits(batch_requests=7))  # so that there are several shards
+def fake(tmp_path: Path) -> FakeContext:
+    return FakeContext(tmp_path, limits=Limits(batch_requests=7))  # so that there are several shards
 
 
-def table(fake: FakeWorld, name: str) -> Any:
+def table(fake: FakeContext, name: str) -> Any:
     return pq.read_table(io.BytesIO(result(fake, name)))
 
 
@@ -65,7 +65,7 @@ def saying(values: Any) -> Any:
     return answer
 
 
-def test_a_table_comes_back_with_its_answers_beside_it(fake: FakeWorld) -> None:
+def test_a_table_comes_back_with_its_answers_beside_it(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a/t.parquet", TABLE)
     run(fake)
@@ -85,19 +85,19 @@ def test_a_table_comes_back_with_its_answers_beside_it(fake: FakeWorld) -> None:
 
 @pytest.mark.slow
 def test_a_table_that_took_many_invocations_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def done(fake: FakeWorld) -> dict[str, Any]:
+    def done(fake: FakeContext) -> dict[str, Any]:
         fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
         fake.openai.answer = lambda request: None if int(request["custom_id"]) % 5 == 0 else answer_ok(request)
         drop(fake, "t.parquet", TABLE)
         run(fake, ticks=200, step=600)
         return {name: table(fake, name) for name in ("t.answers.parquet", "t.failed.parquet")}
 
-    expected = done(FakeWorld(tmp_path, limits=Limits(batch_requests=7)))
+    expected = done(FakeContext(tmp_path, limits=Limits(batch_requests=7)))
     for module in (result_writer, rendering):
         monkeypatch.setattr(module, "CHUNK_ROWS", 2)
     for seed in range(3):
         dice = random.Random(seed)
-        fake = FakeWorld(tmp_path, limits=Limits(batch_requests=7))
+        fake = FakeContext(tmp_path, limits=Limits(batch_requests=7))
         fake.seconds_left = lambda dice=dice: dice.choice([300.0, 5.0])  # type: ignore[misc]  # a clock a run
         found = done(fake)
         assert all(same(found[name], expected[name]) for name in expected)
@@ -106,7 +106,7 @@ def test_a_table_that_took_many_invocations_is_the_same(tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-def test_templates_see_a_row_s_values_and_columns_have_the_schema_s_types(fake: FakeWorld) -> None:
+def test_templates_see_a_row_s_values_and_columns_have_the_schema_s_types(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", SCORING)
     fake.openai.answer = saying({"score": 7, "sure": 1, "good": True, "labels": ["a", "b"], "notes": {"a": "x"}})
     drop(fake, "t.parquet", TABLE)
@@ -123,7 +123,7 @@ def test_templates_see_a_row_s_values_and_columns_have_the_schema_s_types(fake: 
 
 
 @pytest.mark.slow
-def test_rows_without_an_answer_come_back_as_a_table_too_and_can_be_dropped_again(fake: FakeWorld) -> None:
+def test_rows_without_an_answer_come_back_as_a_table_too_and_can_be_dropped_again(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
     missing = {"1", "20", "21", "50"}
     fake.openai.answer = lambda request: None if request["custom_id"] in missing else answer_ok(request)
@@ -140,7 +140,7 @@ def test_rows_without_an_answer_come_back_as_a_table_too_and_can_be_dropped_agai
 
 
 @pytest.mark.slow
-def test_only_the_failed_rows_are_asked_again_and_the_table_is_complete(fake: FakeWorld) -> None:
+def test_only_the_failed_rows_are_asked_again_and_the_table_is_complete(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
     fake.openai.answer = lambda request: None if request["custom_id"] == "9" else answer_ok(request)
     drop(fake, "t.parquet", TABLE)
@@ -155,7 +155,7 @@ def test_only_the_failed_rows_are_asked_again_and_the_table_is_complete(fake: Fa
     assert found.column("answer").to_pylist() == [said[n] for n in range(1, COUNT + 1)]
 
 
-def test_the_first_rows_alone_are_answered_where_the_recipe_says_so(fake: FakeWorld) -> None:
+def test_the_first_rows_alone_are_answered_where_the_recipe_says_so(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"limit: 23\n")
     drop(fake, "t.parquet", TABLE)
     run(fake)
@@ -164,7 +164,7 @@ def test_the_first_rows_alone_are_answered_where_the_recipe_says_so(fake: FakeWo
 
 
 @pytest.mark.slow
-def test_rows_that_are_skipped_stay_in_the_table(fake: FakeWorld) -> None:
+def test_rows_that_are_skipped_stay_in_the_table(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b'when: "{{ kind }}"\n')
     drop(fake, "t.parquet", TABLE)
     run(fake)
@@ -172,7 +172,7 @@ def test_rows_that_are_skipped_stay_in_the_table(fake: FakeWorld) -> None:
     assert statuses == ["skipped" if n % 3 == 2 else "ok" for n in range(COUNT)]
 
 
-def test_a_row_of_nulls_is_blank(fake: FakeWorld) -> None:
+def test_a_row_of_nulls_is_blank(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     columns = {"text": ["a", None, " ", "b"], "n": [1.0, None, float("nan"), None], "tags": [["x"], None, [], None]}
     whole = pa.table(columns)
@@ -185,7 +185,7 @@ def test_a_row_of_nulls_is_blank(fake: FakeWorld) -> None:
     assert not [key for key in fake.objects.keys(RESULTS) if "failed" in key]
 
 
-def test_a_bad_row_of_a_table_is_skipped_and_in_its_failed_file(fake: FakeWorld) -> None:
+def test_a_bad_row_of_a_table_is_skipped_and_in_its_failed_file(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b'model: m\nprompt: "{{ 1 / n }}"\nbad_rows: skip\n')
     drop(fake, "t.parquet", packed(pa.table({"n": [1, 0, 2]})))
     run(fake)
@@ -195,7 +195,7 @@ def test_a_bad_row_of_a_table_is_skipped_and_in_its_failed_file(fake: FakeWorld)
 
 
 @pytest.mark.slow
-def test_failed_rows_of_a_table_are_asked_with_a_mended_recipe_whose_types_differ(fake: FakeWorld) -> None:
+def test_failed_rows_of_a_table_are_asked_with_a_mended_recipe_whose_types_differ(fake: FakeContext) -> None:
     """The column holds what both recipes gave: as texts, where one type cannot."""
     fake.objects.drop("recipe.yaml", RECIPE + b"schema: {score: integer}\n")
     fake.openai.answer = lambda request: (
@@ -216,7 +216,7 @@ def test_failed_rows_of_a_table_are_asked_with_a_mended_recipe_whose_types_diffe
     assert [recipe["rows"] for recipe in result_json(fake, "summary.json", again)["recipes"]] == [49, 1]
 
 
-def test_a_bad_row_is_named_by_its_number(fake: FakeWorld) -> None:
+def test_a_bad_row_is_named_by_its_number(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b'model: m\nprompt: "{{ who.name }}"\n')
     drop(fake, "t.parquet", packed(pa.table({"who": pa.array([{"name": "a"}, {"name": "b"}]), "n": [1, 2]})))
     drop(fake, "u.parquet", packed(pa.table({"who": pa.array([["a"], ["b"]])})))
@@ -230,7 +230,7 @@ def test_a_bad_row_is_named_by_its_number(fake: FakeWorld) -> None:
 
 
 @pytest.mark.slow
-def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: FakeWorld) -> None:
+def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: FakeContext) -> None:
     fake.objects.drop(
         "recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "Text: {{ text }}"\n'
     )
@@ -253,7 +253,7 @@ def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: Fa
 @pytest.mark.parametrize("odd", [None, "30"])
 def test_a_table_is_put_together_in_as_many_invocations_as_it_takes(tmp_path: Path, odd: str | None) -> None:
     def answered(seconds_left: Callable[[], float]) -> tuple[bytes, bytes]:
-        fake = FakeWorld(tmp_path, limits=Limits(batch_requests=7))
+        fake = FakeContext(tmp_path, limits=Limits(batch_requests=7))
         fake.objects.drop(
             "recipe.yaml", b'model: m\nprompt: "Text: {{ text }}"\nattempts: 1\nschema: {score: integer}\n'
         )
@@ -280,7 +280,7 @@ def test_a_table_is_put_together_in_as_many_invocations_as_it_takes(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_embeddings_are_lists_of_numbers(fake: FakeWorld) -> None:
+def test_embeddings_are_lists_of_numbers(fake: FakeContext) -> None:
     fake.objects.drop(
         "recipe.yaml", b'model: text-embedding-3-small\nendpoint: /v1/embeddings\nprompt: "Text: {{ text }}"\n'
     )
@@ -297,7 +297,7 @@ def test_embeddings_are_lists_of_numbers(fake: FakeWorld) -> None:
 
 
 @pytest.mark.slow
-def test_a_table_that_was_replaced_meanwhile_is_answered_as_it_was(fake: FakeWorld) -> None:
+def test_a_table_that_was_replaced_meanwhile_is_answered_as_it_was(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     drop(fake, "t.parquet", TABLE)
@@ -317,7 +317,7 @@ def test_a_table_that_was_replaced_meanwhile_is_answered_as_it_was(fake: FakeWor
         (packed(pa.table({"tekst": ["a"]})), "undefined_name"),
     ],
 )
-def test_a_wrong_table_is_rejected_in_one_sentence(fake: FakeWorld, data: bytes, code: str) -> None:
+def test_a_wrong_table_is_rejected_in_one_sentence(fake: FakeContext, data: bytes, code: str) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "t.parquet", data)
     run(fake)
@@ -327,7 +327,7 @@ def test_a_wrong_table_is_rejected_in_one_sentence(fake: FakeWorld, data: bytes,
 
 
 def test_without_its_library_a_table_is_refused_with_how_to_switch_it_on(
-    fake: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("dropbatch.formats.parquet")]:
         monkeypatch.delitem(sys.modules, name)
@@ -340,7 +340,7 @@ def test_without_its_library_a_table_is_refused_with_how_to_switch_it_on(
     assert "`make deploy PARQUET=enabled`" in problem["message"]
 
 
-def test_the_same_table_while_its_job_is_open_is_not_billed_again(fake: FakeWorld) -> None:
+def test_the_same_table_while_its_job_is_open_is_not_billed_again(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     drop(fake, "t.parquet", TABLE)

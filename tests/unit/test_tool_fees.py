@@ -13,14 +13,14 @@ from dropbatch.answers.tally import Cost
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
 from dropbatch.batch_api.tool_fees import CONTAINER_FEES, TOOL_FEES, call_fee
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.money.pricing import Bill
+from dropbatch.money.pricing import CostMeter
 from tests.unit.test_pricing import paid
 
 ONE = Usage(1_000, 0, 0, 0)
 
 
 def with_calls(model: str, calls: dict[str, int], taken: Usage = ONE, endpoint: str = RESPONSES) -> Cost:
-    bill = Bill(model, endpoint)
+    bill = CostMeter(model, endpoint)
     answer = Answer(Outcome.OK, None, None, taken, tools=calls)
     bill.add([taken])
     bill.add_calls([answer])
@@ -95,6 +95,6 @@ def test_a_model_that_searches_by_itself_does_so_for_each_answer(model: str, fee
     assert told == untold
     assert untold.fees_usd == pytest.approx(fee)
     assert untold.tool_calls.keys() <= {"web_search", "web_search_preview"}
-    silent = Bill(model, CHAT)
+    silent = CostMeter(model, CHAT)
     silent.add_silent([Answer(Outcome.OK, None, None, None)])
     assert silent.total().fees_usd == pytest.approx(fee)

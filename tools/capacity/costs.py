@@ -13,10 +13,11 @@ from pathlib import Path
 
 from benchmarks.figures import read
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import ENDED_JOBS, JobState, Pace, Poller
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.poller import Pace, Poller
+from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.polling.poll import poll
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.repository import Repository
 from tests.driving import deliver, drop, jobs, rows
 from tests.fakes import answer_ok
 from tools.capacity.simulation import DAY, WORKERS, Account
@@ -123,8 +124,8 @@ def _calls(shards: int) -> Counter[str]:
         account.openai.answer = answer_ok
         account.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
         wide = Pace(64)  # as it is where much is done: all batches go in one poll
-        Ledger(account.table).save(Poller(dispatch=wide, collect=wide))
-        poll(account.world)  # the first one begins the sweep
+        Repository(account.table).save(Poller(dispatch=wide, collect=wide))
+        poll(account.context)  # the first one begins the sweep
         idle = _of_a_poll(account)
         account.calls.clear()
         if not shards:
@@ -135,7 +136,7 @@ def _calls(shards: int) -> Counter[str]:
             deliver(account)
             account.clock.sleep(wait)
             account.openai.move()
-            poll(account.world)
+            poll(account.context)
             polls += 1
             if all(job.state in ENDED_JOBS for job in jobs(account)):
                 break
@@ -146,7 +147,7 @@ def _calls(shards: int) -> Counter[str]:
 def _of_a_poll(account: Account) -> Counter[str]:
     account.calls.clear()
     account.clock.sleep(60)
-    poll(account.world)
+    poll(account.context)
     return Counter(account.calls)
 
 

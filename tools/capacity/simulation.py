@@ -22,12 +22,13 @@ from time import process_time
 from typing import Any
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import OpenAIBusy
-from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.errors import OpenAIRateLimitError
+from dropbatch.domain.states import OpenAIStatus
 from dropbatch.polling.poll import poll
-from dropbatch.ports import RemoteBatch, World
+from dropbatch.ports import RemoteBatch
+from dropbatch.storage.context import Context
 from tests.driving import Functions, drop, jobs
-from tests.fakes import FakeClock, FakeOpenAI, FakeWorld, Faults, answer_ok, response_line
+from tests.fakes import FakeClock, FakeContext, FakeOpenAI, Faults, answer_ok, response_line
 from tests.schedules.invariants import check
 
 HOUR, DAY = 3600, 86_400
@@ -79,7 +80,7 @@ class _OpenAI(FakeOpenAI):
         hour = int(self._clock()) // HOUR
         if self.creates[hour] >= CREATES_AN_HOUR:
             self.refused["creates"] += 1
-            raise OpenAIBusy("rate_limit_exceeded", 60)
+            raise OpenAIRateLimitError("rate_limit_exceeded", 60)
         self.creates[hour] += 1
         made = super().create(file_id, endpoint, metadata)
         self._names.append(made.id)
@@ -153,7 +154,7 @@ class _Counted:
 
 
 @dataclass
-class Account(FakeWorld):
+class Account(FakeContext):
     """The world of the simulation."""
 
     token_limit: int = 10**9
@@ -168,7 +169,7 @@ class Account(FakeWorld):
         self.chance = random.Random(self.seed)
         self.openai: _OpenAI = _OpenAI(self.clock, self.chance, self.token_limit)
         self.openai.answer = self._answer
-        seen = super().world
+        seen = super().context
         counted: dict[str, Any] = {
             name: _Counted(name, getattr(seen, name), self.calls)
             for name in ("objects", "table", "intake", "dispatch", "collect", "topics", "openai")
@@ -176,10 +177,10 @@ class Account(FakeWorld):
         counted["dead_letters"] = {
             name: _Counted(f"dead_letters.{name}", dead, self.calls) for name, dead in seen.dead_letters.items()
         }
-        self.counted: World = replace(seen, **counted)
+        self.counted: Context = replace(seen, **counted)
 
     @property
-    def world(self) -> World:
+    def context(self) -> Context:
         return self.counted
 
     def _answer(self, request: dict[str, Any]) -> Any:
@@ -211,7 +212,7 @@ def simulate(drops: int, *, folder: Path, hours: float = 24, token_limit: int | 
         token_limit=token_limit or drops * TOKENS_A_DROP,
         seed=seed,
     )
-    clock, world = account.clock, account.world
+    clock, context = account.clock, account.context
     clock.now -= clock.now % DAY  # midnight
     began = clock.now
     for model in set(MODELS):
@@ -233,7 +234,7 @@ def simulate(drops: int, *, folder: Path, hours: float = 24, token_limit: int | 
             its.step()
         if int(clock.now) % 60 == 0:
             calls, cpu = _calls_to_openai(account), process_time()
-            poll(world)
+            poll(context)
             slowest, most_calls = max(slowest, process_time() - cpu), max(most_calls, _calls_to_openai(account) - calls)
             polls += 1
             most_open = max(most_open, len(account.table.open("batch")))

@@ -20,7 +20,7 @@ from time import monotonic
 from typing import Any
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import ENDED_JOBS
+from dropbatch.domain.states import ENDED_JOBS
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification
 from tests.driving import Functions, drop, invoke, told_of_each
@@ -135,7 +135,7 @@ def _live(seen: Soak, functions: list[Functions], coming: list[float], until: fl
         for its in functions:
             its.step()
         if int(clock.now) % 60 == 0:
-            invoke(account, lambda: poll(account.world))
+            invoke(account, lambda: poll(account.context))
             seen.counts["polls"] += 1
 
 

@@ -24,21 +24,21 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from benchmarks.inputs import FOLDER, csv_drop
-from benchmarks.worlds import BUCKETS, FolderObjects, MemoryQueue, MemoryTable, folder_world
+from benchmarks.worlds import BUCKETS, FolderObjects, MemoryQueue, MemoryTable, folder_context
 from dropbatch.adapters.openai import OpenAIBatches
 from dropbatch.batch_api.limits import Limits
 from dropbatch.collection.collect import collect
-from dropbatch.domain.errors import TryLater
-from dropbatch.domain.jobs import ENDED_JOBS, BatchState, Job, JobState
+from dropbatch.domain.errors import RetryLaterError
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import ENDED_JOBS, BatchState, JobState
 from dropbatch.intake.intake import take_in
 from dropbatch.intake.validation import SPARE_SECONDS
-from dropbatch.messages import Look, Work
+from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll
-from dropbatch.ports import World
 from dropbatch.reporting.details import results_prefix
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
 from dropbatch.storage.job_files import lines
-from dropbatch.storage.repository import Ledger
 from dropbatch.submission.submit import METADATA_KEY, submit
 from local.openai_emulator.clock import Clock
 from local.programs import Program, free_port, stop
@@ -235,15 +235,14 @@ def emulating(folder: Path, day: Day) -> Iterator[Emulator]:
 class Worker:
     """Handles what the queues hold, as the functions do: every message an invocation with its time."""
 
-    def __init__(self, world: World, day: Day) -> None:
-        self.world = world
+    def __init__(self, context: Context, day: Day) -> None:
+        self.context = context
         self.stages = {name: Stage() for name in STAGES}
         self._reading_seconds = SPARE_SECONDS + day.reading_seconds
-        self._ledger = Ledger(world.table)
 
     def handle_all(self) -> None:
         """Handles every message that is due, and those that follow from it."""
-        queues = (self.world.intake, self.world.collect, self.world.dispatch)
+        queues = (self.context.intake, self.context.collect, self.context.dispatch)
         intake, collects, dispatch = (cast("MemoryQueue", queue) for queue in queues)
         while True:
             if message := intake.take():
@@ -259,12 +258,12 @@ class Worker:
         self._invoke(self._poll, {})
 
     def _invoke(
-        self, handle: Callable[[World, Any], str], message: Mapping[str, Any], seconds: float = FUNCTION_SECONDS
+        self, handle: Callable[[Context, Any], str], message: Mapping[str, Any], seconds: float = FUNCTION_SECONDS
     ) -> None:
         _forget_peak()
         began, busy = time.perf_counter(), time.thread_time()
-        world = replace(self.world, seconds_left=lambda: began + seconds - time.perf_counter())
-        stage = self.stages[handle(world, message)]
+        context = replace(self.context, seconds_left=lambda: began + seconds - time.perf_counter())
+        stage = self.stages[handle(context, message)]
         took = time.perf_counter() - began
         stage.invocations += 1
         stage.seconds += took
@@ -272,25 +271,25 @@ class Worker:
         stage.longest = max(stage.longest, took)
         stage.peak_mb = max(stage.peak_mb, _peak_mb("self"))
 
-    def _read(self, world: World, message: Mapping[str, Any]) -> str:
-        take_in(world, Look.from_json(message))
+    def _read(self, context: Context, message: Mapping[str, Any]) -> str:
+        take_in(context, IntakeMessage.from_json(message))
         return "reading"
 
-    def _submit(self, world: World, message: Mapping[str, Any]) -> str:
-        submit(world, Work.from_json(message))
+    def _submit(self, context: Context, message: Mapping[str, Any]) -> str:
+        submit(context, BatchMessage.from_json(message))
         return "submitting"
 
-    def _poll(self, world: World, _: object) -> str:
-        poll(world)
+    def _poll(self, context: Context, _: object) -> str:
+        poll(context)
         return "polling"
 
-    def _collect(self, world: World, message: Mapping[str, Any]) -> str:
-        work = Work.from_json(message)
+    def _collect(self, context: Context, message: Mapping[str, Any]) -> str:
+        work = BatchMessage.from_json(message)
         try:
-            collect(world, work)
-        except TryLater as later:
-            world.collect.send(message, later.seconds)
-        job = self._ledger.job(work.job_id)
+            collect(context, work)
+        except RetryLaterError as later:
+            context.collect.send(message, later.seconds)
+        job = self.context.repository.job(work.job_id)
         # The collector of the last batch also joins the results of all.
         return "collecting" if job and job.state is JobState.RUNNING else "joining"
 
@@ -329,14 +328,14 @@ def _through(day: Day, folder: Path, emulator: Emulator) -> Figures:
     clock = Clock()
     openai = OpenAIBatches(lambda _fresh: (API_KEY, "1"), emulator.base_url)
     limits = {MODEL: day.tokens_at_once(COUNTED)}
-    world = folder_world(folder, openai, clock=clock, limits=day.limits, token_limits=limits)
-    ledger, worker = Ledger(world.table), Worker(world, day)
+    context = folder_context(folder, openai, clock=clock, limits=day.limits, token_limits=limits)
+    worker = Worker(context, day)
     began = time.perf_counter()
     waited = 0.0
     forgotten: set[str] = set()
-    world.intake.send(Look(BUCKETS.inbox, KEY, VERSION).to_json())
+    context.intake.send(IntakeMessage(BUCKETS.inbox, KEY, VERSION).to_json())
     worker.handle_all()
-    (job,) = ledger.open_jobs()
+    (job,) = context.repository.open_jobs()
     emulator.call("POST", "/_emulator/faults", day.faults)
     with ThreadPoolExecutor(1) as aside:
         minutes = 0
@@ -351,14 +350,14 @@ def _through(day: Day, folder: Path, emulator: Emulator) -> Figures:
             advanced.result()
             waited += time.perf_counter() - waits
             worker.poll()
-            batches = ledger.batches(job.id)
+            batches = context.repository.batches(job.id)
             for batch in batches:
                 if batch.state is BatchState.COLLECTED and batch.openai_id and batch.openai_id not in forgotten:
                     emulator.forget(batch.openai_id)
                     forgotten.add(batch.openai_id)
-            job = ledger.job(job.id) or job
+            job = context.repository.job(job.id) or job
     openai.close()
-    objects, table = cast("FolderObjects", world.objects), cast("MemoryTable", world.table)
+    objects, table = cast("FolderObjects", context.objects), cast("MemoryTable", context.table)
     return Figures(
         day=day,
         job=job,

@@ -5,22 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import VERSION, Batch, Job
+from dropbatch.domain.items import VERSION
+from dropbatch.domain.jobs import Job
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class IntakeMessage:
     """Look at an object of the inbox. `rerun_version` makes it the job that a `.rerun` marker asked for.
 
-    `time` and `sequencer` are those of S3's event, in seconds since 1970; None and empty if no event told of it.
+    `event_at` and `sequencer` are those of S3's event, in seconds since 1970; None and empty if no event told of it.
     """
 
     bucket: str
     key: str
     version_id: str | None
     rerun_version: str = ""
-    time: int | None = None
+    event_at: int | None = None
     sequencer: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -30,12 +32,12 @@ class Look:
             "key": self.key,
             "version_id": self.version_id,
             "rerun_version": self.rerun_version,
-            "time": self.time,
+            "event_at": self.event_at,
             "sequencer": self.sequencer,
         }
 
     @classmethod
-    def from_json(cls, message: Mapping[str, Any]) -> "Look":
+    def from_json(cls, message: Mapping[str, Any]) -> "IntakeMessage":
         """Reads our own message, or an `Object Created` event (its key stands there as it is, not URL-encoded)."""
         if "detail" in message:
             detail = message["detail"]
@@ -44,7 +46,7 @@ class Look:
                 detail["bucket"]["name"],
                 found["key"],
                 found.get("version-id") or None,
-                time=_seconds(message.get("time")),
+                event_at=_seconds(message.get("time")),
                 sequencer=found.get("sequencer") or "",
             )
         return cls(
@@ -52,7 +54,7 @@ class Look:
             message["key"],
             message["version_id"],
             message["rerun_version"],
-            message.get("time"),
+            message.get("event_at", message.get("time")),  # version 1 named it so
             message.get("sequencer") or "",
         )
 
@@ -65,14 +67,14 @@ def _seconds(text: object) -> int | None:
         return None
 
 
-def look_again(drop: Drop, rerun_version: str | None) -> dict[str, Any]:
-    return Look(
+def intake_message_for(drop: Drop, rerun_version: str | None) -> dict[str, Any]:
+    return IntakeMessage(
         drop.bucket, drop.key, drop.version_id, rerun_version or "", drop.arrived or None, drop.sequencer
     ).to_json()
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class BatchMessage:
     """A batch is due (`batch` is its sort key), or, without one, a job's results are to be looked after."""
 
     job_id: str
@@ -94,11 +96,11 @@ class Work:
         return {"v": VERSION, "job_id": self.job_id, "batch": self.batch}
 
     @classmethod
-    def from_json(cls, message: Mapping[str, Any]) -> "Work":
+    def from_json(cls, message: Mapping[str, Any]) -> "BatchMessage":
         return cls(message["job_id"], message["batch"])
 
 
-def work_on(item: Batch | Job) -> dict[str, Any]:
+def message_for(item: Batch | Job) -> dict[str, Any]:
     if isinstance(item, Batch):
-        return Work(item.job_id, item.sk).to_json()
-    return Work(item.id).to_json()
+        return BatchMessage(item.job_id, item.sort_key).to_json()
+    return BatchMessage(item.id).to_json()

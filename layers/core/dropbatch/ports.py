@@ -1,16 +1,13 @@
 """What the use cases need from the world. `adapters/` fulfils it with AWS and OpenAI, `tests/fakes/` in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from copy import copy
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.states import OpenAIStatus
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -54,7 +51,7 @@ class Writer(Protocol):
 
 
 class Objects(Protocol):
-    """S3. Reading an object that is not there raises ObjectMissing, one that may not be read ObjectForbidden."""
+    """S3. Reading a missing object raises ObjectNotFoundError, one that may not be read ObjectForbiddenError."""
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo: ...
 
@@ -91,7 +88,7 @@ class Objects(Protocol):
         Returns None once the object is there. Where `in_time()` turns False before, it returns how far it came, as
         JSON, which another call with the same pieces takes as `begun`; each call comes further. What was begun and is
         gone is begun again. With `instead_of`, the ETag of what stands under the key, empty if nothing does, it raises
-        ConditionFailed, and leaves nothing behind, if something else stands there in the end.
+        StaleItemError, and leaves nothing behind, if something else stands there in the end.
         """
         ...
 
@@ -110,21 +107,21 @@ class Table(Protocol):
     def get(self, pk: str, sk: str) -> dict[str, Any] | None: ...
 
     def insert(self, item: Mapping[str, Any]) -> None:
-        """Writes a new item; ConditionFailed where one stands under its key."""
+        """Writes a new item; StaleItemError where one stands under its key."""
         ...
 
     def replace(self, item: Mapping[str, Any], rev: int) -> None:
-        """Writes the item in place of the one that has this `rev`; ConditionFailed where it has another, or is gone."""
+        """Writes the item in place of the one that has this `rev`; StaleItemError where it has another, or is gone."""
         ...
 
     def delete(self, pk: str, sk: str, rev: int) -> None:
-        """Deletes the item that has this `rev`; ConditionFailed where it has another. One that is gone is gone."""
+        """Deletes the item that has this `rev`; StaleItemError where it has another. One that is gone is gone."""
         ...
 
     def renew(self, pk: str, sk: str, lease: str, until: int) -> None:
         """Sets the `lease_until` of the item that holds this `lease`, and leaves its `rev` as it is.
 
-        ConditionFailed if the item holds another lease, none, or does not exist.
+        StaleItemError if the item holds another lease, none, or does not exist.
         """
         ...
 
@@ -233,7 +230,7 @@ class Download(Protocol):
     def size(self) -> int | None: ...
 
     def blocks(self) -> Iterator[bytes]:
-        """The bytes from `start` on, in blocks of at most 1 MiB; OpenAIUnsure if fewer come than were announced."""
+        """Yield the bytes from `start` on, in blocks of at most 1 MiB; OpenAIOutcomeUnknownError if some miss."""
         ...
 
 
@@ -241,7 +238,7 @@ class OpenAI(Protocol):
     """Files and Batches. Every call raises an OpenAIError of `domain.errors` where it does not give what was asked."""
 
     def key_version(self, fresh: bool = False) -> str:
-        """Return the version of the key that the last call was made with; OpenAIKeyRejected if there is no key.
+        """Return the version of the key that the last call was made with; OpenAIAuthError if there is no key.
 
         After a create it is that of the key with which the batch was really created, even if the key was replaced a
         moment before. Before the first call, and with `fresh`, it is that of the key that is stored now.
@@ -253,7 +250,7 @@ class OpenAI(Protocol):
         ...
 
     def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> RemoteBatch:
-        """Creates a batch, once: it is never retried within."""
+        """CreateCount a batch, once: it is never retried within."""
         ...
 
     def retrieve(self, batch_id: str) -> RemoteBatch: ...
@@ -261,7 +258,7 @@ class OpenAI(Protocol):
     def newest(self, after: str | None = None) -> Iterator[Sequence[RemoteBatch]]:
         """Pages of the account's batches, the newest first; one call a page, made when the page is asked for.
 
-        With `after`, a batch's id, only those that follow it in the list; OpenAIRefused if there is no such batch.
+        With `after`, a batch's id, only those that follow it in the list; OpenAIRequestError if there is no such batch.
         """
         ...
 
@@ -274,7 +271,9 @@ class OpenAI(Protocol):
         ...
 
     def streaming(self, file_id: str, start: int = 0) -> AbstractContextManager[Download]:
-        """Open a file's content from byte `start` on, without holding it. A broken connection raises OpenAIUnsure.
+        """Open a file's content from byte `start` on, without holding it.
+
+        A broken connection raises OpenAIOutcomeUnknownError.
 
         A server may ignore `start` (Range, RFC 9110): `Download.start` says where its blocks really begin.
         """
@@ -284,62 +283,12 @@ class OpenAI(Protocol):
 class Observer(Protocol):
     """Logs and metrics. Codes, ids and numbers only."""
 
-    def note(self, message: str, **fields: Any) -> None: ...
+    def info(self, message: str, **fields: Any) -> None: ...
 
-    def warn(self, message: str, **fields: Any) -> None: ...
+    def warning(self, message: str, **fields: Any) -> None: ...
 
-    def failed(self, message: str, **fields: Any) -> None:
+    def exception(self, message: str, **fields: Any) -> None:
         """Logs the exception that is being handled: its type and where it was raised, never its text."""
         ...
 
-    def measure(self, name: str, value: float, **dimensions: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Buckets:
-    inbox: str
-    results: str
-    work: str
-
-
-@dataclass(frozen=True)
-class World:
-    """Everything a use case can reach. `clock` gives seconds since 1970; `seconds_left` those of this invocation."""
-
-    objects: Objects
-    table: Table
-    intake: Queue
-    dispatch: Queue
-    collect: Queue
-    dead_letters: Mapping[str, DeadLetters]  # by queue: intake, dispatch, collect, drop_events
-    topics: Topics
-    openai: OpenAI
-    observer: Observer
-    buckets: Buckets
-    clock: Callable[[], float]
-    seconds_left: Callable[[], float]
-    scratch: Path  # a folder on disk for one batch's files
-    new_token: Callable[[], str]
-    keeping: Callable[[str, str, str], AbstractContextManager[None]] = lambda _pk, _sk, _lease: nullcontext()
-    """Keeps the lease of the item (pk, sk) while its block runs: `keeping(pk, sk, lease)`."""
-    settle_seconds: int = 600
-    recipe_wait_seconds: int = 120
-    hold_above_rows: int = 200_000  # a drop of more rows is held until it is approved
-    limits: Limits = field(default_factory=Limits)
-    token_limits: Mapping[str, int] = field(default_factory=dict)  # enqueued tokens by model, as the stack's owner set
-    region: str = "us-east-1"
-    secret_name: str = ""  # of the API key, for the sentence that says where to put it
-    zone: tzinfo = UTC  # of the times that people are told
-
-    def now(self) -> int:
-        return int(self.clock())
-
-    def with_seconds_left(self, seconds_left: Callable[[], float]) -> "World":
-        """Return the same world with another time left. A poll does so for each job: it is quicker than `replace`."""
-        other = copy(self)
-        object.__setattr__(other, "seconds_left", seconds_left)  # it is frozen, but nobody has seen it yet
-        return other
-
-    def scaled(self, seconds: float) -> int:
-        """A wait of so many seconds, scaled as `settle_seconds` is, so that tests are quick."""
-        return int(seconds * self.settle_seconds / 600)
+    def metric(self, name: str, value: float, **dimensions: str) -> None: ...

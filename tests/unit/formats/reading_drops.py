@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.compression import Compression
 from dropbatch.formats.csv.dialect import NONE
@@ -13,7 +13,7 @@ from dropbatch.formats.csv.header import Said
 from dropbatch.formats.file_types import Kind, file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import DropReader, Record, read_drop
-from dropbatch.formats.resumable_stream import Content
+from dropbatch.formats.resumable_stream import ResumableStream
 from dropbatch.formats.writing import row_writer
 
 
@@ -31,7 +31,7 @@ def drop(
 ) -> DropReader:
     limits = limits or Limits()
     kind = file_type(name)
-    content = Content(
+    content = ResumableStream(
         lambda first: (data[start : start + block] for start in range(first, len(data), block)),
         Compression.NONE,
         limits.drop_bytes,
@@ -48,7 +48,7 @@ def rows(name: str, data: bytes, **options: str | int | Limits) -> list[Record]:
 
 def rejected(name: str, data: bytes, **options: str | int | Limits) -> Problem:
     """The one problem for which the whole drop is refused."""
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(DropRejectedError) as caught:
         rows(name, data, **options)
     [problem] = caught.value.problems
     return problem

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.formats.compression import Compression, bounded, compressed, compressing, decompressed
 
 if sys.version_info >= (3, 14):
@@ -36,7 +36,7 @@ def skippable(data: bytes) -> bytes:
 
 
 def problem_of(data: bytes, compression: Compression, size: int = MEBIBYTE) -> tuple[str, str]:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(DropRejectedError) as caught:
         list(decompressed(blocks(data, size), compression))
     [problem] = caught.value.problems
     return problem.code, problem.message
@@ -73,7 +73,7 @@ def test_reading_goes_on_from_the_start_of_any_member(compression: Compression) 
 def test_what_follows_the_member_that_reading_went_on_from_is_told_from_damage() -> None:
     data = packed(b"x", GZIP)
     assert b"".join(decompressed([bytes(9)], GZIP, (len(data), 1))) == b""
-    with pytest.raises(Rejected, match="corrupt_gzip"):
+    with pytest.raises(DropRejectedError, match="corrupt_gzip"):
         list(decompressed([b"garbage"], GZIP, (len(data), 1)))
 
 
@@ -199,7 +199,7 @@ def test_a_bomb_is_refused_as_soon_as_it_has_grown_too_large(compression: Compre
     member = b"".join(decompressed([bomb], compression))
     tracemalloc.start()
     try:
-        with pytest.raises(Rejected) as caught:
+        with pytest.raises(DropRejectedError) as caught:
             list(map(len, bounded(decompressed([member] * 50, compression), 100_000_000)))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -213,5 +213,5 @@ def test_a_bomb_is_refused_as_soon_as_it_has_grown_too_large(compression: Compre
 
 def test_a_drop_of_just_the_size_is_taken() -> None:
     assert b"".join(bounded([b"abc", b"", b"de"], 5)) == b"abcde"
-    with pytest.raises(Rejected, match="drop_too_large"):
+    with pytest.raises(DropRejectedError, match="drop_too_large"):
         list(bounded([b"abc", b"", b"def"], 5))

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.formats.compression import Compression
 from dropbatch.formats.file_types import FileType, Kind, check_deployed, file_type
 
@@ -40,7 +40,7 @@ def test_a_name_says_how_its_rows_lie(key: str, expected: FileType) -> None:
     ],
 )
 def test_another_extension_is_refused_with_what_to_do(key: str, advice: str) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(DropRejectedError) as caught:
         file_type(key)
     [problem] = caught.value.problems
     assert problem.code == "unknown_extension"
@@ -52,7 +52,7 @@ def test_parquet_is_taken_only_where_its_library_is_deployed(monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for kind in set(Kind) - {Kind.PARQUET}:
         check_deployed(kind)
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(DropRejectedError) as caught:
         check_deployed(Kind.PARQUET)
     [problem] = caught.value.problems
     assert problem.code == "parquet_disabled"

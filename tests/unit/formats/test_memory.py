@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.formats.file_types import file_type
 from dropbatch.formats.reading import read_drop
 from dropbatch.storage.unique_ids import UniqueIds
@@ -38,7 +38,7 @@ def test_two_hundred_megabytes_without_a_record_s_end_are_refused_in_little_memo
 ) -> None:
     tracemalloc.start()
     try:
-        with pytest.raises(Rejected) as caught:
+        with pytest.raises(DropRejectedError) as caught:
             list(read_drop(endless(start, block), file_type(name), encoding=None, limits=LIMITS))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -77,7 +77,7 @@ def test_an_id_takes_about_ten_bytes() -> None:
 def test_json_without_an_object_s_end_is_refused_in_little_memory(start: bytes) -> None:
     tracemalloc.start()
     try:
-        with pytest.raises(Rejected) as caught:
+        with pytest.raises(DropRejectedError) as caught:
             list(read_drop(endless(start, b" " * MEBIBYTE), file_type("r.json"), encoding=None, limits=LIMITS))
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.request import Request
-from dropbatch.domain.errors import RowRejected
+from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.jsonl.raw_request import raw_custom_id, raw_request
 from dropbatch.storage.unique_ids import UniqueIds
@@ -21,7 +21,7 @@ def line(**changes: Any) -> bytes:
 def refused(data: bytes) -> Problem:
     first, record = rows("r.jsonl", line() + b"\n" + data)
     raw_request(first)
-    with pytest.raises(RowRejected) as caught:
+    with pytest.raises(RowRejectedError) as caught:
         raw_request(record)
     (problem,) = caught.value.problems
     assert "Line 2" in problem.message
@@ -176,7 +176,7 @@ def test_an_id_is_new_only_once() -> None:
 def test_all_that_is_wrong_with_a_line_is_told_at_once() -> None:
     first, record = rows("r.jsonl", line() + b"\n" + line(custom_id=1, method="GET", url="?", body={"stream": True}))
     raw_request(first)
-    with pytest.raises(RowRejected) as caught:
+    with pytest.raises(RowRejectedError) as caught:
         raw_request(record)
     codes = [problem.code for problem in caught.value.problems]
     assert codes == ["invalid_custom_id", "invalid_method", "invalid_url", "missing_model", "streaming"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.formats.file_types import Kind
 from dropbatch.formats.reading import Record, read_rows
 from dropbatch.formats.writing import answers_head
@@ -60,7 +60,7 @@ def test_what_csv_takes_is_read_as_csv_reads_it_and_nothing_else_is(body: str, s
     try:
         reader = drop("r.csv", "".join(lines).encode(), quoting="double", block=size)
         records = list(reader)
-    except Rejected:
+    except DropRejectedError:
         assert not expected  # broken, or a header without rows
         return
     if expected is None:
@@ -79,7 +79,7 @@ def test_any_bytes_are_refused_or_read_the_same_again(body: bytes, name: str, si
     try:
         reader = drop(name, head + body, block=size)
         records = list(reader)
-    except Rejected:
+    except DropRejectedError:
         return
     again = list(
         read_rows(
@@ -213,7 +213,7 @@ def test_no_row_of_a_tsv_without_quoting_is_ever_merged(table: list[tuple[str, s
     data = "\n".join("\t".join(row) for row in [("id", "a", "b"), *(("x", *row) for row in table)]).encode()
     try:
         records = list(drop("r.tsv", data, block=size))
-    except Rejected:
+    except DropRejectedError:
         return
     assert len(records) == len(table)
 

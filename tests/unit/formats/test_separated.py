@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.formats.csv import reader as separated
 from dropbatch.formats.csv.dialect import Dialect
 from dropbatch.formats.lines import Lines
@@ -109,7 +109,7 @@ def test_a_carriage_return_outside_quotes_is_named_for_what_it_is() -> None:
 
 
 def test_column_names_are_used_once() -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(DropRejectedError) as caught:
         drop("r.csv", b"a,b,a,b\n1,2,3,4\n")
     first, second = caught.value.problems
     assert (first.code, first.column, second.column, first.line) == ("duplicate_column", "a", "b", 1)
@@ -189,7 +189,7 @@ def test_lines_parsed_at_once_give_what_lines_parsed_one_by_one_give(
         try:
             for record in records:
                 found.append(record)  # noqa: PERF402  # what came before a rejection counts
-        except Rejected as rejected:
+        except DropRejectedError as rejected:
             return found, list(rejected.problems)
         return found, None
 

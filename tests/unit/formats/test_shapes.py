@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch.domain.errors import RowRejected
+from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.jsonl import reader as jsonl
 from dropbatch.formats.jsonl.fast_raw_requests import (
@@ -16,12 +16,12 @@ from dropbatch.formats.jsonl.fast_raw_requests import (
     MAX_GAPS,
     MAX_MISSES,
     TRIED_AGAIN,
-    ReadyLines,
-    Shapes,
+    LineTemplates,
+    RawChunk,
 )
 from dropbatch.formats.jsonl.raw_request import raw_custom_id
 from dropbatch.formats.records import Record
-from dropbatch.rows.request_builder import Asker
+from dropbatch.rows.request_builder import RequestBuilder
 from tests.unit.formats.reading_drops import drop
 
 
@@ -38,23 +38,23 @@ Told = list[tuple[Any, ...]]
 
 def told(records: Sequence[Record]) -> Told:
     """What rows become, one by one."""
-    asker, found = Asker(None), []
+    asker, found = RequestBuilder(None), []
     for record in records:
         try:
             asked = asker.request(record)
             assert asked is not None
             each = (asked.endpoint, asked.model, asked.body, asked.embedding_inputs, asked.expected_output_bytes)
-        except RowRejected as rejected:
+        except RowRejectedError as rejected:
             each = tuple(rejected.problems)
         found.append((record.number, record.line, record.raw, raw_custom_id(record), each))
     return found
 
 
 def told_at_once(lines: list[bytes]) -> Told:
-    asker, found = Asker(None), []
+    asker, found = RequestBuilder(None), []
     for chunk in drop("r.jsonl", b"".join(lines)).chunks():
         requests = asker.requests(chunk)
-        if not isinstance(chunk, ReadyLines) or requests is None:
+        if not isinstance(chunk, RawChunk) or requests is None:
             found += told(chunk.records())
             continue
         bodies = requests.bodies()
@@ -77,7 +77,7 @@ def one_by_one(lines: list[bytes]) -> Told:
 def test_lines_that_were_made_alike_are_one_chunk() -> None:
     chunks = list(drop("r.jsonl", b"".join(ALIKE)).chunks())
     assert [type(chunk).__name__ for chunk in chunks[:2]] == ["Records"] * 2, "the first two lines give the shape"
-    assert sum(len(chunk.raws) for chunk in chunks if isinstance(chunk, ReadyLines)) == 98
+    assert sum(len(chunk.raws) for chunk in chunks if isinstance(chunk, RawChunk)) == 98
     assert told_at_once(ALIKE) == one_by_one(ALIKE)
 
 
@@ -249,7 +249,7 @@ def test_whatever_differs_in_texts_and_numbers_alone_is_read_at_once(line: Any, 
     lines = [written(line(n), compact=compact) for n in range(60)]
     assert told_at_once(lines) == one_by_one(lines)
     chunks = drop("r.jsonl", b"".join(lines)).chunks()
-    assert sum(len(chunk.raws) for chunk in chunks if isinstance(chunk, ReadyLines)) > 50
+    assert sum(len(chunk.raws) for chunk in chunks if isinstance(chunk, RawChunk)) > 50
 
 
 DECIDING: dict[str, list[Any]] = {
@@ -337,7 +337,7 @@ BLANK = st.sampled_from(["", " ", "\n", "\u00a0\t", "\u2028"])
 @pytest.mark.parametrize("blank", ["", "  ", "\n\t", "\u00a0"])
 def test_a_line_that_asks_nothing_is_found_among_those_that_are_read_at_once(line: Any, blank: str) -> None:
     lines = [written(line(n, f"row {n}")) for n in range(60)]
-    assert sum(len(c.raws) for c in drop("r.jsonl", b"".join(lines)).chunks() if isinstance(c, ReadyLines)) > 50
+    assert sum(len(c.raws) for c in drop("r.jsonl", b"".join(lines)).chunks() if isinstance(c, RawChunk)) > 50
     lines[20] = written(line(20, blank))
     lines[40:43] = [written(line(n, blank)) for n in range(40, 43)]
     found = told_at_once(lines)
@@ -379,7 +379,7 @@ def test_what_has_something_else_to_say_may_be_blank_elsewhere(line: Any) -> Non
     found = told_at_once(lines)
     assert found == one_by_one(lines)
     assert not [each for *_, each in found if isinstance(each[0], Problem)]
-    assert sum(len(c.raws) for c in drop("r.jsonl", b"".join(lines)).chunks() if isinstance(c, ReadyLines)) > 50
+    assert sum(len(c.raws) for c in drop("r.jsonl", b"".join(lines)).chunks() if isinstance(c, RawChunk)) > 50
 
 
 def embedding(name: str, *inputs: Any) -> bytes:
@@ -427,10 +427,10 @@ def test_lines_with_many_differences_and_long_ones_are_read_one_by_one() -> None
 
 def test_shapes_that_do_not_fit_are_tried_no_more() -> None:
     """A file of which no two lines are alike is read at the pace of single lines."""
-    shapes = Shapes()
+    shapes = LineTemplates()
     lines = [written(request(row, metadata={f"k{row}": "v"})) for row in range(400)]
     for most in (MAX_MISSES + 1, TRIED_AGAIN + 1, TRIED_AGAIN + 1):
         chunks = list(shapes.chunks(lines, 1, 1))
         assert [record.raw for chunk in chunks for record in chunk.records()] == lines
         assert len(chunks) <= most
-    assert sum(len(chunk.raws) for chunk in shapes.chunks(ALIKE, 1, 1) if isinstance(chunk, ReadyLines)) > 50
+    assert sum(len(chunk.raws) for chunk in shapes.chunks(ALIKE, 1, 1) if isinstance(chunk, RawChunk)) > 50

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
@@ -19,7 +19,7 @@ def problems_of(
     encoded = text.encode() if isinstance(text, str) else text
     try:
         compiled = compile_recipe(parse_recipe(encoded, path), files or {})
-    except Rejected as rejected:
+    except DropRejectedError as rejected:
         return list(rejected.problems)
     return compiled.check_columns(columns) if columns is not None else []
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
-from dropbatch.recipes.templates import BadTemplate, UndefinedName, compile_template, placeholder
+from dropbatch.recipes.templates import BadTemplateError, UndefinedNameError, compile_template, placeholder
 
 from .problems_of import only, problems_of
 
@@ -117,13 +117,13 @@ def test_a_function_is_called_whatever_columns_there_are(function: str) -> None:
 def test_without_such_a_column_the_name_is_unknown(name: str) -> None:
     problem = only(problems_of(f"model: m\nprompt: '{{{{ {name} | trim }}}}'\n", columns=["text"]))
     assert (problem.code, problem.key) == ("undefined_name", "prompt")
-    with pytest.raises(UndefinedName):
+    with pytest.raises(UndefinedNameError):
         compile_template(f"{{{{ {name} }}}}").render({"text": "a"})
 
 
 @pytest.mark.parametrize("source", ["{{ not }}", "{{ not | trim }}", "{% if not %}a{% endif %}"])
 def test_a_word_that_cannot_be_a_name_is_told_with_what_to_write(source: str) -> None:
-    with pytest.raises(BadTemplate) as bad:
+    with pytest.raises(BadTemplateError) as bad:
         compile_template(source)
     assert "write the column as {{ row['not'] }}" in bad.value.sentence
     assert compile_template('{{ row["not"] }}').render({"not": "a"}) == "a"

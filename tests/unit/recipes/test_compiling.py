@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dropbatch.domain.errors import Rejected, RowRejected
+from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.recipes import compiler as compiling
 from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
@@ -29,7 +29,7 @@ def body_of(text: str, row: dict[str, Any], **files: str) -> Any:
 
 
 def rejection(text: str, row: dict[str, Any]) -> Problem:
-    with pytest.raises(RowRejected) as rejected:
+    with pytest.raises(RowRejectedError) as rejected:
         compiled(text).request(row)
     (problem,) = rejected.value.problems
     return problem
@@ -336,14 +336,14 @@ def test_rows_that_together_take_too_long_reject_the_drop(monkeypatch: pytest.Mo
 
     def many() -> None:
         for _ in range(9):
-            with suppress(RowRejected):
+            with suppress(RowRejectedError):
                 recipe.request({"text": "a"})
 
-    with recipe.limited(), pytest.raises(Rejected) as rejected:
+    with recipe.limited(), pytest.raises(DropRejectedError) as rejected:
         many()
     [problem] = rejected.value.problems
     assert (problem.code, problem.path) == ("template_too_slow", "recipe.yaml")
-    with recipe.limited(), pytest.raises(RowRejected):  # the next rows have their own time
+    with recipe.limited(), pytest.raises(RowRejectedError):  # the next rows have their own time
         recipe.request({"text": "a"})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dropbatch.domain.errors import RowRejected
+from dropbatch.domain.errors import RowRejectedError
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 
@@ -25,7 +25,7 @@ def answer(source: str) -> str:
 
 
 def told(source: str) -> str:
-    with pytest.raises(RowRejected) as rejected:
+    with pytest.raises(RowRejectedError) as rejected:
         answer(source)
     (problem,) = rejected.value.problems
     assert (problem.code, problem.key) == ("template_failed", "prompt")
@@ -99,7 +99,7 @@ def test_where_it_cannot_be_seen_the_types_of_the_columns_are_told(expression: s
 
 def test_a_condition_on_a_csv_text_is_told() -> None:
     recipe = compile_recipe(parse_recipe(b'model: m\nprompt: "{{ text }}"\nwhen: "{{ score > 3 }}"\n'), {})
-    with pytest.raises(RowRejected) as rejected:
+    with pytest.raises(RowRejectedError) as rejected:
         recipe.request(ROW)
     (problem,) = rejected.value.problems
     assert problem.message.startswith("Key when of the recipe: column 'score' is a text; write {{ score | int > 3 }}")

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropbatch.batch_api.request import Request, expectation
-from dropbatch.domain.errors import RowRejected
+from dropbatch.domain.errors import RowRejectedError
 from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parser import parse_recipe
-from dropbatch.rows.request_builder import Asker
+from dropbatch.rows.request_builder import RequestBuilder
 from tests.unit.formats.reading_drops import drop
 
 NAMES = ("a", "b c", "d%")
@@ -33,7 +33,7 @@ def asked(recipe: CompiledRecipe, row: dict[str, Any]) -> Request | None:
     """The request of a row; None if the row asks nothing."""
     try:
         return recipe.request(row)
-    except RowRejected as rejected:
+    except RowRejectedError as rejected:
         if [problem.code for problem in rejected.problems] == ["empty_prompt"]:
             return None
         raise
@@ -137,7 +137,7 @@ def test_rows_of_json_become_at_once_what_each_becomes(rows: list[dict[str, Any]
     lines = [json.dumps(row).encode() + b"\n" for row in rows]
     lines[0] = b"null\n" if spoilt else lines[0]
     for chunk in drop("r.jsonl", b"".join(lines)).chunks():
-        requests = Asker(recipe).requests(chunk)
+        requests = RequestBuilder(recipe).requests(chunk)
         if requests is not None:
             each = [recipe.request(record.values or {}) for record in chunk.records()]
             assert requests.bodies() == [request.body for request in each if request]
@@ -147,16 +147,16 @@ def test_rows_of_json_become_at_once_what_each_becomes(rows: list[dict[str, Any]
 def test_rows_of_json_that_are_alike_are_asked_at_once() -> None:
     lines = [b'{"n": %d, "a": "%d"}\n' % (n, n) for n in range(3)]
     [chunk] = drop("r.jsonl", b"".join(lines)).chunks()
-    requests = Asker(compiled(prompt="{{ a }}")).requests(chunk)
+    requests = RequestBuilder(compiled(prompt="{{ a }}")).requests(chunk)
     assert requests is not None
     assert requests.count == 3
-    assert Asker(compiled(prompt="{{ n }}")).requests(chunk) is None  # a number is no text
+    assert RequestBuilder(compiled(prompt="{{ n }}")).requests(chunk) is None  # a number is no text
 
 
 def test_of_two_columns_without_a_name_the_last_counts() -> None:
     recipe = compiled(prompt='{{ row[""] }}')
     [chunk] = drop("r.csv", b"a,,\n1,2,3\n").chunks()
-    many = Asker(recipe).requests(chunk)
+    many = RequestBuilder(recipe).requests(chunk)
     one = recipe.request({"a": "1", "": "3"})
     assert many is not None
     assert one is not None

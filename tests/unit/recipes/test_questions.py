@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dropbatch.domain.errors import Rejected, RowRejected
+from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parser import parse_recipe
@@ -21,7 +21,7 @@ def compiled(text: str) -> CompiledRecipe:
 
 
 def rejection(text: str, row: dict[str, Any]) -> Problem:
-    with pytest.raises(RowRejected) as rejected:
+    with pytest.raises(RowRejectedError) as rejected:
         compiled(text).request(row)
     (problem,) = rejected.value.problems
     return problem
@@ -64,7 +64,7 @@ def test_another_languages_placeholder_is_named_with_what_to_write(written: str)
 @pytest.mark.parametrize("columns", [(), ("text", "id")])
 def test_the_whole_row_is_named_as_templates_write_it(columns: tuple[str, ...]) -> None:
     text = MODEL + "prompt: 'Label {row}'\n"
-    with pytest.raises(Rejected) as rejected:
+    with pytest.raises(DropRejectedError) as rejected:
         compile_recipe(parse_recipe(text.encode()), {}, columns=columns)
     (problem,) = rejected.value.problems
     assert "{row} stands for nothing here; write {{ row }}, the whole row" in problem.message
@@ -127,11 +127,11 @@ def test_a_file_counts_by_its_text() -> None:
 
 def test_a_drops_columns_are_named() -> None:
     recipe = parse_recipe(MODEL.encode() + b"prompt: 'Label {txt}'\n")
-    with pytest.raises(Rejected) as rejected:
+    with pytest.raises(DropRejectedError) as rejected:
         compile_recipe(recipe, {}, columns=["id", "text"])
     (problem,) = rejected.value.problems
     assert "did you mean {{ text }}?" in problem.message
-    with pytest.raises(Rejected) as rejected:
+    with pytest.raises(DropRejectedError) as rejected:
         compile_recipe(parse_recipe(MODEL.encode() + b"prompt: hello\n"), {}, columns=["id", "text"])
     (problem,) = rejected.value.problems
     assert "the columns are id, text." in problem.message
@@ -181,7 +181,7 @@ def test_rows_of_json_are_looked_at_for_it_too() -> None:
     recipe = compiled(MODEL + "prompt: '{title} {{ text }}'\n")
     assert recipe.request({"text": "a"}) is not None
     assert recipe.requests(1, {"text": ["a"], "title": ["b"]}) is None
-    with pytest.raises(Rejected) as rejected:
+    with pytest.raises(DropRejectedError) as rejected:
         recipe.request({"text": "a", "title": "b"})
     assert [problem.code for problem in rejected.value.problems] == ["placeholder"]
 

@@ -13,10 +13,10 @@ from markupsafe import Markup
 from dropbatch.recipes.sizes import MAX_TEXT, TooLargeError, weigh
 from dropbatch.recipes.templates import (
     _FOR_TEXT,
-    BadTemplate,
-    TemplateFailed,
-    TemplateTooLarge,
-    UndefinedName,
+    BadTemplateError,
+    TemplateFailedError,
+    TemplateTooLargeError,
+    UndefinedNameError,
     compile_template,
 )
 
@@ -91,12 +91,12 @@ def bounded(call: Callable[[], Any]) -> Any:
 )
 def test_what_a_template_makes_is_bounded(source: str) -> None:
     template = compile_template(source)  # does nothing yet, not even of what is the same for all rows
-    with pytest.raises(TemplateFailed):
+    with pytest.raises(TemplateFailedError):
         bounded(lambda: template.render({"x": "a"}))
 
 
 def test_that_it_is_too_large_is_told_apart() -> None:
-    with pytest.raises(TemplateTooLarge):
+    with pytest.raises(TemplateTooLargeError):
         compile_template("{{ x | center(1000000000) }}").render({"x": "a"})
 
 
@@ -135,7 +135,7 @@ def _try(source: str, value: Any) -> None:
     """Renders what may fail, but within bounds."""
     try:
         text = compile_template(source).render({"x": value, "big": "b" * 5_000})
-    except (TemplateFailed, UndefinedName, BadTemplate):
+    except (TemplateFailedError, UndefinedNameError, BadTemplateError):
         return
     assert len(text) <= MAX_TEXT
 

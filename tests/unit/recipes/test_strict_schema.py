@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Optional
 import pytest
 from pydantic import AnyUrl, BaseModel, Field
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 from local.openai_emulator.schemas import strict_problem
@@ -280,6 +280,6 @@ def test_a_recursive_reference_with_a_description_stays_one() -> None:
 
 def test_a_job_that_was_accepted_keeps_its_schema() -> None:
     text = recipe(properties(a={**TEXT, "format": "uri"})).encode()
-    with pytest.raises(Rejected):
+    with pytest.raises(DropRejectedError):
         compile_recipe(parse_recipe(text), {})
     assert compile_recipe(parse_recipe(text), {}, checked=True).columns == ("a",)

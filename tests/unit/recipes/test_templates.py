@@ -8,10 +8,10 @@ import pytest
 
 from dropbatch.json_encoding import to_json
 from dropbatch.recipes.templates import (
-    BadTemplate,
+    BadTemplateError,
     Template,
-    TemplateFailed,
-    UndefinedName,
+    TemplateFailedError,
+    UndefinedNameError,
     compile_template,
 )
 
@@ -73,13 +73,13 @@ def test_json_within_a_text_inserts_its_text() -> None:
 @pytest.mark.parametrize("source", ["{{ y }}", "{{ row['y'] }}", "{{ row.y }}", "{{ y | json }}", "{{ y | upper }}"])
 @pytest.mark.parametrize("render", [Template.render, Template.value])
 def test_a_name_that_the_row_lacks_is_an_error_that_names_it(source: str, render: Any) -> None:
-    with pytest.raises(UndefinedName) as undefined:
+    with pytest.raises(UndefinedNameError) as undefined:
         render(compile_template(source), {"x": 1})
     assert (undefined.value.name, undefined.value.within) == ("y", None)
 
 
 def test_an_undefined_name_is_no_false() -> None:
-    with pytest.raises(UndefinedName):
+    with pytest.raises(UndefinedNameError):
         compile_template("{% if y %}a{% endif %}").render({})
 
 
@@ -93,7 +93,7 @@ def test_an_undefined_name_is_no_false() -> None:
     ],
 )
 def test_a_template_cannot_read_others(source: str) -> None:
-    with pytest.raises(BadTemplate) as bad:
+    with pytest.raises(BadTemplateError) as bad:
         compile_template(source)
     assert bad.value.code == "template_statement"
 
@@ -108,7 +108,7 @@ def test_a_template_cannot_read_others(source: str) -> None:
     ],
 )
 def test_a_syntax_error_says_its_line_and_what_to_do(source: str, says: str) -> None:
-    with pytest.raises(BadTemplate) as bad:
+    with pytest.raises(BadTemplateError) as bad:
         compile_template(source)
     assert bad.value.line == 2
     assert says in bad.value.sentence
@@ -128,19 +128,19 @@ def test_a_syntax_error_says_its_line_and_what_to_do(source: str, says: str) -> 
     ],
 )
 def test_what_the_sandbox_forbids_fails_the_row_without_its_text(source: str) -> None:
-    with pytest.raises((TemplateFailed, UndefinedName)) as failed:
+    with pytest.raises((TemplateFailedError, UndefinedNameError)) as failed:
         compile_template(source).render({"x": "secret"})
     assert "secret" not in str(failed.value)
 
 
 @pytest.mark.parametrize("source", ["{{ " + "9" * 5000 + " }}", "{{ " + "(" * 3000, "{% if a %}" * 150])
 def test_what_python_itself_cannot_compile_is_a_problem_like_any_other(source: str) -> None:
-    with pytest.raises(BadTemplate):
+    with pytest.raises(BadTemplateError):
         compile_template(source)
 
 
 def test_nothing_random_is_at_hand_because_requests_are_built_again() -> None:
-    with pytest.raises(BadTemplate):
+    with pytest.raises(BadTemplateError):
         compile_template("{{ [1, 2] | random }}")
     assert compile_template("{{ lipsum }}").names == ("lipsum",)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import ClientError
 
-from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.errors import StaleItemError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -97,7 +97,7 @@ def _condition() -> Iterator[None]:
         yield
     except ClientError as error:
         if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-            raise ConditionFailed from error
+            raise StaleItemError from error
         raise
 
 

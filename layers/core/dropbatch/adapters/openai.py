@@ -17,16 +17,16 @@ import msgspec
 
 from dropbatch.batch_api.error_codes import BILLING_CODES
 from dropbatch.domain.errors import (
+    OpenAIAuthError,
     OpenAIBillingError,
-    OpenAIBusy,
     OpenAIError,
-    OpenAIKeyRejected,
-    OpenAINotFound,
+    OpenAINotFoundError,
+    OpenAIOutcomeUnknownError,
     OpenAIPermissionError,
-    OpenAIRefused,
-    OpenAIUnsure,
+    OpenAIRateLimitError,
+    OpenAIRequestError,
 )
-from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.states import OpenAIStatus
 from dropbatch.ports import RemoteBatch
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ _NO_RANGE = re.compile(r"bytes \*/(\d+)")
 class OpenAIBatches:
     """`ports.OpenAI` on the `openai` SDK.
 
-    `read_key(fresh)` gives (API key, its version) and raises OpenAIKeyRejected if there is none; with `fresh` it must
+    `read_key(fresh)` gives (API key, its version) and raises OpenAIAuthError if there is none; with `fresh` it must
     not answer from a cache. `transport` replaces the network.
     """
 
@@ -136,7 +136,9 @@ class OpenAIBatches:
                 got = batches.list(limit=PAGE, after=start) if start else batches.list(limit=PAGE)
                 page = _read(got.content)
                 if not isinstance(page.get("data"), list):
-                    raise OpenAIUnsure("unreadable_answer")  # not an empty page: what is not seen may be created again
+                    raise OpenAIOutcomeUnknownError(
+                        "unreadable_answer"
+                    )  # not an empty page: what is not seen may be created again
                 return [_remote(batch) for batch in page["data"]], bool(page.get("has_more"))
 
             batches, more = self._call_twice(call)
@@ -148,7 +150,7 @@ class OpenAIBatches:
     def cancel(self, batch_id: str) -> None:
         try:
             self._call_twice(lambda client: client.batches.with_raw_response.cancel(batch_id))
-        except OpenAIRefused as error:
+        except OpenAIRequestError as error:
             if error.status != 409:  # with which a batch answers that has ended
                 raise
 
@@ -159,7 +161,7 @@ class OpenAIBatches:
 
         try:
             return self._call_twice(call)
-        except OpenAINotFound:
+        except OpenAINotFoundError:
             return False
 
     @contextmanager
@@ -199,7 +201,7 @@ class OpenAIBatches:
         """
         try:
             return self._call(call)
-        except OpenAIUnsure:
+        except OpenAIOutcomeUnknownError:
             time.sleep(RETRY_SECONDS)
             return self._call(call)
 
@@ -208,7 +210,7 @@ class OpenAIBatches:
         try:
             with _errors():
                 return call(self._connect(fresh=False))
-        except OpenAIKeyRejected:
+        except OpenAIAuthError:
             known = self._client[0] if self._client else None
             client = self._connect(fresh=True)
             if self._client is None or self._client[0] == known:
@@ -273,7 +275,7 @@ class _Download:
                 position += len(block)
                 yield block
         if self.size is not None and position != self.size:
-            raise OpenAIUnsure("incomplete_answer")
+            raise OpenAIOutcomeUnknownError("incomplete_answer")
 
 
 def _extent(status: int, headers: Mapping[str, str]) -> tuple[int, int | None]:
@@ -284,7 +286,7 @@ def _extent(status: int, headers: Mapping[str, str]) -> tuple[int, int | None]:
         return 0, int(size) if size.isdecimal() and not encoded else None
     told = _RANGE.fullmatch(headers.get("content-range", ""))
     if told is None or encoded:
-        raise OpenAIUnsure("unreadable_answer")
+        raise OpenAIOutcomeUnknownError("unreadable_answer")
     return int(told[1]), None if told[2] == "*" else int(told[2])
 
 
@@ -301,7 +303,7 @@ def _read(answer: bytes) -> dict[str, Any]:
     except msgspec.DecodeError:
         members = None
     if not isinstance(members, dict):
-        raise OpenAIUnsure("unreadable_answer")
+        raise OpenAIOutcomeUnknownError("unreadable_answer")
     return members
 
 
@@ -326,7 +328,7 @@ def _remote(batch: Mapping[str, Any]) -> RemoteBatch:
             ],
         )
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise OpenAIUnsure("unreadable_answer") from None
+        raise OpenAIOutcomeUnknownError("unreadable_answer") from None
 
 
 def _line_of(error: Mapping[str, Any]) -> int | None:
@@ -337,7 +339,7 @@ def _line_of(error: Mapping[str, Any]) -> int | None:
 def _id_of(members: Mapping[str, Any]) -> str:
     found = members.get("id")
     if not isinstance(found, str) or not found:
-        raise OpenAIUnsure("unreadable_answer")
+        raise OpenAIOutcomeUnknownError("unreadable_answer")
     return found
 
 
@@ -358,7 +360,7 @@ def _errors() -> Iterator[None]:
     except openai.APIStatusError as error:
         raise _error_of(error) from None
     except (openai.OpenAIError, httpx2.HTTPError) as error:
-        raise OpenAIUnsure(type(error).__name__) from None
+        raise OpenAIOutcomeUnknownError(type(error).__name__) from None
 
 
 def _error_of(error: openai.APIStatusError) -> OpenAIError:
@@ -368,21 +370,23 @@ def _error_of(error: openai.APIStatusError) -> OpenAIError:
     billing = next((code for code in (error.code, error.type) if isinstance(code, str) and code in BILLING_CODES), None)
     code = code_of(billing or error.code or error.type, f"http_{status}")
     if status >= 500 or status == 408:
-        return OpenAIUnsure(code)
+        return OpenAIOutcomeUnknownError(code)
     if status in (403, 404) and not _is_object(error.response.content):
-        return OpenAIUnsure(code)  # from some server between: it says nothing of the key, the file or the batch
+        return OpenAIOutcomeUnknownError(
+            code
+        )  # from some server between: it says nothing of the key, the file or the batch
     if code in BILLING_CODES:
         return OpenAIBillingError(code)
     if status == 401:
-        return OpenAIKeyRejected(code)
+        return OpenAIAuthError(code)
     if status == 403:
         return OpenAIPermissionError(code)
     if status == 429:
-        return OpenAIBusy(code, _retry_after(error.response.headers))
+        return OpenAIRateLimitError(code, _retry_after(error.response.headers))
     # "No such File object": a file that is gone, or not visible yet, is told from other faults by the text alone.
     if status == 404 or "no such file" in error.message.lower() or "cannot find file" in error.message.lower():
-        return OpenAINotFound(code, status)
-    return OpenAIRefused(code, status)
+        return OpenAINotFoundError(code, status)
+    return OpenAIRequestError(code, status)
 
 
 def _is_object(content: bytes) -> bool:

@@ -16,7 +16,7 @@ from botocore.exceptions import (
 )
 
 from dropbatch.adapters.s3_multipart import MIN_PART_BYTES, Part, parts_of
-from dropbatch.domain.errors import ConditionFailed, ObjectForbidden, ObjectMissing
+from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError, StaleItemError
 from dropbatch.ports import ObjectInfo, Piece
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class S3Objects:
             done: list[CompletedPartTypeDef] = [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(etags, 1)]
             with _conditional(instead_of) as only:
                 self._client.complete_multipart_upload(**place, MultipartUpload={"Parts": done}, **only)
-        except ConditionFailed:
+        except StaleItemError:
             self._abort(place)  # S3 asks for another upload, even where it may just have met another write
             raise
         except Exception as error:
@@ -211,7 +211,7 @@ class S3Objects:
             if begun is not None and code == "NoSuchUpload":
                 return self.join(pieces, bucket, key, content_type, in_time, instead_of=instead_of)
             # Nobody else knows of an upload that was begun here, and nobody can finish one that S3 calls unusable.
-            if begun is None or code in _UNUSABLE or isinstance(error, ObjectMissing):
+            if begun is None or code in _UNUSABLE or isinstance(error, ObjectNotFoundError):
                 self._abort(place)
             raise
         return None
@@ -315,9 +315,9 @@ def _readable() -> Iterator[None]:
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code in _MISSING:
-            raise ObjectMissing(code) from error
+            raise ObjectNotFoundError(code) from error
         if code in _FORBIDDEN or (code.startswith("KMS.") and not any(passing in code for passing in _PASSING_KMS)):
-            raise ObjectForbidden(code) from error
+            raise ObjectForbiddenError(code) from error
         raise
 
 
@@ -331,7 +331,7 @@ def _conditional(instead_of: str | None) -> Iterator[dict[str, Any]]:
         yield {"IfMatch": instead_of} if instead_of else {"IfNoneMatch": "*"}
     except ClientError as error:
         if error.response["Error"]["Code"] in _OTHERS_WROTE:
-            raise ConditionFailed from error
+            raise StaleItemError from error
         raise
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from typing import TYPE_CHECKING
 
-from dropbatch.domain.errors import OpenAIKeyRejected, OpenAIUnsure
+from dropbatch.domain.errors import OpenAIAuthError, OpenAIOutcomeUnknownError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
@@ -32,19 +32,20 @@ class KeySecret:
     def __call__(self, fresh: bool) -> tuple[str, str]:
         """Return (key, version). No cache keeps that the secret held no key.
 
-        OpenAIKeyRejected if it holds none or may not be read, OpenAIUnsure if Secrets Manager does not answer.
+        OpenAIAuthError if it holds none or may not be read.
+        OpenAIOutcomeUnknownError if Secrets Manager does not answer.
         """
         key = self._read(fresh)
         if not _is_key(key) and not fresh:
             key = self._read(True)
         if not _is_key(key):
-            raise OpenAIKeyRejected("no_key")
+            raise OpenAIAuthError("no_key")
         return key, hashlib.sha256(b"dropbatch\0" + key.encode()).hexdigest()[:12]
 
     def _read(self, fresh: bool) -> str:
         try:
             return self._get(fresh)
-        except OpenAIUnsure:
+        except OpenAIOutcomeUnknownError:
             return self._get(fresh)  # Secrets Manager may have been away for a moment
 
     def _get(self, fresh: bool) -> str:
@@ -54,7 +55,7 @@ class KeySecret:
             value = self._provider.get(self._arn, max_age=CACHE_SECONDS, force_fetch=fresh)
         except GetParameterError as error:
             lasting = _LASTING.get(_aws_code(error))
-            raise (OpenAIKeyRejected(lasting) if lasting else OpenAIUnsure("secret_unreadable")) from error
+            raise (OpenAIAuthError(lasting) if lasting else OpenAIOutcomeUnknownError("secret_unreadable")) from error
         return str(value or "").strip()
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from dropbatch.answers.reader import NO_SENSE, Answer, Usage, exact_value, read_answer, time_limit
+from dropbatch.answers.reader import DECODE_ERRORS, Answer, Usage, exact_value, read_answer, time_limit
 from dropbatch.batch_api.output_items import COMMENTARY
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes import parser as recipes
@@ -188,7 +188,7 @@ class AnswerReader:
             if len(texts) != len(lines) or not all(texts):
                 return None
             values = self._values(texts)
-        except NO_SENSE:
+        except DECODE_ERRORS:
             return None
         columns = values if self._compiled else repeat(None)
         usages = self._usages([body.usage for body in bodies])

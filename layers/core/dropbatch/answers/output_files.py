@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, Self
 import msgspec
 import orjson
 
-from dropbatch.answers.reader import NO_SENSE, mended
+from dropbatch.answers.reader import DECODE_ERRORS, mended
 from dropbatch.formats.line_blocks import whole_lines
 
 HELD_BYTES = 50_331_648
@@ -240,7 +240,7 @@ def _rows(data: bytes, lines: Sequence[bytes]) -> Sequence[int]:
     try:
         names = ",".join([line.custom_id for line in _decoder.decode_lines(data)])
         rows: Sequence[int] = orjson.loads(f"[{names}]")  # takes no zero before a number
-    except NO_SENSE:
+    except DECODE_ERRORS:
         names, rows = "", ()
     # The decoder passes over blank lines, and takes two objects in one; where none is blank, none can have two.
     alike = len(rows) == len(lines) and all(map(bytes.startswith, lines, repeat(b"{")))
@@ -270,7 +270,7 @@ def _name(line: bytes) -> str | None:
     for read in (bytes, mended):
         try:
             return _decoder.decode(read(line)).custom_id
-        except NO_SENSE:
+        except DECODE_ERRORS:
             continue
     found = _ONLY_ID.search(line, 0, _START_BYTES)
     return found[1].decode() if found and line.count(b'"custom_id"') == 1 else None

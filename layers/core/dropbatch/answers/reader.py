@@ -106,7 +106,7 @@ _UNREADABLE = Answer(Outcome.ERROR, UNREADABLE, None, None)
 _EMPTY = _Choice(Outcome.INVALID_ANSWER, "empty", None)
 _NOT_JSON = _Choice(Outcome.INVALID_ANSWER, "not_json", None)
 
-NO_SENSE = (msgspec.DecodeError, ValueError, RecursionError)
+DECODE_ERRORS = (msgspec.DecodeError, ValueError, RecursionError)
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
@@ -135,11 +135,11 @@ def read_answer(
     limit = limit or time_limit()
     try:
         return _read(line, _Reader(compiled, endpoint, limit, is_list=is_list))
-    except NO_SENSE:
+    except DECODE_ERRORS:
         pass
     try:
         return _read(mended(line), _Reader(compiled, endpoint, limit, is_list=is_list))
-    except NO_SENSE:
+    except DECODE_ERRORS:
         return _UNREADABLE
 
 
@@ -192,7 +192,7 @@ def _code_of(body: bytes, otherwise: str) -> str:
     """The code that an error's body gives; some servers give the error's members without `error` around them."""
     try:
         members = _mapping(msgspec.json.decode(body))
-    except NO_SENSE:
+    except DECODE_ERRORS:
         return otherwise
     return _error_code(members.get("error", members), otherwise)
 
@@ -305,7 +305,7 @@ class _Reader:
         encoded = text.encode()
         try:
             parsed = msgspec.json.decode(encoded)
-        except NO_SENSE:
+        except DECODE_ERRORS:
             return _NOT_JSON
         if not isinstance(parsed, dict):
             return _Choice(Outcome.INVALID_ANSWER, "schema_mismatch", None)

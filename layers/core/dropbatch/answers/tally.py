@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from dropbatch.answers.reader import Usage
-from dropbatch.domain.outcomes import ANSWERED, RETRIED, WHEN, Outcome
+from dropbatch.domain.outcomes import COMPLETE, RETRYABLE, WHEN, Outcome
 from dropbatch.recipes.compiler import CompiledRecipe
 
 KEPT_REASONS = 50
@@ -67,7 +67,7 @@ class Tally:
 
     def count(self, row: int, outcome: Outcome, code: str | None, message: str | None = None) -> None:
         self.outcomes[outcome] += 1
-        if outcome not in ANSWERED or (outcome is Outcome.SKIPPED and code != WHEN):
+        if outcome not in COMPLETE or (outcome is Outcome.SKIPPED and code != WHEN):
             self._reason(outcome, code or str(outcome), Reason(1, row, message))
 
     def lacks_message(self, outcome: Outcome, code: str | None) -> bool:
@@ -138,7 +138,7 @@ class Tally:
         fees = (other.fees_usd, other.tool_calls, other.unpriced_tool_calls)
         self.pay(Cost(other.usd, other.standard_usd, other.unpriced, other.unread, *fees))
 
-    def take_over(self, former: Self, again: Collection[Outcome] = RETRIED) -> None:
+    def take_over(self, former: Self, again: Collection[Outcome] = RETRYABLE) -> None:
         """Adds what stays of a former batch when its rows with the outcomes `again` are asked again.
 
         It is not paid again.
@@ -168,7 +168,7 @@ class Tally:
 
     @property
     def unanswered(self) -> int:
-        return sum(count for outcome, count in self.outcomes.items() if outcome not in ANSWERED)
+        return sum(count for outcome, count in self.outcomes.items() if outcome not in COMPLETE)
 
     def to_json(self) -> dict[str, Any]:
         return {

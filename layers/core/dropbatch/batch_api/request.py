@@ -88,7 +88,7 @@ _LINE = b'{"custom_id":%b,"method":"POST","url":"%b","body":%b}\n'
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
+class RequestEstimate:
     """What a request takes: embedding inputs it counts for, and bytes its answer is expected to have.
 
     `is_list` says that it asks for a list of inputs, so that its answer is a list of as many, be it one.
@@ -111,7 +111,7 @@ class Request:
     endpoint: str
     model: str
     body: bytes
-    expectation: Expectation | None = field(default=None, compare=False, repr=False)
+    expectation: RequestEstimate | None = field(default=None, compare=False, repr=False)
 
     def line(self, custom_id: str) -> bytes:
         """The request as a line of a batch file, with its line feed."""
@@ -141,13 +141,13 @@ class Request:
         """A quarter of its bytes: fair for prose in most languages."""
         return len(self.body) // BYTES_PER_TOKEN
 
-    def _expected(self) -> Expectation:
+    def _expected(self) -> RequestEstimate:
         if self.expectation is None:
             self.expectation = expectation(self.endpoint, self.model, self.body)
         return self.expectation
 
 
-class Requests:
+class RequestChunk:
     """Requests of rows that follow one another from `number` on, all for the same model.
 
     Their bodies are one `form`, with a `%b` for each of the `columns`, of which each row has one cell. They are made
@@ -160,7 +160,7 @@ class Requests:
         self,
         endpoint: str,
         model: str,
-        expectation: Expectation,
+        expectation: RequestEstimate,
         number: int,
         count: int,
         form: bytes,
@@ -251,7 +251,7 @@ _CODED = ("mp3", "opus", "flac", "aac")
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 
 
-def expectation(endpoint: str, model: str, body: bytes) -> Expectation:
+def expectation(endpoint: str, model: str, body: bytes) -> RequestEstimate:
     """What a request with this body takes; a body that cannot be read counts as an ordinary one."""
     try:
         members = _members.decode(body)
@@ -261,9 +261,9 @@ def expectation(endpoint: str, model: str, body: bytes) -> Expectation:
         dimensions = _count(members.dimensions) or (3072 if "3-large" in model else 1536)
         size = BYTES_PER_BASE64_DIMENSION if members.encoding_format == "base64" else BYTES_PER_DIMENSION
         inputs = _inputs(members.input)
-        return Expectation(inputs, inputs * dimensions * size, _is_list(members.input))
+        return RequestEstimate(inputs, inputs * dimensions * size, _is_list(members.input))
     asked = {MODERATIONS: members.input, COMPLETIONS: members.prompt}.get(endpoint)
-    return Expectation(0, _output_bytes(endpoint, members), asked is not None and _is_list(asked))
+    return RequestEstimate(0, _output_bytes(endpoint, members), asked is not None and _is_list(asked))
 
 
 def _output_bytes(endpoint: str, members: _Members) -> int:

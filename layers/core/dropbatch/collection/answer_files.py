@@ -20,10 +20,12 @@ from tempfile import TemporaryFile
 from typing import IO, Any, Protocol
 
 from dropbatch.answers.output_files import BLOCK_BYTES, NOBODYS, Addresses, AnswerLines, Source, addressed
-from dropbatch.domain.errors import OpenAIError, OpenAIRefused, OpenAIUnsure
-from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.errors import OpenAIError, OpenAIOutcomeUnknownError, OpenAIRequestError
+from dropbatch.domain.jobs import Shard
 from dropbatch.formats.line_blocks import whole_lines
-from dropbatch.ports import BYTES, Download, World
+from dropbatch.ports import BYTES, Download
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
 from dropbatch.storage.job_files import JobFiles
 
@@ -54,7 +56,7 @@ InTime = Callable[[], bool]
 
 
 def fetch(
-    world: World,
+    context: Context,
     files: JobFiles,
     shard: Shard,
     batch: Batch,
@@ -64,7 +66,7 @@ def fetch(
 ) -> AnswerLines | None:
     """Return the lines of a batch's answer files, to be closed; None if time ran out: call again for what is missing.
 
-    Raises what OpenAI answers instead of a file (OpenAINotFound if it is gone), and keeps what came before.
+    Raises what OpenAI answers instead of a file (OpenAINotFoundError if it is gone), and keeps what came before.
     """
     progress = files.fetched(batch)
     with ExitStack() as stack:
@@ -72,7 +74,7 @@ def fetch(
         try:
             for name, file_id in (("output", output_file_id), ("errors", error_file_id)):
                 if file_id is not None:
-                    source = _fetched(world, _KeptFile(world, files, batch, name, file_id, progress), in_time)
+                    source = _fetched(context, _KeptFile(context, files, batch, name, file_id, progress), in_time)
                     stack.callback(source.close)
                     sources.append(source)
         except (_TimeIsUpError, OpenAIError) as reason:
@@ -96,14 +98,14 @@ class _FileChangedError(Exception):
     """A file is not the one of which a part came before."""
 
 
-def _fetched(world: World, kept: "_KeptFile", in_time: InTime) -> Source:
+def _fetched(context: Context, kept: "_KeptFile", in_time: InTime) -> Source:
     """One of the files, whole; _TimeIsUpError if that takes another invocation."""
     if not kept.is_begun:
         with ExitStack() as stack:
-            disk = _DiskFile(world.scratch, _room(world), kept)
+            disk = _DiskFile(context.scratch, _room(context), kept)
             stack.callback(disk.close)
             try:
-                disk.is_whole = _stream(world, kept.file_id, disk, in_time)
+                disk.is_whole = _stream(context, kept.file_id, disk, in_time)
             except OpenAIError:
                 disk.keep()
                 raise
@@ -113,10 +115,10 @@ def _fetched(world: World, kept: "_KeptFile", in_time: InTime) -> Source:
             disk.keep()
             if disk.size and not in_time():
                 raise _TimeIsUpError
-    if not kept.is_whole and not (_stream(world, kept.file_id, kept, in_time) and in_time()):
+    if not kept.is_whole and not (_stream(context, kept.file_id, kept, in_time) and in_time()):
         raise _TimeIsUpError
     with ExitStack() as stack:
-        disk = _DiskFile(world.scratch, _room(world), kept)
+        disk = _DiskFile(context.scratch, _room(context), kept)
         stack.callback(disk.close)
         if disk.expects(kept.size) and disk.take(kept.blocks(), lambda: True):
             stack.pop_all()
@@ -124,10 +126,10 @@ def _fetched(world: World, kept: "_KeptFile", in_time: InTime) -> Source:
     return kept
 
 
-def _room(world: World) -> int:
+def _room(context: Context) -> int:
     """How many bytes may lie on the disk."""
-    free = shutil.disk_usage(world.scratch).free - SPARE_DISK_BYTES
-    return max(0, min(free, int(world.seconds_left() * DISK_BYTES_PER_SECOND)))
+    free = shutil.disk_usage(context.scratch).free - SPARE_DISK_BYTES
+    return max(0, min(free, int(context.seconds_left() * DISK_BYTES_PER_SECOND)))
 
 
 class _Sink(Protocol):
@@ -150,27 +152,31 @@ class _Sink(Protocol):
     def forget(self) -> None: ...
 
 
-def _stream(world: World, file_id: str, sink: _Sink, in_time: InTime) -> bool:
+def _stream(context: Context, file_id: str, sink: _Sink, in_time: InTime) -> bool:
     """Stream into a sink what it lacks of a file; what `take` returns."""
     connections = 0
     while True:
         before, connections = sink.size, connections + 1
         taken: bool | None = None
         try:
-            with world.openai.streaming(file_id, before) as download:
+            with context.openai.streaming(file_id, before) as download:
                 taken = sink.expects(download.size) and sink.take(_from(download, sink.size, in_time), in_time)
         except OpenAIError as error:
             if taken is not None:
                 return taken  # what fails while the connection is closed fails nothing of what has come over it
-            if isinstance(error, OpenAIRefused) and error.status == RANGE_NOT_SATISFIABLE and before:
+            if isinstance(error, OpenAIRequestError) and error.status == RANGE_NOT_SATISFIABLE and before:
                 sink.forget()  # the file ends before what has come of it
-            elif not isinstance(error, OpenAIUnsure) or sink.size == before or connections == MAX_CONNECTIONS:
+            elif (
+                not isinstance(error, OpenAIOutcomeUnknownError)
+                or sink.size == before
+                or connections == MAX_CONNECTIONS
+            ):
                 raise
             elif not in_time():
                 return False
         except _FileChangedError:
             if connections == MAX_CONNECTIONS:
-                raise OpenAIUnsure("file_changes") from None
+                raise OpenAIOutcomeUnknownError("file_changes") from None
             sink.forget()
         else:
             return taken
@@ -189,7 +195,7 @@ def _from(download: Download, start: int, in_time: InTime) -> Iterator[bytes]:
         passed_over -= len(block)
         if passed_over and not in_time():
             # Each invocation would read what is known already, and come no further.
-            raise OpenAIUnsure("ranges_ignored")
+            raise OpenAIOutcomeUnknownError("ranges_ignored")
     if passed_over:
         raise _FileChangedError
 
@@ -272,10 +278,10 @@ class _KeptFile:
     """
 
     def __init__(
-        self, world: World, files: JobFiles, batch: Batch, name: str, file_id: str, progress: dict[str, Any]
+        self, context: Context, files: JobFiles, batch: Batch, name: str, file_id: str, progress: dict[str, Any]
     ) -> None:
-        self._world, self._files, self._batch, self._name = world, files, batch, name
-        self._objects, self._bucket = world.objects, world.buckets.work
+        self._context, self._files, self._batch, self._name = context, files, batch, name
+        self._objects, self._bucket = context.objects, context.buckets.work
         self._progress = progress
         self.file_id = file_id
         found = progress.get(name, {})
@@ -322,7 +328,7 @@ class _KeptFile:
 
     def _add_part(self, piece: bytes, pieces: Iterator[bytes], in_time: InTime) -> bytes | None:
         """Write a part that begins with this piece; the piece that is to follow it, None if there is none."""
-        name = f"{len(self._parts):06d}.{self._world.new_token()}"
+        name = f"{len(self._parts):06d}.{self._context.new_token()}"
         noted = _NotedLines()
         after: bytes | None = piece
         with self._objects.writing(self._bucket, self._key(name), BYTES) as out:
@@ -385,12 +391,12 @@ class _Coming(Iterator[bytes]):
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
-        self.broken: OpenAIUnsure | None = None
+        self.broken: OpenAIOutcomeUnknownError | None = None
 
     def __next__(self) -> bytes:
         try:
             return next(self._blocks)
-        except OpenAIUnsure as error:
+        except OpenAIOutcomeUnknownError as error:
             self.broken = error
             raise StopIteration from None
 

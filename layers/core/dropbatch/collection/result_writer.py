@@ -19,25 +19,24 @@ from dropbatch.answers.output_files import AnswerLines
 from dropbatch.answers.reader import Answer, read_answer
 from dropbatch.answers.tally import Tally
 from dropbatch.batch_api.error_messages import tellable
-from dropbatch.collection.retry_policy import Fate
+from dropbatch.collection.retry_policy import RetryDecision
 from dropbatch.collection.verdict import Judge
 from dropbatch.delivery.render_shard import SAMPLES
 from dropbatch.delivery.response_lines import answered_response, openai_message, unanswered_response
-from dropbatch.domain.jobs import (
-    Batch,
-    Shard,
-)
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.money.pricing import Bill
-from dropbatch.ports import BYTES, JSON, Piece, World, Writer
+from dropbatch.money.pricing import CostMeter
+from dropbatch.ports import BYTES, JSON, Piece, Writer
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.batch_results import (
     Result,
     responses_key,
     writing_results,
 )
+from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import compared_columns, row_fingerprints
-from dropbatch.storage.job_files import AskedRow
+from dropbatch.storage.job_files import BatchRow
 
 CHUNK_ROWS = 128
 """How many rows are read at once: enough to save calls, and ten megabytes where they are embeddings."""
@@ -69,7 +68,7 @@ class Written:
 
     def ask_again(self, row: int, tries: int, tokens: int, inputs: int) -> None:
         assert self.out is not None  # noqa: S101  # opened before rows are judged; tells the type checker
-        self.out.write(AskedRow(row, tries).to_line())
+        self.out.write(BatchRow(row, tries).to_line())
         self.again += 1
         self.tokens += tokens
         self.inputs += inputs
@@ -113,13 +112,13 @@ class _Progress:
 
 
 def write_results(
-    world: World,
+    context: Context,
     rows: JobRows,
     shard: Shard,
     batch: Batch,
     answers: AnswerLines | None,
     judge: Judge,
-    bill: Bill,
+    bill: CostMeter,
     in_time: InTime = lambda: True,
 ) -> Written | None:
     """Write what became of each row of a batch: a line a row, in order, and the sums; rows to be asked again apart.
@@ -134,8 +133,8 @@ def write_results(
     progress = _Progress.from_json(former) if former else _Progress(judge.over, f"{batch.results}.joined")
     judge = replace(judge, over=progress.over)
     if not progress.is_judged:
-        key = rows.files.results_key(batch) + (f".{world.new_token()}" if former else "")
-        _judge_rows(world, key, _Collector(rows, shard, batch, judge, bill, progress), answers, in_time)
+        key = rows.files.results_key(batch) + (f".{context.new_token()}" if former else "")
+        _judge_rows(context, key, _Collector(rows, shard, batch, judge, bill, progress), answers, in_time)
         progress.tally.pay(bill.total())
         progress.written.micro_usd = round(progress.tally.usd * 1e6)
         progress.written.unpriced = progress.tally.unpriced
@@ -147,21 +146,23 @@ def write_results(
             return None
     if len(progress.parts) > 1:
         batch.results = progress.results
-        if not _join(world, rows.files.results_key(batch), progress, in_time):
+        if not _join(context, rows.files.results_key(batch), progress, in_time):
             rows.files.keep_judged(batch, progress.to_json())
             return None
     tally = json.dumps(progress.tally.to_json()).encode()
-    world.objects.put(world.buckets.work, rows.files.results_key(batch) + ".tally", tally, JSON)
+    context.objects.put(context.buckets.work, rows.files.results_key(batch) + ".tally", tally, JSON)
     return progress.written
 
 
-def _judge_rows(world: World, key: str, collector: "_Collector", answers: AnswerLines | None, in_time: InTime) -> None:
+def _judge_rows(
+    context: Context, key: str, collector: "_Collector", answers: AnswerLines | None, in_time: InTime
+) -> None:
     """Write the results of the rows that are left, as many as there is time for."""
     progress = collector.progress
     with ExitStack() as stack:
-        out = stack.enter_context(writing_results(world, key))
+        out = stack.enter_context(writing_results(context, key))
         if not progress.over:
-            again = world.objects.writing(world.buckets.work, key + _AGAIN, BYTES)
+            again = context.objects.writing(context.buckets.work, key + _AGAIN, BYTES)
             progress.written.out = stack.enter_context(again)
         asked, tries = collector.asked, collector.tries
         while progress.position < len(asked):
@@ -179,15 +180,15 @@ def _judge_rows(world: World, key: str, collector: "_Collector", answers: Answer
         progress.is_judged = True
 
 
-def _join(world: World, key: str, progress: _Progress, in_time: InTime) -> bool:
+def _join(context: Context, key: str, progress: _Progress, in_time: InTime) -> bool:
     """Make one of the objects that the invocations wrote; False if time ran out."""
-    work = world.buckets.work
+    work = context.buckets.work
     for ending in ("", responses_key(""), *(() if progress.over else (_AGAIN,))):
         if ending in progress.joined:
             continue
         parts = [part + ending for part in progress.parts]
-        pieces = [Piece(work, part, 0, world.objects.head(work, part).size) for part in parts]
-        progress.joining = world.objects.join(pieces, work, key + ending, BYTES, in_time, progress.joining)
+        pieces = [Piece(work, part, 0, context.objects.head(work, part).size) for part in parts]
+        progress.joining = context.objects.join(pieces, work, key + ending, BYTES, in_time, progress.joining)
         if progress.joining is not None:
             return False
         progress.joined.append(ending)
@@ -198,7 +199,7 @@ class _Collector:
     """Judges a batch's rows, many at a time, and adds up what they come to."""
 
     def __init__(
-        self, rows: JobRows, shard: Shard, batch: Batch, judge: Judge, bill: Bill, progress: _Progress
+        self, rows: JobRows, shard: Shard, batch: Batch, judge: Judge, bill: CostMeter, progress: _Progress
     ) -> None:
         self._judge = judge
         self._compiled = rows.compiled
@@ -298,9 +299,11 @@ class _Collector:
     def _is_final(self, row: int, tries: int, answer: Answer, place: int, line: bytes | None, message: str) -> bool:
         """Counts a row that has no good answer; False where it is to be asked again."""
         what = self._judge.fate(answer, self.progress.position + place + 1, tries)
-        if what is not Fate.FINAL:
+        if what is not RetryDecision.FINAL:
             at = row - self._first
-            self.written.ask_again(row, tries + (what is Fate.AGAIN), self.index.tokens[at], self.index.inputs[at])
+            self.written.ask_again(
+                row, tries + (what is RetryDecision.AGAIN), self.index.tokens[at], self.index.inputs[at]
+            )
             return False
         if answer.outcome is not Outcome.OK:
             self._tally.count(row, answer.outcome, answer.code, self._told(answer, line, message))

@@ -21,7 +21,7 @@ MAX_HALVINGS = 8
 the creates of an hour, and by then a batch of 50,000 rows is in parts of 196."""
 
 
-class Fate(Enum):
+class RetryDecision(Enum):
     """What becomes of a row after a try."""
 
     FINAL = "final"
@@ -29,14 +29,14 @@ class Fate(Enum):
     LATER = "later"  # the row was not run; the try does not count
 
 
-def fate(answer: Answer, *, tries: int, attempts: int, retry_invalid: bool) -> Fate:
+def fate(answer: Answer, *, tries: int, attempts: int, retry_invalid: bool) -> RetryDecision:
     """What becomes of a row that failed `tries` times before. A try that ran counts; one that did not, does not.
 
     An answer that was truncated or refused would be so again; what went missing may have been run.
     """
     match answer.outcome:
         case Outcome.EXPIRED:
-            return Fate.LATER
+            return RetryDecision.LATER
         case Outcome.MISSING:
             worth = True
         case Outcome.ERROR:
@@ -45,7 +45,7 @@ def fate(answer: Answer, *, tries: int, attempts: int, retry_invalid: bool) -> F
             worth = retry_invalid and answer.code != APPROVAL_REQUIRED
         case _:
             worth = False
-    return Fate.AGAIN if worth and tries + 1 < attempts else Fate.FINAL
+    return RetryDecision.AGAIN if worth and tries + 1 < attempts else RetryDecision.FINAL
 
 
 class Failure(StrEnum):
@@ -81,7 +81,7 @@ _SHARED = frozenset({CodeKind.TOKENS, CodeKind.BILLING, CodeKind.MODEL})
 _NO_FILE = re.compile(r"(cannot find|no such|not find) (the )?(input )?file", re.IGNORECASE)
 
 
-def failure_of(errors: Sequence[tuple[str, str, int | None]]) -> BatchFailure:
+def classify_failure(errors: Sequence[tuple[str, str, int | None]]) -> BatchFailure:
     """Return what the errors of a failed batch, or of a create that was refused, come to.
 
     An error that names a line is that row's, whatever its text says: a row may speak of files of its own.

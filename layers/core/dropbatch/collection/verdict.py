@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 from dropbatch.answers.reader import Answer
 from dropbatch.batch_api.error_codes import CONTENT_CODES
-from dropbatch.collection.retry_policy import MAX_ROUNDS, BatchFailure, Failure, Fate, fate, rest_of
-from dropbatch.domain.jobs import (
-    Batch,
-    Job,
-    OpenAIStatus,
-)
+from dropbatch.collection.retry_policy import MAX_ROUNDS, BatchFailure, Failure, RetryDecision, fate, rest_of
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import PAST_DEADLINE, Outcome
+from dropbatch.domain.states import OpenAIStatus
 from dropbatch.ports import RemoteBatch
 
 
@@ -66,17 +64,17 @@ class Judge:
         """Whether a good answer is final, whatever else is to be known of it."""
         return self.over or self.failure is None
 
-    def fate(self, answer: Answer, position: int, tries: int) -> Fate:
+    def fate(self, answer: Answer, position: int, tries: int) -> RetryDecision:
         if self.over:
-            return Fate.FINAL
+            return RetryDecision.FINAL
         if self.failure is None:
             return fate(answer, tries=tries, attempts=self.job.attempts, retry_invalid=self.job.retry_invalid)
         match self.failure.kind:
             case Failure.TOKENS:
-                return Fate.LATER  # bounded by the deadline
-            case Failure.FILE if self.batch.waits < MAX_ROUNDS:
-                return Fate.LATER
+                return RetryDecision.LATER  # bounded by the deadline
+            case Failure.FILE if self.batch.requeues < MAX_ROUNDS:
+                return RetryDecision.LATER
             case Failure.ROWS if position not in self.failure.lines:
-                rest = rest_of(self.failure, requests=self.batch.requests, rounds=self.batch.waits)
-                return Fate.LATER if rest.batches else Fate.FINAL
-        return Fate.FINAL
+                rest = rest_of(self.failure, requests=self.batch.requests, rounds=self.batch.requeues)
+                return RetryDecision.LATER if rest.batches else RetryDecision.FINAL
+        return RetryDecision.FINAL

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from dropbatch.domain.errors import ConditionFailed, ObjectMissing
-from dropbatch.domain.jobs import MAX_JOB_SECONDS, RETENTION_SECONDS, Job, Mirror
-from dropbatch.ports import Piece, World
+from dropbatch.domain.errors import ObjectNotFoundError, StaleItemError
+from dropbatch.domain.jobs import MAX_JOB_SECONDS, RETENTION_SECONDS, Job
+from dropbatch.domain.runs import Mirror
+from dropbatch.ports import Piece
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
-from dropbatch.storage.repository import Ledger
 
 
 class Answers(NamedTuple):
@@ -26,7 +27,7 @@ class Answers(NamedTuple):
     content_type: str
 
 
-def mirror(world: World, ledger: Ledger, job: Job, answers: Answers, in_time: Callable[[], bool]) -> bool:
+def mirror(context: Context, job: Job, answers: Answers, in_time: Callable[[], bool]) -> bool:
     """Make a run's answers what is mirrored, unless a newer run's are; False if time has run out before that was done.
 
     Call again for the rest; each call comes further.
@@ -37,7 +38,7 @@ def mirror(world: World, ledger: Ledger, job: Job, answers: Answers, in_time: Ca
         drop.key,
         job.id,
         drop.sequencer,
-        job.asked_at,
+        job.requested_at,
         job.run,
         *answers,
         expires_at=job.created_at + MAX_JOB_SECONDS + RETENTION_SECONDS,
@@ -45,19 +46,19 @@ def mirror(world: World, ledger: Ledger, job: Job, answers: Answers, in_time: Ca
 
     def wanting() -> Mirror | None:
         """The run as the table is to name it; None if it names this one already, or a newer one."""
-        current = ledger.reload(wanted)
+        current = context.repository.reload(wanted)
         if current is not None and (current.job_id == job.id or not current.is_before(job)):
             return None
         return replace(wanted, rev=current.rev if current else 0)
 
-    ledger.change(wanting, lambda _: True)
-    found = ledger.reload(wanted)
+    context.repository.change(wanting, lambda _: True)
+    found = context.repository.reload(wanted)
     if found is None or found.job_id != job.id or found.is_written:
         return True
     current = found
-    files = JobFiles(world.objects, world.buckets.work, job.id)
+    files = JobFiles(context.objects, context.buckets.work, job.id)
     while True:
-        written = _write(world, ledger, files, job.mirror or "", current, in_time)
+        written = _write(context, files, job.mirror or "", current, in_time)
         if written is None:
             return False
         if not written:
@@ -69,36 +70,34 @@ def mirror(world: World, ledger: Ledger, job: Job, answers: Answers, in_time: Ca
             standing.is_written = True
             return True
 
-        ledger.update(current, finish)
-        standing = ledger.reload(current)
+        context.repository.update(current, finish)
+        standing = context.repository.reload(current)
         if standing is None or standing.job_id == current.job_id:
-            world.observer.note("answers mirrored", job_id=current.job_id)
+            context.observer.info("answers mirrored", job_id=current.job_id)
             return True
         current = standing  # what was written may lie over what is newer
 
 
-def _write(
-    world: World, ledger: Ledger, files: JobFiles, key: str, run: Mirror, in_time: Callable[[], bool]
-) -> bool | None:
+def _write(context: Context, files: JobFiles, key: str, run: Mirror, in_time: Callable[[], bool]) -> bool | None:
     """Write a run's answers under the mirror's key; False if another run's are to be there, None if time ran out."""
-    results = world.buckets.results
+    results = context.buckets.results
     try:
-        piece = Piece(results, run.source, 0, world.objects.head(results, run.source).size)
-    except ObjectMissing:
-        world.observer.warn("answers that were to be mirrored are gone", job_id=run.job_id)
+        piece = Piece(results, run.source, 0, context.objects.head(results, run.source).size)
+    except ObjectNotFoundError:
+        context.observer.warning("answers that were to be mirrored are gone", job_id=run.job_id)
         return False
     begun = files.mirrored().get("begun")
     while True:
         try:
-            stands = world.objects.head(results, key).etag
-        except ObjectMissing:
+            stands = context.objects.head(results, key).etag
+        except ObjectNotFoundError:
             stands = ""
-        current = ledger.reload(run)
+        current = context.repository.reload(run)
         if current is None or current.job_id != run.job_id:
             return False
         try:
-            begun = world.objects.join([piece], results, key, run.content_type, in_time, begun, stands)
-        except ConditionFailed:
+            begun = context.objects.join([piece], results, key, run.content_type, in_time, begun, stands)
+        except StaleItemError:
             begun = None
             continue
         if begun is not None:

@@ -11,10 +11,11 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from dropbatch.batch_api.endpoints import EMBEDDINGS, MODERATIONS
-from dropbatch.domain.errors import ObjectMissing
+from dropbatch.domain.errors import ObjectNotFoundError
 from dropbatch.domain.jobs import Job, Shard
-from dropbatch.ports import BYTES, JSON, Piece, World, Writer
+from dropbatch.ports import BYTES, JSON, Piece, Writer
 from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
 from dropbatch.storage.job_files import JobFiles, lines
 from dropbatch.storage.ranged_file import RangedFile
@@ -24,12 +25,17 @@ class Tables:
     """Makes the results of one job. `in_time` says whether there is time for more."""
 
     def __init__(
-        self, world: World, files: JobFiles, job: Job, in_time: Callable[[], bool], number_in_file: Callable[[int], int]
+        self,
+        context: Context,
+        files: JobFiles,
+        job: Job,
+        in_time: Callable[[], bool],
+        number_in_file: Callable[[int], int],
     ) -> None:
-        self._world, self._files, self._job, self._in_time = world, files, job, in_time
+        self._context, self._files, self._job, self._in_time = context, files, job, in_time
         self._number = number_in_file
         drop = job.drop
-        self._file = RangedFile(world.objects, drop.bucket, drop.key, drop.version_id, drop.size)
+        self._file = RangedFile(context.objects, drop.bucket, drop.key, drop.version_id, drop.size)
 
     def failed(self, pieces: Iterable[Piece]) -> list[Piece]:
         """What the failed rows' file consists of."""
@@ -37,7 +43,7 @@ class Tables:
         from dropbatch.formats.parquet.writing import write_failed
 
         numbers = map(self._number, map(int, self._lines(pieces)))
-        return [self._once("failed", lambda out: write_failed(self._file, numbers, out, self._world.scratch))]
+        return [self._once("failed", lambda out: write_failed(self._file, numbers, out, self._context.scratch))]
 
     def answers(self, shards: Sequence[Shard], pieces: Sequence[Sequence[Piece]]) -> list[Piece] | None:
         """What the answers' file consists of, by each shard's pieces; None where time has run out, and what was made is
@@ -45,7 +51,7 @@ class Tables:
 
         A column with a value that is not of its type becomes a text, and all shards are begun anew.
         """
-        from dropbatch.formats.parquet.writing import DoesNotFit, row_count
+        from dropbatch.formats.parquet.writing import DoesNotFitError, row_count
 
         recipe = self._files.recipe()
         assert recipe is not None  # noqa: S101  # a table always has one; tells the type checker
@@ -57,7 +63,7 @@ class Tables:
                 if self._job.rows < row_count(self._file):
                     return self._some(typed, chain.from_iterable(pieces))
                 return self._appended(typed, f"{len(texts)}", shards, pieces)
-            except DoesNotFit as misfit:
+            except DoesNotFitError as misfit:
                 texts.append(misfit.column)
                 self._keep("texts.json", texts)
 
@@ -67,7 +73,7 @@ class Tables:
 
         def write(out: Writer) -> None:
             numbers = map(self._number, range(1, self._job.rows + 1))
-            write_some(self._file, schemas, self._lines(pieces), numbers, out, self._world.scratch)
+            write_some(self._file, schemas, self._lines(pieces), numbers, out, self._context.scratch)
 
         return [self._once("answers", write)]
 
@@ -76,7 +82,7 @@ class Tables:
     ) -> list[Piece] | None:
         from dropbatch.formats.parquet.writing import Segment, joined, write_part
 
-        objects, work = self._world.objects, self._world.buckets.work
+        objects, work = self._context.objects, self._context.buckets.work
         parts: list[list[Segment]] = []
         for shard, its in zip(shards, pieces, strict=True):
             part = f"{name}/{shard.number:06d}"
@@ -85,7 +91,7 @@ class Tables:
                 with objects.writing(work, self._files.table_key(part), BYTES) as out:
                     answers = self._lines(its)
                     kept = write_part(
-                        self._file, schemas, answers, shard.first_row, shard.rows, out, self._world.scratch
+                        self._file, schemas, answers, shard.first_row, shard.rows, out, self._context.scratch
                     )
                 self._keep(part + ".json", kept)
                 if not self._in_time():
@@ -106,28 +112,28 @@ class Tables:
         """What `write` makes, unless an invocation before this one has made it."""
         key = self._files.table_key(name)
         if self._kept(name + ".json") is None:
-            with self._world.objects.writing(self._world.buckets.work, key, BYTES) as out:
+            with self._context.objects.writing(self._context.buckets.work, key, BYTES) as out:
                 write(out)
             self._keep(name + ".json", True)
         return self._made(key)
 
     def _lines(self, pieces: Iterable[Piece]) -> Iterator[bytes]:
-        return (line for piece in pieces for line in lines(self._world.objects, piece.bucket, piece.key))
+        return (line for piece in pieces for line in lines(self._context.objects, piece.bucket, piece.key))
 
     def _made(self, key: str) -> Piece:
-        work = self._world.buckets.work
-        return Piece(work, key, 0, self._world.objects.head(work, key).size)
+        work = self._context.buckets.work
+        return Piece(work, key, 0, self._context.objects.head(work, key).size)
 
     def _kept(self, name: str) -> Any:
         """What an invocation before this one wrote down; None where it did not."""
         try:
-            return json.loads(whole(self._world.objects, self._world.buckets.work, self._files.table_key(name)))
-        except ObjectMissing:
+            return json.loads(whole(self._context.objects, self._context.buckets.work, self._files.table_key(name)))
+        except ObjectNotFoundError:
             return None
 
     def _keep(self, name: str, value: Any) -> None:
         data = json.dumps(value).encode()
-        self._world.objects.put(self._world.buckets.work, self._files.table_key(name), data, JSON)
+        self._context.objects.put(self._context.buckets.work, self._files.table_key(name), data, JSON)
 
 
 def column_schemas(compiled: CompiledRecipe) -> dict[str, Any]:

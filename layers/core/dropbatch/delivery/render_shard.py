@@ -17,15 +17,17 @@ import orjson
 
 from dropbatch.answers.tally import Tally
 from dropbatch.delivery.response_lines import unanswered_response
-from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import COLUMN_EXISTS, LEFT_OUT, WHEN, Outcome
 from dropbatch.formats.compression import Compression, compressed, compressing
 from dropbatch.formats.reading import Record, read_rows
 from dropbatch.formats.transcoding import PLAIN, Storage
 from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row, rows_separator
-from dropbatch.ports import BYTES, JSON, World, Writer
+from dropbatch.ports import BYTES, JSON, Writer
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.batch_results import Found, Result, ResultsReader, responses_key
+from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import VALUE_BYTES, compared_columns
 from dropbatch.storage.fingerprints import piece_key as fingerprints_key
 from dropbatch.storage.job_ends import whole
@@ -42,7 +44,7 @@ CHUNK_BYTES = 33_554_432
 
 
 def render(
-    world: World,
+    context: Context,
     rows: JobRows,
     shard: Shard,
     batches: Sequence[Batch],
@@ -54,18 +56,18 @@ def render(
     the pieces: {"tally": …, "samples": […], "pieces": {name: [[key, bytes of its head, size, bytes of what separates
     its rows from those before, whether it has any], …]}, "fingerprints": the keys of those, None if they lack any}.
     """
-    files, work = rows.files, world.buckets.work
+    files, work = rows.files, context.buckets.work
     keys = [files.results_key(batch) for batch in batches]
     sent = Tally()
     for key in keys:
-        sent.merge(Tally.from_json(json.loads(whole(world.objects, work, key + ".tally"))))
+        sent.merge(Tally.from_json(json.loads(whole(context.objects, work, key + ".tally"))))
     index = rows.index(shard)
     # Where one batch has asked all rows, its response lines are the shard's piece of them.
     complete = len(keys) == 1 and sent.rows == len(index)
     progress = _Progress(**(files.rendered(shard.number) or {"places": [(0, 0)] * len(keys)}))
     skipped = Tally.from_json(progress.skipped) if progress.skipped else Tally()
     readers = [
-        ResultsReader(world, key, (place[0], place[1]), with_responses=not complete)
+        ResultsReader(context, key, (place[0], place[1]), with_responses=not complete)
         for key, place in zip(keys, progress.places, strict=True)
     ]
     streams = [reader.read(shard.first_row + progress.position) for reader in readers]
@@ -73,13 +75,13 @@ def render(
     samples = progress.samples
     made: dict[str, _Piece] = {}
     writer = rows.writer()
-    token = world.new_token()
+    token = context.new_token()
     with ExitStack() as stack:
 
         def piece(name: str, head: bytes = b"", separator: bytes = b"", storage: Storage = PLAIN) -> _Piece:
             # Of two processes that render a shard, each by its own steps, neither may write into the other's pieces.
             key = files.piece_key(shard.number, f"{name}.{token}")
-            out = _Counting(stack.enter_context(world.objects.writing(work, key, BYTES)))
+            out = _Counting(stack.enter_context(context.objects.writing(work, key, BYTES)))
             # What is OpenAI's own is never packed, nor is what a raw drop gives.
             packs = rows.compression if writer is not None and name != "responses" else Compression.NONE
             out.write(compressed(storage.stored(head), packs))
@@ -98,11 +100,11 @@ def render(
         failed = piece("failed", failed_head(layout), *own) if has_failed else None
         blank = bytes(VALUE_BYTES * len(compared_columns(rows.compiled))) if progress.fingerprints is not None else b""
         prints_key = fingerprints_key(rows.job.id, shard.number, token)
-        prints = stack.enter_context(world.objects.writing(work, prints_key, BYTES)) if blank else None
+        prints = stack.enter_context(context.objects.writing(work, prints_key, BYTES)) if blank else None
         number = shard.first_row + progress.position - 1
         ahead: list[Found] = []  # of rows that come later
         blocks = files.shard_blocks(shard.number, sum(index.sizes[: progress.position]))
-        for raws in index.chunks(blocks, _rows_at_once(world, keys, sent.rows), progress.position):
+        for raws in index.chunks(blocks, _rows_at_once(context, keys, sent.rows), progress.position):
             number += len(raws)  # of the last of them
             found = [*ahead, *islice(results, len(raws) - len(ahead))]
             ahead = []
@@ -160,7 +162,7 @@ def render(
         return False
     if complete:
         key = responses_key(keys[0])
-        progress.pieces["responses"] = [(key, 0, world.objects.head(work, key).size, 0, True)]
+        progress.pieces["responses"] = [(key, 0, context.objects.head(work, key).size, 0, True)]
     sent.merge(skipped)
     stats = {
         "tally": sent.to_json(),
@@ -169,7 +171,7 @@ def render(
         "fingerprints": progress.fingerprints,
     }
     # The first to be done decides which pieces are joined, so that joining finds the same whenever it goes on.
-    world.objects.put_new(work, files.piece_key(shard.number, "stats.json"), orjson.dumps(stats), JSON)
+    context.objects.put_new(work, files.piece_key(shard.number, "stats.json"), orjson.dumps(stats), JSON)
     return True
 
 
@@ -185,9 +187,9 @@ class _Progress:
     fingerprints: list[str] | None = field(default_factory=list)
 
 
-def _rows_at_once(world: World, keys: Sequence[str], rows: int) -> int:
+def _rows_at_once(context: Context, keys: Sequence[str], rows: int) -> int:
     """How many rows are written at once: as many as memory takes if all are of average size."""
-    size = sum(world.objects.head(world.buckets.work, key).size for key in keys)
+    size = sum(context.objects.head(context.buckets.work, key).size for key in keys)
     return max(1, min(CHUNK_ROWS, CHUNK_BYTES // (size // max(1, rows) + 1)))
 
 

@@ -6,7 +6,7 @@ import re
 import msgspec
 import orjson
 
-from dropbatch.answers.reader import NO_SENSE, mended
+from dropbatch.answers.reader import DECODE_ERRORS, mended
 from dropbatch.domain.outcomes import (
     ANSWERS_GONE,
     BLANK_ROW,
@@ -68,7 +68,7 @@ def _members_of(line: bytes) -> dict[str, msgspec.Raw]:
     for read in (bytes, mended):
         try:
             return _members.decode(read(line))
-        except NO_SENSE:
+        except DECODE_ERRORS:
             continue
     return {}
 
@@ -93,7 +93,7 @@ def openai_message(line: bytes) -> str:
         response = msgspec.json.decode(members.get("response", b"null"))
         body = response["body"] if isinstance(response, dict) else None
         error = (json.loads(body) if isinstance(body, str) else body or {}).get("error")
-    except (*NO_SENSE, KeyError, AttributeError):
+    except (*DECODE_ERRORS, KeyError, AttributeError):
         return ""
     if isinstance(error, dict):
         message = error.get("message")

@@ -7,18 +7,17 @@ from collections.abc import Callable
 from dropbatch.domain.comparisons import MAX_MOVES, ColumnChange, Comparison
 from dropbatch.domain.jobs import Job
 from dropbatch.jobs.deduplication import run_before
-from dropbatch.ports import World
+from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import Head, head_of, named, read_rows
-from dropbatch.storage.repository import Ledger
 
 CHUNK_ROWS = 32_768
 """How many rows are compared at once: 6 MB of each run if they have fifty columns."""
 
 
-def compare(world: World, ledger: Ledger, job: Job, own: Head, in_time: Callable[[], bool]) -> Comparison | None:
+def compare(context: Context, job: Job, own: Head, in_time: Callable[[], bool]) -> Comparison | None:
     """Return what differs from the run before; None if nothing can be said of it, or if time ran out."""
-    before = run_before(ledger, job)
-    theirs = head_of(world, before[0]) if before else None
+    before = run_before(context.repository, job)
+    theirs = head_of(context, before[0]) if before else None
     if before is None or theirs is None:
         return None
     found = Comparison(*before)
@@ -36,7 +35,7 @@ def compare(world: World, ledger: Ledger, job: Job, own: Head, in_time: Callable
         for column, names in ((name, named(own.values, name)) for name in own.columns if name in theirs.values)
         if (new := [value for value in names.values() if value not in named(theirs.values, column).values()])
     }
-    return found if _Count(own, theirs, found).go_through(world, in_time) else None
+    return found if _Count(own, theirs, found).go_through(context, in_time) else None
 
 
 def _are_of_the_same_rows(own: Head, theirs: Head) -> bool:
@@ -62,10 +61,10 @@ class _Count:
             name: Counter() for name, (old, new) in self._names.items() if old and new
         }
 
-    def go_through(self, world: World, in_time: Callable[[], bool]) -> bool:
+    def go_through(self, context: Context, in_time: Callable[[], bool]) -> bool:
         """Go through all rows that both runs have; False if time ran out."""
         first_row = 1
-        streams = (read_rows(world, head, CHUNK_ROWS) for head in (self._theirs, self._own))
+        streams = (read_rows(context, head, CHUNK_ROWS) for head in (self._theirs, self._own))
         for theirs, own in zip(*streams, strict=False):
             if not in_time():
                 return False

@@ -21,7 +21,7 @@ MAX_RECIPE_FOLDERS = 50
 """In how many folders a recipe is looked for: each takes two requests to S3, and a key has room for 450."""
 
 
-class Meaning(StrEnum):
+class ObjectKind(StrEnum):
     """What a key that is no marker stands for."""
 
     IGNORED = "ignored"
@@ -29,20 +29,20 @@ class Meaning(StrEnum):
     DROP = "drop"
 
 
-def meaning_of(key: str) -> Meaning | Marker | NearMarker:
+def meaning_of(key: str) -> ObjectKind | Marker | NearMarker:
     """What an object's key says about the object, before anything is read.
 
     A `.txt` that a recipe names is ignored as well; that takes the recipe to know.
     """
     if is_left_over(key):
-        return Meaning.IGNORED
+        return ObjectKind.IGNORED
     marker = marker_of(key)
     if marker is not None:
         return marker
     name = key.rpartition("/")[2]
     if not name or name.lower().endswith((".md", ".j2")):
-        return Meaning.IGNORED
-    return Meaning.RECIPE if name in RECIPE_NAMES else Meaning.DROP
+        return ObjectKind.IGNORED
+    return ObjectKind.RECIPE if name in RECIPE_NAMES else ObjectKind.DROP
 
 
 LEFT_OVER_FOLDERS = {
@@ -146,14 +146,14 @@ class Drop:
         return self.key.rpartition("/")[0] or "/"
 
 
-def job_id(drop: Drop, asked_at: int, rerun_version: str = "") -> str:
+def job_id(drop: Drop, requested_at: int, rerun_version: str = "") -> str:
     """The id of a job of a drop. It begins with when it was asked for, so that a drop's jobs sort as they happened.
 
-    `asked_at` is when the drop arrived, or the marker whose version makes it another job of the same drop. Not every
-    process need know the same: the first one's id counts, see `claims.claim_job`.
+    `requested_at` is when the drop arrived, or the marker whose version makes it another job of the same drop.
+    Processes may disagree about it: the first one's id counts, see `deduplication.claim_job`.
     """
     identity = "\n".join((drop.bucket, drop.key, drop.version_id, rerun_version))
-    when = datetime.fromtimestamp(asked_at, UTC)
+    when = datetime.fromtimestamp(requested_at, UTC)
     return f"{when:%Y%m%dT%H%M%SZ}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 

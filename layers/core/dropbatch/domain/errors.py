@@ -1,20 +1,20 @@
 """Errors with a meaning: does the step give up, or try again?
 
 DropbatchError
-├── Rejected              the drop or recipe is wrong: its problems are written down, and the step is done
-├── RowRejected           one row is wrong; the caller decides what that means for the drop (`bad_rows`)
-├── TryLater              nothing is wrong but the time: the work is due again after `seconds`
-├── ConditionFailed       a conditional write lost: somebody else has moved the item on
-├── ObjectMissing         no such object, or version of it, in S3
-├── ObjectForbidden       S3 does not let us read an object
+├── DropRejectedError              the drop or recipe is wrong: its problems are written down, and the step is done
+├── RowRejectedError           one row is wrong; the caller decides what that means for the drop (`bad_rows`)
+├── RetryLaterError              nothing is wrong but the time: the work is due again after `seconds`
+├── StaleItemError       a conditional write lost: somebody else has moved the item on
+├── ObjectNotFoundError         no such object, or version of it, in S3
+├── ObjectForbiddenError       S3 does not let us read an object
 └── OpenAIError           what a call to OpenAI ended in
-    ├── OpenAIKeyRejected     401, or no key at all: jobs wait for another key
+    ├── OpenAIAuthError     401, or no key at all: jobs wait for another key
     ├── OpenAIPermissionError 403: the key may not do what was asked; it may do other things
     ├── OpenAIBillingError    429 or another 4xx: the account has no money left, or is closed
-    ├── OpenAIBusy            another 429: nothing was done; try again after `seconds`
-    ├── OpenAIRefused         another 4xx: nothing was done, and trying again would not change that
-    │   └── OpenAINotFound    404: no such file or batch
-    └── OpenAIUnsure          5xx, timeout, broken connection: it may have taken effect
+    ├── OpenAIRateLimitError            another 429: nothing was done; try again after `seconds`
+    ├── OpenAIRequestError         another 4xx: nothing was done, and trying again would not change that
+    │   └── OpenAINotFoundError    404: no such file or batch
+    └── OpenAIOutcomeUnknownError          5xx, timeout, broken connection: it may have taken effect
 
 Each OpenAIError has a `kind`, which decides what is to be done.
 """
@@ -39,7 +39,7 @@ class DropbatchError(Exception):
     """The root of the project's errors. Their text holds codes, ids and numbers, never the text of a row."""
 
 
-class Rejected(DropbatchError):
+class DropRejectedError(DropbatchError):
     """A drop or recipe cannot be used; `problems` says why."""
 
     def __init__(self, problems: Problems) -> None:
@@ -47,13 +47,13 @@ class Rejected(DropbatchError):
         self.problems = problems
 
     @classmethod
-    def because(cls, problem: Problem) -> "Rejected":
+    def because(cls, problem: Problem) -> "DropRejectedError":
         problems = Problems()
         problems.add(problem)
         return cls(problems)
 
 
-class RowRejected(DropbatchError):
+class RowRejectedError(DropbatchError):
     """One row cannot become a request; `problems` says why."""
 
     def __init__(self, *problems: Problem) -> None:
@@ -61,7 +61,7 @@ class RowRejected(DropbatchError):
         self.problems = problems
 
 
-class TryLater(DropbatchError):
+class RetryLaterError(DropbatchError):
     """The step is not due yet, and is to be tried again after `seconds`."""
 
     def __init__(self, seconds: int, why: str) -> None:
@@ -69,15 +69,15 @@ class TryLater(DropbatchError):
         self.seconds = seconds
 
 
-class ConditionFailed(DropbatchError):
+class StaleItemError(DropbatchError):
     """A conditional write found another state than it asked for."""
 
 
-class ObjectMissing(DropbatchError):
+class ObjectNotFoundError(DropbatchError):
     """There is no such object in S3."""
 
 
-class ObjectForbidden(DropbatchError):
+class ObjectForbiddenError(DropbatchError):
     """S3 does not let us read an object: it may be encrypted with a key that we may not use."""
 
 
@@ -91,7 +91,7 @@ class OpenAIError(DropbatchError):
         self.code = code
 
 
-class OpenAIKeyRejected(OpenAIError):
+class OpenAIAuthError(OpenAIError):
     """There is no API key, or OpenAI does not accept it (401)."""
 
     kind = ErrorKind.KEY
@@ -109,7 +109,7 @@ class OpenAIBillingError(OpenAIError):
     kind = ErrorKind.ACCOUNT
 
 
-class OpenAIBusy(OpenAIError):
+class OpenAIRateLimitError(OpenAIError):
     """OpenAI answered 429: the call had no effect."""
 
     kind = ErrorKind.PASSING
@@ -119,7 +119,7 @@ class OpenAIBusy(OpenAIError):
         self.seconds = seconds
 
 
-class OpenAIRefused(OpenAIError):
+class OpenAIRequestError(OpenAIError):
     """OpenAI answered another 4xx, `status`: the call had no effect, and would have none again."""
 
     def __init__(self, code: str, status: int = 400) -> None:
@@ -127,13 +127,13 @@ class OpenAIRefused(OpenAIError):
         self.status = status
 
 
-class OpenAINotFound(OpenAIRefused):
+class OpenAINotFoundError(OpenAIRequestError):
     """OpenAI knows no such file or batch (404)."""
 
     kind = ErrorKind.THING
 
 
-class OpenAIUnsure(OpenAIError):
+class OpenAIOutcomeUnknownError(OpenAIError):
     """A timeout, a broken connection or a 5xx: nobody knows whether the call took effect."""
 
     kind = ErrorKind.PASSING

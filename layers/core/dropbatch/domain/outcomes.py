@@ -18,13 +18,13 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"  # `when` was empty, a blank row, or a bad one under `bad_rows: skip`; unpaid
 
 
-ANSWERED = frozenset({Outcome.OK, Outcome.SKIPPED})
+COMPLETE = frozenset({Outcome.OK, Outcome.SKIPPED})
 """The outcomes that leave nothing to be done: their rows are not in the failed file."""
 
-RETRIED = frozenset({Outcome.INVALID_ANSWER, Outcome.ERROR, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.MISSING})
+RETRYABLE = frozenset({Outcome.INVALID_ANSWER, Outcome.ERROR, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.MISSING})
 """The outcomes whose rows a `.retry` asks again with the same recipe; others would be so again."""
 
-RETRIED_ANEW = RETRIED | {Outcome.TRUNCATED, Outcome.REFUSED}
+RETRYABLE_WITH_CHANGES = RETRYABLE | {Outcome.TRUNCATED, Outcome.REFUSED}
 """Those whose rows it asks again with another recipe: all that have no good answer."""
 
 WHEN = "when"
@@ -54,7 +54,7 @@ ANSWERS_GONE = "answers_gone"
 NOT_COLLECTED = "not_collected"
 """The code of rows whose batch ended, and whose answers could not be read until the job had to end."""
 
-NEVER_ENDED = "never_ended"
+NEVER_ENDED = "assumed_ended"
 """The code of rows of a batch that did not end in twice OpenAI's time: it may still be running."""
 
 MAY_BE_PAID = frozenset({IN_DOUBT, ANSWERS_GONE, NOT_COLLECTED, NEVER_ENDED})
@@ -77,7 +77,7 @@ def job_status(counts: Mapping[Outcome, int], *, cancelled: bool) -> JobStatus:
     """The status that follows from the rows' outcomes (rows by outcome; absent means 0)."""
     if cancelled:
         return JobStatus.CANCELLED
-    unanswered = sum(count for outcome, count in counts.items() if outcome not in ANSWERED)
+    unanswered = sum(count for outcome, count in counts.items() if outcome not in COMPLETE)
     if unanswered == 0:
         return JobStatus.SUCCEEDED
     return JobStatus.PARTIAL if counts.get(Outcome.OK, 0) else JobStatus.FAILED

@@ -1,4 +1,4 @@
-"""The one place that decides what is real: builds the World of AWS and OpenAI out of the environment."""
+"""The one place that decides what is real: builds the Context of AWS and OpenAI out of the environment."""
 
 from dropbatch.entrypoints.layer_check import check_layer
 
@@ -17,12 +17,13 @@ from pathlib import Path
 
 from aws_lambda_powertools import Logger, Metrics
 
-from dropbatch.entrypoints.context import connect
+from dropbatch.entrypoints.connect import connect
 from dropbatch.entrypoints.memory_limit import limit_memory
 from dropbatch.entrypoints.observability import PowertoolsObserver
 from dropbatch.entrypoints.settings import Settings
 from dropbatch.gc_tuning import settle
-from dropbatch.ports import Queue, World
+from dropbatch.ports import Queue
+from dropbatch.storage.context import Context
 
 _SCRATCH = Path(tempfile.gettempdir()) / "dropbatch"
 """A folder of our own, so that it can be emptied."""
@@ -39,7 +40,7 @@ def _settings() -> Settings:
 
 
 @cache
-def _world() -> World:
+def _context() -> Context:
     """Clients outlive an invocation: Lambda keeps the process for the next one."""
     limit_memory(os.environ)
     connected = connect(
@@ -53,19 +54,19 @@ def _world() -> World:
     return connected
 
 
-def world(remaining_milliseconds: Callable[[], int]) -> World:
-    """The World as one invocation sees it, with its own time left, and a disk without what a killed one left.
+def build_context(remaining_milliseconds: Callable[[], int]) -> Context:
+    """The Context as one invocation sees it, with its own time left, and a disk without what a killed one left.
 
     A process handles one invocation at a time, so that nothing of ours in it can be in use.
     """
     shutil.rmtree(_SCRATCH, ignore_errors=True)
     _SCRATCH.mkdir(parents=True, exist_ok=True)
-    return replace(_world(), seconds_left=lambda: remaining_milliseconds() / 1000)
+    return replace(_context(), seconds_left=lambda: remaining_milliseconds() / 1000)
 
 
-def queue_names(here: World) -> Mapping[str, Queue]:
+def queue_names(context: Context) -> Mapping[str, Queue]:
     """The queues that call functions, by their names, as they stand at the end of an event source's ARN."""
     settings = _settings()
     urls = (settings.intake_queue_url, settings.dispatch_queue_url, settings.collect_queue_url)
-    queues = (here.intake, here.dispatch, here.collect)
+    queues = (context.intake, context.dispatch, context.collect)
     return {url.rpartition("/")[2]: queue for url, queue in zip(urls, queues, strict=True)}

@@ -11,9 +11,9 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Self
 
-from dropbatch.domain.errors import ConditionFailed
+from dropbatch.domain.errors import StaleItemError
 from dropbatch.jobs.lease import BEAT_SECONDS, LEASE_SECONDS
-from dropbatch.ports import World
+from dropbatch.storage.context import Context
 
 HIDDEN_SECONDS = LEASE_SECONDS + 5
 """How long a message stays hidden after a beat: a little longer than the lease, or it would come back too early."""
@@ -23,9 +23,9 @@ class Heartbeat:
     """Beats from a thread of its own while its block runs. `hide` hides the step's message, if it has one."""
 
     def __init__(
-        self, world: World, hide: Callable[[int], None] = lambda _seconds: None, beat_seconds: float = BEAT_SECONDS
+        self, context: Context, hide: Callable[[int], None] = lambda _seconds: None, beat_seconds: float = BEAT_SECONDS
     ) -> None:
-        self._world, self._hide, self._beat_seconds = world, hide, beat_seconds
+        self._context, self._hide, self._beat_seconds = context, hide, beat_seconds
         self._leases: set[tuple[str, str, str]] = set()
         self._lock = Lock()
         self._stopped = Event()
@@ -33,7 +33,7 @@ class Heartbeat:
 
     @contextmanager
     def keeping(self, pk: str, sk: str, lease: str) -> Iterator[None]:
-        """Keep the lease of the item (pk, sk) while the block runs; see `World.keeping`."""
+        """Keep the lease of the item (pk, sk) while the block runs; see `Context.keeping`."""
         held = (pk, sk, lease)
         with self._lock:
             self._leases.add(held)
@@ -60,13 +60,13 @@ class Heartbeat:
             with self._lock:
                 leases = list(self._leases)
             for pk, sk, lease in leases:
-                self._beat(partial(self._world.table.renew, pk, sk, lease, self._world.now() + LEASE_SECONDS))
+                self._beat(partial(self._context.table.renew, pk, sk, lease, self._context.now() + LEASE_SECONDS))
             self._beat(partial(self._hide, HIDDEN_SECONDS))
 
     def _beat(self, call: Callable[[], None]) -> None:
         try:
             call()
-        except ConditionFailed:
+        except StaleItemError:
             return  # the step has given its lease back, or lost it
         except Exception:  # noqa: BLE001 - the next beat tries again; three may fail
-            self._world.observer.note("a heartbeat failed")
+            self._context.observer.info("a heartbeat failed")

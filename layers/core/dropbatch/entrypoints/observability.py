@@ -20,26 +20,26 @@ class PowertoolsObserver:
         self._metrics = metrics
 
     @contextmanager
-    def about(self, **ids: Any) -> Iterator[None]:
+    def context_keys(self, **ids: Any) -> Iterator[None]:
         """Every line within bears these ids."""
         with self._logger.append_context_keys(**ids):
             yield
 
-    def note(self, message: str, **fields: Any) -> None:
+    def info(self, message: str, **fields: Any) -> None:
         self._logger.info(message, extra=fields)
 
-    def warn(self, message: str, **fields: Any) -> None:
+    def warning(self, message: str, **fields: Any) -> None:
         self._logger.warning(message, extra=fields)
 
-    def failed(self, message: str, **fields: Any) -> None:
+    def exception(self, message: str, **fields: Any) -> None:
         # An exception's text may quote a row (a parser's does), so that only its type and place are logged.
         kind, _, trace = sys.exc_info()
         places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(trace)]
         self._logger.error(message, extra={"error": kind.__name__ if kind else None, "at": places[-6:], **fields})
         # A step that failed and was dealt with is no error of its function: without this no alarm would tell.
-        self.measure("StepsFailed", 1)
+        self.metric("StepsFailed", 1)
 
-    def measure(self, name: str, value: float, **dimensions: str) -> None:
+    def metric(self, name: str, value: float, **dimensions: str) -> None:
         unit = _UNITS.get(name, MetricUnit.Count)
         with single_metric(name=name, unit=unit, value=value, namespace=self._metrics.namespace) as metric:
             metric.add_dimension(name="service", value=self._metrics.service or "dropbatch")

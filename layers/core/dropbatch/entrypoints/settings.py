@@ -6,7 +6,7 @@ from datetime import UTC, tzinfo
 from typing import Self
 
 
-class SettingsIncomplete(RuntimeError):
+class SettingsIncompleteError(RuntimeError):
     """The environment lacks settings, or holds some that cannot be read."""
 
 
@@ -30,7 +30,7 @@ class Settings:
     alarms_topic_arn: str
     openai_secret_arn: str
     openai_base_url: str
-    settle_seconds: int
+    absence_confirmation_seconds: int
     recipe_wait_seconds: int
     hold_above_rows: int
     max_drop_gigabytes: int
@@ -44,13 +44,13 @@ class Settings:
         needed = [member for member in fields(cls) if member.name != "token_limits"]
         missing = [member.name.upper() for member in needed if not environment.get(member.name.upper())]
         if missing:
-            raise SettingsIncomplete(f"these environment variables are not set: {', '.join(missing)}")
+            raise SettingsIncompleteError(f"these environment variables are not set: {', '.join(missing)}")
         values: dict[str, str | int] = {}
         for member in needed:
             value = environment[member.name.upper()]
             if member.type is int:
                 if not value.isdecimal():
-                    raise SettingsIncomplete(f"{member.name.upper()} must be a whole number")
+                    raise SettingsIncompleteError(f"{member.name.upper()} must be a whole number")
                 values[member.name] = int(value)
             else:
                 values[member.name] = value
@@ -72,7 +72,7 @@ def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # unknown, no name of a zone at all, or the name of a folder of zones
-        raise SettingsIncomplete(
+        raise SettingsIncompleteError(
             f"TIME_ZONE must be the name of a time zone, such as Europe/Berlin or America/New_York, not {name}: deploy "
             "again with the parameter TimeZone corrected"
         ) from None
@@ -83,6 +83,6 @@ def _token_limits(text: str) -> dict[str, int]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         model, _, tokens = part.rpartition("=")
         if not model or not tokens.isdecimal():
-            raise SettingsIncomplete("TOKEN_LIMITS must read like gpt-6-luna=2000000,gpt-5.6*=500000")
+            raise SettingsIncompleteError("TOKEN_LIMITS must read like gpt-6-luna=2000000,gpt-5.6*=500000")
         limits[model.strip()] = int(tokens)
     return limits

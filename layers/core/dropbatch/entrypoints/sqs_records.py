@@ -12,8 +12,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dropbatch.entrypoints.bootstrap import observer
 from dropbatch.entrypoints.heartbeat import Heartbeat
-from dropbatch.messages import Look, Work
-from dropbatch.ports import Queue, World
+from dropbatch.messages import BatchMessage, IntakeMessage
+from dropbatch.ports import Queue
+from dropbatch.storage.context import Context
 
 RETRY_SECONDS = 30
 """When a message that failed comes again the first time; each time twice as late. SQS alone would wait half an hour."""
@@ -21,16 +22,16 @@ RETRY_SECONDS = 30
 MAX_RETRY_SECONDS = 900
 
 
-class MessageFailed(Exception):
+class MessageFailedError(Exception):
     """A message could not be handled and is to come again. It names the kind of fault, never a row's text."""
 
 
 def each_message(
     event: dict[str, Any],
-    context: LambdaContext,
-    world: World,
+    lambda_context: LambdaContext,
+    context: Context,
     queues: Mapping[str, Queue],
-    handle: Callable[[World, dict[str, Any]], None],
+    handle: Callable[[Context, dict[str, Any]], None],
 ) -> dict[str, Any]:
     """Handle an SQS event's messages, and report those that failed, for SQS to deliver them again.
 
@@ -40,21 +41,21 @@ def each_message(
 
     def handle_record(record: SQSRecord) -> None:
         queue = queues[record.event_source_arn.rpartition(":")[2]]
-        ids = {"request_id": context.aws_request_id, "message_id": record.message_id}
+        ids = {"request_id": lambda_context.aws_request_id, "message_id": record.message_id}
         try:
-            with Heartbeat(world, partial(_hide, queue, record)) as heart:
+            with Heartbeat(context, partial(_hide, queue, record)) as heart:
                 message = json.loads(record.body)
                 ids |= _ids(message)
-                with observe.about(**ids):
-                    handle(replace(world, keeping=heart.keeping), message)
+                with observe.context_keys(**ids):
+                    handle(replace(context, keeping=heart.keeping), message)
         except Exception as error:  # noqa: BLE001 - whatever it was, it is logged, and the message comes again
-            observe.failed("a message failed and will come again", **ids)
+            observe.exception("a message failed and will come again", **ids)
             receives = int(record.attributes.approximate_receive_count or 1)
             _hide(queue, record, min(MAX_RETRY_SECONDS, RETRY_SECONDS * 2 ** (receives - 1)))
-            raise MessageFailed(type(error).__name__) from None
+            raise MessageFailedError(type(error).__name__) from None
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    response = process_partial_response(event, handle_record, processor, context)
+    response = process_partial_response(event, handle_record, processor, lambda_context)
     return dict(response)
 
 
@@ -63,11 +64,11 @@ def _hide(queue: Queue, record: SQSRecord, seconds: int) -> None:
     try:
         queue.hide(record.receipt_handle, seconds)
     except Exception:  # noqa: BLE001 - as above
-        observer().note("a message could not be hidden")
+        observer().info("a message could not be hidden")
 
 
 def _ids(message: dict[str, Any]) -> dict[str, Any]:
     """The ids that a message names: a job, a shard and a batch; or an object's version, whose key is not logged."""
     if "job_id" in message:
-        return Work.from_json(message).ids
-    return {"version_id": Look.from_json(message).version_id}
+        return BatchMessage.from_json(message).ids
+    return {"version_id": IntakeMessage.from_json(message).version_id}

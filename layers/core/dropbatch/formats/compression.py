@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import ModuleType
 from typing import Protocol
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.ports import Writer
 
@@ -57,20 +57,21 @@ def decompressed(
 ) -> Decompressed:
     """The content of a file whose bytes are `blocks`; these begin with the member at `member_at`.
 
-    Zero padding at the end of a gzip file is allowed, as gzip itself does. While iterating, Rejected (`corrupt_gzip`,
-    `corrupt_zstd`) where the file is damaged, cut short or followed by anything else, and (`zstd_window`,
-    `zstd_dictionary`) where it asks for more memory than `WINDOW_LOG` allows, or for a file that we do not have.
+    Zero padding at the end of a gzip file is allowed, as gzip itself does. While iterating, DropRejectedError
+    (`corrupt_gzip`, `corrupt_zstd`) where the file is damaged, cut short or followed by anything else, and
+    (`zstd_window`, `zstd_dictionary`) where it asks for more memory than `WINDOW_LOG` allows, or
+    for a file that we do not have.
     """
     return Decompressed(blocks, compression, member_at)
 
 
 def bounded(blocks: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """The blocks again; Rejected (`drop_too_large`) as soon as they are more than `most` bytes together."""
+    """The blocks again; DropRejectedError (`drop_too_large`) as soon as they are more than `most` bytes together."""
     size = 0
     for block in blocks:
         size += len(block)
         if size > most:
-            raise Rejected.because(too_large(most))
+            raise DropRejectedError.because(too_large(most))
         yield block
 
 
@@ -191,7 +192,7 @@ def _unpacked(blocks: Iterable[bytes], compression: Compression, where: Decompre
             try:
                 content = member.decompress(rest, BLOCK_BYTES)
             except error as cause:
-                raise Rejected.because(_asks_too_much(start) or _corrupt(compression, members)) from cause
+                raise DropRejectedError.because(_asks_too_much(start) or _corrupt(compression, members)) from cause
             rest = b""
             if content:
                 given += len(content)
@@ -201,7 +202,7 @@ def _unpacked(blocks: Iterable[bytes], compression: Compression, where: Decompre
     if member is not None:
         name = compression.name.lower()
         message = f"The {name} file ends too early; it was cut short: compress and drop it again."
-        raise Rejected.because(Problem(f"corrupt_{name}", message))
+        raise DropRejectedError.because(Problem(f"corrupt_{name}", message))
 
 
 def _as_it_is(blocks: Iterable[bytes], where: Decompressed) -> Iterator[bytes]:

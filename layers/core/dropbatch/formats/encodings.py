@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
 
 UTF_8 = "utf-8"
@@ -40,7 +40,7 @@ _ARCHIVES = {
 
 
 def codec_of(encoding: str | None) -> str:
-    """The codec for a recipe's `encoding`, UTF-8 where it names none; Rejected where it is not in the list."""
+    """The codec for a recipe's `encoding`, UTF-8 where it names none; DropRejectedError where it is not in the list."""
     if encoding is None:
         return UTF_8
     try:
@@ -56,17 +56,17 @@ def codec_of(encoding: str | None) -> str:
         )
         if codec.startswith(("utf-16", "utf-32", "utf-7")):
             hint = "save the file as UTF-8 and leave `encoding` out."
-        raise Rejected.because(
+        raise DropRejectedError.because(
             Problem("unknown_encoding", f"`encoding: {encoding}` is unknown; {hint}", key="encoding")
         )
     return _WIDER.get(codec, codec)
 
 
 def check_is_text(start: bytes) -> None:
-    """Rejected where a file's first bytes show that it is an archive, or UTF-16 or UTF-32."""
+    """DropRejectedError where a file's first bytes show that it is an archive, or UTF-16 or UTF-32."""
     for magic, (what, remedy) in _ARCHIVES.items():
         if start.startswith(magic):
-            raise Rejected.because(
+            raise DropRejectedError.because(
                 Problem("not_text", f"The file is {what}, not text; {remedy} and drop it again.", line=1)
             )
     wide = None
@@ -76,7 +76,7 @@ def check_is_text(start: bytes) -> None:
         # A third of it is zero: every other byte of Latin text, save for a wider letter.
         wide = "UTF-32" if start.count(0) * 2 > len(start) else "UTF-16, without a mark that says so"
     if wide is not None:
-        raise Rejected.because(
+        raise DropRejectedError.because(
             Problem("not_utf8", f"The file is encoded as {wide}; save it as UTF-8 and drop it again.", line=1)
         )
 

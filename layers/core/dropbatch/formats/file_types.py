@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from importlib.util import find_spec
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.compression import Compression
 
@@ -49,7 +49,7 @@ class FileType:
 
 
 def file_type(key: str) -> FileType:
-    """The type of the file under an S3 key. Rejected (`unknown_extension`) where it is none that can be read."""
+    """Return the type of the file under an S3 key; DropRejectedError (`unknown_extension`) if none can be read."""
     name = key.rpartition("/")[2]
     stem, dot, extension = name.rpartition(".")
     extension = extension.lower() if dot else ""
@@ -60,20 +60,20 @@ def file_type(key: str) -> FileType:
     kind = KINDS.get(extension)
     if kind is Kind.PARQUET and compression:
         message = f"Parquet is compressed within, and cannot be read as {compression}; drop the .parquet as it is."
-        raise Rejected.because(Problem("unknown_extension", message))
+        raise DropRejectedError.because(Problem("unknown_extension", message))
     if kind is None:
-        raise Rejected.because(Problem("unknown_extension", _advice(extension, compression)))
+        raise DropRejectedError.because(Problem("unknown_extension", _advice(extension, compression)))
     return FileType(kind, extension, compression, stem)
 
 
 def check_deployed(kind: Kind) -> None:
-    """Rejected (`parquet_disabled`) where the library that a kind needs is not deployed."""
+    """DropRejectedError (`parquet_disabled`) where the library that a kind needs is not deployed."""
     if kind is Kind.PARQUET and find_spec("pyarrow") is None:
         message = (
             "This stack is deployed without Parquet; switch it on with `make deploy PARQUET=enabled`, or save the "
             "table as csv or jsonl, and drop it again."
         )
-        raise Rejected.because(Problem("parquet_disabled", message))
+        raise DropRejectedError.because(Problem("parquet_disabled", message))
 
 
 def _advice(extension: str, compression: Compression) -> str:

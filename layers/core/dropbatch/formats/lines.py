@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from io import BytesIO
 from itertools import chain
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
 
 
@@ -12,7 +12,7 @@ class Lines(Iterator[bytes]):
     """A file's lines with their line feeds; nothing but a line feed ends one.
 
     `offset` tells how many bytes of the file lie before the next line, and `number` that line's number, from 1: there
-    reading can be taken up again. Rejected (`line_too_long`) where the next line has more than `limit` bytes.
+    reading can be taken up again. DropRejectedError (`line_too_long`) where the next line has more than `limit` bytes.
     """
 
     def __init__(self, blocks: Iterable[bytes], limit: int, offset: int = 0, number: int = 1) -> None:
@@ -29,7 +29,7 @@ class Lines(Iterator[bytes]):
         if not line:
             raise StopIteration
         if len(line) > self._limit:
-            raise Rejected.because(too_long(self.number, self._limit))
+            raise DropRejectedError.because(too_long(self.number, self._limit))
         self._move(end, 1)
         return line
 
@@ -45,7 +45,7 @@ class Lines(Iterator[bytes]):
         if len(data) > self._limit:
             fit = next((place for place, line in enumerate(lines) if len(line) > self._limit), len(lines))
             if lines and not fit:
-                raise Rejected.because(too_long(self.number, self._limit))
+                raise DropRejectedError.because(too_long(self.number, self._limit))
             lines = lines[:fit]
             end = self._at + sum(map(len, lines))
         self._move(end, len(lines))

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import NamedTuple, Protocol
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.csv import header
 from dropbatch.formats.csv import reader as separated
@@ -33,7 +33,7 @@ from dropbatch.formats.guessing import SAMPLE_BYTES, guess_encoding
 from dropbatch.formats.jsonl import documents as json_documents
 from dropbatch.formats.jsonl import reader as jsonl
 from dropbatch.formats.jsonl.documents import Objects, json_layout
-from dropbatch.formats.jsonl.fast_raw_requests import Shapes
+from dropbatch.formats.jsonl.fast_raw_requests import LineTemplates
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.lines import Lines
 from dropbatch.formats.records import Cells, Chunk, Record, Records
@@ -104,12 +104,12 @@ class DropReader:
             yield chunk
         lines = self._source.number - 1
         if self._noticed.swallowed * 2 > lines:
-            raise Rejected.because(separated.mostly_merged(self._noticed.swallowed, lines))
+            raise DropRejectedError.because(separated.mostly_merged(self._noticed.swallowed, lines))
 
     def pass_over(self) -> Iterator[int]:
         """Passes over the rows that are left, and gives how many each step has passed: faster than `chunks`.
 
-        What is wrong with a row is not looked for. Rejected where nobody can tell where the next one begins.
+        What is wrong with a row is not looked for. DropRejectedError where nobody can tell where the next one begins.
         """
         lines = self._source
         if isinstance(lines, Lines) and self.layout.is_a_line_a_row:
@@ -137,8 +137,8 @@ def read_drop(
     """Reads a drop (`blocks` already unpacked) up to its first row; the others are read as they are asked for.
 
     `said` and `encoding` are the recipe's. `storage` is how the drop lies in S3, which the blocks are turned from.
-    Rejected, here or while iterating, where the rest cannot be read; what is wrong with one row alone is that record's
-    problem.
+    DropRejectedError, here or while iterating, where the rest cannot be read; what is wrong with one row alone is
+    that record's problem.
     """
     blocks = iter(blocks)
     start = b""
@@ -165,14 +165,14 @@ def read_drop(
         case Kind.CSV | Kind.TSV:
             try:
                 layout, hints = _separated(lines, file_type.kind, said, codec, mark, limits.line_bytes)
-            except Rejected as rejected:
+            except DropRejectedError as rejected:
                 raise _with_likely(rejected, sample) from None
         case Kind.TXT:
             layout = Layout(Kind.TXT, False, ("text",), None, codec, mark, _line_end(first), bom)
         case _:
             if codec != UTF_8:
                 message = "JSON Lines are always UTF-8; remove `encoding` from the recipe, and save the file as UTF-8."
-                raise Rejected.because(Problem("unknown_encoding", message, key="encoding"))
+                raise DropRejectedError.because(Problem("unknown_encoding", message, key="encoding"))
             raw = _is_raw(first, lines.number)
             layout = Layout(Kind.JSONL, raw, (), None, UTF_8, mark, _line_end(first), bom)
     return _reader(replace(layout, storage=storage), lines, limits.line_bytes, hints=hints, sample=sample)
@@ -255,14 +255,14 @@ def _is_not_utf_8(record: Record) -> bool:
     return record.problem is not None and record.problem.code == NOT_UTF_8
 
 
-def _with_likely(rejected: Rejected, sample: bytes) -> Rejected:
+def _with_likely(rejected: DropRejectedError, sample: bytes) -> DropRejectedError:
     problems = Problems()
     for problem in rejected.problems:
         if problem.code == NOT_UTF_8:
             problems.add(with_likely(problem, guess_encoding(sample).names))
         else:
             problems.add(problem)
-    return Rejected(problems)
+    return DropRejectedError(problems)
 
 
 def _json_reader(
@@ -279,7 +279,7 @@ def _json_reader(
             "The file holds requests for OpenAI's Batch API, but not one a line; write each on a line of its own, "
             f"{how}, and drop the .jsonl."
         )
-        raise Rejected.because(Problem("raw_not_in_lines", message, line=line))
+        raise DropRejectedError.because(Problem("raw_not_in_lines", message, line=line))
     blocks = lines.rest()
     skipped = next(blocks)
     objects = Objects(
@@ -351,7 +351,7 @@ def _jsonl_chunks(lines: Lines, number: int) -> Iterator[Chunk]:
 
 
 def _raw_chunks(lines: Lines, number: int) -> Iterator[Chunk]:
-    shapes = Shapes()
+    shapes = LineTemplates()
     while raws := lines.several(CHUNK_BYTES):
         line = lines.number - len(raws)
         chunks = list(shapes.chunks(raws, number, line))
@@ -416,7 +416,7 @@ def _separated(
     _check_sign("escape", said.escape, codec)
     if said.escape is not None and said.escape == said.delimiter:
         message = "`escape` and `delimiter` are the same character; write another for one of them."
-        raise Rejected.because(Problem("invalid_escape", message, key="escape"))
+        raise DropRejectedError.because(Problem("invalid_escape", message, key="escape"))
     found = header.read_header(lines, kind is Kind.TSV, said, codec, limit)
     _first_line(lines, b"\r\n", "The file has a header and no rows")
     layout = Layout(
@@ -445,7 +445,7 @@ def _check_sign(key: str, sign: str | None, codec: str) -> None:
         fits = False
     if not fits:
         message = f"`{key}` has to be one character of the file's encoding, and no quote or line end."
-        raise Rejected.because(Problem(f"invalid_{key}", message, key=key))
+        raise DropRejectedError.because(Problem(f"invalid_{key}", message, key=key))
 
 
 def _first_line(lines: Lines, blank: bytes | None, otherwise: str = "The file is empty") -> bytes:
@@ -454,7 +454,7 @@ def _first_line(lines: Lines, blank: bytes | None, otherwise: str = "The file is
         if raw.strip(blank):
             lines.give_back([raw])
             return raw
-    raise Rejected.because(_empty(otherwise))
+    raise DropRejectedError.because(_empty(otherwise))
 
 
 def _empty(what: str) -> Problem:

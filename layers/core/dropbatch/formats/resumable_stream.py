@@ -17,7 +17,7 @@ HASHED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ResumePoint:
     """Where content can be taken up: a member's start in the file and in the content; how far it was hashed, and to
     what."""
 
@@ -26,12 +26,12 @@ class Mark:
     digest: str = ""
 
 
-class Content(Iterator[bytes]):
+class ResumableStream(Iterator[bytes]):
     """The content from `offset` on, as readers are made for it. `read(start)` gives the file's bytes from `start` on.
 
-    `storage` is how the content lies there, seen from its first bytes if it is None; see `transcoding`. Rejected where
-    the file is corrupt, or its content larger than `most` bytes. `passing_over` is called for each block that lies
-    before `offset`, and may raise.
+    `storage` is how the content lies there, seen from its first bytes if it is None; see `transcoding`.
+    DropRejectedError where the file is corrupt, or its content larger than `most` bytes. `passing_over` is called for
+    each block that lies before `offset`, and may raise.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class Content(Iterator[bytes]):
         read: Callable[[int], Iterable[bytes]],
         compression: Compression,
         most: int,
-        mark: Mark | None = None,
+        mark: ResumePoint | None = None,
         offset: int = 0,
         passing_over: Callable[[], object] = lambda: None,
         storage: Storage | None = PLAIN,
         *,
         has_quotes: bool = False,
     ) -> None:
-        mark = mark or Mark()
+        mark = mark or ResumePoint()
         self._passing_over = passing_over
         unpacked = decompressed(read(mark.member_at[0]), compression, mark.member_at)
         self._unpacked = Readable(unpacked, storage, mark.member_at[1], has_quotes=has_quotes)
@@ -74,11 +74,11 @@ class Content(Iterator[bytes]):
         """How the content lies in the file."""
         return self._unpacked.storage
 
-    def mark(self, offset: int) -> Mark:
+    def mark(self, offset: int) -> ResumePoint:
         """Where to take the content up so as to go on with the byte at `offset`, which was reached."""
         hashed, digest = self._hash.before(offset)
         place = bisect_right(self._members, hashed, key=lambda member: member[1]) - 1
-        return Mark(self._members[place], hashed, digest)
+        return ResumePoint(self._members[place], hashed, digest)
 
     def digest(self) -> str:
         """The hash of all that was read, from the content's first byte on, and of how it lies in the file."""

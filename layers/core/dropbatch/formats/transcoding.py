@@ -9,7 +9,7 @@ import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.compression import Decompressed
 
@@ -108,7 +108,7 @@ class Readable(Iterator[bytes]):
             text = self._decoder.decode(block, self._is_at_end and not self._ahead)
         except UnicodeDecodeError as error:
             message = "The file is UTF-16 and ends within a character; it was cut short: save and drop it again."
-            raise Rejected.because(Problem("invalid_utf16", message)) from error
+            raise DropRejectedError.because(Problem("invalid_utf16", message)) from error
         return text.encode("utf-8", "surrogatepass")
 
     def _start(self, storage: Storage) -> None:

@@ -4,9 +4,9 @@ import unicodedata
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from dropbatch.domain.drops import S3_KEY_BYTES, Meaning, cut, meaning_of
+from dropbatch.domain.drops import S3_KEY_BYTES, ObjectKind, cut, meaning_of
 from dropbatch.domain.markers import COMPRESSED_EXTENSIONS, EXTENSIONS
-from dropbatch.ports import World
+from dropbatch.storage.context import Context
 
 MAX_NEAR = 3
 """How many files are named."""
@@ -29,7 +29,7 @@ def spellings(key: str) -> list[str]:
     return [form for form in dict.fromkeys(forms) if len(form.encode()) <= S3_KEY_BYTES]
 
 
-def near_files(world: World, bucket: str, key: str) -> list[str]:
+def near_files(context: Context, bucket: str, key: str) -> list[str]:
     """Return the keys of files in the folder of `key` that are named much like it, the likeliest first.
 
     First come those that differ in capitals or spaces alone, then those with another extension or one more, then those
@@ -37,7 +37,7 @@ def near_files(world: World, bucket: str, key: str) -> list[str]:
     """
     folder, slash, name = key.rpartition("/")
     folder += slash
-    names = {each: (_plain(each), _plain(_stem(each))) for each in _names(world, bucket, folder, name)}
+    names = {each: (_plain(each), _plain(_stem(each))) for each in _names(context, bucket, folder, name)}
     wanted, stem = _plain(name), _plain(_stem(name))
     found = [each for each, (whole, _) in names.items() if whole == wanted]
     found += [each for each, (_, own) in names.items() if own == stem]
@@ -48,15 +48,15 @@ def near_files(world: World, bucket: str, key: str) -> list[str]:
     return [folder + each for each in dict.fromkeys(found)][:MAX_NEAR]
 
 
-def _names(world: World, bucket: str, folder: str, name: str) -> Iterator[str]:
+def _names(context: Context, bucket: str, folder: str, name: str) -> Iterator[str]:
     """Give the names of the files in a folder: all if it is small, else a page from each likely place on."""
     stem = _stem(name)
     capital, small = stem[:1].upper(), stem[:1].lower()
     likely = (*spellings(stem), capital + stem[1:], small + stem[1:], capital, small)
     for after in dict.fromkeys(("", *likely)):
-        page = world.objects.names(bucket, cut(folder + after, S3_KEY_BYTES))
+        page = context.objects.names(bucket, cut(folder + after, S3_KEY_BYTES))
         keys = [key for key, _ in page if key.startswith(folder)]
-        inside = (key.removeprefix(folder) for key in keys if meaning_of(key) is Meaning.DROP)
+        inside = (key.removeprefix(folder) for key in keys if meaning_of(key) is ObjectKind.DROP)
         yield from (each for each in inside if "/" not in each)
         if not after and len(keys) < PAGE:
             return

@@ -14,18 +14,21 @@ from typing import Any, NamedTuple
 
 from dropbatch.answers.tally import Tally
 from dropbatch.batch_api.request import Request
-from dropbatch.domain.errors import Rejected, RowRejected
-from dropbatch.domain.jobs import Batch, BatchState, Shard
-from dropbatch.domain.outcomes import MAY_BE_PAID, RETRIED, RETRIED_ANEW
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.errors import DropRejectedError, RowRejectedError
+from dropbatch.domain.jobs import Shard
+from dropbatch.domain.outcomes import MAY_BE_PAID, RETRYABLE, RETRYABLE_WITH_CHANGES
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
+from dropbatch.domain.states import BatchState
 from dropbatch.intake.sharding import Group
-from dropbatch.ports import BYTES, JSON, World, Writer
+from dropbatch.ports import BYTES, JSON, Writer
 from dropbatch.recipes.compiler import CompiledRecipe
-from dropbatch.rows.request_builder import Asker, JobRows, size_problems
+from dropbatch.rows.request_builder import JobRows, RequestBuilder, size_problems
 from dropbatch.storage.batch_results import Result, read_responses, read_results, writing_results
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
-from dropbatch.storage.job_files import AskedRow, JobFiles
+from dropbatch.storage.job_files import BatchRow, JobFiles
 from dropbatch.storage.repository import from_item, to_item
 from dropbatch.storage.shard_index import ShardIndex
 
@@ -60,12 +63,12 @@ class Former:
     today: CompiledRecipe | None
 
 
-def carry_over(world: World, batches: Sequence[Batch], former: Former, rows: JobRows, shard: Shard) -> Carried:
+def carry_over(context: Context, batches: Sequence[Batch], former: Former, rows: JobRows, shard: Shard) -> Carried:
     """Take over one shard and its answers. `batches` are the former job's, `rows` those of the new one.
 
     What was made is noted once all is there, so that a shard which has been carried over before is only looked up:
-    an invocation that runs out of time begins again, and comes further. Rejected if rows cannot be asked with today's
-    recipe.
+    an invocation that runs out of time begins again, and comes further. DropRejectedError if rows cannot be asked
+    with today's recipe.
     """
     carried = rows.files.carried(shard.number)
     if carried is not None:
@@ -74,14 +77,14 @@ def carry_over(world: World, batches: Sequence[Batch], former: Former, rows: Job
     closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]
     index = rows.index(shard) if former.today is None else former.rows.index(shard)
     with ExitStack() as stack:
-        kept = _Kept(world, former, rows, shard, stack)
+        kept = _Kept(context, former, rows, shard, stack)
         kept.take_over(closed)
         asks: _Same | _Anew = (
-            _Same(world, rows, shard, index, stack)
+            _Same(context, rows, shard, index, stack)
             if former.today is None
-            else _Anew(world, rows, shard, index, stack, former.today)
+            else _Anew(context, rows, shard, index, stack, former.today)
         )
-        streams = [_results(world, former.files, batch) for batch in closed]
+        streams = [_results(context, former.files, batch) for batch in closed]
         for result, response, batch in heapq.merge(*streams, key=lambda found: found[0].row):
             may_be_paid = result.code in MAY_BE_PAID
             if result.outcome in asks.outcomes and not may_be_paid:
@@ -106,26 +109,26 @@ def _noted(carried: Mapping[str, Any]) -> Carried:
 
 def recipe_of(batch: Batch, recipes: int) -> int:
     """Return with which of so many recipes, from 0, a batch's rows were asked."""
-    return KEPT_GROUP - batch.group if batch.attempt == KEPT else recipes - 1
+    return KEPT_GROUP - batch.model_group if batch.attempt == KEPT else recipes - 1
 
 
 class _Kept:
     """Keeps what stays, by the recipe that it was asked with."""
 
-    def __init__(self, world: World, former: Former, rows: JobRows, shard: Shard, stack: ExitStack) -> None:
-        self._world, self._former, self._rows, self._shard, self._stack = world, former, rows, shard, stack
+    def __init__(self, context: Context, former: Former, rows: JobRows, shard: Shard, stack: ExitStack) -> None:
+        self._context, self._former, self._rows, self._shard, self._stack = context, former, rows, shard, stack
         self._batches: dict[int, Batch] = {}
         self._writers: dict[int, Any] = {}
         self._tallies: dict[int, Tally] = {}
-        self._again = RETRIED if former.today is None else RETRIED_ANEW
+        self._again = RETRYABLE if former.today is None else RETRYABLE_WITH_CHANGES
 
     def _of(self, batch: Batch) -> int:
         """Where the rows go that stay of a batch; a batch is made when there is a first one."""
         place = min(recipe_of(batch, self._former.recipes), MAX_RECIPES - 1)
         if place not in self._batches:
             self._batches[place] = Batch(
-                job_id=self._rows.job.id, shard=self._shard.number, group=KEPT_GROUP - place, endpoint="", model="",
-                requests=0, tokens=0, created_at=self._world.now(), attempt=KEPT, results=KEPT,
+                job_id=self._rows.job.id, shard=self._shard.number, model_group=KEPT_GROUP - place, endpoint="",
+                model="", requests=0, tokens=0, created_at=self._context.now(), attempt=KEPT, results=KEPT,
                 state=BatchState.COLLECTED, expires_at=self._shard.expires_at,
             )  # fmt: skip  # a batch in a line or two
             self._tallies[place] = Tally()
@@ -135,14 +138,14 @@ class _Kept:
         """Take over the sums of what stays."""
         for batch in batches:
             key = self._former.files.results_key(batch) + ".tally"
-            before = Tally.from_json(json.loads(whole(self._world.objects, self._world.buckets.work, key)))
+            before = Tally.from_json(json.loads(whole(self._context.objects, self._context.buckets.work, key)))
             self._tallies[self._of(batch)].take_over(before, self._again)
 
     def add(self, result: Result, response: bytes, batch: Batch, *, may_be_paid: bool) -> None:
         place = self._of(batch)
         if place not in self._writers:
             key = self._rows.files.results_key(self._batches[place])
-            self._writers[place] = self._stack.enter_context(writing_results(self._world, key))
+            self._writers[place] = self._stack.enter_context(writing_results(self._context, key))
         self._writers[place].add([result], [response])
         self._batches[place].requests += 1
         if may_be_paid and result.outcome in self._again:
@@ -155,7 +158,7 @@ class _Kept:
         for place, batch in found:
             tally = json.dumps(self._tallies[place].to_json()).encode()
             key = self._rows.files.results_key(batch) + ".tally"
-            self._world.objects.put(self._world.buckets.work, key, tally, JSON)
+            self._context.objects.put(self._context.buckets.work, key, tally, JSON)
         return [batch for _, batch in found]
 
 
@@ -163,7 +166,7 @@ class _Kept:
 class _Lists:
     """The rows of the batches to be asked, listed one after another."""
 
-    world: World
+    context: Context
     rows: JobRows
     shard: Shard
     stack: ExitStack
@@ -174,13 +177,13 @@ class _Lists:
         if group not in self.batches:
             name = f"{self.shard.number:06d}.{group:03d}.again"
             self.batches[group] = Batch(
-                job_id=self.rows.job.id, shard=self.shard.number, group=group, endpoint=endpoint, model=model,
-                requests=0, tokens=0, created_at=self.world.now(), rows=name, expires_at=self.shard.expires_at,
+                job_id=self.rows.job.id, shard=self.shard.number, model_group=group, endpoint=endpoint, model=model,
+                requests=0, tokens=0, created_at=self.context.now(), rows=name, expires_at=self.shard.expires_at,
             )  # fmt: skip  # a batch in a line or two
             key = self.rows.files.rows_key(name)
-            writing = self.world.objects.writing(self.world.buckets.work, key, BYTES)
+            writing = self.context.objects.writing(self.context.buckets.work, key, BYTES)
             self.writers[group] = self.stack.enter_context(writing)
-        self.writers[group].write(AskedRow(row, 0).to_line())
+        self.writers[group].write(BatchRow(row, 0).to_line())
         batch = self.batches[group]
         batch.requests += 1
         batch.tokens += tokens
@@ -190,10 +193,10 @@ class _Lists:
 class _Same:
     """Asks rows again as they were asked before."""
 
-    outcomes = RETRIED
+    outcomes = RETRYABLE
 
-    def __init__(self, world: World, rows: JobRows, shard: Shard, index: ShardIndex, stack: ExitStack) -> None:
-        self._lists = _Lists(world, rows, shard, stack)
+    def __init__(self, context: Context, rows: JobRows, shard: Shard, index: ShardIndex, stack: ExitStack) -> None:
+        self._lists = _Lists(context, rows, shard, stack)
         self._index, self._first = index, shard.first_row
         self.skipped = SkippedRows()
 
@@ -203,7 +206,7 @@ class _Same:
 
     def add(self, row: int, batch: Batch) -> None:
         tokens, inputs = self._index.tokens[row - self._first], self._index.inputs[row - self._first]
-        self._lists.add(batch.group, batch.endpoint, batch.model, row, tokens, inputs)
+        self._lists.add(batch.model_group, batch.endpoint, batch.model, row, tokens, inputs)
 
     def finish(self) -> None:
         """Nothing is left to be done."""
@@ -212,13 +215,13 @@ class _Same:
 class _Anew:
     """Asks rows with another recipe: each becomes another request, or is left out, or cannot be asked."""
 
-    outcomes = RETRIED_ANEW
+    outcomes = RETRYABLE_WITH_CHANGES
 
     def __init__(
-        self, world: World, rows: JobRows, shard: Shard, index: ShardIndex, stack: ExitStack, recipe: CompiledRecipe
+        self, context: Context, rows: JobRows, shard: Shard, index: ShardIndex, stack: ExitStack, recipe: CompiledRecipe
     ) -> None:
-        self._world, self._rows, self._shard, self._index, self._recipe = world, rows, shard, index, recipe
-        self._lists = _Lists(world, rows, shard, stack)
+        self._context, self._rows, self._shard, self._index, self._recipe = context, rows, shard, index, recipe
+        self._lists = _Lists(context, rows, shard, stack)
         self._asked: set[int] = set()
         self._groups: list[Group] = []
         self._open: dict[tuple[str, str], int] = {}  # which group takes more of an (endpoint, model)
@@ -232,10 +235,10 @@ class _Anew:
         self._asked.add(row)
 
     def finish(self) -> None:
-        """Build the requests. Rejected if a row cannot become one, unless the recipe skips such rows."""
-        limits = self._world.limits
+        """Build the requests. DropRejectedError if a row cannot become one, unless the recipe skips such rows."""
+        limits = self._context.limits
         # A shard does not hold what lies between rows, so that only their numbers are known.
-        asker = Asker(self._recipe, "Row")
+        asker = RequestBuilder(self._recipe, "Row")
         skips_bad_rows = self._recipe.recipe.bad_rows == "skip"
         problems = Problems()
         for chunk in self._rows.files.records(self._shard, self._rows.layout).chunks() if self._asked else ():
@@ -254,7 +257,7 @@ class _Anew:
                         if request is not None:
                             size = request.line_size(str(record.number))
                             found = size_problems("Row", record.line, request, size, limits)
-                    except RowRejected as rejected:
+                    except RowRejectedError as rejected:
                         found = list(rejected.problems)
                     if found and not skips_bad_rows:
                         problems.extend(found)
@@ -265,7 +268,7 @@ class _Anew:
                     else:
                         self._ask(record.number, request, size)
         if problems:
-            raise Rejected(problems)
+            raise DropRejectedError(problems)
         self._rows.files.keep_index(self._shard.number, self._index)
 
     def _ask(self, row: int, request: Request, size: int) -> None:
@@ -276,7 +279,7 @@ class _Anew:
             request.estimated_input_tokens,
         )
         number = self._open.get(kind)
-        if number is None or not self._groups[number].fits(1, size, inputs, output, self._world.limits):
+        if number is None or not self._groups[number].fits(1, size, inputs, output, self._context.limits):
             number = self._open[kind] = len(self._groups)
             self._groups.append(Group(*kind))
         self._groups[number].add(1, size, inputs, output, tokens)
@@ -286,7 +289,7 @@ class _Anew:
         self._lists.add(number, *kind, row, tokens, inputs)
 
 
-def _results(world: World, files: JobFiles, batch: Batch) -> Iterator[tuple[Result, bytes, Batch]]:
+def _results(context: Context, files: JobFiles, batch: Batch) -> Iterator[tuple[Result, bytes, Batch]]:
     key = files.results_key(batch)
-    found = zip(read_results(world, key), read_responses(world, key), strict=True)
+    found = zip(read_results(context, key), read_responses(context, key), strict=True)
     return ((result, response, batch) for result, response in found)

@@ -3,25 +3,25 @@
 from dataclasses import replace
 
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.layout import Layout
-from dropbatch.ports import World
 from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.naming import listed
 from dropbatch.reporting.details import UsedRecipe
 from dropbatch.reporting.notifications import COLUMNS_CHANGED
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles, RecipeText, find_recipe
 
 
 def choose_recipe(
-    world: World, job: Job, files: JobFiles, old: JobFiles, layout: Layout
+    context: Context, job: Job, files: JobFiles, old: JobFiles, layout: Layout
 ) -> tuple[RecipeText | None, list[UsedRecipe]]:
     """Return the recipe that failed rows are asked again with, and all that the job's rows were asked with.
 
-    It is today's if that means anything else than the former job's. Rejected if it cannot be used, or if it adds other
-    columns than those of the answers that stay.
+    It is today's if that means anything else than the former job's. DropRejectedError if it cannot be used, or if it
+    adds other columns than those of the answers that stay.
     """
     former = old.recipe()
     if former is None:
@@ -29,7 +29,7 @@ def choose_recipe(
     kept = files.recipe()
     is_gone = False
     if kept is None:
-        today = find_recipe(world.objects, job.drop.bucket, job.drop.key)
+        today = find_recipe(context.objects, job.drop.bucket, job.drop.key)
         is_gone = today is None
         if today is None or means_the_same(today, former):
             kept = files.keep_recipe(former)
@@ -56,7 +56,7 @@ def means_the_same(today: RecipeText, former: RecipeText) -> bool:
 
 
 def _check_recipe_again(today: RecipeText, former: RecipeText, drop: Drop, layout: Layout) -> None:
-    """Rejected if failed rows cannot be asked with today's recipe so that one file holds all answers."""
+    """DropRejectedError if failed rows cannot be asked with today's recipe so that one file holds all answers."""
     compiled = today.compiled(file=file_values(drop.key, layout.columns))
     problems = Problems()
     problems.extend(compiled.check_columns(layout.columns) if layout.columns else [])
@@ -72,4 +72,4 @@ def _check_recipe_again(today: RecipeText, former: RecipeText, drop: Drop, layou
             )
         )
     if problems:
-        raise Rejected(problems)
+        raise DropRejectedError(problems)

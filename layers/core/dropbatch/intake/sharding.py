@@ -12,7 +12,7 @@ from itertools import repeat
 from typing import Protocol
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.batch_api.request import BYTES_PER_TOKEN, Request, Requests
+from dropbatch.batch_api.request import BYTES_PER_TOKEN, Request, RequestChunk
 from dropbatch.domain.outcomes import WHEN
 from dropbatch.formats.records import Chunk
 from dropbatch.ports import Writer
@@ -135,7 +135,7 @@ class Sharder:
             self._index.add(len(raw), place, tokens, inputs, is_list=request.asks_for_list)
         self._write([raw])
 
-    def add_many(self, chunk: Chunk, requests: Requests) -> None:
+    def add_many(self, chunk: Chunk, requests: RequestChunk) -> None:
         """Adds a chunk whose rows have these requests, as `add` would one by one."""
         sizes, line_sizes, each, count = requests.sizes, requests.line_sizes(), requests.expectation, requests.count
         start = 0

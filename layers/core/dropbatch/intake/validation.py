@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from dropbatch.batch_api.request import Requests
+from dropbatch.batch_api.request import RequestChunk
 from dropbatch.domain.drops import Drop, cut, is_almost_a_recipe, recipe_beside, recipe_keys, without_controls
-from dropbatch.domain.errors import Rejected, RowRejected
+from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.jobs import Job, Limited
 from dropbatch.domain.outcomes import WHEN
 from dropbatch.domain.problems import LOOKS_LIKE_RECIPE, Problem, ProblemGroup, Problems
@@ -28,21 +28,21 @@ from dropbatch.formats.compression import too_large
 from dropbatch.formats.csv.dialect import NONE
 from dropbatch.formats.csv.header import NOTHING_SAID, Said
 from dropbatch.formats.file_types import FileType, Kind, check_deployed, file_type
-from dropbatch.formats.jsonl.fast_raw_requests import ReadyLines
+from dropbatch.formats.jsonl.fast_raw_requests import RawChunk
 from dropbatch.formats.jsonl.raw_request import raw_custom_id
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import Position, read_drop, read_on
 from dropbatch.formats.records import Chunk, Record
-from dropbatch.formats.resumable_stream import Content, Mark
+from dropbatch.formats.resumable_stream import ResumableStream, ResumePoint
 from dropbatch.formats.transcoding import Storage
 from dropbatch.intake.sharding import Sharded, Sharder, ShardPlan
 from dropbatch.jobs.pending import may_come
-from dropbatch.ports import World
 from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.lookalike import MAX_LOOKED_AT, is_recipe_object, is_recipe_text
-from dropbatch.rows.request_builder import Asker, size_problems
+from dropbatch.rows.request_builder import RequestBuilder, size_problems
 from dropbatch.rows.sampling import sampled_rows
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles, RecipeText, nearest_recipe, with_files
 from dropbatch.storage.ranged_file import RangedFile
 from dropbatch.storage.unique_ids import UniqueIds
@@ -103,7 +103,7 @@ class Reader(Protocol):
 class Source(Protocol):
     """What a drop's rows are read from."""
 
-    def mark(self, offset: int) -> Mark:
+    def mark(self, offset: int) -> ResumePoint:
         """Where to take it up so as to go on at `offset`, a reader's position."""
         ...
 
@@ -118,7 +118,7 @@ class Progress:
 
     layout: dict[str, Any]
     position: Position
-    mark: Mark
+    mark: ResumePoint
     sharded: Sharded
     rows: int
     limit: int | None
@@ -134,21 +134,21 @@ class Progress:
     counted: str | None = None  # hash of the content as the first of two passes read it
 
 
-def build(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
-    """Reads, validates and shards the drop, from where the last invocation stopped; Rejected with all its problems.
+def build(context: Context, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
+    """Read, validate and shard the drop from where the last invocation stopped; DropRejectedError with all problems.
 
     None where time has run out, and how far it came has been written down; `keep` is called with the name of that.
     """
-    return (_go_on if job.progress else _begin)(world, job, files, keep)
+    return (_go_on if job.progress else _begin)(context, job, files, keep)
 
 
-def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
-    drop, limits = job.drop, world.limits
+def _begin(context: Context, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
+    drop, limits = job.drop, context.limits
     if is_almost_a_recipe(drop.key):
-        raise Rejected.because(_almost_a_recipe(drop))
+        raise DropRejectedError.because(_almost_a_recipe(drop))
     kind = file_type(drop.key)
     if len(drop.key.encode()) > limits.key_bytes:
-        raise Rejected.because(
+        raise DropRejectedError.because(
             Problem(
                 "key_too_long",
                 f"The key is {len(drop.key.encode()):,} bytes long, and {limits.key_bytes} is the maximum, because the "
@@ -157,29 +157,29 @@ def _begin(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
         )
     check_deployed(kind.kind)
     if not kind.compression and drop.size > limits.drop_bytes:
-        raise Rejected.because(too_large(limits.drop_bytes))
-    if _holds_recipe(world, drop, kind):
-        raise Rejected.because(_almost_a_recipe(drop))
-    recipe = None if kind.kind is Kind.JSONL else _recipe_of(world, drop, files)
+        raise DropRejectedError.because(too_large(limits.drop_bytes))
+    if _holds_recipe(context, drop, kind):
+        raise DropRejectedError.because(_almost_a_recipe(drop))
+    recipe = None if kind.kind is Kind.JSONL else _recipe_of(context, drop, files)
     with _with_flaws_of(recipe):
-        source, reader = _opened(world, drop, kind, recipe)
+        source, reader = _opened(context, drop, kind, recipe)
     if kind.kind is Kind.JSONL and not reader.layout.raw:
-        recipe = _recipe_of(world, drop, files)
+        recipe = _recipe_of(context, drop, files)
     with _with_flaws_of(recipe):
-        compiled, problems = _checked(world, job, recipe, reader)
+        compiled, problems = _checked(context, job, recipe, reader)
         parsed = recipe.parsed() if recipe else None
         scan = _Scan(
-            world,
+            context,
             reader,
             compiled,
-            Sharder(files, world.limits, _token(job)),
+            Sharder(files, context.limits, _token(job)),
             limit=parsed.limit.rows if parsed and parsed.limit else None,
             seed=parsed.limit.seed if parsed and parsed.limit else None,
             skips_bad_rows=parsed is not None and parsed.bad_rows == "skip",
             hopeless=bool(problems),
             problems=problems,
         )
-        return _Pass(world, job, scan, source, files, recipe).go_on(keep)
+        return _Pass(context, job, scan, source, files, recipe).go_on(keep)
 
 
 @contextmanager
@@ -187,19 +187,19 @@ def _with_flaws_of(recipe: RecipeText | None) -> Iterator[None]:
     """Say of a rejection what is wrong with the recipe, too."""
     try:
         yield
-    except Rejected as rejected:
+    except DropRejectedError as rejected:
         if recipe is None or any(group.first.path for group in rejected.problems.groups):
             raise  # it is said already
         try:
             recipe.compiled()
-        except Rejected as of_recipe:
+        except DropRejectedError as of_recipe:
             of_recipe.problems.extend(rejected.problems)
             raise of_recipe from rejected
         raise
 
 
 def _checked(
-    world: World, job: Job, recipe: RecipeText | None, reader: Reader
+    context: Context, job: Job, recipe: RecipeText | None, reader: Reader
 ) -> tuple[CompiledRecipe | None, Problems]:
     """The recipe as it is used for a drop, if it can be, and what is wrong with it, or between it and the columns."""
     problems = Problems()
@@ -209,9 +209,9 @@ def _checked(
     columns = reader.layout.columns
     try:
         compiled = _compiled(recipe, job.drop, columns)
-    except Rejected as rejected:
+    except DropRejectedError as rejected:
         problems.extend(rejected.problems)
-        if may_come(world, problems, job.created_at):
+        if may_come(context, problems, job.created_at):
             raise
     else:
         problems.extend(compiled.check_columns(columns) if columns else [])
@@ -225,42 +225,44 @@ def _compiled(recipe: RecipeText, drop: Drop, columns: Sequence[str]) -> Compile
     file = file_values(drop.key, columns)
     try:
         return recipe.compiled(file=file)
-    except Rejected:
+    except DropRejectedError:
         return recipe.compiled(columns=columns, file=file)
 
 
-def _opened(world: World, drop: Drop, kind: FileType, recipe: RecipeText | None) -> tuple[Source, Reader]:
+def _opened(context: Context, drop: Drop, kind: FileType, recipe: RecipeText | None) -> tuple[Source, Reader]:
     if kind.kind is Kind.PARQUET:
-        table = _table(world, drop)
+        table = _table(context, drop)
         return table, table
     keys = recipe.parsed() if recipe else None
     said = Said(keys.delimiter, keys.quoting, keys.escape, keys.header) if keys else NOTHING_SAID
     has_quotes = kind.kind in (Kind.CSV, Kind.TSV) and said.quoting != NONE
-    content = _content(world, drop, kind, has_quotes=has_quotes)
+    content = _content(context, drop, kind, has_quotes=has_quotes)
     encoding = keys.encoding if keys else None
-    return content, read_drop(content, kind, said=said, encoding=encoding, limits=world.limits, storage=content.storage)
+    return content, read_drop(
+        content, kind, said=said, encoding=encoding, limits=context.limits, storage=content.storage
+    )
 
 
-def _opened_again(world: World, drop: Drop, layout: Layout, kept: "Progress") -> tuple[Source, Reader]:
+def _opened_again(context: Context, drop: Drop, layout: Layout, kept: "Progress") -> tuple[Source, Reader]:
     if layout.kind is Kind.PARQUET:
-        table = _table(world, drop, kept.position, kept.mark)
+        table = _table(context, drop, kept.position, kept.mark)
         return table, table
-    content = _content(world, drop, file_type(drop.key), kept.mark, kept.position.offset, layout.storage)
-    return content, read_on(content, layout, kept.position, world.limits)
+    content = _content(context, drop, file_type(drop.key), kept.mark, kept.position.offset, layout.storage)
+    return content, read_on(content, layout, kept.position, context.limits)
 
 
-def _go_on(world: World, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
+def _go_on(context: Context, job: Job, files: JobFiles, keep: Callable[[str], object]) -> Built | None:
     name = job.progress or ""
     kept = msgspec.json.decode(files.progress(name), type=Progress)
     layout = Layout.from_json(kept.layout)
-    source, reader = _opened_again(world, job.drop, layout, kept)
+    source, reader = _opened_again(context, job.drop, layout, kept)
     recipe = None if layout.raw else files.recipe()
     problems = Problems.of(kept.problems, kept.problems_total, kept.groups)
     scan = _Scan(
-        world,
+        context,
         reader,
         _compiled(recipe, job.drop, layout.columns) if recipe and not kept.hopeless else None,
-        Sharder(files, world.limits, _token(job), kept.sharded),
+        Sharder(files, context.limits, _token(job), kept.sharded),
         limit=kept.limit,
         seed=kept.seed,
         in_file=kept.in_file,
@@ -271,14 +273,14 @@ def _go_on(world: World, job: Job, files: JobFiles, keep: Callable[[str], object
         skipped=SkippedRows.from_json(kept.skipped) if kept.skipped else None,
         ids=files.ids(name) if layout.raw else None,
     )
-    return _Pass(world, job, scan, source, files, recipe, kept.counted).go_on(keep, kept.content)
+    return _Pass(context, job, scan, source, files, recipe, kept.counted).go_on(keep, kept.content)
 
 
 @dataclass(slots=True)
 class _Pass:
     """One invocation's part of reading a drop, and what that takes."""
 
-    world: World
+    context: Context
     job: Job
     scan: "_Scan"
     source: Source
@@ -293,17 +295,17 @@ class _Pass:
             if digest is None:
                 try:
                     done = self._count_all() and scan.go_through()
-                except Rejected as rejected:
+                except DropRejectedError as rejected:
                     # The reader could not go on; what was found before is told as well.
                     scan.problems.extend(rejected.problems)
-                    raise Rejected(scan.problems) from rejected
+                    raise DropRejectedError(scan.problems) from rejected
                 if done and scan.count_rest():
                     digest = self.counted or self.source.digest()
                 if digest is None or not scan.has_time_to_end():
                     self._keep(keep, digest)
                     return None
             if scan.problems:
-                raise Rejected(scan.problems)
+                raise DropRejectedError(scan.problems)
             scan.sharder.finish()
         return Built(
             scan.reader.layout,
@@ -325,7 +327,7 @@ class _Pass:
             return False
         self.counted = self.source.digest() or None  # of a table only the rows are hashed that are read
         drop, kind = self.job.drop, file_type(self.job.drop.key)
-        self.source, reader = _opened(self.world, drop, kind, None if kind.kind is Kind.JSONL else self.recipe)
+        self.source, reader = _opened(self.context, drop, kind, None if kind.kind is Kind.JSONL else self.recipe)
         self.scan.begin_again(reader)
         return True
 
@@ -363,7 +365,7 @@ class _Scan:
 
     def __init__(
         self,
-        world: World,
+        context: Context,
         reader: Reader,
         compiled: CompiledRecipe | None,
         sharder: Sharder,
@@ -392,9 +394,9 @@ class _Scan:
         self.skipped = skipped or SkippedRows()
         # Only ready requests have ids of their own; noting them takes memory even where there are none.
         self.ids = ids or (UniqueIds() if reader.layout.raw else None)
-        self._asker = Asker(compiled, reader.layout.unit)
-        self._limits = world.limits
-        self._seconds_left = world.seconds_left
+        self._asker = RequestBuilder(compiled, reader.layout.unit)
+        self._limits = context.limits
+        self._seconds_left = context.seconds_left
 
     @property
     def is_to_be_counted(self) -> bool:
@@ -450,7 +452,7 @@ class _Scan:
             return True
         try:
             return self.pass_over()
-        except Rejected:
+        except DropRejectedError:
             return True
 
     @property
@@ -491,14 +493,14 @@ class _Scan:
                     if self.is_full:
                         return
 
-    def _fit(self, requests: Requests) -> bool:
+    def _fit(self, requests: RequestChunk) -> bool:
         return (
             max(requests.line_sizes()) <= min(self._limits.line_bytes, self._limits.batch_bytes)
             and requests.expectation.embedding_inputs <= self._limits.batch_embedding_inputs
         )
 
     def _are_new(self, chunk: Chunk) -> bool:
-        if self.ids is None or not isinstance(chunk, ReadyLines):
+        if self.ids is None or not isinstance(chunk, RawChunk):
             return True
         return self.ids.add_all([identity.encode() for identity in chunk.ids])
 
@@ -513,7 +515,7 @@ class _Scan:
                 found = size_problems(self.reader.layout.unit, record.line, request, size, self._limits)
             elif not self.hopeless:
                 code = self._asker.why_left_out(record)
-        except RowRejected as rejected:
+        except RowRejectedError as rejected:
             found = list(rejected.problems)
         custom_id = raw_custom_id(record) if self.ids is not None else None
         if self.ids is not None and custom_id and not self.ids.add(custom_id.encode()):
@@ -543,27 +545,29 @@ def _token(job: Job) -> str:
     return job.lease
 
 
-def _table(world: World, drop: Drop, position: Position | None = None, mark: Mark | None = None) -> "TableReader":
+def _table(
+    context: Context, drop: Drop, position: Position | None = None, mark: ResumePoint | None = None
+) -> "TableReader":
     # pyarrow is deployed, and its tenth of a second is spent, only where there are tables.
     from dropbatch.formats.parquet.reading import START, read_parquet
 
-    file = RangedFile(world.objects, drop.bucket, drop.key, drop.version_id, drop.size)
-    return read_parquet(file, world.limits, position or START, mark.digest if mark else "")
+    file = RangedFile(context.objects, drop.bucket, drop.key, drop.version_id, drop.size)
+    return read_parquet(file, context.limits, position or START, mark.digest if mark else "")
 
 
 def _content(
-    world: World,
+    context: Context,
     drop: Drop,
     kind: FileType,
-    mark: Mark | None = None,
+    mark: ResumePoint | None = None,
     offset: int = 0,
     storage: Storage | None = None,
     *,
     has_quotes: bool = False,
-) -> Content:
+) -> ResumableStream:
     def passing_over() -> None:
-        if world.seconds_left() < LAST_SECONDS:
-            raise Rejected.because(
+        if context.seconds_left() < LAST_SECONDS:
+            raise DropRejectedError.because(
                 Problem(
                     "too_large_packed",
                     f"The file is compressed, and too large to be read on with: to unpack its first {offset:,} bytes "
@@ -571,10 +575,10 @@ def _content(
                 )
             )
 
-    return Content(
-        lambda start: world.objects.blocks(drop.bucket, drop.key, drop.version_id, start),
+    return ResumableStream(
+        lambda start: context.objects.blocks(drop.bucket, drop.key, drop.version_id, start),
         kind.compression,
-        world.limits.drop_bytes,
+        context.limits.drop_bytes,
         mark,
         offset,
         passing_over,
@@ -583,12 +587,12 @@ def _content(
     )
 
 
-def _holds_recipe(world: World, drop: Drop, kind: FileType) -> bool:
+def _holds_recipe(context: Context, drop: Drop, kind: FileType) -> bool:
     """Whether a file is a recipe under the name of data."""
     if kind.kind is Kind.TXT:
-        return is_recipe_text(next(_content(world, drop, kind), b""))
+        return is_recipe_text(next(_content(context, drop, kind), b""))
     if kind.extension == "json" and kind.stem.lower().startswith("recipe") and drop.size <= MAX_LOOKED_AT:
-        return is_recipe_object(b"".join(_content(world, drop, kind)))
+        return is_recipe_object(b"".join(_content(context, drop, kind)))
     return False
 
 
@@ -601,27 +605,27 @@ def _almost_a_recipe(drop: Drop) -> Problem:
     )
 
 
-def _recipe_of(world: World, drop: Drop, files: JobFiles) -> RecipeText:
+def _recipe_of(context: Context, drop: Drop, files: JobFiles) -> RecipeText:
     """The recipe that the job keeps; on the first look the nearest one, which is kept if it can be used."""
     kept = files.recipe()
     if kept is not None:
         return kept
-    found = files.found = nearest_recipe(world.objects, drop.bucket, drop.key)
+    found = files.found = nearest_recipe(context.objects, drop.bucket, drop.key)
     if found is None:
         keys = [key for key in recipe_keys(drop.key) if key.endswith(".yaml")]
         places = keys if len(keys) <= MAX_PLACES else [*keys[: MAX_PLACES - 1], f"{len(keys) - MAX_PLACES + 1} more"]
         ready = file_type(drop.key).kind is Kind.JSONL
         raw = "; a ready batch file needs none, but its first line must have custom_id, method, url and body"
-        raise Rejected.because(
+        raise DropRejectedError.because(
             Problem(
                 "no_recipe",
                 f"There is no recipe for this file: none of {', '.join(places)} exists; put a recipe.yaml into the "
                 f"file's folder{raw if ready else ''}.",
             )
         )
-    found = files.found = with_files(world.objects, drop.bucket, found.path, found.text)
+    found = files.found = with_files(context.objects, drop.bucket, found.path, found.text)
     try:
         found.compiled()
-    except Rejected:
+    except DropRejectedError:
         return found  # whoever compiles it says what is wrong
     return files.keep_recipe(found)

@@ -3,59 +3,57 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dropbatch.domain.jobs import ENDED_JOBS, RETENTION_SECONDS, Job, JobState
+from dropbatch.domain.jobs import RETENTION_SECONDS, Job
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
 from dropbatch.jobs.deduplication import finish_run
 from dropbatch.jobs.lease import give_back
-from dropbatch.ports import World
 from dropbatch.reporting import result_files
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 
 
-def end(
-    world: World, ledger: Ledger, job: Job, decision: Mapping[str, Any], unwritten: outbox.Notice | None = None
-) -> None:
+def end(context: Context, job: Job, decision: Mapping[str, Any], unwritten: outbox.Notice | None = None) -> None:
     """Write the summary, swap the job to its final state, then tell: in this order.
 
     With `unwritten`, a notice that needs no writing, the job ends though S3 takes nothing.
     """
-    _finish_run(world, ledger, job, decision)
+    _finish_run(context, job, decision)
     if unwritten is None:
-        result_files.write_decided(world, job, decision)
-        result_files.write_latest(world, job, decision["status"])
+        result_files.write_decided(context, job, decision)
+        result_files.write_latest(context, job, decision["status"])
 
     def finish(current: Job) -> bool:
         if current.state in ENDED_JOBS:
             return False
         # As the job is now: people are told of its end if a `.cancel` came meanwhile.
         told = result_files.decided_notification(decision)
-        notice = unwritten or outbox.write(world, current, "ended", told)
+        notice = unwritten or outbox.write(context, current, "ended", told)
         give_back(current)
         current.ended_at = decision["ended_at"]
-        current.expires_at = world.now() + RETENTION_SECONDS
+        current.expires_at = context.now() + RETENTION_SECONDS
         if current.state is not JobState.ASSEMBLING:
             current.move(JobState.ASSEMBLING)
-        current.end_hold(world.now())
+        current.end_hold(context.now())
         current.keeps_work = decision["can_be_retried"]
-        outbox.post(world, current, notice)
+        outbox.post(context, current, notice)
         current.move(JobState(decision["status"]))
         return True
 
-    ended = ledger.update(job, finish)
+    ended = context.repository.update(job, finish)
     if ended is None:
         return
-    world.observer.measure("JobsEnded", 1, status=decision["status"])
+    context.observer.metric("JobsEnded", 1, status=decision["status"])
     for outcome, count in decision["rows"].items():
-        world.observer.measure("Rows", count, outcome=outcome)
-    world.observer.note("job ended", job_id=job.id, status=decision["status"], rows=job.rows)
-    outbox.tell_now(world, ledger, ended)
-    clean_up(world, ledger, ledger.reload(ended) or ended)
+        context.observer.metric("Rows", count, outcome=outcome)
+    context.observer.info("job ended", job_id=job.id, status=decision["status"], rows=job.rows)
+    outbox.tell_now(context, ended)
+    clean_up(context, context.repository.reload(ended) or ended)
 
 
-def _finish_run(world: World, ledger: Ledger, job: Job, decision: Mapping[str, Any]) -> None:
+def _finish_run(context: Context, job: Job, decision: Mapping[str, Any]) -> None:
     try:
-        finish_run(ledger, job, is_answered=bool(decision["rows"].get(Outcome.OK)))
+        finish_run(context.repository, job, is_answered=bool(decision["rows"].get(Outcome.OK)))
     except Exception:  # noqa: BLE001 - the job ends all the same: others of its key see by its state that it has
-        world.observer.failed("a job could not be taken out of its key's open ones", job_id=job.id)
+        context.observer.exception("a job could not be taken out of its key's open ones", job_id=job.id)

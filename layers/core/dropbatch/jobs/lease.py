@@ -1,6 +1,6 @@
 """Leases: one process at a time works on an item, and another takes over soon after it was killed.
 
-A lease is short. While its step runs, a heartbeat renews it (`World.keeping`), and with it the time for which the
+A lease is short. While its step runs, a heartbeat renews it (`Context.keeping`), and with it the time for which the
 step's message stays hidden. A step ends in one of four ways: it came further, it was put off, it failed, or its process
 was killed. Only the last leaves a lease behind, which is how a kill is known.
 """
@@ -9,9 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from dropbatch.domain.jobs import Batch, Job, Pending, Poller, WorkItem
-from dropbatch.ports import World
-from dropbatch.storage.repository import Ledger
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.inbox import Pending
+from dropbatch.domain.items import WorkItem
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.poller import Poller
+from dropbatch.storage.context import Context
+from dropbatch.storage.item_keys import key_of
+from dropbatch.storage.repository import Repository
 
 Leased = TypeVar("Leased", Job, Batch, Pending, Poller)
 
@@ -24,12 +29,12 @@ BEAT_SECONDS = 10
 MAX_BACKOFF_SECONDS = 3600
 
 
-def take(world: World, item: WorkItem) -> None:
+def take(context: Context, item: WorkItem) -> None:
     """Take the lease of an item that has none in force, and count the start. The caller saves the item."""
     if item.lease is not None:
-        item.kills += 1
-    item.lease, item.lease_until = world.new_token(), world.now() + LEASE_SECONDS
-    item.starts += 1
+        item.kill_count += 1
+    item.lease, item.lease_until = context.new_token(), context.now() + LEASE_SECONDS
+    item.start_count += 1
 
 
 def give_back(item: WorkItem, not_before: int = 0) -> None:
@@ -37,11 +42,11 @@ def give_back(item: WorkItem, not_before: int = 0) -> None:
     item.lease, item.lease_until, item.sent_at, item.not_before = None, 0, 0, not_before
 
 
-def put_off(world: World, item: WorkItem, seconds: int = 0) -> None:
+def put_off(context: Context, item: WorkItem, seconds: int = 0) -> None:
     """Give the lease back because something failed: the item is due again after a while, each time a longer one."""
     item.deferrals += 1
-    item.failed_at = world.now()
-    give_back(item, world.now() + max(seconds, world.scaled(backoff_seconds(item.deferrals))))
+    item.failed_at = context.now()
+    give_back(item, context.now() + max(seconds, context.scaled(backoff_seconds(item.deferrals))))
 
 
 def backoff_seconds(failures: int) -> int:
@@ -50,13 +55,13 @@ def backoff_seconds(failures: int) -> int:
 
 
 @contextmanager
-def kept(world: World, item: WorkItem) -> Iterator[None]:
+def kept(context: Context, item: WorkItem) -> Iterator[None]:
     """Keep the item's lease while the block runs."""
-    with world.keeping(item.pk, item.sk, item.lease or ""):
+    with context.keeping(*key_of(item), item.lease or ""):
         yield
 
 
-def update_own(ledger: Ledger, item: Leased, change: Callable[[Leased], None]) -> Leased | None:
+def update_own(repository: Repository, item: Leased, change: Callable[[Leased], None]) -> Leased | None:
     """Change the item in the table if its lease is still ours; None if another process has taken over."""
     lease = item.lease
 
@@ -66,4 +71,4 @@ def update_own(ledger: Ledger, item: Leased, change: Callable[[Leased], None]) -
         change(current)
         return True
 
-    return ledger.update(item, changed)
+    return repository.update(item, changed)

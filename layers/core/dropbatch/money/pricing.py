@@ -89,7 +89,7 @@ class _Prices:
         return call_fee(kind, model) if listed is None else listed
 
 
-class Bill:
+class CostMeter:
     """What the answers of one model cost together.
 
     Tokens are added up by the rates that apply to their request; a request with a long context has higher ones.

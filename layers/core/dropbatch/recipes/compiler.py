@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from dropbatch.batch_api.endpoints import CHAT, EMBEDDINGS, GONE, MODERATIONS, gone_sentence
 from dropbatch.batch_api.models import VARIES, refusals
 from dropbatch.batch_api.questions import form_flaw
-from dropbatch.batch_api.request import Request, Requests, is_model_name
-from dropbatch.domain.errors import Rejected, RowRejected
+from dropbatch.batch_api.request import Request, RequestChunk, is_model_name
+from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.outcomes import COLUMN_EXISTS
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.json_encoding import to_json
@@ -30,7 +30,7 @@ from dropbatch.recipes.suggestions import bare, yaml_text
 from dropbatch.recipes.templates import (
     DOUBLE,
     ROW,
-    BadTemplate,
+    BadTemplateError,
     compile_template,
     file_expression,
     fitted,
@@ -127,9 +127,9 @@ class CompiledRecipe:
         return found + column_problems(self.recipe, self._slots, self._added, self._placeholders, names, self._file)
 
     def request(self, values: Mapping[str, Any]) -> Request | None:
-        """The request that a row becomes; None where `when` is empty. RowRejected where it cannot be one.
+        """The request that a row becomes; None where `when` is empty. RowRejectedError where it cannot be one.
 
-        Rejected if the rows so far have taken so long that the drop cannot be taken in.
+        DropRejectedError if the rows so far have taken so long that the drop cannot be taken in.
         """
         if self._limit is None:
             return self._request(values)
@@ -140,7 +140,7 @@ class CompiledRecipe:
                 f"The templates of {self.recipe.path} take longer than {CHUNK_SECONDS} s for 128 KiB of rows; let them "
                 "loop over less, or prepare the rows before they are dropped."
             )
-            raise Rejected.because(Problem("template_too_slow", sentence, path=self.recipe.path)) from None
+            raise DropRejectedError.because(Problem("template_too_slow", sentence, path=self.recipe.path)) from None
 
     def _request(self, values: Mapping[str, Any]) -> Request | None:
         if self._with_column is not None and FILE in values:
@@ -148,21 +148,23 @@ class CompiledRecipe:
         if self._without_column and FILE not in values:
             problems = Problems()
             problems.extend(list(self._without_column))
-            raise Rejected(problems)
+            raise DropRejectedError(problems)
         if not self._added.isdisjoint(values):
-            raise RowRejected(_column_exists(next(name for name in self.all_columns if name in values)))
+            raise RowRejectedError(_column_exists(next(name for name in self.all_columns if name in values)))
         if not self._placeholders.keys().isdisjoint(values):
-            raise Rejected.because(next(self._placeholders[name] for name in values if name in self._placeholders))
+            raise DropRejectedError.because(
+                next(self._placeholders[name] for name in values if name in self._placeholders)
+            )
         label = self.recipe.id
         if label is not None and label not in values:
             sentence = f"Key id of the recipe: the row has no {quoted(label)!r}; add it, or leave the key id out."
-            raise RowRejected(Problem("undefined_name", sentence, column=label, key="id"))
+            raise RowRejectedError(Problem("undefined_name", sentence, column=label, key="id"))
         if self._when is not None and not self._when.text(values).strip():
             return None
         model, body = self._body.fill(values)
         return Request(self.endpoint, model, body, self._body.expectation)
 
-    def requests(self, number: int, columns: Mapping[str, Sequence[Any]]) -> Requests | None:
+    def requests(self, number: int, columns: Mapping[str, Sequence[Any]]) -> RequestChunk | None:
         """The requests of rows that have these columns, the first row with this number, as `request` gives them; None
         where it has to ask each row."""
         if self._with_column is not None and FILE in columns:
@@ -181,7 +183,7 @@ class CompiledRecipe:
         filled = plain.cells(columns, count)
         if filled is None:
             return None
-        return Requests(self.endpoint, plain.model, expected, number, count, plain.form, filled)
+        return RequestChunk(self.endpoint, plain.model, expected, number, count, plain.form, filled)
 
     def label(self, values: Mapping[str, Any]) -> str | None:
         """What the `id` column calls the row; None where there is none."""
@@ -237,7 +239,7 @@ def compile_recipe(
     columns: Sequence[str] = (),
     file: FileValues | None = NO_FILE_YET,
 ) -> CompiledRecipe:
-    """Compiles a recipe with the texts of the files that it names; Rejected with all that is wrong.
+    """Compiles a recipe with the texts of the files that it names; DropRejectedError with all that is wrong.
 
     `checked` says that it was compiled before and found right: its schema is not held to JSON Schema again. Nor are its
     requests held to a time, or to what they must ask: rows that were taken in have been. `columns` are a drop's, if
@@ -258,7 +260,7 @@ def compile_recipe(
         return TimeLimit(COMPILE_SECONDS, COMPILE_SECONDS).run(both)
     except TimeLimitError:
         sentence = f"{recipe.path} takes longer than {COMPILE_SECONDS} s to be checked; shorten and simplify it."
-        raise Rejected.because(Problem("recipe_too_slow", sentence, path=recipe.path)) from None
+        raise DropRejectedError.because(Problem("recipe_too_slow", sentence, path=recipe.path)) from None
 
 
 class _Compiler:
@@ -307,7 +309,7 @@ class _Compiler:
                 if self._columns
                 else ()
             )
-            raise Rejected(self._problems)
+            raise DropRejectedError(self._problems)
         return CompiledRecipe(
             recipe=recipe,
             endpoint=recipe.endpoint,
@@ -353,7 +355,7 @@ class _Compiler:
             path = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
         try:
             template = compile_template(source, for_when=for_when, file=self._file, quote=quote)
-        except BadTemplate as bad:
+        except BadTemplateError as bad:
             self._unread = True
             line = first + bad.line - 1 if exact and first else first
             self._problems.add(problem_at(path, line, bad.code, key, bad.sentence))

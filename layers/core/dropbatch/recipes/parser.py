@@ -16,7 +16,7 @@ from dropbatch.batch_api.endpoints import EMBEDDINGS as EMBEDDINGS
 from dropbatch.batch_api.endpoints import ENDPOINTS, GONE, SHORT_FORM_ENDPOINTS
 from dropbatch.batch_api.endpoints import MODERATIONS as MODERATIONS
 from dropbatch.batch_api.endpoints import RESPONSES as RESPONSES
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.recipes import misplaced
 from dropbatch.recipes.naming import listed, nearest, quoted
@@ -134,14 +134,14 @@ def problem_at(path: str, line: int | None, code: str, key: str, sentence: str) 
 
 
 def parse_recipe(text: bytes, path: str = "recipe.yaml") -> Recipe:
-    """The recipe that stands at the key `path`, with its problems; Rejected where it has no keys at all."""
+    """The recipe that stands at the key `path`, with its problems; DropRejectedError where it has no keys at all."""
     document = read_yaml(text, path)
     if document.value is None:
         sentence = f"{path} is empty; a recipe has at least the keys model and prompt."
-        raise Rejected.because(Problem("empty_recipe", sentence, path=path))
+        raise DropRejectedError.because(Problem("empty_recipe", sentence, path=path))
     if not isinstance(document.value, dict):
         sentence = f"{path} must hold keys, as in model: gpt-6-luna, not {described(document.value)}."
-        raise Rejected.because(Problem("wrong_type", sentence, line=1, path=path))
+        raise DropRejectedError.because(Problem("wrong_type", sentence, line=1, path=path))
     return _Parser(document, path).recipe()
 
 

@@ -14,8 +14,8 @@ import orjson
 
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
 from dropbatch.batch_api.questions import content_texts, flaw_of, text_groups
-from dropbatch.batch_api.request import FORMS, RELEVANT, Expectation, expectation, is_model_name
-from dropbatch.domain.errors import RowRejected
+from dropbatch.batch_api.request import FORMS, RELEVANT, RequestEstimate, expectation, is_model_name
+from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.json_encoding import sound, to_json
 from dropbatch.recipes.explaining import explained, types_of
@@ -25,9 +25,9 @@ from dropbatch.recipes.suggestions import skip_line, without_blanks
 from dropbatch.recipes.templates import (
     DOUBLE,
     Template,
-    TemplateFailed,
-    TemplateTooLarge,
-    UndefinedName,
+    TemplateFailedError,
+    TemplateTooLargeError,
+    UndefinedNameError,
     file_expression,
     spelling,
 )
@@ -65,12 +65,12 @@ class Slot:
     def _checked(self, render: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> Any:
         try:
             return render(values)
-        except UndefinedName as undefined:
-            raise RowRejected(self._undefined(undefined, values)) from None
-        except TemplateTooLarge:
+        except UndefinedNameError as undefined:
+            raise RowRejectedError(self._undefined(undefined, values)) from None
+        except TemplateTooLargeError:
             sentence = "the template makes a text or a list too large to be sent for this row; make less of it."
             raise self._rejected("template_too_large", sentence) from None
-        except TemplateFailed as failure:
+        except TemplateFailedError as failure:
             raise self._failed(failure.kind, values) from None
         except TimeLimitError as late:
             if late.total:
@@ -78,7 +78,7 @@ class Slot:
             sentence = f"the template takes longer than {ROW_SECONDS} s for this row; let it loop over less."
             raise self._rejected("template_too_slow", sentence) from None
 
-    def _undefined(self, missing: UndefinedName, values: Mapping[str, Any]) -> Problem:
+    def _undefined(self, missing: UndefinedNameError, values: Mapping[str, Any]) -> Problem:
         if missing.name is None:
             sentence = "the template uses something that the row does not have; give it a default, or correct the row."
         elif missing.within is None:
@@ -98,7 +98,7 @@ class Slot:
         where = f"Key {quoted(self.key)} of the recipe"
         return Problem("undefined_name", f"{where}: {sentence}", column=column, key=self.key)
 
-    def _failed(self, kind: str, values: Mapping[str, Any]) -> RowRejected:
+    def _failed(self, kind: str, values: Mapping[str, Any]) -> RowRejectedError:
         said = explained(self.template, values, self.quote) if kind == "TypeError" else None
         if said is None:
             types = types_of(self.template, values)
@@ -106,8 +106,8 @@ class Slot:
             said = f"the template cannot be rendered for this row ({kind}); {advice}."
         return self._rejected("template_failed", said)
 
-    def _rejected(self, code: str, sentence: str) -> RowRejected:
-        return RowRejected(Problem(code, f"Key {quoted(self.key)} of the recipe: {sentence}", key=self.key))
+    def _rejected(self, code: str, sentence: str) -> RowRejectedError:
+        return RowRejectedError(Problem(code, f"Key {quoted(self.key)} of the recipe: {sentence}", key=self.key))
 
 
 _MODEL = object()
@@ -124,7 +124,7 @@ class Body:
 
     parts: tuple[Any, ...]
     model: Slot | None
-    expectation: Expectation | None
+    expectation: RequestEstimate | None
     plain: "PlainBody | None"
     questions: tuple["Question", ...]
 
@@ -145,7 +145,7 @@ class Body:
                 filled.append(part.json(values))
         for question in self.questions:
             if question.is_blank(filled):
-                raise RowRejected(question.problem)
+                raise RowRejectedError(question.problem)
         return model, b"".join(filled)
 
     def _model(self, values: Mapping[str, Any]) -> str:
@@ -154,12 +154,12 @@ class Body:
         name = (constant if constant is not None else self.model.text(values)).strip()
         if not name:
             sentence = f"Key {self.model.key} of the recipe: the model is empty for this row; name one in the row."
-            raise RowRejected(Problem("empty_model", sentence, key=self.model.key))
+            raise RowRejectedError(Problem("empty_model", sentence, key=self.model.key))
         if not is_model_name(name):
             sentence = (
                 f"Key {self.model.key} of the recipe: for this row it does not give a name of a model; {MODEL_NAME}"
             )
-            raise RowRejected(Problem("invalid_model", sentence, key=self.model.key))
+            raise RowRejectedError(Problem("invalid_model", sentence, key=self.model.key))
         return name
 
 

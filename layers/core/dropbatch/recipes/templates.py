@@ -35,7 +35,7 @@ SINGLE, DOUBLE = "'", '"'
 """What a text of a recipe may stand within; a block, or a file, has no quotes."""
 
 
-class BadTemplate(Exception):  # named for what is wrong, like the domain's errors
+class BadTemplateError(Exception):  # named for what is wrong, like the domain's errors
     """A template that cannot be compiled. `sentence` says why, `line` is counted from 1 within the template."""
 
     def __init__(self, code: str, sentence: str, line: int) -> None:
@@ -43,7 +43,7 @@ class BadTemplate(Exception):  # named for what is wrong, like the domain's erro
         self.code, self.sentence, self.line = code, sentence, line
 
 
-class UndefinedName(Exception):  # as above
+class UndefinedNameError(Exception):  # as above
     """A row lacks what a template uses. `name` is None where it is not the recipe that spells it out.
 
     `within` is None where the row itself lacks it; else it lacks in one of the row's values, which has these names.
@@ -54,7 +54,7 @@ class UndefinedName(Exception):  # as above
         self.name, self.within = name, within
 
 
-class TemplateFailed(Exception):  # as above
+class TemplateFailedError(Exception):  # as above
     """A template could not be rendered for a row; `kind` names the error, never its text."""
 
     def __init__(self, kind: str) -> None:
@@ -62,13 +62,13 @@ class TemplateFailed(Exception):  # as above
         self.kind = kind
 
 
-class TemplateTooLarge(TemplateFailed):  # as above
+class TemplateTooLargeError(TemplateFailedError):  # as above
     """A template makes more for a row than could ever be sent."""
 
 
-def _failure(error: Exception) -> TemplateFailed:
+def _failure(error: Exception) -> TemplateFailedError:
     is_size = isinstance(error, TooLargeError | MemoryError)
-    return (TemplateTooLarge if is_size else TemplateFailed)(type(error).__name__)
+    return (TemplateTooLargeError if is_size else TemplateFailedError)(type(error).__name__)
 
 
 class _Missing(StrictUndefined):
@@ -76,7 +76,7 @@ class _Missing(StrictUndefined):
         name = self._undefined_name
         holder = self._undefined_obj
         within = None if holder is missing else list(holder) if isinstance(holder, Mapping) else []
-        raise UndefinedName(name if isinstance(name, str) else None, within)
+        raise UndefinedNameError(name if isinstance(name, str) else None, within)
 
     __iter__ = __str__ = __len__ = _fail_with_undefined_error
     __eq__ = __ne__ = __bool__ = __hash__ = _fail_with_undefined_error
@@ -464,7 +464,7 @@ class Template:
         return not any((text := _constant_text(node)) and not text.isspace() for node in _printed(self.tree))
 
     def render(self, values: Mapping[str, Any]) -> str:
-        """Its text for a row. UndefinedName or TemplateFailed where the row does not do."""
+        """Its text for a row. UndefinedNameError or TemplateFailedError where the row does not do."""
         if self.parts is not None:
             return "".join([part if type(part) is str else part.text(values) for part in self.parts])  # type: ignore[union-attr]  # a part is a str or a column
         return str(self._guarded(self.jinja.render, values))
@@ -491,10 +491,10 @@ class Template:
     def _guarded(self, render: Callable[..., Any], values: Mapping[str, Any]) -> Any:
         try:
             return render({**values, ROW: Row(values)})
-        except UndefinedName as undefined:
+        except UndefinedNameError as undefined:
             # A name that the recipe does not spell out was computed from the row.
             name = undefined.name if undefined.name in self.spelled else None
-            raise UndefinedName(name, undefined.within) from None
+            raise UndefinedNameError(name, undefined.within) from None
         except Exception as error:  # noqa: BLE001  # a template is a program: it can fail in any way
             raise _failure(error) from None
 
@@ -510,7 +510,7 @@ class _Column:
         try:
             value = values[self.name]
         except KeyError:
-            raise UndefinedName(self.name) from None
+            raise UndefinedNameError(self.name) from None
         if type(value) is str:
             return value
         try:
@@ -522,7 +522,7 @@ class _Column:
 def compile_template(
     source: str, *, for_when: bool = False, file: FileValues | None = None, quote: str = DOUBLE
 ) -> Template:
-    """Compiles a template; BadTemplate where that cannot be.
+    """Compiles a template; BadTemplateError where that cannot be.
 
     `file` is what `file` has; None: it is a column. `quote` is what it stands within, for what is advised.
     """
@@ -531,7 +531,7 @@ def compile_template(
     try:
         tree = environment.parse(source)
         for node in tree.find_all(_STATEMENTS):
-            raise BadTemplate(
+            raise BadTemplateError(
                 "template_statement",
                 "templates cannot include, import or extend others; write the text out.",
                 node.lineno,
@@ -541,13 +541,13 @@ def compile_template(
         jinja = environment.from_string(tree)
         expression = _expression(environment, source, tree)
     except TemplateSyntaxError as error:
-        raise BadTemplate(
+        raise BadTemplateError(
             "template_syntax", _advice(error.message or "", source, environment, quote), error.lineno
         ) from None
     except (RecursionError, SyntaxError, ValueError, OverflowError, MemoryError):
         # What Jinja takes, but Python does not: too deep a nesting (which Python may call
         # a lack of memory), a number of thousands of digits, half a character.
-        raise BadTemplate("template_syntax", "the template cannot be compiled; simplify it.", 1) from None
+        raise BadTemplateError("template_syntax", "the template cannot be compiled; simplify it.", 1) from None
     used = find_undeclared_variables(tree)
     subscripts = dict.fromkeys(_subscripts(tree))
     optional = _guarded_names(tree)

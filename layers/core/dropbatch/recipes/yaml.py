@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.recipes.naming import quoted
 
@@ -70,7 +70,7 @@ class Document:
 
 
 def read_yaml(text: bytes, path: str) -> Document:
-    """The one document in `text`; Rejected with all that is wrong with its form."""
+    """The one document in `text`; DropRejectedError with all that is wrong with its form."""
     if len(text) > MAX_BYTES:
         raise too_long(path)
     try:
@@ -83,21 +83,21 @@ def read_yaml(text: bytes, path: str) -> Document:
     try:
         node = YAML(typ="rt", pure=True).compose(decoded)
     except (YAMLError, ValueError, RecursionError) as error:
-        raise Rejected.because(_syntax_problem(error, decoded, path)) from None
+        raise DropRejectedError.because(_syntax_problem(error, decoded, path)) from None
     reader = _Reader(path)
     document = Document(None if node is None else reader.value(node, ()), reader.places)
     if reader.problems:
-        raise Rejected(reader.problems)
+        raise DropRejectedError(reader.problems)
     return document
 
 
-def too_long(path: str) -> Rejected:
+def too_long(path: str) -> DropRejectedError:
     """The rejection of a recipe that is larger than `MAX_BYTES`."""
     return _rejected("recipe_too_long", f"{path} is larger than 1 MiB; move long texts into files of their own.", path)
 
 
-def _rejected(code: str, message: str, path: str, line: int | None = None) -> Rejected:
-    return Rejected.because(Problem(code, message, line=line, path=path))
+def _rejected(code: str, message: str, path: str, line: int | None = None) -> DropRejectedError:
+    return DropRejectedError.because(Problem(code, message, line=line, path=path))
 
 
 def dotted(path: Path) -> str:

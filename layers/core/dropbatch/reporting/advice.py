@@ -24,7 +24,7 @@ from dropbatch.domain.outcomes import (
     NEVER_ENDED,
     NOT_COLLECTED,
     PAST_DEADLINE,
-    RETRIED,
+    RETRYABLE,
     WHEN,
     Outcome,
 )
@@ -195,6 +195,6 @@ def cures(reasons: Iterable[tuple[Outcome, str]], *, has_recipe: bool = True) ->
 def can_be_retried(reasons: Iterable[tuple[Outcome, str]], *, has_recipe: bool) -> bool:
     """Return whether a `.retry` can ask any of the rows with these reasons, be it with another recipe."""
     return any(
-        code not in MAY_BE_PAID and (outcome in RETRIED or (has_recipe and outcome is not Outcome.SKIPPED))
+        code not in MAY_BE_PAID and (outcome in RETRYABLE or (has_recipe and outcome is not Outcome.SKIPPED))
         for outcome, code in reasons
     )

@@ -11,11 +11,10 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import GAVE_UP, JobStatus, Outcome
 from dropbatch.domain.problems import Notice, Problems
 from dropbatch.domain.skipped import SkippedRows
-from dropbatch.ports import World
 from dropbatch.reporting.advice import HOW_OF_OLDER, HOW_OF_REPEATED, remedy
 from dropbatch.reporting.limited import cost_of_all, row_members
 from dropbatch.reporting.phrases import TOLD_PROBLEMS, iso
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
     from dropbatch.answers.tally import Tally
@@ -94,22 +93,21 @@ def recipe_key(job: Job) -> str | None:
     return results_path(recipe_prefix(job), job.recipe_path.rpartition("/")[2])
 
 
-def is_older(world: World, job: Job) -> bool:
+def is_older(context: Context, job: Job) -> bool:
     """Return whether another version of the file has come since."""
-    ledger = Ledger(world.table)
-    newest = ledger.newest(job.drop.bucket, job.drop.key)
-    other = ledger.job(newest.job_id) if newest.job_id not in (None, job.id) else None
+    newest = context.repository.latest_job(job.drop.bucket, job.drop.key)
+    other = context.repository.job(newest.job_id) if newest.job_id not in (None, job.id) else None
     return other is not None and other.drop.version_id != job.drop.version_id
 
 
-def job_members(world: World, job: Job, event: str, status: str) -> dict[str, Any]:
+def job_members(context: Context, job: Job, event: str, status: str) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "event": event,
         "job_id": job.id,
         "status": status,
         "drop": named_drop(job.drop),
-        "results": named_results(world, results_prefix(job)),
+        "results": named_results(context, results_prefix(job)),
         "times": {"dropped": iso(job.drop.modified), "created": iso(job.created_at)},
         "run": job.run or None,
         "models": job.models,
@@ -174,9 +172,9 @@ def _cost_of_all(job: Job, tally: "Tally") -> dict[str, float]:
     return {} if cost is None else {"all_rows": round(cost, 6)}
 
 
-def cost_given_up(world: World, job: Job) -> dict[str, Any]:
+def cost_given_up(context: Context, job: Job) -> dict[str, Any]:
     """The cost of a job without results: how many requests were made, at a price that nobody knows."""
-    asked = sum(batch.requests for batch in Ledger(world.table).batches(job.id) if batch.openai_id)
+    asked = sum(batch.requests for batch in context.repository.batches(job.id) if batch.openai_id)
     unknown = {"fees": 0.0, "unpriced_requests": 0, "uncollected_requests": asked, "unpriced_tool_calls": 0}
     return {"currency": "USD", "paid": None, "saved": None, **unknown}
 
@@ -185,8 +183,8 @@ def named_drop(drop: Drop) -> dict[str, str]:
     return {"bucket": drop.bucket, "key": drop.key, "version_id": drop.version_id}
 
 
-def named_results(world: World, prefix: str) -> dict[str, str]:
-    return {"bucket": world.buckets.results, "prefix": prefix}
+def named_results(context: Context, prefix: str) -> dict[str, str]:
+    return {"bucket": context.buckets.results, "prefix": prefix}
 
 
 def listed_problems(problems: Problems, most: int) -> dict[str, Any]:

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dropbatch.batch_api.models import notices_about
-from dropbatch.domain.jobs import MAX_STARTS, Batch, HeldReason, Job
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.items import MAX_STARTS
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.skipped import SkippedRows
+from dropbatch.domain.states import HeldReason
 from dropbatch.domain.understood import Understood
-from dropbatch.ports import Letter, Notification, World
+from dropbatch.ports import Letter, Notification
 from dropbatch.reporting.details import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.limited import rows_in_short, rows_taken
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import TOLD_PROBLEMS, about, as_text, marker_command, notice_lines, rows_counted
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
 from dropbatch.reporting.understanding import understood_line
+from dropbatch.storage.context import Context
 
 
 class AnsweredBefore(NamedTuple):
@@ -26,7 +30,7 @@ class AnsweredBefore(NamedTuple):
 
 
 def held(
-    world: World,
+    context: Context,
     job: Job,
     reason: HeldReason,
     batches: Sequence[Batch] = (),
@@ -37,18 +41,18 @@ def held(
     understood: Understood | None = None,
 ) -> Notification:
     if reason in FOR_OPERATORS:
-        return _for_operators(world, job, FOR_OPERATORS[reason], reason)
-    name, notices = job.drop.name, notices_about((batch.model for batch in batches), world.now())
+        return _for_operators(context, job, FOR_OPERATORS[reason], reason)
+    name, notices = job.drop.name, notices_about((batch.model for batch in batches), context.now())
     skipped = skipped or SkippedRows()
     cancel = f"To end it with what it has: {marker_command(job.drop, 'cancel')}"
-    older = is_older(world, job)
+    older = is_older(context, job)
     match reason:
         case HeldReason.FAILING:
             what = "waits, too few rows were answered"
             text = [
                 f"{name} waits: in two batches in a row, less than half of the rows were answered. Dropbatch holds the "
                 "rows that it has not sent yet, so that no money is wasted. Batches that are at OpenAI continue.",
-                f"See what came back: s3://{world.buckets.results}/{results_prefix(job)}status.json",
+                f"See what came back: s3://{context.buckets.results}/{results_prefix(job)}status.json",
             ]
             text += (
                 [_OLDER, "It ends after 14 days with what it has."]
@@ -63,9 +67,9 @@ def held(
         case HeldReason.SIZE:
             what = f"waits for your approval, {rows_in_short(job)}"
             text = [
-                f"{name} waits: it asks {rows_taken(job)}, and more than {world.hold_above_rows:,} need an "
+                f"{name} waits: it asks {rows_taken(job)}, and more than {context.hold_above_rows:,} need an "
                 "approval (the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
-                *skipped_lines(world, job, skipped),
+                *skipped_lines(context, job, skipped),
                 *recipe_of_retry(recipes),
                 *open_run_lines(job, others),
                 *([understood_line(understood)] if understood else []),
@@ -92,7 +96,7 @@ def held(
         detail["open_runs"] = [run.to_json() for run in others.told]
     if before is not None:
         detail["answered_by"] = {"job_id": before.job.id, "paid": before.paid}
-    return notification_of(world, job, "held", "held", what, text, detail)
+    return notification_of(context, job, "held", "held", what, text, detail)
 
 
 _OLDER = (
@@ -192,14 +196,14 @@ FOR_OPERATORS = {
 """The reasons that only the stack's operators can remove."""
 
 
-def _for_operators(world: World, job: Job, cause: _Cause, reason: HeldReason) -> Notification:
+def _for_operators(context: Context, job: Job, cause: _Cause, reason: HeldReason) -> Notification:
     """A hold that its owner can do nothing about: the owner is told that others were notified, and these what to do."""
     text = [
         f"{job.drop.name} waits for the stack's administrators, who were notified: {cause.why}.",
         cause.then,
         f"To end it with what it has: {marker_command(job.drop, 'cancel')}",
     ]
-    steps = [step.format(secret=shlex.quote(world.secret_name)) for step in cause.steps]
+    steps = [step.format(secret=shlex.quote(context.secret_name)) for step in cause.steps]
     letter = [
         cause.problem,
         *steps,
@@ -209,4 +213,4 @@ def _for_operators(world: World, job: Job, cause: _Cause, reason: HeldReason) ->
     operators = Letter(f"Dropbatch: {cause.subject}", as_text(letter))
     detail = {"held_reason": str(reason), "notices": []}
     what = "waits for its administrators"
-    return notification_of(world, job, "held", "held", what, text, detail, operators)
+    return notification_of(context, job, "held", "held", what, text, detail, operators)

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dropbatch.domain.drops import Drop, without_controls
-from dropbatch.domain.jobs import APPROVABLE, ENDED_JOBS, Job, JobState
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerReason, MarkerStatus, NearMarker
-from dropbatch.ports import Notification, World
+from dropbatch.domain.states import APPROVABLE, ENDED_JOBS, JobState
+from dropbatch.ports import Notification
 from dropbatch.reporting.details import SCHEMA_VERSION
 from dropbatch.reporting.notifications import notification_of
 from dropbatch.reporting.phrases import as_text, cut_from_left, marker_line, rows_counted, subject, waits
+from dropbatch.storage.context import Context
 
 MAX_NAME = 200
 """How many characters of a name stand in a text."""
@@ -17,7 +19,7 @@ MAX_NAME = 200
 MAX_IN_VERDICT = 40
 
 
-def cancelling(world: World, jobs: Sequence[Job], asker: MarkerObject, *, is_sent: bool) -> Notification:
+def cancelling(context: Context, jobs: Sequence[Job], asker: MarkerObject, *, is_sent: bool) -> Notification:
     """That jobs of a key are being cancelled; `is_sent` says whether OpenAI has something of them already."""
     job = jobs[-1]
     if is_sent:
@@ -34,20 +36,20 @@ def cancelling(world: World, jobs: Sequence[Job], asker: MarkerObject, *, is_sen
         lines = [f"{_start(job)} is being cancelled, as {asker.name} asks. {what}"]
     lines.append(f"Another message follows when {'they have' if len(jobs) > 1 else 'it has'} ended.")
     more = {"cancelled_jobs": [each.id for each in jobs]}
-    return _about(world, job, asker, MarkerKind.CANCEL, MarkerReason.CANCELLING, "is being cancelled", lines, more)
+    return _about(context, job, asker, MarkerKind.CANCEL, MarkerReason.CANCELLING, "is being cancelled", lines, more)
 
 
-def too_late(world: World, job: Job, asker: MarkerObject) -> Notification:
+def too_late(context: Context, job: Job, asker: MarkerObject) -> Notification:
     """That nothing is left to be cancelled of a job that has not ended yet."""
     lines = [
         f"{asker.name} came too late to stop anything: all rows of {_name(job)} that were sent had come back. They are "
         "kept and paid; rows that failed are not sent again.",
         "Another message follows when the results are there.",
     ]
-    return _about(world, job, asker, MarkerKind.CANCEL, MarkerReason.TOO_LATE, "too late to cancel", lines)
+    return _about(context, job, asker, MarkerKind.CANCEL, MarkerReason.TOO_LATE, "too late to cancel", lines)
 
 
-def approved(world: World, job: Job, asker: MarkerObject) -> Notification:
+def approved(context: Context, job: Job, asker: MarkerObject) -> Notification:
     if job.state in ENDED_JOBS:
         lines = [f"{_start(job)} had the approval of {asker.name}, and has ended ({job.state})."]
     else:
@@ -55,39 +57,39 @@ def approved(world: World, job: Job, asker: MarkerObject) -> Notification:
             f"{_start(job)} continues, as {asker.name} asks: its {rows_counted(job.rows)} are sent to OpenAI.",
             _to("stop it", job.drop, MarkerKind.CANCEL),
         ]
-    return _about(world, job, asker, MarkerKind.APPROVE, MarkerReason.APPROVED, "approved", lines)
+    return _about(context, job, asker, MarkerKind.APPROVE, MarkerReason.APPROVED, "approved", lines)
 
 
-def resumed(world: World, job: Job, asker: MarkerObject) -> Notification:
+def resumed(context: Context, job: Job, asker: MarkerObject) -> Notification:
     lines = [
         f"{_start(job)} continues with the recipe as it was, as {asker.name} asks.",
         _to("stop it", job.drop, MarkerKind.CANCEL),
     ]
-    return _about(world, job, asker, MarkerKind.RETRY, MarkerReason.RESUMED, "continues", lines)
+    return _about(context, job, asker, MarkerKind.RETRY, MarkerReason.RESUMED, "continues", lines)
 
 
-def being_read(world: World, job: Job, asker: MarkerObject) -> Notification:
+def being_read(context: Context, job: Job, asker: MarkerObject) -> Notification:
     lines = [
         f"{_start(job)} is still being read. If it turns out to need an approval, it has that of {asker.name}, and "
         "continues without a question."
     ]
-    return _about(world, job, asker, MarkerKind.APPROVE, MarkerReason.BEING_READ, "approved beforehand", lines)
+    return _about(context, job, asker, MarkerKind.APPROVE, MarkerReason.BEING_READ, "approved beforehand", lines)
 
 
-def waits_no_more(world: World, job: Job, asker: MarkerObject) -> Notification:
+def waits_no_more(context: Context, job: Job, asker: MarkerObject) -> Notification:
     """That a file which was rejected is not taken up by another recipe any more."""
     lines = [
         f"{_start(job)} was rejected, and as {asker.name} asks, no other recipe has it read again automatically.",
         _to("have it read again", job.drop, MarkerKind.RERUN),
     ]
     verdict = "is not read again automatically"
-    return _about(world, job, asker, MarkerKind.CANCEL, MarkerReason.WAITS_NO_MORE, verdict, lines)
+    return _about(context, job, asker, MarkerKind.CANCEL, MarkerReason.WAITS_NO_MORE, verdict, lines)
 
 
-def refused(world: World, job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReason) -> Notification:
+def refused(context: Context, job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReason) -> Notification:
     """That a marker does nothing because of the state that a job is in, and what works."""
     verdict, lines = _refusal(job, asker, kind, reason)
-    return _about(world, job, asker, kind, reason, verdict, lines)
+    return _about(context, job, asker, kind, reason, verdict, lines)
 
 
 def _refusal(job: Job, asker: MarkerObject, kind: MarkerKind, reason: MarkerReason) -> tuple[str, list[str]]:
@@ -225,7 +227,7 @@ _STATUS = {
 
 
 def _about(
-    world: World,
+    context: Context,
     job: Job,
     asker: MarkerObject,
     kind: MarkerKind,
@@ -237,7 +239,7 @@ def _about(
     """Say it of a job."""
     detail = {"reason": str(reason), "marker": asker.to_json(kind), **(more or {})}
     status = _STATUS.get(reason, MarkerStatus.REFUSED)
-    return notification_of(world, job, "marker", str(status), verdict, lines, detail)
+    return notification_of(context, job, "marker", str(status), verdict, lines, detail)
 
 
 def _alone(

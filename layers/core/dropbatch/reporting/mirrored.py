@@ -6,26 +6,26 @@ from typing import Any
 
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import JobStatus
-from dropbatch.ports import World
 from dropbatch.reporting.details import Ended
+from dropbatch.storage.context import Context
 
 _MIRRORED = "Answers of the newest run: "
 _NOT_MIRRORED = "The mirror could not be written, so it stays as it was: "
 
 
-def mirror_to_come(world: World, job: Job) -> list[str]:
+def mirror_to_come(context: Context, job: Job) -> list[str]:
     """Return the line about the mirror for a run that begins; none if its recipe wants none."""
     if job.mirror is None:
         return []
-    where = f"s3://{world.buckets.results}/{job.mirror}"
+    where = f"s3://{context.buckets.results}/{job.mirror}"
     return [f"The answers will also be in {where}, which always holds those of the newest run."]
 
 
-def mirror_lines(world: World, end: Ended) -> list[str]:
+def mirror_lines(context: Context, end: Ended) -> list[str]:
     """Return the line about the mirror for a run that ended; none if its recipe wants none."""
     if end.job.mirror is None:
         return []
-    where = f"s3://{world.buckets.results}/{end.job.mirror}"
+    where = f"s3://{context.buckets.results}/{end.job.mirror}"
     if "mirror" in end.objects:
         return [_MIRRORED + where]
     why = "was cancelled" if end.status is JobStatus.CANCELLED else "has no good answer"

@@ -9,14 +9,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.batch_api.models import notices_about
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import RECIPE_NAMES, Drop, recipe_beside, without_controls
-from dropbatch.domain.jobs import APPROVABLE, MAX_JOB_SECONDS, Batch, Job, JobState
+from dropbatch.domain.jobs import MAX_JOB_SECONDS, Job
 from dropbatch.domain.markers import next_name
 from dropbatch.domain.outcomes import GAVE_UP, LEFT_OUT, JobStatus, Outcome
 from dropbatch.domain.problems import LOOKS_LIKE_RECIPE, Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
+from dropbatch.domain.states import APPROVABLE, JobState
 from dropbatch.domain.understood import Understood
-from dropbatch.ports import Letter, Notification, World
+from dropbatch.ports import Letter, Notification
 from dropbatch.reporting.advice import Cure, cures
 from dropbatch.reporting.details import (
     GAVE_UP_REASONS,
@@ -56,6 +58,7 @@ from dropbatch.reporting.phrases import (
 )
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, comparison_lines, open_run_lines, run_line
 from dropbatch.reporting.understanding import understood_line
+from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
     from dropbatch.answers.tally import Tally
@@ -87,7 +90,7 @@ TOLD_COLUMNS = 10
 
 
 def accepted(
-    world: World,
+    context: Context,
     job: Job,
     batches: Sequence[Batch],
     skipped: SkippedRows | None = None,
@@ -99,7 +102,7 @@ def accepted(
     """That a job runs; `newer` is the one of a newer version that replaces it already."""
     asked = sum(batch.requests for batch in batches)
     skipped = skipped or SkippedRows()
-    notices = notices_about((batch.model for batch in batches), world.now())
+    notices = notices_about((batch.model for batch in batches), context.now())
     if newer is None:
         what = (
             f"{rows_taken(job)}, of which {asked:,} {'goes' if asked == 1 else 'go'} to OpenAI in "
@@ -115,22 +118,22 @@ def accepted(
         then = "It is being cancelled" + ("; another message follows when it has ended." if follows else ".")
     text = [
         f"{job.drop.name} was accepted: {what}",
-        *skipped_lines(world, job, skipped),
+        *skipped_lines(context, job, skipped),
         *recipe_of_retry(recipes),
         *open_run_lines(job, others),
         *([understood_line(understood)] if understood else []),
         *notice_lines(notices),
         then,
-        *([] if newer else mirror_to_come(world, job)),
-        *([] if is_older(world, job) else [f"To stop it: {marker_command(job.drop, 'cancel')}"]),
-        f"Progress: s3://{world.buckets.results}/{results_prefix(job)}status.json",
+        *([] if newer else mirror_to_come(context, job)),
+        *([] if is_older(context, job) else [f"To stop it: {marker_command(job.drop, 'cancel')}"]),
+        f"Progress: s3://{context.buckets.results}/{results_prefix(job)}status.json",
     ]
     detail: dict[str, Any] = {"notices": listed_notices(notices)}
     if skipped.codes:
         detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
     if others.told:
         detail["open_runs"] = [run.to_json() for run in others.told]
-    return notification_of(world, job, "accepted", "running", f"accepted, {rows_in_short(job)}", text, detail)
+    return notification_of(context, job, "accepted", "running", f"accepted, {rows_in_short(job)}", text, detail)
 
 
 def recipe_of_retry(recipes: Sequence[UsedRecipe]) -> list[str]:
@@ -142,7 +145,7 @@ def recipe_of_retry(recipes: Sequence[UsedRecipe]) -> list[str]:
     return []
 
 
-def skipped_lines(world: World, job: Job, skipped: SkippedRows) -> list[str]:
+def skipped_lines(context: Context, job: Job, skipped: SkippedRows) -> list[str]:
     """Which rows are not asked, why and how many, but for those that the recipe's `when` leaves out."""
     lines = []
     if skipped.blank:
@@ -153,11 +156,11 @@ def skipped_lines(world: World, job: Job, skipped: SkippedRows) -> list[str]:
         lines.append(f"{counted(skipped.bad, 'bad row')} {'was' if skipped.bad == 1 else 'were'} skipped: {counts}.")
         lines += problem_lines(skipped.problems, unit_of(job.drop))
     if skipped.needs_telling:
-        lines.append(f"Skipped rows: s3://{world.buckets.results}/{results_prefix(job)}{SKIPPED_NAME}")
+        lines.append(f"Skipped rows: s3://{context.buckets.results}/{results_prefix(job)}{SKIPPED_NAME}")
     return lines
 
 
-def duplicate(world: World, job: Job, standing: Job) -> Notification:
+def duplicate(context: Context, job: Job, standing: Job) -> Notification:
     if job.marker is None:
         what, again = f"{job.drop.name} was dropped again with", "drop it again"
     else:
@@ -173,15 +176,15 @@ def duplicate(world: World, job: Job, standing: Job) -> Notification:
             text.append(f"To have it answered: {marker_command(job.drop, 'approve')}")
         text.append(f"To end it with what it has: {marker_command(job.drop, 'cancel')}")
     text += [
-        f"Its results will be in s3://{world.buckets.results}/{results_prefix(standing)}",
+        f"Its results will be in s3://{context.buckets.results}/{results_prefix(standing)}",
         f"To have it answered once more, {again} when that job has ended.",
     ]
     return notification_of(
-        world, job, "duplicate", "duplicate", "already being answered", text, {"duplicate_of": standing.id}
+        context, job, "duplicate", "duplicate", "already being answered", text, {"duplicate_of": standing.id}
     )
 
 
-def rejected(world: World, job: Job, problems: Problems, elsewhere: Sequence[str] = ()) -> Notification:
+def rejected(context: Context, job: Job, problems: Problems, elsewhere: Sequence[str] = ()) -> Notification:
     """The rejection of a drop. `elsewhere` says where a recipe was dropped instead, if one was missing."""
     count = counted(problems.causes, "problem")
     is_of_recipe = all(group.first.path for group in problems.groups)
@@ -189,12 +192,12 @@ def rejected(world: World, job: Job, problems: Problems, elsewhere: Sequence[str
     text = [f"{job.drop.name} {why}: {count}. Nothing was sent to OpenAI, and nothing is billed."]
     text += problem_lines(problems, unit_of(job.drop))
     text += [
-        f"All of them: s3://{world.buckets.results}/{results_prefix(job)}report.html (rejected.json for programs)",
-        f"In the console: {console_link(world.region, world.buckets.results, results_prefix(job))}",
+        f"All of them: s3://{context.buckets.results}/{results_prefix(job)}report.html (rejected.json for programs)",
+        f"In the console: {console_link(context.region, context.buckets.results, results_prefix(job))}",
     ]
     steps = [*elsewhere, *what_to_do(job, problems)]
     detail = {"problems": listed_problems(problems, 10)}
-    told = notification_of(world, job, "rejected", "rejected", f"rejected, {count}", [*text, *steps], detail)
+    told = notification_of(context, job, "rejected", "rejected", f"rejected, {count}", [*text, *steps], detail)
     return replace(told, steps=tuple(steps))
 
 
@@ -252,7 +255,7 @@ def recipe_lines(drop: Drop, paths: Sequence[str], then: str) -> list[str]:
     return lines
 
 
-def ended(world: World, end: Ended) -> Notification:
+def ended(context: Context, end: Ended) -> Notification:
     job, tally = end.job, end.tally
     done = tally.outcomes[Outcome.OK]
     verdict = f"{done:,} of {job.rows - tally.outcomes[Outcome.SKIPPED]:,} answered"
@@ -268,7 +271,7 @@ def ended(world: World, end: Ended) -> Notification:
         text.append(f"The other rows: {', '.join(counts)}.")
     if job.cancel_requested and not tally.outcomes[Outcome.CANCELLED]:
         text.append("The cancellation came too late to stop anything: all rows had come back.")
-    text += skipped_lines(world, job, end.skipped)
+    text += skipped_lines(context, job, end.skipped)
     if len(end.recipes) > 1:
         text.append(
             "Rows by recipe: " + ", ".join(f"{r.rows:,} by {r.path} ({r.sha256[:8]})" for r in end.recipes) + "."
@@ -278,7 +281,7 @@ def ended(world: World, end: Ended) -> Notification:
     text += comparison_lines(end.compared)
     text.append(_paid(tally))
     text += limited_lines(job, tally)
-    dropped, done_at = (local_time(seconds, world.zone) for seconds in (job.drop.modified, end.ended_at))
+    dropped, done_at = (local_time(seconds, context.zone) for seconds in (job.drop.modified, end.ended_at))
     text.append(f"Dropped {dropped}; done {done_at}.")
     for column, answers in list(tally.categories.items())[:TOLD_COLUMNS]:
         text.append(f"{column}: " + ", ".join(f"{value} {count:,}" for value, count in answers.most_common(8)))
@@ -288,17 +291,17 @@ def ended(world: World, end: Ended) -> Notification:
         which = f"{rows_counted(reason.count)} {outcome} ({code}), the first is row {reason.row:,}"
         said = f"OpenAI says “{reason.message}”; " if reason.message else ""
         text.append(f"- {which}: {said}{end.remedy(outcome, code)}")
-    bucket, prefix = world.buckets.results, results_prefix(job)
+    bucket, prefix = context.buckets.results, results_prefix(job)
     text.append(f"Results: s3://{bucket}/{prefix}")
-    text += mirror_lines(world, end)
-    text.append(f"In the console: {console_link(world.region, bucket, prefix)}")
-    text += _next_steps(world, end)
-    return notification_of(world, job, "ended", str(end.status), verdict, text, end_members(end))
+    text += mirror_lines(context, end)
+    text.append(f"In the console: {console_link(context.region, bucket, prefix)}")
+    text += _next_steps(context, end)
+    return notification_of(context, job, "ended", str(end.status), verdict, text, end_members(end))
 
 
-def _next_steps(world: World, end: Ended) -> list[str]:
+def _next_steps(context: Context, end: Ended) -> list[str]:
     """What to do now, as lines to copy."""
-    bucket, drop = world.buckets.results, end.job.drop
+    bucket, drop = context.buckets.results, end.job.drop
     if "failed" not in end.objects:
         source = f"s3://{bucket}/{end.objects.get('answers', end.objects['responses'])}"
         return [f"To fetch them: aws s3 cp {shlex.quote(source)} ."]
@@ -359,43 +362,43 @@ def _paid(tally: "Tally") -> str:
     return text
 
 
-def in_short(world: World, job: Job, name: str) -> Notification:
+def in_short(context: Context, job: Job, name: str) -> Notification:
     """What is told of a job if the notice of this name, such as `ended`, can no longer be read."""
     event = name.partition("-")[0]
     text = [
         f"{job.drop.name} is {job.state}. Dropbatch could not read the full message from S3.",
-        f"Results: s3://{world.buckets.results}/{results_prefix(job)}",
+        f"Results: s3://{context.buckets.results}/{results_prefix(job)}",
     ]
     detail: dict[str, Any] = {"cut": True}
     if event == "ended":
-        detail["times"] = end_times(job, job.ended_at or world.now())
+        detail["times"] = end_times(job, job.ended_at or context.now())
     status = {"accepted": "running", "ended": str(job.state)}.get(event, event)
-    return notification_of(world, job, event, status, str(job.state), text, detail)
+    return notification_of(context, job, event, status, str(job.state), text, detail)
 
 
-def drop_given_up(world: World, job: Job) -> Notification:
+def drop_given_up(context: Context, job: Job) -> Notification:
     """The rejection of a drop that could not be read for a day."""
     problems = Problems()
     problems.add(GIVEN_UP)
-    return rejected(world, job, problems)
+    return rejected(context, job, problems)
 
 
-def results_given_up(world: World, job: Job) -> Notification:
+def results_given_up(context: Context, job: Job) -> Notification:
     """The end of a job whose results could not be put together until its time was over."""
-    cost = cost_given_up(world, job)
+    cost = cost_given_up(context, job)
     asked = cost["uncollected_requests"]
     text = [
         f"{job.drop.name}: Dropbatch could not write its results in {MAX_JOB_SECONDS // 86_400} days. OpenAI's "
-        f"answers are kept in s3://{world.buckets.work}/jobs/{job.id}/ for 30 days more.",
+        f"answers are kept in s3://{context.buckets.work}/jobs/{job.id}/ for 30 days more.",
         f"OpenAI may have charged for {counted(asked, 'request')}; no sum includes that."
         if asked
         else "Nothing was paid.",
         "The collect function's log says why.",
     ]
-    if not is_older(world, job):
+    if not is_older(context, job):
         text.append(f"To have it answered, and paid, once more: {marker_command(job.drop, 'rerun')}")
-    detail = {"reasons": GAVE_UP_REASONS, "cost": cost, "times": end_times(job, job.ended_at or world.now())}
-    return notification_of(world, job, "ended", "failed", "failed, no results", text, detail)
+    detail = {"reasons": GAVE_UP_REASONS, "cost": cost, "times": end_times(job, job.ended_at or context.now())}
+    return notification_of(context, job, "ended", "failed", "failed, no results", text, detail)
 
 
 _SENTENCES = {
@@ -413,7 +416,7 @@ _BAD_SENTENCES = {
 
 
 def notification_of(
-    world: World,
+    context: Context,
     job: Job,
     event: str,
     status: str,
@@ -422,12 +425,12 @@ def notification_of(
     detail: Mapping[str, Any] | None = None,
     operators: Letter | None = None,
 ) -> Notification:
-    members = {"rows": row_members(job), **job_members(world, job, event, status), **(detail or {})}
+    members = {"rows": row_members(job), **job_members(context, job, event, status), **(detail or {})}
     if job.marker is not None:
         members["asked_by"] = {"kind": job.marker, "version_id": job.rerun_version}
     text = [*text[:1], *_asked_for_by(job, event), *text[1:]]
     if event != "duplicate":  # it is no run
-        verdict += ", older version" if is_older(world, job) else ""
+        verdict += ", older version" if is_older(context, job) else ""
         text = [*text, run_line(job)]
     return Notification(
         event,

@@ -11,9 +11,8 @@ from typing import NamedTuple
 from jinja2 import DictLoader, Environment
 
 from dropbatch.domain.jobs import Job
-from dropbatch.domain.outcomes import ANSWERED, Outcome
+from dropbatch.domain.outcomes import COMPLETE, Outcome
 from dropbatch.domain.problems import Problems
-from dropbatch.ports import World
 from dropbatch.reporting.details import Ended, results_prefix
 from dropbatch.reporting.limited import limited_lines
 from dropbatch.reporting.phrases import (
@@ -27,6 +26,7 @@ from dropbatch.reporting.phrases import (
     unit_of,
 )
 from dropbatch.reporting.runs import comparison_lines, run_line
+from dropbatch.storage.context import Context
 
 MAX_COLUMNS = 12
 """How many columns are named above the rows that are shown."""
@@ -198,17 +198,17 @@ class ColumnNames(NamedTuple):
     answered: Sequence[str]
 
 
-def page(world: World, end: Ended, samples: Sequence[Mapping[str, object]], columns: ColumnNames) -> bytes:
+def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], columns: ColumnNames) -> bytes:
     """The report of a job as UTF-8 HTML. `samples` are rows as the collector keeps them."""
     tally, job = end.tally, end.job
     return _rendered(
-        world,
+        context,
         "ended",
         job,
         status=end.status,
         ok=tally.outcomes[Outcome.OK],
         asked=job.rows - tally.outcomes[Outcome.SKIPPED],
-        outcomes=sorted(tally.outcomes.items(), key=lambda item: (item[0] not in ANSWERED, item[0])),
+        outcomes=sorted(tally.outcomes.items(), key=lambda item: (item[0] not in COMPLETE, item[0])),
         run=run_line(job),
         compared=end.compared,
         comparison=comparison_lines(end.compared),
@@ -230,14 +230,14 @@ def page(world: World, end: Ended, samples: Sequence[Mapping[str, object]], colu
         tokens=[(kind.replace("_", " "), count) for kind, count in sorted((+tally.tokens).items())],
         ended=end.ended_at,
         objects=end.objects,
-        bucket=world.buckets.results,
+        bucket=context.buckets.results,
     )
 
 
-def rejected_page(world: World, job: Job, problems: Problems, steps: Sequence[str]) -> bytes:
+def rejected_page(context: Context, job: Job, problems: Problems, steps: Sequence[str]) -> bytes:
     """The report of a drop that was rejected, as UTF-8 HTML; `steps` say what to do."""
     return _rendered(
-        world,
+        context,
         "rejected",
         job,
         run=run_line(job),
@@ -255,7 +255,7 @@ def _label(what: str, columns: Sequence[str]) -> str:
     return f"{what} ({', '.join(columns[:MAX_COLUMNS])}{more})" if any(columns) else what
 
 
-def _rendered(world: World, template: str, job: Job, **values: object) -> bytes:
+def _rendered(context: Context, template: str, job: Job, **values: object) -> bytes:
     html = (
         _templates()
         .get_template(template)
@@ -263,10 +263,10 @@ def _rendered(world: World, template: str, job: Job, **values: object) -> bytes:
             job=job,
             name=run_name(job).rpartition("/")[2],
             dropped=job.drop.modified,
-            link=console_link(world.region, world.buckets.results, results_prefix(job)),
+            link=console_link(context.region, context.buckets.results, results_prefix(job)),
             money=money,
             iso=iso,
-            local=partial(local_time, zone=world.zone),
+            local=partial(local_time, zone=context.zone),
             **values,
         )
     )

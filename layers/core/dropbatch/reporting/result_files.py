@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import results_path, results_root
-from dropbatch.domain.errors import ConditionFailed
-from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
+from dropbatch.domain.errors import StaleItemError
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.skipped import SkippedRows
-from dropbatch.ports import HTML, JSON, Notification, World
+from dropbatch.domain.states import ENDED_JOBS, JobState
+from dropbatch.ports import HTML, JSON, Notification
 from dropbatch.reporting.advice import can_be_retried
 from dropbatch.reporting.details import (
     GAVE_UP_REASONS,
@@ -32,21 +34,21 @@ from dropbatch.reporting.details import (
 from dropbatch.reporting.limited import row_members
 from dropbatch.reporting.notifications import ended, results_given_up, what_to_do
 from dropbatch.reporting.phrases import iso
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # a poll, that writes results too, does not load recipes
     from dropbatch.storage.job_files import RecipeText
 
 
-def decision(world: World, end: Ended) -> dict[str, Any]:
+def decision(context: Context, end: Ended) -> dict[str, Any]:
     """Return how a job ended, with all that is to be written and told of it: decided once, whichever process comes."""
-    about = job_members(world, end.job, "ended", str(end.status))
+    about = job_members(context, end.job, "ended", str(end.status))
     summary = {**about, **end_members(end)}
     summary["tokens"] = dict(end.tally.tokens)
     summary["tool_calls"] = dict(end.tally.tool_calls)
     summary["compared_with"] = end.compared.to_json() if end.compared else None
     summary["categories"] = {column: dict(counts) for column, counts in end.tally.categories.items()}
-    notification = ended(world, end)
+    notification = ended(context, end)
     retryable = "failed" in end.objects and can_be_retried(end.reasons, has_recipe=end.has_recipe)
     retryable = retryable and not end.job.is_unapproved_repeat  # a `.retry` would ask all rows without a question
     return {
@@ -59,20 +61,20 @@ def decision(world: World, end: Ended) -> dict[str, Any]:
     }
 
 
-def decision_to_give_up(world: World, job: Job) -> dict[str, Any]:
+def decision_to_give_up(context: Context, job: Job) -> dict[str, Any]:
     """Return the end of a job whose results could not be put together until its time was over."""
-    about = job_members(world, job, "ended", "failed")
+    about = job_members(context, job, "ended", "failed")
     return {
         "status": "failed",
-        "ended_at": world.now(),
+        "ended_at": context.now(),
         "rows": {},
         "summary": {
             **about,
             "rows": row_members(job),
-            "cost": cost_given_up(world, job),
+            "cost": cost_given_up(context, job),
             "reasons": GAVE_UP_REASONS,
         },
-        "notification": msgspec.to_builtins(results_given_up(world, job)),
+        "notification": msgspec.to_builtins(results_given_up(context, job)),
         "can_be_retried": True,
     }
 
@@ -81,47 +83,47 @@ def decided_notification(decided: Mapping[str, Any]) -> Notification:
     return msgspec.convert(decided["notification"], Notification)
 
 
-def write_decided(world: World, job: Job, decided: Mapping[str, Any]) -> None:
+def write_decided(context: Context, job: Job, decided: Mapping[str, Any]) -> None:
     """Write `status.json` and then `summary.json`, whose presence says that the job is done."""
     summary = decided["summary"]
-    about = job_members(world, job, "status", decided["status"])
-    _put(world, job, "status.json", {**about, "rows": summary["rows"], "updated_at": iso(decided["ended_at"])})
-    _put(world, job, "summary.json", summary)
+    about = job_members(context, job, "status", decided["status"])
+    _put(context, job, "status.json", {**about, "rows": summary["rows"], "updated_at": iso(decided["ended_at"])})
+    _put(context, job, "summary.json", summary)
 
 
-def write_rejected(world: World, job: Job, problems: Problems) -> None:
+def write_rejected(context: Context, job: Job, problems: Problems) -> None:
     """`rejected.json`: the first hundred problems, and how many there are."""
-    members = job_members(world, job, "rejected", "rejected")
-    _put(world, job, "rejected.json", {**members, "problems": listed_problems(problems, len(problems.kept))})
+    members = job_members(context, job, "rejected", "rejected")
+    _put(context, job, "rejected.json", {**members, "problems": listed_problems(problems, len(problems.kept))})
 
 
-def write_rejected_page(world: World, job: Job, problems: Problems) -> None:
+def write_rejected_page(context: Context, job: Job, problems: Problems) -> None:
     """`report.html`: the same for a person to look at."""
     from dropbatch.reporting.report_page import rejected_page  # it loads what a poll does without
 
-    html = rejected_page(world, job, problems, what_to_do(job, problems))
-    world.objects.put(world.buckets.results, results_prefix(job) + "report.html", html, HTML)
+    html = rejected_page(context, job, problems, what_to_do(job, problems))
+    context.objects.put(context.buckets.results, results_prefix(job) + "report.html", html, HTML)
 
 
-def write_skipped(world: World, job: Job, skipped: SkippedRows) -> None:
+def write_skipped(context: Context, job: Job, skipped: SkippedRows) -> None:
     """`skipped.json`: which rows are not asked, and why; none if the recipe's `when` alone leaves rows out."""
     if skipped.needs_telling:
         about = {"schema_version": SCHEMA_VERSION, "job_id": job.id, "drop": named_drop(job.drop)}
-        _put(world, job, SKIPPED_NAME, {**about, **skipped.to_json()})
+        _put(context, job, SKIPPED_NAME, {**about, **skipped.to_json()})
 
 
-def write_recipe(world: World, job: Job, recipe: "RecipeText") -> None:
+def write_recipe(context: Context, job: Job, recipe: "RecipeText") -> None:
     """`recipe/`: the run's recipe and the files that it names, byte for byte as they were dropped."""
     for path, data in recipe.originals():
         key = results_path(recipe_prefix(job), path)
-        world.objects.put(world.buckets.results, key, data, "text/plain")
+        context.objects.put(context.buckets.results, key, data, "text/plain")
 
 
 def _is_rejected(latest: Job, job: Job, status: str | None) -> bool:
     return JobState.REJECTED in (latest.state, status if latest.id == job.id else None)
 
 
-def write_latest(world: World, job: Job, status: str | None = None) -> None:
+def write_latest(context: Context, job: Job, status: str | None = None) -> None:
     """`latest.json` beside the jobs of a key names the newest, and says how it stands.
 
     A rejected `.retry` has no rows: the job that it was to go on from stays named.
@@ -130,14 +132,13 @@ def write_latest(world: World, job: Job, status: str | None = None) -> None:
     Others may write at the same time. So what was written is held against the table, and written again if that has
     moved on. Once a job has ended that is done again: who did not know what was decided may have written it over.
     """
-    ledger = Ledger(world.table)
     written: tuple[object, ...] | None = None
     while True:
-        newest = ledger.newest(job.drop.bucket, job.drop.key)
+        newest = context.repository.latest_job(job.drop.bucket, job.drop.key)
         is_own = newest.job_id == job.id and written is None
-        latest = job if is_own else ledger.job(newest.job_id or "")
+        latest = job if is_own else context.repository.job(newest.job_id or "")
         while latest is not None and latest.retry_of and _is_rejected(latest, job, status):
-            latest = ledger.job(latest.retry_of)  # whose answers stand
+            latest = context.repository.job(latest.retry_of)  # whose answers stand
         if latest is None or (latest.state is JobState.REJECTED and not latest.run):
             return  # nothing is known, or nobody was notified of it: an empty file that was replaced
         state = str(latest.state) if latest.state in ENDED_JOBS else "running"
@@ -155,42 +156,44 @@ def write_latest(world: World, job: Job, status: str | None = None) -> None:
             "status": state,
             "version_id": latest.drop.version_id,
             "dropped": iso(latest.drop.modified),
-            "results": named_results(world, results_prefix(latest)),
+            "results": named_results(context, results_prefix(latest)),
         }
-        world.objects.put(world.buckets.results, results_root(latest.drop.key) + "latest.json", _json(members), JSON)
+        context.objects.put(
+            context.buckets.results, results_root(latest.drop.key) + "latest.json", _json(members), JSON
+        )
 
 
-def write_status(world: World, ledger: Ledger, job: Job, open_batches: Sequence[Batch]) -> None:
+def write_status(context: Context, job: Job, open_batches: Sequence[Batch]) -> None:
     """`status.json`, where something in it has changed since it was last written.
 
     The open batches tell whether it has, for nothing changes in one that is closed; only then all are read.
     """
     members = (job.state, *((b.key, b.state, b.openai_id, b.completed, b.failed) for b in open_batches))
     digest = hashlib.sha256(repr(members).encode()).hexdigest()
-    if digest == job.reported:
+    if digest == job.status_digest:
         return
-    batches = ledger.batches(job.id)
+    batches = context.repository.batches(job.id)
     progress = {
-        **job_members(world, job, "status", str(job.state)),
+        **job_members(context, job, "status", str(job.state)),
         "rows": row_members(job),
         "requests": {
             # What a batch leaves to others counts with the others.
-            "total": sum(batch.requests - batch.passed_on for batch in batches),
+            "total": sum(batch.requests - batch.requests_moved_on for batch in batches),
             "completed": sum(batch.completed for batch in batches),
-            "failed": sum(max(0, batch.failed - batch.passed_on) for batch in batches),
+            "failed": sum(max(0, batch.failed - batch.requests_moved_on) for batch in batches),
         },
         "batches": dict(Counter(str(batch.state) for batch in batches)),
     }
-    job.reported = digest
+    job.status_digest = digest
     try:
-        ledger.save(job)
-    except ConditionFailed:
+        context.repository.save(job)
+    except StaleItemError:
         return
-    _put(world, job, "status.json", {**progress, "updated_at": iso(world.now())})
+    _put(context, job, "status.json", {**progress, "updated_at": iso(context.now())})
 
 
-def _put(world: World, job: Job, name: str, members: Mapping[str, Any]) -> None:
-    world.objects.put(world.buckets.results, results_prefix(job) + name, _json(members), JSON)
+def _put(context: Context, job: Job, name: str, members: Mapping[str, Any]) -> None:
+    context.objects.put(context.buckets.results, results_prefix(job) + name, _json(members), JSON)
 
 
 def _json(members: Mapping[str, Any]) -> bytes:

@@ -8,25 +8,26 @@ from typing import Any
 import msgspec
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.batch_api.request import Request, Requests
-from dropbatch.domain.errors import RowRejected
-from dropbatch.domain.jobs import Batch, Job, Shard
+from dropbatch.batch_api.request import Request, RequestChunk
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.errors import RowRejectedError
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import BLANK_ROW, WHEN
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.file_types import file_type
-from dropbatch.formats.jsonl.fast_raw_requests import ReadyLines
+from dropbatch.formats.jsonl.fast_raw_requests import RawChunk
 from dropbatch.formats.jsonl.raw_request import raw_custom_id, raw_request
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.records import Chunk, Record
 from dropbatch.formats.writing import RowWriter, row_writer
-from dropbatch.ports import World
 from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
-from dropbatch.storage.job_files import AskedRow, JobFiles
+from dropbatch.storage.context import Context
+from dropbatch.storage.job_files import BatchRow, JobFiles
 from dropbatch.storage.shard_index import ShardIndex
 
 
-class Asker:
+class RequestBuilder:
     """Turns rows into requests by a recipe, or, without one, takes them as the ready requests of a raw drop.
 
     `is_decided` says that it is known already which rows are asked: none of them is held again to what they must say,
@@ -45,17 +46,17 @@ class Asker:
         return nullcontext() if self._recipe is None else self._recipe.limited()
 
     def request(self, record: Record) -> Request | None:
-        """The row's request, or None where it is left out; RowRejected, with the row's line, where it is bad."""
+        """The row's request, or None where it is left out; RowRejectedError, with the row's line, where it is bad."""
         if record.problem is not None:
-            raise RowRejected(record.problem)
+            raise RowRejectedError(record.problem)
         if self._skips_blank and self._is_blank(record.values or {}):
             return None
         try:
             if self._recipe is None:
                 return raw_request(record, is_decided=self._is_decided).request
             return self._recipe.request(record.values or {})
-        except RowRejected as rejected:
-            raise RowRejected(
+        except RowRejectedError as rejected:
+            raise RowRejectedError(
                 *(_in_line(self._unit, record.line, problem) for problem in rejected.problems)
             ) from rejected
 
@@ -67,9 +68,9 @@ class Asker:
         # With a name that the answers add the drop is rejected, whatever stands under it.
         return all(map(_is_empty, values.values())) and self._added.isdisjoint(values)
 
-    def requests(self, chunk: Chunk) -> Requests | None:
+    def requests(self, chunk: Chunk) -> RequestChunk | None:
         """Those of all the chunk's rows; None where each row has to be asked for its own."""
-        if isinstance(chunk, ReadyLines):
+        if isinstance(chunk, RawChunk):
             return chunk.requests() if self._recipe is None else None
         columns = chunk.values() if self._recipe is not None else None
         if self._recipe is None or columns is None:
@@ -140,15 +141,15 @@ _addressed = msgspec.json.Decoder(_Addressed)
 class JobRows:
     """What is read of a job's files to understand its rows."""
 
-    def __init__(self, world: World, job: Job) -> None:
+    def __init__(self, context: Context, job: Job) -> None:
         self.job = job
-        self.files = JobFiles(world.objects, world.buckets.work, job.id)
+        self.files = JobFiles(context.objects, context.buckets.work, job.id)
         recipe = self.files.recipe()
         self.layout: Layout = self.files.layout()
         self.compiled: CompiledRecipe | None = None
         if recipe is not None:
             self.compiled = recipe.compiled(checked=True, file=file_values(job.drop.key, self.layout.columns))
-        self.asker = Asker(self.compiled, is_decided=True)  # by the index
+        self.asker = RequestBuilder(self.compiled, is_decided=True)  # by the index
         self._sampled = self.files.sampled() if job.limited is not None and job.limited.seed is not None else None
         self.compression = file_type(job.drop.key).compression
 
@@ -163,9 +164,9 @@ class JobRows:
         keeps_formulas = self.compiled.recipe.formulas == "keep"
         return row_writer(self.layout, self.compiled.all_columns, keeps_formulas=keeps_formulas)
 
-    def asked(self, shard: Shard, batch: Batch) -> Iterator[tuple[AskedRow, Request]]:
+    def asked(self, shard: Shard, batch: Batch) -> Iterator[tuple[BatchRow, Request]]:
         """The rows that the batch asks, in order, with their requests."""
-        rows = map(AskedRow, *self.asked_rows(shard, batch, self.index(shard)))
+        rows = map(BatchRow, *self.asked_rows(shard, batch, self.index(shard)))
         upcoming = next(rows, None)
         for chunk in self.files.records(shard, self.layout).chunks():
             if upcoming is None:
@@ -187,13 +188,13 @@ class JobRows:
         for chunk in self.files.records(shard, self.layout).chunks():
             start = chunk.number - shard.first_row
             groups = index.groups[start : start + len(chunk.raws)]
-            count = groups.count(batch.group)
+            count = groups.count(batch.model_group)
             requests = self.asker.requests(chunk) if count == len(groups) else None
             if requests is not None:
                 yield requests.lines()
             elif count:
                 records = zip(chunk.records(), groups, strict=True)
-                asked = [record for record, group in records if group == batch.group]
+                asked = [record for record, group in records if group == batch.model_group]
                 yield b"".join([self._request(record).line(str(record.number)) for record in asked])
 
     def _request(self, record: Record) -> Request:
@@ -208,13 +209,13 @@ class JobRows:
         if kept is not None:
             return kept
         made = ShardIndex()
-        asker = Asker(self.compiled)
+        asker = RequestBuilder(self.compiled)
         groups: dict[tuple[str, str], int] = {}
         for record in self.files.records(shard, self.layout):
             size = len(record.raw)
             try:
                 request = asker.request(record)
-            except RowRejected as rejected:
+            except RowRejectedError as rejected:
                 made.add_skipped(size, rejected.problems[0].code)
                 continue
             if request is None:
@@ -230,7 +231,7 @@ class JobRows:
         """The rows that the batch asks, in order, and how often each failed before."""
         listed = self.files.rows(batch)
         if listed is None:
-            rows = index.rows(shard.first_row, batch.group)
+            rows = index.rows(shard.first_row, batch.model_group)
             return rows, bytes(len(rows))
         asked = list(listed)
         return [row.number for row in asked], [row.tries for row in asked]

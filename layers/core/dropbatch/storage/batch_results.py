@@ -11,7 +11,8 @@ from itertools import chain, dropwhile, repeat
 import msgspec
 
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.ports import BYTES, World, Writer
+from dropbatch.ports import BYTES, Writer
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import lines, whole_lines
 
 
@@ -48,12 +49,12 @@ class ResultsWriter:
 
 
 @contextmanager
-def writing_results(world: World, key: str) -> Iterator[ResultsWriter]:
+def writing_results(context: Context, key: str) -> Iterator[ResultsWriter]:
     """Writes a batch's results under a key, and their response lines beside."""
-    bucket = world.buckets.work
+    bucket = context.buckets.work
     with (
-        world.objects.writing(bucket, key, BYTES) as results,
-        world.objects.writing(bucket, responses_key(key), BYTES) as responses,
+        context.objects.writing(bucket, key, BYTES) as results,
+        context.objects.writing(bucket, responses_key(key), BYTES) as responses,
     ):
         yield ResultsWriter(results, responses)
 
@@ -63,14 +64,14 @@ def responses_key(key: str) -> str:
     return key + ".responses"
 
 
-def read_results(world: World, key: str) -> Iterator[Result]:
+def read_results(context: Context, key: str) -> Iterator[Result]:
     """A batch's results, in order."""
-    return chain.from_iterable(map(_decode_lines, whole_lines(world.objects, world.buckets.work, key)))
+    return chain.from_iterable(map(_decode_lines, whole_lines(context.objects, context.buckets.work, key)))
 
 
-def read_responses(world: World, key: str) -> Iterator[bytes]:
+def read_responses(context: Context, key: str) -> Iterator[bytes]:
     """Their response lines, without line feeds."""
-    return (line[:-1] for line in lines(world.objects, world.buckets.work, responses_key(key)))
+    return (line[:-1] for line in lines(context.objects, context.buckets.work, responses_key(key)))
 
 
 Found = tuple[Result, bytes]
@@ -83,8 +84,8 @@ Place = tuple[int, int]
 class ResultsReader:
     """Reads a batch's results in order, and tells from where another reader can go on."""
 
-    def __init__(self, world: World, key: str, place: Place = (0, 0), *, with_responses: bool = True) -> None:
-        self._objects, self._bucket, self._key = world.objects, world.buckets.work, key
+    def __init__(self, context: Context, key: str, place: Place = (0, 0), *, with_responses: bool = True) -> None:
+        self._objects, self._bucket, self._key = context.objects, context.buckets.work, key
         self._with_responses = with_responses
         self._at, self._responses_at = place
         self._marks: list[tuple[int, Place]] = [(0, place)]  # the first row of what was read at once, and its place

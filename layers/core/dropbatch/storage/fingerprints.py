@@ -16,10 +16,11 @@ import msgspec
 import orjson
 
 from dropbatch.batch_api.endpoints import EMBEDDINGS
-from dropbatch.domain.errors import ObjectMissing
+from dropbatch.domain.errors import ObjectNotFoundError
 from dropbatch.json_encoding import to_json
-from dropbatch.ports import JSON, World
+from dropbatch.ports import JSON
 from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
 
 MAX_COLUMNS = 50
@@ -105,24 +106,24 @@ def piece_key(job_id: str, shard: int, token: str) -> str:
     return f"{_prefix(job_id)}{shard:06d}.{token}"
 
 
-def keep_head(world: World, job_id: str, head: Head) -> None:
-    world.objects.put(world.buckets.work, _prefix(job_id) + "head.json", msgspec.json.encode(head), JSON)
+def keep_head(context: Context, job_id: str, head: Head) -> None:
+    context.objects.put(context.buckets.work, _prefix(job_id) + "head.json", msgspec.json.encode(head), JSON)
 
 
-def head_of(world: World, job_id: str) -> Head | None:
+def head_of(context: Context, job_id: str) -> Head | None:
     """Return what a job's fingerprints are of; None if there are none any more."""
     try:
-        data = whole(world.objects, world.buckets.work, _prefix(job_id) + "head.json")
-    except ObjectMissing:
+        data = whole(context.objects, context.buckets.work, _prefix(job_id) + "head.json")
+    except ObjectNotFoundError:
         return None
     return msgspec.json.decode(data, type=Head)
 
 
-def read_rows(world: World, head: Head, rows: int) -> Iterator[list["array[int]"]]:
+def read_rows(context: Context, head: Head, rows: int) -> Iterator[list["array[int]"]]:
     """Yield a job's fingerprints column by column, so many rows at a time."""
     size, width = rows * head.row_bytes, len(head.columns)
     held = bytearray()
-    blocks = chain.from_iterable(world.objects.blocks(world.buckets.work, key) for key in head.pieces)
+    blocks = chain.from_iterable(context.objects.blocks(context.buckets.work, key) for key in head.pieces)
     for block in blocks:
         held += block
         while len(held) >= size:

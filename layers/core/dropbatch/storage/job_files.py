@@ -13,9 +13,10 @@ from functools import lru_cache
 from io import BytesIO
 from typing import Any, NamedTuple
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import recipe_keys
-from dropbatch.domain.errors import ObjectMissing, Rejected
-from dropbatch.domain.jobs import Batch, Job, Shard
+from dropbatch.domain.errors import DropRejectedError, ObjectNotFoundError
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.problems import Problem
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats import line_blocks
@@ -53,13 +54,13 @@ class RecipeText:
         return self.parsed().files
 
     def parsed(self) -> Recipe:
-        """Its keys, whether they can be used or not; Rejected where it has none."""
+        """Its keys, whether they can be used or not; DropRejectedError where it has none."""
         return _parsed(self.text, self.path)
 
     def compiled(
         self, *, checked: bool = False, columns: Sequence[str] = (), file: FileValues | None = NO_FILE_YET
     ) -> CompiledRecipe:
-        """Rejected where it cannot be used; `checked` says that it can, as what a job has kept.
+        """DropRejectedError where it cannot be used; `checked` says that it can, as what a job has kept.
 
         `columns` are a drop's, for what a rejection advises; `file` is what templates can say of it, None if it has a
         column of that name.
@@ -69,7 +70,7 @@ class RecipeText:
             return _compiled(*text, file)
         try:
             found = _compiled(*text, NO_FILE_YET)  # one for all files: few recipes use what differs
-        except Rejected:
+        except DropRejectedError:
             return _compiled(*text, file)
         return _compiled(*text, file) if found.depends_on(file) else found
 
@@ -78,7 +79,7 @@ class RecipeText:
         job.recipe_path, job.recipe_sha256 = self.path, self.sha256
         try:
             keys = self.parsed()
-        except Rejected:
+        except DropRejectedError:
             return  # compiling it says so
         job.notify, job.digest = list(keys.notify), keys.digest
 
@@ -94,7 +95,7 @@ class RecipeText:
         """The keys that say how files are read, in short, to be compared; empty if the recipe has no keys at all."""
         try:
             recipe = self.parsed()
-        except Rejected:
+        except DropRejectedError:
             return ""
         keys = recipe.bad_rows, recipe.delimiter, recipe.encoding, recipe.quoting, recipe.escape, recipe.header
         return hashlib.sha256(repr((*keys, recipe.limit)).encode()).hexdigest()
@@ -133,7 +134,7 @@ def _compiled(
     return compile_recipe(_parsed(text, path), dict(files), checked=checked, columns=columns, file=file)
 
 
-class AskedRow(NamedTuple):
+class BatchRow(NamedTuple):
     """A row that a batch asks, and how often it failed before."""
 
     number: int
@@ -153,7 +154,7 @@ def _bounded(objects: Objects, bucket: str, key: str, most: int, version_id: str
 
 
 def read_recipe(objects: Objects, bucket: str, key: str, version_id: str | None = None) -> bytes:
-    """Return a recipe's text; ObjectMissing if there is none, Rejected if it is too large to be one."""
+    """Return a recipe's text; ObjectNotFoundError if there is none, DropRejectedError if it is too large to be one."""
     text = _bounded(objects, bucket, key, MAX_BYTES, version_id)
     if isinstance(text, int):
         raise too_long(key)
@@ -171,7 +172,7 @@ def nearest_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None
     for candidate in recipe_keys(key):
         try:
             return RecipeText(candidate, read_recipe(objects, bucket, candidate), {})
-        except ObjectMissing:
+        except ObjectNotFoundError:
             continue
     return None
 
@@ -179,23 +180,23 @@ def nearest_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None
 def with_files(objects: Objects, bucket: str, path: str, text: bytes) -> RecipeText:
     """The recipe with the files it names. Files that are not there are left out, and all if it cannot be parsed.
 
-    Rejected where a file is too large to be read.
+    DropRejectedError where a file is too large to be read.
     """
     files: dict[str, str] = {}
     marked: set[str] = set()
     try:
         recipe = _parsed(text, path)
-    except Rejected:
+    except DropRejectedError:
         return RecipeText(path, text, files)  # compiling it says what is wrong
     room = MAX_FILES_BYTES - len(text)
     for name in recipe.files:
         most = min(MAX_BYTES, room)
         try:
             found = _bounded(objects, bucket, beside(path, name), most)
-        except ObjectMissing:
+        except ObjectNotFoundError:
             continue  # compiling the recipe names what it lacks
         if isinstance(found, int):
-            raise Rejected.because(_file_too_large(recipe, name, found))
+            raise DropRejectedError.because(_file_too_large(recipe, name, found))
         room -= len(found)
         try:
             files[name] = found.decode("utf-8-sig")
@@ -232,7 +233,7 @@ class JobFiles:
     def recipe(self) -> RecipeText | None:
         try:
             self.found = RecipeText.from_json(whole(self._objects, self._bucket, self._prefix + "recipe.json"))
-        except ObjectMissing:
+        except ObjectNotFoundError:
             return None
         return self.found
 
@@ -279,7 +280,7 @@ class JobFiles:
         try:
             key = self._shard_key(number, part) + ".index"
             return ShardIndex.from_bytes(whole(self._objects, self._bucket, key))
-        except ObjectMissing:
+        except ObjectNotFoundError:
             return None
 
     def keep_index(self, number: int, index: ShardIndex, part: str | None = None) -> None:
@@ -344,12 +345,12 @@ class JobFiles:
         """Where the rows are listed that batches name so."""
         return f"{self._prefix}results/{name}"
 
-    def rows(self, batch: Batch) -> "Iterator[AskedRow] | None":
+    def rows(self, batch: Batch) -> "Iterator[BatchRow] | None":
         """The rows that a batch asks, in order; None for all of its shard's."""
         if batch.rows is None:
             return None
         found = lines(self._objects, self._bucket, self.rows_key(batch.rows))
-        return (AskedRow(*map(int, line.split())) for line in found)
+        return (BatchRow(*map(int, line.split())) for line in found)
 
     def piece_key(self, shard: int, name: str) -> str:
         """Where a shard's piece of one of the results lies."""
@@ -363,7 +364,7 @@ class JobFiles:
         """What a shard was carried over into: `batches`, and the rows `skipped`; None before that is done."""
         try:
             found = json.loads(whole(self._objects, self._bucket, f"{self._prefix}carried/{shard:06d}.json"))
-        except ObjectMissing:
+        except ObjectNotFoundError:
             return None
         # The release before this one kept the batches alone.
         members: Mapping[str, Any] = {"batches": found, "skipped": None} if isinstance(found, list) else found
@@ -384,7 +385,7 @@ class JobFiles:
         """The numbers that the rows of a sample have in the drop; None if the job has no sample."""
         try:
             data = whole(self._objects, self._bucket, self._prefix + "sampled")
-        except ObjectMissing:
+        except ObjectNotFoundError:
             return None
         numbers = array("Q", data)
         if sys.byteorder == "big":
@@ -421,7 +422,7 @@ class JobFiles:
     def _kept(self, name: str) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads(whole(self._objects, self._bucket, self._prefix + name))
-        except ObjectMissing:
+        except ObjectNotFoundError:
             return {}
         return found
 
@@ -431,7 +432,7 @@ class JobFiles:
 
 def _own_name(batch: Batch) -> str:
     """Name a batch among its job's, whichever process collects it."""
-    return f"{batch.shard:06d}.{batch.group:03d}.{batch.attempt}"
+    return f"{batch.shard:06d}.{batch.model_group:03d}.{batch.attempt}"
 
 
 def lines(objects: Objects, bucket: str, key: str, start: int = 0) -> Iterator[bytes]:

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from heapq import heapify, heappop, heappush
 
-from dropbatch.domain.errors import ConditionFailed
-from dropbatch.domain.jobs import Batch, BatchState, Creates, Job, JobState, ModelLimit
-from dropbatch.messages import work_on
-from dropbatch.ports import World
-from dropbatch.storage.repository import Ledger
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.errors import StaleItemError
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.quotas import CreateCount, ModelLimit
+from dropbatch.domain.states import BatchState, JobState
+from dropbatch.messages import message_for
+from dropbatch.storage.context import Context
 
 ENQUEUED_INPUTS = 1_000_000
 """So many embedding inputs may be enqueued (Batch API guide)."""
@@ -43,7 +45,7 @@ ROOM = 0.9
 _LIMIT = re.compile(r"limit:?\s*([\d][\d,._]*)", re.IGNORECASE)
 
 
-def dispatch_first(world: World, ledger: Ledger, batches: Sequence[Batch]) -> None:
+def dispatch_first(context: Context, batches: Sequence[Batch]) -> None:
     """Admit and send the first batches of a job that runs now, as far as nothing limits them; the poller does the rest.
 
     A batch is admitted only once its job runs: what a job leaves behind that never ran takes no place.
@@ -52,33 +54,33 @@ def dispatch_first(world: World, ledger: Ledger, batches: Sequence[Batch]) -> No
     for batch in batches[:MAX_FIRST_BATCHES]:
         inputs += batch.inputs
         if (
-            batch.not_before > world.now()
+            batch.not_before > context.now()
             or inputs > INPUTS_AT_ONCE
-            or allowance(world, ledger, batch.model) is not None
+            or token_limit_of(context, batch.model) is not None
         ):
             continue
-        batch.admitted_at = batch.sent_at = world.now()
+        batch.admitted_at = batch.sent_at = context.now()
         try:
-            ledger.save(batch)
-        except ConditionFailed:
+            context.repository.save(batch)
+        except StaleItemError:
             continue  # the poller was quicker
-        world.dispatch.send(work_on(batch))
+        context.dispatch.send(message_for(batch))
 
 
-def allowance(world: World, ledger: Ledger, model: str) -> int | None:
+def token_limit_of(context: Context, model: str) -> int | None:
     """How many tokens, as we estimate them, may be enqueued for a model; None where no limit is known."""
-    known = ledger.limit(model)
-    given = _given(world, model)
+    known = context.repository.limit(model)
+    given = _given(context, model)
     tokens = known.tokens if given is None else given
     return None if tokens is None else int(tokens / known.factor / 2**known.halvings)
 
 
-def _given(world: World, model: str) -> int | None:
+def _given(context: Context, model: str) -> int | None:
     """The limit that the deployment's parameter gives a model."""
-    return next((tokens for name, tokens in world.token_limits.items() if fnmatchcase(model, name)), None)
+    return next((tokens for name, tokens in context.token_limits.items() if fnmatchcase(model, name)), None)
 
 
-def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Sequence[Batch], room: int) -> list[Batch]:
+def admit(context: Context, jobs: Mapping[str, Job], batches: Sequence[Batch], room: int) -> list[Batch]:
     """Return the waiting batches that may go now, marked so, `room` at most; jobs take turns, each with its oldest."""
     in_flight = [batch for batch in batches if is_in_flight(batch, jobs.get(batch.job_id))]
     by_model: dict[str, list[Batch]] = {}
@@ -86,7 +88,7 @@ def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Sequen
         by_model.setdefault(batch.model, []).append(batch)
     waiting_of: dict[str, list[Batch]] = {}
     for batch in batches:
-        if _waits(world, jobs.get(batch.job_id), batch):
+        if _waits(context, jobs.get(batch.job_id), batch):
             waiting_of.setdefault(batch.model, []).append(batch)
     admitted: list[Batch] = []
     for done, (model, waiting) in enumerate(sorted(waiting_of.items(), key=lambda item: len(item[1]))):
@@ -95,19 +97,19 @@ def admit(world: World, ledger: Ledger, jobs: Mapping[str, Job], batches: Sequen
         if share <= 0:
             continue
         try:
-            limit = allowance(world, ledger, model)
+            limit = token_limit_of(context, model)
         except Exception:  # noqa: BLE001 - a limit that cannot be read counts as reached; the others go on
-            world.observer.failed("a model's limit could not be read", model=model)
+            context.observer.exception("a model's limit could not be read", model=model)
             continue
-        admitted += _Turns(world, by_model.get(model, ()), limit).of(waiting, share)
+        admitted += _Turns(context, by_model.get(model, ()), limit).of(waiting, share)
     return admitted
 
 
-def _waits(world: World, job: Job | None, batch: Batch) -> bool:
+def _waits(context: Context, job: Job | None, batch: Batch) -> bool:
     return (
         batch.state is BatchState.WAITING
         and not batch.admitted_at
-        and batch.not_before <= world.now()
+        and batch.not_before <= context.now()
         and job is not None
         and job.state is JobState.RUNNING
         and not job.cancel_requested
@@ -117,8 +119,8 @@ def _waits(world: World, job: Job | None, batch: Batch) -> bool:
 class _Turns:
     """The turns that jobs take at what is left of a model's limit."""
 
-    def __init__(self, world: World, batches: Iterable[Batch], limit: int | None) -> None:
-        self._world = world
+    def __init__(self, context: Context, batches: Iterable[Batch], limit: int | None) -> None:
+        self._context = context
         self._limit = limit
         self._tokens = self._inputs = 0
         self._by_job: dict[str, int] = {}
@@ -127,7 +129,7 @@ class _Turns:
 
     def of(self, waiting: Iterable[Batch], most: int) -> list[Batch]:
         queues: dict[str, list[Batch]] = {}
-        for batch in sorted(waiting, key=lambda batch: (batch.created_at, batch.sk), reverse=True):
+        for batch in sorted(waiting, key=lambda batch: (batch.created_at, batch.sort_key), reverse=True):
             queues.setdefault(batch.job_id, []).append(batch)
         # The job that has least in flight, and of such the one that has waited longest.
         turns = [self._turn(queue[-1]) for queue in queues.values()]
@@ -138,11 +140,11 @@ class _Turns:
             batch = queues[job_id].pop()
             if self._fits(batch):
                 self._count(batch)
-                batch.admitted_at = self._world.now()
+                batch.admitted_at = self._context.now()
                 admitted.append(batch)
                 if queues[job_id]:
                     heappush(turns, self._turn(queues[job_id][-1]))
-            elif self._world.now() - batch.created_at > self._world.scaled(TURN_SECONDS):
+            elif self._context.now() - batch.created_at > self._context.scaled(TURN_SECONDS):
                 break  # whatever came before it now would keep it waiting
         return admitted
 
@@ -183,7 +185,7 @@ def is_in_flight(batch: Batch, job: Job | None) -> bool:
     return batch.state in (BatchState.SUBMITTING, BatchState.SUBMITTED, BatchState.ENDED)
 
 
-def learn_limit(world: World, ledger: Ledger, batch: Batch, message: str) -> None:
+def learn_limit(context: Context, batch: Batch, message: str) -> None:
     """Takes a model's limit out of OpenAI's refusal; one that states none means that what was in flight is all.
 
     A refusal of what fits into the limit that is stated means that the estimates are too low, or that others use the
@@ -192,22 +194,26 @@ def learn_limit(world: World, ledger: Ledger, batch: Batch, message: str) -> Non
     """
     stated = _limit_in(message)
     if stated is None:
-        jobs = {job.id: job for job in ledger.open_jobs()}
-        others = (other for other in ledger.open_batches() if other.model == batch.model and other.key != batch.key)
+        jobs = {job.id: job for job in context.repository.open_jobs()}
+        others = (
+            other
+            for other in context.repository.open_batches()
+            if other.model == batch.model and other.key != batch.key
+        )
         in_flight = sum(other.tokens for other in others if is_in_flight(other, jobs.get(other.job_id)))
         stated = in_flight or max(1, batch.tokens // 2)
 
     def learn(limit: ModelLimit) -> bool:
-        given = _given(world, limit.model) is not None
+        given = _given(context, limit.model) is not None
         if given or (limit.tokens is not None and limit.tokens <= stated):
             if batch.admitted_at <= limit.changed_at or limit.halvings >= MAX_HALVINGS:
                 return False
             limit.halvings += 1
-        limit.tokens, limit.changed_at = stated, world.now()
+        limit.tokens, limit.changed_at = stated, context.now()
         return True
 
-    if ledger.change(lambda: ledger.limit(batch.model), learn):
-        world.observer.note("a limit was learned", model=batch.model, tokens=stated, **batch.ids)
+    if context.repository.change(lambda: context.repository.limit(batch.model), learn):
+        context.observer.info("a limit was learned", model=batch.model, tokens=stated, **batch.ids)
 
 
 def _limit_in(message: str) -> int | None:
@@ -217,7 +223,7 @@ def _limit_in(message: str) -> int | None:
     return int(digits) if digits and int(digits) > 0 else None
 
 
-def learn_usage(world: World, ledger: Ledger, batch: Batch, estimated: int, counted: int) -> None:
+def calibrate_estimates(context: Context, batch: Batch, estimated: int, counted: int) -> None:
     """Corrects the estimates of a model's tokens by what OpenAI counted for the same rows, and raises with care what
     was learned."""
 
@@ -225,21 +231,21 @@ def learn_usage(world: World, ledger: Ledger, batch: Batch, estimated: int, coun
         if counted:
             limit.estimated += estimated
             limit.counted += counted
-        due = limit.tokens is not None and world.now() - limit.changed_at >= RAISE_SECONDS
+        due = limit.tokens is not None and context.now() - limit.changed_at >= RAISE_SECONDS
         if due and limit.halvings:
-            limit.halvings, limit.changed_at = limit.halvings - 1, world.now()
+            limit.halvings, limit.changed_at = limit.halvings - 1, context.now()
         elif due and limit.tokens is not None:
-            limit.tokens, limit.changed_at = int(limit.tokens * RAISE) + 1, world.now()
+            limit.tokens, limit.changed_at = int(limit.tokens * RAISE) + 1, context.now()
         return bool(counted) or due
 
-    ledger.change(lambda: ledger.limit(batch.model), learn)
+    context.repository.change(lambda: context.repository.limit(batch.model), learn)
 
 
-def may_create(world: World, ledger: Ledger) -> int:
+def reserve_create(context: Context) -> int:
     """Counts a batch that is about to be created; 0, or in how many seconds this hour's creates are over."""
-    hour = world.now() // 3600
+    hour = context.now() // 3600
 
-    def count(creates: Creates) -> bool:
+    def count(creates: CreateCount) -> bool:
         if creates.hour != hour:
             creates.hour, creates.count = hour, 0
         if creates.count >= CREATES_AN_HOUR:
@@ -247,17 +253,17 @@ def may_create(world: World, ledger: Ledger) -> int:
         creates.count += 1
         return True
 
-    return 0 if ledger.change(ledger.creates, count) else (hour + 1) * 3600 - world.now()
+    return 0 if context.repository.change(context.repository.create_count, count) else (hour + 1) * 3600 - context.now()
 
 
-def give_back_create(world: World, ledger: Ledger) -> None:
+def give_back_create(context: Context) -> None:
     """Take back the count of a create that came to nothing: OpenAI refused it, or it was not made."""
-    hour = world.now() // 3600
+    hour = context.now() // 3600
 
-    def uncount(creates: Creates) -> bool:
+    def uncount(creates: CreateCount) -> bool:
         if creates.hour != hour or creates.count <= 0:
             return False
         creates.count -= 1
         return True
 
-    ledger.change(ledger.creates, uncount)
+    context.repository.change(context.repository.create_count, uncount)

@@ -10,31 +10,34 @@ OpenAI takes no idempotency key, so the protocol is written down before it is ca
 
 A process that finds a lease that ran out before 3 may start again. After 3 it searches first: OpenAI's list, newest
 first, down to before the create, for the key. What is found is adopted. Only two complete searches that found nothing,
-`settle_seconds` apart, allow another create; a list that lags for longer than that is the risk that remains. A search
-that runs out of time goes on where it stopped. What stays in doubt is never created again: the job ends, and says so.
+`absence_confirmation_seconds` apart, allow another create; a list that lags for longer than that is the risk that
+remains. A search that runs out of time goes on where it stopped. What stays in doubt is never created again: the job
+ends, and says so.
 
 What fails puts the batch off, each time for longer; what the failure is about decides the rest (`ErrorKind`).
 """
 
 from contextlib import ExitStack
 
+from dropbatch.domain.batches import Batch, FollowUp
 from dropbatch.domain.errors import (
-    ConditionFailed,
     ErrorKind,
-    OpenAIBusy,
     OpenAIError,
-    OpenAINotFound,
-    OpenAIRefused,
-    OpenAIUnsure,
+    OpenAINotFoundError,
+    OpenAIOutcomeUnknownError,
+    OpenAIRateLimitError,
+    OpenAIRequestError,
+    StaleItemError,
 )
-from dropbatch.domain.jobs import Batch, BatchState, Child, HeldReason, Job, JobState, Shard
+from dropbatch.domain.jobs import Job, Shard
+from dropbatch.domain.states import BatchState, HeldReason, JobState
 from dropbatch.jobs.hold import hold, hold_for, let_go
 from dropbatch.jobs.lease import LEASE_SECONDS, give_back, kept, put_off, take, update_own
-from dropbatch.messages import Work, work_on
-from dropbatch.ports import BYTES, RemoteBatch, World, Writer
+from dropbatch.messages import BatchMessage, message_for
+from dropbatch.ports import BYTES, RemoteBatch, Writer
 from dropbatch.rows.request_builder import JobRows
-from dropbatch.storage.repository import Ledger
-from dropbatch.submission.admission import ROOM, allowance, give_back_create, may_create
+from dropbatch.storage.context import Context
+from dropbatch.submission.admission import ROOM, give_back_create, reserve_create, token_limit_of
 
 CREATE_SECONDS = 35
 """The create's timeout (25 s) with room: a process with less time left does not begin one."""
@@ -55,149 +58,154 @@ SEARCH_SPARE_SECONDS = 45
 """With less time left a search stops, and keeps its place: a page may take 30 s."""
 
 
-def submit(world: World, work: Work) -> None:
+def submit(context: Context, work: BatchMessage) -> None:
     """Submit the batch that a message names, if it is due."""
-    ledger = Ledger(world.table)
-    job = ledger.job(work.job_id)
-    batch = ledger.batch(work.job_id, work.batch) if work.batch else None
+    job = context.repository.job(work.job_id)
+    batch = context.repository.batch(work.job_id, work.batch) if work.batch else None
     if job is None or batch is None:
         return
-    if not _is_due(world, job, batch):
-        _forget_message(world, ledger, batch)
+    if not _is_due(context, job, batch):
+        _forget_message(context, batch)
         return
-    take(world, batch)
+    take(context, batch)
     if batch.state is BatchState.WAITING:
         batch.move(BatchState.SUBMITTING)
     try:
-        ledger.save(batch)
-    except ConditionFailed:
+        context.repository.save(batch)
+    except StaleItemError:
         return
-    with kept(world, batch):
+    with kept(context, batch):
         try:
-            _submit(world, ledger, job, batch)
-        except ConditionFailed:
-            world.observer.note("another process has moved the batch on", **batch.ids)
+            _submit(context, job, batch)
+        except StaleItemError:
+            context.observer.info("another process has moved the batch on", **batch.ids)
         except OpenAIError as error:
-            _failed(world, ledger, job, batch, error)
+            _failed(context, job, batch, error)
         except Exception:  # noqa: BLE001 - logged, counted, and tried again later, for as long as the job may wait
-            world.observer.failed("a batch could not be submitted", **batch.ids)
-            _back_to_waiting(world, ledger, batch)
+            context.observer.exception("a batch could not be submitted", **batch.ids)
+            _back_to_waiting(context, batch)
 
 
-def _is_due(world: World, job: Job, batch: Batch) -> bool:
-    now = world.now()
+def _is_due(context: Context, job: Job, batch: Batch) -> bool:
+    now = context.now()
     if batch.is_leased(now) or batch.not_before > now:
         return False
     if batch.state is BatchState.SUBMITTING:
         return (
             True  # in doubt, perhaps: even a job that was cancelled must learn whether the batch exists, to cancel it
         )
-    may_run = job.state is JobState.RUNNING or (job.state is JobState.HELD and job.held_call == batch.sk)
+    may_run = job.state is JobState.RUNNING or (job.state is JobState.HELD and job.held_batch == batch.sort_key)
     return batch.state is BatchState.WAITING and may_run and not job.cancel_requested
 
 
-def _forget_message(world: World, ledger: Ledger, batch: Batch) -> None:
+def _forget_message(context: Context, batch: Batch) -> None:
     """Say that no message about a batch that is not due is under way any more."""
 
     def forget(current: Batch) -> bool:
         waits = current.state in (BatchState.WAITING, BatchState.SUBMITTING)
-        if not waits or not current.sent_at or current.is_leased(world.now()):
+        if not waits or not current.sent_at or current.is_leased(context.now()):
             return False
         current.sent_at = current.admitted_at = 0
         return True
 
-    ledger.update(batch, forget)
+    context.repository.update(batch, forget)
 
 
-def _failed(world: World, ledger: Ledger, job: Job, batch: Batch, error: OpenAIError) -> None:
+def _failed(context: Context, job: Job, batch: Batch, error: OpenAIError) -> None:
     """Do what an error of OpenAI asks for."""
-    world.observer.warn("a call to OpenAI failed", code=error.code, kind=str(error.kind), **batch.ids)
-    if isinstance(error, OpenAINotFound) and batch.creating_at is None:
+    context.observer.warning("a call to OpenAI failed", code=error.code, kind=str(error.kind), **batch.ids)
+    if isinstance(error, OpenAINotFoundError) and batch.creating_at is None:
         batch.file_id = None  # a file that OpenAI does not find is uploaded again
     elif error.kind in (ErrorKind.THING, ErrorKind.UNKNOWN) and batch.creating_at is None:
-        _refuse(world, ledger, batch, error.code)
+        _refuse(context, batch, error.code)
         return
     _back_to_waiting(
-        world, ledger, batch, error.seconds if isinstance(error, OpenAIBusy) else world.scaled(RETRY_SECONDS)
+        context,
+        batch,
+        error.seconds if isinstance(error, OpenAIRateLimitError) else context.scaled(RETRY_SECONDS),
     )
-    hold_for(world, ledger, job, error, batch)
+    hold_for(context, job, error, batch)
 
 
-def _submit(world: World, ledger: Ledger, job: Job, batch: Batch) -> None:
+def _submit(context: Context, job: Job, batch: Batch) -> None:
     if batch.creating_at is not None:
-        found = _search(world, ledger, job, batch)
+        found = _search(context, job, batch)
         if found is not None:
-            _record(world, ledger, job, batch, found)
+            _record(context, job, batch, found)
             return
         if batch.creating_at is not None:
             return  # not certain yet
     if job.cancel_requested:
-        _back_to_waiting(world, ledger, batch, due=True)
+        _back_to_waiting(context, batch, due=True)
         return
-    world.openai.key_version()  # without a key there is no need to build a file
-    rows = JobRows(world, job)
-    shard = ledger.shard(job.id, batch.shard)
+    context.openai.key_version()  # without a key there is no need to build a file
+    rows = JobRows(context, job)
+    shard = context.repository.shard(job.id, batch.shard)
     if shard is None:
         raise AssertionError(f"{batch.key} has no shard")
-    if batch.is_halved and _split(world, ledger, rows, batch, shard, batch.tokens // 2 + 1):
+    if batch.must_split and _split(context, rows, batch, shard, batch.tokens // 2 + 1):
         return
-    room = allowance(world, ledger, batch.model)
-    if room is not None and batch.tokens > room and _split(world, ledger, rows, batch, shard, int(room * ROOM)):
+    room = token_limit_of(context, batch.model)
+    if room is not None and batch.tokens > room and _split(context, rows, batch, shard, int(room * ROOM)):
         return
     if batch.file_id is None:
-        batch.file_id = _upload(world, rows, batch, shard)
-        _renew(world, batch)
-        ledger.save(batch)
-    wait = may_create(world, ledger)
+        batch.file_id = _upload(context, rows, batch, shard)
+        _renew(context, batch)
+        context.repository.save(batch)
+    wait = reserve_create(context)
     if wait:
-        world.observer.warn("no more batches may be created in this hour", seconds=wait, **batch.ids)
-        _back_to_waiting(world, ledger, batch, wait, due=True)
+        context.observer.warning("no more batches may be created in this hour", seconds=wait, **batch.ids)
+        _back_to_waiting(context, batch, wait, due=True)
         return
-    if world.seconds_left() < CREATE_SECONDS:
-        give_back_create(world, ledger)
-        _back_to_waiting(world, ledger, batch, due=True)
+    if context.seconds_left() < CREATE_SECONDS:
+        give_back_create(context)
+        _back_to_waiting(context, batch, due=True)
         return
-    batch.creating_at, batch.secret_version, batch.looked_at = world.now(), world.openai.key_version(fresh=True), None
+    batch.creating_at, batch.secret_version, batch.first_not_found_at = (
+        context.now(),
+        context.openai.key_version(fresh=True),
+        None,
+    )
     batch.search_after = None
-    _renew(world, batch)
-    ledger.save(batch)
+    _renew(context, batch)
+    context.repository.save(batch)
     metadata = {METADATA_KEY: batch.key, "job": job.id}
     try:
-        created = world.openai.create(batch.file_id, batch.endpoint, metadata)
-    except OpenAIUnsure as error:
-        world.observer.warn("a create is in doubt", code=error.code, **batch.ids)
-        batch.secret_version = world.openai.key_version()  # of the key with which the call was really made
-        _keep_in_doubt(world, ledger, batch, world.scaled(RETRY_SECONDS))
+        created = context.openai.create(batch.file_id, batch.endpoint, metadata)
+    except OpenAIOutcomeUnknownError as error:
+        context.observer.warning("a create is in doubt", code=error.code, **batch.ids)
+        batch.secret_version = context.openai.key_version()  # of the key with which the call was really made
+        _keep_in_doubt(context, batch, context.scaled(RETRY_SECONDS))
         return
     except OpenAIError:
         batch.creating_at = None  # OpenAI said no: there is no batch
-        give_back_create(world, ledger)
+        give_back_create(context)
         raise
-    batch.secret_version = world.openai.key_version()
-    _record(world, ledger, job, batch, created)
+    batch.secret_version = context.openai.key_version()
+    _record(context, job, batch, created)
 
 
-def _renew(world: World, batch: Batch) -> None:
+def _renew(context: Context, batch: Batch) -> None:
     """Write the lease, too, where the batch is written: the heartbeat may have carried it further than we know."""
-    batch.lease_until = world.now() + LEASE_SECONDS
+    batch.lease_until = context.now() + LEASE_SECONDS
 
 
-def _upload(world: World, rows: JobRows, batch: Batch, shard: Shard) -> str:
+def _upload(context: Context, rows: JobRows, batch: Batch, shard: Shard) -> str:
     """Build the batch's request file on disk, upload it, and return the file's id."""
-    path = world.scratch / f"{batch.lease}.jsonl"
+    path = context.scratch / f"{batch.lease}.jsonl"
     try:
         with path.open("wb") as file:
             for lines in rows.lines(shard, batch):
                 file.write(lines)
-        return world.openai.upload(path, f"{batch.key.replace('/', '_')}.jsonl")
+        return context.openai.upload(path, f"{batch.key.replace('/', '_')}.jsonl")
     finally:
         path.unlink(missing_ok=True)
 
 
-def _split(world: World, ledger: Ledger, rows: JobRows, batch: Batch, shard: Shard, room: int) -> bool:
+def _split(context: Context, rows: JobRows, batch: Batch, shard: Shard, room: int) -> bool:
     """Split a batch that no limit would ever admit into parts of at most `room` tokens; False if it is one row."""
     batch.results = batch.lease
-    parts: list[Child] = []
+    parts: list[FollowUp] = []
     most = max(room, batch.tokens // MAX_PARTS + 1)
     with ExitStack() as writing:
         out: Writer | None = None
@@ -206,8 +214,16 @@ def _split(world: World, ledger: Ledger, rows: JobRows, batch: Batch, shard: Sha
             if out is None or parts[-1].tokens + tokens > most:
                 writing.close()  # the part before is whole
                 key = f"{rows.files.results_key(batch)}.rows.{len(parts)}"
-                out = writing.enter_context(world.objects.writing(world.buckets.work, key, BYTES))
-                parts.append(Child(0, 0, created_at=batch.created_at, waits=batch.waits, tries=batch.tries))
+                out = writing.enter_context(context.objects.writing(context.buckets.work, key, BYTES))
+                parts.append(
+                    FollowUp(
+                        0,
+                        0,
+                        created_at=batch.created_at,
+                        requeues=batch.requeues,
+                        failed_attempts=batch.failed_attempts,
+                    )
+                )
             out.write(row.to_line())
             part = parts[-1]
             part.requests, part.tokens = part.requests + 1, part.tokens + tokens
@@ -215,54 +231,57 @@ def _split(world: World, ledger: Ledger, rows: JobRows, batch: Batch, shard: Sha
     if len(parts) < 2:
         batch.results = None
         return False
-    batch.children = parts
+    batch.follow_ups = parts
     give_back(batch)
     batch.move(BatchState.SPLIT)
-    ledger.save(batch)
-    for part_batch in batch.offspring():
-        ledger.add(part_batch)
-    world.observer.note("split", parts=len(parts), room=room, **batch.ids)
+    context.repository.save(batch)
+    for part_batch in batch.follow_up_batches():
+        context.repository.add(part_batch)
+    context.observer.info("split", parts=len(parts), room=room, **batch.ids)
     return True
 
 
-def _search(world: World, ledger: Ledger, job: Job, batch: Batch) -> RemoteBatch | None:
+def _search(context: Context, job: Job, batch: Batch) -> RemoteBatch | None:
     """Search OpenAI's list for a batch whose create is in doubt.
 
     Returns the batch if it exists. Otherwise `creating_at` is None if there certainly is none, and unchanged if that
     takes another search.
     """
-    if batch.looked_at is not None and world.now() < batch.looked_at + world.settle_seconds:
-        _keep_in_doubt(world, ledger, batch, batch.looked_at + world.settle_seconds - world.now())
+    if (
+        batch.first_not_found_at is not None
+        and context.now() < batch.first_not_found_at + context.absence_confirmation_seconds
+    ):
+        _keep_in_doubt(context, batch, batch.first_not_found_at + context.absence_confirmation_seconds - context.now())
         return None
-    found, is_complete = _found(world, batch)
+    found, is_complete = _found(context, batch)
     if found:
         first, *others = sorted(found, key=lambda remote: remote.created_at)
         for other in others:
-            _cancel_double(world, batch, other)
+            _cancel_double(context, batch, other)
         return first
     if not is_complete:
-        world.observer.note("a search of OpenAI's list continues later", **batch.ids)
-        _keep_in_doubt(world, ledger, batch, 0)
+        context.observer.info("a search of OpenAI's list continues later", **batch.ids)
+        _keep_in_doubt(context, batch, 0)
         return None
-    version = world.openai.key_version()
+    version = context.openai.key_version()
     if version != batch.secret_version and not job.cancel_requested:
-        if batch.file_id is None or not world.openai.sees(batch.file_id):
+        if batch.file_id is None or not context.openai.sees(batch.file_id):
             # Another project's key cannot see the batch: it may exist, and creating it again might pay twice.
-            _back_to_waiting(world, ledger, batch)
-            hold(world, ledger, job, HeldReason.KEY_CHANGED, "key_changed", batch)
+            _back_to_waiting(context, batch)
+            hold(context, job, HeldReason.KEY_CHANGED, "key_changed", batch)
             return None
         batch.secret_version = version  # it sees our file: the key was rotated within its project
-    if batch.looked_at is None:
-        batch.looked_at = world.now()
-        _keep_in_doubt(world, ledger, batch, world.settle_seconds)
+    if batch.first_not_found_at is None:
+        batch.first_not_found_at = context.now()
+        _keep_in_doubt(context, batch, context.absence_confirmation_seconds)
         return None
-    batch.creating_at = batch.looked_at = None
-    _renew(world, batch)
-    ledger.save(batch)
+    batch.creating_at = batch.first_not_found_at = None
+    _renew(context, batch)
+    context.repository.save(batch)
     return None
 
 
-def _found(world: World, batch: Batch) -> tuple[list[RemoteBatch], bool]:
+def _found(context: Context, batch: Batch) -> tuple[list[RemoteBatch], bool]:
     """Return the batches of OpenAI's list that are this one, and whether the list was read far enough back.
 
     A batch with a key is this one if the key is the same. Where the server dropped the metadata, the file tells; one
@@ -271,7 +290,7 @@ def _found(world: World, batch: Batch) -> tuple[list[RemoteBatch], bool]:
     earliest = (batch.creating_at or 0) - MAX_CLOCK_SKEW_SECONDS
     found: list[RemoteBatch] = []
     try:
-        for page in world.openai.newest(batch.search_after):
+        for page in context.openai.newest(batch.search_after):
             for remote in page:
                 key = remote.metadata.get(METADATA_KEY)
                 same_file = key is None and remote.input_file_id == batch.file_id and remote.created_at >= earliest
@@ -281,9 +300,9 @@ def _found(world: World, batch: Batch) -> tuple[list[RemoteBatch], bool]:
                 return found, True
             if page:
                 batch.search_after = page[-1].id
-            if world.seconds_left() < SEARCH_SPARE_SECONDS:
+            if context.seconds_left() < SEARCH_SPARE_SECONDS:
                 return found, False
-    except OpenAIRefused:
+    except OpenAIRequestError:
         if batch.search_after is None:
             raise
         # The batch behind which the search was to go on is no longer listed: the search begins again.
@@ -293,16 +312,16 @@ def _found(world: World, batch: Batch) -> tuple[list[RemoteBatch], bool]:
     return found, True
 
 
-def _record(world: World, ledger: Ledger, job: Job, batch: Batch, created: RemoteBatch) -> None:
+def _record(context: Context, job: Job, batch: Batch, created: RemoteBatch) -> None:
     """Record a batch that exists at OpenAI, whichever process holds the lease by now: the money is spent."""
 
     def record(current: Batch) -> bool:
         if current.openai_id is not None or current.state not in (BatchState.WAITING, BatchState.SUBMITTING):
             return False
         current.openai_id, current.openai_status = created.id, created.status
-        current.file_id, current.submitted_at = created.input_file_id, world.now()
+        current.file_id, current.submitted_at = created.input_file_id, context.now()
         current.secret_version = batch.secret_version
-        current.creating_at = current.looked_at = current.search_after = None
+        current.creating_at = current.first_not_found_at = current.search_after = None
         current.came_further()
         give_back(current)
         if current.state is BatchState.WAITING:
@@ -310,41 +329,41 @@ def _record(world: World, ledger: Ledger, job: Job, batch: Batch, created: Remot
         current.move(BatchState.SUBMITTED)
         return True
 
-    if ledger.update(batch, record):
-        world.observer.note("submitted", openai_id=created.id, requests=batch.requests, **batch.ids)
-        if job.held_call == batch.sk:
-            let_go(
-                world, ledger, job, HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY, HeldReason.KEY_CHANGED
-            )
+    if context.repository.update(batch, record):
+        context.observer.info("submitted", openai_id=created.id, requests=batch.requests, **batch.ids)
+        if job.held_batch == batch.sort_key:
+            let_go(context, job, HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY, HeldReason.KEY_CHANGED)
         return
-    standing = ledger.batch(batch.job_id, batch.sk)
+    standing = context.repository.batch(batch.job_id, batch.sort_key)
     if standing is None or standing.openai_id != created.id:
-        _cancel_double(world, batch, created)
+        _cancel_double(context, batch, created)
 
 
-def _cancel_double(world: World, batch: Batch, other: RemoteBatch) -> None:
+def _cancel_double(context: Context, batch: Batch, other: RemoteBatch) -> None:
     """Cancel a second batch of the same key. One that is known by its file alone may be another's: it is left."""
-    world.observer.measure("DoubleBatches", 1)
+    context.observer.metric("DoubleBatches", 1)
     if other.metadata.get(METADATA_KEY) != batch.key:
-        world.observer.warn("a second batch exists for a file; it is left as it is", openai_id=other.id, **batch.ids)
+        context.observer.warning(
+            "a second batch exists for a file; it is left as it is", openai_id=other.id, **batch.ids
+        )
         return
-    world.observer.warn("a second batch exists for a key; it is cancelled", openai_id=other.id, **batch.ids)
-    world.openai.cancel(other.id)
+    context.observer.warning("a second batch exists for a key; it is cancelled", openai_id=other.id, **batch.ids)
+    context.openai.cancel(other.id)
 
 
-def _keep_in_doubt(world: World, ledger: Ledger, batch: Batch, seconds: int) -> None:
+def _keep_in_doubt(context: Context, batch: Batch, seconds: int) -> None:
     """Give the lease back while the create stays in doubt, with what the search has found out; the next is due then."""
-    known = (batch.looked_at, batch.search_after, batch.secret_version)
+    known = (batch.first_not_found_at, batch.search_after, batch.secret_version)
 
     def keep(current: Batch) -> None:
-        current.looked_at, current.search_after, current.secret_version = known
-        current.starts = current.kills = 0
-        give_back(current, world.now() + seconds)
+        current.first_not_found_at, current.search_after, current.secret_version = known
+        current.start_count = current.kill_count = 0
+        give_back(current, context.now() + seconds)
 
-    update_own(ledger, batch, keep)
+    update_own(context.repository, batch, keep)
 
 
-def _back_to_waiting(world: World, ledger: Ledger, batch: Batch, seconds: int = 0, *, due: bool = False) -> None:
+def _back_to_waiting(context: Context, batch: Batch, seconds: int = 0, *, due: bool = False) -> None:
     """Give the batch back to be submitted later; one whose create is in doubt stays where it is.
 
     What failed is put off for at least `seconds`, each time for longer; what is merely not `due` for `seconds` is not.
@@ -355,20 +374,20 @@ def _back_to_waiting(world: World, ledger: Ledger, batch: Batch, seconds: int = 
         if current.state is not BatchState.SUBMITTING:
             return
         if due:
-            give_back(current, world.now() + seconds if seconds else 0)
+            give_back(current, context.now() + seconds if seconds else 0)
         else:
-            put_off(world, current, seconds)
+            put_off(context, current, seconds)
         current.file_id, current.admitted_at = file_id, 0
         if in_doubt:
             current.search_after = batch.search_after
         else:
-            current.creating_at = current.looked_at = current.search_after = None
+            current.creating_at = current.first_not_found_at = current.search_after = None
             current.move(BatchState.WAITING)
 
-    update_own(ledger, batch, back)
+    update_own(context.repository, batch, back)
 
 
-def _refuse(world: World, ledger: Ledger, batch: Batch, code: str) -> None:
+def _refuse(context: Context, batch: Batch, code: str) -> None:
     """End a batch that OpenAI will not take, with its reason."""
 
     def end(current: Batch) -> None:
@@ -378,5 +397,5 @@ def _refuse(world: World, ledger: Ledger, batch: Batch, code: str) -> None:
         current.creating_at, current.refusal = None, code
         current.move(BatchState.ABANDONED)
 
-    if update_own(ledger, batch, end):
-        world.collect.send(work_on(batch))
+    if update_own(context.repository, batch, end):
+        context.collect.send(message_for(batch))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.parquet.reading import read_parquet
 from dropbatch.formats.parquet.writing import joined, write_failed, write_part, write_some
@@ -49,7 +49,7 @@ def rows(data: bytes, first_row: int = 1, **limits: int) -> list[Record]:
 
 def rejected(data: bytes, **limits: int) -> Problem:
     """The one problem for which a file is refused."""
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(DropRejectedError) as caught:
         rows(data, **limits)
     [problem] = caught.value.problems
     return problem

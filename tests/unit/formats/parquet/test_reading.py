@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.formats.file_types import Kind
 from dropbatch.formats.parquet.files import footer_of
 from dropbatch.formats.parquet.reading import read_parquet
@@ -177,7 +177,7 @@ def test_no_damage_does_anything_but_refuse_or_change_values(data: st.DataObject
     small = packed(pa.table({"a": [1, 2, 3], "b": ["x", "y", None]}))
     place = data.draw(st.integers(0, len(small) - 1))
     broken = small[:place] + bytes([data.draw(st.integers(0, 255))]) + small[place + 1 :]
-    with suppress(Rejected):
+    with suppress(DropRejectedError):
         rows(broken, drop_bytes=10_000)
 
 
@@ -224,9 +224,9 @@ def test_a_table_that_unpacks_to_too_much_is_refused_at_once_or_where_it_does() 
     wide = packed(pa.table({"a": ["x" * 10_000] * 1000}))
     reader = iter(read_parquet(io.BytesIO(wide), Limits(drop_bytes=1_000_000)))
     assert [next(reader).number for _ in range(99)] == list(range(1, 100)), "as far as it goes"
-    with pytest.raises(Rejected, match="drop_too_large"):
+    with pytest.raises(DropRejectedError, match="drop_too_large"):
         next(reader)
-    with pytest.raises(Rejected, match="drop_too_large"):
+    with pytest.raises(DropRejectedError, match="drop_too_large"):
         list(read_parquet(io.BytesIO(wide), Limits(drop_bytes=1_000_000), Position(998 * 10_009, 999, 999)))
 
 

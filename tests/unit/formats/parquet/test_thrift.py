@@ -39,7 +39,7 @@ def test_fields_that_lie_far_apart_come_back() -> None:
 def test_any_bytes_are_parsed_or_malformed(data: bytes) -> None:
     try:
         fields = thrift.parsed(data)
-    except thrift.Malformed:
+    except thrift.MalformedError:
         return
     assert all(isinstance(field, thrift.Field) for field in fields.values())
 
@@ -56,5 +56,5 @@ def test_any_bytes_are_parsed_or_malformed(data: bytes) -> None:
     ],
 )
 def test_what_would_take_all_stack_memory_or_time_is_malformed(data: bytes) -> None:
-    with pytest.raises(thrift.Malformed):
+    with pytest.raises(thrift.MalformedError):
         thrift.parsed(data)

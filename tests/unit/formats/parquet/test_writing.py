@@ -11,7 +11,7 @@ import pytest
 
 from dropbatch.formats.parquet import thrift
 from dropbatch.formats.parquet.files import footer_of
-from dropbatch.formats.parquet.writing import DoesNotFit, answer_type, joined, write_part
+from dropbatch.formats.parquet.writing import DoesNotFitError, answer_type, joined, write_part
 from tests.unit.formats.parquet.tables import a_table, answered, cut, failed, packed, rows, same, unpacked
 
 TYPES = {
@@ -192,7 +192,7 @@ def test_a_value_of_another_type_is_told_by_its_column_and_a_text_takes_it(
     values = answers(5)
     values[3][name] = value
     data = packed(a_table(5))
-    with pytest.raises(DoesNotFit) as caught:
+    with pytest.raises(DoesNotFitError) as caught:
         answered(data, SCHEMAS, lines(values), tmp_path)
     assert caught.value.column == name
     out = answered(data, SCHEMAS | {name: None}, lines(values), tmp_path)

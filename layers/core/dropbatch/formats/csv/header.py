@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.csv import reader as separated
 from dropbatch.formats.csv.dialect import NONE, Dialect
@@ -107,7 +107,7 @@ class _Sample(NamedTuple):
 
 
 def read_header(lines: Lines, is_tsv: bool, said: Said, codec: str, limit: int) -> Header:
-    """Reads what stands before the first row; Rejected where the header cannot be found, or used."""
+    """Reads what stands before the first row; DropRejectedError where the header cannot be found, or used."""
     above = _lines_above(lines, said)
     first = next(lines, b"")
     separator = separator_of((above or [first])[0].decode(codec, "replace"))
@@ -125,9 +125,9 @@ def read_header(lines: Lines, is_tsv: bool, said: Said, codec: str, limit: int) 
     try:
         raw, line, columns, problem = next(separated.parsed(lines, dialect, codec, limit, lines.number))
     except StopIteration:
-        raise Rejected.because(_nothing_below(said)) from None
+        raise DropRejectedError.because(_nothing_below(said)) from None
     if columns is None:
-        raise Rejected.because(problem or _nothing_below(said))
+        raise DropRejectedError.because(problem or _nothing_below(said))
     is_sure = said.delimiter is not None or separator is not None or sample.share() > 0
     if said.header is None and separator is None:
         _check_for_title(sample, texts, said, start)
@@ -150,7 +150,7 @@ def _lines_above(lines: Lines, said: Said) -> list[bytes]:
     above = list(islice(lines, said.header - 1))
     if len(above) < said.header - 1:
         message = f"The file has {len(above)} lines, and the recipe says `header: {said.header}`; correct it."
-        raise Rejected.because(Problem("no_header", message, key="header"))
+        raise DropRejectedError.because(Problem("no_header", message, key="header"))
     return above
 
 
@@ -200,7 +200,7 @@ def _by_delimiter(samples: Sequence[_Sample], texts: Sequence[str], start: int) 
         most = max(sample.width for sample in perfect)
         best = [sample for sample in perfect if sample.width == most]
         if len(best) > 1:
-            raise Rejected.because(_in_doubt(best, start))
+            raise DropRejectedError.because(_in_doubt(best, start))
         return best[0]
     most_fit = max(sample.share() for sample in several)
     best = [sample for sample in several if sample.share() == most_fit]
@@ -257,7 +257,7 @@ def _has_lone_quotes(sample: _Sample, texts: Sequence[str]) -> bool:
 
 
 def _check_merged(sample: _Sample, texts: Sequence[str]) -> None:
-    """Rejected where most of the first lines stand in rows that may well be several."""
+    """DropRejectedError where most of the first lines stand in rows that may well be several."""
     dialect = sample.dialect
     if dialect.quoting is not None or not dialect.is_plain or sample.width < 2:
         return
@@ -268,11 +268,11 @@ def _check_merged(sample: _Sample, texts: Sequence[str]) -> None:
             merged += separated.could_be_rows(raw, dialect.delimiter.encode(), sample.width + sample.padding() - 1)
     lines = sum(row.height for row in sample.below)
     if merged * 2 > lines:
-        raise Rejected.because(separated.mostly_merged(merged, lines))
+        raise DropRejectedError.because(separated.mostly_merged(merged, lines))
 
 
 def _check_for_title(sample: _Sample, texts: Sequence[str], said: Said, start: int) -> None:
-    """Rejected where the first line is a title, and a later one the header."""
+    """DropRejectedError where the first line is a title, and a later one the header."""
     if not sample.rows or sum(map(bool, sample.rows[0].values)) > 1 or sample.share() == 1:
         return
     best, delimiter = _best_header_below(sample, texts, said)
@@ -289,7 +289,7 @@ def _check_for_title(sample: _Sample, texts: Sequence[str], said: Said, start: i
             f"Line {start} has one value and the lines below it have {len(best.values)}; if it is a title, write "
             f"`header: {line}` in the recipe, and if it is the header, put values that hold {name} into double quotes."
         )
-    raise Rejected.because(Problem("title_above_header", message, line=start, key="header"))
+    raise DropRejectedError.because(Problem("title_above_header", message, line=start, key="header"))
 
 
 def _best_header_below(sample: _Sample, texts: Sequence[str], said: Said) -> tuple[_Row | None, str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise, repeat
 
 from dropbatch.domain.drops import cut
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.csv.dialect import BACKSLASH, Dialect
 from dropbatch.formats.encodings import UTF_8, undecodable
@@ -41,8 +41,9 @@ class Noticed:
 def parsed(lines: Iterable[bytes], dialect: Dialect, encoding: str, limit: int, line: int = 1) -> Iterator[Row]:
     """The records, blank lines left out; `line` is the number of the first of the physical `lines`.
 
-    A record that is broken within one line is given with its problem, and reading goes on in the next. Rejected where
-    a record has over `limit` bytes, or is broken so that nobody can tell where the next one starts.
+    A record that is broken within one line is given with its problem, and reading goes on in the next.
+    DropRejectedError where a record has over `limit` bytes, or is broken so that nobody can tell where the
+    next one starts.
     """
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))  # see `chunks`
     first = b""
@@ -57,7 +58,7 @@ def parsed(lines: Iterable[bytes], dialect: Dialect, encoding: str, limit: int, 
             if first:
                 more.extend(raw)
                 if len(first) + len(more) > limit:
-                    raise Rejected.because(too_long(start, limit, in_quotes=True))
+                    raise DropRejectedError.because(too_long(start, limit, in_quotes=True))
             elif raw[0] < 14 and not raw.strip(b"\r\n"):
                 line += 1
                 continue
@@ -82,10 +83,10 @@ def parsed(lines: Iterable[bytes], dialect: Dialect, encoding: str, limit: int, 
             return
         except csv.Error:
             if at_end:
-                raise Rejected.because(_unclosed(start, dialect)) from None  # csv's own message says less
+                raise DropRejectedError.because(_unclosed(start, dialect)) from None  # csv's own message says less
             problem = _broken(first + more, dialect, encoding, start, line - 1)
             if more or (dialect.has_quotes and first.count(b'"') % 2):
-                raise Rejected.because(problem) from None  # the next line may still belong to a quote
+                raise DropRejectedError.because(problem) from None  # the next line may still belong to a quote
         raw = first + more if more else first
         first = b""
         if more:
@@ -195,7 +196,7 @@ class _Watch:
         for place in places:
             lines = could_be_rows(raws[place], self._delimiter, each)
             if lines and self._refuses:
-                raise Rejected.because(merged(starts[place], starts[place] + lines - 1))
+                raise DropRejectedError.because(merged(starts[place], starts[place] + lines - 1))
             self._noticed.swallowed += lines
 
 
@@ -372,7 +373,7 @@ def _record(
 
 
 def check_header(columns: Sequence[str], line: int) -> None:
-    """Rejected where a column has no name, or one that another has.
+    """DropRejectedError where a column has no name, or one that another has.
 
     The first column may be nameless, as pandas writes its index, and so may the last ones, as spreadsheets write
     them; no template can name them, and their values are kept.
@@ -392,7 +393,7 @@ def check_header(columns: Sequence[str], line: int) -> None:
     if problems:
         found = Problems()
         found.extend(problems)
-        raise Rejected(found)
+        raise DropRejectedError(found)
 
 
 def values_of(text: str, dialect: Dialect) -> list[str] | None:

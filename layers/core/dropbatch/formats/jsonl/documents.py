@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.jsonl import reader as jsonl
 from dropbatch.formats.lines import Lines, too_long
@@ -209,7 +209,7 @@ class Objects:
                     raw, line, parsed = self._next()
                 except StopIteration:
                     break
-                except Rejected as rejected:
+                except DropRejectedError as rejected:
                     [problem] = rejected.problems
                     break
                 records.append(Record(number, line, raw, *parsed))
@@ -218,7 +218,7 @@ class Objects:
             if records:
                 yield Records(records)
             if problem is not None:
-                raise Rejected.because(problem)
+                raise DropRejectedError.because(problem)
             if not records:
                 # Only now: a reader that stops behind the last object resumes before the bracket, and must find it.
                 if self._is_array:
@@ -231,19 +231,19 @@ class Objects:
         at, commas = self._to_next()
         if at == len(self._held):
             if self._is_array:
-                raise Rejected.because(_no_end(self.number))
+                raise DropRejectedError.because(_no_end(self.number))
             self._move(at)
             raise StopIteration
         sign = self._held[at : at + 1]
         if sign == b"]" and self._is_array and not (commas and self._is_first):
             if self._is_first:
-                raise Rejected.because(_EMPTY)
+                raise DropRejectedError.because(_EMPTY)
             self._bracket = at
             raise StopIteration
         is_apart = not self._is_array or self._is_first or commas == 1
         if sign != b"{" or commas > 1 or not is_apart or (self._is_first and commas):
             self._move(at)
-            raise Rejected.because(_no_object(self.number))
+            raise DropRejectedError.because(_no_object(self.number))
         line = self.number + self._held.count(b"\n", self._at, at)
         # Most objects end where what separates two of them comes next. If what lies before is an object, that is it: no
         # other object begins at the same place.
@@ -276,7 +276,7 @@ class Objects:
                 return at, commas
             before = self._at
             if len(self._held) - self._at > self._limit:
-                raise Rejected.because(too_long(self.number, self._limit))
+                raise DropRejectedError.because(too_long(self.number, self._limit))
             if not self._read_on():
                 return len(self._held), commas
             at -= before - self._at
@@ -293,19 +293,19 @@ class Objects:
                     continue
                 self._size = at - begin
                 if self._size > self._limit:
-                    raise Rejected.because(too_long(line, self._limit))
+                    raise DropRejectedError.because(too_long(line, self._limit))
                 return at
             if len(self._held) - begin > self._limit:
-                raise Rejected.because(too_long(line, self._limit))
+                raise DropRejectedError.because(too_long(line, self._limit))
             before = self._at
             if not self._read_on():
-                raise Rejected.because(_unclosed(line))
+                raise DropRejectedError.because(_unclosed(line))
             begin, at = begin - before + self._at, at - before + self._at
 
     def _check_nothing_follows(self) -> None:
         while True:
             if self._held[self._at :].strip(b" \t\r\n"):
-                raise Rejected.because(_more_behind(self.number))
+                raise DropRejectedError.because(_more_behind(self.number))
             self._move(len(self._held))
             if not self._read_on():
                 return

@@ -9,7 +9,7 @@ import msgspec
 from dropbatch.batch_api.endpoints import ENDPOINTS, GONE, MODERATIONS, gone_sentence
 from dropbatch.batch_api.questions import flaw_of
 from dropbatch.batch_api.request import Request, is_model_name
-from dropbatch.domain.errors import RowRejected
+from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.records import Record
 
@@ -30,22 +30,22 @@ class RawRequest(NamedTuple):
 
 
 def raw_request(record: Record, *, is_decided: bool = False) -> RawRequest:
-    """The request of a raw drop's record. RowRejected, with its line, where OpenAI would refuse it.
+    """The request of a raw drop's record. RowRejectedError, with its line, where OpenAI would refuse it.
 
     Keys besides the four are let pass, as OpenAI lets them. `is_decided` says that the row is to be asked whatever it
     asks: an earlier release took it.
     """
     if record.values is None:
-        raise RowRejected(record.problem or _problem(record, "not_an_object", None, "is not a JSON object"))
+        raise RowRejectedError(record.problem or _problem(record, "not_an_object", None, "is not a JSON object"))
     values = record.values
     missing = [name for name in MEMBERS if name not in values]
     if missing:
         advice = f"has no {' and '.join(missing)}; every line of a batch file needs custom_id, method, url and body"
-        raise RowRejected(_problem(record, f"missing_{missing[0]}", missing[0], advice))
+        raise RowRejectedError(_problem(record, f"missing_{missing[0]}", missing[0], advice))
     found = _wrong(**{name: values[name] for name in MEMBERS})
     wrong = [] if is_decided else [_problem(record, *what) for what in found]
     if wrong:
-        raise RowRejected(*wrong)
+        raise RowRejectedError(*wrong)
     as_written = bytes(_members(record.raw)["body"])
     return RawRequest(values["custom_id"], Request(values["url"], values["body"].get("model", ""), as_written))
 

@@ -8,7 +8,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.parquet import thrift
 
@@ -30,7 +30,7 @@ MAGIC = b"PAR1"
 _MAGIC_ENCRYPTED = b"PARE"
 _ENCRYPTION = 8  # the footer's field of that name
 
-_DAMAGE = (pa.ArrowException, OSError, thrift.Malformed, UnicodeDecodeError)
+_DAMAGE = (pa.ArrowException, OSError, thrift.MalformedError, UnicodeDecodeError)
 
 
 Source = IO[bytes] | io.RawIOBase
@@ -39,13 +39,13 @@ Source = IO[bytes] | io.RawIOBase
 
 @contextmanager
 def damage_told() -> Iterator[None]:
-    """Turns what pyarrow raises at a damaged file into Rejected. What reading from S3 raised is let through."""
+    """Turn what pyarrow raises at a damaged file into DropRejectedError; let through what reading from S3 raised."""
     try:
         yield
     except _DAMAGE as error:
         if isinstance(error, OSError) and type(error) is not OSError:
             raise  # a connection's; pyarrow has no kinds of its own
-        raise Rejected.because(damaged()) from error
+        raise DropRejectedError.because(damaged()) from error
 
 
 def damaged() -> Problem:
@@ -55,10 +55,10 @@ def damaged() -> Problem:
 
 
 def opened(file: Source) -> pq.ParquetFile:
-    """The file, its column chunks to be read in pieces; Rejected where that cannot be."""
+    """The file, its column chunks to be read in pieces; DropRejectedError where that cannot be."""
     footer = thrift.parsed(footer_of(file))
     if _ENCRYPTION in footer:
-        raise Rejected.because(_encrypted())
+        raise DropRejectedError.because(_encrypted())
     metadata = pq.read_metadata(file)
     buffer = max(1 << 16, min(4 << 20, BUFFERED_BYTES // max(1, metadata.num_columns)))
     return pq.ParquetFile(file, metadata=metadata, buffer_size=buffer, pre_buffer=False)
@@ -69,23 +69,23 @@ def _encrypted() -> Problem:
 
 
 def footer_of(file: Source) -> bytes:
-    """The footer, as Thrift; Rejected where there is none that can be read."""
+    """The footer, as Thrift; DropRejectedError where there is none that can be read."""
     size = file.seek(0, io.SEEK_END)
     if size < 12:
-        raise Rejected.because(damaged())
+        raise DropRejectedError.because(damaged())
     file.seek(size - 8)
     end = file.read(8) or b""
     length = int.from_bytes(end[:4], "little")
     if end[4:] == _MAGIC_ENCRYPTED:
-        raise Rejected.because(_encrypted())
+        raise DropRejectedError.because(_encrypted())
     if end[4:] != MAGIC or length > size - 12:
-        raise Rejected.because(damaged())
+        raise DropRejectedError.because(damaged())
     if length > MAX_FOOTER_BYTES:
         message = (
             f"The Parquet file's footer takes {length:,} bytes, and {MAX_FOOTER_BYTES:,} is the maximum; write fewer "
             "and larger row groups."
         )
-        raise Rejected.because(Problem("footer_too_large", message))
+        raise DropRejectedError.because(Problem("footer_too_large", message))
     file.seek(size - 8 - length)
     return file.read(length) or b""
 

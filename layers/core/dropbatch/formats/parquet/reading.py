@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.drops import cut
-from dropbatch.domain.errors import Rejected
+from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.compression import too_large
 from dropbatch.formats.encodings import UTF_8
@@ -26,7 +26,7 @@ from dropbatch.formats.parquet.files import Source, batches_from, damage_told, d
 from dropbatch.formats.parquet.unmarked_texts import unmarked_texts
 from dropbatch.formats.reading import Position
 from dropbatch.formats.records import Chunk, Record, Records, called
-from dropbatch.formats.resumable_stream import Mark
+from dropbatch.formats.resumable_stream import ResumePoint
 
 
 class TableReader:
@@ -70,9 +70,9 @@ class TableReader:
                 self._digest = hashlib.sha256(b"".join([self._digest.encode(), *chunk.raws])).hexdigest()
                 yield chunk
             if problem is not None:
-                raise Rejected.because(problem)
+                raise DropRejectedError.because(problem)
         if first <= self._table.metadata.num_rows:
-            raise Rejected.because(damaged())
+            raise DropRejectedError.because(damaged())
 
     def pass_over(self) -> Iterator[int]:
         """Passes over the rows that are left: the footer says how many there are."""
@@ -85,9 +85,9 @@ class TableReader:
         """The hash of all rows given so far. Wherever a reader begins, its chunks end where any other's do."""
         return self._digest
 
-    def mark(self, offset: int) -> Mark:
+    def mark(self, offset: int) -> ResumePoint:
         """Where to go on, besides the position."""
-        return Mark(hashed=offset, digest=self._digest)
+        return ResumePoint(hashed=offset, digest=self._digest)
 
     def _too_large(self, raw: bytes, number: int, size: int) -> Problem | None:
         most = self._limits.line_bytes
@@ -112,11 +112,11 @@ class TableReader:
                         f"A map in rows {first} to {first + batch.num_rows - 1} has a key more than once; keep one of "
                         "them."
                     )
-                    raise Rejected.because(Problem("duplicate_key", message, line=first)) from error
+                    raise DropRejectedError.because(Problem("duplicate_key", message, line=first)) from error
                 except pa.ArrowInvalid as error:
                     if not self._has_unmarked:
                         raise
-                    raise Rejected.because(_no_text(first, first + batch.num_rows - 1)) from error
+                    raise DropRejectedError.because(_no_text(first, first + batch.num_rows - 1)) from error
             first += batch.num_rows
             yield (_encode(dict(zip(names, values, strict=True))) + b"\n" for values in zip(*columns, strict=True))
 
@@ -138,21 +138,23 @@ START = Position(0, 1, 1)
 def read_parquet(file: Source, limits: Limits, position: Position = START, digest: str = "") -> TableReader:
     """Reads a drop, or goes on with it where another reader stood.
 
-    Rejected, here or while iterating, where the file is damaged or encrypted, has no rows, or columns that JSON cannot
-    show, or where its rows are more than the limits allow.
+    DropRejectedError, here or while iterating, where the file is damaged or encrypted, has no rows, or columns
+    that JSON cannot show, or where its rows are more than the limits allow.
     """
     with damage_told():
         table = opened(file)
         rows, names = table.metadata.num_rows, table.schema_arrow.names
         if not names:
-            raise Rejected.because(Problem("no_columns", "The Parquet file has no columns; drop one that has some."))
+            raise DropRejectedError.because(
+                Problem("no_columns", "The Parquet file has no columns; drop one that has some.")
+            )
         _check_names(table.schema_arrow)
         if not rows:
             message = "The Parquet file has no rows; drop one that has at least one."
-            raise Rejected.because(Problem("empty_file", message))
+            raise DropRejectedError.because(Problem("empty_file", message))
         shortest = sum(len(name) + len('"":0,') for name in names) + len("{}")
         if rows * shortest > limits.drop_bytes:
-            raise Rejected.because(too_large(limits.drop_bytes))
+            raise DropRejectedError.because(too_large(limits.drop_bytes))
         return TableReader(table, limits, position, digest)
 
 
@@ -165,7 +167,7 @@ _Form = tuple[pa.DataType, _Show | None]
 
 
 def _form(kind: pa.DataType, column: str) -> _Form:
-    """How values of a type become JSON. Rejected (`unsupported_type`) where they cannot."""
+    """How values of a type become JSON. DropRejectedError (`unsupported_type`) where they cannot."""
     types = pa.types
     if types.is_dictionary(kind):
         return _form(kind.value_type, column)
@@ -206,7 +208,7 @@ def _form(kind: pa.DataType, column: str) -> _Form:
     message = (
         f"Column {called(column)} has the type {cut(str(kind), 60)}, which JSON cannot show; cast it or leave it out."
     )
-    raise Rejected.because(Problem("unsupported_type", message, column=cut(column, 60)))
+    raise DropRejectedError.because(Problem("unsupported_type", message, column=cut(column, 60)))
 
 
 _AS_THEY_ARE: tuple[Callable[[pa.DataType], bool], ...] = (
@@ -230,7 +232,7 @@ def _map_form(kind: pa.MapType, column: str) -> _Form:
     key = kind.key_type
     if not (pa.types.is_string(key) or pa.types.is_large_string(key) or pa.types.is_integer(key)):
         message = f"Column {called(column)} is a map whose keys are neither texts nor whole numbers; cast them."
-        raise Rejected.because(Problem("unsupported_type", message, column=cut(column, 60)))
+        raise DropRejectedError.because(Problem("unsupported_type", message, column=cut(column, 60)))
     item, show = _form(kind.item_type, column)
     if show is None:
         return pa.map_(key, item), None
@@ -293,7 +295,7 @@ def _fraction(fraction: int, per_second: int) -> str:
 
 
 def _check_names(schema: pa.Schema) -> None:
-    """Rejected where an object of a row would have a name twice, or a column has none."""
+    """DropRejectedError where an object of a row would have a name twice, or a column has none."""
     problems = Problems()
     seen: set[str] = set()
     for place, name in enumerate(schema.names):
@@ -307,7 +309,7 @@ def _check_names(schema: pa.Schema) -> None:
             problems.add(Problem("duplicate_column", message, column=cut(name, 60)))
         seen.add(name)
     if problems:
-        raise Rejected(problems)
+        raise DropRejectedError(problems)
 
 
 def _repeats(kind: pa.DataType) -> bool:

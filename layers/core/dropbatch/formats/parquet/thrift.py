@@ -13,7 +13,7 @@ TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT, UUID =
 _DEEPEST = 32  # Parquet's own structures nest about six deep
 
 
-class Malformed(ValueError):
+class MalformedError(ValueError):
     """The bytes are not what the protocol asks for."""
 
 
@@ -97,7 +97,7 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
     number = shift = 0
     while True:
         if at >= len(data) or shift > 63:
-            raise Malformed
+            raise MalformedError
         byte = data[at]
         number |= (byte & 0x7F) << shift
         at += 1
@@ -109,12 +109,12 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
 def _list_head(data: bytes, at: int) -> tuple[int, int, int]:
     """A list's kind of elements, how many they are, and where they start."""
     if at >= len(data):
-        raise Malformed
+        raise MalformedError
     kind, count, at = data[at] & 0x0F, data[at] >> 4, at + 1
     if count == 15:
         count, at = _read_varint(data, at)
     if count > len(data):  # an element takes a byte at least, so that nobody is made to count to 2**63
-        raise Malformed
+        raise MalformedError
     return kind, count, at
 
 
@@ -124,7 +124,7 @@ def _fields(data: bytes, at: int, depth: int) -> tuple[list[tuple[int, int, int,
     identity = 0
     while True:
         if at >= len(data):
-            raise Malformed
+            raise MalformedError
         head, at = data[at], at + 1
         if head == 0:
             return found, at
@@ -140,7 +140,7 @@ def _fields(data: bytes, at: int, depth: int) -> tuple[list[tuple[int, int, int,
 def _end(data: bytes, at: int, kind: int, depth: int, *, within: bool = False) -> int:
     """Where a value that starts at `at` ends. `within` a list a truth takes a byte; as a field it is in the head."""
     if depth > _DEEPEST:
-        raise Malformed
+        raise MalformedError
     match kind:
         case 1 | 2:
             at += within
@@ -160,10 +160,10 @@ def _end(data: bytes, at: int, kind: int, depth: int, *, within: bool = False) -
         case 11:
             count, at = _read_varint(data, at)
             if count > len(data):
-                raise Malformed
+                raise MalformedError
             if count:
                 if at >= len(data):
-                    raise Malformed
+                    raise MalformedError
                 kinds, at = data[at], at + 1
                 for _ in range(count):
                     at = _end(data, at, kinds >> 4, depth + 1, within=True)
@@ -173,7 +173,7 @@ def _end(data: bytes, at: int, kind: int, depth: int, *, within: bool = False) -
         case 13:
             at += 16
         case _:
-            raise Malformed
+            raise MalformedError
     if at > len(data):
-        raise Malformed
+        raise MalformedError
     return at

@@ -48,7 +48,7 @@ _NUM_VALUES, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGE_OFFSET = 5, 6, 7, 9
 _ARROW_SCHEMA = b"ARROW:schema"
 
 
-class DoesNotFit(Exception):
+class DoesNotFitError(Exception):
     """A column holds a value that is not of its type."""
 
     def __init__(self, column: str) -> None:
@@ -105,7 +105,7 @@ def write_part(
 ) -> list[Segment]:
     """Writes the pages of the answers to some rows of a drop, for `joined` to say where they go.
 
-    `answers` are JSON objects, one a row, with the members that `schemas` have (JSON Schemas by names). DoesNotFit
+    `answers` are JSON objects, one a row, with the members that `schemas` have (JSON Schemas by names). DoesNotFitError
     where a value is not of its column's type; a text holds any, as its JSON. Memory grows with a batch, the disk with
     the part.
     """
@@ -446,7 +446,7 @@ def _answer_batch(added: pa.Schema, lines: Sequence[bytes]) -> pa.RecordBatch:
             values = [fit(values.get(field.name)) for values in found]
             arrays.append(pa.array(values, field.type))
         except (pa.ArrowException, OverflowError, TypeError) as error:
-            raise DoesNotFit(field.name) from error
+            raise DoesNotFitError(field.name) from error
     return pa.RecordBatch.from_arrays(arrays, schema=added)
 
 

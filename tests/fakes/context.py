@@ -1,4 +1,4 @@
-"""The fakes together, and the World that the use cases see."""
+"""The fakes together, and the Context that the use cases see."""
 
 import errno
 import itertools
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.ports import Buckets, World
+from dropbatch.storage.context import Buckets, Context
 from tests import event_contract
 from tests.fakes.clock import FakeClock
 from tests.fakes.killer import Killer
@@ -25,8 +25,8 @@ DEAD_LETTERS = ("intake", "dispatch", "collect", "drop_events")
 
 
 @dataclass
-class FakeWorld:
-    """The fakes, and the World that the use cases see: through the killer, if there is one."""
+class FakeContext:
+    """The fakes, and the Context that the use cases see: through the killer, if there is one."""
 
     scratch: Path
     clock: FakeClock = field(default_factory=FakeClock)
@@ -56,13 +56,13 @@ class FakeWorld:
         return self.dead_letters["intake"]
 
     @property
-    def world(self) -> World:
+    def context(self) -> Context:
         def seen(name: str, port: Any) -> Any:
             if self.scratch_bytes is not None and name in ("objects", "openai"):  # what is written comes from these
                 port = _OnDisk(port, self.scratch, self.scratch_bytes)
             return self.killer.wrap(name, port) if self.killer else port
 
-        return World(
+        return Context(
             objects=seen("objects", self.objects),
             table=seen("table", self.table),
             intake=seen("intake", self.intake),

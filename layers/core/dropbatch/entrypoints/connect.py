@@ -12,7 +12,8 @@ from dropbatch.adapters.sns import SnsTopics
 from dropbatch.adapters.sqs import SqsDeadLetters, SqsQueue
 from dropbatch.batch_api.limits import Limits
 from dropbatch.entrypoints.settings import Settings
-from dropbatch.ports import Buckets, Observer, World
+from dropbatch.ports import Observer
+from dropbatch.storage.context import Buckets, Context
 
 
 def connect(
@@ -22,8 +23,8 @@ def connect(
     clock: Callable[[], float],
     scratch: Path,
     new_token: Callable[[], str],
-) -> World:
-    """A World on AWS and OpenAI, with no limit of its own on an invocation's time."""
+) -> Context:
+    """A Context on AWS and OpenAI, with no limit of its own on an invocation's time."""
     clients = Clients(settings.aws_region)
     sqs = clients.later("sqs")
     dead_letters = {
@@ -32,7 +33,7 @@ def connect(
         "collect": settings.collect_dead_letters_url,
         "drop_events": settings.drop_event_dead_letters_url,
     }
-    return World(
+    return Context(
         objects=S3Objects(clients.later("s3")),
         table=DynamoTable(clients.client("dynamodb"), settings.table),
         intake=SqsQueue(sqs, settings.intake_queue_url),
@@ -49,7 +50,7 @@ def connect(
         seconds_left=lambda: float("inf"),
         scratch=scratch,
         new_token=new_token,
-        settle_seconds=settings.settle_seconds,
+        absence_confirmation_seconds=settings.absence_confirmation_seconds,
         recipe_wait_seconds=settings.recipe_wait_seconds,
         hold_above_rows=settings.hold_above_rows,
         limits=Limits(line_bytes=settings.max_line_megabytes << 20, drop_bytes=settings.max_drop_gigabytes * 10**9),
