@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dropbatch.recipes.compiler import compile_recipe
@@ -64,6 +64,7 @@ def test_what_is_suggested_for_a_column_can_be_pasted_where_it_belongs(
     quote: str, written: str, name: str, value: str
 ) -> None:
     name = name.encode(errors="replace").decode()
+    assume(name not in ("answer", "_status", "_error"))  # the recipe adds columns of these names
     suggested = placeholder(name, quote)
     if re.search(r"[\x00-\x1f\x7f-\x9f\ufeff\ufffe\uffff\u2028\u2029]", suggested):
         return  # YAML takes no such letters
