@@ -262,7 +262,7 @@ def test_a_row_without_its_label_is_rejected() -> None:
 def test_what_a_request_takes_is_known_from_the_recipe() -> None:
     request = compiled(SHORT + "parameters: {max_completion_tokens: 10, n: 2}\n").request({"text": "a"})
     assert request is not None
-    assert request.expectation is not None
+    assert request.estimate is not None
     assert request.expected_output_bytes == 2 * (1024 + 40)
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbatch.batch_api.request import Request, expectation
+from dropbatch.batch_api.estimates import estimate_request
+from dropbatch.batch_api.request import Request
 from dropbatch.domain.errors import RowRejectedError
 from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parser import parse_recipe
@@ -70,7 +71,7 @@ def test_bodies_of_many_rows_are_those_of_each(
     lines = [request.line(str(at)) for at, request in enumerate(each, number) if request]
     assert many.lines() == b"".join(lines)
     assert many.line_sizes() == list(map(len, lines))
-    assert {request.expectation for request in each if request} == {many.expectation}
+    assert {request.estimate for request in each if request} == {many.estimate}
 
 
 PARAMETERS = st.fixed_dictionaries(
@@ -109,7 +110,7 @@ def test_what_rows_are_expected_to_take_follows_from_their_bodies(
     for row in rows:
         request = asked.request(row)
         assert request is not None
-        assert request.expected_output_bytes == expectation(endpoint, "m", request.body).output_bytes
+        assert request.expected_output_bytes == estimate_request(endpoint, "m", request.body).output_bytes
 
 
 def test_rows_that_must_be_asked_one_by_one_are() -> None:

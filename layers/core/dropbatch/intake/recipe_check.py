@@ -1,6 +1,6 @@
 """Checks a recipe that was dropped, has the files go on that waited for it, and tells its owner."""
 
-from dropbatch.batch_api.models import notices_about
+from dropbatch.batch_api.deprecations import notices_about
 from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError
 from dropbatch.domain.jobs import RETENTION_SECONDS, Job, JobState, KnownRecipe, Pending

@@ -496,7 +496,7 @@ class _Scan:
     def _fit(self, requests: RequestChunk) -> bool:
         return (
             max(requests.line_sizes()) <= min(self._limits.line_bytes, self._limits.batch_bytes)
-            and requests.expectation.embedding_inputs <= self._limits.batch_embedding_inputs
+            and requests.estimate.embedding_inputs <= self._limits.batch_embedding_inputs
         )
 
     def _are_new(self, chunk: Chunk) -> bool:

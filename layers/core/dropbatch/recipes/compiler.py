@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dropbatch.batch_api.endpoints import CHAT, EMBEDDINGS, GONE, MODERATIONS, gone_sentence
-from dropbatch.batch_api.models import VARIES, refusals
+from dropbatch.batch_api.endpoints import CHAT, GONE, endpoint_at, gone_sentence
+from dropbatch.batch_api.models import VARIES, is_model_name, refusals
 from dropbatch.batch_api.questions import form_flaw
-from dropbatch.batch_api.request import Request, RequestChunk, is_model_name
+from dropbatch.batch_api.request import Request, RequestChunk
 from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.outcomes import COLUMN_EXISTS
 from dropbatch.domain.problems import Problem, Problems
@@ -162,7 +162,7 @@ class CompiledRecipe:
         if self._when is not None and not self._when.text(values).strip():
             return None
         model, body = self._body.fill(values)
-        return Request(self.endpoint, model, body, self._body.expectation)
+        return Request(self.endpoint, model, body, self._body.estimate)
 
     def requests(self, number: int, columns: Mapping[str, Sequence[Any]]) -> RequestChunk | None:
         """The requests of rows that have these columns, the first row with this number, as `request` gives them; None
@@ -171,7 +171,7 @@ class CompiledRecipe:
             return self._with_column.requests(number, columns)
         if self._without_column and FILE not in columns:
             return None
-        plain, expected = self._body.plain, self._body.expectation
+        plain, expected = self._body.plain, self._body.estimate
         label = self.recipe.id
         if plain is None or expected is None or self._when is not None or not self._added.isdisjoint(columns):
             return None
@@ -581,9 +581,7 @@ class _Compiler:
     def _answer_columns(self, schema: dict[str, Any] | None) -> list[str]:
         if schema is not None:
             return list(schema["properties"])
-        return {EMBEDDINGS: ["embedding"], MODERATIONS: ["flagged", "categories"]}.get(
-            self._recipe.endpoint, ["answer"]
-        )
+        return [column.name for column in endpoint_at(self._recipe.endpoint).columns]
 
     def _expressions(self) -> dict[str, Expression]:
         found = {}
@@ -604,11 +602,12 @@ class _Compiler:
 
     def _categories(self, schema: Mapping[str, Any] | None) -> dict[str, tuple[Any, ...]]:
         prefix = self._recipe.prefix
-        if schema is None:
-            return {prefix + "flagged": (True, False)} if self._recipe.endpoint == MODERATIONS else {}
         found: dict[str, tuple[Any, ...]] = {}
-        for name, written in schema["properties"].items():
-            item = followed(schema, written)
+        if schema is None:
+            items = {column.name: column.schema for column in endpoint_at(self._recipe.endpoint).columns}
+        else:
+            items = {name: followed(schema, written) for name, written in schema["properties"].items()}
+        for name, item in items.items():
             if isinstance(item, Mapping) and isinstance(item.get("enum"), list):
                 found[prefix + name] = tuple(item["enum"])
             elif isinstance(item, Mapping) and item.get("type") == "boolean":

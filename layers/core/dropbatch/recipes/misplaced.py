@@ -1,15 +1,7 @@
 """Say where a known key belongs that stands in the wrong place."""
 
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
-
-PARAMETERS = frozenset(
-    {"audio", "background", "dimensions", "encoding_format", "frequency_penalty", "include", "logit_bias", "logprobs"}
-    | {"max_completion_tokens", "max_output_tokens", "max_tokens", "max_tool_calls", "metadata", "modalities", "n"}
-    | {"parallel_tool_calls", "prediction", "presence_penalty", "prompt_cache_key", "reasoning", "reasoning_effort"}
-    | {"safety_identifier", "seed", "service_tier", "stop", "store", "stream", "suffix", "temperature", "text"}
-    | {"tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user", "verbosity", "web_search_options"}
-)
-"""What OpenAI's requests have besides the question (API reference, November 2026)."""
+from dropbatch.batch_api.parameters import PARAMETERS
 
 _FORMATS = frozenset({"response_format", "json_schema", "output_schema"})
 _QUESTIONS = frozenset({"messages", "input", "contents", "content"})

@@ -10,12 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dropbatch.batch_api.endpoints import CHAT as CHAT
-from dropbatch.batch_api.endpoints import COMPLETIONS as COMPLETIONS
-from dropbatch.batch_api.endpoints import EMBEDDINGS as EMBEDDINGS
-from dropbatch.batch_api.endpoints import ENDPOINTS, GONE, SHORT_FORM_ENDPOINTS
-from dropbatch.batch_api.endpoints import MODERATIONS as MODERATIONS
-from dropbatch.batch_api.endpoints import RESPONSES as RESPONSES
+from dropbatch.batch_api.endpoints import CHAT, ENDPOINTS, GONE, RESPONSES, SHORT_FORM_ENDPOINTS, endpoint_at
+from dropbatch.batch_api.models import EXAMPLE_MODEL
 from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.recipes import misplaced
@@ -140,7 +136,7 @@ def parse_recipe(text: bytes, path: str = "recipe.yaml") -> Recipe:
         sentence = f"{path} is empty; a recipe has at least the keys model and prompt."
         raise DropRejectedError.because(Problem("empty_recipe", sentence, path=path))
     if not isinstance(document.value, dict):
-        sentence = f"{path} must hold keys, as in model: gpt-6-luna, not {described(document.value)}."
+        sentence = f"{path} must hold keys, as in model: {EXAMPLE_MODEL}, not {described(document.value)}."
         raise DropRejectedError.because(Problem("wrong_type", sentence, line=1, path=path))
     return _Parser(document, path).recipe()
 
@@ -465,7 +461,7 @@ class _Parser:
             self._check_body(members.get("body"), endpoint)
         else:
             self._check_short_form(members, endpoint)
-        if "schema" in self._values and endpoint not in (CHAT, RESPONSES):
+        if "schema" in self._values and not endpoint_at(endpoint).is_conversation:
             self._add(
                 "conflicting_keys",
                 "schema",
@@ -476,8 +472,8 @@ class _Parser:
         if body is None:
             return
         model = body.get("model")
-        if model is None and endpoint != MODERATIONS:
-            self._add("missing_key", "body", "the body has no model; add one, as in model: gpt-6-luna.")
+        if model is None and endpoint_at(endpoint).default_model is None:
+            self._add("missing_key", "body", f"the body has no model; add one, as in model: {EXAMPLE_MODEL}.")
         elif model is not None and (not isinstance(model, str) or not model.strip()):
             self._wrong_type("body.model", "the name of a model (a text)", model)
         self._check_stream(body, "body")
@@ -507,12 +503,12 @@ class _Parser:
             return
         if "prompt" not in self._values:
             self._add("missing_key", "prompt", 'there is no prompt; add one, as in prompt: "{{ text }}".')
-        if "model" not in self._values and endpoint != MODERATIONS:
-            self._add("missing_key", "model", "there is no model; add one, as in model: gpt-6-luna.")
+        if "model" not in self._values and endpoint_at(endpoint).default_model is None:
+            self._add("missing_key", "model", f"there is no model; add one, as in model: {EXAMPLE_MODEL}.")
         for key in ("prompt", "model"):
             if not members.get(key, "-").strip():
                 self._add("wrong_value", key, f"`{key}` must be a text, not an empty one; write one.")
-        if endpoint not in (CHAT, RESPONSES):
+        if not endpoint_at(endpoint).is_conversation:
             for key in ("system", "examples"):
                 if key in self._values:
                     self._add("conflicting_keys", key, f"{endpoint} takes no {key}; leave the key out.")
@@ -537,7 +533,7 @@ class _Parser:
 
     def _set_by_recipe(self, endpoint: str) -> dict[str, str]:
         """The members of the body that the recipe's own keys set, by the key that does."""
-        members = {"model": "model", "messages" if endpoint == CHAT else "input": "prompt"}
+        members = {"model": "model", endpoint_at(endpoint).question: "prompt"}
         if endpoint == RESPONSES and "system" in self._values:
             members["instructions"] = "system"
         if endpoint == CHAT and "schema" in self._values:

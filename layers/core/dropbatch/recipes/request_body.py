@@ -12,9 +12,10 @@ from typing import Any
 
 import orjson
 
-from dropbatch.batch_api.endpoints import CHAT, RESPONSES
+from dropbatch.batch_api.endpoints import endpoint_at
+from dropbatch.batch_api.estimates import ESTIMATED_MEMBERS, LISTABLE_MEMBERS, RequestEstimate, estimate_request
+from dropbatch.batch_api.models import EXAMPLE_MODEL, MODEL_NAME_RULE, is_model_name
 from dropbatch.batch_api.questions import content_texts, flaw_of, text_groups
-from dropbatch.batch_api.request import FORMS, RELEVANT, RequestEstimate, expectation, is_model_name
 from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.json_encoding import sound, to_json
@@ -124,7 +125,7 @@ class Body:
 
     parts: tuple[Any, ...]
     model: Slot | None
-    expectation: RequestEstimate | None
+    estimate: RequestEstimate | None
     plain: "PlainBody | None"
     questions: tuple["Question", ...]
 
@@ -189,7 +190,7 @@ _MAYBE_BLANK = frozenset(bytes([code]) for code in (*b'"\\ \x7f', *range(0x80, 0
 """How a text of JSON may begin, after its quote, that is nothing but white space."""
 
 
-MODEL_NAME = "a name has at most 256 letters, digits and signs of . _ : / @ -, as in gpt-6-luna."
+MODEL_NAME = f"{MODEL_NAME_RULE}, as in {EXAMPLE_MODEL}."
 
 
 _BETWEEN = "\x7f"
@@ -272,15 +273,15 @@ class Split:
         model = model if isinstance(model, Slot) else None
         # Where a row decides what a member that counts is, or the model differs by row, each body is asked itself.
         known = (
-            not any(_inserts(tree.get(name)) for name in FORMS)
-            and not any(_varies(tree.get(name)) for name in RELEVANT - FORMS)
+            not any(_inserts(tree.get(name)) for name in LISTABLE_MEMBERS)
+            and not any(_varies(tree.get(name)) for name in ESTIMATED_MEMBERS - LISTABLE_MEMBERS)
             and (model is None or model.template.constant is not None)
         )
         self._mapping(tree, root=True)
         expected = None
         if known:
             name = (model.template.constant or "").strip() if model else ""
-            expected = expectation(self._endpoint, name, orjson.dumps(_skeleton(tree)))
+            expected = estimate_request(self._endpoint, name, orjson.dumps(_skeleton(tree)))
         parts = tuple(self._merged())
         questions = () if is_checked else tuple(self._questions(tree, parts))
         return Body(parts, model, expected, _plain(parts, model, questions), questions)
@@ -301,7 +302,7 @@ class Split:
         columns = list(dict.fromkeys(column for slot in slots for column in slot.template.columns))
         fill = f"fill {'the column ' + quoted(columns[0], 60) if len(columns) == 1 else 'its columns'}"
         advice = f"{fill}, or leave such rows out with {skip_line([slot.template for slot in slots], self._when)}"
-        is_list = last.template.expression is not None and self._endpoint not in (CHAT, RESPONSES)
+        is_list = last.template.expression is not None and not endpoint_at(self._endpoint).is_conversation
         if is_list and len(columns) == 1 and len(columns[0]) <= MAX_SHOWN:
             advice += f", and empty texts within a list with {last.name}: {without_blanks(columns[0])}"
         sentence = f"Key {quoted(last.key)} of the recipe: what is asked is empty for this row; {advice}."

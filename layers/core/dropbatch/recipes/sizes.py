@@ -8,8 +8,10 @@ value weighs what it would be if it were written out.
 from collections.abc import Collection, Mapping
 from typing import Any
 
-MAX_TEXT = 50_000_000
-"""How long a text may get, in characters: OpenAI takes at most 50 MB a request."""
+from dropbatch.batch_api.limits import MAX_REQUEST_BYTES
+
+MAX_TEXT = MAX_REQUEST_BYTES
+"""The maximum length of a text, in characters: no request can hold a longer one."""
 
 MEMBER_WEIGHT = 50
 """What a list's or an object's member weighs besides its text: as many bytes as it takes in memory, or nearly."""

@@ -3,18 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dropbatch.batch_api.endpoints import EMBEDDINGS, MODERATIONS
+from dropbatch.batch_api.endpoints import endpoint_at
 from dropbatch.domain.understood import AddedColumn, Understood
 from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.recipes.schema import followed
 
 MAX_VALUES = 20
 """How many of a column's values are told: a recipe may allow a thousand."""
-
-_WITHOUT_SCHEMA = {
-    EMBEDDINGS: (("embedding", "list of number", ()),),
-    MODERATIONS: (("flagged", "boolean", (True, False)), ("categories", "list of string", ())),
-}
 
 
 def understood(compiled: CompiledRecipe) -> Understood:
@@ -49,8 +44,9 @@ def _added(compiled: CompiledRecipe) -> Iterator[AddedColumn]:
         for name in compiled.properties or ():
             yield _of_property(prefix + name, schema, schema["properties"][name])
     else:
-        for name, kind, values in _WITHOUT_SCHEMA.get(compiled.endpoint, (("answer", "string", ()),)):
-            yield AddedColumn(prefix + name, kind, values)
+        for column in endpoint_at(compiled.endpoint).columns:
+            name, values = prefix + column.name, compiled.categories.get(prefix + column.name, ())
+            yield AddedColumn(name, type_words(column.schema, column.schema), values)
     for name in compiled.recipe.columns:
         yield AddedColumn(prefix + name, "any", (), "from the response")
 

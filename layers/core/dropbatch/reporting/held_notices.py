@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dropbatch.batch_api.models import notices_about
+from dropbatch.batch_api.deprecations import notices_about
 from dropbatch.domain.jobs import MAX_STARTS, Batch, HeldReason, Job
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.understood import Understood
