@@ -2,7 +2,9 @@
 
 import pytest
 
-from dropbatch.recipes.parser import NOT_SUPPORTED_YET, Example, RowLimit, parse_recipe
+from dropbatch.recipes.keys import NOT_SUPPORTED_YET
+from dropbatch.recipes.parser import parse_recipe
+from dropbatch.recipes.values import Example, RowLimit
 
 from .problems_of import only, problems_of
 

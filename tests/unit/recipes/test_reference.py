@@ -7,7 +7,8 @@ import pytest
 
 from dropbatch.batch_api.endpoints import ENDPOINTS, GONE
 from dropbatch.recipes.compiler import compile_recipe
-from dropbatch.recipes.parser import KEYS, NOT_SUPPORTED_YET, parse_recipe
+from dropbatch.recipes.keys import KEYS, NOT_SUPPORTED_YET
+from dropbatch.recipes.parser import parse_recipe
 
 REFERENCE = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", REFERENCE, re.MULTILINE | re.DOTALL)

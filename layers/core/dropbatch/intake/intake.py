@@ -66,7 +66,7 @@ from dropbatch.messages import IntakeMessage, intake_message_for, message_for
 from dropbatch.ports import Context
 from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
-from dropbatch.recipes.parser import DEADLINE_SECONDS
+from dropbatch.recipes.keys import DEADLINE_SECONDS
 from dropbatch.recipes.understood import understood
 from dropbatch.reporting import held_notices, notifications, result_files
 from dropbatch.reporting.details import UsedRecipe

@@ -20,9 +20,11 @@ from dropbatch.domain.problems import Problem, Problems
 from dropbatch.json_encoding import to_json
 from dropbatch.recipes import placeholders
 from dropbatch.recipes.expressions import BadExpressionError, Expression
+from dropbatch.recipes.file_references import referenced_file
 from dropbatch.recipes.file_values import FILE, NO_FILE_YET, FileValues
+from dropbatch.recipes.keys import Recipe
 from dropbatch.recipes.naming import listed, nearest, quoted
-from dropbatch.recipes.parser import Recipe, file_name, problem_at
+from dropbatch.recipes.recipe_problems import problem_at
 from dropbatch.recipes.request_body import MODEL_NAME, ROW_SECONDS, Body, Slot, Split, with_constants
 from dropbatch.recipes.schema import build_schema, followed, in_place_repeats
 from dropbatch.recipes.slips import slip_in_type
@@ -343,7 +345,7 @@ class _Compiler:
         place = self._recipe.places.get(key)
         path, first = self._recipe.path, place.text_line if place else None
         exact, quote = bool(place and place.exact), place.quote if place else DOUBLE
-        name = None if for_when else file_name(source)
+        name = None if for_when else referenced_file(source)
         if name is not None:
             self._unread |= name not in self._files
             if name not in self._recipe.files:

@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from dropbatch.recipes.parser import KEYS
+from dropbatch.recipes.keys import KEYS
 
 MAX_LOOKED_AT = 1 << 16
 """How many bytes of a file are looked at."""
@@ -38,6 +38,6 @@ def is_recipe_object(data: bytes) -> bool:
         return False
     return (
         isinstance(values, dict)
-        and values.keys() <= set(KEYS)
+        and values.keys() <= KEYS.keys()
         and bool(values.keys() & _ASKING and values.keys() & _CHOOSING)
     )
