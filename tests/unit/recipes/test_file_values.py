@@ -2,7 +2,8 @@
 
 import pytest
 
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.file_values import FileValues, file_values
 from dropbatch.recipes.parser import parse_recipe
 from dropbatch.recipes.templates import compile_template

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from dropbatch.recipes.compiler import compile_recipe
+from dropbatch.recipes.json_schema import in_place_repeats
 from dropbatch.recipes.parser import parse_recipe
-from dropbatch.recipes.schema import in_place_repeats
 
 from .problems_of import only, problems_of
 

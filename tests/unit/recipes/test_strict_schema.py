@@ -11,7 +11,8 @@ import pytest
 from pydantic import AnyUrl, BaseModel, Field
 
 from dropbatch.domain.errors import DropRejectedError
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 from local.openai_emulator.schemas import strict_problem
 

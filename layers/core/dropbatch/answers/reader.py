@@ -28,7 +28,7 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.json_encoding import as_list as _list
 from dropbatch.json_encoding import as_mapping as _mapping
 from dropbatch.json_encoding import to_json
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.expressions import Expression
 from dropbatch.recipes.sizes import TooLargeError
 from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError

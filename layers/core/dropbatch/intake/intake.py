@@ -64,7 +64,7 @@ from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, MAX_PENDING_SECONDS, may_
 from dropbatch.jobs.waiting import wait_for_recipe, waits_for_recipe, waits_no_more
 from dropbatch.messages import IntakeMessage, intake_message_for, message_for
 from dropbatch.ports import Context
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.keys import DEADLINE_SECONDS
 from dropbatch.recipes.understood import understood

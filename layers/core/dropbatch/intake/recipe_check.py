@@ -11,7 +11,7 @@ from dropbatch.jobs.lease import give_back
 from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, may_come, pending_for, wait_for
 from dropbatch.messages import IntakeMessage
 from dropbatch.ports import Context, ObjectInfo
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.understood import understood
 from dropbatch.reporting import recipe_notices
 from dropbatch.reporting.recipe_notices import TOLD_FILES, FilesFound

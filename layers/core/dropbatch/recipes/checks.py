@@ -52,8 +52,8 @@ def _check_short_form(
 ) -> None:
     if "endpoint" in members and endpoint not in SHORT_FORM_ENDPOINTS:
         sentence = (
-            f"the short form is for {listed(SHORT_FORM_ENDPOINTS)}; write the whole request under body, or drop a ready "
-            "batch file (.jsonl), which needs no recipe."
+            f"the short form is for {listed(SHORT_FORM_ENDPOINTS)}; write the whole request under body, or drop a "
+            "ready batch file (.jsonl), which needs no recipe."
         )
         problems.add("wrong_value", "endpoint", sentence)
         return

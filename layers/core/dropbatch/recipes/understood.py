@@ -1,19 +1,19 @@
-"""Says in short what a recipe was understood to ask, and what its answers add."""
+"""The summary of a recipe: its request, and the columns that its answers add."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dropbatch.batch_api.endpoints import endpoint_at
 from dropbatch.domain.understood import AddedColumn, Understood
-from dropbatch.recipes.compiler import CompiledRecipe
-from dropbatch.recipes.schema import followed
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.json_schema import follow
 
 MAX_VALUES = 20
-"""How many of a column's values are told: a recipe may allow a thousand."""
+"""The maximum number of a column's values in the summary: a recipe may allow a thousand."""
 
 
 def understood(compiled: CompiledRecipe) -> Understood:
-    """Return what a recipe that can be used was understood to say."""
+    """Return the summary of a recipe that can be used."""
     added_last = compiled.all_columns[len(compiled.columns) :]
     return Understood(
         model=compiled.model,
@@ -52,7 +52,7 @@ def _added(compiled: CompiledRecipe) -> Iterator[AddedColumn]:
 
 
 def _of_property(name: str, schema: Mapping[str, Any], written: Any) -> AddedColumn:
-    found = followed(schema, written)
+    found = follow(schema, written)
     node: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
     enum = node.get("enum")
     values = tuple(enum[:MAX_VALUES]) if isinstance(enum, list) else ()
@@ -62,7 +62,7 @@ def _of_property(name: str, schema: Mapping[str, Any], written: Any) -> AddedCol
 
 def type_words(schema: Mapping[str, Any], node: Any, depth: int = 0) -> str:
     """Return the type of a schema in words: `list of string`, `string or null`, `object`."""
-    found = followed(schema, node)
+    found = follow(schema, node)
     if not isinstance(found, Mapping) or depth > 3:
         return "any"
     kind = found.get("type")

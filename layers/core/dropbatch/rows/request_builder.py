@@ -20,7 +20,7 @@ from dropbatch.formats.layout import Layout
 from dropbatch.formats.records import Chunk, Record
 from dropbatch.formats.writing import RowWriter, row_writer
 from dropbatch.ports import Context
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
 from dropbatch.storage.job_files import BatchRow, JobFiles
 from dropbatch.storage.shard_index import ShardIndex

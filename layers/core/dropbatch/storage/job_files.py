@@ -22,7 +22,8 @@ from dropbatch.formats import line_blocks
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import DropReader, read_rows
 from dropbatch.ports import BYTES, JSON, Objects, Piece, Writer
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.file_values import NO_FILE_YET, FileValues
 from dropbatch.recipes.keys import READING_KEYS, Recipe
 from dropbatch.recipes.naming import quoted

@@ -12,8 +12,9 @@ from jinja2 import nodes
 
 from dropbatch.json_encoding import to_json
 from dropbatch.recipes.naming import quoted
-from dropbatch.recipes.suggestions import bare_expression
-from dropbatch.recipes.templates import DOUBLE, FileText, Template, column_of, fitted, literal
+from dropbatch.recipes.snippets import DOUBLE, bare_expression, fit_quotes, literal
+from dropbatch.recipes.template_names import FileText, column_of
+from dropbatch.recipes.templates import Template
 
 MAX_COLUMNS = 5
 """How many columns are named if it cannot be told which is to blame."""
@@ -53,7 +54,7 @@ class Culprit(NamedTuple):
     too: tuple[nodes.Node, str] | None = None
 
 
-def explained(template: Template, values: Mapping[str, Any], quote: str = DOUBLE) -> str | None:
+def explain_type_error(template: Template, values: Mapping[str, Any], quote: str = DOUBLE) -> str | None:
     """Return what is wrong with a value's type and what to write within these quotes.
 
     None if that cannot be seen, or said in short.
@@ -75,14 +76,14 @@ def types_of(template: Template, values: Mapping[str, Any]) -> str:
 def _sentence(found: Culprit, quote: str) -> str:
     what = f"{found.used.name} is {_TYPES.get(found.used.type, 'an object')}"
     if isinstance(found.within, nodes.For):
-        return f"{what}; write {fitted(f'{{% {found.instead} %}}', quote)}."
+        return f"{what}; write {fit_quotes(f'{{% {found.instead} %}}', quote)}."
     changed = {
         id(node): instead for node, instead in (found.too or (found.node, found.instead), (found.node, found.instead))
     }
     written = _source(found.within, changed)
     if written is None or len(written) > MAX_SUGGESTION:
         written = found.instead
-    return f"{what}; write {fitted(f'{{{{ {written} }}}}', quote)}{found.more}."
+    return f"{what}; write {fit_quotes(f'{{{{ {written} }}}}', quote)}{found.more}."
 
 
 def _type(value: Any) -> str:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from dropbatch.recipes.sizes import MAX_TEXT, TooLargeError, weigh
-from dropbatch.recipes.templates import (
-    _FOR_TEXT,
+from dropbatch.recipes.template_environment import FOR_TEXT
+from dropbatch.recipes.template_errors import (
     BadTemplateError,
     TemplateFailedError,
     TemplateTooLargeError,
     UndefinedNameError,
-    compile_template,
 )
+from dropbatch.recipes.templates import compile_template
 
 MAX_MEMORY = 200_000_000
 """What rendering one small row may take: a few texts of the size that is allowed."""
@@ -141,7 +141,7 @@ def _try(source: str, value: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(_FOR_TEXT.filters)))
+@pytest.mark.parametrize("name", sorted(set(FOR_TEXT.filters)))
 def test_no_filter_makes_much_of_little(name: str) -> None:
     """A filter that Jinja may have some day fails here, should it grow what it is given."""
 

@@ -9,7 +9,8 @@ import pytest
 from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.recipes import compiler as compiling
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 
 from .problems_of import only, problems_of

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from dropbatch.batch_api.estimates import estimate_request
 from dropbatch.batch_api.request import Request
 from dropbatch.domain.errors import RowRejectedError
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 from dropbatch.rows.request_builder import RequestBuilder
 from tests.unit.formats.reading_drops import drop
