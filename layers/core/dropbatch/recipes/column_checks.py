@@ -70,7 +70,7 @@ def missing_file_value(slot: Slot, name: str, file: FileValues | None) -> Proble
 
 def no_column_problem(recipe: Recipe, slots: Sequence[Slot], columns: Sequence[str]) -> Problem:
     """Return the problem that the question in these slots uses no column; `columns` are a drop's, if known."""
-    spotted = [(slot, found) for slot in slots for found in placeholders.spotted(slot.template.around)]
+    spotted = [(slot, found) for slot in slots for found in placeholders.spot(slot.template.around)]
     known = [each for each in spotted if each[1].name in columns]
     if spotted:
         slot, found = (known or spotted)[0]

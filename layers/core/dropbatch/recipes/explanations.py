@@ -1,7 +1,7 @@
-"""Explain why a template fails for a row: the column, the type of its value, and the expression that works.
+"""Explanations why a template fails for a row: the column, the type of its value, and the expression that works.
 
-Rows of csv hold texts, whatever stands in them, and the commonest mistake is to compare such a text with a number. What
-is said names columns, types and the recipe's own words, never a value of the row.
+All values of a csv are texts, and the commonest mistake is to compare such a text with a number. An explanation has
+columns, types and the recipe's own words, never a value of the row.
 """
 
 import re
@@ -17,7 +17,7 @@ from dropbatch.recipes.template_names import FileText, column_of
 from dropbatch.recipes.templates import Template
 
 MAX_COLUMNS = 5
-"""How many columns are named if it cannot be told which is to blame."""
+"""The maximum number of columns that are named if the wrong one is not known."""
 
 MAX_SUGGESTION = 200
 
@@ -35,7 +35,7 @@ _DECIMAL = re.compile(r"\s*[-+]?\d*\.\d+\s*")
 
 
 class Used(NamedTuple):
-    """A value that an expression uses: what it is called, how the template writes it, and the value's type."""
+    """A value that an expression uses: its name in a sentence, its expression in the template, and its type."""
 
     name: str
     expression: str
@@ -44,7 +44,7 @@ class Used(NamedTuple):
 
 
 class Culprit(NamedTuple):
-    """A value that an expression cannot take, and what to write in its place."""
+    """A value that an expression cannot take, and the expression to write in its place."""
 
     used: Used
     node: nodes.Node
@@ -55,9 +55,9 @@ class Culprit(NamedTuple):
 
 
 def explain_type_error(template: Template, values: Mapping[str, Any], quote: str = DOUBLE) -> str | None:
-    """Return what is wrong with a value's type and what to write within these quotes.
+    """Return a sentence about the wrong type of a value, and the expression to write within these quotes.
 
-    None if that cannot be seen, or said in short.
+    Return None if the cause is not known, or takes too long to say.
     """
     for node in template.tree.find_all(nodes.Node):
         for find in _FINDERS:
@@ -103,7 +103,7 @@ def _type(value: Any) -> str:
 
 
 def _used(node: nodes.Node | None, values: Mapping[str, Any]) -> Used | None:
-    """The column that a node is, or the value of the dropped file."""
+    """Return the column that a node is, or the value of the dropped file; None if it is neither."""
     if isinstance(node, nodes.Const) and isinstance(node.value, FileText):
         return Used(node.value.written, node.value.written, node.value, "text")
     name = column_of(node) if node is not None else None
@@ -114,7 +114,7 @@ def _used(node: nodes.Node | None, values: Mapping[str, Any]) -> Used | None:
 
 
 def _type_of(node: nodes.Node, values: Mapping[str, Any]) -> str | None:
-    """The type of what a node gives, None if it is not known."""
+    """Return the type of a node's value; None if it is not known."""
     if isinstance(node, nodes.Const):
         return _type(node.value)
     if isinstance(node, nodes.Filter):
@@ -127,7 +127,7 @@ def _type_of(node: nodes.Node, values: Mapping[str, Any]) -> str | None:
 
 
 def _as_number(used: Used) -> tuple[str, str]:
-    """How a value is read as a number, and what to add."""
+    """Return the expression that reads a value as a number, and words to add to the sentence."""
     if isinstance(used.value, str) and _DECIMAL.fullmatch(used.value):
         return f"{used.expression} | float", ""
     more = ", or | float for decimals" if isinstance(used.value, str) else ""
@@ -156,7 +156,7 @@ _NUMBERS = ("number", "truth")
 
 
 def _unlike(node: nodes.Node, left: nodes.Expr, right: nodes.Expr, values: Mapping[str, Any]) -> Culprit | None:
-    """Two sides of a comparison, or of a sum, of which one must be read as the other is."""
+    """Find the side of a comparison, or of a sum, that must be read as the type of the other."""
     for one, other in ((left, right), (right, left)):
         used, kind = _used(one, values), _type_of(other, values)
         if used is None or kind is None:
@@ -211,7 +211,7 @@ def _value(node: nodes.BinExpr, found: Culprit) -> Any:
 
 
 def _added(node: nodes.Add, values: Mapping[str, Any]) -> Culprit | None:
-    """A text and a number: both are numbers if the text is a column's, else both are texts."""
+    """Find a sum of a text and a number: both become numbers if the text is a column's, else both become texts."""
     for one, other in ((node.left, node.right), (node.right, node.left)):
         used = _used(one, values)
         if used is None:
@@ -242,7 +242,7 @@ def _looped(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
 
 
 def _counted(node: nodes.For, called: nodes.Call, values: Mapping[str, Any]) -> Culprit | None:
-    """A loop over a range that ends, or begins, at a text."""
+    """Find a loop over a range that ends, or begins, at a text."""
     if not isinstance(called.node, nodes.EnvironmentAttribute) or called.node.name != "function_range":
         return None
     for place, argument in enumerate(called.args):
@@ -285,7 +285,7 @@ _FINDERS: tuple[Callable[[nodes.Node, Mapping[str, Any]], Culprit | None], ...] 
 
 
 def _source(node: nodes.Node | None, changed: Mapping[int, str]) -> str | None:
-    """An expression as it is written, with other words for some of its nodes; None if it is too long a story."""
+    """Return the source of an expression, with other text for the nodes in `changed`; None if it is too complex."""
     if node is None:
         return None
     if id(node) in changed:

@@ -70,8 +70,9 @@ class Body:
             sentence = f"Key {self.model.key} of the recipe: the model is empty for this row; name one in the row."
             raise RowRejectedError(Problem("empty_model", sentence, key=self.model.key))
         if not is_model_name(name):
-            sentence = f"Key {self.model.key} of the recipe: for this row it does not give a name of a model; {MODEL_NAME_ADVICE}"
-            raise RowRejectedError(Problem("invalid_model", sentence, key=self.model.key))
+            sentence = f"for this row it does not give a name of a model; {MODEL_NAME_ADVICE}"
+            message = f"Key {self.model.key} of the recipe: {sentence}"
+            raise RowRejectedError(Problem("invalid_model", message, key=self.model.key))
         return name
 
 

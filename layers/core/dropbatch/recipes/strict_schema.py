@@ -267,8 +267,8 @@ def check_limits(schema: Mapping[str, Any], complain: Complain) -> None:
             complain("schema", sentence)
     if characters > MAX_SCHEMA_CHARACTERS:
         sentence = (
-            f"its names, enum and const values have {characters:,} characters in all, and {MAX_SCHEMA_CHARACTERS:,} is the "
-            "most; shorten them."
+            f"its names, enum and const values have {characters:,} characters in all, and {MAX_SCHEMA_CHARACTERS:,} is "
+            "the most; shorten them."
         )
         complain("schema", sentence)
 

@@ -23,6 +23,8 @@ from dropbatch.recipes.template_names import ColumnNames
 
 
 class _Missing(StrictUndefined):
+    """A name that a row, or a value of it, lacks: any use of it raises UndefinedNameError."""
+
     def _fail_with_undefined_error(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         name = self._undefined_name
         holder = self._undefined_obj
@@ -53,6 +55,7 @@ class Json:
         return self.encoded().decode()
 
     def encoded(self) -> bytes:
+        """Return the value as JSON; raise TooLargeError if it is too large."""
         weigh(self.value)
         return to_json(self.value)
 
@@ -65,7 +68,7 @@ class Row(dict[str, Any]):
 
 
 class _CodeGenerator(CodeGenerator):
-    """Passes all values that may grow to the environment: texts that `~` joins, and lists and objects in the template."""
+    """Passes all values that may grow to the environment: operands of `~`, and lists and objects in the template."""
 
     def _output_child_to_const(self, node: nodes.Expr, frame: Frame, finalize: Any) -> str:
         # Computing a constant while a template is compiled would escape the limits of rendering.

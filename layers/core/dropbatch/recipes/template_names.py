@@ -130,7 +130,7 @@ def in_order(tree: nodes.Template, used: set[str]) -> Iterable[str]:
 
 
 def optional_names(tree: nodes.Template) -> set[Any]:
-    """Return the names that a row may lack, because the template provides for it: `x | default("")`, `x is defined`, `"x" in row`."""
+    """Return the names that a row may lack, as in `x | default("")`, `x is defined` and `"x" in row`."""
     found: set[Any] = set()
     for node in tree.find_all((nodes.Filter, nodes.Test)):
         if isinstance(node, nodes.Filter | nodes.Test) and node.name in _PROVIDES:
