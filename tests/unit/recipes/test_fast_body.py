@@ -103,7 +103,7 @@ PARAMETERS = st.fixed_dictionaries(
         max_size=4,
     ),
 )
-def test_what_rows_are_expected_to_take_follows_from_their_bodies(
+def test_the_estimates_of_rows_follow_from_their_bodies(
     endpoint: str, parameters: dict[str, Any], rows: list[dict[str, Any]]
 ) -> None:
     recipe = {"endpoint": endpoint, "body": {"model": "m", "prompt": "say {{ a }}", **parameters}}
@@ -114,7 +114,7 @@ def test_what_rows_are_expected_to_take_follows_from_their_bodies(
         assert request.expected_output_bytes == estimate_request(endpoint, "m", request.body).output_bytes
 
 
-def test_rows_that_must_be_asked_one_by_one_are() -> None:
+def test_rows_that_need_requests_of_their_own_get_them() -> None:
     columns = {"a": ["1"], "b c": ["2"], "d%": ["3"]}
     assert compiled(prompt="{{ a }}").requests(1, columns) is not None
     assert compiled(prompt="{{ a | upper }}").requests(1, columns) is None
@@ -134,7 +134,7 @@ ROWS = st.lists(
 
 @pytest.mark.slow
 @given(ROWS, st.sampled_from(["{{ a }}", "{{ a }}{{ b }}", "constant {{ b }}", "{{ a | upper }}"]), st.booleans())
-def test_rows_of_json_become_at_once_what_each_becomes(rows: list[dict[str, Any]], prompt: str, spoilt: bool) -> None:
+def test_requests_of_many_json_rows_are_those_of_each(rows: list[dict[str, Any]], prompt: str, spoilt: bool) -> None:
     recipe = compiled(prompt=prompt)
     lines = [json.dumps(row).encode() + b"\n" for row in rows]
     lines[0] = b"null\n" if spoilt else lines[0]
@@ -146,7 +146,7 @@ def test_rows_of_json_become_at_once_what_each_becomes(rows: list[dict[str, Any]
             assert None not in [record.values for record in chunk.records()]
 
 
-def test_rows_of_json_that_are_alike_are_asked_at_once() -> None:
+def test_requests_of_json_rows_that_are_alike_are_made_at_once() -> None:
     lines = [b'{"n": %d, "a": "%d"}\n' % (n, n) for n in range(3)]
     [chunk] = drop("r.jsonl", b"".join(lines)).chunks()
     requests = RequestBuilder(compiled(prompt="{{ a }}")).requests(chunk)

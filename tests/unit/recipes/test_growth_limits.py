@@ -6,11 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from markupsafe import Markup
 
-from dropbatch.recipes.sizes import MAX_TEXT, TooLargeError, weigh
+from dropbatch.recipes.sizes import MAX_TEXT
 from dropbatch.recipes.template_environment import FOR_TEXT
 from dropbatch.recipes.template_errors import (
     BadTemplateError,
@@ -89,13 +87,13 @@ def bounded(call: Callable[[], Any]) -> Any:
         "{% set n = namespace(x=10 ** 64) %}{% for i in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}",
     ],
 )
-def test_what_a_template_makes_is_bounded(source: str) -> None:
+def test_the_values_of_a_template_are_bounded(source: str) -> None:
     template = compile_template(source)  # does nothing yet, not even of what is the same for all rows
     with pytest.raises(TemplateFailedError):
         bounded(lambda: template.render({"x": "a"}))
 
 
-def test_that_it_is_too_large_is_told_apart() -> None:
+def test_a_value_that_is_too_large_has_its_own_error() -> None:
     with pytest.raises(TemplateTooLargeError):
         compile_template("{{ x | center(1000000000) }}").render({"x": "a"})
 
@@ -123,7 +121,7 @@ def test_that_it_is_too_large_is_told_apart() -> None:
         ("{{ row }}{{ {'a': [x]} }}{{ dict(a=x) }}", '{"x":"b"}{"a":["b"]}{"a":"b"}'),
     ],
 )
-def test_what_is_of_an_ordinary_size_comes_out_as_ever(source: str, text: str) -> None:
+def test_values_of_an_ordinary_size_are_rendered(source: str, text: str) -> None:
     assert compile_template(source).render({"x": "b"}) == text
 
 
@@ -162,30 +160,3 @@ def test_no_method_makes_much_of_little(kind: type) -> None:
         if not name.startswith("_"):
             for given_ in ARGUMENTS:
                 bounded(lambda name=name, given_=given_: _try(f"{{{{ x.{name}({given_}) }}}}", value))
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
-    max_leaves=20,
-)
-
-
-@pytest.mark.slow
-@settings(deadline=None)
-@given(VALUES)
-def test_a_value_weighs_all_its_texts_and_members(value: Any) -> None:
-    weight = weigh(value)
-    assert weight >= _texts(value)
-    assert weigh([value, value]) >= 2 * weight
-    if weight:
-        with pytest.raises(TooLargeError):
-            weigh(value, weight - 1)
-
-
-def _texts(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(_texts(key) + _texts(item) for key, item in value.items())
-    return sum(map(_texts, value)) if isinstance(value, list) else 0

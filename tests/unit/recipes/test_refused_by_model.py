@@ -3,10 +3,10 @@
 from collections import Counter
 
 import pytest
+from tests.unit.recipes.problems_of import only, problems_of
 
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
-from tests.unit.recipes.problems_of import only, problems_of
 
 ASKS_RESPONSES = "endpoint: /v1/responses\n"
 PROMPT = 'prompt: "{{ text }}"\n'
@@ -17,7 +17,7 @@ def short(model: str, parameters: str, more: str = "") -> str:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "key", "line", "words", "mended"),
+    ("wrong", "key", "line", "words", "corrected"),
     [
         (short("gpt-6-luna", "max_tokens: 500"), "parameters.max_tokens", 4, "write max_completion_tokens",
          short("gpt-6-luna", "max_completion_tokens: 500")),
@@ -45,13 +45,13 @@ def short(model: str, parameters: str, more: str = "") -> str:
     ],
 )  # fmt: skip
 def test_a_value_is_refused_with_its_place_and_the_advice_works(
-    wrong: str, key: str, line: int, words: str, mended: str, tally: Counter[str]
+    wrong: str, key: str, line: int, words: str, corrected: str, tally: Counter[str]
 ) -> None:
     problem = only(problems_of(wrong))
     assert (problem.code, problem.key, problem.line) == ("refused_by_model", key, line)
     assert words in problem.message
     assert problem.message.startswith(f"Line {line} of recipe.yaml, key {key}: ")
-    assert problems_of(mended) == []
+    assert problems_of(corrected) == []
     tally["refusals' advice"] += 1
 
 
@@ -68,7 +68,7 @@ def test_a_value_is_refused_with_its_place_and_the_advice_works(
         "  reasoning_effort: '{{ effort }}'\n  temperature: 0\n",
     ],
 )
-def test_what_may_be_taken_is_let_pass(text: str) -> None:
+def test_a_request_that_a_model_may_take_is_accepted(text: str) -> None:
     assert problems_of(text) == []
 
 
@@ -76,7 +76,7 @@ def test_spaces_around_a_model_do_not_hide_it() -> None:
     assert only(problems_of(short("' gpt-6-luna '", "max_tokens: 5"))).code == "refused_by_model"
 
 
-def test_all_that_a_model_refuses_is_told_at_once() -> None:
+def test_all_refusals_of_a_model_are_reported_at_once() -> None:
     found = problems_of(short("gpt-6-luna", "{max_tokens: 5, temperature: 0, top_p: 0.5}"))
     assert [problem.key for problem in found] == [
         f"parameters.{name}" for name in ("max_tokens", "temperature", "top_p")

@@ -34,9 +34,9 @@ def parse_recipe(text: bytes, path: str = "recipe.yaml") -> Recipe:
     written: dict[str, Any] = document.value
     places = {dotted(at): place for at, place in document.places.items()}
     problems = RecipeProblems(path, places)
-    for key in written:
-        if key not in KEYS:
-            _report_unknown(problems, key, has_body="body" in written)
+    for name in written:
+        if name not in KEYS:
+            _report_unknown(problems, name, has_body="body" in written)
     members = {}
     for name, key in KEYS.items():
         value = key.read(problems, name, written[name]) if name in written else None
