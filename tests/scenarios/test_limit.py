@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import JobState, Limited
+from dropbatch.domain.jobs import Limited
+from dropbatch.domain.states import JobState
 from dropbatch.formats import reading
 from dropbatch.formats.csv import reader as separated
 from dropbatch.formats.jsonl import documents as json_documents

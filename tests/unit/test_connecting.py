@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.entrypoints.context import connect
+from dropbatch.entrypoints.connect import connect
 from dropbatch.entrypoints.settings import Settings, SettingsIncompleteError
 from dropbatch.reporting.phrases import local_time
 from tests.fakes import FakeClock, FakeObserver

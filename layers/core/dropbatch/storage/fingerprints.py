@@ -18,8 +18,9 @@ import orjson
 from dropbatch.batch_api.endpoints import endpoint_at
 from dropbatch.domain.errors import ObjectNotFoundError
 from dropbatch.json_encoding import to_json
-from dropbatch.ports import JSON, Context
+from dropbatch.ports import JSON
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
 
 MAX_COLUMNS = 50

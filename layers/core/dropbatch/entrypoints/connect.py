@@ -12,7 +12,8 @@ from dropbatch.adapters.sns import SnsTopics
 from dropbatch.adapters.sqs import SqsDeadLetters, SqsQueue
 from dropbatch.batch_api.limits import Limits
 from dropbatch.entrypoints.settings import Settings
-from dropbatch.ports import Buckets, Context, Observer
+from dropbatch.ports import Observer
+from dropbatch.storage.context import Buckets, Context
 
 
 def connect(
