@@ -4,6 +4,7 @@ OpenAI's are those of its Batch API guide and its API reference, read in Novembe
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 MAX_BATCH_REQUESTS = 50_000
 MAX_BATCH_BYTES = 209_715_200
@@ -19,7 +20,7 @@ MAX_ENQUEUED_EMBEDDING_INPUTS = 1_000_000
 MAX_BATCHES_PER_HOUR = 2_000
 """The maximum number of batches that may be created in an hour."""
 
-COMPLETION_WINDOW = "24h"
+COMPLETION_WINDOW: Final = "24h"
 """The time after which OpenAI ends a batch; it knows no other."""
 
 
