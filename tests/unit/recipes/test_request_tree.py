@@ -1,6 +1,10 @@
 """The request of a recipe of either form."""
 
-from .driving import SHORT, body_of
+import pytest
+
+from dropbatch.batch_api.endpoints import SHORT_FORM_ENDPOINTS, endpoint_at
+
+from .driving import SHORT, body_of, compiled
 
 
 def test_the_short_form_becomes_a_chat() -> None:
@@ -61,3 +65,11 @@ body:
         ],
         "metadata": {},
     }
+
+
+@pytest.mark.parametrize("endpoint", SHORT_FORM_ENDPOINTS)
+def test_the_prompt_is_the_question_of_each_endpoint(endpoint: str) -> None:
+    text = f"model: m\nprompt: '{{{{ text }}}}'\nendpoint: {endpoint}\n"
+    question = body_of(text, {"text": "a"})[endpoint_at(endpoint).question]
+    assert question in ("a", [{"role": "user", "content": "a"}])
+    assert compiled(text).columns == tuple(column.name for column in endpoint_at(endpoint).columns)
