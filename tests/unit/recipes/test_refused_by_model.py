@@ -3,10 +3,11 @@
 from collections import Counter
 
 import pytest
-from tests.unit.recipes.problems_of import only, problems_of
 
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
+
+from .driving import only, problems_of
 
 ASKS_RESPONSES = "endpoint: /v1/responses\n"
 PROMPT = 'prompt: "{{ text }}"\n'

@@ -55,11 +55,11 @@ def form_flaw(endpoint: str, body: Mapping[str, Any], template: type | None = No
     if not endpoint_at(endpoint).requires_question:
         return None
     if value is None:
-        return Flaw("missing_input", member, "has no input in its body; add it")
+        return Flaw("missing_input", member, f"has no {member} in its body; add it")
     if not value and isinstance(value, str | list):
-        return Flaw("empty_input", member, "has an empty input; fill it")
+        return Flaw("empty_input", member, f"has an empty {member}; fill it")
     if endpoint != RESPONSES and isinstance(value, list) and any(item == [] for item in value):
-        return Flaw("empty_input", member, "has an empty list in its input; fill it")
+        return Flaw("empty_input", member, f"has an empty list in its {member}; fill it")
     return None
 
 

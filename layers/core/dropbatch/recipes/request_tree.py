@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dropbatch.batch_api.endpoints import CHAT
+from dropbatch.batch_api.endpoints import CHAT, endpoint_at
 from dropbatch.json_encoding import to_json
 from dropbatch.recipes.keys import Recipe
 from dropbatch.recipes.slots import Slot
@@ -36,7 +36,8 @@ def _short_form(recipe: Recipe, make_slot: MakeSlot) -> dict[str, Any]:
     else:
         if system is not None:
             tree["instructions"] = system
-        tree["input"] = [*turns, {"role": "user", "content": prompt}] if turns else prompt
+        question = [*turns, {"role": "user", "content": prompt}] if turns else prompt
+        tree[endpoint_at(recipe.endpoint).question] = question
     tree.update(recipe.parameters)
     return tree
 
