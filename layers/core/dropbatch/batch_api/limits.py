@@ -21,6 +21,7 @@ MAX_BATCHES_PER_HOUR = 2_000
 """The maximum number of batches that may be created in an hour."""
 
 COMPLETION_WINDOW: Final = "24h"
+COMPLETION_WINDOW_SECONDS = 24 * 3600
 """The time after which OpenAI ends a batch; it knows no other."""
 
 

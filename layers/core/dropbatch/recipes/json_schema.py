@@ -1,8 +1,10 @@
 """JSON Schema as such: its types, its references, and the number of schemas that a value has to fit."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from dropbatch.json_encoding import as_list
 
 TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
 
@@ -57,16 +59,6 @@ def resolve_reference(root: Mapping[str, Any], reference: Any) -> Any:
     for part in reference.split("/")[1:]:
         found = found.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
     return found
-
-
-def as_mapping(value: Any) -> Mapping[str, Any]:
-    """Return a mapping as it is, and an empty one for anything else."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def as_list(value: Any) -> Sequence[Any]:
-    """Return a list as it is, and an empty one for anything else."""
-    return value if isinstance(value, list) else ()
 
 
 IN_PLACE = ("anyOf", "oneOf", "allOf")

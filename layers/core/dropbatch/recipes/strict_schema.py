@@ -18,7 +18,8 @@ from dropbatch.batch_api.structured_outputs import (
     SCHEMA_KEYWORDS,
     STRING_FORMATS,
 )
-from dropbatch.recipes.json_schema import TYPES, as_list, as_mapping, is_json_schema, resolve_reference, type_of
+from dropbatch.json_encoding import as_list, as_mapping
+from dropbatch.recipes.json_schema import TYPES, is_json_schema, resolve_reference, type_of
 from dropbatch.recipes.naming import listed, nearest, quoted
 
 Complain = Callable[[str, str], None]
