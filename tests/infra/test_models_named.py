@@ -22,7 +22,7 @@ TESTS = {
     "tests/unit/batch_api/test_deprecations.py",
     "tests/unit/batch_api/test_models.py",
     "tests/unit/batch_api/test_tool_fees.py",
-    "tests/unit/test_model_notices.py",
+    "tests/scenarios/test_model_notices.py",
     "tests/unit/recipes/test_refused_by_model.py",
     "tests/infra/test_models_named.py",
 }

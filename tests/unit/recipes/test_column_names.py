@@ -1,4 +1,4 @@
-"""A column may have any name, those that Jinja keeps for itself too."""
+"""Columns of any name, Jinja's own names too."""
 
 import json
 import re

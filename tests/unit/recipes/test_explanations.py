@@ -1,4 +1,4 @@
-"""A template that a value's type does not fit says so, and what it says to write works."""
+"""Explanations of templates that do not fit a value's type: the advice works."""
 
 import json
 import re

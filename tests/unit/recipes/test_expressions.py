@@ -1,4 +1,4 @@
-"""What an expression finds in a response, and what it may not do to find it."""
+"""Expressions over a response, and their bounds."""
 
 import json
 from typing import Any

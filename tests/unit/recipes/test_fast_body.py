@@ -1,4 +1,4 @@
-"""What many rows become at once is what each becomes by itself."""
+"""Requests of many rows at once, which are the same as those of each row."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What templates can say of the dropped file, and that it costs the rows nothing."""
+"""Values of the dropped file in templates."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What templates and expressions make is refused before it is too large, because nothing could stop it then."""
+"""Values of templates and expressions that are too large: they are refused before they are made."""
 
 import time
 import tracemalloc
@@ -27,7 +27,7 @@ NESTED += "{% set n.b = [n.b, n.b] %}{% endfor %}"
 
 
 def bounded(call: Callable[[], Any]) -> Any:
-    """What a call returns, which takes neither long nor much."""
+    """Return the result of a call that takes little time and memory."""
     tracemalloc.start()
     began = time.process_time()
     try:

@@ -1,4 +1,4 @@
-"""A known key in the wrong place is told where it goes, and there it is taken."""
+"""Known keys in the wrong place: the problem names the right one, where the key is accepted."""
 
 import pytest
 

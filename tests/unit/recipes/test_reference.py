@@ -1,4 +1,4 @@
-"""The reference in docs/recipes.md cannot lie: its examples are recipes, and its keys are all there are."""
+"""The reference in docs/recipes.md: its examples are recipes, and it names all keys."""
 
 import re
 from pathlib import Path

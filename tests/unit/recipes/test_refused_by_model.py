@@ -1,4 +1,4 @@
-"""Values that a recipe's model is known to refuse: told with line, key and what to write, which then works."""
+"""Values that a recipe's model is known to refuse: the advice works."""
 
 from collections import Counter
 
@@ -93,6 +93,6 @@ def test_an_endpoint_that_is_gone_is_refused_with_the_day(body: str) -> None:
 
 
 def test_a_recipe_that_was_accepted_stays_so() -> None:
-    """What is learnt of a model afterwards leaves running jobs alone."""
+    """New facts about a model do not stop running jobs."""
     recipe = parse_recipe(short("gpt-6-luna", "max_tokens: 5").encode())
     assert compile_recipe(recipe, {}, checked=True).model == "gpt-6-luna"

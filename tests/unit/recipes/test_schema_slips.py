@@ -1,4 +1,4 @@
-"""What was meant as a type or a list is asked about before it is paid for, and what is advised works when pasted."""
+"""Slips in schemas: the advice can be pasted, and works."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What YAML can go wrong in, and what its author is told."""
+"""Errors of YAML, and the advice to its author."""
 
 import json
 
