@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES, endpoint_at
 
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
-_SAYING = ("tool_calls", "function_call", "audio", "refusal")
-"""The members of a message that say something without its content."""
+_CONTENT_MEMBERS = ("tool_calls", "function_call", "audio", "refusal")
+"""The members of a message that are content besides its text."""
 
 _WITHOUT_INPUT = ("prompt", "previous_response_id", "conversation")
 """The members of a Responses body that can replace `input`."""
@@ -95,7 +95,7 @@ def text_groups(endpoint: str, body: Mapping[str, Any], template: type | None = 
     if not all(_is_text(item, template) for _, item in instead):
         return
     if endpoint_at(endpoint).is_conversation and isinstance(value, list):
-        found = _said(value, (member,), template)
+        found = _conversation_texts(value, (member,), template)
     elif isinstance(value, list) and not any(isinstance(item, Mapping) for item in value):
         yield from ([((member, place), item)] for place, item in enumerate(value) if _is_text(item, template))
         return
@@ -105,7 +105,7 @@ def text_groups(endpoint: str, body: Mapping[str, Any], template: type | None = 
         yield [*found, *instead]
 
 
-def _said(messages: list[Any], at: Path, template: type | None) -> Texts | None:
+def _conversation_texts(messages: list[Any], at: Path, template: type | None) -> Texts | None:
     """Return the texts of a conversation; None if it has something other than text as well."""
     numbered = list(enumerate(messages))
     if template is not None:
@@ -118,7 +118,7 @@ def _said(messages: list[Any], at: Path, template: type | None) -> Texts | None:
         if _is_text(message, template):
             found.append(((*at, place), message))
             continue
-        if not isinstance(message, Mapping) or _says_otherwise(message):
+        if not isinstance(message, Mapping) or _has_other_content(message):
             return None
         texts = content_texts(message.get("content"), (*at, place, "content"), template)
         if texts is None:
@@ -131,9 +131,9 @@ def _role(message: Any) -> Any:
     return message.get("role") if isinstance(message, Mapping) else "user"
 
 
-def _says_otherwise(message: Mapping[str, Any]) -> bool:
+def _has_other_content(message: Mapping[str, Any]) -> bool:
     is_message = message.get("type", "message") == "message"
-    return not is_message or any(message.get(name) for name in _SAYING)
+    return not is_message or any(message.get(name) for name in _CONTENT_MEMBERS)
 
 
 def content_texts(content: Any, at: Path, template: type | None = None) -> Texts | None:
