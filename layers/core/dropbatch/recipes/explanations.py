@@ -134,18 +134,18 @@ def _as_number(used: Used) -> tuple[str, str]:
     return f"{used.expression} | int", more
 
 
-def _compared(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_comparison(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     if not isinstance(node, nodes.Compare):
         return None
     left: nodes.Expr = node.expr
     for operand in node.ops:
         right = operand.expr
         if operand.op in _ORDERS:
-            found = _unlike(node, left, right, values)
+            found = _find_unlike_sides(node, left, right, values)
             if found is not None:
                 return found
         elif operand.op in ("in", "notin"):
-            found = _searched(node, right, values)
+            found = _find_in_search(node, right, values)
             if found is not None:
                 return found
         left = right
@@ -155,7 +155,9 @@ def _compared(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
 _NUMBERS = ("number", "truth")
 
 
-def _unlike(node: nodes.Node, left: nodes.Expr, right: nodes.Expr, values: Mapping[str, Any]) -> Culprit | None:
+def _find_unlike_sides(
+    node: nodes.Node, left: nodes.Expr, right: nodes.Expr, values: Mapping[str, Any]
+) -> Culprit | None:
     """Find the side of a comparison, or of a sum, that must be read as the type of the other."""
     for one, other in ((left, right), (right, left)):
         used, kind = _used(one, values), _type_of(other, values)
@@ -173,7 +175,7 @@ def _unlike(node: nodes.Node, left: nodes.Expr, right: nodes.Expr, values: Mappi
     return None
 
 
-def _searched(node: nodes.Node, holder: nodes.Expr, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_search(node: nodes.Node, holder: nodes.Expr, values: Mapping[str, Any]) -> Culprit | None:
     used = _used(holder, values)
     if used is None or used.type not in (*_NUMBERS, "null"):
         return None
@@ -181,7 +183,7 @@ def _searched(node: nodes.Node, holder: nodes.Expr, values: Mapping[str, Any]) -
     return Culprit(used, holder, node, instead)
 
 
-def _computed(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_arithmetic(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     if isinstance(node, nodes.Neg | nodes.Pos):
         used = _used(node.node, values)
         if used is None or used.type not in ("text", "null"):
@@ -192,8 +194,8 @@ def _computed(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
         return None
     kinds = {_type_of(node.left, values), _type_of(node.right, values)}
     if isinstance(node, nodes.Add) and "text" in kinds and not kinds <= {"text"}:
-        return _added(node, values)
-    found = _unlike(node, node.left, node.right, values)
+        return _find_in_sum(node, values)
+    found = _find_unlike_sides(node, node.left, node.right, values)
     if found is not None and isinstance(node, nodes.Mul) and isinstance(_value(node, found), int):
         return None  # a text is repeated
     if found is None and kinds == {"text"} and not isinstance(node, nodes.Add | nodes.Mod):
@@ -210,7 +212,7 @@ def _value(node: nodes.BinExpr, found: Culprit) -> Any:
     return getattr(other, "value", None) if found.used.type == "text" else None
 
 
-def _added(node: nodes.Add, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_sum(node: nodes.Add, values: Mapping[str, Any]) -> Culprit | None:
     """Find a sum of a text and a number: both become numbers if the text is a column's, else both become texts."""
     for one, other in ((node.left, node.right), (node.right, node.left)):
         used = _used(one, values)
@@ -228,11 +230,11 @@ def _added(node: nodes.Add, values: Mapping[str, Any]) -> Culprit | None:
     return None
 
 
-def _looped(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_loop(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     if not isinstance(node, nodes.For):
         return None
     if isinstance(node.iter, nodes.Call):
-        return _counted(node, node.iter, values)
+        return _find_in_range(node, node.iter, values)
     used = _used(node.iter, values)
     if used is None or used.type not in (*_NUMBERS, "null"):
         return None
@@ -241,7 +243,7 @@ def _looped(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     return Culprit(used, node.iter, node, f"for {target} in {instead}")
 
 
-def _counted(node: nodes.For, called: nodes.Call, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_range(node: nodes.For, called: nodes.Call, values: Mapping[str, Any]) -> Culprit | None:
     """Find a loop over a range that ends, or begins, at a text."""
     if not isinstance(called.node, nodes.EnvironmentAttribute) or called.node.name != "function_range":
         return None
@@ -255,7 +257,7 @@ def _counted(node: nodes.For, called: nodes.Call, values: Mapping[str, Any]) -> 
     return None
 
 
-def _called(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_call(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     if isinstance(node, nodes.Call) and (used := _used(node.node, values)) is not None:
         return Culprit(used, node, node, used.expression, ", without the brackets")
     if isinstance(node, nodes.Output):
@@ -267,7 +269,7 @@ def _called(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     return None
 
 
-def _filtered(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_filter(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     if not isinstance(node, nodes.Filter) or (used := _used(node.node, values)) is None:
         return None
     assert node.node is not None  # noqa: S101  # a value is used; tells the type checker
@@ -280,7 +282,7 @@ def _filtered(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
 
 
 _FINDERS: tuple[Callable[[nodes.Node, Mapping[str, Any]], Culprit | None], ...] = (
-    _compared, _computed, _looped, _called, _filtered,
+    _find_in_comparison, _find_in_arithmetic, _find_in_loop, _find_in_call, _find_in_filter,
 )  # fmt: skip  # a list of names
 
 
