@@ -25,7 +25,6 @@ from dropbatch.recipes.naming import listed, nearest, quoted
 Complain = Callable[[str, str], None]
 """Takes the key and the sentence of a problem."""
 
-
 _DROPPED = frozenset(
     {"default", "discriminator", "examples", "example", "deprecated", "readOnly", "writeOnly", "$schema", "$id"}
     | {"$comment", "contentEncoding", "contentMediaType", "contentSchema", "$anchor", "id"}

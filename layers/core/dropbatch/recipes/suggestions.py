@@ -24,9 +24,7 @@ MAX_SOURCE = 200
 """The maximum length of a template that a sentence repeats."""
 
 _SPACED = re.compile(r"\{\{-?\s*([^\W\d]\w*(?:[ -]\w+)+)\s*-?\}\}")
-
 _TRIPLE = re.compile(r"\{\{\{\s*([^\W\d]\w*)\s*\}\}\}")
-
 _WORD_AS_NAME = re.compile(r"(?:\{\{-?|\{%-?\s*(?:if|elif)|\bin)\s*(not|recursive)\s*(?:\||-?[%}]\})")
 
 
