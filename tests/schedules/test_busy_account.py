@@ -5,11 +5,11 @@ from statistics import median
 
 import pytest
 
-from benchmarks import simulation
-from benchmarks.simulation import BATCH_SECONDS, Day, report, simulate
 from dropbatch.domain.states import JobState
 from dropbatch.polling.batch_status import CALLS, RETRIEVED_ONE_BY_ONE, UNMOVED
 from tests.driving import jobs
+from tools.capacity import simulation
+from tools.capacity.simulation import BATCH_SECONDS, Day, report, simulate
 
 DROPS = 300
 
@@ -45,8 +45,8 @@ def test_a_poll_makes_few_calls(day: Day) -> None:
 
 def test_more_creates_than_an_hour_allows_wait_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both sides know the limit: ours keeps to it, so that OpenAI never has to refuse."""
-    monkeypatch.setattr(simulation, "CREATES_AN_HOUR", 20)
-    monkeypatch.setattr("dropbatch.submission.admission.CREATES_AN_HOUR", 20)
+    monkeypatch.setattr(simulation, "MAX_BATCHES_PER_HOUR", 20)
+    monkeypatch.setattr("dropbatch.submission.admission.MAX_BATCHES_PER_HOUR", 20)
     day = simulate(60, folder=tmp_path, hours=1, token_limit=10**9)
     assert max(day.account.openai.creates.values()) == 20
     assert day.account.openai.refused["creates"] == 0

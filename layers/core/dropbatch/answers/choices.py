@@ -9,7 +9,7 @@ from dropbatch.answers.json_wrappings import unwrap_json
 from dropbatch.answers.raw_json import DECODE_ERRORS, decode_members, exact_value, fragment
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.json_encoding import to_json
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError
 
 

@@ -19,7 +19,7 @@ from dropbatch.answers.usage import Usage
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
 from dropbatch.batch_api.output_items import COMMENTARY
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Good = Annotated[int, msgspec.Meta(ge=200, le=299)]

@@ -30,7 +30,7 @@ from dropbatch.answers.usage import Usage, read_usage
 from dropbatch.batch_api import endpoints
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.json_encoding import as_mapping, to_json
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.expressions import Expression
 from dropbatch.recipes.sizes import TooLargeError
 from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError

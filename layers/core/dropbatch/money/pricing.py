@@ -20,7 +20,7 @@ from dropbatch.answers.answer import UNREADABLE, Answer
 from dropbatch.answers.tally import Cost
 from dropbatch.answers.tool_calls import ToolCalls
 from dropbatch.answers.usage import Usage
-from dropbatch.batch_api.endpoints import CHAT, MODERATIONS
+from dropbatch.batch_api.endpoints import CHAT, endpoint_at
 from dropbatch.batch_api.tool_fees import (
     BLOCK_TOKENS,
     FILE_SEARCH,
@@ -34,9 +34,6 @@ from dropbatch.gc_tuning import settle
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
-
-_DEFAULT_MODELS = {MODERATIONS: "omni-moderation-latest"}
-"""The models that OpenAI uses for requests without a model."""
 
 _ANSWERS = frozenset({Outcome.OK, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.INVALID_ANSWER})
 """The outcomes of rows that a model answered. They are paid for, even if their answers have no usage."""
@@ -97,7 +94,7 @@ class CostMeter:
     """
 
     def __init__(self, model: str, endpoint: str) -> None:
-        self._model = model or _DEFAULT_MODELS.get(endpoint, "")
+        self._model = model or endpoint_at(endpoint).default_model or ""
         self._prices = _prices(self._model)
         self._is_free = self._prices is not None and self._prices.is_free
         self._starts = self._prices.starts if self._prices else ()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dropbatch.batch_api.models import notices_about
+from dropbatch.batch_api.deprecations import notices_about
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import without_controls
 from dropbatch.domain.jobs import Job

@@ -13,7 +13,7 @@ from dropbatch.formats.jsonl.raw_request import raw_custom_id
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.records import Record
 from dropbatch.formats.writing import RowWriter, row_writer
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
 from dropbatch.rows.request_builder import RequestBuilder
 from dropbatch.storage.context import Context

@@ -13,7 +13,7 @@ from dropbatch.domain.problems import Problem
 from dropbatch.formats.jsonl.fast_raw_requests import RawChunk
 from dropbatch.formats.jsonl.raw_request import raw_request
 from dropbatch.formats.records import Chunk, Record
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 
 
 class RequestBuilder:
