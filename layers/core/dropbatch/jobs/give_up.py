@@ -20,7 +20,7 @@ from dropbatch.jobs.lease import give_back, kept, take
 from dropbatch.jobs.waiting import waits_no_more
 from dropbatch.ports import Notification
 from dropbatch.reporting import marker_notices, recipe_notices, rejection_notices, result_files, start_notices
-from dropbatch.reporting.mirrored import not_mirrored
+from dropbatch.reporting.mirror_lines import not_mirrored
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import decide, decision_of
 from dropbatch.storage.repository import Repository
