@@ -4,7 +4,7 @@ import json
 import random
 from collections import Counter
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hypothesis import HealthCheck, seed, settings
@@ -35,7 +35,8 @@ class AnyWorld(RuleBasedStateMachine):
 
     @initialize(chance=st.randoms(use_true_random=False), size=st.integers(1, 6), limited=st.booleans())
     def begin(self, chance: random.Random, size: int, limited: bool) -> None:
-        self.fake = FakeWorld(Path(mkdtemp()), limits=Limits(batch_requests=size), killer=Killer())
+        self.folder = TemporaryDirectory()
+        self.fake = FakeWorld(Path(self.folder.name), limits=Limits(batch_requests=size), killer=Killer())
         self.chance = chance
         self.trouble = self.hurry = 0.0
         self.fake.seconds_left = lambda: 5.0 if chance.random() < self.hurry else 300.0
@@ -170,6 +171,7 @@ class AnyWorld(RuleBasedStateMachine):
                 drop(self.fake, f"{key}.cancel", b"")
         check(self.fake)
         check_no_file_waits(self.fake, last)
+        self.folder.cleanup()
 
 
 def check_no_file_waits(fake: FakeWorld, recipe: bytes) -> None:

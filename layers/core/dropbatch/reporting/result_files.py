@@ -1,7 +1,6 @@
 """Writes the small files of the results bucket that say how a job stands, and how it ended."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from dropbatch.domain.errors import ConditionFailed
 from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.skipped import SkippedRows
+from dropbatch.json_encoding import to_json
 from dropbatch.ports import HTML, JSON, Notification, World
 from dropbatch.reporting.advice import can_be_retried
 from dropbatch.reporting.details import (
@@ -194,4 +194,4 @@ def _put(world: World, job: Job, name: str, members: Mapping[str, Any]) -> None:
 
 
 def _json(members: Mapping[str, Any]) -> bytes:
-    return json.dumps(members, ensure_ascii=False, indent=2).encode()
+    return msgspec.json.format(to_json(members), indent=2)
