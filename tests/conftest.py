@@ -35,7 +35,7 @@ def _serialize_quickly(serializer: BaseJSONSerializer, serialized: Any, value: A
         _serialize_structure(serializer, serialized, value, shape, key)
 
 
-BaseJSONSerializer._serialize_type_structure = _serialize_quickly  # type: ignore[method-assign]
+BaseJSONSerializer._serialize_type_structure = _serialize_quickly
 
 STACK = "tests/e2e/"
 SCOPES = (STACK, "tests/schedules/test_busy_account.py")
