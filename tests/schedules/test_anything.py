@@ -155,8 +155,12 @@ class AnyWorld(RuleBasedStateMachine):
         self.fake.clock.sleep(seconds)
 
     def teardown(self) -> None:
-        if not hasattr(self, "fake"):
-            return
+        if hasattr(self, "fake"):
+            with self.folder:
+                self.come_to_rest()
+
+    def come_to_rest(self) -> None:
+        """Let all that was begun end, and check what must hold then."""
         assert self.fake.killer is not None
         self.fake.killer.points.clear()
         self.trouble, self.hurry, self.fake.openai.ending = 0.0, 0.0, OpenAIStatus.COMPLETED
@@ -171,7 +175,6 @@ class AnyWorld(RuleBasedStateMachine):
                 drop(self.fake, f"{key}.cancel", b"")
         check(self.fake)
         check_no_file_waits(self.fake, last)
-        self.folder.cleanup()
 
 
 def check_no_file_waits(fake: FakeWorld, recipe: bytes) -> None:
