@@ -31,7 +31,8 @@ from dropbatch.gc_tuning import settle
 from dropbatch.messages import BatchMessage
 from dropbatch.ports import OpenAI, RemoteBatch
 from dropbatch.rows.request_builder import JobRows
-from dropbatch.storage.job_files import JobFiles, RecipeText
+from dropbatch.storage.job_files import JobFiles
+from dropbatch.storage.recipe_text import RecipeText
 
 SHARD_ROWS = 50_000
 SIZES = (50_000, 200_000, 1_000_000)

@@ -25,8 +25,9 @@ from dropbatch.reporting.report_page import ColumnNames
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import Head, compared_columns, few_values, keep_head
-from dropbatch.storage.job_ends import decide, decision_of, whole
+from dropbatch.storage.job_ends import decide, decision_of
 from dropbatch.storage.job_files import JobFiles
+from dropbatch.storage.objects import read_object
 from dropbatch.storage.repository import Repository
 
 SPARE_SECONDS = 60
@@ -100,7 +101,9 @@ def _results(context: Context, job: Job, files: JobFiles) -> tuple[Ended, list[d
     pieces: dict[str, list[list[Piece]]] = {}  # by shard
     prints: list[str] | None = []
     for shard in shards:
-        stats = json.loads(whole(context.objects, context.buckets.work, files.piece_key(shard.number, "stats.json")))
+        stats = json.loads(
+            read_object(context.objects, context.buckets.work, files.piece_key(shard.number, "stats.json"))
+        )
         tally.merge(Tally.from_json(stats["tally"]))
         for name, places in stats["pieces"].items():
             found = pieces.setdefault(name, [])

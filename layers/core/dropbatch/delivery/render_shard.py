@@ -30,7 +30,7 @@ from dropbatch.storage.batch_results import Found, Result, ResultsReader, respon
 from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import VALUE_BYTES, compared_columns
 from dropbatch.storage.fingerprints import piece_key as fingerprints_key
-from dropbatch.storage.job_ends import whole
+from dropbatch.storage.objects import read_object
 from dropbatch.storage.shard_index import BAD_ROW
 
 SAMPLES = 5
@@ -60,7 +60,7 @@ def render(
     keys = [files.results_key(batch) for batch in batches]
     sent = Tally()
     for key in keys:
-        sent.merge(Tally.from_json(json.loads(whole(context.objects, work, key + ".tally"))))
+        sent.merge(Tally.from_json(json.loads(read_object(context.objects, work, key + ".tally"))))
     index = rows.index(shard)
     # Where one batch has asked all rows, its response lines are the shard's piece of them.
     complete = len(keys) == 1 and sent.rows == len(index)

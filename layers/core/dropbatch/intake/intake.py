@@ -64,8 +64,9 @@ from dropbatch.reporting.runs import open_runs
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import decision_of
-from dropbatch.storage.job_files import JobFiles, RecipeText
+from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.mirror_keys import mirror_key
+from dropbatch.storage.recipe_text import RecipeText
 from dropbatch.storage.repository import Repository
 from dropbatch.submission.admission import dispatch_first
 

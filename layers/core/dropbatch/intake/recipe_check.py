@@ -19,7 +19,7 @@ from dropbatch.reporting import recipe_notices
 from dropbatch.reporting.recipe_notices import TOLD_FILES, FilesFound
 from dropbatch.storage.context import Context
 from dropbatch.storage.item_keys import key_of
-from dropbatch.storage.job_files import RecipeText, beside, read_recipe, with_files
+from dropbatch.storage.recipe_text import RecipeText, beside, read_recipe, with_files
 from dropbatch.storage.repository import Repository
 
 MAX_RECIPE_KEY_BYTES = 1_000

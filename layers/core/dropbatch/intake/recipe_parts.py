@@ -9,7 +9,7 @@ from dropbatch.jobs.pending import pending_for
 from dropbatch.messages import IntakeMessage
 from dropbatch.recipes.parser import parse_recipe
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_files import beside, read_recipe
+from dropbatch.storage.recipe_text import beside, read_recipe
 
 _ENDINGS = (".md", ".j2", ".txt")
 """How the names of prompts mostly end: what is no data by its name is looked at, too."""

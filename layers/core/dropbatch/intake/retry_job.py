@@ -27,8 +27,8 @@ from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.rows.request_builder import JobRows, RequestBuilder, size_problems
 from dropbatch.storage.batch_results import Result, read_responses, read_results, writing_results
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_ends import whole
 from dropbatch.storage.job_files import BatchRow, JobFiles
+from dropbatch.storage.objects import read_object
 from dropbatch.storage.repository import from_item, to_item
 from dropbatch.storage.shard_index import ShardIndex
 
@@ -138,7 +138,7 @@ class _Kept:
         """Take over the sums of what stays."""
         for batch in batches:
             key = self._former.files.results_key(batch) + ".tally"
-            before = Tally.from_json(json.loads(whole(self._context.objects, self._context.buckets.work, key)))
+            before = Tally.from_json(json.loads(read_object(self._context.objects, self._context.buckets.work, key)))
             self._tallies[self._of(batch)].take_over(before, self._again)
 
     def add(self, result: Result, response: bytes, batch: Batch, *, may_be_paid: bool) -> None:

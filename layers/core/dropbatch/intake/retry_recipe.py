@@ -12,7 +12,8 @@ from dropbatch.recipes.naming import listed
 from dropbatch.reporting.details import UsedRecipe
 from dropbatch.reporting.notifications import COLUMNS_CHANGED
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_files import JobFiles, RecipeText, find_recipe
+from dropbatch.storage.job_files import JobFiles
+from dropbatch.storage.recipe_text import RecipeText, find_recipe
 
 
 def choose_recipe(

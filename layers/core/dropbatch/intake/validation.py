@@ -43,8 +43,9 @@ from dropbatch.recipes.lookalike import MAX_LOOKED_AT, is_recipe_object, is_reci
 from dropbatch.rows.request_builder import RequestBuilder, size_problems
 from dropbatch.rows.sampling import sampled_rows
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_files import JobFiles, RecipeText, nearest_recipe, with_files
+from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.ranged_file import RangedFile
+from dropbatch.storage.recipe_text import RecipeText, nearest_recipe, with_files
 from dropbatch.storage.unique_ids import UniqueIds
 
 if TYPE_CHECKING:

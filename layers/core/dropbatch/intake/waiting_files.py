@@ -22,7 +22,7 @@ from dropbatch.intake.retry_recipe import means_the_same
 from dropbatch.jobs.waiting import wait_for_recipe
 from dropbatch.messages import IntakeMessage, intake_message_for
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_files import RecipeText, beside, find_recipe
+from dropbatch.storage.recipe_text import RecipeText, beside, find_recipe
 from dropbatch.storage.repository import Repository
 
 SPARE_SECONDS = 30

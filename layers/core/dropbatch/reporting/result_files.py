@@ -37,7 +37,7 @@ from dropbatch.reporting.phrases import iso
 from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # a poll, that writes results too, does not load recipes
-    from dropbatch.storage.job_files import RecipeText
+    from dropbatch.storage.recipe_text import RecipeText
 
 
 def decision(context: Context, end: Ended) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import msgspec
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.ports import BYTES, Writer
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_files import lines, whole_lines
+from dropbatch.storage.object_lines import read_line_blocks, read_lines
 
 
 class Result(msgspec.Struct, array_like=True, gc=False):
@@ -66,12 +66,12 @@ def responses_key(key: str) -> str:
 
 def read_results(context: Context, key: str) -> Iterator[Result]:
     """A batch's results, in order."""
-    return chain.from_iterable(map(_decode_lines, whole_lines(context.objects, context.buckets.work, key)))
+    return chain.from_iterable(map(_decode_lines, read_line_blocks(context.objects, context.buckets.work, key)))
 
 
 def read_responses(context: Context, key: str) -> Iterator[bytes]:
     """Their response lines, without line feeds."""
-    return (line[:-1] for line in lines(context.objects, context.buckets.work, responses_key(key)))
+    return (line[:-1] for line in read_lines(context.objects, context.buckets.work, responses_key(key)))
 
 
 Found = tuple[Result, bytes]
@@ -101,13 +101,13 @@ class ResultsReader:
         return next(place for first, place in reversed(self._marks) if first <= row)
 
     def _results(self) -> Iterator[Sequence[Result]]:
-        for block in whole_lines(self._objects, self._bucket, self._key, self._at):
+        for block in read_line_blocks(self._objects, self._bucket, self._key, self._at):
             results = _decode_lines(block)
             self._marks.append((results[0].row, (self._at, self._responses_at)))
             self._at += len(block)
             yield results
 
     def _responses(self) -> Iterator[bytes]:
-        for line in lines(self._objects, self._bucket, responses_key(self._key), self._responses_at):
+        for line in read_lines(self._objects, self._bucket, responses_key(self._key), self._responses_at):
             self._responses_at += len(line)
             yield line[:-1]

@@ -21,7 +21,7 @@ from dropbatch.json_encoding import to_json
 from dropbatch.ports import JSON
 from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_ends import whole
+from dropbatch.storage.objects import read_object
 
 MAX_COLUMNS = 50
 """How many of an answer's columns are compared."""
@@ -113,7 +113,7 @@ def keep_head(context: Context, job_id: str, head: Head) -> None:
 def head_of(context: Context, job_id: str) -> Head | None:
     """Return what a job's fingerprints are of; None if there are none any more."""
     try:
-        data = whole(context.objects, context.buckets.work, _prefix(job_id) + "head.json")
+        data = read_object(context.objects, context.buckets.work, _prefix(job_id) + "head.json")
     except ObjectNotFoundError:
         return None
     return msgspec.json.decode(data, type=Head)

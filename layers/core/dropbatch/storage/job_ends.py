@@ -5,13 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dropbatch.domain.errors import ObjectNotFoundError
-from dropbatch.ports import JSON, Objects
+from dropbatch.ports import JSON
 from dropbatch.storage.context import Context
-
-
-def whole(objects: Objects, bucket: str, key: str, version_id: str | None = None) -> bytes:
-    """Return a small object's bytes; ObjectNotFoundError if there is none."""
-    return b"".join(objects.blocks(bucket, key, version_id))
+from dropbatch.storage.objects import read_object
 
 
 def work_prefix(job_id: str) -> str:
@@ -22,7 +18,7 @@ def work_prefix(job_id: str) -> str:
 def decision_of(context: Context, job_id: str) -> dict[str, Any] | None:
     """Return how a job ended, if that has been decided."""
     try:
-        found: dict[str, Any] = json.loads(whole(context.objects, context.buckets.work, _decision_key(job_id)))
+        found: dict[str, Any] = json.loads(read_object(context.objects, context.buckets.work, _decision_key(job_id)))
     except ObjectNotFoundError:
         return None
     return found
