@@ -27,7 +27,7 @@ from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.states import BatchState, JobState, OpenAIStatus
 from dropbatch.formats.file_types import file_type
 from dropbatch.formats.reading import read_drop
-from dropbatch.gc_tuning import settle
+from dropbatch.gc_tuning import tune_gc
 from dropbatch.messages import BatchMessage
 from dropbatch.ports import OpenAI, RemoteBatch
 from dropbatch.rows.request_builder import JobRows
@@ -224,7 +224,7 @@ def _collect(kind: str, rows: int) -> None:
         job, shards, batches = job_items(kind, rows)
         for item in (job, *shards, *batches):
             context.repository.add(item)
-        settle()  # as every function does when it is connected
+        tune_gc()  # as every function does when it is connected
         for batch in batches:
             collect(context, BatchMessage(job.id, batch.sort_key))
         ended = context.repository.job(job.id)

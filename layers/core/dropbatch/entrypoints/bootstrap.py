@@ -21,7 +21,7 @@ from dropbatch.entrypoints.connect import connect
 from dropbatch.entrypoints.memory_limit import limit_memory
 from dropbatch.entrypoints.observability import PowertoolsObserver
 from dropbatch.entrypoints.settings import Settings
-from dropbatch.gc_tuning import settle
+from dropbatch.gc_tuning import tune_gc
 from dropbatch.ports import Queue
 from dropbatch.storage.context import Context
 
@@ -50,7 +50,7 @@ def _context() -> Context:
         scratch=_SCRATCH,
         new_token=lambda: uuid.uuid4().hex,
     )
-    settle()
+    tune_gc()
     return connected
 
 
