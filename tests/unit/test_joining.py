@@ -42,7 +42,7 @@ def test_the_parts_are_the_pieces_in_order_and_s3_takes_them(pieces: list[Piece]
     for part in parts:
         if not fetched(part):
             assert len(part[0]) <= COPY_BYTES + MIN_PART_BYTES
-            assert part[0].whole or part[0].size > MIN_PART_BYTES
+            assert part[0].is_whole or part[0].size > MIN_PART_BYTES
         else:
             assert fetched(part) <= 2 * MIN_PART_BYTES, "little is held in memory"
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, IncompleteReadError
 from botocore.stub import Stubber
 
-from dropbatch.adapters.s3 import READ_TRIES, S3Objects
+from dropbatch.adapters.s3 import MAX_READ_TRIES, S3Objects
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError
 
 DATA = bytes(range(256)) * 40
@@ -63,7 +63,7 @@ def test_what_was_asked_for_comes_whatever_breaks(
 
 
 def test_a_connection_that_never_brings_anything_is_given_up() -> None:
-    server = Server(honours_ranges=True, breaks_after=[0] * READ_TRIES)
+    server = Server(honours_ranges=True, breaks_after=[0] * MAX_READ_TRIES)
     with pytest.raises(IncompleteReadError):
         S3Objects(server).read_range("b", "k", 3, 5)  # type: ignore[arg-type]  # as above
 
