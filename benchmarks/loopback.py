@@ -54,7 +54,7 @@ def environment(aws: str, openai: str = "http://127.0.0.1:9") -> dict[str, str]:
         "TABLE": "table",
         "OPENAI_SECRET_ARN": "secret",
         "OPENAI_BASE_URL": f"{openai}/v1",
-        "SETTLE_SECONDS": "600",
+        "ABSENCE_CONFIRMATION_SECONDS": "600",
         "RECIPE_WAIT_SECONDS": "120",
         "HOLD_ABOVE_ROWS": "200000",
         "TIME_ZONE": "UTC",

@@ -61,7 +61,7 @@ MAX_LATE_SECONDS = 600
 """Then they are looked for less and less often, but not less often than this."""
 
 DOUBT_FACTOR = 3
-"""For how many `settle_seconds` answers are awaited that OpenAI has counted but not delivered (30 min by default)."""
+"""How long to wait for answers that OpenAI counted but did not deliver, in `absence_confirmation_seconds`: 30 min."""
 
 KEY_CHANGED_SECONDS = 3600
 """When a batch is tried again that the key cannot see; the poller sends it sooner if the former key is back."""
@@ -313,12 +313,12 @@ def _as_seen(batch: Batch) -> RemoteBatch:
 
 
 def _late_seconds(context: Context) -> int:
-    return min(LATE_SECONDS, context.settle_seconds)
+    return min(LATE_SECONDS, context.absence_confirmation_seconds)
 
 
 def _is_in_doubt(context: Context, batch: Batch) -> bool:
     """Return whether answers may still come: OpenAI's files may be late."""
-    return context.now() < (batch.ended_at or 0) + DOUBT_FACTOR * context.settle_seconds
+    return context.now() < (batch.ended_at or 0) + DOUBT_FACTOR * context.absence_confirmation_seconds
 
 
 def _shown(remote: RemoteBatch) -> str:
