@@ -1,4 +1,7 @@
-"""What is kept of a job's end in the work bucket. It loads no recipe and no format, as a poll needs it, too."""
+"""The end of a job in the work bucket: how it was decided, and the deletion of the job's files.
+
+It loads no recipe and no format, because an idle poll needs it, too.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -11,12 +14,12 @@ from dropbatch.storage.objects import read_object
 
 
 def work_prefix(job_id: str) -> str:
-    """Return where in the work bucket a job's files lie."""
+    """Return the prefix of a job's files in the work bucket."""
     return f"jobs/{job_id}/"
 
 
 def decision_of(context: Context, job_id: str) -> dict[str, Any] | None:
-    """Return how a job ended, if that has been decided."""
+    """Return how a job ended; None if that has not been decided."""
     try:
         found: dict[str, Any] = json.loads(read_object(context.objects, context.buckets.work, _decision_key(job_id)))
     except ObjectNotFoundError:
@@ -25,7 +28,7 @@ def decision_of(context: Context, job_id: str) -> dict[str, Any] | None:
 
 
 def decide(context: Context, job_id: str, decision: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep how a job ended, unless it has been decided before; returns what counts."""
+    """Store how a job ended, unless that was decided before. Return the decision that counts."""
     data = json.dumps(decision).encode()
     if context.objects.put_new(context.buckets.work, _decision_key(job_id), data, JSON):
         found: dict[str, Any] = json.loads(data)
@@ -34,10 +37,10 @@ def decide(context: Context, job_id: str, decision: Mapping[str, Any]) -> dict[s
 
 
 def delete_work(context: Context, job_id: str, in_time: Callable[[], bool]) -> bool:
-    """Delete all of a job's files in the work bucket; False if time has run out before that was done."""
+    """Delete all of a job's files in the work bucket; False if time ran out first."""
     return context.objects.delete_all(context.buckets.work, work_prefix(job_id), in_time)
 
 
 def _decision_key(job_id: str) -> str:
-    """Not among the job's files: it outlasts them, for a process that comes late to end the job again."""
+    """Return the key of a decision. It outlasts the job's files, for a process that ends the job again later."""
     return f"ends/{job_id}.json"

@@ -1,4 +1,4 @@
-"""A job's files in the work bucket, and what they say: which recipe, how the rows are laid out, the rows themselves."""
+"""The files of a job in the work bucket: its recipe, its layout, its rows, and how far each step has come."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ from dropbatch.storage.unique_ids import UniqueIds
 
 
 class BatchRow(NamedTuple):
-    """A row that a batch asks, and how often it failed before."""
+    """A row that a batch has, and how often it failed before."""
 
     number: int
     tries: int
@@ -33,7 +33,7 @@ class BatchRow(NamedTuple):
 
 
 class JobFiles:
-    """Where a job keeps what, below `jobs/<job id>/` in the work bucket.
+    """The files of one job, below `jobs/<job id>/` in the work bucket.
 
     `found` is the job's recipe as this invocation read it, whether it can be used or not; None if it read none.
     """
@@ -52,7 +52,7 @@ class JobFiles:
         return self.found
 
     def keep_recipe(self, recipe: RecipeText) -> RecipeText:
-        """Keeps the job's recipe, unless one was kept before; returns the one that is."""
+        """Store the job's recipe, unless one was stored before. Return the stored one."""
         if self._objects.put_new(self._bucket, self._prefix + "recipe.json", recipe.to_json(), JSON):
             return recipe
         return self.recipe() or recipe
@@ -67,7 +67,7 @@ class JobFiles:
         return self._objects.writing(self._bucket, self._shard_key(number, part), BYTES)
 
     def set_shard_aside(self, number: int, part: str, size: int) -> None:
-        """Makes what is written of a shard, `size` bytes, its first part."""
+        """Make the written bytes of a shard, `size` of them, its first part."""
         key = self._shard_key(number)
         if self._objects.head(self._bucket, key).size != size:
             raise AssertionError(f"shard {number} has been written by another process meanwhile")
@@ -78,7 +78,7 @@ class JobFiles:
         self._objects.join(pieces, self._bucket, self._shard_key(number), BYTES)
 
     def copy_shard(self, number: int, other: "JobFiles") -> None:
-        """Takes over a shard of another job, byte for byte."""
+        """Copy a shard of another job, byte for byte, with its index."""
         key = other._shard_key(number)
         piece = Piece(other._bucket, key, 0, self._objects.head(other._bucket, key).size)
         self._objects.join([piece], self._bucket, self._shard_key(number), BYTES)
@@ -90,7 +90,7 @@ class JobFiles:
         return f"{self._prefix}shards/{number:06d}" + (f".{part}" if part else "")
 
     def index(self, number: int, part: str | None = None) -> ShardIndex | None:
-        """What is known of a shard's rows, or of those up to the end of a part; None where it has not been kept."""
+        """Return the index of a shard, or of its rows up to the end of a part; None if it was not stored."""
         try:
             key = self._shard_key(number, part) + ".index"
             return ShardIndex.from_bytes(read_object(self._objects, self._bucket, key))
@@ -101,14 +101,14 @@ class JobFiles:
         self._objects.put(self._bucket, self._shard_key(number, part) + ".index", index.to_bytes(), BYTES)
 
     def progress(self, name: str) -> bytes:
-        """How far an invocation came that ran out of time."""
+        """Return the checkpoint of an invocation that ran out of time."""
         return read_object(self._objects, self._bucket, f"{self._prefix}progress/{name}.json")
 
     def keep_progress(self, name: str, progress: bytes) -> None:
         self._objects.put(self._bucket, f"{self._prefix}progress/{name}.json", progress, JSON)
 
     def ids(self, name: str) -> UniqueIds:
-        """The custom_ids that such an invocation had seen."""
+        """Return the custom_ids up to a checkpoint."""
         return UniqueIds.read(self._objects.blocks(self._bucket, f"{self._prefix}progress/{name}.ids"))
 
     def keep_ids(self, name: str, ids: UniqueIds) -> None:
@@ -117,70 +117,70 @@ class JobFiles:
                 out.write(part)
 
     def shard_blocks(self, number: int, start: int = 0) -> Iterator[bytes]:
-        """A shard's bytes from `start` on: its records, one after another."""
+        """Yield a shard's bytes from `start` on: its records, one after another."""
         return iter(self._objects.blocks(self._bucket, self._shard_key(number), start=start))
 
     def records(self, shard: Shard, layout: Layout) -> DropReader:
-        """A shard's rows, with the numbers they have in the drop."""
+        """Return a reader of a shard's rows, with the numbers that they have in the drop."""
         return read_rows(
             self.shard_blocks(shard.number), layout, first_number=shard.first_row, first_line=shard.first_line
         )
 
     def results_key(self, batch: Batch) -> str:
-        """Where a batch's answers lie, row by row in order."""
+        """Return the key of a batch's results, row by row in order."""
         return f"{self._prefix}results/{batch.results_name}"
 
     def answers_key(self, batch: Batch, name: str) -> str:
-        """Where a part of a batch's answer files lies."""
+        """Return the key of a part of a batch's answer files."""
         return f"{self._prefix}answers/{_own_name(batch)}/{name}"
 
     def fetched(self, batch: Batch) -> dict[str, Any]:
-        """How far fetching a batch's answer files has come; empty before it was interrupted."""
+        """Return how far downloading a batch's answer files has come; empty if it was not interrupted."""
         return self._kept(f"answers/{_own_name(batch)}/progress.json")
 
     def keep_fetched(self, batch: Batch, members: Mapping[str, Any]) -> None:
         self._keep(f"answers/{_own_name(batch)}/progress.json", members)
 
     def judged(self, batch: Batch) -> dict[str, Any]:
-        """How far writing a batch's results has come; empty before it was interrupted."""
+        """Return how far writing a batch's results has come; empty if it was not interrupted."""
         return self._kept(f"results/{_own_name(batch)}.progress.json")
 
     def keep_judged(self, batch: Batch, members: Mapping[str, Any]) -> None:
         self._keep(f"results/{_own_name(batch)}.progress.json", members)
 
     def rendered(self, shard: int) -> dict[str, Any]:
-        """How far rendering a shard has come; empty before it was interrupted."""
+        """Return how far rendering a shard has come; empty if it was not interrupted."""
         return self._kept(f"pieces/{shard:06d}/progress.json")
 
     def keep_rendered(self, shard: int, members: Mapping[str, Any]) -> None:
         self._keep(f"pieces/{shard:06d}/progress.json", members)
 
     def rows_key(self, name: str) -> str:
-        """Where the rows are listed that batches name so."""
+        """Return the key of a list of rows, given the name that batches have for it."""
         return f"{self._prefix}results/{name}"
 
     def rows(self, batch: Batch) -> "Iterator[BatchRow] | None":
-        """The rows that a batch asks, in order; None for all of its shard's."""
+        """Return the rows of a batch, in order; None if it has all rows of its shard and group."""
         if batch.rows is None:
             return None
         found = read_lines(self._objects, self._bucket, self.rows_key(batch.rows))
         return (BatchRow(*map(int, line.split())) for line in found)
 
     def piece_key(self, shard: int, name: str) -> str:
-        """Where a shard's piece of one of the results lies."""
+        """Return the key of a shard's piece of one of the results."""
         return f"{self._prefix}pieces/{shard:06d}/{name}"
 
     def table_key(self, name: str) -> str:
-        """Where what is new in one of a Parquet drop's results lies."""
+        """Return the key of the new parts of one of a Parquet drop's results."""
         return f"{self._prefix}tables/{name}"
 
     def carried(self, shard: int) -> Mapping[str, Any] | None:
-        """What a shard was carried over into: `batches`, and the rows `skipped`; None before that is done."""
+        """Return what a shard was carried over into: `batches` and `skipped` rows; None before that is done."""
         try:
             found = json.loads(read_object(self._objects, self._bucket, f"{self._prefix}carried/{shard:06d}.json"))
         except ObjectNotFoundError:
             return None
-        # The release before this one kept the batches alone.
+        # An earlier release stored only the batches.
         members: Mapping[str, Any] = {"batches": found, "skipped": None} if isinstance(found, list) else found
         return members
 
@@ -188,7 +188,7 @@ class JobFiles:
         self._keep(f"carried/{shard:06d}.json", members)
 
     def recipes(self) -> Sequence[Mapping[str, Any]]:
-        """The recipes that the rows were asked with, the job's own last; empty if that is the only one."""
+        """Return the recipes that the rows were sent with, the job's own last; empty if that is the only one."""
         found: Sequence[Mapping[str, Any]] = self._kept("recipes.json").get("recipes", ())
         return found
 
@@ -196,7 +196,7 @@ class JobFiles:
         self._keep("recipes.json", {"recipes": list(recipes)})
 
     def sampled(self) -> "array[int] | None":
-        """The numbers that the rows of a sample have in the drop; None if the job has no sample."""
+        """Return the numbers that the rows of a sample have in the drop; None if the job has no sample."""
         try:
             data = read_object(self._objects, self._bucket, self._prefix + "sampled")
         except ObjectNotFoundError:
@@ -211,7 +211,7 @@ class JobFiles:
         self._objects.put(self._bucket, self._prefix + "sampled", data, BYTES)
 
     def skipped(self) -> SkippedRows:
-        """Which rows are not asked, and why; none if nothing was kept."""
+        """Return the rows that are skipped, and why; no rows if nothing was stored."""
         found = self._kept("skipped.json")
         return SkippedRows.from_json(found) if found else SkippedRows()
 
@@ -220,14 +220,14 @@ class JobFiles:
             self._keep("skipped.json", skipped.to_json())
 
     def mirrored(self) -> dict[str, Any]:
-        """How far copying the answers to their mirror has come; empty before it was interrupted."""
+        """Return how far copying the answers to their mirror has come; empty if it was not interrupted."""
         return self._kept("mirrored.json")
 
     def keep_mirrored(self, members: Mapping[str, Any]) -> None:
         self._keep("mirrored.json", members)
 
     def joined(self) -> dict[str, Any]:
-        """How far joining has come; empty before it has begun."""
+        """Return how far joining the results has come; empty before it has begun."""
         return self._kept("joined.json")
 
     def keep_joined(self, members: Mapping[str, Any]) -> None:
@@ -245,5 +245,5 @@ class JobFiles:
 
 
 def _own_name(batch: Batch) -> str:
-    """Name a batch among its job's, whichever process collects it."""
+    """Return the name of a batch among its job's batches. It does not depend on the process that collects the batch."""
     return f"{batch.shard:06d}.{batch.model_group:03d}.{batch.attempt}"

@@ -1,4 +1,4 @@
-"""A recipe as a job takes it, with the files that it names: where it is found, and how it is read."""
+"""The text of a recipe with the files that it names: finding it, reading it, and comparing it."""
 
 import codecs
 import hashlib
@@ -21,14 +21,14 @@ from dropbatch.recipes.yaml import MAX_BYTES, too_long
 from dropbatch.storage.objects import read_object
 
 MAX_FILES_BYTES = 4 * MAX_BYTES
-"""How large a recipe and the files that it names may be together; each by itself may have `MAX_BYTES`."""
+"""How many bytes a recipe and the files that it names may have together. Each one may have `MAX_BYTES`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecipeText:
-    """A recipe as it stood when a job took it: its text, and the texts of the files that it names.
+    """A recipe as it was when a job took it: its text, and the texts of the files that it names.
 
-    `marked` are those of the files that began with a byte-order mark, which is no part of their texts.
+    `marked` are the files that began with a byte-order mark. The mark is not part of their texts.
     """
 
     path: str
@@ -38,37 +38,38 @@ class RecipeText:
 
     @property
     def names(self) -> Sequence[str]:
-        """The files it names, relative to its folder, whether they exist or not."""
+        """The files that it names, relative to its folder, whether they exist or not."""
         return self.parsed().files
 
     def parsed(self) -> Recipe:
-        """Its keys, whether they can be used or not; DropRejectedError where it has none."""
+        """Return its keys, whether they can be used or not. Raise DropRejectedError if it has none."""
         return _parsed(self.text, self.path)
 
     def compiled(
         self, *, checked: bool = False, columns: Sequence[str] = (), file: FileValues | None = NO_FILE_YET
     ) -> CompiledRecipe:
-        """DropRejectedError where it cannot be used; `checked` says that it can, as what a job has kept.
+        """Return the compiled recipe. Raise DropRejectedError if it cannot be used.
 
-        `columns` are a drop's, for what a rejection advises; `file` is what templates can say of it, None if it has a
-        column of that name.
+        `checked` says that it was compiled before, as the recipe that a job stores was. `columns` are those of a drop,
+        for the advice in a rejection. `file` holds the values of the drop that templates can use, None if the drop has
+        a column of that name.
         """
         text = self.path, self.text, tuple(sorted(self.files.items())), checked, tuple(columns)
         if file == NO_FILE_YET:
             return _compiled(*text, file)
         try:
-            found = _compiled(*text, NO_FILE_YET)  # one for all files: few recipes use what differs
+            found = _compiled(*text, NO_FILE_YET)  # one for all files: few recipes use values that differ
         except DropRejectedError:
             return _compiled(*text, file)
         return _compiled(*text, file) if found.depends_on(file) else found
 
     def note_in(self, job: Job) -> None:
-        """Note in a job which recipe it has, and what that says about messages."""
+        """Write into a job which recipe it has, and the recipe's keys about messages."""
         job.recipe_path, job.recipe_sha256 = self.path, self.sha256
         try:
             keys = self.parsed()
         except DropRejectedError:
-            return  # compiling it says so
+            return  # compiling it reports the problem
         job.notify, job.digest = list(keys.notify), keys.digest
 
     @property
@@ -80,7 +81,7 @@ class RecipeText:
 
     @property
     def reading(self) -> str:
-        """The keys that say how files are read, in short, to be compared; empty if the recipe has no keys at all."""
+        """A hash of the keys that say how files are read; empty if the recipe has no keys."""
         try:
             recipe = self.parsed()
         except DropRejectedError:
@@ -89,7 +90,7 @@ class RecipeText:
         return hashlib.sha256(repr((*keys, recipe.limit)).encode()).hexdigest()
 
     def originals(self) -> Iterator[tuple[str, bytes]]:
-        """The recipe and its files byte for byte as they were dropped, each with its path from the recipe's folder."""
+        """Yield the recipe and its files byte for byte as dropped, each with its path from the recipe's folder."""
         yield posixpath.basename(self.path), self.text
         for name, text in self.files.items():
             yield posixpath.normpath(name), (codecs.BOM_UTF8 if name in self.marked else b"") + text.encode()
@@ -105,7 +106,7 @@ class RecipeText:
         return cls(members["path"], members["text"].encode(), members["files"], marked)
 
 
-@lru_cache(maxsize=16)  # a function that stays warm meets the same few again and again
+@lru_cache(maxsize=16)  # a warm function needs the same few recipes again and again
 def _parsed(text: bytes, path: str) -> Recipe:
     return parse_recipe(text, path)
 
@@ -123,7 +124,7 @@ def _compiled(
 
 
 def read_recipe(objects: Objects, bucket: str, key: str, version_id: str | None = None) -> bytes:
-    """Return a recipe's text; ObjectNotFoundError if there is none, DropRejectedError if it is too large to be one."""
+    """Return a recipe's text. Raise ObjectNotFoundError if there is none, DropRejectedError if it is too large."""
     text = _bounded(objects, bucket, key, MAX_BYTES, version_id)
     if isinstance(text, int):
         raise too_long(key)
@@ -131,13 +132,13 @@ def read_recipe(objects: Objects, bucket: str, key: str, version_id: str | None 
 
 
 def find_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None:
-    """The recipe that counts for a drop, with the files it names; None where there is none up to the root."""
+    """Return the recipe that counts for a drop, with the files that it names; None if there is none up to the root."""
     found = nearest_recipe(objects, bucket, key)
     return found and with_files(objects, bucket, found.path, found.text)
 
 
 def nearest_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None:
-    """The same without the files it names, whatever it holds."""
+    """Return the recipe that counts for a drop, without the files that it names, even if it cannot be used."""
     for candidate in recipe_keys(key):
         try:
             return RecipeText(candidate, read_recipe(objects, bucket, candidate), {})
@@ -147,23 +148,23 @@ def nearest_recipe(objects: Objects, bucket: str, key: str) -> RecipeText | None
 
 
 def with_files(objects: Objects, bucket: str, path: str, text: bytes) -> RecipeText:
-    """The recipe with the files it names. Files that are not there are left out, and all if it cannot be parsed.
+    """Return the recipe with the files that it names; without missing files, or without any if it cannot be parsed.
 
-    DropRejectedError where a file is too large to be read.
+    Raise DropRejectedError if a file is too large.
     """
     files: dict[str, str] = {}
     marked: set[str] = set()
     try:
         recipe = _parsed(text, path)
     except DropRejectedError:
-        return RecipeText(path, text, files)  # compiling it says what is wrong
+        return RecipeText(path, text, files)  # compiling it reports the problems
     room = MAX_FILES_BYTES - len(text)
     for name in recipe.files:
         most = min(MAX_BYTES, room)
         try:
             found = _bounded(objects, bucket, beside(path, name), most)
         except ObjectNotFoundError:
-            continue  # compiling the recipe names what it lacks
+            continue  # compiling the recipe names the missing file
         if isinstance(found, int):
             raise DropRejectedError.because(_file_too_large(recipe, name, found))
         room -= len(found)
@@ -177,12 +178,12 @@ def with_files(objects: Objects, bucket: str, path: str, text: bytes) -> RecipeT
 
 
 def beside(path: str, name: str) -> str:
-    """The key of a file that the recipe at `path` names: in its folder, or below it."""
+    """Return the key of a file that the recipe at `path` names: in the recipe's folder, or below it."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
 
 
 def _bounded(objects: Objects, bucket: str, key: str, most: int, version_id: str | None = None) -> bytes | int:
-    """Return an object's bytes; if it has more than `most`, how many it has, and read none of them."""
+    """Return an object's bytes; if there are more than `most`, return their number and read none of them."""
     size = objects.head(bucket, key, version_id).size
     if size > most:
         return size
