@@ -123,7 +123,7 @@ def _results(context: Context, job: Job, files: JobFiles) -> tuple[Ended, list[d
     if objects is None:
         return None
     skipped = files.skipped()
-    if skipped.needs_telling:
+    if skipped.must_be_reported:
         objects["skipped"] = details.results_prefix(job) + details.SKIPPED_NAME
     cancelled = job.cancel_requested and tally.outcomes[Outcome.CANCELLED] > 0
     status = job_status(tally.outcomes, cancelled=cancelled)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from dropbatch.domain.items import WorkItem
-from dropbatch.domain.states import BatchState, OpenAIStatus, follow
+from dropbatch.domain.states import BatchState, OpenAIStatus, checked_transition
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class Batch(WorkItem):
     unpriced: int = 0  # of how many of its requests the price is not known
 
     def move(self, state: BatchState) -> None:
-        self.state = follow(self.state, state)
+        self.state = checked_transition(self.state, state)
 
     @property
     def sort_key(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 MAX_MOVES = 20
 """How many of a column's changes from one value to another are listed, the commonest."""
 
-TOLD_COLUMNS = 10
+MAX_EVENT_COLUMNS = 10
 """Of how many columns an event tells; summary.json tells of all."""
 
 

@@ -29,7 +29,7 @@ class ObjectKind(StrEnum):
     DROP = "drop"
 
 
-def meaning_of(key: str) -> ObjectKind | Marker | NearMarker:
+def kind_of_object(key: str) -> ObjectKind | Marker | NearMarker:
     """What an object's key says about the object, before anything is read.
 
     A `.txt` that a recipe names is ignored as well; that takes the recipe to know.

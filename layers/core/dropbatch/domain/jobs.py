@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.items import Item
 from dropbatch.domain.outbox import OutboxItem
-from dropbatch.domain.states import HeldReason, JobState, ShardState, follow
+from dropbatch.domain.states import HeldReason, JobState, ShardState, checked_transition
 
 MAX_JOB_SECONDS = 28 * 86_400
 """How long after its creation a job ends at the latest, whatever holds it: within the work bucket's 60 days."""
@@ -28,7 +28,7 @@ RETENTION_SECONDS = 90 * 86_400
 """How long the items of an ended job are kept."""
 
 
-KEPT_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
+ITEM_LIFETIME_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
 """How long after its job was created an item of it is kept."""
 
 
@@ -106,7 +106,7 @@ class Job(OutboxItem):
     is_clean: bool = False  # what was to be deleted of them is
 
     def move(self, state: JobState) -> None:
-        self.state = follow(self.state, state)
+        self.state = checked_transition(self.state, state)
 
     def end_hold(self, now: int) -> None:
         """Forget why it is held, and remember when that was over."""
@@ -143,4 +143,4 @@ class Shard(Item):
     state: ShardState = ShardState.OPEN
 
     def move(self, state: ShardState) -> None:
-        self.state = follow(self.state, state)
+        self.state = checked_transition(self.state, state)

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-KEPT_PROBLEMS = 100
+MAX_LISTED_PROBLEMS = 100
 """How many problems are listed one by one; the rest are counted."""
 
 MAX_CAUSES = 200
 """How many causes are told apart; the problems of any more are counted as other ones."""
 
-FIRST_LINES = 3
+MAX_LISTED_LINES = 3
 """Of how many lines with the same problem the numbers are kept."""
 
 MAX_NAME = 200
@@ -193,7 +193,7 @@ class Problems:
 
     def add(self, problem: Problem) -> None:
         self.total += 1
-        if len(self.kept) < KEPT_PROBLEMS:
+        if len(self.kept) < MAX_LISTED_PROBLEMS:
             self.kept.append(problem)
         self._count(problem, 1, [] if problem.line is None else [problem.line])
 
@@ -203,7 +203,7 @@ class Problems:
                 self.add(problem)
             return
         self.total += problems.total
-        self.kept += problems.kept[: KEPT_PROBLEMS - len(self.kept)]
+        self.kept += problems.kept[: MAX_LISTED_PROBLEMS - len(self.kept)]
         for group in problems.groups:
             self._count(group.first, group.count, group.lines)
 
@@ -214,7 +214,7 @@ class Problems:
                 problem, lines = Problem(OTHER, "There are other problems; correct these first."), []
             group = self._groups.setdefault(problem.cause, ProblemGroup(problem))
         group.count += count
-        group.lines += [line for line in lines if line not in group.lines][: FIRST_LINES - len(group.lines)]
+        group.lines += [line for line in lines if line not in group.lines][: MAX_LISTED_LINES - len(group.lines)]
 
     def __iter__(self) -> Iterator[Problem]:
         return iter(self.kept)

@@ -33,7 +33,7 @@ class SkippedRows:
         return sum(count for code, count in self.codes.items() if code not in LEFT_OUT)
 
     @property
-    def needs_telling(self) -> bool:
+    def must_be_reported(self) -> bool:
         """Whether rows were skipped that nobody asked to leave out."""
         return any(code != WHEN for code in self.codes)
 

@@ -97,7 +97,7 @@ _FOLLOWS: Mapping[JobState | BatchState | ShardState, frozenset[Any]] = {
 S = TypeVar("S", JobState, BatchState, ShardState)
 
 
-def follow(current: S, state: S) -> S:
+def checked_transition(current: S, state: S) -> S:
     """`state`, if the closed set of transitions knows the step from `current`; an AssertionError otherwise."""
     if state not in _FOLLOWS.get(current, frozenset()):
         raise AssertionError(f"{type(current).__name__} cannot go from {current} to {state}")

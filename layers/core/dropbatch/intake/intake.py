@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dropbatch.domain.batches import Batch
-from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
+from dropbatch.domain.drops import Drop, ObjectKind, kind_of_object
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError, StaleItemError
-from dropbatch.domain.jobs import KEPT_SECONDS, Job, Limited, Shard, reportable_names
+from dropbatch.domain.jobs import ITEM_LIFETIME_SECONDS, Job, Limited, Shard, reportable_names
 from dropbatch.domain.markers import MAX_MARKER_BYTES, Marker, MarkerKind, NearMarker, name_of
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.domain.runs import Claim
@@ -120,7 +120,7 @@ def _forget(context: Context, look: IntakeMessage) -> None:
 
 def _take_in(context: Context, look: IntakeMessage) -> bool:
     """Return whether all is done; else the object is looked at again later."""
-    meaning = meaning_of(look.key)
+    meaning = kind_of_object(look.key)
     if meaning is ObjectKind.IGNORED and not may_be_part(look.key):
         return True
     try:
@@ -341,11 +341,11 @@ def _build(context: Context, job: Job, files: JobFiles) -> None:
             tokens=group.tokens,
             inputs=group.embedding_inputs,
             created_at=context.now(),
-            expires_at=job.created_at + KEPT_SECONDS,
+            expires_at=job.created_at + ITEM_LIFETIME_SECONDS,
         )
         for plan, number, group in batches_of(built.plans)
     ]
-    expires_at = job.created_at + KEPT_SECONDS
+    expires_at = job.created_at + ITEM_LIFETIME_SECONDS
     shards = [
         Shard(job.id, plan.number, plan.first_row, plan.first_line, plan.rows, expires_at=expires_at)
         for plan in built.plans
@@ -421,7 +421,7 @@ def _ready_again(context: Context, job: Job, files: JobFiles, digest: str) -> _R
             shard.first_row,
             shard.first_line,
             shard.rows,
-            expires_at=job.created_at + KEPT_SECONDS,
+            expires_at=job.created_at + ITEM_LIFETIME_SECONDS,
         )
         shards.append(copy)
         found = carry_over(context, context.repository.batches(former.id, shard.number), origin, rows, copy)
@@ -558,7 +558,7 @@ def _claim(repository: Repository, digest: str, job: Job) -> tuple[Job | None, s
 
     Returns the other open job that has it, if one does, and the job that has answered it before.
     """
-    while not repository.add(Claim(digest, job.id, expires_at=job.created_at + KEPT_SECONDS)):
+    while not repository.add(Claim(digest, job.id, expires_at=job.created_at + ITEM_LIFETIME_SECONDS)):
         claim = repository.claim(digest)
         if claim is None:
             continue
@@ -569,7 +569,7 @@ def _claim(repository: Repository, digest: str, job: Job) -> tuple[Job | None, s
             return holder, None
         if holder is not None and holder.state in ANSWERED_JOBS:
             claim.answered_by = holder.id
-        claim.job_id, claim.expires_at = job.id, job.created_at + KEPT_SECONDS
+        claim.job_id, claim.expires_at = job.id, job.created_at + ITEM_LIFETIME_SECONDS
         try:
             repository.save(claim)
         except StaleItemError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from dropbatch.domain.batches import Batch
-from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
+from dropbatch.domain.drops import Drop, ObjectKind, kind_of_object
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerReason, NearMarker
@@ -126,7 +126,7 @@ class _Marker:
     def _without_job(self, newest: LatestJob) -> _Answer:
         """Wait a while for a job: events come in any order. Then say what there is instead."""
         context, marker = self.context, self.marker
-        if meaning_of(newest.key) is not ObjectKind.DROP:
+        if kind_of_object(newest.key) is not ObjectKind.DROP:
             return marker_notices.no_drop(marker, self.asker)
         if marker.kind in (MarkerKind.CANCEL, MarkerKind.APPROVE):
             self._remember(newest)

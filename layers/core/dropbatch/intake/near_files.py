@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from dropbatch.domain.drops import S3_KEY_BYTES, ObjectKind, cut, meaning_of
+from dropbatch.domain.drops import S3_KEY_BYTES, ObjectKind, cut, kind_of_object
 from dropbatch.domain.markers import COMPRESSED_EXTENSIONS, EXTENSIONS
 from dropbatch.storage.context import Context
 
@@ -56,7 +56,7 @@ def _names(context: Context, bucket: str, folder: str, name: str) -> Iterator[st
     for after in dict.fromkeys(("", *likely)):
         page = context.objects.names(bucket, cut(folder + after, S3_KEY_BYTES))
         keys = [key for key, _ in page if key.startswith(folder)]
-        inside = (key.removeprefix(folder) for key in keys if meaning_of(key) is ObjectKind.DROP)
+        inside = (key.removeprefix(folder) for key in keys if kind_of_object(key) is ObjectKind.DROP)
         yield from (each for each in inside if "/" not in each)
         if not after and len(keys) < PAGE:
             return

@@ -1,7 +1,7 @@
 """Checks a recipe that was dropped, has the files go on that waited for it, and tells its owner."""
 
 from dropbatch.batch_api.models import notices_about
-from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
+from dropbatch.domain.drops import Drop, ObjectKind, kind_of_object
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError
 from dropbatch.domain.inbox import KnownRecipe, Pending
 from dropbatch.domain.jobs import RETENTION_SECONDS, Job
@@ -239,7 +239,7 @@ def _files_found(context: Context, drop: Drop, arrival: Arrival, reached: Pendin
     folder = drop.key[: drop.key.rfind("/") + 1]
     parts = {beside(drop.key, name) for name in arrival.recipe.names}
     page = context.objects.names(drop.bucket, folder)
-    if any(key.startswith(folder) and meaning_of(key) is ObjectKind.DROP and key not in parts for key, _ in page):
+    if any(key.startswith(folder) and kind_of_object(key) is ObjectKind.DROP and key not in parts for key, _ in page):
         return FilesFound()
     return FilesFound(is_empty=True, elsewhere=_waits_elsewhere(context, drop), parts=arrival.recipe.names)
 

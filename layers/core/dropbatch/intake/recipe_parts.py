@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from dropbatch.domain.drops import Drop, ObjectKind, meaning_of, recipe_keys
+from dropbatch.domain.drops import Drop, ObjectKind, kind_of_object, recipe_keys
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError
 from dropbatch.formats.file_types import file_type
 from dropbatch.jobs.pending import pending_for
@@ -19,7 +19,7 @@ def may_be_part(key: str) -> bool:
     """Return whether a recipe may name an object instead of having it answered: by the object's name alone."""
     if key.lower().endswith(_ENDINGS):
         return True
-    if meaning_of(key) is not ObjectKind.DROP:
+    if kind_of_object(key) is not ObjectKind.DROP:
         return False
     try:
         file_type(key)

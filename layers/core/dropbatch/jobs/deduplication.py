@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable
 
 from dropbatch.domain.drops import Drop, is_later, job_id
-from dropbatch.domain.jobs import KEPT_SECONDS, Job
+from dropbatch.domain.jobs import ITEM_LIFETIME_SECONDS, Job
 from dropbatch.domain.runs import MAX_FINISHED_RUNS, MAX_OPEN_RUNS, Claim, LatestJob
 from dropbatch.domain.states import APPROVABLE, ENDED_JOBS, JobState
 from dropbatch.storage.repository import Repository
@@ -195,7 +195,7 @@ def claim_job(repository: Repository, drop: Drop, requested_at: int, now: int, r
 
     For a marker, which is looked for no more once it has acted, that is kept as long as its job may be.
     """
-    expires_at = now + KEPT_SECONDS if rerun_version else None
+    expires_at = now + ITEM_LIFETIME_SECONDS if rerun_version else None
     claim = Claim(
         _version_digest(drop, rerun_version), job_id(drop, requested_at, rerun_version), expires_at=expires_at
     )

@@ -107,7 +107,7 @@ def write_rejected_page(context: Context, job: Job, problems: Problems) -> None:
 
 def write_skipped(context: Context, job: Job, skipped: SkippedRows) -> None:
     """`skipped.json`: which rows are not asked, and why; none if the recipe's `when` alone leaves rows out."""
-    if skipped.needs_telling:
+    if skipped.must_be_reported:
         about = {"schema_version": SCHEMA_VERSION, "job_id": job.id, "drop": named_drop(job.drop)}
         _put(context, job, SKIPPED_NAME, {**about, **skipped.to_json()})
 
