@@ -32,7 +32,7 @@ from dropbatch.domain.errors import RetryLaterError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import ENDED_JOBS, BatchState, JobState
 from dropbatch.intake.intake import take_in
-from dropbatch.intake.validation import SPARE_SECONDS
+from dropbatch.intake.row_scan import HANDOVER_SECONDS
 from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.reporting.details import results_prefix

@@ -100,12 +100,12 @@ class JobFiles:
     def keep_index(self, number: int, index: ShardIndex, part: str | None = None) -> None:
         self._objects.put(self._bucket, self._shard_key(number, part) + ".index", index.to_bytes(), BYTES)
 
-    def progress(self, name: str) -> bytes:
+    def checkpoint(self, name: str) -> bytes:
         """Return the checkpoint of an invocation that ran out of time."""
         return read_object(self._objects, self._bucket, f"{self._prefix}progress/{name}.json")
 
-    def keep_progress(self, name: str, progress: bytes) -> None:
-        self._objects.put(self._bucket, f"{self._prefix}progress/{name}.json", progress, JSON)
+    def keep_checkpoint(self, name: str, checkpoint: bytes) -> None:
+        self._objects.put(self._bucket, f"{self._prefix}progress/{name}.json", checkpoint, JSON)
 
     def ids(self, name: str) -> UniqueIds:
         """Return the custom_ids up to a checkpoint."""
