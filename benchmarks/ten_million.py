@@ -238,7 +238,7 @@ class Worker:
     def __init__(self, context: Context, day: Day) -> None:
         self.context = context
         self.stages = {name: Stage() for name in STAGES}
-        self._reading_seconds = SPARE_SECONDS + day.reading_seconds
+        self._reading_seconds = HANDOVER_SECONDS + day.reading_seconds
 
     def handle_all(self) -> None:
         """Handles every message that is due, and those that follow from it."""

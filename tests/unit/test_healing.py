@@ -372,7 +372,7 @@ def test_a_step_that_dies_each_time_ends_with_a_notification(
     if step == "take_in":
         # It got as far as the job's item.
         monkeypatch.undo()
-        monkeypatch.setattr("dropbatch.intake.intake._build", dies)
+        monkeypatch.setattr("dropbatch.intake.intake.build_job", dies)
     run(fake, ticks=300)
     run(fake, ticks=800, step=3600)
     told = fake.topics.published[-1]

@@ -16,7 +16,7 @@ from dropbatch.domain.outcomes import Outcome, job_status
 from dropbatch.formats.compression import compressed
 from dropbatch.formats.file_types import Kind, file_type
 from dropbatch.formats.writing import answers_extension, file_tail
-from dropbatch.intake.retry_job import KEPT, recipe_of
+from dropbatch.intake.carry_over import KEPT, recipe_of
 from dropbatch.jobs.end import end
 from dropbatch.ports import BYTES, HTML, Piece
 from dropbatch.reporting import details, report_page, result_files

@@ -1,8 +1,8 @@
 """The validation of a drop: one pass over all rows, in as many invocations as it takes, which writes them into shards.
 
 Each row is checked, its request sized, and its bytes written into a shard. When an invocation's time runs out, it
-stores a checkpoint at the start of a row: sums, shards, problems and ids. The next invocation reads no row again, except
-in a compressed drop (see `formats.resumable_stream`), and the shards come out the same.
+stores a checkpoint at the start of a row: sums, shards, problems and ids. The next invocation reads no row again,
+except in a compressed drop (see `formats.resumable_stream`), and the shards come out the same.
 """
 
 from array import array
