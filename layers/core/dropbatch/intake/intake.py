@@ -21,7 +21,7 @@ from dropbatch.intake.build_job import build_job
 from dropbatch.intake.recipe_check import check_recipe, recipe_elsewhere
 from dropbatch.intake.recipe_parts import check_recipes_of_part, is_part, may_be_part
 from dropbatch.intake.start_job import open_job
-from dropbatch.intake.waiting_files import file_to_take_up, waits_from_now_on
+from dropbatch.intake.waiting_files import job_to_resume, wait_for_another_recipe
 from dropbatch.jobs.deduplication import claimed_job, set_latest
 from dropbatch.jobs.give_up import KILLS, NOT_READABLE, end_silently, refuse_unseen, reject
 from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
@@ -86,7 +86,7 @@ def _take_in(context: Context, message: IntakeMessage) -> bool:
 
 def _act_on_marker(context: Context, marker: Marker | NearMarker, message: IntakeMessage, arrived: int) -> bool:
     """Do what a marker asks. Return False while the file beside it may still come."""
-    answer = markers.obey(context, marker, message, arrived)
+    answer = markers.act(context, marker, message, arrived)
     if isinstance(answer, bool):
         return answer
     version = message.version_id or ""
@@ -103,7 +103,7 @@ def _take_in_drop(context: Context, message: IntakeMessage, drop: Drop, *, is_ig
     if is_ignored:
         return True
     if message.rerun_version and not _has_job(context, message, drop):
-        return _take_up(context, message, drop)
+        return _resume(context, message, drop)
     _build_leased(context, open_job(context, drop, message.rerun_version, drop.arrived))
     return True
 
@@ -113,9 +113,9 @@ def _has_job(context: Context, message: IntakeMessage, drop: Drop) -> bool:
     return identity is not None and context.repository.job(identity) is not None
 
 
-def _take_up(context: Context, message: IntakeMessage, drop: Drop) -> bool:
+def _resume(context: Context, message: IntakeMessage, drop: Drop) -> bool:
     """Build a job of a rejected drop with the recipe that came. Return False while the rejection is not done."""
-    former = file_to_take_up(context, drop)
+    former = job_to_resume(context, drop)
     if former is None:
         context.observer.info("the file no longer waits for a recipe; nothing to do")
         return True
@@ -176,7 +176,7 @@ def _reject(context: Context, job: Job, files: JobFiles, problems: Problems) -> 
         recipe.note_in(job)
         result_files.write_recipe(context, job, recipe)
     waits = waits_for_recipe(problems, has_recipe=recipe is not None)
-    goes_on = waits and waits_from_now_on(context, job, problems, recipe)
+    goes_on = waits and wait_for_another_recipe(context, job, problems, recipe)
     elsewhere = recipe_elsewhere(context, job) if problems.has("no_recipe") else []
     reject(context, job, problems, waits=waits, goes_on=goes_on, elsewhere=elsewhere)
 
