@@ -1,4 +1,4 @@
-"""Reading from S3: connections that break, servers that send more than was asked for, objects that are not given."""
+"""Reading from S3: broken connections, servers that send more than requested, objects that may not be read."""
 
 import io
 import re
@@ -17,7 +17,7 @@ DATA = bytes(range(256)) * 40
 
 
 class Body(io.BytesIO):
-    """Breaks after so many bytes."""
+    """A body whose connection breaks after a number of bytes."""
 
     def __init__(self, data: bytes, breaks_after: int | None) -> None:
         super().__init__(data)

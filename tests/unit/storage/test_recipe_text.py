@@ -1,4 +1,4 @@
-"""A recipe is looked for, and read, within bounds: it is small, and reads what lies in its own folder."""
+"""Finding and reading a recipe has bounds: it is small, and its files are in its own folder or below."""
 
 import pytest
 
