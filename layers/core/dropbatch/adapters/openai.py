@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dropbatch.adapters.openai_errors import code_of, translate_errors
+from dropbatch.batch_api.limits import COMPLETION_WINDOW
 from dropbatch.domain.errors import (
     OpenAIAuthError,
     OpenAINotFoundError,
@@ -105,7 +106,7 @@ class OpenAIBatches:
             made = client.batches.with_raw_response.create(
                 input_file_id=file_id,
                 endpoint=endpoint,  # type: ignore[arg-type]  # the drop's own; OpenAI checks it
-                completion_window="24h",
+                completion_window=COMPLETION_WINDOW,
                 metadata=dict(metadata),
                 timeout=_timeout(CREATE_SECONDS),
                 **more,

@@ -20,7 +20,7 @@ from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import BatchState
 from dropbatch.intake.retry_requests import ChangedRequests, SameRequests
 from dropbatch.ports import JSON
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.batch_results import Result, read_responses, read_results, writing_results
 from dropbatch.storage.context import Context

@@ -11,9 +11,9 @@ from dropbatch.domain.problems import LOOKS_LIKE_RECIPE, Problem, Problems
 from dropbatch.formats.file_types import FileType, Kind, file_type
 from dropbatch.intake.opening import Reader, content_of
 from dropbatch.jobs.pending import may_come
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
-from dropbatch.recipes.lookalike import MAX_LOOKED_AT, is_recipe_object, is_recipe_text
+from dropbatch.recipes.recipe_detection import MAX_EXAMINED, is_recipe_object, is_recipe_text
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.recipe_text import RecipeText, nearest_recipe, with_files
@@ -55,7 +55,7 @@ def holds_recipe(context: Context, drop: Drop, kind: FileType) -> bool:
     """Return whether the content of a file with a drop's name is a recipe."""
     if kind.kind is Kind.TXT:
         return is_recipe_text(next(content_of(context, drop, kind), b""))
-    if kind.extension == "json" and kind.stem.lower().startswith("recipe") and drop.size <= MAX_LOOKED_AT:
+    if kind.extension == "json" and kind.stem.lower().startswith("recipe") and drop.size <= MAX_EXAMINED:
         return is_recipe_object(b"".join(content_of(context, drop, kind)))
     return False
 

@@ -1,6 +1,6 @@
 """The check of a dropped recipe: files that waited for it resume, and its owner is notified."""
 
-from dropbatch.batch_api.models import notices_about
+from dropbatch.batch_api.deprecations import notices_about
 from dropbatch.domain.drops import Drop, ObjectKind, kind_of_object
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError
 from dropbatch.domain.inbox import KnownRecipe, Pending
@@ -20,7 +20,7 @@ from dropbatch.jobs.lease import give_back
 from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, may_come, pending_for, wait_for
 from dropbatch.messages import IntakeMessage
 from dropbatch.ports import ObjectInfo
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.understood import understood
 from dropbatch.reporting import recipe_notices
 from dropbatch.reporting.recipe_notices import TOLD_FILES, FilesFound

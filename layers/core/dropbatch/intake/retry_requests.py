@@ -15,7 +15,7 @@ from dropbatch.formats.records import Record
 from dropbatch.intake.row_scan import build_request
 from dropbatch.intake.sharding import Group
 from dropbatch.ports import BYTES, Writer
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.rows.request_builder import JobRows, RequestBuilder
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import BatchRow

@@ -20,7 +20,7 @@ from dropbatch.formats.jsonl.raw_request import raw_custom_id
 from dropbatch.formats.records import Chunk, Record
 from dropbatch.intake.opening import Reader
 from dropbatch.intake.sharding import Sharder
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.rows.request_builder import RequestBuilder, size_problems
 from dropbatch.rows.sampling import sampled_rows
 from dropbatch.storage.context import Context
@@ -193,7 +193,7 @@ class RowScan:
     def _fits(self, requests: RequestChunk) -> bool:
         return (
             max(requests.line_sizes()) <= min(self._limits.line_bytes, self._limits.batch_bytes)
-            and requests.expectation.embedding_inputs <= self._limits.batch_embedding_inputs
+            and requests.estimate.embedding_inputs <= self._limits.batch_embedding_inputs
         )
 
     def _are_new(self, chunk: Chunk) -> bool:

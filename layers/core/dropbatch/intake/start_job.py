@@ -17,8 +17,8 @@ from dropbatch.jobs.lease import give_back
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS
 from dropbatch.jobs.waiting import waits_no_more
 from dropbatch.messages import message_for
-from dropbatch.recipes.compiler import CompiledRecipe
-from dropbatch.recipes.parser import DEADLINE_SECONDS
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.keys import DEADLINE_SECONDS
 from dropbatch.recipes.understood import understood
 from dropbatch.reporting import held_notices, notifications, result_files
 from dropbatch.reporting.details import UsedRecipe

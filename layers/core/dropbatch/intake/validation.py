@@ -31,7 +31,7 @@ from dropbatch.intake.drop_recipe import (
 from dropbatch.intake.opening import Source, open_drop, reopen_drop
 from dropbatch.intake.row_scan import RowScan
 from dropbatch.intake.sharding import Sharder, ShardPlan
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.recipe_text import RecipeText

@@ -13,10 +13,12 @@ from dropbatch.domain.errors import DropRejectedError, ObjectNotFoundError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problem
 from dropbatch.ports import Objects
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.file_values import NO_FILE_YET, FileValues
+from dropbatch.recipes.keys import READING_KEYS, Recipe
 from dropbatch.recipes.naming import quoted
-from dropbatch.recipes.parser import Recipe, parse_recipe
+from dropbatch.recipes.parser import parse_recipe
 from dropbatch.recipes.yaml import MAX_BYTES, too_long
 from dropbatch.storage.objects import read_object
 
@@ -86,8 +88,8 @@ class RecipeText:
             recipe = self.parsed()
         except DropRejectedError:
             return ""
-        keys = recipe.bad_rows, recipe.delimiter, recipe.encoding, recipe.quoting, recipe.escape, recipe.header
-        return hashlib.sha256(repr((*keys, recipe.limit)).encode()).hexdigest()
+        values = [getattr(recipe, key) for key in READING_KEYS]
+        return hashlib.sha256(repr((*values, recipe.limit)).encode()).hexdigest()
 
     def originals(self) -> Iterator[tuple[str, bytes]]:
         """Yield the recipe and its files byte for byte as dropped, each with its path from the recipe's folder."""
