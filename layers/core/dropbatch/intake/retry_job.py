@@ -1,6 +1,6 @@
 """The job of a `.retry`: it sends the failed rows of a former job again, and keeps the former job's answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import DropRejectedError, ObjectNotFoundError
@@ -11,9 +11,7 @@ from dropbatch.formats.layout import Layout
 from dropbatch.intake.carry_over import Former, carry_over
 from dropbatch.intake.retry_recipe import choose_recipe
 from dropbatch.intake.start_job import ReadyJob
-from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
-from dropbatch.reporting.details import UsedRecipe
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
@@ -51,9 +49,10 @@ def prepare_retry(
     if sampled is not None:
         files.keep_sampled(sampled)
     rows = JobRows(context, job)
-    today = _changed_recipe(job, old, layout, recipe, used)
-    former_rows = rows if today is None else JobRows(context, former)
-    origin = Former(old, former_rows, _count_recipes(old), today)
+    former_recipes = max(1, len(old.recipes()))
+    is_changed = len(used) > former_recipes
+    today = recipe.compiled(file=file_values(job.drop.key, layout.columns)) if recipe and is_changed else None
+    origin = Former(old, rows if today is None else JobRows(context, former), former_recipes, today)
     carried = int(job.progress or 0)  # shards, by earlier invocations
     batches: list[Batch] = []
     kept: list[Batch] = []
@@ -100,20 +99,6 @@ def _former(context: Context, job: Job) -> tuple[Job, JobFiles, Layout]:
         return former, files, files.layout()
     except ObjectNotFoundError:
         raise DropRejectedError.because(_ROWS_GONE) from None
-
-
-def _count_recipes(old: JobFiles) -> int:
-    """Return the number of recipes with which the former job's rows were sent."""
-    return max(1, len(old.recipes()))
-
-
-def _changed_recipe(
-    job: Job, old: JobFiles, layout: Layout, recipe: RecipeText | None, used: Sequence[UsedRecipe]
-) -> CompiledRecipe | None:
-    """Return today's recipe, compiled; None if it is the former job's."""
-    if recipe is None or len(used) <= _count_recipes(old):
-        return None
-    return recipe.compiled(file=file_values(job.drop.key, layout.columns))
 
 
 def _copy(shard: Shard, job: Job) -> Shard:
