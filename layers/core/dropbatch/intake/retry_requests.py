@@ -116,15 +116,15 @@ class ChangedRequests:
 
     def _add_request(self, builder: RequestBuilder, record: Record) -> Sequence[Problem]:
         """Send a row or skip it; return its problems if it can be neither sent nor skipped."""
-        built = build_request(builder, record, _UNIT, self._context.limits)
-        if built.problems and self._recipe.recipe.bad_rows != "skip":
-            return built.problems
-        if built.problems or built.request is None:
-            code = built.problems[0].code if built.problems else built.code
-            self.skipped.add(code, built.problems)
+        request, size, code, found = build_request(builder, record, _UNIT, self._context.limits)
+        if found and self._recipe.recipe.bad_rows != "skip":
+            return found
+        if found or request is None:
+            code = found[0].code if found else code
+            self.skipped.add(code, found)
             self._index.skip(record.number - self._shard.first_row, code)
         else:
-            self._send(record.number, built.request, built.size)
+            self._send(record.number, request, size)
         return ()
 
     def _send(self, row: int, request: Request, size: int) -> None:

@@ -6,7 +6,6 @@ another takes the rows that were drawn.
 
 from array import array
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.batch_api.request import Request, RequestChunk
@@ -33,16 +32,13 @@ BATCH_SECONDS = 0.02
 """How long it takes to write the item of a batch, with a margin."""
 
 
-class BuiltRequest(NamedTuple):
-    """The request of a row and its size as a line. `code` says why a row has none, `problems` what is wrong with it."""
+BuiltRequest = tuple[Request | None, int, str, Sequence[Problem]]
+"""The request of a row, its size as a line, the code that says why a row has no request, and the row's problems.
 
-    request: Request | None
-    size: int = 0
-    code: str = WHEN
-    problems: Sequence[Problem] = ()
+A plain tuple: with a named one, scanning rows one by one takes some 5 % longer.
+"""
 
-
-NO_REQUEST = BuiltRequest(None)
+NO_REQUEST: BuiltRequest = None, 0, WHEN, ()
 
 
 def build_request(builder: RequestBuilder, record: Record, unit: str, limits: Limits) -> BuiltRequest:
@@ -50,11 +46,11 @@ def build_request(builder: RequestBuilder, record: Record, unit: str, limits: Li
     try:
         request = builder.request(record)
         if request is None:
-            return BuiltRequest(None, code=builder.why_left_out(record))
+            return None, 0, builder.why_left_out(record), ()
     except RowRejectedError as rejected:
-        return BuiltRequest(None, problems=rejected.problems)
+        return None, 0, WHEN, rejected.problems
     size = request.line_size(str(record.number))
-    return BuiltRequest(request, size, problems=size_problems(unit, record.line, request, size, limits))
+    return request, size, WHEN, size_problems(unit, record.line, request, size, limits)
 
 
 class RowScan:
@@ -203,13 +199,12 @@ class RowScan:
 
     def _add_row(self, record: Record) -> None:
         self.rows += 1
-        built = NO_REQUEST
+        request, size, code, found = NO_REQUEST
         if not self.hopeless or record.problem:
-            built = build_request(self._builder, record, self.reader.layout.unit, self._limits)
-        request, size, code, found = built.request, built.size, built.code, list(built.problems)
+            request, size, code, found = build_request(self._builder, record, self.reader.layout.unit, self._limits)
         custom_id = raw_custom_id(record) if self.ids is not None else None
         if self.ids is not None and custom_id and not self.ids.add(custom_id.encode()):
-            found.append(_used_twice(record.line))
+            found = [*found, _used_twice(record.line)]
         if found and self.skips_bad_rows:
             request, size, code = None, 0, found[0].code
         else:
