@@ -21,7 +21,7 @@ from dropbatch.domain.states import BatchState
 from dropbatch.intake.retry_requests import ChangedRequests, SameRequests
 from dropbatch.ports import JSON
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.batch_results import Result, read_responses, read_results, writing_results
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
@@ -137,7 +137,7 @@ class _KeptAnswers:
         for batch in batches:
             key = self._former.files.results_key(batch) + ".tally"
             before = Tally.from_json(json.loads(read_object(self._context.objects, self._context.buckets.work, key)))
-            self._tallies[self._place(batch)].take_over(before, self._again)
+            self._tallies[self._place(batch)].carry_over(before, self._again)
 
     def add(self, result: Result, response: bytes, batch: Batch, *, may_be_paid: bool) -> None:
         place = self._place(batch)

@@ -12,7 +12,7 @@ from dropbatch.intake.carry_over import Former, carry_over
 from dropbatch.intake.retry_recipe import choose_recipe
 from dropbatch.intake.start_job import ReadyJob
 from dropbatch.recipes.file_values import file_values
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.recipe_text import RecipeText

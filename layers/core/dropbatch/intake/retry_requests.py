@@ -16,7 +16,8 @@ from dropbatch.intake.row_scan import build_request
 from dropbatch.intake.sharding import Group
 from dropbatch.ports import BYTES, Writer
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
-from dropbatch.rows.request_builder import JobRows, RequestBuilder
+from dropbatch.rows.job_rows import JobRows
+from dropbatch.rows.request_builder import RequestBuilder
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import BatchRow
 from dropbatch.storage.shard_index import ShardIndex

@@ -20,7 +20,7 @@ from dropbatch.formats.records import Chunk, Record
 from dropbatch.intake.opening import Reader
 from dropbatch.intake.sharding import Sharder
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
-from dropbatch.rows.request_builder import RequestBuilder, size_problems
+from dropbatch.rows.request_builder import RequestBuilder, find_size_problems
 from dropbatch.rows.sampling import sampled_rows
 from dropbatch.storage.context import Context
 from dropbatch.storage.unique_ids import UniqueIds
@@ -46,11 +46,11 @@ def build_request(builder: RequestBuilder, record: Record, unit: str, limits: Li
     try:
         request = builder.request(record)
         if request is None:
-            return None, 0, builder.why_left_out(record), ()
+            return None, 0, builder.skip_code(record), ()
     except RowRejectedError as rejected:
         return None, 0, WHEN, rejected.problems
     size = request.line_size(str(record.number))
-    return request, size, WHEN, size_problems(unit, record.line, request, size, limits)
+    return request, size, WHEN, find_size_problems(unit, record.line, request, size, limits)
 
 
 class RowScan:

@@ -20,7 +20,7 @@ from dropbatch.messages import message_for
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.keys import DEADLINE_SECONDS
 from dropbatch.recipes.understood import understood
-from dropbatch.reporting import held_notices, notifications, result_files
+from dropbatch.reporting import held_notices, result_files, start_notices
 from dropbatch.reporting.details import UsedRecipe
 from dropbatch.reporting.runs import OpenRuns, open_runs
 from dropbatch.storage.context import Context
@@ -113,7 +113,7 @@ def start_job(context: Context, job: Job, ready: ReadyJob) -> None:
     result_files.write_skipped(context, job, ready.skipped)
     result_files.write_latest(context, job)
     said = understood(ready.compiled) if ready.compiled else None
-    notice = notifications.accepted(context, job, ready.batches, ready.skipped, ready.recipes, older, said, newer)
+    notice = start_notices.accepted(context, job, ready.batches, ready.skipped, ready.recipes, older, said, newer)
     accepted = outbox.write(context, job, "accepted", notice)
     hold = _hold(context, job, ready, older, said) if newer is None else None
     started = _move_on(context, job, ready, accepted, hold, newer)
