@@ -28,6 +28,7 @@ from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import Head, compared_columns, few_values, keep_head
 from dropbatch.storage.job_ends import decide, decision_of
 from dropbatch.storage.job_files import JobFiles
+from dropbatch.storage.objects import read_object
 from dropbatch.storage.repository import Repository
 
 HANDOVER_SECONDS = 60
