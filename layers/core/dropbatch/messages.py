@@ -69,6 +69,7 @@ def _seconds(text: object) -> int | None:
 
 
 def intake_message_for(drop: Drop, rerun_version: str | None) -> dict[str, Any]:
+    """Return the message that takes a drop in again."""
     return IntakeMessage(
         drop.bucket, drop.key, drop.version_id, rerun_version or "", drop.arrived or None, drop.sequencer
     ).to_json()
@@ -102,6 +103,7 @@ class BatchMessage:
 
 
 def message_for(item: Batch | Job) -> dict[str, Any]:
+    """Return the message about a batch, or about the results of a job."""
     if isinstance(item, Batch):
         return BatchMessage(item.job_id, item.sort_key).to_json()
     return BatchMessage(item.id).to_json()

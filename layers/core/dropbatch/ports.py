@@ -50,6 +50,8 @@ class Piece:
 
 
 class Writer(Protocol):
+    """A new object that is being written."""
+
     def write(self, data: bytes) -> object: ...
 
 
@@ -136,6 +138,8 @@ class Table(Protocol):
 
 
 class Queue(Protocol):
+    """An SQS queue of JSON messages."""
+
     def send(self, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
         """Send a JSON message; `delay_seconds` is at most 900."""
         ...
@@ -199,6 +203,8 @@ class Audience(StrEnum):
 
 
 class Topics(Protocol):
+    """The SNS topics, one for each audience."""
+
     def publish(self, audience: Audience, notification: Notification) -> None:
         """Publish to the audience's topic. A text that SNS would refuse for its size or characters is cut to fit."""
         ...

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 
 class JobState(StrEnum):
+    """The state of a job."""
+
     BUILDING = "building"
     RUNNING = "running"
     HELD = "held"
@@ -18,6 +20,8 @@ class JobState(StrEnum):
 
 
 class BatchState(StrEnum):
+    """The state of a batch in Dropbatch, which is not its status at OpenAI."""
+
     WAITING = "waiting"
     SUBMITTING = "submitting"
     SUBMITTED = "submitted"
@@ -28,12 +32,14 @@ class BatchState(StrEnum):
 
 
 class ShardState(StrEnum):
+    """The state of a shard."""
+
     OPEN = "open"
     RENDERED = "rendered"  # its pieces of the results are written
 
 
 class HeldReason(StrEnum):
-    """Why a job is held."""
+    """The reason why a job is held."""
 
     SIZE = "needs_approval"  # more rows than the stack's owner allows without an approval
     REPEATED = "answered_before"  # a `.rerun` has the rows and the recipe of a run that was answered

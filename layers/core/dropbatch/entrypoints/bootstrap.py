@@ -31,6 +31,7 @@ _SCRATCH = Path(tempfile.gettempdir()) / "dropbatch"
 
 @cache
 def observer() -> PowertoolsObserver:
+    """Return the observer of this process."""
     return PowertoolsObserver(Logger(), Metrics())
 
 

@@ -14,6 +14,8 @@ from dropbatch.storage.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
+    """The names of the stack's buckets."""
+
     inbox: str
     results: str
     work: str

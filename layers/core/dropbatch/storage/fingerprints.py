@@ -107,6 +107,7 @@ def piece_key(job_id: str, shard: int, token: str) -> str:
 
 
 def keep_head(context: Context, job_id: str, head: Head) -> None:
+    """Store the description of a job's fingerprints."""
     context.objects.put(context.buckets.work, _prefix(job_id) + "head.json", msgspec.json.encode(head), JSON)
 
 
