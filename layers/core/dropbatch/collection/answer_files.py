@@ -26,8 +26,8 @@ from dropbatch.domain.jobs import Shard
 from dropbatch.formats.line_blocks import whole_lines
 from dropbatch.ports import BYTES, Download
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_ends import whole
 from dropbatch.storage.job_files import JobFiles
+from dropbatch.storage.objects import read_object
 
 PART_BYTES = 67_108_864
 """How large a part in the work bucket grows. A killed process loses one; a file of 100 GB has 1,500."""
@@ -364,7 +364,7 @@ class _KeptFile:
     def addresses(self) -> Iterator[Addresses]:
         start = 0
         for name, size in self._parts:
-            yield _NotedLines.addresses(whole(self._objects, self._bucket, self._key(name) + ".lines"), start)
+            yield _NotedLines.addresses(read_object(self._objects, self._bucket, self._key(name) + ".lines"), start)
             start += size
 
     def read(self, places: Sequence[tuple[int, int]]) -> Sequence[bytes]:

@@ -5,7 +5,7 @@ It reads no row and no recipe, so that it works where the process that failed co
 
 from collections.abc import Callable, Sequence
 
-from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
+from dropbatch.domain.drops import Drop, ObjectKind, kind_of_object
 from dropbatch.domain.inbox import Pending
 from dropbatch.domain.jobs import GRACE_SECONDS, RETENTION_SECONDS, Job
 from dropbatch.domain.markers import Marker, MarkerObject, NearMarker
@@ -99,7 +99,7 @@ def _attempt(context: Context, job: Job, step: Callable[[], object]) -> None:
 def refuse_unseen(context: Context, pending: Pending, problem: Problem) -> None:
     """Refuse an object of which no more is known than its name; a drop that has a job is left to that."""
     drop = Drop(pending.bucket, pending.key, pending.version_id or "null", pending.created_at)
-    meaning = meaning_of(pending.key)
+    meaning = kind_of_object(pending.key)
     if isinstance(meaning, Marker | NearMarker):
         told = marker_notices.given_up(meaning, MarkerObject(pending.bucket, pending.key, pending.version_id))
         tell_pending(context, pending, told, stays=True)

@@ -5,7 +5,7 @@ lost to the rest. Each poll does a bounded part. Taking in what was taken in bef
 need not be exact.
 """
 
-from dropbatch.domain.drops import ObjectKind, meaning_of
+from dropbatch.domain.drops import ObjectKind, kind_of_object
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.markers import Marker, NearMarker
 from dropbatch.domain.poller import SweepCursor
@@ -66,7 +66,7 @@ def _is_unknown(context: Context, key: str, modified: int, *, is_new: bool) -> b
 
     A marker is looked for on a new stack's first day alone: later, what it asked for may have been forgotten since.
     """
-    meaning = meaning_of(key)
+    meaning = kind_of_object(key)
     if isinstance(meaning, Marker | NearMarker):
         return is_new and not context.repository.is_pending(context.buckets.inbox, key)
     if meaning is not ObjectKind.DROP:

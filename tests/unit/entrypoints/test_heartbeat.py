@@ -1,4 +1,4 @@
-"""What keeps a step's lease and message while it runs, and what a handler does when it fails."""
+"""A heartbeat keeps a step's lease and message while it runs; a handler retries a failed message later."""
 
 import json
 import time
@@ -119,7 +119,7 @@ def test_a_message_that_failed_comes_again_after_seconds_and_each_time_later(
 
 
 class Observing:
-    """The fake observer, as one whose lines bear ids."""
+    """The fake observer, with ids on its lines."""
 
     def __init__(self, fake: FakeContext) -> None:
         self._fake = fake
