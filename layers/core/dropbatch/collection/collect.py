@@ -41,7 +41,7 @@ from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import ANSWERS_GONE, MAY_BE_PAID, NEVER_ENDED
 from dropbatch.domain.states import CLOSED, TERMINAL, BatchState, HeldReason, JobState, OpenAIStatus, ShardState
 from dropbatch.jobs.hold import hold, hold_for, let_go
-from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
+from dropbatch.jobs.lease import give_back, leased, put_off, update_own
 from dropbatch.jobs.openai_batch import NEVER_SECONDS, knows_of
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.money.pricing import CostMeter
@@ -84,9 +84,9 @@ def collect(context: Context, work: BatchMessage) -> None:
         _finish_job(context, job)
         return
     batch = context.repository.batch(job.id, work.batch)
-    if batch is None or (batch.state is BatchState.ENDED and not _collect_step(context, job, batch)):
-        return
-    if batch.state not in CLOSED:
+    if batch is not None and batch.state is BatchState.ENDED:
+        batch = _collect_step(context, job, batch)
+    if batch is None or batch.state not in CLOSED:
         return
     try:
         if not _in_time(context) or not _finish_shard(
@@ -122,34 +122,30 @@ def _hand_over(context: Context, job: Job) -> None:
 # A batch
 
 
-def _collect_step(context: Context, job: Job, batch: Batch) -> bool:
-    """Collect an ended batch under its lease; False if it is not collected now."""
-    if batch.is_leased(context.now()) or batch.not_before > context.now():
-        return False
-    take(context, batch)
-    try:
-        context.repository.save(batch)
-    except StaleItemError:
-        return False
-    with kept(context, batch):
+def _collect_step(context: Context, job: Job, batch: Batch) -> Batch | None:
+    """Collect an ended batch under its lease, and return it; None if it is not collected now."""
+    now = context.now()
+    with leased(context, batch, lambda it: it.state is BatchState.ENDED and it.not_before <= now) as taken:
+        if taken is None:
+            return None
         try:
-            if _collect_batch(context, job, batch):
-                return True
-            _go_on(context, batch)
+            if _collect_batch(context, job, taken):
+                return taken
+            _go_on(context, taken)
         except StaleItemError:
-            context.observer.info("another process has moved the batch on", **batch.ids)
+            context.observer.info("another process has moved the batch on", **taken.ids)
         except RetryLaterError as later:
-            _wait(context, batch, later.seconds)
+            _wait(context, taken, later.seconds)
         except OpenAIError as error:
             context.observer.warning(
-                "a batch's answers could not be read", code=error.code, kind=str(error.kind), **batch.ids
+                "a batch's answers could not be read", code=error.code, kind=str(error.kind), **taken.ids
             )
             seconds = error.seconds if isinstance(error, OpenAIRateLimitError) else 0
-            _failed(context, job, batch, error.code, seconds, error)
+            _failed(context, job, taken, error.code, seconds, error)
         except Exception:  # noqa: BLE001 - the batch is paid: it is tried again for as long as its job lasts
-            context.observer.exception("a batch could not be collected", **batch.ids)
-            _failed(context, job, batch, "failed")
-    return False
+            context.observer.exception("a batch could not be collected", **taken.ids)
+            _failed(context, job, taken, "failed")
+    return None
 
 
 def _go_on(context: Context, item: Collected) -> None:
@@ -469,17 +465,10 @@ def _write_abandoned(context: Context, rows: JobRows, shard: Shard, batch: Batch
 def _finish_job(context: Context, job: Job) -> None:
     """Under the job's lease: finish the shards that are due, and once all are, put the results together."""
 
-    def begin(current: Job) -> bool:
-        now = context.now()
-        if current.state not in COLLECTED_IN or current.is_leased(now) or current.not_before > now:
-            return False
-        take(context, current)
-        return True
-
-    taken = context.repository.update(job, begin)
-    if taken is None:
-        return
-    with kept(context, taken):
+    now = context.now()
+    with leased(context, job, lambda it: it.state in COLLECTED_IN and it.not_before <= now) as taken:
+        if taken is None:
+            return
         try:
             is_done = _finish(context, taken)
         except StaleItemError:

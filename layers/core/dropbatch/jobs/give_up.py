@@ -16,7 +16,7 @@ from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
 from dropbatch.jobs.deduplication import begin_run, claim_job, claimed_job, set_latest
 from dropbatch.jobs.end import end
-from dropbatch.jobs.lease import give_back, kept, take
+from dropbatch.jobs.lease import give_back, leased
 from dropbatch.jobs.waiting import waits_no_more
 from dropbatch.ports import Notification
 from dropbatch.reporting import marker_notices, notifications, recipe_notices, result_files
@@ -161,16 +161,9 @@ def force_end(context: Context, job: Job) -> None:
     For half a day that waits for S3 to say whether it was; then the job ends whatever S3 says.
     """
 
-    def begin(current: Job) -> bool:
-        if current.state in ENDED_JOBS or current.is_leased(context.now()):
-            return False
-        take(context, current)
-        return True
-
-    taken = context.repository.update(job, begin)
-    if taken is None:
-        return
-    with kept(context, taken):
+    with leased(context, job, lambda current: current.state not in ENDED_JOBS) as taken:
+        if taken is None:
+            return
         context.observer.warning("a job is ended because its time is over", job_id=job.id)
         decision = result_files.decision_to_give_up(context, taken)
         try:

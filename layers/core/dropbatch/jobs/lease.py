@@ -1,8 +1,13 @@
-"""Leases: one process at a time works on an item, and another takes over soon after it was killed.
+"""Leases: one process at a time works on an item, and another takes over soon after that process was killed.
 
 A lease is short. While its step runs, a heartbeat renews it (`Context.keeping`), and with it the time for which the
-step's message stays hidden. A step ends in one of four ways: it came further, it was put off, it failed, or its process
-was killed. Only the last leaves a lease behind, which is how a kill is known.
+step's message stays hidden. Each step has the same three parts:
+
+1. `leased` acquires the lease by compare-and-swap, and keeps it while its block runs.
+2. `update_own` writes the step's results, if the lease is still the step's own.
+3. In that write, `give_back` releases the lease. After a failure, `put_off` does so with a backoff.
+
+Only a process that is killed leaves its lease behind. The next one counts the kill when it acquires the lease.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,6 +15,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from dropbatch.domain.batches import Batch
+from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.inbox import Pending
 from dropbatch.domain.items import WorkItem
 from dropbatch.domain.jobs import Job
@@ -27,6 +33,35 @@ BEAT_SECONDS = 10
 """How often a heartbeat renews: three may fail before the lease ends."""
 
 MAX_BACKOFF_SECONDS = 3600
+
+
+@contextmanager
+def leased(context: Context, item: Leased, begin: Callable[[Leased], bool]) -> Iterator[Leased | None]:
+    """Acquire the lease of an item, and keep it while the block runs; None if `acquire` gives none."""
+    acquired = acquire(context, item, begin)
+    if acquired is None:
+        yield None
+        return
+    with kept(context, acquired):
+        yield acquired
+
+
+def acquire(context: Context, item: Leased, begin: Callable[[Leased], bool]) -> Leased | None:
+    """Acquire the lease of an item for a step; None if another process has it, or the step is not to begin.
+
+    `begin` returns whether the step may begin with the item as it is. It may also change the item: that and the lease
+    are one write. If another process was quicker, the item is read, and judged, again.
+    """
+    current: Leased | None = item
+    while current is not None and not current.is_leased(context.now()) and begin(current):
+        take(context, current)
+        try:
+            context.repository.save(current)
+        except StaleItemError:
+            current = context.repository.reload(current)
+        else:
+            return current
+    return None
 
 
 def take(context: Context, item: WorkItem) -> None:

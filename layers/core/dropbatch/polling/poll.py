@@ -23,7 +23,7 @@ from dropbatch.jobs.deduplication import replace_older
 from dropbatch.jobs.digest import send_digests
 from dropbatch.jobs.give_up import force_end, give_up, refuse_unseen
 from dropbatch.jobs.hold import let_go
-from dropbatch.jobs.lease import backoff_seconds, give_back, kept, put_off, take, update_own
+from dropbatch.jobs.lease import backoff_seconds, give_back, leased, put_off, update_own
 from dropbatch.jobs.openai_batch import NEVER_SECONDS
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS, wait_for
 from dropbatch.messages import BatchMessage, IntakeMessage, intake_message_for, message_for
@@ -56,29 +56,23 @@ MAX_DOUBT_SECONDS = 6 * 3600
 
 def poll(context: Context) -> None:
     """Do one tick, unless another poll is at work."""
-    poller = context.repository.poller()
-    if poller.is_leased(context.now()):
-        context.observer.info("another poll is at work")
-        return
-    began = context.now()
-    take(context, poller)
-    try:
-        context.repository.save(poller)
-    except StaleItemError:
-        return
-    try:
-        with kept(context, poller):
+    with leased(context, context.repository.poller(), lambda _: True) as poller:
+        if poller is None:
+            context.observer.info("another poll is at work")
+            return
+        began = context.now()
+        try:
             _Tick(context, poller).run()
-    except Exception:
-        update_own(context.repository, poller, give_back)
-        raise
+        except Exception:
+            update_own(context.repository, poller, give_back)
+            raise
 
-    def rest(current: Poller) -> None:
-        current.came_further()
-        give_back(current)
-        current.dispatch, current.collect, current.last_completed_at = poller.dispatch, poller.collect, began
+        def finish(current: Poller) -> None:
+            current.came_further()
+            give_back(current)
+            current.dispatch, current.collect, current.last_completed_at = poller.dispatch, poller.collect, began
 
-    update_own(context.repository, poller, rest)
+        update_own(context.repository, poller, finish)
 
 
 UNASKABLE = (HeldReason.KEY, HeldReason.KEY_CHANGED, HeldReason.PERMISSION, HeldReason.ACCOUNT)

@@ -31,7 +31,7 @@ from dropbatch.domain.errors import (
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.states import BatchState, HeldReason, JobState
 from dropbatch.jobs.hold import hold, hold_for, let_go
-from dropbatch.jobs.lease import LEASE_SECONDS, give_back, kept, put_off, take, update_own
+from dropbatch.jobs.lease import LEASE_SECONDS, give_back, leased, put_off, update_own
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.ports import BYTES, RemoteBatch, Writer
 from dropbatch.rows.request_builder import JobRows
@@ -63,31 +63,32 @@ def submit(context: Context, work: BatchMessage) -> None:
     batch = context.repository.batch(work.job_id, work.batch) if work.batch else None
     if job is None or batch is None:
         return
-    if not _is_due(context, job, batch):
-        _forget_message(context, batch)
-        return
-    take(context, batch)
-    if batch.state is BatchState.WAITING:
-        batch.move(BatchState.SUBMITTING)
-    try:
-        context.repository.save(batch)
-    except StaleItemError:
-        return
-    with kept(context, batch):
+
+    def begin(current: Batch) -> bool:
+        if not _is_due(context, job, current):
+            return False
+        if current.state is BatchState.WAITING:
+            current.move(BatchState.SUBMITTING)
+        return True
+
+    with leased(context, batch, begin) as taken:
+        if taken is None:
+            _forget_message(context, batch)
+            return
         try:
-            _submit(context, job, batch)
+            _submit(context, job, taken)
         except StaleItemError:
-            context.observer.info("another process has moved the batch on", **batch.ids)
+            context.observer.info("another process has moved the batch on", **taken.ids)
         except OpenAIError as error:
-            _failed(context, job, batch, error)
+            _failed(context, job, taken, error)
         except Exception:  # noqa: BLE001 - logged, counted, and tried again later, for as long as the job may wait
-            context.observer.exception("a batch could not be submitted", **batch.ids)
-            _back_to_waiting(context, batch)
+            context.observer.exception("a batch could not be submitted", **taken.ids)
+            _back_to_waiting(context, taken)
 
 
 def _is_due(context: Context, job: Job, batch: Batch) -> bool:
     now = context.now()
-    if batch.is_leased(now) or batch.not_before > now:
+    if batch.not_before > now:
         return False
     if batch.state is BatchState.SUBMITTING:
         return (
