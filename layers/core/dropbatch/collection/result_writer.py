@@ -298,11 +298,11 @@ class _Collector:
 
     def _is_final(self, row: int, tries: int, answer: Answer, place: int, line: bytes | None, message: str) -> bool:
         """Counts a row that has no good answer; False where it is to be asked again."""
-        what = self._judge.fate(answer, self.progress.position + place + 1, tries)
+        what = self._judge.decide(answer, self.progress.position + place + 1, tries)
         if what is not RetryDecision.FINAL:
             at = row - self._first
             self.written.ask_again(
-                row, tries + (what is RetryDecision.AGAIN), self.index.tokens[at], self.index.inputs[at]
+                row, tries + (what is RetryDecision.RETRY), self.index.tokens[at], self.index.inputs[at]
             )
             return False
         if answer.outcome is not Outcome.OK:

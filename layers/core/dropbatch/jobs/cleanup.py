@@ -4,7 +4,8 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import CLOSED, ENDED_JOBS, BatchState
-from dropbatch.jobs.lease import backoff_seconds, give_back
+from dropbatch.jobs.backoff import backoff_seconds
+from dropbatch.jobs.lease import give_back
 from dropbatch.reporting import result_files
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import delete_work

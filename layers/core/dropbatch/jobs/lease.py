@@ -20,6 +20,7 @@ from dropbatch.domain.inbox import Pending
 from dropbatch.domain.items import WorkItem
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.poller import Poller
+from dropbatch.jobs.backoff import backoff_seconds
 from dropbatch.storage.context import Context
 from dropbatch.storage.item_keys import key_of
 from dropbatch.storage.repository import Repository
@@ -31,8 +32,6 @@ LEASE_SECONDS = 40
 
 BEAT_SECONDS = 10
 """How often a heartbeat renews: three may fail before the lease ends."""
-
-MAX_BACKOFF_SECONDS = 3600
 
 
 @contextmanager
@@ -82,11 +81,6 @@ def put_off(context: Context, item: WorkItem, seconds: int = 0) -> None:
     item.deferrals += 1
     item.failed_at = context.now()
     give_back(item, context.now() + max(seconds, context.scaled(backoff_seconds(item.deferrals))))
-
-
-def backoff_seconds(failures: int) -> int:
-    """Return how long to wait after so many failures in a row: 60 s, doubled each time, an hour at most."""
-    return int(min(MAX_BACKOFF_SECONDS, 60 * 2 ** min(max(failures - 1, 0), 10)))
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from dropbatch.domain.inbox import Pending
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outbox import Alert, DigestEntry
 from dropbatch.domain.states import JobState
+from dropbatch.jobs.backoff import backoff_seconds
 from dropbatch.ports import JSON, Audience, Letter, Notification
 from dropbatch.reporting import digests, notifications
 from dropbatch.storage.context import Context
@@ -174,7 +175,7 @@ def put_off(context: Context, job: Job, entry: str) -> None:
 
 def _next_try(context: Context, failures: int) -> int:
     """When what failed so often is tried again."""
-    return context.now() + context.scaled(min(MAX_TELL_SECONDS, 60 * 2 ** min(failures - 1, 12)))
+    return context.now() + context.scaled(backoff_seconds(failures, most=MAX_TELL_SECONDS))
 
 
 def tell_entry(context: Context, item: Job | Pending, entry: str) -> bool:

@@ -16,14 +16,24 @@ from dropbatch.domain.items import WorkItem
 from dropbatch.domain.jobs import GRACE_SECONDS, Job
 from dropbatch.domain.outcomes import IN_DOUBT, NEVER_ENDED, NOT_COLLECTED, PAST_DEADLINE
 from dropbatch.domain.poller import Poller
-from dropbatch.domain.states import APPROVABLE, CLOSED, ENDED_JOBS, BatchState, HeldReason, JobState, OpenAIStatus
+from dropbatch.domain.states import (
+    APPROVABLE,
+    CLOSED,
+    ENDED_JOBS,
+    WORKING_JOBS,
+    BatchState,
+    HeldReason,
+    JobState,
+    OpenAIStatus,
+)
 from dropbatch.jobs import outbox
+from dropbatch.jobs.backoff import backoff_seconds
 from dropbatch.jobs.cleanup import clean_up, close_batch
 from dropbatch.jobs.deduplication import replace_older
 from dropbatch.jobs.digest import send_digests
 from dropbatch.jobs.give_up import force_end, give_up, refuse_unseen
 from dropbatch.jobs.hold import let_go
-from dropbatch.jobs.lease import backoff_seconds, give_back, leased, put_off, update_own
+from dropbatch.jobs.lease import give_back, leased, put_off, update_own
 from dropbatch.jobs.openai_batch import NEVER_SECONDS
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS, wait_for
 from dropbatch.messages import BatchMessage, IntakeMessage, intake_message_for, message_for
@@ -480,7 +490,7 @@ def _with_share(context: Context, share: float) -> Context:
 
 def _is_idle(job: Job, now: int) -> bool:
     """Return whether a step of the job itself is due: nothing of it is open any more."""
-    is_at_work = job.state in (JobState.RUNNING, JobState.HELD, JobState.ASSEMBLING)
+    is_at_work = job.state in WORKING_JOBS
     return is_at_work and not job.is_leased(now) and job.not_before <= now
 
 
