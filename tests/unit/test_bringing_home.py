@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dropbatch.answers import output_files as reconciling
 from dropbatch.answers.output_files import AnswerLines
 from dropbatch.batch_api.limits import Limits
-from dropbatch.collection import answer_files, result_writer
+from dropbatch.collection import answer_files, bucket_file, result_writer
 from dropbatch.collection.collect import collect
 from dropbatch.delivery import render_shard as rendering
 from dropbatch.domain.states import JobState, OpenAIStatus, ShardState
@@ -96,7 +96,7 @@ def in_small_steps(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
     """Everything is done a few bytes and rows at a time."""
     patch.setattr(result_writer, "CHUNK_ROWS", 2)
     patch.setattr(rendering, "CHUNK_ROWS", 2)
-    patch.setattr(answer_files, "PART_BYTES", 700)
+    patch.setattr(bucket_file, "PART_BYTES", 700)
     patch.setattr(answer_files, "_room", lambda _: dice.choice([0, 1000, 10**9]))
     patch.setattr(AnswerLines.__init__, "__defaults__", (dice.choice([0, 10**9]),))
     patch.setattr("tests.fakes.openai.BLOCK_BYTES", 300)

@@ -1,5 +1,6 @@
 """The end of an invocation's time: what a collector cannot finish now, the next invocation continues."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from dropbatch.domain.batches import Batch
@@ -11,6 +12,9 @@ from dropbatch.storage.context import Context
 
 Collected = TypeVar("Collected", Job, Batch)
 """An item that a step of collecting works on."""
+
+InTime = Callable[[], bool]
+"""Returns whether a step has time to continue."""
 
 HANDOVER_SECONDS = 120
 """With less time left a step hands over. It then moves its files from the disk to the work bucket, at some 50 MB/s."""
