@@ -15,7 +15,8 @@ from dropbatch.collection.ended_batch import MAX_LATE_SECONDS, fetch_answers, re
 from dropbatch.collection.finish_job import finish_job
 from dropbatch.collection.finish_shard import finish_shard
 from dropbatch.collection.handover import continue_later, in_time, send_job
-from dropbatch.collection.result_writer import Written, write_results
+from dropbatch.collection.result_progress import ResultTotals
+from dropbatch.collection.result_writer import write_results
 from dropbatch.collection.retry_policy import plan_next_try
 from dropbatch.collection.verdict import Judge, Unanswered
 from dropbatch.domain.batches import Batch, FollowUp
@@ -161,7 +162,7 @@ def _learn(
     remote: RemoteBatch,
     failure: BatchFailure | None,
     answers: AnswerLines,
-    written: Written,
+    written: ResultTotals,
 ) -> None:
     """Use the results of a batch for the batches that follow: limits, estimates, and whether they may go at all."""
     if answers.repeated or answers.strange:
@@ -178,7 +179,7 @@ def _learn(
 
 
 def _mark_collected(
-    context: Context, batch: Batch, remote: RemoteBatch, failure: BatchFailure | None, written: Written
+    context: Context, batch: Batch, remote: RemoteBatch, failure: BatchFailure | None, written: ResultTotals
 ) -> None:
     """Move a batch on: its results count from now on, and its child asks the rows that get another try."""
     children = [_follow_up(context, batch, written, failure)] if written.again else []
@@ -197,7 +198,7 @@ def _mark_collected(
     batch.state = collected.state
 
 
-def _follow_up(context: Context, batch: Batch, written: Written, failure: BatchFailure | None) -> FollowUp:
+def _follow_up(context: Context, batch: Batch, written: ResultTotals, failure: BatchFailure | None) -> FollowUp:
     """Return the child of a batch, which asks the rows that get another try."""
     plan = plan_next_try(failure, batch, failed_attempts=written.tries)
     now = context.now()
