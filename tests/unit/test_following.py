@@ -14,7 +14,7 @@ from dropbatch.domain.errors import OpenAINotFoundError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import BatchState, JobState, OpenAIStatus
 from dropbatch.polling import batch_status as following
-from dropbatch.polling.batch_status import follow
+from dropbatch.polling.batch_status import update_statuses
 from dropbatch.polling.poll import _Tick, poll
 from dropbatch.ports import RemoteBatch
 from tests.fakes import INBOX, FakeContext, FakeOpenAI
@@ -83,7 +83,7 @@ class Following:
         for _ in range(minutes):
             self.fake.clock.sleep(60)
             submitted = [batch for batch in self.repository.open_batches() if batch.state is BatchState.SUBMITTED]
-            follow(self.fake.context, submitted, {"j": self.job})
+            update_statuses(self.fake.context, submitted, {"j": self.job})
         return self.account.calls.total() - before
 
     def states(self) -> Counter[str]:
@@ -208,7 +208,7 @@ def test_a_poll_that_runs_out_of_time_goes_on_with_others_the_next_time(
         looked[job_id] += 1
         clock.sleep(30)
 
-    monkeypatch.setattr(_Tick, "_look_after", slow)
+    monkeypatch.setattr(_Tick, "_move_job", slow)
     for _ in range(30):
         clock.sleep(60)
         before, ends = looked.total(), clock() + 300

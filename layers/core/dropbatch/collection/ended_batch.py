@@ -15,7 +15,7 @@ from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import ANSWERS_GONE
 from dropbatch.domain.states import TERMINAL, HeldReason, OpenAIStatus
 from dropbatch.jobs.hold import hold
-from dropbatch.jobs.openai_batch import NEVER_SECONDS, knows_of
+from dropbatch.jobs.openai_batch import MAX_OPEN_SECONDS, knows_of
 from dropbatch.ports import RemoteBatch
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
@@ -39,7 +39,7 @@ def retrieve_ended(context: Context, job: Job, batch: Batch) -> RemoteBatch:
     Sets `batch.assumed_ended` if OpenAI does not say so, and the batch counts as ended by its age. Raises
     RetryLaterError if OpenAI shows less than before: that answer is stale.
     """
-    is_too_old = batch.assumed_ended or context.now() > (batch.submitted_at or 0) + NEVER_SECONDS
+    is_too_old = batch.assumed_ended or context.now() > (batch.submitted_at or 0) + MAX_OPEN_SECONDS
     try:
         remote = context.openai.retrieve(batch.openai_id or "")
     except OpenAINotFoundError:

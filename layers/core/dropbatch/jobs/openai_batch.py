@@ -3,7 +3,10 @@
 from dropbatch.domain.batches import Batch
 from dropbatch.storage.context import Context
 
-NEVER_SECONDS = 50 * 3600
+MAX_CLOCK_SKEW_SECONDS = 600
+"""How far OpenAI's clock and ours may be apart. A search of OpenAI's list reaches that much further back."""
+
+MAX_OPEN_SECONDS = 50 * 3600
 """A batch that has not ended by then counts as if it had, whatever OpenAI answers: it is collected with what it has."""
 
 

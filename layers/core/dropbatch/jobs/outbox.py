@@ -5,7 +5,7 @@ state. The process that finds a name there publishes the notice and takes the na
 what is told is told at least once. Each audience is told by itself, in order: programs of everything, people of what
 the recipe's `notify` says, operators of what only they can correct.
 
-What people may be told together with other jobs of the folder waits (`digest_entries`); `jobs/digest.py` sends it.
+What people may be told together with other jobs of the folder waits (`digest_entries`); `polling/digest.py` sends it.
 
 What ends because its date has come must end even if S3 takes nothing: those notices follow from the item alone, and are
 named without being written (`TELLERS`).

@@ -15,7 +15,8 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import TERMINAL, BatchState, HeldReason, OpenAIStatus
 from dropbatch.jobs.hold import hold
 from dropbatch.jobs.lease import give_back
-from dropbatch.jobs.openai_batch import knows_of
+from dropbatch.jobs.openai_batch import MAX_CLOCK_SKEW_SECONDS, knows_of
+from dropbatch.polling.time_shares import has_time
 from dropbatch.ports import RemoteBatch
 from dropbatch.storage.context import Context
 
@@ -31,9 +32,6 @@ STRAGGLERS = 5
 UNMOVED = 20
 """How many batches are retrieved, if calls are left, that the list shows, but not to have ended."""
 
-MAX_CLOCK_SKEW_SECONDS = 330
-"""How much older than ours, by its own clock, OpenAI may take a batch to be."""
-
 PROGRESS_WRITES = 50
 """Of how many batches that go on a poll writes the progress down: those that have come furthest since it last was."""
 
@@ -43,11 +41,8 @@ WINDOW_SECONDS = 25 * 3600
 CANCEL_SECONDS = 36 * 3600
 """When Dropbatch cancels a batch for its age: OpenAI's batches do run past their 24 hours, and then still expire."""
 
-SPARE_SECONDS = 30
-"""A poll stops when it has no more than this left."""
 
-
-def follow(context: Context, submitted: Sequence[Batch], jobs: Mapping[str, Job]) -> None:
+def update_statuses(context: Context, submitted: Sequence[Batch], jobs: Mapping[str, Job]) -> None:
     """Take over what OpenAI says of these batches; jobs whose key it refuses are held.
 
     The list is a hint: what it does not tell, or if it fails, batches are asked about one by one, each by itself. Those
@@ -76,12 +71,12 @@ def _list_and_retrieve(context: Context, submitted: Sequence[Batch], jobs: Mappi
     seen, pages = _list(context, submitted)
     found = [(batch, seen[batch.openai_id]) for batch in submitted if batch.openai_id in seen]
     written = 0
-    for batch, remote in sorted(found, key=_news, reverse=True):
-        if context.seconds_left() < SPARE_SECONDS:
+    for batch, remote in sorted(found, key=_progress_since_last_write, reverse=True):
+        if not has_time(context):
             return
         with _apart(context, batch):
             try:
-                written += _apply(context, batch, remote, progress=written < PROGRESS_WRITES)
+                written += _record_status(context, batch, remote, progress=written < PROGRESS_WRITES)
             except OpenAIError as error:
                 _unsure(context, batch, error)
     left = max(STRAGGLERS, CALLS - pages)
@@ -113,7 +108,7 @@ def _list(context: Context, submitted: Sequence[Batch]) -> tuple[dict[str | None
             pages += 1
             without_ours += not ours
             missing = len(wanted) - len(seen)
-            if not missing or (not ours and without_ours > missing) or context.seconds_left() < SPARE_SECONDS:
+            if not missing or (not ours and without_ours > missing) or not has_time(context):
                 break
             if page and page[-1].created_at < oldest:
                 break
@@ -127,17 +122,17 @@ def _list(context: Context, submitted: Sequence[Batch]) -> tuple[dict[str | None
 def _retrieve(context: Context, batches: Iterable[Batch], jobs: Mapping[str, Job], in_turns: bool = False) -> None:
     """Ask about each batch by itself; where they take turns, when each had its own is written down."""
     for batch in batches:
-        if context.seconds_left() < SPARE_SECONDS:
+        if not has_time(context):
             return
         with _apart(context, batch):
             try:
                 remote = context.openai.retrieve(batch.openai_id or "")
-                _apply(context, batch, remote, seen_at=context.now() if in_turns else None)
+                _record_status(context, batch, remote, seen_at=context.now() if in_turns else None)
             except OpenAIAuthError:
                 raise
             except OpenAINotFoundError as error:
                 context.observer.warning("OpenAI does not know a batch", code=error.code, **batch.ids)
-                _lost(context, batch, jobs.get(batch.job_id))
+                _handle_missing(context, batch, jobs.get(batch.job_id))
             except OpenAIError as error:
                 _unsure(context, batch, error)
 
@@ -163,7 +158,7 @@ def _unsure(context: Context, batch: Batch, error: OpenAIError) -> None:
         return  # another process has moved it
 
 
-def _lost(context: Context, batch: Batch, job: Job | None) -> None:
+def _handle_missing(context: Context, batch: Batch, job: Job | None) -> None:
     """A batch that OpenAI does not know: of another key, or gone. It is given up when it must have ended."""
     if job is not None and not knows_of(context, batch):
         hold(context, job, HeldReason.KEY_CHANGED, "key_changed", batch)
@@ -171,7 +166,7 @@ def _lost(context: Context, batch: Batch, job: Job | None) -> None:
         end_batch(context, batch, OpenAIStatus.COMPLETED)
 
 
-def _news(found: tuple[Batch, RemoteBatch]) -> float:
+def _progress_since_last_write(found: tuple[Batch, RemoteBatch]) -> float:
     """How much there is to take over: all of a batch that has ended, else which part was done since it last was."""
     batch, remote = found
     if remote.status in TERMINAL:
@@ -180,7 +175,7 @@ def _news(found: tuple[Batch, RemoteBatch]) -> float:
     return (remote.status is not batch.openai_status) + abs(done) / max(1, batch.requests)
 
 
-def _apply(
+def _record_status(
     context: Context,
     batch: Batch,
     remote: RemoteBatch,

@@ -32,6 +32,7 @@ from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.states import BatchState, HeldReason, JobState
 from dropbatch.jobs.hold import hold, hold_for, let_go
 from dropbatch.jobs.lease import LEASE_SECONDS, give_back, leased, put_off, update_own
+from dropbatch.jobs.openai_batch import MAX_CLOCK_SKEW_SECONDS
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.ports import BYTES, RemoteBatch, Writer
 from dropbatch.rows.request_builder import JobRows
@@ -40,9 +41,6 @@ from dropbatch.submission.admission import ROOM, give_back_create, reserve_creat
 
 CREATE_SECONDS = 35
 """The create's timeout (25 s) with room: a process with less time left does not begin one."""
-
-MAX_CLOCK_SKEW_SECONDS = 600
-"""How far OpenAI's clock and ours may be apart: a search reaches that much further back than the create."""
 
 METADATA_KEY = "dropbatch"
 """The metadata member that holds a batch's key at OpenAI."""
@@ -53,7 +51,7 @@ MAX_PARTS = 500
 RETRY_SECONDS = 30
 """When a batch is tried again whose file could not be uploaded."""
 
-SEARCH_SPARE_SECONDS = 45
+SEARCH_HANDOVER_SECONDS = 45
 """With less time left a search stops, and keeps its place: a page may take 30 s."""
 
 
@@ -297,7 +295,7 @@ def _found(context: Context, batch: Batch) -> tuple[list[RemoteBatch], bool]:
                 return found, True
             if page:
                 batch.search_after = page[-1].id
-            if context.seconds_left() < SEARCH_SPARE_SECONDS:
+            if context.seconds_left() < SEARCH_HANDOVER_SECONDS:
                 return found, False
     except OpenAIRequestError:
         if batch.search_after is None:

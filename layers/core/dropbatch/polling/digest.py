@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outbox import DigestEntry
 from dropbatch.jobs import outbox
+from dropbatch.polling.time_shares import has_time
 from dropbatch.ports import Audience, Notification
 from dropbatch.reporting import digests
 from dropbatch.reporting.digests import Part
@@ -29,9 +30,6 @@ ORDER = ("accepted", "held", "rejected", "duplicate", "ended")
 
 MAX_JOBS = 500
 """How many jobs a digest is about at most: taking them out of their outboxes takes some ten seconds."""
-
-SPARE_SECONDS = 30
-"""With less time left no further group is told."""
 
 
 @dataclass(slots=True)
@@ -64,7 +62,7 @@ def send_digests(context: Context, jobs: Iterable[Job]) -> set[str]:
     told: set[str] = set()
     for group in _due(context, jobs):
         for entries in _chunks(group):
-            if context.seconds_left() < SPARE_SECONDS:
+            if not has_time(context):
                 context.observer.info("the poll ran out of time; the next one tells the rest")
                 return told
             try:
