@@ -9,7 +9,7 @@ export SAM_CLI_TELEMETRY := 0
 ISOLATED := env -u PYTHONDONTWRITEBYTECODE -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format architecture test test-fast check check-python check-template bench scale soak up tick down deploy undeploy
+.PHONY: help setup demo format architecture test test-fast check check-python check-template bench peers costs simulation scale soak up tick down deploy undeploy
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
@@ -53,13 +53,22 @@ check-template:
 bench: setup ## Measure how fast it is, into benchmarks/latest.json (FIGURES="building" for some)
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks $(FIGURES)
 
+peers: setup ## Compare the speed with other packages, into benchmarks/latest.json; installs them apart
+	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.peers
+
+costs: setup ## Print the tables of docs/maintainers/scale.md: the calls and the cost of a day, and the quotas
+	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.costs
+
+simulation: setup ## Simulate a day of a busy account (DROPS=1000 for fewer)
+	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.simulation $(DROPS)
+
 scale: setup ## Take ten million rows through a day of batches on this machine (ROWS=200000 for fewer)
-	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.ten_million
+	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.ten_million
 
 soak: setup ## Live through a month of faults in simulated time (HOURS=1 at most, SEED=2 for others)
-	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.soak $(or $(HOURS),1) $(or $(SEED),1)
+	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.soak $(or $(HOURS),1) $(or $(SEED),1)
 
-up: setup ## Start the embedded stack and deploy to it (AWS_PORT, OPENAI_PORT, PARAMETERS="SettleSeconds=2 ...")
+up: setup ## Start the embedded stack and deploy to it (AWS_PORT, OPENAI_PORT, PARAMETERS="AbsenceConfirmationSeconds=2 ...")
 	@$(BIN)/python -m local.stack up
 
 tick: setup ## Poll now, rather than within a minute
@@ -70,6 +79,8 @@ down: setup ## Stop the embedded stack; what it holds is kept
 
 # Answers are saved in deploy.toml, which is yours: it is not tracked, for it holds mail addresses. What is given here is
 # saved first, because a build cannot see what is answered later.
+# A parameter that has another name since an older release keeps its saved answer.
+rename = sed -i.bak -E 's/([" ])$(1)=/\1$(2)=/' deploy.toml && rm -f deploy.toml.bak
 save = $(if $(2),sed -i.bak -E 's/([" ]$(1)=\\")[^"\\]*/\1$(2)/' deploy.toml && rm -f deploy.toml.bak)
 given = $(if $(RUNTIME),Runtime=$(RUNTIME)) $(if $(ARCHITECTURE),Architecture=$(ARCHITECTURE)) $(if $(PARQUET),Parquet=$(PARQUET))
 
@@ -77,6 +88,7 @@ deploy: setup ## Deploy to your AWS account (RUNTIME=python3.12, ARCHITECTURE=x8
 	@if [ -n "$$AWS_ENDPOINT_URL" ]; then \
 		echo "AWS_ENDPOINT_URL leads this shell to the embedded AWS: deploy from another shell." >&2; exit 1; fi
 	@[ -f deploy.toml ] || cp samconfig.toml deploy.toml
+	@$(call rename,SettleSeconds,AbsenceConfirmationSeconds)
 	@$(call save,Runtime,$(RUNTIME))
 	@$(call save,Architecture,$(ARCHITECTURE))
 	@$(call save,Parquet,$(PARQUET))

@@ -66,7 +66,7 @@ def test_the_functions_run_on_what_was_built_for_them(embedded: Embedded) -> Non
     for name in ("SUBMIT_FUNCTION", "POLL_FUNCTION", "COLLECT_FUNCTION"):
         found = functions.get_function_configuration(FunctionName=embedded.names[name])
         assert len(found["Layers"]) == (2 if name == "POLL_FUNCTION" else 3)  # Parquet's
-        assert found["Environment"]["Variables"]["SETTLE_SECONDS"] == "2"
+        assert found["Environment"]["Variables"]["ABSENCE_CONFIRMATION_SECONDS"] == "2"
 
 
 @pytest.mark.parametrize("kind", kinds(Item), ids=lambda kind: kind.__name__)

@@ -27,7 +27,7 @@ MAX_LATE_SECONDS = 600
 """How long the wait between two such requests becomes at most."""
 
 DOUBT_FACTOR = 3
-"""For how many `settle_seconds` a batch is in doubt after its end (30 min by default)."""
+"""How long a batch is in doubt after its end, in `absence_confirmation_seconds`: 30 min by default."""
 
 KEY_CHANGED_SECONDS = 3600
 """When a batch is tried again that the key cannot see. The poller sends it sooner if the former key is back."""
@@ -124,12 +124,12 @@ def _fetch_files(
 
 
 def _late_seconds(context: Context) -> int:
-    return min(LATE_SECONDS, context.settle_seconds)
+    return min(LATE_SECONDS, context.absence_confirmation_seconds)
 
 
 def _is_in_doubt(context: Context, batch: Batch) -> bool:
     """Return whether OpenAI may still deliver answers."""
-    return context.now() < (batch.ended_at or 0) + DOUBT_FACTOR * context.settle_seconds
+    return context.now() < (batch.ended_at or 0) + DOUBT_FACTOR * context.absence_confirmation_seconds
 
 
 def _digest_of(remote: RemoteBatch) -> str:

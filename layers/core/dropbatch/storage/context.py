@@ -39,7 +39,7 @@ class Context:
     new_token: Callable[[], str]
     keeping: Callable[[str, str, str], AbstractContextManager[None]] = lambda _pk, _sk, _lease: nullcontext()
     """Keeps the lease of the item (pk, sk) while its block runs: `keeping(pk, sk, lease)`."""
-    settle_seconds: int = 600
+    absence_confirmation_seconds: int = 600
     recipe_wait_seconds: int = 120
     hold_above_rows: int = 200_000  # a drop of more rows is held until it is approved
     limits: Limits = field(default_factory=Limits)
@@ -62,5 +62,5 @@ class Context:
         return other
 
     def scaled(self, seconds: float) -> int:
-        """A wait of so many seconds, scaled as `settle_seconds` is, so that tests are quick."""
-        return int(seconds * self.settle_seconds / 600)
+        """A wait of so many seconds, scaled as `absence_confirmation_seconds` is, so that tests are quick."""
+        return int(seconds * self.absence_confirmation_seconds / 600)

@@ -10,8 +10,9 @@ OpenAI takes no idempotency key, so the protocol is written down before it is ca
 
 A process that finds a lease that ran out before 3 may start again. After 3 it searches first: OpenAI's list, newest
 first, down to before the create, for the key. What is found is adopted. Only two complete searches that found nothing,
-`settle_seconds` apart, allow another create; a list that lags for longer than that is the risk that remains. A search
-that runs out of time goes on where it stopped. What stays in doubt is never created again: the job ends, and says so.
+`absence_confirmation_seconds` apart, allow another create; a list that lags for longer than that is the risk that
+remains. A search that runs out of time goes on where it stopped. What stays in doubt is never created again: the job
+ends, and says so.
 
 What fails puts the batch off, each time for longer; what the failure is about decides the rest (`ErrorKind`).
 """
@@ -245,8 +246,11 @@ def _search(context: Context, job: Job, batch: Batch) -> RemoteBatch | None:
     Returns the batch if it exists. Otherwise `creating_at` is None if there certainly is none, and unchanged if that
     takes another search.
     """
-    if batch.first_not_found_at is not None and context.now() < batch.first_not_found_at + context.settle_seconds:
-        _keep_in_doubt(context, batch, batch.first_not_found_at + context.settle_seconds - context.now())
+    if (
+        batch.first_not_found_at is not None
+        and context.now() < batch.first_not_found_at + context.absence_confirmation_seconds
+    ):
+        _keep_in_doubt(context, batch, batch.first_not_found_at + context.absence_confirmation_seconds - context.now())
         return None
     found, is_complete = _found(context, batch)
     if found:
@@ -268,7 +272,7 @@ def _search(context: Context, job: Job, batch: Batch) -> RemoteBatch | None:
         batch.secret_version = version  # it sees our file: the key was rotated within its project
     if batch.first_not_found_at is None:
         batch.first_not_found_at = context.now()
-        _keep_in_doubt(context, batch, context.settle_seconds)
+        _keep_in_doubt(context, batch, context.absence_confirmation_seconds)
         return None
     batch.creating_at = batch.first_not_found_at = None
     _renew(context, batch)
