@@ -33,7 +33,7 @@ from dropbatch.money.pricing import CostMeter
 from dropbatch.ports import RemoteBatch
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.context import Context
-from dropbatch.submission.admission import calibrate_estimates, learn_limit
+from dropbatch.submission.quotas import calibrate_estimates, learn_limit
 
 
 def collect(context: Context, work: BatchMessage) -> None:

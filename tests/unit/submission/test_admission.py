@@ -19,7 +19,7 @@ from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
 from dropbatch.storage.repository import Repository
-from dropbatch.submission import admission
+from dropbatch.submission import admission, quotas
 from dropbatch.submission.admission import admit
 from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, rows, run
 from tests.fakes import INBOX, FakeContext, answer_ok, response_line
@@ -119,7 +119,7 @@ def test_many_refusals_of_one_moment_are_one(fake: FakeContext) -> None:
     run(fake, ticks=2)
     refused = [batch for batch in fake.openai.batches.values() if batch.status is OpenAIStatus.FAILED]
     assert len(refused) > 10
-    assert admission.token_limit_of(fake.context, MODEL) == 150
+    assert quotas.token_limit(fake.context, MODEL) == 150
 
 
 def test_a_refusal_without_a_number_means_that_what_was_in_flight_is_all(fake: FakeContext) -> None:
@@ -144,7 +144,7 @@ def test_a_limit_that_was_learned_is_raised_with_care_while_batches_pass(fake: F
     learned = repository.limit(MODEL).tokens
     fake.openai.token_limit = None  # it has been lifted
     for number in range(3):
-        fake.clock.sleep(admission.RAISE_SECONDS)
+        fake.clock.sleep(quotas.RAISE_SECONDS)
         drop(fake, f"b{number}.csv", rows(20 + number))
         run(fake, ticks=300)
     raised = repository.limit(MODEL).tokens
@@ -159,7 +159,7 @@ def test_what_was_halved_recovers_while_batches_pass(fake: FakeContext) -> None:
     limit.tokens, limit.halvings, limit.changed_at = 100, 2, fake.context.now()
     repository.save(limit)
     for number, halvings in enumerate((1, 0)):
-        fake.clock.sleep(admission.RAISE_SECONDS)
+        fake.clock.sleep(quotas.RAISE_SECONDS)
         drop(fake, f"{number}.csv", rows(1 + number))
         run(fake, ticks=60)
         assert repository.limit(MODEL).halvings == halvings
@@ -203,7 +203,7 @@ def test_estimates_are_corrected_by_what_openai_counted_for_the_same_rows(wide: 
     run(wide)
     wide.token_limits = {"*": 1_000}
     assert wide.context.repository.limit(MODEL).factor == 2
-    assert admission.token_limit_of(wide.context, MODEL) == 500
+    assert quotas.token_limit(wide.context, MODEL) == 500
 
 
 @pytest.mark.slow
@@ -289,7 +289,7 @@ def test_a_429_on_create_is_waited_out(fake: FakeContext) -> None:
 def test_no_more_batches_are_created_in_an_hour_than_openai_takes(
     fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "CREATES_AN_HOUR", 3)
+    monkeypatch.setattr(quotas, "CREATES_AN_HOUR", 3)
     drop(fake, "a.csv", rows(16))
     run(fake, ticks=400)
     assert only_job(fake).state is JobState.SUCCEEDED

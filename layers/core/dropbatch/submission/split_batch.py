@@ -1,0 +1,56 @@
+"""Splits a batch that is too large for a limit into child batches, before anything of it is sent."""
+
+from contextlib import ExitStack
+
+from dropbatch.domain.batches import Batch, FollowUp
+from dropbatch.domain.jobs import Shard
+from dropbatch.domain.states import BatchState
+from dropbatch.jobs.lease import give_back
+from dropbatch.ports import BYTES, Writer
+from dropbatch.rows.request_builder import JobRows
+from dropbatch.storage.context import Context
+
+MAX_PARTS = 500
+"""Into how many parts a batch is split at most: they are recorded with it."""
+
+SPLIT_FILL = 0.9
+"""How much of a limit one part of a batch that exceeds it may take: estimates err."""
+
+
+def split_batch(context: Context, rows: JobRows, batch: Batch, shard: Shard, room: int) -> bool:
+    """Split a batch that no limit would ever admit into parts of at most `room` tokens; False if it is one row."""
+    batch.results = batch.lease
+    parts: list[FollowUp] = []
+    most = max(room, batch.tokens // MAX_PARTS + 1)
+    with ExitStack() as writing:
+        out: Writer | None = None
+        for row, request in rows.asked(shard, batch):
+            tokens = request.estimated_input_tokens
+            if out is None or parts[-1].tokens + tokens > most:
+                writing.close()  # the part before is whole
+                key = f"{rows.files.results_key(batch)}.rows.{len(parts)}"
+                out = writing.enter_context(context.objects.writing(context.buckets.work, key, BYTES))
+                parts.append(
+                    FollowUp(
+                        0,
+                        0,
+                        created_at=batch.created_at,
+                        requeues=batch.requeues,
+                        failed_attempts=batch.failed_attempts,
+                    )
+                )
+            out.write(row.to_line())
+            part = parts[-1]
+            part.requests, part.tokens = part.requests + 1, part.tokens + tokens
+            part.inputs += request.embedding_inputs
+    if len(parts) < 2:
+        batch.results = None
+        return False
+    batch.follow_ups = parts
+    give_back(batch)
+    batch.move(BatchState.SPLIT)
+    context.repository.save(batch)
+    for part_batch in batch.follow_up_batches():
+        context.repository.add(part_batch)
+    context.observer.info("split", parts=len(parts), room=room, **batch.ids)
+    return True
