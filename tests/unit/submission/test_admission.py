@@ -248,7 +248,7 @@ def test_small_ones_do_not_starve_a_large_batch(tmp_path: Path) -> None:
 
 def test_no_more_embeddings_are_enqueued_than_openai_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "ENQUEUED_INPUTS", 8)
-    monkeypatch.setattr(admission, "INPUTS_AT_ONCE", 4)
+    monkeypatch.setattr(admission, "MAX_FIRST_INPUTS", 4)
     fake = FakeContext(tmp_path, limits=Limits(batch_embedding_inputs=2))
     fake.objects.drop("recipe.yaml", b'endpoint: /v1/embeddings\nmodel: text-embedding-3-small\nprompt: "{{ text }}"\n')
     enqueued = []

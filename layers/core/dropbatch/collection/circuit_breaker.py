@@ -6,7 +6,7 @@ from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import BatchState, HeldReason
 from dropbatch.jobs.hold import hold
-from dropbatch.jobs.lease import give_back
+from dropbatch.jobs.lease import release
 from dropbatch.messages import message_for
 from dropbatch.storage.context import Context
 
@@ -20,7 +20,7 @@ def stop_siblings(context: Context, batch: Batch, failure: BatchFailure) -> None
         same = failure.kind is Failure.ACCOUNT or waiting.model == batch.model
         if waiting.state is BatchState.WAITING and same:
             waiting.refusal = failure.code
-            give_back(waiting)
+            release(waiting)
             waiting.move(BatchState.ABANDONED)
             try:
                 context.repository.save(waiting)

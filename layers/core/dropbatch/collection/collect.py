@@ -26,8 +26,8 @@ from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import NEVER_ENDED
 from dropbatch.domain.states import CLOSED, WORKING_JOBS, BatchState, HeldReason, OpenAIStatus, ShardState
 from dropbatch.jobs.backoff import backoff_seconds
-from dropbatch.jobs.hold import hold, hold_for, let_go
-from dropbatch.jobs.lease import give_back, leased, put_off, update_own
+from dropbatch.jobs.hold import hold, hold_for, resume
+from dropbatch.jobs.lease import defer, leased, release, update_own
 from dropbatch.messages import BatchMessage
 from dropbatch.money.pricing import CostMeter
 from dropbatch.ports import RemoteBatch
@@ -95,7 +95,7 @@ def _wait(context: Context, batch: Batch, seconds: int) -> None:
         current.deferrals += 1
         current.incomplete_digest = batch.incomplete_digest
         later = backoff_seconds(current.deferrals, first=seconds, most=context.scaled(MAX_LATE_SECONDS))
-        give_back(current, context.now() + max(seconds, later))
+        release(current, context.now() + max(seconds, later))
 
     update_own(context.repository, batch, wait)
 
@@ -109,7 +109,7 @@ def _fail(
     error: OpenAIError | None = None,
 ) -> None:
     """Put off a batch that failed; hold its job if the key or the account is the reason, or if it fails too often."""
-    failed = update_own(context.repository, batch, lambda current: put_off(context, current, seconds))
+    failed = update_own(context.repository, batch, lambda current: defer(context, current, seconds))
     if (error is None or not hold_for(context, job, error, batch)) and failed and failed.deferrals >= MAX_STARTS:
         hold(context, job, HeldReason.STUCK, code, batch)
 
@@ -144,7 +144,7 @@ def _collect(context: Context, job: Job, batch: Batch) -> bool:
     _mark_collected(context, batch, remote, failure, written)
     context.observer.info("collected", openai_id=batch.openai_id, lines=answers.found, again=written.again, **batch.ids)
     if job.held_batch == batch.sort_key:
-        let_go(context, job, HeldReason.STUCK, HeldReason.PERMISSION, HeldReason.ACCOUNT)
+        resume(context, job, HeldReason.STUCK, HeldReason.PERMISSION, HeldReason.ACCOUNT)
     return True
 
 
@@ -189,7 +189,7 @@ def _mark_collected(
         current.results, current.follow_ups = batch.results, children
         current.micro_usd, current.unpriced = written.micro_usd, written.unpriced
         current.came_further()
-        give_back(current)
+        release(current)
         current.move(BatchState.COLLECTED)
 
     collected = update_own(context.repository, batch, finish)

@@ -15,7 +15,7 @@ from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import ANSWERS_GONE
 from dropbatch.domain.states import TERMINAL, HeldReason, OpenAIStatus
 from dropbatch.jobs.hold import hold
-from dropbatch.jobs.openai_batch import MAX_OPEN_SECONDS, knows_of
+from dropbatch.jobs.openai_batch import MAX_OPEN_SECONDS, can_see
 from dropbatch.ports import RemoteBatch
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
@@ -43,7 +43,7 @@ def retrieve_ended(context: Context, job: Job, batch: Batch) -> RemoteBatch:
     try:
         remote = context.openai.retrieve(batch.openai_id or "")
     except OpenAINotFoundError:
-        if not knows_of(context, batch):
+        if not can_see(context, batch):
             hold(context, job, HeldReason.KEY_CHANGED, "key_changed", batch)
             raise RetryLaterError(KEY_CHANGED_SECONDS, "the key is not of the batch's project") from None
         seen = _as_seen(batch)

@@ -8,7 +8,7 @@ from dropbatch.domain.items import MAX_STARTS
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import WORKING_JOBS, HeldReason, JobState, ShardState
 from dropbatch.jobs.hold import hold
-from dropbatch.jobs.lease import give_back, leased, put_off, update_own
+from dropbatch.jobs.lease import defer, leased, release, update_own
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.context import Context
 
@@ -25,7 +25,7 @@ def finish_job(context: Context, job: Job) -> None:
             context.observer.info("another process has moved the job on", job_id=job.id)
         except Exception:  # noqa: BLE001 - the answers are paid and kept: it is tried again for as long as the job lasts
             context.observer.exception("a job could not be finished", job_id=job.id)
-            failed = update_own(context.repository, taken, lambda current: put_off(context, current))
+            failed = update_own(context.repository, taken, lambda current: defer(context, current))
             if failed is not None and failed.deferrals >= MAX_STARTS:
                 hold(context, failed, HeldReason.STUCK, "failed", states=(JobState.RUNNING, JobState.ASSEMBLING))
         else:
@@ -59,4 +59,4 @@ def _assemble(context: Context, job: Job) -> None:
 
 def _wait_for_batches(job: Job) -> None:
     job.came_further()
-    give_back(job)
+    release(job)

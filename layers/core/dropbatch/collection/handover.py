@@ -6,7 +6,7 @@ from typing import TypeVar
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import WORKING_JOBS
-from dropbatch.jobs.lease import give_back, update_own
+from dropbatch.jobs.lease import release, update_own
 from dropbatch.messages import message_for
 from dropbatch.storage.context import Context
 
@@ -30,7 +30,7 @@ def continue_later(context: Context, item: Collected) -> None:
 
     def keep(current: Collected) -> None:
         current.came_further()
-        give_back(current)
+        release(current)
         current.sent_at = context.now()
 
     if update_own(context.repository, item, keep):

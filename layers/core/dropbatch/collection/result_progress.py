@@ -1,4 +1,4 @@
-"""How far the results of a batch have come, and their sums, as JSON in the work bucket between two invocations."""
+"""The progress of writing a batch's results, and their sums: JSON in the work bucket between two invocations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -40,7 +40,7 @@ class ResultTotals:
 
 @dataclass(slots=True)
 class ResultProgress:
-    """How far a batch's results have come.
+    """The progress of writing a batch's results.
 
     Each invocation writes objects with unique names; `parts` names those that count.
     """

@@ -25,7 +25,7 @@ of the creates of an hour. By then a batch of 50,000 rows is in parts of 196."""
 
 
 class RetryDecision(Enum):
-    """What happens to a row after a try."""
+    """The decision about a row after a try."""
 
     FINAL = "final"
     RETRY = "retry"  # the try failed, and counts
@@ -92,7 +92,7 @@ def rest_of(failure: BatchFailure, *, requests: int, rounds: int) -> Rest:
 
 @dataclass(frozen=True, slots=True)
 class NextTry:
-    """How the rows of a batch go into their next try."""
+    """The plan of the next try of a batch's rows."""
 
     wait_seconds: int = 0
     requeues: int = 0  # how often in a row they were put off without having been run

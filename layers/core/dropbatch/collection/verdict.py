@@ -65,7 +65,7 @@ class Judge:
 
     @property
     def settles_good(self) -> bool:
-        """Whether a good answer is final, whatever else is known of it."""
+        """True if a good answer is final, whatever else is known of it."""
         return self.over or self.failure is None
 
     def decide(self, answer: Answer, position: int, tries: int) -> RetryDecision:

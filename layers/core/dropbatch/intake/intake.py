@@ -47,12 +47,12 @@ from dropbatch.jobs.give_up import (
     NOT_READABLE,
     end_duplicate,
     end_silently,
-    refuse_unseen,
     reject,
+    reject_unread,
 )
-from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
+from dropbatch.jobs.lease import defer, kept, release, take, update_own
 from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, MAX_PENDING_SECONDS, may_come, pending_for, wait_for
-from dropbatch.jobs.waiting import wait_for_recipe, waits_for_recipe, waits_no_more
+from dropbatch.jobs.waiting import stop_waiting, wait_for_recipe, waits_for_recipe
 from dropbatch.messages import IntakeMessage, intake_message_for, message_for
 from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
@@ -130,7 +130,7 @@ def _take_in(context: Context, look: IntakeMessage) -> bool:
     except ObjectForbiddenError:
         if isinstance(meaning, Marker) and look.version_id and look.event_at is not None:
             return _obey(context, meaning, look, look.event_at)  # whatever it contains
-        refuse_unseen(context, wait_for(context, look, failed=False), NOT_READABLE)
+        reject_unread(context, wait_for(context, look, failed=False), NOT_READABLE)
         return True
     arrived = look.event_at or info.modified
     if isinstance(meaning, Marker) or (isinstance(meaning, NearMarker) and info.size <= MAX_MARKER_BYTES):
@@ -231,7 +231,7 @@ def _begin_leased(context: Context, job: Job) -> None:
             _begin(context, job, files)
         except Exception:  # noqa: BLE001 - logged, counted, and tried again for a day
             context.observer.exception("a drop could not be read", job_id=job.id)
-            update_own(context.repository, job, lambda current: put_off(context, current))
+            update_own(context.repository, job, lambda current: defer(context, current))
 
 
 def _begin(context: Context, job: Job, files: JobFiles) -> None:
@@ -274,7 +274,7 @@ def _reject(context: Context, job: Job, files: JobFiles, problems: Problems) -> 
 def _look_again(context: Context, job: Job) -> None:
     """Give a job back whose recipe may still come: the poller sends it when it is due."""
     job.came_further()
-    give_back(job, context.now() + LOOK_AGAIN_SECONDS)
+    release(job, context.now() + LOOK_AGAIN_SECONDS)
 
 
 def _is_superseded(context: Context, drop: Drop) -> bool:
@@ -365,7 +365,7 @@ def _pass_on(context: Context, job: Job, name: str) -> None:
         if current.state is not JobState.BUILDING:
             return
         current.came_further()
-        give_back(current)
+        release(current)
         current.progress, current.sent_at = name, context.now()
         current.build_until = context.now() + MAX_PENDING_SECONDS
 
@@ -496,7 +496,7 @@ def _run(context: Context, job: Job, ready: _Ready) -> None:
         for name in SETTLED:
             setattr(now, name, getattr(job, name))
         now.came_further()
-        give_back(now)
+        release(now)
         if newer is not None and not now.cancel_requested:
             now.cancel_requested, now.cancel_requested_at, now.replaced_by = True, context.now(), newer.run
         if waits is not None and not now.approved:
@@ -523,10 +523,10 @@ def _run(context: Context, job: Job, ready: _Ready) -> None:
         context.collect.send(message_for(running))
     if running.cancels_older and running.state is JobState.RUNNING:
         replace_older(context.repository, running, context.now())
-    outbox.tell_now(context, running)
+    outbox.publish_now(context, running)
     if job.retry_of:
         _release_work(context.repository, job.retry_of)
-    waits_no_more(context.repository, job)
+    stop_waiting(context.repository, job)
 
 
 def _release_work(repository: Repository, former: str) -> None:

@@ -18,8 +18,8 @@ from dropbatch.domain.runs import LatestJob
 from dropbatch.domain.states import APPROVABLE, CLOSED, ENDED_JOBS, BatchState, HeldReason, JobState
 from dropbatch.intake.near_files import near_files, spellings
 from dropbatch.jobs.deduplication import act_on_markers
-from dropbatch.jobs.give_up import tell_pending
-from dropbatch.jobs.hold import let_go
+from dropbatch.jobs.give_up import end_pending
+from dropbatch.jobs.hold import resume
 from dropbatch.jobs.pending import pending_for, wait_for
 from dropbatch.jobs.waiting import cancel_waiting
 from dropbatch.messages import IntakeMessage
@@ -80,7 +80,7 @@ def has_acted(context: Context, look: IntakeMessage) -> None:
 
 
 def _close(context: Context, look: IntakeMessage, notification: Notification | None) -> None:
-    tell_pending(context, wait_for(context, look, failed=False), notification, stays=True)
+    end_pending(context, wait_for(context, look, failed=False), notification, stays=True)
 
 
 @dataclass
@@ -223,7 +223,7 @@ class _Marker:
 
     def _let_go(self, job: Job, *reasons: HeldReason, marker: str | None = None) -> Job:
         """Let the job go on if it is held for one of these reasons; returns it as it is then."""
-        return let_go(self.context, job, *reasons, marker=marker) or self.context.repository.job(job.id) or job
+        return resume(self.context, job, *reasons, marker=marker) or self.context.repository.job(job.id) or job
 
     def _retry(self, job: Job) -> Notification | Run:
         version = self.asker.version_id

@@ -8,8 +8,8 @@ from dropbatch.domain.jobs import RETENTION_SECONDS, Job
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.states import JobState
 from dropbatch.intake.waiting_files import MAX_LOOKED_THROUGH, Arrival, current_job, take_up, takes_up_rejected
-from dropbatch.jobs.give_up import NOT_READABLE, tell_pending
-from dropbatch.jobs.lease import give_back
+from dropbatch.jobs.give_up import NOT_READABLE, end_pending
+from dropbatch.jobs.lease import release
 from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, may_come, pending_for, wait_for
 from dropbatch.messages import IntakeMessage
 from dropbatch.ports import ObjectInfo
@@ -76,7 +76,7 @@ def _tell_broken(
     waiting = wait_for(context, look, failed=False)  # should this be cut short now, it is known not to be told
     _remember(context, look, drop, recipe, is_usable=False)
     told = recipe_notices.broken(drop, problems)
-    tell_pending(context, waiting, told, people=not is_told)
+    end_pending(context, waiting, told, people=not is_told)
     return True
 
 
@@ -136,7 +136,7 @@ def _tell_usable(
     notices = notices_about([compiled.model or ""], context.now())
     files = _files_found(context, drop, arrival, reached)
     told = recipe_notices.usable(drop, understood(compiled), notices, files)
-    tell_pending(context, waiting, told, people=is_latest)
+    end_pending(context, waiting, told, people=is_latest)
     return True
 
 
@@ -162,7 +162,7 @@ def _go_on_later(context: Context, look: IntakeMessage, reached: Pending) -> Non
             reached.first_resumed,
         )
         current.has_retries = reached.has_retries
-        give_back(current)
+        release(current)
         current.sent_at = context.now()
         return True
 

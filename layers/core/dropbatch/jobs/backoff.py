@@ -1,4 +1,4 @@
-"""How long a step that failed waits for its next try: each time twice as long."""
+"""The wait of a failed step for its next try: each time twice as long."""
 
 MAX_BACKOFF_SECONDS = 3600
 

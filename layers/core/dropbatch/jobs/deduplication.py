@@ -1,7 +1,7 @@
-"""Which job stands for a drop: for its key the newest and the open ones, for a version the first, for content the open.
+"""Decides which job represents a drop: the newest and the open ones of a key, the first of a version.
 
-The jobs of a key are its runs. They are numbered as they are accepted or rejected; a number is never given twice, and a
-job that is numbered again keeps its own.
+The jobs of a key are its runs. They get their numbers when they are accepted or rejected. No number is given twice, and
+a job that is numbered again keeps its own.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from dropbatch.storage.repository import Repository
 
 
 def act_on_markers(repository: Repository, newest: LatestJob, now: int) -> None:
-    """Cancel the key's open jobs, and approve the newest, if such a marker came that is not older than they are."""
+    """Cancel the key's open jobs, and approve the newest, if a marker that is not older than they are asks for it."""
     if newest.job_id is None:
         return
 
@@ -43,8 +43,7 @@ def _change(repository: Repository, job: str, change: Callable[[Job], bool]) -> 
 
 
 def set_latest(repository: Repository, job: Job, now: int) -> None:
-    """Note an open job of its key, the newest unless a newer one is, and let markers that wait for it act."""
-
+    """Record a job among the open ones of its key, as the newest if it is, and apply the markers that wait for it."""
     found: list[LatestJob] = []
 
     def point(newest: LatestJob) -> bool:
@@ -58,11 +57,11 @@ def set_latest(repository: Repository, job: Job, now: int) -> None:
         return before != (newest.job_id, newest.open_jobs)
 
     repository.change(lambda: repository.latest_job(job.drop.bucket, job.drop.key), point)
-    act_on_markers(repository, found[0], now)  # a marker that came since acts by itself
+    act_on_markers(repository, found[0], now)  # a marker that came since applies itself
 
 
 def leave_to(repository: Repository, job: Job, standing: Job, now: int) -> None:
-    """Leave the key to the job that does the work of this one already."""
+    """Leave the key to the job that already does the work of this one."""
 
     def point(newest: LatestJob) -> bool:
         if newest.job_id != job.id and job.id not in newest.open_jobs:
@@ -78,7 +77,10 @@ def leave_to(repository: Repository, job: Job, standing: Job, now: int) -> None:
 
 
 def begin_run(repository: Repository, job: Job) -> list[Job]:
-    """Number a job that is accepted or rejected, in memory; the caller saves it. Returns the key's older open jobs."""
+    """Give a job that is accepted or rejected its number, and return the key's older open jobs.
+
+    The caller saves the job.
+    """
     others: list[Job] = []
     known = job.run
 
@@ -102,7 +104,7 @@ def _open_runs(repository: Repository, newest: LatestJob, job: Job) -> list[Job]
 
 
 def finish_run(repository: Repository, job: Job, *, is_answered: bool) -> None:
-    """Take a job that ends out of its key's open ones; the next one is compared with it if it has answers."""
+    """Remove a job that ends from its key's open ones. If it has answers, the next run is compared with it."""
 
     def finish(newest: LatestJob) -> bool:
         before = newest.open_jobs, newest.finished
@@ -116,7 +118,7 @@ def finish_run(repository: Repository, job: Job, *, is_answered: bool) -> None:
 
 
 def run_before(repository: Repository, job: Job) -> tuple[str, int] | None:
-    """Return the job, and its run, that has answers and came last before this one; None if there is none."""
+    """Return the latest job before this one that has answers, and its run; None if there is none."""
     newest = repository.latest_job(job.drop.bucket, job.drop.key)
     before = [(each, run) for each, run in newest.finished.items() if run < job.run]
     return max(before, key=lambda found: found[1], default=None)
@@ -125,8 +127,8 @@ def run_before(repository: Repository, job: Job) -> tuple[str, int] | None:
 def replace_older(repository: Repository, job: Job, now: int) -> None:
     """Cancel the open jobs of older versions of a job's drop, as its recipe asks, once the job itself runs.
 
-    The open jobs are read after the job was seen to run, and an older job looks for such a one after it has been noted:
-    of two that come at once one sees the other.
+    The open jobs are read after the job runs, and an older job searches for a newer one after it is recorded. So of two
+    that come at once, one sees the other.
     """
     newest = repository.latest_job(job.drop.bucket, job.drop.key)
     for other in _open_runs(repository, newest, job):
@@ -143,7 +145,7 @@ def replace_older(repository: Repository, job: Job, now: int) -> None:
 
 
 def replacing(repository: Repository, job: Job) -> Job | None:
-    """Return the newer version's job that replaces this one already; None if none does."""
+    """Return the job of a newer version that already replaces this one; None if there is none."""
     newest = repository.latest_job(job.drop.bucket, job.drop.key)
     other = repository.job(newest.job_id) if newest.job_id not in (None, job.id) else None
     if other is None or other.drop.version_id == job.drop.version_id or not is_older(job, other):
@@ -160,15 +162,15 @@ def _replace(job: Job, newer: Job, now: int) -> bool:
 
 
 def is_older(job: Job, other: Job) -> bool:
-    """Return whether one job of a key belongs to something older than another does."""
+    """Return whether a job belongs to an older version or marker than another job of its key."""
     return not _is_newer(job, other.id, other.requested_at, other.drop.sequencer)
 
 
 def _is_newer(job: Job, other: str | None, requested_at: int, sequencer: str) -> bool:
-    """Return whether a job belongs to something newer than another job of its key does.
+    """Return whether a job belongs to a newer version or marker than another job of its key.
 
-    Two versions of a drop are in S3's own order where both have a sequencer; else, and for markers, the times of their
-    events decide, and the later of two that came at once is the one that is seen later.
+    Two versions of a drop have S3's own order if both have a sequencer. Otherwise, and for markers, the times of their
+    events decide. Of two with the same time, the one that is seen later is newer.
     """
     if other is None:
         return True
@@ -179,7 +181,7 @@ def _is_newer(job: Job, other: str | None, requested_at: int, sequencer: str) ->
 
 
 def claimed_job(repository: Repository, drop: Drop, rerun_version: str = "") -> str | None:
-    """Return which job a version of a drop got, or a marker that asked for another run of it; None if none yet."""
+    """Return the job that a version of a drop has, or a marker that asked for another run of it; None if none yet."""
     claim = repository.claim(_version_digest(drop, rerun_version))
     if claim is not None:
         return claim.job_id
@@ -191,9 +193,9 @@ def claimed_job(repository: Repository, drop: Drop, rerun_version: str = "") -> 
 
 
 def claim_job(repository: Repository, drop: Drop, requested_at: int, now: int, rerun_version: str = "") -> str:
-    """Say for good which job that is; the first process to say so counts, also where it knows no more than the name.
+    """Record permanently which job that is. The first process counts, even if it knows only the object's name.
 
-    For a marker, which is looked for no more once it has acted, that is kept as long as its job may be.
+    For a marker, nothing looks at the record after it has acted. It expires when its job's item may.
     """
     expires_at = now + KEPT_SECONDS if rerun_version else None
     claim = Claim(
@@ -209,5 +211,5 @@ def _version_digest(drop: Drop, rerun_version: str) -> str:
 
 
 def digest_of(*parts: str) -> str:
-    """Names what is claimed."""
+    """Return the name of a claim."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""Ends what comes to nothing, and tells its owner: every drop ends with a notification.
+"""Ends jobs and objects that cannot be completed, with a notification: every drop ends with one.
 
-It reads no row and no recipe, so that it works where the process that failed could not.
+It reads no row and no recipe, so it works even if another process failed on them.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
 from dropbatch.jobs.deduplication import begin_run, claim_job, claimed_job, set_latest
 from dropbatch.jobs.end import end
-from dropbatch.jobs.lease import give_back, leased
-from dropbatch.jobs.waiting import waits_no_more
+from dropbatch.jobs.lease import leased, release
+from dropbatch.jobs.waiting import stop_waiting
 from dropbatch.ports import Notification
 from dropbatch.reporting import marker_notices, notifications, recipe_notices, result_files
 from dropbatch.reporting.mirrored import not_mirrored
@@ -48,17 +48,18 @@ def reject(
     goes_on: bool = False,
     elsewhere: Sequence[str] = (),
 ) -> None:
-    """End a job whose drop cannot be used, unless it has moved on meanwhile, and tell why.
+    """End a job whose drop cannot be used, unless another process has moved it, with a notification.
 
-    `waits` says that another recipe takes its file up, `goes_on` that one does so now: then people are told of the run
-    that follows, and programs of both. `elsewhere` says where a recipe was dropped instead, if none was found.
+    `waits` says that another recipe takes up its file, `goes_on` that one does so now: then people get a message about
+    the run that follows, and programs about both. `elsewhere` lists where recipes were dropped instead, if none was
+    found.
     """
     begin_run(context.repository, job)
     result_files.write_rejected(context, job, problems)
     result_files.write_rejected_page(context, job, problems)
     result_files.write_latest(context, job, "rejected")
-    told = notifications.rejected(context, job, problems, elsewhere)
-    notice = outbox.write(context, job, "rejected", told, people=not goes_on)
+    notification = notifications.rejected(context, job, problems, elsewhere)
+    notice = outbox.write(context, job, "rejected", notification, people=not goes_on)
     if _end_building(context, job, notice, waits=waits):
         context.observer.metric("JobsRejected", 1)
         codes = sorted({problem.code for problem in problems})
@@ -66,7 +67,7 @@ def reject(
 
 
 def end_duplicate(context: Context, job: Job, standing: Job) -> None:
-    """End a job whose work another does already, with the same recipe, and tell so."""
+    """End a job whose work another job already does, with the same recipe, with a notification."""
     job.recipe_path, job.recipe_sha256 = standing.recipe_path, standing.recipe_sha256
     job.notify, job.digest = standing.notify, standing.digest
     notice = outbox.write(context, job, "duplicate", notifications.duplicate(context, job, standing))
@@ -74,17 +75,17 @@ def end_duplicate(context: Context, job: Job, standing: Job) -> None:
 
 
 def end_silently(context: Context, job: Job) -> None:
-    """End a job of what is no drop after all: an empty file that was replaced, a file that a recipe names."""
-    _end_building(context, job, outbox.UNTOLD)
+    """End a job whose object is not a drop: an empty file that was replaced, or a file that a recipe names."""
+    _end_building(context, job, outbox.NO_NOTICE)
 
 
 def give_up(context: Context, job: Job) -> None:
-    """End a job whose drop could not be read for a day, whatever S3 takes of what is to be written."""
+    """End a job whose drop could not be read for a day, even if S3 takes none of its files."""
     _attempt(context, job, lambda: begin_run(context.repository, job))
     _attempt(context, job, lambda: result_files.write_rejected(context, job, _only(notifications.GIVEN_UP)))
     _attempt(context, job, lambda: result_files.write_rejected_page(context, job, _only(notifications.GIVEN_UP)))
     _attempt(context, job, lambda: result_files.write_latest(context, job, "rejected"))
-    if _end_building(context, job, outbox.unwritten(context, job, "gave-up")):
+    if _end_building(context, job, outbox.derived(context, job, "gave-up")):
         context.observer.metric("JobsRejected", 1)
         context.observer.warning("gave up", job_id=job.id)
 
@@ -92,23 +93,23 @@ def give_up(context: Context, job: Job) -> None:
 def _attempt(context: Context, job: Job, step: Callable[[], object]) -> None:
     try:
         step()
-    except Exception:  # noqa: BLE001 - the job ends now, and its owner is told, even if S3 takes nothing
-        context.observer.exception("what comes before a job's end could not be done", job_id=job.id)
+    except Exception:  # noqa: BLE001 - the job ends now, with a notification, even if S3 takes nothing
+        context.observer.exception("a step before the end of a job failed", job_id=job.id)
 
 
-def refuse_unseen(context: Context, pending: Pending, problem: Problem) -> None:
-    """Refuse an object of which no more is known than its name; a drop that has a job is left to that."""
+def reject_unread(context: Context, pending: Pending, problem: Problem) -> None:
+    """Reject an object of which only the name is known. A drop that has a job is left to the job."""
     drop = Drop(pending.bucket, pending.key, pending.version_id or "null", pending.created_at)
     meaning = meaning_of(pending.key)
     if isinstance(meaning, Marker | NearMarker):
-        told = marker_notices.given_up(meaning, MarkerObject(pending.bucket, pending.key, pending.version_id))
-        tell_pending(context, pending, told, stays=True)
+        notification = marker_notices.given_up(meaning, MarkerObject(pending.bucket, pending.key, pending.version_id))
+        end_pending(context, pending, notification, stays=True)
         return
     if meaning is ObjectKind.IGNORED:
         context.repository.update(pending, _is_over)
         return
     if meaning is ObjectKind.RECIPE:
-        tell_pending(context, pending, recipe_notices.broken(drop, _only(problem)))
+        end_pending(context, pending, recipe_notices.broken(drop, _only(problem)))
         return
     now = context.now()
     requested_at, rerun = pending.event_at or now, pending.rerun_version
@@ -120,7 +121,7 @@ def refuse_unseen(context: Context, pending: Pending, problem: Problem) -> None:
     )
     if context.repository.add(job):
         if context.repository.latest_job(drop.bucket, drop.key).job_id is None:
-            set_latest(context.repository, job, now)  # else it may be older than what the key's newest job belongs to
+            set_latest(context.repository, job, now)  # else it may be older than the key's newest job
         if problem is notifications.GIVEN_UP:
             give_up(context, job)
         else:
@@ -128,7 +129,7 @@ def refuse_unseen(context: Context, pending: Pending, problem: Problem) -> None:
     context.repository.update(pending, _is_over)
 
 
-def tell_pending(
+def end_pending(
     context: Context,
     pending: Pending,
     notification: Notification | None,
@@ -136,12 +137,12 @@ def tell_pending(
     stays: bool = False,
     people: bool = True,
 ) -> None:
-    """End an object that has no job, and tell what came of it, if anything is to be told.
+    """End an object that has no job, with a notification if there is one.
 
-    Its item is deleted once that is told, unless it `stays`. Programs alone are told unless `people` are to know, too.
+    Its item is deleted once the notification is sent, unless it `stays`. Without `people`, only programs get it.
     """
     name = f"told-{context.now()}"
-    notice = outbox.write(context, pending, name, notification, people=people) if notification else outbox.UNTOLD
+    notice = outbox.write(context, pending, name, notification, people=people) if notification else outbox.NO_NOTICE
 
     def over(current: Pending) -> bool:
         if current.is_done:
@@ -150,15 +151,15 @@ def tell_pending(
         outbox.post(context, current, notice)
         return _is_over(current)
 
-    told = context.repository.update(pending, over)
-    if told is not None:
-        outbox.tell_now(context, told)
+    done = context.repository.update(pending, over)
+    if done is not None:
+        outbox.publish_now(context, done)
 
 
 def force_end(context: Context, job: Job) -> None:
-    """End a job whose results could not be put together before its time was over, as was decided if that was.
+    """End a job whose results could not be assembled before its time was over; as it was decided, if S3 has a decision.
 
-    For half a day that waits for S3 to say whether it was; then the job ends whatever S3 says.
+    If S3 does not answer, the job waits half a day for it, and then ends without.
     """
 
     with leased(context, job, lambda current: current.state not in ENDED_JOBS) as taken:
@@ -174,18 +175,18 @@ def force_end(context: Context, job: Job) -> None:
         except Exception:
             if context.now() < taken.ends_by + GRACE_SECONDS * 3 // 2:
                 raise
-            end(context, taken, decision, outbox.unwritten(context, taken, "results-gave-up"))
+            end(context, taken, decision, outbox.derived(context, taken, "results-gave-up"))
 
 
 def _is_mirrored(repository: Repository, job: Job) -> bool:
-    """Return whether a job's answers, or those of a newer run, stand in its mirror."""
+    """Return whether a job's mirror has its answers, or those of a newer run."""
     drop = job.drop
     found = repository.reload(Mirror(drop.bucket, drop.key, job.id, drop.sequencer, job.requested_at, job.run))
     return found is not None and (found.is_written if found.job_id == job.id else not found.is_before(job))
 
 
 def _is_over(pending: Pending) -> bool:
-    give_back(pending)
+    release(pending)
     pending.is_done = True
     return True
 
@@ -197,13 +198,13 @@ def _only(problem: Problem) -> Problems:
 
 
 def _end_building(context: Context, job: Job, notice: outbox.Notice, *, waits: bool = False) -> bool:
-    """End a job that is being built, unless another process has taken it over; what is to be told is told after."""
+    """End a job that is being built, unless another process has taken it over; then send the notice."""
     lease = job.lease
 
     def ended(current: Job) -> bool:
         if current.state is not JobState.BUILDING or current.lease != lease:
             return False
-        give_back(current)
+        release(current)
         current.ended_at, current.expires_at = context.now(), context.now() + RETENTION_SECONDS
         current.run, current.recipe_path, current.recipe_sha256 = job.run, job.recipe_path, job.recipe_sha256
         current.notify, current.digest = job.notify, job.digest
@@ -215,7 +216,7 @@ def _end_building(context: Context, job: Job, notice: outbox.Notice, *, waits: b
     if rejected is None:
         return False
     if not waits:
-        waits_no_more(context.repository, rejected)
-    outbox.tell_now(context, rejected)
+        stop_waiting(context.repository, rejected)
+    outbox.publish_now(context, rejected)
     clean_up(context, context.repository.reload(rejected) or rejected)
     return True

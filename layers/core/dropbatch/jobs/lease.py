@@ -5,7 +5,7 @@ step's message stays hidden. Each step has the same three parts:
 
 1. `leased` acquires the lease by compare-and-swap, and keeps it while its block runs.
 2. `update_own` writes the step's results, if the lease is still the step's own.
-3. In that write, `give_back` releases the lease. After a failure, `put_off` does so with a backoff.
+3. In that write, `release` releases the lease. After a failure, `defer` does so with a backoff.
 
 Only a process that is killed leaves its lease behind. The next one counts the kill when it acquires the lease.
 """
@@ -28,7 +28,7 @@ from dropbatch.storage.repository import Repository
 Leased = TypeVar("Leased", Job, Batch, Pending, Poller)
 
 LEASE_SECONDS = 40
-"""How long a lease lasts unless it is renewed. It outlives the create of a batch (25 s) by the clocks' difference."""
+"""How long a lease lasts unless it is renewed: longer than the create of a batch (25 s) and a difference of clocks."""
 
 BEAT_SECONDS = 10
 """How often a heartbeat renews: three may fail before the lease ends."""
@@ -64,23 +64,23 @@ def acquire(context: Context, item: Leased, begin: Callable[[Leased], bool]) -> 
 
 
 def take(context: Context, item: WorkItem) -> None:
-    """Take the lease of an item that has none in force, and count the start. The caller saves the item."""
+    """Take the lease of an item that no other process has, and count the start. The caller saves the item."""
     if item.lease is not None:
         item.kill_count += 1
     item.lease, item.lease_until = context.new_token(), context.now() + LEASE_SECONDS
     item.start_count += 1
 
 
-def give_back(item: WorkItem, not_before: int = 0) -> None:
-    """Give the lease back: the step has ended, and its message is done."""
+def release(item: WorkItem, not_before: int = 0) -> None:
+    """Release the lease: the step has ended, and its message is done. The item is due again at `not_before`."""
     item.lease, item.lease_until, item.sent_at, item.not_before = None, 0, 0, not_before
 
 
-def put_off(context: Context, item: WorkItem, seconds: int = 0) -> None:
-    """Give the lease back because something failed: the item is due again after a while, each time a longer one."""
+def defer(context: Context, item: WorkItem, seconds: int = 0) -> None:
+    """Release the lease after a failure: the item is due again after a backoff, and after `seconds` at the earliest."""
     item.deferrals += 1
     item.failed_at = context.now()
-    give_back(item, context.now() + max(seconds, context.scaled(backoff_seconds(item.deferrals))))
+    release(item, context.now() + max(seconds, context.scaled(backoff_seconds(item.deferrals))))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dropbatch.domain.jobs import GRACE_SECONDS, Job
 from dropbatch.domain.outcomes import IN_DOUBT, NEVER_ENDED, NOT_COLLECTED, PAST_DEADLINE
 from dropbatch.domain.states import CLOSED, BatchState, HeldReason, JobState, OpenAIStatus
 from dropbatch.jobs.give_up import force_end
-from dropbatch.jobs.lease import give_back
+from dropbatch.jobs.lease import release
 from dropbatch.jobs.openai_batch import MAX_OPEN_SECONDS
 from dropbatch.messages import message_for
 from dropbatch.polling.batch_status import end_batch
@@ -59,7 +59,7 @@ def _last_reason(job: Job, batch: Batch) -> str | None:
 def abandon(context: Context, batch: Batch, refusal: str | None) -> None:
     """End a batch without its answers, and have its rows' outcomes written; None as `refusal` means cancelled."""
     batch.refusal = refusal
-    give_back(batch)
+    release(batch)
     batch.move(BatchState.ABANDONED)
     try:
         context.repository.save(batch)

@@ -18,7 +18,7 @@ def finish_ended(context: Context, snapshot: Snapshot, just_sent: set[str]) -> N
             continue  # all its notices wait for others of the folder
         try:
             if job.due_entries:
-                outbox.tell(context, job)
+                outbox.publish(context, job)
             clean_up(context, context.repository.reload(job) or job)
         except Exception:  # noqa: BLE001 - one job that fails must not stop the others
             context.observer.exception("an ended job could not be looked after", job_id=job.id)

@@ -9,7 +9,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import APPROVABLE, CLOSED, BatchState, HeldReason, JobState
 from dropbatch.jobs import outbox
 from dropbatch.jobs.backoff import backoff_seconds
-from dropbatch.jobs.hold import let_go
+from dropbatch.jobs.hold import resume
 from dropbatch.reporting import held_notices
 from dropbatch.storage.context import Context
 
@@ -27,7 +27,7 @@ class HeldJobs:
         """Resume a held job if the reason of its hold is gone; return the job as it is then."""
         if not self._is_gone(context, job, batches) or job.held_reason is None:
             return job
-        resumed = let_go(context, job, job.held_reason)
+        resumed = resume(context, job, job.held_reason)
         if resumed is None:
             return job
         for batch in batches:
@@ -85,7 +85,7 @@ class _ApiKey:
 
     @cached_property
     def version(self) -> str | None:
-        """None while there is none."""
+        """The version of the secret; None while there is no key."""
         try:
             return self._context.openai.key_version(fresh=True)
         except OpenAIError:
@@ -93,7 +93,7 @@ class _ApiKey:
 
     @cached_property
     def is_accepted(self) -> bool:
-        """Whether OpenAI accepts it: any answer but a 401 says so; no answer says nothing."""
+        """True if OpenAI accepts the key: any answer except a 401 says so. No answer says nothing."""
         try:
             next(iter(self._context.openai.newest()), None)
         except OpenAIAuthError:

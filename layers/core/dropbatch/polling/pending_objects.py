@@ -3,8 +3,8 @@
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.inbox import Pending
 from dropbatch.jobs import outbox
-from dropbatch.jobs.give_up import refuse_unseen
-from dropbatch.jobs.lease import put_off
+from dropbatch.jobs.give_up import reject_unread
+from dropbatch.jobs.lease import defer
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS
 from dropbatch.polling.resend import Messages
 from dropbatch.polling.snapshot import Snapshot
@@ -29,9 +29,9 @@ def move_pending(context: Context, snapshot: Snapshot, messages: Messages) -> No
 def _move(context: Context, pending: Pending, messages: Messages) -> None:
     now = context.now()
     if not pending.is_done and now > pending.created_at + MAX_PENDING_SECONDS and not pending.is_leased(now):
-        refuse_unseen(context, pending, notifications.GIVEN_UP)
+        reject_unread(context, pending, notifications.GIVEN_UP)
     elif pending.outbox and pending.notify_after <= now:
-        outbox.tell(context, pending)
+        outbox.publish(context, pending)
     elif not pending.is_done:
         if pending.not_before <= now:
             messages.add("intake", pending)
@@ -43,7 +43,7 @@ def _delete_done(context: Context, pending: Pending) -> None:
     """Delete the item of an object that is done, unless it is kept or still has notices to send."""
 
     def later(item: Pending) -> bool:
-        put_off(context, item)
+        defer(context, item)
         return True
 
     current = context.repository.reload(pending)

@@ -18,7 +18,7 @@ from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import close_batch
 from dropbatch.jobs.deduplication import replace_older
 from dropbatch.jobs.give_up import give_up
-from dropbatch.jobs.lease import give_back, leased, update_own
+from dropbatch.jobs.lease import leased, release, update_own
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS
 from dropbatch.polling.batch_status import update_statuses
 from dropbatch.polling.deadlines import abandon, cancel_batches, enforce_deadlines
@@ -50,12 +50,12 @@ def poll(context: Context) -> None:
         try:
             _Tick(context, poller).run()
         except Exception:
-            update_own(context.repository, poller, give_back)
+            update_own(context.repository, poller, release)
             raise
 
         def finish(current: Poller) -> None:
             current.came_further()
-            give_back(current)
+            release(current)
             current.dispatch, current.collect, current.last_completed_at = poller.dispatch, poller.collect, began
 
         update_own(context.repository, poller, finish)
@@ -125,7 +125,7 @@ class _Tick:
             try:
                 step(context, job_id)
             except StaleItemError:
-                continue  # it has moved meanwhile
+                continue  # another process has moved it
             except Exception:  # noqa: BLE001 - one job that fails must not stop the others; it is tried again
                 context.observer.exception("a job could not be looked after", job_id=job_id)
 
@@ -150,7 +150,7 @@ class _Tick:
                 close_batch(context, batch)
             return
         if job.due_entries and job.notify_after <= context.now():
-            outbox.tell(context, job)
+            outbox.publish(context, job)
             job = context.repository.job(job_id) or job
         if job.state is JobState.BUILDING:
             self._move_building(context, job)

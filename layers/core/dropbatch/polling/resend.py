@@ -14,7 +14,7 @@ from dropbatch.domain.items import WorkItem
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.poller import Poller
 from dropbatch.domain.states import BatchState, JobState
-from dropbatch.jobs.lease import put_off
+from dropbatch.jobs.lease import defer
 from dropbatch.jobs.pending import wait_for
 from dropbatch.messages import BatchMessage, IntakeMessage, intake_message_for, message_for
 from dropbatch.polling.pace import adjust
@@ -151,7 +151,7 @@ def _revive(context: Context, message: Mapping[str, object]) -> bool:
     def forget(current: Job | Batch) -> bool:
         if current.is_leased(context.now()) or not current.sent_at:
             return False
-        put_off(context, current)
+        defer(context, current)
         if isinstance(current, Batch):
             current.admitted_at = 0
         return True

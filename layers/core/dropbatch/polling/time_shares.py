@@ -1,4 +1,4 @@
-"""How a poll divides its time: each step has a share, and stops before the invocation's end."""
+"""The shares of a poll's time: each step has one, and stops before the invocation's end."""
 
 from dropbatch.storage.context import Context
 

@@ -1,7 +1,7 @@
-"""Admits waiting batches: what OpenAI enqueues for a model is limited, and jobs take turns at it.
+"""Admits waiting batches, within OpenAI's limits of enqueued tokens for each model. Jobs take turns.
 
-What is in flight is the sum over the open batches that were admitted. Where no limit is known, nothing waits. Limits
-are learned from OpenAI's own refusals, and tried again carefully when batches pass.
+The admitted batches that are open are in flight. Their sum must stay within the limit. Without a known limit, nothing
+waits. `quotas.py` has the limits.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,27 +16,31 @@ from dropbatch.storage.context import Context
 from dropbatch.submission.quotas import is_in_flight, token_limit
 
 ENQUEUED_INPUTS = 1_000_000
-"""So many embedding inputs may be enqueued (Batch API guide)."""
+"""How many embedding inputs may be enqueued (Batch API guide)."""
 
-INPUTS_AT_ONCE = 250_000
-"""Embeddings of a job that go without asking what else is in flight; the rest waits for the poller, which knows."""
+MAX_FIRST_INPUTS = 250_000
+"""How many embedding inputs of a new job go before the poller knows of them. The poller knows what is in flight."""
 
 MAX_FIRST_BATCHES = 4
-"""How many batches of a new job go at once, before the poller knows of them: little more than functions at work."""
+"""How many batches of a new job go before the poller knows of them: a few more than functions at work."""
 
 TURN_SECONDS = 1800
-"""After so long a batch that does not fit keeps smaller ones from going before it."""
+"""How long smaller batches may go before one that does not fit. Then they wait for it."""
 
 
 def dispatch_first(context: Context, batches: Sequence[Batch]) -> None:
-    """Admit and send the first batches of a job that runs now, as far as nothing limits them; the poller does the rest.
+    """Admit and send the first batches of a job that now runs, if no limit is known; the poller admits the others.
 
-    A batch is admitted only once its job runs: what a job leaves behind that never ran takes no place.
+    A batch is admitted only once its job runs: the batches of a job that never ran count for no limit.
     """
     inputs = 0
     for batch in batches[:MAX_FIRST_BATCHES]:
         inputs += batch.inputs
-        if batch.not_before > context.now() or inputs > INPUTS_AT_ONCE or token_limit(context, batch.model) is not None:
+        if (
+            batch.not_before > context.now()
+            or inputs > MAX_FIRST_INPUTS
+            or token_limit(context, batch.model) is not None
+        ):
             continue
         batch.admitted_at = batch.sent_at = context.now()
         try:
@@ -47,27 +51,27 @@ def dispatch_first(context: Context, batches: Sequence[Batch]) -> None:
 
 
 def admit(context: Context, jobs: Mapping[str, Job], batches: Sequence[Batch], room: int) -> list[Batch]:
-    """Return the waiting batches that may go now, marked so, `room` at most; jobs take turns, each with its oldest."""
+    """Mark and return the waiting batches that may go now, `room` at most. Jobs take turns, each with its oldest."""
     in_flight = [batch for batch in batches if is_in_flight(batch, jobs.get(batch.job_id))]
     by_model: dict[str, list[Batch]] = {}
     for batch in in_flight:
         by_model.setdefault(batch.model, []).append(batch)
-    waiting_of: dict[str, list[Batch]] = {}
+    waiting_by_model: dict[str, list[Batch]] = {}
     for batch in batches:
         if _waits(context, jobs.get(batch.job_id), batch):
-            waiting_of.setdefault(batch.model, []).append(batch)
+            waiting_by_model.setdefault(batch.model, []).append(batch)
     admitted: list[Batch] = []
-    for done, (model, waiting) in enumerate(sorted(waiting_of.items(), key=lambda item: len(item[1]))):
-        # The models share what room there is; what one does not need is for those that come after it.
-        share = (room - len(admitted)) // (len(waiting_of) - done)
+    for done, (model, waiting) in enumerate(sorted(waiting_by_model.items(), key=lambda item: len(item[1]))):
+        # The models share the room. The next ones get the room that a model does not need.
+        share = (room - len(admitted)) // (len(waiting_by_model) - done)
         if share <= 0:
             continue
         try:
             limit = token_limit(context, model)
-        except Exception:  # noqa: BLE001 - a limit that cannot be read counts as reached; the others go on
+        except Exception:  # noqa: BLE001 - a limit that cannot be read counts as reached; the other models continue
             context.observer.exception("a model's limit could not be read", model=model)
             continue
-        admitted += _Turns(context, by_model.get(model, ()), limit).of(waiting, share)
+        admitted += _Turns(context, by_model.get(model, ()), limit).admit(waiting, share)
     return admitted
 
 
@@ -83,7 +87,7 @@ def _waits(context: Context, job: Job | None, batch: Batch) -> bool:
 
 
 class _Turns:
-    """The turns that jobs take at what is left of a model's limit."""
+    """The turns that jobs take at a model's limit."""
 
     def __init__(self, context: Context, batches: Iterable[Batch], limit: int | None) -> None:
         self._context = context
@@ -93,11 +97,12 @@ class _Turns:
         for batch in batches:
             self._count(batch)
 
-    def of(self, waiting: Iterable[Batch], most: int) -> list[Batch]:
+    def admit(self, waiting: Iterable[Batch], most: int) -> list[Batch]:
+        """Return the waiting batches that fit, `most` at most, and mark and count them."""
         queues: dict[str, list[Batch]] = {}
         for batch in sorted(waiting, key=lambda batch: (batch.created_at, batch.sort_key), reverse=True):
             queues.setdefault(batch.job_id, []).append(batch)
-        # The job that has least in flight, and of such the one that has waited longest.
+        # First the job with the least in flight, and of several the one that has waited longest.
         turns = [self._turn(queue[-1]) for queue in queues.values()]
         heapify(turns)
         admitted: list[Batch] = []
@@ -111,7 +116,7 @@ class _Turns:
                 if queues[job_id]:
                     heappush(turns, self._turn(queues[job_id][-1]))
             elif self._context.now() - batch.created_at > self._context.scaled(TURN_SECONDS):
-                break  # whatever came before it now would keep it waiting
+                break  # every smaller batch that went before it would keep it waiting
         return admitted
 
     def _turn(self, batch: Batch) -> tuple[int, int, str]:
@@ -122,16 +127,16 @@ class _Turns:
             return False
         if self._limit is None or self._is_larger(batch):
             return True
-        # What is alone goes, whatever the limit: the account's own may be higher, and else the row would never be told.
+        # A lone batch goes anyway: the account's real limit may be higher, and OpenAI's refusal would give the reason.
         return self._tokens == 0 or self._tokens + batch.tokens <= self._limit
 
     def _is_larger(self, batch: Batch) -> bool:
-        """Whether it exceeds the limit by itself: it will be split, and enqueues nothing."""
+        """Return whether a batch alone exceeds the limit: it will be split, and enqueues nothing."""
         return self._limit is not None and batch.tokens > self._limit and batch.requests > 1
 
     def _count(self, batch: Batch) -> None:
         self._by_job[batch.job_id] = self._by_job.get(batch.job_id, 0) + batch.tokens
-        # One whose create has begun is not split any more.
+        # A batch whose create has begun is no longer split.
         created = batch.creating_at is not None or batch.state in (BatchState.SUBMITTED, BatchState.ENDED)
         if created or not self._is_larger(batch):
             self._tokens += batch.tokens

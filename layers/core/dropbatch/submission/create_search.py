@@ -20,8 +20,8 @@ SEARCH_HANDOVER_SECONDS = 45
 def search_create(context: Context, job: Job, batch: Batch) -> RemoteBatch | None:
     """Search OpenAI's list for a batch whose create is in doubt.
 
-    Returns the batch if it exists. Otherwise `creating_at` is None if there certainly is none, and unchanged if that
-    takes another search.
+    Return the batch if it exists. Otherwise, `batch.creating_at` is None if there is certainly none, and unchanged if
+    that takes another search.
     """
     if (
         batch.first_not_found_at is not None
@@ -29,7 +29,7 @@ def search_create(context: Context, job: Job, batch: Batch) -> RemoteBatch | Non
     ):
         keep_in_doubt(context, batch, batch.first_not_found_at + context.absence_confirmation_seconds - context.now())
         return None
-    found, is_complete = _found(context, batch)
+    found, is_complete = _find(context, batch)
     if found:
         first, *others = sorted(found, key=lambda remote: remote.created_at)
         for other in others:
@@ -57,11 +57,11 @@ def search_create(context: Context, job: Job, batch: Batch) -> RemoteBatch | Non
     return None
 
 
-def _found(context: Context, batch: Batch) -> tuple[list[RemoteBatch], bool]:
+def _find(context: Context, batch: Batch) -> tuple[list[RemoteBatch], bool]:
     """Return the batches of OpenAI's list that are this one, and whether the list was read far enough back.
 
-    A batch with a key is this one if the key is the same. Where the server dropped the metadata, the file tells; one
-    that is older than the create was another's with the same file.
+    A batch is this one if its key is the same. If the server dropped the metadata, the file decides, unless the batch
+    is older than the create: then another process made it from the same file.
     """
     earliest = (batch.creating_at or 0) - MAX_CLOCK_SKEW_SECONDS
     found: list[RemoteBatch] = []
@@ -89,7 +89,7 @@ def _found(context: Context, batch: Batch) -> tuple[list[RemoteBatch], bool]:
 
 
 def cancel_double(context: Context, batch: Batch, other: RemoteBatch) -> None:
-    """Cancel a second batch of the same key. One that is known by its file alone may be another's: it is left."""
+    """Cancel a second batch of the same key. If only the file is the same, it may be another's, and stays."""
     context.observer.metric("DoubleBatches", 1)
     if other.metadata.get(METADATA_KEY) != batch.key:
         context.observer.warning(

@@ -1,27 +1,27 @@
-"""How an attempt to submit a batch ends without one: the lease is given back, and the batch is due again later."""
+"""Postpones a submission: the lease is released, and the batch is due again later."""
 
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.states import BatchState
-from dropbatch.jobs.lease import LEASE_SECONDS, give_back, put_off, update_own
+from dropbatch.jobs.lease import LEASE_SECONDS, defer, release, update_own
 from dropbatch.storage.context import Context
 
 
 def keep_in_doubt(context: Context, batch: Batch, seconds: int) -> None:
-    """Give the lease back while the create stays in doubt, with what the search has found out; the next is due then."""
+    """Release the lease while the create is in doubt, and record the search's progress; it is due again then."""
     known = (batch.first_not_found_at, batch.search_after, batch.secret_version)
 
     def keep(current: Batch) -> None:
         current.first_not_found_at, current.search_after, current.secret_version = known
         current.start_count = current.kill_count = 0
-        give_back(current, context.now() + seconds)
+        release(current, context.now() + seconds)
 
     update_own(context.repository, batch, keep)
 
 
 def return_to_waiting(context: Context, batch: Batch, seconds: int = 0, *, due: bool = False) -> None:
-    """Give the batch back to be submitted later; one whose create is in doubt stays where it is.
+    """Release the batch, to be submitted later. One whose create is in doubt stays in its state.
 
-    What failed is put off for at least `seconds`, each time for longer; what is merely not `due` for `seconds` is not.
+    After a failure it waits at least `seconds`, with a backoff. If it was just not `due`, it waits `seconds`.
     """
     file_id, in_doubt = batch.file_id, batch.creating_at is not None
 
@@ -29,9 +29,9 @@ def return_to_waiting(context: Context, batch: Batch, seconds: int = 0, *, due: 
         if current.state is not BatchState.SUBMITTING:
             return
         if due:
-            give_back(current, context.now() + seconds if seconds else 0)
+            release(current, context.now() + seconds if seconds else 0)
         else:
-            put_off(context, current, seconds)
+            defer(context, current, seconds)
         current.file_id, current.admitted_at = file_id, 0
         if in_doubt:
             current.search_after = batch.search_after
@@ -43,5 +43,5 @@ def return_to_waiting(context: Context, batch: Batch, seconds: int = 0, *, due: 
 
 
 def renew_lease(context: Context, batch: Batch) -> None:
-    """Write the lease, too, where the batch is written: the heartbeat may have carried it further than we know."""
+    """Renew the lease in memory, before the batch is written: the heartbeat may have renewed it in the table."""
     batch.lease_until = context.now() + LEASE_SECONDS

@@ -14,20 +14,20 @@ from dropbatch.domain.states import BatchState, JobState
 from dropbatch.storage.context import Context
 
 CREATES_AN_HOUR = 2_000
-"""So many batches may be created in an hour (Batch API guide)."""
+"""How many batches may be created in an hour (Batch API guide)."""
 
 RAISE_SECONDS = 3600
-RAISE = 1.1
-"""How often, and by how much, a limit that was learned is raised while batches pass: it may have been lifted."""
+RAISE_FACTOR = 1.1
+"""How often, and by how much, a learned limit is raised while batches pass: OpenAI may have raised it."""
 
 MAX_HALVINGS = 6
-"""What is admitted shrinks to this power of a half while OpenAI refuses what, by our estimates, fits."""
+"""How often a limit is halved at most while OpenAI refuses batches that, by the estimates, fit."""
 
 _LIMIT = re.compile(r"limit:?\s*([\d][\d,._]*)", re.IGNORECASE)
 
 
 def token_limit(context: Context, model: str) -> int | None:
-    """How many tokens, as we estimate them, may be enqueued for a model; None where no limit is known."""
+    """Return how many tokens, by Dropbatch's estimates, may be enqueued for a model; None if no limit is known."""
     known = context.repository.limit(model)
     given = _given(context, model)
     tokens = known.tokens if given is None else given
@@ -35,15 +35,15 @@ def token_limit(context: Context, model: str) -> int | None:
 
 
 def _given(context: Context, model: str) -> int | None:
-    """The limit that the deployment's parameter gives a model."""
+    """Return the limit that the stack's parameter gives a model; None if it gives none."""
     return next((tokens for name, tokens in context.token_limits.items() if fnmatchcase(model, name)), None)
 
 
 def is_in_flight(batch: Batch, job: Job | None) -> bool:
-    """Return whether what a batch enqueues counts: from its admission until it is collected, while its job lives.
+    """Return whether a batch counts for the limits: from its admission until it is collected, while its job lives.
 
-    OpenAI frees it when it ends; but only the process that reads it knows whether more of the kind should follow. A
-    batch that only waits counts if its job runs: nothing is taken by what cannot go.
+    OpenAI frees its tokens when it ends. But only the process that collects it knows whether more such batches should
+    follow. A batch that waits counts only if its job runs: one that cannot go takes no room.
     """
     if job is None:
         return False
@@ -53,11 +53,10 @@ def is_in_flight(batch: Batch, job: Job | None) -> bool:
 
 
 def learn_limit(context: Context, batch: Batch, message: str) -> None:
-    """Takes a model's limit out of OpenAI's refusal; one that states none means that what was in flight is all.
+    """Learn a model's limit from the message of a refusal. If it states none, the batches in flight are the limit.
 
-    A refusal of what fits into the limit that is stated means that the estimates are too low, or that others use the
-    account, or that the limit that a parameter gives is not the true one: half as much is admitted then, once for all
-    the batches that had been admitted before.
+    If the batch fits the stated limit, the estimates are too low, or others use the account, or the stack's parameter
+    is wrong. Then the limit is halved, once for all the batches that were admitted before.
     """
     stated = _limit_in(message)
     if stated is None:
@@ -84,15 +83,14 @@ def learn_limit(context: Context, batch: Batch, message: str) -> None:
 
 
 def _limit_in(message: str) -> int | None:
-    """The limit that a refusal for enqueued tokens states: `Limit: 2,000,000 enqueued tokens`."""
+    """Return the limit that a refusal states (`Limit: 2,000,000 enqueued tokens`); None if it states none."""
     found = _LIMIT.search(message)
     digits = re.sub(r"\D", "", found.group(1)) if found else ""
     return int(digits) if digits and int(digits) > 0 else None
 
 
 def calibrate_estimates(context: Context, batch: Batch, estimated: int, counted: int) -> None:
-    """Corrects the estimates of a model's tokens by what OpenAI counted for the same rows, and raises with care what
-    was learned."""
+    """Correct the estimates of a model's tokens by OpenAI's count for the same rows, and raise a learned limit."""
 
     def learn(limit: ModelLimit) -> bool:
         if counted:
@@ -102,14 +100,14 @@ def calibrate_estimates(context: Context, batch: Batch, estimated: int, counted:
         if due and limit.halvings:
             limit.halvings, limit.changed_at = limit.halvings - 1, context.now()
         elif due and limit.tokens is not None:
-            limit.tokens, limit.changed_at = int(limit.tokens * RAISE) + 1, context.now()
+            limit.tokens, limit.changed_at = int(limit.tokens * RAISE_FACTOR) + 1, context.now()
         return bool(counted) or due
 
     context.repository.change(lambda: context.repository.limit(batch.model), learn)
 
 
 def reserve_create(context: Context) -> int:
-    """Counts a batch that is about to be created; 0, or in how many seconds this hour's creates are over."""
+    """Count a create that is about to be made; return 0, or the seconds until the next hour if none is left."""
     hour = context.now() // 3600
 
     def count(creates: CreateCount) -> bool:
@@ -123,8 +121,8 @@ def reserve_create(context: Context) -> int:
     return 0 if context.repository.change(context.repository.create_count, count) else (hour + 1) * 3600 - context.now()
 
 
-def give_back_create(context: Context) -> None:
-    """Take back the count of a create that came to nothing: OpenAI refused it, or it was not made."""
+def release_create(context: Context) -> None:
+    """Uncount a create that OpenAI refused, or that was not made."""
     hour = context.now() // 3600
 
     def uncount(creates: CreateCount) -> bool:

@@ -5,20 +5,20 @@ from contextlib import ExitStack
 from dropbatch.domain.batches import Batch, FollowUp
 from dropbatch.domain.jobs import Shard
 from dropbatch.domain.states import BatchState
-from dropbatch.jobs.lease import give_back
+from dropbatch.jobs.lease import release
 from dropbatch.ports import BYTES, Writer
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.context import Context
 
 MAX_PARTS = 500
-"""Into how many parts a batch is split at most: they are recorded with it."""
+"""Into how many parts a batch is split at most: its item records them."""
 
 SPLIT_FILL = 0.9
-"""How much of a limit one part of a batch that exceeds it may take: estimates err."""
+"""How much of a limit one part may take: estimates may be too low."""
 
 
 def split_batch(context: Context, rows: JobRows, batch: Batch, shard: Shard, room: int) -> bool:
-    """Split a batch that no limit would ever admit into parts of at most `room` tokens; False if it is one row."""
+    """Split a batch that exceeds a limit into parts of at most `room` tokens; False if it is one row."""
     batch.results = batch.lease
     parts: list[FollowUp] = []
     most = max(room, batch.tokens // MAX_PARTS + 1)
@@ -47,7 +47,7 @@ def split_batch(context: Context, rows: JobRows, batch: Batch, shard: Shard, roo
         batch.results = None
         return False
     batch.follow_ups = parts
-    give_back(batch)
+    release(batch)
     batch.move(BatchState.SPLIT)
     context.repository.save(batch)
     for part_batch in batch.follow_up_batches():

@@ -1,20 +1,20 @@
 """Submits a batch to OpenAI, and never pays for it twice.
 
-OpenAI takes no idempotency key, so the protocol is written down before it is carried out:
+OpenAI takes no idempotency key, so each step of the protocol is recorded before it is done:
 
 1. The batch's item is the intent. A lease, taken by compare-and-swap, makes one process its submitter.
 2. The request file is built, uploaded, and its id recorded. An upload that nobody records costs nothing.
 3. `creating_at` is recorded just before the create, with a lease that covers the create's timeout.
 4. The create, once, with the batch's key in its metadata.
-5. The batch's id is recorded. Should another id stand there, ours is cancelled, and an alarm raised.
+5. The batch's id is recorded. If another id is already recorded, the new batch is cancelled, and an alarm raised.
 
-A process that finds a lease that ran out before 3 may start again. After 3 it searches first: OpenAI's list, newest
-first, down to before the create, for the key. What is found is adopted. Only two complete searches that found nothing,
-`absence_confirmation_seconds` apart, allow another create; a list that lags for longer than that is the risk that
-remains. A search that runs out of time goes on where it stopped. What stays in doubt is never created again: the job
-ends, and says so.
+A process that finds a lease that ran out before 3 may start again. After 3 it searches OpenAI's list for the key first,
+newest first, down to before the create. It adopts a batch that it finds. Only two complete searches without a result,
+`absence_confirmation_seconds` apart, allow another create. The remaining risk is a list that lags for longer than that.
+A search that runs out of time continues later where it stopped. A batch that stays in doubt is never created again: the
+job ends, and its report says so.
 
-What fails puts the batch off, each time for longer; what the failure is about decides the rest (`ErrorKind`).
+After a failure the batch waits, each time longer. The kind of the failure decides the rest (`ErrorKind`).
 """
 
 from dropbatch.domain.batches import Batch
@@ -28,22 +28,22 @@ from dropbatch.domain.errors import (
 )
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.states import BatchState, HeldReason, JobState
-from dropbatch.jobs.hold import hold_for, let_go
-from dropbatch.jobs.lease import give_back, leased, update_own
+from dropbatch.jobs.hold import hold_for, resume
+from dropbatch.jobs.lease import leased, release, update_own
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.ports import RemoteBatch
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.submission.create_search import METADATA_KEY, cancel_double, search_create
 from dropbatch.submission.postpone import keep_in_doubt, renew_lease, return_to_waiting
-from dropbatch.submission.quotas import give_back_create, reserve_create, token_limit
+from dropbatch.submission.quotas import release_create, reserve_create, token_limit
 from dropbatch.submission.split_batch import SPLIT_FILL, split_batch
 
 CREATE_SECONDS = 35
-"""The create's timeout (25 s) with room: a process with less time left does not begin one."""
+"""The create's timeout (25 s) with a margin: a process with less time left does not begin one."""
 
 RETRY_SECONDS = 30
-"""When a batch is tried again whose file could not be uploaded."""
+"""How long a batch waits whose file could not be uploaded."""
 
 
 def submit(context: Context, work: BatchMessage) -> None:
@@ -88,7 +88,7 @@ def _is_due(context: Context, job: Job, batch: Batch) -> bool:
 
 
 def _forget_message(context: Context, batch: Batch) -> None:
-    """Say that no message about a batch that is not due is under way any more."""
+    """Record that no message about a batch is under way, if the batch is not due."""
 
     def forget(current: Batch) -> bool:
         waits = current.state in (BatchState.WAITING, BatchState.SUBMITTING)
@@ -101,7 +101,7 @@ def _forget_message(context: Context, batch: Batch) -> None:
 
 
 def _fail(context: Context, job: Job, batch: Batch, error: OpenAIError) -> None:
-    """Do what an error of OpenAI asks for."""
+    """Handle an error of OpenAI: upload the file again, refuse the batch, or postpone it and perhaps hold the job."""
     context.observer.warning("a call to OpenAI failed", code=error.code, kind=str(error.kind), **batch.ids)
     if isinstance(error, OpenAINotFoundError) and batch.creating_at is None:
         batch.file_id = None  # a file that OpenAI does not find is uploaded again
@@ -163,7 +163,7 @@ def _may_create(context: Context, batch: Batch) -> bool:
         return_to_waiting(context, batch, wait, due=True)
         return False
     if context.seconds_left() < CREATE_SECONDS:
-        give_back_create(context)
+        release_create(context)
         return_to_waiting(context, batch, due=True)
         return False
     return True
@@ -187,7 +187,7 @@ def _create(context: Context, job: Job, batch: Batch) -> None:
         return
     except OpenAIError:
         batch.creating_at = None  # OpenAI said no: there is no batch
-        give_back_create(context)
+        release_create(context)
         raise
     batch.secret_version = context.openai.key_version()
     _record(context, job, batch, created)
@@ -206,7 +206,7 @@ def _upload(context: Context, rows: JobRows, batch: Batch, shard: Shard) -> str:
 
 
 def _record(context: Context, job: Job, batch: Batch, created: RemoteBatch) -> None:
-    """Record a batch that exists at OpenAI, whichever process holds the lease by now: the money is spent."""
+    """Record a batch that exists at OpenAI, whichever process has the lease by now: the money is spent."""
 
     def record(current: Batch) -> bool:
         if current.openai_id is not None or current.state not in (BatchState.WAITING, BatchState.SUBMITTING):
@@ -216,7 +216,7 @@ def _record(context: Context, job: Job, batch: Batch, created: RemoteBatch) -> N
         current.secret_version = batch.secret_version
         current.creating_at = current.first_not_found_at = current.search_after = None
         current.came_further()
-        give_back(current)
+        release(current)
         if current.state is BatchState.WAITING:
             current.move(BatchState.SUBMITTING)
         current.move(BatchState.SUBMITTED)
@@ -225,10 +225,10 @@ def _record(context: Context, job: Job, batch: Batch, created: RemoteBatch) -> N
     if context.repository.update(batch, record):
         context.observer.info("submitted", openai_id=created.id, requests=batch.requests, **batch.ids)
         if job.held_batch == batch.sort_key:
-            let_go(context, job, HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY, HeldReason.KEY_CHANGED)
+            resume(context, job, HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY, HeldReason.KEY_CHANGED)
         return
-    standing = context.repository.batch(batch.job_id, batch.sort_key)
-    if standing is None or standing.openai_id != created.id:
+    recorded = context.repository.batch(batch.job_id, batch.sort_key)
+    if recorded is None or recorded.openai_id != created.id:
         cancel_double(context, batch, created)
 
 
@@ -238,7 +238,7 @@ def _refuse(context: Context, batch: Batch, code: str) -> None:
     def end(current: Batch) -> None:
         if current.state is not BatchState.SUBMITTING:
             return
-        give_back(current)
+        release(current)
         current.creating_at, current.refusal = None, code
         current.move(BatchState.ABANDONED)
 
