@@ -2,12 +2,10 @@
 
 from dropbatch.collection.batch_failure import BatchFailure, Failure
 from dropbatch.domain.batches import Batch
-from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import BatchState, HeldReason
+from dropbatch.jobs.abandon import abandon
 from dropbatch.jobs.hold import hold
-from dropbatch.jobs.lease import release
-from dropbatch.messages import message_for
 from dropbatch.storage.context import Context
 
 MAX_BAD_BATCHES = 2
@@ -19,14 +17,7 @@ def stop_siblings(context: Context, batch: Batch, failure: BatchFailure) -> None
     for waiting in context.repository.batches(batch.job_id):
         same = failure.kind is Failure.ACCOUNT or waiting.model == batch.model
         if waiting.state is BatchState.WAITING and same:
-            waiting.refusal = failure.code
-            release(waiting)
-            waiting.move(BatchState.ABANDONED)
-            try:
-                context.repository.save(waiting)
-            except StaleItemError:
-                continue  # it is being submitted, and will fail too
-            context.collect.send(message_for(waiting))
+            abandon(context, waiting, failure.code)  # one that is being submitted meanwhile will fail too
 
 
 def count_batch(context: Context, job: Job, batch: Batch, *, ok: int) -> None:

@@ -142,7 +142,9 @@ def _collect(context: Context, job: Job, batch: Batch) -> bool:
         return False
     _learn(context, job, batch, remote, failure, answers, written)
     _mark_collected(context, batch, remote, failure, written)
-    context.observer.info("collected", openai_id=batch.openai_id, lines=answers.found, again=written.again, **batch.ids)
+    context.observer.info(
+        "batch collected", openai_id=batch.openai_id, lines=answers.found, again=written.again, **batch.ids
+    )
     if job.held_batch == batch.sort_key:
         resume(context, job, HeldReason.STUCK, HeldReason.PERMISSION, HeldReason.ACCOUNT)
     return True
@@ -168,7 +170,7 @@ def _learn(
     if answers.repeated or answers.strange:
         context.observer.info("unmatched answer lines", repeated=answers.repeated, strange=answers.strange, **batch.ids)
     if failure is not None:
-        context.observer.info("a batch failed", code=failure.code, kind=str(failure.kind), **batch.ids)
+        context.observer.info("batch failed", code=failure.code, kind=str(failure.kind), **batch.ids)
         if failure.kind is Failure.TOKENS:
             learn_limit(context, batch, failure.message)
         elif failure.kind in (Failure.ACCOUNT, Failure.MODEL):

@@ -63,7 +63,7 @@ def reject(
     if _end_building(context, job, notice, waits=waits):
         context.observer.metric("JobsRejected", 1)
         codes = sorted({problem.code for problem in problems})
-        context.observer.info("rejected", job_id=job.id, codes=codes, problems=problems.total)
+        context.observer.info("job rejected", job_id=job.id, codes=codes, problems=problems.total)
 
 
 def end_duplicate(context: Context, job: Job, standing: Job) -> None:
@@ -87,7 +87,7 @@ def give_up(context: Context, job: Job) -> None:
     _attempt(context, job, lambda: result_files.write_latest(context, job, "rejected"))
     if _end_building(context, job, outbox.derived(context, job, "gave-up")):
         context.observer.metric("JobsRejected", 1)
-        context.observer.warning("gave up", job_id=job.id)
+        context.observer.warning("job given up", job_id=job.id)
 
 
 def _attempt(context: Context, job: Job, step: Callable[[], object]) -> None:

@@ -145,7 +145,7 @@ def _isolated(context: Context, batch: Batch) -> Iterator[None]:
     except OpenAIAuthError:
         raise
     except Exception:  # noqa: BLE001 - whatever it was, the next poll comes back to it
-        context.observer.exception("a batch could not be followed", **batch.ids)
+        context.observer.exception("a batch's status could not be recorded", **batch.ids)
 
 
 def _record_no_answer(context: Context, batch: Batch, error: OpenAIError) -> None:
@@ -227,4 +227,4 @@ def _end(context: Context, batch: Batch) -> None:
         context.repository.save(batch)
     except StaleItemError:
         return  # another poller was quicker
-    context.observer.info("ended", openai_id=batch.openai_id, status=str(batch.openai_status), **batch.ids)
+    context.observer.info("batch ended", openai_id=batch.openai_id, status=str(batch.openai_status), **batch.ids)

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 from dropbatch.domain.batches import Batch
-from dropbatch.domain.errors import OpenAIError, OpenAINotFoundError, StaleItemError
+from dropbatch.domain.errors import OpenAIError, OpenAINotFoundError
 from dropbatch.domain.jobs import GRACE_SECONDS, Job
 from dropbatch.domain.outcomes import IN_DOUBT, NEVER_ENDED, NOT_COLLECTED, PAST_DEADLINE
 from dropbatch.domain.states import CLOSED, BatchState, HeldReason, JobState, OpenAIStatus
+from dropbatch.jobs.abandon import abandon
 from dropbatch.jobs.give_up import force_end
-from dropbatch.jobs.lease import release
 from dropbatch.jobs.openai_batch import MAX_OPEN_SECONDS
-from dropbatch.messages import message_for
 from dropbatch.polling.batch_status import end_batch
 from dropbatch.polling.time_shares import has_time
 from dropbatch.storage.context import Context
@@ -54,18 +53,6 @@ def _last_reason(job: Job, batch: Batch) -> str | None:
     if batch.creating_at is not None:
         return IN_DOUBT
     return None if job.cancel_requested else PAST_DEADLINE
-
-
-def abandon(context: Context, batch: Batch, refusal: str | None) -> None:
-    """End a batch without its answers, and have its rows' outcomes written; None as `refusal` means cancelled."""
-    batch.refusal = refusal
-    release(batch)
-    batch.move(BatchState.ABANDONED)
-    try:
-        context.repository.save(batch)
-    except StaleItemError:
-        return  # another process has moved it
-    context.collect.send(message_for(batch))
 
 
 def cancel_batches(context: Context, batches: Sequence[Batch]) -> None:

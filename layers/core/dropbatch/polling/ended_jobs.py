@@ -21,4 +21,4 @@ def finish_ended(context: Context, snapshot: Snapshot, just_sent: set[str]) -> N
                 outbox.publish(context, job)
             clean_up(context, context.repository.reload(job) or job)
         except Exception:  # noqa: BLE001 - one job that fails must not stop the others
-            context.observer.exception("an ended job could not be looked after", job_id=job.id)
+            context.observer.exception("an ended job could not be finished", job_id=job.id)

@@ -23,7 +23,7 @@ def move_pending(context: Context, snapshot: Snapshot, messages: Messages) -> No
         except StaleItemError:
             continue
         except Exception:  # noqa: BLE001 - one that fails must not stop the others
-            context.observer.exception("a pending object could not be looked after", version_id=pending.version_id)
+            context.observer.exception("a pending object could not be moved on", version_id=pending.version_id)
 
 
 def _move(context: Context, pending: Pending, messages: Messages) -> None:

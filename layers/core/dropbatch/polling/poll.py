@@ -15,13 +15,14 @@ from dropbatch.domain.outcomes import PAST_DEADLINE
 from dropbatch.domain.poller import Poller
 from dropbatch.domain.states import APPROVABLE, CLOSED, ENDED_JOBS, WORKING_JOBS, BatchState, HeldReason, JobState
 from dropbatch.jobs import outbox
+from dropbatch.jobs.abandon import abandon
 from dropbatch.jobs.cleanup import close_batch
 from dropbatch.jobs.deduplication import replace_older
 from dropbatch.jobs.give_up import give_up
 from dropbatch.jobs.lease import leased, release, update_own
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS
 from dropbatch.polling.batch_status import update_statuses
-from dropbatch.polling.deadlines import abandon, cancel_batches, enforce_deadlines
+from dropbatch.polling.deadlines import cancel_batches, enforce_deadlines
 from dropbatch.polling.digest import send_digests
 from dropbatch.polling.ended_jobs import finish_ended
 from dropbatch.polling.held_jobs import HeldJobs, remind_operators
@@ -127,7 +128,7 @@ class _Tick:
             except StaleItemError:
                 continue  # another process has moved it
             except Exception:  # noqa: BLE001 - one job that fails must not stop the others; it is tried again
-                context.observer.exception("a job could not be looked after", job_id=job_id)
+                context.observer.exception("a job could not be moved on", job_id=job_id)
 
     def _write_statuses(self, context: Context) -> None:
         def write(context: Context, job_id: str) -> None:

@@ -79,7 +79,7 @@ def learn_limit(context: Context, batch: Batch, message: str) -> None:
         return True
 
     if context.repository.change(lambda: context.repository.limit(batch.model), learn):
-        context.observer.info("a limit was learned", model=batch.model, tokens=stated, **batch.ids)
+        context.observer.info("token limit learned", model=batch.model, tokens=stated, **batch.ids)
 
 
 def _limit_in(message: str) -> int | None:

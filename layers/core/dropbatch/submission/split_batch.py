@@ -52,5 +52,5 @@ def split_batch(context: Context, rows: JobRows, batch: Batch, shard: Shard, roo
     context.repository.save(batch)
     for part_batch in batch.follow_up_batches():
         context.repository.add(part_batch)
-    context.observer.info("split", parts=len(parts), room=room, **batch.ids)
+    context.observer.info("batch split", parts=len(parts), room=room, **batch.ids)
     return True

@@ -223,7 +223,7 @@ def _record(context: Context, job: Job, batch: Batch, created: RemoteBatch) -> N
         return True
 
     if context.repository.update(batch, record):
-        context.observer.info("submitted", openai_id=created.id, requests=batch.requests, **batch.ids)
+        context.observer.info("batch submitted", openai_id=created.id, requests=batch.requests, **batch.ids)
         if job.held_batch == batch.sort_key:
             resume(context, job, HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY, HeldReason.KEY_CHANGED)
         return
