@@ -413,7 +413,7 @@ def test_a_process_that_is_killed_anywhere_loses_a_part_at_most(
 def test_of_two_that_fetch_the_same_file_neither_mixes_its_parts_with_the_other_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that was taken for dead may go on: whatever it writes late, what is read is the file."""
+    """A process that seemed dead may continue. Whatever it writes late, the answers are those of the file."""
     no_room(monkeypatch)
     monkeypatch.setattr(AnswerLines.__init__, "__defaults__", (0,))
     for number in range(40):

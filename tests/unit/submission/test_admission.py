@@ -1,4 +1,4 @@
-"""Which batches may go, and when: token limits, turns, OpenAI's other limits; over fakes."""
+"""Admission over fakes: token limits, turns, OpenAI's other limits."""
 
 import json
 from collections import Counter
