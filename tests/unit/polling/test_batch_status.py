@@ -105,7 +105,7 @@ def test_few_batches_are_retrieved_whatever_the_account_lists(following_: Follow
 
 def test_many_batches_are_read_from_the_list_a_hundred_a_call(following_: Following) -> None:
     following_.ours(2_000)
-    assert following_.poll() == 20 + batch_status.UNMOVED
+    assert following_.poll() == 20 + batch_status.MAX_UNMOVED
     assert following_.account.calls["list"] == 20
 
 
@@ -169,8 +169,8 @@ def test_unlisted_batches_take_turns(following_: Following) -> None:
     """More are missing than a poll may retrieve: each has had its turn when the polls were enough for all."""
     following_.account.unlisted = set(following_.ours(1_000))
     following_.ours(200)
-    polls = -(-1_000 // batch_status.CALLS) + 1
-    assert following_.poll(polls) <= polls * batch_status.CALLS
+    polls = -(-1_000 // batch_status.MAX_CALLS) + 1
+    assert following_.poll(polls) <= polls * batch_status.MAX_CALLS
     assert set(following_.account.retrieved) >= following_.account.unlisted
 
 
@@ -185,10 +185,10 @@ def test_stragglers_have_their_turn_beside_ten_thousand(following_: Following) -
 def test_progress_is_written_for_the_batches_with_the_most(
     following_: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_status, "PROGRESS_WRITES", 5)
+    monkeypatch.setattr(batch_status, "MAX_PROGRESS_WRITES", 5)
     for number, name in enumerate(following_.ours(30)):
         following_.account.all[name] = replace(following_.account.all[name], completed=number)
-    monkeypatch.setattr(batch_status, "UNMOVED", 0)
+    monkeypatch.setattr(batch_status, "MAX_UNMOVED", 0)
     following_.poll()
     assert sorted(batch.completed for batch in following_.repository.batches("j")) == [0] * 25 + [25, 26, 27, 28, 29]
     following_.poll(6)

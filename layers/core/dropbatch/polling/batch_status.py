@@ -20,19 +20,19 @@ from dropbatch.polling.time_shares import has_time
 from dropbatch.ports import RemoteBatch
 from dropbatch.storage.context import Context
 
-RETRIEVED_ONE_BY_ONE = 20
+MAX_ONE_BY_ONE = 20
 """How many open batches are retrieved one by one at most. More are searched in OpenAI's list, a hundred a page."""
 
-CALLS = 105
+MAX_CALLS = 105
 """How many calls a poll makes for many batches. The calls that its pages do not need retrieve unlisted batches."""
 
-STRAGGLERS = 5
+MIN_UNLISTED = 5
 """How many unlisted batches are retrieved however many pages there were, so that each has its turn."""
 
-UNMOVED = 20
+MAX_UNMOVED = 20
 """How many batches are retrieved, if calls are left, that the list shows as not ended."""
 
-PROGRESS_WRITES = 50
+MAX_PROGRESS_WRITES = 50
 """Of how many batches a poll writes the progress: those with the most progress since the last write."""
 
 WINDOW_SECONDS = 25 * 3600
@@ -49,7 +49,7 @@ def update_statuses(context: Context, submitted: Sequence[Batch], jobs: Mapping[
     OpenAI gave no answer come last, so that no other waits for them.
     """
     try:
-        if len(submitted) <= RETRIEVED_ONE_BY_ONE:
+        if len(submitted) <= MAX_ONE_BY_ONE:
             _retrieve(context, sorted(submitted, key=_turn), jobs)
         else:
             _list_and_retrieve(context, submitted, jobs)
@@ -76,14 +76,14 @@ def _list_and_retrieve(context: Context, submitted: Sequence[Batch], jobs: Mappi
             return
         with _isolated(context, batch):
             try:
-                written += _record_status(context, batch, remote, progress=written < PROGRESS_WRITES)
+                written += _record_status(context, batch, remote, progress=written < MAX_PROGRESS_WRITES)
             except OpenAIError as error:
                 _record_no_answer(context, batch, error)
-    left = max(STRAGGLERS, CALLS - pages)
+    left = max(MIN_UNLISTED, MAX_CALLS - pages)
     turns = sorted((batch for batch in submitted if batch.openai_id not in seen), key=_turn)[:left]
     # Some servers move a batch on only when it is retrieved: those that have not moved take turns too.
     unmoved = sorted((batch for batch, _ in found if batch.state is BatchState.SUBMITTED), key=_turn)
-    turns += unmoved[: max(0, min(left, UNMOVED) - len(turns))]
+    turns += unmoved[: max(0, min(left, MAX_UNMOVED) - len(turns))]
     _retrieve(context, turns, jobs, in_turns=True)
 
 

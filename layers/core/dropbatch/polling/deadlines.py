@@ -17,7 +17,7 @@ from dropbatch.storage.context import Context
 MAX_HELD_SECONDS = 14 * 86_400
 """How long a job is held for one reason; then it is cancelled. A stuck job is paid: it has all of its 28 days."""
 
-UNASKABLE = (HeldReason.KEY, HeldReason.KEY_CHANGED, HeldReason.PERMISSION, HeldReason.ACCOUNT)
+NO_ACCESS = (HeldReason.KEY, HeldReason.KEY_CHANGED, HeldReason.PERMISSION, HeldReason.ACCOUNT)
 """The reasons of a hold during which nobody can ask OpenAI about the job's batches: they end with the job."""
 
 
@@ -30,7 +30,7 @@ def enforce_deadlines(context: Context, job: Job, batches: Sequence[Batch]) -> J
         job.cancel_requested, job.cancel_requested_at = True, now
         context.repository.save(job)
     for batch in batches:
-        is_old = now > (batch.submitted_at or now) + MAX_OPEN_SECONDS and job.held_reason not in UNASKABLE
+        is_old = now > (batch.submitted_at or now) + MAX_OPEN_SECONDS and job.held_reason not in NO_ACCESS
         if batch.state is BatchState.SUBMITTED and is_old:
             end_batch(context, batch, OpenAIStatus.EXPIRED, assumed_ended=True)
     if now <= job.ends_by:
