@@ -14,7 +14,7 @@ import orjson
 
 from dropbatch.answers.fast_reader import AnswerReader
 from dropbatch.answers.reader import Answer, read_answer
-from dropbatch.batch_api.error_messages import tellable
+from dropbatch.batch_api.error_messages import redact
 from dropbatch.collection.result_progress import ResultProgress
 from dropbatch.collection.retry_policy import RetryDecision
 from dropbatch.collection.verdict import Judge
@@ -156,7 +156,7 @@ class ResultBuilder:
         if not self._tally.lacks_message(*reason):
             return None
         self._searched[reason] += 1
-        return tellable(message if line is None else openai_message(line), self._names)
+        return redact(message if line is None else openai_message(line), self._names)
 
     def _results(self, rows: Sequence[int], answers: Sequence[Answer], *, all_good: bool) -> Sequence[Result]:
         columns: Sequence[str | None] = [None] * len(rows)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Protocol
 
+from dropbatch.batch_api.estimates import BYTES_PER_TOKEN
 from dropbatch.batch_api.limits import Limits
-from dropbatch.batch_api.request import BYTES_PER_TOKEN, Request, RequestChunk
+from dropbatch.batch_api.request import Request, RequestChunk
 from dropbatch.domain.outcomes import WHEN
 from dropbatch.formats.records import Chunk
 from dropbatch.ports import Writer
@@ -137,7 +138,7 @@ class Sharder:
 
     def add_many(self, chunk: Chunk, requests: RequestChunk) -> None:
         """Adds a chunk whose rows have these requests, as `add` would one by one."""
-        sizes, line_sizes, each, count = requests.sizes, requests.line_sizes(), requests.expectation, requests.count
+        sizes, line_sizes, each, count = requests.sizes, requests.line_sizes(), requests.estimate, requests.count
         start = 0
         while start < count:
             place, group = self._group(requests.endpoint, requests.model)

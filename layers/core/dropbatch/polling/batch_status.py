@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
 
+from dropbatch.batch_api.limits import COMPLETION_WINDOW_SECONDS
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import OpenAIAuthError, OpenAIError, OpenAINotFoundError, StaleItemError
 from dropbatch.domain.jobs import Job
@@ -35,8 +36,8 @@ MAX_UNMOVED = 20
 MAX_PROGRESS_WRITES = 50
 """Of how many batches a poll writes the progress: those with the most progress since the last write."""
 
-WINDOW_SECONDS = 25 * 3600
-"""OpenAI's window of 24 hours, and an hour on top: a batch that OpenAI does not know by then is gone."""
+WINDOW_SECONDS = COMPLETION_WINDOW_SECONDS + 3600
+"""OpenAI's window, and an hour on top: a batch that OpenAI does not know by then is gone."""
 
 CANCEL_SECONDS = 36 * 3600
 """When Dropbatch cancels a batch for its age: OpenAI's batches do run past their 24 hours, and then still expire."""

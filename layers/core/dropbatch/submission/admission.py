@@ -7,6 +7,7 @@ waits. `quotas.py` has the limits.
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
+from dropbatch.batch_api.limits import MAX_ENQUEUED_EMBEDDING_INPUTS
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Job
@@ -14,9 +15,6 @@ from dropbatch.domain.states import BatchState, JobState
 from dropbatch.messages import message_for
 from dropbatch.storage.context import Context
 from dropbatch.submission.quotas import is_in_flight, token_limit
-
-ENQUEUED_INPUTS = 1_000_000
-"""How many embedding inputs may be enqueued (Batch API guide)."""
 
 MAX_FIRST_INPUTS = 250_000
 """How many embedding inputs of a new job go before the poller knows of them. The poller knows what is in flight."""
@@ -123,7 +121,7 @@ class _Turns:
         return self._by_job.get(batch.job_id, 0), batch.created_at, batch.job_id
 
     def _fits(self, batch: Batch) -> bool:
-        if batch.inputs and self._inputs + batch.inputs > ENQUEUED_INPUTS:
+        if batch.inputs and self._inputs + batch.inputs > MAX_ENQUEUED_EMBEDDING_INPUTS:
             return False
         if self._limit is None or self._is_larger(batch):
             return True

@@ -7,14 +7,12 @@ batches pass. Without a known limit, nothing waits.
 import re
 from fnmatch import fnmatchcase
 
+from dropbatch.batch_api.limits import MAX_BATCHES_PER_HOUR
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.quotas import CreateCount, ModelLimit
 from dropbatch.domain.states import BatchState, JobState
 from dropbatch.storage.context import Context
-
-CREATES_AN_HOUR = 2_000
-"""How many batches may be created in an hour (Batch API guide)."""
 
 RAISE_SECONDS = 3600
 RAISE_FACTOR = 1.1
@@ -113,7 +111,7 @@ def reserve_create(context: Context) -> int:
     def count(creates: CreateCount) -> bool:
         if creates.hour != hour:
             creates.hour, creates.count = hour, 0
-        if creates.count >= CREATES_AN_HOUR:
+        if creates.count >= MAX_BATCHES_PER_HOUR:
             return False
         creates.count += 1
         return True

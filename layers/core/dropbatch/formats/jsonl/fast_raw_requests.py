@@ -19,8 +19,9 @@ from typing import Any
 import jiter
 import msgspec
 
+from dropbatch.batch_api.estimates import ESTIMATED_MEMBERS, LISTABLE_MEMBERS, RequestEstimate, estimate_request
 from dropbatch.batch_api.questions import text_groups
-from dropbatch.batch_api.request import FORMS, RELEVANT, RequestChunk, RequestEstimate, expectation
+from dropbatch.batch_api.request import RequestChunk
 from dropbatch.domain.errors import RowRejectedError
 from dropbatch.formats.jsonl import reader as jsonl
 from dropbatch.formats.jsonl.raw_request import raw_request
@@ -101,7 +102,7 @@ class LineTemplate:
         self.misses = 0
         self.endpoint: str = values["url"]
         self.model: str = values["body"].get("model", "")
-        self._expectation: RequestEstimate = expectation(self.endpoint, self.model, body)
+        self._estimate: RequestEstimate = estimate_request(self.endpoint, self.model, body)
         self._around, self._values = _taken_apart(raw)
         self._roles = list(_roles(values))
         if len(self._roles) != len(self._values):
@@ -201,7 +202,7 @@ class LineTemplate:
         last = -len(self._same[-1])
         start, end = (_moved((0, *places, last)[part], behind) for part, behind in (self._begins, self._ends))
         bodies = _slices(raws, start, end)
-        return RequestChunk(self.endpoint, self.model, self._expectation, number, len(bodies), b"%b", [bodies])
+        return RequestChunk(self.endpoint, self.model, self._estimate, number, len(bodies), b"%b", [bodies])
 
 
 class NoShapeError(Exception):
@@ -290,7 +291,7 @@ class _Role(Enum):
     FREE = "another"
 
 
-_DECIDING = RELEVANT - FORMS | {"model", "stream"}
+_DECIDING = ESTIMATED_MEMBERS - LISTABLE_MEMBERS | {"model", "stream"}
 """The members of a body that decide where it goes, or what it takes, by their texts or numbers."""
 
 
