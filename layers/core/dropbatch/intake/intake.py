@@ -32,16 +32,7 @@ from dropbatch.intake.sharding import batches_of
 from dropbatch.intake.validation import build
 from dropbatch.intake.waiting_files import file_to_take_up, waits_from_now_on
 from dropbatch.jobs import outbox
-from dropbatch.jobs.deduplication import (
-    begin_run,
-    claim_job,
-    claimed_job,
-    digest_of,
-    leave_to,
-    replace_older,
-    replacing,
-    set_latest,
-)
+from dropbatch.jobs.deduplication import claim_job, claimed_job, digest_of
 from dropbatch.jobs.give_up import (
     KILLS,
     NOT_READABLE,
@@ -50,8 +41,10 @@ from dropbatch.jobs.give_up import (
     reject,
     reject_unread,
 )
+from dropbatch.jobs.latest_job import leave_key_to, set_latest
 from dropbatch.jobs.lease import defer, kept, release, take, update_own
 from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, MAX_PENDING_SECONDS, may_come, pending_for, wait_for
+from dropbatch.jobs.runs import begin_run, newer_replacement, replace_older
 from dropbatch.jobs.waiting import stop_waiting, wait_for_recipe, waits_for_recipe
 from dropbatch.messages import IntakeMessage, intake_message_for, message_for
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
@@ -318,7 +311,7 @@ def _build(context: Context, job: Job, files: JobFiles) -> None:
         digest = digest_of(job.drop.bucket, job.drop.key, "retry", job.retry_of or "")
     standing, answered_by = _claim(context.repository, digest, job)
     if standing is not None:
-        leave_to(context.repository, job, standing, context.now())
+        leave_key_to(context.repository, job, standing, context.now())
         end_duplicate(context, job, standing)
         return
     if built is None:
@@ -471,7 +464,7 @@ def _run(context: Context, job: Job, ready: _Ready) -> None:
     job.endpoints = reportable_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])
     job.cancels_older = ready.compiled is not None and ready.compiled.recipe.replace == "cancel"
     older = open_runs(context.repository, begin_run(context.repository, job))
-    newer = replacing(context.repository, job) if job.cancels_older else None
+    newer = newer_replacement(context.repository, job) if job.cancels_older else None
     # There may be shards that nothing is asked of: the job's own step finishes these.
     is_partly_done = {batch.shard for batch in ready.batches} != {shard.number for shard in ready.shards}
     JobFiles(context.objects, context.buckets.work, job.id).keep_skipped(ready.skipped)

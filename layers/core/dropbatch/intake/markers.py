@@ -17,9 +17,9 @@ from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerRea
 from dropbatch.domain.runs import LatestJob
 from dropbatch.domain.states import APPROVABLE, CLOSED, ENDED_JOBS, BatchState, HeldReason, JobState
 from dropbatch.intake.near_files import near_files, spellings
-from dropbatch.jobs.deduplication import act_on_markers
 from dropbatch.jobs.give_up import end_pending
 from dropbatch.jobs.hold import resume
+from dropbatch.jobs.latest_job import apply_markers
 from dropbatch.jobs.pending import pending_for, wait_for
 from dropbatch.jobs.waiting import cancel_waiting
 from dropbatch.messages import IntakeMessage
@@ -174,7 +174,7 @@ class _Marker:
             lambda: self.context.repository.latest_job(newest.bucket, newest.key), remember
         )
         if kept is not None:
-            act_on_markers(self.context.repository, kept, self.context.now())
+            apply_markers(self.context.repository, kept, self.context.now())
 
     def _cancel(self, newest: LatestJob, job: Job) -> Notification:
         """Cancel every open job of the key that is not newer than the marker; `job` is the newest of the key."""

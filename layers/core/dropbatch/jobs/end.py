@@ -8,8 +8,8 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
-from dropbatch.jobs.deduplication import finish_run
 from dropbatch.jobs.lease import release
+from dropbatch.jobs.runs import finish_run
 from dropbatch.reporting import result_files
 from dropbatch.storage.context import Context
 

@@ -14,9 +14,11 @@ from dropbatch.domain.runs import Mirror
 from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
-from dropbatch.jobs.deduplication import begin_run, claim_job, claimed_job, set_latest
+from dropbatch.jobs.deduplication import claim_job, claimed_job
 from dropbatch.jobs.end import end
+from dropbatch.jobs.latest_job import set_latest
 from dropbatch.jobs.lease import leased, release
+from dropbatch.jobs.runs import begin_run
 from dropbatch.jobs.waiting import stop_waiting
 from dropbatch.ports import Notification
 from dropbatch.reporting import marker_notices, notifications, recipe_notices, result_files

@@ -17,10 +17,10 @@ from dropbatch.domain.states import APPROVABLE, CLOSED, ENDED_JOBS, WORKING_JOBS
 from dropbatch.jobs import outbox
 from dropbatch.jobs.abandon import abandon
 from dropbatch.jobs.cleanup import close_batch
-from dropbatch.jobs.deduplication import replace_older
 from dropbatch.jobs.give_up import give_up
 from dropbatch.jobs.lease import leased, release, update_own
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS
+from dropbatch.jobs.runs import replace_older
 from dropbatch.polling.batch_status import update_statuses
 from dropbatch.polling.deadlines import cancel_batches, enforce_deadlines
 from dropbatch.polling.digest import send_digests
