@@ -2,7 +2,7 @@
 
 import pytest
 
-from dropbatch.answers.reader import Answer
+from dropbatch.answers.answer import Answer
 from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED
 from dropbatch.collection.batch_failure import BatchFailure, Failure, classify_failure
 from dropbatch.collection.retry_policy import (
@@ -25,7 +25,7 @@ FINAL, RETRY, REQUEUE = RetryDecision.FINAL, RetryDecision.RETRY, RetryDecision.
 
 
 def answer(outcome: Outcome, code: str | None = None, *, again: bool = False) -> Answer:
-    return Answer(outcome, code, None, None, again=again)
+    return Answer(outcome, code, None, None, is_temporary=again)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dropbatch.answers.reader import Answer
+from dropbatch.answers.answer import Answer
 from dropbatch.batch_api.error_codes import CONTENT_CODES
 from dropbatch.collection.batch_failure import BatchFailure, Failure
 from dropbatch.collection.retry_policy import RetryDecision

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
-from dropbatch.answers.output_files import NOBODYS, Addresses, addressed
+from dropbatch.answers.output_files import UNKNOWN_ID, Addresses, split_addressed
 from dropbatch.collection.handover import InTime
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError
@@ -168,9 +168,9 @@ class _LineAddresses:
         self.size = 0
 
     def add(self, data: bytes) -> None:
-        lines, bare, rows = addressed(data)
+        lines, bare, rows = split_addressed(data)
         # A number of more than 63 bits is not a row's.
-        self._rows.extend([row if row < 2**63 else NOBODYS for row in rows])
+        self._rows.extend([row if row < 2**63 else UNKNOWN_ID for row in rows])
         self._lengths.extend(map(len, bare))
         for line in lines:
             self._starts.append(self.size)

@@ -31,7 +31,7 @@ from dropbatch.jobs.lease import defer, leased, release, update_own
 from dropbatch.messages import BatchMessage
 from dropbatch.money.pricing import CostMeter
 from dropbatch.ports import RemoteBatch
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.submission.quotas import calibrate_estimates, learn_limit
 
@@ -136,7 +136,7 @@ def _collect(context: Context, job: Job, batch: Batch) -> bool:
         over = job.cancel_requested or context.now() >= job.deadline_at or code is not None
         judge = Judge(job, batch, Unanswered(remote, failure, code=code), failure, over)
         if code is not None and not rows.files.judged(batch):
-            bill.unread(max(0, batch.requests - answers.found))
+            bill.add_unread(max(0, batch.requests - answers.found))
         written = write_results(context, rows, shard, batch, answers, judge, bill, lambda: in_time(context))
     if written is None:
         return False
@@ -167,8 +167,10 @@ def _learn(
     written: ResultTotals,
 ) -> None:
     """Use the results of a batch for the batches that follow: limits, estimates, and whether they may go at all."""
-    if answers.repeated or answers.strange:
-        context.observer.info("unmatched answer lines", repeated=answers.repeated, strange=answers.strange, **batch.ids)
+    if answers.repeated or answers.unmatched:
+        context.observer.info(
+            "unmatched answer lines", repeated=answers.repeated, unmatched=answers.unmatched, **batch.ids
+        )
     if failure is not None:
         context.observer.info("batch failed", code=failure.code, kind=str(failure.kind), **batch.ids)
         if failure.kind is Failure.TOKENS:

@@ -9,7 +9,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import WORKING_JOBS, HeldReason, JobState, ShardState
 from dropbatch.jobs.hold import hold
 from dropbatch.jobs.lease import defer, leased, release, update_own
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 
 

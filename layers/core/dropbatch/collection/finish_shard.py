@@ -9,7 +9,7 @@ from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import MAY_BE_PAID
 from dropbatch.domain.states import CLOSED, BatchState, ShardState
 from dropbatch.money.pricing import CostMeter
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 
 
@@ -49,6 +49,6 @@ def _write_abandoned(context: Context, rows: JobRows, shard: Shard, batch: Batch
     """Write the outcomes of the rows of a batch that ended without answers."""
     bill = CostMeter(batch.model, batch.endpoint)
     if batch.refusal in MAY_BE_PAID:
-        bill.unread(batch.requests)
+        bill.add_unread(batch.requests)
     judge = Judge(rows.job, batch, Unanswered(None, refusal=batch.refusal))
     write_results(context, rows, shard, batch, None, judge, bill)

@@ -12,8 +12,9 @@ from typing import cast
 
 import orjson
 
+from dropbatch.answers.answer import Answer
 from dropbatch.answers.fast_reader import AnswerReader
-from dropbatch.answers.reader import Answer, read_answer
+from dropbatch.answers.reader import read_answer
 from dropbatch.batch_api.error_messages import redact
 from dropbatch.collection.result_progress import ResultProgress
 from dropbatch.collection.retry_policy import RetryDecision
@@ -23,7 +24,7 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.money.pricing import CostMeter
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.batch_results import Result
 from dropbatch.storage.fingerprints import compared_columns, row_fingerprints
 
@@ -43,7 +44,7 @@ class ResultBuilder:
         self._first = shard.first_row
         self.index = rows.index(shard)
         self._has_lists = any(self.index.lists)
-        self.asked, self.tries = rows.asked_rows(shard, batch, self.index)
+        self.asked, self.tries = rows.batch_rows(shard, batch, self.index)
         self._custom_ids = _CustomIds(rows.custom_ids(shard, self.index), shard.first_row)
         self._reader = AnswerReader(rows.compiled, batch.endpoint)
         self._writer = rows.writer()
@@ -61,7 +62,7 @@ class ResultBuilder:
     def pay_for(self, others: Iterable[bytes]) -> None:
         """Add the cost of lines that answer no row: they are paid for like the others."""
         read = [read_answer(line, None, self._endpoint) for line in others]
-        self._bill.add_silent(read)
+        self._bill.add_without_usage(read)
         self._bill.add_calls(answer for answer in read if answer.tools)
         usages = [answer.usage for answer in read if answer.usage is not None]
         if usages:
@@ -115,7 +116,7 @@ class ResultBuilder:
     def _add_up_tokens(self, rows: Sequence[int], answers: Sequence[Answer]) -> None:
         usages = [answer.usage for answer in answers if answer.usage is not None]
         if len(usages) < len(answers):
-            self._bill.add_silent(answers)
+            self._bill.add_without_usage(answers)
         with_calls = [answer for answer in answers if answer.tools is not None]
         if with_calls:
             self._bill.add_calls(with_calls)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dropbatch.answers.tally import Tally
-from dropbatch.delivery.render_shard import SAMPLES
+from dropbatch.delivery.render_shard import MAX_SAMPLES
 from dropbatch.ports import Writer
 from dropbatch.storage.job_files import BatchRow
 
@@ -52,7 +52,7 @@ class ResultProgress:
     is_judged: bool = False
     written: ResultTotals = field(default_factory=ResultTotals)
     tally: Tally = field(default_factory=Tally)
-    samples: dict[bool, int] = field(default_factory=lambda: {True: SAMPLES, False: SAMPLES})
+    samples: dict[bool, int] = field(default_factory=lambda: {True: MAX_SAMPLES, False: MAX_SAMPLES})
     joined: list[str] = field(default_factory=list)
     joining: dict[str, Any] | None = None
 

@@ -17,7 +17,7 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Shard
 from dropbatch.money.pricing import CostMeter
 from dropbatch.ports import BYTES, JSON, Piece
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.batch_results import responses_key, writing_results
 from dropbatch.storage.context import Context
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from dropbatch.answers.reader import Answer
+from dropbatch.answers.answer import Answer
 from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED
 from dropbatch.collection.batch_failure import BatchFailure, Failure
 from dropbatch.domain.batches import Batch
@@ -43,7 +43,7 @@ def decide_retry(answer: Answer, *, tries: int, attempts: int, retry_invalid: bo
         case Outcome.MISSING:
             may_succeed = True
         case Outcome.ERROR:
-            may_succeed = answer.again
+            may_succeed = answer.is_temporary
         case Outcome.INVALID_ANSWER:
             may_succeed = retry_invalid and answer.code != APPROVAL_REQUIRED
         case _:

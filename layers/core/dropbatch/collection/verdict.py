@@ -6,7 +6,7 @@ The rules of retries are those of `retry_policy`.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dropbatch.answers.reader import Answer
+from dropbatch.answers.answer import Answer
 from dropbatch.batch_api.error_codes import CONTENT_CODES
 from dropbatch.collection.batch_failure import BatchFailure
 from dropbatch.collection.retry_policy import RetryDecision, decide_requeue, decide_retry

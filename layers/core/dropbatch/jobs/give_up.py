@@ -21,7 +21,7 @@ from dropbatch.jobs.lease import leased, release
 from dropbatch.jobs.runs import begin_run
 from dropbatch.jobs.waiting import stop_waiting
 from dropbatch.ports import Notification
-from dropbatch.reporting import marker_notices, notifications, recipe_notices, result_files
+from dropbatch.reporting import marker_notices, recipe_notices, rejection_notices, result_files, start_notices
 from dropbatch.reporting.mirrored import not_mirrored
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import decide, decision_of
@@ -60,7 +60,7 @@ def reject(
     result_files.write_rejected(context, job, problems)
     result_files.write_rejected_page(context, job, problems)
     result_files.write_latest(context, job, "rejected")
-    notification = notifications.rejected(context, job, problems, elsewhere)
+    notification = rejection_notices.rejected(context, job, problems, elsewhere)
     notice = outbox.write(context, job, "rejected", notification, people=not goes_on)
     if _end_building(context, job, notice, waits=waits):
         context.observer.metric("JobsRejected", 1)
@@ -72,7 +72,7 @@ def end_duplicate(context: Context, job: Job, standing: Job) -> None:
     """End a job whose work another job already does, with the same recipe, with a notification."""
     job.recipe_path, job.recipe_sha256 = standing.recipe_path, standing.recipe_sha256
     job.notify, job.digest = standing.notify, standing.digest
-    notice = outbox.write(context, job, "duplicate", notifications.duplicate(context, job, standing))
+    notice = outbox.write(context, job, "duplicate", start_notices.duplicate(context, job, standing))
     _end_building(context, job, notice)
 
 
@@ -84,8 +84,8 @@ def end_silently(context: Context, job: Job) -> None:
 def give_up(context: Context, job: Job) -> None:
     """End a job whose drop could not be read for a day, even if S3 takes none of its files."""
     _attempt(context, job, lambda: begin_run(context.repository, job))
-    _attempt(context, job, lambda: result_files.write_rejected(context, job, _only(notifications.GIVEN_UP)))
-    _attempt(context, job, lambda: result_files.write_rejected_page(context, job, _only(notifications.GIVEN_UP)))
+    _attempt(context, job, lambda: result_files.write_rejected(context, job, _only(rejection_notices.GIVEN_UP)))
+    _attempt(context, job, lambda: result_files.write_rejected_page(context, job, _only(rejection_notices.GIVEN_UP)))
     _attempt(context, job, lambda: result_files.write_latest(context, job, "rejected"))
     if _end_building(context, job, outbox.derived(context, job, "gave-up")):
         context.observer.metric("JobsRejected", 1)
@@ -124,7 +124,7 @@ def reject_unread(context: Context, pending: Pending, problem: Problem) -> None:
     if context.repository.add(job):
         if context.repository.latest_job(drop.bucket, drop.key).job_id is None:
             set_latest(context.repository, job, now)  # else it may be older than the key's newest job
-        if problem is notifications.GIVEN_UP:
+        if problem is rejection_notices.GIVEN_UP:
             give_up(context, job)
         else:
             reject(context, job, _only(problem))

@@ -9,7 +9,7 @@ from dropbatch.jobs.pending import MAX_PENDING_SECONDS
 from dropbatch.polling.resend import Messages
 from dropbatch.polling.snapshot import Snapshot
 from dropbatch.polling.time_shares import has_time
-from dropbatch.reporting import notifications
+from dropbatch.reporting import rejection_notices
 from dropbatch.storage.context import Context
 
 
@@ -29,7 +29,7 @@ def move_pending(context: Context, snapshot: Snapshot, messages: Messages) -> No
 def _move(context: Context, pending: Pending, messages: Messages) -> None:
     now = context.now()
     if not pending.is_done and now > pending.created_at + MAX_PENDING_SECONDS and not pending.is_leased(now):
-        reject_unread(context, pending, notifications.GIVEN_UP)
+        reject_unread(context, pending, rejection_notices.GIVEN_UP)
     elif pending.outbox and pending.notify_after <= now:
         outbox.publish(context, pending)
     elif not pending.is_done:

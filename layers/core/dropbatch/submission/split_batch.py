@@ -7,7 +7,7 @@ from dropbatch.domain.jobs import Shard
 from dropbatch.domain.states import BatchState
 from dropbatch.jobs.lease import release
 from dropbatch.ports import BYTES, Writer
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 
 MAX_PARTS = 500
@@ -24,7 +24,7 @@ def split_batch(context: Context, rows: JobRows, batch: Batch, shard: Shard, roo
     most = max(room, batch.tokens // MAX_PARTS + 1)
     with ExitStack() as writing:
         out: Writer | None = None
-        for row, request in rows.asked(shard, batch):
+        for row, request in rows.requests(shard, batch):
             tokens = request.estimated_input_tokens
             if out is None or parts[-1].tokens + tokens > most:
                 writing.close()  # the part before is whole

@@ -32,7 +32,7 @@ from dropbatch.jobs.hold import hold_for, resume
 from dropbatch.jobs.lease import leased, release, update_own
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.ports import RemoteBatch
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.submission.create_search import METADATA_KEY, cancel_double, search_create
 from dropbatch.submission.postpone import keep_in_doubt, renew_lease, return_to_waiting
