@@ -33,17 +33,17 @@ from dropbatch.intake.validation import build
 from dropbatch.intake.waiting_files import file_to_take_up, waits_from_now_on
 from dropbatch.jobs import outbox
 from dropbatch.jobs.deduplication import claim_job, claimed_job, digest_of
-from dropbatch.jobs.give_up import (
-    KILLS,
-    NOT_READABLE,
-    end_duplicate,
-    end_silently,
-    reject,
-    reject_unread,
-)
 from dropbatch.jobs.latest_job import leave_key_to, set_latest
 from dropbatch.jobs.lease import defer, kept, release, take, update_own
-from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, MAX_PENDING_SECONDS, may_come, pending_for, wait_for
+from dropbatch.jobs.pending import (
+    LOOK_AGAIN_SECONDS,
+    MAX_PENDING_SECONDS,
+    may_come,
+    pending_for,
+    reject_unread,
+    wait_for,
+)
+from dropbatch.jobs.reject import KILLS, NOT_READABLE, end_duplicate, end_silently, reject
 from dropbatch.jobs.runs import begin_run, newer_replacement, replace_older
 from dropbatch.jobs.waiting import stop_waiting, wait_for_recipe, waits_for_recipe
 from dropbatch.messages import IntakeMessage, intake_message_for, message_for

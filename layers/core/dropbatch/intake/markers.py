@@ -17,10 +17,9 @@ from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerRea
 from dropbatch.domain.runs import LatestJob
 from dropbatch.domain.states import APPROVABLE, CLOSED, ENDED_JOBS, BatchState, HeldReason, JobState
 from dropbatch.intake.near_files import near_files, spellings
-from dropbatch.jobs.give_up import end_pending
 from dropbatch.jobs.hold import resume
 from dropbatch.jobs.latest_job import apply_markers
-from dropbatch.jobs.pending import pending_for, wait_for
+from dropbatch.jobs.pending import end_pending, pending_for, wait_for
 from dropbatch.jobs.waiting import cancel_waiting
 from dropbatch.messages import IntakeMessage
 from dropbatch.ports import Notification

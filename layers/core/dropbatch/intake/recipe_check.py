@@ -8,9 +8,9 @@ from dropbatch.domain.jobs import RETENTION_SECONDS, Job
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.states import JobState
 from dropbatch.intake.waiting_files import MAX_LOOKED_THROUGH, Arrival, current_job, take_up, takes_up_rejected
-from dropbatch.jobs.give_up import NOT_READABLE, end_pending
 from dropbatch.jobs.lease import release
-from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, may_come, pending_for, wait_for
+from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, end_pending, may_come, pending_for, wait_for
+from dropbatch.jobs.reject import NOT_READABLE
 from dropbatch.messages import IntakeMessage
 from dropbatch.ports import ObjectInfo
 from dropbatch.recipes.compiled_recipe import CompiledRecipe

@@ -3,9 +3,8 @@
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.inbox import Pending
 from dropbatch.jobs import outbox
-from dropbatch.jobs.give_up import reject_unread
 from dropbatch.jobs.lease import defer
-from dropbatch.jobs.pending import MAX_PENDING_SECONDS
+from dropbatch.jobs.pending import MAX_PENDING_SECONDS, reject_unread
 from dropbatch.polling.resend import Messages
 from dropbatch.polling.snapshot import Snapshot
 from dropbatch.polling.time_shares import has_time
