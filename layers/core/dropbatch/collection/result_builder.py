@@ -71,8 +71,10 @@ class ResultBuilder:
     def build(
         self, asked: Sequence[int], tries: Sequence[int], lines: Sequence[bytes | None]
     ) -> tuple[Sequence[Result], Sequence[bytes]]:
-        """Return the final results of the next rows, given their former tries and their lines, and the lines of
-        responses.jsonl."""
+        """Return the final results of the next rows, and their lines of responses.jsonl.
+
+        `tries` are the rows' former tries, `lines` their answer lines, None for a row without one.
+        """
         rows = asked
         answers, messages = self._answers(asked, lines)
         self._add_up_tokens(rows, answers)

@@ -12,8 +12,7 @@ from dropbatch.storage.job_files import BatchRow
 
 @dataclass(slots=True)
 class ResultTotals:
-    """The sums of a batch's results: rows answered, tokens estimated and counted, cost, and the rows that get another
-    try."""
+    """The sums of a batch's results: good answers, tokens, cost, and the rows that get another try."""
 
     ok: int = 0
     estimated_tokens: int = 0
