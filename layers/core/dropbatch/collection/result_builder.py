@@ -44,7 +44,7 @@ class ResultBuilder:
         self._first = shard.first_row
         self.index = rows.index(shard)
         self._has_lists = any(self.index.lists)
-        self.asked, self.tries = rows.batch_rows(shard, batch, self.index)
+        self.rows, self.tries = rows.batch_rows(shard, batch, self.index)
         self._custom_ids = _CustomIds(rows.custom_ids(shard, self.index), shard.first_row)
         self._reader = AnswerReader(rows.compiled, batch.endpoint)
         self._writer = rows.writer()
@@ -69,26 +69,26 @@ class ResultBuilder:
             self._tally.spend(self._bill.add(usages))
 
     def build(
-        self, asked: Sequence[int], tries: Sequence[int], lines: Sequence[bytes | None]
+        self, chunk: Sequence[int], tries: Sequence[int], lines: Sequence[bytes | None]
     ) -> tuple[Sequence[Result], Sequence[bytes]]:
         """Return the final results of the next rows, and their lines of responses.jsonl.
 
         `tries` are the rows' former tries, `lines` their answer lines, None for a row without one.
         """
-        rows = asked
-        answers, messages = self._answers(asked, lines)
+        rows = chunk
+        answers, messages = self._answers(chunk, lines)
         self._add_up_tokens(rows, answers)
         all_good = _all_good(answers)
         if not (self._judge.settles_good and all_good):
             final = [
                 place
-                for place, row in enumerate(asked)
+                for place, row in enumerate(chunk)
                 if self._is_final(row, tries[place], answers[place], place, lines[place], messages[place])
             ]
             rows, answers = [rows[place] for place in final], [answers[place] for place in final]
             lines, messages = [lines[place] for place in final], [messages[place] for place in final]
             all_good = _all_good(answers)
-        self.progress.position += len(asked)
+        self.progress.position += len(chunk)
         good = [answer.values or () for answer in answers if all_good or answer.outcome is Outcome.OK]
         self.written.ok += len(good)
         if good:
@@ -100,9 +100,9 @@ class ResultBuilder:
             self._responses(rows, answers, lines, messages, all_good=all_good),
         )
 
-    def _answers(self, asked: Sequence[int], lines: Sequence[bytes | None]) -> tuple[Sequence[Answer], Sequence[str]]:
+    def _answers(self, chunk: Sequence[int], lines: Sequence[bytes | None]) -> tuple[Sequence[Answer], Sequence[str]]:
         """Return the answer to each row, and OpenAI's message about rows without a line."""
-        lists = [self.index.lists[row - self._first] for row in asked] if self._has_lists else None
+        lists = [self.index.lists[row - self._first] for row in chunk] if self._has_lists else None
         if None not in lines:
             return self._reader.read_all(cast("Sequence[bytes]", lines), lists), [""] * len(lines)
         if lists is not None:

@@ -81,16 +81,16 @@ def _judge_rows(
         if not progress.over:
             again = context.objects.writing(context.buckets.work, key + _AGAIN, BYTES)
             progress.written.out = stack.enter_context(again)
-        asked, tries = builder.asked, builder.tries
-        while progress.position < len(asked):
+        all_rows, tries = builder.rows, builder.tries
+        while progress.position < len(all_rows):
             start = progress.position
-            chunk = asked[start : start + CHUNK_ROWS]
+            chunk = all_rows[start : start + CHUNK_ROWS]
             lines: Sequence[bytes | None] = [None] * len(chunk)
             if answers is not None:
                 chunk = chunk[: answers.fitting(chunk)]
                 lines = answers.lines(chunk)
             out.add(*builder.build(chunk, tries[start : start + len(chunk)], lines))
-            if answers is not None and progress.position < len(asked) and not in_time():
+            if answers is not None and progress.position < len(all_rows) and not in_time():
                 return
         if answers is not None:
             builder.pay_for(answers.others())

@@ -81,7 +81,7 @@ def _find(context: Context, batch: Batch) -> tuple[list[RemoteBatch], bool]:
     except OpenAIRequestError:
         if batch.search_after is None:
             raise
-        # The batch behind which the search was to go on is no longer listed: the search begins again.
+        # OpenAI no longer lists the batch after which the search was to continue: the search begins again.
         batch.search_after = None
         return found, False
     batch.search_after = None
