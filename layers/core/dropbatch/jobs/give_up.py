@@ -14,7 +14,7 @@ from dropbatch.jobs.lease import leased
 from dropbatch.jobs.reject import end_building, only
 from dropbatch.jobs.runs import begin_run
 from dropbatch.reporting import rejection_notices, result_files
-from dropbatch.reporting.mirrored import not_mirrored
+from dropbatch.reporting.mirror_lines import not_mirrored
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import decide, decision_of
 from dropbatch.storage.repository import Repository

@@ -13,7 +13,7 @@ from dropbatch.domain.problems import Notice, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.reporting.advice import HOW_OF_OLDER, HOW_OF_REPEATED, remedy
 from dropbatch.reporting.costs import cost_members
-from dropbatch.reporting.limited import cost_of_all, row_members
+from dropbatch.reporting.limit import cost_of_all, row_members
 from dropbatch.reporting.phrases import MAX_PROBLEMS, iso
 from dropbatch.storage.context import Context
 

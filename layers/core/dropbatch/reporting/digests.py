@@ -15,7 +15,7 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.ports import Notification
 from dropbatch.reporting.advice import Cure, cures, remedy
 from dropbatch.reporting.details import SCHEMA_VERSION
-from dropbatch.reporting.limited import rows_taken_together
+from dropbatch.reporting.limit import rows_taken_together
 from dropbatch.reporting.phrases import (
     about,
     as_text,

@@ -14,7 +14,7 @@ from dropbatch.domain.states import HeldReason
 from dropbatch.domain.understood import Understood
 from dropbatch.ports import Letter, Notification
 from dropbatch.reporting.details import UsedRecipe, is_older, listed_notices, results_prefix
-from dropbatch.reporting.limited import rows_in_short, rows_taken
+from dropbatch.reporting.limit import rows_in_short, rows_taken
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import MAX_PROBLEMS, about, as_text, marker_command, notice_lines, rows_counted
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines

@@ -32,7 +32,7 @@ from dropbatch.reporting.details import (
     results_prefix,
 )
 from dropbatch.reporting.end_notices import ended, results_given_up
-from dropbatch.reporting.limited import row_members
+from dropbatch.reporting.limit import row_members
 from dropbatch.reporting.phrases import iso
 from dropbatch.reporting.rejection_notices import what_to_do
 from dropbatch.storage.context import Context

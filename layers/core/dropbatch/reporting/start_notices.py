@@ -13,8 +13,8 @@ from dropbatch.domain.states import APPROVABLE, JobState
 from dropbatch.domain.understood import Understood
 from dropbatch.ports import Notification
 from dropbatch.reporting.details import UsedRecipe, is_older, listed_notices, results_prefix
-from dropbatch.reporting.limited import rows_in_short, rows_taken
-from dropbatch.reporting.mirrored import mirror_to_come
+from dropbatch.reporting.limit import rows_in_short, rows_taken
+from dropbatch.reporting.mirror_lines import mirror_to_come
 from dropbatch.reporting.notifications import marker_name, notification_of, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import MAX_PROBLEMS, batches_counted, end_to_come, marker_command, notice_lines, waits
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
