@@ -9,6 +9,7 @@ from dropbatch.jobs.lease import release
 from dropbatch.ports import BYTES, Writer
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
+from dropbatch.submission.quotas import token_limit
 
 MAX_PARTS = 500
 """Into how many parts a batch is split at most: its item records them."""
@@ -17,8 +18,16 @@ SPLIT_FILL = 0.9
 """How much of a limit one part may take: estimates may be too low."""
 
 
-def split_batch(context: Context, rows: JobRows, batch: Batch, shard: Shard, room: int) -> bool:
-    """Split a batch that exceeds a limit into parts of at most `room` tokens; False if it is one row."""
+def split_if_needed(context: Context, rows: JobRows, batch: Batch, shard: Shard) -> bool:
+    """Split a batch if it must be split, or exceeds its model's limit; False if it stays whole."""
+    if batch.must_split and _split(context, rows, batch, shard, batch.tokens // 2 + 1):
+        return True
+    limit = token_limit(context, batch.model)
+    return limit is not None and batch.tokens > limit and _split(context, rows, batch, shard, int(limit * SPLIT_FILL))
+
+
+def _split(context: Context, rows: JobRows, batch: Batch, shard: Shard, room: int) -> bool:
+    """Split a batch into parts of at most `room` tokens; False if it is one row."""
     batch.results = batch.lease
     parts: list[FollowUp] = []
     most = max(room, batch.tokens // MAX_PARTS + 1)

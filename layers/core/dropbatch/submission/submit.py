@@ -36,8 +36,8 @@ from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.submission.create_search import METADATA_KEY, cancel_double, search_create
 from dropbatch.submission.postpone import keep_in_doubt, renew_lease, return_to_waiting
-from dropbatch.submission.quotas import release_create, reserve_create, token_limit
-from dropbatch.submission.split_batch import SPLIT_FILL, split_batch
+from dropbatch.submission.quotas import release_create, reserve_create
+from dropbatch.submission.split_batch import split_if_needed
 
 CREATE_SECONDS = 35
 """The create's timeout (25 s) with a margin: a process with less time left does not begin one."""
@@ -117,17 +117,17 @@ def _fail(context: Context, job: Job, batch: Batch, error: OpenAIError) -> None:
 
 
 def _submit(context: Context, job: Job, batch: Batch) -> None:
-    if batch.creating_at is not None and not _is_certainly_absent(context, job, batch):
+    if batch.creating_at is not None and not _resolve_doubt(context, job, batch):
         return
     if job.cancel_requested:
         return_to_waiting(context, batch, due=True)
         return
     context.openai.key_version()  # without a key there is no need to build a file
-    if _is_ready(context, job, batch) and _may_create(context, batch):
+    if _prepare_file(context, job, batch) and _reserve(context, batch):
         _create(context, job, batch)
 
 
-def _is_certainly_absent(context: Context, job: Job, batch: Batch) -> bool:
+def _resolve_doubt(context: Context, job: Job, batch: Batch) -> bool:
     """Search for a batch whose create is in doubt, and record the one that exists; True if there is certainly none."""
     found = search_create(context, job, batch)
     if found is not None:
@@ -136,17 +136,13 @@ def _is_certainly_absent(context: Context, job: Job, batch: Batch) -> bool:
     return batch.creating_at is None
 
 
-def _is_ready(context: Context, job: Job, batch: Batch) -> bool:
-    """Upload a batch's request file, if that is not done; False if the batch was split instead."""
+def _prepare_file(context: Context, job: Job, batch: Batch) -> bool:
+    """Upload a batch's request file, unless it is uploaded; False if the batch was split instead."""
     rows = JobRows(context, job)
     shard = context.repository.shard(job.id, batch.shard)
     if shard is None:
         raise AssertionError(f"{batch.key} has no shard")
-    if batch.must_split and split_batch(context, rows, batch, shard, batch.tokens // 2 + 1):
-        return False
-    limit = token_limit(context, batch.model)
-    is_too_large = limit is not None and batch.tokens > limit
-    if limit is not None and is_too_large and split_batch(context, rows, batch, shard, int(limit * SPLIT_FILL)):
+    if split_if_needed(context, rows, batch, shard):
         return False
     if batch.file_id is None:
         batch.file_id = _upload(context, rows, batch, shard)
@@ -155,7 +151,7 @@ def _is_ready(context: Context, job: Job, batch: Batch) -> bool:
     return True
 
 
-def _may_create(context: Context, batch: Batch) -> bool:
+def _reserve(context: Context, batch: Batch) -> bool:
     """Reserve one of the hour's creates; False if there is none, or no time: the batch waits then."""
     wait = reserve_create(context)
     if wait:
