@@ -177,7 +177,7 @@ def real(emulator: RunningEmulator, key: Key, monkeypatch: pytest.MonkeyPatch) -
 def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Service:
     if request.param == "fake":
         return Fake()
-    monkeypatch.setattr(adapter, "PAGE", 2)
+    monkeypatch.setattr(adapter, "PAGE_BATCHES", 2)
     return Real(*(request.getfixturevalue(name) for name in ("real", "emulator", "key", "strike")))
 
 

@@ -85,7 +85,7 @@ class FakeTable:
         return iter(sorted(items, key=lambda item: item["since"]))
 
     def open(self, kind: str) -> Mapping[tuple[str, str], str]:
-        """What the index shows of a kind, by key."""
+        """Return the items of a kind that the index shows, by key."""
         while self._unseen and self._unseen[0][0] <= self._clock() - self.index_lag:
             _, key, open_, item = self._unseen.popleft()
             for shown in self._index.values():
@@ -95,13 +95,13 @@ class FakeTable:
         return self._index.get(kind, {})
 
     def expire(self) -> None:
-        """Deletes what is past its `expires_at`, as DynamoDB does at some time."""
+        """Delete items after their `expires_at`, as DynamoDB does at some time."""
         for item in [msgspec.json.decode(text) for text in self.texts()]:
             if item.get("expires_at", float("inf")) < self._clock():
                 self._remove(item["pk"], item["sk"])
 
     def everything(self) -> str:
-        """All that the table holds, as text."""
+        """Return all items of the table as text."""
         return "\n".join(self.texts())
 
     def texts(self) -> Iterator[str]:
@@ -121,7 +121,7 @@ class FakeTable:
 
 
 def _check(item: Mapping[str, Any]) -> None:
-    """Refuses what DynamoDB refuses, with its own words."""
+    """Raise DynamoDB's error for an item that it refuses."""
     if not _is_plain(item):
         typed(item)  # which takes no floats, sets or the like
     for name in ("pk", "sk"):
@@ -129,7 +129,7 @@ def _check(item: Mapping[str, Any]) -> None:
             raise _invalid(f"One or more parameter values were invalid: Missing the key {name} in the item")
     _check_keys(typed({name: item[name] for name in MAX_KEY_BYTES if name in item}))
     text = msgspec.json.encode(item)
-    # What is far from both bounds is not measured: no value takes three times the bytes that it takes in JSON.
+    # A small item is not measured: no value takes three times the bytes that it takes in JSON.
     is_to_measure = 3 * len(text) > MAX_ITEM_BYTES or _LONG_NUMBER.search(text)
     if (
         is_to_measure
@@ -138,16 +138,16 @@ def _check(item: Mapping[str, Any]) -> None:
         raise _invalid("Item size has exceeded the maximum allowed size")
     expires_at = item.get("expires_at", 0)
     assert type(expires_at) is int, "a time to live is a number of seconds"
-    assert expires_at in _TTL_SECONDS, f"a time to live of {expires_at} is none"
+    assert expires_at in _TTL_SECONDS, f"{expires_at} is not a time to live"
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value holds nothing but what the table takes. Many items are checked, so that it is quick."""
+    """Return whether a value holds only types that the table takes. It is fast, because many items are checked."""
     members = value.values() if type(value) is dict else value
     return all(type(its) in (dict, list) and _is_plain(its) for its in members if type(its) not in _SCALARS)
 
 
-@lru_cache(1000)  # the same few are asked for again and again
+@lru_cache(1000)  # the same few keys come again and again
 def _check_key(pk: str, sk: str) -> None:
     _check_keys({"pk": {"S": pk}, "sk": {"S": sk}})
 
@@ -161,7 +161,7 @@ def _check_keys(members: Mapping[str, Mapping[str, Any]]) -> None:
                 f"One or more parameter values were invalid: Type mismatch for {where} Expected: S Actual: {kind}"
             )
         if not value["S"]:
-            raise _invalid(f"One or more parameter values are not valid. An empty string value is no {where}")
+            raise _invalid(f"One or more parameter values are not valid. An empty string value is not a {where}")
         if len(value["S"].encode()) > MAX_KEY_BYTES[name]:
             raise _invalid(
                 f"One or more parameter values were invalid: Size of {where} has exceeded {MAX_KEY_BYTES[name]}"
@@ -169,7 +169,7 @@ def _check_keys(members: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _bytes(value: Mapping[str, Any]) -> int:
-    """The size of a value as DynamoDB's documentation counts it."""
+    """Return the size of a value as DynamoDB's documentation counts it."""
     ((kind, held),) = value.items()
     match kind:
         case "S":

@@ -16,7 +16,7 @@ from dropbatch.collection import answer_files, bucket_file, result_writer
 from dropbatch.collection.collect import collect
 from dropbatch.delivery import render_shard as rendering
 from dropbatch.domain.states import JobState, OpenAIStatus, ShardState
-from dropbatch.intake.retry_job import Former, carry_over
+from dropbatch.intake.carry_over import Former, carry_over
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.reporting.details import results_prefix
 from dropbatch.rows.job_rows import JobRows

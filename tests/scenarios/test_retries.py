@@ -315,7 +315,7 @@ def test_a_batch_that_never_ends_is_collected_with_the_answers_it_has(fake: Fake
     fake.openai.cancel = lambda _batch_id: None  # type: ignore[method-assign]  # it has no effect
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=60, step=3600)
-    assert outcomes(fake) == ["expired:assumed_ended"] * 2
+    assert outcomes(fake) == ["expired:never_ended"] * 2
     assert len(asked(fake)) == 1, "it may be running still"
 
 
@@ -372,7 +372,7 @@ def test_a_step_that_dies_each_time_ends_with_a_notification(
     if step == "take_in":
         # It got as far as the job's item.
         monkeypatch.undo()
-        monkeypatch.setattr("dropbatch.intake.intake._build", dies)
+        monkeypatch.setattr("dropbatch.intake.intake.build_job", dies)
     run(fake, ticks=300)
     run(fake, ticks=800, step=3600)
     told = fake.topics.published[-1]

@@ -16,8 +16,8 @@ from dropbatch.domain.errors import OpenAIOutcomeUnknownError
 from dropbatch.formats.line_blocks import whole_lines
 from dropbatch.ports import BYTES
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_ends import whole
 from dropbatch.storage.job_files import JobFiles
+from dropbatch.storage.objects import read_object
 
 PART_BYTES = 67_108_864
 """How large a part becomes at most. A killed process loses one part; a file of 100 GB has 1,500."""
@@ -123,7 +123,7 @@ class BucketFile:
     def addresses(self) -> Iterator[Addresses]:
         start = 0
         for name, size in self._parts:
-            yield _LineAddresses.addresses(whole(self._objects, self._bucket, self._key(name) + ".lines"), start)
+            yield _LineAddresses.addresses(read_object(self._objects, self._bucket, self._key(name) + ".lines"), start)
             start += size
 
     def read(self, places: Sequence[tuple[int, int]]) -> Sequence[bytes]:

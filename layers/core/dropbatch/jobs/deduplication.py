@@ -1,10 +1,12 @@
-"""Deduplication: the claims that say which job a version of a drop, or a marker, has."""
+"""Deduplication: the claims that say which job a version of a drop, a marker, or a content has."""
 
 import hashlib
 
 from dropbatch.domain.drops import Drop, job_id
-from dropbatch.domain.jobs import KEPT_SECONDS
+from dropbatch.domain.errors import StaleItemError
+from dropbatch.domain.jobs import ITEM_LIFETIME_SECONDS, Job
 from dropbatch.domain.runs import Claim
+from dropbatch.domain.states import ANSWERED_JOBS, ENDED_JOBS
 from dropbatch.storage.repository import Repository
 
 
@@ -25,7 +27,7 @@ def claim_job(repository: Repository, drop: Drop, requested_at: int, now: int, r
 
     For a marker, nothing looks at the record after it has acted. It expires when its job's item may.
     """
-    expires_at = now + KEPT_SECONDS if rerun_version else None
+    expires_at = now + ITEM_LIFETIME_SECONDS if rerun_version else None
     claim = Claim(
         _version_digest(drop, rerun_version), job_id(drop, requested_at, rerun_version), expires_at=expires_at
     )
@@ -41,3 +43,28 @@ def _version_digest(drop: Drop, rerun_version: str) -> str:
 def digest_of(*parts: str) -> str:
     """Return the name of a claim."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def claim_content(repository: Repository, digest: str, job: Job) -> tuple[Job | None, str | None]:
+    """Claim a content with a recipe for a job, unless another open job has the claim.
+
+    Return that other job, or None; and the id of the job that answered the same before, if there is one.
+    """
+    while not repository.add(Claim(digest, job.id, expires_at=job.created_at + ITEM_LIFETIME_SECONDS)):
+        claim = repository.claim(digest)
+        if claim is None:
+            continue
+        if claim.job_id == job.id:
+            return None, claim.answered_by
+        holder = repository.job(claim.job_id)
+        if holder is not None and holder.state not in ENDED_JOBS:
+            return holder, None
+        if holder is not None and holder.state in ANSWERED_JOBS:
+            claim.answered_by = holder.id
+        claim.job_id, claim.expires_at = job.id, job.created_at + ITEM_LIFETIME_SECONDS
+        try:
+            repository.save(claim)
+        except StaleItemError:
+            continue
+        return None, claim.answered_by
+    return None, None

@@ -41,7 +41,7 @@ def leased(context: Context, item: Leased, begin: Callable[[Leased], bool]) -> I
     if acquired is None:
         yield None
         return
-    with kept(context, acquired):
+    with context.keeping(*key_of(acquired), acquired.lease or ""):
         yield acquired
 
 
@@ -53,7 +53,7 @@ def acquire(context: Context, item: Leased, begin: Callable[[Leased], bool]) -> 
     """
     current: Leased | None = item
     while current is not None and not current.is_leased(context.now()) and begin(current):
-        take(context, current)
+        _take(context, current)
         try:
             context.repository.save(current)
         except StaleItemError:
@@ -63,8 +63,8 @@ def acquire(context: Context, item: Leased, begin: Callable[[Leased], bool]) -> 
     return None
 
 
-def take(context: Context, item: WorkItem) -> None:
-    """Take the lease of an item that no other process has, and count the start. The caller saves the item."""
+def _take(context: Context, item: WorkItem) -> None:
+    """Put a new lease into an item, and count the start, and the kill of a process that left a lease behind."""
     if item.lease is not None:
         item.kill_count += 1
     item.lease, item.lease_until = context.new_token(), context.now() + LEASE_SECONDS
@@ -81,13 +81,6 @@ def defer(context: Context, item: WorkItem, seconds: int = 0) -> None:
     item.deferrals += 1
     item.failed_at = context.now()
     release(item, context.now() + max(seconds, context.scaled(backoff_seconds(item.deferrals))))
-
-
-@contextmanager
-def kept(context: Context, item: WorkItem) -> Iterator[None]:
-    """Keep the item's lease while the block runs."""
-    with context.keeping(*key_of(item), item.lease or ""):
-        yield
 
 
 def update_own(repository: Repository, item: Leased, change: Callable[[Leased], None]) -> Leased | None:

@@ -28,7 +28,7 @@ from dropbatch.ports import JSON, Audience, Letter, Notification
 from dropbatch.reporting import digests, end_notices, notifications, rejection_notices
 from dropbatch.storage.context import Context
 from dropbatch.storage.item_keys import notices_prefix
-from dropbatch.storage.job_ends import whole
+from dropbatch.storage.objects import read_object
 
 OutboxItem = TypeVar("OutboxItem", Job, Pending)
 """An item with an outbox."""
@@ -230,7 +230,7 @@ def read_notice(context: Context, item: Job | Pending, entry: str) -> Notificati
     if name in DERIVED_NOTICES and isinstance(item, Job):
         return DERIVED_NOTICES[name](context, item)
     try:
-        data = whole(context.objects, context.buckets.work, f"{notices_prefix(item)}{name}.json")
+        data = read_object(context.objects, context.buckets.work, f"{notices_prefix(item)}{name}.json")
     except Exception as error:
         waiting = item.digest_entries.get(entry)
         failures = waiting.failures if waiting else item.notify_failures

@@ -1,6 +1,6 @@
 """Objects of the inbox that wait and have no job yet: they are tried again, rejected, or end with a notification."""
 
-from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
+from dropbatch.domain.drops import Drop, ObjectKind, kind_of_object
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.inbox import Pending
 from dropbatch.domain.jobs import RETENTION_SECONDS, Job
@@ -62,15 +62,15 @@ def wait_for(context: Context, look: IntakeMessage, *, failed: bool) -> Pending:
 def reject_unread(context: Context, pending: Pending, problem: Problem) -> None:
     """Reject an object of which only the name is known. A drop that has a job is left to the job."""
     drop = Drop(pending.bucket, pending.key, pending.version_id or "null", pending.created_at)
-    meaning = meaning_of(pending.key)
-    if isinstance(meaning, Marker | NearMarker):
-        notification = marker_notices.given_up(meaning, MarkerObject(pending.bucket, pending.key, pending.version_id))
+    kind = kind_of_object(pending.key)
+    if isinstance(kind, Marker | NearMarker):
+        notification = marker_notices.given_up(kind, MarkerObject(pending.bucket, pending.key, pending.version_id))
         end_pending(context, pending, notification, stays=True)
         return
-    if meaning is ObjectKind.IGNORED:
+    if kind is ObjectKind.IGNORED:
         context.repository.update(pending, _is_over)
         return
-    if meaning is ObjectKind.RECIPE:
+    if kind is ObjectKind.RECIPE:
         end_pending(context, pending, recipe_notices.broken(drop, only(problem)))
         return
     now = context.now()

@@ -4,7 +4,7 @@ S3 nearly always delivers an event at least once, but only from some minutes aft
 sweeps one page. To take a drop in twice changes nothing, so a sweep need not be exact.
 """
 
-from dropbatch.domain.drops import ObjectKind, meaning_of
+from dropbatch.domain.drops import ObjectKind, kind_of_object
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.markers import Marker, NearMarker
 from dropbatch.domain.poller import SweepCursor
@@ -65,7 +65,7 @@ def _is_unknown(context: Context, key: str, modified: int, *, is_new: bool) -> b
 
     A marker is searched only on a new stack's first day: later, the record of its effect may have expired.
     """
-    meaning = meaning_of(key)
+    meaning = kind_of_object(key)
     if isinstance(meaning, Marker | NearMarker):
         return is_new and not context.repository.is_pending(context.buckets.inbox, key)
     if meaning is not ObjectKind.DROP:

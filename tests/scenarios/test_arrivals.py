@@ -1,4 +1,4 @@
-"""When something arrived, and which version is the newest: by S3's events, never by `LastModified`; over fakes."""
+"""S3's events, never `LastModified`, say when an object arrived and which version is the newest; over fakes."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def fake(tmp_path: Path) -> FakeContext:
 
 
 def upload(fake: FakeContext, key: str, data: bytes, began: float | None = None) -> dict[str, Any]:
-    """Puts an object, perhaps in parts since `began`; its event, for the test to deliver."""
+    """Put an object, perhaps in parts since `began`, and return its event for the test to deliver."""
     version = fake.objects.drop(key, data, began=began)
     return fake.objects.event(INBOX, key, version)
 

@@ -1,6 +1,6 @@
-"""Every kind of wrong drop as its owner meets it: what rejected.json and the notification say of it.
+"""Each kind of wrong drop, as rejected.json and the notification describe it to its owner.
 
-Each problem is one sentence that says what is wrong, where it stands, and what to do.
+Each problem is one sentence that says what is wrong, where, and what to do.
 """
 
 import gzip
@@ -26,7 +26,7 @@ GOOD: Mapping[str, Any] = {
 
 
 def raw(**changes: Any) -> bytes:
-    """A raw drop whose first line is good and whose second has these changes; None leaves a member out."""
+    """Return a raw drop whose first line is good and whose second has these changes; None leaves a member out."""
     second = {name: value for name, value in ({**GOOD, "custom_id": "2"} | changes).items() if value is not None}
     return json.dumps(GOOD).encode() + b"\n" + json.dumps(second).encode() + b"\n"
 
@@ -197,7 +197,7 @@ CASES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", CASES.values(), ids=CASES)
-def test_a_wrong_drop_is_told_what_where_and_what_to_do(wrong: Wrong, tmp_path: Path) -> None:
+def test_the_owner_of_a_wrong_drop_reads_what_where_and_what_to_do(wrong: Wrong, tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, limits=wrong.limits)
     if wrong.recipe is not None:
         fake.objects.drop("recipe.yaml", wrong.recipe)

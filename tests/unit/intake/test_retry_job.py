@@ -1,4 +1,4 @@
-"""A `.retry` asks failed rows with today's recipe, keeps the good answers, and gives one whole file; over fakes."""
+"""A `.retry` sends failed rows with today's recipe, keeps the good answers, and gives one whole file; over fakes."""
 
 import json
 from collections import Counter
@@ -15,7 +15,7 @@ from tests.driving import asked, batches, deliver_next, drop, jobs, only_job, re
 from tests.fakes import INBOX, RESULTS, FakeContext, Killer, answer_ok, response_line
 
 RECIPE = b'model: our-model\nprompt: "Label: {{ text }}"\nparameters: {max_tokens: 50}\n'
-MENDED = RECIPE.replace(b"max_tokens", b"max_completion_tokens")
+CORRECTED = RECIPE.replace(b"max_tokens", b"max_completion_tokens")
 
 
 def choosy(request: dict[str, Any]) -> Any:
@@ -69,17 +69,17 @@ def last(fake: FakeContext) -> str:
     return fake.topics.published[-1].text
 
 
-def test_a_mended_recipe_asks_the_failed_rows_and_gives_one_whole_file(fake: FakeContext) -> None:
+def test_a_corrected_recipe_retries_the_failed_rows_and_gives_one_whole_file(fake: FakeContext) -> None:
     former = first_run(fake)
     assert former.state is JobState.PARTIAL
     assert "OpenAI says “Unsupported parameter: 'max_tokens' is not supported with this model.”" in last(fake)
     assert "Once the recipe is changed, to ask these rows with it: echo | aws s3 cp - s3://the-inbox/a.csv.retry" in (
         last(fake).splitlines()
     )
-    fake.objects.drop("recipe.yaml", MENDED)
+    fake.objects.drop("recipe.yaml", CORRECTED)
     job = put(fake, "retry")
     assert job.state is JobState.SUCCEEDED
-    assert asked(fake) == [[1, 2, 3], [2, 3]], "the good row is not asked again"
+    assert asked(fake) == [[1, 2, 3], [2, 3]], "the good row is not retried"
     assert statuses(fake, job) == ["ok,"] * 3
     summary = result_json(fake, "summary.json", job)
     assert [(recipe["path"], recipe["rows"]) for recipe in summary["recipes"]] == [
@@ -114,24 +114,24 @@ def test_what_was_truncated_or_refused_is_asked_with_another_recipe_only(fake: F
     rejected = put(fake, "retry")
     assert rejected.state is JobState.REJECTED
     assert "No row of the former job can be sent again with the same recipe" in last(fake)
-    assert "new .retry" not in last(fake), "a corrected recipe has the rows asked again"
+    assert "new .retry" not in last(fake), "a corrected recipe retries the rows"
     assert json.loads(fake.objects.content(RESULTS, "a.csv/latest.json"))["run"] == 1
     assert last(fake).splitlines()[-3] == (
         "Correct the recipe and upload it; the failed rows are then retried automatically: aws s3 cp recipe.yaml "
         "s3://the-inbox/recipe.yaml"
     )
-    fake.objects.drop("recipe.yaml", MENDED)
+    fake.objects.drop("recipe.yaml", CORRECTED)
     job = put(fake, "retry")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 3)
     assert asked(fake) == [[1, 2, 3], [1, 3]]
 
 
-def test_a_corrected_recipe_has_rejected_rows_asked_again_which_were_paid_before(fake: FakeContext) -> None:
+def test_a_corrected_recipe_retries_rejected_rows_that_were_paid_before(fake: FakeContext) -> None:
     fake.openai.answer = finishing("length", "2")
     first_run(fake)
     assert put(fake, "retry").state is JobState.REJECTED
     fake.clock.sleep(60)
-    drop(fake, "recipe.yaml", MENDED)
+    drop(fake, "recipe.yaml", CORRECTED)
     run(fake)
     assert asked(fake) == [[1, 2, 3], [1, 3]]
     (usable,) = [told.text for told in fake.topics.people if told.event == "recipe"]
@@ -146,7 +146,7 @@ def test_where_no_row_has_a_good_answer_the_next_line_asks_them_all_with_the_cha
     first_run(fake)
     line = "Once the recipe is changed, to ask all rows with it: echo | aws s3 cp - s3://the-inbox/a.csv.rerun"
     assert line in last(fake).splitlines()
-    fake.objects.drop("recipe.yaml", MENDED)
+    fake.objects.drop("recipe.yaml", CORRECTED)
     job = put(fake, "rerun")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 3)
 
@@ -166,7 +166,7 @@ def test_all_invalid_answers_may_pass_as_they_are(fake: FakeContext) -> None:
 
 def test_a_recipe_with_other_columns_is_refused_and_the_rerun_that_it_names_works(fake: FakeContext) -> None:
     first_run(fake)
-    fake.objects.drop("recipe.yaml", MENDED + b"schema: {label: [a, b]}\n")
+    fake.objects.drop("recipe.yaml", CORRECTED + b"schema: {label: [a, b]}\n")
     job = put(fake, "retry")
     assert job.state is JobState.REJECTED
     (problem,) = fake.topics.published[-1].detail["problems"]["first"]
@@ -182,12 +182,12 @@ def test_a_recipe_with_other_columns_is_refused_and_the_rerun_that_it_names_work
 @pytest.mark.parametrize(
     ("recipe", "code"),
     [
-        (MENDED + b"shema: {a: string}\n", "unknown_key"),
-        (MENDED.replace(b"{{ text }}", b"{{ txt }}"), "undefined_name"),
+        (CORRECTED + b"shema: {a: string}\n", "unknown_key"),
+        (CORRECTED.replace(b"{{ text }}", b"{{ txt }}"), "undefined_name"),
         (b"model: [", "invalid_yaml"),
     ],
 )
-def test_a_broken_recipe_is_told_and_once_it_is_mended_the_retry_works(
+def test_a_broken_recipe_is_reported_and_the_retry_works_once_it_is_corrected(
     fake: FakeContext, recipe: bytes, code: str
 ) -> None:
     first_run(fake)
@@ -195,7 +195,7 @@ def test_a_broken_recipe_is_told_and_once_it_is_mended_the_retry_works(
     assert put(fake, "retry").state is JobState.REJECTED
     found = [problem["code"] for problem in fake.topics.published[-1].detail["problems"]["first"]]
     assert code in found or code == "invalid_yaml", found
-    fake.objects.drop("recipe.yaml", MENDED)
+    fake.objects.drop("recipe.yaml", CORRECTED)
     job = put(fake, "retry")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 3)
     assert asked(fake) == [[1, 2, 3], [2, 3]]
@@ -213,7 +213,7 @@ def test_a_recipe_that_is_gone_is_taken_from_the_former_job_which_is_said(fake: 
 
 def test_another_model_and_endpoint_get_batches_of_their_own(fake: FakeContext) -> None:
     first_run(fake, b"text,kind\n" + b"".join(b"row %d,%d\n" % (n, n % 2) for n in range(1, 8)))
-    fake.objects.drop("recipe.yaml", MENDED.replace(b"our-model", b'"m{{ kind }}"'))
+    fake.objects.drop("recipe.yaml", CORRECTED.replace(b"our-model", b'"m{{ kind }}"'))
     job = put(fake, "retry")
     assert job.state is JobState.SUCCEEDED
     assert asked(fake)[1:] == [[2, 4, 6], [3, 5, 7]]
@@ -247,7 +247,7 @@ def test_requests_that_have_grown_are_spread_over_more_batches(tmp_path: Path) -
     fake.openai.answer = choosy
     former = first_run(fake, rows(8))
     assert former.shards == 1
-    fake.objects.drop("recipe.yaml", MENDED.replace(b"Label", b"x" * 900))
+    fake.objects.drop("recipe.yaml", CORRECTED.replace(b"Label", b"x" * 900))
     job = put(fake, "retry")
     assert job.state is JobState.SUCCEEDED
     sizes = [len(fake.openai.files[batch.input_file_id]) for batch in list(fake.openai.batches.values())[1:]]
@@ -271,7 +271,7 @@ def test_rows_that_todays_recipe_leaves_out_are_skipped_as_the_message_advises(f
 def test_rows_that_cannot_be_asked_with_todays_recipe_are_bad_rows(fake: FakeContext, skips: bool) -> None:
     first_run(fake, b"text,n\na,1\nb,0\nc,1\n")
     divides = b'prompt: "{{ 1 / n | int }} {{ text }}"'
-    changed = MENDED.replace(b'prompt: "Label: {{ text }}"', divides) + b"bad_rows: skip\n" * skips
+    changed = CORRECTED.replace(b'prompt: "Label: {{ text }}"', divides) + b"bad_rows: skip\n" * skips
     fake.objects.drop("recipe.yaml", changed)
     job = put(fake, "retry")
     if skips:
@@ -293,18 +293,18 @@ def test_rows_that_cannot_be_asked_with_todays_recipe_are_bad_rows(fake: FakeCon
         ("a.json", b'[\n{"text":"a","n":1},\n\n{"text":"b","n":0}\n]\n'),
     ],
 )
-def test_a_row_is_told_by_its_number_whatever_lies_between_rows(fake: FakeContext, name: str, data: bytes) -> None:
+def test_messages_name_a_row_by_its_number_whatever_is_between_rows(fake: FakeContext, name: str, data: bytes) -> None:
     first_run(fake, data, name)
-    fake.objects.drop("recipe.yaml", MENDED.replace(b"Label: {{ text }}", b"{{ 1 / n | int }}"))
+    fake.objects.drop("recipe.yaml", CORRECTED.replace(b"Label: {{ text }}", b"{{ 1 / n | int }}"))
     put(fake, "retry", name)
     (problem,) = fake.topics.published[-1].detail["problems"]["first"]
     assert problem["message"].startswith("Row 2, key prompt of the recipe:")
 
 
-def test_rows_that_were_skipped_stay_skipped_and_are_told_of_again(fake: FakeContext) -> None:
+def test_skipped_rows_stay_skipped_and_are_reported_again(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
     first_run(fake, b"id,text\n1,a\n2,b\n,\n3,c,d\n")
-    fake.objects.drop("recipe.yaml", MENDED + b"blank_rows: ask\nlimit: 1\n")
+    fake.objects.drop("recipe.yaml", CORRECTED + b"blank_rows: ask\nlimit: 1\n")
     job = put(fake, "retry")
     assert asked(fake) == [[1, 2], [2]]
     assert result_json(fake, "skipped.json", job)["codes"] == {"blank_row": 1, "ragged_row": 1}
@@ -329,7 +329,7 @@ def test_ready_requests_have_no_recipe_and_are_asked_as_they_are(fake: FakeConte
     assert result_json(fake, "summary.json", job)["recipes"] == []
 
 
-def test_several_mended_recipes_are_told_apart_by_their_rows(fake: FakeContext) -> None:
+def test_each_row_names_the_one_of_several_corrected_recipes_that_it_was_sent_with(fake: FakeContext) -> None:
     def answer(request: dict[str, Any]) -> Any:
         most = request["body"]["max_tokens"]
         if int(request["custom_id"]) > most:
@@ -369,20 +369,20 @@ def test_what_may_be_paid_already_is_asked_with_no_recipe(fake: FakeContext) -> 
     assert {reason["code"] for reason in result_json(fake, "summary.json")["reasons"]} == {"answers_gone"}
     assert "To ask, and perhaps pay, them again: aws s3 cp s3://the-results/" in last(fake)
     fake.openai.streaming = stream  # type: ignore[method-assign]
-    fake.objects.drop("recipe.yaml", MENDED)
+    fake.objects.drop("recipe.yaml", CORRECTED)
     assert put(fake, "retry").state is JobState.FAILED
     assert last(fake).startswith("No row of a.csv can be sent again as it is, so a.csv.retry does nothing.")
     assert len(asked(fake)) == 1
 
 
 @pytest.mark.parametrize("seconds", [5.0, 50.0])
-def test_a_retry_with_another_recipe_goes_on_in_the_next_invocation(tmp_path: Path, seconds: float) -> None:
+def test_a_retry_with_another_recipe_continues_in_the_next_invocation(tmp_path: Path, seconds: float) -> None:
     """However little time it has, and though the recipe changes in between."""
     fake = FakeContext(tmp_path, limits=Limits(batch_requests=4))
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.answer = choosy
     first_run(fake, rows(18))
-    fake.objects.drop("recipe.yaml", MENDED)
+    fake.objects.drop("recipe.yaml", CORRECTED)
     fake.seconds_left = lambda: seconds
     fake.clock.sleep(60)
     drop(fake, "a.csv.retry", b"")
@@ -406,7 +406,7 @@ def test_a_kill_at_any_call_of_a_retry_with_another_recipe_leaves_one_recipe_and
         fake.openai.answer = choosy
         drop(fake, "a.csv", rows(4))
         run(fake)
-        fake.objects.drop("recipe.yaml", MENDED)
+        fake.objects.drop("recipe.yaml", CORRECTED)
         fake.clock.sleep(60)
         drop(fake, "a.csv.retry", b"")
         return fake
@@ -424,7 +424,7 @@ def test_a_kill_at_any_call_of_a_retry_with_another_recipe_leaves_one_recipe_and
         assert fake.killer is not None
         fake.killer.points = {point}
         run(fake, ticks=1)
-        fake.objects.drop("recipe.yaml", MENDED.replace(b"50", b"60"))
+        fake.objects.drop("recipe.yaml", CORRECTED.replace(b"50", b"60"))
         run(fake, ticks=120)
         job = jobs(fake)[-1]
         place = f"killed at {whole.killer.calls[call]}, call {call}"
@@ -446,7 +446,7 @@ def test_a_kill_at_any_call_of_a_retry_with_another_recipe_leaves_one_recipe_and
 
 
 @pytest.mark.slow
-def test_an_expired_job_is_asked_again_as_it_was(fake: FakeContext) -> None:
+def test_an_expired_job_is_retried_as_it_was(fake: FakeContext) -> None:
     fake.openai.answer, fake.openai.ending = lambda _request: None, OpenAIStatus.EXPIRED
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=100, step=3600)
@@ -456,7 +456,7 @@ def test_an_expired_job_is_asked_again_as_it_was(fake: FakeContext) -> None:
 
 
 @pytest.mark.slow
-def test_a_job_that_is_held_for_its_recipe_is_ended_mended_and_asked_again_as_the_message_says(tmp_path: Path) -> None:
+def test_a_job_held_for_its_recipe_is_ended_corrected_and_retried_as_the_message_says(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, limits=Limits(batch_requests=2))
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.token_limits = {"*": 60}  # one batch at a time
@@ -469,7 +469,7 @@ def test_a_job_that_is_held_for_its_recipe_is_ended_mended_and_asked_again_as_th
         "If the recipe is wrong, end the run, correct the recipe, and then ask"
     )
     assert put(fake, "cancel").state is JobState.CANCELLED
-    fake.objects.drop("recipe.yaml", MENDED)
+    fake.objects.drop("recipe.yaml", CORRECTED)
     job = put(fake, "retry")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 10)
     assert set(fake.openai.paid_answers().values()) == {1}
@@ -485,12 +485,12 @@ def test_ready_requests_that_were_truncated_are_corrected_in_the_failed_file_as_
     assert "in their lines, or ask for less; correct them in the failed file, and drop it" in last(fake)
     assert "and then: aws s3 cp failed.jsonl s3://the-inbox/failed.jsonl" in last(fake)
     assert put(fake, "retry", "a.jsonl").state is JobState.FAILED
-    assert [job.run for job in jobs(fake)] == [1], "it is no run"
+    assert [job.run for job in jobs(fake)] == [1], "it does not count as a run"
     assert "if there is a failed file, correct the rows in it, and drop it" in last(fake)
     assert ".retry" not in last(fake).replace("so a.jsonl.retry does nothing.", "")
-    mended = result(fake, "failed.jsonl", jobs(fake)[0]).replace(b"max_tokens", b"max_completion_tokens")
+    corrected = result(fake, "failed.jsonl", jobs(fake)[0]).replace(b"max_tokens", b"max_completion_tokens")
     fake.clock.sleep(60)
-    drop(fake, "failed.jsonl", mended)
+    drop(fake, "failed.jsonl", corrected)
     run(fake)
     assert jobs(fake)[-1].state is JobState.SUCCEEDED
 
@@ -505,7 +505,7 @@ def test_a_retry_where_all_is_done_says_what_asks_all_rows(fake: FakeContext) ->
         "To ask all rows again: make a folder `a.csv.rerun` beside the file, or: echo | aws s3 cp - "
         "s3://the-inbox/a.csv.rerun",
     ]
-    assert [job.run for job in jobs(fake)] == [1], "it is no run"
+    assert [job.run for job in jobs(fake)] == [1], "it does not count as a run"
     assert json.loads(fake.objects.content(RESULTS, "a.csv/latest.json"))["status"] == "succeeded"
     assert put(fake, "rerun").held_reason is HeldReason.REPEATED
     assert put(fake, "approve").state is JobState.SUCCEEDED

@@ -98,7 +98,7 @@ def test_a_recipe_that_comes_after_its_data_is_waited_for(fake: FakeContext) -> 
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_the_same_drop_while_its_job_is_open_is_told_and_not_billed(fake: FakeContext) -> None:
+def test_the_same_drop_while_its_job_is_open_is_reported_and_not_billed(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     drop(fake, "a.csv", b"text\na\n")
@@ -121,7 +121,7 @@ def test_a_cancel_marker_ends_the_job_with_what_is_answered(fake: FakeContext) -
     assert result_json(fake, "summary.json")["rows"]["cancelled"] == 1
 
 
-def test_a_job_waits_while_there_is_no_key_and_goes_on_when_there_is(fake: FakeContext) -> None:
+def test_a_job_waits_without_a_key_and_continues_with_one(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.key = None
     drop(fake, "a.csv", b"text\na\n")

@@ -1,4 +1,4 @@
-"""What the settings name is what the Context reaches."""
+"""The Context reaches the resources that the settings name."""
 
 import tomllib
 from dataclasses import fields, replace
@@ -51,7 +51,7 @@ def test_every_queue_and_its_dead_letters_are_those_of_the_settings(settings: Se
     assert context.limits.drop_bytes == 2 * 10**9
 
 
-def test_times_are_told_in_the_stacks_time_zone(settings: Settings, tmp_path: Path) -> None:
+def test_times_in_messages_have_the_stacks_time_zone(settings: Settings, tmp_path: Path) -> None:
     here = replace(settings, time_zone="Europe/Berlin")
     context = connect(here, observer=FakeObserver(), clock=FakeClock(), scratch=tmp_path, new_token=lambda: "t")
     assert local_time(1_795_757_000, context.zone) == "27 Nov 2026, 06:23 CET"

@@ -1,4 +1,4 @@
-"""A recipe is looked for, and read, within bounds: it is small, and reads what lies in its own folder."""
+"""Finding and reading a recipe has bounds: it is small, and its files are in its own folder or below."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from dropbatch.domain.drops import MAX_RECIPE_FOLDERS, recipe_keys
 from dropbatch.domain.errors import DropRejectedError, ObjectNotFoundError
 from dropbatch.domain.problems import Problem
 from dropbatch.recipes.yaml import MAX_BYTES
-from dropbatch.storage.job_files import MAX_FILES_BYTES, find_recipe, read_recipe, with_files
+from dropbatch.storage.recipe_text import MAX_FILES_BYTES, find_recipe, read_recipe, with_files
 from tests.fakes import INBOX, FakeClock, FakeObjects
 
 RECIPE = b"model: m\nprompt: file://prompt.md\n"

@@ -1,4 +1,4 @@
-"""Reading from S3: connections that break, servers that send more than was asked for, objects that are not given."""
+"""Reading from S3: broken connections, servers that send more than requested, objects that may not be read."""
 
 import io
 import re
@@ -10,14 +10,14 @@ import pytest
 from botocore.exceptions import ClientError, IncompleteReadError
 from botocore.stub import Stubber
 
-from dropbatch.adapters.s3 import READ_TRIES, S3Objects
+from dropbatch.adapters.s3 import MAX_READ_TRIES, S3Objects
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError
 
 DATA = bytes(range(256)) * 40
 
 
 class Body(io.BytesIO):
-    """Breaks after so many bytes."""
+    """A body whose connection breaks after a number of bytes."""
 
     def __init__(self, data: bytes, breaks_after: int | None) -> None:
         super().__init__(data)
@@ -63,7 +63,7 @@ def test_what_was_asked_for_comes_whatever_breaks(
 
 
 def test_a_connection_that_never_brings_anything_is_given_up() -> None:
-    server = Server(honours_ranges=True, breaks_after=[0] * READ_TRIES)
+    server = Server(honours_ranges=True, breaks_after=[0] * MAX_READ_TRIES)
     with pytest.raises(IncompleteReadError):
         S3Objects(server).read_range("b", "k", 3, 5)  # type: ignore[arg-type]  # as above
 

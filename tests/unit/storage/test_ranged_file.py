@@ -1,3 +1,5 @@
+"""A range read from an object has the same bytes as the same range of its content."""
+
 import io
 import random
 

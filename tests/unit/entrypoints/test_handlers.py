@@ -1,4 +1,4 @@
-"""The handlers, called with real payloads; what they answer, log and measure is what AWS would see."""
+"""The handlers, called with real payloads: their answers, logs and metrics are those that AWS sees."""
 
 import json
 from collections import defaultdict
@@ -88,7 +88,7 @@ class Functions:
 
 
 def sqs(*bodies: Any) -> Any:
-    """An SQS event with these messages, `m0`, `m1` and so on."""
+    """Return an SQS event with these messages, `m0`, `m1` and so on."""
     record = payload("sqs_dispatch")["Records"][0]
     return {"Records": [{**record, "messageId": f"m{n}", "body": json.dumps(body)} for n, body in enumerate(bodies)]}
 
@@ -116,7 +116,7 @@ def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 def upload(functions: Functions, event: Any, data: bytes) -> str:
-    """Puts the object that an event tells of into the inbox; its key."""
+    """Put the object of an event into the inbox, and return its key."""
     found = json.loads(event["Records"][0]["body"])["detail"]["object"]
     functions.fake.objects.drop(found["key"], data, bucket=INBOX, version_id=found.get("version-id"))
     return str(found["key"])
@@ -213,7 +213,7 @@ def test_what_is_not_due_yet_waits_in_the_table_and_not_in_a_queue(functions: Fu
     assert not batch.sent_at
 
 
-def test_every_line_bears_the_ids_of_what_it_is_about(functions: Functions) -> None:
+def test_every_log_line_has_the_ids_of_its_item(functions: Functions) -> None:
     functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
     upload(functions, payload("sqs_drop"), b"text\nhello\n")
     functions.submit(payload("sqs_drop"))

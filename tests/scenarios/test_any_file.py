@@ -1,4 +1,4 @@
-"""Any file that is accepted: as many rows come back as went in, each with its own answer, and no empty one is asked."""
+"""Any accepted file: as many rows come back as went in, each with its own answer, and no blank one is sent."""
 
 import csv
 import io
@@ -48,7 +48,7 @@ class Sheet:
         return out.getvalue().encode(self.encoding)
 
     def read(self, data: bytes) -> list[dict[str, Any]]:
-        """The rows of its answers file, by another reader than ours."""
+        """Return the rows of its answers file, by another reader than Dropbatch's."""
         text = data.decode(self.encoding)
         if self.kind == "json":
             return list(json.loads(text))

@@ -9,7 +9,7 @@ import pytest
 
 from dropbatch.entrypoints.memory_limit import FUNCTION_MEMORY, limit_memory
 
-CORE = str(Path(__file__).parents[2] / "layers" / "core")
+CORE = str(Path(__file__).parents[3] / "layers" / "core")
 PROGRAM = f"""
 import sys
 sys.path.insert(0, {CORE!r})

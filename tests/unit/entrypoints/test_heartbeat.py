@@ -1,4 +1,4 @@
-"""What keeps a step's lease and message while it runs, and what a handler does when it fails."""
+"""A heartbeat keeps a step's lease and message while it runs; a handler retries a failed message later."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from dropbatch.domain.poller import Poller
 from dropbatch.entrypoints import sqs_records as queue_handling
 from dropbatch.entrypoints.heartbeat import HIDDEN_SECONDS, Heartbeat
 from dropbatch.entrypoints.sqs_records import each_message
-from dropbatch.jobs.lease import LEASE_SECONDS, take
+from dropbatch.jobs.lease import LEASE_SECONDS, acquire
 from dropbatch.storage.context import Context
 from dropbatch.storage.item_keys import key_of
 from tests.fakes import FakeContext
@@ -27,9 +27,8 @@ def fake(tmp_path: Path) -> FakeContext:
 
 
 def leased(fake: FakeContext) -> Poller:
-    poller = Poller()
-    take(fake.context, poller)
-    fake.context.repository.save(poller)
+    poller = acquire(fake.context, Poller(), lambda _: True)
+    assert poller is not None
     return poller
 
 
@@ -119,7 +118,7 @@ def test_a_message_that_failed_comes_again_after_seconds_and_each_time_later(
 
 
 class Observing:
-    """The fake observer, as one whose lines bear ids."""
+    """The fake observer, with ids on its lines."""
 
     def __init__(self, fake: FakeContext) -> None:
         self._fake = fake

@@ -81,7 +81,7 @@ def lines(make: object) -> bytes:
 
 
 def members(data: bytes, compression: Compression) -> bytes:
-    """The data packed as several members, each of a few rows."""
+    """Return the data compressed as several members, each of a few rows."""
     return b"".join(compressed(data[at : at + 5000], compression) for at in range(0, len(data), 5000))
 
 
@@ -119,7 +119,7 @@ DROPS = {
 
 
 def taken_in(folder: Path, key: str, data: bytes, dice: random.Random | None = None) -> tuple[FakeContext, int]:
-    """Takes a drop in, with a clock that runs out at random where there are dice; and in how many invocations."""
+    """Take a drop in, with time that runs out at random if there are dice. Return in how many invocations, too."""
     fake = FakeContext(folder, limits=LIMITS)
     if dice is not None:
         fake.seconds_left = lambda: dice.choice([300.0] * 7 + [5.0])

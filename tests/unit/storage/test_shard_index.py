@@ -1,4 +1,4 @@
-"""What is known of a shard's rows without reading them."""
+"""The index of a shard describes its rows without reading them."""
 
 from pathlib import Path
 

@@ -16,7 +16,7 @@ from dropbatch.reporting.phrases import problem_lines
 MAX_BYTES = 262_144
 """What SNS takes."""
 
-TOLD = 10
+MAX_LISTED = 10
 """How many problems a notification has."""
 
 LONG = st.builds(
@@ -29,15 +29,15 @@ PROBLEMS = st.builds(Problem, st.just("a_code"), LONG, st.integers(1, 10**9) | s
 
 
 def size_of(problems: list[Problem]) -> int:
-    """How many bytes the problems of a notification take."""
-    told = [problem.to_json() for problem in problems[:TOLD]]
-    return len(json.dumps({"total": len(problems), "first": told}, ensure_ascii=False).encode())
+    """Return the number of bytes of the problems in a notification."""
+    listed = [problem.to_json() for problem in problems[:MAX_LISTED]]
+    return len(json.dumps({"total": len(problems), "first": listed}, ensure_ascii=False).encode())
 
 
 @pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(PROBLEMS, min_size=1, max_size=12))
-def test_what_is_told_has_room_in_a_notification(found: list[Problem]) -> None:
+def test_problems_have_room_in_a_notification(found: list[Problem]) -> None:
     problems = Problems()
     problems.extend(found)
     assert size_of(problems.kept) < MAX_BYTES - 50_000
@@ -54,7 +54,7 @@ def test_what_is_short_stays_as_it_is() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["a" * 9_000, "é b" * 3_000, "\x01" * 9_000])
 def test_a_name_of_any_length_leaves_the_advice_whole(name: str) -> None:
-    """What is cut is cut where it is quoted, so that the sentence still says what to do."""
+    """Only the quotation is cut, so that the sentence still says what to do."""
     row = json.dumps({name: 1})[:-1] + f", {json.dumps(name)}: 2}}"
     _, twice = parsed(row.encode(), 1)
     recipe = compile_recipe(parse_recipe(b"model: m\nprompt: '{{ text }}'\n"), {})
@@ -98,7 +98,7 @@ def test_causes_are_counted_over_all_problems_and_not_over_those_that_are_kept()
     assert (second.count, second.first.code) == (1, "undefined_name")
 
 
-def test_causes_are_told_apart_in_bounded_memory() -> None:
+def test_causes_are_counted_in_bounded_memory() -> None:
     problems = Problems(ragged(line, f"column {line}") for line in range(1, 1_001))
     assert problems.causes == MAX_CAUSES + 1
     assert sum(group.count for group in problems.groups) == problems.total == 1_000
@@ -132,6 +132,6 @@ def test_causes_that_differ_in_kind_alone_are_read_as_they_were_written() -> Non
     assert [(group.first.kind, group.count) for group in Problems.of([], 3, groups).groups] == [("few", 2), ("many", 1)]
 
 
-def test_what_an_earlier_release_wrote_down_has_groups_too() -> None:
+def test_problems_of_an_earlier_release_have_groups_too() -> None:
     problems = Problems.of([ragged(2), ragged(3)], 400, [])
     assert (problems.total, problems.causes) == (400, 1)

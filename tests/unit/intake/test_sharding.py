@@ -1,4 +1,4 @@
-"""Where one batch ends and the next begins: exactly on a limit, one under, one over."""
+"""One batch ends and the next begins exactly at a limit: one under, on it, one over."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def raw(rows: int, *, model: str = "gpt-6-luna", pad: int = 0) -> list[dict[str,
 
 
 def batches(folder: Path, lines: list[dict[str, object]], limits: Limits) -> list[int]:
-    """The sizes of the batches that were created for a raw drop, in requests; all rows come back."""
+    """Return the sizes, in requests, of the batches that were created for a raw drop; all rows come back."""
     fake = FakeContext(folder, limits=limits)
     drop(fake, "ready.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
     run(fake)

@@ -1,4 +1,4 @@
-"""How pieces become the parts of one object: by S3's rules, and with as few bytes fetched as can be."""
+"""Pieces become the parts of one object by S3's rules, and the function fetches as few bytes as possible."""
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,7 @@ PIECES = st.lists(st.tuples(SIZES, st.integers(0, 30)), max_size=30).map(
 
 
 def fetched(part: list[Range]) -> int:
-    """How many bytes of a part pass through the function."""
+    """Return the number of a part's bytes that pass through the function."""
     return sum(map(len, part)) if len(part) > 1 or not part[0].can_be_copied else 0
 
 
@@ -42,7 +42,7 @@ def test_the_parts_are_the_pieces_in_order_and_s3_takes_them(pieces: list[Piece]
     for part in parts:
         if not fetched(part):
             assert len(part[0]) <= COPY_BYTES + MIN_PART_BYTES
-            assert part[0].whole or part[0].size > MIN_PART_BYTES
+            assert part[0].is_whole or part[0].size > MIN_PART_BYTES
         else:
             assert fetched(part) <= 2 * MIN_PART_BYTES, "little is held in memory"
 

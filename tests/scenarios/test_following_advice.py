@@ -30,7 +30,7 @@ TEXTS = ["The kettle leaks", "It works, mostly", "Fine"]
 
 
 def sent(fake: FakeContext) -> list[str]:
-    """What the model was asked, row by row, whatever the batches."""
+    """Return the prompts that the model got, row by row, whatever the batches."""
     files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
     lines = [json.loads(line) for file in files for line in file.split(b"\n") if line]
     asked = {int(line["custom_id"]): line["body"]["messages"][-1]["content"] for line in lines}
@@ -78,7 +78,7 @@ READ = {
         "a.csv", b"id\ttext\n1\tone\n2\ttwo\n", "id\ttext\t+\n1\tone\tA\n2\ttwo\tA\n"
     ),
     "a single column": Read("a.csv", b"text\none\ntwo\n", "text,+\none,A\ntwo,A\n"),
-    "a delimiter behind each row": Read("a.csv", b"id,text\n1,one,\n2,two,\n", "id,text,,+\n1,one,,A\n2,two,,A\n"),
+    "a delimiter after each row": Read("a.csv", b"id,text\n1,one,\n2,two,\n", "id,text,,+\n1,one,,A\n2,two,,A\n"),
     "three of them": Read("a.csv", b"text;n\none;1;;;\ntwo;2;;;\n", "text;n;;;;+\none;1;;;;A\ntwo;2;;;;A\n"),
     "and in a tsv": Read("a.tsv", b"id\ttext\n1\tone\t\n2\ttwo\t\n", "id\ttext\t\t+\n1\tone\t\tA\n2\ttwo\t\tA\n"),
     "lone quotes in a tsv": Read(
@@ -239,21 +239,21 @@ def test_an_array_of_many_shards_comes_back_as_one(data: bytes, packing: Compres
 
 
 def in_recipe(message: str, data: bytes) -> tuple[bytes, str]:
-    """Does what a sentence says that has a line of the recipe in it."""
+    """Do what a sentence with a line of the recipe says."""
     lines = re.findall(r"`((?:delimiter|quoting|escape|header|encoding): [^`]+)`", message)
     assert lines, message
     return data, "".join({line.partition(":")[0]: line + "\n" for line in reversed(lines)}.values())
 
 
 def other_line(message: str, data: bytes) -> tuple[bytes, str]:
-    """The same where there is a choice: the other one."""
+    """Do what a sentence with two lines of the recipe says, with the second one."""
     lines = re.findall(r"`((?:delimiter|quoting): [^`]+)`", message)
     assert len(lines) == 2, message
     return data, lines[1] + "\n"
 
 
 def by_editing(said: str, old: bytes, new: bytes) -> Callable[[str, bytes], tuple[bytes, str]]:
-    """Changes the file as a sentence says in words."""
+    """Change the file as a sentence says."""
 
     def follow(message: str, data: bytes) -> tuple[bytes, str]:
         assert said in message
@@ -371,7 +371,7 @@ REFUSED = {
     "a quote that never closes": Refused(
         "a.csv", b'id,text\n1,"one\n2,two\n', "unclosed_quote", in_recipe, ('"one', "two")
     ),
-    "text behind a quote": Refused(
+    "text after a quote": Refused(
         "a.csv", b'id,text\n1,"one" x\n2,two\n', "bad_quoting", in_recipe, ('"one" x', "two")
     ),
     "backslashes": Refused("a.csv", b'id,text\n1,"a \\"b\\" c"\n2,two\n', "bad_quoting", in_recipe, ('a "b" c', "two")),
@@ -454,7 +454,7 @@ REFUSED = {
     "an array that does not end": Refused(
         "a.json", b'[{"text":"one"},{"text":"two"}\n', "not_json", by_editing("write ] after", b"\n", b"]\n")
     ),
-    "something behind an array": Refused(
+    "something after an array": Refused(
         "a.json", b'[{"text":"one"}\n]\n[]', "not_json", by_editing("remove what follows", b"\n[]", b""), ("one",)
     ),
     "an object that does not end": Refused(
@@ -516,7 +516,7 @@ GOOD = {
         ("without commas between them", lambda requests: ",\n".join(map(json.dumps, requests))),
     ],
 )
-def test_requests_that_are_no_lines_are_told_to_be_lines(
+def test_requests_that_are_not_lines_get_the_advice_to_be_lines(
     says: str, written: Callable[[list[Any]], str], tmp_path: Path
 ) -> None:
     requests = [{"custom_id": f"{n}", **GOOD} for n in range(2)]
@@ -528,7 +528,7 @@ def test_requests_that_are_no_lines_are_told_to_be_lines(
     assert jobs(fake)[0].state is JobState.SUCCEEDED
 
 
-def test_a_number_as_custom_id_is_told_to_be_put_in_quotes(tmp_path: Path) -> None:
+def test_a_number_as_custom_id_gets_the_advice_to_be_quoted(tmp_path: Path) -> None:
     fake = drop_and_run(tmp_path, "a.jsonl", json.dumps({"custom_id": 7, **GOOD}).encode(), None)
     [problem] = result_json(fake, "rejected.json")["problems"]["first"]
     assert problem["code"] == "invalid_custom_id"
