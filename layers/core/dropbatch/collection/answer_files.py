@@ -21,7 +21,7 @@ from dropbatch.ports import Download
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
 
-SPARE_DISK_BYTES = 268_435_456
+MIN_FREE_DISK_BYTES = 268_435_456
 """How much of the disk stays free for other files."""
 
 DISK_BYTES_PER_SECOND = 16_777_216
@@ -108,7 +108,7 @@ def _fetched(context: Context, kept: BucketFile, in_time: InTime) -> Source:
 
 def _room(context: Context) -> int:
     """Return how many bytes may be on the disk."""
-    free = shutil.disk_usage(context.scratch).free - SPARE_DISK_BYTES
+    free = shutil.disk_usage(context.scratch).free - MIN_FREE_DISK_BYTES
     return max(0, min(free, int(context.seconds_left() * DISK_BYTES_PER_SECOND)))
 
 
