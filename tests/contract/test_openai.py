@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from dropbatch.adapters import openai as adapter
 from dropbatch.adapters.openai import OpenAIBatches
-from dropbatch.collection.retry_policy import Failure, classify_failure
+from dropbatch.collection.batch_failure import Failure, classify_failure
 from dropbatch.domain.errors import (
     ErrorKind,
     OpenAIAuthError,

@@ -39,7 +39,8 @@ from dropbatch.reporting.details import results_prefix
 from dropbatch.storage.context import Context
 from dropbatch.storage.object_lines import read_lines
 from dropbatch.storage.objects import read_object
-from dropbatch.submission.submit import METADATA_KEY, submit
+from dropbatch.submission.create_search import METADATA_KEY
+from dropbatch.submission.submit import submit
 from local.openai_emulator.clock import Clock
 from local.programs import Program, free_port, stop
 

@@ -225,7 +225,7 @@ def test_every_log_line_has_the_ids_of_its_item(functions: Functions) -> None:
         assert line["service"] == functions.fake.scratch.name
         if line["message"] != "polled":
             assert line["job_id"] == job.id, line
-    for message in ("submitted", "ended", "collected"):
+    for message in ("batch submitted", "batch ended", "batch collected"):
         line = functions.line(message)
         assert (line["shard"], line["batch"]) == (0, f"{job.id}/0.0/0")
         assert line["openai_id"].startswith("batch_")

@@ -15,7 +15,7 @@ from dropbatch.domain.poller import Poller
 from dropbatch.entrypoints import sqs_records as queue_handling
 from dropbatch.entrypoints.heartbeat import HIDDEN_SECONDS, Heartbeat
 from dropbatch.entrypoints.sqs_records import each_message
-from dropbatch.jobs.lease import LEASE_SECONDS, take
+from dropbatch.jobs.lease import LEASE_SECONDS, acquire
 from dropbatch.storage.context import Context
 from dropbatch.storage.item_keys import key_of
 from tests.fakes import FakeContext
@@ -27,9 +27,8 @@ def fake(tmp_path: Path) -> FakeContext:
 
 
 def leased(fake: FakeContext) -> Poller:
-    poller = Poller()
-    take(fake.context, poller)
-    fake.context.repository.save(poller)
+    poller = acquire(fake.context, Poller(), lambda _: True)
+    assert poller is not None
     return poller
 
 

@@ -71,6 +71,10 @@ CLOSED = frozenset({BatchState.COLLECTED, BatchState.ABANDONED, BatchState.SPLIT
 APPROVABLE = frozenset({HeldReason.SIZE, HeldReason.REPEATED})
 """The reasons that an `.approve` ends: nothing was sent yet."""
 
+WORKING_JOBS = frozenset({JobState.RUNNING, JobState.HELD, JobState.ASSEMBLING})
+"""The states in which a job has batches to submit and collect, or results to assemble."""
+
+
 ENDED_JOBS = frozenset({JobState.REJECTED, JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
 
 ANSWERED_JOBS = frozenset({JobState.SUCCEEDED, JobState.PARTIAL})

@@ -12,10 +12,11 @@ from dropbatch.intake.retry_job import prepare_retry
 from dropbatch.intake.sharding import ShardPlan, batches_of
 from dropbatch.intake.start_job import ReadyJob, start_job
 from dropbatch.intake.validation import ValidDrop, validate
-from dropbatch.jobs.deduplication import claim_content, digest_of, leave_to
-from dropbatch.jobs.give_up import end_duplicate
-from dropbatch.jobs.lease import give_back, update_own
+from dropbatch.jobs.deduplication import claim_content, digest_of
+from dropbatch.jobs.latest_job import leave_key_to
+from dropbatch.jobs.lease import release, update_own
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS
+from dropbatch.jobs.reject import end_duplicate
 from dropbatch.messages import intake_message_for
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
@@ -66,7 +67,7 @@ def _claim(context: Context, job: Job, digest: str) -> tuple[bool, str | None]:
     """
     holder, answered_by = claim_content(context.repository, digest, job)
     if holder is not None:
-        leave_to(context.repository, job, holder, context.now())
+        leave_key_to(context.repository, job, holder, context.now())
         end_duplicate(context, job, holder)
     return holder is None, answered_by
 
@@ -123,7 +124,7 @@ def _hand_over(context: Context, job: Job, name: str) -> None:
         if current.state is not JobState.BUILDING:
             return
         current.came_further()
-        give_back(current)
+        release(current)
         current.progress, current.sent_at = name, context.now()
         current.build_until = context.now() + MAX_PENDING_SECONDS
 

@@ -11,7 +11,7 @@ of S3's events.
 from dataclasses import replace
 
 from dropbatch.domain.drops import Drop, ObjectKind, kind_of_object
-from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError, StaleItemError
+from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.markers import MAX_MARKER_BYTES, Marker, NearMarker, name_of
 from dropbatch.domain.problems import Problems
@@ -22,10 +22,11 @@ from dropbatch.intake.recipe_check import check_recipe, recipe_elsewhere
 from dropbatch.intake.recipe_parts import check_recipes_of_part, is_part, may_be_part
 from dropbatch.intake.start_job import open_job
 from dropbatch.intake.waiting_files import job_to_resume, wait_for_another_recipe
-from dropbatch.jobs.deduplication import claimed_job, set_latest
-from dropbatch.jobs.give_up import KILLS, NOT_READABLE, end_silently, refuse_unseen, reject
-from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
-from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, may_come, pending_for, wait_for
+from dropbatch.jobs.deduplication import claimed_job
+from dropbatch.jobs.latest_job import set_latest
+from dropbatch.jobs.lease import defer, leased, release, update_own
+from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, may_come, pending_for, reject_unread, wait_for
+from dropbatch.jobs.reject import KILLS, NOT_READABLE, end_silently, reject
 from dropbatch.jobs.waiting import wait_for_recipe, waits_for_recipe
 from dropbatch.messages import IntakeMessage
 from dropbatch.reporting import result_files
@@ -71,7 +72,7 @@ def _take_in(context: Context, message: IntakeMessage) -> bool:
     except ObjectForbiddenError:
         if isinstance(kind, Marker) and message.version_id and message.event_at is not None:
             return _act_on_marker(context, kind, message, message.event_at)  # its content does not matter
-        refuse_unseen(context, wait_for(context, message, failed=False), NOT_READABLE)
+        reject_unread(context, wait_for(context, message, failed=False), NOT_READABLE)
         return True
     arrived = message.event_at or info.modified
     if isinstance(kind, Marker) or (isinstance(kind, NearMarker) and info.size <= MAX_MARKER_BYTES):
@@ -129,23 +130,19 @@ def _resume(context: Context, message: IntakeMessage, drop: Drop) -> bool:
 
 def _build_leased(context: Context, job: Job) -> None:
     """Build a job under its lease, if it is due and no other process builds it."""
-    if job.state is not JobState.BUILDING or job.is_leased(context.now()) or job.not_before > context.now():
-        return  # it is built, being built, or not due. If its process dies, its message comes again.
-    take(context, job)
-    try:
-        context.repository.save(job)
-    except StaleItemError:
-        return
-    files = JobFiles(context.objects, context.buckets.work, job.id)
-    with kept(context, job):
-        if job.kill_count >= MAX_KILLS:
-            _reject(context, job, files, DropRejectedError.because(KILLS).problems)
+    now = context.now()
+    with leased(context, job, lambda it: it.state is JobState.BUILDING and it.not_before <= now) as taken:
+        if taken is None:
+            return  # it is built, being built, or not due. If its process dies, its message comes again.
+        files = JobFiles(context.objects, context.buckets.work, taken.id)
+        if taken.kill_count >= MAX_KILLS:
+            _reject(context, taken, files, DropRejectedError.because(KILLS).problems)
             return
         try:
-            _build(context, job, files)
+            _build(context, taken, files)
         except Exception:  # noqa: BLE001 - logged, counted, and retried for a day
-            context.observer.exception("a drop could not be read", job_id=job.id)
-            update_own(context.repository, job, lambda current: put_off(context, current))
+            context.observer.exception("a drop could not be read", job_id=taken.id)
+            update_own(context.repository, taken, lambda current: defer(context, current))
 
 
 def _build(context: Context, job: Job, files: JobFiles) -> None:
@@ -188,11 +185,11 @@ def _wait(context: Context, job: Job, files: JobFiles, problems: Problems) -> No
         used = (found.path, found.sha256, found.reading) if found is not None else None
         wait_for_recipe(context, job, problems, used, is_rejected=False)
 
-    def release(current: Job) -> None:
+    def wait(current: Job) -> None:
         current.came_further()
-        give_back(current, context.now() + LOOK_AGAIN_SECONDS)
+        release(current, context.now() + LOOK_AGAIN_SECONDS)
 
-    update_own(context.repository, job, release)
+    update_own(context.repository, job, wait)
 
 
 def _is_superseded(context: Context, drop: Drop) -> bool:

@@ -17,10 +17,9 @@ from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerRea
 from dropbatch.domain.runs import LatestJob
 from dropbatch.domain.states import APPROVABLE, CLOSED, ENDED_JOBS, BatchState, HeldReason, JobState
 from dropbatch.intake.near_files import near_files, spellings
-from dropbatch.jobs.deduplication import act_on_markers
-from dropbatch.jobs.give_up import tell_pending
-from dropbatch.jobs.hold import let_go
-from dropbatch.jobs.pending import pending_for, wait_for
+from dropbatch.jobs.hold import resume
+from dropbatch.jobs.latest_job import apply_markers
+from dropbatch.jobs.pending import end_pending, pending_for, wait_for
 from dropbatch.jobs.waiting import cancel_waiting
 from dropbatch.messages import IntakeMessage
 from dropbatch.ports import Notification
@@ -80,7 +79,7 @@ def has_acted(context: Context, message: IntakeMessage) -> None:
 
 
 def _close(context: Context, message: IntakeMessage, notification: Notification | None) -> None:
-    tell_pending(context, wait_for(context, message, failed=False), notification, stays=True)
+    end_pending(context, wait_for(context, message, failed=False), notification, stays=True)
 
 
 @dataclass
@@ -174,7 +173,7 @@ class _Marker:
             lambda: self.context.repository.latest_job(newest.bucket, newest.key), remember
         )
         if kept is not None:
-            act_on_markers(self.context.repository, kept, self.context.now())
+            apply_markers(self.context.repository, kept, self.context.now())
 
     def _cancel(self, newest: LatestJob, job: Job) -> Notification:
         """Cancel each open job of the key that is not newer than the marker; `job` is the newest of the key."""
@@ -223,7 +222,7 @@ class _Marker:
 
     def _let_go(self, job: Job, *reasons: HeldReason, marker: str | None = None) -> Job:
         """Resume the job if it is held for one of these reasons. Return it as it is then."""
-        return let_go(self.context, job, *reasons, marker=marker) or self.context.repository.job(job.id) or job
+        return resume(self.context, job, *reasons, marker=marker) or self.context.repository.job(job.id) or job
 
     def _retry(self, job: Job) -> Notification | RequestedRun:
         version = self.origin.version_id

@@ -15,9 +15,9 @@ from dropbatch.intake.waiting_files import (
     may_resume_rejected,
     resume_files,
 )
-from dropbatch.jobs.give_up import NOT_READABLE, tell_pending
-from dropbatch.jobs.lease import give_back
-from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, may_come, pending_for, wait_for
+from dropbatch.jobs.lease import release
+from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, end_pending, may_come, pending_for, wait_for
+from dropbatch.jobs.reject import NOT_READABLE
 from dropbatch.messages import IntakeMessage
 from dropbatch.ports import ObjectInfo
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
@@ -84,7 +84,7 @@ def _report_broken(
     waiting = wait_for(context, message, failed=False)  # if the process dies now, there was no message
     _remember(context, message, drop, recipe, is_usable=False)
     notification = recipe_notices.broken(drop, problems)
-    tell_pending(context, waiting, notification, people=not is_reported)
+    end_pending(context, waiting, notification, people=not is_reported)
     return True
 
 
@@ -144,7 +144,7 @@ def _report_usable(
     notices = notices_about([compiled.model or ""], context.now())
     files = _files_found(context, drop, arrival, reached)
     notification = recipe_notices.usable(drop, understood(compiled), notices, files)
-    tell_pending(context, waiting, notification, people=is_latest)
+    end_pending(context, waiting, notification, people=is_latest)
     return True
 
 
@@ -170,7 +170,7 @@ def _hand_over(context: Context, message: IntakeMessage, reached: Pending) -> No
             reached.first_resumed,
         )
         current.has_retries = reached.has_retries
-        give_back(current)
+        release(current)
         current.sent_at = context.now()
         return True
 

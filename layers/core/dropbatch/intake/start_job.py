@@ -12,10 +12,11 @@ from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import HeldReason, JobState
 from dropbatch.domain.understood import Understood
 from dropbatch.jobs import outbox
-from dropbatch.jobs.deduplication import begin_run, claim_job, claimed_job, replace_older, replacing
-from dropbatch.jobs.lease import give_back
+from dropbatch.jobs.deduplication import claim_job, claimed_job
+from dropbatch.jobs.lease import release
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS
-from dropbatch.jobs.waiting import waits_no_more
+from dropbatch.jobs.runs import begin_run, newer_replacement, replace_older
+from dropbatch.jobs.waiting import stop_waiting
 from dropbatch.messages import message_for
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.keys import DEADLINE_SECONDS
@@ -108,7 +109,7 @@ def start_job(context: Context, job: Job, ready: ReadyJob) -> None:
     if ready.recipe:
         result_files.write_recipe(context, job, ready.recipe)
     older = open_runs(context.repository, begin_run(context.repository, job))
-    newer = replacing(context.repository, job) if job.cancels_older else None
+    newer = newer_replacement(context.repository, job) if job.cancels_older else None
     JobFiles(context.objects, context.buckets.work, job.id).keep_skipped(ready.skipped)
     result_files.write_skipped(context, job, ready.skipped)
     result_files.write_latest(context, job)
@@ -129,10 +130,10 @@ def start_job(context: Context, job: Job, ready: ReadyJob) -> None:
         context.collect.send(message_for(started))
     if started.cancels_older and started.state is JobState.RUNNING:
         replace_older(context.repository, started, context.now())
-    outbox.tell_now(context, started)
+    outbox.publish_now(context, started)
     if job.retry_of:
         _release_work(context.repository, job.retry_of)
-    waits_no_more(context.repository, job)
+    stop_waiting(context.repository, job)
 
 
 def _describe(context: Context, job: Job, ready: ReadyJob) -> None:
@@ -191,7 +192,7 @@ def _move_on(
         for name in _BUILT_MEMBERS:
             setattr(current, name, getattr(job, name))
         current.came_further()
-        give_back(current)
+        release(current)
         if newer is not None and not current.cancel_requested:
             current.cancel_requested, current.cancel_requested_at = True, context.now()
             current.replaced_by = newer.run

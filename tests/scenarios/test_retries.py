@@ -1,4 +1,4 @@
-"""What is asked again, how often and when, and what never is; over fakes."""
+"""Retries over fakes: which rows are sent again, how often and when, and which never are."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ def outcomes(fake: FakeContext, job: Any = None) -> list[str]:
 
 
 def failing(status: int, code: str, *numbers: int, times: int = 1000) -> Callable[[dict[str, Any]], Any]:
-    """Answers these rows with an error so many times, and all others well."""
+    """Answer these rows with an error this many times, and all others well."""
     tries: Counter[int] = Counter()
 
     def answer(request: dict[str, Any]) -> Any:
@@ -50,7 +50,7 @@ def failing(status: int, code: str, *numbers: int, times: int = 1000) -> Callabl
 
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 0])
-def test_what_failed_for_a_passing_reason_is_asked_again_alone(fake: FakeContext, status: int) -> None:
+def test_temporarily_failed_rows_are_retried_alone(fake: FakeContext, status: int) -> None:
     fake.openai.answer = failing(status, "passing", 2, 3, times=1)
     drop(fake, "a.csv", rows(4))
     run(fake)
@@ -59,7 +59,7 @@ def test_what_failed_for_a_passing_reason_is_asked_again_alone(fake: FakeContext
     assert set(fake.openai.batches_by_key().values()) == {1}
 
 
-def test_progress_counts_a_row_once_however_often_it_is_asked(fake: FakeContext) -> None:
+def test_progress_counts_a_row_once_however_often_it_is_tried(fake: FakeContext) -> None:
     fake.openai.answer = failing(500, "server_error", 2)
     drop(fake, "a.csv", rows(4))
     run(fake, ticks=2, step=1)
@@ -68,7 +68,7 @@ def test_progress_counts_a_row_once_however_often_it_is_asked(fake: FakeContext)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-def test_what_would_fail_again_is_not_asked_again(fake: FakeContext, status: int) -> None:
+def test_rows_that_would_fail_again_are_not_retried(fake: FakeContext, status: int) -> None:
     fake.openai.answer = failing(status, "lasting", 2)
     drop(fake, "a.csv", rows(3))
     run(fake)
@@ -109,7 +109,7 @@ def test_an_expired_try_does_not_count(fake: FakeContext) -> None:
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter"])
-def test_what_was_truncated_or_refused_is_never_asked_again(fake: FakeContext, finish: str) -> None:
+def test_truncated_and_refused_rows_are_never_retried(fake: FakeContext, finish: str) -> None:
     def answer(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)
         line["response"]["body"]["choices"][0]["finish_reason"] = finish
@@ -122,7 +122,7 @@ def test_what_was_truncated_or_refused_is_never_asked_again(fake: FakeContext, f
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_an_invalid_answer_is_asked_again_where_the_recipe_says_so(fake: FakeContext, wanted: bool) -> None:
+def test_an_invalid_answer_is_retried_if_the_recipe_says_so(fake: FakeContext, wanted: bool) -> None:
     recipe = RECIPE + b"schema:\n  sentiment: [positive, negative]\n" + b"retry_invalid: true\n" * wanted
     fake.objects.drop("recipe.yaml", recipe)
     spoilt = iter([True])
@@ -137,7 +137,7 @@ def test_an_invalid_answer_is_asked_again_where_the_recipe_says_so(fake: FakeCon
     drop(fake, "a.csv", rows(2))
     run(fake)
     assert outcomes(fake) == (["ok", "ok"] if wanted else ["ok", "invalid_answer:not_json"])
-    # What was paid for in vain is counted all the same.
+    # The tokens of an invalid answer are paid, so they count.
     assert result_json(fake, "summary.json")["tokens"]["input"] == (30 if wanted else 20)
 
 
@@ -194,7 +194,7 @@ def test_a_reason_of_the_account_stops_the_job_in_plain_words(tmp_path: Path, co
     assert advice in fake.topics.published[-1].text
 
 
-def test_a_file_that_is_not_visible_yet_is_tried_again_and_then_uploaded_anew(fake: FakeContext) -> None:
+def test_a_file_that_is_not_visible_yet_is_tried_again_and_then_uploaded_again(fake: FakeContext) -> None:
     first_file: list[str] = []
 
     def refuse(batch: RemoteBatch, _requests: Any) -> Any:
@@ -234,7 +234,7 @@ def test_two_bad_batches_in_a_row_hold_the_rest_until_its_owner_decides(tmp_path
     assert fake.topics.events().count("held") == 1
 
 
-def test_a_retry_asks_what_failed_and_delivers_one_whole_file(fake: FakeContext) -> None:
+def test_a_retry_sends_the_failed_rows_and_delivers_one_whole_file(fake: FakeContext) -> None:
     fake.openai.answer = failing(400, "lasting", 2, 4)
     drop(fake, "a.csv", rows(5))
     run(fake)
@@ -253,7 +253,7 @@ def test_a_retry_asks_what_failed_and_delivers_one_whole_file(fake: FakeContext)
     assert outcomes(fake, former) == ["ok", "error:lasting", "ok", "error:lasting", "ok"]
 
 
-def test_a_retry_of_a_retry_asks_what_still_failed(fake: FakeContext) -> None:
+def test_a_retry_of_a_retry_sends_the_rows_that_still_failed(fake: FakeContext) -> None:
     fake.openai.answer = failing(400, "lasting", 2, 4)
     drop(fake, "a.csv", rows(5))
     run(fake)
@@ -266,7 +266,7 @@ def test_a_retry_of_a_retry_asks_what_still_failed(fake: FakeContext) -> None:
     assert outcomes(fake, jobs(fake)[-1]) == ["ok"] * 5
 
 
-def test_a_retry_with_nothing_to_ask_is_told(fake: FakeContext) -> None:
+def test_a_retry_with_nothing_to_send_is_answered(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(2))
     run(fake)
     fake.clock.sleep(60)
@@ -277,7 +277,7 @@ def test_a_retry_with_nothing_to_ask_is_told(fake: FakeContext) -> None:
     assert len(asked(fake)) == 1
 
 
-def test_a_batch_that_is_gone_after_its_window_is_asked_again(fake: FakeContext) -> None:
+def test_a_batch_that_is_gone_after_its_window_is_sent_again(fake: FakeContext) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
@@ -296,7 +296,7 @@ def test_a_batch_that_is_gone_after_its_window_is_asked_again(fake: FakeContext)
     assert outcomes(fake) == ["ok", "ok"]
 
 
-def test_a_batch_that_is_gone_because_the_key_changed_is_held_and_not_asked_again(fake: FakeContext) -> None:
+def test_a_batch_that_is_gone_because_the_key_changed_is_held_and_not_sent_again(fake: FakeContext) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
@@ -310,7 +310,7 @@ def test_a_batch_that_is_gone_because_the_key_changed_is_held_and_not_asked_agai
     assert outcomes(fake) == ["ok", "ok"]
 
 
-def test_a_batch_that_never_ends_is_brought_home_with_what_it_has(fake: FakeContext) -> None:
+def test_a_batch_that_never_ends_is_collected_with_the_answers_it_has(fake: FakeContext) -> None:
     fake.openai.ending = None
     fake.openai.cancel = lambda _batch_id: None  # type: ignore[method-assign]  # it has no effect
     drop(fake, "a.csv", rows(2))
@@ -402,8 +402,8 @@ def test_a_drop_whose_message_died_before_it_had_a_job_is_taken_up_again(fake: F
 
 
 @pytest.mark.slow
-def test_a_drop_that_cannot_be_looked_at_for_a_day_is_told_of_once(fake: FakeContext) -> None:
-    """Nobody's fault lasts that long without an alarm; its owner is told all the same."""
+def test_a_drop_that_cannot_be_read_for_a_day_is_reported_once(fake: FakeContext) -> None:
+    """No fault lasts that long without an alarm, and yet its owner gets a message."""
     head = fake.objects.head
 
     def away(bucket: str, key: str, version_id: str | None = None) -> Any:
@@ -476,7 +476,7 @@ def test_a_dead_message_of_an_older_version_leaves_it_and_the_newer_one_alone(fa
     assert fake.dead_letters["intake"].left == 0
 
 
-def test_a_version_that_is_gone_does_not_stand_for_the_one_that_lives(fake: FakeContext) -> None:
+def test_a_deleted_version_is_not_used_for_the_live_one(fake: FakeContext) -> None:
     fake.openai.answer = failing(400, "lasting", 2)
     drop(fake, "a.csv", rows(2))
     run(fake)
@@ -490,7 +490,7 @@ def test_a_version_that_is_gone_does_not_stand_for_the_one_that_lives(fake: Fake
     assert asked(fake) == [[1, 2], [2]]
 
 
-def test_a_recipe_that_may_not_be_read_is_told_of(fake: FakeContext) -> None:
+def test_a_recipe_that_may_not_be_read_is_reported(fake: FakeContext) -> None:
     fake.objects.forbidden = {"b/recipe.yaml"}
     drop(fake, "b/recipe.yaml", RECIPE)
     run(fake, ticks=1)

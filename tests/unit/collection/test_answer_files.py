@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dropbatch.answers.output_files import AnswerLines
-from dropbatch.collection import answer_files
+from dropbatch.collection import answer_files, bucket_file, disk_file
 from dropbatch.collection.answer_files import fetch
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import OpenAIError, OpenAINotFoundError, OpenAIOutcomeUnknownError, OpenAIRequestError
@@ -80,9 +80,9 @@ def fake(tmp_path: Path) -> FakeContext:
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer_files, "PART_BYTES", 200)
-    monkeypatch.setattr(answer_files, "MAX_GAP_BYTES", 100)
-    monkeypatch.setattr(answer_files, "MAX_READ_BYTES", 300)
+    monkeypatch.setattr(bucket_file, "PART_BYTES", 200)
+    monkeypatch.setattr(bucket_file, "MAX_GAP_BYTES", 100)
+    monkeypatch.setattr(bucket_file, "MAX_READ_BYTES", 300)
 
 
 def fetched(
@@ -151,7 +151,7 @@ def test_whatever_the_time_the_disk_and_the_server_the_lines_are_the_same(
         with in_the_end(fake, server, dice, "err") as answers:
             assert answers.lines(ALL) == expected.lines(ALL)
             assert sorted(answers.others()) == sorted(expected.others())
-            for name in ("found", "repeated", "strange", "unaddressed"):
+            for name in ("found", "repeated", "unmatched", "unaddressed"):
                 assert getattr(answers, name) == getattr(expected, name)
 
 
@@ -171,7 +171,7 @@ def test_a_large_file_is_never_held(fake: FakeContext, monkeypatch: pytest.Monke
     """Nothing of it stays in memory but the addresses, and nothing goes to a disk that has no room."""
     no_room(monkeypatch, 100)
     monkeypatch.setattr(AnswerLines.__init__, "__defaults__", (0,))
-    monkeypatch.setattr(answer_files, "TemporaryFile", lambda **_: pytest.fail("the disk has no room"))
+    monkeypatch.setattr(disk_file, "TemporaryFile", lambda **_: pytest.fail("the disk has no room"))
     fake.openai = Server({"out": CONTENT})  # type: ignore[assignment]
     with fetched(fake) or pytest.fail("there was time") as answers:
         assert [held for held in answers._held if held is not None] == []
@@ -187,8 +187,8 @@ def test_a_large_file_is_never_held(fake: FakeContext, monkeypatch: pytest.Monke
 def test_neighbours_are_read_together(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     no_room(monkeypatch)
     monkeypatch.setattr(AnswerLines.__init__, "__defaults__", (0,))
-    monkeypatch.setattr(answer_files, "PART_BYTES", 10_000)
-    monkeypatch.setattr(answer_files, "MAX_READ_BYTES", 10_000)
+    monkeypatch.setattr(bucket_file, "PART_BYTES", 10_000)
+    monkeypatch.setattr(bucket_file, "MAX_READ_BYTES", 10_000)
     killer = Killer()
     fake = FakeContext(fake.scratch, killer=killer)
     fake.openai = Server({"out": CONTENT})  # type: ignore[assignment]
@@ -319,7 +319,7 @@ def test_a_file_that_is_another_meanwhile_is_fetched_from_its_start(
 def test_a_disk_that_is_full_before_it_said_so_is_gone_around(
     free: int, fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = answer_files.TemporaryFile
+    real = disk_file.TemporaryFile
 
     class Full:
         def __init__(self, **more: Any) -> None:
@@ -337,7 +337,7 @@ def test_a_disk_that_is_full_before_it_said_so_is_gone_around(
         def close(self) -> None:
             self._file.close()
 
-    monkeypatch.setattr(answer_files, "TemporaryFile", Full)
+    monkeypatch.setattr(disk_file, "TemporaryFile", Full)
     server = Server({"out": CONTENT})
     fake.openai = server  # type: ignore[assignment]
     with fetched(fake) or pytest.fail("there was time") as answers:
@@ -349,7 +349,7 @@ def test_a_disk_that_fails_otherwise_fails(fake: FakeContext, monkeypatch: pytes
     def broken(**_: Any) -> IO[bytes]:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(answer_files, "TemporaryFile", broken)
+    monkeypatch.setattr(disk_file, "TemporaryFile", broken)
     fake.openai = Server({"out": CONTENT})  # type: ignore[assignment]
     with pytest.raises(OSError, match="Input/output"):
         fetched(fake)
@@ -413,7 +413,7 @@ def test_a_process_that_is_killed_anywhere_loses_a_part_at_most(
 def test_of_two_that_fetch_the_same_file_neither_mixes_its_parts_with_the_other_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that was taken for dead may go on: whatever it writes late, what is read is the file."""
+    """A process that seemed dead may continue. Whatever it writes late, the answers are those of the file."""
     no_room(monkeypatch)
     monkeypatch.setattr(AnswerLines.__init__, "__defaults__", (0,))
     for number in range(40):

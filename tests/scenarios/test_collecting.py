@@ -1,4 +1,4 @@
-"""Answers are brought home in as many invocations as it takes, and come to what one long one would have made."""
+"""Answers are collected in as many invocations as it takes, with the same results as in a single long one."""
 
 import gzip
 import json
@@ -12,7 +12,7 @@ import pytest
 
 from dropbatch.answers.output_files import AnswerLines
 from dropbatch.batch_api.limits import Limits
-from dropbatch.collection import answer_files, result_writer
+from dropbatch.collection import answer_files, bucket_file, result_writer
 from dropbatch.collection.collect import collect
 from dropbatch.delivery import render_shard as rendering
 from dropbatch.domain.states import JobState, OpenAIStatus, ShardState
@@ -64,7 +64,7 @@ def dropped(folder: Path, name: str, killer: Killer | None = None, batch_request
 
 
 def results(fake: FakeContext) -> dict[str, bytes]:
-    """The files of the results, but for those that tell of times."""
+    """Return the files of the results, except those that hold times."""
     prefix = results_prefix(only_job(fake))
     names = [key.removeprefix(prefix) for key in fake.objects.keys(RESULTS, prefix)]
     kept = [name for name in names if name not in ("report.html", "status.json", "summary.json")]
@@ -77,7 +77,7 @@ def test_time_that_runs_out_anywhere_changes_nothing_of_the_results(name: str, t
     whole = dropped(tmp_path, name)
     run(whole, ticks=200)
     expected = results(whole)
-    # All but the raw one have their recipe; blank rows are told of in a file.
+    # All but the raw one have their recipe; a file lists blank rows.
     assert len(expected) == {"raw.jsonl": 2, "gaps.csv": 5}.get(name, 4)
     for seed in range(12):
         dice = random.Random(seed)
@@ -92,7 +92,7 @@ def in_small_steps(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
     """Everything is done a few bytes and rows at a time."""
     patch.setattr(result_writer, "CHUNK_ROWS", 2)
     patch.setattr(rendering, "CHUNK_ROWS", 2)
-    patch.setattr(answer_files, "PART_BYTES", 700)
+    patch.setattr(bucket_file, "PART_BYTES", 700)
     patch.setattr(answer_files, "_room", lambda _: dice.choice([0, 1000, 10**9]))
     patch.setattr(AnswerLines.__init__, "__defaults__", (dice.choice([0, 10**9]),))
     patch.setattr("tests.fakes.openai.BLOCK_BYTES", 300)
@@ -107,12 +107,12 @@ def in_small_steps(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
 
 
 def unpacked(files: dict[str, bytes]) -> dict[str, bytes]:
-    """What was packed by several invocations has several members."""
+    """Unpack the files: one that several invocations packed has several members."""
     return {name: gzip.decompress(data) if name.endswith(".gz") else data for name, data in files.items()}
 
 
 def told(fake: FakeContext) -> dict[str, Any]:
-    """What the summary says of rows and money, and the rows that the report may show."""
+    """Return the summary's rows and money, and the rows that the report may show."""
     summary = result_json(fake, "summary.json")
     stats = [json.loads(fake.objects.content(WORK, key)) for key in fake.objects.keys(WORK) if "stats.json" in key]
     samples = {"samples": [each["samples"] for each in stats]}

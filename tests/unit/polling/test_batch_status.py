@@ -1,4 +1,4 @@
-"""How a poll follows many batches in few calls, and forgets none."""
+"""A poll reads the statuses of many batches in few calls, and forgets none."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +13,8 @@ from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import OpenAINotFoundError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import BatchState, JobState, OpenAIStatus
-from dropbatch.polling import batch_status as following
-from dropbatch.polling.batch_status import follow
+from dropbatch.polling import batch_status
+from dropbatch.polling.batch_status import update_statuses
 from dropbatch.polling.poll import _Tick, poll
 from dropbatch.ports import RemoteBatch
 from tests.fakes import INBOX, FakeContext, FakeOpenAI
@@ -78,12 +78,12 @@ class Following:
         return names
 
     def poll(self, minutes: int = 1) -> int:
-        """How many calls it took."""
+        """Poll once a minute, and return how many calls that took."""
         before = self.account.calls.total()
         for _ in range(minutes):
             self.fake.clock.sleep(60)
             submitted = [batch for batch in self.repository.open_batches() if batch.state is BatchState.SUBMITTED]
-            follow(self.fake.context, submitted, {"j": self.job})
+            update_statuses(self.fake.context, submitted, {"j": self.job})
         return self.account.calls.total() - before
 
     def states(self) -> Counter[str]:
@@ -96,16 +96,16 @@ def following_(tmp_path: Path) -> Following:
 
 
 @pytest.mark.slow
-def test_few_are_retrieved_whatever_the_account_lists(following_: Following) -> None:
+def test_few_batches_are_retrieved_whatever_the_account_lists(following_: Following) -> None:
     following_.ours(10)
     following_.others(50_000)
     assert following_.poll() == 10
     assert following_.account.calls["list"] == 0
 
 
-def test_many_are_read_off_the_list_a_hundred_a_call(following_: Following) -> None:
+def test_many_batches_are_read_from_the_list_a_hundred_a_call(following_: Following) -> None:
     following_.ours(2_000)
-    assert following_.poll() == 20 + following.UNMOVED
+    assert following_.poll() == 20 + batch_status.MAX_UNMOVED
     assert following_.account.calls["list"] == 20
 
 
@@ -115,7 +115,7 @@ def test_ten_thousand_take_105_calls(following_: Following) -> None:
     assert following_.poll() == 105
 
 
-def test_what_has_ended_is_found_however_long_the_list(following_: Following) -> None:
+def test_ended_batches_are_found_however_long_the_list(following_: Following) -> None:
     following_.others(250)
     following_.ours(300, OpenAIStatus.COMPLETED)
     following_.ours(100)
@@ -125,8 +125,8 @@ def test_what_has_ended_is_found_however_long_the_list(following_: Following) ->
 
 
 @pytest.mark.slow
-def test_a_queue_gets_no_more_than_is_worked_off_and_nothing_is_given_up_for_waiting(following_: Following) -> None:
-    """What ended at once is sent to be collected bit by bit, as the collectors, two a minute, get through it."""
+def test_a_queue_gets_no_more_than_the_functions_take_and_no_batch_is_given_up(following_: Following) -> None:
+    """Batches that end at once are sent bit by bit, as fast as the collectors, two a minute, take them."""
     following_.ours(60, OpenAIStatus.COMPLETED)
     queue = following_.fake.collect
     most = 0
@@ -147,7 +147,7 @@ def test_a_queue_gets_no_more_than_is_worked_off_and_nothing_is_given_up_for_wai
     assert most <= 8
 
 
-def test_what_is_spread_thinly_is_retrieved_rather_than_paged_for(following_: Following) -> None:
+def test_batches_far_apart_in_the_list_are_retrieved(following_: Following) -> None:
     for _ in range(30):
         following_.ours(1, OpenAIStatus.COMPLETED)
         following_.others(1_666)
@@ -156,7 +156,7 @@ def test_what_is_spread_thinly_is_retrieved_rather_than_paged_for(following_: Fo
 
 
 @pytest.mark.slow
-def test_a_gap_of_others_batches_does_not_hide_what_many_lie_behind(following_: Following) -> None:
+def test_a_gap_of_others_batches_hides_no_batch_after_it(following_: Following) -> None:
     following_.ours(3_000, OpenAIStatus.COMPLETED)
     following_.others(20_000)
     following_.ours(10)
@@ -165,12 +165,12 @@ def test_a_gap_of_others_batches_does_not_hide_what_many_lie_behind(following_: 
 
 
 @pytest.mark.slow
-def test_what_the_list_does_not_show_takes_turns(following_: Following) -> None:
+def test_unlisted_batches_take_turns(following_: Following) -> None:
     """More are missing than a poll may retrieve: each has had its turn when the polls were enough for all."""
     following_.account.unlisted = set(following_.ours(1_000))
     following_.ours(200)
-    polls = -(-1_000 // following.CALLS) + 1
-    assert following_.poll(polls) <= polls * following.CALLS
+    polls = -(-1_000 // batch_status.MAX_CALLS) + 1
+    assert following_.poll(polls) <= polls * batch_status.MAX_CALLS
     assert set(following_.account.retrieved) >= following_.account.unlisted
 
 
@@ -182,20 +182,20 @@ def test_stragglers_have_their_turn_beside_ten_thousand(following_: Following) -
     assert following_.states()["ended"] == 15
 
 
-def test_progress_is_written_down_for_those_that_have_come_furthest(
+def test_progress_is_written_for_the_batches_with_the_most(
     following_: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "PROGRESS_WRITES", 5)
+    monkeypatch.setattr(batch_status, "MAX_PROGRESS_WRITES", 5)
     for number, name in enumerate(following_.ours(30)):
         following_.account.all[name] = replace(following_.account.all[name], completed=number)
-    monkeypatch.setattr(following, "UNMOVED", 0)
+    monkeypatch.setattr(batch_status, "MAX_UNMOVED", 0)
     following_.poll()
     assert sorted(batch.completed for batch in following_.repository.batches("j")) == [0] * 25 + [25, 26, 27, 28, 29]
     following_.poll(6)
     assert sorted(batch.completed for batch in following_.repository.batches("j")) == list(range(30)), "all come to it"
 
 
-def test_a_poll_that_runs_out_of_time_goes_on_with_others_the_next_time(
+def test_a_poll_that_runs_out_of_time_begins_with_other_jobs_the_next_time(
     following_: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Time for a few jobs a poll: those that were left out come first in one of the next."""
@@ -208,7 +208,7 @@ def test_a_poll_that_runs_out_of_time_goes_on_with_others_the_next_time(
         looked[job_id] += 1
         clock.sleep(30)
 
-    monkeypatch.setattr(_Tick, "_look_after", slow)
+    monkeypatch.setattr(_Tick, "_move_job", slow)
     for _ in range(30):
         clock.sleep(60)
         before, ends = looked.total(), clock() + 300

@@ -1,4 +1,4 @@
-"""Which batches may go, and when: token limits, turns, OpenAI's other limits; over fakes."""
+"""Admission over fakes: token limits, turns, OpenAI's other limits."""
 
 import json
 from collections import Counter
@@ -9,20 +9,16 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.batches import Batch
-from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import OpenAIRateLimitError
-from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.intake.intake import take_in
 from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
 from dropbatch.storage.repository import Repository
-from dropbatch.submission import admission
-from dropbatch.submission.admission import admit
+from dropbatch.submission import admission, quotas
 from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, rows, run
-from tests.fakes import INBOX, FakeContext, answer_ok, response_line
+from tests.fakes import FakeContext, answer_ok, response_line
 
 MODEL = "gpt-6-luna"
 ROW = 17
@@ -119,7 +115,7 @@ def test_many_refusals_of_one_moment_are_one(fake: FakeContext) -> None:
     run(fake, ticks=2)
     refused = [batch for batch in fake.openai.batches.values() if batch.status is OpenAIStatus.FAILED]
     assert len(refused) > 10
-    assert admission.token_limit_of(fake.context, MODEL) == 150
+    assert quotas.token_limit(fake.context, MODEL) == 150
 
 
 def test_a_refusal_without_a_number_means_that_what_was_in_flight_is_all(fake: FakeContext) -> None:
@@ -144,7 +140,7 @@ def test_a_limit_that_was_learned_is_raised_with_care_while_batches_pass(fake: F
     learned = repository.limit(MODEL).tokens
     fake.openai.token_limit = None  # it has been lifted
     for number in range(3):
-        fake.clock.sleep(admission.RAISE_SECONDS)
+        fake.clock.sleep(quotas.RAISE_SECONDS)
         drop(fake, f"b{number}.csv", rows(20 + number))
         run(fake, ticks=300)
     raised = repository.limit(MODEL).tokens
@@ -159,7 +155,7 @@ def test_what_was_halved_recovers_while_batches_pass(fake: FakeContext) -> None:
     limit.tokens, limit.halvings, limit.changed_at = 100, 2, fake.context.now()
     repository.save(limit)
     for number, halvings in enumerate((1, 0)):
-        fake.clock.sleep(admission.RAISE_SECONDS)
+        fake.clock.sleep(quotas.RAISE_SECONDS)
         drop(fake, f"{number}.csv", rows(1 + number))
         run(fake, ticks=60)
         assert repository.limit(MODEL).halvings == halvings
@@ -203,7 +199,7 @@ def test_estimates_are_corrected_by_what_openai_counted_for_the_same_rows(wide: 
     run(wide)
     wide.token_limits = {"*": 1_000}
     assert wide.context.repository.limit(MODEL).factor == 2
-    assert admission.token_limit_of(wide.context, MODEL) == 500
+    assert quotas.token_limit(wide.context, MODEL) == 500
 
 
 @pytest.mark.slow
@@ -248,7 +244,7 @@ def test_small_ones_do_not_starve_a_large_batch(tmp_path: Path) -> None:
 
 def test_no_more_embeddings_are_enqueued_than_openai_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "MAX_ENQUEUED_EMBEDDING_INPUTS", 8)
-    monkeypatch.setattr(admission, "INPUTS_AT_ONCE", 4)
+    monkeypatch.setattr(admission, "MAX_FIRST_INPUTS", 4)
     fake = FakeContext(tmp_path, limits=Limits(batch_embedding_inputs=2))
     fake.objects.drop("recipe.yaml", b'endpoint: /v1/embeddings\nmodel: text-embedding-3-small\nprompt: "{{ text }}"\n')
     enqueued = []
@@ -289,7 +285,7 @@ def test_a_429_on_create_is_waited_out(fake: FakeContext) -> None:
 def test_no_more_batches_are_created_in_an_hour_than_openai_takes(
     fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "MAX_BATCHES_PER_HOUR", 3)
+    monkeypatch.setattr(quotas, "MAX_BATCHES_PER_HOUR", 3)
     drop(fake, "a.csv", rows(16))
     run(fake, ticks=400)
     assert only_job(fake).state is JobState.SUCCEEDED
@@ -325,10 +321,3 @@ def test_a_backlog_stays_in_the_table_while_functions_do_not_keep_up(tmp_path: P
     assert len(fake.dispatch.messages) <= 8, "nothing is sent again while it waits, or given up"
     run(fake, ticks=200)
     assert only_job(fake).state is JobState.SUCCEEDED
-
-
-def test_models_share_what_may_be_given_to_submit(fake: FakeContext) -> None:
-    job = Job("j", Drop(INBOX, "a.csv", "v", 0), 0, state=JobState.RUNNING)
-    waiting = [Batch("j", n, 0, "/v1/e", "many" if n < 50 else "few", 1, 1, 0) for n in range(53)]
-    found = Counter(batch.model for batch in admit(fake.context, {"j": job}, waiting, 10))
-    assert found == {"many": 7, "few": 3}

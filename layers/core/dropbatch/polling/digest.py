@@ -1,8 +1,8 @@
-"""Tells people what waits in the outboxes of jobs, so that many drops of a folder make one message of a kind.
+"""Publishes the notices for people that wait in the outboxes of jobs: one message for many drops of a folder.
 
-Notices wait until no other of their folder and kind came for a minute and a half, or for ten minutes. One that is
-alone then is told as it is, several are told as a digest. Only the poller tells them, a group at a time, and takes each
-out of its job's outbox afterwards: one that is killed in between tells some of them again.
+Notices wait until no other of their folder and kind came for a minute and a half, but ten minutes at most. A single
+notice is published as it is, several as a digest. Only the poller publishes them, a group at a time, and removes each
+from its job's outbox afterwards. A poller that is killed in between publishes some of them twice.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outbox import DigestEntry
 from dropbatch.jobs import outbox
+from dropbatch.polling.time_shares import has_time
 from dropbatch.ports import Audience, Notification
 from dropbatch.reporting import digests
 from dropbatch.reporting.digests import Part
@@ -18,20 +19,17 @@ from dropbatch.reporting.phrases import MAX_FOLDERS
 from dropbatch.storage.context import Context
 
 QUIET_SECONDS = 90
-"""A group is told when nothing has been added to it for so long. The parts of an upload come closer together; jobs
-whose batches ended together end a minute apart at most, as the polls do that have them collected."""
+"""How long nothing is added to a group before it is published. The parts of an upload come closer together; jobs whose
+batches ended together end a minute apart at most, as the polls do that have them collected."""
 
 MAX_GATHER_SECONDS = 600
-"""It is told after so long at the latest, whatever is added."""
+"""How long a group waits at most, whatever is added."""
 
 ORDER = ("accepted", "held", "rejected", "duplicate", "ended")
-"""In this order a job's notices follow each other, and are told."""
+"""The order of a job's notices."""
 
 MAX_JOBS = 500
 """How many jobs a digest is about at most: taking them out of their outboxes takes some ten seconds."""
-
-SPARE_SECONDS = 30
-"""With less time left no further group is told."""
 
 
 @dataclass(slots=True)
@@ -45,7 +43,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Group:
-    """What waits of one kind in one folder: that of the recipe, if there is one."""
+    """The waiting entries of one kind in one folder: that of the recipe, if there is one."""
 
     entries: list[Entry] = field(default_factory=list)
 
@@ -60,29 +58,29 @@ class Group:
 
 
 def send_digests(context: Context, jobs: Iterable[Job]) -> set[str]:
-    """Tell what is due of that which waits in the outboxes of these jobs; returns the ids of the jobs told of."""
-    told: set[str] = set()
+    """Publish the due entries that wait in the outboxes of these jobs; return the ids of the jobs they are about."""
+    published: set[str] = set()
     for group in _due(context, jobs):
         for entries in _chunks(group):
-            if context.seconds_left() < SPARE_SECONDS:
-                context.observer.info("the poll ran out of time; the next one tells the rest")
-                return told
+            if not has_time(context):
+                context.observer.info("the poll ran out of time; the next one sends the rest")
+                return published
             try:
-                told |= _tell(context, entries)
-            except Exception:  # noqa: BLE001 - a folder of which something cannot be told must not keep others from it
+                published |= _publish(context, entries)
+            except Exception:  # noqa: BLE001 - a folder with a digest that fails must not stop the others
                 context.observer.exception("a digest could not be sent yet")
-    return told
+    return published
 
 
 def _due(context: Context, jobs: Iterable[Job]) -> Iterator[Group]:
-    """Return the groups that are due, in order, and before them what was to be told of the same jobs earlier."""
+    """Yield the groups that are due, in order, each after the earlier entries of its jobs."""
     now = context.now()
     folders: dict[tuple[str, str], dict[str, Group]] = {}
     for job in jobs:
         folder = ("recipe", job.recipe_folder) if job.recipe_folder is not None else ("drop", job.drop.folder)
         for name, entry in job.digest_entries.items():
             if entry.notify_after > now:
-                continue  # telling of it failed a moment ago
+                continue  # it failed a moment ago
             group = folders.setdefault(folder, {}).setdefault(entry.event, Group())
             group.entries.append(Entry(job, name, entry))
     for kinds in folders.values():
@@ -102,7 +100,7 @@ def _place(event: str) -> int:
 
 
 def _chunks(group: Group) -> Iterator[list[Entry]]:
-    """Cut a group into what one digest may be about."""
+    """Cut a group into lists of entries that fit one digest each."""
     chunk: list[Entry] = []
     folders: set[str] = set()
     for entry in sorted(group.entries, key=lambda entry: entry.job.drop.key):
@@ -115,8 +113,8 @@ def _chunks(group: Group) -> Iterator[list[Entry]]:
     yield chunk
 
 
-def _tell(context: Context, listed: Sequence[Entry]) -> set[str]:
-    """Tell what is still to be told of these, as one message, and take it out of their outboxes."""
+def _publish(context: Context, listed: Sequence[Entry]) -> set[str]:
+    """Publish these entries as one message, if they still wait, and remove them from their outboxes."""
     entries = []
     for entry in listed:
         job = context.repository.reload(entry.job)  # the index may lag behind
@@ -127,29 +125,29 @@ def _tell(context: Context, listed: Sequence[Entry]) -> set[str]:
     failed = False
     try:
         if len(entries) == 1:
-            outbox.tell_entry(context, entries[0].job, entries[0].name)
+            outbox.publish_entry(context, entries[0].job, entries[0].name)
         else:
             parts = [Part(entry.job, entry.entry) for entry in entries]
             context.topics.publish(Audience.PEOPLE, digests.digest(context, parts, _notices(context, entries, parts)))
     except Exception:  # noqa: BLE001 - whatever keeps SNS from it, it is tried again
         context.observer.exception("a notification could not be published; it is kept and tried again")
         failed = True
-    told = set()
+    published = set()
     for entry in entries:
         try:
             if failed:
-                outbox.put_off(context, entry.job, entry.name)
+                outbox.defer(context, entry.job, entry.name)
             else:
-                outbox.take_out(context, entry.job, (entry.name,))
-        except Exception:  # noqa: BLE001 - one job that fails must not make all others be told again
+                outbox.remove(context, entry.job, (entry.name,))
+        except Exception:  # noqa: BLE001 - one job that fails must not repeat the notices of all others
             context.observer.exception("a sent notification could not be removed from the outbox", job_id=entry.job.id)
         else:
-            told.add(entry.job.id)
-    return told
+            published.add(entry.job.id)
+    return published
 
 
 def _waits_for_another(job: Job, name: str) -> bool:
-    """Whether what comes first has not been told yet: it failed, and what follows is told after it."""
+    """Return whether an earlier notice of the job is not published yet: it failed, and this one comes after it."""
     place = _place(job.digest_entries[name].event)
     is_urgent = any(entry.startswith(f"{Audience.PEOPLE}:") for entry in job.due_entries)
     return is_urgent or any(_place(entry.event) < place for entry in job.digest_entries.values())

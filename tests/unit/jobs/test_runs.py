@@ -9,7 +9,8 @@ from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.runs import MAX_FINISHED_RUNS, MAX_OPEN_RUNS
 from dropbatch.domain.states import JobState
-from dropbatch.jobs.deduplication import begin_run, finish_run, replace_older, run_before, set_latest
+from dropbatch.jobs.latest_job import set_latest
+from dropbatch.jobs.runs import begin_run, finish_run, previous_run, replace_older
 from dropbatch.reporting.result_files import write_latest
 from dropbatch.storage.repository import Repository
 from tests.fakes import INBOX, RESULTS, FakeContext
@@ -69,9 +70,9 @@ def test_a_run_is_compared_with_the_latest_before_it_that_has_answers(repository
     for job in runs:
         finish_run(repository, job, is_answered=job.run != 24)
         finish_run(repository, job, is_answered=job.run != 24)
-    assert run_before(repository, runs[29]) == (runs[28].id, 29)
-    assert run_before(repository, runs[24]) == (runs[22].id, 23)
-    assert run_before(repository, runs[0]) is None
+    assert previous_run(repository, runs[29]) == (runs[28].id, 29)
+    assert previous_run(repository, runs[24]) == (runs[22].id, 23)
+    assert previous_run(repository, runs[0]) is None
     newest = repository.latest_job(INBOX, "a.csv")
     assert (len(newest.finished), newest.open_jobs) == (MAX_FINISHED_RUNS, {})
 

@@ -1,4 +1,4 @@
-"""What becomes of rows whose batch ended oddly, and of work that happens twice."""
+"""The outcomes of rows whose batch ended in an unusual way, and of work that happens twice."""
 
 import json
 from dataclasses import replace
@@ -55,7 +55,7 @@ def test_a_row_in_neither_file_is_missing_once_the_doubt_is_over(fake: FakeConte
 
 
 @pytest.mark.slow
-def test_an_expired_batch_keeps_what_was_answered_and_its_rest_is_asked_until_the_deadline(fake: FakeContext) -> None:
+def test_an_expired_batch_keeps_its_answers_and_the_others_are_retried_until_the_deadline(fake: FakeContext) -> None:
     def first_only(request: dict[str, Any]) -> Any:
         if request["custom_id"] == "1":
             return answer_ok(request)
@@ -68,7 +68,7 @@ def test_an_expired_batch_keeps_what_was_answered_and_its_rest_is_asked_until_th
     assert statuses(fake) == ["ok", "expired:batch_expired"]
     asked = [len(fake.openai.files[batch.input_file_id].splitlines()) for batch in fake.openai.batches.values()]
     assert asked[0] == 2
-    assert set(asked[1:]) == {1}, "what was answered is not asked again"
+    assert set(asked[1:]) == {1}, "answered rows are not sent again"
     line = json.loads(result(fake, "responses.jsonl").splitlines()[1])
     assert line["response"] is None
     assert line["error"]["code"] == "expired"
@@ -103,7 +103,7 @@ def test_everything_delivered_twice_and_in_any_order_changes_nothing(fake: FakeC
     assert len(fake.openai.batches) == 1
 
 
-def test_a_drop_that_is_deleted_while_it_runs_is_answered_all_the_same(fake: FakeContext) -> None:
+def test_a_drop_that_is_deleted_while_it_runs_is_answered_anyway(fake: FakeContext) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", b"text\na\n")
     run(fake, ticks=2)
@@ -166,7 +166,7 @@ def test_a_cancel_of_what_has_ended_changes_nothing(fake: FakeContext) -> None:
     assert (told.event, told.status, told.detail["reason"]) == ("marker", "refused", "ended")
 
 
-def test_a_status_that_nobody_knows_stops_no_other_batch_and_is_loud(fake: FakeContext) -> None:
+def test_an_unknown_status_stops_no_other_batch_and_is_logged(fake: FakeContext) -> None:
     retrieve = fake.openai.retrieve
     strange = True
 
@@ -203,7 +203,7 @@ def test_a_batch_that_openai_does_not_answer_about_stops_no_other(fake: FakeCont
     assert [job.state for job in jobs(fake)] == [JobState.RUNNING, JobState.SUCCEEDED]
 
 
-def test_a_rerun_asks_the_same_object_with_the_recipe_of_today(fake: FakeContext) -> None:
+def test_a_rerun_sends_the_same_object_with_the_recipe_of_today(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"text\na\n")
     run(fake)
     fake.clock.sleep(10)
