@@ -68,12 +68,6 @@ def with_fast_paths() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def without_fast_paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take none of the fast paths in a test."""
-    monkeypatch.setattr(fast_paths, "enabled", lambda: False)
-
-
 _TOTAL: Counter[str] = Counter()
 _KEY = "schedules"
 

@@ -13,7 +13,7 @@ from openai.types.responses import Response, ResponseOutputItem, ResponseOutputM
 from openai.types.responses.response_error import ResponseError
 from pydantic import BaseModel
 
-from dropbatch.answers.fast_reader import AnswerReader
+from dropbatch.answers.batch_reader import AnswerReader
 from dropbatch.answers.reader import Answer, read_answer
 from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind
 from dropbatch.batch_api.output_items import (
@@ -30,6 +30,8 @@ from dropbatch.batch_api.tool_fees import IMAGE_GENERATION
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parser import parse_recipe
+
+pytestmark = pytest.mark.usefixtures("with_fast_paths")
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch.answers.fast_reader import AnswerReader
+from dropbatch.answers.batch_reader import AnswerReader
 from dropbatch.answers.reader import Answer, Usage, read_answer
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe

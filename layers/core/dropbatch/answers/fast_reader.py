@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from dropbatch.answers.reader import DECODE_ERRORS, Answer, Usage, exact_value, read_answer, time_limit
+from dropbatch.answers.reader import DECODE_ERRORS, Answer, Usage, exact_value
 from dropbatch.batch_api.output_items import COMMENTARY
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes import parser as recipes
@@ -144,12 +144,11 @@ Values = Callable[[Sequence[str]], Sequence[tuple[Any, ...]]]
 """Takes the columns out of texts; a DecodeError where one of them is not plain."""
 
 
-class AnswerReader:
-    """`read_answer` for the lines of one batch: many at once where all are plainly good."""
+class FastReader:
+    """Reads the lines of one batch where all of them are plainly good, many at once."""
 
     def __init__(self, compiled: CompiledRecipe | None, endpoint: str) -> None:
-        self._compiled, self._endpoint = compiled, endpoint
-        self._limit = time_limit()
+        self._has_columns = compiled is not None
         self._body, self._tokens = _BODIES.get(endpoint, (None, tuple))
         self._values = _values_of(compiled)
         self._decoder: Any = None
@@ -157,28 +156,8 @@ class AnswerReader:
             response = msgspec.defstruct("Good", [("status_code", Good), ("body", self._body)], gc=False)
             self._decoder = msgspec.json.Decoder(msgspec.defstruct("Line", [("response", response)], gc=False))
 
-    def read_all(self, lines: Sequence[bytes], lists: Sequence[int] | None = None) -> Sequence[Answer]:
-        """The answers of lines, in their order. `lists` says of each whether its row asked for a list of inputs."""
-        if lists is not None and any(lists):
-            with self._limit:
-                return [self._strictly(line, is_list=bool(is_list)) for line, is_list in zip(lines, lists, strict=True)]
-        plain = self._plain(lines)
-        if plain is not None:
-            return plain
-        with self._limit:
-            if len(lines) == 1:
-                return [self._strictly(lines[0])]
-            return [self._one(line) for line in lines]
-
-    def _one(self, line: bytes) -> Answer:
-        plain = self._plain([line])
-        return self._strictly(line) if plain is None else plain[0]
-
-    def _strictly(self, line: bytes, *, is_list: bool = False) -> Answer:
-        return read_answer(line, self._compiled, self._endpoint, self._limit, is_list=is_list)
-
-    def _plain(self, lines: Sequence[bytes]) -> Sequence[Answer] | None:
-        """The answers where all lines are plainly good, else None."""
+    def read(self, lines: Sequence[bytes]) -> Sequence[Answer] | None:
+        """Return the answers if all lines are plainly good, else None."""
         if self._decoder is None or self._values is None:
             return None
         try:
@@ -190,7 +169,7 @@ class AnswerReader:
             values = self._values(texts)
         except DECODE_ERRORS:
             return None
-        columns = values if self._compiled else repeat(None)
+        columns = values if self._has_columns else repeat(None)
         usages = self._usages([body.usage for body in bodies])
         fixed = (repeat(False), repeat(None), repeat(False))
         members = zip(repeat(Outcome.OK), repeat(None), columns, usages, *fixed, strict=False)

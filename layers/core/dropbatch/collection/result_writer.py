@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import orjson
 
-from dropbatch.answers.fast_reader import AnswerReader
+from dropbatch.answers.batch_reader import AnswerReader
 from dropbatch.answers.output_files import AnswerLines
 from dropbatch.answers.reader import Answer, read_answer
 from dropbatch.answers.tally import Tally

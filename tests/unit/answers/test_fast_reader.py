@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch.answers import fast_reader as plain_answers
-from dropbatch.answers.fast_reader import AnswerReader
+from dropbatch.answers import batch_reader
+from dropbatch.answers.batch_reader import AnswerReader
 from dropbatch.answers.reader import Answer, read_answer
 from dropbatch.delivery.response_lines import answered_response
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
 from dropbatch.recipes.parser import parse_recipe
+
+pytestmark = pytest.mark.usefixtures("with_fast_paths")
 
 CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embeddings"
 
@@ -200,7 +202,7 @@ def test_what_is_plainly_good_never_takes_the_strict_way(
     def refuse(*_: object) -> Answer:
         raise AssertionError("the strict way was taken")
 
-    monkeypatch.setattr(plain_answers, "read_answer", refuse)
+    monkeypatch.setattr(batch_reader, "read_answer", refuse)
     read = AnswerReader(*which).read_all([line, line])
     assert list(map(told, read)) == [strict, strict]
 
