@@ -18,7 +18,9 @@ from dropbatch.formats.records import Record
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 from dropbatch.reporting.advice import Cure, advise
-from dropbatch.rows.request_builder import RequestBuilder, _has_blank_row, _is_empty
+from dropbatch.rows.blank_values import is_empty
+from dropbatch.rows.fast_requests import has_blank_row
+from dropbatch.rows.request_builder import RequestBuilder
 from tests.driving import asked, batches, drop, jobs, only_job, result, result_json, run
 from tests.fakes import RESULTS, FakeContext
 
@@ -165,7 +167,7 @@ def test_rows_in_are_rows_out_and_none_is_asked_that_a_person_would_call_empty(
 @given(st.lists(st.tuples(*[st.sampled_from(["", " ", "a", None, 0, False, [], {}, [1]])] * 3), min_size=1))
 def test_many_rows_are_blank_where_one_of_them_is(rows: list[tuple[Any, ...]]) -> None:
     columns = [list(column) for column in zip(*rows, strict=True)]
-    assert _has_blank_row(columns) == any(all(map(_is_empty, row)) for row in rows)
+    assert has_blank_row(columns) == any(all(map(is_empty, row)) for row in rows)
 
 
 def test_bad_rows_are_told_with_which_why_and_how_many(fake: FakeContext) -> None:

@@ -5,9 +5,7 @@ What it takes is estimated cheaply: for a recipe once, for a ready request from 
 """
 
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -83,7 +81,7 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,256}")
 """OpenAI's names (`ft:<model>:org::id` too) and those of servers that have an organisation's name in front. A
 model's name may come out of a row, and goes into keys, logs and notifications."""
 
-_LINE = b'{"custom_id":%b,"method":"POST","url":"%b","body":%b}\n'
+LINE = b'{"custom_id":%b,"method":"POST","url":"%b","body":%b}\n'
 """An endpoint is one of a closed list, and needs no escapes."""
 
 
@@ -115,11 +113,11 @@ class Request:
 
     def line(self, custom_id: str) -> bytes:
         """The request as a line of a batch file, with its line feed."""
-        return _LINE % (orjson.dumps(custom_id), self.endpoint.encode(), self.body)
+        return LINE % (orjson.dumps(custom_id), self.endpoint.encode(), self.body)
 
     def line_size(self, custom_id: str) -> int:
         """How many bytes that line has."""
-        return len(_LINE) - 3 * len("%b") + len(orjson.dumps(custom_id)) + len(self.endpoint.encode()) + len(self.body)
+        return len(LINE) - 3 * len("%b") + len(orjson.dumps(custom_id)) + len(self.endpoint.encode()) + len(self.body)
 
     @property
     def embedding_inputs(self) -> int:
@@ -145,62 +143,6 @@ class Request:
         if self.expectation is None:
             self.expectation = expectation(self.endpoint, self.model, self.body)
         return self.expectation
-
-
-class RequestChunk:
-    """Requests of rows that follow one another from `number` on, all for the same model.
-
-    Their bodies are one `form`, with a `%b` for each of the `columns`, of which each row has one cell. They are made
-    only when they are asked for: where rows are validated, their sizes do.
-    """
-
-    __slots__ = ("_columns", "_form", "_sizes", "count", "endpoint", "expectation", "model", "number")
-
-    def __init__(
-        self,
-        endpoint: str,
-        model: str,
-        expectation: RequestEstimate,
-        number: int,
-        count: int,
-        form: bytes,
-        columns: Sequence[Sequence[bytes]],
-    ) -> None:
-        self.endpoint, self.model, self.expectation = endpoint, model, expectation
-        self.number, self.count = number, count
-        self._form, self._columns = form, columns
-        self._sizes: list[int] | None = None
-
-    @property
-    def sizes(self) -> list[int]:
-        """How many bytes each body has."""
-        if self._sizes is None:
-            fixed = len(self._form % ((b"",) * len(self._columns)))
-            cells = [map(len, column) for column in self._columns]
-            whole = map(sum, zip(*cells, strict=True)) if len(cells) > 1 else cells[0] if cells else [0] * self.count
-            self._sizes = [fixed + size for size in whole]
-        return self._sizes
-
-    def bodies(self) -> list[bytes]:
-        return [self._form % row for row in self._rows()]
-
-    def line_sizes(self) -> list[int]:
-        """How many bytes each has as a line, under its row's number."""
-        fixed = Request(self.endpoint, self.model, b"").line_size("")
-        last = self.number + self.count - 1
-        if len(str(self.number)) == len(str(last)):
-            fixed += len(str(last))
-            return [size + fixed for size in self.sizes]
-        return [size + fixed + len(str(number)) for number, size in enumerate(self.sizes, self.number)]
-
-    def lines(self) -> bytes:
-        """All of them as lines of a batch file."""
-        line = _LINE % (b'"%d"', self.endpoint.encode(), self._form)
-        numbers = range(self.number, self.number + self.count)
-        return b"".join([line % row for row in zip(numbers, *self._columns, strict=True)])
-
-    def _rows(self) -> Iterable[tuple[bytes, ...]]:
-        return zip(*self._columns, strict=True) if self._columns else repeat((), self.count)
 
 
 def is_model_name(text: str) -> bool:

@@ -8,13 +8,11 @@ and another process goes on: the shards come out the same.
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Protocol
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.batch_api.request import BYTES_PER_TOKEN, Request, RequestChunk
+from dropbatch.batch_api.request import Request
 from dropbatch.domain.outcomes import WHEN
-from dropbatch.formats.records import Chunk
 from dropbatch.ports import Writer
 from dropbatch.storage.shard_index import ShardIndex
 
@@ -134,45 +132,6 @@ class Sharder:
             self._new_group(place, group).add(1, size, inputs, output_bytes, tokens)
             self._index.add(len(raw), place, tokens, inputs, is_list=request.asks_for_list)
         self._write([raw])
-
-    def add_many(self, chunk: Chunk, requests: RequestChunk) -> None:
-        """Adds a chunk whose rows have these requests, as `add` would one by one."""
-        sizes, line_sizes, each, count = requests.sizes, requests.line_sizes(), requests.expectation, requests.count
-        start = 0
-        while start < count:
-            place, group = self._group(requests.endpoint, requests.model)
-            end, rows = count, count - start
-            while rows:  # as many as fit, found by halves
-                end = start + rows
-                if (
-                    self.plans
-                    and self.plans[-1].has_room(rows, sum(map(len, chunk.raws[start:end])), self._limits)
-                    and group.fits(
-                        rows,
-                        sum(line_sizes[start:end]),
-                        rows * each.embedding_inputs,
-                        rows * each.output_bytes,
-                        self._limits,
-                    )
-                ):
-                    break
-                rows //= 2
-            if not rows:
-                self._start(chunk.number + start, chunk.lines[start])
-                place, group = self._group(requests.endpoint, requests.model)
-                end, rows = start + 1, 1
-            tokens = [size // BYTES_PER_TOKEN for size in sizes[start:end]]
-            self._new_group(place, group).add(
-                rows, sum(line_sizes[start:end]), rows * each.embedding_inputs, rows * each.output_bytes, sum(tokens)
-            )
-            raws = chunk.raws[start:end]
-            self._index.sizes.extend(map(len, raws))
-            self._index.groups.extend(repeat(place, rows))
-            self._index.tokens.extend(tokens)
-            self._index.inputs.extend(repeat(each.embedding_inputs, rows))
-            self._index.lists.extend(bytes([each.is_list]) * rows)
-            self._write(raws)
-            start = end
 
     def _group(self, endpoint: str, model: str) -> tuple[int, Group]:
         """The open shard's group of this kind and its place; a new one, not added yet, where it has none."""

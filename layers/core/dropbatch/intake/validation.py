@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from dropbatch.batch_api.request import RequestChunk
 from dropbatch.domain.drops import Drop, cut, is_almost_a_recipe, recipe_beside, recipe_keys, without_controls
 from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.jobs import Job, Limited
@@ -35,7 +34,8 @@ from dropbatch.formats.reading import Position, read_drop, read_on
 from dropbatch.formats.records import Chunk, Record
 from dropbatch.formats.resumable_stream import ResumableStream, ResumePoint
 from dropbatch.formats.transcoding import Storage
-from dropbatch.intake.sharding import Sharded, Sharder, ShardPlan
+from dropbatch.intake.fast_sharding import ChunkSharder
+from dropbatch.intake.sharding import Sharded, ShardPlan
 from dropbatch.jobs.pending import may_come
 from dropbatch.ports import Context
 from dropbatch.recipes.compiler import CompiledRecipe
@@ -172,7 +172,7 @@ def _begin(context: Context, job: Job, files: JobFiles, keep: Callable[[str], ob
             context,
             reader,
             compiled,
-            Sharder(files, context.limits, _token(job)),
+            ChunkSharder(files, context.limits, _token(job)),
             limit=parsed.limit.rows if parsed and parsed.limit else None,
             seed=parsed.limit.seed if parsed and parsed.limit else None,
             skips_bad_rows=parsed is not None and parsed.bad_rows == "skip",
@@ -262,7 +262,7 @@ def _go_on(context: Context, job: Job, files: JobFiles, keep: Callable[[str], ob
         context,
         reader,
         _compiled(recipe, job.drop, layout.columns) if recipe and not kept.hopeless else None,
-        Sharder(files, context.limits, _token(job), kept.sharded),
+        ChunkSharder(files, context.limits, _token(job), kept.sharded),
         limit=kept.limit,
         seed=kept.seed,
         in_file=kept.in_file,
@@ -368,7 +368,7 @@ class _Scan:
         context: Context,
         reader: Reader,
         compiled: CompiledRecipe | None,
-        sharder: Sharder,
+        sharder: ChunkSharder,
         *,
         limit: int | None,
         seed: int | None,
@@ -471,10 +471,10 @@ class _Scan:
         count = len(chunk.raws)
         over = self.limit is not None and self.rows + count > self.limit
         requests = None if self.hopeless or over else self._asker.requests(chunk)
-        if requests is not None and self._fit(requests) and self._are_new(chunk):
+        if requests is not None and requests.fits(self._limits) and self._are_new(chunk):
             self.rows += count
             if not self.problems:
-                self.sharder.add_many(chunk, requests)
+                self.sharder.add_chunk(chunk, requests)
             return
         with self._asker.limited():
             for record in chunk.records():
@@ -492,12 +492,6 @@ class _Scan:
                     self._take_one(record._replace(number=self.rows + 1))
                     if self.is_full:
                         return
-
-    def _fit(self, requests: RequestChunk) -> bool:
-        return (
-            max(requests.line_sizes()) <= min(self._limits.line_bytes, self._limits.batch_bytes)
-            and requests.expectation.embedding_inputs <= self._limits.batch_embedding_inputs
-        )
 
     def _are_new(self, chunk: Chunk) -> bool:
         if self.ids is None or not isinstance(chunk, RawChunk):

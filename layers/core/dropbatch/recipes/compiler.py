@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.batch_api.endpoints import CHAT, EMBEDDINGS, GONE, MODERATIONS, gone_sentence
+from dropbatch.batch_api.fast_requests import RequestChunk
 from dropbatch.batch_api.models import VARIES, refusals
 from dropbatch.batch_api.questions import form_flaw
-from dropbatch.batch_api.request import Request, RequestChunk, is_model_name
+from dropbatch.batch_api.request import Request, is_model_name
 from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.outcomes import COLUMN_EXISTS
 from dropbatch.domain.problems import Problem, Problems
@@ -171,19 +172,19 @@ class CompiledRecipe:
             return self._with_column.requests(number, columns)
         if self._without_column and FILE not in columns:
             return None
-        plain, expected = self._body.plain, self._body.expectation
+        fast, expected = self._body.fast, self._body.expectation
         label = self.recipe.id
-        if plain is None or expected is None or self._when is not None or not self._added.isdisjoint(columns):
+        if fast is None or expected is None or self._when is not None or not self._added.isdisjoint(columns):
             return None
         if not self._placeholders.keys().isdisjoint(columns):
             return None
         if label is not None and label not in columns:
             return None
         count = len(next(iter(columns.values())))
-        filled = plain.cells(columns, count)
+        filled = fast.cells(columns, count)
         if filled is None:
             return None
-        return RequestChunk(self.endpoint, plain.model, expected, number, count, plain.form, filled)
+        return RequestChunk(self.endpoint, fast.model, expected, number, count, fast.form, filled)
 
     def label(self, values: Mapping[str, Any]) -> str | None:
         """What the `id` column calls the row; None where there is none."""

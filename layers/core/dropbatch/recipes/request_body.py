@@ -1,7 +1,7 @@
 """The request's body, taken apart: JSON that is the same for every row, and the templates in between.
 
-A row only fills the places in. Most bodies are JSON around columns that hold texts; those are filled a thousand rows at
-once.
+A row only fills the places in. Most bodies are JSON around columns that hold texts; `fast_body` fills those, a thousand
+rows at once.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from dropbatch import fast_paths
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
 from dropbatch.batch_api.questions import content_texts, flaw_of, text_groups
 from dropbatch.batch_api.request import FORMS, RELEVANT, RequestEstimate, expectation, is_model_name
@@ -19,6 +20,7 @@ from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.json_encoding import sound, to_json
 from dropbatch.recipes.explaining import explained, types_of
+from dropbatch.recipes.fast_body import FastBody
 from dropbatch.recipes.file_values import FILE
 from dropbatch.recipes.naming import MAX_SHOWN, nearest, quoted
 from dropbatch.recipes.suggestions import skip_line, without_blanks
@@ -118,22 +120,22 @@ _MODEL = object()
 class Body:
     """A request's body in parts: JSON, slots, and the model's place.
 
-    `plain` is there where all slots are no more than columns and texts, as they mostly are. `questions` are what a row
-    must not leave blank.
+    `fast` fills most rows if all slots are no more than columns and texts, as they mostly are. `questions` are what a
+    row must not leave blank.
     """
 
     parts: tuple[Any, ...]
     model: Slot | None
     expectation: RequestEstimate | None
-    plain: "PlainBody | None"
+    fast: FastBody | None
     questions: tuple["Question", ...]
 
     def fill(self, values: Mapping[str, Any]) -> tuple[str, bytes]:
         """The model and the body for a row."""
-        if self.plain is not None:
-            body = self.plain.fill(values)
+        if self.fast is not None:
+            body = self.fast.fill(values)
             if body is not None:
-                return self.plain.model, body
+                return self.fast.model, body
         model = self._model(values) if self.model else ""
         filled = []
         for part in self.parts:
@@ -192,72 +194,6 @@ _MAYBE_BLANK = frozenset(bytes([code]) for code in (*b'"\\ \x7f', *range(0x80, 0
 MODEL_NAME = "a name has at most 256 letters, digits and signs of . _ : / @ -, as in gpt-6-luna."
 
 
-_BETWEEN = "\x7f"
-"""Stands between texts that are escaped at once: a control character, but one that JSON leaves as it is. Where a text
-holds it there are more pieces than texts, which shows."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlainBody:
-    """A body of JSON around columns that hold texts: `form` takes one `%b` for each of `columns`.
-
-    `questions` are the columns, by their places, of which one must not be blank.
-
-    Escaping a text as JSON goes letter by letter, so that a thousand are escaped at once, for a third of the time
-    (measured: 0.5 µs a row for two columns of 500 bytes, beside 0.7 µs for taking its csv apart).
-    """
-
-    model: str
-    form: bytes
-    columns: tuple[str, ...]
-    questions: tuple[tuple[str, ...], ...]
-
-    def fill(self, values: Mapping[str, Any]) -> bytes | None:
-        """The body for a row; None where a value is no text, or not there, or the question is blank: the long way
-        knows what to do then."""
-        try:
-            pieces = self._escaped([values[name] for name in self.columns])
-        except KeyError:
-            return None
-        if pieces is None:
-            return None
-        for names in self.questions:
-            for name in names:
-                text = values[name]
-                if text and not text.isspace():
-                    break
-            else:
-                return None
-        return self.form % tuple(pieces)
-
-    def cells(self, columns: Mapping[str, Sequence[Any]], count: int) -> list[list[bytes]] | None:
-        """What `form` takes for so many rows, column by column as they are given; None as above."""
-        if not columns.keys() >= set(self.columns):
-            return None
-        pieces = self._escaped(list(chain.from_iterable(columns[name] for name in self.columns)))
-        if pieces is None or any(_is_one_blank([columns[name] for name in names]) for names in self.questions):
-            return None
-        return [pieces[start : start + count] for start in range(0, len(pieces), count)]
-
-    def _escaped(self, texts: Sequence[Any]) -> list[bytes] | None:
-        if not texts:
-            return []
-        try:
-            pieces = orjson.dumps(_BETWEEN.join(texts)).split(_BETWEEN.encode())
-        except TypeError:
-            return None  # no text, or one with a lone surrogate
-        pieces[0] = pieces[0][1:]  # without the quotes around all of them
-        pieces[-1] = pieces[-1][:-1]
-        return pieces if len(pieces) == len(texts) else None
-
-
-def _is_one_blank(columns: Sequence[Sequence[str]]) -> bool:
-    """Whether a row has nothing but white space in all of these columns."""
-    if any("" not in column and not any(map(str.isspace, column)) for column in columns):
-        return False
-    return not all(map(str.strip, map("".join, zip(*columns, strict=True))))
-
-
 class Split:
     """Takes a body's tree apart into constant JSON and slots. `when` is the recipe's own, for what is advised."""
 
@@ -283,7 +219,8 @@ class Split:
             expected = expectation(self._endpoint, name, orjson.dumps(_skeleton(tree)))
         parts = tuple(self._merged())
         questions = () if is_checked else tuple(self._questions(tree, parts))
-        return Body(parts, model, expected, _plain(parts, model, questions), questions)
+        fast = _fast_body(parts, model, questions) if fast_paths.enabled() else None
+        return Body(parts, model, expected, fast, questions)
 
     def _questions(self, tree: Mapping[str, Any], parts: Sequence[Any]) -> Iterator[Question]:
         places = {id(part): place for place, part in enumerate(parts)}
@@ -359,7 +296,8 @@ def with_constants(value: Any, varies: Any = None) -> Any:
     return value
 
 
-def _plain(parts: Sequence[Any], model: Slot | None, questions: Sequence[Question]) -> PlainBody | None:
+def _fast_body(parts: Sequence[Any], model: Slot | None, questions: Sequence[Question]) -> FastBody | None:
+    """Return the fast path for a body of columns and texts; None if it is more than that."""
     name = (model.template.constant or "").strip() if model else ""
     if model is not None and not name:
         return None
@@ -378,7 +316,9 @@ def _plain(parts: Sequence[Any], model: Slot | None, questions: Sequence[Questio
             columns += [piece] * is_column
         form += b'"'
     asked = [[slot.template.columns for _, slot, _ in question.asked] for question in questions]
-    return PlainBody(name, form, tuple(columns), tuple(tuple(chain.from_iterable(each)) for each in asked))
+    return FastBody(
+        name, form, tuple(columns), tuple(tuple(chain.from_iterable(each)) for each in asked)
+    )
 
 
 def _inserts(value: Any) -> bool:

@@ -1,20 +1,19 @@
 """Which requests a job's rows become: a function of rows and recipe alone, so that they can be built at any time."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-
+from dropbatch import fast_paths
+from dropbatch.batch_api.fast_requests import RequestChunk
 from dropbatch.batch_api.limits import Limits
-from dropbatch.batch_api.request import Request, RequestChunk
+from dropbatch.batch_api.request import Request
 from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.jobs import Batch, Job, Shard
 from dropbatch.domain.outcomes import BLANK_ROW, WHEN
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.file_types import file_type
-from dropbatch.formats.jsonl.fast_raw_requests import RawChunk
 from dropbatch.formats.jsonl.raw_request import raw_custom_id, raw_request
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.records import Chunk, Record
@@ -22,6 +21,9 @@ from dropbatch.formats.writing import RowWriter, row_writer
 from dropbatch.ports import Context
 from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
+from dropbatch.rows.blank_values import is_empty
+from dropbatch.rows.fast_custom_ids import read_custom_ids
+from dropbatch.rows.fast_requests import chunk_requests
 from dropbatch.storage.job_files import BatchRow, JobFiles
 from dropbatch.storage.shard_index import ShardIndex
 
@@ -38,6 +40,7 @@ class RequestBuilder:
         self._unit = unit
         self._is_decided = is_decided
         self._skips_blank = recipe is not None and recipe.recipe.blank_rows == "skip" and not is_decided
+        self._is_fast = fast_paths.enabled()
         self._added = frozenset(recipe.all_columns if recipe else ())
 
     def limited(self) -> AbstractContextManager[None]:
@@ -65,47 +68,11 @@ class RequestBuilder:
 
     def _is_blank(self, values: Mapping[str, Any]) -> bool:
         # With a name that the answers add the drop is rejected, whatever stands under it.
-        return all(map(_is_empty, values.values())) and self._added.isdisjoint(values)
+        return all(map(is_empty, values.values())) and self._added.isdisjoint(values)
 
     def requests(self, chunk: Chunk) -> RequestChunk | None:
-        """Those of all the chunk's rows; None where each row has to be asked for its own."""
-        if isinstance(chunk, RawChunk):
-            return chunk.requests() if self._recipe is None else None
-        columns = chunk.values() if self._recipe is not None else None
-        if self._recipe is None or columns is None:
-            return None
-        if self._skips_blank and _has_blank_row(columns.values()):
-            return None
-        return self._recipe.requests(chunk.number, columns)
-
-
-def _is_empty(value: Any) -> bool:
-    """Whether a value says nothing: null, white space, an empty list or object."""
-    if isinstance(value, str):
-        return not value or value.isspace()
-    return value is None or (isinstance(value, list | dict) and not value)
-
-
-def _has_blank_row(columns: Collection[Sequence[Any]]) -> bool:
-    """Whether all values of some row are empty.
-
-    A column without an empty one proves that none is: nearly always one does, for 25 ns a row.
-    """
-    if any(map(_is_full, columns)):
-        return False
-    suspects: Sequence[int] | None = None
-    for cells in columns:
-        places = range(len(cells)) if suspects is None else suspects
-        suspects = [place for place in places if _is_empty(cells[place])]
-    return bool(suspects)
-
-
-def _is_full(cells: Sequence[Any]) -> bool:
-    """Whether all of a column's values are texts that say something."""
-    try:
-        return all(cells) and not any(map(str.isspace, cells))
-    except TypeError:  # not all of them are texts
-        return False
+        """Return the requests of all the chunk's rows by the fast path; None if `request` has to build each."""
+        return chunk_requests(chunk, self._recipe, skips_blank=self._skips_blank) if self._is_fast else None
 
 
 def size_problems(unit: str, line: int, request: Request, size: int, limits: Limits) -> list[Problem]:
@@ -126,15 +93,6 @@ def _in_line(unit: str, line: int, problem: Problem) -> Problem:
         return problem
     message = f"{unit} {line}, {problem.message[0].lower()}{problem.message[1:]}"
     return replace(problem, line=line, message=message)
-
-
-class _Addressed(msgspec.Struct):
-    """What is read of a raw drop's line where only its id is asked for: it has been validated."""
-
-    custom_id: str
-
-
-_addressed = msgspec.json.Decoder(_Addressed)
 
 
 class JobRows:
@@ -238,9 +196,9 @@ class JobRows:
     def custom_ids(self, shard: Shard, index: ShardIndex) -> Iterator[str] | None:
         """The ids that stand in responses.jsonl, row by row; None where each row's is its number."""
         if self.compiled is None:
-            lines = index.records(self.files.shard_blocks(shard.number))
-            return (_addressed.decode(line).custom_id for line in lines)
-        if self.compiled.recipe.id is None and self._sampled is None:
+            if fast_paths.enabled():
+                return read_custom_ids(index.records(self.files.shard_blocks(shard.number)))
+        elif self.compiled.recipe.id is None and self._sampled is None:
             return None
         return map(self.custom_id, self.files.records(shard, self.layout))
 

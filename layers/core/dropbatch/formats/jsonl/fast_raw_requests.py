@@ -19,8 +19,9 @@ from typing import Any
 import jiter
 import msgspec
 
+from dropbatch.batch_api.fast_requests import RequestChunk
 from dropbatch.batch_api.questions import text_groups
-from dropbatch.batch_api.request import FORMS, RELEVANT, RequestChunk, RequestEstimate, expectation
+from dropbatch.batch_api.request import FORMS, RELEVANT, RequestEstimate, expectation
 from dropbatch.domain.errors import RowRejectedError
 from dropbatch.formats.jsonl import reader as jsonl
 from dropbatch.formats.jsonl.raw_request import raw_request
