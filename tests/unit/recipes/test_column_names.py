@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
-from dropbatch.recipes.templates import BadTemplateError, UndefinedNameError, compile_template, placeholder
+from dropbatch.recipes.template_errors import BadTemplateError, UndefinedNameError
+from dropbatch.recipes.templates import compile_template, placeholder
 
 from .problems_of import only, problems_of
 

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from dropbatch.recipes.sizes import MAX_TEXT, TooLargeError, weigh
-from dropbatch.recipes.templates import (
-    _FOR_TEXT,
+from dropbatch.recipes.template_errors import (
     BadTemplateError,
     TemplateFailedError,
     TemplateTooLargeError,
     UndefinedNameError,
-    compile_template,
 )
+from dropbatch.recipes.templates import _FOR_TEXT, compile_template
 
 MAX_MEMORY = 200_000_000
 """What rendering one small row may take: a few texts of the size that is allowed."""

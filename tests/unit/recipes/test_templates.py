@@ -7,13 +7,8 @@ from typing import Any
 import pytest
 
 from dropbatch.json_encoding import to_json
-from dropbatch.recipes.templates import (
-    BadTemplateError,
-    Template,
-    TemplateFailedError,
-    UndefinedNameError,
-    compile_template,
-)
+from dropbatch.recipes.template_errors import BadTemplateError, TemplateFailedError, UndefinedNameError
+from dropbatch.recipes.templates import Template, compile_template
 
 
 @pytest.mark.parametrize(

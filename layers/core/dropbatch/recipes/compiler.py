@@ -28,10 +28,10 @@ from dropbatch.recipes.request_body import MODEL_NAME, ROW_SECONDS, Body, Slot, 
 from dropbatch.recipes.schema import build_schema, followed, in_place_repeats
 from dropbatch.recipes.slips import slip_in_type
 from dropbatch.recipes.suggestions import bare, yaml_text
+from dropbatch.recipes.template_errors import BadTemplateError
 from dropbatch.recipes.templates import (
     DOUBLE,
     ROW,
-    BadTemplateError,
     compile_template,
     file_expression,
     fitted,
@@ -332,7 +332,7 @@ class _Compiler:
 
     def _is_plain(self) -> bool:
         """Whether no template is a program."""
-        return all(slot.template.parts is not None for slot in self._slots)
+        return all(slot.template.pieces is not None for slot in self._slots)
 
     def _complain(self, key: str, sentence: str, code: str = "wrong_value") -> None:
         self._problems.add(self._recipe.problem(code, key, sentence))

@@ -24,15 +24,8 @@ from dropbatch.recipes.fast_body import FastBody
 from dropbatch.recipes.file_values import FILE
 from dropbatch.recipes.naming import MAX_SHOWN, nearest, quoted
 from dropbatch.recipes.suggestions import skip_line, without_blanks
-from dropbatch.recipes.templates import (
-    DOUBLE,
-    Template,
-    TemplateFailedError,
-    TemplateTooLargeError,
-    UndefinedNameError,
-    file_expression,
-    spelling,
-)
+from dropbatch.recipes.template_errors import TemplateFailedError, TemplateTooLargeError, UndefinedNameError
+from dropbatch.recipes.templates import DOUBLE, Template, file_expression, spelling
 from dropbatch.recipes.time_limit import TimeLimitError
 
 ROW_SECONDS = 2
@@ -316,9 +309,7 @@ def _fast_body(parts: Sequence[Any], model: Slot | None, questions: Sequence[Que
             columns += [piece] * is_column
         form += b'"'
     asked = [[slot.template.columns for _, slot, _ in question.asked] for question in questions]
-    return FastBody(
-        name, form, tuple(columns), tuple(tuple(chain.from_iterable(each)) for each in asked)
-    )
+    return FastBody(name, form, tuple(columns), tuple(tuple(chain.from_iterable(each)) for each in asked))
 
 
 def _inserts(value: Any) -> bool:

@@ -1,13 +1,13 @@
 """Templates: Jinja2 in a sandbox, over the values of one row.
 
 A template sees each column by its name, the whole row as `row`, and the dropped file as `file`. It is compiled once.
-Most are no more than text with columns in it; those are joined without Jinja's machinery, with the same result. What is
-rendered follows from template, file and row alone, because requests are built more than once.
+Most are no more than text with columns in it; `fast_templates` joins those without Jinja. What is rendered follows from
+template, file and row alone, because requests are built more than once.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, NoReturn
@@ -22,53 +22,24 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 from jinja2.visitor import NodeTransformer
 
+from dropbatch import fast_paths
 from dropbatch.json_encoding import sound, to_json
 from dropbatch.recipes import growth
+from dropbatch.recipes.fast_templates import FastTemplate
 from dropbatch.recipes.file_values import FILE, OWN_NAMES, FileValues
 from dropbatch.recipes.naming import MAX_SHOWN, listed, nearest, quoted
 from dropbatch.recipes.sizes import TooLargeError, check_size, weigh
+from dropbatch.recipes.template_errors import (
+    BadTemplateError,
+    UndefinedNameError,
+    template_failure,
+)
 
 ROW = "row"
 """The name of the whole row in a template."""
 
 SINGLE, DOUBLE = "'", '"'
 """What a text of a recipe may stand within; a block, or a file, has no quotes."""
-
-
-class BadTemplateError(Exception):  # named for what is wrong, like the domain's errors
-    """A template that cannot be compiled. `sentence` says why, `line` is counted from 1 within the template."""
-
-    def __init__(self, code: str, sentence: str, line: int) -> None:
-        super().__init__(code)
-        self.code, self.sentence, self.line = code, sentence, line
-
-
-class UndefinedNameError(Exception):  # as above
-    """A row lacks what a template uses. `name` is None where it is not the recipe that spells it out.
-
-    `within` is None where the row itself lacks it; else it lacks in one of the row's values, which has these names.
-    """
-
-    def __init__(self, name: str | None, within: Sequence[str] | None = None) -> None:
-        super().__init__("undefined name")
-        self.name, self.within = name, within
-
-
-class TemplateFailedError(Exception):  # as above
-    """A template could not be rendered for a row; `kind` names the error, never its text."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(kind)
-        self.kind = kind
-
-
-class TemplateTooLargeError(TemplateFailedError):  # as above
-    """A template makes more for a row than could ever be sent."""
-
-
-def _failure(error: Exception) -> TemplateFailedError:
-    is_size = isinstance(error, TooLargeError | MemoryError)
-    return (TemplateTooLargeError if is_size else TemplateFailedError)(type(error).__name__)
 
 
 class _Missing(StrictUndefined):
@@ -430,8 +401,9 @@ class Template:
     """A compiled template.
 
     `names` are the columns it cannot do without, `columns` all that it uses, `spelled` all names that it spells out.
-    `uses_row` says that it depends on the row at all. `parts` are texts and `_Column`s where it is no more than those;
-    `expression` is there where it is `{{ … | json }}` and nothing else. `around` is the text around the expressions.
+    `uses_row` says that it depends on the row at all. `pieces` are its texts and the names of its columns, in order,
+    each with whether it is a column; None if it is more than those. `fast` renders these. `expression` is there where
+    it is `{{ … | json }}` and nothing else. `around` is the text around the expressions.
 
     `file` is what `file` stands for, None where it is a column. `of_file` are the names that the template asks of it,
     `lacking` those that it has not.
@@ -441,7 +413,8 @@ class Template:
     columns: tuple[str, ...]
     spelled: frozenset[str]
     uses_row: bool
-    parts: tuple["str | _Column", ...] | None
+    pieces: tuple[tuple[str, bool], ...] | None
+    fast: FastTemplate | None
     jinja: Any
     expression: Callable[..., Any] | None
     around: str
@@ -454,9 +427,9 @@ class Template:
     @property
     def constant(self) -> str | None:
         """Its text, where that is the same for every row."""
-        if self.parts is None or any(isinstance(part, _Column) for part in self.parts):
+        if self.pieces is None or any(is_column for _, is_column in self.pieces):
             return None
-        return "".join(part for part in self.parts if isinstance(part, str))
+        return "".join(text for text, _ in self.pieces)
 
     @property
     def may_be_blank(self) -> bool:
@@ -465,16 +438,9 @@ class Template:
 
     def render(self, values: Mapping[str, Any]) -> str:
         """Its text for a row. UndefinedNameError or TemplateFailedError where the row does not do."""
-        if self.parts is not None:
-            return "".join([part if type(part) is str else part.text(values) for part in self.parts])  # type: ignore[union-attr]  # a part is a str or a column
+        if self.fast is not None:
+            return self.fast.render(values)
         return str(self._guarded(self.jinja.render, values))
-
-    @property
-    def pieces(self) -> Sequence[tuple[str, bool]] | None:
-        """Its texts and the names of its columns, in order, each with whether it is a column; None where it is more."""
-        if self.parts is None:
-            return None
-        return [(part, False) if isinstance(part, str) else (part.name, True) for part in self.parts]
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """What it stands for: the value itself for `{{ … | json }}`, else the text."""
@@ -485,7 +451,7 @@ class Template:
         try:
             weigh(value)
         except (TooLargeError, RecursionError) as error:
-            raise _failure(error) from None
+            raise template_failure(error) from None
         return value
 
     def _guarded(self, render: Callable[..., Any], values: Mapping[str, Any]) -> Any:
@@ -496,27 +462,7 @@ class Template:
             name = undefined.name if undefined.name in self.spelled else None
             raise UndefinedNameError(name, undefined.within) from None
         except Exception as error:  # noqa: BLE001  # a template is a program: it can fail in any way
-            raise _failure(error) from None
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """A place for a column's value in a plain template."""
-
-    name: str
-    finalize: Callable[[Any], Any]
-
-    def text(self, values: Mapping[str, Any]) -> str:
-        try:
-            value = values[self.name]
-        except KeyError:
-            raise UndefinedNameError(self.name) from None
-        if type(value) is str:
-            return value
-        try:
-            return str(self.finalize(value))
-        except Exception as error:  # noqa: BLE001  # a value may be anything that a file format knows
-            raise _failure(error) from None
+            raise template_failure(error) from None
 
 
 def compile_template(
@@ -553,12 +499,17 @@ def compile_template(
     optional = _guarded_names(tree)
     names = [name for name in _in_order(tree, used) if name != ROW and name not in _CONSTANTS]
     columns = tuple(dict.fromkeys([*names, *subscripts]))
+    pieces = _pieces(tree)
+    is_fast = pieces is not None and fast_paths.enabled()
     return Template(
         names=tuple(name for name in columns if name not in optional),
         columns=columns,
         spelled=frozenset({*used, *subscripts, *_attributes(tree)}),
         uses_row=bool(columns) or ROW in used,
-        parts=_parts(tree, environment),
+        pieces=pieces,
+        fast=FastTemplate(pieces, environment.finalize or _text)
+        if pieces is not None and fast_paths.enabled()
+        else None,
         jinja=jinja,
         expression=expression,
         around="\0".join(node.data for node in tree.find_all(nodes.TemplateData)),
@@ -613,23 +564,20 @@ def _printed(tree: nodes.Template) -> list[nodes.Expr]:
     return [node for output in tree.body if isinstance(output, nodes.Output) for node in output.nodes]
 
 
-def _parts(tree: nodes.Template, environment: _Environment) -> tuple[str | _Column, ...] | None:
-    """The template as texts and columns, or None where it is more than that."""
+def _pieces(tree: nodes.Template) -> tuple[tuple[str, bool], ...] | None:
+    """Return the template's texts and columns, or None if it is more than that."""
     if not all(isinstance(node, nodes.Output) for node in tree.body):
         return None
-    finalize = environment.finalize or _text
-    parts: list[str | _Column] = []
+    pieces: list[tuple[str, bool]] = []
     for node in _printed(tree):
-        text = _constant_text(node)
+        text, column = _constant_text(node), column_of(node)
         if text is not None:
-            parts.append(text)
-        elif isinstance(node, nodes.Name) and node.name != ROW and node.name not in _CONSTANTS:
-            parts.append(_Column(node.name, finalize))
-        elif (name := _subscript(node)) is not None:
-            parts.append(_Column(name, finalize))
+            pieces.append((text, False))
+        elif column is not None:
+            pieces.append((column, True))
         else:
             return None
-    return tuple(parts)
+    return tuple(pieces)
 
 
 def _constant_text(node: nodes.Node) -> str | None:
