@@ -507,9 +507,7 @@ def compile_template(
         spelled=frozenset({*used, *subscripts, *_attributes(tree)}),
         uses_row=bool(columns) or ROW in used,
         pieces=pieces,
-        fast=FastTemplate(pieces, environment.finalize or _text)
-        if pieces is not None and fast_paths.enabled()
-        else None,
+        fast=FastTemplate(pieces or (), environment.finalize or _text) if is_fast else None,
         jinja=jinja,
         expression=expression,
         around="\0".join(node.data for node in tree.find_all(nodes.TemplateData)),
