@@ -57,7 +57,7 @@ def build_naive(rows: int) -> None:
 
 def validate(rows: int) -> None:
     """A raw drop: every line is checked as strictly as a drop is. Whether ids are unique is `unique_ids`."""
-    from dropbatch.formats.jsonl.fast_raw_requests import RawChunk
+    from dropbatch.formats.jsonl.fast_line_template import RawChunk
     from dropbatch.formats.jsonl.raw_request import raw_request
     from dropbatch.gc_tuning import settle
 

@@ -15,10 +15,8 @@ from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import Job, JobState
-from dropbatch.formats import reading
+from dropbatch.formats import lines as chunked
 from dropbatch.formats.compression import Compression, compressed
-from dropbatch.formats.csv import reader as separated
-from dropbatch.formats.jsonl import documents as json_documents
 from dropbatch.formats.parquet import files
 from dropbatch.formats.resumable_stream import HASHED_BYTES, ResumableStream
 from dropbatch.intake.intake import take_in
@@ -35,9 +33,7 @@ LIMITS = Limits(batch_requests=70, line_bytes=20_000)
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(separated, "CHUNK_BYTES", 200)
-    monkeypatch.setattr(reading, "CHUNK_BYTES", 200)
-    monkeypatch.setattr(json_documents, "CHUNK_BYTES", 200)
+    monkeypatch.setattr(chunked, "CHUNK_BYTES", 200)
     monkeypatch.setattr(files, "BATCH_ROWS", 7)
 
 

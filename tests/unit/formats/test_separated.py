@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import DropRejectedError
-from dropbatch.formats.csv import reader as separated
+from dropbatch.formats import lines as chunked
+from dropbatch.formats.csv import strict_reader
 from dropbatch.formats.csv.dialect import Dialect
+from dropbatch.formats.csv.fast_reader import split_cells
+from dropbatch.formats.csv.reader import read_chunks
+from dropbatch.formats.csv.rows import RowShape, to_record
 from dropbatch.formats.lines import Lines
 from tests.unit.formats.reading_drops import drop, rejected, row_problem, rows
 
@@ -193,17 +197,17 @@ def test_lines_parsed_at_once_give_what_lines_parsed_one_by_one_give(
             return found, list(rejected.problems)
         return found, None
 
-    shape = separated._Shape(["p", "q"], Dialect(","), "utf-8")
+    shape = RowShape(["p", "q"], Dialect(","), "utf-8")
 
     def slowly() -> Iterator[Any]:
-        rows = separated.parsed(iter(lines), Dialect(","), "utf-8", limit)
+        rows = strict_reader.read_rows(iter(lines), Dialect(","), "utf-8", limit)
         for number, (raw, line, row, problem) in enumerate(rows, 1):
-            yield separated._record(number, line, raw, row, problem, shape)
+            yield to_record(number, line, raw, row, problem, shape)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(separated, "CHUNK_BYTES", chunk)
+        patch.setattr(chunked, "CHUNK_BYTES", chunk)
         longest = max(map(len, lines), default=0)  # a single line's length is seen to before
-        found = separated.chunks(Lines([data], longest), ["p", "q"], Dialect(","), "utf-8", limit)
+        found = read_chunks(Lines([data], longest), shape, limit)
         quickly = told(record for part in found for record in part.records())
     assert quickly == told(slowly())
 
@@ -223,7 +227,7 @@ LINE_ENDS = st.sampled_from(["\n", "\r\n"])
 )
 def test_cells_are_those_that_csv_sees(pieces: list[str], between: str, width: int) -> None:
     raws = io.BytesIO(between.join(pieces).encode()).readlines()
-    found = separated._cells(raws, width, ",", "utf-8")
+    found = split_cells(raws, width, ",", "utf-8")
     if found is not None:
         cells, heights = found
         reader = csv.reader([raw.decode() for raw in raws[: sum(heights)]], strict=True)
@@ -246,7 +250,7 @@ def test_what_csv_writes_in_lines_is_taken_apart_at_once(
     csv.writer(out, delimiter=delimiter).writerows(table)  # quotes a carriage return only where it may end lines
     text = out.getvalue().replace("\r\n", line_end)
     text = text if ends else text.removesuffix(line_end)
-    found = separated._cells(io.BytesIO(text.encode()).readlines(), 3, delimiter, "utf-8")
+    found = split_cells(io.BytesIO(text.encode()).readlines(), 3, delimiter, "utf-8")
     assert found is not None
     cells, heights = found
     assert cells == list(map(list, zip(*table, strict=True)))

@@ -10,8 +10,8 @@ from contextlib import suppress
 from itertools import repeat
 from typing import Any, Protocol
 
-from dropbatch.formats.csv import reader as separated
 from dropbatch.formats.csv.dialect import as_text
+from dropbatch.formats.csv.strict_reader import values_of
 from dropbatch.formats.encodings import UTF_8, encoded
 from dropbatch.formats.file_types import FileType, Kind
 from dropbatch.formats.layout import Layout
@@ -129,7 +129,7 @@ class _Separated:
     def bad_row(self, raw: bytes, columns: str) -> bytes:
         width = len(self._layout.columns) + self._layout.padding
         text = raw.decode(self._encoding, "replace")
-        values = separated.values_of(text, self._dialect)
+        values = values_of(text, self._dialect)
         if values is None:  # nobody can tell where they end
             values = [text.rstrip("\r\n")]
         elif len(values) <= width and _is_text(raw, self._encoding):

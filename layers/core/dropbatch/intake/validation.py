@@ -24,10 +24,9 @@ from dropbatch.domain.outcomes import WHEN
 from dropbatch.domain.problems import LOOKS_LIKE_RECIPE, Problem, ProblemGroup, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.compression import too_large
-from dropbatch.formats.csv.dialect import NONE
-from dropbatch.formats.csv.header import NOTHING_SAID, Said
+from dropbatch.formats.csv.dialect import NO_OPTIONS, NONE, CsvOptions
 from dropbatch.formats.file_types import FileType, Kind, check_deployed, file_type
-from dropbatch.formats.jsonl.fast_raw_requests import RawChunk
+from dropbatch.formats.jsonl.fast_line_template import RawChunk
 from dropbatch.formats.jsonl.raw_request import raw_custom_id
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import Position, read_drop, read_on
@@ -234,12 +233,12 @@ def _opened(context: Context, drop: Drop, kind: FileType, recipe: RecipeText | N
         table = _table(context, drop)
         return table, table
     keys = recipe.parsed() if recipe else None
-    said = Said(keys.delimiter, keys.quoting, keys.escape, keys.header) if keys else NOTHING_SAID
-    has_quotes = kind.kind in (Kind.CSV, Kind.TSV) and said.quoting != NONE
+    options = CsvOptions(keys.delimiter, keys.quoting, keys.escape, keys.header) if keys else NO_OPTIONS
+    has_quotes = kind.kind in (Kind.CSV, Kind.TSV) and options.quoting != NONE
     content = _content(context, drop, kind, has_quotes=has_quotes)
     encoding = keys.encoding if keys else None
     return content, read_drop(
-        content, kind, said=said, encoding=encoding, limits=context.limits, storage=content.storage
+        content, kind, options=options, encoding=encoding, limits=context.limits, storage=content.storage
     )
 
 

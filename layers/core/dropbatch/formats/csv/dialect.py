@@ -17,6 +17,19 @@ BACKSLASH = "\\"
 _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a pipe"}
 
 
+@dataclass(frozen=True, slots=True)
+class CsvOptions:
+    """What the recipe says of a csv or tsv; None for what it leaves open."""
+
+    delimiter: str | None = None
+    quoting: str | None = None
+    escape: str | None = None
+    header: int | None = None
+
+
+NO_OPTIONS = CsvOptions()
+
+
 class CsvReader(Protocol):
     """A csv.reader: the rows, and how many lines they took."""
 
