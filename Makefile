@@ -62,7 +62,7 @@ scale: setup ## Take ten million rows through a day of batches on this machine (
 soak: setup ## Live through a month of faults in simulated time (HOURS=1 at most, SEED=2 for others)
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.soak $(or $(HOURS),1) $(or $(SEED),1)
 
-up: setup ## Start the embedded stack and deploy to it (AWS_PORT, OPENAI_PORT, PARAMETERS="SettleSeconds=2 ...")
+up: setup ## Start the embedded stack and deploy to it (AWS_PORT, OPENAI_PORT, PARAMETERS="AbsenceConfirmationSeconds=2 ...")
 	@$(BIN)/python -m local.stack up
 
 tick: setup ## Poll now, rather than within a minute
@@ -73,6 +73,8 @@ down: setup ## Stop the embedded stack; what it holds is kept
 
 # Answers are saved in deploy.toml, which is yours: it is not tracked, for it holds mail addresses. What is given here is
 # saved first, because a build cannot see what is answered later.
+# A parameter that has another name since an older release keeps its saved answer.
+rename = sed -i.bak -E 's/([" ])$(1)=/\1$(2)=/' deploy.toml && rm -f deploy.toml.bak
 save = $(if $(2),sed -i.bak -E 's/([" ]$(1)=\\")[^"\\]*/\1$(2)/' deploy.toml && rm -f deploy.toml.bak)
 given = $(if $(RUNTIME),Runtime=$(RUNTIME)) $(if $(ARCHITECTURE),Architecture=$(ARCHITECTURE)) $(if $(PARQUET),Parquet=$(PARQUET))
 
@@ -80,6 +82,7 @@ deploy: setup ## Deploy to your AWS account (RUNTIME=python3.12, ARCHITECTURE=x8
 	@if [ -n "$$AWS_ENDPOINT_URL" ]; then \
 		echo "AWS_ENDPOINT_URL leads this shell to the embedded AWS: deploy from another shell." >&2; exit 1; fi
 	@[ -f deploy.toml ] || cp samconfig.toml deploy.toml
+	@$(call rename,SettleSeconds,AbsenceConfirmationSeconds)
 	@$(call save,Runtime,$(RUNTIME))
 	@$(call save,Architecture,$(ARCHITECTURE))
 	@$(call save,Parquet,$(PARQUET))

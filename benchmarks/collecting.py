@@ -21,8 +21,10 @@ from benchmarks.inputs import FOLDER, csv_drop
 from benchmarks.worlds import BUCKETS, folder_context
 from dropbatch.batch_api.limits import Limits
 from dropbatch.collection.collect import collect
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus, Shard
+from dropbatch.domain.jobs import Job, Shard
+from dropbatch.domain.states import BatchState, JobState, OpenAIStatus
 from dropbatch.formats.file_types import file_type
 from dropbatch.formats.reading import read_drop
 from dropbatch.gc_tuning import settle
@@ -30,7 +32,6 @@ from dropbatch.messages import BatchMessage
 from dropbatch.ports import OpenAI, RemoteBatch
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.job_files import JobFiles, RecipeText
-from dropbatch.storage.repository import Ledger
 
 SHARD_ROWS = 50_000
 SIZES = (50_000, 200_000, 1_000_000)
@@ -219,14 +220,13 @@ def _collect(kind: str, rows: int) -> None:
     with TemporaryDirectory(dir=FOLDER) as copy:
         shutil.copytree(folder / "objects", f"{copy}/objects", copy_function=os.link)
         context = folder_context(Path(copy), cast("OpenAI", Ended(folder / "openai")))
-        ledger = Ledger(context.table)
         job, shards, batches = job_items(kind, rows)
         for item in (job, *shards, *batches):
-            ledger.add(item)
+            context.repository.add(item)
         settle()  # as every function does when it is connected
         for batch in batches:
-            collect(context, BatchMessage(job.id, batch.sk))
-        ended = ledger.job(job.id)
+            collect(context, BatchMessage(job.id, batch.sort_key))
+        ended = context.repository.job(job.id)
     assert ended is not None
     assert ended.state is JobState.SUCCEEDED
 

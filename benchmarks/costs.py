@@ -14,10 +14,11 @@ from pathlib import Path
 
 from benchmarks.simulation import DAY, WORKERS, Account
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import ENDED_JOBS, JobState, Pace, Poller
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.poller import Pace, Poller
+from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.polling.poll import poll
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.repository import Repository
 from tests.driving import deliver, drop, jobs, rows
 from tests.fakes import answer_ok
 
@@ -125,7 +126,7 @@ def _calls(shards: int) -> Counter[str]:
         account.openai.answer = answer_ok
         account.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
         wide = Pace(64)  # as it is where much is done: all batches go in one poll
-        Ledger(account.table).save(Poller(dispatch=wide, collect=wide))
+        Repository(account.table).save(Poller(dispatch=wide, collect=wide))
         poll(account.context)  # the first one begins the sweep
         idle = _of_a_poll(account)
         account.calls.clear()

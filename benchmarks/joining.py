@@ -18,13 +18,13 @@ from dropbatch.answers.tally import Tally
 from dropbatch.batch_api.limits import Limits
 from dropbatch.delivery.assemble_job import assemble
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import Job, JobState, Shard, ShardState
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.states import JobState, ShardState
 from dropbatch.formats.file_types import file_type
 from dropbatch.formats.reading import read_drop
 from dropbatch.ports import OpenAI
 from dropbatch.storage.job_files import JobFiles, RecipeText
-from dropbatch.storage.repository import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -60,9 +60,8 @@ def _ratio(extension: str, shards: int, failed: int) -> float:
             client.create_bucket(Bucket=bucket)
         nobody = cast("OpenAI", None)  # joining asks OpenAI nothing
         context = replace(folder_context(Path(folder), nobody), objects=S3Objects(client))
-        ledger = Ledger(context.table)
         job = Job("the-job", Drop(BUCKETS.inbox, f"reviews.{extension}", "1", 0), 0, JobState.RUNNING, rows=2 * shards)
-        ledger.add(job)
+        context.repository.add(job)
         files = JobFiles(context.objects, BUCKETS.work, job.id)
         files.keep_recipe(RecipeText("recipe.yaml", RECIPE, {}))
         row = b"text\nx\n" if extension == "csv" else b'{"text": "x"}\n'
@@ -70,11 +69,11 @@ def _ratio(extension: str, shards: int, failed: int) -> float:
         list(drop.chunks())
         files.keep_layout(drop.layout)
         for number in range(shards):
-            ledger.add(Shard(job.id, number, 2 * number + 1, 1, 2, ShardState.RENDERED))
+            context.repository.add(Shard(job.id, number, 2 * number + 1, 1, 2, ShardState.RENDERED))
             _put_pieces(client, files, number, HEAD if extension == "csv" else b"", failed)
         passed = _counted(client)
-        assemble(context, ledger, job)
-        ended = ledger.job(job.id)
+        assemble(context, job)
+        ended = context.repository.job(job.id)
         assert ended is not None
         assert ended.state is (JobState.PARTIAL if failed else JobState.SUCCEEDED)
         found = client.list_objects_v2(Bucket=BUCKETS.results)["Contents"]

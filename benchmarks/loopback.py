@@ -54,7 +54,7 @@ def environment(aws: str, openai: str = "http://127.0.0.1:9") -> dict[str, str]:
         "TABLE": "table",
         "OPENAI_SECRET_ARN": "secret",
         "OPENAI_BASE_URL": f"{openai}/v1",
-        "SETTLE_SECONDS": "600",
+        "ABSENCE_CONFIRMATION_SECONDS": "600",
         "RECIPE_WAIT_SECONDS": "120",
         "HOLD_ABOVE_ROWS": "200000",
         "TIME_ZONE": "UTC",
@@ -132,22 +132,25 @@ class _Table:
 def aws(batches: int, jobs: int) -> type[_Server]:
     """So many batches at OpenAI, of so many jobs that run; queues that are empty, and buckets that take everything."""
     from dropbatch.adapters.dynamodb import typed
+    from dropbatch.domain.batches import Batch
     from dropbatch.domain.drops import Drop
-    from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus, Sweep
+    from dropbatch.domain.jobs import Job
+    from dropbatch.domain.poller import SweepCursor
+    from dropbatch.domain.states import BatchState, JobState, OpenAIStatus
     from dropbatch.storage.repository import to_item
 
     table = _Table()
-    table.put(typed(to_item(Sweep(began_at=1, due_at=2**40, rev=1))))
+    table.put(typed(to_item(SweepCursor(began_at=1, due_at=2**40, rev=1))))
     for number in range(jobs):
         drop = Drop("dropbatch-inbox-1a2b3c", f"reviews/2026/{number}.csv", "v" * 32, NOW, 500_000_000)
         job = Job(
-            id=_job(number), drop=drop, created_at=NOW, state=JobState.RUNNING, asked_at=NOW, rows=5_000_000,
+            id=_job(number), drop=drop, created_at=NOW, state=JobState.RUNNING, requested_at=NOW, rows=5_000_000,
             recipe_sha256="0" * 64, shards=100, claim="0" * 64, deadline_at=2**40, sent_at=2**40, rev=3,
         )  # fmt: skip
         table.put(typed(to_item(job)))
     for number in range(batches):
         batch = Batch(
-            job_id=_job(number % jobs), shard=number // jobs, group=0, endpoint="/v1/chat/completions",
+            job_id=_job(number % jobs), shard=number // jobs, model_group=0, endpoint="/v1/chat/completions",
             model="gpt-6-luna", requests=50_000, tokens=9_000_000, created_at=NOW, admitted_at=NOW, sent_at=NOW, rev=4,
             state=BatchState.SUBMITTED, file_id=_batch(number)["input_file_id"], secret_version="0123456789ab",
             openai_id=_batch(number)["id"], openai_status=OpenAIStatus.IN_PROGRESS, submitted_at=2**33,

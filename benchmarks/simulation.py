@@ -23,9 +23,10 @@ from typing import Any
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIRateLimitError
-from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.states import OpenAIStatus
 from dropbatch.polling.poll import poll
-from dropbatch.ports import Context, RemoteBatch
+from dropbatch.ports import RemoteBatch
+from dropbatch.storage.context import Context
 from tests.driving import Functions, drop, jobs
 from tests.fakes import FakeClock, FakeContext, FakeOpenAI, Faults, answer_ok, response_line
 from tests.schedules.invariants import check

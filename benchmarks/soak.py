@@ -31,7 +31,7 @@ from benchmarks.simulation import (
     next_moment,
 )
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import ENDED_JOBS
+from dropbatch.domain.states import ENDED_JOBS
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification
 from tests.driving import Functions, drop, invoke, told_of_each

@@ -23,8 +23,8 @@ from benchmarks.cases import _peak_mb
 from benchmarks.inputs import RECIPE
 from benchmarks.worlds import BUCKETS, folder_context
 from dropbatch.adapters.openai import OpenAIBatches
-from dropbatch.domain.jobs import BatchState
-from dropbatch.storage.repository import Ledger
+from dropbatch.domain.states import BatchState
+from dropbatch.storage.repository import Repository
 from dropbatch.gc_tuning import settle
 from dropbatch.messages import Look, Work
 from dropbatch.polling.poll import poll
@@ -40,17 +40,17 @@ version = world.objects.head(BUCKETS.inbox, "reviews.csv").version_id
 settle()  # as every function does when it is connected
 began = time.perf_counter()
 take_in(world, Look(BUCKETS.inbox, "reviews.csv", version))
-ledger = Ledger(world.table)
-(job,) = ledger.open_jobs()
+repository = Repository(world.table)
+(job,) = repository.open_jobs()
 is_waiting = True
 while is_waiting:
     while message := world.dispatch.take():
         submit(world, Work.from_json(message))
-    is_waiting = any(batch.state is BatchState.WAITING for batch in ledger.batches(job.id))
+    is_waiting = any(batch.state is BatchState.WAITING for batch in repository.batches(job.id))
     if is_waiting:
         poll(world)  # which admits what the first of the job's batches left
 seconds = time.perf_counter() - began
-batches = ledger.batches(job.id)
+batches = repository.batches(job.id)
 assert job.rows == sum(batch.requests for batch in batches) == int(rows)
 assert all(batch.state is BatchState.SUBMITTED for batch in batches)
 print(seconds, _peak_mb())

@@ -29,16 +29,16 @@ from dropbatch.adapters.openai import OpenAIBatches
 from dropbatch.batch_api.limits import Limits
 from dropbatch.collection.collect import collect
 from dropbatch.domain.errors import RetryLaterError
-from dropbatch.domain.jobs import ENDED_JOBS, BatchState, Job, JobState
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import ENDED_JOBS, BatchState, JobState
 from dropbatch.intake.intake import take_in
 from dropbatch.intake.validation import SPARE_SECONDS
 from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll
-from dropbatch.ports import Context
 from dropbatch.reporting.details import results_prefix
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
 from dropbatch.storage.job_files import lines
-from dropbatch.storage.repository import Ledger
 from dropbatch.submission.submit import METADATA_KEY, submit
 from local.openai_emulator.clock import Clock
 from local.programs import Program, free_port, stop
@@ -239,7 +239,6 @@ class Worker:
         self.context = context
         self.stages = {name: Stage() for name in STAGES}
         self._reading_seconds = SPARE_SECONDS + day.reading_seconds
-        self._ledger = Ledger(context.table)
 
     def handle_all(self) -> None:
         """Handles every message that is due, and those that follow from it."""
@@ -290,7 +289,7 @@ class Worker:
             collect(context, work)
         except RetryLaterError as later:
             context.collect.send(message, later.seconds)
-        job = self._ledger.job(work.job_id)
+        job = self.context.repository.job(work.job_id)
         # The last batch's collector goes on to join what all have brought home.
         return "collecting" if job and job.state is JobState.RUNNING else "joining"
 
@@ -330,13 +329,13 @@ def _through(day: Day, folder: Path, emulator: Emulator) -> Figures:
     openai = OpenAIBatches(lambda _fresh: (API_KEY, "1"), emulator.base_url)
     limits = {MODEL: day.tokens_at_once(COUNTED)}
     context = folder_context(folder, openai, clock=clock, limits=day.limits, token_limits=limits)
-    ledger, worker = Ledger(context.table), Worker(context, day)
+    worker = Worker(context, day)
     began = time.perf_counter()
     waited = 0.0
     forgotten: set[str] = set()
     context.intake.send(IntakeMessage(BUCKETS.inbox, KEY, VERSION).to_json())
     worker.handle_all()
-    (job,) = ledger.open_jobs()
+    (job,) = context.repository.open_jobs()
     emulator.call("POST", "/_emulator/faults", day.faults)
     with ThreadPoolExecutor(1) as aside:
         minutes = 0
@@ -351,12 +350,12 @@ def _through(day: Day, folder: Path, emulator: Emulator) -> Figures:
             advanced.result()
             waited += time.perf_counter() - waits
             worker.poll()
-            batches = ledger.batches(job.id)
+            batches = context.repository.batches(job.id)
             for batch in batches:
                 if batch.state is BatchState.COLLECTED and batch.openai_id and batch.openai_id not in forgotten:
                     emulator.forget(batch.openai_id)
                     forgotten.add(batch.openai_id)
-            job = ledger.job(job.id) or job
+            job = context.repository.job(job.id) or job
     openai.close()
     objects, table = cast("FolderObjects", context.objects), cast("MemoryTable", context.table)
     return Figures(

@@ -18,8 +18,9 @@ import orjson
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import ObjectNotFoundError, StaleItemError
-from dropbatch.ports import Audience, Buckets, Context, Notification, ObjectInfo, OpenAI, Piece
+from dropbatch.ports import Audience, Notification, ObjectInfo, OpenAI, Piece
 from dropbatch.reporting.sns_limits import fitted
+from dropbatch.storage.context import Buckets, Context
 
 BUCKETS = Buckets(inbox="inbox", results="results", work="work")
 BLOCK_BYTES = 1 << 20

@@ -10,7 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, follow
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import BatchState, JobState, follow
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "layers" / "core" / "dropbatch"

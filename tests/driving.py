@@ -8,7 +8,9 @@ from enum import Enum
 from typing import Any
 
 from dropbatch.collection.collect import collect
-from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.intake.intake import take_in
 from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll

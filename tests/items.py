@@ -5,15 +5,16 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, get_args, get_origin, get_type_hints
 
-from dropbatch.domain.jobs import Item
+from dropbatch.domain.items import Item
+from dropbatch.storage.item_keys import KEYS
 
 
 def kinds(base: type[Item]) -> list[type[Item]]:
-    """Return the kinds of items that the code can write: those that name a key."""
+    """Return the kinds of items that the code can write: those that have a key."""
     found: dict[str, type[Item]] = {}
     for kind in base.__subclasses__():
         # By name, for a dataclass with slots replaces the class that was written, which may linger beside it.
-        found |= {} if kind.pk is Item.pk else {kind.__name__: kind}
+        found |= {kind.__name__: kind} if kind in KEYS else {}
         found |= {below.__name__: below for below in kinds(kind)}
     return list(found.values())
 

@@ -8,7 +8,7 @@ from dropbatch.collection.collect import collect
 from dropbatch.entrypoints.bootstrap import build_context, queue_names
 from dropbatch.entrypoints.sqs_records import each_message
 from dropbatch.messages import BatchMessage
-from dropbatch.ports import Context
+from dropbatch.storage.context import Context
 
 
 def handler(event: dict[str, Any], lambda_context: LambdaContext) -> dict[str, Any]:

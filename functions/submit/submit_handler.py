@@ -8,7 +8,7 @@ from dropbatch.entrypoints.bootstrap import build_context, queue_names
 from dropbatch.entrypoints.sqs_records import each_message
 from dropbatch.intake.intake import take_in
 from dropbatch.messages import BatchMessage, IntakeMessage
-from dropbatch.ports import Context
+from dropbatch.storage.context import Context
 from dropbatch.submission.submit import submit
 
 

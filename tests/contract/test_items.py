@@ -11,8 +11,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
-from dropbatch.domain import jobs
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.items import Item
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.ports import Table
+from dropbatch.storage.item_keys import index_of, key_of
 from dropbatch.storage.repository import from_item, to_item
 from tests.contract.conftest import real_table
 from tests.fakes import FakeTable
@@ -30,7 +33,7 @@ LONGEST = {
     "attempt": "0" + "-999.999" * 20,  # parts of parts, each followed by many more
     "model": "m" * 256,
     "rows": "r" * 300,  # the names of a job's files; in other items a number
-    "children": 501,  # how many: the parts of one that was too large
+    "follow_ups": 501,  # how many: the parts of one that was too large
     "after": "ü" * 512,  # a key
 }
 """What is longest of members by their name; a text of another name has 128 characters, a list 100 members."""
@@ -64,7 +67,7 @@ def made(kind: type[Any]) -> Any:
     return kind(**{member.name: longest(member.name, hints[member.name]) for member in fields(kind) if member.init})
 
 
-def variants(kind: type[jobs.Item]) -> Iterator[jobs.Item]:
+def variants(kind: type[Item]) -> Iterator[Item]:
     """The largest, and in each state (which decides about the index) the smallest."""
     largest = made(kind)
     yield largest
@@ -81,7 +84,7 @@ def _is_needed(member: "Field[Any]") -> bool:
 
 ITEMS = [
     pytest.param(item, id=f"{kind.__name__}-{number}")
-    for kind in kinds(jobs.Item)
+    for kind in kinds(Item)
     for number, item in enumerate(variants(kind))
 ]
 
@@ -89,16 +92,16 @@ ITEMS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("item", ITEMS)
 @pytest.mark.parametrize("where", ["fake", "real"])
-def test_the_table_takes_every_item(where: str, item: jobs.Item, aws: None) -> None:
+def test_the_table_takes_every_item(where: str, item: Item, aws: None) -> None:
     table: Table = FakeTable() if where == "fake" else real_table()
     table.insert(to_item(item))
     table.replace(to_item(item), item.rev)
-    held = table.get(item.pk, item.sk)
+    held = table.get(*key_of(item))
     assert held == to_item(item)
     assert from_item(held, type(item)) == item  # type: ignore[type-var]  # of every kind
-    if item.index:
-        assert [found["sk"] for found in table.open_items(item.index[0])] == [item.sk]
+    if index := index_of(item):
+        assert [found["sk"] for found in table.open_items(index[0])] == [key_of(item).sk]
 
 
 def test_the_kinds_of_items_are_found() -> None:
-    assert {jobs.Job, jobs.Shard, jobs.Batch} < set(kinds(jobs.Item))
+    assert {Job, Shard, Batch} < set(kinds(Item))

@@ -29,7 +29,7 @@ from dropbatch.domain.errors import (
     OpenAIRateLimitError,
     OpenAIRequestError,
 )
-from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.states import OpenAIStatus
 from dropbatch.ports import OpenAI
 from local.openai_emulator.faults import AnyFault
 from local.openai_emulator.testing import RunningEmulator, running_emulator

@@ -219,7 +219,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
         openai_port=openai_port,
         # Short, yet longer than a function takes to start on a busy machine.
         parameters={
-            "SettleSeconds": "2",
+            "AbsenceConfirmationSeconds": "2",
             "RecipeWaitSeconds": "8",
             "Parquet": "enabled",
             "HoldAboveRows": str(HOLD_ABOVE_ROWS),

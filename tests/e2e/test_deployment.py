@@ -8,8 +8,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dropbatch.adapters.dynamodb import DynamoTable
-from dropbatch.domain.jobs import Item
-from dropbatch.storage.repository import Ledger, to_item
+from dropbatch.domain.items import Item
+from dropbatch.storage.item_keys import key_of
+from dropbatch.storage.repository import Repository, to_item
 from local.stack import new_client
 from tests.e2e.conftest import Embedded
 from tests.items import example, kinds
@@ -65,17 +66,17 @@ def test_the_functions_run_on_what_was_built_for_them(embedded: Embedded) -> Non
     for name in ("SUBMIT_FUNCTION", "POLL_FUNCTION", "COLLECT_FUNCTION"):
         found = functions.get_function_configuration(FunctionName=embedded.names[name])
         assert len(found["Layers"]) == (2 if name == "POLL_FUNCTION" else 3)  # Parquet's
-        assert found["Environment"]["Variables"]["SETTLE_SECONDS"] == "2"
+        assert found["Environment"]["Variables"]["ABSENCE_CONFIRMATION_SECONDS"] == "2"
 
 
 @pytest.mark.parametrize("kind", kinds(Item), ids=lambda kind: kind.__name__)
 def test_the_table_takes_every_kind_of_item(kind: type[Item], table: DynamoTable) -> None:
     """Each with all of its members, and in the index if it is ever there: the types of keys must be the template's."""
-    item, ledger = example(kind), Ledger(table)
-    assert ledger.add(item)
-    assert table.get(item.pk, item.sk) == to_item(item)
-    ledger.save(item)
-    ledger.remove(item)
+    item, repository = example(kind), Repository(table)
+    assert repository.add(item)
+    assert table.get(*key_of(item)) == to_item(item)
+    repository.save(item)
+    repository.remove(item)
 
 
 @pytest.fixture(scope="module")

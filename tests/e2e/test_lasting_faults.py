@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 
-from dropbatch.domain.jobs import ENDED_JOBS
+from dropbatch.domain.states import ENDED_JOBS
 from local.programs import LocalError
 from tests.e2e.conftest import HOLD_ABOVE_ROWS, PROCESS_DIED, Embedded, wait_for
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.ports import Buckets, Context
+from dropbatch.storage.context import Buckets, Context
 from tests import event_contract
 from tests.fakes.clock import FakeClock
 from tests.fakes.killer import Killer

@@ -27,6 +27,7 @@ from dropbatch.domain.errors import (
     OpenAIRateLimitError,
     OpenAIRequestError,
 )
+from dropbatch.storage.context import Context
 from tests.fakes.clock import FakeClock
 from tests.fakes.killer import Killed, Killer
 
@@ -46,7 +47,7 @@ def calls() -> dict[str, str]:
     """Every call of every port of the Context, by the port's Protocol: `openai.retrieve` is one of `OpenAI`."""
     protocols = {name: its for name, its in vars(ports).items() if getattr(its, "_is_protocol", False)}
     found = {}
-    for member, hint in get_type_hints(ports.Context).items():
+    for member, hint in get_type_hints(Context).items():
         names = [its.__name__ for its in (hint, *get_args(hint)) if its in protocols.values()]
         for name in names:
             places = [member] if hint is protocols[name] else [f"{member}.{place}" for place in QUEUES_OF_DEAD_LETTERS]

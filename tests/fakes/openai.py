@@ -19,7 +19,7 @@ from dropbatch.domain.errors import (
     OpenAIRateLimitError,
     OpenAIRequestError,
 )
-from dropbatch.domain.jobs import TERMINAL, OpenAIStatus
+from dropbatch.domain.states import TERMINAL, OpenAIStatus
 from dropbatch.ports import RemoteBatch
 
 Answerer = Callable[[dict[str, Any]], tuple[str, dict[str, Any]] | None]

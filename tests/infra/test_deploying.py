@@ -1,5 +1,6 @@
 """`make deploy` asks, keeps the answers, and builds layers for what was answered; `make undeploy` loses no job."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -123,6 +124,18 @@ def test_what_is_given_later_joins_the_saved_answers_and_hides_none(project: Pat
     ]
     saved = (project / "deploy.toml").read_text()
     assert saved == TWO_ENVIRONMENTS.replace("python3.12", "python3.14")
+
+
+def test_a_saved_answer_of_an_older_release_keeps_its_meaning(project: Path, written: Template) -> None:
+    saved = TWO_ENVIRONMENTS.replace(" Architecture=", r" SettleSeconds=\"900\" Architecture=")
+    (project / "deploy.toml").write_text(saved)
+
+    _deploy(project, "ASK=no")
+    today = (project / "deploy.toml").read_text()
+    assert r"AbsenceConfirmationSeconds=\"900\"" in today
+    assert today == saved.replace("SettleSeconds", "AbsenceConfirmationSeconds")
+    names = set(re.findall(r'[" ](\w+)=\\"', today))
+    assert names <= set(written["Parameters"]), "CloudFormation refuses the names of parameters that do not exist"
 
 
 def test_a_pipeline_deploys_without_questions(project: Path) -> None:

@@ -12,8 +12,8 @@ from tests.infra.reading import Template, references, walk
 
 NAMES = {
     "NotificationEmail", "PermissionsBoundary", "PollSchedule", "OpenAIBaseUrl", "LogRetentionDays", "Runtime",
-    "Architecture", "SettleSeconds", "RecipeWaitSeconds", "EnqueuedTokenLimits", "MaxDropGigabytes", "MaxLineMegabytes",
-    "Parquet", "AlarmEmail", "HoldAboveRows", "TimeZone",
+    "Architecture", "AbsenceConfirmationSeconds", "RecipeWaitSeconds", "EnqueuedTokenLimits", "MaxDropGigabytes",
+    "MaxLineMegabytes", "Parquet", "AlarmEmail", "HoldAboveRows", "TimeZone",
 }  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def test_the_defaults_are_right_for_a_real_account(expanded: Template) -> None:
     assert defaults["OpenAIBaseUrl"] == "https://api.openai.com/v1"
     assert defaults["PollSchedule"] == "rate(1 minute)"
     assert defaults["Parquet"] == "disabled"
-    assert (defaults["SettleSeconds"], defaults["RecipeWaitSeconds"]) == ("600", "120")
+    assert (defaults["AbsenceConfirmationSeconds"], defaults["RecipeWaitSeconds"]) == ("600", "120")
 
 
 def test_every_runtime_that_may_be_chosen_can_load_every_layer(expanded: Template) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from dropbatch.domain.jobs import Job, JobState, OpenAIStatus
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification
 from tests.driving import RECIPE, deliver, drop, jobs, pass_time, run, survive, told_of_each
@@ -68,7 +69,7 @@ def test_twenty_parts_make_one_accepted_and_one_ended_message(fake: FakeContext)
     assert lines[-1] == "For a message for each file instead, put digest: off into the recipe."
     assert (ended.status, ended.folder, ended.recipe_folder) == ("succeeded", FOLDER, "lake")
     assert Counter(fake.topics.events()) == {"accepted": 20, "ended": 20}, "programs hear of each"
-    assert not any(job.untold or job.gathered for job in jobs(fake))
+    assert not any(job.outbox or job.digest_entries for job in jobs(fake))
     assert all(job.is_clean for job in jobs(fake))
 
 
@@ -406,7 +407,7 @@ def test_a_poll_that_dies_between_telling_and_writing_it_down_tells_again(fake: 
 
     def dies(item: Any, rev: int) -> None:
         nonlocal count
-        if item["sk"] == "job" and not item["gathered"]:
+        if item["sk"] == "job" and not item["digest_entries"]:
             count += 1
             if count == 3:
                 raise ConnectionError
@@ -452,7 +453,7 @@ def test_a_poll_that_dies_at_any_call_tells_everybody_all_the_same(tmp_path: Pat
         run(fake, ticks=5)
         told = [each for mail in fake.topics.people for each in told_of_each(mail)]
         for job in jobs(fake):
-            assert not job.untold, point
+            assert not job.outbox, point
             events = [each.event for each in told if each.detail["job_id"] == job.id]
             assert set(events) == {"rejected" if job.state is JobState.REJECTED else "accepted"}, point
             assert len(events) <= 2, "again at most once"
@@ -495,7 +496,7 @@ def test_a_job_of_an_older_release_is_told_as_before(fake: FakeContext) -> None:
     parts(fake, 2)
     deliver(fake)
     for job in jobs(fake):
-        old = replace(job, gathered={})
+        old = replace(job, digest_entries={})
         fake.table.replace(_item(old, job.rev + 1), job.rev)
     fake.clock.sleep(120)
     tick(fake)
@@ -509,7 +510,7 @@ def _item(job: Job, rev: int) -> dict[str, Any]:
     from dropbatch.storage.repository import to_item
 
     item = to_item(replace(job, rev=rev))
-    for name in ("gathered", "digest", "recipe_path", "run"):
+    for name in ("digest_entries", "digest", "recipe_path", "run"):
         item.pop(name, None)
     return item
 

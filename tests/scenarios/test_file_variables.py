@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import Job, JobState
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState
 from tests.driving import deliver, drop, jobs, only_job, result_json, run
 from tests.fakes import FakeContext, answer_ok, response_line
 

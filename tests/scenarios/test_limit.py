@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import JobState, Limited
+from dropbatch.domain.jobs import Limited
+from dropbatch.domain.states import JobState
 from dropbatch.formats import lines
 from dropbatch.formats.parquet import files
 from dropbatch.reporting.phrases import about

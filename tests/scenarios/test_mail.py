@@ -10,14 +10,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dropbatch.domain.jobs import HeldReason, JobState, OpenAIStatus
+from dropbatch.domain.states import HeldReason, JobState, OpenAIStatus
 from dropbatch.jobs.hold import hold
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Letter, Notification
 from dropbatch.reporting.phrases import about, local_time, money, subject
 from dropbatch.reporting.runs import run_line
 from dropbatch.reporting.sns_limits import attributes, fitted
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.item_keys import notices_prefix
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, pass_time, result, run
 from tests.fakes import INBOX, FakeContext, answer_ok, response_line
 
@@ -317,7 +317,7 @@ def test_whatever_only_operators_can_correct_is_told_them_with_what_to_do(
     fake.openai.ending = None
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake, ticks=2)
-    hold(fake.context, Ledger(fake.context.table), only_job(fake), reason, "code")
+    hold(fake.context, only_job(fake), reason, "code")
     (told,) = fake.topics.operators
     assert told.operators is not None
     assert told.operators.subject.startswith("Dropbatch: jobs wait, ")
@@ -352,7 +352,7 @@ def test_a_process_that_dies_before_operators_are_told_leaves_that_to_another(fa
     fake.topics.publish = publish  # type: ignore[method-assign]
     pass_time(fake, 900)
     assert len(fake.topics.operators) == 1
-    assert not any(entry.startswith("operators:") for job in jobs(fake) for entry in job.untold)
+    assert not any(entry.startswith("operators:") for job in jobs(fake) for entry in job.outbox)
 
 
 # A rejected job's page.
@@ -484,8 +484,8 @@ def test_a_notice_of_an_older_release_is_told_as_it_is(fake: FakeContext) -> Non
     deliver(fake)
     job = only_job(fake)
     old = {"event": "ended", "status": "failed", "folder": "lake", "subject": "a: b", "text": "c", "detail": {}}
-    fake.objects.put("the-work", f"{job.notices}old.json", json.dumps(old).encode(), "application/json")
-    held = replace(job, untold=["people:old"], gathered={}, tell_after=0, rev=job.rev)
-    Ledger(fake.context.table).save(held)
+    fake.objects.put("the-work", f"{notices_prefix(job)}old.json", json.dumps(old).encode(), "application/json")
+    held = replace(job, outbox=["people:old"], digest_entries={}, notify_after=0, rev=job.rev)
+    fake.context.repository.save(held)
     run(fake, ticks=2)
     assert "a: b" in [told.subject for told in fake.topics.people]

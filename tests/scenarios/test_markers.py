@@ -8,20 +8,14 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import (
-    RETENTION_SECONDS,
-    BatchState,
-    HeldReason,
-    JobState,
-    OpenAIStatus,
-)
+from dropbatch.domain.jobs import RETENTION_SECONDS
 from dropbatch.domain.markers import EXTENSIONS, MarkerKind, MarkerReason, MarkerStatus
+from dropbatch.domain.states import BatchState, HeldReason, JobState, OpenAIStatus
 from dropbatch.formats.file_types import KINDS
 from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Notification
 from dropbatch.reporting.runs import run_line
-from dropbatch.storage.repository import Ledger
 from tests import event_contract
 from tests.driving import (
     RECIPE,
@@ -94,15 +88,15 @@ def all_back(fake: FakeContext) -> None:
     fake.openai.answer, fake.openai.ending = answer_ok, OpenAIStatus.COMPLETED
     poll(fake.context)
     assert only_job(fake).state is JobState.RUNNING
-    assert [batch.state for batch in Ledger(fake.context.table).batches(only_job(fake).id)] == [BatchState.ENDED]
+    assert [batch.state for batch in fake.context.repository.batches(only_job(fake).id)] == [BatchState.ENDED]
 
 
 def assembling(fake: FakeContext) -> None:
     all_back(fake)
-    ledger = Ledger(fake.context.table)
+    repository = fake.context.repository
     job = only_job(fake)
     job.move(JobState.ASSEMBLING)
-    ledger.save(job)
+    repository.save(job)
 
 
 def cancelling(fake: FakeContext) -> None:

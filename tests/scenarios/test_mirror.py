@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError, StaleItemError
-from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.domain.states import JobState, OpenAIStatus
 from tests.driving import drop, jobs, only_job, result, result_json, rows, run
 from tests.fakes import RESULTS, FakeContext, Killer, answer_ok, response_line
 from tests.schedules.invariants import check

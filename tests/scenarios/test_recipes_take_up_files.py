@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Notification
 from tests.driving import RECIPE, deliver, drop, jobs, pass_time, result, result_json, rows, run

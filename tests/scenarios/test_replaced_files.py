@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import BatchState, HeldReason, JobState, OpenAIStatus
+from dropbatch.domain.states import BatchState, HeldReason, JobState, OpenAIStatus
 from dropbatch.ports import Notification
 from tests.driving import RECIPE, batches, deliver, drop, jobs, rows, run
 from tests.fakes import INBOX, FakeContext, answer_ok, response_line
@@ -167,7 +167,7 @@ def test_a_recipe_that_says_so_cancels_what_is_replaced(fake: FakeContext) -> No
     run(fake, ticks=2)
     replace(fake, rows(3), ticks=10)
     older, newer = jobs(fake)
-    assert (older.state, newer.state, newer.replaces) == (JobState.CANCELLED, JobState.RUNNING, False)
+    assert (older.state, newer.state, newer.cancels_older) == (JobState.CANCELLED, JobState.RUNNING, False)
     assert told(fake, "accepted")[-1].text.splitlines()[2] == (
         "The recipe says `replace: cancel`: jobs of older versions are cancelled once this one runs."
     )

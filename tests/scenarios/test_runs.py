@@ -10,11 +10,13 @@ import pytest
 
 import dropbatch
 from dropbatch.domain.drops import job_id
-from dropbatch.domain.jobs import RETENTION_SECONDS, Claim, HeldReason, Job, JobState
+from dropbatch.domain.jobs import RETENTION_SECONDS, Job
+from dropbatch.domain.runs import Claim
+from dropbatch.domain.states import HeldReason, JobState
 from dropbatch.jobs.deduplication import claim_job
 from dropbatch.messages import IntakeMessage
 from dropbatch.reporting.details import results_prefix
-from dropbatch.storage.repository import Ledger, to_item
+from dropbatch.storage.repository import to_item
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, result, result_json, rows, run
 from tests.fakes import INBOX, RESULTS, WORK, FakeContext, answer_ok, response_line
 
@@ -151,15 +153,15 @@ def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeContext
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
     first = only_job(fake)
-    ledger = Ledger(fake.context.table)
+    repository = fake.context.repository
     rerun_version = fake.objects.drop("shop/reviews.csv.rerun", b"")
     old = Job(
         id=job_id(first.drop, first.drop.modified, rerun_version), drop=first.drop, created_at=first.created_at,
-        rerun_version=rerun_version, asked_at=first.asked_at, state=JobState.SUCCEEDED, is_clean=True,
+        rerun_version=rerun_version, requested_at=first.requested_at, state=JobState.SUCCEEDED, is_clean=True,
         expires_at=first.created_at + RETENTION_SECONDS,
     )  # fmt: skip  # a job in a line or two
     item = to_item(old)
-    for name in ("run", "models", "endpoints", "replaces", "replaced_by"):
+    for name in ("run", "models", "endpoints", "cancels_older", "replaced_by"):
         del item[name]
     fake.table.insert({**item, "rev": 1})
     fake.intake.send(fake.objects.event(INBOX, "shop/reviews.csv.rerun", rerun_version))
@@ -167,9 +169,9 @@ def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeContext
     run(fake)
     assert {job.id for job in jobs(fake)} == {first.id, old.id}
     claim = Claim(hashlib.sha256(f"version\n{INBOX}\nshop/b.csv\nv".encode()).hexdigest(), "the-job-of-before")
-    assert ledger.add(claim)
+    assert repository.add(claim)
     drop_of_before = first.drop.__class__(INBOX, "shop/b.csv", "v", 0)
-    assert claim_job(ledger, drop_of_before, 99, 99) == "the-job-of-before"
+    assert claim_job(repository, drop_of_before, 99, 99) == "the-job-of-before"
 
 
 def test_the_version_stands_once() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dropbatch.domain.drops import LEFT_OVER_FOLDERS, LEFT_OVER_NAMES, ObjectKind, meaning_of
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.messages import IntakeMessage
 from tests.driving import RECIPE, drop, jobs, object_created, only_job, pass_time, rows, run
 from tests.fakes import INBOX, FakeContext

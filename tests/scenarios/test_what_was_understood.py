@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from tests.driving import drop, jobs, run
 from tests.fakes import INBOX, FakeContext, answer_ok
 

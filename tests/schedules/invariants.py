@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import ObjectNotFoundError
-from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.ports import Audience, Notification
 from dropbatch.reporting.details import results_prefix
 from dropbatch.storage.repository import from_item
@@ -207,7 +209,7 @@ def _newest_is_mirrored(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterat
     for job in jobs:
         objects = (summary_of(seen, job) or {}).get("objects")
         if job.get("mirror") and job["state"] in ("succeeded", "partial") and objects is not None:
-            ends.setdefault(job["mirror"], []).append(((job["drop"]["modified"], job["asked_at"]), objects))
+            ends.setdefault(job["mirror"], []).append(((job["drop"]["modified"], job["requested_at"]), objects))
     for key, runs in ends.items():
         if any("mirror" not in objects for _, objects in runs):
             continue  # S3 took nothing there until the run's time was over, which was told
@@ -328,7 +330,7 @@ def _all_ended(life: "Life") -> Iterator[str]:
 
 def _is_only_unclean(life: "Life", item: Mapping[str, Any]) -> bool:
     """Whether nothing is left of an ended job but its files, which cannot be deleted; its item expires."""
-    kept = item["open"] == "outbox" and not item["untold"] and item.get("expires_at")
+    kept = item["open"] == "outbox" and not item["outbox"] and item.get("expires_at")
     return bool(kept) and any(fault.call == "objects.delete_all" for fault in life.lasting_faults())
 
 

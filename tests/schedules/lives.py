@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import ENDED_JOBS, TERMINAL, OpenAIStatus
+from dropbatch.domain.states import ENDED_JOBS, TERMINAL, OpenAIStatus
 from dropbatch.jobs.digest import QUIET_SECONDS
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification, RemoteBatch
@@ -43,7 +43,7 @@ AFTER = 2 * DAY
 SHAPES = 6
 """How many different worlds there are; each is also lived without any fault, to compare with."""
 
-DATES = ("not_before", "lease_until", "deadline_at", "tell_after")
+DATES = ("not_before", "lease_until", "deadline_at", "notify_after")
 """Members of items by which something is due."""
 
 RAW, TABLE, BESIDE, LATE, LAST = "raw/raw.jsonl", "csv/table.csv", "beside/beside.csv", "late/late.csv", "last/last.csv"
@@ -224,8 +224,8 @@ class Life:
         for kind in ("job", "batch", "outbox", "pending"):
             for item in self._open(kind):
                 dates += [item[name] for name in DATES if item.get(name)]
-                for gathered in item.get("gathered", {}).values():
-                    dates += [gathered["since"] + QUIET_SECONDS, gathered["tell_after"]]
+                for gathered in item.get("digest_entries", {}).values():
+                    dates += [gathered["since"] + QUIET_SECONDS, gathered["notify_after"]]
         return min((date for date in dates if date > now), default=inf)
 
     def _open(self, kind: str) -> list[dict[str, Any]]:
@@ -271,7 +271,7 @@ class Life:
         """Counts writes, and among them moves: what only fails again, or is held again, does not move."""
         self._changed += 1
         if not isinstance(item, str) and "state" in item:
-            state = item["state"], len(item.get("untold", ()))
+            state = item["state"], len(item.get("outbox", ()))
             seen = self._states.setdefault((item["pk"], item["sk"]), set())
             self._moves += state not in seen
             seen.add(state)

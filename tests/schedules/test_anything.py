@@ -13,12 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError, OpenAIRateLimitError
-from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.states import OpenAIStatus
 from dropbatch.intake.waiting_files import current_job
 from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.storage.job_files import RecipeText
-from dropbatch.storage.repository import Ledger
 from tests.driving import RECIPE, deliver, drop, run, survive
 from tests.fakes import INBOX, FakeContext, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
@@ -176,11 +175,11 @@ class AnyWorld(RuleBasedStateMachine):
 
 def check_no_file_waits(fake: FakeContext, recipe: bytes) -> None:
     """Of what is the newest of its key nothing was rejected for another recipe than today's."""
-    ledger = Ledger(fake.context.table)
+    repository = fake.context.repository
     today = RecipeText("recipe.yaml", recipe, {}).sha256
-    for waiting in ledger.waiting_files(INBOX):
+    for waiting in repository.waiting_files(INBOX):
         latest = fake.objects.head(INBOX, waiting.key).version_id
-        if current_job(ledger, waiting) is not None and waiting.version_id == latest:
+        if current_job(repository, waiting) is not None and waiting.version_id == latest:
             assert waiting.recipe_sha256 == today, f"{waiting.key} waits for a recipe that is there"
 
 

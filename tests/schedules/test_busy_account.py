@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import simulation
 from benchmarks.simulation import BATCH_SECONDS, Day, report, simulate
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.polling.batch_status import CALLS, RETRIEVED_ONE_BY_ONE, UNMOVED
 from tests.driving import jobs
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from tests.driving import RECIPE, drop, only_job, result_json, run
 from tests.fakes import FakeContext, Killer, answer_ok, response_line
 from tests.schedules.invariants import check

@@ -14,7 +14,7 @@ from moto import mock_aws
 
 from dropbatch.adapters.dynamodb import DynamoTable
 from dropbatch.adapters.s3 import S3Objects
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from tests.driving import RECIPE, drop, only_job, run
 from tests.fakes import INBOX, RESULTS, WORK, FakeClock, FakeContext, Killer, answer_ok, response_line
 from tests.schedules.invariants import check

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.entrypoints import bootstrap
 from dropbatch.polling.poll import poll
-from dropbatch.ports import Context
+from dropbatch.storage.context import Context
 from tests.driving import KILLED_HIDDEN_SECONDS, RECIPE, Ending, deliver_next, drop, finish, only_job, rows
 from tests.fakes import FakeClock, FakeContext, FakeMessage, FakeQueue
 from tests.fakes.disk import DiskObjects

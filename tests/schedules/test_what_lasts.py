@@ -11,7 +11,8 @@ import pytest
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAINotFoundError, OpenAIOutcomeUnknownError, OpenAIRateLimitError
-from dropbatch.domain.jobs import ENDED_JOBS, BatchState, Job, JobState, OpenAIStatus
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import ENDED_JOBS, BatchState, JobState, OpenAIStatus
 from dropbatch.messages import message_for
 from dropbatch.polling.poll import poll
 from tests.driving import (

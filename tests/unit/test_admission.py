@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import OpenAIRateLimitError
-from dropbatch.domain.jobs import Batch, Job, JobState, OpenAIStatus
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.intake.intake import take_in
 from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.repository import Repository
 from dropbatch.submission import admission
 from dropbatch.submission.admission import admit
 from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, rows, run
@@ -117,7 +119,7 @@ def test_many_refusals_of_one_moment_are_one(fake: FakeContext) -> None:
     run(fake, ticks=2)
     refused = [batch for batch in fake.openai.batches.values() if batch.status is OpenAIStatus.FAILED]
     assert len(refused) > 10
-    assert admission.token_limit_of(fake.context, Ledger(fake.table), MODEL) == 150
+    assert admission.token_limit_of(fake.context, MODEL) == 150
 
 
 def test_a_refusal_without_a_number_means_that_what_was_in_flight_is_all(fake: FakeContext) -> None:
@@ -138,30 +140,30 @@ def test_a_limit_that_was_learned_is_raised_with_care_while_batches_pass(fake: F
     fake.openai.token_limit = 100
     drop(fake, "a.csv", rows(20))
     run(fake, ticks=300)
-    ledger = Ledger(fake.table)
-    learned = ledger.limit(MODEL).tokens
+    repository = fake.context.repository
+    learned = repository.limit(MODEL).tokens
     fake.openai.token_limit = None  # it has been lifted
     for number in range(3):
         fake.clock.sleep(admission.RAISE_SECONDS)
         drop(fake, f"b{number}.csv", rows(20 + number))
         run(fake, ticks=300)
-    raised = ledger.limit(MODEL).tokens
+    raised = repository.limit(MODEL).tokens
     assert learned is not None
     assert raised is not None
     assert learned * 1.3 < raised < learned * 2
 
 
 def test_what_was_halved_recovers_while_batches_pass(fake: FakeContext) -> None:
-    ledger = Ledger(fake.table)
-    limit = ledger.limit(MODEL)
+    repository = fake.context.repository
+    limit = repository.limit(MODEL)
     limit.tokens, limit.halvings, limit.changed_at = 100, 2, fake.context.now()
-    ledger.save(limit)
+    repository.save(limit)
     for number, halvings in enumerate((1, 0)):
         fake.clock.sleep(admission.RAISE_SECONDS)
         drop(fake, f"{number}.csv", rows(1 + number))
         run(fake, ticks=60)
-        assert ledger.limit(MODEL).halvings == halvings
-        assert ledger.limit(MODEL).tokens == 100
+        assert repository.limit(MODEL).halvings == halvings
+        assert repository.limit(MODEL).tokens == 100
 
 
 def test_a_limit_that_cannot_be_read_counts_as_full(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +177,7 @@ def test_a_limit_that_cannot_be_read_counts_as_full(fake: FakeContext, monkeypat
         raise RuntimeError("the table is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "limit", unreadable)
+        patch.setattr(Repository, "limit", unreadable)
         run(fake, ticks=3)
     assert len(fake.openai.batches) == began
     assert any("a model's limit could not be read" in line for line in fake.observer.lines)
@@ -200,8 +202,8 @@ def test_estimates_are_corrected_by_what_openai_counted_for_the_same_rows(wide: 
     drop(wide, "a.csv", rows(2_000))
     run(wide)
     wide.token_limits = {"*": 1_000}
-    assert Ledger(wide.table).limit(MODEL).factor == 2
-    assert admission.token_limit_of(wide.context, Ledger(wide.table), MODEL) == 500
+    assert wide.context.repository.limit(MODEL).factor == 2
+    assert admission.token_limit_of(wide.context, MODEL) == 500
 
 
 @pytest.mark.slow
@@ -328,5 +330,5 @@ def test_a_backlog_stays_in_the_table_while_functions_do_not_keep_up(tmp_path: P
 def test_models_share_what_may_be_given_to_submit(fake: FakeContext) -> None:
     job = Job("j", Drop(INBOX, "a.csv", "v", 0), 0, state=JobState.RUNNING)
     waiting = [Batch("j", n, 0, "/v1/e", "many" if n < 50 else "few", 1, 1, 0) for n in range(53)]
-    found = Counter(batch.model for batch in admit(fake.context, Ledger(fake.table), {"j": job}, waiting, 10))
+    found = Counter(batch.model for batch in admit(fake.context, {"j": job}, waiting, 10))
     assert found == {"many": 7, "few": 3}

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from dropbatch.answers.output_files import AnswerLines
 from dropbatch.collection import answer_files
 from dropbatch.collection.answer_files import fetch
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import OpenAIError, OpenAINotFoundError, OpenAIOutcomeUnknownError, OpenAIRequestError
-from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.domain.jobs import Shard
 from dropbatch.storage.job_files import JobFiles
 from tests.answer_sources import Held
 from tests.fakes import WORK, FakeContext, Killed, Killer

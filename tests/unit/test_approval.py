@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import HeldReason, JobState
+from dropbatch.domain.states import HeldReason, JobState
 from dropbatch.messages import IntakeMessage
 from tests.driving import RECIPE, deliver, drop, only_job, result_json, rows, run
 from tests.fakes import INBOX, FakeContext
@@ -53,7 +53,7 @@ def test_an_approve_that_comes_before_its_drops_event_is_kept_for_it(fake: FakeC
     version = fake.objects.drop("a.csv", rows(11))
     drop(fake, "a.csv.approve", b"")
     deliver(fake)
-    fake.intake.send(IntakeMessage(INBOX, "a.csv", version, time=int(fake.clock())).to_json())
+    fake.intake.send(IntakeMessage(INBOX, "a.csv", version, event_at=int(fake.clock())).to_json())
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
     assert fake.topics.events() == ["accepted", "ended", "marker"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dropbatch.domain.jobs import CLOSED, ENDED_JOBS, BatchState, JobState
+from dropbatch.domain.states import CLOSED, ENDED_JOBS, BatchState, JobState
 from local import architecture
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dropbatch.domain.drops import is_later
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from tests.driving import RECIPE, deliver, drop, jobs, result_json, rows, run
 from tests.fakes import INBOX, RESULTS, FakeContext
 

@@ -18,13 +18,13 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.collection import answer_files, result_writer
 from dropbatch.collection.collect import collect
 from dropbatch.delivery import render_shard as rendering
-from dropbatch.domain.jobs import JobState, OpenAIStatus, ShardState
+from dropbatch.domain.states import JobState, OpenAIStatus, ShardState
 from dropbatch.intake.retry_job import Former, carry_over
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.reporting.details import results_prefix
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.job_files import JobFiles
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.repository import Repository
 from tests.answer_sources import Held
 from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, result_json, rows, run
 from tests.fakes import RESULTS, WORK, FakeContext, FakeObjects, Killer, answer_ok, response_line
@@ -173,11 +173,11 @@ def test_every_invocation_comes_further_however_little_time_it_has(tmp_path: Pat
     fake.openai.ending = None
     run(fake, ticks=3)
     job = only_job(fake)
-    ledger = Ledger(fake.table)
-    for batch in ledger.batches(job.id):  # all have ended, and the messages about them are lost
+    repository = fake.context.repository
+    for batch in repository.batches(job.id):  # all have ended, and the messages about them are lost
 
         def end(current: Any) -> bool:
-            from dropbatch.domain.jobs import BatchState, OpenAIStatus
+            from dropbatch.domain.states import BatchState, OpenAIStatus
 
             fake.openai.ending = OpenAIStatus.COMPLETED
             fake.openai.retrieve(current.openai_id)
@@ -185,10 +185,10 @@ def test_every_invocation_comes_further_however_little_time_it_has(tmp_path: Pat
             current.move(BatchState.ENDED)
             return True
 
-        ledger.change(lambda sk=batch.sk: ledger.batch(job.id, sk), end)  # type: ignore[misc]  # one batch a time
+        repository.change(lambda sk=batch.sort_key: repository.batch(job.id, sk), end)  # type: ignore[misc]  # one batch a time
         fake.seconds_left = lambda: 5.0
-        collect(fake.context, BatchMessage(job.id, batch.sk))
-    assert {shard.state for shard in ledger.shards(job.id)} == {ShardState.OPEN}, "collecting took all the time"
+        collect(fake.context, BatchMessage(job.id, batch.sort_key))
+    assert {shard.state for shard in repository.shards(job.id)} == {ShardState.OPEN}, "collecting took all the time"
     fake.collect.messages.clear()
     fake.collect.send(message_for(job))
     rendered = []
@@ -196,7 +196,7 @@ def test_every_invocation_comes_further_however_little_time_it_has(tmp_path: Pat
         message = fake.collect.take()
         assert message is not None
         collect(fake.context, BatchMessage.from_json(message))
-        rendered.append(sum(shard.state is ShardState.RENDERED for shard in ledger.shards(job.id)))
+        rendered.append(sum(shard.state is ShardState.RENDERED for shard in repository.shards(job.id)))
     assert rendered[:5] == [1, 2, 3, 4, 5]
     deliver(fake)
     assert only_job(fake).state is JobState.PARTIAL
@@ -210,18 +210,20 @@ def test_a_shard_that_has_been_carried_over_is_only_looked_up(tmp_path: Path) ->
     fake.openai.ending = None
     drop(fake, "a.csv.retry", b"")
     run(fake, ticks=2)
-    ledger = Ledger(fake.table)
+    repository = Repository(fake.table)  # not of the context, whose calls are counted
     job = next(job for job in jobs(fake) if job.id != former.id)
     old = JobFiles(fake.context.objects, "the-work", former.id)
     again = JobRows(fake.context, job)
     origin = Former(old, again, recipes=1, today=None)
-    for shard in ledger.shards(job.id):
+    for shard in repository.shards(job.id):
         killer.calls.clear()
-        stays, asked, skipped = carry_over(fake.context, ledger.batches(former.id, shard.number), origin, again, shard)
+        stays, asked, skipped = carry_over(
+            fake.context, repository.batches(former.id, shard.number), origin, again, shard
+        )
         assert set(killer.calls) == {"objects.blocks"}
-        made = {batch.sk: batch for batch in ledger.batches(job.id, shard.number)}
-        assert {batch.sk for batch in (*stays, *asked)} == set(made)
-        assert all(batch.requests == made[batch.sk].requests for batch in (*stays, *asked))
+        made = {batch.sort_key: batch for batch in repository.batches(job.id, shard.number)}
+        assert {batch.sort_key for batch in (*stays, *asked)} == set(made)
+        assert all(batch.requests == made[batch.sort_key].requests for batch in (*stays, *asked))
         assert not skipped.codes
 
 

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.entrypoints.context import connect
+from dropbatch.entrypoints.connect import connect
 from dropbatch.entrypoints.settings import Settings, SettingsIncompleteError
 from dropbatch.reporting.phrases import local_time
 from tests.fakes import FakeClock, FakeObserver
 
-NUMBERS = {"settle_seconds": 600, "recipe_wait_seconds": 120, "hold_above_rows": 77, "max_drop_gigabytes": 2}
+NUMBERS = {
+    "absence_confirmation_seconds": 600,
+    "recipe_wait_seconds": 120,
+    "hold_above_rows": 77,
+    "max_drop_gigabytes": 2,
+}
 
 
 @pytest.fixture
@@ -38,7 +43,11 @@ def test_every_queue_and_its_dead_letters_are_those_of_the_settings(settings: Se
     }
     for queue in ("intake", "dispatch", "collect"):
         assert getattr(context, queue)._url == f"the-{queue}_queue_url"
-    assert (context.hold_above_rows, context.settle_seconds, context.recipe_wait_seconds) == (77, 600, 120)
+    assert (context.hold_above_rows, context.absence_confirmation_seconds, context.recipe_wait_seconds) == (
+        77,
+        600,
+        120,
+    )
     assert context.limits.drop_bytes == 2 * 10**9
 
 

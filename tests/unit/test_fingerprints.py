@@ -12,7 +12,8 @@ from dropbatch.delivery import run_comparison as comparing
 from dropbatch.delivery.run_comparison import compare
 from dropbatch.domain.comparisons import Comparison
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import Job, LatestJob
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.runs import LatestJob
 from dropbatch.ports import BYTES
 from dropbatch.storage.fingerprints import (
     Head,
@@ -24,7 +25,6 @@ from dropbatch.storage.fingerprints import (
     read_rows,
     row_fingerprints,
 )
-from dropbatch.storage.repository import Ledger
 from tests.fakes import INBOX, WORK, FakeContext
 
 
@@ -88,13 +88,13 @@ def keep(fake: FakeContext, job_id: str, answers: list[Any], pieces: list[int], 
 
 def compared(fake: FakeContext, own: Head, in_time: Any = lambda: True) -> Comparison | None:
     job = Job("two", Drop(INBOX, "a.csv", own.version_id, 0), 0, run=2)
-    return compare(fake.context, Ledger(fake.table), job, own, in_time)
+    return compare(fake.context, job, own, in_time)
 
 
 @pytest.fixture
 def finished(fake: FakeContext) -> None:
     """A first run has finished, and one that came later."""
-    assert Ledger(fake.table).add(LatestJob(INBOX, "a.csv", "two", runs=3, finished={"one": 1, "three": 3}))
+    assert fake.context.repository.add(LatestJob(INBOX, "a.csv", "two", runs=3, finished={"one": 1, "three": 3}))
 
 
 @pytest.mark.usefixtures("finished")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.formats.compression import Compression, compressed, decompressed
 from tests.driving import RECIPE, drop, only_job, result, result_json, rows, run
 from tests.fakes import RESULTS, FakeContext, answer_ok

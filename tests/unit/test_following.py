@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import OpenAINotFoundError
-from dropbatch.domain.jobs import Batch, BatchState, Job, JobState, OpenAIStatus
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import BatchState, JobState, OpenAIStatus
 from dropbatch.polling import batch_status as following
 from dropbatch.polling.batch_status import follow
 from dropbatch.polling.poll import _Tick, poll
 from dropbatch.ports import RemoteBatch
-from dropbatch.storage.repository import Ledger
 from tests.fakes import INBOX, FakeContext, FakeOpenAI
 
 PAGE = 100
@@ -56,9 +57,9 @@ class Following:
         self.fake = FakeContext(folder)
         self.fake.clock.now = NOW
         self.account = self.fake.openai = Account(self.fake)
-        self.ledger = Ledger(self.fake.table)
+        self.repository = self.fake.context.repository
         self.job = Job("j", Drop(INBOX, "a.csv", "v", NOW), NOW, state=JobState.RUNNING, sent_at=NOW)
-        self.ledger.add(self.job)
+        self.repository.add(self.job)
         self.count = 0
 
     def others(self, count: int) -> None:
@@ -69,7 +70,7 @@ class Following:
         names = [f"ours-{number:05d}" for number in range(self.count, self.count + count)]
         for name in names:
             self.account.add(name, status)
-            self.ledger.add(
+            self.repository.add(
                 Batch("j", self.count, 0, "/v1/e", "m", 100, 1, NOW, state=BatchState.SUBMITTED, openai_id=name,
                       openai_status=OpenAIStatus.IN_PROGRESS, submitted_at=NOW)
             )  # fmt: skip
@@ -81,12 +82,12 @@ class Following:
         before = self.account.calls.total()
         for _ in range(minutes):
             self.fake.clock.sleep(60)
-            submitted = [batch for batch in self.ledger.open_batches() if batch.state is BatchState.SUBMITTED]
-            follow(self.fake.context, self.ledger, submitted, {"j": self.job})
+            submitted = [batch for batch in self.repository.open_batches() if batch.state is BatchState.SUBMITTED]
+            follow(self.fake.context, submitted, {"j": self.job})
         return self.account.calls.total() - before
 
     def states(self) -> Counter[str]:
-        return Counter(str(batch.state) for batch in self.ledger.batches("j"))
+        return Counter(str(batch.state) for batch in self.repository.batches("j"))
 
 
 @pytest.fixture
@@ -131,15 +132,15 @@ def test_a_queue_gets_no_more_than_is_worked_off_and_nothing_is_given_up_for_wai
     most = 0
     for _ in range(120):
         poll(following_.fake.context)
-        sent = [b for b in following_.ledger.batches("j") if b.state is BatchState.ENDED and b.sent_at]
+        sent = [b for b in following_.repository.batches("j") if b.state is BatchState.ENDED and b.sent_at]
         most = max(most, len(sent))
         assert len(queue.messages) <= len(sent) + 1, "one message a batch"
         collected = 0
         while collected < 2 and (message := queue.take()):
-            batch = following_.ledger.batch("j", message["batch"]) if message["batch"] else None
+            batch = following_.repository.batch("j", message["batch"]) if message["batch"] else None
             if batch is not None and batch.state is BatchState.ENDED:
                 batch.move(BatchState.COLLECTED)
-                following_.ledger.save(batch)
+                following_.repository.save(batch)
                 collected += 1
         following_.fake.clock.sleep(60)
     assert following_.states() == {"collected": 60}
@@ -189,9 +190,9 @@ def test_progress_is_written_down_for_those_that_have_come_furthest(
         following_.account.all[name] = replace(following_.account.all[name], completed=number)
     monkeypatch.setattr(following, "UNMOVED", 0)
     following_.poll()
-    assert sorted(batch.completed for batch in following_.ledger.batches("j")) == [0] * 25 + [25, 26, 27, 28, 29]
+    assert sorted(batch.completed for batch in following_.repository.batches("j")) == [0] * 25 + [25, 26, 27, 28, 29]
     following_.poll(6)
-    assert sorted(batch.completed for batch in following_.ledger.batches("j")) == list(range(30)), "all come to it"
+    assert sorted(batch.completed for batch in following_.repository.batches("j")) == list(range(30)), "all come to it"
 
 
 def test_a_poll_that_runs_out_of_time_goes_on_with_others_the_next_time(
@@ -200,7 +201,7 @@ def test_a_poll_that_runs_out_of_time_goes_on_with_others_the_next_time(
     """Time for a few jobs a poll: those that were left out come first in one of the next."""
     jobs = [f"job-{number:02d}" for number in range(20)]
     for name in jobs:
-        following_.ledger.add(Job(name, Drop(INBOX, "a.csv", name, NOW), NOW, state=JobState.RUNNING))
+        following_.repository.add(Job(name, Drop(INBOX, "a.csv", name, NOW), NOW, state=JobState.RUNNING))
     clock, looked = following_.fake.clock, Counter[str]()
 
     def slow(_tick: object, _context: object, job_id: str) -> None:

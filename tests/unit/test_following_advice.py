@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.formats.compression import Compression, compressed, decompressed
 from dropbatch.reporting.details import results_prefix
 from tests.driving import drop, jobs, result, result_json, run

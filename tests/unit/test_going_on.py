@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import Job, JobState
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState
 from dropbatch.formats import lines as chunked
 from dropbatch.formats.compression import Compression, compressed
 from dropbatch.formats.parquet import files
 from dropbatch.formats.resumable_stream import HASHED_BYTES, ResumableStream
 from dropbatch.intake.intake import take_in
 from dropbatch.messages import IntakeMessage
-from dropbatch.storage.repository import Ledger
 from dropbatch.storage.unique_ids import UniqueIds
 from tests.driving import drop, jobs, only_job, result, result_json, run
 from tests.fakes import WORK, FakeContext, answer_ok, response_line
@@ -135,7 +135,7 @@ def outcome(fake: FakeContext) -> object:
     names = [key.removeprefix(prefix) for key in fake.objects.keys(WORK, prefix)]  # of a bucket
     kept = {name: fake.objects.content(WORK, prefix + name) for name in names if name.count(".") < 2}
     kept = {name: data for name, data in kept.items() if "token" not in name}
-    batches = [(b.key, b.requests, b.tokens, b.inputs) for b in Ledger(fake.table).batches(job.id)]
+    batches = [(b.key, b.requests, b.tokens, b.inputs) for b in fake.context.repository.batches(job.id)]
     return job.state, job.rows, job.shards, job.claim, batches, kept
 
 

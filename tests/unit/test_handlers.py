@@ -15,10 +15,10 @@ from aws_lambda_powertools import Logger, Metrics
 import collect_handler
 import poll_handler
 import submit_handler
-from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.entrypoints import bootstrap
 from dropbatch.entrypoints.observability import PowertoolsObserver
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.repository import Repository
 from tests.driving import RECIPE, jobs, only_job
 from tests.fakes import FakeContext, FakeQueue
 
@@ -208,7 +208,7 @@ def test_what_is_not_due_yet_waits_in_the_table_and_not_in_a_queue(functions: Fu
     functions.run(ticks=2)
     assert only_job(functions.fake).state is JobState.RUNNING
     assert functions.fake.collect.messages == []
-    (batch,) = Ledger(functions.fake.table).open_batches()
+    (batch,) = Repository(functions.fake.table).open_batches()
     assert batch.not_before > functions.fake.clock() - 120
     assert not batch.sent_at
 

@@ -14,7 +14,7 @@ import pytest
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAINotFoundError
-from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
@@ -315,7 +315,7 @@ def test_a_batch_that_never_ends_is_brought_home_with_what_it_has(fake: FakeCont
     fake.openai.cancel = lambda _batch_id: None  # type: ignore[method-assign]  # it has no effect
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=60, step=3600)
-    assert outcomes(fake) == ["expired:never_ended"] * 2
+    assert outcomes(fake) == ["expired:assumed_ended"] * 2
     assert len(asked(fake)) == 1, "it may be running still"
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import Poller
+from dropbatch.domain.poller import Poller
 from dropbatch.entrypoints import sqs_records as queue_handling
 from dropbatch.entrypoints.heartbeat import HIDDEN_SECONDS, Heartbeat
 from dropbatch.entrypoints.sqs_records import each_message
 from dropbatch.jobs.lease import LEASE_SECONDS, take
-from dropbatch.ports import Context
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
+from dropbatch.storage.item_keys import key_of
 from tests.fakes import FakeContext
 
 
@@ -29,7 +29,7 @@ def fake(tmp_path: Path) -> FakeContext:
 def leased(fake: FakeContext) -> Poller:
     poller = Poller()
     take(fake.context, poller)
-    Ledger(fake.table).save(poller)
+    fake.context.repository.save(poller)
     return poller
 
 
@@ -44,23 +44,23 @@ def test_a_lease_is_renewed_and_the_message_hidden_for_as_long_as_the_step_runs(
     poller, hidden = leased(fake), []
     with Heartbeat(fake.context, hidden.append, beat_seconds=0.01) as heart:
         assert hidden == [HIDDEN_SECONDS], "from the very beginning"
-        with heart.keeping(poller.pk, poller.sk, poller.lease or ""):
+        with heart.keeping(*key_of(poller), poller.lease or ""):
             for _ in range(3):
                 fake.clock.sleep(LEASE_SECONDS - 1)
                 now = int(fake.clock())
-                until(lambda now=now: Ledger(fake.table).poller().lease_until >= now + LEASE_SECONDS)  # type: ignore[misc]  # of this beat
+                until(lambda now=now: fake.context.repository.poller().lease_until >= now + LEASE_SECONDS)  # type: ignore[misc]  # of this beat
     assert len(hidden) > 3
-    assert Ledger(fake.table).poller().rev == poller.rev, "the step's own writes are not disturbed"
+    assert fake.context.repository.poller().rev == poller.rev, "the step's own writes are not disturbed"
 
 
 def test_nothing_is_renewed_once_the_step_has_ended(fake: FakeContext) -> None:
     poller = leased(fake)
-    with Heartbeat(fake.context, beat_seconds=0.01) as heart, heart.keeping(poller.pk, poller.sk, poller.lease or ""):
+    with Heartbeat(fake.context, beat_seconds=0.01) as heart, heart.keeping(*key_of(poller), poller.lease or ""):
         pass
-    before = Ledger(fake.table).poller().lease_until
+    before = fake.context.repository.poller().lease_until
     fake.clock.sleep(100)
     time.sleep(0.05)
-    assert Ledger(fake.table).poller().lease_until == before
+    assert fake.context.repository.poller().lease_until == before
 
 
 def test_a_lease_that_another_process_took_is_left_alone(fake: FakeContext) -> None:
@@ -68,7 +68,7 @@ def test_a_lease_that_another_process_took_is_left_alone(fake: FakeContext) -> N
     with Heartbeat(fake.context, beat_seconds=0.01) as heart, heart.keeping("poller", "poller", "another's"):
         fake.clock.sleep(1000)
         time.sleep(0.05)
-    assert Ledger(fake.table).poller().lease_until < fake.clock()
+    assert fake.context.repository.poller().lease_until < fake.clock()
     with pytest.raises(StaleItemError):
         fake.table.renew("poller", "poller", "another's", 1)
 
@@ -84,8 +84,8 @@ def test_a_table_that_is_away_for_a_beat_ends_nothing(fake: FakeContext) -> None
 
     fake.table.renew = away  # type: ignore[method-assign]  # a fault of two beats
     fake.clock.sleep(30)
-    with Heartbeat(fake.context, beat_seconds=0.01) as heart, heart.keeping(poller.pk, poller.sk, poller.lease or ""):
-        until(lambda: Ledger(fake.table).poller().lease_until >= fake.clock() + LEASE_SECONDS - 1)
+    with Heartbeat(fake.context, beat_seconds=0.01) as heart, heart.keeping(*key_of(poller), poller.lease or ""):
+        until(lambda: fake.context.repository.poller().lease_until >= fake.clock() + LEASE_SECONDS - 1)
     assert len(failures) == 2
 
 

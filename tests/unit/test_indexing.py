@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropbatch.rows.request_builder import JobRows
-from dropbatch.storage.repository import Ledger
 from dropbatch.storage.shard_index import BAD_ROW, NO_REQUEST, ShardIndex
 from tests.driving import drop, only_job, run
 from tests.fakes import FakeContext
@@ -71,12 +70,12 @@ def test_rows_are_known_by_their_model_and_by_why_they_are_not_sent(tmp_path: Pa
     run(fake, ticks=2)  # its files are there as long as it runs
     job = only_job(fake)
     rows = JobRows(fake.context, job)
-    shard = Ledger(fake.table).shard(job.id, 0)
+    shard = fake.context.repository.shard(job.id, 0)
     assert shard is not None
     index = rows.index(shard)
     assert list(index.sizes) == list(map(len, records))
     assert list(index.groups) == [0, 1, 0, NO_REQUEST, BAD_ROW]
-    for batch in Ledger(fake.table).batches(job.id):
+    for batch in fake.context.repository.batches(job.id):
         asked = list(rows.asked(shard, batch))
         assert [row for row, _ in asked] == list(zip(*rows.asked_rows(shard, batch, index), strict=True))
         places = [row.number - 1 for row, _ in asked]

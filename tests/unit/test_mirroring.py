@@ -1,6 +1,7 @@
 """The newest run's answers stand in the mirror, whichever process is killed, overtaken or paused at any call."""
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,9 @@ import pytest
 
 from dropbatch.delivery.mirror import Answers, mirror
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import Job, Mirror
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.runs import Mirror
 from dropbatch.storage.mirror_keys import mirror_key
-from dropbatch.storage.repository import Ledger
 from tests.fakes import INBOX, RESULTS, FakeContext, Killed, Killer
 
 KEY = "shop/a.csv"
@@ -39,7 +40,7 @@ def test_a_mirror_lies_under_the_drops_own_key(key: str, expected: str) -> None:
 def job(number: int, **other: Any) -> Job:
     """A run of one version of the drop: the third was asked for last."""
     drop = Drop(INBOX, KEY, "v", 0, sequencer=other.pop("sequencer", "00A1"))
-    members = {"created_at": 100 + number, "asked_at": 100 + number, "run": number, **other}
+    members = {"created_at": 100 + number, "requested_at": 100 + number, "run": number, **other}
     return Job(id=f"job-{number}", drop=drop, mirror=TARGET, **members)
 
 
@@ -54,7 +55,7 @@ class Runs:
     def mirror(self, number: int, **other: Any) -> bool:
         context = self.fake.context
         answers = Answers(f"answers-{number}", "text/csv")
-        return mirror(context, Ledger(context.table), job(number, **other), answers, lambda: True)
+        return mirror(context, job(number, **other), answers, lambda: True)
 
     @property
     def content(self) -> bytes:
@@ -62,7 +63,7 @@ class Runs:
 
     @property
     def item(self) -> Mirror:
-        found = Ledger(self.fake.table).reload(Mirror(INBOX, KEY, "", "", 0, 0))
+        found = self.fake.context.repository.reload(Mirror(INBOX, KEY, "", "", 0, 0))
         assert found is not None
         return found
 
@@ -77,10 +78,10 @@ def test_a_newer_run_replaces_an_older_one_and_never_the_other_way_round(tmp_pat
 
 def test_the_newer_version_of_a_drop_stands_there_whenever_it_was_accepted(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
-    assert runs.mirror(2, sequencer="00A2", asked_at=100)
-    assert runs.mirror(3, sequencer="00A1", asked_at=200, run=9)  # a large file, or one asked for once more
+    assert runs.mirror(2, sequencer="00A2", requested_at=100)
+    assert runs.mirror(3, sequencer="00A1", requested_at=200, run=9)  # a large file, or one asked for once more
     assert runs.content == b"two"
-    assert runs.mirror(1, sequencer="00A3", asked_at=50)
+    assert runs.mirror(1, sequencer="00A3", requested_at=50)
     assert runs.content == b"one"
 
 
@@ -89,7 +90,7 @@ def test_runs_of_versions_that_no_event_tells_of_are_in_the_order_of_their_times
     assert runs.mirror(2, sequencer="")
     assert runs.mirror(1)
     assert runs.content == b"two"
-    assert runs.mirror(3, asked_at=102)  # in the same second, but accepted later
+    assert runs.mirror(3, requested_at=102)  # in the same second, but accepted later
     assert runs.content == b"three"
 
 
@@ -230,9 +231,7 @@ def test_gigabytes_take_as_many_invocations_as_they_need(tmp_path: Path) -> None
             begun.append(args[5])
             return None if len(begun) > 3 else {"part": len(begun)}
 
-    context = type(context)(**{**context.__dict__, "objects": Slow()})
-    done = [
-        mirror(context, Ledger(context.table), job(1), Answers("answers-1", "text/csv"), lambda: False) for _ in "123"
-    ]
+    context = replace(context, objects=Slow())
+    done = [mirror(context, job(1), Answers("answers-1", "text/csv"), lambda: False) for _ in "123"]
     assert done == [False, False, False]
     assert begun == [None, {"part": 1}, {"part": 2}]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from tests.driving import drop, only_job, result, result_json, run
 from tests.fakes import FakeContext
 

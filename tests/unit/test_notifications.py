@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from dropbatch import __version__
-from dropbatch.domain.jobs import Job, JobState, OpenAIStatus
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.ports import Notification
 from dropbatch.reporting import phrases
 from tests.driving import RECIPE, drop, only_job, result, result_json, run

@@ -9,7 +9,7 @@ import pytest
 
 from dropbatch.collection.collect import collect
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError
-from dropbatch.domain.jobs import JobState, OpenAIStatus
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.intake.intake import take_in
 from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll

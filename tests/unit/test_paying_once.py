@@ -6,7 +6,8 @@ import pytest
 
 from dropbatch.collection.collect import collect
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError
-from dropbatch.domain.jobs import Job, JobState
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import JobState
 from dropbatch.intake.intake import take_in
 from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll

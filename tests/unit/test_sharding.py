@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from tests.driving import drop, only_job, result, run
 from tests.fakes import FakeContext
 

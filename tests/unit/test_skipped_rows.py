@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import RowRejectedError
-from dropbatch.domain.jobs import JobState
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.states import JobState
 from dropbatch.formats.records import Record
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe

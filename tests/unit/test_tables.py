@@ -16,7 +16,7 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.collection import result_writer
 from dropbatch.delivery import render_shard as rendering
 from dropbatch.delivery.parquet_results import column_schemas
-from dropbatch.domain.jobs import JobState
+from dropbatch.domain.states import JobState
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 from tests.driving import drop, jobs, only_job, result, result_json, run

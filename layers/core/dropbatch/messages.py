@@ -5,22 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import VERSION, Batch, Job
+from dropbatch.domain.items import VERSION
+from dropbatch.domain.jobs import Job
 
 
 @dataclass(frozen=True, slots=True)
 class IntakeMessage:
     """Look at an object of the inbox. `rerun_version` makes it the job that a `.rerun` marker asked for.
 
-    `time` and `sequencer` are those of S3's event, in seconds since 1970; None and empty if no event told of it.
+    `event_at` and `sequencer` are those of S3's event, in seconds since 1970; None and empty if no event told of it.
     """
 
     bucket: str
     key: str
     version_id: str | None
     rerun_version: str = ""
-    time: int | None = None
+    event_at: int | None = None
     sequencer: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -30,7 +32,7 @@ class IntakeMessage:
             "key": self.key,
             "version_id": self.version_id,
             "rerun_version": self.rerun_version,
-            "time": self.time,
+            "event_at": self.event_at,
             "sequencer": self.sequencer,
         }
 
@@ -44,7 +46,7 @@ class IntakeMessage:
                 detail["bucket"]["name"],
                 found["key"],
                 found.get("version-id") or None,
-                time=_seconds(message.get("time")),
+                event_at=_seconds(message.get("time")),
                 sequencer=found.get("sequencer") or "",
             )
         return cls(
@@ -52,7 +54,7 @@ class IntakeMessage:
             message["key"],
             message["version_id"],
             message["rerun_version"],
-            message.get("time"),
+            message.get("event_at", message.get("time")),  # version 1 named it so
             message.get("sequencer") or "",
         )
 
@@ -100,5 +102,5 @@ class BatchMessage:
 
 def message_for(item: Batch | Job) -> dict[str, Any]:
     if isinstance(item, Batch):
-        return BatchMessage(item.job_id, item.sk).to_json()
+        return BatchMessage(item.job_id, item.sort_key).to_json()
     return BatchMessage(item.id).to_json()

@@ -1,16 +1,13 @@
 """What the use cases need from the world. `adapters/` fulfils it with AWS and OpenAI, `tests/fakes/` in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from copy import copy
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.states import OpenAIStatus
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -253,7 +250,7 @@ class OpenAI(Protocol):
         ...
 
     def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> RemoteBatch:
-        """Creates a batch, once: it is never retried within."""
+        """CreateCount a batch, once: it is never retried within."""
         ...
 
     def retrieve(self, batch_id: str) -> RemoteBatch: ...
@@ -295,53 +292,3 @@ class Observer(Protocol):
         ...
 
     def metric(self, name: str, value: float, **dimensions: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Buckets:
-    inbox: str
-    results: str
-    work: str
-
-
-@dataclass(frozen=True)
-class Context:
-    """Everything a use case can reach. `clock` gives seconds since 1970; `seconds_left` those of this invocation."""
-
-    objects: Objects
-    table: Table
-    intake: Queue
-    dispatch: Queue
-    collect: Queue
-    dead_letters: Mapping[str, DeadLetters]  # by queue: intake, dispatch, collect, drop_events
-    topics: Topics
-    openai: OpenAI
-    observer: Observer
-    buckets: Buckets
-    clock: Callable[[], float]
-    seconds_left: Callable[[], float]
-    scratch: Path  # a folder on disk for one batch's files
-    new_token: Callable[[], str]
-    keeping: Callable[[str, str, str], AbstractContextManager[None]] = lambda _pk, _sk, _lease: nullcontext()
-    """Keeps the lease of the item (pk, sk) while its block runs: `keeping(pk, sk, lease)`."""
-    settle_seconds: int = 600
-    recipe_wait_seconds: int = 120
-    hold_above_rows: int = 200_000  # a drop of more rows is held until it is approved
-    limits: Limits = field(default_factory=Limits)
-    token_limits: Mapping[str, int] = field(default_factory=dict)  # enqueued tokens by model, as the stack's owner set
-    region: str = "us-east-1"
-    secret_name: str = ""  # of the API key, for the sentence that says where to put it
-    zone: tzinfo = UTC  # of the times that people are told
-
-    def now(self) -> int:
-        return int(self.clock())
-
-    def with_seconds_left(self, seconds_left: Callable[[], float]) -> "Context":
-        """Return the same world with another time left. A poll does so for each job: it is quicker than `replace`."""
-        other = copy(self)
-        object.__setattr__(other, "seconds_left", seconds_left)  # it is frozen, but nobody has seen it yet
-        return other
-
-    def scaled(self, seconds: float) -> int:
-        """A wait of so many seconds, scaled as `settle_seconds` is, so that tests are quick."""
-        return int(seconds * self.settle_seconds / 600)

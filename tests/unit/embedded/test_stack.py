@@ -14,16 +14,16 @@ ANSWERS = (
 
 
 def test_parameters_of_the_template_are_taken_as_a_shell_would(tmp_path: Path) -> None:
-    asked = {"PARAMETERS": 'SettleSeconds=2 PollSchedule="rate(5 minutes)" NotificationEmail='}
+    asked = {"PARAMETERS": 'AbsenceConfirmationSeconds=2 PollSchedule="rate(5 minutes)" NotificationEmail='}
 
     assert stack_from(asked, tmp_path).parameters == {
-        "SettleSeconds": "2",
+        "AbsenceConfirmationSeconds": "2",
         "PollSchedule": "rate(5 minutes)",
         "NotificationEmail": "",
     }
 
 
-@pytest.mark.parametrize("text", ["SettleSeconds", "SettleSeconds: 2", "=2"])
+@pytest.mark.parametrize("text", ["AbsenceConfirmationSeconds", "AbsenceConfirmationSeconds: 2", "=2"])
 def test_parameters_that_cannot_be_read_are_refused_by_example(tmp_path: Path, text: str) -> None:
     with pytest.raises(LocalError, match="must read like"):
         stack_from({"PARAMETERS": text}, tmp_path)

@@ -26,7 +26,7 @@ from dropbatch.domain.errors import (
     OpenAIRateLimitError,
     OpenAIRequestError,
 )
-from dropbatch.domain.jobs import OpenAIStatus
+from dropbatch.domain.states import OpenAIStatus
 from dropbatch.ports import RemoteBatch
 
 T = TypeVar("T")

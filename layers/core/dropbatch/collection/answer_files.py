@@ -20,10 +20,12 @@ from tempfile import TemporaryFile
 from typing import IO, Any, Protocol
 
 from dropbatch.answers.output_files import BLOCK_BYTES, NOBODYS, Addresses, AnswerLines, Source, addressed
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import OpenAIError, OpenAIOutcomeUnknownError, OpenAIRequestError
-from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.domain.jobs import Shard
 from dropbatch.formats.line_blocks import whole_lines
-from dropbatch.ports import BYTES, Context, Download
+from dropbatch.ports import BYTES, Download
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
 from dropbatch.storage.job_files import JobFiles
 

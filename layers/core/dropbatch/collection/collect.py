@@ -27,6 +27,7 @@ from dropbatch.collection.retry_policy import (
 from dropbatch.collection.verdict import Judge, Unanswered
 from dropbatch.delivery import assemble_job as assemble
 from dropbatch.delivery.render_shard import render
+from dropbatch.domain.batches import Batch, FollowUp
 from dropbatch.domain.errors import (
     ErrorKind,
     OpenAIError,
@@ -35,29 +36,19 @@ from dropbatch.domain.errors import (
     RetryLaterError,
     StaleItemError,
 )
-from dropbatch.domain.jobs import (
-    CLOSED,
-    MAX_STARTS,
-    TERMINAL,
-    Batch,
-    BatchState,
-    FollowUp,
-    HeldReason,
-    Job,
-    JobState,
-    OpenAIStatus,
-    Shard,
-    ShardState,
-)
+from dropbatch.domain.items import MAX_STARTS
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import ANSWERS_GONE, MAY_BE_PAID, NEVER_ENDED
+from dropbatch.domain.states import CLOSED, TERMINAL, BatchState, HeldReason, JobState, OpenAIStatus, ShardState
 from dropbatch.jobs.hold import hold, hold_for, let_go
 from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
 from dropbatch.jobs.openai_batch import NEVER_SECONDS, knows_of
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.money.pricing import CostMeter
-from dropbatch.ports import Context, RemoteBatch
+from dropbatch.ports import RemoteBatch
 from dropbatch.rows.request_builder import JobRows
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
+from dropbatch.storage.repository import Repository
 from dropbatch.submission.admission import calibrate_estimates, learn_limit
 
 Collected = TypeVar("Collected", Job, Batch)
@@ -70,7 +61,7 @@ MAX_LATE_SECONDS = 600
 """Then they are looked for less and less often, but not less often than this."""
 
 DOUBT_FACTOR = 3
-"""For how many `settle_seconds` answers are awaited that OpenAI has counted but not delivered (30 min by default)."""
+"""How long to wait for answers that OpenAI counted but did not deliver, in `absence_confirmation_seconds`: 30 min."""
 
 KEY_CHANGED_SECONDS = 3600
 """When a batch is tried again that the key cannot see; the poller sends it sooner if the former key is back."""
@@ -86,37 +77,36 @@ COLLECTED_IN = (JobState.RUNNING, JobState.HELD, JobState.ASSEMBLING)
 
 def collect(context: Context, work: BatchMessage) -> None:
     """Collect the batch that a message names, then do whatever is settled by that: its shard, its job."""
-    ledger = Ledger(context.table)
-    job = ledger.job(work.job_id)
+    job = context.repository.job(work.job_id)
     if job is None or job.state not in COLLECTED_IN:
         return
     if work.batch is None:
-        _finish_job(context, ledger, job)
+        _finish_job(context, job)
         return
-    batch = ledger.batch(job.id, work.batch)
-    if batch is None or (batch.state is BatchState.ENDED and not _collect_step(context, ledger, job, batch)):
+    batch = context.repository.batch(job.id, work.batch)
+    if batch is None or (batch.state is BatchState.ENDED and not _collect_step(context, job, batch)):
         return
     if batch.state not in CLOSED:
         return
     try:
         if not _in_time(context) or not _finish_shard(
-            context, ledger, JobRows(context, job), batch.shard, lambda: _in_time(context)
+            context, JobRows(context, job), batch.shard, lambda: _in_time(context)
         ):
-            _hand_over(context, ledger, job)
+            _hand_over(context, job)
             return
-        is_last = all(shard.state is ShardState.RENDERED for shard in ledger.shards(job.id))
+        is_last = all(shard.state is ShardState.RENDERED for shard in context.repository.shards(job.id))
     except Exception:  # noqa: BLE001 - the answers are kept; once all batches are, the job's own step comes back to it
         context.observer.exception("a shard could not be finished yet", **batch.ids)
         return
     if is_last:
-        _finish_job(context, ledger, job)
+        _finish_job(context, job)
 
 
 def _in_time(context: Context) -> bool:
     return context.seconds_left() > HANDOVER_SECONDS
 
 
-def _hand_over(context: Context, ledger: Ledger, job: Job) -> None:
+def _hand_over(context: Context, job: Job) -> None:
     """Have another invocation go on with what is left of a job, unless a message about it is under way already."""
 
     def sent(current: Job) -> bool:
@@ -125,44 +115,44 @@ def _hand_over(context: Context, ledger: Ledger, job: Job) -> None:
         current.sent_at = context.now()
         return True
 
-    if ledger.update(job, sent):
+    if context.repository.update(job, sent):
         context.collect.send(message_for(job))
 
 
 # A batch
 
 
-def _collect_step(context: Context, ledger: Ledger, job: Job, batch: Batch) -> bool:
+def _collect_step(context: Context, job: Job, batch: Batch) -> bool:
     """Collect an ended batch under its lease; False if it is not collected now."""
     if batch.is_leased(context.now()) or batch.not_before > context.now():
         return False
     take(context, batch)
     try:
-        ledger.save(batch)
+        context.repository.save(batch)
     except StaleItemError:
         return False
     with kept(context, batch):
         try:
-            if _collect_batch(context, ledger, job, batch):
+            if _collect_batch(context, job, batch):
                 return True
-            _go_on(context, ledger, batch)
+            _go_on(context, batch)
         except StaleItemError:
             context.observer.info("another process has moved the batch on", **batch.ids)
         except RetryLaterError as later:
-            _wait(context, ledger, batch, later.seconds)
+            _wait(context, batch, later.seconds)
         except OpenAIError as error:
             context.observer.warning(
                 "a batch's answers could not be read", code=error.code, kind=str(error.kind), **batch.ids
             )
             seconds = error.seconds if isinstance(error, OpenAIRateLimitError) else 0
-            _failed(context, ledger, job, batch, error.code, seconds, error)
+            _failed(context, job, batch, error.code, seconds, error)
         except Exception:  # noqa: BLE001 - the batch is paid: it is tried again for as long as its job lasts
             context.observer.exception("a batch could not be collected", **batch.ids)
-            _failed(context, ledger, job, batch, "failed")
+            _failed(context, job, batch, "failed")
     return False
 
 
-def _go_on(context: Context, ledger: Ledger, item: Collected) -> None:
+def _go_on(context: Context, item: Collected) -> None:
     """Have another invocation go on with an item whose step came further and ran out of time."""
 
     def further(current: Collected) -> None:
@@ -170,26 +160,25 @@ def _go_on(context: Context, ledger: Ledger, item: Collected) -> None:
         give_back(current)
         current.sent_at = context.now()
 
-    if update_own(ledger, item, further):
+    if update_own(context.repository, item, further):
         context.collect.send(message_for(item))
 
 
-def _wait(context: Context, ledger: Ledger, batch: Batch, seconds: int) -> None:
+def _wait(context: Context, batch: Batch, seconds: int) -> None:
     """Give the lease back until answers may have come: nothing failed."""
 
     def wait(current: Batch) -> None:
-        current.starts = current.kills = 0
+        current.start_count = current.kill_count = 0
         current.deferrals += 1
-        current.waited_with = batch.waited_with
+        current.incomplete_digest = batch.incomplete_digest
         later = min(context.scaled(MAX_LATE_SECONDS), seconds * 2 ** min(current.deferrals - 1, 10))
         give_back(current, context.now() + max(seconds, later))
 
-    update_own(ledger, batch, wait)
+    update_own(context.repository, batch, wait)
 
 
 def _failed(
     context: Context,
-    ledger: Ledger,
     job: Job,
     batch: Batch,
     code: str,
@@ -201,16 +190,16 @@ def _failed(
     def later(current: Batch) -> None:
         put_off(context, current, seconds)
 
-    put = update_own(ledger, batch, later)
-    if (error is None or not hold_for(context, ledger, job, error, batch)) and put and put.deferrals >= MAX_STARTS:
-        hold(context, ledger, job, HeldReason.STUCK, code, batch)
+    put = update_own(context.repository, batch, later)
+    if (error is None or not hold_for(context, job, error, batch)) and put and put.deferrals >= MAX_STARTS:
+        hold(context, job, HeldReason.STUCK, code, batch)
 
 
-def _collect_batch(context: Context, ledger: Ledger, job: Job, batch: Batch) -> bool:
+def _collect_batch(context: Context, job: Job, batch: Batch) -> bool:
     """Give each row of an ended batch its outcome, or another try; False if time has run out and another goes on."""
     rows = JobRows(context, job)
-    shard = _shard_of(ledger, batch)
-    remote = _ended(context, ledger, job, batch)
+    shard = _shard_of(context.repository, batch)
+    remote = _ended(context, job, batch)
     failure = classify_failure(remote.errors) if remote.status is OpenAIStatus.FAILED else None
     # Looks into the price list, which takes 80 MB for a moment, before answers take theirs.
     bill = CostMeter(batch.model, batch.endpoint)
@@ -218,16 +207,16 @@ def _collect_batch(context: Context, ledger: Ledger, job: Job, batch: Batch) -> 
         context.new_token()
     )  # of this try alone: a process that lost its lease may still write under its own
     shown = _shown(remote)
-    if batch.waited_with == shown and _is_in_doubt(context, batch):
+    if batch.incomplete_digest == shown and _is_in_doubt(context, batch):
         raise RetryLaterError(_late_seconds(context), "OpenAI still shows what was incomplete")
     answers, gone = _fetched(context, rows, batch, remote, shard)
     if answers is None:
         return False
     with answers:
         if gone is None and _is_incomplete(context, batch, remote, answers):
-            batch.waited_with = shown
+            batch.incomplete_digest = shown
             raise RetryLaterError(_late_seconds(context), "answers are counted that have not been delivered")
-        code = gone or (NEVER_ENDED if batch.never_ended else None)
+        code = gone or (NEVER_ENDED if batch.assumed_ended else None)
         # What never ended may still be running, and what is gone was paid: such rows are not asked twice.
         over = job.cancel_requested or context.now() >= job.deadline_at or code is not None
         judge = Judge(job, batch, Unanswered(remote, failure, code=code), failure, over)
@@ -241,50 +230,50 @@ def _collect_batch(context: Context, ledger: Ledger, job: Job, batch: Batch) -> 
     if failure is not None:
         context.observer.info("a batch failed", code=failure.code, kind=str(failure.kind), **batch.ids)
         if failure.kind is Failure.TOKENS:
-            learn_limit(context, ledger, batch, failure.message)
+            learn_limit(context, batch, failure.message)
     elif remote.status is OpenAIStatus.COMPLETED:
-        calibrate_estimates(context, ledger, batch, written.estimated_tokens, written.counted_tokens)
+        calibrate_estimates(context, batch, written.estimated_tokens, written.counted_tokens)
     if failure is not None and failure.kind in (Failure.ACCOUNT, Failure.MODEL):
-        _stop(context, ledger, batch, failure)
-    _break_circuit(context, ledger, job, batch, remote, written)
+        _stop(context, batch, failure)
+    _break_circuit(context, job, batch, remote, written)
     children = [_child(context, batch, written, failure)] if written.again else []
 
     def finish(current: Batch) -> None:
         current.completed, current.failed = remote.completed, remote.failed
-        current.results, current.children = batch.results, children
+        current.results, current.follow_ups = batch.results, children
         current.micro_usd, current.unpriced = written.micro_usd, written.unpriced
         current.came_further()
         give_back(current)
         current.move(BatchState.COLLECTED)
 
-    collected = update_own(ledger, batch, finish)
+    collected = update_own(context.repository, batch, finish)
     if collected is None:
         raise StaleItemError
     batch.state = collected.state
     context.observer.info("collected", openai_id=batch.openai_id, lines=answers.found, again=written.again, **batch.ids)
-    if job.held_call == batch.sk:
-        let_go(context, ledger, job, HeldReason.STUCK, HeldReason.PERMISSION, HeldReason.ACCOUNT)
+    if job.held_batch == batch.sort_key:
+        let_go(context, job, HeldReason.STUCK, HeldReason.PERMISSION, HeldReason.ACCOUNT)
     return True
 
 
-def _shard_of(ledger: Ledger, batch: Batch) -> Shard:
-    shard = ledger.shard(batch.job_id, batch.shard)
+def _shard_of(repository: Repository, batch: Batch) -> Shard:
+    shard = repository.shard(batch.job_id, batch.shard)
     if shard is None:
         raise AssertionError(f"{batch.key} has no shard")
     return shard
 
 
-def _ended(context: Context, ledger: Ledger, job: Job, batch: Batch) -> RemoteBatch:
+def _ended(context: Context, job: Job, batch: Batch) -> RemoteBatch:
     """Return the ended batch as OpenAI shows it, or as it was last seen if OpenAI cannot show it any more.
 
     An answer that says less than what was seen before is stale, and never final: RetryLaterError.
     """
-    never = batch.never_ended or context.now() > (batch.submitted_at or 0) + NEVER_SECONDS
+    never = batch.assumed_ended or context.now() > (batch.submitted_at or 0) + NEVER_SECONDS
     try:
         remote = context.openai.retrieve(batch.openai_id or "")
     except OpenAINotFoundError:
         if not knows_of(context, batch):
-            hold(context, ledger, job, HeldReason.KEY_CHANGED, "key_changed", batch)
+            hold(context, job, HeldReason.KEY_CHANGED, "key_changed", batch)
             raise RetryLaterError(KEY_CHANGED_SECONDS, "the key is not of the batch's project") from None
         seen = _as_seen(batch)
         if seen.output_file_id is None and seen.error_file_id is None and _is_in_doubt(context, batch):
@@ -297,14 +286,14 @@ def _ended(context: Context, ledger: Ledger, job: Job, batch: Batch) -> RemoteBa
             return _as_seen(batch)
         raise
     if remote.status in TERMINAL:
-        batch.never_ended = False
-        if remote.status is OpenAIStatus.CANCELLED and batch.aged_at:
+        batch.assumed_ended = False
+        if remote.status is OpenAIStatus.CANCELLED and batch.cancelled_for_age_at:
             # Dropbatch cancelled it for its age, not its owner: what it did not answer has expired.
             return replace(remote, status=OpenAIStatus.EXPIRED)
         return remote
     if not never:
         raise RetryLaterError(_late_seconds(context), "OpenAI shows a batch as it was before it ended")
-    batch.never_ended = True
+    batch.assumed_ended = True
     return replace(remote, status=OpenAIStatus.EXPIRED)
 
 
@@ -324,12 +313,12 @@ def _as_seen(batch: Batch) -> RemoteBatch:
 
 
 def _late_seconds(context: Context) -> int:
-    return min(LATE_SECONDS, context.settle_seconds)
+    return min(LATE_SECONDS, context.absence_confirmation_seconds)
 
 
 def _is_in_doubt(context: Context, batch: Batch) -> bool:
     """Return whether answers may still come: OpenAI's files may be late."""
-    return context.now() < (batch.ended_at or 0) + DOUBT_FACTOR * context.settle_seconds
+    return context.now() < (batch.ended_at or 0) + DOUBT_FACTOR * context.absence_confirmation_seconds
 
 
 def _shown(remote: RemoteBatch) -> str:
@@ -372,82 +361,80 @@ def _is_incomplete(context: Context, batch: Batch, remote: RemoteBatch, answers:
 
 def _child(context: Context, batch: Batch, written: Written, failure: BatchFailure | None) -> FollowUp:
     """The batch that goes on with the rows that are to be asked again."""
-    child = FollowUp(written.again, written.tokens, written.inputs, context.now(), tries=written.tries)
+    child = FollowUp(written.again, written.tokens, written.inputs, context.now(), failed_attempts=written.tries)
     match failure.kind if failure else None:
         case Failure.TOKENS:
-            wait = context.scaled(put_off_seconds(batch.waits))
-            child.waits, child.not_before = batch.waits + 1, context.now() + wait
+            wait = context.scaled(put_off_seconds(batch.requeues))
+            child.requeues, child.not_before = batch.requeues + 1, context.now() + wait
         case Failure.FILE:
-            child.waits = batch.waits + 1
-            if batch.waits < len(FILE_SECONDS):
+            child.requeues = batch.requeues + 1
+            if batch.requeues < len(FILE_SECONDS):
                 child.file_id = batch.file_id
-                child.not_before = context.now() + context.scaled(FILE_SECONDS[batch.waits])
+                child.not_before = context.now() + context.scaled(FILE_SECONDS[batch.requeues])
         case Failure.ROWS if failure is not None:
-            rest = rest_of(failure, requests=batch.requests, rounds=batch.waits)
-            child.waits, child.is_halved = rest.rounds, rest.batches > 1
+            rest = rest_of(failure, requests=batch.requests, rounds=batch.requeues)
+            child.requeues, child.must_split = rest.rounds, rest.batches > 1
         case _:
-            if written.tries > batch.tries:  # what failed is given a moment
-                child.not_before = context.now() + context.scaled(put_off_seconds(batch.tries))
+            if written.tries > batch.failed_attempts:  # what failed is given a moment
+                child.not_before = context.now() + context.scaled(put_off_seconds(batch.failed_attempts))
     return child
 
 
-def _stop(context: Context, ledger: Ledger, batch: Batch, failure: BatchFailure) -> None:
+def _stop(context: Context, batch: Batch, failure: BatchFailure) -> None:
     """End what waits of the job and would fail for the same reason: all of it, or all for the same model."""
-    for waiting in ledger.batches(batch.job_id):
+    for waiting in context.repository.batches(batch.job_id):
         same = failure.kind is Failure.ACCOUNT or waiting.model == batch.model
         if waiting.state is BatchState.WAITING and same:
             waiting.refusal = failure.code
             give_back(waiting)
             waiting.move(BatchState.ABANDONED)
             try:
-                ledger.save(waiting)
+                context.repository.save(waiting)
             except StaleItemError:
                 continue  # it is being submitted, and will fail by itself
             context.collect.send(message_for(waiting))
 
 
-def _break_circuit(
-    context: Context, ledger: Ledger, job: Job, batch: Batch, remote: RemoteBatch, written: Written
-) -> None:
+def _break_circuit(context: Context, job: Job, batch: Batch, remote: RemoteBatch, written: Written) -> None:
     """Hold what a job has waiting when two of its batches in a row were answered by less than half.
 
     Only first tries count: rows that failed before say nothing about those that have not been asked yet.
     """
-    if batch.tries or remote.status is not OpenAIStatus.COMPLETED:
+    if batch.failed_attempts or remote.status is not OpenAIStatus.COMPLETED:
         return
     bad = 2 * written.ok < batch.requests
 
     def judge(current: Job) -> bool:
-        if not bad and not current.judged:
+        if not bad and not current.recent_bad_batches:
             return False
-        if bad and batch.key in current.judged:
+        if bad and batch.key in current.recent_bad_batches:
             return False
-        current.judged = [*current.judged, batch.key][-MAX_BAD_BATCHES:] if bad else []
+        current.recent_bad_batches = [*current.recent_bad_batches, batch.key][-MAX_BAD_BATCHES:] if bad else []
         return True
 
-    judged = ledger.update(job, judge)
-    if judged is not None and len(judged.judged) >= MAX_BAD_BATCHES:
-        waiting = [other for other in ledger.batches(job.id) if other.state is BatchState.WAITING]
-        if any(other.tries == 0 for other in waiting):
-            hold(context, ledger, judged, HeldReason.FAILING, "too_few_answers")
+    judged = context.repository.update(job, judge)
+    if judged is not None and len(judged.recent_bad_batches) >= MAX_BAD_BATCHES:
+        waiting = [other for other in context.repository.batches(job.id) if other.state is BatchState.WAITING]
+        if any(other.failed_attempts == 0 for other in waiting):
+            hold(context, judged, HeldReason.FAILING, "too_few_answers")
 
 
 # A shard
 
 
-def _finish_shard(context: Context, ledger: Ledger, rows: JobRows, number: int, in_time: Callable[[], bool]) -> bool:
+def _finish_shard(context: Context, rows: JobRows, number: int, in_time: Callable[[], bool]) -> bool:
     """See that every batch's children are there, and render a shard if all its batches are collected.
 
     False if time has run out before that was done.
     """
-    shard = ledger.shard(rows.job.id, number)
+    shard = context.repository.shard(rows.job.id, number)
     if shard is None or shard.state is ShardState.RENDERED:
         return True
-    batches = ledger.batches(rows.job.id, number)
-    known = {batch.sk for batch in batches}
-    born = [child for batch in batches for child in batch.follow_up_batches() if child.sk not in known]
+    batches = context.repository.batches(rows.job.id, number)
+    known = {batch.sort_key for batch in batches}
+    born = [child for batch in batches for child in batch.follow_up_batches() if child.sort_key not in known]
     for child in born:
-        ledger.add(child)  # the poller admits it
+        context.repository.add(child)  # the poller admits it
     if born or any(batch.state not in CLOSED for batch in batches):
         return True
     closed = [batch for batch in batches if batch.state is not BatchState.SPLIT]
@@ -463,7 +450,7 @@ def _finish_shard(context: Context, ledger: Ledger, rows: JobRows, number: int, 
         current.move(ShardState.RENDERED)
         return True
 
-    ledger.change(lambda: ledger.shard(rows.job.id, number), finish)
+    context.repository.change(lambda: context.repository.shard(rows.job.id, number), finish)
     return True
 
 
@@ -479,7 +466,7 @@ def _write_abandoned(context: Context, rows: JobRows, shard: Shard, batch: Batch
 # A job
 
 
-def _finish_job(context: Context, ledger: Ledger, job: Job) -> None:
+def _finish_job(context: Context, job: Job) -> None:
     """Under the job's lease: finish the shards that are due, and once all are, put the results together."""
 
     def begin(current: Job) -> bool:
@@ -489,49 +476,49 @@ def _finish_job(context: Context, ledger: Ledger, job: Job) -> None:
         take(context, current)
         return True
 
-    taken = ledger.update(job, begin)
+    taken = context.repository.update(job, begin)
     if taken is None:
         return
     with kept(context, taken):
         try:
-            is_done = _finish(context, ledger, taken)
+            is_done = _finish(context, taken)
         except StaleItemError:
             context.observer.info("another process has moved the job on", job_id=job.id)
             return
         except Exception:  # noqa: BLE001 - what is paid is kept, and tried again for as long as the job lasts
             context.observer.exception("a job could not be finished", job_id=job.id)
-            put = update_own(ledger, taken, lambda current: put_off(context, current))
+            put = update_own(context.repository, taken, lambda current: put_off(context, current))
             if put is not None and put.deferrals >= MAX_STARTS:
-                hold(context, ledger, put, HeldReason.STUCK, "failed", states=(JobState.RUNNING, JobState.ASSEMBLING))
+                hold(context, put, HeldReason.STUCK, "failed", states=(JobState.RUNNING, JobState.ASSEMBLING))
             return
         if not is_done:
-            _go_on(context, ledger, taken)
+            _go_on(context, taken)
 
 
-def _finish(context: Context, ledger: Ledger, job: Job) -> bool:
+def _finish(context: Context, job: Job) -> bool:
     """Return whether the step is at its end; else time has run out, and another invocation is to go on."""
     if job.state is not JobState.ASSEMBLING:
         rows = JobRows(context, job)
-        for shard in ledger.shards(job.id):
+        for shard in context.repository.shards(job.id):
             if shard.state is ShardState.RENDERED:
                 continue
-            if not _finish_shard(context, ledger, rows, shard.number, lambda: _in_time(context)):
+            if not _finish_shard(context, rows, shard.number, lambda: _in_time(context)):
                 return False
             if not _in_time(context):
                 return False
-        if any(shard.state is not ShardState.RENDERED for shard in ledger.shards(job.id)):
-            update_own(ledger, job, _rest)  # there are batches still
+        if any(shard.state is not ShardState.RENDERED for shard in context.repository.shards(job.id)):
+            update_own(context.repository, job, _rest)  # there are batches still
             return True
 
         def assembling(current: Job) -> None:
             current.end_hold(context.now())
             current.move(JobState.ASSEMBLING)
 
-        moved = update_own(ledger, job, assembling)
+        moved = update_own(context.repository, job, assembling)
         if moved is None:
             raise StaleItemError
         job = moved
-    return assemble.assemble(context, ledger, job)
+    return assemble.assemble(context, job)
 
 
 def _rest(job: Job) -> None:

@@ -23,19 +23,18 @@ from dropbatch.collection.retry_policy import RetryDecision
 from dropbatch.collection.verdict import Judge
 from dropbatch.delivery.render_shard import SAMPLES
 from dropbatch.delivery.response_lines import answered_response, openai_message, unanswered_response
-from dropbatch.domain.jobs import (
-    Batch,
-    Shard,
-)
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.money.pricing import CostMeter
-from dropbatch.ports import BYTES, JSON, Context, Piece, Writer
+from dropbatch.ports import BYTES, JSON, Piece, Writer
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.batch_results import (
     Result,
     responses_key,
     writing_results,
 )
+from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import compared_columns, row_fingerprints
 from dropbatch.storage.job_files import BatchRow
 

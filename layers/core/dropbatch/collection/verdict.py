@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from dropbatch.answers.reader import Answer
 from dropbatch.batch_api.error_codes import CONTENT_CODES
 from dropbatch.collection.retry_policy import MAX_ROUNDS, BatchFailure, Failure, RetryDecision, fate, rest_of
-from dropbatch.domain.jobs import (
-    Batch,
-    Job,
-    OpenAIStatus,
-)
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import PAST_DEADLINE, Outcome
+from dropbatch.domain.states import OpenAIStatus
 from dropbatch.ports import RemoteBatch
 
 
@@ -74,9 +72,9 @@ class Judge:
         match self.failure.kind:
             case Failure.TOKENS:
                 return RetryDecision.LATER  # bounded by the deadline
-            case Failure.FILE if self.batch.waits < MAX_ROUNDS:
+            case Failure.FILE if self.batch.requeues < MAX_ROUNDS:
                 return RetryDecision.LATER
             case Failure.ROWS if position not in self.failure.lines:
-                rest = rest_of(self.failure, requests=self.batch.requests, rounds=self.batch.waits)
+                rest = rest_of(self.failure, requests=self.batch.requests, rounds=self.batch.requeues)
                 return RetryDecision.LATER if rest.batches else RetryDecision.FINAL
         return RetryDecision.FINAL

@@ -18,15 +18,16 @@ from dropbatch.formats.file_types import Kind, file_type
 from dropbatch.formats.writing import answers_extension, file_tail
 from dropbatch.intake.retry_job import KEPT, recipe_of
 from dropbatch.jobs.end import end
-from dropbatch.ports import BYTES, HTML, Context, Piece
+from dropbatch.ports import BYTES, HTML, Piece
 from dropbatch.reporting import details, report_page, result_files
 from dropbatch.reporting.details import Ended, UsedRecipe
 from dropbatch.reporting.report_page import ColumnNames
 from dropbatch.rows.request_builder import JobRows
+from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import Head, compared_columns, few_values, keep_head
 from dropbatch.storage.job_ends import decide, decision_of, whole
 from dropbatch.storage.job_files import JobFiles
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.repository import Repository
 
 SPARE_SECONDS = 60
 """When a joining hands over: what is under way (a copy of 1 GiB within S3) is done by then, and the telling."""
@@ -48,7 +49,7 @@ _TYPES = {
 }
 
 
-def assemble(context: Context, ledger: Ledger, job: Job) -> bool:
+def assemble(context: Context, job: Job) -> bool:
     """Make the results of a job whose shards are all rendered, and end it; the caller holds the job's lease.
 
     Returns whether all is done; else time has run out, and another invocation is to go on. How the job ended is decided
@@ -57,7 +58,7 @@ def assemble(context: Context, ledger: Ledger, job: Job) -> bool:
     files = JobFiles(context.objects, context.buckets.work, job.id)
     decision = decision_of(context, job.id)
     if decision is None:
-        ended, samples = _results(context, ledger, job, files) or (None, [])
+        ended, samples = _results(context, job, files) or (None, [])
         if ended is None:
             return False
         page = report_page.page(context, ended, samples, _column_names(files))
@@ -70,9 +71,9 @@ def assemble(context: Context, ledger: Ledger, job: Job) -> bool:
         decision = decide(context, job.id, decided)
     # Whoever is told of the end finds the answers in their mirror.
     mirrored = decision.get("mirror")
-    if mirrored is not None and not mirror(context, ledger, job, Answers(**mirrored), lambda: _in_time(context)):
+    if mirrored is not None and not mirror(context, job, Answers(**mirrored), lambda: _in_time(context)):
         return False
-    end(context, ledger, job, decision)
+    end(context, job, decision)
     return True
 
 
@@ -90,12 +91,10 @@ def _column_names(files: JobFiles) -> ColumnNames:
     return ColumnNames(files.layout().columns, recipe.compiled(checked=True).columns if recipe else ())
 
 
-def _results(
-    context: Context, ledger: Ledger, job: Job, files: JobFiles
-) -> tuple[Ended, list[dict[str, object]]] | None:
+def _results(context: Context, job: Job, files: JobFiles) -> tuple[Ended, list[dict[str, object]]] | None:
     """Join the pieces of all shards; returns how the job ended and some rows to show, or None if time has run out."""
     rows = JobRows(context, job)
-    shards = ledger.shards(job.id)
+    shards = context.repository.shards(job.id)
     tally = Tally()
     samples: list[dict[str, object]] = []
     pieces: dict[str, list[list[Piece]]] = {}  # by shard
@@ -127,18 +126,18 @@ def _results(
     status = job_status(tally.outcomes, cancelled=cancelled)
     if job.mirror and not cancelled and tally.outcomes[Outcome.OK]:
         objects["mirror"] = job.mirror
-    recipes = _recipes(ledger, files, job, tally)
+    recipes = _recipes(context.repository, files, job, tally)
     recipe = details.recipe_key(job)
     if recipe is not None:
         objects["recipe"] = recipe
-    compared = _compared(context, ledger, rows, prints)
+    compared = _compared(context, rows, prints)
     if not tally.outcomes[Outcome.OK]:
         compared = None  # there is nothing to compare: that no row has an answer is said anyhow
     is_older = details.is_older(context, job)
     return Ended(job, status, tally, objects, context.now(), skipped, recipes, compared, is_older), samples
 
 
-def _compared(context: Context, ledger: Ledger, rows: JobRows, prints: list[str] | None) -> Comparison | None:
+def _compared(context: Context, rows: JobRows, prints: list[str] | None) -> Comparison | None:
     """Keep what the answers can be compared by, and compare them with those of the run before."""
     job, compiled = rows.job, rows.compiled
     columns = compared_columns(compiled)
@@ -151,20 +150,20 @@ def _compared(context: Context, ledger: Ledger, rows: JobRows, prints: list[str]
         list(columns), few_values(compiled), job.rows, job.drop.version_id, job.content, limit=limit, pieces=prints
     )
     keep_head(context, job.id, own)
-    compared = compare(context, ledger, job, own, lambda: context.seconds_left() > COMPARE_SECONDS)
+    compared = compare(context, job, own, lambda: context.seconds_left() > COMPARE_SECONDS)
     for column in compared.columns if compared is not None else ():
         column.first_row = column.first_row and rows.number_in_file(column.first_row)
     return compared
 
 
-def _recipes(ledger: Ledger, files: JobFiles, job: Job, tally: Tally) -> list[UsedRecipe]:
+def _recipes(repository: Repository, files: JobFiles, job: Job, tally: Tally) -> list[UsedRecipe]:
     """The recipes that the job's rows were asked with, each with how many; none for ready requests."""
     own = files.recipe()
     if own is None:
         return []
     known = list(files.recipes()) or [{"path": own.path, "sha256": own.sha256}]
     counts = [0] * len(known)
-    for batch in ledger.batches(job.id):
+    for batch in repository.batches(job.id):
         if batch.attempt == KEPT:
             counts[recipe_of(batch, len(known))] += batch.requests
     counts[-1] += tally.rows - tally.outcomes[Outcome.SKIPPED] - sum(counts)

@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dropbatch.domain.errors import ObjectNotFoundError, StaleItemError
-from dropbatch.domain.jobs import MAX_JOB_SECONDS, RETENTION_SECONDS, Job, Mirror
-from dropbatch.ports import Context, Piece
+from dropbatch.domain.jobs import MAX_JOB_SECONDS, RETENTION_SECONDS, Job
+from dropbatch.domain.runs import Mirror
+from dropbatch.ports import Piece
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
-from dropbatch.storage.repository import Ledger
 
 
 class Answers(NamedTuple):
@@ -26,7 +27,7 @@ class Answers(NamedTuple):
     content_type: str
 
 
-def mirror(context: Context, ledger: Ledger, job: Job, answers: Answers, in_time: Callable[[], bool]) -> bool:
+def mirror(context: Context, job: Job, answers: Answers, in_time: Callable[[], bool]) -> bool:
     """Make a run's answers what is mirrored, unless a newer run's are; False if time has run out before that was done.
 
     Call again for the rest; each call comes further.
@@ -37,7 +38,7 @@ def mirror(context: Context, ledger: Ledger, job: Job, answers: Answers, in_time
         drop.key,
         job.id,
         drop.sequencer,
-        job.asked_at,
+        job.requested_at,
         job.run,
         *answers,
         expires_at=job.created_at + MAX_JOB_SECONDS + RETENTION_SECONDS,
@@ -45,19 +46,19 @@ def mirror(context: Context, ledger: Ledger, job: Job, answers: Answers, in_time
 
     def wanting() -> Mirror | None:
         """The run as the table is to name it; None if it names this one already, or a newer one."""
-        current = ledger.reload(wanted)
+        current = context.repository.reload(wanted)
         if current is not None and (current.job_id == job.id or not current.is_before(job)):
             return None
         return replace(wanted, rev=current.rev if current else 0)
 
-    ledger.change(wanting, lambda _: True)
-    found = ledger.reload(wanted)
+    context.repository.change(wanting, lambda _: True)
+    found = context.repository.reload(wanted)
     if found is None or found.job_id != job.id or found.is_written:
         return True
     current = found
     files = JobFiles(context.objects, context.buckets.work, job.id)
     while True:
-        written = _write(context, ledger, files, job.mirror or "", current, in_time)
+        written = _write(context, files, job.mirror or "", current, in_time)
         if written is None:
             return False
         if not written:
@@ -69,17 +70,15 @@ def mirror(context: Context, ledger: Ledger, job: Job, answers: Answers, in_time
             standing.is_written = True
             return True
 
-        ledger.update(current, finish)
-        standing = ledger.reload(current)
+        context.repository.update(current, finish)
+        standing = context.repository.reload(current)
         if standing is None or standing.job_id == current.job_id:
             context.observer.info("answers mirrored", job_id=current.job_id)
             return True
         current = standing  # what was written may lie over what is newer
 
 
-def _write(
-    context: Context, ledger: Ledger, files: JobFiles, key: str, run: Mirror, in_time: Callable[[], bool]
-) -> bool | None:
+def _write(context: Context, files: JobFiles, key: str, run: Mirror, in_time: Callable[[], bool]) -> bool | None:
     """Write a run's answers under the mirror's key; False if another run's are to be there, None if time ran out."""
     results = context.buckets.results
     try:
@@ -93,7 +92,7 @@ def _write(
             stands = context.objects.head(results, key).etag
         except ObjectNotFoundError:
             stands = ""
-        current = ledger.reload(run)
+        current = context.repository.reload(run)
         if current is None or current.job_id != run.job_id:
             return False
         try:

@@ -13,8 +13,9 @@ from typing import Any
 from dropbatch.batch_api.endpoints import EMBEDDINGS, MODERATIONS
 from dropbatch.domain.errors import ObjectNotFoundError
 from dropbatch.domain.jobs import Job, Shard
-from dropbatch.ports import BYTES, JSON, Context, Piece, Writer
+from dropbatch.ports import BYTES, JSON, Piece, Writer
 from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
 from dropbatch.storage.job_files import JobFiles, lines
 from dropbatch.storage.ranged_file import RangedFile

@@ -17,15 +17,17 @@ import orjson
 
 from dropbatch.answers.tally import Tally
 from dropbatch.delivery.response_lines import unanswered_response
-from dropbatch.domain.jobs import Batch, Shard
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import COLUMN_EXISTS, LEFT_OUT, WHEN, Outcome
 from dropbatch.formats.compression import Compression, compressed, compressing
 from dropbatch.formats.reading import Record, read_rows
 from dropbatch.formats.transcoding import PLAIN, Storage
 from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row, rows_separator
-from dropbatch.ports import BYTES, JSON, Context, Writer
+from dropbatch.ports import BYTES, JSON, Writer
 from dropbatch.rows.request_builder import JobRows
 from dropbatch.storage.batch_results import Found, Result, ResultsReader, responses_key
+from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import VALUE_BYTES, compared_columns
 from dropbatch.storage.fingerprints import piece_key as fingerprints_key
 from dropbatch.storage.job_ends import whole

@@ -7,17 +7,16 @@ from collections.abc import Callable
 from dropbatch.domain.comparisons import MAX_MOVES, ColumnChange, Comparison
 from dropbatch.domain.jobs import Job
 from dropbatch.jobs.deduplication import run_before
-from dropbatch.ports import Context
+from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import Head, head_of, named, read_rows
-from dropbatch.storage.repository import Ledger
 
 CHUNK_ROWS = 32_768
 """How many rows are compared at once: 6 MB of each run if they have fifty columns."""
 
 
-def compare(context: Context, ledger: Ledger, job: Job, own: Head, in_time: Callable[[], bool]) -> Comparison | None:
+def compare(context: Context, job: Job, own: Head, in_time: Callable[[], bool]) -> Comparison | None:
     """Return what differs from the run before; None if nothing can be said of it, or if time ran out."""
-    before = run_before(ledger, job)
+    before = run_before(context.repository, job)
     theirs = head_of(context, before[0]) if before else None
     if before is None or theirs is None:
         return None

@@ -146,14 +146,14 @@ class Drop:
         return self.key.rpartition("/")[0] or "/"
 
 
-def job_id(drop: Drop, asked_at: int, rerun_version: str = "") -> str:
+def job_id(drop: Drop, requested_at: int, rerun_version: str = "") -> str:
     """The id of a job of a drop. It begins with when it was asked for, so that a drop's jobs sort as they happened.
 
-    `asked_at` is when the drop arrived, or the marker whose version makes it another job of the same drop. Not every
-    process need know the same: the first one's id counts, see `claims.claim_job`.
+    `requested_at` is when the drop arrived, or the marker whose version makes it another job of the same drop.
+    Processes may disagree about it: the first one's id counts, see `deduplication.claim_job`.
     """
     identity = "\n".join((drop.bucket, drop.key, drop.version_id, rerun_version))
-    when = datetime.fromtimestamp(asked_at, UTC)
+    when = datetime.fromtimestamp(requested_at, UTC)
     return f"{when:%Y%m%dT%H%M%SZ}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 

@@ -54,7 +54,7 @@ ANSWERS_GONE = "answers_gone"
 NOT_COLLECTED = "not_collected"
 """The code of rows whose batch ended, and whose answers could not be read until the job had to end."""
 
-NEVER_ENDED = "never_ended"
+NEVER_ENDED = "assumed_ended"
 """The code of rows of a batch that did not end in twice OpenAI's time: it may still be running."""
 
 MAY_BE_PAID = frozenset({IN_DOUBT, ANSWERS_GONE, NOT_COLLECTED, NEVER_ENDED})

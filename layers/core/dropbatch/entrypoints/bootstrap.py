@@ -17,12 +17,13 @@ from pathlib import Path
 
 from aws_lambda_powertools import Logger, Metrics
 
-from dropbatch.entrypoints.context import connect
+from dropbatch.entrypoints.connect import connect
 from dropbatch.entrypoints.memory_limit import limit_memory
 from dropbatch.entrypoints.observability import PowertoolsObserver
 from dropbatch.entrypoints.settings import Settings
 from dropbatch.gc_tuning import settle
-from dropbatch.ports import Context, Queue
+from dropbatch.ports import Queue
+from dropbatch.storage.context import Context
 
 _SCRATCH = Path(tempfile.gettempdir()) / "dropbatch"
 """A folder of our own, so that it can be emptied."""

@@ -13,7 +13,7 @@ from typing import Self
 
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.jobs.lease import BEAT_SECONDS, LEASE_SECONDS
-from dropbatch.ports import Context
+from dropbatch.storage.context import Context
 
 HIDDEN_SECONDS = LEASE_SECONDS + 5
 """How long a message stays hidden after a beat: a little longer than the lease, or it would come back too early."""

@@ -30,7 +30,7 @@ class Settings:
     alarms_topic_arn: str
     openai_secret_arn: str
     openai_base_url: str
-    settle_seconds: int
+    absence_confirmation_seconds: int
     recipe_wait_seconds: int
     hold_above_rows: int
     max_drop_gigabytes: int

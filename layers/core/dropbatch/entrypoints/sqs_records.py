@@ -13,7 +13,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from dropbatch.entrypoints.bootstrap import observer
 from dropbatch.entrypoints.heartbeat import Heartbeat
 from dropbatch.messages import BatchMessage, IntakeMessage
-from dropbatch.ports import Context, Queue
+from dropbatch.ports import Queue
+from dropbatch.storage.context import Context
 
 RETRY_SECONDS = 30
 """When a message that failed comes again the first time; each time twice as late. SQS alone would wait half an hour."""

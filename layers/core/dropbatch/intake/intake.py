@@ -13,24 +13,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError, StaleItemError
-from dropbatch.domain.jobs import (
-    ANSWERED_JOBS,
-    ENDED_JOBS,
-    KEPT_SECONDS,
-    Batch,
-    Claim,
-    HeldReason,
-    Job,
-    JobState,
-    Limited,
-    Shard,
-    told_names,
-)
+from dropbatch.domain.jobs import KEPT_SECONDS, Job, Limited, Shard, reportable_names
 from dropbatch.domain.markers import MAX_MARKER_BYTES, Marker, MarkerKind, NearMarker, name_of
 from dropbatch.domain.problems import Problem, Problems
+from dropbatch.domain.runs import Claim
 from dropbatch.domain.skipped import SkippedRows
+from dropbatch.domain.states import ANSWERED_JOBS, ENDED_JOBS, HeldReason, JobState
 from dropbatch.formats.file_types import file_type
 from dropbatch.intake import markers
 from dropbatch.intake.recipe_check import check_recipe, recipe_elsewhere
@@ -63,7 +54,6 @@ from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
 from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, MAX_PENDING_SECONDS, may_come, pending_for, wait_for
 from dropbatch.jobs.waiting import wait_for_recipe, waits_for_recipe, waits_no_more
 from dropbatch.messages import IntakeMessage, intake_message_for, message_for
-from dropbatch.ports import Context
 from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.parser import DEADLINE_SECONDS
@@ -72,10 +62,11 @@ from dropbatch.reporting import held_notices, notifications, result_files
 from dropbatch.reporting.details import UsedRecipe
 from dropbatch.reporting.runs import open_runs
 from dropbatch.rows.request_builder import JobRows
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import decision_of
 from dropbatch.storage.job_files import JobFiles, RecipeText
 from dropbatch.storage.mirror_keys import mirror_key
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.repository import Repository
 from dropbatch.submission.admission import dispatch_first
 
 CARRY_SECONDS = 60
@@ -99,35 +90,34 @@ _ALL_IS_DONE = Problem(
 
 SETTLED = (
     "notify", "digest", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards",
-    "claim", "run", "models", "endpoints", "content", "replaces", "limited", "mirror",
+    "claim", "run", "models", "endpoints", "content", "cancels_older", "limited", "mirror",
 )  # fmt: skip  # a list of names reads best as lines of text
 """What building a job finds out about it."""
 
 
 def take_in(context: Context, look: IntakeMessage) -> None:
     """Look at one version of one object of the inbox and do what its key asks for."""
-    ledger = Ledger(context.table)
     try:
-        is_done = _take_in(context, ledger, look)
+        is_done = _take_in(context, look)
     except Exception:  # noqa: BLE001 - logged, counted, and tried again for a day
         context.observer.exception("an object of the inbox could not be looked at", version_id=look.version_id)
-        wait_for(context, ledger, look, failed=True)
+        wait_for(context, look, failed=True)
         return
     if is_done:
-        _forget(context, ledger, look)
+        _forget(context, look)
 
 
-def _forget(context: Context, ledger: Ledger, look: IntakeMessage) -> None:
+def _forget(context: Context, look: IntakeMessage) -> None:
     """Delete the item of an object that waited and is done, unless something is still to be told of it."""
     try:
-        pending = ledger.reload(pending_for(context, look))
-        if pending is not None and not pending.untold and not pending.stays:
-            ledger.remove(pending)
+        pending = context.repository.reload(pending_for(context, look))
+        if pending is not None and not pending.outbox and not pending.is_kept:
+            context.repository.remove(pending)
     except Exception:  # noqa: BLE001 - what it waited for is done: it must not be done again because of this
         context.observer.exception("a pending object could not be forgotten yet", version_id=look.version_id)
 
 
-def _take_in(context: Context, ledger: Ledger, look: IntakeMessage) -> bool:
+def _take_in(context: Context, look: IntakeMessage) -> bool:
     """Return whether all is done; else the object is looked at again later."""
     meaning = meaning_of(look.key)
     if meaning is ObjectKind.IGNORED and not may_be_part(look.key):
@@ -138,84 +128,81 @@ def _take_in(context: Context, ledger: Ledger, look: IntakeMessage) -> bool:
         context.observer.info("the object is gone; nothing to do")
         return True
     except ObjectForbiddenError:
-        if isinstance(meaning, Marker) and look.version_id and look.time is not None:
-            return _obey(context, ledger, meaning, look, look.time)  # whatever it contains
-        refuse_unseen(context, ledger, wait_for(context, ledger, look, failed=False), NOT_READABLE)
+        if isinstance(meaning, Marker) and look.version_id and look.event_at is not None:
+            return _obey(context, meaning, look, look.event_at)  # whatever it contains
+        refuse_unseen(context, wait_for(context, look, failed=False), NOT_READABLE)
         return True
-    arrived = look.time or info.modified
+    arrived = look.event_at or info.modified
     if isinstance(meaning, Marker) or (isinstance(meaning, NearMarker) and info.size <= MAX_MARKER_BYTES):
-        return _obey(context, ledger, meaning, replace(look, version_id=info.version_id), arrived)
+        return _obey(context, meaning, replace(look, version_id=info.version_id), arrived)
     if meaning is ObjectKind.RECIPE:
-        return check_recipe(context, ledger, look, info)
+        return check_recipe(context, look, info)
     drop = Drop(look.bucket, look.key, info.version_id, info.modified, info.size, info.labels, arrived, look.sequencer)
-    if may_be_part(look.key) and not _has_job(ledger, look, drop) and check_recipes_of_part(context, ledger, drop):
+    if may_be_part(look.key) and not _has_job(context.repository, look, drop) and check_recipes_of_part(context, drop):
         return True
     if meaning is ObjectKind.IGNORED:
         return True
-    if look.rerun_version and not _has_job(ledger, look, drop):
-        return _take_up(context, ledger, look, drop)
-    _take_in_drop(context, ledger, drop, look.rerun_version, arrived)
+    if look.rerun_version and not _has_job(context.repository, look, drop):
+        return _take_up(context, look, drop)
+    _take_in_drop(context, drop, look.rerun_version, arrived)
     return True
 
 
-def _obey(context: Context, ledger: Ledger, marker: Marker | NearMarker, look: IntakeMessage, arrived: int) -> bool:
+def _obey(context: Context, marker: Marker | NearMarker, look: IntakeMessage, arrived: int) -> bool:
     """Do what a marker asks; False while what it stands beside may still come."""
-    answer = markers.obey(context, ledger, marker, look, arrived)
+    answer = markers.obey(context, marker, look, arrived)
     if isinstance(answer, bool):
         return answer
     version = look.version_id or ""
-    job = _open_job(context, ledger, answer.drop, version, arrived, answer.retry_of, answer.kind, name_of(look.key))
-    markers.has_acted(context, ledger, look)
-    _begin_leased(context, ledger, job)
+    job = _open_job(context, answer.drop, version, arrived, answer.retry_of, answer.kind, name_of(look.key))
+    markers.has_acted(context, look)
+    _begin_leased(context, job)
     return True
 
 
-def _has_job(ledger: Ledger, look: IntakeMessage, drop: Drop) -> bool:
-    identity = claimed_job(ledger, drop, look.rerun_version)
-    return identity is not None and ledger.job(identity) is not None
+def _has_job(repository: Repository, look: IntakeMessage, drop: Drop) -> bool:
+    identity = claimed_job(repository, drop, look.rerun_version)
+    return identity is not None and repository.job(identity) is not None
 
 
-def _take_up(context: Context, ledger: Ledger, look: IntakeMessage, drop: Drop) -> bool:
+def _take_up(context: Context, look: IntakeMessage, drop: Drop) -> bool:
     """Take a rejected drop in again, with the recipe that has come; False while the rejection is not done yet."""
-    former = file_to_take_up(context, ledger, drop)
+    former = file_to_take_up(context, drop)
     if former is None:
         context.observer.info("the file no longer waits for a recipe; nothing to do")
         return True
     if former.state is JobState.BUILDING:
-        wait_for(context, ledger, look, failed=False)
+        wait_for(context, look, failed=False)
         return False
-    asked_at = max(drop.arrived, former.asked_at)
-    _begin_leased(
-        context, ledger, _open_job(context, ledger, former.drop, look.rerun_version, asked_at, former.retry_of)
-    )
+    requested_at = max(drop.arrived, former.requested_at)
+    _begin_leased(context, _open_job(context, former.drop, look.rerun_version, requested_at, former.retry_of))
     return True
 
 
-def _take_in_drop(context: Context, ledger: Ledger, drop: Drop, rerun_version: str, asked_at: int) -> None:
-    _begin_leased(context, ledger, _open_job(context, ledger, drop, rerun_version, asked_at))
+def _take_in_drop(context: Context, drop: Drop, rerun_version: str, requested_at: int) -> None:
+    _begin_leased(context, _open_job(context, drop, rerun_version, requested_at))
 
 
 def _open_job(
     context: Context,
-    ledger: Ledger,
     drop: Drop,
     rerun_version: str,
-    asked_at: int,
+    requested_at: int,
     retry_of: str | None = None,
     marker: MarkerKind | None = None,
     marker_name: str = "",
 ) -> Job:
     """Return the job of a drop, or of the marker with this version."""
-    identity = claimed_job(ledger, drop, rerun_version)
-    job = ledger.job(identity) if identity is not None else None
+    identity = claimed_job(context.repository, drop, rerun_version)
+    job = context.repository.job(identity) if identity is not None else None
     if job is not None:
         return job
     now = context.now()
     job = Job(
-        id=identity or claim_job(ledger, drop, asked_at, now, rerun_version),
+        id=identity or claim_job(context.repository, drop, requested_at, now, rerun_version),
         drop=drop,
         created_at=now,
-        asked_at=asked_at,
+        requested_at=requested_at,
         rerun_version=rerun_version or None,
         marker=marker,
         marker_name=marker_name,
@@ -223,65 +210,65 @@ def _open_job(
         build_until=now + MAX_PENDING_SECONDS,
         sent_at=now,
     )
-    return job if ledger.add(job) else ledger.job(job.id) or job
+    return job if context.repository.add(job) else context.repository.job(job.id) or job
 
 
-def _begin_leased(context: Context, ledger: Ledger, job: Job) -> None:
+def _begin_leased(context: Context, job: Job) -> None:
     """Build a job, if that is due and no other process does."""
     if job.state is not JobState.BUILDING or job.is_leased(context.now()) or job.not_before > context.now():
         return  # taken in before, or being taken in, or not due: should that one die, it comes again
     take(context, job)
     try:
-        ledger.save(job)
+        context.repository.save(job)
     except StaleItemError:
         return
     files = JobFiles(context.objects, context.buckets.work, job.id)
     with kept(context, job):
-        if job.kills >= MAX_KILLS:
-            _reject(context, ledger, job, files, DropRejectedError.because(KILLS).problems)
+        if job.kill_count >= MAX_KILLS:
+            _reject(context, job, files, DropRejectedError.because(KILLS).problems)
             return
         try:
-            _begin(context, ledger, job, files)
+            _begin(context, job, files)
         except Exception:  # noqa: BLE001 - logged, counted, and tried again for a day
             context.observer.exception("a drop could not be read", job_id=job.id)
-            update_own(ledger, job, lambda current: put_off(context, current))
+            update_own(context.repository, job, lambda current: put_off(context, current))
 
 
-def _begin(context: Context, ledger: Ledger, job: Job, files: JobFiles) -> None:
+def _begin(context: Context, job: Job, files: JobFiles) -> None:
     """Build a job, or say why it cannot be."""
     context.observer.info("taking in", job_id=job.id, size=job.drop.size)
     if is_part(context, job.drop):  # the recipe that names it came after it
-        end_silently(context, ledger, job)
+        end_silently(context, job)
         return
-    set_latest(ledger, job, context.now())
+    set_latest(context.repository, job, context.now())
     try:
         try:
-            _build(context, ledger, job, files)
+            _build(context, job, files)
         except ObjectForbiddenError:
             raise DropRejectedError.because(NOT_READABLE) from None
     except DropRejectedError as rejected:
         if not may_come(context, rejected.problems, job.created_at):
-            _reject(context, ledger, job, files, rejected.problems)
+            _reject(context, job, files, rejected.problems)
         elif _is_superseded(context, job.drop):
-            end_silently(context, ledger, job)
+            end_silently(context, job)
         else:
             found = files.found
             if waits_for_recipe(rejected.problems, has_recipe=found is not None):
                 used = (found.path, found.sha256, found.reading) if found is not None else None
-                wait_for_recipe(context, ledger, job, rejected.problems, used, is_rejected=False)
-            update_own(ledger, job, lambda current: _look_again(context, current))
+                wait_for_recipe(context, job, rejected.problems, used, is_rejected=False)
+            update_own(context.repository, job, lambda current: _look_again(context, current))
 
 
-def _reject(context: Context, ledger: Ledger, job: Job, files: JobFiles, problems: Problems) -> None:
+def _reject(context: Context, job: Job, files: JobFiles, problems: Problems) -> None:
     """End a job whose drop cannot be used; if that is for its recipe's sake, another recipe takes its file up."""
     recipe = files.found or files.recipe()
     if recipe is not None:
         recipe.note_in(job)
         result_files.write_recipe(context, job, recipe)
     waits = waits_for_recipe(problems, has_recipe=recipe is not None)
-    goes_on = waits and waits_from_now_on(context, ledger, job, problems, recipe)
-    elsewhere = recipe_elsewhere(context, ledger, job) if problems.has("no_recipe") else []
-    reject(context, ledger, job, problems, waits=waits, goes_on=goes_on, elsewhere=elsewhere)
+    goes_on = waits and waits_from_now_on(context, job, problems, recipe)
+    elsewhere = recipe_elsewhere(context, job) if problems.has("no_recipe") else []
+    reject(context, job, problems, waits=waits, goes_on=goes_on, elsewhere=elsewhere)
 
 
 def _look_again(context: Context, job: Job) -> None:
@@ -319,25 +306,25 @@ class _Ready(NamedTuple):
     recipes: Sequence[UsedRecipe] = ()  # that the rows of a `.retry` were asked with, its own the last
 
 
-def _build(context: Context, ledger: Ledger, job: Job, files: JobFiles) -> None:
+def _build(context: Context, job: Job, files: JobFiles) -> None:
     built = None
     if job.retry_of is None:
-        built = build(context, job, files, lambda name: _pass_on(context, ledger, job, name))
+        built = build(context, job, files, lambda name: _pass_on(context, job, name))
         if built is None:
             return
     if built is not None:
         digest = digest_of(job.drop.bucket, job.drop.key, built.content, built.recipe.sha256 if built.recipe else "raw")
     else:
         digest = digest_of(job.drop.bucket, job.drop.key, "retry", job.retry_of or "")
-    standing, answered_by = _claim(ledger, digest, job)
+    standing, answered_by = _claim(context.repository, digest, job)
     if standing is not None:
-        leave_to(ledger, job, standing, context.now())
-        end_duplicate(context, ledger, job, standing)
+        leave_to(context.repository, job, standing, context.now())
+        end_duplicate(context, job, standing)
         return
     if built is None:
-        ready = _ready_again(context, ledger, job, files, digest)
+        ready = _ready_again(context, job, files, digest)
         if ready is not None:
-            _run(context, ledger, job, ready)
+            _run(context, job, ready)
         return
     files.keep_layout(built.layout)
     if built.sampled is not None:
@@ -346,7 +333,7 @@ def _build(context: Context, ledger: Ledger, job: Job, files: JobFiles) -> None:
         Batch(
             job_id=job.id,
             shard=plan.number,
-            group=number,
+            model_group=number,
             endpoint=group.endpoint,
             model=group.model,
             requests=group.requests,
@@ -368,10 +355,10 @@ def _build(context: Context, ledger: Ledger, job: Job, files: JobFiles) -> None:
         built.rows, shards, batches, [], built.recipe, built.compiled, digest, built.skipped, built.content,
         built.limited, is_bomb, answered_by=answered_by,
     )  # fmt: skip  # what a job is made of in a line or two
-    _run(context, ledger, job, ready)
+    _run(context, job, ready)
 
 
-def _pass_on(context: Context, ledger: Ledger, job: Job, name: str) -> None:
+def _pass_on(context: Context, job: Job, name: str) -> None:
     """Give a job back with how far it came, and have the next invocation go on."""
 
     def keep(current: Job) -> None:
@@ -382,19 +369,19 @@ def _pass_on(context: Context, ledger: Ledger, job: Job, name: str) -> None:
         current.progress, current.sent_at = name, context.now()
         current.build_until = context.now() + MAX_PENDING_SECONDS
 
-    if update_own(ledger, job, keep):
+    if update_own(context.repository, job, keep):
         context.observer.info("the job continues in the next invocation", job_id=job.id)
         # Should this be cut short, the poller sends it again.
         context.intake.send(intake_message_for(job.drop, job.rerun_version))
 
 
-def _ready_again(context: Context, ledger: Ledger, job: Job, files: JobFiles, digest: str) -> _Ready | None:
+def _ready_again(context: Context, job: Job, files: JobFiles, digest: str) -> _Ready | None:
     """The job that asks another's failed rows again, and keeps what it answered.
 
     Its rows are the same. Its recipe is today's, chosen once: by the first process that comes so far. None where time
     has run out: the next invocation comes further.
     """
-    former = ledger.job(job.retry_of or "")
+    former = context.repository.job(job.retry_of or "")
     if former is not None and former.is_clean and not former.keeps_work:
         raise DropRejectedError.because(_ALL_IS_DONE)  # so nothing of it was kept
     old = JobFiles(context.objects, context.buckets.work, former.id) if former else None
@@ -426,7 +413,7 @@ def _ready_again(context: Context, ledger: Ledger, job: Job, files: JobFiles, di
     kept: list[Batch] = []
     shards = []
     skipped, newly_skipped = old.skipped(), SkippedRows()
-    for shard in ledger.shards(former.id):
+    for shard in context.repository.shards(former.id):
         copy = Shard(
             job.id,
             shard.number,
@@ -436,12 +423,12 @@ def _ready_again(context: Context, ledger: Ledger, job: Job, files: JobFiles, di
             expires_at=job.created_at + KEPT_SECONDS,
         )
         shards.append(copy)
-        found = carry_over(context, ledger.batches(former.id, shard.number), origin, rows, copy)
+        found = carry_over(context, context.repository.batches(former.id, shard.number), origin, rows, copy)
         kept += found.stays
         batches += found.asked
         newly_skipped.merge(found.skipped)
         if len(shards) > carried and context.seconds_left() < CARRY_SECONDS:
-            _pass_on(context, ledger, job, str(len(shards)))
+            _pass_on(context, job, str(len(shards)))
             return None
     if not batches and not newly_skipped.codes:
         raise DropRejectedError.because(_nothing_to_retry(recipe))
@@ -464,10 +451,10 @@ def _nothing_to_retry(recipe: RecipeText | None) -> Problem:
     return Problem("nothing_to_retry", sentence, path=recipe.path)
 
 
-def _run(context: Context, ledger: Ledger, job: Job, ready: _Ready) -> None:
+def _run(context: Context, job: Job, ready: _Ready) -> None:
     """Write what a job consists of, set it going or hold it, and tell so."""
     for item in (*ready.shards, *ready.kept, *ready.batches):
-        ledger.add(item)
+        context.repository.add(item)
     if ready.compiled:
         recipe = ready.compiled.recipe
         job.attempts, job.retry_invalid = recipe.attempts, recipe.retry_invalid
@@ -480,11 +467,11 @@ def _run(context: Context, ledger: Ledger, job: Job, ready: _Ready) -> None:
     job.rows, job.shards, job.claim, job.content = ready.rows, len(ready.shards), ready.claim, ready.content
     job.limited = ready.limited
     former_models = (ready.former.models, ready.former.endpoints) if ready.former else ([], [])
-    job.models = told_names([*(batch.model for batch in ready.batches), *former_models[0]])
-    job.endpoints = told_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])
-    job.replaces = ready.compiled is not None and ready.compiled.recipe.replace == "cancel"
-    older = open_runs(ledger, begin_run(ledger, job))
-    newer = replacing(ledger, job) if job.replaces else None
+    job.models = reportable_names([*(batch.model for batch in ready.batches), *former_models[0]])
+    job.endpoints = reportable_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])
+    job.cancels_older = ready.compiled is not None and ready.compiled.recipe.replace == "cancel"
+    older = open_runs(context.repository, begin_run(context.repository, job))
+    newer = replacing(context.repository, job) if job.cancels_older else None
     # There may be shards that nothing is asked of: the job's own step finishes these.
     is_partly_done = {batch.shard for batch in ready.batches} != {shard.number for shard in ready.shards}
     JobFiles(context.objects, context.buckets.work, job.id).keep_skipped(ready.skipped)
@@ -495,7 +482,7 @@ def _run(context: Context, ledger: Ledger, job: Job, ready: _Ready) -> None:
     accepted = outbox.write(context, job, "accepted", told)
     asked = sum(batch.requests for batch in ready.batches)
     waits = None
-    before = _answered_before(context, ledger, job, ready)
+    before = _answered_before(context, job, ready)
     reason = HeldReason.REPEATED if before and asked else HeldReason.SIZE
     is_large = asked > context.hold_above_rows or (ready.is_bomb and asked >= MIN_BOMB_ROWS)
     if newer is None and (reason is HeldReason.REPEATED or is_large):
@@ -523,7 +510,7 @@ def _run(context: Context, ledger: Ledger, job: Job, ready: _Ready) -> None:
         now.move(JobState.RUNNING)
         return True
 
-    running = ledger.update(job, run)
+    running = context.repository.update(job, run)
     if running is None:
         return  # the lease ran out, and another took over
     context.observer.metric("JobsAccepted", 1)
@@ -531,18 +518,18 @@ def _run(context: Context, ledger: Ledger, job: Job, ready: _Ready) -> None:
         "accepted", job_id=job.id, rows=job.rows, batches=len(ready.batches), state=str(running.state)
     )
     if running.state is JobState.RUNNING and not running.cancel_requested:
-        dispatch_first(context, ledger, ready.batches)
+        dispatch_first(context, ready.batches)
     if running.sent_at:
         context.collect.send(message_for(running))
-    if running.replaces and running.state is JobState.RUNNING:
-        replace_older(ledger, running, context.now())
-    outbox.tell_now(context, ledger, running)
+    if running.cancels_older and running.state is JobState.RUNNING:
+        replace_older(context.repository, running, context.now())
+    outbox.tell_now(context, running)
     if job.retry_of:
-        _release_work(ledger, job.retry_of)
-    waits_no_more(ledger, job)
+        _release_work(context.repository, job.retry_of)
+    waits_no_more(context.repository, job)
 
 
-def _release_work(ledger: Ledger, former: str) -> None:
+def _release_work(repository: Repository, former: str) -> None:
     """Let the work of a job be deleted whose answers have been carried over into another."""
 
     def release(current: Job) -> bool:
@@ -551,39 +538,39 @@ def _release_work(ledger: Ledger, former: str) -> None:
         current.keeps_work = current.is_clean = False
         return True
 
-    ledger.change(lambda: ledger.job(former), release)
+    repository.change(lambda: repository.job(former), release)
 
 
-def _answered_before(context: Context, ledger: Ledger, job: Job, ready: _Ready) -> held_notices.AnsweredBefore | None:
+def _answered_before(context: Context, job: Job, ready: _Ready) -> held_notices.AnsweredBefore | None:
     """Return the run that has answered just what a `.rerun` asks again, if one has."""
     if job.marker != MarkerKind.RERUN or ready.answered_by is None:
         return None
-    former = ledger.job(ready.answered_by)
+    former = context.repository.job(ready.answered_by)
     if former is None:
         return None
     decision = decision_of(context, former.id)
     return held_notices.AnsweredBefore(former, decision["summary"]["cost"]["paid"] if decision else None)
 
 
-def _claim(ledger: Ledger, digest: str, job: Job) -> tuple[Job | None, str | None]:
+def _claim(repository: Repository, digest: str, job: Job) -> tuple[Job | None, str | None]:
     """Claim this content and recipe for the job.
 
     Returns the other open job that has it, if one does, and the job that has answered it before.
     """
-    while not ledger.add(Claim(digest, job.id, expires_at=job.created_at + KEPT_SECONDS)):
-        claim = ledger.claim(digest)
+    while not repository.add(Claim(digest, job.id, expires_at=job.created_at + KEPT_SECONDS)):
+        claim = repository.claim(digest)
         if claim is None:
             continue
         if claim.job_id == job.id:
             return None, claim.answered_by
-        holder = ledger.job(claim.job_id)
+        holder = repository.job(claim.job_id)
         if holder is not None and holder.state not in ENDED_JOBS:
             return holder, None
         if holder is not None and holder.state in ANSWERED_JOBS:
             claim.answered_by = holder.id
         claim.job_id, claim.expires_at = job.id, job.created_at + KEPT_SECONDS
         try:
-            ledger.save(claim)
+            repository.save(claim)
         except StaleItemError:
             continue
         return None, claim.answered_by

@@ -9,20 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError
-from dropbatch.domain.jobs import (
-    APPROVABLE,
-    CLOSED,
-    ENDED_JOBS,
-    Batch,
-    BatchState,
-    HeldReason,
-    Job,
-    JobState,
-    LatestJob,
-)
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerReason, NearMarker
+from dropbatch.domain.runs import LatestJob
+from dropbatch.domain.states import APPROVABLE, CLOSED, ENDED_JOBS, BatchState, HeldReason, JobState
 from dropbatch.intake.near_files import near_files, spellings
 from dropbatch.jobs.deduplication import act_on_markers
 from dropbatch.jobs.give_up import tell_pending
@@ -30,9 +23,9 @@ from dropbatch.jobs.hold import let_go
 from dropbatch.jobs.pending import pending_for, wait_for
 from dropbatch.jobs.waiting import cancel_waiting
 from dropbatch.messages import IntakeMessage
-from dropbatch.ports import Context, Notification
+from dropbatch.ports import Notification
 from dropbatch.reporting import marker_notices
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 
 UNSTOPPABLE = CLOSED | {BatchState.ENDED}
 """The states of batches of which nothing can be cancelled any more."""
@@ -57,39 +50,37 @@ class _Silent(Enum):
 _Answer = Notification | Run | _Silent
 
 
-def obey(
-    context: Context, ledger: Ledger, marker: Marker | NearMarker, look: IntakeMessage, arrived: int
-) -> Run | bool:
+def obey(context: Context, marker: Marker | NearMarker, look: IntakeMessage, arrived: int) -> Run | bool:
     """Do what a marker asks, and say so; returns the run that it asks for, or whether it is done with.
 
     A run is begun by the caller, who then calls `has_acted`. `look` names the marker's version, `arrived` is when that
     was there.
     """
-    waiting = ledger.reload(pending_for(context, look))
-    if waiting is not None and waiting.is_over:
+    waiting = context.repository.reload(pending_for(context, look))
+    if waiting is not None and waiting.is_done:
         return True
     asker = MarkerObject(look.bucket, look.key, look.version_id or "")
     since = waiting.created_at if waiting else context.now()
     if isinstance(marker, NearMarker):
         answer: _Answer = marker_notices.misspelt(marker, asker)
     else:
-        answer = _Marker(context, ledger, marker, asker, arrived, since).obey()
+        answer = _Marker(context, marker, asker, arrived, since).obey()
     if isinstance(answer, Run):
         return answer
     if answer is _Silent.LATER:
-        wait_for(context, ledger, look, failed=False)
+        wait_for(context, look, failed=False)
         return False
-    _close(context, ledger, look, None if isinstance(answer, _Silent) else answer)
+    _close(context, look, None if isinstance(answer, _Silent) else answer)
     return True
 
 
-def has_acted(context: Context, ledger: Ledger, look: IntakeMessage) -> None:
+def has_acted(context: Context, look: IntakeMessage) -> None:
     """Note that a marker's run has begun, whose own messages say by which marker it was asked for."""
-    _close(context, ledger, look, None)
+    _close(context, look, None)
 
 
-def _close(context: Context, ledger: Ledger, look: IntakeMessage, notification: Notification | None) -> None:
-    tell_pending(context, ledger, wait_for(context, ledger, look, failed=False), notification, stays=True)
+def _close(context: Context, look: IntakeMessage, notification: Notification | None) -> None:
+    tell_pending(context, wait_for(context, look, failed=False), notification, stays=True)
 
 
 @dataclass
@@ -97,7 +88,6 @@ class _Marker:
     """One version of a marker, and what it finds."""
 
     context: Context
-    ledger: Ledger
     marker: Marker
     asker: MarkerObject
     arrived: int
@@ -107,7 +97,7 @@ class _Marker:
         newest = self._newest()
         if newest.job_id is None:
             return self._without_job(newest)
-        job = self.ledger.job(newest.job_id)
+        job = self.context.repository.job(newest.job_id)
         if job is None:
             return self._after_all_is_deleted()
         if self.marker.kind is MarkerKind.CANCEL:
@@ -125,7 +115,7 @@ class _Marker:
 
     def _newest(self) -> LatestJob:
         """What is known of the file's key; of those that look the same, the one of which something is known."""
-        found = [self.ledger.newest(self.asker.bucket, key) for key in spellings(self.marker.drop_key)]
+        found = [self.context.repository.latest_job(self.asker.bucket, key) for key in spellings(self.marker.drop_key)]
         return next((newest for newest in found if newest.job_id is not None), found[0])
 
     def _refused(self, job: Job, reason: MarkerReason) -> Notification:
@@ -140,7 +130,7 @@ class _Marker:
             return marker_notices.no_drop(marker, self.asker)
         if marker.kind in (MarkerKind.CANCEL, MarkerKind.APPROVE):
             self._remember(newest)
-            if self.ledger.newest(newest.bucket, newest.key).job_id is not None:
+            if self.context.repository.latest_job(newest.bucket, newest.key).job_id is not None:
                 return self.obey()  # it has come meanwhile
         if context.now() - self.since < context.recipe_wait_seconds:
             return _Silent.LATER
@@ -148,9 +138,7 @@ class _Marker:
         if found is None:
             return marker_notices.no_such_file(marker, self.asker, near_files(context, newest.bucket, newest.key))
         if marker.kind in (MarkerKind.RERUN, MarkerKind.RETRY):
-            wait_for(
-                context, self.ledger, IntakeMessage(newest.bucket, found.key, None), failed=False
-            )  # as the sweep does
+            wait_for(context, IntakeMessage(newest.bucket, found.key, None), failed=False)  # as the sweep does
         return marker_notices.not_begun(marker, self.asker)
 
     def _after_all_is_deleted(self) -> Notification | Run:
@@ -182,27 +170,29 @@ class _Marker:
                 current.approve_modified = max(current.approve_modified, arrived)
             return True
 
-        kept = self.ledger.change(lambda: self.ledger.newest(newest.bucket, newest.key), remember)
+        kept = self.context.repository.change(
+            lambda: self.context.repository.latest_job(newest.bucket, newest.key), remember
+        )
         if kept is not None:
-            act_on_markers(self.ledger, kept, self.context.now())
+            act_on_markers(self.context.repository, kept, self.context.now())
 
     def _cancel(self, newest: LatestJob, job: Job) -> Notification:
         """Cancel every open job of the key that is not newer than the marker; `job` is the newest of the key."""
         has_acted = newest.cancel_modified == self.arrived
-        mine = [each for each in self._open_jobs(newest, job) if each.asked_at <= self.arrived]
+        mine = [each for each in self._open_jobs(newest, job) if each.requested_at <= self.arrived]
         if not mine and has_acted and job.cancel_requested:
             mine = [job]  # it has ended meanwhile
         if not mine:
             if self.arrived < newest.modified:
                 return self._refused(job, MarkerReason.OLDER)
             is_rejected = job.state is JobState.REJECTED
-            if is_rejected and cancel_waiting(self.ledger, job, self.asker.version_id):
+            if is_rejected and cancel_waiting(self.context.repository, job, self.asker.version_id):
                 return marker_notices.waits_no_more(self.context, job, self.asker)
             return self._refused(job, MarkerReason.REJECTED if is_rejected else MarkerReason.ENDED)
         wanted = [each for each in mine if has_acted or not each.cancel_requested]
         if not wanted:
             return self._refused(mine[-1], MarkerReason.ALREADY)
-        batches = {each.id: self.ledger.batches(each.id) for each in wanted}
+        batches = {each.id: self.context.repository.batches(each.id) for each in wanted}
         self._remember(newest)
         stopped = [each for each in wanted if not _has_come_back(each, batches[each.id])]
         if not stopped:
@@ -212,14 +202,14 @@ class _Marker:
 
     def _open_jobs(self, newest: LatestJob, job: Job) -> list[Job]:
         """The open jobs of the key, the newest last."""
-        older = (self.ledger.job(each) for each in sorted(newest.open_jobs) if each != job.id)
+        older = (self.context.repository.job(each) for each in sorted(newest.open_jobs) if each != job.id)
         return [each for each in (*older, job) if each is not None and each.state not in ENDED_JOBS]
 
     def _approve(self, newest: LatestJob, job: Job) -> Notification:
         has_acted = newest.approve_modified == self.arrived and job.approved
         if job.state is JobState.BUILDING or job.held_reason in APPROVABLE:
             self._remember(newest)
-            job = self.ledger.job(job.id) or job
+            job = self.context.repository.job(job.id) or job
             if job.approved:
                 job = self._let_go(job, *APPROVABLE)
             if job.state is JobState.BUILDING:
@@ -233,13 +223,13 @@ class _Marker:
 
     def _let_go(self, job: Job, *reasons: HeldReason, marker: str | None = None) -> Job:
         """Let the job go on if it is held for one of these reasons; returns it as it is then."""
-        return let_go(self.context, self.ledger, job, *reasons, marker=marker) or self.ledger.job(job.id) or job
+        return let_go(self.context, job, *reasons, marker=marker) or self.context.repository.job(job.id) or job
 
     def _retry(self, job: Job) -> Notification | Run:
         version = self.asker.version_id
         if job.state is JobState.HELD and job.held_reason is HeldReason.FAILING:
             job = self._let_go(job, HeldReason.FAILING, marker=version)
-        if job.went_on_by == version:
+        if job.resumed_by == version:
             return marker_notices.resumed(self.context, job, self.asker)
         if job.state is JobState.REJECTED:
             # The recipe was wrong then, or nothing could be asked again: what it was to ask stands as before.

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from dropbatch.domain.drops import S3_KEY_BYTES, ObjectKind, cut, meaning_of
 from dropbatch.domain.markers import COMPRESSED_EXTENSIONS, EXTENSIONS
-from dropbatch.ports import Context
+from dropbatch.storage.context import Context
 
 MAX_NEAR = 3
 """How many files are named."""

@@ -7,10 +7,9 @@ from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, Obj
 from dropbatch.formats.file_types import file_type
 from dropbatch.jobs.pending import pending_for
 from dropbatch.messages import IntakeMessage
-from dropbatch.ports import Context
 from dropbatch.recipes.parser import parse_recipe
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import beside, read_recipe
-from dropbatch.storage.repository import Ledger
 
 _ENDINGS = (".md", ".j2", ".txt")
 """How the names of prompts mostly end: what is no data by its name is looked at, too."""
@@ -29,14 +28,14 @@ def may_be_part(key: str) -> bool:
     return False
 
 
-def check_recipes_of_part(context: Context, ledger: Ledger, part: Drop) -> bool:
+def check_recipes_of_part(context: Context, part: Drop) -> bool:
     """Have each recipe checked that names an object; False if none does."""
     named = False
     for path, version_id in _recipes_that_name(context, part):
         named = True
-        waiting = ledger.reload(pending_for(context, IntakeMessage(part.bucket, path, version_id)))
-        if waiting is not None and not waiting.is_over:  # for this very file, it may be
-            look = IntakeMessage(part.bucket, path, version_id, "", waiting.time, waiting.sequencer)
+        waiting = context.repository.reload(pending_for(context, IntakeMessage(part.bucket, path, version_id)))
+        if waiting is not None and not waiting.is_done:  # for this very file, it may be
+            look = IntakeMessage(part.bucket, path, version_id, "", waiting.event_at, waiting.sequencer)
         else:
             look = IntakeMessage(part.bucket, path, version_id, part.version_id, part.arrived)
         context.intake.send(look.to_json())

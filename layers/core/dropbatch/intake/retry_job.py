@@ -14,16 +14,19 @@ from typing import Any, NamedTuple
 
 from dropbatch.answers.tally import Tally
 from dropbatch.batch_api.request import Request
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import DropRejectedError, RowRejectedError
-from dropbatch.domain.jobs import Batch, BatchState, Shard
+from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import MAY_BE_PAID, RETRYABLE, RETRYABLE_WITH_CHANGES
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
+from dropbatch.domain.states import BatchState
 from dropbatch.intake.sharding import Group
-from dropbatch.ports import BYTES, JSON, Context, Writer
+from dropbatch.ports import BYTES, JSON, Writer
 from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.rows.request_builder import JobRows, RequestBuilder, size_problems
 from dropbatch.storage.batch_results import Result, read_responses, read_results, writing_results
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
 from dropbatch.storage.job_files import BatchRow, JobFiles
 from dropbatch.storage.repository import from_item, to_item
@@ -106,7 +109,7 @@ def _noted(carried: Mapping[str, Any]) -> Carried:
 
 def recipe_of(batch: Batch, recipes: int) -> int:
     """Return with which of so many recipes, from 0, a batch's rows were asked."""
-    return KEPT_GROUP - batch.group if batch.attempt == KEPT else recipes - 1
+    return KEPT_GROUP - batch.model_group if batch.attempt == KEPT else recipes - 1
 
 
 class _Kept:
@@ -124,8 +127,8 @@ class _Kept:
         place = min(recipe_of(batch, self._former.recipes), MAX_RECIPES - 1)
         if place not in self._batches:
             self._batches[place] = Batch(
-                job_id=self._rows.job.id, shard=self._shard.number, group=KEPT_GROUP - place, endpoint="", model="",
-                requests=0, tokens=0, created_at=self._context.now(), attempt=KEPT, results=KEPT,
+                job_id=self._rows.job.id, shard=self._shard.number, model_group=KEPT_GROUP - place, endpoint="",
+                model="", requests=0, tokens=0, created_at=self._context.now(), attempt=KEPT, results=KEPT,
                 state=BatchState.COLLECTED, expires_at=self._shard.expires_at,
             )  # fmt: skip  # a batch in a line or two
             self._tallies[place] = Tally()
@@ -174,7 +177,7 @@ class _Lists:
         if group not in self.batches:
             name = f"{self.shard.number:06d}.{group:03d}.again"
             self.batches[group] = Batch(
-                job_id=self.rows.job.id, shard=self.shard.number, group=group, endpoint=endpoint, model=model,
+                job_id=self.rows.job.id, shard=self.shard.number, model_group=group, endpoint=endpoint, model=model,
                 requests=0, tokens=0, created_at=self.context.now(), rows=name, expires_at=self.shard.expires_at,
             )  # fmt: skip  # a batch in a line or two
             key = self.rows.files.rows_key(name)
@@ -203,7 +206,7 @@ class _Same:
 
     def add(self, row: int, batch: Batch) -> None:
         tokens, inputs = self._index.tokens[row - self._first], self._index.inputs[row - self._first]
-        self._lists.add(batch.group, batch.endpoint, batch.model, row, tokens, inputs)
+        self._lists.add(batch.model_group, batch.endpoint, batch.model, row, tokens, inputs)
 
     def finish(self) -> None:
         """Nothing is left to be done."""

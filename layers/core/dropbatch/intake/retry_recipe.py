@@ -7,11 +7,11 @@ from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.layout import Layout
-from dropbatch.ports import Context
 from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.naming import listed
 from dropbatch.reporting.details import UsedRecipe
 from dropbatch.reporting.notifications import COLUMNS_CHANGED
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles, RecipeText, find_recipe
 
 

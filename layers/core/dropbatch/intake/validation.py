@@ -36,12 +36,12 @@ from dropbatch.formats.transcoding import Storage
 from dropbatch.intake.fast_sharding import ChunkSharder
 from dropbatch.intake.sharding import Sharded, ShardPlan
 from dropbatch.jobs.pending import may_come
-from dropbatch.ports import Context
 from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.lookalike import MAX_LOOKED_AT, is_recipe_object, is_recipe_text
 from dropbatch.rows.request_builder import RequestBuilder, size_problems
 from dropbatch.rows.sampling import sampled_rows
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles, RecipeText, nearest_recipe, with_files
 from dropbatch.storage.ranged_file import RangedFile
 from dropbatch.storage.unique_ids import UniqueIds

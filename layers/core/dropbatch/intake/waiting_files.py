@@ -14,14 +14,16 @@ from itertools import islice
 
 from dropbatch.domain.drops import Drop, recipe_keys
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError
-from dropbatch.domain.jobs import Job, JobState, WaitingFile
+from dropbatch.domain.inbox import WaitingFile
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problems
+from dropbatch.domain.states import JobState
 from dropbatch.intake.retry_recipe import means_the_same
 from dropbatch.jobs.waiting import wait_for_recipe
 from dropbatch.messages import IntakeMessage, intake_message_for
-from dropbatch.ports import Context
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import RecipeText, beside, find_recipe
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.repository import Repository
 
 SPARE_SECONDS = 30
 """With less time left the files that follow are taken up by the next invocation."""
@@ -69,42 +71,40 @@ class Nearest:
         return False
 
 
-def take_up(
-    context: Context, ledger: Ledger, arrival: Arrival, after: str, looked_at: Callable[[str, Job | None], object]
-) -> bool:
+def take_up(context: Context, arrival: Arrival, after: str, on_look: Callable[[str, Job | None], object]) -> bool:
     """Send a message for each file that goes on with a recipe; False if time runs out before all are looked at.
 
-    It begins behind the key `after`; `looked_at` is called with each key, and the job of its file if that
+    It begins behind the key `after`; `on_look` is called with each key, and the job of its file if that
     goes on.
     """
     path = arrival.recipe.path
     folder = path[: path.rfind("/") + 1]
     nearest = Nearest(context, arrival.bucket, path)
     parts = {beside(path, name) for name in arrival.recipe.names}
-    for waiting in ledger.waiting_files(arrival.bucket, folder):
+    for waiting in context.repository.waiting_files(arrival.bucket, folder):
         if waiting.key <= after:
             continue
         if context.seconds_left() < SPARE_SECONDS:
             return False
         is_for_it = waiting.key not in parts and nearest.is_for(waiting.key)
-        looked_at(waiting.key, _goes_on(context, ledger, arrival, waiting) if is_for_it else None)
+        on_look(waiting.key, _goes_on(context, arrival, waiting) if is_for_it else None)
     return True
 
 
-def takes_up_rejected(context: Context, ledger: Ledger, arrival: Arrival) -> bool:
+def takes_up_rejected(context: Context, arrival: Arrival) -> bool:
     """Whether a recipe may take up a file that was rejected, as far as the first of those that wait tell."""
     folder = arrival.recipe.path[: arrival.recipe.path.rfind("/") + 1]
-    first = islice(ledger.waiting_files(arrival.bucket, folder), MAX_LOOKED_THROUGH)
+    first = islice(context.repository.waiting_files(arrival.bucket, folder), MAX_LOOKED_THROUGH)
     return any(waiting.is_rejected and _may_help(context, arrival.recipe, waiting) for waiting in first)
 
 
-def _goes_on(context: Context, ledger: Ledger, arrival: Arrival, waiting: WaitingFile) -> Job | None:
+def _goes_on(context: Context, arrival: Arrival, waiting: WaitingFile) -> Job | None:
     """Have a file looked at again, if the recipe can change what comes of it; returns its job if it is."""
-    job = current_job(ledger, waiting)
+    job = current_job(context.repository, waiting)
     if job is None:
         return None
     if job.state is JobState.BUILDING and not waiting.is_rejected:
-        return job if _hurry(context, ledger, job) else None
+        return job if _hurry(context, job) else None
     if not _may_help(context, arrival.recipe, waiting) or not _is_latest(context, job.drop):
         return None
     drop = job.drop
@@ -118,15 +118,15 @@ def _may_help(context: Context, recipe: RecipeText, waiting: WaitingFile) -> boo
     return is_other and waiting.still_waits(context.now())
 
 
-def current_job(ledger: Ledger, waiting: WaitingFile) -> Job | None:
+def current_job(repository: Repository, waiting: WaitingFile) -> Job | None:
     """Return the job of a file that waits; None if the file has a newer one, or waits no more."""
-    if ledger.newest(waiting.bucket, waiting.key).job_id != waiting.job_id:
+    if repository.latest_job(waiting.bucket, waiting.key).job_id != waiting.job_id:
         return None
-    job = ledger.job(waiting.job_id)
+    job = repository.job(waiting.job_id)
     return job if job is not None and job.state in (JobState.BUILDING, JobState.REJECTED) else None
 
 
-def _hurry(context: Context, ledger: Ledger, job: Job) -> bool:
+def _hurry(context: Context, job: Job) -> bool:
     """Have a job looked at now that waits for its recipe; False if it is being read already, with another.
 
     One that is being looked at this moment comes to it by itself.
@@ -138,7 +138,7 @@ def _hurry(context: Context, ledger: Ledger, job: Job) -> bool:
         current.not_before, current.sent_at = 0, context.now()
         return True
 
-    if ledger.update(job, due) is not None:
+    if context.repository.update(job, due) is not None:
         context.intake.send(intake_message_for(job.drop, job.rerun_version))
     return job.progress is None
 
@@ -151,21 +151,19 @@ def _is_latest(context: Context, drop: Drop) -> bool:
         return False
 
 
-def file_to_take_up(context: Context, ledger: Ledger, drop: Drop) -> Job | None:
+def file_to_take_up(context: Context, drop: Drop) -> Job | None:
     """Return the rejected job of a version of a drop that a recipe takes up; None if it no longer waits for one."""
-    waiting = ledger.waiting_file(drop.bucket, drop.key)
+    waiting = context.repository.waiting_file(drop.bucket, drop.key)
     if waiting is None or waiting.version_id != drop.version_id or waiting.cancelled_by:
         return None
-    job = current_job(ledger, waiting)
+    job = current_job(context.repository, waiting)
     return job if job is not None and (job.state is JobState.BUILDING or _is_latest(context, job.drop)) else None
 
 
-def waits_from_now_on(
-    context: Context, ledger: Ledger, job: Job, problems: Problems, recipe: RecipeText | None
-) -> bool:
+def waits_from_now_on(context: Context, job: Job, problems: Problems, recipe: RecipeText | None) -> bool:
     """Write down that a job, which is about to be rejected, waits for another recipe; True if that takes it up now."""
     used = (recipe.path, recipe.sha256, recipe.reading) if recipe is not None else None
-    wait_for_recipe(context, ledger, job, problems, used, is_rejected=True)
+    wait_for_recipe(context, job, problems, used, is_rejected=True)
     drop = job.drop
     try:
         today = find_recipe(context.objects, drop.bucket, drop.key)
@@ -180,7 +178,7 @@ def waits_from_now_on(
     context.observer.info("the recipe has changed meanwhile", job_id=job.id)
     by = f"{version.version_id}+{today.sha256[:16]}"  # for it may be a file that it names which has changed
     context.intake.send(
-        IntakeMessage(drop.bucket, drop.key, drop.version_id, by, max(version.modified, job.asked_at)).to_json()
+        IntakeMessage(drop.bucket, drop.key, drop.version_id, by, max(version.modified, job.requested_at)).to_json()
     )
     return True
 

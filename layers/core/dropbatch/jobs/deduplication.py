@@ -8,27 +8,19 @@ import hashlib
 from collections.abc import Callable
 
 from dropbatch.domain.drops import Drop, is_later, job_id
-from dropbatch.domain.jobs import (
-    APPROVABLE,
-    ENDED_JOBS,
-    KEPT_SECONDS,
-    MAX_FINISHED_RUNS,
-    MAX_OPEN_RUNS,
-    Claim,
-    Job,
-    JobState,
-    LatestJob,
-)
-from dropbatch.storage.repository import Ledger
+from dropbatch.domain.jobs import KEPT_SECONDS, Job
+from dropbatch.domain.runs import MAX_FINISHED_RUNS, MAX_OPEN_RUNS, Claim, LatestJob
+from dropbatch.domain.states import APPROVABLE, ENDED_JOBS, JobState
+from dropbatch.storage.repository import Repository
 
 
-def act_on_markers(ledger: Ledger, newest: LatestJob, now: int) -> None:
+def act_on_markers(repository: Repository, newest: LatestJob, now: int) -> None:
     """Cancel the key's open jobs, and approve the newest, if such a marker came that is not older than they are."""
     if newest.job_id is None:
         return
 
     def cancel(job: Job) -> bool:
-        if job.state in ENDED_JOBS or job.cancel_requested or newest.cancel_modified < job.asked_at:
+        if job.state in ENDED_JOBS or job.cancel_requested or newest.cancel_modified < job.requested_at:
             return False
         job.cancel_requested, job.cancel_requested_at = True, now
         return True
@@ -41,16 +33,16 @@ def act_on_markers(ledger: Ledger, newest: LatestJob, now: int) -> None:
 
     if newest.cancel_modified >= 0:
         for open_job in {**newest.open_jobs, newest.job_id: 0}:
-            _change(ledger, open_job, cancel)
+            _change(repository, open_job, cancel)
     if newest.approve_modified >= newest.modified:
-        _change(ledger, newest.job_id, approve)
+        _change(repository, newest.job_id, approve)
 
 
-def _change(ledger: Ledger, job: str, change: Callable[[Job], bool]) -> Job | None:
-    return ledger.change(lambda: ledger.job(job), change)
+def _change(repository: Repository, job: str, change: Callable[[Job], bool]) -> Job | None:
+    return repository.change(lambda: repository.job(job), change)
 
 
-def set_latest(ledger: Ledger, job: Job, now: int) -> None:
+def set_latest(repository: Repository, job: Job, now: int) -> None:
     """Note an open job of its key, the newest unless a newer one is, and let markers that wait for it act."""
 
     found: list[LatestJob] = []
@@ -62,14 +54,14 @@ def set_latest(ledger: Ledger, job: Job, now: int) -> None:
             latest = sorted(newest.open_jobs)[1 - MAX_OPEN_RUNS :]  # ids sort by time
             newest.open_jobs = {**{each: newest.open_jobs[each] for each in latest}, job.id: job.run}
         if newest.job_id != job.id and _is_newer(job, newest.job_id, newest.modified, newest.sequencer):
-            newest.job_id, newest.modified, newest.sequencer = job.id, job.asked_at, job.drop.sequencer
+            newest.job_id, newest.modified, newest.sequencer = job.id, job.requested_at, job.drop.sequencer
         return before != (newest.job_id, newest.open_jobs)
 
-    ledger.change(lambda: ledger.newest(job.drop.bucket, job.drop.key), point)
-    act_on_markers(ledger, found[0], now)  # a marker that came since acts by itself
+    repository.change(lambda: repository.latest_job(job.drop.bucket, job.drop.key), point)
+    act_on_markers(repository, found[0], now)  # a marker that came since acts by itself
 
 
-def leave_to(ledger: Ledger, job: Job, standing: Job, now: int) -> None:
+def leave_to(repository: Repository, job: Job, standing: Job, now: int) -> None:
     """Leave the key to the job that does the work of this one already."""
 
     def point(newest: LatestJob) -> bool:
@@ -80,18 +72,18 @@ def leave_to(ledger: Ledger, job: Job, standing: Job, now: int) -> None:
         newest.job_id = standing.id if newest.job_id == job.id else newest.job_id
         return True
 
-    newest = ledger.change(lambda: ledger.newest(job.drop.bucket, job.drop.key), point)
+    newest = repository.change(lambda: repository.latest_job(job.drop.bucket, job.drop.key), point)
     if newest is not None:
-        act_on_markers(ledger, newest, now)
+        act_on_markers(repository, newest, now)
 
 
-def begin_run(ledger: Ledger, job: Job) -> list[Job]:
+def begin_run(repository: Repository, job: Job) -> list[Job]:
     """Number a job that is accepted or rejected, in memory; the caller saves it. Returns the key's older open jobs."""
     others: list[Job] = []
     known = job.run
 
     def number(newest: LatestJob) -> bool:
-        others[:] = _open_runs(ledger, newest, job)
+        others[:] = _open_runs(repository, newest, job)
         job.run = known or newest.open_jobs.get(job.id) or newest.runs + 1
         before = newest.runs, newest.open_jobs
         newest.runs = max(newest.runs, job.run)
@@ -99,17 +91,17 @@ def begin_run(ledger: Ledger, job: Job) -> list[Job]:
         newest.open_jobs = {**still, job.id: job.run}
         return before != (newest.runs, newest.open_jobs)
 
-    ledger.change(lambda: ledger.newest(job.drop.bucket, job.drop.key), number)
+    repository.change(lambda: repository.latest_job(job.drop.bucket, job.drop.key), number)
     return [other for other in others if is_older(other, job)]
 
 
-def _open_runs(ledger: Ledger, newest: LatestJob, job: Job) -> list[Job]:
+def _open_runs(repository: Repository, newest: LatestJob, job: Job) -> list[Job]:
     """Return the other open jobs of a job's key."""
-    found = (ledger.job(each) for each in newest.open_jobs if each != job.id)
+    found = (repository.job(each) for each in newest.open_jobs if each != job.id)
     return [other for other in found if other is not None and other.state not in ENDED_JOBS]
 
 
-def finish_run(ledger: Ledger, job: Job, *, is_answered: bool) -> None:
+def finish_run(repository: Repository, job: Job, *, is_answered: bool) -> None:
     """Take a job that ends out of its key's open ones; the next one is compared with it if it has answers."""
 
     def finish(newest: LatestJob) -> bool:
@@ -120,40 +112,40 @@ def finish_run(ledger: Ledger, job: Job, *, is_answered: bool) -> None:
             newest.finished = dict(runs[-MAX_FINISHED_RUNS:])
         return before != (newest.open_jobs, newest.finished)
 
-    ledger.change(lambda: ledger.newest(job.drop.bucket, job.drop.key), finish)
+    repository.change(lambda: repository.latest_job(job.drop.bucket, job.drop.key), finish)
 
 
-def run_before(ledger: Ledger, job: Job) -> tuple[str, int] | None:
+def run_before(repository: Repository, job: Job) -> tuple[str, int] | None:
     """Return the job, and its run, that has answers and came last before this one; None if there is none."""
-    newest = ledger.newest(job.drop.bucket, job.drop.key)
+    newest = repository.latest_job(job.drop.bucket, job.drop.key)
     before = [(each, run) for each, run in newest.finished.items() if run < job.run]
     return max(before, key=lambda found: found[1], default=None)
 
 
-def replace_older(ledger: Ledger, job: Job, now: int) -> None:
+def replace_older(repository: Repository, job: Job, now: int) -> None:
     """Cancel the open jobs of older versions of a job's drop, as its recipe asks, once the job itself runs.
 
     The open jobs are read after the job was seen to run, and an older job looks for such a one after it has been noted:
     of two that come at once one sees the other.
     """
-    newest = ledger.newest(job.drop.bucket, job.drop.key)
-    for other in _open_runs(ledger, newest, job):
+    newest = repository.latest_job(job.drop.bucket, job.drop.key)
+    for other in _open_runs(repository, newest, job):
         if other.drop.version_id != job.drop.version_id and is_older(other, job):
-            _change(ledger, other.id, lambda current: _replace(current, job, now))
+            _change(repository, other.id, lambda current: _replace(current, job, now))
 
     def done(current: Job) -> bool:
-        if not current.replaces:
+        if not current.cancels_older:
             return False
-        current.replaces = False
+        current.cancels_older = False
         return True
 
-    ledger.update(job, done)
+    repository.update(job, done)
 
 
-def replacing(ledger: Ledger, job: Job) -> Job | None:
+def replacing(repository: Repository, job: Job) -> Job | None:
     """Return the newer version's job that replaces this one already; None if none does."""
-    newest = ledger.newest(job.drop.bucket, job.drop.key)
-    other = ledger.job(newest.job_id) if newest.job_id not in (None, job.id) else None
+    newest = repository.latest_job(job.drop.bucket, job.drop.key)
+    other = repository.job(newest.job_id) if newest.job_id not in (None, job.id) else None
     if other is None or other.drop.version_id == job.drop.version_id or not is_older(job, other):
         return None
     waits = other.state is JobState.BUILDING or other.held_reason in APPROVABLE
@@ -169,10 +161,10 @@ def _replace(job: Job, newer: Job, now: int) -> bool:
 
 def is_older(job: Job, other: Job) -> bool:
     """Return whether one job of a key belongs to something older than another does."""
-    return not _is_newer(job, other.id, other.asked_at, other.drop.sequencer)
+    return not _is_newer(job, other.id, other.requested_at, other.drop.sequencer)
 
 
-def _is_newer(job: Job, other: str | None, asked_at: int, sequencer: str) -> bool:
+def _is_newer(job: Job, other: str | None, requested_at: int, sequencer: str) -> bool:
     """Return whether a job belongs to something newer than another job of its key does.
 
     Two versions of a drop are in S3's own order where both have a sequencer; else, and for markers, the times of their
@@ -183,31 +175,33 @@ def _is_newer(job: Job, other: str | None, asked_at: int, sequencer: str) -> boo
     ordered = job.rerun_version is None and job.drop.sequencer and sequencer
     if ordered and job.drop.sequencer != sequencer:
         return is_later(job.drop.sequencer, sequencer)
-    return job.asked_at >= asked_at
+    return job.requested_at >= requested_at
 
 
-def claimed_job(ledger: Ledger, drop: Drop, rerun_version: str = "") -> str | None:
+def claimed_job(repository: Repository, drop: Drop, rerun_version: str = "") -> str | None:
     """Return which job a version of a drop got, or a marker that asked for another run of it; None if none yet."""
-    claim = ledger.claim(_version_digest(drop, rerun_version))
+    claim = repository.claim(_version_digest(drop, rerun_version))
     if claim is not None:
         return claim.job_id
     if not rerun_version:
         return None
     # The release before this one made no claim for a marker, and took the drop's own time for the id.
     former = job_id(drop, drop.modified, rerun_version)
-    return former if ledger.job(former) is not None else None
+    return former if repository.job(former) is not None else None
 
 
-def claim_job(ledger: Ledger, drop: Drop, asked_at: int, now: int, rerun_version: str = "") -> str:
+def claim_job(repository: Repository, drop: Drop, requested_at: int, now: int, rerun_version: str = "") -> str:
     """Say for good which job that is; the first process to say so counts, also where it knows no more than the name.
 
     For a marker, which is looked for no more once it has acted, that is kept as long as its job may be.
     """
     expires_at = now + KEPT_SECONDS if rerun_version else None
-    claim = Claim(_version_digest(drop, rerun_version), job_id(drop, asked_at, rerun_version), expires_at=expires_at)
-    if ledger.add(claim):
+    claim = Claim(
+        _version_digest(drop, rerun_version), job_id(drop, requested_at, rerun_version), expires_at=expires_at
+    )
+    if repository.add(claim):
         return claim.job_id
-    return (ledger.claim(claim.digest) or claim).job_id
+    return (repository.claim(claim.digest) or claim).job_id
 
 
 def _version_digest(drop: Drop, rerun_version: str) -> str:

@@ -8,13 +8,14 @@ out of its job's outbox afterwards: one that is killed in between tells some of 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from dropbatch.domain.jobs import Gathered, Job
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.outbox import DigestEntry
 from dropbatch.jobs import outbox
-from dropbatch.ports import Audience, Context, Notification
+from dropbatch.ports import Audience, Notification
 from dropbatch.reporting import digests
 from dropbatch.reporting.digests import Part
 from dropbatch.reporting.phrases import MAX_FOLDERS
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 
 QUIET_SECONDS = 90
 """A group is told when nothing has been added to it for so long. The parts of an upload come closer together; jobs
@@ -39,7 +40,7 @@ class Entry:
 
     job: Job
     name: str
-    gathered: Gathered
+    entry: DigestEntry
 
 
 @dataclass(slots=True)
@@ -50,15 +51,15 @@ class Group:
 
     @property
     def first(self) -> int:
-        return min(entry.gathered.since for entry in self.entries)
+        return min(entry.entry.since for entry in self.entries)
 
     def is_due(self, context: Context) -> bool:
         now = context.now()
-        last = max(entry.gathered.since for entry in self.entries)
+        last = max(entry.entry.since for entry in self.entries)
         return now - last >= context.scaled(QUIET_SECONDS) or now - self.first >= context.scaled(MAX_GATHER_SECONDS)
 
 
-def tell_gathered(context: Context, ledger: Ledger, jobs: Iterable[Job]) -> set[str]:
+def send_digests(context: Context, jobs: Iterable[Job]) -> set[str]:
     """Tell what is due of that which waits in the outboxes of these jobs; returns the ids of the jobs told of."""
     told: set[str] = set()
     for group in _due(context, jobs):
@@ -67,7 +68,7 @@ def tell_gathered(context: Context, ledger: Ledger, jobs: Iterable[Job]) -> set[
                 context.observer.info("the poll ran out of time; the next one tells the rest")
                 return told
             try:
-                told |= _tell(context, ledger, entries)
+                told |= _tell(context, entries)
             except Exception:  # noqa: BLE001 - a folder of which something cannot be told must not keep others from it
                 context.observer.exception("a digest could not be sent yet")
     return told
@@ -79,11 +80,11 @@ def _due(context: Context, jobs: Iterable[Job]) -> Iterator[Group]:
     folders: dict[tuple[str, str], dict[str, Group]] = {}
     for job in jobs:
         folder = ("recipe", job.recipe_folder) if job.recipe_folder is not None else ("drop", job.drop.folder)
-        for name, gathered in job.gathered.items():
-            if gathered.tell_after > now:
+        for name, entry in job.digest_entries.items():
+            if entry.notify_after > now:
                 continue  # telling of it failed a moment ago
-            group = folders.setdefault(folder, {}).setdefault(gathered.event, Group())
-            group.entries.append(Entry(job, name, gathered))
+            group = folders.setdefault(folder, {}).setdefault(entry.event, Group())
+            group.entries.append(Entry(job, name, entry))
     for kinds in folders.values():
         due: list[Group] = []
         jobs_due: set[str] = set()
@@ -114,21 +115,21 @@ def _chunks(group: Group) -> Iterator[list[Entry]]:
     yield chunk
 
 
-def _tell(context: Context, ledger: Ledger, listed: Sequence[Entry]) -> set[str]:
+def _tell(context: Context, listed: Sequence[Entry]) -> set[str]:
     """Tell what is still to be told of these, as one message, and take it out of their outboxes."""
     entries = []
     for entry in listed:
-        job = ledger.reload(entry.job)  # the index may lag behind
-        if job is not None and entry.name in job.gathered and not _waits_for_another(job, entry.name):
-            entries.append(Entry(job, entry.name, job.gathered[entry.name]))
+        job = context.repository.reload(entry.job)  # the index may lag behind
+        if job is not None and entry.name in job.digest_entries and not _waits_for_another(job, entry.name):
+            entries.append(Entry(job, entry.name, job.digest_entries[entry.name]))
     if not entries:
         return set()
     failed = False
     try:
         if len(entries) == 1:
-            outbox.tell_entry(context, ledger, entries[0].job, entries[0].name)
+            outbox.tell_entry(context, entries[0].job, entries[0].name)
         else:
-            parts = [Part(entry.job, entry.gathered) for entry in entries]
+            parts = [Part(entry.job, entry.entry) for entry in entries]
             context.topics.publish(Audience.PEOPLE, digests.digest(context, parts, _notices(context, entries, parts)))
     except Exception:  # noqa: BLE001 - whatever keeps SNS from it, it is tried again
         context.observer.exception("a notification could not be published; it is kept and tried again")
@@ -137,9 +138,9 @@ def _tell(context: Context, ledger: Ledger, listed: Sequence[Entry]) -> set[str]
     for entry in entries:
         try:
             if failed:
-                outbox.put_off(context, ledger, entry.job, entry.name)
+                outbox.put_off(context, entry.job, entry.name)
             else:
-                outbox.take_out(context, ledger, entry.job, (entry.name,))
+                outbox.take_out(context, entry.job, (entry.name,))
         except Exception:  # noqa: BLE001 - one job that fails must not make all others be told again
             context.observer.exception("a sent notification could not be removed from the outbox", job_id=entry.job.id)
         else:
@@ -149,9 +150,9 @@ def _tell(context: Context, ledger: Ledger, listed: Sequence[Entry]) -> set[str]
 
 def _waits_for_another(job: Job, name: str) -> bool:
     """Whether what comes first has not been told yet: it failed, and what follows is told after it."""
-    place = _place(job.gathered[name].event)
+    place = _place(job.digest_entries[name].event)
     is_urgent = any(entry.startswith(f"{Audience.PEOPLE}:") for entry in job.due_entries)
-    return is_urgent or any(_place(gathered.event) < place for gathered in job.gathered.values())
+    return is_urgent or any(_place(entry.event) < place for entry in job.digest_entries.values())
 
 
 def _notices(context: Context, entries: Sequence[Entry], parts: Sequence[Part]) -> dict[str, Notification]:

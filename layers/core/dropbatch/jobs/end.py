@@ -3,25 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dropbatch.domain.jobs import ENDED_JOBS, RETENTION_SECONDS, Job, JobState
+from dropbatch.domain.jobs import RETENTION_SECONDS, Job
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
 from dropbatch.jobs.deduplication import finish_run
 from dropbatch.jobs.lease import give_back
-from dropbatch.ports import Context
 from dropbatch.reporting import result_files
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 
 
-def end(
-    context: Context, ledger: Ledger, job: Job, decision: Mapping[str, Any], unwritten: outbox.Notice | None = None
-) -> None:
+def end(context: Context, job: Job, decision: Mapping[str, Any], unwritten: outbox.Notice | None = None) -> None:
     """Write the summary, swap the job to its final state, then tell: in this order.
 
     With `unwritten`, a notice that needs no writing, the job ends though S3 takes nothing.
     """
-    _finish_run(context, ledger, job, decision)
+    _finish_run(context, job, decision)
     if unwritten is None:
         result_files.write_decided(context, job, decision)
         result_files.write_latest(context, job, decision["status"])
@@ -43,19 +41,19 @@ def end(
         current.move(JobState(decision["status"]))
         return True
 
-    ended = ledger.update(job, finish)
+    ended = context.repository.update(job, finish)
     if ended is None:
         return
     context.observer.metric("JobsEnded", 1, status=decision["status"])
     for outcome, count in decision["rows"].items():
         context.observer.metric("Rows", count, outcome=outcome)
     context.observer.info("job ended", job_id=job.id, status=decision["status"], rows=job.rows)
-    outbox.tell_now(context, ledger, ended)
-    clean_up(context, ledger, ledger.reload(ended) or ended)
+    outbox.tell_now(context, ended)
+    clean_up(context, context.repository.reload(ended) or ended)
 
 
-def _finish_run(context: Context, ledger: Ledger, job: Job, decision: Mapping[str, Any]) -> None:
+def _finish_run(context: Context, job: Job, decision: Mapping[str, Any]) -> None:
     try:
-        finish_run(ledger, job, is_answered=bool(decision["rows"].get(Outcome.OK)))
+        finish_run(context.repository, job, is_answered=bool(decision["rows"].get(Outcome.OK)))
     except Exception:  # noqa: BLE001 - the job ends all the same: others of its key see by its state that it has
         context.observer.exception("a job could not be taken out of its key's open ones", job_id=job.id)

@@ -1,11 +1,12 @@
 """Holds a job: it submits no more until the reason is gone. What is at OpenAI goes on, and is collected."""
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import ErrorKind, OpenAIError
-from dropbatch.domain.jobs import MAX_JOB_SECONDS, Batch, HeldReason, Job, JobState
+from dropbatch.domain.jobs import MAX_JOB_SECONDS, Job
+from dropbatch.domain.states import HeldReason, JobState
 from dropbatch.jobs import outbox
-from dropbatch.ports import Context
 from dropbatch.reporting import held_notices
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 
 SAME_HOLD_SECONDS = 86_400
 """A reason that returns within a day of being gone is the same hold: its clock goes on, and nobody is told again."""
@@ -20,7 +21,6 @@ REASONS = {
 
 def hold(
     context: Context,
-    ledger: Ledger,
     job: Job,
     reason: HeldReason,
     code: str,
@@ -31,7 +31,7 @@ def hold(
     version = _key_version(context)
     now = context.now()
     name = f"held-{reason}-{now}"
-    current = ledger.job(job.id)
+    current = context.repository.job(job.id)
     if current is None or current.state not in states:
         return
     is_new = now - current.hold_ends.get(reason, 0) > SAME_HOLD_SECONDS
@@ -42,7 +42,11 @@ def hold(
     def stop(current: Job) -> bool:
         if current.state not in states:
             return False
-        current.held_reason, current.held_secret_version, current.held_call = reason, version, call.sk if call else None
+        current.held_reason, current.held_secret_version, current.held_batch = (
+            reason,
+            version,
+            call.sort_key if call else None,
+        )
         current.held_at = now
         current.hold_checked_at = now
         current.hold_repeats = 0 if is_new else current.hold_repeats + 1
@@ -52,22 +56,22 @@ def hold(
         outbox.post(context, current, notice)
         return True
 
-    held = ledger.update(job, stop)
+    held = context.repository.update(job, stop)
     if held is not None:
         context.observer.warning("job held", job_id=job.id, reason=str(reason), code=code)
-        outbox.tell_now(context, ledger, held)
+        outbox.tell_now(context, held)
 
 
-def hold_for(context: Context, ledger: Ledger, job: Job, error: OpenAIError, batch: Batch | None = None) -> bool:
+def hold_for(context: Context, job: Job, error: OpenAIError, batch: Batch | None = None) -> bool:
     """Hold the job if the error asks for it; returns whether it does."""
     reason = REASONS.get(error.kind)
     if reason is None:
         return False
-    hold(context, ledger, job, reason, error.code, batch)
+    hold(context, job, reason, error.code, batch)
     return True
 
 
-def let_go(context: Context, ledger: Ledger, job: Job, *reasons: HeldReason, marker: str | None = None) -> Job | None:
+def let_go(context: Context, job: Job, *reasons: HeldReason, marker: str | None = None) -> Job | None:
     """Let a job go on that is held for one of these reasons; the time that it lost is added to its deadline.
 
     `marker` is the version of the marker that asks for it, if one does: it acts once. None if there was nothing to do.
@@ -76,20 +80,20 @@ def let_go(context: Context, ledger: Ledger, job: Job, *reasons: HeldReason, mar
     def go_on(current: Job) -> bool:
         if current.state is not JobState.HELD or current.held_reason not in reasons:
             return False
-        if marker is not None and current.went_on_by == marker:
+        if marker is not None and current.resumed_by == marker:
             return False
         now = context.now()
         latest = max(current.deadline_at, current.created_at + MAX_JOB_SECONDS)
         current.deadline_at = min(latest, current.deadline_at + now - current.held_at)
         if current.held_reason is HeldReason.FAILING:
-            current.judged = []
+            current.recent_bad_batches = []
         current.end_hold(now)
-        current.went_on_by = marker or current.went_on_by
-        current.starts = current.deferrals = 0
+        current.resumed_by = marker or current.resumed_by
+        current.start_count = current.deferrals = 0
         current.move(JobState.RUNNING)
         return True
 
-    gone_on = ledger.update(job, go_on)
+    gone_on = context.repository.update(job, go_on)
     if gone_on is not None:
         context.observer.info("job resumed", job_id=job.id)
     return gone_on

@@ -9,9 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from dropbatch.domain.jobs import Batch, Job, Pending, Poller, WorkItem
-from dropbatch.ports import Context
-from dropbatch.storage.repository import Ledger
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.inbox import Pending
+from dropbatch.domain.items import WorkItem
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.poller import Poller
+from dropbatch.storage.context import Context
+from dropbatch.storage.item_keys import key_of
+from dropbatch.storage.repository import Repository
 
 Leased = TypeVar("Leased", Job, Batch, Pending, Poller)
 
@@ -27,9 +32,9 @@ MAX_BACKOFF_SECONDS = 3600
 def take(context: Context, item: WorkItem) -> None:
     """Take the lease of an item that has none in force, and count the start. The caller saves the item."""
     if item.lease is not None:
-        item.kills += 1
+        item.kill_count += 1
     item.lease, item.lease_until = context.new_token(), context.now() + LEASE_SECONDS
-    item.starts += 1
+    item.start_count += 1
 
 
 def give_back(item: WorkItem, not_before: int = 0) -> None:
@@ -52,11 +57,11 @@ def backoff_seconds(failures: int) -> int:
 @contextmanager
 def kept(context: Context, item: WorkItem) -> Iterator[None]:
     """Keep the item's lease while the block runs."""
-    with context.keeping(item.pk, item.sk, item.lease or ""):
+    with context.keeping(*key_of(item), item.lease or ""):
         yield
 
 
-def update_own(ledger: Ledger, item: Leased, change: Callable[[Leased], None]) -> Leased | None:
+def update_own(repository: Repository, item: Leased, change: Callable[[Leased], None]) -> Leased | None:
     """Change the item in the table if its lease is still ours; None if another process has taken over."""
     lease = item.lease
 
@@ -66,4 +71,4 @@ def update_own(ledger: Ledger, item: Leased, change: Callable[[Leased], None]) -
         change(current)
         return True
 
-    return ledger.update(item, changed)
+    return repository.update(item, changed)

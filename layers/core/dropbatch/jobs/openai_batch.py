@@ -1,7 +1,7 @@
 """What a job may conclude of its batches at OpenAI, and when."""
 
-from dropbatch.domain.jobs import Batch
-from dropbatch.ports import Context
+from dropbatch.domain.batches import Batch
+from dropbatch.storage.context import Context
 
 NEVER_SECONDS = 50 * 3600
 """A batch that has not ended by then counts as if it had, whatever OpenAI answers: it is collected with what it has."""

@@ -5,7 +5,7 @@ state. The process that finds a name there publishes the notice and takes the na
 what is told is told at least once. Each audience is told by itself, in order: programs of everything, people of what
 the recipe's `notify` says, operators of what only they can correct.
 
-What people may be told together with other jobs of the folder waits (`gathered`); `jobs/digest.py` tells it.
+What people may be told together with other jobs of the folder waits (`digest_entries`); `jobs/digest.py` sends it.
 
 What ends because its date has come must end even if S3 takes nothing: those notices follow from the item alone, and are
 named without being written (`TELLERS`).
@@ -18,11 +18,15 @@ from typing import TypeVar
 import msgspec
 
 from dropbatch.domain.errors import ObjectNotFoundError, StaleItemError
-from dropbatch.domain.jobs import Alert, Gathered, Job, JobState, Pending
-from dropbatch.ports import JSON, Audience, Context, Letter, Notification
+from dropbatch.domain.inbox import Pending
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.outbox import Alert, DigestEntry
+from dropbatch.domain.states import JobState
+from dropbatch.ports import JSON, Audience, Letter, Notification
 from dropbatch.reporting import digests, notifications
+from dropbatch.storage.context import Context
+from dropbatch.storage.item_keys import notices_prefix
 from dropbatch.storage.job_ends import whole
-from dropbatch.storage.repository import Ledger
 
 Teller = TypeVar("Teller", Job, Pending)
 """An item with an outbox."""
@@ -54,7 +58,7 @@ class Notice:
     """A notice that is written: the entries that it has in the outbox, and what a digest needs of those that wait."""
 
     entries: tuple[str, ...] = ()
-    gathered: Mapping[str, Gathered] = field(default_factory=dict)
+    digest_entries: Mapping[str, DigestEntry] = field(default_factory=dict)
 
 
 UNTOLD = Notice()
@@ -69,7 +73,7 @@ def write(
     Without `people`, it is for programs alone: people are told the same by another.
     """
     data = msgspec.json.encode(notification)
-    context.objects.put_new(context.buckets.work, f"{item.notices}{name}.json", data, JSON)
+    context.objects.put_new(context.buckets.work, f"{notices_prefix(item)}{name}.json", data, JSON)
     return _notice(context, item, name, notification, people=people)
 
 
@@ -81,15 +85,15 @@ def unwritten(context: Context, job: Job, name: str) -> Notice:
 def _notice(
     context: Context, item: Job | Pending, name: str, notification: Notification, *, people: bool = True
 ) -> Notice:
-    entries, gathered = [f"{Audience.PROGRAMS}:{name}"], {}
+    entries, waiting = [f"{Audience.PROGRAMS}:{name}"], {}
     if people and (isinstance(item, Pending) or _is_wanted(item, notification)):
         entries.append(f"{Audience.PEOPLE}:{name}")
         answers_marker = isinstance(item, Job) and item.marker is not None and notification.event != "ended"
         if isinstance(item, Job) and item.digest and digests.can_wait(notification) and not answers_marker:
-            gathered[entries[-1]] = digests.gathered(context.now(), notification)
+            waiting[entries[-1]] = digests.digest_entry(context.now(), notification)
     if notification.operators is not None:
         entries.append(f"{Audience.OPERATORS}:{name}")
-    return Notice(tuple(entries), gathered)
+    return Notice(tuple(entries), waiting)
 
 
 def _is_wanted(job: Job, notification: Notification) -> bool:
@@ -106,27 +110,27 @@ def _is_wanted(job: Job, notification: Notification) -> bool:
 
 def post(context: Context, item: Job | Pending, notice: Notice) -> None:
     """Put a notice into the item's outbox; the caller saves the item with the change that the notice tells of."""
-    item.untold = [*item.untold, *(entry for entry in notice.entries if entry not in item.untold)]
-    item.gathered = {**item.gathered, **notice.gathered}
-    item.tell_after, item.tell_failures = context.now() + INLINE_SECONDS, 0
+    item.outbox = [*item.outbox, *(entry for entry in notice.entries if entry not in item.outbox)]
+    item.digest_entries = {**item.digest_entries, **notice.digest_entries}
+    item.notify_after, item.notify_failures = context.now() + INLINE_SECONDS, 0
 
 
-def tell_now(context: Context, ledger: Ledger, item: Teller) -> None:
+def tell_now(context: Context, item: Teller) -> None:
     """Tell what the item has untold. Whatever fails is logged, and left to the poller: the state is written already."""
     try:
-        tell(context, ledger, item)
+        tell(context, item)
     except Exception:  # noqa: BLE001 - telling must not undo, or repeat, what it tells of
         context.observer.exception("a notification could not be sent yet")
 
 
-def tell(context: Context, ledger: Ledger, item: Teller) -> None:
+def tell(context: Context, item: Teller) -> None:
     """Tell what the item has untold, but for what waits, and take it out of its outbox. What fails is tried again."""
     told: list[str] = []
     failed = False
     for audience in Audience:
         for entry in [entry for entry in item.due_entries if entry.startswith(f"{audience}:")]:
             try:
-                if not tell_entry(context, ledger, item, entry):
+                if not tell_entry(context, item, entry):
                     break
             except Exception:  # noqa: BLE001 - whatever keeps SNS from it, it is tried again
                 context.observer.exception("a notification could not be published; it is kept and tried again")
@@ -134,38 +138,38 @@ def tell(context: Context, ledger: Ledger, item: Teller) -> None:
                 break
             told.append(entry)
     if told or failed:
-        take_out(context, ledger, item, told, failed=failed)
+        take_out(context, item, told, failed=failed)
 
 
-def take_out(context: Context, ledger: Ledger, item: Teller, told: Iterable[str], *, failed: bool = False) -> None:
+def take_out(context: Context, item: Teller, told: Iterable[str], *, failed: bool = False) -> None:
     """Take out of an item's outbox what has been told; if something failed, the rest is tried again later."""
     gone = frozenset(told)
 
     def change(current: Teller) -> bool:
-        is_changed = failed or not gone.isdisjoint(current.untold)
-        current.untold = [entry for entry in current.untold if entry not in gone]
-        current.gathered = {entry: its for entry, its in current.gathered.items() if entry not in gone}
+        is_changed = failed or not gone.isdisjoint(current.outbox)
+        current.outbox = [entry for entry in current.outbox if entry not in gone]
+        current.digest_entries = {entry: its for entry, its in current.digest_entries.items() if entry not in gone}
         if failed:
-            current.tell_failures += 1
-            current.tell_after = _next_try(context, current.tell_failures)
+            current.notify_failures += 1
+            current.notify_after = _next_try(context, current.notify_failures)
         return is_changed
 
-    ledger.update(item, change)
+    context.repository.update(item, change)
 
 
-def put_off(context: Context, ledger: Ledger, job: Job, entry: str) -> None:
+def put_off(context: Context, job: Job, entry: str) -> None:
     """Have an entry that waits, and could not be told, tried again later. The other audiences wait for nothing."""
 
     def change(current: Job) -> bool:
-        gathered = current.gathered.get(entry)
-        if gathered is None:
+        waiting = current.digest_entries.get(entry)
+        if waiting is None:
             return False
-        failures = gathered.failures + 1
-        later = replace(gathered, failures=failures, tell_after=_next_try(context, failures))
-        current.gathered = {**current.gathered, entry: later}
+        failures = waiting.failures + 1
+        later = replace(waiting, failures=failures, notify_after=_next_try(context, failures))
+        current.digest_entries = {**current.digest_entries, entry: later}
         return True
 
-    ledger.update(job, change)
+    context.repository.update(job, change)
 
 
 def _next_try(context: Context, failures: int) -> int:
@@ -173,48 +177,50 @@ def _next_try(context: Context, failures: int) -> int:
     return context.now() + context.scaled(min(MAX_TELL_SECONDS, 60 * 2 ** min(failures - 1, 12)))
 
 
-def tell_entry(context: Context, ledger: Ledger, item: Job | Pending, entry: str) -> bool:
+def tell_entry(context: Context, item: Job | Pending, entry: str) -> bool:
     """Publish one entry of an outbox; False if another process is about to tell the same."""
     audience = Audience(entry.partition(":")[0])
     notification = read_notice(context, item, entry)
     if audience is Audience.OPERATORS:
-        return _alert(context, ledger, notification)
+        return _alert(context, notification)
     context.topics.publish(audience, notification)
     return True
 
 
-def remind(context: Context, ledger: Ledger, notification: Notification) -> None:
+def remind(context: Context, notification: Notification) -> None:
     """Notify the operators again, a day after they were, of what a job still waits for."""
-    if ledger.alert(_problem(notification)).told_at:  # else its own entry in an outbox is still to be told
-        _alert(context, ledger, notification)
+    if context.repository.alert(
+        _problem(notification)
+    ).notified_at:  # else its own entry in an outbox is still to be told
+        _alert(context, notification)
 
 
 def _problem(notification: Notification) -> str:
     return str(notification.detail.get("held_reason", notification.event))
 
 
-def _alert(context: Context, ledger: Ledger, notification: Notification) -> bool:
+def _alert(context: Context, notification: Notification) -> bool:
     """Notify the operators, unless they were of the same within a day; False if another process is about to."""
     if notification.operators is None:  # it is told in short, because S3 does not give the notice
         notification = replace(notification, operators=Letter(notification.subject, notification.text))
     now = context.now()
-    alert = ledger.alert(_problem(notification))
-    if alert.told_at and now - alert.told_at < SAME_ALERT_SECONDS:
+    alert = context.repository.alert(_problem(notification))
+    if alert.notified_at and now - alert.notified_at < SAME_ALERT_SECONDS:
         return True
     if alert.claimed_until > now:
         return False
     alert.claimed_until = now + CLAIM_SECONDS
     try:
-        ledger.save(alert)
+        context.repository.save(alert)
     except StaleItemError:
         return False
     context.topics.publish(Audience.OPERATORS, notification)
 
     def done(current: Alert) -> bool:
-        current.told_at, current.claimed_until = now, 0
+        current.notified_at, current.claimed_until = now, 0
         return True
 
-    ledger.update(alert, done)
+    context.repository.update(alert, done)
     return True
 
 
@@ -224,10 +230,10 @@ def read_notice(context: Context, item: Job | Pending, entry: str) -> Notificati
     if name in TELLERS and isinstance(item, Job):
         return TELLERS[name](context, item)
     try:
-        data = whole(context.objects, context.buckets.work, f"{item.notices}{name}.json")
+        data = whole(context.objects, context.buckets.work, f"{notices_prefix(item)}{name}.json")
     except Exception as error:
-        gathered = item.gathered.get(entry)
-        failures = gathered.failures if gathered else item.tell_failures
+        waiting = item.digest_entries.get(entry)
+        failures = waiting.failures if waiting else item.notify_failures
         if not isinstance(item, Job) or (failures < MAX_UNREAD and not isinstance(error, ObjectNotFoundError)):
             raise
         context.observer.exception("a notice cannot be read; its short form is sent", name=name)

@@ -1,12 +1,12 @@
 """Objects of the inbox that wait to be looked at, and have no job that could wait for them."""
 
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import RETENTION_SECONDS, Pending
+from dropbatch.domain.inbox import Pending
+from dropbatch.domain.jobs import RETENTION_SECONDS
 from dropbatch.domain.problems import MAY_COME, Problems
 from dropbatch.jobs.lease import give_back, put_off
 from dropbatch.messages import IntakeMessage
-from dropbatch.ports import Context
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 
 LOOK_AGAIN_SECONDS = 10
 """How soon an object is looked at again that lacks something which may still come."""
@@ -28,23 +28,23 @@ def pending_for(context: Context, look: IntakeMessage) -> Pending:
         version_id=look.version_id or "",
         created_at=context.now(),
         rerun_version=look.rerun_version,
-        time=look.time,
+        event_at=look.event_at,
         sequencer=look.sequencer,
         expires_at=context.now() + RETENTION_SECONDS,
     )
 
 
-def wait_for(context: Context, ledger: Ledger, look: IntakeMessage, *, failed: bool) -> Pending:
+def wait_for(context: Context, look: IntakeMessage, *, failed: bool) -> Pending:
     """Have the poller send a message about the object again: soon, or, if something failed, each time later."""
     fresh = pending_for(context, look)
     while True:
-        pending = ledger.reload(fresh) or fresh
+        pending = context.repository.reload(fresh) or fresh
         if failed:
             put_off(context, pending)
         else:
             give_back(pending, context.now() + LOOK_AGAIN_SECONDS)
         try:
-            ledger.save(pending)
+            context.repository.save(pending)
         except StaleItemError:
             continue
         return pending

@@ -3,10 +3,11 @@
 from contextlib import suppress
 
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import RETENTION_SECONDS, Job, WaitingFile
+from dropbatch.domain.inbox import WaitingFile
+from dropbatch.domain.jobs import RETENTION_SECONDS, Job
 from dropbatch.domain.problems import Problems
-from dropbatch.ports import Context
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
+from dropbatch.storage.repository import Repository
 
 MAX_KEY_BYTES = 900
 """A longer key is no drop's: it is rejected before a recipe is looked for."""
@@ -26,7 +27,6 @@ def waits_for_recipe(problems: Problems, *, has_recipe: bool) -> bool:
 
 def wait_for_recipe(
     context: Context,
-    ledger: Ledger,
     job: Job,
     problems: Problems,
     recipe: tuple[str, str, str] | None,
@@ -42,10 +42,10 @@ def wait_for_recipe(
         return
 
     def write(current: WaitingFile) -> bool:
-        if current.job_id != job.id and current.asked_at > job.asked_at:
+        if current.job_id != job.id and current.requested_at > job.requested_at:
             return False
         current.job_id, current.version_id = job.id, drop.version_id
-        current.asked_at, current.noted_at = job.asked_at, context.now()
+        current.requested_at, current.recorded_at = job.requested_at, context.now()
         current.codes = sorted({group.first.code for group in problems.groups})[:MAX_CODES]
         current.is_rejected = is_rejected
         current.recipe_path, current.recipe_sha256, reading = recipe or (None, None, "")
@@ -56,13 +56,13 @@ def wait_for_recipe(
         return True
 
     def load() -> WaitingFile:
-        known = ledger.waiting_file(drop.bucket, drop.key)
-        return known or WaitingFile(drop.bucket, drop.key, job.id, drop.version_id, job.asked_at, context.now())
+        known = context.repository.waiting_file(drop.bucket, drop.key)
+        return known or WaitingFile(drop.bucket, drop.key, job.id, drop.version_id, job.requested_at, context.now())
 
-    ledger.change(load, write)
+    context.repository.change(load, write)
 
 
-def cancel_waiting(ledger: Ledger, job: Job, version: str) -> bool:
+def cancel_waiting(repository: Repository, job: Job, version: str) -> bool:
     """Have no recipe take up the file of a rejected job any more, as the `.cancel` of this version asks.
 
     False if none would: also where another `.cancel` has asked before.
@@ -74,16 +74,16 @@ def cancel_waiting(ledger: Ledger, job: Job, version: str) -> bool:
         current.cancelled_by = version
         return True
 
-    waiting = ledger.waiting_file(job.drop.bucket, job.drop.key)
+    waiting = repository.waiting_file(job.drop.bucket, job.drop.key)
     if waiting is not None:
-        waiting = ledger.update(waiting, cancel) or ledger.reload(waiting)
+        waiting = repository.update(waiting, cancel) or repository.reload(waiting)
     return waiting is not None and (waiting.job_id, waiting.cancelled_by) == (job.id, version)
 
 
-def waits_no_more(ledger: Ledger, job: Job) -> None:
+def waits_no_more(repository: Repository, job: Job) -> None:
     """Forget that the file of a job waits: the job, or one that is newer, has got on."""
-    waiting = ledger.waiting_file(job.drop.bucket, job.drop.key)
-    if waiting is None or (waiting.job_id != job.id and waiting.asked_at > job.asked_at):
+    waiting = repository.waiting_file(job.drop.bucket, job.drop.key)
+    if waiting is None or (waiting.job_id != job.id and waiting.requested_at > job.requested_at):
         return
     with suppress(StaleItemError):  # somebody has written down meanwhile that it waits
-        ledger.remove(waiting)
+        repository.remove(waiting)

@@ -9,13 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import OpenAIAuthError, OpenAIError, OpenAINotFoundError, StaleItemError
-from dropbatch.domain.jobs import TERMINAL, Batch, BatchState, HeldReason, Job, OpenAIStatus
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import TERMINAL, BatchState, HeldReason, OpenAIStatus
 from dropbatch.jobs.hold import hold
 from dropbatch.jobs.lease import give_back
 from dropbatch.jobs.openai_batch import knows_of
-from dropbatch.ports import Context, RemoteBatch
-from dropbatch.storage.repository import Ledger
+from dropbatch.ports import RemoteBatch
+from dropbatch.storage.context import Context
 
 RETRIEVED_ONE_BY_ONE = 20
 """Up to so many open batches are retrieved one by one; more are looked for in OpenAI's list, a hundred a page."""
@@ -45,7 +47,7 @@ SPARE_SECONDS = 30
 """A poll stops when it has no more than this left."""
 
 
-def follow(context: Context, ledger: Ledger, submitted: Sequence[Batch], jobs: Mapping[str, Job]) -> None:
+def follow(context: Context, submitted: Sequence[Batch], jobs: Mapping[str, Job]) -> None:
     """Take over what OpenAI says of these batches; jobs whose key it refuses are held.
 
     The list is a hint: what it does not tell, or if it fails, batches are asked about one by one, each by itself. Those
@@ -53,26 +55,24 @@ def follow(context: Context, ledger: Ledger, submitted: Sequence[Batch], jobs: M
     """
     try:
         if len(submitted) <= RETRIEVED_ONE_BY_ONE:
-            _retrieve(context, ledger, sorted(submitted, key=_turn), jobs)
+            _retrieve(context, sorted(submitted, key=_turn), jobs)
         else:
-            _list_and_retrieve(context, ledger, submitted, jobs)
+            _list_and_retrieve(context, submitted, jobs)
     except OpenAIAuthError as error:
         for job in {batch.job_id: jobs[batch.job_id] for batch in submitted if batch.job_id in jobs}.values():
-            hold(context, ledger, job, HeldReason.KEY, error.code)
+            hold(context, job, HeldReason.KEY, error.code)
 
 
-def end_batch(
-    context: Context, ledger: Ledger, batch: Batch, status: OpenAIStatus, *, never_ended: bool = False
-) -> None:
-    """Take a batch for ended of which OpenAI does not say so; `never_ended` if it may still be running."""
+def end_batch(context: Context, batch: Batch, status: OpenAIStatus, *, assumed_ended: bool = False) -> None:
+    """Take a batch for ended of which OpenAI does not say so; `assumed_ended` if it may still be running."""
     context.observer.warning(
         "a batch counts as ended, though OpenAI does not say so", openai_id=batch.openai_id, **batch.ids
     )
-    batch.openai_status, batch.never_ended = status, never_ended
-    _end(context, ledger, batch)
+    batch.openai_status, batch.assumed_ended = status, assumed_ended
+    _end(context, batch)
 
 
-def _list_and_retrieve(context: Context, ledger: Ledger, submitted: Sequence[Batch], jobs: Mapping[str, Job]) -> None:
+def _list_and_retrieve(context: Context, submitted: Sequence[Batch], jobs: Mapping[str, Job]) -> None:
     seen, pages = _list(context, submitted)
     found = [(batch, seen[batch.openai_id]) for batch in submitted if batch.openai_id in seen]
     written = 0
@@ -81,19 +81,19 @@ def _list_and_retrieve(context: Context, ledger: Ledger, submitted: Sequence[Bat
             return
         with _apart(context, batch):
             try:
-                written += _apply(context, ledger, batch, remote, progress=written < PROGRESS_WRITES)
+                written += _apply(context, batch, remote, progress=written < PROGRESS_WRITES)
             except OpenAIError as error:
-                _unsure(context, ledger, batch, error)
+                _unsure(context, batch, error)
     left = max(STRAGGLERS, CALLS - pages)
     turns = sorted((batch for batch in submitted if batch.openai_id not in seen), key=_turn)[:left]
     # Some servers move a batch on only when it is retrieved: those that have not moved take turns too.
     unmoved = sorted((batch for batch, _ in found if batch.state is BatchState.SUBMITTED), key=_turn)
     turns += unmoved[: max(0, min(left, UNMOVED) - len(turns))]
-    _retrieve(context, ledger, turns, jobs, in_turns=True)
+    _retrieve(context, turns, jobs, in_turns=True)
 
 
 def _turn(batch: Batch) -> tuple[int, int]:
-    return batch.unsure_at, batch.seen_at or 0
+    return batch.last_no_answer_at, batch.last_retrieved_at or 0
 
 
 def _list(context: Context, submitted: Sequence[Batch]) -> tuple[dict[str | None, RemoteBatch], int]:
@@ -124,9 +124,7 @@ def _list(context: Context, submitted: Sequence[Batch]) -> tuple[dict[str | None
     return seen, pages
 
 
-def _retrieve(
-    context: Context, ledger: Ledger, batches: Iterable[Batch], jobs: Mapping[str, Job], in_turns: bool = False
-) -> None:
+def _retrieve(context: Context, batches: Iterable[Batch], jobs: Mapping[str, Job], in_turns: bool = False) -> None:
     """Ask about each batch by itself; where they take turns, when each had its own is written down."""
     for batch in batches:
         if context.seconds_left() < SPARE_SECONDS:
@@ -134,14 +132,14 @@ def _retrieve(
         with _apart(context, batch):
             try:
                 remote = context.openai.retrieve(batch.openai_id or "")
-                _apply(context, ledger, batch, remote, seen_at=context.now() if in_turns else None)
+                _apply(context, batch, remote, seen_at=context.now() if in_turns else None)
             except OpenAIAuthError:
                 raise
             except OpenAINotFoundError as error:
                 context.observer.warning("OpenAI does not know a batch", code=error.code, **batch.ids)
-                _lost(context, ledger, batch, jobs.get(batch.job_id))
+                _lost(context, batch, jobs.get(batch.job_id))
             except OpenAIError as error:
-                _unsure(context, ledger, batch, error)
+                _unsure(context, batch, error)
 
 
 @contextmanager
@@ -155,22 +153,22 @@ def _apart(context: Context, batch: Batch) -> Iterator[None]:
         context.observer.exception("a batch could not be followed", **batch.ids)
 
 
-def _unsure(context: Context, ledger: Ledger, batch: Batch, error: OpenAIError) -> None:
+def _unsure(context: Context, batch: Batch, error: OpenAIError) -> None:
     """Note that OpenAI did not answer about a batch, so that the next poll asks about the others first."""
     context.observer.warning("OpenAI did not answer about a batch", code=error.code, kind=str(error.kind), **batch.ids)
-    batch.unsure_at = context.now()
+    batch.last_no_answer_at = context.now()
     try:
-        ledger.save(batch)
+        context.repository.save(batch)
     except StaleItemError:
         return  # another process has moved it
 
 
-def _lost(context: Context, ledger: Ledger, batch: Batch, job: Job | None) -> None:
+def _lost(context: Context, batch: Batch, job: Job | None) -> None:
     """A batch that OpenAI does not know: of another key, or gone. It is given up when it must have ended."""
     if job is not None and not knows_of(context, batch):
-        hold(context, ledger, job, HeldReason.KEY_CHANGED, "key_changed", batch)
+        hold(context, job, HeldReason.KEY_CHANGED, "key_changed", batch)
     elif context.now() >= (batch.submitted_at or 0) + WINDOW_SECONDS:
-        end_batch(context, ledger, batch, OpenAIStatus.COMPLETED)
+        end_batch(context, batch, OpenAIStatus.COMPLETED)
 
 
 def _news(found: tuple[Batch, RemoteBatch]) -> float:
@@ -184,7 +182,6 @@ def _news(found: tuple[Batch, RemoteBatch]) -> float:
 
 def _apply(
     context: Context,
-    ledger: Ledger,
     batch: Batch,
     remote: RemoteBatch,
     *,
@@ -199,35 +196,40 @@ def _apply(
         context.observer.warning("OpenAI gives a batch a status that is not known", openai_id=remote.id, **batch.ids)
     ended = remote.status in TERMINAL
     age = context.now() - (batch.submitted_at or context.now())
-    if not ended and age > CANCEL_SECONDS and remote.status is not OpenAIStatus.CANCELLING and not batch.aged_at:
+    if (
+        not ended
+        and age > CANCEL_SECONDS
+        and remote.status is not OpenAIStatus.CANCELLING
+        and not batch.cancelled_for_age_at
+    ):
         context.observer.warning("a batch should have ended; it is cancelled", openai_id=remote.id, **batch.ids)
         context.openai.cancel(remote.id)
-        batch.aged_at = context.now()
+        batch.cancelled_for_age_at = context.now()
         seen_at = context.now()
     news = (remote.status, remote.completed, remote.failed)
     if not ended and seen_at is None and (not progress or news == (batch.openai_status, batch.completed, batch.failed)):
         return False
     batch.openai_status, batch.completed, batch.failed = news
     batch.total, batch.output_file_id, batch.error_file_id = remote.total, remote.output_file_id, remote.error_file_id
-    batch.seen_at = seen_at or batch.seen_at
+    batch.last_retrieved_at = seen_at or batch.last_retrieved_at
     if ended:
-        _end(context, ledger, batch)
+        _end(context, batch)
         return True
     try:
-        ledger.save(batch)
+        context.repository.save(batch)
     except StaleItemError:
         return False  # another poller was quicker
     return True
 
 
-def _end(context: Context, ledger: Ledger, batch: Batch) -> None:
+def _end(context: Context, batch: Batch) -> None:
     """Mark a batch as ended; it is sent to be collected as soon as there is room for it."""
     batch.ended_at = context.now()
     batch.came_further()
     give_back(batch)
     batch.move(BatchState.ENDED)
     try:
-        ledger.save(batch)
+        context.repository.save(batch)
     except StaleItemError:
         return  # another poller was quicker
     context.observer.info("ended", openai_id=batch.openai_id, status=str(batch.openai_status), **batch.ids)

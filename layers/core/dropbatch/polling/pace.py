@@ -6,7 +6,8 @@ backlog stays in the table, where jobs take turns, and an outage makes few tries
 
 from collections.abc import Sequence
 
-from dropbatch.domain.jobs import Pace, WorkItem
+from dropbatch.domain.items import WorkItem
+from dropbatch.domain.poller import Pace
 
 MIN_WINDOW = 2
 """Even while everything fails, so many are tried a minute: the first that succeeds opens the window again."""

@@ -9,26 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import ErrorKind, OpenAIAuthError, OpenAIError, OpenAINotFoundError, StaleItemError
-from dropbatch.domain.jobs import (
-    APPROVABLE,
-    CLOSED,
-    GRACE_SECONDS,
-    Batch,
-    BatchState,
-    HeldReason,
-    Job,
-    JobState,
-    OpenAIStatus,
-    Pending,
-    Poller,
-    WorkItem,
-)
+from dropbatch.domain.inbox import Pending
+from dropbatch.domain.items import WorkItem
+from dropbatch.domain.jobs import GRACE_SECONDS, Job
 from dropbatch.domain.outcomes import IN_DOUBT, NEVER_ENDED, NOT_COLLECTED, PAST_DEADLINE
+from dropbatch.domain.poller import Poller
+from dropbatch.domain.states import APPROVABLE, CLOSED, ENDED_JOBS, BatchState, HeldReason, JobState, OpenAIStatus
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up, close_batch
 from dropbatch.jobs.deduplication import replace_older
-from dropbatch.jobs.digest import tell_gathered
+from dropbatch.jobs.digest import send_digests
 from dropbatch.jobs.give_up import force_end, give_up, refuse_unseen
 from dropbatch.jobs.hold import let_go
 from dropbatch.jobs.lease import backoff_seconds, give_back, kept, put_off, take, update_own
@@ -38,9 +30,9 @@ from dropbatch.messages import BatchMessage, IntakeMessage, intake_message_for, 
 from dropbatch.polling.batch_status import SPARE_SECONDS, end_batch, follow
 from dropbatch.polling.pace import adjust
 from dropbatch.polling.sweep import sweep
-from dropbatch.ports import Context, Queue
+from dropbatch.ports import Queue
 from dropbatch.reporting import held_notices, notifications, result_files
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 from dropbatch.submission.admission import admit
 
 ROTATION_STEP = 7919
@@ -64,30 +56,29 @@ MAX_DOUBT_SECONDS = 6 * 3600
 
 def poll(context: Context) -> None:
     """Do one tick, unless another poll is at work."""
-    ledger = Ledger(context.table)
-    poller = ledger.poller()
+    poller = context.repository.poller()
     if poller.is_leased(context.now()):
         context.observer.info("another poll is at work")
         return
     began = context.now()
     take(context, poller)
     try:
-        ledger.save(poller)
+        context.repository.save(poller)
     except StaleItemError:
         return
     try:
         with kept(context, poller):
-            _Tick(context, ledger, poller).run()
+            _Tick(context, poller).run()
     except Exception:
-        update_own(ledger, poller, give_back)
+        update_own(context.repository, poller, give_back)
         raise
 
     def rest(current: Poller) -> None:
         current.came_further()
         give_back(current)
-        current.dispatch, current.collect, current.seen_at = poller.dispatch, poller.collect, began
+        current.dispatch, current.collect, current.last_completed_at = poller.dispatch, poller.collect, began
 
-    update_own(ledger, poller, rest)
+    update_own(context.repository, poller, rest)
 
 
 UNASKABLE = (HeldReason.KEY, HeldReason.KEY_CHANGED, HeldReason.PERMISSION, HeldReason.ACCOUNT)
@@ -97,9 +88,9 @@ UNASKABLE = (HeldReason.KEY, HeldReason.KEY_CHANGED, HeldReason.PERMISSION, Held
 class _Tick:
     """One poll: what is open as it was read at its beginning, and what is due to be sent."""
 
-    def __init__(self, context: Context, ledger: Ledger, poller: Poller) -> None:
-        self._context, self._ledger, self._poller = context, ledger, poller
-        self._jobs = {job.id: job for job in ledger.open_jobs()}
+    def __init__(self, context: Context, poller: Poller) -> None:
+        self._context, self._poller = context, poller
+        self._jobs = {job.id: job for job in context.repository.open_jobs()}
         self._batches = self._open_batches()
         self._pending = self._open_pending()
         self._by_job: dict[str, list[Batch]] = {job_id: [] for job_id in self._jobs}
@@ -111,14 +102,19 @@ class _Tick:
 
     def _open_batches(self) -> list[Batch]:
         try:
-            return list(self._ledger.open_batches())
+            return list(self._context.repository.open_batches())
         except Exception:  # noqa: BLE001 - jobs must end by their dates: their batches can be read without the index
             self._context.observer.exception("the open batches could not be listed; they are read job by job")
-            return [batch for job in self._jobs for batch in self._ledger.batches(job) if batch.state not in CLOSED]
+            return [
+                batch
+                for job in self._jobs
+                for batch in self._context.repository.batches(job)
+                if batch.state not in CLOSED
+            ]
 
     def _open_pending(self) -> list[Pending]:
         try:
-            return list(self._ledger.pending())
+            return list(self._context.repository.pending())
         except Exception:  # noqa: BLE001 - jobs and batches must not wait for this
             self._context.observer.exception("the pending objects could not be listed")
             return []
@@ -130,7 +126,7 @@ class _Tick:
             ("look after", 0.4, self._look_after_all),
             ("pending", 0.2, self._look_after_pending),
             ("send", 0.4, self._send_due),
-            ("tell", 0.4, self._tell_gathered),
+            ("tell", 0.4, self._send_digests),
             ("remind", 0.4, self._remind_operators),
             ("ended", 0.3, self._finish_ended),
             ("status", 0.5, self._write_statuses),
@@ -141,7 +137,7 @@ class _Tick:
                 step(_with_share(context, share))
             except Exception:  # noqa: BLE001 - one step that fails must not stop the others; the next poll tries again
                 context.observer.exception("a step of the poll failed", step=name)
-        for keys in self._ledger.unreadable:
+        for keys in self._context.repository.unreadable:
             context.observer.warning("an item cannot be read: a newer release wrote it; it is left as it is", item=keys)
         self._measure()
 
@@ -160,7 +156,7 @@ class _Tick:
     def _follow(self, context: Context) -> None:
         submitted = [batch for batch in self._batches if batch.state is BatchState.SUBMITTED]
         if submitted:
-            follow(context, self._ledger, submitted, self._jobs)
+            follow(context, submitted, self._jobs)
 
     # Jobs and batches
 
@@ -185,14 +181,14 @@ class _Tick:
     def _look_after(self, context: Context, job_id: str) -> None:
         """Do what a job is due for."""
         batches = self._by_job[job_id]
-        job = self._jobs.get(job_id) or self._ledger.job(job_id)
-        if job is None or job.index is None or job.index[0] != "job":
+        job = self._jobs.get(job_id) or self._context.repository.job(job_id)
+        if job is None or job.state in ENDED_JOBS:
             for batch in batches:
-                close_batch(context, self._ledger, batch)
+                close_batch(context, batch)
             return
-        if job.due_entries and job.tell_after <= context.now():
-            outbox.tell(context, self._ledger, job)
-            job = self._ledger.job(job_id) or job
+        if job.due_entries and job.notify_after <= context.now():
+            outbox.tell(context, job)
+            job = self._context.repository.job(job_id) or job
         if job.state is JobState.BUILDING:
             self._look_after_building(context, job)
             return
@@ -201,9 +197,9 @@ class _Tick:
             self._cancel(context, batches)
         if job.state is JobState.HELD:
             job = self._let_go(context, job, batches)
-        if job.replaces and job.held_reason not in APPROVABLE:
-            replace_older(self._ledger, job, context.now())
-            job = self._ledger.job(job_id) or job
+        if job.cancels_older and job.held_reason not in APPROVABLE:
+            replace_older(self._context.repository, job, context.now())
+            job = self._context.repository.job(job_id) or job
         self._jobs[job_id] = job
         for batch in batches:
             self._look_after_batch(context, job, batch)
@@ -215,35 +211,35 @@ class _Tick:
         if job.is_leased(now):
             return
         if now > (job.build_until or job.created_at + MAX_PENDING_SECONDS):
-            give_up(context, self._ledger, job)
+            give_up(context, job)
         elif job.not_before <= now:
             self._due["intake"].append(job)
 
     def _by_date(self, context: Context, job: Job, batches: Sequence[Batch]) -> Job:
         """End what has reached its date."""
-        now, ledger = context.now(), self._ledger
+        now = context.now()
         held_since = job.holds.get(str(job.held_reason), job.held_at) if job.state is JobState.HELD else now
         waits_too_long = now - held_since > MAX_HELD_SECONDS and job.held_reason is not HeldReason.STUCK
         if waits_too_long and not job.cancel_requested:
             job.cancel_requested, job.cancel_requested_at = True, now
-            ledger.save(job)
+            context.repository.save(job)
         for batch in batches:
             is_old = now > (batch.submitted_at or now) + NEVER_SECONDS and job.held_reason not in UNASKABLE
             if batch.state is BatchState.SUBMITTED and is_old:
-                end_batch(context, ledger, batch, OpenAIStatus.EXPIRED, never_ended=True)
+                end_batch(context, batch, OpenAIStatus.EXPIRED, assumed_ended=True)
         if now <= job.ends_by:
             return job
         for batch in batches:
             if batch.state not in CLOSED and not batch.is_leased(now):
                 self._abandon(context, batch, _last_reason(job, batch))
         if now > job.ends_by + GRACE_SECONDS and not job.is_leased(now):
-            force_end(context, ledger, job)
-            return ledger.job(job.id) or job
+            force_end(context, job)
+            return context.repository.job(job.id) or job
         return job
 
     def _look_after_batch(self, context: Context, job: Job, batch: Batch) -> None:
         now = context.now()
-        is_probe = job.state is JobState.HELD and job.held_call == batch.sk and not job.cancel_requested
+        is_probe = job.state is JobState.HELD and job.held_batch == batch.sort_key and not job.cancel_requested
         if batch.state is BatchState.WAITING:
             if job.state is JobState.RUNNING and now > job.deadline_at > 0 and not batch.is_leased(now):
                 self._abandon(context, batch, PAST_DEADLINE)
@@ -261,7 +257,7 @@ class _Tick:
         give_back(batch)
         batch.move(BatchState.ABANDONED)
         try:
-            self._ledger.save(batch)
+            self._context.repository.save(batch)
         except StaleItemError:
             return  # it has moved meanwhile
         context.collect.send(message_for(batch))
@@ -280,7 +276,7 @@ class _Tick:
                 try:
                     context.openai.cancel(batch.openai_id or "")
                 except OpenAINotFoundError:
-                    end_batch(context, self._ledger, batch, OpenAIStatus.CANCELLED)
+                    end_batch(context, batch, OpenAIStatus.CANCELLED)
                 except OpenAIError as error:
                     context.observer.warning("a batch could not be cancelled yet", code=error.code, **batch.ids)
 
@@ -288,20 +284,22 @@ class _Tick:
         """Let a held job go on once its reason is gone."""
         if not self._is_gone(context, job, batches) or job.held_reason is None:
             return job
-        gone_on = let_go(context, self._ledger, job, job.held_reason)
+        gone_on = let_go(context, job, job.held_reason)
         if gone_on is None:
             return job
         for batch in batches:
             if batch.state not in CLOSED and batch.deferrals and not batch.is_leased(context.now()):
                 batch.came_further()
-                self._ledger.save(batch)
+                self._context.repository.save(batch)
         return gone_on
 
     def _is_gone(self, context: Context, job: Job, batches: Sequence[Batch]) -> bool:
         """Return whether the reason is gone for which a job is held."""
         if job.held_reason is HeldReason.FAILING or job.held_reason in APPROVABLE:
             return False  # its owner decides
-        call = next((batch for batch in batches if batch.sk == job.held_call and batch.state not in CLOSED), None)
+        call = next(
+            (batch for batch in batches if batch.sort_key == job.held_batch and batch.state not in CLOSED), None
+        )
         if job.held_reason is HeldReason.STUCK:
             return call is None and any(batch.state not in CLOSED for batch in batches)
         version = self._key.version
@@ -315,7 +313,7 @@ class _Tick:
             if context.now() - job.hold_checked_at < KEY_CHECK_SECONDS:
                 return False
             job.hold_checked_at = context.now()
-            self._ledger.save(job)
+            self._context.repository.save(job)
         return job.held_reason is not HeldReason.KEY or self._key.is_accepted
 
     def _remind_operators(self, context: Context) -> None:
@@ -326,12 +324,12 @@ class _Tick:
                 waiting.setdefault(job.held_reason, job)
         for reason, job in waiting.items():
             if reason in held_notices.FOR_OPERATORS:
-                outbox.remind(context, self._ledger, held_notices.held(context, job, reason))
+                outbox.remind(context, held_notices.held(context, job, reason))
 
     # What is to be sent
 
     def _send_due(self, context: Context) -> None:
-        now, since = context.now(), self._poller.seen_at
+        now, since = context.now(), self._poller.last_completed_at
         unsent = [batch for batch in self._batches if batch.state in (BatchState.WAITING, BatchState.SUBMITTING)]
         ended = [batch for batch in self._batches if batch.state is BatchState.ENDED]
         at_work = [job for job in self._jobs.values() if job.state is not JobState.BUILDING]
@@ -339,7 +337,7 @@ class _Tick:
         self._send(context, "intake", [*building, *self._pending], None)
         room = adjust(self._poller.dispatch, unsent, since, now)
         sent = self._send(context, "dispatch", unsent, room)
-        for batch in admit(context, self._ledger, self._jobs, self._batches, room - sent):
+        for batch in admit(context, self._jobs, self._batches, room - sent):
             if context.seconds_left() < SPARE_SECONDS:
                 break
             sent += self._send_one(batch, "dispatch")
@@ -381,7 +379,7 @@ class _Tick:
         if isinstance(item, Batch) and item.state is BatchState.WAITING:
             item.admitted_at = item.admitted_at or item.sent_at
         try:
-            self._ledger.save(item)
+            self._context.repository.save(item)
             self._queue(name).send(_message(item))
         except StaleItemError:
             return 0
@@ -408,12 +406,12 @@ class _Tick:
                 context.observer.exception("a pending object could not be looked after", version_id=pending.version_id)
 
     def _look_after_one_pending(self, context: Context, pending: Pending) -> None:
-        now, ledger = context.now(), self._ledger
-        if not pending.is_over and now > pending.created_at + MAX_PENDING_SECONDS and not pending.is_leased(now):
-            refuse_unseen(context, ledger, pending, notifications.GIVEN_UP)
-        elif pending.untold and pending.tell_after <= now:
-            outbox.tell(context, ledger, pending)
-        elif not pending.is_over:
+        now = context.now()
+        if not pending.is_done and now > pending.created_at + MAX_PENDING_SECONDS and not pending.is_leased(now):
+            refuse_unseen(context, pending, notifications.GIVEN_UP)
+        elif pending.outbox and pending.notify_after <= now:
+            outbox.tell(context, pending)
+        elif not pending.is_done:
             if pending.not_before <= now:
                 self._due["intake"].append(pending)
             return
@@ -422,40 +420,40 @@ class _Tick:
             put_off(context, item)
             return True
 
-        current = ledger.reload(pending)
-        if current is None or not current.is_over or current.stays or current.untold or current.not_before > now:
+        current = context.repository.reload(pending)
+        if current is None or not current.is_done or current.is_kept or current.outbox or current.not_before > now:
             return
         try:
-            ledger.remove(current)
+            context.repository.remove(current)
         except StaleItemError:
             return
         except Exception:
-            ledger.update(current, later)
+            context.repository.update(current, later)
             raise
 
     @cached_property
     def _ended(self) -> list[Job]:
         """The ended jobs of which something is still to be told, or to be deleted."""
-        return list(self._ledger.ended_jobs_at_work())
+        return list(self._context.repository.ended_jobs_at_work())
 
-    def _tell_gathered(self, context: Context) -> None:
+    def _send_digests(self, context: Context) -> None:
         """Tell people what waited for others of its folder."""
-        waiting = {job.id: job for job in [*self._jobs.values(), *self._ended] if job.gathered}
-        self._told = tell_gathered(context, self._ledger, waiting.values())
+        waiting = {job.id: job for job in [*self._jobs.values(), *self._ended] if job.digest_entries}
+        self._told = send_digests(context, waiting.values())
 
     def _finish_ended(self, context: Context) -> None:
         """Tell what ended jobs still have to tell, and delete what only they needed."""
         for job in self._ended:
             if context.seconds_left() < SPARE_SECONDS:
                 return
-            if job.tell_after > context.now():
+            if job.notify_after > context.now():
                 continue  # the process that ended it is about to, or something failed a moment ago
-            if job.gathered and not job.due_entries and job.id not in self._told:
+            if job.digest_entries and not job.due_entries and job.id not in self._told:
                 continue  # all that is left waits for others of its folder
             try:
                 if job.due_entries:
-                    outbox.tell(context, self._ledger, job)
-                clean_up(context, self._ledger, self._ledger.reload(job) or job)
+                    outbox.tell(context, job)
+                clean_up(context, self._context.repository.reload(job) or job)
             except Exception:  # noqa: BLE001 - one job that fails must not stop the others
                 context.observer.exception("an ended job could not be looked after", job_id=job.id)
 
@@ -464,7 +462,7 @@ class _Tick:
             job = self._jobs.get(job_id)
             if job is not None and job.state in (JobState.RUNNING, JobState.HELD):
                 open_batches = [batch for batch in self._by_job[job_id] if batch.state not in CLOSED]
-                result_files.write_status(context, self._ledger, job, open_batches)
+                result_files.write_status(context, job, open_batches)
 
         self._each_job(context, write)
 
@@ -473,7 +471,7 @@ class _Tick:
         for name, queue in context.dead_letters.items():
             try:
                 for receipt, message in queue.take():
-                    if _revive(context, self._ledger, message):
+                    if _revive(context, message):
                         queue.delete(receipt)
                     context.observer.metric("DeadLetters", 1)
             except Exception:  # noqa: BLE001 - one queue that fails must not stop the others
@@ -508,13 +506,15 @@ def _message(item: WorkItem) -> dict[str, object]:
         return intake_message_for(item.drop, item.rerun_version)
     if isinstance(item, Pending):
         version = item.version_id or None
-        return IntakeMessage(item.bucket, item.key, version, item.rerun_version, item.time, item.sequencer).to_json()
+        return IntakeMessage(
+            item.bucket, item.key, version, item.rerun_version, item.event_at, item.sequencer
+        ).to_json()
     if isinstance(item, Job | Batch):
         return message_for(item)
     raise AssertionError(f"no message is about a {type(item).__name__}")
 
 
-def _revive(context: Context, ledger: Ledger, message: Mapping[str, object]) -> bool:
+def _revive(context: Context, message: Mapping[str, object]) -> bool:
     """Have what a dead message was about sent again when it is due; False if it is none of ours: a person may look."""
     try:
         if "job_id" in message:
@@ -533,11 +533,11 @@ def _revive(context: Context, ledger: Ledger, message: Mapping[str, object]) -> 
         return True
 
     if "job_id" not in message:
-        wait_for(context, ledger, look, failed=True)
+        wait_for(context, look, failed=True)
     elif work.batch is None:
-        ledger.change(lambda: ledger.job(work.job_id), forget)
+        context.repository.change(lambda: context.repository.job(work.job_id), forget)
     else:
-        ledger.change(lambda: ledger.batch(work.job_id, work.batch or ""), forget)
+        context.repository.change(lambda: context.repository.batch(work.job_id, work.batch or ""), forget)
     return True
 
 

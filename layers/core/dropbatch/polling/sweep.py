@@ -7,12 +7,11 @@ need not be exact.
 
 from dropbatch.domain.drops import ObjectKind, meaning_of
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import Sweep
 from dropbatch.domain.markers import Marker, NearMarker
+from dropbatch.domain.poller import SweepCursor
 from dropbatch.jobs.pending import wait_for
 from dropbatch.messages import IntakeMessage
-from dropbatch.ports import Context
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 
 HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
@@ -26,22 +25,21 @@ EVENT_SECONDS = 900
 
 def sweep(context: Context) -> None:
     """Do the next part of the sweep, if one is due: a page of the inbox."""
-    ledger = Ledger(context.table)
     now = context.now()
-    state = ledger.sweep()
+    state = context.repository.sweep_cursor()
     if state.began_at and state.due_at > now:
         return
     if not state.began_at:
         state.began_at, state.due_at = now, now + FIRST_SWEEP_SECONDS
     else:
-        _sweep_page(context, ledger, state)
+        _sweep_page(context, state)
     try:
-        ledger.save(state)
+        context.repository.save(state)
     except StaleItemError:
         return  # another poller was quicker
 
 
-def _sweep_page(context: Context, ledger: Ledger, state: Sweep) -> None:
+def _sweep_page(context: Context, state: SweepCursor) -> None:
     now = context.now()
     # The bucket is the stack's own: what is a little older than the first poll came before its events did.
     first = state.began_at - HOUR_SECONDS
@@ -50,12 +48,12 @@ def _sweep_page(context: Context, ledger: Ledger, state: Sweep) -> None:
     lost = [
         key
         for key, modified in page
-        if first <= modified <= now - EVENT_SECONDS and _is_unknown(context, ledger, key, modified, is_new=is_new)
+        if first <= modified <= now - EVENT_SECONDS and _is_unknown(context, key, modified, is_new=is_new)
     ]
     if lost and now < state.due_at + DAY_SECONDS and context.intake.depth():
         return  # what waits in the queue is not lost: it may be just these
     for key in lost:
-        wait_for(context, ledger, IntakeMessage(context.buckets.inbox, key, None), failed=False)  # the poller sends it
+        wait_for(context, IntakeMessage(context.buckets.inbox, key, None), failed=False)  # the poller sends it
     if lost:
         context.observer.warning("drops were found whose event was lost", drops=len(lost))
     state.after = page[-1][0] if page else ""
@@ -63,17 +61,17 @@ def _sweep_page(context: Context, ledger: Ledger, state: Sweep) -> None:
         state.due_at = now + (HOUR_SECONDS if is_new else DAY_SECONDS)
 
 
-def _is_unknown(context: Context, ledger: Ledger, key: str, modified: int, *, is_new: bool) -> bool:
+def _is_unknown(context: Context, key: str, modified: int, *, is_new: bool) -> bool:
     """Return whether nothing stands for the object as it is now: no job, and nothing that waits or has waited.
 
     A marker is looked for on a new stack's first day alone: later, what it asked for may have been forgotten since.
     """
     meaning = meaning_of(key)
     if isinstance(meaning, Marker | NearMarker):
-        return is_new and not ledger.is_pending(context.buckets.inbox, key)
+        return is_new and not context.repository.is_pending(context.buckets.inbox, key)
     if meaning is not ObjectKind.DROP:
         return False
-    newest = ledger.newest(context.buckets.inbox, key)
+    newest = context.repository.latest_job(context.buckets.inbox, key)
     if newest.job_id is not None and newest.modified >= modified:
         return False
-    return not ledger.is_pending(context.buckets.inbox, key)
+    return not context.repository.is_pending(context.buckets.inbox, key)

@@ -11,11 +11,10 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import GAVE_UP, JobStatus, Outcome
 from dropbatch.domain.problems import Notice, Problems
 from dropbatch.domain.skipped import SkippedRows
-from dropbatch.ports import Context
 from dropbatch.reporting.advice import HOW_OF_OLDER, HOW_OF_REPEATED, remedy
 from dropbatch.reporting.limited import cost_of_all, row_members
 from dropbatch.reporting.phrases import TOLD_PROBLEMS, iso
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
     from dropbatch.answers.tally import Tally
@@ -96,9 +95,8 @@ def recipe_key(job: Job) -> str | None:
 
 def is_older(context: Context, job: Job) -> bool:
     """Return whether another version of the file has come since."""
-    ledger = Ledger(context.table)
-    newest = ledger.newest(job.drop.bucket, job.drop.key)
-    other = ledger.job(newest.job_id) if newest.job_id not in (None, job.id) else None
+    newest = context.repository.latest_job(job.drop.bucket, job.drop.key)
+    other = context.repository.job(newest.job_id) if newest.job_id not in (None, job.id) else None
     return other is not None and other.drop.version_id != job.drop.version_id
 
 
@@ -176,7 +174,7 @@ def _cost_of_all(job: Job, tally: "Tally") -> dict[str, float]:
 
 def cost_given_up(context: Context, job: Job) -> dict[str, Any]:
     """The cost of a job without results: how many requests were made, at a price that nobody knows."""
-    asked = sum(batch.requests for batch in Ledger(context.table).batches(job.id) if batch.openai_id)
+    asked = sum(batch.requests for batch in context.repository.batches(job.id) if batch.openai_id)
     unknown = {"fees": 0.0, "unpriced_requests": 0, "uncollected_requests": asked, "unpriced_tool_calls": 0}
     return {"currency": "USD", "paid": None, "saved": None, **unknown}
 

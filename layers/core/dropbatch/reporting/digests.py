@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dropbatch.domain.drops import cut
-from dropbatch.domain.jobs import Gathered, GatheredReason, Job
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.outbox import DigestEntry, DigestReason
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.ports import Context, Notification
+from dropbatch.ports import Notification
 from dropbatch.reporting.advice import Cure, cures, remedy
 from dropbatch.reporting.details import SCHEMA_VERSION
 from dropbatch.reporting.limited import rows_taken_together
@@ -25,6 +26,7 @@ from dropbatch.reporting.phrases import (
     rows_counted,
     subject,
 )
+from dropbatch.storage.context import Context
 
 MAX_NAMED = 10
 """How many files a digest names."""
@@ -48,7 +50,7 @@ class Part(NamedTuple):
     """One of the jobs of a digest."""
 
     job: Job
-    gathered: Gathered
+    entry: DigestEntry
 
 
 def can_wait(notification: Notification) -> bool:
@@ -56,12 +58,12 @@ def can_wait(notification: Notification) -> bool:
     return notification.event in _EVENTS or (notification.event == "held" and notification.operators is not None)
 
 
-def gathered(now: int, notification: Notification) -> Gathered:
+def digest_entry(now: int, notification: Notification) -> DigestEntry:
     """Return what a digest needs to know of a notice."""
     detail = notification.detail
     rows, cost = detail.get("rows", {}), detail.get("cost", {})
     paid, saved = cost.get("paid"), cost.get("saved")
-    return Gathered(
+    return DigestEntry(
         notification.event,
         now,
         notification.status,
@@ -76,20 +78,20 @@ def gathered(now: int, notification: Notification) -> Gathered:
     )
 
 
-def _reasons(notification: Notification) -> list[GatheredReason]:
+def _reasons(notification: Notification) -> list[DigestReason]:
     detail = notification.detail
     match notification.event:
         case "ended":
             return [
-                GatheredReason(reason["outcome"], reason["code"], reason.get("rows", 0))
+                DigestReason(reason["outcome"], reason["code"], reason.get("rows", 0))
                 for reason in detail.get("reasons", ())
             ]
         case "rejected":
-            return [GatheredReason("", code, count) for code, count in _codes(detail["problems"]["first"]).items()]
+            return [DigestReason("", code, count) for code, count in _codes(detail["problems"]["first"]).items()]
         case "held":
-            return [GatheredReason("", detail["held_reason"], 1)]
-    older = [GatheredReason("", OPEN_RUNS, 1)] if detail.get("open_runs") else []
-    return older + [GatheredReason("", code, 1) for code in _codes(detail.get("notices", ()))]
+            return [DigestReason("", detail["held_reason"], 1)]
+    older = [DigestReason("", OPEN_RUNS, 1)] if detail.get("open_runs") else []
+    return older + [DigestReason("", code, 1) for code in _codes(detail.get("notices", ()))]
 
 
 def _codes(problems: Sequence[Mapping[str, str]]) -> Counter[str]:
@@ -105,30 +107,28 @@ def sentence_about(notification: Notification, code: str) -> str | None:
     return next((problem["message"] for problem in said if problem["code"] == code), None)
 
 
-def explained(parts: Sequence[Part]) -> list[tuple[GatheredReason, int, Part]]:
+def explained(parts: Sequence[Part]) -> list[tuple[DigestReason, int, Part]]:
     """Return the commonest reasons of the jobs: each with all its rows, in how many jobs it is, and one that has it."""
-    found: dict[tuple[str, str], tuple[GatheredReason, int, Part]] = {}
+    found: dict[tuple[str, str], tuple[DigestReason, int, Part]] = {}
     for part in parts:
-        for its in part.gathered.reasons:
-            so_far, jobs, first = found.get(
-                (its.outcome, its.code), (GatheredReason(its.outcome, its.code, 0), 0, part)
-            )
-            total = GatheredReason(its.outcome, its.code, so_far.count + its.count)
+        for its in part.entry.reasons:
+            so_far, jobs, first = found.get((its.outcome, its.code), (DigestReason(its.outcome, its.code, 0), 0, part))
+            total = DigestReason(its.outcome, its.code, so_far.count + its.count)
             found[its.outcome, its.code] = total, jobs + 1, first
     return sorted(found.values(), key=lambda reason: (-reason[1], -reason[0].count))[:MAX_REASONS]
 
 
 def digest(context: Context, parts: Sequence[Part], notices: Mapping[str, Notification]) -> Notification:
     """Return the digest of jobs of which the same is to be told. `notices` are those of reasons, by their codes."""
-    parts = sorted(parts, key=lambda part: (_rank(part.gathered.status), part.job.drop.key))
+    parts = sorted(parts, key=lambda part: (_rank(part.entry.status), part.job.drop.key))
     first = parts[0]
-    event, status = first.gathered.event, first.gathered.status
+    event, status = first.entry.event, first.entry.status
     folders = sorted({part.job.drop.folder for part in parts})
     top = _common(folders)
     where = f"of {top}" if top != "/" else "of the inbox"
     verdict, opening, closing = _worded(event, f"{_files(parts)} {where}", parts)
     text = [*opening, *_why(event, parts, notices), *_steps(parts, notices), "Files:"]
-    text += [f"- {_short(part.job, top)}: {part.gathered.verdict}" for part in parts[:MAX_NAMED]]
+    text += [f"- {_short(part.job, top)}: {part.entry.verdict}" for part in parts[:MAX_NAMED]]
     if len(parts) > MAX_NAMED:
         text.append(f"- and {len(parts) - MAX_NAMED:,} more")
     prefix = "" if top == "/" else f"{top}/"
@@ -143,7 +143,7 @@ def digest(context: Context, parts: Sequence[Part], notices: Mapping[str, Notifi
         "schema_version": SCHEMA_VERSION,
         "event": event,
         "status": status,
-        "digest": [{"job_id": part.job.id, "key": part.job.drop.key, "status": part.gathered.status} for part in parts],
+        "digest": [{"job_id": part.job.id, "key": part.job.drop.key, "status": part.entry.status} for part in parts],
     }
     return Notification(
         event,
@@ -201,7 +201,7 @@ def _worded(event: str, files: str, parts: Sequence[Part]) -> tuple[str, list[st
 
 
 def _ended(files: str, parts: Sequence[Part]) -> tuple[str, list[str], list[str]]:
-    found = [part.gathered for part in parts]
+    found = [part.entry for part in parts]
     rows, answered = sum(its.rows for its in found), sum(its.answered for its in found)
     statuses = Counter(its.status for its in found)
     bad = len(parts) - statuses["succeeded"]
@@ -222,7 +222,7 @@ def _limited(parts: Sequence[Part]) -> list[str]:
     """Say which rows were asked, and what all would cost, if a `limit` left some out."""
     if not any(part.job.limited for part in parts):
         return []
-    costs = [part.gathered.all_rows if part.job.limited else part.gathered.paid for part in parts]
+    costs = [part.entry.all_rows if part.job.limited else part.entry.paid for part in parts]
     more = "" if None in costs else f"; all of them would cost {about(sum(filter(None, costs)) / 1e6)}"
     return [f"The runs asked {rows_taken_together([part.job for part in parts])}{more}."]
 
@@ -237,25 +237,25 @@ def _replaced(parts: Sequence[Part]) -> list[str]:
 
 def _again(parts: Sequence[Part]) -> list[str]:
     """How to ask rows without a good answer again, as the message of one file says it: for the first that allows it."""
-    found = [(part, _cures(part)) for part in parts if part.gathered.status != "succeeded"]
+    found = [(part, _cures(part)) for part in parts if part.entry.status != "succeeded"]
     for part, its in found:
         if Cure.AGAIN in its:
             return [f"To ask the failed rows of one again, and so for each: {marker_command(part.job.drop, 'retry')}"]
     changed = [part for part, its in found if Cure.RECIPE in its]
     if not changed:
         return []
-    part = next((part for part in changed if part.gathered.answered), changed[0])
-    rows, kind = ("the failed rows", "retry") if part.gathered.answered else ("all rows", "rerun")
+    part = next((part for part in changed if part.entry.answered), changed[0])
+    rows, kind = ("the failed rows", "retry") if part.entry.answered else ("all rows", "rerun")
     command = marker_command(part.job.drop, kind)
     return [f"Once the recipe is changed, to ask {rows} of one with it, and so for each: {command}"]
 
 
 def _cures(part: Part) -> set[Cure]:
-    reasons = [(Outcome(reason.outcome), reason.code) for reason in part.gathered.reasons]
+    reasons = [(Outcome(reason.outcome), reason.code) for reason in part.entry.reasons]
     return cures(reasons, has_recipe=part.job.recipe_sha256 is not None)
 
 
-def _paid(found: Sequence[Gathered]) -> str:
+def _paid(found: Sequence[DigestEntry]) -> str:
     known = [its for its in found if its.paid is not None]
     if not known:
         return "The cost is not known."
@@ -297,12 +297,12 @@ def _steps(parts: Sequence[Part], notices: Mapping[str, Notification]) -> list[s
 
 def _open_runs(job: Job) -> str:
     what = "an older run of the file is still open"
-    if job.replaces:
+    if job.cancels_older:
         return f"{what}; the recipe says `replace: cancel`, so runs of older versions are cancelled"
     return f"{what}, and is paid, too; a .cancel beside the file ends all of its runs"
 
 
-def _remedy(job: Job, reason: GatheredReason) -> str:
+def _remedy(job: Job, reason: DigestReason) -> str:
     return remedy(Outcome(reason.outcome), reason.code, has_recipe=job.recipe_sha256 is not None)
 
 

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dropbatch.domain.drops import Drop, without_controls
-from dropbatch.domain.jobs import APPROVABLE, ENDED_JOBS, Job, JobState
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerReason, MarkerStatus, NearMarker
-from dropbatch.ports import Context, Notification
+from dropbatch.domain.states import APPROVABLE, ENDED_JOBS, JobState
+from dropbatch.ports import Notification
 from dropbatch.reporting.details import SCHEMA_VERSION
 from dropbatch.reporting.notifications import notification_of
 from dropbatch.reporting.phrases import as_text, cut_from_left, marker_line, rows_counted, subject, waits
+from dropbatch.storage.context import Context
 
 MAX_NAME = 200
 """How many characters of a name stand in a text."""

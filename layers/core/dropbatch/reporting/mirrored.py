@@ -6,8 +6,8 @@ from typing import Any
 
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import JobStatus
-from dropbatch.ports import Context
 from dropbatch.reporting.details import Ended
+from dropbatch.storage.context import Context
 
 _MIRRORED = "Answers of the newest run: "
 _NOT_MIRRORED = "The mirror could not be written, so it stays as it was: "

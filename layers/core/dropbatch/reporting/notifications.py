@@ -9,14 +9,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.batch_api.models import notices_about
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import RECIPE_NAMES, Drop, recipe_beside, without_controls
-from dropbatch.domain.jobs import APPROVABLE, MAX_JOB_SECONDS, Batch, Job, JobState
+from dropbatch.domain.jobs import MAX_JOB_SECONDS, Job
 from dropbatch.domain.markers import next_name
 from dropbatch.domain.outcomes import GAVE_UP, LEFT_OUT, JobStatus, Outcome
 from dropbatch.domain.problems import LOOKS_LIKE_RECIPE, Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
+from dropbatch.domain.states import APPROVABLE, JobState
 from dropbatch.domain.understood import Understood
-from dropbatch.ports import Context, Letter, Notification
+from dropbatch.ports import Letter, Notification
 from dropbatch.reporting.advice import Cure, cures
 from dropbatch.reporting.details import (
     GAVE_UP_REASONS,
@@ -56,6 +58,7 @@ from dropbatch.reporting.phrases import (
 )
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, comparison_lines, open_run_lines, run_line
 from dropbatch.reporting.understanding import understood_line
+from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
     from dropbatch.answers.tally import Tally

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, tzinfo
 from urllib.parse import quote
 
 from dropbatch.domain.drops import Drop, without_controls
-from dropbatch.domain.jobs import HeldReason, Job
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Notice, ProblemGroup, Problems
+from dropbatch.domain.states import HeldReason
 
 MAX_SUBJECT_UNITS = 99
 """SNS takes subjects of less than 100 characters. It does not say which: this counts as UTF-16, which finds most."""

@@ -13,7 +13,6 @@ from jinja2 import DictLoader, Environment
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import COMPLETE, Outcome
 from dropbatch.domain.problems import Problems
-from dropbatch.ports import Context
 from dropbatch.reporting.details import Ended, results_prefix
 from dropbatch.reporting.limited import limited_lines
 from dropbatch.reporting.phrases import (
@@ -27,6 +26,7 @@ from dropbatch.reporting.phrases import (
     unit_of,
 )
 from dropbatch.reporting.runs import comparison_lines, run_line
+from dropbatch.storage.context import Context
 
 MAX_COLUMNS = 12
 """How many columns are named above the rows that are shown."""

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import results_path, results_root
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import ENDED_JOBS, Batch, Job, JobState
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.skipped import SkippedRows
-from dropbatch.ports import HTML, JSON, Context, Notification
+from dropbatch.domain.states import ENDED_JOBS, JobState
+from dropbatch.ports import HTML, JSON, Notification
 from dropbatch.reporting.advice import can_be_retried
 from dropbatch.reporting.details import (
     GAVE_UP_REASONS,
@@ -32,7 +34,7 @@ from dropbatch.reporting.details import (
 from dropbatch.reporting.limited import row_members
 from dropbatch.reporting.notifications import ended, results_given_up, what_to_do
 from dropbatch.reporting.phrases import iso
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # a poll, that writes results too, does not load recipes
     from dropbatch.storage.job_files import RecipeText
@@ -130,14 +132,13 @@ def write_latest(context: Context, job: Job, status: str | None = None) -> None:
     Others may write at the same time. So what was written is held against the table, and written again if that has
     moved on. Once a job has ended that is done again: who did not know what was decided may have written it over.
     """
-    ledger = Ledger(context.table)
     written: tuple[object, ...] | None = None
     while True:
-        newest = ledger.newest(job.drop.bucket, job.drop.key)
+        newest = context.repository.latest_job(job.drop.bucket, job.drop.key)
         is_own = newest.job_id == job.id and written is None
-        latest = job if is_own else ledger.job(newest.job_id or "")
+        latest = job if is_own else context.repository.job(newest.job_id or "")
         while latest is not None and latest.retry_of and _is_rejected(latest, job, status):
-            latest = ledger.job(latest.retry_of)  # whose answers stand
+            latest = context.repository.job(latest.retry_of)  # whose answers stand
         if latest is None or (latest.state is JobState.REJECTED and not latest.run):
             return  # nothing is known, or nobody was notified of it: an empty file that was replaced
         state = str(latest.state) if latest.state in ENDED_JOBS else "running"
@@ -162,16 +163,16 @@ def write_latest(context: Context, job: Job, status: str | None = None) -> None:
         )
 
 
-def write_status(context: Context, ledger: Ledger, job: Job, open_batches: Sequence[Batch]) -> None:
+def write_status(context: Context, job: Job, open_batches: Sequence[Batch]) -> None:
     """`status.json`, where something in it has changed since it was last written.
 
     The open batches tell whether it has, for nothing changes in one that is closed; only then all are read.
     """
     members = (job.state, *((b.key, b.state, b.openai_id, b.completed, b.failed) for b in open_batches))
     digest = hashlib.sha256(repr(members).encode()).hexdigest()
-    if digest == job.reported:
+    if digest == job.status_digest:
         return
-    batches = ledger.batches(job.id)
+    batches = context.repository.batches(job.id)
     progress = {
         **job_members(context, job, "status", str(job.state)),
         "rows": row_members(job),
@@ -183,9 +184,9 @@ def write_status(context: Context, ledger: Ledger, job: Job, open_batches: Seque
         },
         "batches": dict(Counter(str(batch.state) for batch in batches)),
     }
-    job.reported = digest
+    job.status_digest = digest
     try:
-        ledger.save(job)
+        context.repository.save(job)
     except StaleItemError:
         return
     _put(context, job, "status.json", {**progress, "updated_at": iso(context.now())})

@@ -7,9 +7,10 @@ from typing import Any
 from dropbatch import __version__
 from dropbatch.domain.comparisons import ColumnChange, Comparison
 from dropbatch.domain.drops import without_controls
-from dropbatch.domain.jobs import MAX_MODELS, BatchState, Job
+from dropbatch.domain.jobs import MAX_MODELS, Job
+from dropbatch.domain.states import BatchState
 from dropbatch.reporting.phrases import about, counted, rows_counted
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.repository import Repository
 
 TOLD_RUNS = 5
 """How many open jobs of a key are described; the others are counted."""
@@ -51,14 +52,14 @@ class OpenRuns:
 NO_RUNS = OpenRuns()
 
 
-def open_runs(ledger: Ledger, jobs: Sequence[Job]) -> OpenRuns:
+def open_runs(repository: Repository, jobs: Sequence[Job]) -> OpenRuns:
     """Look up how far these jobs are, the latest of them."""
     latest = sorted(jobs, key=lambda job: (job.run, job.id), reverse=True)
-    return OpenRuns([_open_run(ledger, job) for job in latest[:TOLD_RUNS]], len(latest[TOLD_RUNS:]))
+    return OpenRuns([_open_run(repository, job) for job in latest[:TOLD_RUNS]], len(latest[TOLD_RUNS:]))
 
 
-def _open_run(ledger: Ledger, job: Job) -> OpenRun:
-    batches = [batch for batch in ledger.batches(job.id) if batch.state is BatchState.COLLECTED]
+def _open_run(repository: Repository, job: Job) -> OpenRun:
+    batches = [batch for batch in repository.batches(job.id) if batch.state is BatchState.COLLECTED]
     back = sum(batch.requests - batch.requests_moved_on for batch in batches)
     return OpenRun(job, back, sum(batch.micro_usd for batch in batches) / 1e6, sum(batch.unpriced for batch in batches))
 
@@ -79,7 +80,7 @@ def open_run_lines(job: Job, runs: OpenRuns) -> list[str]:
     if not lines:
         return []
     is_replaced = any(run.job.drop.version_id != job.drop.version_id for run in runs.told)
-    if is_replaced and job.replaces:
+    if is_replaced and job.cancels_older:
         return [*lines, "The recipe says `replace: cancel`: jobs of older versions are cancelled once this one runs."]
     hint = "; `replace: cancel` in the recipe ends those of older versions automatically" if is_replaced else ""
     return [*lines, f"A .cancel beside the file ends this job and the older ones{hint}."]

@@ -9,8 +9,9 @@ from dropbatch import fast_paths
 from dropbatch.batch_api.fast_requests import RequestChunk
 from dropbatch.batch_api.limits import Limits
 from dropbatch.batch_api.request import Request
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import RowRejectedError
-from dropbatch.domain.jobs import Batch, Job, Shard
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import BLANK_ROW, WHEN
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.file_types import file_type
@@ -18,12 +19,12 @@ from dropbatch.formats.jsonl.raw_request import raw_custom_id, raw_request
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.records import Chunk, Record
 from dropbatch.formats.writing import RowWriter, row_writer
-from dropbatch.ports import Context
 from dropbatch.recipes.compiler import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
 from dropbatch.rows.blank_values import is_empty
 from dropbatch.rows.fast_custom_ids import read_custom_ids
 from dropbatch.rows.fast_requests import chunk_requests
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import BatchRow, JobFiles
 from dropbatch.storage.shard_index import ShardIndex
 
@@ -145,13 +146,13 @@ class JobRows:
         for chunk in self.files.records(shard, self.layout).chunks():
             start = chunk.number - shard.first_row
             groups = index.groups[start : start + len(chunk.raws)]
-            count = groups.count(batch.group)
+            count = groups.count(batch.model_group)
             requests = self.asker.requests(chunk) if count == len(groups) else None
             if requests is not None:
                 yield requests.lines()
             elif count:
                 records = zip(chunk.records(), groups, strict=True)
-                asked = [record for record, group in records if group == batch.group]
+                asked = [record for record, group in records if group == batch.model_group]
                 yield b"".join([self._request(record).line(str(record.number)) for record in asked])
 
     def _request(self, record: Record) -> Request:
@@ -188,7 +189,7 @@ class JobRows:
         """The rows that the batch asks, in order, and how often each failed before."""
         listed = self.files.rows(batch)
         if listed is None:
-            rows = index.rows(shard.first_row, batch.group)
+            rows = index.rows(shard.first_row, batch.model_group)
             return rows, bytes(len(rows))
         asked = list(listed)
         return [row.number for row in asked], [row.tries for row in asked]

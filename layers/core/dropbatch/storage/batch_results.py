@@ -11,7 +11,8 @@ from itertools import chain, dropwhile, repeat
 import msgspec
 
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.ports import BYTES, Context, Writer
+from dropbatch.ports import BYTES, Writer
+from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import lines, whole_lines
 
 

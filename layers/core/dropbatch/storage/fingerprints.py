@@ -19,8 +19,9 @@ from dropbatch import fast_paths
 from dropbatch.batch_api.endpoints import EMBEDDINGS
 from dropbatch.domain.errors import ObjectNotFoundError
 from dropbatch.json_encoding import to_json
-from dropbatch.ports import JSON, Context
+from dropbatch.ports import JSON
 from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.storage.context import Context
 from dropbatch.storage.fast_fingerprints import text_fingerprints
 from dropbatch.storage.job_ends import whole
 

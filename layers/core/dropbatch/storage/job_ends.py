@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dropbatch.domain.errors import ObjectNotFoundError
-from dropbatch.ports import JSON, Context, Objects
+from dropbatch.ports import JSON, Objects
+from dropbatch.storage.context import Context
 
 
 def whole(objects: Objects, bucket: str, key: str, version_id: str | None = None) -> bytes:

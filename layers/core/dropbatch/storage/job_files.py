@@ -13,9 +13,10 @@ from functools import lru_cache
 from io import BytesIO
 from typing import Any, NamedTuple
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import recipe_keys
 from dropbatch.domain.errors import DropRejectedError, ObjectNotFoundError
-from dropbatch.domain.jobs import Batch, Job, Shard
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.problems import Problem
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats import line_blocks
@@ -431,7 +432,7 @@ class JobFiles:
 
 def _own_name(batch: Batch) -> str:
     """Name a batch among its job's, whichever process collects it."""
-    return f"{batch.shard:06d}.{batch.group:03d}.{batch.attempt}"
+    return f"{batch.shard:06d}.{batch.model_group:03d}.{batch.attempt}"
 
 
 def lines(objects: Objects, bucket: str, key: str, start: int = 0) -> Iterator[bytes]:

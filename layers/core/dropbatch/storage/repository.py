@@ -5,30 +5,22 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import DropbatchError, StaleItemError
-from dropbatch.domain.jobs import (
-    VERSION,
-    Alert,
-    Batch,
-    Claim,
-    Creates,
-    Item,
-    Job,
-    KnownRecipe,
-    LatestJob,
-    Mirror,
-    ModelLimit,
-    Pending,
-    Poller,
-    Shard,
-    Sweep,
-    WaitingFile,
-)
+from dropbatch.domain.inbox import KnownRecipe, Pending, WaitingFile
+from dropbatch.domain.items import VERSION, Item
+from dropbatch.domain.jobs import Job, Shard
+from dropbatch.domain.outbox import Alert
+from dropbatch.domain.poller import Poller, SweepCursor
+from dropbatch.domain.quotas import CreateCount, ModelLimit
+from dropbatch.domain.runs import Claim, LatestJob, Mirror
 from dropbatch.ports import Table
+from dropbatch.storage import item_keys as keys
+from dropbatch.storage.item_versions import upgraded
 
 T = TypeVar(
-    "T", Job, Shard, Batch, LatestJob, Claim, ModelLimit, Creates, Sweep, Pending, Poller, Mirror, Alert, WaitingFile,
-    KnownRecipe,
+    "T", Job, Shard, Batch, LatestJob, Claim, ModelLimit, CreateCount, SweepCursor, Pending, Poller, Mirror, Alert,
+    WaitingFile, KnownRecipe,
 )  # fmt: skip  # a list of names reads best as lines of text
 
 
@@ -36,7 +28,7 @@ class UnreadableItemError(DropbatchError):
     """An item of the table that this release cannot read: a newer one wrote it. Its text is the item's keys."""
 
 
-class Ledger:
+class Repository:
     """The table in the project's words."""
 
     def __init__(self, table: Table) -> None:
@@ -44,102 +36,91 @@ class Ledger:
         self.unreadable: list[str] = []  # the keys of open items that were passed over
 
     def job(self, job_id: str) -> Job | None:
-        item = self._table.get(f"job#{job_id}", "job")
-        return from_item(item, Job) if item else None
+        return self._get(keys.job_key(job_id), Job)
 
-    def batch(self, job_id: str, sk: str) -> Batch | None:
-        item = self._table.get(f"job#{job_id}", sk)
-        return from_item(item, Batch) if item else None
+    def batch(self, job_id: str, sort_key: str) -> Batch | None:
+        return self._get(keys.batch_key(job_id, sort_key), Batch)
 
     def shard(self, job_id: str, number: int) -> Shard | None:
-        item = self._table.get(f"job#{job_id}", f"shard#{number:06d}")
-        return from_item(item, Shard) if item else None
+        return self._get(keys.shard_key(job_id, number), Shard)
 
     def batches(self, job_id: str, shard: int | None = None) -> list[Batch]:
-        """A job's batches, or one shard's, in order; strongly consistent."""
-        prefix = "batch#" if shard is None else f"batch#{shard:06d}#"
-        return [from_item(item, Batch) for item in self._table.query(f"job#{job_id}", prefix)]
+        """Return a job's batches, or one shard's, in order; strongly consistent."""
+        prefix = keys.BATCHES if shard is None else keys.batches_of_shard(shard)
+        return [from_item(item, Batch) for item in self._table.query(keys.job_key(job_id).pk, prefix)]
 
     def shards(self, job_id: str) -> list[Shard]:
-        return [from_item(item, Shard) for item in self._table.query(f"job#{job_id}", "shard#")]
+        return [from_item(item, Shard) for item in self._table.query(keys.job_key(job_id).pk, keys.SHARDS)]
 
-    def newest(self, bucket: str, key: str) -> LatestJob:
-        """What is known of a drop's key; a new item where nothing is yet."""
-        blank = LatestJob(bucket=bucket, key=key)
-        item = self._table.get(blank.pk, blank.sk)
-        return from_item(item, LatestJob) if item else blank
+    def latest_job(self, bucket: str, key: str) -> LatestJob:
+        """Return what is known of a drop's key; a new item if nothing is yet."""
+        return self._get_or(LatestJob(bucket=bucket, key=key))
 
     def limit(self, model: str) -> ModelLimit:
-        """What is known of a model's limit; a new item where nothing is yet."""
-        blank = ModelLimit(model=model)
-        item = self._table.get(blank.pk, blank.sk)
-        return from_item(item, ModelLimit) if item else blank
+        """Return what is known of a model's limit; a new item if nothing is yet."""
+        return self._get_or(ModelLimit(model=model))
 
-    def creates(self) -> Creates:
-        blank = Creates()
-        item = self._table.get(blank.pk, blank.sk)
-        return from_item(item, Creates) if item else blank
+    def create_count(self) -> CreateCount:
+        return self._get_or(CreateCount())
 
     def poller(self) -> Poller:
-        blank = Poller()
-        item = self._table.get(blank.pk, blank.sk)
-        return from_item(item, Poller) if item else blank
+        return self._get_or(Poller())
 
-    def sweep(self) -> Sweep:
-        blank = Sweep()
-        item = self._table.get(blank.pk, blank.sk)
-        return from_item(item, Sweep) if item else blank
+    def sweep_cursor(self) -> SweepCursor:
+        return self._get_or(SweepCursor())
 
     def alert(self, reason: str) -> Alert:
-        """When the operators were last notified of this; a new item if they never were."""
-        blank = Alert(reason)
-        item = self._table.get(blank.pk, blank.sk)
-        return from_item(item, Alert) if item else blank
+        """Return when the operators were last notified of this; a new item if they never were."""
+        return self._get_or(Alert(reason))
 
     def claim(self, digest: str) -> Claim | None:
-        item = self._table.get(f"claim#{digest}", "claim")
-        return from_item(item, Claim) if item else None
+        return self._get(keys.claim_key(digest), Claim)
 
     def open_jobs(self) -> Iterator[Job]:
-        return self._open("job", Job)
+        return self._open(keys.OPEN_JOBS, Job)
 
     def open_batches(self) -> Iterator[Batch]:
-        return self._open("batch", Batch)
+        return self._open(keys.OPEN_BATCHES, Batch)
 
     def ended_jobs_at_work(self) -> Iterator[Job]:
-        """Return the ended jobs of which something is still to be told, or to be deleted."""
-        return self._open("outbox", Job)
+        """Yield the ended jobs with notices to send, or files to delete."""
+        return self._open(keys.OUTBOXES, Job)
 
     def pending(self) -> Iterator[Pending]:
-        return self._open("pending", Pending)
+        return self._open(keys.OPEN_PENDING, Pending)
 
     def is_pending(self, bucket: str, key: str) -> bool:
-        """Return whether an object of this key waits to be looked at."""
-        return any(True for _ in self._table.query(f"pending#{bucket}/{key}"))
+        """Return whether an object of this key is pending."""
+        return any(True for _ in self._table.query(keys.pending_pk(bucket, key)))
 
     def pendings(self, bucket: str, key: str) -> Iterator[Pending]:
-        """What waits to be looked at of an object of this key, and what is over and not deleted yet."""
-        return self._readable(self._table.query(f"pending#{bucket}/{key}"), Pending)
+        """Yield what is pending of an object of this key, and what is done and not deleted yet."""
+        return self._readable(self._table.query(keys.pending_pk(bucket, key)), Pending)
 
     def waiting_file(self, bucket: str, key: str) -> WaitingFile | None:
-        item = self._table.get(f"waiting#{bucket}", key)
-        return from_item(item, WaitingFile) if item else None
+        return self._get(keys.waiting_file_key(bucket, key), WaitingFile)
 
     def waiting_files(self, bucket: str, folder: str = "") -> Iterator[WaitingFile]:
-        """The files below a folder (which ends in a slash, or is empty) that wait for a recipe, in order of their keys.
+        """Yield the files below a folder (which ends in a slash, or is empty) that wait for a recipe, by their keys.
 
         Strongly consistent. One that cannot be read is passed over, and listed in `unreadable`.
         """
-        return self._readable(self._table.query(f"waiting#{bucket}", folder), WaitingFile)
+        return self._readable(self._table.query(*keys.waiting_file_key(bucket, folder)), WaitingFile)
 
     def known_recipe(self, bucket: str, key: str) -> KnownRecipe:
-        """What is known of a recipe; a new item if nothing is yet."""
-        blank = KnownRecipe(bucket=bucket, key=key)
-        item = self._table.get(blank.pk, blank.sk)
-        return from_item(item, KnownRecipe) if item else blank
+        """Return what is known of a recipe; a new item if nothing is yet."""
+        return self._get_or(KnownRecipe(bucket=bucket, key=key))
 
     def known_recipes(self, bucket: str) -> Iterator[KnownRecipe]:
-        return self._readable(self._table.query(f"recipes#{bucket}"), KnownRecipe)
+        return self._readable(self._table.query(keys.known_recipe_key(bucket, "").pk), KnownRecipe)
+
+    def _get(self, key: keys.Key, kind: type[T]) -> T | None:
+        item = self._table.get(*key)
+        return from_item(item, kind) if item else None
+
+    def _get_or(self, new: T) -> T:
+        """Return the item that the table has for `new`; `new` if it has none."""
+        return self._get(keys.key_of(new), type(new)) or new
 
     def _open(self, name: str, kind: type[T]) -> Iterator[T]:
         return self._readable(self._table.open_items(name), kind)
@@ -183,10 +164,10 @@ class Ledger:
 
     def _is_written(self, item: Item) -> bool:
         """Return whether a write took effect though its answer was lost: the item stands there just as it was to be."""
-        return self._table.get(item.pk, item.sk) == to_item(item)
+        return self._table.get(*keys.key_of(item)) == to_item(item)
 
     def remove(self, item: Item) -> None:
-        self._table.delete(item.pk, item.sk, item.rev)
+        self._table.delete(*keys.key_of(item), item.rev)
 
     def change(self, load: Callable[[], T | None], change: Callable[[T], bool]) -> T | None:
         """Reads, changes and writes an item, again from the start where somebody else was quicker.
@@ -210,24 +191,25 @@ class Ledger:
 
     def reload(self, item: T) -> T | None:
         """Read an item again; None if it is gone."""
-        found = self._table.get(item.pk, item.sk)
-        return from_item(found, type(item)) if found else None
+        return self._get(keys.key_of(item), type(item))
 
 
 def to_item(item: Item) -> dict[str, Any]:
     """The item as the table holds it; members that are None are left out."""
     members: dict[str, Any] = msgspec.to_builtins(item)
     held = {name: value for name, value in members.items() if value is not None}
-    if item.index:
-        held["open"], held["since"] = item.index
-    return {"pk": item.pk, "sk": item.sk, "v": VERSION, **held}
+    if index := keys.index_of(item):
+        held["open"], held["since"] = index
+    pk, sk = keys.key_of(item)
+    return {"pk": pk, "sk": sk, "v": VERSION, **held}
 
 
 def from_item(item: Mapping[str, Any], kind: type[T]) -> T:
     """Read an item of the table; UnreadableItemError if a newer release wrote what this one does not know."""
-    if item.get("v", VERSION) <= VERSION:
+    version = item.get("v", VERSION)
+    if version <= VERSION:
         try:
-            return msgspec.convert(item, kind)
+            return msgspec.convert(item if version == VERSION else upgraded(item, kind), kind)
         except msgspec.ValidationError:
             pass  # the error's text may quote the item
     raise UnreadableItemError(f"{item['pk']} {item['sk']}")

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from heapq import heapify, heappop, heappush
 
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import Batch, BatchState, Creates, Job, JobState, ModelLimit
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.quotas import CreateCount, ModelLimit
+from dropbatch.domain.states import BatchState, JobState
 from dropbatch.messages import message_for
-from dropbatch.ports import Context
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 
 ENQUEUED_INPUTS = 1_000_000
 """So many embedding inputs may be enqueued (Batch API guide)."""
@@ -43,7 +45,7 @@ ROOM = 0.9
 _LIMIT = re.compile(r"limit:?\s*([\d][\d,._]*)", re.IGNORECASE)
 
 
-def dispatch_first(context: Context, ledger: Ledger, batches: Sequence[Batch]) -> None:
+def dispatch_first(context: Context, batches: Sequence[Batch]) -> None:
     """Admit and send the first batches of a job that runs now, as far as nothing limits them; the poller does the rest.
 
     A batch is admitted only once its job runs: what a job leaves behind that never ran takes no place.
@@ -54,20 +56,20 @@ def dispatch_first(context: Context, ledger: Ledger, batches: Sequence[Batch]) -
         if (
             batch.not_before > context.now()
             or inputs > INPUTS_AT_ONCE
-            or token_limit_of(context, ledger, batch.model) is not None
+            or token_limit_of(context, batch.model) is not None
         ):
             continue
         batch.admitted_at = batch.sent_at = context.now()
         try:
-            ledger.save(batch)
+            context.repository.save(batch)
         except StaleItemError:
             continue  # the poller was quicker
         context.dispatch.send(message_for(batch))
 
 
-def token_limit_of(context: Context, ledger: Ledger, model: str) -> int | None:
+def token_limit_of(context: Context, model: str) -> int | None:
     """How many tokens, as we estimate them, may be enqueued for a model; None where no limit is known."""
-    known = ledger.limit(model)
+    known = context.repository.limit(model)
     given = _given(context, model)
     tokens = known.tokens if given is None else given
     return None if tokens is None else int(tokens / known.factor / 2**known.halvings)
@@ -78,9 +80,7 @@ def _given(context: Context, model: str) -> int | None:
     return next((tokens for name, tokens in context.token_limits.items() if fnmatchcase(model, name)), None)
 
 
-def admit(
-    context: Context, ledger: Ledger, jobs: Mapping[str, Job], batches: Sequence[Batch], room: int
-) -> list[Batch]:
+def admit(context: Context, jobs: Mapping[str, Job], batches: Sequence[Batch], room: int) -> list[Batch]:
     """Return the waiting batches that may go now, marked so, `room` at most; jobs take turns, each with its oldest."""
     in_flight = [batch for batch in batches if is_in_flight(batch, jobs.get(batch.job_id))]
     by_model: dict[str, list[Batch]] = {}
@@ -97,7 +97,7 @@ def admit(
         if share <= 0:
             continue
         try:
-            limit = token_limit_of(context, ledger, model)
+            limit = token_limit_of(context, model)
         except Exception:  # noqa: BLE001 - a limit that cannot be read counts as reached; the others go on
             context.observer.exception("a model's limit could not be read", model=model)
             continue
@@ -129,7 +129,7 @@ class _Turns:
 
     def of(self, waiting: Iterable[Batch], most: int) -> list[Batch]:
         queues: dict[str, list[Batch]] = {}
-        for batch in sorted(waiting, key=lambda batch: (batch.created_at, batch.sk), reverse=True):
+        for batch in sorted(waiting, key=lambda batch: (batch.created_at, batch.sort_key), reverse=True):
             queues.setdefault(batch.job_id, []).append(batch)
         # The job that has least in flight, and of such the one that has waited longest.
         turns = [self._turn(queue[-1]) for queue in queues.values()]
@@ -185,7 +185,7 @@ def is_in_flight(batch: Batch, job: Job | None) -> bool:
     return batch.state in (BatchState.SUBMITTING, BatchState.SUBMITTED, BatchState.ENDED)
 
 
-def learn_limit(context: Context, ledger: Ledger, batch: Batch, message: str) -> None:
+def learn_limit(context: Context, batch: Batch, message: str) -> None:
     """Takes a model's limit out of OpenAI's refusal; one that states none means that what was in flight is all.
 
     A refusal of what fits into the limit that is stated means that the estimates are too low, or that others use the
@@ -194,8 +194,12 @@ def learn_limit(context: Context, ledger: Ledger, batch: Batch, message: str) ->
     """
     stated = _limit_in(message)
     if stated is None:
-        jobs = {job.id: job for job in ledger.open_jobs()}
-        others = (other for other in ledger.open_batches() if other.model == batch.model and other.key != batch.key)
+        jobs = {job.id: job for job in context.repository.open_jobs()}
+        others = (
+            other
+            for other in context.repository.open_batches()
+            if other.model == batch.model and other.key != batch.key
+        )
         in_flight = sum(other.tokens for other in others if is_in_flight(other, jobs.get(other.job_id)))
         stated = in_flight or max(1, batch.tokens // 2)
 
@@ -208,7 +212,7 @@ def learn_limit(context: Context, ledger: Ledger, batch: Batch, message: str) ->
         limit.tokens, limit.changed_at = stated, context.now()
         return True
 
-    if ledger.change(lambda: ledger.limit(batch.model), learn):
+    if context.repository.change(lambda: context.repository.limit(batch.model), learn):
         context.observer.info("a limit was learned", model=batch.model, tokens=stated, **batch.ids)
 
 
@@ -219,7 +223,7 @@ def _limit_in(message: str) -> int | None:
     return int(digits) if digits and int(digits) > 0 else None
 
 
-def calibrate_estimates(context: Context, ledger: Ledger, batch: Batch, estimated: int, counted: int) -> None:
+def calibrate_estimates(context: Context, batch: Batch, estimated: int, counted: int) -> None:
     """Corrects the estimates of a model's tokens by what OpenAI counted for the same rows, and raises with care what
     was learned."""
 
@@ -234,14 +238,14 @@ def calibrate_estimates(context: Context, ledger: Ledger, batch: Batch, estimate
             limit.tokens, limit.changed_at = int(limit.tokens * RAISE) + 1, context.now()
         return bool(counted) or due
 
-    ledger.change(lambda: ledger.limit(batch.model), learn)
+    context.repository.change(lambda: context.repository.limit(batch.model), learn)
 
 
-def reserve_create(context: Context, ledger: Ledger) -> int:
+def reserve_create(context: Context) -> int:
     """Counts a batch that is about to be created; 0, or in how many seconds this hour's creates are over."""
     hour = context.now() // 3600
 
-    def count(creates: Creates) -> bool:
+    def count(creates: CreateCount) -> bool:
         if creates.hour != hour:
             creates.hour, creates.count = hour, 0
         if creates.count >= CREATES_AN_HOUR:
@@ -249,17 +253,17 @@ def reserve_create(context: Context, ledger: Ledger) -> int:
         creates.count += 1
         return True
 
-    return 0 if ledger.change(ledger.creates, count) else (hour + 1) * 3600 - context.now()
+    return 0 if context.repository.change(context.repository.create_count, count) else (hour + 1) * 3600 - context.now()
 
 
-def give_back_create(context: Context, ledger: Ledger) -> None:
+def give_back_create(context: Context) -> None:
     """Take back the count of a create that came to nothing: OpenAI refused it, or it was not made."""
     hour = context.now() // 3600
 
-    def uncount(creates: Creates) -> bool:
+    def uncount(creates: CreateCount) -> bool:
         if creates.hour != hour or creates.count <= 0:
             return False
         creates.count -= 1
         return True
 
-    ledger.change(ledger.creates, uncount)
+    context.repository.change(context.repository.create_count, uncount)

@@ -10,14 +10,16 @@ OpenAI takes no idempotency key, so the protocol is written down before it is ca
 
 A process that finds a lease that ran out before 3 may start again. After 3 it searches first: OpenAI's list, newest
 first, down to before the create, for the key. What is found is adopted. Only two complete searches that found nothing,
-`settle_seconds` apart, allow another create; a list that lags for longer than that is the risk that remains. A search
-that runs out of time goes on where it stopped. What stays in doubt is never created again: the job ends, and says so.
+`absence_confirmation_seconds` apart, allow another create; a list that lags for longer than that is the risk that
+remains. A search that runs out of time goes on where it stopped. What stays in doubt is never created again: the job
+ends, and says so.
 
 What fails puts the batch off, each time for longer; what the failure is about decides the rest (`ErrorKind`).
 """
 
 from contextlib import ExitStack
 
+from dropbatch.domain.batches import Batch, FollowUp
 from dropbatch.domain.errors import (
     ErrorKind,
     OpenAIError,
@@ -27,13 +29,14 @@ from dropbatch.domain.errors import (
     OpenAIRequestError,
     StaleItemError,
 )
-from dropbatch.domain.jobs import Batch, BatchState, FollowUp, HeldReason, Job, JobState, Shard
+from dropbatch.domain.jobs import Job, Shard
+from dropbatch.domain.states import BatchState, HeldReason, JobState
 from dropbatch.jobs.hold import hold, hold_for, let_go
 from dropbatch.jobs.lease import LEASE_SECONDS, give_back, kept, put_off, take, update_own
 from dropbatch.messages import BatchMessage, message_for
-from dropbatch.ports import BYTES, Context, RemoteBatch, Writer
+from dropbatch.ports import BYTES, RemoteBatch, Writer
 from dropbatch.rows.request_builder import JobRows
-from dropbatch.storage.repository import Ledger
+from dropbatch.storage.context import Context
 from dropbatch.submission.admission import ROOM, give_back_create, reserve_create, token_limit_of
 
 CREATE_SECONDS = 35
@@ -57,31 +60,30 @@ SEARCH_SPARE_SECONDS = 45
 
 def submit(context: Context, work: BatchMessage) -> None:
     """Submit the batch that a message names, if it is due."""
-    ledger = Ledger(context.table)
-    job = ledger.job(work.job_id)
-    batch = ledger.batch(work.job_id, work.batch) if work.batch else None
+    job = context.repository.job(work.job_id)
+    batch = context.repository.batch(work.job_id, work.batch) if work.batch else None
     if job is None or batch is None:
         return
     if not _is_due(context, job, batch):
-        _forget_message(context, ledger, batch)
+        _forget_message(context, batch)
         return
     take(context, batch)
     if batch.state is BatchState.WAITING:
         batch.move(BatchState.SUBMITTING)
     try:
-        ledger.save(batch)
+        context.repository.save(batch)
     except StaleItemError:
         return
     with kept(context, batch):
         try:
-            _submit(context, ledger, job, batch)
+            _submit(context, job, batch)
         except StaleItemError:
             context.observer.info("another process has moved the batch on", **batch.ids)
         except OpenAIError as error:
-            _failed(context, ledger, job, batch, error)
+            _failed(context, job, batch, error)
         except Exception:  # noqa: BLE001 - logged, counted, and tried again later, for as long as the job may wait
             context.observer.exception("a batch could not be submitted", **batch.ids)
-            _back_to_waiting(context, ledger, batch)
+            _back_to_waiting(context, batch)
 
 
 def _is_due(context: Context, job: Job, batch: Batch) -> bool:
@@ -92,11 +94,11 @@ def _is_due(context: Context, job: Job, batch: Batch) -> bool:
         return (
             True  # in doubt, perhaps: even a job that was cancelled must learn whether the batch exists, to cancel it
         )
-    may_run = job.state is JobState.RUNNING or (job.state is JobState.HELD and job.held_call == batch.sk)
+    may_run = job.state is JobState.RUNNING or (job.state is JobState.HELD and job.held_batch == batch.sort_key)
     return batch.state is BatchState.WAITING and may_run and not job.cancel_requested
 
 
-def _forget_message(context: Context, ledger: Ledger, batch: Batch) -> None:
+def _forget_message(context: Context, batch: Batch) -> None:
     """Say that no message about a batch that is not due is under way any more."""
 
     def forget(current: Batch) -> bool:
@@ -106,82 +108,81 @@ def _forget_message(context: Context, ledger: Ledger, batch: Batch) -> None:
         current.sent_at = current.admitted_at = 0
         return True
 
-    ledger.update(batch, forget)
+    context.repository.update(batch, forget)
 
 
-def _failed(context: Context, ledger: Ledger, job: Job, batch: Batch, error: OpenAIError) -> None:
+def _failed(context: Context, job: Job, batch: Batch, error: OpenAIError) -> None:
     """Do what an error of OpenAI asks for."""
     context.observer.warning("a call to OpenAI failed", code=error.code, kind=str(error.kind), **batch.ids)
     if isinstance(error, OpenAINotFoundError) and batch.creating_at is None:
         batch.file_id = None  # a file that OpenAI does not find is uploaded again
     elif error.kind in (ErrorKind.THING, ErrorKind.UNKNOWN) and batch.creating_at is None:
-        _refuse(context, ledger, batch, error.code)
+        _refuse(context, batch, error.code)
         return
     _back_to_waiting(
         context,
-        ledger,
         batch,
         error.seconds if isinstance(error, OpenAIRateLimitError) else context.scaled(RETRY_SECONDS),
     )
-    hold_for(context, ledger, job, error, batch)
+    hold_for(context, job, error, batch)
 
 
-def _submit(context: Context, ledger: Ledger, job: Job, batch: Batch) -> None:
+def _submit(context: Context, job: Job, batch: Batch) -> None:
     if batch.creating_at is not None:
-        found = _search(context, ledger, job, batch)
+        found = _search(context, job, batch)
         if found is not None:
-            _record(context, ledger, job, batch, found)
+            _record(context, job, batch, found)
             return
         if batch.creating_at is not None:
             return  # not certain yet
     if job.cancel_requested:
-        _back_to_waiting(context, ledger, batch, due=True)
+        _back_to_waiting(context, batch, due=True)
         return
     context.openai.key_version()  # without a key there is no need to build a file
     rows = JobRows(context, job)
-    shard = ledger.shard(job.id, batch.shard)
+    shard = context.repository.shard(job.id, batch.shard)
     if shard is None:
         raise AssertionError(f"{batch.key} has no shard")
-    if batch.is_halved and _split(context, ledger, rows, batch, shard, batch.tokens // 2 + 1):
+    if batch.must_split and _split(context, rows, batch, shard, batch.tokens // 2 + 1):
         return
-    room = token_limit_of(context, ledger, batch.model)
-    if room is not None and batch.tokens > room and _split(context, ledger, rows, batch, shard, int(room * ROOM)):
+    room = token_limit_of(context, batch.model)
+    if room is not None and batch.tokens > room and _split(context, rows, batch, shard, int(room * ROOM)):
         return
     if batch.file_id is None:
         batch.file_id = _upload(context, rows, batch, shard)
         _renew(context, batch)
-        ledger.save(batch)
-    wait = reserve_create(context, ledger)
+        context.repository.save(batch)
+    wait = reserve_create(context)
     if wait:
         context.observer.warning("no more batches may be created in this hour", seconds=wait, **batch.ids)
-        _back_to_waiting(context, ledger, batch, wait, due=True)
+        _back_to_waiting(context, batch, wait, due=True)
         return
     if context.seconds_left() < CREATE_SECONDS:
-        give_back_create(context, ledger)
-        _back_to_waiting(context, ledger, batch, due=True)
+        give_back_create(context)
+        _back_to_waiting(context, batch, due=True)
         return
-    batch.creating_at, batch.secret_version, batch.looked_at = (
+    batch.creating_at, batch.secret_version, batch.first_not_found_at = (
         context.now(),
         context.openai.key_version(fresh=True),
         None,
     )
     batch.search_after = None
     _renew(context, batch)
-    ledger.save(batch)
+    context.repository.save(batch)
     metadata = {METADATA_KEY: batch.key, "job": job.id}
     try:
         created = context.openai.create(batch.file_id, batch.endpoint, metadata)
     except OpenAIOutcomeUnknownError as error:
         context.observer.warning("a create is in doubt", code=error.code, **batch.ids)
         batch.secret_version = context.openai.key_version()  # of the key with which the call was really made
-        _keep_in_doubt(context, ledger, batch, context.scaled(RETRY_SECONDS))
+        _keep_in_doubt(context, batch, context.scaled(RETRY_SECONDS))
         return
     except OpenAIError:
         batch.creating_at = None  # OpenAI said no: there is no batch
-        give_back_create(context, ledger)
+        give_back_create(context)
         raise
     batch.secret_version = context.openai.key_version()
-    _record(context, ledger, job, batch, created)
+    _record(context, job, batch, created)
 
 
 def _renew(context: Context, batch: Batch) -> None:
@@ -201,7 +202,7 @@ def _upload(context: Context, rows: JobRows, batch: Batch, shard: Shard) -> str:
         path.unlink(missing_ok=True)
 
 
-def _split(context: Context, ledger: Ledger, rows: JobRows, batch: Batch, shard: Shard, room: int) -> bool:
+def _split(context: Context, rows: JobRows, batch: Batch, shard: Shard, room: int) -> bool:
     """Split a batch that no limit would ever admit into parts of at most `room` tokens; False if it is one row."""
     batch.results = batch.lease
     parts: list[FollowUp] = []
@@ -214,7 +215,15 @@ def _split(context: Context, ledger: Ledger, rows: JobRows, batch: Batch, shard:
                 writing.close()  # the part before is whole
                 key = f"{rows.files.results_key(batch)}.rows.{len(parts)}"
                 out = writing.enter_context(context.objects.writing(context.buckets.work, key, BYTES))
-                parts.append(FollowUp(0, 0, created_at=batch.created_at, waits=batch.waits, tries=batch.tries))
+                parts.append(
+                    FollowUp(
+                        0,
+                        0,
+                        created_at=batch.created_at,
+                        requeues=batch.requeues,
+                        failed_attempts=batch.failed_attempts,
+                    )
+                )
             out.write(row.to_line())
             part = parts[-1]
             part.requests, part.tokens = part.requests + 1, part.tokens + tokens
@@ -222,24 +231,27 @@ def _split(context: Context, ledger: Ledger, rows: JobRows, batch: Batch, shard:
     if len(parts) < 2:
         batch.results = None
         return False
-    batch.children = parts
+    batch.follow_ups = parts
     give_back(batch)
     batch.move(BatchState.SPLIT)
-    ledger.save(batch)
+    context.repository.save(batch)
     for part_batch in batch.follow_up_batches():
-        ledger.add(part_batch)
+        context.repository.add(part_batch)
     context.observer.info("split", parts=len(parts), room=room, **batch.ids)
     return True
 
 
-def _search(context: Context, ledger: Ledger, job: Job, batch: Batch) -> RemoteBatch | None:
+def _search(context: Context, job: Job, batch: Batch) -> RemoteBatch | None:
     """Search OpenAI's list for a batch whose create is in doubt.
 
     Returns the batch if it exists. Otherwise `creating_at` is None if there certainly is none, and unchanged if that
     takes another search.
     """
-    if batch.looked_at is not None and context.now() < batch.looked_at + context.settle_seconds:
-        _keep_in_doubt(context, ledger, batch, batch.looked_at + context.settle_seconds - context.now())
+    if (
+        batch.first_not_found_at is not None
+        and context.now() < batch.first_not_found_at + context.absence_confirmation_seconds
+    ):
+        _keep_in_doubt(context, batch, batch.first_not_found_at + context.absence_confirmation_seconds - context.now())
         return None
     found, is_complete = _found(context, batch)
     if found:
@@ -249,23 +261,23 @@ def _search(context: Context, ledger: Ledger, job: Job, batch: Batch) -> RemoteB
         return first
     if not is_complete:
         context.observer.info("a search of OpenAI's list continues later", **batch.ids)
-        _keep_in_doubt(context, ledger, batch, 0)
+        _keep_in_doubt(context, batch, 0)
         return None
     version = context.openai.key_version()
     if version != batch.secret_version and not job.cancel_requested:
         if batch.file_id is None or not context.openai.sees(batch.file_id):
             # Another project's key cannot see the batch: it may exist, and creating it again might pay twice.
-            _back_to_waiting(context, ledger, batch)
-            hold(context, ledger, job, HeldReason.KEY_CHANGED, "key_changed", batch)
+            _back_to_waiting(context, batch)
+            hold(context, job, HeldReason.KEY_CHANGED, "key_changed", batch)
             return None
         batch.secret_version = version  # it sees our file: the key was rotated within its project
-    if batch.looked_at is None:
-        batch.looked_at = context.now()
-        _keep_in_doubt(context, ledger, batch, context.settle_seconds)
+    if batch.first_not_found_at is None:
+        batch.first_not_found_at = context.now()
+        _keep_in_doubt(context, batch, context.absence_confirmation_seconds)
         return None
-    batch.creating_at = batch.looked_at = None
+    batch.creating_at = batch.first_not_found_at = None
     _renew(context, batch)
-    ledger.save(batch)
+    context.repository.save(batch)
     return None
 
 
@@ -300,7 +312,7 @@ def _found(context: Context, batch: Batch) -> tuple[list[RemoteBatch], bool]:
     return found, True
 
 
-def _record(context: Context, ledger: Ledger, job: Job, batch: Batch, created: RemoteBatch) -> None:
+def _record(context: Context, job: Job, batch: Batch, created: RemoteBatch) -> None:
     """Record a batch that exists at OpenAI, whichever process holds the lease by now: the money is spent."""
 
     def record(current: Batch) -> bool:
@@ -309,7 +321,7 @@ def _record(context: Context, ledger: Ledger, job: Job, batch: Batch, created: R
         current.openai_id, current.openai_status = created.id, created.status
         current.file_id, current.submitted_at = created.input_file_id, context.now()
         current.secret_version = batch.secret_version
-        current.creating_at = current.looked_at = current.search_after = None
+        current.creating_at = current.first_not_found_at = current.search_after = None
         current.came_further()
         give_back(current)
         if current.state is BatchState.WAITING:
@@ -317,14 +329,12 @@ def _record(context: Context, ledger: Ledger, job: Job, batch: Batch, created: R
         current.move(BatchState.SUBMITTED)
         return True
 
-    if ledger.update(batch, record):
+    if context.repository.update(batch, record):
         context.observer.info("submitted", openai_id=created.id, requests=batch.requests, **batch.ids)
-        if job.held_call == batch.sk:
-            let_go(
-                context, ledger, job, HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY, HeldReason.KEY_CHANGED
-            )
+        if job.held_batch == batch.sort_key:
+            let_go(context, job, HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY, HeldReason.KEY_CHANGED)
         return
-    standing = ledger.batch(batch.job_id, batch.sk)
+    standing = context.repository.batch(batch.job_id, batch.sort_key)
     if standing is None or standing.openai_id != created.id:
         _cancel_double(context, batch, created)
 
@@ -341,19 +351,19 @@ def _cancel_double(context: Context, batch: Batch, other: RemoteBatch) -> None:
     context.openai.cancel(other.id)
 
 
-def _keep_in_doubt(context: Context, ledger: Ledger, batch: Batch, seconds: int) -> None:
+def _keep_in_doubt(context: Context, batch: Batch, seconds: int) -> None:
     """Give the lease back while the create stays in doubt, with what the search has found out; the next is due then."""
-    known = (batch.looked_at, batch.search_after, batch.secret_version)
+    known = (batch.first_not_found_at, batch.search_after, batch.secret_version)
 
     def keep(current: Batch) -> None:
-        current.looked_at, current.search_after, current.secret_version = known
-        current.starts = current.kills = 0
+        current.first_not_found_at, current.search_after, current.secret_version = known
+        current.start_count = current.kill_count = 0
         give_back(current, context.now() + seconds)
 
-    update_own(ledger, batch, keep)
+    update_own(context.repository, batch, keep)
 
 
-def _back_to_waiting(context: Context, ledger: Ledger, batch: Batch, seconds: int = 0, *, due: bool = False) -> None:
+def _back_to_waiting(context: Context, batch: Batch, seconds: int = 0, *, due: bool = False) -> None:
     """Give the batch back to be submitted later; one whose create is in doubt stays where it is.
 
     What failed is put off for at least `seconds`, each time for longer; what is merely not `due` for `seconds` is not.
@@ -371,13 +381,13 @@ def _back_to_waiting(context: Context, ledger: Ledger, batch: Batch, seconds: in
         if in_doubt:
             current.search_after = batch.search_after
         else:
-            current.creating_at = current.looked_at = current.search_after = None
+            current.creating_at = current.first_not_found_at = current.search_after = None
             current.move(BatchState.WAITING)
 
-    update_own(ledger, batch, back)
+    update_own(context.repository, batch, back)
 
 
-def _refuse(context: Context, ledger: Ledger, batch: Batch, code: str) -> None:
+def _refuse(context: Context, batch: Batch, code: str) -> None:
     """End a batch that OpenAI will not take, with its reason."""
 
     def end(current: Batch) -> None:
@@ -387,5 +397,5 @@ def _refuse(context: Context, ledger: Ledger, batch: Batch, code: str) -> None:
         current.creating_at, current.refusal = None, code
         current.move(BatchState.ABANDONED)
 
-    if update_own(ledger, batch, end):
+    if update_own(context.repository, batch, end):
         context.collect.send(message_for(batch))

@@ -12,7 +12,8 @@ from dropbatch.adapters.sns import SnsTopics
 from dropbatch.adapters.sqs import SqsDeadLetters, SqsQueue
 from dropbatch.batch_api.limits import Limits
 from dropbatch.entrypoints.settings import Settings
-from dropbatch.ports import Buckets, Context, Observer
+from dropbatch.ports import Observer
+from dropbatch.storage.context import Buckets, Context
 
 
 def connect(
@@ -49,7 +50,7 @@ def connect(
         seconds_left=lambda: float("inf"),
         scratch=scratch,
         new_token=new_token,
-        settle_seconds=settings.settle_seconds,
+        absence_confirmation_seconds=settings.absence_confirmation_seconds,
         recipe_wait_seconds=settings.recipe_wait_seconds,
         hold_above_rows=settings.hold_above_rows,
         limits=Limits(line_bytes=settings.max_line_megabytes << 20, drop_bytes=settings.max_drop_gigabytes * 10**9),

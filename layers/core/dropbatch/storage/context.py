@@ -1,0 +1,66 @@
+"""The context of a use case: the ports, the repository over the table, and the settings of the stack."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from copy import copy
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from pathlib import Path
+
+from dropbatch.batch_api.limits import Limits
+from dropbatch.ports import DeadLetters, Objects, Observer, OpenAI, Queue, Table, Topics
+from dropbatch.storage.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    inbox: str
+    results: str
+    work: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a use case can reach. `clock` gives seconds since 1970; `seconds_left` those of this invocation."""
+
+    objects: Objects
+    table: Table
+    intake: Queue
+    dispatch: Queue
+    collect: Queue
+    dead_letters: Mapping[str, DeadLetters]  # by queue: intake, dispatch, collect, drop_events
+    topics: Topics
+    openai: OpenAI
+    observer: Observer
+    buckets: Buckets
+    clock: Callable[[], float]
+    seconds_left: Callable[[], float]
+    scratch: Path  # a folder on disk for one batch's files
+    new_token: Callable[[], str]
+    keeping: Callable[[str, str, str], AbstractContextManager[None]] = lambda _pk, _sk, _lease: nullcontext()
+    """Keeps the lease of the item (pk, sk) while its block runs: `keeping(pk, sk, lease)`."""
+    absence_confirmation_seconds: int = 600
+    recipe_wait_seconds: int = 120
+    hold_above_rows: int = 200_000  # a drop of more rows is held until it is approved
+    limits: Limits = field(default_factory=Limits)
+    token_limits: Mapping[str, int] = field(default_factory=dict)  # enqueued tokens by model, as the stack's owner set
+    region: str = "us-east-1"
+    secret_name: str = ""  # of the API key, for the sentence that says where to put it
+    zone: tzinfo = UTC  # of the times in messages to people
+    repository: Repository = field(init=False)  # over `table`
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "repository", Repository(self.table))
+
+    def now(self) -> int:
+        return int(self.clock())
+
+    def with_seconds_left(self, seconds_left: Callable[[], float]) -> "Context":
+        """Return the same context with another time left. A poll does so for each job: it is quicker than `replace`."""
+        other = copy(self)
+        object.__setattr__(other, "seconds_left", seconds_left)  # it is frozen, but nobody has seen it yet
+        return other
+
+    def scaled(self, seconds: float) -> int:
+        """A wait of so many seconds, scaled as `absence_confirmation_seconds` is, so that tests are quick."""
+        return int(seconds * self.absence_confirmation_seconds / 600)

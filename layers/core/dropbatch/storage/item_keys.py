@@ -1,0 +1,118 @@
+"""The keys of the table's items, and their places in its sparse index `open`: nothing else spells one."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.inbox import KnownRecipe, Pending, WaitingFile
+from dropbatch.domain.items import Item
+from dropbatch.domain.jobs import Job, Shard
+from dropbatch.domain.outbox import Alert
+from dropbatch.domain.poller import Poller, SweepCursor
+from dropbatch.domain.quotas import CreateCount, ModelLimit
+from dropbatch.domain.runs import Claim, LatestJob, Mirror
+from dropbatch.domain.states import CLOSED, ENDED_JOBS
+
+
+class Key(NamedTuple):
+    """The partition key and the sort key of an item."""
+
+    pk: str
+    sk: str
+
+
+BATCHES = "batch#"
+"""How the sort keys of a job's batches begin."""
+
+SHARDS = "shard#"
+
+OPEN_JOBS, OPEN_BATCHES, OUTBOXES, OPEN_PENDING = "job", "batch", "outbox", "pending"
+"""The partitions of the sparse index."""
+
+
+def job_key(job_id: str) -> Key:
+    return Key(f"job#{job_id}", "job")
+
+
+def shard_key(job_id: str, number: int) -> Key:
+    return Key(job_key(job_id).pk, f"{SHARDS}{number:06d}")
+
+
+def batch_key(job_id: str, sort_key: str) -> Key:
+    """Return the key of a batch, given its `Batch.sort_key`."""
+    return Key(job_key(job_id).pk, sort_key)
+
+
+def batches_of_shard(shard: int) -> str:
+    """Return how the sort keys of a shard's batches begin."""
+    return f"{BATCHES}{shard:06d}#"
+
+
+def claim_key(digest: str) -> Key:
+    return Key(f"claim#{digest}", "claim")
+
+
+def pending_pk(bucket: str, key: str) -> str:
+    return f"pending#{bucket}/{key}"
+
+
+def _pending_key(item: Pending) -> Key:
+    # Hashed, because S3 takes 1,024 bytes for each of the two, and DynamoDB for a whole sort key.
+    version = f"{item.version_id}#{item.rerun_version}"
+    return Key(pending_pk(item.bucket, item.key), hashlib.sha256(version.encode()).hexdigest())
+
+
+def waiting_file_key(bucket: str, key: str) -> Key:
+    return Key(f"waiting#{bucket}", key)
+
+
+def known_recipe_key(bucket: str, key: str) -> Key:
+    return Key(f"recipes#{bucket}", key)
+
+
+KEYS: Mapping[type[Item], Callable[[Any], Key]] = {
+    Job: lambda job: job_key(job.id),
+    Shard: lambda shard: shard_key(shard.job_id, shard.number),
+    Batch: lambda batch: batch_key(batch.job_id, batch.sort_key),
+    Pending: _pending_key,
+    WaitingFile: lambda file: waiting_file_key(file.bucket, file.key),
+    KnownRecipe: lambda recipe: known_recipe_key(recipe.bucket, recipe.key),
+    LatestJob: lambda latest: Key(f"drop#{latest.bucket}/{latest.key}", "newest"),
+    Mirror: lambda mirror: Key(f"drop#{mirror.bucket}/{mirror.key}", "mirror"),
+    Claim: lambda claim: claim_key(claim.digest),
+    Alert: lambda alert: Key(f"alert#{alert.reason}", "alert"),
+    ModelLimit: lambda limit: Key(f"limit#{limit.model}", "limit"),
+    CreateCount: lambda _: Key("creates", "creates"),
+    SweepCursor: lambda _: Key("sweep", "sweep"),
+    Poller: lambda _: Key("poller", "poller"),
+}
+"""How the key of each kind of item follows from it."""
+
+
+def key_of(item: Item) -> Key:
+    return KEYS[type(item)](item)
+
+
+def index_of(item: Item) -> tuple[str, str] | None:
+    """Return the keys `open` and `since` of the sparse index; None if the item is not in it."""
+    match item:
+        case Job(state=state) if state not in ENDED_JOBS:
+            partition = OPEN_JOBS
+        case Job() if item.outbox or not item.is_clean:
+            partition = OUTBOXES
+        case Batch(state=state) if state not in CLOSED:
+            partition = OPEN_BATCHES
+        case Pending() if item.outbox or not (item.is_kept and item.is_done):
+            partition = OPEN_PENDING
+        case _:
+            return None
+    return partition, f"{item.created_at:012d}"  # as a text that sorts by time
+
+
+def notices_prefix(item: Job | Pending) -> str:
+    """Return where in the work bucket the texts of an item's outbox lie."""
+    if isinstance(item, Job):
+        return f"jobs/{item.id}/outbox/"
+    digest = hashlib.sha256("\n".join(key_of(item)).encode()).hexdigest()
+    return f"recipes/{digest}/"

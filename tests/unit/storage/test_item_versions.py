@@ -1,0 +1,65 @@
+"""Items and messages that an older release wrote."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+import pytest
+
+from dropbatch.messages import BatchMessage, IntakeMessage
+from dropbatch.storage.item_keys import KEYS, key_of
+from dropbatch.storage.repository import Repository, from_item, to_item
+from tests.fakes import FakeTable
+from tests.version_1 import MESSAGES, NAMES, as_version_1, item_of
+
+KINDS = {kind.__name__: kind for kind in KEYS}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_item_of_version_1_loses_nothing(name: str) -> None:
+    read = to_item(from_item(item_of(name), KINDS[name]))
+    assert read["v"] == 2
+    assert as_version_1(read) == item_of(name)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_next_change_writes_an_item_of_version_1_in_version_2(name: str) -> None:
+    table = FakeTable()
+    table.insert(item_of(name))
+    item = from_item(item_of(name), KINDS[name])
+    Repository(table).save(item)
+    written = table.get(*key_of(item))
+    assert written == to_item(item)
+    assert as_version_1(written) == {**item_of(name), "rev": item_of(name)["rev"] + 1}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_every_member_says_may_be_missing_from_an_older_item(name: str) -> None:
+    """The release before may not have known a member: its default counts."""
+    kind = KINDS[name]
+    item = item_of(name)
+    needed = {"pk", "sk", "v", "rev", *_without_default(kind)}
+    old = {NAMES.get(name, {}).get(member, member): member for member in item}
+    least = {old[member]: item[old[member]] for member in old if member in needed}
+    assert key_of(from_item(least, kind)) == (item["pk"], item["sk"])
+
+
+def _without_default(kind: type[Any]) -> set[str]:
+    identity = {"rerun_version", "attempt"}  # they have defaults, and are part of a key
+    missing = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
+    return missing | identity
+
+
+def test_a_message_of_version_1_is_read() -> None:
+    look, batch, job = MESSAGES
+    assert IntakeMessage.from_json(look) == IntakeMessage("bucket", "key", "version", "marker", 7, "sequencer")
+    assert BatchMessage.from_json(batch) == BatchMessage("job", "batch#000000#000#0")
+    assert BatchMessage.from_json(job) == BatchMessage("job")
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=["object", "batch", "job"])
+def test_a_message_is_sent_on_in_version_2(message: Mapping[str, Any]) -> None:
+    kind = BatchMessage if "job_id" in message else IntakeMessage
+    read = kind.from_json(message)
+    assert read.to_json()["v"] == 2
+    assert kind.from_json(read.to_json()) == read
