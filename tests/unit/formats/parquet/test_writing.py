@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from dropbatch.formats.parquet import thrift
+from dropbatch.formats.parquet.answer_columns import DoesNotFitError, answer_type
+from dropbatch.formats.parquet.appended_columns import join_parts, write_part
 from dropbatch.formats.parquet.files import footer_of
-from dropbatch.formats.parquet.writing import DoesNotFitError, answer_type, joined, write_part
 from tests.unit.formats.parquet.tables import a_table, answered, cut, failed, packed, rows, same, unpacked
 
 TYPES = {
@@ -132,7 +133,7 @@ def test_parts_are_joined_of_few_ranges_however_many_row_groups_there_are(tmp_pa
     for first in (1, 101, 201):
         some = lines(answers(100))
         parts.append(write_part(io.BytesIO(data), SCHEMAS, some, first, 100, io.BytesIO(), tmp_path))
-    _, ranges, _ = joined(io.BytesIO(data), SCHEMAS, parts)
+    _, ranges, _ = join_parts(io.BytesIO(data), SCHEMAS, parts)
     assert len(ranges) <= 2 * (len(SCHEMAS) + 1) * 2 + 3
 
 
@@ -158,7 +159,7 @@ def test_failed_rows_are_as_they_were_dropped(numbers: list[int], row_group: int
 
 
 def test_large_row_groups_are_written_in_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dropbatch.formats.parquet.writing._ROW_GROUP_BYTES", 2_000)
+    monkeypatch.setattr("dropbatch.formats.parquet.selected_rows._ROW_GROUP_BYTES", 2_000)
     data = packed(a_table(1000))
     out = failed(data, range(1, 1001), tmp_path)
     assert pq.read_metadata(io.BytesIO(out)).num_row_groups > 3

@@ -64,6 +64,12 @@ def opened(file: Source) -> pq.ParquetFile:
     return pq.ParquetFile(file, metadata=metadata, buffer_size=buffer, pre_buffer=False)
 
 
+def row_count(file: Source) -> int:
+    """Return the number of a drop's rows."""
+    count: int = opened(file).metadata.num_rows
+    return count
+
+
 def _encrypted() -> Problem:
     return Problem("encrypted_parquet", "The Parquet file is encrypted; drop it as plain Parquet.")
 
