@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cases, collecting, joining
+from benchmarks import cases, collecting, fast_paths, joining
 
 CASES = {**collecting.CASES, **cases.CASES}
 
@@ -30,3 +30,8 @@ def test_the_naive_collecting_reads_what_ours_has_collected() -> None:
 @pytest.mark.parametrize("extension", ["csv", "jsonl"])
 def test_few_bytes_pass_through_a_joining(extension: str) -> None:
     assert joining._ratio(extension, 2, 200_000) < 0.05
+
+
+def test_each_fast_path_is_measured_with_and_without_it() -> None:
+    for step in fast_paths.steps(20).values():
+        assert min(fast_paths.measure(step, 1)) >= 0

@@ -1,7 +1,9 @@
-"""Recognises the answers that are plainly good, as nearly all are: a text, or JSON of the recipe's schema, and usage.
+"""Fast path: answers that are plainly good, as nearly all are: a text, or JSON of the recipe's schema, and usage.
 
-It decides nothing: what does not have the one expected shape to the last member is left to `read_answer`, which knows
-all the others. A line of a kilobyte takes 1.2 µs where `read_answer` takes 9, and 21 where there is a schema.
+It decides nothing. A line that does not have the one expected form, to the last member, is left to `read_answer`, which
+knows all the others.
+
+Reading an answer of a recipe with a schema takes 10 times as long without it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

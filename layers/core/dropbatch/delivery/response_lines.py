@@ -1,12 +1,12 @@
 """The lines of responses.jsonl, without line feeds: OpenAI's own, or one in place of what it did not write."""
 
 import json
+import re
 
 import msgspec
+import orjson
 
-from dropbatch import fast_paths
 from dropbatch.answers.reader import DECODE_ERRORS, mended
-from dropbatch.delivery.fast_response_lines import rename_line
 from dropbatch.domain.outcomes import (
     ANSWERS_GONE,
     BLANK_ROW,
@@ -17,6 +17,9 @@ from dropbatch.domain.outcomes import (
     WHEN,
     Outcome,
 )
+
+_OPENAI_START = re.compile(rb'\{ ?"id": ?"[^"\\]*", ?"custom_id": ?"(\d+)", ?"response": ?\{')
+"""How OpenAI begins a line that holds a response."""
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -43,13 +46,15 @@ _BY_CODE = {
 def answered_response(row: int, custom_id: str | None, line: bytes, outcome: Outcome) -> bytes:
     """Return OpenAI's own line for a row, under the user's `custom_id`; None if that is the row's number.
 
-    Each member's value keeps its bytes. White space between the members stays on the fast path only.
+    A line that begins as OpenAI's do keeps all bytes but the id's. Of others, each member's value keeps its bytes.
     """
     if custom_id is None and outcome is Outcome.OK:
         return line
-    renamed = rename_line(row, custom_id, line) if fast_paths.enabled() else None
-    if renamed is not None:
-        return renamed
+    found = _OPENAI_START.match(line)
+    if found is not None and found[1] == b"%d" % row:
+        if custom_id is None:
+            return line
+        return b"%b%b%b" % (line[: found.start(1) - 1], orjson.dumps(custom_id), line[found.end(1) + 1 :])
     named = custom_id if custom_id is not None else str(row)
     theirs = _members_of(line)
     if bytes(theirs.get("response", b"null")) != b"null":

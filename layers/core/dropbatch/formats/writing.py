@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import Any, Protocol
 
-from dropbatch import fast_paths
 from dropbatch.formats.csv.dialect import as_text
-from dropbatch.formats.csv.fast_row_ends import append_columns
 from dropbatch.formats.csv.strict_reader import values_of
 from dropbatch.formats.encodings import UTF_8, encoded
 from dropbatch.formats.file_types import FileType, Kind
@@ -99,8 +97,6 @@ class _Separated:
         self._keeps_formulas = keeps_formulas
         self._encoding = layout.encoding
         self._dialect = layout.dialect
-        self._line_end = layout.line_end.encode()
-        self._is_fast = fast_paths.enabled() and layout.encoding == UTF_8
 
     def columns(self, rows: Sequence[Sequence[Any]], at: int = 0) -> Sequence[str]:  # noqa: ARG002  # they have no names
         columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True))
@@ -112,10 +108,6 @@ class _Separated:
         return list(map("".join, zip(*fields, strict=True)))
 
     def rows(self, raw: Sequence[bytes], columns: Sequence[str]) -> Sequence[bytes]:
-        if self._is_fast:
-            written = append_columns(raw, columns, self._line_end)
-            if written is not None:
-                return written
         return [self._row(row, added) for row, added in zip(raw, columns, strict=True)]
 
     def _row(self, raw: bytes, columns: str) -> bytes:
@@ -135,15 +127,12 @@ class _Separated:
         return self._sound("".join(self._dialect.fields(values))[1:]) + encoded(columns, self._encoding) + end
 
     def _sound(self, text: str) -> bytes:
-        """Return the bytes of a text with what was no text replaced, by a question mark if the encoding lacks the sign."""
+        """Return the bytes of a text, with a question mark for what the encoding lacks."""
         return text.encode(self._encoding, "replace")
 
 
 class _Texts(_Separated):
     """Lines of text, each of which becomes the first field of a csv."""
-
-    def rows(self, raw: Sequence[bytes], columns: Sequence[str]) -> Sequence[bytes]:
-        return [self._row(row, added) for row, added in zip(raw, columns, strict=True)]
 
     def _row(self, raw: bytes, columns: str) -> bytes:
         body = raw.removesuffix(b"\n").removesuffix(b"\r")

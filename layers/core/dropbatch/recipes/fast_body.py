@@ -2,6 +2,8 @@
 
 `Body.fill` computes the same from the body's parts, row by row. It also does what this file leaves to it: values that
 are no texts, missing values, and blank questions.
+
+Building the requests of csv rows takes 12 times as long without this and `fast_templates`.
 """
 
 from collections.abc import Mapping, Sequence
