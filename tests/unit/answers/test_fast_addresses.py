@@ -1,6 +1,7 @@
 """The rows that many lines name at once are those that each line names."""
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ LINES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(LINES, min_size=1, max_size=4))
 def test_many_lines_name_the_rows_that_each_names(lines: list[bytes]) -> None:
     data = b"\n".join([*lines, b""])

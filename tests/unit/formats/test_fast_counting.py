@@ -10,6 +10,7 @@ from tests.unit.formats.reading_drops import drop
 LINES = st.sampled_from([b'{"a": 1}', b"", b" ", b"\t", b"not json", b"\xff"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["r.txt", "r.jsonl"])
 @given(lines=st.lists(LINES, max_size=8), ends=st.booleans())
 def test_the_counts_are_the_same(name: str, lines: list[bytes], ends: bool) -> None:

@@ -1,5 +1,6 @@
 """The rows of a txt are the same, decoded at once or line by line."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from tests.unit.formats.reading_drops import drop, rows
 LINES = st.sampled_from([b"one", b"", b" ", "é".encode(), b"\xff", b"a\rb", b"\x00", b'"'])
 
 
+@pytest.mark.slow
 @given(st.lists(LINES, min_size=1, max_size=5), st.sampled_from([b"\n", b"\r\n", b"\r"]), st.booleans())
 def test_the_rows_are_the_same(lines: list[bytes], line_end: bytes, ends: bool) -> None:
     data = b"first" + line_end + line_end.join(lines) + line_end * ends

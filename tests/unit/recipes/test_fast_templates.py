@@ -38,6 +38,7 @@ def outcome(render: Callable[[dict[str, Any]], str], row: dict[str, Any]) -> tup
         return (type(failed), failed.kind)
 
 
+@pytest.mark.slow
 @given(st.lists(PIECES, max_size=4).map("".join), ROWS, st.booleans())
 def test_the_text_or_the_error_is_the_same(source: str, row: dict[str, Any], for_when: bool) -> None:
     template = compile_template(source, for_when=for_when)

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from dropbatch.formats.records import Record
 from dropbatch.rows.fast_custom_ids import read_custom_ids
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(min_size=1, max_size=4), max_size=4), st.booleans())
 def test_the_ids_are_the_same(ids: list[str], ascii_only: bool) -> None:
     lines = [json.dumps({"more": {"custom_id": 1}, "custom_id": each}, ensure_ascii=ascii_only) for each in ids]

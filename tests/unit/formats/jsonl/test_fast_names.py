@@ -13,6 +13,7 @@ MEMBERS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(MEMBERS, max_size=4))
 def test_the_object_or_its_problem_is_the_same(members: list[str]) -> None:
     raw = f"{{{', '.join(members)}}}".encode()

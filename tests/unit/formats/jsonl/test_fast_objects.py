@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ OBJECTS = st.dictionaries(st.sampled_from(["a", "b"]), TEXTS | st.just([{}, {"c"
 BROKEN = st.sampled_from(['{"a": 1, "a": 2}', '{"a": }', '{"a"', "{}}", '{"a": NaN}'])
 
 
+@pytest.mark.slow
 @given(
     st.lists(OBJECTS.map(json.dumps) | BROKEN, min_size=1, max_size=5),
     st.sampled_from([",", ",\n", " , ", "\n,\n"]),
