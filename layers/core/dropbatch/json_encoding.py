@@ -10,9 +10,9 @@ import orjson
 
 
 def to_json(value: Any) -> bytes:
-    """`value` as compact JSON on one line. Numbers stay as they are; NaN is null, a lone surrogate U+FFFD.
+    """Return `value` as compact JSON on one line. Numbers stay as they are; NaN is null, a lone surrogate U+FFFD.
 
-    TypeError where it holds something that JSON does not know.
+    Raise TypeError if it holds something that JSON does not know.
     """
     try:
         return orjson.dumps(value, default=_default)
@@ -22,7 +22,7 @@ def to_json(value: Any) -> bytes:
 
 
 def sound(text: str) -> str:
-    """`text` with every lone surrogate replaced by U+FFFD, so that it can be encoded."""
+    """Return `text` with every lone surrogate replaced by U+FFFD, so that it can be encoded."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

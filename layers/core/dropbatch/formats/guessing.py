@@ -72,7 +72,7 @@ def guess_encoding(sample: bytes) -> Guess:
 
 
 def _telling_lines(sample: bytes) -> bytes:
-    """The lines that are not ASCII: the others say nothing."""
+    """Return the lines that are not ASCII: the others say nothing."""
     lines = [line for line in sample.splitlines(keepends=True) if not line.isascii()]
     return b"".join(lines)[:SAMPLE_BYTES].rpartition(b"\n")[0] or b"".join(lines)[:SAMPLE_BYTES]
 
@@ -82,7 +82,7 @@ def _codec(name: str) -> str:
 
 
 def _score(sample: bytes, codec: str) -> float | None:
-    """How unlikely the text is in an encoding; None if it cannot be of it."""
+    """Return how unlikely the text is in an encoding; None if it cannot be in it."""
     # It takes a tenth of a second to import, and is of use only where a drop is refused.
     from charset_normalizer import from_bytes
 
@@ -136,7 +136,7 @@ def _east_asian(sample: bytes) -> list[str]:
 def _common_share(
     sample: bytes, codec: str, is_common: Callable[[bytes], object], is_kana: Callable[[bytes], object] | None
 ) -> float:
-    """How many of the characters beyond ASCII are common ones; 0 if the text is not of the encoding."""
+    """Return the share of common characters among those beyond ASCII; 0 if the text is not in the encoding."""
     try:
         text = sample.decode(codec)
     except UnicodeDecodeError:

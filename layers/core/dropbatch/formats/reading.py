@@ -1,7 +1,7 @@
-"""Reads a drop, and its shards: one pass over blocks of bytes, a record a row, in bounded memory.
+"""Drops and their shards as rows: one pass over blocks of bytes, in bounded memory.
 
-A record carries its own bytes. A shard is the records' bytes one after another, so that reading it again gives the same
-bytes and values; what stands before the first row lives in the layout alone.
+A record has its own bytes. A shard is the records' bytes one after another, so that reading it again gives the same
+bytes and values; what is before the first row is in the layout alone.
 """
 
 import sys
@@ -41,7 +41,7 @@ _START = 1024  # bytes that are looked at for a byte-order mark and for what is 
 
 
 class Position(NamedTuple):
-    """Where in a drop a row starts: bytes and physical lines (from 1) and rows (from 1).
+    """Where in a drop a row starts: the offset in bytes, the physical line (from 1) and the row's number (from 1).
 
     `swallowed` and `likely` are what was noticed before it: see `csv.merged_rows.Noticed`.
     """
@@ -54,7 +54,7 @@ class Position(NamedTuple):
 
 
 class _Source(Protocol):
-    """What rows are read from, and how far that came."""
+    """What rows are read from, and how far reading came."""
 
     @property
     def offset(self) -> int: ...
@@ -64,10 +64,10 @@ class _Source(Protocol):
 
 
 class DropReader:
-    """A drop with its `layout`, to be iterated once for its rows, blank lines left out.
+    """A drop with its `layout`, to be iterated once for its rows, without blank lines.
 
-    `position` tells where the row starts that follows those given so far: there another reader can go on. `hints` say
-    what may be the cause if the drop has not the columns that a recipe names.
+    `position` is where the next row starts: there another reader can continue. `hints` say what may be the cause if the
+    drop lacks the columns that a recipe names.
     """
 
     def __init__(
@@ -92,15 +92,16 @@ class DropReader:
         return Position(self._source.offset, self._source.number, self._number, noticed.swallowed, noticed.likely)
 
     def chunks(self) -> Iterator[Chunk]:
+        """Yield the rows, many at a time. Raise DropRejectedError if the rest cannot be read."""
         for chunk in self._chunks:
             self._number = chunk.number + len(chunk.raws)
             yield chunk
         check_not_merged(self._noticed.swallowed, self._source.number - 1)
 
     def pass_over(self) -> Iterator[int]:
-        """Passes over the rows that are left, and gives how many each step has passed: faster than `chunks`.
+        """Skip the remaining rows, and yield how many each step has skipped.
 
-        What is wrong with a row is not looked for. DropRejectedError where nobody can tell where the next one begins.
+        Problems of rows are ignored. Raise DropRejectedError if nobody can tell where the next row begins.
         """
         lines = self._source
         if fast_paths.enabled() and isinstance(lines, Lines) and self.layout.is_a_line_a_row:
@@ -124,11 +125,11 @@ def read_drop(
     limits: Limits,
     storage: Storage = PLAIN,
 ) -> DropReader:
-    """Reads a drop (`blocks` already unpacked) up to its first row; the others are read as they are asked for.
+    """Read a drop (`blocks` already unpacked) up to its first row; the others are read on demand.
 
-    `options` and `encoding` are the recipe's. `storage` is how the drop lies in S3, which the blocks are turned from.
-    DropRejectedError, here or while iterating, where the rest cannot be read; what is wrong with one row alone is
-    that record's problem.
+    `options` and `encoding` are the recipe's. `storage` is how the drop lies in S3, from which the blocks were
+    converted. Raise DropRejectedError, here or while iterating, if the rest cannot be read; what is wrong with one row
+    alone is that record's problem.
     """
     blocks = iter(blocks)
     start = b""
@@ -169,7 +170,7 @@ def read_drop(
 
 
 def read_on(blocks: Iterable[bytes], layout: Layout, position: Position, limits: Limits) -> DropReader:
-    """Goes on with a drop where another reader stood; `blocks` are its bytes (unpacked) from there on."""
+    """Continue with a drop at another reader's position; `blocks` are its bytes (unpacked) from there on."""
     if layout.kind is Kind.JSON:
         objects = Objects(
             blocks,
@@ -186,7 +187,7 @@ def read_on(blocks: Iterable[bytes], layout: Layout, position: Position, limits:
 
 
 def read_rows(blocks: Iterable[bytes], layout: Layout, *, first_number: int, first_line: int) -> DropReader:
-    """Reads a shard. Blank lines are not in it, so that only the first record's `line` is the drop's."""
+    """Read a shard. Blank lines are not in it, so that only the first record's `line` is the drop's."""
     if layout.kind is Kind.JSON:
         objects = Objects(blocks, sys.maxsize, 0, first_line, b"", is_array=False, is_first=True)
         return DropReader(layout, objects, objects.chunks(first_number), first_number)
@@ -217,7 +218,7 @@ def _reader(
 def _json_reader(
     lines: Lines, found: JsonLayout, mark: bytes, limit: int, storage: Storage, sample: bytes
 ) -> DropReader:
-    """Reads what is JSON, and not one object a line."""
+    """Read JSON that is not one object a line."""
     first_at, line = lines.offset, lines.number
     before = lines.peek(found.begin)
     end = end_of(before, found.begin)

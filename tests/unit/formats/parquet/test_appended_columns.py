@@ -74,11 +74,11 @@ def test_answers_stand_beside_columns_that_are_as_they_were(codec: str, row_grou
         name: kind if not pa.types.is_list(kind) else pa.list_(pa.field("element", kind.value_type))
         for name, kind in TYPES.items()
     }
-    before, after = (thrift.parsed(footer_of(io.BytesIO(file))) for file in (data, out))
+    before, after = (thrift.parse(footer_of(io.BytesIO(file))) for file in (data, out))
     for group, other in zip(thrift.items(before[4]), thrift.items(after[4]), strict=True):
-        chunks = thrift.items(thrift.parsed(group)[1])
-        assert thrift.items(thrift.parsed(other)[1])[: len(chunks)] == chunks, "statistics, encodings and all"
-        assert thrift.parsed(group)[3] == thrift.parsed(other)[3], "as many rows"
+        chunks = thrift.items(thrift.parse(group)[1])
+        assert thrift.items(thrift.parse(other)[1])[: len(chunks)] == chunks, "statistics, encodings and all"
+        assert thrift.parse(group)[3] == thrift.parse(other)[3], "as many rows"
     metadata = pq.read_metadata(io.BytesIO(out))
     codecs = {metadata.row_group(0).column(column).compression for column in range(metadata.num_columns)}
     assert codecs == {"UNCOMPRESSED" if codec == "none" else codec.upper()}

@@ -72,13 +72,13 @@ class Dialect:
         return _NAMES.get(self.delimiter, f"“{self.delimiter}”")
 
     def reader(self, lines: Iterable[str]) -> CsvReader:
-        """Python's csv.reader, as strict as it gets."""
+        """Return Python's csv.reader, as strict as possible."""
         if self.has_quotes:
             return csv.reader(lines, delimiter=self.delimiter, escapechar=self.escape, strict=True)
         return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE, escapechar=self.escape, strict=True)
 
     def fields(self, values: Sequence[object]) -> Sequence[str]:
-        """A column's values as fields, each behind a delimiter."""
+        """Return a column's values as fields, each behind a delimiter."""
         try:
             together = "".join(values)  # type: ignore[arg-type]  # raises if one is no text
         except TypeError:
@@ -100,7 +100,7 @@ class Dialect:
         return [delimiter + self._escaped(text, self.escape) for text in texts]
 
     def _without_meaning(self, text: str) -> str:
-        """The text with a space for each line end and delimiter: nothing says that they are part of a value."""
+        """Return the text with a space for each line end and delimiter: nothing marks them as part of a value."""
         for sign in ("\r\n", "\r", "\n"):
             text = text.replace(sign, " ")
         return text.replace(self.delimiter, "_" if self.delimiter == " " else " ")
@@ -117,7 +117,7 @@ class Dialect:
 
 
 def as_text(value: object) -> str:
-    """What a field holds of a value."""
+    """Return what a field holds of a value."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -34,10 +34,10 @@ class JsonLayout(NamedTuple):
 
 
 def json_layout(lines: Lines, limit: int) -> JsonLayout | None:
-    """How objects lie that do not lie one a line; None if a file is JSON Lines, sound or not.
+    """Return how objects lie if they are not one a line; None if a file is JSON Lines, valid or not.
 
-    It is none if its first line begins an array, or its first object goes on in the next line or is followed by more
-    than a line end, and that object is sound; or if that is so of the first line that is no object.
+    It is not JSON Lines if its first line begins an array. Nor is it if its first object continues in the next line, or
+    more than a line end follows it, and that object is valid; or if that is so of the first line that is no object.
     """
     size = chunked.CHUNK_BYTES
     while True:
@@ -52,7 +52,7 @@ def json_layout(lines: Lines, limit: int) -> JsonLayout | None:
 
 
 def _open_array(start: bytes) -> JsonLayout:
-    """The layout of an array that reading will refuse."""
+    """Return the layout of an array that reading will refuse."""
     begin = start.index(b"[") + 1
     return JsonLayout(b"[", b",\n", b"]\n", begin)
 
@@ -86,13 +86,13 @@ def _first_object(start: bytes) -> "JsonLayout | _More | None":
 
 
 def _is_a_line(start: bytes, begin: int) -> bool:
-    """Whether an array ends in the line it begins in, and other lines follow: it is a row then, though none is read."""
+    """Return whether an array ends in the line it begins in, and other lines follow: it is one of many rows then."""
     line_end = start.find(b"\n", begin)
     return line_end >= 0 and end_of(start[:line_end], begin) is not None and bool(start[line_end:].strip())
 
 
 def _goes_on(start: bytes, begin: int) -> bool:
-    """Whether the first line is something else than an object."""
+    """Return whether the first line is something else than an object."""
     line_end = start.index(b"\n", begin)
     end = end_of(start[:line_end], begin)
     if end is None:
@@ -101,7 +101,7 @@ def _goes_on(start: bytes, begin: int) -> bool:
 
 
 def _later_one_goes_on(start: bytes, begin: int) -> bool:
-    """Whether the first line that is no object begins one that goes over several: an empty one takes one line only."""
+    """Return whether the first line that is no object begins one of several lines. An empty one takes one line only."""
     while (line_end := start.find(b"\n", begin)) >= 0:
         line = start[begin:line_end]
         if line.strip() and jsonl.parse_object(line, 1)[0] is None:
@@ -112,7 +112,7 @@ def _later_one_goes_on(start: bytes, begin: int) -> bool:
 
 
 def _is_object(data: bytes) -> bool:
-    """Whether this is an object, be it one with NaN in it or a name that is used twice."""
+    """Return whether this is an object, even one with NaN in it or a name that is used twice."""
     try:
         return isinstance(json.loads(data), dict)
     except (ValueError, RecursionError):

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from dropbatch.formats.parquet import thrift
 from dropbatch.formats.parquet.answer_columns import answer_batches, check_all_taken, columns_of
-from dropbatch.formats.parquet.files import Source, footer_of, opened
+from dropbatch.formats.parquet.files import Source, footer_of, open_table
 from dropbatch.formats.parquet.footer import (
     COLUMNS,
     ROW_GROUPS,
@@ -60,7 +60,7 @@ def write_part(
     DoesNotFitError if a value is not of its column's type; a text holds any, as its JSON. Memory grows with a batch,
     the disk with the part.
     """
-    table = opened(file)
+    table = open_table(file)
     added = columns_of(schemas)
     upcoming = iter(answers)
     segments = []
@@ -91,15 +91,15 @@ def join_parts(
 
     That is how many of the drop's bytes come first, then what of the parts, in which order, and last the new footer.
     """
-    table, raw = opened(file), footer_of(file)
+    table, raw = open_table(file), footer_of(file)
     kept = at = file.seek(0, io.SEEK_END) - 8 - len(raw)
     added = columns_of(schemas)
     patterns = chunk_patterns(added, codec_of(table))
     found = _segments_by_group(parts)
     order: list[Range] = []
     groups = []
-    footer = thrift.parsed(raw)
-    for number, group in enumerate(map(thrift.parsed, thrift.items(footer[ROW_GROUPS]))):
+    footer = thrift.parse(raw)
+    for number, group in enumerate(map(thrift.parse, thrift.items(footer[ROW_GROUPS]))):
         segments = found.get(number, [])
         chunks, totals = [], (0, 0)
         for place, pattern in enumerate(patterns):
@@ -113,7 +113,7 @@ def join_parts(
         group[TOTAL_BYTES] = plus(group[TOTAL_BYTES], totals[0])
         if TOTAL_COMPRESSED in group:
             group[TOTAL_COMPRESSED] = plus(group[TOTAL_COMPRESSED], totals[1])
-        groups.append(thrift.built(group))
+        groups.append(thrift.build(group))
     footer[ROW_GROUPS] = thrift.structs(groups)
     add_columns(footer, table, added)
     return kept, _merge(order), end_of_file(footer)

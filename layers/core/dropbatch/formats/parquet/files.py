@@ -49,14 +49,15 @@ def damage_told() -> Iterator[None]:
 
 
 def damaged() -> Problem:
+    """Return the problem of a file that cannot be read."""
     return Problem(
         "corrupt_parquet", "The Parquet file is damaged, or not Parquet at all; write the table and drop it again."
     )
 
 
-def opened(file: Source) -> pq.ParquetFile:
-    """The file, its column chunks to be read in pieces; DropRejectedError where that cannot be."""
-    footer = thrift.parsed(footer_of(file))
+def open_table(file: Source) -> pq.ParquetFile:
+    """Open a file, its column chunks to be read in pieces. Raise DropRejectedError if that is impossible."""
+    footer = thrift.parse(footer_of(file))
     if _ENCRYPTION in footer:
         raise DropRejectedError.because(_encrypted())
     metadata = pq.read_metadata(file)
@@ -66,7 +67,7 @@ def opened(file: Source) -> pq.ParquetFile:
 
 def row_count(file: Source) -> int:
     """Return the number of a drop's rows."""
-    count: int = opened(file).metadata.num_rows
+    count: int = open_table(file).metadata.num_rows
     return count
 
 
@@ -75,7 +76,7 @@ def _encrypted() -> Problem:
 
 
 def footer_of(file: Source) -> bytes:
-    """The footer, as Thrift; DropRejectedError where there is none that can be read."""
+    """Return the footer, as Thrift. Raise DropRejectedError if there is none that can be read."""
     size = file.seek(0, io.SEEK_END)
     if size < 12:
         raise DropRejectedError.because(damaged())
@@ -97,7 +98,7 @@ def footer_of(file: Source) -> bytes:
 
 
 def batches_from(table: pq.ParquetFile, first_row: int = 1) -> Iterator[pa.RecordBatch]:
-    """The rows from `first_row` on."""
+    """Yield the rows from `first_row` on."""
     start = 1
     for group in range(table.num_row_groups):
         rows = table.metadata.row_group(group).num_rows
@@ -107,7 +108,7 @@ def batches_from(table: pq.ParquetFile, first_row: int = 1) -> Iterator[pa.Recor
 
 
 def batches_of_group(table: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
-    """The rows of a row group, counted from 0."""
+    """Yield the rows of a row group, counted from 0."""
     metadata = table.metadata.row_group(group)
     average = metadata.total_byte_size // max(1, metadata.num_rows)
     rows = max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, average)))

@@ -26,9 +26,9 @@ def add_columns(footer: thrift.Struct, table: pq.ParquetFile, added: pa.Schema) 
     """Add columns to a footer: to its schema, and to pyarrow's own if there is one."""
     theirs = empty_footer(added)
     root, *elements = thrift.items(footer[SCHEMA])
-    fields = thrift.parsed(root)
+    fields = thrift.parse(root)
     fields[NUM_CHILDREN] = plus(fields[NUM_CHILDREN], len(added))
-    footer[SCHEMA] = thrift.structs([thrift.built(fields), *elements, *thrift.items(theirs[SCHEMA])[1:]])
+    footer[SCHEMA] = thrift.structs([thrift.build(fields), *elements, *thrift.items(theirs[SCHEMA])[1:]])
     if COLUMN_ORDERS in footer:
         orders = thrift.items(footer[COLUMN_ORDERS]) + thrift.items(theirs[COLUMN_ORDERS])
         footer[COLUMN_ORDERS] = thrift.structs(orders)
@@ -41,7 +41,7 @@ def add_columns(footer: thrift.Struct, table: pq.ParquetFile, added: pa.Schema) 
 
 def _key_values(footer: thrift.Struct) -> dict[bytes, bytes]:
     pairs = thrift.items(footer[KEY_VALUES])
-    return {thrift.to_bytes(thrift.parsed(pair)[1].data): pair for pair in pairs}
+    return {thrift.to_bytes(thrift.parse(pair)[1].data): pair for pair in pairs}
 
 
 def with_columns(schema: pa.Schema, added: pa.Schema) -> pa.Schema:
@@ -55,7 +55,7 @@ def empty_footer(schema: pa.Schema) -> thrift.Struct:
     """Return the footer of a file of this schema, without rows."""
     sink = io.BytesIO()
     pq.ParquetWriter(sink, schema).close()
-    return thrift.parsed(footer_of(sink))
+    return thrift.parse(footer_of(sink))
 
 
 def column_chunk(pattern: thrift.Struct, values: int, uncompressed: int, compressed: int, at: int) -> bytes:
@@ -65,7 +65,7 @@ def column_chunk(pattern: thrift.Struct, values: int, uncompressed: int, compres
     meta[UNCOMPRESSED] = number_field(uncompressed)
     meta[COMPRESSED] = number_field(compressed)
     meta[DATA_PAGE_OFFSET] = number_field(at)
-    return thrift.built({CHUNK_OFFSET: number_field(0), META_DATA: thrift.Field(thrift.STRUCT, thrift.built(meta))})
+    return thrift.build({CHUNK_OFFSET: number_field(0), META_DATA: thrift.Field(thrift.STRUCT, thrift.build(meta))})
 
 
 def number_field(value: int) -> thrift.Field:
@@ -80,5 +80,5 @@ def plus(field: thrift.Field, more: int) -> thrift.Field:
 
 def end_of_file(footer: thrift.Struct) -> bytes:
     """Return the end of a file."""
-    data = thrift.built(footer)
+    data = thrift.build(footer)
     return data + len(data).to_bytes(4, "little") + MAGIC

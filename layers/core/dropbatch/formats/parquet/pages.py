@@ -56,7 +56,7 @@ class Pages:
         """Add the pages of a batch of rows."""
         table = pa.Table.from_batches([batch], self._schema)
         for place, (chunk, pages) in enumerate(_write_row_group(table, self._codec)):
-            meta = thrift.parsed(thrift.parsed(chunk)[META_DATA].data)
+            meta = thrift.parse(thrift.parse(chunk)[META_DATA].data)
             self._values[place] += thrift.to_int(meta[NUM_VALUES].data)
             self._uncompressed[place] += thrift.to_int(meta[UNCOMPRESSED].data)
             self._spools[place].write(pages)
@@ -80,7 +80,7 @@ class Pages:
 def chunk_patterns(schema: pa.Schema, codec: str) -> list[thrift.Struct]:
     """Return what the entries of each column have in common in any row group."""
     chunks = _write_row_group(schema.empty_table(), codec)
-    return [thrift.parsed(thrift.parsed(chunk)[META_DATA].data) for chunk, _ in chunks]
+    return [thrift.parse(thrift.parse(chunk)[META_DATA].data) for chunk, _ in chunks]
 
 
 def _write_row_group(table: pa.Table, codec: str) -> Iterator[tuple[bytes, bytes]]:
@@ -96,9 +96,9 @@ def _write_row_group(table: pa.Table, codec: str) -> Iterator[tuple[bytes, bytes
         store_schema=False,
     )
     data = sink.getbuffer()
-    [group] = thrift.items(thrift.parsed(footer_of(sink))[ROW_GROUPS])
-    for chunk in thrift.items(thrift.parsed(group)[COLUMNS]):
-        meta = thrift.parsed(thrift.parsed(chunk)[META_DATA].data)
+    [group] = thrift.items(thrift.parse(footer_of(sink))[ROW_GROUPS])
+    for chunk in thrift.items(thrift.parse(group)[COLUMNS]):
+        meta = thrift.parse(thrift.parse(chunk)[META_DATA].data)
         start = thrift.to_int(meta[DATA_PAGE_OFFSET].data)
         yield chunk, bytes(data[start : start + thrift.to_int(meta[COMPRESSED].data)])
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from dropbatch.formats.parquet import thrift
 from dropbatch.formats.parquet.answer_columns import answer_batches, check_all_taken, columns_of
-from dropbatch.formats.parquet.files import MAGIC, Source, batches_of_group, opened
+from dropbatch.formats.parquet.files import MAGIC, Source, batches_of_group, open_table
 from dropbatch.formats.parquet.footer import (
     COLUMNS,
     GROUP_OFFSET,
@@ -39,7 +39,7 @@ def write_some(
 
     See `appended_columns.write_part` for the answers.
     """
-    table = opened(file)
+    table = open_table(file)
     added = columns_of(schemas)
     upcoming = iter(answers)
     schema = with_columns(table.schema_arrow, added)
@@ -50,7 +50,7 @@ def write_some(
 
 def write_failed(file: Source, failed: Iterable[int], out: Writer, scratch: Path) -> None:
     """Write the rows of a drop with these numbers, in order, with their columns as they are."""
-    table = opened(file)
+    table = open_table(file)
     _write_file(table.schema_arrow, _picked(table, failed), codec_of(table), out, scratch)
 
 
@@ -114,7 +114,7 @@ def _write_file(
                 GROUP_OFFSET: number_field(start),
                 TOTAL_COMPRESSED: number_field(at - start),
             }
-            written.append(thrift.built(group))
+            written.append(thrift.build(group))
             total += rows
     footer[ROW_GROUPS] = thrift.structs(written)
     footer[NUM_ROWS] = number_field(total)
