@@ -9,7 +9,7 @@ export SAM_CLI_TELEMETRY := 0
 ISOLATED := env -u PYTHONDONTWRITEBYTECODE -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format architecture test test-fast test-slow-paths check check-python check-template bench scale soak up tick down deploy undeploy
+.PHONY: help setup demo format architecture test test-fast test-slow-paths check check-python check-template bench peers costs simulation scale soak up tick down deploy undeploy
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
@@ -56,11 +56,20 @@ check-template:
 bench: setup ## Measure how fast it is, into benchmarks/latest.json (FIGURES="building" for some)
 	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks $(FIGURES)
 
+peers: setup ## Compare the speed with other packages, into benchmarks/latest.json; installs them apart
+	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.peers
+
+costs: setup ## Print the tables of docs/maintainers/scale.md: the calls and the cost of a day, and the quotas
+	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.costs
+
+simulation: setup ## Simulate a day of a busy account (DROPS=1000 for fewer)
+	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.simulation $(DROPS)
+
 scale: setup ## Take ten million rows through a day of batches on this machine (ROWS=200000 for fewer)
-	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.ten_million
+	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.ten_million
 
 soak: setup ## Live through a month of faults in simulated time (HOURS=1 at most, SEED=2 for others)
-	@PYTHONPATH=layers/core $(BIN)/python -m benchmarks.soak $(or $(HOURS),1) $(or $(SEED),1)
+	@PYTHONPATH=layers/core $(BIN)/python -m tools.capacity.soak $(or $(HOURS),1) $(or $(SEED),1)
 
 up: setup ## Start the embedded stack and deploy to it (AWS_PORT, OPENAI_PORT, PARAMETERS="AbsenceConfirmationSeconds=2 ...")
 	@$(BIN)/python -m local.stack up

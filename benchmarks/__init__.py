@@ -1,1 +1,4 @@
-"""How fast it is, against the naive way and against what reading the input alone costs: `make bench`."""
+"""Benchmarks of the product: its speed, memory and calls, each with a bound. `make bench` runs them.
+
+Studies of capacity and cost are in `tools.capacity`.
+"""

@@ -1,69 +1,29 @@
-"""Measures all, prints a table, and writes `benchmarks/latest.json`: `python -m benchmarks [figure ...]`.
+"""Measures the figures, prints a table, and writes `benchmarks/latest.json`: `python -m benchmarks [group ...]`."""
 
-Every run is a whole process. What is compared takes turns in one loop, so that a machine's moods strike all alike; each
-time is the median of the runs, each peak the largest.
-"""
-
-import json
 import math
 import os
-import platform
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from statistics import median
+from collections.abc import Callable, Sequence
 
-from benchmarks import collecting, joining, peers, pipeline, polling, submitting, transfers
+from benchmarks import collecting, joining, pipeline, polling, submitting, transfers
 from benchmarks.cases import recipe_body
+from benchmarks.figures import print_table, record
 from benchmarks.inputs import BODY, csv_drop, raw_drop
+from benchmarks.runs import measure
 
-LATEST = Path("benchmarks/latest.json")
 RUNS, RUNS_OF_THE_LARGEST = 5, 3
 MILLION = 1_000_000
 SIZES = (50_000, 200_000, MILLION)
 
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a case took: the median of its seconds, and its largest peak in MB."""
-
-    seconds: float
-    peak_mb: float
-
-
 Figures = dict[str, float]
-
-
-def measured(
-    cases: Sequence[tuple[str, int]], runs: int, programs: Mapping[str, Sequence[str]] | None = None
-) -> dict[tuple[str, int], Run]:
-    """Runs the cases (name, rows) in turns; a case that is not among `benchmarks.cases` by its own program."""
-    programs, ours = programs or {}, (sys.executable, "-m", "benchmarks.cases")
-    seconds: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
-    peaks: dict[tuple[str, int], float] = dict.fromkeys(cases, 0.0)
-    for _ in range(runs):
-        for case in cases:
-            command = [*programs.get(case[0], ours), case[0], str(case[1])]
-            os.sync()  # what the case before has written is not to be written to disk while this one is timed
-            began = time.perf_counter()
-            ran = subprocess.run(command, capture_output=True, text=True, check=True)
-            seconds[case].append(time.perf_counter() - began)
-            peaks[case] = max(peaks[case], float(ran.stdout))
-    found = {case: Run(median(seconds[case]), peaks[case]) for case in cases}
-    for (name, rows), run in found.items():
-        print(f"  {name:<20} {rows:>10,} rows  {run.seconds:8.2f} s  {run.peak_mb:8.0f} MB")
-    return found
 
 
 def building() -> Figures:
     assert recipe_body() == BODY  # else the naive way would make something else
     for rows in SIZES:
         csv_drop(rows)
-    small = measured([("build", rows) for rows in SIZES[:-1]], RUNS)
-    large = measured([(name, MILLION) for name in ("build", "build_csv_reader", "build_naive")], RUNS_OF_THE_LARGEST)
+    small = measure([("build", rows) for rows in SIZES[:-1]], RUNS)
+    large = measure([(name, MILLION) for name in ("build", "build_csv_reader", "build_naive")], RUNS_OF_THE_LARGEST)
     ours = large["build", MILLION]
     return {
         "build_speedup_vs_naive": large["build_naive", MILLION].seconds / ours.seconds,
@@ -77,8 +37,8 @@ def building() -> Figures:
 def validating() -> Figures:
     for rows in SIZES:
         raw_drop(rows)
-    measured([("validate", rows) for rows in SIZES[:-1]], RUNS)
-    found = measured([("validate", MILLION), ("validate_orjson", MILLION)], RUNS)
+    measure([("validate", rows) for rows in SIZES[:-1]], RUNS)
+    found = measure([("validate", MILLION), ("validate_orjson", MILLION)], RUNS)
     return {
         "validate_speedup_vs_orjson": found["validate_orjson", MILLION].seconds / found["validate", MILLION].seconds,
         "validate_peak_mb": found["validate", MILLION].peak_mb,
@@ -86,28 +46,28 @@ def validating() -> Figures:
 
 
 def unique_ids() -> Figures:
-    found = measured([("unique_ids", 10 * MILLION)], RUNS_OF_THE_LARGEST)
+    found = measure([("unique_ids", 10 * MILLION)], RUNS_OF_THE_LARGEST)
     return {"unique_ids_peak_mb": found["unique_ids", 10 * MILLION].peak_mb}
 
 
-TO_REACH = {
-    "build_speedup_vs_naive": "≥ 6",
-    "build_over_csv_reader": "≤ 2.0",
-    "build_peak_mb": "≤ 64",
-    "build_growth_mb": "≤ 10",
-    "build_growth_exponent": "≤ 1.05",
-    "validate_speedup_vs_orjson": "≥ 1.7",
-    "unique_ids_peak_mb": "≤ 128",
-    **submitting.TO_REACH,
-    **polling.TO_REACH,
-    **transfers.TO_REACH,
-    **pipeline.TO_REACH,
-    **collecting.TO_REACH,
-    **peers.TO_REACH,
-    **joining.TO_REACH,
+FIGURES = {
+    "build_speedup_vs_naive": ("times", "≥ 6"),
+    "build_over_csv_reader": ("times", "≤ 2.0"),
+    "build_peak_mb": ("MiB", "≤ 64"),
+    "build_growth_mb": ("MiB", "≤ 10"),
+    "build_growth_exponent": ("exponent", "≤ 1.05"),
+    "validate_speedup_vs_orjson": ("times", "≥ 1.7"),
+    "validate_peak_mb": ("MiB", ""),
+    "unique_ids_peak_mb": ("MiB", "≤ 128"),
+    **submitting.FIGURES,
+    **polling.FIGURES,
+    **transfers.FIGURES,
+    **pipeline.FIGURES,
+    **collecting.FIGURES,
+    **joining.FIGURES,
 }
 
-GROUPS: dict[str, Callable[[], Mapping[str, float | None]]] = {
+GROUPS: dict[str, Callable[[], Figures]] = {
     "building": building,
     "validating": validating,
     "unique_ids": unique_ids,
@@ -116,34 +76,23 @@ GROUPS: dict[str, Callable[[], Mapping[str, float | None]]] = {
     "idle_start": polling.idle_start,
     "transfers": transfers.transfers,
     "pipeline": pipeline.pipeline,
-    "collecting": lambda: collecting.collecting(measured),
-    "collecting_embeddings": lambda: collecting.collecting_embeddings(measured),
-    "peers": lambda: peers.peers(measured),
+    "collecting": lambda: collecting.collecting(measure),
+    "collecting_embeddings": lambda: collecting.collecting_embeddings(measure),
     "assembling": joining.assembling,
 }
 
 
 def _exponent(less: float, more: float, factor: float) -> float:
-    """How time grows with size: 1 is in proportion."""
+    """Return how time grows with size: 1 is in proportion."""
     return math.log(more / less) / math.log(factor)
 
 
 def main(wanted: Sequence[str]) -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a layer ships its modules compiled
-    latest = json.loads(LATEST.read_text()) if LATEST.exists() else {}
     for name in wanted or GROUPS:
         print(name)
-        found = GROUPS[name]()  # None is what cannot be measured here: no figure, not an older one either
-        latest = {figure: value for figure, value in latest.items() if figure not in found}
-        latest |= {figure: round(value, 3) for figure, value in found.items() if value is not None}
-    latest |= {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-    }
-    LATEST.write_text(json.dumps(latest, indent=2, sort_keys=True) + "\n")
-    print(f"\n  {'figure':<30} {'measured':>10}  to reach")
-    for figure, aim in TO_REACH.items():
-        print(f"  {figure:<30} {latest.get(figure, '-'):>10}  {aim}")
+        record(FIGURES, GROUPS[name]())
+    print_table(FIGURES)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is measured: each case is a process, `python -m benchmarks.cases <case> <rows>`, that prints its peak in MB.
+"""Cases to measure. Each is a process, `python -m benchmarks.cases <case> <rows>`, that prints its peak in MB.
 
 The naive cases are what a tutorial does: all in memory, a dictionary a row, the standard library.
 """
@@ -69,7 +69,7 @@ def validate(rows: int) -> None:
 
 
 def validate_orjson(rows: int) -> None:
-    """What many do: whether each line is JSON, and has its members."""
+    """Check, as many programs do, only that each line is JSON and has its members."""
     import orjson
 
     with raw_drop(rows).open("rb") as file:
@@ -80,7 +80,7 @@ def validate_orjson(rows: int) -> None:
 
 
 def collect_naive(rows: int) -> None:
-    """Answers brought home: everything parsed and held, ordered by a dictionary, written again."""
+    """Collect answers: parse and hold everything, order it by a dictionary, write it again."""
     folder = FOLDER / f"chat-{rows}"  # made by `benchmarks.collecting`
     answers = {}
     for path in sorted((folder / "openai").iterdir()):
@@ -119,7 +119,7 @@ def _recipe() -> Any:
 
 
 def recipe_body() -> Any:
-    """What the recipe makes of a row, but for the user's message."""
+    """Return the body that the recipe makes of a row, without the user's message."""
     request = _recipe().request({"id": "", "product": "", "text": "", "stars": ""})
     body = json.loads(request.body)
     body["messages"][1]["content"] = ""
@@ -157,4 +157,4 @@ if __name__ == "__main__":
 
         CASES.update(collecting.CASES)
     CASES[sys.argv[1]](int(sys.argv[2]))
-    print(_peak_mb())  # read by whoever measures
+    print(_peak_mb())  # `runs.measure` reads it

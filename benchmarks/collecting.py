@@ -1,4 +1,4 @@
-"""Bringing answers home: what is measured, on what, and against what.
+"""Collecting answers: the measured jobs, their inputs, and the figures.
 
 A job of a million rows has been submitted and has ended: 20 shards of 50,000 rows, each with its answers, shuffled, of
 about a kilobyte. Measured is all from there to the results: every batch collected, every shard rendered, all joined.
@@ -123,7 +123,7 @@ def embedding_lines(dice: random.Random, rows: Sequence[int]) -> Iterator[bytes]
 
 
 def ended_job(kind: str, rows: int) -> Path:
-    """The folder of a job that waits to be brought home: its shards in the work bucket, its answers in `openai`."""
+    """Return the folder of a job to collect: its shards are in the work bucket, its answers in `openai`."""
     folder = FOLDER / f"{kind}-{rows}"
     if not (folder / "ready").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -158,7 +158,7 @@ def _make_job(kind: str, rows: int, folder: Path) -> None:
 
 
 def job_items(kind: str, rows: int) -> tuple[Job, list[Shard], list[Batch]]:
-    """The job, its shards and its batches, as they stand when all batches have ended."""
+    """Return the job, its shards and its batches, as they are when all batches have ended."""
     drop = Drop(BUCKETS.inbox, "reviews.csv", "1", 0)
     job = Job("the-job", drop, 0, JobState.RUNNING, rows=rows, shards=-(-rows // SHARD_ROWS), deadline_at=2**40)
     endpoint, model = MODELS[kind]
@@ -240,12 +240,12 @@ CASES: Mapping[str, Callable[[int], None]] = {case.__name__: case for case in (c
 Measure = Callable[[Sequence[tuple[str, int]], int], Mapping[tuple[str, int], Any]]
 
 
-def collecting(measured: Measure) -> dict[str, float]:
+def collecting(measure: Measure) -> dict[str, float]:
     for rows in SIZES:
         ended_job("chat", rows)
     less, _, most = SIZES
-    small = measured([("collect_chat", rows) for rows in SIZES[:-1]], RUNS)
-    large = measured([("collect_chat", most), ("collect_naive", most)], RUNS_OF_THE_LARGEST)
+    small = measure([("collect_chat", rows) for rows in SIZES[:-1]], RUNS)
+    large = measure([("collect_chat", most), ("collect_naive", most)], RUNS_OF_THE_LARGEST)
     ours, middle = large["collect_chat", most], small["collect_chat", SIZES[1]]
     return {
         "collect_speedup_vs_naive": large["collect_naive", most].seconds / ours.seconds,
@@ -255,15 +255,16 @@ def collecting(measured: Measure) -> dict[str, float]:
     }
 
 
-def collecting_embeddings(measured: Measure) -> dict[str, float]:
+def collecting_embeddings(measure: Measure) -> dict[str, float]:
     ended_job("embeddings", SHARD_ROWS)
-    found = measured([("collect_embeddings", SHARD_ROWS)], RUNS_OF_THE_LARGEST)
+    found = measure([("collect_embeddings", SHARD_ROWS)], RUNS_OF_THE_LARGEST)
     return {"collect_embeddings_peak_mb": found["collect_embeddings", SHARD_ROWS].peak_mb}
 
 
-TO_REACH = {
-    "collect_speedup_vs_naive": "≥ 10",
-    "collect_peak_mb": "≤ 128",
-    "collect_growth_exponent": "≤ 1.05",
-    "collect_embeddings_peak_mb": "≤ 192",
+FIGURES = {
+    "collect_speedup_vs_naive": ("times", "≥ 10"),
+    "collect_peak_mb": ("MiB", "≤ 128"),
+    "collect_growth_mb": ("MiB", ""),
+    "collect_growth_exponent": ("exponent", "≤ 1.05"),
+    "collect_embeddings_peak_mb": ("MiB", "≤ 192"),
 }

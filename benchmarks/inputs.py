@@ -1,4 +1,4 @@
-"""What is measured on: made from the example's real sentences, the same each time, and kept in .local/benchmarks."""
+"""Inputs of the benchmarks, made from the example's sentences, the same each time, and kept in .local/benchmarks."""
 
 import csv
 import json
@@ -36,14 +36,14 @@ BODY = {
         },
     },
 }
-"""What the recipe makes of a row, for the naive way, but for the user's message."""
+"""The body that the recipe makes of a row, without the user's message: for the naive cases."""
 
 TEXT_CHARACTERS = 470
 """A row has about 500 bytes."""
 
 
 def csv_drop(rows: int) -> Path:
-    """A csv of so many rows; nearly all have a comma in their text, and so need quotes."""
+    """Return a csv of `rows` rows; nearly all have a comma in their text, and so need quotes."""
     path = FOLDER / f"{rows}.csv"
     if not path.exists():
         with _whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
@@ -54,7 +54,7 @@ def csv_drop(rows: int) -> Path:
 
 
 def raw_drop(rows: int) -> Path:
-    """A ready batch file of so many lines, each of about a kilobyte."""
+    """Return a ready batch file of `rows` lines, each of about a kilobyte."""
     path = FOLDER / f"{rows}.jsonl"
     if not path.exists():
         with _whole(path) as part, part.open("w", encoding="utf-8") as file:

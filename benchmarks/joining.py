@@ -81,7 +81,7 @@ def _ratio(extension: str, shards: int, failed: int) -> float:
 
 
 def _put_pieces(client: "S3Client", files: JobFiles, number: int, head: bytes, failed: int) -> None:
-    """What rendering a shard leaves."""
+    """Put the files that rendering a shard writes."""
     tally = Tally()
     tally.count(2 * number + 1, Outcome.OK, None)
     tally.count(2 * number + 2, *((Outcome.ERROR, "bad") if failed else (Outcome.OK, None)))
@@ -100,7 +100,7 @@ def _counted(client: "S3Client") -> Sequence[int]:
     sizes: list[int] = []
 
     def sent(request: Any, **_: Any) -> None:
-        headers = request.headers  # a body that bears its checksum behind it goes out in chunks
+        headers = request.headers  # a body with its checksum at the end goes out in chunks
         sizes.append(int(headers.get("X-Amz-Decoded-Content-Length") or headers.get("Content-Length", 0)))
 
     def received(http_response: Any, **_: Any) -> None:
@@ -111,4 +111,4 @@ def _counted(client: "S3Client") -> Sequence[int]:
     return sizes
 
 
-TO_REACH = {"assemble_bytes_ratio": "≤ 0.05"}
+FIGURES = {"assemble_bytes_ratio": ("ratio", "≤ 0.05")}

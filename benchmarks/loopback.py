@@ -42,7 +42,7 @@ def served(what: str, *numbers: int) -> Iterator[str]:
 
 
 def environment(aws: str, openai: str = "http://127.0.0.1:9") -> dict[str, str]:
-    """What a function of the stack finds in its environment, with AWS and OpenAI at these URLs."""
+    """Return the environment of a function of the stack, with AWS and OpenAI at these URLs."""
     return {
         **os.environ,
         **dict.fromkeys(("INBOX_BUCKET", "RESULTS_BUCKET", "WORK_BUCKET"), "bucket"),
@@ -77,11 +77,11 @@ class _Server(BaseHTTPRequestHandler):
     wbufsize = 65_536
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
-        """Requests are not told of."""
+        """Log no requests."""
 
     def handle_expect_100(self) -> bool:
         go_on = super().handle_expect_100()
-        self.wfile.flush()  # else whoever waits for it waits a second
+        self.wfile.flush()  # else the client waits a second for it
         return go_on
 
     def body(self) -> bytes:
@@ -130,7 +130,7 @@ class _Table:
 
 
 def aws(batches: int, jobs: int) -> type[_Server]:
-    """So many batches at OpenAI, of so many jobs that run; queues that are empty, and buckets that take everything."""
+    """Serve `batches` batches at OpenAI of `jobs` running jobs, empty queues, and buckets that accept everything."""
     from dropbatch.adapters.dynamodb import typed
     from dropbatch.domain.batches import Batch
     from dropbatch.domain.drops import Drop
@@ -181,10 +181,10 @@ def aws(batches: int, jobs: int) -> type[_Server]:
 
 
 def openai(batches: int, others: int) -> type[_Server]:
-    """So many batches of ours, and of others that came after them: a page of a hundred, or one, at a time.
+    """Serve `batches` batches of ours and `others` newer ones of others: a page of a hundred, or one, at a time.
 
-    Each time that a page is asked for, all on it have come a little further. Uploads are read, and any file's content
-    has 200 MB. `/calls` says how many calls there were.
+    Each time that a page is requested, all batches on it have come a little further. Uploads are read, and any
+    file's content has 200 MB. `/calls` says how many calls there were.
     """
     listed = [_batch(number) for number in range(batches)] + [_batch(10**9 + number) for number in range(others)]
     listed.reverse()

@@ -1,4 +1,4 @@
-"""What uploading and downloading 200 MB adds to the peak of a process, through the real OpenAI adapter.
+"""The growth of a process's peak memory while it uploads and downloads 200 MB, through the real OpenAI adapter.
 
 The client, and a first small call, are there before: what is measured is the growth by the file alone.
 """
@@ -29,7 +29,7 @@ assert Path(path).stat().st_size == 200 * 1_048_576
 print(_peak_mb() - before)
 """
 
-TO_REACH = {"upload_growth_mb": "≤ 10", "download_growth_mb": "≤ 10"}
+FIGURES = {"upload_growth_mb": ("MiB", "≤ 10"), "download_growth_mb": ("MiB", "≤ 10")}
 
 
 def transfers() -> dict[str, float]:

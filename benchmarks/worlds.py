@@ -329,7 +329,7 @@ class NoDeadLetters:
 
 @dataclass(slots=True)
 class KeptTopics:
-    """What was told: `published` to programs, `people` to people, `operators` to operators."""
+    """The notifications: `published` for programs, `people` for people, `operators` for operators."""
 
     published: list[Notification] = field(default_factory=list)
     people: list[Notification] = field(default_factory=list)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import dropbatch
-from benchmarks import costs
 from tests.infra.reading import Template, of_type
+from tools.capacity import costs
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "maintainers"
@@ -46,9 +46,7 @@ def test_an_idle_month_of_polls_costs_what_the_template_says(source: str) -> Non
 def test_the_calls_that_scale_md_states_are_about_what_is_called() -> None:
     stated = costs.read_figures((PAGES / "scale.md").read_text())
     for name, counted in costs.count().items():
-        assert stated[name] == pytest.approx(counted, rel=0.3, abs=2), (
-            f"{name}: `python -m benchmarks.costs` counts anew"
-        )
+        assert stated[name] == pytest.approx(counted, rel=0.3, abs=2), f"{name}: `make costs` counts again"
 
 
 def test_every_filter_that_is_shown_lets_through_what_waits_for_a_person() -> None:

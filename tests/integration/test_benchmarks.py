@@ -1,10 +1,14 @@
 """The benchmarks run: what they measure is the code as it is today, not as it was when they were written."""
 
+import json
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from benchmarks import cases, collecting, fast_paths, joining
+from benchmarks import __main__ as bench
+from benchmarks import cases, collecting, fast_paths, figures, joining
+from tools.capacity import peers
 
 CASES = {**collecting.CASES, **cases.CASES}
 
@@ -35,3 +39,28 @@ def test_few_bytes_pass_through_a_joining(extension: str) -> None:
 def test_each_fast_path_is_measured_with_and_without_it() -> None:
     for step in fast_paths.steps(20).values():
         assert min(fast_paths.measure(step, 1)) >= 0
+
+
+def test_each_figure_that_is_recorded_has_its_unit_date_commit_and_machine() -> None:
+    declared = {**bench.FIGURES, **peers.FIGURES}
+    recorded = figures.read()
+    assert recorded.keys() <= declared.keys()
+    for name, figure in recorded.items():
+        assert figure.keys() == {"value", "unit", "date", "commit", "machine"}, name
+        assert figure["unit"] == declared[name][0], name
+        assert date.fromisoformat(figure["date"]), name
+        assert figure["commit"], name
+        assert figure["machine"], name
+
+
+def test_a_figure_is_recorded_in_place_of_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "LATEST", tmp_path / "latest.json")
+    declared = {"first_s": ("s", "≤ 1"), "second_mb": ("MiB", ""), "third_s": ("s", "")}
+    figures.record(declared, {"first_s": 0.5, "second_mb": 64.0, "third_s": 2.0})
+    figures.record(declared, {"first_s": 0.12345, "third_s": None})
+    recorded = json.loads((tmp_path / "latest.json").read_text())
+    assert {name: (figure["value"], figure["unit"]) for name, figure in recorded.items()} == {
+        "first_s": (0.123, "s"),
+        "second_mb": (64.0, "MiB"),
+    }
+    assert all(figure["date"] and figure["commit"] and figure["machine"] for figure in recorded.values())

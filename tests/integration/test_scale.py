@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from benchmarks.inputs import FOLDER
-from benchmarks.ten_million import Day, take_through
 from dropbatch.batch_api.limits import Limits
+from tools.capacity.ten_million import Day, take_through
 
 ROWS, AT_ONCE = 3_000, 4
 

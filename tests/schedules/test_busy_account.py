@@ -5,11 +5,11 @@ from statistics import median
 
 import pytest
 
-from benchmarks import simulation
-from benchmarks.simulation import BATCH_SECONDS, Day, report, simulate
 from dropbatch.domain.states import JobState
 from dropbatch.polling.batch_status import CALLS, RETRIEVED_ONE_BY_ONE, UNMOVED
 from tests.driving import jobs
+from tools.capacity import simulation
+from tools.capacity.simulation import BATCH_SECONDS, Day, report, simulate
 
 DROPS = 300
 

@@ -73,8 +73,8 @@ MAX_MB = 256
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What is taken through it, and how. `at_once` batches may be enqueued; each takes `batch_minutes`, and `expiring`
-    of them only half, and then expire. Who reads a drop hands over after `reading_seconds`."""
+    """The size of a day. `at_once` batches may be enqueued at once; each takes `batch_minutes`, but `expiring` of them
+    expire after half of that. Reading a drop hands over after `reading_seconds`."""
 
     rows: int = ROWS
     limits: Limits = field(default_factory=Limits)
@@ -94,7 +94,7 @@ class Day:
 
 @dataclass(slots=True)
 class Stage:
-    """What the invocations of one kind took: seconds, the longest one's, and those of a processor."""
+    """The invocations of one kind: their seconds, those of the longest, and those of a processor."""
 
     invocations: int = 0
     seconds: float = 0.0
@@ -108,7 +108,7 @@ STAGES = ("reading", "submitting", "polling", "collecting", "joining")
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a day came to. `waited` are the seconds in which only the emulator was busy."""
+    """The figures of a day. `waited` are the seconds in which only the emulator was busy."""
 
     day: Day
     job: Job
@@ -290,7 +290,7 @@ class Worker:
         except RetryLaterError as later:
             context.collect.send(message, later.seconds)
         job = self.context.repository.job(work.job_id)
-        # The last batch's collector goes on to join what all have brought home.
+        # The collector of the last batch also joins the results of all.
         return "collecting" if job and job.state is JobState.RUNNING else "joining"
 
 
@@ -401,7 +401,7 @@ def _statuses(source: Path, answers: Iterator[bytes]) -> Iterator[str]:
 
 
 def _forget_peak() -> None:
-    """Has the kernel begin anew with the most memory that this process had."""
+    """Reset the kernel's record of the most memory that this process had."""
     Path("/proc/self/clear_refs").write_text("5")
 
 

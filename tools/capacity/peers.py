@@ -2,15 +2,18 @@
 
 Each is used as its own documentation says for such a job, and all write the same to disk: one batch file, with the
 recipe's prompt for the rows of one csv (for a peer, `csv.DictReader` reads it). That each line asks the same model with
-the same messages is checked after the runs. The rest of a line is the same too but for `custom_id` and, with
-instructor, for what it has no words for: it sends no effort but a temperature, and its own form of the schema.
+the same messages is checked after the runs. The rest of a line is the same too, except `custom_id` and, with
+instructor, what it has no words for: it sends no effort but a temperature, and its own form of the schema.
 
 Measured are whole processes, with what their imports take: one row shows how much that is. A peer has an environment of
 its own, of pinned versions, and none is ever installed among the project's packages.
+
+`python -m tools.capacity.peers` measures all, prints a table, and writes the figures to `benchmarks/latest.json`.
 """
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -110,13 +113,13 @@ PEERS = {
     "openbatch": Peer(_openbatch, ("openbatch==0.0.4", "pydantic==2.14.4")),
     "instructor": Peer(_instructor, ("instructor==1.17.0", "openai==3.3.0", "pydantic==2.14.4")),
 }
-TO_REACH = {peer.figure: "> 1, where it installs" for peer in PEERS.values()}
+FIGURES = {peer.figure: ("times", "> 1, where it installs") for peer in PEERS.values()}
 
 Measure = Callable[[Sequence[tuple[str, int]], int, Mapping[str, Sequence[str]]], Mapping[tuple[str, int], Any]]
 
 
-def peers(measured: Measure) -> dict[str, float | None]:
-    """A figure is None where its peer does not install."""
+def peers(measure: Measure) -> dict[str, float | None]:
+    """Measure each peer. The figure of one that does not install is None."""
     pythons = {OURS: sys.executable}
     for name, peer in PEERS.items():
         if python := _installed(name, peer.requirements):
@@ -125,7 +128,7 @@ def peers(measured: Measure) -> dict[str, float | None]:
     for rows in sizes:
         csv_drop(rows)
     try:
-        found = measured(
+        found = measure(
             [(name, rows) for rows in sizes for name in pythons],
             RUNS,
             {name: (python, "-m", __name__) for name, python in pythons.items()},
@@ -141,7 +144,10 @@ def peers(measured: Measure) -> dict[str, float | None]:
 
 
 def _installed(name: str, requirements: Sequence[str]) -> str | None:
-    """The interpreter of the peer's environment, made where there is none of these versions; None if it cannot be."""
+    """Return the interpreter of the peer's environment, or None if a requirement does not install.
+
+    The environment is made if it is missing, or has other versions.
+    """
     folder = (HOME / name).absolute()
     python, stamp = folder / "bin" / "python", folder / "made-of"
     made_of = f"{sys.version} {folder} {' '.join(requirements)}"
@@ -181,6 +187,18 @@ def _build(name: str, drop: Path) -> None:
         PEERS[name].build(csv.DictReader(file), to)
 
 
+def main() -> None:
+    from benchmarks.figures import print_table, record  # not in the processes that are measured
+    from benchmarks.runs import measure
+
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as for the benchmarks
+    record(FIGURES, peers(measure))
+    print_table(FIGURES)
+
+
 if __name__ == "__main__":
-    _build(sys.argv[1], csv_drop(int(sys.argv[2])))
-    print(_peak_mb())  # read by whoever measures
+    if sys.argv[1:]:  # a process that `measure` starts
+        _build(sys.argv[1], csv_drop(int(sys.argv[2])))
+        print(_peak_mb())  # `measure` reads it
+    else:
+        main()

@@ -1,18 +1,17 @@
-"""What a day costs, by number of rows, and where it ends: a small model of measured figures and list prices.
+"""The cost of a day, by number of rows, and the quotas that limit it: a model of measured figures and list prices.
 
 Calls are counted by running the real use cases over counting fakes, on drops of one shard and of eleven, so that what a
-drop costs and what a shard of 50,000 rows costs are told apart. Seconds are what the benchmarks measure. Both stand in
-docs/maintainers/scale.md. All else there follows from them: `python -m benchmarks.costs` counts again and prints it.
+drop costs and what a shard of 50,000 rows costs can be separated. Seconds are what the benchmarks measure. Both are in
+docs/maintainers/scale.md. All else there follows from them: `make costs` counts again and prints the tables.
 """
 
-import json
 import math
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.simulation import DAY, WORKERS, Account
+from benchmarks.figures import read
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.poller import Pace, Poller
@@ -21,6 +20,7 @@ from dropbatch.polling.poll import poll
 from dropbatch.storage.repository import Repository
 from tests.driving import deliver, drop, jobs, rows
 from tests.fakes import answer_ok
+from tools.capacity.simulation import DAY, WORKERS, Account
 
 PRICES_AS_OF = "the middle of 2025"
 PRICES = {
@@ -104,11 +104,9 @@ COUNTED = {
 SECONDS = {"submit_million_s": 12.0, "collect_million_s": 15.0}
 """Seconds of one core for a million rows in and out, where benchmarks/latest.json has none: cautious ones."""
 
-LATEST = Path("benchmarks/latest.json")
-
 
 def count() -> dict[str, float]:
-    """The calls of a drop, and of each of its shards, by what they are; and those of a poll with nothing open."""
+    """Count the calls of a drop, of each of its shards, and of a poll with nothing open, by service."""
     one, eleven, idle = _calls(1), _calls(11), _calls(0)
     figures = {}
     for name, members in COUNTED.items():
@@ -120,7 +118,7 @@ def count() -> dict[str, float]:
 
 
 def _calls(shards: int) -> Counter[str]:
-    """Of a drop of so many shards, without what polls call when nothing is open; of such a poll if there are none."""
+    """Return the calls of a drop of `shards` shards without those of an idle poll; those of an idle poll if it is 0."""
     with tempfile.TemporaryDirectory() as folder:
         account = Account(Path(folder), limits=Limits(batch_requests=50))
         account.openai.answer = answer_ok
@@ -154,13 +152,14 @@ def _of_a_poll(account: Account) -> Counter[str]:
 
 
 def figures_now() -> dict[str, float]:
-    """What is counted and measured now."""
-    latest = json.loads(LATEST.read_text()) if LATEST.exists() else {}
-    return count() | {name: float(latest.get(name, otherwise)) for name, otherwise in SECONDS.items()}
+    """Return the figures as they are counted and measured now."""
+    latest = read()
+    seconds = {name: float(latest[name]["value"]) if name in latest else most for name, most in SECONDS.items()}
+    return count() | seconds
 
 
 def read_figures(text: str) -> dict[str, float]:
-    """The figures that a document states, in a table's rows of a name and a number."""
+    """Return the figures that a document states, in a table's rows of a name and a number."""
     cells = (line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `"))
     return {name.strip("`"): float(number) for name, number in cells}
 
@@ -170,7 +169,7 @@ def figures_table(figures: Figures) -> str:
 
 
 def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
-    """What a day of such drops asks of each service, and costs in dollars (`$ …`)."""
+    """Return the use of each service by a day of such drops, and its cost in dollars (`$ …`)."""
     shards = drops * math.ceil(rows_of_each / SHARD_ROWS)
     millions = drops * rows_of_each / 1e6
 
@@ -228,7 +227,7 @@ def day(drops: int, rows_of_each: int, figures: Figures) -> dict[str, float]:
 
 
 def idle_month(figures: Figures) -> dict[str, float]:
-    """What a stack costs in 30 days in which nobody drops anything, in dollars, the most first."""
+    """Return the cost in dollars of a stack in 30 days without a drop, the highest first."""
     p, polls = PRICES, 30 * POLLS
     reads = polls * (figures["table_reads_a_poll"] + 2)
     found = {
@@ -251,7 +250,7 @@ def idle_table(figures: Figures) -> str:
 
 
 def busy_seconds(figures: Figures) -> float:
-    """How long a row keeps a function busy: its share of computing, and of the network."""
+    """Return the seconds for which a row keeps a function busy: its share of computing, and of the network."""
     through = WRITTEN_BYTES + 2 * ROW_BYTES + REQUEST_BYTES + 2 * ANSWER_BYTES
     return sum(figures[name] for name in SECONDS) / 1e6 + through / NETWORK_BYTES_A_SECOND
 
@@ -263,7 +262,7 @@ def costs_table(figures: Figures) -> str:
 
 
 def quotas_table(figures: Figures) -> str:
-    """At how many rows a day each quota binds, the first one first."""
+    """Return a table of quotas and the rows a day at which each is reached, the lowest first."""
     at_once = sum(most for most, _ in WORKERS.values())
     large = day(*DAYS["100 million"], figures)
     rows_of_it = math.prod(DAYS["100 million"])
@@ -280,12 +279,12 @@ def quotas_table(figures: Figures) -> str:
         (
             rows_of_it * 3_500 * DAY / large["S3 writes"],
             "S3: 3,500 writes a second and prefix",
-            "nothing: S3 divides prefixes by itself",
+            "nothing: S3 divides prefixes automatically",
         ),
         (
             rows_of_it * 4_000 * DAY / large["DynamoDB write units"],
             "DynamoDB: 4,000 write units a second of a new table",
-            "nothing: it doubles by itself",
+            "nothing: it doubles automatically",
         ),
     ]
     lines = [(_millions(rows), quota, remedy) for rows, quota, remedy in sorted(found)]

@@ -1,10 +1,10 @@
-"""A month of a busy account under faults of every kind, of which what must hold is checked every day.
+"""A month of a busy account under faults of every kind. The invariants are checked every day.
 
-Drops come as in `benchmarks.simulation`, 200 a day. Each day some calls of some ports fail, for minutes to two days,
-about everything or about one thing. Nothing of a job is kept once it has been checked, so that a month costs no more
-memory than a day.
+Drops come as in `tools.capacity.simulation`, 200 a day. Each day some calls of some ports fail, for minutes to two
+days, for all keys or for one. Nothing of a job is kept once it has been checked, so that a month needs no more memory
+than a day.
 
-`python -m benchmarks.soak [hours] [seed]`: it ends with the month, or after so many hours.
+`make soak` (`HOURS=`, `SEED=`) ends with the month, or after the maximum of hours, one if none is given.
 """
 
 import json
@@ -19,7 +19,15 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from benchmarks.simulation import (
+from dropbatch.batch_api.limits import Limits
+from dropbatch.domain.states import ENDED_JOBS
+from dropbatch.polling.poll import poll
+from dropbatch.ports import Audience, Notification
+from tests.driving import Functions, drop, invoke, told_of_each
+from tests.fakes import Fault, Faults
+from tests.fakes.faults import any_fault, calls
+from tests.schedules.invariants import problems_of_jobs
+from tools.capacity.simulation import (
     BATCH_REQUESTS,
     DAY,
     HOUR,
@@ -30,23 +38,15 @@ from benchmarks.simulation import (
     arrivals_of,
     next_moment,
 )
-from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.states import ENDED_JOBS
-from dropbatch.polling.poll import poll
-from dropbatch.ports import Audience, Notification
-from tests.driving import Functions, drop, invoke, told_of_each
-from tests.fakes import Fault, Faults
-from tests.fakes.faults import any_fault, calls
-from tests.schedules.invariants import problems_of_jobs
 
 DROPS_A_DAY, DAYS = 200, 30
 FAULTS_A_DAY = 4
 MAX_ROWS = 60
 MAX_FAULT_DAYS = 2
-"""No fault of the soak lasts longer, so that whatever it delays is told within the days after."""
+"""No fault lasts longer, so that the notifications that it delays come within the days after."""
 
 CHECKED_AFTER = 4 * DAY
-"""A job that has ended is checked, and forgotten, after this time: by then it must have been told of."""
+"""A job that has ended is checked, and forgotten, after this time: its notifications must have come by then."""
 
 MAX_JOB_DAYS = 31
 TOKENS_A_DAY = 20_000
@@ -80,7 +80,7 @@ class Soak:
 
 
 def soak(folder: Path, *, days: int = DAYS, drops: int = DROPS_A_DAY, hours: float = inf, seed: int = 1) -> Soak:
-    """Lives through so many days; an AssertionError, which names the seed, if anything that must hold does not."""
+    """Simulate `days` days. Raise an AssertionError, which names the seed, if an invariant does not hold."""
     chance = random.Random(seed)
     account = Account(
         folder, limits=Limits(batch_requests=BATCH_REQUESTS), token_limit=TOKENS_A_DAY, seed=seed, faulty=True

@@ -1,11 +1,11 @@
 """A busy account: a day of drops on a moved clock, through the real use cases, over fakes in memory.
 
-Drops come as a working day brings them, and once many at a time; OpenAI takes so many tokens at once for a model, 2,000
-creates an hour, and minutes to hours for a batch; some rows fail and are asked again. Functions take seconds, of which
-each queue's are as many at once as the template lets. What is printed is how long drops wait, how many calls are made,
-and how long queues grow; every job must have ended, and the invariants hold.
+Drops come as a working day brings them, and once many at a time; OpenAI has a token limit for each model, takes 2,000
+creates an hour, and minutes to hours for a batch; some rows fail and are retried. Functions take seconds, and each
+queue has as many at once as the template allows. It prints how long drops wait, how many calls are made, and how long
+queues grow; every job must have ended, and the invariants hold.
 
-`python -m benchmarks.simulation [drops]`
+`make simulation` (`DROPS=` for fewer than 10,000)
 """
 
 import json
@@ -100,13 +100,13 @@ class _OpenAI(FakeOpenAI):
         return made
 
     def move(self) -> None:
-        """Lets those batches end whose time has come."""
+        """End the batches whose time has come."""
         for name in [name for name, end in self._ends.items() if end <= self._clock()]:
             del self._ends[name], self._enqueued[name]
             self._end(self.batches[name], OpenAIStatus.COMPLETED)
 
     def next_end(self) -> float:
-        """When the next batch ends; infinite if none is under way."""
+        """Return when the next batch ends; infinite if none is under way."""
         return min(self._ends.values(), default=inf)
 
     def retrieve(self, batch_id: str) -> RemoteBatch:
@@ -191,7 +191,7 @@ class Account(FakeContext):
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What came of it. Waiting times are in seconds, a drop each."""
+    """The figures of a simulated day. Waiting times are in seconds, one for each drop."""
 
     account: Account
     waits: dict[str, list[float]]
@@ -205,7 +205,7 @@ class Day:
 
 
 def simulate(drops: int, *, folder: Path, hours: float = 24, token_limit: int | None = None, seed: int = 1) -> Day:
-    """Lets so many drops come within so many hours, and all jobs end; an AssertionError where they do not."""
+    """Drop `drops` files within `hours` hours until all jobs have ended. Raise an AssertionError if one does not."""
     account = Account(
         folder,
         limits=Limits(batch_requests=BATCH_REQUESTS),
@@ -219,7 +219,7 @@ def simulate(drops: int, *, folder: Path, hours: float = 24, token_limit: int | 
         account.objects.drop(f"{model}/recipe.yaml", RECIPE % model.encode())
     arrivals = sorted(arrivals_of(account.chance, drops, hours * HOUR), reverse=True)
     functions = {name: Functions(account, name, *work) for name, work in WORKERS.items()}
-    heard: dict[tuple[str, str], float] = {}  # (event, key) → when it was told
+    heard: dict[tuple[str, str], float] = {}  # (event, key) → when it was published
     told = polls = most_open = most_calls = 0
     slowest = 0.0
     while True:
@@ -270,7 +270,7 @@ def next_moment(account: Account, functions: Iterable[Functions], arrival: float
 
 
 def arrivals_of(chance: random.Random, drops: int, seconds: float) -> Iterator[float]:
-    """When drops come, in seconds of the day, which may be a shorter one."""
+    """Yield when drops come, in seconds of the day, which may be a shorter one."""
     scale = seconds / DAY
     for number in range(drops):
         if number < drops * BURST:

@@ -1,0 +1,1 @@
+"""Programs for maintainers, which no part of the product uses."""
