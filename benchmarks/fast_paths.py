@@ -24,7 +24,8 @@ from dropbatch.formats.reading import DropReader, read_drop
 from dropbatch.formats.records import Chunk, Record
 from dropbatch.intake.fast_sharding import ChunkSharder
 from dropbatch.ports import Writer
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 from dropbatch.recipes.templates import compile_template
 from dropbatch.rows.fast_custom_ids import read_custom_ids

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.batch_api.models import base_of, end_of
+from dropbatch.batch_api.deprecations import find_shutdown
+from dropbatch.batch_api.models import base_of
 from tests.unit.test_pricing import ENDING
 
 ROOT = Path(__file__).parents[2]
@@ -16,12 +17,13 @@ ROOT = Path(__file__).parents[2]
 NOTICE_DAYS = 92
 """Three months: long enough to choose another model, and to publish a version that names it."""
 
-TABLES = {"layers/core/dropbatch/batch_api/models.py", "layers/core/dropbatch/batch_api/tool_fees.py"}
+TABLES = {f"layers/core/dropbatch/batch_api/{name}.py" for name in ("deprecations", "models", "tool_fees")}
 TESTS = {
+    "tests/unit/batch_api/test_deprecations.py",
     "tests/unit/batch_api/test_models.py",
-    "tests/unit/test_model_notices.py",
+    "tests/unit/batch_api/test_tool_fees.py",
+    "tests/scenarios/test_model_notices.py",
     "tests/unit/recipes/test_refused_by_model.py",
-    "tests/unit/test_tool_fees.py",
     "tests/infra/test_models_named.py",
 }
 EXEMPT = {*TABLES, *TESTS, "uv.lock", "LICENSE"}
@@ -49,14 +51,14 @@ def ending(texts: Iterable[tuple[str, str]], today: date) -> list[str]:
     for path, text in texts:
         allowed = set(ALLOWED.get(path, ()))
         for place, name in named(text):
-            end = end_of(name)
-            if end is None or end.day > today + timedelta(NOTICE_DAYS):
+            shutdown = find_shutdown(name)
+            if shutdown is None or shutdown.day > today + timedelta(NOTICE_DAYS):
                 continue
             if name in allowed:
                 allowed.remove(name)
                 continue
             line = text.count("\n", 0, place) + 1
-            found.append(f"{path}:{line} names {name}, which ends on {end.day}")
+            found.append(f"{path}:{line} names {name}, which ends on {shutdown.day}")
     return found
 
 

@@ -247,7 +247,7 @@ def test_small_ones_do_not_starve_a_large_batch(tmp_path: Path) -> None:
 
 
 def test_no_more_embeddings_are_enqueued_than_openai_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "ENQUEUED_INPUTS", 8)
+    monkeypatch.setattr(admission, "MAX_ENQUEUED_EMBEDDING_INPUTS", 8)
     monkeypatch.setattr(admission, "INPUTS_AT_ONCE", 4)
     fake = FakeContext(tmp_path, limits=Limits(batch_embedding_inputs=2))
     fake.objects.drop("recipe.yaml", b'endpoint: /v1/embeddings\nmodel: text-embedding-3-small\nprompt: "{{ text }}"\n')
@@ -289,7 +289,7 @@ def test_a_429_on_create_is_waited_out(fake: FakeContext) -> None:
 def test_no_more_batches_are_created_in_an_hour_than_openai_takes(
     fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "CREATES_AN_HOUR", 3)
+    monkeypatch.setattr(admission, "MAX_BATCHES_PER_HOUR", 3)
     drop(fake, "a.csv", rows(16))
     run(fake, ticks=400)
     assert only_job(fake).state is JobState.SUCCEEDED

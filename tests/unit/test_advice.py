@@ -8,11 +8,11 @@ import pytest
 
 from dropbatch.answers import reader as answers
 from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind, codes_about
-from dropbatch.batch_api.error_messages import MAX_TOLD, tellable
 from dropbatch.domain.outcomes import LEFT_OUT, MAY_BE_PAID, RETRYABLE, Outcome
 from dropbatch.reporting.advice import Cure, advise, can_be_retried, cures, remedy
 from tests.driving import drop, jobs, result, result_json, run
 from tests.fakes import FakeContext, answer_ok, response_line
+from tests.unit.batch_api.test_error_messages import UNSUPPORTED
 
 FAILED = [outcome for outcome in Outcome if outcome is not Outcome.OK]
 LASTING = [
@@ -72,68 +72,6 @@ def test_the_cures_of_several_reasons_are_those_of_each() -> None:
     reasons = [(Outcome.TRUNCATED, "length"), (Outcome.EXPIRED, "batch_expired"), (Outcome.SKIPPED, "ragged_row")]
     assert cures(reasons) == {Cure.RECIPE, Cure.AGAIN, Cure.ROWS}
     assert cures(reasons, has_recipe=False) == {Cure.AGAIN, Cure.ROWS}
-
-
-UNSUPPORTED = (
-    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
-)
-
-TOLD = [
-    (UNSUPPORTED, UNSUPPORTED),
-    (
-        "Unsupported value: 'temperature' does not support 0.2 with this model. Only the default (1) is supported.",
-        "Unsupported value: 'temperature' does not support # with this model. Only the default (#) is supported.",
-    ),
-    (
-        "This model's maximum context length is 8,192 tokens. However, your messages resulted in 9001 tokens.",
-        "This model's maximum context length is # tokens. However, your messages resulted in # tokens.",
-    ),
-    ("The model `gpt-6-luna` does not exist.", "The model `gpt-6-luna` does not exist."),
-    ("Invalid type for 'messages[3].content'.", "Invalid type for 'messages[#].content'."),
-    (
-        "Invalid schema for response_format 'answer': In context=(), 'required' is required to be supplied and "
-        "to be an array including every key in properties. Missing 'label'.",
-        "Invalid schema for response_format 'answer': In context=(), 'required' is required to be supplied and "
-        "to be an array including every key in properties. Missing 'label'.",
-    ),
-    (
-        "You exceeded your current quota: https://platform.openai.com/docs/guides/error-codes/api-errors.",
-        "You exceeded your current quota: https://platform.openai.com/docs/guides/error-codes/api-errors.",
-    ),
-]
-
-
-@pytest.mark.parametrize(("message", "told"), TOLD)
-def test_a_message_of_openai_s_own_words_is_told_without_its_numbers(message: str, told: str) -> None:
-    assert tellable(message, {"gpt-6-luna", "label"}) == told
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        "",
-        "Invalid value: 'kettle'. Supported values are: 'low' and 'high'.",
-        "Invalid input: kettle.",
-        "Error while downloading https://example.com/image.",
-        "Error while downloading https://platform.openai.com.example.com/image.",
-        "Invalid value: 'the model is not supported'.",
-        'Invalid value: "of a user with no access".',
-        "Invalid value: '\u914d\u7f6e'.",
-        "Invalid value: 'is' or 'm\u00fcller'.",
-        "The model `my-model` does not exist.",
-        "Could not parse the file data:image/png;base64,iVBORw0KGgo.",
-        "The prompt of user@example.com is too long.",
-        "Please " * 1_000,
-    ],
-)
-def test_a_message_that_may_quote_a_row_is_not_told(message: str) -> None:
-    assert tellable(message, {"gpt-6-luna"}) is None
-
-
-def test_a_long_message_is_cut_between_words() -> None:
-    told = tellable("the model does not exist " * 20) or ""
-    assert len(told) <= MAX_TOLD
-    assert told.endswith(" …")
 
 
 @pytest.fixture

@@ -28,7 +28,8 @@ from dropbatch.batch_api.output_items import (
 )
 from dropbatch.batch_api.tool_fees import IMAGE_GENERATION
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 
 pytestmark = pytest.mark.usefixtures("with_fast_paths")

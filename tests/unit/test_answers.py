@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from dropbatch.answers.batch_reader import AnswerReader
 from dropbatch.answers.reader import Answer, Usage, read_answer
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 
 CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embeddings"

@@ -353,7 +353,7 @@ def test_the_same_table_while_its_job_is_open_is_not_billed_again(fake: FakeCont
 @pytest.mark.parametrize(
     ("recipe", "schemas"),
     [
-        (b"prompt: '{{ a }}'", {"p_answer": None, "p_x": None, "p__status": None, "p__error": None}),
+        (b"prompt: '{{ a }}'", {"p_answer": {"type": "string"}, "p_x": None, "p__status": None, "p__error": None}),
         (
             b"prompt: '{{ a }}'\nendpoint: /v1/moderations",
             {

@@ -21,7 +21,7 @@ from statistics import median, quantiles
 from time import process_time
 from typing import Any
 
-from dropbatch.batch_api.limits import Limits
+from dropbatch.batch_api.limits import MAX_BATCHES_PER_HOUR, Limits
 from dropbatch.domain.errors import OpenAIRateLimitError
 from dropbatch.domain.states import OpenAIStatus
 from dropbatch.polling.poll import poll
@@ -51,7 +51,6 @@ TOKENS_A_DROP = 40
 """How many tokens may be enqueued for a model, for each drop of the day: about as many as the busy hours need."""
 
 FAILING_ROWS = 0.01
-CREATES_AN_HOUR = 2_000
 MODELS = ("gpt-6-luna", "gpt-6-luna", "gpt-5.6-luna")
 
 WORKERS = {"intake": (2, 3), "dispatch": (3, 5), "collect": (3, 5)}
@@ -78,7 +77,7 @@ class _OpenAI(FakeOpenAI):
 
     def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> RemoteBatch:
         hour = int(self._clock()) // HOUR
-        if self.creates[hour] >= CREATES_AN_HOUR:
+        if self.creates[hour] >= MAX_BATCHES_PER_HOUR:
             self.refused["creates"] += 1
             raise OpenAIRateLimitError("rate_limit_exceeded", 60)
         self.creates[hour] += 1

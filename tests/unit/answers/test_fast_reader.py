@@ -13,7 +13,8 @@ from dropbatch.answers.batch_reader import AnswerReader
 from dropbatch.answers.reader import Answer, read_answer
 from dropbatch.delivery.response_lines import answered_response
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 
 pytestmark = pytest.mark.usefixtures("with_fast_paths")

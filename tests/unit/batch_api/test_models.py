@@ -1,102 +1,11 @@
-"""What is known of OpenAI's models: their published ends, and what they refuse."""
+"""The members of a request that known models refuse."""
 
-from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from dropbatch.batch_api.endpoints import CHAT, EMBEDDINGS, RESPONSES
-from dropbatch.batch_api.models import MAX_NOTICES, VARIES, end_of, family_of, notices_about, refusals
-
-
-def at(day: str) -> int:
-    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
-
-
-def said(models: list[str], day: str) -> list[str]:
-    return [notice.message for notice in notices_about(models, at(day))]
-
-
-@pytest.mark.parametrize(
-    ("model", "day", "replacement"),
-    [
-        ("gpt-5-mini", "2026-12-11", "gpt-5.6-terra"),
-        ("gpt-5", "2026-12-11", "gpt-5.6-sol"),
-        ("gpt-5-nano", "2026-12-11", "gpt-5.6-luna"),
-        ("gpt-5-pro-2025-10-06", "2026-12-11", "gpt-5.6-sol"),
-        ("o3-2025-04-16", "2026-12-11", "gpt-5.6-sol"),
-        ("gpt-3.5-turbo", "2026-10-23", "gpt-5.6-terra"),
-        ("gpt-3.5-turbo-1106", "2026-09-28", "gpt-5.6-terra"),
-        ("gpt-4-turbo-2024-04-09", "2026-10-23", "gpt-5.6-sol"),
-        ("gpt-4.1-nano-2025-04-14", "2026-10-23", "gpt-5.6-luna"),
-        ("o1", "2026-10-23", "gpt-5.6-sol"),
-        ("o4-mini", "2026-10-23", "gpt-5.6-terra"),
-        ("gpt-image-1", "2026-10-23", "gpt-image-2"),
-        ("gpt-image-1-mini", "2026-12-01", "gpt-image-2"),
-        ("gpt-4o", "2027-01-14", "gpt-6-luna"),
-        ("gpt-4o-2024-11-20", "2027-01-14", "gpt-6-luna"),
-        ("gpt-4o-2024-05-13", "2026-10-23", "gpt-5.6-sol"),
-        ("ft:gpt-4o-mini-2024-07-18:org:name:id", "2027-01-14", "gpt-6-luna"),
-        ("ft:gpt-3.5-turbo-0125:org::id", "2026-10-23", "gpt-5.6-terra"),
-        ("davinci-002", "2026-09-28", None),
-        ("sora-2-pro", "2026-09-24", None),
-        ("gpt-5.1", "2027-04-01", None),
-    ],
-)
-def test_an_end_is_known_of_a_model_its_snapshots_and_what_was_made_of_it(
-    model: str, day: str, replacement: str | None
-) -> None:
-    end = end_of(model)
-    assert end is not None
-    assert end.day == date.fromisoformat(day)
-    assert (end.replacements[0] if end.replacements else None) == replacement
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        *("gpt-6-luna", "gpt-5.6-luna", "gpt-5.5", "gpt-5.4-mini", "gpt-image-2", "gpt-audio-1.5", "gpt-6-sol"),
-        *("text-embedding-3-small", "my-model", "", "openai/gpt-5-mini", "gpt-5-mini-deployment", "ft:"),
-        *("gpt-4o-mini-ours", "meta-llama/Llama-3.1", "GPT-5-mini"),
-    ],
-)
-def test_no_end_is_known_of_a_model_that_lives_on_or_is_somebody_elses(model: str) -> None:
-    assert end_of(model) is None
-
-
-def test_what_is_named_in_a_models_place_lives_on() -> None:
-    from dropbatch.batch_api import models
-
-    ends = [*models._BY_NAME.values(), *models._BY_BEGINNING.values()]
-    assert {name for end in ends for name in end.replacements if end_of(name)} == set()
-
-
-def test_a_notice_begins_a_week_before_the_end_and_says_the_day_and_what_to_write() -> None:
-    assert said(["gpt-5-mini"], "2026-12-03") == []
-    (soon,) = said(["gpt-5-mini"], "2026-12-04")
-    assert soon == (
-        "OpenAI shuts the model gpt-5-mini down on 2026-12-11, and what is not answered by then fails; write "
-        "gpt-5.6-terra or gpt-6.1-terra in its place."
-    )
-    (gone,) = said(["gpt-5-mini"], "2026-12-11")
-    assert gone == (
-        "OpenAI shut the model gpt-5-mini down on 2026-12-11; write gpt-5.6-terra or gpt-6.1-terra in its place."
-    )
-
-
-def test_a_model_without_a_replacement_is_told_with_where_to_look() -> None:
-    (gone,) = said(["davinci-002"], "2026-11-27")
-    assert gone.endswith("2026-09-28; choose another one (https://developers.openai.com/api/docs/deprecations).")
-
-
-def test_of_many_models_the_first_ends_are_told_and_the_others_counted() -> None:
-    models = ["gpt-6-luna", "mine", *(f"sora-{number}" for number in range(20)), "o1", "o1"]
-    notices = said(models, "2026-11-27")
-    assert len(notices) == MAX_NOTICES + 1
-    assert notices[-1].startswith("OpenAI has shut down 16 more of the models")
-
-
-# What models refuse
+from dropbatch.batch_api.models import VARIES, family_of, refusals
 
 
 def keys(endpoint: str, model: str, **body: Any) -> list[str]:
@@ -134,7 +43,7 @@ def test_a_reasoning_model_refuses_max_tokens_in_chat(model: str) -> None:
         ("gpt-6-luna", "enormous", "write none"),
     ],
 )
-def test_an_effort_that_a_model_has_not_is_named_with_those_it_has(model: str, effort: str, words: str) -> None:
+def test_an_effort_that_a_model_lacks_is_named_with_those_it_has(model: str, effort: str, words: str) -> None:
     assert words in sentence(CHAT, model, reasoning_effort=effort)
     (refusal,) = refusals(RESPONSES, model, {"reasoning": {"effort": effort}})
     assert refusal.key == "reasoning.effort"
@@ -166,7 +75,7 @@ def test_temperature_and_the_like_are_refused_while_a_model_reasons(
     assert keys(CHAT, model, **{name: value}, **given) == [name] * refused
 
 
-def test_what_it_says_to_do_about_a_temperature_works() -> None:
+def test_the_advice_about_a_temperature_works() -> None:
     assert sentence(CHAT, "gpt-6-luna", temperature=0) == (
         "gpt-6-luna takes no temperature but the default (1) while it reasons (with medium effort unless told "
         "otherwise); leave it out, or write reasoning_effort: none."
@@ -180,7 +89,7 @@ def test_what_it_says_to_do_about_a_temperature_works() -> None:
 
 
 @pytest.mark.parametrize("model", REASONING)
-def test_defaults_and_what_differs_by_row_are_let_be(model: str) -> None:
+def test_defaults_and_values_that_differ_by_row_are_accepted(model: str) -> None:
     defaults = {"temperature": 1, "top_p": 1.0, "presence_penalty": 0, "logprobs": False, "logit_bias": {}}
     assert keys(CHAT, model, **defaults) == []
     assert keys(CHAT, model, **dict.fromkeys(defaults, VARIES), reasoning_effort=VARIES) == []
@@ -241,7 +150,7 @@ def test_functions_are_called_in_chat_as_far_as_the_model_does(
     ],
 )
 @pytest.mark.parametrize("model", ["gpt-6-luna", "gpt-5-mini"])
-def test_names_of_the_other_endpoint_are_told_with_its_own(endpoint: str, model: str, wrong: Any, right: Any) -> None:
+def test_names_of_the_other_endpoint_are_refused(endpoint: str, model: str, wrong: Any, right: Any) -> None:
     if model == "gpt-5-mini" and "none" in str(wrong):
         wrong, right = {"reasoning_effort": "minimal"}, {"reasoning": {"effort": "minimal"}}
     (name,), (other,) = wrong, right
@@ -260,6 +169,6 @@ def test_a_model_that_is_not_known_is_never_refused_anything() -> None:
         assert keys(CHAT, model, **everything) == keys(RESPONSES, model, **everything) == []
 
 
-def test_the_usual_effort_is_told_only_if_none_is_given() -> None:
+def test_the_default_effort_is_named_only_if_none_is_given() -> None:
     assert "with medium effort unless told otherwise" in sentence(CHAT, "gpt-6-luna", top_p=0.5)
     assert "unless told otherwise" not in sentence(CHAT, "gpt-6-luna", top_p=0.5, reasoning_effort="low")

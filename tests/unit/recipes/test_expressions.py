@@ -1,4 +1,4 @@
-"""What an expression finds in a response, and what it may not do to find it."""
+"""Expressions over a response, and their bounds."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from dropbatch.recipes.expressions import MAX_CHARACTERS, BadExpressionError, Expression
 from dropbatch.recipes.sizes import TooLargeError
 
-from .problems_of import only, problems_of
+from .driving import only, problems_of
 
 BODY = {"choices": [{"finish_reason": "stop", "logprobs": {"content": [{"token": "a"}, {"token": "b"}]}}], "n": 2}
 TWENTY = "{" + ", ".join(f"f{n}: choices[0].finish_reason" for n in range(20)) + "}"

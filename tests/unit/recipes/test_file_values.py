@@ -1,8 +1,9 @@
-"""What templates can say of the dropped file, and that it costs the rows nothing."""
+"""Values of the dropped file in templates."""
 
 import pytest
 
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.file_values import FileValues, file_values
 from dropbatch.recipes.parser import parse_recipe
 from dropbatch.recipes.templates import compile_template

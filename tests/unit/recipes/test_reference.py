@@ -1,4 +1,4 @@
-"""The reference in docs/recipes.md cannot lie: its examples are recipes, and its keys are all there are."""
+"""The reference in docs/recipes.md: its examples are recipes, and it names all keys."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 
 from dropbatch.batch_api.endpoints import ENDPOINTS, GONE
 from dropbatch.recipes.compiler import compile_recipe
-from dropbatch.recipes.parser import KEYS, NOT_SUPPORTED_YET, parse_recipe
+from dropbatch.recipes.keys import KEYS, NOT_SUPPORTED_YET
+from dropbatch.recipes.parser import parse_recipe
 
 REFERENCE = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", REFERENCE, re.MULTILINE | re.DOTALL)

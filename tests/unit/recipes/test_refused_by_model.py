@@ -1,4 +1,4 @@
-"""Values that a recipe's model is known to refuse: told with line, key and what to write, which then works."""
+"""Values that a recipe's model is known to refuse: the advice works."""
 
 from collections import Counter
 
@@ -6,7 +6,8 @@ import pytest
 
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
-from tests.unit.recipes.problems_of import only, problems_of
+
+from .driving import only, problems_of
 
 ASKS_RESPONSES = "endpoint: /v1/responses\n"
 PROMPT = 'prompt: "{{ text }}"\n'
@@ -17,7 +18,7 @@ def short(model: str, parameters: str, more: str = "") -> str:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "key", "line", "words", "mended"),
+    ("wrong", "key", "line", "words", "corrected"),
     [
         (short("gpt-6-luna", "max_tokens: 500"), "parameters.max_tokens", 4, "write max_completion_tokens",
          short("gpt-6-luna", "max_completion_tokens: 500")),
@@ -45,13 +46,13 @@ def short(model: str, parameters: str, more: str = "") -> str:
     ],
 )  # fmt: skip
 def test_a_value_is_refused_with_its_place_and_the_advice_works(
-    wrong: str, key: str, line: int, words: str, mended: str, tally: Counter[str]
+    wrong: str, key: str, line: int, words: str, corrected: str, tally: Counter[str]
 ) -> None:
     problem = only(problems_of(wrong))
     assert (problem.code, problem.key, problem.line) == ("refused_by_model", key, line)
     assert words in problem.message
     assert problem.message.startswith(f"Line {line} of recipe.yaml, key {key}: ")
-    assert problems_of(mended) == []
+    assert problems_of(corrected) == []
     tally["refusals' advice"] += 1
 
 
@@ -68,7 +69,7 @@ def test_a_value_is_refused_with_its_place_and_the_advice_works(
         "  reasoning_effort: '{{ effort }}'\n  temperature: 0\n",
     ],
 )
-def test_what_may_be_taken_is_let_pass(text: str) -> None:
+def test_a_request_that_a_model_may_take_is_accepted(text: str) -> None:
     assert problems_of(text) == []
 
 
@@ -76,7 +77,7 @@ def test_spaces_around_a_model_do_not_hide_it() -> None:
     assert only(problems_of(short("' gpt-6-luna '", "max_tokens: 5"))).code == "refused_by_model"
 
 
-def test_all_that_a_model_refuses_is_told_at_once() -> None:
+def test_all_refusals_of_a_model_are_reported_at_once() -> None:
     found = problems_of(short("gpt-6-luna", "{max_tokens: 5, temperature: 0, top_p: 0.5}"))
     assert [problem.key for problem in found] == [
         f"parameters.{name}" for name in ("max_tokens", "temperature", "top_p")
@@ -92,6 +93,6 @@ def test_an_endpoint_that_is_gone_is_refused_with_the_day(body: str) -> None:
 
 
 def test_a_recipe_that_was_accepted_stays_so() -> None:
-    """What is learnt of a model afterwards leaves running jobs alone."""
+    """New facts about a model do not stop running jobs."""
     recipe = parse_recipe(short("gpt-6-luna", "max_tokens: 5").encode())
     assert compile_recipe(recipe, {}, checked=True).model == "gpt-6-luna"

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from dropbatch.recipes.compiler import compile_recipe
+from dropbatch.recipes.json_schema import in_place_repeats
 from dropbatch.recipes.parser import parse_recipe
-from dropbatch.recipes.schema import in_place_repeats
 
-from .problems_of import only, problems_of
+from .driving import only, problems_of
 
 SHORT = "model: m\nprompt: '{{ text }}'\n"
 
@@ -61,7 +61,7 @@ def test_the_short_notation_becomes_json_schema(written: str, meant: Any) -> Non
     }
 
 
-def test_json_schema_gets_what_strict_mode_insists_on_wherever_it_is_not_given() -> None:
+def test_json_schema_is_completed_for_strict_mode() -> None:
     found = schema_of(
         "{type: object, properties: {a: {type: array, items: {type: object, properties: {b: {type: string}}}},"
         " c: {type: object, required: [], properties: {d: {$ref: '#/$defs/e'}}}}, $defs: {e: {type: string}}}"

@@ -1,4 +1,4 @@
-"""JSON Schema as programs write it is completed to strict mode, and what cannot be is refused before it is sent."""
+"""JSON Schema as programs write it: it is completed for strict mode, or refused before it is sent."""
 
 import datetime
 import decimal
@@ -11,11 +11,12 @@ import pytest
 from pydantic import AnyUrl, BaseModel, Field
 
 from dropbatch.domain.errors import DropRejectedError
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 from local.openai_emulator.schemas import strict_problem
 
-from .problems_of import only, problems_of
+from .driving import only, problems_of
 
 
 class Color(enum.Enum):
@@ -78,7 +79,7 @@ def sent(schema: Any) -> Any:
 
 
 @pytest.mark.parametrize("model", [Cat, Dog, Node, Everything])
-def test_what_pydantic_writes_is_taken(model: type[BaseModel]) -> None:
+def test_schemas_of_pydantic_are_accepted(model: type[BaseModel]) -> None:
     written = model.model_json_schema()
     found = sent(written)
     assert strict_problem(found) is None
@@ -132,7 +133,7 @@ CAT = Cat.model_json_schema()
         {"$defs": {"Cat": CAT}, "allOf": [{"$ref": "#/$defs/Cat"}]},
     ],
 )
-def test_what_openai_and_zod_have_around_a_schema_is_taken_off(wrapped: Any) -> None:
+def test_the_wrappers_of_openai_and_zod_are_removed(wrapped: Any) -> None:
     found = sent(wrapped)
     assert strict_problem(found) is None
     assert list(found["properties"]) == ["kind", "lives"]
@@ -188,7 +189,7 @@ TEXT = {"type": "string"}
         (properties(a={"anyOf": [{"type": "null"}, {**TEXT, "format": "uri"}]}), "a.anyOf[1].format", "date-time"),
     ],
 )
-def test_what_strict_mode_refuses_is_told_with_its_key(schema: Any, key: str, says: str) -> None:
+def test_each_part_that_strict_mode_refuses_is_named_with_its_key(schema: Any, key: str, says: str) -> None:
     problem = only(problems_of(recipe(schema)))
     assert (problem.code, problem.key, problem.line) == ("wrong_value", f"schema.properties.{key}", 3)
     assert says in problem.message
@@ -216,7 +217,7 @@ def test_what_strict_mode_refuses_is_told_with_its_key(schema: Any, key: str, sa
         ),
     ],
 )
-def test_a_root_that_cannot_be_sent_is_told(schema: Any, key: str, says: str) -> None:
+def test_a_root_that_cannot_be_sent_is_refused(schema: Any, key: str, says: str) -> None:
     problem = next(problem for problem in problems_of(recipe(schema)) if problem.key == key)
     assert says in problem.message
 
@@ -225,7 +226,7 @@ def test_a_root_that_cannot_be_sent_is_told(schema: Any, key: str, says: str) ->
     "field",
     [dict[str, int], dict, Any, tuple[int, str], set[str], AnyUrl, bytes],
 )
-def test_what_pydantic_writes_and_nobody_can_send_is_refused(field: Any) -> None:
+def test_schemas_of_pydantic_that_cannot_be_sent_are_refused(field: Any) -> None:
     model = type("Model", (BaseModel,), {"__annotations__": {"value": field}})
     problem = problems_of(recipe(model.model_json_schema()))[0]  # type: ignore[attr-defined]  # it is a model
     assert (problem.key or "").startswith("schema.properties.value")

@@ -1,4 +1,4 @@
-"""What a template makes of a row's values."""
+"""Templates over the values of a row."""
 
 import datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Nothing that a recipe says keeps a function busy for ever, and all that it says is stopped without harm."""
+"""Time limits: no program of a recipe keeps a function busy, and interruptions do no harm."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""What YAML can go wrong in, and what its author is told."""
+"""Errors of YAML, and the advice to its author."""
 
 import json
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dropbatch.recipes.parser import parse_recipe
 
-from .problems_of import only, problems_of
+from .driving import only, problems_of
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# to be written\n", "---\n", "\ufeff"])
@@ -16,13 +16,13 @@ def test_an_empty_recipe_is_named_as_such_because_its_upload_may_not_be_finished
     assert only(problems_of(text)).code == "empty_recipe"
 
 
-def test_a_key_that_stands_twice_is_named_with_both_lines() -> None:
+def test_a_duplicate_key_is_named_with_both_lines() -> None:
     problem = only(problems_of("model: a\nprompt: b\nmodel: c\n"))
     assert (problem.code, problem.line, problem.key) == ("duplicate_key", 3, "model")
     assert "after line 1" in problem.message
 
 
-def test_a_nested_key_that_stands_twice_is_found_too() -> None:
+def test_a_duplicate_nested_key_is_found_too() -> None:
     problem = only(problems_of("model: a\nprompt: b\nschema:\n  x: string\n  x: integer\n"))
     assert (problem.line, problem.key) == (5, "schema.x")
 
@@ -42,7 +42,7 @@ def test_a_template_without_quotes_in_a_list_gets_the_advice_too() -> None:
     assert (problem.code, problem.line) == ("unquoted_template", 4)
 
 
-def test_a_quote_that_does_not_end_is_not_taken_for_a_missing_one() -> None:
+def test_a_quote_that_does_not_end_is_distinguished_from_a_missing_one() -> None:
     problem = only(problems_of('model: a\nprompt: "Text: {{ text }}\n'))
     assert (problem.code, problem.line) == ("bad_yaml", 2)
     assert "does not end" in problem.message
@@ -94,7 +94,7 @@ def test_yaml_is_of_version_1_2_so_that_no_and_dates_are_text() -> None:
     assert recipe.schema == {"answer": ["no", "yes", "on", "2024-01-01", "1_000", 1000.0, 12]}
 
 
-def test_windows_line_ends_and_a_byte_order_mark_are_taken() -> None:
+def test_windows_line_ends_and_a_byte_order_mark_are_accepted() -> None:
     recipe = parse_recipe(b"\xef\xbb\xbfmodel: a\r\nprompt: |\r\n  one\r\n  two\r\n")
     assert recipe.prompt == "one\ntwo\n"
 

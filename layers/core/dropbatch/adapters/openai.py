@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dropbatch.batch_api.error_codes import BILLING_CODES
+from dropbatch.batch_api.limits import COMPLETION_WINDOW
 from dropbatch.domain.errors import (
     OpenAIAuthError,
     OpenAIBillingError,
@@ -113,7 +114,7 @@ class OpenAIBatches:
             made = client.batches.with_raw_response.create(
                 input_file_id=file_id,
                 endpoint=endpoint,  # type: ignore[arg-type]  # the drop's own, checked by OpenAI
-                completion_window="24h",
+                completion_window=COMPLETION_WINDOW,
                 metadata=dict(metadata),
                 timeout=_timeout(CREATE_SECONDS),
                 **more,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dropbatch import fast_paths
 from dropbatch.answers.fast_reader import FastReader
 from dropbatch.answers.reader import Answer, read_answer, time_limit
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 
 
 class AnswerReader:

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from dropbatch.answers.reader import DECODE_ERRORS, Answer, Usage, exact_value
+from dropbatch.batch_api.endpoints import CHAT, RESPONSES
 from dropbatch.batch_api.output_items import COMMENTARY
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.recipes import parser as recipes
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Good = Annotated[int, msgspec.Meta(ge=200, le=299)]
@@ -131,11 +131,11 @@ class _Response(msgspec.Struct, gc=False, kw_only=True):
 
 
 _BODIES: Mapping[str, tuple[Any, Callable[[Any], tuple[Any, ...]]]] = {
-    recipes.CHAT: (
+    CHAT: (
         _Chat,
         attrgetter("prompt_tokens", "prompt_tokens_details", "completion_tokens", "completion_tokens_details"),
     ),
-    recipes.RESPONSES: (
+    RESPONSES: (
         _Response,
         attrgetter("input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details"),
     ),

@@ -14,6 +14,7 @@ import orjson
 
 from dropbatch.answers.json_wrappings import unwrap_json
 from dropbatch.answers.tool_calls import ToolCalls, count_chat_calls, count_response_calls
+from dropbatch.batch_api import endpoints
 from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED, CONTENT_CODES, CONTEXT_LENGTH
 from dropbatch.batch_api.output_items import (
     COMMENTARY,
@@ -27,8 +28,7 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.json_encoding import as_list as _list
 from dropbatch.json_encoding import as_mapping as _mapping
 from dropbatch.json_encoding import to_json
-from dropbatch.recipes import parser as recipes
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.expressions import Expression
 from dropbatch.recipes.sizes import TooLargeError
 from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError
@@ -229,7 +229,7 @@ class _Reader:
         self._structured = self._validator is not None
 
     def answer(self, body: bytes) -> Answer:
-        if self._endpoint == recipes.EMBEDDINGS:
+        if self._endpoint == endpoints.EMBEDDINGS:
             choice, usage = self._embeddings(body)
             return self._with_columns(choice, usage, body, None)
         response = _mapping(msgspec.json.decode(body))
@@ -241,16 +241,16 @@ class _Reader:
             code = _error_code(response["error"], "error")
             return Answer(_failure(code), code, None, usage, failed=True)
         match self._endpoint:
-            case recipes.CHAT:
+            case endpoints.CHAT:
                 choice = self._choices(response, self._chat)
                 tools = count_chat_calls(_mappings(response.get("choices")))
-            case recipes.COMPLETIONS:
+            case endpoints.COMPLETIONS:
                 choice = self._choices(response, self._completion)
-            case recipes.RESPONSES:
+            case endpoints.RESPONSES:
                 items = _mappings(response.get("output"))
                 choice = self._response(response, items)
                 tools = count_response_calls(response, items)
-            case recipes.MODERATIONS:
+            case endpoints.MODERATIONS:
                 choice = self._moderations(response)
             case _:
                 choice = _Choice(Outcome.OK, None, (_fragment(body),)) if response else _EMPTY

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 from dropbatch.answers.reader import Usage
 from dropbatch.domain.outcomes import COMPLETE, RETRYABLE, WHEN, Outcome
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 
 KEPT_REASONS = 50
 """How many different reasons are counted one by one; the rest count as `other`."""

@@ -1,7 +1,7 @@
-"""The error codes of the Batch API, each with what it is about.
+"""The error codes of the Batch API, and the kind of each.
 
-OpenAI publishes no list. These have been seen in the answers to calls, in a failed batch's `errors` and in error files;
-Azure's names for the same faults stand beside OpenAI's. A code that is not here says nothing that could be acted on.
+OpenAI publishes no list. These codes occurred in the answers to calls, in a failed batch's `errors` and in error files.
+Azure's names for the same faults are beside OpenAI's. Dropbatch does not act on a code that is not in the table.
 """
 
 from enum import StrEnum
@@ -9,18 +9,18 @@ from types import MappingProxyType
 
 
 class CodeKind(StrEnum):
-    """What an error code is about, and so which rows it concerns."""
+    """The subject of an error code, which decides which rows it concerns."""
 
     KEY = "key"  # the API key is wrong, or was revoked
     PERMISSION = "permission"  # the key may not do this
     REGION = "region"  # OpenAI does not serve the country that the call came from; no key changes that
     BILLING = "billing"  # the account has no credit left, or is closed
-    TOKENS = "tokens"  # the account may not enqueue so many tokens at once; it passes
-    RATE = "rate"  # too many calls a minute, or batches an hour; it passes
+    TOKENS = "tokens"  # the account may not enqueue this number of tokens at once; it is temporary
+    RATE = "rate"  # too many calls a minute, or batches an hour; it is temporary
     MODEL = "model"  # there is no such model, or not for this account
     FILE = "file"  # the whole batch file is wrong: empty, too large, or with too many lines
     LINE = "line"  # one line of the batch file is wrong
-    CONTENT = "content"  # OpenAI, or Azure's filter, declines what the row asks for; so it would again
+    CONTENT = "content"  # OpenAI, or Azure's filter, declines the row's request, and would decline it again
     LENGTH = "length"  # the row is longer than the model, or a member of the request, takes
 
 
@@ -77,10 +77,10 @@ def codes_about(*kinds: CodeKind) -> frozenset[str]:
 
 
 CONTEXT_LENGTH = "context_length_exceeded"
-"""The code of rows that are too long for their model, whatever a server calls it."""
+"""The code of rows that are too long for their model, even if a server uses another code."""
 
 APPROVAL_REQUIRED = "approval_required"
-"""The code of rows whose answer is no more than the question whether a tool may be called. It is our own."""
+"""Dropbatch's own code of rows whose answer only asks whether a tool may be called."""
 
 BILLING_CODES = codes_about(CodeKind.BILLING)
 CONTENT_CODES = codes_about(CodeKind.CONTENT)

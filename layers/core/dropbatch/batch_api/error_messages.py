@@ -1,15 +1,17 @@
-"""Says which of OpenAI's messages may be told outside of S3: those that hold nothing but OpenAI's own words.
+"""Redaction of OpenAI's messages: the part of a message that may leave S3, in OpenAI's own words.
 
-A message may quote the row that it is about. So one is told only if each of its words is one that OpenAI's messages are
-made of, the name of a parameter, or a name that the caller knows; what stands in quotes has to be such a name alone.
-Numbers are masked, for they may be the row's. In doubt a message is not told: responses.jsonl has it.
+A message may quote the row that it is about. So Dropbatch repeats it only if each of its words is one of OpenAI's usual
+words, the name of a parameter, or a name that the caller knows. A quotation has to be such a name alone. Numbers are
+masked, because they may be the row's. In doubt a message is not repeated: responses.jsonl has it.
 """
 
 import re
 from collections.abc import Collection
 
-MAX_TOLD = 240
-"""How many characters of a message are told."""
+from dropbatch.batch_api.parameters import PARAMETERS
+
+MAX_CHARACTERS = 240
+"""The maximum length of a redacted message."""
 
 _TERMS = frozenset(
     """
@@ -41,21 +43,17 @@ _TERMS = frozenset(
     with within without would xhigh you you've your
     """.split()  # noqa: SIM905  # a list of 400 words reads best as lines of text
 )
-"""The words that OpenAI's messages on requests are made of."""
+"""The usual words of OpenAI's messages on requests."""
 
-_PARAMETERS = frozenset(
+_NAMES = PARAMETERS | frozenset(
     """
-    additionalProperties allOf anyOf audio background batch_expired cache_control conversation dimensions
-    encoding_format finish_reason format frequency_penalty function_call functions image_url include input
-    input_audio input_file input_image input_text instructions json_object json_schema logit_bias logprobs
-    max_completion_tokens max_output_tokens max_tokens max_tool_calls metadata modalities n oneOf output_text
-    parallel_tool_calls prediction presence_penalty previous_response_id prompt prompt_cache_key
-    prompt_cache_retention reasoning reasoning_effort response_format safety_identifier seed service_tier
-    stop_sequences store stream_options suffix temperature text text_format tool_call_id tool_calls tool_choice
-    top_logprobs top_p truncation verbosity web_search_options
+    additionalProperties allOf anyOf batch_expired cache_control conversation finish_reason format function_call
+    functions image_url input input_audio input_file input_image input_text instructions json_object json_schema
+    oneOf output_text previous_response_id prompt prompt_cache_retention response_format stop_sequences
+    stream_options text_format tool_call_id tool_calls
     """.split()  # noqa: SIM905  # as above
 )
-"""Names of what requests consist of, beyond the words above."""
+"""Names in requests, which are not words of English."""
 
 _OWN_URL = re.compile(r"https?://(?:platform|help|developers|cookbook)\.openai\.com(?:/[A-Za-z0-9_#/?=.-]*)?")
 _QUOTED = re.compile(r"(?<![A-Za-z0-9])(['\"`])(.*?)\1(?![A-Za-z0-9])")
@@ -65,29 +63,29 @@ _PLAIN = re.compile(r"[\x20-\x7e]+")
 _NUMBER = re.compile(r"\d(?:[\d.,]*\d)?")
 
 
-def tellable(message: str, names: Collection[str] = ()) -> str | None:
-    """Return what of a message may be told, its numbers masked; None if it may hold a row's text.
+def redact(message: str, names: Collection[str] = ()) -> str | None:
+    """Return a message with its numbers masked, cut to MAX_CHARACTERS; None if it may hold a row's text.
 
-    `names` are those that the caller knows to be no row's, such as the model's.
+    `names` are those that the caller knows not to be a row's, such as the model's.
     """
     text = " ".join(message.split())
-    if not text or len(text) > 10 * MAX_TOLD or not _PLAIN.fullmatch(text):
+    if not text or len(text) > 10 * MAX_CHARACTERS or not _PLAIN.fullmatch(text):
         return None
-    told, end = "", 0
+    redacted, end = "", 0
     for url in _OWN_URL.finditer(text):
         before = _masked(text[end : url.start()], names)
         if before is None:
             return None
-        told, end = told + before + url[0], url.end()
+        redacted, end = redacted + before + url[0], url.end()
     rest = _masked(text[end:], names)
     if rest is None:
         return None
-    told += rest
-    return told if len(told) <= MAX_TOLD else told[: MAX_TOLD - 1].rpartition(" ")[0] + " …"
+    redacted += rest
+    return redacted if len(redacted) <= MAX_CHARACTERS else redacted[: MAX_CHARACTERS - 1].rpartition(" ")[0] + " …"
 
 
 def _masked(text: str, names: Collection[str]) -> str | None:
-    """A text with its numbers masked; None if a word of it is not known."""
+    """Return a text with its numbers masked; None if a word of it is not known."""
     tokens = [token for token in _TOKEN.findall(text) if token not in names]
     if not all(_is_known(word) for token in tokens for word in _WORD.findall(token)):
         return None
@@ -98,9 +96,9 @@ def _masked(text: str, names: Collection[str]) -> str | None:
 
 
 def _is_known(word: str) -> bool:
-    return word.lower() in _TERMS or word in _PARAMETERS
+    return word.lower() in _TERMS or word in _NAMES
 
 
 def _is_name(quoted: str, names: Collection[str]) -> bool:
-    """Whether what stands in quotes is one name, such as `messages[0].content`."""
+    """Return whether a quotation is one name, such as `messages[0].content`."""
     return quoted in names or re.fullmatch(r"(?:\$\.)?[A-Za-z_][A-Za-z0-9_.\[\]]*|", quoted) is not None

@@ -9,8 +9,9 @@ Building requests takes 12 times as long without it and `recipes/fast_body`.
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 
+from dropbatch.batch_api.estimates import RequestEstimate
 from dropbatch.batch_api.limits import Limits
-from dropbatch.batch_api.request import LINE, Request, RequestEstimate
+from dropbatch.batch_api.request import LINE, Request
 
 
 class RequestChunk:
@@ -20,19 +21,19 @@ class RequestChunk:
     only on demand: validation needs their sizes alone.
     """
 
-    __slots__ = ("_columns", "_form", "_sizes", "count", "endpoint", "expectation", "model", "number")
+    __slots__ = ("_columns", "_form", "_sizes", "count", "endpoint", "estimate", "model", "number")
 
     def __init__(
         self,
         endpoint: str,
         model: str,
-        expectation: RequestEstimate,
+        estimate: RequestEstimate,
         number: int,
         count: int,
         form: bytes,
         columns: Sequence[Sequence[bytes]],
     ) -> None:
-        self.endpoint, self.model, self.expectation = endpoint, model, expectation
+        self.endpoint, self.model, self.estimate = endpoint, model, estimate
         self.number, self.count = number, count
         self._form, self._columns = form, columns
         self._sizes: list[int] | None = None
@@ -51,7 +52,7 @@ class RequestChunk:
         """Return whether each request may be sent: no line and no list of inputs is too long."""
         return (
             max(self.line_sizes()) <= min(limits.line_bytes, limits.batch_bytes)
-            and self.expectation.embedding_inputs <= limits.batch_embedding_inputs
+            and self.estimate.embedding_inputs <= limits.batch_embedding_inputs
         )
 
     def bodies(self) -> list[bytes]:

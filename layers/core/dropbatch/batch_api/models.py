@@ -1,77 +1,30 @@
-"""What OpenAI has published of its models: when each is shut down, and what each refuses. Checked 2026-11-27.
+"""The names of models, and the members of a request that each family of OpenAI's models refuses. Checked 2026-11-27.
 
-The ends are those of OpenAI's page of deprecations (SOURCE) and of its Python SDK, which gives the dates at the names
-of the models. What models refuse stands in OpenAI's reasoning and model guides and in its own 400 answers. Only what
-is certain stands here: a model that is not here is another server's, or too new, and is never refused anything.
-
-An end is told, never enforced: another server may serve the model under the same name, or a plan of its own keep it.
+The refusals are those of OpenAI's reasoning and model guides and of its own 400 answers. The table has certain facts
+only: a model that is not in it is another server's, or too new, and Dropbatch never refuses it anything.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
-from dropbatch.domain.problems import Notice
 
-SOURCE = "https://developers.openai.com/api/docs/deprecations"
+EXAMPLE_MODEL = "gpt-6-luna"
+"""The model that advice names."""
 
-NOTICE_DAYS = 7
-"""How long before a model's end people are told of it: a batch may take a day, and a retry as long again."""
+_MODEL_NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,256}")
+"""OpenAI's names (`ft:<model>:org::id` too) and those of servers that put an organisation's name in front. A model's
+name may come out of a row, and becomes part of keys, logs and notifications."""
 
-MAX_NOTICES = 5
-"""A drop may name a model in every row. The notices of this many are told, and the others counted."""
-
-_ENDS = (
-    # The day, the models with their dated snapshots, and what OpenAI names in their place; if that has an end itself,
-    # what it names in place of that. A name goes before a beginning, which a star ends.
-    ("2027-04-01", "gpt-5.1 gpt-5.1-20* gpt-5.3-codex gpt-5.4-nano gpt-5.4-nano-20*", ""),
-    ("2027-01-20", "gpt-audio gpt-audio-20* gpt-audio-mini gpt-audio-mini-20*", ""),
-    ("2027-01-14", "gpt-4o gpt-4o-20* gpt-4o-mini gpt-4o-mini-20*", "gpt-6-luna"),
-    ("2027-01-14", "gpt-4.1 gpt-4.1-20* gpt-4.1-mini gpt-4.1-mini-20*", "gpt-6-luna"),
-    ("2026-12-11", "gpt-5 gpt-5-20*", "gpt-5.6-sol gpt-6.1-sol"),
-    ("2026-12-11", "gpt-5-mini gpt-5-mini-20*", "gpt-5.6-terra gpt-6.1-terra"),
-    ("2026-12-11", "gpt-5-nano gpt-5-nano-20*", "gpt-5.6-luna gpt-6-luna"),
-    ("2026-12-11", "gpt-5-pro gpt-5-pro-20* o3 o3-20* o3-pro o3-pro-20*", "gpt-5.6-sol"),
-    ("2026-12-01", "gpt-image-1.5 gpt-image-1.5-20* gpt-image-1-mini chatgpt-image-latest", "gpt-image-2"),
-    ("2026-10-23", "gpt-image-1 gpt-image-1-20*", "gpt-image-2"),
-    ("2026-10-23", "gpt-3.5-turbo gpt-3.5-turbo-0125 o4-mini o4-mini-20*", "gpt-5.6-terra"),
-    ("2026-10-23", "gpt-4 gpt-4-0613 gpt-4-1106-preview gpt-4-turbo gpt-4-turbo-20*", "gpt-5.6-sol"),
-    ("2026-10-23", "gpt-4o-2024-05-13 o1 o1-20* o1-pro o1-pro-20* o3-mini o3-mini-20*", "gpt-5.6-sol"),
-    ("2026-10-23", "gpt-4.1-nano gpt-4.1-nano-20*", "gpt-5.6-luna"),
-    ("2026-09-28", "gpt-3.5-turbo-1106", "gpt-5.6-terra"),
-    ("2026-09-28", "gpt-3.5-turbo-instruct gpt-3.5-turbo-instruct-* babbage-002 davinci-002", ""),
-    ("2026-09-24", "sora-*", ""),
-    ("2026-08-10", "gpt-5.2-chat-latest gpt-5.3-chat-latest", "gpt-5.5"),
-    ("2026-07-23", "gpt-5-chat-latest gpt-5.1-chat-latest gpt-5-codex gpt-5.2-codex", "gpt-5.6-sol"),
-    ("2026-07-23", "gpt-5.1-codex gpt-5.1-codex-max", "gpt-5.6-sol"),
-    ("2026-07-23", "gpt-5.1-codex-mini", "gpt-5.6-terra"),
-    ("2026-07-23", "o3-deep-research o3-deep-research-20*", "gpt-5.6-sol"),
-    ("2026-07-23", "o4-mini-deep-research o4-mini-deep-research-20*", "gpt-5.6-sol"),
-    ("2026-07-23", "computer-use-preview computer-use-preview-20*", "gpt-5.4-mini"),
-    ("2026-07-23", "gpt-4o-search-preview* gpt-4o-mini-search-preview*", "gpt-6-luna"),
-    ("2026-05-12", "dall-e-2 dall-e-3", "gpt-image-2"),
-    ("2026-05-07", "gpt-4o-audio-preview* gpt-4o-mini-audio-preview*", "gpt-audio-1.5"),
-    ("2026-03-26", "gpt-4-0314 gpt-4-0125-preview gpt-4-turbo-preview", "gpt-5.6-sol"),
-    ("2026-02-17", "chatgpt-4o-latest", "gpt-5.6-sol"),
-    ("2026-02-12", "codex-mini-latest", "gpt-5.6-terra"),
-    ("2025-10-27", "o1-mini o1-mini-20*", "gpt-5.6-terra"),
-    ("2025-07-28", "o1-preview o1-preview-20*", "gpt-5.6-sol"),
-    ("2025-07-14", "gpt-4.5-preview gpt-4.5-preview-20*", "gpt-6-luna"),
-    ("2025-06-06", "gpt-4-32k gpt-4-32k-0314 gpt-4-32k-0613", "gpt-6-luna"),
-    ("2024-12-06", "gpt-4-vision-preview gpt-4-1106-vision-preview", "gpt-6-luna"),
-    ("2024-09-13", "gpt-3.5-turbo-16k gpt-3.5-turbo-16k-0613 gpt-3.5-turbo-0301 gpt-3.5-turbo-0613", "gpt-5.6-terra"),
-)
+MODEL_NAME_RULE = "a name has at most 256 letters, digits and signs of . _ : / @ -"
 
 
-class End(NamedTuple):
-    """The day on which OpenAI shuts a model down, and the models that it names in its place, if any."""
-
-    day: date
-    replacements: tuple[str, ...]
+def is_model_name(text: str) -> bool:
+    """Return whether a text can be the name of a model."""
+    return _MODEL_NAME.fullmatch(text) is not None
 
 
 def base_of(model: str) -> str:
@@ -79,65 +32,8 @@ def base_of(model: str) -> str:
     return model.split(":")[1] if model.startswith("ft:") else model
 
 
-def _read_ends() -> tuple[dict[str, End], dict[str, End]]:
-    """Return the ends by name, and by what the names of snapshots begin with."""
-    names: dict[str, End] = {}
-    beginnings: dict[str, End] = {}
-    for day, listed, replacements in _ENDS:
-        end = End(date.fromisoformat(day), tuple(replacements.split()))
-        for name in listed.split():
-            if name.endswith("*"):
-                beginnings[name[:-1]] = end
-            else:
-                names[name] = end
-    return names, beginnings
-
-
-_BY_NAME, _BY_BEGINNING = _read_ends()
-_BEGINNINGS = tuple(_BY_BEGINNING)
-
-
-def end_of(model: str) -> End | None:
-    """Return the published end of a model; None if none is known."""
-    name = base_of(model)
-    if name in _BY_NAME:
-        return _BY_NAME[name]
-    if not name.startswith(_BEGINNINGS):  # a drop may name a model in every row
-        return None
-    return next(end for beginning, end in _BY_BEGINNING.items() if name.startswith(beginning))
-
-
-def notices_about(models: Iterable[str], now: int) -> list[Notice]:
-    """Return what to tell of those models that OpenAI has shut down at this time (in Unix seconds), or soon will."""
-    today = datetime.fromtimestamp(now, UTC).date()
-    found = sorted(
-        (end.day, model, end)
-        for model in set(models)
-        if (end := end_of(model)) is not None and today + timedelta(NOTICE_DAYS) >= end.day
-    )
-    notices = [_notice(model, end, gone=end.day <= today) for _, model, end in found[:MAX_NOTICES]]
-    if len(found) > MAX_NOTICES:
-        more = f"OpenAI has shut down {len(found) - MAX_NOTICES:,} more of the models, or soon will; see {SOURCE}."
-        notices.append(Notice("model_gone", more))
-    return notices
-
-
-def _notice(model: str, end: End, *, gone: bool) -> Notice:
-    if end.replacements:
-        advice = f"write {' or '.join(end.replacements)} in its place"
-    else:
-        advice = f"choose another one ({SOURCE})"
-    if gone:
-        return Notice("model_gone", f"OpenAI shut the model {model} down on {end.day}; {advice}.")
-    rest = "and what is not answered by then fails"
-    return Notice("model_ends", f"OpenAI shuts the model {model} down on {end.day}, {rest}; {advice}.")
-
-
-# What models refuse
-
-
 class When(StrEnum):
-    """When a model takes something."""
+    """The condition under which a model takes a member."""
 
     ALWAYS = "always"
     WITHOUT_EFFORT = "with the effort none only"
@@ -146,11 +42,12 @@ class When(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Models that take the same. `efforts` are those published, none for a model that does not reason.
+    """Models that take the same members of a request.
 
-    `unsure` are efforts that some sources say it takes as well. `effort` is the one that it takes if none is given.
-    `sampling` says when it takes temperature and the like, `tools` when it calls functions in chat completions.
-    `fixed` are more members of a request that it takes at their defaults only.
+    `efforts` are those published, none for a model that does not reason. `unsure` are efforts that some sources say it
+    takes as well. `effort` is the one that it uses if none is given. `sampling` says when it takes temperature and the
+    like, `tools` when it calls functions in chat completions. `fixed` are more members that it takes at their defaults
+    only.
     """
 
     efforts: tuple[str, ...] = ()
@@ -162,6 +59,7 @@ class Family:
 
     @property
     def reasons(self) -> bool:
+        """True if the models reason."""
         return bool(self.efforts)
 
 
@@ -210,11 +108,11 @@ def family_of(model: str) -> Family | None:
 
 
 VARIES: Final = object()
-"""Stands in a request for what differs from row to row: it is not judged."""
+"""The placeholder in a request for a value that differs from row to row: it is not checked."""
 
 
 class Refusal(NamedTuple):
-    """A member of a request that its model refuses, as in `reasoning.effort`, and what to do, as a sentence."""
+    """A member of a request that its model refuses, as in `reasoning.effort`, and a sentence that says what to do."""
 
     key: str
     sentence: str
@@ -235,11 +133,11 @@ _OTHER_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "verbosity": "text, as in text: {verbosity: low}",
     },
 }
-"""Members that only the other of two endpoints has, and what this one calls them."""
+"""Members that only the other of two endpoints has, and this endpoint's names for them."""
 
 
 def refusals(endpoint: str, model: str, body: Mapping[str, Any]) -> Iterator[Refusal]:
-    """Yield what a model is known to refuse of a request's body; nothing if the model is not known."""
+    """Yield the members of a request's body that a model is known to refuse; none if the model is not known."""
     family = family_of(model)
     if family is None or endpoint not in _OTHER_NAMES:
         return
@@ -315,5 +213,5 @@ def _is_refused(when: When, effort: Any) -> bool:
 
 
 def _is_set(name: str, value: Any) -> bool:
-    """Whether a value is there and is not the default. A text is sent as one, and refused for that, whatever model."""
+    """Return whether a value is there, and not the default. A text counts as unset: any model refuses its type."""
     return value is not None and value is not VARIES and not isinstance(value, str) and value != _DEFAULTS[name]

@@ -1,4 +1,4 @@
-"""What models answer with: the kinds of items, parts and endings in OpenAI's answers, and what becomes of each.
+"""The items, parts and endings of OpenAI's answers, and the meaning of each for a row.
 
 The tables name all that the SDK knows (openai 3.57). A test walks its types, and fails if one of them is in no table.
 """
@@ -8,13 +8,13 @@ from types import MappingProxyType
 
 
 class ItemKind(StrEnum):
-    """What an item of a response's `output` means for the row."""
+    """The meaning of an item of a response's `output` for the row."""
 
     MESSAGE = "message"  # its text is the answer, unless it is a comment on the way there
     CALL = "call"  # the model asks the caller to do something: the answer, if there is no text
     APPROVAL = "approval"  # the model asks for a permission, which nobody gives in a batch
     IMAGE = "image"  # an image: the answer, if there is neither a text nor a call
-    WORK = "work"  # what was done on the way: no part of the answer; some of it has a fee (`tool_fees`)
+    WORK = "work"  # a step on the way: no part of the answer; some of it has a fee (`tool_fees`)
 
 
 OUTPUT_ITEMS = MappingProxyType(
@@ -72,7 +72,7 @@ CHAT_MESSAGE = MappingProxyType(
         "role": "not part of the answer",
     }
 )
-"""What becomes of each member of a chat completion's `message`."""
+"""The use of each member of a chat completion's `message`."""
 
 FINISH_REASONS = MappingProxyType(
     {
@@ -83,7 +83,7 @@ FINISH_REASONS = MappingProxyType(
         "function_call": "the call is the answer",
     }
 )
-"""What becomes of a chat completion by its `finish_reason`; any other is taken for `stop`."""
+"""The meaning of a chat completion's `finish_reason`; any other counts as `stop`."""
 
 STATUSES = MappingProxyType(
     {
@@ -95,4 +95,4 @@ STATUSES = MappingProxyType(
         "in_progress": "an error",
     }
 )
-"""What becomes of a response by its `status`; any other is taken for `completed`."""
+"""The meaning of a response's `status`; any other counts as `completed`."""

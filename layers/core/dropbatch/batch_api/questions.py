@@ -1,23 +1,21 @@
-"""Find what a request asks: the texts of which at least one must say something.
+"""The question of a request: the texts of which at least one must not be blank.
 
-The same rules hold for a ready request, for the shape that many requests share, and for a body whose texts are still
-templates. OpenAI refuses some of what is refused here, and answers the rest although nothing was asked.
+The same rules apply to a ready request, to the shape that many requests share, and to a body whose texts are still
+templates. OpenAI refuses some of the requests that Dropbatch refuses here, and answers the others although they ask
+nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dropbatch.batch_api.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MODERATIONS, RESPONSES, VIDEOS
-
-PROMPTED = (COMPLETIONS, *IMAGES, VIDEOS)
-"""The endpoints whose question is the member `prompt`."""
+from dropbatch.batch_api.endpoints import CHAT, RESPONSES, endpoint_at
 
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
-_SAYING = ("tool_calls", "function_call", "audio", "refusal")
-"""The members of a message that say something without its content."""
+_CONTENT_MEMBERS = ("tool_calls", "function_call", "audio", "refusal")
+"""The members of a message that are content besides its text."""
 
 _WITHOUT_INPUT = ("prompt", "previous_response_id", "conversation")
-"""The members of a Responses body that can stand instead of `input`."""
+"""The members of a Responses body that can replace `input`."""
 
 Path = tuple[str | int, ...]
 Texts = Sequence[tuple[Path, Any]]
@@ -25,7 +23,7 @@ Texts = Sequence[tuple[Path, Any]]
 
 
 class Flaw(NamedTuple):
-    """What is wrong with a question: a code, the body's member, and what to say of the line or recipe."""
+    """A fault of a question: a code, the body's member, and words that follow "the line" or "the recipe"."""
 
     code: str
     member: str
@@ -33,20 +31,20 @@ class Flaw(NamedTuple):
 
 
 def flaw_of(endpoint: str, body: Mapping[str, Any]) -> Flaw | None:
-    """Return why a request asks nothing, None if it asks something."""
+    """Return the reason why a request asks nothing; None if it asks something."""
     found = form_flaw(endpoint, body)
     if found is not None:
         return found
     for group in text_groups(endpoint, body):
         if not any(text.strip() for _, text in group):
-            member = _member(endpoint)
+            member = endpoint_at(endpoint).question
             return Flaw("empty_input", member, f"has nothing but empty texts in its {member}; fill them")
     return None
 
 
 def form_flaw(endpoint: str, body: Mapping[str, Any], template: type | None = None) -> Flaw | None:
-    """Return what is wrong with the question's form, whatever its texts say; `template` is what may stand for any."""
-    member = _member(endpoint)
+    """Return the fault of the question's form, whatever its texts say; a `template` may be in place of any value."""
+    member = endpoint_at(endpoint).question
     value = body.get(member)
     if template is not None and isinstance(value, template):
         return None
@@ -54,14 +52,14 @@ def form_flaw(endpoint: str, body: Mapping[str, Any], template: type | None = No
         return _messages_flaw(value, template)
     if endpoint == RESPONSES and not value and any(body.get(name) for name in _WITHOUT_INPUT):
         return None
-    if endpoint not in (RESPONSES, EMBEDDINGS, MODERATIONS):
+    if not endpoint_at(endpoint).requires_question:
         return None
     if value is None:
-        return Flaw("missing_input", member, "has no input in its body; add it")
+        return Flaw("missing_input", member, f"has no {member} in its body; add it")
     if not value and isinstance(value, str | list):
-        return Flaw("empty_input", member, "has an empty input; fill it")
+        return Flaw("empty_input", member, f"has an empty {member}; fill it")
     if endpoint != RESPONSES and isinstance(value, list) and any(item == [] for item in value):
-        return Flaw("empty_input", member, "has an empty list in its input; fill it")
+        return Flaw("empty_input", member, f"has an empty list in its {member}; fill it")
     return None
 
 
@@ -88,16 +86,16 @@ def _messages_flaw(messages: Any, template: type | None) -> Flaw | None:
 def text_groups(endpoint: str, body: Mapping[str, Any], template: type | None = None) -> Iterator[Texts]:
     """Yield groups of texts, each of which needs one that is not blank.
 
-    Where something else than text is asked about, such as an image, no group is needed. With templates, the texts of
-    the last turn count alone: what stands in the messages before it is the same for many rows.
+    There is no group if the request asks about something other than text, such as an image. With templates, only the
+    texts of the last turn count: the messages before it are the same for many rows.
     """
-    member = _member(endpoint)
+    member = endpoint_at(endpoint).question
     value = body.get(member)
     instead = [((name,), body[name]) for name in _WITHOUT_INPUT if endpoint == RESPONSES and body.get(name)]
     if not all(_is_text(item, template) for _, item in instead):
         return
-    if endpoint in (CHAT, RESPONSES) and isinstance(value, list):
-        found = _said(value, (member,), template)
+    if endpoint_at(endpoint).is_conversation and isinstance(value, list):
+        found = _conversation_texts(value, (member,), template)
     elif isinstance(value, list) and not any(isinstance(item, Mapping) for item in value):
         yield from ([((member, place), item)] for place, item in enumerate(value) if _is_text(item, template))
         return
@@ -107,12 +105,8 @@ def text_groups(endpoint: str, body: Mapping[str, Any], template: type | None = 
         yield [*found, *instead]
 
 
-def _member(endpoint: str) -> str:
-    return "messages" if endpoint == CHAT else "prompt" if endpoint in PROMPTED else "input"
-
-
-def _said(messages: list[Any], at: Path, template: type | None) -> Texts | None:
-    """Return the texts of a conversation; None if it says something else as well."""
+def _conversation_texts(messages: list[Any], at: Path, template: type | None) -> Texts | None:
+    """Return the texts of a conversation; None if it has something other than text as well."""
     numbered = list(enumerate(messages))
     if template is not None:
         answers = [place for place, message in numbered if _role(message) == "assistant"]
@@ -124,7 +118,7 @@ def _said(messages: list[Any], at: Path, template: type | None) -> Texts | None:
         if _is_text(message, template):
             found.append(((*at, place), message))
             continue
-        if not isinstance(message, Mapping) or _says_otherwise(message):
+        if not isinstance(message, Mapping) or _has_other_content(message):
             return None
         texts = content_texts(message.get("content"), (*at, place, "content"), template)
         if texts is None:
@@ -137,13 +131,13 @@ def _role(message: Any) -> Any:
     return message.get("role") if isinstance(message, Mapping) else "user"
 
 
-def _says_otherwise(message: Mapping[str, Any]) -> bool:
+def _has_other_content(message: Mapping[str, Any]) -> bool:
     is_message = message.get("type", "message") == "message"
-    return not is_message or any(message.get(name) for name in _SAYING)
+    return not is_message or any(message.get(name) for name in _CONTENT_MEMBERS)
 
 
 def content_texts(content: Any, at: Path, template: type | None = None) -> Texts | None:
-    """Return the texts of a message's content, or of an input; None if there is something else."""
+    """Return the texts of a message's content, or of an input; None if it has something other than text."""
     if content is None:
         return []
     if _is_text(content, template):
@@ -170,7 +164,7 @@ def _is_text(value: Any, template: type | None) -> bool:
 
 
 def _templates(value: Any, at: Path, template: type) -> Iterator[tuple[Path, Any]]:
-    """Yield the templates within a part that is no text, such as an image's address."""
+    """Yield the templates within a part that is not text, such as an image's address."""
     if isinstance(value, template):
         yield at, value
     elif isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""What OpenAI charges for calls to its own tools, as read on 2026-11-27 on its pricing page.
+"""The fees that OpenAI charges for calls to its own tools, read on 2026-11-27 on its pricing page.
 
-These fees are no tokens, and the Batch API does not halve them. The tokens that tools read and write are part of the
-answer's usage.
+These fees are not for tokens, and the Batch API does not halve them. The tokens that tools read and write are part of
+the answer's usage.
 """
 
 import re
@@ -33,34 +33,34 @@ TOOL_FEES = MappingProxyType(
         **{f"{CONTAINER}_{memory}": fee for memory, fee in CONTAINER_FEES.items()},
     }
 )
-"""What one call costs, in US dollars. What is not here has a fee that is not known: an image is charged by the tokens
-of the model that makes it, and a container that was made beforehand by a memory that the answer does not tell."""
+"""The fee of one call, in US dollars. The fee of any other call is not known: an image is charged by the tokens of the
+model that makes it, and a container that was made beforehand by its memory, which the answer does not name."""
 
 PREVIEW_FEE = Decimal("0.025")
-"""What a call of `web_search_preview` costs with a model that does not reason; what it reads is free then."""
+"""The fee of a call of `web_search_preview` by a model that does not reason; the tokens that it reads are free then."""
 
 _NO_REASONING = re.compile(r"(?:ft:)?(?:chatgpt-|gpt-3|gpt-4)")
 _SEARCH_MODEL = re.compile(r"-search-(?:preview|api)")
 _BLOCK_MODEL = re.compile(r"(?:ft:)?gpt-(?:4o|4\.1)-mini(?!-search)")
 
 BLOCK_TOKENS = 8_000
-"""How many input tokens are charged for what one `web_search` reads, by the models that charge it as a block."""
+"""The input tokens that one `web_search` counts as, for the models that charge it as a block."""
 
 
 def call_fee(kind: str, model: str) -> Decimal | None:
-    """Return what one call of this kind costs with a model; None if that is not known."""
+    """Return the fee of one call of this kind by a model; None if it is not known."""
     if kind == WEB_SEARCH_PREVIEW and _NO_REASONING.match(model):
         return PREVIEW_FEE
     return TOOL_FEES.get(kind)
 
 
 def search_model_kind(model: str) -> str | None:
-    """Return the kind of search that a model makes for every chat completion; None if it makes none by itself."""
+    """Return the kind of search that a model makes for every chat completion; None if it searches on request only."""
     if not _SEARCH_MODEL.search(model):
         return None
     return WEB_SEARCH_PREVIEW if "-search-preview" in model else WEB_SEARCH
 
 
 def charges_blocks(kind: str, model: str) -> bool:
-    """Return whether what a search reads is charged as a block of tokens."""
+    """Return whether the tokens that a search reads are charged as a block."""
     return kind == WEB_SEARCH and _BLOCK_MODEL.match(model) is not None

@@ -18,7 +18,7 @@ from dropbatch.answers.batch_reader import AnswerReader
 from dropbatch.answers.output_files import AnswerLines
 from dropbatch.answers.reader import Answer, read_answer
 from dropbatch.answers.tally import Tally
-from dropbatch.batch_api.error_messages import tellable
+from dropbatch.batch_api.error_messages import redact
 from dropbatch.collection.retry_policy import RetryDecision
 from dropbatch.collection.verdict import Judge
 from dropbatch.delivery.render_shard import SAMPLES
@@ -320,7 +320,7 @@ class _Collector:
         if not self._tally.lacks_message(*reason):
             return None
         self._looked_at[reason] += 1
-        return tellable(message if line is None else openai_message(line), self._names)
+        return redact(message if line is None else openai_message(line), self._names)
 
     def _results(self, rows: Sequence[int], answers: Sequence[Answer], *, all_good: bool) -> Sequence[Result]:
         columns: Sequence[str | None] = [None] * len(rows)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any
 
-from dropbatch.batch_api.endpoints import EMBEDDINGS, MODERATIONS
+from dropbatch.batch_api.endpoints import endpoint_at
 from dropbatch.domain.errors import ObjectNotFoundError
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.ports import BYTES, JSON, Piece, Writer
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
 from dropbatch.storage.job_files import JobFiles, lines
@@ -143,12 +143,6 @@ def column_schemas(compiled: CompiledRecipe) -> dict[str, Any]:
     if compiled.properties is not None and isinstance(schema, Mapping):
         found: list[Any] = [schema["properties"][name] for name in compiled.properties]
     else:
-        found = list(_SCHEMAS.get(compiled.endpoint, ()))
+        found = [column.schema for column in endpoint_at(compiled.endpoint).columns]
     # What is computed from a response, and the outcome, come after.
     return dict(zip_longest(compiled.all_columns, found))
-
-
-_SCHEMAS = {
-    EMBEDDINGS: ({"type": "array", "items": {"type": "number"}},),
-    MODERATIONS: ({"type": "boolean"}, {"type": "array", "items": {"type": "string"}}),
-}

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, tzinfo
 from typing import Self
 
+from dropbatch.batch_api.models import EXAMPLE_MODEL
+
 
 class SettingsIncompleteError(RuntimeError):
     """The environment lacks settings, or holds some that cannot be read."""
@@ -83,6 +85,6 @@ def _token_limits(text: str) -> dict[str, int]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         model, _, tokens = part.rpartition("=")
         if not model or not tokens.isdecimal():
-            raise SettingsIncompleteError("TOKEN_LIMITS must read like gpt-6-luna=2000000,gpt-5.6*=500000")
+            raise SettingsIncompleteError(f"TOKEN_LIMITS must read like {EXAMPLE_MODEL}=2000000,gpt-5.6*=500000")
         limits[model.strip()] = int(tokens)
     return limits

@@ -5,8 +5,8 @@ Adding rows to shards takes 8.8 times as long without it.
 
 from itertools import repeat
 
+from dropbatch.batch_api.estimates import BYTES_PER_TOKEN
 from dropbatch.batch_api.fast_requests import RequestChunk
-from dropbatch.batch_api.request import BYTES_PER_TOKEN
 from dropbatch.formats.records import Chunk
 from dropbatch.intake.sharding import Sharder
 
@@ -16,7 +16,7 @@ class ChunkSharder(Sharder):
 
     def add_chunk(self, chunk: Chunk, requests: RequestChunk) -> None:
         """Add a chunk whose rows have these requests, as `add` does row by row."""
-        sizes, line_sizes, each, count = requests.sizes, requests.line_sizes(), requests.expectation, requests.count
+        sizes, line_sizes, each, count = requests.sizes, requests.line_sizes(), requests.estimate, requests.count
         start = 0
         while start < count:
             place, group = self._group(requests.endpoint, requests.model)

@@ -54,9 +54,9 @@ from dropbatch.jobs.lease import give_back, kept, put_off, take, update_own
 from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, MAX_PENDING_SECONDS, may_come, pending_for, wait_for
 from dropbatch.jobs.waiting import wait_for_recipe, waits_for_recipe, waits_no_more
 from dropbatch.messages import IntakeMessage, intake_message_for, message_for
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
-from dropbatch.recipes.parser import DEADLINE_SECONDS
+from dropbatch.recipes.keys import DEADLINE_SECONDS
 from dropbatch.recipes.understood import understood
 from dropbatch.reporting import held_notices, notifications, result_files
 from dropbatch.reporting.details import UsedRecipe

@@ -1,6 +1,6 @@
 """Checks a recipe that was dropped, has the files go on that waited for it, and tells its owner."""
 
-from dropbatch.batch_api.models import notices_about
+from dropbatch.batch_api.deprecations import notices_about
 from dropbatch.domain.drops import Drop, ObjectKind, meaning_of
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError
 from dropbatch.domain.inbox import KnownRecipe, Pending
@@ -13,7 +13,7 @@ from dropbatch.jobs.lease import give_back
 from dropbatch.jobs.pending import LOOK_AGAIN_SECONDS, may_come, pending_for, wait_for
 from dropbatch.messages import IntakeMessage
 from dropbatch.ports import ObjectInfo
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.understood import understood
 from dropbatch.reporting import recipe_notices
 from dropbatch.reporting.recipe_notices import TOLD_FILES, FilesFound

@@ -23,7 +23,7 @@ from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import BatchState
 from dropbatch.intake.sharding import Group
 from dropbatch.ports import BYTES, JSON, Writer
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.rows.request_builder import JobRows, RequestBuilder, size_problems
 from dropbatch.storage.batch_results import Result, read_responses, read_results, writing_results
 from dropbatch.storage.context import Context

@@ -36,9 +36,9 @@ from dropbatch.formats.transcoding import Storage
 from dropbatch.intake.fast_sharding import ChunkSharder
 from dropbatch.intake.sharding import Sharded, ShardPlan
 from dropbatch.jobs.pending import may_come
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
-from dropbatch.recipes.lookalike import MAX_LOOKED_AT, is_recipe_object, is_recipe_text
+from dropbatch.recipes.recipe_detection import MAX_EXAMINED, is_recipe_object, is_recipe_text
 from dropbatch.rows.request_builder import RequestBuilder, size_problems
 from dropbatch.rows.sampling import sampled_rows
 from dropbatch.storage.context import Context
@@ -584,7 +584,7 @@ def _holds_recipe(context: Context, drop: Drop, kind: FileType) -> bool:
     """Whether a file is a recipe under the name of data."""
     if kind.kind is Kind.TXT:
         return is_recipe_text(next(_content(context, drop, kind), b""))
-    if kind.extension == "json" and kind.stem.lower().startswith("recipe") and drop.size <= MAX_LOOKED_AT:
+    if kind.extension == "json" and kind.stem.lower().startswith("recipe") and drop.size <= MAX_EXAMINED:
         return is_recipe_object(b"".join(_content(context, drop, kind)))
     return False
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dropbatch.answers.reader import UNREADABLE, Answer, Usage
 from dropbatch.answers.tally import Cost
 from dropbatch.answers.tool_calls import ToolCalls
-from dropbatch.batch_api.endpoints import CHAT, MODERATIONS
+from dropbatch.batch_api.endpoints import CHAT, endpoint_at
 from dropbatch.batch_api.tool_fees import (
     BLOCK_TOKENS,
     FILE_SEARCH,
@@ -33,9 +33,6 @@ from dropbatch.gc_tuning import settle
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
-
-_DEFAULT_MODELS = {MODERATIONS: "omni-moderation-latest"}
-"""The models that OpenAI takes for requests that name none."""
 
 _ANSWERS = frozenset({Outcome.OK, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.INVALID_ANSWER})
 """The outcomes of rows that a model answered: they are paid for, whether their answers say so or not."""
@@ -96,7 +93,7 @@ class CostMeter:
     """
 
     def __init__(self, model: str, endpoint: str) -> None:
-        self._model = model or _DEFAULT_MODELS.get(endpoint, "")
+        self._model = model or endpoint_at(endpoint).default_model or ""
         self._prices = _prices(self._model)
         self._is_free = self._prices is not None and self._prices.is_free
         self._starts = self._prices.starts if self._prices else ()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
 
+from dropbatch.batch_api.limits import COMPLETION_WINDOW_SECONDS
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import OpenAIAuthError, OpenAIError, OpenAINotFoundError, StaleItemError
 from dropbatch.domain.jobs import Job
@@ -37,8 +38,8 @@ MAX_CLOCK_SKEW_SECONDS = 330
 PROGRESS_WRITES = 50
 """Of how many batches that go on a poll writes the progress down: those that have come furthest since it last was."""
 
-WINDOW_SECONDS = 25 * 3600
-"""OpenAI's window of 24 hours, and an hour on top: a batch that OpenAI does not know by then is gone."""
+WINDOW_SECONDS = COMPLETION_WINDOW_SECONDS + 3600
+"""OpenAI's window, and an hour on top: a batch that OpenAI does not know by then is gone."""
 
 CANCEL_SECONDS = 36 * 3600
 """When Dropbatch cancels a batch for its age: OpenAI's batches do run past their 24 hours, and then still expire."""

@@ -1,7 +1,7 @@
 """JMESPath expressions over a response's body, within bounds.
 
-An expression cannot loop, but it can double what it is given with every few letters. So how often it may repeat its
-input is counted when it is compiled; the rest, which depends on the body, is held to a size when it is searched.
+An expression cannot loop, but every few letters of it can double its input. So the compiler counts how often it may
+repeat its input. The other operations, whose size depends on the body, are bounded during the search.
 """
 
 import math
@@ -17,13 +17,13 @@ from jmespath.visitor import Options, TreeInterpreter
 from dropbatch.recipes.sizes import check_size, weigh
 
 MAX_CHARACTERS = 1_000
-"""How long an expression may be: forty fields by their paths, and little enough for the parser's recursion."""
+"""The maximum length of an expression: forty fields by their paths, and short enough for the parser's recursion."""
 
 MAX_REPEATS = 1_000
-"""How often an expression may repeat its input at most. One of twenty fields, twice in a row, repeats it 400 times."""
+"""The maximum repetitions of an expression's input. One of twenty fields, twice in a row, repeats it 400 times."""
 
 MAX_ADDED = 1 << 20
-"""How much more than its response's body a computed value may weigh: 128 rows are held at once."""
+"""The weight that a computed value may have above that of its response's body: 128 rows are held at once."""
 
 
 class BadExpressionError(Exception):
@@ -38,7 +38,7 @@ class Expression:
     """A compiled expression."""
 
     def __init__(self, source: str) -> None:
-        """BadExpressionError if it cannot be compiled."""
+        """Compile the expression; raise BadExpressionError if it cannot be compiled."""
         if len(source) > MAX_CHARACTERS:
             raise BadExpressionError(f"the expression is longer than {MAX_CHARACTERS:,} characters; shorten it.")
         try:
@@ -58,15 +58,15 @@ class Expression:
             )
 
     def search(self, body: Any) -> Any:
-        """Return what the expression finds in a body; TooLargeError if that is much more than the body."""
-        room = _Room(body)
-        found = TreeInterpreter(Options(custom_functions=_Functions(room))).visit(self._parsed, body)
-        room.check(weigh(found, sys.maxsize))
+        """Return the value of the expression for a body; raise TooLargeError if it is much larger than the body."""
+        limit = _SizeLimit(body)
+        found = TreeInterpreter(Options(custom_functions=_Functions(limit))).visit(self._parsed, body)
+        limit.check(weigh(found, sys.maxsize))
         return found
 
 
-class _Room:
-    """How large what is computed of a body may be. The body is weighed if that matters, as it hardly ever does."""
+class _SizeLimit:
+    """The size limit of the values that are computed from a body. The body is weighed only if that matters."""
 
     def __init__(self, body: Any) -> None:
         self._body = body
@@ -77,7 +77,7 @@ class _Room:
 
 
 def _repeats(node: Any) -> int:
-    """How often a node's result may hold what the node is applied to."""
+    """Return how often a node's result may hold the node's input."""
     children = [_repeats(child) for child in node.get("children", ()) if isinstance(child, Mapping)]
     match node["type"]:
         case "multi_select_list" | "multi_select_dict":
@@ -88,17 +88,17 @@ def _repeats(node: Any) -> int:
 
 
 class _Functions(Functions):
-    """Those functions held to a size whose result may be larger than what they are given, or is written out."""
+    """JMESPath's functions, with a size limit for those whose result may be larger than their arguments."""
 
-    def __init__(self, room: _Room) -> None:
-        self._room = room
+    def __init__(self, limit: _SizeLimit) -> None:
+        self._limit = limit
 
     @signature({"types": ["string"]}, {"types": ["array-string"]})
     def _func_join(self, separator: str, texts: list[str]) -> Any:
-        self._room.check(sum(map(len, texts)) + len(separator) * len(texts))
+        self._limit.check(sum(map(len, texts)) + len(separator) * len(texts))
         return separator.join(texts)
 
     @signature({"types": []})
     def _func_to_string(self, value: Any) -> Any:
-        self._room.check(weigh(value, sys.maxsize))
+        self._limit.check(weigh(value, sys.maxsize))
         return super()._func_to_string(value)  # type: ignore[misc]  # its types leave the functions out

@@ -6,7 +6,7 @@ Rendering a template takes 25 times as long without it.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dropbatch.recipes.template_errors import UndefinedNameError, template_failure
+from dropbatch.recipes.template_errors import UndefinedNameError, failure_of
 
 
 class FastTemplate:
@@ -34,4 +34,4 @@ class FastTemplate:
         try:
             return str(self._text_of(value))
         except Exception as error:  # noqa: BLE001  # a value may be anything that a file format knows
-            raise template_failure(error) from None
+            raise failure_of(error) from None

@@ -1,4 +1,4 @@
-"""Where a dropped file lies, as templates see it: `{{ file.name }}`, and `{{ file.dt }}` of a folder `dt=2026-11-27`.
+"""The dropped file's path in templates: `{{ file.name }}`, and `{{ file.dt }}` of a folder `dt=2026-11-27`.
 
 These values are the same for all rows of a drop, so they are compiled into its requests like any other constant text.
 """
@@ -11,24 +11,25 @@ from urllib.parse import unquote
 from dropbatch.formats.file_types import file_type
 
 FILE = "file"
-"""What the dropped file is called in a template, unless the row has a column of this name."""
+"""The name of the dropped file in a template, unless the row has a column of this name."""
 
 OWN_NAMES = ("name", "stem", "folder", "key")
-"""What every file has."""
+"""The values that every file has."""
 
 NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
-"""What Hive and Spark call the folder of rows whose value is null."""
+"""The value in the name of a folder by which Hive and Spark mean null."""
 
 
 @dataclass(frozen=True)
 class FileValues:
-    """What `file` has in the templates of a recipe, as pairs; `is_known` is false while no file has been dropped."""
+    """The values of `file` in the templates of a recipe, as pairs; `is_known` is false while there is no file."""
 
     pairs: tuple[tuple[str, str], ...]
     is_known: bool = True
 
     @cached_property
     def values(self) -> dict[str, str]:
+        """The values by their names."""
         return dict(self.pairs)
 
 
@@ -36,10 +37,10 @@ NO_FILE_YET = FileValues((), is_known=False)
 
 
 def file_values(key: str, columns: Sequence[str]) -> FileValues | None:
-    """Return what templates can say of a drop; None if it has a column named `file`, which comes first.
+    """Return the values of a drop's path; None if the drop has a column named `file`, which has precedence.
 
-    Folders named `name=value`, as Hive and Spark write them, are values by their names, the nearest of several; what
-    such a path escapes as `%2F` is read.
+    Folders named `name=value`, as Hive and Spark write them, are values by their names; of several, the nearest counts.
+    Escapes in such a path, as `%2F`, are decoded.
     """
     if FILE in columns:
         return None

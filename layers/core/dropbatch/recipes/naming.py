@@ -1,18 +1,21 @@
-"""Finds the name that somebody probably meant."""
+"""Names in sentences: the nearest to a wrong one, lists of names, and names cut to a readable length."""
 
 import difflib
 import re
 from collections.abc import Iterable
 
 MAX_SHOWN = 200
-"""How much of a name is shown: a row or a recipe may hold names of any length."""
+"""The maximum length of a name in a sentence: a row or a recipe may hold names of any length."""
 
 MAX_COMPARED = 1_000
-"""With how many names another's spelling is compared: that takes 20 ms."""
+"""The maximum number of names that a spelling is compared with: that takes 20 ms."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`: alike but for case and punctuation, else in spelling; None where none is."""
+    """Return the known name most like `name`, None if none is.
+
+    One that differs only in case and punctuation comes first, else the most similar spelling.
+    """
     names = [candidate for candidate in known if isinstance(candidate, str)]
     alike = {_plain(candidate): candidate for candidate in reversed(names)}
     if _plain(name) and _plain(name) in alike:
@@ -29,13 +32,13 @@ def _plain(name: str) -> str:
 
 
 def listed(names: Iterable[str], most: int = 20) -> str:
-    """The names with commas, cut where they are too many for a sentence."""
+    """Return the names with commas; the first `most` of them if they are too many for a sentence."""
     all_names = list(names)
     more = f" and {len(all_names) - most} more" if len(all_names) > most else ""
     return ", ".join(" ".join(name.split())[:60] for name in all_names[:most]) + more
 
 
 def quoted(text: str, most: int = MAX_SHOWN) -> str:
-    """Return the text on one line, cut if it is too long to be read."""
+    """Return a text on one line, cut if it is too long for a sentence."""
     line = " ".join(text[: 4 * most].split())
     return line if len(line) <= most and len(text) <= 4 * most else line[: most - 1] + "…"

@@ -1,7 +1,7 @@
-"""Spot what other languages write where a template has `{{ text }}`: it would be sent as it is written.
+"""The placeholders of other languages, as in `{text}`: Dropbatch would send them as they are written.
 
-Spotting only makes a refusal clearer, or refuses what names a column of the drop: a text without columns may hold any
-of these signs.
+A text without columns may hold any of these signs. So they only make a refusal clearer, or are refused if they name a
+column of the drop.
 """
 
 import re
@@ -23,7 +23,7 @@ _SURE = tuple(
     )
 )
 _MAYBE = tuple(re.compile(pattern % _NAME) for pattern in (r"<%s>", r"\[%s\](?!\()"))
-"""What may be meant as it stands: a tag that answers or examples have, a reference in brackets."""
+"""Signs that may be meant literally: a tag in answers or examples, a reference in brackets."""
 
 
 class Placeholder(NamedTuple):
@@ -33,8 +33,8 @@ class Placeholder(NamedTuple):
     name: str
 
 
-def spotted(text: str) -> Iterator[Placeholder]:
-    """Yield what may be placeholders, the surest first."""
+def spot(text: str) -> Iterator[Placeholder]:
+    """Yield texts that may be placeholders, the surest first."""
     for pattern in (*_SURE, *_MAYBE):
         for found in pattern.finditer(text):
             if not _ends(found, text):
@@ -42,17 +42,17 @@ def spotted(text: str) -> Iterator[Placeholder]:
 
 
 def _ends(found: re.Match[str], text: str) -> bool:
-    """Whether this is a tag that has its end, as HTML's."""
+    """Return whether this is a tag that has its end, as HTML's."""
     return f"</{found[1]}>" in text
 
 
 def sure(text: str) -> dict[str, Placeholder]:
-    """Return the placeholders that cannot be meant if there is a column of their name, by that name."""
+    """Return the placeholders that are certain if there is a column of their name, by that name."""
     found = (match for pattern in reversed(_SURE) for match in pattern.finditer(text))
     return {match[1]: Placeholder(match[0], match[1]) for match in found}
 
 
 def unused(text: str, used: Collection[str]) -> dict[str, Placeholder]:
-    """Return the same for those in angle brackets, unless the column is used as it should be."""
+    """Return the placeholders in angle brackets by their names, without those of columns in `used`."""
     found = (match for match in _MAYBE[0].finditer(text) if not _ends(match, text))
     return {match[1]: Placeholder(match[0], match[1]) for match in found if match[1] not in used}

@@ -1,22 +1,24 @@
-"""Bounds what a recipe's template or expression makes, before it is made.
+"""The size limits of the values that a recipe's template or expression makes, checked before they are made.
 
 One call in C, such as padding a text to a billion characters, can take all memory, and no timer interrupts it. Lists
-that hold the same list twice, thirty levels deep, take no memory, but printing or comparing them takes for ever: so a
-value weighs what it would be if it were written out.
+that hold the same list twice, thirty levels deep, take no memory, but printing or comparing them never ends: so a
+value weighs as much as its full text.
 """
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-MAX_TEXT = 50_000_000
-"""How long a text may get, in characters: OpenAI takes at most 50 MB a request."""
+from dropbatch.batch_api.limits import MAX_REQUEST_BYTES
+
+MAX_TEXT = MAX_REQUEST_BYTES
+"""The maximum length of a text, in characters: no request can hold a longer one."""
 
 MEMBER_WEIGHT = 50
-"""What a list's or an object's member weighs besides its text: as many bytes as it takes in memory, or nearly."""
+"""The weight of a list's or an object's member besides its text: about the bytes that it takes in memory."""
 
 
 class TooLargeError(Exception):
-    """What a template or an expression makes would be larger than anything that could be sent."""
+    """A template or an expression would make a larger value than any request can hold."""
 
 
 def check_size(size: int, most: int = MAX_TEXT) -> None:
@@ -26,9 +28,9 @@ def check_size(size: int, most: int = MAX_TEXT) -> None:
 
 
 def weigh(value: Any, most: int = MAX_TEXT) -> int:
-    """Return what a value weighs: its texts' characters and its members, each as often as it occurs.
+    """Return the weight of a value: its texts' characters and its members, each as often as it occurs.
 
-    TooLargeError if that is more than `most`. What occurs often is looked at once.
+    Raise TooLargeError if that is more than `most`. A value that occurs often is examined once.
     """
     weight = _weight(value, {})
     check_size(weight, most)
@@ -58,7 +60,7 @@ _LIGHT = frozenset({float, bool, type(None)})
 
 
 def _sum(values: Collection[Any], known: dict[int, int]) -> int:
-    """The same for several: a million texts or numbers take some 40 ms."""
+    """Return the weight of several values: a million texts or numbers take some 40 ms."""
     kinds = set(map(type, values))
     if len(kinds) == 1 and str in kinds:
         return sum(map(len, values))

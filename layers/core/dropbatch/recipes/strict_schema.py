@@ -1,45 +1,35 @@
-"""From JSON Schema, as programs write it, to what strict structured output takes.
+"""From JSON Schema, as programs write it, to a schema that strict structured outputs accept.
 
-What can be completed without changing what its author meant is: `required`, `additionalProperties: false`, unions,
-references with a description. Whatever else OpenAI would refuse is refused here, with its key, before anything is sent.
-
-The rules are those of OpenAI's guide to structured outputs ("Supported schemas") and of its error messages, as they
-were known in November 2026.
+The schema is completed if that does not change its meaning: `required`, `additionalProperties: false`, unions,
+references with a description. Any other schema that OpenAI would refuse is refused here, with its key, before anything
+is sent.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from dropbatch.batch_api.structured_outputs import (
+    MAX_ENUM_VALUES,
+    MAX_LONG_ENUM_CHARACTERS,
+    MAX_LONG_ENUM_VALUES,
+    MAX_NESTING,
+    MAX_PROPERTIES,
+    MAX_SCHEMA_CHARACTERS,
+    SCHEMA_KEYWORDS,
+    STRING_FORMATS,
+)
+from dropbatch.json_encoding import as_list, as_mapping
+from dropbatch.recipes.json_schema import TYPES, is_json_schema, resolve_reference, type_of
 from dropbatch.recipes.naming import listed, nearest, quoted
 
 Complain = Callable[[str, str], None]
 """Takes the key and the sentence of a problem."""
 
-MAX_NESTING = 10
-MAX_PROPERTIES = 5_000
-MAX_ENUM_VALUES = 1_000
-MAX_LONG_ENUM_VALUES = 250
-MAX_LONG_ENUM_CHARACTERS = 15_000
-MAX_CHARACTERS = 120_000
-"""How deep objects may nest, how many properties and enum values there may be in all, how many characters one enum of
-more than 250 values may have, and all names of properties and definitions, enum and const values together."""
-
-FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
-
-TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
-
-KEYWORDS = frozenset(
-    {"type", "properties", "required", "additionalProperties", "items", "anyOf", "$ref", "$defs", "definitions"}
-    | {"enum", "const", "title", "description", "pattern", "format", "minLength", "maxLength", "multipleOf"}
-    | {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"}
-)
-
 _DROPPED = frozenset(
     {"default", "discriminator", "examples", "example", "deprecated", "readOnly", "writeOnly", "$schema", "$id"}
     | {"$comment", "contentEncoding", "contentMediaType", "contentSchema", "$anchor", "id"}
 )
-"""What says nothing of the values that are allowed."""
+"""The keywords that do not restrict values."""
 
 _ADVICE: Mapping[str, str] = {
     **dict.fromkeys(("allOf", "oneOf"), "write it as anyOf, or put the schemas together"),
@@ -54,32 +44,9 @@ _ADVICE: Mapping[str, str] = {
     "nullable": 'leave it out, and write the type as in type: [string, "null"]',
 }
 
-_REFERENCE = re.compile(r"#(?:/[^/]*)*")
 
-
-def is_json_schema(value: Any) -> bool:
-    """Whether a mapping is JSON Schema and not the short notation, whose keys are names of properties."""
-    if not isinstance(value, Mapping):
-        return False
-    if is_object_schema(value):
-        return True
-    refers = isinstance(value.get("$ref"), str) and value["$ref"].startswith("#")
-    return refers or isinstance(value.get("$schema"), str) or is_union(value)
-
-
-def is_object_schema(value: Mapping[str, Any]) -> bool:
-    """Whether a mapping is the JSON Schema of an object."""
-    return value.get("type") == "object" and isinstance(value.get("properties"), Mapping)
-
-
-def is_union(value: Mapping[str, Any]) -> bool:
-    """Whether it is a union of schemas: the short notation's lists hold values."""
-    found = [value.get(name) for name in ("anyOf", "oneOf", "allOf")]
-    return any(isinstance(items, list) and items and all(isinstance(one, Mapping) for one in items) for items in found)
-
-
-def unwrapped(value: Mapping[str, Any], key: str, complain: Complain) -> tuple[Any, str]:
-    """Return the schema itself, and its key, of what OpenAI's requests have around it."""
+def unwrap_schema(value: Mapping[str, Any], key: str, complain: Complain) -> tuple[Any, str]:
+    """Return the schema itself and its key, without the wrappers that it has in OpenAI's requests."""
     while True:
         name = _wrapped(value)
         if name is None:
@@ -93,7 +60,7 @@ def unwrapped(value: Mapping[str, Any], key: str, complain: Complain) -> tuple[A
 
 
 def _wrapped(value: Mapping[str, Any]) -> str | None:
-    """The key of the schema, or of the next wrapper, within one."""
+    """Return the key of the schema, or of the next wrapper, within a wrapper; None if it is none."""
     names = set(value)
     if isinstance(value.get("json_schema"), Mapping) and names <= {"type", "json_schema"}:
         return "json_schema"
@@ -110,8 +77,8 @@ def _wrapped(value: Mapping[str, Any]) -> str | None:
     return "schema" if is_typed or isinstance(value.get("strict"), bool) or is_named else None
 
 
-def completed(schema: Mapping[str, Any], key: str, complain: Complain) -> dict[str, Any]:
-    """Return the schema that is sent; whatever strict mode refuses is complained about, by its key."""
+def complete_schema(schema: Mapping[str, Any], key: str, complain: Complain) -> dict[str, Any]:
+    """Return the schema that is sent; complain about each part that strict mode refuses, by its key."""
     return _Completion(schema, key, complain).root()
 
 
@@ -120,7 +87,7 @@ class _Completion:
         self._schema = schema
         self._key = key
         self._complain = complain
-        self._inlined: list[str] = []  # the definitions that are being written out, which are checked where they lie
+        self._inlined: list[str] = []  # definitions that are being written out; they are checked in their own place
 
     def root(self) -> dict[str, Any]:
         schema, key = self._schema, self._key
@@ -145,7 +112,7 @@ class _Completion:
             self._complain(key, sentence)
 
     def _target(self, reference: Any, key: str) -> Mapping[str, Any] | None:
-        found = _looked_up(self._schema, reference)
+        found = resolve_reference(self._schema, reference)
         if isinstance(found, Mapping):
             return found
         sentence = f"the $ref {quoted(str(reference), 60)!r} leads nowhere; put what it means below $defs."
@@ -180,7 +147,7 @@ class _Completion:
         return found
 
     def _merged(self, schema: dict[str, Any], key: str) -> dict[str, Any] | None:
-        """The schema without oneOf, and without an allOf of one; None if that cannot be."""
+        """Return the schema without oneOf, and without an allOf of one; None if it has no such form."""
         union, parts = schema.get("oneOf"), schema.get("allOf")
         if isinstance(parts, list) and len(parts) == 1 and isinstance(parts[0], Mapping):
             rest = {name: item for name, item in schema.items() if name != "allOf"}
@@ -190,7 +157,7 @@ class _Completion:
         return schema
 
     def _reference(self, schema: dict[str, Any], reference: str, key: str) -> dict[str, Any]:
-        """A reference stands alone in strict mode: what it leads to is written out where it does not."""
+        """Return a reference, which has to be alone in strict mode; write out its target if it is not."""
         others = {name: item for name, item in schema.items() if name != "$ref"}
         target = self._target(reference, key)
         if not others or target is None:
@@ -211,15 +178,17 @@ class _Completion:
             return [self._node(one, f"{at}[{place}]") for place, one in enumerate(item)]
         if name == "items" and isinstance(item, Mapping):
             return self._node(item, at)
-        if name == "format" and item not in FORMATS:
-            sentence = f"strict answers know no format {quoted(str(item), 40)!r}, only {listed(FORMATS)}; leave it out."
+        if name == "format" and item not in STRING_FORMATS:
+            sentence = (
+                f"strict answers know no format {quoted(str(item), 40)!r}, only {listed(STRING_FORMATS)}; leave it out."
+            )
             self._say(at, sentence)
-        elif name not in KEYWORDS:
+        elif name not in SCHEMA_KEYWORDS:
             self._unknown(name, at)
         return item
 
     def _closed(self, at: str, *, has_names: bool) -> bool:
-        """What strict mode takes instead of names that are not known beforehand: none."""
+        """Return what strict mode takes in place of properties with any name: none."""
         advice = "write false, or leave it out" if has_names else "use a list of objects with a name and a value"
         self._say(at, f"strict answers have no properties but those that are named; {advice}.")
         return False
@@ -227,7 +196,7 @@ class _Completion:
     def _unknown(self, name: str, at: str) -> None:
         advice = _ADVICE.get(name)
         if advice is None:
-            like = nearest(name, KEYWORDS)
+            like = nearest(name, SCHEMA_KEYWORDS)
             advice = f"did you mean {like}?" if like and name not in ("contains", "minContains") else "leave it out."
         else:
             advice += "."
@@ -271,41 +240,12 @@ class _Completion:
 _NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
 
 
-def type_of(value: Any) -> str:
-    """Return JSON Schema's name for the type of a value."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case str():
-            return "string"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case list():
-            return "array"
-        case _:
-            return "object"
-
-
-def _looked_up(root: Mapping[str, Any], reference: Any) -> Any:
-    """What a reference within the schema leads to, None if nothing."""
-    if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
-        return None
-    found: Any = root
-    for part in reference.split("/")[1:]:
-        found = found.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
-    return found
-
-
 def check_limits(schema: Mapping[str, Any], complain: Complain) -> None:
     """Complain about a schema that is larger than strict mode allows."""
     nodes = list(_nodes(schema, 0))
     deepest = max((depth for _, depth in nodes), default=0)
     names = [name for node, _ in nodes for group in _named(node) for name in group]
-    properties = sum(len(_mapping(node.get("properties"))) for node, _ in nodes)
+    properties = sum(len(as_mapping(node.get("properties"))) for node, _ in nodes)
     enums = [node["enum"] for node, _ in nodes if isinstance(node.get("enum"), list)]
     constants = [node["const"] for node, _ in nodes if "const" in node]
     values = sum(map(len, enums))
@@ -325,10 +265,10 @@ def check_limits(schema: Mapping[str, Any], complain: Complain) -> None:
                 f"{MAX_LONG_ENUM_CHARACTERS:,} is the maximum; shorten them."
             )
             complain("schema", sentence)
-    if characters > MAX_CHARACTERS:
+    if characters > MAX_SCHEMA_CHARACTERS:
         sentence = (
-            f"its names, enum and const values have {characters:,} characters in all, and {MAX_CHARACTERS:,} is the "
-            "most; shorten them."
+            f"its names, enum and const values have {characters:,} characters in all, and {MAX_SCHEMA_CHARACTERS:,} is "
+            "the most; shorten them."
         )
         complain("schema", sentence)
 
@@ -340,25 +280,17 @@ def _nodes(schema: Any, depth: int) -> Iterator[tuple[Mapping[str, Any], int]]:
     depth += "properties" in schema
     yield schema, depth
     for name in ("$defs", "definitions"):
-        for inner in _mapping(schema.get(name)).values():
+        for inner in as_mapping(schema.get(name)).values():
             yield from _nodes(inner, 0)
-    for inner in _mapping(schema.get("properties")).values():
+    for inner in as_mapping(schema.get("properties")).values():
         yield from _nodes(inner, depth)
-    for inner in (schema.get("items"), *_sequence(schema.get("anyOf"))):
+    for inner in (schema.get("items"), *as_list(schema.get("anyOf"))):
         yield from _nodes(inner, depth)
 
 
 def _named(node: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     for group in ("properties", "$defs", "definitions"):
-        yield list(_mapping(node.get(group)))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _sequence(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else ()
+        yield list(as_mapping(node.get(group)))
 
 
 def _length(values: Sequence[Any]) -> int:

@@ -1,4 +1,4 @@
-"""The ways in which a template fails: it cannot be compiled, or not be rendered for a row."""
+"""The errors of templates: those that cannot be compiled, and those that cannot be rendered for a row."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ class BadTemplateError(Exception):
 
 
 class UndefinedNameError(Exception):
-    """A row lacks what a template uses. `name` is None where it is not the recipe that spells it out.
+    """A row lacks a name that a template uses. `name` is None if the recipe does not spell it out.
 
-    `within` is None where the row itself lacks it; else it lacks in one of the row's values, which has these names.
+    `within` is None if the row itself lacks it. Else one of the row's values lacks it, which has the names `within`.
     """
 
     def __init__(self, name: str | None, within: Sequence[str] | None = None) -> None:
@@ -25,7 +25,7 @@ class UndefinedNameError(Exception):
 
 
 class TemplateFailedError(Exception):
-    """A template could not be rendered for a row; `kind` names the error, never its text."""
+    """A template could not be rendered for a row; `kind` is the name of the error, never its text."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -33,10 +33,10 @@ class TemplateFailedError(Exception):
 
 
 class TemplateTooLargeError(TemplateFailedError):
-    """A template makes more for a row than could ever be sent."""
+    """A template makes a larger value for a row than any request can hold."""
 
 
-def template_failure(error: Exception) -> TemplateFailedError:
-    """Return the error for whatever a template raised."""
+def failure_of(error: Exception) -> TemplateFailedError:
+    """Return the failure that an error of a template is."""
     is_size = isinstance(error, TooLargeError | MemoryError)
     return (TemplateTooLargeError if is_size else TemplateFailedError)(type(error).__name__)

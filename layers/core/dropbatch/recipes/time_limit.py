@@ -1,12 +1,11 @@
-"""Bounds the time of what a recipe's author wrote: templates, expressions, patterns.
+"""The time limit of a recipe's programs: templates, expressions, patterns.
 
-They are programs, run over rows and answers that anybody may have written, so that any of them may take for ever. A
-timer interrupts them, loops in Python and matches of regular expressions alike; what would keep the C library busy or
-take all memory within one call has to be refused by its size before (`recipes.sizes`).
+They run over rows and answers that anybody may have written, so any of them may never end. A timer interrupts them,
+both loops in Python and matches of regular expressions. A single call that would keep the C library busy or take all
+memory has to be refused before, by its size (`recipes.sizes`).
 
-The timer counts the process's processor time, so that a machine that is busy with something else makes no row slow. A
-signal reaches the main thread alone, in which Lambda calls its handlers: in any other thread nothing is interrupted,
-and calls take as long as they take.
+The timer counts the process's processor time, so that no row is slow because the machine is busy with something else. A
+signal reaches only the main thread, in which Lambda calls its handlers: in any other thread nothing is interrupted.
 """
 
 import signal
@@ -19,13 +18,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TICK_SECONDS = 0.25
-"""How often it is looked whether a call takes too long: often enough beside limits of a second or more."""
+"""The interval at which the time of a call is checked: short enough for limits of a second or more."""
 
 
 class TimeLimitError(BaseException):
-    """A call took too long. `total` says that the sum of calls did.
+    """A call took too long, or with `total` the sum of all calls.
 
-    No Exception, because what runs under a limit (Jinja, JMESPath, jsonschema) catches those.
+    It is not an Exception, because the libraries that run under a limit (Jinja, JMESPath, jsonschema) catch those.
     """
 
     def __init__(self, *, total: bool) -> None:
@@ -37,8 +36,8 @@ class TimeLimit:
     """A limit for each of many short calls, and for their sum since `renew`.
 
     Entering it starts the timer, once for all calls within the block, because that takes as long as rendering a row.
-    Between the calls nothing is interrupted. A call outside of a block is given a block, and a sum, of its own. The
-    former timer and its handler are restored at the end; while this one runs, they stand still.
+    Between the calls nothing is interrupted. A call outside of a block gets a block, and a sum, of its own. The former
+    timer and its handler are paused until the end of the block.
     """
 
     def __init__(self, each_seconds: float, total_seconds: float) -> None:
@@ -51,7 +50,7 @@ class TimeLimit:
         self._former: tuple[Any, tuple[float, float]] | None = None
 
     def renew(self) -> None:
-        """Start the sum again."""
+        """Set the sum to zero."""
         self._sum = 0
 
     def __enter__(self) -> Self:
@@ -71,7 +70,7 @@ class TimeLimit:
         self._is_entered = False
 
     def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what `call` returns; TimeLimitError if it takes too long, or if the sum is used up already."""
+        """Return the result of `call`; raise TimeLimitError if it takes too long, or if the sum is used up already."""
         if not self._is_entered:
             self.renew()
             with self:

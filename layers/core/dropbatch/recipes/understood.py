@@ -1,24 +1,19 @@
-"""Says in short what a recipe was understood to ask, and what its answers add."""
+"""The summary of a recipe: its request, and the columns that its answers add."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dropbatch.batch_api.endpoints import EMBEDDINGS, MODERATIONS
+from dropbatch.batch_api.endpoints import endpoint_at
 from dropbatch.domain.understood import AddedColumn, Understood
-from dropbatch.recipes.compiler import CompiledRecipe
-from dropbatch.recipes.schema import followed
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.json_schema import follow
 
 MAX_VALUES = 20
-"""How many of a column's values are told: a recipe may allow a thousand."""
-
-_WITHOUT_SCHEMA = {
-    EMBEDDINGS: (("embedding", "list of number", ()),),
-    MODERATIONS: (("flagged", "boolean", (True, False)), ("categories", "list of string", ())),
-}
+"""The maximum number of a column's values in the summary: a recipe may allow a thousand."""
 
 
 def understood(compiled: CompiledRecipe) -> Understood:
-    """Return what a recipe that can be used was understood to say."""
+    """Return the summary of a recipe that can be used."""
     added_last = compiled.all_columns[len(compiled.columns) :]
     return Understood(
         model=compiled.model,
@@ -49,14 +44,15 @@ def _added(compiled: CompiledRecipe) -> Iterator[AddedColumn]:
         for name in compiled.properties or ():
             yield _of_property(prefix + name, schema, schema["properties"][name])
     else:
-        for name, kind, values in _WITHOUT_SCHEMA.get(compiled.endpoint, (("answer", "string", ()),)):
-            yield AddedColumn(prefix + name, kind, values)
+        for column in endpoint_at(compiled.endpoint).columns:
+            name, values = prefix + column.name, compiled.categories.get(prefix + column.name, ())
+            yield AddedColumn(name, type_words(column.schema, column.schema), values)
     for name in compiled.recipe.columns:
         yield AddedColumn(prefix + name, "any", (), "from the response")
 
 
 def _of_property(name: str, schema: Mapping[str, Any], written: Any) -> AddedColumn:
-    found = followed(schema, written)
+    found = follow(schema, written)
     node: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
     enum = node.get("enum")
     values = tuple(enum[:MAX_VALUES]) if isinstance(enum, list) else ()
@@ -66,7 +62,7 @@ def _of_property(name: str, schema: Mapping[str, Any], written: Any) -> AddedCol
 
 def type_words(schema: Mapping[str, Any], node: Any, depth: int = 0) -> str:
     """Return the type of a schema in words: `list of string`, `string or null`, `object`."""
-    found = followed(schema, node)
+    found = follow(schema, node)
     if not isinstance(found, Mapping) or depth > 3:
         return "any"
     kind = found.get("type")

@@ -1,7 +1,7 @@
-"""Reads YAML 1.2 into plain values, and remembers the line that each of them stands on.
+"""YAML 1.2 as plain values, each with its line.
 
-The library parses; what a scalar means is decided here, by the core schema of YAML 1.2: `no` is text, a date is text,
-`1_000` is text. All that a recipe cannot say (duplicate keys, tags, merge keys) is a problem with its line.
+The library parses. The meaning of a scalar is decided here, by the core schema of YAML 1.2: `no` is text, a date is
+text, `1_000` is text. Parts of YAML that recipes do not use (duplicate keys, tags, merge keys) are problems.
 """
 
 import re
@@ -19,7 +19,7 @@ from dropbatch.recipes.naming import quoted
 MAX_BYTES = 1_048_576
 MAX_VALUES = 50_000
 MAX_DEPTH = 50
-"""Bounds of a recipe: nobody writes such a one by hand, and aliases can make a short one explode."""
+"""Bounds of a recipe: nobody writes a longer one by hand, and aliases can make a short one explode."""
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE = re.compile(r"true|True|TRUE")
@@ -33,7 +33,7 @@ _TAG = "tag:yaml.org,2002:"
 _TAGS = frozenset(
     _TAG + name for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value")
 )
-"""The tags that the library finds by itself, by rules of several versions of YAML."""
+"""The tags that the library adds, by rules of several versions of YAML."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -42,14 +42,14 @@ _UNQUOTED_TEMPLATE = re.compile(r"(?:^|[:\-\[,]\s)\s*(\{[{%#])")
 _NESTED_QUOTES = re.compile(
     r"""[^"'#]*[:\-]\s+"[^"]*\{[{%][^"]*"[^"\s,}\]].*"|[^"'#]*[:\-]\s+"[^"]*"[^"\s,:}\]].*\{[{%].*\""""
 )
-"""A text in double quotes that holds some itself, with a template in it."""
+"""A text in double quotes that holds double quotes itself, with a template in it."""
 
 Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands: the line of its key and the line its text starts on, both 1-based.
+    """The place of a value: the line of its key and the first line of its text, both 1-based.
 
     `exact` says that each line of the text is a line of the file, as in a literal block; `quote` is the quote around a
     text, empty if there is none.
@@ -70,7 +70,7 @@ class Document:
 
 
 def read_yaml(text: bytes, path: str) -> Document:
-    """The one document in `text`; DropRejectedError with all that is wrong with its form."""
+    """Return the one document in `text`; raise DropRejectedError with all problems of its form."""
     if len(text) > MAX_BYTES:
         raise too_long(path)
     try:
@@ -92,7 +92,7 @@ def read_yaml(text: bytes, path: str) -> Document:
 
 
 def too_long(path: str) -> DropRejectedError:
-    """The rejection of a recipe that is larger than `MAX_BYTES`."""
+    """Return the rejection of a recipe that is larger than `MAX_BYTES`."""
     return _rejected("recipe_too_long", f"{path} is larger than 1 MiB; move long texts into files of their own.", path)
 
 
@@ -101,7 +101,7 @@ def _rejected(code: str, message: str, path: str, line: int | None = None) -> Dr
 
 
 def dotted(path: Path) -> str:
-    """A path as problems name it: `examples[0].input`."""
+    """Return a path as problems name it: `examples[0].input`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
@@ -114,7 +114,7 @@ class _Reader:
         self._open: set[int] = set()
 
     def value(self, node: Node, at: Path, line: int | None = None) -> Any:
-        """The value of a node that stands at the path `at`; `line` is its key's."""
+        """Return the value of the node at the path `at`; `line` is its key's."""
         start = node.start_mark.line + 1
         style = node.style if isinstance(node, ScalarNode) else None
         self.places[at] = Place(
@@ -215,7 +215,7 @@ _QUOTE_ADVICE = (
 
 
 def _syntax_problem(error: Exception, text: str, path: str) -> Problem:
-    """One sentence about what the YAML parser stumbled over, with the line to look at."""
+    """Return one problem for an error of the YAML parser, with the line that the author has to correct."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     context = getattr(error, "context_mark", None) if isinstance(error, MarkedYAMLError) else None
     rows = text.split("\n")
@@ -223,35 +223,48 @@ def _syntax_problem(error: Exception, text: str, path: str) -> Problem:
     if open_quote and context is not None:
         mark = context
     for place in () if open_quote else (mark, context):
-        if place is not None and place.line < len(rows):
-            found = _UNQUOTED_TEMPLATE.search(rows[place.line])
-            if found:
-                sentence = f"Line {place.line + 1} of {path} has a template without quotes; {_QUOTE_ADVICE}"
-                return Problem("unquoted_template", sentence, line=place.line + 1, path=path)
+        if place is not None and place.line < len(rows) and _UNQUOTED_TEMPLATE.search(rows[place.line]):
+            sentence = f"Line {place.line + 1} of {path} has a template without quotes; {_QUOTE_ADVICE}"
+            return Problem("unquoted_template", sentence, line=place.line + 1, path=path)
     if mark is None:
         line = text[: getattr(error, "position", 0)].count("\n") + 1
         sentence = f"Line {line} of {path} holds a character that YAML does not allow; delete it."
         return Problem("bad_yaml", sentence, line=line, path=path)
-    line = mark.line + 1
     row = rows[mark.line] if mark.line < len(rows) else ""
     said = quoted(str(getattr(error, "problem", "") or ""))
+    sentence = f"Line {mark.line + 1} of {path} {_syntax_advice(row, said, open_quote=open_quote)}."
+    return Problem("bad_yaml", sentence, line=mark.line + 1, path=path)
+
+
+_NESTED_QUOTES_ADVICE = (
+    "has double quotes within double quotes; write single quotes within them, as in "
+    "prompt: \"{{ row['Review Text'] }}\""
+)
+_TAB_ADVICE = "is indented with a tab; use spaces, because YAML does not take tabs there"
+
+_ALIAS_ADVICE = "has a * or & that YAML takes for an alias; put quotes around the text"
+
+_ADVICE = {
+    "mapping values are not allowed": (
+        "has a colon where YAML expects none; put quotes around the text, or correct the indentation"
+    ),
+    "another document": "starts a second document; keep one, without a line of three dashes between",
+    **dict.fromkeys(("undefined alias", "duplicate anchor", "expected alphabetic"), _ALIAS_ADVICE),
+}
+"""Advice by words of the parser's message."""
+
+
+def _syntax_advice(row: str, said: str, *, open_quote: bool) -> str:
+    """Return the fault of a line and its remedy; `said` is the parser's message."""
     if _NESTED_QUOTES.match(row):
-        why = (
-            "has double quotes within double quotes; write single quotes within them, as in "
-            "prompt: \"{{ row['Review Text'] }}\""
-        )
-    elif "\t" in row[: len(row) - len(row.lstrip())] or "'\\t'" in said:
-        why = "is indented with a tab; use spaces, because YAML does not take tabs there"
-    elif "mapping values are not allowed" in said:
-        why = "has a colon where YAML expects none; put quotes around the text, or correct the indentation"
-    elif "another document" in said:
-        why = "starts a second document; keep one, without a line of three dashes between"
-    elif "undefined alias" in said or "duplicate anchor" in said or "expected alphabetic" in said:
-        why = "has a * or & that YAML takes for an alias; put quotes around the text"
-    elif open_quote:
-        why = "has a quote that does not end; close it, or write the text as a block after |"
-    elif "cannot start any token" in said:
-        why = f"has a text that must be quoted ({said}); put quotes around it"
-    else:
-        why = "is not valid YAML" + (f" ({said})" if said else "") + "; look at its indentation, colons and quotes"
-    return Problem("bad_yaml", f"Line {line} of {path} {why}.", line=line, path=path)
+        return _NESTED_QUOTES_ADVICE
+    if "\t" in row[: len(row) - len(row.lstrip())] or "'\\t'" in said:
+        return _TAB_ADVICE
+    advice = next((advice for words, advice in _ADVICE.items() if words in said), None)
+    if advice is not None:
+        return advice
+    if open_quote:
+        return "has a quote that does not end; close it, or write the text as a block after |"
+    if "cannot start any token" in said:
+        return f"has a text that must be quoted ({said}); put quotes around it"
+    return "is not valid YAML" + (f" ({said})" if said else "") + "; look at its indentation, colons and quotes"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dropbatch.batch_api.models import notices_about
+from dropbatch.batch_api.deprecations import notices_about
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.items import MAX_STARTS
 from dropbatch.domain.jobs import Job

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dropbatch.batch_api.models import notices_about
+from dropbatch.batch_api.deprecations import notices_about
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import RECIPE_NAMES, Drop, recipe_beside, without_controls
 from dropbatch.domain.jobs import MAX_JOB_SECONDS, Job

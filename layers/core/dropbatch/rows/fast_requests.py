@@ -9,7 +9,7 @@ from typing import Any
 from dropbatch.batch_api.fast_requests import RequestChunk
 from dropbatch.formats.jsonl.fast_line_template import RawChunk
 from dropbatch.formats.records import Chunk
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.rows.blank_values import is_empty
 
 

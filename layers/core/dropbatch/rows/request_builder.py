@@ -19,7 +19,7 @@ from dropbatch.formats.jsonl.raw_request import raw_custom_id, raw_request
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.records import Chunk, Record
 from dropbatch.formats.writing import RowWriter, row_writer
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
 from dropbatch.rows.blank_values import is_empty
 from dropbatch.rows.fast_custom_ids import read_custom_ids

@@ -16,11 +16,11 @@ import msgspec
 import orjson
 
 from dropbatch import fast_paths
-from dropbatch.batch_api.endpoints import EMBEDDINGS
+from dropbatch.batch_api.endpoints import endpoint_at
 from dropbatch.domain.errors import ObjectNotFoundError
 from dropbatch.json_encoding import to_json
 from dropbatch.ports import JSON
-from dropbatch.recipes.compiler import CompiledRecipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.storage.context import Context
 from dropbatch.storage.fast_fingerprints import text_fingerprints
 from dropbatch.storage.job_ends import whole
@@ -62,7 +62,7 @@ class Head(msgspec.Struct):
 
 def compared_columns(compiled: CompiledRecipe | None) -> Sequence[str]:
     """Return the columns of an answer that are compared: none of a vector, which is another one each time."""
-    return compiled.columns[:MAX_COLUMNS] if compiled and compiled.endpoint != EMBEDDINGS else ()
+    return compiled.columns[:MAX_COLUMNS] if compiled and endpoint_at(compiled.endpoint).is_repeatable else ()
 
 
 def row_fingerprints(columns: Sequence[Sequence[Any]]) -> list[bytes]:

@@ -23,10 +23,12 @@ from dropbatch.formats import line_blocks
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import DropReader, read_rows
 from dropbatch.ports import BYTES, JSON, Objects, Piece, Writer
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.file_values import NO_FILE_YET, FileValues
+from dropbatch.recipes.keys import READING_KEYS, Recipe
 from dropbatch.recipes.naming import quoted
-from dropbatch.recipes.parser import Recipe, parse_recipe
+from dropbatch.recipes.parser import parse_recipe
 from dropbatch.recipes.yaml import MAX_BYTES, too_long
 from dropbatch.storage.job_ends import whole, work_prefix
 from dropbatch.storage.shard_index import ShardIndex
@@ -97,8 +99,8 @@ class RecipeText:
             recipe = self.parsed()
         except DropRejectedError:
             return ""
-        keys = recipe.bad_rows, recipe.delimiter, recipe.encoding, recipe.quoting, recipe.escape, recipe.header
-        return hashlib.sha256(repr((*keys, recipe.limit)).encode()).hexdigest()
+        values = [getattr(recipe, key) for key in READING_KEYS]
+        return hashlib.sha256(repr((*values, recipe.limit)).encode()).hexdigest()
 
     def originals(self) -> Iterator[tuple[str, bytes]]:
         """The recipe and its files byte for byte as they were dropped, each with its path from the recipe's folder."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from heapq import heapify, heappop, heappush
 
+from dropbatch.batch_api.limits import MAX_BATCHES_PER_HOUR, MAX_ENQUEUED_EMBEDDING_INPUTS
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Job
@@ -17,14 +18,8 @@ from dropbatch.domain.states import BatchState, JobState
 from dropbatch.messages import message_for
 from dropbatch.storage.context import Context
 
-ENQUEUED_INPUTS = 1_000_000
-"""So many embedding inputs may be enqueued (Batch API guide)."""
-
 INPUTS_AT_ONCE = 250_000
 """Embeddings of a job that go without asking what else is in flight; the rest waits for the poller, which knows."""
-
-CREATES_AN_HOUR = 2_000
-"""So many batches may be created in an hour (Batch API guide)."""
 
 RAISE_SECONDS = 3600
 RAISE = 1.1
@@ -152,7 +147,7 @@ class _Turns:
         return self._by_job.get(batch.job_id, 0), batch.created_at, batch.job_id
 
     def _fits(self, batch: Batch) -> bool:
-        if batch.inputs and self._inputs + batch.inputs > ENQUEUED_INPUTS:
+        if batch.inputs and self._inputs + batch.inputs > MAX_ENQUEUED_EMBEDDING_INPUTS:
             return False
         if self._limit is None or self._is_larger(batch):
             return True
@@ -248,7 +243,7 @@ def reserve_create(context: Context) -> int:
     def count(creates: CreateCount) -> bool:
         if creates.hour != hour:
             creates.hour, creates.count = hour, 0
-        if creates.count >= CREATES_AN_HOUR:
+        if creates.count >= MAX_BATCHES_PER_HOUR:
             return False
         creates.count += 1
         return True

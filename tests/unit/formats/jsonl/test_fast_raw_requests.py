@@ -59,7 +59,7 @@ def told_at_once(lines: list[bytes]) -> Told:
             continue
         bodies = requests.bodies()
         assert list(map(len, bodies)) == requests.sizes
-        expected = (requests.expectation.embedding_inputs, requests.expectation.output_bytes)
+        expected = (requests.estimate.embedding_inputs, requests.estimate.output_bytes)
         each = [(requests.endpoint, requests.model, body, *expected) for body in bodies]
         rows = zip(chunk.lines, chunk.raws, chunk.ids, each, strict=True)
         found += [(number, *row) for number, row in enumerate(rows, chunk.number)]

@@ -16,9 +16,9 @@ from typing import Any
 
 import msgspec
 
+from dropbatch.batch_api.estimates import ESTIMATED_MEMBERS, LISTABLE_MEMBERS, RequestEstimate, estimate_request
 from dropbatch.batch_api.fast_requests import RequestChunk
 from dropbatch.batch_api.questions import text_groups
-from dropbatch.batch_api.request import FORMS, RELEVANT, RequestEstimate, expectation
 from dropbatch.formats.jsonl import reader as jsonl
 from dropbatch.formats.jsonl.fast_line_parts import (
     TEXT,
@@ -86,7 +86,7 @@ class LineTemplate:
             raise NoTemplateError
         self.endpoint: str = values["url"]
         self.model: str = values["body"].get("model", "")
-        self._expectation: RequestEstimate = expectation(self.endpoint, self.model, body)
+        self._estimate: RequestEstimate = estimate_request(self.endpoint, self.model, body)
         self._around, self._values = _split_values(raw)
         self._roles = list(_roles(values))
         if len(self._roles) != len(self._values):
@@ -189,7 +189,7 @@ class LineTemplate:
         last = -len(self._parts[-1])
         start, end = (move((0, *places, last)[part], behind) for part, behind in (self._begins, self._ends))
         bodies = slices(raws, start, end)
-        return RequestChunk(self.endpoint, self.model, self._expectation, number, len(bodies), b"%b", [bodies])
+        return RequestChunk(self.endpoint, self.model, self._estimate, number, len(bodies), b"%b", [bodies])
 
 
 class _Role(Enum):
@@ -200,7 +200,7 @@ class _Role(Enum):
     FREE = "another"
 
 
-_DECIDING = RELEVANT - FORMS | {"model", "stream"}
+_DECIDING = ESTIMATED_MEMBERS - LISTABLE_MEMBERS | {"model", "stream"}
 """The members of a body whose texts or numbers decide where it goes, or what it takes."""
 
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from dropbatch.batch_api.endpoints import ENDPOINTS, GONE, MODERATIONS, gone_sentence
+from dropbatch.batch_api.endpoints import ENDPOINTS, GONE, endpoint_at, gone_sentence
+from dropbatch.batch_api.models import MODEL_NAME_RULE, is_model_name
 from dropbatch.batch_api.questions import flaw_of
-from dropbatch.batch_api.request import Request, is_model_name
+from dropbatch.batch_api.request import Request
 from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.records import Record
@@ -63,18 +64,21 @@ def _wrong(custom_id: object, method: object, url: object, body: object) -> Iter
     if not isinstance(body, dict):
         yield "invalid_body", "body", "has a body that is not an object; put the request's parameters there"
         return
-    if not body.get("model") and not (url == MODERATIONS and "model" not in body):
+    if not body.get("model") and ("model" in body or not _has_default_model(url)):
         yield "missing_model", "body.model", "has no model in its body; add it"
     elif not isinstance(body.get("model", ""), str):
         yield "invalid_model", "body.model", "has a model that is not a string; write its name in quotes"
     elif body.get("model") and not is_model_name(body["model"]):
-        what = "has a model with an invalid name; a name has at most 256 letters, digits and signs of . _ : / @ -"
-        yield "invalid_model", "body.model", what
+        yield "invalid_model", "body.model", f"has a model with an invalid name; {MODEL_NAME_RULE}"
     flaw = flaw_of(url, body) if isinstance(url, str) else None
     if flaw is not None:
         yield flaw.code, f"body.{flaw.member}", flaw.what
     if body.get("stream"):
         yield "streaming", "body.stream", "asks for a stream, which batches do not have; remove stream"
+
+
+def _has_default_model(url: object) -> bool:
+    return isinstance(url, str) and endpoint_at(url).default_model is not None
 
 
 def _custom_id_advice(custom_id: object) -> str:

@@ -1,13 +1,13 @@
-"""Tells a recipe from data by what it holds, where its name does not."""
+"""Detection of recipes by their content, if the name of a file does not say that it is one."""
 
 import re
 
 import msgspec
 
-from dropbatch.recipes.parser import KEYS
+from dropbatch.recipes.keys import KEYS
 
-MAX_LOOKED_AT = 1 << 16
-"""How many bytes of a file are looked at."""
+MAX_EXAMINED = 1 << 16
+"""The number of bytes at the start of a file that are examined."""
 
 _TOP_LEVEL = re.compile(r"(?!\s|#|---)([^:]*)(:(?:\s.*)?)?")
 _ASKING = frozenset({"prompt", "body"})
@@ -15,9 +15,9 @@ _CHOOSING = frozenset({"model", "body", "endpoint"})
 
 
 def is_recipe_text(start: bytes) -> bool:
-    """Return whether the lines with which a text begins are a recipe's: all keys known, and enough of them to ask."""
-    lines = start[:MAX_LOOKED_AT].decode("utf-8-sig", "replace").splitlines()
-    if len(start) > MAX_LOOKED_AT:
+    """Return whether the first lines of a text are a recipe's: all keys are known, and enough for a request."""
+    lines = start[:MAX_EXAMINED].decode("utf-8-sig", "replace").splitlines()
+    if len(start) > MAX_EXAMINED:
         lines.pop()
     keys = set()
     for line in lines:
@@ -31,13 +31,13 @@ def is_recipe_text(start: bytes) -> bool:
 
 
 def is_recipe_object(data: bytes) -> bool:
-    """The same of JSON: one object whose keys are all a recipe's."""
+    """Return the same for JSON: one object whose keys are all a recipe's, and enough for a request."""
     try:
         values = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     return (
         isinstance(values, dict)
-        and values.keys() <= set(KEYS)
+        and values.keys() <= KEYS.keys()
         and bool(values.keys() & _ASKING and values.keys() & _CHOOSING)
     )

@@ -1,4 +1,4 @@
-"""A request as a line, and what it is expected to take."""
+"""Estimates of requests: embedding inputs, and bytes of the answers."""
 
 import json
 
@@ -11,14 +11,6 @@ CHAT, EMBEDDINGS, RESPONSES = "/v1/chat/completions", "/v1/embeddings", "/v1/res
 IMAGES = ["/v1/images/generations", "/v1/images/edits"]
 
 MIB = 1_048_576
-
-
-def test_a_line_is_json_with_the_body_as_it_is() -> None:
-    line = Request(CHAT, "m", b'{"model":"m","seed":12345678901234567890123}').line('7"\u2028')
-    assert line.endswith(b'"body":{"model":"m","seed":12345678901234567890123}}\n')
-    assert line.count(b"\n") == 1
-    members = json.loads(line)
-    assert (members["custom_id"], members["method"], members["url"]) == ('7"\u2028', "POST", CHAT)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +191,3 @@ def test_what_is_included_counts() -> None:
 def test_each_of_several_inputs_has_an_answer(endpoint: str, one: str, several: str) -> None:
     sizes = [Request(endpoint, "m", body.encode()).expected_output_bytes for body in (one, several)]
     assert 2 * sizes[0] < sizes[1] <= 3 * sizes[0]
-
-
-def test_a_token_is_four_bytes() -> None:
-    assert Request(CHAT, "m", b"x" * 400).estimated_input_tokens == 100

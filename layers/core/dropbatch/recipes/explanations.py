@@ -1,7 +1,7 @@
-"""Explain why a template fails for a row: the column, the type of its value, and the expression that works.
+"""Explanations why a template fails for a row: the column, the type of its value, and the expression that works.
 
-Rows of csv hold texts, whatever stands in them, and the commonest mistake is to compare such a text with a number. What
-is said names columns, types and the recipe's own words, never a value of the row.
+All values of a csv are texts, and the commonest mistake is to compare such a text with a number. An explanation has
+columns, types and the recipe's own words, never a value of the row.
 """
 
 import re
@@ -12,11 +12,12 @@ from jinja2 import nodes
 
 from dropbatch.json_encoding import to_json
 from dropbatch.recipes.naming import quoted
-from dropbatch.recipes.suggestions import bare_expression
-from dropbatch.recipes.templates import DOUBLE, FileText, Template, column_of, fitted, literal
+from dropbatch.recipes.snippets import DOUBLE, bare_expression, fit_quotes, literal
+from dropbatch.recipes.template_names import FileText, column_of
+from dropbatch.recipes.templates import Template
 
 MAX_COLUMNS = 5
-"""How many columns are named if it cannot be told which is to blame."""
+"""The maximum number of columns that are named if the wrong one is not known."""
 
 MAX_SUGGESTION = 200
 
@@ -34,7 +35,7 @@ _DECIMAL = re.compile(r"\s*[-+]?\d*\.\d+\s*")
 
 
 class Used(NamedTuple):
-    """A value that an expression uses: what it is called, how the template writes it, and the value's type."""
+    """A value that an expression uses: its name in a sentence, its expression in the template, and its type."""
 
     name: str
     expression: str
@@ -43,7 +44,7 @@ class Used(NamedTuple):
 
 
 class Culprit(NamedTuple):
-    """A value that an expression cannot take, and what to write in its place."""
+    """A value that an expression cannot take, and the expression to write in its place."""
 
     used: Used
     node: nodes.Node
@@ -53,10 +54,10 @@ class Culprit(NamedTuple):
     too: tuple[nodes.Node, str] | None = None
 
 
-def explained(template: Template, values: Mapping[str, Any], quote: str = DOUBLE) -> str | None:
-    """Return what is wrong with a value's type and what to write within these quotes.
+def explain_type_error(template: Template, values: Mapping[str, Any], quote: str = DOUBLE) -> str | None:
+    """Return a sentence about the wrong type of a value, and the expression to write within these quotes.
 
-    None if that cannot be seen, or said in short.
+    Return None if the cause is not known, or takes too long to say.
     """
     for node in template.tree.find_all(nodes.Node):
         for find in _FINDERS:
@@ -75,14 +76,14 @@ def types_of(template: Template, values: Mapping[str, Any]) -> str:
 def _sentence(found: Culprit, quote: str) -> str:
     what = f"{found.used.name} is {_TYPES.get(found.used.type, 'an object')}"
     if isinstance(found.within, nodes.For):
-        return f"{what}; write {fitted(f'{{% {found.instead} %}}', quote)}."
+        return f"{what}; write {fit_quotes(f'{{% {found.instead} %}}', quote)}."
     changed = {
         id(node): instead for node, instead in (found.too or (found.node, found.instead), (found.node, found.instead))
     }
     written = _source(found.within, changed)
     if written is None or len(written) > MAX_SUGGESTION:
         written = found.instead
-    return f"{what}; write {fitted(f'{{{{ {written} }}}}', quote)}{found.more}."
+    return f"{what}; write {fit_quotes(f'{{{{ {written} }}}}', quote)}{found.more}."
 
 
 def _type(value: Any) -> str:
@@ -102,7 +103,7 @@ def _type(value: Any) -> str:
 
 
 def _used(node: nodes.Node | None, values: Mapping[str, Any]) -> Used | None:
-    """The column that a node is, or the value of the dropped file."""
+    """Return the column that a node is, or the value of the dropped file; None if it is neither."""
     if isinstance(node, nodes.Const) and isinstance(node.value, FileText):
         return Used(node.value.written, node.value.written, node.value, "text")
     name = column_of(node) if node is not None else None
@@ -113,7 +114,7 @@ def _used(node: nodes.Node | None, values: Mapping[str, Any]) -> Used | None:
 
 
 def _type_of(node: nodes.Node, values: Mapping[str, Any]) -> str | None:
-    """The type of what a node gives, None if it is not known."""
+    """Return the type of a node's value; None if it is not known."""
     if isinstance(node, nodes.Const):
         return _type(node.value)
     if isinstance(node, nodes.Filter):
@@ -126,25 +127,25 @@ def _type_of(node: nodes.Node, values: Mapping[str, Any]) -> str | None:
 
 
 def _as_number(used: Used) -> tuple[str, str]:
-    """How a value is read as a number, and what to add."""
+    """Return the expression that reads a value as a number, and words to add to the sentence."""
     if isinstance(used.value, str) and _DECIMAL.fullmatch(used.value):
         return f"{used.expression} | float", ""
     more = ", or | float for decimals" if isinstance(used.value, str) else ""
     return f"{used.expression} | int", more
 
 
-def _compared(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_comparison(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     if not isinstance(node, nodes.Compare):
         return None
     left: nodes.Expr = node.expr
     for operand in node.ops:
         right = operand.expr
         if operand.op in _ORDERS:
-            found = _unlike(node, left, right, values)
+            found = _find_unlike_sides(node, left, right, values)
             if found is not None:
                 return found
         elif operand.op in ("in", "notin"):
-            found = _searched(node, right, values)
+            found = _find_in_search(node, right, values)
             if found is not None:
                 return found
         left = right
@@ -154,8 +155,10 @@ def _compared(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
 _NUMBERS = ("number", "truth")
 
 
-def _unlike(node: nodes.Node, left: nodes.Expr, right: nodes.Expr, values: Mapping[str, Any]) -> Culprit | None:
-    """Two sides of a comparison, or of a sum, of which one must be read as the other is."""
+def _find_unlike_sides(
+    node: nodes.Node, left: nodes.Expr, right: nodes.Expr, values: Mapping[str, Any]
+) -> Culprit | None:
+    """Find the side of a comparison, or of a sum, that must be read as the type of the other."""
     for one, other in ((left, right), (right, left)):
         used, kind = _used(one, values), _type_of(other, values)
         if used is None or kind is None:
@@ -172,7 +175,7 @@ def _unlike(node: nodes.Node, left: nodes.Expr, right: nodes.Expr, values: Mappi
     return None
 
 
-def _searched(node: nodes.Node, holder: nodes.Expr, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_search(node: nodes.Node, holder: nodes.Expr, values: Mapping[str, Any]) -> Culprit | None:
     used = _used(holder, values)
     if used is None or used.type not in (*_NUMBERS, "null"):
         return None
@@ -180,7 +183,7 @@ def _searched(node: nodes.Node, holder: nodes.Expr, values: Mapping[str, Any]) -
     return Culprit(used, holder, node, instead)
 
 
-def _computed(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_arithmetic(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     if isinstance(node, nodes.Neg | nodes.Pos):
         used = _used(node.node, values)
         if used is None or used.type not in ("text", "null"):
@@ -191,8 +194,8 @@ def _computed(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
         return None
     kinds = {_type_of(node.left, values), _type_of(node.right, values)}
     if isinstance(node, nodes.Add) and "text" in kinds and not kinds <= {"text"}:
-        return _added(node, values)
-    found = _unlike(node, node.left, node.right, values)
+        return _find_in_sum(node, values)
+    found = _find_unlike_sides(node, node.left, node.right, values)
     if found is not None and isinstance(node, nodes.Mul) and isinstance(_value(node, found), int):
         return None  # a text is repeated
     if found is None and kinds == {"text"} and not isinstance(node, nodes.Add | nodes.Mod):
@@ -209,8 +212,8 @@ def _value(node: nodes.BinExpr, found: Culprit) -> Any:
     return getattr(other, "value", None) if found.used.type == "text" else None
 
 
-def _added(node: nodes.Add, values: Mapping[str, Any]) -> Culprit | None:
-    """A text and a number: both are numbers if the text is a column's, else both are texts."""
+def _find_in_sum(node: nodes.Add, values: Mapping[str, Any]) -> Culprit | None:
+    """Find a sum of a text and a number: both become numbers if the text is a column's, else both become texts."""
     for one, other in ((node.left, node.right), (node.right, node.left)):
         used = _used(one, values)
         if used is None:
@@ -227,11 +230,11 @@ def _added(node: nodes.Add, values: Mapping[str, Any]) -> Culprit | None:
     return None
 
 
-def _looped(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_loop(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     if not isinstance(node, nodes.For):
         return None
     if isinstance(node.iter, nodes.Call):
-        return _counted(node, node.iter, values)
+        return _find_in_range(node, node.iter, values)
     used = _used(node.iter, values)
     if used is None or used.type not in (*_NUMBERS, "null"):
         return None
@@ -240,8 +243,8 @@ def _looped(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     return Culprit(used, node.iter, node, f"for {target} in {instead}")
 
 
-def _counted(node: nodes.For, called: nodes.Call, values: Mapping[str, Any]) -> Culprit | None:
-    """A loop over a range that ends, or begins, at a text."""
+def _find_in_range(node: nodes.For, called: nodes.Call, values: Mapping[str, Any]) -> Culprit | None:
+    """Find a loop over a range that ends, or begins, at a text."""
     if not isinstance(called.node, nodes.EnvironmentAttribute) or called.node.name != "function_range":
         return None
     for place, argument in enumerate(called.args):
@@ -254,7 +257,7 @@ def _counted(node: nodes.For, called: nodes.Call, values: Mapping[str, Any]) -> 
     return None
 
 
-def _called(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_call(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     if isinstance(node, nodes.Call) and (used := _used(node.node, values)) is not None:
         return Culprit(used, node, node, used.expression, ", without the brackets")
     if isinstance(node, nodes.Output):
@@ -266,7 +269,7 @@ def _called(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     return None
 
 
-def _filtered(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
+def _find_in_filter(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
     if not isinstance(node, nodes.Filter) or (used := _used(node.node, values)) is None:
         return None
     assert node.node is not None  # noqa: S101  # a value is used; tells the type checker
@@ -279,12 +282,12 @@ def _filtered(node: nodes.Node, values: Mapping[str, Any]) -> Culprit | None:
 
 
 _FINDERS: tuple[Callable[[nodes.Node, Mapping[str, Any]], Culprit | None], ...] = (
-    _compared, _computed, _looped, _called, _filtered,
+    _find_in_comparison, _find_in_arithmetic, _find_in_loop, _find_in_call, _find_in_filter,
 )  # fmt: skip  # a list of names
 
 
 def _source(node: nodes.Node | None, changed: Mapping[int, str]) -> str | None:
-    """An expression as it is written, with other words for some of its nodes; None if it is too long a story."""
+    """Return the source of an expression, with other text for the nodes in `changed`; None if it is too complex."""
     if node is None:
         return None
     if id(node) in changed:

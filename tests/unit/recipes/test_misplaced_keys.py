@@ -1,8 +1,8 @@
-"""A known key in the wrong place is told where it goes, and there it is taken."""
+"""Known keys in the wrong place: the problem names the right one, where the key is accepted."""
 
 import pytest
 
-from .problems_of import only, problems_of
+from .driving import only, problems_of
 
 SHORT = "model: m\nprompt: '{{ text }}'\n"
 BODY = "body:\n  model: m\n  messages: [{role: user, content: '{{ text }}'}]\n"
@@ -35,20 +35,22 @@ def test_a_parameter_at_the_top_goes_under_parameters_or_into_the_body(line: str
         ("stream: true", "the Batch API does not stream answers; leave it out"),
     ],
 )
-def test_a_part_of_the_request_at_the_top_is_told(line: str, says: str) -> None:
+def test_a_part_of_the_request_at_the_top_is_refused_with_its_place(line: str, says: str) -> None:
     problem = only(problems_of(f"{SHORT}{line}\n"))
     assert (problem.code, problem.line) == ("misplaced_key", 3)
     assert says in problem.message
 
 
 @pytest.mark.parametrize(("key", "meant"), [("temprature", "temperature"), ("max_token", "max_tokens")])
-def test_a_misspelt_parameter_at_the_top_is_told_with_its_place(key: str, meant: str) -> None:
+def test_a_misspelt_parameter_at_the_top_is_refused_with_its_place(key: str, meant: str) -> None:
     problem = only(problems_of(f"{SHORT}{key}: 1\n"))
     assert (problem.code, problem.key) == ("unknown_key", key)
     assert f"did you mean {meant}? {meant} is a parameter of the request; put it under parameters." in problem.message
 
 
-@pytest.mark.parametrize("line", ["bad_rows: skip", "schema: {a: string}", "when: '{{ text }}'", "limit: 3"])
+@pytest.mark.parametrize(
+    "line", ["bad_rows: skip", "schema: {a: string}", "when: '{{ text }}'", "limit: 3", "replace: cancel"]
+)
 @pytest.mark.parametrize("place", ["parameters", "body"])
 def test_a_key_of_the_recipe_within_the_request_goes_to_the_top(line: str, place: str) -> None:
     key = line.partition(":")[0]
@@ -71,13 +73,13 @@ def test_a_key_of_the_recipe_within_the_request_goes_to_the_top(line: str, place
         (SHORT + "parameters: {instructions: a}\n", "parameters.instructions", "write system"),
     ],
 )
-def test_other_places_are_told_too(text: str, key: str, says: str) -> None:
+def test_other_misplaced_members_are_refused_too(text: str, key: str, says: str) -> None:
     problem = next(problem for problem in problems_of(text) if problem.key == key)
     assert problem.code == "misplaced_key"
     assert says in problem.message
 
 
-def test_what_a_request_may_have_is_let_be() -> None:
+def test_members_that_a_request_may_have_are_accepted() -> None:
     text = "endpoint: /v1/completions\nbody: {model: m, prompt: '{{ text }}', suffix: a, logit_bias: {}}\n"
     assert problems_of(text, columns=["text"]) == []
     text = "endpoint: /v1/responses\nbody: {model: m, input: '{{ text }}', prompt: {id: p}, instructions: a}\n"

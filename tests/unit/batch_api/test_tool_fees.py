@@ -1,6 +1,6 @@
-"""Fees of tools, which are no tokens: published by the call or the session, whole in a batch too.
+"""Fees of tools: per call or session, and not halved in a batch.
 
-The models with fees of their own are those that end, so that this file names them.
+Only models that are shut down soon have fees of their own, so this file names them.
 """
 
 from datetime import UTC, datetime
@@ -49,7 +49,7 @@ def test_calls_to_tools_cost_their_fee_whole(model: str, calls: dict[str, int], 
 
 
 @pytest.mark.parametrize("kind", ["image_generation", "container", "other"])
-def test_a_fee_that_nobody_knows_is_counted(kind: str) -> None:
+def test_an_unknown_fee_is_counted(kind: str) -> None:
     found = with_calls("gpt-6-luna", {kind: 3, "web_search": 1})
     assert (found.fees_usd, found.unpriced_tool_calls) == (pytest.approx(0.01), 3)
 
@@ -89,7 +89,7 @@ def test_a_search_that_is_charged_as_a_block_costs_its_tokens_too() -> None:
 
 
 @pytest.mark.parametrize(("model", "fee"), [("gpt-4o-search-preview", 0.025), ("gpt-5-search-api", 0.01)])
-def test_a_model_that_searches_by_itself_does_so_for_each_answer(model: str, fee: float) -> None:
+def test_a_search_model_searches_for_each_answer(model: str, fee: float) -> None:
     told = with_calls(model, {"web_search": 1}, endpoint=CHAT)
     untold = with_calls(model, {}, endpoint=CHAT)
     assert told == untold

@@ -1,4 +1,4 @@
-"""A template that a value's type does not fit says so, and what it says to write works."""
+"""Explanations of templates that do not fit a value's type: the advice works."""
 
 import json
 import re
@@ -64,7 +64,7 @@ def told(source: str) -> str:
         ("score > 3 and n == 5", "write {{ score | int > 3 }}", "true"),
     ],
 )
-def test_the_column_its_type_and_what_to_write_are_told(expression: str, says: str, gives: str | None) -> None:
+def test_the_column_its_type_and_the_expression_are_named(expression: str, says: str, gives: str | None) -> None:
     message = told(f"{{{{ {expression} }}}}")
     assert says in message
     written = re.search(r"write (\{\{ .*? \}\})", message)
@@ -82,7 +82,7 @@ def test_the_column_its_type_and_what_to_write_are_told(expression: str, says: s
         ("for tag in gone", "write {% for tag in gone or [] %}"),
     ],
 )
-def test_a_loop_over_what_is_no_list_is_told(loop: str, says: str) -> None:
+def test_a_loop_over_a_value_that_is_not_a_list_is_explained(loop: str, says: str) -> None:
     message = told(f"{{% {loop} %}}a{{% endfor %}}")
     assert says in message
     written = re.search(r"write (\{% .* %\})", message)
@@ -91,18 +91,18 @@ def test_a_loop_over_what_is_no_list_is_told(loop: str, says: str) -> None:
 
 
 @pytest.mark.parametrize("expression", ["tags > 3", "[1] + text", "text | sum"])
-def test_where_it_cannot_be_seen_the_types_of_the_columns_are_told(expression: str) -> None:
+def test_without_a_known_cause_the_types_of_the_columns_are_named(expression: str) -> None:
     message = told(f"{{{{ {expression} }}}}")
     assert re.search(r"tags is a list|text is a text", message)
     assert "TypeError" in message
 
 
-def test_a_condition_on_a_csv_text_is_told() -> None:
+def test_a_condition_on_a_csv_text_is_explained() -> None:
     recipe = compile_recipe(parse_recipe(b'model: m\nprompt: "{{ text }}"\nwhen: "{{ score > 3 }}"\n'), {})
     with pytest.raises(RowRejectedError) as rejected:
         recipe.request(ROW)
     (problem,) = rejected.value.problems
     assert problem.message.startswith("Key when of the recipe: column 'score' is a text; write {{ score | int > 3 }}")
-    mended = compile_recipe(parse_recipe(b'model: m\nprompt: "{{ text }}"\nwhen: "{{ score | int > 3 }}"\n'), {})
-    assert mended.request(ROW) is not None
-    assert mended.request({**ROW, "score": "2"}) is None
+    corrected = compile_recipe(parse_recipe(b'model: m\nprompt: "{{ text }}"\nwhen: "{{ score | int > 3 }}"\n'), {})
+    assert corrected.request(ROW) is not None
+    assert corrected.request({**ROW, "score": "2"}) is None

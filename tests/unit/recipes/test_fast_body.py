@@ -1,4 +1,4 @@
-"""What many rows become at once is what each becomes by itself."""
+"""Requests of many rows at once, which are the same as those of each row."""
 
 import json
 from typing import Any
@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbatch.batch_api.request import Request, expectation
+from dropbatch.batch_api.estimates import estimate_request
+from dropbatch.batch_api.request import Request
 from dropbatch.domain.errors import RowRejectedError
-from dropbatch.recipes.compiler import CompiledRecipe, compile_recipe
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
+from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 from dropbatch.rows.request_builder import RequestBuilder
 from tests.unit.formats.reading_drops import drop
@@ -72,7 +74,7 @@ def test_bodies_of_many_rows_are_those_of_each(
     lines = [request.line(str(at)) for at, request in enumerate(each, number) if request]
     assert many.lines() == b"".join(lines)
     assert many.line_sizes() == list(map(len, lines))
-    assert {request.expectation for request in each if request} == {many.expectation}
+    assert {request.estimate for request in each if request} == {many.estimate}
 
 
 PARAMETERS = st.fixed_dictionaries(
@@ -103,7 +105,7 @@ PARAMETERS = st.fixed_dictionaries(
         max_size=4,
     ),
 )
-def test_what_rows_are_expected_to_take_follows_from_their_bodies(
+def test_the_estimates_of_rows_follow_from_their_bodies(
     endpoint: str, parameters: dict[str, Any], rows: list[dict[str, Any]]
 ) -> None:
     recipe = {"endpoint": endpoint, "body": {"model": "m", "prompt": "say {{ a }}", **parameters}}
@@ -111,10 +113,10 @@ def test_what_rows_are_expected_to_take_follows_from_their_bodies(
     for row in rows:
         request = asked.request(row)
         assert request is not None
-        assert request.expected_output_bytes == expectation(endpoint, "m", request.body).output_bytes
+        assert request.expected_output_bytes == estimate_request(endpoint, "m", request.body).output_bytes
 
 
-def test_rows_that_must_be_asked_one_by_one_are() -> None:
+def test_rows_that_need_requests_of_their_own_get_them() -> None:
     columns = {"a": ["1"], "b c": ["2"], "d%": ["3"]}
     assert compiled(prompt="{{ a }}").requests(1, columns) is not None
     assert compiled(prompt="{{ a | upper }}").requests(1, columns) is None
@@ -134,7 +136,7 @@ ROWS = st.lists(
 
 @pytest.mark.slow
 @given(ROWS, st.sampled_from(["{{ a }}", "{{ a }}{{ b }}", "constant {{ b }}", "{{ a | upper }}"]), st.booleans())
-def test_rows_of_json_become_at_once_what_each_becomes(rows: list[dict[str, Any]], prompt: str, spoilt: bool) -> None:
+def test_requests_of_many_json_rows_are_those_of_each(rows: list[dict[str, Any]], prompt: str, spoilt: bool) -> None:
     recipe = compiled(prompt=prompt)
     lines = [json.dumps(row).encode() + b"\n" for row in rows]
     lines[0] = b"null\n" if spoilt else lines[0]
@@ -146,7 +148,7 @@ def test_rows_of_json_become_at_once_what_each_becomes(rows: list[dict[str, Any]
             assert None not in [record.values for record in chunk.records()]
 
 
-def test_rows_of_json_that_are_alike_are_asked_at_once() -> None:
+def test_requests_of_json_rows_that_are_alike_are_made_at_once() -> None:
     lines = [b'{"n": %d, "a": "%d"}\n' % (n, n) for n in range(3)]
     [chunk] = drop("r.jsonl", b"".join(lines)).chunks()
     requests = RequestBuilder(compiled(prompt="{{ a }}")).requests(chunk)

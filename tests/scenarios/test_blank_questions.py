@@ -1,4 +1,4 @@
-"""What asks nothing is told before anything is sent, whichever way it is dropped."""
+"""Recipes, rows and ready requests that ask nothing are refused before anything is sent."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_a_recipe_without_a_column_names_those_of_the_drop(fake: FakeContext) ->
     assert "did you mean {{ text }}?" in str(problem["message"])
 
 
-def test_a_recipe_without_a_column_is_told_for_rows_of_json(fake: FakeContext) -> None:
+def test_a_recipe_without_a_column_is_refused_for_rows_of_json(fake: FakeContext) -> None:
     [problem] = rejected(fake, b"model: m\nprompt: 'Label {text}'\n", "a.jsonl", b'{"text": "good"}\n')
     assert problem["code"] == "no_column"
     assert "write {{ text }}" in str(problem["message"])

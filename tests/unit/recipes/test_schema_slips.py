@@ -1,4 +1,4 @@
-"""What was meant as a type or a list is asked about before it is paid for, and what is advised works when pasted."""
+"""Slips in schemas: the advice can be pasted, and works."""
 
 import re
 
@@ -7,7 +7,7 @@ import pytest
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 
-from .problems_of import only, problems_of
+from .driving import only, problems_of
 
 RECIPE = 'model: m\nprompt: "{{ text }}"\nschema:\n'
 
@@ -102,7 +102,7 @@ def test_what_is_listed_as_a_form_is_advised_as_a_description() -> None:
     ("written", "meant"),
     [("int", "integer"), ("text", "string"), ("bool", "boolean"), ("list", "array"), ("dict", "object")],
 )
-def test_a_type_in_json_schema_is_told_as_it_is_written(written: str, meant: str) -> None:
+def test_a_type_in_json_schema_is_corrected(written: str, meant: str) -> None:
     schema = "  type: object\n  properties:\n    s:\n      type: {}\n"
     problem = only(problems_of(RECIPE + schema.format(written)))
     assert (problem.key, problem.line) == ("schema.properties.s.type", 7)
@@ -131,7 +131,7 @@ def test_a_key_that_is_planned_is_named_for_one_that_is_nearly_it(key: str, mean
 
 
 @pytest.mark.parametrize(("written", "instead"), [("yes", "true"), ("no", "false"), ('"true"', "true"), ("On", "true")])
-def test_a_truth_value_in_other_words_is_told_as_it_is_written(written: str, instead: str) -> None:
+def test_a_truth_value_in_other_words_is_corrected(written: str, instead: str) -> None:
     base = 'model: m\nprompt: "{{ text }}"\n'
     problem = only(problems_of(f"{base}retry_invalid: {written}\n"))
     key, line = lines_of(problem.message)

@@ -1,7 +1,7 @@
-"""Spots what was probably meant as a type or as a list in a schema, where it would describe a text.
+"""Slips in a schema: a description of a text that was probably meant as a type or as a list.
 
-`score: int` is a text that is described as "int": the recipe can be used, and nobody would notice before it is paid.
-So it is asked about, with the line to write instead. A description that is a sentence is no slip.
+`score: int` is a text with the description "int": the recipe can be used, and nobody would notice before it is paid.
+So Dropbatch refuses it, with the line to write instead. A description that is a sentence is not a slip.
 """
 
 import json
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 MAX_CHARACTERS = 200
-"""What is longer is a description."""
+"""A longer text is a description."""
 
 MAX_SPELLED_OUT = 20
-"""Of a range of more numbers the type is suggested, and not each of them."""
+"""For a range of more numbers the advice is the type, and not each number."""
 
 _TYPES = {
     **dict.fromkeys(("int", "integer", "integers", "ints", "long", "bigint", "whole", "wholenumber"), "integer"),
@@ -21,7 +21,7 @@ _TYPES = {
     **dict.fromkeys(("str", "string", "strings", "text", "texts", "txt", "varchar", "char"), "string"),
     **dict.fromkeys(("bool", "boolean", "booleans", "logical", "truefalse"), "boolean"),
 }
-"""What other languages call the types, without spaces and in lower case."""
+"""The names of the types in other languages, without spaces and in lower case."""
 
 _LISTS = frozenset({"list", "array", "lists", "arrays", "set", "tuple", "[]"})
 _OBJECTS = frozenset({"dict", "object", "json", "map", "mapping", "struct", "record"})
@@ -39,7 +39,7 @@ _PLAIN = re.compile(r"[^\W\d][\w-]*|-?\d+")
 
 
 def slip_of(value: str, name: str) -> str | None:
-    """Return what to say of a property's text that is probably no description; None if it may well be one."""
+    """Return a sentence about a property's text that is probably not a description; None if it may be one."""
     text = value.strip()
     if not text or len(text) > MAX_CHARACTERS:
         return None
@@ -57,7 +57,7 @@ def slip_of(value: str, name: str) -> str | None:
 
 
 def slip_in_list(values: Sequence[Any], name: str) -> str | None:
-    """Return the same of a list whose only value is a type, or several values in one text."""
+    """Return the same for a list whose only value is a type, or several values in one text."""
     if len(values) != 1 or not isinstance(values[0], str) or len(values[0]) > MAX_CHARACTERS:
         return None
     text = values[0].strip()
@@ -69,7 +69,7 @@ def slip_in_list(values: Sequence[Any], name: str) -> str | None:
 
 
 def slip_in_type(value: Any) -> str | None:
-    """Return what to say of a `type` in JSON Schema that is none, if it is a word for one."""
+    """Return a sentence about a `type` in JSON Schema that is a word for a type; None for any other text."""
     if not isinstance(value, str):
         return None
     plain = value.strip().casefold()
@@ -83,7 +83,7 @@ def _type_of(text: str) -> str | None:
 
 
 def _type_instead(text: str) -> str | None:
-    """What to write for a text that names a type in other words, or describes one."""
+    """Return the notation for a text that names a type in other words, or describes one; None for any other."""
     if text in _TYPES.values():
         return None  # these are the types themselves
     kind = _type_of(text)
@@ -103,7 +103,7 @@ def _type_instead(text: str) -> str | None:
 
 
 def _range_instead(text: str) -> str | None:
-    """`1-5` and `integer from 1 to 5`; between the ends of `number 0-1` there are more than can be listed."""
+    """Return the notation for `1-5` and `integer from 1 to 5`; `number 0-1` has more values than can be listed."""
     found = _RANGE.fullmatch(text)
     kind = "integer" if found is None or found[1] is None else _type_of(found[1])
     if found is None or kind not in ("integer", "number"):
@@ -116,7 +116,7 @@ def _range_instead(text: str) -> str | None:
 
 
 def _union_instead(text: str) -> str | None:
-    """`string | null`, `int/float` and `true/false`: several types at once."""
+    """Return the notation for several types at once: `string | null`, `int/float` and `true/false`."""
     parts = [part.casefold() for part in _SEPARATOR.split(text.strip("()[]{}")) if part]
     if len(parts) < 2:
         return None
@@ -129,7 +129,7 @@ def _union_instead(text: str) -> str | None:
 
 
 def _values_in(text: str) -> list[str] | None:
-    """The values of `a, b`, `a/b/c` and `a | b`: single words, and at least two of them."""
+    """Return the values of `a, b`, `a/b/c` and `a | b`: at least two single words; None for any other text."""
     bare = text[1:-1] if text[:1] + text[-1:] in ("[]", "()", "{}") else text
     values = [value.strip("\"'") for value in _SEPARATOR.split(bare.strip())]
     if len(values) < 2 or not all(_WORD.fullmatch(value) for value in values):

@@ -1,7 +1,7 @@
-"""Refuses the operators, filters and methods of templates whose result would be too large, before they are called.
+"""The size limits of the operators, filters and methods of templates: a result that is too large is never made.
 
-Nearly all that a template can call gives no more than a few times what it is given. What can give more is listed here,
-each with the size of what it would make.
+The result of almost all of them is at most a few times as large as their arguments. The others are listed here, each
+with the size of its result.
 """
 
 import re
@@ -17,7 +17,7 @@ from markupsafe import Markup
 from dropbatch.recipes.sizes import check_size, weigh
 
 MAX_REPEATED = 1_000_000
-"""How long a text or list may get by multiplication, and how wide by padding: more than any prompt is laid out with."""
+"""The maximum length of a text or list by multiplication, and its width by padding: more than any prompt needs."""
 
 MAX_EXPONENT = 64
 MAX_INTEGER_BITS = 100_000
@@ -49,7 +49,7 @@ def check_operator(operator: str, left: Any, right: Any) -> None:
 
 
 def _check_percent(form: str, values: Any) -> None:
-    """The same for `form % values`: each place takes its width, or a value."""
+    """Check `form % values` in the same way: each place takes its width, or a value."""
     widths = [int(width) for found in _PERCENT.findall(form) for width in found if width.isdigit()]
     check_size(sum(widths), MAX_REPEATED)
     if "*" in form:
@@ -65,7 +65,7 @@ def _check_widths(*values: Any) -> None:
     check_size(sum(_integers(values)), MAX_REPEATED)
 
 
-# Filters: each function takes what the filter takes, without Jinja's own first argument
+# Filters: each function has the parameters of the filter, without Jinja's own first one
 
 
 def _indent(text: Any, width: Any = 4, *_more: Any, **_named: Any) -> None:
@@ -86,10 +86,10 @@ def _join(values: Any, d: Any = "", *_more: Any, **_named: Any) -> None:
 
 def _round(_value: Any, precision: Any = 0, *_more: Any, **_named: Any) -> None:
     if isinstance(precision, int):
-        check_size(abs(precision), 1_000)  # floats have no more than 308 digits before, or 1,074 behind the point
+        check_size(abs(precision), 1_000)  # a float has at most 308 digits before the point, and 1,074 after it
 
 
-def _sum(_values: Any, attribute: Any = None, start: Any = 0) -> None:  # noqa: ARG001  # as Jinja calls it
+def _sum(_values: Any, attribute: Any = None, start: Any = 0) -> None:  # noqa: ARG001  # Jinja passes it
     if not isinstance(start, int | float):
         raise TypeError("only numbers are summed up")
 
@@ -121,28 +121,28 @@ _FILTERS: Mapping[str, Callable[..., None]] = {
 
 
 def checked_filter(name: str, found: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter that refuses what would be too large."""
+    """Return a filter that raises TooLargeError if its result would be too large."""
     check = _FILTERS.get(name)
     if check is None:
         return found
-    own = int(hasattr(found, "jinja_pass_arg"))  # it is given the environment, or the like, first
+    own = int(hasattr(found, "jinja_pass_arg"))  # Jinja passes the environment, or the like, first
 
     @wraps(found)
     def checked(*args: Any, **named: Any) -> Any:
         if name == "join":
-            args = (*args[:own], _at_hand(args[own]), *args[own + 1 :])
+            args = (*args[:own], _listed(args[own]), *args[own + 1 :])
         check(*args[own:], **named)
         return found(*args, **named)
 
     return checked
 
 
-def _at_hand(values: Any) -> Any:
-    """What an iterator gives, so that it can be weighed; anything else as it is."""
+def _listed(values: Any) -> Any:
+    """Return the items of an iterator, so that they can be weighed, and anything else as it is."""
     return list(values) if hasattr(values, "__next__") else values
 
 
-# Methods of what a row or a template holds
+# Methods of values
 
 
 def _expandtabs(text: Any, size: Any = 8) -> None:
@@ -162,18 +162,18 @@ _METHODS: Mapping[str, Callable[..., None]] = {
 
 
 def checked_arguments(called: Any, args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what to call a template's function with; TooLargeError if it would return too much."""
+    """Return the arguments for a template's call; raise TooLargeError if its result would be too large."""
     if isinstance(called, BuiltinMethodType | MethodType) and isinstance(called.__self__, str | bytes | int):
         check = _METHODS.get(called.__name__)
         if check is not None:
-            args = tuple(map(_at_hand, args))
+            args = tuple(map(_listed, args))
             given = {name: value for name, value in named.items() if not name.startswith("_")}  # Jinja's own are
             check(called.__self__, *args, **given)
     return args
 
 
 class _Bounded(Formatter):
-    """What `str.format` does, piece by piece."""
+    """Does the work of `str.format` piece by piece, within the size limits."""
 
     size = 0
 
@@ -191,15 +191,15 @@ class _Bounded(Formatter):
 
 
 class _Plain(_Bounded, SandboxedFormatter):
-    """That of a text."""
+    """The formatter of a text."""
 
 
 class _Escaping(_Bounded, SandboxedEscapeFormatter):
-    """That of a text which is safe to stand in HTML."""
+    """The formatter of a text that is safe within HTML."""
 
 
 def checked_format(environment: SandboxedEnvironment, method: Any) -> Callable[..., str]:
-    """Return what stands for a text's method `format` or `format_map`."""
+    """Return the function that replaces a text's method `format` or `format_map`."""
     form: str = method.__self__
     by_map = method.__name__ == "format_map"
 

@@ -1,4 +1,4 @@
-"""A recipe or a drop that names a model past its end, or close to it, is told so and goes on; over fakes."""
+"""Notices of models that are shut down, or soon will be: the recipe or the drop is accepted with them."""
 
 import json
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ def fake(tmp_path: Path) -> FakeContext:
     return fake
 
 
-def told(fake: FakeContext, event: str) -> Notification:
+def notification_of(fake: FakeContext, event: str) -> Notification:
     (found,) = [notification for notification in fake.topics.published if notification.event == event]
     return found
 
@@ -40,12 +40,12 @@ def raw(*models: str, url: str = "/v1/chat/completions") -> bytes:
 
 
 @pytest.mark.parametrize(("model", "code", "words"), [("o1", "model_gone", GONE), ("gpt-5-mini", "model_ends", ENDS)])
-def test_a_recipe_is_told_to_be_usable_but_with_the_day_and_the_replacement(
+def test_a_usable_recipe_gets_a_notice_with_the_day_and_the_replacement(
     fake: FakeContext, model: str, code: str, words: str
 ) -> None:
     drop(fake, "a/recipe.yaml", recipe(model))
     run(fake)
-    notification = told(fake, "recipe")
+    notification = notification_of(fake, "recipe")
     assert notification.status == "usable"
     assert notification.subject == "a/recipe.yaml: usable, but see the notice"
     assert notification.text.startswith("a/recipe.yaml can be used, but:\n- " + words)
@@ -57,11 +57,11 @@ def test_a_recipe_is_told_to_be_usable_but_with_the_day_and_the_replacement(
 def test_following_the_notice_ends_it(fake: FakeContext) -> None:
     drop(fake, "a/recipe.yaml", recipe("gpt-5-mini"))
     run(fake)
-    advised = told(fake, "recipe").detail["notices"][0]["message"].partition("write ")[2].split()[0]
+    advised = notification_of(fake, "recipe").detail["notices"][0]["message"].partition("write ")[2].split()[0]
     fake.topics.published.clear()
     drop(fake, "a/recipe.yaml", recipe(advised))
     run(fake)
-    notification = told(fake, "recipe")
+    notification = notification_of(fake, "recipe")
     assert (notification.subject, notification.detail["notices"]) == ("a/recipe.yaml: usable", [])
 
 
@@ -69,7 +69,7 @@ def accepted(fake: FakeContext, name: str, data: bytes) -> list[dict[str, Any]]:
     """The notices with which a drop is accepted; its text holds the same."""
     drop(fake, name, data)
     run(fake)
-    notification = told(fake, "accepted")
+    notification = notification_of(fake, "accepted")
     notices: list[dict[str, Any]] = notification.detail["notices"]
     assert [line[2:] for line in notification.text.splitlines() if line.startswith("- ")] == [
         notice["message"] for notice in notices
@@ -82,12 +82,12 @@ def test_a_drop_whose_recipe_names_such_a_model_is_accepted_with_the_notice(fake
     assert [notice["message"] for notice in accepted(fake, "a.csv", b"text\na\n")] == [GONE]
 
 
-def test_a_raw_drop_is_told_of_each_of_its_models_once(fake: FakeContext) -> None:
+def test_a_raw_drop_gets_one_notice_of_each_of_its_models(fake: FakeContext) -> None:
     notices = accepted(fake, "a.jsonl", raw("gpt-6-luna", "gpt-5-mini", "o1", "o1", "mine"))
     assert [notice["code"] for notice in notices] == ["model_gone", "model_ends"]
 
 
-def test_models_that_come_out_of_rows_are_told(fake: FakeContext) -> None:
+def test_models_that_rows_name_get_notices(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", recipe('"{{ model }}"'))
     notices = accepted(fake, "a.csv", b"model,text\ngpt-6-luna,a\nft:o1-2024-12-17:org::id,b\n")
     assert [notice["message"].split(" down")[0] for notice in notices] == [
@@ -95,17 +95,17 @@ def test_models_that_come_out_of_rows_are_told(fake: FakeContext) -> None:
     ]
 
 
-def test_a_drop_that_waits_for_an_approval_is_told_before_it_is_given(fake: FakeContext) -> None:
+def test_a_drop_that_waits_for_an_approval_gets_the_notice_before_it(fake: FakeContext) -> None:
     fake.hold_above_rows = 1
     fake.objects.drop("recipe.yaml", recipe("o1"))
     drop(fake, "a.csv", b"text\na\nb\n")
     run(fake)
-    notification = told(fake, "held")
+    notification = notification_of(fake, "held")
     assert f"- {GONE}\n" in notification.text
     assert notification.detail["notices"] == [{"code": "model_gone", "message": GONE}]
 
 
-def test_a_model_that_lives_on_is_no_notice(fake: FakeContext) -> None:
+def test_a_model_that_stays_gets_no_notice(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", recipe("gpt-6-luna"))
     assert accepted(fake, "a.csv", b"text\na\n") == []
 

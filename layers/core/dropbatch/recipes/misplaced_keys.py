@@ -1,28 +1,15 @@
-"""Say where a known key belongs that stands in the wrong place."""
+"""Known keys in the wrong place: parameters at the top of a recipe, keys of a recipe within a request."""
 
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
-
-PARAMETERS = frozenset(
-    {"audio", "background", "dimensions", "encoding_format", "frequency_penalty", "include", "logit_bias", "logprobs"}
-    | {"max_completion_tokens", "max_output_tokens", "max_tokens", "max_tool_calls", "metadata", "modalities", "n"}
-    | {"parallel_tool_calls", "prediction", "presence_penalty", "prompt_cache_key", "reasoning", "reasoning_effort"}
-    | {"safety_identifier", "seed", "service_tier", "stop", "store", "stream", "suffix", "temperature", "text"}
-    | {"tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user", "verbosity", "web_search_options"}
-)
-"""What OpenAI's requests have besides the question (API reference, November 2026)."""
+from dropbatch.batch_api.parameters import PARAMETERS
+from dropbatch.recipes.keys import RECIPES_OWN
 
 _FORMATS = frozenset({"response_format", "json_schema", "output_schema"})
 _QUESTIONS = frozenset({"messages", "input", "contents", "content"})
-_RECIPES_OWN = frozenset(
-    {"system", "examples", "parameters", "endpoint", "schema", "columns", "prefix", "when", "bad_rows", "delimiter"}
-    | {"encoding", "quoting", "escape", "header", "blank_rows", "formulas", "limit", "attempts", "deadline"}
-    | {"retry_invalid", "mirror", "notify", "digest", "body"}
-)
-"""The recipe's keys that no request has."""
 
 
-def at_top(key: str, *, has_body: bool) -> str | None:
-    """Return where a key goes that stands at the top, None if it is not known."""
+def place_in_recipe(key: str, *, has_body: bool) -> str | None:
+    """Return where a key at the top of a recipe belongs; None if it is not known."""
     if key == "stream":
         return "the Batch API does not stream answers; leave it out."
     if key in PARAMETERS:
@@ -43,8 +30,8 @@ def at_top(key: str, *, has_body: bool) -> str | None:
     return None
 
 
-def within(name: str, key: str, endpoint: str) -> str | None:
-    """Return where a member of `body` or `parameters` goes that does not belong there, None if it may."""
+def place_in_request(name: str, key: str, endpoint: str) -> str | None:
+    """Return where a member of a request, at the `key` `body` or `parameters`, belongs; None if it may be there."""
     if name == "system" and key == "body":
         opening = "instructions" if endpoint == RESPONSES else 'the first of the messages, as in {"role": "system"}'
         return f"no request has system; write it as {opening}."
@@ -52,7 +39,7 @@ def within(name: str, key: str, endpoint: str) -> str | None:
         return "no request has examples; write them as messages."
     if name == "parameters" and key == "body":
         return "the body holds the parameters themselves; put them one step up."
-    if name in _RECIPES_OWN:
+    if name in RECIPES_OWN:
         return f"{name} is a key of the recipe, not of the request; put it at the top of the recipe."
     if endpoint == CHAT and name in ("prompt", "input", "instructions"):
         if key == "parameters":
@@ -62,5 +49,5 @@ def within(name: str, key: str, endpoint: str) -> str | None:
     if endpoint == RESPONSES and name == "messages":
         return f"{endpoint} has no messages; " + ("write input." if key == "body" else "write prompt at the top.")
     if name in ("messages", "input") and key == "parameters":
-        return None  # told as what the recipe's own keys set
+        return None  # checks.py reports it
     return None
