@@ -103,5 +103,23 @@ def test_the_table_takes_every_item(where: str, item: Item, aws: None) -> None:
         assert [found["sk"] for found in table.open_items(index[0])] == [key_of(item).sk]
 
 
+@pytest.mark.parametrize("kind", kinds(Item), ids=lambda kind: kind.__name__)
+def test_a_member_that_is_empty_by_default_is_not_written(kind: type[Item]) -> None:
+    largest = made(kind)
+    smallest = kind(**{m.name: getattr(largest, m.name) for m in fields(kind) if _is_needed(m)})
+    written = to_item(smallest)
+    assert {name for name, value in written.items() if not value} <= {"rev"}
+    assert from_item(written, kind) == smallest  # type: ignore[type-var]  # of every kind
+
+
+@pytest.mark.parametrize("kind", kinds(Item), ids=lambda kind: kind.__name__)
+def test_a_member_that_is_empty_but_not_by_default_is_written(kind: type[Item]) -> None:
+    largest = made(kind)
+    values = {member.name: getattr(largest, member.name) for member in fields(kind) if member.init}
+    emptied = {name: type(value)() for name, value in values.items() if type(value) in (bool, int, str, list, dict)}
+    item = kind(**{**values, **emptied})
+    assert from_item(to_item(item), kind) == item  # type: ignore[type-var]  # of every kind
+
+
 def test_the_kinds_of_items_are_found() -> None:
     assert {Job, Shard, Batch} < set(kinds(Item))

@@ -407,7 +407,7 @@ def test_a_poll_that_dies_between_telling_and_writing_it_down_tells_again(fake: 
 
     def dies(item: Any, rev: int) -> None:
         nonlocal count
-        if item["sk"] == "job" and not item["digest_entries"]:
+        if item["sk"] == "job" and not item.get("digest_entries"):
             count += 1
             if count == 3:
                 raise ConnectionError

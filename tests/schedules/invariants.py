@@ -296,7 +296,7 @@ def _check_summary(seen: Seen, job: Mapping[str, Any]) -> Iterator[str]:
     elif "ok" in summary["rows"]:
         if summary["rows"]["total"] != sum(n for name, n in summary["rows"].items() if name != "total"):
             yield "the outcomes do not add up"
-        if len(_responses(seen, job)) != job["rows"]:
+        if len(_responses(seen, job)) != job.get("rows", 0):
             yield "rows are missing from the results"
 
 
@@ -315,9 +315,10 @@ def _all_ended(life: "Life") -> Iterator[str]:
         if any(job["id"] in hit or job["drop"]["key"] in hit for hit in _table_hits(life)):
             continue  # its items cannot be read, or written
         if job["state"] not in ENDED_JOBS:
-            yield f"a job is {job['state']} for ever{' though it was asked to cancel' * job['cancel_requested']}"
+            is_cancelled = job.get("cancel_requested", False)
+            yield f"a job is {job['state']} for ever{' though it was asked to cancel' * is_cancelled}"
             continue
-        latest = max(job["created_at"] + MAX_JOB_SECONDS, job["deadline_at"]) + GRACE_SECONDS
+        latest = max(job["created_at"] + MAX_JOB_SECONDS, job.get("deadline_at", 0)) + GRACE_SECONDS
         if life.ended[job["id"]] > latest and life.clock() - life.start < life.last_day:
             yield "a job ended too late"
     for item in life.items():
@@ -330,7 +331,7 @@ def _all_ended(life: "Life") -> Iterator[str]:
 
 def _is_only_unclean(life: "Life", item: Mapping[str, Any]) -> bool:
     """Whether nothing is left of an ended job but its files, which cannot be deleted; its item expires."""
-    kept = item["open"] == "outbox" and not item["outbox"] and item.get("expires_at")
+    kept = item["open"] == "outbox" and not item.get("outbox") and item.get("expires_at")
     return bool(kept) and any(fault.call == "objects.delete_all" for fault in life.lasting_faults())
 
 
