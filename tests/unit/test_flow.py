@@ -7,7 +7,7 @@ import pytest
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.states import JobState
-from dropbatch.formats.compression import Compression, compressed, decompressed
+from dropbatch.formats.compression import Compression, compressed, decompress
 from tests.driving import RECIPE, drop, only_job, result, result_json, rows, run
 from tests.fakes import RESULTS, FakeContext, answer_ok
 
@@ -52,7 +52,7 @@ def test_what_is_dropped_packed_comes_back_packed_in_the_same_way(
     drop(fake, f"x.csv.{suffix}", compressed(rows(2), compression) + compressed(b"three\n", compression))
     run(fake, step=600)
     unpacked = {
-        name: b"".join(decompressed([result(fake, f"x.{name}.csv.{suffix}")], compression))
+        name: b"".join(decompress([result(fake, f"x.{name}.csv.{suffix}")], compression))
         for name in ("answers", "failed")
     }
     said = fake.openai.echoes()

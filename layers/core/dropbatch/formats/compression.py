@@ -52,9 +52,7 @@ class Decompressed(Iterator[bytes]):
         return next(self._content)
 
 
-def decompressed(
-    blocks: Iterable[bytes], compression: Compression, member_at: tuple[int, int] = (0, 0)
-) -> Decompressed:
+def decompress(blocks: Iterable[bytes], compression: Compression, member_at: tuple[int, int] = (0, 0)) -> Decompressed:
     """Return the content of a file whose bytes are `blocks`; these begin with the member at `member_at`.
 
     Zero padding at the end of a gzip file is allowed, as gzip itself does. Iterating raises DropRejectedError
@@ -64,7 +62,7 @@ def decompressed(
     return Decompressed(blocks, compression, member_at)
 
 
-def bounded(blocks: Iterable[bytes], most: int) -> Iterator[bytes]:
+def limit_size(blocks: Iterable[bytes], most: int) -> Iterator[bytes]:
     """Yield the blocks. Raise DropRejectedError (`drop_too_large`) once they have over `most` bytes together."""
     size = 0
     for block in blocks:

@@ -122,6 +122,6 @@ def with_likely(problem: Problem, names: Sequence[str]) -> Problem:
     return replace(problem, message=message)
 
 
-def encoded(text: str, encoding: str) -> bytes:
+def encode_text(text: str, encoding: str) -> bytes:
     """Return the bytes of a text; what the encoding lacks becomes an XML character reference, e.g. `&#8364;`."""
     return text.encode(encoding, "xmlcharrefreplace")

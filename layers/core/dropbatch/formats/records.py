@@ -27,7 +27,7 @@ class Record(NamedTuple):
     problem: Problem | None = None
 
 
-def called(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return a column's name as a message says it: quoted, and cut if it is so long that it may be a row's text."""
     short = cut(name, 60)
     return f"“{without_controls(short)}{'' if short == name else '…'}”"

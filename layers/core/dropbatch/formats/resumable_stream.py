@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from dropbatch.formats.compression import Compression, bounded, decompressed
+from dropbatch.formats.compression import Compression, decompress, limit_size
 from dropbatch.formats.transcoding import PLAIN, Readable, Storage
 
 HASHED_BYTES = 1 << 20
@@ -47,9 +47,9 @@ class ResumableStream(Iterator[bytes]):
     ) -> None:
         mark = mark or ResumePoint()
         self._passing_over = passing_over
-        unpacked = decompressed(read(mark.member_at[0]), compression, mark.member_at)
+        unpacked = decompress(read(mark.member_at[0]), compression, mark.member_at)
         self._unpacked = Readable(unpacked, storage, mark.member_at[1], has_quotes=has_quotes)
-        self._blocks = bounded(self._unpacked, most - mark.member_at[1])
+        self._blocks = limit_size(self._unpacked, most - mark.member_at[1])
         self._members = [mark.member_at]
         self._at = mark.member_at[1]  # how far the content was read
         self._offset = offset

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from dropbatch.formats.csv.dialect import as_text
 from dropbatch.formats.csv.strict_reader import values_of
-from dropbatch.formats.encodings import UTF_8, encoded
+from dropbatch.formats.encodings import UTF_8, encode_text
 from dropbatch.formats.file_types import FileType, Kind
 from dropbatch.formats.layout import Layout
 from dropbatch.json_encoding import to_json
@@ -38,10 +38,10 @@ def answers_head(layout: Layout, names: Sequence[str]) -> bytes:
     names = _in_encoding(names, layout.encoding)
     if layout.kind is Kind.TXT:
         text = "".join(dialect.fields([*layout.columns, *names]))[len(dialect.delimiter) :]
-        return layout.head + encoded(text + layout.line_end, layout.encoding)
+        return layout.head + encode_text(text + layout.line_end, layout.encoding)
     body = layout.head.rstrip(b"\r\n")
     added = dialect.delimiter * layout.padding + "".join(dialect.fields(names))
-    return body + encoded(added, layout.encoding) + layout.head[len(body) :]
+    return body + encode_text(added, layout.encoding) + layout.head[len(body) :]
 
 
 def rows_separator(layout: Layout) -> bytes:
@@ -112,7 +112,7 @@ class _Separated:
 
     def _row(self, raw: bytes, columns: str) -> bytes:
         body = raw.rstrip(b"\r\n")
-        return body + encoded(columns, self._encoding) + raw[len(body) :]
+        return body + encode_text(columns, self._encoding) + raw[len(body) :]
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
         width = len(self._layout.columns) + self._layout.padding
@@ -124,7 +124,7 @@ class _Separated:
             return self.rows([raw], [self._dialect.delimiter * (width - len(values)) + columns])[0]
         values = [*values[:width], *[""] * (width - len(values))]
         end = raw[len(raw.rstrip(b"\r\n")) :]
-        return self._sound("".join(self._dialect.fields(values))[1:]) + encoded(columns, self._encoding) + end
+        return self._sound("".join(self._dialect.fields(values))[1:]) + encode_text(columns, self._encoding) + end
 
     def _sound(self, text: str) -> bytes:
         """Return the bytes of a text, with a question mark for what the encoding lacks."""
@@ -139,7 +139,7 @@ class _Texts(_Separated):
         end = raw[len(body) :]
         if b'"' in body or b"," in body or b"\r" in body:
             body = b'"' + body.replace(b'"', b'""') + b'"'
-        return body + encoded(columns, self._encoding) + end
+        return body + encode_text(columns, self._encoding) + end
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
         return self._row(self._sound(raw.decode(self._encoding, "replace")), columns)
@@ -202,7 +202,7 @@ def _is_text(raw: bytes, encoding: str) -> bool:
 
 def _in_encoding(values: Sequence[Any], encoding: str) -> Sequence[str]:
     """Return values as texts of an encoding: a reference to what it lacks (`&#8364;`) may hold the delimiter."""
-    return [encoded(as_text(value), encoding).decode(encoding) for value in values]
+    return [encode_text(as_text(value), encoding).decode(encoding) for value in values]
 
 
 def _without_formulas(values: Sequence[Any]) -> Sequence[Any]:

@@ -19,7 +19,7 @@ from dropbatch.formats.csv.titles import check_for_title, layout_hints
 from dropbatch.formats.file_types import Kind
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.lines import Lines, first_line, line_end_of
-from dropbatch.formats.records import called
+from dropbatch.formats.records import quote_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def _check_names(columns: Sequence[str], line: int) -> None:
     seen: set[str] = set()
     for name in columns:
         if name in seen and name.strip():
-            message = f"The header (line {line}) has the column {called(name)} more than once; rename all but one."
+            message = f"The header (line {line}) has the column {quote_name(name)} more than once; rename all but one."
             problems.append(Problem("duplicate_column", message, line=line, column=cut(name, 60)))
         seen.add(name)
     if problems:

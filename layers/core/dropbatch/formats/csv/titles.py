@@ -11,7 +11,7 @@ from dropbatch.domain.problems import Problem
 from dropbatch.formats.csv.dialect import CsvOptions
 from dropbatch.formats.csv.dialect_detection import DELIMITERS, find_other_delimiter, write_delimiter
 from dropbatch.formats.csv.sample import SAMPLE_ROWS, Sample, SampleRow, take_sample
-from dropbatch.formats.records import called
+from dropbatch.formats.records import quote_name
 
 MAX_TITLE_LINES = 20
 """The number of a file's first lines in which a header is searched for."""
@@ -78,7 +78,7 @@ def layout_hints(sample: Sample, texts: Sequence[str], start: int, options: CsvO
     if other is None:
         message = f'{what}; if that is wrong, name what separates them in the recipe, as in `delimiter: ";"`.'
     else:
-        shown = "a space" if other == " " else called(other) if other.isprintable() else f"U+{ord(other):04X}"
+        shown = "a space" if other == " " else quote_name(other) if other.isprintable() else f"U+{ord(other):04X}"
         delimiter = write_delimiter(other)
         message = f"{what}, and {shown} seems to do so; if so, write `delimiter: {delimiter}` in the recipe."
     yield Problem("delimiter_in_doubt", message, line=start, key="delimiter")

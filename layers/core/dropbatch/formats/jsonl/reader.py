@@ -16,7 +16,7 @@ from dropbatch.domain.problems import Problem
 from dropbatch.formats.encodings import NOT_UTF_8, UTF_8, undecodable
 from dropbatch.formats.jsonl.fast_names import has_unique_names
 from dropbatch.formats.lines import Lines
-from dropbatch.formats.records import Chunk, Record, Records, called
+from dropbatch.formats.records import Chunk, Record, Records, quote_name
 
 _decode = msgspec.json.Decoder().decode
 
@@ -78,7 +78,7 @@ def _repeated_name(raw: bytes, line: int) -> Problem | None:
     except RecursionError:
         return _too_deep(line)
     if outermost:
-        message = f"Line {line} has the key {called(outermost[0])} more than once; keep one of them."
+        message = f"Line {line} has the key {quote_name(outermost[0])} more than once; keep one of them."
         return Problem("duplicate_key", message, line=line, column=outermost[0])
     if repeated:
         message = f"Line {line} holds an object that has a key more than once; keep one of them."

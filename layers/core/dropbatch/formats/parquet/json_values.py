@@ -12,7 +12,7 @@ import pyarrow as pa
 from dropbatch.domain.drops import cut
 from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
-from dropbatch.formats.records import called
+from dropbatch.formats.records import quote_name
 
 _Show = Callable[[Any], Any]
 Form = tuple[pa.DataType, _Show | None]
@@ -37,7 +37,7 @@ def form_of(kind: pa.DataType, column: str) -> Form:
     form = _nested_form(kind, column) if types.is_nested(kind) else _time_form(kind)
     if form is None:
         shown = cut(str(kind), 60)
-        message = f"Column {called(column)} has the type {shown}, which JSON cannot show; cast it or leave it out."
+        message = f"Column {quote_name(column)} has the type {shown}, which JSON cannot show; cast it or leave it out."
         raise DropRejectedError.because(Problem("unsupported_type", message, column=cut(column, 60)))
     return form
 
@@ -94,7 +94,7 @@ _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 def _map_form(kind: pa.MapType, column: str) -> Form:
     key = kind.key_type
     if not (pa.types.is_string(key) or pa.types.is_large_string(key) or pa.types.is_integer(key)):
-        message = f"Column {called(column)} is a map whose keys are neither texts nor whole numbers; cast them."
+        message = f"Column {quote_name(column)} is a map whose keys are neither texts nor whole numbers; cast them."
         raise DropRejectedError.because(Problem("unsupported_type", message, column=cut(column, 60)))
     item, show = form_of(kind.item_type, column)
     if show is None:

@@ -24,7 +24,7 @@ from dropbatch.formats.parquet.files import Source, batches_from, damage_told, d
 from dropbatch.formats.parquet.json_values import form_of, json_values
 from dropbatch.formats.parquet.unmarked_texts import unmarked_texts
 from dropbatch.formats.reading import Position
-from dropbatch.formats.records import Chunk, Record, Records, called
+from dropbatch.formats.records import Chunk, Record, Records, quote_name
 from dropbatch.formats.resumable_stream import ResumePoint
 
 
@@ -166,10 +166,12 @@ def _check_names(schema: pa.Schema) -> None:
         if not name.strip():
             problems.add(Problem("empty_column", f"Column {place + 1} has no name; give it one."))
         elif name in seen:
-            message = f"The file has the column {called(name)} more than once; rename all but one."
+            message = f"The file has the column {quote_name(name)} more than once; rename all but one."
             problems.add(Problem("duplicate_column", message, column=cut(name, 60)))
         elif _repeats(schema.field(place).type):
-            message = f"Column {called(name)} holds a structure that has a member more than once; rename all but one."
+            message = (
+                f"Column {quote_name(name)} holds a structure that has a member more than once; rename all but one."
+            )
             problems.add(Problem("duplicate_column", message, column=cut(name, 60)))
         seen.add(name)
     if problems:
