@@ -15,6 +15,19 @@ def statements(policy: Template) -> list[Template]:
     return found if isinstance(found, list) else [found]
 
 
+def permissions(resources: Template, role: str) -> list[Template]:
+    """Return the statements of a role: those of its own policies, and of the stack's policies that it attaches."""
+    properties = resources[role]["Properties"]
+    documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+    documents += [resources[name]["Properties"]["PolicyDocument"] for name in attached(properties)]
+    return [statement for document in documents for statement in statements(document)]
+
+
+def attached(role: Template) -> list[str]:
+    """Return the logical ids of the managed policies that a role's properties attach; each must be the stack's."""
+    return [arn["Ref"] for arn in role.get("ManagedPolicyArns", [])]
+
+
 def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 

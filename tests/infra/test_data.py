@@ -12,6 +12,26 @@ JOB_DAYS, GRACE_DAYS = 28, 2
 """A job ends so long after its creation at the latest, whatever happens, and its answers are collected in two more."""
 
 
+LOGICAL_IDS = {
+    "AWS::S3::Bucket": {"InboxBucket", "ResultsBucket", "WorkBucket"},
+    "AWS::DynamoDB::Table": {"Table"},
+    "AWS::SecretsManager::Secret": {"OpenAISecret"},
+    "AWS::SQS::Queue": {
+        "IntakeQueue", "DispatchQueue", "CollectQueue",
+        "IntakeDeadLetters", "DispatchDeadLetters", "CollectDeadLetters", "DropEventDeadLetters", "ClockDeadLetters",
+    },
+    "AWS::SNS::Topic": {"NotificationsTopic", "EventsTopic", "AlarmsTopic"},
+    "AWS::KMS::Key": {"TopicsKey"},
+}  # fmt: skip
+"""The ids under which existing stacks have their data, messages and subscriptions."""
+
+
+@pytest.mark.parametrize("kind", LOGICAL_IDS)
+def test_an_update_finds_data_and_messages_under_their_logical_ids(resources: Template, kind: str) -> None:
+    """CloudFormation deletes, or leaves behind, a resource whose id is gone, and creates an empty one for a new id."""
+    assert LOGICAL_IDS[kind] <= set(of_type(resources, kind))
+
+
 def test_there_is_a_bucket_to_drop_into_one_for_results_and_one_for_what_is_between(resources: Template) -> None:
     assert set(of_type(resources, "AWS::S3::Bucket")) == {"InboxBucket", "ResultsBucket", "WorkBucket"}
 
@@ -136,5 +156,11 @@ def test_the_refusal_covers_a_bucket_and_the_objects_in_it(resources: Template) 
 
 
 def test_the_key_of_openai_is_a_placeholder_that_no_parameter_holds(resources: Template, expanded: Template) -> None:
-    assert resources["OpenAISecret"]["Properties"]["SecretString"] == "replace-me"
+    secret = resources["OpenAISecret"]["Properties"]
+    assert secret["SecretString"] == "replace-me"
+    # An update leaves the stored key alone because it changes no property of the secret.
+    assert secret == {
+        "Description": "OpenAI's API key, as plain text. While it reads replace-me, jobs wait.",
+        "SecretString": "replace-me",
+    }
     assert not [name for name in expanded["Parameters"] if "key" in name.lower() or "secret" in name.lower()]

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from dropbatch.entrypoints.settings import Settings
-from tests.infra.reading import Template, as_list, of_type, statements, walk
+from tests.infra.reading import Template, as_list, attached, of_type, permissions, walk
 
 NEW_ACCOUNT_MEMORY = 3_008
 """MB a function; Lambda's quota of a new account."""
@@ -55,26 +55,46 @@ def test_every_function_and_the_schedule_has_a_role_of_its_own_within_the_bounda
     for role in roles.values():
         boundary = role["Properties"]["PermissionsBoundary"]
         assert boundary == {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]}
-        assert "ManagedPolicyArns" not in role["Properties"]
+
+
+FUNCTION_ROLES = ("SubmitRole", "PollRole", "CollectRole")
+
+
+def test_no_role_gets_rights_from_outside_the_template(resources: Template) -> None:
+    """AWS's own managed policies allow queues, logs and tracing of the whole account."""
+    policies = of_type(resources, "AWS::IAM::ManagedPolicy")
+    for name, role in of_type(resources, "AWS::IAM::Role").items():
+        assert attached(role["Properties"]) == (["FunctionsPolicy"] if name in FUNCTION_ROLES else []), name
+
+    # A policy could also name its roles, and then `permissions` would miss it.
+    assert set(policies) == {"FunctionsPolicy"}
+    assert policies["FunctionsPolicy"]["Properties"].keys() == {"PolicyDocument"}
+    assert not of_type(resources, "AWS::IAM::Policy")
+    assert not of_type(resources, "AWS::IAM::RolePolicy")
+
+
+def test_a_right_that_all_functions_have_is_written_once(resources: Template) -> None:
+    own = [resources[role]["Properties"]["Policies"] for role in FUNCTION_ROLES]
+    first, *others = ([s for policy in policies for s in policy["PolicyDocument"]["Statement"]] for policies in own)
+
+    assert [statement["Sid"] for statement in first if all(statement in other for other in others)] == []
 
 
 def test_every_permission_is_named_and_says_in_its_sid_what_it_is_for(resources: Template) -> None:
-    for name, role in of_type(resources, "AWS::IAM::Role").items():
-        for policy in role["Properties"]["Policies"]:
-            sids = [statement["Sid"] for statement in statements(policy["PolicyDocument"])]
-            assert len(sids) == len(set(sids)), name
-            for statement in statements(policy["PolicyDocument"]):
-                assert "NotAction" not in statement
-                assert "NotResource" not in statement
-                assert not [action for action in as_list(statement["Action"]) if "*" in action], (
-                    name,
-                    statement["Sid"],
-                )
+    for name in of_type(resources, "AWS::IAM::Role"):
+        sids = [statement["Sid"] for statement in permissions(resources, name)]
+        assert sids, name
+        assert len(sids) == len(set(sids)), name
+        for statement in permissions(resources, name):
+            assert statement["Effect"] == "Allow", name
+            assert "NotAction" not in statement
+            assert "NotResource" not in statement
+            assert not [action for action in as_list(statement["Action"]) if "*" in action], (name, statement["Sid"])
 
 
 @pytest.mark.parametrize("role", ["SubmitRole", "PollRole", "CollectRole", "ClockRole"])
 def test_no_role_can_change_what_was_dropped(resources: Template, role: str) -> None:
-    for statement in _permissions(resources, role):
+    for statement in permissions(resources, role):
         touches_inbox = "InboxBucket" in str(statement["Resource"])
         writes = [a for a in as_list(statement["Action"]) if a.startswith(("s3:Put", "s3:Delete", "s3:Abort"))]
         assert not (touches_inbox and writes)
@@ -82,7 +102,7 @@ def test_no_role_can_change_what_was_dropped(resources: Template, role: str) -> 
 
 def test_only_what_x_ray_asks_for_is_allowed_on_everything(resources: Template) -> None:
     for role in of_type(resources, "AWS::IAM::Role"):
-        for statement in _permissions(resources, role):
+        for statement in permissions(resources, role):
             if "*" in as_list(statement["Resource"]):
                 assert set(statement["Action"]) == {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 
@@ -129,7 +149,7 @@ def test_parquet_is_deployed_only_where_it_is_asked_for_and_only_to_those_who_me
 
 
 def test_collect_reads_the_version_of_a_table_that_was_dropped(resources: Template) -> None:
-    readers = [s for s in _permissions(resources, "CollectRole") if "InboxBucket" in str(s["Resource"])]
+    readers = [s for s in permissions(resources, "CollectRole") if "InboxBucket" in str(s["Resource"])]
     assert [statement["Action"] for statement in readers] == ["s3:GetObjectVersion"]
 
 
@@ -203,7 +223,7 @@ def test_a_role_may_touch_data_and_messages_as_its_code_does_and_no_further(
     resources: Template, role: str, allowed: dict[str, set[str]]
 ) -> None:
     found: dict[str, set[str]] = {}
-    for statement in _permissions(resources, role):
+    for statement in permissions(resources, role):
         actions = {action for action in as_list(statement["Action"]) if action.startswith(("s3:", "dynamodb:", "sqs:"))}
         for resource in as_list(statement["Resource"]):
             match resource:
@@ -243,11 +263,3 @@ def test_no_account_region_or_partition_is_written_down(resources: Template) -> 
         if isinstance(value, str):
             assert "arn:aws:" not in value
             assert "us-east-1" not in value
-
-
-def _permissions(resources: Template, role: str) -> list[Template]:
-    return [
-        statement
-        for policy in resources[role]["Properties"]["Policies"]
-        for statement in statements(policy["PolicyDocument"])
-    ]

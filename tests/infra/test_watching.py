@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.infra.reading import Template, as_list, of_type, references, statements
+from tests.infra.reading import Template, as_list, of_type, permissions, references, statements
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,13 +35,8 @@ def test_alarms_may_publish_to_the_topic_that_they_name(resources: Template) -> 
 
 
 def test_every_role_that_tells_may_use_the_topics_key(resources: Template) -> None:
-    for name, role in of_type(resources, "AWS::IAM::Role").items():
-        actions = {
-            action
-            for policy in role["Properties"]["Policies"]
-            for statement in statements(policy["PolicyDocument"])
-            for action in as_list(statement["Action"])
-        }
+    for name in of_type(resources, "AWS::IAM::Role"):
+        actions = {action for each in permissions(resources, name) for action in as_list(each["Action"])}
         if "sns:Publish" in actions:
             assert {"kms:Decrypt", "kms:GenerateDataKey"} <= actions, name
 
