@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from statistics import median
+from typing import Any
 from unittest import mock
 
 from benchmarks.inputs import RECIPE, csv_drop, raw_drop
@@ -51,7 +52,7 @@ def _compiled(recipe: bytes) -> CompiledRecipe:
 
 def _answer_lines(rows: int) -> list[bytes]:
     answer = json.dumps({"sentiment": "positive", "reason": SENTENCE})
-    message = {"role": "assistant", "content": answer, "refusal": None, "annotations": []}
+    message: dict[str, Any] = {"role": "assistant", "content": answer, "refusal": None, "annotations": []}
     usage = {"prompt_tokens": 90, "completion_tokens": 30, "prompt_tokens_details": {"cached_tokens": 0}}
     body = {"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
     response = {"status_code": 200, "request_id": "r", "body": body}

@@ -204,7 +204,7 @@ def test_a_retry_that_takes_several_invocations_is_that_of_one(tmp_path: Path) -
 def test_what_takes_too_long_to_unpack_again_is_rejected_with_what_to_do(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, limits=LIMITS)
     calls = itertools.count()
-    fake.seconds_left = lambda: 300.0 if next(calls) < 60 else 5.0
+    fake.seconds_left = lambda: 300.0 if next(calls) < 70 else 5.0
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "g.csv.gz", DROPS["g.csv.gz"])
     take_in(fake.context, IntakeMessage.from_json(fake.intake.take() or {}))
