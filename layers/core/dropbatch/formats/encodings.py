@@ -28,7 +28,7 @@ _NAMES = (
     *("shift_jis", "cp932", "euc-jp", "euc-kr", "cp949", "gb2312", "gbk", "gb18030", "big5", "cp950"),
 )
 _WIDER = {"shift_jis": "cp932", "euc_kr": "cp949", "gb2312": "gbk", "big5": "cp950"}
-"""What programs mean by the name: the encoding with its vendor's additions, as browsers read it (WHATWG Encoding)."""
+"""The encodings that programs mean by a name: with their vendor's additions, as browsers read it (WHATWG Encoding)."""
 _CODECS = {codecs.lookup(name).name for name in _NAMES}
 
 _WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)

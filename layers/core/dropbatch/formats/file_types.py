@@ -40,7 +40,7 @@ _WORKBOOKS = frozenset({"xlsx", "xls", "xlsm", "xlsb", "ods", "numbers"})
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """What a name says: `reviews.CSV.gz` is a gzipped csv with the extension `csv` and the stem `reviews`."""
+    """What a file's name says: `reviews.CSV.gz` is a gzipped csv with the extension `csv` and the stem `reviews`."""
 
     kind: Kind
     extension: str

@@ -19,10 +19,10 @@ from dropbatch.json_encoding import to_json
 _JSON_SPACE = b" \t\r\n"
 
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
-"""What a text begins with that a spreadsheet takes for a formula (OWASP, CSV injection)."""
+"""The start of a text that a spreadsheet runs as a formula (OWASP, CSV injection)."""
 
 _NUMBER = re.compile(r"[-+]?(\d[\d.,]*|[.,]\d+)([eE][-+]?\d+)?%?", re.ASCII)
-"""What begins so too, and does nothing: a number, written as in any country."""
+"""A harmless text with the same start: a number, written as in any country."""
 
 
 def answers_extension(file_type: FileType) -> str:
@@ -118,7 +118,7 @@ class _Separated:
         width = len(self._layout.columns) + self._layout.padding
         text = raw.decode(self._encoding, "replace")
         values = values_of(text, self._dialect)
-        if values is None:  # nobody can tell where they end
+        if values is None:  # their ends are unknown
             values = [text.rstrip("\r\n")]
         elif len(values) <= width and _is_text(raw, self._encoding):
             return self.rows([raw], [self._dialect.delimiter * (width - len(values)) + columns])[0]

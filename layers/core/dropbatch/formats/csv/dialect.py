@@ -1,4 +1,4 @@
-"""How the values of a csv or tsv are told apart, and how answers are written so that the same reader finds them."""
+"""How the values of a csv or tsv are separated, and how answers are written so that the same reader finds them."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from dropbatch.json_encoding import to_json
 DOUBLE = "double"
 NONE = "none"
 QUOTINGS = (DOUBLE, NONE)
-"""What `quoting` may be: double quotes around values as RFC 4180 has them, or no quote with a meaning."""
+"""The values of `quoting`: double quotes around values as in RFC 4180, or quotes without a meaning."""
 
 BACKSLASH = "\\"
 
@@ -43,9 +43,10 @@ class CsvReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`quoting` is None if nobody said what it is: values are then read with double quotes, with care.
+    """What separates, quotes and escapes values.
 
-    A character behind `escape` means itself, in quotes and outside.
+    `quoting` is None if the recipe leaves it open: values are then read with double quotes, with care. A character
+    behind `escape` means itself, in quotes and outside.
     """
 
     delimiter: str

@@ -21,7 +21,7 @@ _HEAD = re.compile(rb"[ \t\r\n]*+(\[?)[ \t\r\n]*+(?=\{)")
 
 
 class JsonLayout(NamedTuple):
-    """What stands before the first object, between two, and behind the last; `begin` is where the first begins."""
+    """What is before the first object, between two, and behind the last; `begin` is where the first begins."""
 
     head: bytes
     separator: bytes
@@ -58,7 +58,7 @@ def _open_array(start: bytes) -> JsonLayout:
 
 
 class _More:
-    """What was seen does not tell: more is to be looked at."""
+    """The bytes so far do not decide: more are needed."""
 
 
 def _first_object(start: bytes) -> "JsonLayout | _More | None":

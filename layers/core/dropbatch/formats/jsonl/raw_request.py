@@ -15,7 +15,7 @@ from dropbatch.domain.problems import Problem
 from dropbatch.formats.records import Record
 
 MEMBERS = ("custom_id", "method", "url", "body")
-"""What every line of a batch file has."""
+"""The members of every line of a batch file."""
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 

@@ -13,14 +13,14 @@ from dropbatch.domain.problems import Problem
 from dropbatch.formats.parquet import thrift
 
 MAX_FOOTER_BYTES = 16 << 20
-"""The longest footer that is read. pyarrow makes tens of bytes of each of its bytes; one of this size stands for about
+"""The longest footer that is read. pyarrow makes tens of bytes of each of its bytes; one of this size describes about
 100,000 column chunks."""
 
 BATCH_BYTES = 4 << 20
 """About how much of a row group is decoded at once."""
 
 BATCH_ROWS = 128
-"""The most rows that are decoded at once. A batch costs 0.1 ms, so that more would gain little; and where values are
+"""The maximum of rows that are decoded at once. A batch costs 0.1 ms, so that more would gain little; and if values are
 kept in a dictionary, rows may be larger than their place in the file lets expect."""
 
 BUFFERED_BYTES = 32 << 20
