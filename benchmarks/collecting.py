@@ -30,7 +30,7 @@ from dropbatch.formats.reading import read_drop
 from dropbatch.gc_tuning import settle
 from dropbatch.messages import BatchMessage
 from dropbatch.ports import OpenAI, RemoteBatch
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.job_files import JobFiles, RecipeText
 
 SHARD_ROWS = 50_000

@@ -1,4 +1,4 @@
-"""The savings of fast paths: `python -m benchmarks.fast_paths` prints how many times as long each step takes without its.
+"""The savings of fast paths: `python -m benchmarks.fast_paths` prints how many times as long steps take without them.
 
 The steps take turns with all fast paths on and off, in one process. A figure is the ratio of the medians in CPU
 seconds.
@@ -15,7 +15,7 @@ from unittest import mock
 from benchmarks.inputs import RECIPE, csv_drop, raw_drop
 from dropbatch import fast_paths
 from dropbatch.answers.batch_reader import AnswerReader
-from dropbatch.answers.output_files import addressed
+from dropbatch.answers.output_files import split_addressed
 from dropbatch.batch_api.limits import Limits
 from dropbatch.batch_api.request import Request
 from dropbatch.formats.file_types import file_type
@@ -156,7 +156,7 @@ def steps(rows: int = ROWS) -> dict[str, Callable[[], object]]:
         "rows/fast_custom_ids": lambda: _custom_ids(raw_data.splitlines()),
         "intake/fast_sharding": _sharding(chunks),
         "answers/fast_reader": lambda: AnswerReader(_compiled(SCHEMA_RECIPE), CHAT).read_all(answers),
-        "answers/fast_addresses": lambda: addressed(b"\n".join(answers)),
+        "answers/fast_addresses": lambda: split_addressed(b"\n".join(answers)),
         "storage/fast_fingerprints": lambda: fingerprints(["positive"] * rows),
     }
 

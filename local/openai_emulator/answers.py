@@ -20,7 +20,7 @@ from local.openai_emulator.faults import Spoiling
 from local.openai_emulator.refusals import check_refusals
 from local.openai_emulator.store import Tokens
 
-# OpenAI's, written down here once more: the emulator stands in for it, and takes nothing from Dropbatch.
+# OpenAI's endpoints, written down here a second time: the emulator replaces OpenAI, and imports nothing of Dropbatch.
 _ANSWERERS: dict[str, Callable[[AnswerRequest], Answer]] = {
     "/v1/responses": answer_response,
     "/v1/chat/completions": answer_chat_completion,
@@ -42,6 +42,6 @@ def answer(url: str, body: dict[str, Any], now: int, spoil: Spoiling | None = No
     except ApiError as error:
         return Answer(error.status, error.body, Tokens())
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError, re.error):
-        # Whatever an odd schema or tool stumbled over: the service would refuse it too, in better words.
+        # An odd schema or tool caused it. The service would refuse the request too, in better words.
         body = error_body("The request could not be processed.", code="invalid_request")
         return Answer(400, body, Tokens())

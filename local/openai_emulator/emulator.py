@@ -1,4 +1,4 @@
-"""What lies behind the app: its state, and the faults and the clock, which tests may change."""
+"""The state of the app: files and batches, and the faults and the clock, which tests may change."""
 
 from local.openai_emulator.active_faults import ActiveFaults
 from local.openai_emulator.clock import Clock

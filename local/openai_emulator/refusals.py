@@ -1,7 +1,7 @@
 """The parameters that models refuse, in the words of OpenAI's own 400.
 
-The emulator stands in for OpenAI, so it has a table of its own: small, by patterns of names, and of nothing that
-Dropbatch takes its own knowledge from. A model that fits no pattern is not OpenAI's and takes everything.
+The emulator replaces OpenAI, so it has a small table of its own, by patterns of names. Dropbatch's knowledge of models
+comes from elsewhere. A model that fits no pattern is not OpenAI's, and takes every parameter.
 """
 
 from dataclasses import dataclass

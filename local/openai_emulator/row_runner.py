@@ -1,4 +1,4 @@
-"""Runs the rows of batches: answers them, applies the faults that strike them, and writes their lines to disk."""
+"""The rows of batches as they run: their answers, the faults that strike them, and their lines on disk."""
 
 import random
 from array import array
@@ -20,7 +20,7 @@ from local.openai_emulator.upstream import UpstreamServer
 from local.openai_emulator.validation import line_offsets
 
 CHUNK_ROWS = 500
-"""Rows that are run between two looks at what else is due."""
+"""How many rows run before the runner checks again what else is due."""
 
 _NOT_RUN = {
     "expired": ("batch_expired", "This request could not be executed before the completion window expired."),
@@ -57,7 +57,7 @@ class _Lines:
 
 
 class RowRunner:
-    """Runs rows in the order of each batch's run, which is kept until the batch ends."""
+    """A runner of rows, in the order of each batch's run, which it keeps until the batch ends."""
 
     def __init__(self, store: Store, faults: ActiveFaults, upstream: Upstream | None) -> None:
         self._store = store
@@ -105,11 +105,11 @@ class RowRunner:
             for start in range(batch.ran, until, self.chunk_rows):
                 indices = run.order[start : min(start + self.chunk_rows, until)]
                 rows = [_read_row(batch, requests, run, index) for index in indices]
-                for row, requests_moved_on in zip(rows, self._pass_on(rows), strict=True):
+                for row, upstream_answer in zip(rows, self._pass_on(rows), strict=True):
                     if faulty:
-                        self._run_with_faults(row, requests_moved_on, int(now), lines)
+                        self._run_with_faults(row, upstream_answer, int(now), lines)
                     else:
-                        self._run(row, requests_moved_on, int(now), lines)
+                        self._run(row, upstream_answer, int(now), lines)
         with self._store.lock:
             batch.ran, batch.completed, batch.failed = (
                 until,
@@ -136,14 +136,14 @@ class RowRunner:
             return [None] * len(rows)
         return self._upstream.answers([row.request for row in rows])
 
-    def _run(self, row: BatchRow, requests_moved_on: Answer | None, now: int, lines: _Lines) -> None:
-        response = requests_moved_on or answer(row.request["url"], row.request["body"], now)
+    def _run(self, row: BatchRow, upstream_answer: Answer | None, now: int, lines: _Lines) -> None:
+        response = upstream_answer or answer(row.request["url"], row.request["body"], now)
         lines.usage.add(response.tokens)
         good = response.is_good
         lines.write(row.line(response), is_good=good)
         lines.count(as_completed=good)
 
-    def _run_with_faults(self, row: BatchRow, requests_moved_on: Answer | None, now: int, lines: _Lines) -> None:
+    def _run_with_faults(self, row: BatchRow, upstream_answer: Answer | None, now: int, lines: _Lines) -> None:
         faults = self._faults
         key = (row.batch.model, row.number, row.request["custom_id"], row.raw, orjson.dumps(row.request["body"]))
         failure = faults.for_row(FailRows, *key)
@@ -153,10 +153,10 @@ class RowRunner:
             good = False
             line = row.failure(failure, as_string=as_string)
         else:
-            if given := faults.for_row(AnswerRows, *key):
-                requests_moved_on = given_answer(given, row.request["body"])
+            given = faults.for_row(AnswerRows, *key)
+            ready = upstream_answer if given is None else given_answer(given, row.request["body"])
             spoil = spoiling.how if spoiling else None
-            response = requests_moved_on or answer(row.request["url"], row.request["body"], now, spoil)
+            response = ready or answer(row.request["url"], row.request["body"], now, spoil)
             lines.usage.add(response.tokens)
             good = response.is_good
             line = row.line(response, as_string=as_string)

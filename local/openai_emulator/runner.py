@@ -35,7 +35,7 @@ TICK_SECONDS = 0.02
 
 
 class Runner:
-    """Moves batches on. `clock` gives Unix seconds, and a test may change it."""
+    """The thread that moves batches on. `clock` gives Unix seconds, and a test may change it."""
 
     def __init__(self, store: Store, settings: Settings, faults: ActiveFaults, clock: Callable[[], float]) -> None:
         self.delays = settings.delays
@@ -64,7 +64,7 @@ class Runner:
         return self._thread.is_alive()
 
     def wake(self) -> None:
-        """Look at once at what is due, because something was changed."""
+        """Check at once what is due, because something was changed."""
         self._awake.set()
 
     def run_due(self) -> None:

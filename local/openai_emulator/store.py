@@ -42,7 +42,7 @@ class BatchError(msgspec.Struct, kw_only=True):
 
 
 class Tokens(msgspec.Struct, kw_only=True):
-    """What requests used; `cached` is a part of `input`, `reasoning` of `output`."""
+    """Tokens that requests used; `cached` is a part of `input`, `reasoning` a part of `output`."""
 
     input: int = 0
     cached: int = 0
@@ -57,7 +57,7 @@ class Tokens(msgspec.Struct, kw_only=True):
 
 
 class Batch(msgspec.Struct, kw_only=True):
-    """A batch object, and what else the emulator has to know.
+    """A batch object, with facts that only the emulator needs.
 
     `tokens` are the input tokens it holds enqueued, `ran` the rows that were run, in the batch's own shuffled order.
     """

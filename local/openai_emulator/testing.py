@@ -65,7 +65,7 @@ class RunningEmulator:
 
 class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
-        """Look a hundred times a second whether to stop, not ten times: a test waits for it."""
+        """Check a hundred times a second whether to stop, not ten times: a test waits for it."""
         while not await self.on_tick(0):
             await asyncio.sleep(0.01)
 

@@ -14,7 +14,7 @@ from local.openai_emulator.store import Tokens
 
 
 class UpstreamServer:
-    """Asks each request once, several at a time; the server's own status and body are the answer."""
+    """A client that sends each request once, several at a time. The server's own status and body are the answer."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._base_url = upstream.base_url

@@ -16,7 +16,7 @@ MAX_KEPT_ERRORS = 50
 
 @dataclass(slots=True)
 class InputFile:
-    """What validation found out: where each line starts, the one model, the input tokens (bytes of the bodies / 4)."""
+    """The findings of validation: where each line starts, the one model, the input tokens (bytes of the bodies / 4)."""
 
     offsets: "array[int]" = field(default_factory=lambda: array("Q"))
     model: str = ""

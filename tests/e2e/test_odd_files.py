@@ -20,7 +20,7 @@ import pytest
 from local.openai_emulator.faults import PROMPT
 from tests.e2e.conftest import Embedded
 
-GIVEN = json.loads(Path("tests/unit/odd_answers.json").read_text())
+GIVEN = json.loads(Path("tests/scenarios/odd_answers.json").read_text())
 """Answers by name: a row that holds @@name@@ gets the one of that name."""
 
 ECHO = b'model: echo-1\nprompt: "{{ text }}"\n'

@@ -10,7 +10,7 @@ import pytest
 
 from dropbatch.batch_api.deprecations import find_shutdown
 from dropbatch.batch_api.models import base_of
-from tests.unit.test_pricing import ENDING
+from tests.unit.money.test_pricing import ENDING
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +30,7 @@ EXEMPT = {*TABLES, *TESTS, "uv.lock", "LICENSE"}
 """The tables of what models are like and the tests of them; and what names no models."""
 
 ALLOWED = {
-    "tests/unit/test_pricing.py": {model for models in ENDING.values() for model in models},
+    "tests/unit/money/test_pricing.py": {model for models in ENDING.values() for model in models},
     "tests/scenarios/test_digest.py": {"gpt-5-mini"},
 }
 """Names that may stand in a file, once each: only models that end show what is tested there."""
@@ -113,6 +113,6 @@ def test_what_is_no_model_that_ends_is_let_pass(text: str) -> None:
 
 
 def test_a_name_that_is_allowed_in_a_file_is_allowed_once_and_there_only() -> None:
-    assert ending([("tests/unit/test_pricing.py", "gpt-5-mini")], END) == []
-    assert len(ending([("tests/unit/test_pricing.py", "gpt-5-mini gpt-5-mini")], END)) == 1
+    assert ending([("tests/unit/money/test_pricing.py", "gpt-5-mini")], END) == []
+    assert len(ending([("tests/unit/money/test_pricing.py", "gpt-5-mini gpt-5-mini")], END)) == 1
     assert len(ending([("tests/unit/test_other.py", "gpt-5-mini")], END)) == 1

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.states import JobState
+from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.polling.poll import poll
-from tests.driving import deliver, drop, jobs, rows
+from tests.driving import deliver, drop, jobs, rows, run
 from tests.fakes import RESULTS, FakeContext, answer_ok, response_line
 from tests.version_1 import as_version_1, message_as_version_1
 
@@ -101,3 +101,19 @@ def states(fake: FakeContext) -> dict[str, JobState]:
 def told(fake: FakeContext) -> list[list[str]]:
     topics = fake.topics
     return [[each.subject for each in published] for published in (topics.published, topics.people, topics.operators)]
+
+
+def test_jobs_that_an_early_release_started_do_not_keep_others_from_being_collected(tmp_path: Path) -> None:
+    """It left `sent_at` set on each job that it had started, as if a message were under way for hours."""
+    fake = FakeContext(tmp_path)
+    fake.objects.drop("recipe.yaml", RECIPE)
+    fake.openai.ending = None
+    for number in range(4):
+        drop(fake, f"{number}.csv", rows(3 + number))
+    run(fake, ticks=3)
+    for text in list(fake.table.texts()):
+        item = as_version_1(msgspec.json.decode(text))
+        fake.table.replace({**item, "sent_at": 1} if item["sk"] == "job" else item, item["rev"])
+    fake.openai.ending = OpenAIStatus.COMPLETED
+    run(fake, ticks=6)
+    assert [job.state for job in jobs(fake)] == [JobState.SUCCEEDED] * 4

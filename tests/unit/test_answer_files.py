@@ -378,7 +378,7 @@ def test_an_empty_file_is_whole(content: bytes, room: int, fake: FakeContext, mo
     server = Server({"out": content, "err": CONTENT})
     fake.openai = server  # type: ignore[assignment]
     with fetched(fake, errors="err") or pytest.fail("there was time") as answers:
-        assert (answers.found, answers.strange) == (ROWS, 0)
+        assert (answers.found, answers.unmatched) == (ROWS, 0)
         answers.keep()
     server.files.clear()
     with fetched(fake, errors="err") or pytest.fail("there was time") as answers:
@@ -404,7 +404,7 @@ def test_a_process_that_is_killed_anywhere_loses_a_part_at_most(
         before = server.given_bytes
         with fetched(fake, errors="err") or pytest.fail("there was time") as answers:
             assert answers.lines(ALL) == list(map(line, ALL))
-            assert answers.strange == 1
+            assert answers.unmatched == 1
         assert server.given_bytes - before <= len(CONTENT) + 100
         point += 1
     assert point > 30

@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from dropbatch.answers import output_files as reconciling
 from dropbatch.answers.output_files import AnswerLines
 from dropbatch.batch_api.limits import Limits
 from dropbatch.collection import answer_files, result_writer
@@ -22,10 +19,9 @@ from dropbatch.domain.states import JobState, OpenAIStatus, ShardState
 from dropbatch.intake.retry_job import Former, carry_over
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.reporting.details import results_prefix
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.repository import Repository
-from tests.answer_sources import Held
 from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, result_json, rows, run
 from tests.fakes import RESULTS, WORK, FakeContext, FakeObjects, Killer, answer_ok, response_line
 
@@ -225,103 +221,6 @@ def test_a_shard_that_has_been_carried_over_is_only_looked_up(tmp_path: Path) ->
         assert {batch.sort_key for batch in (*stays, *asked)} == set(made)
         assert all(batch.requests == made[batch.sort_key].requests for batch in (*stays, *asked))
         assert not skipped.codes
-
-
-@pytest.mark.parametrize("held_bytes", [0, 60, 10**9])
-@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
-def test_lines_are_found_whether_they_are_held_or_not(held_bytes: int, line_end: bytes) -> None:
-    def line(row: object, n: int) -> bytes:
-        return json.dumps({"custom_id": row, "n": n}).encode()
-
-    output = [line("12", 1), b"", b"no json", line("11", 2), line("12", 3), line("99", 4), line("011", 5), line(13, 6)]
-    errors = [line("12", 7), line("10", 8), line("x", 9)]
-    with AnswerLines(10, 4, held_bytes) as answers:
-        answers.read(Held(line_end.join(output)))
-        answers.read(Held(line_end.join(errors)))
-        assert answers.lines([10, 11, 12, 13]) == [line("10", 8), line("11", 2), line("12", 1), None]
-    assert (answers.found, answers.repeated, answers.strange) == (3, 2, 5)
-
-
-@pytest.mark.parametrize("held_bytes", [0, 10**9])
-@pytest.mark.parametrize("name", ["9" * 30, "-1", "+1", " 1", "1_0", "01", "1.0", "1e0", "1,2", "", "٣", "0"])
-def test_an_answer_is_a_row_s_that_bears_the_number_just_as_it_was_sent(name: str, held_bytes: int) -> None:
-    lines = [json.dumps({"custom_id": each}).encode() for each in ("2", name, "3")]
-    with AnswerLines(1, 3, held_bytes) as answers:
-        answers.read(Held(b"\n".join(lines)))
-        assert answers.lines([1, 2, 3]) == [None, lines[0], lines[2]]
-    assert (answers.found, answers.repeated, answers.strange) == (2, 0, 1)
-
-
-@pytest.mark.parametrize("held_bytes", [0, 10**9])
-def test_two_answers_in_one_line_are_nobody_s_though_a_blank_line_makes_up_for_it(held_bytes: int) -> None:
-    with AnswerLines(1, 3, held_bytes) as answers:
-        answers.read(Held(b'{"custom_id":"1"}{"custom_id":"2"}\n\n{"custom_id":"3"}\n'))
-        assert answers.lines([1, 2, 3]) == [None, None, b'{"custom_id":"3"}']
-    assert (answers.found, answers.repeated, answers.strange) == (1, 0, 1)
-
-
-@pytest.mark.parametrize("held_bytes", [0, 10**9])
-def test_of_answers_that_come_again_within_a_file_the_first_counts(held_bytes: int) -> None:
-    rows = [3, 1, 2, 1, 3, 9]
-    with AnswerLines(1, 3, held_bytes) as answers:
-        answers.read(Held(b"".join(b'{"custom_id":"%d","n":%d}\n' % (row, n) for n, row in enumerate(rows))))
-        assert answers.lines([1, 2, 3]) == [b'{"custom_id":"%d","n":%d}' % each for each in ((1, 1), (2, 2), (3, 0))]
-    assert (answers.found, answers.repeated, answers.strange) == (3, 2, 1)
-
-
-NOISE = st.lists(
-    st.sampled_from([b"\\ud83d", b"NaN", b"-Infinity", b"\x00", b"\t", b"\xff", b'"', b"{", b"}", b"\\", b",", b"\r"])
-    | st.binary(max_size=3),
-    max_size=3,
-)
-
-
-@pytest.mark.slow
-@settings(max_examples=600, deadline=None)
-@given(st.sampled_from([0, 10**9]), NOISE, st.data(), st.sampled_from(["", "{", '"custom_id"']))
-def test_whatever_the_strict_reader_can_read_finds_its_row(
-    held_bytes: int, noise: list[bytes], data: st.DataObject, before: str
-) -> None:
-    """And so does what it cannot read, if the one id in it is to be seen."""
-    sound = answer_ok({"custom_id": "2", "body": {}})[1]
-    written = json.dumps({**sound, "id": before, "extra": ["a text"]}).encode()
-    start = written.index(b'"2"') + 3
-    for each in noise:
-        place = data.draw(st.integers(start, len(written)))
-        written = written[:place] + each.replace(b"\n", b"") + written[place:]
-    with AnswerLines(1, 3, held_bytes) as answers:
-        answers.read(Held(b"\n".join([b'{"custom_id":"1"}', written, b'{"custom_id":"3"}'])))
-        assert answers.lines([1, 2, 3]) == [b'{"custom_id":"1"}', written.removesuffix(b"\r"), b'{"custom_id":"3"}']
-
-
-def test_of_large_answers_fewer_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconciling, "MAX_LINES_BYTES", 100)
-    lines = [b'{"custom_id":"%d","x":"%s"}' % (row, b"x" * size) for row, size in ((1, 5), (2, 5), (4, 500), (5, 5))]
-    with AnswerLines(1, 5, 0) as answers:
-        answers.read(Held(b"\n".join(lines)))
-        assert [answers.fitting(rows) for rows in ([1, 2, 3, 4, 5], [3, 4, 5], [4, 5], [5], [3])] == [3, 1, 1, 1, 1]
-    with AnswerLines(1, 5, 10**6) as answers:  # what is held already takes no more memory
-        answers.read(Held(b"\n".join(lines)))
-        assert answers.fitting([1, 2, 3, 4, 5]) == 5
-
-
-def test_of_large_results_fewer_are_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "CHUNK_BYTES", 1_000)
-    fake = FakeContext(tmp_path)
-    fake.objects.put(WORK, "small", b"x" * 400, "")
-    fake.objects.put(WORK, "large", b"x" * 40_000, "")
-    assert rendering._rows_at_once(fake.context, ["small"], 20) == 47
-    assert rendering._rows_at_once(fake.context, ["small", "large"], 20) == 1
-    assert rendering._rows_at_once(fake.context, [], 0) == rendering.CHUNK_ROWS
-
-
-@pytest.mark.parametrize("held_bytes", [0, 10**9])
-def test_lines_that_answer_no_row_are_told_from_mere_copies(held_bytes: int) -> None:
-    lines = [b'{"custom_id":"1"}', b'{"custom_id":"1"}', b'{"custom_id":"1","n":2}', b'{"custom_id":"7"}', b"what", b""]
-    with AnswerLines(1, 3, held_bytes) as answers:
-        answers.read(Held(b"\n".join(lines)))
-        assert (answers.found, answers.repeated, answers.strange, answers.unaddressed) == (1, 2, 2, 1)
-        assert list(answers.others()) == lines[2:5]
 
 
 def test_a_line_that_is_no_strict_json_is_paid_once_and_delivered(tmp_path: Path) -> None:

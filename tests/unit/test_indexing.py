@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.shard_index import BAD_ROW, NO_REQUEST, ShardIndex
 from tests.driving import drop, only_job, run
 from tests.fakes import FakeContext
@@ -76,8 +76,8 @@ def test_rows_are_known_by_their_model_and_by_why_they_are_not_sent(tmp_path: Pa
     assert list(index.sizes) == list(map(len, records))
     assert list(index.groups) == [0, 1, 0, NO_REQUEST, BAD_ROW]
     for batch in fake.context.repository.batches(job.id):
-        asked = list(rows.asked(shard, batch))
-        assert [row for row, _ in asked] == list(zip(*rows.asked_rows(shard, batch, index), strict=True))
+        asked = list(rows.requests(shard, batch))
+        assert [row for row, _ in asked] == list(zip(*rows.batch_rows(shard, batch, index), strict=True))
         places = [row.number - 1 for row, _ in asked]
         assert [index.tokens[place] for place in places] == [r.estimated_input_tokens for _, r in asked]
         assert [index.inputs[place] for place in places] == [r.embedding_inputs for _, r in asked]

@@ -1,5 +1,5 @@
-"""How each endpoint answers a request: one module an endpoint, and what several of them share.
+"""The answers of each endpoint: one module for an endpoint, and modules that several of them share.
 
-`answers.py` beside this package holds the table of the endpoints. The modules that several endpoints share are
+`answers.py` beside this package holds the table of the endpoints. The shared modules are
 `request`, `messages`, `structured_output` and `function_calls`.
 """

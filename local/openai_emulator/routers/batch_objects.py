@@ -1,4 +1,4 @@
-"""How a batch is shown: as it is, as it was a while ago, and as faults show it."""
+"""A batch as the API shows it: as it is, as it was a while ago, and as faults show it."""
 
 from typing import Any
 

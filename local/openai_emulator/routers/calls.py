@@ -1,4 +1,4 @@
-"""What comes before each call: the emulator it is for, the faults that strike it, and its key."""
+"""The steps before each call: find its emulator, apply the faults that strike it, and check its key."""
 
 import asyncio
 from typing import Annotated

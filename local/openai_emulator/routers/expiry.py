@@ -1,4 +1,4 @@
-"""How long a file lives, by the `expires_after` of an upload or the `output_expires_after` of a batch."""
+"""The lifetime of a file, by the `expires_after` of an upload or the `output_expires_after` of a batch."""
 
 from local.openai_emulator.errors import ApiError, wrong_type
 from local.openai_emulator.store import DAY, FILE_LIFETIME

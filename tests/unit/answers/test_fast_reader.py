@@ -1,4 +1,4 @@
-"""The fast way of reading answers, held to the strict one."""
+"""The fast reader of answers, compared with the strict one."""
 
 import json
 from typing import Any
@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropbatch.answers import batch_reader
+from dropbatch.answers.answer import Answer
 from dropbatch.answers.batch_reader import AnswerReader
-from dropbatch.answers.reader import Answer, read_answer
+from dropbatch.answers.reader import read_answer
 from dropbatch.delivery.response_lines import answered_response
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
@@ -155,7 +156,7 @@ def written(response: Any) -> bytes:
 @pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(st.sampled_from(RECIPES), st.lists(LINES | TEXTS.map(lambda text: json.loads(plain_chat(text))), max_size=3))
-def test_any_lines_are_read_as_the_strict_way_reads_them(
+def test_any_lines_are_read_as_the_strict_reader_reads_them(
     which: tuple[CompiledRecipe | None, str], lines: list[dict[str, Any]]
 ) -> None:
     written_lines = [json.dumps(line).encode() for line in lines]
@@ -194,7 +195,7 @@ def test_lines_with_any_bytes_in_them_too(
         ),
     ],
 )
-def test_what_is_plainly_good_never_takes_the_strict_way(
+def test_plain_answers_never_need_the_strict_reader(
     which: tuple[CompiledRecipe | None, str], line: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strict = told(read_answer(line, *which))
@@ -220,7 +221,7 @@ def test_an_answer_that_is_no_strict_json_is_an_answer(written: bytes, read: str
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])
-def test_a_number_that_is_none_takes_nothing_of_the_answer_with_it(number: bytes) -> None:
+def test_a_value_that_is_not_a_number_spoils_no_other_part_of_the_answer(number: bytes) -> None:
     line = plain_chat("hello", logprobs="|").replace(b'"|"', number)
     assert read_answer(line, PLAIN, CHAT).values == ("hello",)
     response = json.loads(answered_response(1, "mine", line, Outcome.TRUNCATED))

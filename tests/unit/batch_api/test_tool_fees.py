@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 import pytest
 from genai_prices.data_snapshot import get_snapshot
 
-from dropbatch.answers.reader import Answer, Usage
+from dropbatch.answers.answer import Answer
 from dropbatch.answers.tally import Cost
+from dropbatch.answers.usage import Usage
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
 from dropbatch.batch_api.tool_fees import CONTAINER_FEES, TOOL_FEES, call_fee
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.money.pricing import CostMeter
-from tests.unit.test_pricing import paid
+from tests.unit.money.test_pricing import paid
 
 ONE = Usage(1_000, 0, 0, 0)
 
@@ -96,5 +97,5 @@ def test_a_search_model_searches_for_each_answer(model: str, fee: float) -> None
     assert untold.fees_usd == pytest.approx(fee)
     assert untold.tool_calls.keys() <= {"web_search", "web_search_preview"}
     silent = CostMeter(model, CHAT)
-    silent.add_silent([Answer(Outcome.OK, None, None, None)])
+    silent.add_without_usage([Answer(Outcome.OK, None, None, None)])
     assert silent.total().fees_usd == pytest.approx(fee)

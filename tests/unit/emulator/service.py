@@ -1,4 +1,4 @@
-"""What the tests do with an emulator, in a line each."""
+"""The steps that tests take with an emulator, one line each."""
 
 import io
 from typing import Any
@@ -15,7 +15,7 @@ CHAT = "/v1/chat/completions"
 
 
 def chat(number: int, text: str = "hello", **body: Any) -> dict[str, Any]:
-    """One request of a batch file."""
+    """Return one request of a batch file."""
     messages = [{"role": "user", "content": text}]
     return {
         "custom_id": f"row-{number}",
@@ -26,7 +26,7 @@ def chat(number: int, text: str = "hello", **body: Any) -> dict[str, Any]:
 
 
 class Service:
-    """What a test does with the emulator, in a line each."""
+    """An emulator and its client, with one method for each step of a test."""
 
     def __init__(self, running: RunningEmulator, client: openai.OpenAI) -> None:
         self.running = running

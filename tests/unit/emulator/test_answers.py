@@ -1,4 +1,4 @@
-"""What the emulated models say."""
+"""The answers of the emulated models."""
 
 import base64
 import math
@@ -96,7 +96,7 @@ def test_a_schema_that_strict_mode_does_not_take_is_refused() -> None:
     assert (refusal.status, refusal.body["error"]["code"]) == (400, "invalid_json_schema")
 
 
-def test_praise_and_complaint_are_told_apart_mostly() -> None:
+def test_praise_and_complaint_are_mostly_distinguished() -> None:
     praise = "I love it, a great and beautiful film."
     complaint = "Terrible. It broke, and I want a refund."
     assert fitting(SENTIMENT, praise) == {"sentiment": "positive"}
@@ -127,7 +127,7 @@ def test_no_effort_leaves_room_for_the_answer() -> None:
     assert completion["choices"][0]["finish_reason"] == "stop"
 
 
-def test_several_choices_are_given_where_several_are_asked_for() -> None:
+def test_several_choices_are_given_if_n_asks_for_several() -> None:
     choices = chat(n=3)["choices"]
     assert [choice["index"] for choice in choices] == [0, 1, 2]
     assert len({choice["message"]["content"] for choice in choices}) == 3
@@ -176,7 +176,7 @@ def test_embeddings_are_unit_vectors_one_an_input(model: str, dimensions: int | 
     assert vectors[0] == vectors[2] != vectors[1]
 
 
-def test_embeddings_come_as_base64_where_that_is_asked_for() -> None:
+def test_embeddings_are_base64_if_the_request_wants_it() -> None:
     body = {"model": "text-embedding-3-small", "input": "a", "dimensions": 4}
     (plain,) = answer("/v1/embeddings", body, 1).body["data"]
     (packed,) = answer("/v1/embeddings", {**body, "encoding_format": "base64"}, 1).body["data"]
@@ -271,6 +271,6 @@ def test_every_endpoint_answers_in_a_shape_that_the_client_knows(
         {"tools": [{"type": "function", "function": {"parameters": 7}}], "tool_choice": "required"},
     ],
 )
-def test_what_the_emulator_cannot_make_sense_of_is_a_400_too(body: dict[str, Any]) -> None:
+def test_a_request_that_the_emulator_cannot_process_is_a_400_too(body: dict[str, Any]) -> None:
     request = {"model": "plain-1", "messages": [{"role": "user", "content": "x"}], **body}
     assert answer(CHAT, request, 1).status == 400

@@ -44,7 +44,7 @@ def test_a_row_that_the_model_refuses_as_malformed_goes_to_the_error_file(servic
     assert batch.request_counts.failed == 1
 
 
-def test_a_batch_passes_through_its_phases_in_time_without_being_looked_at(service_with: Callable[..., Any]) -> None:
+def test_a_batch_passes_through_its_phases_in_time_without_a_call(service_with: Callable[..., Any]) -> None:
     service = service_with(delays=Delays(validating=10, in_progress=100, finalizing=10))
     batch = service.create([chat(n) for n in range(1, 11)])
     assert batch.status == "validating"
@@ -147,7 +147,7 @@ def test_output_files_live_as_long_as_the_batch_says(service: Any) -> None:
     assert (file.expires_at - file.created_at, file.purpose) == (7200, "batch_output")
 
 
-def test_only_so_many_batches_are_created_in_an_hour(service_with: Callable[..., Any]) -> None:
+def test_the_batches_created_in_an_hour_have_a_maximum(service_with: Callable[..., Any]) -> None:
     service = service_with(limits=BatchLimits(created_an_hour=2))
     for _ in range(2):
         service.create([chat(1)])

@@ -60,7 +60,7 @@ def test_a_batch_of_which_all_rows_failed_has_no_output_file(service: Any, strik
     assert (batch.status, batch.output_file_id, batch.request_counts.failed) == ("completed", None, 9)
 
 
-def test_a_fault_strikes_only_so_many_times_and_only_its_models(service: Any, strike: Any) -> None:
+def test_a_fault_strikes_its_models_and_at_most_its_number_of_times(service: Any, strike: Any) -> None:
     strike("fail_rows", times=2, model="plain*")
     assert service.ended([chat(1, model="other-1")]).request_counts.failed == 0
     assert service.ended(ROWS).request_counts.failed == 2
@@ -75,14 +75,14 @@ def test_a_fraction_is_the_same_rows_each_time(service: Any, strike: Any) -> Non
     assert 60 < len(first) < 120
 
 
-def test_a_missing_row_is_counted_but_stands_in_neither_file(service: Any, strike: Any) -> None:
+def test_a_missing_row_is_counted_but_is_in_neither_file(service: Any, strike: Any) -> None:
     strike("missing_rows", custom_ids=["row-2"])
     batch = service.ended(ROWS)
     assert "row-2" not in ids(service.lines(batch.output_file_id))
     assert (batch.request_counts.completed, batch.error_file_id) == (9, None)
 
 
-def test_a_duplicate_row_stands_in_its_file_twice(service: Any, strike: Any) -> None:
+def test_a_duplicate_row_is_in_its_file_twice(service: Any, strike: Any) -> None:
     strike("duplicate_rows", every=9)
     assert ids(service.lines(service.ended(ROWS).output_file_id)).count("row-9") == 2
 
@@ -124,7 +124,7 @@ def test_a_row_is_answered_with_what_is_given(service: Any, strike: Any) -> None
     assert given["row-6"]["choices"]
 
 
-def test_a_batch_expires_after_so_many_rows(service: Any, strike: Any) -> None:
+def test_a_batch_may_expire_after_a_number_of_rows(service: Any, strike: Any) -> None:
     strike("expire_after_rows", rows=4)
     batch = service.ended(ROWS)
     assert batch.status == "expired"
@@ -202,7 +202,7 @@ def test_one_file_may_be_gone(service: Any, strike: Any) -> None:
     assert service.lines(batch.input_file_id)
 
 
-def test_a_batch_may_stand_still_until_it_is_retrieved(service: Any, strike: Any) -> None:
+def test_a_batch_may_stall_until_it_is_retrieved(service: Any, strike: Any) -> None:
     strike("stuck_until_retrieved")
     service.create(ROWS)
     service.running.finish()
@@ -331,7 +331,7 @@ def test_an_upstream_server_that_is_not_there_is_a_status_zero(service_with: Cal
     assert line["response"]["status_code"] == 0
 
 
-def test_a_body_may_be_struck_once_and_answered_when_it_is_asked_again(service: Any, strike: Any) -> None:
+def test_a_body_may_be_struck_once_and_answered_on_the_retry(service: Any, strike: Any) -> None:
     strike("fail_rows", contains="two", each=1)
     first = service.ended([chat(1, "one"), chat(2, "two"), chat(3, "three")])
     again = service.ended([chat(9, "two")])

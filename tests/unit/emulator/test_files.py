@@ -45,7 +45,7 @@ def test_a_deleted_file_is_gone(service: Any) -> None:
         service.client.files.retrieve(file_id)
 
 
-def test_a_file_expires_when_it_was_told_to(service: Any) -> None:
+def test_a_file_expires_after_its_lifetime(service: Any) -> None:
     file_id = service.upload(b"{}", expires_after={"anchor": "created_at", "seconds": 3600})
     file = service.client.files.retrieve(file_id)
     assert file.expires_at == file.created_at + 3600

@@ -79,7 +79,7 @@ def test_both_know_the_same_endpoints() -> None:
     assert set(emulated) == set(ENDPOINTS)
 
 
-def test_the_end_of_an_endpoint_is_told_when_a_batch_is_created(service: Service) -> None:
+def test_the_end_of_an_endpoint_is_an_error_when_a_batch_is_created(service: Service) -> None:
     import openai
 
     with pytest.raises(openai.BadRequestError, match="/v1/videos"):

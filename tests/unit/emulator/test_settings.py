@@ -57,7 +57,7 @@ def test_a_value_that_cannot_be_used_is_named(name: str, value: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_program_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+def test_the_program_serves_until_it_gets_a_signal(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -71,7 +71,7 @@ def test_the_program_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
 
 
 def healthy(url: str) -> bool:
-    """Whether the server comes up within ten seconds."""
+    """Return whether the server answers within ten seconds."""
     for _ in range(200):
         try:
             return httpx2.get(url).status_code == 200

@@ -61,15 +61,13 @@ def test_a_model_that_is_not_offered_fails_the_batch(service_with: Callable[...,
 
 
 @pytest.mark.parametrize(("requests", "status"), [(2, "completed"), (3, "failed")])
-def test_a_batch_may_hold_so_many_requests_and_no_more(
-    service_with: Callable[..., Any], requests: int, status: str
-) -> None:
+def test_the_requests_of_a_batch_have_a_maximum(service_with: Callable[..., Any], requests: int, status: str) -> None:
     service = service_with(limits=BatchLimits(requests=2))
     assert service.ended([chat(n) for n in range(requests)]).status == status
 
 
 @pytest.mark.parametrize(("inputs", "status"), [(["a", "b"], "completed"), (["a", "b", "c"], "failed")])
-def test_a_batch_may_hold_so_many_embedding_inputs(
+def test_the_embedding_inputs_of_a_batch_have_a_maximum(
     service_with: Callable[..., Any], inputs: list[str], status: str
 ) -> None:
     service = service_with(limits=BatchLimits(embedding_inputs=2))
@@ -78,7 +76,7 @@ def test_a_batch_may_hold_so_many_embedding_inputs(
     assert service.ended([line], "/v1/embeddings").status == status
 
 
-def test_a_batch_file_may_have_so_many_bytes(service_with: Callable[..., Any]) -> None:
+def test_the_bytes_of_a_batch_file_have_a_maximum(service_with: Callable[..., Any]) -> None:
     line = orjson.dumps(chat(1)) + b"\n"
     service = service_with(limits=BatchLimits(file_bytes=len(line)))
     assert service.ended(line).status == "completed"

@@ -15,11 +15,16 @@ from tests.version_1 import MESSAGES, NAMES, as_version_1, item_of
 KINDS = {kind.__name__: kind for kind in KEYS}
 
 
+def kept(name: str) -> dict[str, Any]:
+    """Return what must be kept of an item of version 1: all of it, except the message about a job that runs."""
+    return {member: value for member, value in item_of(name).items() if (name, member) != ("Job", "sent_at")}
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_an_item_of_version_1_loses_nothing(name: str) -> None:
     read = to_item(from_item(item_of(name), KINDS[name]))
     assert read["v"] == 2
-    assert as_version_1(read) == item_of(name)
+    assert as_version_1(read) == kept(name)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -30,7 +35,7 @@ def test_the_next_change_writes_an_item_of_version_1_in_version_2(name: str) -> 
     Repository(table).save(item)
     written = table.get(*key_of(item))
     assert written == to_item(item)
-    assert as_version_1(written) == {**item_of(name), "rev": item_of(name)["rev"] + 1}
+    assert as_version_1(written) == {**kept(name), "rev": item_of(name)["rev"] + 1}
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from dropbatch import fast_paths
+from dropbatch.answers.answer import Answer
 from dropbatch.answers.fast_reader import FastReader
-from dropbatch.answers.reader import Answer, read_answer, time_limit
+from dropbatch.answers.reader import read_answer, time_limit
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 
 

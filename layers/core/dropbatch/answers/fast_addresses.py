@@ -11,7 +11,7 @@ from itertools import repeat
 import msgspec
 import orjson
 
-from dropbatch.answers.reader import DECODE_ERRORS
+from dropbatch.answers.raw_json import DECODE_ERRORS
 
 
 class _Line(msgspec.Struct, gc=False):

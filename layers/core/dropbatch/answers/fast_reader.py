@@ -14,7 +14,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from dropbatch.answers.reader import DECODE_ERRORS, Answer, Usage, exact_value
+from dropbatch.answers.answer import Answer
+from dropbatch.answers.raw_json import DECODE_ERRORS, exact_value
+from dropbatch.answers.usage import Usage
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
 from dropbatch.batch_api.output_items import COMMENTARY
 from dropbatch.domain.outcomes import Outcome
@@ -24,8 +26,8 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 Good = Annotated[int, msgspec.Meta(ge=200, le=299)]
 
 
-# None of these is part of a cycle, so that the garbage collector need not look at them (`gc=False`). Members stand in
-# the order in which OpenAI writes them, in which they are found soonest.
+# None of these is part of a cycle, so that the garbage collector need not visit them (`gc=False`). Members are in the
+# order in which OpenAI writes them, in which msgspec finds them soonest.
 
 
 class _Cached(msgspec.Struct, gc=False):
@@ -38,7 +40,7 @@ class _Reasoning(msgspec.Struct, gc=False):
 
 
 class _ChatUsage(msgspec.Struct, gc=False):
-    """Each name stands in one of two ways; one that stands in the other is not plain."""
+    """A usage with chat completions' names. One with the names of `/v1/responses` is not plain."""
 
     prompt_tokens: Count
     completion_tokens: Count
@@ -65,7 +67,7 @@ Nothing = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=0)]
 class _Message(msgspec.Struct, gc=False):
     content: str
     refusal: None = None
-    annotations: Nothing | None = None  # sources tell of a search, which has a fee
+    annotations: Nothing | None = None  # sources show that the model searched, which has a fee
     tool_calls: None = None
     function_call: None = None
 
@@ -104,7 +106,7 @@ class _Images(msgspec.Struct, gc=False):
 
 
 class _ToolUsage(msgspec.Struct, gc=False):
-    """Nothing that has a fee."""
+    """Uses of tools that have no fee."""
 
     web_search: _Searches | None = None
     image_gen: _Images | None = None
@@ -122,7 +124,7 @@ class _Response(msgspec.Struct, gc=False, kw_only=True):
         return [body._text() for body in bodies]
 
     def _text(self) -> str | None:
-        """The one text of the one message; None where there is another, or anything but reasoning beside it."""
+        """Return the one text of the one message; None if there are several, or other items than reasoning."""
         messages = [item for item in self.output if item.type != "reasoning"]
         if len(messages) != 1 or messages[0].type != "message" or messages[0].phase == COMMENTARY:
             return None
@@ -140,27 +142,27 @@ _BODIES: Mapping[str, tuple[Any, Callable[[Any], tuple[Any, ...]]]] = {
         attrgetter("input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details"),
     ),
 }
-"""What a body of each endpoint is, and how its usage gives tokens read, details of them, written, and details."""
+"""The type of an endpoint's body, and a getter of its usage: input tokens, details, output tokens, details."""
 
-Values = Callable[[Sequence[str]], Sequence[tuple[Any, ...]]]
-"""Takes the columns out of texts; a DecodeError where one of them is not plain."""
+ColumnReader = Callable[[Sequence[str]], Sequence[tuple[Any, ...]]]
+"""Returns the columns of texts; raises DecodeError if one of them is not plain."""
 
 
 class FastReader:
-    """Reads the lines of one batch where all of them are plainly good, many at once."""
+    """Reads the lines of one batch if all of them are plain, many at once."""
 
     def __init__(self, compiled: CompiledRecipe | None, endpoint: str) -> None:
         self._has_columns = compiled is not None
         self._body, self._tokens = _BODIES.get(endpoint, (None, tuple))
-        self._values = _values_of(compiled)
+        self._read_columns = _column_reader(compiled)
         self._decoder: Any = None
-        if self._body is not None and self._values is not None:
+        if self._body is not None and self._read_columns is not None:
             response = msgspec.defstruct("Good", [("status_code", Good), ("body", self._body)], gc=False)
             self._decoder = msgspec.json.Decoder(msgspec.defstruct("Line", [("response", response)], gc=False))
 
     def read(self, lines: Sequence[bytes]) -> Sequence[Answer] | None:
-        """Return the answers if all lines are plainly good, else None."""
-        if self._decoder is None or self._values is None:
+        """Return the answers if all lines are plain, else None."""
+        if self._decoder is None or self._read_columns is None:
             return None
         try:
             found = self._decoder.decode_lines(b"\n".join(lines))
@@ -168,7 +170,7 @@ class FastReader:
             texts = self._body.texts(bodies)
             if len(texts) != len(lines) or not all(texts):
                 return None
-            values = self._values(texts)
+            values = self._read_columns(texts)
         except DECODE_ERRORS:
             return None
         columns = values if self._has_columns else repeat(None)
@@ -196,18 +198,18 @@ class FastReader:
 
 
 _new: Callable[[type[Any], tuple[Any, ...]], Any] = tuple.__new__
-"""Makes a tuple of a kind of its members, without the call of a Python function."""
+"""Makes a tuple of a type, without the call of a Python function."""
 
 
-def _values_of(compiled: CompiledRecipe | None) -> Values | None:
-    """Takes a recipe's columns out of texts; None where they are not that plain."""
+def _column_reader(compiled: CompiledRecipe | None) -> ColumnReader | None:
+    """Return a reader of the recipe's columns; None if its answers are never plain."""
     if compiled is None:
         return _whole_texts
     if compiled.expressions:
         return None
     if compiled.validator is None:
         return _whole_texts
-    return _plain_values(compiled.validator.schema, compiled.properties or ())
+    return _json_reader(compiled.validator.schema, compiled.properties or ())
 
 
 def _whole_texts(texts: Sequence[str]) -> Sequence[tuple[Any, ...]]:
@@ -216,8 +218,8 @@ def _whole_texts(texts: Sequence[str]) -> Sequence[tuple[Any, ...]]:
     return [(text,) for text in texts]
 
 
-def _plain_values(schema: Any, properties: Sequence[str]) -> Values | None:
-    """Takes the columns out of texts of JSON that fit the schema, which msgspec checks; None where it cannot."""
+def _json_reader(schema: Any, properties: Sequence[str]) -> ColumnReader | None:
+    """Return a reader of JSON that fits the schema, which msgspec checks; None if msgspec cannot check it."""
     kind = _object_type(schema, properties)
     if kind is None:
         return None
@@ -245,7 +247,7 @@ _REMARKS = frozenset({"title", "description"})
 
 
 def _type_of(schema: Any) -> Any:
-    """A type that takes only what a JSON schema takes; None where the schema says more than a type can."""
+    """Return a type that accepts only what a JSON schema accepts; None if no type can say as much as the schema."""
     if not isinstance(schema, Mapping):
         return None
     said = schema.keys() - _REMARKS
@@ -266,7 +268,7 @@ def _type_of(schema: Any) -> Any:
 
 
 def _object_type(schema: Mapping[str, Any], properties: Sequence[str]) -> Any:
-    """The same for an object that needs all the properties that its schema names: these, in this order."""
+    """Return such a type for an object whose schema requires all its properties: these, in this order."""
     if schema.keys() - _REMARKS - {"required", "additionalProperties"} != {"type", "properties"}:
         return None
     members, more = schema["properties"], schema.get("additionalProperties", True)
@@ -281,5 +283,5 @@ def _object_type(schema: Mapping[str, Any], properties: Sequence[str]) -> Any:
 
 
 def _is_exact(schema: Mapping[str, Any]) -> bool:
-    """Whether what the decoder gives is the column's value: text and truth are, numbers may be written otherwise."""
+    """Return whether the decoded value is exact: text and booleans are, numbers may be written in several ways."""
     return schema.get("type") in ("string", "boolean")

@@ -1,4 +1,4 @@
-"""Takes JSON out of what models wrap around it if nothing holds them to a schema: fences and reasoning."""
+"""Wrappings that models put around JSON if no schema constrains them: Markdown fences, tags and reasoning."""
 
 _REASONING = ("<think>", "<thinking>", "<thought>", "<reasoning>", "[think]")
 _ANSWERS = ("<answer>", "<output>", "<result>", "<response>", "<json>")
@@ -6,18 +6,18 @@ _FENCES = ("`", "~")
 
 MIN_FENCE = 3
 MAX_INFO = 20
-"""How long the word behind a fence may be, as in ```` ```json ````."""
+"""How long the word after a fence may be, as in ```` ```json ````."""
 
 MAX_LAYERS = 6
-"""How many wrappings are taken off, one within the other."""
+"""How many wrappings are removed, one within the other."""
 
 
 def unwrap_json(text: str) -> str | None:
-    """Return what stands within the wrappings around the whole of a text; None if there are none."""
+    """Return the text within the wrappings around the whole of a text; None if there are none."""
     rest = text.strip().removeprefix("\ufeff").strip()
     found = rest if text.lstrip().startswith("\ufeff") else None
     for _ in range(MAX_LAYERS):
-        inner = next((inner for take in _TAKEN_OFF if (inner := take(rest)) is not None), None)
+        inner = next((inner for remove in _REMOVERS if (inner := remove(rest)) is not None), None)
         if inner is None:
             break
         found = rest = inner.strip()
@@ -25,7 +25,7 @@ def unwrap_json(text: str) -> str | None:
 
 
 def _without_reasoning(text: str) -> str | None:
-    """Return what follows the reasoning that a text begins with.
+    """Return the text after the reasoning at its start; None if it does not start with reasoning.
 
     Some servers leave its first tag to the prompt, so that only the last one is in the answer.
     """
@@ -50,7 +50,7 @@ def _without_tags(text: str) -> str | None:
 
 
 def _without_fence(text: str) -> str | None:
-    """Return what stands within a Markdown fence."""
+    """Return the text within a Markdown fence; None if there is no fence around the whole."""
     mark = text[:1]
     size = len(text) - len(text.lstrip(mark)) if mark in _FENCES else 0
     if size < MIN_FENCE or len(text) < 2 * size or not text.endswith(mark * size):
@@ -60,7 +60,7 @@ def _without_fence(text: str) -> str | None:
     return inner[len(info) :] if len(info) <= MAX_INFO else None
 
 
-_TAKEN_OFF = (_without_tags, _without_fence, _without_reasoning)
+_REMOVERS = (_without_tags, _without_fence, _without_reasoning)
 
 
 def _lowered(text: str) -> str:

@@ -1,8 +1,8 @@
-"""Finds the rows that a batch's answers belong to, whatever order, shape or number the answers come in.
+"""The lines of a batch's output and error files, found by row, in any order, shape or number.
 
-The output and the error file lie on disk, or in the work bucket where the disk is too small. The lines of a file that
-is small are held in memory, since a look at the disk for each takes 1 µs; of a larger one only their places are, 17
-bytes a row. Lines are split on line feeds alone: U+2028, U+2029 and U+0085 may stand inside an answer.
+The two files are on disk, or in the work bucket if the disk is too small. The lines of a small file are held in memory,
+because reading each from disk takes 1 µs. Of a larger file only the places of the lines are held: 17 bytes a row. Lines
+are split on line feeds alone, because an answer may contain U+2028, U+2029 or U+0085.
 """
 
 import re
@@ -16,33 +16,33 @@ import msgspec
 
 from dropbatch import fast_paths
 from dropbatch.answers.fast_addresses import read_rows
-from dropbatch.answers.reader import DECODE_ERRORS, mended
+from dropbatch.answers.raw_json import DECODE_ERRORS, repair_json
 from dropbatch.formats.line_blocks import whole_lines
 
-HELD_BYTES = 50_331_648
-"""How much of the files is held in memory: 50,000 answers of a kilobyte."""
+MAX_HELD_BYTES = 50_331_648
+"""How many bytes of the files are held in memory: 50,000 answers of a kilobyte."""
 
 BLOCK_BYTES = 1_048_576
 
 MAX_LINES_BYTES = 33_554_432
-"""How many bytes of lines are read at once: an image takes 2 MB, and each line lies in memory some four times."""
+"""How many bytes of lines are read at once: an image takes 2 MB, and memory holds each line about four times."""
 
 MAX_OTHERS = 100_000
-"""How many lines that answer nothing are remembered: two for each row of the largest batch."""
+"""How many places of unmatched lines are kept: two for each row of the largest batch."""
 
-NOBODYS, UNADDRESSED, BLANK = 0, -1, -2
-"""In place of a row, which is at least 1: a line that names something else, a line that names nothing, no line."""
+UNKNOWN_ID, NO_ID, BLANK = 0, -1, -2
+"""In place of a row, which is at least 1: a line with another id, a line without an id, a blank line."""
 
 _MAX_ROW = 2**62
 _ABSENT = -1
 
 _ONLY_ID = re.compile(rb'"custom_id"\s{0,8}:\s{0,8}"(\d{1,18})"')
 _START_BYTES = 1_024
-"""Where the last resort looks for the id: OpenAI writes it after an id of its own, some servers before the answer."""
+"""How far into a broken line the id is searched: OpenAI writes it after its own id, some servers before the answer."""
 
 
 class Source(Protocol):
-    """The bytes of one of a batch's files, wherever they lie."""
+    """The bytes of one of a batch's files, on disk or in the work bucket."""
 
     @property
     def size(self) -> int: ...
@@ -54,43 +54,42 @@ class Source(Protocol):
         ...
 
     def addresses(self) -> "Iterator[Addresses] | None":
-        """Return where the lines lie and whose they are, if that has been written down."""
+        """Return the places and the rows of the lines, if an earlier invocation stored them."""
         ...
 
     def keep(self) -> None:
-        """See that another invocation has the file without asking OpenAI for it."""
+        """Store the file, so that another invocation need not fetch it from OpenAI."""
         ...
 
     def close(self) -> None: ...
 
 
 class Addresses(NamedTuple):
-    """Whose some lines of a file are (or one of the codes above), where they start, and how long they are."""
+    """The rows of some lines of a file (or a code from above), where the lines start, and how long they are."""
 
     rows: Sequence[int]
     starts: Sequence[int]
     lengths: Sequence[int]
 
 
-class _Addressed(msgspec.Struct, gc=False):
-    """What is read of a line to know whose it is."""
+class _WithId(msgspec.Struct, gc=False):
+    """The member of a line that names its row."""
 
     custom_id: str
 
 
-_decoder = msgspec.json.Decoder(_Addressed)
+_decoder = msgspec.json.Decoder(_WithId)
 
 
 class AnswerLines:
     """The lines of a batch's output and error file, found by row.
 
-    `first_row` and `rows` bound the row numbers that can have been sent. Where a row stands twice, the line of the
-    output file counts, and of two in the same file the first: what comes again is counted in `repeated`. Lines that
-    name no row of the batch are counted in `strange`; those among them in which nothing is named at all are counted in
-    `unaddressed`, too.
+    `first_row` and `rows` bound the row numbers that can have been sent. If a row has several lines, the first line of
+    the output file counts, then the first of the error file; `repeated` counts the others. `unmatched` counts the lines
+    that name no row of the batch. `without_id` counts those of them that have no id at all.
     """
 
-    def __init__(self, first_row: int, rows: int, held_bytes: int = HELD_BYTES) -> None:
+    def __init__(self, first_row: int, rows: int, held_bytes: int = MAX_HELD_BYTES) -> None:
         self._first_row = first_row
         self._room = held_bytes
         self._held: list[bytes | None] = [None] * rows
@@ -102,11 +101,11 @@ class AnswerLines:
         self._others: list[tuple[int, int, int, int]] = []  # (source, start, length, row)
         self.found = 0
         self.repeated = 0
-        self.strange = 0
-        self.unaddressed = 0
+        self.unmatched = 0
+        self.without_id = 0
 
     def read(self, source: Source) -> None:
-        """Take in a file, and own it; call it with the output file first."""
+        """Read a file, and close it in the end. Read the output file first."""
         self._sources.append(source)
         is_held = source.size <= self._room
         if is_held:
@@ -116,19 +115,19 @@ class AnswerLines:
         known = None if is_held else source.addresses()
         if known is not None:
             for addresses in known:
-                self._note(addresses)
+                self._add_places(addresses)
             return
         offset = 0
         for data in whole_lines(source.blocks()):
-            lines, bare, rows = addressed(data)
+            lines, bare, rows = split_addressed(data)
             starts = accumulate(map(len, lines), lambda start, size: start + size + 1, initial=offset)
             if is_held:
-                self._hold(bare, rows, starts)
+                self._add_lines(bare, rows, starts)
             else:
-                self._note(Addresses(rows, list(starts)[: len(rows)], list(map(len, bare))))
+                self._add_places(Addresses(rows, list(starts)[: len(rows)], list(map(len, bare))))
             offset += len(data)
 
-    def _hold(self, lines: Sequence[bytes], rows: Sequence[int], starts: Iterable[int]) -> None:
+    def _add_lines(self, lines: Sequence[bytes], rows: Sequence[int], starts: Iterable[int]) -> None:
         first, held, offsets = self._first_row, self._held, self._offsets
         count = len(held)
         others: list[int] = []
@@ -144,7 +143,7 @@ class AnswerLines:
             for place in others:
                 self._count_other(rows[place], known[place], len(lines[place]))
 
-    def _note(self, addresses: Addresses) -> None:
+    def _add_places(self, addresses: Addresses) -> None:
         first, held, offsets = self._first_row, self._held, self._offsets
         count, number = len(held), len(self._sources) - 1
         for row, start, length in zip(*addresses, strict=True):
@@ -161,13 +160,13 @@ class AnswerLines:
         if 0 <= row - self._first_row < len(self._held):
             self.repeated += 1
         else:
-            self.strange += 1
-            self.unaddressed += row == UNADDRESSED
+            self.unmatched += 1
+            self.without_id += row == NO_ID
         if len(self._others) < MAX_OTHERS:
             self._others.append((len(self._sources) - 1, start, length, row))
 
     def fitting(self, rows: Sequence[int]) -> int:
-        """Return how many of these rows, from the first on, have lines that memory takes at once: at least one."""
+        """Return how many of these rows, from the first on, have lines that fit in memory together: at least one."""
         if self._all_held:
             return len(rows)
         first, lengths = self._first_row, self._lengths
@@ -175,7 +174,7 @@ class AnswerLines:
         return max(1, sum(size <= MAX_LINES_BYTES for size in sums))
 
     def lines(self, rows: Sequence[int]) -> Sequence[bytes | None]:
-        """The lines of rows that are given in order, without their line ends; None for a row that has none."""
+        """Return the lines of rows, which are in order, without their line ends; None for a row without a line."""
         first, held = self._first_row, self._held
         if rows[-1] - rows[0] < len(rows):  # they follow one another
             found = held[rows[0] - first : rows[-1] - first + 1]
@@ -195,14 +194,14 @@ class AnswerLines:
         return found
 
     def others(self) -> Iterator[bytes]:
-        """The lines that `lines` never gives, except mere copies of those it gives. Each may have been paid for."""
+        """Yield the lines that `lines` never returns, except exact copies. Each of them may have been paid for."""
         for number, start, length, row in self._others:
             line = self._sources[number].read([(start, length)])[0]
             if not 0 <= row - self._first_row < len(self._held) or self.lines([row]) != [line]:
                 yield line
 
     def keep(self) -> None:
-        """See that another invocation can read the same lines without asking OpenAI for them."""
+        """Store the files, so that another invocation need not fetch them from OpenAI."""
         for source in self._sources:
             source.keep()
 
@@ -216,7 +215,7 @@ class AnswerLines:
             source.close()
 
 
-def addressed(data: bytes) -> tuple[Sequence[bytes], Sequence[bytes], Sequence[int]]:
+def split_addressed(data: bytes) -> tuple[Sequence[bytes], Sequence[bytes], Sequence[int]]:
     """Return the lines of `data`, the same without a carriage return at their ends, and the row that each names."""
     lines = data.split(b"\n")
     if not lines[-1]:
@@ -227,32 +226,32 @@ def addressed(data: bytes) -> tuple[Sequence[bytes], Sequence[bytes], Sequence[i
 
 
 def _rows(data: bytes, lines: Sequence[bytes]) -> Sequence[int]:
-    """Return whose the lines in `data` are. It chooses between the fast path and reading line by line."""
+    """Return the rows of the lines in `data`. It chooses between the fast path and reading line by line."""
     rows = read_rows(data, lines) if fast_paths.enabled() else None
     return list(map(_row, lines)) if rows is None else rows
 
 
 def _row(line: bytes) -> int:
-    """Whose a line is, which names the row's number just as it was sent."""
+    """Return the row of a line, which has to name the row's number exactly as it was sent."""
     if not line.strip():
         return BLANK
     name = _name(line)
     if name is None:
-        return UNADDRESSED
+        return NO_ID
     try:
         row = int(name)
     except ValueError:
-        return NOBODYS
-    return row if str(row) == name and 0 < row < _MAX_ROW else NOBODYS
+        return UNKNOWN_ID
+    return row if str(row) == name and 0 < row < _MAX_ROW else UNKNOWN_ID
 
 
 def _name(line: bytes) -> str | None:
-    """The `custom_id` of a line, read as its answer will be: strictly, then mended. None if nothing can be read.
+    """Return the `custom_id` of a line, read as its answer will be: as it is, then repaired. None if it has none.
 
-    The last resort is for a line that is no JSON at all, cut short or run through with something else: it is the row's
-    whose id it begins with, if no other id stands in it.
+    The last resort is for a line that is not JSON, because it is cut short or mixed with something else. It belongs to
+    the row whose id is near its start, if there is no other id in it.
     """
-    for read in (bytes, mended):
+    for read in (bytes, repair_json):
         try:
             return _decoder.decode(read(line)).custom_id
         except DECODE_ERRORS:

@@ -1,4 +1,4 @@
-"""What a batch, a shard or a job came to: sums that can be added up and kept as JSON."""
+"""The sums of a batch, a shard or a job, which can be added up and stored as JSON."""
 
 import json
 from collections import Counter
@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
-from dropbatch.answers.reader import Usage
+from dropbatch.answers.usage import Usage
 from dropbatch.domain.outcomes import COMPLETE, RETRYABLE, WHEN, Outcome
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 
-KEPT_REASONS = 50
-"""How many different reasons are counted one by one; the rest count as `other`."""
-
+MAX_REASONS = 50
+"""How many different reasons are counted one by one; all further ones count as `other`."""
 
 _SIMPLE = frozenset({str, bool, int, float})
 
@@ -22,7 +21,7 @@ _SIMPLE = frozenset({str, bool, int, float})
 class Reason:
     """Why rows have no good answer: how many rows, and the number of the first.
 
-    `message` is OpenAI's own for one of them, if it can be told: see `batch_api.error_messages`.
+    `message` is OpenAI's own for one of them, if it may be shown: see `batch_api.error_messages`.
     """
 
     count: int
@@ -31,7 +30,7 @@ class Reason:
 
 
 class Cost(NamedTuple):
-    """What requests cost in US dollars, as far as it is known, and what they would have cost without the Batch API.
+    """The known cost of requests in US dollars, and their cost without the Batch API.
 
     The price of `unpriced` requests is not known: the price list lacks their model, or their answers do not say how
     many tokens they took. The answers of `unread` requests, which may have been paid for, could not be collected.
@@ -66,20 +65,23 @@ class Tally:
     unpriced_tool_calls: int = 0
 
     def count(self, row: int, outcome: Outcome, code: str | None, message: str | None = None) -> None:
+        """Count a row by its outcome and, if it has no good answer, by its reason."""
         self.outcomes[outcome] += 1
         if outcome not in COMPLETE or (outcome is Outcome.SKIPPED and code != WHEN):
             self._reason(outcome, code or str(outcome), Reason(1, row, message))
 
     def lacks_message(self, outcome: Outcome, code: str | None) -> bool:
-        """Whether OpenAI's message is not known yet for a reason that rows have."""
+        """Return whether a reason has no message of OpenAI yet."""
         reason = self.reasons.get((outcome, code or str(outcome)))
         return reason is None or reason.message is None
 
     def spend(self, usage: Usage) -> None:
+        """Add the tokens of requests."""
         for kind, count in zip(("input", "cached", "output", "reasoning", "cache_write"), usage, strict=True):
             self.tokens[kind] += count
 
     def pay(self, cost: Cost) -> None:
+        """Add a cost."""
         self.usd += cost.usd
         self.standard_usd += cost.standard_usd
         self.unpriced += cost.unpriced
@@ -88,10 +90,6 @@ class Tally:
         self.tool_calls.update(cost.tool_calls)
         self.unpriced_tool_calls += cost.unpriced_tool_calls
 
-    def uncollected(self, requests: int) -> None:
-        """Counts requests of a batch that was paid for, in whole or in part, but ended without its answers."""
-        self.unread += requests
-
     @property
     def paid(self) -> float | None:
         """The known part of what was paid, in US dollars; None if nothing of it is known."""
@@ -99,20 +97,20 @@ class Tally:
 
     @property
     def saved(self) -> float | None:
-        """How much that part would have cost more without the Batch API; None if nothing of it is known."""
+        """The US dollars that the Batch API saves on that part; None if nothing of it is known."""
         return None if self.paid is None else self.standard_usd - self.usd
 
     def categorise(self, compiled: CompiledRecipe, answers: Sequence[Sequence[object]]) -> None:
-        """Counts those of the answers' values whose column has only a few."""
+        """Count the answers' values in columns that have only a few different ones."""
         for place, column in enumerate(compiled.columns):
             allowed = compiled.categories.get(column)
             if not allowed or not answers:
                 continue
             values = [answer[place] for answer in answers]
-            # With their types, for 1 equals true; what has parts, and so no hash, is of no category.
+            # With their types, because 1 equals true. Lists and objects, which have no hash, are never a category.
             texts = set(map(type, values)) == {str}
-            told: Iterable[Any] = values if texts else [(type(v), v) for v in values if type(v) in _SIMPLE]
-            for found, count in Counter(told).items():
+            counted: Iterable[Any] = values if texts else [(type(v), v) for v in values if type(v) in _SIMPLE]
+            for found, count in Counter(counted).items():
                 value = found if texts else found[1]
                 if value in allowed:
                     name = value if isinstance(value, str) else json.dumps(value)
@@ -120,7 +118,7 @@ class Tally:
 
     def _reason(self, outcome: Outcome, code: str, more: Reason) -> None:
         key = (outcome, code)
-        if key not in self.reasons and len(self.reasons) >= KEPT_REASONS:
+        if key not in self.reasons and len(self.reasons) >= MAX_REASONS:
             key = (outcome, "other")
         reason = self.reasons.setdefault(key, Reason(0, more.row))
         reason.count += more.count
@@ -129,6 +127,7 @@ class Tally:
             reason.message = reason.message or more.message
 
     def merge(self, other: Self) -> None:
+        """Add another tally, with its cost."""
         self.outcomes.update(other.outcomes)
         self.tokens.update(other.tokens)
         for (outcome, code), reason in other.reasons.items():
@@ -138,39 +137,42 @@ class Tally:
         fees = (other.fees_usd, other.tool_calls, other.unpriced_tool_calls)
         self.pay(Cost(other.usd, other.standard_usd, other.unpriced, other.unread, *fees))
 
-    def take_over(self, former: Self, again: Collection[Outcome] = RETRYABLE) -> None:
-        """Adds what stays of a former batch when its rows with the outcomes `again` are asked again.
+    def carry_over(self, former: Self, retried: Collection[Outcome] = RETRYABLE) -> None:
+        """Add the answers of a former batch that are kept when its rows with the outcomes `retried` are sent again.
 
-        It is not paid again.
+        Their cost is not added: they are not paid for a second time.
         """
         for outcome, count in former.outcomes.items():
-            if outcome not in again:
+            if outcome not in retried:
                 self.outcomes[outcome] += count
         for (outcome, code), reason in former.reasons.items():
-            if outcome not in again:
+            if outcome not in retried:
                 self._reason(outcome, code, reason)
         for column, counts in former.categories.items():
             self.categories.setdefault(column, Counter()).update(counts)
 
-    def commonest(self, most: int) -> Sequence[tuple[Outcome, str, Reason]]:
-        """The commonest reasons; those of skipped rows come last."""
+    def commonest(self, maximum: int) -> Sequence[tuple[Outcome, str, Reason]]:
+        """Return the commonest reasons; those of skipped rows come last."""
 
         def rank(item: tuple[tuple[Outcome, str], Reason]) -> tuple[bool, int, int]:
             (outcome, _), reason = item
             return outcome is Outcome.SKIPPED, -reason.count, reason.row
 
         ranked = sorted(self.reasons.items(), key=rank)
-        return [(outcome, code, reason) for (outcome, code), reason in ranked[:most]]
+        return [(outcome, code, reason) for (outcome, code), reason in ranked[:maximum]]
 
     @property
     def rows(self) -> int:
+        """The number of rows that are counted."""
         return sum(self.outcomes.values())
 
     @property
     def unanswered(self) -> int:
+        """The number of rows without a good answer; skipped rows are not among them."""
         return sum(count for outcome, count in self.outcomes.items() if outcome not in COMPLETE)
 
     def to_json(self) -> dict[str, Any]:
+        """Return the tally as JSON members."""
         return {
             "outcomes": {str(outcome): count for outcome, count in self.outcomes.items()},
             "reasons": [[str(outcome), code, r.count, r.row, r.message] for (outcome, code), r in self.reasons.items()],
@@ -187,8 +189,9 @@ class Tally:
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
+        """Return the tally of JSON members, those of earlier releases too."""
         outcomes = Counter({Outcome(name): count for name, count in members["outcomes"].items()})
-        # Tallies of before told an unknown price, and no number of requests: it may be that of any of their rows.
+        # Older tallies have an unknown price without a number of requests. It may be that of any of their rows.
         unpriced = sum(outcomes.values()) if members["usd"] is None else members.get("unpriced", 0)
         return cls(
             outcomes=outcomes,

@@ -1,4 +1,4 @@
-"""Counts the calls to OpenAI's own tools that an answer tells of: they have fees beside the tokens."""
+"""The calls to OpenAI's own tools in an answer: they have fees, which are added to the price of the tokens."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from dropbatch.json_encoding import as_list as _list
 from dropbatch.json_encoding import as_mapping as _mapping
 
 ToolCalls = Mapping[str, int]
-"""How many calls of each of the kinds in `tool_fees`."""
+"""The number of calls of each kind in `tool_fees`."""
 
 
 def count_response_calls(response: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> ToolCalls | None:
@@ -31,7 +31,7 @@ def count_response_calls(response: Mapping[str, Any], items: Sequence[Mapping[st
     for place, item in enumerate(items):
         kind = item.get("type")
         if kind == "web_search_call":
-            # Opening a page that was found, and looking for something in it, is free.
+            # To open a page that was found, and to search in it, is free.
             counts[search] += _mapping(item.get("action")).get("type") in (None, "search")
         elif kind == "file_search_call":
             counts[FILE_SEARCH] += 1
@@ -41,7 +41,7 @@ def count_response_calls(response: Mapping[str, Any], items: Sequence[Mapping[st
             containers.add(_text(item.get("container_id")) or f"item {place}")
         elif kind == "shell_call":
             environment = _mapping(item.get("environment"))
-            if environment.get("type") == "container_reference":  # else the caller is asked to run it
+            if environment.get("type") == "container_reference":  # else the caller has to run it
                 containers.add(_text(environment.get("container_id")) or f"item {place}")
         elif isinstance(kind, str) and kind.endswith("_call") and kind not in OUTPUT_ITEMS:
             counts[OTHER] += 1
@@ -57,7 +57,7 @@ def count_response_calls(response: Mapping[str, Any], items: Sequence[Mapping[st
 
 
 def count_chat_calls(choices: Sequence[Mapping[str, Any]]) -> ToolCalls | None:
-    """Return the calls of a chat completion: its sources tell that it searched, but not how often."""
+    """Return the calls of a chat completion: its sources show that it searched, but not how often."""
     notes = [note for choice in choices for note in _list(_mapping(choice.get("message")).get("annotations"))]
     return {WEB_SEARCH: 1} if any(_mapping(note).get("type") == "url_citation" for note in notes) else None
 
@@ -65,7 +65,7 @@ def count_chat_calls(choices: Sequence[Mapping[str, Any]]) -> ToolCalls | None:
 def _container_kind(tools: Sequence[Mapping[str, Any]]) -> str:
     """Return the kind of the containers that these tools, as the response repeats them, have made.
 
-    One that was made beforehand is known by its id alone.
+    Of a container that was made before, only the id is known.
     """
     memories = set(_memories(tools))
     memory = memories.pop() if len(memories) == 1 else None

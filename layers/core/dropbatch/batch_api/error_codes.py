@@ -82,6 +82,14 @@ CONTEXT_LENGTH = "context_length_exceeded"
 APPROVAL_REQUIRED = "approval_required"
 """Dropbatch's own code of rows whose answer only asks whether a tool may be called."""
 
+TEMPORARY_STATUSES = frozenset({408, 409, 429})
+"""The HTTP statuses below 500 of faults that pass, so that another try may succeed."""
+
+TEMPORARY_CODES = frozenset(
+    {"server_error", "internal_error", "internal_server_error", "service_unavailable", "timeout", "rate_limit_exceeded"}
+)
+"""The codes of such faults in rows that have no status, because they were not run."""
+
 BILLING_CODES = codes_about(CodeKind.BILLING)
 CONTENT_CODES = codes_about(CodeKind.CONTENT)
 LENGTH_CODES = codes_about(CodeKind.LENGTH)

@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Protocol
 
-from dropbatch.answers.output_files import BLOCK_BYTES, NOBODYS, Addresses, AnswerLines, Source, addressed
+from dropbatch.answers.output_files import BLOCK_BYTES, UNKNOWN_ID, Addresses, AnswerLines, Source, split_addressed
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import OpenAIError, OpenAIOutcomeUnknownError, OpenAIRequestError
 from dropbatch.domain.jobs import Shard
@@ -409,9 +409,9 @@ class _NotedLines:
         self.size = 0
 
     def add(self, data: bytes) -> None:
-        lines, bare, rows = addressed(data)
+        lines, bare, rows = split_addressed(data)
         # What is no row's number in 63 bits is no row's number.
-        self._rows.extend([row if row < 2**63 else NOBODYS for row in rows])
+        self._rows.extend([row if row < 2**63 else UNKNOWN_ID for row in rows])
         self._lengths.extend(map(len, bare))
         for line in lines:
             self._starts.append(self.size)

@@ -46,7 +46,7 @@ from dropbatch.jobs.openai_batch import NEVER_SECONDS, knows_of
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.money.pricing import CostMeter
 from dropbatch.ports import RemoteBatch
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.storage.repository import Repository
 from dropbatch.submission.admission import calibrate_estimates, learn_limit
@@ -221,12 +221,14 @@ def _collect_batch(context: Context, job: Job, batch: Batch) -> bool:
         over = job.cancel_requested or context.now() >= job.deadline_at or code is not None
         judge = Judge(job, batch, Unanswered(remote, failure, code=code), failure, over)
         if code is not None and not rows.files.judged(batch):
-            bill.unread(max(0, batch.requests - answers.found))
+            bill.add_unread(max(0, batch.requests - answers.found))
         written = write_results(context, rows, shard, batch, answers, judge, bill, lambda: _in_time(context))
     if written is None:
         return False
-    if answers.repeated or answers.strange:
-        context.observer.info("unmatched answer lines", repeated=answers.repeated, strange=answers.strange, **batch.ids)
+    if answers.repeated or answers.unmatched:
+        context.observer.info(
+            "unmatched answer lines", repeated=answers.repeated, unmatched=answers.unmatched, **batch.ids
+        )
     if failure is not None:
         context.observer.info("a batch failed", code=failure.code, kind=str(failure.kind), **batch.ids)
         if failure.kind is Failure.TOKENS:
@@ -458,7 +460,7 @@ def _write_abandoned(context: Context, rows: JobRows, shard: Shard, batch: Batch
     """Write what became of the rows of a batch that was ended without its answers."""
     bill = CostMeter(batch.model, batch.endpoint)
     if batch.refusal in MAY_BE_PAID:
-        bill.unread(batch.requests)
+        bill.add_unread(batch.requests)
     judge = Judge(rows.job, batch, Unanswered(None, refusal=batch.refusal))
     write_results(context, rows, shard, batch, None, judge, bill)
 

@@ -14,21 +14,22 @@ from typing import Any, cast
 
 import orjson
 
+from dropbatch.answers.answer import Answer
 from dropbatch.answers.batch_reader import AnswerReader
 from dropbatch.answers.output_files import AnswerLines
-from dropbatch.answers.reader import Answer, read_answer
+from dropbatch.answers.reader import read_answer
 from dropbatch.answers.tally import Tally
 from dropbatch.batch_api.error_messages import redact
 from dropbatch.collection.retry_policy import RetryDecision
 from dropbatch.collection.verdict import Judge
-from dropbatch.delivery.render_shard import SAMPLES
+from dropbatch.delivery.render_shard import MAX_SAMPLES
 from dropbatch.delivery.response_lines import answered_response, openai_message, unanswered_response
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Shard
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.money.pricing import CostMeter
 from dropbatch.ports import BYTES, JSON, Piece, Writer
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.batch_results import (
     Result,
     responses_key,
@@ -92,7 +93,7 @@ class _Progress:
     is_judged: bool = False
     written: Written = field(default_factory=Written)
     tally: Tally = field(default_factory=Tally)
-    samples: dict[bool, int] = field(default_factory=lambda: {True: SAMPLES, False: SAMPLES})
+    samples: dict[bool, int] = field(default_factory=lambda: {True: MAX_SAMPLES, False: MAX_SAMPLES})
     joined: list[str] = field(default_factory=list)
     joining: dict[str, Any] | None = None
 
@@ -207,7 +208,7 @@ class _Collector:
         self._first = shard.first_row
         self.index = rows.index(shard)
         self._has_lists = any(self.index.lists)
-        self.asked, self.tries = rows.asked_rows(shard, batch, self.index)
+        self.asked, self.tries = rows.batch_rows(shard, batch, self.index)
         self._custom_ids = _CustomIds(rows.custom_ids(shard, self.index), shard.first_row)
         self._reader = AnswerReader(rows.compiled, batch.endpoint)
         self._writer = rows.writer()
@@ -225,7 +226,7 @@ class _Collector:
     def pay_for(self, others: Iterable[bytes]) -> None:
         """Add what lines cost that answer no row: they are paid for like those that do."""
         read = [read_answer(line, None, self._endpoint) for line in others]
-        self._bill.add_silent(read)
+        self._bill.add_without_usage(read)
         self._bill.add_calls(answer for answer in read if answer.tools)
         usages = [answer.usage for answer in read if answer.usage is not None]
         if usages:
@@ -279,7 +280,7 @@ class _Collector:
     def _add_up_tokens(self, rows: Sequence[int], answers: Sequence[Answer]) -> None:
         usages = [answer.usage for answer in answers if answer.usage is not None]
         if len(usages) < len(answers):
-            self._bill.add_silent(answers)
+            self._bill.add_without_usage(answers)
         with_calls = [answer for answer in answers if answer.tools is not None]
         if with_calls:
             self._bill.add_calls(with_calls)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from dropbatch.answers.reader import Answer
+from dropbatch.answers.answer import Answer
 from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED, ERROR_CODES, CodeKind
 from dropbatch.domain.outcomes import Outcome
 
@@ -40,7 +40,7 @@ def fate(answer: Answer, *, tries: int, attempts: int, retry_invalid: bool) -> R
         case Outcome.MISSING:
             worth = True
         case Outcome.ERROR:
-            worth = answer.again
+            worth = answer.is_temporary
         case Outcome.INVALID_ANSWER:
             worth = retry_invalid and answer.code != APPROVAL_REQUIRED
         case _:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dropbatch.answers.reader import Answer
+from dropbatch.answers.answer import Answer
 from dropbatch.batch_api.error_codes import CONTENT_CODES
 from dropbatch.collection.retry_policy import MAX_ROUNDS, BatchFailure, Failure, RetryDecision, fate, rest_of
 from dropbatch.domain.batches import Batch

@@ -1,4 +1,4 @@
-"""Renders shards, joins them into the result files, and ends the job.
+"""The result files of a job: shards are rendered, joined into files, and the job ends.
 
-Never: a call to OpenAI. What it writes follows from rows, recipe and collected results alone.
+Never: a call to OpenAI. The files follow from rows, recipe and collected results alone.
 """

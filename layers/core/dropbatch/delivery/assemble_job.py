@@ -1,13 +1,14 @@
-"""Joins a job's shards into its results and ends the job: results, decision, summary, state, notification, in order."""
+"""The end of a job: its shards are joined into its results, then come decision, summary, state and notification."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 from dropbatch.answers.tally import Tally
 from dropbatch.delivery.mirror import Answers, mirror
-from dropbatch.delivery.parquet_results import Tables
+from dropbatch.delivery.parquet_results import TableResults
 from dropbatch.delivery.run_comparison import compare
 from dropbatch.domain.comparisons import Comparison
 from dropbatch.domain.drops import results_name
@@ -22,20 +23,20 @@ from dropbatch.ports import BYTES, HTML, Piece
 from dropbatch.reporting import details, report_page, result_files
 from dropbatch.reporting.details import Ended, UsedRecipe
 from dropbatch.reporting.report_page import ColumnNames
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import Head, compared_columns, few_values, keep_head
 from dropbatch.storage.job_ends import decide, decision_of, whole
 from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.repository import Repository
 
-SPARE_SECONDS = 60
-"""When a joining hands over: what is under way (a copy of 1 GiB within S3) is done by then, and the telling."""
+HANDOVER_SECONDS = 60
+"""Time left at which joining hands over: enough for a copy of 1 GiB within S3 to end, and for the notifications."""
 
-COMPARE_SECONDS = 30
-"""With less time left the answers are not compared with those of the run before: the job ends now."""
+MIN_COMPARE_SECONDS = 30
+"""With less time left, the answers are not compared with those of the run before: the job ends now."""
 
-SAMPLES = 8
+MAX_SAMPLES = 8
 """How many rows of each kind the report shows."""
 
 _TYPES = {
@@ -50,15 +51,15 @@ _TYPES = {
 
 
 def assemble(context: Context, job: Job) -> bool:
-    """Make the results of a job whose shards are all rendered, and end it; the caller holds the job's lease.
+    """Make the results of a job whose shards are all rendered, and end it. The caller holds the job's lease.
 
-    Returns whether all is done; else time has run out, and another invocation is to go on. How the job ended is decided
-    once, and written down before anything says so: summary, state and notification all follow from that.
+    Return whether all is done. If not, time has run out, and another invocation has to continue. The end of the job is
+    decided once, and stored first: summary, state and notification all follow from that decision.
     """
     files = JobFiles(context.objects, context.buckets.work, job.id)
     decision = decision_of(context, job.id)
     if decision is None:
-        ended, samples = _results(context, job, files) or (None, [])
+        ended, samples = _make_results(context, job, files) or (None, [])
         if ended is None:
             return False
         page = report_page.page(context, ended, samples, _column_names(files))
@@ -69,7 +70,7 @@ def assemble(context: Context, job: Job) -> bool:
             answers = ended.objects["answers"]
             decided["mirror"] = Answers(answers, _content_type(answers))._asdict()
         decision = decide(context, job.id, decided)
-    # Whoever is told of the end finds the answers in their mirror.
+    # The mirror comes first, so that readers of the notification find the answers there.
     mirrored = decision.get("mirror")
     if mirrored is not None and not mirror(context, job, Answers(**mirrored), lambda: _in_time(context)):
         return False
@@ -78,7 +79,7 @@ def assemble(context: Context, job: Job) -> bool:
 
 
 def _in_time(context: Context) -> bool:
-    return context.seconds_left() > SPARE_SECONDS
+    return context.seconds_left() > HANDOVER_SECONDS
 
 
 def _content_type(key: str) -> str:
@@ -86,37 +87,52 @@ def _content_type(key: str) -> str:
 
 
 def _column_names(files: JobFiles) -> ColumnNames:
-    """What the columns of a drop, and those of its answers, are called."""
+    """Return the names of a drop's columns, and of its answers' columns."""
     recipe = files.recipe()
     return ColumnNames(files.layout().columns, recipe.compiled(checked=True).columns if recipe else ())
 
 
-def _results(context: Context, job: Job, files: JobFiles) -> tuple[Ended, list[dict[str, object]]] | None:
-    """Join the pieces of all shards; returns how the job ended and some rows to show, or None if time has run out."""
-    rows = JobRows(context, job)
-    shards = context.repository.shards(job.id)
-    tally = Tally()
-    samples: list[dict[str, object]] = []
-    pieces: dict[str, list[list[Piece]]] = {}  # by shard
-    prints: list[str] | None = []
+@dataclass(slots=True)
+class _Rendered:
+    """The sums and the pieces of all shards of a job."""
+
+    tally: Tally = field(default_factory=Tally)
+    samples: list[dict[str, object]] = field(default_factory=list)
+    pieces: dict[str, list[list[Piece]]] = field(default_factory=dict)  # of each result, by shard
+    fingerprints: list[str] | None = field(default_factory=list)
+
+
+def _read_rendered(context: Context, rows: JobRows, shards: Sequence[Shard]) -> _Rendered:
+    """Add up the stats of all shards. Their row numbers become those of the drop."""
+    rendered = _Rendered()
     for shard in shards:
-        stats = json.loads(whole(context.objects, context.buckets.work, files.piece_key(shard.number, "stats.json")))
-        tally.merge(Tally.from_json(stats["tally"]))
+        key = rows.files.piece_key(shard.number, "stats.json")
+        stats = json.loads(whole(context.objects, context.buckets.work, key))
+        rendered.tally.merge(Tally.from_json(stats["tally"]))
         for name, places in stats["pieces"].items():
-            found = pieces.setdefault(name, [])
+            found = rendered.pieces.setdefault(name, [])
             found.append([])
             for place in places:
                 found[-1] += _parts(context, *place, is_first=not any(found))
-        its = stats.get("fingerprints")
-        prints = None if prints is None or its is None else [*prints, *its]
+        fingerprints, own = rendered.fingerprints, stats.get("fingerprints")
+        rendered.fingerprints = None if fingerprints is None or own is None else [*fingerprints, *own]
         for sample in stats["samples"]:
-            if sum(1 for kept in samples if kept["good"] is sample["good"]) < SAMPLES:
-                samples.append(sample | {"row": rows.number_in_file(sample["row"])})
+            if sum(1 for kept in rendered.samples if kept["good"] is sample["good"]) < MAX_SAMPLES:
+                rendered.samples.append(sample | {"row": rows.number_in_file(sample["row"])})
+    for reason in rendered.tally.reasons.values():
+        reason.row = rows.number_in_file(reason.row)
+    return rendered
+
+
+def _make_results(context: Context, job: Job, files: JobFiles) -> tuple[Ended, list[dict[str, object]]] | None:
+    """Join the pieces of all shards; return how the job ended, and some rows to show. None if time ran out."""
+    rows = JobRows(context, job)
+    shards = context.repository.shards(job.id)
+    rendered = _read_rendered(context, rows, shards)
+    tally = rendered.tally
     if tally.rows != job.rows:
         raise AssertionError(f"{job.id} has {job.rows} rows, and its outcomes add up to {tally.rows}")
-    for reason in tally.reasons.values():
-        reason.row = rows.number_in_file(reason.row)
-    objects = _join(context, rows, job, shards, pieces)
+    objects = _join(context, rows, job, shards, rendered.pieces)
     if objects is None:
         return None
     skipped = files.skipped()
@@ -130,34 +146,33 @@ def _results(context: Context, job: Job, files: JobFiles) -> tuple[Ended, list[d
     recipe = details.recipe_key(job)
     if recipe is not None:
         objects["recipe"] = recipe
-    compared = _compared(context, rows, prints)
+    compared = _compared(context, rows, rendered.fingerprints)
     if not tally.outcomes[Outcome.OK]:
-        compared = None  # there is nothing to compare: that no row has an answer is said anyhow
+        compared = None  # there is nothing to compare, and the message says anyway that no row has an answer
     is_older = details.is_older(context, job)
-    return Ended(job, status, tally, objects, context.now(), skipped, recipes, compared, is_older), samples
+    return Ended(job, status, tally, objects, context.now(), skipped, recipes, compared, is_older), rendered.samples
 
 
-def _compared(context: Context, rows: JobRows, prints: list[str] | None) -> Comparison | None:
-    """Keep what the answers can be compared by, and compare them with those of the run before."""
+def _compared(context: Context, rows: JobRows, fingerprints: list[str] | None) -> Comparison | None:
+    """Store the head of the answers' fingerprints, and compare them with those of the run before."""
     job, compiled = rows.job, rows.compiled
     columns = compared_columns(compiled)
-    if not prints or compiled is None or not columns:
+    if not fingerprints or compiled is None or not columns:
         return None
     limit: Any = None
     if job.limited is not None:
         limit = job.rows if job.limited.seed is None else [job.rows, job.limited.seed]
-    own = Head(
-        list(columns), few_values(compiled), job.rows, job.drop.version_id, job.content, limit=limit, pieces=prints
-    )
+    values, drop = few_values(compiled), job.drop
+    own = Head(list(columns), values, job.rows, drop.version_id, job.content, limit=limit, pieces=fingerprints)
     keep_head(context, job.id, own)
-    compared = compare(context, job, own, lambda: context.seconds_left() > COMPARE_SECONDS)
+    compared = compare(context, job, own, lambda: context.seconds_left() > MIN_COMPARE_SECONDS)
     for column in compared.columns if compared is not None else ():
         column.first_row = column.first_row and rows.number_in_file(column.first_row)
     return compared
 
 
 def _recipes(repository: Repository, files: JobFiles, job: Job, tally: Tally) -> list[UsedRecipe]:
-    """The recipes that the job's rows were asked with, each with how many; none for ready requests."""
+    """Return the recipes of the job's rows, each with its number of rows; none for ready requests."""
     own = files.recipe()
     if own is None:
         return []
@@ -177,10 +192,10 @@ def _recipes(repository: Repository, files: JobFiles, job: Job, tally: Tally) ->
 def _parts(
     context: Context, key: str, head: int, size: int, separator: int = 0, has_rows: bool = True, *, is_first: bool
 ) -> Iterator[Piece]:
-    """What goes of a piece into its file.
+    """Yield the parts of a piece that go into its file.
 
-    Each begins with the head of the file and with what separates its rows from others: the first gives the former, all
-    others the latter. Where rows are separated, the first is one that has rows.
+    Each piece begins with the head of the file and a separator. The first piece gives the head, all others give the
+    separator. In a file with separators, the first piece is the first that has rows.
     """
     work = context.buckets.work
     if not separator:
@@ -199,9 +214,9 @@ def _join(
     shards: Sequence[Shard],
     pieces: Mapping[str, Sequence[Sequence[Piece]]],
 ) -> dict[str, str] | None:
-    """Joins the pieces of each kind of result, from where an invocation before this one left off.
+    """Join the pieces of each kind of result, and continue where an earlier invocation stopped.
 
-    Returns the keys of the results by what they are; None where time has run out, and how far it came is kept.
+    Return the keys of the results by their names; None if time ran out. The progress is stored then.
     """
     files = rows.files
     done = files.joined()
@@ -212,7 +227,7 @@ def _join(
         return _in_time(context)
 
     is_table = file_type(job.drop.key).kind is Kind.PARQUET
-    tables = Tables(context, files, job, in_time, rows.number_in_file) if is_table else None
+    tables = TableResults(context, files, job, in_time, rows.number_in_file) if is_table else None
     for name, key in _keys(files, job, has_failed="failed" in pieces):
         if name in made:
             continue
@@ -236,7 +251,7 @@ def _join(
 
 
 def _tail(context: Context, files: JobFiles, job: Job) -> list[Piece]:
-    """What stands behind the last row of the answers and of the failed file; nothing, but for JSON that is no lines."""
+    """Return the end of the answers and of the failed file, after their last row: only JSON documents have one."""
     data = compressed(file_tail(files.layout()), file_type(job.drop.key).compression)
     if not data:
         return []
@@ -246,7 +261,7 @@ def _tail(context: Context, files: JobFiles, job: Job) -> list[Piece]:
 
 
 def _keys(files: JobFiles, job: Job, *, has_failed: bool) -> Iterator[tuple[str, str]]:
-    """What a job's results are, and where each is to lie."""
+    """Yield the names of a job's results, each with its key."""
     kind = file_type(job.drop.key)
     prefix = details.results_prefix(job)
     yield "responses", prefix + "responses.jsonl"

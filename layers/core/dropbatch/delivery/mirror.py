@@ -1,11 +1,16 @@
-"""Mirrors answers: `_answers/<key of the drop>` holds those of the newest run, so that a folder reads as one table.
+"""The mirror of answers: `_answers/<key of the drop>` has those of the newest run, so that a folder reads as one table.
 
-The mirror is replaced as a whole, by newer runs alone, whichever finish at once and however long a process pauses. The
-table names the run that is to be there, and that only ever becomes a newer one. A process first makes it its own, then
-asks S3 what stands under the key, then looks whether the run is still its own, and writes only in place of just what S3
-named (`If-Match`). One that was overtaken before it looked stops; one that was overtaken later is refused by S3, unless
-the newer run has not been written yet, which then replaces it. Content that is the same as before cannot be told apart
-so: a process that has written looks once more, and if it was overtaken, writes the newer run itself.
+A mirror is replaced as a whole, and only by a newer run, even if several runs finish at once or a process pauses. The
+table names the run that belongs into the mirror, and that run is only ever replaced by a newer one. A process
+
+1. enters its run into the table,
+2. gets the ETag of the object under the key,
+3. checks that the table still names its run, and stops if not,
+4. writes only in place of that very object (`If-Match`).
+
+If a newer run comes between 3 and 4, S3 refuses the write, or the newer run replaces the object afterwards. An ETag is
+the same for the same content, so `If-Match` cannot see every overtaking. Therefore a process that has written checks
+the table again, and if a newer run is there, it writes that run itself.
 """
 
 from collections.abc import Callable
@@ -21,16 +26,16 @@ from dropbatch.storage.job_files import JobFiles
 
 
 class Answers(NamedTuple):
-    """The answers of a run: their key in the results bucket, and what they are."""
+    """The answers of a run: their key in the results bucket, and their content type."""
 
     source: str
     content_type: str
 
 
 def mirror(context: Context, job: Job, answers: Answers, in_time: Callable[[], bool]) -> bool:
-    """Make a run's answers what is mirrored, unless a newer run's are; False if time has run out before that was done.
+    """Mirror a run's answers, unless a newer run's are mirrored.
 
-    Call again for the rest; each call comes further.
+    Return False if time ran out: call again to continue; each call makes progress.
     """
     drop = job.drop
     wanted = Mirror(
@@ -45,7 +50,7 @@ def mirror(context: Context, job: Job, answers: Answers, in_time: Callable[[], b
     )
 
     def wanting() -> Mirror | None:
-        """The run as the table is to name it; None if it names this one already, or a newer one."""
+        """Return the mirror's item with this run; None if it names this run already, or a newer one."""
         current = context.repository.reload(wanted)
         if current is not None and (current.job_id == job.id or not current.is_before(job)):
             return None
@@ -64,22 +69,25 @@ def mirror(context: Context, job: Job, answers: Answers, in_time: Callable[[], b
         if not written:
             return True
 
-        def finish(standing: Mirror, run: Mirror = current) -> bool:
-            if standing.job_id != run.job_id or standing.is_written:
+        def finish(stored: Mirror, run: Mirror = current) -> bool:
+            if stored.job_id != run.job_id or stored.is_written:
                 return False
-            standing.is_written = True
+            stored.is_written = True
             return True
 
         context.repository.update(current, finish)
-        standing = context.repository.reload(current)
-        if standing is None or standing.job_id == current.job_id:
+        stored = context.repository.reload(current)
+        if stored is None or stored.job_id == current.job_id:
             context.observer.info("answers mirrored", job_id=current.job_id)
             return True
-        current = standing  # what was written may lie over what is newer
+        current = stored  # the older run may be written over a newer one
 
 
 def _write(context: Context, files: JobFiles, key: str, run: Mirror, in_time: Callable[[], bool]) -> bool | None:
-    """Write a run's answers under the mirror's key; False if another run's are to be there, None if time ran out."""
+    """Write a run's answers under the mirror's key.
+
+    Return False if the table names another run by now, None if time ran out.
+    """
     results = context.buckets.results
     try:
         piece = Piece(results, run.source, 0, context.objects.head(results, run.source).size)
@@ -89,14 +97,14 @@ def _write(context: Context, files: JobFiles, key: str, run: Mirror, in_time: Ca
     begun = files.mirrored().get("begun")
     while True:
         try:
-            stands = context.objects.head(results, key).etag
+            etag = context.objects.head(results, key).etag
         except ObjectNotFoundError:
-            stands = ""
+            etag = ""
         current = context.repository.reload(run)
         if current is None or current.job_id != run.job_id:
             return False
         try:
-            begun = context.objects.join([piece], results, key, run.content_type, in_time, begun, stands)
+            begun = context.objects.join([piece], results, key, run.content_type, in_time, begun, etag)
         except StaleItemError:
             begun = None
             continue

@@ -1,8 +1,8 @@
-"""The results of a Parquet drop. What its shards' pieces say becomes what is to be added to the drop's own bytes.
+"""The results of a Parquet drop: the drop's own bytes, with columns that are added from the shards' pieces.
 
-A piece of the answers holds an object a row with the added members; one of the failed rows holds their numbers.
-Each shard's answers become column pages of their own, so that it takes as many invocations as are needed, and joining
-copies within S3: the drop up to its footer, then the pages as their order is in the file, then the new footer.
+A piece of the answers has one object for each row, with the added members. A piece of the failed rows has their
+numbers. Each shard's answers become column pages of their own, so that any number of invocations can share the work.
+Joining copies within S3: the drop up to its footer, then the pages in the order of the file, then the new footer.
 """
 
 import json
@@ -21,8 +21,8 @@ from dropbatch.storage.job_files import JobFiles, lines
 from dropbatch.storage.ranged_file import RangedFile
 
 
-class Tables:
-    """Makes the results of one job. `in_time` says whether there is time for more."""
+class TableResults:
+    """The results of one job. `in_time` says whether there is time for more."""
 
     def __init__(
         self,
@@ -38,18 +38,18 @@ class Tables:
         self._file = RangedFile(context.objects, drop.bucket, drop.key, drop.version_id, drop.size)
 
     def failed(self, pieces: Iterable[Piece]) -> list[Piece]:
-        """What the failed rows' file consists of."""
-        # pyarrow is deployed, and its tenth of a second is spent, only where there are tables.
+        """Return the parts of the failed rows' file."""
+        # Only stacks that take tables deploy pyarrow. Its import takes a tenth of a second.
         from dropbatch.formats.parquet.selected_rows import write_failed
 
         numbers = map(self._number, map(int, self._lines(pieces)))
         return [self._once("failed", lambda out: write_failed(self._file, numbers, out, self._context.scratch))]
 
     def answers(self, shards: Sequence[Shard], pieces: Sequence[Sequence[Piece]]) -> list[Piece] | None:
-        """What the answers' file consists of, by each shard's pieces; None where time has run out, and what was made is
-        kept.
+        """Return the parts of the answers' file, made of each shard's pieces.
 
-        A column with a value that is not of its type becomes a text, and all shards are begun anew.
+        Return None if time ran out; the finished parts are kept. If a value does not fit the type of its column, the
+        column becomes a text, and all shards start again.
         """
         from dropbatch.formats.parquet.answer_columns import DoesNotFitError
         from dropbatch.formats.parquet.files import row_count
@@ -62,14 +62,14 @@ class Tables:
             typed = schemas | dict.fromkeys(texts)
             try:
                 if self._job.rows < row_count(self._file):
-                    return self._some(typed, chain.from_iterable(pieces))
+                    return self._limited(typed, chain.from_iterable(pieces))
                 return self._appended(typed, f"{len(texts)}", shards, pieces)
             except DoesNotFitError as misfit:
                 texts.append(misfit.column)
                 self._keep("texts.json", texts)
 
-    def _some(self, schemas: Mapping[str, Any], pieces: Iterable[Piece]) -> list[Piece]:
-        """The rows of a table that the recipe's `limit` takes are written as a table of their own."""
+    def _limited(self, schemas: Mapping[str, Any], pieces: Iterable[Piece]) -> list[Piece]:
+        """Write the rows that the recipe's `limit` selects as a table of their own."""
         from dropbatch.formats.parquet.selected_rows import write_some
 
         def write(out: Writer) -> None:
@@ -85,12 +85,12 @@ class Tables:
 
         objects, work = self._context.objects, self._context.buckets.work
         parts: list[list[Segment]] = []
-        for shard, its in zip(shards, pieces, strict=True):
+        for shard, shard_pieces in zip(shards, pieces, strict=True):
             part = f"{name}/{shard.number:06d}"
             kept = self._kept(part + ".json")
             if kept is None:
                 with objects.writing(work, self._files.table_key(part), BYTES) as out:
-                    answers = self._lines(its)
+                    answers = self._lines(shard_pieces)
                     kept = write_part(
                         self._file, schemas, answers, shard.first_row, shard.rows, out, self._context.scratch
                     )
@@ -110,7 +110,7 @@ class Tables:
         ]
 
     def _once(self, name: str, write: Callable[[Writer], None]) -> Piece:
-        """What `write` makes, unless an invocation before this one has made it."""
+        """Return the object that `write` makes, unless an earlier invocation has made it."""
         key = self._files.table_key(name)
         if self._kept(name + ".json") is None:
             with self._context.objects.writing(self._context.buckets.work, key, BYTES) as out:
@@ -126,7 +126,7 @@ class Tables:
         return Piece(work, key, 0, self._context.objects.head(work, key).size)
 
     def _kept(self, name: str) -> Any:
-        """What an invocation before this one wrote down; None where it did not."""
+        """Return a value that an earlier invocation stored; None if there is none."""
         try:
             return json.loads(whole(self._context.objects, self._context.buckets.work, self._files.table_key(name)))
         except ObjectNotFoundError:
@@ -138,11 +138,11 @@ class Tables:
 
 
 def column_schemas(compiled: CompiledRecipe) -> dict[str, Any]:
-    """The JSON Schemas of the columns that a recipe adds, None where there is none."""
+    """Return the JSON Schema of each column that a recipe adds; None for a column without a schema."""
     schema = compiled.validator.schema if compiled.validator else None
     if compiled.properties is not None and isinstance(schema, Mapping):
         found: list[Any] = [schema["properties"][name] for name in compiled.properties]
     else:
         found = [column.schema for column in endpoint_at(compiled.endpoint).columns]
-    # What is computed from a response, and the outcome, come after.
+    # The columns that are computed from a response, and the outcome, come last.
     return dict(zip_longest(compiled.all_columns, found))

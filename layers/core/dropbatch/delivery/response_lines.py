@@ -1,4 +1,4 @@
-"""The lines of responses.jsonl, without line feeds: OpenAI's own, or one in place of what it did not write."""
+"""The lines of responses.jsonl, without line feeds: OpenAI's own, or one of ours for a row without one."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import re
 import msgspec
 import orjson
 
-from dropbatch.answers.reader import DECODE_ERRORS, mended
+from dropbatch.answers.raw_json import DECODE_ERRORS, decode_members, repair_json
 from dropbatch.domain.outcomes import (
     ANSWERS_GONE,
     BLANK_ROW,
@@ -18,10 +18,8 @@ from dropbatch.domain.outcomes import (
     Outcome,
 )
 
-_OPENAI_START = re.compile(rb'\{ ?"id": ?"[^"\\]*", ?"custom_id": ?"(\d+)", ?"response": ?\{')
-"""How OpenAI begins a line that holds a response."""
-
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_CANONICAL = re.compile(rb'\{ ?"id": ?"[^"\\]*", ?"custom_id": ?"(\d+)", ?"response": ?\{')
+"""The start of a line with a response, as OpenAI writes it."""
 
 _SENTENCES = {
     Outcome.SKIPPED: "The row cannot be asked, and the recipe skips such rows; it was not sent.",
@@ -40,17 +38,17 @@ _BY_CODE = {
     NOT_COLLECTED: "The answer to this row could not be read.",
     NEVER_ENDED: "The batch did not end; this row may still be answered.",
 }
-"""The same where more is known than the outcome."""
+"""The same for rows whose code says more than their outcome."""
 
 
 def answered_response(row: int, custom_id: str | None, line: bytes, outcome: Outcome) -> bytes:
-    """Return OpenAI's own line for a row, under the user's `custom_id`; None if that is the row's number.
+    """Return OpenAI's own line for a row, with the user's `custom_id`; None says that it is the row's number.
 
-    A line that begins as OpenAI's do keeps all bytes but the id's. Of others, each member's value keeps its bytes.
+    A line that starts as OpenAI's do keeps all bytes but the id's. Of others, each member's value keeps its bytes.
     """
     if custom_id is None and outcome is Outcome.OK:
         return line
-    found = _OPENAI_START.match(line)
+    found = _CANONICAL.match(line)
     if found is not None and found[1] == b"%d" % row:
         if custom_id is None:
             return line
@@ -63,10 +61,10 @@ def answered_response(row: int, custom_id: str | None, line: bytes, outcome: Out
 
 
 def _members_of(line: bytes) -> dict[str, msgspec.Raw]:
-    """The members of a line, read as its answer was: strictly, then mended; none of one that is no JSON."""
-    for read in (bytes, mended):
+    """Return the members of a line, read as its answer is: as it is, then repaired; none if it is not JSON."""
+    for read in (bytes, repair_json):
         try:
-            return _members.decode(read(line))
+            return decode_members(read(line))
         except DECODE_ERRORS:
             continue
     return {}
@@ -75,7 +73,7 @@ def _members_of(line: bytes) -> dict[str, msgspec.Raw]:
 def unanswered_response(
     row: int, custom_id: str | None, outcome: Outcome, message: str = "", code: str | None = None
 ) -> bytes:
-    """The line of a row that has none of OpenAI's; `message` is what OpenAI said of its batch."""
+    """Return the line of a row without one of OpenAI's; `message` is OpenAI's own about the batch."""
     named = custom_id if custom_id is not None else str(row)
     return _without_response(None, named, outcome, message or _BY_CODE.get(code or "", ""))
 
@@ -86,7 +84,7 @@ def _without_response(identity: object, custom_id: str, outcome: Outcome, messag
 
 
 def openai_message(line: bytes) -> str:
-    """What OpenAI says of a row that it did not answer; empty if it says nothing. It may quote the row."""
+    """Return OpenAI's message about a row that it did not answer; empty if there is none. It may quote the row."""
     members = _members_of(line)
     try:
         response = msgspec.json.decode(members.get("response", b"null"))

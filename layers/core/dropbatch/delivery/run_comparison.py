@@ -1,4 +1,4 @@
-"""Compares a run's answers with those of the run before it, by their fingerprints, in bounded memory."""
+"""The comparison of a run's answers with those of the run before it, by their fingerprints, in bounded memory."""
 
 from array import array
 from collections import Counter
@@ -15,7 +15,7 @@ CHUNK_ROWS = 32_768
 
 
 def compare(context: Context, job: Job, own: Head, in_time: Callable[[], bool]) -> Comparison | None:
-    """Return what differs from the run before; None if nothing can be said of it, or if time ran out."""
+    """Return the differences from the run before; None if the runs cannot be compared, or if time ran out."""
     before = run_before(context.repository, job)
     theirs = head_of(context, before[0]) if before else None
     if before is None or theirs is None:
@@ -24,7 +24,7 @@ def compare(context: Context, job: Job, own: Head, in_time: Callable[[], bool]) 
     is_same = own.version_id == theirs.version_id or (own.content is not None and own.content == theirs.content)
     if not is_same:
         found.same_file = False
-        # With a limit less of a table was read, or of what is broken: nobody knows whether the rest is the same.
+        # With a limit, only a part of the file was read. The other part may be the same or not.
         return None if own.limit or theirs.limit else found
     if not _are_of_the_same_rows(own, theirs):
         return None
@@ -35,22 +35,22 @@ def compare(context: Context, job: Job, own: Head, in_time: Callable[[], bool]) 
         for column, names in ((name, named(own.values, name)) for name in own.columns if name in theirs.values)
         if (new := [value for value in names.values() if value not in named(theirs.values, column).values()])
     }
-    return found if _Count(own, theirs, found).go_through(context, in_time) else None
+    return found if _Counter(own, theirs, found).count_all(context, in_time) else None
 
 
 def _are_of_the_same_rows(own: Head, theirs: Head) -> bool:
     """Return whether the rows of two runs of a file are the same ones, as far as both go.
 
-    Of two runs without a limit, or with the same, one may cut the file into other rows: its recipe names another
-    header. With another limit one has the first of the other's rows, unless they are a sample.
+    Two runs with the same limit, or without one, may still split the file into other rows, because their recipes name
+    different headers. With different limits, one run has the first rows of the other, unless they are a sample.
     """
     if own.limit == theirs.limit:
         return own.rows == theirs.rows
     return all(isinstance(head.limit, int | None) for head in (own, theirs))
 
 
-class _Count:
-    """Counts the rows that differ."""
+class _Counter:
+    """A counter of the rows that differ."""
 
     def __init__(self, own: Head, theirs: Head, found: Comparison) -> None:
         self._own, self._theirs, self._found = own, theirs, found
@@ -61,8 +61,8 @@ class _Count:
             name: Counter() for name, (old, new) in self._names.items() if old and new
         }
 
-    def go_through(self, context: Context, in_time: Callable[[], bool]) -> bool:
-        """Go through all rows that both runs have; False if time ran out."""
+    def count_all(self, context: Context, in_time: Callable[[], bool]) -> bool:
+        """Count over all rows that both runs have; return False if time ran out."""
         first_row = 1
         streams = (read_rows(context, head, CHUNK_ROWS) for head in (self._theirs, self._own))
         for theirs, own in zip(*streams, strict=False):

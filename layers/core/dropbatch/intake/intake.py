@@ -58,10 +58,10 @@ from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.keys import DEADLINE_SECONDS
 from dropbatch.recipes.understood import understood
-from dropbatch.reporting import held_notices, notifications, result_files
+from dropbatch.reporting import held_notices, result_files, start_notices
 from dropbatch.reporting.details import UsedRecipe
 from dropbatch.reporting.runs import open_runs
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import decision_of
 from dropbatch.storage.job_files import JobFiles, RecipeText
@@ -478,7 +478,7 @@ def _run(context: Context, job: Job, ready: _Ready) -> None:
     result_files.write_skipped(context, job, ready.skipped)
     result_files.write_latest(context, job)
     said = understood(ready.compiled) if ready.compiled else None
-    told = notifications.accepted(context, job, ready.batches, ready.skipped, ready.recipes, older, said, newer)
+    told = start_notices.accepted(context, job, ready.batches, ready.skipped, ready.recipes, older, said, newer)
     accepted = outbox.write(context, job, "accepted", told)
     asked = sum(batch.requests for batch in ready.batches)
     waits = None

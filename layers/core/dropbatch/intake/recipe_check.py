@@ -16,7 +16,7 @@ from dropbatch.ports import ObjectInfo
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.understood import understood
 from dropbatch.reporting import recipe_notices
-from dropbatch.reporting.recipe_notices import TOLD_FILES, FilesFound
+from dropbatch.reporting.recipe_notices import MAX_FILES, FilesFound
 from dropbatch.storage.context import Context
 from dropbatch.storage.item_keys import key_of
 from dropbatch.storage.job_files import RecipeText, beside, read_recipe, with_files
@@ -109,7 +109,7 @@ def _tell_usable(
             return
         reached.resumed_count += 1
         reached.has_retries = reached.has_retries or job.retry_of is not None
-        if len(reached.first_resumed) < TOLD_FILES:
+        if len(reached.first_resumed) < MAX_FILES:
             reached.first_resumed.append(key)
 
     # Where this version is not the newest, the newer one's own event takes the files up.

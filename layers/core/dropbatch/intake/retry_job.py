@@ -24,7 +24,8 @@ from dropbatch.domain.states import BatchState
 from dropbatch.intake.sharding import Group
 from dropbatch.ports import BYTES, JSON, Writer
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
-from dropbatch.rows.request_builder import JobRows, RequestBuilder, size_problems
+from dropbatch.rows.job_rows import JobRows
+from dropbatch.rows.request_builder import RequestBuilder, find_size_problems
 from dropbatch.storage.batch_results import Result, read_responses, read_results, writing_results
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import whole
@@ -139,7 +140,7 @@ class _Kept:
         for batch in batches:
             key = self._former.files.results_key(batch) + ".tally"
             before = Tally.from_json(json.loads(whole(self._context.objects, self._context.buckets.work, key)))
-            self._tallies[self._of(batch)].take_over(before, self._again)
+            self._tallies[self._of(batch)].carry_over(before, self._again)
 
     def add(self, result: Result, response: bytes, batch: Batch, *, may_be_paid: bool) -> None:
         place = self._of(batch)
@@ -256,13 +257,13 @@ class _Anew:
                         request = asker.request(record)
                         if request is not None:
                             size = request.line_size(str(record.number))
-                            found = size_problems("Row", record.line, request, size, limits)
+                            found = find_size_problems("Row", record.line, request, size, limits)
                     except RowRejectedError as rejected:
                         found = list(rejected.problems)
                     if found and not skips_bad_rows:
                         problems.extend(found)
                     elif found or request is None:
-                        code = found[0].code if found else asker.why_left_out(record)
+                        code = found[0].code if found else asker.skip_code(record)
                         self.skipped.add(code, found)
                         self._index.skip(record.number - self._shard.first_row, code)
                     else:

@@ -10,7 +10,7 @@ from dropbatch.formats.layout import Layout
 from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.naming import listed
 from dropbatch.reporting.details import UsedRecipe
-from dropbatch.reporting.notifications import COLUMNS_CHANGED
+from dropbatch.reporting.rejection_notices import COLUMNS_CHANGED
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles, RecipeText, find_recipe
 

@@ -39,7 +39,7 @@ from dropbatch.jobs.pending import may_come
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.recipe_detection import MAX_EXAMINED, is_recipe_object, is_recipe_text
-from dropbatch.rows.request_builder import RequestBuilder, size_problems
+from dropbatch.rows.request_builder import RequestBuilder, find_size_problems
 from dropbatch.rows.sampling import sampled_rows
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles, RecipeText, nearest_recipe, with_files
@@ -505,9 +505,9 @@ class _Scan:
                 request = self._asker.request(record)
             if request is not None:
                 size = request.line_size(str(record.number))
-                found = size_problems(self.reader.layout.unit, record.line, request, size, self._limits)
+                found = find_size_problems(self.reader.layout.unit, record.line, request, size, self._limits)
             elif not self.hopeless:
-                code = self._asker.why_left_out(record)
+                code = self._asker.skip_code(record)
         except RowRejectedError as rejected:
             found = list(rejected.problems)
         custom_id = raw_custom_id(record) if self.ids is not None else None

@@ -19,8 +19,8 @@ from dropbatch.jobs.end import end
 from dropbatch.jobs.lease import give_back, kept, take
 from dropbatch.jobs.waiting import waits_no_more
 from dropbatch.ports import Notification
-from dropbatch.reporting import marker_notices, notifications, recipe_notices, result_files
-from dropbatch.reporting.mirrored import not_mirrored
+from dropbatch.reporting import marker_notices, recipe_notices, rejection_notices, result_files, start_notices
+from dropbatch.reporting.mirror_lines import not_mirrored
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import decide, decision_of
 from dropbatch.storage.repository import Repository
@@ -57,7 +57,7 @@ def reject(
     result_files.write_rejected(context, job, problems)
     result_files.write_rejected_page(context, job, problems)
     result_files.write_latest(context, job, "rejected")
-    told = notifications.rejected(context, job, problems, elsewhere)
+    told = rejection_notices.rejected(context, job, problems, elsewhere)
     notice = outbox.write(context, job, "rejected", told, people=not goes_on)
     if _end_building(context, job, notice, waits=waits):
         context.observer.metric("JobsRejected", 1)
@@ -69,7 +69,7 @@ def end_duplicate(context: Context, job: Job, standing: Job) -> None:
     """End a job whose work another does already, with the same recipe, and tell so."""
     job.recipe_path, job.recipe_sha256 = standing.recipe_path, standing.recipe_sha256
     job.notify, job.digest = standing.notify, standing.digest
-    notice = outbox.write(context, job, "duplicate", notifications.duplicate(context, job, standing))
+    notice = outbox.write(context, job, "duplicate", start_notices.duplicate(context, job, standing))
     _end_building(context, job, notice)
 
 
@@ -81,8 +81,8 @@ def end_silently(context: Context, job: Job) -> None:
 def give_up(context: Context, job: Job) -> None:
     """End a job whose drop could not be read for a day, whatever S3 takes of what is to be written."""
     _attempt(context, job, lambda: begin_run(context.repository, job))
-    _attempt(context, job, lambda: result_files.write_rejected(context, job, _only(notifications.GIVEN_UP)))
-    _attempt(context, job, lambda: result_files.write_rejected_page(context, job, _only(notifications.GIVEN_UP)))
+    _attempt(context, job, lambda: result_files.write_rejected(context, job, _only(rejection_notices.GIVEN_UP)))
+    _attempt(context, job, lambda: result_files.write_rejected_page(context, job, _only(rejection_notices.GIVEN_UP)))
     _attempt(context, job, lambda: result_files.write_latest(context, job, "rejected"))
     if _end_building(context, job, outbox.unwritten(context, job, "gave-up")):
         context.observer.metric("JobsRejected", 1)
@@ -121,7 +121,7 @@ def refuse_unseen(context: Context, pending: Pending, problem: Problem) -> None:
     if context.repository.add(job):
         if context.repository.latest_job(drop.bucket, drop.key).job_id is None:
             set_latest(context.repository, job, now)  # else it may be older than what the key's newest job belongs to
-        if problem is notifications.GIVEN_UP:
+        if problem is rejection_notices.GIVEN_UP:
             give_up(context, job)
         else:
             reject(context, job, _only(problem))

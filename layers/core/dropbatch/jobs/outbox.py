@@ -23,7 +23,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outbox import Alert, DigestEntry
 from dropbatch.domain.states import JobState
 from dropbatch.ports import JSON, Audience, Letter, Notification
-from dropbatch.reporting import digests, notifications
+from dropbatch.reporting import digests, end_notices, notifications, rejection_notices
 from dropbatch.storage.context import Context
 from dropbatch.storage.item_keys import notices_prefix
 from dropbatch.storage.job_ends import whole
@@ -32,8 +32,8 @@ Teller = TypeVar("Teller", Job, Pending)
 """An item with an outbox."""
 
 TELLERS: dict[str, Callable[[Context, Job], Notification]] = {
-    "gave-up": notifications.drop_given_up,
-    "results-gave-up": notifications.results_given_up,
+    "gave-up": rejection_notices.drop_given_up,
+    "results-gave-up": end_notices.results_given_up,
 }
 """The notices that follow from the job alone."""
 

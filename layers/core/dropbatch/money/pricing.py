@@ -1,9 +1,9 @@
-"""What answers cost, in US dollars, by the public price list that `genai-prices` carries.
+"""The cost of answers in US dollars, by the public price list in the package `genai-prices`.
 
-Each part of a request is priced by itself: its input, what of that was read from the cache or written to it, and its
-output. The list has batch prices for some parts only. Where it has none, a part costs half its standard price, as the
-Batch API promises. The exception is input that was read from the cache: OpenAI's batch prices give no discount on it
-for models without a price of its own, so that it costs what other input costs.
+Each part of a request has its own price: input, input that was read from the cache, input that was written to it, and
+output. The list has batch prices for some parts only. A part without one costs half its standard price, as the Batch
+API promises. The exception is input that was read from the cache. For models without a batch price for it, OpenAI gives
+no discount, and it costs as much as other input.
 """
 
 import re
@@ -16,9 +16,10 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from dropbatch.answers.reader import UNREADABLE, Answer, Usage
+from dropbatch.answers.answer import UNREADABLE, Answer
 from dropbatch.answers.tally import Cost
 from dropbatch.answers.tool_calls import ToolCalls
+from dropbatch.answers.usage import Usage
 from dropbatch.batch_api.endpoints import CHAT, endpoint_at
 from dropbatch.batch_api.tool_fees import (
     BLOCK_TOKENS,
@@ -35,16 +36,16 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
 _ANSWERS = frozenset({Outcome.OK, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.INVALID_ANSWER})
-"""The outcomes of rows that a model answered: they are paid for, whether their answers say so or not."""
+"""The outcomes of rows that a model answered. They are paid for, even if their answers have no usage."""
 
 _PARTS = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok")
-"""The list's prices of a request's parts: of a text's tokens, which a usage counts."""
+"""The names of the list's prices for the parts of a request whose tokens a usage counts: those of text."""
 
 _CALLS = {WEB_SEARCH: "web_searches_kcount", FILE_SEARCH: "storage_searches_kcount"}
-"""The list's prices of a thousand calls to tools. Where it has none, `tool_fees` may have one."""
+"""The names of the list's prices for a thousand calls to tools. If the list has none, `tool_fees` may have one."""
 
 _OTHER_MEDIA = re.compile("image|audio")
-"""In the names of models whose tokens have several prices, of which the list may have only the text's."""
+"""Words in the names of models whose tokens have several prices; the list may have only that of text."""
 
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
@@ -53,7 +54,7 @@ _MILLION = 1_000_000
 
 
 class _Rates(NamedTuple):
-    """What a million tokens of each part cost."""
+    """The prices of a million tokens of each part."""
 
     read: Decimal
     cached: Decimal
@@ -81,15 +82,15 @@ class _Prices:
         return not any(rate for rates in self.standard for rate in rates)
 
     def fee(self, kind: str, model: str) -> Decimal | None:
-        """Return what one call to a tool costs; None if that is not known."""
+        """Return the price of one call to a tool; None if it is not known."""
         listed = self.calls.get(kind)
         return call_fee(kind, model) if listed is None else listed
 
 
 class CostMeter:
-    """What the answers of one model cost together.
+    """The cost of all answers of one model.
 
-    Tokens are added up by the rates that apply to their request; a request with a long context has higher ones.
+    Tokens are added up by the rates that apply to their request: a request with a long context has higher ones.
     """
 
     def __init__(self, model: str, endpoint: str) -> None:
@@ -97,7 +98,7 @@ class CostMeter:
         self._prices = _prices(self._model)
         self._is_free = self._prices is not None and self._prices.is_free
         self._starts = self._prices.starts if self._prices else ()
-        self._taken = [Usage(0, 0, 0, 0)] * (len(self._starts) + 1)
+        self._usages = [Usage(0, 0, 0, 0)] * (len(self._starts) + 1)
         self._unpriced = 0
         self._unread = 0
         self._search = search_model_kind(self._model) if endpoint == CHAT else None
@@ -105,53 +106,54 @@ class CostMeter:
         self._blocks = 0
 
     def add(self, usages: Sequence[Usage]) -> Usage:
-        """Adds what these requests took, of which there is at least one; returns it all together."""
+        """Add the tokens of requests, of which there is at least one, and return their sum."""
         columns = list(zip(*usages, strict=True))
         total = Usage(*map(sum, columns))
         self._count_searches(len(usages))
         if self._prices is None:
             self._unpriced += len(usages)
             return total
-        if 0 in columns[0] and not self._is_free:  # counts of nothing at all are no counts
+        if 0 in columns[0] and not self._is_free:  # a usage of no tokens at all does not count any
             self._unpriced += sum(not usage.input_tokens and not usage.output_tokens for usage in usages)
         if not self._starts or max(columns[0]) <= self._starts[0]:
-            self._take(0, total)
+            self._add_usage(0, total)
         else:
             for usage in usages:
-                self._take(bisect_left(self._starts, usage.input_tokens), usage)
+                self._add_usage(bisect_left(self._starts, usage.input_tokens), usage)
         return total
 
-    def add_silent(self, answers: Sequence[Answer]) -> None:
-        """Counts those of these answers that were paid for without saying how many tokens they took."""
-        silent = [answer for answer in answers if answer.usage is None]
+    def add_without_usage(self, answers: Sequence[Answer]) -> None:
+        """Count the answers that were paid for but do not say how many tokens they took."""
+        without_usage = [answer for answer in answers if answer.usage is None]
         if not self._is_free:
-            answered = sum(answer.outcome in _ANSWERS and not answer.failed for answer in silent)
+            answered = sum(answer.outcome in _ANSWERS and not answer.failed for answer in without_usage)
             self._unpriced += answered
             self._count_searches(answered)
-        self.unread(sum(answer.code == UNREADABLE for answer in silent))
+        self.add_unread(sum(answer.code == UNREADABLE for answer in without_usage))
 
     def add_calls(self, answers: Iterable[Answer]) -> None:
-        """Adds the calls to tools that these answers tell of."""
+        """Add the calls to tools in these answers."""
         for answer in answers:
             calls: ToolCalls = answer.tools or {}
-            if self._search is None:  # else each answer is a search, whatever it tells
+            if self._search is None:  # else each answer counts as one search
                 self._calls.update(calls)
             for kind, count in calls.items():
-                # Nobody says whether the usage counts the block. It does not where it counts less.
+                # OpenAI does not say whether the usage includes the block. A smaller usage cannot.
                 if charges_blocks(kind, self._model) and not _holds(answer.usage, count * BLOCK_TOKENS):
                     self._blocks += count
 
     def _count_searches(self, answers: int) -> None:
-        """Counts the searches of a model that makes one for each answer."""
+        """Count the searches of a model that searches once for each answer."""
         if self._search:
             self._calls[self._search] += answers
 
-    def unread(self, count: int) -> None:
-        """Counts requests that may have been paid for, but whose answers could not be collected."""
+    def add_unread(self, count: int) -> None:
+        """Count requests that may have been paid for, but whose answers could not be collected."""
         if not self._is_free:
             self._unread += count
 
     def total(self) -> Cost:
+        """Return the cost of everything that was added."""
         calls = dict(+self._calls)
         if self._prices is None:
             return Cost(0.0, 0.0, self._unpriced, self._unread, 0.0, calls, sum(calls.values()))
@@ -162,13 +164,13 @@ class CostMeter:
         usd, standard_usd = (
             fees_usd
             + each[0].price(block)
-            + sum(rates.price(usage) for rates, usage in zip(each, self._taken, strict=True))
+            + sum(rates.price(usage) for rates, usage in zip(each, self._usages, strict=True))
             for each in (self._prices.batch, self._prices.standard)
         )
         return Cost(usd, standard_usd, self._unpriced, self._unread, fees_usd, calls, unpriced_calls)
 
-    def _take(self, step: int, usage: Usage) -> None:
-        self._taken[step] = Usage(*map(sum, zip(self._taken[step], usage, strict=True)))
+    def _add_usage(self, step: int, usage: Usage) -> None:
+        self._usages[step] = Usage(*map(sum, zip(self._usages[step], usage, strict=True)))
 
 
 def _holds(usage: Usage | None, tokens: int) -> bool:
@@ -177,12 +179,12 @@ def _holds(usage: Usage | None, tokens: int) -> bool:
 
 @lru_cache(maxsize=64)
 def _prices(model: str) -> _Prices | None:
-    """A model's prices; None if the list lacks them, or if tokens of text alone do not make its price."""
-    # Half a second to import, and needed only where answers are collected.
+    """Return a model's prices; None if the list lacks them, or if it has other prices than those of text."""
+    # It takes half a second to import, and is needed only for collecting answers.
     from genai_prices.types import ModelPrice, TieredPrices
 
-    found = _found(model)
-    settle()  # the list has a hundred thousand objects, and is there to stay
+    found = _find_model(model)
+    settle()  # the list has a hundred thousand objects, and stays in memory
     if found is None or _OTHER_MEDIA.search(found.id):
         return None
     now = datetime.now(UTC)
@@ -202,10 +204,10 @@ def _prices(model: str) -> _Prices | None:
     )
 
 
-def _found(model: str) -> "ModelInfo | None":
-    """A model as the list has it, or the model that it is a snapshot of.
+def _find_model(model: str) -> "ModelInfo | None":
+    """Return a model of the list, or the model that it is a snapshot of; None if the list has neither.
 
-    A fine-tuned model costs more than the one it was made of: it has a price of its own, or none.
+    A fine-tuned model costs more than its base model, so it has its own price or none.
     """
     from genai_prices import Usage as Tokens
     from genai_prices import calc_price
@@ -220,14 +222,14 @@ def _found(model: str) -> "ModelInfo | None":
 
 
 def _standard_rates(prices: "ModelPrice", start: int) -> _Rates:
-    """The rates of requests with more than `start` input tokens, without the Batch API."""
+    """Return the rates of requests with more than `start` input tokens, without the Batch API."""
     read = _rate(prices, "input_mtok", start, _NOTHING)
     cached, cache_write = _rate(prices, "cache_read_mtok", start, read), _rate(prices, "cache_write_mtok", start, read)
     return _Rates(read, cached, cache_write, _rate(prices, "output_mtok", start, _NOTHING))
 
 
 def _batch_rates(prices: "ModelPrice", standard: "ModelPrice", start: int) -> _Rates:
-    """The rates of requests with more than `start` input tokens, by the Batch API."""
+    """Return the rates of requests with more than `start` input tokens, with the Batch API."""
     halves = _Rates._make(rate / 2 for rate in _standard_rates(standard, start))
     read = _rate(prices, "input_mtok", start, halves.read)
     cached = _rate(prices, "cache_read_mtok", start, read)
@@ -237,7 +239,7 @@ def _batch_rates(prices: "ModelPrice", standard: "ModelPrice", start: int) -> _R
 
 
 def _rate(prices: "ModelPrice", part: str, start: int, otherwise: Decimal) -> Decimal:
-    """What the list says of a part; `otherwise` if that is nothing."""
+    """Return the list's price of a part; `otherwise` if it has none."""
     price: Decimal | TieredPrices | None = getattr(prices, part)
     if price is None or isinstance(price, Decimal):
         return otherwise if price is None else price

@@ -31,7 +31,7 @@ from dropbatch.polling.batch_status import SPARE_SECONDS, end_batch, follow
 from dropbatch.polling.pace import adjust
 from dropbatch.polling.sweep import sweep
 from dropbatch.ports import Queue
-from dropbatch.reporting import held_notices, notifications, result_files
+from dropbatch.reporting import held_notices, rejection_notices, result_files
 from dropbatch.storage.context import Context
 from dropbatch.submission.admission import admit
 
@@ -408,7 +408,7 @@ class _Tick:
     def _look_after_one_pending(self, context: Context, pending: Pending) -> None:
         now = context.now()
         if not pending.is_done and now > pending.created_at + MAX_PENDING_SECONDS and not pending.is_leased(now):
-            refuse_unseen(context, pending, notifications.GIVEN_UP)
+            refuse_unseen(context, pending, rejection_notices.GIVEN_UP)
         elif pending.outbox and pending.notify_after <= now:
             outbox.tell(context, pending)
         elif not pending.is_done:

@@ -1,4 +1,4 @@
-"""Says what a person can do about rows without a good answer: one table, by what would change their outcome."""
+"""Advice for rows without a good answer: one table, by what would change their outcome."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from dropbatch.batch_api.error_codes import (
     LENGTH_CODES,
     MODEL_CODES,
     PERMISSION_CODES,
+    TEMPORARY_CODES,
+    TEMPORARY_STATUSES,
     TOKEN_CODES,
     CodeKind,
     codes_about,
@@ -31,7 +33,7 @@ from dropbatch.domain.outcomes import (
 
 
 class Cure(StrEnum):
-    """What would change the outcome of rows."""
+    """The change that would give rows another outcome."""
 
     AGAIN = "again"  # another try, as they are
     RECIPE = "recipe"  # another recipe, or for ready requests other lines
@@ -42,9 +44,9 @@ class Cure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to say of rows, and what would change their outcome.
+    """The words about rows, and the change that would give them another outcome.
 
-    `{place}` stands for the recipe, or for the lines of ready requests; the other places are what there is besides.
+    `{place}` stands for the recipe, or for the lines of ready requests; see `_WITH_RECIPE` and `_READY` for others.
     """
 
     cure: Cure
@@ -68,7 +70,7 @@ HOW_OF_OLDER = {
 HOW_OF_REPEATED = {Cure.AGAIN: "another run has answered them; a .rerun beside the drop asks all rows, once approved"}
 """The same where a `.rerun` was not approved, because another run has answered the same rows with the same recipe."""
 
-_PASSING = Advice(Cure.AGAIN, "OpenAI could not answer them, which is mostly temporary")
+_TEMPORARY = Advice(Cure.AGAIN, "OpenAI could not answer them, which is mostly temporary")
 _UNFINISHED = Advice(Cure.AGAIN, "OpenAI did not finish them")
 _TOO_LONG = Advice(
     Cure.RECIPE,
@@ -100,11 +102,7 @@ _BY_CODE = {
     ),
     **dict.fromkeys(MODEL_CODES, Advice(Cure.RECIPE, "this account has no such model: correct `model` in {place}")),
     **dict.fromkeys(TOKEN_CODES, Advice(Cure.AGAIN, "more is enqueued at OpenAI than the account may have")),
-    **dict.fromkeys(codes_about(CodeKind.RATE), _PASSING),
-    **dict.fromkeys(
-        ("server_error", "internal_error", "internal_server_error", "service_unavailable", "timeout", "no_response"),
-        _PASSING,
-    ),
+    **dict.fromkeys((*codes_about(CodeKind.RATE), *TEMPORARY_CODES, "no_response"), _TEMPORARY),
     **dict.fromkeys(
         ("failed", "error", "unreadable", "response_cancelled", "response_queued", "response_in_progress"), _UNFINISHED
     ),
@@ -159,7 +157,7 @@ _WITH_RECIPE = {
 }
 _READY = {"place": "their lines", "prompt": "them", "when": "", "rows": ""}
 
-_PASSING_STATUSES = frozenset({"http_408", "http_409", "http_429"})
+_TEMPORARY_STATUSES = frozenset(f"http_{status}" for status in TEMPORARY_STATUSES)
 
 
 def advise(outcome: Outcome, code: str) -> Advice:
@@ -167,8 +165,8 @@ def advise(outcome: Outcome, code: str) -> Advice:
     found = _BY_CODE.get(code)
     if outcome is Outcome.SKIPPED and code not in LEFT_OUT:
         found = None  # a code of ours, whatever OpenAI means by it
-    if found is None and outcome is Outcome.ERROR and (code in _PASSING_STATUSES or code.startswith("http_5")):
-        return _PASSING
+    if found is None and outcome is Outcome.ERROR and (code in _TEMPORARY_STATUSES or code.startswith("http_5")):
+        return _TEMPORARY
     return found or _BY_OUTCOME[outcome]
 
 

@@ -1,4 +1,4 @@
-"""Describes what is told for programs: the members of events and of the small files in the results bucket."""
+"""Facts about a job for programs: the members of events and of the small files in the results bucket."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,18 +12,19 @@ from dropbatch.domain.outcomes import GAVE_UP, JobStatus, Outcome
 from dropbatch.domain.problems import Notice, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.reporting.advice import HOW_OF_OLDER, HOW_OF_REPEATED, remedy
-from dropbatch.reporting.limited import cost_of_all, row_members
-from dropbatch.reporting.phrases import TOLD_PROBLEMS, iso
+from dropbatch.reporting.costs import cost_members
+from dropbatch.reporting.limit import cost_of_all, row_members
+from dropbatch.reporting.phrases import MAX_PROBLEMS, iso
 from dropbatch.storage.context import Context
 
-if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
+if TYPE_CHECKING:  # tallies know of recipes, which a poll does not load
     from dropbatch.answers.tally import Tally
 
 SCHEMA_VERSION = 1
 
 
 SKIPPED_NAME = "skipped.json"
-"""Which rows were not asked, and why, among a job's results."""
+"""The name of the result file that lists the rows that were not sent, and why."""
 
 
 GAVE_UP_REASONS = [{"outcome": str(Outcome.ERROR), "code": GAVE_UP}]
@@ -31,10 +32,9 @@ GAVE_UP_REASONS = [{"outcome": str(Outcome.ERROR), "code": GAVE_UP}]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A job at its end. `objects` are the keys of its results by what they are: answers, responses, failed, skipped,
-    recipe.
+    """A job at its end. `objects` are the keys of its results by name: answers, responses, failed, skipped, recipe.
 
-    `recipes` are those that its rows were asked with, the last of them its own: several after a `.retry`.
+    `recipes` are the recipes of its rows, several after a `.retry`. The last is the job's own.
     """
 
     job: Job
@@ -45,7 +45,7 @@ class Ended:
     skipped: SkippedRows = field(default_factory=SkippedRows)
     recipes: Sequence["UsedRecipe"] = ()
     compared: Comparison | None = None
-    is_older: bool = False  # another version of the file has come since
+    is_older: bool = False  # there is a newer version of the file
 
     @property
     def reasons(self) -> list[tuple[Outcome, str]]:
@@ -56,16 +56,16 @@ class Ended:
         return self.job.recipe_sha256 is not None
 
     def remedy(self, outcome: Outcome, code: str) -> str:
-        """Return in a sentence what a person can do about its rows with this outcome and code."""
+        """Return a sentence about what a person can do for the job's rows with this outcome and code."""
         how = HOW_OF_OLDER if self.is_older else HOW_OF_REPEATED if self.job.is_unapproved_repeat else None
         return remedy(outcome, code, has_recipe=self.has_recipe, how=how)
 
 
 @dataclass(frozen=True, slots=True)
 class UsedRecipe:
-    """A recipe, and how many of a job's rows were asked with it; None before that is known.
+    """A recipe, and the number of a job's rows that were sent with it; None if it is not known yet.
 
-    `is_gone` says that the file was not there any more when its job began.
+    `is_gone` says that the file was deleted before its job began.
     """
 
     path: str
@@ -78,11 +78,12 @@ class UsedRecipe:
 
 
 def results_prefix(job: Job) -> str:
+    """Return the key prefix of a job's results."""
     return f"{results_root(job.drop.key)}{job.id}/"
 
 
 def recipe_prefix(job: Job) -> str:
-    """Return where among a run's results its recipe is copied to."""
+    """Return the key prefix, among a run's results, below which its recipe is copied."""
     return results_prefix(job) + "recipe/"
 
 
@@ -94,13 +95,14 @@ def recipe_key(job: Job) -> str | None:
 
 
 def is_older(context: Context, job: Job) -> bool:
-    """Return whether another version of the file has come since."""
+    """Return whether there is a newer version of the file."""
     newest = context.repository.latest_job(job.drop.bucket, job.drop.key)
     other = context.repository.job(newest.job_id) if newest.job_id not in (None, job.id) else None
     return other is not None and other.drop.version_id != job.drop.version_id
 
 
 def job_members(context: Context, job: Job, event: str, status: str) -> dict[str, Any]:
+    """Return the members that all events and files about a job have."""
     return {
         "schema_version": SCHEMA_VERSION,
         "event": event,
@@ -121,10 +123,11 @@ def job_members(context: Context, job: Job, event: str, status: str) -> dict[str
 
 
 def end_members(end: Ended) -> dict[str, Any]:
+    """Return the members that describe how a job ended."""
     tally, job = end.tally, end.job
     return {
         "rows": {**row_members(job), **{str(outcome): tally.outcomes[outcome] for outcome in Outcome}},
-        "cost": _cost(tally) | _cost_of_all(job, tally),
+        "cost": cost_members(tally, cost_of_all(job, tally)),
         "times": end_times(job, end.ended_at),
         "reasons": [
             {
@@ -137,7 +140,7 @@ def end_members(end: Ended) -> dict[str, Any]:
             }
             for outcome, code, reason in tally.commonest(10)
         ],
-        "skipped": end.skipped.to_json(TOLD_PROBLEMS),
+        "skipped": end.skipped.to_json(MAX_PROBLEMS),
         "recipes": [recipe.to_json() for recipe in end.recipes],
         "compared_with": end.compared.to_json(TOLD_COLUMNS) if end.compared else None,
         "objects": dict(end.objects),
@@ -145,6 +148,7 @@ def end_members(end: Ended) -> dict[str, Any]:
 
 
 def end_times(job: Job, ended_at: int) -> dict[str, Any]:
+    """Return the times of a job that has ended."""
     return {
         "dropped": iso(job.drop.modified),
         "created": iso(job.created_at),
@@ -153,48 +157,26 @@ def end_times(job: Job, ended_at: int) -> dict[str, Any]:
     }
 
 
-def _cost(tally: "Tally") -> dict[str, Any]:
-    """What is known of the cost; `paid` and `saved` are None if nothing of it is."""
-    paid, saved = tally.paid, tally.saved
-    return {
-        "currency": "USD",
-        "paid": None if paid is None else round(paid, 6),
-        "saved": None if saved is None else round(saved, 6),
-        "fees": round(tally.fees_usd, 6),
-        "unpriced_requests": tally.unpriced,
-        "uncollected_requests": tally.unread,
-        "unpriced_tool_calls": tally.unpriced_tool_calls,
-    }
-
-
-def _cost_of_all(job: Job, tally: "Tally") -> dict[str, float]:
-    cost = cost_of_all(job, tally)
-    return {} if cost is None else {"all_rows": round(cost, 6)}
-
-
-def cost_given_up(context: Context, job: Job) -> dict[str, Any]:
-    """The cost of a job without results: how many requests were made, at a price that nobody knows."""
-    asked = sum(batch.requests for batch in context.repository.batches(job.id) if batch.openai_id)
-    unknown = {"fees": 0.0, "unpriced_requests": 0, "uncollected_requests": asked, "unpriced_tool_calls": 0}
-    return {"currency": "USD", "paid": None, "saved": None, **unknown}
-
-
 def named_drop(drop: Drop) -> dict[str, str]:
+    """Return the members that name a drop."""
     return {"bucket": drop.bucket, "key": drop.key, "version_id": drop.version_id}
 
 
 def named_results(context: Context, prefix: str) -> dict[str, str]:
+    """Return the members that name the place of results."""
     return {"bucket": context.buckets.results, "prefix": prefix}
 
 
-def listed_problems(problems: Problems, most: int) -> dict[str, Any]:
+def listed_problems(problems: Problems, maximum: int) -> dict[str, Any]:
+    """Return the members that describe problems: counts, the first causes and the first problems."""
     return {
         "total": problems.total,
         "causes": problems.causes,
-        "groups": [group.to_json() for group in problems.groups[:most]],
-        "first": [problem.to_json() for problem in problems.kept[:most]],
+        "groups": [group.to_json() for group in problems.groups[:maximum]],
+        "first": [problem.to_json() for problem in problems.kept[:maximum]],
     }
 
 
 def listed_notices(notices: Sequence[Notice]) -> list[dict[str, str]]:
+    """Return the members that describe notices."""
     return [notice.to_json() for notice in notices]

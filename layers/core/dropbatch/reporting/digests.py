@@ -1,7 +1,7 @@
-"""Makes digests: one message for people about what became of many drops of a folder.
+"""Digests: one message for people about many drops of a folder.
 
-All that one says of a job is kept in the job's item, as numbers and codes, so that a digest of hundreds of jobs reads
-no more than a few of their notices: those that have the sentences about its commonest problems.
+The facts about each job are in the job's item, as numbers and codes. So a digest of hundreds of jobs reads only a few
+of their notices: those with the sentences about the commonest problems.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.ports import Notification
 from dropbatch.reporting.advice import Cure, cures, remedy
 from dropbatch.reporting.details import SCHEMA_VERSION
-from dropbatch.reporting.limited import rows_taken_together
+from dropbatch.reporting.limit import rows_taken_together
 from dropbatch.reporting.phrases import (
     about,
     as_text,
@@ -32,18 +32,18 @@ MAX_NAMED = 10
 """How many files a digest names."""
 
 MAX_REASONS = 3
-"""How many of the commonest problems it explains."""
+"""How many of the commonest problems a digest explains."""
 
 MAX_VERDICT_BYTES = 200
 
 OPEN_RUNS = "open_runs"
-"""The code of what is to be known of a file of which an older run is open when another one is accepted."""
+"""The code that says that an older run of the file was open when another one was accepted."""
 
 _WORST = ("failed", "partial", "cancelled", "rejected", "held", "duplicate", "running", "succeeded")
-"""What became of drops, the worst first."""
+"""The statuses of drops, the worst first."""
 
 _EVENTS = frozenset({"accepted", "ended", "rejected", "duplicate"})
-"""What may wait a minute for others of its kind. A hold may if it asks nothing of the people who dropped the file."""
+"""The events that may wait a minute for others of their kind. So may a hold that its owner cannot end."""
 
 
 class Part(NamedTuple):
@@ -54,12 +54,12 @@ class Part(NamedTuple):
 
 
 def can_wait(notification: Notification) -> bool:
-    """Return whether people may be told of it a little later, together with other drops of the folder."""
+    """Return whether a notification may be sent a little later, together with others of the folder."""
     return notification.event in _EVENTS or (notification.event == "held" and notification.operators is not None)
 
 
 def digest_entry(now: int, notification: Notification) -> DigestEntry:
-    """Return what a digest needs to know of a notice."""
+    """Return the facts of a notice that a digest needs."""
     detail = notification.detail
     rows, cost = detail.get("rows", {}), detail.get("cost", {})
     paid, saved = cost.get("paid"), cost.get("saved")
@@ -99,7 +99,7 @@ def _codes(problems: Sequence[Mapping[str, str]]) -> Counter[str]:
 
 
 def sentence_about(notification: Notification, code: str) -> str | None:
-    """Return the sentence of a notice about a problem of this code, or about something to know."""
+    """Return the sentence of a notice about the problem or the notice with this code."""
     detail = notification.detail
     if detail.get("held_reason") == code:
         return notification.text.partition("\n")[0].rpartition(": ")[2]
@@ -108,18 +108,18 @@ def sentence_about(notification: Notification, code: str) -> str | None:
 
 
 def explained(parts: Sequence[Part]) -> list[tuple[DigestReason, int, Part]]:
-    """Return the commonest reasons of the jobs: each with all its rows, in how many jobs it is, and one that has it."""
+    """Return the commonest reasons: each with all its rows, with the number of jobs that have it, and one of them."""
     found: dict[tuple[str, str], tuple[DigestReason, int, Part]] = {}
     for part in parts:
-        for its in part.entry.reasons:
-            so_far, jobs, first = found.get((its.outcome, its.code), (DigestReason(its.outcome, its.code, 0), 0, part))
-            total = DigestReason(its.outcome, its.code, so_far.count + its.count)
-            found[its.outcome, its.code] = total, jobs + 1, first
+        for reason in part.entry.reasons:
+            key = reason.outcome, reason.code
+            former, jobs, first = found.get(key, (DigestReason(*key, 0), 0, part))
+            found[key] = DigestReason(*key, former.count + reason.count), jobs + 1, first
     return sorted(found.values(), key=lambda reason: (-reason[1], -reason[0].count))[:MAX_REASONS]
 
 
 def digest(context: Context, parts: Sequence[Part], notices: Mapping[str, Notification]) -> Notification:
-    """Return the digest of jobs of which the same is to be told. `notices` are those of reasons, by their codes."""
+    """Return the digest of jobs with the same event. `notices` are examples of notices, by the code of their reason."""
     parts = sorted(parts, key=lambda part: (_rank(part.entry.status), part.job.drop.key))
     first = parts[0]
     event, status = first.entry.event, first.entry.status
@@ -159,7 +159,7 @@ def digest(context: Context, parts: Sequence[Part], notices: Mapping[str, Notifi
 
 
 def _files(parts: Sequence[Part]) -> str:
-    """Count the files, and the runs if a file has several."""
+    """Say how many files there are, and how many runs if a file has several."""
     files = counted(len({part.job.drop.key for part in parts}), "file")
     runs = counted(len(parts), "run")
     return files if files.partition(" ")[0] == runs.partition(" ")[0] else f"{runs} of {files}"
@@ -202,8 +202,8 @@ def _worded(event: str, files: str, parts: Sequence[Part]) -> tuple[str, list[st
 
 def _ended(files: str, parts: Sequence[Part]) -> tuple[str, list[str], list[str]]:
     found = [part.entry for part in parts]
-    rows, answered = sum(its.rows for its in found), sum(its.answered for its in found)
-    statuses = Counter(its.status for its in found)
+    rows, answered = sum(entry.rows for entry in found), sum(entry.answered for entry in found)
+    statuses = Counter(entry.status for entry in found)
     bad = len(parts) - statuses["succeeded"]
     kinds = ", ".join(f"{count:,} {status}" for status, count in sorted(statuses.items(), key=lambda s: _rank(s[0])))
     count = _files(parts)
@@ -219,7 +219,7 @@ def _ended(files: str, parts: Sequence[Part]) -> tuple[str, list[str], list[str]
 
 
 def _limited(parts: Sequence[Part]) -> list[str]:
-    """Say which rows were asked, and what all would cost, if a `limit` left some out."""
+    """Say which rows were sent, and what all would cost, if a `limit` left some out."""
     if not any(part.job.limited for part in parts):
         return []
     costs = [part.entry.all_rows if part.job.limited else part.entry.paid for part in parts]
@@ -236,12 +236,12 @@ def _replaced(parts: Sequence[Part]) -> list[str]:
 
 
 def _again(parts: Sequence[Part]) -> list[str]:
-    """How to ask rows without a good answer again, as the message of one file says it: for the first that allows it."""
+    """Say how to retry rows without a good answer, as the message of one file does: of the first that allows it."""
     found = [(part, _cures(part)) for part in parts if part.entry.status != "succeeded"]
-    for part, its in found:
-        if Cure.AGAIN in its:
+    for part, part_cures in found:
+        if Cure.AGAIN in part_cures:
             return [f"To ask the failed rows of one again, and so for each: {marker_command(part.job.drop, 'retry')}"]
-    changed = [part for part, its in found if Cure.RECIPE in its]
+    changed = [part for part, part_cures in found if Cure.RECIPE in part_cures]
     if not changed:
         return []
     part = next((part for part in changed if part.entry.answered), changed[0])
@@ -256,14 +256,14 @@ def _cures(part: Part) -> set[Cure]:
 
 
 def _paid(found: Sequence[DigestEntry]) -> str:
-    known = [its for its in found if its.paid is not None]
+    known = [entry for entry in found if entry.paid is not None]
     if not known:
         return "The cost is not known."
-    paid, saved = (sum(its.paid or 0 for its in known) / 1e6, sum(its.saved for its in known) / 1e6)
+    paid, saved = (sum(entry.paid or 0 for entry in known) / 1e6, sum(entry.saved for entry in known) / 1e6)
     text = f"Paid {about(paid)}"
     if saved >= 0:
         text += f", and saved {about(saved)} by batching"
-    if len(known) < len(found) or any(its.unpriced for its in found):
+    if len(known) < len(found) or any(entry.unpriced for entry in found):
         return text + "; the cost of some requests is not known, and not in the sum."
     return text + "."
 
@@ -287,7 +287,7 @@ def _why(event: str, parts: Sequence[Part], notices: Mapping[str, Notification])
 
 
 def _steps(parts: Sequence[Part], notices: Mapping[str, Notification]) -> list[str]:
-    """What to do about the commonest problem, as the message of one file that has it says."""
+    """Return the steps against the commonest problem, from the message of one file that has it."""
     for reason, _, part in explained(parts):
         steps = notices[reason.code].steps if reason.code in notices else ()
         if steps:
@@ -307,13 +307,13 @@ def _remedy(job: Job, reason: DigestReason) -> str:
 
 
 def _short(job: Job, top: str) -> str:
-    """A file's name within the folder that the digest is about."""
+    """Return a file's name relative to the folder that the digest is about."""
     name = job.drop.key if top == "/" else job.drop.key.removeprefix(f"{top}/")
     return f"{name}, run {job.run}" if job.run > 1 else name
 
 
 def _common(folders: Sequence[str]) -> str:
-    """The deepest folder that all of these are, or lie in."""
+    """Return the deepest folder that contains all of these."""
     if len(folders) == 1:
         return folders[0]
     parts = [folder.split("/") for folder in folders]

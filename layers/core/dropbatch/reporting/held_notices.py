@@ -1,4 +1,4 @@
-"""Makes the notifications of jobs that are held: why, and what lets them go on."""
+"""Notifications of held jobs: why they wait, and how they continue."""
 
 import shlex
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from dropbatch.domain.states import HeldReason
 from dropbatch.domain.understood import Understood
 from dropbatch.ports import Letter, Notification
 from dropbatch.reporting.details import UsedRecipe, is_older, listed_notices, results_prefix
-from dropbatch.reporting.limited import rows_in_short, rows_taken
+from dropbatch.reporting.limit import rows_in_short, rows_taken
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
-from dropbatch.reporting.phrases import TOLD_PROBLEMS, about, as_text, marker_command, notice_lines, rows_counted
+from dropbatch.reporting.phrases import MAX_PROBLEMS, about, as_text, marker_command, notice_lines, rows_counted
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
 from dropbatch.reporting.understanding import understood_line
 from dropbatch.storage.context import Context
@@ -40,63 +40,62 @@ def held(
     before: AnsweredBefore | None = None,
     understood: Understood | None = None,
 ) -> Notification:
+    """Return the notification that a job waits: why, and how it continues."""
     if reason in FOR_OPERATORS:
         return _for_operators(context, job, FOR_OPERATORS[reason], reason)
-    name, notices = job.drop.name, notices_about((batch.model for batch in batches), context.now())
+    notices = notices_about((batch.model for batch in batches), context.now())
     skipped = skipped or SkippedRows()
-    cancel = f"To end it with what it has: {marker_command(job.drop, 'cancel')}"
-    older = is_older(context, job)
     match reason:
         case HeldReason.FAILING:
-            what = "waits, too few rows were answered"
-            text = [
-                f"{name} waits: in two batches in a row, less than half of the rows were answered. Dropbatch holds the "
-                "rows that it has not sent yet, so that no money is wasted. Batches that are at OpenAI continue.",
-                f"See what came back: s3://{context.buckets.results}/{results_prefix(job)}status.json",
-            ]
-            text += (
-                [_OLDER, "It ends after 14 days with what it has."]
-                if older
-                else [
-                    f"To continue anyway, with the recipe as it was: {marker_command(job.drop, 'retry')}",
-                    cancel,
-                    "If the recipe is wrong, end the run, correct the recipe, and then ask the rows without a good "
-                    f"answer with it: {marker_command(job.drop, 'retry')}",
-                ]
-            )
+            verdict, text = "waits, too few rows were answered", _failing(context, job)
         case HeldReason.SIZE:
-            what = f"waits for your approval, {rows_in_short(job)}"
+            verdict = f"waits for your approval, {rows_in_short(job)}"
             text = [
-                f"{name} waits: it asks {rows_taken(job)}, and more than {context.hold_above_rows:,} need an "
+                f"{job.drop.name} waits: it asks {rows_taken(job)}, and more than {context.hold_above_rows:,} need an "
                 "approval (the stack's parameter HoldAboveRows). Nothing was sent to OpenAI, and nothing is billed.",
                 *skipped_lines(context, job, skipped),
                 *recipe_of_retry(recipes),
                 *open_run_lines(job, others),
                 *([understood_line(understood)] if understood else []),
                 *notice_lines(notices),
-                *_decide(job, "answered", is_older=older),
-                "Without an approval it is cancelled after 14 days.",
+                *_decide(job, "answered", is_older=is_older(context, job)),
             ]
         case HeldReason.REPEATED:
-            what = "waits for your approval, answered before"
+            verdict = "waits for your approval, answered before"
             text = [
-                f"{name} waits: the same {rows_counted(job.rows)} with the same recipe were answered by "
+                f"{job.drop.name} waits: the same {rows_counted(job.rows)} with the same recipe were answered by "
                 f"{_named(before)}. {_cost_again(before)} Nothing was sent to OpenAI yet, and nothing is billed.",
                 *open_run_lines(job, others),
                 *notice_lines(notices),
-                *_decide(job, "answered again anyway", is_older=older),
-                "Without an approval it is cancelled after 14 days.",
+                *_decide(job, "answered again anyway", is_older=is_older(context, job)),
             ]
         case _:
             raise AssertionError(f"no notice is written for a hold for {reason}")
     detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}
     if skipped.codes:
-        detail["skipped"] = skipped.to_json(TOLD_PROBLEMS)
-    if others.told:
-        detail["open_runs"] = [run.to_json() for run in others.told]
+        detail["skipped"] = skipped.to_json(MAX_PROBLEMS)
+    if others.shown:
+        detail["open_runs"] = [run.to_json() for run in others.shown]
     if before is not None:
         detail["answered_by"] = {"job_id": before.job.id, "paid": before.paid}
-    return notification_of(context, job, "held", "held", what, text, detail)
+    return notification_of(context, job, "held", "held", verdict, text, detail)
+
+
+def _failing(context: Context, job: Job) -> list[str]:
+    text = [
+        f"{job.drop.name} waits: in two batches in a row, less than half of the rows were answered. Dropbatch holds "
+        "the rows that it has not sent yet, so that no money is wasted. Batches that are at OpenAI continue.",
+        f"See what came back: s3://{context.buckets.results}/{results_prefix(job)}status.json",
+    ]
+    if is_older(context, job):
+        return [*text, _OLDER, "It ends after 14 days with what it has."]
+    return [
+        *text,
+        f"To continue anyway, with the recipe as it was: {marker_command(job.drop, 'retry')}",
+        f"To end it with what it has: {marker_command(job.drop, 'cancel')}",
+        "If the recipe is wrong, end the run, correct the recipe, and then ask the rows without a good "
+        f"answer with it: {marker_command(job.drop, 'retry')}",
+    ]
 
 
 _OLDER = (
@@ -106,13 +105,12 @@ _OLDER = (
 
 
 def _decide(job: Job, what: str, *, is_older: bool) -> list[str]:
-    """How to approve a job, or to drop it; nothing does for an older version of a file."""
-    if is_older:
-        return [_OLDER]
-    return [
+    """Say how to approve a job, or to drop it; for an older version of a file, no marker can."""
+    commands = [
         f"To have it {what}: {marker_command(job.drop, 'approve')}",
         f"To drop it: {marker_command(job.drop, 'cancel')}",
     ]
+    return [*([_OLDER] if is_older else commands), "Without an approval it is cancelled after 14 days."]
 
 
 def _named(before: AnsweredBefore | None) -> str:
@@ -129,9 +127,9 @@ def _cost_again(before: AnsweredBefore | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Cause:
-    """A reason that only the stack's operators can remove: what people are told of it, and what operators are."""
+    """A reason that only the stack's operators can remove: the words for the job's owner, and those for operators."""
 
-    why: str  # behind "waits for the stack's administrators: "
+    why: str  # after "waits for the stack's administrators: "
     then: str
     subject: str
     problem: str
@@ -197,7 +195,7 @@ FOR_OPERATORS = {
 
 
 def _for_operators(context: Context, job: Job, cause: _Cause, reason: HeldReason) -> Notification:
-    """A hold that its owner can do nothing about: the owner is told that others were notified, and these what to do."""
+    """Return the notification of a hold that its owner cannot end, with a letter to the operators, who can."""
     text = [
         f"{job.drop.name} waits for the stack's administrators, who were notified: {cause.why}.",
         cause.then,

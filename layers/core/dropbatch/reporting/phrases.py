@@ -1,4 +1,4 @@
-"""Words what is told in the same way everywhere: counts, times, commands to copy, subjects."""
+"""Phrases that all messages share: counts, times, commands to copy, subjects."""
 
 import shlex
 from collections.abc import Sequence
@@ -11,21 +11,21 @@ from dropbatch.domain.problems import Notice, ProblemGroup, Problems
 from dropbatch.domain.states import HeldReason
 
 MAX_SUBJECT_UNITS = 99
-"""SNS takes subjects of less than 100 characters. It does not say which: this counts as UTF-16, which finds most."""
+"""SNS takes subjects of less than 100 characters, without defining these. Units of UTF-16 are the strictest count."""
 
 
 MAX_FOLDERS = 50
-"""How many folders a message is about at most: each is a value of its attribute `folder`, which counts in its size."""
+"""How many folders a message may be about: each is a value of its attribute `folder`, which counts in its size."""
 
 
-TOLD_PROBLEMS = 5
+MAX_PROBLEMS = 5
 """How many causes a notification lists; rejected.json has more."""
 
 
 def subject(name: str, verdict: str) -> str:
-    """`<name>: <verdict>` in under 100 characters. The name is cut from the left, as its end tells it from others.
+    """Return `<name>: <verdict>` in under 100 characters.
 
-    The verdict, which has the numbers, is never cut.
+    A long name is cut from the left, because its end distinguishes it. The verdict, with its numbers, is never cut.
     """
     verdict = ": " + without_controls(verdict)
     return cut_from_left(without_controls(name), MAX_SUBJECT_UNITS - units(verdict)) + verdict
@@ -36,14 +36,15 @@ def run_name(job: Job) -> str:
     return f"{job.drop.key}, run {job.run}" if job.run > 1 else job.drop.key
 
 
-def cut_from_left(text: str, most: int) -> str:
-    """Return the end of a text that has more than `most` units of UTF-16, with a mark; others as they are."""
-    if units(text) <= most:
+def cut_from_left(text: str, maximum: int) -> str:
+    """Return a text of at most `maximum` units of UTF-16: of a longer one its end, after a mark."""
+    if units(text) <= maximum:
         return text
-    return "…" + _utf16(text)[-2 * max(0, most - 1) or len(_utf16(text)) :].decode("utf-16-le", "ignore")
+    return "…" + _utf16(text)[-2 * max(0, maximum - 1) or len(_utf16(text)) :].decode("utf-16-le", "ignore")
 
 
 def units(text: str) -> int:
+    """Return the length of a text in units of UTF-16."""
     return len(_utf16(text)) // 2
 
 
@@ -88,30 +89,32 @@ def local_time(seconds: int, zone: tzinfo) -> str:
 
 
 def iso(seconds: int) -> str:
+    """Return a time as ISO 8601, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def console_link(region: str, bucket: str, prefix: str) -> str:
+    """Return the address of the S3 console for objects with this prefix."""
     host = next((host for start, host in _CONSOLES.items() if region.startswith(start)), "console.aws.amazon.com")
     return f"https://{region}.{host}/s3/buckets/{bucket}?region={region}&prefix={quote(prefix)}"
 
 
 _CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}
-"""The console of regions that are not in AWS's main partition, by how their names begin."""
+"""The consoles of regions outside AWS's main partition, by the start of the region's name."""
 
 
 def problem_lines(problems: Problems, unit: str = "line") -> list[str]:
-    """Return a line for each of the first causes, with how many lines of the file have it, and how many causes follow.
+    """Return a line for each of the first causes, with the number of lines that have it, and count the other causes.
 
-    `unit` is what a problem's line counts in a file: a table has rows. A problem of a recipe is in one place.
+    `unit` is the unit of the file's line numbers: a table has rows. A problem of a recipe is in one place.
     """
-    told = [f"- {_grouped(group, unit)}" for group in problems.groups[:TOLD_PROBLEMS]]
-    more = problems.causes - len(told)
-    return [*told, f"- and {more:,} more"] if more else told
+    lines = [f"- {_grouped(group, unit)}" for group in problems.groups[:MAX_PROBLEMS]]
+    more = problems.causes - len(lines)
+    return [*lines, f"- and {more:,} more"] if more else lines
 
 
 def unit_of(drop: Drop) -> str:
-    """Return what a problem's line counts in a drop: a table has rows."""
+    """Return the unit of a drop's line numbers: a table has rows."""
     return "row" if drop.key.lower().endswith(".parquet") else "line"
 
 
@@ -135,22 +138,27 @@ def listed_numbers(numbers: Sequence[int]) -> str:
 
 
 def notice_lines(notices: Sequence[Notice]) -> list[str]:
+    """Return a line for each notice."""
     return [f"- {notice.message}" for notice in notices]
 
 
 def as_text(lines: Sequence[str]) -> str:
+    """Return lines as one text."""
     return "\n".join(lines) + "\n"
 
 
 def rows_counted(count: int) -> str:
+    """Say a number of rows."""
     return counted(count, "row")
 
 
 def batches_counted(count: int) -> str:
+    """Say a number of batches."""
     return f"{count:,} batch{'' if count == 1 else 'es'}"
 
 
 def counted(count: int, noun: str) -> str:
+    """Say a number of things, such as `1 row` or `1,204 rows`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
@@ -161,12 +169,12 @@ def marker_line(drop: Drop, kind: str) -> str:
 
 
 def marker_command(drop: Drop, kind: str) -> str:
-    """Return the same, and on the line below it how the S3 console does."""
+    """Return the same command, and below it how to do it in the S3 console."""
     return marker_line(drop, kind) + in_console(f"make a folder `{drop.name}.{kind}` beside the file")
 
 
 def copy_command(drop: Drop, sources: Sequence[str], targets: Sequence[str]) -> str:
-    """Return the line that copies objects of a drop's bucket, and below it how the S3 console does."""
+    """Return the command that copies objects of a drop's bucket, and below it how to do it in the S3 console."""
     commands = []
     by_folder: dict[str, list[str]] = {}
     for source, target in zip(sources, targets, strict=True):
@@ -181,13 +189,13 @@ def copy_command(drop: Drop, sources: Sequence[str], targets: Sequence[str]) -> 
 
 
 def drop_command(drop: Drop) -> str:
-    """Return the line that uploads a file in place of a drop, and below it how the S3 console does."""
+    """Return the command that uploads a file in place of a drop, and below it how to do it in the S3 console."""
     target = f"s3://{drop.bucket}/{drop.key}"
     return f"aws s3 cp {shlex.quote(drop.name)} {shlex.quote(target)}{in_console(f'upload it into {place(drop)}')}"
 
 
 def waits(job: Job) -> str:
-    """Say behind `waits` for what, or why."""
+    """Return the words after `waits`: for what, or why."""
     return _WAITS[job.held_reason] if job.held_reason else "no more"
 
 
@@ -204,7 +212,7 @@ _WAITS = {
 
 
 def in_console(way: str) -> str:
-    """Return the line below a command for people who have no command line."""
+    """Return the line below a command, for people without a command line."""
     return f"\n  or, in the S3 console, {without_controls(way)}"
 
 

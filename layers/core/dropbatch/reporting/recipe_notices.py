@@ -1,4 +1,4 @@
-"""Makes the notifications about recipes: what was understood, which files it takes up, or what is wrong with it."""
+"""Notifications about recipes: how one was understood, which files it takes up, or what is wrong with it."""
 
 import posixpath
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,6 @@ from dropbatch.domain.problems import Notice, Problems
 from dropbatch.domain.understood import Understood
 from dropbatch.ports import Notification
 from dropbatch.reporting.details import SCHEMA_VERSION, listed_notices, listed_problems, named_drop
-from dropbatch.reporting.notifications import paths_to_correct, recipe_lines
 from dropbatch.reporting.phrases import (
     as_text,
     copy_command,
@@ -21,19 +20,20 @@ from dropbatch.reporting.phrases import (
     problem_lines,
     subject,
 )
+from dropbatch.reporting.rejection_notices import paths_to_correct, recipe_lines
 from dropbatch.reporting.understanding import understood_lines
 
-TOLD_FILES = 5
-"""How many of the files that go on are named; the others are counted."""
+MAX_FILES = 5
+"""How many of the files that continue are named; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilesFound:
-    """What a recipe that came found: files that go on with it, or whether any lies there at all.
+    """The files that waited for a recipe when it came.
 
-    `first` are the keys of the first that go on. `elsewhere` is the key of one that waits for a recipe in another
-    folder, named only if none lies in this one. `has_retries` says that rows of one that goes on were asked before.
-    `parts` are the files that the recipe names, seen from its folder.
+    `count` files continue with it; `first` are the keys of the first of them. `is_empty` says that the recipe's folder
+    has no file at all. `elsewhere` is then the key of a file that waits for a recipe in another folder. `has_retries`
+    says that some of their rows were sent before. `parts` are the files that the recipe names, relative to its folder.
     """
 
     count: int = 0
@@ -47,7 +47,7 @@ class FilesFound:
 def usable(
     drop: Drop, understood: Understood, notices: Sequence[Notice] = (), files: FilesFound | None = None
 ) -> Notification:
-    """A recipe that can be used: what it was understood to say, and what happens now."""
+    """Return the notification of a recipe that can be used: how it was understood, and what happens now."""
     if notices:
         verdict = "usable, but see the notice"
         text = [f"{drop.key} can be used, but:", *notice_lines(notices)]
@@ -66,7 +66,7 @@ def usable(
 
 
 def broken(drop: Drop, problems: Problems) -> Notification:
-    """A recipe that cannot be used: what is wrong, and how to correct it."""
+    """Return the notification of a recipe that cannot be used: what is wrong, and how to correct it."""
     count = counted(problems.causes, "problem")
     text = [f"{drop.key} cannot be used: {count}.", *problem_lines(problems)]
     paths = paths_to_correct(problems)
@@ -78,7 +78,7 @@ def broken(drop: Drop, problems: Problems) -> Notification:
 
 def _files_lines(drop: Drop, files: FilesFound) -> list[str]:
     if files.count:
-        names = [f"`{_within(drop, key)}`" for key in files.first[:TOLD_FILES]]
+        names = [f"`{_within(drop, key)}`" for key in files.first[:MAX_FILES]]
         more = files.count - len(names)
         listed = ", ".join(names) + (f" and {more:,} more" if more else "")
         verb = "is read again with it" if files.count == 1 else "are read again with it"
@@ -105,16 +105,16 @@ def _files_lines(drop: Drop, files: FilesFound) -> list[str]:
 
 
 def _copy_recipe(drop: Drop, path: str, folder: str, parts: Sequence[str]) -> str:
-    """How to copy a recipe into a folder (which ends in a slash, or is empty), with the files that it names."""
+    """Say how to copy a recipe, and the files that it names, into a folder, which ends in a slash or is empty."""
     own, slash, name = path.rpartition("/")
     names = [name, *dict.fromkeys(posixpath.normpath(part) for part in parts)]
     return copy_command(drop, [own + slash + each for each in names], [folder + each for each in names])
 
 
 def dropped_elsewhere(drop: Drop, path: str, seconds: int, parts: Sequence[str] = ()) -> list[str]:
-    """Where a recipe was dropped that a file without one may have been meant to use, and how it can.
+    """Say that a recipe was dropped into another folder, and how a file without a recipe can use it.
 
-    `parts` are the files that the recipe names, seen from its folder.
+    `parts` are the files that the recipe names, relative to its folder.
     """
     folder = path.rpartition("/")[0]
     own, slash, _ = drop.key.rpartition("/")
@@ -137,7 +137,7 @@ def _ago(seconds: int) -> str:
 
 
 def _within(drop: Drop, key: str) -> str:
-    """The key of a file as seen from the recipe's folder."""
+    """Return the key of a file relative to the recipe's folder."""
     return key.removeprefix(drop.key[: drop.key.rfind("/") + 1])
 
 

@@ -1,7 +1,7 @@
-"""The page for a person to look at: what became of a job, in one HTML file without anything from outside.
+"""The report of a job for people: one HTML file that loads nothing from elsewhere.
 
-Times stand in the stack's time zone; a script of two lines shows them in the reader's own where it may run. On a narrow
-screen the rows of a wide table become cards, so that no column lies beside the screen.
+Times are in the stack's time zone. A script of two lines shows them in the reader's own, if scripts may run. On a
+narrow screen the rows of a wide table become cards, so that every column stays visible.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,8 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import COMPLETE, Outcome
 from dropbatch.domain.problems import Problems
 from dropbatch.reporting.details import Ended, results_prefix
-from dropbatch.reporting.limited import limited_lines
-from dropbatch.reporting.phrases import (
-    console_link,
-    counted,
-    iso,
-    listed_numbers,
-    local_time,
-    money,
-    run_name,
-    unit_of,
-)
+from dropbatch.reporting.limit import limited_lines
+from dropbatch.reporting.phrases import console_link, counted, iso, listed_numbers, local_time, money, run_name, unit_of
 from dropbatch.reporting.runs import comparison_lines, run_line
 from dropbatch.storage.context import Context
 
@@ -192,14 +183,14 @@ _REJECTED = """{% extends "base" %}
 
 
 class ColumnNames(NamedTuple):
-    """What the columns of a drop, and those of its answers, are called; empty where they have no names."""
+    """The names of a drop's columns, and of its answers' columns; empty if they have no names."""
 
     dropped: Sequence[str]
     answered: Sequence[str]
 
 
 def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], columns: ColumnNames) -> bytes:
-    """The report of a job as UTF-8 HTML. `samples` are rows as the collector keeps them."""
+    """Return the report of a job as UTF-8 HTML. `samples` are rows as the collector keeps them."""
     tally, job = end.tally, end.job
     return _rendered(
         context,
@@ -235,7 +226,7 @@ def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], 
 
 
 def rejected_page(context: Context, job: Job, problems: Problems, steps: Sequence[str]) -> bytes:
-    """The report of a drop that was rejected, as UTF-8 HTML; `steps` say what to do."""
+    """Return the report of a drop that was rejected, as UTF-8 HTML; `steps` say what to do."""
     return _rendered(
         context,
         "rejected",

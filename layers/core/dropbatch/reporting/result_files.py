@@ -1,4 +1,4 @@
-"""Writes the small files of the results bucket that say how a job stands, and how it ended."""
+"""The small files of the results bucket about a job's progress and its end: status, summary, latest and others."""
 
 import hashlib
 import json
@@ -17,12 +17,12 @@ from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.ports import HTML, JSON, Notification
 from dropbatch.reporting.advice import can_be_retried
+from dropbatch.reporting.costs import cost_given_up
 from dropbatch.reporting.details import (
     GAVE_UP_REASONS,
     SCHEMA_VERSION,
     SKIPPED_NAME,
     Ended,
-    cost_given_up,
     end_members,
     job_members,
     listed_problems,
@@ -31,17 +31,18 @@ from dropbatch.reporting.details import (
     recipe_prefix,
     results_prefix,
 )
-from dropbatch.reporting.limited import row_members
-from dropbatch.reporting.notifications import ended, results_given_up, what_to_do
+from dropbatch.reporting.end_notices import ended, results_given_up
+from dropbatch.reporting.limit import row_members
 from dropbatch.reporting.phrases import iso
+from dropbatch.reporting.rejection_notices import what_to_do
 from dropbatch.storage.context import Context
 
-if TYPE_CHECKING:  # a poll, that writes results too, does not load recipes
+if TYPE_CHECKING:  # a poll writes results too, and does not load recipes
     from dropbatch.storage.job_files import RecipeText
 
 
 def decision(context: Context, end: Ended) -> dict[str, Any]:
-    """Return how a job ended, with all that is to be written and told of it: decided once, whichever process comes."""
+    """Return the decision of how a job ended, with all files and messages about it. It is made once, by one process."""
     about = job_members(context, end.job, "ended", str(end.status))
     summary = {**about, **end_members(end)}
     summary["tokens"] = dict(end.tally.tokens)
@@ -62,7 +63,7 @@ def decision(context: Context, end: Ended) -> dict[str, Any]:
 
 
 def decision_to_give_up(context: Context, job: Job) -> dict[str, Any]:
-    """Return the end of a job whose results could not be put together until its time was over."""
+    """Return the decision of a job whose results could not be written before its time was over."""
     about = job_members(context, job, "ended", "failed")
     return {
         "status": "failed",
@@ -80,6 +81,7 @@ def decision_to_give_up(context: Context, job: Job) -> dict[str, Any]:
 
 
 def decided_notification(decided: Mapping[str, Any]) -> Notification:
+    """Return the notification of a decision."""
     return msgspec.convert(decided["notification"], Notification)
 
 
@@ -92,28 +94,28 @@ def write_decided(context: Context, job: Job, decided: Mapping[str, Any]) -> Non
 
 
 def write_rejected(context: Context, job: Job, problems: Problems) -> None:
-    """`rejected.json`: the first hundred problems, and how many there are."""
+    """Write `rejected.json`: the first hundred problems, and how many there are."""
     members = job_members(context, job, "rejected", "rejected")
     _put(context, job, "rejected.json", {**members, "problems": listed_problems(problems, len(problems.kept))})
 
 
 def write_rejected_page(context: Context, job: Job, problems: Problems) -> None:
-    """`report.html`: the same for a person to look at."""
-    from dropbatch.reporting.report_page import rejected_page  # it loads what a poll does without
+    """Write `report.html`: the same for people."""
+    from dropbatch.reporting.report_page import rejected_page  # jinja2, which a poll does not load
 
     html = rejected_page(context, job, problems, what_to_do(job, problems))
     context.objects.put(context.buckets.results, results_prefix(job) + "report.html", html, HTML)
 
 
 def write_skipped(context: Context, job: Job, skipped: SkippedRows) -> None:
-    """`skipped.json`: which rows are not asked, and why; none if the recipe's `when` alone leaves rows out."""
+    """Write `skipped.json`: which rows are not sent, and why. If only the recipe's `when` skips rows, write none."""
     if skipped.needs_telling:
         about = {"schema_version": SCHEMA_VERSION, "job_id": job.id, "drop": named_drop(job.drop)}
         _put(context, job, SKIPPED_NAME, {**about, **skipped.to_json()})
 
 
 def write_recipe(context: Context, job: Job, recipe: "RecipeText") -> None:
-    """`recipe/`: the run's recipe and the files that it names, byte for byte as they were dropped."""
+    """Write `recipe/`: the run's recipe and the files that it names, byte for byte as they were dropped."""
     for path, data in recipe.originals():
         key = results_path(recipe_prefix(job), path)
         context.objects.put(context.buckets.results, key, data, "text/plain")
@@ -124,13 +126,14 @@ def _is_rejected(latest: Job, job: Job, status: str | None) -> bool:
 
 
 def write_latest(context: Context, job: Job, status: str | None = None) -> None:
-    """`latest.json` beside the jobs of a key names the newest, and says how it stands.
+    """Write `latest.json` beside the jobs of a key: it names the newest job, and its status.
 
-    A rejected `.retry` has no rows: the job that it was to go on from stays named.
+    A rejected `.retry` has no rows: the file then names the job that it was made for.
 
-    `job` is one of the key's jobs, as it is about to be saved, with the `status` that was decided for it if one was.
-    Others may write at the same time. So what was written is held against the table, and written again if that has
-    moved on. Once a job has ended that is done again: who did not know what was decided may have written it over.
+    `job` is one of the key's jobs, as it is about to be saved. `status` is the one that was decided for it, if any.
+    Several processes may write at the same time. Therefore the file is compared with the table after each write, and
+    written again if the table has changed. It is also written after the end of a job, because a process that did not
+    know the decision may have overwritten it.
     """
     written: tuple[object, ...] | None = None
     while True:
@@ -138,9 +141,9 @@ def write_latest(context: Context, job: Job, status: str | None = None) -> None:
         is_own = newest.job_id == job.id and written is None
         latest = job if is_own else context.repository.job(newest.job_id or "")
         while latest is not None and latest.retry_of and _is_rejected(latest, job, status):
-            latest = context.repository.job(latest.retry_of)  # whose answers stand
+            latest = context.repository.job(latest.retry_of)  # whose answers are the newest
         if latest is None or (latest.state is JobState.REJECTED and not latest.run):
-            return  # nothing is known, or nobody was notified of it: an empty file that was replaced
+            return  # there is no job, or one without notifications: an empty file that was replaced
         state = str(latest.state) if latest.state in ENDED_JOBS else "running"
         if latest.id == job.id:
             state, run = status if status and state == "running" else state, job.run or latest.run
@@ -164,9 +167,9 @@ def write_latest(context: Context, job: Job, status: str | None = None) -> None:
 
 
 def write_status(context: Context, job: Job, open_batches: Sequence[Batch]) -> None:
-    """`status.json`, where something in it has changed since it was last written.
+    """Write `status.json` if its contents have changed.
 
-    The open batches tell whether it has, for nothing changes in one that is closed; only then all are read.
+    Only open batches can change, so they show whether to read all batches and write the file.
     """
     members = (job.state, *((b.key, b.state, b.openai_id, b.completed, b.failed) for b in open_batches))
     digest = hashlib.sha256(repr(members).encode()).hexdigest()
@@ -177,7 +180,7 @@ def write_status(context: Context, job: Job, open_batches: Sequence[Batch]) -> N
         **job_members(context, job, "status", str(job.state)),
         "rows": row_members(job),
         "requests": {
-            # What a batch leaves to others counts with the others.
+            # Requests that moved on to follow-up batches count there.
             "total": sum(batch.requests - batch.requests_moved_on for batch in batches),
             "completed": sum(batch.completed for batch in batches),
             "failed": sum(max(0, batch.failed - batch.requests_moved_on) for batch in batches),

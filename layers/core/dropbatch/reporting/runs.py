@@ -1,4 +1,4 @@
-"""Tells runs of a file apart: which one this is, which others are open, and what differs from the one before."""
+"""The runs of a file: which one this is, which others are open, and the differences from the one before."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,18 +12,19 @@ from dropbatch.domain.states import BatchState
 from dropbatch.reporting.phrases import about, counted, rows_counted
 from dropbatch.storage.repository import Repository
 
-TOLD_RUNS = 5
+MAX_RUNS = 5
 """How many open jobs of a key are described; the others are counted."""
 
-TOLD_MODELS = 3
+MAX_SHOWN_MODELS = 3
+"""How many models a message names."""
 
-TOLD_CHANGES = 5
-"""Of how many columns a notification tells what has changed."""
+MAX_CHANGES = 5
+"""How many changed columns a notification describes."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """An open job of the same key: how many of its rows are back, and what they cost as far as that is known."""
+    """An open job of the same key: how many of its rows are back, and the known part of their cost."""
 
     job: Job
     back: int
@@ -43,9 +44,9 @@ class OpenRun:
 
 @dataclass(frozen=True, slots=True)
 class OpenRuns:
-    """The older jobs of a key that are open when another one is accepted; `more` are not described."""
+    """The older jobs of a key that are open when another one is accepted: the latest, and how many more."""
 
-    told: Sequence[OpenRun] = ()
+    shown: Sequence[OpenRun] = ()
     more: int = 0
 
 
@@ -53,9 +54,9 @@ NO_RUNS = OpenRuns()
 
 
 def open_runs(repository: Repository, jobs: Sequence[Job]) -> OpenRuns:
-    """Look up how far these jobs are, the latest of them."""
+    """Read the progress of the latest of these jobs."""
     latest = sorted(jobs, key=lambda job: (job.run, job.id), reverse=True)
-    return OpenRuns([_open_run(repository, job) for job in latest[:TOLD_RUNS]], len(latest[TOLD_RUNS:]))
+    return OpenRuns([_open_run(repository, job) for job in latest[:MAX_RUNS]], len(latest[MAX_RUNS:]))
 
 
 def _open_run(repository: Repository, job: Job) -> OpenRun:
@@ -67,7 +68,7 @@ def _open_run(repository: Repository, job: Job) -> OpenRun:
 def open_run_lines(job: Job, runs: OpenRuns) -> list[str]:
     """Say which older jobs of the file are still open, what they cost, and how to end them."""
     lines = []
-    for run in runs.told:
+    for run in runs.shown:
         which = "an older version of the file" if run.job.drop.version_id != job.drop.version_id else "the same file"
         name = f"Run {run.job.run}" if run.job.run else f"The job {run.job.id}"
         cost = f"{about(run.usd)} so far"
@@ -79,7 +80,7 @@ def open_run_lines(job: Job, runs: OpenRuns) -> list[str]:
         lines.append(f"{counted(runs.more, 'more job')} of the file {'is' if runs.more == 1 else 'are'} still open.")
     if not lines:
         return []
-    is_replaced = any(run.job.drop.version_id != job.drop.version_id for run in runs.told)
+    is_replaced = any(run.job.drop.version_id != job.drop.version_id for run in runs.shown)
     if is_replaced and job.cancels_older:
         return [*lines, "The recipe says `replace: cancel`: jobs of older versions are cancelled once this one runs."]
     hint = "; `replace: cancel` in the recipe ends those of older versions automatically" if is_replaced else ""
@@ -87,17 +88,17 @@ def open_run_lines(job: Job, runs: OpenRuns) -> list[str]:
 
 
 def run_line(job: Job) -> str:
-    """Say which run of a file this is, and with what its rows are answered."""
+    """Say which run of a file this is, with its models, recipe and release."""
     parts = [f"Run {job.run} of {job.drop.name}" if job.run else f"Job {job.id} of {job.drop.name}"]
     return ", ".join([*parts, *run_parts(job)]) + "."
 
 
 def run_parts(job: Job) -> list[str]:
-    """Return what a run is answered with: models, recipe, release."""
+    """Return the names of a run's models, recipe and release."""
     parts = []
     if job.models:
-        others = " and others" if len(job.models) > TOLD_MODELS or len(job.models) == MAX_MODELS else ""
-        names = " and ".join(job.models) if len(job.models) == 2 else ", ".join(job.models[:TOLD_MODELS])
+        others = " and others" if len(job.models) > MAX_SHOWN_MODELS or len(job.models) == MAX_MODELS else ""
+        names = " and ".join(job.models) if len(job.models) == 2 else ", ".join(job.models[:MAX_SHOWN_MODELS])
         parts.append(f"{'model' if len(job.models) == 1 else 'models'} {names}{others}")
     if job.recipe_sha256:
         digest = job.recipe_sha256[:8]
@@ -107,15 +108,15 @@ def run_parts(job: Job) -> list[str]:
 
 
 def comparison_lines(compared: Comparison | None) -> list[str]:
-    """Say in a line what differs from the run before; none if there is nothing to compare with."""
+    """Say in a line what differs from the run before; return none without such a run."""
     if compared is None:
         return []
     if not compared.same_file:
         return [f"The file differs from run {compared.run}'s, so answers are not compared."]
     changed = [column for column in compared.columns if column.rows]
-    parts = [_changed(column, compared.rows) for column in changed[:TOLD_CHANGES]]
-    if len(changed) > TOLD_CHANGES:
-        parts.append(f"{counted(len(changed) - TOLD_CHANGES, 'more column')} changed")
+    parts = [_changed(column, compared.rows) for column in changed[:MAX_CHANGES]]
+    if len(changed) > MAX_CHANGES:
+        parts.append(f"{counted(len(changed) - MAX_CHANGES, 'more column')} changed")
     if not changed and compared.rows and compared.columns:
         parts.append(f"no answer changed in {rows_counted(compared.rows)}")
     if compared.answered:
@@ -125,8 +126,8 @@ def comparison_lines(compared: Comparison | None) -> list[str]:
     parts += [f"`{column}` can be {', '.join(values)} now" for column, values in compared.new_values.items()]
     for names, what in ((compared.new_columns, "new"), (compared.gone_columns, "gone")):
         if names:
-            listed = ", ".join(f"`{name}`" for name in names[:TOLD_CHANGES])
-            more = f" and {len(names) - TOLD_CHANGES:,} more" if len(names) > TOLD_CHANGES else ""
+            listed = ", ".join(f"`{name}`" for name in names[:MAX_CHANGES])
+            more = f" and {len(names) - MAX_CHANGES:,} more" if len(names) > MAX_CHANGES else ""
             parts.append(f"{listed}{more} {'is' if len(names) == 1 else 'are'} {what}")
     return [f"Compared with run {compared.run}: {'; '.join(parts)}."] if parts else []
 

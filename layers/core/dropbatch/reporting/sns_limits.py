@@ -1,7 +1,7 @@
-"""Cut a notification to what SNS takes, so that nothing it says can keep it from being sent.
+"""The limits of SNS: a notification is cut to fit them, so that no contents can prevent its delivery.
 
-A job's end must not depend on the length of a column's name. Whatever holds users' names and values is cut here, in one
-place; what fits, as nearly all do, stays as it is.
+A job's end must not depend on the length of a column's name. Users' names and values are cut here, in one place.
+Notifications that fit, as nearly all do, stay as they are.
 """
 
 import re
@@ -15,15 +15,15 @@ from dropbatch.ports import Letter, Notification
 from dropbatch.reporting.phrases import MAX_FOLDERS, MAX_SUBJECT_UNITS, cut_from_left, units
 
 MAX_MESSAGE_BYTES = 200_000
-"""SNS takes 262,144 bytes, attributes included. It wraps a message into JSON for queues and functions, which escapes
-it and makes it longer, and these have bounds of their own."""
+"""SNS takes 262,144 bytes, with attributes. For queues and functions it wraps a message into JSON, which makes it
+longer, and these have limits of their own."""
 
 MAX_LINE_BYTES = 4_000
-"""Where a text is too long, its lines are cut first, so that what follows a long one is still read. The longest of our
-own is a link to a key of 1,024 bytes, each written as `%xx`."""
+"""Of a text that is too long, long lines are cut first, so that people can read the lines after them. Our own longest
+line is a link to a key of 1,024 bytes, each written as `%xx`."""
 
 MAX_ATTRIBUTE_CHARACTERS = 256
-"""SNS bounds only the whole. A filter that names a folder in full needs no more."""
+"""SNS limits only the whole message. A filter that names a folder in full needs no more."""
 
 CUT_NOTE = "\n[This message was too long to be sent in full.]\n"
 
@@ -31,11 +31,11 @@ _BOUNDS = ((10_000, 1_000), (1_024, 200), (1_024, 20))
 """How many characters of a text and how many members of a list an event keeps, tried in turn. A key has up to 1,024."""
 
 _NONCHARACTERS = re.compile("[\ufffe\uffff]")
-"""A queue refuses them, and SNS delivers to queues."""
+"""SQS refuses these characters, and SNS delivers to queues of SQS."""
 
 
 def fitted(notification: Notification) -> Notification:
-    """Return the notification as SNS takes it: unchanged where it fits, cut where it does not."""
+    """Return the notification as SNS takes it: unchanged if it fits, else cut."""
     event = _attribute(notification.event, "unknown")
     letter = _letter(Letter(notification.subject, notification.text), event)
     recipe_folder, operators = notification.recipe_folder, notification.operators
@@ -66,7 +66,7 @@ def attributes(notification: Notification) -> dict[str, str | list[str]]:
 
 
 def short_form(notification: Notification) -> Notification:
-    """Return the least that says what happened, in plain ASCII: for what SNS refuses for a reason not known here."""
+    """Return the shortest notification, in plain ASCII, for one that SNS refuses for an unknown reason."""
     event, status, folder, recipe_folder = (
         _attribute(text.encode("ascii", "replace").decode(), "?")
         for text in (notification.event, notification.status, notification.folder, notification.recipe_folder or "?")
@@ -92,19 +92,19 @@ def short_form(notification: Notification) -> Notification:
 
 
 def event_json(detail: Mapping[str, Any]) -> str:
-    """Return an event's detail as the JSON that is published: valid whatever it holds, with null for NaN."""
+    """Return an event's detail as the JSON that is published. It is always valid; NaN becomes null."""
     text = to_json(detail).decode()
     return _NONCHARACTERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _letter(letter: Letter, event: str) -> Letter:
-    """A letter of which nothing is empty, and nothing too long."""
+    """Return a letter with no empty part, and none that is too long."""
     subject = _subject(letter.subject) or _subject(f"Dropbatch: {event}")
     return Letter(subject, _text(letter.text) or subject)
 
 
 def _subject(text: str) -> str:
-    """`<name>: <verdict>`, the name cut from the left as far as that does, for the verdict has the numbers."""
+    """Return `<name>: <verdict>` with the name cut from the left if possible, because the verdict has the numbers."""
     text = _clean(text).strip()
     if units(text) <= MAX_SUBJECT_UNITS:
         return text
@@ -116,7 +116,7 @@ def _subject(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """The text without what cannot be shown; empty where nothing is left of it."""
+    """Return the text without characters that cannot be shown; empty if only white space remains."""
     lines = [_clean(line) for line in text.split("\n")]
     whole = "\n".join(lines)
     if len(whole.encode()) > MAX_MESSAGE_BYTES:
@@ -129,8 +129,8 @@ def _detail(notification: Notification) -> Mapping[str, Any]:
     detail = notification.detail
     if _fits(detail):
         return detail
-    for longest, most in _BOUNDS:
-        shown = {**_shrunk(detail, longest, most), "cut": True}
+    for max_characters, max_members in _BOUNDS:
+        shown = {**_shrunk(detail, max_characters, max_members), "cut": True}
         if _fits(shown):
             return shown
     return _short_detail(notification)
@@ -140,26 +140,26 @@ def _fits(detail: Mapping[str, Any]) -> bool:
     return len(event_json(detail).encode()) <= MAX_MESSAGE_BYTES
 
 
-def _shrunk(value: Any, longest: int, most: int) -> Any:
-    """`value` with its texts, names, lists and mappings cut; `<name>_cut` says how many members `<name>` has lost."""
+def _shrunk(value: Any, max_characters: int, max_members: int) -> Any:
+    """Return `value` with its texts, names, lists and mappings cut; `<name>_cut` counts the lost members."""
     match value:
         case str():
-            return value if len(value) <= longest else value[:longest] + "…"
+            return value if len(value) <= max_characters else value[:max_characters] + "…"
         case Mapping():
             shown: dict[str, Any] = {}
-            for name, member in islice(value.items(), most):
-                name = _shrunk(str(name), longest, most)
-                shown[name] = _shrunk(member, longest, most)
-                if isinstance(member, Mapping | list | tuple) and len(member) > most:
-                    shown[f"{name}_cut"] = len(member) - most
+            for name, member in islice(value.items(), max_members):
+                name = _shrunk(str(name), max_characters, max_members)
+                shown[name] = _shrunk(member, max_characters, max_members)
+                if isinstance(member, Mapping | list | tuple) and len(member) > max_members:
+                    shown[f"{name}_cut"] = len(member) - max_members
             return shown
         case list() | tuple():
-            return [_shrunk(member, longest, most) for member in value[:most]]
+            return [_shrunk(member, max_characters, max_members) for member in value[:max_members]]
     return value
 
 
 def _short_detail(notification: Notification) -> dict[str, Any]:
-    """What identifies the job and its results, as far as it is plain; the rest stands in the results bucket."""
+    """Return the members that identify the job and its results, if they are plain. The results bucket has all."""
     detail = notification.detail
     names = {"event": notification.event, "status": notification.status, "job_id": detail.get("job_id")}
     short: dict[str, Any] = {name: value for name, value in names.items() if _is_plain(value)} | {"cut": True}
@@ -176,7 +176,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _attribute(value: str, otherwise: str) -> str:
-    """A message attribute, which SNS does not take where it is empty."""
+    """Return a value for a message attribute, which must not be empty."""
     value = _clean(value)[:MAX_ATTRIBUTE_CHARACTERS]
     return value if value.strip() else otherwise
 
@@ -185,5 +185,5 @@ def _clean(text: str) -> str:
     return _NONCHARACTERS.sub("\ufffd", without_controls(sound(text)))
 
 
-def _cut_units(text: str, most: int) -> str:
-    return text.encode("utf-16-le")[: 2 * most].decode("utf-16-le", "ignore")
+def _cut_units(text: str, maximum: int) -> str:
+    return text.encode("utf-16-le")[: 2 * maximum].decode("utf-16-le", "ignore")

@@ -1,18 +1,18 @@
-"""Words what a recipe was understood to say, so that its owner sees a slip before it is paid for."""
+"""Sentences about how Dropbatch understood a recipe, so that its owner sees a mistake before paying for it."""
 
 from collections.abc import Sequence
 
 from dropbatch.domain.understood import AddedColumn, Understood
 
-TOLD_COLUMNS = 12
+MAX_COLUMNS = 12
 """How many columns of a kind are named; the event names all."""
 
-MAX_WORDS = 60
-"""How many letters of a name, a value or a description are told."""
+MAX_CHARACTERS = 60
+"""How many characters of a name, a value or a description are shown."""
 
 
 def understood_lines(found: Understood) -> list[str]:
-    """Return what was understood, a line for each thing to compare with what was meant."""
+    """Return one line for each fact that the owner can compare with the intention."""
     return [
         f"- Model: {_model(found)}, through {found.endpoint}",
         f"- Columns it uses: {_uses(found)}",
@@ -22,7 +22,7 @@ def understood_lines(found: Understood) -> list[str]:
 
 
 def understood_line(found: Understood) -> str:
-    """Return the same in one line, for a file that is accepted."""
+    """Say the same in one line, for a file that is accepted."""
     return f"{_model(found)} is asked about {_uses(found)}; the answers add {_adds(found)}."
 
 
@@ -54,11 +54,11 @@ def _value(value: object) -> str:
 
 
 def _listed(names: Sequence[str], last: Sequence[str] = ()) -> str:
-    shown = names[:TOLD_COLUMNS]
+    shown = names[:MAX_COLUMNS]
     more = [f"{len(names) - len(shown):,} more"] if len(names) > len(shown) else []
     return ", ".join([*shown, *more, *last])
 
 
 def _short(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 1] + "…"
+    return line if len(line) <= MAX_CHARACTERS else line[: MAX_CHARACTERS - 1] + "…"

@@ -1,4 +1,4 @@
-"""Draws the rows of a sample: the same for the same number of rows and the same seed, whatever Python runs it."""
+"""The rows of a sample: the same for the same number of rows and the same seed, under any version of Python."""
 
 import random
 from array import array
@@ -7,9 +7,9 @@ from array import array
 def sampled_rows(rows: int, of: int, seed: int) -> "array[int]":
     """Return the numbers, from 1 and in order, of `rows` rows drawn at random from `of`.
 
-    It is R. Floyd's algorithm, over nothing but `Random.random()`, which alone is promised to stay the same.
+    It is R. Floyd's algorithm over `Random.random()`, the only method whose results Python promises to keep.
     """
-    draw = random.Random(seed).random  # noqa: S311  # nobody must be unable to guess it
+    draw = random.Random(seed).random  # noqa: S311  # the draw need not be hard to guess
     drawn: set[int] = set()
     for last in range(of - rows, of):
         place = int(draw() * (last + 1))

@@ -14,6 +14,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outbox import Alert
 from dropbatch.domain.poller import Poller
 from dropbatch.domain.runs import Mirror
+from dropbatch.domain.states import JobState
 
 Names = Mapping[str, str]
 
@@ -77,6 +78,10 @@ def upgraded(item: Mapping[str, Any], kind: type[Item]) -> dict[str, Any]:
         new["follow_ups"] = [_renamed(each, _FOLLOW_UP) for each in new["follow_ups"]]
     if "digest_entries" in new:
         new["digest_entries"] = {name: _renamed(each, _DIGEST_ENTRY) for name, each in new["digest_entries"].items()}
+    if kind is Job and new.get("state") == JobState.RUNNING:
+        # Before 0.2.0 it stayed set from the start of a job. Today it says that a message is under way, and the poller
+        # sends few while many are. One message too many does no harm.
+        new["sent_at"] = 0
     return new
 
 

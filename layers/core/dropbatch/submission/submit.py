@@ -35,7 +35,7 @@ from dropbatch.jobs.hold import hold, hold_for, let_go
 from dropbatch.jobs.lease import LEASE_SECONDS, give_back, kept, put_off, take, update_own
 from dropbatch.messages import BatchMessage, message_for
 from dropbatch.ports import BYTES, RemoteBatch, Writer
-from dropbatch.rows.request_builder import JobRows
+from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.submission.admission import ROOM, give_back_create, reserve_create, token_limit_of
 
@@ -209,7 +209,7 @@ def _split(context: Context, rows: JobRows, batch: Batch, shard: Shard, room: in
     most = max(room, batch.tokens // MAX_PARTS + 1)
     with ExitStack() as writing:
         out: Writer | None = None
-        for row, request in rows.asked(shard, batch):
+        for row, request in rows.requests(shard, batch):
             tokens = request.estimated_input_tokens
             if out is None or parts[-1].tokens + tokens > most:
                 writing.close()  # the part before is whole

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from dropbatch.delivery import run_comparison as comparing
+from dropbatch.delivery import run_comparison
 from dropbatch.delivery.run_comparison import compare
 from dropbatch.domain.comparisons import Comparison
 from dropbatch.domain.drops import Drop
@@ -102,7 +102,7 @@ def finished(fake: FakeContext) -> None:
 def test_rows_are_counted_alike_in_chunks_of_any_size(
     fake: FakeContext, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparing, "CHUNK_ROWS", chunk)
+    monkeypatch.setattr(run_comparison, "CHUNK_ROWS", chunk)
     before = ["a", "a", "b", None, "c", "a", None, "b", "b"]
     after = ["a", "b", "b", "a", None, "b", None, "c", "b"]
     keep(fake, "one", before, [4, 5])

@@ -140,7 +140,7 @@ def test_rows_without_an_answer_come_back_as_a_table_too_and_can_be_dropped_agai
 
 
 @pytest.mark.slow
-def test_only_the_failed_rows_are_asked_again_and_the_table_is_complete(fake: FakeContext) -> None:
+def test_only_the_failed_rows_are_retried_and_the_table_is_complete(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
     fake.openai.answer = lambda request: None if request["custom_id"] == "9" else answer_ok(request)
     drop(fake, "t.parquet", TABLE)
@@ -195,7 +195,7 @@ def test_a_bad_row_of_a_table_is_skipped_and_in_its_failed_file(fake: FakeContex
 
 
 @pytest.mark.slow
-def test_failed_rows_of_a_table_are_asked_with_a_mended_recipe_whose_types_differ(fake: FakeContext) -> None:
+def test_failed_rows_of_a_table_are_retried_with_a_recipe_of_other_types(fake: FakeContext) -> None:
     """The column holds what both recipes gave: as texts, where one type cannot."""
     fake.objects.drop("recipe.yaml", RECIPE + b"schema: {score: integer}\n")
     fake.openai.answer = lambda request: (

@@ -1,26 +1,16 @@
-"""Rows that are not asked: blank ones, and bad ones that the recipe skips; kept in place, and told; over fakes."""
+"""Rows that are not sent: blank ones, and bad ones that the recipe skips. They keep their places and are reported."""
 
 import csv
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.errors import RowRejectedError
-from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.states import JobState
-from dropbatch.formats.records import Record
-from dropbatch.recipes.compiler import compile_recipe
-from dropbatch.recipes.parser import parse_recipe
-from dropbatch.reporting.advice import Cure, advise
-from dropbatch.rows.blank_values import is_empty
-from dropbatch.rows.fast_requests import has_blank_row
-from dropbatch.rows.request_builder import RequestBuilder
 from tests.driving import asked, batches, drop, jobs, only_job, result, result_json, run
 from tests.fakes import RESULTS, FakeContext
 
@@ -55,7 +45,7 @@ BLANK = [
 ]
 
 
-def test_bad_and_blank_rows_are_told_before_an_approval(tmp_path: Path) -> None:
+def test_bad_and_blank_rows_are_reported_before_an_approval(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, hold_above_rows=1)
     fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
     drop(fake, "a.csv", b"id,text\n1,a\n2\n3,c\n,\n")
@@ -101,7 +91,7 @@ def test_a_row_without_any_value_is_skipped_unpaid_and_kept_in_place(fake: FakeC
     assert result_json(fake, "skipped.json")["codes"] == {"blank_row": 1}
     line = json.loads(result(fake, "responses.jsonl").splitlines()[1])
     assert line["error"]["message"] == "No column of this row has a value; it was not sent."
-    assert not fake.objects.keys(RESULTS, f"{name}/{only_job(fake).id}/a.failed"), "nothing is to be mended"
+    assert not fake.objects.keys(RESULTS, f"{name}/{only_job(fake).id}/a.failed"), "there is nothing to correct"
 
 
 def test_a_recipe_may_have_blank_rows_asked(fake: FakeContext) -> None:
@@ -143,10 +133,10 @@ def test_a_blank_row_under_a_name_that_the_answers_add_rejects_the_drop_as_any_r
 @pytest.mark.parametrize("plain", [True, False])
 @given(data=st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_rows_in_are_rows_out_and_none_is_asked_that_a_person_would_call_empty(
+def test_all_rows_come_back_and_no_blank_row_is_sent(
     tmp_path_factory: pytest.TempPathFactory, plain: bool, data: st.DataObject
 ) -> None:
-    """Whether a chunk is taken at once or row by row, in shards of any size."""
+    """Chunks are read at once or row by row, in shards of any size."""
     value = st.sampled_from(["", "", " ", "\u00a0", "a", "0", '"q"', "x\ny"])
     rows = data.draw(st.lists(st.tuples(value, value, value), min_size=1, max_size=12))
     limits = Limits(batch_requests=data.draw(st.integers(1, 5)))
@@ -163,14 +153,7 @@ def test_rows_in_are_rows_out_and_none_is_asked_that_a_person_would_call_empty(
     assert [number for number, row in enumerate(found, 1) if row["_status"] == "ok"] == full
 
 
-@pytest.mark.slow
-@given(st.lists(st.tuples(*[st.sampled_from(["", " ", "a", None, 0, False, [], {}, [1]])] * 3), min_size=1))
-def test_many_rows_are_blank_where_one_of_them_is(rows: list[tuple[Any, ...]]) -> None:
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    assert has_blank_row(columns) == any(all(map(is_empty, row)) for row in rows)
-
-
-def test_bad_rows_are_told_with_which_why_and_how_many(fake: FakeContext) -> None:
+def test_bad_rows_are_reported_with_lines_codes_and_counts(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
     drop(fake, "x.csv", BAD_ROWS)
     run(fake)
@@ -202,7 +185,7 @@ def test_bad_rows_are_told_with_which_why_and_how_many(fake: FakeContext) -> Non
     assert all("cannot be asked" in sentence["message"] for sentence in sentences)
 
 
-def test_the_failed_file_of_bad_rows_can_be_mended_and_dropped_as_the_message_says(fake: FakeContext) -> None:
+def test_the_failed_file_of_bad_rows_can_be_corrected_and_dropped_as_the_message_says(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
     drop(fake, "x.csv", BAD_ROWS)
     run(fake)
@@ -241,7 +224,7 @@ def test_a_row_that_is_too_long_for_a_batch_is_skipped_with_its_code(tmp_path: P
     assert [row["_error"] for row in answers(fake, "a.answers.csv")] == ["", "line_too_long"]
 
 
-def test_rows_that_the_recipe_leaves_out_are_said_so_and_need_no_telling(fake: FakeContext) -> None:
+def test_rows_that_the_recipe_leaves_out_are_in_responses_but_not_in_the_message(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"when: \"{{ id == '1' }}\"\n")
     drop(fake, "a.csv", b"id,text\n1,a\n2,b\n")
     run(fake)
@@ -270,24 +253,3 @@ def test_what_is_skipped_is_counted_over_all_invocations(tmp_path: Path) -> None
         assert sum(batch.requests for batch in batches(fake)) == 160 - 23
     assert found[0] == found[1]
     assert found[0][0]["codes"] == {"invalid_utf8": 40, "blank_row": 23}
-
-
-def test_nothing_is_to_be_done_about_rows_that_are_left_out_and_bad_ones_are_to_be_mended() -> None:
-    assert advise(Outcome.SKIPPED, "when").cure is Cure.NONE
-    assert advise(Outcome.SKIPPED, "blank_row").cure is Cure.NONE
-    assert advise(Outcome.SKIPPED, "ragged_row").cure is Cure.ROWS
-    assert advise(Outcome.SKIPPED, "invalid_model").cure is Cure.ROWS, "a code of ours"
-
-
-@pytest.mark.parametrize("recipe", [b'model: m\nprompt: "{{ text }}"\n', None])
-def test_a_row_that_an_earlier_release_took_is_asked_although_it_says_nothing(recipe: bytes | None) -> None:
-    """What was accepted is built again as it was, whatever would be refused today."""
-    body = {"model": "m", "messages": []}
-    request = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
-    record = Record(1, 1, json.dumps(request).encode(), {"text": " ", "id": "1"} if recipe else request)
-    today, of_then = (
-        compile_recipe(parse_recipe(recipe), {}, checked=checked) if recipe else None for checked in (False, True)
-    )
-    with pytest.raises(RowRejectedError):
-        RequestBuilder(today).request(record)
-    assert RequestBuilder(of_then, is_decided=True).request(record) is not None

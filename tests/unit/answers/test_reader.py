@@ -1,4 +1,4 @@
-"""What became of a row, by the line that came back for it."""
+"""The outcome of a row, by the line that came back for it."""
 
 import json
 import time
@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dropbatch.answers.answer import Answer
 from dropbatch.answers.batch_reader import AnswerReader
-from dropbatch.answers.reader import Answer, Usage, read_answer
+from dropbatch.answers.reader import read_answer
+from dropbatch.answers.usage import Usage
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.compiler import compile_recipe
@@ -71,7 +73,7 @@ def test_an_answer_is_its_text() -> None:
         ("nonsense", Outcome.INVALID_ANSWER, "empty", None),
     ],
 )
-def test_what_a_chat_ended_in_is_told_apart(given: Any, outcome: Outcome, code: str | None, values: Any) -> None:
+def test_the_endings_of_a_chat_have_their_outcomes(given: Any, outcome: Outcome, code: str | None, values: Any) -> None:
     assert told(chat(given)) == (outcome, code, values)
     assert chat(given, compiled=None).outcome is outcome
     assert chat(given, compiled=None).values is None
@@ -153,7 +155,7 @@ def test_all_texts_of_a_response_are_joined() -> None:
         ([], {"status": "completed"}, Outcome.INVALID_ANSWER, "empty", None),
     ],
 )
-def test_what_a_response_ended_in_is_told_apart(
+def test_the_endings_of_a_response_have_their_outcomes(
     parts: list[str], more: Any, outcome: Outcome, code: str, values: Any
 ) -> None:
     texts = [{"type": "output_text", "text": text} for text in parts]
@@ -254,7 +256,7 @@ def test_a_body_that_is_wrapped_into_a_string_is_read() -> None:
     ("content", "read"),
     [(b'"a\\ud800b"', "a\ufffdb"), (b'"a\xffb"', "a\ufffdb"), (b'"a\\u0000b"', "a\x00b")],
 )
-def test_text_that_strict_json_refuses_is_mended(content: bytes, read: str) -> None:
+def test_text_that_strict_json_refuses_is_repaired(content: bytes, read: str) -> None:
     given = b'{"response":{"status_code":200,"body":{"choices":[{"message":{"content":%b},"logprob":NaN}]}}}' % content
     assert told(read_answer(given, PLAIN, CHAT)) == (Outcome.OK, None, [read])
 
@@ -346,7 +348,7 @@ def test_an_answer_that_an_expression_makes_too_much_of_is_invalid() -> None:
 @pytest.mark.slow
 def test_slow_answers_of_a_batch_are_given_no_more_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others of the same lines are read as ever; after the sum no row is held to the pattern any more."""
-    monkeypatch.setattr("dropbatch.answers.reader.BATCH_SECONDS", 2)
+    monkeypatch.setattr("dropbatch.answers.reader.MAX_BATCH_SECONDS", 2)
     slow = line({"choices": [choice(json.dumps({"mail": "a" * 60}))]})
     good = line({"choices": [choice('{"mail": "a@example.com"}')]})
     reader = AnswerReader(SLOW_PATTERN, CHAT)

@@ -1,4 +1,4 @@
-"""The newest run's answers stand in the mirror, whichever process is killed, overtaken or paused at any call."""
+"""The mirror has the newest run's answers, even if processes are killed, overtaken or paused at any call."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -76,7 +76,7 @@ def test_a_newer_run_replaces_an_older_one_and_never_the_other_way_round(tmp_pat
     assert (runs.item.job_id, runs.item.run, runs.item.is_written) == ("job-3", 3, True)
 
 
-def test_the_newer_version_of_a_drop_stands_there_whenever_it_was_accepted(tmp_path: Path) -> None:
+def test_the_mirror_has_the_newer_version_of_a_drop_in_any_order_of_acceptance(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     assert runs.mirror(2, sequencer="00A2", requested_at=100)
     assert runs.mirror(3, sequencer="00A1", requested_at=200, run=9)  # a large file, or one asked for once more
@@ -85,7 +85,7 @@ def test_the_newer_version_of_a_drop_stands_there_whenever_it_was_accepted(tmp_p
     assert runs.content == b"one"
 
 
-def test_runs_of_versions_that_no_event_tells_of_are_in_the_order_of_their_times(tmp_path: Path) -> None:
+def test_runs_of_versions_without_events_are_in_the_order_of_their_times(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     assert runs.mirror(2, sequencer="")
     assert runs.mirror(1)
@@ -102,7 +102,7 @@ def test_what_was_mirrored_is_not_written_again(tmp_path: Path) -> None:
     assert runs.fake.objects.head(RESULTS, TARGET).version_id == version
 
 
-def test_what_somebody_else_put_there_is_replaced(tmp_path: Path) -> None:
+def test_a_foreign_object_in_the_mirror_is_replaced(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     runs.fake.objects.put(RESULTS, TARGET, b"by hand", "text/csv")
     assert runs.mirror(1)
@@ -129,7 +129,7 @@ def calls_of(folder: Path, before: int | None, answers: tuple[bytes, bytes, byte
 
 
 ALIKE = [(b"one", b"two", b"three"), (b"same", b"other", b"same")]
-"""Answers of the three runs. Content that stood there before, and comes again, has the same ETag."""
+"""Answers of the three runs. Content that was there before, and comes again, has the same ETag."""
 
 
 @pytest.mark.parametrize("before", [None, 1])
@@ -177,7 +177,7 @@ def test_a_process_that_pauses_at_any_call_while_a_newer_run_is_mirrored_never_r
 
 
 @pytest.mark.parametrize("answers", ALIKE)
-def test_a_newer_run_that_pauses_at_any_call_while_an_older_one_is_mirrored_stands_in_the_end(
+def test_a_newer_run_that_pauses_at_any_call_while_an_older_one_is_mirrored_wins(
     tmp_path: Path, answers: tuple[bytes, bytes, bytes]
 ) -> None:
     calls = len(calls_of(tmp_path, 1, answers, 3).calls)

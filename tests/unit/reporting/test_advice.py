@@ -1,4 +1,4 @@
-"""What a person is told to do about rows without a good answer: only what would change their outcome."""
+"""The advice for rows without a good answer: only steps that would change their outcome."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from dropbatch.answers import reader as answers
-from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind, codes_about
+from dropbatch.batch_api.error_codes import ERROR_CODES, TEMPORARY_CODES, CodeKind, codes_about
 from dropbatch.domain.outcomes import LEFT_OUT, MAY_BE_PAID, RETRYABLE, Outcome
 from dropbatch.reporting.advice import Cure, advise, can_be_retried, cures, remedy
 from tests.driving import drop, jobs, result, result_json, run
@@ -26,10 +25,8 @@ LASTING = [
 ]
 
 
-@pytest.mark.parametrize(
-    "code", [*sorted(answers._PASSING_CODES), "http_408", "http_409", "http_429", "http_500", "http_503"]
-)
-def test_what_passes_may_be_asked_again_as_it_is(code: str) -> None:
+@pytest.mark.parametrize("code", [*sorted(TEMPORARY_CODES), "http_408", "http_409", "http_429", "http_500", "http_503"])
+def test_rows_with_temporary_errors_can_be_retried_as_they_are(code: str) -> None:
     assert advise(Outcome.ERROR, code).cure is Cure.AGAIN
     assert remedy(Outcome.ERROR, code).endswith("put a .retry beside the drop to ask them again")
 
@@ -37,7 +34,7 @@ def test_what_passes_may_be_asked_again_as_it_is(code: str) -> None:
 @pytest.mark.parametrize(
     "code", [*LASTING, *sorted(codes_about(CodeKind.MODEL, CodeKind.LINE)), "context_length_exceeded"]
 )
-def test_what_would_fail_again_needs_another_recipe_or_other_lines(code: str) -> None:
+def test_rows_that_would_fail_again_need_another_recipe_or_other_lines(code: str) -> None:
     assert advise(Outcome.ERROR, code).cure is Cure.RECIPE
     assert "with the changed recipe" in remedy(Outcome.ERROR, code)
     ready = remedy(Outcome.ERROR, code, has_recipe=False)
@@ -46,8 +43,15 @@ def test_what_would_fail_again_needs_another_recipe_or_other_lines(code: str) ->
     assert ".rerun" not in ready
 
 
+def test_rows_that_are_left_out_need_nothing_and_bad_rows_need_a_correction() -> None:
+    assert advise(Outcome.SKIPPED, "when").cure is Cure.NONE
+    assert advise(Outcome.SKIPPED, "blank_row").cure is Cure.NONE
+    assert advise(Outcome.SKIPPED, "ragged_row").cure is Cure.ROWS
+    assert advise(Outcome.SKIPPED, "invalid_model").cure is Cure.ROWS, "a code of ours"
+
+
 @pytest.mark.parametrize("code", sorted(MAY_BE_PAID))
-def test_what_may_be_paid_already_is_never_asked_by_a_retry(code: str) -> None:
+def test_rows_that_may_be_paid_already_are_never_retried(code: str) -> None:
     for outcome in (Outcome.ERROR, Outcome.EXPIRED, Outcome.MISSING):
         assert advise(outcome, code).cure is Cure.PAY_AGAIN
         assert ".retry" not in remedy(outcome, code)
@@ -95,7 +99,7 @@ def failing(*messages: str, where: str = "error") -> Any:
 
 
 @pytest.mark.parametrize("where", ["error", "output", "line"])
-def test_the_commonest_error_is_told_in_openai_s_words_unless_it_quotes_a_row(fake: FakeContext, where: str) -> None:
+def test_the_commonest_error_is_shown_in_openais_words_unless_it_quotes_a_row(fake: FakeContext, where: str) -> None:
     """The first row's message quotes it; the second's does not."""
     fake.openai.answer = failing("Invalid value: 'xyzzy'.", UNSUPPORTED, where=where)
     drop(fake, "a.csv", b"text\nxyzzy\nplugh\nc\n")
@@ -110,7 +114,7 @@ def test_the_commonest_error_is_told_in_openai_s_words_unless_it_quotes_a_row(fa
 
 
 @pytest.mark.parametrize("message", ["xyzzy", "Invalid input: xyzzy", "Invalid value: 'xyzzy'."])
-def test_a_message_that_every_row_has_and_may_be_a_row_s_is_not_told(fake: FakeContext, message: str) -> None:
+def test_a_message_that_every_row_has_and_may_quote_a_row_is_not_shown(fake: FakeContext, message: str) -> None:
     fake.openai.answer = failing(message, message, message)
     drop(fake, "a.csv", b"text,url\na,xyzzy\nb,xyzzy\nc,xyzzy\n")
     run(fake)
@@ -119,14 +123,14 @@ def test_a_message_that_every_row_has_and_may_be_a_row_s_is_not_told(fake: FakeC
     assert "xyzzy" not in ended.text + json.dumps(ended.detail) + fake.table.everything() + "".join(fake.observer.lines)
 
 
-def test_the_message_of_a_batch_that_failed_is_told_as_well(fake: FakeContext) -> None:
+def test_the_message_of_a_failed_batch_is_shown_as_well(fake: FakeContext) -> None:
     fake.openai.refuse = lambda _batch, _requests: [("something_new", UNSUPPORTED, None)]
     drop(fake, "a.csv", b"text\na\nb\n")
     run(fake)
     assert result_json(fake, "summary.json")["reasons"][0]["message"] == UNSUPPORTED
 
 
-def test_a_recipe_that_is_wrong_is_mended_and_asked_with_as_the_rejection_says(fake: FakeContext) -> None:
+def test_a_wrong_recipe_is_corrected_and_used_as_the_rejection_says(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ txt }}"\n')
     drop(fake, "a.csv", b"text\na\n")
     run(fake)

@@ -1,4 +1,4 @@
-"""Says where a run's answers are mirrored, beside its own results."""
+"""The lines about the mirror of a run's answers."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -14,7 +14,7 @@ _NOT_MIRRORED = "The mirror could not be written, so it stays as it was: "
 
 
 def mirror_to_come(context: Context, job: Job) -> list[str]:
-    """Return the line about the mirror for a run that begins; none if its recipe wants none."""
+    """Return the line about the mirror for a run that begins; none without a mirror."""
     if job.mirror is None:
         return []
     where = f"s3://{context.buckets.results}/{job.mirror}"
@@ -22,7 +22,7 @@ def mirror_to_come(context: Context, job: Job) -> list[str]:
 
 
 def mirror_lines(context: Context, end: Ended) -> list[str]:
-    """Return the line about the mirror for a run that ended; none if its recipe wants none."""
+    """Return the line about the mirror for a run that ended; none without a mirror."""
     if end.job.mirror is None:
         return []
     where = f"s3://{context.buckets.results}/{end.job.mirror}"
@@ -33,7 +33,7 @@ def mirror_lines(context: Context, end: Ended) -> list[str]:
 
 
 def not_mirrored(decision: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a job ended that was to be mirrored, and could not be until its time was over."""
+    """Return the decision of a job, changed to say that its mirror could not be written before its time was over."""
     found: dict[str, Any] = deepcopy(dict(decision))
     notification = found["notification"]
     for members in (found["summary"], notification["detail"]):

@@ -1,4 +1,4 @@
-"""Every kind of answer that OpenAI's SDK knows, and what becomes of it: a kind that no table names fails here."""
+"""Every kind of answer that OpenAI's SDK knows, with its outcome: a kind that no table names fails here."""
 
 import json
 from collections.abc import Iterator
@@ -13,8 +13,9 @@ from openai.types.responses import Response, ResponseOutputItem, ResponseOutputM
 from openai.types.responses.response_error import ResponseError
 from pydantic import BaseModel
 
+from dropbatch.answers.answer import Answer
 from dropbatch.answers.batch_reader import AnswerReader
-from dropbatch.answers.reader import Answer, read_answer
+from dropbatch.answers.reader import read_answer
 from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind
 from dropbatch.batch_api.output_items import (
     CHAT_MESSAGE,
@@ -142,7 +143,7 @@ def test_an_item_beside_a_text_leaves_the_text(kind: str, with_schema: bool) -> 
 
 
 @pytest.mark.parametrize("kind", sorted(types_of(ResponseOutputItem) - {"message"}))
-def test_an_item_by_itself_is_an_answer_or_none(kind: str) -> None:
+def test_an_item_alone_is_an_answer_or_none(kind: str) -> None:
     item = {"type": kind, "id": "i", "status": "completed", "result": "AAAA"}
     answer = read(response(item))
     expected = {
@@ -171,7 +172,7 @@ def test_items_of_tools_with_a_fee_are_counted_and_no_others(kind: str) -> None:
     assert answer.tools == ({HOSTED[kind]: 1} if kind in HOSTED else None)
 
 
-def test_a_call_of_tomorrow_has_a_fee_that_nobody_knows() -> None:
+def test_an_unknown_kind_of_call_has_an_unknown_fee() -> None:
     answer = read(response({"type": "hologram_call", "id": "i"}, {"type": "hologram", "id": "j"}, message("x")))
     assert (answer.tools, shown(answer)) == ({"other": 1}, ["x"])
 
@@ -316,7 +317,7 @@ def test_each_status_of_a_response_has_its_outcome(status: str) -> None:
     assert read(response(message("x"), status=status)).outcome is outcome
 
 
-def test_sources_of_a_chat_tell_of_a_search() -> None:
+def test_sources_of_a_chat_count_as_a_search() -> None:
     source = {"type": "url_citation", "url_citation": {"url": "https://example.com", "title": "x"}}
     assert read(chat(content="x", annotations=[source, source]), CHAT).tools == {"web_search": 1}
     assert read(chat(content="x", annotations=[]), CHAT).tools is None

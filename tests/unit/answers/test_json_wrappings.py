@@ -1,4 +1,4 @@
-"""What models wrap around JSON is taken off where it is around the whole; what else stands there stays."""
+"""Wrappings around the whole of JSON are removed; any other text around it stays."""
 
 import json
 
@@ -36,14 +36,14 @@ GOOD = '{"mood": "good"}'
         f"<thinking>a</thinking><think>b</think>{GOOD}",
         f"<reasoning>a</reasoning>\n```json\n{GOOD}\n```",
         f"[THINK]a[/THINK]{GOOD}",
-        f"Its first tag stood in the prompt.\n</think>\n\n{GOOD}",
+        f"Its first tag was in the prompt.\n</think>\n\n{GOOD}",
         f"<think>a</think><answer>{GOOD}</answer>",
         f"<answer>\n```json\n{GOOD}\n```\n</answer>",
         f"\ufeff```json\n{GOOD}\n```",
         f"<think>\u0130stanbul</think>{GOOD}",
     ],
 )
-def test_what_is_around_the_whole_is_taken_off(text: str) -> None:
+def test_wrappings_around_the_whole_are_removed(text: str) -> None:
     assert unwrap_json(text) == GOOD
 
 

@@ -1,4 +1,4 @@
-"""What models and servers have been seen to answer, from the drop to its results: each row names its answer."""
+"""Odd answers of models and servers, from the drop to its results: each row names its answer."""
 
 import csv
 import io
@@ -179,7 +179,7 @@ def test_a_text_stays_as_the_model_wrote_it_without_a_schema(tmp_path: Path) -> 
     assert {row["_status"] for row in rows} == {"ok"}
 
 
-def test_what_is_declined_is_refused_and_what_is_too_long_is_told(tmp_path: Path) -> None:
+def test_declined_rows_are_refused_and_rows_that_are_too_long_are_reported(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path)
     expected = {
         "filter400": ("refused", "content_filter", ""),
@@ -208,7 +208,7 @@ def test_what_is_declined_is_refused_and_what_is_too_long_is_told(tmp_path: Path
     remedies = {reason["code"]: reason["remedy"] for reason in summary["reasons"]}
     assert "reword the prompt" in remedies["content_filter"]
     assert "correct the rows" in remedies["context_length_exceeded"]
-    assert len(fake.openai.batches) == 1, "none of it is asked again"
+    assert len(fake.openai.batches) == 1, "no row is retried"
 
 
 def test_a_row_that_was_shortened_is_answered(tmp_path: Path) -> None:
@@ -410,7 +410,7 @@ def test_a_list_of_tokens_is_one_text(tmp_path: Path) -> None:
     assert [row["embedding"] for row in rows] == [[0, 0.5], [0, 0.5]]
 
 
-def test_lists_keep_their_form_when_rows_are_asked_again(tmp_path: Path) -> None:
+def test_lists_keep_their_form_when_rows_are_retried(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path)
     lines: list[dict[str, Any]] = [{"texts": ["a"]}, {"texts": "b"}, {"texts": ["c"]}]
     recipe = EMBED + b'"{{ texts | json }}"\n'

@@ -1,18 +1,17 @@
-"""Sums of money: what is known of them, and what they lack."""
+"""Sums of money: the known part of them, and the unknown part."""
 
 import json
 
 import pytest
 
-from dropbatch.answers.reader import Usage
 from dropbatch.answers.tally import Cost, Tally
+from dropbatch.answers.usage import Usage
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.reporting.details import _cost
-from dropbatch.reporting.notifications import _paid
+from dropbatch.reporting.costs import cost_members, cost_sentence
 
 
 def tally(*costs: Cost) -> Tally:
-    """What batches with these costs come to."""
+    """Return the sum of batches with these costs."""
     whole = Tally()
     for cost in costs:
         part = Tally()
@@ -23,7 +22,7 @@ def tally(*costs: Cost) -> Tally:
 
 def test_a_model_of_unknown_price_leaves_the_known_part() -> None:
     found = tally(Cost(1.5, 3.0), Cost(0.0, 0.0, unpriced=7), Cost(0.25, 0.5, unread=2))
-    assert _cost(found) == {
+    assert cost_members(found) == {
         "currency": "USD",
         "paid": 1.75,
         "saved": 1.75,
@@ -32,43 +31,43 @@ def test_a_model_of_unknown_price_leaves_the_known_part() -> None:
         "uncollected_requests": 2,
         "unpriced_tool_calls": 0,
     }
-    assert _paid(found).startswith("Paid about $1.75, and saved $1.75 by batching. ")
-    assert "The price of 7 requests is not known" in _paid(found)
-    assert "The answers of 2 requests could not be collected" in _paid(found)
+    assert cost_sentence(found).startswith("Paid about $1.75, and saved $1.75 by batching. ")
+    assert "The price of 7 requests is not known" in cost_sentence(found)
+    assert "The answers of 2 requests could not be collected" in cost_sentence(found)
 
 
-def test_what_is_known_in_full_is_told_without_more_ado() -> None:
-    assert _paid(tally(Cost(1.5, 3.0))) == "Paid about $1.50, and saved $1.50 by batching."
-    assert _paid(Tally()) == "Nothing was paid."
-    assert _cost(Tally())["paid"] == 0.0
+def test_a_cost_that_is_known_in_full_is_one_sentence() -> None:
+    assert cost_sentence(tally(Cost(1.5, 3.0))) == "Paid about $1.50, and saved $1.50 by batching."
+    assert cost_sentence(Tally()) == "Nothing was paid."
+    assert cost_members(Tally())["paid"] == 0.0
 
 
 @pytest.mark.parametrize("cost", [Cost(0.0, 0.0, unpriced=1), Cost(0.0, 0.0, unread=1)])
 def test_what_is_not_known_at_all_is_not_nothing(cost: Cost) -> None:
-    assert (_cost(tally(cost))["paid"], _cost(tally(cost))["saved"]) == (None, None)
-    assert _paid(tally(cost)).startswith("The cost is not known. The ")
-    assert "1 request " in _paid(tally(cost))
-    assert "$" not in _paid(tally(cost))
+    assert (cost_members(tally(cost))["paid"], cost_members(tally(cost))["saved"]) == (None, None)
+    assert cost_sentence(tally(cost)).startswith("The cost is not known. The ")
+    assert "1 request " in cost_sentence(tally(cost))
+    assert "$" not in cost_sentence(tally(cost))
 
 
 def test_batching_that_costs_more_is_no_saving() -> None:
-    assert _paid(tally(Cost(1.0, 0.5))) == "Paid about $1.00, which is 50 cents more than without batching."
+    assert cost_sentence(tally(Cost(1.0, 0.5))) == "Paid about $1.00, which is 50 cents more than without batching."
 
 
-def test_a_paid_batch_that_ends_without_its_answers_is_told() -> None:
+def test_a_paid_batch_that_ends_without_its_answers_is_counted() -> None:
     found = Tally()
-    found.uncollected(50_000)
-    assert _cost(found)["uncollected_requests"] == 50_000
+    found.pay(Cost(0.0, 0.0, unread=50_000))
+    assert cost_members(found)["uncollected_requests"] == 50_000
 
 
-def test_a_tally_is_the_same_after_it_was_kept() -> None:
+def test_a_tally_is_the_same_after_it_was_stored() -> None:
     found = tally(Cost(1.5, 3.0, 4, 5, 0.02, {"web_search": 2, "container": 1}, 1))
     found.spend(Usage(10, 4, 5, 3, 2))
     found.count(7, Outcome.REFUSED, "refusal")
     assert Tally.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
-def test_a_tally_of_before_is_read_as_what_it_knew() -> None:
+def test_a_tally_of_an_earlier_release_can_be_read() -> None:
     members = Tally().to_json() | {"outcomes": {"ok": 3, "error": 1}}
     del members["unpriced"], members["unread"]
     del members["fees_usd"], members["tool_calls"], members["unpriced_tool_calls"]
@@ -80,9 +79,9 @@ def test_a_tally_of_before_is_read_as_what_it_knew() -> None:
     assert (known.paid, known.unpriced) == (1.5, 4)
 
 
-def test_asking_failed_rows_again_is_not_paid_twice() -> None:
+def test_retried_rows_are_not_paid_twice() -> None:
     found = Tally()
-    found.take_over(tally(Cost(1.5, 3.0, 4, 5)))
+    found.carry_over(tally(Cost(1.5, 3.0, 4, 5)))
     assert (found.paid, found.unpriced, found.unread) == (0.0, 0, 0)
 
 
@@ -90,25 +89,25 @@ def test_fees_are_part_of_the_sum_and_named() -> None:
     found = tally(
         Cost(0.5, 0.9, 0, 0, 0.1, {"web_search": 10}), Cost(0.25, 0.3, 0, 0, 0.03, {"web_search": 1, "container_1g": 1})
     )
-    assert _paid(found) == (
+    assert cost_sentence(found) == (
         "Paid about 75 cents, and saved 45 cents by batching. "
         "Of it 13 cents went to the fees of 12 tool calls, which batching does not halve."
     )
-    assert _cost(found)["fees"] == 0.13
+    assert cost_members(found)["fees"] == 0.13
     assert found.tool_calls == {"web_search": 11, "container_1g": 1}
 
 
 def test_fees_that_are_not_known_are_named() -> None:
     found = tally(Cost(0.5, 0.9, 0, 0, 0.01, {"web_search": 1, "container": 2}, 2))
-    assert "Of it 1 cent went to the fees of 1 tool call, which" in _paid(found)
-    assert _paid(found).endswith(" The sum is without the fees of 2 tool calls, whose price is not known.")
-    assert _cost(found)["unpriced_tool_calls"] == 2
+    assert "Of it 1 cent went to the fees of 1 tool call, which" in cost_sentence(found)
+    assert cost_sentence(found).endswith(" The sum is without the fees of 2 tool calls, whose price is not known.")
+    assert cost_members(found)["unpriced_tool_calls"] == 2
     only = tally(Cost(0.0, 0.0, 0, 0, 0.0, {"container": 1}, 1))
-    assert _paid(only).startswith("The cost is not known. The sum is without the fees of 1 tool call, ")
-    assert (_cost(only)["paid"], only.saved) == (None, None)
+    assert cost_sentence(only).startswith("The cost is not known. The sum is without the fees of 1 tool call, ")
+    assert (cost_members(only)["paid"], only.saved) == (None, None)
 
 
-def test_asking_failed_rows_again_pays_no_fee_twice() -> None:
+def test_retried_rows_pay_no_fee_twice() -> None:
     found = Tally()
-    found.take_over(tally(Cost(1.5, 3.0, 0, 0, 0.5, {"web_search": 50}, 1)))
+    found.carry_over(tally(Cost(1.5, 3.0, 0, 0, 0.5, {"web_search": 50}, 1)))
     assert (found.fees_usd, found.tool_calls, found.unpriced_tool_calls) == (0.0, {}, 0)

@@ -1,4 +1,4 @@
-"""What answers cost together: as much as each by itself, part by part, and nothing that is not known."""
+"""The cost of several answers: the sum of the costs of each, part by part, and nothing for unknown prices."""
 
 from typing import Any
 
@@ -9,8 +9,10 @@ from genai_prices.data_snapshot import get_snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch.answers.reader import Answer, Usage, read_answer
+from dropbatch.answers.answer import Answer
+from dropbatch.answers.reader import read_answer
 from dropbatch.answers.tally import Cost
+from dropbatch.answers.usage import Usage
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.money.pricing import CostMeter
 
@@ -57,7 +59,7 @@ ENDING = {
     "fine-tuned, without any": ["ft:gpt-4.1-mini-2025-04-14:org::id"],
     "other media": ["sora-2", "gpt-image-1.5", "chatgpt-image-latest", "gpt-audio", "gpt-4o-audio-preview"],
 }
-"""tests/infra/test_models_named.py lets these names stand here, and once only."""
+"""tests/infra/test_models_named.py allows these names here, once each."""
 
 ALL_PARTS = [
     *("gpt-5.4", "gpt-6-luna", "gpt-5.6-luna"),
@@ -100,7 +102,7 @@ assert len(MODELS) > 50
 
 
 def dearest(model: str) -> float:
-    """What a token costs at most: with a long context, without the Batch API."""
+    """Return the highest price of a token: with a long context, without the Batch API."""
     return max(listed(model, Usage(10**9, 0, 0, 0, 10**9)), listed(model, Usage(10**9, 0, 10**9, 0))) / 10**9
 
 
@@ -163,18 +165,18 @@ def answer(body: Any, status: int = 200) -> Answer:
     return read_answer(line, None, CHAT)
 
 
-def test_an_answer_without_usage_was_paid_for_though_nobody_knows_how_much() -> None:
+def test_an_answer_without_usage_was_paid_for_at_an_unknown_price() -> None:
     bill = CostMeter("gpt-6-luna", CHAT)
     good = answer(b'{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}')
     cut = answer(b'{"choices":[{"message":{"content":"a"},"finish_reason":"length"}]}')
     assert (good.outcome, cut.outcome) == (Outcome.OK, Outcome.TRUNCATED)
     refused, spoilt = answer(b'{"error":{"code":"e"}}', 400), read_answer(b'{"response":{"bo', None, CHAT)
     counted = good._replace(usage=Usage(1, 0, 1, 0))
-    bill.add_silent([good, cut, refused, spoilt, counted])
+    bill.add_without_usage([good, cut, refused, spoilt, counted])
     assert bill.total() == Cost(0.0, 0.0, unpriced=2, unread=1)
 
 
-def test_counts_of_nothing_are_no_price() -> None:
+def test_a_usage_of_no_tokens_is_no_price() -> None:
     bill = CostMeter("gpt-6-luna", CHAT)
     bill.add([Usage(0, 0, 0, 0), *[Usage(200_000, 0, 0, 0)] * 5])
     assert bill.total() == Cost(0.05, 0.1, unpriced=1)
@@ -183,16 +185,16 @@ def test_counts_of_nothing_are_no_price() -> None:
 @pytest.mark.parametrize("model", ["omni-moderation-latest", ""])
 def test_moderations_cost_nothing_whatever_they_say(model: str) -> None:
     bill = CostMeter(model, "/v1/moderations")
-    bill.add_silent([Answer(Outcome.OK, None, None, None)])
+    bill.add_without_usage([Answer(Outcome.OK, None, None, None)])
     bill.add([Usage(0, 0, 0, 0)])
-    bill.unread(3)
+    bill.add_unread(3)
     assert bill.total() == Cost(0.0, 0.0)
 
 
-def test_lines_that_cannot_be_read_are_on_the_bill_by_their_number() -> None:
+def test_unreadable_lines_are_counted_as_unread() -> None:
     bill = CostMeter("gpt-6-luna", CHAT)
-    bill.unread(2)
-    bill.unread(1)
+    bill.add_unread(2)
+    bill.add_unread(1)
     assert bill.total() == Cost(0.0, 0.0, unread=3)
 
 
@@ -200,8 +202,8 @@ def test_a_request_that_was_declined_costs_nothing() -> None:
     declined = answer(b'{"error":{"code":"content_filter"}}', 400)
     assert declined.outcome is Outcome.REFUSED
     bill = CostMeter("gpt-6-luna", CHAT)
-    bill.add_silent([declined])
+    bill.add_without_usage([declined])
     assert bill.total() == Cost(0.0, 0.0)
     filtered = answer(b'{"choices":[{"message":{"content":"a"},"finish_reason":"content_filter"}]}')
-    bill.add_silent([filtered])
+    bill.add_without_usage([filtered])
     assert bill.total() == Cost(0.0, 0.0, unpriced=1), "a model answered this one"

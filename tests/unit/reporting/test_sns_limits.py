@@ -1,4 +1,4 @@
-"""Whatever a notification says, it fits into SNS; and what fits stays as it is."""
+"""Any notification fits into SNS after it is cut, and one that fits already stays as it is."""
 
 import json
 from dataclasses import replace
@@ -56,7 +56,7 @@ def test_anything_fits(told: Told) -> None:
 
 
 def _no_constant(name: str) -> Any:
-    raise AssertionError(f"{name} is no JSON")
+    raise AssertionError(f"{name} is not JSON")
 
 
 @pytest.mark.slow
@@ -72,7 +72,7 @@ def test_the_shortest_form_is_plain_and_short(told: Told) -> None:
 def test_what_fits_stays_as_it_is() -> None:
     told = fitted(PLAIN)
     assert told == replace(PLAIN, text=PLAIN.text.replace("\t", " "))
-    assert json.loads(event_json(told.detail)) == PLAIN.detail, "a key is told to programs as it is"
+    assert json.loads(event_json(told.detail)) == PLAIN.detail, "programs get a key as it is"
 
 
 def test_of_a_long_subject_the_name_is_cut_and_the_numbers_never() -> None:
@@ -94,7 +94,7 @@ def test_a_name_cannot_turn_the_rest_of_a_line_around() -> None:
     assert (told.subject, told.text) == ("a vsc.csv: 3 of 3 answered", "one  line\nanother")
 
 
-def test_nothing_is_told_as_empty() -> None:
+def test_an_empty_notification_still_has_a_subject_and_a_text() -> None:
     told = fitted(Notification("", "\x00", "\n", "\x07 ", "\n \n", {}))
     assert (told.event, told.status, told.folder) == ("unknown", "unknown", "/")
     assert (told.subject, told.text) == ("Dropbatch: unknown", "Dropbatch: unknown")
@@ -132,7 +132,7 @@ def test_of_a_long_event_long_lists_are_cut_with_a_count() -> None:
     assert told["drop"]["key"] == "k" * 1_024, "keys are never cut"
 
 
-def test_of_an_event_without_measure_its_shortest_form_is_told() -> None:
+def test_of_a_huge_event_the_shortest_form_is_sent() -> None:
     heap = {str(number): ["x" * 2_000] * 30 for number in range(30)}
     results = {"bucket": "b", "prefix": "k/j/"}
     told = fitted(replace(PLAIN, detail={**PLAIN.detail, "results": results, "heap": heap})).detail

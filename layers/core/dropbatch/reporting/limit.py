@@ -1,4 +1,4 @@
-"""Says which rows of a drop a recipe's `limit` took, and what all of them would cost."""
+"""The rows of a drop that a recipe's `limit` selects, and the cost of all rows."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,15 +7,15 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.reporting.phrases import about, rows_counted
 
-if TYPE_CHECKING:  # it knows of recipes, which a poll, that tells too, does not load
+if TYPE_CHECKING:  # tallies know of recipes, which a poll does not load
     from dropbatch.answers.tally import Tally
 
 _UNPAID = (Outcome.ERROR, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.MISSING)
-"""Outcomes of rows that OpenAI was not paid for, though others like them are paid."""
+"""Outcomes of rows that are not paid for."""
 
 
 def rows_taken(job: Job) -> str:
-    """Return how many rows a job has, and which of the drop's these are."""
+    """Say how many rows a job has, and which rows of the drop they are."""
     limited = job.limited
     if limited is None:
         return rows_counted(job.rows)
@@ -27,14 +27,14 @@ def rows_taken(job: Job) -> str:
 
 
 def rows_in_short(job: Job) -> str:
-    """Return the same for a subject."""
+    """Say the same for a subject."""
     if job.limited is None or job.limited.in_file is None:
         return rows_counted(job.rows)
     return f"{job.rows:,} of {rows_counted(job.limited.in_file)}"
 
 
 def rows_taken_together(jobs: Sequence[Job]) -> str:
-    """Return how many rows several jobs have, and of how many these are."""
+    """Say how many rows several jobs have together, and out of how many."""
     rows = sum(job.rows for job in jobs)
     if not any(job.limited for job in jobs):
         return rows_counted(rows)
@@ -45,14 +45,14 @@ def rows_taken_together(jobs: Sequence[Job]) -> str:
 
 
 def row_members(job: Job) -> dict[str, Any]:
-    """Return how many rows there are, as events have them; `in_file` is null if nobody could count them."""
+    """Return the counts of rows for events; `in_file` is null if the rows could not be counted."""
     return {"total": job.rows} if job.limited is None else {"total": job.rows, "in_file": job.limited.in_file}
 
 
 def cost_of_all(job: Job, tally: "Tally") -> float | None:
-    """Return what all rows of the drop would cost, by those that were paid; None if that is not known.
+    """Return the cost of all rows of the drop, extrapolated from the paid ones; None if it is not known.
 
-    Nor is it known of a `.retry`, which pays only the rows that it asks again.
+    It is not known after a `.retry` either, which pays only for the rows that it sends again.
     """
     if job.limited is None or job.limited.in_file is None or job.retry_of is not None or tally.paid is None:
         return None
@@ -63,7 +63,7 @@ def cost_of_all(job: Job, tally: "Tally") -> float | None:
 
 
 def limited_lines(job: Job, tally: "Tally") -> list[str]:
-    """Return the lines of a notification about which rows were asked, and what all would cost; none if all were."""
+    """Say which rows were sent, and what all would cost; return no line if all were sent."""
     if job.limited is None:
         return []
     cost = cost_of_all(job, tally)

@@ -1,4 +1,4 @@
-"""What people and programs are told, over fakes: every event, its subject, text, attributes and detail."""
+"""Every event over fakes: its subject, text, attributes and detail."""
 
 import hashlib
 import json
@@ -36,12 +36,12 @@ def told(fake: FakeContext, event: str) -> Notification:
 
 
 def digest_of(recipe: bytes) -> str:
-    """How a text names a recipe."""
+    """Return the name of a recipe in texts."""
     return hashlib.sha256(recipe).hexdigest()[:8]
 
 
 def run_line(job: Job) -> str:
-    """How a text of a job of the shop ends."""
+    """Return the last line of texts about a job of the shop."""
     recipe = f"shop/recipe.yaml ({digest_of(SENTIMENT)})"
     return f"Run {job.run} of {job.drop.name}, model gpt-6-luna, recipe {recipe}, Dropbatch {__version__}."
 
@@ -60,7 +60,7 @@ def test_an_accepted_drop_says_what_goes_and_how_to_stop_it(fake: FakeContext) -
     assert "echo | aws s3 cp - 's3://the-inbox/shop/my file.csv.cancel'" in accepted.text
 
 
-def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeContext) -> None:
+def test_the_end_shows_counts_cost_answers_reasons_and_next_steps(fake: FakeContext) -> None:
     """Of 9 rows 4 are positive, 1 negative; 2 have one error, 1 another, 1 is truncated."""
 
     def answer(request: dict[str, Any]) -> Any:
@@ -122,7 +122,7 @@ def test_the_end_tells_counts_cost_answers_reasons_and_what_to_do(fake: FakeCont
     assert "xyzzy" not in ended.text + json.dumps(detail)
 
 
-def test_what_has_no_known_price_is_told_beside_what_has_one(fake: FakeContext) -> None:
+def test_requests_of_unknown_price_are_shown_beside_the_cost_of_the_others(fake: FakeContext) -> None:
     """Of 3 answers one says nothing of its tokens, and one is that of a model that the price list lacks."""
 
     def answer(request: dict[str, Any]) -> Any:
@@ -143,7 +143,7 @@ def test_what_has_no_known_price_is_told_beside_what_has_one(fake: FakeContext) 
     assert '<td>requests of unknown price</td><td class="n">2</td>' in result(fake, "report.html").decode()
 
 
-def test_where_all_is_answered_the_next_line_fetches_it(fake: FakeContext) -> None:
+def test_if_all_rows_are_answered_the_next_line_fetches_them(fake: FakeContext) -> None:
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake)
     ended = told(fake, "ended")
@@ -151,7 +151,7 @@ def test_where_all_is_answered_the_next_line_fetches_it(fake: FakeContext) -> No
     assert ended.text.splitlines()[-2].startswith("To fetch them: aws s3 cp s3://the-results/shop/a.csv/")
 
 
-def test_rows_that_are_skipped_are_not_asked_for(fake: FakeContext) -> None:
+def test_skipped_rows_are_not_counted_as_unanswered(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b'when: "{{ text }}"\n')
     drop(fake, "shop/a.csv", b'text\na\n""\n')
     run(fake)
@@ -159,7 +159,7 @@ def test_rows_that_are_skipped_are_not_asked_for(fake: FakeContext) -> None:
     assert told(fake, "ended").status == "succeeded"
 
 
-def test_a_rejected_drop_is_told_its_causes_with_a_count_and_the_first_lines(fake: FakeContext) -> None:
+def test_a_rejection_lists_causes_with_their_counts_and_first_lines(fake: FakeContext) -> None:
     drop(fake, "shop/a.csv", b"id,text\n" + b"1\n" * 120)
     run(fake)
     rejected = told(fake, "rejected")
@@ -184,7 +184,7 @@ def test_a_rejected_drop_is_told_its_causes_with_a_count_and_the_first_lines(fak
     assert (group["code"], group["count"], group["lines"]) == ("ragged_row", 120, [2, 3, 4])
 
 
-def test_a_rejected_drop_is_told_five_causes_and_how_many_more(fake: FakeContext) -> None:
+def test_a_rejection_lists_five_causes_and_counts_the_others(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"".join(b"qqq%d: 1\n" % number for number in range(7)))
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake)
@@ -193,7 +193,7 @@ def test_a_rejected_drop_is_told_five_causes_and_how_many_more(fake: FakeContext
     assert problems[5] == "- and 2 more"
 
 
-def test_a_wrong_recipe_and_wrong_rows_are_told_together(fake: FakeContext) -> None:
+def test_a_wrong_recipe_and_wrong_rows_are_reported_together(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimt: 4\ndelimiter: ";"\n')
     drop(fake, "shop/a.csv", b"id;text\n1\n2;b\n3\n")
     run(fake)
@@ -205,7 +205,7 @@ def test_a_wrong_recipe_and_wrong_rows_are_told_together(fake: FakeContext) -> N
     ]
 
 
-def test_a_line_that_is_wrong_and_twice_there_is_told_for_both(fake: FakeContext) -> None:
+def test_a_line_that_is_wrong_and_a_duplicate_is_reported_for_both(fake: FakeContext) -> None:
     line = b'{"custom_id": "a", "method": "GET", "url": "/v1/embeddings", "body": {"model": "m", "input": "x"}}\n'
     drop(fake, "a.jsonl", line * 2)
     run(fake)
@@ -217,7 +217,7 @@ def test_a_line_that_is_wrong_and_twice_there_is_told_for_both(fake: FakeContext
     ]
 
 
-def test_a_row_that_lacks_what_the_recipe_asks_for_is_told_with_its_line(fake: FakeContext) -> None:
+def test_a_row_without_a_column_of_the_recipe_is_reported_with_its_line(fake: FakeContext) -> None:
     drop(fake, "shop/a.jsonl", b'{"text": "a"}\n{"txt": "b"}\n')
     run(fake)
     (problem,) = told(fake, "rejected").detail["problems"]["first"]
@@ -236,7 +236,7 @@ def test_a_row_that_lacks_what_the_recipe_asks_for_is_told_with_its_line(fake: F
     ],
     ids=lambda member: next(iter(member)),
 )
-def test_what_is_told_of_a_wrong_line_quotes_nothing_of_it(fake: FakeContext, member: dict[str, Any]) -> None:
+def test_a_message_about_a_wrong_line_quotes_nothing_of_it(fake: FakeContext, member: dict[str, Any]) -> None:
     good = {
         "custom_id": "1",
         "method": "POST",
@@ -297,7 +297,7 @@ def test_a_cancel_after_a_duplicate_reaches_the_job_that_does_the_work(fake: Fak
     assert told(fake, "ended").status == "cancelled"
 
 
-def test_a_recipe_is_told_usable_or_what_is_wrong_with_which_line(fake: FakeContext) -> None:
+def test_a_recipe_is_reported_as_usable_or_with_the_wrong_lines(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml", RECIPE)
     drop(fake, "wrong/recipe.yaml", RECIPE + b"shema: {a: string}\nlimit: none\n")
     run(fake, ticks=2)
@@ -311,21 +311,21 @@ def test_a_recipe_is_told_usable_or_what_is_wrong_with_which_line(fake: FakeCont
     assert "schema" in first["message"]
 
 
-def test_a_recipe_chooses_what_is_told_but_a_rejection_always_is(fake: FakeContext) -> None:
+def test_a_recipe_chooses_its_messages_but_a_rejection_is_always_sent(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"notify: []\n")
     drop(fake, "shop/good.csv", b"text\na\n")
     drop(fake, "shop/bad.csv", b"id,text\n1\n")
     run(fake)
     assert [told.event for told in fake.topics.people] == ["rejected"]
-    assert sorted(fake.topics.events()) == ["accepted", "ended", "rejected"], "programs are told of everything"
+    assert sorted(fake.topics.events()) == ["accepted", "ended", "rejected"], "programs get every event"
 
 
-def test_only_the_end_is_told_where_only_that_is_asked_for(fake: FakeContext) -> None:
+def test_only_the_end_is_sent_if_the_recipe_wants_only_that(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"notify: [ended]\n")
     drop(fake, "shop/good.csv", b"text\na\n")
     run(fake)
     assert [told.event for told in fake.topics.people] == ["ended"]
-    assert fake.topics.events() == ["accepted", "ended"], "programs are told of everything"
+    assert fake.topics.events() == ["accepted", "ended"], "programs get every event"
 
 
 def test_a_long_name_is_cut_and_never_the_numbers(fake: FakeContext) -> None:
