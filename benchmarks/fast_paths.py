@@ -1,4 +1,4 @@
-"""The savings of fast paths: `python -m benchmarks.fast_paths` prints how many times as long each step takes without its.
+"""The savings of fast paths: `python -m benchmarks.fast_paths` prints how many times as long steps take without them.
 
 The steps take turns with all fast paths on and off, in one process. A figure is the ratio of the medians in CPU
 seconds.
