@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropbatch.domain.errors import DropRejectedError
-from dropbatch.formats.compression import Compression, compressed, compressing, decompress, limit_size
+from dropbatch.formats.compression import Compression, compress, compressing, decompress, limit_size
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -101,7 +101,7 @@ def test_skippable_frames_are_skipped() -> None:
 
 
 GZIPPED = packed(b"id,text\n1,a\n" * 100, GZIP)
-ZSTANDARD = compressed(b"id,text\n1,a\n" * 100, ZSTD)  # with a checksum
+ZSTANDARD = compress(b"id,text\n1,a\n" * 100, ZSTD)  # with a checksum
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_zstd_file_that_needs_a_dictionary_is_refused() -> None:
 def test_nothing_gives_nothing(compression: Compression) -> None:
     assert list(decompress([], compression)) == []
     assert b"".join(decompress([b""], compression)) == b""
-    assert compressed(b"", compression) == b""
+    assert compress(b"", compression) == b""
 
 
 class Sink:
@@ -184,7 +184,7 @@ def test_what_is_packed_piece_by_piece_is_a_file(compression: Compression, piece
         return sink.data
 
     content = b"".join(b"".join(piece) for piece in pieces)
-    whole = compressed(b"head\n", compression) + written()
+    whole = compress(b"head\n", compression) + written()
     assert written() == written()
     assert b"".join(decompress([whole], compression)) == b"head\n" + content
     theirs: dict[Compression, Callable[[bytes], bytes]] = {GZIP: gzip.decompress, ZSTD: zstd.decompress}

@@ -93,7 +93,7 @@ def compressing(writer: Writer, compression: Compression) -> Iterator[Writer]:
     packing.finish()
 
 
-def compressed(data: bytes, compression: Compression) -> bytes:
+def compress(data: bytes, compression: Compression) -> bytes:
     """Return the data as a member; no data gives no bytes."""
     if not compression or not data:
         return data

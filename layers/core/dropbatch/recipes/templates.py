@@ -14,7 +14,7 @@ from jinja2.environment import TemplateExpression
 from jinja2.meta import find_undeclared_variables
 
 from dropbatch import fast_paths
-from dropbatch.json_encoding import sound
+from dropbatch.json_encoding import replace_surrogates
 from dropbatch.recipes.fast_templates import FastTemplate
 from dropbatch.recipes.file_values import FileValues
 from dropbatch.recipes.reserved_names import CONSTANTS, ROW
@@ -106,7 +106,7 @@ def compile_template(
     template in the recipe, for the advice in errors.
     """
     environment = FOR_WHEN if for_when else FOR_TEXT
-    source = sound(source)
+    source = replace_surrogates(source)
     try:
         tree = environment.parse(source)
         for node in tree.find_all(_STATEMENTS):
