@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 from unittest import mock
 
+from benchmarks.cases import lines_of
 from benchmarks.inputs import RECIPE, csv_drop, raw_drop
 from dropbatch import fast_paths
 from dropbatch.answers.batch_reader import AnswerReader
@@ -68,13 +69,8 @@ def _exhaust(items: Iterable[object]) -> None:
 
 
 def _build(builder: RequestBuilder, chunks: Iterable[Chunk]) -> None:
-    """Make the lines of a batch file, as a process that submits does."""
     for chunk in chunks:
-        requests = builder.requests(chunk)
-        if requests is not None:
-            requests.lines()
-        else:
-            b"".join([_request(builder, record).line(str(record.number)) for record in chunk.records()])
+        lines_of(builder, chunk)
 
 
 def _request(builder: RequestBuilder, record: Record) -> Request:

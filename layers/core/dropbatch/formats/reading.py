@@ -136,37 +136,40 @@ def read_drop(
     while len(start) < _START and (block := next(blocks, None)) is not None:
         start += block
     check_is_text(start[:_START])
-    bom = start.startswith(BYTE_ORDER_MARK)
     codec = UTF_8 if storage.codec else codec_of(encoding)
     mark = b""
-    if bom:
+    if start.startswith(BYTE_ORDER_MARK):
         mark, start = BYTE_ORDER_MARK, start[len(BYTE_ORDER_MARK) :]
         codec = UTF_8  # the mark is UTF-8's, whatever the recipe says
     lines = Lines(chain([start], blocks), limits.line_bytes, len(mark))
-    separators = file_type.kind in (Kind.CSV, Kind.TSV)
+    sample = start[:SAMPLE_BYTES]
     if file_type.kind is Kind.JSONL and codec == UTF_8:
         found = json_layout(lines, limits.line_bytes)
         if found is not None:
-            return _json_reader(lines, found, mark, limits.line_bytes, storage, start[:SAMPLE_BYTES])
-    knows_header = separators and options.header is not None
-    first = b"" if knows_header else first_line(lines, b"\r\n" if separators else None)
-    hints: Sequence[Problem] = ()
-    sample = start[:SAMPLE_BYTES]
-    match file_type.kind:
-        case Kind.CSV | Kind.TSV:
-            try:
-                layout, hints = header.read_layout(lines, file_type.kind, options, codec, mark, limits.line_bytes)
-            except DropRejectedError as rejected:
-                raise with_encodings_named(rejected, sample) from None
-        case Kind.TXT:
-            layout = Layout(Kind.TXT, False, ("text",), None, codec, mark, line_end_of(first), bom)
-        case _:
-            if codec != UTF_8:
-                message = "JSON Lines are always UTF-8; remove `encoding` from the recipe, and save the file as UTF-8."
-                raise DropRejectedError.because(Problem("unknown_encoding", message, key="encoding"))
-            raw = raw_reader.is_raw(first, lines.number)
-            layout = Layout(Kind.JSONL, raw, (), None, UTF_8, mark, line_end_of(first), bom)
+            return _json_reader(lines, found, mark, limits.line_bytes, storage, sample)
+    layout, hints = _read_layout(lines, file_type.kind, options, codec, mark, limits.line_bytes, sample)
     return _reader(replace(layout, storage=storage), lines, limits.line_bytes, hints=hints, sample=sample)
+
+
+def _read_layout(
+    lines: Lines, kind: Kind, options: CsvOptions, codec: str, mark: bytes, limit: int, sample: bytes
+) -> tuple[Layout, Sequence[Problem]]:
+    """Read what is before the first row. Return the layout, and the reader's hints."""
+    if kind in (Kind.CSV, Kind.TSV):
+        if options.header is None:
+            first_line(lines, b"\r\n")
+        try:
+            return header.read_layout(lines, kind, options, codec, mark, limit)
+        except DropRejectedError as rejected:
+            raise with_encodings_named(rejected, sample) from None
+    first = first_line(lines, None)
+    if kind is Kind.TXT:
+        return Layout(Kind.TXT, False, ("text",), None, codec, mark, line_end_of(first), bool(mark)), ()
+    if codec != UTF_8:
+        message = "JSON Lines are always UTF-8; remove `encoding` from the recipe, and save the file as UTF-8."
+        raise DropRejectedError.because(Problem("unknown_encoding", message, key="encoding"))
+    is_raw = raw_reader.is_raw(first, lines.number)
+    return Layout(Kind.JSONL, is_raw, (), None, UTF_8, mark, line_end_of(first), bool(mark)), ()
 
 
 def read_on(blocks: Iterable[bytes], layout: Layout, position: Position, limits: Limits) -> DropReader:
