@@ -112,7 +112,14 @@ class _Separated:
 
     def _row(self, raw: bytes, columns: str) -> bytes:
         body = raw.rstrip(b"\r\n")
+        if self._dialect.escape is not None:
+            body = raw[: len(body) + self._ends_in_escape(body, self._dialect.escape)]
         return body + encode_text(columns, self._encoding) + raw[len(body) :]
+
+    def _ends_in_escape(self, body: bytes, escape: str) -> bool:
+        """Return whether the last sign of a row escapes what follows, which is part of the last value then."""
+        text = body.decode(self._encoding)
+        return (len(text) - len(text.rstrip(escape))) % 2 == 1
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
         width = len(self._layout.columns) + self._layout.padding
