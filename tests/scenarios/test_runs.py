@@ -15,7 +15,7 @@ from dropbatch.domain.runs import Claim
 from dropbatch.domain.states import HeldReason, JobState
 from dropbatch.jobs.deduplication import claim_job
 from dropbatch.messages import IntakeMessage
-from dropbatch.reporting.details import results_prefix
+from dropbatch.reporting.event_members import results_prefix
 from dropbatch.storage.repository import to_item
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, result, result_json, rows, run
 from tests.fakes import INBOX, RESULTS, WORK, FakeContext, answer_ok, response_line

@@ -21,7 +21,7 @@ from dropbatch.jobs.reject import NOT_READABLE
 from dropbatch.messages import IntakeMessage
 from dropbatch.ports import ObjectInfo
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
-from dropbatch.recipes.understood import understood
+from dropbatch.recipes.summary import understood
 from dropbatch.reporting import recipe_notices
 from dropbatch.reporting.recipe_notices import MAX_FILES, FilesFound
 from dropbatch.storage.context import Context

@@ -9,7 +9,7 @@ from dropbatch.domain.jobs import GRACE_SECONDS, Job
 from dropbatch.domain.runs import Mirror
 from dropbatch.domain.states import ENDED_JOBS
 from dropbatch.jobs import outbox
-from dropbatch.jobs.end import end
+from dropbatch.jobs.end_job import end
 from dropbatch.jobs.lease import leased
 from dropbatch.jobs.reject import end_building, only
 from dropbatch.jobs.runs import begin_run
