@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import dropbatch
+from dropbatch.domain.deadlines import RETENTION_SECONDS
 from dropbatch.domain.drops import job_id
-from dropbatch.domain.jobs import RETENTION_SECONDS, Job
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.runs import Claim
 from dropbatch.domain.states import HeldReason, JobState
 from dropbatch.jobs.deduplication import claim_job

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from dropbatch.answers.tally import Tally
-from dropbatch.delivery.mirror import Answers, mirror
+from dropbatch.delivery.mirror import Answers, is_mirrored, mirror
 from dropbatch.delivery.parquet_results import TableResults
 from dropbatch.delivery.run_comparison import compare
 from dropbatch.domain.comparisons import Comparison
@@ -141,7 +141,7 @@ def _make_results(context: Context, job: Job, files: JobFiles) -> tuple[Ended, l
         objects["skipped"] = event_members.results_prefix(job) + event_members.SKIPPED_NAME
     cancelled = job.cancel_requested and tally.outcomes[Outcome.CANCELLED] > 0
     status = job_status(tally.outcomes, cancelled=cancelled)
-    if job.mirror and not cancelled and tally.outcomes[Outcome.OK]:
+    if job.mirror and is_mirrored(job, is_cancelled=cancelled, answered=tally.outcomes[Outcome.OK]):
         objects["mirror"] = job.mirror
     recipes = _recipes(context.repository, files, job, tally)
     recipe = event_members.recipe_key(job)

@@ -30,7 +30,7 @@ from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.mirror_keys import mirror_key
 from dropbatch.storage.recipe_text import RecipeText
 from dropbatch.storage.repository import Repository
-from dropbatch.submission.admission import dispatch_first
+from dropbatch.submission.first_batches import dispatch_first
 
 _BUILT_MEMBERS = (
     "notify", "digest", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards",

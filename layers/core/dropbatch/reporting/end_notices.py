@@ -2,7 +2,8 @@
 
 import shlex
 
-from dropbatch.domain.jobs import MAX_JOB_SECONDS, Job
+from dropbatch.domain.deadlines import MAX_JOB_SECONDS
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import JobStatus, Outcome
 from dropbatch.ports import Notification
 from dropbatch.reporting.advice import Cure, cures
