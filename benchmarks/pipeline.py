@@ -1,7 +1,7 @@
-"""The whole way of a drop on the embedded stack, as it is deployed: 3,000 reviews, from their upload to `summary.json`.
+"""The whole way of a drop on the deployed embedded stack: 3,000 reviews, from their upload to `summary.json`.
 
-The stack is the benchmark's own, on free ports and in a folder of its own; the emulator answers at once, and a poll
-follows the other, as in the demo. A first drop warms the functions, and is not counted.
+The benchmark has a stack of its own, on free ports and in its own folder. The emulator answers at once, and one poll
+follows the other, as in the demo. A first drop warms the functions, and does not count.
 """
 
 import json
@@ -26,7 +26,7 @@ FIGURES = {"pipeline_3000_s": ("s", "≤ 15")}
 
 def pipeline() -> dict[str, float]:
     stack = Stack(FOLDER, free_port(), free_port(), emulator=AT_ONCE, say=lambda what: print(f"  {what}"))
-    stack.down()  # whatever an earlier run was not allowed to clear away
+    stack.down()  # servers of an earlier run that was killed
     shutil.rmtree(FOLDER, ignore_errors=True)
     try:
         deployed = stack.up()
@@ -41,7 +41,7 @@ def pipeline() -> dict[str, float]:
 
 
 def _answered(stack: Deployed, key: str) -> float:
-    """Drops the reviews under this key; how many seconds it is until the summary is there."""
+    """Drop the reviews under this key. Return the seconds until the summary exists."""
     s3: Any = stack.client("s3")
     began = time.perf_counter()
     data = (EXAMPLE / "reviews.csv").read_bytes()
