@@ -17,6 +17,7 @@ from dropbatch.domain.jobs import Limited
 from dropbatch.domain.states import JobState
 from dropbatch.formats import reading
 from dropbatch.formats.csv import reader as separated
+from dropbatch.formats.file_types import KINDS, file_type
 from dropbatch.formats.jsonl import documents as json_documents
 from dropbatch.formats.parquet import files
 from dropbatch.reporting.phrases import about
@@ -60,6 +61,10 @@ FILES = {
     "g.csv": b"\xff\xfe" + csv_of(TEXTS).decode().encode("utf-16-le"),
     "h.parquet": table(),
 }
+
+
+def test_the_files_are_of_every_kind() -> None:
+    assert {file_type(name).kind for name in FILES} == set(KINDS.values())
 
 
 @pytest.fixture(autouse=True)
