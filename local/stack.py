@@ -39,6 +39,13 @@ OLDEST_RUNTIME = "python3.12"
 """The oldest runtime that the template accepts. Its name has no effect here: functions run on ministack's Python."""
 
 EMULATOR_KEY = "sk-emulated"
+EMULATOR_PARAMETERS = {"AbsenceConfirmationSeconds": "10"}
+"""Parameters of a stack with the emulator. Its list does not lag. The list of another server may, and a second batch
+there costs money."""
+
+EXAMPLE = "AbsenceConfirmationSeconds=2 LogRetentionDays=7"
+"""A value of PARAMETERS."""
+
 AWS, AWS_MARK = "aws", "local.embedded_aws"
 OPENAI, OPENAI_MARK = "openai", "local.openai_emulator"
 
@@ -170,8 +177,7 @@ class Stack:
             "Runtime": max(runtime, OLDEST_RUNTIME, key=_minor),
             "Architecture": machine,
             "OpenAIBaseUrl": openai_url,
-            # The emulator's list does not lag. The list of another server may, and a second batch there costs money.
-            **({} if self.openai_url else {"SettleSeconds": "10"}),
+            **({} if self.openai_url else EMULATOR_PARAMETERS),
             **self.parameters,
         }
         for name in sorted(parameters.keys() - template_parameters((ROOT / "template.yaml").read_text())):
@@ -411,7 +417,7 @@ def _parameters(text: str) -> dict[str, str]:
     for word in shlex.split(text):
         name, equals, value = word.partition("=")
         if not equals or not name.isalnum():
-            raise LocalError(f'PARAMETERS must read like "SettleSeconds=2 LogRetentionDays=7"; {word} does not.')
+            raise LocalError(f'PARAMETERS must read like "{EXAMPLE}"; {word} does not.')
         parameters[name] = value
     return parameters
 
