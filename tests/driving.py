@@ -74,8 +74,8 @@ def rows(count: int) -> bytes:
     return b"text\n" + b"".join(b"row %d\n" % number for number in range(1, count + 1))
 
 
-def run(fake: FakeContext, *, ticks: int = 60, step: float = 60) -> None:
-    """Delivers messages and polls each `step` seconds until nothing is open, or `ticks` are over.
+def run(fake: FakeContext, *, ticks: int = 60, step: float = 60) -> bool:
+    """Delivers messages and polls each `step` seconds until nothing is open, or `ticks` are over; whether nothing is.
 
     Behind the last kill, what waits is not polled for every minute: nothing can happen to it there any more.
     """
@@ -87,9 +87,10 @@ def run(fake: FakeContext, *, ticks: int = 60, step: float = 60) -> None:
         delivered += deliver(fake)
         is_open = not polled or any(True for kind in ("job", "outbox", "pending") for _ in fake.table.open_items(kind))
         if not is_open and not fake.intake.messages:
-            return
+            return True
         waits = not delivered and fake.killer is not None and fake.killer.is_past
         fake.clock.sleep(5 * step if waits else step)
+    return False
 
 
 def pass_time(fake: FakeContext, seconds: float, *, step: float = 60) -> None:

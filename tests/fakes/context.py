@@ -1,7 +1,6 @@
 """The fakes together, and the Context that the use cases see."""
 
 import errno
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
@@ -13,7 +12,7 @@ from dropbatch.storage.context import Buckets, Context
 from tests import event_contract
 from tests.fakes.clock import FakeClock
 from tests.fakes.killer import Killer
-from tests.fakes.names import INBOX, RESULTS, WORK
+from tests.fakes.names import INBOX, RESULTS, WORK, Numbers
 from tests.fakes.objects import FakeObjects
 from tests.fakes.observer import FakeObserver
 from tests.fakes.openai import FakeOpenAI
@@ -49,7 +48,7 @@ class FakeContext:
         self.topics = FakeTopics(event_contract.check)
         self.openai = FakeOpenAI(self.clock)
         self.observer = FakeObserver()
-        self._tokens = itertools.count(1)
+        self._tokens = Numbers()
 
     @property
     def dead_intake(self) -> FakeDeadLetters:

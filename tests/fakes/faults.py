@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from math import inf
 from typing import Any, get_args, get_type_hints
 
@@ -173,7 +173,7 @@ class Faults(Killer):
         return FUNCTION_SECONDS - (self._clock() - self._began)
 
     def wrap(self, name: str, port: Any) -> Any:
-        if isinstance(port, Mapping):
+        if isinstance(port, dict):
             return {member: self.wrap(f"{name}.{member}", its) for member, its in port.items()}
         known = self._wrapped.get(name)
         if known is None or known.port is not port:
@@ -183,7 +183,7 @@ class Faults(Killer):
     def is_active(self, fault: Fault) -> bool:
         return fault.begins <= self._clock() - self._start < fault.ends
 
-    def called(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], more: dict[str, Any]) -> Any:
+    def called(self, name: str, method: Callable[..., Any], *args: Any, **more: Any) -> Any:
         self.made[name] += 1
         mine = [fault for fault in self.faults if fault.call == name]
         due = None
@@ -219,13 +219,8 @@ class _Faulty:
         self._name, self.port, self._faults = name, port, faults
 
     def __getattr__(self, member: str) -> Any:
-        if not callable(getattr(self.port, member)):
-            return getattr(self.port, member)
-
-        def called(*args: Any, **more: Any) -> Any:
-            return self._faults.called(f"{self._name}.{member}", getattr(self.port, member), args, more)
-
-        return called
+        found = getattr(self.port, member)
+        return partial(self._faults.called, f"{self._name}.{member}", found) if callable(found) else found
 
 
 def _broken(result: Any, error: Callable[[], Exception]) -> Any:

@@ -1,6 +1,6 @@
 """A process that can be killed at any call."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,7 @@ class Killer:
         return sorted(effects | {2 * n for n in self.begun if n < len(self.calls)})
 
     def wrap(self, name: str, port: Any) -> Any:
-        if isinstance(port, Mapping):  # the dead letters of every queue
+        if isinstance(port, dict):  # the dead letters of every queue
             return {member: self.wrap(f"{name}.{member}", its) for member, its in port.items()}
         return _Killable(name, port, self)
 

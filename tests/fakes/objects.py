@@ -1,7 +1,6 @@
 """S3 in memory."""
 
 import hashlib
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from dropbatch.adapters.s3 import PART_BYTES
 from dropbatch.adapters.s3_multipart import MIN_PART_BYTES
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError, StaleItemError
 from dropbatch.ports import ObjectInfo, Piece
-from tests.fakes.names import INBOX
+from tests.fakes.names import INBOX, Numbers
 from tests.fakes.refusal import refusal
 
 MAX_KEY_BYTES = 1_024
@@ -41,7 +40,7 @@ class FakeObjects:
         self._clock = clock
         self._objects: dict[tuple[str, str], list[_Version]] = {}
         self._by_folder: dict[tuple[str, str], set[str]] = {}  # keys: a month of jobs is too many to search through
-        self._ids = itertools.count(1)
+        self._ids = Numbers()
         self.uploads: dict[str, tuple[bytes, float]] = {}  # what is being joined, as far as it came, and since when
         self.forbidden: set[str] = set()  # keys that may not be read
         self.archived: set[str] = set()  # keys whose objects must be restored before they can be read

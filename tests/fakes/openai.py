@@ -1,7 +1,6 @@
 """OpenAI's Files and Batches in memory: as strict as the service, and as odd as a test wants it."""
 
 import hashlib
-import itertools
 import json
 import random
 from collections import Counter, deque
@@ -21,6 +20,7 @@ from dropbatch.domain.errors import (
 )
 from dropbatch.domain.states import TERMINAL, OpenAIStatus
 from dropbatch.ports import RemoteBatch
+from tests.fakes.names import Numbers
 
 Answerer = Callable[[dict[str, Any]], tuple[str, dict[str, Any]] | None]
 """Gives for a request line ("output" | "error", its answer line), or None if the row goes missing."""
@@ -98,7 +98,7 @@ class FakeOpenAI:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._ids = itertools.count(1)
+        self._ids = Numbers()
         self.key: str | None = "sk-fake"
         self.key_valid = True
         self.projects: dict[str, str] = {}  # by key; those that are not here have one project in common

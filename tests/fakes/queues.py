@@ -1,12 +1,13 @@
 """SQS in memory, as strict as the service: sizes, receipts, visibility, dead letters, and Lambda's end of loops."""
 
-import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from tests.fakes.names import Numbers
 
 MAX_MESSAGE_BYTES = 262_144
 MAX_DELAY_SECONDS = 900
@@ -74,7 +75,7 @@ class FakeDeadLetters:
 
     def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
         self._clock = clock
-        self._receipts = itertools.count(1)
+        self._receipts = Numbers()
         self._letters: list[FakeMessage] = []
 
     def put(self, message: Mapping[str, Any]) -> None:
@@ -104,7 +105,7 @@ class FakeQueue:
         self._clock = clock
         self._dead = dead
         self._chains = chains or Chains()
-        self._receipts = itertools.count(1)
+        self._receipts = Numbers()
         self.messages: list[FakeMessage] = []
 
     def send(self, message: Mapping[str, Any], delay_seconds: int = 0) -> None:

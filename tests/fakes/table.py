@@ -1,6 +1,5 @@
 """DynamoDB in memory."""
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -18,9 +17,10 @@ MAX_KEY_BYTES = {"pk": 2_048, "sk": 1_024, "open": 2_048, "since": 1_024}
 
 MAX_DIGITS = 38
 
-_LONG_NUMBER = re.compile(rb"\d{%d}" % (MAX_DIGITS + 1))
+_TOO_LARGE = 10**MAX_DIGITS
+"""The least number of more digits; it may end in zeros, which do not count."""
 
-_SCALARS = frozenset({str, int, bool, type(None)})
+_SCALARS = frozenset({str, bool, type(None)})
 
 _INDEX_KEYS = ("open", "since")
 
@@ -49,16 +49,16 @@ class FakeTable:
         return msgspec.json.decode(item) if item else None
 
     def insert(self, item: Mapping[str, Any]) -> None:
-        _check(item)
+        text = _text(item)
         if item["sk"] in self._partitions.get(item["pk"], {}):
             raise StaleItemError
-        self._write(item)
+        self._write(item, text)
 
     def replace(self, item: Mapping[str, Any], rev: int) -> None:
-        _check(item)
+        text = _text(item)
         if self._revs.get((item["pk"], item["sk"])) != rev:
             raise StaleItemError
-        self._write(item)
+        self._write(item, text)
 
     def delete(self, pk: str, sk: str, rev: int) -> None:
         found = self._revs.get((pk, sk))
@@ -72,7 +72,8 @@ class FakeTable:
         found = self.get(pk, sk)
         if found is None or found.get("lease") != lease:
             raise StaleItemError
-        self._write({**found, "lease_until": until})
+        renewed = {**found, "lease_until": until}
+        self._write(renewed, _text(renewed))
 
     def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]:
         _check_keys({"pk": {"S": pk}})
@@ -108,8 +109,8 @@ class FakeTable:
         """Yield every item as JSON."""
         return (item for partition in self._partitions.values() for item in partition.values())
 
-    def _write(self, item: Mapping[str, Any]) -> None:
-        pk, sk, text = item["pk"], item["sk"], msgspec.json.encode(item).decode()
+    def _write(self, item: Mapping[str, Any], text: str) -> None:
+        pk, sk = item["pk"], item["sk"]
         self._partitions.setdefault(pk, {})[sk] = text
         self._revs[pk, sk] = item["rev"]
         is_shown = all(name in item for name in _INDEX_KEYS)
@@ -120,17 +121,20 @@ class FakeTable:
         self._unseen.append((self._clock(), (pk, sk), None, None))
 
 
-def _check(item: Mapping[str, Any]) -> None:
-    """Refuses what DynamoDB refuses, with its own words."""
-    if not _is_plain(item):
+def _text(item: Mapping[str, Any]) -> str:
+    """Return an item as it is kept; refuse what DynamoDB refuses, with its own words."""
+    is_plain = _is_plain(item)
+    if not is_plain:
         typed(item)  # which takes no floats, sets or the like
     for name in ("pk", "sk"):
         if name not in item:
             raise _invalid(f"One or more parameter values were invalid: Missing the key {name} in the item")
-    _check_keys(typed({name: item[name] for name in MAX_KEY_BYTES if name in item}))
+    for name, most in MAX_KEY_BYTES.items():
+        if name in item and not _is_short(item[name], most):
+            _check_keys(typed({name: item[name]}))
     text = msgspec.json.encode(item)
     # What is far from both bounds is not measured: no value takes three times the bytes that it takes in JSON.
-    is_to_measure = 3 * len(text) > MAX_ITEM_BYTES or _LONG_NUMBER.search(text)
+    is_to_measure = not is_plain or 3 * len(text) > MAX_ITEM_BYTES
     if (
         is_to_measure
         and sum(len(name.encode()) + _bytes(value) for name, value in typed(item).items()) > MAX_ITEM_BYTES
@@ -139,12 +143,24 @@ def _check(item: Mapping[str, Any]) -> None:
     expires_at = item.get("expires_at", 0)
     assert type(expires_at) is int, "a time to live is a number of seconds"
     assert expires_at in _TTL_SECONDS, f"a time to live of {expires_at} is none"
+    return text.decode()
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value holds nothing but what the table takes. Many items are checked, so that it is quick."""
-    members = value.values() if type(value) is dict else value
-    return all(type(its) in (dict, list) and _is_plain(its) for its in members if type(its) not in _SCALARS)
+    """Return whether the table takes all that a value holds. Many items are checked, so that it is quick."""
+    for member in value.values() if type(value) is dict else value:
+        kind = type(member)
+        if kind is int:
+            if not -_TOO_LARGE < member < _TOO_LARGE:
+                return False
+        elif kind not in _SCALARS and not (kind in (dict, list) and _is_plain(member)):
+            return False
+    return True
+
+
+def _is_short(value: Any, most: int) -> bool:
+    """Return whether a value is a text that takes at most so many bytes, even with four for each character."""
+    return type(value) is str and 0 < 4 * len(value) <= most
 
 
 @lru_cache(1000)  # the same few are asked for again and again

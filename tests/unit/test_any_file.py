@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -77,7 +77,12 @@ def echoed(request: dict[str, Any]) -> Any:
 @settings(max_examples=150, deadline=None)
 @given(sheets())
 def test_rows_come_back_one_by_one_and_no_empty_one_is_asked(sheet: Sheet) -> None:
-    fake = FakeContext(Path(mkdtemp()), limits=Limits(batch_requests=4))
+    with TemporaryDirectory() as folder:
+        check(sheet, Path(folder))
+
+
+def check(sheet: Sheet, folder: Path) -> None:
+    fake = FakeContext(folder, limits=Limits(batch_requests=4))
     asked: list[str] = []
 
     def answer(request: dict[str, Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
@@ -57,8 +56,8 @@ class Context:
 
     def with_seconds_left(self, seconds_left: Callable[[], float]) -> "Context":
         """Return the same context with another time left. A poll does so for each job: it is quicker than `replace`."""
-        other = copy(self)
-        object.__setattr__(other, "seconds_left", seconds_left)  # it is frozen, but nobody has seen it yet
+        other = object.__new__(type(self))
+        vars(other).update(vars(self), seconds_left=seconds_left)  # it is frozen, but nobody has seen it yet
         return other
 
     def scaled(self, seconds: float) -> int:
