@@ -26,7 +26,7 @@ def submit_drop(base_url: str, folder: Path, drop: Path, rows: int) -> float:
     from benchmarks.worlds import BUCKETS, folder_context
     from dropbatch.adapters.openai import OpenAIBatches
     from dropbatch.domain.states import BatchState
-    from dropbatch.gc_tuning import settle
+    from dropbatch.gc_tuning import tune_gc
     from dropbatch.intake.intake import take_in
     from dropbatch.messages import BatchMessage, IntakeMessage
     from dropbatch.polling.poll import poll
@@ -38,7 +38,7 @@ def submit_drop(base_url: str, folder: Path, drop: Path, rows: int) -> float:
     with context.objects.writing(BUCKETS.inbox, "reviews.csv", "text/csv") as out, drop.open("rb") as file:
         shutil.copyfileobj(file, out, 1 << 20)
     version = context.objects.head(BUCKETS.inbox, "reviews.csv").version_id
-    settle()  # as every function does when it is connected
+    tune_gc()  # as every function does when it is connected
     began = time.perf_counter()
     take_in(context, IntakeMessage(BUCKETS.inbox, "reviews.csv", version))
     [job] = context.repository.open_jobs()

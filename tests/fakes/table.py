@@ -86,7 +86,7 @@ class FakeTable:
         return iter(sorted(items, key=lambda item: item["since"]))
 
     def open(self, kind: str) -> Mapping[tuple[str, str], str]:
-        """What the index shows of a kind, by key."""
+        """Return the items of a kind that the index shows, by key."""
         while self._unseen and self._unseen[0][0] <= self._clock() - self.index_lag:
             _, key, open_, item = self._unseen.popleft()
             for shown in self._index.values():
@@ -96,13 +96,13 @@ class FakeTable:
         return self._index.get(kind, {})
 
     def expire(self) -> None:
-        """Deletes what is past its `expires_at`, as DynamoDB does at some time."""
+        """Delete items after their `expires_at`, as DynamoDB does at some time."""
         for item in [msgspec.json.decode(text) for text in self.texts()]:
             if item.get("expires_at", float("inf")) < self._clock():
                 self._remove(item["pk"], item["sk"])
 
     def everything(self) -> str:
-        """All that the table holds, as text."""
+        """Return all items of the table as text."""
         return "\n".join(self.texts())
 
     def texts(self) -> Iterator[str]:
@@ -122,7 +122,7 @@ class FakeTable:
 
 
 def _text(item: Mapping[str, Any]) -> str:
-    """Return an item as it is kept; refuse what DynamoDB refuses, with its own words."""
+    """Return an item as it is kept; raise DynamoDB's error for one that it refuses."""
     is_plain = _is_plain(item)
     if not is_plain:
         typed(item)  # which takes no floats, sets or the like
@@ -133,7 +133,7 @@ def _text(item: Mapping[str, Any]) -> str:
         if name in item and not _is_short(item[name], most):
             _check_keys(typed({name: item[name]}))
     text = msgspec.json.encode(item)
-    # What is far from both bounds is not measured: no value takes three times the bytes that it takes in JSON.
+    # A small item is not measured: no value takes three times the bytes that it takes in JSON.
     is_to_measure = not is_plain or 3 * len(text) > MAX_ITEM_BYTES
     if (
         is_to_measure
@@ -142,12 +142,12 @@ def _text(item: Mapping[str, Any]) -> str:
         raise _invalid("Item size has exceeded the maximum allowed size")
     expires_at = item.get("expires_at", 0)
     assert type(expires_at) is int, "a time to live is a number of seconds"
-    assert expires_at in _TTL_SECONDS, f"a time to live of {expires_at} is none"
+    assert expires_at in _TTL_SECONDS, f"{expires_at} is not a time to live"
     return text.decode()
 
 
 def _is_plain(value: Any) -> bool:
-    """Return whether the table takes all that a value holds. Many items are checked, so that it is quick."""
+    """Return whether the table takes all that a value holds. It is fast, because many items are checked."""
     for member in value.values() if type(value) is dict else value:
         kind = type(member)
         if kind is int:
@@ -163,7 +163,7 @@ def _is_short(value: Any, most: int) -> bool:
     return type(value) is str and 0 < 4 * len(value) <= most
 
 
-@lru_cache(1000)  # the same few are asked for again and again
+@lru_cache(1000)  # the same few keys come again and again
 def _check_key(pk: str, sk: str) -> None:
     _check_keys({"pk": {"S": pk}, "sk": {"S": sk}})
 
@@ -177,7 +177,7 @@ def _check_keys(members: Mapping[str, Mapping[str, Any]]) -> None:
                 f"One or more parameter values were invalid: Type mismatch for {where} Expected: S Actual: {kind}"
             )
         if not value["S"]:
-            raise _invalid(f"One or more parameter values are not valid. An empty string value is no {where}")
+            raise _invalid(f"One or more parameter values are not valid. An empty string value is not a {where}")
         if len(value["S"].encode()) > MAX_KEY_BYTES[name]:
             raise _invalid(
                 f"One or more parameter values were invalid: Size of {where} has exceeded {MAX_KEY_BYTES[name]}"
@@ -185,7 +185,7 @@ def _check_keys(members: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _bytes(value: Mapping[str, Any]) -> int:
-    """The size of a value as DynamoDB's documentation counts it."""
+    """Return the size of a value as DynamoDB's documentation counts it."""
     ((kind, held),) = value.items()
     match kind:
         case "S":

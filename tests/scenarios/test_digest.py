@@ -461,7 +461,7 @@ def test_a_poll_that_dies_at_any_call_tells_everybody_all_the_same(tmp_path: Pat
 
 @pytest.mark.slow
 def test_the_poller_tells_a_large_folder_in_several_messages_within_its_time(fake: FakeContext) -> None:
-    from dropbatch.jobs import digest
+    from dropbatch.polling import digest
 
     fake.openai.ending = None
     parts(fake, 25, rows=1)

@@ -38,7 +38,7 @@ from dropbatch.reporting.rejection_notices import what_to_do
 from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # a poll writes results too, and does not load recipes
-    from dropbatch.storage.job_files import RecipeText
+    from dropbatch.storage.recipe_text import RecipeText
 
 
 def decision(context: Context, end: Ended) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def write_rejected_page(context: Context, job: Job, problems: Problems) -> None:
 
 def write_skipped(context: Context, job: Job, skipped: SkippedRows) -> None:
     """Write `skipped.json`: which rows are not sent, and why. If only the recipe's `when` skips rows, write none."""
-    if skipped.needs_telling:
+    if skipped.must_be_reported:
         about = {"schema_version": SCHEMA_VERSION, "job_id": job.id, "drop": named_drop(job.drop)}
         _put(context, job, SKIPPED_NAME, {**about, **skipped.to_json()})
 
