@@ -23,7 +23,7 @@ def submit_drop(base_url: str, folder: Path, drop: Path, rows: int) -> float:
     """Take in a csv and submit all its batches, in this process and on one core. Return the seconds."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     from benchmarks.inputs import RECIPE
-    from benchmarks.worlds import BUCKETS, folder_context
+    from benchmarks.worlds import BUCKETS, MemoryQueue, folder_context
     from dropbatch.adapters.openai import OpenAIBatches
     from dropbatch.domain.states import BatchState
     from dropbatch.gc_tuning import tune_gc
@@ -33,6 +33,7 @@ def submit_drop(base_url: str, folder: Path, drop: Path, rows: int) -> float:
     from dropbatch.submission.submit import submit
 
     context = folder_context(folder, OpenAIBatches(lambda _: ("sk-x", "v"), base_url))
+    assert isinstance(context.dispatch, MemoryQueue)
     context.openai.retrieve("batch_" + "0" * 32)
     context.objects.put(BUCKETS.inbox, "recipe.yaml", RECIPE, "text/plain")
     with context.objects.writing(BUCKETS.inbox, "reviews.csv", "text/csv") as out, drop.open("rb") as file:
