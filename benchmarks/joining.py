@@ -72,7 +72,7 @@ def _ratio(extension: str, shards: int, failed: int) -> float:
         for number in range(shards):
             context.repository.add(Shard(job.id, number, 2 * number + 1, 1, 2, ShardState.RENDERED))
             _put_pieces(client, files, number, HEAD if extension == "csv" else b"", failed)
-        passed = _counted(client)
+        passed = _record_sizes(client)
         assemble(context, job)
         ended = context.repository.job(job.id)
         assert ended is not None
@@ -96,7 +96,7 @@ def _put_pieces(client: "S3Client", files: JobFiles, number: int, head: bytes, f
     client.put_object(Bucket=BUCKETS.work, Key=files.piece_key(number, "stats.json"), Body=json.dumps(stats).encode())
 
 
-def _counted(client: "S3Client") -> Sequence[int]:
+def _record_sizes(client: "S3Client") -> Sequence[int]:
     """Return a list that grows by the size of each body that the client sends or receives."""
     sizes: list[int] = []
 

@@ -33,14 +33,14 @@ def pipeline() -> dict[str, float]:
         deployed.client("s3").upload_file(
             str(EXAMPLE / "recipe.yaml"), deployed.values["INBOX_BUCKET"], "reviews/recipe.yaml"
         )
-        warming, *runs = (_answered(deployed, f"reviews/{number}.csv") for number in range(RUNS + 1))
+        warming, *runs = (_time_drop(deployed, f"reviews/{number}.csv") for number in range(RUNS + 1))
     finally:
         stack.down()
     print(f"  3,000 rows: {', '.join(f'{run:.1f}' for run in runs)} s; the first, cold, {warming:.1f} s")
     return {"pipeline_3000_s": median(runs)}
 
 
-def _answered(stack: Deployed, key: str) -> float:
+def _time_drop(stack: Deployed, key: str) -> float:
     """Drop the reviews under this key. Return the seconds until the summary exists."""
     s3: Any = stack.client("s3")
     began = time.perf_counter()

@@ -47,7 +47,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with _stack(console) as stack:
-            results = _answered(stack, console)
+            results = _run_example(stack, console)
     except LocalError as error:
         console.print(Text(str(error), style="red"))
         return 1
@@ -81,7 +81,7 @@ def _stack(console: Console) -> Iterator[Deployed]:
         stack.down()
 
 
-def _answered(stack: Deployed, console: Console) -> Results:
+def _run_example(stack: Deployed, console: Console) -> Results:
     """Drop the example, and poll until its job ends. Raise a LocalError if it does not end well."""
     s3, inbox = stack.client("s3"), stack.values["INBOX_BUCKET"]
     for name in ("recipe.yaml", "reviews.csv"):

@@ -363,7 +363,7 @@ def index_key_reason(table: Mapping[str, Any], item: Mapping[str, Any]) -> str |
     return None
 
 
-def part_disks(runtime: Any) -> None:
+def separate_disks(runtime: Any) -> None:
     """Patch Lambda: each process of a function has a temporary folder of its own, as on AWS.
 
     ministack asks for the credentials of each process separately, so the folder's name comes with them.
@@ -441,7 +441,7 @@ def main() -> None:
     keep_traces(sqs)
     count_rounds(functions, provisioners)
     runtime = import_module("ministack.core.lambda_runtime")
-    part_disks(runtime)
+    separate_disks(runtime)
     let_finish(runtime, functions)
     unpack_once(runtime)
     app.app = strict(app.app)
