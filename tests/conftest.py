@@ -17,6 +17,7 @@ from hypothesis import settings
 from moto.core.serialize import BaseJSONSerializer
 from xdist.scheduler import LoadScopeScheduling
 
+from dropbatch import fast_paths
 from tests import event_contract
 
 # Hundreds of tests make clients of their own. What is the same for all of them is read from disk once a process.
@@ -71,6 +72,14 @@ def every_event_satisfies_its_schema() -> Iterator[None]:
     event_contract.violations.clear()
     yield
     assert not event_contract.violations
+
+
+@pytest.fixture(scope="module")
+def with_fast_paths() -> Iterator[None]:
+    """Take the fast paths in a module's tests, even if `DROPBATCH_FAST=0` switches them off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast_paths, "enabled", lambda: True)
+        yield
 
 
 _TOTAL: Counter[str] = Counter()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import cases, collecting, figures, inputs, joining, submitting
+from benchmarks import cases, collecting, fast_paths, figures, inputs, joining, submitting
 from tools.capacity import peers
 
 CASES = {**collecting.CASES, **cases.CASES}
@@ -44,6 +44,11 @@ def test_submitting_creates_each_batch_of_a_drop(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(submitting, "ROWS", 20)
     monkeypatch.setattr(submitting, "RUNS", 1)
     assert submitting.submitting().keys() == submitting.FIGURES.keys()
+
+
+def test_each_fast_path_is_measured_with_and_without_it() -> None:
+    for step in fast_paths.steps(20).values():
+        assert min(fast_paths.measure(step, 1)) >= 0
 
 
 def test_each_figure_that_is_recorded_has_its_unit_date_commit_and_machine() -> None:
