@@ -19,7 +19,7 @@ import orjson
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import ObjectNotFoundError, StaleItemError
 from dropbatch.ports import Audience, Notification, ObjectInfo, OpenAI, Piece
-from dropbatch.reporting.sns_limits import fitted
+from dropbatch.reporting.message_length import fitted
 from dropbatch.storage.context import Buckets, Context
 
 BUCKETS = Buckets(inbox="inbox", results="results", work="work")

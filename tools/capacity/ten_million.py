@@ -35,7 +35,7 @@ from dropbatch.intake.intake import take_in
 from dropbatch.intake.row_scan import HANDOVER_SECONDS
 from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll
-from dropbatch.reporting.details import results_prefix
+from dropbatch.reporting.event_members import results_prefix
 from dropbatch.storage.context import Context
 from dropbatch.storage.object_lines import read_lines
 from dropbatch.storage.objects import read_object
