@@ -79,19 +79,12 @@ PATTERNS = (
     ),
 )
 
+CODE = ("layers/core/*.py", "functions/*.py", "local/*.py", "tools/*.py", "benchmarks/*.py", "examples/*.py")
+
 HELD: dict[str, tuple[str, ...]] = {
-    PROSE: (
-        "README.md",
-        "docs/use.md",
-        "docs/recipes.md",
-        "docs/markers.md",
-        "docs/operations.md",
-        "docs/security.md",
-        "docs/events/README.md",
-        "events/README.md",
-        "examples/*.md",
-        "local/openai_emulator/README.md",
-    ),
+    PROSE: ("*.md",),
+    DOCSTRING: CODE,
+    COMMENT: CODE,
     STRING: ("layers/core/*.py", "functions/*.py", "local/*.py", "examples/*.py"),
     DESCRIPTION: ("docs/events/*.json",),
 }
