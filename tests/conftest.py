@@ -9,14 +9,16 @@ import ssl
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.loaders import JSONFileLoader
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import event_contract
+from tests.fakes import FakeContext
 
 # Hundreds of tests make clients of their own. What is the same for all of them is read from disk once a process.
 _load_file = cache(JSONFileLoader().load_file)
@@ -32,8 +34,13 @@ SCOPES = (STACK, "tests/schedules/test_busy_account.py")
 gc.freeze()
 gc.set_threshold(50_000, 20, 20)
 
-settings.register_profile("project", deadline=None)  # a busy machine is no reason to fail
-settings.load_profile("project")
+# No deadline: a busy machine is no reason to fail.
+settings.register_profile("dev", settings.get_profile("default"), deadline=None)
+# The machine of CI is thrown away, and with it Hypothesis's database: the blob repeats a failure elsewhere.
+settings.register_profile(
+    "ci", settings.get_profile("dev"), print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
 class _OneStack(LoadScopeScheduling):
@@ -49,6 +56,12 @@ class _OneStack(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
     return None if config.getoption("dist") == "worksteal" else _OneStack(config, log)
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeContext:
+    """Return fakes of everything that Dropbatch talks to; a module with a world of its own overrides it."""
+    return FakeContext(tmp_path)
 
 
 @pytest.fixture(autouse=True)

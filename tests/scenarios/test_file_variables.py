@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 
@@ -17,11 +16,6 @@ model: gpt-6-luna
 system: "{{ file.region }}"
 prompt: "{{ file.dt }} {{ file.name }}: {{ text }}"
 """
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
 
 
 def lines(*texts: str) -> bytes:

@@ -21,11 +21,6 @@ RIGHT = b'model: gpt-6-luna\nprompt: "{{ Kommentar }}"\n'
 WRONG = b'model: gpt-6-luna\nprompt: "{{ Kommentare }}"\n'
 
 
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
-
-
 def subjects(fake: FakeContext) -> list[str]:
     return [told.subject for told in fake.topics.people]
 

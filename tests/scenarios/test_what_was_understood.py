@@ -27,11 +27,6 @@ when: "{{ text }}"
 """
 
 
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
-
-
 def understood(fake: FakeContext) -> list[str]:
     return [line for line in fake.topics.people[-1].text.splitlines() if line.startswith("- ")]
 

@@ -73,11 +73,6 @@ def line(row: int, size: int = 30) -> bytes:
     return json.dumps({"custom_id": str(row), "text": "x" * size}).encode()
 
 
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
-
-
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer_files, "PART_BYTES", 200)

@@ -1,7 +1,6 @@
 """When something arrived, and which version is the newest: by S3's events, never by `LastModified`; over fakes."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +9,6 @@ from dropbatch.domain.drops import is_later
 from dropbatch.domain.states import JobState
 from tests.driving import RECIPE, deliver, drop, jobs, result_json, rows, run
 from tests.fakes import INBOX, RESULTS, FakeContext
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
 
 
 def upload(fake: FakeContext, key: str, data: bytes, began: float | None = None) -> dict[str, Any]:

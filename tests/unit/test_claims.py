@@ -1,7 +1,6 @@
 """The runs of a key: each has one number, whichever process gives it, and few are remembered; over fakes."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -13,11 +12,6 @@ from dropbatch.jobs.deduplication import begin_run, finish_run, replace_older, r
 from dropbatch.reporting.result_files import write_latest
 from dropbatch.storage.repository import Repository
 from tests.fakes import INBOX, RESULTS, FakeContext
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
 
 
 @pytest.fixture

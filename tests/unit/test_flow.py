@@ -1,7 +1,6 @@
 """A drop's whole way, over fakes: from the upload to the results."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -10,11 +9,6 @@ from dropbatch.domain.states import JobState
 from dropbatch.formats.compression import Compression, compressed, decompressed
 from tests.driving import RECIPE, drop, only_job, result, result_json, rows, run
 from tests.fakes import RESULTS, FakeContext, answer_ok
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
 
 
 def test_a_csv_comes_back_answered_in_its_own_order_and_bytes(fake: FakeContext) -> None:

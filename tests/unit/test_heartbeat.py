@@ -21,11 +21,6 @@ from dropbatch.storage.item_keys import key_of
 from tests.fakes import FakeContext
 
 
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
-
-
 def leased(fake: FakeContext) -> Poller:
     poller = Poller()
     take(fake.context, poller)

@@ -2,7 +2,6 @@
 
 from array import array
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -26,11 +25,6 @@ from dropbatch.storage.fingerprints import (
     row_fingerprints,
 )
 from tests.fakes import INBOX, WORK, FakeContext
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
 
 
 @pytest.mark.parametrize(

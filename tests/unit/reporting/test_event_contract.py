@@ -1,6 +1,5 @@
 """The schemas of events in `docs/events/`, and what holds every published event to them (see `event_contract`)."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +15,6 @@ from tests.fakes import FakeContext
 def test_each_schema_is_valid_json_schema(name: str) -> None:
     Draft202012Validator.check_schema(schema(name))
     assert schema(name)["$id"] == f"{name}.schema.json"
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
 
 
 @pytest.fixture
