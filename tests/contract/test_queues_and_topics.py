@@ -97,7 +97,7 @@ def test_a_message_arrives_as_it_was_sent(ends: QueueEnds) -> None:
 
 
 @pytest.mark.slow
-def test_a_delayed_message_is_not_there_yet(ends: QueueEnds) -> None:
+def test_a_delayed_message_is_not_received_early(ends: QueueEnds) -> None:
     ends.queue.send({"n": 1}, 1)
     assert ends.take() is None
     time.sleep(1.1)
@@ -116,7 +116,7 @@ def test_the_depth_counts_what_is_visible_hidden_and_delayed(ends: QueueEnds) ->
 
 
 @pytest.mark.slow
-def test_a_message_is_hidden_for_as_long_as_is_said(ends: QueueEnds) -> None:
+def test_a_message_is_hidden_for_the_given_time(ends: QueueEnds) -> None:
     ends.queue.send({"n": 1})
     received = ends.receive()
     assert received
@@ -159,7 +159,7 @@ def test_a_message_that_was_received_five_times_becomes_a_dead_letter(redriven: 
     assert redriven.queue.depth() == 0
 
 
-def test_hiding_a_message_that_is_gone_is_no_error(ends: QueueEnds) -> None:
+def test_hiding_a_deleted_message_is_not_an_error(ends: QueueEnds) -> None:
     ends.queue.send({"n": 1})
     received = ends.receive()
     assert received
@@ -179,11 +179,11 @@ def test_hiding_a_message_that_is_gone_is_no_error(ends: QueueEnds) -> None:
         "InvalidParameterValue",
     ],
 )
-def test_whatever_sqs_says_of_a_message_that_is_gone_is_no_error(code: str) -> None:
+def test_every_sqs_error_about_a_deleted_message_is_ignored(code: str) -> None:
     SqsQueue(_refusing("sqs", "change_message_visibility", code), "http://queue").hide("receipt", 10)
 
 
-def test_hiding_in_a_queue_that_is_gone_or_for_more_than_twelve_hours_is_one() -> None:
+def test_hiding_in_a_deleted_queue_or_for_more_than_twelve_hours_is_an_error() -> None:
     queue = SqsQueue(_refusing("sqs", "change_message_visibility", "QueueDoesNotExist"), "http://queue")
     with pytest.raises(ClientError, match="QueueDoesNotExist"):
         queue.hide("receipt", 43_200)
@@ -226,7 +226,7 @@ def graveyard(request: pytest.FixtureRequest, aws: None) -> DeadAndWriter:
     return DeadAndWriter(SqsDeadLetters(client, url), write, left)
 
 
-def test_dead_letters_are_hidden_while_they_are_looked_at_and_gone_once_deleted(graveyard: DeadAndWriter) -> None:
+def test_dead_letters_are_hidden_while_they_are_processed_and_then_deleted(graveyard: DeadAndWriter) -> None:
     assert list(graveyard.dead.take()) == []
     for number in range(3):
         graveyard.write({"n": number})
@@ -239,7 +239,7 @@ def test_dead_letters_are_hidden_while_they_are_looked_at_and_gone_once_deleted(
     assert graveyard.left() == 1
 
 
-def test_a_dead_letter_that_is_no_json_stays(aws: None) -> None:
+def test_a_dead_letter_that_is_not_json_stays(aws: None) -> None:
     client = boto3.client("sqs", region_name=REGION)
     url = client.create_queue(QueueName="dead")["QueueUrl"]
     client.send_message(QueueUrl=url, MessageBody="no JSON")
@@ -306,7 +306,7 @@ def topics(request: pytest.FixtureRequest, aws: None) -> TopicsAndListener:
 
 
 @pytest.mark.slow
-def test_people_and_programs_hear_the_same_thing_each_in_their_form(topics: TopicsAndListener) -> None:
+def test_people_and_programs_get_the_same_notification_in_their_own_form(topics: TopicsAndListener) -> None:
     attributes = {"event": "ended", "status": "partial", "folder": "späte Bücher", "recipe_folder": "späte"}
     topics.topics.publish(Audience.PROGRAMS, NOTIFICATION)
     assert topics.programs() == [({"rows": {"total": 3}}, attributes)]
@@ -337,7 +337,7 @@ HUGE = Notification(
 
 
 @pytest.mark.slow
-def test_what_sns_would_refuse_for_its_size_or_its_characters_is_cut_to_fit(topics: TopicsAndListener) -> None:
+def test_a_notification_beyond_the_limits_of_sns_is_cut_to_fit(topics: TopicsAndListener) -> None:
     for audience in Audience:
         topics.topics.publish(audience, HUGE)
     ((detail, attributes),) = topics.programs()
@@ -369,7 +369,7 @@ class StrictSns:
 @pytest.mark.parametrize("audience", list(Audience))
 @given(told=anything())
 @settings(deadline=None)  # it may have megabytes
-def test_sns_takes_whatever_is_told(audience: Audience, told: Told) -> None:
+def test_sns_accepts_every_notification(audience: Audience, told: Told) -> None:
     sns = StrictSns()
     SnsTopics(sns, "people", "programs", "operators").publish(audience, told.notification)  # type: ignore[arg-type]  # all that is called
     (sent,) = sns.sent
@@ -379,7 +379,7 @@ def test_sns_takes_whatever_is_told(audience: Audience, told: Told) -> None:
         assert isinstance(json.loads(sent["Message"]), dict)
 
 
-def test_what_sns_refuses_all_the_same_is_told_in_its_shortest_form() -> None:
+def test_a_refused_notification_is_sent_in_its_shortest_form() -> None:
     sns = StrictSns(knows_better=True)
     results = {"bucket": "the-results", "prefix": "a.csv/the-job/"}
     told = replace(NOTIFICATION, detail={"schema_version": 1, "job_id": "the-job", "results": results, "text": "ü"})
@@ -402,7 +402,7 @@ def test_what_sns_refuses_all_the_same_is_told_in_its_shortest_form() -> None:
 
 
 @pytest.mark.parametrize("code", ["KMSDisabled", "InternalError", "AuthorizationError", "NotFound"])
-def test_what_has_nothing_to_do_with_the_message_is_raised(code: str) -> None:
+def test_an_error_that_does_not_concern_the_message_is_raised(code: str) -> None:
     topics = SnsTopics(_refusing("sns", "publish", code), *(f"arn:aws:sns:::{name}" for name in "abc"))
     with pytest.raises(ClientError, match=code):
         topics.publish(Audience.PROGRAMS, NOTIFICATION)
@@ -419,7 +419,7 @@ def test_a_topic_that_refuses_the_shortest_form_too_is_an_error() -> None:
         SnsTopics(Nowhere(), "people", "programs", "operators").publish(Audience.PEOPLE, NOTIFICATION)  # type: ignore[arg-type]  # all that is called
 
 
-def test_sns_takes_subjects_as_long_as_ours_and_no_longer(aws: None) -> None:
+def test_the_maximum_length_of_a_subject_is_that_of_sns(aws: None) -> None:
     """Of the names that people give their files, and the numbers that are never cut."""
     client = boto3.client("sns", region_name=REGION)
     arn = client.create_topic(Name="t")["TopicArn"]

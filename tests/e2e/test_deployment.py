@@ -57,7 +57,7 @@ def test_the_poll_may_look_through_the_inbox(embedded: Embedded) -> None:
     _as_role(embedded, "PollRole", "s3").list_objects_v2(Bucket=embedded.names["INBOX_BUCKET"], StartAfter="")
 
 
-def test_a_poll_with_nothing_to_do_ends_well(embedded: Embedded) -> None:
+def test_an_idle_poll_succeeds(embedded: Embedded) -> None:
     embedded.tick()
 
 

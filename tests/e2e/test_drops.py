@@ -108,7 +108,9 @@ def test_the_newest_answers_replace_the_former_ones_under_the_drops_own_key(heal
         assert mirrored(healthy, event) == healthy.results(event)["a.answers.csv"]
 
 
-def test_a_raw_drop_mixing_models_and_endpoints_over_several_shards_comes_back_line_by_line(healthy: Embedded) -> None:
+def test_a_raw_drop_of_mixed_models_and_endpoints_over_several_shards_is_answered_line_by_line(
+    healthy: Embedded,
+) -> None:
     """A batch takes 50,000 embedding inputs: with 2,000 in each fourth line, every 100 lines begin another shard."""
     lines = []
     for number in range(260):
@@ -150,7 +152,7 @@ def test_a_rejected_drop_lists_what_is_wrong(healthy: Embedded) -> None:
     assert [problem["line"] for problem in rejected["problems"]["first"]] == [3, 4]
 
 
-def test_where_a_third_of_the_rows_fail_the_others_come_back(healthy: Embedded) -> None:
+def test_if_a_third_of_the_rows_fail_the_others_are_answered(healthy: Embedded) -> None:
     healthy.drop("third/recipe.yaml", PLAIN)
     healthy.control("POST", "/faults", kind="fail_rows", every=3, status=400, code="lasting")
     data = b"text\n" + b"".join(b"row %d\n" % number for number in range(300))
@@ -165,13 +167,13 @@ def test_where_a_third_of_the_rows_fail_the_others_come_back(healthy: Embedded) 
     assert {f"{row['text']}".encode() for row in rows if row["_status"] == "error"} == set(failed[1:-1])
 
 
-def test_a_recipe_uploaded_after_its_data_is_waited_for(healthy: Embedded) -> None:
+def test_a_drop_waits_for_a_recipe_that_is_uploaded_later(healthy: Embedded) -> None:
     version = healthy.drop("order/rows.csv", b"text\nhello\n")
     healthy.drop("order/recipe.yaml", PLAIN)
     assert healthy.event(version)["status"] == "succeeded"
 
 
-def test_a_drop_waits_for_a_key_and_goes_on_when_it_is_stored(healthy: Embedded, provoked: Provoked) -> None:
+def test_a_drop_waits_for_a_key_and_continues_when_it_is_stored(healthy: Embedded, provoked: Provoked) -> None:
     provoked("job held", "a call to OpenAI failed")
     healthy.drop("key/recipe.yaml", PLAIN)
     try:
@@ -190,7 +192,7 @@ def test_a_drop_waits_for_a_key_and_goes_on_when_it_is_stored(healthy: Embedded,
     assert [event["event"] for event in healthy.heard if event["drop"]["version_id"] == version].count("held") == 1
 
 
-def test_a_cancel_ends_a_running_job_with_what_it_has(healthy: Embedded) -> None:
+def test_a_cancel_ends_a_running_job_with_the_answers_it_has(healthy: Embedded) -> None:
     """The marker is a folder, as the S3 console makes one."""
     healthy.drop("stop/recipe.yaml", PLAIN)
     before = healthy.control("GET", "/delays")
@@ -214,7 +216,7 @@ def test_a_cancel_ends_a_running_job_with_what_it_has(healthy: Embedded) -> None
     assert "summary.json" in healthy.results(ended)
 
 
-def test_a_rerun_asks_again_with_the_recipe_of_today(healthy: Embedded) -> None:
+def test_a_rerun_uses_the_current_recipe(healthy: Embedded) -> None:
     healthy.drop("again/recipe.yaml", PLAIN)
     version = healthy.drop("again/rows.csv", b"text\nhello\n")
     first = healthy.event(version)
@@ -249,7 +251,7 @@ def test_a_marker_without_a_file_names_the_one_that_was_meant(healthy: Embedded)
     assert told[0]["near"] == ["near/Some rows.csv"]
 
 
-def test_a_retry_asks_only_what_failed_and_delivers_one_whole_file(healthy: Embedded) -> None:
+def test_a_retry_sends_only_failed_rows_and_delivers_one_complete_file(healthy: Embedded) -> None:
     healthy.drop("retry/recipe.yaml", PLAIN)
     healthy.control("POST", "/faults", kind="fail_rows", every=4, status=400, code="lasting")
     data = b"text\n" + b"".join(b"row %d\n" % number for number in range(20))
@@ -266,7 +268,7 @@ def test_a_retry_asks_only_what_failed_and_delivers_one_whole_file(healthy: Embe
     assert len(healthy.openai_batches(second["job_id"])) == 1
 
 
-def test_people_are_told_in_plain_words(healthy: Embedded) -> None:
+def test_notifications_are_in_plain_words(healthy: Embedded) -> None:
     healthy.drop("people/recipe.yaml", PLAIN)
     event = healthy.answer("people/told.csv", b"text\nhello\n")
     told = {mail["Subject"]: mail for mail in healthy.mail("people")}
@@ -278,7 +280,7 @@ def test_people_are_told_in_plain_words(healthy: Embedded) -> None:
     assert f"s3://{event['results']['bucket']}/{event['results']['prefix']}" in ended
 
 
-def test_people_are_told_of_every_part_that_is_dropped(healthy: Embedded) -> None:
+def test_notifications_name_every_part_that_is_dropped(healthy: Embedded) -> None:
     """In how many messages depends on when each ended: with the waits of this stack they may be several."""
     healthy.drop("parts/recipe.yaml", PLAIN)
     names = [f"part-{number}.csv" for number in range(6)]
@@ -293,7 +295,7 @@ def test_people_are_told_of_every_part_that_is_dropped(healthy: Embedded) -> Non
     wait_for(are_all_told, "people are not told of every part")
 
 
-def test_a_job_goes_on_where_it_was_when_the_stack_comes_again(healthy: Embedded) -> None:
+def test_a_job_continues_after_a_restart_of_the_stack(healthy: Embedded) -> None:
     healthy.drop("restart/recipe.yaml", PLAIN)
     before = healthy.control("GET", "/delays")
     try:
@@ -311,7 +313,7 @@ def test_a_job_goes_on_where_it_was_when_the_stack_comes_again(healthy: Embedded
     assert len(healthy.openai_batches(ended["job_id"])) == 1
 
 
-def test_a_drop_heals_itself_whatever_happens_in_between(healthy: Embedded, provoked: Provoked) -> None:
+def test_a_drop_is_answered_in_spite_of_many_faults(healthy: Embedded, provoked: Provoked) -> None:
     """A tenth of the rows expires once, a twentieth fails once, a hundredth always, a third fits at a time."""
     provoked("a create is in doubt", "a call to OpenAI failed")
     healthy.drop("heal/recipe.yaml", RECIPE)
@@ -352,7 +354,7 @@ def test_a_drop_heals_itself_whatever_happens_in_between(healthy: Embedded, prov
     assert {asked[n] for n in lasting} == {3}
 
 
-def test_drops_whose_messages_died_are_taken_in_after_all(healthy: Embedded) -> None:
+def test_drops_with_dead_letters_are_accepted_later(healthy: Embedded) -> None:
     """One that no function survived, and an event that EventBridge could not hand over."""
     healthy.drop("died/recipe.yaml", PLAIN)
     bucket, sqs = healthy.names["INBOX_BUCKET"], healthy.client("sqs")

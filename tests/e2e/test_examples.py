@@ -28,7 +28,7 @@ SKIPPED = {"nightly-report": 1}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_a_folder_is_answered_as_it_is(folder: Path, healthy: Embedded) -> None:
+def test_an_example_folder_is_answered_unchanged(folder: Path, healthy: Embedded) -> None:
     files = {f"examples/{folder.name}/{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
     versions = {key: healthy.drop(key, data) for key, data in files.items()}
     (key,) = [key for key in files if meaning_of(key) is ObjectKind.DROP]

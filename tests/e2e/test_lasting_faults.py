@@ -22,7 +22,9 @@ CALLS = {
 """A call that each function makes in the middle of its step."""
 
 
-def test_a_step_that_is_killed_is_taken_over_within_a_minute(healthy: Embedded, provoked: Callable[..., None]) -> None:
+def test_another_process_takes_over_a_killed_step_within_a_minute(
+    healthy: Embedded, provoked: Callable[..., None]
+) -> None:
     """All three functions at once, each in the middle of a call to OpenAI, about a job of its own."""
     provoked(PROCESS_DIED, "Broken pipe")
     healthy.drop("kill/recipe.yaml", PLAIN)
@@ -145,7 +147,7 @@ def test_a_drop_whose_event_is_lost_is_found_by_the_sweep(healthy: Embedded, pro
     assert _told(healthy, version).count("ended") == 1, "found again, it is no new job"
 
 
-def test_a_job_ends_while_nobody_can_be_told_and_tells_afterwards(
+def test_a_job_ends_while_topics_are_unavailable_and_notifies_afterwards(
     healthy: Embedded, provoked: Callable[..., None]
 ) -> None:
     provoked("a notification could not be published")
@@ -188,7 +190,7 @@ def _set_policy(embedded: Embedded, topic: str, policy: str) -> None:
     embedded.client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
 
 
-def test_a_large_drop_is_asked_only_when_it_is_approved(healthy: Embedded, provoked: Callable[..., None]) -> None:
+def test_a_large_drop_is_sent_only_after_its_approval(healthy: Embedded, provoked: Callable[..., None]) -> None:
     provoked("job held")
     healthy.drop("large/recipe.yaml", PLAIN)
     rows = HOLD_ABOVE_ROWS + 1
@@ -202,7 +204,7 @@ def test_a_large_drop_is_asked_only_when_it_is_approved(healthy: Embedded, provo
     assert (ended["status"], ended["job_id"], ended["rows"]["ok"]) == ("succeeded", held["job_id"], rows)
 
 
-def test_nothing_of_a_drop_stays_in_the_work_bucket_after_a_good_end(healthy: Embedded) -> None:
+def test_a_job_that_ends_well_leaves_nothing_in_the_work_bucket(healthy: Embedded) -> None:
     """Of its rows and answers, that is; how it ended is kept apart. One that ended long ago needs no wait."""
     healthy.drop("clean/recipe.yaml", PLAIN)
     good = [event for event in healthy.heard if event["event"] == "ended" and event["status"] == "succeeded"]

@@ -454,7 +454,7 @@ def versions(embedded: Embedded) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_an_odd_file_is_answered_or_told(case: Case, embedded: Embedded, versions: dict[str, str]) -> None:
+def test_an_odd_file_is_answered_or_rejected(case: Case, embedded: Embedded, versions: dict[str, str]) -> None:
     event = embedded.event(versions[case.name])
     results = embedded.results(event)
     match case.right:

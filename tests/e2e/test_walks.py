@@ -222,7 +222,7 @@ def loaded(path: str) -> Any:
     return program
 
 
-def test_a_platform_engineers_program_hears_of_what_waits_and_fetches_the_answers(
+def test_a_platform_engineers_program_gets_events_of_waiting_jobs_and_fetches_the_answers(
     healthy: Embedded, queue: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bob = Person(healthy, "platform")
@@ -346,7 +346,7 @@ limit: 10
 REVIEWS = "text\n" + "".join(f"review {number}\n" for number in range(300))
 
 
-def test_a_prompt_engineer_is_asked_about_slips_and_tries_a_few_rows_first(healthy: Embedded) -> None:
+def test_a_prompt_engineer_gets_questions_about_slips_and_tries_a_few_rows_first(healthy: Embedded) -> None:
     eve = Person(healthy, "tries")
 
     eve.uploads("one/recipe.yaml", SLIPS)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "maintainers"
 
 
-def test_every_test_that_stands_for_a_failure_exists() -> None:
+def test_every_test_named_for_a_failure_exists() -> None:
     named = re.findall(r"`([a-z0-9_]+/test_\w+\.py)(?:::(\w+))?`", (PAGES / "failures.md").read_text())
     assert len(named) > 40
     for file, function in named:
@@ -23,7 +23,7 @@ def test_every_test_that_stands_for_a_failure_exists() -> None:
         assert not function or f"def {function}(" in source, f"{file}::{function}"
 
 
-def test_what_scale_md_says_follows_from_the_figures_that_it_states() -> None:
+def test_the_results_in_scale_md_follow_from_its_figures() -> None:
     text = (PAGES / "scale.md").read_text()
     figures = costs.read_figures(text)
     tables = (costs.costs_table, costs.idle_table, costs.quotas_table, costs.figures_table)
@@ -31,25 +31,25 @@ def test_what_scale_md_says_follows_from_the_figures_that_it_states() -> None:
         assert table in text, f"write it anew:\n{table}"
 
 
-def test_what_a_stack_costs_counts_the_alarms_that_it_has(resources: Template) -> None:
+def test_the_cost_of_a_stack_counts_its_alarms(resources: Template) -> None:
     assert len(of_type(resources, "AWS::CloudWatch::Alarm")) == costs.ALARMS
     assert f"make up to {costs.METRICS} on a busy stack" in (PAGES / "scale.md").read_text()
 
 
-def test_an_idle_month_of_polls_costs_what_the_template_says(source: str) -> None:
+def test_an_idle_month_of_polls_costs_as_much_as_the_template_states(source: str) -> None:
     [cents] = re.findall(r"at most a second at 512 MB: about (\d+) cents", source)
     idle = costs.idle_month(costs.read_figures((PAGES / "scale.md").read_text()))
 
     assert idle["43,200 polls of 1 s"] == pytest.approx(int(cents) / 100, abs=0.005)
 
 
-def test_the_calls_that_scale_md_states_are_about_what_is_called() -> None:
+def test_the_calls_that_scale_md_states_are_close_to_the_real_ones() -> None:
     stated = costs.read_figures((PAGES / "scale.md").read_text())
     for name, counted in costs.count().items():
         assert stated[name] == pytest.approx(counted, rel=0.3, abs=2), f"{name}: `make costs` counts again"
 
 
-def test_every_filter_that_is_shown_lets_through_what_waits_for_a_person() -> None:
+def test_every_documented_filter_passes_events_that_wait_for_a_person() -> None:
     """A program that filters `held` out waits for a job that waits for somebody, in silence."""
     files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
     shown = [found for file in files for found in re.findall(r'event\\?": ?\[(.*?)\]', file.read_text())]
@@ -69,7 +69,7 @@ LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
 """Where a link or a picture of a page leads, without its anchor."""
 
 
-def test_every_link_to_a_file_leads_to_one() -> None:
+def test_every_link_to_a_file_has_a_target() -> None:
     pages = [*Path().glob("*.md"), *Path("docs").rglob("*.md"), *Path("examples").rglob("*.md")]
     found = [(page, link) for page in pages for link in LINK.findall(page.read_text()) if "://" not in link]
     assert len(found) > 40

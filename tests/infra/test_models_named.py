@@ -108,11 +108,11 @@ def test_a_model_is_found_three_months_before_its_end_and_not_a_day_sooner(text:
 
 
 @pytest.mark.parametrize("text", ["gpt-6-luna", "gpt-5-mini-deployment", "openai/gpt-5-mini", "gpt-5*", "go3", "o3d"])
-def test_what_is_no_model_that_ends_is_let_pass(text: str) -> None:
+def test_other_names_are_accepted(text: str) -> None:
     assert ending([("a.md", text)], END) == []
 
 
-def test_a_name_that_is_allowed_in_a_file_is_allowed_once_and_there_only() -> None:
+def test_an_allowed_name_is_allowed_once_and_in_its_file_only() -> None:
     assert ending([("tests/unit/money/test_pricing.py", "gpt-5-mini")], END) == []
     assert len(ending([("tests/unit/money/test_pricing.py", "gpt-5-mini gpt-5-mini")], END)) == 1
     assert len(ending([("tests/unit/test_other.py", "gpt-5-mini")], END)) == 1

@@ -34,7 +34,7 @@ def test_alarms_may_publish_to_the_topic_that_they_name(resources: Template) -> 
     assert allowed["Action"] == "sns:Publish"
 
 
-def test_every_role_that_tells_may_use_the_topics_key(resources: Template) -> None:
+def test_every_role_that_publishes_may_use_the_topics_key(resources: Template) -> None:
     for name in of_type(resources, "AWS::IAM::Role"):
         actions = {action for each in permissions(resources, name) for action in as_list(each["Action"])}
         if "sns:Publish" in actions:
@@ -45,16 +45,14 @@ def test_the_topics_key_is_not_rotated_for_a_dollar_a_month(resources: Template)
     assert resources["TopicsKey"]["Properties"]["EnableKeyRotation"] is False
 
 
-def test_every_alarm_tells_operators_when_it_begins_and_when_it_is_over(resources: Template) -> None:
+def test_every_alarm_notifies_operators_when_it_starts_and_when_it_ends(resources: Template) -> None:
     for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
         assert alarm["Properties"]["AlarmActions"] == [{"Ref": "AlarmsTopic"}], name
         assert alarm["Properties"]["OKActions"] == [{"Ref": "AlarmsTopic"}], name
         assert len(alarm["Properties"]["AlarmDescription"].split()) > 20, name
 
 
-def test_alarms_reach_the_operator_or_else_the_one_address_that_is_known(
-    resources: Template, expanded: Template
-) -> None:
+def test_alarms_go_to_the_operator_or_else_to_the_only_known_address(resources: Template, expanded: Template) -> None:
     subscription = resources["AlarmEmailSubscription"]
 
     assert expanded["Conditions"]["HasAlarmEmail"] == {
@@ -73,7 +71,7 @@ def test_every_alarm_is_explained_in_the_handbook(resources: Template) -> None:
         assert f"`{name}`" in handbook, name
 
 
-def test_messages_that_failed_for_good_are_counted_and_not_left_in_a_queue(resources: Template) -> None:
+def test_messages_that_failed_permanently_are_counted_when_they_arrive(resources: Template) -> None:
     """An alarm on a queue that nothing empties goes off once in 14 days. The poll empties all but the clock's."""
     alarm = _alarm(resources, "DeadLetters")
     depths = {
@@ -87,7 +85,7 @@ def test_messages_that_failed_for_good_are_counted_and_not_left_in_a_queue(resou
     assert depths == {"ClockDeadLetters"}
 
 
-def test_a_message_that_waits_for_hours_is_told_of(resources: Template) -> None:
+def test_a_message_that_waits_for_hours_raises_an_alarm(resources: Template) -> None:
     watched = {
         dimension["Value"]["Fn::GetAtt"][0]
         for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
@@ -100,14 +98,14 @@ def test_a_message_that_waits_for_hours_is_told_of(resources: Template) -> None:
     }
 
 
-def test_a_failure_that_is_handled_counts_as_one_that_crashes(resources: Template) -> None:
+def test_a_handled_failure_counts_like_a_crash(resources: Template) -> None:
     """A function that returns a message as failed has succeeded, as far as Lambda's Errors go."""
     alarm = _alarm(resources, "StepsFailed")
 
     assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 3)
 
 
-def test_a_job_that_only_a_person_can_help_is_told_of(resources: Template) -> None:
+def test_a_job_that_needs_a_person_raises_an_alarm(resources: Template) -> None:
     alarm = _alarm(resources, "JobsStuck")
 
     assert (alarm["Statistic"], alarm["Threshold"], alarm["ComparisonOperator"]) == (
@@ -117,7 +115,7 @@ def test_a_job_that_only_a_person_can_help_is_told_of(resources: Template) -> No
     )
 
 
-def test_what_aws_itself_drops_is_told_of(resources: Template) -> None:
+def test_events_that_aws_drops_raise_an_alarm(resources: Template) -> None:
     watched = {
         (alarm["Properties"]["MetricName"], *references(dimension))
         for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
@@ -144,20 +142,20 @@ def test_every_function_has_an_alarm_for_errors_and_one_for_throttles(resources:
     assert {(function, metric) for function in functions for metric in ("Errors", "Throttles")} <= watched
 
 
-def test_a_batch_that_openai_should_long_have_ended_is_told_of(resources: Template) -> None:
+def test_an_overdue_batch_raises_an_alarm(resources: Template) -> None:
     alarm = _alarm(resources, "OldestOpenBatchSeconds")
 
     assert alarm["Threshold"] == 38 * 3_600  # cancelled after 36
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
 
 
-def test_a_second_batch_for_the_same_rows_is_told_of(resources: Template) -> None:
+def test_a_second_batch_for_the_same_rows_raises_an_alarm(resources: Template) -> None:
     alarm = _alarm(resources, "DoubleBatches")
 
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
 
 
-def test_silence_of_the_poller_is_an_alarm_too(resources: Template, expanded: Template) -> None:
+def test_a_silent_poller_raises_an_alarm(resources: Template, expanded: Template) -> None:
     alarm = _alarm(resources, "BatchesOpen")
 
     assert alarm["TreatMissingData"] == "breaching"

@@ -9,7 +9,7 @@ from tools.capacity.ten_million import Day, take_through
 ROWS, AT_ONCE = 3_000, 4
 
 
-def test_a_drop_goes_through_a_day_of_batches_and_comes_back_whole(tmp_path: Path) -> None:
+def test_a_drop_of_many_batches_is_answered_completely(tmp_path: Path) -> None:
     limits = Limits(batch_requests=250)
     day = Day(ROWS, limits, AT_ONCE, batch_minutes=20, expiring=2, reading_seconds=0.0)
     figures = take_through(day, tmp_path / "scale")

@@ -45,7 +45,7 @@ def openai(request: pytest.FixtureRequest) -> Iterator[OpenAIBatches]:
         lambda openai: list(openai.newest()),  # not an empty list, by which a batch would be taken for absent
     ],
 )
-def test_an_answer_that_cannot_be_read_proves_nothing(
+def test_an_unreadable_answer_leaves_the_outcome_unknown(
     openai: OpenAIBatches, call: Callable[[OpenAIBatches], Any]
 ) -> None:
     with pytest.raises(OpenAIOutcomeUnknownError) as raised:

@@ -73,7 +73,7 @@ def test_twenty_parts_make_one_accepted_and_one_ended_message(fake: FakeContext)
     assert all(job.is_clean for job in jobs(fake))
 
 
-def test_what_is_to_be_known_of_the_model_is_said_once(fake: FakeContext) -> None:
+def test_a_notice_of_the_model_is_in_a_digest_once(fake: FakeContext) -> None:
     fake.clock.now = 1_796_428_800.0  # 5 December 2026, six days before its end
     model = "gpt-5-mini"
     fake.objects.drop("lake/recipe.yaml", RECIPE.replace(b"gpt-6-luna", model.encode()))
@@ -138,7 +138,7 @@ def test_problems_come_first_with_their_reasons(fake: FakeContext) -> None:
     assert "To ask the failed rows of one again" not in ended.text, "they would fail again as they are"
 
 
-def test_rows_that_may_be_asked_again_as_they_are_have_their_marker(fake: FakeContext) -> None:
+def test_a_digest_offers_the_retry_marker_for_temporary_failures(fake: FakeContext) -> None:
     fake.openai.answer = lambda request: (
         ("error", response_line(request, 429, {"error": {"code": "rate_limit_exceeded", "message": "no"}}))
     )
@@ -149,7 +149,7 @@ def test_rows_that_may_be_asked_again_as_they_are_have_their_marker(fake: FakeCo
     assert f"To ask the failed rows of one again, and so for each: {again}" in lines
 
 
-def test_no_marker_is_offered_that_would_be_refused(fake: FakeContext) -> None:
+def test_a_marker_that_would_be_refused_is_not_offered(fake: FakeContext) -> None:
     """Of truncated rows no file has a good answer: the same recipe would only truncate them again."""
 
     def truncated(request: dict[str, Any]) -> Any:
@@ -166,7 +166,7 @@ def test_no_marker_is_offered_that_would_be_refused(fake: FakeContext) -> None:
     assert ".retry`" not in of(fake, "ended").text.split("Files:")[1]
 
 
-def test_a_limit_is_said_with_what_all_rows_would_cost(fake: FakeContext) -> None:
+def test_a_digest_names_the_limit_and_the_cost_of_all_rows(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"limit: 2\n")
     parts(fake, 3, rows=9)
     run(fake)
@@ -176,7 +176,7 @@ def test_a_limit_is_said_with_what_all_rows_would_cost(fake: FakeContext) -> Non
     assert "The runs asked 6 of 27 rows (`limit`); all of them would cost under a cent." in ended.text.splitlines()
 
 
-def test_what_to_do_about_files_without_a_recipe_is_said(fake: FakeContext) -> None:
+def test_a_digest_says_what_to_do_about_files_without_a_recipe(fake: FakeContext) -> None:
     drop(fake, "lakes/a.csv", b"text\nx\n")
     drop(fake, "lakes/b.csv", b"text\nx\n")
     run(fake)
@@ -191,7 +191,7 @@ def test_what_to_do_about_files_without_a_recipe_is_said(fake: FakeContext) -> N
     assert "digest: off" not in rejected.text, "there is no recipe to put it into"
 
 
-def test_a_recipe_elsewhere_is_named_to_many_files_as_to_one(fake: FakeContext) -> None:
+def test_a_digest_names_a_recipe_in_another_folder(fake: FakeContext) -> None:
     drop(fake, "umfrage2/recipe.yaml", RECIPE)
     run(fake, ticks=3)
     fake.topics.people.clear()
@@ -257,7 +257,7 @@ def test_a_digest_promises_only_the_messages_that_follow(fake: FakeContext) -> N
     )
 
 
-def test_a_file_that_is_alone_is_told_as_ever_and_soon(fake: FakeContext) -> None:
+def test_a_single_file_gets_an_ordinary_message_soon(fake: FakeContext) -> None:
     fake.openai.ending = None
     parts(fake, 1)
     deliver(fake)
@@ -270,7 +270,7 @@ def test_a_file_that_is_alone_is_told_as_ever_and_soon(fake: FakeContext) -> Non
 
 
 @pytest.mark.slow
-def test_files_that_keep_coming_are_told_every_ten_minutes(fake: FakeContext) -> None:
+def test_files_that_keep_coming_are_reported_every_ten_minutes(fake: FakeContext) -> None:
     """One in half a minute, so that no minute is quiet, for 25 minutes."""
     fake.openai.ending = None
     for number in range(50):
@@ -284,7 +284,7 @@ def test_files_that_keep_coming_are_told_every_ten_minutes(fake: FakeContext) ->
     assert (len(told), sum(told)) == (3, 50), "each is in one"
 
 
-def test_a_file_that_is_rejected_meanwhile_does_not_cut_the_others_message_short(fake: FakeContext) -> None:
+def test_a_file_that_is_rejected_meanwhile_does_not_change_the_message_of_the_others(fake: FakeContext) -> None:
     fake.openai.ending = None
     drop(fake, f"{FOLDER}/bad.csv", b"id\n1\n")
     for number in range(16):
@@ -305,7 +305,7 @@ def test_digest_off_makes_a_message_for_each_at_once(fake: FakeContext) -> None:
     assert Counter(heard(fake)) == {"accepted": 3, "rejected": 1}
 
 
-def test_folders_of_other_recipes_are_told_apart(fake: FakeContext) -> None:
+def test_folders_of_other_recipes_are_reported_separately(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", RECIPE)
     parts(fake, 2)
     parts(fake, 3, "shop/reviews")
@@ -314,7 +314,7 @@ def test_folders_of_other_recipes_are_told_apart(fake: FakeContext) -> None:
     assert subjects == {f"{FOLDER}: 2", "shop/reviews: 3"}
 
 
-def test_partitions_of_one_recipe_are_told_together_and_found_by_each_filter(fake: FakeContext) -> None:
+def test_partitions_of_one_recipe_are_reported_together_and_match_each_filter(fake: FakeContext) -> None:
     parts(fake, 2, "lake/reviews/dt=2026-11-27")
     parts(fake, 2, "lake/reviews/dt=2026-11-28")
     run(fake)
@@ -324,7 +324,7 @@ def test_partitions_of_one_recipe_are_told_together_and_found_by_each_filter(fak
     assert "- dt=2026-11-28/part-0002.jsonl: 2 of 2 answered" in ended.text
 
 
-def test_files_of_the_root_are_told_as_the_inboxs(fake: FakeContext) -> None:
+def test_files_of_the_root_are_reported_as_those_of_the_inbox(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a.csv", b"text\nx\n")
     drop(fake, "b.csv", b"text\ny\n")
@@ -363,7 +363,7 @@ def test_a_message_comes_after_that_of_what_happened_before(fake: FakeContext) -
     assert not ended_before_accepted
 
 
-def test_sns_that_is_away_for_people_is_tried_less_and_less_and_tells_all_in_the_end(fake: FakeContext) -> None:
+def test_publishing_to_people_is_retried_with_backoff_until_sns_is_back(fake: FakeContext) -> None:
     calls: list[str] = []
     publish = fake.topics.publish
 
@@ -384,7 +384,7 @@ def test_sns_that_is_away_for_people_is_tried_less_and_less_and_tells_all_in_the
     assert heard(fake) == ["accepted", "ended"]
 
 
-def test_programs_that_cannot_be_told_keep_nothing_from_people(fake: FakeContext) -> None:
+def test_people_are_notified_though_the_topic_of_programs_fails(fake: FakeContext) -> None:
     publish = fake.topics.publish
 
     def away(audience: Audience, notification: Notification) -> None:
@@ -398,7 +398,7 @@ def test_programs_that_cannot_be_told_keep_nothing_from_people(fake: FakeContext
     assert heard(fake) == ["accepted", "ended"]
 
 
-def test_a_poll_that_dies_between_telling_and_writing_it_down_tells_again(fake: FakeContext) -> None:
+def test_a_poll_that_dies_between_publishing_and_recording_it_publishes_again(fake: FakeContext) -> None:
     fake.openai.ending = None
     parts(fake, 4)
     tick(fake, 120)
@@ -435,7 +435,7 @@ def about_to_tell(folder: Path) -> FakeContext:
 
 
 @pytest.mark.slow
-def test_a_poll_that_dies_at_any_call_tells_everybody_all_the_same(tmp_path: Path) -> None:
+def test_everybody_is_notified_though_a_poll_dies_at_any_call(tmp_path: Path) -> None:
     whole = about_to_tell(tmp_path)
     assert whole.killer is not None
     before = len(whole.killer.calls)
@@ -460,7 +460,7 @@ def test_a_poll_that_dies_at_any_call_tells_everybody_all_the_same(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_the_poller_tells_a_large_folder_in_several_messages_within_its_time(fake: FakeContext) -> None:
+def test_the_poller_reports_a_large_folder_in_several_messages_within_its_time(fake: FakeContext) -> None:
     from dropbatch.jobs import digest
 
     fake.openai.ending = None
@@ -477,7 +477,7 @@ def test_the_poller_tells_a_large_folder_in_several_messages_within_its_time(fak
     ]
 
 
-def test_a_poll_without_time_leaves_the_telling_to_the_next(fake: FakeContext) -> None:
+def test_a_poll_without_time_leaves_notifications_to_the_next(fake: FakeContext) -> None:
     fake.openai.ending = None
     parts(fake, 3)
     deliver(fake)
@@ -490,7 +490,7 @@ def test_a_poll_without_time_leaves_the_telling_to_the_next(fake: FakeContext) -
     assert heard(fake) == ["accepted"]
 
 
-def test_a_job_of_an_older_release_is_told_as_before(fake: FakeContext) -> None:
+def test_a_job_of_an_older_release_is_reported_as_before(fake: FakeContext) -> None:
     """Its outbox has the same names, and nothing that waits."""
     fake.openai.ending = None
     parts(fake, 2)

@@ -86,7 +86,7 @@ def prompts(fake: FakeContext) -> list[str]:
     return [request["body"]["messages"][-1]["content"].rstrip("\n") for request in ordered]
 
 
-def test_which_rows_are_asked_is_said_when_it_is_accepted(fake: FakeContext) -> None:
+def test_the_accepted_message_says_which_rows_are_sent(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "reviews.csv", rows(3_000))
     run(fake)
@@ -98,7 +98,7 @@ def test_which_rows_are_asked_is_said_when_it_is_accepted(fake: FakeContext) -> 
     assert accepted.detail["rows"] == {"total": 10, "in_file": 3_000}
 
 
-def test_what_all_rows_would_cost_is_said_at_the_end(fake: FakeContext) -> None:
+def test_the_end_message_says_what_all_rows_would_cost(fake: FakeContext) -> None:
     def answer(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         where, line = answer_ok(request)
         line["response"]["body"]["usage"] = {"prompt_tokens": 1_000, "completion_tokens": 140, "total_tokens": 1_140}
@@ -122,7 +122,7 @@ def test_what_all_rows_would_cost_is_said_at_the_end(fake: FakeContext) -> None:
     assert len(result(fake, "reviews.answers.csv").splitlines()) == 11
 
 
-def test_what_all_rows_would_cost_goes_by_those_that_were_paid(fake: FakeContext) -> None:
+def test_the_cost_of_all_rows_is_extrapolated_from_paid_rows(fake: FakeContext) -> None:
     def answer(request: dict[str, Any]) -> Any:
         if int(request["custom_id"]) > 5:
             return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "no"}})
@@ -136,7 +136,7 @@ def test_what_all_rows_would_cost_goes_by_those_that_were_paid(fake: FakeContext
     assert cost["all_rows"] == pytest.approx(cost["paid"] / 5 * 100, rel=1e-2)
 
 
-def test_nothing_is_said_of_what_all_would_cost_where_prices_are_not_known(fake: FakeContext) -> None:
+def test_the_cost_of_all_rows_is_left_out_if_prices_are_unknown(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", FIRST.replace(b"gpt-6-luna", b"my-own"))
     drop(fake, "reviews.csv", rows(100))
     run(fake)
@@ -181,7 +181,7 @@ def test_all_rows_are_counted_in_every_format_however_long_it_takes(
         ("array.json", FILES["f.json"][:-9]),
     ],
 )
-def test_what_is_wrong_behind_the_rows_that_are_taken_stops_nothing(tmp_path: Path, name: str, data: bytes) -> None:
+def test_a_fault_after_the_limited_rows_does_not_reject_the_drop(tmp_path: Path, name: str, data: bytes) -> None:
     fake = FakeContext(tmp_path, limits=Limits(line_bytes=2_000))
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, name, data)
@@ -195,7 +195,7 @@ def test_what_is_wrong_behind_the_rows_that_are_taken_stops_nothing(tmp_path: Pa
     assert "The run asked the first 10 rows (`limit`)." in told(fake, "ended").text
 
 
-def test_bad_rows_behind_those_that_are_taken_count_as_rows(fake: FakeContext) -> None:
+def test_bad_rows_after_the_limited_rows_count_as_rows(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "a.jsonl", FILES["d.jsonl"] + b"\nno json\n")
     run(fake)
@@ -231,7 +231,7 @@ def test_another_seed_draws_other_rows(fake: FakeContext) -> None:
     assert only_job(fake).limited == Limited(COUNT, 7)
 
 
-def test_a_sample_is_said_to_be_one(fake: FakeContext) -> None:
+def test_messages_say_that_rows_are_a_sample(fake: FakeContext) -> None:
     sampled(fake, "a.csv")
     accepted, ended = told(fake, "accepted"), told(fake, "ended")
     assert accepted.subject == "a.csv: accepted, 10 of 300 rows"
@@ -283,7 +283,9 @@ def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_t
     ]
 
 
-def test_a_rerun_of_a_sample_asks_the_same_rows_and_is_compared_by_their_numbers_in_the_file(fake: FakeContext) -> None:
+def test_a_rerun_of_a_sample_sends_the_same_rows_and_is_compared_by_their_numbers_in_the_file(
+    fake: FakeContext,
+) -> None:
     first = sampled(fake, "e.txt")
 
     def answer(request: dict[str, Any]) -> Any:
@@ -352,7 +354,7 @@ def test_the_same_content_and_recipe_is_one_job_however_it_is_limited(fake: Fake
     assert fake.topics.events().count("duplicate") == 1
 
 
-def test_more_rows_than_the_stack_lets_pass_wait_for_an_approval(tmp_path: Path) -> None:
+def test_more_rows_than_the_stack_allows_wait_for_an_approval(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, hold_above_rows=5)
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "a.csv", FILES["a.csv"])

@@ -61,14 +61,14 @@ def test_a_subject_names_folder_and_file(fake: FakeContext) -> None:
     ]
 
 
-def test_a_long_subject_is_cut_from_the_left_and_the_verdict_never() -> None:
+def test_a_long_subject_is_cut_from_the_left_and_keeps_its_verdict() -> None:
     told = subject("a-very-long-folder/" * 10 + "dt=2026-11-27/part-0001.jsonl, run 2", "199,870 of 200,000 answered")
     assert told.startswith("…")
     assert told.endswith("dt=2026-11-27/part-0001.jsonl, run 2: 199,870 of 200,000 answered")
     assert len(told) == 99
 
 
-def test_what_fits_sns_is_not_cut_again() -> None:
+def test_a_subject_that_fits_sns_is_not_cut_again() -> None:
     told = subject("ü😀" * 300 + ".csv", "accepted, 5 rows")
     assert fitted(Notification("e", "s", "/", told, "text", {})).subject == told
 
@@ -145,7 +145,7 @@ def passes(found: dict[str, str], policy: dict[str, Any]) -> bool:
         ("notify: []", [], [], ["rejected"]),
     ],
 )
-def test_people_are_told_what_notify_says_and_programs_everything(
+def test_people_get_the_messages_that_notify_selects_and_programs_get_all_events(
     fake: FakeContext, notify: str, good: list[str], partial: list[str], rejected: list[str]
 ) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + notify.encode() + b"\n")
@@ -163,7 +163,7 @@ def test_people_are_told_what_notify_says_and_programs_everything(
         assert events(fake.topics.published) == published, key
 
 
-def test_a_hold_and_a_cancel_are_told_under_problems(fake: FakeContext) -> None:
+def test_notify_problems_includes_holds_and_cancels(fake: FakeContext) -> None:
     fake.hold_above_rows = 1
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [problems]\n")
     drop(fake, "lake/a.csv", b"text\na\nb\n")
@@ -194,7 +194,7 @@ def test_an_acceptance_promises_only_the_messages_that_follow(fake: FakeContext,
 
 @pytest.mark.parametrize("notify", ["[]", "[accepted]", "[problems]"])
 @pytest.mark.parametrize("comes", ["in time", "too late"])
-def test_whoever_cancels_a_job_is_told_of_its_end(fake: FakeContext, notify: str, comes: str) -> None:
+def test_a_cancelled_job_always_sends_its_end(fake: FakeContext, notify: str, comes: str) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + f"notify: {notify}\n".encode())
     fake.openai.ending = None
     drop(fake, "lake/a.csv", b"text\na\n")
@@ -221,7 +221,7 @@ def test_a_job_that_a_newer_version_cancelled_ends_as_notify_says(fake: FakeCont
     assert fake.topics.people == []
 
 
-def test_a_duplicate_is_told_like_an_acceptance(fake: FakeContext) -> None:
+def test_a_duplicate_is_notified_like_an_accepted_drop(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [problems]\n")
     fake.openai.ending = None
     for _ in range(2):
@@ -231,7 +231,7 @@ def test_a_duplicate_is_told_like_an_acceptance(fake: FakeContext) -> None:
     assert events(fake.topics.published) == ["accepted", "duplicate"]
 
 
-def test_a_recipe_that_cannot_be_used_is_always_told(fake: FakeContext) -> None:
+def test_a_recipe_that_cannot_be_used_is_always_notified(fake: FakeContext) -> None:
     drop(fake, "lake/recipe.yaml", RECIPE + b"notify: []\nlimt: 3\n")
     run(fake, ticks=2)
     assert [told.subject for told in fake.topics.people] == ["lake/recipe.yaml: cannot be used, 1 problem"]
@@ -240,7 +240,7 @@ def test_a_recipe_that_cannot_be_used_is_always_told(fake: FakeContext) -> None:
 # Operators.
 
 
-def test_a_missing_key_is_told_operators_in_their_words_and_people_in_theirs(fake: FakeContext) -> None:
+def test_a_missing_key_is_notified_to_operators_and_to_people_in_different_words(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake, ticks=5)
@@ -284,7 +284,7 @@ def test_four_hundred_jobs_that_wait_for_a_key_are_one_message_to_each(fake: Fak
     assert events(fake.topics.published).count("held") == 40
 
 
-def test_operators_are_told_again_a_day_later_if_others_still_wait(fake: FakeContext) -> None:
+def test_operators_get_a_reminder_after_a_day_if_other_jobs_still_wait(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake, ticks=3)
@@ -295,7 +295,7 @@ def test_operators_are_told_again_a_day_later_if_others_still_wait(fake: FakeCon
 
 
 @pytest.mark.slow
-def test_operators_are_told_every_day_for_as_long_as_a_job_waits(fake: FakeContext) -> None:
+def test_operators_get_a_reminder_every_day_while_a_job_waits(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")
     drop(fake, "lake/b.csv", b"text\nb\n")
@@ -311,7 +311,7 @@ def test_operators_are_told_every_day_for_as_long_as_a_job_waits(fake: FakeConte
 @pytest.mark.parametrize(
     "reason", [HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY_CHANGED, HeldReason.STUCK]
 )
-def test_whatever_only_operators_can_correct_is_told_them_with_what_to_do(
+def test_operators_get_instructions_for_each_fault_that_only_they_can_fix(
     fake: FakeContext, reason: HeldReason
 ) -> None:
     fake.openai.ending = None
@@ -327,7 +327,7 @@ def test_whatever_only_operators_can_correct_is_told_them_with_what_to_do(
     assert "waits for the stack's administrators, who were notified: " in told.text
 
 
-def test_an_approval_is_asked_of_people_alone(fake: FakeContext) -> None:
+def test_an_approval_is_requested_from_people_only(fake: FakeContext) -> None:
     fake.hold_above_rows = 1
     drop(fake, "lake/a.csv", b"text\na\nb\n")
     deliver(fake)
@@ -335,7 +335,7 @@ def test_an_approval_is_asked_of_people_alone(fake: FakeContext) -> None:
     assert fake.topics.operators == []
 
 
-def test_a_process_that_dies_before_operators_are_told_leaves_that_to_another(fake: FakeContext) -> None:
+def test_another_process_notifies_operators_if_the_first_one_dies(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     publish = fake.topics.publish
 
@@ -373,7 +373,7 @@ def test_a_rejected_job_has_a_page_that_says_why_and_what_to_do(fake: FakeContex
     assert f"s3://the-results/lake/a.csv/{only_job(fake).id}/report.html" in rejected.text
 
 
-def test_a_page_of_a_rejection_runs_nothing_of_what_is_in_it(fake: FakeContext) -> None:
+def test_a_page_of_a_rejection_escapes_its_texts(fake: FakeContext) -> None:
     drop(fake, "lake/<script>alert(1)<!--.csv", b"<script>alert(2)\n1\n")
     run(fake)
     page = result(fake, "report.html").decode()
@@ -381,7 +381,7 @@ def test_a_page_of_a_rejection_runs_nothing_of_what_is_in_it(fake: FakeContext) 
     assert page.count("<script") == 1
 
 
-def test_a_drop_that_is_given_up_has_a_page_too(fake: FakeContext) -> None:
+def test_a_drop_that_dropbatch_gives_up_has_a_page_too(fake: FakeContext) -> None:
     blocks = fake.objects.blocks
 
     def away(bucket: str, key: str, *rest: Any) -> Any:
@@ -413,7 +413,7 @@ def test_a_drop_that_is_given_up_has_a_page_too(fake: FakeContext) -> None:
         (1204.5, "$1,204.50", "about $1,204.50"),
     ],
 )
-def test_sums_are_said_as_people_say_them(usd: float, said: str, roughly: str) -> None:
+def test_amounts_are_written_as_people_read_them(usd: float, said: str, roughly: str) -> None:
     assert (money(usd), about(usd)) == (said, roughly)
 
 
@@ -436,7 +436,7 @@ def test_no_message_and_no_page_says_zero_dollars(fake: FakeContext) -> None:
         ("Asia/Kolkata", "27 Nov 2026, 10:53 IST"),
     ],
 )
-def test_times_are_said_in_the_stacks_zone(zone: str, said: str) -> None:
+def test_times_are_in_the_time_zone_of_the_stack(zone: str, said: str) -> None:
     assert local_time(1_795_757_010, ZoneInfo(zone)) == said
 
 
@@ -455,7 +455,7 @@ def test_mail_and_page_have_the_stacks_time_and_programs_utc(fake: FakeContext) 
 # The page on a phone.
 
 
-def test_on_a_narrow_screen_what_to_do_stands_below_its_reason(fake: FakeContext) -> None:
+def test_on_a_narrow_screen_the_remedy_is_below_its_reason(fake: FakeContext) -> None:
     fake.openai.answer = failing(1)
     drop(fake, "lake/a.csv", b"text\na\nb\n")
     run(fake)
@@ -477,7 +477,7 @@ def test_rows_are_shown_under_the_names_of_their_columns(fake: FakeContext) -> N
     assert "<th>as dropped</th><th>answer (sentiment, why)</th>" in lines, "its lines name them themselves"
 
 
-def test_a_notice_of_an_older_release_is_told_as_it_is(fake: FakeContext) -> None:
+def test_a_notice_of_an_older_release_is_published_unchanged(fake: FakeContext) -> None:
     """It has none of the members that were added."""
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")

@@ -277,7 +277,7 @@ def last(fake: FakeContext) -> list[str]:
 # What the messages say
 
 
-def test_an_unknown_file_is_answered_with_the_one_that_was_meant(fake: FakeContext) -> None:
+def test_a_marker_of_an_unknown_file_suggests_the_intended_one(fake: FakeContext) -> None:
     drop(fake, "umfrage/recipe.yaml", RECIPE)
     drop(fake, "umfrage/Umfrage Q4.csv", rows(2))
     run(fake)
@@ -308,7 +308,7 @@ def test_an_unknown_file_is_answered_with_the_one_that_was_meant(fake: FakeConte
         ("übersicht.csv", "Übersicht.csv"),
     ],
 )
-def test_a_file_is_found_that_is_named_much_like_it(fake: FakeContext, typed: str, file: str) -> None:
+def test_a_marker_suggests_a_file_with_a_similar_name(fake: FakeContext, typed: str, file: str) -> None:
     for name in ("Another.csv", "recipe.yaml", "deeper/Umfrage Q4.csv", "Umfrage Q4.csv.cancel", file):
         fake.objects.drop(f"folder/{name}", b"")
     fake.objects.drop("Umfrage Q4.csv", b"")
@@ -319,7 +319,7 @@ def test_a_file_is_found_that_is_named_much_like_it(fake: FakeContext, typed: st
 
 
 @pytest.mark.slow
-def test_a_file_is_found_in_a_folder_of_thousands(fake: FakeContext) -> None:
+def test_a_marker_suggests_a_file_in_a_folder_of_thousands(fake: FakeContext) -> None:
     for number in range(2_500):
         fake.objects.drop(f"f/part-{number:05d}.csv", b"")
     fake.objects.drop("f/Reviews.csv", b"")
@@ -333,7 +333,7 @@ def test_a_file_is_found_in_a_folder_of_thousands(fake: FakeContext) -> None:
     assert near["f/part-02400.cancel"][0] == "f/part-02400.csv"
 
 
-def test_a_marker_beside_nothing_at_all_says_how_one_is_named(fake: FakeContext) -> None:
+def test_a_marker_in_an_empty_folder_explains_how_to_name_one(fake: FakeContext) -> None:
     drop(fake, "reviews.rerun", b"")
     pass_time(fake, 300)
     assert last(fake) == [
@@ -383,9 +383,7 @@ def test_a_long_name_leaves_room_for_the_verdict(fake: FakeContext) -> None:
     ],
 )
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_a_misspelt_ending_is_answered_with_the_right_one(
-    fake: FakeContext, ending: str, kind: str, slash: str
-) -> None:
+def test_a_misspelt_ending_suggests_the_right_one(fake: FakeContext, ending: str, kind: str, slash: str) -> None:
     drop(fake, f"lake/reviews.csv{ending}{slash}", b"\n")
     run(fake)
     (told,) = fake.topics.people
@@ -400,7 +398,7 @@ def test_a_misspelt_ending_is_answered_with_the_right_one(
     assert jobs(fake) == []
 
 
-def test_a_file_of_rows_is_never_taken_for_a_misspelt_marker(fake: FakeContext) -> None:
+def test_a_data_file_never_counts_as_a_misspelt_marker(fake: FakeContext) -> None:
     data = b"".join(b"this is row %d\n" % number for number in range(100))
     drop(fake, "reviews.csv.retry.txt", data)
     drop(fake, "reviews.csv.summary.txt", b"one row\n")
@@ -411,7 +409,7 @@ def test_a_file_of_rows_is_never_taken_for_a_misspelt_marker(fake: FakeContext) 
 @pytest.mark.parametrize(
     "name", ["a.csv.Cancel", "a.csv.CANCEL/", "a.csv.cancel2", "a.csv.cancel 3/", "a.csv.cancel (1)"]
 )
-def test_capitals_and_a_number_behind_it_change_nothing_of_a_marker(fake: FakeContext, name: str) -> None:
+def test_capitals_and_a_number_after_a_marker_are_ignored(fake: FakeContext, name: str) -> None:
     running(fake)
     drop(fake, name, b"")
     run(fake)
@@ -444,7 +442,7 @@ def test_a_marker_older_than_the_file_says_so(fake: FakeContext, kind: str) -> N
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_a_cancel_says_that_it_acts_and_the_end_says_what_came(fake: FakeContext) -> None:
+def test_a_cancel_is_confirmed_and_the_end_lists_the_answers(fake: FakeContext) -> None:
     running(fake)
     drop(fake, "a.csv.cancel", b"")
     run(fake)
@@ -469,7 +467,7 @@ def test_a_cancel_of_what_was_never_sent_says_that_nothing_is_billed(fake: FakeC
     )
 
 
-def test_a_cancel_that_comes_when_all_rows_have_come_back_says_so_twice(fake: FakeContext) -> None:
+def test_a_cancel_after_all_answers_came_says_so_at_once_and_at_the_end(fake: FakeContext) -> None:
     all_back(fake)
     drop(fake, "a.csv.cancel", b"")
     run(fake)
@@ -484,7 +482,7 @@ def test_a_cancel_that_comes_when_all_rows_have_come_back_says_so_twice(fake: Fa
     assert "The cancellation came too late to stop anything: all rows had come back." in ended.text
 
 
-def test_a_cancel_that_stops_nothing_is_said_at_the_end(fake: FakeContext) -> None:
+def test_the_end_says_that_a_cancel_had_no_effect(fake: FakeContext) -> None:
     """OpenAI had ended the batch already, and nobody knew."""
     running(fake)
     fake.openai.answer, fake.openai.ending = answer_ok, OpenAIStatus.COMPLETED
@@ -529,7 +527,7 @@ def test_a_cancel_stops_the_older_run_that_is_open_though_the_newest_has_ended(f
     assert told.detail["run"] == 1
 
 
-def test_what_was_rejected_can_be_kept_from_being_read_again_once(fake: FakeContext) -> None:
+def test_a_cancel_keeps_a_rejected_file_from_being_read_again(fake: FakeContext) -> None:
     rejected(fake)
     for _ in range(2):
         drop(fake, "a.csv.cancel", b"")
@@ -542,7 +540,7 @@ def test_what_was_rejected_can_be_kept_from_being_read_again_once(fake: FakeCont
     assert second.subject == "a.csv: was rejected, there is nothing to cancel"
 
 
-def test_what_was_rejected_cannot_be_retried_and_the_line_that_works_is_said(fake: FakeContext) -> None:
+def test_a_retry_of_a_rejected_file_is_refused_with_the_command_that_works(fake: FakeContext) -> None:
     rejected(fake)
     drop(fake, "a.csv.retry", b"")
     run(fake)
@@ -558,7 +556,7 @@ def test_what_was_rejected_cannot_be_retried_and_the_line_that_works_is_said(fak
 # The same once more
 
 
-def test_the_same_rerun_asks_first_and_says_what_it_cost(fake: FakeContext) -> None:
+def test_an_unchanged_rerun_needs_an_approval_and_names_the_former_cost(fake: FakeContext) -> None:
     succeeded(fake)
     first = only_job(fake)
     drop(fake, "a.csv.rerun/", b"")
@@ -630,7 +628,7 @@ def test_the_end_of_a_rerun_that_was_not_approved_offers_no_way_around_the_quest
     assert len(asked(fake)) == 1
 
 
-def test_a_rerun_with_another_recipe_or_of_what_failed_goes_at_once(fake: FakeContext) -> None:
+def test_a_rerun_with_another_recipe_or_after_a_failure_starts_at_once(fake: FakeContext) -> None:
     fake.openai.answer = bad
     drop(fake, "a.csv", rows(3))
     run(fake)
@@ -647,7 +645,7 @@ def test_a_rerun_with_another_recipe_or_of_what_failed_goes_at_once(fake: FakeCo
     assert "held" not in fake.topics.events()
 
 
-def test_a_second_rerun_says_what_the_first_one_waits_for_and_how_it_goes_on(fake: FakeContext) -> None:
+def test_a_second_rerun_says_what_the_first_one_waits_for_and_how_it_continues(fake: FakeContext) -> None:
     succeeded(fake)
     for name in ("a.csv.rerun/", "a.csv.rerun2/"):
         fake.clock.sleep(60)
@@ -677,7 +675,9 @@ def test_a_second_rerun_says_what_the_first_one_waits_for_and_how_it_goes_on(fak
         ("a.csv.retry999", "a.csv.retry1"),
     ],
 )
-def test_a_run_names_the_marker_that_asked_for_it_and_the_next(fake: FakeContext, name: str, following: str) -> None:
+def test_a_run_names_the_marker_that_requested_it_and_the_next_one(
+    fake: FakeContext, name: str, following: str
+) -> None:
     partial(fake)
     drop(fake, name, b"")
     run(fake, ticks=1)
@@ -687,7 +687,7 @@ def test_a_run_names_the_marker_that_asked_for_it_and_the_next(fake: FakeContext
     )
 
 
-def test_a_folder_that_is_made_again_is_a_new_marker(fake: FakeContext) -> None:
+def test_a_recreated_folder_is_a_new_marker(fake: FakeContext) -> None:
     fake.openai.answer = second_is_bad
     drop(fake, "a.csv", rows(3))
     run(fake)
@@ -698,7 +698,7 @@ def test_a_folder_that_is_made_again_is_a_new_marker(fake: FakeContext) -> None:
     assert asked(fake) == [[1, 2, 3], [2], [2]]
 
 
-def test_a_retry_without_a_row_to_ask_is_one_message(fake: FakeContext) -> None:
+def test_a_retry_without_a_row_to_send_is_one_message(fake: FakeContext) -> None:
     succeeded(fake)
     drop(fake, "a.csv.retry", b"")
     run(fake)
@@ -706,7 +706,7 @@ def test_a_retry_without_a_row_to_ask_is_one_message(fake: FakeContext) -> None:
     assert last(fake)[0].endswith("so a.csv.retry does nothing.")
 
 
-def test_a_marker_is_answered_though_its_recipe_wants_no_messages(fake: FakeContext) -> None:
+def test_a_marker_is_answered_though_its_recipe_disables_messages(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"notify: []\n")
     succeeded(fake)
     assert fake.topics.people == []
@@ -720,7 +720,7 @@ def test_a_marker_is_answered_though_its_recipe_wants_no_messages(fake: FakeCont
     assert [told.event for told in fake.topics.people] == ["accepted", "marker"]
 
 
-def test_a_duplicate_says_which_marker_asked_for_it(fake: FakeContext) -> None:
+def test_a_duplicate_names_the_marker_that_requested_it(fake: FakeContext) -> None:
     running(fake)
     drop(fake, "a.csv.rerun", b"")
     run(fake, ticks=2)
@@ -731,7 +731,7 @@ def test_a_duplicate_says_which_marker_asked_for_it(fake: FakeContext) -> None:
 # What must hold whatever happens
 
 
-def test_a_marker_is_obeyed_though_it_may_not_be_read(fake: FakeContext) -> None:
+def test_a_marker_works_though_its_content_may_not_be_read(fake: FakeContext) -> None:
     """It says nothing but its name: what it contains may be encrypted with any key."""
     running(fake)
     fake.objects.forbidden.add("a.csv.cancel")
@@ -740,7 +740,7 @@ def test_a_marker_is_obeyed_though_it_may_not_be_read(fake: FakeContext) -> None
     assert only_job(fake).state is JobState.CANCELLED
 
 
-def test_a_marker_that_cannot_be_looked_at_for_a_day_says_so_once(fake: FakeContext) -> None:
+def test_a_marker_that_cannot_be_processed_for_a_day_is_reported_once(fake: FakeContext) -> None:
     fake.objects.forbidden.add("a.csv.rertry")
     version = fake.objects.drop("a.csv.rertry", b"")
     for _ in range(2):
@@ -751,7 +751,7 @@ def test_a_marker_that_cannot_be_looked_at_for_a_day_says_so_once(fake: FakeCont
 
 
 @pytest.mark.parametrize("kind", ["cancel", "approve", "rerun", "retry"])
-def test_of_two_events_of_a_marker_that_come_at_once_one_is_answered(fake: FakeContext, kind: str) -> None:
+def test_two_simultaneous_events_of_a_marker_get_one_answer(fake: FakeContext, kind: str) -> None:
     partial(fake)
     before = len(fake.topics.published)
     version = drop(fake, f"a.csv.{kind}", b"")
@@ -762,7 +762,7 @@ def test_of_two_events_of_a_marker_that_come_at_once_one_is_answered(fake: FakeC
     assert len(first) == 1
 
 
-def test_a_marker_that_has_acted_is_kept_in_one_small_item_with_a_date(fake: FakeContext) -> None:
+def test_a_processed_marker_is_kept_in_one_small_item_that_expires(fake: FakeContext) -> None:
     succeeded(fake)
     drop(fake, "a.csv.cancel", b"")
     run(fake)
@@ -802,7 +802,7 @@ def test_the_page_about_markers_names_every_marker_and_reason() -> None:
     ],
     ids=lambda each: each if isinstance(each, str) else each.__name__,
 )
-def test_a_kill_at_any_call_changes_nothing_of_the_answer(
+def test_a_kill_at_any_call_does_not_change_the_answer(
     tmp_path: Path, state: Callable[[FakeContext], None], kind: str
 ) -> None:
     def prepared() -> tuple[FakeContext, int]:
@@ -845,7 +845,7 @@ def test_a_marker_of_a_new_stacks_first_minutes_is_found_and_answered(fake: Fake
 
 
 @pytest.mark.slow
-def test_a_marker_without_an_event_is_left_alone_once_the_stack_is_a_day_old(fake: FakeContext) -> None:
+def test_a_marker_without_an_event_is_ignored_once_the_stack_is_a_day_old(fake: FakeContext) -> None:
     """What it asked for may have been done, and forgotten, long ago."""
     succeeded(fake)
     pass_time(fake, 2 * DAY, step=600)

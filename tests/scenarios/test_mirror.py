@@ -50,7 +50,7 @@ def failing(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "no"}})
 
 
-def test_the_newest_answers_lie_under_the_drops_own_key_and_messages_say_where(fake: FakeContext) -> None:
+def test_the_newest_answers_are_under_the_drops_own_key_and_messages_say_where(fake: FakeContext) -> None:
     drop(fake, "lake/reviews/a.csv", rows(3))
     run(fake)
     job = only_job(fake)
@@ -67,7 +67,7 @@ def test_the_newest_answers_lie_under_the_drops_own_key_and_messages_say_where(f
     assert f"s3://the-results/{MIRROR}" in result(fake, "report.html").decode()
 
 
-def test_whoever_is_told_of_the_end_finds_the_answers(fake: FakeContext) -> None:
+def test_the_answers_are_there_before_the_end_is_notified(fake: FakeContext) -> None:
     publish, found = fake.topics.publish, []
 
     def seen(audience: Any, notification: Any) -> None:
@@ -149,7 +149,7 @@ def test_a_mirror_of_some_rows_is_refused(fake: FakeContext) -> None:
     )
 
 
-def test_a_mirror_that_cannot_be_written_is_tried_again_before_the_end_is_told(fake: FakeContext) -> None:
+def test_a_mirror_that_cannot_be_written_is_retried_before_the_end_is_notified(fake: FakeContext) -> None:
     join, failures = fake.objects.join, []
 
     def fails(*args: Any, **more: Any) -> Any:
@@ -169,7 +169,7 @@ def test_a_mirror_that_cannot_be_written_is_tried_again_before_the_end_is_told(f
 
 
 @pytest.mark.slow
-def test_a_mirror_that_can_never_be_written_ends_the_job_by_its_last_date_and_that_is_said(fake: FakeContext) -> None:
+def test_a_mirror_that_can_never_be_written_ends_the_job_at_its_deadline_and_is_reported(fake: FakeContext) -> None:
     join = fake.objects.join
 
     def fails(*args: Any, **more: Any) -> Any:
@@ -191,7 +191,7 @@ def test_a_mirror_that_can_never_be_written_ends_the_job_by_its_last_date_and_th
     assert "mirror" not in result_json(fake, "summary.json")["objects"]
 
 
-def test_a_write_of_somebody_else_in_between_is_replaced(fake: FakeContext) -> None:
+def test_a_concurrent_write_to_the_mirror_is_replaced(fake: FakeContext) -> None:
     join, refused = fake.objects.join, []
 
     def meets(*args: Any, **more: Any) -> Any:
@@ -211,7 +211,7 @@ def test_a_write_of_somebody_else_in_between_is_replaced(fake: FakeContext) -> N
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_call_of_the_last_step_changes_nothing_of_what_is_mirrored(tmp_path: Path) -> None:
+def test_a_kill_at_any_call_of_the_last_step_does_not_change_the_mirror(tmp_path: Path) -> None:
     def lived(points: frozenset[int]) -> FakeContext:
         fake = FakeContext(tmp_path, killer=Killer())
         assert fake.killer is not None

@@ -54,7 +54,7 @@ def test_a_usable_recipe_gets_a_notice_with_the_day_and_the_replacement(
     assert notice["message"].startswith(words)
 
 
-def test_following_the_notice_ends_it(fake: FakeContext) -> None:
+def test_a_recipe_with_the_suggested_model_gets_no_notice(fake: FakeContext) -> None:
     drop(fake, "a/recipe.yaml", recipe("gpt-5-mini"))
     run(fake)
     advised = notification_of(fake, "recipe").detail["notices"][0]["message"].partition("write ")[2].split()[0]
@@ -105,7 +105,7 @@ def test_a_drop_that_waits_for_an_approval_gets_the_notice_before_it(fake: FakeC
     assert notification.detail["notices"] == [{"code": "model_gone", "message": GONE}]
 
 
-def test_a_model_that_stays_gets_no_notice(fake: FakeContext) -> None:
+def test_a_model_without_a_shutdown_gets_no_notice(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", recipe("gpt-6-luna"))
     assert accepted(fake, "a.csv", b"text\na\n") == []
 

@@ -138,7 +138,7 @@ def no_answer(outcome: str, code: str) -> tuple[str, ...]:
     return (outcome, code, "", "")
 
 
-def test_answers_of_chats_that_are_held_to_a_schema(tmp_path: Path) -> None:
+def test_answers_of_chats_with_a_schema_have_their_outcomes(tmp_path: Path) -> None:
     expected = {
         "fenced": FITS,
         "prose": INVALID,
@@ -247,7 +247,7 @@ def test_a_tool_that_needs_no_approval_is_called(tmp_path: Path) -> None:
     assert told(row, "answer") == ("ok", "", "done")
 
 
-def test_a_question_for_an_approval_is_not_asked_twice(tmp_path: Path) -> None:
+def test_a_response_that_asks_for_an_approval_is_not_retried(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path)
     rows = answered(fake, RESPONSES + b"retry_invalid: true\n", "mcp", "commentonly")
     assert [row["_error"] for row in rows] == ["approval_required", "empty"]
@@ -255,7 +255,7 @@ def test_a_question_for_an_approval_is_not_asked_twice(tmp_path: Path) -> None:
     assert asked_again == [1, 1], "only what was empty"
 
 
-def test_a_line_that_is_declined_before_it_is_run_is_refused_and_the_rest_answered(tmp_path: Path) -> None:
+def test_a_line_that_is_declined_before_it_runs_is_refused_and_the_rest_is_answered(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path)
 
     def refuse(_batch: RemoteBatch, requests: list[dict[str, Any]]) -> list[tuple[str, str, int | None]]:
@@ -281,7 +281,7 @@ def test_speech_is_an_answer(tmp_path: Path) -> None:
     assert result(fake, "responses.jsonl").count(b"UklGRg==") == 3, "the sound is with the responses"
 
 
-def test_responses_that_are_held_to_a_schema(tmp_path: Path) -> None:
+def test_responses_with_a_schema_have_their_outcomes(tmp_path: Path) -> None:
     expected = {
         "phased": FITS,
         "websearch": FITS,
@@ -306,7 +306,7 @@ def test_responses_that_are_held_to_a_schema(tmp_path: Path) -> None:
     assert {name: told(row, "label", "stars") for name, row in zip(expected, rows, strict=True)} == expected
 
 
-def test_responses_in_words(tmp_path: Path) -> None:
+def test_responses_without_a_schema_have_their_outcomes(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path)
     call = ANSWERS["funccall"]["body"]["output"]
     patch = OTHERS["patch"]["body"]["output"]

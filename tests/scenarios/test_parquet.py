@@ -65,7 +65,7 @@ def saying(values: Any) -> Any:
     return answer
 
 
-def test_a_table_comes_back_with_its_answers_beside_it(fake: FakeContext) -> None:
+def test_a_table_is_answered_with_columns_beside_its_own(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a/t.parquet", TABLE)
     run(fake)
@@ -84,7 +84,9 @@ def test_a_table_comes_back_with_its_answers_beside_it(fake: FakeContext) -> Non
 
 
 @pytest.mark.slow
-def test_a_table_that_took_many_invocations_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_read_in_many_invocations_gives_the_same_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def done(fake: FakeContext) -> dict[str, Any]:
         fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
         fake.openai.answer = lambda request: None if int(request["custom_id"]) % 5 == 0 else answer_ok(request)
@@ -106,7 +108,7 @@ def test_a_table_that_took_many_invocations_is_the_same(tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-def test_templates_see_a_row_s_values_and_columns_have_the_schema_s_types(fake: FakeContext) -> None:
+def test_templates_get_typed_values_and_columns_have_the_types_of_the_schema(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", SCORING)
     fake.openai.answer = saying({"score": 7, "sure": 1, "good": True, "labels": ["a", "b"], "notes": {"a": "x"}})
     drop(fake, "t.parquet", TABLE)
@@ -123,7 +125,7 @@ def test_templates_see_a_row_s_values_and_columns_have_the_schema_s_types(fake: 
 
 
 @pytest.mark.slow
-def test_rows_without_an_answer_come_back_as_a_table_too_and_can_be_dropped_again(fake: FakeContext) -> None:
+def test_the_failed_file_of_a_table_is_a_table_that_can_be_dropped_again(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
     missing = {"1", "20", "21", "50"}
     fake.openai.answer = lambda request: None if request["custom_id"] in missing else answer_ok(request)
@@ -155,7 +157,7 @@ def test_only_the_failed_rows_are_retried_and_the_table_is_complete(fake: FakeCo
     assert found.column("answer").to_pylist() == [said[n] for n in range(1, COUNT + 1)]
 
 
-def test_the_first_rows_alone_are_answered_where_the_recipe_says_so(fake: FakeContext) -> None:
+def test_only_the_first_rows_are_answered_if_the_recipe_limits_them(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"limit: 23\n")
     drop(fake, "t.parquet", TABLE)
     run(fake)
@@ -251,7 +253,7 @@ def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: Fa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("odd", [None, "30"])
-def test_a_table_is_put_together_in_as_many_invocations_as_it_takes(tmp_path: Path, odd: str | None) -> None:
+def test_a_table_is_assembled_in_several_invocations(tmp_path: Path, odd: str | None) -> None:
     def answered(seconds_left: Callable[[], float]) -> tuple[bytes, bytes]:
         fake = FakeContext(tmp_path, limits=Limits(batch_requests=7))
         fake.objects.drop(
@@ -326,7 +328,7 @@ def test_a_wrong_table_is_rejected_in_one_sentence(fake: FakeContext, data: byte
     assert fake.openai.batches == {}
 
 
-def test_without_its_library_a_table_is_refused_with_how_to_switch_it_on(
+def test_without_its_library_a_table_is_rejected_with_the_way_to_enable_it(
     fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("dropbatch.formats.parquet")]:

@@ -43,7 +43,7 @@ def settle(fake: FakeContext) -> None:
     fake.clock.sleep(60)
 
 
-def test_a_corrected_recipe_takes_up_the_file_that_was_rejected_for_its_sake(fake: FakeContext) -> None:
+def test_a_corrected_recipe_rereads_the_file_that_was_rejected_because_of_it(fake: FakeContext) -> None:
     drop(fake, "umfrage/recipe.yaml", WRONG)
     drop(fake, "umfrage/Umfrage Q4.csv", COMMENTS)
     settle(fake)
@@ -79,7 +79,7 @@ def test_a_corrected_recipe_takes_up_the_file_that_was_rejected_for_its_sake(fak
     check(fake)
 
 
-def test_the_same_recipe_again_takes_nothing_up(fake: FakeContext) -> None:
+def test_the_same_recipe_again_rereads_no_file(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     settle(fake)
@@ -89,7 +89,7 @@ def test_the_same_recipe_again_takes_nothing_up(fake: FakeContext) -> None:
     assert subjects(fake)[-1] == "recipe.yaml: usable"
 
 
-def test_a_recipe_takes_up_the_files_below_it_for_which_no_other_is_nearer(fake: FakeContext) -> None:
+def test_a_recipe_rereads_the_files_below_it_that_have_no_nearer_one(fake: FakeContext) -> None:
     fake.objects.drop("near/recipe.yaml", RECIPE)
     drop(fake, "deep/down/a.csv", rows(1))
     drop(fake, "near/b.csv", b"other\nx\n")
@@ -122,7 +122,7 @@ def test_five_files_are_named_and_the_others_counted(fake: FakeContext) -> None:
     assert states(fake).count(JobState.SUCCEEDED) == 8
 
 
-def test_what_one_invocation_cannot_take_up_the_next_ones_do(fake: FakeContext) -> None:
+def test_the_next_invocations_reread_the_files_that_one_could_not(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     for number in range(9):
         drop(fake, f"f{number}.csv", COMMENTS)
@@ -143,7 +143,7 @@ def test_what_one_invocation_cannot_take_up_the_next_ones_do(fake: FakeContext) 
     check(fake)
 
 
-def test_a_file_that_waits_goes_on_at_once_when_its_recipe_comes(fake: FakeContext) -> None:
+def test_a_waiting_file_continues_at_once_when_its_recipe_comes(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(1))
     deliver(fake)
     fake.clock.sleep(3)
@@ -158,7 +158,7 @@ def test_a_file_that_waits_goes_on_at_once_when_its_recipe_comes(fake: FakeConte
     ]
 
 
-def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fake: FakeContext) -> None:
+def test_messages_of_a_recipe_and_a_file_in_another_folder_name_each_other(fake: FakeContext) -> None:
     drop(fake, "rezepte/recipe.yaml", RIGHT)
     settle(fake)
     assert lines(mail(fake, "recipe.yaml"))[-1] == (
@@ -219,7 +219,7 @@ def test_a_recipe_of_another_folder_is_copied_with_the_files_that_it_names(fake:
     assert second == console
 
 
-def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file(fake: FakeContext) -> None:
+def test_a_late_file_of_a_recipe_rechecks_it_and_rereads_the_drop(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml", b"model: gpt-6-luna\nprompt: file://prompts/ask.md\n")
     drop(fake, "a.csv", COMMENTS)
     for _ in range(4):
@@ -236,7 +236,7 @@ def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ask.txt", "ask.md", "ask.j2", "ask.prompt", "ask"])
-def test_a_part_may_have_any_name_and_is_no_drop(fake: FakeContext, name: str) -> None:
+def test_a_file_of_a_recipe_may_have_any_name_and_is_not_a_drop(fake: FakeContext, name: str) -> None:
     fake.objects.drop("recipe.yaml", f"model: gpt-6-luna\nprompt: file://{name}\n".encode())
     fake.objects.drop(name, b"{{ Kommentare }}")
     drop(fake, "a.csv", COMMENTS)
@@ -250,7 +250,7 @@ def test_a_part_may_have_any_name_and_is_no_drop(fake: FakeContext, name: str) -
     assert subjects(fake)[1:2] == ["recipe.yaml: usable, 1 file is read again"]
 
 
-def test_a_part_that_came_before_its_recipe_is_not_answered(fake: FakeContext) -> None:
+def test_a_file_that_came_before_its_recipe_is_not_answered(fake: FakeContext) -> None:
     drop(fake, "ask.txt", b"{{ text }}\n")
     deliver(fake)
     drop(fake, "a.csv", rows(1))
@@ -260,7 +260,7 @@ def test_a_part_that_came_before_its_recipe_is_not_answered(fake: FakeContext) -
     assert len(fake.openai.batches) == 1
 
 
-def test_a_recipe_and_its_parts_that_come_together_are_told_once(fake: FakeContext) -> None:
+def test_a_recipe_and_its_files_that_come_together_are_reported_once(fake: FakeContext) -> None:
     recipe, part = b"model: gpt-6-luna\nsystem: file://system.md\nprompt: file://ask.md\n", b"{{ text }}"
     for order in (("recipe.yaml", "system.md", "ask.md"), ("ask.md", "recipe.yaml", "system.md")):
         for name in order:
@@ -273,7 +273,7 @@ def test_a_recipe_and_its_parts_that_come_together_are_told_once(fake: FakeConte
 
 
 @pytest.mark.parametrize("order", [("ask.md", "recipe.yaml"), ("recipe.yaml", "ask.md"), ("ask.md", "system.md")])
-def test_taking_up_waits_until_all_of_an_upload_has_come(fake: FakeContext, order: tuple[str, str]) -> None:
+def test_rereading_waits_until_an_upload_is_complete(fake: FakeContext, order: tuple[str, str]) -> None:
     before = {"recipe.yaml": b"model: gpt-6-luna\nprompt: file://ask.md\nsystem: file://system.md\n"}
     before |= {"ask.md": b"{{ Kommentare }}", "system.md": b"Old."}
     after = {
@@ -317,7 +317,7 @@ def test_taking_up_waits_until_all_of_an_upload_has_come(fake: FakeContext, orde
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "said"), [(b"", "usable"), (b"schema: 3\n", "cannot be used, 1 problem")])
-def test_what_a_sweep_finds_of_a_recipe_is_told_once(fake: FakeContext, recipe: bytes, said: str) -> None:
+def test_a_recipe_and_files_that_a_sweep_finds_are_reported_once(fake: FakeContext, recipe: bytes, said: str) -> None:
     run(fake, ticks=1)
     drop(fake, "recipe.yaml", b"model: gpt-6-luna\nprompt: file://ask.txt\n" + recipe)
     drop(fake, "ask.txt", b"{{ text }}")
@@ -344,7 +344,7 @@ def test_a_broken_recipe_and_the_file_beside_it_are_one_mail(fake: FakeContext) 
     assert broken.status == "invalid"
 
 
-def test_a_broken_recipe_alone_is_told_to_people_and_again_each_time(fake: FakeContext) -> None:
+def test_a_broken_recipe_is_notified_to_people_each_time(fake: FakeContext) -> None:
     for count in (1, 2):
         drop(fake, "recipe.yaml", RIGHT + b"limt: 3\n")
         settle(fake)
@@ -356,7 +356,7 @@ def test_a_broken_recipe_alone_is_told_to_people_and_again_each_time(fake: FakeC
     ]
 
 
-def test_a_file_that_was_replaced_or_deleted_is_left_alone(fake: FakeContext) -> None:
+def test_a_replaced_or_deleted_file_is_not_reread(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     for name in ("replaced.csv", "deleted.csv"):
         drop(fake, name, COMMENTS)
@@ -381,7 +381,7 @@ def test_a_file_that_was_corrected_first_is_answered_once(fake: FakeContext) -> 
     assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable"
 
 
-def test_a_recipe_that_reads_files_as_before_does_not_take_up_a_file_with_faults_of_its_own(fake: FakeContext) -> None:
+def test_a_recipe_that_reads_files_as_before_does_not_reread_a_file_with_faults_of_its_own(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RIGHT)
     drop(fake, "a.csv", b"nr,Kommentar\n1\n2,gut\n")
     settle(fake)
@@ -394,7 +394,7 @@ def test_a_recipe_that_reads_files_as_before_does_not_take_up_a_file_with_faults
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
 
 
-def test_a_file_that_was_rejected_weeks_ago_is_left_alone(fake: FakeContext) -> None:
+def test_a_file_that_was_rejected_weeks_ago_is_not_reread(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     settle(fake)
@@ -404,7 +404,7 @@ def test_a_file_that_was_rejected_weeks_ago_is_left_alone(fake: FakeContext) -> 
     assert subjects(fake)[1:] == ["recipe.yaml: usable"]
 
 
-def test_a_cancel_keeps_a_rejected_file_from_being_taken_up(fake: FakeContext) -> None:
+def test_a_cancelled_rejected_file_is_not_reread(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     settle(fake)
@@ -419,7 +419,7 @@ def test_a_cancel_keeps_a_rejected_file_from_being_taken_up(fake: FakeContext) -
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
 
 
-def test_a_cancel_stops_what_was_taken_up(fake: FakeContext) -> None:
+def test_a_cancel_stops_the_job_of_a_reread_file(fake: FakeContext) -> None:
     fake.openai.ending = None
     fake.openai.answer = lambda _request: None
     fake.objects.drop("recipe.yaml", WRONG)
@@ -433,7 +433,7 @@ def test_a_cancel_stops_what_was_taken_up(fake: FakeContext) -> None:
     assert states(fake) == [JobState.REJECTED, JobState.CANCELLED]
 
 
-def test_a_rejected_retry_is_taken_up_as_a_retry(fake: FakeContext) -> None:
+def test_a_rejected_retry_is_reread_as_a_retry(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.answer = lambda _request: None
     drop(fake, "a.csv", rows(2))
@@ -453,7 +453,7 @@ def test_a_rejected_retry_is_taken_up_as_a_retry(fake: FakeContext) -> None:
     assert (second.retry_of, third.retry_of) == (first.id, first.id)
 
 
-def test_a_recipe_that_is_corrected_while_its_file_is_being_rejected_takes_it_up(fake: FakeContext) -> None:
+def test_a_recipe_that_is_corrected_while_its_file_is_being_rejected_rereads_it(fake: FakeContext) -> None:
     """The recipe's event was worked on before anything told that the file waits."""
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
@@ -471,7 +471,7 @@ def test_a_recipe_that_is_corrected_while_its_file_is_being_rejected_takes_it_up
     assert sorted(fake.topics.events()) == ["accepted", "ended", "rejected"]
 
 
-def test_events_that_come_twice_and_in_any_order_take_a_file_up_once(fake: FakeContext) -> None:
+def test_events_that_come_twice_and_in_any_order_reread_a_file_once(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     settle(fake)
@@ -504,7 +504,7 @@ def taken_up(folder: Path, point: int | None = None) -> tuple[FakeContext, list[
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(3))
-def test_a_kill_at_any_call_leaves_no_file_behind_and_pays_once(part: int, tmp_path: Path) -> None:
+def test_a_kill_at_any_call_misses_no_file_and_pays_once(part: int, tmp_path: Path) -> None:
     _, points = taken_up(tmp_path)
     for point in points[part::3]:
         fake, _ = taken_up(tmp_path, point)
@@ -536,7 +536,7 @@ def test_a_rejection_names_its_recipe_and_counts_causes(fake: FakeContext) -> No
     assert kept["recipe_sha256"]
 
 
-def test_each_column_that_a_prompt_misspells_is_told(fake: FakeContext) -> None:
+def test_each_column_that_a_prompt_misspells_is_a_problem(fake: FakeContext) -> None:
     fake.objects.drop("w/recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ txt }} of {{ lable }} and {{ stars }}"\n')
     drop(fake, "w/a.csv", b"text,label\nx,1\n")
     settle(fake)
@@ -562,7 +562,7 @@ def test_rows_with_too_few_values_and_with_too_many_are_two_causes(fake: FakeCon
     ]
 
 
-def test_of_a_name_that_several_rows_lack_the_recipe_is_to_be_corrected_first(fake: FakeContext) -> None:
+def test_a_name_that_several_rows_lack_is_a_fault_of_the_recipe(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.jsonl", b'{"Kommentar": "x"}\n' * 4)
     settle(fake)

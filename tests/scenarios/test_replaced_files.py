@@ -75,7 +75,7 @@ def test_the_accepted_message_names_the_older_job_and_what_it_has_cost(fake: Fak
     assert (newer.run, older.cancel_requested, newer.cancel_requested) == (2, False, False)
 
 
-def test_a_cost_that_is_not_known_is_said_so(fake: FakeContext) -> None:
+def test_a_cost_that_is_not_known_is_reported_as_unknown(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE.replace(b"gpt-6-luna", b"our-model"))
     drop(fake, "a.csv", rows(25))
     run(fake, ticks=3)
@@ -100,7 +100,7 @@ def test_a_rerun_names_the_open_job_of_the_same_file(fake: FakeContext) -> None:
     ]
 
 
-def test_what_has_ended_is_not_named(fake: FakeContext) -> None:
+def test_an_ended_job_is_not_named(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"other\n1\n")
     run(fake)
     replace(fake, rows(2))
@@ -148,7 +148,7 @@ def test_a_cancel_reaches_an_older_version_whose_event_comes_after_it(fake: Fake
     assert {job.state for job in jobs(fake)} == {JobState.CANCELLED}
 
 
-def test_an_approve_is_for_the_newest_alone(tmp_path: Path) -> None:
+def test_an_approve_applies_to_the_newest_version_only(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, hold_above_rows=1)
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
@@ -160,7 +160,7 @@ def test_an_approve_is_for_the_newest_alone(tmp_path: Path) -> None:
     assert [(job.run, job.state) for job in jobs(fake)] == [(1, JobState.HELD), (2, JobState.RUNNING)]
 
 
-def test_a_recipe_that_says_so_cancels_what_is_replaced(fake: FakeContext) -> None:
+def test_replace_cancel_cancels_the_replaced_job(fake: FakeContext) -> None:
     fake.openai.answer = lambda _request: None
     fake.objects.drop("recipe.yaml", REPLACING)
     drop(fake, "a.csv", rows(2))
@@ -207,7 +207,7 @@ def test_an_older_version_that_comes_late_is_replaced_as_well(fake: FakeContext)
     assert not [line for line in lines if line.startswith("To stop it")]
 
 
-def test_no_message_is_promised_of_the_end_of_a_replaced_version_whose_recipe_wants_none(fake: FakeContext) -> None:
+def test_no_end_message_is_promised_for_a_replaced_version_whose_recipe_disables_it(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", REPLACING + b"notify: [accepted]\n")
     event = fake.objects.event(INBOX, "a.csv", fake.objects.drop("a.csv", rows(2)))
     fake.clock.sleep(60)
@@ -278,7 +278,7 @@ def test_the_end_of_an_older_version_offers_its_failed_file_and_no_marker(
     assert ".retry" in newer.text
 
 
-def test_an_older_version_that_waits_is_told_that_a_marker_is_for_the_newer_one(tmp_path: Path) -> None:
+def test_the_hold_of_an_older_version_says_that_a_marker_applies_to_the_newer_one(tmp_path: Path) -> None:
     fake = with_a_late_older_version(tmp_path, RECIPE)
     run(fake, ticks=2)
     (held,) = told(fake, "held")
@@ -287,7 +287,7 @@ def test_an_older_version_that_waits_is_told_that_a_marker_is_for_the_newer_one(
     assert not [line for line in held.text.splitlines() if ".approve" in line or "a.csv.cancel" in line]
 
 
-def test_a_version_that_waits_for_an_approval_replaces_nothing_before_it_has_it(tmp_path: Path) -> None:
+def test_a_version_that_waits_for_an_approval_replaces_nothing_until_then(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, hold_above_rows=2)
     fake.objects.drop("recipe.yaml", REPLACING)
     fake.openai.ending = None
@@ -319,7 +319,7 @@ def test_a_message_about_an_older_version_says_so_in_its_subject(fake: FakeConte
     assert subjects[2].endswith(": 3 of 3 answered")
 
 
-def test_the_first_of_two_reruns_is_no_older_version(fake: FakeContext) -> None:
+def test_the_first_of_two_reruns_is_not_an_older_version(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=2)
     fake.clock.sleep(60)

@@ -148,7 +148,7 @@ def test_a_marker_that_is_delivered_twice_makes_one_job(fake: FakeContext) -> No
     assert [job.run for job in jobs(fake)] == [1, 2]
 
 
-def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeContext) -> None:
+def test_a_drop_that_an_earlier_release_accepted_is_not_accepted_again(fake: FakeContext) -> None:
     """It named a job by the drop's time, and claimed the version of the drop alone."""
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
@@ -174,7 +174,7 @@ def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeContext
     assert claim_job(repository, drop_of_before, 99, 99) == "the-job-of-before"
 
 
-def test_the_version_stands_once() -> None:
+def test_the_package_has_the_version_of_the_project() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert project["version"] == VERSION
 
@@ -218,7 +218,7 @@ def test_a_held_job_names_its_run(tmp_path: Path) -> None:
     assert latest(fake, "a.csv")["status"] == "running"
 
 
-def test_of_many_models_some_are_named_and_none_that_is_no_name(fake: FakeContext) -> None:
+def test_some_of_many_models_are_named_and_only_valid_names(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT.replace(b"gpt-6-luna", b'"{{ model }}"'))
     models, long = [f"model-{number}" for number in range(12)], "long-" * 30
     drop(fake, "shop/a.csv", "\n".join(["model,text", f"{long},x", *(f"{m},x" for m in models)]).encode())
@@ -228,7 +228,7 @@ def test_of_many_models_some_are_named_and_none_that_is_no_name(fake: FakeContex
     assert long not in "".join(told.text for told in fake.topics.published)
 
 
-def test_a_run_has_its_recipe_and_the_files_that_it_names_as_they_were_dropped(fake: FakeContext) -> None:
+def test_a_run_keeps_its_recipe_and_files_as_they_were_dropped(fake: FakeContext) -> None:
     recipe = b'# caf\xc3\xa9\r\nmodel: gpt-6-luna\r\nsystem: file://parts/./system.md\r\nprompt: "{{ text }}"\r\n'
     part = b"\xef\xbb\xbfBe brief.\r\n"
     fake.objects.drop("shop/recipe.yaml", recipe)
@@ -247,7 +247,7 @@ def test_a_run_has_its_recipe_and_the_files_that_it_names_as_they_were_dropped(f
 
 
 @pytest.mark.parametrize("recipe", [b"model: gpt-6-luna\nprompt: '{{ no }}'\n", b"model: [\n", SENTIMENT + b"x: 1\n"])
-def test_a_rejected_run_has_the_recipe_that_it_was_to_be_asked_with(fake: FakeContext, recipe: bytes) -> None:
+def test_a_rejected_run_keeps_the_recipe_that_it_used(fake: FakeContext, recipe: bytes) -> None:
     fake.objects.drop("shop/recipe.yaml", recipe)
     drop(fake, "shop/reviews.csv", rows(1))
     run(fake)
@@ -261,7 +261,7 @@ def test_a_rejected_run_has_the_recipe_that_it_was_to_be_asked_with(fake: FakeCo
 # latest.json
 
 
-def test_latest_says_that_the_newest_runs_until_it_has_ended(fake: FakeContext) -> None:
+def test_latest_says_that_the_newest_job_is_running_until_it_ends(fake: FakeContext) -> None:
     fake.openai.ending = None
     first = drop(fake, "shop/reviews.csv", rows(1))
     run(fake, ticks=2)
@@ -397,7 +397,7 @@ def test_runs_with_another_limit_are_compared_by_the_rows_that_both_have(fake: F
     assert compared_line(fake) == ["Compared with run 1: sentiment changed in 1 of 4 rows, row 1."]
 
 
-def test_without_the_former_runs_fingerprints_nothing_is_said(fake: FakeContext) -> None:
+def test_without_the_fingerprints_of_the_former_run_there_is_no_comparison(fake: FakeContext) -> None:
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
     fake.context.objects.delete_all(WORK, "answers/")
@@ -433,7 +433,7 @@ def test_neither_a_vector_nor_a_ready_file_is_compared(fake: FakeContext) -> Non
     assert fake.objects.keys(WORK, "answers/") == []
 
 
-def test_the_work_of_an_ended_job_goes_though_latest_cannot_be_written(
+def test_work_files_of_an_ended_job_are_deleted_though_latest_cannot_be_written(
     fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = fake.objects.put

@@ -94,7 +94,7 @@ def test_a_row_without_any_value_is_skipped_unpaid_and_kept_in_place(fake: FakeC
     assert not fake.objects.keys(RESULTS, f"{name}/{only_job(fake).id}/a.failed"), "there is nothing to correct"
 
 
-def test_a_recipe_may_have_blank_rows_asked(fake: FakeContext) -> None:
+def test_a_recipe_may_send_blank_rows(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"blank_rows: ask\n")
     drop(fake, "a.csv", b"id,text\n1,a\n,\n")
     run(fake)
@@ -102,13 +102,13 @@ def test_a_recipe_may_have_blank_rows_asked(fake: FakeContext) -> None:
     assert "blank" not in said(fake, "ended")
 
 
-def test_a_row_with_a_value_anywhere_is_asked(fake: FakeContext) -> None:
+def test_a_row_with_any_value_is_sent(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"id,text\n1,\n,b\n0,\n")
     run(fake)
     assert asked(fake) == [[1, 2, 3]]
 
 
-def test_a_file_of_blank_rows_asks_nothing_and_ends(fake: FakeContext) -> None:
+def test_a_file_of_blank_rows_sends_nothing_and_ends(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"id,text\n,\n,\n")
     run(fake)
     assert asked(fake) == []
@@ -236,7 +236,7 @@ def test_rows_that_the_recipe_leaves_out_are_in_responses_but_not_in_the_message
 
 
 @pytest.mark.slow
-def test_what_is_skipped_is_counted_over_all_invocations(tmp_path: Path) -> None:
+def test_skipped_rows_are_counted_over_all_invocations(tmp_path: Path) -> None:
     data = b"id,text\n" + b"".join(
         b"%d,\xff\n" % n if n % 5 == 0 else b",\n" if n % 7 == 0 else b"%d,a\n" % n for n in range(200)
     )

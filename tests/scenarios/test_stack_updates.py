@@ -72,7 +72,7 @@ def life(folder: Path, *, is_updated: bool) -> FakeContext:
 
 
 @pytest.mark.slow
-def test_jobs_in_flight_go_on_after_an_update(tmp_path: Path) -> None:
+def test_open_jobs_continue_after_an_update(tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
     (tmp_path / "updated").mkdir()
     before, updated = life(tmp_path / "before", is_updated=False), life(tmp_path / "updated", is_updated=True)

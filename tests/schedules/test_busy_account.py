@@ -26,7 +26,7 @@ def test_every_drop_is_answered(day: Day) -> None:
     assert {job.state for job in found} <= {JobState.SUCCEEDED, JobState.PARTIAL}
 
 
-def test_what_is_enqueued_comes_near_the_limit_and_few_batches_are_refused(day: Day) -> None:
+def test_enqueued_tokens_come_near_the_limit_and_few_batches_are_refused(day: Day) -> None:
     limit = DROPS * simulation.TOKENS_A_DROP
     assert max(day.account.openai.most_enqueued.values()) > 0.8 * limit, "the account is busy"
     assert day.account.openai.refused["tokens"] < 0.3 * len(day.account.openai.batches)

@@ -107,7 +107,7 @@ PARTS = 4
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_a_kill_at_any_call_changes_nothing_of_what_comes_out(part: int, tmp_path: Path, tally: Counter[str]) -> None:
+def test_a_kill_at_any_call_does_not_change_the_results(part: int, tmp_path: Path, tally: Counter[str]) -> None:
     whole = whole_run(tmp_path)
     for point in whole.all_points()[part::PARTS]:
         fake = troubled(tmp_path, frozenset({point}))
@@ -120,7 +120,7 @@ def test_a_kill_at_any_call_changes_nothing_of_what_comes_out(part: int, tmp_pat
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_kills_at_any_two_calls_change_nothing_either(part: int, tmp_path: Path, tally: Counter[str]) -> None:
+def test_kills_at_any_two_calls_do_not_change_the_results(part: int, tmp_path: Path, tally: Counter[str]) -> None:
     whole = whole_run(tmp_path)
     # A run that was killed makes more calls.
     points = [*whole.all_points(), *range(2 * len(whole.calls), 2 * len(whole.calls) + 40)]

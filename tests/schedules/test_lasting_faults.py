@@ -69,7 +69,7 @@ def broken(number: int, folder: Path) -> list[str]:
     return problems_of(life, healthy(its.shape))
 
 
-def test_without_faults_all_holds() -> None:
+def test_invariants_hold_without_faults() -> None:
     for shape in range(SHAPES):
         assert problems_of(healthy(shape), healthy(shape)) == []
 
@@ -81,7 +81,7 @@ def numbers(part: int) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whatever_is_away_for_however_long_what_must_hold_holds(part: int, tmp_path: Path, tally: Counter[str]) -> None:
+def test_invariants_hold_under_faults_of_any_length(part: int, tmp_path: Path, tally: Counter[str]) -> None:
     found = []
     for number in numbers(part):
         folder = tmp_path / str(number)
@@ -94,5 +94,5 @@ def test_whatever_is_away_for_however_long_what_must_hold_holds(part: int, tmp_p
     assert not found, f"{len(found)} schedules:\n" + "\n".join(found)
 
 
-def test_every_call_of_every_port_is_made_to_fail() -> None:
+def test_every_call_of_every_port_has_a_fault() -> None:
     assert {fault.call for fault in alone()} == set(calls())

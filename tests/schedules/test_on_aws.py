@@ -85,7 +85,7 @@ def on_aws(folder: Path, number: int, points: frozenset[int] = frozenset()) -> F
     return fake
 
 
-def test_a_kill_at_calls_to_real_adapters_changes_nothing(tmp_path: Path, tally: Counter[str]) -> None:
+def test_a_kill_at_calls_of_real_adapters_does_not_change_the_results(tmp_path: Path, tally: Counter[str]) -> None:
     whole = on_aws(tmp_path, 0)
     run(whole, ticks=100)
     check(whole)

@@ -74,7 +74,7 @@ class DiskContext:
 
 
 @pytest.mark.parametrize(("queue", "call"), [("dispatch", "upload"), ("collect", "streaming")])
-def test_what_a_killed_process_was_at_is_taken_over_within_two_minutes(
+def test_another_process_takes_over_from_a_killed_one_within_two_minutes(
     queue: str, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = DiskContext(tmp_path, monkeypatch)

@@ -109,7 +109,7 @@ def days_until_ended(fake: FakeContext, *, step: float = HOUR) -> float:
     return (fake.clock() - start) / DAY
 
 
-def test_a_child_whose_create_is_in_doubt_is_not_taken_for_its_parent(fake: FakeContext) -> None:
+def test_a_child_whose_create_is_unknown_is_not_confused_with_its_parent(fake: FakeContext) -> None:
     """Both have the same file: it could not be seen yet when the parent was validated."""
     fake.openai.refuse = lambda batch, _: (
         [("invalid_request", f"Cannot find file {batch.input_file_id}", None)] if batch.id == first(fake) else []
@@ -135,7 +135,7 @@ def first(fake: FakeContext) -> str:
 
 
 @pytest.mark.parametrize("when", ["submitted", "ended"])
-def test_a_key_that_is_withdrawn_for_good_ends_the_job(fake: FakeContext, when: str) -> None:
+def test_a_key_that_is_revoked_permanently_ends_the_job(fake: FakeContext, when: str) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", rows(4))
     pass_time(fake, 120)
@@ -150,7 +150,7 @@ def test_a_key_that_is_withdrawn_for_good_ends_the_job(fake: FakeContext, when: 
     assert fake.topics.events()[-1] == "ended"
 
 
-def test_answers_that_openai_no_longer_has_end_the_job_and_their_money_is_told(fake: FakeContext) -> None:
+def test_answers_that_openai_no_longer_has_end_the_job_and_their_cost_is_reported(fake: FakeContext) -> None:
     faults = break_down(fake, Fault("openai.streaming", "gone"))
     drop(fake, "a.csv", rows(4))
     pass_time(fake, HOUR)
@@ -175,7 +175,7 @@ def test_a_key_that_may_list_but_not_upload_holds_the_job_once(fake: FakeContext
     assert fake.topics.events()[-1] == "ended"
 
 
-def test_a_key_that_gets_its_right_back_goes_on(fake: FakeContext) -> None:
+def test_a_job_continues_when_its_key_gets_its_right_back(fake: FakeContext) -> None:
     break_down(fake, Fault("openai.upload", "permission"))
     drop(fake, "a.csv", rows(4))
     pass_time(fake, 3 * HOUR)
@@ -184,7 +184,7 @@ def test_a_key_that_gets_its_right_back_goes_on(fake: FakeContext) -> None:
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_a_job_that_ends_while_sns_is_away_stays_as_it_is_and_is_told_later(fake: FakeContext) -> None:
+def test_a_job_that_ends_while_sns_is_unavailable_is_notified_later(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(4))
     deliver(fake)
     break_down(fake, Fault("topics.publish", "kms"))
@@ -199,7 +199,7 @@ def test_a_job_that_ends_while_sns_is_away_stays_as_it_is_and_is_told_later(fake
     assert [(n.event, n.status) for n in fake.topics.published if n.event == "ended"] == [("ended", "succeeded")]
 
 
-def test_a_drop_that_comes_while_sns_is_away_is_answered_and_told_later(tmp_path: Path) -> None:
+def test_a_drop_that_comes_while_sns_is_unavailable_is_answered_and_notified_later(tmp_path: Path) -> None:
     fake = fresh(tmp_path, limits=Limits(batch_requests=1))
     break_down(fake, Fault("topics.publish", "kms"))
     drop(fake, "a.csv", rows(120))
@@ -211,7 +211,7 @@ def test_a_drop_that_comes_while_sns_is_away_is_answered_and_told_later(tmp_path
     assert list(fake.table.open_items("batch")) == []
 
 
-def test_a_drop_that_is_given_up_leaves_nothing_that_takes_its_models_limit(tmp_path: Path) -> None:
+def test_a_drop_that_dropbatch_gives_up_frees_the_limit_of_its_model(tmp_path: Path) -> None:
     fake = fresh(tmp_path, limits=Limits(batch_requests=10))
     break_down(fake, Fault("objects.put", "denied"))
     drop(fake, "a.csv", rows(40))
@@ -227,7 +227,7 @@ def test_a_drop_that_is_given_up_leaves_nothing_that_takes_its_models_limit(tmp_
     assert job_of(fake, "b.csv").state is JobState.SUCCEEDED
 
 
-def test_an_answer_whose_line_is_no_strict_json_is_found_and_paid_once(fake: FakeContext) -> None:
+def test_an_answer_whose_line_is_not_strict_json_is_found_and_paid_once(fake: FakeContext) -> None:
     def answer(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)
         if request["custom_id"] == "2":
@@ -243,7 +243,7 @@ def test_an_answer_whose_line_is_no_strict_json_is_found_and_paid_once(fake: Fak
     assert outcomes(fake) == {"ok": 3}
 
 
-def test_a_retry_that_let_a_job_go_on_does_nothing_more_when_it_comes_again(tmp_path: Path) -> None:
+def test_a_retry_that_resumed_a_job_has_no_effect_when_delivered_again(tmp_path: Path) -> None:
     fake = fresh(tmp_path, limits=Limits(batch_requests=2))
     fake.openai.answer = bad
     fake.token_limits = {"*": 60}  # so that not all goes at once
@@ -261,7 +261,7 @@ def test_a_retry_that_let_a_job_go_on_does_nothing_more_when_it_comes_again(tmp_
     assert len(fake.openai.batches) == made
 
 
-def test_an_item_that_cannot_be_read_stops_nothing_else(fake: FakeContext) -> None:
+def test_an_unreadable_item_does_not_stop_others(fake: FakeContext) -> None:
     """As after a rollback: a newer release wrote a state that this one does not know."""
     drop(fake, "good.csv", rows(3))
     deliver(fake)
@@ -274,7 +274,7 @@ def test_an_item_that_cannot_be_read_stops_nothing_else(fake: FakeContext) -> No
     assert fake.topics.events() == ["accepted", "ended"]
 
 
-def test_a_job_that_is_held_takes_no_place_from_others(tmp_path: Path) -> None:
+def test_a_held_job_takes_no_place_from_others(tmp_path: Path) -> None:
     fake = fresh(tmp_path, limits=Limits(batch_requests=1))
     fake.openai.answer, fake.openai.ending = bad, None
     create = fake.openai.create
@@ -298,7 +298,7 @@ def test_a_job_that_is_held_takes_no_place_from_others(tmp_path: Path) -> None:
     assert outcomes(fake, job_of(fake, "b.csv")) == {"ok": 130}
 
 
-def test_a_download_that_breaks_off_each_time_comes_further_each_time(fake: FakeContext) -> None:
+def test_a_download_that_breaks_off_each_time_progresses_each_time(fake: FakeContext) -> None:
     """As one that is too large for one invocation's time, or disk: what came is kept."""
     fake.openai.breaks_after = 300
     drop(fake, "a.csv", rows(4))
@@ -308,7 +308,9 @@ def test_a_download_that_breaks_off_each_time_comes_further_each_time(fake: Fake
 
 
 @pytest.mark.parametrize(("call", "hours"), [("retrieve", 0), ("cancel", 37)])
-def test_a_batch_that_openai_refuses_a_call_about_stops_no_other(fake: FakeContext, call: str, hours: int) -> None:
+def test_a_batch_about_which_openai_refuses_a_call_does_not_stop_others(
+    fake: FakeContext, call: str, hours: int
+) -> None:
     fake.openai.ending = None
     drop(fake, "old.csv", rows(2))
     pass_time(fake, 120)
@@ -322,7 +324,7 @@ def test_a_batch_that_openai_refuses_a_call_about_stops_no_other(fake: FakeConte
     assert job_of(fake, "new.csv").state is JobState.SUCCEEDED
 
 
-def test_an_account_without_money_holds_the_job_at_once_and_counts_no_creates(tmp_path: Path) -> None:
+def test_an_account_without_quota_holds_the_job_at_once_and_counts_no_creates(tmp_path: Path) -> None:
     fake = fresh(tmp_path, limits=Limits(batch_requests=1))
     break_down(fake, Fault("openai.create", "billing"))
     drop(fake, "a.csv", rows(60))
@@ -338,7 +340,7 @@ def test_an_account_without_money_holds_the_job_at_once_and_counts_no_creates(tm
     assert creates["count"] <= 60, "only what was created counts"
 
 
-def test_a_job_ends_before_its_objects_do_and_delivers_what_was_paid(tmp_path: Path) -> None:
+def test_a_job_ends_before_its_objects_expire_and_delivers_paid_answers(tmp_path: Path) -> None:
     """It is held again and again; the work bucket's objects live for 30 days."""
     fake = fresh(tmp_path, limits=Limits(batch_requests=2))
     fake.token_limits = {"*": 45}
@@ -362,7 +364,7 @@ def test_a_job_ends_before_its_objects_do_and_delivers_what_was_paid(tmp_path: P
 
 
 @pytest.mark.parametrize(("queue", "seconds"), [("dispatch", 225), ("collect", 270)])
-def test_what_only_waits_in_a_queue_is_not_given_up(tmp_path: Path, queue: str, seconds: float) -> None:
+def test_a_message_that_only_waits_in_a_queue_is_not_given_up(tmp_path: Path, queue: str, seconds: float) -> None:
     """Three functions that take minutes for a batch, as for uploads at a megabyte a second."""
     fake = fresh(tmp_path, limits=Limits(batch_requests=1))
     works = {"intake": (2, 1.0), "dispatch": (3, 1.0), "collect": (3, 1.0), queue: (3, seconds)}
@@ -380,7 +382,7 @@ def test_what_only_waits_in_a_queue_is_not_given_up(tmp_path: Path, queue: str, 
     assert paid_for(fake) == dict.fromkeys(range(1, 111), 1)
 
 
-def test_a_look_that_takes_several_invocations_comes_to_its_end(fake: FakeContext) -> None:
+def test_a_search_of_openais_list_over_several_invocations_ends(fake: FakeContext) -> None:
     """The account has hundreds of newer batches, a page of which takes a function's whole time."""
     create, newest = fake.openai.create, fake.openai.newest
 
@@ -407,7 +409,7 @@ def test_a_look_that_takes_several_invocations_comes_to_its_end(fake: FakeContex
     assert outcomes(fake) == {"ok": 4}
 
 
-def test_what_may_not_be_done_with_one_batch_concerns_that_batch(fake: FakeContext) -> None:
+def test_a_forbidden_call_about_one_batch_affects_only_that_batch(fake: FakeContext) -> None:
     fake.openai.ending = None
     for key, data in (("a.csv", rows(2)), ("b.csv", b"text\nx\n"), ("c.csv", b"text\ny\n")):
         drop(fake, key, data)
@@ -424,7 +426,9 @@ def test_what_may_not_be_done_with_one_batch_concerns_that_batch(fake: FakeConte
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-def test_a_batch_that_openai_never_answers_about_ends_and_its_money_is_told(fake: FakeContext, cancelled: bool) -> None:
+def test_a_batch_about_which_openai_never_answers_ends_and_its_cost_is_reported(
+    fake: FakeContext, cancelled: bool
+) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", rows(2))
     pass_time(fake, 120)
@@ -458,7 +462,7 @@ def failing_at_the_report(folder: Path, seconds: float) -> tuple[FakeContext, Ca
     return fake, mended
 
 
-def test_a_poll_that_read_a_job_long_ago_neither_ends_it_again_nor_tells_so(tmp_path: Path) -> None:
+def test_a_poll_with_an_outdated_job_neither_ends_it_again_nor_notifies(tmp_path: Path) -> None:
     """It is about to give the results up, from items that it read minutes ago; meanwhile they are put together."""
     ends, _ = failing_at_the_report(tmp_path, MAX_DAYS * DAY)
     lasts = ends.clock() - only_job(ends).created_at
@@ -480,7 +484,7 @@ def test_a_poll_that_read_a_job_long_ago_neither_ends_it_again_nor_tells_so(tmp_
     assert {n.status for n in fake.topics.published if n.event == "ended"} == {"succeeded"}
 
 
-def test_a_job_that_is_accepted_late_is_not_told_of_as_rejected(tmp_path: Path) -> None:
+def test_a_job_that_is_accepted_late_is_not_reported_as_rejected(tmp_path: Path) -> None:
     """The poll is about to give the drop up, from items that it read minutes ago; meanwhile it is taken in."""
     fake = fresh(tmp_path)
     break_down(fake, Fault("objects.writing", "broken"), Fault("objects.put_new", "broken"))
@@ -507,7 +511,7 @@ def test_a_job_that_is_accepted_late_is_not_told_of_as_rejected(tmp_path: Path) 
     assert events in ({"accepted": 1, "ended": 1}, {"rejected": 1})
 
 
-def test_no_open_batch_of_an_ended_job_is_left_however_it_ends(tmp_path: Path) -> None:
+def test_an_ended_job_has_no_open_batch_however_it_ends(tmp_path: Path) -> None:
     fake = fresh(tmp_path, limits=Limits(batch_requests=1))
     fake.openai.ending = None
     drop(fake, "a.csv", rows(30))
@@ -519,7 +523,7 @@ def test_no_open_batch_of_an_ended_job_is_left_however_it_ends(tmp_path: Path) -
     assert {batch.state for batch in batches(fake)} <= {BatchState.COLLECTED, BatchState.ABANDONED}
 
 
-def test_a_file_that_is_gone_at_its_create_is_uploaded_again(fake: FakeContext) -> None:
+def test_a_file_that_is_missing_at_the_create_is_uploaded_again(fake: FakeContext) -> None:
     create, tries = fake.openai.create, itertools.count()
 
     def gone(*args: Any) -> Any:

@@ -165,7 +165,7 @@ def test_any_lines_are_read_as_the_strict_reader_reads_them(
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(RECIPES), TEXTS, st.binary(max_size=3), st.integers(0, 400))
-def test_lines_with_any_bytes_in_them_too(
+def test_lines_with_any_bytes_are_read_as_the_strict_reader_reads_them(
     which: tuple[CompiledRecipe | None, str], text: str, more: bytes, place: int
 ) -> None:
     line = plain_response(text) if which[1] == RESPONSES else plain_chat(text)
@@ -211,7 +211,7 @@ def test_plain_answers_never_need_the_strict_reader(
     ("written", "read"),
     [(rb"\ud83d", "\ufffd"), (b"\t", "\t"), (b"\x00", "\x00"), (b"\xff", "\ufffd"), (b"\r", "\r")],
 )
-def test_an_answer_that_is_no_strict_json_is_an_answer(written: bytes, read: str) -> None:
+def test_an_answer_that_is_not_strict_json_is_read(written: bytes, read: str) -> None:
     line = plain_chat("a|b").replace(b"|", written)
     answer = AnswerReader(PLAIN, CHAT).read_all([line, line])[1]
     assert (answer.outcome, answer.values) == (Outcome.OK, (f"a{read}b",))
@@ -219,7 +219,7 @@ def test_an_answer_that_is_no_strict_json_is_an_answer(written: bytes, read: str
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])
-def test_a_value_that_is_not_a_number_spoils_no_other_part_of_the_answer(number: bytes) -> None:
+def test_a_value_that_is_not_a_number_does_not_affect_the_rest_of_the_answer(number: bytes) -> None:
     line = plain_chat("hello", logprobs="|").replace(b'"|"', number)
     assert read_answer(line, PLAIN, CHAT).values == ("hello",)
     response = json.loads(answered_response(1, "mine", line, Outcome.TRUNCATED))

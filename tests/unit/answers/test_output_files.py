@@ -79,7 +79,7 @@ def test_any_line_that_the_strict_reader_can_read_finds_its_row(
         assert answers.lines([1, 2, 3]) == [b'{"custom_id":"1"}', written.removesuffix(b"\r"), b'{"custom_id":"3"}']
 
 
-def test_of_large_answers_fewer_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_large_answers_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output_files, "MAX_LINES_BYTES", 100)
     lines = [b'{"custom_id":"%d","x":"%s"}' % (row, b"x" * size) for row, size in ((1, 5), (2, 5), (4, 500), (5, 5))]
     with AnswerLines(1, 5, 0) as answers:

@@ -172,7 +172,7 @@ def test_function_calls_of_a_response_are_an_answer() -> None:
     assert told(response(output=[call])) == (Outcome.OK, None, [[call]])
 
 
-def test_embeddings_are_handed_on_as_they_came() -> None:
+def test_embeddings_are_passed_on_unchanged() -> None:
     body = b'{"data":[{"index":0,"embedding":[0.10, -1e-7,\t2]}],"usage":{"prompt_tokens":3}}'
     given = b'{"custom_id":"1","response":{"status_code":200,"body":%b}}' % body
     answer = read_answer(given, recipe("", EMBEDDINGS), EMBEDDINGS)
@@ -186,7 +186,7 @@ def test_several_embeddings_are_an_array_in_the_order_of_their_inputs() -> None:
 
 
 @pytest.mark.parametrize("data", [[], None, [{"index": 0}], [{"embedding": []}]])
-def test_embeddings_that_are_not_there_are_no_answer(data: Any) -> None:
+def test_missing_embeddings_are_not_an_answer(data: Any) -> None:
     assert read_answer(line({"data": data}), None, EMBEDDINGS).code == "empty"
 
 
@@ -282,11 +282,11 @@ def test_usage_is_read_in_either_spelling() -> None:
     ("usage", "read"),
     [(None, None), ([], None), ({"prompt_tokens": None, "prompt_tokens_details": None}, Usage(0, 0, 0, 0))],
 )
-def test_usage_that_is_not_there_is_no_error(usage: Any, read: Usage | None) -> None:
+def test_missing_usage_is_not_an_error(usage: Any, read: Usage | None) -> None:
     assert chat(choice("a"), usage=usage).usage == read
 
 
-def test_what_was_paid_for_counts_whatever_the_outcome() -> None:
+def test_paid_tokens_count_whatever_the_outcome() -> None:
     assert chat(choice("", "length"), usage={"prompt_tokens": 1, "completion_tokens": 50}).usage == Usage(1, 0, 50, 0)
 
 
@@ -304,7 +304,7 @@ JSON = st.recursive(
 @given(
     body=JSON, status=st.sampled_from([200, 0, 400, None, "x"]), endpoint=st.sampled_from([CHAT, RESPONSES, EMBEDDINGS])
 )
-def test_no_line_whatsoever_raises(body: Any, status: Any, endpoint: str) -> None:
+def test_no_line_raises(body: Any, status: Any, endpoint: str) -> None:
     for compiled in (None, recipe("", endpoint)):
         answer = read_answer(line(body, status), compiled, endpoint)
         orjson.dumps(answer.values)
@@ -339,14 +339,14 @@ def test_an_answer_that_takes_an_expression_too_long_is_invalid(monkeypatch: pyt
     )
 
 
-def test_an_answer_that_an_expression_makes_too_much_of_is_invalid() -> None:
+def test_an_answer_that_an_expression_makes_too_large_is_invalid() -> None:
     compiled = recipe("columns: {a: '[@,@,@,@,@,@]'}")
     assert chat(choice("a" * 500_000), compiled=compiled).code == "too_large"
     assert chat(choice("a"), compiled=compiled).outcome is Outcome.OK
 
 
 @pytest.mark.slow
-def test_slow_answers_of_a_batch_are_given_no_more_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_answers_of_a_batch_share_its_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others of the same lines are read as ever; after the sum no row is held to the pattern any more."""
     monkeypatch.setattr("dropbatch.answers.reader.MAX_BATCH_SECONDS", 2)
     slow = line({"choices": [choice(json.dumps({"mail": "a" * 60}))]})

@@ -61,7 +61,7 @@ def test_an_embedding_is_as_large_as_its_dimensions(model: str, members: str, si
         ("no json", 1024 + 4_000),
     ],
 )
-def test_an_answer_is_as_long_as_its_cap_lets_it_be(members: str, size: int) -> None:
+def test_the_estimate_of_an_answer_is_its_cap(members: str, size: int) -> None:
     assert Request(CHAT, "m", members.encode()).expected_output_bytes == size
 
 
@@ -104,7 +104,7 @@ def test_log_probabilities_take_a_hundred_bytes_each(endpoint: str, members: str
     assert expected(',"logprobs":false') == expected(',"logprobs":null') == expected("")
 
 
-def test_tokens_with_log_probabilities_take_what_they_take() -> None:
+def test_tokens_with_log_probabilities_fit_their_estimate() -> None:
     """As OpenAI gives one, with twenty alternatives."""
     entry: dict[str, object] = {"token": " answer", "logprob": -0.0123456789, "bytes": list(b" answer")}
     written = json.dumps({**entry, "top_logprobs": [entry] * 20})
@@ -147,7 +147,7 @@ def test_a_video_is_fetched_from_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(("format_", "least"), [("wav", 48_000), ("pcm16", 48_000), ("mp3", 20_000), ("flac", 24_000)])
-def test_speech_takes_what_its_format_does(format_: str, least: int) -> None:
+def test_the_estimate_of_speech_follows_its_format(format_: str, least: int) -> None:
     """`least` are the bytes of a second, which is 20 tokens."""
     audio = b'{"max_completion_tokens":200,"modalities":["text","audio"],"audio":{"voice":"v","format":"%b"}}'
     expected = Request(CHAT, "m", audio % format_.encode()).expected_output_bytes
@@ -173,7 +173,7 @@ def test_images_that_a_tool_makes_count(tools: str, images: float) -> None:
     assert more == pytest.approx(images * 1536 * 1024 * 2 * 4 / 3, rel=0.02)
 
 
-def test_what_is_included_counts() -> None:
+def test_included_fields_count() -> None:
     plain, found = b"{}", b'{"include":["file_search_call.results","message.output_text.logprobs"]}'
     sizes = [Request(RESPONSES, "m", body).expected_output_bytes for body in (plain, found)]
     assert sizes[1] - sizes[0] == 65_536 + 1_000 * 100

@@ -33,7 +33,7 @@ TARGET = "_answers/shop/a.csv"
         ("x.txt/a.csv", "_answers/x.txt/a.csv"),
     ],
 )
-def test_a_mirror_lies_under_the_drops_own_key(key: str, expected: str) -> None:
+def test_a_mirror_is_under_the_drops_own_key(key: str, expected: str) -> None:
     assert mirror_key(key) == expected
 
 
@@ -94,7 +94,7 @@ def test_runs_of_versions_without_events_are_in_the_order_of_their_times(tmp_pat
     assert runs.content == b"three"
 
 
-def test_what_was_mirrored_is_not_written_again(tmp_path: Path) -> None:
+def test_a_mirrored_run_is_not_written_again(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     assert runs.mirror(1)
     version = runs.fake.objects.head(RESULTS, TARGET).version_id
@@ -109,7 +109,7 @@ def test_a_foreign_object_in_the_mirror_is_replaced(tmp_path: Path) -> None:
     assert runs.content == b"one"
 
 
-def test_answers_that_somebody_deleted_keep_no_job_from_its_end(tmp_path: Path) -> None:
+def test_a_job_ends_though_somebody_deleted_its_answers(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     assert runs.mirror(1)
     runs.fake.objects.remove(RESULTS, "answers-2")

@@ -108,7 +108,7 @@ def test_rows_are_counted_alike_in_chunks_of_any_size(
     assert Counter({(old, new): rows for old, new, rows in column.moves}) == {("a", "b"): 2, ("b", "c"): 1}
 
 
-def test_what_is_kept_is_read_column_by_column(fake: FakeContext) -> None:
+def test_fingerprints_are_read_column_by_column(fake: FakeContext) -> None:
     columns = [["a", "b", "c"], ["d", "e", "f"]]
     fake.context.objects.put(WORK, piece_key("one", 0, "t"), b"".join(row_fingerprints(columns)), BYTES)
     head = Head(["x", "y"], {}, 3, "v", None, None, [piece_key("one", 0, "t")])
@@ -145,6 +145,6 @@ def test_runs_are_compared_where_their_rows_are_the_same(
 
 
 @pytest.mark.usefixtures("finished")
-def test_if_time_runs_out_nothing_is_said(fake: FakeContext) -> None:
+def test_if_time_runs_out_there_is_no_comparison(fake: FakeContext) -> None:
     keep(fake, "one", ["a"], [])
     assert compared(fake, keep(fake, "two", ["b"], []), lambda: False) is None

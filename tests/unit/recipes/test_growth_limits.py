@@ -140,7 +140,7 @@ def _try(source: str, value: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(FOR_TEXT.filters)))
-def test_no_filter_makes_much_of_little(name: str) -> None:
+def test_no_filter_multiplies_its_input(name: str) -> None:
     """A filter that Jinja may have some day fails here, should it grow what it is given."""
 
     def each() -> None:
@@ -153,7 +153,7 @@ def test_no_filter_makes_much_of_little(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [str, Markup, int, float, list, dict, bytes])
-def test_no_method_makes_much_of_little(kind: type) -> None:
+def test_no_method_multiplies_its_input(kind: type) -> None:
     values: dict[type, Any] = {str: LARGE[0], Markup: Markup(LARGE[1]), int: 7, float: 1.5, bytes: b"a\t" * 1_000}
     value = values.get(kind) or ([1] * 1_000 if kind is list else {"a": 1})
     for name in dir(kind):

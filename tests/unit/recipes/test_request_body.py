@@ -109,7 +109,7 @@ def test_empty_texts_can_be_left_out_of_a_list(endpoint: str, texts: list[str]) 
         ("messages: {role: user, content: '{{ a }}'}", "invalid_messages"),
     ],
 )
-def test_a_body_without_messages_is_no_recipe(body: str, code: str | None) -> None:
+def test_a_body_without_messages_is_refused(body: str, code: str | None) -> None:
     problems = problems_of(f"body: {{model: m, {body}}}\n")
     if code is not None:
         assert code in [problem.code for problem in problems]

@@ -108,7 +108,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_accepted() -> None:
     )
     | st.text(max_size=3),
 )
-def test_no_text_whatsoever_raises_anything_but_its_problems(where: int, inserted: str) -> None:
+def test_no_text_raises_anything_except_problems(where: int, inserted: str) -> None:
     text = 'model: m\nprompt: "{{ text }}"\nschema:\n  a: [b, c]\nlimit: 1\n'
     changed = (text[:where] + inserted + text[where:]).encode(errors="surrogatepass")
     for problem in problems_of(changed, columns=["text"]):

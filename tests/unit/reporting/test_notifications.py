@@ -50,7 +50,7 @@ def attributes(notification: Notification) -> tuple[str, str, str]:
     return notification.event, notification.status, notification.folder
 
 
-def test_an_accepted_drop_says_what_goes_and_how_to_stop_it(fake: FakeContext) -> None:
+def test_an_accepted_drop_says_what_is_sent_and_how_to_stop_it(fake: FakeContext) -> None:
     drop(fake, "shop/my file.csv", b"text\na\nb\n")
     run(fake)
     accepted = told(fake, "accepted")
@@ -328,7 +328,7 @@ def test_only_the_end_is_sent_if_the_recipe_wants_only_that(fake: FakeContext) -
     assert fake.topics.events() == ["accepted", "ended"], "programs get every event"
 
 
-def test_a_long_name_is_cut_and_never_the_numbers(fake: FakeContext) -> None:
+def test_a_long_name_is_cut_but_no_number(fake: FakeContext) -> None:
     drop(fake, "shop/" + "ü" * 200 + ".csv", b"text\na\n")
     run(fake)
     subject = told(fake, "ended").subject

@@ -36,7 +36,7 @@ DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068
 @pytest.mark.slow
 @given(anything())
 @settings(deadline=None)  # it may have megabytes
-def test_anything_fits(told: Told) -> None:
+def test_every_notification_is_cut_to_fit(told: Told) -> None:
     for made in (fitted(told.notification), short_form(told.notification)):
         values = attributes(made)
         message = event_json(made.detail)
@@ -69,13 +69,13 @@ def test_the_shortest_form_is_plain_and_short(told: Told) -> None:
     assert len(text) < 10_000
 
 
-def test_what_fits_stays_as_it_is() -> None:
+def test_a_notification_that_fits_stays_unchanged() -> None:
     told = fitted(PLAIN)
     assert told == replace(PLAIN, text=PLAIN.text.replace("\t", " "))
     assert json.loads(event_json(told.detail)) == PLAIN.detail, "programs get a key as it is"
 
 
-def test_of_a_long_subject_the_name_is_cut_and_the_numbers_never() -> None:
+def test_a_long_subject_loses_part_of_the_name_but_no_number() -> None:
     """However long SNS counts a character: an emoji is two units of UTF-16."""
     for name in ("n" * 300, "😀" * 80, "a: b: " * 40):
         told = fitted(replace(PLAIN, subject=f"{name}.csv: 199,870 of 200,000 answered")).subject
@@ -100,7 +100,7 @@ def test_an_empty_notification_still_has_a_subject_and_a_text() -> None:
     assert (told.subject, told.text) == ("Dropbatch: unknown", "Dropbatch: unknown")
 
 
-def test_of_a_long_text_the_long_lines_are_cut_first_and_it_says_so() -> None:
+def test_the_long_lines_of_a_long_text_are_cut_first_with_a_notice() -> None:
     told = fitted(replace(PLAIN, text="x" * 400_000 + "\nResults: s3://b/k/\n")).text
     assert told.endswith(f"…\nResults: s3://b/k/\n{CUT_NOTE}")
     told = fitted(replace(PLAIN, text="many lines\n" * 40_000)).text
@@ -114,7 +114,7 @@ def problems(count: int, size: int) -> Notification:
     return replace(PLAIN, detail=detail)
 
 
-def test_of_a_long_event_long_texts_are_cut_and_the_rest_is_whole() -> None:
+def test_the_long_texts_of_a_long_event_are_cut_and_the_rest_is_complete() -> None:
     told = fitted(problems(3, 400_000)).detail
     assert told["cut"] is True
     assert [problem["row"] for problem in told["problems"]["first"]] == [0, 1, 2]
@@ -123,7 +123,7 @@ def test_of_a_long_event_long_texts_are_cut_and_the_rest_is_whole() -> None:
 
 
 @pytest.mark.slow
-def test_of_a_long_event_long_lists_are_cut_with_a_count() -> None:
+def test_the_long_lists_of_a_long_event_are_cut_with_a_count() -> None:
     told = fitted(problems(30_000, 1_000)).detail
     kept = told["problems"]["first"]
     assert 20 <= len(kept) < 30_000
@@ -132,7 +132,7 @@ def test_of_a_long_event_long_lists_are_cut_with_a_count() -> None:
     assert told["drop"]["key"] == "k" * 1_024, "keys are never cut"
 
 
-def test_of_a_huge_event_the_shortest_form_is_sent() -> None:
+def test_a_huge_event_is_sent_in_its_shortest_form() -> None:
     heap = {str(number): ["x" * 2_000] * 30 for number in range(30)}
     results = {"bucket": "b", "prefix": "k/j/"}
     told = fitted(replace(PLAIN, detail={**PLAIN.detail, "results": results, "heap": heap})).detail
