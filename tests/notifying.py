@@ -1,4 +1,4 @@
-"""Notifications of every size and character, those that nobody should ever write too."""
+"""Notifications of every size and character, even those that nobody should ever write."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ _VALUES = st.recursive(
 _NAMES = st.one_of(st.sampled_from(["schema_version", "job_id", "results", "drop", "problems", "labels"]), _SHORT)
 
 
-@dataclass(frozen=True, repr=False)  # a megabyte of text is no help
+@dataclass(frozen=True, repr=False)  # a megabyte of text in a report does not help
 class Told:
     notification: Notification
 

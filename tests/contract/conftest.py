@@ -1,4 +1,4 @@
-"""The AWS that the real adapters are held to: moto, within the test's own process."""
+"""The AWS that the real adapters are tested against: moto, in the process of the test."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def real_table() -> DynamoTable:
-    """A table as the template declares it."""
+    """Return a table as the template declares it."""
     client = boto3.client("dynamodb", region_name=REGION)
     client.create_table(
         TableName="t",

@@ -1,4 +1,4 @@
-"""What the port promises of OpenAI, kept by the fake and by the real adapter, against the emulator, alike."""
+"""The contract of the port to OpenAI: the fake keeps it, and so does the real adapter against the emulator."""
 
 import json
 import time
@@ -41,7 +41,7 @@ OTHER_KEY = "sk-other-project"
 
 @dataclass
 class Key:
-    """Where the adapter reads the key: what the secret holds, and what a cache still gives."""
+    """The source from which the adapter reads the key: the content of the secret, and the cached value."""
 
     value: str
     cached: str | None = None
@@ -55,21 +55,21 @@ class Key:
 
 
 class Service(ABC):
-    """A port, and what a test may do to what stands behind it."""
+    """A port, and the ways in which a test can change the service behind it."""
 
     openai: OpenAI
 
     @abstractmethod
     def finish(self) -> None:
-        """Let every batch come to its end."""
+        """End every batch."""
 
     @abstractmethod
     def set_key(self, key: str) -> None:
-        """Store another key: OTHER_KEY is one of another project, what is unknown is accepted nowhere."""
+        """Store another key. OTHER_KEY belongs to another project; an unknown key is not accepted."""
 
     @abstractmethod
     def delete(self, file_id: str) -> None:
-        """Delete a file, as OpenAI does when it has expired."""
+        """Delete a file, as OpenAI does after its expiry."""
 
     @abstractmethod
     def be_odd(self, how: str) -> None:
@@ -160,7 +160,7 @@ def key(emulator: RunningEmulator) -> Key:
 
 @pytest.fixture
 def strike(emulator: RunningEmulator) -> Callable[..., None]:
-    """Adds a fault to the emulator."""
+    """Add a fault to the emulator."""
     parsed: TypeAdapter[Any] = TypeAdapter(AnyFault)
     return lambda kind, **members: emulator.faults.add(parsed.validate_python({"kind": kind, **members}))
 
@@ -461,7 +461,7 @@ def test_refusal_kinds_separate_blocked_accounts_from_temporary_errors() -> None
     assert kinds["insufficient_permissions"] is ErrorKind.PERMISSION
 
 
-# What the fake tells tests of a drop's fate.
+# What tests can read from the fake
 
 
 def test_the_fake_counts_batches_and_paid_answers_though_the_metadata_is_dropped(tmp_path: Path) -> None:
@@ -496,7 +496,7 @@ def test_a_batch_file_that_the_service_refuses_fails(
     assert [(name, number) for name, _, number in failed.errors] == [(code, line)]
 
 
-# What only a server does: against the emulator alone.
+# Behaviour of servers: only against the emulator
 
 
 def test_a_replaced_key_is_read_again_before_a_call_fails(real: OpenAIBatches, key: Key, tmp_path: Path) -> None:
@@ -570,14 +570,14 @@ def test_another_spelling_of_a_status_is_the_same_status(
     assert real.retrieve(made.id).status is OpenAIStatus.CANCELLED
 
 
-# What goes over the wire: against answers made up for it.
+# Requests and responses over HTTP: against prepared responses
 
 BATCH = {"id": "batch_1", "status": "validating", "created_at": 1, "input_file_id": "file-1", "object": "batch"}
 OWN = "https://api.openai.com/v1"
 
 
 class Wire:
-    """Answers the adapter's requests one after the other, the last answer for ever, and keeps the requests."""
+    """A transport that answers requests with the given responses in order, repeats the last one, and keeps requests."""
 
     def __init__(self, *answers: httpx2.Response | Exception) -> None:
         self.answers = list(answers)
@@ -687,7 +687,7 @@ def test_read_calls_are_tried_twice_and_writes_once(tmp_path: Path, name: str, l
     timeouts = [request.extensions["timeout"] for request in wire.requests]
     assert {timeout["connect"] for timeout in timeouts} == {5}
     assert {timeout["read"] for timeout in timeouts} == {{"create": 25, "upload": 60, "streaming": 60}.get(name, 15)}
-    # The slowest way through a poll's call, and less than the minute by which a lease covers a create.
+    # The longest duration of a call in a poll. For a create it is less than the minute that a lease leaves.
     slowest = sum(2 * timeout["connect"] + timeout["write"] + timeout["read"] for timeout in timeouts)
     assert slowest <= {"create": 59, "upload": 90, "streaming": 90}.get(name, 80)
 
@@ -714,7 +714,7 @@ def test_an_upload_to_a_slow_server_times_out(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_a_refusal_in_another_format_leaves_the_outcome_unknown(tmp_path: Path, status: int) -> None:
-    """As from a proxy: it must not hold jobs, or have a batch taken for gone."""
+    """Some proxies send one: it must not hold jobs, and a batch must not count as gone."""
     wire = Wire(httpx2.Response(status, text="<html>Not here</html>"))
     for call in CALLS.values():
         with pytest.raises(OpenAIOutcomeUnknownError):
@@ -748,7 +748,7 @@ class Pieces(httpx2.SyncByteStream):
     ("status", "headers", "extent"),
     [
         (206, {"content-range": "bytes 2-9/10"}, (2, 10)),
-        (206, {"content-range": "bytes 1-8/*"}, (1, None)),  # it may begin earlier than was asked
+        (206, {"content-range": "bytes 1-8/*"}, (1, None)),  # it may begin earlier than requested
         (200, {}, (0, None)),
         (200, {"content-length": "8"}, (0, 8)),
     ],

@@ -1,4 +1,4 @@
-"""What the ports promise of queues and topics, kept by the fakes and by the real adapters alike."""
+"""The contract of the ports to queues and topics, which the fakes and the real adapters keep."""
 
 import json
 import time
@@ -31,7 +31,7 @@ class QueueEnds(NamedTuple):
     delete: Callable[[str], object]
 
     def take(self) -> Any:
-        """The next message, which is deleted; None if none may be received."""
+        """Receive and delete the next message. Return None if none is visible."""
         if (received := self.receive()) is None:
             return None
         self.delete(received[0])
@@ -49,7 +49,7 @@ def ends(request: pytest.FixtureRequest, aws: None) -> QueueEnds:
 
         return QueueEnds(fake, receive_fake, fake.delete)
     client = boto3.client("sqs", region_name=REGION)
-    # The service's own bound was 256 KiB for years, and other brokers' still is.
+    # The limit of SQS was 256 KiB for years, and that of other brokers still is.
     url = client.create_queue(QueueName="q", Attributes={"MaximumMessageSize": "262144"})["QueueUrl"]
     return QueueEnds(
         SqsQueue(client, url),
@@ -71,7 +71,7 @@ class QueueAndDeadLetters(NamedTuple):
 
 @pytest.fixture(params=["fake", "real"])
 def redriven(request: pytest.FixtureRequest, aws: None) -> QueueAndDeadLetters:
-    """A queue as the template's are, with a queue of dead letters."""
+    """Return a queue with a dead-letter queue, as the template declares them."""
     if request.param == "fake":
         letters = FakeDeadLetters(time.time)
         fake = FakeQueue(time.time, letters)
@@ -193,7 +193,7 @@ def test_hiding_in_a_deleted_queue_or_for_more_than_twelve_hours_is_an_error() -
 
 
 def _refusing(service: str, call: str, code: str) -> Any:
-    """A client that refuses a call."""
+    """Return a client that refuses a call."""
     client: Any = boto3.client(service, region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x")
     stubber = Stubber(client)
     stubber.add_client_error(call, code)
@@ -204,7 +204,7 @@ def _refusing(service: str, call: str, code: str) -> Any:
 class DeadAndWriter(NamedTuple):
     dead: DeadLetters
     write: Callable[[Any], object]  # puts a message there
-    left: Callable[[], int]  # how many there are, those that are hidden too
+    left: Callable[[], int]  # how many there are, with the hidden ones
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -261,8 +261,8 @@ NOTIFICATION = Notification(
 
 class TopicsAndListener(NamedTuple):
     topics: Topics
-    programs: Callable[[], list[Any]]  # what programs heard since: (detail, attributes)
-    people: Callable[[], list[Any]]  # what people heard since: (subject, text, attributes)
+    programs: Callable[[], list[Any]]  # what programs got since: (detail, attributes)
+    people: Callable[[], list[Any]]  # what people got since: (subject, text, attributes)
     operators: Callable[[], list[Any]]  # the same of operators
 
 
@@ -319,7 +319,7 @@ def test_people_and_programs_get_the_same_notification_in_their_own_form(topics:
 
 
 def test_a_digest_of_several_folders_has_each_as_a_value_of_its_attribute(topics: TopicsAndListener) -> None:
-    """So that a filter for one of the folders lets it through."""
+    """So a filter for one of the folders passes it."""
     topics.topics.publish(Audience.PEOPLE, replace(NOTIFICATION, folder="a", more_folders=("b", "ü")))
     ((_, _, attributes),) = topics.people()
     assert attributes["folder"] == ["a", "b", "ü"]
@@ -351,7 +351,7 @@ def test_a_notification_beyond_the_limits_of_sns_is_cut_to_fit(topics: TopicsAnd
 
 
 class StrictSns:
-    """SNS as `FakeTopics` is strict; `knows_better` refuses all that is not ASCII, for a reason that nobody knows."""
+    """SNS, as strict as `FakeTopics`. `knows_better` refuses everything that is not ASCII, for an unknown reason."""
 
     def __init__(self, *, knows_better: bool = False) -> None:
         self._knows_better = knows_better
@@ -409,7 +409,7 @@ def test_an_error_that_does_not_concern_the_message_is_raised(code: str) -> None
 
 
 def test_a_topic_that_refuses_the_shortest_form_too_is_an_error() -> None:
-    """It is the topic then: nobody was told, and who counts on it must know."""
+    """The topic is at fault then: nobody was notified, and the caller must know."""
 
     class Nowhere:
         def publish(self, **_call: Any) -> None:
@@ -420,7 +420,7 @@ def test_a_topic_that_refuses_the_shortest_form_too_is_an_error() -> None:
 
 
 def test_the_maximum_length_of_a_subject_is_that_of_sns(aws: None) -> None:
-    """Of the names that people give their files, and the numbers that are never cut."""
+    """Subjects have names of files in any script, and numbers that are never cut."""
     client = boto3.client("sns", region_name=REGION)
     arn = client.create_topic(Name="t")["TopicArn"]
     longest = subject("ü" * 300 + ".csv", "199,870 of 200,000 answered")

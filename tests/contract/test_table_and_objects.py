@@ -1,4 +1,4 @@
-"""What the ports promise of the table and of S3, kept by the fakes and by the real adapters alike."""
+"""The contract of the ports to the table and to S3, which the fakes and the real adapters keep."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ MIB = 1_048_576
 
 
 class BrokenOffError(Exception):
-    """What a writer ran into."""
+    """An error of a writer while it writes."""
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -137,14 +137,14 @@ def test_an_item_of_the_maximum_size_is_accepted(table: Table) -> None:
 
 @pytest.mark.parametrize("key", ["open", "since"])
 def test_a_key_of_the_index_is_text(key: str) -> None:
-    """As DynamoDB checks it, but moto does not, in its words."""
+    """DynamoDB checks this, with these words. moto does not."""
     wrong = {**item("a", open="sweep", since="1"), key: 1_750_000_000}
     with pytest.raises(ClientError, match=f"Type mismatch for Index Key {key} Expected: S Actual: N"):
         FakeTable().insert(wrong)
 
 
 def test_a_number_has_at_most_38_digits() -> None:
-    """As DynamoDB documents it, but moto does not check it."""
+    """DynamoDB documents this limit. moto does not check it."""
     FakeTable().insert(item("a", number=10**40 - 10**2))
     with pytest.raises(ClientError, match="38 significant digits"):
         FakeTable().insert(item("a", number=10**40 - 1))
@@ -152,7 +152,7 @@ def test_a_number_has_at_most_38_digits() -> None:
 
 @pytest.mark.parametrize("expires_at", ["1750000000", 1_750_000_000_000, None, True])
 def test_a_time_to_live_is_in_seconds(expires_at: Any) -> None:
-    """DynamoDB takes any, and keeps the item for ever."""
+    """DynamoDB accepts other values, but keeps such an item for ever."""
     with pytest.raises(AssertionError, match="time to live"):
         FakeTable().insert(item("a", expires_at=expires_at))
 
@@ -178,7 +178,7 @@ def test_the_index_may_lag() -> None:
     clock.sleep(20)
     table.replace(item("a", 2), 1)
     clock.sleep(10)
-    assert [found["rev"] for found in table.open_items("job")] == [1], "it is not open any more, but for the index"
+    assert [found["rev"] for found in table.open_items("job")] == [1], "it is no longer open, except in the index"
     clock.sleep(20)
     assert list(table.open_items("job")) == []
 
@@ -195,7 +195,7 @@ def test_a_version_can_be_read_after_its_key_is_deleted(objects: Objects) -> Non
 
 
 def marker_of(objects: Objects) -> str:
-    """The version that a delete marker is, of the only one there is."""
+    """Return the version id of the only delete marker."""
     if isinstance(objects, FakeObjects):
         return objects.remove("aaa", "k")
     listed = objects._client.list_object_versions(Bucket="aaa")  # type: ignore[attr-defined]  # the real one's
@@ -221,7 +221,7 @@ def test_objects_below_a_prefix_are_deleted_page_by_page_until_time_runs_out(
 
 @pytest.mark.slow
 def test_a_key_that_cannot_be_deleted_is_an_error(aws: None) -> None:
-    """S3 answers 200 all the same. What is raised names no key."""
+    """S3 answers 200 anyway. The exception names no key."""
     client = client_of_s3()
     S3Objects(client).put("aaa", "SECRET", b"", "text/plain")
     client.delete_objects = lambda **_: {"Errors": [{"Key": "SECRET", "Code": "AccessDenied", "Message": "SECRET"}]}
@@ -232,7 +232,7 @@ def test_a_key_that_cannot_be_deleted_is_an_error(aws: None) -> None:
 
 @pytest.mark.parametrize("key", ["k" * 1_025, "ü" * 513, ""], ids=["ascii", "in another alphabet", "empty"])
 def test_a_key_is_at_most_1024_bytes(key: str) -> None:
-    """As S3 documents it; moto takes any."""
+    """S3 documents this limit. moto accepts any key."""
     fake = FakeObjects(FakeClock())
     for call in (lambda: fake.drop(key, b""), lambda: fake.head(INBOX, key)):
         with pytest.raises(ClientError, match="KeyTooLong"):
@@ -241,7 +241,7 @@ def test_a_key_is_at_most_1024_bytes(key: str) -> None:
 
 
 def test_metadata_of_an_object_is_at_most_two_kilobytes() -> None:
-    """As S3 documents it, of names and values together; moto takes any."""
+    """S3 documents this limit for names and values together. moto accepts any metadata."""
     fake = FakeObjects(FakeClock())
     fake.drop("k", b"", {"a-label": "x" * 2_041})
     with pytest.raises(ClientError, match="MetadataTooLarge"):
@@ -249,7 +249,7 @@ def test_metadata_of_an_object_is_at_most_two_kilobytes() -> None:
 
 
 def test_a_multipart_upload_has_the_time_of_its_start_and_its_event_that_of_its_end() -> None:
-    """S3 documents it so; moto has the end for both."""
+    """S3 documents this. moto uses the end for both."""
     clock = FakeClock(1_750_000_000.7)
     fake = FakeObjects(clock)
     began = clock()
@@ -264,7 +264,7 @@ def test_a_multipart_upload_has_the_time_of_its_start_and_its_event_that_of_its_
 
 
 def sequencer(event: dict[str, Any]) -> str:
-    """As S3 documents it: the shorter of two is padded with zeros at its right, before they are compared as text."""
+    """Return an event's sequencer, padded with zeros at its right: S3 documents this before a comparison as text."""
     found: str = event["detail"]["object"]["sequencer"]
     return found.ljust(32, "0")
 
@@ -289,7 +289,7 @@ def shape(value: Any) -> Any:
 
 
 def test_an_archived_object_is_listed_but_cannot_be_read() -> None:
-    """moto restores what it archives; the adapter's side stands in the unit tests of reading."""
+    """moto restores archived objects, so the unit tests of reading cover the adapter."""
     fake = FakeObjects(FakeClock())
     fake.drop("k", b"data")
     fake.archived.add("k")
@@ -342,7 +342,7 @@ def test_only_the_first_writer_creates_a_new_object(objects: Objects) -> None:
 
 @pytest.mark.slow
 def test_a_conditional_write_that_conflicts_is_retried(aws: None) -> None:
-    """S3 asks for that: the other may fail yet, so that nobody would have written it. moto knows no conflicts."""
+    """S3 requires this: the other write may still fail, and then nobody would have written. moto knows no conflicts."""
     client = client_of_s3()
     conflict = ClientError({"Error": {"Code": "ConditionalRequestConflict"}}, "PutObject")
     answers: list[Exception | None] = [conflict, conflict, None]
@@ -389,11 +389,11 @@ PIECES = [
     [(1, 0), (6 * MIB, 9)],
     [(5 * MIB, 0), (5 * MIB, 9), (5 * MIB, 0), (7, 6)],
 ]
-"""The sizes of objects, and how many bytes of each are left out at its beginning."""
+"""The sizes of objects, and the number of bytes that are left out at the beginning of each."""
 
 
 def pieces_of(objects: Objects, sizes: list[tuple[int, int]]) -> tuple[list[Piece], bytes]:
-    """Such pieces, and what they come to."""
+    """Return pieces of these sizes, and the content of the object that they form."""
     pieces, whole = [], b""
     for number, (size, start) in enumerate(sizes):
         data = bytes([number + 65]) * start + bytes([number + 97]) * (size - start)
@@ -438,7 +438,7 @@ def test_a_join_whose_upload_is_gone_starts_again(objects: Objects, monkeypatch:
         copy = objects._client.upload_part_copy
 
         def as_s3_does(**call: Any) -> Any:
-            if call["UploadId"] == begun["upload"]:  # moto has no answer for an upload that is gone
+            if call["UploadId"] == begun["upload"]:  # moto does not answer about an upload that is gone
                 raise ClientError({"Error": {"Code": "NoSuchUpload"}}, "UploadPartCopy")
             return copy(**call)
 
@@ -448,7 +448,7 @@ def test_a_join_whose_upload_is_gone_starts_again(objects: Objects, monkeypatch:
 
 
 def uploads(objects: Objects) -> int:
-    """How many uploads are begun and not finished."""
+    """Return the number of unfinished uploads."""
     if isinstance(objects, FakeObjects):
         return len(objects.uploads)
     assert isinstance(objects, S3Objects)
@@ -559,7 +559,7 @@ def test_a_large_join_that_conflicts_leaves_no_upload(
 ) -> None:
     pieces, _ = pieces_of(objects, LARGE)
     objects.put("bbb", "joined", b"another", "text/plain")
-    if isinstance(objects, S3Objects):  # moto looks at no condition there, as S3 does
+    if isinstance(objects, S3Objects):  # moto ignores conditions there, unlike S3
 
         def complete(**call: Any) -> Any:
             assert call["IfMatch"] == '"gone"'

@@ -1,4 +1,4 @@
-"""Drops of every kind, all the way through the deployed stack: what comes back, row by row."""
+"""Drops of every kind through the deployed stack: the results, row by row."""
 
 import csv
 import gzip
@@ -25,7 +25,7 @@ else:
 REVIEWS = Path("examples/reviews/reviews.csv").read_bytes()
 RECIPE = Path("examples/reviews/recipe.yaml").read_bytes()
 TOKENS = 112_575
-"""What the emulator counts for the reviews with their recipe."""
+"""The tokens that the emulator counts for the reviews with their recipe."""
 
 Packer = Callable[[bytes], bytes]
 Provoked = Callable[..., None]
@@ -94,7 +94,7 @@ def test_a_table_comes_back_as_a_table_with_its_answers_typed(healthy: Embedded)
 
 
 def mirrored(embedded: Embedded, event: dict[str, Any]) -> bytes:
-    """What stands in the mirror of a run that has ended."""
+    """Return the content of the mirror of a run that has ended."""
     found = embedded.client("s3").get_object(Bucket=event["results"]["bucket"], Key=event["objects"]["mirror"])
     data: bytes = found["Body"].read()
     return data
@@ -111,7 +111,7 @@ def test_the_newest_answers_replace_the_former_ones_under_the_drops_own_key(heal
 def test_a_raw_drop_of_mixed_models_and_endpoints_over_several_shards_is_answered_line_by_line(
     healthy: Embedded,
 ) -> None:
-    """A batch takes 50,000 embedding inputs: with 2,000 in each fourth line, every 100 lines begin another shard."""
+    """A batch accepts 50,000 embedding inputs: with 2,000 in each fourth line, every 100 lines begin another shard."""
     lines = []
     for number in range(260):
         model = ("gpt-6-luna", "gpt-6-sol")[number % 2]
@@ -281,7 +281,7 @@ def test_notifications_are_in_plain_words(healthy: Embedded) -> None:
 
 
 def test_notifications_name_every_part_that_is_dropped(healthy: Embedded) -> None:
-    """In how many messages depends on when each ended: with the waits of this stack they may be several."""
+    """The number of messages depends on the times of the ends. This stack waits shortly, so there may be several."""
     healthy.drop("parts/recipe.yaml", PLAIN)
     names = [f"part-{number}.csv" for number in range(6)]
     versions = [healthy.drop(f"parts/{name}", b"text\nhello\n") for name in names]
@@ -349,13 +349,13 @@ def test_a_drop_is_answered_in_spite_of_many_faults(healthy: Embedded, provoked:
                 lines = client.files.content(batch["input_file_id"]).content.splitlines()
                 asked.update(json.loads(line)["custom_id"] for line in lines)
     once = {str(n) for n in numbers} - {*expiring, *failing, *lasting}
-    assert {asked[n] for n in once} == {1}, "nothing that was answered is asked again"
+    assert {asked[n] for n in once} == {1}, "no answered row is sent again"
     assert {asked[n] for n in {*expiring, *failing} - {*lasting}} == {2}
     assert {asked[n] for n in lasting} == {3}
 
 
 def test_drops_with_dead_letters_are_accepted_later(healthy: Embedded) -> None:
-    """One that no function survived, and an event that EventBridge could not hand over."""
+    """One message killed every function, and EventBridge could not deliver one event."""
     healthy.drop("died/recipe.yaml", PLAIN)
     bucket, sqs = healthy.names["INBOX_BUCKET"], healthy.client("sqs")
     with healthy.no_events():

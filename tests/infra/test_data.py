@@ -1,4 +1,4 @@
-"""What holds data is kept, encrypted, closed to the public, and spoken to over TLS only."""
+"""Resources with data are retained, encrypted, not public, and accessible over TLS only."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.infra.reading import Template, of_type, statements
 KEPT = ("AWS::S3::Bucket", "AWS::S3::BucketPolicy", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret")
 
 JOB_DAYS, GRACE_DAYS = 28, 2
-"""A job ends so long after its creation at the latest, whatever happens, and its answers are collected in two more."""
+"""A job ends this time after its creation at the latest, and its answers are collected within two days more."""
 
 
 LOGICAL_IDS = {
@@ -23,12 +23,12 @@ LOGICAL_IDS = {
     "AWS::SNS::Topic": {"NotificationsTopic", "EventsTopic", "AlarmsTopic"},
     "AWS::KMS::Key": {"TopicsKey"},
 }  # fmt: skip
-"""The ids under which existing stacks have their data, messages and subscriptions."""
+"""The ids of the data, messages and subscriptions in existing stacks."""
 
 
 @pytest.mark.parametrize("kind", LOGICAL_IDS)
 def test_an_update_finds_data_and_messages_under_their_logical_ids(resources: Template, kind: str) -> None:
-    """CloudFormation deletes, or leaves behind, a resource whose id is gone, and creates an empty one for a new id."""
+    """CloudFormation deletes or abandons a resource whose id is gone, and creates an empty one for a new id."""
     assert LOGICAL_IDS[kind] <= set(of_type(resources, kind))
 
 
@@ -62,7 +62,7 @@ def test_every_bucket_aborts_unfinished_uploads(resources: Template) -> None:
         rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
         aborting = [rule for rule in rules if "AbortIncompleteMultipartUpload" in rule]
         assert [rule["Status"] for rule in aborting] == ["Enabled"], name
-        # A rule with a prefix or a filter would leave some out.
+        # A rule with a prefix or a filter would not cover all uploads.
         assert not {"Prefix", "TagFilters", "ObjectSizeGreaterThan"} & aborting[0].keys(), name
 
 
@@ -95,7 +95,7 @@ def test_few_old_versions_of_frequently_written_objects_are_kept(resources: Temp
 
 
 def test_the_table_is_recoverable_paid_by_use_and_encrypted_with_a_free_key(resources: Template) -> None:
-    """DynamoDB always encrypts; an SSESpecification only changes the key, to one that is billed."""
+    """DynamoDB always encrypts. An SSESpecification only changes the key to one that is billed."""
     table = resources["Table"]["Properties"]
 
     assert "SSESpecification" not in table
@@ -143,7 +143,7 @@ def test_buckets_queues_and_topics_refuse_requests_without_tls(
         named = policy["Properties"][member]
         covered += [reference["Ref"] for reference in (named if isinstance(named, list) else [named])]
 
-    # SQS keeps one policy a queue, and SNS one a topic: a second one would replace the first.
+    # SQS keeps one policy for each queue, and SNS one for each topic: a second policy would replace the first.
     assert sorted(covered) == sorted(of_type(resources, kind))
 
 
@@ -158,7 +158,7 @@ def test_the_refusal_covers_a_bucket_and_the_objects_in_it(resources: Template) 
 def test_the_key_of_openai_is_a_placeholder_that_no_parameter_holds(resources: Template, expanded: Template) -> None:
     secret = resources["OpenAISecret"]["Properties"]
     assert secret["SecretString"] == "replace-me"
-    # An update leaves the stored key alone because it changes no property of the secret.
+    # An update keeps the stored key because it changes no property of the secret.
     assert secret == {
         "Description": "OpenAI's API key, as plain text. While it reads replace-me, jobs wait.",
         "SecretString": "replace-me",

@@ -1,4 +1,4 @@
-"""`make deploy` asks, keeps the answers, and builds layers for what was answered; `make undeploy` loses no job."""
+"""`make deploy` asks, saves the answers, and builds layers for them. `make undeploy` loses no job."""
 
 import re
 import shutil
@@ -85,7 +85,7 @@ def test_the_core_layer_records_what_it_was_built_for(tmp_path: Path) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The makefile, and a SAM that only writes down what it is asked for."""
+    """Return a folder with the makefile, and with a SAM that only records its arguments."""
     for name in ("Makefile", "samconfig.toml"):
         shutil.copy(ROOT / name, tmp_path)
     sam = tmp_path / "sam"
@@ -146,7 +146,7 @@ def test_a_pipeline_deploys_without_questions(project: Path) -> None:
 
 
 class Account:
-    """moto's tables and queues, and a CloudFormation that knows one stack of them."""
+    """Tables and queues of moto, and a CloudFormation that knows one stack of them."""
 
     def __init__(self) -> None:
         self.deleted: list[str] = []

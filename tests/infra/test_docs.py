@@ -1,4 +1,4 @@
-"""What the documents promise is there."""
+"""The documents name tests, figures, files and filters that exist."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def test_the_results_in_scale_md_follow_from_its_figures() -> None:
     figures = costs.read_figures(text)
     tables = (costs.costs_table, costs.idle_table, costs.quotas_table, costs.figures_table)
     for table in (make(figures) for make in tables):
-        assert table in text, f"write it anew:\n{table}"
+        assert table in text, f"replace the table by:\n{table}"
 
 
 def test_the_cost_of_a_stack_counts_its_alarms(resources: Template) -> None:
@@ -50,7 +50,7 @@ def test_the_calls_that_scale_md_states_are_close_to_the_real_ones() -> None:
 
 
 def test_every_documented_filter_passes_events_that_wait_for_a_person() -> None:
-    """A program that filters `held` out waits for a job that waits for somebody, in silence."""
+    """Without `held`, a program waits for a job that waits for a person, and nobody knows."""
     files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
     shown = [found for file in files for found in re.findall(r'event\\?": ?\[(.*?)\]', file.read_text())]
     assert shown
@@ -66,7 +66,7 @@ def test_every_filter_of_the_operators_page_is_json() -> None:
 
 
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
-"""Where a link or a picture of a page leads, without its anchor."""
+"""The target of a link or a picture of a page, without its anchor."""
 
 
 def test_every_link_to_a_file_has_a_target() -> None:
@@ -85,12 +85,12 @@ def test_the_changelog_begins_with_the_version_of_the_code() -> None:
 
 
 PLACES = (ROOT, ROOT / "layers" / "core" / "dropbatch", ROOT / "local" / "openai_emulator")
-"""The folders below which the pages for developers name files."""
+"""The folders of the files that pages for developers name."""
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md", "SECURITY.md"])
 def test_every_file_that_a_page_for_developers_names_exists(page: str) -> None:
     named = re.findall(r"`([\w./-]+/[\w.*-]*|[\w-]+\.(?:py|toml|lock))`", (ROOT / page).read_text())
-    named = [name for name in named if name[0] not in "/."]  # an endpoint, or a file that no commit holds
+    named = [name for name in named if name[0] not in "/."]  # an endpoint, or a file that is not tracked
     assert named
     assert [name for name in named if not any(any(place.glob(name)) for place in PLACES)] == []

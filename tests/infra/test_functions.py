@@ -1,4 +1,4 @@
-"""Functions that a new account can run, each with a role that may do what its code does, and no more."""
+"""Functions that a new account can run, each with a role that has exactly the rights its code needs."""
 
 from dataclasses import fields
 
@@ -8,7 +8,7 @@ from dropbatch.entrypoints.settings import Settings
 from tests.infra.reading import Template, as_list, attached, of_type, permissions, walk
 
 NEW_ACCOUNT_MEMORY = 3_008
-"""MB a function; Lambda's quota of a new account."""
+"""MB for each function: Lambda's quota of a new account."""
 
 
 def test_functions_fit_a_new_account_and_reserve_nothing_of_its_concurrency(resources: Template) -> None:
@@ -32,8 +32,8 @@ def test_disks_hold_a_request_file_and_a_batchs_answers(resources: Template) -> 
         for name, function in of_type(resources, "AWS::Lambda::Function").items()
     }
 
-    assert sizes["SubmitFunction"] >= 2 * 200  # one of at most 200 MiB, and one that a killed process left
-    assert sizes["CollectFunction"] >= 2 * 1_024  # a batch is capped at an expected GB
+    assert sizes["SubmitFunction"] >= 2 * 200  # a request file of at most 200 MiB, and one that a killed process left
+    assert sizes["CollectFunction"] >= 2 * 1_024  # the expected answers of a batch are at most 1 GB
 
 
 def test_functions_are_traced_and_log_json_to_groups_with_a_retention(resources: Template) -> None:
@@ -61,12 +61,12 @@ FUNCTION_ROLES = ("SubmitRole", "PollRole", "CollectRole")
 
 
 def test_no_role_gets_rights_from_outside_the_template(resources: Template) -> None:
-    """AWS's own managed policies allow queues, logs and tracing of the whole account."""
+    """AWS's managed policies allow queues, logs and tracing of the whole account."""
     policies = of_type(resources, "AWS::IAM::ManagedPolicy")
     for name, role in of_type(resources, "AWS::IAM::Role").items():
         assert attached(role["Properties"]) == (["FunctionsPolicy"] if name in FUNCTION_ROLES else []), name
 
-    # A policy could also name its roles, and then `permissions` would miss it.
+    # A policy could also name its roles, but `permissions` would miss that.
     assert set(policies) == {"FunctionsPolicy"}
     assert policies["FunctionsPolicy"]["Properties"].keys() == {"PolicyDocument"}
     assert not of_type(resources, "AWS::IAM::Policy")
@@ -108,7 +108,7 @@ def test_only_x_ray_actions_are_allowed_on_all_resources(resources: Template) ->
 
 
 def test_each_wildcard_has_a_comment_with_its_reason(source: str) -> None:
-    """A resource that is everything has its reason on its line."""
+    """A comment on the line of the resource says why it is a wildcard."""
     stars = [line for line in source.splitlines() if line.strip().startswith('Resource: "*"')]
 
     assert stars
@@ -241,7 +241,7 @@ def test_lambdas_loop_detection_allows_the_message_chain_of_a_large_drop(resourc
 
 
 def test_no_versions_are_published_because_they_miss_changes_of_layers_and_parameters(resources: Template) -> None:
-    """SAM's AutoPublishAlias sees neither: an alias would go on with old code, silently. Hence there is none."""
+    """SAM's AutoPublishAlias ignores both: an alias would silently keep old code."""
     assert not of_type(resources, "AWS::Lambda::Alias")
 
 

@@ -1,4 +1,4 @@
-"""What can be set is checked before anything is deployed, and said in a sentence where it is wrong."""
+"""Parameters are checked before anything is deployed, and a wrong value gets a sentence."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Work waits in queues that outlast a function's timeout, and what cannot be done is kept and told of."""
+"""Messages stay hidden longer than a function's timeout; those that fail permanently are kept and reported."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_each_source_has_its_own_dead_letter_queue(resources: Template) -> None:
 
 def test_every_message_except_ticks_is_kept_for_the_maximum_of_sqs(resources: Template) -> None:
     for name, queue in of_type(resources, "AWS::SQS::Queue").items():
-        kept = 3_600 if name == "ClockDeadLetters" else 14 * 86_400  # the next tick makes one good
+        kept = 3_600 if name == "ClockDeadLetters" else 14 * 86_400  # the next tick replaces a lost one
         assert queue["Properties"]["MessageRetentionPeriod"] == kept, name
 
 

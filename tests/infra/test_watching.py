@@ -1,4 +1,4 @@
-"""Somebody is told when something is stuck, and can be told at all."""
+"""Alarms for everything that gets stuck, and topics over which they reach a person."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ TOPICS = ("NotificationsTopic", "EventsTopic", "AlarmsTopic")
 
 
 def test_topics_are_encrypted_with_a_key_that_cloudwatch_may_use(resources: Template) -> None:
-    """Alarms cannot publish to a topic under AWS's own key, alias/aws/sns."""
+    """Alarms cannot publish to a topic under AWS's key, alias/aws/sns."""
     for topic in TOPICS:
         assert resources[topic]["Properties"]["KmsMasterKeyId"] == {"Fn::GetAtt": ["TopicsKey", "Arn"]}
     granted = [
@@ -72,7 +72,7 @@ def test_every_alarm_is_explained_in_the_handbook(resources: Template) -> None:
 
 
 def test_messages_that_failed_permanently_are_counted_when_they_arrive(resources: Template) -> None:
-    """An alarm on a queue that nothing empties goes off once in 14 days. The poll empties all but the clock's."""
+    """An alarm on a queue that nothing empties fires once in 14 days. The poll empties all except the clock's."""
     alarm = _alarm(resources, "DeadLetters")
     depths = {
         dimension["Value"]["Fn::GetAtt"][0]
@@ -99,7 +99,7 @@ def test_a_message_that_waits_for_hours_raises_an_alarm(resources: Template) -> 
 
 
 def test_a_handled_failure_counts_like_a_crash(resources: Template) -> None:
-    """A function that returns a message as failed has succeeded, as far as Lambda's Errors go."""
+    """A function that returns a message as failed is a success in Lambda's metric Errors."""
     alarm = _alarm(resources, "StepsFailed")
 
     assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 3)
@@ -184,7 +184,7 @@ def _alarm(resources: Template, metric: str) -> Template:
         if alarm["Properties"]["MetricName"] == metric
     )
     assert alarm["Namespace"] == "Dropbatch"
-    # What the functions' metrics are told apart by.
+    # The dimension of the functions' metrics.
     assert [dimension["Name"] for dimension in alarm["Dimensions"]] == ["service"]
     service = resources["PollFunction"]["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
     assert alarm["Dimensions"][0]["Value"] == service

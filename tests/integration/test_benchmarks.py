@@ -1,4 +1,4 @@
-"""The benchmarks run: what they measure is the code as it is today, not as it was when they were written."""
+"""The benchmarks run with the current code."""
 
 import json
 from datetime import date
@@ -15,7 +15,7 @@ CASES = {**collecting.CASES, **cases.CASES}
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure on small inputs that are made for the test, in the working directory."""
+    """Measure with small inputs, in a working directory for the test."""
     (tmp_path / "examples").symlink_to(Path("examples").absolute())
     monkeypatch.chdir(tmp_path)
 

@@ -1,4 +1,4 @@
-"""The API key as it is read out of Secrets Manager."""
+"""The API key, read from Secrets Manager."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -53,7 +53,7 @@ def test_a_secret_that_is_being_deleted_holds_no_key(aws: None) -> None:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, times: int, error: Exception) -> SecretsProvider:
-    """A provider whose client fails so many times."""
+    """Return a provider whose client fails this number of times."""
     provider, left = SecretsProvider(), [error] * times
     get = provider.client.get_secret_value
 

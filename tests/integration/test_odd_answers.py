@@ -1,6 +1,6 @@
-"""A drop's whole way with the real adapter and the emulator, which answers in every odd shape that is known.
+"""Whole jobs with the real adapter and the emulator, which answers in every known odd shape.
 
-Each row has one outcome, and the rows that were answered have their answers, whatever else the files hold.
+Each row has one outcome, and the rows that were answered have their answers, whatever else the files contain.
 """
 
 import csv
@@ -26,7 +26,7 @@ ROWS = 12
 
 @dataclass
 class Served(FakeContext):
-    """A world in memory, but for OpenAI, which is the emulator behind the real adapter."""
+    """Fakes of all ports, except for OpenAI, which is the emulator behind the real adapter."""
 
     server: RunningEmulator | None = None
 
@@ -49,9 +49,9 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def answered(served: Served, recipe: bytes, *faults: dict[str, Any], minutes: int = 60) -> list[str]:
-    """Drops twelve rows under these faults; each row's outcome, and its code where it has one.
+    """Drop twelve rows under these faults. Return the outcome of each row, with its code if it has one.
 
-    A poll each minute of a clock that is moved; the job must have ended within so many.
+    Poll each minute of the fake clock. The job must end within `minutes`.
     """
     assert served.server is not None
     parsed: TypeAdapter[Any] = TypeAdapter(AnyFault)
@@ -82,7 +82,7 @@ def every_third(third: str) -> list[str]:
     [
         ({"kind": "fail_rows", "shape": "http", "status": 429, "code": "rate_limit"}, "error:rate_limit"),
         ({"kind": "fail_rows", "shape": "status_zero"}, "error:no_response"),
-        ({"kind": "fail_rows", "shape": "not_run", "code": "batch_expired"}, "ok"),  # asked again
+        ({"kind": "fail_rows", "shape": "not_run", "code": "batch_expired"}, "ok"),  # retried
         ({"kind": "fail_rows", "shape": "not_run", "code": "batch_cancelled"}, "cancelled:batch_cancelled"),
         ({"kind": "fail_rows", "shape": "no_response_member"}, "error:server_error"),
         ({"kind": "fail_rows", "uncounted": True}, "error:server_error"),
@@ -132,7 +132,7 @@ def test_a_job_waits_for_a_batch_that_finalizes_for_hours(served: Served) -> Non
 
 
 def test_expired_rows_are_retried_after_a_day_of_polls(served: Served) -> None:
-    """A batch would run for 30 hours, and so expires after 24 with nine of twelve rows; the next one is quick."""
+    """A batch needs 30 hours, so it expires after 24 with nine of twelve rows. The next one is quick."""
     fault = {"kind": "delay", "phase": "in_progress", "seconds": 30 * 3600, "times": 1}
     assert answered(served, PLAIN, fault, minutes=25 * 60) == ["ok"] * ROWS
     assert [batch.total for page in served.real.newest() for batch in page] == [3, 12]

@@ -104,7 +104,7 @@ def test_files_that_are_replaced_while_they_run_are_named(fake: FakeContext) -> 
 
 
 def test_problems_come_first_with_their_reasons(fake: FakeContext) -> None:
-    """Of twelve parts the last has no good answer, and the one before one of two."""
+    """Of twelve parts, the last one has no good answer, and the one before it has one of two."""
 
     def answer(request: dict[str, Any]) -> Any:
         text = json.dumps(request["body"])
@@ -150,7 +150,7 @@ def test_a_digest_offers_the_retry_marker_for_temporary_failures(fake: FakeConte
 
 
 def test_a_marker_that_would_be_refused_is_not_offered(fake: FakeContext) -> None:
-    """Of truncated rows no file has a good answer: the same recipe would only truncate them again."""
+    """No file has a good answer because all rows are truncated: the same recipe would only truncate them again."""
 
     def truncated(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)
@@ -271,7 +271,7 @@ def test_a_single_file_gets_an_ordinary_message_soon(fake: FakeContext) -> None:
 
 @pytest.mark.slow
 def test_files_that_keep_coming_are_reported_every_ten_minutes(fake: FakeContext) -> None:
-    """One in half a minute, so that no minute is quiet, for 25 minutes."""
+    """For 25 minutes a file comes every half minute, so no minute is quiet."""
     fake.openai.ending = None
     for number in range(50):
         parts(fake, 1, first=number)
@@ -346,7 +346,7 @@ def test_parts_dropped_again_while_they_are_open_are_one_message(fake: FakeConte
 
 
 def test_a_message_comes_after_that_of_what_happened_before(fake: FakeContext) -> None:
-    """A file that ends at once, while others keep coming: nobody hears of its end first."""
+    """A file ends at once while others keep coming: its end is not published first."""
     for number in range(12):
         parts(fake, 1, first=number)
         tick(fake, 50)
@@ -373,12 +373,12 @@ def test_publishing_to_people_is_retried_with_backoff_until_sns_is_back(fake: Fa
             raise ConnectionError
         publish(audience, notification)
 
-    fake.topics.publish = away  # type: ignore[method-assign]  # SNS, away for one topic
+    fake.topics.publish = away  # type: ignore[method-assign]  # SNS fails for one topic
     parts(fake, 3)
     run(fake, ticks=60)
     assert Counter(fake.topics.events()) == {"accepted": 3, "ended": 3}, "programs wait for nothing"
     assert len(calls) < 10, "an hour of polls"
-    assert set(calls) == {"accepted"}, "the end is told after it"
+    assert set(calls) == {"accepted"}, "the end is published after it"
     fake.topics.publish = publish  # type: ignore[method-assign]
     run(fake, ticks=120)
     assert heard(fake) == ["accepted", "ended"]
@@ -392,7 +392,7 @@ def test_people_are_notified_though_the_topic_of_programs_fails(fake: FakeContex
             raise ConnectionError
         publish(audience, notification)
 
-    fake.topics.publish = away  # type: ignore[method-assign]  # SNS, away for one topic
+    fake.topics.publish = away  # type: ignore[method-assign]  # SNS fails for one topic
     parts(fake, 3)
     run(fake, ticks=8)
     assert heard(fake) == ["accepted", "ended"]
@@ -413,7 +413,7 @@ def test_a_poll_that_dies_between_publishing_and_recording_it_publishes_again(fa
                 raise ConnectionError
         table_replace(item, rev)
 
-    fake.table.replace = dies  # type: ignore[method-assign]  # the table, away for one call
+    fake.table.replace = dies  # type: ignore[method-assign]  # the table fails for one call
     tick(fake)
     fake.table.replace = table_replace  # type: ignore[method-assign]
     run(fake, ticks=4)
@@ -423,7 +423,7 @@ def test_a_poll_that_dies_between_publishing_and_recording_it_publishes_again(fa
 
 
 def about_to_tell(folder: Path) -> FakeContext:
-    """Three files were accepted, one was rejected, and the next poll tells so."""
+    """Return fakes in which three files are accepted and one is rejected, before the poll that publishes it."""
     fake = FakeContext(folder, killer=Killer())
     fake.objects.drop("lake/recipe.yaml", RECIPE)
     fake.openai.ending = None
@@ -491,7 +491,7 @@ def test_a_poll_without_time_leaves_notifications_to_the_next(fake: FakeContext)
 
 
 def test_a_job_of_an_older_release_is_reported_as_before(fake: FakeContext) -> None:
-    """Its outbox has the same names, and nothing that waits."""
+    """The names in its outbox are the same, and nothing waits."""
     fake.openai.ending = None
     parts(fake, 2)
     deliver(fake)

@@ -1,4 +1,4 @@
-"""Where a file lies is data: its name, its folder and folders such as `dt=2026-11-27` in templates; over fakes."""
+"""The path of a file as data in templates: its name, its folder, and folders such as `dt=2026-11-27`; over fakes."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ def lines(*texts: str) -> bytes:
 
 
 def sent(fake: FakeContext) -> list[list[str]]:
-    """The texts of all messages that were sent, request by request."""
+    """Return the texts of all messages that were sent, request by request."""
     files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
     bodies = [json.loads(line)["body"] for file in files for line in file.splitlines()]
     return [[message["content"] for message in body["messages"]] for body in bodies]

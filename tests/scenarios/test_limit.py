@@ -1,4 +1,4 @@
-"""A recipe's `limit`: which rows it takes, how many there are, and what all of them would cost; over fakes."""
+"""A recipe's `limit`: the rows that it selects, their number, and the cost of all rows; over fakes."""
 
 import csv
 import gzip
@@ -27,7 +27,7 @@ FIRST = b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimit: 10\n'
 SAMPLE = b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimit: {rows: 10, sample: true}\n'
 COUNT = 300
 DRAWN = [9, 29, 40, 75, 134, 147, 194, 224, 236, 248]
-"""The rows of so many that the sample draws."""
+"""The rows that the sample draws from `COUNT` rows."""
 
 TEXTS = [f"row {number}" + "." * (number % 90) for number in range(1, COUNT + 1)]
 OBJECTS = [{"text": text} for text in TEXTS]
@@ -40,7 +40,7 @@ def table(count: int = COUNT) -> bytes:
 
 
 def csv_of(texts: list[str], line_end: str = "\n") -> bytes:
-    """Every fifth text goes over two lines, and every seventh row has a blank line behind it."""
+    """Return a csv in which every fifth text has two lines, and a blank line follows every seventh row."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator=line_end)
     writer.writerow(["text"])
@@ -79,7 +79,7 @@ def told(fake: FakeContext, event: str) -> Any:
 
 
 def prompts(fake: FakeContext) -> list[str]:
-    """What was asked, in the order of the rows."""
+    """Return the prompts that were sent, in the order of the rows."""
     files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
     asked = [json.loads(line) for file in files for line in file.splitlines()]
     ordered = sorted(asked, key=lambda request: int(request["custom_id"]))

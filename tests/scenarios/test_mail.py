@@ -1,4 +1,4 @@
-"""Messages that can be sorted: subjects, attributes, who is told of what, in which words."""
+"""Messages for people: subjects, attributes, recipients, and wording."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def failing(*rows: int) -> Callable[[dict[str, Any]], Any]:
     return answer
 
 
-# Subjects.
+# Subjects
 
 
 def test_a_subject_names_folder_and_file(fake: FakeContext) -> None:
@@ -73,7 +73,7 @@ def test_a_subject_that_fits_sns_is_not_cut_again() -> None:
     assert fitted(Notification("e", "s", "/", told, "text", {})).subject == told
 
 
-# Attributes.
+# Attributes
 
 
 def test_every_message_and_event_names_the_folder_of_the_recipe(fake: FakeContext) -> None:
@@ -130,7 +130,7 @@ def passes(found: dict[str, str], policy: dict[str, Any]) -> bool:
     )
 
 
-# Who is told of what.
+# Recipients
 
 
 @pytest.mark.slow
@@ -237,7 +237,7 @@ def test_a_recipe_that_cannot_be_used_is_always_notified(fake: FakeContext) -> N
     assert [told.subject for told in fake.topics.people] == ["lake/recipe.yaml: cannot be used, 1 problem"]
 
 
-# Operators.
+# Operators
 
 
 def test_a_missing_key_is_notified_to_operators_and_to_people_in_different_words(fake: FakeContext) -> None:
@@ -344,7 +344,7 @@ def test_another_process_notifies_operators_if_the_first_one_dies(fake: FakeCont
             raise ConnectionError
         publish(audience, notification)
 
-    fake.topics.publish = dies  # type: ignore[method-assign]  # SNS, away for one topic
+    fake.topics.publish = dies  # type: ignore[method-assign]  # SNS fails for one topic
     drop(fake, "lake/a.csv", b"text\na\n")
     drop(fake, "lake/b.csv", b"text\nb\n")
     run(fake, ticks=2)
@@ -355,7 +355,7 @@ def test_another_process_notifies_operators_if_the_first_one_dies(fake: FakeCont
     assert not any(entry.startswith("operators:") for job in jobs(fake) for entry in job.outbox)
 
 
-# A rejected job's page.
+# The page of a rejected job
 
 
 def test_a_rejected_job_has_a_page_that_says_why_and_what_to_do(fake: FakeContext) -> None:
@@ -389,13 +389,13 @@ def test_a_drop_that_dropbatch_gives_up_has_a_page_too(fake: FakeContext) -> Non
             raise ConnectionError
         return blocks(bucket, key, *rest)
 
-    fake.objects.blocks = away  # type: ignore[method-assign]  # S3, away for one file
+    fake.objects.blocks = away  # type: ignore[method-assign]  # S3 fails for one file
     drop(fake, "lake/a.csv", b"text\na\n")
     pass_time(fake, 1.2 * DAY, step=1800)
     assert "The file could not be read for a day" in result(fake, "report.html").decode()
 
 
-# Money and times.
+# Amounts and times
 
 
 @pytest.mark.parametrize(
@@ -452,7 +452,7 @@ def test_mail_and_page_have_the_stacks_time_and_programs_utc(fake: FakeContext) 
     assert of(fake.topics.published, "ended").detail["times"]["dropped"] == "2026-11-27T05:23:30Z"
 
 
-# The page on a phone.
+# The page on a phone
 
 
 def test_on_a_narrow_screen_the_remedy_is_below_its_reason(fake: FakeContext) -> None:
@@ -478,7 +478,7 @@ def test_rows_are_shown_under_the_names_of_their_columns(fake: FakeContext) -> N
 
 
 def test_a_notice_of_an_older_release_is_published_unchanged(fake: FakeContext) -> None:
-    """It has none of the members that were added."""
+    """It lacks the members that later releases added."""
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")
     deliver(fake)

@@ -1,4 +1,4 @@
-"""No marker is met with silence: each version of one has one answer, in whatever state its file is; over fakes."""
+"""Markers: each version of one gets exactly one answer, in any state of its file; over fakes."""
 
 import json
 from collections.abc import Callable
@@ -61,11 +61,11 @@ def second_is_bad(request: dict[str, Any]) -> Any:
 
 
 def no_file(fake: FakeContext) -> None:
-    """There is none."""
+    """Drop no file at all."""
 
 
 def not_begun(fake: FakeContext) -> None:
-    fake.objects.drop("a.csv", rows(3))  # and its event is lost
+    fake.objects.drop("a.csv", rows(3))  # its event is lost
     fake.clock.sleep(5)
 
 
@@ -79,7 +79,7 @@ def building(fake: FakeContext) -> None:
 def running(fake: FakeContext) -> None:
     fake.openai.answer, fake.openai.ending = lambda _request: None, None
     drop(fake, "a.csv", rows(3))
-    run(fake, ticks=4)  # people have been told that it is accepted
+    run(fake, ticks=4)  # the accepted message is published
     assert only_job(fake).state is JobState.RUNNING
 
 
@@ -243,7 +243,7 @@ def test_a_marker_has_one_answer_in_every_state(
             again if first.event == "accepted" else "."
         )
         assert first.detail["asked_by"] == {"kind": kind, "version_id": version}
-    # Whatever is delivered again and again, it has no second message, nor a second run.
+    # Repeated deliveries cause neither a second message nor a second run.
     runs = len(jobs(fake))
     for _ in range(2):
         fake.intake.send(object_created(fake, f"a.csv.{kind}", version, 0))
@@ -261,7 +261,7 @@ def test_a_marker_has_one_answer_in_every_state(
 
 
 def _intake(fake: FakeContext) -> None:
-    """Deliver what waits to be taken in, and nothing else."""
+    """Deliver the messages of the intake queue only."""
     while deliver_next(fake, "intake"):
         pass
 
@@ -274,7 +274,7 @@ def last(fake: FakeContext) -> list[str]:
     return fake.topics.people[-1].text.splitlines()
 
 
-# What the messages say
+# Texts of the messages
 
 
 def test_a_marker_of_an_unknown_file_suggests_the_intended_one(fake: FakeContext) -> None:
@@ -483,7 +483,7 @@ def test_a_cancel_after_all_answers_came_says_so_at_once_and_at_the_end(fake: Fa
 
 
 def test_the_end_says_that_a_cancel_had_no_effect(fake: FakeContext) -> None:
-    """OpenAI had ended the batch already, and nobody knew."""
+    """OpenAI has ended the batch already, and Dropbatch does not know."""
     running(fake)
     fake.openai.answer, fake.openai.ending = answer_ok, OpenAIStatus.COMPLETED
     drop(fake, "a.csv.cancel", b"")
@@ -553,7 +553,7 @@ def test_a_retry_of_a_rejected_file_is_refused_with_the_command_that_works(fake:
     ]
 
 
-# The same once more
+# Unchanged reruns
 
 
 def test_an_unchanged_rerun_needs_an_approval_and_names_the_former_cost(fake: FakeContext) -> None:
@@ -728,11 +728,11 @@ def test_a_duplicate_names_the_marker_that_requested_it(fake: FakeContext) -> No
     assert last(fake)[1].startswith("Asked for by a.csv.rerun")
 
 
-# What must hold whatever happens
+# Faults
 
 
 def test_a_marker_works_though_its_content_may_not_be_read(fake: FakeContext) -> None:
-    """It says nothing but its name: what it contains may be encrypted with any key."""
+    """Only its name counts: its content may be encrypted with any key."""
     running(fake)
     fake.objects.forbidden.add("a.csv.cancel")
     drop(fake, "a.csv.cancel", b"")
@@ -812,7 +812,7 @@ def test_a_kill_at_any_call_does_not_change_the_answer(
         return fake, len(fake.topics.published)
 
     def answers(fake: FakeContext, before: int) -> tuple[set[tuple[str, str, str]], int]:
-        """What was told, each once, for it is told at least once; and how many jobs there are."""
+        """Return the distinct messages, because delivery is at least once, and the number of jobs."""
         told = fake.topics.published[before:]
         return {(each.event, _reason(each), each.subject) for each in told}, len(jobs(fake))
 
@@ -833,7 +833,7 @@ def test_a_kill_at_any_call_does_not_change_the_answer(
 
 @pytest.mark.slow
 def test_a_marker_of_a_new_stacks_first_minutes_is_found_and_answered(fake: FakeContext) -> None:
-    """S3 tells of no object before its bucket is some minutes old."""
+    """S3 sends no events of objects before their bucket is some minutes old."""
     fake.hold_above_rows = 2
     fake.objects.drop("a.csv", rows(3))
     fake.clock.sleep(20)
@@ -846,7 +846,7 @@ def test_a_marker_of_a_new_stacks_first_minutes_is_found_and_answered(fake: Fake
 
 @pytest.mark.slow
 def test_a_marker_without_an_event_is_ignored_once_the_stack_is_a_day_old(fake: FakeContext) -> None:
-    """What it asked for may have been done, and forgotten, long ago."""
+    """Dropbatch may have done its work long ago, and have deleted the item."""
     succeeded(fake)
     pass_time(fake, 2 * DAY, step=600)
     fake.objects.drop("a.csv.rerun/", b"")

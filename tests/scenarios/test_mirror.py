@@ -1,4 +1,4 @@
-"""`mirror: true`: a folder of the newest answers alone, which reads as one table; over fakes."""
+"""`mirror: true`: a folder with only the newest answers, which reads as one table; over fakes."""
 
 import gzip
 import io
@@ -177,7 +177,7 @@ def test_a_mirror_that_can_never_be_written_ends_the_job_at_its_deadline_and_is_
             raise OSError("S3 takes nothing there")
         return join(*args, **more)
 
-    fake.objects.join = fails  # type: ignore[method-assign]  # S3 fails for ever
+    fake.objects.join = fails  # type: ignore[method-assign]  # S3 fails permanently
     drop(fake, "lake/reviews/a.csv", rows(3))
     run(fake, ticks=400, step=6 * 3600)
     assert only_job(fake).state is JobState.SUCCEEDED
@@ -203,7 +203,7 @@ def test_a_concurrent_write_to_the_mirror_is_replaced(fake: FakeContext) -> None
             raise StaleItemError
         return join(*args, **more)
 
-    fake.objects.join = meets  # type: ignore[method-assign]  # somebody writes in between
+    fake.objects.join = meets  # type: ignore[method-assign]  # another writer comes between
     drop(fake, "lake/reviews/a.csv", rows(3))
     run(fake)
     assert refused

@@ -1,4 +1,4 @@
-"""Notices of models that are shut down, or soon will be: the recipe or the drop is accepted with them."""
+"""Notices of models that are or will be shut down: the recipe or the drop is accepted with them."""
 
 import json
 from datetime import UTC, datetime
@@ -66,7 +66,7 @@ def test_a_recipe_with_the_suggested_model_gets_no_notice(fake: FakeContext) -> 
 
 
 def accepted(fake: FakeContext, name: str, data: bytes) -> list[dict[str, Any]]:
-    """The notices with which a drop is accepted; its text holds the same."""
+    """Return the notices in an accepted event, which its text contains too."""
     drop(fake, name, data)
     run(fake)
     notification = notification_of(fake, "accepted")

@@ -1,4 +1,4 @@
-"""Odd answers of models and servers, from the drop to its results: each row names its answer."""
+"""Odd answers of models and servers, from the drop to its results. Each row names its answer."""
 
 import csv
 import io
@@ -45,7 +45,7 @@ def message(text: str, **more: Any) -> dict[str, Any]:
 GOOD = '{"label": "fault", "stars": 2}'
 
 OTHERS = {
-    # Brothers of the fenced one and the thinking one
+    # Variants of the fenced answer and of the one with thoughts
     "tildes": chat(f"~~~\n{GOOD}\n~~~"),
     "oneline": chat(f"```json {GOOD} ```"),
     "tagless": chat(f"It leaks, so a fault.\n</think>\n{GOOD}"),
@@ -54,7 +54,7 @@ OTHERS = {
     "fencedwrong": chat('```json\n{"label": "other", "stars": 2}\n```'),
     "fencedlist": chat(f"```json\n[{GOOD}]\n```"),
     "halffence": chat(f"```json\n{GOOD}"),
-    # Brothers of the filtered one
+    # Variants of the filtered answer
     "azureinner": declined(code=None, innererror={"code": "ResponsibleAIPolicyViolation"}),
     "azurenumber": declined(code="400", innererror={"code": "ResponsibleAIPolicyViolation"}),
     "azureimage": declined(code="contentFilter"),
@@ -77,11 +77,11 @@ OTHERS = {
         "body": {"object": "error", "message": "This model's maximum context length is 4096 tokens.", "code": 400},
     },
     "otherwise": declined(code="invalid_value", message="the maximum context length is spoken of"),
-    # Brothers of the spoken one
+    # Variants of the spoken answer
     "audiotext": chat("A text.", audio={"id": "a", "data": "UklGRg==", "transcript": "Spoken."}),
     "audiosilent": chat(None, audio={"id": "a", "data": "UklGRg==", "transcript": ""}),
     "audiorefused": chat(None, refusal="No.", audio=None),
-    # Brothers of the phased one
+    # Variants of the answer in phases
     "phasedtwo": response(
         message("First I look.", phase="commentary"),
         message("Then I think.", phase="commentary"),
@@ -212,7 +212,7 @@ def test_declined_rows_are_refused_and_rows_that_are_too_long_are_reported(tmp_p
 
 
 def test_a_row_that_was_shortened_is_answered(tmp_path: Path) -> None:
-    """The remedy of a row that is too long, followed: the failed file is shortened and dropped."""
+    """The remedy of a row that is too long works: the failed file is shortened and dropped."""
     fake = FakeContext(tmp_path)
     assert [row["_status"] for row in answered(fake, CHAT, "hello", "long")] == ["ok", "error"]
     assert "correct the rows in the failed file and drop it" in fake.topics.people[-1].text
@@ -225,7 +225,7 @@ def test_a_row_that_was_shortened_is_answered(tmp_path: Path) -> None:
 
 
 def test_a_tool_that_needs_no_approval_is_called(tmp_path: Path) -> None:
-    """The remedy of an answer that only asks for an approval, followed."""
+    """The remedy of an answer that only asks for an approval works."""
     fake = FakeContext(tmp_path)
     assert [row["_error"] for row in answered(fake, RESPONSES, "mcp")] == ["approval_required"]
     assert "set require_approval: never in the recipe; then a .retry" in fake.topics.people[-1].text
@@ -359,7 +359,7 @@ def test_a_fee_that_is_not_known_is_named(tmp_path: Path, name: str) -> None:
 
 
 def lists(fake: FakeContext, recipe: bytes, lines: list[dict[str, Any]], body: Any) -> list[dict[str, Any]]:
-    """Drop JSON lines; each request is answered by `body` of how many inputs it has."""
+    """Drop JSON lines. Answer each request with `body` of its number of inputs."""
 
     def answer(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         asked = request["body"].get("input", request["body"].get("prompt"))

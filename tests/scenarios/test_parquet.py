@@ -1,4 +1,4 @@
-"""A Parquet drop's whole way, over fakes."""
+"""A Parquet drop from its upload to its results, over fakes."""
 
 import io
 import json
@@ -45,7 +45,7 @@ schema:
 
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path, limits=Limits(batch_requests=7))  # so that there are several shards
+    return FakeContext(tmp_path, limits=Limits(batch_requests=7))  # several shards
 
 
 def table(fake: FakeContext, name: str) -> Any:
@@ -53,7 +53,7 @@ def table(fake: FakeContext, name: str) -> Any:
 
 
 def saying(values: Any) -> Any:
-    """An answerer whose answers are this JSON, or what this function makes of a request."""
+    """Return an answerer that answers with this JSON, or with the result of this function."""
 
     def answer(request: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
         said = values(request) if callable(values) else values
@@ -100,7 +100,7 @@ def test_a_table_read_in_many_invocations_gives_the_same_answers(
     for seed in range(3):
         dice = random.Random(seed)
         fake = FakeContext(tmp_path, limits=Limits(batch_requests=7))
-        fake.seconds_left = lambda dice=dice: dice.choice([300.0, 5.0])  # type: ignore[misc]  # a clock a run
+        fake.seconds_left = lambda dice=dice: dice.choice([300.0, 5.0])  # type: ignore[misc]  # a clock for each run
         found = done(fake)
         assert all(same(found[name], expected[name]) for name in expected)
         pieces = [key for key in fake.objects.keys(WORK) if "/pieces/" in key and "/answers." in key]
@@ -198,7 +198,7 @@ def test_a_bad_row_of_a_table_is_skipped_and_in_its_failed_file(fake: FakeContex
 
 @pytest.mark.slow
 def test_failed_rows_of_a_table_are_retried_with_a_recipe_of_other_types(fake: FakeContext) -> None:
-    """The column holds what both recipes gave: as texts, where one type cannot."""
+    """The column has the values of both recipes, as texts if no type fits both."""
     fake.objects.drop("recipe.yaml", RECIPE + b"schema: {score: integer}\n")
     fake.openai.answer = lambda request: (
         saying({"score": 7})(request)

@@ -1,6 +1,6 @@
-"""A recipe that comes late, is corrected, or gets a file that it names: the files that waited for it go on.
+"""A recipe that comes late, is corrected, or gets a file that it names: Dropbatch reads the waiting files again.
 
-Each test is one person's way from a mistake to the answers, with every message on it.
+Each test follows one person from a mistake to the answers, with every message.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ def subjects(fake: FakeContext) -> list[str]:
 
 
 def mail(fake: FakeContext, start: str) -> Notification:
-    """The last message whose subject holds this."""
+    """Return the last message whose subject contains this text."""
     return [told for told in fake.topics.people if start in told.subject][-1]
 
 
@@ -323,7 +323,7 @@ def test_a_recipe_and_files_that_a_sweep_finds_are_reported_once(fake: FakeConte
     drop(fake, "ask.txt", b"{{ text }}")
     pass_time(fake, 4 * 86_400, step=600)
     assert subjects(fake) == [f"recipe.yaml: {said}"]
-    fake.objects.drop("ask.txt", b"{{ text }}!")  # whose event is lost
+    fake.objects.drop("ask.txt", b"{{ text }}!")  # its event is lost
     pass_time(fake, 3 * 86_400, step=600)
     assert subjects(fake) == [f"recipe.yaml: {said}"] * 2
 
@@ -454,7 +454,7 @@ def test_a_rejected_retry_is_reread_as_a_retry(fake: FakeContext) -> None:
 
 
 def test_a_recipe_that_is_corrected_while_its_file_is_being_rejected_rereads_it(fake: FakeContext) -> None:
-    """The recipe's event was worked on before anything told that the file waits."""
+    """The event of the recipe is processed before the file is known to wait."""
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     put = fake.table.insert
@@ -487,7 +487,7 @@ def test_events_that_come_twice_and_in_any_order_reread_a_file_once(fake: FakeCo
 
 
 def taken_up(folder: Path, point: int | None = None) -> tuple[FakeContext, list[int]]:
-    """Return two files that a corrected recipe takes up, killed at a point behind its arrival; and all such points."""
+    """Return the fakes after a corrected recipe rereads two files, killed at a point after its arrival; and all points."""
     fake = FakeContext(folder, killer=Killer())
     assert fake.killer is not None
     fake.objects.drop("recipe.yaml", WRONG)

@@ -1,4 +1,4 @@
-"""A file that is replaced while an older version's job is open: what is said, and what ends it; over fakes."""
+"""A file that is replaced while the job of an older version is open: the messages, and the end; over fakes."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ REPLACING = RECIPE + b"replace: cancel\n"
 
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeContext:
-    """A world in which batches take for ever."""
+    """Return fakes with a recipe, in which batches never end."""
     fake = FakeContext(tmp_path, limits=Limits(batch_requests=10))
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
@@ -221,7 +221,7 @@ def test_no_end_message_is_promised_for_a_replaced_version_whose_recipe_disables
 
 
 def with_a_late_older_version(tmp_path: Path, recipe: bytes) -> FakeContext:
-    """A file of two rows runs when the event of its older version comes, whose three rows need an approval."""
+    """Run a file of two rows, then deliver the event of its older version, whose three rows need an approval."""
     fake = FakeContext(tmp_path, hold_above_rows=2)
     fake.objects.drop("recipe.yaml", recipe)
     fake.openai.ending = None
@@ -241,7 +241,7 @@ def test_an_older_version_that_is_replaced_already_waits_for_no_approval(tmp_pat
 
 
 def second_fails(outcome: str) -> Any:
-    """The second row fails: `again` for what passes, `recipe` for what does not."""
+    """Return an answerer that fails the second row: `again` with a temporary error, `recipe` with a permanent one."""
 
     def answer(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)

@@ -1,4 +1,4 @@
-"""Runs told apart: their ids, numbers, recipes, and what differs from the run before; over fakes."""
+"""Runs of a file: their ids, numbers and recipes, and their comparison with the run before; over fakes."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ def fake(tmp_path: Path) -> FakeContext:
 
 
 def answering(*values: Any) -> Any:
-    """Each row is answered with what stands here for it, as its sentiment or as the members of its answer."""
+    """Return an answerer with a sentiment, or the members of an answer, for each row."""
 
     def answer(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)
@@ -65,7 +65,7 @@ def digest(recipe: bytes) -> str:
 
 
 def rerun(fake: FakeContext, kind: str = "rerun", key: str = "shop/reviews.csv") -> Job:
-    """Ask for another run, and approve it if it is the same once more."""
+    """Request another run, and approve it if it is unchanged."""
     fake.clock.sleep(3600)
     drop(fake, f"{key}.{kind}", b"")
     run(fake)
@@ -149,7 +149,7 @@ def test_a_marker_that_is_delivered_twice_makes_one_job(fake: FakeContext) -> No
 
 
 def test_a_drop_that_an_earlier_release_accepted_is_not_accepted_again(fake: FakeContext) -> None:
-    """It named a job by the drop's time, and claimed the version of the drop alone."""
+    """That release named a job by the time of the drop, and claimed only the version of the drop."""
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
     first = only_job(fake)
@@ -159,7 +159,7 @@ def test_a_drop_that_an_earlier_release_accepted_is_not_accepted_again(fake: Fak
         id=job_id(first.drop, first.drop.modified, rerun_version), drop=first.drop, created_at=first.created_at,
         rerun_version=rerun_version, requested_at=first.requested_at, state=JobState.SUCCEEDED, is_clean=True,
         expires_at=first.created_at + RETENTION_SECONDS,
-    )  # fmt: skip  # a job in a line or two
+    )  # fmt: skip  # a job on one line or two
     item = to_item(old)
     for name in ("run", "models", "endpoints", "cancels_older", "replaced_by"):
         item.pop(name, None)
@@ -179,7 +179,7 @@ def test_the_package_has_the_version_of_the_project() -> None:
     assert project["version"] == VERSION
 
 
-# What a run was asked with
+# Recipes of runs
 
 
 def test_a_run_is_named_in_messages_files_page_and_latest(fake: FakeContext) -> None:
@@ -286,7 +286,7 @@ def test_latest_of_a_file_that_is_dropped_twice_names_the_job_that_does_the_work
     assert (latest(fake)["status"], latest(fake)["version_id"]) == ("running", first)
 
 
-# Compared with the run before
+# Comparisons with the run before
 
 
 def compared_line(fake: FakeContext) -> list[str]:
@@ -374,7 +374,7 @@ def test_a_retry_says_how_many_rows_have_an_answer_for_the_first_time(fake: Fake
 
 
 def test_values_are_compared_and_not_how_they_are_written(fake: FakeContext) -> None:
-    """5 and 5.0, and the texts of a csv with an apostrophe or without, are the same."""
+    """5 equals 5.0, and a text of a csv equals itself with an apostrophe."""
     recipe = SENTIMENT.replace(b"  sentiment: [positive, negative]", b"  why: the reason\n  score: number")
     fake.objects.drop("shop/recipe.yaml", recipe)
     fake.openai.answer = answering({"why": "=a", "score": 5}, {"why": "b", "score": 1.5}, {"why": "c", "score": 2})

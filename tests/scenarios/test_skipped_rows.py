@@ -1,4 +1,4 @@
-"""Rows that are not sent: blank ones, and bad ones that the recipe skips. They keep their places and are reported."""
+"""Rows that are not sent: blank rows, and bad rows that the recipe skips. They keep their places and are reported."""
 
 import csv
 import io
@@ -244,7 +244,7 @@ def test_skipped_rows_are_counted_over_all_invocations(tmp_path: Path) -> None:
     for seconds in (300.0, 10.0):
         fake = FakeContext(tmp_path, limits=Limits(batch_requests=40))
         fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
-        fake.seconds_left = lambda seconds=seconds: seconds  # type: ignore[misc]  # a clock a run
+        fake.seconds_left = lambda seconds=seconds: seconds  # type: ignore[misc]  # a clock for each run
         drop(fake, "a.csv", data)
         run(fake, ticks=20)
         fake.seconds_left = lambda: 300.0

@@ -1,4 +1,4 @@
-"""A stack is updated while jobs are in flight: items and messages of the release before are read and moved on."""
+"""A stack that is updated while jobs are open: the new release continues the items and messages of the one before."""
 
 from collections import Counter
 from pathlib import Path
@@ -19,7 +19,7 @@ QUEUES = ("intake", "dispatch", "collect")
 
 
 class FailsOnce:
-    """Answers every request; each seventh row fails temporarily the first time, and each twentieth always."""
+    """An answerer. Each seventh row fails temporarily the first time, and each twentieth row always."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -35,7 +35,7 @@ class FailsOnce:
 
 
 def make_version_1(fake: FakeContext) -> None:
-    """Write everything that the table and the queues hold as the release before did."""
+    """Rewrite the content of the table and the queues as the release before wrote it."""
     for text in list(fake.table.texts()):
         item = msgspec.json.decode(text)
         fake.table.replace(as_version_1(item), item["rev"])
@@ -45,9 +45,9 @@ def make_version_1(fake: FakeContext) -> None:
 
 
 def life(folder: Path, *, is_updated: bool) -> FakeContext:
-    """Live through a drop that is held, approved, retried in part, cancelled in a second run; and one without a recipe.
+    """Run a drop that is held, approved, retried in part, and cancelled in a second run; and one without a recipe.
 
-    With `is_updated`, whatever a step finds is of the release before.
+    With `is_updated`, every step finds only data of the release before.
     """
     fake = FakeContext(folder, limits=Limits(batch_requests=10), hold_above_rows=50)
     fake.openai.answer = FailsOnce()
@@ -104,7 +104,7 @@ def told(fake: FakeContext) -> list[list[str]]:
 
 
 def test_jobs_that_an_early_release_started_do_not_keep_others_from_being_collected(tmp_path: Path) -> None:
-    """It left `sent_at` set on each job that it had started, as if a message were under way for hours."""
+    """That release left `sent_at` set on each job that it had started, as if a message were on its way for hours."""
     fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None

@@ -1,4 +1,4 @@
-"""What programs and systems leave behind beside data is ignored without a word; over fakes."""
+"""Files that programs and systems create beside data: they are ignored without a message; over fakes."""
 
 from pathlib import Path
 
@@ -134,7 +134,7 @@ def test_a_sweep_skips_ignored_files(fake: FakeContext) -> None:
 
 @pytest.mark.slow
 def test_a_dead_letter_about_an_ignored_file_is_deleted_without_a_message(fake: FakeContext) -> None:
-    """Before a release that ignores it, it may have waited for a day already."""
+    """It may have waited for a day already under a release that did not ignore the file."""
     version = fake.objects.drop("lake/_temporary/a.csv", rows(1))
     fake.objects.forbidden.add("lake/_temporary/a.csv")
     fake.dead_letters["drop_events"].put(object_created(fake, "lake/_temporary/a.csv", version, 1))

@@ -1,4 +1,4 @@
-"""What a recipe was understood to say is told before anything is paid: when it is dropped, and with each file."""
+"""The facts of a recipe in messages, before anything is paid: when it is dropped, and with each file."""
 
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ def test_a_slip_is_refused_with_the_line_to_write_and_its_correction_rereads_the
 
 
 def test_problems_of_all_stages_are_in_one_message(fake: FakeContext) -> None:
-    """A part that is missing, keys, a schema, the columns and the file's own form."""
+    """The problems are a missing file, keys, a schema, the columns, and the form of the drop."""
     recipe = b'model: gpt-6-luna\nsystem: file://system.md\nprompt: "{{ lable }}"\nlimt: 3\nid: ID\nschema:\n  a: int\n'
     drop(fake, "recipe.yaml", recipe)
     drop(fake, "a.csv", "label,nr\ngrün,1\n".encode("cp1252"))
