@@ -236,7 +236,7 @@ def only_job(fake: FakeContext) -> Job:
     return job
 
 
-def told_of_each(notification: Notification) -> list[Notification]:
+def notification_of_each_job(notification: Notification) -> list[Notification]:
     """Return a notification for each job: those that a digest combines, or the notification itself."""
     digest = notification.detail.get("digest")
     if digest is None:

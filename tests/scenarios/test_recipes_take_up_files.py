@@ -487,7 +487,7 @@ def test_events_that_come_twice_and_in_any_order_reread_a_file_once(fake: FakeCo
 
 
 def taken_up(folder: Path, point: int | None = None) -> tuple[FakeContext, list[int]]:
-    """Return the fakes after a corrected recipe rereads two files, killed at a point after its arrival; and all points."""
+    """Return the fakes after a corrected recipe rereads two files, killed at a point; and all points after it came."""
     fake = FakeContext(folder, killer=Killer())
     assert fake.killer is not None
     fake.objects.drop("recipe.yaml", WRONG)

@@ -149,7 +149,7 @@ def test_a_marker_that_is_delivered_twice_makes_one_job(fake: FakeContext) -> No
 
 
 def test_a_drop_that_an_earlier_release_accepted_is_not_accepted_again(fake: FakeContext) -> None:
-    """That release named a job by the time of the drop, and claimed only the version of the drop."""
+    """The earlier release named a job by the time of the drop, and claimed only the version of the drop."""
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
     first = only_job(fake)

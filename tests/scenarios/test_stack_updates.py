@@ -104,7 +104,7 @@ def told(fake: FakeContext) -> list[list[str]]:
 
 
 def test_jobs_that_an_early_release_started_do_not_keep_others_from_being_collected(tmp_path: Path) -> None:
-    """That release left `sent_at` set on each job that it had started, as if a message were on its way for hours."""
+    """The early release left `sent_at` set on each job that it had started, as if its message took hours."""
     fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None

@@ -1,6 +1,6 @@
-"""A drop that needs healing, killed at every call to the world, and at pairs of calls drawn at random.
+"""A drop with many faults, and a process that is killed at every call to a port, and at random pairs of calls.
 
-`SCHEDULES` sets how many pairs are drawn; the seed is kept, so that a run can be had again.
+`SCHEDULES` sets the number of pairs. The seed is fixed, so that a run can be repeated.
 """
 
 import json
@@ -26,9 +26,10 @@ DATA = b"text\n" + b"".join(b"row %d\n" % number for number in range(1, 17))
 
 
 def troubled(folder: Path, points: frozenset[int] = frozenset()) -> FakeContext:
-    """Sixteen rows in two shards. Row 2 expires once, 5 fails once, 8 always, 11 is truncated, 14 goes missing once.
+    """Return fakes with sixteen rows in two shards, and faults.
 
-    A create's answer is lost, the account may not enqueue all at once, and time runs out again and again.
+    Row 2 expires once, 5 fails once, 8 always, 11 is truncated, and 14 is missing once. The answer to a create is lost,
+    the account may not enqueue all rows at once, and time runs out repeatedly.
     """
     fake = FakeContext(folder, limits=Limits(batch_requests=10), killer=Killer())
     assert fake.killer is not None
@@ -68,7 +69,7 @@ def troubled(folder: Path, points: frozenset[int] = frozenset()) -> FakeContext:
     return fake
 
 
-def healed(fake: FakeContext) -> None:
+def check_complete(fake: FakeContext) -> None:
     check(fake)
     assert only_job(fake).state is JobState.PARTIAL
     rows = result_json(fake, "summary.json")["rows"]
@@ -79,13 +80,13 @@ def healed(fake: FakeContext) -> None:
             lines = fake.openai.files[batch.input_file_id].split(b"\n")
             asked.update(json.loads(line)["custom_id"] for line in lines if line)
     tries = {"2": 2, "5": 2, "8": 3, "14": 2}
-    assert asked == {str(row): tries.get(str(row), 1) for row in range(1, 17)}, "nothing answered is asked again"
+    assert asked == {str(row): tries.get(str(row), 1) for row in range(1, 17)}, "no answered row is sent again"
 
 
-def healed_or_rejected(fake: FakeContext) -> None:
-    """A drop that killed its function twice while it was read is rejected, and nothing is asked."""
+def check_complete_or_rejected(fake: FakeContext) -> None:
+    """Assert that a drop is complete, or is rejected unsent because it killed its function twice."""
     if only_job(fake).state is not JobState.REJECTED:
-        healed(fake)
+        check_complete(fake)
         return
     check(fake)
     [problem] = result_json(fake, "rejected.json")["problems"]["first"]
@@ -94,16 +95,16 @@ def healed_or_rejected(fake: FakeContext) -> None:
 
 
 def whole_run(folder: Path) -> Killer:
-    """The calls of a run without kills."""
+    """Return the killer of a run without kills, which has recorded all calls."""
     whole = troubled(folder)
     run(whole, ticks=200)
-    healed(whole)
+    check_complete(whole)
     assert whole.killer is not None
     return whole.killer
 
 
 PARTS = 4
-"""The points are gone through in so many tests, so that two processes share them."""
+"""The number of tests over which the points are distributed, so that two processes share them."""
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -113,7 +114,7 @@ def test_a_kill_at_any_call_does_not_change_the_results(part: int, tmp_path: Pat
         fake = troubled(tmp_path, frozenset({point}))
         run(fake, ticks=300)
         try:
-            healed(fake)
+            check_complete(fake)
         except AssertionError as error:
             raise AssertionError(f"killed at {whole.calls[point // 2]}, point {point}") from error
         tally["kill points"] += 1
@@ -136,7 +137,7 @@ def test_kills_at_any_two_calls_do_not_change_the_results(part: int, tmp_path: P
     def killed_twice(points: frozenset[int]) -> None:
         fake = troubled(tmp_path, points)
         run(fake, ticks=300)
-        healed_or_rejected(fake)
+        check_complete_or_rejected(fake)
         tally["schedules"] += 1
 
     killed_twice()

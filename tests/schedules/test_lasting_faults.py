@@ -1,7 +1,7 @@
-"""Faults that last, alone and in pairs, over weeks: whatever is away for however long, what must hold holds.
+"""Lasting faults, single and in pairs, over weeks: the invariants hold.
 
-Every call of every port fails in every way that it can, for half an hour up to for ever, about everything or one thing.
-`LASTING` sets how many schedules are lived, `LASTING_ONLY` which one alone: each follows from its number.
+Every call of every port fails in every possible way, for half an hour up to for ever, about everything or one object.
+`LASTING` sets the number of schedules, `LASTING_ONLY` selects one. Each schedule follows from its number.
 """
 
 import os
@@ -23,20 +23,20 @@ from tests.schedules.lives import SHAPES, Life, Schedule, live
 LASTING = int(os.environ.get("LASTING", "2000"))
 ONLY = os.environ.get("LASTING_ONLY")
 PARTS = 20
-"""The schedules are lived in so many tests, so that two processes share them."""
+"""The number of tests over which the schedules are distributed, so that two processes share them."""
 
 SLOW_SECONDS = (20, 100, 400)
-"""A slow call stays within a lease, outlives it, or outlives the function."""
+"""The seconds of slow calls: within a lease, longer than a lease, and longer than a function may run."""
 
 
 @cache
 def alone() -> list[Fault]:
-    """Every call in every way that it fails: before and after its effect, for hours and for ever, of all and of one."""
+    """Return the single faults: each call fails in each way, before and after its effect, for hours or for ever."""
     found = []
     for number, call in enumerate(calls()):
         for error in errors_of(call):
             for after in (False, True)[: 1 + may_fail_after(call, error)]:
-                # Of lengths and beginnings each way has one, and all are had by all calls together.
+                # Each way has one length and one beginning. All calls together have them all.
                 chance = random.Random(f"{call} {error} {after}")
                 lasts = (3 * HOUR, 30 * HOUR, inf)[(number + len(found)) % 3]
                 begins = chance.choice((0.0, 300.0, 900.0, 1800.0))
@@ -47,7 +47,7 @@ def alone() -> list[Fault]:
 
 
 def schedule(number: int) -> Schedule:
-    """The schedule of this number: single faults first, then pairs drawn at random, some with a kill."""
+    """Return the schedule of this number: first the single faults, then random pairs, some with a kill."""
     chance = random.Random(number)
     if number < len(alone()):
         return Schedule(number % SHAPES, (alone()[number],))
@@ -63,7 +63,7 @@ def healthy(shape: int) -> Life:
 
 
 def broken(number: int, folder: Path) -> list[str]:
-    """What is broken in the life of this number."""
+    """Return the broken invariants in the life of this number."""
     its = schedule(number)
     life = live(folder, its)
     return problems_of(life, healthy(its.shape))

@@ -1,4 +1,4 @@
-"""Kill points over the real adapters of S3 and DynamoDB, on moto: what the fakes promise must hold there too."""
+"""Kill points over the real adapters of S3 and DynamoDB, on moto: the invariants hold there too."""
 
 import json
 import time
@@ -21,11 +21,11 @@ from tests.schedules.invariants import check
 
 REGION = "us-east-1"
 SHARE = 6
-"""One in so many of the points is tried here, for a run takes a second; the fakes are killed at each."""
+"""One of this number of points is tried here, because a run takes a second. Over fakes, all points are tried."""
 
 
 class AwsObjects(S3Objects):
-    """The adapter, and what tests do to buckets."""
+    """The adapter, with the methods that tests use to change buckets."""
 
     def drop(self, key: str, data: bytes, labels: Mapping[str, str] | None = None, bucket: str = INBOX) -> str:
         return str(self._client.put_object(Bucket=bucket, Key=key, Body=data)["VersionId"])
@@ -50,7 +50,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def on_aws(folder: Path, number: int, points: frozenset[int] = frozenset()) -> FakeContext:
-    """Four rows, of which one fails once; each world has a table of its own, and empty buckets."""
+    """Return fakes with the real adapters, a new table, empty buckets, and four rows, of which one fails once."""
     fake = FakeContext(folder, clock=FakeClock(time.time()), killer=Killer())
     assert fake.killer is not None
     fake.killer.points = set(points)
@@ -68,7 +68,7 @@ def on_aws(folder: Path, number: int, points: frozenset[int] = frozenset()) -> F
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
         GlobalSecondaryIndexes=[{"IndexName": "open", "Projection": {"ProjectionType": "ALL"}, "KeySchema": index}],  # type: ignore[list-item]
     )
-    fake.objects = AwsObjects(client)  # type: ignore[assignment]  # with what the tests use of the fake
+    fake.objects = AwsObjects(client)  # type: ignore[assignment]  # with the methods of the fake that tests use
     fake.table = AwsTable(dynamodb, f"t{number}")  # type: ignore[assignment]  # as above
     tries: Counter[str] = Counter()
 

@@ -1,4 +1,4 @@
-"""What must hold when something is away for hours, for weeks, or for good: a test for each way that it once did not."""
+"""Faults of hours, weeks or for ever: a test for each way in which an invariant was once broken."""
 
 import itertools
 import json
@@ -35,10 +35,10 @@ from tests.schedules.invariants import MONEY_TOLD
 
 HOUR, DAY = 3600, 86_400
 MAX_DAYS = 30
-"""Within so many days every job ends, whatever others answer: 28, and two of grace."""
+"""Every job ends within this number of days, whatever others answer: 28, and two of grace."""
 
 FEW = 4
-"""So many notifications of a kind at most are few."""
+"""The maximum number of notifications of a kind."""
 
 
 @pytest.fixture
@@ -53,13 +53,13 @@ def fresh(folder: Path, **more: Any) -> FakeContext:
 
 
 def break_down(fake: FakeContext, *faults: Fault) -> Faults:
-    """From now on, these calls fail, until `mend`."""
+    """Make these calls fail from now on, until `repair`."""
     fake.killer = broken = Faults(fake.clock, faults)
     fake.seconds_left = lambda: broken.seconds_left
     return broken
 
 
-def mend(fake: FakeContext) -> None:
+def repair(fake: FakeContext) -> None:
     assert isinstance(fake.killer, Faults)
     fake.killer.faults.clear()
 
@@ -70,7 +70,7 @@ def job_of(fake: FakeContext, key: str) -> Job:
 
 
 def paid_for(fake: FakeContext) -> dict[int, int]:
-    """How many good answers of each row were paid for, whatever job asked."""
+    """Return the number of good answers that were paid for, by row, for all jobs together."""
     counts: Counter[int] = Counter()
     for (_, row), count in fake.openai.paid_answers().items():
         counts[row] += count
@@ -101,7 +101,7 @@ def bad(request: dict[str, Any]) -> Any:
 
 
 def days_until_ended(fake: FakeContext, *, step: float = HOUR) -> float:
-    """Lets days pass until every job has ended, and gives how many; more than a month is an error."""
+    """Let days pass until every job has ended. Return their number; more than a month is an error."""
     start = fake.clock()
     while any(job.state not in ENDED_JOBS for job in jobs(fake)):
         assert fake.clock() < start + (MAX_DAYS + 1) * DAY, f"for ever {[str(job.state) for job in jobs(fake)]}"
@@ -110,7 +110,7 @@ def days_until_ended(fake: FakeContext, *, step: float = HOUR) -> float:
 
 
 def test_a_child_whose_create_is_unknown_is_not_confused_with_its_parent(fake: FakeContext) -> None:
-    """Both have the same file: it could not be seen yet when the parent was validated."""
+    """Both have the same file, which was not visible yet when the parent was validated."""
     fake.openai.refuse = lambda batch, _: (
         [("invalid_request", f"Cannot find file {batch.input_file_id}", None)] if batch.id == first(fake) else []
     )
@@ -179,7 +179,7 @@ def test_a_job_continues_when_its_key_gets_its_right_back(fake: FakeContext) -> 
     break_down(fake, Fault("openai.upload", "permission"))
     drop(fake, "a.csv", rows(4))
     pass_time(fake, 3 * HOUR)
-    mend(fake)
+    repair(fake)
     pass_time(fake, 3 * HOUR)
     assert only_job(fake).state is JobState.SUCCEEDED
 
@@ -192,7 +192,7 @@ def test_a_job_that_ends_while_sns_is_unavailable_is_notified_later(fake: FakeCo
     assert only_job(fake).state is JobState.SUCCEEDED
     summary = result_json(fake, "summary.json")
     assert (summary["status"], summary["rows"]["ok"]) == ("succeeded", 4)
-    mend(fake)
+    repair(fake)
     pass_time(fake, DAY, step=300)
     assert only_job(fake).state is JobState.SUCCEEDED
     assert result_json(fake, "summary.json") == summary
@@ -205,7 +205,7 @@ def test_a_drop_that_comes_while_sns_is_unavailable_is_answered_and_notified_lat
     drop(fake, "a.csv", rows(120))
     pass_time(fake, 4 * HOUR)
     assert only_job(fake).state is JobState.SUCCEEDED
-    mend(fake)
+    repair(fake)
     pass_time(fake, DAY, step=300)
     assert Counter(fake.topics.events()) == {"accepted": 1, "ended": 1}
     assert list(fake.table.open_items("batch")) == []
@@ -217,7 +217,7 @@ def test_a_drop_that_dropbatch_gives_up_frees_the_limit_of_its_model(tmp_path: P
     drop(fake, "a.csv", rows(40))
     pass_time(fake, 2 * DAY, step=300)
     assert job_of(fake, "a.csv").state in ENDED_JOBS
-    mend(fake)
+    repair(fake)
     pass_time(fake, 120)
     assert list(fake.table.open_items("batch")) == []
     fake.token_limits = {"*": 900}
@@ -246,7 +246,7 @@ def test_an_answer_whose_line_is_not_strict_json_is_found_and_paid_once(fake: Fa
 def test_a_retry_that_resumed_a_job_has_no_effect_when_delivered_again(tmp_path: Path) -> None:
     fake = fresh(tmp_path, limits=Limits(batch_requests=2))
     fake.openai.answer = bad
-    fake.token_limits = {"*": 60}  # so that not all goes at once
+    fake.token_limits = {"*": 60}  # not all rows are sent at once
     drop(fake, "a.csv", rows(12))
     pass_time(fake, HOUR)
     assert only_job(fake).state is JobState.HELD
@@ -262,7 +262,7 @@ def test_a_retry_that_resumed_a_job_has_no_effect_when_delivered_again(tmp_path:
 
 
 def test_an_unreadable_item_does_not_stop_others(fake: FakeContext) -> None:
-    """As after a rollback: a newer release wrote a state that this one does not know."""
+    """After a rollback, a newer release has written a state that this one does not know."""
     drop(fake, "good.csv", rows(3))
     deliver(fake)
     where = {"bucket": INBOX, "key": "x.csv", "version_id": "1", "modified": 1}
@@ -299,7 +299,7 @@ def test_a_held_job_takes_no_place_from_others(tmp_path: Path) -> None:
 
 
 def test_a_download_that_breaks_off_each_time_progresses_each_time(fake: FakeContext) -> None:
-    """As one that is too large for one invocation's time, or disk: what came is kept."""
+    """A download may be too large for the time or the disk of one invocation: the downloaded part is kept."""
     fake.openai.breaks_after = 300
     drop(fake, "a.csv", rows(4))
     pass_time(fake, 2 * DAY, step=300)
@@ -333,7 +333,7 @@ def test_an_account_without_quota_holds_the_job_at_once_and_counts_no_creates(tm
     assert fake.topics.events() == ["accepted", "held"]
     pass_time(fake, DAY, step=300)
     assert fake.topics.events() == ["accepted", "held"]
-    mend(fake)
+    repair(fake)
     pass_time(fake, 3 * HOUR)
     assert only_job(fake).state is JobState.SUCCEEDED
     creates = fake.table.get("creates", "creates") or {"count": 0}
@@ -341,7 +341,7 @@ def test_an_account_without_quota_holds_the_job_at_once_and_counts_no_creates(tm
 
 
 def test_a_job_ends_before_its_objects_expire_and_delivers_paid_answers(tmp_path: Path) -> None:
-    """It is held again and again; the work bucket's objects live for 30 days."""
+    """The job is held repeatedly; objects in the work bucket expire after 30 days."""
     fake = fresh(tmp_path, limits=Limits(batch_requests=2))
     fake.token_limits = {"*": 45}
     good = ("1", "2", "13", "14")
@@ -365,7 +365,7 @@ def test_a_job_ends_before_its_objects_expire_and_delivers_paid_answers(tmp_path
 
 @pytest.mark.parametrize(("queue", "seconds"), [("dispatch", 225), ("collect", 270)])
 def test_a_message_that_only_waits_in_a_queue_is_not_given_up(tmp_path: Path, queue: str, seconds: float) -> None:
-    """Three functions that take minutes for a batch, as for uploads at a megabyte a second."""
+    """Three functions take minutes for each batch, like uploads at a megabyte a second."""
     fake = fresh(tmp_path, limits=Limits(batch_requests=1))
     works = {"intake": (2, 1.0), "dispatch": (3, 1.0), "collect": (3, 1.0), queue: (3, seconds)}
     functions = [Functions(fake, name, *work) for name, work in works.items()]
@@ -383,7 +383,7 @@ def test_a_message_that_only_waits_in_a_queue_is_not_given_up(tmp_path: Path, qu
 
 
 def test_a_search_of_openais_list_over_several_invocations_ends(fake: FakeContext) -> None:
-    """The account has hundreds of newer batches, a page of which takes a function's whole time."""
+    """The account has hundreds of newer batches, and one page of the list takes the whole time of a function."""
     create, newest = fake.openai.create, fake.openai.newest
 
     def lossy(*args: Any) -> Any:
@@ -441,7 +441,7 @@ def test_a_batch_about_which_openai_never_answers_ends_and_its_cost_is_reported(
 
 
 def failing_at_the_report(folder: Path, seconds: float) -> tuple[FakeContext, Callable[[], None]]:
-    """A world whose job fails at its report for so long, and what mends it."""
+    """Return fakes whose job fails at its report for this time, and the function that repairs them."""
     fake = fresh(folder)
     put = fake.objects.put
 
@@ -456,19 +456,19 @@ def failing_at_the_report(folder: Path, seconds: float) -> tuple[FakeContext, Ca
     while fake.clock() < start + seconds and (not jobs(fake) or only_job(fake).state not in ENDED_JOBS):
         pass_time(fake, HOUR, step=HOUR)
 
-    def mended() -> None:
+    def repair_report() -> None:
         fake.objects.put = put  # type: ignore[method-assign]  # as it was
 
-    return fake, mended
+    return fake, repair_report
 
 
 def test_a_poll_with_an_outdated_job_neither_ends_it_again_nor_notifies(tmp_path: Path) -> None:
-    """It is about to give the results up, from items that it read minutes ago; meanwhile they are put together."""
+    """The poll is about to give up the results, with items that it read minutes ago; meanwhile they are assembled."""
     ends, _ = failing_at_the_report(tmp_path, MAX_DAYS * DAY)
     lasts = ends.clock() - only_job(ends).created_at
-    fake, mended = failing_at_the_report(tmp_path, lasts - HOUR)
+    fake, repair_report = failing_at_the_report(tmp_path, lasts - HOUR)
     stale = everything(fake)
-    mended()
+    repair_report()
     fake.clock.sleep(HOUR)
     fake.collect.send(message_for(only_job(fake)))
     deliver(fake)
@@ -485,7 +485,7 @@ def test_a_poll_with_an_outdated_job_neither_ends_it_again_nor_notifies(tmp_path
 
 
 def test_a_job_that_is_accepted_late_is_not_reported_as_rejected(tmp_path: Path) -> None:
-    """The poll is about to give the drop up, from items that it read minutes ago; meanwhile it is taken in."""
+    """The poll is about to give up the drop, with items that it read minutes ago; meanwhile the drop is accepted."""
     fake = fresh(tmp_path)
     break_down(fake, Fault("objects.writing", "broken"), Fault("objects.put_new", "broken"))
     drop(fake, "a.csv", rows(4))
@@ -498,7 +498,7 @@ def test_a_job_that_is_accepted_late_is_not_reported_as_rejected(tmp_path: Path)
     drop(fresh_fake, "a.csv", rows(4))
     pass_time(fresh_fake, fake.clock() - start - HOUR, step=600)
     stale = everything(fresh_fake)
-    mend(fresh_fake)
+    repair(fresh_fake)
     fresh_fake.clock.sleep(HOUR)
     fresh_fake.intake.send(message)
     deliver(fresh_fake)

@@ -64,7 +64,7 @@ COUNTS = st.sampled_from([0, 7, 80, -1, None, True, 1.0, "3"])
 
 
 def some(**members: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """An object that has each of the members, or does not."""
+    """Return a strategy of objects that have each of the members or not."""
     return st.fixed_dictionaries({}, optional=members)
 
 
@@ -116,12 +116,12 @@ LINES = some(
 
 
 def told(answer: Answer) -> tuple[Any, ...]:
-    """An answer as it is written down."""
+    """Return the parts of an answer that can be compared."""
     return *answer[:2], orjson.dumps(answer.values) if answer.values else answer.values, *answer[3:]
 
 
 def plain_chat(content: str, **more: Any) -> bytes:
-    """A line as OpenAI writes it."""
+    """Return a line as OpenAI writes it."""
     message = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
     usage = {
         "prompt_tokens": 9,

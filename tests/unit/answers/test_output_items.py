@@ -1,4 +1,4 @@
-"""Every kind of answer that OpenAI's SDK knows, with its outcome: a kind that no table names fails here."""
+"""Every kind of answer in OpenAI's SDK, with its outcome: a kind that no table names fails here."""
 
 import json
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ SCHEMA = {endpoint: recipe(endpoint, "schema: {mood: [good, bad]}") for endpoint
 
 
 def read(body: Any, endpoint: str = RESPONSES, compiled: CompiledRecipe | None = None) -> Answer:
-    """Read an answer both ways, which agree."""
+    """Read an answer with both readers, which must agree."""
     compiled = compiled or TEXT[endpoint]
     line = json.dumps({"custom_id": "1", "response": {"status_code": 200, "body": body}}).encode()
     answer = read_answer(line, compiled, endpoint)
@@ -69,7 +69,7 @@ def shown(answer: Answer) -> Any:
 
 
 def members(union: Any) -> Iterator[type[BaseModel]]:
-    """The classes of a union, however deep."""
+    """Return the classes of a union, however deep."""
     if isinstance(union, type) and issubclass(union, BaseModel):
         yield union
     else:
@@ -78,7 +78,7 @@ def members(union: Any) -> Iterator[type[BaseModel]]:
 
 
 def literals(annotation: Any) -> set[str]:
-    """The texts that an annotation names."""
+    """Return the texts of the literals in an annotation."""
     if get_origin(annotation) is None:
         return set()
     return {part for part in get_args(annotation) if isinstance(part, str)} | {

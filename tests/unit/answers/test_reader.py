@@ -1,4 +1,4 @@
-"""The outcome of a row, by the line that came back for it."""
+"""The outcome of a row, from the line of its answer."""
 
 import json
 import time
@@ -50,7 +50,7 @@ def response(*content: Any, compiled: CompiledRecipe | None = None, **more: Any)
 
 
 def told(answer: Answer) -> tuple[Outcome, str | None, Any]:
-    """Outcome, code, and the values as they are written down."""
+    """Return the outcome, the code, and the values as JSON."""
     return answer.outcome, answer.code, json.loads(orjson.dumps(answer.values))
 
 
@@ -296,11 +296,11 @@ JSON = st.recursive(
         {"choices", "message", "content", "output", "type", "text", "data", "embedding", "index", "results", "flagged",
          "usage", "error", "code", "status", "finish_reason", "tool_calls", "categories"})), inner, max_size=4),
     max_leaves=12,
-)  # fmt: skip  # a list of names reads best as lines of text
+)  # fmt: skip  # names, some to a line
 
 
 @pytest.mark.slow
-@settings(deadline=None)  # the time of a busy machine says nothing
+@settings(deadline=None)  # times of a busy machine prove nothing
 @given(
     body=JSON, status=st.sampled_from([200, 0, 400, None, "x"]), endpoint=st.sampled_from([CHAT, RESPONSES, EMBEDDINGS])
 )
@@ -347,7 +347,7 @@ def test_an_answer_that_an_expression_makes_too_large_is_invalid() -> None:
 
 @pytest.mark.slow
 def test_slow_answers_of_a_batch_share_its_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others of the same lines are read as ever; after the sum no row is held to the pattern any more."""
+    """The other lines are read as usual. After the batch's time limit, no more rows are matched with the pattern."""
     monkeypatch.setattr("dropbatch.answers.reader.MAX_BATCH_SECONDS", 2)
     slow = line({"choices": [choice(json.dumps({"mail": "a" * 60}))]})
     good = line({"choices": [choice('{"mail": "a@example.com"}')]})

@@ -38,14 +38,14 @@ def test_a_mirror_is_under_the_drops_own_key(key: str, expected: str) -> None:
 
 
 def job(number: int, **other: Any) -> Job:
-    """A run of one version of the drop: the third was asked for last."""
+    """Return the job of a run of one version of the drop. The third was requested last."""
     drop = Drop(INBOX, KEY, "v", 0, sequencer=other.pop("sequencer", "00A1"))
     members = {"created_at": 100 + number, "requested_at": 100 + number, "run": number, **other}
     return Job(id=f"job-{number}", drop=drop, mirror=TARGET, **members)
 
 
 class Runs:
-    """Three runs of a key, whose answers are there to be mirrored."""
+    """Three runs of a key, with answers that can be mirrored."""
 
     def __init__(self, folder: Path, answers: tuple[bytes, bytes, bytes] = (b"one", b"two", b"three")) -> None:
         self.fake = FakeContext(folder, killer=Killer())
@@ -79,7 +79,7 @@ def test_a_newer_run_replaces_an_older_one_and_never_the_other_way_round(tmp_pat
 def test_the_mirror_has_the_newer_version_of_a_drop_in_any_order_of_acceptance(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     assert runs.mirror(2, sequencer="00A2", requested_at=100)
-    assert runs.mirror(3, sequencer="00A1", requested_at=200, run=9)  # a large file, or one asked for once more
+    assert runs.mirror(3, sequencer="00A1", requested_at=200, run=9)  # a large file, or a second request
     assert runs.content == b"two"
     assert runs.mirror(1, sequencer="00A3", requested_at=50)
     assert runs.content == b"one"
@@ -129,7 +129,7 @@ def calls_of(folder: Path, before: int | None, answers: tuple[bytes, bytes, byte
 
 
 ALIKE = [(b"one", b"two", b"three"), (b"same", b"other", b"same")]
-"""Answers of the three runs. Content that was there before, and comes again, has the same ETag."""
+"""Answers of the three runs. Content that comes back has the same ETag as before."""
 
 
 @pytest.mark.parametrize("before", [None, 1])
@@ -194,7 +194,7 @@ def test_a_newer_run_that_pauses_at_any_call_while_an_older_one_is_mirrored_wins
 
 @pytest.mark.slow
 def test_an_older_run_that_is_killed_while_a_newer_one_waits_is_replaced(tmp_path: Path) -> None:
-    """Each of two processes is stopped for good or for a while, at any pair of calls."""
+    """Each of two processes is stopped permanently or for a while, at any pair of calls."""
     answers = ALIKE[0]
     calls = len(calls_of(tmp_path, 1, answers, 2).calls)
     for killed in range(2 * calls):
@@ -222,7 +222,7 @@ def test_gigabytes_take_as_many_invocations_as_they_need(tmp_path: Path) -> None
     begun: list[object] = []
 
     class Slow:
-        """S3 that copies a third at a time."""
+        """An S3 client that copies a third at a time."""
 
         def __getattr__(self, name: str) -> object:
             return getattr(runs.fake.objects, name)

@@ -1,4 +1,4 @@
-"""Fingerprints of answers, and runs compared by them, however many rows there are; over fakes."""
+"""Fingerprints of answers, and the comparison of runs by them; over fakes."""
 
 from array import array
 from collections import Counter
@@ -68,7 +68,7 @@ KINDS = ["a", "b", "c"]
 
 
 def keep(fake: FakeContext, job_id: str, answers: list[Any], pieces: list[int], **members: Any) -> Head:
-    """Keep the fingerprints of rows, cut behind these; None is a row without an answer."""
+    """Keep the fingerprints of rows, cut after these. None is a row without an answer."""
     keys = []
     for number, (start, end) in enumerate(zip([0, *pieces], [*pieces, len(answers)], strict=True)):
         keys.append(piece_key(job_id, number, "t"))
@@ -87,7 +87,7 @@ def compared(fake: FakeContext, own: Head, in_time: Any = lambda: True) -> Compa
 
 @pytest.fixture
 def finished(fake: FakeContext) -> None:
-    """A first run has finished, and one that came later."""
+    """Record a first run that has finished, and a third one."""
     assert fake.context.repository.add(LatestJob(INBOX, "a.csv", "two", runs=3, finished={"one": 1, "three": 3}))
 
 

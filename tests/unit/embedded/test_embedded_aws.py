@@ -1,4 +1,4 @@
-"""What is put in front of ministack, and into it: each check around a stub, for ministack has a Python of its own."""
+"""The layers in front of ministack and the patches of it. Stubs stand for ministack, which has its own Python."""
 
 import asyncio
 import json
@@ -21,8 +21,10 @@ LONG = "ü" * 131_072  # 262,144 bytes
 def request(
     *headers: tuple[bytes, bytes], body: bytes = b"", behind: Callable[[], Any] = lambda: None
 ) -> tuple[int, bytes, list[dict[str, Any]]]:
-    """The status and body of the answer to a request, and what came through to the application behind, which calls
-    `behind`."""
+    """Return the status and body of the answer to a request, and the request that the wrapped application got.
+
+    The application calls `behind`.
+    """
     came: list[dict[str, Any]] = []
     sent: list[dict[str, Any]] = []
     parts = [body[:5], body[5:]]
@@ -132,7 +134,7 @@ def test_sqs_refuses_messages_beyond_its_limits(message: dict[str, Any]) -> None
 
 
 class Chain:
-    """A function of a stub of ministack that answers each message with another, to itself or to `others`."""
+    """A stub of ministack with a function that answers each message with another, to itself or to `others`."""
 
     def __init__(self, loop: str | None, *others: str) -> None:
         self.ran: list[str] = []
@@ -218,7 +220,7 @@ def test_each_direct_invocation_begins_a_chain() -> None:
 
 
 class Store:
-    """As much of ministack's S3 and EventBridge as the patches touch."""
+    """The parts of ministack's S3 and EventBridge that the patches change."""
 
     def __init__(self, created: str = "2026-01-01T00:00:00.000Z") -> None:
         self.events: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""The watch over the functions' logs, which the end-to-end tests rely on."""
+"""The check of the functions' logs, on which the end-to-end tests rely."""
 
 import json
 import time
@@ -13,7 +13,7 @@ FINE = json.dumps({"level": "INFO", "message": "polled"})
 
 
 class Groups:
-    """As much of CloudWatch Logs as is asked: a group's lines, each with when it was logged."""
+    """A stub of CloudWatch Logs: the lines of a group, each with its time."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[int, str]] = []

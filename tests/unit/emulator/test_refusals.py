@@ -1,4 +1,4 @@
-"""The emulator refuses what OpenAI's models refuse, in OpenAI's words, and Dropbatch refuses nothing that it takes."""
+"""The emulator refuses the same as OpenAI's models, in OpenAI's words. Dropbatch refuses nothing that it accepts."""
 
 import itertools
 from typing import Any
@@ -113,7 +113,7 @@ MEMBERS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("model", MODELS)
 def test_dropbatch_refuses_nothing_that_the_emulator_accepts(model: str) -> None:
-    """Two tables that were written apart agree, as far as Dropbatch is sure enough to refuse."""
+    """Two independent tables agree, as far as Dropbatch is certain enough to refuse."""
     refused = 0
     for url, effort, members in itertools.product((CHAT, RESPONSES), EFFORTS, MEMBERS):
         given = (

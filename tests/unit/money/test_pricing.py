@@ -37,7 +37,7 @@ def paid(model: str, *usages: Usage) -> Cost:
 
 
 def listed(model: str, taken: Usage, *, discount: bool = True, **context: str) -> float:
-    """One request's price, by the list."""
+    """Return the price of one request in the list."""
     tokens = Tokens(
         input_tokens=taken.input_tokens,
         cache_read_tokens=taken.cached_tokens if discount else 0,
@@ -48,7 +48,7 @@ def listed(model: str, taken: Usage, *, discount: bool = True, **context: str) -
 
 
 ENDING = {
-    # Only models that end, or have ended, have prices with these traps; jobs that asked them are still billed right.
+    # Only models with an end have prices of these kinds. The cost of their jobs must still be right.
     "no cached price in batches": ["gpt-4.1", "gpt-4o", "gpt-4o-mini", "o1", "o3", "o3-mini", "o4-mini"],
     "a snapshot": ["gpt-4.1-2025-04-14"],
     "another snapshot": ["gpt-4.1-mini-2025-04-14"],
@@ -66,10 +66,10 @@ ALL_PARTS = [
     *ENDING["no price for cache writes"],
     *ENDING["fine-tuned, with a batch price"],
 ]
-"""These have batch prices for all their parts."""
+"""Models with batch prices for all parts."""
 
 NO_CACHED = [*ENDING["no cached price in batches"], *ENDING["another snapshot"]]
-"""These have batch prices, but none for cached input."""
+"""Models with batch prices, but without one for cached input."""
 
 
 @pytest.mark.slow
@@ -111,7 +111,7 @@ def dearest(model: str) -> float:
 @settings(max_examples=10, deadline=None)
 @given(taken=usage(), part=st.sampled_from(["input_tokens", "output_tokens"]))
 def test_one_more_token_costs_the_price_of_a_token(model: str, taken: Usage, part: str) -> None:
-    """But where the context becomes a long one, which has higher rates for all of it."""
+    """Except at the start of a long context, which has higher rates for all of its tokens."""
     if taken.input_tokens == LONG_CONTEXT:
         taken = taken._replace(input_tokens=LONG_CONTEXT + 1)
     more = taken._replace(**{part: getattr(taken, part) + 1})

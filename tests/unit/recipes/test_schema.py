@@ -129,7 +129,7 @@ def test_an_invalid_schema_is_named_with_its_line(schema: str, key: str, says: s
 
 
 def _doubling(depth: int) -> str:
-    """A schema each of whose definitions leads to the next in two ways."""
+    """Return a schema in which each definition refers to the next in two ways."""
     definitions = {
         f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}, {"$ref": f"#/$defs/d{n + 1}"}]} for n in range(depth)
     }

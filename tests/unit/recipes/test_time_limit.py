@@ -1,4 +1,4 @@
-"""Time limits: no program of a recipe keeps a function busy, and interruptions do no harm."""
+"""Time limits: no template of a recipe keeps a function busy, and interruptions do no harm."""
 
 import re
 import signal

@@ -100,7 +100,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_accepted() -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None)  # the time of a busy machine says nothing
+@settings(deadline=None)  # times of a busy machine prove nothing
 @given(
     where=st.integers(0, 60),
     inserted=st.sampled_from(

@@ -1,4 +1,4 @@
-"""The schemas of events in `docs/events/`, and what holds every published event to them (see `event_contract`)."""
+"""The schemas of events in `docs/events/`, and the check of every published event (see `event_contract`)."""
 
 from typing import Any
 

@@ -76,7 +76,7 @@ def test_a_notification_that_fits_stays_unchanged() -> None:
 
 
 def test_a_long_subject_loses_part_of_the_name_but_no_number() -> None:
-    """However long SNS counts a character: an emoji is two units of UTF-16."""
+    """SNS counts units of UTF-16, of which an emoji has two."""
     for name in ("n" * 300, "😀" * 80, "a: b: " * 40):
         told = fitted(replace(PLAIN, subject=f"{name}.csv: 199,870 of 200,000 answered")).subject
         assert told.startswith("…")
