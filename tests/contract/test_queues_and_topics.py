@@ -22,7 +22,7 @@ from tests.contract.conftest import REGION
 from tests.fakes import FakeDeadLetters, FakeQueue, FakeTopics
 from tests.fakes.refusal import refusal
 from tests.fakes.topics import check_as_sns
-from tests.notifying import Told, anything
+from tests.notifying import Generated, anything
 
 
 class QueueEnds(NamedTuple):
@@ -284,7 +284,7 @@ def topics(request: pytest.FixtureRequest, aws: None) -> TopicsAndListener:
         queue = sqs.get_queue_attributes(QueueUrl=urls[name], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         sns.subscribe(TopicArn=arns[name], Protocol="sqs", Endpoint=queue)
 
-    def heard(name: str) -> list[Any]:
+    def received(name: str) -> list[Any]:
         found = sqs.receive_message(QueueUrl=urls[name], MaxNumberOfMessages=10).get("Messages", [])
         return [json.loads(message["Body"]) for message in found]
 
@@ -295,11 +295,11 @@ def topics(request: pytest.FixtureRequest, aws: None) -> TopicsAndListener:
         }
 
     def letters(name: str) -> list[Any]:
-        return [(m["Subject"], m["Message"], attributes_of(m)) for m in heard(name)]
+        return [(m["Subject"], m["Message"], attributes_of(m)) for m in received(name)]
 
     return TopicsAndListener(
         SnsTopics(sns, arns["notifications"], arns["events"], arns["alarms"]),
-        lambda: [(json.loads(m["Message"]), attributes_of(m)) for m in heard("events")],
+        lambda: [(json.loads(m["Message"]), attributes_of(m)) for m in received("events")],
         lambda: letters("notifications"),
         lambda: letters("alarms"),
     )
@@ -367,11 +367,11 @@ class StrictSns:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("audience", list(Audience))
-@given(told=anything())
+@given(generated=anything())
 @settings(deadline=None)  # it may have megabytes
-def test_sns_accepts_every_notification(audience: Audience, told: Told) -> None:
+def test_sns_accepts_every_notification(audience: Audience, generated: Generated) -> None:
     sns = StrictSns()
-    SnsTopics(sns, "people", "programs", "operators").publish(audience, told.notification)  # type: ignore[arg-type]  # all that is called
+    SnsTopics(sns, "people", "programs", "operators").publish(audience, generated.notification)  # type: ignore[arg-type]  # all that is called
     (sent,) = sns.sent
     assert sent["TopicArn"] == audience
     assert ("Subject" in sent) is (audience is not Audience.PROGRAMS)
@@ -382,10 +382,12 @@ def test_sns_accepts_every_notification(audience: Audience, told: Told) -> None:
 def test_a_refused_notification_is_sent_in_its_shortest_form() -> None:
     sns = StrictSns(knows_better=True)
     results = {"bucket": "the-results", "prefix": "a.csv/the-job/"}
-    told = replace(NOTIFICATION, detail={"schema_version": 1, "job_id": "the-job", "results": results, "text": "ü"})
+    generated = replace(
+        NOTIFICATION, detail={"schema_version": 1, "job_id": "the-job", "results": results, "text": "ü"}
+    )
     topics = SnsTopics(sns, "people", "programs", "operators")  # type: ignore[arg-type]  # all that is called
     for audience in Audience:
-        topics.publish(audience, told)
+        topics.publish(audience, generated)
     programs, people, operators = sns.sent
     assert json.loads(programs["Message"]) == {
         "schema_version": 1,

@@ -535,9 +535,9 @@ SMALL, LARGE = [(9, 0)], [(6 * MIB, 0), (6 * MIB, 0)]
 def test_a_join_over_an_existing_object_replaces_it(objects: Objects, sizes: list[tuple[int, int]]) -> None:
     pieces, whole = pieces_of(objects, sizes)
     assert objects.join(pieces, "bbb", "joined", "text/plain", instead_of="") is None
-    stands = objects.head("bbb", "joined").etag
-    assert stands
-    objects.join([Piece("bbb", "joined", 0, len(whole))], "bbb", "joined", "text/plain", instead_of=stands)
+    etag = objects.head("bbb", "joined").etag
+    assert etag
+    objects.join([Piece("bbb", "joined", 0, len(whole))], "bbb", "joined", "text/plain", instead_of=etag)
     assert b"".join(objects.blocks("bbb", "joined")) == whole
 
 

@@ -240,15 +240,15 @@ def test_a_marker_without_a_file_names_the_one_that_was_meant(healthy: Embedded)
     healthy.drop("near/recipe.yaml", PLAIN)
     healthy.answer("near/Some rows.csv", b"text\nhello\n")
     healthy.drop("near/some rows.rerun/", b"")
-    told: list[dict[str, Any]] = []
-    while not told:
+    refusals: list[dict[str, Any]] = []
+    while not refusals:
         healthy.tick()
         healthy.listen()
-        told = [
+        refusals = [
             event for event in healthy.heard if event["event"] == "marker" and event["drop"]["key"] == "near/some rows"
         ]
-    assert (told[0]["status"], told[0]["reason"]) == ("refused", "no_such_file")
-    assert told[0]["near"] == ["near/Some rows.csv"]
+    assert (refusals[0]["status"], refusals[0]["reason"]) == ("refused", "no_such_file")
+    assert refusals[0]["near"] == ["near/Some rows.csv"]
 
 
 def test_a_retry_sends_only_failed_rows_and_delivers_one_complete_file(healthy: Embedded) -> None:
@@ -271,12 +271,12 @@ def test_a_retry_sends_only_failed_rows_and_delivers_one_complete_file(healthy: 
 def test_notifications_are_in_plain_words(healthy: Embedded) -> None:
     healthy.drop("people/recipe.yaml", PLAIN)
     event = healthy.answer("people/told.csv", b"text\nhello\n")
-    told = {mail["Subject"]: mail for mail in healthy.mail("people")}
-    for mail in told.values():
+    mails = {mail["Subject"]: mail for mail in healthy.mail("people")}
+    for mail in mails.values():
         assert len(mail["Subject"]) < 100
         names = ("event", "status", "folder", "recipe_folder")
         assert all(mail["MessageAttributes"][name]["Value"] for name in names)
-    ended = told["people/told.csv: 1 of 1 answered"]["Message"]
+    ended = mails["people/told.csv: 1 of 1 answered"]["Message"]
     assert f"s3://{event['results']['bucket']}/{event['results']['prefix']}" in ended
 
 
@@ -287,12 +287,12 @@ def test_notifications_name_every_part_that_is_dropped(healthy: Embedded) -> Non
     versions = [healthy.drop(f"parts/{name}", b"text\nhello\n") for name in names]
     assert [healthy.event(version)["status"] for version in versions] == ["succeeded"] * len(names)
 
-    def are_all_told() -> bool:
+    def are_all_named() -> bool:
         healthy.tick()
         mails = [mail["Subject"] + mail["Message"] for mail in healthy.mail("parts") if "answered" in mail["Subject"]]
         return all(any(name in mail for mail in mails) for name in names)
 
-    wait_for(are_all_told, "people are not told of every part")
+    wait_for(are_all_named, "messages do not name every part")
 
 
 def test_a_job_continues_after_a_restart_of_the_stack(healthy: Embedded) -> None:

@@ -59,17 +59,17 @@ def test_another_process_takes_over_a_killed_step_within_a_minute(
     # The time to start a process does not count: seconds on an idle machine, half a minute on a busy one.
     deadline = killed_at + TAKEN_OVER_SECONDS + _seconds_to_start(healthy)
 
-    def taken_over() -> dict[str, bool]:
+    def steps_taken_over() -> dict[str, bool]:
         return {
             "submit": _strikes(healthy, "SUBMIT_FUNCTION")[1] > 0,
             "collect": _strikes(healthy, "COLLECT_FUNCTION")[1] > 0,
-            "poll": "ended" in _told(healthy, polled),  # only a poll sees that a batch has ended
+            "poll": "ended" in _events(healthy, polled),  # only a poll sees that a batch has ended
         }
 
-    while not all(taken_over().values()):
+    while not all(steps_taken_over().values()):
         healthy.tick()
         healthy.listen()
-        assert time.monotonic() < deadline, f"taken over were only {taken_over()}"
+        assert time.monotonic() < deadline, f"taken over were only {steps_taken_over()}"
     for version, job_id in jobs.items():
         ended = healthy.event(version)
         assert (ended["status"], ended["rows"]["ok"]) == ("succeeded", 1)
@@ -129,7 +129,7 @@ def test_a_drop_whose_event_is_lost_is_found_by_the_sweep(healthy: Embedded, pro
         version = healthy.drop("lost/rows.csv", ROWS, seconds_ago=45 * 60)
     healthy.tick()  # the first one only records its time
 
-    def is_taken_in() -> bool:
+    def is_found() -> bool:
         # Repeatedly, because a poll that ran meanwhile may have written the old item.
         healthy.client("dynamodb").update_item(
             TableName=healthy.names["TABLE"],
@@ -140,11 +140,11 @@ def test_a_drop_whose_event_is_lost_is_found_by_the_sweep(healthy: Embedded, pro
         )
         healthy.tick()
         healthy.listen()
-        return bool(_told(healthy, version))
+        return bool(_events(healthy, version))
 
-    wait_for(is_taken_in, "the sweep did not find the drop")
+    wait_for(is_found, "the sweep did not find the drop")
     assert healthy.event(version)["status"] == "succeeded"
-    assert _told(healthy, version).count("ended") == 1, "found again, it gets no new job"
+    assert _events(healthy, version).count("ended") == 1, "found again, it gets no new job"
 
 
 def test_a_job_ends_while_topics_are_unavailable_and_notifies_afterwards(
@@ -173,7 +173,7 @@ def test_a_job_ends_while_topics_are_unavailable_and_notifies_afterwards(
         summary = healthy.results(accepted)["summary.json"]
         healthy.tick()
         healthy.listen()
-        assert "ended" not in _told(healthy, version)
+        assert "ended" not in _events(healthy, version)
     finally:
         healthy.control("POST", "/delays", **before)
         for arn, policy in policies.items():
@@ -183,7 +183,7 @@ def test_a_job_ends_while_topics_are_unavailable_and_notifies_afterwards(
     assert healthy.results(ended)["summary.json"] == summary, "it is written once"
     healthy.tick()
     healthy.listen()
-    assert _told(healthy, version) == ["accepted", "ended"]
+    assert _events(healthy, version) == ["accepted", "ended"]
 
 
 def _set_policy(embedded: Embedded, topic: str, policy: str) -> None:
@@ -221,6 +221,6 @@ def test_a_job_that_ends_well_leaves_nothing_in_the_work_bucket(healthy: Embedde
     wait_for(is_empty, "its work objects are still there")
 
 
-def _told(embedded: Embedded, version: str) -> list[str]:
+def _events(embedded: Embedded, version: str) -> list[str]:
     """Return the kinds of events about a version that came so far."""
     return [event["event"] for event in embedded.heard if event["drop"]["version_id"] == version]

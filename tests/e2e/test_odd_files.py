@@ -461,8 +461,8 @@ def test_an_odd_file_is_answered_or_rejected(case: Case, embedded: Embedded, ver
         case Refused(says):
             assert event["event"] == "rejected", event
             problems = json.loads(results["rejected.json"])["problems"]["first"]
-            told = "\n".join(problem["message"] for problem in problems)
-            assert all(text in told for text in says), told
+            problems_text = "\n".join(problem["message"] for problem in problems)
+            assert all(text in problems_text for text in says), problems_text
         case Answered() as right:
             assert event["event"] == "ended", event
             counted = {name: count for name, count in event["rows"].items() if count and name != "total"}
@@ -471,8 +471,8 @@ def test_an_odd_file_is_answered_or_rejected(case: Case, embedded: Embedded, ver
             assert results[name].startswith(right.begins)
             rows = records(name, results[name], case.data) if right.columns else []
             assert {column: [row[column] for row in rows] for column in right.columns} == right.columns
-            told = "\n".join(mail["Message"] for mail in embedded.mail(case.folder))
-            assert all(text in told for text in right.says), told
+            message = "\n".join(mail["Message"] for mail in embedded.mail(case.folder))
+            assert all(text in message for text in right.says), message
 
 
 def records(name: str, data: bytes, dropped: bytes) -> list[dict[str, Any]]:

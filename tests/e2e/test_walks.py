@@ -65,7 +65,7 @@ class Person:
             texts = [f"{each['Subject']}\n{each['Message']}" for each in self._unread() if verdict in each["Subject"]]
             return texts if all(any(name in text for text in texts) for name in names) else []
 
-        return [text.splitlines()[0] for text in wait_for(are_named, f"people are not told that all are {verdict}")]
+        return [text.splitlines()[0] for text in wait_for(are_named, f"no messages say that all are {verdict}")]
 
     def _unread(self) -> list[dict[str, Any]]:
         self.embedded.read_mail()

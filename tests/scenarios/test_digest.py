@@ -12,7 +12,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification
-from tests.driving import RECIPE, deliver, drop, jobs, pass_time, run, survive, told_of_each
+from tests.driving import RECIPE, deliver, drop, jobs, notification_of_each_job, pass_time, run, survive
 from tests.fakes import FakeContext, Fault, Faults, Killer, answer_ok, response_line
 
 FOLDER = "lake/reviews/dt=2026-11-27"
@@ -37,12 +37,12 @@ def tick(fake: FakeContext, seconds: float = 60) -> None:
     fake.clock.sleep(seconds)
 
 
-def heard(fake: FakeContext) -> list[str]:
-    return [told.event for told in fake.topics.people]
+def kinds(fake: FakeContext) -> list[str]:
+    return [message.event for message in fake.topics.people]
 
 
 def of(fake: FakeContext, event: str) -> Notification:
-    (found,) = [told for told in fake.topics.people if told.event == event]
+    (found,) = [message for message in fake.topics.people if message.event == event]
     return found
 
 
@@ -50,7 +50,7 @@ def of(fake: FakeContext, event: str) -> Notification:
 def test_twenty_parts_make_one_accepted_and_one_ended_message(fake: FakeContext) -> None:
     parts(fake, 20, rows=50)
     run(fake)
-    assert heard(fake) == ["accepted", "ended"]
+    assert kinds(fake) == ["accepted", "ended"]
     accepted, ended = fake.topics.people
     assert accepted.subject == f"{FOLDER}: 20 files accepted, 1,000 rows"
     assert accepted.text.splitlines()[:4] == [
@@ -250,7 +250,7 @@ def test_a_digest_promises_only_the_messages_that_follow(fake: FakeContext) -> N
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [accepted, problems]\n")
     parts(fake, 2)
     run(fake)
-    assert heard(fake) == ["accepted"]
+    assert kinds(fake) == ["accepted"]
     assert of(fake, "accepted").text.splitlines()[1] == (
         "OpenAI answers within 24 hours; another message follows only if something goes wrong, as the recipe's "
         "`notify` says."
@@ -276,12 +276,12 @@ def test_files_that_keep_coming_are_reported_every_ten_minutes(fake: FakeContext
     for number in range(50):
         parts(fake, 1, first=number)
         tick(fake, 30)
-    told = [int(n.subject.partition(": ")[2].split()[0]) for n in fake.topics.people if n.event == "accepted"]
-    assert len(told) == 2, "after ten and twenty minutes"
-    assert 18 <= told[0] <= 22
+    counts = [int(n.subject.partition(": ")[2].split()[0]) for n in fake.topics.people if n.event == "accepted"]
+    assert len(counts) == 2, "after ten and twenty minutes"
+    assert 18 <= counts[0] <= 22
     run(fake, ticks=5)
-    told = [int(n.subject.partition(": ")[2].split()[0]) for n in fake.topics.people if n.event == "accepted"]
-    assert (len(told), sum(told)) == (3, 50), "each is in one"
+    counts = [int(n.subject.partition(": ")[2].split()[0]) for n in fake.topics.people if n.event == "accepted"]
+    assert (len(counts), sum(counts)) == (3, 50), "each is in one"
 
 
 def test_a_file_that_is_rejected_meanwhile_does_not_change_the_message_of_the_others(fake: FakeContext) -> None:
@@ -290,9 +290,9 @@ def test_a_file_that_is_rejected_meanwhile_does_not_change_the_message_of_the_ot
     for number in range(16):
         parts(fake, 1, first=number)
         tick(fake, 30)
-    assert heard(fake) == ["rejected"], "after a minute and a half"
+    assert kinds(fake) == ["rejected"], "after a minute and a half"
     run(fake, ticks=5)
-    assert heard(fake) == ["rejected", "accepted"]
+    assert kinds(fake) == ["rejected", "accepted"]
     assert of(fake, "accepted").subject == f"{FOLDER}: 16 files accepted, 32 rows"
 
 
@@ -302,7 +302,7 @@ def test_digest_off_makes_a_message_for_each_at_once(fake: FakeContext) -> None:
     parts(fake, 3)
     drop(fake, f"{FOLDER}/bad.csv", b"id\n1\n")
     deliver(fake)
-    assert Counter(heard(fake)) == {"accepted": 3, "rejected": 1}
+    assert Counter(kinds(fake)) == {"accepted": 3, "rejected": 1}
 
 
 def test_folders_of_other_recipes_are_reported_separately(fake: FakeContext) -> None:
@@ -310,7 +310,7 @@ def test_folders_of_other_recipes_are_reported_separately(fake: FakeContext) -> 
     parts(fake, 2)
     parts(fake, 3, "shop/reviews")
     run(fake)
-    subjects = {told.subject.partition(" files ")[0] for told in fake.topics.people}
+    subjects = {message.subject.partition(" files ")[0] for message in fake.topics.people}
     assert subjects == {f"{FOLDER}: 2", "shop/reviews: 3"}
 
 
@@ -351,12 +351,12 @@ def test_a_message_comes_after_that_of_what_happened_before(fake: FakeContext) -
         parts(fake, 1, first=number)
         tick(fake, 50)
     run(fake)
-    assert heard(fake)[0] == "accepted"
+    assert kinds(fake)[0] == "accepted"
     ended_before_accepted = set[str]()
     accepted = set[str]()
-    for told in fake.topics.people:
-        ids = {one["job_id"] for one in told.detail.get("digest", [{"job_id": told.detail.get("job_id")}])}
-        if told.event == "accepted":
+    for message in fake.topics.people:
+        ids = {one["job_id"] for one in message.detail.get("digest", [{"job_id": message.detail.get("job_id")}])}
+        if message.event == "accepted":
             accepted |= ids
         else:
             ended_before_accepted |= ids - accepted
@@ -381,7 +381,7 @@ def test_publishing_to_people_is_retried_with_backoff_until_sns_is_back(fake: Fa
     assert set(calls) == {"accepted"}, "the end is published after it"
     fake.topics.publish = publish  # type: ignore[method-assign]
     run(fake, ticks=120)
-    assert heard(fake) == ["accepted", "ended"]
+    assert kinds(fake) == ["accepted", "ended"]
 
 
 def test_people_are_notified_though_the_topic_of_programs_fails(fake: FakeContext) -> None:
@@ -395,7 +395,7 @@ def test_people_are_notified_though_the_topic_of_programs_fails(fake: FakeContex
     fake.topics.publish = away  # type: ignore[method-assign]  # SNS fails for one topic
     parts(fake, 3)
     run(fake, ticks=8)
-    assert heard(fake) == ["accepted", "ended"]
+    assert kinds(fake) == ["accepted", "ended"]
 
 
 def test_a_poll_that_dies_between_publishing_and_recording_it_publishes_again(fake: FakeContext) -> None:
@@ -451,10 +451,10 @@ def test_everybody_is_notified_though_a_poll_dies_at_any_call(tmp_path: Path) ->
         fake.killer.points = set()
         fake.clock.sleep(60)
         run(fake, ticks=5)
-        told = [each for mail in fake.topics.people for each in told_of_each(mail)]
+        notifications = [each for mail in fake.topics.people for each in notification_of_each_job(mail)]
         for job in jobs(fake):
             assert not job.outbox, point
-            events = [each.event for each in told if each.detail["job_id"] == job.id]
+            events = [each.event for each in notifications if each.detail["job_id"] == job.id]
             assert set(events) == {"rejected" if job.state is JobState.REJECTED else "accepted"}, point
             assert len(events) <= 2, "again at most once"
 
@@ -470,7 +470,7 @@ def test_the_poller_reports_a_large_folder_in_several_messages_within_its_time(f
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(digest, "MAX_JOBS", 10)
         tick(fake)
-    assert [told.subject.partition(": ")[2] for told in fake.topics.people] == [
+    assert [message.subject.partition(": ")[2] for message in fake.topics.people] == [
         "10 files accepted, 10 rows",
         "10 files accepted, 10 rows",
         "5 files accepted, 5 rows",
@@ -487,7 +487,7 @@ def test_a_poll_without_time_leaves_notifications_to_the_next(fake: FakeContext)
     assert fake.topics.people == []
     fake.seconds_left = lambda: 300.0
     poll(fake.context)
-    assert heard(fake) == ["accepted"]
+    assert kinds(fake) == ["accepted"]
 
 
 def test_a_job_of_an_older_release_is_reported_as_before(fake: FakeContext) -> None:
@@ -500,7 +500,7 @@ def test_a_job_of_an_older_release_is_reported_as_before(fake: FakeContext) -> N
         fake.table.replace(_item(old, job.rev + 1), job.rev)
     fake.clock.sleep(120)
     tick(fake)
-    assert {told.subject for told in fake.topics.people} == {
+    assert {message.subject for message in fake.topics.people} == {
         f"{FOLDER}/part-0001.jsonl: accepted, 2 rows",
         f"{FOLDER}/part-0002.jsonl: accepted, 2 rows",
     }

@@ -153,8 +153,8 @@ def test_a_recipe_that_uses_no_column_is_refused_because_all_requests_would_be_t
 def test_a_recipe_is_usable_before_any_file_shows_its_folders(fake: FakeContext) -> None:
     drop(fake, "lake/recipe.yaml", RECIPE)
     run(fake)
-    (told,) = fake.topics.people
-    assert told.subject.endswith("usable")
+    (message,) = fake.topics.people
+    assert message.subject.endswith("usable")
 
 
 def test_a_number_of_the_path_is_a_text_and_that_is_said(fake: FakeContext) -> None:

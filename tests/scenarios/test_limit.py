@@ -20,7 +20,7 @@ from dropbatch.formats.csv import reader as separated
 from dropbatch.formats.jsonl import documents as json_documents
 from dropbatch.formats.parquet import files
 from dropbatch.reporting.phrases import about
-from tests.driving import drop, jobs, only_job, result, result_json, rows, run
+from tests.driving import drop, jobs, last_message, only_job, result, result_json, rows, run
 from tests.fakes import FakeContext, answer_ok, response_line
 
 FIRST = b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimit: 10\n'
@@ -74,10 +74,6 @@ def fake(tmp_path: Path) -> FakeContext:
     return FakeContext(tmp_path, limits=Limits(batch_requests=4))
 
 
-def told(fake: FakeContext, event: str) -> Any:
-    return [notification for notification in fake.topics.people if notification.event == event][-1]
-
-
 def prompts(fake: FakeContext) -> list[str]:
     """Return the prompts that were sent, in the order of the rows."""
     files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
@@ -90,7 +86,7 @@ def test_the_accepted_message_says_which_rows_are_sent(fake: FakeContext) -> Non
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "reviews.csv", rows(3_000))
     run(fake)
-    accepted = told(fake, "accepted")
+    accepted = last_message(fake, "accepted")
     assert accepted.subject == "reviews.csv: accepted, 10 of 3,000 rows"
     assert accepted.text.splitlines()[0] == (
         "reviews.csv was accepted: the first 10 of 3,000 rows (`limit`), of which 10 go to OpenAI in 3 batches."
@@ -108,7 +104,7 @@ def test_the_end_message_says_what_all_rows_would_cost(fake: FakeContext) -> Non
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "reviews.csv", rows(3_000))
     run(fake)
-    ended = told(fake, "ended")
+    ended = last_message(fake, "ended")
     detail = ended.detail
     assert detail["rows"]["total"] == detail["rows"]["ok"] == 10
     assert detail["rows"]["in_file"] == 3_000
@@ -132,7 +128,7 @@ def test_the_cost_of_all_rows_is_extrapolated_from_paid_rows(fake: FakeContext) 
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "reviews.csv", rows(100))
     run(fake)
-    cost = told(fake, "ended").detail["cost"]
+    cost = last_message(fake, "ended").detail["cost"]
     assert cost["all_rows"] == pytest.approx(cost["paid"] / 5 * 100, rel=1e-2)
 
 
@@ -140,7 +136,7 @@ def test_the_cost_of_all_rows_is_left_out_if_prices_are_unknown(fake: FakeContex
     fake.objects.drop("recipe.yaml", FIRST.replace(b"gpt-6-luna", b"my-own"))
     drop(fake, "reviews.csv", rows(100))
     run(fake)
-    ended = told(fake, "ended")
+    ended = last_message(fake, "ended")
     assert "The run asked the first 10 of 100 rows (`limit`)." in ended.text.splitlines()
     assert "all_rows" not in ended.detail["cost"]
 
@@ -152,8 +148,8 @@ def test_a_drop_that_has_no_more_rows_is_not_limited(fake: FakeContext, recipe: 
     drop(fake, "reviews.csv", rows(count))
     run(fake)
     assert only_job(fake).limited is None
-    assert told(fake, "accepted").subject == f"reviews.csv: accepted, {count} rows"
-    assert "limit" not in told(fake, "ended").text
+    assert last_message(fake, "accepted").subject == f"reviews.csv: accepted, {count} rows"
+    assert "limit" not in last_message(fake, "ended").text
 
 
 @pytest.mark.slow
@@ -188,11 +184,11 @@ def test_a_fault_after_the_limited_rows_does_not_reject_the_drop(tmp_path: Path,
     run(fake)
     job = only_job(fake)
     assert (job.state, job.rows, job.limited) == (JobState.SUCCEEDED, 10, Limited(None))
-    accepted = told(fake, "accepted")
+    accepted = last_message(fake, "accepted")
     assert accepted.subject == f"{name}: accepted, 10 rows"
     assert f"{name} was accepted: the first 10 rows (`limit`), of which 10 go to OpenAI in 1 batch." in accepted.text
     assert accepted.detail["rows"] == {"total": 10, "in_file": None}
-    assert "The run asked the first 10 rows (`limit`)." in told(fake, "ended").text
+    assert "The run asked the first 10 rows (`limit`)." in last_message(fake, "ended").text
 
 
 def test_bad_rows_after_the_limited_rows_count_as_rows(fake: FakeContext) -> None:
@@ -233,7 +229,7 @@ def test_another_seed_draws_other_rows(fake: FakeContext) -> None:
 
 def test_messages_say_that_rows_are_a_sample(fake: FakeContext) -> None:
     sampled(fake, "a.csv")
-    accepted, ended = told(fake, "accepted"), told(fake, "ended")
+    accepted, ended = last_message(fake, "accepted"), last_message(fake, "ended")
     assert accepted.subject == "a.csv: accepted, 10 of 300 rows"
     assert accepted.text.splitlines()[0] == (
         "a.csv was accepted: 10 of 300 rows, drawn at random (`limit`, seed 1), of which 10 go to OpenAI in 3 batches."
@@ -262,7 +258,7 @@ def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_t
     assert [response["custom_id"] for response in responses] == [str(number) for number in DRAWN]
     (reason,) = result_json(fake, "summary.json")["reasons"]
     assert (reason["rows"], reason["row"]) == (2, 29)
-    assert "the first is row 29" in told(fake, "ended").text
+    assert "the first is row 29" in last_message(fake, "ended").text
     assert '<td class="n" data-label="row">9</td>' in result(fake, "report.html").decode()
 
     fake.openai.answer = answer_ok
@@ -273,7 +269,7 @@ def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_t
     run(fake)
     again = jobs(fake)[-1]
     assert (again.state, again.limited) == (JobState.SUCCEEDED, Limited(COUNT, 1))
-    assert again.mirror is None, "some rows are no whole table"
+    assert again.mirror is None, "some rows are not a complete table"
     assert "all_rows" not in result_json(fake, "summary.json", again)["cost"], "it paid for two of them"
     responses = [json.loads(line) for line in result(fake, "responses.jsonl", again).splitlines()]
     assert [response["custom_id"] for response in responses] == [str(number) for number in DRAWN]
@@ -298,17 +294,17 @@ def test_a_rerun_of_a_sample_sends_the_same_rows_and_is_compared_by_their_number
     fake.clock.sleep(5)
     drop(fake, "e.txt.rerun", b"")
     run(fake, ticks=5)
-    assert told(fake, "held").subject.endswith("e.txt, run 2: waits for your approval, answered before")
+    assert last_message(fake, "held").subject.endswith("e.txt, run 2: waits for your approval, answered before")
     drop(fake, "e.txt.approve", b"")
     run(fake)
     assert sorted(prompts(fake)) == sorted(first * 2)
-    assert "Compared with run 1: answer changed in 1 of 10 rows, row 40." in told(fake, "ended").text
+    assert "Compared with run 1: answer changed in 1 of 10 rows, row 40." in last_message(fake, "ended").text
 
     fake.objects.drop("recipe.yaml", SAMPLE.replace(b"true}", b"true, seed: 2}"))
     fake.clock.sleep(5)
     drop(fake, "e.txt.rerun", b"")
     run(fake)
-    assert "Compared" not in told(fake, "ended").text, "it asked other rows"
+    assert "Compared" not in last_message(fake, "ended").text, "it asked other rows"
 
 
 def test_a_sample_of_a_table_has_its_rows_and_types(fake: FakeContext) -> None:
@@ -359,6 +355,6 @@ def test_more_rows_than_the_stack_allows_wait_for_an_approval(tmp_path: Path) ->
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "a.csv", FILES["a.csv"])
     run(fake, ticks=3)
-    held = told(fake, "held")
+    held = last_message(fake, "held")
     assert held.subject == "a.csv: waits for your approval, 10 of 300 rows"
     assert "a.csv waits: it asks the first 10 of 300 rows (`limit`), and more than 5 need an approval" in held.text

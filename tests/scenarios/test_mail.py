@@ -31,13 +31,13 @@ def fake(tmp_path: Path) -> FakeContext:
     return fake
 
 
-def of(told: list[Notification], event: str) -> Notification:
-    (found,) = [notification for notification in told if notification.event == event]
+def of(notifications: list[Notification], event: str) -> Notification:
+    (found,) = [notification for notification in notifications if notification.event == event]
     return found
 
 
-def events(told: list[Notification]) -> list[str]:
-    return [notification.event for notification in told]
+def events(notifications: list[Notification]) -> list[str]:
+    return [notification.event for notification in notifications]
 
 
 def failing(*rows: int) -> Callable[[dict[str, Any]], Any]:
@@ -55,22 +55,22 @@ def failing(*rows: int) -> Callable[[dict[str, Any]], Any]:
 def test_a_subject_names_folder_and_file(fake: FakeContext) -> None:
     drop(fake, "lake/reviews/dt=2026-11-27/part-0001.jsonl", b'{"text": "a"}\n')
     run(fake)
-    assert [told.subject for told in fake.topics.people] == [
+    assert [message.subject for message in fake.topics.people] == [
         "lake/reviews/dt=2026-11-27/part-0001.jsonl: accepted, 1 row",
         "lake/reviews/dt=2026-11-27/part-0001.jsonl: 1 of 1 answered",
     ]
 
 
 def test_a_long_subject_is_cut_from_the_left_and_keeps_its_verdict() -> None:
-    told = subject("a-very-long-folder/" * 10 + "dt=2026-11-27/part-0001.jsonl, run 2", "199,870 of 200,000 answered")
-    assert told.startswith("…")
-    assert told.endswith("dt=2026-11-27/part-0001.jsonl, run 2: 199,870 of 200,000 answered")
-    assert len(told) == 99
+    cut = subject("a-very-long-folder/" * 10 + "dt=2026-11-27/part-0001.jsonl, run 2", "199,870 of 200,000 answered")
+    assert cut.startswith("…")
+    assert cut.endswith("dt=2026-11-27/part-0001.jsonl, run 2: 199,870 of 200,000 answered")
+    assert len(cut) == 99
 
 
 def test_a_subject_that_fits_sns_is_not_cut_again() -> None:
-    told = subject("ü😀" * 300 + ".csv", "accepted, 5 rows")
-    assert fitted(Notification("e", "s", "/", told, "text", {})).subject == told
+    cut = subject("ü😀" * 300 + ".csv", "accepted, 5 rows")
+    assert fitted(Notification("e", "s", "/", cut, "text", {})).subject == cut
 
 
 # Attributes
@@ -80,8 +80,8 @@ def test_every_message_and_event_names_the_folder_of_the_recipe(fake: FakeContex
     drop(fake, "lake/reviews/dt=2026-11-27/a.jsonl", b'{"text": "a"}\n')
     drop(fake, "lake/reviews/dt=2026-11-28/b.csv", b"id\n1\n")
     run(fake)
-    told = [*fake.topics.people, *fake.topics.published]
-    assert {attributes(notification)["recipe_folder"] for notification in told} == {"lake"}
+    notifications = [*fake.topics.people, *fake.topics.published]
+    assert {attributes(notification)["recipe_folder"] for notification in notifications} == {"lake"}
     assert {notification.detail["recipe_folder"] for notification in fake.topics.published} == {"lake"}
     assert of(fake.topics.people, "rejected").folder == "lake/reviews/dt=2026-11-28"
 
@@ -90,7 +90,7 @@ def test_a_recipe_in_the_root_is_in_the_folder_slash(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml", RECIPE)
     drop(fake, "a.csv", b"text\nx\n")
     run(fake)
-    assert {attributes(told)["recipe_folder"] for told in fake.topics.people} == {"/"}
+    assert {attributes(message)["recipe_folder"] for message in fake.topics.people} == {"/"}
 
 
 def test_a_raw_drop_has_no_folder_of_a_recipe(fake: FakeContext) -> None:
@@ -98,8 +98,8 @@ def test_a_raw_drop_has_no_folder_of_a_recipe(fake: FakeContext) -> None:
     line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
     drop(fake, "lake/raw.jsonl", json.dumps(line).encode() + b"\n")
     run(fake)
-    for told in (*fake.topics.people, *fake.topics.published):
-        assert "recipe_folder" not in attributes(told)
+    for message in (*fake.topics.people, *fake.topics.published):
+        assert "recipe_folder" not in attributes(message)
     assert {notification.detail["recipe_folder"] for notification in fake.topics.published} == {None}
 
 
@@ -114,11 +114,17 @@ def test_the_filter_that_the_operators_page_shows_loses_no_message_of_the_folder
     drop(fake, "lake/some/good.csv", b"text\nx\n")
     drop(fake, "lakes/other.csv", b"text\nx\n")
     run(fake)
-    told = [*fake.topics.people, *fake.topics.published]
-    assert {notification.event for notification in told} == {"rejected", "marker", "recipe", "accepted", "ended"}
+    notifications = [*fake.topics.people, *fake.topics.published]
+    assert {notification.event for notification in notifications} == {
+        "rejected",
+        "marker",
+        "recipe",
+        "accepted",
+        "ended",
+    }
     for policy in policies:
-        kept = [n for n in told if passes(attributes(n), policy)]
-        wanted = [n for n in told if n.event in policy.get("event", [n.event]) and n.folder != "lakes"]
+        kept = [n for n in notifications if passes(attributes(n), policy)]
+        wanted = [n for n in notifications if n.event in policy.get("event", [n.event]) and n.folder != "lakes"]
         assert kept == wanted
 
 
@@ -170,7 +176,7 @@ def test_notify_problems_includes_holds_and_cancels(fake: FakeContext) -> None:
     deliver(fake)
     assert events(fake.topics.people) == ["held"], "at once: it waits for a person"
     pass_time(fake, 15 * DAY, step=DAY / 4)
-    assert [told.status for told in fake.topics.people] == ["held", "cancelled"]
+    assert [message.status for message in fake.topics.people] == ["held", "cancelled"]
 
 
 @pytest.mark.parametrize(
@@ -204,10 +210,10 @@ def test_a_cancelled_job_always_sends_its_end(fake: FakeContext, notify: str, co
         poll(fake.context)
     drop(fake, "lake/a.csv.cancel", b"")
     run(fake)
-    told = [notification for notification in fake.topics.people if notification.event != "accepted"]
-    assert events(told) == ["marker", "ended"]
+    messages = [notification for notification in fake.topics.people if notification.event != "accepted"]
+    assert events(messages) == ["marker", "ended"]
     what = "the results are there" if comes == "too late" else "it has ended"
-    assert f"Another message follows when {what}." in told[0].text.splitlines()
+    assert f"Another message follows when {what}." in messages[0].text.splitlines()
 
 
 def test_a_job_that_a_newer_version_cancelled_ends_as_notify_says(fake: FakeContext) -> None:
@@ -234,7 +240,7 @@ def test_a_duplicate_is_notified_like_an_accepted_drop(fake: FakeContext) -> Non
 def test_a_recipe_that_cannot_be_used_is_always_notified(fake: FakeContext) -> None:
     drop(fake, "lake/recipe.yaml", RECIPE + b"notify: []\nlimt: 3\n")
     run(fake, ticks=2)
-    assert [told.subject for told in fake.topics.people] == ["lake/recipe.yaml: cannot be used, 1 problem"]
+    assert [message.subject for message in fake.topics.people] == ["lake/recipe.yaml: cannot be used, 1 problem"]
 
 
 # Operators
@@ -255,8 +261,8 @@ def test_a_missing_key_is_notified_to_operators_and_to_people_in_different_words
         "  or, in the S3 console, make a folder `a.csv.cancel` beside the file",
         run_line(only_job(fake)),
     ]
-    (told,) = fake.topics.operators
-    assert told.operators == Letter(
+    (message,) = fake.topics.operators
+    assert message.operators == Letter(
         "Dropbatch: jobs wait for an OpenAI API key",
         "The stack's secret holds no OpenAI API key, or one that OpenAI does not accept. Jobs wait, nothing is lost, "
         "and they continue within minutes after a good key is stored.\n"
@@ -277,8 +283,8 @@ def test_four_hundred_jobs_that_wait_for_a_key_are_one_message_to_each(fake: Fak
     pass_time(fake, 1800)
     assert len([job for job in jobs(fake) if job.state is JobState.HELD]) == 40
     assert len(fake.topics.operators) == 1
-    held = [told for told in fake.topics.people if told.event == "held"]
-    assert sum(int(told.subject.partition(": ")[2].split()[0]) for told in held) == 40
+    held = [message for message in fake.topics.people if message.event == "held"]
+    assert sum(int(message.subject.partition(": ")[2].split()[0]) for message in held) == 40
     assert held[0].subject.endswith("files wait for the administrators")
     assert "there is no OpenAI API key, or one that OpenAI does not accept" in held[0].text
     assert events(fake.topics.published).count("held") == 40
@@ -301,8 +307,8 @@ def test_operators_get_a_reminder_every_day_while_a_job_waits(fake: FakeContext)
     drop(fake, "lake/b.csv", b"text\nb\n")
     pass_time(fake, 3 * DAY + 3600, step=1800)
     assert len(fake.topics.operators) == 4
-    assert {told.operators for told in fake.topics.operators} == {fake.topics.operators[0].operators}
-    assert [told.event for told in fake.topics.people].count("held") == 1, "people hear of it once"
+    assert {message.operators for message in fake.topics.operators} == {fake.topics.operators[0].operators}
+    assert [message.event for message in fake.topics.people].count("held") == 1, "people hear of it once"
     fake.openai.key_valid = True
     pass_time(fake, 3 * DAY, step=1800)
     assert len(fake.topics.operators) == 4
@@ -318,13 +324,13 @@ def test_operators_get_instructions_for_each_fault_that_only_they_can_fix(
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake, ticks=2)
     hold(fake.context, only_job(fake), reason, "code")
-    (told,) = fake.topics.operators
-    assert told.operators is not None
-    assert told.operators.subject.startswith("Dropbatch: jobs wait, ")
-    assert only_job(fake).id in told.operators.text
-    assert "the-secret" not in told.text
-    assert told.verdict == "waits for its administrators"
-    assert "waits for the stack's administrators, who were notified: " in told.text
+    (message,) = fake.topics.operators
+    assert message.operators is not None
+    assert message.operators.subject.startswith("Dropbatch: jobs wait, ")
+    assert only_job(fake).id in message.operators.text
+    assert "the-secret" not in message.text
+    assert message.verdict == "waits for its administrators"
+    assert "waits for the stack's administrators, who were notified: " in message.text
 
 
 def test_an_approval_is_requested_from_people_only(fake: FakeContext) -> None:
@@ -423,7 +429,7 @@ def test_no_message_and_no_page_says_zero_dollars(fake: FakeContext) -> None:
     said = of(fake.topics.people, "ended").text + result(fake, "report.html").decode()
     assert "$0.0" not in said
     assert "Paid under a cent, and saved under a cent by batching." in said
-    assert of(fake.topics.published, "ended").detail["cost"]["paid"] > 0, "programs are told the number"
+    assert of(fake.topics.published, "ended").detail["cost"]["paid"] > 0, "programs get the number"
 
 
 @pytest.mark.parametrize(
@@ -488,4 +494,4 @@ def test_a_notice_of_an_older_release_is_published_unchanged(fake: FakeContext) 
     held = replace(job, outbox=["people:old"], digest_entries={}, notify_after=0, rev=job.rev)
     fake.context.repository.save(held)
     run(fake, ticks=2)
-    assert "a: b" in [told.subject for told in fake.topics.people]
+    assert "a: b" in [message.subject for message in fake.topics.people]

@@ -226,11 +226,11 @@ def test_a_marker_has_one_answer_in_every_state(
     if state in (no_file, not_begun):
         assert fake.topics.published[before:] == [], "it may come"
         pass_time(fake, 180, step=30)
-    told = fake.topics.published[before:]
-    mine = [each for each in told if each.event == "marker"]
-    first = mine[0] if mine else told[0]
+    published = fake.topics.published[before:]
+    mine = [each for each in published if each.event == "marker"]
+    first = mine[0] if mine else published[0]
     assert (first.status, _reason(first), first.subject) == expected
-    assert [each.subject for each in fake.topics.people[before:]][told.index(first)] == first.subject
+    assert [each.subject for each in fake.topics.people[before:]][published.index(first)] == first.subject
     if mine:
         assert first.detail["marker"] == {"kind": kind, "key": f"a.csv.{kind}", "version_id": version}
         assert first.detail["drop"]["key"] == "a.csv"
@@ -266,8 +266,8 @@ def _intake(fake: FakeContext) -> None:
         pass
 
 
-def _reason(told: Notification) -> str:
-    return str(told.detail["reason"]) if told.event == "marker" else told.event
+def _reason(message: Notification) -> str:
+    return str(message.detail["reason"]) if message.event == "marker" else message.event
 
 
 def last(fake: FakeContext) -> list[str]:
@@ -314,8 +314,8 @@ def test_a_marker_suggests_a_file_with_a_similar_name(fake: FakeContext, typed: 
     fake.objects.drop("Umfrage Q4.csv", b"")
     drop(fake, f"folder/{typed}.cancel", b"")
     pass_time(fake, 300)
-    (told,) = fake.topics.published
-    assert told.detail["near"] == [f"folder/{file}"]
+    (message,) = fake.topics.published
+    assert message.detail["near"] == [f"folder/{file}"]
 
 
 @pytest.mark.slow
@@ -327,7 +327,7 @@ def test_a_marker_suggests_a_file_in_a_folder_of_thousands(fake: FakeContext) ->
     for name in ("reviews.csv", "Zones", "part-02400"):
         drop(fake, f"f/{name}.cancel", b"")
     pass_time(fake, 300)
-    near = {told.detail["marker"]["key"]: told.detail["near"] for told in fake.topics.published}
+    near = {message.detail["marker"]["key"]: message.detail["near"] for message in fake.topics.published}
     assert near["f/reviews.csv.cancel"] == ["f/Reviews.csv"]
     assert near["f/Zones.cancel"] == ["f/zones.csv"]
     assert near["f/part-02400.cancel"][0] == "f/part-02400.csv"
@@ -357,9 +357,9 @@ def test_a_name_that_looks_the_same_is_the_same_file(fake: FakeContext) -> None:
 def test_a_long_name_leaves_room_for_the_verdict(fake: FakeContext) -> None:
     drop(fake, f"lake/{'reviews-of-' * 14}2026.csv.rerun", b"")
     run(fake)
-    told = fake.topics.people[-1]
-    name, _, verdict = told.subject.partition(": ")
-    assert len(told.subject) == 99
+    message = fake.topics.people[-1]
+    name, _, verdict = message.subject.partition(": ")
+    assert len(message.subject) == 99
     assert name.endswith("reviews-of-2026.csv.rerun")
     assert verdict == "there is no file …views-of-reviews-of-reviews-of-2026.csv here"
 
@@ -386,15 +386,15 @@ def test_a_long_name_leaves_room_for_the_verdict(fake: FakeContext) -> None:
 def test_a_misspelt_ending_suggests_the_right_one(fake: FakeContext, ending: str, kind: str, slash: str) -> None:
     drop(fake, f"lake/reviews.csv{ending}{slash}", b"\n")
     run(fake)
-    (told,) = fake.topics.people
-    assert told.subject == f"lake/reviews.csv{ending}: is not a marker, did you mean .{kind}?"
-    assert told.text.splitlines() == [
+    (message,) = fake.topics.people
+    assert message.subject == f"lake/reviews.csv{ending}: is not a marker, did you mean .{kind}?"
+    assert message.text.splitlines() == [
         f"`{ending}` is not a marker, so reviews.csv{ending} does nothing; did you mean `.{kind}`?",
         f"Then make a folder `reviews.csv.{kind}` beside the file, or: "
         f"echo | aws s3 cp - s3://the-inbox/lake/reviews.csv.{kind}",
         "The markers are .approve, .cancel, .rerun, .retry.",
     ]
-    assert (told.event, told.status, told.folder) == ("marker", "refused", "lake")
+    assert (message.event, message.status, message.folder) == ("marker", "refused", "lake")
     assert jobs(fake) == []
 
 
@@ -431,9 +431,9 @@ def test_a_marker_older_than_the_file_says_so(fake: FakeContext, kind: str) -> N
     before = len(fake.topics.people)
     fake.intake.send(event)
     run(fake)
-    (told,) = fake.topics.people[before:]
-    assert told.subject == f"a.csv: .{kind} is older than it, and does nothing"
-    assert told.text.splitlines() == [
+    (message,) = fake.topics.people[before:]
+    assert message.subject == f"a.csv: .{kind} is older than it, and does nothing"
+    assert message.text.splitlines() == [
         f"a.csv.{kind} is older than what a.csv is now, so a.csv.{kind} does nothing.",
         f"To do it now, make it again: make a folder `a.csv.{kind}` beside the file, or: "
         f"echo | aws s3 cp - s3://the-inbox/a.csv.{kind}",
@@ -447,8 +447,8 @@ def test_a_cancel_is_confirmed_and_the_end_lists_the_answers(fake: FakeContext) 
     drop(fake, "a.csv.cancel", b"")
     run(fake)
     assert fake.topics.events() == ["accepted", "marker", "ended"]
-    told = fake.topics.people[1]
-    assert told.text.splitlines() == [
+    message = fake.topics.people[1]
+    assert message.text.splitlines() == [
         "a.csv is being cancelled, as a.csv.cancel asks. Dropbatch sends no more rows, asks OpenAI to stop the "
         "others, and keeps the answers that it has given, which are paid.",
         "Another message follows when it has ended.",
@@ -488,7 +488,7 @@ def test_the_end_says_that_a_cancel_had_no_effect(fake: FakeContext) -> None:
     fake.openai.answer, fake.openai.ending = answer_ok, OpenAIStatus.COMPLETED
     drop(fake, "a.csv.cancel", b"")
     run(fake)
-    assert [told.subject for told in fake.topics.people[1:]] == [
+    assert [message.subject for message in fake.topics.people[1:]] == [
         "a.csv: is being cancelled",
         "a.csv: 3 of 3 answered",
     ]
@@ -504,13 +504,13 @@ def test_a_cancel_stops_every_open_run_of_the_file_and_names_them(fake: FakeCont
     drop(fake, "a.csv.cancel", b"")
     run(fake)
     assert [job.state for job in jobs(fake)] == [JobState.CANCELLED] * 2
-    told = [each for each in fake.topics.published if each.event == "marker"]
-    assert [each.text.splitlines()[0] for each in told] == [
+    markers = [each for each in fake.topics.published if each.event == "marker"]
+    assert [each.text.splitlines()[0] for each in markers] == [
         "a.csv: run 1 and run 2 are being cancelled, as a.csv.cancel asks. Dropbatch sends no more rows, asks "
         "OpenAI to stop the others, and keeps the answers that it has given, which are paid.",
     ]
-    assert told[0].detail["cancelled_jobs"] == [job.id for job in jobs(fake)]
-    assert (told[0].subject, told[0].detail["run"]) == ("a.csv, run 2: is being cancelled", 2)
+    assert markers[0].detail["cancelled_jobs"] == [job.id for job in jobs(fake)]
+    assert (markers[0].subject, markers[0].detail["run"]) == ("a.csv, run 2: is being cancelled", 2)
 
 
 def test_a_cancel_stops_the_older_run_that_is_open_though_the_newest_has_ended(fake: FakeContext) -> None:
@@ -522,9 +522,9 @@ def test_a_cancel_stops_the_older_run_that_is_open_though_the_newest_has_ended(f
     drop(fake, "a.csv.cancel", b"")
     run(fake)
     assert [job.state for job in jobs(fake)] == [JobState.CANCELLED, JobState.REJECTED]
-    (told,) = [each for each in fake.topics.published if each.event == "marker"]
-    assert told.subject == "a.csv: is being cancelled, older version"
-    assert told.detail["run"] == 1
+    (message,) = [each for each in fake.topics.published if each.event == "marker"]
+    assert message.subject == "a.csv: is being cancelled, older version"
+    assert message.detail["run"] == 1
 
 
 def test_a_cancel_keeps_a_rejected_file_from_being_read_again(fake: FakeContext) -> None:
@@ -532,7 +532,7 @@ def test_a_cancel_keeps_a_rejected_file_from_being_read_again(fake: FakeContext)
     for _ in range(2):
         drop(fake, "a.csv.cancel", b"")
         run(fake)
-    first, second = [told for told in fake.topics.people if told.event == "marker"]
+    first, second = [message for message in fake.topics.people if message.event == "marker"]
     assert first.text.splitlines()[:2] == [
         "a.csv was rejected, and as a.csv.cancel asks, no other recipe has it read again automatically.",
         f"To have it read again: make a folder `a.csv.rerun` beside the file, or: {RERUN}",
@@ -563,9 +563,9 @@ def test_an_unchanged_rerun_needs_an_approval_and_names_the_former_cost(fake: Fa
     run(fake, ticks=3)
     again = jobs(fake)[-1]
     assert (again.state, again.held_reason) == (JobState.HELD, HeldReason.REPEATED)
-    told = fake.topics.people[-1]
+    message = fake.topics.people[-1]
     paid = result_json(fake, "summary.json", first)["cost"]["paid"]
-    assert told.text.splitlines() == [
+    assert message.text.splitlines() == [
         "a.csv waits: the same 3 rows with the same recipe were answered by run 1. That cost under a cent, and another "
         "run would cost as much. Nothing was sent to OpenAI yet, and nothing is billed.",
         "Asked for by a.csv.rerun.",
@@ -714,10 +714,10 @@ def test_a_marker_is_answered_though_its_recipe_disables_messages(fake: FakeCont
     fake.objects.drop("recipe.yaml", RECIPE.replace(b"gpt-6-luna", b"gpt-6-sol") + b"notify: []\n")
     drop(fake, "a.csv.rerun/", b"")
     run(fake)
-    assert [told.event for told in fake.topics.people] == ["accepted"]
+    assert [message.event for message in fake.topics.people] == ["accepted"]
     drop(fake, "a.csv.cancel/", b"")
     run(fake)
-    assert [told.event for told in fake.topics.people] == ["accepted", "marker"]
+    assert [message.event for message in fake.topics.people] == ["accepted", "marker"]
 
 
 def test_a_duplicate_names_the_marker_that_requested_it(fake: FakeContext) -> None:
@@ -746,8 +746,8 @@ def test_a_marker_that_cannot_be_processed_for_a_day_is_reported_once(fake: Fake
     for _ in range(2):
         fake.intake.send(object_created(fake, "a.csv.rertry", version, 0))
         pass_time(fake, 600)
-    (told,) = fake.topics.people
-    assert told.subject == "a.csv.rertry: could not be looked at"
+    (message,) = fake.topics.people
+    assert message.subject == "a.csv.rertry: could not be looked at"
 
 
 @pytest.mark.parametrize("kind", ["cancel", "approve", "rerun", "retry"])
@@ -758,7 +758,7 @@ def test_two_simultaneous_events_of_a_marker_get_one_answer(fake: FakeContext, k
     fake.intake.send(object_created(fake, f"a.csv.{kind}", version, 0))
     fake.intake.send(IntakeMessage(INBOX, f"a.csv.{kind}", version).to_json())
     run(fake, ticks=3)
-    first = [told for told in fake.topics.published[before:] if told.event != "ended"]
+    first = [message for message in fake.topics.published[before:] if message.event != "ended"]
     assert len(first) == 1
 
 
@@ -813,8 +813,8 @@ def test_a_kill_at_any_call_does_not_change_the_answer(
 
     def answers(fake: FakeContext, before: int) -> tuple[set[tuple[str, str, str]], int]:
         """Return the distinct messages, because delivery is at least once, and the number of jobs."""
-        told = fake.topics.published[before:]
-        return {(each.event, _reason(each), each.subject) for each in told}, len(jobs(fake))
+        published = fake.topics.published[before:]
+        return {(each.event, _reason(each), each.subject) for each in published}, len(jobs(fake))
 
     whole, before = prepared()
     assert isinstance(whole.killer, Killer)
@@ -861,4 +861,4 @@ def test_the_longest_names_are_answered_too(fake: FakeContext, kind: str) -> Non
     drop(fake, f"f/{name}.csv.{kind}", b"")
     drop(fake, f"{'d' * 200}/{'e' * 700}/a.csv.{kind}", b"")
     pass_time(fake, 600)
-    assert [told.detail["reason"] for told in fake.topics.published] == ["no_such_file"] * 2
+    assert [message.detail["reason"] for message in fake.topics.published] == ["no_such_file"] * 2

@@ -13,7 +13,7 @@ import pytest
 
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError, StaleItemError
 from dropbatch.domain.states import JobState, OpenAIStatus
-from tests.driving import drop, jobs, only_job, result, result_json, rows, run
+from tests.driving import drop, jobs, last_message, only_job, result, result_json, rows, run
 from tests.fakes import RESULTS, FakeContext, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
 
@@ -27,10 +27,6 @@ def fake(tmp_path: Path) -> FakeContext:
     fake = FakeContext(tmp_path)
     fake.objects.drop("lake/recipe.yaml", RECIPE)
     return fake
-
-
-def told(fake: FakeContext, event: str) -> Any:
-    return [notification for notification in fake.topics.people if notification.event == event][-1]
 
 
 def mirrored(fake: FakeContext, key: str = MIRROR) -> bytes:
@@ -59,8 +55,8 @@ def test_the_newest_answers_are_under_the_drops_own_key_and_messages_say_where(f
     assert (
         "The answers will also be in s3://the-results/_answers/lake/reviews/a.csv, which always holds those of the "
         "newest run."
-    ) in told(fake, "accepted").text.splitlines()
-    ended = told(fake, "ended")
+    ) in last_message(fake, "accepted").text.splitlines()
+    ended = last_message(fake, "ended")
     assert "Answers of the newest run: s3://the-results/_answers/lake/reviews/a.csv" in ended.text.splitlines()
     assert ended.detail["objects"]["mirror"] == MIRROR
     assert result_json(fake, "summary.json")["objects"]["mirror"] == MIRROR
@@ -86,8 +82,8 @@ def test_nothing_is_mirrored_unless_the_recipe_says_so(fake: FakeContext) -> Non
     drop(fake, "lake/reviews/a.csv", rows(3))
     run(fake)
     assert fake.objects.keys(RESULTS, "_answers/") == []
-    assert "mirror" not in told(fake, "ended").detail["objects"]
-    assert "_answers" not in told(fake, "accepted").text + told(fake, "ended").text
+    assert "mirror" not in last_message(fake, "ended").detail["objects"]
+    assert "_answers" not in last_message(fake, "accepted").text + last_message(fake, "ended").text
 
 
 def test_a_rerun_and_a_retry_replace_what_is_mirrored(fake: FakeContext) -> None:
@@ -119,7 +115,7 @@ def test_a_run_without_a_good_answer_leaves_the_mirror_as_it_was(fake: FakeConte
     run(fake)
     assert jobs(fake)[-1].state is JobState.FAILED
     assert mirrored(fake) == before
-    ended = told(fake, "ended")
+    ended = last_message(fake, "ended")
     assert (
         "This run has no good answer, so the mirror stays as it was: s3://the-results/_answers/lake/reviews/a.csv"
     ) in ended.text.splitlines()
@@ -136,13 +132,13 @@ def test_a_cancelled_run_leaves_the_mirror_as_it_was(fake: FakeContext) -> None:
     job = only_job(fake)
     assert job.state is JobState.CANCELLED
     assert fake.objects.keys(RESULTS, "_answers/") == []
-    assert "This run was cancelled, so the mirror stays as it was: " in told(fake, "ended").text
+    assert "This run was cancelled, so the mirror stays as it was: " in last_message(fake, "ended").text
 
 
 def test_a_mirror_of_some_rows_is_refused(fake: FakeContext) -> None:
     drop(fake, "lake/recipe.yaml", RECIPE + b"limit: 10\n")
     run(fake)
-    (problem,) = told(fake, "recipe").detail["problems"]["first"]
+    (problem,) = last_message(fake, "recipe").detail["problems"]["first"]
     assert problem["message"] == (
         "Line 3 of lake/recipe.yaml, key mirror: a mirror is a whole table, and limit takes only some of its rows; "
         "leave one of the two out."
@@ -182,7 +178,7 @@ def test_a_mirror_that_can_never_be_written_ends_the_job_at_its_deadline_and_is_
     run(fake, ticks=400, step=6 * 3600)
     assert only_job(fake).state is JobState.SUCCEEDED
     assert fake.topics.events() == ["accepted", "held", "ended"]
-    ended = told(fake, "ended")
+    ended = last_message(fake, "ended")
     assert (
         "The mirror could not be written, so it stays as it was: "
         "s3://the-results/_answers/lake/reviews/a.csv" in ended.text.splitlines()

@@ -124,7 +124,7 @@ def answered(fake: FakeContext, recipe: bytes, *names: str) -> list[dict[str, st
     return rows
 
 
-def told(row: dict[str, str], *columns: str) -> tuple[str, ...]:
+def result_of(row: dict[str, str], *columns: str) -> tuple[str, ...]:
     return (row["_status"], row["_error"], *(row[column] for column in columns))
 
 
@@ -168,7 +168,7 @@ def test_answers_of_chats_with_a_schema_have_their_outcomes(tmp_path: Path) -> N
         "halffence": INVALID,
     }
     rows = answered(FakeContext(tmp_path), CHAT + SCHEMA, *expected)
-    assert {name: told(row, "label", "stars") for name, row in zip(expected, rows, strict=True)} == expected
+    assert {name: result_of(row, "label", "stars") for name, row in zip(expected, rows, strict=True)} == expected
 
 
 def test_a_text_stays_as_the_model_wrote_it_without_a_schema(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_declined_rows_are_refused_and_rows_that_are_too_long_are_reported(tmp_p
         "otherwise": ("error", "invalid_value", ""),
     }
     rows = answered(fake, CHAT, *expected)
-    assert {name: told(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
+    assert {name: result_of(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
     summary = result_json(fake, "summary.json")
     assert (summary["rows"]["refused"], summary["rows"]["error"]) == (11, 6)
     assert summary["cost"] | {"paid": 0.0, "saved": 0.0, "unpriced_requests": 0} == summary["cost"], "nothing was run"
@@ -221,7 +221,7 @@ def test_a_row_that_was_shortened_is_answered(tmp_path: Path) -> None:
     drop(fake, "b.csv", failed.replace(b"long", b"hello"))
     run(fake)
     (row,) = csv.DictReader(io.StringIO(result(fake, "b.answers.csv", jobs(fake)[-1]).decode(), newline=""))
-    assert told(row, "answer") == ("ok", "", "hello")
+    assert result_of(row, "answer") == ("ok", "", "hello")
 
 
 def test_a_tool_that_needs_no_approval_is_called(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_a_tool_that_needs_no_approval_is_called(tmp_path: Path) -> None:
     drop(fake, "a.csv.retry", b"")
     run(fake)
     (row,) = csv.DictReader(io.StringIO(result(fake, "a.answers.csv", jobs(fake)[-1]).decode(), newline=""))
-    assert told(row, "answer") == ("ok", "", "done")
+    assert result_of(row, "answer") == ("ok", "", "done")
 
 
 def test_a_response_that_asks_for_an_approval_is_not_retried(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_line_that_is_declined_before_it_runs_is_refused_and_the_rest_is_answe
 
     fake.openai.refuse = refuse
     rows = answered(fake, CHAT, "hello", "long", "hello")
-    assert [told(row)[:2] for row in rows] == [("ok", ""), ("refused", "content_policy_violation"), ("ok", "")]
+    assert [result_of(row)[:2] for row in rows] == [("ok", ""), ("refused", "content_policy_violation"), ("ok", "")]
     assert result_json(fake, "summary.json")["cost"]["unpriced_requests"] == 0
 
 
@@ -277,7 +277,7 @@ def test_speech_is_an_answer(tmp_path: Path) -> None:
         "audiorefused": ("refused", "refusal", "No."),
     }
     rows = answered(fake, CHAT, *expected)
-    assert {name: told(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
+    assert {name: result_of(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
     assert result(fake, "responses.jsonl").count(b"UklGRg==") == 3, "the sound is with the responses"
 
 
@@ -303,7 +303,7 @@ def test_responses_with_a_schema_have_their_outcomes(tmp_path: Path) -> None:
         "patch": MISMATCH,
     }
     rows = answered(FakeContext(tmp_path), RESPONSES + SCHEMA, *expected)
-    assert {name: told(row, "label", "stars") for name, row in zip(expected, rows, strict=True)} == expected
+    assert {name: result_of(row, "label", "stars") for name, row in zip(expected, rows, strict=True)} == expected
 
 
 def test_responses_without_a_schema_have_their_outcomes(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_responses_without_a_schema_have_their_outcomes(tmp_path: Path) -> None:
         "patch": ("ok", "", json.dumps(patch, separators=(",", ":"))),
     }
     rows = answered(fake, RESPONSES, *expected)
-    assert {name: told(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
+    assert {name: result_of(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
     assert b"iVBORw==" in result(fake, "responses.jsonl")
 
 

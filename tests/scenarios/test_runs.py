@@ -53,11 +53,11 @@ def answering(*values: Any) -> Any:
 
 
 def texts(fake: FakeContext, event: str) -> list[list[str]]:
-    return [told.text.splitlines() for told in fake.topics.published if told.event == event]
+    return [notification.text.splitlines() for notification in fake.topics.published if notification.event == event]
 
 
 def run_lines(fake: FakeContext) -> list[tuple[str, str]]:
-    return [(told.event, told.text.splitlines()[-1]) for told in fake.topics.published]
+    return [(notification.event, notification.text.splitlines()[-1]) for notification in fake.topics.published]
 
 
 def digest(recipe: bytes) -> str:
@@ -225,7 +225,7 @@ def test_some_of_many_models_are_named_and_only_valid_names(fake: FakeContext) -
     run(fake)
     assert only_job(fake).models == models[:10]
     assert run_lines(fake)[-1][1].startswith("Run 1 of a.csv, models model-0, model-1, model-2 and others, recipe ")
-    assert long not in "".join(told.text for told in fake.topics.published)
+    assert long not in "".join(notification.text for notification in fake.topics.published)
 
 
 def test_a_run_keeps_its_recipe_and_files_as_they_were_dropped(fake: FakeContext) -> None:

@@ -190,9 +190,9 @@ def test_the_failed_file_of_bad_rows_can_be_corrected_and_dropped_as_the_message
     drop(fake, "x.csv", BAD_ROWS)
     run(fake)
     assert "then: aws s3 cp x.failed.csv s3://the-inbox/x.failed.csv" in said(fake, "ended")
-    mended = result(fake, "x.failed.csv").replace(b"\xff", b"").replace(b",extra", b"")
+    corrected = result(fake, "x.failed.csv").replace(b"\xff", b"").replace(b",extra", b"")
     fake.clock.sleep(60)
-    drop(fake, "x.failed.csv", mended)
+    drop(fake, "x.failed.csv", corrected)
     run(fake)
     assert [job.state for job in jobs(fake)] == [JobState.SUCCEEDED] * 2
     assert result_json(fake, "summary.json", jobs(fake)[1])["rows"]["ok"] == 2

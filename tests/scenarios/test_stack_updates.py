@@ -82,7 +82,7 @@ def test_open_jobs_continue_after_an_update(tmp_path: Path) -> None:
     assert {JobState.REJECTED, JobState.SUCCEEDED, JobState.PARTIAL, JobState.CANCELLED} == set(
         states(updated).values()
     )
-    assert told(updated) == told(before)
+    assert texts(updated) == texts(before)
     assert len(updated.openai.batches) == len(before.openai.batches)
     assert list(updated.context.repository.open_jobs()) == []
     assert updated.observer.warnings == before.observer.warnings
@@ -98,7 +98,7 @@ def states(fake: FakeContext) -> dict[str, JobState]:
     return {job.id: job.state for job in jobs(fake)}
 
 
-def told(fake: FakeContext) -> list[list[str]]:
+def texts(fake: FakeContext) -> list[list[str]]:
     topics = fake.topics
     return [[each.subject for each in published] for published in (topics.published, topics.people, topics.operators)]
 

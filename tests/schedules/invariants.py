@@ -62,11 +62,11 @@ REPORTED_COST_CODES = frozenset({"in_doubt", "not_collected"})
 
 def check(fake: FakeContext) -> None:
     """Assert all invariants for every job."""
-    told: dict[str, list[Notification]] = {}
+    by_job: dict[str, list[Notification]] = {}
     for notification in fake.topics.published:
-        told.setdefault(notification.detail.get("job_id", ""), []).append(notification)
+        by_job.setdefault(notification.detail.get("job_id", ""), []).append(notification)
     for job in jobs(fake):
-        check_job(fake, job, told.get(job.id, []))
+        check_job(fake, job, by_job.get(job.id, []))
     check_paid_once(fake.openai)
     check_leases(fake)
 
@@ -86,14 +86,14 @@ def check_leases(fake: FakeContext) -> None:
             from_item(item, Batch)
 
 
-def check_job(fake: FakeContext, job: Job, told: list[Notification]) -> None:
+def check_job(fake: FakeContext, job: Job, notified: list[Notification]) -> None:
     assert job.state in ENDED_JOBS, f"{job.drop.key} is {job.state}"
-    kinds = {notification.event for notification in told}
+    kinds = {notification.event for notification in notified}
     if job.state is JobState.REJECTED:
         assert kinds & {"rejected", "duplicate"} or superseded(fake, job), f"no notification about {job.drop.key}"
         return
     assert "ended" in kinds, f"no notification of the end of {job.drop.key}"
-    assert {n.status for n in told if n.event == "ended"} == {str(job.state)}, "one final state"
+    assert {n.status for n in notified if n.event == "ended"} == {str(job.state)}, "one final state"
     summary = json.loads(fake.objects.content(RESULTS, results_prefix(job) + "summary.json"))
     rows = summary["rows"]
     assert rows["total"] == job.rows == sum(rows[str(outcome)] for outcome in Outcome)
@@ -188,17 +188,18 @@ def _paid_once(seen: Seen) -> Iterator[str]:
 def _paid_is_delivered_or_reported(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     family = _family(seen)
     delivered: set[tuple[str, int]] = set()
-    told = {family[n.detail["job_id"]] for _, _, n in seen.notified if n.event == "ended" and _reports_cost(n.detail)}
+    ends = [notification for _, _, notification in seen.notified if notification.event == "ended"]
+    reported = {family[end.detail["job_id"]] for end in ends if _reports_cost(end.detail)}
     for job in jobs:
         first = family[job["id"]]
         delivered |= {(first, row) for row in _delivered(seen, job)}
         if _reports_cost(summary_of(seen, job) or {}):
-            told.add(first)
+            reported.add(first)
         yield from _under_their_rows(seen, job)
     ended = {family[job["id"]] for job in jobs if job["state"] in ENDED_JOBS}
     for job_id, row in seen.fake.openai.paid_answers():
         first = family.get(job_id, job_id)
-        if first in ended and (first, row) not in delivered and first not in told:
+        if first in ended and (first, row) not in delivered and first not in reported:
             yield "an answer was paid for, and is neither delivered nor reported"
             return
 
@@ -262,11 +263,11 @@ def _under_their_rows(seen: Seen, job: Mapping[str, Any]) -> Iterator[str]:
 def _one_end_each(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Check that a job has one final state and one summary, and few notifications that agree with them."""
     no_results = any(fault.call.startswith("objects.") for fault in seen.lasting_faults())
-    heard: dict[str, list[tuple[str, str, str]]] = {}
-    for _, to, told in seen.notified:
-        heard.setdefault(told.detail.get("job_id", ""), []).append((to, told.event, told.status))
+    received: dict[str, list[tuple[str, str, str]]] = {}
+    for _, to, each in seen.notified:
+        received.setdefault(each.detail.get("job_id", ""), []).append((to, each.event, each.status))
     for job in jobs:
-        mine, state = heard.get(job["id"], []), job["state"]
+        mine, state = received.get(job["id"], []), job["state"]
         if len(set(_versions(seen, job, "summary.json"))) > 1:
             yield "a summary was written over"
         if state not in ENDED_JOBS:

@@ -82,7 +82,7 @@ def outcomes(fake: FakeContext, job: Job | None = None) -> dict[str, int]:
     return {name: count for name, count in summary["rows"].items() if count and name != "total"}
 
 
-def money_is_told(fake: FakeContext, job: Job | None = None) -> bool:
+def cost_is_reported(fake: FakeContext, job: Job | None = None) -> bool:
     summary = result_json(fake, "summary.json", job)
     codes = {reason["code"] for reason in summary["reasons"]}
     return bool(codes & MONEY_TOLD or summary["cost"].get("uncollected_requests"))
@@ -145,7 +145,7 @@ def test_a_key_that_is_revoked_permanently_ends_the_job(fake: FakeContext, when:
     fake.openai.key_valid = False
     assert days_until_ended(fake) <= MAX_DAYS
     assert fake.collect.depth() <= 1
-    assert money_is_told(fake)
+    assert cost_is_reported(fake)
     assert fake.topics.events().count("held") <= FEW
     assert fake.topics.events()[-1] == "ended"
 
@@ -158,8 +158,8 @@ def test_answers_that_openai_no_longer_has_end_the_job_and_their_cost_is_reporte
     pass_time(fake, HOUR)
     assert faults.made["openai.streaming"] - asked <= max(12, asked), "no more often than it was at first"
     assert days_until_ended(fake, step=600) <= 3
-    assert money_is_told(fake)
-    assert paid_for(fake) == {1: 1, 2: 1, 3: 1, 4: 1}, "they are not asked again"
+    assert cost_is_reported(fake)
+    assert paid_for(fake) == {1: 1, 2: 1, 3: 1, 4: 1}, "they are not sent again"
 
 
 def test_a_key_that_may_list_but_not_upload_holds_the_job_once(fake: FakeContext) -> None:
@@ -436,7 +436,7 @@ def test_a_batch_about_which_openai_never_answers_ends_and_its_cost_is_reported(
     if cancelled:
         drop(fake, "a.csv.cancel", b"")
     assert days_until_ended(fake) <= MAX_DAYS
-    assert money_is_told(fake)
+    assert cost_is_reported(fake)
     assert fake.topics.events()[-1] == "ended"
 
 

@@ -115,7 +115,7 @@ LINES = some(
 )
 
 
-def told(answer: Answer) -> tuple[Any, ...]:
+def comparable(answer: Answer) -> tuple[Any, ...]:
     """Return the parts of an answer that can be compared."""
     return *answer[:2], orjson.dumps(answer.values) if answer.values else answer.values, *answer[3:]
 
@@ -159,7 +159,7 @@ def test_any_lines_are_read_as_the_strict_reader_reads_them(
 ) -> None:
     written_lines = [json.dumps(line).encode() for line in lines]
     read = AnswerReader(*which).read_all(written_lines)
-    assert list(map(told, read)) == [told(read_answer(line, *which)) for line in written_lines]
+    assert list(map(comparable, read)) == [comparable(read_answer(line, *which)) for line in written_lines]
 
 
 @pytest.mark.slow
@@ -171,7 +171,7 @@ def test_lines_with_any_bytes_are_read_as_the_strict_reader_reads_them(
     line = plain_response(text) if which[1] == RESPONSES else plain_chat(text)
     line = (line[:place] + more + line[place:]).replace(b"\n", b" ")
     read = AnswerReader(*which).read_all([line, line])
-    assert list(map(told, read)) == [told(read_answer(line, *which))] * 2
+    assert list(map(comparable, read)) == [comparable(read_answer(line, *which))] * 2
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_lines_with_any_bytes_are_read_as_the_strict_reader_reads_them(
 def test_plain_answers_never_need_the_strict_reader(
     which: tuple[CompiledRecipe | None, str], line: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    strict = told(read_answer(line, *which))
+    strict = comparable(read_answer(line, *which))
     assert strict[0] is Outcome.OK
 
     def refuse(*_: object) -> Answer:
@@ -204,7 +204,7 @@ def test_plain_answers_never_need_the_strict_reader(
 
     monkeypatch.setattr(fast_reader, "read_answer", refuse)
     read = AnswerReader(*which).read_all([line, line])
-    assert list(map(told, read)) == [strict, strict]
+    assert list(map(comparable, read)) == [strict, strict]
 
 
 @pytest.mark.parametrize(

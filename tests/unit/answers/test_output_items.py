@@ -253,9 +253,9 @@ IMAGE = {"type": "image_generation_call", "id": "ig", "status": "completed", "re
 
 def test_an_image_is_an_answer_but_stays_in_the_responses() -> None:
     answer = read(response({"type": "reasoning"}, IMAGE, message("", phase="final_answer")))
-    told = {name: value for name, value in IMAGE.items() if name != "result"}
-    assert (*answer[:2], shown(answer)) == (Outcome.OK, None, [[told]])
-    assert shown(read(response(IMAGE, IMAGE))) == [[told, told]]
+    shortened = {name: value for name, value in IMAGE.items() if name != "result"}
+    assert (*answer[:2], shown(answer)) == (Outcome.OK, None, [[shortened]])
+    assert shown(read(response(IMAGE, IMAGE))) == [[shortened, shortened]]
     assert shown(read(response(IMAGE, message("A kettle.")))) == ["A kettle."]
     assert read(response(IMAGE), compiled=SCHEMA[RESPONSES])[:3] == (Outcome.INVALID_ANSWER, "empty", None)
     picked = recipe(RESPONSES, "columns: {image: \"output[?type=='image_generation_call'].result | [0]\"}")

@@ -66,9 +66,9 @@ def test_all_problems_of_a_recipe_are_reported_at_once() -> None:
         "  a: {list: 1}\n"
         "columns: {b: '[['}\n"
     )
-    told = {(problem.line, problem.key) for problem in problems}
+    reported = {(problem.line, problem.key) for problem in problems}
     keys = {(1, "modle"), (2, "prompt"), (3, "system"), (4, "budget_usd"), (5, "limit"), (8, "columns.b")}
-    assert told >= keys
+    assert reported >= keys
     assert {problem.line for problem in problems} >= {7}
     assert {problem.key for problem in problems} >= {"model"}
 
