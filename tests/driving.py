@@ -244,20 +244,20 @@ def notification_of_each_job(notification: Notification) -> list[Notification]:
     return [replace(notification, status=its["status"], detail={**notification.detail, **its}) for its in digest]
 
 
-def messages(fake: FakeContext, event: str) -> list[Notification]:
-    """Return the notifications of an event to people, in order."""
-    return [notification for notification in fake.topics.people if notification.event == event]
-
-
-def last_message(fake: FakeContext, event: str) -> Notification:
-    """Return the last notification of an event to people."""
-    return messages(fake, event)[-1]
+def published(fake: FakeContext, event: str) -> list[Notification]:
+    """Return the notifications of an event to programs, in order."""
+    return [notification for notification in fake.topics.published if notification.event == event]
 
 
 def only_event(fake: FakeContext, event: str) -> Notification:
     """Return the notification of an event to programs, which must be the only one."""
-    (found,) = [notification for notification in fake.topics.published if notification.event == event]
+    (found,) = published(fake, event)
     return found
+
+
+def last_message(fake: FakeContext, event: str) -> Notification:
+    """Return the last notification of an event to people."""
+    return [notification for notification in fake.topics.people if notification.event == event][-1]
 
 
 def ended(job: Job) -> bool:

@@ -31,7 +31,7 @@ from tests.driving import (
     run,
 )
 from tests.fakes import INBOX, RESULTS, WORK, FakeContext, Fault, Faults, answer_ok, response_line
-from tests.schedules.invariants import MONEY_TOLD
+from tests.schedules.invariants import REPORTED_COST_CODES
 
 HOUR, DAY = 3600, 86_400
 MAX_DAYS = 30
@@ -85,7 +85,7 @@ def outcomes(fake: FakeContext, job: Job | None = None) -> dict[str, int]:
 def cost_is_reported(fake: FakeContext, job: Job | None = None) -> bool:
     summary = result_json(fake, "summary.json", job)
     codes = {reason["code"] for reason in summary["reasons"]}
-    return bool(codes & MONEY_TOLD or summary["cost"].get("uncollected_requests"))
+    return bool(codes & REPORTED_COST_CODES or summary["cost"].get("uncollected_requests"))
 
 
 def everything(fake: FakeContext) -> list[dict[str, Any]]:
