@@ -29,7 +29,7 @@ RECIPES = (RECIPE, RECIPE.replace(b"{{ text }}", b"{{ txt }}"), RECIPE + b"limt:
 CALLS = ("upload", "create", "retrieve", "newest", "cancel", "streaming")
 
 
-class AnyWorld(RuleBasedStateMachine):
+class RandomOperations(RuleBasedStateMachine):
     """Drops, markers and time in any order, over fakes with faults. In the end nothing may be left to do."""
 
     @initialize(chance=st.randoms(use_true_random=False), size=st.integers(1, 6), limited=st.booleans())
@@ -183,8 +183,8 @@ def check_no_file_waits(fake: FakeContext, recipe: bytes) -> None:
             assert waiting.recipe_sha256 == today, f"{waiting.key} waits for a recipe that is there"
 
 
-TestAnything = seed(20_261_123)(AnyWorld).TestCase
-TestAnything.settings = settings(
+TestRandomOperations = seed(20_261_123)(RandomOperations).TestCase
+TestRandomOperations.settings = settings(
     max_examples=400,
     stateful_step_count=25,
     deadline=None,
