@@ -30,7 +30,7 @@ architecture: setup ## Write the generated parts of docs/architecture.md
 
 # One process more than the two cores it is made for: the one with the end-to-end tests mostly waits.
 test: check ## Run everything: the checks, and all tests, end to end too
-	@$(ISOLATED) $(BIN)/pytest -q -n 3
+	@$(ISOLATED) $(BIN)/pytest -q -n 3 --durations=10
 
 test-fast: setup ## Run the unit, contract and scenario tests that are not slow: for every save
 	@$(ISOLATED) $(BIN)/pytest -q -n 2 --dist worksteal -m "not slow" $(wildcard tests/unit tests/contract tests/scenarios)

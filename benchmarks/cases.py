@@ -22,11 +22,11 @@ def build(rows: int) -> None:
 
 
 def build_into(to: Path, drop: Path) -> None:
-    from dropbatch.gc_tuning import settle
+    from dropbatch.gc_tuning import tune_gc
     from dropbatch.rows.request_builder import RequestBuilder
 
     asker = RequestBuilder(_recipe())
-    settle()  # as every function does when it is connected
+    tune_gc()  # as every function does when it is connected
     with to.open("wb") as out:
         for chunk in _drop(drop).chunks():
             requests = asker.requests(chunk)
@@ -59,9 +59,9 @@ def validate(rows: int) -> None:
     """A raw drop: every line is checked as strictly as a drop is. Whether ids are unique is `unique_ids`."""
     from dropbatch.formats.jsonl.fast_raw_requests import RawChunk
     from dropbatch.formats.jsonl.raw_request import raw_request
-    from dropbatch.gc_tuning import settle
+    from dropbatch.gc_tuning import tune_gc
 
-    settle()  # as above
+    tune_gc()  # as above
     for chunk in _drop(raw_drop(rows)).chunks():
         if not isinstance(chunk, RawChunk):
             for record in chunk.records():

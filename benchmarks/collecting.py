@@ -27,11 +27,12 @@ from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.states import BatchState, JobState, OpenAIStatus
 from dropbatch.formats.file_types import file_type
 from dropbatch.formats.reading import read_drop
-from dropbatch.gc_tuning import settle
+from dropbatch.gc_tuning import tune_gc
 from dropbatch.messages import BatchMessage
 from dropbatch.ports import OpenAI, RemoteBatch
 from dropbatch.rows.job_rows import JobRows
-from dropbatch.storage.job_files import JobFiles, RecipeText
+from dropbatch.storage.job_files import JobFiles
+from dropbatch.storage.recipe_text import RecipeText
 
 SHARD_ROWS = 50_000
 SIZES = (50_000, 200_000, 1_000_000)
@@ -223,7 +224,7 @@ def _collect(kind: str, rows: int) -> None:
         job, shards, batches = job_items(kind, rows)
         for item in (job, *shards, *batches):
             context.repository.add(item)
-        settle()  # as every function does when it is connected
+        tune_gc()  # as every function does when it is connected
         for batch in batches:
             collect(context, BatchMessage(job.id, batch.sort_key))
         ended = context.repository.job(job.id)

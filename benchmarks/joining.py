@@ -24,7 +24,8 @@ from dropbatch.domain.states import JobState, ShardState
 from dropbatch.formats.file_types import file_type
 from dropbatch.formats.reading import read_drop
 from dropbatch.ports import OpenAI
-from dropbatch.storage.job_files import JobFiles, RecipeText
+from dropbatch.storage.job_files import JobFiles
+from dropbatch.storage.recipe_text import RecipeText
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -25,7 +25,7 @@ from benchmarks.worlds import BUCKETS, folder_context
 from dropbatch.adapters.openai import OpenAIBatches
 from dropbatch.domain.states import BatchState
 from dropbatch.storage.repository import Repository
-from dropbatch.gc_tuning import settle
+from dropbatch.gc_tuning import tune_gc
 from dropbatch.messages import Look, Work
 from dropbatch.polling.poll import poll
 from dropbatch.submission.submit import submit
@@ -37,7 +37,7 @@ world.objects.put(BUCKETS.inbox, "recipe.yaml", RECIPE, "text/plain")
 with world.objects.writing(BUCKETS.inbox, "reviews.csv", "text/csv") as out, open(drop, "rb") as file:
     shutil.copyfileobj(file, out, 1 << 20)
 version = world.objects.head(BUCKETS.inbox, "reviews.csv").version_id
-settle()  # as every function does when it is connected
+tune_gc()  # as every function does when it is connected
 began = time.perf_counter()
 take_in(world, Look(BUCKETS.inbox, "reviews.csv", version))
 repository = Repository(world.table)

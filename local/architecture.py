@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Job
-from dropbatch.domain.states import BatchState, JobState, follow
+from dropbatch.domain.states import BatchState, JobState, checked_transition
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "layers" / "core" / "dropbatch"
@@ -89,7 +89,7 @@ def _first_state(item: type[Job | Batch]) -> Any:
 
 def _is_allowed(current: S, state: S) -> bool:
     try:
-        follow(current, state)
+        checked_transition(current, state)
     except AssertionError:
         return False
     return True

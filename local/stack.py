@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
@@ -201,11 +202,12 @@ class Stack:
 
     def _sam(self, command: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         log = self.directory / "logs" / f"{command}.log"
-        with log.open("wb") as out:
+        # SAM leaves empty folders behind where it keeps what is temporary.
+        with log.open("wb") as out, TemporaryDirectory() as scratch:
             done = subprocess.run(
                 [str(_tool("sam", "sam")), command, *arguments],
                 cwd=ROOT,
-                env=dict(environment),
+                env={**environment, "TMPDIR": scratch},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
+from moto.core.serialize import BaseJSONSerializer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import event_contract
@@ -24,6 +25,19 @@ from tests.fakes import FakeContext
 _load_file = cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda _, path: _load_file(path)
 ssl.create_default_context = cache(ssl.create_default_context)
+
+# moto takes DynamoDB's values apart, and looks for every member under half a dozen names. They are JSON already.
+_serialize_structure = BaseJSONSerializer._serialize_type_structure
+
+
+def _serialize_quickly(serializer: BaseJSONSerializer, serialized: Any, value: Any, shape: Any, key: str) -> None:
+    if shape.name == "AttributeValue" and "B" not in value:
+        serialized[key] = value
+    else:
+        _serialize_structure(serializer, serialized, value, shape, key)
+
+
+BaseJSONSerializer._serialize_type_structure = _serialize_quickly
 
 STACK = "tests/e2e/"
 SCOPES = (STACK, "tests/schedules/test_busy_account.py")

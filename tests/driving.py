@@ -74,10 +74,10 @@ def rows(count: int) -> bytes:
     return b"text\n" + b"".join(b"row %d\n" % number for number in range(1, count + 1))
 
 
-def run(fake: FakeContext, *, ticks: int = 60, step: float = 60) -> None:
-    """Deliver messages and poll each `step` seconds, until nothing is open or `ticks` polls are done.
+def run(fake: FakeContext, *, ticks: int = 60, step: float = 60) -> bool:
+    """Deliver messages and poll each `step` seconds, until nothing is open or `ticks` are over.
 
-    After the last kill, polls are rarer while everything waits: nothing can go wrong there any more.
+    Return whether nothing is open. After the last kill, polls are rarer while everything waits: nothing can go wrong there any more.
     """
     for _ in range(ticks):
         delivered = deliver(fake)
@@ -87,9 +87,10 @@ def run(fake: FakeContext, *, ticks: int = 60, step: float = 60) -> None:
         delivered += deliver(fake)
         is_open = not polled or any(True for kind in ("job", "outbox", "pending") for _ in fake.table.open_items(kind))
         if not is_open and not fake.intake.messages:
-            return
+            return True
         waits = not delivered and fake.killer is not None and fake.killer.is_past
         fake.clock.sleep(5 * step if waits else step)
+    return False
 
 
 def pass_time(fake: FakeContext, seconds: float, *, step: float = 60) -> None:

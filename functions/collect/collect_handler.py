@@ -1,4 +1,4 @@
-"""Collects ended batches, and assembles the results of jobs whose batches all are (collect queue)."""
+"""The collect function: it collects ended batches, and assembles the results of their jobs (collect queue)."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from dropbatch.storage.context import Context
 
 
 def handler(event: dict[str, Any], lambda_context: LambdaContext) -> dict[str, Any]:
-    """Handle an SQS event; the answer names the messages that are to come again."""
+    """Handle an SQS event. Return the messages that must come again."""
 
     def handle(context: Context, message: dict[str, Any]) -> None:
         collect(context, BatchMessage.from_json(message))

@@ -1,4 +1,4 @@
-"""Takes in what lands in the inbox (intake queue), and submits the batches that are due (dispatch queue)."""
+"""The submit function: it takes in objects of the inbox (intake queue), and submits due batches (dispatch queue)."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from dropbatch.submission.submit import submit
 
 
 def handler(event: dict[str, Any], lambda_context: LambdaContext) -> dict[str, Any]:
-    """Handle an SQS event of either queue; the answer names the messages that are to come again."""
+    """Handle an SQS event of either queue. Return the messages that must come again."""
 
     def handle(context: Context, message: dict[str, Any]) -> None:
         if "batch" in message:

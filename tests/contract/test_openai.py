@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from dropbatch.adapters import openai as adapter
 from dropbatch.adapters.openai import OpenAIBatches
-from dropbatch.collection.retry_policy import Failure, classify_failure
+from dropbatch.collection.batch_failure import Failure, classify_failure
 from dropbatch.domain.errors import (
     ErrorKind,
     OpenAIAuthError,
@@ -177,7 +177,7 @@ def real(emulator: RunningEmulator, key: Key, monkeypatch: pytest.MonkeyPatch) -
 def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Service:
     if request.param == "fake":
         return Fake()
-    monkeypatch.setattr(adapter, "PAGE", 2)
+    monkeypatch.setattr(adapter, "PAGE_BATCHES", 2)
     return Real(*(request.getfixturevalue(name) for name in ("real", "emulator", "key", "strike")))
 
 

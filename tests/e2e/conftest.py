@@ -19,7 +19,7 @@ import httpx2
 import pytest
 from openai import OpenAI
 
-from dropbatch.submission.submit import METADATA_KEY
+from dropbatch.submission.create_search import METADATA_KEY
 from local.embedded_aws import MODIFIED
 from local.programs import free_port, running
 from local.stack import AWS, AWS_MARK, Deployed, Stack

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.drops import ObjectKind, meaning_of
+from dropbatch.domain.drops import ObjectKind, kind_of_object
 from tests.e2e.conftest import Embedded
 
 FOLDERS = sorted(path for path in Path("examples").iterdir() if path.is_dir() and path.name != "consumer")
@@ -31,8 +31,8 @@ SKIPPED = {"nightly-report": 1}
 def test_an_example_folder_is_answered_unchanged(folder: Path, healthy: Embedded) -> None:
     files = {f"examples/{folder.name}/{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
     versions = {key: healthy.drop(key, data) for key, data in files.items()}
-    (key,) = [key for key in files if meaning_of(key) is ObjectKind.DROP]
-    recipes = [key for key in files if meaning_of(key) is ObjectKind.RECIPE]
+    (key,) = [key for key in files if kind_of_object(key) is ObjectKind.DROP]
+    recipes = [key for key in files if kind_of_object(key) is ObjectKind.RECIPE]
     for recipe in recipes:
         assert healthy.event(versions[recipe], "recipe")["status"] == "usable"
 

@@ -1,4 +1,4 @@
-"""The world in memory: every port, a clock that tests move, and a process that can be killed at any call.
+"""Fakes of all ports in memory, a clock that tests move, and a process that can be killed at any call.
 
 The fakes pass the same contract suite as the real adapters (`tests/contract`).
 """

@@ -1,7 +1,6 @@
-"""The fakes together, and the Context that the use cases see."""
+"""All fakes together, and the Context on them."""
 
 import errno
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
@@ -13,7 +12,7 @@ from dropbatch.storage.context import Buckets, Context
 from tests import event_contract
 from tests.fakes.clock import FakeClock
 from tests.fakes.killer import Killer
-from tests.fakes.names import INBOX, RESULTS, WORK
+from tests.fakes.names import INBOX, RESULTS, WORK, Numbers
 from tests.fakes.objects import FakeObjects
 from tests.fakes.observer import FakeObserver
 from tests.fakes.openai import FakeOpenAI
@@ -26,7 +25,7 @@ DEAD_LETTERS = ("intake", "dispatch", "collect", "drop_events")
 
 @dataclass
 class FakeContext:
-    """The fakes, and the Context that the use cases see: through the killer, if there is one."""
+    """The fakes, and the Context that use cases get: through the killer, if there is one."""
 
     scratch: Path
     clock: FakeClock = field(default_factory=FakeClock)
@@ -36,7 +35,7 @@ class FakeContext:
     seconds_left: Callable[[], float] = lambda: 300.0
     hold_above_rows: int = 200_000
     zone: tzinfo = UTC
-    scratch_bytes: int | None = None  # how much the disk holds, None: any amount
+    scratch_bytes: int | None = None  # the size of the disk; None: unlimited
 
     def __post_init__(self) -> None:
         self.objects = FakeObjects(self.clock)
@@ -49,7 +48,7 @@ class FakeContext:
         self.topics = FakeTopics(event_contract.check)
         self.openai = FakeOpenAI(self.clock)
         self.observer = FakeObserver()
-        self._tokens = itertools.count(1)
+        self._tokens = Numbers()
 
     @property
     def dead_intake(self) -> FakeDeadLetters:
@@ -58,7 +57,7 @@ class FakeContext:
     @property
     def context(self) -> Context:
         def seen(name: str, port: Any) -> Any:
-            if self.scratch_bytes is not None and name in ("objects", "openai"):  # what is written comes from these
+            if self.scratch_bytes is not None and name in ("objects", "openai"):  # files on disk come from these
                 port = _OnDisk(port, self.scratch, self.scratch_bytes)
             return self.killer.wrap(name, port) if self.killer else port
 
@@ -86,7 +85,7 @@ class FakeContext:
 
 
 class _OnDisk:
-    """A port beside a disk of a size: a call that comes when more was written fails, as the writing would have."""
+    """A port beside a disk of limited size: when the disk is full, the next call fails as a write would."""
 
     def __init__(self, port: Any, folder: Path, size: int) -> None:
         self._port, self._folder, self._size = port, folder, size

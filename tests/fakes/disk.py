@@ -12,7 +12,7 @@ from tests.fakes.names import INBOX
 
 
 class DiskObjects(FolderObjects):
-    """S3 in a folder, and what tests do to buckets."""
+    """S3 in a folder, with methods for tests."""
 
     def drop(self, key: str, data: bytes, labels: Mapping[str, str] | None = None, bucket: str = INBOX) -> str:
         self.put(bucket, key, data, "application/octet-stream")
@@ -23,7 +23,7 @@ class DiskObjects(FolderObjects):
 
 
 class DiskTable:
-    """DynamoDB in a file of SQLite: each write is whole, or not there."""
+    """DynamoDB in a file of SQLite: each write is atomic."""
 
     def __init__(self, path: Path) -> None:
         # A heartbeat writes from a thread of its own.

@@ -1,7 +1,7 @@
-"""Faults that last: a call of a port fails for hours or for ever, about everything or about one thing.
+"""Lasting faults: a call of a port fails for hours or for ever, for all subjects or for one.
 
-Which calls there are is read from `ports.py`, so that none is forgotten. A fault is before its call's effect or after
-it; iterators and context managers that fail after it break in the middle.
+The calls come from `ports.py`, so that none is forgotten. A fault is before the effect of its call or after it.
+Iterators and context managers that fail after it break in the middle.
 """
 
 import random
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from math import inf
 from typing import Any, get_args, get_type_hints
 
@@ -33,10 +33,10 @@ from tests.fakes.killer import Killed, Killer
 
 HOUR = 3600.0
 FUNCTION_SECONDS = 300
-"""How long Lambda lets a function run."""
+"""How long a function may run on Lambda."""
 
 _PARTS = {"Writer", "Download"}
-"""What calls hand out: they fail where the call that hands them out breaks in the middle."""
+"""Protocols of objects that calls return: these fail if the call breaks in the middle."""
 
 _NO_FAULTS = {"Observer"}
 """Logs and metrics go to standard output."""
@@ -44,7 +44,7 @@ _NO_FAULTS = {"Observer"}
 
 @cache
 def calls() -> dict[str, str]:
-    """Every call of every port of the Context, by the port's Protocol: `openai.retrieve` is one of `OpenAI`."""
+    """Return each call of each port of the Context, with the port's Protocol: `openai.retrieve` is one of `OpenAI`."""
     protocols = {name: its for name, its in vars(ports).items() if getattr(its, "_is_protocol", False)}
     found = {}
     for member, hint in get_type_hints(Context).items():
@@ -54,7 +54,7 @@ def calls() -> dict[str, str]:
             for place in places:
                 found.update({f"{place}.{call}": name for call in methods_of(protocols[name])})
     seen = set(found.values()) | _PARTS | _NO_FAULTS | {"Protocol"}
-    assert set(protocols) <= seen, f"ports that nothing is known of: {set(protocols) - seen}"
+    assert set(protocols) <= seen, f"unknown ports: {set(protocols) - seen}"
     return {call: name for call, name in found.items() if name not in _NO_FAULTS}
 
 
@@ -108,7 +108,7 @@ _GONE: _Errors = {"gone": lambda: OpenAINotFoundError("http_404", 404)}
 
 
 def errors_of(call: str) -> dict[str, Callable[[], Exception]]:
-    """What a call can really raise, by name."""
+    """Return the errors that a call can really raise, by name."""
     protocol, method = calls()[call], call.rpartition(".")[2]
     if protocol == "OpenAI":
         if method == "key_version":
@@ -120,16 +120,16 @@ def errors_of(call: str) -> dict[str, Callable[[], Exception]]:
 
 
 def may_fail_after(call: str, error: str) -> bool:
-    """Whether a call that ends so may have had its effect all the same, or have broken off in the middle."""
+    """Return whether a call with this error may have had its effect anyway, or have broken in the middle."""
     return error in ("broken", "unreachable", "500", "503", "timeout")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One call that fails, from `begins` (seconds after the world began) on.
+    """One call that fails, from `begins` (seconds after the start) on.
 
-    With `only`, it fails about one subject alone (a key, an item, a batch, a file, an audience): the one about which
-    the call was made as the n-th, from 0. `seconds` makes it slow; one without an `error` is slow and succeeds.
+    With `only`, it fails for one subject (a key, an item, a batch, a file, an audience): the n-th subject of the call,
+    from 0. `seconds` makes it slow. A fault without an `error` is slow and succeeds.
     """
 
     call: str
@@ -149,19 +149,19 @@ class Fault:
 
 
 class Faults(Killer):
-    """Wraps ports as a Killer does, and lets calls fail as the faults say. It kills, too."""
+    """A Killer whose calls also fail as the faults say."""
 
     def __init__(self, clock: FakeClock, faults: tuple[Fault, ...] = ()) -> None:
         super().__init__()
         self.faults = list(faults)
         self.fired: Counter[Fault] = Counter()
-        self.hit: dict[Fault, set[str]] = {}  # what each was about when it fired
+        self.hit: dict[Fault, set[str]] = {}  # the subjects of each when it fired
         self.made: Counter[str] = Counter()  # calls, whether or not they failed
-        self.watchers: dict[str, Callable[..., None]] = {}  # are told of calls that took effect
+        self.watchers: dict[str, Callable[..., None]] = {}  # called after calls that took effect
         self._clock = clock
         self._start = clock()
         self._began = clock()
-        self._subjects: dict[str, dict[str, int]] = {}  # of each call, numbered as they came
+        self._subjects: dict[str, dict[str, int]] = {}  # the subjects of each call, numbered as they came
         self._wrapped: dict[str, _Faulty] = {}
 
     def invoked(self) -> None:
@@ -173,7 +173,7 @@ class Faults(Killer):
         return FUNCTION_SECONDS - (self._clock() - self._began)
 
     def wrap(self, name: str, port: Any) -> Any:
-        if isinstance(port, Mapping):
+        if isinstance(port, dict):
             return {member: self.wrap(f"{name}.{member}", its) for member, its in port.items()}
         known = self._wrapped.get(name)
         if known is None or known.port is not port:
@@ -183,7 +183,7 @@ class Faults(Killer):
     def is_active(self, fault: Fault) -> bool:
         return fault.begins <= self._clock() - self._start < fault.ends
 
-    def called(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], more: dict[str, Any]) -> Any:
+    def called(self, name: str, method: Callable[..., Any], *args: Any, **more: Any) -> Any:
         self.made[name] += 1
         mine = [fault for fault in self.faults if fault.call == name]
         due = None
@@ -219,17 +219,12 @@ class _Faulty:
         self._name, self.port, self._faults = name, port, faults
 
     def __getattr__(self, member: str) -> Any:
-        if not callable(getattr(self.port, member)):
-            return getattr(self.port, member)
-
-        def called(*args: Any, **more: Any) -> Any:
-            return self._faults.called(f"{self._name}.{member}", getattr(self.port, member), args, more)
-
-        return called
+        found = getattr(self.port, member)
+        return partial(self._faults.called, f"{self._name}.{member}", found) if callable(found) else found
 
 
 def _broken(result: Any, error: Callable[[], Exception]) -> Any:
-    """The result, which breaks in the middle if it is one that takes time."""
+    """Return the result; an iterator or a context manager breaks in the middle."""
     if isinstance(result, Iterator):
 
         def beginning() -> Iterator[Any]:
@@ -252,7 +247,7 @@ def _broken(result: Any, error: Callable[[], Exception]) -> Any:
 
 
 def subject_of(call: str, args: tuple[Any, ...], more: Mapping[str, Any]) -> str:
-    """What a call is about: a key, an item, a message's batch, drop or job, an audience, or an id at OpenAI."""
+    """Return the subject of a call: a key, an item, a message's batch, drop or job, an audience, an id at OpenAI."""
     values = [*args, *more.values()]
     port, _, method = call.rpartition(".")
     if port == "objects":
@@ -267,7 +262,7 @@ def subject_of(call: str, args: tuple[Any, ...], more: Mapping[str, Any]) -> str
 
 
 def about(message: Mapping[str, Any]) -> str:
-    """What a queue's message is about: a batch, a job, or a version of an object."""
+    """Return the subject of a queue's message: a batch, a job, or a version of an object."""
     if "job_id" in message:
         return f"{message['job_id']} {message.get('batch') or 'job'}"
     detail = message.get("detail")
@@ -278,14 +273,14 @@ def about(message: Mapping[str, Any]) -> str:
 
 
 def is_everything(call: str, hit: str) -> bool:
-    """Whether what a call failed about belongs to no one job."""
+    """Return whether the subject of a failed call belongs to no single job."""
     if call.startswith("table."):
         return not hit.startswith(("job#", "limit#", "drop#"))
     return call.endswith((".depth", ".hide", ".key_version", ".newest"))
 
 
 def any_fault(chance: random.Random, call: str, *, day: float = 24 * HOUR) -> Fault:
-    """A fault of this call, of any kind, length and beginning."""
+    """Return a fault of this call with a random kind, length and beginning."""
     error = chance.choice(list(errors_of(call)))
     return Fault(
         call,

@@ -1,6 +1,6 @@
 """A process that can be killed at any call."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,38 +17,38 @@ READS = frozenset(
 
 
 class Killer:
-    """Counts the calls to the world, and kills the process at one: before it takes effect, or just after.
+    """A counter of the calls to ports, which kills the process at one: before its effect or just after it.
 
-    The point `2n` is before the n-th call (from 0), `2n + 1` after it. `intrusions` run before the n-th call, as
-    another process would that is quicker.
+    The point `2n` is before the n-th call (from 0), `2n + 1` after it. `intrusions` run before the n-th call, like the
+    calls of a faster process.
     """
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.begun: list[int] = []  # which call was the first of each invocation
+        self.begun: list[int] = []  # the first call of each invocation
         self.points: set[int] = set()
         self.intrusions: dict[int, Callable[[], None]] = {}
 
     def invoked(self) -> None:
-        """Another invocation begins."""
+        """Record that another invocation begins."""
         self.begun.append(len(self.calls))
 
     @property
     def is_past(self) -> bool:
-        """Whether it killed, and will not kill again."""
+        """True if it has killed, and will not kill again."""
         return bool(self.points) and 2 * len(self.calls) > max(self.points)
 
     def all_points(self) -> list[int]:
-        """Every point at which a kill differs from all others, of the calls that were made.
+        """Return each point of the made calls at which a kill has an effect of its own.
 
-        Between two calls that change something nothing is different, whatever is read there: the points are before an
-        invocation's first call, and after each call that has an effect.
+        Reads between two writes make no difference: the points are before the first call of an invocation, and after
+        each call that changes something.
         """
         effects = {2 * n + 1 for n, call in enumerate(self.calls) if call.rpartition(".")[2] not in READS}
         return sorted(effects | {2 * n for n in self.begun if n < len(self.calls)})
 
     def wrap(self, name: str, port: Any) -> Any:
-        if isinstance(port, Mapping):  # the dead letters of every queue
+        if isinstance(port, dict):  # the dead letters of every queue
             return {member: self.wrap(f"{name}.{member}", its) for member, its in port.items()}
         return _Killable(name, port, self)
 

@@ -1,3 +1,14 @@
 """The fake stack's buckets."""
 
 INBOX, RESULTS, WORK = "the-inbox", "the-results", "the-work"
+
+
+class Numbers:
+    """What is counted gets the next number, from 1. Unlike `itertools.count`, it can be pickled."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __next__(self) -> int:
+        self._last += 1
+        return self._last

@@ -1,7 +1,6 @@
 """S3 in memory."""
 
 import hashlib
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,12 +11,12 @@ from dropbatch.adapters.s3 import PART_BYTES
 from dropbatch.adapters.s3_multipart import MIN_PART_BYTES
 from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError, StaleItemError
 from dropbatch.ports import ObjectInfo, Piece
-from tests.fakes.names import INBOX
+from tests.fakes.names import INBOX, Numbers
 from tests.fakes.refusal import refusal
 
 MAX_KEY_BYTES = 1_024
 MAX_METADATA_BYTES = 2_048
-"""Of the names and values of an object's `x-amz-meta-*` together."""
+"""The maximum size of the names and values of an object's `x-amz-meta-*` together."""
 
 PAGE = 1_000
 """How many keys S3 lists, or deletes, in one call."""
@@ -40,12 +39,12 @@ class FakeObjects:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._objects: dict[tuple[str, str], list[_Version]] = {}
-        self._by_folder: dict[tuple[str, str], set[str]] = {}  # keys: a month of jobs is too many to search through
-        self._ids = itertools.count(1)
-        self.uploads: dict[str, tuple[bytes, float]] = {}  # what is being joined, as far as it came, and since when
+        self._by_folder: dict[tuple[str, str], set[str]] = {}  # keys: a month of jobs has too many to search
+        self._ids = Numbers()
+        self.uploads: dict[str, tuple[bytes, float]] = {}  # unfinished joins: their bytes, and when they began
         self.forbidden: set[str] = set()  # keys that may not be read
         self.archived: set[str] = set()  # keys whose objects must be restored before they can be read
-        self.conflicting: set[str] = set()  # keys at which every conditional write meets another
+        self.conflicting: set[str] = set()  # keys whose conditional writes always conflict with another
 
     def drop(
         self,
@@ -56,9 +55,9 @@ class FakeObjects:
         version_id: str | None = None,
         began: float | None = None,
     ) -> str:
-        """Puts an object as a user would; returns its version.
+        """Put an object as a user would, and return its version.
 
-        `began` makes it a multipart upload that began then: S3 shows that as when the object was modified.
+        `began` makes it a multipart upload that began then: S3 shows that time as the object's LastModified.
         """
         _check_key("PutObject", key)
         labels = labels or {}
@@ -71,7 +70,7 @@ class FakeObjects:
         return version.id
 
     def event(self, bucket: str, key: str, version_id: str | None = None) -> dict[str, Any]:
-        """EventBridge's `Object Created` about a version, or about the newest."""
+        """Return EventBridge's `Object Created` for a version, or for the newest one."""
         versions = [version for version in self._objects[bucket, key] if not version.is_marker]
         version = next(version for version in reversed(versions) if version_id in (None, version.id))
         return {
@@ -101,14 +100,14 @@ class FakeObjects:
         }
 
     def remove(self, bucket: str, key: str) -> str:
-        """A delete marker: the versions stay. Returns the marker's own version."""
+        """Put a delete marker, and return its version. The other versions stay."""
         number, now = next(self._ids), int(self._clock())
         marker = _Version(b"", f"v{number}", number, now, now, is_marker=True)
         self._add(bucket, key, marker)
         return marker.id
 
     def forget(self, bucket: str, key: str) -> None:
-        """Drops every version of a key, so that a long test need not remember it."""
+        """Delete all versions of a key, to save memory in a long test."""
         del self._objects[bucket, key]
         self._by_folder[bucket, _folder(key)].remove(key)
 
@@ -155,7 +154,7 @@ class FakeObjects:
 
     def blocks(self, bucket: str, key: str, version_id: str | None = None, start: int = 0) -> Iterator[bytes]:
         data = self._read(bucket, key, version_id)
-        # Odd, small blocks, so that no reader can lean on their ends.
+        # Small blocks of an odd size, so that no reader can rely on their ends.
         yield from (data[at : at + 7919] for at in range(start, len(data), 7919))
 
     def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
@@ -226,7 +225,7 @@ def _etag(data: bytes) -> str:
 
 
 def _folder(key: str) -> str:
-    """The first two folders of a key."""
+    """Return the first two folders of a key."""
     return "/".join(key.split("/")[:2])
 
 
@@ -236,9 +235,9 @@ def _check_key(operation: str, key: str) -> None:
 
 
 def _sequencer(number: int) -> str:
-    """A text that is greater for a later version of its key, once the shorter of two is padded with zeros at its right.
+    """Return a text that is greater for a later version, if the shorter of two is padded with zeros on the right.
 
-    S3 gives them in different lengths.
+    The sequencers of S3 have different lengths.
     """
     return f"0066A3F1C2{number:08X}".rstrip("0")
 

@@ -1,7 +1,6 @@
-"""OpenAI's Files and Batches in memory: as strict as the service, and as odd as a test wants it."""
+"""OpenAI's Files and Batches in memory: as strict as the service, with the oddities that a test sets."""
 
 import hashlib
-import itertools
 import json
 import random
 from collections import Counter, deque
@@ -21,17 +20,16 @@ from dropbatch.domain.errors import (
 )
 from dropbatch.domain.states import TERMINAL, OpenAIStatus
 from dropbatch.ports import RemoteBatch
+from tests.fakes.names import Numbers
 
 Answerer = Callable[[dict[str, Any]], tuple[str, dict[str, Any]] | None]
-"""Gives for a request line ("output" | "error", its answer line), or None if the row goes missing."""
-
+"""Returns for a request line ("output" | "error", its answer line), or None if the row goes missing."""
 
 Refuser = Callable[[RemoteBatch, list[dict[str, Any]]], Sequence[tuple[str, str, int | None]]]
-"""Gives the errors (code, message, line) with which a batch of these requests fails validation, or none."""
-
+"""Returns the errors (code, message, line) with which a batch of these requests fails validation, or none."""
 
 Fault = Callable[..., OpenAIError | None]
-"""Gives, for the arguments of a call, the error with which it fails, or None."""
+"""Returns, for the arguments of a call, the error with which it fails, or None."""
 
 PAGE = 2
 MAX_REQUESTS = 50_000
@@ -40,7 +38,7 @@ BLOCK_BYTES = 1_048_576
 
 
 def echo(request: dict[str, Any]) -> str:
-    """Return a text that only this request's body is answered with: under another row, it shows."""
+    """Return a text that is the answer to this request's body only, so that a mix-up of rows shows."""
     return "ok " + hashlib.sha256(json.dumps(request["body"], sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -68,7 +66,7 @@ def response_line(request: dict[str, Any], status: int, body: Any) -> dict[str, 
 
 @dataclass(frozen=True)
 class FakeDownload:
-    """A file's content from `start` on; `breaks_after` so many bytes the connection is lost."""
+    """A file's content from `start` on. The connection breaks after `breaks_after` bytes."""
 
     content: bytes
     start: int
@@ -89,19 +87,19 @@ class FakeDownload:
 
 
 class FakeOpenAI:
-    """Files and Batches: a batch ends as soon as it is next looked at, unless `ending` says otherwise.
+    """Files and Batches: a batch ends the next time it is read, unless `ending` says otherwise.
 
-    How it can be odd: `faults` makes calls fail, for as long as they stand in it; `list_lag` and `retrieve_lag` are how
-    many seconds the list and the answers to retrieve are behind; `keeps_metadata` and `ignores_range` are as other
-    servers are; `breaks_after` so many bytes each download is lost. A file is gone if it is deleted from `files`.
+    Its oddities: `faults` makes calls fail while they are in it. `list_lag` and `retrieve_lag` are the seconds by which
+    the list and the answers of retrieve lag. `keeps_metadata` and `ignores_range` are those of other servers. Each
+    download breaks after `breaks_after` bytes. A file is gone if it is deleted from `files`.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._ids = itertools.count(1)
+        self._ids = Numbers()
         self.key: str | None = "sk-fake"
         self.key_valid = True
-        self.projects: dict[str, str] = {}  # by key; those that are not here have one project in common
+        self.projects: dict[str, str] = {}  # by key; all other keys share one project
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, RemoteBatch] = {}
         self.answer: Answerer = answer_ok
@@ -126,7 +124,7 @@ class FakeOpenAI:
         self._paid: Counter[tuple[str, int]] = Counter()
 
     def _call(self, method: str, *args: Any) -> str:
-        """Let a fault strike; return the project of the key that the call is made with."""
+        """Raise the fault of the call, if there is one. Return the project of the call's key."""
         self._version = None
         self._version = self._stored_key()
         fault = self.faults.get(method)
@@ -237,7 +235,7 @@ class FakeOpenAI:
         yield FakeDownload(content, 0 if self.ignores_range else start, self.breaks_after)
 
     def _look(self, batch: RemoteBatch) -> RemoteBatch:
-        """Move a batch on as far as it goes; return it as it now is."""
+        """Move a batch on as far as possible, and return it."""
         if batch.status is OpenAIStatus.CANCELLING:
             self._end(batch, OpenAIStatus.CANCELLED)
         elif batch.status is OpenAIStatus.VALIDATING and (errors := self._validate(batch)):

@@ -1,12 +1,13 @@
 """SQS in memory, as strict as the service: sizes, receipts, visibility, dead letters, and Lambda's end of loops."""
 
-import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from tests.fakes.names import Numbers
 
 MAX_MESSAGE_BYTES = 262_144
 MAX_DELAY_SECONDS = 900
@@ -39,10 +40,10 @@ class FakeMessage:
 
 
 class Chains:
-    """Who sends what: a message sent while a function works on another continues that one's chain.
+    """The chains of messages: a message that a function sends while it handles another one continues that one's chain.
 
     Lambda ends a chain at the 16th invocation of one function (recursive loop detection), unless the function allows
-    recursion. `stopped` counts the ends that were due, whether or not they are allowed.
+    recursion. `stopped` counts the ends that were due, allowed or not.
     """
 
     def __init__(self, *, allowed: bool = True) -> None:
@@ -74,7 +75,7 @@ class FakeDeadLetters:
 
     def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
         self._clock = clock
-        self._receipts = itertools.count(1)
+        self._receipts = Numbers()
         self._letters: list[FakeMessage] = []
 
     def put(self, message: Mapping[str, Any]) -> None:
@@ -104,7 +105,7 @@ class FakeQueue:
         self._clock = clock
         self._dead = dead
         self._chains = chains or Chains()
-        self._receipts = itertools.count(1)
+        self._receipts = Numbers()
         self.messages: list[FakeMessage] = []
 
     def send(self, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
@@ -116,7 +117,7 @@ class FakeQueue:
         self.messages.append(FakeMessage(self._clock() + delay_seconds, json.loads(text), self._chains.current()))
 
     def receive(self) -> FakeMessage | None:
-        """The next message that is due, now hidden from others; None if there is none."""
+        """Return the next message that is due, and hide it from others; None if there is none."""
         now = self._clock()
         for message in [message for message in self.messages if message.due <= now]:
             if self._dead is not None and message.receives >= MAX_RECEIVES:
@@ -129,7 +130,7 @@ class FakeQueue:
         return None
 
     def bury(self, message: FakeMessage) -> None:
-        """Moves a message to the dead letters."""
+        """Move a message to the dead letters."""
         self.messages.remove(message)
         if self._dead is not None:
             self._dead.put(message.body)
@@ -148,11 +149,11 @@ class FakeQueue:
         return len(self.messages)
 
     def waiting(self) -> int:
-        """How many messages could be received now."""
+        """Return the number of messages that could be received now."""
         return sum(message.due <= self._clock() for message in self.messages)
 
     def take(self) -> dict[str, Any] | None:
-        """Receives a message and deletes it at once: its body, or None if none is due."""
+        """Receive a message and delete it at once. Return its body, or None if none is due."""
         message = self.receive()
         if message is None:
             return None

@@ -1,4 +1,4 @@
-"""What AWS answers to a call that it does not take, as botocore raises it."""
+"""AWS's refusal of a call, as botocore raises it."""
 
 from botocore.exceptions import ClientError
 

@@ -1,6 +1,5 @@
 """DynamoDB in memory."""
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -18,9 +17,10 @@ MAX_KEY_BYTES = {"pk": 2_048, "sk": 1_024, "open": 2_048, "since": 1_024}
 
 MAX_DIGITS = 38
 
-_LONG_NUMBER = re.compile(rb"\d{%d}" % (MAX_DIGITS + 1))
+_TOO_LARGE = 10**MAX_DIGITS
+"""The least number of more digits; it may end in zeros, which do not count."""
 
-_SCALARS = frozenset({str, int, bool, type(None)})
+_SCALARS = frozenset({str, bool, type(None)})
 
 _INDEX_KEYS = ("open", "since")
 
@@ -49,16 +49,16 @@ class FakeTable:
         return msgspec.json.decode(item) if item else None
 
     def insert(self, item: Mapping[str, Any]) -> None:
-        _check(item)
+        text = _text(item)
         if item["sk"] in self._partitions.get(item["pk"], {}):
             raise StaleItemError
-        self._write(item)
+        self._write(item, text)
 
     def replace(self, item: Mapping[str, Any], rev: int) -> None:
-        _check(item)
+        text = _text(item)
         if self._revs.get((item["pk"], item["sk"])) != rev:
             raise StaleItemError
-        self._write(item)
+        self._write(item, text)
 
     def delete(self, pk: str, sk: str, rev: int) -> None:
         found = self._revs.get((pk, sk))
@@ -72,7 +72,8 @@ class FakeTable:
         found = self.get(pk, sk)
         if found is None or found.get("lease") != lease:
             raise StaleItemError
-        self._write({**found, "lease_until": until})
+        renewed = {**found, "lease_until": until}
+        self._write(renewed, _text(renewed))
 
     def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]:
         _check_keys({"pk": {"S": pk}})
@@ -85,7 +86,7 @@ class FakeTable:
         return iter(sorted(items, key=lambda item: item["since"]))
 
     def open(self, kind: str) -> Mapping[tuple[str, str], str]:
-        """What the index shows of a kind, by key."""
+        """Return the items of a kind that the index shows, by key."""
         while self._unseen and self._unseen[0][0] <= self._clock() - self.index_lag:
             _, key, open_, item = self._unseen.popleft()
             for shown in self._index.values():
@@ -95,21 +96,21 @@ class FakeTable:
         return self._index.get(kind, {})
 
     def expire(self) -> None:
-        """Deletes what is past its `expires_at`, as DynamoDB does at some time."""
+        """Delete items after their `expires_at`, as DynamoDB does at some time."""
         for item in [msgspec.json.decode(text) for text in self.texts()]:
             if item.get("expires_at", float("inf")) < self._clock():
                 self._remove(item["pk"], item["sk"])
 
     def everything(self) -> str:
-        """All that the table holds, as text."""
+        """Return all items of the table as text."""
         return "\n".join(self.texts())
 
     def texts(self) -> Iterator[str]:
         """Yield every item as JSON."""
         return (item for partition in self._partitions.values() for item in partition.values())
 
-    def _write(self, item: Mapping[str, Any]) -> None:
-        pk, sk, text = item["pk"], item["sk"], msgspec.json.encode(item).decode()
+    def _write(self, item: Mapping[str, Any], text: str) -> None:
+        pk, sk = item["pk"], item["sk"]
         self._partitions.setdefault(pk, {})[sk] = text
         self._revs[pk, sk] = item["rev"]
         is_shown = all(name in item for name in _INDEX_KEYS)
@@ -120,17 +121,20 @@ class FakeTable:
         self._unseen.append((self._clock(), (pk, sk), None, None))
 
 
-def _check(item: Mapping[str, Any]) -> None:
-    """Refuses what DynamoDB refuses, with its own words."""
-    if not _is_plain(item):
+def _text(item: Mapping[str, Any]) -> str:
+    """Return an item as it is kept; raise DynamoDB's error for one that it refuses."""
+    is_plain = _is_plain(item)
+    if not is_plain:
         typed(item)  # which takes no floats, sets or the like
     for name in ("pk", "sk"):
         if name not in item:
             raise _invalid(f"One or more parameter values were invalid: Missing the key {name} in the item")
-    _check_keys(typed({name: item[name] for name in MAX_KEY_BYTES if name in item}))
+    for name, most in MAX_KEY_BYTES.items():
+        if name in item and not _is_short(item[name], most):
+            _check_keys(typed({name: item[name]}))
     text = msgspec.json.encode(item)
-    # What is far from both bounds is not measured: no value takes three times the bytes that it takes in JSON.
-    is_to_measure = 3 * len(text) > MAX_ITEM_BYTES or _LONG_NUMBER.search(text)
+    # A small item is not measured: no value takes three times the bytes that it takes in JSON.
+    is_to_measure = not is_plain or 3 * len(text) > MAX_ITEM_BYTES
     if (
         is_to_measure
         and sum(len(name.encode()) + _bytes(value) for name, value in typed(item).items()) > MAX_ITEM_BYTES
@@ -138,16 +142,28 @@ def _check(item: Mapping[str, Any]) -> None:
         raise _invalid("Item size has exceeded the maximum allowed size")
     expires_at = item.get("expires_at", 0)
     assert type(expires_at) is int, "a time to live is a number of seconds"
-    assert expires_at in _TTL_SECONDS, f"a time to live of {expires_at} is none"
+    assert expires_at in _TTL_SECONDS, f"{expires_at} is not a time to live"
+    return text.decode()
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value holds nothing but what the table takes. Many items are checked, so that it is quick."""
-    members = value.values() if type(value) is dict else value
-    return all(type(its) in (dict, list) and _is_plain(its) for its in members if type(its) not in _SCALARS)
+    """Return whether the table takes all that a value holds. It is fast, because many items are checked."""
+    for member in value.values() if type(value) is dict else value:
+        kind = type(member)
+        if kind is int:
+            if not -_TOO_LARGE < member < _TOO_LARGE:
+                return False
+        elif kind not in _SCALARS and not (kind in (dict, list) and _is_plain(member)):
+            return False
+    return True
 
 
-@lru_cache(1000)  # the same few are asked for again and again
+def _is_short(value: Any, most: int) -> bool:
+    """Return whether a value is a text that takes at most so many bytes, even with four for each character."""
+    return type(value) is str and 0 < 4 * len(value) <= most
+
+
+@lru_cache(1000)  # the same few keys come again and again
 def _check_key(pk: str, sk: str) -> None:
     _check_keys({"pk": {"S": pk}, "sk": {"S": sk}})
 
@@ -161,7 +177,7 @@ def _check_keys(members: Mapping[str, Mapping[str, Any]]) -> None:
                 f"One or more parameter values were invalid: Type mismatch for {where} Expected: S Actual: {kind}"
             )
         if not value["S"]:
-            raise _invalid(f"One or more parameter values are not valid. An empty string value is no {where}")
+            raise _invalid(f"One or more parameter values are not valid. An empty string value is not a {where}")
         if len(value["S"].encode()) > MAX_KEY_BYTES[name]:
             raise _invalid(
                 f"One or more parameter values were invalid: Size of {where} has exceeded {MAX_KEY_BYTES[name]}"
@@ -169,7 +185,7 @@ def _check_keys(members: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _bytes(value: Mapping[str, Any]) -> int:
-    """The size of a value as DynamoDB's documentation counts it."""
+    """Return the size of a value as DynamoDB's documentation counts it."""
     ((kind, held),) = value.items()
     match kind:
         case "S":

@@ -37,9 +37,9 @@ def check_as_sns(message: str, attributes: Mapping[str, str | list[str]], subjec
 
 
 class FakeTopics:
-    """What was told, as it was sent: `published` to programs, `people` to people, `operators` to operators.
+    """The notifications as they were sent: `published` to programs, `people` to people, `operators` to operators.
 
-    `inspect` is given each event as the JSON that is published.
+    `inspect` is called with each event as the JSON that is published.
     """
 
     def __init__(self, inspect: Callable[[str], None] = lambda _: None) -> None:

@@ -461,7 +461,7 @@ def test_everybody_is_notified_though_a_poll_dies_at_any_call(tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_the_poller_reports_a_large_folder_in_several_messages_within_its_time(fake: FakeContext) -> None:
-    from dropbatch.jobs import digest
+    from dropbatch.polling import digest
 
     fake.openai.ending = None
     parts(fake, 25, rows=1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.drops import LEFT_OVER_FOLDERS, LEFT_OVER_NAMES, ObjectKind, meaning_of
+from dropbatch.domain.drops import LEFT_OVER_FOLDERS, LEFT_OVER_NAMES, ObjectKind, kind_of_object
 from dropbatch.domain.states import JobState
 from dropbatch.messages import IntakeMessage
 from tests.driving import RECIPE, drop, jobs, object_created, only_job, pass_time, rows, run
@@ -80,18 +80,18 @@ def fake(tmp_path: Path) -> FakeContext:
 
 @pytest.mark.parametrize("key", NO_DROPS)
 def test_files_of_programs_and_systems_are_ignored(key: str) -> None:
-    assert meaning_of(key) is ObjectKind.IGNORED
+    assert kind_of_object(key) is ObjectKind.IGNORED
 
 
 @pytest.mark.parametrize("key", DROPS)
 def test_a_file_with_a_similar_name_is_a_drop(key: str) -> None:
-    assert meaning_of(key) is ObjectKind.DROP
+    assert kind_of_object(key) is ObjectKind.DROP
 
 
 @pytest.mark.parametrize("name", ["recipe.yaml", "recipe.yml", "a.csv.cancel", "a.csv.rertry", "a.csv.rerun/"])
 @pytest.mark.parametrize("folder", ["_work", ".hidden", "_work/deeper", "__MACOSX"])
 def test_recipes_and_markers_in_a_hidden_folder_are_ignored(folder: str, name: str) -> None:
-    assert meaning_of(f"lake/{folder}/{name}") is ObjectKind.IGNORED
+    assert kind_of_object(f"lake/{folder}/{name}") is ObjectKind.IGNORED
 
 
 def test_an_upload_of_a_whole_folder_is_answered_without_other_messages(fake: FakeContext) -> None:

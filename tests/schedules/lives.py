@@ -17,7 +17,7 @@ import orjson
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.states import ENDED_JOBS, TERMINAL, OpenAIStatus
-from dropbatch.jobs.digest import QUIET_SECONDS
+from dropbatch.polling.digest import QUIET_SECONDS
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification, RemoteBatch
 from tests.driving import QUEUES, RECIPE, deliver_next, drop, invoke, notification_of_each_job

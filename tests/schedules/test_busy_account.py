@@ -6,7 +6,7 @@ from statistics import median
 import pytest
 
 from dropbatch.domain.states import JobState
-from dropbatch.polling.batch_status import CALLS, RETRIEVED_ONE_BY_ONE, UNMOVED
+from dropbatch.polling.batch_status import MAX_CALLS, MAX_ONE_BY_ONE, MAX_UNMOVED
 from tests.driving import jobs
 from tools.capacity import simulation
 from tools.capacity.simulation import BATCH_SECONDS, Day, report, simulate
@@ -39,14 +39,14 @@ def test_drops_wait_for_their_turn_and_none_starves(day: Day) -> None:
 
 
 def test_a_poll_makes_few_calls(day: Day) -> None:
-    assert day.most_calls_a_poll <= CALLS
-    assert day.account.calls["openai.retrieve"] <= day.polls * max(RETRIEVED_ONE_BY_ONE, UNMOVED)
+    assert day.most_calls_a_poll <= MAX_CALLS
+    assert day.account.calls["openai.retrieve"] <= day.polls * max(MAX_ONE_BY_ONE, MAX_UNMOVED)
 
 
 def test_more_creates_than_an_hour_allows_wait_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both sides know the limit. Dropbatch respects it, so OpenAI never has to refuse."""
     monkeypatch.setattr(simulation, "MAX_BATCHES_PER_HOUR", 20)
-    monkeypatch.setattr("dropbatch.submission.admission.MAX_BATCHES_PER_HOUR", 20)
+    monkeypatch.setattr("dropbatch.submission.quotas.MAX_BATCHES_PER_HOUR", 20)
     day = simulate(60, folder=tmp_path, hours=1, token_limit=10**9)
     assert max(day.account.openai.creates.values()) == 20
     assert day.account.openai.refused["creates"] == 0

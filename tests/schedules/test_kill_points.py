@@ -5,8 +5,11 @@
 
 import json
 import os
+import pickle
 import random
+from bisect import bisect_right
 from collections import Counter
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -17,56 +20,88 @@ from hypothesis import strategies as st
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError
 from dropbatch.domain.states import JobState
+from dropbatch.ports import RemoteBatch
 from tests.driving import RECIPE, drop, only_job, result_json, run
-from tests.fakes import FakeContext, Killer, answer_ok, response_line
+from tests.fakes import FakeContext, FakeOpenAI, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
 
 SCHEDULES = int(os.environ.get("SCHEDULES", "1000"))
 DATA = b"text\n" + b"".join(b"row %d\n" % number for number in range(1, 17))
 
 
-def troubled(folder: Path, points: frozenset[int] = frozenset()) -> FakeContext:
-    """Return fakes with sixteen rows in two shards, and faults.
+class LossyOpenAI(FakeOpenAI):
+    """FakeOpenAI that loses the answer to its first create."""
+
+    def create(self, *args: Any) -> RemoteBatch:
+        made = super().create(*args)
+        if len(self.batches) == 1:
+            raise OpenAIOutcomeUnknownError("timeout")
+        return made
+
+
+class Troubled(FakeContext):
+    """Fakes with sixteen rows in two shards, and faults. They can be pickled between two invocations.
 
     Row 2 expires once, 5 fails once, 8 always, 11 is truncated, and 14 is missing once. The answer to a create is lost,
     the account may not enqueue all rows at once, and time runs out repeatedly.
     """
-    fake = FakeContext(folder, limits=Limits(batch_requests=10), killer=Killer())
-    assert fake.killer is not None
-    fake.killer.points = set(points)
-    chance = random.Random(6)
-    fake.seconds_left = lambda: 5.0 if chance.random() < 1 / 6 else 300.0
-    fake.openai.token_limit = 100
-    tries: Counter[str] = Counter()
 
-    def answer(request: dict[str, Any]) -> Any:
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, limits=Limits(batch_requests=10), killer=Killer(), seconds_left=self._left)
+        self._chance = random.Random(6)
+        self._tries: Counter[str] = Counter()
+        self.openai = LossyOpenAI(self.clock)
+        self.openai.token_limit = 100
+        self.openai.answer = self._answer
+        self.objects.drop("recipe.yaml", RECIPE + b"mirror: true\n")
+        drop(self, "a.csv", DATA)
+
+    def _left(self) -> float:
+        return 5.0 if self._chance.random() < 1 / 6 else 300.0
+
+    def _answer(self, request: dict[str, Any]) -> Any:
         row = request["custom_id"]
-        tries[row] += 1
-        if row == "2" and tries[row] == 1:
+        self._tries[row] += 1
+        if row == "2" and self._tries[row] == 1:
             error = {"code": "batch_expired", "message": "expired"}
             return "error", {"id": "x", "custom_id": row, "response": None, "error": error}
-        if (row == "5" and tries[row] == 1) or row == "8":
+        if (row == "5" and self._tries[row] == 1) or row == "8":
             return "error", response_line(request, 500, {"error": {"code": "server_error", "message": "no"}})
-        if row == "14" and tries[row] == 1:
+        if row == "14" and self._tries[row] == 1:
             return None
         where, line = answer_ok(request)
         if row == "11":
             line["response"]["body"]["choices"][0]["finish_reason"] = "length"
         return where, line
 
-    create, lost = fake.openai.create, iter([True])
 
-    def lossy(*args: Any) -> Any:
-        made = create(*args)
-        if next(lost, False):
-            raise OpenAIOutcomeUnknownError("timeout")
-        return made
+class WholeRun:
+    """The run without kills: its calls, and the state of the fakes at the beginning of each minute.
 
-    fake.openai.answer = answer
-    fake.openai.create = lossy  # type: ignore[method-assign]  # a fault of its first call
-    fake.objects.drop("recipe.yaml", RECIPE + b"mirror: true\n")
-    drop(fake, "a.csv", DATA)
-    return fake
+    A killed run is the same until its first kill, so it starts in that minute.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        fake = Troubled(folder)
+        assert fake.killer is not None
+        self.killer = fake.killer
+        self._begun: list[int] = []  # the number of calls before each minute
+        self._minutes: list[bytes] = []
+        is_over = False
+        while not is_over:
+            self._begun.append(len(self.killer.calls))
+            self._minutes.append(pickle.dumps(fake))
+            is_over = run(fake, ticks=1)
+        check_complete(fake)
+
+    def killed(self, points: Set[int]) -> FakeContext:
+        """Return the fakes after a run whose process is killed at these points."""
+        minute = bisect_right(self._begun, min(points) // 2) - 1
+        fake: Troubled = pickle.loads(self._minutes[minute])
+        assert fake.killer is not None
+        fake.killer.points = set(points)
+        run(fake, ticks=300)
+        return fake
 
 
 def check_complete(fake: FakeContext) -> None:
@@ -80,7 +115,7 @@ def check_complete(fake: FakeContext) -> None:
             lines = fake.openai.files[batch.input_file_id].split(b"\n")
             asked.update(json.loads(line)["custom_id"] for line in lines if line)
     tries = {"2": 2, "5": 2, "8": 3, "14": 2}
-    assert asked == {str(row): tries.get(str(row), 1) for row in range(1, 17)}, "no answered row is sent again"
+    assert asked == {str(row): tries.get(str(row), 1) for row in range(1, 17)}, "nothing answered is asked again"
 
 
 def check_complete_or_rejected(fake: FakeContext) -> None:
@@ -94,37 +129,27 @@ def check_complete_or_rejected(fake: FakeContext) -> None:
     assert not fake.openai.batches
 
 
-def whole_run(folder: Path) -> Killer:
-    """Return the killer of a run without kills, which has recorded all calls."""
-    whole = troubled(folder)
-    run(whole, ticks=200)
-    check_complete(whole)
-    assert whole.killer is not None
-    return whole.killer
-
-
 PARTS = 4
 """The number of tests over which the points are distributed, so that two processes share them."""
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_kill_at_any_call_does_not_change_the_results(part: int, tmp_path: Path, tally: Counter[str]) -> None:
-    whole = whole_run(tmp_path)
-    for point in whole.all_points()[part::PARTS]:
-        fake = troubled(tmp_path, frozenset({point}))
-        run(fake, ticks=300)
+    whole = WholeRun(tmp_path)
+    for point in whole.killer.all_points()[part::PARTS]:
         try:
-            check_complete(fake)
+            check_complete(whole.killed({point}))
         except AssertionError as error:
-            raise AssertionError(f"killed at {whole.calls[point // 2]}, point {point}") from error
+            raise AssertionError(f"killed at {whole.killer.calls[point // 2]}, point {point}") from error
         tally["kill points"] += 1
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_kills_at_any_two_calls_do_not_change_the_results(part: int, tmp_path: Path, tally: Counter[str]) -> None:
-    whole = whole_run(tmp_path)
+    whole = WholeRun(tmp_path)
     # A run that was killed makes more calls.
-    points = [*whole.all_points(), *range(2 * len(whole.calls), 2 * len(whole.calls) + 40)]
+    end = 2 * len(whole.killer.calls)
+    points = [*whole.killer.all_points(), *range(end, end + 40)]
 
     @seed(20_261_123 + part)
     @settings(
@@ -135,9 +160,7 @@ def test_kills_at_any_two_calls_do_not_change_the_results(part: int, tmp_path: P
     )
     @given(st.frozensets(st.sampled_from(points), min_size=2, max_size=2))
     def killed_twice(points: frozenset[int]) -> None:
-        fake = troubled(tmp_path, points)
-        run(fake, ticks=300)
-        check_complete_or_rejected(fake)
+        check_complete_or_rejected(whole.killed(points))
         tally["schedules"] += 1
 
     killed_twice()

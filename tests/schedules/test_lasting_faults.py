@@ -7,11 +7,10 @@ Every call of every port fails in every possible way, for half an hour up to for
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from math import inf
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
@@ -57,19 +56,13 @@ def schedule(number: int) -> Schedule:
     return Schedule(chance.randrange(SHAPES), pair, kills)
 
 
-@cache
-def healthy(shape: int) -> Life:
-    return live(Path(mkdtemp()), Schedule(shape))
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Life]:
+    """Return a function that simulates the life of a shape without faults, once."""
+    return cache(lambda shape: live(tmp_path_factory.mktemp("healthy"), Schedule(shape)))
 
 
-def broken(number: int, folder: Path) -> list[str]:
-    """Return the broken invariants in the life of this number."""
-    its = schedule(number)
-    life = live(folder, its)
-    return problems_of(life, healthy(its.shape))
-
-
-def test_invariants_hold_without_faults() -> None:
+def test_invariants_hold_without_faults(healthy: Callable[[int], Life]) -> None:
     for shape in range(SHAPES):
         assert problems_of(healthy(shape), healthy(shape)) == []
 
@@ -81,15 +74,17 @@ def numbers(part: int) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_invariants_hold_under_faults_of_any_length(part: int, tmp_path: Path, tally: Counter[str]) -> None:
+def test_invariants_hold_under_faults_of_any_length(
+    part: int, healthy: Callable[[int], Life], tmp_path: Path, tally: Counter[str]
+) -> None:
     found = []
     for number in numbers(part):
         folder = tmp_path / str(number)
         folder.mkdir()
-        problems = broken(number, folder)
+        its = schedule(number)
+        problems = problems_of(live(folder, its), healthy(its.shape))
         tally["lasting faults"] += 1
         if problems:
-            its = schedule(number)
             found.append(f"LASTING_ONLY={number}, shape {its.shape}: {faults_text(its.faults)}: {'; '.join(problems)}")
     assert not found, f"{len(found)} schedules:\n" + "\n".join(found)
 

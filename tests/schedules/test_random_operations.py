@@ -17,7 +17,7 @@ from dropbatch.domain.states import OpenAIStatus
 from dropbatch.intake.waiting_files import current_job
 from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
-from dropbatch.storage.job_files import RecipeText
+from dropbatch.storage.recipe_text import RecipeText
 from tests.driving import RECIPE, deliver, drop, run, survive
 from tests.fakes import INBOX, FakeContext, Killer, answer_ok, response_line
 from tests.schedules.invariants import check

@@ -111,6 +111,7 @@ def test_words_that_are_no_sentence_are_no_english() -> None:
     assert names("a.py", "a = 'anew'\nb = {'anew': f'{a}anew'}\nanew = 1\n") == []
 
 
+@pytest.mark.slow
 def test_the_texts_that_are_held_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
     assert HELD[PROSE]
     assert main([]) == 0, capsys.readouterr().out

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import GRACE_SECONDS, KEPT_SECONDS, MAX_JOB_SECONDS, RETENTION_SECONDS
+from dropbatch.domain.jobs import GRACE_SECONDS, ITEM_LIFETIME_SECONDS, MAX_JOB_SECONDS, RETENTION_SECONDS
 from dropbatch.domain.states import JobState
 from tests.driving import RECIPE, asked, drop, jobs, only_job, rows, run
 from tests.fakes import WORK, FakeContext, answer_ok, response_line
@@ -23,7 +23,7 @@ def fake(tmp_path: Path) -> FakeContext:
 
 def test_a_job_ends_long_before_its_objects_and_items_do() -> None:
     assert MAX_JOB_SECONDS + 2 * GRACE_SECONDS < WORK_BUCKET_DAYS * DAY
-    assert MAX_JOB_SECONDS + 2 * GRACE_SECONDS < KEPT_SECONDS
+    assert MAX_JOB_SECONDS + 2 * GRACE_SECONDS < ITEM_LIFETIME_SECONDS
 
 
 def test_every_item_of_an_ended_job_gets_a_date_and_what_protects_from_paying_twice_none(fake: FakeContext) -> None:
@@ -48,7 +48,7 @@ def test_what_says_which_run_a_marker_got_has_a_date(fake: FakeContext) -> None:
     items = [json.loads(line) for line in fake.table.everything().splitlines()]
     claims = [item for item in items if item["pk"].startswith("claim#") and item["pk"] not in before]
     assert [item["job_id"] for item in claims] == [jobs(fake)[-1].id]
-    assert claims[0]["expires_at"] >= fake.clock() + KEPT_SECONDS - DAY
+    assert claims[0]["expires_at"] >= fake.clock() + ITEM_LIFETIME_SECONDS - DAY
 
 
 @pytest.mark.parametrize("data", [rows(3), b"text\n", b"other\n1\n"])

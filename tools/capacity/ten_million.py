@@ -32,14 +32,15 @@ from dropbatch.domain.errors import RetryLaterError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import ENDED_JOBS, BatchState, JobState
 from dropbatch.intake.intake import take_in
-from dropbatch.intake.validation import SPARE_SECONDS
+from dropbatch.intake.row_scan import HANDOVER_SECONDS
 from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.reporting.details import results_prefix
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_ends import whole
-from dropbatch.storage.job_files import lines
-from dropbatch.submission.submit import METADATA_KEY, submit
+from dropbatch.storage.object_lines import read_lines
+from dropbatch.storage.objects import read_object
+from dropbatch.submission.create_search import METADATA_KEY
+from dropbatch.submission.submit import submit
 from local.openai_emulator.clock import Clock
 from local.programs import Program, free_port, stop
 
@@ -238,7 +239,7 @@ class Worker:
     def __init__(self, context: Context, day: Day) -> None:
         self.context = context
         self.stages = {name: Stage() for name in STAGES}
-        self._reading_seconds = SPARE_SECONDS + day.reading_seconds
+        self._reading_seconds = HANDOVER_SECONDS + day.reading_seconds
 
     def handle_all(self) -> None:
         """Handles every message that is due, and those that follow from it."""
@@ -368,7 +369,7 @@ def _through(day: Day, folder: Path, emulator: Emulator) -> Figures:
         emulator_cpu=emulator.cpu(),
         minutes=minutes,
         created=emulator.call("GET", "/_emulator/batches")["data"],
-        summary=json.loads(whole(objects, BUCKETS.results, results_prefix(job) + "summary.json")),
+        summary=json.loads(read_object(objects, BUCKETS.results, results_prefix(job) + "summary.json")),
         sent_bytes=emulator.sent_bytes,
         answered_bytes=emulator.answered_bytes,
         objects=objects,
@@ -383,10 +384,10 @@ def _check(figures: Figures, source: Path) -> None:
     outcomes = figures.outcomes
     assert sum(outcomes.values()) == figures.day.rows, outcomes
     prefix = results_prefix(figures.job)
-    answers = lines(figures.objects, BUCKETS.results, prefix + "reviews.answers.csv")
+    answers = read_lines(figures.objects, BUCKETS.results, prefix + "reviews.answers.csv")
     assert Counter(_statuses(source, answers)) == outcomes
     row = 0
-    for row, line in enumerate(lines(figures.objects, BUCKETS.results, prefix + "responses.jsonl"), 1):
+    for row, line in enumerate(read_lines(figures.objects, BUCKETS.results, prefix + "responses.jsonl"), 1):
         assert b'"custom_id":"%d"' % row in line[:120], f"line {row} of responses.jsonl is another's"
     assert row == figures.day.rows, f"responses.jsonl has {row} lines"
 

@@ -1,4 +1,4 @@
-"""What the queues carry: ids only. S3's own events, forwarded by EventBridge, are the first of them."""
+"""Messages of the queues. They hold only ids. The first ones are S3's own events, forwarded by EventBridge."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from dropbatch.domain.jobs import Job
 
 @dataclass(frozen=True, slots=True)
 class IntakeMessage:
-    """Look at an object of the inbox. `rerun_version` makes it the job that a `.rerun` marker asked for.
+    """A request to take in an object of the inbox.
 
-    `event_at` and `sequencer` are those of S3's event, in seconds since 1970; None and empty if no event told of it.
+    `rerun_version` is the version of the `.rerun` marker, or of the recipe, that requests another job of the object.
+    `event_at` (in seconds since 1970) and `sequencer` are those of S3's event; None and empty without an event.
     """
 
     bucket: str
@@ -38,7 +39,7 @@ class IntakeMessage:
 
     @classmethod
     def from_json(cls, message: Mapping[str, Any]) -> "IntakeMessage":
-        """Reads our own message, or an `Object Created` event (its key stands there as it is, not URL-encoded)."""
+        """Read a message of Dropbatch, or an `Object Created` event of EventBridge (its key is not URL-encoded)."""
         if "detail" in message:
             detail = message["detail"]
             found = detail["object"]
@@ -54,13 +55,13 @@ class IntakeMessage:
             message["key"],
             message["version_id"],
             message["rerun_version"],
-            message.get("event_at", message.get("time")),  # version 1 named it so
+            message.get("event_at", message.get("time")),  # its name in version 1
             message.get("sequencer") or "",
         )
 
 
 def _seconds(text: object) -> int | None:
-    """Read the time of an event, `2026-11-27T06:00:00Z`; None if it has none."""
+    """Return the time of an event, such as `2026-11-27T06:00:00Z`, in seconds since 1970; None if it has none."""
     try:
         return int(datetime.fromisoformat(str(text)).timestamp())
     except ValueError:
@@ -68,6 +69,7 @@ def _seconds(text: object) -> int | None:
 
 
 def intake_message_for(drop: Drop, rerun_version: str | None) -> dict[str, Any]:
+    """Return the message that takes a drop in again."""
     return IntakeMessage(
         drop.bucket, drop.key, drop.version_id, rerun_version or "", drop.arrived or None, drop.sequencer
     ).to_json()
@@ -75,14 +77,14 @@ def intake_message_for(drop: Drop, rerun_version: str | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class BatchMessage:
-    """A batch is due (`batch` is its sort key), or, without one, a job's results are to be looked after."""
+    """A request to work on a batch (`batch` is its sort key), or without one on the results of a job."""
 
     job_id: str
     batch: str | None = None
 
     @property
     def ids(self) -> dict[str, Any]:
-        """What a line of the log about it bears: as `Batch.ids`, or the job's id alone."""
+        """The ids for log lines: those of `Batch.ids`, or only the job's id."""
         if self.batch is None:
             return {"job_id": self.job_id}
         _, shard, group, attempt = self.batch.split("#")
@@ -101,6 +103,7 @@ class BatchMessage:
 
 
 def message_for(item: Batch | Job) -> dict[str, Any]:
+    """Return the message about a batch, or about the results of a job."""
     if isinstance(item, Batch):
         return BatchMessage(item.job_id, item.sort_key).to_json()
     return BatchMessage(item.id).to_json()

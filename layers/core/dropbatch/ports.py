@@ -1,4 +1,7 @@
-"""What the use cases need from the world. `adapters/` fulfils it with AWS and OpenAI, `tests/fakes/` in memory."""
+"""Ports: Protocols of the services that use cases need.
+
+`adapters/` implements them with AWS and OpenAI, `tests/fakes/` in memory.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,9 +19,9 @@ BYTES = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What S3 says of an object. `modified` is in seconds since 1970; `version_id` is "null" without versioning.
+    """The metadata of an object in S3. `modified` is in seconds since 1970; `version_id` is "null" without versioning.
 
-    `etag` is that of the content, for what is to be written in place of just this.
+    `etag` is that of the content, for a write that replaces only this content.
     """
 
     version_id: str
@@ -30,7 +33,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What goes of an object into another: its bytes from `start` up to `end`, or to its own end where that is None.
+    """A piece of an object, to be joined with others: its bytes from `start` up to `end`, or up to its end if None.
 
     `size` is that of the whole object.
     """
@@ -47,30 +50,32 @@ class Piece:
 
 
 class Writer(Protocol):
+    """A new object that is being written."""
+
     def write(self, data: bytes) -> object: ...
 
 
 class Objects(Protocol):
-    """S3. Reading a missing object raises ObjectNotFoundError, one that may not be read ObjectForbiddenError."""
+    """S3. Reads raise ObjectNotFoundError for a missing object, ObjectForbiddenError for one that may not be read."""
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo: ...
 
     def blocks(self, bucket: str, key: str, version_id: str | None = None, start: int = 0) -> Iterator[bytes]:
-        """The object's bytes from `start` on, in blocks of at most 1 MiB. A connection that breaks is resumed."""
+        """Yield the object's bytes from `start` on in blocks of at most 1 MiB. A broken connection is resumed."""
         ...
 
     def read_range(self, bucket: str, key: str, start: int, end: int, version_id: str | None = None) -> bytes:
-        """The object's bytes from `start` up to `end`, all of which it has. A connection that breaks is tried again."""
+        """Return the object's bytes from `start` up to `end`, which must exist. A broken connection is resumed."""
         ...
 
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None: ...
 
     def put_new(self, bucket: str, key: str, data: bytes, content_type: str) -> bool:
-        """Writes the object if there is none under this key; returns whether it did."""
+        """Write the object if there is none under this key. Return whether it was written."""
         ...
 
     def writing(self, bucket: str, key: str, content_type: str) -> AbstractContextManager[Writer]:
-        """A new object of any size in bounded memory. Nothing is left of it where the block raises."""
+        """Write a new object of any size in bounded memory. If the block raises, there is no object."""
         ...
 
     def join(
@@ -83,74 +88,76 @@ class Objects(Protocol):
         begun: Mapping[str, Any] | None = None,
         instead_of: str | None = None,
     ) -> dict[str, Any] | None:
-        """Makes one object out of pieces of others, in this order, copying within S3 where it can.
+        """Make one object from pieces of others, in this order, by copying within S3 where S3 can.
 
-        Returns None once the object is there. Where `in_time()` turns False before, it returns how far it came, as
-        JSON, which another call with the same pieces takes as `begun`; each call comes further. What was begun and is
-        gone is begun again. With `instead_of`, the ETag of what stands under the key, empty if nothing does, it raises
-        StaleItemError, and leaves nothing behind, if something else stands there in the end.
+        Return None when the object is complete. If `in_time()` turns False first, return how far it came, as JSON that
+        another call with the same pieces takes as `begun`. Each call makes progress. An upload that is gone is started
+        again. `instead_of` is the ETag of the object that may be replaced, or empty if there may be none: if the object
+        is another one in the end, raise StaleItemError and leave nothing behind.
         """
         ...
 
     def delete_all(self, bucket: str, prefix: str, in_time: Callable[[], bool] = lambda: True) -> bool:
-        """Deletes every object below `prefix`; False if `in_time()` turned False before all were deleted."""
+        """Delete each object below `prefix`. Return False if `in_time()` turned False before all were deleted."""
         ...
 
     def names(self, bucket: str, after: str) -> Sequence[tuple[str, int]]:
-        """The next keys behind `after`, a thousand at most, in order, each with when its object was modified."""
+        """Return up to a thousand keys after `after`, in order, each with the time when its object was modified."""
         ...
 
 
 class Table(Protocol):
-    """DynamoDB: items as mappings with `pk`, `sk` and `rev`. Every read but `open_items` is strongly consistent."""
+    """DynamoDB: items as mappings with `pk`, `sk` and `rev`. All reads except `open_items` are strongly consistent."""
 
     def get(self, pk: str, sk: str) -> dict[str, Any] | None: ...
 
     def insert(self, item: Mapping[str, Any]) -> None:
-        """Writes a new item; StaleItemError where one stands under its key."""
+        """Write a new item. Raise StaleItemError if its key has one."""
         ...
 
     def replace(self, item: Mapping[str, Any], rev: int) -> None:
-        """Writes the item in place of the one that has this `rev`; StaleItemError where it has another, or is gone."""
+        """Replace the item that has this `rev`. Raise StaleItemError if it has another `rev`, or is gone."""
         ...
 
     def delete(self, pk: str, sk: str, rev: int) -> None:
-        """Deletes the item that has this `rev`; StaleItemError where it has another. One that is gone is gone."""
+        """Delete the item that has this `rev`, if it exists. Raise StaleItemError if it has another `rev`."""
         ...
 
     def renew(self, pk: str, sk: str, lease: str, until: int) -> None:
-        """Sets the `lease_until` of the item that holds this `lease`, and leaves its `rev` as it is.
+        """Set the `lease_until` of the item that has this `lease`, and leave its `rev` as it is.
 
-        StaleItemError if the item holds another lease, none, or does not exist.
+        Raise StaleItemError if the item has another lease or none, or does not exist.
         """
         ...
 
     def query(self, pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]: ...
 
     def open_items(self, kind: str) -> Iterator[dict[str, Any]]:
-        """The items whose `open` is `kind`, oldest `since` first, out of the sparse index: it may lag behind."""
+        """Yield the items whose `open` is `kind`, oldest `since` first, from the sparse index, which may lag."""
         ...
 
 
 class Queue(Protocol):
+    """An SQS queue of JSON messages."""
+
     def send(self, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
-        """Sends a JSON message; `delay_seconds` is at most 900."""
+        """Send a JSON message; `delay_seconds` is at most 900."""
         ...
 
     def depth(self) -> int:
-        """Return how many messages the queue holds: visible, hidden and delayed. SQS's own count is approximate."""
+        """Return the number of messages in the queue: visible, hidden and delayed ones. SQS's count is approximate."""
         ...
 
     def hide(self, receipt: str, seconds: int) -> None:
-        """Hide the received message `receipt` for `seconds` from now; one that is gone is no error."""
+        """Hide the received message `receipt` for `seconds` from now. A message that is gone is not an error."""
         ...
 
 
 class DeadLetters(Protocol):
-    """The messages that a queue has given up delivering."""
+    """The dead-letter queue of a queue: the messages that it no longer delivers."""
 
     def take(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """Up to ten of them, each with its receipt; they are hidden from others for some minutes."""
+        """Return up to ten messages, each with its receipt, and hide them from other receivers for some minutes."""
         ...
 
     def delete(self, receipt: str) -> None: ...
@@ -166,11 +173,12 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One thing to tell, for people (subject, text) and for programs (detail).
+    """A notification, for people (subject, text) and for programs (detail).
 
-    `verdict` is what the subject says behind the name. `recipe_folder` is the folder of the recipe that counts, if one
-    does. A digest may be about several folders: then `more_folders` are the others. What only the stack's operators can
-    correct has a letter for them besides. `steps` are the lines of the text that say what to do about a rejection.
+    `verdict` is the part of the subject after the name. `recipe_folder` is the folder of the recipe that counts, if
+    there is one. A digest may be about several folders: `more_folders` are the others. A fault that only the stack's
+    operators can correct has a letter for them, too. `steps` are the lines of the text that say what to do about a
+    rejection.
     """
 
     event: str
@@ -187,22 +195,24 @@ class Notification:
 
 
 class Audience(StrEnum):
-    """Who a topic is for. Each is told by itself, so that one that cannot be told repeats nothing for the other."""
+    """The readers of a topic. Each audience is notified alone: a failure for one repeats nothing for the others."""
 
     PROGRAMS = "programs"
     PEOPLE = "people"
-    OPERATORS = "operators"  # who run the stack, and get its alarms
+    OPERATORS = "operators"  # people who run the stack, and get its alarms
 
 
 class Topics(Protocol):
+    """The SNS topics, one for each audience."""
+
     def publish(self, audience: Audience, notification: Notification) -> None:
-        """Publishes to the audience's topic; what SNS would refuse for its size or its characters is cut to fit."""
+        """Publish to the audience's topic. A text that SNS would refuse for its size or characters is cut to fit."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteBatch:
-    """A batch as OpenAI shows it. Times are in seconds since 1970. File ids are None where there is none (yet)."""
+    """A batch as OpenAI shows it. Times are in seconds since 1970. A file id is None if there is no file (yet)."""
 
     id: str
     status: OpenAIStatus
@@ -218,9 +228,9 @@ class RemoteBatch:
 
 
 class Download(Protocol):
-    """A file's content on its way.
+    """The download of a file.
 
-    `start` is the offset of its first block, `size` the bytes of the whole file, None if the server does not say.
+    `start` is the offset of its first block, `size` the size of the whole file, None if the server does not say it.
     """
 
     @property
@@ -230,65 +240,65 @@ class Download(Protocol):
     def size(self) -> int | None: ...
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the bytes from `start` on, in blocks of at most 1 MiB; OpenAIOutcomeUnknownError if some miss."""
+        """Yield the bytes from `start` on in blocks of at most 1 MiB. Raise OpenAIOutcomeUnknownError if some miss."""
         ...
 
 
 class OpenAI(Protocol):
-    """Files and Batches. Every call raises an OpenAIError of `domain.errors` where it does not give what was asked."""
+    """OpenAI's Files and Batches. Each call that fails raises an OpenAIError of `domain.errors`."""
 
     def key_version(self, fresh: bool = False) -> str:
-        """Return the version of the key that the last call was made with; OpenAIAuthError if there is no key.
+        """Return the version of the key of the last call. Raise OpenAIAuthError if there is no key.
 
-        After a create it is that of the key with which the batch was really created, even if the key was replaced a
-        moment before. Before the first call, and with `fresh`, it is that of the key that is stored now.
+        After a create, it is the version of the key with which the batch was really created, even if the key was
+        replaced a moment before. Before the first call, and with `fresh`, it is that of the key that is stored now.
         """
         ...
 
     def upload(self, path: Path, name: str) -> str:
-        """Uploads a batch file and returns its id."""
+        """Upload a batch file, and return its id."""
         ...
 
     def create(self, file_id: str, endpoint: str, metadata: Mapping[str, str]) -> RemoteBatch:
-        """CreateCount a batch, once: it is never retried within."""
+        """Create a batch. The call is never retried."""
         ...
 
     def retrieve(self, batch_id: str) -> RemoteBatch: ...
 
     def newest(self, after: str | None = None) -> Iterator[Sequence[RemoteBatch]]:
-        """Pages of the account's batches, the newest first; one call a page, made when the page is asked for.
+        """Yield pages of the account's batches, the newest first. Each page is one call, made when it is needed.
 
-        With `after`, a batch's id, only those that follow it in the list; OpenAIRequestError if there is no such batch.
+        With `after`, a batch's id, yield only the batches after it in the list. Raise OpenAIRequestError if there is no
+        such batch.
         """
         ...
 
     def cancel(self, batch_id: str) -> None:
-        """Asks to cancel; a batch that has ended already is no error."""
+        """Request the cancelling of a batch. A batch that has ended is not an error."""
         ...
 
     def sees(self, file_id: str) -> bool:
-        """Return whether the key can see this file: a key of another project gets a 404, and so False."""
+        """Return whether the key can see this file: a key of another project cannot, and gets a 404."""
         ...
 
     def streaming(self, file_id: str, start: int = 0) -> AbstractContextManager[Download]:
-        """Open a file's content from byte `start` on, without holding it.
+        """Open a file's content from byte `start` on, without holding it in memory.
 
-        A broken connection raises OpenAIOutcomeUnknownError.
-
-        A server may ignore `start` (Range, RFC 9110): `Download.start` says where its blocks really begin.
+        A broken connection raises OpenAIOutcomeUnknownError. A server may ignore `start` (Range, RFC 9110):
+        `Download.start` says where its blocks really begin.
         """
         ...
 
 
 class Observer(Protocol):
-    """Logs and metrics. Codes, ids and numbers only."""
+    """Logs and metrics. They hold only codes, ids and numbers."""
 
     def info(self, message: str, **fields: Any) -> None: ...
 
     def warning(self, message: str, **fields: Any) -> None: ...
 
     def exception(self, message: str, **fields: Any) -> None:
-        """Logs the exception that is being handled: its type and where it was raised, never its text."""
+        """Log the exception that is being handled: its type and where it was raised, never its text."""
         ...
 
     def metric(self, name: str, value: float, **dimensions: str) -> None: ...

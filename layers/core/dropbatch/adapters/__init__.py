@@ -1,4 +1,4 @@
-"""Fulfils the ports with AWS and OpenAI. Nothing else in the package imports boto3, botocore or openai.
+"""Adapters of AWS and OpenAI to the ports. Nothing else in the package imports boto3, botocore or openai.
 
 Never: a rule of the project.
 """

@@ -1,7 +1,6 @@
 """Clients of AWS's services.
 
-What no call needs yet is not loaded: botocore makes the clients, each when it is first asked for something, for boto3
-would take 60 ms more at the start of every function.
+botocore makes the clients, each at its first use: boto3 would add 60 ms to the start of every function.
 """
 
 from collections.abc import Callable
@@ -14,11 +13,11 @@ from botocore.session import Session
 CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=30)
 
 S3_CONFIG = CONFIG.merge(Config(read_timeout=60))
-"""A copy of 256 MiB within S3 may be answered when it is done: this waits for one at 5 MB a second."""
+"""S3 may answer a copy of 256 MiB only when it is done. This timeout allows for 5 MB a second."""
 
 
 class Clients:
-    """Make clients of a region's services."""
+    """Clients of a region's services."""
 
     def __init__(self, region: str) -> None:
         self._session = Session()
@@ -30,11 +29,11 @@ class Clients:
         return self._session.create_client(service, region_name=self._region, config=config)
 
     def later(self, service: str) -> Any:
-        """Return a client that is made when it is first asked for something: it takes 10 to 60 ms."""
+        """Return a client that is made at its first use: making it takes 10 to 60 ms."""
         return _Later(partial(self.client, service))
 
     def secrets(self) -> Any:
-        """Return Powertools' provider of secrets, made when it is first asked for one."""
+        """Return Powertools' provider of secrets, made at its first use."""
 
         def provider() -> Any:
             from aws_lambda_powertools.utilities.parameters import SecretsProvider

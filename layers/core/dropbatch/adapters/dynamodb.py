@@ -1,7 +1,7 @@
 """The table, in DynamoDB.
 
-A poll reads thousands of items. boto3's resource takes 100 µs for one, as botocore walks it by the service's model and
-numbers become Decimals; read as the JSON that it is, into values that no garbage collector looks at, it takes 6.
+A poll reads thousands of items. boto3's resource takes 100 µs for one item, because botocore walks it by the service's
+model and makes Decimals of numbers. To decode the JSON itself, into values without garbage collection, takes 6 µs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ _READS = ("GetItem", "Query")
 
 
 class DynamoTable:
-    """`ports.Table` on DynamoDB. `index` is the sparse index of what is not finished."""
+    """`ports.Table` on DynamoDB. `index` is the sparse index of open items."""
 
     def __init__(self, client: "DynamoDBClient", name: str, index: str = "open") -> None:
         self._client = client
@@ -102,7 +102,7 @@ def _condition() -> Iterator[None]:
 
 
 class _Value(msgspec.Struct, gc=False):
-    """A value as DynamoDB writes it: the one member that is there names its type. Our numbers are whole."""
+    """A value as DynamoDB writes it: the one member that is present names its type. Our numbers are integers."""
 
     S: str | None = None
     N: int | None = None
@@ -132,7 +132,7 @@ _DECODER = msgspec.json.Decoder(_Answer, strict=False)  # numbers come as text
 
 
 def _read(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Reads a good answer in botocore's place; what it is left with is an empty one."""
+    """Decode a good answer in place of botocore, and leave botocore an empty one."""
     if response_dict["status_code"] == 200:
         answer = _DECODER.decode(response_dict["body"])
         customized_response_dict.update(msgspec.structs.asdict(answer))
@@ -144,7 +144,7 @@ def _plain(item: Mapping[str, _Value]) -> dict[str, Any]:
 
 
 def typed(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item as DynamoDB wants it."""
+    """Return an item as DynamoDB takes it."""
     return {name: _typed_value(value) for name, value in item.items()}
 
 

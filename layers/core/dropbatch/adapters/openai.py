@@ -1,30 +1,27 @@
-"""OpenAI's Files and Batches. Its SDK, half a second and 50 MB, is imported when the first call is due."""
+"""OpenAI's Files and Batches.
+
+The SDK takes half a second and 50 MB to load, so it is imported for the first call.
+"""
 
 from __future__ import annotations
 
 import io
-import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from dropbatch.batch_api.error_codes import BILLING_CODES
+from dropbatch.adapters.openai_errors import code_of, translate_errors
 from dropbatch.batch_api.limits import COMPLETION_WINDOW
 from dropbatch.domain.errors import (
     OpenAIAuthError,
-    OpenAIBillingError,
-    OpenAIError,
     OpenAINotFoundError,
     OpenAIOutcomeUnknownError,
-    OpenAIPermissionError,
-    OpenAIRateLimitError,
     OpenAIRequestError,
 )
 from dropbatch.domain.states import OpenAIStatus
@@ -34,35 +31,30 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     import httpx2
-    import openai
     from openai import OpenAI as Client
 
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 15.0
-"""How long a call that only asks may wait for its answer. With its second try, a server that hangs costs half a minute
-of a poll's five."""
+"""How long a call that changes nothing waits for its answer. With the second try, a server that hangs costs a poll half
+a minute of its five."""
 
 RETRY_SECONDS = 0.5
 CREATE_SECONDS = 25.0
-"""How long a create may wait for its answer. With connecting and sending it stays below the minute that `submit` wants
-its lease to cover."""
+"""How long a create waits for its answer. With connecting and sending it stays below the minute that the lease of
+`submit` must cover."""
 
 SEND_SECONDS = 180.0
-"""How long a batch file of up to 200 MB may take to be sent, at 1.1 MB/s. With the answer it leaves the function, which
-has 300 s, the time to build the file and to create the batch."""
+"""How long sending a batch file of up to 200 MB may take, at 1.1 MB/s. Of the function's 300 s, this and the answer
+leave enough to build the file and to create the batch."""
 
 UPLOADED_SECONDS = 60.0
-"""How long the answer to an upload, and the next bytes of a download, may take."""
+"""How long the answer to an upload may take, and the next bytes of a download."""
 
 LIFETIME_SECONDS = 30 * 86_400
-"""How long files live at OpenAI: the longest that it takes. Nothing needs them after that, and a project's room is
-bounded."""
+"""How long OpenAI keeps files: its maximum. Nothing needs them after that, and a project's storage is limited."""
 
-PAGE = 100
-BUSY_SECONDS = 60
-"""How long to wait after a 429 that does not say."""
-
-MAX_BUSY_SECONDS = 900
+PAGE_BATCHES = 100
+"""How many batches a page of the list has: OpenAI's maximum."""
 
 _STATUSES = {status.value: status for status in OpenAIStatus} | {"canceled": OpenAIStatus.CANCELLED}
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
@@ -72,8 +64,8 @@ _NO_RANGE = re.compile(r"bytes \*/(\d+)")
 class OpenAIBatches:
     """`ports.OpenAI` on the `openai` SDK.
 
-    `read_key(fresh)` gives (API key, its version) and raises OpenAIAuthError if there is none; with `fresh` it must
-    not answer from a cache. `transport` replaces the network.
+    `read_key(fresh)` returns (API key, its version). It raises OpenAIAuthError if there is no key, and reads past its
+    cache if `fresh` is set. `transport` replaces the network in tests.
     """
 
     def __init__(
@@ -113,7 +105,7 @@ class OpenAIBatches:
             more = {"output_expires_after": self._lifetime} if self._lifetime else {}
             made = client.batches.with_raw_response.create(
                 input_file_id=file_id,
-                endpoint=endpoint,  # type: ignore[arg-type]  # the drop's own, checked by OpenAI
+                endpoint=endpoint,  # type: ignore[arg-type]  # the drop's own; OpenAI checks it
                 completion_window=COMPLETION_WINDOW,
                 metadata=dict(metadata),
                 timeout=_timeout(CREATE_SECONDS),
@@ -134,12 +126,11 @@ class OpenAIBatches:
 
             def call(client: Client, start: str | None = start) -> tuple[Sequence[RemoteBatch], bool]:
                 batches = client.batches.with_raw_response
-                got = batches.list(limit=PAGE, after=start) if start else batches.list(limit=PAGE)
+                got = batches.list(limit=PAGE_BATCHES, after=start) if start else batches.list(limit=PAGE_BATCHES)
                 page = _read(got.content)
                 if not isinstance(page.get("data"), list):
-                    raise OpenAIOutcomeUnknownError(
-                        "unreadable_answer"
-                    )  # not an empty page: what is not seen may be created again
+                    # Not an empty page: a batch that is not found may be created again.
+                    raise OpenAIOutcomeUnknownError("unreadable_answer")
                 return [_remote(batch) for batch in page["data"]], bool(page.get("has_more"))
 
             batches, more = self._call_twice(call)
@@ -152,12 +143,12 @@ class OpenAIBatches:
         try:
             self._call_twice(lambda client: client.batches.with_raw_response.cancel(batch_id))
         except OpenAIRequestError as error:
-            if error.status != 409:  # with which a batch answers that has ended
+            if error.status != 409:  # OpenAI's answer for a batch that has ended
                 raise
 
     def sees(self, file_id: str) -> bool:
         def call(client: Client) -> bool:
-            # What some server between answers with 200 is no proof.
+            # A proxy may answer with 200, too: only the file's own id is proof.
             return _id_of(_read(client.files.with_raw_response.retrieve(file_id).content)) == file_id
 
         try:
@@ -167,7 +158,7 @@ class OpenAIBatches:
 
     @contextmanager
     def streaming(self, file_id: str, start: int = 0) -> Iterator[_Download]:
-        # Offsets count the bytes of what is sent, so that it must not be compressed on its way.
+        # Offsets count the bytes on the wire, so the content must not be compressed there.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
 
         def call(client: Client) -> _Download:
@@ -181,9 +172,9 @@ class OpenAIBatches:
             except openai.APIStatusError as error:
                 if error.status_code != 416:
                     raise
-                told = _NO_RANGE.fullmatch(error.response.headers.get("content-range", ""))
-                return _Download(iter(()), start, int(told[1]) if told else None)
-            # As they come, in pieces of some KB: what is gathered into larger ones is lost when the connection breaks.
+                found = _NO_RANGE.fullmatch(error.response.headers.get("content-range", ""))
+                return _Download(iter(()), start, int(found[1]) if found else None)
+            # In pieces of some KB, as they come: a larger buffer would be lost when the connection breaks.
             return _Download(response.iter_bytes(), *_extent(response.status_code, response.headers))
 
         with ExitStack() as stack:
@@ -196,9 +187,9 @@ class OpenAIBatches:
             self._client = None
 
     def _call_twice(self, call: Callable[[Client], T]) -> T:
-        """Make a call that may be repeated; if its outcome is unknown, make it once more.
+        """Make a call that may be repeated; repeat it once if its outcome is unknown.
 
-        The SDK would do so too, but only after as much as two minutes if a 429 asks for that.
+        The SDK retries, too, but may wait for two minutes if a 429 says so.
         """
         try:
             return self._call(call)
@@ -207,16 +198,16 @@ class OpenAIBatches:
             return self._call(call)
 
     def _call(self, call: Callable[[Client], T]) -> T:
-        """Make a call; if the key is refused, once more with a key that was read again."""
+        """Make a call; if OpenAI refuses the key, read the key again and retry with a new one."""
         try:
-            with _errors():
+            with translate_errors():
                 return call(self._connect(fresh=False))
         except OpenAIAuthError:
             known = self._client[0] if self._client else None
             client = self._connect(fresh=True)
             if self._client is None or self._client[0] == known:
                 raise
-            with _errors():
+            with translate_errors():
                 return call(client)
 
     def _connect(self, fresh: bool) -> Client:
@@ -239,15 +230,17 @@ class OpenAIBatches:
         return self._client[1]
 
     def _key(self, fresh: bool) -> str:
-        """Read the key, and keep its version: that of the last call, for each call reads its key."""
+        """Read the key, and keep its version. Each call reads the key, so this is the version of the last call."""
         self._version = None
         key, self._version = self._read_key(fresh)
         return key
 
 
 class _TimedFile(io.FileIO):
-    """A file that is read within `seconds`, or not to its end: a server that takes a few bytes at a time trips no
-    timeout of a single operation."""
+    """A file that must be read to its end within `seconds`.
+
+    No timeout of a single operation stops a server that takes a few bytes at a time.
+    """
 
     def __init__(self, path: Path, seconds: float) -> None:
         super().__init__(path)
@@ -271,7 +264,7 @@ class _Download:
 
     def blocks(self) -> Iterator[bytes]:
         position = self.start
-        with _errors():
+        with translate_errors():
             for block in self._blocks:
                 position += len(block)
                 yield block
@@ -280,15 +273,15 @@ class _Download:
 
 
 def _extent(status: int, headers: Mapping[str, str]) -> tuple[int, int | None]:
-    """Return the offset at which an answer's content begins, and the size of the whole, if it says."""
+    """Return the offset at which an answer's content begins, and the size of the whole file, if the answer says it."""
     encoded = headers.get("content-encoding", "identity") != "identity"
     if status != 206:
         size = headers.get("content-length", "")
         return 0, int(size) if size.isdecimal() and not encoded else None
-    told = _RANGE.fullmatch(headers.get("content-range", ""))
-    if told is None or encoded:
+    found = _RANGE.fullmatch(headers.get("content-range", ""))
+    if found is None or encoded:
         raise OpenAIOutcomeUnknownError("unreadable_answer")
-    return int(told[1]), None if told[2] == "*" else int(told[2])
+    return int(found[1]), None if found[2] == "*" else int(found[2])
 
 
 def _timeout(seconds: float) -> httpx2.Timeout:
@@ -298,7 +291,7 @@ def _timeout(seconds: float) -> httpx2.Timeout:
 
 
 def _read(answer: bytes) -> dict[str, Any]:
-    """Return a good answer's members, read past the SDK's models: a page of a hundred batches takes 1 ms, not 8."""
+    """Return a good answer's members. The SDK's models take 8 ms for a page of a hundred batches, this takes 1 ms."""
     try:
         members = msgspec.json.decode(answer)
     except msgspec.DecodeError:
@@ -342,72 +335,3 @@ def _id_of(members: Mapping[str, Any]) -> str:
     if not isinstance(found, str) or not found:
         raise OpenAIOutcomeUnknownError("unreadable_answer")
     return found
-
-
-def code_of(code: object, otherwise: str) -> str:
-    """Return a code that may go to logs and to the table: OpenAI's, if it looks like one."""
-    fits = isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", code)
-    return str(code) if fits else otherwise
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turn what the SDK and its HTTP library raise into errors with a meaning, without their texts."""
-    import httpx2
-    import openai
-
-    try:
-        yield
-    except openai.APIStatusError as error:
-        raise _error_of(error) from None
-    except (openai.OpenAIError, httpx2.HTTPError) as error:
-        raise OpenAIOutcomeUnknownError(type(error).__name__) from None
-
-
-def _error_of(error: openai.APIStatusError) -> OpenAIError:
-    """Return what an answer with an error status means."""
-    status = error.status_code
-    # Of an account without money, now the one and now the other member tells.
-    billing = next((code for code in (error.code, error.type) if isinstance(code, str) and code in BILLING_CODES), None)
-    code = code_of(billing or error.code or error.type, f"http_{status}")
-    if status >= 500 or status == 408:
-        return OpenAIOutcomeUnknownError(code)
-    if status in (403, 404) and not _is_object(error.response.content):
-        return OpenAIOutcomeUnknownError(
-            code
-        )  # from some server between: it says nothing of the key, the file or the batch
-    if code in BILLING_CODES:
-        return OpenAIBillingError(code)
-    if status == 401:
-        return OpenAIAuthError(code)
-    if status == 403:
-        return OpenAIPermissionError(code)
-    if status == 429:
-        return OpenAIRateLimitError(code, _retry_after(error.response.headers))
-    # "No such File object": a file that is gone, or not visible yet, is told from other faults by the text alone.
-    if status == 404 or "no such file" in error.message.lower() or "cannot find file" in error.message.lower():
-        return OpenAINotFoundError(code, status)
-    return OpenAIRequestError(code, status)
-
-
-def _is_object(content: bytes) -> bool:
-    try:
-        return isinstance(msgspec.json.decode(content), dict)
-    except msgspec.DecodeError:
-        return False
-
-
-def _retry_after(headers: Mapping[str, str]) -> int:
-    """Return how many seconds to wait: `retry-after-ms`, or `retry-after` in seconds or as a date."""
-    for name, divisor in (("retry-after-ms", 1000), ("retry-after", 1)):
-        text = headers.get(name, "")
-        try:
-            seconds = float(text) / divisor
-        except ValueError:
-            try:
-                seconds = parsedate_to_datetime(text).timestamp() - time.time()
-            except (ValueError, OverflowError):
-                continue
-        if math.isfinite(seconds):
-            return math.ceil(min(max(seconds, 1), MAX_BUSY_SECONDS))
-    return BUSY_SECONDS

@@ -1,4 +1,4 @@
-"""Objects in S3: streamed in both directions, joined without passing through this machine where S3 can copy."""
+"""Objects in S3: streamed in both directions, and joined by copying within S3 where S3 can."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionClosedError,
-    IncompleteReadError,
-    ReadTimeoutError,
-    ResponseStreamingError,
 )
 
+from dropbatch.adapters.s3_errors import BROKEN, UNUSABLE, conditional_write, translate_read_errors
 from dropbatch.adapters.s3_multipart import MIN_PART_BYTES, Part, parts_of
-from dropbatch.domain.errors import ObjectForbiddenError, ObjectNotFoundError, StaleItemError
+from dropbatch.domain.errors import ObjectNotFoundError, StaleItemError
 from dropbatch.ports import ObjectInfo, Piece
 
 if TYPE_CHECKING:
@@ -30,39 +27,16 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 1_048_576
 PART_BYTES = 8_388_608
-"""The size of the parts that are uploaded; S3 takes 10,000 of at least 5 MiB, so 80 GB an object."""
+"""The size of uploaded parts. S3 takes 10,000 parts of at least 5 MiB: with this size, 80 GB an object."""
 
-READ_TRIES = 5
+MAX_READ_TRIES = 5
 
-CONFLICT_TRIES = 5
-"""How often a conditional write that meets another is tried. S3 asks for another try, and few ever write one key."""
-
-_MISSING = frozenset({"404", "405", "MethodNotAllowed", "NoSuchKey", "NoSuchVersion", "NotFound"})
-"""405 is a version that is a delete marker."""
-
-_FORBIDDEN = frozenset({"403", "AccessDenied", "Forbidden", "InvalidObjectState", "InvalidRequest"})
-"""What S3 answers for as long as nobody changes the object or its permissions.
-
-`InvalidObjectState` is an archived object, `InvalidRequest` one under a key of the customer's (SSE-C). Codes of KMS
-come on top of these.
-"""
-
-_PASSING_KMS = ("Internal", "LimitExceeded", "Throttl", "Timeout", "Unavailable")
-"""What is in the names of those KMS errors that pass. The others are about the key: disabled, deleted, not allowed."""
-
-_UNUSABLE = frozenset(
-    {"EntityTooSmall", "InvalidPart", "InvalidPartOrder", "InvalidRequest", "NoSuchKey", "NoSuchVersion"}
-)
-"""What S3 answers where an upload can never become an object: its parts do not fit, or a source is gone."""
-
-_OTHERS_WROTE = frozenset({"ConditionalRequestConflict", "NoSuchKey", "PreconditionFailed"})
-"""What S3 answers to a conditional write where another stands there, comes at the same time, or nothing does."""
-
-_BROKEN = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+MAX_CONFLICT_TRIES = 5
+"""How often a conditional write is tried that conflicts with another. S3 asks for a retry, and few write one key."""
 
 
 class _Place(TypedDict):
-    """Which upload a part belongs to."""
+    """The upload that a part belongs to."""
 
     Bucket: str
     Key: str
@@ -77,12 +51,12 @@ class S3Objects:
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo:
         try:
-            with _readable():
+            with translate_read_errors():
                 found = self._client.head_object(Bucket=bucket, Key=key, **_version(version_id))
         except ClientError as error:
             if error.response["Error"]["Code"] == "400":
-                # A HEAD has no body to say why. That of a GET tells an object under a customer's key from all else.
-                with _readable():
+                # A HEAD has no body to say why. The body of a GET does, for an object under a key of the customer.
+                with translate_read_errors():
                     self._client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0", **_version(version_id))
             raise
         return ObjectInfo(
@@ -100,11 +74,11 @@ class S3Objects:
             if etag is not None:
                 more["IfMatch"] = etag
             try:
-                with _readable():
+                with translate_read_errors():
                     found = self._client.get_object(Bucket=bucket, Key=key, **_version(version_id), **more)
             except ClientError as error:
                 if error.response["Error"]["Code"] == "InvalidRange":
-                    return  # nothing comes after `start`
+                    return  # the object ends before `start`
                 raise
             etag = found["ETag"]
             end = found["ContentLength"] + (offset if _is_part(found) else 0)
@@ -115,9 +89,9 @@ class S3Objects:
                     yield block
                 if offset >= end:
                     return
-            except _BROKEN:
+            except BROKEN:
                 broken += 1
-                if broken >= READ_TRIES:
+                if broken >= MAX_READ_TRIES:
                     raise
             if offset >= end:
                 return
@@ -127,7 +101,7 @@ class S3Objects:
         broken = 0
         while len(data) < end - start:
             before = len(data)
-            with _readable():
+            with translate_read_errors():
                 wanted = f"bytes={start + before}-{end - 1}"
                 found = self._client.get_object(Bucket=bucket, Key=key, Range=wanted, **_version(version_id))
             try:
@@ -135,9 +109,9 @@ class S3Objects:
                     data += block[: end - start - len(data)]
                     if len(data) == end - start:
                         break
-            except _BROKEN:
+            except BROKEN:
                 broken = 0 if len(data) > before else broken + 1
-                if broken >= READ_TRIES:
+                if broken >= MAX_READ_TRIES:
                     raise
         return bytes(data)
 
@@ -154,9 +128,9 @@ class S3Objects:
                 code = error.response["Error"]["Code"]
                 if code == "PreconditionFailed":
                     return False
-                # 409: another conditional write is under way. It may fail yet, so that only another try can tell.
+                # 409: another conditional write is in progress. It may still fail, so only another try can tell.
                 conflicts += 1
-                if code != "ConditionalRequestConflict" or conflicts == CONFLICT_TRIES:
+                if code != "ConditionalRequestConflict" or conflicts == MAX_CONFLICT_TRIES:
                     raise
 
     @contextmanager
@@ -186,7 +160,7 @@ class S3Objects:
             begun = None
         if sum(map(len, chain(*parts))) < MIN_PART_BYTES:
             data = b"".join(map(self._fetched, parts))
-            with _conditional(instead_of) as only:
+            with conditional_write(instead_of) as only:
                 self._client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type, **only)
             return None
         if begun is None:
@@ -201,38 +175,38 @@ class S3Objects:
                 if number < len(parts) and not in_time():
                     return {"plan": plan, "upload": upload, "etags": etags}
             done: list[CompletedPartTypeDef] = [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(etags, 1)]
-            with _conditional(instead_of) as only:
+            with conditional_write(instead_of) as only:
                 self._client.complete_multipart_upload(**place, MultipartUpload={"Parts": done}, **only)
         except StaleItemError:
-            self._abort(place)  # S3 asks for another upload, even where it may just have met another write
+            self._abort(place)  # S3 asks for another upload, even if this one only conflicted with another write
             raise
         except Exception as error:
             code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
             if begun is not None and code == "NoSuchUpload":
                 return self.join(pieces, bucket, key, content_type, in_time, instead_of=instead_of)
-            # Nobody else knows of an upload that was begun here, and nobody can finish one that S3 calls unusable.
-            if begun is None or code in _UNUSABLE or isinstance(error, ObjectNotFoundError):
+            # Nobody else knows of an upload that began here, and nobody can finish one that S3 calls unusable.
+            if begun is None or code in UNUSABLE or isinstance(error, ObjectNotFoundError):
                 self._abort(place)
             raise
         return None
 
     def _abort(self, place: "_Place") -> None:
-        """Gives an upload up, so that its parts do not lie there until the bucket's rules remove them."""
-        with suppress(ClientError, BotoCoreError):  # they would, and why it is given up matters more
+        """Abort an upload, so that its parts are deleted before the bucket's rules delete them."""
+        with suppress(ClientError, BotoCoreError):  # the rules delete them, and the first error matters more
             self._client.abort_multipart_upload(**place)
 
     def _add(self, place: "_Place", number: int, part: Part) -> str:
-        """Adds a part to an upload; returns its ETag."""
+        """Add a part to an upload, and return its ETag."""
         only = part[0]
         if len(part) > 1 or not only.can_be_copied:
             return self._client.upload_part(**place, PartNumber=number, Body=self._fetched(part))["ETag"]
-        some = {} if only.whole else {"CopySourceRange": f"bytes={only.start}-{only.end - 1}"}
+        some = {} if only.is_whole else {"CopySourceRange": f"bytes={only.start}-{only.end - 1}"}
         source: CopySourceTypeDef = {"Bucket": only.bucket, "Key": only.key, **_version(only.version_id)}  # type: ignore[typeddict-item]  # a version or nothing
         copied = self._client.upload_part_copy(**place, PartNumber=number, CopySource=source, **some)  # type: ignore[arg-type]  # a range or nothing
         return copied["CopyPartResult"]["ETag"]
 
     def _fetched(self, part: Part) -> bytes:
-        """The bytes of a part that S3 cannot copy: little more than its smallest."""
+        """Return the bytes of a part that S3 cannot copy. It has little more than S3's minimum."""
         return b"".join(self.read_range(each.bucket, each.key, each.start, each.end, each.version_id) for each in part)
 
     def delete_all(self, bucket: str, prefix: str, in_time: Callable[[], bool] = lambda: True) -> bool:
@@ -243,7 +217,7 @@ class S3Objects:
                 continue
             answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
             if errors := answer.get("Errors"):
-                # The whole call succeeds where single keys do not. S3's own text would name them.
+                # The call succeeds even if some keys fail. S3's own text would name the keys.
                 raise ClientError({"Error": {"Code": errors[0].get("Code", ""), "Message": ""}}, "DeleteObjects")
             if page["IsTruncated"] and not in_time():
                 return False
@@ -255,7 +229,7 @@ class S3Objects:
 
 
 class _Upload:
-    """One object on its way: a single PUT while it is small, a multipart upload once it is not."""
+    """The upload of one object: a single PUT if it is small, else a multipart upload."""
 
     def __init__(self, client: "S3Client", bucket: str, key: str, content_type: str) -> None:
         self._client, self._bucket, self._key, self._type = client, bucket, key, content_type
@@ -302,46 +276,17 @@ class _Upload:
     def abort(self) -> None:
         if self._id is None:
             return
-        with suppress(
-            ClientError, BotoCoreError
-        ):  # the bucket's rules remove the parts, and what went wrong matters more
+        with suppress(ClientError, BotoCoreError):  # as in S3Objects._abort
             self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._id)
 
 
-@contextmanager
-def _readable() -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in _MISSING:
-            raise ObjectNotFoundError(code) from error
-        if code in _FORBIDDEN or (code.startswith("KMS.") and not any(passing in code for passing in _PASSING_KMS)):
-            raise ObjectForbiddenError(code) from error
-        raise
-
-
-@contextmanager
-def _conditional(instead_of: str | None) -> Iterator[dict[str, Any]]:
-    """Give what makes a write conditional: it is to replace the object with this ETag, or none if that is empty."""
-    if instead_of is None:
-        yield {}
-        return
-    try:
-        yield {"IfMatch": instead_of} if instead_of else {"IfNoneMatch": "*"}
-    except ClientError as error:
-        if error.response["Error"]["Code"] in _OTHERS_WROTE:
-            raise StaleItemError from error
-        raise
-
-
 def _is_part(found: "GetObjectOutputTypeDef") -> bool:
-    """Whether the part came that was asked for. Servers may send the whole object instead (RFC 9110, 14.2)."""
+    """Return whether the requested range came. Servers may send the whole object instead (RFC 9110, 14.2)."""
     return "ContentRange" in found
 
 
 def _from(found: "GetObjectOutputTypeDef", start: int) -> Iterator[bytes]:
-    """The object's bytes from `start` on, as far as they came, in blocks."""
+    """Yield the object's bytes from `start` on in blocks, as far as they came."""
     before = 0 if _is_part(found) else start
     for block in found["Body"].iter_chunks(BLOCK_BYTES):
         if before < len(block):

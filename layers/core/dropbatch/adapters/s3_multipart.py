@@ -1,8 +1,8 @@
-"""Plans how pieces of objects become the parts of one: copied within S3 wherever S3 can.
+"""The plan of a multipart upload that joins pieces of objects, copied within S3 where S3 can.
 
-S3 takes parts of at least 5 MiB, but for the last, and 10,000 of them; it copies a range only out of an object over
-5 MB. What is too small for a part of its own is fetched and goes into one with what follows. The plan is a function of
-the pieces alone, so that how many parts are done is all that must be known to go on with it.
+S3 takes up to 10,000 parts of at least 5 MiB each; only the last may be smaller. It copies a range only from an object
+of more than 5 MB. A piece that is too small for a part of its own is fetched, and shares a part with the next one. The
+plan follows from the pieces alone, so a process that continues an upload needs to know only how many parts are done.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from dropbatch.ports import Piece
 
 MIN_PART_BYTES = 5_242_880
 COPY_BYTES = 268_435_456
-"""How much one copy asks for. S3 takes 5 GiB, but it copies some 100 MB a second and answers when it is done: this much
-takes seconds, and ten times as long is within the client's read timeout. 10,000 of them are 2.5 TB."""
+"""The size of one copy. S3 takes 5 GiB, but it copies some 100 MB a second, and answers when it is done. This size
+takes seconds, and the client's read timeout allows ten times as long. 10,000 copies are 2.5 TB."""
 
 MAX_PARTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Bytes of an object: from `start` up to before `end`, of `size` in all."""
+    """The bytes of an object from `start` up to, but not including, `end`; the object has `size` bytes."""
 
     bucket: str
     key: str
@@ -33,20 +33,20 @@ class Range:
         return self.end - self.start
 
     @property
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         return len(self) == self.size
 
     @property
     def can_be_copied(self) -> bool:
-        return self.whole or self.size > MIN_PART_BYTES
+        return self.is_whole or self.size > MIN_PART_BYTES
 
 
 Part = list[Range]
-"""One range is copied where that can be; several are fetched."""
+"""The ranges of one part. A single range is copied where S3 can; several ranges are fetched."""
 
 
 def parts_of(pieces: Sequence[Piece]) -> list[Part]:
-    """The parts that come to the pieces in their order; none is empty."""
+    """Return the parts that the pieces make in their order; no part is empty."""
     total = sum(map(len, pieces))
     least = max(MIN_PART_BYTES, -(-total // MAX_PARTS))
     most = max(COPY_BYTES, least)
@@ -71,7 +71,7 @@ def parts_of(pieces: Sequence[Piece]) -> list[Part]:
                 small, missing = [cut(start, end)], least - (end - start)
             continue
         while start < end:
-            # The last range takes up a remainder that would be too small for a part of its own.
+            # The last range includes a remainder that would be too small for a part of its own.
             until = end if end - start < most + least else start + most
             parts.append([cut(start, until)])
             start = until

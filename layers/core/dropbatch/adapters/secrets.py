@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
 PLACEHOLDER = "replace-me"
-"""What the stack puts into the secret until its owner stores a key."""
+"""The secret's content in a new stack, until its owner stores a key."""
 
 CACHE_SECONDS = 60
 
@@ -19,21 +19,21 @@ _LASTING = {
     "AccessDeniedException": "secret_forbidden",
     "DecryptionFailure": "secret_forbidden",
 }
-"""What Secrets Manager says while there is no key to be had until somebody does something, and our code for it."""
+"""The lasting errors of Secrets Manager, which somebody must correct, and Dropbatch's codes for them."""
 
 
 class KeySecret:
-    """Reads the API key. Its version is a fingerprint, so that a key that is put back is known again."""
+    """A reader of the API key. The key's version is a fingerprint: a key that is stored again has its version again."""
 
     def __init__(self, provider: "SecretsProvider", arn: str) -> None:
         self._provider = provider
         self._arn = arn
 
     def __call__(self, fresh: bool) -> tuple[str, str]:
-        """Return (key, version). No cache keeps that the secret held no key.
+        """Return (key, version). A secret without a key is not cached.
 
-        OpenAIAuthError if it holds none or may not be read.
-        OpenAIOutcomeUnknownError if Secrets Manager does not answer.
+        Raise OpenAIAuthError if the secret holds no key or may not be read, OpenAIOutcomeUnknownError if Secrets
+        Manager does not answer.
         """
         key = self._read(fresh)
         if not _is_key(key) and not fresh:
@@ -46,7 +46,7 @@ class KeySecret:
         try:
             return self._get(fresh)
         except OpenAIOutcomeUnknownError:
-            return self._get(fresh)  # Secrets Manager may have been away for a moment
+            return self._get(fresh)  # Secrets Manager may have been unavailable for a moment
 
     def _get(self, fresh: bool) -> str:
         from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
@@ -60,7 +60,7 @@ class KeySecret:
 
 
 def _aws_code(error: BaseException) -> str:
-    """Return the code with which Secrets Manager refused: Powertools' error has AWS's own as its context."""
+    """Return the code of AWS's error, which is the cause or the context of Powertools' error."""
     response = getattr(error.__cause__ or error.__context__, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
 

@@ -1,7 +1,7 @@
 """Notifications, in SNS: one topic for people, one for programs, one for operators.
 
-People and programs have one each because SNS delivers message attributes only with a plain message, and drops them
-where a message has a form for each protocol (`MessageStructure: json`).
+People and programs have a topic each because SNS delivers message attributes only with a plain message, and drops them
+if a message has a form for each protocol (`MessageStructure: json`).
 """
 
 import json
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sns.type_defs import MessageAttributeValueTypeDef
 
 _REFUSED = frozenset({"InvalidParameter", "ParameterValueInvalid", "ValidationException"})
-"""What SNS answers to what it cannot take, its size and its characters included."""
+"""The codes for a message that SNS does not take, such as one with too many bytes or with forbidden characters."""
 
 
 class SnsTopics:
@@ -29,7 +29,7 @@ class SnsTopics:
         self._alarms = alarms_arn
 
     def publish(self, audience: Audience, notification: Notification) -> None:
-        # A poll that has nothing to tell does without what this loads.
+        # Imported here, because an idle poll does not need it.
         from dropbatch.reporting.sns_limits import fitted, short_form
 
         try:
@@ -37,7 +37,7 @@ class SnsTopics:
         except ClientError as error:
             if error.response["Error"]["Code"] not in _REFUSED:
                 raise
-            # Sending it again would be refused again, and what waits for it would wait for ever.
+            # SNS would refuse it again, and the notifications after it would wait for ever.
             self._publish(audience, short_form(notification))
 
     def _publish(self, audience: Audience, notification: Notification) -> None:
@@ -62,7 +62,7 @@ class SnsTopics:
 
 
 def _attribute(value: str | list[str]) -> "MessageAttributeValueTypeDef":
-    """An attribute as SNS wants it: several values as a JSON array, each of which a filter may match."""
+    """Return an attribute as SNS takes it: several values are a JSON array, and a filter may match each of them."""
     if isinstance(value, str):
         return {"DataType": "String", "StringValue": value}
     return {"DataType": "String.Array", "StringValue": json.dumps(value, ensure_ascii=False)}

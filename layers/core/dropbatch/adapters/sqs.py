@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 HIDDEN_SECONDS = 300
-"""For how long dead letters are hidden from others that were taken: longer than a poll runs."""
+"""How long received dead letters are hidden from other receivers: longer than a poll runs."""
 
 MAX_HIDDEN_SECONDS = 43_200
-"""SQS hides a message for 12 hours at most, counted from when it was received."""
+"""SQS hides a message for at most 12 hours after it was received."""
 
 _COUNTS: "Sequence[QueueAttributeNameType]" = (
     "ApproximateNumberOfMessages",
@@ -23,7 +23,7 @@ _COUNTS: "Sequence[QueueAttributeNameType]" = (
 )
 
 _GONE = frozenset({"InvalidParameterValue", "MessageNotInflight", "ReceiptHandleIsInvalid"})
-"""What SQS answers about a receipt that has run out, or whose message was deleted or has been hidden for 12 hours."""
+"""The codes for a receipt that has expired, or whose message was deleted or has been hidden for 12 hours."""
 
 
 class SqsQueue:
@@ -46,13 +46,13 @@ class SqsQueue:
         try:
             self._client.change_message_visibility(QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=seconds)
         except ClientError as error:
-            # The older of SQS's two protocols puts a name space before the code.
+            # The older one of SQS's two protocols puts a namespace before the code.
             if error.response["Error"]["Code"].rpartition(".")[2] not in _GONE:
                 raise
 
 
 class SqsDeadLetters:
-    """`ports.DeadLetters` on SQS. What is no JSON stays where it is, for a person to look at."""
+    """`ports.DeadLetters` on SQS. A message that is not JSON stays in the queue, for a person to look at."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client

@@ -1,110 +1,74 @@
-"""Decides what is asked again: pure rules on what a row's answer, or a batch's failure, means."""
+"""The rules of retries: which rows get another try, in how many batches, and when. Pure: no call, no clock."""
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import Enum
 
 from dropbatch.answers.answer import Answer
-from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED, ERROR_CODES, CodeKind
+from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED
+from dropbatch.collection.batch_failure import BatchFailure, Failure
+from dropbatch.domain.batches import Batch
 from dropbatch.domain.outcomes import Outcome
+from dropbatch.jobs.backoff import backoff_seconds
 
 FILE_SECONDS = (30, 60, 120, 300)
-"""When a file that OpenAI does not find, so shortly after its upload, is tried again; then it is uploaded anew."""
+"""The waits between the tries of a batch whose file OpenAI does not find. Then the file is uploaded again."""
 
 MAX_WAIT_SECONDS = 900
+"""How long rows wait for their next try at most."""
+
 MAX_ROUNDS = 50
-"""How often in a row a batch goes on without its blamed rows before it is halved; or waits for its file."""
+"""How often in a row a batch continues without its blamed rows before it is halved; or waits for its file."""
 
 MAX_HALVINGS = 8
-"""How often in a row what is left is halved before its reason is every row's: at most 510 more batches, a quarter of
-the creates of an hour, and by then a batch of 50,000 rows is in parts of 196."""
+"""How often in a row the other rows are halved before all get the batch's reason: at most 510 more batches, a quarter
+of the creates of an hour. By then a batch of 50,000 rows is in parts of 196."""
 
 
 class RetryDecision(Enum):
-    """What becomes of a row after a try."""
+    """The decision about a row after a try."""
 
     FINAL = "final"
-    AGAIN = "again"  # the try failed, and counts
-    LATER = "later"  # the row was not run; the try does not count
+    RETRY = "retry"  # the try failed, and counts
+    REQUEUE = "requeue"  # the row was not run; the try does not count
 
 
-def fate(answer: Answer, *, tries: int, attempts: int, retry_invalid: bool) -> RetryDecision:
-    """What becomes of a row that failed `tries` times before. A try that ran counts; one that did not, does not.
+def decide_retry(answer: Answer, *, tries: int, attempts: int, retry_invalid: bool) -> RetryDecision:
+    """Decide about a row of a batch that ran; the row failed `tries` times before.
 
-    An answer that was truncated or refused would be so again; what went missing may have been run.
+    A truncated or refused answer would be the same again. A missing row may have been run, so its try counts.
     """
     match answer.outcome:
         case Outcome.EXPIRED:
-            return RetryDecision.LATER
+            return RetryDecision.REQUEUE
         case Outcome.MISSING:
-            worth = True
+            may_succeed = True
         case Outcome.ERROR:
-            worth = answer.is_temporary
+            may_succeed = answer.is_temporary
         case Outcome.INVALID_ANSWER:
-            worth = retry_invalid and answer.code != APPROVAL_REQUIRED
+            may_succeed = retry_invalid and answer.code != APPROVAL_REQUIRED
         case _:
-            worth = False
-    return RetryDecision.AGAIN if worth and tries + 1 < attempts else RetryDecision.FINAL
+            may_succeed = False
+    return RetryDecision.RETRY if may_succeed and tries + 1 < attempts else RetryDecision.FINAL
 
 
-class Failure(StrEnum):
-    """Why a batch failed as a whole, before any of its rows was run."""
-
-    TOKENS = "tokens"  # more would be enqueued than the account may have: its rows wait
-    FILE = "file"  # its file is not to be seen yet, or no more
-    ROWS = "rows"  # rows of it are wrong; the others are right
-    ACCOUNT = "account"  # billing or permission: nothing else would be taken either
-    MODEL = "model"  # no such model, or not for this account
-    OTHER = "other"
-
-
-@dataclass(frozen=True, slots=True)
-class BatchFailure:
-    """A failure, OpenAI's code and message, and the reasons of single lines (1-based) where it gives any."""
-
-    kind: Failure
-    code: str
-    message: str
-    lines: dict[int, tuple[str, str]]
-
-
-_FAILURES = {
-    CodeKind.TOKENS: Failure.TOKENS,
-    CodeKind.BILLING: Failure.ACCOUNT,
-    CodeKind.PERMISSION: Failure.ACCOUNT,
-    CodeKind.MODEL: Failure.MODEL,
-}
-_SHARED = frozenset({CodeKind.TOKENS, CodeKind.BILLING, CodeKind.MODEL})
-"""What all rows of a batch have in common, so that a line which OpenAI names with it is only the first of all."""
-
-_NO_FILE = re.compile(r"(cannot find|no such|not find) (the )?(input )?file", re.IGNORECASE)
-
-
-def classify_failure(errors: Sequence[tuple[str, str, int | None]]) -> BatchFailure:
-    """Return what the errors of a failed batch, or of a create that was refused, come to.
-
-    An error that names a line is that row's, whatever its text says: a row may speak of files of its own.
-    """
-    for code, text, line in errors:
-        about = ERROR_CODES.get(code)
-        if about in _FAILURES and (line is None or about in _SHARED):
-            return BatchFailure(_FAILURES[about], code, text, {})
-    code, message, _ = errors[0] if errors else ("batch_failed", "", None)
-    lines = {line: (reason, text) for reason, text, line in errors if line is not None}
-    if lines:
-        return BatchFailure(Failure.ROWS, code, message, lines)
-    for reason, text, _ in errors:
-        if _NO_FILE.search(text):
-            return BatchFailure(Failure.FILE, reason, text, {})
-    return BatchFailure(Failure.OTHER, code, message, {})
+def decide_requeue(failure: BatchFailure, position: int, *, requests: int, requeues: int) -> RetryDecision:
+    """Decide about the row on line `position` (from 1) of a batch that failed as a whole: none of its rows was run."""
+    match failure.kind:
+        case Failure.TOKENS:
+            return RetryDecision.REQUEUE  # the deadline ends it
+        case Failure.FILE if requeues < MAX_ROUNDS:
+            return RetryDecision.REQUEUE
+        case Failure.ROWS if position not in failure.lines:
+            rest = rest_of(failure, requests=requests, rounds=requeues)
+            return RetryDecision.REQUEUE if rest.batches else RetryDecision.FINAL
+    return RetryDecision.FINAL
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """How the rows go on that are not to blame for their batch's failure: in so many batches, none if 0.
+    """In how many batches the rows continue that did not cause their batch's failure; 0 if they do not.
 
-    `rounds` is what those batches have behind them, for the next decision.
+    `rounds` counts the failures before those batches, for the next decision.
     """
 
     batches: int
@@ -112,10 +76,10 @@ class Rest:
 
 
 def rest_of(failure: BatchFailure, *, requests: int, rounds: int) -> Rest:
-    """Return how a batch of `requests` rows goes on that failed because of rows, after `rounds` such failures.
+    """Return how a batch of `requests` rows continues that failed because of rows, after `rounds` such failures.
 
-    It goes on without the rows that were blamed. If that never ends, or no row of it was blamed, its rest is halved:
-    the wrong rows end up in ever smaller batches, and the right ones are answered.
+    It continues without the blamed rows. If that never ends, or OpenAI blamed no row of it, its rest is halved: the
+    wrong rows end up in ever smaller batches, and the right ones are answered.
     """
     blamed = sum(1 <= line <= requests for line in failure.lines)
     left = requests - blamed
@@ -126,6 +90,34 @@ def rest_of(failure: BatchFailure, *, requests: int, rounds: int) -> Rest:
     return Rest(2, max(rounds, MAX_ROUNDS) + 1) if left > 1 else Rest(0, rounds)
 
 
-def put_off_seconds(waits: int) -> int:
-    """For how many seconds rows wait that were put off `waits` times in a row before: ever longer."""
-    return int(min(MAX_WAIT_SECONDS, 60 * 2 ** min(waits, 10)))
+@dataclass(frozen=True, slots=True)
+class NextTry:
+    """The plan of the next try of a batch's rows."""
+
+    wait_seconds: int = 0
+    requeues: int = 0  # how often in a row they were put off without having been run
+    keeps_file: bool = False  # the file is at OpenAI already
+    must_split: bool = False
+
+
+def plan_next_try(failure: BatchFailure | None, batch: Batch, *, failed_attempts: int) -> NextTry:
+    """Return how the rows of a batch that get another try go into it; they failed `failed_attempts` times at most."""
+    waits = _wait_seconds(batch.failed_attempts) if failed_attempts > batch.failed_attempts else 0
+    if failure is None:
+        return NextTry(waits)
+    requeues = batch.requeues
+    match failure.kind:
+        case Failure.TOKENS:
+            return NextTry(_wait_seconds(requeues), requeues + 1)
+        case Failure.FILE if requeues < len(FILE_SECONDS):
+            return NextTry(FILE_SECONDS[requeues], requeues + 1, keeps_file=True)
+        case Failure.FILE:
+            return NextTry(0, requeues + 1)
+        case Failure.ROWS:
+            rest = rest_of(failure, requests=batch.requests, rounds=requeues)
+            return NextTry(0, rest.rounds, must_split=rest.batches > 1)
+    return NextTry(waits)
+
+
+def _wait_seconds(tries: int) -> int:
+    return backoff_seconds(tries + 1, most=MAX_WAIT_SECONDS)

@@ -1,11 +1,15 @@
-"""Says what each row of an ended batch came to, and whether its answer is final."""
+"""The verdict on each row of an ended batch: its outcome if it has no answer, and whether it gets another try.
+
+The rules of retries are those of `retry_policy`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dropbatch.answers.answer import Answer
 from dropbatch.batch_api.error_codes import CONTENT_CODES
-from dropbatch.collection.retry_policy import MAX_ROUNDS, BatchFailure, Failure, RetryDecision, fate, rest_of
+from dropbatch.collection.batch_failure import BatchFailure
+from dropbatch.collection.retry_policy import RetryDecision, decide_requeue, decide_retry
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import PAST_DEADLINE, Outcome
@@ -14,7 +18,7 @@ from dropbatch.ports import RemoteBatch
 
 
 class Unanswered:
-    """The outcome of rows that have no line: it follows from what became of their batch."""
+    """The outcome of rows without an answer line. It follows from how their batch ended."""
 
     def __init__(
         self,
@@ -43,7 +47,7 @@ class Unanswered:
         self._code = code or self._code
 
     def answer(self, position: int) -> tuple[Answer, str]:
-        """The answer and OpenAI's message for the row that was line `position` (from 1) of the batch's file."""
+        """Return the answer, and OpenAI's message, for the row on line `position` (from 1) of the batch's file."""
         code, message = self._by_line.get(position, (self._code, self._message))
         outcome = Outcome.REFUSED if position in self._by_line and code in CONTENT_CODES else self._outcome
         return Answer(outcome, code, None, None, failed=True), message
@@ -51,30 +55,24 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Says of each row of a batch whether its answer is final."""
+    """The judge of a batch's rows: it decides which answers are final."""
 
     job: Job
     batch: Batch
     unanswered: Unanswered
     failure: BatchFailure | None = None
-    over: bool = True  # nothing is tried again any more
+    over: bool = True  # no row gets another try
 
     @property
     def settles_good(self) -> bool:
-        """Whether a good answer is final, whatever else is to be known of it."""
+        """True if a good answer is final, whatever else is known of it."""
         return self.over or self.failure is None
 
-    def fate(self, answer: Answer, position: int, tries: int) -> RetryDecision:
+    def decide(self, answer: Answer, position: int, tries: int) -> RetryDecision:
+        """Decide about the row on line `position` (from 1) of the batch's file, which failed `tries` times before."""
         if self.over:
             return RetryDecision.FINAL
         if self.failure is None:
-            return fate(answer, tries=tries, attempts=self.job.attempts, retry_invalid=self.job.retry_invalid)
-        match self.failure.kind:
-            case Failure.TOKENS:
-                return RetryDecision.LATER  # bounded by the deadline
-            case Failure.FILE if self.batch.requeues < MAX_ROUNDS:
-                return RetryDecision.LATER
-            case Failure.ROWS if position not in self.failure.lines:
-                rest = rest_of(self.failure, requests=self.batch.requests, rounds=self.batch.requeues)
-                return RetryDecision.LATER if rest.batches else RetryDecision.FINAL
-        return RetryDecision.FINAL
+            job = self.job
+            return decide_retry(answer, tries=tries, attempts=job.attempts, retry_invalid=job.retry_invalid)
+        return decide_requeue(self.failure, position, requests=self.batch.requests, requeues=self.batch.requeues)

@@ -17,7 +17,7 @@ from dropbatch.domain.outcomes import Outcome, job_status
 from dropbatch.formats.compression import compressed
 from dropbatch.formats.file_types import Kind, file_type
 from dropbatch.formats.writing import answers_extension, file_tail
-from dropbatch.intake.retry_job import KEPT, recipe_of
+from dropbatch.intake.carry_over import KEPT, recipe_of
 from dropbatch.jobs.end import end
 from dropbatch.ports import BYTES, HTML, Piece
 from dropbatch.reporting import details, report_page, result_files
@@ -26,8 +26,9 @@ from dropbatch.reporting.report_page import ColumnNames
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import Head, compared_columns, few_values, keep_head
-from dropbatch.storage.job_ends import decide, decision_of, whole
+from dropbatch.storage.job_ends import decide, decision_of
 from dropbatch.storage.job_files import JobFiles
+from dropbatch.storage.objects import read_object
 from dropbatch.storage.repository import Repository
 
 HANDOVER_SECONDS = 60
@@ -107,7 +108,7 @@ def _read_rendered(context: Context, rows: JobRows, shards: Sequence[Shard]) -> 
     rendered = _Rendered()
     for shard in shards:
         key = rows.files.piece_key(shard.number, "stats.json")
-        stats = json.loads(whole(context.objects, context.buckets.work, key))
+        stats = json.loads(read_object(context.objects, context.buckets.work, key))
         rendered.tally.merge(Tally.from_json(stats["tally"]))
         for name, places in stats["pieces"].items():
             found = rendered.pieces.setdefault(name, [])
@@ -136,7 +137,7 @@ def _make_results(context: Context, job: Job, files: JobFiles) -> tuple[Ended, l
     if objects is None:
         return None
     skipped = files.skipped()
-    if skipped.needs_telling:
+    if skipped.must_be_reported:
         objects["skipped"] = details.results_prefix(job) + details.SKIPPED_NAME
     cancelled = job.cancel_requested and tally.outcomes[Outcome.CANCELLED] > 0
     status = job_status(tally.outcomes, cancelled=cancelled)

@@ -16,8 +16,9 @@ from dropbatch.domain.jobs import Job, Shard
 from dropbatch.ports import BYTES, JSON, Piece, Writer
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_ends import whole
-from dropbatch.storage.job_files import JobFiles, lines
+from dropbatch.storage.job_files import JobFiles
+from dropbatch.storage.object_lines import read_lines
+from dropbatch.storage.objects import read_object
 from dropbatch.storage.ranged_file import RangedFile
 
 
@@ -118,7 +119,7 @@ class TableResults:
         return self._made(key)
 
     def _lines(self, pieces: Iterable[Piece]) -> Iterator[bytes]:
-        return (line for piece in pieces for line in lines(self._context.objects, piece.bucket, piece.key))
+        return (line for piece in pieces for line in read_lines(self._context.objects, piece.bucket, piece.key))
 
     def _made(self, key: str) -> Piece:
         work = self._context.buckets.work
@@ -127,7 +128,9 @@ class TableResults:
     def _kept(self, name: str) -> Any:
         """Return a value that an earlier invocation stored; None if there is none."""
         try:
-            return json.loads(whole(self._context.objects, self._context.buckets.work, self._files.table_key(name)))
+            return json.loads(
+                read_object(self._context.objects, self._context.buckets.work, self._files.table_key(name))
+            )
         except ObjectNotFoundError:
             return None
 

@@ -30,7 +30,7 @@ from dropbatch.ports import JSON
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.batch_results import Found, Result, ResultsReader, responses_key
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_ends import whole
+from dropbatch.storage.objects import read_object
 from dropbatch.storage.shard_index import BAD_ROW
 
 MAX_SAMPLES = 5
@@ -139,7 +139,7 @@ def render(
 def _sum_tallies(context: Context, keys: Sequence[str]) -> Tally:
     tally = Tally()
     for key in keys:
-        stored = whole(context.objects, context.buckets.work, key + ".tally")
+        stored = read_object(context.objects, context.buckets.work, key + ".tally")
         tally.merge(Tally.from_json(json.loads(stored)))
     return tally
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dropbatch.domain.comparisons import MAX_MOVES, ColumnChange, Comparison
 from dropbatch.domain.jobs import Job
-from dropbatch.jobs.deduplication import run_before
+from dropbatch.jobs.runs import previous_run
 from dropbatch.storage.context import Context
 from dropbatch.storage.fingerprints import Head, head_of, named, read_rows
 
@@ -16,7 +16,7 @@ CHUNK_ROWS = 32_768
 
 def compare(context: Context, job: Job, own: Head, in_time: Callable[[], bool]) -> Comparison | None:
     """Return the differences from the run before; None if the runs cannot be compared, or if time ran out."""
-    before = run_before(context.repository, job)
+    before = previous_run(context.repository, job)
     theirs = head_of(context, before[0]) if before else None
     if before is None or theirs is None:
         return None

@@ -1,19 +1,19 @@
-"""What a run's answers are compared with those of the run before: counts only, no text of a row."""
+"""Comparisons of a run's answers with those of the run before: counts only, no text of a row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 MAX_MOVES = 20
-"""How many of a column's changes from one value to another are listed, the commonest."""
+"""How many of a column's changes from one value to another are listed, the most common first."""
 
-TOLD_COLUMNS = 10
-"""Of how many columns an event tells; summary.json tells of all."""
+MAX_EVENT_COLUMNS = 10
+"""How many columns an event lists; summary.json lists all."""
 
 
 @dataclass(slots=True)
 class ColumnChange:
-    """In how many rows a column's answer is another one; `moves` count from which to which, if it has few values."""
+    """The rows in which a column's answer changed. `moves` counts the changes by old and new value, if it has few."""
 
     name: str
     rows: int = 0
@@ -28,10 +28,10 @@ class ColumnChange:
 
 @dataclass(slots=True)
 class Comparison:
-    """A run beside the one before it.
+    """A run compared with the one before it.
 
-    `rows` have a good answer in both; `answered` have one that had none before, `unanswered` the other way around.
-    Where the two are not of the same file, nothing is counted.
+    `rows` have a good answer in both runs, `answered` only in this one, `unanswered` only in the one before. If the
+    runs are not of the same file, nothing is counted.
     """
 
     job_id: str

@@ -1,4 +1,4 @@
-"""What a key in the inbox bucket means, and where the results of a drop go."""
+"""Drops: the meaning of a key in the inbox bucket, and the keys of a drop's results."""
 
 import fnmatch
 import hashlib
@@ -11,28 +11,27 @@ from enum import StrEnum
 from dropbatch.domain.markers import Marker, NearMarker, marker_of
 
 RECIPE_NAMES = ("recipe.yaml", "recipe.yml")
-"""A recipe's file names; where a folder holds both, the first counts."""
+"""The file names of a recipe. If a folder holds both, the first counts."""
 
 S3_KEY_BYTES = 1024
 """The longest key that S3 takes, in UTF-8 bytes."""
 
-
 MAX_RECIPE_FOLDERS = 50
-"""In how many folders a recipe is looked for: each takes two requests to S3, and a key has room for 450."""
+"""In how many folders Dropbatch looks for a recipe. Each takes two requests to S3, and a key can have 450 folders."""
 
 
 class ObjectKind(StrEnum):
-    """What a key that is no marker stands for."""
+    """The kind of an object whose key is not a marker's."""
 
     IGNORED = "ignored"
     RECIPE = "recipe"
     DROP = "drop"
 
 
-def meaning_of(key: str) -> ObjectKind | Marker | NearMarker:
-    """What an object's key says about the object, before anything is read.
+def kind_of_object(key: str) -> ObjectKind | Marker | NearMarker:
+    """Return what an object is by its key alone.
 
-    A `.txt` that a recipe names is ignored as well; that takes the recipe to know.
+    A `.txt` that a recipe names is ignored, too, but only the recipe says so.
     """
     if is_left_over(key):
         return ObjectKind.IGNORED
@@ -53,7 +52,7 @@ LEFT_OVER_FOLDERS = {
     "#recycle": "the bin of Synology",
     "lost+found": "of Linux",
 }
-"""Folders of which nothing at any depth is a drop, a recipe or a marker; capitals do not matter."""
+"""Folders that hold no drop, recipe or marker at any depth, whatever the letters' case."""
 
 LEFT_OVER_NAMES = {
     "[._]*": "hidden; of Hadoop and Spark (`_SUCCESS`, `_committed_…`); of macOS (`.DS_Store`, `._reviews.csv`)",
@@ -75,7 +74,7 @@ LEFT_OVER_NAMES = {
     "*.crdownload": "an unfinished download (Chrome)",
     "*.opdownload": "an unfinished download (Opera)",
 }
-"""Files that are no drop, no recipe and no marker, whatever their folder; capitals do not matter."""
+"""Names of files that are not a drop, a recipe or a marker in any folder, whatever the letters' case."""
 
 _LEFT_OVER_FOLDER, _LEFT_OVER_NAME = (
     re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns), re.IGNORECASE)
@@ -84,7 +83,7 @@ _LEFT_OVER_FOLDER, _LEFT_OVER_NAME = (
 
 
 def is_left_over(key: str) -> bool:
-    """Return whether a program or a system left an object behind that nobody means to be read."""
+    """Return whether a program or a system left an object behind that is not meant to be read."""
     *folders, name = key.split("/")
     if any(_LEFT_OVER_FOLDER.match(folder) for folder in folders):
         return True
@@ -94,24 +93,24 @@ def is_left_over(key: str) -> bool:
 _ALMOST_A_RECIPE = re.compile(
     r".*\.ya?ml( ?\(\d+\)| - .*|~|\.(txt|text|bak|old|orig|save|download|gz|zst|zip))*", re.IGNORECASE | re.DOTALL
 )
-"""What a recipe's file is called by a program that copies, backs up or hides endings, or in another language."""
+"""The names that a recipe gets from programs that copy, back up or hide extensions, or in another language."""
 
 
 def is_almost_a_recipe(key: str) -> bool:
-    """Return whether a drop's name says that it is YAML, which no drop is: it was meant to be a recipe."""
+    """Return whether a drop's name says that it is YAML. A drop never is: it was meant to be a recipe."""
     return _ALMOST_A_RECIPE.fullmatch(key.rpartition("/")[2]) is not None
 
 
 def recipe_beside(key: str) -> str:
-    """The key of a recipe in the folder of a drop."""
+    """Return the key of a recipe in the folder of a drop."""
     folder, slash, _ = key.rpartition("/")
     return folder + slash + RECIPE_NAMES[0]
 
 
 def recipe_keys(key: str) -> list[str]:
-    """The keys under which the recipe of a drop may stand, the nearest first and the bucket's root last.
+    """Return the keys that the recipe of a drop may have, the nearest first and the bucket's root last.
 
-    Of a key that lies deeper than anybody sorts files, the nearest folders and the root are looked at.
+    For a key with more than MAX_RECIPE_FOLDERS folders, these are the nearest folders and the root.
     """
     folders = key.split("/")[:-1]
     prefixes = ["/".join(folders[:depth]) + "/" for depth in range(len(folders), 0, -1)][:MAX_RECIPE_FOLDERS]
@@ -122,8 +121,9 @@ def recipe_keys(key: str) -> list[str]:
 class Drop:
     """One version of one object in the inbox bucket.
 
-    `modified` is S3's LastModified in seconds since 1970: of an upload in parts, when it *began*. `arrived` is the time
-    of its event, when the version was there. `sequencer` orders the versions of a key; empty if no event told of it.
+    `modified` is S3's LastModified in seconds since 1970: for a multipart upload, the time when it *began*. `arrived`
+    is the time of its event, when the version was complete. `sequencer` orders the versions of a key; it is empty if no
+    event named this one.
     """
 
     bucket: str
@@ -147,7 +147,7 @@ class Drop:
 
 
 def job_id(drop: Drop, requested_at: int, rerun_version: str = "") -> str:
-    """The id of a job of a drop. It begins with when it was asked for, so that a drop's jobs sort as they happened.
+    """Return the id of a job of a drop. It begins with the time of the request, so that a drop's jobs sort by time.
 
     `requested_at` is when the drop arrived, or the marker whose version makes it another job of the same drop.
     Processes may disagree about it: the first one's id counts, see `deduplication.claim_job`.
@@ -158,30 +158,30 @@ def job_id(drop: Drop, requested_at: int, rerun_version: str = "") -> str:
 
 
 def is_later(sequencer: str, other: str) -> bool:
-    """Return whether an event's `sequencer` comes after another of the same key.
+    """Return whether an event's `sequencer` comes after another one of the same key.
 
-    They are hexadecimal texts of any length; S3 has the shorter one padded with zeros on the right before they are
-    compared (S3 User Guide, event message structure).
+    They are hexadecimal texts of any length. The shorter one is padded with zeros on the right before they are compared
+    (S3 User Guide, event message structure).
     """
     size = max(len(sequencer), len(other))
     return sequencer.upper().ljust(size, "0") > other.upper().ljust(size, "0")
 
 
 def results_root(key: str) -> str:
-    """`<key of the drop>/` in the results bucket, cut where S3 would not take the keys below it."""
+    """Return `<key of the drop>/` in the results bucket, shortened if S3 would not take the keys below it."""
     if len(key.encode()) <= 900:
         return key + "/"
     return f"{cut(key, 860)}~{hashlib.sha256(key.encode()).hexdigest()[:8]}/"
 
 
 def results_name(prefix: str, stem: str, ending: str) -> str:
-    """The key `<prefix><stem><ending>`, the stem cut where S3 would not take the whole."""
+    """Return the key `<prefix><stem><ending>`, with a shorter stem if S3 would not take the whole."""
     room = S3_KEY_BYTES - len(prefix.encode()) - len(ending.encode())
     return prefix + cut(stem, room) + ending
 
 
 def results_path(prefix: str, path: str) -> str:
-    """The key `<prefix><path>`; a path too long for S3 is cut, with what tells it from others that are cut alike."""
+    """Return the key `<prefix><path>`. A path too long for S3 is shortened, and ends in a hash of the whole path."""
     if len((prefix + path).encode()) <= S3_KEY_BYTES:
         return prefix + path
     ending = f"~{hashlib.sha256(path.encode()).hexdigest()[:8]}"
@@ -189,13 +189,13 @@ def results_path(prefix: str, path: str) -> str:
 
 
 def cut(text: str, size: int) -> str:
-    """`text` cut to at most `size` UTF-8 bytes, between characters."""
+    """Return `text` cut to at most `size` UTF-8 bytes, between characters."""
     return text.encode()[:size].decode(errors="ignore")
 
 
 def without_controls(text: str) -> str:
-    """Return `text` with a space for every control character, those of text direction too: fit for a subject line.
+    """Return `text` with a space for each control character, as a subject line needs it.
 
-    A direction control in a file's name would show the rest of the line, our numbers too, in another order.
+    Controls of text direction are replaced, too: one in a file's name would show the rest of the line in another order.
     """
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", " ", text)

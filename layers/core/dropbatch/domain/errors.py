@@ -1,22 +1,22 @@
-"""Errors with a meaning: does the step give up, or try again?
+"""Errors of the project. Their types say whether a step gives up or tries again.
 
 DropbatchError
-├── DropRejectedError              the drop or recipe is wrong: its problems are written down, and the step is done
-├── RowRejectedError           one row is wrong; the caller decides what that means for the drop (`bad_rows`)
-├── RetryLaterError              nothing is wrong but the time: the work is due again after `seconds`
-├── StaleItemError       a conditional write lost: somebody else has moved the item on
-├── ObjectNotFoundError         no such object, or version of it, in S3
-├── ObjectForbiddenError       S3 does not let us read an object
-└── OpenAIError           what a call to OpenAI ended in
-    ├── OpenAIAuthError     401, or no key at all: jobs wait for another key
-    ├── OpenAIPermissionError 403: the key may not do what was asked; it may do other things
-    ├── OpenAIBillingError    429 or another 4xx: the account has no money left, or is closed
-    ├── OpenAIRateLimitError            another 429: nothing was done; try again after `seconds`
-    ├── OpenAIRequestError         another 4xx: nothing was done, and trying again would not change that
-    │   └── OpenAINotFoundError    404: no such file or batch
-    └── OpenAIOutcomeUnknownError          5xx, timeout, broken connection: it may have taken effect
+├── DropRejectedError              the drop or recipe is wrong: its problems are reported, and the step is done
+├── RowRejectedError               one row is wrong: the caller decides what that means for the drop (`bad_rows`)
+├── RetryLaterError                it is too early: the step is due again after `seconds`
+├── StaleItemError                 a conditional write lost: another process has changed the item
+├── ObjectNotFoundError            S3 has no such object, or no such version of it
+├── ObjectForbiddenError           S3 does not let Dropbatch read an object
+└── OpenAIError                    a call to OpenAI failed
+    ├── OpenAIAuthError            401, or there is no key: jobs wait for another key
+    ├── OpenAIPermissionError      403: the key may not do this, but may do other things
+    ├── OpenAIBillingError         429 or another 4xx: the account has no money left, or is closed
+    ├── OpenAIRateLimitError       another 429: the call had no effect; retry it after `seconds`
+    ├── OpenAIRequestError         another 4xx: the call had no effect, and a retry would have none
+    │   └── OpenAINotFoundError    404: there is no such file or batch
+    └── OpenAIOutcomeUnknownError  5xx, timeout, broken connection: the call may have taken effect
 
-Each OpenAIError has a `kind`, which decides what is to be done.
+Each OpenAIError has a `kind`, which decides what the step does next.
 """
 
 from enum import StrEnum
@@ -25,14 +25,14 @@ from dropbatch.domain.problems import Problem, Problems
 
 
 class ErrorKind(StrEnum):
-    """What an OpenAIError is about, and so what follows from it."""
+    """The subject of an OpenAIError, and so what the step does next."""
 
-    PASSING = "passing"  # wait, with a bound, and try again
+    PASSING = "passing"  # wait, with a bound, and retry
     ACCOUNT = "account"  # hold the job until the same call succeeds
     KEY = "key"  # hold the job until there is another key, or this one is accepted
     PERMISSION = "permission"  # hold the job until the same call succeeds, or there is another key
     THING = "thing"  # this one file or batch: end it with its reason
-    UNKNOWN = "unknown"  # end what was asked, and stop nothing else
+    UNKNOWN = "unknown"  # end this step, and stop nothing else
 
 
 class DropbatchError(Exception):
@@ -40,7 +40,7 @@ class DropbatchError(Exception):
 
 
 class DropRejectedError(DropbatchError):
-    """A drop or recipe cannot be used; `problems` says why."""
+    """A drop or recipe cannot be used. `problems` says why."""
 
     def __init__(self, problems: Problems) -> None:
         super().__init__(f"{problems.total} problem(s): {', '.join(sorted({p.code for p in problems}))}")
@@ -54,7 +54,7 @@ class DropRejectedError(DropbatchError):
 
 
 class RowRejectedError(DropbatchError):
-    """One row cannot become a request; `problems` says why."""
+    """One row cannot become a request. `problems` says why."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(", ".join(problem.code for problem in problems))
@@ -62,7 +62,7 @@ class RowRejectedError(DropbatchError):
 
 
 class RetryLaterError(DropbatchError):
-    """The step is not due yet, and is to be tried again after `seconds`."""
+    """The step is not due yet. Retry it after `seconds`."""
 
     def __init__(self, seconds: int, why: str) -> None:
         super().__init__(why)
@@ -70,7 +70,7 @@ class RetryLaterError(DropbatchError):
 
 
 class StaleItemError(DropbatchError):
-    """A conditional write found another state than it asked for."""
+    """A conditional write found another state than it requires."""
 
 
 class ObjectNotFoundError(DropbatchError):
@@ -78,11 +78,11 @@ class ObjectNotFoundError(DropbatchError):
 
 
 class ObjectForbiddenError(DropbatchError):
-    """S3 does not let us read an object: it may be encrypted with a key that we may not use."""
+    """S3 does not let Dropbatch read an object: it may be encrypted with a key that Dropbatch may not use."""
 
 
 class OpenAIError(DropbatchError):
-    """A call to OpenAI did not give what was asked. `code` is OpenAI's, or `http_<status>`."""
+    """A call to OpenAI failed. `code` is OpenAI's, or `http_<status>`."""
 
     kind = ErrorKind.UNKNOWN
 
@@ -98,7 +98,7 @@ class OpenAIAuthError(OpenAIError):
 
 
 class OpenAIPermissionError(OpenAIError):
-    """The API key may not do what was asked (403)."""
+    """The API key may not make this call (403)."""
 
     kind = ErrorKind.PERMISSION
 
@@ -120,7 +120,7 @@ class OpenAIRateLimitError(OpenAIError):
 
 
 class OpenAIRequestError(OpenAIError):
-    """OpenAI answered another 4xx, `status`: the call had no effect, and would have none again."""
+    """OpenAI answered another 4xx, `status`: the call had no effect, and a retry would have none."""
 
     def __init__(self, code: str, status: int = 400) -> None:
         super().__init__(code)
@@ -128,12 +128,12 @@ class OpenAIRequestError(OpenAIError):
 
 
 class OpenAINotFoundError(OpenAIRequestError):
-    """OpenAI knows no such file or batch (404)."""
+    """OpenAI has no such file or batch (404)."""
 
     kind = ErrorKind.THING
 
 
 class OpenAIOutcomeUnknownError(OpenAIError):
-    """A timeout, a broken connection or a 5xx: nobody knows whether the call took effect."""
+    """A timeout, a broken connection or a 5xx: it is unknown whether the call took effect."""
 
     kind = ErrorKind.PASSING

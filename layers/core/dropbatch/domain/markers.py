@@ -1,4 +1,4 @@
-"""Tells by a key's name alone what asks something of a drop's newest job, and what was meant to but is misspelt."""
+"""Markers: objects whose names ask something of a drop's newest job, and names that are probably misspelt markers."""
 
 import re
 from dataclasses import dataclass
@@ -6,20 +6,19 @@ from difflib import get_close_matches
 from enum import StrEnum
 
 EXTENSIONS = ("csv", "tsv", "jsonl", "ndjson", "json", "txt", "parquet")
-"""What a drop's name ends in, by itself or before the ending of a compression."""
+"""The extensions of drops, alone or before the extension of a compression."""
 
 COMPRESSED_EXTENSIONS = ("gz", "zst")
 
 MAX_MARKER_BYTES = 1_024
-"""A file whose name only resembles a marker's, and that has more bytes, is data."""
-
+"""A file with more bytes whose name only resembles a marker's is data."""
 
 MAX_NAME = 200
 """How many characters of a marker's name are shown."""
 
 
 class MarkerKind(StrEnum):
-    """What a marker beside a drop asks of its newest job."""
+    """The request of a marker to the newest job of the drop beside it."""
 
     APPROVE = "approve"
     CANCEL = "cancel"
@@ -28,11 +27,11 @@ class MarkerKind(StrEnum):
 
 
 class MarkerStatus(StrEnum):
-    """What became of a marker."""
+    """The status of a marker."""
 
     DONE = "done"  # it has acted
     KEPT = "kept"  # it acts when its drop's job begins
-    REFUSED = "refused"  # it does nothing, and never will
+    REFUSED = "refused"  # it never acts
 
 
 class MarkerReason(StrEnum):
@@ -45,25 +44,25 @@ class MarkerReason(StrEnum):
     NOT_BEGUN = "not_begun"  # the file is there, and its job has not begun
     BEING_READ = "being_read"  # the file's job reads it, and does not wait for an approval yet
     NO_SUCH_FILE = "no_such_file"
-    NO_DROP = "no_drop"  # what it stands beside is a recipe, or ignored
+    NO_DROP = "no_drop"  # the file beside it is a recipe, or is ignored
     MISSPELT = "misspelt"
-    OLDER = "older"  # than what the newest job belongs to
+    OLDER = "older"  # than the drop or marker of the newest job
     ALREADY = "already"  # the job is being cancelled already
     RUNNING = "running"
-    HELD = "held"  # for something that this marker does not answer
+    HELD = "held"  # for a reason that this marker does not end
     NOT_HELD = "not_held"
     REJECTED = "rejected"
-    WAITS_NO_MORE = "waits_no_more"  # the file was rejected, and no recipe takes it up now
+    WAITS_NO_MORE = "waits_no_more"  # the file was rejected, and now waits for no recipe
     ENDED = "ended"
-    NOTHING_TO_RETRY = "nothing_to_retry"  # no row of the job, which has ended, can be asked again as it is
-    TOO_LATE = "too_late"  # nothing was left to be cancelled
+    NOTHING_TO_RETRY = "nothing_to_retry"  # the job has ended, and no row of it can be retried
+    TOO_LATE = "too_late"  # nothing could be cancelled any more
     FORGOTTEN = "forgotten"  # the job's items have been deleted
-    GAVE_UP = "gave_up"  # it could not be looked at for a day
+    GAVE_UP = "gave_up"  # it could not be read for a day
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """`<drop>.cancel`, or the console folder `<drop>.cancel/`; a number may follow, to ask once more."""
+    """`<drop>.cancel`, or the console folder `<drop>.cancel/`. A number may follow, to ask once more."""
 
     kind: MarkerKind
     drop_key: str
@@ -71,7 +70,7 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class NearMarker:
-    """`<drop>.rertry`: it was probably meant to be a marker of this kind. `ending` is what stands there instead."""
+    """`<drop>.rertry`: it was probably meant to be a marker of this kind. `ending` is its ending as written."""
 
     kind: MarkerKind
     drop_key: str
@@ -80,7 +79,7 @@ class NearMarker:
 
 @dataclass(frozen=True, slots=True)
 class MarkerObject:
-    """The object that a marker is: one version of it acts once."""
+    """The object of a marker. One version of it acts once."""
 
     bucket: str
     key: str
@@ -88,16 +87,16 @@ class MarkerObject:
 
     @property
     def name(self) -> str:
-        """Its name without its folders, on one line and short enough for a sentence."""
+        """Its name without folders, on one line and short enough for a sentence."""
         return re.sub(r"\s", " ", name_of(self.key))[:MAX_NAME]
 
     def to_json(self, kind: MarkerKind) -> dict[str, str]:
-        """Describe it for programs."""
+        """Return its description for programs."""
         return {"kind": str(kind), "key": self.key, "version_id": self.version_id}
 
 
 MAX_NUMBER = 999
-"""The greatest number that may stand behind a marker's ending."""
+"""The greatest number after a marker's ending."""
 
 _FLAGS = re.IGNORECASE | re.DOTALL
 _NUMBER = r"[ _-]?(?:\d{1,3}|\(\d{1,3}\))"
@@ -109,7 +108,7 @@ _RESEMBLES_MARKER = re.compile(
     rf"((?:\.|[\s_-]+)([a-z][a-z _-]{{1,20}}?)(?:{_NUMBER})?(?:\.(?:txt|text|rtf))?)\s*",
     _FLAGS,
 )
-"""A word behind the name of a drop. An editor may have hidden a `.txt` behind the word."""
+"""A word after the name of a drop. An editor may have added a hidden `.txt` after the word."""
 
 _WORDS = {
     **{str(kind): kind for kind in MarkerKind},
@@ -118,17 +117,17 @@ _WORDS = {
     **dict.fromkeys(("restart", "redo", "again", "repeat", "runagain"), MarkerKind.RERUN),
     **dict.fromkeys(("retries", "tryagain", "resume"), MarkerKind.RETRY),
 }
-"""What people write for a marker."""
+"""Words that people write for a marker."""
 
-_SHORTEST_MISSPELT = 4
-"""A word with fewer letters resembles too much."""
+_MIN_MISSPELT_LETTERS = 4
+"""A word with fewer letters resembles too many words."""
 
 _ALIKE = 0.8
-"""How much of a word must be that of a marker, from 0 to 1, for it to be taken as misspelt."""
+"""How similar a word must be to a marker, from 0 to 1, to count as a misspelling of it."""
 
 
 def marker_of(key: str) -> Marker | NearMarker | None:
-    """Return what a key asks of a drop, whatever the letters' case; None if its name is no marker's."""
+    """Return the marker that a key names, whatever the letters' case; None if it names none."""
     folder, slash, name = key.rstrip("/").rpartition("/")
     found = _MARKER.fullmatch(name)
     if found:
@@ -144,7 +143,7 @@ def name_of(key: str) -> str:
 
 
 def next_name(name: str) -> str:
-    """Return how a marker is named that asks the same once more, beside the one with this name."""
+    """Return the name of a marker that asks the same once more, beside the one with this name."""
     found = _MARKER.fullmatch(name)
     if found is None:
         return name
@@ -157,5 +156,5 @@ def _meant_by(word: str) -> MarkerKind | None:
     letters = re.sub(r"[^a-z]", "", word.lower())
     if letters in _WORDS:
         return _WORDS[letters]
-    near = get_close_matches(letters, _WORDS, 1, _ALIKE) if len(letters) >= _SHORTEST_MISSPELT else []
+    near = get_close_matches(letters, _WORDS, 1, _ALIKE) if len(letters) >= _MIN_MISSPELT_LETTERS else []
     return _WORDS[near[0]] if near else None

@@ -1,16 +1,16 @@
-"""What became of a row, and of a job: closed sets."""
+"""Outcomes of rows and statuses of jobs: closed sets."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """Exactly one of these stands beside every row of an accepted drop."""
+    """The outcome of a row. Each row of an accepted drop has exactly one."""
 
     OK = "ok"
-    TRUNCATED = "truncated"  # the model ran into its token cap; the text it gave is kept
+    TRUNCATED = "truncated"  # the model reached its maximum of tokens; its text is kept
     REFUSED = "refused"  # a refusal, or the content filter
-    INVALID_ANSWER = "invalid_answer"  # an answer that is empty, is no JSON, or does not fit the schema
+    INVALID_ANSWER = "invalid_answer"  # an answer that is empty, is not JSON, or does not fit the schema
     ERROR = "error"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
@@ -19,53 +19,53 @@ class Outcome(StrEnum):
 
 
 COMPLETE = frozenset({Outcome.OK, Outcome.SKIPPED})
-"""The outcomes that leave nothing to be done: their rows are not in the failed file."""
+"""The outcomes of complete rows: these are not in the failed file."""
 
 RETRYABLE = frozenset({Outcome.INVALID_ANSWER, Outcome.ERROR, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.MISSING})
-"""The outcomes whose rows a `.retry` asks again with the same recipe; others would be so again."""
+"""The outcomes whose rows a `.retry` sends again with the same recipe. Others would have the same outcome again."""
 
 RETRYABLE_WITH_CHANGES = RETRYABLE | {Outcome.TRUNCATED, Outcome.REFUSED}
-"""Those whose rows it asks again with another recipe: all that have no good answer."""
+"""The outcomes whose rows a `.retry` sends again with another recipe: all without a good answer."""
 
 WHEN = "when"
 """The code of a row that the recipe's `when` leaves out."""
 
 BLANK_ROW = "blank_row"
-"""The code of a row without any value, which is not asked unless the recipe says so."""
+"""The code of a row without any value, which is skipped unless the recipe says otherwise."""
 
 LEFT_OUT = frozenset({WHEN, BLANK_ROW})
-"""The codes of rows that are skipped though nothing is wrong with them; all others are those of bad rows."""
+"""The codes of rows that are skipped though they are not bad; all other codes are those of bad rows."""
 
 COLUMN_EXISTS = "column_exists"
-"""The code of what has a column already that the answers would add."""
+"""The code of a drop or row that already has a column of the answers."""
 
 BAD_ROW_CODE = "bad_row"
-"""The code of a bad row of which no more is known."""
+"""The code of a bad row if nothing else is known about it."""
 
 GAVE_UP = "gave_up"
-"""The code of what was tried again and again, and never came to its end."""
+"""The code of rows and drops that were tried again and again, and never completed."""
 
 IN_DOUBT = "in_doubt"
-"""The code of rows whose batch may exist at OpenAI: nobody could tell until the job had to end."""
+"""The code of rows whose batch may exist at OpenAI: that was unknown until the job had to end."""
 
 ANSWERS_GONE = "answers_gone"
-"""The code of rows whose batch completed, and whose answers OpenAI no longer has."""
+"""The code of rows whose batch completed, but whose answers OpenAI no longer has."""
 
 NOT_COLLECTED = "not_collected"
-"""The code of rows whose batch ended, and whose answers could not be read until the job had to end."""
+"""The code of rows whose batch ended, but whose answers could not be read until the job had to end."""
 
-NEVER_ENDED = "assumed_ended"
+NEVER_ENDED = "never_ended"
 """The code of rows of a batch that did not end in twice OpenAI's time: it may still be running."""
 
 MAY_BE_PAID = frozenset({IN_DOUBT, ANSWERS_GONE, NOT_COLLECTED, NEVER_ENDED})
-"""The codes of rows that OpenAI may have answered already: no retry, and no `.retry`, asks and pays them again."""
+"""The codes of rows that OpenAI may have answered: no retry and no `.retry` sends and pays them again."""
 
 PAST_DEADLINE = "deadline"
-"""The code of rows that were still waiting when the recipe's deadline had passed."""
+"""The code of rows that were still waiting when the recipe's deadline passed."""
 
 
 class JobStatus(StrEnum):
-    """How a job ended, as its notification says."""
+    """The end of a job, as its notification says it."""
 
     SUCCEEDED = "succeeded"
     PARTIAL = "partial"
@@ -74,7 +74,7 @@ class JobStatus(StrEnum):
 
 
 def job_status(counts: Mapping[Outcome, int], *, cancelled: bool) -> JobStatus:
-    """The status that follows from the rows' outcomes (rows by outcome; absent means 0)."""
+    """Return the status that follows from the numbers of rows by outcome; a missing outcome means 0."""
     if cancelled:
         return JobStatus.CANCELLED
     unanswered = sum(count for outcome, count in counts.items() if outcome not in COMPLETE)

@@ -1,33 +1,32 @@
-"""What is wrong with a drop or a recipe, said so that its owner can correct it.
+"""Problems of a drop or a recipe, in sentences by which its owner can correct them.
 
-A problem is one sentence: what is wrong, where, what to do. It may name columns, recipe keys, line numbers and the
-recipe's own words; it never quotes the text of a row, because problems travel into notifications.
+A problem is one sentence: what is wrong, where, what to do. It may name columns, recipe keys, line numbers and words of
+the recipe. It never quotes the text of a row, because problems are sent in notifications.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-KEPT_PROBLEMS = 100
+MAX_LISTED_PROBLEMS = 100
 """How many problems are listed one by one; the rest are counted."""
 
 MAX_CAUSES = 200
-"""How many causes are told apart; the problems of any more are counted as other ones."""
+"""How many causes are counted separately; problems of further causes are counted together."""
 
-FIRST_LINES = 3
-"""Of how many lines with the same problem the numbers are kept."""
+MAX_LISTED_LINES = 3
+"""How many line numbers are kept of lines with the same problem."""
 
 MAX_NAME = 200
 MAX_MESSAGE = 2_000
-"""How many characters of a name and of a sentence are kept: both may hold what a row or a recipe says, of any length,
-and a notification has room for ten problems in 256 KB, whatever letters they are written in."""
+"""How many characters of a name and of a sentence are kept. Both may quote a recipe, at any length, and a notification
+must have room for ten problems in 256 KB, whatever letters they are written in."""
 
 MAY_COME = frozenset({"no_recipe", "empty_file", "empty_recipe", "missing_file"})
-"""The codes of problems that may just mean that an upload is not finished."""
-
+"""The codes of problems that may only mean that an upload is not finished."""
 
 OTHER = "other"
-"""The code of the causes that are too many to be told apart."""
+"""The code of problems after MAX_CAUSES causes."""
 
 CURED_BY_READING = frozenset(
     {"delimiter_in_doubt", "title_above_header", "no_header", "duplicate_column", "empty_column", "ragged_row"}
@@ -35,7 +34,7 @@ CURED_BY_READING = frozenset(
     | {"invalid_utf8", "not_utf8", "invalid_utf16", "invalid_encoding", "unknown_encoding", "not_text"}
     | {"not_json", "not_an_object", "duplicate_key"}
 )
-"""The codes of faults of a file itself: only a key that says how files are read, such as `encoding`, may cure them."""
+"""The codes of faults of a file itself. Only a key that says how files are read, such as `encoding`, may cure them."""
 
 CURED_BY_RECIPE = CURED_BY_READING | frozenset(
     {"no_recipe", "undefined_name", "column_exists", "placeholder", "line_too_long", "too_many_inputs"}
@@ -49,11 +48,11 @@ LOOKS_LIKE_RECIPE = "looks_like_recipe"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong.
+    """One fault of a drop or a recipe.
 
-    `code` is a stable identifier (`ragged_row`), `line` a 1-based physical line of the file that `path` names (the
-    drop where it is None), `column` a column's name, `key` a recipe key such as `schema.sentiment`. `kind` tells
-    problems of one code apart that are corrected in different ways.
+    `code` is a stable identifier (`ragged_row`), `line` a 1-based physical line of the file that `path` names (None for
+    the drop), `column` a column's name, `key` a recipe key such as `schema.sentiment`. `kind` separates problems of one
+    code that are corrected in different ways.
     """
 
     code: str
@@ -71,7 +70,7 @@ class Problem:
                 object.__setattr__(self, name, text[: most - 1] + "…")
 
     def to_json(self) -> dict[str, Any]:
-        """The problem as it stands in `rejected.json`: members without a value are left out."""
+        """Return the problem as in `rejected.json`, without members that have no value."""
         members = {
             "code": self.code,
             "message": self.message,
@@ -85,20 +84,20 @@ class Problem:
 
     @property
     def cause(self) -> "Cause":
-        """What it has in common with the same problem elsewhere in the file.
+        """The part that it has in common with the same problem elsewhere in the file.
 
-        What is wrong in a recipe, or in a part of one, is corrected one by one: there it is the sentence.
+        Each problem of a recipe, or of a file that it names, is a cause of its own: owners correct them one by one.
         """
         return self.code, self.path, self.key, self.column, self.kind if self.path is None else self.message
 
     @property
     def may_be_cured_by_recipe(self) -> bool:
-        """Whether another recipe, or another file that the recipe names, may be all that is needed."""
+        """True if another recipe, or another file that the recipe names, may be all that is needed."""
         return self.path is not None or self.code in CURED_BY_RECIPE
 
     @property
     def where(self) -> str:
-        """The place in words, e.g. `line 7, column text`; empty where the problem has none."""
+        """The place in words, e.g. `line 7, column text`; empty if the problem has none."""
         parts = [self.path] if self.path else []
         if self.line is not None:
             parts.append(f"line {self.line}")
@@ -110,7 +109,7 @@ class Problem:
 
 
 Cause = tuple[str, str | None, str | None, str | None, str | None]
-"""Code, path, key and column, and the kind or the sentence."""
+"""The code, path, key and column of a problem, and its kind or its sentence."""
 
 
 @dataclass(slots=True)
@@ -123,11 +122,11 @@ class ProblemGroup:
 
     @property
     def place(self) -> str:
-        """The place of all of them in words: in a dropped file that of the first, without its line."""
+        """The place of all of them in words: for a drop, the place of the first one without its line."""
         return (self.first if self.first.path is not None else replace(self.first, line=None)).where
 
     def to_json(self) -> dict[str, Any]:
-        """Return the group as it stands in events and in `rejected.json`."""
+        """Return the group as in events and in `rejected.json`."""
         about = {name: value for name, value in self.first.to_json().items() if name != "line"}
         return {**about, "count": self.count, **({"lines": self.lines} if self.lines else {})}
 
@@ -140,18 +139,18 @@ class ProblemGroup:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to know about a recipe or a drop that can be used all the same; a sentence, as a problem's is."""
+    """A sentence about a recipe or a drop that can be used anyway, in the form of a problem's sentence."""
 
     code: str
     message: str
 
     def to_json(self) -> dict[str, str]:
-        """Return the notice as it stands in events."""
+        """Return the notice as in events."""
         return {"code": self.code, "message": self.message}
 
 
 class Problems:
-    """Collects problems in bounded memory: the first hundred, the count of all, and the count of each cause."""
+    """Problems in bounded memory: the first hundred, the count of all, and the count of each cause."""
 
     def __init__(self, problems: Iterable[Problem] = ()) -> None:
         self.total = 0
@@ -162,7 +161,7 @@ class Problems:
 
     @classmethod
     def of(cls, kept: list[Problem], total: int, groups: list[ProblemGroup]) -> "Problems":
-        """Return problems as they were written down; an earlier release wrote no groups."""
+        """Return problems as they were stored. An earlier release stored no groups."""
         found = cls(kept)
         found.total = total
         if groups:
@@ -180,12 +179,12 @@ class Problems:
 
     @property
     def may_be_cured_by_recipe(self) -> bool:
-        """Whether another recipe may do away with any of them."""
+        """True if another recipe may cure any of them."""
         return any(group.first.may_be_cured_by_recipe for group in self._groups.values())
 
     @property
     def may_be_cured_by_reading_alone(self) -> bool:
-        """Whether all are faults of the file itself, so that no recipe helps that reads files in the same way."""
+        """True if all are faults of the file itself, so that only a recipe that reads files differently may help."""
         return all(group.first.path is None and group.first.code in CURED_BY_READING for group in self.groups)
 
     def has(self, code: str) -> bool:
@@ -193,7 +192,7 @@ class Problems:
 
     def add(self, problem: Problem) -> None:
         self.total += 1
-        if len(self.kept) < KEPT_PROBLEMS:
+        if len(self.kept) < MAX_LISTED_PROBLEMS:
             self.kept.append(problem)
         self._count(problem, 1, [] if problem.line is None else [problem.line])
 
@@ -203,7 +202,7 @@ class Problems:
                 self.add(problem)
             return
         self.total += problems.total
-        self.kept += problems.kept[: KEPT_PROBLEMS - len(self.kept)]
+        self.kept += problems.kept[: MAX_LISTED_PROBLEMS - len(self.kept)]
         for group in problems.groups:
             self._count(group.first, group.count, group.lines)
 
@@ -214,7 +213,7 @@ class Problems:
                 problem, lines = Problem(OTHER, "There are other problems; correct these first."), []
             group = self._groups.setdefault(problem.cause, ProblemGroup(problem))
         group.count += count
-        group.lines += [line for line in lines if line not in group.lines][: FIRST_LINES - len(group.lines)]
+        group.lines += [line for line in lines if line not in group.lines][: MAX_LISTED_LINES - len(group.lines)]
 
     def __iter__(self) -> Iterator[Problem]:
         return iter(self.kept)

@@ -1,4 +1,4 @@
-"""Quotas of the account at OpenAI: what is known of a model's token limit, and how many batches were created."""
+"""Quotas of the account at OpenAI: the token limit of a model as far as it is known, and the count of batches."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ from dropbatch.domain.items import Item
 
 @dataclass(slots=True)
 class ModelLimit(Item):
-    """How many tokens may be enqueued for a model, as far as that is known, and how well its tokens are estimated."""
+    """The known maximum of enqueued tokens for a model, and the accuracy of its estimates."""
 
     model: str
-    tokens: int | None = None  # learned from OpenAI's refusals; None while there was none
+    tokens: int | None = None  # learned from OpenAI's refusals; None before the first one
     changed_at: int = 0
-    halvings: int = 0  # how often it was halved since batches were refused that should have fitted
-    estimated: int = 0  # tokens that were estimated for rows that were answered, and those that OpenAI counted
-    counted: int = 0
+    halvings: int = 0  # how often it was halved, because batches were refused that should have fitted
+    estimated: int = 0  # the estimated tokens of answered rows
+    counted: int = 0  # the tokens of the same rows as OpenAI counted them
 
     @property
     def factor(self) -> float:
-        """By what estimates are multiplied; a few answers prove little, and none is off by more than four."""
+        """The factor for estimates: 1 after few answers, and never less than a quarter or more than four."""
         if self.estimated < 10_000 or not self.counted:
             return 1.0
         return min(4.0, max(0.25, self.counted / self.estimated))
@@ -26,7 +26,7 @@ class ModelLimit(Item):
 
 @dataclass(slots=True)
 class CreateCount(Item):
-    """How many batches were created in the hour of the clock in which one was last."""
+    """The number of batches that were created in the last clock hour with one."""
 
     hour: int = 0
     count: int = 0

@@ -1,4 +1,4 @@
-"""Which rows of a drop were not asked, and why, in bounded memory."""
+"""Skipped rows of a drop, counted by their reasons in bounded memory."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from dropbatch.domain.problems import Problem, ProblemGroup, Problems
 
 @dataclass(slots=True)
 class SkippedRows:
-    """Counts the rows that are skipped by code; of the bad ones, the first hundred problems are kept."""
+    """The numbers of skipped rows by code, and the first hundred problems of bad rows."""
 
     codes: Counter[str] = field(default_factory=Counter)
     problems: Problems = field(default_factory=Problems)
@@ -33,12 +33,12 @@ class SkippedRows:
         return sum(count for code, count in self.codes.items() if code not in LEFT_OUT)
 
     @property
-    def needs_telling(self) -> bool:
-        """Whether rows were skipped that nobody asked to leave out."""
+    def must_be_reported(self) -> bool:
+        """True if rows were skipped for another reason than the recipe's `when`."""
         return any(code != WHEN for code in self.codes)
 
     def to_json(self, most: int | None = None) -> dict[str, Any]:
-        """Return them as they stand in `skipped.json`, with at most so many problems."""
+        """Return the content of `skipped.json`, with at most `most` problems."""
         first = [problem.to_json() for problem in self.problems.kept[:most]]
         groups = [group.to_json() for group in self.problems.groups]
         return {

@@ -1,4 +1,4 @@
-"""The states of jobs, batches and shards, and the closed set of steps between them."""
+"""The states of jobs, batches and shards, and the closed set of transitions between them."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 
 class JobState(StrEnum):
+    """The state of a job."""
+
     BUILDING = "building"
     RUNNING = "running"
     HELD = "held"
@@ -18,35 +20,39 @@ class JobState(StrEnum):
 
 
 class BatchState(StrEnum):
+    """The state of a batch in Dropbatch, which is not its status at OpenAI."""
+
     WAITING = "waiting"
     SUBMITTING = "submitting"
     SUBMITTED = "submitted"
     ENDED = "ended"  # at OpenAI
     COLLECTED = "collected"
-    ABANDONED = "abandoned"  # never submitted, and never to be; or never to be collected
-    SPLIT = "split"  # too large at once: its rows wait in its children
+    ABANDONED = "abandoned"  # it is never submitted, or never collected
+    SPLIT = "split"  # too large at once: its rows are in its follow-ups
 
 
 class ShardState(StrEnum):
+    """The state of a shard."""
+
     OPEN = "open"
     RENDERED = "rendered"  # its pieces of the results are written
 
 
 class HeldReason(StrEnum):
-    """Why a job is held."""
+    """The reason why a job is held."""
 
-    SIZE = "needs_approval"  # more rows than the stack's owner lets pass without a question
-    REPEATED = "answered_before"  # a `.rerun` asks the same rows with the same recipe that another run answered
-    PERMISSION = "openai_permission"  # the key may not do what was asked (403)
+    SIZE = "needs_approval"  # more rows than the stack's owner allows without an approval
+    REPEATED = "answered_before"  # a `.rerun` has the rows and the recipe of a run that was answered
+    PERMISSION = "openai_permission"  # the key may not make this call (403)
     ACCOUNT = "openai_billing"  # OpenAI takes no work from this account
-    STUCK = "stuck"  # a step of it failed again and again; what is paid is kept, and tried again every hour
+    STUCK = "stuck"  # a step of it failed again and again; paid answers are kept, and it is retried every hour
     KEY = "openai_key"  # no API key, or one that OpenAI does not accept
     KEY_CHANGED = "openai_key_changed"  # a batch is in doubt, and the key that made it is gone
-    FAILING = "too_few_answers"  # two batches in a row were answered by less than half
+    FAILING = "too_few_answers"  # two batches in a row have answers for less than half of their rows
 
 
 class OpenAIStatus(StrEnum):
-    """A batch's own status at OpenAI, kept beside ours and never mixed with it."""
+    """The status of a batch at OpenAI, stored beside its state and never mixed with it."""
 
     VALIDATING = "validating"
     IN_PROGRESS = "in_progress"
@@ -56,19 +62,20 @@ class OpenAIStatus(StrEnum):
     EXPIRED = "expired"
     CANCELLING = "cancelling"
     CANCELLED = "cancelled"
-    UNKNOWN = "unknown"  # a word that this release does not know; the batch stays where it is, loudly
+    UNKNOWN = "unknown"  # a status that this release does not know: the batch stays as it is, with a warning
 
 
 CLOSED = frozenset({BatchState.COLLECTED, BatchState.ABANDONED, BatchState.SPLIT})
-"""The states in which a batch asks for nothing more."""
-
+"""The final states of a batch."""
 
 APPROVABLE = frozenset({HeldReason.SIZE, HeldReason.REPEATED})
-"""The reasons that an `.approve` answers: nothing was sent yet."""
+"""The reasons that an `.approve` ends: nothing was sent yet."""
+
+WORKING_JOBS = frozenset({JobState.RUNNING, JobState.HELD, JobState.ASSEMBLING})
+"""The states in which a job has batches to submit and collect, or results to assemble."""
 
 
 ENDED_JOBS = frozenset({JobState.REJECTED, JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
-
 
 ANSWERED_JOBS = frozenset({JobState.SUCCEEDED, JobState.PARTIAL})
 """The states in which an ended job has answered rows, and was not stopped."""
@@ -97,8 +104,8 @@ _FOLLOWS: Mapping[JobState | BatchState | ShardState, frozenset[Any]] = {
 S = TypeVar("S", JobState, BatchState, ShardState)
 
 
-def follow(current: S, state: S) -> S:
-    """`state`, if the closed set of transitions knows the step from `current`; an AssertionError otherwise."""
+def checked_transition(current: S, state: S) -> S:
+    """Return `state` if it may follow `current`. Raise AssertionError if not."""
     if state not in _FOLLOWS.get(current, frozenset()):
         raise AssertionError(f"{type(current).__name__} cannot go from {current} to {state}")
     return state

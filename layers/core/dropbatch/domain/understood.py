@@ -1,4 +1,4 @@
-"""What a recipe was understood to say, in the words that its owner is told."""
+"""A recipe as Dropbatch understood it, in short, for messages to its owner."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class AddedColumn:
-    """A column that answers add: its type, the values it may have if they are few, and how the recipe describes it."""
+    """A column that answers add: its type, its possible values if they are few, and the recipe's description of it."""
 
     name: str
     type: str
@@ -22,8 +22,8 @@ class AddedColumn:
 class Understood:
     """A recipe in short.
 
-    `model` is None if each row names its own, or the endpoint has a default. `uses` are columns of the rows;
-    `uses_row` says that the whole row is used besides. `asks` says in a few words which rows are asked.
+    `model` is None if each row names its own, or the endpoint has a default. `uses` are columns of the rows.
+    `uses_row` says that the whole row is used, too. `asks` says in a few words which rows are sent.
     """
 
     model: str | None

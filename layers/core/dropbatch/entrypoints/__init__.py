@@ -1,4 +1,4 @@
-"""Connects everything for Lambda: settings, clients, logs, heartbeats, the messages of a queue.
+"""Entry points for Lambda: settings, clients, logs, heartbeats, and the messages of a queue.
 
 Never: a rule of the project.
 """

@@ -1,8 +1,8 @@
-"""The one place that decides what is real: builds the Context of AWS and OpenAI out of the environment."""
+"""The composition root: it builds the Context on AWS and OpenAI from the environment."""
 
 from dropbatch.entrypoints.layer_check import check_layer
 
-check_layer()  # before anything with compiled code is imported, which would fail in words that name no reason
+check_layer()  # before compiled code is imported, whose error would not name the reason
 
 # ruff: noqa: E402 - the imports below come after the check on purpose
 import os
@@ -21,16 +21,17 @@ from dropbatch.entrypoints.connect import connect
 from dropbatch.entrypoints.memory_limit import limit_memory
 from dropbatch.entrypoints.observability import PowertoolsObserver
 from dropbatch.entrypoints.settings import Settings
-from dropbatch.gc_tuning import settle
+from dropbatch.gc_tuning import tune_gc
 from dropbatch.ports import Queue
 from dropbatch.storage.context import Context
 
 _SCRATCH = Path(tempfile.gettempdir()) / "dropbatch"
-"""A folder of our own, so that it can be emptied."""
+"""A folder that only Dropbatch uses, so that it can be emptied."""
 
 
 @cache
 def observer() -> PowertoolsObserver:
+    """Return the observer of this process."""
     return PowertoolsObserver(Logger(), Metrics())
 
 
@@ -41,7 +42,7 @@ def _settings() -> Settings:
 
 @cache
 def _context() -> Context:
-    """Clients outlive an invocation: Lambda keeps the process for the next one."""
+    """Return the Context of this process. Lambda keeps the process, and its clients, for the next invocation."""
     limit_memory(os.environ)
     connected = connect(
         _settings(),
@@ -50,14 +51,14 @@ def _context() -> Context:
         scratch=_SCRATCH,
         new_token=lambda: uuid.uuid4().hex,
     )
-    settle()
+    tune_gc()
     return connected
 
 
 def build_context(remaining_milliseconds: Callable[[], int]) -> Context:
-    """The Context as one invocation sees it, with its own time left, and a disk without what a killed one left.
+    """Return the Context for one invocation, with the time that it has left and an empty scratch folder.
 
-    A process handles one invocation at a time, so that nothing of ours in it can be in use.
+    A process handles one invocation at a time, so files in that folder are those of an invocation that was killed.
     """
     shutil.rmtree(_SCRATCH, ignore_errors=True)
     _SCRATCH.mkdir(parents=True, exist_ok=True)
@@ -65,7 +66,7 @@ def build_context(remaining_milliseconds: Callable[[], int]) -> Context:
 
 
 def queue_names(context: Context) -> Mapping[str, Queue]:
-    """The queues that call functions, by their names, as they stand at the end of an event source's ARN."""
+    """Return the queues that call functions, by their names, which are at the end of an event source's ARN."""
     settings = _settings()
     urls = (settings.intake_queue_url, settings.dispatch_queue_url, settings.collect_queue_url)
     queues = (context.intake, context.dispatch, context.collect)

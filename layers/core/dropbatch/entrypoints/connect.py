@@ -1,4 +1,4 @@
-"""Connects every port to the stack that the settings name."""
+"""Connection of each port to the stack that the settings name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ def connect(
     scratch: Path,
     new_token: Callable[[], str],
 ) -> Context:
-    """A Context on AWS and OpenAI, with no limit of its own on an invocation's time."""
+    """Return a Context on AWS and OpenAI, without a limit on an invocation's time."""
     clients = Clients(settings.aws_region)
     sqs = clients.later("sqs")
     dead_letters = {

@@ -1,7 +1,7 @@
-"""A heartbeat: while a step runs, its leases are renewed, and its message stays hidden.
+"""The heartbeat: while a step runs, it renews the step's leases and keeps its message hidden.
 
-Both are short, so that a step whose process was killed is taken over within a minute: the heartbeat dies with it, the
-message becomes visible again, and the lease has ended by then.
+Both times are short, so that another process takes over within a minute if the process of a step is killed. The
+heartbeat ends with the process, the message becomes visible again, and the lease has ended by then.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,11 +16,11 @@ from dropbatch.jobs.lease import BEAT_SECONDS, LEASE_SECONDS
 from dropbatch.storage.context import Context
 
 HIDDEN_SECONDS = LEASE_SECONDS + 5
-"""How long a message stays hidden after a beat: a little longer than the lease, or it would come back too early."""
+"""How long a message stays hidden after a beat: a little longer than the lease, so that it does not come too early."""
 
 
 class Heartbeat:
-    """Beats from a thread of its own while its block runs. `hide` hides the step's message, if it has one."""
+    """A thread that beats while a block runs. `hide` hides the step's message, if it has one."""
 
     def __init__(
         self, context: Context, hide: Callable[[int], None] = lambda _seconds: None, beat_seconds: float = BEAT_SECONDS
@@ -44,7 +44,7 @@ class Heartbeat:
                 self._leases.discard(held)
 
     def __enter__(self) -> Self:
-        # From this thread first, for botocore makes clients in no other.
+        # The first call is from this thread, because botocore's clients must be made in it.
         self._hide(HIDDEN_SECONDS)
         self._thread.start()
         return self
@@ -67,6 +67,6 @@ class Heartbeat:
         try:
             call()
         except StaleItemError:
-            return  # the step has given its lease back, or lost it
-        except Exception:  # noqa: BLE001 - the next beat tries again; three may fail
+            return  # the step has released its lease, or lost it
+        except Exception:  # noqa: BLE001 - the next beat retries; three may fail
             self._context.observer.info("a heartbeat failed")

@@ -1,7 +1,7 @@
-"""Says in one sentence that the layers were built for another Python or processor than the function's.
+"""A check that the layers were built for the function's Python version and processor.
 
-Without it the first package with compiled code fails to import, in words that name neither. Nothing else may be
-imported before: hence the standard library only.
+Without it, the import of the first package with compiled code fails with an error that names neither. It must run
+before other imports, so it uses only the standard library.
 """
 
 import platform
@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 BUILT_FOR = Path(__file__).with_name("built_for.txt")
-"""Written when the layer is built: `python3.13 arm64`. Absent where the package runs from its sources."""
+"""The record of the layer's build, such as `python3.13 arm64`. It is missing if the package runs from its sources."""
 
 _ARCHITECTURES = {"aarch64": "arm64", "amd64": "x86_64"}
-"""Lambda's names of processors, by those of the operating system that differ."""
+"""Lambda's names of processors, by the operating system's names that differ."""
 
 
 class LayerMismatchError(RuntimeError):

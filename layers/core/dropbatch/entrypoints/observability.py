@@ -1,4 +1,4 @@
-"""Logs and metrics: Powertools, with the ids of what is being worked on on every line, and no text of any row."""
+"""Logs and metrics with Powertools. Each line has the ids of the current item, and none has the text of a row."""
 
 import sys
 import traceback
@@ -21,7 +21,7 @@ class PowertoolsObserver:
 
     @contextmanager
     def context_keys(self, **ids: Any) -> Iterator[None]:
-        """Every line within bears these ids."""
+        """Add these ids to each line of the block."""
         with self._logger.append_context_keys(**ids):
             yield
 
@@ -32,11 +32,11 @@ class PowertoolsObserver:
         self._logger.warning(message, extra=fields)
 
     def exception(self, message: str, **fields: Any) -> None:
-        # An exception's text may quote a row (a parser's does), so that only its type and place are logged.
+        # An exception's text may quote a row (a parser's does), so only its type and place are logged.
         kind, _, trace = sys.exc_info()
         places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(trace)]
         self._logger.error(message, extra={"error": kind.__name__ if kind else None, "at": places[-6:], **fields})
-        # A step that failed and was dealt with is no error of its function: without this no alarm would tell.
+        # A handled failure of a step is not an error of its function: without this metric there would be no alarm.
         self.metric("StepsFailed", 1)
 
     def metric(self, name: str, value: float, **dimensions: str) -> None:

@@ -1,4 +1,4 @@
-"""What the stack sets: read from the environment once, all that is missing named at once."""
+"""Settings of the stack, read from the environment once. An error names all missing ones at once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -37,7 +37,7 @@ class Settings:
     hold_above_rows: int
     max_drop_gigabytes: int
     max_line_megabytes: int  # of 2**20 bytes
-    time_zone: str  # of the times that people are told: an IANA name
+    time_zone: str  # of the times in messages to people: an IANA name
     aws_region: str  # set by Lambda itself
     token_limits: Mapping[str, int] = field(default_factory=dict)  # `<model>=<tokens>`, by commas; may be empty
 
@@ -66,14 +66,14 @@ class Settings:
 
 
 def _zone(name: str) -> tzinfo:
-    """The time zone of this name. UTC, the default, loads no database of zones."""
+    """Return the time zone of this name. UTC, the default, loads no database of zones."""
     if name == "UTC":
         return UTC
     from zoneinfo import ZoneInfo
 
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown, no name of a zone at all, or the name of a folder of zones
+    except (KeyError, ValueError, OSError):  # unknown, not a name of a zone, or the name of a folder of zones
         raise SettingsIncompleteError(
             f"TIME_ZONE must be the name of a time zone, such as Europe/Berlin or America/New_York, not {name}: deploy "
             "again with the parameter TimeZone corrected"

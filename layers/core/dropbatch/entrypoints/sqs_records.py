@@ -1,4 +1,4 @@
-"""What the handlers of queues share: each message by itself, under a heartbeat, its ids on every line about it."""
+"""SQS records: the handlers of queues handle each message alone, under a heartbeat, with its ids on each log line."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,13 +17,13 @@ from dropbatch.ports import Queue
 from dropbatch.storage.context import Context
 
 RETRY_SECONDS = 30
-"""When a message that failed comes again the first time; each time twice as late. SQS alone would wait half an hour."""
+"""The delay of a failed message, doubled after each failure. SQS alone would wait half an hour."""
 
 MAX_RETRY_SECONDS = 900
 
 
 class MessageFailedError(Exception):
-    """A message could not be handled and is to come again. It names the kind of fault, never a row's text."""
+    """A message could not be handled, and will come again. The error names the kind of fault, never a row's text."""
 
 
 def each_message(
@@ -48,7 +48,7 @@ def each_message(
                 ids |= _ids(message)
                 with observe.context_keys(**ids):
                     handle(replace(context, keeping=heart.keeping), message)
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is logged, and the message comes again
+        except Exception as error:  # noqa: BLE001 - it is logged, and the message comes again
             observe.exception("a message failed and will come again", **ids)
             receives = int(record.attributes.approximate_receive_count or 1)
             _hide(queue, record, min(MAX_RETRY_SECONDS, RETRY_SECONDS * 2 ** (receives - 1)))
@@ -60,7 +60,7 @@ def each_message(
 
 
 def _hide(queue: Queue, record: SQSRecord, seconds: int) -> None:
-    """Hide the message; one that cannot be hidden comes back when its queue says so, which does no harm."""
+    """Hide the message. If that fails, it comes back when its queue says so, which does no harm."""
     try:
         queue.hide(record.receipt_handle, seconds)
     except Exception:  # noqa: BLE001 - as above
@@ -68,7 +68,7 @@ def _hide(queue: Queue, record: SQSRecord, seconds: int) -> None:
 
 
 def _ids(message: dict[str, Any]) -> dict[str, Any]:
-    """The ids that a message names: a job, a shard and a batch; or an object's version, whose key is not logged."""
+    """Return the ids that a message names: job, shard and batch, or the version of an object. Keys are not logged."""
     if "job_id" in message:
         return BatchMessage.from_json(message).ids
     return {"version_id": IntakeMessage.from_json(message).version_id}

@@ -1,10 +1,10 @@
-"""Finds the file that a marker was perhaps meant for, among those of its folder."""
+"""Files in a marker's folder whose names are similar to the one that the marker names."""
 
 import unicodedata
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from dropbatch.domain.drops import S3_KEY_BYTES, ObjectKind, cut, meaning_of
+from dropbatch.domain.drops import S3_KEY_BYTES, ObjectKind, cut, kind_of_object
 from dropbatch.domain.markers import COMPRESSED_EXTENSIONS, EXTENSIONS
 from dropbatch.storage.context import Context
 
@@ -15,25 +15,25 @@ PAGE = 1_000
 """How many keys a page of a bucket's listing has, if more follow."""
 
 MAX_COMPARED = 1_000
-"""With how many names the spelling is compared: that takes some 20 ms."""
+"""How many names are compared by their spelling: that takes some 20 ms."""
 
 MAX_COMPARED_CHARACTERS = 200
-"""Comparing takes the square of a name's length."""
+"""How long a compared name may be: the time grows with the square of its length."""
 
 _ALIKE = 0.75
 
 
 def spellings(key: str) -> list[str]:
-    """A key, and the same in the other forms of Unicode: what macOS calls a file looks the same, and is another key."""
+    """Return a key in all forms of Unicode: a name from macOS looks the same, but is another key."""
     forms = (key, *(unicodedata.normalize(form, key) for form in ("NFC", "NFD")))
     return [form for form in dict.fromkeys(forms) if len(form.encode()) <= S3_KEY_BYTES]
 
 
 def near_files(context: Context, bucket: str, key: str) -> list[str]:
-    """Return the keys of files in the folder of `key` that are named much like it, the likeliest first.
+    """Return the keys of files in the folder of `key` with similar names, the likeliest first.
 
-    First come those that differ in capitals or spaces alone, then those with another extension or one more, then those
-    that are spelt much like it.
+    First come names that differ only in capitals or spaces, then names with another or one more extension, then names
+    with a similar spelling.
     """
     folder, slash, name = key.rpartition("/")
     folder += slash
@@ -49,21 +49,21 @@ def near_files(context: Context, bucket: str, key: str) -> list[str]:
 
 
 def _names(context: Context, bucket: str, folder: str, name: str) -> Iterator[str]:
-    """Give the names of the files in a folder: all if it is small, else a page from each likely place on."""
+    """Yield the names of the files in a folder: all if it is small, else a page from each likely place on."""
     stem = _stem(name)
     capital, small = stem[:1].upper(), stem[:1].lower()
     likely = (*spellings(stem), capital + stem[1:], small + stem[1:], capital, small)
     for after in dict.fromkeys(("", *likely)):
         page = context.objects.names(bucket, cut(folder + after, S3_KEY_BYTES))
         keys = [key for key, _ in page if key.startswith(folder)]
-        inside = (key.removeprefix(folder) for key in keys if meaning_of(key) is ObjectKind.DROP)
+        inside = (key.removeprefix(folder) for key in keys if kind_of_object(key) is ObjectKind.DROP)
         yield from (each for each in inside if "/" not in each)
         if not after and len(keys) < PAGE:
             return
 
 
 def _stem(name: str) -> str:
-    """A name without what says how its rows lie."""
+    """Return a name without the extensions of its format and its compression."""
     stem, dot, ending = name.rpartition(".")
     if dot and ending.lower() in COMPRESSED_EXTENSIONS:
         stem, dot, ending = stem.rpartition(".")
@@ -71,6 +71,6 @@ def _stem(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name as people compare names: without capitals, and with one kind of space, of line and of letter."""
+    """Return a name as people compare names: without capitals, and with one kind of space, dash and letter."""
     letters = unicodedata.normalize("NFKC", name).casefold()
     return " ".join(letters.replace("_", " ").replace("-", " ").split())

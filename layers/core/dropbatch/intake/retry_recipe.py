@@ -1,4 +1,4 @@
-"""Chooses the recipe that failed rows are asked again with: today's, if it means anything else than the former one."""
+"""The recipe of a `.retry`: today's recipe, if its meaning differs from the former job's."""
 
 from dataclasses import replace
 
@@ -12,16 +12,17 @@ from dropbatch.recipes.naming import listed
 from dropbatch.reporting.details import UsedRecipe
 from dropbatch.reporting.rejection_notices import COLUMNS_CHANGED
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_files import JobFiles, RecipeText, find_recipe
+from dropbatch.storage.job_files import JobFiles
+from dropbatch.storage.recipe_text import RecipeText, find_recipe
 
 
 def choose_recipe(
     context: Context, job: Job, files: JobFiles, old: JobFiles, layout: Layout
 ) -> tuple[RecipeText | None, list[UsedRecipe]]:
-    """Return the recipe that failed rows are asked again with, and all that the job's rows were asked with.
+    """Return the recipe with which failed rows are retried, and all recipes with which the job's rows were sent.
 
-    It is today's if that means anything else than the former job's. DropRejectedError if it cannot be used, or if it
-    adds other columns than those of the answers that stay.
+    It is today's recipe if its meaning differs from the former job's. Raise DropRejectedError if it cannot be used, or
+    if its columns differ from those of the answers that are kept.
     """
     former = old.recipe()
     if former is None:
@@ -48,7 +49,7 @@ def choose_recipe(
 
 
 def means_the_same(today: RecipeText, former: RecipeText) -> bool:
-    """Whether a recipe asks what another does: comments and its place do not matter."""
+    """Return whether two recipes have the same meaning, whatever their comments and their folders."""
     if today.sha256 == former.sha256:
         return True
     parsed = today.parsed()
@@ -56,7 +57,7 @@ def means_the_same(today: RecipeText, former: RecipeText) -> bool:
 
 
 def _check_recipe_again(today: RecipeText, former: RecipeText, drop: Drop, layout: Layout) -> None:
-    """DropRejectedError if failed rows cannot be asked with today's recipe so that one file holds all answers."""
+    """Raise DropRejectedError if today's recipe cannot be used, or one file cannot hold all answers."""
     compiled = today.compiled(file=file_values(drop.key, layout.columns))
     problems = Problems()
     problems.extend(compiled.check_columns(layout.columns) if layout.columns else [])

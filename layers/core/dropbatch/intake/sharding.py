@@ -1,8 +1,8 @@
-"""Cuts a drop's rows into shards, so that no batch of a shard exceeds what one batch may hold.
+"""Sharding: a drop's rows are cut into shards, so that no batch of a shard exceeds a limit of batches.
 
-A shard is a contiguous range of rows; its rows of one (endpoint, model) become one batch. A shard ends before the row
-that would push one of its batches over a limit. Where time runs out within a shard, what is written of it is set aside,
-and another process goes on: the shards come out the same.
+A shard is a contiguous range of rows. Its rows of one (endpoint, model) become one batch. A shard ends before the row
+with which one of its batches would exceed a limit. If time runs out within a shard, its written part is set aside, and
+another process continues: the shards come out the same.
 """
 
 from collections.abc import Iterator
@@ -20,16 +20,16 @@ from dropbatch.ports import Writer
 from dropbatch.storage.shard_index import ShardIndex
 
 SHARD_FACTOR = 4
-"""A shard of many models, or of rows that need no request, holds at most so many times what one batch may."""
+"""A shard with many models, or with rows without requests, has at most this many times the size of one batch."""
 
 
 class ShardStore(Protocol):
-    """Where shards are kept. A shard may come in parts, each named, whose sizes are told when they are put together."""
+    """The store of shards. A shard may have parts with names, whose sizes are needed to join them."""
 
     def writing_shard(self, number: int, part: str | None = None) -> AbstractContextManager[Writer]: ...
 
     def set_shard_aside(self, number: int, part: str, size: int) -> None:
-        """Makes what is written of a shard its first part."""
+        """Make the written bytes of a shard its first part."""
         ...
 
     def join_shard(self, number: int, parts: list[tuple[str, int]]) -> None: ...
@@ -41,7 +41,7 @@ class ShardStore(Protocol):
 
 @dataclass(slots=True)
 class Group:
-    """A shard's requests of one (endpoint, model), as they add up."""
+    """The sums of a shard's requests of one (endpoint, model)."""
 
     endpoint: str
     model: str
@@ -69,7 +69,7 @@ class Group:
 
 @dataclass(slots=True)
 class ShardPlan:
-    """A shard as it was cut: its range, and its batches in order of appearance."""
+    """The plan of a shard: its range, and its groups in order of appearance."""
 
     number: int
     first_row: int
@@ -87,14 +87,14 @@ class ShardPlan:
 
 @dataclass(slots=True)
 class Sharded:
-    """How far sharding came: the shards so far, of which the last is open, and its parts (name, bytes)."""
+    """The state of sharding: the shards so far, of which the last is open, and its parts (name, bytes)."""
 
     plans: list[ShardPlan] = field(default_factory=list)
     parts: list[tuple[str, int]] = field(default_factory=list)
 
 
 class Sharder:
-    """Writes rows into shards as they come; `token` names the parts that this process may leave."""
+    """A writer of rows into shards. `token` names the parts that this process sets aside."""
 
     def __init__(self, store: ShardStore, limits: Limits, token: str, so_far: Sharded | None = None) -> None:
         self._store = store
@@ -117,7 +117,7 @@ class Sharder:
             self._writer = self._writing.enter_context(store.writing_shard(plan.number, token))
 
     def add(self, raw: bytes, row: int, line: int, request: Request | None, size: int, code: str = WHEN) -> None:
-        """Adds a row's verbatim bytes, and its request (`size` bytes as a line); `code` says why it has none."""
+        """Add the bytes of a row, and its request (`size` bytes as a line). `code` says why a row has no request."""
         place, group = self._group(request.endpoint, request.model) if request else (None, None)
         inputs = request.embedding_inputs if request else 0
         output_bytes = request.expected_output_bytes if request else 0
@@ -137,13 +137,13 @@ class Sharder:
         self._write([raw])
 
     def add_many(self, chunk: Chunk, requests: RequestChunk) -> None:
-        """Adds a chunk whose rows have these requests, as `add` would one by one."""
+        """Add a chunk of rows with their requests, with the same effect as `add` for each row."""
         sizes, line_sizes, each, count = requests.sizes, requests.line_sizes(), requests.estimate, requests.count
         start = 0
         while start < count:
             place, group = self._group(requests.endpoint, requests.model)
             end, rows = count, count - start
-            while rows:  # as many as fit, found by halves
+            while rows:  # find by halving how many fit
                 end = start + rows
                 if (
                     self.plans
@@ -176,7 +176,7 @@ class Sharder:
             start = end
 
     def _group(self, endpoint: str, model: str) -> tuple[int, Group]:
-        """The open shard's group of this kind and its place; a new one, not added yet, where it has none."""
+        """Return the place and the group of this pair in the open shard; a new group, not added yet, if it has none."""
         place = self._groups.get((endpoint, model))
         if place is None:
             return len(self._groups), Group(endpoint, model)
@@ -203,7 +203,7 @@ class Sharder:
         self._writer = self._writing.enter_context(self._store.writing_shard(plan.number))
 
     def _close(self) -> None:
-        """Finishes the open shard, if there is one."""
+        """Finish the open shard, if there is one."""
         if not self.plans:
             return
         number = self.plans[-1].number
@@ -214,7 +214,7 @@ class Sharder:
         self._index, self._groups, self._parts, self._written = ShardIndex(), {}, [], 0
 
     def suspend(self) -> Sharded:
-        """Sets aside what is written of the open shard, for another to go on."""
+        """Set the written part of the open shard aside, so that another process can continue it."""
         if not self.plans:
             return Sharded()
         number = self.plans[-1].number
@@ -225,7 +225,7 @@ class Sharder:
         return Sharded(self.plans, [*self._parts, (self.token, self._written)])
 
     def finish(self) -> None:
-        """Finishes the last shard."""
+        """Finish the last shard."""
         self._close()
 
     def __enter__(self) -> "Sharder":
@@ -236,7 +236,7 @@ class Sharder:
 
 
 def batches_of(plans: list[ShardPlan]) -> Iterator[tuple[ShardPlan, int, Group]]:
-    """Every batch that the shards start with: its shard, its number within it, its sums."""
+    """Yield each batch with which the shards start: its shard, its group's number and its group."""
     for plan in plans:
         for number, group in enumerate(plan.groups):
             yield plan, number, group

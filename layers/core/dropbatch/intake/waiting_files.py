@@ -1,11 +1,11 @@
-"""Takes up the files that were rejected for their recipe's sake, or wait for one, when another recipe has come.
+"""Files that wait for a recipe, or were rejected because of theirs: they resume when another recipe comes.
 
-Nothing was paid for them. A file is taken up by its own message, and its job's id follows from the version of the
-recipe (or of the file that the recipe names), so that a message that comes twice changes nothing. What is decided is
-decided when that message is worked on: a file that was replaced, deleted or answered meanwhile is left alone.
+Nothing was paid for them. Each file resumes with a message of its own. The id of its job follows from the version of
+the recipe (or of the file that the recipe names), so a message that comes twice changes nothing. The decision is made
+when the message is handled: a file that was replaced, deleted or answered meanwhile stays as it is.
 
-No recipe slips through between a rejection and the item that tells of it: the item is written first, and then the
-recipe is looked at again. If it has changed, the file is taken up with it as soon as the rejection is done.
+No recipe is missed between a rejection and the item that records it: the item is written first, and then the recipe is
+read again. If it has changed, the file resumes with it as soon as the rejection is done.
 """
 
 from collections.abc import Callable
@@ -22,29 +22,28 @@ from dropbatch.intake.retry_recipe import means_the_same
 from dropbatch.jobs.waiting import wait_for_recipe
 from dropbatch.messages import IntakeMessage, intake_message_for
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_files import RecipeText, beside, find_recipe
+from dropbatch.storage.recipe_text import RecipeText, beside, find_recipe
 from dropbatch.storage.repository import Repository
 
-SPARE_SECONDS = 30
-"""With less time left the files that follow are taken up by the next invocation."""
+HANDOVER_SECONDS = 30
+"""With less time left, the next invocation resumes the other files."""
 
-
-MAX_LOOKED_THROUGH = 1_000
-"""How many recipes, or waiting files, are looked through for one to name, or to see whether there is any."""
+MAX_EXAMINED = 1_000
+"""How many recipes or waiting files are examined to find one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A recipe that has come, or has changed with a file that it names: since `at`, by the version `by`."""
+    """A recipe that came, or that changed with a file that it names: `version` is that of the object that came."""
 
     recipe: RecipeText
     bucket: str
-    by: str
-    at: int
+    version: str
+    arrived_at: int
 
 
-class Nearest:
-    """Which recipe counts for a file, by its folder: looked up once for each folder."""
+class NearestRecipe:
+    """The files for which a recipe counts, looked up once for each folder."""
 
     def __init__(self, context: Context, bucket: str, path: str) -> None:
         self._context, self._bucket, self._path = context, bucket, path
@@ -71,55 +70,55 @@ class Nearest:
         return False
 
 
-def take_up(context: Context, arrival: Arrival, after: str, on_look: Callable[[str, Job | None], object]) -> bool:
-    """Send a message for each file that goes on with a recipe; False if time runs out before all are looked at.
+def resume_files(context: Context, arrival: Arrival, after: str, on_file: Callable[[str, Job | None], object]) -> bool:
+    """Send a message for each file that resumes with a recipe; False if time runs out before the last file.
 
-    It begins behind the key `after`; `on_look` is called with each key, and the job of its file if that
-    goes on.
+    The files begin after the key `after`. `on_file` is called with each key, and with the file's job if that resumes.
     """
     path = arrival.recipe.path
     folder = path[: path.rfind("/") + 1]
-    nearest = Nearest(context, arrival.bucket, path)
+    nearest = NearestRecipe(context, arrival.bucket, path)
     parts = {beside(path, name) for name in arrival.recipe.names}
     for waiting in context.repository.waiting_files(arrival.bucket, folder):
         if waiting.key <= after:
             continue
-        if context.seconds_left() < SPARE_SECONDS:
+        if context.seconds_left() < HANDOVER_SECONDS:
             return False
         is_for_it = waiting.key not in parts and nearest.is_for(waiting.key)
-        on_look(waiting.key, _goes_on(context, arrival, waiting) if is_for_it else None)
+        on_file(waiting.key, _resume(context, arrival, waiting) if is_for_it else None)
     return True
 
 
-def takes_up_rejected(context: Context, arrival: Arrival) -> bool:
-    """Whether a recipe may take up a file that was rejected, as far as the first of those that wait tell."""
+def may_resume_rejected(context: Context, arrival: Arrival) -> bool:
+    """Return whether a rejected file may resume with a recipe, by the first of the files that wait."""
     folder = arrival.recipe.path[: arrival.recipe.path.rfind("/") + 1]
-    first = islice(context.repository.waiting_files(arrival.bucket, folder), MAX_LOOKED_THROUGH)
+    first = islice(context.repository.waiting_files(arrival.bucket, folder), MAX_EXAMINED)
     return any(waiting.is_rejected and _may_help(context, arrival.recipe, waiting) for waiting in first)
 
 
-def _goes_on(context: Context, arrival: Arrival, waiting: WaitingFile) -> Job | None:
-    """Have a file looked at again, if the recipe can change what comes of it; returns its job if it is."""
+def _resume(context: Context, arrival: Arrival, waiting: WaitingFile) -> Job | None:
+    """Resume a file if the recipe may cure it, and return its job; None if not."""
     job = current_job(context.repository, waiting)
     if job is None:
         return None
     if job.state is JobState.BUILDING and not waiting.is_rejected:
         return job if _hurry(context, job) else None
-    if not _may_help(context, arrival.recipe, waiting) or not _is_latest(context, job.drop):
-        return None
     drop = job.drop
-    context.intake.send(IntakeMessage(drop.bucket, drop.key, drop.version_id, arrival.by, arrival.at).to_json())
+    if not _may_help(context, arrival.recipe, waiting) or current_version(context, drop) != drop.version_id:
+        return None  # a file that was replaced or deleted stays as it is
+    message = IntakeMessage(drop.bucket, drop.key, drop.version_id, arrival.version, arrival.arrived_at)
+    context.intake.send(message.to_json())
     return job
 
 
 def _may_help(context: Context, recipe: RecipeText, waiting: WaitingFile) -> bool:
-    """Whether a recipe may cure what a file was rejected for: not long ago, and not with this one, or one as good."""
+    """Return whether a recipe may cure a file that was rejected lately, with another recipe that differs enough."""
     is_other = waiting.recipe_sha256 != recipe.sha256 and not (waiting.reading and waiting.reading == recipe.reading)
     return is_other and waiting.still_waits(context.now())
 
 
 def current_job(repository: Repository, waiting: WaitingFile) -> Job | None:
-    """Return the job of a file that waits; None if the file has a newer one, or waits no more."""
+    """Return the job of a file that waits; None if the file has a newer one, or no longer waits."""
     if repository.latest_job(waiting.bucket, waiting.key).job_id != waiting.job_id:
         return None
     job = repository.job(waiting.job_id)
@@ -127,9 +126,9 @@ def current_job(repository: Repository, waiting: WaitingFile) -> Job | None:
 
 
 def _hurry(context: Context, job: Job) -> bool:
-    """Have a job looked at now that waits for its recipe; False if it is being read already, with another.
+    """Send the message of a job that waits for its recipe now; False if its drop is being read with another recipe.
 
-    One that is being looked at this moment comes to it by itself.
+    A job that is being built at this moment finds the recipe itself.
     """
 
     def due(current: Job) -> bool:
@@ -143,25 +142,27 @@ def _hurry(context: Context, job: Job) -> bool:
     return job.progress is None
 
 
-def _is_latest(context: Context, drop: Drop) -> bool:
-    """Whether the version is still what lies under its key: one that was replaced or deleted is left alone."""
+def current_version(context: Context, drop: Drop) -> str | None:
+    """Return the current version of a drop's key; None if it was deleted or may not be read."""
     try:
-        return context.objects.head(drop.bucket, drop.key).version_id == drop.version_id
+        return context.objects.head(drop.bucket, drop.key).version_id
     except (ObjectNotFoundError, ObjectForbiddenError):
-        return False
+        return None
 
 
-def file_to_take_up(context: Context, drop: Drop) -> Job | None:
-    """Return the rejected job of a version of a drop that a recipe takes up; None if it no longer waits for one."""
+def job_to_resume(context: Context, drop: Drop) -> Job | None:
+    """Return the rejected job of a version of a drop that resumes with a recipe; None if it no longer waits for one."""
     waiting = context.repository.waiting_file(drop.bucket, drop.key)
     if waiting is None or waiting.version_id != drop.version_id or waiting.cancelled_by:
         return None
     job = current_job(context.repository, waiting)
-    return job if job is not None and (job.state is JobState.BUILDING or _is_latest(context, job.drop)) else None
+    if job is None or job.state is JobState.BUILDING:
+        return job
+    return job if current_version(context, job.drop) == job.drop.version_id else None
 
 
-def waits_from_now_on(context: Context, job: Job, problems: Problems, recipe: RecipeText | None) -> bool:
-    """Write down that a job, which is about to be rejected, waits for another recipe; True if that takes it up now."""
+def wait_for_another_recipe(context: Context, job: Job, problems: Problems, recipe: RecipeText | None) -> bool:
+    """Record that a job, which is about to be rejected, waits for another recipe. Return True if it resumes now."""
     used = (recipe.path, recipe.sha256, recipe.reading) if recipe is not None else None
     wait_for_recipe(context, job, problems, used, is_rejected=True)
     drop = job.drop
@@ -172,19 +173,18 @@ def waits_from_now_on(context: Context, job: Job, problems: Problems, recipe: Re
         if recipe is not None and problems.may_be_cured_by_reading_alone and today.reading == recipe.reading:
             return False
         today.compiled()
-        version = context.objects.head(drop.bucket, today.path)
+        info = context.objects.head(drop.bucket, today.path)
     except (DropRejectedError, ObjectForbiddenError, ObjectNotFoundError):
-        return False  # its own event tells what is wrong
+        return False  # the recipe's own event reports what is wrong
     context.observer.info("the recipe has changed meanwhile", job_id=job.id)
-    by = f"{version.version_id}+{today.sha256[:16]}"  # for it may be a file that it names which has changed
-    context.intake.send(
-        IntakeMessage(drop.bucket, drop.key, drop.version_id, by, max(version.modified, job.requested_at)).to_json()
-    )
+    version = f"{info.version_id}+{today.sha256[:16]}"  # a file that the recipe names may have changed instead
+    requested_at = max(info.modified, job.requested_at)
+    context.intake.send(IntakeMessage(drop.bucket, drop.key, drop.version_id, version, requested_at).to_json())
     return True
 
 
 def _is_known(job: Job, recipe: RecipeText | None, today: RecipeText) -> bool:
-    """Whether today's recipe is the one that a job was rejected with; of a `.retry`, one that asks the same."""
+    """Return whether a job was rejected with today's recipe, or, for a `.retry`, with one of the same meaning."""
     if recipe is None:
         return False
     return recipe.sha256 == today.sha256 or (job.retry_of is not None and means_the_same(today, recipe))

@@ -1,30 +1,31 @@
-"""Deletes what a job needed only while it was open: its work in S3, and batches that it left behind."""
+"""Deletes the work of an ended job in S3, and closes the batches that it left open."""
 
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import CLOSED, ENDED_JOBS, BatchState
-from dropbatch.jobs.lease import backoff_seconds, give_back
+from dropbatch.jobs.backoff import backoff_seconds
+from dropbatch.jobs.lease import release
 from dropbatch.reporting import result_files
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import delete_work
 
 MAX_CLEAN_SECONDS = 7 * 86_400
-"""After so long what cannot be deleted is left to the bucket's own rule."""
+"""How long deleting is tried. Then the bucket's lifecycle rule deletes the rest."""
 
 MAX_LATEST_TRIES = 6
-"""After so many failures, an hour in all, `latest.json` is left as it is: deleting must not wait for the results."""
+"""How often `latest.json` is tried, an hour in all: deleting must not wait longer for the results bucket."""
 
 HANDOVER_SECONDS = 20
-"""With less time left deleting goes on later: a page of a thousand objects takes a second or two."""
+"""With less time left deleting continues later: a page of a thousand objects takes a second or two."""
 
 
 def clean_up(context: Context, job: Job) -> None:
-    """Delete the work of an ended job, once all is told; what a `.retry` needs is kept for the bucket's own time.
+    """Delete the work of an ended job once all its notices are sent. Work that a `.retry` needs stays.
 
-    `latest.json` is written first: what another process wrote of the job a moment ago may be overtaken.
+    `latest.json` is written first, because another process may have written an older one a moment ago.
 
-    Whatever fails is logged, and left to the poller.
+    A failure is logged, and the poller tries again.
     """
     if job.state not in ENDED_JOBS or job.outbox or job.is_clean:
         return
@@ -34,7 +35,7 @@ def clean_up(context: Context, job: Job) -> None:
         if not job.keeps_work and not delete_work(context, job.id, lambda: context.seconds_left() > HANDOVER_SECONDS):
             return
         context.repository.update(job, _cleaned)
-    except Exception:  # noqa: BLE001 - the job has ended: the poller deletes what is left
+    except Exception:  # noqa: BLE001 - the job has ended: the poller deletes the rest
         context.observer.exception("the work of an ended job could not be deleted yet", job_id=job.id)
         is_over = context.now() > (job.ended_at or 0) + MAX_CLEAN_SECONDS
         context.repository.update(job, _cleaned if is_over else lambda current: _later(context, current))
@@ -63,7 +64,7 @@ def _cleaned(job: Job) -> bool:
 
 
 def close_batches(context: Context, job: Job) -> None:
-    """Close the batches that an ended job left open: nobody would look after them."""
+    """Close the batches that an ended job left open: no step would move them."""
     for batch in context.repository.batches(job.id):
         if batch.state not in CLOSED:
             close_batch(context, batch)
@@ -74,9 +75,9 @@ def close_batch(context: Context, batch: Batch) -> None:
     context.observer.warning(
         "a batch is open though its job has ended; it is closed", state=str(batch.state), **batch.ids
     )
-    give_back(batch)
+    release(batch)
     batch.move(BatchState.ABANDONED)
     try:
         context.repository.save(batch)
     except StaleItemError:
-        return  # it has moved meanwhile; the poller comes back to it
+        return  # another process has moved it; the poller comes back to it

@@ -1,4 +1,4 @@
-"""Ends a job as it was decided. Summary, state and notification follow from one record, whichever process comes."""
+"""Ends a job as it was decided. Summary, state and notification follow from one record, whichever process ends it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,29 +8,29 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.jobs import outbox
 from dropbatch.jobs.cleanup import clean_up
-from dropbatch.jobs.deduplication import finish_run
-from dropbatch.jobs.lease import give_back
+from dropbatch.jobs.lease import release
+from dropbatch.jobs.runs import finish_run
 from dropbatch.reporting import result_files
 from dropbatch.storage.context import Context
 
 
-def end(context: Context, job: Job, decision: Mapping[str, Any], unwritten: outbox.Notice | None = None) -> None:
-    """Write the summary, swap the job to its final state, then tell: in this order.
+def end(context: Context, job: Job, decision: Mapping[str, Any], derived: outbox.Notice | None = None) -> None:
+    """Write the summary, move the job to its final state, then send the notices: in this order.
 
-    With `unwritten`, a notice that needs no writing, the job ends though S3 takes nothing.
+    With `derived`, a notice that is not written to S3, the job ends even if S3 takes nothing.
     """
     _finish_run(context, job, decision)
-    if unwritten is None:
+    if derived is None:
         result_files.write_decided(context, job, decision)
         result_files.write_latest(context, job, decision["status"])
 
     def finish(current: Job) -> bool:
         if current.state in ENDED_JOBS:
             return False
-        # As the job is now: people are told of its end if a `.cancel` came meanwhile.
-        told = result_files.decided_notification(decision)
-        notice = unwritten or outbox.write(context, current, "ended", told)
-        give_back(current)
+        # As the job is now: a `.cancel` that came meanwhile promised people a message about its end.
+        ending = result_files.decided_notification(decision)
+        notice = derived or outbox.write(context, current, "ended", ending)
+        release(current)
         current.ended_at = decision["ended_at"]
         current.expires_at = context.now() + RETENTION_SECONDS
         if current.state is not JobState.ASSEMBLING:
@@ -48,12 +48,12 @@ def end(context: Context, job: Job, decision: Mapping[str, Any], unwritten: outb
     for outcome, count in decision["rows"].items():
         context.observer.metric("Rows", count, outcome=outcome)
     context.observer.info("job ended", job_id=job.id, status=decision["status"], rows=job.rows)
-    outbox.tell_now(context, ended)
+    outbox.publish_now(context, ended)
     clean_up(context, context.repository.reload(ended) or ended)
 
 
 def _finish_run(context: Context, job: Job, decision: Mapping[str, Any]) -> None:
     try:
         finish_run(context.repository, job, is_answered=bool(decision["rows"].get(Outcome.OK)))
-    except Exception:  # noqa: BLE001 - the job ends all the same: others of its key see by its state that it has
+    except Exception:  # noqa: BLE001 - the job ends anyway: other jobs of its key see its state
         context.observer.exception("a job could not be taken out of its key's open ones", job_id=job.id)

@@ -1,4 +1,4 @@
-"""Holds a job: it submits no more until the reason is gone. What is at OpenAI goes on, and is collected."""
+"""Holds jobs and resumes them. A held job submits nothing. Its batches at OpenAI continue, and are collected."""
 
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import ErrorKind, OpenAIError
@@ -9,14 +9,14 @@ from dropbatch.reporting import held_notices
 from dropbatch.storage.context import Context
 
 SAME_HOLD_SECONDS = 86_400
-"""A reason that returns within a day of being gone is the same hold: its clock goes on, and nobody is told again."""
+"""A reason that returns within a day is the same hold: its time continues to count, and there is no second notice."""
 
 REASONS = {
     ErrorKind.KEY: HeldReason.KEY,
     ErrorKind.PERMISSION: HeldReason.PERMISSION,
     ErrorKind.ACCOUNT: HeldReason.ACCOUNT,
 }
-"""Which errors of OpenAI hold a job, and why."""
+"""The reason for which an error of OpenAI holds a job, by the kind of the error."""
 
 
 def hold(
@@ -27,7 +27,7 @@ def hold(
     call: Batch | None = None,
     states: tuple[JobState, ...] = (JobState.RUNNING,),
 ) -> None:
-    """Hold a job that runs, and tell why, once a reason. `call` is the batch whose call failed."""
+    """Hold a job that is in one of `states`, with one notice for each reason. `call` is the batch whose call failed."""
     version = _key_version(context)
     now = context.now()
     name = f"held-{reason}-{now}"
@@ -35,9 +35,9 @@ def hold(
     if current is None or current.state not in states:
         return
     is_new = now - current.hold_ends.get(reason, 0) > SAME_HOLD_SECONDS
-    notice = (
-        outbox.write(context, current, name, held_notices.held(context, current, reason)) if is_new else outbox.UNTOLD
-    )
+    notice = outbox.NO_NOTICE
+    if is_new:
+        notice = outbox.write(context, current, name, held_notices.held(context, current, reason))
 
     def stop(current: Job) -> bool:
         if current.state not in states:
@@ -59,11 +59,11 @@ def hold(
     held = context.repository.update(job, stop)
     if held is not None:
         context.observer.warning("job held", job_id=job.id, reason=str(reason), code=code)
-        outbox.tell_now(context, held)
+        outbox.publish_now(context, held)
 
 
 def hold_for(context: Context, job: Job, error: OpenAIError, batch: Batch | None = None) -> bool:
-    """Hold the job if the error asks for it; returns whether it does."""
+    """Hold the job if an error of this kind holds jobs; return whether it does."""
     reason = REASONS.get(error.kind)
     if reason is None:
         return False
@@ -71,13 +71,13 @@ def hold_for(context: Context, job: Job, error: OpenAIError, batch: Batch | None
     return True
 
 
-def let_go(context: Context, job: Job, *reasons: HeldReason, marker: str | None = None) -> Job | None:
-    """Let a job go on that is held for one of these reasons; the time that it lost is added to its deadline.
+def resume(context: Context, job: Job, *reasons: HeldReason, marker: str | None = None) -> Job | None:
+    """Resume a job that is held for one of these reasons, and add the time that it lost to its deadline.
 
-    `marker` is the version of the marker that asks for it, if one does: it acts once. None if there was nothing to do.
+    `marker` is the version of the marker that asks for it, which acts once. None if the job is not held for them.
     """
 
-    def go_on(current: Job) -> bool:
+    def change(current: Job) -> bool:
         if current.state is not JobState.HELD or current.held_reason not in reasons:
             return False
         if marker is not None and current.resumed_by == marker:
@@ -93,10 +93,10 @@ def let_go(context: Context, job: Job, *reasons: HeldReason, marker: str | None 
         current.move(JobState.RUNNING)
         return True
 
-    gone_on = context.repository.update(job, go_on)
-    if gone_on is not None:
+    resumed = context.repository.update(job, change)
+    if resumed is not None:
         context.observer.info("job resumed", job_id=job.id)
-    return gone_on
+    return resumed
 
 
 def _key_version(context: Context) -> str | None:

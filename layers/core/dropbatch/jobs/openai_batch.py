@@ -1,14 +1,17 @@
-"""What a job may conclude of its batches at OpenAI, and when."""
+"""The conclusions about a batch at OpenAI that several steps share: its age, its project, the clocks."""
 
 from dropbatch.domain.batches import Batch
 from dropbatch.storage.context import Context
 
-NEVER_SECONDS = 50 * 3600
-"""A batch that has not ended by then counts as if it had, whatever OpenAI answers: it is collected with what it has."""
+MAX_CLOCK_SKEW_SECONDS = 600
+"""How far OpenAI's clock and ours may be apart. A search of OpenAI's list reaches that much further back."""
+
+MAX_OPEN_SECONDS = 50 * 3600
+"""How long a batch is open at most. Then it counts as ended, whatever OpenAI answers, and its answers are collected."""
 
 
-def knows_of(context: Context, batch: Batch) -> bool:
-    """Return whether the key is of the batch's own project: then OpenAI's word that there is no such batch counts."""
+def can_see(context: Context, batch: Batch) -> bool:
+    """Return whether the key is of the batch's project. Only then does it count if OpenAI knows no such batch."""
     if batch.secret_version is None or context.openai.key_version() == batch.secret_version:
         return True
     return batch.file_id is not None and context.openai.sees(batch.file_id)

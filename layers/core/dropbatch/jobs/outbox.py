@@ -1,14 +1,15 @@
-"""The outbox: what is to be told is written down with the change it tells of, and told for as long as that takes.
+"""The outbox of an item: the notices about its changes, until they are published.
 
-A notice is written into the work bucket first, then named in the item (`untold`) by the very write that changes its
-state. The process that finds a name there publishes the notice and takes the name out. So no state depends on SNS, and
-what is told is told at least once. Each audience is told by itself, in order: programs of everything, people of what
-the recipe's `notify` says, operators of what only they can correct.
+A notice is written into the work bucket first. The write that changes the item's state also puts the notice's name into
+its `outbox`. A process that finds a name there publishes the notice and removes the name. So no state depends on SNS,
+and every notice is published at least once. Each audience has its own entries, in order: programs get every notice,
+people those that the recipe's `notify` asks for, operators those that only they can act on.
 
-What people may be told together with other jobs of the folder waits (`digest_entries`); `jobs/digest.py` sends it.
+Notices for people that may share a message with other jobs of the folder wait (`digest_entries`); `polling/digest.py`
+sends them.
 
-What ends because its date has come must end even if S3 takes nothing: those notices follow from the item alone, and are
-named without being written (`TELLERS`).
+A job that ends by its date must end even if S3 takes nothing. Its notices follow from the job alone, and are not
+written (`DERIVED_NOTICES`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,29 +23,30 @@ from dropbatch.domain.inbox import Pending
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outbox import Alert, DigestEntry
 from dropbatch.domain.states import JobState
+from dropbatch.jobs.backoff import backoff_seconds
 from dropbatch.ports import JSON, Audience, Letter, Notification
 from dropbatch.reporting import digests, end_notices, notifications, rejection_notices
 from dropbatch.storage.context import Context
 from dropbatch.storage.item_keys import notices_prefix
-from dropbatch.storage.job_ends import whole
+from dropbatch.storage.objects import read_object
 
-Teller = TypeVar("Teller", Job, Pending)
+OutboxItem = TypeVar("OutboxItem", Job, Pending)
 """An item with an outbox."""
 
-TELLERS: dict[str, Callable[[Context, Job], Notification]] = {
+DERIVED_NOTICES: dict[str, Callable[[Context, Job], Notification]] = {
     "gave-up": rejection_notices.drop_given_up,
     "results-gave-up": end_notices.results_given_up,
 }
-"""The notices that follow from the job alone."""
+"""The notices that follow from the job alone, by name."""
 
 INLINE_SECONDS = 60
-"""How long a notice is left to the process that wrote it, before the poller tells it."""
+"""How long a notice is left to the process that wrote it, before the poller publishes it."""
 
-MAX_TELL_SECONDS = 2 * 86_400
-"""How long after a failure a notice is tried again, at most: few tries, for each may have been heard."""
+MAX_RETRY_SECONDS = 2 * 86_400
+"""How long after a failure a notice is tried again at most. Few tries, because each may have reached its readers."""
 
 MAX_UNREAD = 8
-"""After how many failures, four hours in all, a notice that S3 does not give is told in short, from the job alone."""
+"""After how many failures, four hours in all, the short form of a notice is published, if S3 does not give it."""
 
 SAME_ALERT_SECONDS = 86_400
 """Operators are notified of the same problem once in this time, however many jobs have it."""
@@ -55,31 +57,31 @@ CLAIM_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notice that is written: the entries that it has in the outbox, and what a digest needs of those that wait."""
+    """A notice that is written: its entries in the outbox, and what a digest needs of those that wait."""
 
     entries: tuple[str, ...] = ()
     digest_entries: Mapping[str, DigestEntry] = field(default_factory=dict)
 
 
-UNTOLD = Notice()
-"""Nothing to tell."""
+NO_NOTICE = Notice()
+"""No entries."""
 
 
 def write(
     context: Context, item: Job | Pending, name: str, notification: Notification, *, people: bool = True
 ) -> Notice:
-    """Write a notice down; returns what to put into the item's outbox. One that was written before stays.
+    """Write a notice to the work bucket, and return it for the item's outbox. One that was written before stays.
 
-    Without `people`, it is for programs alone: people are told the same by another.
+    Without `people`, it is for programs alone: another notice says the same to people.
     """
     data = msgspec.json.encode(notification)
     context.objects.put_new(context.buckets.work, f"{notices_prefix(item)}{name}.json", data, JSON)
     return _notice(context, item, name, notification, people=people)
 
 
-def unwritten(context: Context, job: Job, name: str) -> Notice:
-    """Return what to put into a job's outbox for one of TELLERS."""
-    return _notice(context, job, name, TELLERS[name](context, job))
+def derived(context: Context, job: Job, name: str) -> Notice:
+    """Return one of DERIVED_NOTICES for a job's outbox."""
+    return _notice(context, job, name, DERIVED_NOTICES[name](context, job))
 
 
 def _notice(
@@ -97,55 +99,55 @@ def _notice(
 
 
 def _is_wanted(job: Job, notification: Notification) -> bool:
-    """Return whether people are told of it, as the recipe's `notify` says. A rejection or a hold always is."""
+    """Return whether people get a notification, as the recipe's `notify` says. They get each rejection and hold."""
     match notification.event:
         case "accepted" | "duplicate":
             return "accepted" in job.notify or job.marker is not None  # it answers the marker, too
         case "ended":
             has_problems = notification.status != str(JobState.SUCCEEDED)
-            was_promised = job.cancel_requested and not job.replaced_by  # a marker said that its end is told
+            was_promised = job.cancel_requested and not job.replaced_by  # a marker promised a message about the end
             return "ended" in job.notify or ("problems" in job.notify and has_problems) or was_promised
     return True
 
 
 def post(context: Context, item: Job | Pending, notice: Notice) -> None:
-    """Put a notice into the item's outbox; the caller saves the item with the change that the notice tells of."""
+    """Put a notice into the item's outbox. The caller saves the item together with the change."""
     item.outbox = [*item.outbox, *(entry for entry in notice.entries if entry not in item.outbox)]
     item.digest_entries = {**item.digest_entries, **notice.digest_entries}
     item.notify_after, item.notify_failures = context.now() + INLINE_SECONDS, 0
 
 
-def tell_now(context: Context, item: Teller) -> None:
-    """Tell what the item has untold. Whatever fails is logged, and left to the poller: the state is written already."""
+def publish_now(context: Context, item: OutboxItem) -> None:
+    """Publish the due notices of an item. A failure is logged, and left to the poller: the state is already written."""
     try:
-        tell(context, item)
-    except Exception:  # noqa: BLE001 - telling must not undo, or repeat, what it tells of
+        publish(context, item)
+    except Exception:  # noqa: BLE001 - a notice must not undo, or repeat, the change it is about
         context.observer.exception("a notification could not be sent yet")
 
 
-def tell(context: Context, item: Teller) -> None:
-    """Tell what the item has untold, but for what waits, and take it out of its outbox. What fails is tried again."""
-    told: list[str] = []
+def publish(context: Context, item: OutboxItem) -> None:
+    """Publish the due notices of an item, except those that wait, and remove them. A failed one is tried again."""
+    published: list[str] = []
     failed = False
     for audience in Audience:
         for entry in [entry for entry in item.due_entries if entry.startswith(f"{audience}:")]:
             try:
-                if not tell_entry(context, item, entry):
+                if not publish_entry(context, item, entry):
                     break
             except Exception:  # noqa: BLE001 - whatever keeps SNS from it, it is tried again
                 context.observer.exception("a notification could not be published; it is kept and tried again")
                 failed = True
                 break
-            told.append(entry)
-    if told or failed:
-        take_out(context, item, told, failed=failed)
+            published.append(entry)
+    if published or failed:
+        remove(context, item, published, failed=failed)
 
 
-def take_out(context: Context, item: Teller, told: Iterable[str], *, failed: bool = False) -> None:
-    """Take out of an item's outbox what has been told; if something failed, the rest is tried again later."""
-    gone = frozenset(told)
+def remove(context: Context, item: OutboxItem, published: Iterable[str], *, failed: bool = False) -> None:
+    """Remove published entries from an item's outbox. If one `failed`, the others are tried again later."""
+    gone = frozenset(published)
 
-    def change(current: Teller) -> bool:
+    def change(current: OutboxItem) -> bool:
         is_changed = failed or not gone.isdisjoint(current.outbox)
         current.outbox = [entry for entry in current.outbox if entry not in gone]
         current.digest_entries = {entry: its for entry, its in current.digest_entries.items() if entry not in gone}
@@ -157,8 +159,8 @@ def take_out(context: Context, item: Teller, told: Iterable[str], *, failed: boo
     context.repository.update(item, change)
 
 
-def put_off(context: Context, job: Job, entry: str) -> None:
-    """Have an entry that waits, and could not be told, tried again later. The other audiences wait for nothing."""
+def defer(context: Context, job: Job, entry: str) -> None:
+    """Have an entry that waits, and could not be published, tried again later. Other audiences do not wait for it."""
 
     def change(current: Job) -> bool:
         waiting = current.digest_entries.get(entry)
@@ -173,12 +175,12 @@ def put_off(context: Context, job: Job, entry: str) -> None:
 
 
 def _next_try(context: Context, failures: int) -> int:
-    """When what failed so often is tried again."""
-    return context.now() + context.scaled(min(MAX_TELL_SECONDS, 60 * 2 ** min(failures - 1, 12)))
+    """Return when a notice that failed this often is tried again."""
+    return context.now() + context.scaled(backoff_seconds(failures, most=MAX_RETRY_SECONDS))
 
 
-def tell_entry(context: Context, item: Job | Pending, entry: str) -> bool:
-    """Publish one entry of an outbox; False if another process is about to tell the same."""
+def publish_entry(context: Context, item: Job | Pending, entry: str) -> bool:
+    """Publish one entry of an outbox; False if another process is about to publish the same."""
     audience = Audience(entry.partition(":")[0])
     notification = read_notice(context, item, entry)
     if audience is Audience.OPERATORS:
@@ -189,9 +191,7 @@ def tell_entry(context: Context, item: Job | Pending, entry: str) -> bool:
 
 def remind(context: Context, notification: Notification) -> None:
     """Notify the operators again, a day after they were, of what a job still waits for."""
-    if context.repository.alert(
-        _problem(notification)
-    ).notified_at:  # else its own entry in an outbox is still to be told
+    if context.repository.alert(_problem(notification)).notified_at:  # else an outbox still has its own entry
         _alert(context, notification)
 
 
@@ -200,8 +200,8 @@ def _problem(notification: Notification) -> str:
 
 
 def _alert(context: Context, notification: Notification) -> bool:
-    """Notify the operators, unless they were of the same within a day; False if another process is about to."""
-    if notification.operators is None:  # it is told in short, because S3 does not give the notice
+    """Notify the operators, unless they were of the same problem within a day; False if another process is about to."""
+    if notification.operators is None:  # a short form, because S3 does not give the notice
         notification = replace(notification, operators=Letter(notification.subject, notification.text))
     now = context.now()
     alert = context.repository.alert(_problem(notification))
@@ -225,12 +225,12 @@ def _alert(context: Context, notification: Notification) -> bool:
 
 
 def read_notice(context: Context, item: Job | Pending, entry: str) -> Notification:
-    """Read the notice that an entry of an outbox names; after many failures the one that follows from the job alone."""
+    """Read the notice that an entry of an outbox names; after many failures, return its short form."""
     name = entry.partition(":")[2]
-    if name in TELLERS and isinstance(item, Job):
-        return TELLERS[name](context, item)
+    if name in DERIVED_NOTICES and isinstance(item, Job):
+        return DERIVED_NOTICES[name](context, item)
     try:
-        data = whole(context.objects, context.buckets.work, f"{notices_prefix(item)}{name}.json")
+        data = read_object(context.objects, context.buckets.work, f"{notices_prefix(item)}{name}.json")
     except Exception as error:
         waiting = item.digest_entries.get(entry)
         failures = waiting.failures if waiting else item.notify_failures

@@ -1,4 +1,4 @@
-"""Files that wait for a recipe, or were rejected for their recipe's sake: the recipe that comes finds them here."""
+"""The files that wait for a recipe, or were rejected because of theirs. A recipe that comes finds them here."""
 
 from contextlib import suppress
 
@@ -10,16 +10,16 @@ from dropbatch.storage.context import Context
 from dropbatch.storage.repository import Repository
 
 MAX_KEY_BYTES = 900
-"""A longer key is no drop's: it is rejected before a recipe is looked for."""
+"""A longer key is not a drop's: it is rejected before a recipe is searched."""
 
 MAX_CODES = 20
-"""How many codes of problems are kept of a file."""
+"""How many codes of a file's problems are stored at most."""
 
 
 def waits_for_recipe(problems: Problems, *, has_recipe: bool) -> bool:
     """Return whether another recipe may be all that a file needs.
 
-    `has_recipe` says that one was found, be it one that cannot be read: ready requests have none.
+    `has_recipe` says that one was found, even an unreadable one. Ready requests have none.
     """
     is_found = has_recipe or any(group.first.path for group in problems.groups)
     return problems.has("no_recipe") or (problems.may_be_cured_by_recipe and is_found)
@@ -33,9 +33,9 @@ def wait_for_recipe(
     *,
     is_rejected: bool,
 ) -> None:
-    """Write down that a job's file waits, unless a newer job of its key does.
+    """Record that a job's file waits, unless a newer job of its key does.
 
-    `recipe` is the path, the hash and the `reading` of the one that it was found wrong with.
+    `recipe` is the path, the hash and the `reading` of the recipe that caused the problems.
     """
     drop = job.drop
     if len(drop.key.encode()) > MAX_KEY_BYTES:
@@ -63,9 +63,9 @@ def wait_for_recipe(
 
 
 def cancel_waiting(repository: Repository, job: Job, version: str) -> bool:
-    """Have no recipe take up the file of a rejected job any more, as the `.cancel` of this version asks.
+    """Keep recipes from taking up the file of a rejected job, for the `.cancel` of this version.
 
-    False if none would: also where another `.cancel` has asked before.
+    False if none would, or if another `.cancel` came before.
     """
 
     def cancel(current: WaitingFile) -> bool:
@@ -80,10 +80,10 @@ def cancel_waiting(repository: Repository, job: Job, version: str) -> bool:
     return waiting is not None and (waiting.job_id, waiting.cancelled_by) == (job.id, version)
 
 
-def waits_no_more(repository: Repository, job: Job) -> None:
-    """Forget that the file of a job waits: the job, or one that is newer, has got on."""
+def stop_waiting(repository: Repository, job: Job) -> None:
+    """Delete the record that a job's file waits: the job, or a newer one, has made progress."""
     waiting = repository.waiting_file(job.drop.bucket, job.drop.key)
     if waiting is None or (waiting.job_id != job.id and waiting.requested_at > job.requested_at):
         return
-    with suppress(StaleItemError):  # somebody has written down meanwhile that it waits
+    with suppress(StaleItemError):  # another process has just recorded that it waits
         repository.remove(waiting)

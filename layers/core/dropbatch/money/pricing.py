@@ -30,7 +30,7 @@ from dropbatch.batch_api.tool_fees import (
     search_model_kind,
 )
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.gc_tuning import settle
+from dropbatch.gc_tuning import tune_gc
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
@@ -184,7 +184,7 @@ def _prices(model: str) -> _Prices | None:
     from genai_prices.types import ModelPrice, TieredPrices
 
     found = _find_model(model)
-    settle()  # the list has a hundred thousand objects, and stays in memory
+    tune_gc()  # the list has a hundred thousand objects, and stays in memory
     if found is None or _OTHER_MEDIA.search(found.id):
         return None
     now = datetime.now(UTC)

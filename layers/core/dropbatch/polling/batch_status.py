@@ -1,8 +1,8 @@
-"""Asks OpenAI how the submitted batches are doing, in few calls, and moves those on that have ended.
+"""Reads the statuses of the submitted batches from OpenAI, in few calls, and moves on those that have ended.
 
-OpenAI's list is read while its pages show ours: a page tells of a hundred for the price of one. What is spread thinly
-among others' batches, or not listed, takes turns at being retrieved. Whatever an account lists, a poll makes at most
-about twice as many calls as there are batches open, and for ten thousand of them 105.
+The poll reads OpenAI's list while its pages show the stack's batches: one call shows a hundred. Batches that are not
+listed, or far apart among others, are retrieved in turns. Whatever an account lists, a poll makes at most about twice
+as many calls as there are open batches, and for ten thousand of them 105.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,28 +15,26 @@ from dropbatch.domain.errors import OpenAIAuthError, OpenAIError, OpenAINotFound
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import TERMINAL, BatchState, HeldReason, OpenAIStatus
 from dropbatch.jobs.hold import hold
-from dropbatch.jobs.lease import give_back
-from dropbatch.jobs.openai_batch import knows_of
+from dropbatch.jobs.lease import release
+from dropbatch.jobs.openai_batch import MAX_CLOCK_SKEW_SECONDS, can_see
+from dropbatch.polling.time_shares import has_time
 from dropbatch.ports import RemoteBatch
 from dropbatch.storage.context import Context
 
-RETRIEVED_ONE_BY_ONE = 20
-"""Up to so many open batches are retrieved one by one; more are looked for in OpenAI's list, a hundred a page."""
+MAX_ONE_BY_ONE = 20
+"""How many open batches are retrieved one by one at most. More are searched in OpenAI's list, a hundred a page."""
 
-CALLS = 105
-"""What a poll's pages leave of so many calls is for batches that they did not show."""
+MAX_CALLS = 105
+"""How many calls a poll makes for many batches. The calls that its pages do not need retrieve unlisted batches."""
 
-STRAGGLERS = 5
-"""So many batches are retrieved however many pages there were, so that each has its turn."""
+MIN_UNLISTED = 5
+"""How many unlisted batches are retrieved however many pages there were, so that each has its turn."""
 
-UNMOVED = 20
-"""How many batches are retrieved, if calls are left, that the list shows, but not to have ended."""
+MAX_UNMOVED = 20
+"""How many batches are retrieved, if calls are left, that the list shows as not ended."""
 
-MAX_CLOCK_SKEW_SECONDS = 330
-"""How much older than ours, by its own clock, OpenAI may take a batch to be."""
-
-PROGRESS_WRITES = 50
-"""Of how many batches that go on a poll writes the progress down: those that have come furthest since it last was."""
+MAX_PROGRESS_WRITES = 50
+"""Of how many batches a poll writes the progress: those with the most progress since the last write."""
 
 WINDOW_SECONDS = COMPLETION_WINDOW_SECONDS + 3600
 """OpenAI's window, and an hour on top: a batch that OpenAI does not know by then is gone."""
@@ -44,18 +42,15 @@ WINDOW_SECONDS = COMPLETION_WINDOW_SECONDS + 3600
 CANCEL_SECONDS = 36 * 3600
 """When Dropbatch cancels a batch for its age: OpenAI's batches do run past their 24 hours, and then still expire."""
 
-SPARE_SECONDS = 30
-"""A poll stops when it has no more than this left."""
 
+def update_statuses(context: Context, submitted: Sequence[Batch], jobs: Mapping[str, Job]) -> None:
+    """Update these batches with their statuses at OpenAI, and hold the jobs if OpenAI refuses the key.
 
-def follow(context: Context, submitted: Sequence[Batch], jobs: Mapping[str, Job]) -> None:
-    """Take over what OpenAI says of these batches; jobs whose key it refuses are held.
-
-    The list is a hint: what it does not tell, or if it fails, batches are asked about one by one, each by itself. Those
-    that OpenAI did not answer about come last, so that they keep no other waiting.
+    The list is a hint: batches that it does not show, or all if it fails, are retrieved one by one. Those for which
+    OpenAI gave no answer come last, so that no other waits for them.
     """
     try:
-        if len(submitted) <= RETRIEVED_ONE_BY_ONE:
+        if len(submitted) <= MAX_ONE_BY_ONE:
             _retrieve(context, sorted(submitted, key=_turn), jobs)
         else:
             _list_and_retrieve(context, submitted, jobs)
@@ -65,7 +60,7 @@ def follow(context: Context, submitted: Sequence[Batch], jobs: Mapping[str, Job]
 
 
 def end_batch(context: Context, batch: Batch, status: OpenAIStatus, *, assumed_ended: bool = False) -> None:
-    """Take a batch for ended of which OpenAI does not say so; `assumed_ended` if it may still be running."""
+    """End a batch although OpenAI does not say so; `assumed_ended` if it may still be running."""
     context.observer.warning(
         "a batch counts as ended, though OpenAI does not say so", openai_id=batch.openai_id, **batch.ids
     )
@@ -77,19 +72,19 @@ def _list_and_retrieve(context: Context, submitted: Sequence[Batch], jobs: Mappi
     seen, pages = _list(context, submitted)
     found = [(batch, seen[batch.openai_id]) for batch in submitted if batch.openai_id in seen]
     written = 0
-    for batch, remote in sorted(found, key=_news, reverse=True):
-        if context.seconds_left() < SPARE_SECONDS:
+    for batch, remote in sorted(found, key=_progress_since_last_write, reverse=True):
+        if not has_time(context):
             return
-        with _apart(context, batch):
+        with _isolated(context, batch):
             try:
-                written += _apply(context, batch, remote, progress=written < PROGRESS_WRITES)
+                written += _record_status(context, batch, remote, progress=written < MAX_PROGRESS_WRITES)
             except OpenAIError as error:
-                _unsure(context, batch, error)
-    left = max(STRAGGLERS, CALLS - pages)
+                _record_no_answer(context, batch, error)
+    left = max(MIN_UNLISTED, MAX_CALLS - pages)
     turns = sorted((batch for batch in submitted if batch.openai_id not in seen), key=_turn)[:left]
     # Some servers move a batch on only when it is retrieved: those that have not moved take turns too.
     unmoved = sorted((batch for batch, _ in found if batch.state is BatchState.SUBMITTED), key=_turn)
-    turns += unmoved[: max(0, min(left, UNMOVED) - len(turns))]
+    turns += unmoved[: max(0, min(left, MAX_UNMOVED) - len(turns))]
     _retrieve(context, turns, jobs, in_turns=True)
 
 
@@ -98,10 +93,10 @@ def _turn(batch: Batch) -> tuple[int, int]:
 
 
 def _list(context: Context, submitted: Sequence[Batch]) -> tuple[dict[str | None, RemoteBatch], int]:
-    """Our batches out of OpenAI's list, and how many pages of it were read.
+    """Return the submitted batches that OpenAI's list shows, by id, and how many pages of it were read.
 
-    It is read no further than to the oldest of ours, and no longer than it pays: with more pages that showed none of
-    ours than there are batches missing, it is cheaper to retrieve these.
+    The list is read down to the oldest of them at most. It ends earlier if more pages showed none of them than batches
+    are missing: then it is cheaper to retrieve those.
     """
     wanted = {batch.openai_id for batch in submitted}
     oldest = min(batch.submitted_at or 0 for batch in submitted) - MAX_CLOCK_SKEW_SECONDS
@@ -114,7 +109,7 @@ def _list(context: Context, submitted: Sequence[Batch]) -> tuple[dict[str | None
             pages += 1
             without_ours += not ours
             missing = len(wanted) - len(seen)
-            if not missing or (not ours and without_ours > missing) or context.seconds_left() < SPARE_SECONDS:
+            if not missing or (not ours and without_ours > missing) or not has_time(context):
                 break
             if page and page[-1].created_at < oldest:
                 break
@@ -126,36 +121,36 @@ def _list(context: Context, submitted: Sequence[Batch]) -> tuple[dict[str | None
 
 
 def _retrieve(context: Context, batches: Iterable[Batch], jobs: Mapping[str, Job], in_turns: bool = False) -> None:
-    """Ask about each batch by itself; where they take turns, when each had its own is written down."""
+    """Retrieve each batch alone. If they take turns, record when each had its turn."""
     for batch in batches:
-        if context.seconds_left() < SPARE_SECONDS:
+        if not has_time(context):
             return
-        with _apart(context, batch):
+        with _isolated(context, batch):
             try:
                 remote = context.openai.retrieve(batch.openai_id or "")
-                _apply(context, batch, remote, seen_at=context.now() if in_turns else None)
+                _record_status(context, batch, remote, seen_at=context.now() if in_turns else None)
             except OpenAIAuthError:
                 raise
             except OpenAINotFoundError as error:
                 context.observer.warning("OpenAI does not know a batch", code=error.code, **batch.ids)
-                _lost(context, batch, jobs.get(batch.job_id))
+                _handle_missing(context, batch, jobs.get(batch.job_id))
             except OpenAIError as error:
-                _unsure(context, batch, error)
+                _record_no_answer(context, batch, error)
 
 
 @contextmanager
-def _apart(context: Context, batch: Batch) -> Iterator[None]:
-    """Look after one batch by itself: one whose item cannot be written must not stop the others."""
+def _isolated(context: Context, batch: Batch) -> Iterator[None]:
+    """Isolate the work on one batch: one whose item cannot be written must not stop the others."""
     try:
         yield
     except OpenAIAuthError:
         raise
     except Exception:  # noqa: BLE001 - whatever it was, the next poll comes back to it
-        context.observer.exception("a batch could not be followed", **batch.ids)
+        context.observer.exception("a batch's status could not be recorded", **batch.ids)
 
 
-def _unsure(context: Context, batch: Batch, error: OpenAIError) -> None:
-    """Note that OpenAI did not answer about a batch, so that the next poll asks about the others first."""
+def _record_no_answer(context: Context, batch: Batch, error: OpenAIError) -> None:
+    """Record that OpenAI did not answer about a batch, so that the next poll retrieves the others first."""
     context.observer.warning("OpenAI did not answer about a batch", code=error.code, kind=str(error.kind), **batch.ids)
     batch.last_no_answer_at = context.now()
     try:
@@ -164,16 +159,16 @@ def _unsure(context: Context, batch: Batch, error: OpenAIError) -> None:
         return  # another process has moved it
 
 
-def _lost(context: Context, batch: Batch, job: Job | None) -> None:
-    """A batch that OpenAI does not know: of another key, or gone. It is given up when it must have ended."""
-    if job is not None and not knows_of(context, batch):
+def _handle_missing(context: Context, batch: Batch, job: Job | None) -> None:
+    """Hold the job if another key made a batch that OpenAI does not know; otherwise end the batch by its age."""
+    if job is not None and not can_see(context, batch):
         hold(context, job, HeldReason.KEY_CHANGED, "key_changed", batch)
     elif context.now() >= (batch.submitted_at or 0) + WINDOW_SECONDS:
         end_batch(context, batch, OpenAIStatus.COMPLETED)
 
 
-def _news(found: tuple[Batch, RemoteBatch]) -> float:
-    """How much there is to take over: all of a batch that has ended, else which part was done since it last was."""
+def _progress_since_last_write(found: tuple[Batch, RemoteBatch]) -> float:
+    """Return the part of a batch that was done since the last write; infinity if the batch has ended."""
     batch, remote = found
     if remote.status in TERMINAL:
         return inf
@@ -181,7 +176,7 @@ def _news(found: tuple[Batch, RemoteBatch]) -> float:
     return (remote.status is not batch.openai_status) + abs(done) / max(1, batch.requests)
 
 
-def _apply(
+def _record_status(
     context: Context,
     batch: Batch,
     remote: RemoteBatch,
@@ -189,9 +184,9 @@ def _apply(
     progress: bool = True,
     seen_at: int | None = None,
 ) -> bool:
-    """Takes over what OpenAI says of a batch; whether anything was written.
+    """Write a batch's status at OpenAI to its item; return whether anything was written.
 
-    Mere `progress` is left to another poll where it is not wanted.
+    Without `progress`, a batch that has only progressed is left to another poll.
     """
     if remote.status is OpenAIStatus.UNKNOWN:
         context.observer.warning("OpenAI gives a batch a status that is not known", openai_id=remote.id, **batch.ids)
@@ -224,13 +219,13 @@ def _apply(
 
 
 def _end(context: Context, batch: Batch) -> None:
-    """Mark a batch as ended; it is sent to be collected as soon as there is room for it."""
+    """Mark a batch as ended. The poll sends it to be collected as soon as the queue has room."""
     batch.ended_at = context.now()
     batch.came_further()
-    give_back(batch)
+    release(batch)
     batch.move(BatchState.ENDED)
     try:
         context.repository.save(batch)
     except StaleItemError:
         return  # another poller was quicker
-    context.observer.info("ended", openai_id=batch.openai_id, status=str(batch.openai_status), **batch.ids)
+    context.observer.info("batch ended", openai_id=batch.openai_id, status=str(batch.openai_status), **batch.ids)

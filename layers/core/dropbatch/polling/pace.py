@@ -1,7 +1,7 @@
-"""How many messages may wait in a queue at once: what the functions get through decides, not a constant.
+"""The pace of each queue: how many messages may wait in it at once. The functions' own speed decides that.
 
-A window grows while functions take what was sent and it comes to something, and shrinks while it fails or waits. So a
-backlog stays in the table, where jobs take turns, and an outage makes few tries, not one for each batch.
+A window grows while functions take the messages and succeed, and shrinks while they fail or the messages wait. So a
+backlog stays in the table, where jobs take turns, and an outage causes few tries, not one for each batch.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dropbatch.domain.items import WorkItem
 from dropbatch.domain.poller import Pace
 
 MIN_WINDOW = 2
-"""Even while everything fails, so many are tried a minute: the first that succeeds opens the window again."""
+"""How many messages are sent a minute even while everything fails: the first success opens the window again."""
 
 MAX_WINDOW = 256
 
@@ -24,7 +24,7 @@ def waiting(items: Sequence[WorkItem], now: int) -> list[WorkItem]:
 
 
 def adjust(pace: Pace, items: Sequence[WorkItem], since: int, now: int) -> int:
-    """Adjust the window by what became of what was sent since the last poll; returns how many more may be sent."""
+    """Adjust the window by the results of the messages since the last poll, and return how many more may be sent."""
     queued = waiting(items, now)
     failed = sum(item.failed_at >= since > 0 for item in items)
     came_through = pace.sent - failed - len(queued)

@@ -1,11 +1,10 @@
-"""Looks through the inbox for what has lost its event, and has it taken in: hourly on the first day, then daily.
+"""Sweeps the inbox for drops whose event was lost, and has them taken in: hourly on the first day, then daily.
 
-Events are delivered at least once, nearly always, but only some minutes after their bucket was made: a drop must not be
-lost to the rest. Each poll does a bounded part. Taking in what was taken in before changes nothing, so that a sweep
-need not be exact.
+S3 nearly always delivers an event at least once, but only from some minutes after the bucket was created. Each poll
+sweeps one page. To take a drop in twice changes nothing, so a sweep need not be exact.
 """
 
-from dropbatch.domain.drops import ObjectKind, meaning_of
+from dropbatch.domain.drops import ObjectKind, kind_of_object
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.markers import Marker, NearMarker
 from dropbatch.domain.poller import SweepCursor
@@ -17,14 +16,14 @@ HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
 
 FIRST_SWEEP_SECONDS = 600
-"""When a new stack sweeps first: S3's events come about five minutes after the bucket was made (S3 User Guide)."""
+"""When a new stack sweeps first: S3's events begin about five minutes after the bucket was created (S3 User Guide)."""
 
 EVENT_SECONDS = 900
-"""For how long an event may still be on its way."""
+"""How long an event may be on its way."""
 
 
 def sweep(context: Context) -> None:
-    """Do the next part of the sweep, if one is due: a page of the inbox."""
+    """Sweep the next page of the inbox, if a sweep is due."""
     now = context.now()
     state = context.repository.sweep_cursor()
     if state.began_at and state.due_at > now:
@@ -41,7 +40,7 @@ def sweep(context: Context) -> None:
 
 def _sweep_page(context: Context, state: SweepCursor) -> None:
     now = context.now()
-    # The bucket is the stack's own: what is a little older than the first poll came before its events did.
+    # The bucket is the stack's own: an object slightly older than the first poll came before its events did.
     first = state.began_at - HOUR_SECONDS
     is_new = now < state.began_at + DAY_SECONDS
     page = context.objects.names(context.buckets.inbox, state.after)
@@ -51,7 +50,7 @@ def _sweep_page(context: Context, state: SweepCursor) -> None:
         if first <= modified <= now - EVENT_SECONDS and _is_unknown(context, key, modified, is_new=is_new)
     ]
     if lost and now < state.due_at + DAY_SECONDS and context.intake.depth():
-        return  # what waits in the queue is not lost: it may be just these
+        return  # these objects may have messages in the queue, which are not lost
     for key in lost:
         wait_for(context, IntakeMessage(context.buckets.inbox, key, None), failed=False)  # the poller sends it
     if lost:
@@ -62,11 +61,11 @@ def _sweep_page(context: Context, state: SweepCursor) -> None:
 
 
 def _is_unknown(context: Context, key: str, modified: int, *, is_new: bool) -> bool:
-    """Return whether nothing stands for the object as it is now: no job, and nothing that waits or has waited.
+    """Return whether the table knows nothing of the object as it is now: no job, and nothing pending or done.
 
-    A marker is looked for on a new stack's first day alone: later, what it asked for may have been forgotten since.
+    A marker is searched only on a new stack's first day: later, the record of its effect may have expired.
     """
-    meaning = meaning_of(key)
+    meaning = kind_of_object(key)
     if isinstance(meaning, Marker | NearMarker):
         return is_new and not context.repository.is_pending(context.buckets.inbox, key)
     if meaning is not ObjectKind.DROP:

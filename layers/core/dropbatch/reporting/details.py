@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dropbatch import __version__
-from dropbatch.domain.comparisons import TOLD_COLUMNS, Comparison
+from dropbatch.domain.comparisons import MAX_EVENT_COLUMNS, Comparison
 from dropbatch.domain.drops import Drop, results_path, results_root
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import GAVE_UP, JobStatus, Outcome
@@ -142,7 +142,7 @@ def end_members(end: Ended) -> dict[str, Any]:
         ],
         "skipped": end.skipped.to_json(MAX_PROBLEMS),
         "recipes": [recipe.to_json() for recipe in end.recipes],
-        "compared_with": end.compared.to_json(TOLD_COLUMNS) if end.compared else None,
+        "compared_with": end.compared.to_json(MAX_EVENT_COLUMNS) if end.compared else None,
         "objects": dict(end.objects),
     }
 

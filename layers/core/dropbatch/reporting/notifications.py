@@ -43,7 +43,7 @@ def skipped_lines(context: Context, job: Job, skipped: SkippedRows) -> list[str]
         counts = ", ".join(f"{count:,} {code}" for code, count in codes)
         lines.append(f"{counted(skipped.bad, 'bad row')} {'was' if skipped.bad == 1 else 'were'} skipped: {counts}.")
         lines += problem_lines(skipped.problems, unit_of(job.drop))
-    if skipped.needs_telling:
+    if skipped.must_be_reported:
         lines.append(f"Skipped rows: s3://{context.buckets.results}/{results_prefix(job)}{SKIPPED_NAME}")
     return lines
 

@@ -1,7 +1,6 @@
 """The small files of the results bucket about a job's progress and its end: status, summary, latest and others."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import ENDED_JOBS, JobState
+from dropbatch.json_encoding import to_json
 from dropbatch.ports import HTML, JSON, Notification
 from dropbatch.reporting.advice import can_be_retried
 from dropbatch.reporting.costs import cost_given_up
@@ -38,7 +38,7 @@ from dropbatch.reporting.rejection_notices import what_to_do
 from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # a poll writes results too, and does not load recipes
-    from dropbatch.storage.job_files import RecipeText
+    from dropbatch.storage.recipe_text import RecipeText
 
 
 def decision(context: Context, end: Ended) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def write_rejected_page(context: Context, job: Job, problems: Problems) -> None:
 
 def write_skipped(context: Context, job: Job, skipped: SkippedRows) -> None:
     """Write `skipped.json`: which rows are not sent, and why. If only the recipe's `when` skips rows, write none."""
-    if skipped.needs_telling:
+    if skipped.must_be_reported:
         about = {"schema_version": SCHEMA_VERSION, "job_id": job.id, "drop": named_drop(job.drop)}
         _put(context, job, SKIPPED_NAME, {**about, **skipped.to_json()})
 
@@ -200,4 +200,4 @@ def _put(context: Context, job: Job, name: str, members: Mapping[str, Any]) -> N
 
 
 def _json(members: Mapping[str, Any]) -> bytes:
-    return json.dumps(members, ensure_ascii=False, indent=2).encode()
+    return msgspec.json.format(to_json(members), indent=2)

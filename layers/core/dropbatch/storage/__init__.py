@@ -1,4 +1,4 @@
-"""The places and names of jobs, rows and results in S3 and in the table.
+"""Storage of jobs, rows and results: the items of the table, and the files in the work bucket.
 
 Never: a decision about what happens next.
 """

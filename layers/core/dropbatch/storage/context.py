@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
@@ -14,6 +13,8 @@ from dropbatch.storage.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
+    """The names of the stack's buckets."""
+
     inbox: str
     results: str
     work: str
@@ -21,7 +22,10 @@ class Buckets:
 
 @dataclass(frozen=True)
 class Context:
-    """Everything a use case can reach. `clock` gives seconds since 1970; `seconds_left` those of this invocation."""
+    """Everything that a use case can reach.
+
+    `clock` returns seconds since 1970, `seconds_left` the seconds that this invocation has left.
+    """
 
     objects: Objects
     table: Table
@@ -38,15 +42,15 @@ class Context:
     scratch: Path  # a folder on disk for one batch's files
     new_token: Callable[[], str]
     keeping: Callable[[str, str, str], AbstractContextManager[None]] = lambda _pk, _sk, _lease: nullcontext()
-    """Keeps the lease of the item (pk, sk) while its block runs: `keeping(pk, sk, lease)`."""
+    """`keeping(pk, sk, lease)` keeps the lease of the item (pk, sk) while its block runs."""
     absence_confirmation_seconds: int = 600
     recipe_wait_seconds: int = 120
     hold_above_rows: int = 200_000  # a drop of more rows is held until it is approved
     limits: Limits = field(default_factory=Limits)
-    token_limits: Mapping[str, int] = field(default_factory=dict)  # enqueued tokens by model, as the stack's owner set
+    token_limits: Mapping[str, int] = field(default_factory=dict)  # enqueued tokens by model, set by the stack's owner
     region: str = "us-east-1"
-    secret_name: str = ""  # of the API key, for the sentence that says where to put it
-    zone: tzinfo = UTC  # of the times in messages to people
+    secret_name: str = ""  # the secret of the API key, for the sentence that says where to store a key
+    zone: tzinfo = UTC  # the time zone of messages to people
     repository: Repository = field(init=False)  # over `table`
 
     def __post_init__(self) -> None:
@@ -56,11 +60,11 @@ class Context:
         return int(self.clock())
 
     def with_seconds_left(self, seconds_left: Callable[[], float]) -> "Context":
-        """Return the same context with another time left. A poll does so for each job: it is quicker than `replace`."""
-        other = copy(self)
-        object.__setattr__(other, "seconds_left", seconds_left)  # it is frozen, but nobody has seen it yet
+        """Return the same context with another time left. A poll does it for each job: it is faster than `replace`."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self), seconds_left=seconds_left)  # it is frozen, but still unshared
         return other
 
     def scaled(self, seconds: float) -> int:
-        """A wait of so many seconds, scaled as `absence_confirmation_seconds` is, so that tests are quick."""
+        """Return a number of seconds scaled as `absence_confirmation_seconds` is, so that tests are fast."""
         return int(seconds * self.absence_confirmation_seconds / 600)

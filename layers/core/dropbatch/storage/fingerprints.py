@@ -1,8 +1,8 @@
-"""Fingerprints of answers, so that a run can be compared with another one whose answers are no longer at hand.
+"""Fingerprints of answers: they allow comparing a run with an older one whose answers are gone.
 
-A value has 32 bits, a row one value for each column of its answer, and zeros if it has no good answer. They lie below
-`answers/<job>/` in the work bucket, where they outlast the job: four bytes a value, row after row, in as many pieces as
-rendering took; `head.json`, written last, says what they are of.
+A fingerprint has 32 bits. A row has one for each column of its answer, or zeros if it has no good answer. They are
+below `answers/<job>/` in the work bucket, where they outlast the job: four bytes for each value, row after row, in as
+many pieces as rendering took. `head.json`, written last, describes them.
 """
 
 import json
@@ -21,28 +21,28 @@ from dropbatch.json_encoding import to_json
 from dropbatch.ports import JSON
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.storage.context import Context
-from dropbatch.storage.job_ends import whole
+from dropbatch.storage.objects import read_object
 
 MAX_COLUMNS = 50
 """How many of an answer's columns are compared."""
 
 MAX_VALUES = 100
-"""A column with more values than this is compared by rows alone, not by which value became which."""
+"""A column with more values is compared only by rows, not by which value became which."""
 
 VALUE_BYTES = 4
 
 _JSON_SEED = 1
-"""Tells the text "5" from the number 5."""
+"""A seed that makes the number 5 differ from the text "5"."""
 
 _MAX_EXACT = 2**53
 
 
 class Head(msgspec.Struct):
-    """What a job's fingerprints are of.
+    """A description of a job's fingerprints.
 
-    `values` are those that a column can have, if they are few. `limit` is what of the drop was taken: None for all of
-    its rows, else how many of the first, or a list of how many and the seed of a sample. `pieces` are the keys of the
-    objects.
+    `values` are the values that a column can have, if they are few. `limit` says which rows of the drop were taken:
+    None for all of them, a number for the first ones, or a list of a sample's size and seed. `pieces` are the keys of
+    the objects.
     """
 
     columns: list[str]
@@ -59,7 +59,7 @@ class Head(msgspec.Struct):
 
 
 def compared_columns(compiled: CompiledRecipe | None) -> Sequence[str]:
-    """Return the columns of an answer that are compared: none of a vector, which is another one each time."""
+    """Return the columns of an answer that are compared. A vector has none: it differs in each run."""
     return compiled.columns[:MAX_COLUMNS] if compiled and endpoint_at(compiled.endpoint).is_repeatable else ()
 
 
@@ -76,11 +76,11 @@ def row_fingerprints(columns: Sequence[Sequence[Any]]) -> list[bytes]:
 def fingerprints(values: Sequence[Any]) -> list[int]:
     """Return the fingerprints of one column's values; none of them is 0.
 
-    Equal values have equal ones, however they are written in a file: 5 and 5.0, or members in another order.
+    Equal values have equal fingerprints, whatever their form in a file: 5 and 5.0, or members in another order.
     """
     try:
         found = list(map(crc32, map(str.encode, values)))
-    except (TypeError, UnicodeEncodeError):  # not all of them are texts, or sound ones
+    except (TypeError, UnicodeEncodeError):  # not all of them are texts, or valid ones
         found = list(map(_fingerprint, values))
     return [each or 1 for each in found] if 0 in found else found
 
@@ -92,7 +92,7 @@ def _fingerprint(value: Any) -> int:
 
 
 def _canonical(data: bytes) -> bytes:
-    """Return JSON so that equal values are equal texts."""
+    """Return JSON in a form in which equal values are equal texts."""
     if data[:1] in (b"{", b"["):
         return orjson.dumps(orjson.loads(data), option=orjson.OPT_SORT_KEYS)
     if data.lstrip(b"-").isdigit() or data in (b"true", b"false", b"null"):
@@ -102,25 +102,26 @@ def _canonical(data: bytes) -> bytes:
 
 
 def piece_key(job_id: str, shard: int, token: str) -> str:
-    """Return where a process keeps the fingerprints of rows of a shard."""
+    """Return the key of the fingerprints that a process writes for rows of a shard."""
     return f"{_prefix(job_id)}{shard:06d}.{token}"
 
 
 def keep_head(context: Context, job_id: str, head: Head) -> None:
+    """Store the description of a job's fingerprints."""
     context.objects.put(context.buckets.work, _prefix(job_id) + "head.json", msgspec.json.encode(head), JSON)
 
 
 def head_of(context: Context, job_id: str) -> Head | None:
-    """Return what a job's fingerprints are of; None if there are none any more."""
+    """Return the description of a job's fingerprints; None if they are gone."""
     try:
-        data = whole(context.objects, context.buckets.work, _prefix(job_id) + "head.json")
+        data = read_object(context.objects, context.buckets.work, _prefix(job_id) + "head.json")
     except ObjectNotFoundError:
         return None
     return msgspec.json.decode(data, type=Head)
 
 
 def read_rows(context: Context, head: Head, rows: int) -> Iterator[list["array[int]"]]:
-    """Yield a job's fingerprints column by column, so many rows at a time."""
+    """Yield a job's fingerprints, `rows` rows at a time, each time column by column."""
     size, width = rows * head.row_bytes, len(head.columns)
     held = bytearray()
     blocks = chain.from_iterable(context.objects.blocks(context.buckets.work, key) for key in head.pieces)
@@ -134,14 +135,14 @@ def read_rows(context: Context, head: Head, rows: int) -> Iterator[list["array[i
 
 
 def named(values: Mapping[str, Sequence[Any]], column: str) -> dict[int, str]:
-    """Return the names of a column's values by their fingerprints; empty if it has too many to tell."""
+    """Return the names of a column's values by their fingerprints; empty if the column has too many values."""
     found = values.get(column, ())
     names = [value if isinstance(value, str) else json.dumps(value) for value in found]
     return dict(zip(fingerprints(found), names, strict=True))
 
 
 def few_values(compiled: CompiledRecipe) -> dict[str, list[Any]]:
-    """Return the values of the columns that have only a few."""
+    """Return the values of the columns that have few values."""
     compared = compared_columns(compiled)
     return {
         column: list(values)

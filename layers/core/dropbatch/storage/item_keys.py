@@ -1,4 +1,4 @@
-"""The keys of the table's items, and their places in its sparse index `open`: nothing else spells one."""
+"""The keys of the table's items, and their places in its sparse index `open`. No other module spells a key."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ class Key(NamedTuple):
 
 
 BATCHES = "batch#"
-"""How the sort keys of a job's batches begin."""
+"""The prefix of the sort keys of a job's batches."""
 
 SHARDS = "shard#"
 
@@ -45,7 +45,7 @@ def batch_key(job_id: str, sort_key: str) -> Key:
 
 
 def batches_of_shard(shard: int) -> str:
-    """Return how the sort keys of a shard's batches begin."""
+    """Return the prefix of the sort keys of a shard's batches."""
     return f"{BATCHES}{shard:06d}#"
 
 
@@ -58,7 +58,7 @@ def pending_pk(bucket: str, key: str) -> str:
 
 
 def _pending_key(item: Pending) -> Key:
-    # Hashed, because S3 takes 1,024 bytes for each of the two, and DynamoDB for a whole sort key.
+    # Hashed, because S3 allows 1,024 bytes for each of the two, and DynamoDB for the whole sort key.
     version = f"{item.version_id}#{item.rerun_version}"
     return Key(pending_pk(item.bucket, item.key), hashlib.sha256(version.encode()).hexdigest())
 
@@ -87,7 +87,7 @@ KEYS: Mapping[type[Item], Callable[[Any], Key]] = {
     SweepCursor: lambda _: Key("sweep", "sweep"),
     Poller: lambda _: Key("poller", "poller"),
 }
-"""How the key of each kind of item follows from it."""
+"""The function that returns the key of an item, by kind of item."""
 
 
 def key_of(item: Item) -> Key:
@@ -95,7 +95,7 @@ def key_of(item: Item) -> Key:
 
 
 def index_of(item: Item) -> tuple[str, str] | None:
-    """Return the keys `open` and `since` of the sparse index; None if the item is not in it."""
+    """Return the item's keys `open` and `since` in the sparse index; None if it is not in the index."""
     match item:
         case Job(state=state) if state not in ENDED_JOBS:
             partition = OPEN_JOBS
@@ -107,11 +107,11 @@ def index_of(item: Item) -> tuple[str, str] | None:
             partition = OPEN_PENDING
         case _:
             return None
-    return partition, f"{item.created_at:012d}"  # as a text that sorts by time
+    return partition, f"{item.created_at:012d}"  # a text that sorts by time
 
 
 def notices_prefix(item: Job | Pending) -> str:
-    """Return where in the work bucket the texts of an item's outbox lie."""
+    """Return the prefix of the texts of an item's outbox in the work bucket."""
     if isinstance(item, Job):
         return f"jobs/{item.id}/outbox/"
     digest = hashlib.sha256("\n".join(key_of(item)).encode()).hexdigest()

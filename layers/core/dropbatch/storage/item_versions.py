@@ -1,7 +1,7 @@
-"""Reads items that an older release wrote: version 1 named many members in other words.
+"""Items of older releases: version 1 had other names for many members.
 
-A stack is updated while jobs are in flight. Their items are read as they are, and the next change writes them in
-today's version. Nothing rewrites the table.
+A stack is updated while jobs are in flight. Their items are read as they are, and the next change writes them in the
+current version. Nothing rewrites the table.
 """
 
 from collections.abc import Mapping
@@ -68,19 +68,19 @@ _VERSION_1: Mapping[type[Item], Names] = {
     Mirror: {"asked_at": "requested_at"},
     Alert: {"told_at": "notified_at"},
 }
-"""The members that version 1 named otherwise, by the kind of item: their names then, and today."""
+"""The renamed members by kind of item: their names in version 1, and now."""
 
 
 def upgraded(item: Mapping[str, Any], kind: type[Item]) -> dict[str, Any]:
-    """Return an item of version 1 as today's version has it."""
+    """Return an item of version 1 with the names of the current version."""
     new = _renamed(item, _VERSION_1.get(kind, {}))
     if "follow_ups" in new:
         new["follow_ups"] = [_renamed(each, _FOLLOW_UP) for each in new["follow_ups"]]
     if "digest_entries" in new:
         new["digest_entries"] = {name: _renamed(each, _DIGEST_ENTRY) for name, each in new["digest_entries"].items()}
     if kind is Job and new.get("state") == JobState.RUNNING:
-        # Before 0.2.0 it stayed set from the start of a job. Today it says that a message is under way, and the poller
-        # sends few while many are. One message too many does no harm.
+        # Before 0.2.0 it stayed set from the start of a job. Now it says that there is a message, and the poller sends
+        # few while there are many. One message too many does no harm.
         new["sent_at"] = 0
     return new
 

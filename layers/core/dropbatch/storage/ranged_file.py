@@ -1,11 +1,11 @@
-"""An object in S3 as a file that can be read at any place, for formats that begin at their end."""
+"""An object in S3 as a seekable file, for formats that are read from their end."""
 
 import io
 
 from dropbatch.ports import Objects
 
 READ_AHEAD = 65_536
-"""The least that is asked for at once. What is smaller is cut out of the last read: a footer is read in many bits."""
+"""The minimum size of a request. Smaller reads are served from the last one, because footers are read in small bits."""
 
 
 class RangedFile(io.RawIOBase):
@@ -40,7 +40,7 @@ class RangedFile(io.RawIOBase):
         if start < self._kept_at or end > self._kept_at + len(self._kept):
             if end - start >= READ_AHEAD:
                 return self._range(start, end)
-            # Near the end it is what comes before that is asked for next.
+            # Near the end, the next read is for bytes before these.
             first = max(0, min(start, self.size - READ_AHEAD))
             self._kept, self._kept_at = self._range(first, min(first + READ_AHEAD, self.size)), first
         return self._kept[start - self._kept_at : end - self._kept_at]

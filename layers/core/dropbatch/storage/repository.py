@@ -1,4 +1,4 @@
-"""Reads and writes the table's items as jobs, shards, batches: typed, and by compare-and-swap."""
+"""The repository: the table's items as jobs, shards and batches, written by compare-and-swap."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
@@ -26,15 +26,15 @@ T = TypeVar(
 
 
 class UnreadableItemError(DropbatchError):
-    """An item of the table that this release cannot read: a newer one wrote it. Its text is the item's keys."""
+    """A newer release wrote an item that this one cannot read. The error's text is the item's keys."""
 
 
 class Repository:
-    """The table in the project's words."""
+    """The table, with methods for each kind of item."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self.unreadable: list[str] = []  # the keys of open items that were passed over
+        self.unreadable: list[str] = []  # the keys of open items that were skipped
 
     def job(self, job_id: str) -> Job | None:
         return self._get(keys.job_key(job_id), Job)
@@ -71,7 +71,7 @@ class Repository:
         return self._get_or(SweepCursor())
 
     def alert(self, reason: str) -> Alert:
-        """Return when the operators were last notified of this; a new item if they never were."""
+        """Return the alert for this reason; a new item if operators were never notified."""
         return self._get_or(Alert(reason))
 
     def claim(self, digest: str) -> Claim | None:
@@ -84,7 +84,7 @@ class Repository:
         return self._open(keys.OPEN_BATCHES, Batch)
 
     def ended_jobs_at_work(self) -> Iterator[Job]:
-        """Yield the ended jobs with notices to send, or files to delete."""
+        """Yield the ended jobs that still have notices to send or files to delete."""
         return self._open(keys.OUTBOXES, Job)
 
     def pending(self) -> Iterator[Pending]:
@@ -95,7 +95,7 @@ class Repository:
         return any(True for _ in self._table.query(keys.pending_pk(bucket, key)))
 
     def pendings(self, bucket: str, key: str) -> Iterator[Pending]:
-        """Yield what is pending of an object of this key, and what is done and not deleted yet."""
+        """Yield the items of the objects of this key that wait, or are done and not deleted yet."""
         return self._readable(self._table.query(keys.pending_pk(bucket, key)), Pending)
 
     def waiting_file(self, bucket: str, key: str) -> WaitingFile | None:
@@ -104,7 +104,7 @@ class Repository:
     def waiting_files(self, bucket: str, folder: str = "") -> Iterator[WaitingFile]:
         """Yield the files below a folder (which ends in a slash, or is empty) that wait for a recipe, by their keys.
 
-        Strongly consistent. One that cannot be read is passed over, and listed in `unreadable`.
+        Strongly consistent. An item that cannot be read is skipped, and listed in `unreadable`.
         """
         return self._readable(self._table.query(*keys.waiting_file_key(bucket, folder)), WaitingFile)
 
@@ -120,14 +120,14 @@ class Repository:
         return from_item(item, kind) if item else None
 
     def _get_or(self, new: T) -> T:
-        """Return the item that the table has for `new`; `new` if it has none."""
+        """Return the table's item with the key of `new`; `new` if there is none."""
         return self._get(keys.key_of(new), type(new)) or new
 
     def _open(self, name: str, kind: type[T]) -> Iterator[T]:
         return self._readable(self._table.open_items(name), kind)
 
     def _readable(self, items: Iterator[dict[str, Any]], kind: type[T]) -> Iterator[T]:
-        """Read items one by one: one that cannot be read stops no other, and is listed in `unreadable`."""
+        """Read items one by one. An item that cannot be read is skipped, and listed in `unreadable`."""
         for item in items:
             try:
                 yield from_item(item, kind)
@@ -135,7 +135,7 @@ class Repository:
                 self.unreadable.append(str(error))
 
     def add(self, item: Item) -> bool:
-        """Writes a new item; False where one stands there already."""
+        """Write a new item; False if its key has one already."""
         item.rev = 1
         try:
             self._table.insert(to_item(item))
@@ -147,7 +147,7 @@ class Repository:
         return True
 
     def save(self, item: Item) -> None:
-        """Writes an item over the one that was read; StaleItemError where somebody else was quicker."""
+        """Write an item over the one that was read. Raise StaleItemError if another process wrote it meanwhile."""
         read = item.rev
         item.rev = read + 1
         try:
@@ -164,17 +164,17 @@ class Repository:
                 raise
 
     def _is_written(self, item: Item) -> bool:
-        """Return whether a write took effect though its answer was lost: the item stands there just as it was to be."""
+        """Return whether a write whose answer was lost took effect: the table has just this item."""
         return self._table.get(*keys.key_of(item)) == to_item(item)
 
     def remove(self, item: Item) -> None:
         self._table.delete(*keys.key_of(item), item.rev)
 
     def change(self, load: Callable[[], T | None], change: Callable[[T], bool]) -> T | None:
-        """Reads, changes and writes an item, again from the start where somebody else was quicker.
+        """Load, change and write an item; start again if another process wrote it meanwhile.
 
-        `change` alters the item and returns True, or returns False where nothing is to be done. The result is the item
-        as it was written, or None where nothing was.
+        `change` alters the item and returns True, or returns False if there is nothing to do. Return the item as it was
+        written, or None if nothing was written.
         """
         while True:
             item = load()
@@ -187,7 +187,7 @@ class Repository:
             return item
 
     def update(self, item: T, change: Callable[[T], bool]) -> T | None:
-        """Change the item as it stands in the table now; `change` and the result are those of `change`."""
+        """Change the item as the table has it now. `change` and the result are those of the method `change`."""
         return self.change(lambda: self.reload(item), change)
 
     def reload(self, item: T) -> T | None:
@@ -196,7 +196,7 @@ class Repository:
 
 
 def to_item(item: Item) -> dict[str, Any]:
-    """Return the item as the table holds it, without members that are None or are empty by default.
+    """Return the item as the table holds it, without members that are None or empty by default.
 
     A poll reads thousands of items, and pays for every member of each: half of an open batch's are empty.
     """
@@ -222,7 +222,7 @@ _EMPTY_BY_DEFAULT = {kind: _empty_by_default(kind) for kind in keys.KEYS}
 
 
 def from_item(item: Mapping[str, Any], kind: type[T]) -> T:
-    """Read an item of the table; UnreadableItemError if a newer release wrote what this one does not know."""
+    """Read an item of the table. Raise UnreadableItemError if a newer release wrote it in an unknown form."""
     version = item.get("v", VERSION)
     if version <= VERSION:
         try:

@@ -1,7 +1,8 @@
-"""What must be known of a shard's rows to bring their answers home, without parsing a row again.
+"""The index of a shard: a few numbers for each row, so that collecting its answers parses no row again.
 
-A few numbers a row, kept beside the shard by whoever writes it: 16 bytes, 3 MB for the largest shard. Building 50,000
-requests again, only to learn which rows a batch asked, takes half a second; reading their numbers a millisecond.
+The process that writes a shard stores its index beside it: 16 bytes for each row, 3 MB for the largest shard. To build
+50,000 requests again, only to learn which rows a batch has, takes half a second. To read their numbers takes a
+millisecond.
 """
 
 import json
@@ -12,7 +13,7 @@ from itertools import accumulate, chain, pairwise
 from dropbatch.domain.outcomes import BAD_ROW_CODE, LEFT_OUT, WHEN
 
 NO_REQUEST = 0xFFFF_FFFF
-"""In place of a group: the recipe leaves the row out: its `when` is empty, or the row is blank."""
+"""In place of a group: the recipe skips the row, because its `when` is empty or the row is blank."""
 
 BAD_ROW = 0xFFFF_FFFE
 """In place of a group: the row cannot become a request, and the recipe skips such rows."""
@@ -25,12 +26,12 @@ _LENGTH_BYTES = 4
 
 
 class ShardIndex:
-    """For each row of a shard, in order: the bytes of its record, its group, and what its request takes.
+    """For each row of a shard, in order: the size of its record, its group, and the size of its request.
 
-    `groups` number the shard's (endpoint, model) in order of appearance, as `Batch.group` does; the two codes above
-    stand for rows without a request. `tokens` are estimated input tokens, `inputs` embedding inputs. `lists` says
-    whether the request asks for a list of inputs, be it of one. `codes` say why rows have no request: the row's
-    `tokens` is the place of its code, from 1; 0 is the usual one of its group.
+    `groups` number the shard's pairs of endpoint and model in order of appearance, as `Batch.model_group` does. The two
+    codes above mark rows without a request. `tokens` are estimated input tokens, `inputs` embedding inputs. `lists`
+    says whether the request has a list of inputs, even a list of one. `codes` say why rows have no request: the row's
+    `tokens` is then the place of its code, from 1, or 0 for the usual code of its group.
     """
 
     __slots__ = ("codes", "groups", "inputs", "lists", "sizes", "tokens")
@@ -41,7 +42,7 @@ class ShardIndex:
         self.codes: list[str] = []
 
     def add(self, size: int, group: int, tokens: int = 0, inputs: int = 0, *, is_list: bool = False) -> None:
-        """Adds the next row, whose record has `size` bytes."""
+        """Add the next row, whose record has `size` bytes."""
         self.sizes.append(size)
         self.groups.append(group)
         self.tokens.append(min(tokens, _MOST))
@@ -49,12 +50,12 @@ class ShardIndex:
         self.lists.append(is_list)
 
     def add_skipped(self, size: int, code: str) -> None:
-        """Adds the next row, which has no request for the reason `code`."""
+        """Add the next row, which has no request for the reason `code`."""
         self.add(size, NO_REQUEST)
         self.skip(len(self) - 1, code)
 
     def skip(self, place: int, code: str) -> None:
-        """Takes the row at a place for one that has no request, for the reason `code`."""
+        """Mark the row at a place as one without a request, for the reason `code`."""
         self.groups[place] = NO_REQUEST if code in LEFT_OUT else BAD_ROW
         self.tokens[place] = self.inputs[place] = 0
         if code != _USUAL[self.groups[place]]:
@@ -78,15 +79,15 @@ class ShardIndex:
     __hash__ = None  # type: ignore[assignment]  # it grows
 
     def rows(self, first_row: int, group: int) -> Sequence[int]:
-        """The numbers of a group's rows, in a shard whose first one is `first_row`."""
+        """Return the numbers of a group's rows in the shard whose first row has the number `first_row`."""
         return [row for row, found in enumerate(self.groups, first_row) if found == group]
 
     def records(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """Cuts the shard's bytes into the rows' records, whatever their format."""
+        """Yield the rows' records, cut out of the shard's bytes, whatever their format."""
         return chain.from_iterable(self.chunks(blocks, 1))
 
     def chunks(self, blocks: Iterator[bytes], rows: int, at: int = 0) -> Iterator[list[bytes]]:
-        """The same, `rows` rows at a time, from the row at place `at` on, with which the blocks begin."""
+        """Yield the rows' records, `rows` at a time, from the row at place `at` on, with which the blocks begin."""
         held, start = b"", 0
         for first in range(at, len(self.sizes), rows):
             ends = list(accumulate(self.sizes[first : first + rows], initial=start))
@@ -104,10 +105,10 @@ class ShardIndex:
             start = ends[-1]
 
     def to_bytes(self) -> bytes:
-        """The four columns, one after another: 32-bit numbers, little-endian as all of Lambda's processors are.
+        """Return the four columns one after another: 32-bit numbers, little-endian as all of Lambda's processors are.
 
-        Where rows have codes, these follow as JSON, and its length: the whole is then no multiple of a row's 16 bytes.
-        Of `inputs` the highest bit says whether they are a list.
+        If rows have codes, these follow as JSON with its length, and the whole is not a multiple of a row's 16 bytes.
+        The highest bit of `inputs` says whether they are a list.
         """
         inputs = self.inputs
         if any(self.lists):
@@ -137,4 +138,4 @@ class ShardIndex:
 
 
 _USUAL = {NO_REQUEST: WHEN, BAD_ROW: BAD_ROW_CODE}
-"""The code of a row without a request that has none of its own, as in an index that an earlier release wrote."""
+"""The usual code of rows without a request, by their group. An index of an earlier release has no other codes."""

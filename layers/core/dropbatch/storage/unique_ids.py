@@ -1,4 +1,4 @@
-"""Whether ids are unique, over millions of rows and several processes, in bounded memory."""
+"""A check that ids are unique, over millions of rows and several processes, in bounded memory."""
 
 from array import array
 from bisect import bisect_left
@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 _PRIME = 135_793_441_916_013_168_745_961
-"""A prime of 77 bits, drawn at random: nobody's ids are made so that they differ by a multiple of it."""
+"""A random prime of 77 bits. No scheme of ids makes them differ by a multiple of it."""
 
 _FOR_EACH_BYTE = 41_231_686_041_609_969_386_421
-"""Drawn at random too: tells ids apart that differ by zero bytes at their start alone."""
+"""Another random number, for ids that differ only by zero bytes at their start."""
 
 _BUCKETS = 1 << 13
 _BUCKET_BITS = 13
@@ -20,22 +20,22 @@ def _new_bucket() -> "array[int]":
 
 
 class UniqueIds:
-    """Notes ids and tells which came before, in about ten bytes an id: 10 million take 123 MB, and 0.7 µs each.
+    """A set of ids with about ten bytes for each: 10 million take 123 MB, and 0.7 µs each.
 
-    An id is known by its remainder on division by a prime of 77 bits. That any two of 10 million ids share one has a
-    chance of 3 in 10 billion. The remainders lie in sorted arrays of 64 bits each, one array for each value of the
-    other bits, so that an insertion moves little.
+    An id is represented by its remainder on division by a prime of 77 bits. The chance that any two of 10 million ids
+    share one is 3 in 10 billion. The remainders are in sorted arrays of 64 bits each, one array for each value of the
+    other bits, so that an insertion moves few of them.
     """
 
     def __init__(self) -> None:
         self._buckets: defaultdict[int, array[int]] = defaultdict(_new_bucket)  # a small file fills few of them
 
     def add(self, identity: bytes) -> bool:
-        """Notes an id. Returns whether it is new."""
+        """Add an id. Return whether it is new."""
         return self._insert((int.from_bytes(identity, "big") + len(identity) * _FOR_EACH_BYTE) % _PRIME)
 
     def add_all(self, identities: Sequence[bytes]) -> bool:
-        """Notes ids if all of them are new and differ; else notes none, and returns False."""
+        """Add ids if all of them are new and differ; else add none, and return False."""
         inserted: list[int] = []
         for identity in identities:
             remainder = (int.from_bytes(identity, "big") + len(identity) * _FOR_EACH_BYTE) % _PRIME
@@ -59,7 +59,7 @@ class UniqueIds:
         del bucket[bisect_left(bucket, remainder >> _BUCKET_BITS)]
 
     def parts(self) -> Iterator[bytes]:
-        """What is noted, as bytes that `read` takes."""
+        """Yield the set as bytes that `read` takes."""
         buckets = [self._buckets[number] for number in range(_BUCKETS)]
         yield array("Q", map(len, buckets)).tobytes()
         for bucket in buckets:
@@ -67,7 +67,7 @@ class UniqueIds:
 
     @classmethod
     def read(cls, blocks: Iterable[bytes]) -> "UniqueIds":
-        """What another process noted, out of the bytes of its `parts`."""
+        """Return the set of another process, from the bytes of its `parts`."""
         ids = cls()
         taken = _Taken(blocks)
         lengths = array("Q", taken.take(8 * _BUCKETS))
@@ -78,7 +78,7 @@ class UniqueIds:
 
 
 class _Taken:
-    """Takes bytes off blocks."""
+    """A reader that takes a number of bytes off blocks."""
 
     def __init__(self, blocks: Iterable[bytes]) -> None:
         self._blocks = iter(blocks)

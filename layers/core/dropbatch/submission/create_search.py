@@ -1,0 +1,100 @@
+"""Searches OpenAI's list for a batch whose create is in doubt, and cancels a second batch of the same key."""
+
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.errors import OpenAIRequestError
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import HeldReason
+from dropbatch.jobs.hold import hold
+from dropbatch.jobs.openai_batch import MAX_CLOCK_SKEW_SECONDS
+from dropbatch.ports import RemoteBatch
+from dropbatch.storage.context import Context
+from dropbatch.submission.postpone import keep_in_doubt, renew_lease, return_to_waiting
+
+METADATA_KEY = "dropbatch"
+"""The metadata member that holds a batch's key at OpenAI."""
+
+SEARCH_HANDOVER_SECONDS = 45
+"""With less time left a search stops, and keeps its place: a page may take 30 s."""
+
+
+def search_create(context: Context, job: Job, batch: Batch) -> RemoteBatch | None:
+    """Search OpenAI's list for a batch whose create is in doubt.
+
+    Return the batch if it exists. Otherwise, `batch.creating_at` is None if there is certainly none, and unchanged if
+    that takes another search.
+    """
+    if (
+        batch.first_not_found_at is not None
+        and context.now() < batch.first_not_found_at + context.absence_confirmation_seconds
+    ):
+        keep_in_doubt(context, batch, batch.first_not_found_at + context.absence_confirmation_seconds - context.now())
+        return None
+    found, is_complete = _find(context, batch)
+    if found:
+        first, *others = sorted(found, key=lambda remote: remote.created_at)
+        for other in others:
+            cancel_double(context, batch, other)
+        return first
+    if not is_complete:
+        context.observer.info("a search of OpenAI's list continues later", **batch.ids)
+        keep_in_doubt(context, batch, 0)
+        return None
+    version = context.openai.key_version()
+    if version != batch.secret_version and not job.cancel_requested:
+        if batch.file_id is None or not context.openai.sees(batch.file_id):
+            # Another project's key cannot see the batch: it may exist, and creating it again might pay twice.
+            return_to_waiting(context, batch)
+            hold(context, job, HeldReason.KEY_CHANGED, "key_changed", batch)
+            return None
+        batch.secret_version = version  # it sees our file: the key was rotated within its project
+    if batch.first_not_found_at is None:
+        batch.first_not_found_at = context.now()
+        keep_in_doubt(context, batch, context.absence_confirmation_seconds)
+        return None
+    batch.creating_at = batch.first_not_found_at = None
+    renew_lease(context, batch)
+    context.repository.save(batch)
+    return None
+
+
+def _find(context: Context, batch: Batch) -> tuple[list[RemoteBatch], bool]:
+    """Return the batches of OpenAI's list that are this one, and whether the list was read far enough back.
+
+    A batch is this one if its key is the same. If the server dropped the metadata, the file decides, unless the batch
+    is older than the create: then another process made it from the same file.
+    """
+    earliest = (batch.creating_at or 0) - MAX_CLOCK_SKEW_SECONDS
+    found: list[RemoteBatch] = []
+    try:
+        for page in context.openai.newest(batch.search_after):
+            for remote in page:
+                key = remote.metadata.get(METADATA_KEY)
+                same_file = key is None and remote.input_file_id == batch.file_id and remote.created_at >= earliest
+                if key == batch.key or same_file:
+                    found.append(remote)
+            if page and page[-1].created_at < earliest:
+                return found, True
+            if page:
+                batch.search_after = page[-1].id
+            if context.seconds_left() < SEARCH_HANDOVER_SECONDS:
+                return found, False
+    except OpenAIRequestError:
+        if batch.search_after is None:
+            raise
+        # OpenAI no longer lists the batch after which the search was to continue: the search begins again.
+        batch.search_after = None
+        return found, False
+    batch.search_after = None
+    return found, True
+
+
+def cancel_double(context: Context, batch: Batch, other: RemoteBatch) -> None:
+    """Cancel a second batch of the same key. If only the file is the same, it may be another's, and stays."""
+    context.observer.metric("DoubleBatches", 1)
+    if other.metadata.get(METADATA_KEY) != batch.key:
+        context.observer.warning(
+            "a second batch exists for a file; it is left as it is", openai_id=other.id, **batch.ids
+        )
+        return
+    context.observer.warning("a second batch exists for a key; it is cancelled", openai_id=other.id, **batch.ids)
+    context.openai.cancel(other.id)

@@ -1,0 +1,278 @@
+"""The handlers, called with real payloads: their answers, logs and metrics are those that AWS sees."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from aws_lambda_powertools import Logger, Metrics
+
+import collect_handler
+import poll_handler
+import submit_handler
+from dropbatch.domain.states import JobState, OpenAIStatus
+from dropbatch.entrypoints import bootstrap
+from dropbatch.entrypoints.observability import PowertoolsObserver
+from dropbatch.storage.repository import Repository
+from tests.driving import RECIPE, jobs, only_job
+from tests.fakes import FakeContext, FakeQueue
+
+EVENTS = Path("events")
+INBOX = "dropbatch-inboxbucket-1a2b3c4d5e6f"
+CONTEXT = SimpleNamespace(aws_request_id="the-request", get_remaining_time_in_millis=lambda: 300_000)
+
+
+def payload(name: str) -> Any:
+    return json.loads((EVENTS / f"{name}.json").read_text())
+
+
+class Functions:
+    """The three functions over fakes, and what they have written to standard output."""
+
+    def __init__(self, fake: FakeContext, capsys: pytest.CaptureFixture[str]) -> None:
+        self.fake = fake
+        self._capsys = capsys
+        self.written: list[dict[str, Any]] = []
+
+    def submit(self, event: Any) -> list[str]:
+        return self._failed(submit_handler, event)
+
+    def collect(self, event: Any) -> list[str]:
+        return self._failed(collect_handler, event)
+
+    def poll(self) -> None:
+        poll_handler.handler(payload("scheduler_tick"), CONTEXT)  # type: ignore[arg-type]  # what it reads of it
+        self._read()
+
+    def run(self, ticks: int = 20) -> None:
+        """Carries every message to its function, and polls, until nothing is open."""
+        ways: list[tuple[FakeQueue, Callable[[Any], list[str]]]] = [
+            (self.fake.intake, self.submit),
+            (self.fake.dispatch, self.submit),
+            (self.fake.collect, self.collect),
+        ]
+        for _ in range(ticks):
+            self.poll()
+            for queue, function in ways:
+                while (message := queue.take()) is not None:
+                    assert function(sqs(message)) == []
+            if not any(True for _ in self.fake.table.open_items("job")):
+                return
+            self.fake.clock.sleep(60)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines of the log."""
+        return [line for line in self.written if "_aws" not in line]
+
+    def line(self, message: str) -> dict[str, Any]:
+        (found,) = [line for line in self.lines if line["message"] == message]
+        return found
+
+    def metrics(self, name: str) -> list[dict[str, Any]]:
+        """Each time that a metric was written."""
+        return [line for line in self.written if name in line]
+
+    def _failed(self, module: ModuleType, event: Any) -> list[str]:
+        answer = module.handler(event, CONTEXT)
+        self._read()
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def _read(self) -> None:
+        self.written += [json.loads(line) for line in self._capsys.readouterr().out.splitlines()]
+
+
+def sqs(*bodies: Any) -> Any:
+    """Return an SQS event with these messages, `m0`, `m1` and so on."""
+    record = payload("sqs_dispatch")["Records"][0]
+    return {"Records": [{**record, "messageId": f"m{n}", "body": json.dumps(body)} for n, body in enumerate(bodies)]}
+
+
+@pytest.fixture
+def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Functions:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", tmp_path.name)  # loggers of one service share a stream
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Dropbatch")
+    fake = FakeContext(tmp_path)
+
+    @cache
+    def observer() -> PowertoolsObserver:  # made by the first call: a logger keeps the stream that it finds
+        return PowertoolsObserver(Logger(), Metrics())
+
+    def context(_remaining: Callable[[], int]) -> Any:
+        return replace(fake.context, observer=observer())
+
+    for module in (submit_handler, poll_handler, collect_handler):
+        monkeypatch.setattr(module, "build_context", context)
+    for module in (submit_handler, collect_handler):
+        monkeypatch.setattr(module, "queue_names", lambda _here: defaultdict(lambda: FakeQueue(fake.clock)))
+    monkeypatch.setattr("dropbatch.entrypoints.sqs_records.observer", observer)
+    monkeypatch.setattr(poll_handler, "observer", observer)
+    return Functions(fake, capsys)
+
+
+def upload(functions: Functions, event: Any, data: bytes) -> str:
+    """Put the object of an event into the inbox, and return its key."""
+    found = json.loads(event["Records"][0]["body"])["detail"]["object"]
+    functions.fake.objects.drop(found["key"], data, bucket=INBOX, version_id=found.get("version-id"))
+    return str(found["key"])
+
+
+DROPS = sorted(path.stem for path in EVENTS.glob("sqs_drop*.json"))
+
+
+@pytest.mark.parametrize("name", [name for name in DROPS if name not in ("sqs_drop_long_key", "sqs_drop_empty")])
+def test_a_drop_is_taken_in_under_the_very_key_it_has(functions: Functions, name: str) -> None:
+    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
+    event = payload(name)
+    body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "hi"}]}
+    raw = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    key = upload(functions, event, json.dumps(raw).encode() if name.endswith("multipart") else b"text\nhello\n")
+    assert functions.submit(event) == []
+    assert (only_job(functions.fake).drop.key, only_job(functions.fake).state) == (key, JobState.RUNNING)
+
+
+def test_a_key_that_leaves_no_room_for_results_is_rejected(functions: Functions) -> None:
+    event = payload("sqs_drop_long_key")
+    upload(functions, event, b"text\nhello\n")
+    assert functions.submit(event) == []
+    assert functions.fake.topics.events() == ["rejected"]
+
+
+def test_an_empty_file_is_looked_at_again_before_it_is_rejected(functions: Functions) -> None:
+    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
+    event = payload("sqs_drop_empty")
+    upload(functions, event, b"")
+    assert functions.submit(event) == []
+    assert functions.fake.topics.events() == []
+    functions.run()
+    assert functions.fake.topics.events() == ["rejected"]
+
+
+def test_a_drop_delivered_twice_is_one_job(functions: Functions) -> None:
+    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
+    upload(functions, payload("sqs_drop"), b"text\nhello\n")
+    for name in ("sqs_drop", "sqs_drop_redelivered"):
+        assert functions.submit(payload(name)) == []
+    assert len(jobs(functions.fake)) == 1
+
+
+@pytest.mark.parametrize("name", ["sqs_console_folder", "sqs_marker_cancel", "sqs_marker_console_folder"])
+def test_what_is_no_drop_makes_no_job(functions: Functions, name: str) -> None:
+    event = payload(name)
+    upload(functions, event, b"")
+    assert functions.submit(event) == []
+    assert jobs(functions.fake) == []
+    assert functions.fake.topics.events() == []
+
+
+def test_a_recipe_is_checked(functions: Functions) -> None:
+    event = payload("sqs_recipe")
+    upload(functions, event, RECIPE)
+    assert functions.submit(event) == []
+    assert [(n.event, n.status) for n in functions.fake.topics.published] == [("recipe", "usable")]
+
+
+@pytest.mark.parametrize("name", ["sqs_dispatch", "sqs_collect"])
+def test_a_message_about_a_job_that_is_gone_is_done(functions: Functions, name: str) -> None:
+    function = functions.submit if name == "sqs_dispatch" else functions.collect
+    assert function(payload(name)) == []
+
+
+def test_a_message_of_nobody_comes_again_and_is_logged_without_its_text(functions: Functions) -> None:
+    event = payload("sqs_not_json")
+    assert functions.submit(event) == [event["Records"][0]["messageId"]]
+    line = functions.line("a message failed and will come again")
+    assert (line["level"], line["error"]) == ("ERROR", "JSONDecodeError")
+    assert line["message_id"] == event["Records"][0]["messageId"]
+    assert "this is no JSON" not in json.dumps(functions.written)
+
+
+def test_a_message_that_fails_leaves_the_others_done(functions: Functions) -> None:
+    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
+    upload(functions, payload("sqs_drop"), b"text\nhello\n")
+    good = json.loads(payload("sqs_drop")["Records"][0]["body"])
+    assert functions.submit(sqs({"v": 1}, good, [])) == ["m0", "m2"]
+    assert only_job(functions.fake).state is JobState.RUNNING
+
+
+def test_what_is_not_due_yet_waits_in_the_table_and_not_in_a_queue(functions: Functions) -> None:
+    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
+    functions.fake.openai.answer = lambda _request: None
+    upload(functions, payload("sqs_drop"), b"text\nhello\n")
+    assert functions.submit(payload("sqs_drop")) == []
+    functions.run(ticks=2)
+    assert only_job(functions.fake).state is JobState.RUNNING
+    assert functions.fake.collect.messages == []
+    (batch,) = Repository(functions.fake.table).open_batches()
+    assert batch.not_before > functions.fake.clock() - 120
+    assert not batch.sent_at
+
+
+def test_every_log_line_has_the_ids_of_its_item(functions: Functions) -> None:
+    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
+    upload(functions, payload("sqs_drop"), b"text\nhello\n")
+    functions.submit(payload("sqs_drop"))
+    functions.run()
+    job = only_job(functions.fake)
+    assert job.state is JobState.SUCCEEDED
+    for line in functions.lines:
+        assert line["request_id"] == "the-request", line
+        assert line["service"] == functions.fake.scratch.name
+        if line["message"] != "polled":
+            assert line["job_id"] == job.id, line
+    for message in ("batch submitted", "batch ended", "batch collected"):
+        line = functions.line(message)
+        assert (line["shard"], line["batch"]) == (0, f"{job.id}/0.0/0")
+        assert line["openai_id"].startswith("batch_")
+    assert functions.line("taking in")["version_id"] == job.drop.version_id
+    assert job.drop.key not in json.dumps(functions.written)
+
+
+def test_ids_of_one_message_do_not_stay_for_the_next(functions: Functions) -> None:
+    first, second = {"v": 1, "job_id": "a", "batch": None}, {"v": 1}
+    functions.collect(sqs(first, second))
+    assert "job_id" not in functions.line("a message failed and will come again")
+
+
+def test_jobs_rows_and_batches_are_measured(functions: Functions) -> None:
+    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
+    upload(functions, payload("sqs_drop"), b"text\nhello\n")
+    functions.fake.openai.ending = None
+    functions.submit(payload("sqs_drop"))
+    functions.run(ticks=4)
+    functions.fake.openai.ending = OpenAIStatus.COMPLETED
+    functions.run()
+
+    (accepted,) = functions.metrics("JobsAccepted")
+    assert (accepted["JobsAccepted"], accepted["service"]) == ([1], functions.fake.scratch.name)
+    (about,) = accepted["_aws"]["CloudWatchMetrics"]
+    assert (about["Namespace"], about["Dimensions"]) == ("Dropbatch", [["service"]])
+    (ended,) = functions.metrics("JobsEnded")
+    assert (ended["JobsEnded"], ended["status"]) == ([1], "succeeded")
+    assert [(rows["Rows"], rows["outcome"]) for rows in functions.metrics("Rows")] == [([1], "ok")]
+    assert max(line["BatchesOpen"][0] for line in functions.metrics("BatchesOpen")) == 1
+    ages = [line["OldestOpenBatchSeconds"][0] for line in functions.metrics("OldestOpenBatchSeconds")]
+    assert max(ages) >= 120
+    (age,) = functions.metrics("OldestOpenBatchSeconds")[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+    assert age["Unit"] == "Seconds"
+
+
+def test_a_rejected_drop_is_measured(functions: Functions) -> None:
+    functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
+    upload(functions, payload("sqs_drop"), b"id,text\n1\n")
+    functions.submit(payload("sqs_drop"))
+    (rejected,) = functions.metrics("JobsRejected")
+    assert rejected["JobsRejected"] == [1]
+
+
+def test_settings_that_are_missing_are_named_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("INBOX_BUCKET", raising=False)
+    monkeypatch.delenv("TABLE", raising=False)
+    bootstrap._context.cache_clear()
+    with pytest.raises(RuntimeError, match=r"INBOX_BUCKET.*TABLE"):
+        bootstrap.build_context(lambda: 1000)
