@@ -77,7 +77,8 @@ def rows(count: int) -> bytes:
 def run(fake: FakeContext, *, ticks: int = 60, step: float = 60) -> bool:
     """Deliver messages and poll each `step` seconds, until nothing is open or `ticks` are over.
 
-    Return whether nothing is open. After the last kill, polls are rarer while everything waits: nothing can go wrong there any more.
+    Return whether nothing is open. After the last kill, polls are rarer while everything waits: nothing can go wrong
+    there any more.
     """
     for _ in range(ticks):
         delivered = deliver(fake)
