@@ -1,4 +1,4 @@
-"""Retries over fakes: which rows are sent again, how often and when, and which never are."""
+"""Retries over fakes: the rows that are sent again, how often and when, and those that never are."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ def outcomes(fake: FakeContext, job: Any = None) -> list[str]:
 
 
 def failing(status: int, code: str, *numbers: int, times: int = 1000) -> Callable[[dict[str, Any]], Any]:
-    """Answer these rows with an error this many times, and all others well."""
+    """Return an answerer that fails these rows this number of times, and answers all others."""
     tries: Counter[int] = Counter()
 
     def answer(request: dict[str, Any]) -> Any:
@@ -88,7 +88,7 @@ def test_a_row_is_tried_as_often_as_the_recipe_says(fake: FakeContext, attempts:
 
 
 def test_an_expired_try_does_not_count(fake: FakeContext) -> None:
-    """Row 2 expires five times, then fails twice, and is answered at its third try that ran."""
+    """Row 2 expires five times, then fails twice, and is answered at the third try that ran."""
     tries = Counter[int]()
 
     def answer(request: dict[str, Any]) -> Any:
@@ -141,7 +141,7 @@ def test_an_invalid_answer_is_retried_if_the_recipe_says_so(fake: FakeContext, w
     assert result_json(fake, "summary.json")["tokens"]["input"] == (30 if wanted else 20)
 
 
-def test_a_row_that_is_wrong_is_taken_out_and_the_rest_sent_again(fake: FakeContext) -> None:
+def test_an_invalid_row_is_removed_and_the_others_are_sent_again(fake: FakeContext) -> None:
     def refuse(_batch: RemoteBatch, requests: list[dict[str, Any]]) -> Any:
         return [
             ("invalid_value", "no such thing", line)
@@ -170,8 +170,8 @@ def test_a_failure_that_blames_no_row_is_final(fake: FakeContext) -> None:
     ("code", "advice"),
     [("billing_hard_limit_reached", "billing"), ("model_not_found", "model"), ("insufficient_quota", "billing")],
 )
-def test_a_reason_of_the_account_stops_the_job_in_plain_words(tmp_path: Path, code: str, advice: str) -> None:
-    """The first batch passes; the second is refused; the third, which waits, is not even sent."""
+def test_a_fault_of_the_account_stops_the_job_with_its_reason(tmp_path: Path, code: str, advice: str) -> None:
+    """The first batch succeeds, the second is refused, and the third, which waits, is not sent."""
     fake = FakeContext(tmp_path, limits=Limits(batch_requests=2))
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
@@ -189,12 +189,12 @@ def test_a_reason_of_the_account_stops_the_job_in_plain_words(tmp_path: Path, co
     fake.openai.ending = OpenAIStatus.COMPLETED
     run(fake)
     assert outcomes(fake) == ["ok", "ok", *[f"error:{code}"] * 4]
-    assert len(asked(fake)) == 2, "what waited was never sent"
+    assert len(asked(fake)) == 2, "the waiting batch was never sent"
     assert only_job(fake).state is JobState.PARTIAL
     assert advice in fake.topics.published[-1].text
 
 
-def test_a_file_that_is_not_visible_yet_is_tried_again_and_then_uploaded_again(fake: FakeContext) -> None:
+def test_a_file_that_is_not_visible_yet_is_retried_and_then_uploaded_again(fake: FakeContext) -> None:
     first_file: list[str] = []
 
     def refuse(batch: RemoteBatch, _requests: Any) -> Any:
@@ -341,7 +341,7 @@ def test_rows_that_wait_past_the_deadline_expire(tmp_path: Path) -> None:
     assert outcomes(fake) == ["ok", "ok", "expired:deadline", "expired:deadline"]
 
 
-def test_a_drop_whose_event_was_lost_is_found_and_taken_in_once(fake: FakeContext) -> None:
+def test_a_drop_whose_event_was_lost_is_found_and_accepted_once(fake: FakeContext) -> None:
     fake.objects.drop("before/a.csv", rows(1))
     fake.clock.sleep(3700)
     run(fake, ticks=1)
@@ -360,7 +360,7 @@ def test_a_drop_whose_event_was_lost_is_found_and_taken_in_once(fake: FakeContex
 def test_a_step_that_dies_each_time_ends_with_a_notification(
     fake: FakeContext, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where a function runs out of memory: it says nothing, again and again."""
+    """A function that runs out of memory dies each time without a message."""
     from tests import driving
     from tests.fakes import Killed
 
@@ -370,7 +370,7 @@ def test_a_step_that_dies_each_time_ends_with_a_notification(
     monkeypatch.setattr(driving, step, dies)
     drop(fake, "a.csv", rows(2))
     if step == "take_in":
-        # It got as far as the job's item.
+        # The job's item was written.
         monkeypatch.undo()
         monkeypatch.setattr("dropbatch.intake.intake.build_job", dies)
     run(fake, ticks=300)
@@ -387,8 +387,8 @@ def test_a_step_that_dies_each_time_ends_with_a_notification(
         assert told.status == "failed"
 
 
-def test_a_drop_whose_message_died_before_it_had_a_job_is_taken_up_again(fake: FakeContext) -> None:
-    """Its function died at once, each time: for lack of memory, of a permission, of a working deployment."""
+def test_a_drop_whose_message_died_before_it_had_a_job_is_read_again(fake: FakeContext) -> None:
+    """Its function died at once each time: without memory, a permission, or a working deployment."""
     version = fake.objects.drop("a.csv", rows(2))
     message = IntakeMessage(INBOX, "a.csv", version).to_json()
     dead = fake.dead_letters["intake"]
@@ -403,7 +403,7 @@ def test_a_drop_whose_message_died_before_it_had_a_job_is_taken_up_again(fake: F
 
 @pytest.mark.slow
 def test_a_drop_that_cannot_be_read_for_a_day_is_reported_once(fake: FakeContext) -> None:
-    """No fault lasts that long without an alarm, and yet its owner gets a message."""
+    """Alarms report a fault of this length, but the owner of the drop gets a message too."""
     head = fake.objects.head
 
     def away(bucket: str, key: str, version_id: str | None = None) -> Any:
@@ -448,7 +448,7 @@ def test_a_drop_whose_message_died_is_answered_wherever_the_poller_is_killed(tmp
         fake.dead_letters["intake"].put(message)
         fake.killer.invoked()
         survive(partial(poll, fake.context))
-        fake.clock.sleep(301)  # a letter that was taken shows again
+        fake.clock.sleep(301)  # a received letter is visible again
         run(fake, ticks=20)
         assert "ended" in fake.topics.events(), [fake.killer.calls[point // 2] for point in points]
         assert only_job(fake).state is JobState.SUCCEEDED
@@ -460,8 +460,8 @@ def test_a_drop_whose_message_died_is_answered_wherever_the_poller_is_killed(tmp
         answered(point)
 
 
-def test_a_dead_message_of_an_older_version_leaves_it_and_the_newer_one_alone(fake: FakeContext) -> None:
-    """Its job was given up or answered long ago; `.retry` still acts on the newest."""
+def test_a_dead_message_of_an_older_version_has_no_effect(fake: FakeContext) -> None:
+    """Its job has ended long ago. A `.retry` acts on the newest version."""
     fake.openai.answer = failing(400, "lasting", 1)
     older = drop(fake, "a.csv", rows(1))
     run(fake)
@@ -501,7 +501,7 @@ def test_a_recipe_that_may_not_be_read_is_reported(fake: FakeContext) -> None:
 
 @pytest.mark.parametrize("key", ["a.csv", "recipe.yaml"])
 def test_a_drop_that_may_not_be_read_is_rejected_at_once(fake: FakeContext, key: str) -> None:
-    """As where it is encrypted with a KMS key that the function may not use."""
+    """It may be encrypted with a KMS key that the function may not use."""
     fake.objects.forbidden = {key}
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=3)

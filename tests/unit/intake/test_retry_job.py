@@ -1,4 +1,4 @@
-"""A `.retry` sends failed rows with today's recipe, keeps the good answers, and gives one whole file; over fakes."""
+"""A `.retry` sends failed rows with the current recipe, and keeps the good answers, in one complete file; over fakes."""
 
 import json
 from collections import Counter
@@ -19,7 +19,7 @@ CORRECTED = RECIPE.replace(b"max_tokens", b"max_completion_tokens")
 
 
 def choosy(request: dict[str, Any]) -> Any:
-    """Rows of max_tokens fail, but the first; with another parameter all are answered."""
+    """Answer a request. With max_tokens, only the first row succeeds; without it, all do."""
     if "max_tokens" in request["body"] and request["custom_id"] != "1":
         message = "Unsupported parameter: 'max_tokens' is not supported with this model."
         error = {"code": "unsupported_parameter", "message": message}
@@ -28,7 +28,7 @@ def choosy(request: dict[str, Any]) -> Any:
 
 
 def finishing(reason: str, *but: str) -> Any:
-    """All rows end for this reason, while the recipe is the first."""
+    """Return an answerer: all rows end for this reason while the first recipe is in use."""
 
     def answer(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)
@@ -95,7 +95,7 @@ def test_a_corrected_recipe_retries_the_failed_rows_and_gives_one_whole_file(fak
     assert all("max_completion_tokens" in body for body in bodies if "messages" in body)
 
 
-def test_an_unchanged_recipe_asks_what_it_asked_before(fake: FakeContext) -> None:
+def test_an_unchanged_recipe_sends_the_same_requests(fake: FakeContext) -> None:
     former = first_run(fake)
     fake.objects.drop("recipe.yaml", b"# a comment changes nothing\n" + RECIPE)
     job = put(fake, "retry")
@@ -106,8 +106,8 @@ def test_an_unchanged_recipe_asks_what_it_asked_before(fake: FakeContext) -> Non
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_what_was_truncated_or_refused_is_asked_with_another_recipe_only(fake: FakeContext, reason: str) -> None:
-    """Each message says what to do next, and doing so works."""
+def test_truncated_and_refused_rows_are_retried_only_with_another_recipe(fake: FakeContext, reason: str) -> None:
+    """Each message names the next step, and following it works."""
     fake.openai.answer = finishing(reason, "2")
     first_run(fake)
     assert "Once the recipe is changed, to ask these rows with it" in last(fake)
@@ -139,7 +139,7 @@ def test_a_corrected_recipe_retries_rejected_rows_that_were_paid_before(fake: Fa
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_where_no_row_has_a_good_answer_the_next_line_asks_them_all_with_the_changed_recipe(
+def test_without_any_good_answer_the_advice_retries_all_rows_with_the_changed_recipe(
     fake: FakeContext, reason: str
 ) -> None:
     fake.openai.answer = finishing(reason)
@@ -201,7 +201,7 @@ def test_a_broken_recipe_is_reported_and_the_retry_works_once_it_is_corrected(
     assert asked(fake) == [[1, 2, 3], [2, 3]]
 
 
-def test_a_recipe_that_is_gone_is_taken_from_the_former_job_which_is_said(fake: FakeContext) -> None:
+def test_the_recipe_of_the_former_job_replaces_a_deleted_one_and_the_message_says_so(fake: FakeContext) -> None:
     former = first_run(fake)
     fake.objects.remove(INBOX, "recipe.yaml")
     fake.openai.answer = answer_ok
@@ -222,8 +222,8 @@ def test_another_model_and_endpoint_get_batches_of_their_own(fake: FakeContext) 
 
 
 @pytest.mark.parametrize("lists_first", [True, False])
-def test_columns_hold_lists_if_todays_recipe_asks_for_lists(fake: FakeContext, lists_first: bool) -> None:
-    """Of the rows that it asks; what was answered before stays as it was asked."""
+def test_columns_have_lists_if_the_current_recipe_returns_lists(fake: FakeContext, lists_first: bool) -> None:
+    """Only retried rows have lists; earlier answers stay unchanged."""
 
     def embedded(request: dict[str, Any]) -> Any:
         if request["custom_id"] == "2" and len(fake.openai.batches) == 1:
@@ -256,7 +256,7 @@ def test_requests_that_have_grown_are_spread_over_more_batches(tmp_path: Path) -
     assert sorted(row for batch in asked(fake)[1:] for row in batch) == list(range(2, 9))
 
 
-def test_rows_that_todays_recipe_leaves_out_are_skipped_as_the_message_advises(fake: FakeContext) -> None:
+def test_rows_that_the_current_recipe_leaves_out_are_skipped_as_the_message_advises(fake: FakeContext) -> None:
     fake.openai.answer = finishing("content_filter", "1")
     first_run(fake)
     assert "leave these rows out with `when`" in last(fake)
@@ -268,7 +268,7 @@ def test_rows_that_todays_recipe_leaves_out_are_skipped_as_the_message_advises(f
 
 
 @pytest.mark.parametrize("skips", [False, True])
-def test_rows_that_cannot_be_asked_with_todays_recipe_are_bad_rows(fake: FakeContext, skips: bool) -> None:
+def test_rows_that_the_current_recipe_cannot_send_are_bad_rows(fake: FakeContext, skips: bool) -> None:
     first_run(fake, b"text,n\na,1\nb,0\nc,1\n")
     divides = b'prompt: "{{ 1 / n | int }} {{ text }}"'
     changed = CORRECTED.replace(b'prompt: "Label: {{ text }}"', divides) + b"bad_rows: skip\n" * skips
@@ -311,7 +311,7 @@ def test_skipped_rows_stay_skipped_and_are_reported_again(fake: FakeContext) -> 
     assert "1 row was blank and skipped." in last(fake)
 
 
-def test_ready_requests_have_no_recipe_and_are_asked_as_they_are(fake: FakeContext) -> None:
+def test_ready_requests_have_no_recipe_and_are_sent_unchanged(fake: FakeContext) -> None:
     line = {
         "method": "POST",
         "url": "/v1/chat/completions",
@@ -353,8 +353,8 @@ def test_each_row_names_the_one_of_several_corrected_recipes_that_it_was_sent_wi
     assert [choices[0]["message"]["content"] for choices in answered] == [said[row] for row in range(1, 7)]
 
 
-def test_what_may_be_paid_already_is_asked_with_no_recipe(fake: FakeContext) -> None:
-    """The answers of the first batch are gone: OpenAI has answered them."""
+def test_rows_that_may_be_paid_already_are_never_sent_again(fake: FakeContext) -> None:
+    """The answers of the first batch are lost, although OpenAI has answered its rows."""
     stream = fake.openai.streaming
 
     def gone(*args: Any, **more: Any) -> Any:
@@ -363,7 +363,7 @@ def test_what_may_be_paid_already_is_asked_with_no_recipe(fake: FakeContext) -> 
         }
         return stream(*args, **more)
 
-    fake.openai.streaming = gone  # type: ignore[method-assign]  # files that are lost once they are asked for
+    fake.openai.streaming = gone  # type: ignore[method-assign]  # files that are lost when they are requested
     drop(fake, "a.csv", rows(3))
     run(fake, ticks=200)
     assert {reason["code"] for reason in result_json(fake, "summary.json")["reasons"]} == {"answers_gone"}
@@ -377,7 +377,7 @@ def test_what_may_be_paid_already_is_asked_with_no_recipe(fake: FakeContext) -> 
 
 @pytest.mark.parametrize("seconds", [5.0, 50.0])
 def test_a_retry_with_another_recipe_continues_in_the_next_invocation(tmp_path: Path, seconds: float) -> None:
-    """However little time it has, and though the recipe changes in between."""
+    """Each invocation has little time, and the recipe changes in between."""
     fake = FakeContext(tmp_path, limits=Limits(batch_requests=4))
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.answer = choosy
@@ -398,7 +398,7 @@ def test_a_retry_with_another_recipe_continues_in_the_next_invocation(tmp_path: 
 
 @pytest.mark.slow
 def test_a_kill_at_any_call_of_a_retry_with_another_recipe_leaves_one_recipe_and_pays_once(tmp_path: Path) -> None:
-    """The recipe changes once more after each kill: what the job has begun with counts."""
+    """The recipe changes again after each kill: the one with which the job began counts."""
 
     def prepared() -> FakeContext:
         fake = FakeContext(tmp_path, limits=Limits(batch_requests=2), killer=Killer())
@@ -496,7 +496,7 @@ def test_ready_requests_that_were_truncated_are_corrected_in_the_failed_file_as_
 
 
 @pytest.mark.slow
-def test_a_retry_where_all_is_done_says_what_asks_all_rows(fake: FakeContext) -> None:
+def test_a_retry_without_failed_rows_names_the_rerun(fake: FakeContext) -> None:
     fake.openai.answer = answer_ok
     first_run(fake)
     assert put(fake, "retry").state is JobState.SUCCEEDED
