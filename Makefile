@@ -9,11 +9,11 @@ export SAM_CLI_TELEMETRY := 0
 ISOLATED := env -u PYTHONDONTWRITEBYTECODE -u AWS_ENDPOINT_URL -u AWS_PROFILE -u OPENAI_BASE_URL -u OPENAI_API_KEY AWS_DEFAULT_REGION=us-east-1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format architecture test test-fast check check-python check-template bench peers costs simulation scale soak up tick down deploy undeploy
+.PHONY: help setup demo format architecture test test-fast test-slow-paths check check-python check-template bench peers costs simulation scale soak up tick down deploy undeploy
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
-		printf '  make %-12s %s\n' "$$name" "$$what"; done
+		printf '  make %-15s %s\n' "$$name" "$$what"; done
 
 setup: ## Install all that is needed into .venv and .local; repairs it, too
 	@sh local/setup.sh
@@ -34,6 +34,9 @@ test: check ## Run everything: the checks, and all tests, end to end too
 
 test-fast: setup ## Run the unit, contract and scenario tests that are not slow: for every save
 	@$(ISOLATED) $(BIN)/pytest -q -n 2 --dist worksteal -m "not slow" $(wildcard tests/unit tests/contract tests/scenarios)
+
+test-slow-paths: setup ## Run the unit and scenario tests that are not slow, with all fast paths switched off
+	@DROPBATCH_FAST=0 $(ISOLATED) $(BIN)/pytest -q -n 2 --dist worksteal -m "not slow" tests/unit tests/scenarios
 
 check: setup ## Check format, lint, English, types and the template
 	@$(MAKE) --no-print-directory -j2 check-python check-template

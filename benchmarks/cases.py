@@ -14,6 +14,8 @@ from benchmarks.inputs import BODY, FOLDER, RECIPE, SYSTEM, csv_drop, raw_drop
 
 if TYPE_CHECKING:
     from dropbatch.formats.reading import DropReader
+    from dropbatch.formats.records import Chunk
+    from dropbatch.rows.request_builder import RequestBuilder
 
 
 def build(rows: int) -> None:
@@ -29,9 +31,19 @@ def build_into(to: Path, drop: Path) -> None:
     tune_gc()  # as every function does when it is connected
     with to.open("wb") as out:
         for chunk in _drop(drop).chunks():
-            requests = asker.requests(chunk)
-            assert requests is not None
-            out.write(requests.lines())
+            out.write(lines_of(asker, chunk))
+
+
+def lines_of(builder: "RequestBuilder", chunk: "Chunk") -> bytes:
+    """Return the lines of a batch file, as a process that submits makes them."""
+    requests = builder.requests(chunk)
+    if requests is not None:
+        return requests.lines()
+    records = chunk.records()
+    asked = [(record, builder.request(record)) for record in records]
+    lines = [request.line(str(record.number)) for record, request in asked if request is not None]
+    assert len(lines) == len(records)
+    return b"".join(lines)
 
 
 def build_csv_reader(rows: int) -> None:
@@ -57,7 +69,7 @@ def build_naive(rows: int) -> None:
 
 def validate(rows: int) -> None:
     """A raw drop: every line is checked as strictly as a drop is. Whether ids are unique is `unique_ids`."""
-    from dropbatch.formats.jsonl.fast_raw_requests import RawChunk
+    from dropbatch.formats.jsonl.fast_line_template import RawChunk
     from dropbatch.formats.jsonl.raw_request import raw_request
     from dropbatch.gc_tuning import tune_gc
 

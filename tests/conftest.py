@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from moto.core.serialize import BaseJSONSerializer
 from xdist.scheduler import LoadScopeScheduling
 
+from dropbatch import fast_paths
 from tests import event_contract
 from tests.fakes import FakeContext
 
@@ -84,6 +85,14 @@ def every_event_satisfies_its_schema() -> Iterator[None]:
     event_contract.violations.clear()
     yield
     assert not event_contract.violations
+
+
+@pytest.fixture(scope="module")
+def with_fast_paths() -> Iterator[None]:
+    """Take the fast paths in a module's tests, even if `DROPBATCH_FAST=0` switches them off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast_paths, "enabled", lambda: True)
+        yield
 
 
 _TOTAL: Counter[str] = Counter()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import cases, collecting, figures, joining
+from benchmarks import cases, collecting, fast_paths, figures, joining
 from tools.capacity import peers
 
 CASES = {**collecting.CASES, **cases.CASES}
@@ -34,6 +34,11 @@ def test_the_naive_reader_reads_the_same_answers() -> None:
 @pytest.mark.parametrize("extension", ["csv", "jsonl"])
 def test_few_bytes_pass_through_a_join(extension: str) -> None:
     assert joining._ratio(extension, 2, 200_000) < 0.05
+
+
+def test_each_fast_path_is_measured_with_and_without_it() -> None:
+    for step in fast_paths.steps(20).values():
+        assert min(fast_paths.measure(step, 1)) >= 0
 
 
 def test_each_figure_that_is_recorded_has_its_unit_date_commit_and_machine() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.states import JobState
-from dropbatch.formats.compression import Compression, compressed, decompressed
+from dropbatch.formats.compression import Compression, compress, decompress
 from tests.driving import RECIPE, drop, only_job, result, result_json, rows, run
 from tests.fakes import RESULTS, FakeContext, answer_ok
 
@@ -43,10 +43,10 @@ def test_the_answers_of_a_compressed_drop_have_the_same_compression(
     fake.limits = Limits(batch_requests=2)  # several pieces to join
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
     fake.openai.answer = lambda request: None if request["custom_id"] == "2" else answer_ok(request)
-    drop(fake, f"x.csv.{suffix}", compressed(rows(2), compression) + compressed(b"three\n", compression))
+    drop(fake, f"x.csv.{suffix}", compress(rows(2), compression) + compress(b"three\n", compression))
     run(fake, step=600)
     unpacked = {
-        name: b"".join(decompressed([result(fake, f"x.{name}.csv.{suffix}")], compression))
+        name: b"".join(decompress([result(fake, f"x.{name}.csv.{suffix}")], compression))
         for name in ("answers", "failed")
     }
     said = fake.openai.echoes()

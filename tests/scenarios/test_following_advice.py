@@ -19,7 +19,7 @@ import pytest
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.states import JobState
-from dropbatch.formats.compression import Compression, compressed, decompressed
+from dropbatch.formats.compression import Compression, compress, decompress
 from dropbatch.reporting.details import results_prefix
 from tests.driving import drop, jobs, result, result_json, run
 from tests.fakes import INBOX, RESULTS, FakeContext, answer_ok
@@ -223,10 +223,10 @@ def test_an_array_of_many_shards_comes_back_as_one_array(data: bytes, packing: C
     fake = FakeContext(tmp_path, limits=Limits(batch_requests=7))
     fake.objects.drop("recipe.yaml", RECIPE.encode() + b"attempts: 1\n")
     fake.openai.answer = lambda request: None if int(request["custom_id"]) % 9 < 2 else answer_ok(request)
-    drop(fake, f"a.json{packing}", compressed(data, packing))
+    drop(fake, f"a.json{packing}", compress(data, packing))
     run(fake, step=600)
     read = {
-        name: json.loads(b"".join(decompressed([result(fake, f"a.{name}.json{packing}")], packing)))
+        name: json.loads(b"".join(decompress([result(fake, f"a.{name}.json{packing}")], packing)))
         for name in ("answers", "failed")
     }
     assert [{"text": row["text"], "more": row["more"]} for row in read["answers"]] == rows

@@ -15,9 +15,7 @@ import pytest
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import Limited
 from dropbatch.domain.states import JobState
-from dropbatch.formats import reading
-from dropbatch.formats.csv import reader as separated
-from dropbatch.formats.jsonl import documents as json_documents
+from dropbatch.formats import lines
 from dropbatch.formats.parquet import files
 from dropbatch.reporting.phrases import about
 from tests.driving import drop, jobs, last_message, only_job, result, result_json, rows, run
@@ -64,8 +62,7 @@ FILES = {
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (separated, reading, json_documents):
-        monkeypatch.setattr(module, "CHUNK_BYTES", 300)
+    monkeypatch.setattr(lines, "CHUNK_BYTES", 300)
     monkeypatch.setattr(files, "BATCH_ROWS", 7)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.formats.compression import Compression, compressed
+from dropbatch.formats.compression import Compression, compress
 from tests.driving import RECIPE, drop, result_json, run
 from tests.fakes import FakeContext
 
@@ -165,7 +165,7 @@ CASES = {
         "a.csv.gz", gzip.compress(b"text\n" + b"a\n" * 99)[:-9], "corrupt_gzip", ("cut short", "compress and drop it")
     ),
     "a zstd cut short": Wrong(
-        "a.csv.zst", compressed(b"text\na\n", Compression.ZSTD)[:-1], "corrupt_zstd", ("cut short", "drop it again")
+        "a.csv.zst", compress(b"text\na\n", Compression.ZSTD)[:-1], "corrupt_zstd", ("cut short", "drop it again")
     ),
     "a bomb": Wrong(
         "a.csv.gz",

@@ -2,11 +2,9 @@
 
 import pytest
 
-from dropbatch.formats import reading
-from dropbatch.formats.csv import reader as separated
+from dropbatch.formats import lines
 
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(separated, "CHUNK_BYTES", 24)
-    monkeypatch.setattr(reading, "CHUNK_BYTES", 24)
+    monkeypatch.setattr(lines, "CHUNK_BYTES", 24)

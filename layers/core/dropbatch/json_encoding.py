@@ -1,4 +1,4 @@
-"""Writes the values of a row, an example or an answer as JSON, and reads what others wrote, whatever they hold."""
+"""JSON encoding of whatever a row, an example or an answer holds, and the types of JSON that others wrote."""
 
 import json
 import math
@@ -10,19 +10,19 @@ import orjson
 
 
 def to_json(value: Any) -> bytes:
-    """`value` as compact JSON on one line. Numbers stay as they are; NaN is null, a lone surrogate U+FFFD.
+    """Return `value` as compact JSON on one line. Numbers stay as they are; NaN is null, a lone surrogate U+FFFD.
 
-    TypeError where it holds something that JSON does not know.
+    Raise TypeError if it holds something that JSON does not know.
     """
     try:
         return orjson.dumps(value, default=_default)
     except TypeError:
         # Lone surrogates, and integers beyond 64 bits: the standard library takes them.
-        return json.dumps(_sound(value), ensure_ascii=False, separators=(",", ":"), default=_as_plain).encode()
+        return json.dumps(_encodable(value), ensure_ascii=False, separators=(",", ":"), default=_as_plain).encode()
 
 
-def sound(text: str) -> str:
-    """`text` with every lone surrogate replaced by U+FFFD, so that it can be encoded."""
+def replace_surrogates(text: str) -> str:
+    """Return `text` with every lone surrogate replaced by U+FFFD, so that it can be encoded."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
@@ -38,13 +38,13 @@ def _as_plain(value: Any) -> Any:
     return orjson.loads(orjson.dumps(value, default=_default))
 
 
-def _sound(value: Any) -> Any:
+def _encodable(value: Any) -> Any:
     if isinstance(value, str):
-        return sound(value)
+        return replace_surrogates(value)
     if isinstance(value, dict):
-        return {sound(str(name)): _sound(item) for name, item in value.items()}
+        return {replace_surrogates(str(name)): _encodable(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_sound(item) for item in value]
+        return [_encodable(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -8,15 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropbatch.answers import fast_reader
+from dropbatch.answers import batch_reader
 from dropbatch.answers.answer import Answer
-from dropbatch.answers.fast_reader import AnswerReader
+from dropbatch.answers.batch_reader import AnswerReader
 from dropbatch.answers.reader import read_answer
 from dropbatch.delivery.response_lines import answered_response
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
+
+pytestmark = pytest.mark.usefixtures("with_fast_paths")
 
 CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embeddings"
 
@@ -202,7 +204,7 @@ def test_plain_answers_never_need_the_strict_reader(
     def refuse(*_: object) -> Answer:
         raise AssertionError("the strict way was taken")
 
-    monkeypatch.setattr(fast_reader, "read_answer", refuse)
+    monkeypatch.setattr(batch_reader, "read_answer", refuse)
     read = AnswerReader(*which).read_all([line, line])
     assert list(map(comparable, read)) == [strict, strict]
 

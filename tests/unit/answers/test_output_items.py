@@ -14,7 +14,7 @@ from openai.types.responses.response_error import ResponseError
 from pydantic import BaseModel
 
 from dropbatch.answers.answer import Answer
-from dropbatch.answers.fast_reader import AnswerReader
+from dropbatch.answers.batch_reader import AnswerReader
 from dropbatch.answers.reader import read_answer
 from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind
 from dropbatch.batch_api.output_items import (
@@ -32,6 +32,8 @@ from dropbatch.domain.outcomes import Outcome
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
+
+pytestmark = pytest.mark.usefixtures("with_fast_paths")
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 

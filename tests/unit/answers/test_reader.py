@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropbatch.answers.answer import Answer
-from dropbatch.answers.fast_reader import AnswerReader
+from dropbatch.answers.batch_reader import AnswerReader
 from dropbatch.answers.reader import read_answer
 from dropbatch.answers.usage import Usage
 from dropbatch.domain.outcomes import Outcome

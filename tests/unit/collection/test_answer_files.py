@@ -146,7 +146,7 @@ def test_lines_are_the_same_whatever_the_time_the_disk_and_the_server(
         with in_the_end(fake, server, dice, "err") as answers:
             assert answers.lines(ALL) == expected.lines(ALL)
             assert sorted(answers.others()) == sorted(expected.others())
-            for name in ("found", "repeated", "unmatched", "unaddressed"):
+            for name in ("found", "repeated", "unmatched", "without_id"):
                 assert getattr(answers, name) == getattr(expected, name)
 
 

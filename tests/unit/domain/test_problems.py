@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.problems import MAX_CAUSES, MAX_MESSAGE, MAX_NAME, OTHER, Problem, ProblemGroup, Problems
-from dropbatch.formats.jsonl.reader import parsed
+from dropbatch.formats.jsonl.reader import parse_object
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 from dropbatch.reporting.phrases import problem_lines
@@ -56,7 +56,7 @@ def test_a_short_problem_stays_unchanged() -> None:
 def test_a_name_of_any_length_leaves_the_advice_complete(name: str) -> None:
     """Only the quotation is cut, so the sentence still says what to do."""
     row = json.dumps({name: 1})[:-1] + f", {json.dumps(name)}: 2}}"
-    _, twice = parsed(row.encode(), 1)
+    _, twice = parse_object(row.encode(), 1)
     recipe = compile_recipe(parse_recipe(b"model: m\nprompt: '{{ text }}'\n"), {})
     wrong = [
         f"model: m\nprompt: '{{{{ x }}}}'\n{json.dumps(name)}: 1\n",

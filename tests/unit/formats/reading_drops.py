@@ -8,8 +8,7 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.compression import Compression
-from dropbatch.formats.csv.dialect import NONE
-from dropbatch.formats.csv.header import Said
+from dropbatch.formats.csv.dialect import NONE, CsvOptions
 from dropbatch.formats.file_types import Kind, file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import DropReader, Record, read_drop
@@ -38,8 +37,8 @@ def drop(
         storage=None,
         has_quotes=kind.kind in (Kind.CSV, Kind.TSV) and quoting != NONE,
     )
-    said = Said(delimiter, quoting, escape, header)
-    return read_drop(content, kind, said=said, encoding=encoding, limits=limits, storage=content.storage)
+    options = CsvOptions(delimiter, quoting, escape, header)
+    return read_drop(content, kind, options=options, encoding=encoding, limits=limits, storage=content.storage)
 
 
 def rows(name: str, data: bytes, **options: str | int | Limits) -> list[Record]:

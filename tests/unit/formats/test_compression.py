@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dropbatch.domain.errors import DropRejectedError
-from dropbatch.formats.compression import Compression, bounded, compressed, compressing, decompressed
+from dropbatch.formats.compression import Compression, compress, compressing, decompress, limit_size
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -37,7 +37,7 @@ def skippable(data: bytes) -> bytes:
 
 def problem_of(data: bytes, compression: Compression, size: int = MEBIBYTE) -> tuple[str, str]:
     with pytest.raises(DropRejectedError) as caught:
-        list(decompressed(blocks(data, size), compression))
+        list(decompress(blocks(data, size), compression))
     [problem] = caught.value.problems
     return problem.code, problem.message
 
@@ -48,7 +48,7 @@ def test_members_follow_one_another(compression: Compression, members: list[byte
     data = b"".join(packed(member, compression) for member in members)
     if members and compression is GZIP:
         data += bytes(padding)
-    assert b"".join(decompressed(blocks(data, size), compression)) == b"".join(members)
+    assert b"".join(decompress(blocks(data, size), compression)) == b"".join(members)
 
 
 @pytest.mark.slow
@@ -56,7 +56,7 @@ def test_members_follow_one_another(compression: Compression, members: list[byte
 def test_reading_goes_on_from_the_start_of_any_member(compression: Compression) -> None:
     members = [b"a" * 3_000_000, b"", os.urandom(1_500_000), b"the last"]
     data = b"".join(packed(member, compression) if compression else member for member in members)
-    reader = decompressed(blocks(data, 77_777), compression)
+    reader = decompress(blocks(data, 77_777), compression)
     before, seen = 0, set()
     for block in reader:
         at, content_at = reader.member_at
@@ -64,7 +64,7 @@ def test_reading_goes_on_from_the_start_of_any_member(compression: Compression) 
         before += len(block)
         if reader.member_at not in seen:
             seen.add(reader.member_at)
-            rest = b"".join(decompressed(blocks(data[at:], 99_999), compression, reader.member_at))
+            rest = b"".join(decompress(blocks(data[at:], 99_999), compression, reader.member_at))
             assert rest == b"".join(members)[content_at:]
     if compression:
         assert [content_at for _, content_at in sorted(seen)] == [0, 3_000_000, 4_500_000]
@@ -72,16 +72,16 @@ def test_reading_goes_on_from_the_start_of_any_member(compression: Compression) 
 
 def test_what_follows_the_member_that_reading_went_on_from_is_told_from_damage() -> None:
     data = packed(b"x", GZIP)
-    assert b"".join(decompressed([bytes(9)], GZIP, (len(data), 1))) == b""
+    assert b"".join(decompress([bytes(9)], GZIP, (len(data), 1))) == b""
     with pytest.raises(DropRejectedError, match="corrupt_gzip"):
-        list(decompressed([b"garbage"], GZIP, (len(data), 1)))
+        list(decompress([b"garbage"], GZIP, (len(data), 1)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compression", PACKED)
 def test_what_expands_a_thousandfold_comes_in_small_blocks(compression: Compression) -> None:
     data = packed(bytes(20 * MEBIBYTE), compression)
-    sizes = [len(block) for block in decompressed([data, data], compression)]
+    sizes = [len(block) for block in decompress([data, data], compression)]
     assert sum(sizes) == 40 * MEBIBYTE
     assert max(sizes) <= MEBIBYTE
 
@@ -91,17 +91,17 @@ def test_what_expands_a_thousandfold_comes_in_small_blocks(compression: Compress
 def test_blocks_that_expand_by_whole_mebibytes_end_where_they_should(compression: Compression) -> None:
     content = os.urandom(MEBIBYTE) * 3
     data = packed(content, compression)
-    assert b"".join(decompressed([data, data], compression)) == content * 2
+    assert b"".join(decompress([data, data], compression)) == content * 2
 
 
 def test_skippable_frames_are_skipped() -> None:
     data = skippable(b"note") + packed(b"one", ZSTD) + skippable(b"") + packed(b"two", ZSTD) + skippable(b"end")
     for size in (1, 5, 1000):
-        assert b"".join(decompressed(blocks(data, size), ZSTD)) == b"onetwo"
+        assert b"".join(decompress(blocks(data, size), ZSTD)) == b"onetwo"
 
 
 GZIPPED = packed(b"id,text\n1,a\n" * 100, GZIP)
-ZSTANDARD = compressed(b"id,text\n1,a\n" * 100, ZSTD)  # with a checksum
+ZSTANDARD = compress(b"id,text\n1,a\n" * 100, ZSTD)  # with a checksum
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_zstd_file_may_not_ask_for_any_amount_of_memory(window: int, taken: bo
     packer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: window})
     data = packer.compress(b"text\nrow\n") + packer.flush()
     if taken:
-        assert b"".join(decompressed(blocks(data, 1), ZSTD)) == b"text\nrow\n"
+        assert b"".join(decompress(blocks(data, 1), ZSTD)) == b"text\nrow\n"
         return
     for size in (1, 1000):
         code, message = problem_of(data, ZSTD, size)
@@ -159,9 +159,9 @@ def test_a_zstd_file_that_needs_a_dictionary_is_refused() -> None:
 
 @pytest.mark.parametrize("compression", Compression)
 def test_nothing_gives_nothing(compression: Compression) -> None:
-    assert list(decompressed([], compression)) == []
-    assert b"".join(decompressed([b""], compression)) == b""
-    assert compressed(b"", compression) == b""
+    assert list(decompress([], compression)) == []
+    assert b"".join(decompress([b""], compression)) == b""
+    assert compress(b"", compression) == b""
 
 
 class Sink:
@@ -184,9 +184,9 @@ def test_what_is_packed_piece_by_piece_is_a_file(compression: Compression, piece
         return sink.data
 
     content = b"".join(b"".join(piece) for piece in pieces)
-    whole = compressed(b"head\n", compression) + written()
+    whole = compress(b"head\n", compression) + written()
     assert written() == written()
-    assert b"".join(decompressed([whole], compression)) == b"head\n" + content
+    assert b"".join(decompress([whole], compression)) == b"head\n" + content
     theirs: dict[Compression, Callable[[bytes], bytes]] = {GZIP: gzip.decompress, ZSTD: zstd.decompress}
     assert theirs.get(compression, bytes)(whole) == b"head\n" + content
 
@@ -196,11 +196,11 @@ def test_what_is_packed_piece_by_piece_is_a_file(compression: Compression, piece
 def test_a_bomb_is_refused_as_soon_as_it_has_grown_too_large(compression: Compression) -> None:
     bomb = packed(packed(bytes(200 * MEBIBYTE), compression), compression)
     assert len(bomb) < MEBIBYTE
-    member = b"".join(decompressed([bomb], compression))
+    member = b"".join(decompress([bomb], compression))
     tracemalloc.start()
     try:
         with pytest.raises(DropRejectedError) as caught:
-            list(map(len, bounded(decompressed([member] * 50, compression), 100_000_000)))
+            list(map(len, limit_size(decompress([member] * 50, compression), 100_000_000)))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -212,6 +212,6 @@ def test_a_bomb_is_refused_as_soon_as_it_has_grown_too_large(compression: Compre
 
 
 def test_a_drop_of_just_the_size_is_taken() -> None:
-    assert b"".join(bounded([b"abc", b"", b"de"], 5)) == b"abcde"
+    assert b"".join(limit_size([b"abc", b"", b"de"], 5)) == b"abcde"
     with pytest.raises(DropRejectedError, match="drop_too_large"):
-        list(bounded([b"abc", b"", b"def"], 5))
+        list(limit_size([b"abc", b"", b"def"], 5))

@@ -188,3 +188,12 @@ def test_many_rows_are_written_as_each_is(rows: list[tuple[object, str]]) -> Non
     for name in ("r.csv", "r.tsv"):
         writer = row_writer(drop(name, b"a\n1\n").layout, NAMES)
         assert list(writer.columns(rows)) == [writer.columns([row])[0] for row in rows]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "windows-1252"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_an_escaped_line_feed_at_a_row_s_end_stays_in_its_value(encoding: str, line_end: str) -> None:
+    data = f"a,b{line_end}1,2\\\n{line_end}".encode()
+    reader = drop("r.csv", data, quoting="none", escape="\\", encoding=encoding)
+    written = [answered(reader.layout, record, NAMES, ["x", "ok", None]) for record in reader]
+    assert written == [f"1,2\\\n,x,ok,{line_end}".encode()]

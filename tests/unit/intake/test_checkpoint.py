@@ -16,10 +16,8 @@ from hypothesis import strategies as st
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import JobState
-from dropbatch.formats import reading
-from dropbatch.formats.compression import Compression, compressed
-from dropbatch.formats.csv import reader as separated
-from dropbatch.formats.jsonl import documents as json_documents
+from dropbatch.formats import lines as chunked
+from dropbatch.formats.compression import Compression, compress
 from dropbatch.formats.parquet import files
 from dropbatch.formats.resumable_stream import HASHED_BYTES, ResumableStream
 from dropbatch.intake.intake import take_in
@@ -35,9 +33,7 @@ LIMITS = Limits(batch_requests=70, line_bytes=20_000)
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(separated, "CHUNK_BYTES", 200)
-    monkeypatch.setattr(reading, "CHUNK_BYTES", 200)
-    monkeypatch.setattr(json_documents, "CHUNK_BYTES", 200)
+    monkeypatch.setattr(chunked, "CHUNK_BYTES", 200)
     monkeypatch.setattr(files, "BATCH_ROWS", 7)
 
 
@@ -82,7 +78,7 @@ def lines(make: object) -> bytes:
 
 def members(data: bytes, compression: Compression) -> bytes:
     """Return the data, compressed as several members of a few rows each."""
-    return b"".join(compressed(data[at : at + 5000], compression) for at in range(0, len(data), 5000))
+    return b"".join(compress(data[at : at + 5000], compression) for at in range(0, len(data), 5000))
 
 
 TEXT = lines(lambda row: {"text": f"row {row}" + "x" * (row % 300)})
@@ -102,7 +98,7 @@ DROPS = {
     "f.csv.gz": gzip.compress(csv_file("\n"), mtime=0),
     "g.csv.gz": members(csv_file("\r\n"), Compression.GZIP),
     "h.csv.zst": members(csv_file("\n"), Compression.ZSTD),
-    "raw-packed.jsonl.zst": compressed(lines(request), Compression.ZSTD),
+    "raw-packed.jsonl.zst": compress(lines(request), Compression.ZSTD),
     "utf-16.csv": b"\xff\xfe" + csv_file("\r\n").decode("utf-8-sig").encode("utf-16-le"),
     "utf-16.txt.gz": members(
         b"\xfe\xff" + "".join(f"Zeile {row}: äöü 😀 {'.' * 90}\n" for row in range(ROWS)).encode("utf-16-be"),
@@ -208,7 +204,7 @@ def test_a_retry_of_several_invocations_equals_that_of_one(tmp_path: Path) -> No
 def test_a_file_that_takes_too_long_to_unpack_again_is_rejected_with_advice(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, limits=LIMITS)
     calls = itertools.count()
-    fake.seconds_left = lambda: 300.0 if next(calls) < 60 else 5.0
+    fake.seconds_left = lambda: 300.0 if next(calls) < 70 else 5.0
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "g.csv.gz", DROPS["g.csv.gz"])
     take_in(fake.context, IntakeMessage.from_json(fake.intake.take() or {}))
@@ -246,7 +242,7 @@ def test_content_resumes_at_any_byte_with_the_same_hash(
     size: int, block: int, compression: Compression, data: st.DataObject
 ) -> None:
     content = random.Random(size).randbytes(size)
-    packed = b"".join(compressed(content[at : at + 999_983], compression) for at in range(0, size, 999_983))
+    packed = b"".join(compress(content[at : at + 999_983], compression) for at in range(0, size, 999_983))
 
     def read(start: int) -> Iterator[bytes]:
         return (packed[at : at + block] for at in range(start, len(packed), block))
@@ -285,7 +281,7 @@ def test_an_array_is_closed_though_an_invocation_stopped_after_its_last_object(
     fake.seconds_left = lambda: 5.0  # each invocation reads one chunk
     fake.objects.drop("recipe.yaml", RECIPE)
     data = "[" + ",\n".join(json.dumps({"text": f"row {row}"}) for row in range(40)) + end
-    drop(fake, f"a.json{packing}", compressed(data.encode(), packing))
+    drop(fake, f"a.json{packing}", compress(data.encode(), packing))
     run(fake, ticks=3)
     assert only_job(fake).state is JobState.RUNNING
     assert only_job(fake).rows == 40

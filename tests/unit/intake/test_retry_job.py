@@ -1,4 +1,4 @@
-"""A `.retry` sends failed rows with the current recipe, and keeps the good answers, in one complete file; over fakes."""
+"""A `.retry` sends failed rows with the current recipe, and keeps good answers, in one complete file; over fakes."""
 
 import json
 from collections import Counter

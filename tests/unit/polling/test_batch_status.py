@@ -24,7 +24,7 @@ NOW = 1_750_000_000
 
 
 class Account(FakeOpenAI):
-    """An account of batches that do not change, in pages of a hundred, with counted calls. `all` has the newest last."""
+    """An account of batches that do not change, in pages of a hundred. It counts calls. `all` has the newest last."""
 
     def __init__(self, fake: FakeContext) -> None:
         super().__init__(fake.clock)

@@ -16,6 +16,8 @@ from dropbatch.recipes.parser import parse_recipe
 from dropbatch.rows.request_builder import RequestBuilder
 from tests.unit.formats.reading_drops import drop
 
+pytestmark = pytest.mark.usefixtures("with_fast_paths")
+
 NAMES = ("a", "b c", "d%")
 TEXTS = st.text(alphabet=st.sampled_from('a%b"\\/\n\x00\x1f\x7f\x85é\u2028😀{}'), max_size=8) | st.sampled_from(
     ["\\u001f", "%b", "%", "\x1f", ""]

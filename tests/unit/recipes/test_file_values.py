@@ -46,6 +46,7 @@ def test_a_column_of_that_name_comes_first() -> None:
     assert file_values(KEY, ("text", "file")) is None
 
 
+@pytest.mark.usefixtures("with_fast_paths")
 def test_templates_of_columns_and_the_file_are_still_filled_many_rows_at_once() -> None:
     recipe = compiled("model: 'gpt-{{ file.dt }}'\nprompt: '{{ file.name }}: {{ text }}'\n")
     requests = recipe.requests(1, {"text": ["a", "b"]})

@@ -11,14 +11,16 @@ from dropbatch.domain.errors import RowRejectedError
 from dropbatch.formats.records import Record
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
-from dropbatch.rows.request_builder import RequestBuilder, _has_blank_row, _is_empty
+from dropbatch.rows.blank_values import is_empty
+from dropbatch.rows.fast_requests import has_blank_row
+from dropbatch.rows.request_builder import RequestBuilder
 
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(*[st.sampled_from(["", " ", "a", None, 0, False, [], {}, [1]])] * 3), min_size=1))
 def test_a_chunk_has_a_blank_row_if_one_of_its_rows_is_blank(rows: list[tuple[Any, ...]]) -> None:
     columns = [list(column) for column in zip(*rows, strict=True)]
-    assert _has_blank_row(columns) == any(all(map(_is_empty, row)) for row in rows)
+    assert has_blank_row(columns) == any(all(map(is_empty, row)) for row in rows)
 
 
 @pytest.mark.parametrize("recipe", [b'model: m\nprompt: "{{ text }}"\n', None])

@@ -1,7 +1,9 @@
-"""The fast path for plain answers, as nearly all are: a text, or JSON of the recipe's schema, and usage.
+"""Fast path: answers that are plainly good, as nearly all are: a text, or JSON of the recipe's schema, and usage.
 
-It takes only lines of one expected shape, to the last member, and leaves all others to `read_answer`. A line of a
-kilobyte takes 1.2 µs; `read_answer` takes 9 µs for it, or 21 µs with a schema.
+It decides nothing. A line that does not have the one expected form, to the last member, is left to `read_answer`, which
+knows all the others.
+
+Reading an answer of a recipe with a schema takes 10 times as long without it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +16,6 @@ import msgspec
 
 from dropbatch.answers.answer import Answer
 from dropbatch.answers.raw_json import DECODE_ERRORS, exact_value
-from dropbatch.answers.reader import read_answer, time_limit
 from dropbatch.answers.usage import Usage
 from dropbatch.batch_api.endpoints import CHAT, RESPONSES
 from dropbatch.batch_api.output_items import COMMENTARY
@@ -147,12 +148,11 @@ ColumnReader = Callable[[Sequence[str]], Sequence[tuple[Any, ...]]]
 """Returns the columns of texts; raises DecodeError if one of them is not plain."""
 
 
-class AnswerReader:
-    """`read_answer` for the lines of one batch: many lines at once if all are plain."""
+class FastReader:
+    """Reads the lines of one batch if all of them are plain, many at once."""
 
     def __init__(self, compiled: CompiledRecipe | None, endpoint: str) -> None:
-        self._compiled, self._endpoint = compiled, endpoint
-        self._limit = time_limit()
+        self._has_columns = compiled is not None
         self._body, self._tokens = _BODIES.get(endpoint, (None, tuple))
         self._read_columns = _column_reader(compiled)
         self._decoder: Any = None
@@ -160,29 +160,7 @@ class AnswerReader:
             response = msgspec.defstruct("Good", [("status_code", Good), ("body", self._body)], gc=False)
             self._decoder = msgspec.json.Decoder(msgspec.defstruct("Line", [("response", response)], gc=False))
 
-    def read_all(self, lines: Sequence[bytes], lists: Sequence[int] | None = None) -> Sequence[Answer]:
-        """Return the answers of lines, in their order. `lists` says for each whether its row has a list of inputs."""
-        if lists is not None and any(lists):
-            with self._limit:
-                return [
-                    self._read_strictly(line, is_list=bool(is_list)) for line, is_list in zip(lines, lists, strict=True)
-                ]
-        plain = self._read_plain(lines)
-        if plain is not None:
-            return plain
-        with self._limit:
-            if len(lines) == 1:
-                return [self._read_strictly(lines[0])]
-            return [self._read_one(line) for line in lines]
-
-    def _read_one(self, line: bytes) -> Answer:
-        plain = self._read_plain([line])
-        return self._read_strictly(line) if plain is None else plain[0]
-
-    def _read_strictly(self, line: bytes, *, is_list: bool = False) -> Answer:
-        return read_answer(line, self._compiled, self._endpoint, self._limit, is_list=is_list)
-
-    def _read_plain(self, lines: Sequence[bytes]) -> Sequence[Answer] | None:
+    def read(self, lines: Sequence[bytes]) -> Sequence[Answer] | None:
         """Return the answers if all lines are plain, else None."""
         if self._decoder is None or self._read_columns is None:
             return None
@@ -195,7 +173,7 @@ class AnswerReader:
             values = self._read_columns(texts)
         except DECODE_ERRORS:
             return None
-        columns = values if self._compiled else repeat(None)
+        columns = values if self._has_columns else repeat(None)
         usages = self._usages([body.usage for body in bodies])
         fixed = (repeat(False), repeat(None), repeat(False))
         members = zip(repeat(Outcome.OK), repeat(None), columns, usages, *fixed, strict=False)

@@ -8,13 +8,14 @@ are split on line feeds alone, because an answer may contain U+2028, U+2029 or U
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, repeat
+from itertools import accumulate
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 import msgspec
-import orjson
 
+from dropbatch import fast_paths
+from dropbatch.answers.fast_addresses import read_rows
 from dropbatch.answers.raw_json import DECODE_ERRORS, repair_json
 from dropbatch.formats.line_blocks import whole_lines
 
@@ -129,28 +130,18 @@ class AnswerLines:
     def _add_lines(self, lines: Sequence[bytes], rows: Sequence[int], starts: Iterable[int]) -> None:
         first, held, offsets = self._first_row, self._held, self._offsets
         count = len(held)
-        if len(self._sources) == 1 and self._are_new(rows):
-            for line, row in zip(lines, rows, strict=True):
-                held[row - first] = line
-            self.found += len(rows)
-            return
-        for line, row, start in zip(lines, rows, starts, strict=False):
+        others: list[int] = []
+        for place, row in enumerate(rows):
             index = row - first
             if 0 <= index < count and held[index] is None and offsets[index] == _ABSENT:
-                held[index] = line
-                self.found += 1
+                held[index] = lines[place]
             else:
-                self._count_other(row, start, len(line))
-
-    def _are_new(self, rows: Sequence[int]) -> bool:
-        """Return whether all these rows can have been sent, and none of them has a line yet (if all lines are held)."""
-        first, held = self._first_row, self._held
-        return (
-            first <= min(rows)
-            and max(rows) < first + len(held)
-            and len(set(rows)) == len(rows)
-            and [held[row - first] for row in rows].count(None) == len(rows)
-        )
+                others.append(place)
+        self.found += len(rows) - len(others)
+        if others:
+            known = list(starts)
+            for place in others:
+                self._count_other(rows[place], known[place], len(lines[place]))
 
     def _add_places(self, addresses: Addresses) -> None:
         first, held, offsets = self._first_row, self._held, self._offsets
@@ -235,15 +226,9 @@ def split_addressed(data: bytes) -> tuple[Sequence[bytes], Sequence[bytes], Sequ
 
 
 def _rows(data: bytes, lines: Sequence[bytes]) -> Sequence[int]:
-    """Return the rows of the lines in `data`: of all at once if all are sound."""
-    try:
-        names = ",".join([line.custom_id for line in _decoder.decode_lines(data)])
-        rows: Sequence[int] = orjson.loads(f"[{names}]")  # takes no zero before a number
-    except DECODE_ERRORS:
-        names, rows = "", ()
-    # The decoder skips blank lines, and accepts two objects in one line. If no line is blank, none can have two.
-    alike = len(rows) == len(lines) and all(map(bytes.startswith, lines, repeat(b"{")))
-    return rows if alike and names.replace(",", "").isdecimal() else list(map(_row, lines))
+    """Return the rows of the lines in `data`. It chooses between the fast path and reading line by line."""
+    rows = read_rows(data, lines) if fast_paths.enabled() else None
+    return list(map(_row, lines)) if rows is None else rows
 
 
 def _row(line: bytes) -> int:

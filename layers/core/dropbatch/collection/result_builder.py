@@ -13,7 +13,7 @@ from typing import cast
 import orjson
 
 from dropbatch.answers.answer import Answer
-from dropbatch.answers.fast_reader import AnswerReader
+from dropbatch.answers.batch_reader import AnswerReader
 from dropbatch.answers.reader import read_answer
 from dropbatch.batch_api.error_messages import redact
 from dropbatch.collection.result_progress import ResultProgress

@@ -14,7 +14,7 @@ from dropbatch.domain.comparisons import Comparison
 from dropbatch.domain.drops import results_name
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outcomes import Outcome, job_status
-from dropbatch.formats.compression import compressed
+from dropbatch.formats.compression import compress
 from dropbatch.formats.file_types import Kind, file_type
 from dropbatch.formats.writing import answers_extension, file_tail
 from dropbatch.intake.carry_over import KEPT, recipe_of
@@ -253,7 +253,7 @@ def _join(
 
 def _tail(context: Context, files: JobFiles, job: Job) -> list[Piece]:
     """Return the end of the answers and of the failed file, after their last row: only JSON documents have one."""
-    data = compressed(file_tail(files.layout()), file_type(job.drop.key).compression)
+    data = compress(file_tail(files.layout()), file_type(job.drop.key).compression)
     if not data:
         return []
     key = files.table_key("tail")

@@ -41,7 +41,7 @@ class TableResults:
     def failed(self, pieces: Iterable[Piece]) -> list[Piece]:
         """Return the parts of the failed rows' file."""
         # Only stacks that take tables deploy pyarrow. Its import takes a tenth of a second.
-        from dropbatch.formats.parquet.writing import write_failed
+        from dropbatch.formats.parquet.selected_rows import write_failed
 
         numbers = map(self._number, map(int, self._lines(pieces)))
         return [self._once("failed", lambda out: write_failed(self._file, numbers, out, self._context.scratch))]
@@ -52,7 +52,8 @@ class TableResults:
         Return None if time ran out; the finished parts are kept. If a value does not fit the type of its column, the
         column becomes a text, and all shards start again.
         """
-        from dropbatch.formats.parquet.writing import DoesNotFitError, row_count
+        from dropbatch.formats.parquet.answer_columns import DoesNotFitError
+        from dropbatch.formats.parquet.files import row_count
 
         recipe = self._files.recipe()
         assert recipe is not None  # noqa: S101  # a table always has one; tells the type checker
@@ -70,7 +71,7 @@ class TableResults:
 
     def _limited(self, schemas: Mapping[str, Any], pieces: Iterable[Piece]) -> list[Piece]:
         """Write the rows that the recipe's `limit` selects as a table of their own."""
-        from dropbatch.formats.parquet.writing import write_some
+        from dropbatch.formats.parquet.selected_rows import write_some
 
         def write(out: Writer) -> None:
             numbers = map(self._number, range(1, self._job.rows + 1))
@@ -81,7 +82,7 @@ class TableResults:
     def _appended(
         self, schemas: Mapping[str, Any], name: str, shards: Sequence[Shard], pieces: Sequence[Sequence[Piece]]
     ) -> list[Piece] | None:
-        from dropbatch.formats.parquet.writing import Segment, joined, write_part
+        from dropbatch.formats.parquet.appended_columns import Segment, join_parts, write_part
 
         objects, work = self._context.objects, self._context.buckets.work
         parts: list[list[Segment]] = []
@@ -98,7 +99,7 @@ class TableResults:
                 if not self._in_time():
                     return None
             parts.append([Segment(*segment) for segment in kept])
-        before, ranges, footer = joined(self._file, schemas, parts)
+        before, ranges, footer = join_parts(self._file, schemas, parts)
         end = self._files.table_key(f"{name}/footer")
         objects.put(work, end, footer, BYTES)
         made = [self._made(self._files.table_key(f"{name}/{shard.number:06d}")) for shard in shards]

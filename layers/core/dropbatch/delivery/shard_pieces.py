@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from dropbatch.delivery.row_results import RowChunk
 from dropbatch.domain.outcomes import LEFT_OUT, Outcome
-from dropbatch.formats.compression import Compression, compressed, compressing
+from dropbatch.formats.compression import Compression, compress, compressing
 from dropbatch.formats.transcoding import PLAIN, Storage
 from dropbatch.formats.writing import RowWriter, answers_head, failed_head, failed_row, rows_separator
 from dropbatch.ports import BYTES, Writer
@@ -83,9 +83,9 @@ class ShardPieces:
         # OpenAI's own lines are never compressed, nor is a result of a raw drop.
         is_compressed = self._rows.compiled is not None and name != "responses"
         compression = self._rows.compression if is_compressed else Compression.NONE
-        out.write(compressed(storage.stored(head), compression))
+        out.write(compress(storage.stored(head), compression))
         head_bytes = out.size
-        out.write(compressed(storage.stored(separator), compression))
+        out.write(compress(storage.stored(separator), compression))
         rows = self._stack.enter_context(compressing(out, compression))
         self.opened[name] = piece = PieceWriter(key, out, head_bytes, rows, separator, storage)
         return piece

@@ -1,8 +1,8 @@
-"""Unpacks what is dropped, and packs what is returned in the same way: as a stream, in bounded memory.
+"""Compression of drops, and of their results in the same way: as a stream, in bounded memory.
 
-A gzip file consists of members and a zstd file of frames; both are called members here. Each can be unpacked by
-itself, and members one after another are a file again: so results are packed piece by piece, and reading can go on
-from the start of any of them.
+A gzip file consists of members and a zstd file of frames; both are called members here. Each can be unpacked alone, and
+members one after another are a file again. So results are compressed piece by piece, and reading can continue from the
+start of any member.
 """
 
 import sys
@@ -18,7 +18,7 @@ from dropbatch.domain.problems import Problem
 from dropbatch.ports import Writer
 
 BLOCK_BYTES = 1 << 20
-"""The most of a file's content that is held at once."""
+"""The maximum of a file's content that is in memory at once."""
 
 WINDOW_LOG = 27
 """How far back a zstd file may refer: 128 MiB, as far as `--ultra -22` and a plain `--long` go."""
@@ -30,7 +30,7 @@ _ZSTD_LEVEL = 3
 
 
 class Compression(StrEnum):
-    """The ways that a drop may be packed; each is what the file's name ends in."""
+    """The ways that a drop may be compressed; each is what the file's name ends in."""
 
     NONE = ""
     GZIP = ".gz"
@@ -40,8 +40,8 @@ class Compression(StrEnum):
 class Decompressed(Iterator[bytes]):
     """A file's content, in blocks of at most 1 MiB, none of which reaches over a member's end.
 
-    `member_at` tells where the member starts that the last block is of: how many bytes of the file lie before it, and
-    how many of its content. What is not packed can be taken up anywhere: there it is the block itself that starts so.
+    `member_at` is where the last block's member starts: the number of the file's bytes before it, and of its content's.
+    Reading can continue anywhere in a file that is not compressed: there it is where the block itself starts.
     """
 
     def __init__(self, blocks: Iterable[bytes], compression: Compression, member_at: tuple[int, int]) -> None:
@@ -52,21 +52,18 @@ class Decompressed(Iterator[bytes]):
         return next(self._content)
 
 
-def decompressed(
-    blocks: Iterable[bytes], compression: Compression, member_at: tuple[int, int] = (0, 0)
-) -> Decompressed:
-    """The content of a file whose bytes are `blocks`; these begin with the member at `member_at`.
+def decompress(blocks: Iterable[bytes], compression: Compression, member_at: tuple[int, int] = (0, 0)) -> Decompressed:
+    """Return the content of a file whose bytes are `blocks`; these begin with the member at `member_at`.
 
-    Zero padding at the end of a gzip file is allowed, as gzip itself does. While iterating, DropRejectedError
-    (`corrupt_gzip`, `corrupt_zstd`) where the file is damaged, cut short or followed by anything else, and
-    (`zstd_window`, `zstd_dictionary`) where it asks for more memory than `WINDOW_LOG` allows, or
-    for a file that we do not have.
+    Zero padding at the end of a gzip file is allowed, as gzip itself does. Iterating raises DropRejectedError
+    (`corrupt_gzip`, `corrupt_zstd`) if the file is damaged, cut short or followed by anything else, and (`zstd_window`,
+    `zstd_dictionary`) if it needs more memory than `WINDOW_LOG` allows, or a file that we do not have.
     """
     return Decompressed(blocks, compression, member_at)
 
 
-def bounded(blocks: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """The blocks again; DropRejectedError (`drop_too_large`) as soon as they are more than `most` bytes together."""
+def limit_size(blocks: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Yield the blocks. Raise DropRejectedError (`drop_too_large`) once they have over `most` bytes together."""
     size = 0
     for block in blocks:
         size += len(block)
@@ -76,6 +73,7 @@ def bounded(blocks: Iterable[bytes], most: int) -> Iterator[bytes]:
 
 
 def too_large(most: int) -> Problem:
+    """Return the problem of a drop whose content has over `most` bytes."""
     shown = f"{most / 1e9:,g} GB" if most >= 1e9 else f"{most:,} bytes"
     return Problem(
         "drop_too_large",
@@ -86,7 +84,7 @@ def too_large(most: int) -> Problem:
 
 @contextmanager
 def compressing(writer: Writer, compression: Compression) -> Iterator[Writer]:
-    """Packs what is written, all of it into one member. The same writes give the same bytes."""
+    """Compress what is written, all of it into one member. The same writes give the same bytes."""
     if not compression:
         yield writer
         return
@@ -95,8 +93,8 @@ def compressing(writer: Writer, compression: Compression) -> Iterator[Writer]:
     packing.finish()
 
 
-def compressed(data: bytes, compression: Compression) -> bytes:
-    """The data as a member; nothing stays nothing."""
+def compress(data: bytes, compression: Compression) -> bytes:
+    """Return the data as a member; no data gives no bytes."""
     if not compression or not data:
         return data
     packer = _packer(compression)
@@ -133,7 +131,7 @@ def _packer(compression: Compression) -> _Packer:
 
 
 class _Member(Protocol):
-    """Unpacks one member, at most `max_length` bytes a call; what it was given and did not use yet, it keeps."""
+    """Unpacks one member, at most `max_length` bytes a call; it keeps input that it did not use yet."""
 
     @property
     def eof(self) -> bool: ...
@@ -214,7 +212,7 @@ def _as_it_is(blocks: Iterable[bytes], where: Decompressed) -> Iterator[bytes]:
 
 
 def _asks_too_much(start: bytes) -> Problem | None:
-    """What a zstd frame asks for that it does not get, by the six bytes that it starts with (RFC 8878, 3.1.1.1)."""
+    """Return the problem of a zstd frame that needs too much, by its first six bytes (RFC 8878, 3.1.1.1)."""
     if len(start) < 6 or not start.startswith(_ZSTD_MAGIC):
         return None
     descriptor, window = start[4], start[5]
@@ -238,7 +236,7 @@ def _corrupt(compression: Compression, members: int) -> Problem:
 
 
 def _zstd() -> ModuleType:
-    """Python 3.14's own library, or its backport. Imported when called: most drops do without."""
+    """Return Python 3.14's own library, or its backport. It is imported on demand: most drops do not need it."""
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:

@@ -28,7 +28,7 @@ _NAMES = (
     *("shift_jis", "cp932", "euc-jp", "euc-kr", "cp949", "gb2312", "gbk", "gb18030", "big5", "cp950"),
 )
 _WIDER = {"shift_jis": "cp932", "euc_kr": "cp949", "gb2312": "gbk", "big5": "cp950"}
-"""What programs mean by the name: the encoding with its vendor's additions, as browsers read it (WHATWG Encoding)."""
+"""The encodings that programs mean by a name: with their vendor's additions, as browsers read it (WHATWG Encoding)."""
 _CODECS = {codecs.lookup(name).name for name in _NAMES}
 
 _WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
@@ -40,7 +40,10 @@ _ARCHIVES = {
 
 
 def codec_of(encoding: str | None) -> str:
-    """The codec for a recipe's `encoding`, UTF-8 where it names none; DropRejectedError where it is not in the list."""
+    """Return the codec for a recipe's `encoding`, UTF-8 if it names none.
+
+    Raise DropRejectedError if it is not in the list.
+    """
     if encoding is None:
         return UTF_8
     try:
@@ -63,7 +66,7 @@ def codec_of(encoding: str | None) -> str:
 
 
 def check_is_text(start: bytes) -> None:
-    """DropRejectedError where a file's first bytes show that it is an archive, or UTF-16 or UTF-32."""
+    """Raise DropRejectedError if a file's first bytes show that it is an archive, or UTF-16 or UTF-32."""
     for magic, (what, remedy) in _ARCHIVES.items():
         if start.startswith(magic):
             raise DropRejectedError.because(
@@ -82,7 +85,7 @@ def check_is_text(start: bytes) -> None:
 
 
 def undecodable(error: UnicodeDecodeError, line: int, codec: str, *, can_be_set: bool = True) -> Problem:
-    """The problem of a line with a byte that is no text. `can_be_set` says whether a recipe may name the encoding."""
+    """Return the problem of a byte that is no text. `can_be_set` says whether a recipe may name the encoding."""
     place = f"Line {line}, byte {error.start + 1} (0x{error.object[error.start]:02x})"
     if codec != UTF_8:
         name = codec.replace("cp125", "windows-125")
@@ -96,13 +99,13 @@ _AS_IN = ", as in `encoding: windows-1252`"
 
 
 def half_a_character(problem: Problem) -> Problem:
-    """The problem of such a byte in a file that was UTF-16: what it stands for is half a surrogate pair."""
+    """Return the problem of such a byte in a file that was UTF-16: half a surrogate pair."""
     message = f"Line {problem.line} holds half of a character (a surrogate without its pair); remove it."
     return replace(problem, message=message)
 
 
 def with_likely(problem: Problem, names: Sequence[str]) -> Problem:
-    """The problem of a byte that is not UTF-8, with the encodings that the file is likely to be of."""
+    """Return the problem of a byte that is not UTF-8, with the likely encodings of the file."""
     if not names:
         return problem
     first, *others = names
@@ -119,6 +122,6 @@ def with_likely(problem: Problem, names: Sequence[str]) -> Problem:
     return replace(problem, message=message)
 
 
-def encoded(text: str, encoding: str) -> bytes:
-    """The bytes of a text; a character that the encoding lacks becomes an XML character reference, e.g. `&#8364;`."""
+def encode_text(text: str, encoding: str) -> bytes:
+    """Return the bytes of a text; what the encoding lacks becomes an XML character reference, e.g. `&#8364;`."""
     return text.encode(encoding, "xmlcharrefreplace")

@@ -40,7 +40,7 @@ _WORKBOOKS = frozenset({"xlsx", "xls", "xlsm", "xlsb", "ods", "numbers"})
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """What a name says: `reviews.CSV.gz` is a gzipped csv with the extension `csv` and the stem `reviews`."""
+    """What a file's name says: `reviews.CSV.gz` is a gzipped csv with the extension `csv` and the stem `reviews`."""
 
     kind: Kind
     extension: str
@@ -67,7 +67,7 @@ def file_type(key: str) -> FileType:
 
 
 def check_deployed(kind: Kind) -> None:
-    """DropRejectedError (`parquet_disabled`) where the library that a kind needs is not deployed."""
+    """Raise DropRejectedError (`parquet_disabled`) if the library that a kind needs is not deployed."""
     if kind is Kind.PARQUET and find_spec("pyarrow") is None:
         message = (
             "This stack is deployed without Parquet; switch it on with `make deploy PARQUET=enabled`, or save the "

@@ -1,4 +1,4 @@
-"""Guesses the encoding of a text that is not UTF-8, to be named where a drop is refused; nothing is read by a guess.
+"""Guesses of the encoding of a text that is not UTF-8: they are named if a drop is refused, and never used to read.
 
 charset-normalizer says how much of a mess, and how much of a language, a text is in an encoding. What it cannot tell
 of short texts is added: Chinese, Japanese and Korean encodings are told apart by how many of their characters are
@@ -46,7 +46,7 @@ _SINGLE_BYTE = {
 
 
 class Guess(NamedTuple):
-    """The likely encodings, the likeliest first; none if nobody knows."""
+    """The likely encodings, the likeliest first; none if it cannot be guessed."""
 
     names: Sequence[str]
 
@@ -72,7 +72,7 @@ def guess_encoding(sample: bytes) -> Guess:
 
 
 def _telling_lines(sample: bytes) -> bytes:
-    """The lines that are not ASCII: the others say nothing."""
+    """Return the lines that are not ASCII: the others say nothing."""
     lines = [line for line in sample.splitlines(keepends=True) if not line.isascii()]
     return b"".join(lines)[:SAMPLE_BYTES].rpartition(b"\n")[0] or b"".join(lines)[:SAMPLE_BYTES]
 
@@ -82,8 +82,8 @@ def _codec(name: str) -> str:
 
 
 def _score(sample: bytes, codec: str) -> float | None:
-    """How unlikely the text is in an encoding; None if it cannot be of it."""
-    # It takes a tenth of a second to import, and is of use only where a drop is refused.
+    """Return how unlikely the text is in an encoding; None if it cannot be in it."""
+    # The import takes a tenth of a second, and is needed only if a drop is refused.
     from charset_normalizer import from_bytes
 
     try:
@@ -126,7 +126,7 @@ def _east_asian(sample: bytes) -> list[str]:
         if share >= MIN_COMMON:
             shares[name] = share
     if shares.get("euc-kr", 0) >= MIN_HANGUL:
-        # Each of these may be a common Chinese character as well, but not all of so many.
+        # Each of these may be a common Chinese character as well, but not all of that many.
         count = sum(not character.isascii() for character in sample.decode("cp949"))
         return ["euc-kr"] if count >= MANY else ["euc-kr", *(name for name in shares if name != "euc-kr")][:MAX_NAMED]
     best = max(shares.values(), default=0)
@@ -136,7 +136,7 @@ def _east_asian(sample: bytes) -> list[str]:
 def _common_share(
     sample: bytes, codec: str, is_common: Callable[[bytes], object], is_kana: Callable[[bytes], object] | None
 ) -> float:
-    """How many of the characters beyond ASCII are common ones; 0 if the text is not of the encoding."""
+    """Return the share of common characters among those beyond ASCII; 0 if the text is not in the encoding."""
     try:
         text = sample.decode(codec)
     except UnicodeDecodeError:

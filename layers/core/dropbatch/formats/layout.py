@@ -15,11 +15,11 @@ class Layout:
     """The facts about a drop that its rows do not hold.
 
     `columns` is the header of a csv or tsv, the names of a table's columns, ("text",) for a txt and empty for a jsonl.
-    `encoding` is a Python codec. `head` is what stands before the first row: the byte-order mark and the header record
+    `encoding` is a Python codec. `head` is what is before the first row: the byte-order mark and the header record
     with its line end, verbatim save for blank lines. `line_end` is that of the first record. `padding` is how many
-    empty values each row of a csv or tsv has behind the header's columns, and `is_sure` whether a row bears out the
-    delimiter. Of JSON that is no JSON Lines, `head` goes up to the first object, `separator` stands between two, and
-    `tail` behind the last. `storage` is how the drop lies in S3.
+    empty values each row of a csv or tsv has behind the header's columns, and `is_sure` whether a row confirms the
+    delimiter. Of JSON that is not JSON Lines, `head` is up to the first object, `separator` between two, and `tail`
+    behind the last. `storage` is how the drop lies in S3.
     """
 
     kind: Kind
@@ -40,7 +40,7 @@ class Layout:
 
     @property
     def dialect(self) -> Dialect:
-        """How the values of a csv or tsv are told apart; a txt's answers become a csv."""
+        """How the values of a csv or tsv are separated; a txt's answers become a csv."""
         return Dialect(self.delimiter or ",", self.quoting, self.escape)
 
     @property
@@ -59,6 +59,7 @@ class Layout:
         return "Row" if self.kind is Kind.PARQUET else "Line"
 
     def to_json(self) -> dict[str, Any]:
+        """Return the layout as it is stored with its job."""
         return {
             "kind": self.kind.value,
             "raw": self.raw,
@@ -79,6 +80,7 @@ class Layout:
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> "Layout":
+        """Return the layout that was stored."""
         return cls(
             kind=Kind(members["kind"]),
             raw=members["raw"],
@@ -88,7 +90,7 @@ class Layout:
             head=b64decode(members["head"]),
             line_end=members["line_end"],
             bom=members["bom"],
-            # A job that was begun before there were these has none of them.
+            # A job of an earlier release lacks these.
             quoting=members.get("quoting", "double"),
             escape=members.get("escape"),
             padding=members.get("padding", 0),

@@ -7,12 +7,15 @@ from itertools import chain
 from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
 
+CHUNK_BYTES = 1 << 17
+"""The bytes of lines that are parsed at once: few enough for a processor's cache."""
+
 
 class Lines(Iterator[bytes]):
     """A file's lines with their line feeds; nothing but a line feed ends one.
 
-    `offset` tells how many bytes of the file lie before the next line, and `number` that line's number, from 1: there
-    reading can be taken up again. DropRejectedError (`line_too_long`) where the next line has more than `limit` bytes.
+    `offset` is the number of the file's bytes before the next line, and `number` that line's number, from 1: there
+    another reader can continue. Raise DropRejectedError (`line_too_long`) if the next line has over `limit` bytes.
     """
 
     def __init__(self, blocks: Iterable[bytes], limit: int, offset: int = 0, number: int = 1) -> None:
@@ -33,8 +36,9 @@ class Lines(Iterator[bytes]):
         self._move(end, 1)
         return line
 
-    def several(self, size: int) -> list[bytes]:
-        """As many lines as lie in about `size` bytes, at least one; none at the end."""
+    def take(self, size: int | None = None) -> list[bytes]:
+        """Return as many lines as about `size` bytes hold (`CHUNK_BYTES` if None), at least one; none at the end."""
+        size = CHUNK_BYTES if size is None else size
         while len(self._held) - self._at < size and self._read_on():
             pass
         end = self._held.rfind(b"\n", self._at, self._at + size) + 1
@@ -52,28 +56,28 @@ class Lines(Iterator[bytes]):
         return lines
 
     def give_back(self, lines: list[bytes]) -> None:
-        """Lets the lines that were taken last come again."""
+        """Return the lines that were taken last to the stream."""
         size = sum(map(len, lines))
         if size > self._at:  # some of them were let go
             self._held, self._at = b"".join([*lines, self._held[self._at :]]), size
         self._move(self._at - size, -len(lines))
 
-    def pass_over(self, lines: list[bytes]) -> None:
-        """Takes lines that were given back."""
+    def skip(self, lines: list[bytes]) -> None:
+        """Take lines that were given back."""
         self._move(self._at + sum(map(len, lines)), len(lines))
 
     def peek(self, size: int) -> bytes:
-        """The next bytes, at least `size` of them unless the file ends before; they are still to come."""
+        """Return the next bytes, at least `size` of them unless the file ends before, and take none of them."""
         while len(self._held) - self._at < size and self._read_on():
             pass
         return self._held[self._at :]
 
     def held(self, size: int) -> bytes:
-        """The next bytes as far as they were read, at most `size` of them; they are still to come."""
+        """Return the next bytes as far as they were read, at most `size` of them, and take none of them."""
         return self._held[self._at : self._at + size]
 
     def rest(self) -> Iterator[bytes]:
-        """All that follows, in blocks; the lines are not asked for any more."""
+        """Return all that follows, in blocks, and end the lines."""
         held, self._held = self._held[self._at :], b""
         return chain([held], self._blocks)
 
@@ -83,7 +87,7 @@ class Lines(Iterator[bytes]):
         self._at = to
 
     def _line_end(self, start: int) -> int:
-        """Where the line ends that starts at `start`; reads no more of one that is too long than shows it."""
+        """Return where the line ends that starts at `start`; of one that is too long, read only as much as shows it."""
         searched = start
         while True:
             end = self._held.find(b"\n", searched) + 1
@@ -96,7 +100,7 @@ class Lines(Iterator[bytes]):
             searched -= at - self._at
 
     def _read_on(self) -> bool:
-        """Takes in the next block, and lets go what lies before the next line; False at the end."""
+        """Read the next block, and drop what is before the next line. Return False at the end."""
         block = next(self._blocks, None)
         if block is None:
             return False
@@ -109,7 +113,25 @@ class Lines(Iterator[bytes]):
         return True
 
 
+def first_line(lines: Lines, blank: bytes | None, otherwise: str = "The file is empty") -> bytes:
+    """Return the next line, and do not take it; lines of `blank` bytes alone (white space if None) are skipped.
+
+    Raise DropRejectedError, which says `otherwise`, if there is none.
+    """
+    for raw in lines:
+        if raw.strip(blank):
+            lines.give_back([raw])
+            return raw
+    raise DropRejectedError.because(Problem("empty_file", f"{otherwise}; drop one that has at least one row."))
+
+
+def line_end_of(raw: bytes) -> str:
+    """Return what ends a line: CRLF or LF."""
+    return "\r\n" if raw.endswith(b"\r\n") else "\n"
+
+
 def too_long(line: int, limit: int, *, in_quotes: bool = False) -> Problem:
+    """Return the problem of a row that has over `limit` bytes."""
     what = f"The record that starts in line {line}" if in_quotes else f"Line {line}"
     remedy = "look for a quote that never closes" if in_quotes else "shorten it, or check that lines end in line feeds"
     return Problem(

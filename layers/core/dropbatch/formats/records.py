@@ -1,7 +1,7 @@
 """A record: one row of a drop, with the bytes it was dropped as. A chunk: some that follow one another.
 
-What is done with a row costs less when it is done with a thousand at once. A chunk that is plain gives its values
-column by column, or is of a type of its own; whoever has no use for that asks any chunk for its records.
+A step costs less a row if it is done for a thousand rows at once. So a chunk gives its values column by column if it
+can, or has a type of its own. Any chunk gives its records one by one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ class Record(NamedTuple):
     """One row. A tuple rather than a dataclass, because it is made once for every row and costs a third as much.
 
     `number` counts rows and `line` physical lines, both from 1 in the drop; `line` is where the record starts. `raw`
-    holds its bytes verbatim with the line end, if it has one. `values` is None where there is a `problem`.
+    holds its bytes verbatim with the line end, if it has one. `values` is None if there is a `problem`.
     """
 
     number: int
@@ -27,8 +27,8 @@ class Record(NamedTuple):
     problem: Problem | None = None
 
 
-def called(name: str) -> str:
-    """A column's name as a message says it: quoted, and cut where it is so long that it is more likely a row's text."""
+def quote_name(name: str) -> str:
+    """Return a column's name as a message says it: quoted, and cut if it is so long that it may be a row's text."""
     short = cut(name, 60)
     return f"“{without_controls(short)}{'' if short == name else '…'}”"
 
@@ -44,10 +44,11 @@ class Chunk:
         self.raws = raws
 
     def records(self) -> list[Record]:
+        """Return the rows one by one."""
         raise AssertionError("every kind of chunk has records")
 
     def values(self) -> Mapping[str, Sequence[Any]] | None:
-        """The rows' values by their names; None where they have not all the same, or something is wrong with one."""
+        """Return the rows' values by their names; None if their names differ, or one has a problem."""
         return None
 
 
@@ -72,7 +73,7 @@ class Records(Chunk):
 
 
 class Cells(Chunk):
-    """Rows of texts; nothing is wrong with them. `cells` are the texts, column by column."""
+    """Rows of texts without problems. `cells` are the texts, column by column."""
 
     __slots__ = ("cells", "columns")
 

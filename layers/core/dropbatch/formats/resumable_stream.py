@@ -1,7 +1,7 @@
-"""A drop's content as a stream that can be taken up again, by another process, at any byte that was reached.
+"""A drop's content as a stream that another process can resume, at any byte that was reached.
 
-What is not packed is read on from there. Of what is packed, the member (see `compression`) that holds the byte is
-unpacked again up to it, at hundreds of megabytes a second: no state of a decompressor can be kept.
+A file that is not compressed is read from there. Of a compressed file, the member (see `compression`) that holds the
+byte is unpacked again up to it, at hundreds of megabytes a second: the state of a decompressor cannot be kept.
 """
 
 import hashlib
@@ -9,17 +9,16 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from dropbatch.formats.compression import Compression, bounded, decompressed
+from dropbatch.formats.compression import Compression, decompress, limit_size
 from dropbatch.formats.transcoding import PLAIN, Readable, Storage
 
 HASHED_BYTES = 1 << 20
-"""Content is hashed in blocks of so many bytes, for a hash has no state that can be kept either."""
+"""Content is hashed in blocks of this size: the state of a hash cannot be kept either."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResumePoint:
-    """Where content can be taken up: a member's start in the file and in the content; how far it was hashed, and to
-    what."""
+    """Where content can be resumed: a member's start in the file and in the content, and the hash up to `hashed`."""
 
     member_at: tuple[int, int] = (0, 0)
     hashed: int = 0
@@ -27,11 +26,11 @@ class ResumePoint:
 
 
 class ResumableStream(Iterator[bytes]):
-    """The content from `offset` on, as readers are made for it. `read(start)` gives the file's bytes from `start` on.
+    """The content from `offset` on, in the form that readers expect. `read(start)` gives the file's bytes from there.
 
-    `storage` is how the content lies there, seen from its first bytes if it is None; see `transcoding`.
-    DropRejectedError where the file is corrupt, or its content larger than `most` bytes. `passing_over` is called for
-    each block that lies before `offset`, and may raise.
+    `storage` is how the content lies in S3; if it is None, the first bytes show it: see `transcoding`. `passing_over`
+    is called for each block before `offset`, and may raise. Raise DropRejectedError if the file is corrupt, or its
+    content larger than `most` bytes.
     """
 
     def __init__(
@@ -48,9 +47,9 @@ class ResumableStream(Iterator[bytes]):
     ) -> None:
         mark = mark or ResumePoint()
         self._passing_over = passing_over
-        unpacked = decompressed(read(mark.member_at[0]), compression, mark.member_at)
+        unpacked = decompress(read(mark.member_at[0]), compression, mark.member_at)
         self._unpacked = Readable(unpacked, storage, mark.member_at[1], has_quotes=has_quotes)
-        self._blocks = bounded(self._unpacked, most - mark.member_at[1])
+        self._blocks = limit_size(self._unpacked, most - mark.member_at[1])
         self._members = [mark.member_at]
         self._at = mark.member_at[1]  # how far the content was read
         self._offset = offset
@@ -75,13 +74,13 @@ class ResumableStream(Iterator[bytes]):
         return self._unpacked.storage
 
     def mark(self, offset: int) -> ResumePoint:
-        """Where to take the content up so as to go on with the byte at `offset`, which was reached."""
+        """Return where to resume the content so as to continue with the byte at `offset`, which was reached."""
         hashed, digest = self._hash.before(offset)
         place = bisect_right(self._members, hashed, key=lambda member: member[1]) - 1
         return ResumePoint(self._members[place], hashed, digest)
 
     def digest(self) -> str:
-        """The hash of all that was read, from the content's first byte on, and of how it lies in the file."""
+        """Return the hash of all that was read, from the content's first byte on, and of how it lies in the file."""
         digest = self._hash.digest()
         if self.storage.is_plain:
             return digest
@@ -89,7 +88,7 @@ class ResumableStream(Iterator[bytes]):
 
 
 class _Hash:
-    """The SHA-256 of the SHA-256 of each block and of all before it, so that it can be gone on with after any block."""
+    """The SHA-256 of each block's SHA-256 and of all before it, so that hashing can continue after any block."""
 
     def __init__(self, hashed: int, digest: str) -> None:
         self._digests = [(hashed, digest)]

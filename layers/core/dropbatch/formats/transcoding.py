@@ -1,8 +1,8 @@
-"""Files whose bytes are not those that readers are made for: UTF-16, and lines that end in carriage returns.
+"""Files in another form than readers expect: UTF-16, and lines that end in carriage returns.
 
-Both are turned into UTF-8 and line feeds as they are read, and back as results are written, so that what was dropped
-comes back byte for byte. Each is a function of the bytes alone, which no byte is lost in: UTF-16 becomes UTF-8 (half
-a surrogate pair too, as it is written there), and a carriage return and a line feed change places.
+Both are converted to UTF-8 and line feeds as they are read, and back as results are written, so that what was dropped
+comes back byte for byte. Each conversion depends on the bytes alone, and loses none: UTF-16 becomes UTF-8 (half a
+surrogate pair too, as it is written there), and a carriage return and a line feed change places.
 """
 
 import codecs
@@ -46,11 +46,11 @@ PLAIN = Storage()
 
 
 class Readable(Iterator[bytes]):
-    """A file's content as readers are made for it.
+    """A file's content in the form that readers expect.
 
-    `storage` is how it lies in S3, seen from its first bytes unless it is known. `has_quotes` says whether line ends
+    `storage` is how it lies in S3; its first bytes show it if it is not known. `has_quotes` says whether line ends
     within double quotes are a value's. `member_at` is as `Decompressed` has it, its second number counting the bytes
-    given here: from there reading can go on, because nothing is left over from what lies before.
+    given here: from there reading can continue, because no bytes of what is before are left.
     """
 
     def __init__(self, unpacked: Decompressed, storage: Storage | None, given: int, *, has_quotes: bool) -> None:
@@ -116,7 +116,7 @@ class Readable(Iterator[bytes]):
             self._decoder = codecs.getincrementaldecoder(storage.codec)("surrogatepass")
 
     def _seen(self) -> Storage:
-        """What the file's first bytes say, which are given again."""
+        """Return what the file's first bytes say; they are read ahead only."""
         start = self._look_ahead(4, b"")
         codec = next((codec for mark, codec in _UTF_16.items() if start.startswith(mark)), "")
         if start.startswith(_UTF_32):

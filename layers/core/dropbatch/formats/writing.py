@@ -1,18 +1,17 @@
 """Writes answers in the format of the drop: a record's bytes as they were, and the answer's columns after them.
 
-The author of a row has a hand in its answer: a text that a spreadsheet would run as a formula gets an
+The author of a row can influence its answer. Therefore a text that a spreadsheet would run as a formula gets an
 apostrophe in front, in the columns that are added, unless the recipe says otherwise. The drop's own bytes stay.
 """
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import repeat
 from typing import Any, Protocol
 
-from dropbatch.formats.csv import reader as separated
 from dropbatch.formats.csv.dialect import as_text
-from dropbatch.formats.encodings import UTF_8, encoded
+from dropbatch.formats.csv.strict_reader import values_of
+from dropbatch.formats.encodings import UTF_8, encode_text
 from dropbatch.formats.file_types import FileType, Kind
 from dropbatch.formats.layout import Layout
 from dropbatch.json_encoding import to_json
@@ -20,46 +19,46 @@ from dropbatch.json_encoding import to_json
 _JSON_SPACE = b" \t\r\n"
 
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
-"""What a text begins with that a spreadsheet takes for a formula (OWASP, CSV injection)."""
+"""The start of a text that a spreadsheet runs as a formula (OWASP, CSV injection)."""
 
 _NUMBER = re.compile(r"[-+]?(\d[\d.,]*|[.,]\d+)([eE][-+]?\d+)?%?", re.ASCII)
-"""What begins so too, and does nothing: a number, written as in any country."""
+"""A harmless text with the same start: a number, written as in any country."""
 
 
 def answers_extension(file_type: FileType) -> str:
-    """The extension of the answers without .gz: that of the drop, but csv for a txt, which has no columns."""
+    """Return the extension of the answers without .gz: that of the drop, but csv for a txt, which has no columns."""
     return "csv" if file_type.kind is Kind.TXT else file_type.extension
 
 
 def answers_head(layout: Layout, names: Sequence[str]) -> bytes:
-    """What stands before the first answered row, where the columns `names` are added."""
+    """Return what is before the first answered row, if the columns `names` are added."""
     if layout.kind in (Kind.JSONL, Kind.JSON, Kind.PARQUET):
         return layout.head
     dialect = layout.dialect
     names = _in_encoding(names, layout.encoding)
     if layout.kind is Kind.TXT:
         text = "".join(dialect.fields([*layout.columns, *names]))[len(dialect.delimiter) :]
-        return layout.head + encoded(text + layout.line_end, layout.encoding)
+        return layout.head + encode_text(text + layout.line_end, layout.encoding)
     body = layout.head.rstrip(b"\r\n")
     added = dialect.delimiter * layout.padding + "".join(dialect.fields(names))
-    return body + encoded(added, layout.encoding) + layout.head[len(body) :]
+    return body + encode_text(added, layout.encoding) + layout.head[len(body) :]
 
 
 def rows_separator(layout: Layout) -> bytes:
-    """What stands between two rows, of the answers and of the failed file, besides their own bytes."""
+    """Return what is between two rows, of the answers and of the failed file, besides their own bytes."""
     return layout.separator
 
 
 def file_tail(layout: Layout) -> bytes:
-    """What stands behind the last row of the answers and of the failed file, as they lie in S3."""
+    """Return what is behind the last row of the answers and of the failed file, as they lie in S3."""
     return layout.storage.stored(layout.tail)
 
 
 class RowWriter(Protocol):
-    """Writes answered rows in one layout. What an answer adds is the same for any row, and so is made without it."""
+    """Writes answered rows in one layout. What an answer adds does not depend on its row, and so is made without it."""
 
     def columns(self, rows: Sequence[Sequence[Any]], at: int = 0) -> Sequence[str]:
-        """What the values of each row add to it, the first of them under the name at `at`; further ones follow.
+        """Return what the values of each row add to it, the first under the name at `at`; further values follow.
 
         A value is None, a str, a bool, a number, anything else that is JSON, or an `orjson.Fragment` of it, which keeps
         numbers exact. In a csv None is empty, and what is neither text nor None is its JSON.
@@ -67,19 +66,19 @@ class RowWriter(Protocol):
         ...
 
     def rows(self, raw: Sequence[bytes], columns: Sequence[str]) -> Sequence[bytes]:
-        """Sound records' bytes, with their columns added."""
+        """Return the bytes of records without a problem, with their columns added."""
         ...
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
-        """The same for a record that has a problem: it has as many columns as the others, and is sound text.
+        """Return the same for a record that has a problem: it has as many columns as the others, and is text.
 
-        What is no text is replaced; values that are missing are empty, and those that are too many are left out.
+        What is no text is replaced. Missing values are empty, and values too many are left out.
         """
         ...
 
 
 def row_writer(layout: Layout, names: Sequence[str], *, keeps_formulas: bool = False) -> RowWriter:
-    """The writer of a drop's answers, whose columns are called `names`.
+    """Return the writer of a drop's answers, whose columns are called `names`.
 
     `keeps_formulas` leaves added texts of a csv or tsv as they are, though a spreadsheet would run them.
     """
@@ -98,9 +97,6 @@ class _Separated:
         self._keeps_formulas = keeps_formulas
         self._encoding = layout.encoding
         self._dialect = layout.dialect
-        self._line_end = layout.line_end.encode()
-        # What ends in the one may end in the other as well, which is longer.
-        self._other_end = b"\r\n" if self._line_end == b"\n" else b"\r\r\n"
 
     def columns(self, rows: Sequence[Sequence[Any]], at: int = 0) -> Sequence[str]:  # noqa: ARG002  # they have no names
         columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True))
@@ -112,49 +108,45 @@ class _Separated:
         return list(map("".join, zip(*fields, strict=True)))
 
     def rows(self, raw: Sequence[bytes], columns: Sequence[str]) -> Sequence[bytes]:
-        if self._encoding == UTF_8:
-            with suppress(UnicodeEncodeError):
-                # Calls less for nearly every row: half a microsecond of the five that one takes in all.
-                end, other = self._line_end, self._other_end
-                ends = {row[-len(other) :] for row in raw}
-                if all(found.endswith(end) and found != other for found in ends):
-                    kept = -len(end)
-                    return [row[:kept] + added.encode() + end for row, added in zip(raw, columns, strict=True)]
         return [self._row(row, added) for row, added in zip(raw, columns, strict=True)]
 
     def _row(self, raw: bytes, columns: str) -> bytes:
         body = raw.rstrip(b"\r\n")
-        return body + encoded(columns, self._encoding) + raw[len(body) :]
+        if self._dialect.escape is not None:
+            body = raw[: len(body) + self._ends_in_escape(body, self._dialect.escape)]
+        return body + encode_text(columns, self._encoding) + raw[len(body) :]
+
+    def _ends_in_escape(self, body: bytes, escape: str) -> bool:
+        """Return whether the last sign of a row escapes what follows, which is part of the last value then."""
+        text = body.decode(self._encoding)
+        return (len(text) - len(text.rstrip(escape))) % 2 == 1
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
         width = len(self._layout.columns) + self._layout.padding
         text = raw.decode(self._encoding, "replace")
-        values = separated.values_of(text, self._dialect)
-        if values is None:  # nobody can tell where they end
+        values = values_of(text, self._dialect)
+        if values is None:  # their ends are unknown
             values = [text.rstrip("\r\n")]
         elif len(values) <= width and _is_text(raw, self._encoding):
             return self.rows([raw], [self._dialect.delimiter * (width - len(values)) + columns])[0]
         values = [*values[:width], *[""] * (width - len(values))]
         end = raw[len(raw.rstrip(b"\r\n")) :]
-        return self._sound("".join(self._dialect.fields(values))[1:]) + encoded(columns, self._encoding) + end
+        return self._sound("".join(self._dialect.fields(values))[1:]) + encode_text(columns, self._encoding) + end
 
     def _sound(self, text: str) -> bytes:
-        """The bytes of a text in which what was no text is replaced, by a question mark where the sign is not known."""
+        """Return the bytes of a text, with a question mark for what the encoding lacks."""
         return text.encode(self._encoding, "replace")
 
 
 class _Texts(_Separated):
     """Lines of text, each of which becomes the first field of a csv."""
 
-    def rows(self, raw: Sequence[bytes], columns: Sequence[str]) -> Sequence[bytes]:
-        return [self._row(row, added) for row, added in zip(raw, columns, strict=True)]
-
     def _row(self, raw: bytes, columns: str) -> bytes:
         body = raw.removesuffix(b"\n").removesuffix(b"\r")
         end = raw[len(body) :]
         if b'"' in body or b"," in body or b"\r" in body:
             body = b'"' + body.replace(b'"', b'""') + b'"'
-        return body + encoded(columns, self._encoding) + end
+        return body + encode_text(columns, self._encoding) + end
 
     def bad_row(self, raw: bytes, columns: str) -> bytes:
         return self._row(self._sound(raw.decode(self._encoding, "replace")), columns)
@@ -188,7 +180,7 @@ class _Objects:
 
 
 class _Beside(_Objects):
-    """Rows of a table: what is added to each as an object of its own, for `parquet.writing` to put beside it."""
+    """Rows of a table: what is added to each is an object of its own, which `formats.parquet` puts beside it."""
 
     def _row(self, raw: bytes, columns: str) -> bytes:  # noqa: ARG002  # the row itself stays where it was dropped
         return b"{%b}\n" % columns[1:].encode()
@@ -198,12 +190,12 @@ class _Beside(_Objects):
 
 
 def failed_head(layout: Layout) -> bytes:
-    """What stands before the first row of the failed file, whose rows are their records' own bytes."""
+    """Return what is before the first row of the failed file, whose rows are their records' own bytes."""
     return layout.head
 
 
 def failed_row(layout: Layout, number: int, raw: bytes) -> bytes:
-    """What stands for a row in the failed file: its record's own bytes, or a table's row by its number."""
+    """Return what represents a row in the failed file: its record's own bytes, or the number of a table's row."""
     return b"%d\n" % number if layout.kind is Kind.PARQUET else raw
 
 
@@ -216,12 +208,12 @@ def _is_text(raw: bytes, encoding: str) -> bool:
 
 
 def _in_encoding(values: Sequence[Any], encoding: str) -> Sequence[str]:
-    """Values as texts of an encoding: a reference to what it lacks, such as `&#8364;`, may hold the delimiter."""
-    return [encoded(as_text(value), encoding).decode(encoding) for value in values]
+    """Return values as texts of an encoding: a reference to what it lacks (`&#8364;`) may hold the delimiter."""
+    return [encode_text(as_text(value), encoding).decode(encoding) for value in values]
 
 
 def _without_formulas(values: Sequence[Any]) -> Sequence[Any]:
-    """A column's values, each text that is a formula with an apostrophe in front, which says that it is a text."""
+    """Return a column's values, each text that is a formula with an apostrophe in front, which makes it a text."""
     try:
         if not any(map(str.startswith, values, repeat(_FORMULA_SIGNS))):
             return values

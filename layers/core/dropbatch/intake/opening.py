@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
-from dropbatch.formats.csv.dialect import NONE
-from dropbatch.formats.csv.header import NOTHING_SAID, Said
+from dropbatch.formats.csv.dialect import NO_OPTIONS, NONE, CsvOptions
 from dropbatch.formats.file_types import FileType, Kind, file_type
 from dropbatch.formats.layout import Layout
 from dropbatch.formats.reading import Position, read_drop, read_on
@@ -66,12 +65,12 @@ def open_drop(context: Context, drop: Drop, kind: FileType, recipe: RecipeText |
         table = _table(context, drop)
         return table, table
     keys = recipe.parsed() if recipe else None
-    said = Said(keys.delimiter, keys.quoting, keys.escape, keys.header) if keys else NOTHING_SAID
-    has_quotes = kind.kind in (Kind.CSV, Kind.TSV) and said.quoting != NONE
+    options = CsvOptions(keys.delimiter, keys.quoting, keys.escape, keys.header) if keys else NO_OPTIONS
+    has_quotes = kind.kind in (Kind.CSV, Kind.TSV) and options.quoting != NONE
     content = content_of(context, drop, kind, has_quotes=has_quotes)
     encoding = keys.encoding if keys else None
     return content, read_drop(
-        content, kind, said=said, encoding=encoding, limits=context.limits, storage=content.storage
+        content, kind, options=options, encoding=encoding, limits=context.limits, storage=content.storage
     )
 
 

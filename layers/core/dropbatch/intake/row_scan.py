@@ -8,17 +8,17 @@ from array import array
 from collections.abc import Sequence
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.batch_api.request import Request, RequestChunk
+from dropbatch.batch_api.request import Request
 from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.jobs import Limited
 from dropbatch.domain.outcomes import WHEN
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.domain.skipped import SkippedRows
-from dropbatch.formats.jsonl.fast_raw_requests import RawChunk
+from dropbatch.formats.jsonl.fast_line_template import RawChunk
 from dropbatch.formats.jsonl.raw_request import raw_custom_id
 from dropbatch.formats.records import Chunk, Record
+from dropbatch.intake.fast_sharding import ChunkSharder
 from dropbatch.intake.opening import Reader
-from dropbatch.intake.sharding import Sharder
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.rows.request_builder import RequestBuilder, find_size_problems
 from dropbatch.rows.sampling import sampled_rows
@@ -61,7 +61,7 @@ class RowScan:
         context: Context,
         reader: Reader,
         compiled: CompiledRecipe | None,
-        sharder: Sharder,
+        sharder: ChunkSharder,
         *,
         limit: int | None,
         seed: int | None,
@@ -164,10 +164,10 @@ class RowScan:
         count = len(chunk.raws)
         over = self.limit is not None and self.rows + count > self.limit
         requests = None if self.hopeless or over else self._builder.requests(chunk)
-        if requests is not None and self._fits(requests) and self._are_new(chunk):
+        if requests is not None and requests.fits(self._limits) and self._are_new(chunk):
             self.rows += count
             if not self.problems:
-                self.sharder.add_many(chunk, requests)
+                self.sharder.add_chunk(chunk, requests)
             return
         with self._builder.limited():
             for record in chunk.records():
@@ -185,12 +185,6 @@ class RowScan:
                     self._add_row(record._replace(number=self.rows + 1))
                     if self.is_full:
                         return
-
-    def _fits(self, requests: RequestChunk) -> bool:
-        return (
-            max(requests.line_sizes()) <= min(self._limits.line_bytes, self._limits.batch_bytes)
-            and requests.estimate.embedding_inputs <= self._limits.batch_embedding_inputs
-        )
 
     def _are_new(self, chunk: Chunk) -> bool:
         if self.ids is None or not isinstance(chunk, RawChunk):

@@ -8,14 +8,11 @@ another process continues: the shards come out the same.
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Protocol
 
-from dropbatch.batch_api.estimates import BYTES_PER_TOKEN
 from dropbatch.batch_api.limits import Limits
-from dropbatch.batch_api.request import Request, RequestChunk
+from dropbatch.batch_api.request import Request
 from dropbatch.domain.outcomes import WHEN
-from dropbatch.formats.records import Chunk
 from dropbatch.ports import Writer
 from dropbatch.storage.shard_index import ShardIndex
 
@@ -135,45 +132,6 @@ class Sharder:
             self._new_group(place, group).add(1, size, inputs, output_bytes, tokens)
             self._index.add(len(raw), place, tokens, inputs, is_list=request.asks_for_list)
         self._write([raw])
-
-    def add_many(self, chunk: Chunk, requests: RequestChunk) -> None:
-        """Add a chunk of rows with their requests, with the same effect as `add` for each row."""
-        sizes, line_sizes, each, count = requests.sizes, requests.line_sizes(), requests.estimate, requests.count
-        start = 0
-        while start < count:
-            place, group = self._group(requests.endpoint, requests.model)
-            end, rows = count, count - start
-            while rows:  # find by halving how many fit
-                end = start + rows
-                if (
-                    self.plans
-                    and self.plans[-1].has_room(rows, sum(map(len, chunk.raws[start:end])), self._limits)
-                    and group.fits(
-                        rows,
-                        sum(line_sizes[start:end]),
-                        rows * each.embedding_inputs,
-                        rows * each.output_bytes,
-                        self._limits,
-                    )
-                ):
-                    break
-                rows //= 2
-            if not rows:
-                self._start(chunk.number + start, chunk.lines[start])
-                place, group = self._group(requests.endpoint, requests.model)
-                end, rows = start + 1, 1
-            tokens = [size // BYTES_PER_TOKEN for size in sizes[start:end]]
-            self._new_group(place, group).add(
-                rows, sum(line_sizes[start:end]), rows * each.embedding_inputs, rows * each.output_bytes, sum(tokens)
-            )
-            raws = chunk.raws[start:end]
-            self._index.sizes.extend(map(len, raws))
-            self._index.groups.extend(repeat(place, rows))
-            self._index.tokens.extend(tokens)
-            self._index.inputs.extend(repeat(each.embedding_inputs, rows))
-            self._index.lists.extend(bytes([each.is_list]) * rows)
-            self._write(raws)
-            start = end
 
     def _group(self, endpoint: str, model: str) -> tuple[int, Group]:
         """Return the place and the group of this pair in the open shard; a new group, not added yet, if it has none."""

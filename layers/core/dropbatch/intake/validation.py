@@ -28,9 +28,10 @@ from dropbatch.intake.drop_recipe import (
     recipe_of,
     with_recipe_problems,
 )
+from dropbatch.intake.fast_sharding import ChunkSharder
 from dropbatch.intake.opening import Source, open_drop, reopen_drop
 from dropbatch.intake.row_scan import RowScan
-from dropbatch.intake.sharding import Sharder, ShardPlan
+from dropbatch.intake.sharding import ShardPlan
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
@@ -80,7 +81,7 @@ def _start(context: Context, job: Job, files: JobFiles, hand_over: HandOver) -> 
             context,
             reader,
             compiled,
-            Sharder(files, context.limits, _token(job)),
+            ChunkSharder(files, context.limits, _token(job)),
             limit=parsed.limit.rows if parsed and parsed.limit else None,
             seed=parsed.limit.seed if parsed and parsed.limit else None,
             skips_bad_rows=parsed is not None and parsed.bad_rows == "skip",
@@ -119,7 +120,7 @@ def _resume(context: Context, job: Job, files: JobFiles, hand_over: HandOver) ->
         context,
         reader,
         compile_for(job.drop, recipe, layout.columns) if recipe and not checkpoint.hopeless else None,
-        Sharder(files, context.limits, _token(job), checkpoint.sharded),
+        ChunkSharder(files, context.limits, _token(job), checkpoint.sharded),
         limit=checkpoint.limit,
         seed=checkpoint.seed,
         in_file=checkpoint.in_file,

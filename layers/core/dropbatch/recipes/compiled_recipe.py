@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dropbatch.batch_api.request import Request, RequestChunk
+from dropbatch.batch_api.fast_requests import RequestChunk
+from dropbatch.batch_api.request import Request
 from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.json_encoding import to_json

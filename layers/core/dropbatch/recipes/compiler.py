@@ -131,7 +131,7 @@ class _Compiler:
 
     def _is_plain(self) -> bool:
         """Return whether no template is a program."""
-        return all(slot.template.parts is not None for slot in self._slots)
+        return all(slot.template.pieces is not None for slot in self._slots)
 
     def _complain(self, key: str, sentence: str, code: str = "wrong_value") -> None:
         self._problems.add(self._recipe.problem(code, key, sentence))

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from dropbatch import fast_paths
 from dropbatch.batch_api.endpoints import endpoint_at
 from dropbatch.batch_api.estimates import ESTIMATED_MEMBERS, LISTABLE_MEMBERS, RequestEstimate, estimate_request
 from dropbatch.batch_api.models import EXAMPLE_MODEL, MODEL_NAME_RULE, is_model_name
@@ -127,7 +128,8 @@ class BodySplitter:
             estimate = estimate_request(self._endpoint, name, orjson.dumps(with_constants(tree, "")))
         parts = tuple(self._merged())
         questions = () if is_checked else tuple(self._questions(tree, parts))
-        return Body(parts, model, estimate, _plain(parts, model, questions), questions)
+        plain = _plain(parts, model, questions) if fast_paths.enabled() else None
+        return Body(parts, model, estimate, plain, questions)
 
     def _questions(self, tree: Mapping[str, Any], parts: Sequence[Any]) -> Iterator[Question]:
         places = {id(part): place for place, part in enumerate(parts)}

@@ -6,7 +6,7 @@ from typing import Any
 
 from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.problems import Problem
-from dropbatch.json_encoding import sound, to_json
+from dropbatch.json_encoding import replace_surrogates, to_json
 from dropbatch.recipes.explanations import explain_type_error, types_of
 from dropbatch.recipes.file_values import FILE
 from dropbatch.recipes.naming import nearest, quoted
@@ -79,7 +79,7 @@ class Slot:
             like = nearest(missing.name, missing.within)
             advice = f"did you mean {quoted(like)}?" if like else "give it a default, or correct the row."
             sentence = f"the value that should have {quoted(missing.name)!r} has none; {advice}"
-        column = None if missing.name is None else sound(missing.name)
+        column = None if missing.name is None else replace_surrogates(missing.name)
         where = f"Key {quoted(self.key)} of the recipe"
         return Problem("undefined_name", f"{where}: {sentence}", column=column, key=self.key)
 

@@ -1,11 +1,11 @@
 """Templates: Jinja2 in a sandbox, over the values of one row.
 
 A template sees each column by its name, the whole row as `row`, and the dropped file as `file`. It is compiled once.
-Most are only text with columns in it; those are joined without Jinja, with the same result. The rendered text follows
-from template, file and row alone, because requests are built more than once.
+Most are only text with columns in it; `fast_templates` joins those without Jinja. The rendered text follows from
+template, file and row alone, because requests are built more than once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,9 @@ from jinja2 import TemplateSyntaxError, nodes
 from jinja2.environment import TemplateExpression
 from jinja2.meta import find_undeclared_variables
 
-from dropbatch.json_encoding import sound
+from dropbatch import fast_paths
+from dropbatch.json_encoding import replace_surrogates
+from dropbatch.recipes.fast_templates import FastTemplate
 from dropbatch.recipes.file_values import FileValues
 from dropbatch.recipes.reserved_names import CONSTANTS, ROW
 from dropbatch.recipes.sizes import TooLargeError, weigh
@@ -31,8 +33,9 @@ class Template:
     """A compiled template.
 
     `names` are the columns that a row must have, `columns` all that the template uses, `spelled` all names that it
-    spells out. `uses_row` says that it depends on the row at all. `parts` are texts and `_Column`s if it has nothing
-    else. `expression` is there if it is `{{ … | json }}` and nothing else. `around` is the text around the expressions.
+    spells out. `uses_row` says that it depends on the row at all. `pieces` are its texts and the names of its columns,
+    in order, each with True if it is a column; None if it has anything else. `fast` renders these. `expression` is
+    there if it is `{{ … | json }}` and nothing else. `around` is the text around the expressions.
 
     `file` has the values of the dropped file; None if `file` is a column. `of_file` are the names that the template
     looks up in it, `lacking` those of them that it lacks.
@@ -42,7 +45,8 @@ class Template:
     columns: tuple[str, ...]
     spelled: frozenset[str]
     uses_row: bool
-    parts: tuple["str | _Column", ...] | None
+    pieces: tuple[tuple[str, bool], ...] | None
+    fast: FastTemplate | None
     jinja: Any
     expression: Callable[..., Any] | None
     around: str
@@ -55,9 +59,9 @@ class Template:
     @property
     def constant(self) -> str | None:
         """Its text if that is the same for every row, else None."""
-        if self.parts is None or any(isinstance(part, _Column) for part in self.parts):
+        if self.pieces is None or any(is_column for _, is_column in self.pieces):
             return None
-        return "".join(part for part in self.parts if isinstance(part, str))
+        return "".join(text for text, _ in self.pieces)
 
     @property
     def may_be_blank(self) -> bool:
@@ -66,16 +70,9 @@ class Template:
 
     def render(self, values: Mapping[str, Any]) -> str:
         """Return its text for a row; raise UndefinedNameError or TemplateFailedError if the row does not fit."""
-        if self.parts is not None:
-            return "".join([part if type(part) is str else part.text(values) for part in self.parts])  # type: ignore[union-attr]  # a part is a str or a column
+        if self.fast is not None:
+            return self.fast.render(values)
         return str(self._guarded(self.jinja.render, values))
-
-    @property
-    def pieces(self) -> Sequence[tuple[str, bool]] | None:
-        """Its texts and the names of its columns, each with True if it is a column; None if it has anything else."""
-        if self.parts is None:
-            return None
-        return [(part, False) if isinstance(part, str) else (part.name, True) for part in self.parts]
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """Return the value itself for `{{ … | json }}`, else the text."""
@@ -100,26 +97,6 @@ class Template:
             raise failure_of(error) from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """The place of a column's value in a plain template."""
-
-    name: str
-    finalize: Callable[[Any], Any]
-
-    def text(self, values: Mapping[str, Any]) -> str:
-        try:
-            value = values[self.name]
-        except KeyError:
-            raise UndefinedNameError(self.name) from None
-        if type(value) is str:
-            return value
-        try:
-            return str(self.finalize(value))
-        except Exception as error:  # noqa: BLE001  # a value may be anything that a file format knows
-            raise failure_of(error) from None
-
-
 def compile_template(
     source: str, *, for_when: bool = False, file: FileValues | None = None, quote: str = DOUBLE
 ) -> Template:
@@ -129,7 +106,7 @@ def compile_template(
     template in the recipe, for the advice in errors.
     """
     environment = FOR_WHEN if for_when else FOR_TEXT
-    source = sound(source)
+    source = replace_surrogates(source)
     try:
         tree = environment.parse(source)
         for node in tree.find_all(_STATEMENTS):
@@ -155,12 +132,15 @@ def compile_template(
     optional = optional_names(tree)
     names = [name for name in in_order(tree, used) if name != ROW and name not in CONSTANTS]
     columns = tuple(dict.fromkeys([*names, *by_row]))
+    pieces = _pieces(tree)
+    is_fast = pieces is not None and fast_paths.enabled()
     return Template(
         names=tuple(name for name in columns if name not in optional),
         columns=columns,
         spelled=frozenset({*used, *by_row, *attributes(tree)}),
         uses_row=bool(columns) or ROW in used,
-        parts=_parts(tree, environment),
+        pieces=pieces,
+        fast=FastTemplate(pieces or (), environment.finalize or print_value) if is_fast else None,
         jinja=jinja,
         expression=expression,
         around="\0".join(node.data for node in tree.find_all(nodes.TemplateData)),
@@ -189,21 +169,20 @@ def _printed(tree: nodes.Template) -> list[nodes.Expr]:
     return [node for output in tree.body if isinstance(output, nodes.Output) for node in output.nodes]
 
 
-def _parts(tree: nodes.Template, environment: Environment) -> tuple[str | _Column, ...] | None:
-    """Return the template as texts and columns; None if it has anything else."""
+def _pieces(tree: nodes.Template) -> tuple[tuple[str, bool], ...] | None:
+    """Return the template's texts and columns, each with True if it is a column; None if it has anything else."""
     if not all(isinstance(node, nodes.Output) for node in tree.body):
         return None
-    finalize = environment.finalize or print_value
-    parts: list[str | _Column] = []
+    pieces: list[tuple[str, bool]] = []
     for node in _printed(tree):
-        text = _constant_text(node)
+        text, column = _constant_text(node), column_of(node)
         if text is not None:
-            parts.append(text)
-        elif (name := column_of(node)) is not None:
-            parts.append(_Column(name, finalize))
+            pieces.append((text, False))
+        elif column is not None:
+            pieces.append((column, True))
         else:
             return None
-    return tuple(parts)
+    return tuple(pieces)
 
 
 def _constant_text(node: nodes.Node) -> str | None:

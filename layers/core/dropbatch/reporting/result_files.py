@@ -1,6 +1,7 @@
 """The small files of the results bucket about a job's progress and its end: status, summary, latest and others."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import ENDED_JOBS, JobState
-from dropbatch.json_encoding import to_json
 from dropbatch.ports import HTML, JSON, Notification
 from dropbatch.reporting.advice import can_be_retried
 from dropbatch.reporting.costs import cost_given_up
@@ -200,4 +200,4 @@ def _put(context: Context, job: Job, name: str, members: Mapping[str, Any]) -> N
 
 
 def _json(members: Mapping[str, Any]) -> bytes:
-    return msgspec.json.format(to_json(members), indent=2)
+    return json.dumps(members, ensure_ascii=False, indent=2).encode()  # a poll writes some, and loads no orjson

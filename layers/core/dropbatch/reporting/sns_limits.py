@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from dropbatch.domain.drops import cut, without_controls
-from dropbatch.json_encoding import sound, to_json
+from dropbatch.json_encoding import replace_surrogates, to_json
 from dropbatch.ports import Letter, Notification
 from dropbatch.reporting.phrases import MAX_FOLDERS, MAX_SUBJECT_UNITS, cut_from_left, units
 
@@ -182,7 +182,7 @@ def _attribute(value: str, otherwise: str) -> str:
 
 
 def _clean(text: str) -> str:
-    return _NONCHARACTERS.sub("\ufffd", without_controls(sound(text)))
+    return _NONCHARACTERS.sub("\ufffd", without_controls(replace_surrogates(text)))
 
 
 def _cut_units(text: str, maximum: int) -> str:

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
+from dropbatch import fast_paths
 from dropbatch.batch_api.request import Request
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import RowRejectedError
@@ -15,19 +14,11 @@ from dropbatch.formats.records import Record
 from dropbatch.formats.writing import RowWriter, row_writer
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.file_values import file_values
+from dropbatch.rows.fast_custom_ids import read_custom_ids
 from dropbatch.rows.request_builder import RequestBuilder
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import BatchRow, JobFiles
 from dropbatch.storage.shard_index import ShardIndex
-
-
-class _WithId(msgspec.Struct):
-    """The id of a raw drop's line, which has been validated: only its id is read."""
-
-    custom_id: str
-
-
-_decode_id = msgspec.json.Decoder(_WithId).decode
 
 
 class JobRows:
@@ -131,9 +122,9 @@ class JobRows:
     def custom_ids(self, shard: Shard, index: ShardIndex) -> Iterator[str] | None:
         """Return the ids of responses.jsonl, row by row; None if the id of each row is its number."""
         if self.compiled is None:
-            lines = index.records(self.files.shard_blocks(shard.number))
-            return (_decode_id(line).custom_id for line in lines)
-        if self.compiled.recipe.id is None and self._sampled is None:
+            if fast_paths.enabled():
+                return read_custom_ids(index.records(self.files.shard_blocks(shard.number)))
+        elif self.compiled.recipe.id is None and self._sampled is None:
             return None
         return map(self.custom_id, self.files.records(shard, self.layout))
 

@@ -15,12 +15,14 @@ from zlib import crc32
 import msgspec
 import orjson
 
+from dropbatch import fast_paths
 from dropbatch.batch_api.endpoints import endpoint_at
 from dropbatch.domain.errors import ObjectNotFoundError
 from dropbatch.json_encoding import to_json
 from dropbatch.ports import JSON
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.storage.context import Context
+from dropbatch.storage.fast_fingerprints import text_fingerprints
 from dropbatch.storage.objects import read_object
 
 MAX_COLUMNS = 50
@@ -78,17 +80,14 @@ def fingerprints(values: Sequence[Any]) -> list[int]:
 
     Equal values have equal fingerprints, whatever their form in a file: 5 and 5.0, or members in another order.
     """
-    try:
-        found = list(map(crc32, map(str.encode, values)))
-    except (TypeError, UnicodeEncodeError):  # not all of them are texts, or valid ones
-        found = list(map(_fingerprint, values))
-    return [each or 1 for each in found] if 0 in found else found
+    found = text_fingerprints(values) if fast_paths.enabled() else None
+    return list(map(_fingerprint, values)) if found is None else found
 
 
 def _fingerprint(value: Any) -> int:
     if isinstance(value, str):
-        return crc32(value.encode("utf-8", "surrogatepass"))
-    return crc32(_canonical(to_json(value)), _JSON_SEED)
+        return crc32(value.encode("utf-8", "surrogatepass")) or 1
+    return crc32(_canonical(to_json(value)), _JSON_SEED) or 1
 
 
 def _canonical(data: bytes) -> bytes:

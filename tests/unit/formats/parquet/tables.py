@@ -13,8 +13,9 @@ import pytest
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem
+from dropbatch.formats.parquet.appended_columns import join_parts, write_part
 from dropbatch.formats.parquet.reading import read_parquet
-from dropbatch.formats.parquet.writing import joined, write_failed, write_part, write_some
+from dropbatch.formats.parquet.selected_rows import write_failed, write_some
 from dropbatch.formats.reading import Position, Record
 
 
@@ -67,7 +68,7 @@ def answered(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], scrat
         parts.append(write_part(io.BytesIO(data), schemas, some, first, end + 1 - first, out, scratch))
         pages.append(out.getvalue())
         first = end + 1
-    before, ranges, footer = joined(io.BytesIO(data), schemas, parts)
+    before, ranges, footer = join_parts(io.BytesIO(data), schemas, parts)
     return data[:before] + b"".join(pages[part][start:end] for part, start, end in ranges) + footer
 
 

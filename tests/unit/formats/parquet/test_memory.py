@@ -12,7 +12,8 @@ from pathlib import Path
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.formats.parquet.reading import read_parquet
-from dropbatch.formats.parquet.writing import write_failed, write_some, write_part
+from dropbatch.formats.parquet.appended_columns import write_part
+from dropbatch.formats.parquet.selected_rows import write_failed, write_some
 
 what, path, rows = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 

@@ -13,13 +13,13 @@ FOOTER = footer_of(io.BytesIO(packed(a_table(40), row_group_size=1)))
 
 @pytest.mark.slow
 def test_a_footer_that_is_taken_apart_and_put_together_is_the_same() -> None:
-    footer = thrift.parsed(FOOTER)
-    groups = [thrift.parsed(group) for group in thrift.items(footer[4])]
+    footer = thrift.parse(FOOTER)
+    groups = [thrift.parse(group) for group in thrift.items(footer[4])]
     assert len(groups) == 40
     for group in groups:
-        group[1] = thrift.structs([thrift.built(thrift.parsed(chunk)) for chunk in thrift.items(group[1])])
-    footer[4] = thrift.structs([thrift.built(group) for group in groups])
-    assert thrift.built(footer) == FOOTER
+        group[1] = thrift.structs([thrift.build(thrift.parse(chunk)) for chunk in thrift.items(group[1])])
+    footer[4] = thrift.structs([thrift.build(group) for group in groups])
+    assert thrift.build(footer) == FOOTER
     assert thrift.to_int(footer[3].data) == 40
 
 
@@ -31,14 +31,14 @@ def test_numbers_and_bytes_come_back(number: int, content: bytes) -> None:
 
 def test_fields_that_lie_far_apart_come_back() -> None:
     fields = {identity: thrift.Field(thrift.I64, thrift.from_int(identity)) for identity in (1, 2, 40, 41, 3000)}
-    assert thrift.parsed(thrift.built(fields)) == fields
+    assert thrift.parse(thrift.build(fields)) == fields
 
 
 @pytest.mark.slow
 @given(st.binary(max_size=60) | st.integers(0, len(FOOTER)).map(lambda size: FOOTER[:size]))
 def test_any_bytes_are_parsed_or_malformed(data: bytes) -> None:
     try:
-        fields = thrift.parsed(data)
+        fields = thrift.parse(data)
     except thrift.MalformedError:
         return
     assert all(isinstance(field, thrift.Field) for field in fields.values())
@@ -57,4 +57,4 @@ def test_any_bytes_are_parsed_or_malformed(data: bytes) -> None:
 )
 def test_what_would_take_all_stack_memory_or_time_is_malformed(data: bytes) -> None:
     with pytest.raises(thrift.MalformedError):
-        thrift.parsed(data)
+        thrift.parse(data)

@@ -1,4 +1,4 @@
-"""How the values of a csv or tsv are told apart, and how answers are written so that the same reader finds them."""
+"""How the values of a csv or tsv are separated, and how answers are written so that the same reader finds them."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,11 +10,24 @@ from dropbatch.json_encoding import to_json
 DOUBLE = "double"
 NONE = "none"
 QUOTINGS = (DOUBLE, NONE)
-"""What `quoting` may be: double quotes around values as RFC 4180 has them, or no quote with a meaning."""
+"""The values of `quoting`: double quotes around values as in RFC 4180, or quotes without a meaning."""
 
 BACKSLASH = "\\"
 
 _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a pipe"}
+
+
+@dataclass(frozen=True, slots=True)
+class CsvOptions:
+    """What the recipe says of a csv or tsv; None for what it leaves open."""
+
+    delimiter: str | None = None
+    quoting: str | None = None
+    escape: str | None = None
+    header: int | None = None
+
+
+NO_OPTIONS = CsvOptions()
 
 
 class CsvReader(Protocol):
@@ -30,9 +43,10 @@ class CsvReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`quoting` is None if nobody said what it is: values are then read with double quotes, with care.
+    """What separates, quotes and escapes values.
 
-    A character behind `escape` means itself, in quotes and outside.
+    `quoting` is None if the recipe leaves it open: values are then read with double quotes, with care. A character
+    behind `escape` means itself, in quotes and outside.
     """
 
     delimiter: str
@@ -59,13 +73,13 @@ class Dialect:
         return _NAMES.get(self.delimiter, f"“{self.delimiter}”")
 
     def reader(self, lines: Iterable[str]) -> CsvReader:
-        """Python's csv.reader, as strict as it gets."""
+        """Return Python's csv.reader, as strict as possible."""
         if self.has_quotes:
             return csv.reader(lines, delimiter=self.delimiter, escapechar=self.escape, strict=True)
         return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE, escapechar=self.escape, strict=True)
 
     def fields(self, values: Sequence[object]) -> Sequence[str]:
-        """A column's values as fields, each behind a delimiter."""
+        """Return a column's values as fields, each behind a delimiter."""
         try:
             together = "".join(values)  # type: ignore[arg-type]  # raises if one is no text
         except TypeError:
@@ -87,7 +101,7 @@ class Dialect:
         return [delimiter + self._escaped(text, self.escape) for text in texts]
 
     def _without_meaning(self, text: str) -> str:
-        """The text with a space for each line end and delimiter: nothing says that they are part of a value."""
+        """Return the text with a space for each line end and delimiter: nothing marks them as part of a value."""
         for sign in ("\r\n", "\r", "\n"):
             text = text.replace(sign, " ")
         return text.replace(self.delimiter, "_" if self.delimiter == " " else " ")
@@ -104,7 +118,7 @@ class Dialect:
 
 
 def as_text(value: object) -> str:
-    """What a field holds of a value."""
+    """Return what a field holds of a value."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -15,7 +15,7 @@ from dropbatch.domain.problems import Problem
 from dropbatch.formats.records import Record
 
 MEMBERS = ("custom_id", "method", "url", "body")
-"""What every line of a batch file has."""
+"""The members of every line of a batch file."""
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -31,10 +31,10 @@ class RawRequest(NamedTuple):
 
 
 def raw_request(record: Record, *, is_decided: bool = False) -> RawRequest:
-    """The request of a raw drop's record. RowRejectedError, with its line, where OpenAI would refuse it.
+    """Return the request of a raw drop's record.
 
-    Keys besides the four are let pass, as OpenAI lets them. `is_decided` says that the row is to be asked whatever it
-    asks: an earlier release took it.
+    Keys besides the four are accepted, as OpenAI accepts them. `is_decided` says that the row is sent whatever it asks,
+    because an earlier release accepted it. Raise RowRejectedError, with the row's line, if OpenAI would refuse it.
     """
     if record.values is None:
         raise RowRejectedError(record.problem or _problem(record, "not_an_object", None, "is not a JSON object"))
@@ -52,7 +52,7 @@ def raw_request(record: Record, *, is_decided: bool = False) -> RawRequest:
 
 
 def _wrong(custom_id: object, method: object, url: object, body: object) -> Iterator[tuple[str, str, str]]:
-    """The code, the key and the words of all that is wrong."""
+    """Yield the code, the key and the words of all that is wrong."""
     if not isinstance(custom_id, str) or not custom_id:
         yield "invalid_custom_id", "custom_id", _custom_id_advice(custom_id)
     if method != "POST":
@@ -88,7 +88,7 @@ def _custom_id_advice(custom_id: object) -> str:
 
 
 def raw_custom_id(record: Record) -> str | None:
-    """The user's own id of a record; None where it has none, which `raw_request` refuses."""
+    """Return the user's own id of a record; None if it has none, which `raw_request` refuses."""
     found = (record.values or {}).get("custom_id")
     return found if isinstance(found, str) else None
 

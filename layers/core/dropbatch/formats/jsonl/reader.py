@@ -1,19 +1,22 @@
 """A line of JSON Lines into an object, as strictly as RFC 8259 and I-JSON (RFC 7493) ask.
 
 msgspec decodes: it refuses what is not JSON, NaN, lone surrogates and bytes that are not UTF-8, and unlike orjson it
-keeps integers over 64 bits exact. A name that is used twice in one object is seen by jiter.
+keeps integers over 64 bits exact. It does not see a name that is used twice in one object; Python's own json does.
 """
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jiter
 import msgspec
 
+from dropbatch import fast_paths
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.encodings import NOT_UTF_8, UTF_8, undecodable
-from dropbatch.formats.records import called
+from dropbatch.formats.jsonl.fast_names import has_unique_names
+from dropbatch.formats.lines import Lines
+from dropbatch.formats.records import Chunk, Record, Records, quote_name
 
 _decode = msgspec.json.Decoder().decode
 
@@ -22,8 +25,26 @@ _STRING_OR_NO_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|Infinity', re.DOTALL)
 Parsed = tuple[dict[str, Any] | None, Problem | None]
 
 
-def parsed(raw: bytes, line: int, *, is_line: bool = True) -> Parsed:
-    """The object that a line holds, or what is wrong with it; `is_line` if nothing else may stand in the line."""
+def read_chunks(lines: Lines, number: int) -> Iterator[Chunk]:
+    """Yield the rows of JSON Lines; `number` is the first row's."""
+    while raws := lines.take():
+        chunk = read_records(raws, number, lines.number - len(raws))
+        if chunk is not None:
+            yield chunk
+            number += len(chunk.raws)
+
+
+def read_records(raws: Sequence[bytes], number: int, line: int) -> Records | None:
+    """Return the rows of lines, parsed one by one; None if all lines are blank."""
+    records: list[Record] = []
+    for at, raw in enumerate(raws, line):
+        if not raw.isspace():
+            records.append(Record(number + len(records), at, raw, *parse_object(raw, at)))
+    return Records(records) if records else None
+
+
+def parse_object(raw: bytes, line: int, *, is_line: bool = True) -> Parsed:
+    """Return the object that a line holds, or its problem; `is_line` says that nothing else may be in the line."""
     try:
         values = _decode(raw)
     except RecursionError:
@@ -33,23 +54,15 @@ def parsed(raw: bytes, line: int, *, is_line: bool = True) -> Parsed:
     if type(values) is not dict:
         message = f'Line {line} is JSON, but not an object; write each row as {{"name": value, …}} on its own line.'
         return None, Problem("not_an_object", message, line=line)
-    if _may_repeat_names(raw):
+    if not (fast_paths.enabled() and has_unique_names(raw)):
         problem = _repeated_name(raw, line)
         if problem is not None:
             return None, problem
     return values, None
 
 
-def _may_repeat_names(raw: bytes) -> bool:
-    """Whether some object of the line has a name twice, or is nested so deeply that jiter does not look."""
-    try:
-        jiter.from_json(raw, catch_duplicate_keys=True, cache_mode=False)
-    except ValueError:
-        return True
-    return False
-
-
 def _repeated_name(raw: bytes, line: int) -> Problem | None:
+    """Return the problem of a name that an object of the line has twice; None if there is none."""
     repeated: list[str] = []
     outermost: list[str] = []
 
@@ -65,7 +78,7 @@ def _repeated_name(raw: bytes, line: int) -> Problem | None:
     except RecursionError:
         return _too_deep(line)
     if outermost:
-        message = f"Line {line} has the key {called(outermost[0])} more than once; keep one of them."
+        message = f"Line {line} has the key {quote_name(outermost[0])} more than once; keep one of them."
         return Problem("duplicate_key", message, line=line, column=outermost[0])
     if repeated:
         message = f"Line {line} holds an object that has a key more than once; keep one of them."
@@ -74,7 +87,7 @@ def _repeated_name(raw: bytes, line: int) -> Problem | None:
 
 
 def _explained(raw: bytes, line: int, *, is_line: bool) -> Problem:
-    """Why a line cannot be decoded, by the standard library, which tells where."""
+    """Return why a line cannot be decoded, by the standard library, which says where."""
     try:
         text = raw.decode(UTF_8).rstrip()
     except UnicodeDecodeError as error:

@@ -13,14 +13,14 @@ from dropbatch.domain.problems import Problem
 from dropbatch.formats.parquet import thrift
 
 MAX_FOOTER_BYTES = 16 << 20
-"""The longest footer that is read. pyarrow makes tens of bytes of each of its bytes; one of this size stands for about
+"""The longest footer that is read. pyarrow makes tens of bytes of each of its bytes; one of this size describes about
 100,000 column chunks."""
 
 BATCH_BYTES = 4 << 20
 """About how much of a row group is decoded at once."""
 
 BATCH_ROWS = 128
-"""The most rows that are decoded at once. A batch costs 0.1 ms, so that more would gain little; and where values are
+"""The maximum of rows that are decoded at once. A batch costs 0.1 ms, so that more would gain little; and if values are
 kept in a dictionary, rows may be larger than their place in the file lets expect."""
 
 BUFFERED_BYTES = 32 << 20
@@ -49,14 +49,15 @@ def damage_told() -> Iterator[None]:
 
 
 def damaged() -> Problem:
+    """Return the problem of a file that cannot be read."""
     return Problem(
         "corrupt_parquet", "The Parquet file is damaged, or not Parquet at all; write the table and drop it again."
     )
 
 
-def opened(file: Source) -> pq.ParquetFile:
-    """The file, its column chunks to be read in pieces; DropRejectedError where that cannot be."""
-    footer = thrift.parsed(footer_of(file))
+def open_table(file: Source) -> pq.ParquetFile:
+    """Open a file, its column chunks to be read in pieces. Raise DropRejectedError if that is impossible."""
+    footer = thrift.parse(footer_of(file))
     if _ENCRYPTION in footer:
         raise DropRejectedError.because(_encrypted())
     metadata = pq.read_metadata(file)
@@ -64,12 +65,18 @@ def opened(file: Source) -> pq.ParquetFile:
     return pq.ParquetFile(file, metadata=metadata, buffer_size=buffer, pre_buffer=False)
 
 
+def row_count(file: Source) -> int:
+    """Return the number of a drop's rows."""
+    count: int = open_table(file).metadata.num_rows
+    return count
+
+
 def _encrypted() -> Problem:
     return Problem("encrypted_parquet", "The Parquet file is encrypted; drop it as plain Parquet.")
 
 
 def footer_of(file: Source) -> bytes:
-    """The footer, as Thrift; DropRejectedError where there is none that can be read."""
+    """Return the footer, as Thrift. Raise DropRejectedError if there is none that can be read."""
     size = file.seek(0, io.SEEK_END)
     if size < 12:
         raise DropRejectedError.because(damaged())
@@ -91,7 +98,7 @@ def footer_of(file: Source) -> bytes:
 
 
 def batches_from(table: pq.ParquetFile, first_row: int = 1) -> Iterator[pa.RecordBatch]:
-    """The rows from `first_row` on."""
+    """Yield the rows from `first_row` on."""
     start = 1
     for group in range(table.num_row_groups):
         rows = table.metadata.row_group(group).num_rows
@@ -101,7 +108,7 @@ def batches_from(table: pq.ParquetFile, first_row: int = 1) -> Iterator[pa.Recor
 
 
 def batches_of_group(table: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
-    """The rows of a row group, counted from 0."""
+    """Yield the rows of a row group, counted from 0."""
     metadata = table.metadata.row_group(group)
     average = metadata.total_byte_size // max(1, metadata.num_rows)
     rows = max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, average)))

@@ -1,7 +1,7 @@
-"""Thrift's compact protocol, as far as a Parquet footer needs it: taken apart into fields and put together again.
+"""Thrift's compact protocol, as far as a Parquet footer needs it: parsed into fields, and built of them again.
 
-A value stays the bytes that it was read as until somebody asks what is in it. So a footer of any size is changed in a
-few places without understanding, or copying piece by piece, all the rest.
+A value stays the bytes that it was read as until its content is needed. So a footer of any size is changed in a few
+places, and all the rest is neither understood nor copied piece by piece.
 (https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md)
 """
 
@@ -10,14 +10,19 @@ from typing import NamedTuple
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT, UUID = range(1, 14)
 
-_DEEPEST = 32  # Parquet's own structures nest about six deep
+MAX_DEPTH = 32
+"""The deepest nesting that is read. Parquet's own structures nest about six deep."""
+
+_FIXED_BYTES = {BYTE: 1, DOUBLE: 8, UUID: 16}
 
 
 class MalformedError(ValueError):
-    """The bytes are not what the protocol asks for."""
+    """The bytes are not what the protocol requires."""
 
 
 class Field(NamedTuple):
+    """A field's type, one of the constants above, and the bytes of its value."""
+
     kind: int
     data: bytes
 
@@ -26,16 +31,16 @@ Struct = dict[int, Field]
 """A structure's fields by their ids, in order."""
 
 
-def parsed(data: bytes) -> Struct:
-    """The fields of a structure; what follows its end is left alone."""
+def parse(data: bytes) -> Struct:
+    """Return the fields of a structure; what follows its end is ignored."""
     fields: Struct = {}
     for identity, kind, start, end in _fields(data, 0, 0)[0]:
         fields[identity] = Field(kind, data[start:end])
     return fields
 
 
-def built(fields: Mapping[int, Field]) -> bytes:
-    """The structure of these fields, in the order of their ids."""
+def build(fields: Mapping[int, Field]) -> bytes:
+    """Return the structure of these fields, in the order of their ids."""
     out = bytearray()
     last = 0
     for identity, field in sorted(fields.items()):
@@ -47,7 +52,7 @@ def built(fields: Mapping[int, Field]) -> bytes:
 
 
 def items(field: Field) -> list[bytes]:
-    """The elements of a list, each as its bytes."""
+    """Return the elements of a list, each as its bytes."""
     kind, count, at = _list_head(field.data, 0)
     found = []
     for _ in range(count):
@@ -58,29 +63,31 @@ def items(field: Field) -> list[bytes]:
 
 
 def structs(elements: Sequence[bytes]) -> Field:
-    """A list of structures."""
+    """Return a list of structures."""
     count = len(elements)
     head = bytes([count << 4 | STRUCT]) if count < 15 else bytes([0xF0 | STRUCT]) + _varint(count)
     return Field(LIST, head + b"".join(elements))
 
 
 def to_int(data: bytes) -> int:
-    """A whole number of any size but a byte's (zigzag)."""
+    """Return a whole number of any size but a byte's (zigzag)."""
     number, _ = _read_varint(data, 0)
     return number >> 1 ^ -(number & 1)
 
 
 def from_int(number: int) -> bytes:
+    """Return the bytes of a whole number."""
     return _varint(number << 1 if number >= 0 else (-number << 1) - 1)
 
 
 def to_bytes(data: bytes) -> bytes:
-    """A text's or a binary's content."""
+    """Return the content of a text or a binary."""
     size, at = _read_varint(data, 0)
     return data[at : at + size]
 
 
 def from_bytes(content: bytes) -> bytes:
+    """Return the bytes of a text or a binary."""
     return _varint(len(content)) + content
 
 
@@ -107,7 +114,7 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _list_head(data: bytes, at: int) -> tuple[int, int, int]:
-    """A list's kind of elements, how many they are, and where they start."""
+    """Return the kind of a list's elements, how many they are, and where they start."""
     if at >= len(data):
         raise MalformedError
     kind, count, at = data[at] & 0x0F, data[at] >> 4, at + 1
@@ -119,7 +126,7 @@ def _list_head(data: bytes, at: int) -> tuple[int, int, int]:
 
 
 def _fields(data: bytes, at: int, depth: int) -> tuple[list[tuple[int, int, int, int]], int]:
-    """Each field of a structure as (id, kind, start, end), and where the structure ends."""
+    """Return each field of a structure as (id, kind, start, end), and where the structure ends."""
     found: list[tuple[int, int, int, int]] = []
     identity = 0
     while True:
@@ -138,42 +145,46 @@ def _fields(data: bytes, at: int, depth: int) -> tuple[list[tuple[int, int, int,
 
 
 def _end(data: bytes, at: int, kind: int, depth: int, *, within: bool = False) -> int:
-    """Where a value that starts at `at` ends. `within` a list a truth takes a byte; as a field it is in the head."""
-    if depth > _DEEPEST:
+    """Return where a value that starts at `at` ends.
+
+    `within` a list or a map a truth value takes a byte; that of a field is in the field's head.
+    """
+    if depth > MAX_DEPTH:
         raise MalformedError
-    match kind:
-        case 1 | 2:
-            at += within
-        case 3:
-            at += 1
-        case 4 | 5 | 6:
-            _, at = _read_varint(data, at)
-        case 7:
-            at += 8
-        case 8:
-            size, at = _read_varint(data, at)
-            at += size
-        case 9 | 10:
-            element, count, at = _list_head(data, at)
-            for _ in range(count):
-                at = _end(data, at, element, depth + 1, within=True)
-        case 11:
-            count, at = _read_varint(data, at)
-            if count > len(data):
-                raise MalformedError
-            if count:
-                if at >= len(data):
-                    raise MalformedError
-                kinds, at = data[at], at + 1
-                for _ in range(count):
-                    at = _end(data, at, kinds >> 4, depth + 1, within=True)
-                    at = _end(data, at, kinds & 0x0F, depth + 1, within=True)
-        case 12:
-            _, at = _fields(data, at, depth + 1)
-        case 13:
-            at += 16
-        case _:
-            raise MalformedError
+    if kind in (TRUE, FALSE):
+        at += within
+    elif kind in _FIXED_BYTES:
+        at += _FIXED_BYTES[kind]
+    elif kind in (I16, I32, I64):
+        _, at = _read_varint(data, at)
+    elif kind == BINARY:
+        size, at = _read_varint(data, at)
+        at += size
+    elif kind in (LIST, SET):
+        element, count, at = _list_head(data, at)
+        for _ in range(count):
+            at = _end(data, at, element, depth + 1, within=True)
+    elif kind == MAP:
+        at = _end_of_map(data, at, depth)
+    elif kind == STRUCT:
+        _, at = _fields(data, at, depth + 1)
+    else:
+        raise MalformedError
     if at > len(data):
         raise MalformedError
+    return at
+
+
+def _end_of_map(data: bytes, at: int, depth: int) -> int:
+    count, at = _read_varint(data, at)
+    if count > len(data):
+        raise MalformedError
+    if not count:
+        return at
+    if at >= len(data):
+        raise MalformedError
+    kinds, at = data[at], at + 1
+    for _ in range(count):
+        at = _end(data, at, kinds >> 4, depth + 1, within=True)
+        at = _end(data, at, kinds & 0x0F, depth + 1, within=True)
     return at

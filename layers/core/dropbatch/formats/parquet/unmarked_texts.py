@@ -17,7 +17,7 @@ _ARROW_SCHEMA = b"ARROW:schema"
 
 
 def unmarked_texts(table: pq.ParquetFile) -> dict[str, pa.DataType]:
-    """The types of the columns that hold such texts, with texts in place of bytes."""
+    """Return the types of the columns that hold such texts, with texts in place of bytes."""
     schema = table.schema_arrow
     names = [field.name for field in schema if _holds_bytes(field.type)]
     if not names or _ARROW_SCHEMA in (table.metadata.metadata or {}):
@@ -50,7 +50,7 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
 
 def _has_bytes(column: pa.Array) -> bool:
-    """Whether some value of a column is neither null nor empty."""
+    """Return whether some value of a column is neither null nor empty."""
     kind = column.type
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return any(len(value) for value in column.to_pylist() if value is not None)

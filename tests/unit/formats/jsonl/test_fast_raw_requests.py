@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.jsonl import reader as jsonl
+from dropbatch.formats.jsonl.fast_line_template import MAX_BYTES, MAX_GAPS, RawChunk
 from dropbatch.formats.jsonl.fast_raw_requests import (
-    MAX_BYTES,
-    MAX_GAPS,
     MAX_MISSES,
-    TRIED_AGAIN,
+    RETRIES,
     LineTemplates,
-    RawChunk,
 )
 from dropbatch.formats.jsonl.raw_request import raw_custom_id
 from dropbatch.formats.records import Record
 from dropbatch.rows.request_builder import RequestBuilder
 from tests.unit.formats.reading_drops import drop
+
+pytestmark = pytest.mark.usefixtures("with_fast_paths")
 
 
 def request(row: int, **body: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def one_by_one(lines: list[bytes]) -> Told:
     records: list[Record] = []
     for line, raw in enumerate(lines, 1):
         if not raw.isspace():
-            records.append(Record(len(records) + 1, line, raw, *jsonl.parsed(raw, line)))
+            records.append(Record(len(records) + 1, line, raw, *jsonl.parse_object(raw, line)))
     return told(records)
 
 
@@ -429,7 +429,7 @@ def test_shapes_that_do_not_fit_are_tried_no_more() -> None:
     """A file of which no two lines are alike is read at the pace of single lines."""
     shapes = LineTemplates()
     lines = [written(request(row, metadata={f"k{row}": "v"})) for row in range(400)]
-    for most in (MAX_MISSES + 1, TRIED_AGAIN + 1, TRIED_AGAIN + 1):
+    for most in (MAX_MISSES + 1, RETRIES + 1, RETRIES + 1):
         chunks = list(shapes.chunks(lines, 1, 1))
         assert [record.raw for chunk in chunks for record in chunk.records()] == lines
         assert len(chunks) <= most

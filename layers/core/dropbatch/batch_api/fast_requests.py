@@ -1,0 +1,78 @@
+"""Fast path: the requests of many rows, kept as one form and the cells that fill it.
+
+What a `Request` says of one row, a `RequestChunk` says of a thousand. Rows whose requests are not of one form have
+none; each of them gets a `Request`.
+
+Building requests takes 12 times as long without it and `recipes/fast_body`.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+
+from dropbatch.batch_api.estimates import RequestEstimate
+from dropbatch.batch_api.limits import Limits
+from dropbatch.batch_api.request import LINE, Request
+
+
+class RequestChunk:
+    """The requests of rows that follow one another from `number` on, all to the same model.
+
+    Their bodies are one `form`, with a `%b` for each of the `columns`, of which each row has one cell. They are made
+    only on demand: validation needs their sizes alone.
+    """
+
+    __slots__ = ("_columns", "_form", "_sizes", "count", "endpoint", "estimate", "model", "number")
+
+    def __init__(
+        self,
+        endpoint: str,
+        model: str,
+        estimate: RequestEstimate,
+        number: int,
+        count: int,
+        form: bytes,
+        columns: Sequence[Sequence[bytes]],
+    ) -> None:
+        self.endpoint, self.model, self.estimate = endpoint, model, estimate
+        self.number, self.count = number, count
+        self._form, self._columns = form, columns
+        self._sizes: list[int] | None = None
+
+    @property
+    def sizes(self) -> list[int]:
+        """The size of each body in bytes."""
+        if self._sizes is None:
+            fixed = len(self._form % ((b"",) * len(self._columns)))
+            cells = [map(len, column) for column in self._columns]
+            whole = map(sum, zip(*cells, strict=True)) if len(cells) > 1 else cells[0] if cells else [0] * self.count
+            self._sizes = [fixed + size for size in whole]
+        return self._sizes
+
+    def fits(self, limits: Limits) -> bool:
+        """Return whether each request may be sent: no line and no list of inputs is too long."""
+        return (
+            max(self.line_sizes()) <= min(limits.line_bytes, limits.batch_bytes)
+            and self.estimate.embedding_inputs <= limits.batch_embedding_inputs
+        )
+
+    def bodies(self) -> list[bytes]:
+        """Return the bodies in the order of their rows."""
+        return [self._form % row for row in self._rows()]
+
+    def line_sizes(self) -> list[int]:
+        """Return the size in bytes of each request as a line that has its row's number as `custom_id`."""
+        fixed = Request(self.endpoint, self.model, b"").line_size("")
+        last = self.number + self.count - 1
+        if len(str(self.number)) == len(str(last)):
+            fixed += len(str(last))
+            return [size + fixed for size in self.sizes]
+        return [size + fixed + len(str(number)) for number, size in enumerate(self.sizes, self.number)]
+
+    def lines(self) -> bytes:
+        """Return all requests as lines of a batch file."""
+        line = LINE % (b'"%d"', self.endpoint.encode(), self._form)
+        numbers = range(self.number, self.number + self.count)
+        return b"".join([line % row for row in zip(numbers, *self._columns, strict=True)])
+
+    def _rows(self) -> Iterable[tuple[bytes, ...]]:
+        return zip(*self._columns, strict=True) if self._columns else repeat((), self.count)

@@ -1,0 +1,95 @@
+"""The columns that answers add to a table."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from dropbatch.formats.parquet.answer_columns import DoesNotFitError, answer_type
+from tests.unit.formats.parquet.tables import a_table, answered, packed, unpacked
+
+SCHEMAS = {
+    "a_answer": None,
+    "a_score": {"type": "integer"},
+    "a_sure": {"type": "number"},
+    "a_good": {"type": "boolean"},
+    "a_tags": {"type": "array", "items": {"type": "string"}},
+    "a_embedding": {"type": "array", "items": {"type": "number"}},
+    "a_status": None,
+}
+
+
+def answers(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "a_answer": f"é “{n}”" if n % 3 else None,
+            "a_score": 2**62 + n if n % 4 else None,
+            "a_sure": n / 7,
+            "a_good": bool(n % 2),
+            "a_tags": ["x"] * (n % 3) if n % 5 else None,
+            "a_embedding": [n + 0.5, 1e-300] if n % 6 else None,
+            "a_status": "ok",
+        }
+        for n in range(count)
+    ]
+
+
+def lines(values: list[dict[str, Any]]) -> list[bytes]:
+    return [json.dumps(value).encode() + b"\n" for value in values]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("a_score", 1.5),
+        ("a_score", 2**70),
+        ("a_score", "7"),
+        ("a_sure", "0.5"),
+        ("a_good", "true"),
+        ("a_embedding", [[0.5], [0.25]]),
+        ("a_embedding", 0.5),
+        ("a_tags", "x"),
+    ],
+)
+def test_a_value_of_another_type_is_told_by_its_column_and_a_text_takes_it(
+    name: str, value: Any, tmp_path: Path
+) -> None:
+    values = answers(5)
+    values[3][name] = value
+    data = packed(a_table(5))
+    with pytest.raises(DoesNotFitError) as caught:
+        answered(data, SCHEMAS, lines(values), tmp_path)
+    assert caught.value.column == name
+    out = answered(data, SCHEMAS | {name: None}, lines(values), tmp_path)
+    written = unpacked(out).column(name)[3].as_py()
+    assert written == value or json.loads(written) == value
+
+
+def test_there_must_be_an_answer_to_each_row(tmp_path: Path) -> None:
+    for count in (4, 6):
+        with pytest.raises(AssertionError, match="answers than rows"):
+            answered(packed(a_table(5)), SCHEMAS, lines(answers(count)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        ({"type": "string", "enum": ["a", "b"]}, pa.string()),
+        ({"type": "integer"}, pa.int64()),
+        ({"type": ["number", "null"]}, pa.float64()),
+        ({"type": "boolean"}, pa.bool_()),
+        ({"type": "array", "items": {"type": "string"}}, pa.list_(pa.string())),
+        ({"type": "array", "items": {"type": "object"}}, pa.list_(pa.string())),
+        ({"type": "array"}, pa.list_(pa.string())),
+        ({"type": "object", "properties": {}}, pa.string()),
+        ({"type": ["integer", "string"]}, pa.string()),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, pa.string()),
+        (True, pa.string()),
+        (None, pa.string()),
+    ],
+)
+def test_a_column_has_the_type_that_the_schema_says(schema: Any, kind: Any) -> None:
+    assert answer_type(schema) == kind
