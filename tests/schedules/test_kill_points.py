@@ -115,7 +115,7 @@ def check_complete(fake: FakeContext) -> None:
             lines = fake.openai.files[batch.input_file_id].split(b"\n")
             asked.update(json.loads(line)["custom_id"] for line in lines if line)
     tries = {"2": 2, "5": 2, "8": 3, "14": 2}
-    assert asked == {str(row): tries.get(str(row), 1) for row in range(1, 17)}, "nothing answered is asked again"
+    assert asked == {str(row): tries.get(str(row), 1) for row in range(1, 17)}, "no answered row is sent again"
 
 
 def check_complete_or_rejected(fake: FakeContext) -> None:

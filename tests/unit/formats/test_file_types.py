@@ -21,7 +21,7 @@ from dropbatch.formats.file_types import FileType, Kind, check_deployed, file_ty
         ("in/x.csv.zst", FileType(Kind.CSV, "csv", Compression.ZSTD, "x")),
     ],
 )
-def test_a_name_says_how_its_rows_lie(key: str, expected: FileType) -> None:
+def test_a_name_says_the_layout_of_its_rows(key: str, expected: FileType) -> None:
     assert file_type(key) == expected
 
 
@@ -47,7 +47,7 @@ def test_another_extension_is_refused_with_what_to_do(key: str, advice: str) -> 
     assert advice in problem.message
 
 
-def test_parquet_is_taken_only_where_its_library_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_is_accepted_only_if_its_library_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
     check_deployed(Kind.PARQUET)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for kind in set(Kind) - {Kind.PARQUET}:

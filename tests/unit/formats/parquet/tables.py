@@ -1,4 +1,4 @@
-"""Parquet files as tests have them."""
+"""Parquet files for tests."""
 
 import io
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from dropbatch.formats.reading import Position, Record
 
 
 def packed(table: Any, **options: Any) -> bytes:
-    """A table as a file."""
+    """Return a table as a file."""
     out = io.BytesIO()
     pq.write_table(table, out, **options)
     return out.getvalue()
@@ -31,7 +31,7 @@ def unpacked(data: bytes) -> Any:
 
 
 def content(table: Any) -> list[dict[str, Any]]:
-    """A table's rows. Python's own times have no nanoseconds, so that these are numbers."""
+    """Return the rows of a table, with times as numbers, because Python's times have no nanoseconds."""
     for place, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):
             table = table.set_column(place, field.name, table.column(place).cast(pa.int64()))
@@ -40,7 +40,7 @@ def content(table: Any) -> list[dict[str, Any]]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two tables have the same rows, columns, types and notes on them. What null hides is not looked at."""
+    """Return whether two tables have the same rows, columns, types and metadata. Values under a null do not count."""
     return bool(one.schema.equals(other.schema, check_metadata=True)) and content(one) == content(other)
 
 
@@ -49,7 +49,7 @@ def rows(data: bytes, first_row: int = 1, **limits: int) -> list[Record]:
 
 
 def rejected(data: bytes, **limits: int) -> Problem:
-    """The one problem for which a file is refused."""
+    """Return the one problem for which a file is refused."""
     with pytest.raises(DropRejectedError) as caught:
         rows(data, **limits)
     [problem] = caught.value.problems
@@ -57,7 +57,7 @@ def rejected(data: bytes, **limits: int) -> Problem:
 
 
 def answered(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], scratch: Path, *cuts: int) -> bytes:
-    """The file with answers to all of its rows, made in several parts that end after the rows `cuts`."""
+    """Return the file with answers to all rows, made in several parts that end after the rows `cuts`."""
     upcoming = iter(lines)
     count = pq.read_metadata(io.BytesIO(data)).num_rows
     parts, pages = [], []
@@ -73,7 +73,7 @@ def answered(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], scrat
 
 
 def cut(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], rows: int, scratch: Path) -> bytes:
-    """The file's first rows with answers to them."""
+    """Return the first rows of the file with their answers."""
     out = io.BytesIO()
     write_some(io.BytesIO(data), schemas, lines, range(1, rows + 1), out, scratch)
     return out.getvalue()
@@ -86,7 +86,7 @@ def failed(data: bytes, numbers: Iterable[int], scratch: Path) -> bytes:
 
 
 def a_table(count: int) -> Any:
-    """Of so many rows, with a column of each kind that files have."""
+    """Return a table of this number of rows, with a column of each common kind."""
     numbers = range(count)
     return pa.table(
         {

@@ -54,7 +54,7 @@ def lines(values: list[dict[str, Any]]) -> list[bytes]:
         ("a_tags", "x"),
     ],
 )
-def test_a_value_of_another_type_is_told_by_its_column_and_a_text_takes_it(
+def test_a_value_of_another_type_is_named_by_its_column_and_a_text_column_accepts_it(
     name: str, value: Any, tmp_path: Path
 ) -> None:
     values = answers(5)

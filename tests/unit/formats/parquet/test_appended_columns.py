@@ -1,4 +1,4 @@
-"""Parquet out: the drop's columns to the bit, the answers' beside them; and only failed rows where these are asked."""
+"""Answers in Parquet: the columns of the drop, unchanged to the bit, with those of the answers beside them."""
 
 import io
 import json
@@ -63,7 +63,7 @@ def its_own(table: Any) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "zstd", "lz4"])
 @pytest.mark.parametrize("row_group", [8, 64, 10_000])
-def test_answers_stand_beside_columns_that_are_as_they_were(codec: str, row_group: int, tmp_path: Path) -> None:
+def test_answers_are_beside_unchanged_columns(codec: str, row_group: int, tmp_path: Path) -> None:
     table = a_table(300).replace_schema_metadata({"mine": "kept"})
     data = packed(table, compression=codec, row_group_size=row_group)
     out = answered(data, SCHEMAS, lines(answers(300)), tmp_path)
@@ -85,7 +85,7 @@ def test_answers_stand_beside_columns_that_are_as_they_were(codec: str, row_grou
     assert out.startswith(data[: -8 - int.from_bytes(data[-8:-4], "little")])
 
 
-def test_page_indexes_and_filters_of_the_drop_go_on_working(tmp_path: Path) -> None:
+def test_page_indexes_and_filters_of_the_drop_still_work(tmp_path: Path) -> None:
     table = pa.table({"id": range(5000), "text": [f"row {n}" for n in range(5000)]})
     data = packed(table, write_page_index=True, data_page_size=1000, row_group_size=2000)
     out = answered(data, {"answer": None}, [b'{"answer":"a"}'] * 5000, tmp_path)
@@ -118,7 +118,7 @@ def test_row_groups_without_rows_stay(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("cuts", [[150], [1], [299], [64, 128], [10, 63, 64, 65, 200]])
 @pytest.mark.parametrize("row_group", [8, 64, 10_000])
-def test_answers_that_are_made_part_by_part_come_to_the_same(cuts: list[int], row_group: int, tmp_path: Path) -> None:
+def test_answers_made_part_by_part_give_the_same_file(cuts: list[int], row_group: int, tmp_path: Path) -> None:
     data = packed(a_table(300), row_group_size=row_group, compression="zstd")
     found = unpacked(answered(data, SCHEMAS, lines(answers(300)), tmp_path, *cuts))
     assert same(its_own(found), unpacked(data))

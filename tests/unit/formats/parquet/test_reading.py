@@ -1,4 +1,4 @@
-"""Parquet in: every type as JSON, from any row on, and what cannot be read refused in one sentence."""
+"""Reading Parquet: every type as JSON, from any row on; an unreadable file is refused in one sentence."""
 
 import io
 import json
@@ -97,7 +97,7 @@ def test_times_are_those_of_the_clock(moment: datetime, unit: str) -> None:
     assert datetime.fromisoformat(record.values["t"]) == moment
 
 
-def test_durations_are_read_as_others_read_them() -> None:
+def test_durations_equal_those_of_other_readers() -> None:
     [record] = rows(packed(pa.table({"d": pa.array([timedelta(hours=-1, milliseconds=1)], pa.duration("ms"))})))
     assert record.values == {"d": "-PT3599.999S"}
 
@@ -117,7 +117,7 @@ def test_a_table_has_columns_and_its_rows_are_kept_as_json_lines() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("row_group", [1, 7, 1000])
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
-def test_reading_goes_on_from_any_row(row_group: int, version: str) -> None:
+def test_reading_resumes_at_any_row(row_group: int, version: str) -> None:
     data = packed(a_table(300), row_group_size=row_group, data_page_version=version)
     whole = rows(data)
     for first in (1, 2, 7, 8, 128, 129, 130, 257, 300):
@@ -127,7 +127,7 @@ def test_reading_goes_on_from_any_row(row_group: int, version: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row_group", [50, 200, 1000])
-def test_another_reader_goes_on_after_any_chunk_with_the_same_rows_and_hash(row_group: int) -> None:
+def test_another_reader_resumes_after_any_chunk_with_the_same_rows_and_hash(row_group: int) -> None:
     data = packed(a_table(1000), row_group_size=row_group)
     whole = read_parquet(io.BytesIO(data), Limits())
     stood = [(whole.position, whole.digest())]
@@ -173,7 +173,7 @@ def test_a_damaged_file_is_refused(data: bytes) -> None:
 
 @pytest.mark.slow
 @given(st.data())
-def test_no_damage_does_anything_but_refuse_or_change_values(data: st.DataObject) -> None:
+def test_damage_is_refused_or_only_changes_values(data: st.DataObject) -> None:
     small = packed(pa.table({"a": [1, 2, 3], "b": ["x", "y", None]}))
     place = data.draw(st.integers(0, len(small) - 1))
     broken = small[:place] + bytes([data.draw(st.integers(0, 255))]) + small[place + 1 :]
@@ -217,7 +217,7 @@ def test_a_row_that_is_too_long_is_refused_by_its_number() -> None:
     assert "Row 2" in problem.message
 
 
-def test_a_table_that_unpacks_to_too_much_is_refused_at_once_or_where_it_does() -> None:
+def test_a_table_that_unpacks_to_too_much_is_refused_at_once_or_while_it_is_read() -> None:
     bomb = packed(pa.table({"a": pa.array([None] * 5_000_000, pa.int8())}))
     assert len(bomb) < 100_000
     assert rejected(bomb, drop_bytes=1_000_000).code == "drop_too_large"
@@ -237,7 +237,7 @@ def test_a_footer_that_would_take_all_memory_is_refused(monkeypatch: pytest.Monk
     assert "larger row groups" in problem.message
 
 
-def test_what_s3_raises_is_no_damage() -> None:
+def test_an_error_of_s3_is_not_damage() -> None:
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             if self.tell() < 1000:
@@ -259,7 +259,7 @@ def test_times_of_old_hadoop_files_are_read() -> None:
 
 
 def unmarked(table: Any, **options: Any) -> bytes:
-    """A table as programs write it that know no Arrow: bytes have no mark that tells whether they are texts."""
+    """Return a table as written by programs without Arrow: nothing marks bytes as texts."""
     return packed(table, store_schema=False, **options)
 
 

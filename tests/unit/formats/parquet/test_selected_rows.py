@@ -69,7 +69,7 @@ def test_a_recipe_s_limit_cuts_the_table(count: int, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("numbers", [[1], [300], [5, 64, 65, 66, 192, 193, 300], list(range(1, 301)), []])
 @pytest.mark.parametrize("row_group", [10, 64, 1000])
-def test_failed_rows_are_as_they_were_dropped(numbers: list[int], row_group: int, tmp_path: Path) -> None:
+def test_failed_rows_are_unchanged(numbers: list[int], row_group: int, tmp_path: Path) -> None:
     table = a_table(300).replace_schema_metadata({"mine": "kept"})
     data = packed(table, compression="zstd", row_group_size=row_group)
     out = failed(data, numbers, tmp_path)

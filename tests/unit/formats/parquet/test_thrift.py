@@ -55,6 +55,6 @@ def test_any_bytes_are_parsed_or_malformed(data: bytes) -> None:
         b"\x1f\x00",  # an unknown kind
     ],
 )
-def test_what_would_take_all_stack_memory_or_time_is_malformed(data: bytes) -> None:
+def test_a_footer_that_would_take_too_much_stack_memory_or_time_is_malformed(data: bytes) -> None:
     with pytest.raises(thrift.MalformedError):
         thrift.parse(data)
