@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
+from moto import mock_aws
 from moto.core.serialize import BaseJSONSerializer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -77,6 +78,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 def fake(tmp_path: Path) -> FakeContext:
     """Return the fakes of all ports. A module that needs other fakes overrides this fixture."""
     return FakeContext(tmp_path)
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Mock AWS with moto, in the process of the test."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,22 +1,10 @@
-"""The AWS that the real adapters are tested against: moto, in the process of the test."""
-
-from collections.abc import Iterator
+"""The table that the real adapter is tested with."""
 
 import boto3
-import pytest
-from moto import mock_aws
 
 from dropbatch.adapters.dynamodb import DynamoTable
 
 REGION = "us-east-1"
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    with mock_aws():
-        yield
 
 
 def real_table() -> DynamoTable:

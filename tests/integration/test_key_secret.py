@@ -1,25 +1,14 @@
 """The API key, read from Secrets Manager."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from botocore.exceptions import ClientError, EndpointConnectionError
-from moto import mock_aws
 
 from dropbatch.adapters.secrets import PLACEHOLDER, KeySecret
 from dropbatch.domain.errors import ErrorKind, OpenAIAuthError, OpenAIOutcomeUnknownError
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with mock_aws():
-        yield
 
 
 def store(value: str) -> None:

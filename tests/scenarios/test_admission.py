@@ -17,7 +17,7 @@ from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
 from dropbatch.storage.repository import Repository
 from dropbatch.submission import admission, quotas
-from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, rows, run
+from tests.driving import RECIPE, deliver, drop, jobs, only_job, rows, run, sent_rows
 from tests.fakes import FakeContext, answer_ok, response_line
 
 MODEL = "gpt-6-luna"
@@ -44,7 +44,7 @@ def wide(tmp_path: Path) -> FakeContext:
 def completed(fake: FakeContext) -> list[list[int]]:
     """Return the rows of every batch that was run."""
     states = [batch.status for batch in fake.openai.batches.values()]
-    return [its_rows for its_rows, state in zip(asked(fake), states, strict=True) if state is OpenAIStatus.COMPLETED]
+    return [sent for sent, state in zip(sent_rows(fake), states, strict=True) if state is OpenAIStatus.COMPLETED]
 
 
 def test_rows_over_the_token_limit_wait_and_spend_no_try(fake: FakeContext) -> None:
@@ -54,7 +54,7 @@ def test_rows_over_the_token_limit_wait_and_spend_no_try(fake: FakeContext) -> N
     run(fake, ticks=300)
     assert only_job(fake).state is JobState.SUCCEEDED
     assert len(completed(fake)) == 6
-    assert max(len(batch) for batch in asked(fake)) == 2
+    assert max(len(batch) for batch in sent_rows(fake)) == 2
 
 
 def test_a_batch_larger_than_the_limit_is_split(wide: FakeContext) -> None:
@@ -73,7 +73,7 @@ def test_a_configured_limit_is_never_exceeded(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(20))
     run(fake, ticks=300)
     assert only_job(fake).state is JobState.SUCCEEDED
-    assert len(completed(fake)) == len(asked(fake))
+    assert len(completed(fake)) == len(sent_rows(fake))
 
 
 @pytest.mark.slow
@@ -89,7 +89,7 @@ def test_batches_that_are_refused_though_they_should_fit_become_smaller(
     run(wide, ticks=600)
     assert only_job(wide).state is JobState.SUCCEEDED
     assert sorted(completed(wide)) == [[row] for row in range(1, 13)]
-    assert len(asked(wide)) < 30, "refusals are few"
+    assert len(sent_rows(wide)) < 30, "refusals are few"
 
 
 def rows_of(fake: FakeContext, batch: RemoteBatch) -> list[bytes]:
@@ -229,7 +229,7 @@ def test_small_batches_do_not_starve_a_large_one(tmp_path: Path) -> None:
     run(fake, ticks=1)
     drop(fake, "large.csv", rows(9))
     waited = 0
-    while not any(len(batch) == 9 for batch in asked(fake)):
+    while not any(len(batch) == 9 for batch in sent_rows(fake)):
         drop(fake, f"small{waited}.csv", rows(1 + waited % 3))
         run(fake, ticks=1)
         for batch in list(fake.openai.batches.values()):

@@ -7,7 +7,7 @@ import pytest
 
 from dropbatch.domain.jobs import GRACE_SECONDS, ITEM_LIFETIME_SECONDS, MAX_JOB_SECONDS, RETENTION_SECONDS
 from dropbatch.domain.states import JobState
-from tests.driving import RECIPE, asked, drop, jobs, only_job, rows, run
+from tests.driving import RECIPE, drop, jobs, only_job, rows, run, sent_rows
 from tests.fakes import WORK, FakeContext, answer_ok, response_line
 
 DAY = 86_400
@@ -75,5 +75,5 @@ def test_work_files_that_a_retry_needs_are_kept_until_the_retry_has_them(fake: F
     drop(fake, "a.csv.retry", b"")
     run(fake, ticks=200)
     assert [job.state for job in jobs(fake)] == [JobState.PARTIAL, JobState.SUCCEEDED]
-    assert asked(fake) == [[1, 2, 3], [2]]
+    assert sent_rows(fake) == [[1, 2, 3], [2]]
     assert fake.objects.keys(WORK, "jobs/") == [], "both are done"

@@ -22,7 +22,7 @@ from dropbatch.reporting.details import results_prefix
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.repository import Repository
-from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, result_json, rows, run
+from tests.driving import RECIPE, deliver, drop, jobs, only_job, result_json, rows, run, sent_rows
 from tests.fakes import RESULTS, WORK, FakeContext, FakeObjects, Killer, answer_ok, response_line
 
 TEXTS = rows(45)
@@ -211,13 +211,13 @@ def test_a_shard_that_has_been_carried_over_is_only_looked_up(tmp_path: Path) ->
     origin = Former(old, again, recipes=1, today=None)
     for shard in repository.shards(job.id):
         killer.calls.clear()
-        stays, asked, skipped = carry_over(
+        stays, sent, skipped = carry_over(
             fake.context, repository.batches(former.id, shard.number), origin, again, shard
         )
         assert set(killer.calls) == {"objects.blocks"}
         made = {batch.sort_key: batch for batch in repository.batches(job.id, shard.number)}
-        assert {batch.sort_key for batch in (*stays, *asked)} == set(made)
-        assert all(batch.requests == made[batch.sort_key].requests for batch in (*stays, *asked))
+        assert {batch.sort_key for batch in (*stays, *sent)} == set(made)
+        assert all(batch.requests == made[batch.sort_key].requests for batch in (*stays, *sent))
         assert not skipped.codes
 
 
@@ -235,7 +235,7 @@ def test_a_line_that_is_not_strict_json_is_paid_once_and_delivered(tmp_path: Pat
     drop(fake, "a.csv", rows(3))
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
-    assert asked(fake) == [[1, 2, 3]]
+    assert sent_rows(fake) == [[1, 2, 3]]
     assert result_json(fake, "summary.json")["tokens"]["input"] == 30
 
 

@@ -19,7 +19,6 @@ from dropbatch.reporting.runs import run_line
 from tests import event_contract
 from tests.driving import (
     RECIPE,
-    asked,
     deliver,
     deliver_next,
     drop,
@@ -30,6 +29,7 @@ from tests.driving import (
     result_json,
     rows,
     run,
+    sent_rows,
 )
 from tests.fakes import INBOX, FakeContext, answer_ok, response_line
 from tests.fakes.killer import Killer
@@ -578,11 +578,11 @@ def test_an_unchanged_rerun_needs_an_approval_and_names_the_former_cost(fake: Fa
     ]
     assert fake.topics.published[-1].detail["answered_by"] == {"job_id": first.id, "paid": paid}
     assert fake.topics.published[-1].detail["held_reason"] == "answered_before"
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
     drop(fake, "a.csv.approve/", b"")
     run(fake)
     assert [job.state for job in jobs(fake)] == [JobState.SUCCEEDED, JobState.SUCCEEDED]
-    assert asked(fake) == [[1, 2, 3]] * 2
+    assert sent_rows(fake) == [[1, 2, 3]] * 2
     assert fake.topics.events() == ["accepted", "ended", "held", "marker", "ended"]
 
 
@@ -600,7 +600,7 @@ def test_a_rerun_that_is_not_approved_is_cancelled_by_a_marker_or_after_two_week
     assert jobs(fake)[-1].held_reason is HeldReason.REPEATED, "the first run still answered it"
     run(fake, ticks=3 * 24, step=3600)
     assert jobs(fake)[-1].state is JobState.CANCELLED
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
 
 
 def test_the_end_of_a_rerun_that_was_not_approved_offers_no_way_around_the_question(fake: FakeContext) -> None:
@@ -625,7 +625,7 @@ def test_the_end_of_a_rerun_that_was_not_approved_offers_no_way_around_the_quest
     drop(fake, "a.csv.rerun/", b"")
     run(fake, ticks=3)
     assert jobs(fake)[-1].held_reason is HeldReason.REPEATED
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
 
 
 def test_a_rerun_with_another_recipe_or_after_a_failure_starts_at_once(fake: FakeContext) -> None:
@@ -695,7 +695,7 @@ def test_a_recreated_folder_is_a_new_marker(fake: FakeContext) -> None:
         fake.clock.sleep(60)
         drop(fake, "a.csv.retry/", b"")
         run(fake)
-    assert asked(fake) == [[1, 2, 3], [2], [2]]
+    assert sent_rows(fake) == [[1, 2, 3], [2], [2]]
 
 
 def test_a_retry_without_a_row_to_send_is_one_message(fake: FakeContext) -> None:

@@ -18,7 +18,7 @@ from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
-from tests.driving import RECIPE, asked, drop, jobs, only_job, result, result_json, rows, run, survive
+from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, rows, run, sent_rows, survive
 from tests.fakes import INBOX, FakeContext, Killer, answer_ok, response_line
 
 
@@ -55,7 +55,7 @@ def test_temporarily_failed_rows_are_retried_alone(fake: FakeContext, status: in
     drop(fake, "a.csv", rows(4))
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
-    assert asked(fake) == [[1, 2, 3, 4], [2, 3]]
+    assert sent_rows(fake) == [[1, 2, 3, 4], [2, 3]]
     assert set(fake.openai.batches_by_key().values()) == {1}
 
 
@@ -63,7 +63,7 @@ def test_progress_counts_a_row_once_however_often_it_is_tried(fake: FakeContext)
     fake.openai.answer = failing(500, "server_error", 2)
     drop(fake, "a.csv", rows(4))
     run(fake, ticks=2, step=1)
-    assert len(asked(fake)) == 1, "the second try is still to come"
+    assert len(sent_rows(fake)) == 1, "the second try is still to come"
     assert result_json(fake, "status.json")["requests"] == {"total": 4, "completed": 3, "failed": 0}
 
 
@@ -73,7 +73,7 @@ def test_rows_that_would_fail_again_are_not_retried(fake: FakeContext, status: i
     drop(fake, "a.csv", rows(3))
     run(fake)
     assert outcomes(fake) == ["ok", "error:lasting", "ok"]
-    assert asked(fake) == [[1, 2, 3]]
+    assert sent_rows(fake) == [[1, 2, 3]]
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_a_row_is_tried_as_often_as_the_recipe_says(fake: FakeContext, attempts:
     drop(fake, "a.csv", rows(3))
     run(fake, ticks=200)
     assert outcomes(fake) == ["ok", "error:server_error", "ok"]
-    assert asked(fake) == [[1, 2, 3], *[[2]] * (attempts - 1)]
+    assert sent_rows(fake) == [[1, 2, 3], *[[2]] * (attempts - 1)]
 
 
 def test_an_expired_try_does_not_count(fake: FakeContext) -> None:
@@ -118,7 +118,7 @@ def test_truncated_and_refused_rows_are_never_retried(fake: FakeContext, finish:
     fake.openai.answer = answer
     drop(fake, "a.csv", rows(2))
     run(fake)
-    assert asked(fake) == [[1, 2]]
+    assert sent_rows(fake) == [[1, 2]]
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -153,7 +153,7 @@ def test_an_invalid_row_is_removed_and_the_others_are_sent_again(fake: FakeConte
     drop(fake, "a.csv", rows(5))
     run(fake)
     assert outcomes(fake) == ["ok", "error:invalid_value", "ok", "error:invalid_value", "ok"]
-    assert asked(fake) == [[1, 2, 3, 4, 5], [1, 3, 5]]
+    assert sent_rows(fake) == [[1, 2, 3, 4, 5], [1, 3, 5]]
     line = json.loads(result(fake, "responses.jsonl").splitlines()[1])
     assert line["error"]["message"] == "no such thing"
 
@@ -163,7 +163,7 @@ def test_a_failure_that_blames_no_row_is_final(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(2))
     run(fake)
     assert outcomes(fake) == ["error:something_new"] * 2
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_fault_of_the_account_stops_the_job_with_its_reason(tmp_path: Path, co
     fake.openai.ending = OpenAIStatus.COMPLETED
     run(fake)
     assert outcomes(fake) == ["ok", "ok", *[f"error:{code}"] * 4]
-    assert len(asked(fake)) == 2, "the waiting batch was never sent"
+    assert len(sent_rows(fake)) == 2, "the waiting batch was never sent"
     assert only_job(fake).state is JobState.PARTIAL
     assert advice in fake.topics.published[-1].text
 
@@ -224,7 +224,7 @@ def test_two_bad_batches_in_a_row_hold_the_rest_until_its_owner_decides(tmp_path
     run(fake, ticks=10)
     job = only_job(fake)
     assert (job.state, str(job.held_reason)) == (JobState.HELD, "too_few_answers")
-    assert len(asked(fake)) == 2
+    assert len(sent_rows(fake)) == 2
     held = next(n for n in fake.topics.published if n.event == "held")
     assert "less than half" in held.text
     fake.clock.sleep(60)
@@ -243,7 +243,7 @@ def test_a_retry_sends_the_failed_rows_and_delivers_one_whole_file(fake: FakeCon
     fake.openai.answer = answer_ok
     drop(fake, "a.csv.retry/", b"")
     run(fake)
-    assert asked(fake) == [[1, 2, 3, 4, 5], [2, 4]]
+    assert sent_rows(fake) == [[1, 2, 3, 4, 5], [2, 4]]
     (job,) = [job for job in jobs(fake) if job.id != former.id]
     assert job.state is JobState.SUCCEEDED
     assert outcomes(fake, job) == ["ok"] * 5
@@ -262,7 +262,7 @@ def test_a_retry_of_a_retry_sends_the_rows_that_still_failed(fake: FakeContext) 
         fake.openai.answer = failing(400, "lasting", number)
         drop(fake, "a.csv.retry", b"")
         run(fake)
-    assert asked(fake) == [[1, 2, 3, 4, 5], [2, 4], [4]]
+    assert sent_rows(fake) == [[1, 2, 3, 4, 5], [2, 4], [4]]
     assert outcomes(fake, jobs(fake)[-1]) == ["ok"] * 5
 
 
@@ -274,7 +274,7 @@ def test_a_retry_with_nothing_to_send_is_answered(fake: FakeContext) -> None:
     run(fake)
     assert fake.topics.events() == ["accepted", "ended", "marker"]
     assert "Every row of a.csv that could be asked is done" in fake.topics.published[-1].text
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
 
 
 def test_a_batch_that_is_gone_after_its_window_is_sent_again(fake: FakeContext) -> None:
@@ -291,7 +291,7 @@ def test_a_batch_that_is_gone_after_its_window_is_sent_again(fake: FakeContext) 
     fake.openai.retrieve = lost  # type: ignore[method-assign]  # the fake's own, for this test
     fake.openai.ending = OpenAIStatus.COMPLETED
     run(fake, ticks=20, step=3600)
-    assert len(asked(fake)) == 1, "within its window it may still be running"
+    assert len(sent_rows(fake)) == 1, "within its window it may still be running"
     run(fake, ticks=20, step=3600)
     assert outcomes(fake) == ["ok", "ok"]
 
@@ -304,7 +304,7 @@ def test_a_batch_that_is_gone_because_the_key_changed_is_held_and_not_sent_again
     fake.openai.key = "sk-another"
     run(fake, ticks=60, step=3600)
     assert str(only_job(fake).held_reason) == "openai_key_changed"
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
     fake.openai.key, fake.openai.ending = "sk-fake", OpenAIStatus.COMPLETED
     run(fake)
     assert outcomes(fake) == ["ok", "ok"]
@@ -316,7 +316,7 @@ def test_a_batch_that_never_ends_is_collected_with_the_answers_it_has(fake: Fake
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=60, step=3600)
     assert outcomes(fake) == ["expired:never_ended"] * 2
-    assert len(asked(fake)) == 1, "it may be running still"
+    assert len(sent_rows(fake)) == 1, "it may be running still"
 
 
 def test_a_cancel_of_a_batch_that_is_gone_ends_the_job(fake: FakeContext) -> None:
@@ -487,7 +487,7 @@ def test_a_deleted_version_is_not_used_for_the_live_one(fake: FakeContext) -> No
     fake.openai.answer = answer_ok
     drop(fake, "a.csv.retry", b"")
     run(fake)
-    assert asked(fake) == [[1, 2], [2]]
+    assert sent_rows(fake) == [[1, 2], [2]]
 
 
 def test_a_recipe_that_may_not_be_read_is_reported(fake: FakeContext) -> None:

@@ -3,14 +3,13 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
-from moto import mock_aws
 
 from dropbatch.adapters.dynamodb import DynamoTable
 from dropbatch.adapters.s3 import S3Objects
@@ -18,6 +17,8 @@ from dropbatch.domain.states import JobState
 from tests.driving import RECIPE, drop, only_job, run
 from tests.fakes import INBOX, RESULTS, WORK, FakeClock, FakeContext, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
+
+pytestmark = pytest.mark.usefixtures("aws")
 
 REGION = "us-east-1"
 SHARE = 6
@@ -39,14 +40,6 @@ class AwsTable(DynamoTable):
         found = self._client.scan(TableName=self._name, ConsistentRead=True)["Items"]
         read = TypeDeserializer().deserialize
         return "\n".join(json.dumps(read({"M": item}), default=int) for item in found)
-
-
-@pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    with mock_aws():
-        yield
 
 
 def on_aws(folder: Path, number: int, points: frozenset[int] = frozenset()) -> FakeContext:

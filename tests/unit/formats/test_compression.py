@@ -27,7 +27,7 @@ def blocks(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def packed(data: bytes, compression: Compression) -> bytes:
-    """As the usual tools do it."""
+    """Return the data as the usual tools compress it."""
     return gzip.compress(data, mtime=0) if compression is GZIP else zstd.compress(data, 19)
 
 

@@ -11,7 +11,7 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import HeldReason, JobState, OpenAIStatus
 from dropbatch.reporting.details import results_prefix
-from tests.driving import asked, batches, deliver_next, drop, jobs, only_job, result, result_json, rows, run
+from tests.driving import batches, deliver_next, drop, jobs, only_job, result, result_json, rows, run, sent_rows
 from tests.fakes import INBOX, RESULTS, FakeContext, Killer, answer_ok, response_line
 
 RECIPE = b'model: our-model\nprompt: "Label: {{ text }}"\nparameters: {max_tokens: 50}\n'
@@ -79,7 +79,7 @@ def test_a_corrected_recipe_retries_the_failed_rows_and_gives_one_whole_file(fak
     fake.objects.drop("recipe.yaml", CORRECTED)
     job = put(fake, "retry")
     assert job.state is JobState.SUCCEEDED
-    assert asked(fake) == [[1, 2, 3], [2, 3]], "the good row is not retried"
+    assert sent_rows(fake) == [[1, 2, 3], [2, 3]], "the good row is not retried"
     assert statuses(fake, job) == ["ok,"] * 3
     summary = result_json(fake, "summary.json", job)
     assert [(recipe["path"], recipe["rows"]) for recipe in summary["recipes"]] == [
@@ -100,7 +100,7 @@ def test_an_unchanged_recipe_sends_the_same_requests(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b"# a comment changes nothing\n" + RECIPE)
     job = put(fake, "retry")
     assert (job.state, job.recipe_sha256) == (JobState.PARTIAL, former.recipe_sha256)
-    assert asked(fake) == [[1, 2, 3], [2, 3]]
+    assert sent_rows(fake) == [[1, 2, 3], [2, 3]]
     (recipe,) = result_json(fake, "summary.json", job)["recipes"]
     assert recipe == {"path": "recipe.yaml", "sha256": former.recipe_sha256, "rows": 3}
 
@@ -123,7 +123,7 @@ def test_truncated_and_refused_rows_are_retried_only_with_another_recipe(fake: F
     fake.objects.drop("recipe.yaml", CORRECTED)
     job = put(fake, "retry")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 3)
-    assert asked(fake) == [[1, 2, 3], [1, 3]]
+    assert sent_rows(fake) == [[1, 2, 3], [1, 3]]
 
 
 def test_a_corrected_recipe_retries_rejected_rows_that_were_paid_before(fake: FakeContext) -> None:
@@ -133,7 +133,7 @@ def test_a_corrected_recipe_retries_rejected_rows_that_were_paid_before(fake: Fa
     fake.clock.sleep(60)
     drop(fake, "recipe.yaml", CORRECTED)
     run(fake)
-    assert asked(fake) == [[1, 2, 3], [1, 3]]
+    assert sent_rows(fake) == [[1, 2, 3], [1, 3]]
     (usable,) = [told.text for told in fake.topics.people if told.event == "recipe"]
     assert "1 file that waited for it is read again with it: `a.csv`.\n" in usable
 
@@ -176,7 +176,7 @@ def test_a_recipe_with_other_columns_is_refused_and_the_rerun_that_it_names_work
     assert last(fake).splitlines()[-3] == line
     again = put(fake, "rerun")
     assert again.state is JobState.SUCCEEDED
-    assert asked(fake) == [[1, 2, 3], [1, 2, 3]]
+    assert sent_rows(fake) == [[1, 2, 3], [1, 2, 3]]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_broken_recipe_is_reported_and_the_retry_works_once_it_is_corrected(
     fake.objects.drop("recipe.yaml", CORRECTED)
     job = put(fake, "retry")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 3)
-    assert asked(fake) == [[1, 2, 3], [2, 3]]
+    assert sent_rows(fake) == [[1, 2, 3], [2, 3]]
 
 
 def test_the_recipe_of_the_former_job_replaces_a_deleted_one_and_the_message_says_so(fake: FakeContext) -> None:
@@ -216,7 +216,7 @@ def test_another_model_and_endpoint_get_batches_of_their_own(fake: FakeContext) 
     fake.objects.drop("recipe.yaml", CORRECTED.replace(b"our-model", b'"m{{ kind }}"'))
     job = put(fake, "retry")
     assert job.state is JobState.SUCCEEDED
-    assert asked(fake)[1:] == [[2, 4, 6], [3, 5, 7]]
+    assert sent_rows(fake)[1:] == [[2, 4, 6], [3, 5, 7]]
     made = [(batch.model, batch.requests) for batch in batches(fake) if batch.job_id == job.id and batch.openai_id]
     assert made == [("m0", 3), ("m1", 3)]
 
@@ -253,7 +253,7 @@ def test_requests_that_have_grown_are_spread_over_more_batches(tmp_path: Path) -
     sizes = [len(fake.openai.files[batch.input_file_id]) for batch in list(fake.openai.batches.values())[1:]]
     assert len(sizes) > 1
     assert max(sizes) <= 4_000
-    assert sorted(row for batch in asked(fake)[1:] for row in batch) == list(range(2, 9))
+    assert sorted(row for batch in sent_rows(fake)[1:] for row in batch) == list(range(2, 9))
 
 
 def test_rows_that_the_current_recipe_leaves_out_are_skipped_as_the_message_advises(fake: FakeContext) -> None:
@@ -264,7 +264,7 @@ def test_rows_that_the_current_recipe_leaves_out_are_skipped_as_the_message_advi
     job = put(fake, "retry")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,", "skipped,when", "skipped,when"])
     assert result_json(fake, "summary.json", job)["rows"]["skipped"] == 2
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
 
 
 @pytest.mark.parametrize("skips", [False, True])
@@ -275,7 +275,7 @@ def test_rows_that_the_current_recipe_cannot_send_are_bad_rows(fake: FakeContext
     fake.objects.drop("recipe.yaml", changed)
     job = put(fake, "retry")
     if skips:
-        assert (job.state, asked(fake)[1:]) == (JobState.SUCCEEDED, [[3]])
+        assert (job.state, sent_rows(fake)[1:]) == (JobState.SUCCEEDED, [[3]])
         assert result_json(fake, "skipped.json", job)["codes"] == {"template_failed": 1}
         assert result(fake, "a.failed.csv", job) == b"text,n\nb,0\n"
         assert "1 bad row was skipped: 1 template_failed." in last(fake)
@@ -306,7 +306,7 @@ def test_skipped_rows_stay_skipped_and_are_reported_again(fake: FakeContext) -> 
     first_run(fake, b"id,text\n1,a\n2,b\n,\n3,c,d\n")
     fake.objects.drop("recipe.yaml", CORRECTED + b"blank_rows: ask\nlimit: 1\n")
     job = put(fake, "retry")
-    assert asked(fake) == [[1, 2], [2]]
+    assert sent_rows(fake) == [[1, 2], [2]]
     assert result_json(fake, "skipped.json", job)["codes"] == {"blank_row": 1, "ragged_row": 1}
     assert "1 row was blank and skipped." in last(fake)
 
@@ -342,7 +342,7 @@ def test_each_row_names_the_one_of_several_corrected_recipes_that_it_was_sent_wi
         fake.objects.drop("recipe.yaml", recipe)
         job = put(fake, "retry") if number else first_run(fake, rows(6))
     assert job.state is JobState.SUCCEEDED
-    assert asked(fake) == [[1, 2, 3, 4, 5, 6], [2, 3, 4, 5, 6], [4, 5, 6]]
+    assert sent_rows(fake) == [[1, 2, 3, 4, 5, 6], [2, 3, 4, 5, 6], [4, 5, 6]]
     found = result_json(fake, "summary.json", job)["recipes"]
     assert [recipe["rows"] for recipe in found] == [1, 2, 3]
     assert [recipe["sha256"] for recipe in found] == [each.recipe_sha256 for each in jobs(fake)]
@@ -372,7 +372,7 @@ def test_rows_that_may_be_paid_already_are_never_sent_again(fake: FakeContext) -
     fake.objects.drop("recipe.yaml", CORRECTED)
     assert put(fake, "retry").state is JobState.FAILED
     assert last(fake).startswith("No row of a.csv can be sent again as it is, so a.csv.retry does nothing.")
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
 
 
 @pytest.mark.parametrize("seconds", [5.0, 50.0])

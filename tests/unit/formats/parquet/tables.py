@@ -1,6 +1,7 @@
 """Parquet files for tests."""
 
 import io
+import json
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,26 @@ from dropbatch.formats.parquet.appended_columns import join_parts, write_part
 from dropbatch.formats.parquet.reading import read_parquet
 from dropbatch.formats.parquet.selected_rows import write_failed, write_some
 from dropbatch.formats.reading import Position, Record
+
+TYPES = {
+    "a_answer": pa.string(),
+    "a_score": pa.int64(),
+    "a_sure": pa.float64(),
+    "a_good": pa.bool_(),
+    "a_tags": pa.list_(pa.string()),
+    "a_embedding": pa.list_(pa.float64()),
+    "a_status": pa.string(),
+}
+
+SCHEMAS = {
+    "a_answer": None,
+    "a_score": {"type": "integer"},
+    "a_sure": {"type": "number"},
+    "a_good": {"type": "boolean"},
+    "a_tags": {"type": "array", "items": {"type": "string"}},
+    "a_embedding": {"type": "array", "items": {"type": "number"}},
+    "a_status": None,
+}
 
 
 def packed(table: Any, **options: Any) -> bytes:
@@ -85,7 +106,7 @@ def failed(data: bytes, numbers: Iterable[int], scratch: Path) -> bytes:
     return out.getvalue()
 
 
-def a_table(count: int) -> Any:
+def example_table(count: int) -> Any:
     """Return a table of this number of rows, with a column of each common kind."""
     numbers = range(count)
     return pa.table(
@@ -99,3 +120,29 @@ def a_table(count: int) -> Any:
             "pairs": pa.array([[("k", n)] for n in numbers], pa.map_(pa.string(), pa.int32())),
         }
     )
+
+
+def without_answers(table: Any) -> Any:
+    """Return an example table without the columns of its answers."""
+    return table.select(range(example_table(0).num_columns))
+
+
+def answers(count: int) -> list[dict[str, Any]]:
+    """Return answers of each type, for this number of rows; every few rows have none."""
+    return [
+        {
+            "a_answer": f"é “{n}”" if n % 3 else None,
+            "a_score": 2**62 + n if n % 4 else None,
+            "a_sure": n / 7,
+            "a_good": bool(n % 2),
+            "a_tags": ["x"] * (n % 3) if n % 5 else None,
+            "a_embedding": [n + 0.5, 1e-300] if n % 6 else None,
+            "a_status": "ok",
+        }
+        for n in range(count)
+    ]
+
+
+def lines(values: list[dict[str, Any]]) -> list[bytes]:
+    """Return the values as lines of JSON."""
+    return [json.dumps(value).encode() + b"\n" for value in values]

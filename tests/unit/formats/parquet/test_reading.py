@@ -21,7 +21,7 @@ from dropbatch.formats.file_types import Kind
 from dropbatch.formats.parquet.files import footer_of
 from dropbatch.formats.parquet.reading import read_parquet
 from dropbatch.formats.reading import Position, read_rows
-from tests.unit.formats.parquet.tables import a_table, packed, rejected, rows
+from tests.unit.formats.parquet.tables import example_table, packed, rejected, rows
 
 NEW_YEAR = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
 
@@ -103,7 +103,7 @@ def test_durations_equal_those_of_other_readers() -> None:
 
 
 def test_a_table_has_columns_and_its_rows_are_kept_as_json_lines() -> None:
-    data = packed(a_table(10), row_group_size=4)
+    data = packed(example_table(10), row_group_size=4)
     reader = read_parquet(io.BytesIO(data), Limits())
     records = list(reader)
     assert reader.layout.kind is Kind.PARQUET
@@ -118,7 +118,7 @@ def test_a_table_has_columns_and_its_rows_are_kept_as_json_lines() -> None:
 @pytest.mark.parametrize("row_group", [1, 7, 1000])
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_reading_resumes_at_any_row(row_group: int, version: str) -> None:
-    data = packed(a_table(300), row_group_size=row_group, data_page_version=version)
+    data = packed(example_table(300), row_group_size=row_group, data_page_version=version)
     whole = rows(data)
     for first in (1, 2, 7, 8, 128, 129, 130, 257, 300):
         assert rows(data, first) == whole[first - 1 :]
@@ -128,7 +128,7 @@ def test_reading_resumes_at_any_row(row_group: int, version: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("row_group", [50, 200, 1000])
 def test_another_reader_resumes_after_any_chunk_with_the_same_rows_and_hash(row_group: int) -> None:
-    data = packed(a_table(1000), row_group_size=row_group)
+    data = packed(example_table(1000), row_group_size=row_group)
     whole = read_parquet(io.BytesIO(data), Limits())
     stood = [(whole.position, whole.digest())]
     chunks = []
@@ -145,10 +145,10 @@ def test_another_reader_resumes_after_any_chunk_with_the_same_rows_and_hash(row_
 
 @pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "zstd", "lz4"])
 def test_every_codec_is_read(codec: str) -> None:
-    assert len(rows(packed(a_table(9), compression=codec))) == 9
+    assert len(rows(packed(example_table(9), compression=codec))) == 9
 
 
-GOOD = packed(a_table(50))
+GOOD = packed(example_table(50))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_an_encrypted_file_is_refused() -> None:
 
 
 def test_a_file_without_rows_or_columns_is_refused() -> None:
-    assert rejected(packed(a_table(0))).code == "empty_file"
+    assert rejected(packed(example_table(0))).code == "empty_file"
     assert rejected(packed(pa.table({}))).code == "no_columns"
 
 

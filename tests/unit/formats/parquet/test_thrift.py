@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from dropbatch.formats.parquet import thrift
 from dropbatch.formats.parquet.files import footer_of
-from tests.unit.formats.parquet.tables import a_table, packed
+from tests.unit.formats.parquet.tables import example_table, packed
 
-FOOTER = footer_of(io.BytesIO(packed(a_table(40), row_group_size=1)))
+FOOTER = footer_of(io.BytesIO(packed(example_table(40), row_group_size=1)))
 
 
 @pytest.mark.slow
