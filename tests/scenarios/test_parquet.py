@@ -21,7 +21,7 @@ from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 from tests.driving import drop, jobs, only_job, result, result_json, run
 from tests.fakes import RESULTS, WORK, FakeContext, answer_ok, response_line
-from tests.unit.formats.parquet.tables import a_table, packed, same, unpacked
+from tests.unit.formats.parquet.tables import example_table, packed, same, unpacked
 
 RECIPE = b"""\
 model: gpt-6-luna
@@ -29,7 +29,7 @@ prompt: "Text: {{ text }}"
 """  # some of the texts are null
 
 COUNT = 50
-TABLE = packed(a_table(COUNT), row_group_size=20, compression="zstd")
+TABLE = packed(example_table(COUNT), row_group_size=20, compression="zstd")
 
 SCORING = b"""\
 model: gpt-6-luna
@@ -304,7 +304,7 @@ def test_a_table_that_was_replaced_meanwhile_is_answered_as_it_was(fake: FakeCon
     fake.openai.ending = None
     drop(fake, "t.parquet", TABLE)
     run(fake, ticks=2)
-    fake.objects.drop("t.parquet", packed(a_table(3)))
+    fake.objects.drop("t.parquet", packed(example_table(3)))
     fake.openai.ending = next(iter(fake.openai.batches.values())).status.COMPLETED
     run(fake)
     assert table(fake, "t.answers.parquet").num_rows == COUNT
@@ -314,7 +314,7 @@ def test_a_table_that_was_replaced_meanwhile_is_answered_as_it_was(fake: FakeCon
     ("data", "code"),
     [
         (TABLE[:-10], "corrupt_parquet"),
-        (packed(a_table(0)), "empty_file"),
+        (packed(example_table(0)), "empty_file"),
         (packed(pa.table({"text": ["a"], "answer": ["b"]})), "column_exists"),
         (packed(pa.table({"tekst": ["a"]})), "undefined_name"),
     ],

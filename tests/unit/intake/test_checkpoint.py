@@ -25,7 +25,7 @@ from dropbatch.messages import IntakeMessage
 from dropbatch.storage.unique_ids import UniqueIds
 from tests.driving import drop, jobs, only_job, result, result_json, run
 from tests.fakes import WORK, FakeContext, answer_ok, response_line
-from tests.unit.formats.parquet.tables import a_table, packed
+from tests.unit.formats.parquet.tables import example_table, packed
 
 ROWS = 240
 LIMITS = Limits(batch_requests=70, line_bytes=20_000)
@@ -110,7 +110,7 @@ DROPS = {
     "pretty.jsonl": b"\n".join(json.dumps(each, indent=1).encode() for each in SOME),
     "commas.ndjson": b",\n".join(json.dumps(each).encode() for each in SOME),
     "unquoted.tsv": b"id\ttext\n" + b"".join(b'%d\t"row %d%s\n' % (row, row, b"." * 90) for row in range(ROWS)),
-    "i.parquet": packed(a_table(ROWS), row_group_size=150),
+    "i.parquet": packed(example_table(ROWS), row_group_size=150),
 }
 
 
