@@ -1,4 +1,4 @@
-"""Measures the figures, prints a table, and writes `benchmarks/latest.json`: `python -m benchmarks [group ...]`."""
+"""`python -m benchmarks [group ...]`: measure figures, print a table, and write `benchmarks/latest.json`."""
 
 import math
 import os
@@ -19,7 +19,7 @@ Figures = dict[str, float]
 
 
 def building() -> Figures:
-    assert recipe_body() == BODY  # else the naive way would make something else
+    assert recipe_body() == BODY  # otherwise the naive case builds other requests
     for rows in SIZES:
         csv_drop(rows)
     small = measure([("build", rows) for rows in SIZES[:-1]], RUNS)
@@ -83,7 +83,7 @@ GROUPS: dict[str, Callable[[], Figures]] = {
 
 
 def _exponent(less: float, more: float, factor: float) -> float:
-    """Return how time grows with size: 1 is in proportion."""
+    """Return the exponent of the growth of time with size. 1 means in proportion."""
     return math.log(more / less) / math.log(factor)
 
 

@@ -1,6 +1,6 @@
-"""Cases to measure. Each is a process, `python -m benchmarks.cases <case> <rows>`, that prints its peak in MB.
+"""Cases to measure. Each runs as a process, `python -m benchmarks.cases <case> <rows>`, that prints its peak in MB.
 
-The naive cases are what a tutorial does: all in memory, a dictionary a row, the standard library.
+The naive cases work as a tutorial does: all data in memory, a dictionary for each row, the standard library.
 """
 
 import csv
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def build(rows: int) -> None:
-    """A csv into the lines of batch files: by the very code that submits."""
+    """Build the lines of batch files from a csv, with the code that submits them."""
     build_into(Path("/dev/null"), csv_drop(rows))
 
 
@@ -47,14 +47,14 @@ def lines_of(builder: "RequestBuilder", chunk: "Chunk") -> bytes:
 
 
 def build_csv_reader(rows: int) -> None:
-    """The floor: nothing but reading the csv."""
+    """Read the csv, and do nothing else: the lower bound of `build`."""
     with csv_drop(rows).open(newline="", encoding="utf-8") as file:
         for _ in csv.reader(file):
             pass
 
 
 def build_naive(rows: int) -> None:
-    """As OpenAI's cookbook does: a list of rows, a list of tasks, and then each task's JSON into a file."""
+    """Build the lines as OpenAI's cookbook does: a list of rows, a list of tasks, then the JSON of each task."""
     with csv_drop(rows).open(newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     tasks = []
@@ -68,7 +68,7 @@ def build_naive(rows: int) -> None:
 
 
 def validate(rows: int) -> None:
-    """A raw drop: every line is checked as strictly as a drop is. Whether ids are unique is `unique_ids`."""
+    """Check each line of a raw drop as strictly as the intake does, except that ids are unique (see `unique_ids`)."""
     from dropbatch.formats.jsonl.fast_line_template import RawChunk
     from dropbatch.formats.jsonl.raw_request import raw_request
     from dropbatch.gc_tuning import tune_gc
@@ -131,7 +131,7 @@ def _recipe() -> Any:
 
 
 def recipe_body() -> Any:
-    """Return the body that the recipe makes of a row, without the user's message."""
+    """Return the body that the recipe builds from a row, without the user's message."""
     request = _recipe().request({"id": "", "product": "", "text": "", "stars": ""})
     body = json.loads(request.body)
     body["messages"][1]["content"] = ""
@@ -158,7 +158,7 @@ CASES = {
 
 
 def _peak_mb() -> float:
-    """The most memory that this process ever had, from the kernel: a child's `ru_maxrss` would count its parent's."""
+    """Return this process's peak of memory, as the kernel counts it. `ru_maxrss` of a child includes its parent's."""
     status = Path("/proc/self/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 

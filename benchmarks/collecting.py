@@ -1,7 +1,7 @@
 """Collecting answers: the measured jobs, their inputs, and the figures.
 
 A job of a million rows has been submitted and has ended: 20 shards of 50,000 rows, each with its answers, shuffled, of
-about a kilobyte. Measured is all from there to the results: every batch collected, every shard rendered, all joined.
+about a kilobyte. The case collects every batch, renders every shard and joins the results.
 """
 
 import csv
@@ -54,7 +54,7 @@ prompt: "{{ text }}"
 }
 MODELS = {"chat": ("/v1/chat/completions", "gpt-6-luna"), "embeddings": ("/v1/embeddings", "text-embedding-3-small")}
 
-# What it is measured on
+# The inputs
 
 
 @cache
@@ -64,12 +64,12 @@ def _sentences() -> Sequence[str]:
 
 
 def reason(dice: random.Random) -> str:
-    """Two sentences, cut: hardly any is like another."""
+    """Return two sentences, cut to a length, so that few texts are alike."""
     return f"{dice.choice(_sentences())} {dice.choice(_sentences())}"[:REASON_CHARACTERS]
 
 
 def answer_lines(dice: random.Random, rows: Sequence[int]) -> Iterator[bytes]:
-    """Chat completions as OpenAI writes them."""
+    """Yield the answer lines of chat completions, as OpenAI writes them."""
     for row in rows:
         mood = dice.choice(("positive", "negative"))
         content = json.dumps({"sentiment": mood, "reason": reason(dice)})
@@ -111,7 +111,7 @@ def _response_line(dice: random.Random, row: int, body: Any) -> bytes:
 
 
 def embedding_lines(dice: random.Random, rows: Sequence[int]) -> Iterator[bytes]:
-    """Embeddings; of their vectors there are only a few, for making them up takes longest."""
+    """Yield the answer lines of embeddings. They share a few vectors, because making vectors takes longest."""
     vectors = [json.dumps([round(dice.gauss(0, 0.03), 18) for _ in range(DIMENSIONS)]) for _ in range(20)]
     body = {
         "object": "list",
@@ -174,7 +174,7 @@ def job_items(kind: str, rows: int) -> tuple[Job, list[Shard], list[Batch]]:
 
 
 class Ended:
-    """OpenAI, all of whose batches have ended. A file comes as fast as a disk gives it."""
+    """OpenAI with batches that have all ended. A file comes as fast as the disk reads it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -190,7 +190,7 @@ class Ended:
 
 
 class Coming:
-    """A file on its way."""
+    """A download of a file."""
 
     def __init__(self, file: BinaryIO, start: int) -> None:
         self._file = file
@@ -201,7 +201,7 @@ class Coming:
         return iter(lambda: self._file.read(1 << 20), b"")
 
 
-# What is measured, each in a process of its own
+# The measured cases, each in a process of its own
 
 
 def collect_chat(rows: int) -> None:
@@ -213,9 +213,9 @@ def collect_embeddings(rows: int) -> None:
 
 
 def _collect(kind: str, rows: int) -> None:
-    """By the very use case, batch after batch; the last one finds that all is settled, and assembles.
+    """Collect batch after batch with the use case. The last one also assembles the results.
 
-    It works on a copy, because a job that has ended deletes its work.
+    This works on a copy, because a job deletes its working files when it ends.
     """
     folder = ended_job(kind, rows)
     with TemporaryDirectory(dir=FOLDER) as copy:

@@ -36,7 +36,7 @@ BODY = {
         },
     },
 }
-"""The body that the recipe makes of a row, without the user's message: for the naive cases."""
+"""The body that the recipe builds from a row, without the user's message. The naive cases use it."""
 
 TEXT_CHARACTERS = 470
 """A row has about 500 bytes."""
@@ -80,7 +80,7 @@ def _texts(count: int) -> Iterator[str]:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """Gives a path to write to, and puts the file in its place once it is whole."""
+    """Yield a path to write to, and rename the file to `path` when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     yield part

@@ -1,7 +1,7 @@
-"""Joining a job's shards: how many bytes pass through the function for each byte of its results.
+"""The joining of a job's shards: the number of bytes that pass through the function for each byte of its results.
 
-Measured by the very use case, through the real S3 adapter, over moto: all that it sends and receives is counted, the
-sums, the summary and the report too.
+The use case runs with the real S3 adapter over moto. All bytes that it sends and receives count, including those of the
+sums, the summary and the report.
 """
 
 import json
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 MIB = 1_048_576
 ANSWERS, RESPONSES, FAILED = 7 * MIB, 12 * MIB, 6 * MIB
-"""What a shard's pieces have: shards over 5 MB, of which either nearly all or hardly any rows failed."""
+"""The bytes of a shard's pieces: shards over 5 MB, of which nearly all or hardly any rows failed."""
 
 RECIPE = b'model: m\nprompt: "{{ text }}"\n'
 HEAD = b"text,answer,_status,_error\n"
 
 
 def assembling() -> dict[str, float]:
-    """The worst of all kinds of jobs: csv and jsonl, few shards and many, few failures and many."""
+    """Return the worst ratio of all kinds of jobs: csv and jsonl, few and many shards, few and many failures."""
     ratios = {}
     for extension in ("csv", "jsonl"):
         for shards in (2, 3, 8):
@@ -72,7 +72,7 @@ def _ratio(extension: str, shards: int, failed: int) -> float:
         for number in range(shards):
             context.repository.add(Shard(job.id, number, 2 * number + 1, 1, 2, ShardState.RENDERED))
             _put_pieces(client, files, number, HEAD if extension == "csv" else b"", failed)
-        passed = _counted(client)
+        passed = _record_sizes(client)
         assemble(context, job)
         ended = context.repository.job(job.id)
         assert ended is not None
@@ -96,8 +96,8 @@ def _put_pieces(client: "S3Client", files: JobFiles, number: int, head: bytes, f
     client.put_object(Bucket=BUCKETS.work, Key=files.piece_key(number, "stats.json"), Body=json.dumps(stats).encode())
 
 
-def _counted(client: "S3Client") -> Sequence[int]:
-    """The sizes of the bodies that a client sends and receives from now on."""
+def _record_sizes(client: "S3Client") -> Sequence[int]:
+    """Return a list that grows by the size of each body that the client sends or receives."""
     sizes: list[int] = []
 
     def sent(request: Any, **_: Any) -> None:

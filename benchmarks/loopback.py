@@ -1,8 +1,7 @@
-"""Servers on 127.0.0.1 for what is measured through the real clients: DynamoDB with SQS and S3, and OpenAI.
+"""Servers on 127.0.0.1 for measurements with the real clients: DynamoDB with SQS and S3, and OpenAI.
 
-Each is a process of its own, and has no more of the real one's rules than a measured function needs, so that the
-client's work is measured and not theirs: `python -m benchmarks.loopback aws|openai <number> ...` prints its port, and
-serves until its standard input ends.
+Each server is a process, and has only the rules that a measured function needs, so that the client's work is measured.
+`python -m benchmarks.loopback aws|openai <number> ...` prints the port, and serves until its standard input ends.
 """
 
 import json
@@ -19,17 +18,17 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 PAGE_BYTES = 1_048_576
-"""So much of its items DynamoDB gives at once."""
+"""Maximum size of a page of items, as DynamoDB's."""
 
 PATHS = os.pathsep.join(["layers/core", "functions/poll", "."])
 NOW = int(time.time())
-"""Jobs are new: the poller ends those that are too old."""
+"""Jobs are new, because the poller ends old ones."""
 BLOCK = b"x" * 1_048_576
 
 
 @contextmanager
 def served(what: str, *numbers: int) -> Iterator[str]:
-    """A server's URL, as long as the block lasts."""
+    """Start a server, yield its URL, and stop it after the block."""
     command = [sys.executable, "-m", "benchmarks.loopback", what, *map(str, numbers)]
     its = {**os.environ, "PYTHONPATH": PATHS}
     with subprocess.Popen(command, env=its, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -181,10 +180,10 @@ def aws(batches: int, jobs: int) -> type[_Server]:
 
 
 def openai(batches: int, others: int) -> type[_Server]:
-    """Serve `batches` batches of ours and `others` newer ones of others: a page of a hundred, or one, at a time.
+    """Serve `batches` batches of ours and `others` newer ones of others, in pages of a hundred or one by one.
 
-    Each time that a page is requested, all batches on it have come a little further. Uploads are read, and any
-    file's content has 200 MB. `/calls` says how many calls there were.
+    Each request of a page moves all batches on it on a little. Uploads are read, and each file's content has 200 MB.
+    `/calls` returns the number of calls.
     """
     listed = [_batch(number) for number in range(batches)] + [_batch(10**9 + number) for number in range(others)]
     listed.reverse()
@@ -235,7 +234,7 @@ def _job(number: int) -> str:
 
 
 def _batch(number: int) -> dict[str, Any]:
-    """A batch as OpenAI shows it, with all its members."""
+    """Return a batch as OpenAI shows it, with all its members."""
     job = _job(number)
     return {
         "id": f"batch_{number:032x}",

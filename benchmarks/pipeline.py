@@ -1,7 +1,7 @@
-"""The whole way of a drop on the embedded stack, as it is deployed: 3,000 reviews, from their upload to `summary.json`.
+"""The whole way of a drop on the deployed embedded stack: 3,000 reviews, from their upload to `summary.json`.
 
-The stack is the benchmark's own, on free ports and in a folder of its own; the emulator answers at once, and a poll
-follows the other, as in the demo. A first drop warms the functions, and is not counted.
+The benchmark has a stack of its own, on free ports and in its own folder. The emulator answers at once, and one poll
+follows the other, as in the demo. A first drop warms the functions, and does not count.
 """
 
 import json
@@ -26,22 +26,22 @@ FIGURES = {"pipeline_3000_s": ("s", "≤ 15")}
 
 def pipeline() -> dict[str, float]:
     stack = Stack(FOLDER, free_port(), free_port(), emulator=AT_ONCE, say=lambda what: print(f"  {what}"))
-    stack.down()  # whatever an earlier run was not allowed to clear away
+    stack.down()  # servers of an earlier run that was killed
     shutil.rmtree(FOLDER, ignore_errors=True)
     try:
         deployed = stack.up()
         deployed.client("s3").upload_file(
             str(EXAMPLE / "recipe.yaml"), deployed.values["INBOX_BUCKET"], "reviews/recipe.yaml"
         )
-        warming, *runs = (_answered(deployed, f"reviews/{number}.csv") for number in range(RUNS + 1))
+        warming, *runs = (_time_drop(deployed, f"reviews/{number}.csv") for number in range(RUNS + 1))
     finally:
         stack.down()
     print(f"  3,000 rows: {', '.join(f'{run:.1f}' for run in runs)} s; the first, cold, {warming:.1f} s")
     return {"pipeline_3000_s": median(runs)}
 
 
-def _answered(stack: Deployed, key: str) -> float:
-    """Drops the reviews under this key; how many seconds it is until the summary is there."""
+def _time_drop(stack: Deployed, key: str) -> float:
+    """Drop the reviews under this key. Return the seconds until the summary exists."""
     s3: Any = stack.client("s3")
     began = time.perf_counter()
     data = (EXAMPLE / "reviews.csv").read_bytes()

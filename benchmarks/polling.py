@@ -1,7 +1,7 @@
 """The cost of a poll: with ten thousand open batches, with ten among many of others, and with none.
 
-Each run is a process that polls through the real clients, against servers of their own (see `loopback`). The first poll
-of ten thousand writes what is new to it; the second is measured, in which every batch has come a little further.
+Each run is a process that polls with the real clients, against servers of `loopback`. The first poll of ten thousand
+batches writes their statuses to the table. The second is measured: every batch has moved on a little.
 """
 
 import subprocess
@@ -41,7 +41,7 @@ for service in ("dynamodb", "s3", "secretsmanager", "sns", "sqs"):
 openai.OpenAI(api_key="x")
 Logger(), Metrics()
 """
-"""All that any function needs, loaded before it is known what is due."""
+"""The libraries of all functions, loaded before the program knows what is due."""
 
 FIGURES = {
     "poll_calls": ("calls", "≤ 105"),

@@ -24,14 +24,14 @@ class Run:
 def measure(
     cases: Sequence[tuple[str, int]], runs: int, programs: Mapping[str, Sequence[str]] | None = None
 ) -> dict[tuple[str, int], Run]:
-    """Run the cases (name, rows) in turns, by `benchmarks.cases` or by the programs that are given for their names."""
+    """Run the cases (name, rows) in turns, with `benchmarks.cases` or with the programs given for their names."""
     programs, ours = programs or {}, (sys.executable, "-m", "benchmarks.cases")
     seconds: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
     peaks: dict[tuple[str, int], float] = dict.fromkeys(cases, 0.0)
     for _ in range(runs):
         for case in cases:
             command = [*programs.get(case[0], ours), case[0], str(case[1])]
-            os.sync()  # what the case before has written is not to be written to disk while this one is timed
+            os.sync()  # so that files of the case before are not written to disk while this one is timed
             began = time.perf_counter()
             ran = subprocess.run(command, capture_output=True, text=True, check=True)
             seconds[case].append(time.perf_counter() - began)

@@ -1,6 +1,6 @@
 """The growth of a process's peak memory while it uploads and downloads 200 MB, through the real OpenAI adapter.
 
-The client, and a first small call, are there before: what is measured is the growth by the file alone.
+The client exists, and has made a small call, before the measurement: only the file makes the memory grow.
 """
 
 import subprocess

@@ -1,6 +1,6 @@
-"""A world over a folder: objects on disk, the table and the queues in memory, OpenAI whatever the case gives.
+"""A context over a folder: objects on disk, the table and the queues in memory, and the OpenAI client of the case.
 
-What is measured runs the product's own use cases over it, and so neither moto's nor a server's time is measured.
+Measurements run the product's use cases over it, so the time of moto or of a server does not count.
 """
 
 import itertools
@@ -19,13 +19,13 @@ import orjson
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.errors import ObjectNotFoundError, StaleItemError
 from dropbatch.ports import Audience, Notification, ObjectInfo, OpenAI, Piece
-from dropbatch.reporting.sns_limits import fitted
+from dropbatch.reporting.message_length import fitted
 from dropbatch.storage.context import Buckets, Context
 
 BUCKETS = Buckets(inbox="inbox", results="results", work="work")
 BLOCK_BYTES = 1 << 20
 DELETED_AT_ONCE = 1000
-"""How many objects one call to S3 deletes."""
+"""Maximum number of objects that one call to S3 deletes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """A version of an object. What was joined consists of several parts."""
+    """A version of an object. A joined object consists of several parts."""
 
     id: str
     parts: Sequence[_Part]
@@ -56,7 +56,7 @@ class _Version:
         return int(self.parts[0].path.stat().st_mtime) if self.parts else 0
 
     def cut(self, start: int, end: int) -> Iterator[_Part]:
-        """The parts that hold the bytes from `start` up to `end`."""
+        """Return the parts that hold the bytes from `start` up to `end`."""
         at = 0
         for part in self.parts:
             first, last = max(start, at), min(end, at + len(part))
@@ -66,7 +66,7 @@ class _Version:
 
 
 class FolderObjects:
-    """S3 in a folder: `<bucket>/<key, quoted>/<part>`. Only the inbox keeps versions that were replaced.
+    """S3 in a folder: `<bucket>/<key, quoted>/<part>`. Only the inbox keeps replaced versions.
 
     A joined object shares its pieces' files, for it is S3 that copies them. `read_bytes` and `written_bytes` count what
     passed through the process, `calls` what was asked, by name. Several processes may use a folder one after another.
@@ -180,7 +180,7 @@ class FolderObjects:
 
     @contextmanager
     def _new(self, bucket: str, key: str) -> Iterator[BinaryIO]:
-        """A new version of an object, there once it is whole."""
+        """Yield the file of a new version of an object. The version exists when the block ends."""
         folder, version = self._folder_of(bucket, key), self._new_id()
         part = folder / f"{version}.part"
         try:
@@ -217,7 +217,7 @@ class FolderObjects:
 
 
 class MemoryTable:
-    """DynamoDB in memory, items kept as JSON. `calls` counts what was asked, by name."""
+    """DynamoDB in memory. Items are kept as JSON. `calls` counts the calls by name."""
 
     def __init__(self) -> None:
         self._items: dict[str, dict[str, bytes]] = {}
@@ -289,7 +289,7 @@ class MemoryTable:
 
 
 class MemoryQueue:
-    """Messages with the time from which they may be taken, the earliest first; `sent` counts them."""
+    """Messages with the time from which they may be taken, the earliest first. `sent` counts them."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -301,7 +301,7 @@ class MemoryQueue:
         self.sent += 1
 
     def take(self) -> dict[str, Any] | None:
-        """The message that has been due for longest, or None where none is."""
+        """Return the message that has been due for longest, or None if none is due."""
         place = min(range(len(self._messages)), key=lambda n: self._messages[n][0], default=None)
         if place is None or self._messages[place][0] > self._clock():
             return None
@@ -311,20 +311,20 @@ class MemoryQueue:
         return len(self._messages)
 
     def hide(self, receipt: str, seconds: int) -> None:
-        """Nothing is received here that was not deleted."""
+        """Do nothing: `take` has deleted the message."""
 
     def __len__(self) -> int:
         return len(self._messages)
 
 
 class NoDeadLetters:
-    """None ever."""
+    """A dead-letter queue that is always empty."""
 
     def take(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
         return []
 
     def delete(self, receipt: str) -> None:
-        """Nothing to delete."""
+        """Do nothing."""
 
 
 @dataclass(slots=True)
@@ -345,7 +345,7 @@ class KeptTopics:
 
 
 class SilentObserver:
-    """Counts what is observed, by name."""
+    """An observer that writes nothing. It counts its calls by name."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -357,7 +357,7 @@ class SilentObserver:
     exception = info
 
     def metric(self, name: str, value: float, **dimensions: str) -> None:
-        """Nothing is kept of it."""
+        """Ignore the metric."""
 
 
 def folder_context(
@@ -369,7 +369,7 @@ def folder_context(
     limits: Limits | None = None,
     token_limits: Mapping[str, int] | None = None,
 ) -> Context:
-    """A world whose objects and scratch lie in `folder`; the rest of it is new, and gone with the process."""
+    """Return a context whose objects and scratch files are in `folder`. All else is new, and ends with the process."""
     scratch = folder / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     tokens = itertools.count(1)

@@ -1,1 +1,1 @@
-"""The embedded stack: everything a laptop needs to run the project without an account anywhere."""
+"""The embedded stack: all that a laptop needs to run the project without an account."""

@@ -1,6 +1,6 @@
-"""Writes the parts of docs/architecture.md that follow from the code: the state diagrams and the table of the rooms.
+"""The generated parts of docs/architecture.md: the diagrams of states and the table of rooms.
 
-`make architecture` runs it. A test fails if the page and the code differ.
+`make architecture` writes them. A test fails if the page and the code differ.
 """
 
 import ast
@@ -22,12 +22,12 @@ S = TypeVar("S", JobState, BatchState)
 
 
 def transitions(states: type[S]) -> list[tuple[S, S]]:
-    """Return each step that the closed set of transitions allows, in the order of the states."""
+    """Return each allowed step from one state to another, in the order of the states."""
     return [(current, state) for current in states for state in states if _is_allowed(current, state)]
 
 
 def state_diagram(states: type[S], first: S) -> str:
-    """Return a Mermaid diagram of the states, which begins at `first` and ends where no state follows."""
+    """Return a Mermaid diagram of the states. It begins at `first`, and ends at states that no other follows."""
     steps: list[tuple[S, S]] = transitions(states)
     last: list[S] = [state for state in states if state not in {current for current, _ in steps}]
     arrows: list[tuple[str, str]] = [("[*]", first), *steps, *((state, "[*]") for state in last)]
@@ -43,7 +43,7 @@ def layers() -> list[list[str]]:
 
 
 def sentences_of(name: str) -> tuple[str, str]:
-    """Return what a room's docstring says is in it, and what never is. A module says only the first."""
+    """Return the two sentences of a room's docstring: its contents, and what never is in it. A module has the first."""
     room = PACKAGE / name / "__init__.py"
     source = room if room.exists() else PACKAGE / f"{name}.py"
     holds, _, rest = (ast.get_docstring(ast.parse(source.read_text())) or "").partition("\n\n")
@@ -63,7 +63,7 @@ def rooms_table() -> str:
 
 
 def generated() -> dict[str, str]:
-    """Return each generated part by the name that its markers have in the page."""
+    """Return each generated part by the name in its markers."""
     return {
         "job states": state_diagram(JobState, _first_state(Job)),
         "batch states": state_diagram(BatchState, _first_state(Batch)),
@@ -72,7 +72,7 @@ def generated() -> dict[str, str]:
 
 
 def with_generated(page: str) -> str:
-    """Return the page with each generated part between its markers. A ValueError names a part without markers."""
+    """Return the page with each generated part between its markers. Raise a ValueError if a part has no markers."""
     for name, text in generated().items():
         begin, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
         if page.count(begin) != 1 or page.count(end) != 1:

@@ -1,7 +1,7 @@
-"""`make demo`: 3,000 reviews go in, and come back answered, through the very template that is deployed to AWS.
+"""The demo, `make demo`: 3,000 reviews get answers, with the template that is deployed to AWS.
 
-It has a stack of its own, and uses it as anybody would: files are put into S3, notifications received, results read.
-Its exit status is 0 only if every row came back as it was, in order, with an answer.
+It starts a stack of its own, and uses it as a user does: it puts files into S3, receives notifications, reads results.
+Its exit status is 0 only if every row came back unchanged, in order, with an answer.
 """
 
 import csv
@@ -33,7 +33,7 @@ GIVE_UP_SECONDS = 150
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What came back: the objects of the job by name, and the last notification."""
+    """The results: the job's objects by name, and the last notification."""
 
     prefix: str
     objects: dict[str, bytes]
@@ -43,11 +43,11 @@ class Results:
 
 def main() -> int:
     console = Console()
-    # `kill` is to end it like Ctrl-C: nothing that it started stays behind.
+    # `kill` ends the demo as Ctrl-C does: the servers that it started are stopped.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with _stack(console) as stack:
-            results = _answered(stack, console)
+            results = _run_example(stack, console)
     except LocalError as error:
         console.print(Text(str(error), style="red"))
         return 1
@@ -69,11 +69,11 @@ def _stack(console: Console) -> Iterator[Deployed]:
         directory=FOLDER / "stack",
         aws_port=free_port(),
         openai_port=free_port(),
-        # Long enough to see the batch being worked on; with OpenAI it may take hours.
+        # Long enough for the progress bar to show the batch. At OpenAI a batch may take hours.
         emulator={"OPENAI_EMULATOR_IN_PROGRESS_SECONDS": "6"},
         say=lambda what: console.print(what, style="dim", highlight=False),
     )
-    stack.down()  # whatever an earlier demo was not allowed to clear away
+    stack.down()  # servers of an earlier demo that was killed
     shutil.rmtree(FOLDER, ignore_errors=True)
     try:
         yield stack.up()
@@ -81,8 +81,8 @@ def _stack(console: Console) -> Iterator[Deployed]:
         stack.down()
 
 
-def _answered(stack: Deployed, console: Console) -> Results:
-    """Drops the example, and waits for its end, polling rather than waiting for the minute."""
+def _run_example(stack: Deployed, console: Console) -> Results:
+    """Drop the example, and poll until its job ends. Raise a LocalError if it does not end well."""
     s3, inbox = stack.client("s3"), stack.values["INBOX_BUCKET"]
     for name in ("recipe.yaml", "reviews.csv"):
         s3.upload_file(str(EXAMPLE / name), inbox, f"reviews/{name}")
@@ -112,13 +112,13 @@ def _answered(stack: Deployed, console: Console) -> Results:
     objects = {item["Key"].removeprefix(prefix): _read(s3, bucket, item["Key"]) for item in found}
     for name, data in objects.items():
         path = FOLDER / name
-        path.parent.mkdir(parents=True, exist_ok=True)  # the recipe lies in a folder of its own
+        path.parent.mkdir(parents=True, exist_ok=True)  # the recipe is in a folder of its own
         path.write_bytes(data)
     return Results(prefix, objects, notification["Subject"], notification["Message"])
 
 
 def problems(dropped: bytes, answers: bytes) -> Iterator[str]:
-    """What is wrong with an answer file. Its lines must be the drop's, byte for byte, each with an answer behind it."""
+    """Yield the problems of an answer file. Its lines must be the drop's, byte for byte, each followed by an answer."""
     before, after = _lines(dropped), _lines(answers)
     if len(before) != len(after):
         yield f"{len(before):,} lines went in, {len(after):,} came back"
@@ -134,18 +134,18 @@ def problems(dropped: bytes, answers: bytes) -> Iterator[str]:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    # Not splitlines(): only \n ends a line here, and two reviews hold the character U+0085.
+    # Not splitlines(): only \n ends a line here, and two reviews contain the character U+0085.
     return data.removesuffix(b"\n").split(b"\n")
 
 
 def _event(stack: Deployed) -> dict[str, Any] | None:
-    """The next event, if one comes within a second."""
+    """Return the next event, or None if none comes within a second."""
     message = _receive(stack, "EVENTS_QUEUE_URL", wait=1)
     return json.loads(message["Message"]) if message else None
 
 
 def _notification(stack: Deployed, event: str) -> dict[str, Any]:
-    """The message for people, which waits a little for others of its folder, until a poll sends it."""
+    """Return the message for people about this event. A poll sends it, a little later than the event for programs."""
     deadline = time.monotonic() + GIVE_UP_SECONDS
     while time.monotonic() < deadline:
         while message := _receive(stack, "NOTIFICATIONS_QUEUE_URL", wait=1):
@@ -166,7 +166,7 @@ def _receive(stack: Deployed, queue: str, wait: int) -> dict[str, Any] | None:
 
 
 def _status(stack: Deployed) -> dict[str, Any] | None:
-    """The newest job's status.json, once there is one."""
+    """Return the newest job's status.json, or None if there is none yet."""
     s3, bucket = stack.client("s3"), stack.values["RESULTS_BUCKET"]
     try:
         latest = json.loads(_read(s3, bucket, f"{KEY}/latest.json"))
@@ -183,7 +183,7 @@ def _read(s3: Any, bucket: str, key: str) -> bytes:
 
 def _show(console: Console, results: Results, stack: Deployed) -> None:
     console.rule(Text(results.subject, "bold"), align="left")
-    console.print(Text(results.text.strip()), soft_wrap=True)  # its lines are there to be copied
+    console.print(Text(results.text.strip()), soft_wrap=True)  # users copy its lines
     console.rule()
     answers = io.StringIO(results.objects.get("reviews.answers.csv", b"").decode(), newline="")
     rows = list(csv.DictReader(answers))

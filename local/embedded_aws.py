@@ -1,11 +1,11 @@
-"""Run ministack as strict as AWS: `<its own python> -m local.embedded_aws`, with its usual environment.
+"""The embedded AWS: ministack, made as strict as AWS. Run `<its own python> -m local.embedded_aws`.
 
-ministack is kinder than AWS in a few places that this project met. What a request says is checked here, in front of it;
-what happens inside of it (events, chains of messages, times of objects) is patched, each patch a few lines and by name,
-so that a release of ministack that changes one of them fails at the start.
+ministack accepts some things that AWS refuses. This module checks requests before ministack gets them. It patches
+ministack's events, chains of messages and times of objects. Each patch is a few lines and names what it replaces, so
+the start fails if a release of ministack changes that.
 
-It enforces policies, those too that refuse requests without TLS. Here nothing leaves the machine, and every tool would
-have to trust a certificate of our own. So each request gets the header with which a proxy that has ended TLS says so.
+ministack enforces policies, including those that refuse requests without TLS. Requests stay on this machine, and every
+tool would have to trust a certificate of our own. So each request gets the header of a proxy that has ended TLS.
 """
 
 import contextlib
@@ -26,21 +26,21 @@ from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
 
 MAX_MESSAGE_BYTES = 262_144
-"""Maximum of a message with its attributes. SNS refuses more; SQS takes 1 MiB since 2025, and the project stays below
-what both take, so that a message can go through either."""
+"""Maximum size of a message with its attributes. SNS refuses more. SQS accepts 1 MiB since 2025, but the project keeps
+to the smaller maximum, so that a message can go through both."""
 
 MAX_SUBJECT_CHARACTERS = 99
 MAX_INDEX_KEY_BYTES = {"HASH": 2048, "RANGE": 1024}
 
 MAX_ROUNDS = 15
-"""How often one function may run in one chain of messages. AWS stops a chain after "approximately 16" invocations: the
-16th is the first that it may drop."""
+"""Maximum number of runs of a function in one chain of messages. AWS stops a chain after "approximately 16"
+invocations, so it may drop the 16th."""
 
 EVENTS_AFTER = "EMBEDDED_AWS_EVENTS_AFTER_SECONDS"
-"""Environment variable: how old a bucket must be before its events come. On AWS it is about 300 seconds."""
+"""Environment variable: the age of a bucket from which it sends events. On AWS it is about 300 seconds."""
 
 MODIFIED = b"x-embedded-modified"
-"""Header of a test that puts an object as of another time (`2026-01-31T12:00:00.000Z`)."""
+"""Header of a test that puts an object with another time of modification (`2026-01-31T12:00:00.000Z`)."""
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -60,12 +60,12 @@ class Refusal(NamedTuple):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# In front of ministack: what a request says
+# Checks of requests before ministack gets them
 # ---------------------------------------------------------------------------------------------------------------------
 
 
 def strict(inner: App) -> App:
-    """Return `inner` behind TLS, with the bounds that SNS and SQS have, and with chains of messages counted."""
+    """Return an application that checks requests, adds the header of a TLS proxy, and calls `inner`."""
 
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,21 +80,21 @@ def strict(inner: App) -> App:
             if refusal := refusal_of_message(json.loads(body)):
                 await _answer(send, 400, b"application/x-amz-json-1.0", _json_error(refusal), refusal.code)
                 return
-            receive = _again(body)
+            receive = _replay(body)
         elif headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded"):
             body = await _body(receive)
             form = dict(parse_qsl(body.decode(), keep_blank_values=True))
             if form.get("Action") == "Publish" and (refusal := refusal_of_publish(form)):
                 await _answer(send, 400, b"text/xml", _xml_error(refusal), refusal.code)
                 return
-            receive = _again(body)
+            receive = _replay(body)
         await inner(scope, receive, send)
 
     return app
 
 
 def refusal_of_message(message: Mapping[str, Any]) -> Refusal | None:
-    """Return why SQS would not take this message, if it would not."""
+    """Return SQS's error for this message, or None if it accepts the message."""
     size = _size(message.get("MessageBody", ""))
     for name, attribute in (message.get("MessageAttributes") or {}).items():
         value = attribute.get("StringValue", attribute.get("BinaryValue"))
@@ -112,7 +112,7 @@ def refusal_of_message(message: Mapping[str, Any]) -> Refusal | None:
 
 
 def refusal_of_publish(form: Mapping[str, str]) -> Refusal | None:
-    """Return why SNS would not publish this, if it would not. `form` is the request: its parameters by name."""
+    """Return SNS's error for this publication, or None if it accepts it. `form` holds the request's parameters."""
     subject = form.get("Subject")
     if subject is not None and (
         not subject or len(subject) > MAX_SUBJECT_CHARACTERS or any(not sign.isprintable() for sign in subject)
@@ -149,8 +149,8 @@ async def _body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-def _again(body: bytes) -> Receive:
-    """What gives the application behind the body that was read."""
+def _replay(body: bytes) -> Receive:
+    """Return a `receive` that gives the inner application the body again."""
     left = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> dict[str, Any]:
@@ -183,12 +183,12 @@ def _xml_error(refusal: Refusal) -> bytes:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Chains of messages: how often each function ran in one, written behind the trace's root as `Lineage=name:2,other:1`
+# Chains of messages: the number of runs of each function, after the trace's root, as `Lineage=name:2,other:1`
 # ---------------------------------------------------------------------------------------------------------------------
 
 
 def rounds_in(event: Mapping[str, Any]) -> dict[str, int]:
-    """Return how often each function ran in the chain of messages that this event of a queue belongs to."""
+    """Return the number of runs of each function in the chain of messages of this queue event."""
     rounds: dict[str, int] = {}
     for record in event["Records"]:
         trace = unquote(record["attributes"].get("AWSTraceHeader", ""))
@@ -205,7 +205,7 @@ def lineage(rounds: Mapping[str, int]) -> str:
 
 
 def keep_traces(sqs: Any) -> None:
-    """Have a message keep the trace that its request came with, as SQS does."""
+    """Patch SQS: a message keeps the trace of its request."""
     attributes_of = sqs._build_send_sys_attrs
 
     @wraps(attributes_of)
@@ -219,10 +219,10 @@ def keep_traces(sqs: Any) -> None:
 
 
 def count_rounds(functions: Any, provisioners: Any) -> None:
-    """Have chains of messages through queues counted for each function, and dropped as Lambda does.
+    """Patch Lambda: count the runs of each function in a chain of messages, and drop messages as AWS does.
 
-    ministack counts direct invocations only, and its CloudFormation ignores `RecursiveLoop`. A message that is dropped
-    stays in its queue, comes again when its visibility timeout is over, and ends among the dead letters.
+    ministack counts only direct invocations, and its CloudFormation ignores `RecursiveLoop`. A dropped message stays in
+    its queue, comes again after its visibility timeout, and ends in the dead-letter queue.
     """
     run, trace_of = functions._run_sqs_batch, functions._xray_trace_id_for_invocation
 
@@ -231,7 +231,7 @@ def count_rounds(functions: Any, provisioners: Any) -> None:
         name = function["config"]["FunctionName"]
         rounds = rounds_in(event)
         rounds[name] = rounds.get(name, 0) + 1
-        # ministack's own drop, with its metric; `RecursiveLoop: Allow` is asked there.
+        # ministack's own drop, with its metric. It also checks `RecursiveLoop: Allow`.
         too_deep = functions.MAX_INVOKE_DEPTH + 1
         if rounds[name] > MAX_ROUNDS and functions._recursive_loop_drop(name, function, too_deep):
             return
@@ -265,12 +265,12 @@ def _keeping_recursion(provision: Callable[..., Any], properties_at: int, functi
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Objects: their times, and their events
+# Objects: their times and their events
 # ---------------------------------------------------------------------------------------------------------------------
 
 
 def date_objects(s3: Any) -> None:
-    """Have a multipart upload modified when it began, and an object of a test when the test says."""
+    """Patch S3: a multipart upload has the time of its beginning, and an object of a test the time in its header."""
     now, complete = s3.now_iso, s3._complete_multipart_upload
 
     @wraps(now)
@@ -290,7 +290,7 @@ def date_objects(s3: Any) -> None:
 
 
 def delay_events(s3: Any, after_seconds: float) -> None:
-    """Have a bucket that is younger than `after_seconds` send no events: they are lost, as on AWS."""
+    """Patch S3: the events of a bucket that is younger than `after_seconds` are lost, as on AWS."""
     fire, now = s3._fire_s3_event_async, s3.now_iso
 
     @wraps(fire)
@@ -302,12 +302,12 @@ def delay_events(s3: Any, after_seconds: float) -> None:
 
 
 def complete_events(s3: Any, eventbridge: Any) -> None:
-    """Have S3's events bear the object's version, and their own time in whole seconds, as EventBridge's do."""
+    """Patch S3's events: they have the object's version, and their own time in whole seconds, as on AWS."""
     fire, dispatch = s3._fire_s3_event, eventbridge._dispatch_event
 
     @wraps(fire)
     def fired(*rest: Any, **named: Any) -> None:
-        _modified.set("")  # the object may be dated; its event happens now
+        _modified.set("")  # the object may have another time, but its event happens now
         _version.set(named.get("version_id") or "")
         fire(*rest, **named)
 
@@ -319,7 +319,7 @@ def complete_events(s3: Any, eventbridge: Any) -> None:
 
 
 def completed_event(event: Mapping[str, Any], version: str) -> dict[str, Any]:
-    """Return an event of S3 with what ministack leaves out; any other event as it is."""
+    """Return an event of S3 with the members that ministack leaves out. Return any other event as it is."""
     if event.get("Source") != "aws.s3":
         return dict(event)
     detail = json.loads(event["Detail"])
@@ -338,7 +338,7 @@ def _seconds(time: str) -> float:
 
 
 def bound_index_keys(dynamodb: Any) -> None:
-    """Have the keys of an index bounded like those of a table; ministack checks their types already."""
+    """Patch DynamoDB: limit the sizes of an index's keys. ministack checks their types already."""
     reason_of = dynamodb._index_key_type_reason
 
     @wraps(reason_of)
@@ -349,7 +349,7 @@ def bound_index_keys(dynamodb: Any) -> None:
 
 
 def index_key_reason(table: Mapping[str, Any], item: Mapping[str, Any]) -> str | None:
-    """Return DynamoDB's words for a key of an index that is too long."""
+    """Return DynamoDB's message for an index key that is too long, or None if all keys fit."""
     for index in table.get("GlobalSecondaryIndexes") or []:
         for key in index["KeySchema"]:
             text = item.get(key["AttributeName"], {}).get("S", "")
@@ -363,10 +363,10 @@ def index_key_reason(table: Mapping[str, Any], item: Mapping[str, Any]) -> str |
     return None
 
 
-def part_disks(runtime: Any) -> None:
-    """Have each process of a function write to a folder of its own: on Lambda none sees another's /tmp.
+def separate_disks(runtime: Any) -> None:
+    """Patch Lambda: each process of a function has a temporary folder of its own, as on AWS.
 
-    What a process gets into its environment with its credentials is the one place that ministack asks for each.
+    ministack asks for the credentials of each process separately, so the folder's name comes with them.
     """
     credentials_of = runtime.execution_credentials
 
@@ -378,9 +378,9 @@ def part_disks(runtime: Any) -> None:
 
 
 def let_finish(runtime: Any, functions: Any) -> None:
-    """Have a process that runs finish when its function changes, as on Lambda; ministack kills it at once.
+    """Patch Lambda: a running process finishes when its function changes, as on AWS. ministack kills it at once.
 
-    What it was doing would be done twice: a notification that it has published, and not yet noted, is published again.
+    A killed process's work is repeated. A notification that it published but did not record would be published again.
     """
     kill, release = runtime.kill_workers, functions.release_worker
     replaced: list[Any] = []
@@ -400,9 +400,9 @@ def let_finish(runtime: Any, functions: Any) -> None:
 
 
 def unpack_once(runtime: Any) -> None:
-    """Have what a function is made of unpacked once, and linked into the folder of each of its processes.
+    """Patch Lambda: unpack a function's packages once, and link them into the folder of each process.
 
-    A hundred megabytes of layers take a busy machine half a minute, which no cold start on Lambda takes.
+    A busy machine needs half a minute to unpack a hundred megabytes of layers. No cold start on Lambda takes that long.
     """
 
     class Package(zipfile.ZipFile):
@@ -423,13 +423,13 @@ def _unpacked(package: Path) -> Path:
         begun = Path(tempfile.mkdtemp(prefix="unpacking-"))
         with zipfile.ZipFile(package) as read:
             read.extractall(begun)
-        with contextlib.suppress(OSError):  # another process was quicker
+        with contextlib.suppress(OSError):  # another process has unpacked it first
             begun.rename(unpacked)
     return unpacked
 
 
 def main() -> None:
-    """Patch ministack, put the checks in front of it, and serve."""
+    """Patch ministack, put the checks before it, and serve."""
     app: Any = import_module("ministack.app")
     names = ("s3", "eventbridge", "dynamodb", "sqs", "lambda_svc")
     s3, eventbridge, dynamodb, sqs, functions = (import_module(f"ministack.services.{name}") for name in names)
@@ -441,7 +441,7 @@ def main() -> None:
     keep_traces(sqs)
     count_rounds(functions, provisioners)
     runtime = import_module("ministack.core.lambda_runtime")
-    part_disks(runtime)
+    separate_disks(runtime)
     let_finish(runtime, functions)
     unpack_once(runtime)
     app.app = strict(app.app)

@@ -1,4 +1,4 @@
-"""Servers that run in the background: found again by their pid file, and ended by process id, never by name."""
+"""Servers that run in the background. A pid file names the process of each; a server is stopped by its process id."""
 
 import contextlib
 import os
@@ -14,24 +14,24 @@ from pathlib import Path
 
 START_SECONDS = 60
 STOP_SECONDS = 20
-"""How long a server may take to write its state down before it is killed."""
+"""How long a server may take to save its state before it is killed."""
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""A company's proxy does not lead to this machine."""
+"""Opens URLs without a proxy: a company's proxy cannot reach this machine."""
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
-"""The servers that this very process started; they stay until they are waited for."""
+"""The servers that this process started. A child stays in the system's table until its parent waits for it."""
 
 
 class LocalError(Exception):
-    """Something about this machine or a request is in the way; the text is one sentence with what to do."""
+    """A state of this machine, or a setting, with which a command cannot work. The text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One server. Its pid stands in `<directory>/<name>.pid`, what it prints in `<directory>/logs/<name>.log`.
+    """One server. Its pid is in `<directory>/<name>.pid`, its output in `<directory>/logs/<name>.log`.
 
-    `mark` is a word of its command line, by which a process is known for it: pids are used again.
+    `mark` is a word of its command line. A process without it is another one, because the system uses pids again.
     """
 
     name: str
@@ -51,8 +51,8 @@ class Program:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def stands(self) -> bool:
-        """Whether it runs already; a LocalError where it neither does nor could be started."""
+    def check(self) -> bool:
+        """Return whether the server runs. Raise a LocalError if it does not and cannot be started."""
         if running(self.directory, self.name, self.mark):
             if self._answers():
                 return True
@@ -68,8 +68,8 @@ class Program:
         return False
 
     def start(self) -> bool:
-        """Returns once it answers; whether it had to be started."""
-        if self.stands():
+        """Start the server if it does not run, and wait until it answers. Return whether it was started."""
+        if self.check():
             return False
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
@@ -102,7 +102,7 @@ class Program:
 
 
 def running(directory: Path, name: str, mark: str) -> int | None:
-    """The pid of the server that was started out of this directory, while it lives."""
+    """Return the pid of the server that was started in this directory, or None if it does not run."""
     try:
         pid = int(_pid_file(directory, name).read_text())
     except (FileNotFoundError, ValueError):
@@ -111,7 +111,7 @@ def running(directory: Path, name: str, mark: str) -> int | None:
 
 
 def stop(directory: Path, name: str, mark: str) -> bool:
-    """Ends the server, and whatever it started; whether it ran."""
+    """Stop the server and all processes that it started. Return whether it ran."""
     pid = running(directory, name, mark)
     _pid_file(directory, name).unlink(missing_ok=True)
     if pid is None:
@@ -120,7 +120,7 @@ def stop(directory: Path, name: str, mark: str) -> bool:
     deadline = time.monotonic() + STOP_SECONDS
     while _is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    # It leads a process group of its own: what is left of that is functions that were still running.
+    # The server leads a process group. Processes that remain in it are functions that still run.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     if child := _children.pop(pid, None):
@@ -129,7 +129,7 @@ def stop(directory: Path, name: str, mark: str) -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """Return a port on which no process listened a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -160,7 +160,7 @@ def _pid_file(directory: Path, name: str) -> Path:
 
 
 def _command_line(pid: int) -> str:
-    """How a process was called; empty where there is none, or one that has ended and was not waited for."""
+    """Return a process's command line; an empty one if there is no process, or if it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     except OSError:

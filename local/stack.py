@@ -1,7 +1,7 @@
-"""The embedded stack: ministack for AWS, the emulator for OpenAI, and between them what `sam deploy` deploys anywhere.
+"""The embedded stack: ministack for AWS, the emulator for OpenAI, and the application as `sam deploy` deploys it.
 
-`python -m local.stack up | tick | down`, which `make` runs, looks after the one under `.local`; tests and the demo make
-others of their own. Everything listens on 127.0.0.1, and everything that lasts is in the stack's directory.
+`make up`, `make tick` and `make down` run `python -m local.stack up | tick | down` for the stack in `.local`. Tests and
+the demo make stacks of their own. All servers listen on 127.0.0.1, and all data is in the stack's directory.
 """
 
 import json
@@ -30,16 +30,23 @@ TOOLS = ROOT / ".local"
 """Where `make setup` installs ministack and SAM, each into an environment of its own."""
 
 REGION = "eu-central-2"
-"""One of the few for which version 1 of the `aws` command heeds AWS_ENDPOINT_URL in `aws sqs`: in the others it has an
-address of its own, and asks AWS itself."""
+"""A region in which version 1 of the `aws` command respects AWS_ENDPOINT_URL for `aws sqs`. In most regions it has a
+fixed address for SQS, and calls AWS."""
 
 KEY_ID = KEY = "test"
-"""ministack takes these for its owner's credentials."""
+"""The credentials of ministack's owner."""
 
 OLDEST_RUNTIME = "python3.12"
-"""That the template takes. What a runtime is called means nothing here: functions run on ministack's own Python."""
+"""The oldest runtime that the template accepts. Its name has no effect here: functions run on ministack's Python."""
 
 EMULATOR_KEY = "sk-emulated"
+EMULATOR_PARAMETERS = {"AbsenceConfirmationSeconds": "10"}
+"""Parameters of a stack with the emulator. Its list does not lag. The list of another server may, and a second batch
+there costs money."""
+
+EXAMPLE = "AbsenceConfirmationSeconds=2 LogRetentionDays=7"
+"""A value of PARAMETERS."""
+
 AWS, AWS_MARK = "aws", "local.embedded_aws"
 OPENAI, OPENAI_MARK = "openai", "local.openai_emulator"
 
@@ -48,8 +55,9 @@ OPENAI, OPENAI_MARK = "openai", "local.openai_emulator"
 class Stack:
     """One embedded stack.
 
-    `openai_url` and `openai_key` name a server to ask instead of the emulator. `parameters` are the template's, and win
-    over what is chosen here; `emulator` are environment variables of the emulator. `say` is told what is being done.
+    `openai_url` and `openai_key` name a server to use instead of the emulator. `parameters` are parameters of the
+    template, and override those that are chosen here. `emulator` holds environment variables of the emulator. `say`
+    gets a line about each step.
     """
 
     directory: Path
@@ -63,7 +71,7 @@ class Stack:
     say: Callable[[str], None] = print
 
     def up(self) -> "Deployed":
-        """Starts what does not run, deploys, and writes `stack.env`. Doing it twice changes nothing."""
+        """Start the servers that do not run, deploy, and write `stack.env`. A second call changes nothing."""
         self.directory.mkdir(parents=True, exist_ok=True)
         aws, (openai, emulator_key) = self._aws(), self._openai()
         key = self.openai_key if self.openai_url else emulator_key
@@ -76,7 +84,7 @@ class Stack:
                     "OPENAI_API_KEY is not set, so the stack's secret stays as it is; where any key will do, set any."
                 )
         else:
-            aws.stands()  # where either cannot be started, neither is
+            aws.check()  # before the emulator starts: if one of the two cannot start, neither does
             if openai.start():
                 self.say(f"The OpenAI emulator listens on {openai.url}/v1.")
             base_url = openai.url + "/v1"
@@ -102,13 +110,13 @@ class Stack:
             values[f"{topic}_QUEUE_URL"] = deployed.subscribe(
                 values[f"{topic}_TOPIC_ARN"], f"{self.name}-{topic.lower()}"
             )
-        # What a tick tells of has a queue apart, so that it takes nothing away from whoever reads the other.
+        # `tick` prints from a queue of its own, so that it takes no message from the user's queue.
         values["NEWS_QUEUE_URL"] = deployed.subscribe(values["NOTIFICATIONS_TOPIC_ARN"], f"{self.name}-news")
         deployed.write()
         return deployed
 
     def down(self) -> bool:
-        """Stops both servers; what they hold stays for the next time. Whether anything ran."""
+        """Stop both servers, and keep their data. Return whether one of them ran."""
         stopped = [
             programs.stop(self.directory, AWS, AWS_MARK),
             programs.stop(self.directory, OPENAI, OPENAI_MARK),
@@ -118,11 +126,11 @@ class Stack:
     def _aws(self) -> Program:
         state = self.directory / AWS
         settings = {
-            "BIND_HOST": "127.0.0.1",  # without it, and the next, it listens on every address
+            "BIND_HOST": "127.0.0.1",  # without this setting and the next, it listens on every address
             "IOT_MTLS_ENABLED": "0",
             "MINISTACK_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self.aws_port),
-            "AUTH": "true",  # policies are enforced, so that a run proves what the roles may do
+            "AUTH": "true",  # enforce policies, so that a run proves the roles' rights
             "PERSIST_STATE": "1",
             "S3_PERSIST": "1",
             "STATE_DIR": str(state / "state"),
@@ -162,7 +170,7 @@ class Stack:
         return program, keys.split(",")[0].partition("=")[0].strip()
 
     def _deploy(self, aws: Program, openai_url: str) -> None:
-        """`sam build` and `sam deploy`, for the interpreter and the processor at hand."""
+        """Run `sam build` and `sam deploy` for this machine's interpreter and processor."""
         build = self.directory / "build"
         runtime = f"python{_python_version()}"
         machine = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
@@ -170,8 +178,7 @@ class Stack:
             "Runtime": max(runtime, OLDEST_RUNTIME, key=_minor),
             "Architecture": machine,
             "OpenAIBaseUrl": openai_url,
-            # The emulator's list does not lag. Another server's may, and there a batch made twice costs money.
-            **({} if self.openai_url else {"SettleSeconds": "10"}),
+            **({} if self.openai_url else EMULATOR_PARAMETERS),
             **self.parameters,
         }
         for name in sorted(parameters.keys() - template_parameters((ROOT / "template.yaml").read_text())):
@@ -189,7 +196,7 @@ class Stack:
             "DROPBATCH_ARCHITECTURE": parameters["Architecture"],
             "DROPBATCH_PARQUET": parameters.get("Parquet", "disabled"),
         }
-        if sys.platform == "darwin":  # functions run right here, where Lambda's wheels do not
+        if sys.platform == "darwin":  # functions run on this machine, and Lambda's wheels do not
             environment["DROPBATCH_PLATFORM"] = f"{machine.replace('arm64', 'aarch64')}-apple-darwin"
         settings = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "embedded"]
         self.say("Building …")
@@ -216,53 +223,53 @@ class Stack:
         if done.returncode:
             with log.open(encoding="utf-8", errors="replace") as lines:
                 last = "".join(deque(lines, 25))
-            raise LocalError(f"{last}\n`sam {command}` failed: the whole of what it said is in {log}.")
+            raise LocalError(f"{last}\n`sam {command}` failed: its whole output is in {log}.")
 
 
 def new_client(endpoint: str, service: str) -> Any:
-    """Return a boto3 client of the embedded AWS, whatever the environment says of another."""
+    """Return a boto3 client of the embedded AWS. The environment's endpoint and credentials have no effect on it."""
     return boto3.client(  # type: ignore[call-overload]  # one method for every service
         service,
         endpoint_url=endpoint,
         aws_access_key_id=KEY_ID,
         aws_secret_access_key=KEY,
         region_name=REGION,
-        # A poll may take as long as its function's timeout, and must not be sent twice. No proxy leads here.
+        # A poll may take as long as its function's timeout, and must not be sent twice. A proxy cannot reach the stack.
         config=Config(read_timeout=310, retries={"total_max_attempts": 1}, proxies={}),
     )
 
 
-_shared_client = cache(new_client)  # to make one takes longer than most of its calls
+_shared_client = cache(new_client)  # making a client takes longer than most of its calls
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A stack that is up, for whoever drops files into it. `values` are what `stack.env` exports."""
+    """A running stack, as its users see it. `values` holds the variables that `stack.env` exports."""
 
     directory: Path
     values: dict[str, str]
 
     @classmethod
     def at(cls, directory: Path) -> "Deployed":
-        """The stack that was brought up in this directory."""
+        """Return the stack that runs in this directory. Raise a LocalError if none does."""
         values = read_environment(directory / "stack.env")
         if not values or not programs.running(directory, AWS, AWS_MARK):
             raise LocalError("The embedded stack is not up: run `make up` first.")
         return cls(directory, values)
 
     def client(self, service: str) -> Any:
-        """Return the boto3 client that all share."""
+        """Return the boto3 client of a service. All stacks of a process share it."""
         return _shared_client(self.values["AWS_ENDPOINT_URL"], service)
 
     def tick(self) -> None:
-        """Polls now, rather than within a minute."""
+        """Poll now, not within a minute. Raise a LocalError if the poll fails."""
         answer = self.client("lambda").invoke(FunctionName=self.values["POLL_FUNCTION"], Payload=b"{}")
         if "FunctionError" in answer:
             said = json.loads(answer["Payload"].read())
             raise LocalError(f"The poll failed: {said.get('errorType')}: {said.get('errorMessage')}")
 
     def news(self) -> list[str]:
-        """The subjects of the notifications that came since it was last asked; it waits two seconds for the first."""
+        """Return the subjects of the notifications since the last call. Wait two seconds for the first."""
         sqs, url = self.client("sqs"), self.values["NEWS_QUEUE_URL"]
         subjects: list[str] = []
         wait = 2
@@ -274,20 +281,20 @@ class Deployed:
         return subjects
 
     def outputs(self) -> dict[str, str]:
-        """The stack's outputs, by the names of environment variables: `InboxBucket` as `INBOX_BUCKET`."""
+        """Return the stack's outputs by names of environment variables: `InboxBucket` as `INBOX_BUCKET`."""
         described = self.client("cloudformation").describe_stacks(StackName=self.values["STACK_NAME"])
         found = described["Stacks"][0]["Outputs"]
         return {_variable(output["OutputKey"]): output["OutputValue"] for output in found}
 
     def store_key(self, key: str) -> None:
-        """Stores OpenAI's key, as the stack's owner does."""
+        """Store OpenAI's key in the stack's secret, as an owner does."""
         secrets = self.client("secretsmanager")
         secret = self.values["OPENAI_SECRET_ARN"]
         if secrets.get_secret_value(SecretId=secret)["SecretString"] != key:
             secrets.put_secret_value(SecretId=secret, SecretString=key)
 
     def subscribe(self, topic: str, name: str) -> str:
-        """Subscribes a queue of this name to a topic; the queue's URL."""
+        """Subscribe a queue of this name to a topic. Return the queue's URL."""
         sqs, sns = self.client("sqs"), self.client("sns")
         url = sqs.create_queue(QueueName=name)["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -304,25 +311,25 @@ class Deployed:
             ],
         }
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
-        standing = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
-        if arn not in {subscription["Endpoint"] for subscription in standing}:
+        existing = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+        if arn not in {subscription["Endpoint"] for subscription in existing}:
             sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
         return str(url)
 
     def write(self) -> None:
-        """Writes `stack.env`, for `. .local/stack.env`."""
+        """Write `stack.env`, which a shell reads with `. .local/stack.env`."""
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self.values.items()]
         (self.directory / "stack.env").write_text("".join(lines))
 
 
 def template_parameters(template: str) -> set[str]:
-    """Return the names of a template's parameters: what stands two spaces deep below `Parameters:`."""
+    """Return the names of a template's parameters: the keys two spaces deep below `Parameters:`."""
     section = re.search(r"^Parameters:\n((?:[ #].*\n|\n)*)", template, re.MULTILINE)
     return set(re.findall(r"^  (\w+):", section[1], re.MULTILINE)) if section else set()
 
 
 def read_environment(path: Path) -> dict[str, str]:
-    """What a `stack.env` exports; nothing where there is none."""
+    """Return the variables that a `stack.env` exports; none if the file does not exist."""
     try:
         words = shlex.split(path.read_text())
     except FileNotFoundError:
@@ -331,14 +338,14 @@ def read_environment(path: Path) -> dict[str, str]:
 
 
 def stack_from(environment: Mapping[str, str], directory: Path = TOOLS) -> Stack:
-    """The stack that `make up` is asked for by AWS_PORT, OPENAI_PORT, OPENAI_BASE_URL, OPENAI_API_KEY, PARAMETERS."""
+    """Return the stack of `make up` by AWS_PORT, OPENAI_PORT, OPENAI_BASE_URL, OPENAI_API_KEY and PARAMETERS."""
     openai_port = _port(environment, "OPENAI_PORT", 4580)
     url = environment.get("OPENAI_BASE_URL", "").rstrip("/") or None
-    # A shell that has read stack.env still names the emulator; that is no wish for another server.
-    standing = read_environment(directory / "stack.env").get("OPENAI_EMULATOR_URL")
-    if url and url == standing and "OPENAI_PORT" not in environment:
+    # A shell that has read stack.env has the emulator's URL: it does not name another server.
+    emulator_url = read_environment(directory / "stack.env").get("OPENAI_EMULATOR_URL")
+    if url and url == emulator_url and "OPENAI_PORT" not in environment:
         openai_port = int(url.removesuffix("/v1").rpartition(":")[2])
-    if url in (standing, f"http://127.0.0.1:{openai_port}/v1"):
+    if url in (emulator_url, f"http://127.0.0.1:{openai_port}/v1"):
         url = None
     return Stack(
         directory=directory,
@@ -385,7 +392,7 @@ def _tool(environment: str, name: str) -> Path:
 
 
 def _python_version() -> str:
-    """The version of ministack's interpreter, on which the functions run."""
+    """Return the version of ministack's interpreter, which runs the functions."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     return subprocess.run(
         [_tool("ministack", "python"), "-c", code], capture_output=True, text=True, check=True
@@ -397,11 +404,11 @@ def _minor(runtime: str) -> int:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Ours, without what would lead to another AWS or another OpenAI."""
+    """Return this process's environment without the variables that name another AWS or another OpenAI."""
     apart = ("AWS_", "OPENAI_BASE_URL", "OPENAI_API_KEY", "PYTHON", "VIRTUAL_ENV", "MAKE", "MFLAGS", "PARAMETERS")
     kept = {"AWS_CA_BUNDLE"}
     clean = {name: value for name, value in os.environ.items() if name in kept or not name.startswith(apart)}
-    # A company's proxy does not lead to this machine.
+    # A company's proxy cannot reach this machine.
     for name in ("no_proxy", "NO_PROXY"):
         clean[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"]))
     return clean
@@ -412,7 +419,7 @@ def _parameters(text: str) -> dict[str, str]:
     for word in shlex.split(text):
         name, equals, value = word.partition("=")
         if not equals or not name.isalnum():
-            raise LocalError(f'PARAMETERS must read like "SettleSeconds=2 LogRetentionDays=7"; {word} does not.')
+            raise LocalError(f'PARAMETERS must read like "{EXAMPLE}"; {word} does not.')
         parameters[name] = value
     return parameters
 
@@ -425,7 +432,7 @@ def _port(environment: Mapping[str, str], variable: str, default: int) -> int:
 
 
 def _variable(output: str) -> str:
-    """`EventsTopicArn` as `EVENTS_TOPIC_ARN`, `OpenAISecretArn` as `OPENAI_SECRET_ARN`."""
+    """Return `EVENTS_TOPIC_ARN` for `EventsTopicArn`, `OPENAI_SECRET_ARN` for `OpenAISecretArn`."""
     words = "".join(f" {letter}" if letter.isupper() else letter for letter in output.replace("OpenAI", "Openai"))
     return "_".join(words.split()).upper()
 

@@ -1,6 +1,6 @@
-"""Deletes a stack from an AWS account, unless jobs are open in it: `make undeploy STACK=dropbatch`.
+"""The deletion of a stack from an AWS account, `make undeploy STACK=dropbatch`. It refuses while jobs are open.
 
-Batches of an open job would run on at OpenAI, and be billed, with nobody left to collect their answers.
+Batches of an open job would continue at OpenAI, and be billed, but nothing would collect their answers.
 """
 
 import os
@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.programs import LocalError
 
 OPEN = ("job", "batch")
-"""What the table's index `open` holds while it waits for something."""
+"""The kinds of items in the table's index `open`: those that wait for something."""
 
 QUEUES = ("IntakeQueue", "DispatchQueue", "CollectQueue")
 COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
@@ -25,7 +25,7 @@ REMOVALS = {
     "AWS::DynamoDB::Table": "aws dynamodb delete-table --table-name {id}",
     "AWS::SecretsManager::Secret": "aws secretsmanager delete-secret --secret-id {id}",
 }
-"""What outlives a stack, and how to delete it."""
+"""The resources that CloudFormation keeps when it deletes a stack, and the command that deletes each."""
 
 
 class Clients(Protocol):
@@ -47,7 +47,10 @@ class Account:
 
 
 def undeploy(stack: str, clients: Clients) -> Iterator[str]:
-    """Delete the stack; yield lines that say what stays. LocalError, and no deletion, while work is open in it."""
+    """Delete the stack, and yield lines that name the kept resources.
+
+    Raise a LocalError, and delete nothing, if the stack has open work.
+    """
     resources = _resources(stack, clients)
     if open_work := list(_open_work(resources, clients)):
         raise LocalError(

@@ -15,7 +15,7 @@ from dropbatch.intake.intake import take_in
 from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Notification
-from dropbatch.reporting.details import results_prefix
+from dropbatch.reporting.event_members import results_prefix
 from dropbatch.reporting.phrases import iso
 from dropbatch.storage.repository import from_item
 from dropbatch.submission.submit import submit

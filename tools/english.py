@@ -1,7 +1,7 @@
-"""Check the English of the project's texts: `python tools/english.py [--all] [FILE ...]`.
+"""A check of the English of the project's texts: `python tools/english.py [--all] [FILE ...]`.
 
 It prints `file:line: pattern: what to write instead` for each finding in the texts that HELD names, and exits with 1 if
-there is one. With files, it checks these alone. With `--all`, it also counts the findings in all other texts, by kind
+there is one. With files, it checks only these. With `--all`, it also counts the findings in all other texts, by kind
 and pattern, and lists them if files are given.
 
 Code, quotations, addresses, file names and identifiers are not English: they are blanked before the search.
@@ -79,23 +79,16 @@ PATTERNS = (
     ),
 )
 
+CODE = ("layers/core/*.py", "functions/*.py", "local/*.py", "tools/*.py", "benchmarks/*.py", "examples/*.py")
+
 HELD: dict[str, tuple[str, ...]] = {
-    PROSE: (
-        "README.md",
-        "docs/use.md",
-        "docs/recipes.md",
-        "docs/markers.md",
-        "docs/operations.md",
-        "docs/security.md",
-        "docs/events/README.md",
-        "events/README.md",
-        "examples/*.md",
-        "local/openai_emulator/README.md",
-    ),
+    PROSE: ("*.md",),
+    DOCSTRING: CODE,
+    COMMENT: CODE,
     STRING: ("layers/core/*.py", "functions/*.py", "local/*.py", "examples/*.py"),
     DESCRIPTION: ("docs/events/*.json",),
 }
-"""Which texts of each kind are clean and have to stay so, by the names of their files."""
+"""The files whose texts of each kind are clean, and have to stay so."""
 
 _FLAGS = re.MULTILINE | re.IGNORECASE
 _COMPILED = [(pattern, re.compile(pattern.regex.replace(" ", r"\s+"), _FLAGS)) for pattern in PATTERNS]
@@ -140,12 +133,12 @@ class Finding(NamedTuple):
 
 
 def blanked(text: str) -> str:
-    """Return a text with spaces in place of all that is not English; its lines stay the same."""
+    """Return a text with spaces in place of all that is not English. Its lines stay the same."""
     return _NO_ENGLISH.sub(lambda found: re.sub(r"[^\n]", " ", found[0][:-1]) + "§", text)
 
 
 def findings(path: str, source: str) -> Iterator[Finding]:
-    """Find the patterns in the texts of a file."""
+    """Yield the findings in the texts of a file."""
     for text in texts(path, source):
         shown = blanked(text.text)
         for pattern, regex in _COMPILED:
@@ -156,7 +149,7 @@ def findings(path: str, source: str) -> Iterator[Finding]:
 
 
 def texts(path: str, source: str) -> Iterator[Text]:
-    """Return the texts of a file, by its ending; none of one that holds no English."""
+    """Yield the texts of a file by its ending; none if the ending is unknown."""
     last = source.count("\n") + 1
     match Path(path).suffix:
         case ".md":
@@ -171,7 +164,7 @@ def texts(path: str, source: str) -> Iterator[Text]:
 
 
 def _comments(source: str) -> Iterator[Text]:
-    """Return the comments of a program; lines of comment below one another are one."""
+    """Yield the comments of a program. Lines of comment below one another are one text."""
     block: list[str] = []
     start = last = column = 0
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -189,7 +182,7 @@ def _comments(source: str) -> Iterator[Text]:
 
 
 def _literals(source: str) -> Iterator[Text]:
-    """Return a program's docstrings, those of constants too, and the literals that hold some words."""
+    """Yield a program's docstrings, those of constants too, and the literals that contain words."""
     tree = ast.parse(source)
     owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     own = {id(node.body[0]) for node in ast.walk(tree) if isinstance(node, owners) and node.body}
@@ -197,7 +190,7 @@ def _literals(source: str) -> Iterator[Text]:
     for node in ast.walk(tree):  # a parent comes before its children
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             inner.add(id(node.value))
-            # The docstring of a constant may open with a question: it says how long, or how many.
+            # The docstring of a constant may open with a question word: it says how long, or how many.
             text = node.value.value if id(node) in own else "§ " + node.value.value
             yield Text(DOCSTRING, node.lineno, node.end_lineno or node.lineno, text)
         elif isinstance(node, ast.JoinedStr):
@@ -220,7 +213,7 @@ def is_held(path: str, kind: str) -> bool:
 
 
 def tracked() -> list[str]:
-    """Return the project's files, from its root."""
+    """Return the paths of the project's files, relative to its root."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
 

@@ -15,7 +15,8 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.items import Item
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.ports import Table
-from dropbatch.storage.item_keys import index_of, key_of
+from dropbatch.storage.item_keys import key_of
+from dropbatch.storage.open_index import index_of
 from dropbatch.storage.repository import from_item, to_item
 from tests.contract.conftest import real_table
 from tests.fakes import FakeTable

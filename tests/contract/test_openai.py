@@ -109,6 +109,10 @@ class Fake(Service):
                 self.fake.ignores_range = True
             case "break_off":
                 self.fake.breaks_after = 100
+            case "slow_validation":
+                pass  # the fake validates a batch when it is next retrieved or listed
+            case _:
+                raise ValueError(f"{how}: FakeOpenAI cannot be so")
 
     def refuse(self, method: str, path: str, status: int, code: str, error: OpenAIError) -> None:
         self.fake.faults[method] = error

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from dropbatch.adapters.sns import SnsTopics
 from dropbatch.adapters.sqs import SqsDeadLetters, SqsQueue
 from dropbatch.ports import Audience, DeadLetters, Letter, Notification, Queue, Topics
+from dropbatch.reporting.message_length import attributes
 from dropbatch.reporting.phrases import subject
-from dropbatch.reporting.sns_limits import attributes
 from tests.contract.conftest import REGION
 from tests.fakes import FakeDeadLetters, FakeQueue, FakeTopics
 from tests.fakes.refusal import refusal

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from dropbatch.ports import Audience, Notification
-from dropbatch.reporting.sns_limits import attributes, event_json, fitted
+from dropbatch.reporting.message_length import attributes, event_json, fitted
 from tests.fakes.refusal import refusal
 
 MAX_BYTES = 262_144

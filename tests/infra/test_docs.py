@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import dropbatch
+from dropbatch.domain.outcomes import Outcome
+from dropbatch.formats.file_types import KINDS
 from tests.infra.reading import Template, of_type
 from tools.capacity import costs
 
@@ -16,8 +18,10 @@ PAGES = ROOT / "docs" / "maintainers"
 
 
 def test_every_test_named_for_a_failure_exists() -> None:
-    named = re.findall(r"`([a-z0-9_/]+/test_\w+\.py)(?:::(\w+))?`", (PAGES / "failures.md").read_text())
-    assert len(named) > 40
+    text = (PAGES / "failures.md").read_text()
+    named = re.findall(r"`((?:[a-z0-9_]+/)+test_\w+\.py)(?:::(\w+))?`", text)
+    named += [("schedules/test_outages.py", function) for function in re.findall(r"`(test_\w+)`", text)]
+    assert len(named) > 120
     for file, function in named:
         source = (ROOT / "tests" / file).read_text()
         assert not function or f"def {function}(" in source, f"{file}::{function}"
@@ -65,6 +69,15 @@ def test_every_filter_of_the_operators_page_is_json() -> None:
     assert all(policy["folder"] == ["lake", {"prefix": "lake/"}] for policy in policies)
 
 
+@pytest.mark.parametrize("page", ["docs/use.md", "docs/glossary.md"])
+def test_each_outcome_is_explained(page: str) -> None:
+    assert set(Outcome) <= set(re.findall(r"`(\w+)`", (ROOT / page).read_text()))
+
+
+def test_each_extension_is_named() -> None:
+    assert set(KINDS) <= set(re.findall(r"`(\w+)`", (ROOT / "docs" / "use.md").read_text()))
+
+
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
 """The target of a link or a picture of a page, without its anchor."""
 
@@ -84,13 +97,20 @@ def test_the_changelog_begins_with_the_version_of_the_code() -> None:
     assert [package["version"] for package in locked if package["name"] == project["name"]] == [releases[0]]
 
 
-PLACES = (ROOT, ROOT / "layers" / "core" / "dropbatch", ROOT / "local" / "openai_emulator")
-"""The folders of the files that pages for developers name."""
+PLACES = (ROOT, ROOT / "layers" / "core" / "dropbatch", ROOT / "local" / "openai_emulator", ROOT / "tests")
+"""The folders below which the pages for developers name files."""
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md", "SECURITY.md"])
+DEVELOPERS = ["CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/glossary.md"]
+DEVELOPERS += [f"docs/maintainers/{page.name}" for page in PAGES.glob("*.md")]
+
+UNTRACKED = {"deploy.toml", "ends/", "a/b"}
+"""A file of the owner, a folder of the work bucket, and a value of a recipe: what looks like a file and is none."""
+
+
+@pytest.mark.parametrize("page", DEVELOPERS)
 def test_every_file_that_a_page_for_developers_names_exists(page: str) -> None:
     named = re.findall(r"`([\w./-]+/[\w.*-]*|[\w-]+\.(?:py|toml|lock))`", (ROOT / page).read_text())
-    named = [name for name in named if name[0] not in "/."]  # an endpoint, or a file that is not tracked
+    named = [name for name in named if name[0] not in "/." and name not in UNTRACKED]  # `/v1/…`, `.local/…`
     assert named
     assert [name for name in named if not any(any(place.glob(name)) for place in PLACES)] == []

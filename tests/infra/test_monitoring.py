@@ -4,10 +4,18 @@ import re
 from pathlib import Path
 
 from tests.infra.reading import Template, as_list, of_type, permissions, references, statements
+from tools.capacity import costs
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "layers" / "core" / "dropbatch"
 
 TOPICS = ("NotificationsTopic", "EventsTopic", "AlarmsTopic")
+
+
+def reported_metrics() -> set[str]:
+    """Return the names of the metrics that the package reports."""
+    sources = [module.read_text() for module in PACKAGE.rglob("*.py")]
+    return {name for source in sources for name in re.findall(r"\.metric\(\s*\"(\w+)\"", source)}
 
 
 def test_topics_are_encrypted_with_a_key_that_cloudwatch_may_use(resources: Template) -> None:
@@ -71,8 +79,24 @@ def test_every_alarm_is_explained_in_the_handbook(resources: Template) -> None:
         assert f"`{name}`" in handbook, name
 
 
+def test_every_alarm_over_a_metric_of_dropbatch_is_on_the_dashboard_and_the_metric_is_reported(
+    resources: Template,
+) -> None:
+    body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
+        properties = alarm["Properties"]
+        if properties["Namespace"] == "Dropbatch":
+            assert f'["Dropbatch", "{properties["MetricName"]}"' in body, name
+            assert properties["MetricName"] in reported_metrics(), name
+
+
+def test_every_metric_that_is_reported_is_counted_in_the_cost_of_a_stack() -> None:
+    by_status_and_outcome = {"JobsEnded", "Rows"}
+    assert reported_metrics() == {*costs.GAUGES, *costs.COUNTERS, *by_status_and_outcome}
+
+
 def test_messages_that_failed_permanently_are_counted_when_they_arrive(resources: Template) -> None:
-    """An alarm on a queue that nothing empties fires once in 14 days. The poll empties all except the clock's."""
+    """An alarm on a queue that nothing empties goes off once in 14 days. The poll empties all but the clock's."""
     alarm = _alarm(resources, "DeadLetters")
     depths = {
         dimension["Value"]["Fn::GetAtt"][0]

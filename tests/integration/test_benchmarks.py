@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import cases, collecting, fast_paths, figures, joining
+from benchmarks import cases, collecting, fast_paths, figures, inputs, joining, submitting
 from tools.capacity import peers
 
 CASES = {**collecting.CASES, **cases.CASES}
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,15 @@ def test_the_naive_reader_reads_the_same_answers() -> None:
 @pytest.mark.parametrize("extension", ["csv", "jsonl"])
 def test_few_bytes_pass_through_a_join(extension: str) -> None:
     assert joining._ratio(extension, 2, 200_000) < 0.05
+
+
+def test_submitting_creates_each_batch_of_a_drop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # the processes find the package below it
+    monkeypatch.setattr(inputs, "FOLDER", tmp_path)
+    monkeypatch.setattr(submitting, "FOLDER", tmp_path)
+    monkeypatch.setattr(submitting, "ROWS", 20)
+    monkeypatch.setattr(submitting, "RUNS", 1)
+    assert submitting.submitting().keys() == submitting.FIGURES.keys()
 
 
 def test_each_fast_path_is_measured_with_and_without_it() -> None:

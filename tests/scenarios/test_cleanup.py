@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dropbatch.domain.jobs import GRACE_SECONDS, ITEM_LIFETIME_SECONDS, MAX_JOB_SECONDS, RETENTION_SECONDS
+from dropbatch.domain.deadlines import GRACE_SECONDS, ITEM_LIFETIME_SECONDS, MAX_JOB_SECONDS, RETENTION_SECONDS
 from dropbatch.domain.states import JobState
 from tests.driving import RECIPE, drop, jobs, only_job, rows, run, sent_rows
 from tests.fakes import WORK, FakeContext, answer_ok, response_line

@@ -18,7 +18,7 @@ from dropbatch.delivery import render_shard as rendering
 from dropbatch.domain.states import JobState, OpenAIStatus, ShardState
 from dropbatch.intake.carry_over import Former, carry_over
 from dropbatch.messages import BatchMessage, message_for
-from dropbatch.reporting.details import results_prefix
+from dropbatch.reporting.event_members import results_prefix
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.repository import Repository

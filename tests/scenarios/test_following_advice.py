@@ -20,7 +20,7 @@ import pytest
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.states import JobState
 from dropbatch.formats.compression import Compression, compress, decompress
-from dropbatch.reporting.details import results_prefix
+from dropbatch.reporting.event_members import results_prefix
 from tests.driving import drop, jobs, result, result_json, run
 from tests.fakes import INBOX, RESULTS, FakeContext, answer_ok
 

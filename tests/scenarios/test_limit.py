@@ -16,6 +16,7 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import Limited
 from dropbatch.domain.states import JobState
 from dropbatch.formats import lines
+from dropbatch.formats.file_types import KINDS, file_type
 from dropbatch.formats.parquet import files
 from dropbatch.reporting.phrases import about
 from tests.driving import drop, jobs, last_message, only_job, result, result_json, rows, run
@@ -58,6 +59,10 @@ FILES = {
     "g.csv": b"\xff\xfe" + csv_of(TEXTS).decode().encode("utf-16-le"),
     "h.parquet": table(),
 }
+
+
+def test_the_files_are_of_every_kind() -> None:
+    assert {file_type(name).kind for name in FILES} == set(KINDS.values())
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ from dropbatch.domain.states import HeldReason, JobState, OpenAIStatus
 from dropbatch.jobs.hold import hold
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Letter, Notification
+from dropbatch.reporting.message_length import attributes, fitted
 from dropbatch.reporting.phrases import about, local_time, money, subject
 from dropbatch.reporting.runs import run_line
-from dropbatch.reporting.sns_limits import attributes, fitted
 from dropbatch.storage.item_keys import notices_prefix
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, pass_time, result, run
 from tests.fakes import INBOX, FakeContext, answer_ok, response_line

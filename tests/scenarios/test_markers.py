@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.limits import Limits
-from dropbatch.domain.jobs import RETENTION_SECONDS
+from dropbatch.domain.deadlines import RETENTION_SECONDS
 from dropbatch.domain.markers import EXTENSIONS, MarkerKind, MarkerReason, MarkerStatus
 from dropbatch.domain.states import BatchState, HeldReason, JobState, OpenAIStatus
 from dropbatch.formats.file_types import KINDS

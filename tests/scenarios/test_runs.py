@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 import dropbatch
+from dropbatch.domain.deadlines import RETENTION_SECONDS
 from dropbatch.domain.drops import job_id
-from dropbatch.domain.jobs import RETENTION_SECONDS, Job
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.runs import Claim
 from dropbatch.domain.states import HeldReason, JobState
 from dropbatch.jobs.deduplication import claim_job
 from dropbatch.messages import IntakeMessage
-from dropbatch.reporting.details import results_prefix
+from dropbatch.reporting.event_members import results_prefix
 from dropbatch.storage.repository import to_item
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, result, result_json, rows, run
 from tests.fakes import INBOX, RESULTS, WORK, FakeContext, answer_ok, response_line

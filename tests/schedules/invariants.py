@@ -17,7 +17,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.ports import Audience, Notification
-from dropbatch.reporting.details import results_prefix
+from dropbatch.reporting.event_members import results_prefix
 from dropbatch.storage.repository import from_item
 from tests.driving import jobs
 from tests.fakes import INBOX, RESULTS, FakeContext, FakeOpenAI, Fault

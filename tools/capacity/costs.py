@@ -1,8 +1,8 @@
 """The cost of a day, by number of rows, and the quotas that limit it: a model of measured figures and list prices.
 
-Calls are counted by running the real use cases over counting fakes, on drops of one shard and of eleven, so that what a
-drop costs and what a shard of 50,000 rows costs can be separated. Seconds are what the benchmarks measure. Both are in
-docs/maintainers/scale.md. All else there follows from them: `make costs` counts again and prints the tables.
+The study counts calls by running the real use cases over counting fakes, on drops of one shard and of eleven, and so
+separates the cost of a drop from that of a shard of 50,000 rows. The benchmarks measure the seconds. Both are in
+docs/maintainers/scale.md, and its tables follow from them: `make costs` counts again and prints the tables.
 """
 
 import math
@@ -24,9 +24,8 @@ from tools.capacity.simulation import DAY, WORKERS, Account
 
 PRICES_AS_OF = "the middle of 2025"
 PRICES = {
-    # US dollars, list prices of us-east-1, without any free tier, as https://aws.amazon.com/<service>/pricing/ has them
-    # (lambda, s3, dynamodb, sqs, sns, eventbridge, cloudwatch, xray, secrets-manager, kms), and OpenAI its own, which
-    # are those of November 2026.
+    # US dollars, list prices of us-east-1 without any free tier: https://aws.amazon.com/<service>/pricing/ for lambda,
+    # s3, dynamodb, sqs, sns, eventbridge, cloudwatch, xray, secrets-manager, kms. OpenAI's are of November 2026.
     "Lambda, a GB-second (arm64)": 0.0000133334,
     "Lambda, a million requests": 0.20,
     "S3, a thousand PUT, COPY, POST or LIST": 0.005,
@@ -50,44 +49,44 @@ PRICES = {
 SHARD_ROWS = 50_000
 ROW_BYTES, REQUEST_BYTES, ANSWER_BYTES = 500, 1_430, 1_000
 INPUT_TOKENS, OUTPUT_TOKENS = 180, 15
-"""A row of the benchmarks' drop: about a review that is classified."""
+"""A row of the benchmarks' drop: a review to classify."""
 
 PART_BYTES = 8_388_608
 WRITTEN_BYTES = 2 * ROW_BYTES + 2 * ANSWER_BYTES
-"""Of a row, into S3: as it was dropped, its outcome, its lines of responses and answers."""
+"""Bytes of a row that go into S3: the row in its shard, its outcome, its lines of responses and answers."""
 
 POLLS = 1_440
 LONG_POLLS = 3 * 5 * DAY // 20
 """Requests with which Lambda asks three queues for messages, five at once, each for 20 seconds."""
 
 INVOCATION_SECONDS = 0.2
-"""What an invocation takes beside its rows: reads and writes of the table."""
+"""The seconds of an invocation besides its rows: it reads and writes the table."""
 
 GB_OF_A_FUNCTION = 1769 / 1024
 POLL_GB, POLL_SECONDS = 0.5, 1.0
 NETWORK_BYTES_A_SECOND = 50_000_000
-"""Between a function, S3 and OpenAI: assumed."""
+"""The assumed speed between a function, S3 and OpenAI."""
 
 LOG_BYTES = 600
-"""Of a line; a call of a use case logs about two."""
+"""The size of a line. A call of a use case logs about two lines."""
 
 KEPT_MONTHS = 1
-"""How long a day's results are kept and paid for; Dropbatch deletes a job's working files when the job has ended."""
+"""How long a day's results are kept and paid for. Dropbatch deletes a job's working files when the job ends."""
 
 GAUGES = ("BatchesOpen", "OldestOpenBatchSeconds", "JobsStuck")
-"""Every poll reports them; a metric is billed for the hours in which it is reported."""
+"""The metrics that every poll reports. A metric is billed for the hours in which it is reported."""
 
 COUNTERS = ("JobsAccepted", "JobsRejected", "StepsFailed", "DeadLetters", "DoubleBatches")
 METRICS = len(GAUGES) + len(COUNTERS) + len(Outcome) + len(ENDED_JOBS - {JobState.REJECTED})
-"""At most: rows by their outcome and jobs by their status are a metric each."""
+"""Maximum number of metrics. Rows by outcome and jobs by status are one metric for each value."""
 
 ALARMS = 20
 OPEN_HOURS = 2.0
-"""How long a batch is open at OpenAI: assumed; polls read those that are."""
+"""The assumed time that a batch is open at OpenAI. Polls read the open batches."""
 
 BATCH_ITEM_BYTES = 900
 DAYS = {"1,000": (1, 1_000), "1 million": (10, 100_000), "100 million": (100, 1_000_000)}
-"""Rows a day: (drops, rows of each)."""
+"""For each number of rows a day: the number of drops, and the rows of each."""
 
 Figures = Mapping[str, float]
 COUNTED = {
@@ -99,10 +98,10 @@ COUNTED = {
     "notifications": ("topics.publish",),
     "openai": ("openai.upload", "openai.create", "openai.retrieve", "openai.list", "openai.streaming"),
 }
-"""Whose calls each figure counts; `<figure>_a_drop` and `<figure>_a_shard` are what is written down."""
+"""The calls that each figure counts. A document states `<figure>_a_drop`, `<figure>_a_shard` and `<figure>_a_poll`."""
 
 SECONDS = {"submit_million_s": 12.0, "collect_million_s": 15.0}
-"""Seconds of one core for a million rows in and out, where benchmarks/latest.json has none: cautious ones."""
+"""Cautious seconds of one core for a million rows in and out, used if benchmarks/latest.json has none."""
 
 
 def count() -> dict[str, float]:
@@ -118,12 +117,12 @@ def count() -> dict[str, float]:
 
 
 def _calls(shards: int) -> Counter[str]:
-    """Return the calls of a drop of `shards` shards without those of an idle poll; those of an idle poll if it is 0."""
+    """Return the calls of a drop of `shards` shards without those of idle polls; those of an idle poll if it is 0."""
     with tempfile.TemporaryDirectory() as folder:
         account = Account(Path(folder), limits=Limits(batch_requests=50))
         account.openai.answer = answer_ok
         account.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
-        wide = Pace(64)  # as it is where much is done: all batches go in one poll
+        wide = Pace(64)  # as on a busy stack: all batches go in one poll
         Repository(account.table).save(Poller(dispatch=wide, collect=wide))
         poll(account.context)  # the first one begins the sweep
         idle = _of_a_poll(account)

@@ -1,12 +1,12 @@
-"""Building the requests of 50,000 csv rows against the public packages for OpenAI's Batch API, where they install.
+"""A comparison with the public packages for OpenAI's Batch API: each builds the requests of 50,000 csv rows.
 
-Each is used as its own documentation says for such a job, and all write the same to disk: one batch file, with the
-recipe's prompt for the rows of one csv (for a peer, `csv.DictReader` reads it). That each line asks the same model with
-the same messages is checked after the runs. The rest of a line is the same too, except `custom_id` and, with
-instructor, what it has no words for: it sends no effort but a temperature, and its own form of the schema.
+Each package is used as its documentation says for such a job. All write one batch file to disk, with the recipe's
+prompt for the rows of one csv, which `csv.DictReader` reads for a peer. The study checks that each line has the same
+model and messages. The other members are the same too, except `custom_id` and, for instructor, those that it cannot
+express: it sends a temperature, no effort, and its own form of the schema.
 
-Measured are whole processes, with what their imports take: one row shows how much that is. A peer has an environment of
-its own, of pinned versions, and none is ever installed among the project's packages.
+The study measures whole processes with their imports. A run with one row shows the share of these. A peer has an
+environment of its own, with pinned versions, and is never installed among the project's packages.
 
 `python -m tools.capacity.peers` measures all, prints a table, and writes the figures to `benchmarks/latest.json`.
 """
@@ -49,7 +49,7 @@ REST: dict[str, Any] = {
     "max_completion_tokens": MAX_TOKENS,
     "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": SCHEMA}},
 }
-"""What `inputs.RECIPE` asks for, in the words of the API: all of a body but its messages."""
+"""The body that `inputs.RECIPE` leads to, without its messages."""
 
 
 def _messages(row: Row) -> list[dict[str, str]]:
@@ -65,7 +65,7 @@ def _openai_batch(rows: Iterable[Row], to: Path) -> None:
 
 
 def _openbatch(rows: Iterable[Row], to: Path) -> None:
-    """By its manager, which it recommends for many requests of one template."""
+    """Build with its manager, which its documentation recommends for many requests of one template."""
     from openbatch import (
         BatchJobManager,
         ChatCompletionsRequest,
@@ -76,7 +76,7 @@ def _openbatch(rows: Iterable[Row], to: Path) -> None:
 
     BatchJobManager().add_templated_instances(
         prompt=PromptTemplate(messages=[Message(role="system", content=SYSTEM), Message(role="user", content=PROMPT)]),
-        common_request=ChatCompletionsRequest.model_construct(**REST),  # it does not know the effort `none` yet
+        common_request=ChatCompletionsRequest.model_construct(**REST),  # unchecked: it does not know the effort `none`
         input_instances=(
             PromptTemplateInputInstance(id=str(number), prompt_value_mapping=row) for number, row in enumerate(rows, 1)
         ),
@@ -100,7 +100,7 @@ def _instructor(rows: Iterable[Row], to: Path) -> None:
 class Peer:
     build: Callable[[Iterable[Row], Path], None]
     requirements: tuple[str, ...]
-    """The peer, and the packages whose versions weigh on its time, as a user of its latest release gets them."""
+    """The peer, and the packages whose versions affect its time, as a user of its latest release gets them."""
 
     @property
     def figure(self) -> str:
@@ -108,7 +108,7 @@ class Peer:
 
 
 PEERS = {
-    # It imports httpx, which only openai before 3 brings along.
+    # It imports httpx, which only openai before 3 installs.
     "openai-batch": Peer(_openai_batch, ("openai-batch==0.3.4", "openai==2.54.0", "pydantic==2.14.4")),
     "openbatch": Peer(_openbatch, ("openbatch==0.0.4", "pydantic==2.14.4")),
     "instructor": Peer(_instructor, ("instructor==1.17.0", "openai==3.3.0", "pydantic==2.14.4")),
@@ -119,7 +119,7 @@ Measure = Callable[[Sequence[tuple[str, int]], int, Mapping[str, Sequence[str]]]
 
 
 def peers(measure: Measure) -> dict[str, float | None]:
-    """Measure each peer. The figure of one that does not install is None."""
+    """Measure each peer. The figure of a peer that does not install is None."""
     pythons = {OURS: sys.executable}
     for name, peer in PEERS.items():
         if python := _installed(name, peer.requirements):
@@ -146,7 +146,7 @@ def peers(measure: Measure) -> dict[str, float | None]:
 def _installed(name: str, requirements: Sequence[str]) -> str | None:
     """Return the interpreter of the peer's environment, or None if a requirement does not install.
 
-    The environment is made if it is missing, or has other versions.
+    Create the environment if it is missing, or has other versions.
     """
     folder = (HOME / name).absolute()
     python, stamp = folder / "bin" / "python", folder / "made-of"
@@ -171,7 +171,7 @@ def _batch_file(name: str) -> Path:
 
 
 def _asked(name: str) -> list[tuple[str, str, Any]]:
-    """Each line's url, model and messages, in order."""
+    """Return each line's url, model and messages, in order."""
     with _batch_file(name).open(encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     return [(line["url"], line["body"]["model"], line["body"]["messages"]) for line in lines]

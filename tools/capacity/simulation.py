@@ -1,9 +1,9 @@
-"""A busy account: a day of drops on a moved clock, through the real use cases, over fakes in memory.
+"""A busy account: a day of drops on a simulated clock, through the real use cases, over fakes in memory.
 
-Drops come as a working day brings them, and once many at a time; OpenAI has a token limit for each model, takes 2,000
-creates an hour, and minutes to hours for a batch; some rows fail and are retried. Functions take seconds, and each
-queue has as many at once as the template allows. It prints how long drops wait, how many calls are made, and how long
-queues grow; every job must have ended, and the invariants hold.
+Drops come over a working day, and once many at a time. OpenAI has a token limit for each model, accepts 2,000 creates
+an hour, and needs minutes to hours for a batch. Some rows fail and are retried. Functions take seconds, and each queue
+has as many at once as the template allows. The study prints how long drops wait, how many calls are made, and how long
+queues grow. It fails if a job does not end, or if an invariant does not hold.
 
 `make simulation` (`DROPS=` for fewer than 10,000)
 """
@@ -33,35 +33,35 @@ from tests.schedules.invariants import check
 
 HOUR, DAY = 3600, 86_400
 BUSY_HOURS = (8, 18)
-"""Three of four drops come between these; the others all day."""
+"""Three of four drops come between these hours, the others all day."""
 
 BURST, BURST_HOUR = 0.2, 9
-"""This share of the drops comes at once: somebody's export."""
+"""The share of the drops that comes at once, as an export does, and the hour of it."""
 
 ROWS, MAX_ROWS = 12, 1_000
-"""The median of a drop's rows, of which some drops have far more; and the most."""
+"""The median and the maximum of a drop's rows. Some drops have far more than the median."""
 
 BATCH_REQUESTS = 300
-"""Larger drops have several batches, as those over 50,000 rows have."""
+"""Maximum number of requests of a batch. Larger drops have several, as drops over 50,000 rows have at OpenAI."""
 
 BATCH_SECONDS, MAX_BATCH_SECONDS = 1_500, 20 * HOUR
-"""The median of what OpenAI takes for a batch, some for far longer; and the most."""
+"""The median and the maximum of the time that OpenAI takes for a batch."""
 
 TOKENS_A_DROP = 40
-"""How many tokens may be enqueued for a model, for each drop of the day: about as many as the busy hours need."""
+"""Maximum number of enqueued tokens of a model, for each drop of the day: about as many as the busy hours need."""
 
 FAILING_ROWS = 0.01
 MODELS = ("gpt-6-luna", "gpt-6-luna", "gpt-5.6-luna")
 
 WORKERS = {"intake": (2, 3), "dispatch": (3, 5), "collect": (3, 5)}
-"""Of each queue: how many functions run at once, and for how many seconds."""
+"""For each queue, the number of functions that run at once, and the seconds of an invocation."""
 
 GIVE_UP_DAYS = 5
 RECIPE = b'model: %s\nprompt: "Answer in one word: {{ text }}"\n'
 
 
 class _OpenAI(FakeOpenAI):
-    """FakeOpenAI whose batches take their time, with limits on what is enqueued and created."""
+    """FakeOpenAI with batches that take time, and with limits of enqueued tokens and of creates."""
 
     def __init__(self, clock: FakeClock, chance: random.Random, token_limit: int) -> None:
         super().__init__(clock)
@@ -117,7 +117,7 @@ class _OpenAI(FakeOpenAI):
             yield [self.batches[name] for name in reversed(self._names[max(0, end - 100) : end])]
 
     def forget(self, job_id: str) -> None:
-        """Forgets the batches of a job that has ended, and their files."""
+        """Delete the batches of an ended job, and their files."""
         for name in [name for name, batch in self.batches.items() if batch.metadata["dropbatch"].startswith(job_id)]:
             batch = self.batches.pop(name)
             for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id):
@@ -146,7 +146,7 @@ class _Counted:
         return called
 
     def _paged(self, pages: Iterator[Any]) -> Iterator[Any]:
-        """A page is a call."""
+        """Count a call for each page."""
         for page in pages:
             self._calls[f"{self._name}.list"] += 1
             yield page
@@ -261,7 +261,7 @@ def simulate(drops: int, *, folder: Path, hours: float = 24, token_limit: int | 
 
 
 def next_moment(account: Account, functions: Iterable[Functions], arrival: float) -> float:
-    """The next second in which anything happens: a poll is due each minute."""
+    """Return the next second in which anything happens. A poll is due each minute."""
     now = account.clock.now
     moments = [now - now % 60 + 60, arrival, account.openai.next_end()]
     moments += [due for its in functions if (due := its.due()) is not None]
@@ -269,7 +269,7 @@ def next_moment(account: Account, functions: Iterable[Functions], arrival: float
 
 
 def arrivals_of(chance: random.Random, drops: int, seconds: float) -> Iterator[float]:
-    """Yield when drops come, in seconds of the day, which may be a shorter one."""
+    """Yield the times at which drops come, in seconds of a day that has `seconds` seconds."""
     scale = seconds / DAY
     for number in range(drops):
         if number < drops * BURST:

@@ -1,8 +1,7 @@
-"""A month of a busy account under faults of every kind. The invariants are checked every day.
+"""A month of a busy account with faults of every kind. The study checks the invariants every day.
 
 Drops come as in `tools.capacity.simulation`, 200 a day. Each day some calls of some ports fail, for minutes to two
-days, for all keys or for one. Nothing of a job is kept once it has been checked, so that a month needs no more memory
-than a day.
+days, for all keys or for one. Each job is checked and then deleted, so that a month needs no more memory than a day.
 
 `make soak` (`HOURS=`, `SEED=`) ends with the month, or after the maximum of hours, one if none is given.
 """
@@ -43,19 +42,19 @@ DROPS_A_DAY, DAYS = 200, 30
 FAULTS_A_DAY = 4
 MAX_ROWS = 60
 MAX_FAULT_DAYS = 2
-"""No fault lasts longer, so that the notifications that it delays come within the days after."""
+"""Maximum duration of a fault. The notifications that it delays come within the next days."""
 
 CHECKED_AFTER = 4 * DAY
-"""A job that has ended is checked, and forgotten, after this time: its notifications must have come by then."""
+"""The time after which an ended job is checked and deleted. Its notifications must have come by then."""
 
 MAX_JOB_DAYS = 31
 TOKENS_A_DAY = 20_000
-"""How many tokens may be enqueued for a model: more would be asked for in the busy hours."""
+"""Maximum number of enqueued tokens of a model. The busy hours need more."""
 
 
 @dataclass
 class Soak:
-    """The account, what is seen of it, and what has been counted of what is forgotten. `invariants.Seen` of it."""
+    """The account with its observed jobs and notifications (an `invariants.Seen`), and the counts of deleted jobs."""
 
     fake: Account
     notified: list[tuple[float, Audience, Notification]] = field(default_factory=list)
@@ -140,7 +139,7 @@ def _live(seen: Soak, functions: list[Functions], coming: list[float], until: fl
 
 
 def _check(seen: Soak, seed: int, day: int, *, everything: bool) -> None:
-    """Check the jobs that ended some days ago, or all jobs, and forget them."""
+    """Check the jobs that ended some days ago, or all, and delete them."""
     now = seen.fake.clock.now
     jobs = seen.jobs()
     late = [job["drop"]["key"] for job in jobs if job["state"] not in ENDED_JOBS]

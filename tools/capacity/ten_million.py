@@ -1,10 +1,10 @@
 """A drop of ten million rows, from the inbox to its joined results, on one machine: `make scale` (ROWS=… for fewer).
 
-The use cases are the product's own, each message an invocation with its time, and the adapter to OpenAI is the real
-one. It speaks to the emulator, a process whose clock is put forward, minute by minute, for as long as the batches take:
-a token limit lets only some run at once, and a few expire half done. Objects lie on disk; what was made is removed.
+The study runs the product's use cases, each message as an invocation with its time, and the real adapter to OpenAI. The
+adapter calls the emulator, a process whose clock moves forward minute by minute. A token limit lets only some batches
+run at once, and a few expire half done. Objects are on disk, and are removed at the end.
 
-Checked is that every row came back, in order, with its outcome, and that no batch was created twice.
+It checks that every row came back, in order, with its outcome, and that no batch was created twice.
 """
 
 import json
@@ -35,7 +35,7 @@ from dropbatch.intake.intake import take_in
 from dropbatch.intake.row_scan import HANDOVER_SECONDS
 from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.polling.poll import poll
-from dropbatch.reporting.details import results_prefix
+from dropbatch.reporting.event_members import results_prefix
 from dropbatch.storage.context import Context
 from dropbatch.storage.object_lines import read_lines
 from dropbatch.storage.objects import read_object
@@ -57,25 +57,28 @@ EMULATOR, MARK = "openai", "local.openai_emulator"
 API_KEY = "sk-emulated"
 
 FUNCTION_SECONDS = 300.0
-"""The time that an invocation has (template.yaml)."""
+"""The seconds that an invocation has (template.yaml)."""
 
 MINUTE = 60
 MAX_MINUTES = 72 * 60
 """A job that takes longer meets its deadline."""
 
 ENQUEUED, COUNTED = 182, 153
-"""A row's tokens, nearly: as the emulator enqueues them, by the bytes of the request, and as it counts them when it
+"""About a row's tokens: as the emulator enqueues them, by the bytes of the request, and as it counts them when it
 answers, by those of the texts alone."""
 
 MB = 1 << 20
 MAX_MB = 256
-"""The memory that a process may have taken at its peak."""
+"""Maximum peak of a process's memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The size of a day. `at_once` batches may be enqueued at once; each takes `batch_minutes`, but `expiring` of them
-    expire after half of that. Reading a drop hands over after `reading_seconds`."""
+    """The size of a day.
+
+    `at_once` batches may be enqueued at once. Each takes `batch_minutes`, but `expiring` of them expire after half of
+    that. Reading a drop hands over after `reading_seconds`.
+    """
 
     rows: int = ROWS
     limits: Limits = field(default_factory=Limits)
@@ -160,12 +163,12 @@ class Figures:
 
 
 class Emulator:
-    """The emulator, steered from outside."""
+    """A client of the emulator, its clock and its files."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self.base_url = program.url + "/v1"
-        self.sent_bytes = self.answered_bytes = 0  # of the files that were forgotten
+        self.sent_bytes = self.answered_bytes = 0  # of the deleted files
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         headers = {"authorization": f"Bearer {API_KEY}", "content-type": "application/json"}
@@ -177,7 +180,7 @@ class Emulator:
         self.call("POST", "/_emulator/clock", {"advance": seconds})
 
     def forget(self, batch_id: str) -> None:
-        """Deletes a batch's files, as OpenAI does after 30 days: the disk holds no second copy of all."""
+        """Delete a batch's files, as OpenAI does after 30 days, so that the disk holds no second copy of all rows."""
         batch = self.call("GET", f"/v1/batches/{batch_id}")
         self.sent_bytes += self._forget_file(batch["input_file_id"])
         self.answered_bytes += self._forget_file(batch["output_file_id"]) + self._forget_file(batch["error_file_id"])
@@ -197,14 +200,14 @@ class Emulator:
         return _peak_mb(self._pid)
 
     def cpu(self) -> float:
-        """The seconds of a processor that it took so far."""
+        """Return the seconds of a processor that the emulator has used."""
         user, system = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
 def emulating(folder: Path, day: Day) -> Iterator[Emulator]:
-    """An emulator of its own, on a free port, as long as the block lasts."""
+    """Start an emulator on a free port, yield its client, and stop it after the block."""
     port = free_port()
     program = Program(
         name=EMULATOR,
@@ -234,7 +237,7 @@ def emulating(folder: Path, day: Day) -> Iterator[Emulator]:
 
 
 class Worker:
-    """Handles what the queues hold, as the functions do: every message an invocation with its time."""
+    """The functions: it handles each message of the queues as an invocation with its time."""
 
     def __init__(self, context: Context, day: Day) -> None:
         self.context = context
@@ -242,7 +245,7 @@ class Worker:
         self._reading_seconds = HANDOVER_SECONDS + day.reading_seconds
 
     def handle_all(self) -> None:
-        """Handles every message that is due, and those that follow from it."""
+        """Handle each message that is due, and those that follow from it."""
         queues = (self.context.intake, self.context.collect, self.context.dispatch)
         intake, collects, dispatch = (cast("MemoryQueue", queue) for queue in queues)
         while True:
@@ -296,10 +299,10 @@ class Worker:
 
 
 def take_through(day: Day, folder: Path = FOLDER / "scale") -> Figures:
-    """Takes a drop through its day, checks what came of it, and removes all that was made."""
+    """Take a drop through its day, check its results, and remove all files."""
     source = FOLDER / f"{day.rows}.csv"
     was_there = source.exists()
-    stop(folder, EMULATOR, MARK)  # whatever an earlier run was not allowed to clear away
+    stop(folder, EMULATOR, MARK)  # the emulator of an earlier run that was killed
     shutil.rmtree(folder, ignore_errors=True)
     try:
         csv_drop(day.rows)
@@ -317,7 +320,7 @@ def take_through(day: Day, folder: Path = FOLDER / "scale") -> Figures:
 
 
 def _place(source: Path, folder: Path) -> None:
-    """Puts the drop and its recipe into the inbox, the drop by a second name rather than by a copy."""
+    """Put the drop and its recipe into the inbox, the drop as a hard link."""
     inbox = folder / "objects" / BUCKETS.inbox
     for key in (KEY, "recipe.yaml"):
         (inbox / quote(key, safe="")).mkdir(parents=True)
@@ -343,7 +346,7 @@ def _through(day: Day, folder: Path, emulator: Emulator) -> Figures:
         while job.state not in ENDED_JOBS:
             minutes += 1
             assert minutes <= MAX_MINUTES, f"after {MAX_MINUTES // 60} hours the job is still {job.state}"
-            # The batches go on while the functions run.
+            # The batches continue while the functions run.
             advanced = aside.submit(emulator.advance, MINUTE)
             clock.advance(MINUTE)
             worker.handle_all()
@@ -378,7 +381,7 @@ def _through(day: Day, folder: Path, emulator: Emulator) -> Figures:
 
 
 def _check(figures: Figures, source: Path) -> None:
-    """All rows came back, in order, each with its outcome; and no batch was created for a key twice."""
+    """Assert that all rows came back in order, each with its outcome, and that each key has one batch."""
     keys = Counter(batch["metadata"][METADATA_KEY] for batch in figures.created)
     assert max(keys.values()) == 1, "a key has two batches"
     outcomes = figures.outcomes
@@ -393,7 +396,7 @@ def _check(figures: Figures, source: Path) -> None:
 
 
 def _statuses(source: Path, answers: Iterator[bytes]) -> Iterator[str]:
-    """Each row's outcome, from its line: the drop's own bytes, and then columns that end in `_status` and `_error`."""
+    """Yield each row's outcome, from a line that has the drop's bytes and columns that end in `_status`, `_error`."""
     with source.open("rb") as dropped:
         for row, (before, after) in enumerate(zip(dropped, answers, strict=True)):
             assert after.startswith(before.rstrip(b"\r\n") + b","), f"row {row} is not its own"
@@ -402,7 +405,7 @@ def _statuses(source: Path, answers: Iterator[bytes]) -> Iterator[str]:
 
 
 def _forget_peak() -> None:
-    """Reset the kernel's record of the most memory that this process had."""
+    """Reset the kernel's record of this process's peak of memory."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -413,7 +416,7 @@ def _peak_mb(pid: str) -> float:
 
 def main() -> None:
     rows = int(os.environ.get("ROWS") or ROWS)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was made is removed then, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # also removes all files then
     print(f"{rows:,} rows")
     figures = take_through(Day(rows))
     assert max(figures.peaks_mb) <= MAX_MB, "a process took too much memory"

@@ -344,7 +344,7 @@ def test_a_key_of_the_wrong_type_is_still_refused_by_ministack() -> None:
 def test_each_process_of_a_function_has_a_disk_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     runtime = SimpleNamespace(execution_credentials=lambda config: {"AWS_ACCESS_KEY_ID": config["Role"]})
-    embedded_aws.part_disks(runtime)
+    embedded_aws.separate_disks(runtime)
     first, second = (runtime.execution_credentials({"Role": "key"}) for _ in range(2))
 
     assert first["AWS_ACCESS_KEY_ID"] == second["AWS_ACCESS_KEY_ID"] == "key"

@@ -5,7 +5,16 @@ import pytest
 
 from local.demo import problems
 from local.programs import LocalError
-from local.stack import OLDEST_RUNTIME, ROOT, Deployed, read_environment, stack_from, template_parameters
+from local.stack import (
+    EMULATOR_PARAMETERS,
+    EXAMPLE,
+    OLDEST_RUNTIME,
+    ROOT,
+    Deployed,
+    read_environment,
+    stack_from,
+    template_parameters,
+)
 
 DROPPED = "id,text\n1,good\n2,a\u0085b\n3,bad\n".encode()
 ANSWERS = (
@@ -105,4 +114,6 @@ def test_the_templates_parameters_are_known_by_name() -> None:
 
     assert {"NotificationEmail", "MaxLineMegabytes"} <= names
     assert not {"Type", "HasEmail", "Function", "InboxBucket"} & names
+    assert EMULATOR_PARAMETERS.keys() <= names
+    assert stack_from({"PARAMETERS": EXAMPLE}).parameters.keys() <= names
     assert template_parameters("Resources:\n  Table:\n    Type: AWS::DynamoDB::Table\n") == set()

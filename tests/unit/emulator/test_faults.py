@@ -1,9 +1,11 @@
 """Each fault does what the README says, as a client sees it."""
 
+import re
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import httpx2
 import openai
@@ -11,6 +13,7 @@ import orjson
 import pytest
 from pydantic import TypeAdapter
 
+from local import openai_emulator
 from local.openai_emulator.faults import AnyFault, Fault
 from local.openai_emulator.settings import Upstream
 from tests.unit.emulator.service import CHAT, chat
@@ -26,6 +29,12 @@ def strike(service: Any) -> Callable[..., None]:
 
 def ids(lines: list[dict[str, Any]]) -> list[str]:
     return sorted(line["custom_id"] for line in lines)
+
+
+def test_the_readme_has_a_row_for_each_kind() -> None:
+    readme = (Path(openai_emulator.__file__).parent / "README.md").read_text()
+    kinds = {get_args(fault.model_fields["kind"].annotation)[0] for fault in get_args(get_args(AnyFault)[0])}
+    assert kinds <= set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE))
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
+import re
 import sys
 
 import pytest
 
 from dropbatch.domain.errors import DropRejectedError
 from dropbatch.formats.compression import Compression
-from dropbatch.formats.file_types import FileType, Kind, check_deployed, file_type
+from dropbatch.formats.file_types import KINDS, FileType, Kind, check_deployed, file_type
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,13 @@ def test_another_extension_is_refused_with_what_to_do(key: str, advice: str) -> 
     [problem] = caught.value.problems
     assert problem.code == "unknown_extension"
     assert advice in problem.message
+
+
+def test_the_refusal_of_an_extension_names_each_known_one() -> None:
+    with pytest.raises(DropRejectedError) as caught:
+        file_type("report.pdf")
+    [problem] = caught.value.problems
+    assert set(KINDS) <= set(re.findall(r"\w+", problem.message))
 
 
 def test_parquet_is_accepted_only_if_its_library_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import HeldReason, JobState, OpenAIStatus
-from dropbatch.reporting.details import results_prefix
+from dropbatch.reporting.event_members import results_prefix
 from tests.driving import batches, deliver_next, drop, jobs, only_job, result, result_json, rows, run, sent_rows
 from tests.fakes import INBOX, RESULTS, FakeContext, Killer, answer_ok, response_line
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from dropbatch.domain.outcomes import Outcome
 from tests.driving import RECIPE, drop, rows, run
 from tests.event_contract import COMMON, kinds, problems_of, schema, validator
 from tests.fakes import FakeContext
@@ -15,6 +16,12 @@ from tests.fakes import FakeContext
 def test_each_schema_is_valid_json_schema(name: str) -> None:
     Draft202012Validator.check_schema(schema(name))
     assert schema(name)["$id"] == f"{name}.schema.json"
+
+
+def test_the_schemas_name_each_outcome() -> None:
+    counts = schema(COMMON)["$defs"]["rows"]["properties"]
+    reason = schema("ended")["properties"]["reasons"]["items"]["properties"]
+    assert set(reason["outcome"]["enum"]) == set(Outcome) == counts.keys() - {"total", "in_file"}
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ class SnsTopics:
 
     def publish(self, audience: Audience, notification: Notification) -> None:
         # Imported here, because an idle poll does not need it.
-        from dropbatch.reporting.sns_limits import fitted, short_form
+        from dropbatch.reporting.message_length import fitted, short_form
 
         try:
             self._publish(audience, fitted(notification))
@@ -41,7 +41,7 @@ class SnsTopics:
             self._publish(audience, short_form(notification))
 
     def _publish(self, audience: Audience, notification: Notification) -> None:
-        from dropbatch.reporting.sns_limits import attributes, event_json
+        from dropbatch.reporting.message_length import attributes, event_json
 
         typed = {name: _attribute(value) for name, value in attributes(notification).items()}
         match audience:

@@ -1,30 +1,14 @@
-"""A choice: one of the answers in a response, as the recipe's columns. A text is held to the recipe's schema."""
+"""A choice: one of the answers in a response, as the recipe's columns."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
-
-from dropbatch.answers.json_wrappings import unwrap_json
-from dropbatch.answers.raw_json import DECODE_ERRORS, decode_members, exact_value, fragment
+from dropbatch.answers.json_answers import EMPTY, SCHEMA_MISMATCH, Choice, JsonReader
+from dropbatch.answers.raw_json import fragment
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.json_encoding import to_json
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
-from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError
-
-
-class Choice(NamedTuple):
-    """The outcome and the code of one answer, and the values of the answer's own columns."""
-
-    outcome: Outcome
-    code: str | None
-    values: tuple[Any, ...] | None
-
-
-EMPTY = Choice(Outcome.INVALID_ANSWER, "empty", None)
-_NOT_JSON = Choice(Outcome.INVALID_ANSWER, "not_json", None)
-_SCHEMA_MISMATCH = Choice(Outcome.INVALID_ANSWER, "schema_mismatch", None)
-_TOO_SLOW = Choice(Outcome.INVALID_ANSWER, "too_slow", None)
+from dropbatch.recipes.time_limit import TimeLimit
 
 _WORST_FIRST = (Outcome.ERROR, Outcome.REFUSED, Outcome.INVALID_ANSWER, Outcome.TRUNCATED, Outcome.OK)
 
@@ -36,11 +20,9 @@ class ChoiceReader:
     """
 
     def __init__(self, compiled: CompiledRecipe | None, limit: TimeLimit, *, is_list: bool) -> None:
-        self._limit = limit
         self._is_list = is_list
-        self._validator = compiled.validator if compiled else None
-        self._properties = (compiled.properties if compiled else None) or ()
-        self.is_structured = self._validator is not None
+        self._json = JsonReader(compiled, limit)
+        self.is_structured = compiled is not None and compiled.validator is not None
 
     def read_text(self, text: str, outcome: Outcome, code: str | None, last: str = "") -> Choice:
         """Return the choice for a text with the outcome ok, truncated or refused.
@@ -48,56 +30,15 @@ class ChoiceReader:
         `last` is the text of the last message, if there are several.
         """
         if self.is_structured:
-            return self._read_json(text, last) if outcome is Outcome.OK else Choice(outcome, code, None)
+            return self._json.read(text, last) if outcome is Outcome.OK else Choice(outcome, code, None)
         if outcome is Outcome.OK and not text.strip():
             return EMPTY
         return Choice(outcome, code, (text,) if text else None)
 
-    def _read_json(self, text: str, last: str) -> Choice:
-        """Return the choice for a text that should be JSON of the recipe's schema.
-
-        If several messages together are not JSON, the last may be it. Wrappings around the whole of the JSON are
-        removed if it then fits the schema; with any other text around it, it is invalid.
-        """
-        if not text.strip():
-            return EMPTY
-        choice, several = self._validated(text), bool(last.strip()) and last != text
-        if choice == _NOT_JSON and several:
-            choice = self._validated(last)
-        if choice != _NOT_JSON:
-            return choice
-        for wrapped in (text, last) if several else (text,):
-            inner = unwrap_json(wrapped)
-            found = _NOT_JSON if inner is None else self._validated(inner)
-            if found.outcome is Outcome.OK or found.code == _TOO_SLOW.code:
-                return found
-        return choice
-
-    def _validated(self, text: str) -> Choice:
-        """Return the choice for a text that is checked against the recipe's schema as it is."""
-        encoded = text.encode()
-        try:
-            parsed = msgspec.json.decode(encoded)
-        except DECODE_ERRORS:
-            return _NOT_JSON
-        if not isinstance(parsed, dict):
-            return _SCHEMA_MISMATCH
-        try:
-            fits = self._validator is None or self._limit.run(self._validator.is_valid, parsed)
-        except TimeLimitError:
-            return _TOO_SLOW
-        except Exception:  # noqa: BLE001  # a pattern that Python cannot read; OpenAI has checked the answer by it
-            fits = True
-        if not fits:
-            return _SCHEMA_MISMATCH
-        exact = decode_members(encoded)
-        values = tuple(exact_value(exact[name]) if name in exact else None for name in self._properties)
-        return Choice(Outcome.OK, None, values)
-
     def read_calls(self, calls: Sequence[Any]) -> Choice:
         """Return the choice for calls of functions that the model wants."""
         if self.is_structured:
-            return _SCHEMA_MISMATCH
+            return SCHEMA_MISMATCH
         return Choice(Outcome.OK, None, (fragment(to_json(calls)),))
 
     def read_media(self, items: Sequence[Mapping[str, Any]], data: str) -> Choice:

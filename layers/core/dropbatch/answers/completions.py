@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dropbatch.answers.choices import Choice, ChoiceReader
+from dropbatch.answers.choices import ChoiceReader
+from dropbatch.answers.json_answers import Choice
 from dropbatch.answers.raw_json import joined_text, mappings
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.json_encoding import as_list, as_mapping

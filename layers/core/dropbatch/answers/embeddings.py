@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from dropbatch.answers.choices import EMPTY, Choice, ChoiceReader
+from dropbatch.answers.choices import ChoiceReader
 from dropbatch.answers.failures import error_code
+from dropbatch.answers.json_answers import EMPTY, Choice
 from dropbatch.answers.raw_json import decode_items, decode_member, decode_members, exact_value
 from dropbatch.answers.usage import Usage, read_usage
 from dropbatch.domain.outcomes import Outcome

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dropbatch.answers.choices import EMPTY, Choice, ChoiceReader
+from dropbatch.answers.choices import ChoiceReader
+from dropbatch.answers.json_answers import EMPTY, Choice
 from dropbatch.answers.raw_json import mappings
 from dropbatch.json_encoding import as_mapping
 

@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from dropbatch.answers.answer import Answer
-from dropbatch.answers.choices import EMPTY, Choice, ChoiceReader
+from dropbatch.answers.choices import ChoiceReader
 from dropbatch.answers.completions import read_chat, read_completion
 from dropbatch.answers.embeddings import read_embeddings
 from dropbatch.answers.failures import UNREADABLE_LINE, error_code, outcome_of, read_failed, read_not_run
+from dropbatch.answers.json_answers import EMPTY, Choice
 from dropbatch.answers.moderations import read_moderations
 from dropbatch.answers.raw_json import (
     DECODE_ERRORS,

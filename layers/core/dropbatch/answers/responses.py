@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dropbatch.answers.choices import EMPTY, Choice, ChoiceReader
+from dropbatch.answers.choices import ChoiceReader
 from dropbatch.answers.failures import error_code, loggable_code, outcome_of
+from dropbatch.answers.json_answers import EMPTY, Choice
 from dropbatch.answers.raw_json import joined_text, mappings
 from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED, CONTENT_CODES
 from dropbatch.batch_api.output_items import (

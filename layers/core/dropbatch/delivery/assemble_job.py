@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from dropbatch.answers.tally import Tally
-from dropbatch.delivery.mirror import Answers, mirror
+from dropbatch.delivery.mirror import Answers, is_mirrored, mirror
 from dropbatch.delivery.parquet_results import TableResults
 from dropbatch.delivery.run_comparison import compare
 from dropbatch.domain.comparisons import Comparison
@@ -18,10 +18,10 @@ from dropbatch.formats.compression import compress
 from dropbatch.formats.file_types import Kind, file_type
 from dropbatch.formats.writing import answers_extension, file_tail
 from dropbatch.intake.carry_over import KEPT, recipe_of
-from dropbatch.jobs.end import end
+from dropbatch.jobs.end_job import end
 from dropbatch.ports import BYTES, HTML, Piece
-from dropbatch.reporting import details, report_page, result_files
-from dropbatch.reporting.details import Ended, UsedRecipe
+from dropbatch.reporting import event_members, report_page, result_files
+from dropbatch.reporting.event_members import Ended, UsedRecipe
 from dropbatch.reporting.report_page import ColumnNames
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
@@ -64,7 +64,7 @@ def assemble(context: Context, job: Job) -> bool:
         if ended is None:
             return False
         page = report_page.page(context, ended, samples, _column_names(files))
-        prefix = details.results_prefix(job)
+        prefix = event_members.results_prefix(job)
         context.objects.put(context.buckets.results, prefix + "report.html", page, HTML)
         decided = result_files.decision(context, ended)
         if "mirror" in ended.objects:
@@ -138,19 +138,19 @@ def _make_results(context: Context, job: Job, files: JobFiles) -> tuple[Ended, l
         return None
     skipped = files.skipped()
     if skipped.must_be_reported:
-        objects["skipped"] = details.results_prefix(job) + details.SKIPPED_NAME
+        objects["skipped"] = event_members.results_prefix(job) + event_members.SKIPPED_NAME
     cancelled = job.cancel_requested and tally.outcomes[Outcome.CANCELLED] > 0
     status = job_status(tally.outcomes, cancelled=cancelled)
-    if job.mirror and not cancelled and tally.outcomes[Outcome.OK]:
+    if job.mirror and is_mirrored(job, is_cancelled=cancelled, answered=tally.outcomes[Outcome.OK]):
         objects["mirror"] = job.mirror
     recipes = _recipes(context.repository, files, job, tally)
-    recipe = details.recipe_key(job)
+    recipe = event_members.recipe_key(job)
     if recipe is not None:
         objects["recipe"] = recipe
     compared = _compared(context, rows, rendered.fingerprints)
     if not tally.outcomes[Outcome.OK]:
         compared = None  # there is nothing to compare, and the message says anyway that no row has an answer
-    is_older = details.is_older(context, job)
+    is_older = event_members.is_older(context, job)
     return Ended(job, status, tally, objects, context.now(), skipped, recipes, compared, is_older), rendered.samples
 
 
@@ -264,7 +264,7 @@ def _tail(context: Context, files: JobFiles, job: Job) -> list[Piece]:
 def _keys(files: JobFiles, job: Job, *, has_failed: bool) -> Iterator[tuple[str, str]]:
     """Yield the names of a job's results, each with its key."""
     kind = file_type(job.drop.key)
-    prefix = details.results_prefix(job)
+    prefix = event_members.results_prefix(job)
     yield "responses", prefix + "responses.jsonl"
     if files.recipe() is None:
         if has_failed:

@@ -17,8 +17,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+from dropbatch.domain.deadlines import MAX_JOB_SECONDS, RETENTION_SECONDS
 from dropbatch.domain.errors import ObjectNotFoundError, StaleItemError
-from dropbatch.domain.jobs import MAX_JOB_SECONDS, RETENTION_SECONDS, Job
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.runs import Mirror
 from dropbatch.ports import Piece
 from dropbatch.storage.context import Context
@@ -30,6 +31,11 @@ class Answers(NamedTuple):
 
     source: str
     content_type: str
+
+
+def is_mirrored(job: Job, *, is_cancelled: bool, answered: int) -> bool:
+    """Return whether a run's answers belong into the mirror: its recipe asks for it, and it has some."""
+    return job.mirror is not None and not is_cancelled and answered > 0
 
 
 def mirror(context: Context, job: Job, answers: Answers, in_time: Callable[[], bool]) -> bool:

@@ -7,25 +7,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from dropbatch.domain.deadlines import latest_end
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.items import Item
 from dropbatch.domain.outbox import OutboxItem
 from dropbatch.domain.states import HeldReason, JobState, ShardState, checked_transition
-
-MAX_JOB_SECONDS = 28 * 86_400
-"""A job ends at the latest this long after its creation, whatever holds it: within the work bucket's 60 days."""
-
-MAX_CANCEL_SECONDS = 3 * 86_400
-"""A job ends at the latest this long after it was cancelled: after the bound for a batch (50 hours) and a day."""
-
-GRACE_SECONDS = 86_400
-"""How long after its last date Dropbatch still tries to assemble a job's results."""
-
-RETENTION_SECONDS = 90 * 86_400
-"""How long the items of an ended job are kept."""
-
-ITEM_LIFETIME_SECONDS = MAX_JOB_SECONDS + RETENTION_SECONDS
-"""How long after the creation of its job an item is kept."""
 
 MAX_MODELS = 10
 """How many models and endpoints a job names: a file of ready requests may have any number."""
@@ -119,8 +105,7 @@ class Job(OutboxItem):
     @property
     def ends_by(self) -> int:
         """The time by which it ends in any case."""
-        latest = self.created_at + MAX_JOB_SECONDS
-        return min(latest, self.cancel_requested_at + MAX_CANCEL_SECONDS) if self.cancel_requested else latest
+        return latest_end(self.created_at, self.cancel_requested_at if self.cancel_requested else None)
 
 
 @dataclass(slots=True)

@@ -27,6 +27,12 @@ RETRYABLE = frozenset({Outcome.INVALID_ANSWER, Outcome.ERROR, Outcome.EXPIRED, O
 RETRYABLE_WITH_CHANGES = RETRYABLE | {Outcome.TRUNCATED, Outcome.REFUSED}
 """The outcomes whose rows a `.retry` sends again with another recipe: all without a good answer."""
 
+ANSWERED = frozenset({Outcome.OK, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.INVALID_ANSWER})
+"""The outcomes of rows that a model answered. OpenAI bills them, even if their answers have no usage."""
+
+UNANSWERED = frozenset(Outcome) - ANSWERED - {Outcome.SKIPPED}
+"""The outcomes of rows that were sent, or were to be sent, and have no answer. OpenAI does not bill them."""
+
 WHEN = "when"
 """The code of a row that the recipe's `when` leaves out."""
 

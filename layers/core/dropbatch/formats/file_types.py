@@ -1,4 +1,4 @@
-"""Which format a dropped file has, by its name alone."""
+"""File types: the format of a dropped file, by its name alone."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,9 +11,9 @@ from dropbatch.formats.compression import Compression
 
 
 class Kind(StrEnum):
-    """How rows lie in a file. Whether a jsonl is a raw drop only its first line tells: see `Layout.raw`.
+    """The arrangement of rows in a file. Only the first line of a jsonl shows whether it is a raw drop (`Layout.raw`).
 
-    By its name, JSON is always JSONL; only its first bytes tell whether it is an array, or objects over several lines.
+    By its name, JSON is always JSONL. Only its first bytes show whether it is an array, or objects over several lines.
     """
 
     CSV = "csv"
@@ -40,7 +40,7 @@ _WORKBOOKS = frozenset({"xlsx", "xls", "xlsm", "xlsb", "ods", "numbers"})
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """What a file's name says: `reviews.CSV.gz` is a gzipped csv with the extension `csv` and the stem `reviews`."""
+    """A file's type by its name: `reviews.CSV.gz` is a gzipped csv with the extension `csv` and the stem `reviews`."""
 
     kind: Kind
     extension: str

@@ -1,8 +1,8 @@
 """Guesses of the encoding of a text that is not UTF-8: they are named if a drop is refused, and never used to read.
 
-charset-normalizer says how much of a mess, and how much of a language, a text is in an encoding. What it cannot tell
-of short texts is added: Chinese, Japanese and Korean encodings are told apart by how many of their characters are
-common ones, and of others that are as likely, the one that more programs write comes first.
+charset-normalizer rates how much of a mess, and how much of a language, a text is in an encoding. Its ratings are not
+enough for short texts. So the number of common characters decides between Chinese, Japanese and Korean encodings. Of
+other encodings that are equally likely, the one that more programs write comes first.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""How a drop's rows are laid out: all it takes to read any shard of it again, and to write in its format."""
+"""The layout of a drop: all that is needed to read any shard of it again, and to write in its format."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ class Layout:
 
     `columns` is the header of a csv or tsv, the names of a table's columns, ("text",) for a txt and empty for a jsonl.
     `encoding` is a Python codec. `head` is what is before the first row: the byte-order mark and the header record
-    with its line end, verbatim save for blank lines. `line_end` is that of the first record. `padding` is how many
-    empty values each row of a csv or tsv has behind the header's columns, and `is_sure` whether a row confirms the
-    delimiter. Of JSON that is not JSON Lines, `head` is up to the first object, `separator` between two, and `tail`
-    behind the last. `storage` is how the drop lies in S3.
+    with its line end, verbatim except blank lines. `line_end` is that of the first record. `padding` is how many empty
+    values each row of a csv or tsv has after the header's columns, and `is_sure` whether a row confirms the delimiter.
+    Of JSON that is not JSON Lines, `head` is up to the first object, `separator` between two, and `tail` after the
+    last. `storage` is the form of the drop in S3.
     """
 
     kind: Kind
@@ -40,22 +40,22 @@ class Layout:
 
     @property
     def dialect(self) -> Dialect:
-        """How the values of a csv or tsv are separated; a txt's answers become a csv."""
+        """The dialect of a csv or tsv; that of the answers for a txt, which become a csv."""
         return Dialect(self.delimiter or ",", self.quoting, self.escape)
 
     @property
     def is_a_line_a_row(self) -> bool:
-        """Whether every line that is not blank is a row by itself."""
+        """True if every line that is not blank is a row."""
         return self.kind in (Kind.JSONL, Kind.TXT)
 
     @property
     def is_array(self) -> bool:
-        """Whether the drop is one JSON array."""
+        """True if the drop is one JSON array."""
         return b"]" in self.tail
 
     @property
     def unit(self) -> str:
-        """What a problem's `line` counts: a table has rows, and no lines."""
+        """The unit of a problem's `line`: a table has rows, and no lines."""
         return "Row" if self.kind is Kind.PARQUET else "Line"
 
     def to_json(self) -> dict[str, Any]:

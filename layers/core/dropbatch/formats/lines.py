@@ -58,7 +58,7 @@ class Lines(Iterator[bytes]):
     def give_back(self, lines: list[bytes]) -> None:
         """Return the lines that were taken last to the stream."""
         size = sum(map(len, lines))
-        if size > self._at:  # some of them were let go
+        if size > self._at:  # some of them were released
             self._held, self._at = b"".join([*lines, self._held[self._at :]]), size
         self._move(self._at - size, -len(lines))
 

@@ -41,9 +41,9 @@ _START = 1024  # bytes that are looked at for a byte-order mark and for what is 
 
 
 class Position(NamedTuple):
-    """Where in a drop a row starts: the offset in bytes, the physical line (from 1) and the row's number (from 1).
+    """The start of a row in a drop: the offset in bytes, the physical line (from 1) and the row's number (from 1).
 
-    `swallowed` and `likely` are what was noticed before it: see `csv.merged_rows.Noticed`.
+    `swallowed` and `likely` are observations about the rows before it: see `csv.merged_rows.Noticed`.
     """
 
     offset: int
@@ -54,7 +54,7 @@ class Position(NamedTuple):
 
 
 class _Source(Protocol):
-    """What rows are read from, and how far reading came."""
+    """A source of rows, with the position that reading has reached."""
 
     @property
     def offset(self) -> int: ...

@@ -18,7 +18,7 @@ HASHED_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ResumePoint:
-    """Where content can be resumed: a member's start in the file and in the content, and the hash up to `hashed`."""
+    """A point to resume content at: a member's start in the file and in the content, and the hash up to `hashed`."""
 
     member_at: tuple[int, int] = (0, 0)
     hashed: int = 0
@@ -70,7 +70,7 @@ class ResumableStream(Iterator[bytes]):
 
     @property
     def storage(self) -> Storage:
-        """How the content lies in the file."""
+        """The form of the content in the file."""
         return self._unpacked.storage
 
     def mark(self, offset: int) -> ResumePoint:

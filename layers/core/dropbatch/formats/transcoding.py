@@ -24,7 +24,7 @@ _SWAPPED = bytes.maketrans(b"\r\n", b"\n\r")
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How a drop lies in S3: its UTF-16 codec, "" if its bytes are read as they are, and whether CR ends its lines."""
+    """A drop's form in S3: its UTF-16 codec, or "" if its bytes are read as they are, and whether CR ends its lines."""
 
     codec: str = ""
     is_cr: bool = False

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from dropbatch.domain.batches import Batch
+from dropbatch.domain.deadlines import ITEM_LIFETIME_SECONDS
 from dropbatch.domain.drops import Drop
-from dropbatch.domain.jobs import ITEM_LIFETIME_SECONDS, Job, Shard
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.states import JobState
 from dropbatch.formats.file_types import file_type
 from dropbatch.intake.retry_job import prepare_retry

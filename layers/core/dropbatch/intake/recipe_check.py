@@ -1,10 +1,11 @@
 """The check of a dropped recipe: files that waited for it resume, and its owner is notified."""
 
 from dropbatch.batch_api.deprecations import notices_about
+from dropbatch.domain.deadlines import RETENTION_SECONDS
 from dropbatch.domain.drops import Drop, ObjectKind, kind_of_object
 from dropbatch.domain.errors import DropRejectedError, ObjectForbiddenError, ObjectNotFoundError
 from dropbatch.domain.inbox import KnownRecipe, Pending
-from dropbatch.domain.jobs import RETENTION_SECONDS, Job
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problems
 from dropbatch.domain.states import JobState
 from dropbatch.intake.waiting_files import (
@@ -21,7 +22,7 @@ from dropbatch.jobs.reject import NOT_READABLE
 from dropbatch.messages import IntakeMessage
 from dropbatch.ports import ObjectInfo
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
-from dropbatch.recipes.understood import understood
+from dropbatch.recipes.summary import understood
 from dropbatch.reporting import recipe_notices
 from dropbatch.reporting.recipe_notices import MAX_FILES, FilesFound
 from dropbatch.storage.context import Context

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from dropbatch.domain.batches import Batch
+from dropbatch.domain.deadlines import ITEM_LIFETIME_SECONDS
 from dropbatch.domain.errors import DropRejectedError, ObjectNotFoundError
-from dropbatch.domain.jobs import ITEM_LIFETIME_SECONDS, Job, Shard
+from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.problems import Problem
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.formats.layout import Layout

@@ -9,7 +9,7 @@ from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.layout import Layout
 from dropbatch.recipes.file_values import file_values
 from dropbatch.recipes.naming import listed
-from dropbatch.reporting.details import UsedRecipe
+from dropbatch.reporting.event_members import UsedRecipe
 from dropbatch.reporting.rejection_notices import COLUMNS_CHANGED
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles

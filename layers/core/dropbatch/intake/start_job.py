@@ -8,9 +8,9 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job, Limited, Shard, reportable_names
 from dropbatch.domain.markers import MarkerKind
+from dropbatch.domain.recipe_summary import Understood
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import HeldReason, JobState
-from dropbatch.domain.understood import Understood
 from dropbatch.jobs import outbox
 from dropbatch.jobs.deduplication import claim_job, claimed_job
 from dropbatch.jobs.lease import release
@@ -20,9 +20,9 @@ from dropbatch.jobs.waiting import stop_waiting
 from dropbatch.messages import message_for
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.keys import DEADLINE_SECONDS
-from dropbatch.recipes.understood import understood
+from dropbatch.recipes.summary import understood
 from dropbatch.reporting import held_notices, result_files, start_notices
-from dropbatch.reporting.details import UsedRecipe
+from dropbatch.reporting.event_members import UsedRecipe
 from dropbatch.reporting.runs import OpenRuns, open_runs
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import decision_of
@@ -30,7 +30,7 @@ from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.mirror_keys import mirror_key
 from dropbatch.storage.recipe_text import RecipeText
 from dropbatch.storage.repository import Repository
-from dropbatch.submission.admission import dispatch_first
+from dropbatch.submission.first_batches import dispatch_first
 
 _BUILT_MEMBERS = (
     "notify", "digest", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards",

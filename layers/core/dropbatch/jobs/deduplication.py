@@ -2,9 +2,10 @@
 
 import hashlib
 
+from dropbatch.domain.deadlines import ITEM_LIFETIME_SECONDS
 from dropbatch.domain.drops import Drop, job_id
 from dropbatch.domain.errors import StaleItemError
-from dropbatch.domain.jobs import ITEM_LIFETIME_SECONDS, Job
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.runs import Claim
 from dropbatch.domain.states import ANSWERED_JOBS, ENDED_JOBS
 from dropbatch.storage.repository import Repository

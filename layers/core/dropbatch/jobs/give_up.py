@@ -5,11 +5,12 @@ It reads no row and no recipe, so it works even if another process failed on the
 
 from collections.abc import Callable
 
-from dropbatch.domain.jobs import GRACE_SECONDS, Job
+from dropbatch.domain.deadlines import GRACE_SECONDS
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.runs import Mirror
 from dropbatch.domain.states import ENDED_JOBS
 from dropbatch.jobs import outbox
-from dropbatch.jobs.end import end
+from dropbatch.jobs.end_job import end
 from dropbatch.jobs.lease import leased
 from dropbatch.jobs.reject import end_building, only
 from dropbatch.jobs.runs import begin_run

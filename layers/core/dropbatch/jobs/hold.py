@@ -1,8 +1,9 @@
 """Holds jobs and resumes them. A held job submits nothing. Its batches at OpenAI continue, and are collected."""
 
 from dropbatch.domain.batches import Batch
+from dropbatch.domain.deadlines import deadline_after_hold
 from dropbatch.domain.errors import ErrorKind, OpenAIError
-from dropbatch.domain.jobs import MAX_JOB_SECONDS, Job
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import HeldReason, JobState
 from dropbatch.jobs import outbox
 from dropbatch.reporting import held_notices
@@ -83,8 +84,7 @@ def resume(context: Context, job: Job, *reasons: HeldReason, marker: str | None 
         if marker is not None and current.resumed_by == marker:
             return False
         now = context.now()
-        latest = max(current.deadline_at, current.created_at + MAX_JOB_SECONDS)
-        current.deadline_at = min(latest, current.deadline_at + now - current.held_at)
+        current.deadline_at = deadline_after_hold(current.deadline_at, now - current.held_at, current.created_at)
         if current.held_reason is HeldReason.FAILING:
             current.recent_bad_batches = []
         current.end_hold(now)

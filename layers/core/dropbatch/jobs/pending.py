@@ -1,9 +1,10 @@
 """Objects of the inbox that wait and have no job yet: they are tried again, rejected, or end with a notification."""
 
+from dropbatch.domain.deadlines import RETENTION_SECONDS
 from dropbatch.domain.drops import Drop, ObjectKind, kind_of_object
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.inbox import Pending
-from dropbatch.domain.jobs import RETENTION_SECONDS, Job
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.markers import Marker, MarkerObject, NearMarker
 from dropbatch.domain.problems import MAY_COME, Problem, Problems
 from dropbatch.jobs import outbox

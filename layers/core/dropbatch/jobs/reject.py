@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from dropbatch.domain.jobs import RETENTION_SECONDS, Job
+from dropbatch.domain.deadlines import RETENTION_SECONDS
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.domain.states import JobState
 from dropbatch.jobs import outbox

@@ -2,9 +2,10 @@
 
 from contextlib import suppress
 
+from dropbatch.domain.deadlines import RETENTION_SECONDS
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.inbox import WaitingFile
-from dropbatch.domain.jobs import RETENTION_SECONDS, Job
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problems
 from dropbatch.storage.context import Context
 from dropbatch.storage.repository import Repository

@@ -29,14 +29,11 @@ from dropbatch.batch_api.tool_fees import (
     charges_blocks,
     search_model_kind,
 )
-from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.outcomes import ANSWERED
 from dropbatch.gc_tuning import tune_gc
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
-
-_ANSWERS = frozenset({Outcome.OK, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.INVALID_ANSWER})
-"""The outcomes of rows that a model answered. They are paid for, even if their answers have no usage."""
 
 _PARTS = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok")
 """The names of the list's prices for the parts of a request whose tokens a usage counts: those of text."""
@@ -126,7 +123,7 @@ class CostMeter:
         """Count the answers that were paid for but do not say how many tokens they took."""
         without_usage = [answer for answer in answers if answer.usage is None]
         if not self._is_free:
-            answered = sum(answer.outcome in _ANSWERS and not answer.failed for answer in without_usage)
+            answered = sum(answer.outcome in ANSWERED and not answer.failed for answer in without_usage)
             self._unpriced += answered
             self._count_searches(answered)
         self.add_unread(sum(answer.code == UNREADABLE for answer in without_usage))

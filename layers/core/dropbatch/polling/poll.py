@@ -22,10 +22,10 @@ from dropbatch.jobs.lease import leased, release, update_own
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS
 from dropbatch.jobs.runs import replace_older
 from dropbatch.polling.batch_status import update_statuses
-from dropbatch.polling.deadlines import cancel_batches, enforce_deadlines
 from dropbatch.polling.digest import send_digests
 from dropbatch.polling.ended_jobs import finish_ended
 from dropbatch.polling.held_jobs import HeldJobs, remind_operators
+from dropbatch.polling.overdue_jobs import cancel_batches, enforce_deadlines
 from dropbatch.polling.pending_objects import move_pending
 from dropbatch.polling.resend import Messages, take_dead_letters
 from dropbatch.polling.snapshot import Snapshot

@@ -7,8 +7,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from dropbatch.batch_api.endpoints import CHAT
 from dropbatch.domain.problems import Problem, Problems
-from dropbatch.recipes.recipe_problems import problem_at
-from dropbatch.recipes.values import (
+from dropbatch.recipes.key_values import (
     EVENTS,
     Example,
     Reader,
@@ -31,6 +30,7 @@ from dropbatch.recipes.values import (
     read_text,
     read_truth,
 )
+from dropbatch.recipes.recipe_problems import problem_at
 from dropbatch.recipes.yaml import Place
 
 NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices"})

@@ -14,8 +14,7 @@ from dropbatch.domain.outbox import DigestEntry, DigestReason
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.ports import Notification
 from dropbatch.reporting.advice import Cure, cures, remedy
-from dropbatch.reporting.details import SCHEMA_VERSION
-from dropbatch.reporting.limit import rows_taken_together
+from dropbatch.reporting.event_members import SCHEMA_VERSION
 from dropbatch.reporting.phrases import (
     about,
     as_text,
@@ -26,6 +25,7 @@ from dropbatch.reporting.phrases import (
     rows_counted,
     subject,
 )
+from dropbatch.reporting.row_limit import rows_taken_together
 from dropbatch.storage.context import Context
 
 MAX_NAMED = 10

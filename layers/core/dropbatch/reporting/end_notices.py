@@ -2,16 +2,17 @@
 
 import shlex
 
-from dropbatch.domain.jobs import MAX_JOB_SECONDS, Job
+from dropbatch.domain.deadlines import MAX_JOB_SECONDS
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import JobStatus, Outcome
 from dropbatch.ports import Notification
 from dropbatch.reporting.advice import Cure, cures
 from dropbatch.reporting.costs import cost_given_up, cost_sentence
-from dropbatch.reporting.details import GAVE_UP_REASONS, Ended, end_members, end_times, is_older, results_prefix
-from dropbatch.reporting.limit import limited_lines
+from dropbatch.reporting.event_members import GAVE_UP_REASONS, Ended, end_members, end_times, is_older, results_prefix
 from dropbatch.reporting.mirror_lines import mirror_lines
 from dropbatch.reporting.notifications import notification_of, skipped_lines
 from dropbatch.reporting.phrases import console_link, counted, local_time, marker_command, rows_counted
+from dropbatch.reporting.row_limit import limited_lines
 from dropbatch.reporting.runs import comparison_lines
 from dropbatch.storage.context import Context
 

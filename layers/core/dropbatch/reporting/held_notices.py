@@ -9,16 +9,16 @@ from dropbatch.batch_api.deprecations import notices_about
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.items import MAX_STARTS
 from dropbatch.domain.jobs import Job
+from dropbatch.domain.recipe_summary import Understood
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import HeldReason
-from dropbatch.domain.understood import Understood
 from dropbatch.ports import Letter, Notification
-from dropbatch.reporting.details import UsedRecipe, is_older, listed_notices, results_prefix
-from dropbatch.reporting.limit import rows_in_short, rows_taken
+from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import MAX_PROBLEMS, about, as_text, marker_command, notice_lines, rows_counted
+from dropbatch.reporting.recipe_summary import understood_line
+from dropbatch.reporting.row_limit import rows_in_short, rows_taken
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
-from dropbatch.reporting.understanding import understood_line
 from dropbatch.storage.context import Context
 
 

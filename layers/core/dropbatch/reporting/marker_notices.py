@@ -11,7 +11,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.markers import Marker, MarkerKind, MarkerObject, MarkerReason, MarkerStatus, NearMarker
 from dropbatch.domain.states import APPROVABLE, ENDED_JOBS, JobState
 from dropbatch.ports import Notification
-from dropbatch.reporting.details import SCHEMA_VERSION
+from dropbatch.reporting.event_members import SCHEMA_VERSION
 from dropbatch.reporting.notifications import notification_of
 from dropbatch.reporting.phrases import as_text, cut_from_left, marker_line, rows_counted, subject, waits
 from dropbatch.storage.context import Context

@@ -6,7 +6,7 @@ from typing import Any
 
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import JobStatus
-from dropbatch.reporting.details import Ended
+from dropbatch.reporting.event_members import Ended
 from dropbatch.storage.context import Context
 
 _MIRRORED = "Answers of the newest run: "

@@ -14,9 +14,9 @@ from dropbatch.domain.markers import next_name
 from dropbatch.domain.outcomes import LEFT_OUT
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.ports import Letter, Notification
-from dropbatch.reporting.details import SKIPPED_NAME, UsedRecipe, end_times, is_older, job_members, results_prefix
-from dropbatch.reporting.limit import row_members
+from dropbatch.reporting.event_members import SKIPPED_NAME, UsedRecipe, end_times, is_older, job_members, results_prefix
 from dropbatch.reporting.phrases import as_text, counted, problem_lines, rows_counted, run_name, subject, unit_of
+from dropbatch.reporting.row_limit import row_members
 from dropbatch.reporting.runs import run_line
 from dropbatch.storage.context import Context
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.problems import Notice, Problems
-from dropbatch.domain.understood import Understood
+from dropbatch.domain.recipe_summary import Understood
 from dropbatch.ports import Notification
-from dropbatch.reporting.details import SCHEMA_VERSION, listed_notices, listed_problems, named_drop
+from dropbatch.reporting.event_members import SCHEMA_VERSION, listed_notices, listed_problems, named_drop
 from dropbatch.reporting.phrases import (
     as_text,
     copy_command,
@@ -20,8 +20,8 @@ from dropbatch.reporting.phrases import (
     problem_lines,
     subject,
 )
+from dropbatch.reporting.recipe_summary import understood_lines
 from dropbatch.reporting.rejection_notices import paths_to_correct, recipe_lines
-from dropbatch.reporting.understanding import understood_lines
 
 MAX_FILES = 5
 """How many of the files that continue are named; the others are counted."""

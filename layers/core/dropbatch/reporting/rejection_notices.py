@@ -8,7 +8,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import GAVE_UP
 from dropbatch.domain.problems import LOOKS_LIKE_RECIPE, Problem, Problems
 from dropbatch.ports import Notification
-from dropbatch.reporting.details import listed_problems, results_prefix
+from dropbatch.reporting.event_members import listed_problems, results_prefix
 from dropbatch.reporting.notifications import notification_of
 from dropbatch.reporting.phrases import (
     MAX_PROBLEMS,

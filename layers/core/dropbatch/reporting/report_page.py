@@ -13,9 +13,9 @@ from jinja2 import DictLoader, Environment
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import COMPLETE, Outcome
 from dropbatch.domain.problems import Problems
-from dropbatch.reporting.details import Ended, results_prefix
-from dropbatch.reporting.limit import limited_lines
+from dropbatch.reporting.event_members import Ended, results_prefix
 from dropbatch.reporting.phrases import console_link, counted, iso, listed_numbers, local_time, money, run_name, unit_of
+from dropbatch.reporting.row_limit import limited_lines
 from dropbatch.reporting.runs import comparison_lines, run_line
 from dropbatch.storage.context import Context
 

@@ -18,7 +18,8 @@ from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.ports import HTML, JSON, Notification
 from dropbatch.reporting.advice import can_be_retried
 from dropbatch.reporting.costs import cost_given_up
-from dropbatch.reporting.details import (
+from dropbatch.reporting.end_notices import ended, results_given_up
+from dropbatch.reporting.event_members import (
     GAVE_UP_REASONS,
     SCHEMA_VERSION,
     SKIPPED_NAME,
@@ -31,10 +32,9 @@ from dropbatch.reporting.details import (
     recipe_prefix,
     results_prefix,
 )
-from dropbatch.reporting.end_notices import ended, results_given_up
-from dropbatch.reporting.limit import row_members
 from dropbatch.reporting.phrases import iso
 from dropbatch.reporting.rejection_notices import what_to_do
+from dropbatch.reporting.row_limit import row_members
 from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # a poll writes results too, and does not load recipes

@@ -8,17 +8,17 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import without_controls
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.markers import next_name
+from dropbatch.domain.recipe_summary import Understood
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import APPROVABLE, JobState
-from dropbatch.domain.understood import Understood
 from dropbatch.ports import Notification
-from dropbatch.reporting.details import UsedRecipe, is_older, listed_notices, results_prefix
-from dropbatch.reporting.limit import rows_in_short, rows_taken
+from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.mirror_lines import mirror_to_come
 from dropbatch.reporting.notifications import marker_name, notification_of, recipe_of_retry, skipped_lines
 from dropbatch.reporting.phrases import MAX_PROBLEMS, batches_counted, end_to_come, marker_command, notice_lines, waits
+from dropbatch.reporting.recipe_summary import understood_line
+from dropbatch.reporting.row_limit import rows_in_short, rows_taken
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
-from dropbatch.reporting.understanding import understood_line
 from dropbatch.storage.context import Context
 
 

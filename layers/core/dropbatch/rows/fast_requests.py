@@ -29,9 +29,9 @@ def chunk_requests(chunk: Chunk, recipe: CompiledRecipe | None, *, skips_blank: 
 
 
 def has_blank_row(columns: Collection[Sequence[Any]]) -> bool:
-    """Whether all values of some row are empty.
+    """Return whether all values of some row are empty.
 
-    A column without an empty one proves that none is: nearly always one does, for 25 ns a row.
+    A column without an empty value proves that no row is blank. Nearly always one column does, for 25 ns a row.
     """
     if any(map(_is_full, columns)):
         return False
@@ -43,7 +43,7 @@ def has_blank_row(columns: Collection[Sequence[Any]]) -> bool:
 
 
 def _is_full(cells: Sequence[Any]) -> bool:
-    """Whether all of a column's values are texts that say something."""
+    """Return whether all of a column's values are texts that are not blank."""
     try:
         return all(cells) and not any(map(str.isspace, cells))
     except TypeError:  # not all of them are texts

@@ -1,4 +1,4 @@
-"""The keys of the table's items, and their places in its sparse index `open`. No other module spells a key."""
+"""The keys of the table's items. No other module spells a key."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -12,7 +12,6 @@ from dropbatch.domain.outbox import Alert
 from dropbatch.domain.poller import Poller, SweepCursor
 from dropbatch.domain.quotas import CreateCount, ModelLimit
 from dropbatch.domain.runs import Claim, LatestJob, Mirror
-from dropbatch.domain.states import CLOSED, ENDED_JOBS
 
 
 class Key(NamedTuple):
@@ -26,9 +25,6 @@ BATCHES = "batch#"
 """The prefix of the sort keys of a job's batches."""
 
 SHARDS = "shard#"
-
-OPEN_JOBS, OPEN_BATCHES, OUTBOXES, OPEN_PENDING = "job", "batch", "outbox", "pending"
-"""The partitions of the sparse index."""
 
 
 def job_key(job_id: str) -> Key:
@@ -92,22 +88,6 @@ KEYS: Mapping[type[Item], Callable[[Any], Key]] = {
 
 def key_of(item: Item) -> Key:
     return KEYS[type(item)](item)
-
-
-def index_of(item: Item) -> tuple[str, str] | None:
-    """Return the item's keys `open` and `since` in the sparse index; None if it is not in the index."""
-    match item:
-        case Job(state=state) if state not in ENDED_JOBS:
-            partition = OPEN_JOBS
-        case Job() if item.outbox or not item.is_clean:
-            partition = OUTBOXES
-        case Batch(state=state) if state not in CLOSED:
-            partition = OPEN_BATCHES
-        case Pending() if item.outbox or not (item.is_kept and item.is_done):
-            partition = OPEN_PENDING
-        case _:
-            return None
-    return partition, f"{item.created_at:012d}"  # a text that sorts by time
 
 
 def notices_prefix(item: Job | Pending) -> str:

@@ -17,6 +17,7 @@ from dropbatch.domain.quotas import CreateCount, ModelLimit
 from dropbatch.domain.runs import Claim, LatestJob, Mirror
 from dropbatch.ports import Table
 from dropbatch.storage import item_keys as keys
+from dropbatch.storage import open_index
 from dropbatch.storage.item_versions import upgraded
 
 T = TypeVar(
@@ -78,17 +79,17 @@ class Repository:
         return self._get(keys.claim_key(digest), Claim)
 
     def open_jobs(self) -> Iterator[Job]:
-        return self._open(keys.OPEN_JOBS, Job)
+        return self._open(open_index.OPEN_JOBS, Job)
 
     def open_batches(self) -> Iterator[Batch]:
-        return self._open(keys.OPEN_BATCHES, Batch)
+        return self._open(open_index.OPEN_BATCHES, Batch)
 
     def ended_jobs_at_work(self) -> Iterator[Job]:
         """Yield the ended jobs that still have notices to send or files to delete."""
-        return self._open(keys.OUTBOXES, Job)
+        return self._open(open_index.OUTBOXES, Job)
 
     def pending(self) -> Iterator[Pending]:
-        return self._open(keys.OPEN_PENDING, Pending)
+        return self._open(open_index.OPEN_PENDING, Pending)
 
     def is_pending(self, bucket: str, key: str) -> bool:
         """Return whether an object of this key is pending."""
@@ -203,7 +204,7 @@ def to_item(item: Item) -> dict[str, Any]:
     members: dict[str, Any] = msgspec.to_builtins(item)
     optional = _EMPTY_BY_DEFAULT[type(item)]
     held = {name: value for name, value in members.items() if value or (value is not None and name not in optional)}
-    if index := keys.index_of(item):
+    if index := open_index.index_of(item):
         held["open"], held["since"] = index
     pk, sk = keys.key_of(item)
     return {"pk": pk, "sk": sk, "v": VERSION, "rev": item.rev, **held}

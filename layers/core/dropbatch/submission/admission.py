@@ -9,43 +9,13 @@ from heapq import heapify, heappop, heappush
 
 from dropbatch.batch_api.limits import MAX_ENQUEUED_EMBEDDING_INPUTS
 from dropbatch.domain.batches import Batch
-from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import BatchState, JobState
-from dropbatch.messages import message_for
 from dropbatch.storage.context import Context
 from dropbatch.submission.quotas import is_in_flight, token_limit
 
-MAX_FIRST_INPUTS = 250_000
-"""How many embedding inputs of a new job go before the poller knows of them. The poller knows what is in flight."""
-
-MAX_FIRST_BATCHES = 4
-"""How many batches of a new job go before the poller knows of them: a few more than functions at work."""
-
 TURN_SECONDS = 1800
 """How long smaller batches may go before one that does not fit. Then they wait for it."""
-
-
-def dispatch_first(context: Context, batches: Sequence[Batch]) -> None:
-    """Admit and send the first batches of a job that now runs, if no limit is known; the poller admits the others.
-
-    A batch is admitted only once its job runs: the batches of a job that never ran count for no limit.
-    """
-    inputs = 0
-    for batch in batches[:MAX_FIRST_BATCHES]:
-        inputs += batch.inputs
-        if (
-            batch.not_before > context.now()
-            or inputs > MAX_FIRST_INPUTS
-            or token_limit(context, batch.model) is not None
-        ):
-            continue
-        batch.admitted_at = batch.sent_at = context.now()
-        try:
-            context.repository.save(batch)
-        except StaleItemError:
-            continue  # the poller was quicker
-        context.dispatch.send(message_for(batch))
 
 
 def admit(context: Context, jobs: Mapping[str, Job], batches: Sequence[Batch], room: int) -> list[Batch]:

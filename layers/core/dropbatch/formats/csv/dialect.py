@@ -1,4 +1,4 @@
-"""How the values of a csv or tsv are separated, and how answers are written so that the same reader finds them."""
+"""The dialect of a csv or tsv: how values are separated, and how answers are written for the same reader."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a pipe"}
 
 @dataclass(frozen=True, slots=True)
 class CsvOptions:
-    """What the recipe says of a csv or tsv; None for what it leaves open."""
+    """The recipe's keys about a csv or tsv; None for those that it leaves open."""
 
     delimiter: str | None = None
     quoting: str | None = None
@@ -43,10 +43,10 @@ class CsvReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What separates, quotes and escapes values.
+    """The characters that separate, quote and escape values.
 
     `quoting` is None if the recipe leaves it open: values are then read with double quotes, with care. A character
-    behind `escape` means itself, in quotes and outside.
+    after `escape` means itself, in quotes and outside.
     """
 
     delimiter: str
@@ -59,12 +59,12 @@ class Dialect:
 
     @property
     def is_plain(self) -> bool:
-        """Whether this is RFC 4180 but for the delimiter."""
+        """True for RFC 4180, with any delimiter."""
         return self.has_quotes and self.escape is None
 
     @property
     def is_unquoted(self) -> bool:
-        """Whether a line is a row and a delimiter separates values, and nothing else has a meaning."""
+        """True if only line ends and delimiters have a meaning."""
         return not self.has_quotes and self.escape is None
 
     @property

@@ -69,7 +69,7 @@ def split_cells(
 
     Return None if not all of them have this width, or a blank line is between them.
 
-    Long texts stand in quotes. Cut at the quotes, the data is text and its surroundings in turns. These surroundings,
+    Long texts are in quotes. Cut at the quotes, the data is text and its surroundings in turns. These surroundings,
     with a quote in place of each text, are a short outline, which is cut at line ends and delimiters.
     """
     try:

@@ -24,7 +24,7 @@ from dropbatch.formats.records import quote_name
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is before the rows, as bytes, and what it says. `hints` are for a recipe that names other columns."""
+    """The bytes before the rows, and the facts in them. `hints` are for a recipe that names other columns."""
 
     head: bytes
     line: int

@@ -16,7 +16,7 @@ from dropbatch.formats.csv.rows import RowShape
 
 @dataclass(slots=True)
 class Noticed:
-    """What was noticed of a drop's rows so far.
+    """Observations about a drop's rows so far.
 
     `swallowed` is the number of lines in rows that may well be several. `likely` are the encodings that were guessed,
     None if no byte asked for a guess yet.

@@ -10,7 +10,7 @@ from dropbatch.formats.records import Record
 
 @dataclass(frozen=True, slots=True)
 class RowShape:
-    """What each row must look like.
+    """The shape that each row must have.
 
     `padding` is how many empty values each row has after those of the header's columns. `is_sure` says whether the rows
     confirm the delimiter.

@@ -57,7 +57,7 @@ def read_rows(lines: Iterable[bytes], dialect: Dialect, encoding: str, limit: in
 
 
 class _LineFeed(Iterator[str]):
-    """Gives csv.reader one line at a time, and keeps the bytes of those that it has taken for the present record.
+    """An iterator that gives csv.reader one line at a time, and keeps the bytes of the present record's lines.
 
     `line` is the number of the next line, `start` that in which the record starts. `bad_byte` is the problem of the
     record's first byte that cannot be decoded.
@@ -79,7 +79,7 @@ class _LineFeed(Iterator[str]):
 
     @property
     def has_several(self) -> bool:
-        """Whether the record has several lines."""
+        """True if the record has several lines."""
         return bool(self._more)
 
     def take_record(self) -> bytes:

@@ -2,7 +2,7 @@
 
 Each function works on all the lines with a few calls in C.
 
-What it saves stands in `fast_raw_requests`: reading takes 7.4 times as long without it.
+`fast_raw_requests` says what it saves: reading takes 7.4 times as long without it.
 """
 
 import re

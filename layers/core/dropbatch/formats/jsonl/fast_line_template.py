@@ -4,7 +4,7 @@ The template is the line's bytes, with a gap for the `custom_id` and for whateve
 that fills the gaps, with a text for a text and a number for a number, is as valid as the first: its names, their order
 and its nesting are the same bytes. What decides where a request goes, and what it takes, is no gap.
 
-What it saves stands in `fast_raw_requests`: reading takes 7.4 times as long without it.
+`fast_raw_requests` says what it saves: reading takes 7.4 times as long without it.
 """
 
 import re
@@ -75,7 +75,7 @@ class RawChunk(Chunk):
 
 
 class LineTemplate:
-    """What lines have in common that a program wrote in the same way."""
+    """The common bytes of lines that a program wrote in the same way, with gaps for the rest."""
 
     def __init__(self, raw: bytes, values: Mapping[str, Any], body: bytes) -> None:
         """Make the template of a valid line, with its values and its body as written.
@@ -193,7 +193,7 @@ class LineTemplate:
 
 
 class _Role(Enum):
-    """What a text or a number of a line may be in another line of the same template."""
+    """The role of a text or a number of a line: what it may be in another line of the same template."""
 
     ID = "id"
     FIXED = "the same"

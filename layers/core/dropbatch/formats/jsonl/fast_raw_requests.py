@@ -1,6 +1,6 @@
 """Fast path: lines of requests that a program wrote in the same way are read many at once.
 
-Such lines are the same, byte for byte, but for a few texts and numbers. A line that was validated gives a template
+Such lines are the same, byte for byte, except a few texts and numbers. A line that was validated gives a template
 (`fast_line_template`), which reads the lines that fit it. All other lines are read one by one, by `jsonl.reader` and
 `raw_request`.
 
@@ -26,7 +26,7 @@ MIN_LINES = 8
 """Reading fewer lines than that at once takes longer than one by one."""
 
 MAX_MISSES = 24
-"""After so many reads in a row of fewer lines, the rest of the block is read one by one."""
+"""The maximum of reads in a row of fewer lines. After that, the rest of the block is read one by one."""
 
 RETRIES = 4
 """The reads that are tried again in each block after that."""

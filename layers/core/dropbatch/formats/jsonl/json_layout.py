@@ -1,7 +1,6 @@
-"""How objects of JSON lie in a file that is not JSON Lines: in one array, over several lines, or with commas between.
+"""The layout of JSON that is not JSON Lines: objects in one array, over several lines, or with commas between.
 
-What is before the first object, between two and behind the last is the layout's business; each object's own bytes are
-a row's.
+The layout holds the bytes before the first object, between two and after the last. Each object's own bytes are a row.
 """
 
 import json
@@ -21,7 +20,7 @@ _HEAD = re.compile(rb"[ \t\r\n]*+(\[?)[ \t\r\n]*+(?=\{)")
 
 
 class JsonLayout(NamedTuple):
-    """What is before the first object, between two, and behind the last; `begin` is where the first begins."""
+    """The bytes before the first object, between two, and after the last. `begin` is where the first one begins."""
 
     head: bytes
     separator: bytes

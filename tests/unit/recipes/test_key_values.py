@@ -2,8 +2,8 @@
 
 import pytest
 
+from dropbatch.recipes.key_values import Example, RowLimit
 from dropbatch.recipes.parser import parse_recipe
-from dropbatch.recipes.values import Example, RowLimit
 
 from .driving import SHORT, only, problems_of
 

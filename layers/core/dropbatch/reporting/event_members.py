@@ -13,8 +13,8 @@ from dropbatch.domain.problems import Notice, Problems
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.reporting.advice import HOW_OF_OLDER, HOW_OF_REPEATED, remedy
 from dropbatch.reporting.costs import cost_members
-from dropbatch.reporting.limit import cost_of_all, row_members
 from dropbatch.reporting.phrases import MAX_PROBLEMS, iso
+from dropbatch.reporting.row_limit import cost_of_all, row_members
 from dropbatch.storage.context import Context
 
 if TYPE_CHECKING:  # tallies know of recipes, which a poll does not load

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dropbatch.batch_api.endpoints import endpoint_at
-from dropbatch.domain.understood import AddedColumn, Understood
+from dropbatch.domain.recipe_summary import AddedColumn, Understood
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.json_schema import follow
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dropbatch.domain.jobs import RETENTION_SECONDS, Job
+from dropbatch.domain.deadlines import RETENTION_SECONDS
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.jobs import outbox

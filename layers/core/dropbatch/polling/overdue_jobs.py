@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from dropbatch.domain.batches import Batch
+from dropbatch.domain.deadlines import GRACE_SECONDS
 from dropbatch.domain.errors import OpenAIError, OpenAINotFoundError
-from dropbatch.domain.jobs import GRACE_SECONDS, Job
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import IN_DOUBT, NEVER_ENDED, NOT_COLLECTED, PAST_DEADLINE
 from dropbatch.domain.states import CLOSED, BatchState, HeldReason, JobState, OpenAIStatus
 from dropbatch.jobs.abandon import abandon

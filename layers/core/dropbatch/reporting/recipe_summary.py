@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dropbatch.domain.understood import AddedColumn, Understood
+from dropbatch.domain.recipe_summary import AddedColumn, Understood
 
 MAX_COLUMNS = 12
 """How many columns of a kind are named; the event names all."""

@@ -4,14 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dropbatch.domain.jobs import Job
-from dropbatch.domain.outcomes import Outcome
+from dropbatch.domain.outcomes import UNANSWERED
 from dropbatch.reporting.phrases import about, rows_counted
 
 if TYPE_CHECKING:  # tallies know of recipes, which a poll does not load
     from dropbatch.answers.tally import Tally
-
-_UNPAID = (Outcome.ERROR, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.MISSING)
-"""Outcomes of rows that are not paid for."""
 
 
 def rows_taken(job: Job) -> str:
@@ -58,7 +55,7 @@ def cost_of_all(job: Job, tally: "Tally") -> float | None:
         return None
     if tally.unpriced or tally.unread or tally.unpriced_tool_calls:
         return None
-    paid = job.rows - sum(tally.outcomes[outcome] for outcome in _UNPAID)
+    paid = job.rows - sum(tally.outcomes[outcome] for outcome in UNANSWERED)
     return tally.paid / paid * job.limited.in_file if paid else None
 
 

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 
 from dropbatch.domain.drops import without_controls
 from dropbatch.ports import Notification
-from dropbatch.reporting.phrases import subject
-from dropbatch.reporting.sns_limits import (
+from dropbatch.reporting.message_length import (
     CUT_NOTE,
     MAX_ATTRIBUTE_CHARACTERS,
     MAX_MESSAGE_BYTES,
@@ -19,6 +18,7 @@ from dropbatch.reporting.sns_limits import (
     fitted,
     short_form,
 )
+from dropbatch.reporting.phrases import subject
 from tests.fakes.topics import check_as_sns
 from tests.notifying import Generated, anything
 

@@ -1,0 +1,26 @@
+"""The sparse index `open` of the table: what the poller finds there, and in which partition."""
+
+from dropbatch.domain.batches import Batch
+from dropbatch.domain.inbox import Pending
+from dropbatch.domain.items import Item
+from dropbatch.domain.jobs import Job
+from dropbatch.domain.states import CLOSED, ENDED_JOBS
+
+OPEN_JOBS, OPEN_BATCHES, OUTBOXES, OPEN_PENDING = "job", "batch", "outbox", "pending"
+"""The partitions of the sparse index."""
+
+
+def index_of(item: Item) -> tuple[str, str] | None:
+    """Return the item's keys `open` and `since` in the sparse index; None if it is not in the index."""
+    match item:
+        case Job(state=state) if state not in ENDED_JOBS:
+            partition = OPEN_JOBS
+        case Job() if item.outbox or not item.is_clean:
+            partition = OUTBOXES
+        case Batch(state=state) if state not in CLOSED:
+            partition = OPEN_BATCHES
+        case Pending() if item.outbox or not (item.is_kept and item.is_done):
+            partition = OPEN_PENDING
+        case _:
+            return None
+    return partition, f"{item.created_at:012d}"  # a text that sorts by time
