@@ -1,4 +1,4 @@
-"""Answer files that lie in memory."""
+"""Answer files in memory."""
 
 from collections.abc import Iterator, Sequence
 
@@ -23,7 +23,7 @@ class Held:
         return None
 
     def keep(self) -> None:
-        """It stays where it is."""
+        """Do nothing: the content is in memory already."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""

@@ -1,6 +1,6 @@
-"""Shares the tests among processes, and says at a run's end how many kill points, schedules and advices they followed.
+"""Fixtures for all tests, the distribution of tests among processes, and the count of schedules at the end of a run.
 
-Both are the controlling process's business, which reads no conftest of a folder below.
+The controlling process distributes and counts. It reads no conftest of a folder below.
 """
 
 import gc
@@ -9,18 +9,21 @@ import ssl
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.loaders import JSONFileLoader
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from moto import mock_aws
 from moto.core.serialize import BaseJSONSerializer
 from xdist.scheduler import LoadScopeScheduling
 
 from dropbatch import fast_paths
 from tests import event_contract
+from tests.fakes import FakeContext
 
-# Hundreds of tests make clients of their own. What is the same for all of them is read from disk once a process.
+# Hundreds of tests create clients. Each process reads from disk only once what is the same for all of them.
 _load_file = cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda _, path: _load_file(path)
 ssl.create_default_context = cache(ssl.create_default_context)
@@ -40,21 +43,26 @@ BaseJSONSerializer._serialize_type_structure = _serialize_quickly
 
 STACK = "tests/e2e/"
 SCOPES = (STACK, "tests/schedules/test_busy_account.py")
-"""Tests that share what takes long to set up: one process runs them."""
+"""Tests that share an expensive setup. One process runs those of a scope."""
 
 
-# What is loaded by now stays; where every test makes thousands of objects, looking through it all takes a tenth.
+# All modules stay loaded. Tests create thousands of objects; collections that visit the modules too take a tenth.
 gc.freeze()
 gc.set_threshold(50_000, 20, 20)
 
-settings.register_profile("project", deadline=None)  # a busy machine is no reason to fail
-settings.load_profile("project")
+# No deadline: a busy machine is no reason to fail.
+settings.register_profile("dev", settings.get_profile("default"), deadline=None)
+# The machine of CI is thrown away, and with it Hypothesis's database: the blob repeats a failure elsewhere.
+settings.register_profile(
+    "ci", settings.get_profile("dev"), print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
 class _OneStack(LoadScopeScheduling):
-    """By scope, of which every test is one but for those that share one.
+    """A scheduler by scope. Every test is a scope of its own, except those that share one.
 
-    (xdist's own groups are a suffix of the node's id, which pytest 9.2 no longer takes over.)
+    (xdist's own groups are a suffix of the node's id, which pytest 9.2 no longer keeps.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -64,6 +72,22 @@ class _OneStack(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
     return None if config.getoption("dist") == "worksteal" else _OneStack(config, log)
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeContext:
+    """Return the fakes of all ports. A module that needs other fakes overrides this fixture."""
+    return FakeContext(tmp_path)
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Mock AWS with moto, in the process of the test."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +112,7 @@ _KEY = "schedules"
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
-    """What a test counts of what it ran, by kind."""
+    """Yield a counter of the things that a test ran, by kind."""
     counted: Counter[str] = Counter()
     yield counted
     _TOTAL.update(counted)
@@ -106,7 +130,7 @@ _begun: list[str] = []
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:
-    """Let the process with the end-to-end tests, which takes longest, go before the others."""
+    """Prefer the process that runs the end-to-end tests, which takes longest."""
     if not _begun and not nodeid.startswith(STACK):
         os.nice(10)
     _begun.append(nodeid)

@@ -1,4 +1,4 @@
-"""Runs the use cases over fakes as the queues, the schedule, S3 and EventBridge would."""
+"""A driver for the use cases over fakes: it acts as the queues, the schedule, S3 and EventBridge."""
 
 import json
 from collections import Counter
@@ -29,17 +29,17 @@ prompt: "{{ text }}"
 QUEUES = ("intake", "dispatch", "collect")
 
 FUNCTIONS = {"intake": "submit", "dispatch": "submit", "collect": "collect"}
-"""Which function works on a queue's messages."""
+"""The function that processes the messages of a queue."""
 
 FAILED_HIDDEN_SECONDS = 30
-"""For how long a function hides a message on which it failed for the first time; twice as long each time after."""
+"""For this long a function hides a message on which it failed first, and twice as long after each further failure."""
 
 KILLED_HIDDEN_SECONDS = 40
-"""After so long a killed function's message shows again: it renewed the message as it renews its lease."""
+"""After this time the message of a killed function is visible again: it renewed the message with its lease."""
 
 
 class Ending(Enum):
-    """How an invocation ended."""
+    """The end of an invocation."""
 
     DONE = "done"
     FAILED = "failed"
@@ -47,14 +47,14 @@ class Ending(Enum):
 
 
 def drop(fake: FakeContext, key: str, data: bytes, **labels: str) -> str:
-    """A user's upload, and the event that tells of it. Returns the version."""
+    """Upload a file as a user does, and send its event. Return the version."""
     version = fake.objects.drop(key, data, labels)
     fake.intake.send(object_created(fake, key, version, len(data)))
     return version
 
 
 def object_created(fake: FakeContext, key: str, version: str, size: int) -> dict[str, Any]:
-    """The event that EventBridge hands over, as far as S3 fills it in."""
+    """Return the event that EventBridge delivers, with the members that S3 fills in."""
     return {
         "version": "0",
         "detail-type": "Object Created",
@@ -70,14 +70,15 @@ def object_created(fake: FakeContext, key: str, version: str, size: int) -> dict
 
 
 def rows(count: int) -> bytes:
-    """A csv of so many rows."""
+    """Return a csv of this number of rows."""
     return b"text\n" + b"".join(b"row %d\n" % number for number in range(1, count + 1))
 
 
 def run(fake: FakeContext, *, ticks: int = 60, step: float = 60) -> bool:
-    """Delivers messages and polls each `step` seconds until nothing is open, or `ticks` are over; whether nothing is.
+    """Deliver messages and poll each `step` seconds, until nothing is open or `ticks` are over.
 
-    Behind the last kill, what waits is not polled for every minute: nothing can happen to it there any more.
+    Return whether nothing is open. After the last kill, polls are rarer while everything waits: nothing can go wrong
+    there any more.
     """
     for _ in range(ticks):
         delivered = deliver(fake)
@@ -94,7 +95,7 @@ def run(fake: FakeContext, *, ticks: int = 60, step: float = 60) -> bool:
 
 
 def pass_time(fake: FakeContext, seconds: float, *, step: float = 60) -> None:
-    """Delivers messages and polls each `step` seconds, whatever fails, for so long."""
+    """Deliver messages and poll each `step` seconds during this time, whatever fails."""
     end = fake.clock() + seconds
     while fake.clock() < end:
         deliver(fake)
@@ -104,7 +105,7 @@ def pass_time(fake: FakeContext, seconds: float, *, step: float = 60) -> None:
 
 
 def deliver(fake: FakeContext) -> int:
-    """Delivers what is due, until nothing is. Returns how many messages were worked on."""
+    """Deliver messages until none is due. Return how many were processed."""
     count = 0
     while True:
         worked = sum(deliver_next(fake, name) is not None for name in QUEUES)
@@ -114,7 +115,7 @@ def deliver(fake: FakeContext) -> int:
 
 
 def deliver_next(fake: FakeContext, name: str) -> FakeMessage | None:
-    """Delivers a queue's next message to its function; None if none is due."""
+    """Deliver the next message of a queue to its function. Return None if none is due."""
     queue: FakeQueue = getattr(fake, name)
     message = queue.receive()
     if message is None:
@@ -127,7 +128,7 @@ def deliver_next(fake: FakeContext, name: str) -> FakeMessage | None:
 
 
 def handle(fake: FakeContext, name: str, message: FakeMessage) -> Ending:
-    """Lets the queue's function work on a message."""
+    """Process a message with the function of its queue."""
     body = message.body
 
     def step() -> None:
@@ -143,7 +144,7 @@ def handle(fake: FakeContext, name: str, message: FakeMessage) -> Ending:
 
 
 def finish(fake: FakeContext, name: str, message: FakeMessage, ending: Ending) -> None:
-    """Does with a message what its function's wrapper, or SQS, does after the invocation."""
+    """Delete, hide or keep a message, as the wrapper of its function or SQS does after the invocation."""
     queue: FakeQueue = getattr(fake, name)
     if ending is Ending.DONE:
         queue.delete(message.receipt)
@@ -155,7 +156,7 @@ def finish(fake: FakeContext, name: str, message: FakeMessage, ending: Ending) -
 
 
 def invoke(fake: FakeContext, step: Callable[[], None]) -> Ending:
-    """Runs a step as Lambda would: what it raises is logged, but for a broken assertion, which is a test's business."""
+    """Run a step as Lambda does: log its exceptions, except failed assertions, which the test has to see."""
     if fake.killer:
         fake.killer.invoked()
     try:
@@ -171,7 +172,7 @@ def invoke(fake: FakeContext, step: Callable[[], None]) -> Ending:
 
 
 def survive(step: Callable[[], None]) -> bool:
-    """Runs a step; False if the process was killed in it."""
+    """Run a step. Return False if the process was killed in it."""
     try:
         step()
     except Killed:
@@ -181,9 +182,9 @@ def survive(step: Callable[[], None]) -> bool:
 
 @dataclass
 class Functions:
-    """A queue's functions: `most` at once, each taking `seconds`, at the end of which its work is done.
+    """The functions of a queue: at most `most` at once, and each takes `seconds` until its work is done.
 
-    Until then its message is hidden, as SQS hides it. The deepest queue and the invocations are counted.
+    Until then its message is hidden, as SQS hides it. `longest` is the greatest depth of the queue.
     """
 
     fake: FakeContext
@@ -196,7 +197,7 @@ class Functions:
     endings: Counter[Ending] = field(default_factory=Counter)
 
     def step(self) -> None:
-        """Finishes what is finished by now, and begins as much as there is room for."""
+        """Finish the invocations that have ended by now, and start new ones up to the maximum."""
         queue: FakeQueue = getattr(self.fake, self.name)
         now = self.fake.clock()
         while self.running and self.running[0][0] <= now:
@@ -209,7 +210,7 @@ class Functions:
             self.invocations += 1
 
     def due(self) -> float | None:
-        """When something is to be done next; None if nothing is known."""
+        """Return the time of the next step. Return None if none is known."""
         queue: FakeQueue = getattr(self.fake, self.name)
         if self.running and (len(self.running) == self.most or not queue.messages):
             return self.running[0][0]
@@ -237,12 +238,28 @@ def only_job(fake: FakeContext) -> Job:
     return job
 
 
-def told_of_each(notification: Notification) -> list[Notification]:
-    """What is told of each job: of a digest one for each that it is about, else the notification itself."""
+def notification_of_each_job(notification: Notification) -> list[Notification]:
+    """Return a notification for each job: those that a digest combines, or the notification itself."""
     digest = notification.detail.get("digest")
     if digest is None:
         return [notification]
     return [replace(notification, status=its["status"], detail={**notification.detail, **its}) for its in digest]
+
+
+def published(fake: FakeContext, event: str) -> list[Notification]:
+    """Return the notifications of an event to programs, in order."""
+    return [notification for notification in fake.topics.published if notification.event == event]
+
+
+def only_event(fake: FakeContext, event: str) -> Notification:
+    """Return the notification of an event to programs, which must be the only one."""
+    (found,) = published(fake, event)
+    return found
+
+
+def last_message(fake: FakeContext, event: str) -> Notification:
+    """Return the last notification of an event to people."""
+    return [notification for notification in fake.topics.people if notification.event == event][-1]
 
 
 def ended(job: Job) -> bool:
@@ -259,7 +276,7 @@ def result_json(fake: FakeContext, name: str, job: Job | None = None) -> dict[st
     return found
 
 
-def asked(fake: FakeContext) -> list[list[int]]:
-    """The rows of every batch that was created, in order."""
+def sent_rows(fake: FakeContext) -> list[list[int]]:
+    """Return the rows of every batch that was created, in order."""
     files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
     return [[int(json.loads(line)["custom_id"]) for line in file.split(b"\n") if line] for file in files]

@@ -1,7 +1,7 @@
-"""Holds every published event to its schema in `docs/events/`.
+"""A check of every published event against its schema in `docs/events/`.
 
-For consumers the schemas are open: what they do not name may be added. Here they are closed, so that nothing is
-published that they do not describe.
+For consumers the schemas are open: a later release may add members. Here they are closed, so that an event has no
+member that they do not describe.
 """
 
 import json
@@ -20,7 +20,7 @@ COMMON = "common"
 _DIGITS = re.compile(r"[0-9a-f]*\d[0-9a-f]*")
 
 violations: list[str] = []
-"""What was published against its schema. An exception would be taken for SNS's, and the event published again."""
+"""Events that violate their schema. An exception would count as one of SNS, and the event would be published again."""
 
 
 @cache
@@ -31,14 +31,14 @@ def kinds() -> frozenset[str]:
 
 @cache
 def schema(name: str) -> dict[str, Any]:
-    """Return a schema as it stands in the docs."""
+    """Return a schema as the docs have it."""
     found: dict[str, Any] = json.loads((FOLDER / f"{name}{SUFFIX}").read_text())
     return found
 
 
 @cache
 def validator(kind: str, *, closed: bool) -> Draft202012Validator:
-    """Return what checks events of a kind: as consumers do, or `closed` to members that the schemas do not name."""
+    """Return a validator for events of a kind: as consumers have it, or `closed` to members that no schema names."""
     schemas = {name: _closed(schema(name)) if closed else schema(name) for name in (*kinds(), COMMON)}
     registry = Registry().with_resources(
         (f"{name}{SUFFIX}", Resource.from_contents(contents)) for name, contents in schemas.items()
@@ -47,7 +47,7 @@ def validator(kind: str, *, closed: bool) -> Draft202012Validator:
 
 
 def problems_of(event: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with an event, as its JSON was published; empty if nothing is."""
+    """Return the faults of an event, given as published JSON; none if it is valid."""
     kind = event.get("event")
     if kind not in kinds():
         return [f"there is no schema for events of the kind {kind!r}"]
@@ -56,11 +56,11 @@ def problems_of(event: Mapping[str, Any]) -> list[str]:
 
 
 _sound: set[str] = set()
-"""Events that are right, without their digits: the schedules publish the same ones thousands of times."""
+"""Valid events, without their digits: the schedules publish the same ones thousands of times."""
 
 
 def check(text: str) -> None:
-    """Note what is wrong with an event, given as the JSON that was published."""
+    """Record the faults of an event, given as published JSON."""
     form = _DIGITS.sub("0", text)
     if form in _sound:
         return
@@ -75,7 +75,7 @@ def _closed(value: Any) -> Any:
         case dict():
             made = {name: _closed(member) for name, member in value.items()}
             has_names = isinstance(value.get("properties"), dict) and value.get("type") == "object"
-            # Where an event was too large, `<name>_cut` says how many members a list has lost.
+            # If an event was too large, `<name>_cut` says how many members a list has lost.
             closed = {"additionalProperties": False, "patternProperties": {"_cut$": {"type": "integer"}}}
             return made | closed if has_names else made
         case list():

@@ -1,4 +1,4 @@
-"""An example of every kind of item, made out of its annotations, so that no kind and no member can be left out."""
+"""An example of every kind of item, built from its annotations, so that no kind and no member is left out."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -13,14 +13,14 @@ def kinds(base: type[Item]) -> list[type[Item]]:
     """Return the kinds of items that the code can write: those that have a key."""
     found: dict[str, type[Item]] = {}
     for kind in base.__subclasses__():
-        # By name, for a dataclass with slots replaces the class that was written, which may linger beside it.
+        # By name: a dataclass with slots replaces its original class, which may still be among the subclasses.
         found |= {kind.__name__: kind} if kind in KEYS else {}
         found |= {below.__name__: below for below in kinds(kind)}
     return list(found.values())
 
 
 def example(kind: Any) -> Any:
-    """Return a value of a type, with every member filled: of a union the first, of an enum its first member."""
+    """Return a value of a type, with every member filled: the first type of a union, the first member of an enum."""
     if is_dataclass(kind):
         hints = get_type_hints(kind)
         return kind(**{member.name: example(hints[member.name]) for member in fields(kind) if member.init})

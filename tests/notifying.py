@@ -1,4 +1,4 @@
-"""Notifications of every size and character, those that nobody should ever write too."""
+"""Notifications of every size and character, even those that nobody should ever write."""
 
 from dataclasses import dataclass
 
@@ -25,12 +25,12 @@ _VALUES = st.recursive(
 _NAMES = st.one_of(st.sampled_from(["schema_version", "job_id", "results", "drop", "problems", "labels"]), _SHORT)
 
 
-@dataclass(frozen=True, repr=False)  # a megabyte of text is no help
-class Told:
+@dataclass(frozen=True, repr=False)  # a megabyte of text in a report does not help
+class Generated:
     notification: Notification
 
 
-def anything() -> st.SearchStrategy[Told]:
+def anything() -> st.SearchStrategy[Generated]:
     details = st.dictionaries(_NAMES, _VALUES, max_size=4)
     return st.builds(
         Notification,
@@ -39,4 +39,4 @@ def anything() -> st.SearchStrategy[Told]:
         recipe_folder=st.one_of(st.none(), _TEXTS),
         more_folders=st.lists(_SHORT, max_size=60).map(tuple),
         operators=st.builds(Letter, _TEXTS, _TEXTS),
-    ).map(Told)
+    ).map(Generated)

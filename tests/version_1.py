@@ -1,6 +1,6 @@
-"""Items and messages as version 1 has them, which a stack that is updated still holds.
+"""Items and messages of version 1, which an updated stack may still contain.
 
-`version_1.json` has one of each kind, as the release before wrote it.
+`version_1.json` has one of each kind, as that release wrote it.
 """
 
 import json
@@ -16,7 +16,7 @@ _WRITTEN = json.loads((Path(__file__).parent / "version_1.json").read_text())
 MESSAGES: list[dict[str, Any]] = _WRITTEN["messages"]
 
 _KINDS = {"CreateCount": "Creates", "SweepCursor": "Sweep"}
-"""Kinds that have another name today."""
+"""Kinds that have another name now."""
 
 NAMES: Mapping[str, Mapping[str, str]] = {
     "Job": {
@@ -41,21 +41,21 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "KnownRecipe": {"seen_at": "arrived_at", "told_at": "notified_at", "told_for": "notified_for"},
     "Mirror": {"asked_at": "requested_at"},
     "Alert": {"told_at": "notified_at"},
-}  # fmt: skip  # a list of names reads best as lines of text
-"""The members that have another name today, by the kind of item: their names then, and now."""
+}  # fmt: skip  # names, some to a line
+"""Members that have another name now, by the kind of item: the old names and the new ones."""
 
 _FOLLOW_UP = {"is_halved": "must_split", "tries": "failed_attempts", "waits": "requeues"}
 _DIGEST_ENTRY = {"tell_after": "notify_after"}
 
 
 def item_of(kind: str) -> dict[str, Any]:
-    """Return the item of a kind, by the name that the kind has today."""
+    """Return the item of a kind, given by its current name."""
     found: dict[str, Any] = deepcopy(_WRITTEN["items"][_KINDS.get(kind, kind)])
     return found
 
 
 def as_version_1(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an item of today as version 1 wrote it."""
+    """Return a current item as version 1 wrote it."""
     old = _renamed(item, NAMES.get(_kind(item), {}))
     if "children" in old:
         old["children"] = [_renamed(each, _FOLLOW_UP) for each in old["children"]]
@@ -65,7 +65,7 @@ def as_version_1(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def message_as_version_1(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a message of today as version 1 sent it; an event of S3 stays as it is."""
+    """Return a current message as version 1 sent it. An event of S3 stays unchanged."""
     return {**_renamed(message, {"time": "event_at"}), "v": 1} if "v" in message else dict(message)
 
 
@@ -75,11 +75,11 @@ def _renamed(members: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
 
 
 def _kind(item: Mapping[str, Any]) -> str:
-    """Return the kind of an item, which its keys show."""
+    """Return the kind of an item, which follows from its keys."""
     places = {(item_of(kind.__name__)["pk"].partition("#")[0], _sort(item_of(kind.__name__))): kind for kind in KEYS}
     return places[item["pk"].partition("#")[0], _sort(item)].__name__
 
 
 def _sort(item: Mapping[str, Any]) -> str:
-    """Return what tells apart the kinds of one partition."""
+    """Return the part of a sort key that names the kind."""
     return str(item["sk"]).partition("#")[0] if item["pk"].partition("#")[0] in ("job", "drop") else ""

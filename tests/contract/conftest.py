@@ -1,26 +1,14 @@
-"""The AWS that the real adapters are held to: moto, within the test's own process."""
-
-from collections.abc import Iterator
+"""The table that the real adapter is tested with."""
 
 import boto3
-import pytest
-from moto import mock_aws
 
 from dropbatch.adapters.dynamodb import DynamoTable
 
 REGION = "us-east-1"
 
 
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    with mock_aws():
-        yield
-
-
 def real_table() -> DynamoTable:
-    """A table as the template declares it."""
+    """Return a table as the template declares it."""
     client = boto3.client("dynamodb", region_name=REGION)
     client.create_table(
         TableName="t",

@@ -1,6 +1,6 @@
-"""Every item that the code can write is one that DynamoDB takes, whatever stands in it.
+"""DynamoDB accepts every item that the code can write, whatever its values.
 
-The kinds of items are found, not listed, so that a new one cannot be forgotten.
+The test finds the kinds of items, so that nobody has to remember a new one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,11 +23,11 @@ from tests.fakes import FakeTable
 from tests.items import kinds
 
 LARGEST = 99_999_999_999
-"""The largest of all numbers: as seconds it is in the year 5138, and not yet in milliseconds."""
+"""The largest of all numbers: a time in the year 5138."""
 
 LONGEST = {
     "bucket": "b" * 63,
-    "key": "ü" * 512,  # S3 takes 1,024 bytes
+    "key": "ü" * 512,  # S3 accepts 1,024 bytes
     "version_id": "v" * 1_024,  # as S3 documents it
     "rerun_version": "v" * 1_024,
     "labels": {"x" * 24: "ü" * 1_012},  # 2 KB in all
@@ -37,11 +37,11 @@ LONGEST = {
     "follow_ups": 501,  # how many: the parts of one that was too large
     "after": "ü" * 512,  # a key
 }
-"""What is longest of members by their name; a text of another name has 128 characters, a list 100 members."""
+"""The longest values of members, by name. Any other text has 128 characters, any other list 100 members."""
 
 
 def longest(name: str, hint: Any) -> Any:
-    """The largest value of a member."""
+    """Return the largest value of a member."""
     options = [option for option in get_args(hint) if option is not NoneType] if NoneType in get_args(hint) else [hint]
     (hint,) = options
     known = LONGEST.get(name)
@@ -69,7 +69,7 @@ def made(kind: type[Any]) -> Any:
 
 
 def variants(kind: type[Item]) -> Iterator[Item]:
-    """The largest, and in each state (which decides about the index) the smallest."""
+    """Return the largest item of a kind, and the smallest in each state (which decides about the index)."""
     largest = made(kind)
     yield largest
     smallest = kind(**{m.name: getattr(largest, m.name) for m in fields(kind) if _is_needed(m)})

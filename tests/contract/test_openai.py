@@ -1,4 +1,4 @@
-"""What the port promises of OpenAI, kept by the fake and by the real adapter, against the emulator, alike."""
+"""The contract of the port to OpenAI: the fake keeps it, and so does the real adapter against the emulator."""
 
 import json
 import time
@@ -41,7 +41,7 @@ OTHER_KEY = "sk-other-project"
 
 @dataclass
 class Key:
-    """Where the adapter reads the key: what the secret holds, and what a cache still gives."""
+    """The source from which the adapter reads the key: the content of the secret, and the cached value."""
 
     value: str
     cached: str | None = None
@@ -55,21 +55,21 @@ class Key:
 
 
 class Service(ABC):
-    """A port, and what a test may do to what stands behind it."""
+    """A port, and the ways in which a test can change the service behind it."""
 
     openai: OpenAI
 
     @abstractmethod
     def finish(self) -> None:
-        """Let every batch come to its end."""
+        """End every batch."""
 
     @abstractmethod
     def set_key(self, key: str) -> None:
-        """Store another key: OTHER_KEY is one of another project, what is unknown is accepted nowhere."""
+        """Store another key. OTHER_KEY belongs to another project; an unknown key is not accepted."""
 
     @abstractmethod
     def delete(self, file_id: str) -> None:
-        """Delete a file, as OpenAI does when it has expired."""
+        """Delete a file, as OpenAI does after its expiry."""
 
     @abstractmethod
     def be_odd(self, how: str) -> None:
@@ -164,7 +164,7 @@ def key(emulator: RunningEmulator) -> Key:
 
 @pytest.fixture
 def strike(emulator: RunningEmulator) -> Callable[..., None]:
-    """Adds a fault to the emulator."""
+    """Add a fault to the emulator."""
     parsed: TypeAdapter[Any] = TypeAdapter(AnyFault)
     return lambda kind, **members: emulator.faults.add(parsed.validate_python({"kind": kind, **members}))
 
@@ -230,7 +230,7 @@ def test_batches_are_listed_page_by_page_the_newest_first(service: Service, tmp_
     assert [batch.id for page in pages for batch in page] == made[::-1]
 
 
-def test_a_list_of_nothing_ends(service: Service) -> None:
+def test_an_empty_list_ends(service: Service) -> None:
     assert [batch for page in service.openai.newest() for batch in page] == []
 
 
@@ -243,7 +243,7 @@ def test_a_running_batch_is_cancelled_and_an_ended_one_stays_as_it_is(service: S
     assert service.openai.retrieve(made.id).status is OpenAIStatus.CANCELLED
 
 
-def test_what_is_not_there_is_not_found(service: Service) -> None:
+def test_a_missing_file_or_batch_is_not_found(service: Service) -> None:
     with pytest.raises(OpenAINotFoundError):
         service.openai.retrieve("batch_none")
     with pytest.raises(OpenAINotFoundError):
@@ -255,7 +255,7 @@ def test_what_is_not_there_is_not_found(service: Service) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "sk-wrong"], ids=["none", "wrong"])
-def test_every_call_says_that_the_key_is_not_accepted(service: Service, tmp_path: Path, wrong: str) -> None:
+def test_every_call_reports_a_key_that_is_not_accepted(service: Service, tmp_path: Path, wrong: str) -> None:
     made = submit(service.openai, tmp_path, "1")
     service.set_key(wrong)
     openai = service.openai
@@ -273,9 +273,7 @@ def test_every_call_says_that_the_key_is_not_accepted(service: Service, tmp_path
             call()
 
 
-def test_a_keys_version_is_that_of_the_last_call_until_a_fresh_one_is_asked_for(
-    service: Service, tmp_path: Path
-) -> None:
+def test_a_key_keeps_its_version_until_a_fresh_one_is_requested(service: Service, tmp_path: Path) -> None:
     first = service.openai.key_version()
     service.set_key(OTHER_KEY)
     assert service.openai.key_version() == first
@@ -289,7 +287,7 @@ def test_a_keys_version_is_that_of_the_last_call_until_a_fresh_one_is_asked_for(
             service.openai.key_version(fresh)
 
 
-def test_the_list_goes_on_behind_a_batch(service: Service, tmp_path: Path) -> None:
+def test_the_list_continues_after_a_batch(service: Service, tmp_path: Path) -> None:
     made = [submit(service.openai, tmp_path, "1").id for _ in range(4)]
     assert [batch.id for page in service.openai.newest(after=made[2]) for batch in page] == [made[1], made[0]]
     assert [batch.id for page in service.openai.newest(after=made[0]) for batch in page] == []
@@ -297,7 +295,7 @@ def test_the_list_goes_on_behind_a_batch(service: Service, tmp_path: Path) -> No
         list(service.openai.newest(after="batch_none"))
 
 
-def test_a_file_is_seen_until_it_is_gone(service: Service, tmp_path: Path) -> None:
+def test_a_file_is_visible_until_it_is_deleted(service: Service, tmp_path: Path) -> None:
     file_id = service.openai.upload(batch_file(tmp_path, "1"), "batch.jsonl")
     assert service.openai.sees(file_id)
     assert not service.openai.sees("file-none")
@@ -327,7 +325,7 @@ def test_a_key_of_another_project_sees_nothing_of_the_first(service: Service, tm
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", [0, 1, 150, 10_000_000])
-def test_a_file_comes_from_the_byte_that_is_asked_for(service: Service, tmp_path: Path, start: int) -> None:
+def test_a_download_starts_at_the_requested_byte(service: Service, tmp_path: Path, start: int) -> None:
     path = tmp_path / "large"
     path.write_bytes(bytes(range(256)) * 40_000)
     file_id = service.openai.upload(path, "large.jsonl")
@@ -338,7 +336,7 @@ def test_a_file_comes_from_the_byte_that_is_asked_for(service: Service, tmp_path
     assert max(map(len, blocks)) <= 1_048_576
 
 
-def test_nothing_comes_from_a_files_end(service: Service, tmp_path: Path) -> None:
+def test_a_download_from_the_end_of_a_file_is_empty(service: Service, tmp_path: Path) -> None:
     file_id = service.openai.upload(batch_file(tmp_path, "1"), "batch.jsonl")
     size = len(content(service.openai, file_id))
     with service.openai.streaming(file_id, size) as download:
@@ -347,7 +345,7 @@ def test_nothing_comes_from_a_files_end(service: Service, tmp_path: Path) -> Non
         list(download.blocks())
 
 
-def test_a_server_may_begin_at_the_beginning_whatever_is_asked(service: Service, tmp_path: Path) -> None:
+def test_a_server_may_ignore_the_requested_range(service: Service, tmp_path: Path) -> None:
     file_id = service.openai.upload(batch_file(tmp_path, "1"), "batch.jsonl")
     whole = content(service.openai, file_id)
     service.be_odd("ignore_range")
@@ -356,7 +354,7 @@ def test_a_server_may_begin_at_the_beginning_whatever_is_asked(service: Service,
         assert b"".join(download.blocks()) == whole
 
 
-def test_a_download_that_breaks_off_is_unsure_and_can_be_gone_on_with(service: Service, tmp_path: Path) -> None:
+def test_a_download_that_breaks_off_raises_outcome_unknown_and_can_be_resumed(service: Service, tmp_path: Path) -> None:
     file_id = service.openai.upload(batch_file(tmp_path, "1", "2"), "batch.jsonl")
     whole = content(service.openai, file_id)
     service.be_odd("break_off")
@@ -438,7 +436,7 @@ REFUSALS: list[tuple[int, str, OpenAIError]] = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("status", "code", "error"), REFUSALS, ids=lambda value: value if type(value) is str else "")
-def test_each_call_tells_what_a_refusal_is_about(
+def test_each_call_says_what_a_refusal_is_about(
     service: Service, tmp_path: Path, status: int, code: str, error: OpenAIError
 ) -> None:
     made = submit(service.openai, tmp_path, "1")
@@ -460,14 +458,14 @@ def test_each_call_tells_what_a_refusal_is_about(
         assert (type(raised.value), raised.value.code, raised.value.kind) == (type(error), code, error.kind)
 
 
-def test_kinds_tell_what_holds_an_account_from_what_passes() -> None:
+def test_refusal_kinds_separate_blocked_accounts_from_temporary_errors() -> None:
     kinds = {code: error.kind for _, code, error in REFUSALS}
     assert kinds["insufficient_quota"] is ErrorKind.ACCOUNT
     assert kinds["rate_limit_exceeded"] is kinds["overloaded"] is ErrorKind.PASSING
     assert kinds["insufficient_permissions"] is ErrorKind.PERMISSION
 
 
-# What the fake tells tests of a drop's fate.
+# What tests can read from the fake
 
 
 def test_the_fake_counts_batches_and_paid_answers_though_the_metadata_is_dropped(tmp_path: Path) -> None:
@@ -502,12 +500,10 @@ def test_a_batch_file_that_the_service_refuses_fails(
     assert [(name, number) for name, _, number in failed.errors] == [(code, line)]
 
 
-# What only a server does: against the emulator alone.
+# Behaviour of servers: only against the emulator
 
 
-def test_a_key_that_was_replaced_is_read_again_before_a_call_is_given_up(
-    real: OpenAIBatches, key: Key, tmp_path: Path
-) -> None:
+def test_a_replaced_key_is_read_again_before_a_call_fails(real: OpenAIBatches, key: Key, tmp_path: Path) -> None:
     key.cached = "sk-former"
     assert real.key_version() == "version of sk-former"
     assert list(real.newest()) == [[]]
@@ -516,7 +512,7 @@ def test_a_key_that_was_replaced_is_read_again_before_a_call_is_given_up(
     assert real.key_version() == f"version of {key.value}", "that with which the batch was created"
 
 
-def test_a_create_whose_answer_is_lost_is_unsure_and_made_once(
+def test_a_create_whose_answer_is_lost_is_not_repeated(
     real: OpenAIBatches, emulator: RunningEmulator, tmp_path: Path, strike: Callable[..., None]
 ) -> None:
     for how in ("drop", "500"):
@@ -527,7 +523,7 @@ def test_a_create_whose_answer_is_lost_is_unsure_and_made_once(
     assert [batch.metadata["how"] for page in real.newest() for batch in page] == ["500", "drop"]
 
 
-def test_a_429_says_when_to_come_again(real: OpenAIBatches, tmp_path: Path, strike: Callable[..., None]) -> None:
+def test_a_429_says_when_to_retry(real: OpenAIBatches, tmp_path: Path, strike: Callable[..., None]) -> None:
     made = submit(real, tmp_path, "1")
     strike("http_error", status=429, code="rate_limit_exceeded", retry_after=7)
     with pytest.raises(OpenAIRateLimitError) as raised:
@@ -535,7 +531,7 @@ def test_a_429_says_when_to_come_again(real: OpenAIBatches, tmp_path: Path, stri
     assert (raised.value.code, raised.value.seconds) == ("rate_limit_exceeded", 7)
 
 
-def test_a_refusal_has_its_code_and_not_its_text(
+def test_a_refusal_keeps_its_code_but_not_its_text(
     real: OpenAIBatches, tmp_path: Path, strike: Callable[..., None]
 ) -> None:
     made = submit(real, tmp_path, "1")
@@ -546,7 +542,7 @@ def test_a_refusal_has_its_code_and_not_its_text(
     assert "SECRET" not in str(raised.value)
 
 
-def test_a_broken_server_leaves_it_open_what_happened(
+def test_an_error_of_the_server_leaves_the_outcome_unknown(
     real: OpenAIBatches, emulator: RunningEmulator, tmp_path: Path, strike: Callable[..., None]
 ) -> None:
     made = submit(real, tmp_path, "1")
@@ -578,14 +574,14 @@ def test_another_spelling_of_a_status_is_the_same_status(
     assert real.retrieve(made.id).status is OpenAIStatus.CANCELLED
 
 
-# What goes over the wire: against answers made up for it.
+# Requests and responses over HTTP: against prepared responses
 
 BATCH = {"id": "batch_1", "status": "validating", "created_at": 1, "input_file_id": "file-1", "object": "batch"}
 OWN = "https://api.openai.com/v1"
 
 
 class Wire:
-    """Answers the adapter's requests one after the other, the last answer for ever, and keeps the requests."""
+    """A transport that answers requests with the given responses in order, repeats the last one, and keeps requests."""
 
     def __init__(self, *answers: httpx2.Response | Exception) -> None:
         self.answers = list(answers)
@@ -622,9 +618,7 @@ def refusal(status: int, code: str | None = "some_code", **headers: str) -> http
         ("https://example.org/api.openai.com/v1", False),
     ],
 )
-def test_files_expire_at_openai_and_other_servers_are_not_asked_for_it(
-    tmp_path: Path, base_url: str, expires: bool
-) -> None:
+def test_files_get_an_expiry_at_openai_only(tmp_path: Path, base_url: str, expires: bool) -> None:
     wire = Wire(httpx2.Response(200, json={"id": "file-1"}), httpx2.Response(200, json=BATCH))
     openai = wire.adapter(base_url)
     openai.create(openai.upload(batch_file(tmp_path, "1"), "batch.jsonl"), CHAT, {})
@@ -650,7 +644,7 @@ def test_files_expire_at_openai_and_other_servers_are_not_asked_for_it(
         ({"retry-after-ms": "x", "retry-after": "9"}, 9),
     ],
 )
-def test_a_429_is_waited_for_as_long_as_it_says_by_the_caller(headers: dict[str, str], seconds: int) -> None:
+def test_a_429_passes_its_waiting_time_to_the_caller(headers: dict[str, str], seconds: int) -> None:
     wire = Wire(refusal(429, **headers))
     began = time.monotonic()
     with pytest.raises(OpenAIRateLimitError) as raised:
@@ -660,14 +654,14 @@ def test_a_429_is_waited_for_as_long_as_it_says_by_the_caller(headers: dict[str,
 
 
 @pytest.mark.parametrize(("ahead", "least", "most"), [(300, 290, 301), (-300, 1, 1)])
-def test_a_429_may_name_the_moment(ahead: int, least: int, most: int) -> None:
+def test_a_429_may_give_a_date(ahead: int, least: int, most: int) -> None:
     wire = Wire(refusal(429, **{"retry-after": formatdate(time.time() + ahead, usegmt=True)}))
     with pytest.raises(OpenAIRateLimitError) as raised:
         wire.adapter().retrieve("batch_1")
     assert least <= raised.value.seconds <= most
 
 
-def test_no_money_is_told_by_the_code_or_by_the_type() -> None:
+def test_an_exhausted_quota_is_recognised_by_its_code_or_its_type() -> None:
     quota = "insufficient_quota"
     for error in ({"code": quota}, {"code": "x", "type": quota}, {"code": None, "type": quota}):
         with pytest.raises(OpenAIBillingError) as raised:
@@ -688,7 +682,7 @@ CALLS: dict[str, Callable[[OpenAIBatches, Path], object]] = {
 
 @pytest.mark.parametrize("lost", [httpx2.ReadTimeout("t"), httpx2.ConnectError("c"), refusal(500)], ids=type)
 @pytest.mark.parametrize("name", CALLS)
-def test_what_only_asks_is_tried_twice_and_all_else_once(tmp_path: Path, name: str, lost: Any) -> None:
+def test_read_calls_are_tried_twice_and_writes_once(tmp_path: Path, name: str, lost: Any) -> None:
     wire = Wire(lost)
     with pytest.raises(OpenAIOutcomeUnknownError):
         CALLS[name](wire.adapter(), batch_file(tmp_path, "1"))
@@ -697,15 +691,13 @@ def test_what_only_asks_is_tried_twice_and_all_else_once(tmp_path: Path, name: s
     timeouts = [request.extensions["timeout"] for request in wire.requests]
     assert {timeout["connect"] for timeout in timeouts} == {5}
     assert {timeout["read"] for timeout in timeouts} == {{"create": 25, "upload": 60, "streaming": 60}.get(name, 15)}
-    # The slowest way through a poll's call, and less than the minute by which a lease covers a create.
+    # The longest duration of a call in a poll. For a create it is less than the minute that a lease leaves.
     slowest = sum(2 * timeout["connect"] + timeout["write"] + timeout["read"] for timeout in timeouts)
     assert slowest <= {"create": 59, "upload": 90, "streaming": 90}.get(name, 80)
 
 
 @pytest.mark.slow
-def test_an_upload_that_a_server_takes_a_few_bytes_at_a_time_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_upload_to_a_slow_server_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Dripping(httpx2.BaseTransport):
         taken = 0
 
@@ -725,8 +717,8 @@ def test_an_upload_that_a_server_takes_a_few_bytes_at_a_time_ends(
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_a_refusal_that_is_not_in_the_apis_words_proves_nothing(tmp_path: Path, status: int) -> None:
-    """As from a proxy: it must not hold jobs, or have a batch taken for gone."""
+def test_a_refusal_in_another_format_leaves_the_outcome_unknown(tmp_path: Path, status: int) -> None:
+    """Some proxies send one: it must not hold jobs, and a batch must not count as gone."""
     wire = Wire(httpx2.Response(status, text="<html>Not here</html>"))
     for call in CALLS.values():
         with pytest.raises(OpenAIOutcomeUnknownError):
@@ -734,7 +726,7 @@ def test_a_refusal_that_is_not_in_the_apis_words_proves_nothing(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("answer", ["<html>Welcome</html>", "{}", '{"id": 1}', '{"id": "file-2"}'])
-def test_a_good_answer_about_something_else_does_not_show_that_a_file_is_seen(answer: str) -> None:
+def test_an_answer_about_another_object_does_not_prove_that_a_file_is_visible(answer: str) -> None:
     try:
         seen = Wire(httpx2.Response(200, text=answer)).adapter().sees("file-1")
     except OpenAIOutcomeUnknownError:
@@ -743,7 +735,7 @@ def test_a_good_answer_about_something_else_does_not_show_that_a_file_is_seen(an
     assert not seen
 
 
-def test_an_upload_whose_answer_cannot_be_read_is_unsure(tmp_path: Path) -> None:
+def test_an_upload_whose_answer_is_unreadable_has_an_unknown_outcome(tmp_path: Path) -> None:
     for text in ("<html>Welcome</html>", "{}", "[]", ""):
         with pytest.raises(OpenAIOutcomeUnknownError):
             Wire(httpx2.Response(200, text=text)).adapter().upload(batch_file(tmp_path, "1"), "batch.jsonl")
@@ -760,12 +752,12 @@ class Pieces(httpx2.SyncByteStream):
     ("status", "headers", "extent"),
     [
         (206, {"content-range": "bytes 2-9/10"}, (2, 10)),
-        (206, {"content-range": "bytes 1-8/*"}, (1, None)),  # it may begin earlier than was asked
+        (206, {"content-range": "bytes 1-8/*"}, (1, None)),  # it may begin earlier than requested
         (200, {}, (0, None)),
         (200, {"content-length": "8"}, (0, 8)),
     ],
 )
-def test_a_download_is_where_and_as_large_as_its_server_says(
+def test_a_download_has_the_offset_and_size_that_the_server_states(
     status: int, headers: dict[str, str], extent: tuple[int, int | None]
 ) -> None:
     wire = Wire(httpx2.Response(status, headers=headers, stream=Pieces()))
@@ -787,20 +779,20 @@ def test_a_download_is_where_and_as_large_as_its_server_says(
         (416, {"content-range": "bytes */1"}),
     ],
 )
-def test_a_download_that_is_not_what_its_server_says_is_unsure(status: int, headers: dict[str, str]) -> None:
+def test_a_download_that_contradicts_its_headers_has_an_unknown_outcome(status: int, headers: dict[str, str]) -> None:
     wire = Wire(httpx2.Response(status, headers=headers, stream=Pieces()))
     with pytest.raises(OpenAIOutcomeUnknownError):
         content(wire.adapter(), "file-1", 2)
 
 
-def test_a_refusal_whose_code_is_no_word_has_its_status_for_a_code() -> None:
+def test_a_refusal_without_a_usable_code_gets_its_status_as_code() -> None:
     for code in ({"a": 1}, "two words", "", None):
         with pytest.raises(OpenAIRequestError) as raised:
             Wire(httpx2.Response(422, json={"error": {"code": code, "message": "no"}})).adapter().retrieve("batch_1")
         assert (raised.value.code, raised.value.status) == ("http_422", 422)
 
 
-def test_a_line_that_is_no_number_is_no_line() -> None:
+def test_a_line_number_that_is_not_a_number_is_ignored() -> None:
     errors = [{"code": "bad", "message": None, "line": line} for line in (3, "3", True, None)]
     wire = Wire(httpx2.Response(200, json={**BATCH, "status": "failed", "errors": {"data": errors}}))
     assert [error[1:] for error in wire.adapter().retrieve("batch_1").errors] == [

@@ -1,4 +1,4 @@
-"""What the ports promise of queues and topics, kept by the fakes and by the real adapters alike."""
+"""The contract of the ports to queues and topics, which the fakes and the real adapters keep."""
 
 import json
 import time
@@ -22,7 +22,7 @@ from tests.contract.conftest import REGION
 from tests.fakes import FakeDeadLetters, FakeQueue, FakeTopics
 from tests.fakes.refusal import refusal
 from tests.fakes.topics import check_as_sns
-from tests.notifying import Told, anything
+from tests.notifying import Generated, anything
 
 
 class QueueEnds(NamedTuple):
@@ -31,7 +31,7 @@ class QueueEnds(NamedTuple):
     delete: Callable[[str], object]
 
     def take(self) -> Any:
-        """The next message, which is deleted; None if none may be received."""
+        """Receive and delete the next message. Return None if none is visible."""
         if (received := self.receive()) is None:
             return None
         self.delete(received[0])
@@ -49,7 +49,7 @@ def ends(request: pytest.FixtureRequest, aws: None) -> QueueEnds:
 
         return QueueEnds(fake, receive_fake, fake.delete)
     client = boto3.client("sqs", region_name=REGION)
-    # The service's own bound was 256 KiB for years, and other brokers' still is.
+    # The limit of SQS was 256 KiB for years, and that of other brokers still is.
     url = client.create_queue(QueueName="q", Attributes={"MaximumMessageSize": "262144"})["QueueUrl"]
     return QueueEnds(
         SqsQueue(client, url),
@@ -71,7 +71,7 @@ class QueueAndDeadLetters(NamedTuple):
 
 @pytest.fixture(params=["fake", "real"])
 def redriven(request: pytest.FixtureRequest, aws: None) -> QueueAndDeadLetters:
-    """A queue as the template's are, with a queue of dead letters."""
+    """Return a queue with a dead-letter queue, as the template declares them."""
     if request.param == "fake":
         letters = FakeDeadLetters(time.time)
         fake = FakeQueue(time.time, letters)
@@ -97,7 +97,7 @@ def test_a_message_arrives_as_it_was_sent(ends: QueueEnds) -> None:
 
 
 @pytest.mark.slow
-def test_a_delayed_message_is_not_there_yet(ends: QueueEnds) -> None:
+def test_a_delayed_message_is_not_received_early(ends: QueueEnds) -> None:
     ends.queue.send({"n": 1}, 1)
     assert ends.take() is None
     time.sleep(1.1)
@@ -116,7 +116,7 @@ def test_the_depth_counts_what_is_visible_hidden_and_delayed(ends: QueueEnds) ->
 
 
 @pytest.mark.slow
-def test_a_message_is_hidden_for_as_long_as_is_said(ends: QueueEnds) -> None:
+def test_a_message_is_hidden_for_the_given_time(ends: QueueEnds) -> None:
     ends.queue.send({"n": 1})
     received = ends.receive()
     assert received
@@ -159,7 +159,7 @@ def test_a_message_that_was_received_five_times_becomes_a_dead_letter(redriven: 
     assert redriven.queue.depth() == 0
 
 
-def test_hiding_a_message_that_is_gone_is_no_error(ends: QueueEnds) -> None:
+def test_hiding_a_deleted_message_is_not_an_error(ends: QueueEnds) -> None:
     ends.queue.send({"n": 1})
     received = ends.receive()
     assert received
@@ -179,11 +179,11 @@ def test_hiding_a_message_that_is_gone_is_no_error(ends: QueueEnds) -> None:
         "InvalidParameterValue",
     ],
 )
-def test_whatever_sqs_says_of_a_message_that_is_gone_is_no_error(code: str) -> None:
+def test_every_sqs_error_about_a_deleted_message_is_ignored(code: str) -> None:
     SqsQueue(_refusing("sqs", "change_message_visibility", code), "http://queue").hide("receipt", 10)
 
 
-def test_hiding_in_a_queue_that_is_gone_or_for_more_than_twelve_hours_is_one() -> None:
+def test_hiding_in_a_deleted_queue_or_for_more_than_twelve_hours_is_an_error() -> None:
     queue = SqsQueue(_refusing("sqs", "change_message_visibility", "QueueDoesNotExist"), "http://queue")
     with pytest.raises(ClientError, match="QueueDoesNotExist"):
         queue.hide("receipt", 43_200)
@@ -193,7 +193,7 @@ def test_hiding_in_a_queue_that_is_gone_or_for_more_than_twelve_hours_is_one() -
 
 
 def _refusing(service: str, call: str, code: str) -> Any:
-    """A client that refuses a call."""
+    """Return a client that refuses a call."""
     client: Any = boto3.client(service, region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x")
     stubber = Stubber(client)
     stubber.add_client_error(call, code)
@@ -204,7 +204,7 @@ def _refusing(service: str, call: str, code: str) -> Any:
 class DeadAndWriter(NamedTuple):
     dead: DeadLetters
     write: Callable[[Any], object]  # puts a message there
-    left: Callable[[], int]  # how many there are, those that are hidden too
+    left: Callable[[], int]  # how many there are, with the hidden ones
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -226,7 +226,7 @@ def graveyard(request: pytest.FixtureRequest, aws: None) -> DeadAndWriter:
     return DeadAndWriter(SqsDeadLetters(client, url), write, left)
 
 
-def test_dead_letters_are_hidden_while_they_are_looked_at_and_gone_once_deleted(graveyard: DeadAndWriter) -> None:
+def test_dead_letters_are_hidden_while_they_are_processed_and_then_deleted(graveyard: DeadAndWriter) -> None:
     assert list(graveyard.dead.take()) == []
     for number in range(3):
         graveyard.write({"n": number})
@@ -239,7 +239,7 @@ def test_dead_letters_are_hidden_while_they_are_looked_at_and_gone_once_deleted(
     assert graveyard.left() == 1
 
 
-def test_a_dead_letter_that_is_no_json_stays(aws: None) -> None:
+def test_a_dead_letter_that_is_not_json_stays(aws: None) -> None:
     client = boto3.client("sqs", region_name=REGION)
     url = client.create_queue(QueueName="dead")["QueueUrl"]
     client.send_message(QueueUrl=url, MessageBody="no JSON")
@@ -261,8 +261,8 @@ NOTIFICATION = Notification(
 
 class TopicsAndListener(NamedTuple):
     topics: Topics
-    programs: Callable[[], list[Any]]  # what programs heard since: (detail, attributes)
-    people: Callable[[], list[Any]]  # what people heard since: (subject, text, attributes)
+    programs: Callable[[], list[Any]]  # what programs got since: (detail, attributes)
+    people: Callable[[], list[Any]]  # what people got since: (subject, text, attributes)
     operators: Callable[[], list[Any]]  # the same of operators
 
 
@@ -284,7 +284,7 @@ def topics(request: pytest.FixtureRequest, aws: None) -> TopicsAndListener:
         queue = sqs.get_queue_attributes(QueueUrl=urls[name], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         sns.subscribe(TopicArn=arns[name], Protocol="sqs", Endpoint=queue)
 
-    def heard(name: str) -> list[Any]:
+    def received(name: str) -> list[Any]:
         found = sqs.receive_message(QueueUrl=urls[name], MaxNumberOfMessages=10).get("Messages", [])
         return [json.loads(message["Body"]) for message in found]
 
@@ -295,18 +295,18 @@ def topics(request: pytest.FixtureRequest, aws: None) -> TopicsAndListener:
         }
 
     def letters(name: str) -> list[Any]:
-        return [(m["Subject"], m["Message"], attributes_of(m)) for m in heard(name)]
+        return [(m["Subject"], m["Message"], attributes_of(m)) for m in received(name)]
 
     return TopicsAndListener(
         SnsTopics(sns, arns["notifications"], arns["events"], arns["alarms"]),
-        lambda: [(json.loads(m["Message"]), attributes_of(m)) for m in heard("events")],
+        lambda: [(json.loads(m["Message"]), attributes_of(m)) for m in received("events")],
         lambda: letters("notifications"),
         lambda: letters("alarms"),
     )
 
 
 @pytest.mark.slow
-def test_people_and_programs_hear_the_same_thing_each_in_their_form(topics: TopicsAndListener) -> None:
+def test_people_and_programs_get_the_same_notification_in_their_own_form(topics: TopicsAndListener) -> None:
     attributes = {"event": "ended", "status": "partial", "folder": "späte Bücher", "recipe_folder": "späte"}
     topics.topics.publish(Audience.PROGRAMS, NOTIFICATION)
     assert topics.programs() == [({"rows": {"total": 3}}, attributes)]
@@ -319,7 +319,7 @@ def test_people_and_programs_hear_the_same_thing_each_in_their_form(topics: Topi
 
 
 def test_a_digest_of_several_folders_has_each_as_a_value_of_its_attribute(topics: TopicsAndListener) -> None:
-    """So that a filter for one of the folders lets it through."""
+    """So a filter for one of the folders passes it."""
     topics.topics.publish(Audience.PEOPLE, replace(NOTIFICATION, folder="a", more_folders=("b", "ü")))
     ((_, _, attributes),) = topics.people()
     assert attributes["folder"] == ["a", "b", "ü"]
@@ -337,7 +337,7 @@ HUGE = Notification(
 
 
 @pytest.mark.slow
-def test_what_sns_would_refuse_for_its_size_or_its_characters_is_cut_to_fit(topics: TopicsAndListener) -> None:
+def test_a_notification_beyond_the_limits_of_sns_is_cut_to_fit(topics: TopicsAndListener) -> None:
     for audience in Audience:
         topics.topics.publish(audience, HUGE)
     ((detail, attributes),) = topics.programs()
@@ -351,7 +351,7 @@ def test_what_sns_would_refuse_for_its_size_or_its_characters_is_cut_to_fit(topi
 
 
 class StrictSns:
-    """SNS as `FakeTopics` is strict; `knows_better` refuses all that is not ASCII, for a reason that nobody knows."""
+    """SNS, as strict as `FakeTopics`. `knows_better` refuses everything that is not ASCII, for an unknown reason."""
 
     def __init__(self, *, knows_better: bool = False) -> None:
         self._knows_better = knows_better
@@ -367,11 +367,11 @@ class StrictSns:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("audience", list(Audience))
-@given(told=anything())
+@given(generated=anything())
 @settings(deadline=None)  # it may have megabytes
-def test_sns_takes_whatever_is_told(audience: Audience, told: Told) -> None:
+def test_sns_accepts_every_notification(audience: Audience, generated: Generated) -> None:
     sns = StrictSns()
-    SnsTopics(sns, "people", "programs", "operators").publish(audience, told.notification)  # type: ignore[arg-type]  # all that is called
+    SnsTopics(sns, "people", "programs", "operators").publish(audience, generated.notification)  # type: ignore[arg-type]  # all that is called
     (sent,) = sns.sent
     assert sent["TopicArn"] == audience
     assert ("Subject" in sent) is (audience is not Audience.PROGRAMS)
@@ -379,13 +379,15 @@ def test_sns_takes_whatever_is_told(audience: Audience, told: Told) -> None:
         assert isinstance(json.loads(sent["Message"]), dict)
 
 
-def test_what_sns_refuses_all_the_same_is_told_in_its_shortest_form() -> None:
+def test_a_refused_notification_is_sent_in_its_shortest_form() -> None:
     sns = StrictSns(knows_better=True)
     results = {"bucket": "the-results", "prefix": "a.csv/the-job/"}
-    told = replace(NOTIFICATION, detail={"schema_version": 1, "job_id": "the-job", "results": results, "text": "ü"})
+    generated = replace(
+        NOTIFICATION, detail={"schema_version": 1, "job_id": "the-job", "results": results, "text": "ü"}
+    )
     topics = SnsTopics(sns, "people", "programs", "operators")  # type: ignore[arg-type]  # all that is called
     for audience in Audience:
-        topics.publish(audience, told)
+        topics.publish(audience, generated)
     programs, people, operators = sns.sent
     assert json.loads(programs["Message"]) == {
         "schema_version": 1,
@@ -402,14 +404,14 @@ def test_what_sns_refuses_all_the_same_is_told_in_its_shortest_form() -> None:
 
 
 @pytest.mark.parametrize("code", ["KMSDisabled", "InternalError", "AuthorizationError", "NotFound"])
-def test_what_has_nothing_to_do_with_the_message_is_raised(code: str) -> None:
+def test_an_error_that_does_not_concern_the_message_is_raised(code: str) -> None:
     topics = SnsTopics(_refusing("sns", "publish", code), *(f"arn:aws:sns:::{name}" for name in "abc"))
     with pytest.raises(ClientError, match=code):
         topics.publish(Audience.PROGRAMS, NOTIFICATION)
 
 
 def test_a_topic_that_refuses_the_shortest_form_too_is_an_error() -> None:
-    """It is the topic then: nobody was told, and who counts on it must know."""
+    """The topic is at fault then: nobody was notified, and the caller must know."""
 
     class Nowhere:
         def publish(self, **_call: Any) -> None:
@@ -419,8 +421,8 @@ def test_a_topic_that_refuses_the_shortest_form_too_is_an_error() -> None:
         SnsTopics(Nowhere(), "people", "programs", "operators").publish(Audience.PEOPLE, NOTIFICATION)  # type: ignore[arg-type]  # all that is called
 
 
-def test_sns_takes_subjects_as_long_as_ours_and_no_longer(aws: None) -> None:
-    """Of the names that people give their files, and the numbers that are never cut."""
+def test_the_maximum_length_of_a_subject_is_that_of_sns(aws: None) -> None:
+    """Subjects have names of files in any script, and numbers that are never cut."""
     client = boto3.client("sns", region_name=REGION)
     arn = client.create_topic(Name="t")["TopicArn"]
     longest = subject("ü" * 300 + ".csv", "199,870 of 200,000 answered")

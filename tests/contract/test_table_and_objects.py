@@ -1,4 +1,4 @@
-"""What the ports promise of the table and of S3, kept by the fakes and by the real adapters alike."""
+"""The contract of the ports to the table and to S3, which the fakes and the real adapters keep."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ MIB = 1_048_576
 
 
 class BrokenOffError(Exception):
-    """What a writer ran into."""
+    """An error of a writer while it writes."""
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -81,7 +81,7 @@ def test_items_are_found_by_the_beginning_of_their_key_in_order(table: Table) ->
     assert len(list(table.query("p"))) == 3
 
 
-def test_only_what_is_open_stands_in_the_index_oldest_first(table: Table) -> None:
+def test_the_index_has_only_open_items_oldest_first(table: Table) -> None:
     table.insert(item("young", open="job", since="2"))
     table.insert(item("old", open="job", since="1"))
     table.insert(item("done"))
@@ -130,21 +130,21 @@ def test_the_table_holds_no_values_that_cannot_be_read_back_the_same(table: Tabl
         table.insert(item("a", nested=[{"value": value}]))
 
 
-def test_an_item_as_large_as_may_be_is_taken(table: Table) -> None:
+def test_an_item_of_the_maximum_size_is_accepted(table: Table) -> None:
     table.insert(item("s" * 1_023, text="x" * 400_000))
     assert len(list(table.query("p", "s"))) == 1
 
 
 @pytest.mark.parametrize("key", ["open", "since"])
 def test_a_key_of_the_index_is_text(key: str) -> None:
-    """As DynamoDB checks it, but moto does not, in its words."""
+    """DynamoDB checks this, with these words. moto does not."""
     wrong = {**item("a", open="sweep", since="1"), key: 1_750_000_000}
     with pytest.raises(ClientError, match=f"Type mismatch for Index Key {key} Expected: S Actual: N"):
         FakeTable().insert(wrong)
 
 
 def test_a_number_has_at_most_38_digits() -> None:
-    """As DynamoDB documents it, but moto does not check it."""
+    """DynamoDB documents this limit. moto does not check it."""
     FakeTable().insert(item("a", number=10**40 - 10**2))
     with pytest.raises(ClientError, match="38 significant digits"):
         FakeTable().insert(item("a", number=10**40 - 1))
@@ -152,12 +152,12 @@ def test_a_number_has_at_most_38_digits() -> None:
 
 @pytest.mark.parametrize("expires_at", ["1750000000", 1_750_000_000_000, None, True])
 def test_a_time_to_live_is_in_seconds(expires_at: Any) -> None:
-    """DynamoDB takes any, and keeps the item for ever."""
+    """DynamoDB accepts other values, but keeps such an item for ever."""
     with pytest.raises(AssertionError, match="time to live"):
         FakeTable().insert(item("a", expires_at=expires_at))
 
 
-def test_what_has_outlived_its_time_is_gone_at_some_time() -> None:
+def test_expired_items_are_deleted_some_time_later() -> None:
     clock = FakeClock()
     table = FakeTable(clock)
     table.insert(item("a", expires_at=int(clock()) + 10))
@@ -178,7 +178,7 @@ def test_the_index_may_lag() -> None:
     clock.sleep(20)
     table.replace(item("a", 2), 1)
     clock.sleep(10)
-    assert [found["rev"] for found in table.open_items("job")] == [1], "it is not open any more, but for the index"
+    assert [found["rev"] for found in table.open_items("job")] == [1], "it is no longer open, except in the index"
     clock.sleep(20)
     assert list(table.open_items("job")) == []
 
@@ -195,14 +195,14 @@ def test_a_version_can_be_read_after_its_key_is_deleted(objects: Objects) -> Non
 
 
 def marker_of(objects: Objects) -> str:
-    """The version that a delete marker is, of the only one there is."""
+    """Return the version id of the only delete marker."""
     if isinstance(objects, FakeObjects):
         return objects.remove("aaa", "k")
     listed = objects._client.list_object_versions(Bucket="aaa")  # type: ignore[attr-defined]  # the real one's
     return str(listed["DeleteMarkers"][0]["VersionId"])
 
 
-def test_all_below_a_prefix_is_deleted_page_by_page_for_as_long_as_there_is_time(
+def test_objects_below_a_prefix_are_deleted_page_by_page_until_time_runs_out(
     objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if isinstance(objects, S3Objects):
@@ -220,8 +220,8 @@ def test_all_below_a_prefix_is_deleted_page_by_page_for_as_long_as_there_is_time
 
 
 @pytest.mark.slow
-def test_a_key_that_cannot_be_deleted_is_no_success(aws: None) -> None:
-    """S3 answers 200 all the same. What is raised names no key."""
+def test_a_key_that_cannot_be_deleted_is_an_error(aws: None) -> None:
+    """S3 answers 200 anyway. The exception names no key."""
     client = client_of_s3()
     S3Objects(client).put("aaa", "SECRET", b"", "text/plain")
     client.delete_objects = lambda **_: {"Errors": [{"Key": "SECRET", "Code": "AccessDenied", "Message": "SECRET"}]}
@@ -232,7 +232,7 @@ def test_a_key_that_cannot_be_deleted_is_no_success(aws: None) -> None:
 
 @pytest.mark.parametrize("key", ["k" * 1_025, "ü" * 513, ""], ids=["ascii", "in another alphabet", "empty"])
 def test_a_key_is_at_most_1024_bytes(key: str) -> None:
-    """As S3 documents it; moto takes any."""
+    """S3 documents this limit. moto accepts any key."""
     fake = FakeObjects(FakeClock())
     for call in (lambda: fake.drop(key, b""), lambda: fake.head(INBOX, key)):
         with pytest.raises(ClientError, match="KeyTooLong"):
@@ -240,16 +240,16 @@ def test_a_key_is_at_most_1024_bytes(key: str) -> None:
     fake.drop("k" * 1_024, b"")
 
 
-def test_what_is_kept_with_an_object_is_at_most_two_kilobytes() -> None:
-    """As S3 documents it, of names and values together; moto takes any."""
+def test_metadata_of_an_object_is_at_most_two_kilobytes() -> None:
+    """S3 documents this limit for names and values together. moto accepts any metadata."""
     fake = FakeObjects(FakeClock())
     fake.drop("k", b"", {"a-label": "x" * 2_041})
     with pytest.raises(ClientError, match="MetadataTooLarge"):
         fake.drop("k", b"", {"a-label": "x" * 2_042})
 
 
-def test_a_multipart_upload_is_as_old_as_its_beginning_but_its_event_is_of_its_end() -> None:
-    """S3 documents it so; moto has the end for both."""
+def test_a_multipart_upload_has_the_time_of_its_start_and_its_event_that_of_its_end() -> None:
+    """S3 documents this. moto uses the end for both."""
     clock = FakeClock(1_750_000_000.7)
     fake = FakeObjects(clock)
     began = clock()
@@ -264,12 +264,12 @@ def test_a_multipart_upload_is_as_old_as_its_beginning_but_its_event_is_of_its_e
 
 
 def sequencer(event: dict[str, Any]) -> str:
-    """As S3 documents it: the shorter of two is padded with zeros at its right, before they are compared as text."""
+    """Return an event's sequencer, padded with zeros at its right: S3 documents this before a comparison as text."""
     found: str = event["detail"]["object"]["sequencer"]
     return found.ljust(32, "0")
 
 
-def test_versions_of_a_key_are_told_of_in_their_order() -> None:
+def test_events_of_the_versions_of_a_key_come_in_order() -> None:
     fake = FakeObjects(FakeClock())
     versions = [fake.drop("k", b"") for _ in range(300)]
     events = [fake.event(INBOX, "k", version) for version in versions]
@@ -288,8 +288,8 @@ def shape(value: Any) -> Any:
     return {name: shape(member) for name, member in value.items()} if isinstance(value, dict) else type(value)
 
 
-def test_an_archived_object_is_seen_but_not_read() -> None:
-    """moto restores what it archives; the adapter's side stands in the unit tests of reading."""
+def test_an_archived_object_is_listed_but_cannot_be_read() -> None:
+    """moto restores archived objects, so the unit tests of reading cover the adapter."""
     fake = FakeObjects(FakeClock())
     fake.drop("k", b"data")
     fake.archived.add("k")
@@ -299,7 +299,7 @@ def test_an_archived_object_is_seen_but_not_read() -> None:
             read()
 
 
-def test_what_is_not_there_is_missing(objects: Objects) -> None:
+def test_a_missing_object_is_reported_as_missing(objects: Objects) -> None:
     with pytest.raises(ObjectNotFoundError):
         list(objects.blocks("aaa", "nothing"))
 
@@ -318,7 +318,7 @@ def test_any_range_of_a_version_can_be_read(objects: Objects) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [100, 6 * MIB])
-def test_a_version_is_joined_up_to_where_it_is_wanted(objects: Objects, size: int) -> None:
+def test_a_version_is_joined_up_to_the_given_byte(objects: Objects, size: int) -> None:
     data = bytes(range(50)) * (size // 50)
     objects.put("aaa", "k", data, "text/plain")
     version = objects.head("aaa", "k").version_id
@@ -334,15 +334,15 @@ def test_an_empty_object_has_no_bytes(objects: Objects) -> None:
     assert b"".join(objects.blocks("aaa", "k")) == b""
 
 
-def test_a_new_object_is_written_by_the_first_alone(objects: Objects) -> None:
+def test_only_the_first_writer_creates_a_new_object(objects: Objects) -> None:
     assert objects.put_new("aaa", "k", b"first", "text/plain")
     assert not objects.put_new("aaa", "k", b"second", "text/plain")
     assert b"".join(objects.blocks("aaa", "k")) == b"first"
 
 
 @pytest.mark.slow
-def test_a_conditional_write_that_meets_another_is_tried_again(aws: None) -> None:
-    """S3 asks for that: the other may fail yet, so that nobody would have written it. moto knows no conflicts."""
+def test_a_conditional_write_that_conflicts_is_retried(aws: None) -> None:
+    """S3 requires this: the other write may still fail, and then nobody would have written. moto knows no conflicts."""
     client = client_of_s3()
     conflict = ClientError({"Error": {"Code": "ConditionalRequestConflict"}}, "PutObject")
     answers: list[Exception | None] = [conflict, conflict, None]
@@ -366,7 +366,7 @@ def test_a_conditional_write_that_meets_another_is_tried_again(aws: None) -> Non
         fake.put_new("aaa", "other", b"", "text/plain")
 
 
-def test_nothing_is_left_of_an_object_whose_writing_broke_off(objects: Objects) -> None:
+def test_a_write_that_breaks_off_leaves_no_object(objects: Objects) -> None:
     def break_off() -> None:
         with objects.writing("aaa", "k", "text/plain") as writer:
             writer.write(b"x" * 9 * MIB)
@@ -389,11 +389,11 @@ PIECES = [
     [(1, 0), (6 * MIB, 9)],
     [(5 * MIB, 0), (5 * MIB, 9), (5 * MIB, 0), (7, 6)],
 ]
-"""The sizes of objects, and how many bytes of each are left out at its beginning."""
+"""The sizes of objects, and the number of bytes that are left out at the beginning of each."""
 
 
 def pieces_of(objects: Objects, sizes: list[tuple[int, int]]) -> tuple[list[Piece], bytes]:
-    """Such pieces, and what they come to."""
+    """Return pieces of these sizes, and the content of the object that they form."""
     pieces, whole = [], b""
     for number, (size, start) in enumerate(sizes):
         data = bytes([number + 65]) * start + bytes([number + 97]) * (size - start)
@@ -413,7 +413,7 @@ def test_pieces_of_any_size_are_joined_in_order(objects: Objects, sizes: list[tu
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", PIECES)
-def test_a_joining_whose_time_runs_out_again_and_again_comes_to_the_same(
+def test_a_join_that_runs_out_of_time_repeatedly_gives_the_same_object(
     objects: Objects, sizes: list[tuple[int, int]]
 ) -> None:
     pieces, whole = pieces_of(objects, sizes)
@@ -428,7 +428,7 @@ def test_a_joining_whose_time_runs_out_again_and_again_comes_to_the_same(
 
 
 @pytest.mark.slow
-def test_a_joining_that_was_begun_and_is_gone_is_begun_anew(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_join_whose_upload_is_gone_starts_again(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     pieces, whole = pieces_of(objects, [(6 * MIB, 0), (6 * MIB, 0)])
     begun = objects.join(pieces, "bbb", "joined", "text/plain", lambda: False)
     assert begun is not None
@@ -438,7 +438,7 @@ def test_a_joining_that_was_begun_and_is_gone_is_begun_anew(objects: Objects, mo
         copy = objects._client.upload_part_copy
 
         def as_s3_does(**call: Any) -> Any:
-            if call["UploadId"] == begun["upload"]:  # moto has no answer for an upload that is gone
+            if call["UploadId"] == begun["upload"]:  # moto does not answer about an upload that is gone
                 raise ClientError({"Error": {"Code": "NoSuchUpload"}}, "UploadPartCopy")
             return copy(**call)
 
@@ -448,7 +448,7 @@ def test_a_joining_that_was_begun_and_is_gone_is_begun_anew(objects: Objects, mo
 
 
 def uploads(objects: Objects) -> int:
-    """How many uploads are begun and not finished."""
+    """Return the number of unfinished uploads."""
     if isinstance(objects, FakeObjects):
         return len(objects.uploads)
     assert isinstance(objects, S3Objects)
@@ -457,9 +457,7 @@ def uploads(objects: Objects) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [[(6 * MIB, 0), (6 * MIB, 9)], [(100, 0)]], ids=["large", "small"])
-def test_a_joining_of_other_pieces_than_were_begun_leaves_nothing_of_those(
-    objects: Objects, sizes: list[tuple[int, int]]
-) -> None:
+def test_a_join_of_other_pieces_discards_the_earlier_upload(objects: Objects, sizes: list[tuple[int, int]]) -> None:
     begun_with, _ = pieces_of(objects, [(7 * MIB, 0), (7 * MIB, 0)])
     begun = objects.join(begun_with, "bbb", "joined", "text/plain", lambda: False)
     assert uploads(objects) == 1
@@ -470,7 +468,7 @@ def test_a_joining_of_other_pieces_than_were_begun_leaves_nothing_of_those(
 
 
 @pytest.mark.slow
-def test_a_joining_that_fails_leaves_nothing_that_nobody_knows_of(objects: Objects) -> None:
+def test_a_failed_join_leaves_no_unknown_upload(objects: Objects) -> None:
     pieces, _ = pieces_of(objects, [(6 * MIB, 0), (6 * MIB, 0)])
     gone = [pieces[0], replace(pieces[1], key="gone")]
     with pytest.raises((ClientError, ObjectNotFoundError)):
@@ -484,7 +482,7 @@ def test_a_joining_that_fails_leaves_nothing_that_nobody_knows_of(objects: Objec
 @pytest.mark.parametrize(
     ("code", "left"), [("NoSuchKey", 0), ("EntityTooSmall", 0), ("SlowDown", 1), ("AccessDenied", 1)]
 )
-def test_a_joining_that_was_begun_is_kept_unless_it_fails_for_good(aws: None, code: str, left: int) -> None:
+def test_a_started_join_is_kept_unless_it_fails_permanently(aws: None, code: str, left: int) -> None:
     client = client_of_s3()
     objects = S3Objects(client)
     pieces, whole = pieces_of(objects, [(6 * MIB, 0), (6 * MIB, 0), (6 * MIB, 0)])
@@ -505,7 +503,7 @@ def test_a_joining_that_was_begun_is_kept_unless_it_fails_for_good(aws: None, co
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_what_s3_forbids_is_told_from_what_is_missing(
+def test_a_forbidden_object_is_distinguished_from_a_missing_one(
     objects: Objects, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     objects.put("aaa", "key", b"data", "text/plain")
@@ -534,18 +532,16 @@ SMALL, LARGE = [(9, 0)], [(6 * MIB, 0), (6 * MIB, 0)]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [SMALL, LARGE])
-def test_what_is_joined_in_place_of_another_object_replaces_that_one(
-    objects: Objects, sizes: list[tuple[int, int]]
-) -> None:
+def test_a_join_over_an_existing_object_replaces_it(objects: Objects, sizes: list[tuple[int, int]]) -> None:
     pieces, whole = pieces_of(objects, sizes)
     assert objects.join(pieces, "bbb", "joined", "text/plain", instead_of="") is None
-    stands = objects.head("bbb", "joined").etag
-    assert stands
-    objects.join([Piece("bbb", "joined", 0, len(whole))], "bbb", "joined", "text/plain", instead_of=stands)
+    etag = objects.head("bbb", "joined").etag
+    assert etag
+    objects.join([Piece("bbb", "joined", 0, len(whole))], "bbb", "joined", "text/plain", instead_of=etag)
     assert b"".join(objects.blocks("bbb", "joined")) == whole
 
 
-def test_a_small_object_is_not_joined_in_place_of_what_is_there_no_more(objects: Objects) -> None:
+def test_a_small_join_fails_if_the_object_it_replaces_is_gone(objects: Objects) -> None:
     pieces, _ = pieces_of(objects, SMALL)
     with pytest.raises(StaleItemError):
         objects.join(pieces, "bbb", "joined", "text/plain", instead_of='"0123456789abcdef0123456789abcdef"')
@@ -558,12 +554,12 @@ def test_a_small_object_is_not_joined_in_place_of_what_is_there_no_more(objects:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("code", ["PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"])
-def test_a_large_object_that_meets_another_leaves_nothing_behind(
+def test_a_large_join_that_conflicts_leaves_no_upload(
     objects: Objects, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pieces, _ = pieces_of(objects, LARGE)
     objects.put("bbb", "joined", b"another", "text/plain")
-    if isinstance(objects, S3Objects):  # moto looks at no condition there, as S3 does
+    if isinstance(objects, S3Objects):  # moto ignores conditions there, unlike S3
 
         def complete(**call: Any) -> Any:
             assert call["IfMatch"] == '"gone"'

@@ -1,7 +1,7 @@
-"""A stack of the tests' own: the template deployed to the embedded AWS, IAM enforced, with the emulator for OpenAI.
+"""A stack for the end-to-end tests: the template on the embedded AWS with IAM enforced, and the emulator for OpenAI.
 
-One for all end-to-end tests, which therefore run in one process. They use it as anybody would: files are put into S3,
-events received from a queue, results read from S3.
+All end-to-end tests share it, so one process runs them. They use it as anybody would: they put files into S3, receive
+events from a queue, and read results from S3.
 """
 
 import json
@@ -27,40 +27,40 @@ from tests import event_contract
 from tests.e2e.logs import Logs
 
 WAIT_SECONDS = 480
-"""How long a job may take: far more than it does, and longer than a lost message takes to be sent again (330 s)."""
+"""The maximum duration of a job. It is longer than the time until a lost message is sent again (330 s)."""
 
 HOLD_ABOVE_ROWS = 5000
-"""Above the 3,000 reviews that most tests drop."""
+"""More than the 3,000 reviews that most tests drop."""
 
 PROCESS_DIED = "Worker process died"
-"""What ministack logs for a function whose process was killed."""
+"""The log lines of ministack for a function whose process was killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """The stack, and what has been heard of it. `names` are the variables of `stack.env`."""
+    """The stack, and the events and messages received from it. `names` are the variables of `stack.env`."""
 
     stack: Stack
     deployed: Deployed
     emulator_url: str
     logs: Logs
     heard: list[dict[str, Any]] = field(default_factory=list)
-    read: list[dict[str, Any]] = field(default_factory=list)  # what people were told, as SNS hands it to a queue
+    read: list[dict[str, Any]] = field(default_factory=list)  # messages for people, as SNS delivers them to a queue
 
     @property
     def names(self) -> dict[str, str]:
         return self.deployed.values
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the embedded AWS."""
+        """Return a boto3 client of the embedded AWS."""
         return self.deployed.client(service)
 
     def tick(self) -> None:
-        """Polls now."""
+        """Poll now."""
         self.deployed.tick()
 
     def drop(self, key: str, data: bytes, *, seconds_ago: int = 0, **labels: str) -> str:
-        """Puts a file into the inbox, as if it had been there for so long; its version."""
+        """Put a file into the inbox, with this age. Return its version."""
         s3 = self.client("s3")
         if seconds_ago:
             modified = datetime.fromtimestamp(time.time() - seconds_ago, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
@@ -76,9 +76,9 @@ class Embedded:
         return str(put["VersionId"])
 
     def event(self, version: str, *kinds: str, but_of: str = "") -> dict[str, Any]:
-        """The first event of these kinds (by default `ended` or `rejected`) about a version, polling until it comes.
+        """Return the first event of these kinds (by default `ended` or `rejected`) about a version.
 
-        Those of the job `but_of` do not count.
+        Poll until it comes. Events of the job `but_of` do not count.
         """
         wanted = kinds or ("ended", "rejected")
         deadline, seconds = time.monotonic() + WAIT_SECONDS, 0
@@ -88,15 +88,15 @@ class Embedded:
                 if about and event["event"] in wanted:
                     return event
             self.tick()
-            self.listen(seconds := min(seconds + 1, 4))  # a machine that is asked all the time does nothing else
+            self.listen(seconds := min(seconds + 1, 4))  # a machine that answers polls all the time does nothing else
         raise AssertionError(f"no event of {wanted} came, but {[(e['event'], e['drop']['key']) for e in self.heard]}")
 
     def answer(self, key: str, data: bytes, **labels: str) -> dict[str, Any]:
-        """Drops a file, and gives the event of its end."""
+        """Drop a file, and return the event of its end."""
         return self.event(self.drop(key, data, **labels))
 
     def results(self, event: dict[str, Any]) -> dict[str, bytes]:
-        """All objects of the job that an event is about, by their names within its folder."""
+        """Return all objects of the job of an event, by their names within its folder."""
         s3, bucket, prefix = self.client("s3"), event["results"]["bucket"], event["results"]["prefix"]
         listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
         return {
@@ -105,28 +105,28 @@ class Embedded:
         }
 
     def resource(self, logical_id: str) -> str:
-        """The name of a resource of the stack, which CloudFormation chose."""
+        """Return the name that CloudFormation chose for a resource of the stack."""
         return _resource(self.deployed, logical_id)
 
     @contextmanager
     def no_events(self) -> Iterator[None]:
-        """Has the events of what is dropped meanwhile lost."""
+        """Lose the events of files that are dropped meanwhile."""
         events, rule = self.client("events"), self.resource("DropRule")
         events.disable_rule(Name=rule)
         try:
             yield
-            time.sleep(1)  # an event is sent behind its request
+            time.sleep(1)  # an event is sent after its request
         finally:
             events.enable_rule(Name=rule)
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """A job's item in the table, as DynamoDB writes it."""
+        """Return the item of a job, as DynamoDB writes it."""
         key = {"pk": {"S": f"job#{job_id}"}, "sk": {"S": "job"}}
         found = self.client("dynamodb").get_item(TableName=self.names["TABLE"], Key=key, ConsistentRead=True)
         return dict(found["Item"])
 
     def kill(self, function: str) -> int:
-        """Kills the processes in which a function runs, as Lambda's host might; how many there were."""
+        """Kill the processes of a function, as a host of Lambda might. Return how many there were."""
         server = running(self.stack.directory, AWS, AWS_MARK)
         listed = subprocess.run(["ps", "-Awwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
         processes = [line.split(maxsplit=2) for line in listed.splitlines()]
@@ -136,7 +136,7 @@ class Embedded:
         return len(pids)
 
     def store_key(self, key: str) -> None:
-        """Stores OpenAI's key, and has the functions start anew, so that none goes on with one it has cached."""
+        """Store OpenAI's key, and restart the functions, so that none continues with a cached one."""
         self.deployed.store_key(key)
         functions = self.client("lambda")
         for name in (self.names["SUBMIT_FUNCTION"], self.names["POLL_FUNCTION"]):
@@ -146,27 +146,27 @@ class Embedded:
             functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
 
     def control(self, method: str, path: str, /, **members: Any) -> Any:
-        """Steers the emulator: `control("POST", "/faults", kind="fail_rows", every=3)`."""
+        """Control the emulator: `control("POST", "/faults", kind="fail_rows", every=3)`."""
         answer = httpx2.request(method, self.emulator_url + path, json=members or None, timeout=10, trust_env=False)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
     def strikes(self) -> list[int]:
-        """How often each fault of the emulator has struck, in the order in which they were added."""
+        """Return how often each fault of the emulator has applied, in the order in which they were added."""
         return [fault["strikes"] for fault in self.control("GET", "/faults")["data"]]
 
     def openai(self) -> OpenAI:
-        """A client of the emulator."""
+        """Return a client of the emulator."""
         return OpenAI(base_url=self.names["OPENAI_BASE_URL"], api_key=self.names["OPENAI_API_KEY"])
 
     def openai_batches(self, job_id: str) -> list[str]:
-        """The keys, as they stand in the metadata, of the batches that OpenAI has for a job."""
+        """Return the batch keys in the metadata of the batches that OpenAI has for a job."""
         with self.openai() as client:
             metadata = [batch.metadata or {} for batch in client.batches.list(limit=100)]
         return [found[METADATA_KEY] for found in metadata if found.get("job") == job_id]
 
     def dead_letters(self) -> dict[str, int]:
-        """How many messages were given up, by the queue; queues that hold none are left out."""
+        """Return the number of dead letters by queue, without empty queues."""
         sqs, found = self.client("sqs"), {}
         for name, url in self.names.items():
             if name.endswith("_DEAD_LETTERS_URL"):
@@ -177,7 +177,7 @@ class Embedded:
         return found
 
     def listen(self, seconds: int = 1) -> None:
-        """Hear what came, or what comes first within so many seconds."""
+        """Receive the events that came, or the first that comes within this time."""
         sqs, url = self.client("sqs"), self.names["EVENTS_QUEUE_URL"]
         received = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=seconds, MaxNumberOfMessages=10)
         for message in received.get("Messages", []):
@@ -187,9 +187,9 @@ class Embedded:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
     def mail(self, folder: str, *kinds: str) -> list[dict[str, Any]]:
-        """All that people were told of the drops of a folder, polling until one of these kinds came: by default an end.
+        """Return all messages about drops of a folder; poll until one of these kinds came, by default an end.
 
-        What is told together waits for a moment, until a poll tells it.
+        A digest waits for a moment, until a poll publishes it.
         """
         wanted = set(kinds or ("ended", "rejected"))
         deadline = time.monotonic() + WAIT_SECONDS
@@ -199,7 +199,7 @@ class Embedded:
             if wanted & {told["MessageAttributes"]["event"]["Value"] for told in found}:
                 return found
             self.tick()
-        raise AssertionError(f"people were not told of {wanted} in {folder}")
+        raise AssertionError(f"no message of {wanted} in {folder}")
 
     def read_mail(self) -> None:
         sqs, url = self.client("sqs"), self.names["NOTIFICATIONS_QUEUE_URL"]
@@ -211,13 +211,13 @@ class Embedded:
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    """The stack with short waits, its emulator as quick as it can be."""
+    """Yield a stack with short waits and a quick emulator."""
     openai_port = free_port()
     stack = Stack(
         directory=tmp_path_factory.mktemp("stack"),
         aws_port=free_port(),
         openai_port=openai_port,
-        # Short, yet longer than a function takes to start on a busy machine.
+        # Short, but longer than a function takes to start on a busy machine.
         parameters={
             "AbsenceConfirmationSeconds": "2",
             "RecipeWaitSeconds": "8",
@@ -238,27 +238,27 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
 
 @pytest.fixture(autouse=True)
 def provoked(embedded: Embedded) -> Iterator[Callable[..., None]]:
-    """Fails a test in whose time a function warned, failed or crashed, save for what the test names here.
+    """Fail a test during which a function logged a warning, an error or a crash that the test does not name here.
 
-    `provoked("held", …)` names texts; a line that holds one of them is meant. A function's lines are logged when it
-    ends, so that what still runs then is told of by the next test.
+    `provoked("held", …)` accepts lines that contain one of the texts. A function logs its lines when it ends, so the
+    next test reports those of a function that still runs.
     """
     yield embedded.logs.expect
     unexpected = embedded.logs.unexpected()
     embedded.logs.end_test()
-    assert not unexpected, "\n".join(["what this test did not provoke:", *unexpected])
+    assert not unexpected, "\n".join(["this test did not provoke:", *unexpected])
 
 
 @pytest.fixture
 def healthy(embedded: Embedded) -> Iterator[Embedded]:
-    """The stack with an emulator that behaves; faults that a test adds are cleared when it is over."""
+    """Yield the stack without faults of the emulator. Those that a test adds are cleared after it."""
     embedded.control("DELETE", "/faults")
     yield embedded
     embedded.control("DELETE", "/faults")
 
 
 def wait_for(what: Callable[[], Any], why: str) -> Any:
-    """What `what` gives, as soon as that is true; an AssertionError that says `why` if it takes too long."""
+    """Return the first true result of `what`. Raise AssertionError with `why` if it takes too long."""
     deadline, seconds = time.monotonic() + WAIT_SECONDS, 0.5
     while not (found := what()):
         assert time.monotonic() < deadline, why

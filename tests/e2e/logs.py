@@ -1,4 +1,4 @@
-"""What the functions log: the end-to-end tests fail on every line that complains and that no test asked for."""
+"""The logs of the functions: end-to-end tests fail on every error or warning that no test expects."""
 
 import json
 import time
@@ -10,7 +10,7 @@ PLATFORM_LINES = ("START RequestId: ", "END RequestId: ", "REPORT RequestId: ")
 COMPLAINTS = ("WARNING", "ERROR", "CRITICAL")
 
 OVERLAP_MS = 5_000
-"""An invocation is written with the time at which it ended, but a moment later: so much is read twice."""
+"""An invocation is logged with the time of its end, but a moment later. This time is read twice."""
 
 LATE_MS = 60_000
 """A function that ran when its test ended may still log what that test provoked."""
@@ -28,16 +28,16 @@ class Logs:
     _late: list[tuple[int, str]] = field(default_factory=list)
 
     def expect(self, *texts: str) -> None:
-        """Take lines that hold one of these texts for provoked, until the test is over."""
+        """Accept lines that contain one of these texts, until the end of the test."""
         self._expected += texts
 
     def end_test(self) -> None:
-        """Expect what this test provoked only for a little longer."""
+        """Accept lines that this test provoked only for a little longer."""
         self._late += [(_now_ms() + LATE_MS, text) for text in self._expected]
         self._expected.clear()
 
     def unexpected(self) -> list[str]:
-        """Return the complaints since this was last asked that no test provoked."""
+        """Return the complaints since the last call that no test provoked."""
         from_ms, self._from_ms = self._from_ms - OVERLAP_MS, _now_ms()
         found = []
         for group in self.groups:
@@ -57,9 +57,9 @@ class Logs:
 
 
 def complains(line: str) -> bool:
-    """Return whether a line of a function's log is a warning, an error, or what a crash left behind.
+    """Return whether a line of a function's log is a warning, an error, or the trace of a crash.
 
-    A function logs JSON; of Lambda's own lines only those that begin and end an invocation are ordinary. Anything else
+    A function logs JSON. Lambda's own lines that begin and end an invocation are ordinary. Anything else
     ("Task timed out after 300.00 seconds", "Worker process died", a traceback) is a crash.
     """
     try:

@@ -1,4 +1,4 @@
-"""The deployment itself: events as AWS sends them, permissions as they would be there, and a stack that comes again."""
+"""The deployment: events as AWS sends them, permissions as AWS enforces them, and a stack that is restarted."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def test_a_key_with_spaces_plus_percent_and_umlauts_arrives_as_it_is(embedded: E
     sqs.set_queue_attributes(
         QueueUrl=url, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [allowed]})}
     )
-    # A bucket of its own: what lands here is nothing that the stack should answer.
+    # Its own bucket: the stack must not answer this file.
     embedded.client("s3").create_bucket(
         Bucket="ugly-keys", CreateBucketConfiguration={"LocationConstraint": embedded.names["AWS_REGION"]}
     )
@@ -46,7 +46,7 @@ def test_a_key_with_spaces_plus_percent_and_umlauts_arrives_as_it_is(embedded: E
 
 
 def test_a_function_may_do_no_more_than_its_role_says(embedded: Embedded) -> None:
-    """Policies are enforced here: the poll's role reads no drop, so that a run of it proves something."""
+    """Policies are enforced here: the role of the poll cannot read a drop, so its run proves something."""
     refused = _as_role(embedded, "PollRole", "s3").get_object
     with pytest.raises(ClientError, match="AccessDenied"):
         refused(Bucket=embedded.names["INBOX_BUCKET"], Key="any.csv")
@@ -57,7 +57,7 @@ def test_the_poll_may_look_through_the_inbox(embedded: Embedded) -> None:
     _as_role(embedded, "PollRole", "s3").list_objects_v2(Bucket=embedded.names["INBOX_BUCKET"], StartAfter="")
 
 
-def test_a_poll_with_nothing_to_do_ends_well(embedded: Embedded) -> None:
+def test_an_idle_poll_succeeds(embedded: Embedded) -> None:
     embedded.tick()
 
 
@@ -71,7 +71,7 @@ def test_the_functions_run_on_what_was_built_for_them(embedded: Embedded) -> Non
 
 @pytest.mark.parametrize("kind", kinds(Item), ids=lambda kind: kind.__name__)
 def test_the_table_takes_every_kind_of_item(kind: type[Item], table: DynamoTable) -> None:
-    """Each with all of its members, and in the index if it is ever there: the types of keys must be the template's."""
+    """Each item has all members, and is in the index if it ever is: the types of keys must be those of the template."""
     item, repository = example(kind), Repository(table)
     assert repository.add(item)
     assert table.get(*key_of(item)) == to_item(item)
@@ -81,8 +81,8 @@ def test_the_table_takes_every_kind_of_item(kind: type[Item], table: DynamoTable
 
 @pytest.fixture(scope="module")
 def table(embedded: Embedded) -> DynamoTable:
-    """A table like the stack's, which no poll reads."""
-    dynamodb = new_client(embedded.names["AWS_ENDPOINT_URL"], "dynamodb")  # the adapter changes how it reads
+    """Yield a table like that of the stack, which no poll reads."""
+    dynamodb = new_client(embedded.names["AWS_ENDPOINT_URL"], "dynamodb")  # the adapter changes how its client reads
     described = dynamodb.describe_table(TableName=embedded.names["TABLE"])["Table"]
     indexes = [
         {name: index[name] for name in ("IndexName", "KeySchema", "Projection")}
@@ -99,7 +99,7 @@ def table(embedded: Embedded) -> DynamoTable:
 
 
 def _as_role(embedded: Embedded, logical_id: str, service: str) -> Any:
-    """A client with the credentials that a function of the stack has."""
+    """Return a client with the credentials of a function of the stack."""
     arn = embedded.client("iam").get_role(RoleName=embedded.resource(logical_id))["Role"]["Arn"]
     credentials = embedded.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
     return boto3.client(

@@ -1,4 +1,4 @@
-"""Drops of every kind, all the way through the deployed stack: what comes back, row by row."""
+"""Drops of every kind through the deployed stack: the results, row by row."""
 
 import csv
 import gzip
@@ -25,7 +25,7 @@ else:
 REVIEWS = Path("examples/reviews/reviews.csv").read_bytes()
 RECIPE = Path("examples/reviews/recipe.yaml").read_bytes()
 TOKENS = 112_575
-"""What the emulator counts for the reviews with their recipe."""
+"""The tokens that the emulator counts for the reviews with their recipe."""
 
 Packer = Callable[[bytes], bytes]
 Provoked = Callable[..., None]
@@ -94,7 +94,7 @@ def test_a_table_comes_back_as_a_table_with_its_answers_typed(healthy: Embedded)
 
 
 def mirrored(embedded: Embedded, event: dict[str, Any]) -> bytes:
-    """What stands in the mirror of a run that has ended."""
+    """Return the content of the mirror of a run that has ended."""
     found = embedded.client("s3").get_object(Bucket=event["results"]["bucket"], Key=event["objects"]["mirror"])
     data: bytes = found["Body"].read()
     return data
@@ -108,8 +108,10 @@ def test_the_newest_answers_replace_the_former_ones_under_the_drops_own_key(heal
         assert mirrored(healthy, event) == healthy.results(event)["a.answers.csv"]
 
 
-def test_a_raw_drop_mixing_models_and_endpoints_over_several_shards_comes_back_line_by_line(healthy: Embedded) -> None:
-    """A batch takes 50,000 embedding inputs: with 2,000 in each fourth line, every 100 lines begin another shard."""
+def test_a_raw_drop_of_mixed_models_and_endpoints_over_several_shards_is_answered_line_by_line(
+    healthy: Embedded,
+) -> None:
+    """A batch accepts 50,000 embedding inputs: with 2,000 in each fourth line, every 100 lines begin another shard."""
     lines = []
     for number in range(260):
         model = ("gpt-6-luna", "gpt-6-sol")[number % 2]
@@ -150,7 +152,7 @@ def test_a_rejected_drop_lists_what_is_wrong(healthy: Embedded) -> None:
     assert [problem["line"] for problem in rejected["problems"]["first"]] == [3, 4]
 
 
-def test_where_a_third_of_the_rows_fail_the_others_come_back(healthy: Embedded) -> None:
+def test_if_a_third_of_the_rows_fail_the_others_are_answered(healthy: Embedded) -> None:
     healthy.drop("third/recipe.yaml", PLAIN)
     healthy.control("POST", "/faults", kind="fail_rows", every=3, status=400, code="lasting")
     data = b"text\n" + b"".join(b"row %d\n" % number for number in range(300))
@@ -165,13 +167,13 @@ def test_where_a_third_of_the_rows_fail_the_others_come_back(healthy: Embedded) 
     assert {f"{row['text']}".encode() for row in rows if row["_status"] == "error"} == set(failed[1:-1])
 
 
-def test_a_recipe_uploaded_after_its_data_is_waited_for(healthy: Embedded) -> None:
+def test_a_drop_waits_for_a_recipe_that_is_uploaded_later(healthy: Embedded) -> None:
     version = healthy.drop("order/rows.csv", b"text\nhello\n")
     healthy.drop("order/recipe.yaml", PLAIN)
     assert healthy.event(version)["status"] == "succeeded"
 
 
-def test_a_drop_waits_for_a_key_and_goes_on_when_it_is_stored(healthy: Embedded, provoked: Provoked) -> None:
+def test_a_drop_waits_for_a_key_and_continues_when_it_is_stored(healthy: Embedded, provoked: Provoked) -> None:
     provoked("job held", "a call to OpenAI failed")
     healthy.drop("key/recipe.yaml", PLAIN)
     try:
@@ -190,7 +192,7 @@ def test_a_drop_waits_for_a_key_and_goes_on_when_it_is_stored(healthy: Embedded,
     assert [event["event"] for event in healthy.heard if event["drop"]["version_id"] == version].count("held") == 1
 
 
-def test_a_cancel_ends_a_running_job_with_what_it_has(healthy: Embedded) -> None:
+def test_a_cancel_ends_a_running_job_with_the_answers_it_has(healthy: Embedded) -> None:
     """The marker is a folder, as the S3 console makes one."""
     healthy.drop("stop/recipe.yaml", PLAIN)
     before = healthy.control("GET", "/delays")
@@ -214,7 +216,7 @@ def test_a_cancel_ends_a_running_job_with_what_it_has(healthy: Embedded) -> None
     assert "summary.json" in healthy.results(ended)
 
 
-def test_a_rerun_asks_again_with_the_recipe_of_today(healthy: Embedded) -> None:
+def test_a_rerun_uses_the_current_recipe(healthy: Embedded) -> None:
     healthy.drop("again/recipe.yaml", PLAIN)
     version = healthy.drop("again/rows.csv", b"text\nhello\n")
     first = healthy.event(version)
@@ -238,18 +240,18 @@ def test_a_marker_without_a_file_names_the_one_that_was_meant(healthy: Embedded)
     healthy.drop("near/recipe.yaml", PLAIN)
     healthy.answer("near/Some rows.csv", b"text\nhello\n")
     healthy.drop("near/some rows.rerun/", b"")
-    told: list[dict[str, Any]] = []
-    while not told:
+    refusals: list[dict[str, Any]] = []
+    while not refusals:
         healthy.tick()
         healthy.listen()
-        told = [
+        refusals = [
             event for event in healthy.heard if event["event"] == "marker" and event["drop"]["key"] == "near/some rows"
         ]
-    assert (told[0]["status"], told[0]["reason"]) == ("refused", "no_such_file")
-    assert told[0]["near"] == ["near/Some rows.csv"]
+    assert (refusals[0]["status"], refusals[0]["reason"]) == ("refused", "no_such_file")
+    assert refusals[0]["near"] == ["near/Some rows.csv"]
 
 
-def test_a_retry_asks_only_what_failed_and_delivers_one_whole_file(healthy: Embedded) -> None:
+def test_a_retry_sends_only_failed_rows_and_delivers_one_complete_file(healthy: Embedded) -> None:
     healthy.drop("retry/recipe.yaml", PLAIN)
     healthy.control("POST", "/faults", kind="fail_rows", every=4, status=400, code="lasting")
     data = b"text\n" + b"".join(b"row %d\n" % number for number in range(20))
@@ -266,34 +268,34 @@ def test_a_retry_asks_only_what_failed_and_delivers_one_whole_file(healthy: Embe
     assert len(healthy.openai_batches(second["job_id"])) == 1
 
 
-def test_people_are_told_in_plain_words(healthy: Embedded) -> None:
+def test_notifications_are_in_plain_words(healthy: Embedded) -> None:
     healthy.drop("people/recipe.yaml", PLAIN)
     event = healthy.answer("people/told.csv", b"text\nhello\n")
-    told = {mail["Subject"]: mail for mail in healthy.mail("people")}
-    for mail in told.values():
+    mails = {mail["Subject"]: mail for mail in healthy.mail("people")}
+    for mail in mails.values():
         assert len(mail["Subject"]) < 100
         names = ("event", "status", "folder", "recipe_folder")
         assert all(mail["MessageAttributes"][name]["Value"] for name in names)
-    ended = told["people/told.csv: 1 of 1 answered"]["Message"]
+    ended = mails["people/told.csv: 1 of 1 answered"]["Message"]
     assert f"s3://{event['results']['bucket']}/{event['results']['prefix']}" in ended
 
 
-def test_people_are_told_of_every_part_that_is_dropped(healthy: Embedded) -> None:
-    """In how many messages depends on when each ended: with the waits of this stack they may be several."""
+def test_notifications_name_every_part_that_is_dropped(healthy: Embedded) -> None:
+    """The number of messages depends on the times of the ends. This stack waits shortly, so there may be several."""
     healthy.drop("parts/recipe.yaml", PLAIN)
     names = [f"part-{number}.csv" for number in range(6)]
     versions = [healthy.drop(f"parts/{name}", b"text\nhello\n") for name in names]
     assert [healthy.event(version)["status"] for version in versions] == ["succeeded"] * len(names)
 
-    def are_all_told() -> bool:
+    def are_all_named() -> bool:
         healthy.tick()
         mails = [mail["Subject"] + mail["Message"] for mail in healthy.mail("parts") if "answered" in mail["Subject"]]
         return all(any(name in mail for mail in mails) for name in names)
 
-    wait_for(are_all_told, "people are not told of every part")
+    wait_for(are_all_named, "messages do not name every part")
 
 
-def test_a_job_goes_on_where_it_was_when_the_stack_comes_again(healthy: Embedded) -> None:
+def test_a_job_continues_after_a_restart_of_the_stack(healthy: Embedded) -> None:
     healthy.drop("restart/recipe.yaml", PLAIN)
     before = healthy.control("GET", "/delays")
     try:
@@ -311,7 +313,7 @@ def test_a_job_goes_on_where_it_was_when_the_stack_comes_again(healthy: Embedded
     assert len(healthy.openai_batches(ended["job_id"])) == 1
 
 
-def test_a_drop_heals_itself_whatever_happens_in_between(healthy: Embedded, provoked: Provoked) -> None:
+def test_a_drop_is_answered_in_spite_of_many_faults(healthy: Embedded, provoked: Provoked) -> None:
     """A tenth of the rows expires once, a twentieth fails once, a hundredth always, a third fits at a time."""
     provoked("a create is in doubt", "a call to OpenAI failed")
     healthy.drop("heal/recipe.yaml", RECIPE)
@@ -347,13 +349,13 @@ def test_a_drop_heals_itself_whatever_happens_in_between(healthy: Embedded, prov
                 lines = client.files.content(batch["input_file_id"]).content.splitlines()
                 asked.update(json.loads(line)["custom_id"] for line in lines)
     once = {str(n) for n in numbers} - {*expiring, *failing, *lasting}
-    assert {asked[n] for n in once} == {1}, "nothing that was answered is asked again"
+    assert {asked[n] for n in once} == {1}, "no answered row is sent again"
     assert {asked[n] for n in {*expiring, *failing} - {*lasting}} == {2}
     assert {asked[n] for n in lasting} == {3}
 
 
-def test_drops_whose_messages_died_are_taken_in_after_all(healthy: Embedded) -> None:
-    """One that no function survived, and an event that EventBridge could not hand over."""
+def test_drops_with_dead_letters_are_accepted_later(healthy: Embedded) -> None:
+    """One message killed every function, and EventBridge could not deliver one event."""
     healthy.drop("died/recipe.yaml", PLAIN)
     bucket, sqs = healthy.names["INBOX_BUCKET"], healthy.client("sqs")
     with healthy.no_events():

@@ -1,4 +1,4 @@
-"""Every folder of `examples/` as its README says: uploaded whole, and every row of it answered."""
+"""Every folder of `examples/`, used as its README says: uploaded completely, with every row answered."""
 
 import csv
 import io
@@ -21,14 +21,14 @@ COLUMNS = {
     "raw": [],
     "reviews": ["sentiment"],
 }
-"""What each adds to its rows."""
+"""The columns that each example adds to its rows."""
 
 SKIPPED = {"nightly-report": 1}
-"""How many rows of each the recipe's `when` leaves out."""
+"""The number of rows of each example that the recipe's `when` leaves out."""
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_a_folder_is_answered_as_it_is(folder: Path, healthy: Embedded) -> None:
+def test_an_example_folder_is_answered_unchanged(folder: Path, healthy: Embedded) -> None:
     files = {f"examples/{folder.name}/{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
     versions = {key: healthy.drop(key, data) for key, data in files.items()}
     (key,) = [key for key in files if kind_of_object(key) is ObjectKind.DROP]
@@ -55,7 +55,7 @@ def test_a_folder_is_answered_as_it_is(folder: Path, healthy: Embedded) -> None:
 
 
 def records(name: str, data: bytes) -> list[dict[str, object]]:
-    """The rows of a file as its type says; a line of plain text is the column `text`."""
+    """Return the rows of a file of any type. A line of plain text is the column `text`."""
     text = data.decode()
     if name.endswith(".jsonl"):
         return [json.loads(line) for line in text.splitlines()]

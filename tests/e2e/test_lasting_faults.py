@@ -1,4 +1,4 @@
-"""What does not pass by itself: processes that are killed, events that are lost, topics that refuse, held drops."""
+"""Faults that do not pass automatically: killed processes, lost events, topics that refuse, held drops."""
 
 import json
 import time
@@ -12,18 +12,20 @@ PLAIN = b'model: gpt-6-luna\nprompt: "Say something about {{ text }}"\n'
 ROWS = b"text\nhello\n"
 
 TAKEN_OVER_SECONDS = 60
-"""A lease of 40 seconds that a dead process no longer renews, and time to take it up."""
+"""A lease of 40 seconds, which a dead process no longer renews, and the time to take the work over."""
 
 CALLS = {
     "SUBMIT_FUNCTION": ("POST", "/v1/files"),
     "COLLECT_FUNCTION": ("GET", "/v1/files/*/content"),
     "POLL_FUNCTION": ("GET", "/v1/batches*"),
 }
-"""A call that each function makes in the middle of its step."""
+"""The call that each function makes in the middle of its step."""
 
 
-def test_a_step_that_is_killed_is_taken_over_within_a_minute(healthy: Embedded, provoked: Callable[..., None]) -> None:
-    """All three functions at once, each in the middle of a call to OpenAI, about a job of its own."""
+def test_another_process_takes_over_a_killed_step_within_a_minute(
+    healthy: Embedded, provoked: Callable[..., None]
+) -> None:
+    """All three functions are killed at once, each in the middle of a call to OpenAI about another job."""
     provoked(PROCESS_DIED, "Broken pipe")
     healthy.drop("kill/recipe.yaml", PLAIN)
     before = healthy.control("GET", "/delays")
@@ -45,7 +47,7 @@ def test_a_step_that_is_killed_is_taken_over_within_a_minute(healthy: Embedded, 
         drop("submitted")
         _hang(healthy, "SUBMIT_FUNCTION")
         _slow_down(healthy, "POLL_FUNCTION")
-        # Without waiting for its end, which it will not see.
+        # Do not wait for its end: it is killed before.
         healthy.client("lambda").invoke(FunctionName=healthy.names["POLL_FUNCTION"], InvocationType="Event")
         _hang(healthy, "POLL_FUNCTION", tick=False)
         assert [_strikes(healthy, function) for function in CALLS] == [[1, 0]] * 3, "each is in its first call still"
@@ -54,20 +56,20 @@ def test_a_step_that_is_killed_is_taken_over_within_a_minute(healthy: Embedded, 
         killed_at = time.monotonic()
     finally:
         healthy.control("POST", "/delays", **before)
-    # Not counted is how long this machine takes to start a process: seconds if it is idle, half a minute if not.
+    # The time to start a process does not count: seconds on an idle machine, half a minute on a busy one.
     deadline = killed_at + TAKEN_OVER_SECONDS + _seconds_to_start(healthy)
 
-    def taken_over() -> dict[str, bool]:
+    def steps_taken_over() -> dict[str, bool]:
         return {
             "submit": _strikes(healthy, "SUBMIT_FUNCTION")[1] > 0,
             "collect": _strikes(healthy, "COLLECT_FUNCTION")[1] > 0,
-            "poll": "ended" in _told(healthy, polled),  # only a poll sees that a batch has ended
+            "poll": "ended" in _events(healthy, polled),  # only a poll sees that a batch has ended
         }
 
-    while not all(taken_over().values()):
+    while not all(steps_taken_over().values()):
         healthy.tick()
         healthy.listen()
-        assert time.monotonic() < deadline, f"taken over were only {taken_over()}"
+        assert time.monotonic() < deadline, f"taken over were only {steps_taken_over()}"
     for version, job_id in jobs.items():
         ended = healthy.event(version)
         assert (ended["status"], ended["rows"]["ok"]) == ("succeeded", 1)
@@ -75,14 +77,14 @@ def test_a_step_that_is_killed_is_taken_over_within_a_minute(healthy: Embedded, 
 
 
 def _seconds_to_start(embedded: Embedded) -> float:
-    """How long it takes to have a process of a function again, the poll's."""
+    """Return the time until a new process of the poll runs."""
     begun = time.monotonic()
 
     def is_started() -> bool:
         try:
             embedded.tick()
         except LocalError:
-            return False  # it was handed to a process that was killed a moment ago
+            return False  # it went to a process that was killed a moment ago
         return True
 
     wait_for(is_started, "no poll starts")
@@ -90,14 +92,14 @@ def _seconds_to_start(embedded: Embedded) -> float:
 
 
 def _slow_down(embedded: Embedded, function: str) -> None:
-    """Has the next such call take longer than the function will live; those that follow are counted."""
+    """Make the next such call take longer than the function will live, and count those that follow."""
     method, path = CALLS[function]
     embedded.control("POST", "/faults", kind="slow_call", method=method, path=path, seconds=60, times=1)
     embedded.control("POST", "/faults", kind="slow_call", method=method, path=path, seconds=0)
 
 
 def _hang(embedded: Embedded, function: str, *, tick: bool = True) -> None:
-    """Waits until the function is in that call."""
+    """Wait until the function is in that call."""
 
     def is_there() -> bool:
         if tick:
@@ -108,27 +110,27 @@ def _hang(embedded: Embedded, function: str, *, tick: bool = True) -> None:
 
 
 def _strikes(embedded: Embedded, function: str) -> list[int]:
-    """How often the two faults of a function's call have struck."""
+    """Return how often the two faults of a function's call have applied."""
     listed = embedded.control("GET", "/faults")["data"]
     return [fault["strikes"] for fault in listed if (fault["method"], fault["path"]) == CALLS[function]]
 
 
 def _created(embedded: Embedded, job_id: str) -> list[str]:
-    """The keys of all batches that were ever created for a job."""
+    """Return the keys of all batches that were ever created for a job."""
     keys = [batch["metadata"]["dropbatch"] for batch in embedded.control("GET", "/batches")["data"]]
     return [key for key in keys if key.startswith(f"{job_id}/")]
 
 
 def test_a_drop_whose_event_is_lost_is_found_by_the_sweep(healthy: Embedded, provoked: Callable[..., None]) -> None:
-    """The sweep looks for what has waited long enough for its event, and is due rarely: both are put back here."""
+    """The sweep looks for old enough files, and is due rarely: the test changes both dates."""
     provoked("drops were found whose event was lost")
     healthy.drop("lost/recipe.yaml", PLAIN)
     with healthy.no_events():
         version = healthy.drop("lost/rows.csv", ROWS, seconds_ago=45 * 60)
-    healthy.tick()  # the first one only notes when it was
+    healthy.tick()  # the first one only records its time
 
-    def is_taken_in() -> bool:
-        # Again and again, for a poll that ran meanwhile may have written the item as it was before.
+    def is_found() -> bool:
+        # Repeatedly, because a poll that ran meanwhile may have written the old item.
         healthy.client("dynamodb").update_item(
             TableName=healthy.names["TABLE"],
             Key={"pk": {"S": "sweep"}, "sk": {"S": "sweep"}},
@@ -138,14 +140,14 @@ def test_a_drop_whose_event_is_lost_is_found_by_the_sweep(healthy: Embedded, pro
         )
         healthy.tick()
         healthy.listen()
-        return bool(_told(healthy, version))
+        return bool(_events(healthy, version))
 
-    wait_for(is_taken_in, "the sweep did not find the drop")
+    wait_for(is_found, "the sweep did not find the drop")
     assert healthy.event(version)["status"] == "succeeded"
-    assert _told(healthy, version).count("ended") == 1, "found again, it is no new job"
+    assert _events(healthy, version).count("ended") == 1, "found again, it gets no new job"
 
 
-def test_a_job_ends_while_nobody_can_be_told_and_tells_afterwards(
+def test_a_job_ends_while_topics_are_unavailable_and_notifies_afterwards(
     healthy: Embedded, provoked: Callable[..., None]
 ) -> None:
     provoked("a notification could not be published")
@@ -167,11 +169,11 @@ def test_a_job_ends_while_nobody_can_be_told_and_tells_afterwards(
             healthy.tick()
             return healthy.job(accepted["job_id"])["state"]["S"] in {str(state) for state in ENDED_JOBS}
 
-        wait_for(is_final, "the job waits for somebody to be told")
+        wait_for(is_final, "the job waits until topics are available")
         summary = healthy.results(accepted)["summary.json"]
         healthy.tick()
         healthy.listen()
-        assert "ended" not in _told(healthy, version)
+        assert "ended" not in _events(healthy, version)
     finally:
         healthy.control("POST", "/delays", **before)
         for arn, policy in policies.items():
@@ -181,14 +183,14 @@ def test_a_job_ends_while_nobody_can_be_told_and_tells_afterwards(
     assert healthy.results(ended)["summary.json"] == summary, "it is written once"
     healthy.tick()
     healthy.listen()
-    assert _told(healthy, version) == ["accepted", "ended"]
+    assert _events(healthy, version) == ["accepted", "ended"]
 
 
 def _set_policy(embedded: Embedded, topic: str, policy: str) -> None:
     embedded.client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
 
 
-def test_a_large_drop_is_asked_only_when_it_is_approved(healthy: Embedded, provoked: Callable[..., None]) -> None:
+def test_a_large_drop_is_sent_only_after_its_approval(healthy: Embedded, provoked: Callable[..., None]) -> None:
     provoked("job held")
     healthy.drop("large/recipe.yaml", PLAIN)
     rows = HOLD_ABOVE_ROWS + 1
@@ -202,8 +204,8 @@ def test_a_large_drop_is_asked_only_when_it_is_approved(healthy: Embedded, provo
     assert (ended["status"], ended["job_id"], ended["rows"]["ok"]) == ("succeeded", held["job_id"], rows)
 
 
-def test_nothing_of_a_drop_stays_in_the_work_bucket_after_a_good_end(healthy: Embedded) -> None:
-    """Of its rows and answers, that is; how it ended is kept apart. One that ended long ago needs no wait."""
+def test_a_job_that_ends_well_leaves_nothing_in_the_work_bucket(healthy: Embedded) -> None:
+    """Rows and answers are deleted; how the job ended is kept elsewhere. A job that ended long ago needs no wait."""
     healthy.drop("clean/recipe.yaml", PLAIN)
     good = [event for event in healthy.heard if event["event"] == "ended" and event["status"] == "succeeded"]
     ended = good[0] if good else healthy.answer("clean/rows.csv", ROWS)
@@ -216,9 +218,9 @@ def test_nothing_of_a_drop_stays_in_the_work_bucket_after_a_good_end(healthy: Em
         )
         return listed["KeyCount"] == 0
 
-    wait_for(is_empty, "its work objects are there still")
+    wait_for(is_empty, "its work objects are still there")
 
 
-def _told(embedded: Embedded, version: str) -> list[str]:
-    """The events about a version that were heard so far."""
+def _events(embedded: Embedded, version: str) -> list[str]:
+    """Return the kinds of events about a version that came so far."""
     return [event["event"] for event in embedded.heard if event["drop"]["version_id"] == version]

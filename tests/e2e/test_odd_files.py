@@ -1,6 +1,6 @@
 """Files as programs write them, and answers as models and servers give them, through the deployed stack.
 
-All are dropped at once, each into a folder of its own with its recipe; each test looks at what became of one.
+All are dropped at once, each with its recipe into a folder of its own. Each test checks the result of one.
 """
 
 import base64
@@ -21,10 +21,10 @@ from local.openai_emulator.faults import PROMPT
 from tests.e2e.conftest import Embedded
 
 GIVEN = json.loads(Path("tests/scenarios/odd_answers.json").read_text())
-"""Answers by name: a row that holds @@name@@ gets the one of that name."""
+"""Answers by name: a row that contains @@name@@ gets the one of that name."""
 
 ECHO = b'model: echo-1\nprompt: "{{ text }}"\n'
-"""The model answers with what it was asked."""
+"""A recipe with a model that answers with the question."""
 
 LABELS = b"schema:\n  label: [fault, praise]\n  stars: integer\n"
 CHAT = b'model: gpt-6-luna\nprompt: "Label: {{ text }}"\n'
@@ -34,7 +34,7 @@ LINE = '{"custom_id": %s, "method": "POST", "url": "%s", "body": %s}\n'
 
 @dataclass(frozen=True)
 class Answered:
-    """What a drop comes to: rows by outcome, and columns of its answers file, from the first row on."""
+    """The result of a drop: rows by outcome, and columns of its answers file from the first row on."""
 
     rows: dict[str, int]
     columns: dict[str, list[Any]] = field(default_factory=dict)
@@ -44,14 +44,14 @@ class Answered:
 
 @dataclass(frozen=True)
 class Refused:
-    """Texts of the sentences with which a drop is rejected."""
+    """Texts in the problems of a rejected drop."""
 
     says: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A file to drop, with its recipe, and what is right."""
+    """A file to drop, its recipe, and the expected result."""
 
     name: str
     recipe: bytes
@@ -61,12 +61,12 @@ class Case:
 
     @property
     def folder(self) -> str:
-        """The folder that the drop lies in, whatever folders its name has."""
+        """Return the folder of the drop, without the folders of its name."""
         return f"odd/{self.name}/{self.file}".rpartition("/")[0]
 
 
 def given(*names: str) -> bytes:
-    """A csv whose rows get these answers."""
+    """Return a csv whose rows get these answers."""
     return b"id,text\n" + b"".join(f"{name},@@{name}@@\n".encode() for name in names)
 
 
@@ -79,7 +79,7 @@ def raw(*lines: tuple[str, str, Any]) -> bytes:
 
 
 def unmarked_table() -> bytes:
-    """A table whose texts are bytes, as old programs wrote them."""
+    """Return a table whose texts are bytes, as old programs wrote them."""
     out = io.BytesIO()
     pq.write_table(pa.table({"id": [1, 2], "text": pa.array([b"one", "zwölf".encode()], pa.binary())}), out)
     return out.getvalue()
@@ -89,7 +89,7 @@ ASKED = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "Say a"
 CHAT_URL = "/v1/chat/completions"
 
 CASES = [
-    # What programs write.
+    # Files of programs
     Case(
         "sep-line",
         ECHO,
@@ -191,11 +191,11 @@ CASES = [
             )
         )
     ),
-    # What is not a drop.
+    # Files that are not drops
     Case("capital-recipe", ECHO, "Recipe.yaml", ECHO, Refused(["recipe.yaml"])),
     Case("notepad-recipe", ECHO, "recipe.yaml.txt", ECHO, Refused(["recipe.yaml"])),
     Case("copied-recipe", ECHO, "recipe (1).yaml", ECHO, Refused(["recipe.yaml"])),
-    # What cannot be meant.
+    # Slips in files and recipes
     Case(
         "blank-rows",
         ECHO,
@@ -326,7 +326,7 @@ CASES = [
         b"text,image\nhello,https://example.com/a.png\n",
         Answered({"ok": 1}),
     ),
-    # Ready requests.
+    # Ready requests
     Case(
         "raw-ids",
         b"",
@@ -352,7 +352,7 @@ CASES = [
         b'{"custom_id":"r-1","params":{"model":"m","messages":[]}}\n',
         Refused(["custom_id, method"]),
     ),
-    # What models and servers answer.
+    # Answers of models and servers
     Case(
         "answers",
         CHAT + LABELS,
@@ -426,7 +426,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def versions(embedded: Embedded) -> Iterator[dict[str, str]]:
-    """The cases, dropped; their versions by name."""
+    """Drop all cases. Return their versions by name."""
     embedded.control("DELETE", "/faults")
     message = {"role": "assistant", "content": PROMPT, "refusal": None}
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -454,15 +454,15 @@ def versions(embedded: Embedded) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_an_odd_file_is_answered_or_told(case: Case, embedded: Embedded, versions: dict[str, str]) -> None:
+def test_an_odd_file_is_answered_or_rejected(case: Case, embedded: Embedded, versions: dict[str, str]) -> None:
     event = embedded.event(versions[case.name])
     results = embedded.results(event)
     match case.right:
         case Refused(says):
             assert event["event"] == "rejected", event
             problems = json.loads(results["rejected.json"])["problems"]["first"]
-            told = "\n".join(problem["message"] for problem in problems)
-            assert all(text in told for text in says), told
+            problems_text = "\n".join(problem["message"] for problem in problems)
+            assert all(text in problems_text for text in says), problems_text
         case Answered() as right:
             assert event["event"] == "ended", event
             counted = {name: count for name, count in event["rows"].items() if count and name != "total"}
@@ -471,12 +471,12 @@ def test_an_odd_file_is_answered_or_told(case: Case, embedded: Embedded, version
             assert results[name].startswith(right.begins)
             rows = records(name, results[name], case.data) if right.columns else []
             assert {column: [row[column] for row in rows] for column in right.columns} == right.columns
-            told = "\n".join(mail["Message"] for mail in embedded.mail(case.folder))
-            assert all(text in told for text in right.says), told
+            message = "\n".join(mail["Message"] for mail in embedded.mail(case.folder))
+            assert all(text in message for text in right.says), message
 
 
 def records(name: str, data: bytes, dropped: bytes) -> list[dict[str, Any]]:
-    """The rows of an answers file."""
+    """Return the rows of an answers file."""
     encoding = "utf-16" if dropped.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     text = data.decode(encoding)
     if name.endswith(".json"):

@@ -1,4 +1,4 @@
-"""All fakes together, and the Context on them."""
+"""All fakes together, and a Context of them."""
 
 import errno
 from collections.abc import Callable
@@ -25,7 +25,7 @@ DEAD_LETTERS = ("intake", "dispatch", "collect", "drop_events")
 
 @dataclass
 class FakeContext:
-    """The fakes, and the Context that use cases get: through the killer, if there is one."""
+    """The fakes, and the Context for use cases, whose calls go through the killer if there is one."""
 
     scratch: Path
     clock: FakeClock = field(default_factory=FakeClock)
@@ -85,7 +85,7 @@ class FakeContext:
 
 
 class _OnDisk:
-    """A port beside a disk of limited size: when the disk is full, the next call fails as a write would."""
+    """A port beside a disk of limited size. When the disk is full, the next call fails like a write."""
 
     def __init__(self, port: Any, folder: Path, size: int) -> None:
         self._port, self._folder, self._size = port, folder, size

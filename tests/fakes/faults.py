@@ -33,7 +33,7 @@ from tests.fakes.killer import Killed, Killer
 
 HOUR = 3600.0
 FUNCTION_SECONDS = 300
-"""How long a function may run on Lambda."""
+"""The maximum run time of a function on Lambda, in seconds."""
 
 _PARTS = {"Writer", "Download"}
 """Protocols of objects that calls return: these fail if the call breaks in the middle."""

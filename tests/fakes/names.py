@@ -4,7 +4,7 @@ INBOX, RESULTS, WORK = "the-inbox", "the-results", "the-work"
 
 
 class Numbers:
-    """What is counted gets the next number, from 1. Unlike `itertools.count`, it can be pickled."""
+    """A counter of numbers from 1. Unlike `itertools.count`, it can be pickled."""
 
     def __init__(self) -> None:
         self._last = 0

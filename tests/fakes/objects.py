@@ -19,7 +19,7 @@ MAX_METADATA_BYTES = 2_048
 """The maximum size of the names and values of an object's `x-amz-meta-*` together."""
 
 PAGE = 1_000
-"""How many keys S3 lists, or deletes, in one call."""
+"""The maximum number of keys that S3 lists or deletes in one call."""
 
 
 @dataclass

@@ -38,7 +38,7 @@ BLOCK_BYTES = 1_048_576
 
 
 def echo(request: dict[str, Any]) -> str:
-    """Return a text that is the answer to this request's body only, so that a mix-up of rows shows."""
+    """Return a text that follows from the body of this request, so that a mix-up of rows shows."""
     return "ok " + hashlib.sha256(json.dumps(request["body"], sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -235,7 +235,7 @@ class FakeOpenAI:
         yield FakeDownload(content, 0 if self.ignores_range else start, self.breaks_after)
 
     def _look(self, batch: RemoteBatch) -> RemoteBatch:
-        """Move a batch on as far as possible, and return it."""
+        """Advance a batch as far as possible, and return it."""
         if batch.status is OpenAIStatus.CANCELLING:
             self._end(batch, OpenAIStatus.CANCELLED)
         elif batch.status is OpenAIStatus.VALIDATING and (errors := self._validate(batch)):
@@ -277,7 +277,7 @@ class FakeOpenAI:
         return self.refuse(batch, requests) if self.refuse else []
 
     def tokens(self, batch: RemoteBatch) -> int:
-        """Return what a batch enqueues: a quarter of its bodies' bytes."""
+        """Return the tokens that a batch enqueues: a quarter of the bytes of its bodies."""
         return sum(len(json.dumps(line["body"], separators=(",", ":"))) // 4 for line in self._requests(batch))
 
     def _end(self, batch: RemoteBatch, status: OpenAIStatus) -> None:
@@ -308,7 +308,7 @@ class FakeOpenAI:
         return given.get("job") or given.get("dropbatch", "").partition("/")[0]
 
     def echoes(self, job: str | None = None) -> dict[int, str]:
-        """Return with what `answer_ok` answers each row that was asked, by row; of this job if there are several."""
+        """Return the text with which `answer_ok` answers each row that was sent, by row; for one job if it is given."""
         return {
             int(request["custom_id"]): echo(request)
             for batch in self.batches.values()
@@ -317,16 +317,16 @@ class FakeOpenAI:
         }
 
     def batches_by_key(self) -> dict[str, int]:
-        """Return how many batches were ever created for each key, whether or not the metadata was kept."""
+        """Return the number of batches that were created for each key, with or without metadata."""
         return dict(Counter(given["dropbatch"] for given in self._metadata.values()))
 
     def paid_answers(self) -> Counter[tuple[str, int]]:
-        """Return how many answers with status 200 were delivered in output files, by job and row."""
+        """Return the number of answers with status 200 in output files, by job and row."""
         return Counter(self._paid)
 
 
 def _wrong_lines(requests: list[dict[str, Any]], endpoint: str) -> list[tuple[str, str, int | None]]:
-    """Return what the service finds wrong with the lines of a batch file."""
+    """Return the faults that the service finds in the lines of a batch file."""
     if not requests:
         return [("empty_file", "The batch input file is empty.", None)]
     if len(requests) > MAX_REQUESTS:

@@ -13,16 +13,16 @@ MAX_MESSAGE_BYTES = 262_144
 MAX_DELAY_SECONDS = 900
 MAX_HIDDEN_SECONDS = 43_200
 MAX_RECEIVES = 5
-"""How often the template's queues deliver a message before it becomes a dead letter."""
+"""The number of deliveries in the template's queues before a message becomes a dead letter."""
 
 VISIBILITY_SECONDS = 1_800
-"""How long the template's queues hide a message that was received."""
+"""The seconds for which the template's queues hide a received message."""
 
 DEAD_HIDDEN_SECONDS = 300
-"""How long a dead letter that was taken is hidden."""
+"""The seconds for which a received dead letter is hidden."""
 
 MAX_LOOPS = 16
-"""Lambda drops the next message of a chain in which one function has been invoked so often."""
+"""Lambda drops the next message of a chain after this number of invocations of one function."""
 
 
 @dataclass(eq=False)

@@ -13,19 +13,19 @@ from tests.fakes.refusal import refusal
 
 MAX_ITEM_BYTES = 409_600
 MAX_KEY_BYTES = {"pk": 2_048, "sk": 1_024, "open": 2_048, "since": 1_024}
-"""Of a partition key and of a sort key, those of the index too."""
+"""The maximum bytes of a partition key and of a sort key, in the index too."""
 
 MAX_DIGITS = 38
 
 _TOO_LARGE = 10**MAX_DIGITS
-"""The least number of more digits; it may end in zeros, which do not count."""
+"""The smallest number with more digits. Zeros at its end do not count."""
 
 _SCALARS = frozenset({str, bool, type(None)})
 
 _INDEX_KEYS = ("open", "since")
 
 _TTL_SECONDS = range(10**11)
-"""A time to live in milliseconds is no error in DynamoDB: the item stays for ever."""
+"""A time to live in milliseconds is not an error in DynamoDB: the item stays for ever."""
 
 
 class FakeTable:
@@ -147,7 +147,7 @@ def _text(item: Mapping[str, Any]) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    """Return whether the table takes all that a value holds. It is fast, because many items are checked."""
+    """Return whether the table accepts a value with everything in it. It is fast, because many items are checked."""
     for member in value.values() if type(value) is dict else value:
         kind = type(member)
         if kind is int:
@@ -159,7 +159,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _is_short(value: Any, most: int) -> bool:
-    """Return whether a value is a text that takes at most so many bytes, even with four for each character."""
+    """Return whether a value is a text of at most this number of bytes, even with four for each character."""
     return type(value) is str and 0 < 4 * len(value) <= most
 
 

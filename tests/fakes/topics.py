@@ -9,15 +9,15 @@ from dropbatch.reporting.message_length import attributes, event_json, fitted
 from tests.fakes.refusal import refusal
 
 MAX_BYTES = 262_144
-"""Of a message with its attributes."""
+"""The maximum size of a message with its attributes."""
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NO_MESSAGE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What a queue refuses, which SNS delivers to."""
+"""Characters that a queue refuses, to which SNS delivers."""
 
 
 def check_as_sns(message: str, attributes: Mapping[str, str | list[str]], subject: str | None = None) -> None:
-    """Refuses what SNS refuses."""
+    """Raise the error of SNS for a message that it refuses."""
     values = {
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for name, value in attributes.items()

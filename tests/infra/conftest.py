@@ -1,4 +1,4 @@
-"""The template in two forms: as it was written, and as SAM's own translator expands it for CloudFormation."""
+"""The template in two forms: as written, and as SAM's translator expands it for CloudFormation."""
 
 import json
 import os
@@ -20,11 +20,11 @@ from samtranslator.translator.translator import Translator
 
 print(json.dumps(Translator({}, Parser()).translate(json.load(sys.stdin), parameter_values={})))
 """
-"""Runs in the environment of aws-sam-cli, which brings the translator."""
+"""A program for the environment of aws-sam-cli, which has the translator."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms, each read as its long form."""
+    """A loader of YAML that reads CloudFormation's short forms as their long forms."""
 
 
 def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -57,10 +57,10 @@ def written(source: str) -> Template:
 
 @pytest.fixture(scope="session")
 def expanded(written: Template) -> Template:
-    """What CloudFormation deploys: functions with their event sources, schedules and layers spelled out."""
+    """Return the template that CloudFormation deploys, with event sources, schedules and layers expanded."""
     template = json.loads(json.dumps(written))
     for resource in template["Resources"].values():
-        # What `sam deploy` puts there once it has uploaded the builds.
+        # `sam deploy` puts these there after it has uploaded the builds.
         for member in ("CodeUri", "ContentUri"):
             if member in resource.get("Properties", {}):
                 resource["Properties"][member] = "s3://bucket/key"

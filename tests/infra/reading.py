@@ -1,4 +1,4 @@
-"""Small readings of a template."""
+"""Queries of a template."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +33,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def walk(value: Any) -> Iterator[Any]:
-    """Everything within a template, itself included."""
+    """Yield a template or a part of it, and everything within it."""
     yield value
     if isinstance(value, dict):
         for member in value.values():
@@ -44,7 +44,7 @@ def walk(value: Any) -> Iterator[Any]:
 
 
 def references(value: Any) -> set[str]:
-    """The names that `Ref`, `GetAtt`, `Sub` and `If` use within a template or a part of it."""
+    """Return the names that `Ref`, `GetAtt`, `Sub` and `If` use within a template or a part of it."""
     found: set[str] = set()
     for part in walk(value):
         match part:

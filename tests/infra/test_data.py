@@ -1,4 +1,4 @@
-"""What holds data is kept, encrypted, closed to the public, and spoken to over TLS only."""
+"""Resources with data are retained, encrypted, not public, and accessible over TLS only."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.infra.reading import Template, of_type, statements
 KEPT = ("AWS::S3::Bucket", "AWS::S3::BucketPolicy", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret")
 
 JOB_DAYS, GRACE_DAYS = 28, 2
-"""A job ends so long after its creation at the latest, whatever happens, and its answers are collected in two more."""
+"""A job ends this time after its creation at the latest, and its answers are collected within two days more."""
 
 
 LOGICAL_IDS = {
@@ -23,21 +23,21 @@ LOGICAL_IDS = {
     "AWS::SNS::Topic": {"NotificationsTopic", "EventsTopic", "AlarmsTopic"},
     "AWS::KMS::Key": {"TopicsKey"},
 }  # fmt: skip
-"""The ids under which existing stacks have their data, messages and subscriptions."""
+"""The ids of the data, messages and subscriptions in existing stacks."""
 
 
 @pytest.mark.parametrize("kind", LOGICAL_IDS)
 def test_an_update_finds_data_and_messages_under_their_logical_ids(resources: Template, kind: str) -> None:
-    """CloudFormation deletes, or leaves behind, a resource whose id is gone, and creates an empty one for a new id."""
+    """CloudFormation deletes or abandons a resource whose id is gone, and creates an empty one for a new id."""
     assert LOGICAL_IDS[kind] <= set(of_type(resources, kind))
 
 
-def test_there_is_a_bucket_to_drop_into_one_for_results_and_one_for_what_is_between(resources: Template) -> None:
+def test_there_are_buckets_for_drops_results_and_work(resources: Template) -> None:
     assert set(of_type(resources, "AWS::S3::Bucket")) == {"InboxBucket", "ResultsBucket", "WorkBucket"}
 
 
 @pytest.mark.parametrize("kind", KEPT)
-def test_data_and_the_key_outlive_the_stack_but_not_one_that_was_never_created(resources: Template, kind: str) -> None:
+def test_data_and_the_key_outlive_the_stack_unless_its_creation_failed(resources: Template, kind: str) -> None:
     for name, resource in of_type(resources, kind).items():
         assert resource["DeletionPolicy"] == "RetainExceptOnCreate", name
         assert resource["UpdateReplacePolicy"] == "Retain", name
@@ -57,29 +57,29 @@ def test_no_bucket_can_be_made_public(resources: Template) -> None:
         assert bucket["Properties"]["PublicAccessBlockConfiguration"] == closed, name
 
 
-def test_every_bucket_gives_up_uploads_that_were_never_finished(resources: Template) -> None:
+def test_every_bucket_aborts_unfinished_uploads(resources: Template) -> None:
     for name, bucket in of_type(resources, "AWS::S3::Bucket").items():
         rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
         aborting = [rule for rule in rules if "AbortIncompleteMultipartUpload" in rule]
         assert [rule["Status"] for rule in aborting] == ["Enabled"], name
-        # A rule with a prefix or a filter would leave some out.
+        # A rule with a prefix or a filter would not cover all uploads.
         assert not {"Prefix", "TagFilters", "ObjectSizeGreaterThan"} & aborting[0].keys(), name
 
 
-def test_the_inbox_keeps_versions_and_tells_of_what_lands_in_it(resources: Template) -> None:
+def test_the_inbox_keeps_versions_and_sends_events_of_new_objects(resources: Template) -> None:
     inbox = resources["InboxBucket"]["Properties"]
 
     assert inbox["VersioningConfiguration"] == {"Status": "Enabled"}
     assert inbox["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
 
 
-def test_nothing_that_lands_in_the_inbox_or_the_results_expires_while_it_is_current(resources: Template) -> None:
+def test_current_objects_in_the_inbox_and_the_results_never_expire(resources: Template) -> None:
     for name in ("InboxBucket", "ResultsBucket"):
         for rule in resources[name]["Properties"]["LifecycleConfiguration"]["Rules"]:
             assert not {"ExpirationInDays", "ExpirationDate"} & rule.keys()
 
 
-def test_work_is_forgotten_only_when_the_longest_job_is_long_over(resources: Template) -> None:
+def test_work_files_expire_only_after_the_longest_job(resources: Template) -> None:
     rules = resources["WorkBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     (days,) = (rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule)
 
@@ -87,15 +87,15 @@ def test_work_is_forgotten_only_when_the_longest_job_is_long_over(resources: Tem
     assert days >= 2 * (JOB_DAYS + GRACE_DAYS)
 
 
-def test_old_versions_of_what_is_written_again_and_again_are_few(resources: Template) -> None:
+def test_few_old_versions_of_frequently_written_objects_are_kept(resources: Template) -> None:
     rules = resources["ResultsBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     kept = [rule["NoncurrentVersionExpiration"] for rule in rules if "NoncurrentVersionExpiration" in rule]
 
     assert kept == [{"NoncurrentDays": 90}, {"NoncurrentDays": 1, "NewerNoncurrentVersions": 10}]
 
 
-def test_the_table_is_recoverable_and_paid_by_use_under_a_key_that_costs_nothing(resources: Template) -> None:
-    """DynamoDB always encrypts; an SSESpecification only changes the key, to one that is billed."""
+def test_the_table_is_recoverable_paid_by_use_and_encrypted_with_a_free_key(resources: Template) -> None:
+    """DynamoDB always encrypts. An SSESpecification only changes the key to one that is billed."""
     table = resources["Table"]["Properties"]
 
     assert "SSESpecification" not in table
@@ -104,7 +104,7 @@ def test_the_table_is_recoverable_and_paid_by_use_under_a_key_that_costs_nothing
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_the_index_of_what_is_open_gives_whole_items_by_age(resources: Template) -> None:
+def test_the_index_of_open_items_holds_whole_items_by_age(resources: Template) -> None:
     table = resources["Table"]["Properties"]
     (index,) = table["GlobalSecondaryIndexes"]
 
@@ -127,7 +127,7 @@ def _keys(keyed: dict[str, Any]) -> list[tuple[str, str]]:
         ("AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "Topics"),
     ],
 )
-def test_all_that_holds_rows_or_messages_refuses_whoever_comes_without_tls(
+def test_buckets_queues_and_topics_refuse_requests_without_tls(
     resources: Template, kind: str, policy_kind: str, member: str
 ) -> None:
     covered = []
@@ -143,7 +143,7 @@ def test_all_that_holds_rows_or_messages_refuses_whoever_comes_without_tls(
         named = policy["Properties"][member]
         covered += [reference["Ref"] for reference in (named if isinstance(named, list) else [named])]
 
-    # SQS keeps one policy a queue, and SNS one a topic: a second one would replace the first.
+    # SQS keeps one policy for each queue, and SNS one for each topic: a second policy would replace the first.
     assert sorted(covered) == sorted(of_type(resources, kind))
 
 
@@ -158,7 +158,7 @@ def test_the_refusal_covers_a_bucket_and_the_objects_in_it(resources: Template) 
 def test_the_key_of_openai_is_a_placeholder_that_no_parameter_holds(resources: Template, expanded: Template) -> None:
     secret = resources["OpenAISecret"]["Properties"]
     assert secret["SecretString"] == "replace-me"
-    # An update leaves the stored key alone because it changes no property of the secret.
+    # An update keeps the stored key because it changes no property of the secret.
     assert secret == {
         "Description": "OpenAI's API key, as plain text. While it reads replace-me, jobs wait.",
         "SecretString": "replace-me",

@@ -1,4 +1,4 @@
-"""`make deploy` asks, keeps the answers, and builds layers for what was answered; `make undeploy` loses no job."""
+"""`make deploy` asks, saves the answers, and builds layers for them. `make undeploy` loses no job."""
 
 import re
 import shutil
@@ -50,7 +50,7 @@ def _make(folder: Path, *arguments: str) -> str:
     ).stdout
 
 
-def test_layers_are_built_for_the_answers_of_the_default_environment_alone(tmp_path: Path) -> None:
+def test_layers_are_built_for_the_answers_of_the_default_environment_only(tmp_path: Path) -> None:
     (tmp_path / "samconfig.toml").write_text(TWO_ENVIRONMENTS)
 
     assert _built_for(tmp_path) == "python3.12 x86_64"
@@ -85,7 +85,7 @@ def test_the_core_layer_records_what_it_was_built_for(tmp_path: Path) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The makefile, and a SAM that only writes down what it is asked for."""
+    """Return a folder with the makefile, and with a SAM that only records its arguments."""
     for name in ("Makefile", "samconfig.toml"):
         shutil.copy(ROOT / name, tmp_path)
     sam = tmp_path / "sam"
@@ -108,14 +108,14 @@ def test_the_first_deployment_asks_and_saves_answers_in_a_file_that_is_not_track
     assert "/deploy.toml" in (ROOT / ".gitignore").read_text().splitlines()
 
 
-def test_what_is_given_at_first_is_what_the_questions_offer(project: Path) -> None:
+def test_given_parameters_are_the_defaults_of_the_first_questions(project: Path) -> None:
     assert _deploy(project, "RUNTIME=python3.12", "PARQUET=enabled") == [
         "python3.12 build",
         "deploy --config-file deploy.toml --guided --parameter-overrides Runtime=python3.12 Parquet=enabled",
     ]
 
 
-def test_what_is_given_later_joins_the_saved_answers_and_hides_none(project: Path) -> None:
+def test_parameters_given_later_are_added_to_the_saved_answers(project: Path) -> None:
     (project / "deploy.toml").write_text(TWO_ENVIRONMENTS)
 
     assert _deploy(project, "RUNTIME=python3.14") == [
@@ -146,7 +146,7 @@ def test_a_pipeline_deploys_without_questions(project: Path) -> None:
 
 
 class Account:
-    """moto's tables and queues, and a CloudFormation that knows one stack of them."""
+    """Tables and queues of moto, and a CloudFormation that knows one stack of them."""
 
     def __init__(self) -> None:
         self.deleted: list[str] = []
@@ -222,7 +222,7 @@ def test_a_drop_that_is_still_in_a_queue_counts_as_open(account: Account, queue:
     assert not account.deleted
 
 
-def test_a_stack_that_rests_is_deleted_and_what_stays_is_named(account: Account) -> None:
+def test_an_idle_stack_is_deleted_and_retained_resources_are_named(account: Account) -> None:
     said = "\n".join(undeploy("dropbatch", account))
 
     assert account.deleted == ["dropbatch"]
@@ -231,7 +231,7 @@ def test_a_stack_that_rests_is_deleted_and_what_stays_is_named(account: Account)
     assert account.id("IntakeQueue") not in said
 
 
-def test_all_that_outlives_a_stack_is_named(resources: Template) -> None:
+def test_all_retained_resources_are_named(resources: Template) -> None:
     kept = {
         resource["Type"]
         for resource in resources.values()
@@ -250,7 +250,7 @@ def test_a_stack_of_another_kind_is_left_alone(account: Account) -> None:
     assert not account.deleted
 
 
-def test_no_stack_is_deleted_that_was_not_named(
+def test_a_stack_that_was_not_named_is_not_deleted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)

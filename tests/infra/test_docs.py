@@ -1,4 +1,4 @@
-"""What the documents promise is there."""
+"""The documents name tests, figures, files and filters that exist."""
 
 import json
 import re
@@ -17,44 +17,44 @@ ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "maintainers"
 
 
-def test_every_test_that_stands_for_a_failure_exists() -> None:
+def test_every_test_named_for_a_failure_exists() -> None:
     text = (PAGES / "failures.md").read_text()
     named = re.findall(r"`((?:[a-z0-9_]+/)+test_\w+\.py)(?:::(\w+))?`", text)
-    named += [("schedules/test_what_lasts.py", function) for function in re.findall(r"`(test_\w+)`", text)]
+    named += [("schedules/test_outages.py", function) for function in re.findall(r"`(test_\w+)`", text)]
     assert len(named) > 120
     for file, function in named:
         source = (ROOT / "tests" / file).read_text()
         assert not function or f"def {function}(" in source, f"{file}::{function}"
 
 
-def test_what_scale_md_says_follows_from_the_figures_that_it_states() -> None:
+def test_the_results_in_scale_md_follow_from_its_figures() -> None:
     text = (PAGES / "scale.md").read_text()
     figures = costs.read_figures(text)
     tables = (costs.costs_table, costs.idle_table, costs.quotas_table, costs.figures_table)
     for table in (make(figures) for make in tables):
-        assert table in text, f"write it anew:\n{table}"
+        assert table in text, f"replace the table by:\n{table}"
 
 
-def test_what_a_stack_costs_counts_the_alarms_that_it_has(resources: Template) -> None:
+def test_the_cost_of_a_stack_counts_its_alarms(resources: Template) -> None:
     assert len(of_type(resources, "AWS::CloudWatch::Alarm")) == costs.ALARMS
     assert f"make up to {costs.METRICS} on a busy stack" in (PAGES / "scale.md").read_text()
 
 
-def test_an_idle_month_of_polls_costs_what_the_template_says(source: str) -> None:
+def test_an_idle_month_of_polls_costs_as_much_as_the_template_states(source: str) -> None:
     [cents] = re.findall(r"at most a second at 512 MB: about (\d+) cents", source)
     idle = costs.idle_month(costs.read_figures((PAGES / "scale.md").read_text()))
 
     assert idle["43,200 polls of 1 s"] == pytest.approx(int(cents) / 100, abs=0.005)
 
 
-def test_the_calls_that_scale_md_states_are_about_what_is_called() -> None:
+def test_the_calls_that_scale_md_states_are_close_to_the_real_ones() -> None:
     stated = costs.read_figures((PAGES / "scale.md").read_text())
     for name, counted in costs.count().items():
         assert stated[name] == pytest.approx(counted, rel=0.3, abs=2), f"{name}: `make costs` counts again"
 
 
-def test_every_filter_that_is_shown_lets_through_what_waits_for_a_person() -> None:
-    """A program that filters `held` out waits for a job that waits for somebody, in silence."""
+def test_every_documented_filter_passes_events_that_wait_for_a_person() -> None:
+    """Without `held`, a program waits for a job that waits for a person, and nobody knows."""
     files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
     shown = [found for file in files for found in re.findall(r'event\\?": ?\[(.*?)\]', file.read_text())]
     assert shown
@@ -79,10 +79,10 @@ def test_each_extension_is_named() -> None:
 
 
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
-"""Where a link or a picture of a page leads, without its anchor."""
+"""The target of a link or a picture of a page, without its anchor."""
 
 
-def test_every_link_to_a_file_leads_to_one() -> None:
+def test_every_link_to_a_file_has_a_target() -> None:
     pages = [*Path().glob("*.md"), *Path("docs").rglob("*.md"), *Path("examples").rglob("*.md")]
     found = [(page, link) for page in pages for link in LINK.findall(page.read_text()) if "://" not in link]
     assert len(found) > 40

@@ -1,4 +1,4 @@
-"""Functions that a new account can run, each with a role that may do what its code does, and no more."""
+"""Functions that a new account can run, each with a role that has exactly the rights its code needs."""
 
 from dataclasses import fields
 
@@ -8,7 +8,7 @@ from dropbatch.entrypoints.settings import Settings
 from tests.infra.reading import Template, as_list, attached, of_type, permissions, walk
 
 NEW_ACCOUNT_MEMORY = 3_008
-"""MB a function; Lambda's quota of a new account."""
+"""MB for each function: Lambda's quota of a new account."""
 
 
 def test_functions_fit_a_new_account_and_reserve_nothing_of_its_concurrency(resources: Template) -> None:
@@ -32,11 +32,11 @@ def test_disks_hold_a_request_file_and_a_batchs_answers(resources: Template) -> 
         for name, function in of_type(resources, "AWS::Lambda::Function").items()
     }
 
-    assert sizes["SubmitFunction"] >= 2 * 200  # one of at most 200 MiB, and one that a killed process left
-    assert sizes["CollectFunction"] >= 2 * 1_024  # a batch is capped at an expected GB
+    assert sizes["SubmitFunction"] >= 2 * 200  # a request file of at most 200 MiB, and one that a killed process left
+    assert sizes["CollectFunction"] >= 2 * 1_024  # the expected answers of a batch are at most 1 GB
 
 
-def test_functions_are_traced_and_log_json_to_groups_that_forget(resources: Template) -> None:
+def test_functions_are_traced_and_log_json_to_groups_with_a_retention(resources: Template) -> None:
     for function in of_type(resources, "AWS::Lambda::Function").values():
         logging = function["Properties"]["LoggingConfig"]
         assert function["Properties"]["TracingConfig"] == {"Mode": "Active"}
@@ -61,12 +61,12 @@ FUNCTION_ROLES = ("SubmitRole", "PollRole", "CollectRole")
 
 
 def test_no_role_gets_rights_from_outside_the_template(resources: Template) -> None:
-    """AWS's own managed policies allow queues, logs and tracing of the whole account."""
+    """AWS's managed policies allow queues, logs and tracing of the whole account."""
     policies = of_type(resources, "AWS::IAM::ManagedPolicy")
     for name, role in of_type(resources, "AWS::IAM::Role").items():
         assert attached(role["Properties"]) == (["FunctionsPolicy"] if name in FUNCTION_ROLES else []), name
 
-    # A policy could also name its roles, and then `permissions` would miss it.
+    # A policy could also name its roles, but `permissions` would miss that.
     assert set(policies) == {"FunctionsPolicy"}
     assert policies["FunctionsPolicy"]["Properties"].keys() == {"PolicyDocument"}
     assert not of_type(resources, "AWS::IAM::Policy")
@@ -93,22 +93,22 @@ def test_every_permission_is_named_and_says_in_its_sid_what_it_is_for(resources:
 
 
 @pytest.mark.parametrize("role", ["SubmitRole", "PollRole", "CollectRole", "ClockRole"])
-def test_no_role_can_change_what_was_dropped(resources: Template, role: str) -> None:
+def test_no_role_can_change_a_drop(resources: Template, role: str) -> None:
     for statement in permissions(resources, role):
         touches_inbox = "InboxBucket" in str(statement["Resource"])
         writes = [a for a in as_list(statement["Action"]) if a.startswith(("s3:Put", "s3:Delete", "s3:Abort"))]
         assert not (touches_inbox and writes)
 
 
-def test_only_what_x_ray_asks_for_is_allowed_on_everything(resources: Template) -> None:
+def test_only_x_ray_actions_are_allowed_on_all_resources(resources: Template) -> None:
     for role in of_type(resources, "AWS::IAM::Role"):
         for statement in permissions(resources, role):
             if "*" in as_list(statement["Resource"]):
                 assert set(statement["Action"]) == {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 
 
-def test_a_star_stands_beside_its_sentence(source: str) -> None:
-    """A resource that is everything has its reason on its line."""
+def test_each_wildcard_has_a_comment_with_its_reason(source: str) -> None:
+    """A comment on the line of the resource says why it is a wildcard."""
     stars = [line for line in source.splitlines() if line.strip().startswith('Resource: "*"')]
 
     assert stars
@@ -117,7 +117,7 @@ def test_a_star_stands_beside_its_sentence(source: str) -> None:
 
 
 @pytest.mark.parametrize("function", ["SubmitFunction", "PollFunction", "CollectFunction"])
-def test_the_environment_holds_all_that_the_settings_ask_for(resources: Template, function: str) -> None:
+def test_the_environment_has_every_variable_that_the_settings_read(resources: Template, function: str) -> None:
     variables = resources[function]["Properties"]["Environment"]["Variables"]
     # Lambda itself sets the region.
     assert {field.name.upper() for field in fields(Settings)} - {"AWS_REGION"} <= variables.keys()
@@ -131,7 +131,7 @@ def test_layers_are_built_for_the_same_runtime_and_processor(resources: Template
         assert layer["Properties"]["CompatibleArchitectures"] == [{"Ref": "Architecture"}]
 
 
-def test_parquet_is_deployed_only_where_it_is_asked_for_and_only_to_those_who_meet_tables(
+def test_the_parquet_layer_is_optional_and_only_for_functions_that_read_tables(
     expanded: Template, resources: Template
 ) -> None:
     assert expanded["Conditions"]["TakesParquet"] == {"Fn::Equals": [{"Ref": "Parquet"}, "enabled"]}
@@ -219,7 +219,7 @@ RECEIVE = {"sqs:ReceiveMessage", "sqs:DeleteMessage"}
         ),
     ],
 )
-def test_a_role_may_touch_data_and_messages_as_its_code_does_and_no_further(
+def test_each_role_has_exactly_the_rights_that_its_code_uses(
     resources: Template, role: str, allowed: dict[str, set[str]]
 ) -> None:
     found: dict[str, set[str]] = {}
@@ -236,18 +236,16 @@ def test_a_role_may_touch_data_and_messages_as_its_code_does_and_no_further(
 
 
 @pytest.mark.parametrize("function", ["SubmitFunction", "CollectFunction"])
-def test_a_large_drop_may_take_a_longer_chain_of_messages_than_lambda_lets_a_loop(
-    resources: Template, function: str
-) -> None:
+def test_lambdas_loop_detection_allows_the_message_chain_of_a_large_drop(resources: Template, function: str) -> None:
     assert resources[function]["Properties"]["RecursiveLoop"] == "Allow"
 
 
-def test_a_version_that_is_published_would_miss_changes_of_layers_and_parameters(resources: Template) -> None:
-    """SAM's AutoPublishAlias sees neither: an alias would go on with old code, silently. Hence there is none."""
+def test_no_versions_are_published_because_they_miss_changes_of_layers_and_parameters(resources: Template) -> None:
+    """SAM's AutoPublishAlias ignores both: an alias would silently keep old code."""
     assert not of_type(resources, "AWS::Lambda::Alias")
 
 
-def test_names_are_generated_so_that_what_was_kept_blocks_no_new_stack(resources: Template) -> None:
+def test_names_are_generated_so_that_retained_resources_block_no_new_stack(resources: Template) -> None:
     naming = {
         "BucketName", "TableName", "QueueName", "TopicName", "FunctionName", "RoleName", "LogGroupName", "AlarmName",
         "DashboardName", "Name",

@@ -1,4 +1,4 @@
-"""No file names a model that is about to be shut down: the table of published ends fails this test months before."""
+"""No file names a model that will be shut down soon: the table of published dates fails this test months before."""
 
 import re
 import subprocess
@@ -27,26 +27,26 @@ TESTS = {
     "tests/infra/test_models_named.py",
 }
 EXEMPT = {*TABLES, *TESTS, "uv.lock", "LICENSE"}
-"""The tables of what models are like and the tests of them; and what names no models."""
+"""Tables of facts about models and their tests, and files that name no models."""
 
 ALLOWED = {
     "tests/unit/money/test_pricing.py": {model for models in ENDING.values() for model in models},
     "tests/scenarios/test_digest.py": {"gpt-5-mini"},
 }
-"""Names that may stand in a file, once each: only models that end show what is tested there."""
+"""Names that a file may contain once: its tests need a model with an end."""
 
 NAME = re.compile(r"(?<![\w./:*-])(?>(?:ft:)?(?:[a-z]+\d*(?:[-.][a-z0-9.]+)+|o[134])(?:::?[\w-]+)*)(?![\w*/-])")
-"""What may be the name of a model, fine-tuned or not."""
+"""A text that may be the name of a model, fine-tuned or not."""
 
 
 def named(text: str) -> Iterator[tuple[int, str]]:
-    """The names in a text that may be models, each with its place."""
+    """Yield the names in a text that may be models, each with its place."""
     for match in NAME.finditer(text):
         yield match.start(), match[0].rstrip(".")
 
 
 def ending(texts: Iterable[tuple[str, str]], today: date) -> list[str]:
-    """Which models in these texts, each with its path, end within three months of this day, or have ended."""
+    """Return the models in these texts, each with its path, that end within three months after this day or earlier."""
     found = []
     for path, text in texts:
         allowed = set(ALLOWED.get(path, ()))
@@ -63,7 +63,7 @@ def ending(texts: Iterable[tuple[str, str]], today: date) -> list[str]:
 
 
 def tracked() -> Iterator[tuple[str, str]]:
-    """All text files that are tracked, or will be, but the exempt ones."""
+    """Yield all text files that are tracked or not ignored, without the exempt ones."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for path in listed.split("\0"):
@@ -108,11 +108,11 @@ def test_a_model_is_found_three_months_before_its_end_and_not_a_day_sooner(text:
 
 
 @pytest.mark.parametrize("text", ["gpt-6-luna", "gpt-5-mini-deployment", "openai/gpt-5-mini", "gpt-5*", "go3", "o3d"])
-def test_what_is_no_model_that_ends_is_let_pass(text: str) -> None:
+def test_other_names_are_accepted(text: str) -> None:
     assert ending([("a.md", text)], END) == []
 
 
-def test_a_name_that_is_allowed_in_a_file_is_allowed_once_and_there_only() -> None:
+def test_an_allowed_name_is_allowed_once_and_in_its_file_only() -> None:
     assert ending([("tests/unit/money/test_pricing.py", "gpt-5-mini")], END) == []
     assert len(ending([("tests/unit/money/test_pricing.py", "gpt-5-mini gpt-5-mini")], END)) == 1
     assert len(ending([("tests/unit/test_other.py", "gpt-5-mini")], END)) == 1

@@ -1,4 +1,4 @@
-"""What can be set is checked before anything is deployed, and said in a sentence where it is wrong."""
+"""Parameters are checked before anything is deployed, and a wrong value gets a sentence."""
 
 import json
 import re
@@ -17,7 +17,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def test_these_can_be_set_and_none_needs_to_be(expanded: Template) -> None:
+def test_every_parameter_has_a_default(expanded: Template) -> None:
     assert set(expanded["Parameters"]) == NAMES
     assert all("Default" in parameter for parameter in expanded["Parameters"].values())
 
@@ -32,7 +32,7 @@ def test_every_parameter_is_used_and_every_condition(written: Template) -> None:
     assert NAMES | set(written["Conditions"]) <= used
 
 
-def test_every_parameter_says_what_it_is_and_what_is_wrong(expanded: Template) -> None:
+def test_every_parameter_has_a_description_and_an_error_message(expanded: Template) -> None:
     for name, parameter in expanded["Parameters"].items():
         assert parameter["Description"], name
         assert parameter["ConstraintDescription"].startswith(f"{name} must be") or name == "PollSchedule", name
@@ -63,11 +63,11 @@ def test_every_parameter_says_what_it_is_and_what_is_wrong(expanded: Template) -
         ("EnqueuedTokenLimits", "gpt-6-luna=2000000,gpt-5.6*=500000"),
     ],
 )
-def test_a_right_value_is_taken(expanded: Template, parameter: str, value: str) -> None:
+def test_a_valid_value_is_accepted(expanded: Template, parameter: str, value: str) -> None:
     assert re.fullmatch(expanded["Parameters"][parameter]["AllowedPattern"], value)
 
 
-def test_every_time_zone_is_taken(expanded: Template) -> None:
+def test_every_time_zone_is_accepted(expanded: Template) -> None:
     pattern = re.compile(expanded["Parameters"]["TimeZone"]["AllowedPattern"])
     assert [zone for zone in available_timezones() if not pattern.fullmatch(zone)] == []
 
@@ -103,7 +103,7 @@ def test_every_time_zone_is_taken(expanded: Template) -> None:
         ("OpenAIBaseUrl", ""),
     ],
 )
-def test_a_wrong_value_is_refused(expanded: Template, parameter: str, value: str) -> None:
+def test_an_invalid_value_is_refused(expanded: Template, parameter: str, value: str) -> None:
     assert not re.fullmatch(expanded["Parameters"][parameter]["AllowedPattern"], value)
 
 
@@ -158,7 +158,7 @@ def test_the_defaults_bound_a_drop_as_the_package_does(expanded: Template) -> No
     assert expanded["Parameters"]["MaxLineMegabytes"]["MaxValue"] << 20 <= Limits().line_bytes
 
 
-def test_all_that_a_user_needs_is_an_output(expanded: Template) -> None:
+def test_the_outputs_have_everything_that_a_user_needs(expanded: Template) -> None:
     values = [output["Value"] for output in expanded["Outputs"].values()]
 
     wanted = (

@@ -1,4 +1,4 @@
-"""Work waits in queues that outlast a function's timeout, and what cannot be done is kept and told of."""
+"""Messages stay hidden longer than a function's timeout; those that fail permanently are kept and reported."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_a_message_stays_hidden_for_six_times_as_long_as_its_function_may_run(re
 
 
 @pytest.mark.parametrize("name", WORKING)
-def test_what_fails_five_times_goes_to_a_queue_of_its_own(resources: Template, name: str) -> None:
+def test_a_message_that_fails_five_times_goes_to_a_dead_letter_queue(resources: Template, name: str) -> None:
     redrive = resources[name]["Properties"]["RedrivePolicy"]
     dead_letters = redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]
 
@@ -26,7 +26,7 @@ def test_what_fails_five_times_goes_to_a_queue_of_its_own(resources: Template, n
     assert dead_letters not in WORKING
 
 
-def test_no_two_ways_share_a_dead_letter_queue(resources: Template) -> None:
+def test_each_source_has_its_own_dead_letter_queue(resources: Template) -> None:
     queues = of_type(resources, "AWS::SQS::Queue")
     dead_letters = [
         resources[name]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0] for name in WORKING
@@ -39,13 +39,13 @@ def test_no_two_ways_share_a_dead_letter_queue(resources: Template) -> None:
     assert sorted([*dead_letters, *WORKING]) == sorted(queues)
 
 
-def test_every_message_waits_as_long_as_sqs_keeps_anything_but_for_ticks(resources: Template) -> None:
+def test_every_message_except_ticks_is_kept_for_the_maximum_of_sqs(resources: Template) -> None:
     for name, queue in of_type(resources, "AWS::SQS::Queue").items():
-        kept = 3_600 if name == "ClockDeadLetters" else 14 * 86_400  # the next tick makes one good
+        kept = 3_600 if name == "ClockDeadLetters" else 14 * 86_400  # the next tick replaces a lost one
         assert queue["Properties"]["MessageRetentionPeriod"] == kept, name
 
 
-def test_queues_and_logs_say_that_they_go_with_the_stack(resources: Template) -> None:
+def test_queues_and_logs_are_explicitly_deleted_with_the_stack(resources: Template) -> None:
     for kind in ("AWS::SQS::Queue", "AWS::Logs::LogGroup"):
         for name, resource in of_type(resources, kind).items():
             assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Delete", "Delete"), name
@@ -57,11 +57,11 @@ def test_every_queue_is_encrypted(resources: Template) -> None:
 
 
 @pytest.mark.parametrize("name", WORKING)
-def test_receivers_wait_rather_than_ask_again_and_again(resources: Template, name: str) -> None:
+def test_receivers_use_long_polling(resources: Template, name: str) -> None:
     assert resources[name]["Properties"]["ReceiveMessageWaitTimeSeconds"] == 20
 
 
-def test_messages_come_one_by_one_and_only_the_failed_one_comes_again(resources: Template) -> None:
+def test_messages_are_delivered_one_by_one_and_only_failed_ones_again(resources: Template) -> None:
     for mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").values():
         assert mapping["Properties"]["BatchSize"] == 1
         assert mapping["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -73,7 +73,7 @@ def test_a_new_account_has_executions_left_when_all_queues_are_busy(resources: T
     assert sum(mapping["Properties"]["ScalingConfig"]["MaximumConcurrency"] for mapping in mappings) <= 8
 
 
-def test_submit_takes_drops_and_batches_and_collect_takes_what_has_ended(resources: Template) -> None:
+def test_submit_reads_drops_and_batches_and_collect_reads_ended_batches(resources: Template) -> None:
     taken = {
         (mapping["Properties"]["FunctionName"]["Ref"], mapping["Properties"]["EventSourceArn"]["Fn::GetAtt"][0])
         for mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").values()
@@ -86,7 +86,7 @@ def test_submit_takes_drops_and_batches_and_collect_takes_what_has_ended(resourc
     }
 
 
-def test_the_rule_passes_on_what_lands_in_the_inbox_and_nothing_else(resources: Template) -> None:
+def test_the_rule_forwards_new_objects_of_the_inbox_and_nothing_else(resources: Template) -> None:
     rule = resources["DropRule"]["Properties"]
 
     assert rule["EventPattern"] == {
@@ -113,7 +113,7 @@ def test_only_the_rule_may_put_events_of_drops_into_a_queue(resources: Template,
     assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["DropRule", "Arn"]}}}
 
 
-def test_the_clock_ticks_as_often_as_the_parameter_says_and_keeps_ticks_that_failed(resources: Template) -> None:
+def test_the_schedule_follows_its_parameter_and_keeps_failed_ticks(resources: Template) -> None:
     (schedule,) = of_type(resources, "AWS::Scheduler::Schedule").values()
     properties = schedule["Properties"]
 

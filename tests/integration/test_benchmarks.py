@@ -1,4 +1,4 @@
-"""The benchmarks run: what they measure is the code as it is today, not as it was when they were written."""
+"""The benchmarks run with the current code."""
 
 import json
 from datetime import date
@@ -16,24 +16,24 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure on small inputs that are made for the test, in the working directory."""
+    """Measure with small inputs, in a working directory for the test."""
     (tmp_path / "examples").symlink_to(Path("examples").absolute())
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("case", [name for name in CASES if name != "collect_naive"])
-def test_each_case_comes_to_its_end_twice(case: str) -> None:
+def test_each_case_runs_twice(case: str) -> None:
     CASES[case](20)
     CASES[case](20)
 
 
-def test_the_naive_collecting_reads_what_ours_has_collected() -> None:
+def test_the_naive_reader_reads_the_same_answers() -> None:
     collecting.ended_job("chat", 20)
     CASES["collect_naive"](20)
 
 
 @pytest.mark.parametrize("extension", ["csv", "jsonl"])
-def test_few_bytes_pass_through_a_joining(extension: str) -> None:
+def test_few_bytes_pass_through_a_join(extension: str) -> None:
     assert joining._ratio(extension, 2, 200_000) < 0.05
 
 

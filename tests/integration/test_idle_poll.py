@@ -1,4 +1,4 @@
-"""What a poll loads while nothing is due: no openai SDK, which takes half a second, and nothing of recipes and rows."""
+"""The modules of an idle poll: not the openai SDK, which takes half a second, and none of recipes and rows."""
 
 import subprocess
 import sys

@@ -1,25 +1,14 @@
-"""The API key as it is read out of Secrets Manager."""
+"""The API key, read from Secrets Manager."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from botocore.exceptions import ClientError, EndpointConnectionError
-from moto import mock_aws
 
 from dropbatch.adapters.secrets import PLACEHOLDER, KeySecret
 from dropbatch.domain.errors import ErrorKind, OpenAIAuthError, OpenAIOutcomeUnknownError
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with mock_aws():
-        yield
 
 
 def store(value: str) -> None:
@@ -31,7 +20,7 @@ def store(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", [PLACEHOLDER, " ", "sk-schlüssel", "sk-a\tb"])
-def test_what_is_no_key_is_told_from_one(aws: None, value: str) -> None:
+def test_a_text_that_is_not_a_key_is_distinguished_from_one(aws: None, value: str) -> None:
     store(value)
     with pytest.raises(OpenAIAuthError) as raised:
         KeySecret(SecretsProvider(), "key")(False)
@@ -53,7 +42,7 @@ def test_a_secret_that_is_being_deleted_holds_no_key(aws: None) -> None:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, times: int, error: Exception) -> SecretsProvider:
-    """A provider whose client fails so many times."""
+    """Return a provider whose client fails this number of times."""
     provider, left = SecretsProvider(), [error] * times
     get = provider.client.get_secret_value
 
@@ -86,7 +75,7 @@ def test_a_secret_that_may_not_be_read_holds_no_key(aws: None, monkeypatch: pyte
     ],
     ids=type,
 )
-def test_a_secrets_manager_that_is_away_is_no_missing_key(
+def test_an_unavailable_secrets_manager_is_not_a_missing_key(
     aws: None, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     store("sk-good")
@@ -101,7 +90,7 @@ def test_a_key_may_end_in_a_line_feed_as_echo_gives_it(aws: None) -> None:
     assert KeySecret(SecretsProvider(), "key")(False)[0] == "sk-good"
 
 
-def test_a_key_stored_in_place_of_none_is_seen_at_once(aws: None) -> None:
+def test_a_key_that_is_stored_for_the_first_time_is_used_at_once(aws: None) -> None:
     read = KeySecret(SecretsProvider(), "key")
     store(PLACEHOLDER)
     with pytest.raises(OpenAIAuthError):
@@ -110,7 +99,7 @@ def test_a_key_stored_in_place_of_none_is_seen_at_once(aws: None) -> None:
     assert read(False)[0] == "sk-good"
 
 
-def test_a_key_is_cached_until_a_fresh_one_is_asked_for_and_known_again_by_its_version(aws: None) -> None:
+def test_a_key_is_cached_until_a_fresh_one_is_requested_and_recognised_by_its_version(aws: None) -> None:
     read = KeySecret(SecretsProvider(), "key")
     store("sk-first")
     first = read(False)

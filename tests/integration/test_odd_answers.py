@@ -1,6 +1,6 @@
-"""A drop's whole way with the real adapter and the emulator, which answers in every odd shape that is known.
+"""Whole jobs with the real adapter and the emulator, which answers in every known odd shape.
 
-Each row has one outcome, and the rows that were answered have their answers, whatever else the files hold.
+Each row has one outcome, and the rows that were answered have their answers, whatever else the files contain.
 """
 
 import csv
@@ -26,7 +26,7 @@ ROWS = 12
 
 @dataclass
 class Served(FakeContext):
-    """A world in memory, but for OpenAI, which is the emulator behind the real adapter."""
+    """Fakes of all ports, except for OpenAI, which is the emulator behind the real adapter."""
 
     server: RunningEmulator | None = None
 
@@ -49,9 +49,9 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def answered(served: Served, recipe: bytes, *faults: dict[str, Any], minutes: int = 60) -> list[str]:
-    """Drops twelve rows under these faults; each row's outcome, and its code where it has one.
+    """Drop twelve rows under these faults. Return the outcome of each row, with its code if it has one.
 
-    A poll each minute of a clock that is moved; the job must have ended within so many.
+    Poll each minute of the fake clock. The job must end within `minutes`.
     """
     assert served.server is not None
     parsed: TypeAdapter[Any] = TypeAdapter(AnyFault)
@@ -82,7 +82,7 @@ def every_third(third: str) -> list[str]:
     [
         ({"kind": "fail_rows", "shape": "http", "status": 429, "code": "rate_limit"}, "error:rate_limit"),
         ({"kind": "fail_rows", "shape": "status_zero"}, "error:no_response"),
-        ({"kind": "fail_rows", "shape": "not_run", "code": "batch_expired"}, "ok"),  # asked again
+        ({"kind": "fail_rows", "shape": "not_run", "code": "batch_expired"}, "ok"),  # retried
         ({"kind": "fail_rows", "shape": "not_run", "code": "batch_cancelled"}, "cancelled:batch_cancelled"),
         ({"kind": "fail_rows", "shape": "no_response_member"}, "error:server_error"),
         ({"kind": "fail_rows", "uncounted": True}, "error:server_error"),
@@ -98,7 +98,9 @@ def every_third(third: str) -> list[str]:
     ids=lambda given: "-".join(map(str, given.values())) if isinstance(given, dict) else given,
 )
 @pytest.mark.parametrize("recipe", [PLAIN, SCHEMA], ids=["text", "schema"])
-def test_rows_in_an_odd_shape_spoil_no_others(served: Served, recipe: bytes, fault: dict[str, Any], third: str) -> None:
+def test_rows_in_an_odd_shape_do_not_affect_others(
+    served: Served, recipe: bytes, fault: dict[str, Any], third: str
+) -> None:
     assert answered(served, recipe, {**fault, "every": 3}) == every_third(third)
 
 
@@ -108,29 +110,29 @@ def test_an_answer_that_does_not_fit_its_schema_is_invalid(served: Served, how: 
     assert found == every_third(f"invalid_answer:{code}")
 
 
-def test_where_all_rows_fail_there_is_no_output_file_and_each_has_its_reason(served: Served) -> None:
+def test_if_all_rows_fail_there_is_no_output_file_and_each_row_has_its_reason(served: Served) -> None:
     assert answered(served, PLAIN, {"kind": "fail_rows", "status": 503}) == ["error:server_error"] * ROWS
     assert only_job(served).state == "failed"
 
 
 @pytest.mark.parametrize("kind", ["empty_error_file", "blank_error_file_id"])
-def test_an_error_file_that_is_none_is_none(served: Served, kind: str) -> None:
+def test_a_blank_error_file_id_means_no_error_file(served: Served, kind: str) -> None:
     assert answered(served, PLAIN, {"kind": kind}) == ["ok"] * ROWS
 
 
-def test_what_expired_is_asked_again_and_what_was_answered_is_not(served: Served) -> None:
+def test_expired_rows_are_retried_and_answered_rows_are_not(served: Served) -> None:
     assert answered(served, PLAIN, {"kind": "expire_after_rows", "rows": 7}) == ["ok"] * ROWS
     assert [batch.total for page in served.real.newest() for batch in page] == [5, 12]
 
 
-def test_a_batch_that_finalizes_for_hours_is_waited_for(served: Served) -> None:
+def test_a_job_waits_for_a_batch_that_finalizes_for_hours(served: Served) -> None:
     fault = {"kind": "delay", "phase": "finalizing", "seconds": 6 * 3600}
     assert answered(served, PLAIN, fault, minutes=7 * 60) == ["ok"] * ROWS
     assert len(served.server.batches if served.server else []) == 1
 
 
-def test_a_day_of_polls_ends_with_what_expired_asked_again(served: Served) -> None:
-    """A batch would run for 30 hours, and so expires after 24 with nine of twelve rows; the next one is quick."""
+def test_expired_rows_are_retried_after_a_day_of_polls(served: Served) -> None:
+    """A batch needs 30 hours, so it expires after 24 with nine of twelve rows. The next one is quick."""
     fault = {"kind": "delay", "phase": "in_progress", "seconds": 30 * 3600, "times": 1}
     assert answered(served, PLAIN, fault, minutes=25 * 60) == ["ok"] * ROWS
     assert [batch.total for page in served.real.newest() for batch in page] == [3, 12]
@@ -152,7 +154,7 @@ def test_canceled_is_cancelled(served: Served) -> None:
     assert only_job(served).state == "cancelled"
 
 
-def test_an_output_file_that_comes_late_is_waited_for(served: Served) -> None:
+def test_a_job_waits_for_an_output_file_that_comes_late(served: Served) -> None:
     assert answered(served, PLAIN, {"kind": "late_output_id", "seconds": 900}) == ["ok"] * ROWS
 
 
@@ -165,7 +167,7 @@ def test_a_batch_that_fails_validation_gives_each_row_the_reason(served: Served)
     assert found == ["error:model_not_found"] * ROWS
 
 
-def test_all_of_it_together_is_still_one_outcome_a_row(served: Served) -> None:
+def test_all_faults_together_still_give_one_outcome_a_row(served: Served) -> None:
     found = answered(
         served,
         SCHEMA,

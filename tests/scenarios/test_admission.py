@@ -1,4 +1,4 @@
-"""Admission over fakes: token limits, turns, OpenAI's other limits."""
+"""Admission over fakes: token limits, turns, and OpenAI's other limits."""
 
 import json
 from collections import Counter
@@ -17,17 +17,17 @@ from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
 from dropbatch.storage.repository import Repository
 from dropbatch.submission import admission, quotas
-from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, rows, run
+from tests.driving import RECIPE, deliver, drop, jobs, only_job, rows, run, sent_rows
 from tests.fakes import FakeContext, answer_ok, response_line
 
 MODEL = "gpt-6-luna"
 ROW = 17
-"""The tokens that a row is estimated at."""
+"""The estimated tokens of a row."""
 
 
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeContext:
-    """A world in which a batch takes two rows."""
+    """Return fakes in which a batch has at most two rows."""
     fake = FakeContext(tmp_path, limits=Limits(batch_requests=2))
     fake.objects.drop("recipe.yaml", RECIPE)
     return fake
@@ -35,26 +35,26 @@ def fake(tmp_path: Path) -> FakeContext:
 
 @pytest.fixture
 def wide(tmp_path: Path) -> FakeContext:
-    """A world in which a batch takes all rows."""
+    """Return fakes in which a batch has all rows."""
     fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     return fake
 
 
 def completed(fake: FakeContext) -> list[list[int]]:
-    """The rows of every batch that was run."""
+    """Return the rows of every batch that was run."""
     states = [batch.status for batch in fake.openai.batches.values()]
-    return [its_rows for its_rows, state in zip(asked(fake), states, strict=True) if state is OpenAIStatus.COMPLETED]
+    return [sent for sent, state in zip(sent_rows(fake), states, strict=True) if state is OpenAIStatus.COMPLETED]
 
 
-def test_over_the_token_limit_rows_wait_and_no_try_is_spent(fake: FakeContext) -> None:
+def test_rows_over_the_token_limit_wait_and_spend_no_try(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
     drop(fake, "a.csv", rows(12))
     fake.openai.token_limit = 60
     run(fake, ticks=300)
     assert only_job(fake).state is JobState.SUCCEEDED
     assert len(completed(fake)) == 6
-    assert max(len(batch) for batch in asked(fake)) == 2
+    assert max(len(batch) for batch in sent_rows(fake)) == 2
 
 
 def test_a_batch_larger_than_the_limit_is_split(wide: FakeContext) -> None:
@@ -67,21 +67,21 @@ def test_a_batch_larger_than_the_limit_is_split(wide: FakeContext) -> None:
     assert len(completed(wide)) + 1 == len(wide.openai.batches), "one refusal was enough to learn the limit"
 
 
-def test_a_limit_that_is_given_is_never_exceeded(fake: FakeContext) -> None:
+def test_a_configured_limit_is_never_exceeded(fake: FakeContext) -> None:
     fake.token_limits = {"gpt-6-*": 100}
     fake.openai.token_limit = 100
     drop(fake, "a.csv", rows(20))
     run(fake, ticks=300)
     assert only_job(fake).state is JobState.SUCCEEDED
-    assert len(completed(fake)) == len(asked(fake))
+    assert len(completed(fake)) == len(sent_rows(fake))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("given", [{}, {"*": 100}], ids=["learned", "given"])
-def test_what_is_refused_though_it_should_fit_is_made_smaller(
+def test_batches_that_are_refused_though_they_should_fit_become_smaller(
     wide: FakeContext, monkeypatch: pytest.MonkeyPatch, given: dict[str, int]
 ) -> None:
-    """OpenAI counts five times what is estimated: one row fits into the limit, and no second."""
+    """OpenAI counts five times the estimate: one row fits into the limit, but not two."""
     monkeypatch.setattr(wide.openai, "tokens", lambda batch: 5 * ROW * len(rows_of(wide, batch)))
     wide.token_limits = given
     wide.openai.token_limit = 100
@@ -89,7 +89,7 @@ def test_what_is_refused_though_it_should_fit_is_made_smaller(
     run(wide, ticks=600)
     assert only_job(wide).state is JobState.SUCCEEDED
     assert sorted(completed(wide)) == [[row] for row in range(1, 13)]
-    assert len(asked(wide)) < 30, "refusals are few"
+    assert len(sent_rows(wide)) < 30, "refusals are few"
 
 
 def rows_of(fake: FakeContext, batch: RemoteBatch) -> list[bytes]:
@@ -97,7 +97,7 @@ def rows_of(fake: FakeContext, batch: RemoteBatch) -> list[bytes]:
 
 
 @pytest.mark.slow
-def test_a_limit_that_is_given_too_large_does_not_stop_the_job(wide: FakeContext) -> None:
+def test_a_configured_limit_that_is_too_large_does_not_stop_the_job(wide: FakeContext) -> None:
     wide.token_limits = {"*": 1_000}
     wide.openai.token_limit = 100
     drop(wide, "a.csv", rows(50))
@@ -105,8 +105,8 @@ def test_a_limit_that_is_given_too_large_does_not_stop_the_job(wide: FakeContext
     assert only_job(wide).state is JobState.SUCCEEDED
 
 
-def test_many_refusals_of_one_moment_are_one(fake: FakeContext) -> None:
-    fake.openai.ending = None  # so that all are at OpenAI before the first is refused
+def test_simultaneous_refusals_count_as_one(fake: FakeContext) -> None:
+    fake.openai.ending = None  # all are at OpenAI before the first is refused
     drop(fake, "a.csv", rows(40))
     run(fake, ticks=6)
     fake.openai.token_limit = 150
@@ -118,7 +118,7 @@ def test_many_refusals_of_one_moment_are_one(fake: FakeContext) -> None:
     assert quotas.token_limit(fake.context, MODEL) == 150
 
 
-def test_a_refusal_without_a_number_means_that_what_was_in_flight_is_all(fake: FakeContext) -> None:
+def test_a_refusal_without_a_number_sets_the_limit_to_the_tokens_in_flight(fake: FakeContext) -> None:
     room = 3
 
     def refuse(batch: RemoteBatch, _requests: Any) -> Any:
@@ -132,13 +132,13 @@ def test_a_refusal_without_a_number_means_that_what_was_in_flight_is_all(fake: F
 
 
 @pytest.mark.slow
-def test_a_limit_that_was_learned_is_raised_with_care_while_batches_pass(fake: FakeContext) -> None:
+def test_a_learned_limit_grows_slowly_while_batches_are_accepted(fake: FakeContext) -> None:
     fake.openai.token_limit = 100
     drop(fake, "a.csv", rows(20))
     run(fake, ticks=300)
     repository = fake.context.repository
     learned = repository.limit(MODEL).tokens
-    fake.openai.token_limit = None  # it has been lifted
+    fake.openai.token_limit = None  # the limit is gone
     for number in range(3):
         fake.clock.sleep(quotas.RAISE_SECONDS)
         drop(fake, f"b{number}.csv", rows(20 + number))
@@ -149,7 +149,7 @@ def test_a_limit_that_was_learned_is_raised_with_care_while_batches_pass(fake: F
     assert learned * 1.3 < raised < learned * 2
 
 
-def test_what_was_halved_recovers_while_batches_pass(fake: FakeContext) -> None:
+def test_a_halved_limit_recovers_while_batches_are_accepted(fake: FakeContext) -> None:
     repository = fake.context.repository
     limit = repository.limit(MODEL)
     limit.tokens, limit.halvings, limit.changed_at = 100, 2, fake.context.now()
@@ -183,8 +183,8 @@ def test_a_limit_that_cannot_be_read_counts_as_full(fake: FakeContext, monkeypat
 
 
 @pytest.mark.slow
-def test_estimates_are_corrected_by_what_openai_counted_for_the_same_rows(wide: FakeContext) -> None:
-    """Twice what was estimated is counted; every second row was not run, and says nothing."""
+def test_estimates_are_calibrated_with_openais_counts_of_the_same_rows(wide: FakeContext) -> None:
+    """OpenAI counts twice the estimate. Every second row was not run, and has no count."""
 
     def answer(request: dict[str, Any]) -> Any:
         if int(request["custom_id"]) % 2:
@@ -219,8 +219,8 @@ def test_a_huge_job_does_not_starve_a_small_one(fake: FakeContext) -> None:
 
 
 @pytest.mark.slow
-def test_small_ones_do_not_starve_a_large_batch(tmp_path: Path) -> None:
-    """A small drop comes each minute and runs for two; the large one needs all the room, and gets it in time."""
+def test_small_batches_do_not_starve_a_large_one(tmp_path: Path) -> None:
+    """A small drop comes each minute and runs for two. The large one needs the whole limit, and gets it in time."""
     fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.token_limits = {"*": 10 * ROW}
@@ -229,7 +229,7 @@ def test_small_ones_do_not_starve_a_large_batch(tmp_path: Path) -> None:
     run(fake, ticks=1)
     drop(fake, "large.csv", rows(9))
     waited = 0
-    while not any(len(batch) == 9 for batch in asked(fake)):
+    while not any(len(batch) == 9 for batch in sent_rows(fake)):
         drop(fake, f"small{waited}.csv", rows(1 + waited % 3))
         run(fake, ticks=1)
         for batch in list(fake.openai.batches.values()):
@@ -266,7 +266,7 @@ def test_no_more_embeddings_are_enqueued_than_openai_takes(tmp_path: Path, monke
     assert 2 < max(enqueued) <= 8
 
 
-def test_a_429_on_create_is_waited_out(fake: FakeContext) -> None:
+def test_a_create_is_retried_after_a_429(fake: FakeContext) -> None:
     create = fake.openai.create
     refusals = iter([True] * 3)
 
@@ -293,8 +293,8 @@ def test_no_more_batches_are_created_in_an_hour_than_openai_takes(
 
 
 @pytest.mark.slow
-def test_what_is_given_to_submit_at_once_follows_from_what_it_gets_through(tmp_path: Path) -> None:
-    """A few at first; more while all is taken up; fewer while messages wait."""
+def test_the_number_of_dispatched_batches_follows_the_throughput_of_submit(tmp_path: Path) -> None:
+    """The number is small at first, grows while all messages are processed, and shrinks while messages wait."""
     fake = FakeContext(tmp_path, limits=Limits(batch_requests=1))
     fake.openai.ending = None
     fake.objects.drop("recipe.yaml", RECIPE)

@@ -1,4 +1,4 @@
-"""Any accepted file: as many rows come back as went in, each with its own answer, and no blank one is sent."""
+"""Any accepted file: every row comes back with its own answer, and no blank row is sent."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ TEXTS = st.text(st.sampled_from("ab ,;|\t\"\n\r'=ß\u2028\U0001f600\\{}%"), max_
 
 @dataclass(frozen=True)
 class Sheet:
-    """Rows of an id and a text, as a program would write them."""
+    """Rows of an id and a text, as a program writes them."""
 
     kind: str
     delimiter: str
@@ -48,7 +48,7 @@ class Sheet:
         return out.getvalue().encode(self.encoding)
 
     def read(self, data: bytes) -> list[dict[str, Any]]:
-        """Return the rows of its answers file, by another reader than Dropbatch's."""
+        """Return the rows of the answers file, with a reader other than Dropbatch's."""
         text = data.decode(self.encoding)
         if self.kind == "json":
             return list(json.loads(text))
@@ -76,7 +76,7 @@ def echoed(request: dict[str, Any]) -> Any:
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(sheets())
-def test_rows_come_back_one_by_one_and_no_empty_one_is_asked(sheet: Sheet) -> None:
+def test_every_row_is_answered_and_no_blank_row_is_sent(sheet: Sheet) -> None:
     with TemporaryDirectory() as folder:
         check(sheet, Path(folder))
 

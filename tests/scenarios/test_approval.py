@@ -32,14 +32,14 @@ def test_a_drop_of_more_rows_is_held_and_nothing_is_sent(fake: FakeContext) -> N
     assert "a.csv.approve" in told.text
 
 
-def test_a_drop_of_as_many_rows_goes_without_a_question(fake: FakeContext) -> None:
+def test_a_drop_of_exactly_the_maximum_needs_no_approval(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(10))
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("marker", ["a.csv.approve", "a.csv.approve/"])
-def test_an_approve_lets_it_go_on(fake: FakeContext, marker: str) -> None:
+def test_an_approve_resumes_a_held_job(fake: FakeContext, marker: str) -> None:
     drop(fake, "a.csv", rows(11))
     run(fake, ticks=30)
     drop(fake, marker, b"")
@@ -60,7 +60,7 @@ def test_an_approve_that_comes_before_its_drops_event_is_kept_for_it(fake: FakeC
     assert fake.topics.published[-1].detail["reason"] == "approved"
 
 
-def test_an_approve_that_is_older_than_the_drop_never_acts(fake: FakeContext) -> None:
+def test_an_approve_that_is_older_than_the_drop_has_no_effect(fake: FakeContext) -> None:
     drop(fake, "a.csv.approve", b"")
     deliver(fake)
     fake.clock.sleep(5)
@@ -69,7 +69,7 @@ def test_an_approve_that_is_older_than_the_drop_never_acts(fake: FakeContext) ->
     assert only_job(fake).state is JobState.HELD
 
 
-def test_a_cancel_ends_it_and_nothing_was_paid(fake: FakeContext) -> None:
+def test_a_cancel_ends_a_held_job_without_a_cost(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(11))
     run(fake, ticks=3)
     drop(fake, "a.csv.cancel", b"")
@@ -79,7 +79,7 @@ def test_a_cancel_ends_it_and_nothing_was_paid(fake: FakeContext) -> None:
 
 
 @pytest.mark.slow
-def test_without_an_approve_it_is_cancelled_after_two_weeks(fake: FakeContext) -> None:
+def test_a_held_job_is_cancelled_after_two_weeks_without_an_approve(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(11))
     run(fake, ticks=13 * 24, step=3600)
     assert only_job(fake).state is JobState.HELD
@@ -89,7 +89,7 @@ def test_without_an_approve_it_is_cancelled_after_two_weeks(fake: FakeContext) -
 
 
 @pytest.mark.parametrize(("count", "waits"), [(3_000, True), (900, False)])
-def test_a_file_that_was_packed_far_too_well_is_held_unless_it_is_small(
+def test_a_file_with_an_extreme_compression_ratio_is_held_unless_it_is_small(
     tmp_path: Path, count: int, waits: bool
 ) -> None:
     fake = FakeContext(tmp_path)

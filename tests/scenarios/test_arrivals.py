@@ -1,7 +1,6 @@
 """S3's events, never `LastModified`, say when an object arrived and which version is the newest; over fakes."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +9,6 @@ from dropbatch.domain.drops import is_later
 from dropbatch.domain.states import JobState
 from tests.driving import RECIPE, deliver, drop, jobs, result_json, rows, run
 from tests.fakes import INBOX, RESULTS, FakeContext
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
 
 
 def upload(fake: FakeContext, key: str, data: bytes, began: float | None = None) -> dict[str, Any]:
@@ -48,7 +42,7 @@ def test_a_recipe_may_come_two_minutes_after_a_long_upload_has_ended(fake: FakeC
     assert [job.state for job in jobs(fake)] == [JobState.SUCCEEDED]
 
 
-def test_without_a_recipe_a_drop_is_rejected_after_two_minutes_with_few_looks(fake: FakeContext) -> None:
+def test_a_drop_without_a_recipe_is_rejected_after_two_minutes_with_few_checks(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=1)
     assert fake.topics.events() == []
@@ -74,7 +68,7 @@ def test_a_cancel_for_the_running_job_spares_the_version_that_is_being_uploaded(
     assert not newer.cancel_requested
 
 
-def test_the_version_that_was_complete_last_is_the_newest_though_it_began_first(fake: FakeContext) -> None:
+def test_the_version_that_was_completed_last_is_the_newest_though_it_began_first(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     began = fake.clock()
@@ -108,8 +102,8 @@ def result_json_of_key(fake: FakeContext) -> Any:
     return json.loads(fake.objects.content(RESULTS, "a.csv/latest.json"))
 
 
-def test_a_drop_in_a_new_stacks_first_minutes_is_taken_in_within_the_hour(fake: FakeContext) -> None:
-    """S3 tells of no object before its bucket is some minutes old."""
+def test_a_drop_in_the_first_minutes_of_a_new_stack_is_accepted_within_the_hour(fake: FakeContext) -> None:
+    """S3 sends no events of objects before their bucket is some minutes old."""
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.objects.drop("before.csv", rows(1))
     fake.clock.sleep(40)

@@ -1,18 +1,12 @@
 """Recipes, rows and ready requests that ask nothing are refused before anything is sent."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from dropbatch.domain.states import JobState
 from tests.driving import drop, only_job, result, result_json, run
 from tests.fakes import FakeContext
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
 
 
 def rejected(fake: FakeContext, recipe: bytes, name: str, data: bytes) -> list[dict[str, object]]:

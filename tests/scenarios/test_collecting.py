@@ -1,4 +1,4 @@
-"""Answers are collected in as many invocations as it takes, with the same results as in a single long one."""
+"""Answers are collected in any number of invocations, with the same results as in a single long one."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ from dropbatch.reporting.event_members import results_prefix
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.repository import Repository
-from tests.driving import RECIPE, asked, deliver, drop, jobs, only_job, result_json, rows, run
+from tests.driving import RECIPE, deliver, drop, jobs, only_job, result_json, rows, run, sent_rows
 from tests.fakes import RESULTS, WORK, FakeContext, FakeObjects, Killer, answer_ok, response_line
 
 TEXTS = rows(45)
@@ -44,7 +44,7 @@ DROPS = {
 
 
 def answer(request: dict[str, Any]) -> Any:
-    """Every seventh row fails for good, every eleventh is truncated."""
+    """Answer a request. Every seventh row fails permanently, every eleventh is truncated."""
     row = int(request["custom_id"])
     if row % 7 == 0:
         return "error", response_line(request, 400, {"error": {"code": "bad_thing", "message": "no"}})
@@ -64,7 +64,7 @@ def dropped(folder: Path, name: str, killer: Killer | None = None, batch_request
 
 
 def results(fake: FakeContext) -> dict[str, bytes]:
-    """Return the files of the results, except those that hold times."""
+    """Return the files of the results, except those with times."""
     prefix = results_prefix(only_job(fake))
     names = [key.removeprefix(prefix) for key in fake.objects.keys(RESULTS, prefix)]
     kept = [name for name in names if name not in ("report.html", "status.json", "summary.json")]
@@ -73,23 +73,23 @@ def results(fake: FakeContext) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DROPS)
-def test_time_that_runs_out_anywhere_changes_nothing_of_the_results(name: str, tmp_path: Path) -> None:
+def test_running_out_of_time_anywhere_does_not_change_the_results(name: str, tmp_path: Path) -> None:
     whole = dropped(tmp_path, name)
     run(whole, ticks=200)
     expected = results(whole)
-    # All but the raw one have their recipe; a file lists blank rows.
+    # All except the raw file have a recipe. One file has blank rows.
     assert len(expected) == {"raw.jsonl": 2, "gaps.csv": 5}.get(name, 4)
     for seed in range(12):
         dice = random.Random(seed)
         fake = dropped(tmp_path, name)
-        fake.seconds_left = lambda dice=dice: dice.choice([300.0, 90.0, 45.0, 5.0])  # type: ignore[misc]  # a clock a run
+        fake.seconds_left = lambda dice=dice: dice.choice([300.0, 90.0, 45.0, 5.0])  # type: ignore[misc]  # a clock for each run
         run(fake, ticks=400)
         assert only_job(fake).state is JobState.PARTIAL
         assert results(fake) == expected, f"seed {seed}"
 
 
 def in_small_steps(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
-    """Everything is done a few bytes and rows at a time."""
+    """Process a few bytes and rows at a time."""
     patch.setattr(result_writer, "CHUNK_ROWS", 2)
     patch.setattr(rendering, "CHUNK_ROWS", 2)
     patch.setattr(bucket_file, "PART_BYTES", 700)
@@ -107,12 +107,12 @@ def in_small_steps(patch: pytest.MonkeyPatch, dice: random.Random) -> None:
 
 
 def unpacked(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Unpack the files: one that several invocations packed has several members."""
+    """Unpack the files. A file that several invocations packed has several members."""
     return {name: gzip.decompress(data) if name.endswith(".gz") else data for name, data in files.items()}
 
 
 def told(fake: FakeContext) -> dict[str, Any]:
-    """Return the summary's rows and money, and the rows that the report may show."""
+    """Return the rows and the cost in the summary, and the rows that the report may show."""
     summary = result_json(fake, "summary.json")
     stats = [json.loads(fake.objects.content(WORK, key)) for key in fake.objects.keys(WORK) if "stats.json" in key]
     samples = {"samples": [each["samples"] for each in stats]}
@@ -121,9 +121,7 @@ def told(fake: FakeContext) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DROPS)
-def test_steps_of_any_size_change_nothing_of_the_results(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_steps_of_any_size_give_the_same_results(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = dropped(tmp_path, name, batch_requests=25)
     run(whole, ticks=200)
     expected = unpacked(results(whole))
@@ -133,7 +131,7 @@ def test_steps_of_any_size_change_nothing_of_the_results(
         with monkeypatch.context() as patch:
             in_small_steps(patch, dice)
             fake = dropped(tmp_path, name, batch_requests=25)
-            fake.seconds_left = lambda dice=dice: dice.choice([300.0, 300.0, 300.0, 5.0])  # type: ignore[misc]  # a clock a run
+            fake.seconds_left = lambda dice=dice: dice.choice([300.0, 300.0, 300.0, 5.0])  # type: ignore[misc]  # a clock for each run
             run(fake, ticks=400)
         assert unpacked(results(fake)) == expected, f"seed {seed}"
         assert told(fake) == told(whole)
@@ -143,7 +141,7 @@ def test_steps_of_any_size_change_nothing_of_the_results(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gaps.csv", "raw.jsonl"])
-def test_a_process_that_is_killed_between_any_two_steps_changes_nothing_of_the_results(
+def test_a_kill_between_any_two_steps_does_not_change_the_results(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = dropped(tmp_path, name, batch_requests=25)
@@ -154,7 +152,7 @@ def test_a_process_that_is_killed_between_any_two_steps_changes_nothing_of_the_r
         with monkeypatch.context() as patch:
             in_small_steps(patch, dice)
             fake = dropped(tmp_path, name, killer, batch_requests=25)
-            fake.seconds_left = lambda dice=dice: dice.choice([300.0, 300.0, 300.0, 5.0])  # type: ignore[misc]  # a clock a run
+            fake.seconds_left = lambda dice=dice: dice.choice([300.0, 300.0, 300.0, 5.0])  # type: ignore[misc]  # a clock for each run
             deliver(fake)  # a drop that kills its function twice while it is read is rejected
             killer.points = {2 * len(killer.calls) + dice.randrange(1500) for _ in range(10)}
             run(fake, ticks=400)
@@ -164,7 +162,7 @@ def test_a_process_that_is_killed_between_any_two_steps_changes_nothing_of_the_r
     assert calls > 750, "the points lie where work is done"
 
 
-def test_every_invocation_comes_further_however_little_time_it_has(tmp_path: Path) -> None:
+def test_every_invocation_progresses_however_little_time_it_has(tmp_path: Path) -> None:
     fake = dropped(tmp_path, "a.csv")
     fake.openai.ending = None
     run(fake, ticks=3)
@@ -181,7 +179,7 @@ def test_every_invocation_comes_further_however_little_time_it_has(tmp_path: Pat
             current.move(BatchState.ENDED)
             return True
 
-        repository.change(lambda sk=batch.sort_key: repository.batch(job.id, sk), end)  # type: ignore[misc]  # one batch a time
+        repository.change(lambda sk=batch.sort_key: repository.batch(job.id, sk), end)  # type: ignore[misc]  # one batch at a time
         fake.seconds_left = lambda: 5.0
         collect(fake.context, BatchMessage(job.id, batch.sort_key))
     assert {shard.state for shard in repository.shards(job.id)} == {ShardState.OPEN}, "collecting took all the time"
@@ -206,24 +204,24 @@ def test_a_shard_that_has_been_carried_over_is_only_looked_up(tmp_path: Path) ->
     fake.openai.ending = None
     drop(fake, "a.csv.retry", b"")
     run(fake, ticks=2)
-    repository = Repository(fake.table)  # not of the context, whose calls are counted
+    repository = Repository(fake.table)  # not of the context, which counts calls
     job = next(job for job in jobs(fake) if job.id != former.id)
     old = JobFiles(fake.context.objects, "the-work", former.id)
     again = JobRows(fake.context, job)
     origin = Former(old, again, recipes=1, today=None)
     for shard in repository.shards(job.id):
         killer.calls.clear()
-        stays, asked, skipped = carry_over(
+        stays, sent, skipped = carry_over(
             fake.context, repository.batches(former.id, shard.number), origin, again, shard
         )
         assert set(killer.calls) == {"objects.blocks"}
         made = {batch.sort_key: batch for batch in repository.batches(job.id, shard.number)}
-        assert {batch.sort_key for batch in (*stays, *asked)} == set(made)
-        assert all(batch.requests == made[batch.sort_key].requests for batch in (*stays, *asked))
+        assert {batch.sort_key for batch in (*stays, *sent)} == set(made)
+        assert all(batch.requests == made[batch.sort_key].requests for batch in (*stays, *sent))
         assert not skipped.codes
 
 
-def test_a_line_that_is_no_strict_json_is_paid_once_and_delivered(tmp_path: Path) -> None:
+def test_a_line_that_is_not_strict_json_is_paid_once_and_delivered(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
 
@@ -237,11 +235,11 @@ def test_a_line_that_is_no_strict_json_is_paid_once_and_delivered(tmp_path: Path
     drop(fake, "a.csv", rows(3))
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
-    assert asked(fake) == [[1, 2, 3]]
+    assert sent_rows(fake) == [[1, 2, 3]]
     assert result_json(fake, "summary.json")["tokens"]["input"] == 30
 
 
-def test_what_comes_twice_or_under_a_strange_id_is_on_the_bill(tmp_path: Path) -> None:
+def test_repeated_and_unmatched_answer_lines_count_as_paid(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
@@ -261,7 +259,7 @@ def test_what_comes_twice_or_under_a_strange_id_is_on_the_bill(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 256])
-def test_rows_are_in_their_places_however_many_are_written_at_once(
+def test_rows_keep_their_places_however_many_are_written_at_once(
     at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("collection.result_writer", "delivery.render_shard"):

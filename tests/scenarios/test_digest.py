@@ -12,7 +12,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification
-from tests.driving import RECIPE, deliver, drop, jobs, pass_time, run, survive, told_of_each
+from tests.driving import RECIPE, deliver, drop, jobs, notification_of_each_job, pass_time, run, survive
 from tests.fakes import FakeContext, Fault, Faults, Killer, answer_ok, response_line
 
 FOLDER = "lake/reviews/dt=2026-11-27"
@@ -37,12 +37,12 @@ def tick(fake: FakeContext, seconds: float = 60) -> None:
     fake.clock.sleep(seconds)
 
 
-def heard(fake: FakeContext) -> list[str]:
-    return [told.event for told in fake.topics.people]
+def kinds(fake: FakeContext) -> list[str]:
+    return [message.event for message in fake.topics.people]
 
 
 def of(fake: FakeContext, event: str) -> Notification:
-    (found,) = [told for told in fake.topics.people if told.event == event]
+    (found,) = [message for message in fake.topics.people if message.event == event]
     return found
 
 
@@ -50,7 +50,7 @@ def of(fake: FakeContext, event: str) -> Notification:
 def test_twenty_parts_make_one_accepted_and_one_ended_message(fake: FakeContext) -> None:
     parts(fake, 20, rows=50)
     run(fake)
-    assert heard(fake) == ["accepted", "ended"]
+    assert kinds(fake) == ["accepted", "ended"]
     accepted, ended = fake.topics.people
     assert accepted.subject == f"{FOLDER}: 20 files accepted, 1,000 rows"
     assert accepted.text.splitlines()[:4] == [
@@ -73,7 +73,7 @@ def test_twenty_parts_make_one_accepted_and_one_ended_message(fake: FakeContext)
     assert all(job.is_clean for job in jobs(fake))
 
 
-def test_what_is_to_be_known_of_the_model_is_said_once(fake: FakeContext) -> None:
+def test_a_notice_of_the_model_is_in_a_digest_once(fake: FakeContext) -> None:
     fake.clock.now = 1_796_428_800.0  # 5 December 2026, six days before its end
     model = "gpt-5-mini"
     fake.objects.drop("lake/recipe.yaml", RECIPE.replace(b"gpt-6-luna", model.encode()))
@@ -104,7 +104,7 @@ def test_files_that_are_replaced_while_they_run_are_named(fake: FakeContext) -> 
 
 
 def test_problems_come_first_with_their_reasons(fake: FakeContext) -> None:
-    """Of twelve parts the last has no good answer, and the one before one of two."""
+    """Of twelve parts, the last one has no good answer, and the one before it has one of two."""
 
     def answer(request: dict[str, Any]) -> Any:
         text = json.dumps(request["body"])
@@ -138,7 +138,7 @@ def test_problems_come_first_with_their_reasons(fake: FakeContext) -> None:
     assert "To ask the failed rows of one again" not in ended.text, "they would fail again as they are"
 
 
-def test_rows_that_may_be_asked_again_as_they_are_have_their_marker(fake: FakeContext) -> None:
+def test_a_digest_offers_the_retry_marker_for_temporary_failures(fake: FakeContext) -> None:
     fake.openai.answer = lambda request: (
         ("error", response_line(request, 429, {"error": {"code": "rate_limit_exceeded", "message": "no"}}))
     )
@@ -149,8 +149,8 @@ def test_rows_that_may_be_asked_again_as_they_are_have_their_marker(fake: FakeCo
     assert f"To ask the failed rows of one again, and so for each: {again}" in lines
 
 
-def test_no_marker_is_offered_that_would_be_refused(fake: FakeContext) -> None:
-    """Of truncated rows no file has a good answer: the same recipe would only truncate them again."""
+def test_a_marker_that_would_be_refused_is_not_offered(fake: FakeContext) -> None:
+    """No file has a good answer because all rows are truncated: the same recipe would only truncate them again."""
 
     def truncated(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)
@@ -166,7 +166,7 @@ def test_no_marker_is_offered_that_would_be_refused(fake: FakeContext) -> None:
     assert ".retry`" not in of(fake, "ended").text.split("Files:")[1]
 
 
-def test_a_limit_is_said_with_what_all_rows_would_cost(fake: FakeContext) -> None:
+def test_a_digest_names_the_limit_and_the_cost_of_all_rows(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"limit: 2\n")
     parts(fake, 3, rows=9)
     run(fake)
@@ -176,7 +176,7 @@ def test_a_limit_is_said_with_what_all_rows_would_cost(fake: FakeContext) -> Non
     assert "The runs asked 6 of 27 rows (`limit`); all of them would cost under a cent." in ended.text.splitlines()
 
 
-def test_what_to_do_about_files_without_a_recipe_is_said(fake: FakeContext) -> None:
+def test_a_digest_says_what_to_do_about_files_without_a_recipe(fake: FakeContext) -> None:
     drop(fake, "lakes/a.csv", b"text\nx\n")
     drop(fake, "lakes/b.csv", b"text\nx\n")
     run(fake)
@@ -191,7 +191,7 @@ def test_what_to_do_about_files_without_a_recipe_is_said(fake: FakeContext) -> N
     assert "digest: off" not in rejected.text, "there is no recipe to put it into"
 
 
-def test_a_recipe_elsewhere_is_named_to_many_files_as_to_one(fake: FakeContext) -> None:
+def test_a_digest_names_a_recipe_in_another_folder(fake: FakeContext) -> None:
     drop(fake, "umfrage2/recipe.yaml", RECIPE)
     run(fake, ticks=3)
     fake.topics.people.clear()
@@ -250,14 +250,14 @@ def test_a_digest_promises_only_the_messages_that_follow(fake: FakeContext) -> N
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [accepted, problems]\n")
     parts(fake, 2)
     run(fake)
-    assert heard(fake) == ["accepted"]
+    assert kinds(fake) == ["accepted"]
     assert of(fake, "accepted").text.splitlines()[1] == (
         "OpenAI answers within 24 hours; another message follows only if something goes wrong, as the recipe's "
         "`notify` says."
     )
 
 
-def test_a_file_that_is_alone_is_told_as_ever_and_soon(fake: FakeContext) -> None:
+def test_a_single_file_gets_an_ordinary_message_soon(fake: FakeContext) -> None:
     fake.openai.ending = None
     parts(fake, 1)
     deliver(fake)
@@ -270,29 +270,29 @@ def test_a_file_that_is_alone_is_told_as_ever_and_soon(fake: FakeContext) -> Non
 
 
 @pytest.mark.slow
-def test_files_that_keep_coming_are_told_every_ten_minutes(fake: FakeContext) -> None:
-    """One in half a minute, so that no minute is quiet, for 25 minutes."""
+def test_files_that_keep_coming_are_reported_every_ten_minutes(fake: FakeContext) -> None:
+    """For 25 minutes a file comes every half minute, so no minute is quiet."""
     fake.openai.ending = None
     for number in range(50):
         parts(fake, 1, first=number)
         tick(fake, 30)
-    told = [int(n.subject.partition(": ")[2].split()[0]) for n in fake.topics.people if n.event == "accepted"]
-    assert len(told) == 2, "after ten and twenty minutes"
-    assert 18 <= told[0] <= 22
+    counts = [int(n.subject.partition(": ")[2].split()[0]) for n in fake.topics.people if n.event == "accepted"]
+    assert len(counts) == 2, "after ten and twenty minutes"
+    assert 18 <= counts[0] <= 22
     run(fake, ticks=5)
-    told = [int(n.subject.partition(": ")[2].split()[0]) for n in fake.topics.people if n.event == "accepted"]
-    assert (len(told), sum(told)) == (3, 50), "each is in one"
+    counts = [int(n.subject.partition(": ")[2].split()[0]) for n in fake.topics.people if n.event == "accepted"]
+    assert (len(counts), sum(counts)) == (3, 50), "each is in one"
 
 
-def test_a_file_that_is_rejected_meanwhile_does_not_cut_the_others_message_short(fake: FakeContext) -> None:
+def test_a_file_that_is_rejected_meanwhile_does_not_change_the_message_of_the_others(fake: FakeContext) -> None:
     fake.openai.ending = None
     drop(fake, f"{FOLDER}/bad.csv", b"id\n1\n")
     for number in range(16):
         parts(fake, 1, first=number)
         tick(fake, 30)
-    assert heard(fake) == ["rejected"], "after a minute and a half"
+    assert kinds(fake) == ["rejected"], "after a minute and a half"
     run(fake, ticks=5)
-    assert heard(fake) == ["rejected", "accepted"]
+    assert kinds(fake) == ["rejected", "accepted"]
     assert of(fake, "accepted").subject == f"{FOLDER}: 16 files accepted, 32 rows"
 
 
@@ -302,19 +302,19 @@ def test_digest_off_makes_a_message_for_each_at_once(fake: FakeContext) -> None:
     parts(fake, 3)
     drop(fake, f"{FOLDER}/bad.csv", b"id\n1\n")
     deliver(fake)
-    assert Counter(heard(fake)) == {"accepted": 3, "rejected": 1}
+    assert Counter(kinds(fake)) == {"accepted": 3, "rejected": 1}
 
 
-def test_folders_of_other_recipes_are_told_apart(fake: FakeContext) -> None:
+def test_folders_of_other_recipes_are_reported_separately(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", RECIPE)
     parts(fake, 2)
     parts(fake, 3, "shop/reviews")
     run(fake)
-    subjects = {told.subject.partition(" files ")[0] for told in fake.topics.people}
+    subjects = {message.subject.partition(" files ")[0] for message in fake.topics.people}
     assert subjects == {f"{FOLDER}: 2", "shop/reviews: 3"}
 
 
-def test_partitions_of_one_recipe_are_told_together_and_found_by_each_filter(fake: FakeContext) -> None:
+def test_partitions_of_one_recipe_are_reported_together_and_match_each_filter(fake: FakeContext) -> None:
     parts(fake, 2, "lake/reviews/dt=2026-11-27")
     parts(fake, 2, "lake/reviews/dt=2026-11-28")
     run(fake)
@@ -324,7 +324,7 @@ def test_partitions_of_one_recipe_are_told_together_and_found_by_each_filter(fak
     assert "- dt=2026-11-28/part-0002.jsonl: 2 of 2 answered" in ended.text
 
 
-def test_files_of_the_root_are_told_as_the_inboxs(fake: FakeContext) -> None:
+def test_files_of_the_root_are_reported_as_those_of_the_inbox(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a.csv", b"text\nx\n")
     drop(fake, "b.csv", b"text\ny\n")
@@ -346,24 +346,24 @@ def test_parts_dropped_again_while_they_are_open_are_one_message(fake: FakeConte
 
 
 def test_a_message_comes_after_that_of_what_happened_before(fake: FakeContext) -> None:
-    """A file that ends at once, while others keep coming: nobody hears of its end first."""
+    """A file ends at once while others keep coming: its end is not published first."""
     for number in range(12):
         parts(fake, 1, first=number)
         tick(fake, 50)
     run(fake)
-    assert heard(fake)[0] == "accepted"
+    assert kinds(fake)[0] == "accepted"
     ended_before_accepted = set[str]()
     accepted = set[str]()
-    for told in fake.topics.people:
-        ids = {one["job_id"] for one in told.detail.get("digest", [{"job_id": told.detail.get("job_id")}])}
-        if told.event == "accepted":
+    for message in fake.topics.people:
+        ids = {one["job_id"] for one in message.detail.get("digest", [{"job_id": message.detail.get("job_id")}])}
+        if message.event == "accepted":
             accepted |= ids
         else:
             ended_before_accepted |= ids - accepted
     assert not ended_before_accepted
 
 
-def test_sns_that_is_away_for_people_is_tried_less_and_less_and_tells_all_in_the_end(fake: FakeContext) -> None:
+def test_publishing_to_people_is_retried_with_backoff_until_sns_is_back(fake: FakeContext) -> None:
     calls: list[str] = []
     publish = fake.topics.publish
 
@@ -373,18 +373,18 @@ def test_sns_that_is_away_for_people_is_tried_less_and_less_and_tells_all_in_the
             raise ConnectionError
         publish(audience, notification)
 
-    fake.topics.publish = away  # type: ignore[method-assign]  # SNS, away for one topic
+    fake.topics.publish = away  # type: ignore[method-assign]  # SNS fails for one topic
     parts(fake, 3)
     run(fake, ticks=60)
     assert Counter(fake.topics.events()) == {"accepted": 3, "ended": 3}, "programs wait for nothing"
     assert len(calls) < 10, "an hour of polls"
-    assert set(calls) == {"accepted"}, "the end is told after it"
+    assert set(calls) == {"accepted"}, "the end is published after it"
     fake.topics.publish = publish  # type: ignore[method-assign]
     run(fake, ticks=120)
-    assert heard(fake) == ["accepted", "ended"]
+    assert kinds(fake) == ["accepted", "ended"]
 
 
-def test_programs_that_cannot_be_told_keep_nothing_from_people(fake: FakeContext) -> None:
+def test_people_are_notified_though_the_topic_of_programs_fails(fake: FakeContext) -> None:
     publish = fake.topics.publish
 
     def away(audience: Audience, notification: Notification) -> None:
@@ -392,13 +392,13 @@ def test_programs_that_cannot_be_told_keep_nothing_from_people(fake: FakeContext
             raise ConnectionError
         publish(audience, notification)
 
-    fake.topics.publish = away  # type: ignore[method-assign]  # SNS, away for one topic
+    fake.topics.publish = away  # type: ignore[method-assign]  # SNS fails for one topic
     parts(fake, 3)
     run(fake, ticks=8)
-    assert heard(fake) == ["accepted", "ended"]
+    assert kinds(fake) == ["accepted", "ended"]
 
 
-def test_a_poll_that_dies_between_telling_and_writing_it_down_tells_again(fake: FakeContext) -> None:
+def test_a_poll_that_dies_between_publishing_and_recording_it_publishes_again(fake: FakeContext) -> None:
     fake.openai.ending = None
     parts(fake, 4)
     tick(fake, 120)
@@ -413,7 +413,7 @@ def test_a_poll_that_dies_between_telling_and_writing_it_down_tells_again(fake: 
                 raise ConnectionError
         table_replace(item, rev)
 
-    fake.table.replace = dies  # type: ignore[method-assign]  # the table, away for one call
+    fake.table.replace = dies  # type: ignore[method-assign]  # the table fails for one call
     tick(fake)
     fake.table.replace = table_replace  # type: ignore[method-assign]
     run(fake, ticks=4)
@@ -423,7 +423,7 @@ def test_a_poll_that_dies_between_telling_and_writing_it_down_tells_again(fake: 
 
 
 def about_to_tell(folder: Path) -> FakeContext:
-    """Three files were accepted, one was rejected, and the next poll tells so."""
+    """Return fakes in which three files are accepted and one is rejected, before the poll that publishes it."""
     fake = FakeContext(folder, killer=Killer())
     fake.objects.drop("lake/recipe.yaml", RECIPE)
     fake.openai.ending = None
@@ -435,7 +435,7 @@ def about_to_tell(folder: Path) -> FakeContext:
 
 
 @pytest.mark.slow
-def test_a_poll_that_dies_at_any_call_tells_everybody_all_the_same(tmp_path: Path) -> None:
+def test_everybody_is_notified_though_a_poll_dies_at_any_call(tmp_path: Path) -> None:
     whole = about_to_tell(tmp_path)
     assert whole.killer is not None
     before = len(whole.killer.calls)
@@ -451,16 +451,16 @@ def test_a_poll_that_dies_at_any_call_tells_everybody_all_the_same(tmp_path: Pat
         fake.killer.points = set()
         fake.clock.sleep(60)
         run(fake, ticks=5)
-        told = [each for mail in fake.topics.people for each in told_of_each(mail)]
+        notifications = [each for mail in fake.topics.people for each in notification_of_each_job(mail)]
         for job in jobs(fake):
             assert not job.outbox, point
-            events = [each.event for each in told if each.detail["job_id"] == job.id]
+            events = [each.event for each in notifications if each.detail["job_id"] == job.id]
             assert set(events) == {"rejected" if job.state is JobState.REJECTED else "accepted"}, point
             assert len(events) <= 2, "again at most once"
 
 
 @pytest.mark.slow
-def test_the_poller_tells_a_large_folder_in_several_messages_within_its_time(fake: FakeContext) -> None:
+def test_the_poller_reports_a_large_folder_in_several_messages_within_its_time(fake: FakeContext) -> None:
     from dropbatch.polling import digest
 
     fake.openai.ending = None
@@ -470,14 +470,14 @@ def test_the_poller_tells_a_large_folder_in_several_messages_within_its_time(fak
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(digest, "MAX_JOBS", 10)
         tick(fake)
-    assert [told.subject.partition(": ")[2] for told in fake.topics.people] == [
+    assert [message.subject.partition(": ")[2] for message in fake.topics.people] == [
         "10 files accepted, 10 rows",
         "10 files accepted, 10 rows",
         "5 files accepted, 5 rows",
     ]
 
 
-def test_a_poll_without_time_leaves_the_telling_to_the_next(fake: FakeContext) -> None:
+def test_a_poll_without_time_leaves_notifications_to_the_next(fake: FakeContext) -> None:
     fake.openai.ending = None
     parts(fake, 3)
     deliver(fake)
@@ -487,11 +487,11 @@ def test_a_poll_without_time_leaves_the_telling_to_the_next(fake: FakeContext) -
     assert fake.topics.people == []
     fake.seconds_left = lambda: 300.0
     poll(fake.context)
-    assert heard(fake) == ["accepted"]
+    assert kinds(fake) == ["accepted"]
 
 
-def test_a_job_of_an_older_release_is_told_as_before(fake: FakeContext) -> None:
-    """Its outbox has the same names, and nothing that waits."""
+def test_a_job_of_an_older_release_is_reported_as_before(fake: FakeContext) -> None:
+    """The names in its outbox are the same, and nothing waits."""
     fake.openai.ending = None
     parts(fake, 2)
     deliver(fake)
@@ -500,7 +500,7 @@ def test_a_job_of_an_older_release_is_told_as_before(fake: FakeContext) -> None:
         fake.table.replace(_item(old, job.rev + 1), job.rev)
     fake.clock.sleep(120)
     tick(fake)
-    assert {told.subject for told in fake.topics.people} == {
+    assert {message.subject for message in fake.topics.people} == {
         f"{FOLDER}/part-0001.jsonl: accepted, 2 rows",
         f"{FOLDER}/part-0002.jsonl: accepted, 2 rows",
     }

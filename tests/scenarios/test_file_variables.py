@@ -1,8 +1,7 @@
-"""Where a file lies is data: its name, its folder and folders such as `dt=2026-11-27` in templates; over fakes."""
+"""The path of a file as data in templates: its name, its folder, and folders such as `dt=2026-11-27`; over fakes."""
 
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 
@@ -19,17 +18,12 @@ prompt: "{{ file.dt }} {{ file.name }}: {{ text }}"
 """
 
 
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
-
-
 def lines(*texts: str) -> bytes:
     return b"".join(json.dumps({"text": text}).encode() + b"\n" for text in texts)
 
 
 def sent(fake: FakeContext) -> list[list[str]]:
-    """The texts of all messages that were sent, request by request."""
+    """Return the texts of all messages that were sent, request by request."""
     files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
     bodies = [json.loads(line)["body"] for file in files for line in file.splitlines()]
     return [[message["content"] for message in body["messages"]] for body in bodies]
@@ -41,7 +35,7 @@ def problems(fake: FakeContext, job: Job | None = None) -> list[str]:
     return [problem["message"] for problem in listed["first"]]
 
 
-def test_folders_names_and_values_stand_in_the_prompts(fake: FakeContext) -> None:
+def test_prompts_contain_folders_names_and_values(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE)
     drop(fake, KEY, lines("good", "bad"))
     run(fake)
@@ -51,7 +45,7 @@ def test_folders_names_and_values_stand_in_the_prompts(fake: FakeContext) -> Non
     ]
 
 
-def test_every_kind_of_place_takes_them(fake: FakeContext) -> None:
+def test_file_variables_work_in_every_template(fake: FakeContext) -> None:
     recipe = b"""\
 body:
   model: "gpt-{{ file.tier }}"
@@ -71,7 +65,9 @@ when: "{{ file.tier == '6-luna' and text != 'b' }}"
 
 
 @pytest.mark.parametrize(("columns", "more"), [(b"text,b", ""), (b"text,files", " or the column files")])
-def test_file_itself_is_told_to_have_names(fake: FakeContext, columns: bytes, more: str) -> None:
+def test_file_without_a_member_is_a_problem_that_names_its_members(
+    fake: FakeContext, columns: bytes, more: str
+) -> None:
     fake.objects.drop("lake/recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ file }}: {{ text }}"\n')
     drop(fake, "lake/a.csv", columns + b"\na,b\n")
     run(fake)
@@ -144,7 +140,7 @@ def test_a_text_in_a_column_named_file_has_no_name_and_that_is_said(fake: FakeCo
     ]
 
 
-def test_a_recipe_that_uses_nothing_of_the_rows_would_ask_them_all_the_same(fake: FakeContext) -> None:
+def test_a_recipe_that_uses_no_column_is_refused_because_all_requests_would_be_the_same(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b"model: gpt-6-luna\nprompt: 'What is {{ file.name }}?'\n")
     drop(fake, "a.csv", b"text\na\n")
     drop(fake, "a.jsonl", lines("a", "b"))
@@ -154,11 +150,11 @@ def test_a_recipe_that_uses_nothing_of_the_rows_would_ask_them_all_the_same(fake
         assert "no column of the rows is used" in problem
 
 
-def test_a_recipe_can_be_used_though_no_file_tells_of_its_folders_yet(fake: FakeContext) -> None:
+def test_a_recipe_is_usable_before_any_file_shows_its_folders(fake: FakeContext) -> None:
     drop(fake, "lake/recipe.yaml", RECIPE)
     run(fake)
-    (told,) = fake.topics.people
-    assert told.subject.endswith("usable")
+    (message,) = fake.topics.people
+    assert message.subject.endswith("usable")
 
 
 def test_a_number_of_the_path_is_a_text_and_that_is_said(fake: FakeContext) -> None:
@@ -178,7 +174,7 @@ def test_the_same_content_under_another_path_is_a_job_of_its_own(fake: FakeConte
     assert sorted(messages[1] for messages in sent(fake)) == ["1 a.jsonl: a", "2 a.jsonl: a"]
 
 
-def test_a_retry_asks_with_the_drops_own_path(fake: FakeContext) -> None:
+def test_a_retry_uses_the_path_of_the_drop(fake: FakeContext) -> None:
     def answer(request: dict) -> tuple[str, dict]:  # type: ignore[type-arg]  # as OpenAI has them
         if len(fake.openai.batches) < 2:
             return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "no"}})

@@ -1,7 +1,6 @@
-"""A drop's whole way, over fakes: from the upload to the results."""
+"""A drop from the upload to the results, over fakes."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -10,11 +9,6 @@ from dropbatch.domain.states import JobState
 from dropbatch.formats.compression import Compression, compress, decompress
 from tests.driving import RECIPE, drop, only_job, result, result_json, rows, run
 from tests.fakes import RESULTS, FakeContext, answer_ok
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
 
 
 def test_a_csv_comes_back_answered_in_its_own_order_and_bytes(fake: FakeContext) -> None:
@@ -43,10 +37,10 @@ def test_a_csv_comes_back_answered_in_its_own_order_and_bytes(fake: FakeContext)
 
 
 @pytest.mark.parametrize(("suffix", "compression"), [("gz", Compression.GZIP), ("zst", Compression.ZSTD)])
-def test_what_is_dropped_packed_comes_back_packed_in_the_same_way(
+def test_the_answers_of_a_compressed_drop_have_the_same_compression(
     fake: FakeContext, suffix: str, compression: Compression
 ) -> None:
-    fake.limits = Limits(batch_requests=2)  # so that there are several pieces to join
+    fake.limits = Limits(batch_requests=2)  # several pieces to join
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
     fake.openai.answer = lambda request: None if request["custom_id"] == "2" else answer_ok(request)
     drop(fake, f"x.csv.{suffix}", compress(rows(2), compression) + compress(b"three\n", compression))
@@ -89,7 +83,7 @@ def test_a_rejected_drop_says_why_and_pays_nothing(fake: FakeContext) -> None:
     assert fake.openai.batches == {}
 
 
-def test_a_recipe_that_comes_after_its_data_is_waited_for(fake: FakeContext) -> None:
+def test_a_drop_waits_for_a_recipe_that_comes_later(fake: FakeContext) -> None:
     drop(fake, "late/data.csv", b"text\na\n")
     run(fake, ticks=1)
     fake.clock.sleep(30)
@@ -109,7 +103,7 @@ def test_the_same_drop_while_its_job_is_open_is_reported_and_not_billed(fake: Fa
     assert len(fake.openai.batches) == 1
 
 
-def test_a_cancel_marker_ends_the_job_with_what_is_answered(fake: FakeContext) -> None:
+def test_a_cancel_marker_ends_the_job_with_the_answers_it_has(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
     drop(fake, "a.csv", b"text\na\n")
@@ -141,7 +135,7 @@ def test_no_text_of_a_row_reaches_a_log_the_table_or_a_notification(fake: FakeCo
     assert "xyzzy" not in told + fake.table.everything() + "".join(fake.observer.lines)
 
 
-def test_the_report_shows_counts_and_rows_and_runs_nothing_of_them(fake: FakeContext) -> None:
+def test_the_report_shows_counts_and_rows_and_escapes_them(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a&b.csv", "text\n<script>alert(1)</script> 😀\n".encode())
     run(fake)

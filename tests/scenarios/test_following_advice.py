@@ -1,7 +1,7 @@
-"""Files as programs write them: each is read, or refused with a sentence that, done as it says, makes it read.
+"""Files as programs write them: each is read, or rejected with advice that works.
 
-A case drops a file; where it is refused, the test does what the sentence says, without knowing more than that, and the
-file has to come back with all its rows.
+A case drops a file. If it is rejected, the test follows the sentence, without other knowledge, and the file must then
+be answered with all its rows.
 """
 
 import csv
@@ -30,7 +30,7 @@ TEXTS = ["The kettle leaks", "It works, mostly", "Fine"]
 
 
 def sent(fake: FakeContext) -> list[str]:
-    """Return the prompts that the model got, row by row, whatever the batches."""
+    """Return the prompts of all rows, whatever their batches."""
     files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
     lines = [json.loads(line) for file in files for line in file.split(b"\n") if line]
     asked = {int(line["custom_id"]): line["body"]["messages"][-1]["content"] for line in lines}
@@ -46,12 +46,12 @@ def drop_and_run(tmp_path: Path, name: str, data: bytes, recipe: str | None = RE
     return fake
 
 
-# Read as they are
+# Files that are read unchanged
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A file that is read, and what its answers begin with, where one answer is “A”, as text in its own encoding."""
+    """A file that is read, and the start of its answers file if the first answer is “A”, as text in its encoding."""
 
     name: str
     data: bytes
@@ -194,7 +194,7 @@ READ = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", READ.values(), ids=READ)
-def test_what_programs_write_is_read_and_comes_back_as_it_was(case: Read, tmp_path: Path) -> None:
+def test_files_of_programs_are_read_and_come_back_unchanged(case: Read, tmp_path: Path) -> None:
     fake = drop_and_run(tmp_path, case.name, case.data, RECIPE + case.recipe)
     [job] = jobs(fake)
     assert job.state is JobState.SUCCEEDED, result_json(fake, "rejected.json", job)
@@ -217,7 +217,7 @@ def test_what_programs_write_is_read_and_comes_back_as_it_was(case: Read, tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize("data", [b'[{"text":"%d"},\n {"text":"b"}, {"text":"c"} ]' % n for n in range(3)])
 @pytest.mark.parametrize("packing", [Compression.NONE, Compression.GZIP])
-def test_an_array_of_many_shards_comes_back_as_one(data: bytes, packing: Compression, tmp_path: Path) -> None:
+def test_an_array_of_many_shards_comes_back_as_one_array(data: bytes, packing: Compression, tmp_path: Path) -> None:
     rows = [{"text": f"row {n}", "more": {"a": [n, "]}"]}} for n in range(40)]
     data = json.dumps(rows, indent=2).encode()
     fake = FakeContext(tmp_path, limits=Limits(batch_requests=7))
@@ -235,25 +235,25 @@ def test_an_array_of_many_shards_comes_back_as_one(data: bytes, packing: Compres
     assert read["failed"] == [rows[n - 1] for n in failed]
 
 
-# Refused, with what to do
+# Files that are rejected with advice
 
 
 def in_recipe(message: str, data: bytes) -> tuple[bytes, str]:
-    """Do what a sentence with a line of the recipe says."""
+    """Follow a sentence that has a line of the recipe."""
     lines = re.findall(r"`((?:delimiter|quoting|escape|header|encoding): [^`]+)`", message)
     assert lines, message
     return data, "".join({line.partition(":")[0]: line + "\n" for line in reversed(lines)}.values())
 
 
 def other_line(message: str, data: bytes) -> tuple[bytes, str]:
-    """Do what a sentence with two lines of the recipe says, with the second one."""
+    """Follow a sentence that has two lines of the recipe, with the second one."""
     lines = re.findall(r"`((?:delimiter|quoting): [^`]+)`", message)
     assert len(lines) == 2, message
     return data, lines[1] + "\n"
 
 
 def by_editing(said: str, old: bytes, new: bytes) -> Callable[[str, bytes], tuple[bytes, str]]:
-    """Change the file as a sentence says."""
+    """Follow a sentence that changes the file."""
 
     def follow(message: str, data: bytes) -> tuple[bytes, str]:
         assert said in message
@@ -273,7 +273,7 @@ def as_utf_8(codec: str) -> Callable[[str, bytes], tuple[bytes, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A file that is refused, how to do what the sentence says, and what the model is asked then."""
+    """A rejected file, the function that follows the sentence, and the prompts that are sent then."""
 
     name: str
     data: bytes
@@ -485,7 +485,7 @@ REFUSED = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
-def test_what_a_refusal_says_works(case: Refused, tmp_path: Path, tally: Counter[str]) -> None:
+def test_the_advice_of_a_rejection_works(case: Refused, tmp_path: Path, tally: Counter[str]) -> None:
     fake = drop_and_run(tmp_path, case.name, case.data, RECIPE + case.recipe)
     [job] = jobs(fake)
     assert job.state is JobState.REJECTED
@@ -537,7 +537,7 @@ def test_a_number_as_custom_id_gets_the_advice_to_be_quoted(tmp_path: Path) -> N
     assert jobs(fake)[0].state is JobState.SUCCEEDED
 
 
-# Recipes that are no recipes by their names
+# Recipes under wrong names
 
 YAML = b'# mine\nmodel: gpt-6-luna\nprompt: "{{ text }}"\nparameters:\n  max_completion_tokens: 5\n'
 
@@ -572,7 +572,7 @@ YAML = b'# mine\nmodel: gpt-6-luna\nprompt: "{{ text }}"\nparameters:\n  max_com
     ],
 )
 @pytest.mark.parametrize("has_recipe", [True, False])
-def test_what_looks_like_a_recipe_is_never_answered(
+def test_a_file_that_looks_like_a_recipe_is_never_answered(
     name: str, content: bytes, has_recipe: bool, tmp_path: Path
 ) -> None:
     key = f"my work/{name}"
@@ -609,7 +609,7 @@ def test_data_that_only_sounds_like_a_recipe_is_answered(name: str, content: byt
     assert jobs(fake)[0].state is JobState.SUCCEEDED
 
 
-def test_the_renamed_recipe_is_one(tmp_path: Path) -> None:
+def test_the_advised_name_makes_the_recipe_work(tmp_path: Path) -> None:
     fake = drop_and_run(tmp_path, "recipe.yaml", YAML, None)
     assert fake.topics.events() == ["recipe"]
     drop(fake, "a.csv", TWO)

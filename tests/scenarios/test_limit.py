@@ -1,4 +1,4 @@
-"""A recipe's `limit`: which rows it takes, how many there are, and what all of them would cost; over fakes."""
+"""A recipe's `limit`: the rows that it selects, their number, and the cost of all rows; over fakes."""
 
 import csv
 import gzip
@@ -19,14 +19,14 @@ from dropbatch.formats import lines
 from dropbatch.formats.file_types import KINDS, file_type
 from dropbatch.formats.parquet import files
 from dropbatch.reporting.phrases import about
-from tests.driving import drop, jobs, only_job, result, result_json, rows, run
+from tests.driving import drop, jobs, last_message, only_job, result, result_json, rows, run
 from tests.fakes import FakeContext, answer_ok, response_line
 
 FIRST = b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimit: 10\n'
 SAMPLE = b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimit: {rows: 10, sample: true}\n'
 COUNT = 300
 DRAWN = [9, 29, 40, 75, 134, 147, 194, 224, 236, 248]
-"""The rows of so many that the sample draws."""
+"""The rows that the sample draws from `COUNT` rows."""
 
 TEXTS = [f"row {number}" + "." * (number % 90) for number in range(1, COUNT + 1)]
 OBJECTS = [{"text": text} for text in TEXTS]
@@ -39,7 +39,7 @@ def table(count: int = COUNT) -> bytes:
 
 
 def csv_of(texts: list[str], line_end: str = "\n") -> bytes:
-    """Every fifth text goes over two lines, and every seventh row has a blank line behind it."""
+    """Return a csv in which every fifth text has two lines, and a blank line follows every seventh row."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator=line_end)
     writer.writerow(["text"])
@@ -76,23 +76,19 @@ def fake(tmp_path: Path) -> FakeContext:
     return FakeContext(tmp_path, limits=Limits(batch_requests=4))
 
 
-def told(fake: FakeContext, event: str) -> Any:
-    return [notification for notification in fake.topics.people if notification.event == event][-1]
-
-
 def prompts(fake: FakeContext) -> list[str]:
-    """What was asked, in the order of the rows."""
+    """Return the prompts that were sent, in the order of the rows."""
     files = [fake.openai.files[batch.input_file_id] for batch in fake.openai.batches.values()]
     asked = [json.loads(line) for file in files for line in file.splitlines()]
     ordered = sorted(asked, key=lambda request: int(request["custom_id"]))
     return [request["body"]["messages"][-1]["content"].rstrip("\n") for request in ordered]
 
 
-def test_which_rows_are_asked_is_said_when_it_is_accepted(fake: FakeContext) -> None:
+def test_the_accepted_message_says_which_rows_are_sent(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "reviews.csv", rows(3_000))
     run(fake)
-    accepted = told(fake, "accepted")
+    accepted = last_message(fake, "accepted")
     assert accepted.subject == "reviews.csv: accepted, 10 of 3,000 rows"
     assert accepted.text.splitlines()[0] == (
         "reviews.csv was accepted: the first 10 of 3,000 rows (`limit`), of which 10 go to OpenAI in 3 batches."
@@ -100,7 +96,7 @@ def test_which_rows_are_asked_is_said_when_it_is_accepted(fake: FakeContext) -> 
     assert accepted.detail["rows"] == {"total": 10, "in_file": 3_000}
 
 
-def test_what_all_rows_would_cost_is_said_at_the_end(fake: FakeContext) -> None:
+def test_the_end_message_says_what_all_rows_would_cost(fake: FakeContext) -> None:
     def answer(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         where, line = answer_ok(request)
         line["response"]["body"]["usage"] = {"prompt_tokens": 1_000, "completion_tokens": 140, "total_tokens": 1_140}
@@ -110,7 +106,7 @@ def test_what_all_rows_would_cost_is_said_at_the_end(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "reviews.csv", rows(3_000))
     run(fake)
-    ended = told(fake, "ended")
+    ended = last_message(fake, "ended")
     detail = ended.detail
     assert detail["rows"]["total"] == detail["rows"]["ok"] == 10
     assert detail["rows"]["in_file"] == 3_000
@@ -124,7 +120,7 @@ def test_what_all_rows_would_cost_is_said_at_the_end(fake: FakeContext) -> None:
     assert len(result(fake, "reviews.answers.csv").splitlines()) == 11
 
 
-def test_what_all_rows_would_cost_goes_by_those_that_were_paid(fake: FakeContext) -> None:
+def test_the_cost_of_all_rows_is_extrapolated_from_paid_rows(fake: FakeContext) -> None:
     def answer(request: dict[str, Any]) -> Any:
         if int(request["custom_id"]) > 5:
             return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "no"}})
@@ -134,15 +130,15 @@ def test_what_all_rows_would_cost_goes_by_those_that_were_paid(fake: FakeContext
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "reviews.csv", rows(100))
     run(fake)
-    cost = told(fake, "ended").detail["cost"]
+    cost = last_message(fake, "ended").detail["cost"]
     assert cost["all_rows"] == pytest.approx(cost["paid"] / 5 * 100, rel=1e-2)
 
 
-def test_nothing_is_said_of_what_all_would_cost_where_prices_are_not_known(fake: FakeContext) -> None:
+def test_the_cost_of_all_rows_is_left_out_if_prices_are_unknown(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", FIRST.replace(b"gpt-6-luna", b"my-own"))
     drop(fake, "reviews.csv", rows(100))
     run(fake)
-    ended = told(fake, "ended")
+    ended = last_message(fake, "ended")
     assert "The run asked the first 10 of 100 rows (`limit`)." in ended.text.splitlines()
     assert "all_rows" not in ended.detail["cost"]
 
@@ -154,8 +150,8 @@ def test_a_drop_that_has_no_more_rows_is_not_limited(fake: FakeContext, recipe: 
     drop(fake, "reviews.csv", rows(count))
     run(fake)
     assert only_job(fake).limited is None
-    assert told(fake, "accepted").subject == f"reviews.csv: accepted, {count} rows"
-    assert "limit" not in told(fake, "ended").text
+    assert last_message(fake, "accepted").subject == f"reviews.csv: accepted, {count} rows"
+    assert "limit" not in last_message(fake, "ended").text
 
 
 @pytest.mark.slow
@@ -183,21 +179,21 @@ def test_all_rows_are_counted_in_every_format_however_long_it_takes(
         ("array.json", FILES["f.json"][:-9]),
     ],
 )
-def test_what_is_wrong_behind_the_rows_that_are_taken_stops_nothing(tmp_path: Path, name: str, data: bytes) -> None:
+def test_a_fault_after_the_limited_rows_does_not_reject_the_drop(tmp_path: Path, name: str, data: bytes) -> None:
     fake = FakeContext(tmp_path, limits=Limits(line_bytes=2_000))
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, name, data)
     run(fake)
     job = only_job(fake)
     assert (job.state, job.rows, job.limited) == (JobState.SUCCEEDED, 10, Limited(None))
-    accepted = told(fake, "accepted")
+    accepted = last_message(fake, "accepted")
     assert accepted.subject == f"{name}: accepted, 10 rows"
     assert f"{name} was accepted: the first 10 rows (`limit`), of which 10 go to OpenAI in 1 batch." in accepted.text
     assert accepted.detail["rows"] == {"total": 10, "in_file": None}
-    assert "The run asked the first 10 rows (`limit`)." in told(fake, "ended").text
+    assert "The run asked the first 10 rows (`limit`)." in last_message(fake, "ended").text
 
 
-def test_bad_rows_behind_those_that_are_taken_count_as_rows(fake: FakeContext) -> None:
+def test_bad_rows_after_the_limited_rows_count_as_rows(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "a.jsonl", FILES["d.jsonl"] + b"\nno json\n")
     run(fake)
@@ -233,9 +229,9 @@ def test_another_seed_draws_other_rows(fake: FakeContext) -> None:
     assert only_job(fake).limited == Limited(COUNT, 7)
 
 
-def test_a_sample_is_said_to_be_one(fake: FakeContext) -> None:
+def test_messages_say_that_rows_are_a_sample(fake: FakeContext) -> None:
     sampled(fake, "a.csv")
-    accepted, ended = told(fake, "accepted"), told(fake, "ended")
+    accepted, ended = last_message(fake, "accepted"), last_message(fake, "ended")
     assert accepted.subject == "a.csv: accepted, 10 of 300 rows"
     assert accepted.text.splitlines()[0] == (
         "a.csv was accepted: 10 of 300 rows, drawn at random (`limit`, seed 1), of which 10 go to OpenAI in 3 batches."
@@ -264,7 +260,7 @@ def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_t
     assert [response["custom_id"] for response in responses] == [str(number) for number in DRAWN]
     (reason,) = result_json(fake, "summary.json")["reasons"]
     assert (reason["rows"], reason["row"]) == (2, 29)
-    assert "the first is row 29" in told(fake, "ended").text
+    assert "the first is row 29" in last_message(fake, "ended").text
     assert '<td class="n" data-label="row">9</td>' in result(fake, "report.html").decode()
 
     fake.openai.answer = answer_ok
@@ -275,7 +271,7 @@ def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_t
     run(fake)
     again = jobs(fake)[-1]
     assert (again.state, again.limited) == (JobState.SUCCEEDED, Limited(COUNT, 1))
-    assert again.mirror is None, "some rows are no whole table"
+    assert again.mirror is None, "some rows are not a complete table"
     assert "all_rows" not in result_json(fake, "summary.json", again)["cost"], "it paid for two of them"
     responses = [json.loads(line) for line in result(fake, "responses.jsonl", again).splitlines()]
     assert [response["custom_id"] for response in responses] == [str(number) for number in DRAWN]
@@ -285,7 +281,9 @@ def test_results_of_a_sample_hold_its_rows_under_the_numbers_that_they_have_in_t
     ]
 
 
-def test_a_rerun_of_a_sample_asks_the_same_rows_and_is_compared_by_their_numbers_in_the_file(fake: FakeContext) -> None:
+def test_a_rerun_of_a_sample_sends_the_same_rows_and_is_compared_by_their_numbers_in_the_file(
+    fake: FakeContext,
+) -> None:
     first = sampled(fake, "e.txt")
 
     def answer(request: dict[str, Any]) -> Any:
@@ -298,17 +296,17 @@ def test_a_rerun_of_a_sample_asks_the_same_rows_and_is_compared_by_their_numbers
     fake.clock.sleep(5)
     drop(fake, "e.txt.rerun", b"")
     run(fake, ticks=5)
-    assert told(fake, "held").subject.endswith("e.txt, run 2: waits for your approval, answered before")
+    assert last_message(fake, "held").subject.endswith("e.txt, run 2: waits for your approval, answered before")
     drop(fake, "e.txt.approve", b"")
     run(fake)
     assert sorted(prompts(fake)) == sorted(first * 2)
-    assert "Compared with run 1: answer changed in 1 of 10 rows, row 40." in told(fake, "ended").text
+    assert "Compared with run 1: answer changed in 1 of 10 rows, row 40." in last_message(fake, "ended").text
 
     fake.objects.drop("recipe.yaml", SAMPLE.replace(b"true}", b"true, seed: 2}"))
     fake.clock.sleep(5)
     drop(fake, "e.txt.rerun", b"")
     run(fake)
-    assert "Compared" not in told(fake, "ended").text, "it asked other rows"
+    assert "Compared" not in last_message(fake, "ended").text, "it asked other rows"
 
 
 def test_a_sample_of_a_table_has_its_rows_and_types(fake: FakeContext) -> None:
@@ -354,11 +352,11 @@ def test_the_same_content_and_recipe_is_one_job_however_it_is_limited(fake: Fake
     assert fake.topics.events().count("duplicate") == 1
 
 
-def test_more_rows_than_the_stack_lets_pass_wait_for_an_approval(tmp_path: Path) -> None:
+def test_more_rows_than_the_stack_allows_wait_for_an_approval(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, hold_above_rows=5)
     fake.objects.drop("recipe.yaml", FIRST)
     drop(fake, "a.csv", FILES["a.csv"])
     run(fake, ticks=3)
-    held = told(fake, "held")
+    held = last_message(fake, "held")
     assert held.subject == "a.csv: waits for your approval, 10 of 300 rows"
     assert "a.csv waits: it asks the first 10 of 300 rows (`limit`), and more than 5 need an approval" in held.text

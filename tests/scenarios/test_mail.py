@@ -1,4 +1,4 @@
-"""Messages that can be sorted: subjects, attributes, who is told of what, in which words."""
+"""Messages for people: subjects, attributes, recipients, and wording."""
 
 import json
 import re
@@ -31,13 +31,13 @@ def fake(tmp_path: Path) -> FakeContext:
     return fake
 
 
-def of(told: list[Notification], event: str) -> Notification:
-    (found,) = [notification for notification in told if notification.event == event]
+def of(notifications: list[Notification], event: str) -> Notification:
+    (found,) = [notification for notification in notifications if notification.event == event]
     return found
 
 
-def events(told: list[Notification]) -> list[str]:
-    return [notification.event for notification in told]
+def events(notifications: list[Notification]) -> list[str]:
+    return [notification.event for notification in notifications]
 
 
 def failing(*rows: int) -> Callable[[dict[str, Any]], Any]:
@@ -49,39 +49,39 @@ def failing(*rows: int) -> Callable[[dict[str, Any]], Any]:
     return answer
 
 
-# Subjects.
+# Subjects
 
 
 def test_a_subject_names_folder_and_file(fake: FakeContext) -> None:
     drop(fake, "lake/reviews/dt=2026-11-27/part-0001.jsonl", b'{"text": "a"}\n')
     run(fake)
-    assert [told.subject for told in fake.topics.people] == [
+    assert [message.subject for message in fake.topics.people] == [
         "lake/reviews/dt=2026-11-27/part-0001.jsonl: accepted, 1 row",
         "lake/reviews/dt=2026-11-27/part-0001.jsonl: 1 of 1 answered",
     ]
 
 
-def test_a_long_subject_is_cut_from_the_left_and_the_verdict_never() -> None:
-    told = subject("a-very-long-folder/" * 10 + "dt=2026-11-27/part-0001.jsonl, run 2", "199,870 of 200,000 answered")
-    assert told.startswith("…")
-    assert told.endswith("dt=2026-11-27/part-0001.jsonl, run 2: 199,870 of 200,000 answered")
-    assert len(told) == 99
+def test_a_long_subject_is_cut_from_the_left_and_keeps_its_verdict() -> None:
+    cut = subject("a-very-long-folder/" * 10 + "dt=2026-11-27/part-0001.jsonl, run 2", "199,870 of 200,000 answered")
+    assert cut.startswith("…")
+    assert cut.endswith("dt=2026-11-27/part-0001.jsonl, run 2: 199,870 of 200,000 answered")
+    assert len(cut) == 99
 
 
-def test_what_fits_sns_is_not_cut_again() -> None:
-    told = subject("ü😀" * 300 + ".csv", "accepted, 5 rows")
-    assert fitted(Notification("e", "s", "/", told, "text", {})).subject == told
+def test_a_subject_that_fits_sns_is_not_cut_again() -> None:
+    cut = subject("ü😀" * 300 + ".csv", "accepted, 5 rows")
+    assert fitted(Notification("e", "s", "/", cut, "text", {})).subject == cut
 
 
-# Attributes.
+# Attributes
 
 
 def test_every_message_and_event_names_the_folder_of_the_recipe(fake: FakeContext) -> None:
     drop(fake, "lake/reviews/dt=2026-11-27/a.jsonl", b'{"text": "a"}\n')
     drop(fake, "lake/reviews/dt=2026-11-28/b.csv", b"id\n1\n")
     run(fake)
-    told = [*fake.topics.people, *fake.topics.published]
-    assert {attributes(notification)["recipe_folder"] for notification in told} == {"lake"}
+    notifications = [*fake.topics.people, *fake.topics.published]
+    assert {attributes(notification)["recipe_folder"] for notification in notifications} == {"lake"}
     assert {notification.detail["recipe_folder"] for notification in fake.topics.published} == {"lake"}
     assert of(fake.topics.people, "rejected").folder == "lake/reviews/dt=2026-11-28"
 
@@ -90,7 +90,7 @@ def test_a_recipe_in_the_root_is_in_the_folder_slash(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml", RECIPE)
     drop(fake, "a.csv", b"text\nx\n")
     run(fake)
-    assert {attributes(told)["recipe_folder"] for told in fake.topics.people} == {"/"}
+    assert {attributes(message)["recipe_folder"] for message in fake.topics.people} == {"/"}
 
 
 def test_a_raw_drop_has_no_folder_of_a_recipe(fake: FakeContext) -> None:
@@ -98,8 +98,8 @@ def test_a_raw_drop_has_no_folder_of_a_recipe(fake: FakeContext) -> None:
     line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
     drop(fake, "lake/raw.jsonl", json.dumps(line).encode() + b"\n")
     run(fake)
-    for told in (*fake.topics.people, *fake.topics.published):
-        assert "recipe_folder" not in attributes(told)
+    for message in (*fake.topics.people, *fake.topics.published):
+        assert "recipe_folder" not in attributes(message)
     assert {notification.detail["recipe_folder"] for notification in fake.topics.published} == {None}
 
 
@@ -114,11 +114,17 @@ def test_the_filter_that_the_operators_page_shows_loses_no_message_of_the_folder
     drop(fake, "lake/some/good.csv", b"text\nx\n")
     drop(fake, "lakes/other.csv", b"text\nx\n")
     run(fake)
-    told = [*fake.topics.people, *fake.topics.published]
-    assert {notification.event for notification in told} == {"rejected", "marker", "recipe", "accepted", "ended"}
+    notifications = [*fake.topics.people, *fake.topics.published]
+    assert {notification.event for notification in notifications} == {
+        "rejected",
+        "marker",
+        "recipe",
+        "accepted",
+        "ended",
+    }
     for policy in policies:
-        kept = [n for n in told if passes(attributes(n), policy)]
-        wanted = [n for n in told if n.event in policy.get("event", [n.event]) and n.folder != "lakes"]
+        kept = [n for n in notifications if passes(attributes(n), policy)]
+        wanted = [n for n in notifications if n.event in policy.get("event", [n.event]) and n.folder != "lakes"]
         assert kept == wanted
 
 
@@ -130,7 +136,7 @@ def passes(found: dict[str, str], policy: dict[str, Any]) -> bool:
     )
 
 
-# Who is told of what.
+# Recipients
 
 
 @pytest.mark.slow
@@ -145,7 +151,7 @@ def passes(found: dict[str, str], policy: dict[str, Any]) -> bool:
         ("notify: []", [], [], ["rejected"]),
     ],
 )
-def test_people_are_told_what_notify_says_and_programs_everything(
+def test_people_get_the_messages_that_notify_selects_and_programs_get_all_events(
     fake: FakeContext, notify: str, good: list[str], partial: list[str], rejected: list[str]
 ) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + notify.encode() + b"\n")
@@ -163,14 +169,14 @@ def test_people_are_told_what_notify_says_and_programs_everything(
         assert events(fake.topics.published) == published, key
 
 
-def test_a_hold_and_a_cancel_are_told_under_problems(fake: FakeContext) -> None:
+def test_notify_problems_includes_holds_and_cancels(fake: FakeContext) -> None:
     fake.hold_above_rows = 1
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [problems]\n")
     drop(fake, "lake/a.csv", b"text\na\nb\n")
     deliver(fake)
     assert events(fake.topics.people) == ["held"], "at once: it waits for a person"
     pass_time(fake, 15 * DAY, step=DAY / 4)
-    assert [told.status for told in fake.topics.people] == ["held", "cancelled"]
+    assert [message.status for message in fake.topics.people] == ["held", "cancelled"]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +200,7 @@ def test_an_acceptance_promises_only_the_messages_that_follow(fake: FakeContext,
 
 @pytest.mark.parametrize("notify", ["[]", "[accepted]", "[problems]"])
 @pytest.mark.parametrize("comes", ["in time", "too late"])
-def test_whoever_cancels_a_job_is_told_of_its_end(fake: FakeContext, notify: str, comes: str) -> None:
+def test_a_cancelled_job_always_sends_its_end(fake: FakeContext, notify: str, comes: str) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + f"notify: {notify}\n".encode())
     fake.openai.ending = None
     drop(fake, "lake/a.csv", b"text\na\n")
@@ -204,10 +210,10 @@ def test_whoever_cancels_a_job_is_told_of_its_end(fake: FakeContext, notify: str
         poll(fake.context)
     drop(fake, "lake/a.csv.cancel", b"")
     run(fake)
-    told = [notification for notification in fake.topics.people if notification.event != "accepted"]
-    assert events(told) == ["marker", "ended"]
+    messages = [notification for notification in fake.topics.people if notification.event != "accepted"]
+    assert events(messages) == ["marker", "ended"]
     what = "the results are there" if comes == "too late" else "it has ended"
-    assert f"Another message follows when {what}." in told[0].text.splitlines()
+    assert f"Another message follows when {what}." in messages[0].text.splitlines()
 
 
 def test_a_job_that_a_newer_version_cancelled_ends_as_notify_says(fake: FakeContext) -> None:
@@ -221,7 +227,7 @@ def test_a_job_that_a_newer_version_cancelled_ends_as_notify_says(fake: FakeCont
     assert fake.topics.people == []
 
 
-def test_a_duplicate_is_told_like_an_acceptance(fake: FakeContext) -> None:
+def test_a_duplicate_is_notified_like_an_accepted_drop(fake: FakeContext) -> None:
     fake.objects.drop("lake/recipe.yaml", RECIPE + b"notify: [problems]\n")
     fake.openai.ending = None
     for _ in range(2):
@@ -231,16 +237,16 @@ def test_a_duplicate_is_told_like_an_acceptance(fake: FakeContext) -> None:
     assert events(fake.topics.published) == ["accepted", "duplicate"]
 
 
-def test_a_recipe_that_cannot_be_used_is_always_told(fake: FakeContext) -> None:
+def test_a_recipe_that_cannot_be_used_is_always_notified(fake: FakeContext) -> None:
     drop(fake, "lake/recipe.yaml", RECIPE + b"notify: []\nlimt: 3\n")
     run(fake, ticks=2)
-    assert [told.subject for told in fake.topics.people] == ["lake/recipe.yaml: cannot be used, 1 problem"]
+    assert [message.subject for message in fake.topics.people] == ["lake/recipe.yaml: cannot be used, 1 problem"]
 
 
-# Operators.
+# Operators
 
 
-def test_a_missing_key_is_told_operators_in_their_words_and_people_in_theirs(fake: FakeContext) -> None:
+def test_a_missing_key_is_notified_to_operators_and_to_people_in_different_words(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake, ticks=5)
@@ -255,8 +261,8 @@ def test_a_missing_key_is_told_operators_in_their_words_and_people_in_theirs(fak
         "  or, in the S3 console, make a folder `a.csv.cancel` beside the file",
         run_line(only_job(fake)),
     ]
-    (told,) = fake.topics.operators
-    assert told.operators == Letter(
+    (message,) = fake.topics.operators
+    assert message.operators == Letter(
         "Dropbatch: jobs wait for an OpenAI API key",
         "The stack's secret holds no OpenAI API key, or one that OpenAI does not accept. Jobs wait, nothing is lost, "
         "and they continue within minutes after a good key is stored.\n"
@@ -277,14 +283,14 @@ def test_four_hundred_jobs_that_wait_for_a_key_are_one_message_to_each(fake: Fak
     pass_time(fake, 1800)
     assert len([job for job in jobs(fake) if job.state is JobState.HELD]) == 40
     assert len(fake.topics.operators) == 1
-    held = [told for told in fake.topics.people if told.event == "held"]
-    assert sum(int(told.subject.partition(": ")[2].split()[0]) for told in held) == 40
+    held = [message for message in fake.topics.people if message.event == "held"]
+    assert sum(int(message.subject.partition(": ")[2].split()[0]) for message in held) == 40
     assert held[0].subject.endswith("files wait for the administrators")
     assert "there is no OpenAI API key, or one that OpenAI does not accept" in held[0].text
     assert events(fake.topics.published).count("held") == 40
 
 
-def test_operators_are_told_again_a_day_later_if_others_still_wait(fake: FakeContext) -> None:
+def test_operators_get_a_reminder_after_a_day_if_other_jobs_still_wait(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake, ticks=3)
@@ -295,14 +301,14 @@ def test_operators_are_told_again_a_day_later_if_others_still_wait(fake: FakeCon
 
 
 @pytest.mark.slow
-def test_operators_are_told_every_day_for_as_long_as_a_job_waits(fake: FakeContext) -> None:
+def test_operators_get_a_reminder_every_day_while_a_job_waits(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")
     drop(fake, "lake/b.csv", b"text\nb\n")
     pass_time(fake, 3 * DAY + 3600, step=1800)
     assert len(fake.topics.operators) == 4
-    assert {told.operators for told in fake.topics.operators} == {fake.topics.operators[0].operators}
-    assert [told.event for told in fake.topics.people].count("held") == 1, "people hear of it once"
+    assert {message.operators for message in fake.topics.operators} == {fake.topics.operators[0].operators}
+    assert [message.event for message in fake.topics.people].count("held") == 1, "people hear of it once"
     fake.openai.key_valid = True
     pass_time(fake, 3 * DAY, step=1800)
     assert len(fake.topics.operators) == 4
@@ -311,23 +317,23 @@ def test_operators_are_told_every_day_for_as_long_as_a_job_waits(fake: FakeConte
 @pytest.mark.parametrize(
     "reason", [HeldReason.PERMISSION, HeldReason.ACCOUNT, HeldReason.KEY_CHANGED, HeldReason.STUCK]
 )
-def test_whatever_only_operators_can_correct_is_told_them_with_what_to_do(
+def test_operators_get_instructions_for_each_fault_that_only_they_can_fix(
     fake: FakeContext, reason: HeldReason
 ) -> None:
     fake.openai.ending = None
     drop(fake, "lake/a.csv", b"text\na\n")
     run(fake, ticks=2)
     hold(fake.context, only_job(fake), reason, "code")
-    (told,) = fake.topics.operators
-    assert told.operators is not None
-    assert told.operators.subject.startswith("Dropbatch: jobs wait, ")
-    assert only_job(fake).id in told.operators.text
-    assert "the-secret" not in told.text
-    assert told.verdict == "waits for its administrators"
-    assert "waits for the stack's administrators, who were notified: " in told.text
+    (message,) = fake.topics.operators
+    assert message.operators is not None
+    assert message.operators.subject.startswith("Dropbatch: jobs wait, ")
+    assert only_job(fake).id in message.operators.text
+    assert "the-secret" not in message.text
+    assert message.verdict == "waits for its administrators"
+    assert "waits for the stack's administrators, who were notified: " in message.text
 
 
-def test_an_approval_is_asked_of_people_alone(fake: FakeContext) -> None:
+def test_an_approval_is_requested_from_people_only(fake: FakeContext) -> None:
     fake.hold_above_rows = 1
     drop(fake, "lake/a.csv", b"text\na\nb\n")
     deliver(fake)
@@ -335,7 +341,7 @@ def test_an_approval_is_asked_of_people_alone(fake: FakeContext) -> None:
     assert fake.topics.operators == []
 
 
-def test_a_process_that_dies_before_operators_are_told_leaves_that_to_another(fake: FakeContext) -> None:
+def test_another_process_notifies_operators_if_the_first_one_dies(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     publish = fake.topics.publish
 
@@ -344,7 +350,7 @@ def test_a_process_that_dies_before_operators_are_told_leaves_that_to_another(fa
             raise ConnectionError
         publish(audience, notification)
 
-    fake.topics.publish = dies  # type: ignore[method-assign]  # SNS, away for one topic
+    fake.topics.publish = dies  # type: ignore[method-assign]  # SNS fails for one topic
     drop(fake, "lake/a.csv", b"text\na\n")
     drop(fake, "lake/b.csv", b"text\nb\n")
     run(fake, ticks=2)
@@ -355,7 +361,7 @@ def test_a_process_that_dies_before_operators_are_told_leaves_that_to_another(fa
     assert not any(entry.startswith("operators:") for job in jobs(fake) for entry in job.outbox)
 
 
-# A rejected job's page.
+# The page of a rejected job
 
 
 def test_a_rejected_job_has_a_page_that_says_why_and_what_to_do(fake: FakeContext) -> None:
@@ -373,7 +379,7 @@ def test_a_rejected_job_has_a_page_that_says_why_and_what_to_do(fake: FakeContex
     assert f"s3://the-results/lake/a.csv/{only_job(fake).id}/report.html" in rejected.text
 
 
-def test_a_page_of_a_rejection_runs_nothing_of_what_is_in_it(fake: FakeContext) -> None:
+def test_a_page_of_a_rejection_escapes_its_texts(fake: FakeContext) -> None:
     drop(fake, "lake/<script>alert(1)<!--.csv", b"<script>alert(2)\n1\n")
     run(fake)
     page = result(fake, "report.html").decode()
@@ -381,7 +387,7 @@ def test_a_page_of_a_rejection_runs_nothing_of_what_is_in_it(fake: FakeContext) 
     assert page.count("<script") == 1
 
 
-def test_a_drop_that_is_given_up_has_a_page_too(fake: FakeContext) -> None:
+def test_a_drop_that_dropbatch_gives_up_has_a_page_too(fake: FakeContext) -> None:
     blocks = fake.objects.blocks
 
     def away(bucket: str, key: str, *rest: Any) -> Any:
@@ -389,13 +395,13 @@ def test_a_drop_that_is_given_up_has_a_page_too(fake: FakeContext) -> None:
             raise ConnectionError
         return blocks(bucket, key, *rest)
 
-    fake.objects.blocks = away  # type: ignore[method-assign]  # S3, away for one file
+    fake.objects.blocks = away  # type: ignore[method-assign]  # S3 fails for one file
     drop(fake, "lake/a.csv", b"text\na\n")
     pass_time(fake, 1.2 * DAY, step=1800)
     assert "The file could not be read for a day" in result(fake, "report.html").decode()
 
 
-# Money and times.
+# Amounts and times
 
 
 @pytest.mark.parametrize(
@@ -413,7 +419,7 @@ def test_a_drop_that_is_given_up_has_a_page_too(fake: FakeContext) -> None:
         (1204.5, "$1,204.50", "about $1,204.50"),
     ],
 )
-def test_sums_are_said_as_people_say_them(usd: float, said: str, roughly: str) -> None:
+def test_amounts_are_written_as_people_read_them(usd: float, said: str, roughly: str) -> None:
     assert (money(usd), about(usd)) == (said, roughly)
 
 
@@ -423,7 +429,7 @@ def test_no_message_and_no_page_says_zero_dollars(fake: FakeContext) -> None:
     said = of(fake.topics.people, "ended").text + result(fake, "report.html").decode()
     assert "$0.0" not in said
     assert "Paid under a cent, and saved under a cent by batching." in said
-    assert of(fake.topics.published, "ended").detail["cost"]["paid"] > 0, "programs are told the number"
+    assert of(fake.topics.published, "ended").detail["cost"]["paid"] > 0, "programs get the number"
 
 
 @pytest.mark.parametrize(
@@ -436,7 +442,7 @@ def test_no_message_and_no_page_says_zero_dollars(fake: FakeContext) -> None:
         ("Asia/Kolkata", "27 Nov 2026, 10:53 IST"),
     ],
 )
-def test_times_are_said_in_the_stacks_zone(zone: str, said: str) -> None:
+def test_times_are_in_the_time_zone_of_the_stack(zone: str, said: str) -> None:
     assert local_time(1_795_757_010, ZoneInfo(zone)) == said
 
 
@@ -452,10 +458,10 @@ def test_mail_and_page_have_the_stacks_time_and_programs_utc(fake: FakeContext) 
     assert of(fake.topics.published, "ended").detail["times"]["dropped"] == "2026-11-27T05:23:30Z"
 
 
-# The page on a phone.
+# The page on a phone
 
 
-def test_on_a_narrow_screen_what_to_do_stands_below_its_reason(fake: FakeContext) -> None:
+def test_on_a_narrow_screen_the_remedy_is_below_its_reason(fake: FakeContext) -> None:
     fake.openai.answer = failing(1)
     drop(fake, "lake/a.csv", b"text\na\nb\n")
     run(fake)
@@ -477,8 +483,8 @@ def test_rows_are_shown_under_the_names_of_their_columns(fake: FakeContext) -> N
     assert "<th>as dropped</th><th>answer (sentiment, why)</th>" in lines, "its lines name them themselves"
 
 
-def test_a_notice_of_an_older_release_is_told_as_it_is(fake: FakeContext) -> None:
-    """It has none of the members that were added."""
+def test_a_notice_of_an_older_release_is_published_unchanged(fake: FakeContext) -> None:
+    """It lacks the members that later releases added."""
     fake.openai.key_valid = False
     drop(fake, "lake/a.csv", b"text\na\n")
     deliver(fake)
@@ -488,4 +494,4 @@ def test_a_notice_of_an_older_release_is_told_as_it_is(fake: FakeContext) -> Non
     held = replace(job, outbox=["people:old"], digest_entries={}, notify_after=0, rev=job.rev)
     fake.context.repository.save(held)
     run(fake, ticks=2)
-    assert "a: b" in [told.subject for told in fake.topics.people]
+    assert "a: b" in [message.subject for message in fake.topics.people]

@@ -1,4 +1,4 @@
-"""No marker is met with silence: each version of one has one answer, in whatever state its file is; over fakes."""
+"""Markers: each version of one gets exactly one answer, in any state of its file; over fakes."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,6 @@ from dropbatch.reporting.runs import run_line
 from tests import event_contract
 from tests.driving import (
     RECIPE,
-    asked,
     deliver,
     deliver_next,
     drop,
@@ -30,6 +29,7 @@ from tests.driving import (
     result_json,
     rows,
     run,
+    sent_rows,
 )
 from tests.fakes import INBOX, FakeContext, answer_ok, response_line
 from tests.fakes.killer import Killer
@@ -61,11 +61,11 @@ def second_is_bad(request: dict[str, Any]) -> Any:
 
 
 def no_file(fake: FakeContext) -> None:
-    """There is none."""
+    """Drop no file at all."""
 
 
 def not_begun(fake: FakeContext) -> None:
-    fake.objects.drop("a.csv", rows(3))  # and its event is lost
+    fake.objects.drop("a.csv", rows(3))  # its event is lost
     fake.clock.sleep(5)
 
 
@@ -79,7 +79,7 @@ def building(fake: FakeContext) -> None:
 def running(fake: FakeContext) -> None:
     fake.openai.answer, fake.openai.ending = lambda _request: None, None
     drop(fake, "a.csv", rows(3))
-    run(fake, ticks=4)  # people have been told that it is accepted
+    run(fake, ticks=4)  # the accepted message is published
     assert only_job(fake).state is JobState.RUNNING
 
 
@@ -226,11 +226,11 @@ def test_a_marker_has_one_answer_in_every_state(
     if state in (no_file, not_begun):
         assert fake.topics.published[before:] == [], "it may come"
         pass_time(fake, 180, step=30)
-    told = fake.topics.published[before:]
-    mine = [each for each in told if each.event == "marker"]
-    first = mine[0] if mine else told[0]
+    published = fake.topics.published[before:]
+    mine = [each for each in published if each.event == "marker"]
+    first = mine[0] if mine else published[0]
     assert (first.status, _reason(first), first.subject) == expected
-    assert [each.subject for each in fake.topics.people[before:]][told.index(first)] == first.subject
+    assert [each.subject for each in fake.topics.people[before:]][published.index(first)] == first.subject
     if mine:
         assert first.detail["marker"] == {"kind": kind, "key": f"a.csv.{kind}", "version_id": version}
         assert first.detail["drop"]["key"] == "a.csv"
@@ -243,7 +243,7 @@ def test_a_marker_has_one_answer_in_every_state(
             again if first.event == "accepted" else "."
         )
         assert first.detail["asked_by"] == {"kind": kind, "version_id": version}
-    # Whatever is delivered again and again, it has no second message, nor a second run.
+    # Repeated deliveries cause neither a second message nor a second run.
     runs = len(jobs(fake))
     for _ in range(2):
         fake.intake.send(object_created(fake, f"a.csv.{kind}", version, 0))
@@ -261,23 +261,23 @@ def test_a_marker_has_one_answer_in_every_state(
 
 
 def _intake(fake: FakeContext) -> None:
-    """Deliver what waits to be taken in, and nothing else."""
+    """Deliver the messages of the intake queue only."""
     while deliver_next(fake, "intake"):
         pass
 
 
-def _reason(told: Notification) -> str:
-    return str(told.detail["reason"]) if told.event == "marker" else told.event
+def _reason(message: Notification) -> str:
+    return str(message.detail["reason"]) if message.event == "marker" else message.event
 
 
 def last(fake: FakeContext) -> list[str]:
     return fake.topics.people[-1].text.splitlines()
 
 
-# What the messages say
+# Texts of the messages
 
 
-def test_an_unknown_file_is_answered_with_the_one_that_was_meant(fake: FakeContext) -> None:
+def test_a_marker_of_an_unknown_file_suggests_the_intended_one(fake: FakeContext) -> None:
     drop(fake, "umfrage/recipe.yaml", RECIPE)
     drop(fake, "umfrage/Umfrage Q4.csv", rows(2))
     run(fake)
@@ -308,18 +308,18 @@ def test_an_unknown_file_is_answered_with_the_one_that_was_meant(fake: FakeConte
         ("übersicht.csv", "Übersicht.csv"),
     ],
 )
-def test_a_file_is_found_that_is_named_much_like_it(fake: FakeContext, typed: str, file: str) -> None:
+def test_a_marker_suggests_a_file_with_a_similar_name(fake: FakeContext, typed: str, file: str) -> None:
     for name in ("Another.csv", "recipe.yaml", "deeper/Umfrage Q4.csv", "Umfrage Q4.csv.cancel", file):
         fake.objects.drop(f"folder/{name}", b"")
     fake.objects.drop("Umfrage Q4.csv", b"")
     drop(fake, f"folder/{typed}.cancel", b"")
     pass_time(fake, 300)
-    (told,) = fake.topics.published
-    assert told.detail["near"] == [f"folder/{file}"]
+    (message,) = fake.topics.published
+    assert message.detail["near"] == [f"folder/{file}"]
 
 
 @pytest.mark.slow
-def test_a_file_is_found_in_a_folder_of_thousands(fake: FakeContext) -> None:
+def test_a_marker_suggests_a_file_in_a_folder_of_thousands(fake: FakeContext) -> None:
     for number in range(2_500):
         fake.objects.drop(f"f/part-{number:05d}.csv", b"")
     fake.objects.drop("f/Reviews.csv", b"")
@@ -327,13 +327,13 @@ def test_a_file_is_found_in_a_folder_of_thousands(fake: FakeContext) -> None:
     for name in ("reviews.csv", "Zones", "part-02400"):
         drop(fake, f"f/{name}.cancel", b"")
     pass_time(fake, 300)
-    near = {told.detail["marker"]["key"]: told.detail["near"] for told in fake.topics.published}
+    near = {message.detail["marker"]["key"]: message.detail["near"] for message in fake.topics.published}
     assert near["f/reviews.csv.cancel"] == ["f/Reviews.csv"]
     assert near["f/Zones.cancel"] == ["f/zones.csv"]
     assert near["f/part-02400.cancel"][0] == "f/part-02400.csv"
 
 
-def test_a_marker_beside_nothing_at_all_says_how_one_is_named(fake: FakeContext) -> None:
+def test_a_marker_in_an_empty_folder_explains_how_to_name_one(fake: FakeContext) -> None:
     drop(fake, "reviews.rerun", b"")
     pass_time(fake, 300)
     assert last(fake) == [
@@ -357,9 +357,9 @@ def test_a_name_that_looks_the_same_is_the_same_file(fake: FakeContext) -> None:
 def test_a_long_name_leaves_room_for_the_verdict(fake: FakeContext) -> None:
     drop(fake, f"lake/{'reviews-of-' * 14}2026.csv.rerun", b"")
     run(fake)
-    told = fake.topics.people[-1]
-    name, _, verdict = told.subject.partition(": ")
-    assert len(told.subject) == 99
+    message = fake.topics.people[-1]
+    name, _, verdict = message.subject.partition(": ")
+    assert len(message.subject) == 99
     assert name.endswith("reviews-of-2026.csv.rerun")
     assert verdict == "there is no file …views-of-reviews-of-reviews-of-2026.csv here"
 
@@ -383,24 +383,22 @@ def test_a_long_name_leaves_room_for_the_verdict(fake: FakeContext) -> None:
     ],
 )
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_a_misspelt_ending_is_answered_with_the_right_one(
-    fake: FakeContext, ending: str, kind: str, slash: str
-) -> None:
+def test_a_misspelt_ending_suggests_the_right_one(fake: FakeContext, ending: str, kind: str, slash: str) -> None:
     drop(fake, f"lake/reviews.csv{ending}{slash}", b"\n")
     run(fake)
-    (told,) = fake.topics.people
-    assert told.subject == f"lake/reviews.csv{ending}: is not a marker, did you mean .{kind}?"
-    assert told.text.splitlines() == [
+    (message,) = fake.topics.people
+    assert message.subject == f"lake/reviews.csv{ending}: is not a marker, did you mean .{kind}?"
+    assert message.text.splitlines() == [
         f"`{ending}` is not a marker, so reviews.csv{ending} does nothing; did you mean `.{kind}`?",
         f"Then make a folder `reviews.csv.{kind}` beside the file, or: "
         f"echo | aws s3 cp - s3://the-inbox/lake/reviews.csv.{kind}",
         "The markers are .approve, .cancel, .rerun, .retry.",
     ]
-    assert (told.event, told.status, told.folder) == ("marker", "refused", "lake")
+    assert (message.event, message.status, message.folder) == ("marker", "refused", "lake")
     assert jobs(fake) == []
 
 
-def test_a_file_of_rows_is_never_taken_for_a_misspelt_marker(fake: FakeContext) -> None:
+def test_a_data_file_never_counts_as_a_misspelt_marker(fake: FakeContext) -> None:
     data = b"".join(b"this is row %d\n" % number for number in range(100))
     drop(fake, "reviews.csv.retry.txt", data)
     drop(fake, "reviews.csv.summary.txt", b"one row\n")
@@ -411,7 +409,7 @@ def test_a_file_of_rows_is_never_taken_for_a_misspelt_marker(fake: FakeContext) 
 @pytest.mark.parametrize(
     "name", ["a.csv.Cancel", "a.csv.CANCEL/", "a.csv.cancel2", "a.csv.cancel 3/", "a.csv.cancel (1)"]
 )
-def test_capitals_and_a_number_behind_it_change_nothing_of_a_marker(fake: FakeContext, name: str) -> None:
+def test_capitals_and_a_number_after_a_marker_are_ignored(fake: FakeContext, name: str) -> None:
     running(fake)
     drop(fake, name, b"")
     run(fake)
@@ -433,9 +431,9 @@ def test_a_marker_older_than_the_file_says_so(fake: FakeContext, kind: str) -> N
     before = len(fake.topics.people)
     fake.intake.send(event)
     run(fake)
-    (told,) = fake.topics.people[before:]
-    assert told.subject == f"a.csv: .{kind} is older than it, and does nothing"
-    assert told.text.splitlines() == [
+    (message,) = fake.topics.people[before:]
+    assert message.subject == f"a.csv: .{kind} is older than it, and does nothing"
+    assert message.text.splitlines() == [
         f"a.csv.{kind} is older than what a.csv is now, so a.csv.{kind} does nothing.",
         f"To do it now, make it again: make a folder `a.csv.{kind}` beside the file, or: "
         f"echo | aws s3 cp - s3://the-inbox/a.csv.{kind}",
@@ -444,13 +442,13 @@ def test_a_marker_older_than_the_file_says_so(fake: FakeContext, kind: str) -> N
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_a_cancel_says_that_it_acts_and_the_end_says_what_came(fake: FakeContext) -> None:
+def test_a_cancel_is_confirmed_and_the_end_lists_the_answers(fake: FakeContext) -> None:
     running(fake)
     drop(fake, "a.csv.cancel", b"")
     run(fake)
     assert fake.topics.events() == ["accepted", "marker", "ended"]
-    told = fake.topics.people[1]
-    assert told.text.splitlines() == [
+    message = fake.topics.people[1]
+    assert message.text.splitlines() == [
         "a.csv is being cancelled, as a.csv.cancel asks. Dropbatch sends no more rows, asks OpenAI to stop the "
         "others, and keeps the answers that it has given, which are paid.",
         "Another message follows when it has ended.",
@@ -469,7 +467,7 @@ def test_a_cancel_of_what_was_never_sent_says_that_nothing_is_billed(fake: FakeC
     )
 
 
-def test_a_cancel_that_comes_when_all_rows_have_come_back_says_so_twice(fake: FakeContext) -> None:
+def test_a_cancel_after_all_answers_came_says_so_at_once_and_at_the_end(fake: FakeContext) -> None:
     all_back(fake)
     drop(fake, "a.csv.cancel", b"")
     run(fake)
@@ -484,13 +482,13 @@ def test_a_cancel_that_comes_when_all_rows_have_come_back_says_so_twice(fake: Fa
     assert "The cancellation came too late to stop anything: all rows had come back." in ended.text
 
 
-def test_a_cancel_that_stops_nothing_is_said_at_the_end(fake: FakeContext) -> None:
-    """OpenAI had ended the batch already, and nobody knew."""
+def test_the_end_says_that_a_cancel_had_no_effect(fake: FakeContext) -> None:
+    """OpenAI has ended the batch already, and Dropbatch does not know."""
     running(fake)
     fake.openai.answer, fake.openai.ending = answer_ok, OpenAIStatus.COMPLETED
     drop(fake, "a.csv.cancel", b"")
     run(fake)
-    assert [told.subject for told in fake.topics.people[1:]] == [
+    assert [message.subject for message in fake.topics.people[1:]] == [
         "a.csv: is being cancelled",
         "a.csv: 3 of 3 answered",
     ]
@@ -506,13 +504,13 @@ def test_a_cancel_stops_every_open_run_of_the_file_and_names_them(fake: FakeCont
     drop(fake, "a.csv.cancel", b"")
     run(fake)
     assert [job.state for job in jobs(fake)] == [JobState.CANCELLED] * 2
-    told = [each for each in fake.topics.published if each.event == "marker"]
-    assert [each.text.splitlines()[0] for each in told] == [
+    markers = [each for each in fake.topics.published if each.event == "marker"]
+    assert [each.text.splitlines()[0] for each in markers] == [
         "a.csv: run 1 and run 2 are being cancelled, as a.csv.cancel asks. Dropbatch sends no more rows, asks "
         "OpenAI to stop the others, and keeps the answers that it has given, which are paid.",
     ]
-    assert told[0].detail["cancelled_jobs"] == [job.id for job in jobs(fake)]
-    assert (told[0].subject, told[0].detail["run"]) == ("a.csv, run 2: is being cancelled", 2)
+    assert markers[0].detail["cancelled_jobs"] == [job.id for job in jobs(fake)]
+    assert (markers[0].subject, markers[0].detail["run"]) == ("a.csv, run 2: is being cancelled", 2)
 
 
 def test_a_cancel_stops_the_older_run_that_is_open_though_the_newest_has_ended(fake: FakeContext) -> None:
@@ -524,17 +522,17 @@ def test_a_cancel_stops_the_older_run_that_is_open_though_the_newest_has_ended(f
     drop(fake, "a.csv.cancel", b"")
     run(fake)
     assert [job.state for job in jobs(fake)] == [JobState.CANCELLED, JobState.REJECTED]
-    (told,) = [each for each in fake.topics.published if each.event == "marker"]
-    assert told.subject == "a.csv: is being cancelled, older version"
-    assert told.detail["run"] == 1
+    (message,) = [each for each in fake.topics.published if each.event == "marker"]
+    assert message.subject == "a.csv: is being cancelled, older version"
+    assert message.detail["run"] == 1
 
 
-def test_what_was_rejected_can_be_kept_from_being_read_again_once(fake: FakeContext) -> None:
+def test_a_cancel_keeps_a_rejected_file_from_being_read_again(fake: FakeContext) -> None:
     rejected(fake)
     for _ in range(2):
         drop(fake, "a.csv.cancel", b"")
         run(fake)
-    first, second = [told for told in fake.topics.people if told.event == "marker"]
+    first, second = [message for message in fake.topics.people if message.event == "marker"]
     assert first.text.splitlines()[:2] == [
         "a.csv was rejected, and as a.csv.cancel asks, no other recipe has it read again automatically.",
         f"To have it read again: make a folder `a.csv.rerun` beside the file, or: {RERUN}",
@@ -542,7 +540,7 @@ def test_what_was_rejected_can_be_kept_from_being_read_again_once(fake: FakeCont
     assert second.subject == "a.csv: was rejected, there is nothing to cancel"
 
 
-def test_what_was_rejected_cannot_be_retried_and_the_line_that_works_is_said(fake: FakeContext) -> None:
+def test_a_retry_of_a_rejected_file_is_refused_with_the_command_that_works(fake: FakeContext) -> None:
     rejected(fake)
     drop(fake, "a.csv.retry", b"")
     run(fake)
@@ -555,19 +553,19 @@ def test_what_was_rejected_cannot_be_retried_and_the_line_that_works_is_said(fak
     ]
 
 
-# The same once more
+# Unchanged reruns
 
 
-def test_the_same_rerun_asks_first_and_says_what_it_cost(fake: FakeContext) -> None:
+def test_an_unchanged_rerun_needs_an_approval_and_names_the_former_cost(fake: FakeContext) -> None:
     succeeded(fake)
     first = only_job(fake)
     drop(fake, "a.csv.rerun/", b"")
     run(fake, ticks=3)
     again = jobs(fake)[-1]
     assert (again.state, again.held_reason) == (JobState.HELD, HeldReason.REPEATED)
-    told = fake.topics.people[-1]
+    message = fake.topics.people[-1]
     paid = result_json(fake, "summary.json", first)["cost"]["paid"]
-    assert told.text.splitlines() == [
+    assert message.text.splitlines() == [
         "a.csv waits: the same 3 rows with the same recipe were answered by run 1. That cost under a cent, and another "
         "run would cost as much. Nothing was sent to OpenAI yet, and nothing is billed.",
         "Asked for by a.csv.rerun.",
@@ -580,11 +578,11 @@ def test_the_same_rerun_asks_first_and_says_what_it_cost(fake: FakeContext) -> N
     ]
     assert fake.topics.published[-1].detail["answered_by"] == {"job_id": first.id, "paid": paid}
     assert fake.topics.published[-1].detail["held_reason"] == "answered_before"
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
     drop(fake, "a.csv.approve/", b"")
     run(fake)
     assert [job.state for job in jobs(fake)] == [JobState.SUCCEEDED, JobState.SUCCEEDED]
-    assert asked(fake) == [[1, 2, 3]] * 2
+    assert sent_rows(fake) == [[1, 2, 3]] * 2
     assert fake.topics.events() == ["accepted", "ended", "held", "marker", "ended"]
 
 
@@ -602,7 +600,7 @@ def test_a_rerun_that_is_not_approved_is_cancelled_by_a_marker_or_after_two_week
     assert jobs(fake)[-1].held_reason is HeldReason.REPEATED, "the first run still answered it"
     run(fake, ticks=3 * 24, step=3600)
     assert jobs(fake)[-1].state is JobState.CANCELLED
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
 
 
 def test_the_end_of_a_rerun_that_was_not_approved_offers_no_way_around_the_question(fake: FakeContext) -> None:
@@ -627,10 +625,10 @@ def test_the_end_of_a_rerun_that_was_not_approved_offers_no_way_around_the_quest
     drop(fake, "a.csv.rerun/", b"")
     run(fake, ticks=3)
     assert jobs(fake)[-1].held_reason is HeldReason.REPEATED
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
 
 
-def test_a_rerun_with_another_recipe_or_of_what_failed_goes_at_once(fake: FakeContext) -> None:
+def test_a_rerun_with_another_recipe_or_after_a_failure_starts_at_once(fake: FakeContext) -> None:
     fake.openai.answer = bad
     drop(fake, "a.csv", rows(3))
     run(fake)
@@ -647,7 +645,7 @@ def test_a_rerun_with_another_recipe_or_of_what_failed_goes_at_once(fake: FakeCo
     assert "held" not in fake.topics.events()
 
 
-def test_a_second_rerun_says_what_the_first_one_waits_for_and_how_it_goes_on(fake: FakeContext) -> None:
+def test_a_second_rerun_says_what_the_first_one_waits_for_and_how_it_continues(fake: FakeContext) -> None:
     succeeded(fake)
     for name in ("a.csv.rerun/", "a.csv.rerun2/"):
         fake.clock.sleep(60)
@@ -677,7 +675,9 @@ def test_a_second_rerun_says_what_the_first_one_waits_for_and_how_it_goes_on(fak
         ("a.csv.retry999", "a.csv.retry1"),
     ],
 )
-def test_a_run_names_the_marker_that_asked_for_it_and_the_next(fake: FakeContext, name: str, following: str) -> None:
+def test_a_run_names_the_marker_that_requested_it_and_the_next_one(
+    fake: FakeContext, name: str, following: str
+) -> None:
     partial(fake)
     drop(fake, name, b"")
     run(fake, ticks=1)
@@ -687,7 +687,7 @@ def test_a_run_names_the_marker_that_asked_for_it_and_the_next(fake: FakeContext
     )
 
 
-def test_a_folder_that_is_made_again_is_a_new_marker(fake: FakeContext) -> None:
+def test_a_recreated_folder_is_a_new_marker(fake: FakeContext) -> None:
     fake.openai.answer = second_is_bad
     drop(fake, "a.csv", rows(3))
     run(fake)
@@ -695,10 +695,10 @@ def test_a_folder_that_is_made_again_is_a_new_marker(fake: FakeContext) -> None:
         fake.clock.sleep(60)
         drop(fake, "a.csv.retry/", b"")
         run(fake)
-    assert asked(fake) == [[1, 2, 3], [2], [2]]
+    assert sent_rows(fake) == [[1, 2, 3], [2], [2]]
 
 
-def test_a_retry_without_a_row_to_ask_is_one_message(fake: FakeContext) -> None:
+def test_a_retry_without_a_row_to_send_is_one_message(fake: FakeContext) -> None:
     succeeded(fake)
     drop(fake, "a.csv.retry", b"")
     run(fake)
@@ -706,7 +706,7 @@ def test_a_retry_without_a_row_to_ask_is_one_message(fake: FakeContext) -> None:
     assert last(fake)[0].endswith("so a.csv.retry does nothing.")
 
 
-def test_a_marker_is_answered_though_its_recipe_wants_no_messages(fake: FakeContext) -> None:
+def test_a_marker_is_answered_though_its_recipe_disables_messages(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"notify: []\n")
     succeeded(fake)
     assert fake.topics.people == []
@@ -714,13 +714,13 @@ def test_a_marker_is_answered_though_its_recipe_wants_no_messages(fake: FakeCont
     fake.objects.drop("recipe.yaml", RECIPE.replace(b"gpt-6-luna", b"gpt-6-sol") + b"notify: []\n")
     drop(fake, "a.csv.rerun/", b"")
     run(fake)
-    assert [told.event for told in fake.topics.people] == ["accepted"]
+    assert [message.event for message in fake.topics.people] == ["accepted"]
     drop(fake, "a.csv.cancel/", b"")
     run(fake)
-    assert [told.event for told in fake.topics.people] == ["accepted", "marker"]
+    assert [message.event for message in fake.topics.people] == ["accepted", "marker"]
 
 
-def test_a_duplicate_says_which_marker_asked_for_it(fake: FakeContext) -> None:
+def test_a_duplicate_names_the_marker_that_requested_it(fake: FakeContext) -> None:
     running(fake)
     drop(fake, "a.csv.rerun", b"")
     run(fake, ticks=2)
@@ -728,11 +728,11 @@ def test_a_duplicate_says_which_marker_asked_for_it(fake: FakeContext) -> None:
     assert last(fake)[1].startswith("Asked for by a.csv.rerun")
 
 
-# What must hold whatever happens
+# Faults
 
 
-def test_a_marker_is_obeyed_though_it_may_not_be_read(fake: FakeContext) -> None:
-    """It says nothing but its name: what it contains may be encrypted with any key."""
+def test_a_marker_works_though_its_content_may_not_be_read(fake: FakeContext) -> None:
+    """Only its name counts: its content may be encrypted with any key."""
     running(fake)
     fake.objects.forbidden.add("a.csv.cancel")
     drop(fake, "a.csv.cancel", b"")
@@ -740,29 +740,29 @@ def test_a_marker_is_obeyed_though_it_may_not_be_read(fake: FakeContext) -> None
     assert only_job(fake).state is JobState.CANCELLED
 
 
-def test_a_marker_that_cannot_be_looked_at_for_a_day_says_so_once(fake: FakeContext) -> None:
+def test_a_marker_that_cannot_be_processed_for_a_day_is_reported_once(fake: FakeContext) -> None:
     fake.objects.forbidden.add("a.csv.rertry")
     version = fake.objects.drop("a.csv.rertry", b"")
     for _ in range(2):
         fake.intake.send(object_created(fake, "a.csv.rertry", version, 0))
         pass_time(fake, 600)
-    (told,) = fake.topics.people
-    assert told.subject == "a.csv.rertry: could not be looked at"
+    (message,) = fake.topics.people
+    assert message.subject == "a.csv.rertry: could not be looked at"
 
 
 @pytest.mark.parametrize("kind", ["cancel", "approve", "rerun", "retry"])
-def test_of_two_events_of_a_marker_that_come_at_once_one_is_answered(fake: FakeContext, kind: str) -> None:
+def test_two_simultaneous_events_of_a_marker_get_one_answer(fake: FakeContext, kind: str) -> None:
     partial(fake)
     before = len(fake.topics.published)
     version = drop(fake, f"a.csv.{kind}", b"")
     fake.intake.send(object_created(fake, f"a.csv.{kind}", version, 0))
     fake.intake.send(IntakeMessage(INBOX, f"a.csv.{kind}", version).to_json())
     run(fake, ticks=3)
-    first = [told for told in fake.topics.published[before:] if told.event != "ended"]
+    first = [message for message in fake.topics.published[before:] if message.event != "ended"]
     assert len(first) == 1
 
 
-def test_a_marker_that_has_acted_is_kept_in_one_small_item_with_a_date(fake: FakeContext) -> None:
+def test_a_processed_marker_is_kept_in_one_small_item_that_expires(fake: FakeContext) -> None:
     succeeded(fake)
     drop(fake, "a.csv.cancel", b"")
     run(fake)
@@ -802,7 +802,7 @@ def test_the_page_about_markers_names_every_marker_and_reason() -> None:
     ],
     ids=lambda each: each if isinstance(each, str) else each.__name__,
 )
-def test_a_kill_at_any_call_changes_nothing_of_the_answer(
+def test_a_kill_at_any_call_does_not_change_the_answer(
     tmp_path: Path, state: Callable[[FakeContext], None], kind: str
 ) -> None:
     def prepared() -> tuple[FakeContext, int]:
@@ -812,9 +812,9 @@ def test_a_kill_at_any_call_changes_nothing_of_the_answer(
         return fake, len(fake.topics.published)
 
     def answers(fake: FakeContext, before: int) -> tuple[set[tuple[str, str, str]], int]:
-        """What was told, each once, for it is told at least once; and how many jobs there are."""
-        told = fake.topics.published[before:]
-        return {(each.event, _reason(each), each.subject) for each in told}, len(jobs(fake))
+        """Return the distinct messages, because delivery is at least once, and the number of jobs."""
+        published = fake.topics.published[before:]
+        return {(each.event, _reason(each), each.subject) for each in published}, len(jobs(fake))
 
     whole, before = prepared()
     assert isinstance(whole.killer, Killer)
@@ -833,7 +833,7 @@ def test_a_kill_at_any_call_changes_nothing_of_the_answer(
 
 @pytest.mark.slow
 def test_a_marker_of_a_new_stacks_first_minutes_is_found_and_answered(fake: FakeContext) -> None:
-    """S3 tells of no object before its bucket is some minutes old."""
+    """S3 sends no events of objects before their bucket is some minutes old."""
     fake.hold_above_rows = 2
     fake.objects.drop("a.csv", rows(3))
     fake.clock.sleep(20)
@@ -845,8 +845,8 @@ def test_a_marker_of_a_new_stacks_first_minutes_is_found_and_answered(fake: Fake
 
 
 @pytest.mark.slow
-def test_a_marker_without_an_event_is_left_alone_once_the_stack_is_a_day_old(fake: FakeContext) -> None:
-    """What it asked for may have been done, and forgotten, long ago."""
+def test_a_marker_without_an_event_is_ignored_once_the_stack_is_a_day_old(fake: FakeContext) -> None:
+    """Dropbatch may have done its work long ago, and have deleted the item."""
     succeeded(fake)
     pass_time(fake, 2 * DAY, step=600)
     fake.objects.drop("a.csv.rerun/", b"")
@@ -861,4 +861,4 @@ def test_the_longest_names_are_answered_too(fake: FakeContext, kind: str) -> Non
     drop(fake, f"f/{name}.csv.{kind}", b"")
     drop(fake, f"{'d' * 200}/{'e' * 700}/a.csv.{kind}", b"")
     pass_time(fake, 600)
-    assert [told.detail["reason"] for told in fake.topics.published] == ["no_such_file"] * 2
+    assert [message.detail["reason"] for message in fake.topics.published] == ["no_such_file"] * 2

@@ -1,4 +1,4 @@
-"""`mirror: true`: a folder of the newest answers alone, which reads as one table; over fakes."""
+"""`mirror: true`: a folder with only the newest answers, which reads as one table; over fakes."""
 
 import gzip
 import io
@@ -13,7 +13,7 @@ import pytest
 
 from dropbatch.domain.errors import OpenAIOutcomeUnknownError, StaleItemError
 from dropbatch.domain.states import JobState, OpenAIStatus
-from tests.driving import drop, jobs, only_job, result, result_json, rows, run
+from tests.driving import drop, jobs, last_message, only_job, result, result_json, rows, run
 from tests.fakes import RESULTS, FakeContext, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
 
@@ -27,10 +27,6 @@ def fake(tmp_path: Path) -> FakeContext:
     fake = FakeContext(tmp_path)
     fake.objects.drop("lake/recipe.yaml", RECIPE)
     return fake
-
-
-def told(fake: FakeContext, event: str) -> Any:
-    return [notification for notification in fake.topics.people if notification.event == event][-1]
 
 
 def mirrored(fake: FakeContext, key: str = MIRROR) -> bytes:
@@ -50,7 +46,7 @@ def failing(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return "error", response_line(request, 400, {"error": {"code": "invalid_value", "message": "no"}})
 
 
-def test_the_newest_answers_lie_under_the_drops_own_key_and_messages_say_where(fake: FakeContext) -> None:
+def test_the_newest_answers_are_under_the_drops_own_key_and_messages_say_where(fake: FakeContext) -> None:
     drop(fake, "lake/reviews/a.csv", rows(3))
     run(fake)
     job = only_job(fake)
@@ -59,15 +55,15 @@ def test_the_newest_answers_lie_under_the_drops_own_key_and_messages_say_where(f
     assert (
         "The answers will also be in s3://the-results/_answers/lake/reviews/a.csv, which always holds those of the "
         "newest run."
-    ) in told(fake, "accepted").text.splitlines()
-    ended = told(fake, "ended")
+    ) in last_message(fake, "accepted").text.splitlines()
+    ended = last_message(fake, "ended")
     assert "Answers of the newest run: s3://the-results/_answers/lake/reviews/a.csv" in ended.text.splitlines()
     assert ended.detail["objects"]["mirror"] == MIRROR
     assert result_json(fake, "summary.json")["objects"]["mirror"] == MIRROR
     assert f"s3://the-results/{MIRROR}" in result(fake, "report.html").decode()
 
 
-def test_whoever_is_told_of_the_end_finds_the_answers(fake: FakeContext) -> None:
+def test_the_answers_are_there_before_the_end_is_notified(fake: FakeContext) -> None:
     publish, found = fake.topics.publish, []
 
     def seen(audience: Any, notification: Any) -> None:
@@ -86,8 +82,8 @@ def test_nothing_is_mirrored_unless_the_recipe_says_so(fake: FakeContext) -> Non
     drop(fake, "lake/reviews/a.csv", rows(3))
     run(fake)
     assert fake.objects.keys(RESULTS, "_answers/") == []
-    assert "mirror" not in told(fake, "ended").detail["objects"]
-    assert "_answers" not in told(fake, "accepted").text + told(fake, "ended").text
+    assert "mirror" not in last_message(fake, "ended").detail["objects"]
+    assert "_answers" not in last_message(fake, "accepted").text + last_message(fake, "ended").text
 
 
 def test_a_rerun_and_a_retry_replace_what_is_mirrored(fake: FakeContext) -> None:
@@ -119,7 +115,7 @@ def test_a_run_without_a_good_answer_leaves_the_mirror_as_it_was(fake: FakeConte
     run(fake)
     assert jobs(fake)[-1].state is JobState.FAILED
     assert mirrored(fake) == before
-    ended = told(fake, "ended")
+    ended = last_message(fake, "ended")
     assert (
         "This run has no good answer, so the mirror stays as it was: s3://the-results/_answers/lake/reviews/a.csv"
     ) in ended.text.splitlines()
@@ -136,20 +132,20 @@ def test_a_cancelled_run_leaves_the_mirror_as_it_was(fake: FakeContext) -> None:
     job = only_job(fake)
     assert job.state is JobState.CANCELLED
     assert fake.objects.keys(RESULTS, "_answers/") == []
-    assert "This run was cancelled, so the mirror stays as it was: " in told(fake, "ended").text
+    assert "This run was cancelled, so the mirror stays as it was: " in last_message(fake, "ended").text
 
 
 def test_a_mirror_of_some_rows_is_refused(fake: FakeContext) -> None:
     drop(fake, "lake/recipe.yaml", RECIPE + b"limit: 10\n")
     run(fake)
-    (problem,) = told(fake, "recipe").detail["problems"]["first"]
+    (problem,) = last_message(fake, "recipe").detail["problems"]["first"]
     assert problem["message"] == (
         "Line 3 of lake/recipe.yaml, key mirror: a mirror is a whole table, and limit takes only some of its rows; "
         "leave one of the two out."
     )
 
 
-def test_a_mirror_that_cannot_be_written_is_tried_again_before_the_end_is_told(fake: FakeContext) -> None:
+def test_a_mirror_that_cannot_be_written_is_retried_before_the_end_is_notified(fake: FakeContext) -> None:
     join, failures = fake.objects.join, []
 
     def fails(*args: Any, **more: Any) -> Any:
@@ -169,7 +165,7 @@ def test_a_mirror_that_cannot_be_written_is_tried_again_before_the_end_is_told(f
 
 
 @pytest.mark.slow
-def test_a_mirror_that_can_never_be_written_ends_the_job_by_its_last_date_and_that_is_said(fake: FakeContext) -> None:
+def test_a_mirror_that_can_never_be_written_ends_the_job_at_its_deadline_and_is_reported(fake: FakeContext) -> None:
     join = fake.objects.join
 
     def fails(*args: Any, **more: Any) -> Any:
@@ -177,12 +173,12 @@ def test_a_mirror_that_can_never_be_written_ends_the_job_by_its_last_date_and_th
             raise OSError("S3 takes nothing there")
         return join(*args, **more)
 
-    fake.objects.join = fails  # type: ignore[method-assign]  # S3 fails for ever
+    fake.objects.join = fails  # type: ignore[method-assign]  # S3 fails permanently
     drop(fake, "lake/reviews/a.csv", rows(3))
     run(fake, ticks=400, step=6 * 3600)
     assert only_job(fake).state is JobState.SUCCEEDED
     assert fake.topics.events() == ["accepted", "held", "ended"]
-    ended = told(fake, "ended")
+    ended = last_message(fake, "ended")
     assert (
         "The mirror could not be written, so it stays as it was: "
         "s3://the-results/_answers/lake/reviews/a.csv" in ended.text.splitlines()
@@ -191,7 +187,7 @@ def test_a_mirror_that_can_never_be_written_ends_the_job_by_its_last_date_and_th
     assert "mirror" not in result_json(fake, "summary.json")["objects"]
 
 
-def test_a_write_of_somebody_else_in_between_is_replaced(fake: FakeContext) -> None:
+def test_a_concurrent_write_to_the_mirror_is_replaced(fake: FakeContext) -> None:
     join, refused = fake.objects.join, []
 
     def meets(*args: Any, **more: Any) -> Any:
@@ -203,7 +199,7 @@ def test_a_write_of_somebody_else_in_between_is_replaced(fake: FakeContext) -> N
             raise StaleItemError
         return join(*args, **more)
 
-    fake.objects.join = meets  # type: ignore[method-assign]  # somebody writes in between
+    fake.objects.join = meets  # type: ignore[method-assign]  # another writer comes between
     drop(fake, "lake/reviews/a.csv", rows(3))
     run(fake)
     assert refused
@@ -211,7 +207,7 @@ def test_a_write_of_somebody_else_in_between_is_replaced(fake: FakeContext) -> N
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_call_of_the_last_step_changes_nothing_of_what_is_mirrored(tmp_path: Path) -> None:
+def test_a_kill_at_any_call_of_the_last_step_does_not_change_the_mirror(tmp_path: Path) -> None:
     def lived(points: frozenset[int]) -> FakeContext:
         fake = FakeContext(tmp_path, killer=Killer())
         assert fake.killer is not None

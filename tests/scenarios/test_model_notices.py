@@ -1,4 +1,4 @@
-"""Notices of models that are shut down, or soon will be: the recipe or the drop is accepted with them."""
+"""Notices of models that are or will be shut down: the recipe or the drop is accepted with them."""
 
 import json
 from datetime import UTC, datetime
@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from dropbatch.ports import Notification
-from tests.driving import drop, result_json, run
+from tests.driving import drop, only_event, result_json, run
 from tests.fakes import FakeContext
 
 GONE = "OpenAI shut the model o1 down on 2026-10-23; write gpt-5.6-sol in its place."
@@ -20,11 +19,6 @@ def fake(tmp_path: Path) -> FakeContext:
     fake = FakeContext(tmp_path)
     fake.clock.sleep(datetime(2026, 12, 5, tzinfo=UTC).timestamp() - fake.clock())
     return fake
-
-
-def notification_of(fake: FakeContext, event: str) -> Notification:
-    (found,) = [notification for notification in fake.topics.published if notification.event == event]
-    return found
 
 
 def recipe(model: str) -> bytes:
@@ -45,7 +39,7 @@ def test_a_usable_recipe_gets_a_notice_with_the_day_and_the_replacement(
 ) -> None:
     drop(fake, "a/recipe.yaml", recipe(model))
     run(fake)
-    notification = notification_of(fake, "recipe")
+    notification = only_event(fake, "recipe")
     assert notification.status == "usable"
     assert notification.subject == "a/recipe.yaml: usable, but see the notice"
     assert notification.text.startswith("a/recipe.yaml can be used, but:\n- " + words)
@@ -54,22 +48,22 @@ def test_a_usable_recipe_gets_a_notice_with_the_day_and_the_replacement(
     assert notice["message"].startswith(words)
 
 
-def test_following_the_notice_ends_it(fake: FakeContext) -> None:
+def test_a_recipe_with_the_suggested_model_gets_no_notice(fake: FakeContext) -> None:
     drop(fake, "a/recipe.yaml", recipe("gpt-5-mini"))
     run(fake)
-    advised = notification_of(fake, "recipe").detail["notices"][0]["message"].partition("write ")[2].split()[0]
+    advised = only_event(fake, "recipe").detail["notices"][0]["message"].partition("write ")[2].split()[0]
     fake.topics.published.clear()
     drop(fake, "a/recipe.yaml", recipe(advised))
     run(fake)
-    notification = notification_of(fake, "recipe")
+    notification = only_event(fake, "recipe")
     assert (notification.subject, notification.detail["notices"]) == ("a/recipe.yaml: usable", [])
 
 
 def accepted(fake: FakeContext, name: str, data: bytes) -> list[dict[str, Any]]:
-    """The notices with which a drop is accepted; its text holds the same."""
+    """Return the notices in an accepted event, which its text contains too."""
     drop(fake, name, data)
     run(fake)
-    notification = notification_of(fake, "accepted")
+    notification = only_event(fake, "accepted")
     notices: list[dict[str, Any]] = notification.detail["notices"]
     assert [line[2:] for line in notification.text.splitlines() if line.startswith("- ")] == [
         notice["message"] for notice in notices
@@ -100,12 +94,12 @@ def test_a_drop_that_waits_for_an_approval_gets_the_notice_before_it(fake: FakeC
     fake.objects.drop("recipe.yaml", recipe("o1"))
     drop(fake, "a.csv", b"text\na\nb\n")
     run(fake)
-    notification = notification_of(fake, "held")
+    notification = only_event(fake, "held")
     assert f"- {GONE}\n" in notification.text
     assert notification.detail["notices"] == [{"code": "model_gone", "message": GONE}]
 
 
-def test_a_model_that_stays_gets_no_notice(fake: FakeContext) -> None:
+def test_a_model_without_a_shutdown_gets_no_notice(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", recipe("gpt-6-luna"))
     assert accepted(fake, "a.csv", b"text\na\n") == []
 

@@ -1,4 +1,4 @@
-"""Odd answers of models and servers, from the drop to its results: each row names its answer."""
+"""Odd answers of models and servers, from the drop to its results. Each row names its answer."""
 
 import csv
 import io
@@ -45,7 +45,7 @@ def message(text: str, **more: Any) -> dict[str, Any]:
 GOOD = '{"label": "fault", "stars": 2}'
 
 OTHERS = {
-    # Brothers of the fenced one and the thinking one
+    # Variants of the fenced answer and of the one with thoughts
     "tildes": chat(f"~~~\n{GOOD}\n~~~"),
     "oneline": chat(f"```json {GOOD} ```"),
     "tagless": chat(f"It leaks, so a fault.\n</think>\n{GOOD}"),
@@ -54,7 +54,7 @@ OTHERS = {
     "fencedwrong": chat('```json\n{"label": "other", "stars": 2}\n```'),
     "fencedlist": chat(f"```json\n[{GOOD}]\n```"),
     "halffence": chat(f"```json\n{GOOD}"),
-    # Brothers of the filtered one
+    # Variants of the filtered answer
     "azureinner": declined(code=None, innererror={"code": "ResponsibleAIPolicyViolation"}),
     "azurenumber": declined(code="400", innererror={"code": "ResponsibleAIPolicyViolation"}),
     "azureimage": declined(code="contentFilter"),
@@ -77,11 +77,11 @@ OTHERS = {
         "body": {"object": "error", "message": "This model's maximum context length is 4096 tokens.", "code": 400},
     },
     "otherwise": declined(code="invalid_value", message="the maximum context length is spoken of"),
-    # Brothers of the spoken one
+    # Variants of the spoken answer
     "audiotext": chat("A text.", audio={"id": "a", "data": "UklGRg==", "transcript": "Spoken."}),
     "audiosilent": chat(None, audio={"id": "a", "data": "UklGRg==", "transcript": ""}),
     "audiorefused": chat(None, refusal="No.", audio=None),
-    # Brothers of the phased one
+    # Variants of the answer in phases
     "phasedtwo": response(
         message("First I look.", phase="commentary"),
         message("Then I think.", phase="commentary"),
@@ -124,7 +124,7 @@ def answered(fake: FakeContext, recipe: bytes, *names: str) -> list[dict[str, st
     return rows
 
 
-def told(row: dict[str, str], *columns: str) -> tuple[str, ...]:
+def result_of(row: dict[str, str], *columns: str) -> tuple[str, ...]:
     return (row["_status"], row["_error"], *(row[column] for column in columns))
 
 
@@ -138,7 +138,7 @@ def no_answer(outcome: str, code: str) -> tuple[str, ...]:
     return (outcome, code, "", "")
 
 
-def test_answers_of_chats_that_are_held_to_a_schema(tmp_path: Path) -> None:
+def test_answers_of_chats_with_a_schema_have_their_outcomes(tmp_path: Path) -> None:
     expected = {
         "fenced": FITS,
         "prose": INVALID,
@@ -168,7 +168,7 @@ def test_answers_of_chats_that_are_held_to_a_schema(tmp_path: Path) -> None:
         "halffence": INVALID,
     }
     rows = answered(FakeContext(tmp_path), CHAT + SCHEMA, *expected)
-    assert {name: told(row, "label", "stars") for name, row in zip(expected, rows, strict=True)} == expected
+    assert {name: result_of(row, "label", "stars") for name, row in zip(expected, rows, strict=True)} == expected
 
 
 def test_a_text_stays_as_the_model_wrote_it_without_a_schema(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_declined_rows_are_refused_and_rows_that_are_too_long_are_reported(tmp_p
         "otherwise": ("error", "invalid_value", ""),
     }
     rows = answered(fake, CHAT, *expected)
-    assert {name: told(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
+    assert {name: result_of(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
     summary = result_json(fake, "summary.json")
     assert (summary["rows"]["refused"], summary["rows"]["error"]) == (11, 6)
     assert summary["cost"] | {"paid": 0.0, "saved": 0.0, "unpriced_requests": 0} == summary["cost"], "nothing was run"
@@ -212,7 +212,7 @@ def test_declined_rows_are_refused_and_rows_that_are_too_long_are_reported(tmp_p
 
 
 def test_a_row_that_was_shortened_is_answered(tmp_path: Path) -> None:
-    """The remedy of a row that is too long, followed: the failed file is shortened and dropped."""
+    """The remedy of a row that is too long works: the failed file is shortened and dropped."""
     fake = FakeContext(tmp_path)
     assert [row["_status"] for row in answered(fake, CHAT, "hello", "long")] == ["ok", "error"]
     assert "correct the rows in the failed file and drop it" in fake.topics.people[-1].text
@@ -221,11 +221,11 @@ def test_a_row_that_was_shortened_is_answered(tmp_path: Path) -> None:
     drop(fake, "b.csv", failed.replace(b"long", b"hello"))
     run(fake)
     (row,) = csv.DictReader(io.StringIO(result(fake, "b.answers.csv", jobs(fake)[-1]).decode(), newline=""))
-    assert told(row, "answer") == ("ok", "", "hello")
+    assert result_of(row, "answer") == ("ok", "", "hello")
 
 
 def test_a_tool_that_needs_no_approval_is_called(tmp_path: Path) -> None:
-    """The remedy of an answer that only asks for an approval, followed."""
+    """The remedy of an answer that only asks for an approval works."""
     fake = FakeContext(tmp_path)
     assert [row["_error"] for row in answered(fake, RESPONSES, "mcp")] == ["approval_required"]
     assert "set require_approval: never in the recipe; then a .retry" in fake.topics.people[-1].text
@@ -244,10 +244,10 @@ def test_a_tool_that_needs_no_approval_is_called(tmp_path: Path) -> None:
     drop(fake, "a.csv.retry", b"")
     run(fake)
     (row,) = csv.DictReader(io.StringIO(result(fake, "a.answers.csv", jobs(fake)[-1]).decode(), newline=""))
-    assert told(row, "answer") == ("ok", "", "done")
+    assert result_of(row, "answer") == ("ok", "", "done")
 
 
-def test_a_question_for_an_approval_is_not_asked_twice(tmp_path: Path) -> None:
+def test_a_response_that_asks_for_an_approval_is_not_retried(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path)
     rows = answered(fake, RESPONSES + b"retry_invalid: true\n", "mcp", "commentonly")
     assert [row["_error"] for row in rows] == ["approval_required", "empty"]
@@ -255,7 +255,7 @@ def test_a_question_for_an_approval_is_not_asked_twice(tmp_path: Path) -> None:
     assert asked_again == [1, 1], "only what was empty"
 
 
-def test_a_line_that_is_declined_before_it_is_run_is_refused_and_the_rest_answered(tmp_path: Path) -> None:
+def test_a_line_that_is_declined_before_it_runs_is_refused_and_the_rest_is_answered(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path)
 
     def refuse(_batch: RemoteBatch, requests: list[dict[str, Any]]) -> list[tuple[str, str, int | None]]:
@@ -264,7 +264,7 @@ def test_a_line_that_is_declined_before_it_is_run_is_refused_and_the_rest_answer
 
     fake.openai.refuse = refuse
     rows = answered(fake, CHAT, "hello", "long", "hello")
-    assert [told(row)[:2] for row in rows] == [("ok", ""), ("refused", "content_policy_violation"), ("ok", "")]
+    assert [result_of(row)[:2] for row in rows] == [("ok", ""), ("refused", "content_policy_violation"), ("ok", "")]
     assert result_json(fake, "summary.json")["cost"]["unpriced_requests"] == 0
 
 
@@ -277,11 +277,11 @@ def test_speech_is_an_answer(tmp_path: Path) -> None:
         "audiorefused": ("refused", "refusal", "No."),
     }
     rows = answered(fake, CHAT, *expected)
-    assert {name: told(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
+    assert {name: result_of(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
     assert result(fake, "responses.jsonl").count(b"UklGRg==") == 3, "the sound is with the responses"
 
 
-def test_responses_that_are_held_to_a_schema(tmp_path: Path) -> None:
+def test_responses_with_a_schema_have_their_outcomes(tmp_path: Path) -> None:
     expected = {
         "phased": FITS,
         "websearch": FITS,
@@ -303,10 +303,10 @@ def test_responses_that_are_held_to_a_schema(tmp_path: Path) -> None:
         "patch": MISMATCH,
     }
     rows = answered(FakeContext(tmp_path), RESPONSES + SCHEMA, *expected)
-    assert {name: told(row, "label", "stars") for name, row in zip(expected, rows, strict=True)} == expected
+    assert {name: result_of(row, "label", "stars") for name, row in zip(expected, rows, strict=True)} == expected
 
 
-def test_responses_in_words(tmp_path: Path) -> None:
+def test_responses_without_a_schema_have_their_outcomes(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path)
     call = ANSWERS["funccall"]["body"]["output"]
     patch = OTHERS["patch"]["body"]["output"]
@@ -331,7 +331,7 @@ def test_responses_in_words(tmp_path: Path) -> None:
         "patch": ("ok", "", json.dumps(patch, separators=(",", ":"))),
     }
     rows = answered(fake, RESPONSES, *expected)
-    assert {name: told(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
+    assert {name: result_of(row, "answer") for name, row in zip(expected, rows, strict=True)} == expected
     assert b"iVBORw==" in result(fake, "responses.jsonl")
 
 
@@ -359,7 +359,7 @@ def test_a_fee_that_is_not_known_is_named(tmp_path: Path, name: str) -> None:
 
 
 def lists(fake: FakeContext, recipe: bytes, lines: list[dict[str, Any]], body: Any) -> list[dict[str, Any]]:
-    """Drop JSON lines; each request is answered by `body` of how many inputs it has."""
+    """Drop JSON lines. Answer each request with `body` of its number of inputs."""
 
     def answer(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         asked = request["body"].get("input", request["body"].get("prompt"))

@@ -1,4 +1,4 @@
-"""The outcomes of rows whose batch ended in an unusual way, and of work that happens twice."""
+"""Outcomes of rows whose batch ended in an unusual way, and of work that happens twice."""
 
 import json
 from dataclasses import replace
@@ -42,7 +42,7 @@ def test_a_completed_batch_without_an_output_file_gives_each_row_its_error(fake:
     assert result(fake, "a.failed.csv") == b"text\na\nb\n"
 
 
-def test_a_row_in_neither_file_is_missing_once_the_doubt_is_over(fake: FakeContext) -> None:
+def test_a_row_in_neither_file_is_missing_after_the_wait(fake: FakeContext) -> None:
     def lose_second(request: dict[str, Any]) -> Any:
         return None if request["custom_id"] == "2" else answer_ok(request)
 
@@ -113,7 +113,7 @@ def test_a_drop_that_is_deleted_while_it_runs_is_answered_anyway(fake: FakeConte
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_a_marker_older_than_the_drop_never_acts(fake: FakeContext) -> None:
+def test_a_marker_older_than_the_drop_has_no_effect(fake: FakeContext) -> None:
     for kind in ("cancel", "rerun"):
         drop(fake, f"a.csv.{kind}", b"")
     run(fake, ticks=1)
@@ -155,7 +155,7 @@ def test_a_cancel_reaches_a_batch_that_is_being_created(fake: FakeContext) -> No
     assert only_job(fake).state is JobState.CANCELLED
 
 
-def test_a_cancel_of_what_has_ended_changes_nothing(fake: FakeContext) -> None:
+def test_a_cancel_of_an_ended_job_changes_nothing(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"text\na\n")
     run(fake)
     before = len(fake.topics.published)
@@ -203,7 +203,7 @@ def test_a_batch_that_openai_does_not_answer_about_stops_no_other(fake: FakeCont
     assert [job.state for job in jobs(fake)] == [JobState.RUNNING, JobState.SUCCEEDED]
 
 
-def test_a_rerun_sends_the_same_object_with_the_recipe_of_today(fake: FakeContext) -> None:
+def test_a_rerun_sends_the_same_object_with_the_current_recipe(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"text\na\n")
     run(fake)
     fake.clock.sleep(10)

@@ -1,4 +1,4 @@
-"""A Parquet drop's whole way, over fakes."""
+"""A Parquet drop from its upload to its results, over fakes."""
 
 import io
 import json
@@ -21,7 +21,7 @@ from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.parser import parse_recipe
 from tests.driving import drop, jobs, only_job, result, result_json, run
 from tests.fakes import RESULTS, WORK, FakeContext, answer_ok, response_line
-from tests.unit.formats.parquet.tables import a_table, packed, same, unpacked
+from tests.unit.formats.parquet.tables import example_table, packed, same, unpacked
 
 RECIPE = b"""\
 model: gpt-6-luna
@@ -29,7 +29,7 @@ prompt: "Text: {{ text }}"
 """  # some of the texts are null
 
 COUNT = 50
-TABLE = packed(a_table(COUNT), row_group_size=20, compression="zstd")
+TABLE = packed(example_table(COUNT), row_group_size=20, compression="zstd")
 
 SCORING = b"""\
 model: gpt-6-luna
@@ -45,7 +45,7 @@ schema:
 
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path, limits=Limits(batch_requests=7))  # so that there are several shards
+    return FakeContext(tmp_path, limits=Limits(batch_requests=7))  # several shards
 
 
 def table(fake: FakeContext, name: str) -> Any:
@@ -53,7 +53,7 @@ def table(fake: FakeContext, name: str) -> Any:
 
 
 def saying(values: Any) -> Any:
-    """An answerer whose answers are this JSON, or what this function makes of a request."""
+    """Return an answerer that answers with this JSON, or with the result of this function."""
 
     def answer(request: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
         said = values(request) if callable(values) else values
@@ -65,7 +65,7 @@ def saying(values: Any) -> Any:
     return answer
 
 
-def test_a_table_comes_back_with_its_answers_beside_it(fake: FakeContext) -> None:
+def test_a_table_is_answered_with_columns_beside_its_own(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     drop(fake, "a/t.parquet", TABLE)
     run(fake)
@@ -84,7 +84,9 @@ def test_a_table_comes_back_with_its_answers_beside_it(fake: FakeContext) -> Non
 
 
 @pytest.mark.slow
-def test_a_table_that_took_many_invocations_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_read_in_many_invocations_gives_the_same_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def done(fake: FakeContext) -> dict[str, Any]:
         fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
         fake.openai.answer = lambda request: None if int(request["custom_id"]) % 5 == 0 else answer_ok(request)
@@ -98,7 +100,7 @@ def test_a_table_that_took_many_invocations_is_the_same(tmp_path: Path, monkeypa
     for seed in range(3):
         dice = random.Random(seed)
         fake = FakeContext(tmp_path, limits=Limits(batch_requests=7))
-        fake.seconds_left = lambda dice=dice: dice.choice([300.0, 5.0])  # type: ignore[misc]  # a clock a run
+        fake.seconds_left = lambda dice=dice: dice.choice([300.0, 5.0])  # type: ignore[misc]  # a clock for each run
         found = done(fake)
         assert all(same(found[name], expected[name]) for name in expected)
         pieces = [key for key in fake.objects.keys(WORK) if "/pieces/" in key and "/answers." in key]
@@ -106,7 +108,7 @@ def test_a_table_that_took_many_invocations_is_the_same(tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-def test_templates_see_a_row_s_values_and_columns_have_the_schema_s_types(fake: FakeContext) -> None:
+def test_templates_get_typed_values_and_columns_have_the_types_of_the_schema(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", SCORING)
     fake.openai.answer = saying({"score": 7, "sure": 1, "good": True, "labels": ["a", "b"], "notes": {"a": "x"}})
     drop(fake, "t.parquet", TABLE)
@@ -123,7 +125,7 @@ def test_templates_see_a_row_s_values_and_columns_have_the_schema_s_types(fake: 
 
 
 @pytest.mark.slow
-def test_rows_without_an_answer_come_back_as_a_table_too_and_can_be_dropped_again(fake: FakeContext) -> None:
+def test_the_failed_file_of_a_table_is_a_table_that_can_be_dropped_again(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"attempts: 1\n")
     missing = {"1", "20", "21", "50"}
     fake.openai.answer = lambda request: None if request["custom_id"] in missing else answer_ok(request)
@@ -155,7 +157,7 @@ def test_only_the_failed_rows_are_retried_and_the_table_is_complete(fake: FakeCo
     assert found.column("answer").to_pylist() == [said[n] for n in range(1, COUNT + 1)]
 
 
-def test_the_first_rows_alone_are_answered_where_the_recipe_says_so(fake: FakeContext) -> None:
+def test_only_the_first_rows_are_answered_if_the_recipe_limits_them(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"limit: 23\n")
     drop(fake, "t.parquet", TABLE)
     run(fake)
@@ -196,7 +198,7 @@ def test_a_bad_row_of_a_table_is_skipped_and_in_its_failed_file(fake: FakeContex
 
 @pytest.mark.slow
 def test_failed_rows_of_a_table_are_retried_with_a_recipe_of_other_types(fake: FakeContext) -> None:
-    """The column holds what both recipes gave: as texts, where one type cannot."""
+    """The column has the values of both recipes, as texts if no type fits both."""
     fake.objects.drop("recipe.yaml", RECIPE + b"schema: {score: integer}\n")
     fake.openai.answer = lambda request: (
         saying({"score": 7})(request)
@@ -251,7 +253,7 @@ def test_a_value_that_is_not_of_its_column_s_type_makes_the_column_text(fake: Fa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("odd", [None, "30"])
-def test_a_table_is_put_together_in_as_many_invocations_as_it_takes(tmp_path: Path, odd: str | None) -> None:
+def test_a_table_is_assembled_in_several_invocations(tmp_path: Path, odd: str | None) -> None:
     def answered(seconds_left: Callable[[], float]) -> tuple[bytes, bytes]:
         fake = FakeContext(tmp_path, limits=Limits(batch_requests=7))
         fake.objects.drop(
@@ -302,7 +304,7 @@ def test_a_table_that_was_replaced_meanwhile_is_answered_as_it_was(fake: FakeCon
     fake.openai.ending = None
     drop(fake, "t.parquet", TABLE)
     run(fake, ticks=2)
-    fake.objects.drop("t.parquet", packed(a_table(3)))
+    fake.objects.drop("t.parquet", packed(example_table(3)))
     fake.openai.ending = next(iter(fake.openai.batches.values())).status.COMPLETED
     run(fake)
     assert table(fake, "t.answers.parquet").num_rows == COUNT
@@ -312,7 +314,7 @@ def test_a_table_that_was_replaced_meanwhile_is_answered_as_it_was(fake: FakeCon
     ("data", "code"),
     [
         (TABLE[:-10], "corrupt_parquet"),
-        (packed(a_table(0)), "empty_file"),
+        (packed(example_table(0)), "empty_file"),
         (packed(pa.table({"text": ["a"], "answer": ["b"]})), "column_exists"),
         (packed(pa.table({"tekst": ["a"]})), "undefined_name"),
     ],
@@ -326,7 +328,7 @@ def test_a_wrong_table_is_rejected_in_one_sentence(fake: FakeContext, data: byte
     assert fake.openai.batches == {}
 
 
-def test_without_its_library_a_table_is_refused_with_how_to_switch_it_on(
+def test_without_its_library_a_table_is_rejected_with_the_way_to_enable_it(
     fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("dropbatch.formats.parquet")]:

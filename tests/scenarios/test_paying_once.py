@@ -1,4 +1,4 @@
-"""However often and wherever the process is killed, one batch is created for a key, and every row has one outcome."""
+"""One batch for each key and one outcome for each row, however often and wherever the process is killed."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def check(fake: FakeContext) -> None:
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_call_to_the_world_loses_nothing_and_pays_once(tmp_path: Path) -> None:
+def test_a_kill_at_any_call_of_a_port_loses_nothing_and_pays_once(tmp_path: Path) -> None:
     whole = prepared(tmp_path)
     run(whole)
     assert whole.killer is not None
@@ -55,7 +55,7 @@ def test_a_kill_at_any_call_to_the_world_loses_nothing_and_pays_once(tmp_path: P
 
 
 @pytest.mark.parametrize("took_effect", [True, False])
-def test_a_create_whose_answer_is_lost_is_looked_for_before_another(tmp_path: Path, took_effect: bool) -> None:
+def test_a_create_whose_answer_is_lost_is_searched_before_another(tmp_path: Path, took_effect: bool) -> None:
     fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     create = fake.openai.create
@@ -93,8 +93,8 @@ def test_a_list_that_lags_does_not_lead_to_a_second_batch(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_another_process_that_does_the_same_between_any_two_calls_changes_nothing(tmp_path: Path) -> None:
-    """Two submitters, two pollers, two collectors: the second does its whole work while the first is at one call."""
+def test_a_concurrent_process_between_any_two_calls_changes_nothing(tmp_path: Path) -> None:
+    """Of two submitters, two pollers or two collectors, the second does all its work during one call of the first."""
     whole = prepared(tmp_path)
     run(whole)
     assert whole.killer is not None
@@ -115,7 +115,7 @@ def test_another_process_that_does_the_same_between_any_two_calls_changes_nothin
 
 
 def again(fake: FakeContext, job: Job) -> None:
-    """Does at once whatever a message or a tick about the job could ask for."""
+    """Do the work of every message and tick about the job at once."""
     drop = job.drop
     take_in(fake.context, IntakeMessage(drop.bucket, drop.key, drop.version_id))
     poll(fake.context)

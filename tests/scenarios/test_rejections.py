@@ -1,6 +1,6 @@
-"""Each kind of wrong drop, as rejected.json and the notification describe it to its owner.
+"""Each kind of wrong drop, as `rejected.json` and the notification describe it to its owner.
 
-Each problem is one sentence that says what is wrong, where, and what to do.
+Each problem is one sentence that says what is wrong, where it is, and what to do.
 """
 
 import gzip
@@ -26,14 +26,14 @@ GOOD: Mapping[str, Any] = {
 
 
 def raw(**changes: Any) -> bytes:
-    """Return a raw drop whose first line is good and whose second has these changes; None leaves a member out."""
+    """Return a raw drop with a good line, and a second line with these changes. None leaves a member out."""
     second = {name: value for name, value in ({**GOOD, "custom_id": "2"} | changes).items() if value is not None}
     return json.dumps(GOOD).encode() + b"\n" + json.dumps(second).encode() + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """A drop, and what is to be said of it: the code, the place, and words of the sentence: what, and what to do."""
+    """A drop, and its expected problem: the code, the place, and words of the fault and of the advice."""
 
     name: str
     data: bytes
@@ -197,7 +197,7 @@ CASES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", CASES.values(), ids=CASES)
-def test_the_owner_of_a_wrong_drop_reads_what_where_and_what_to_do(wrong: Wrong, tmp_path: Path) -> None:
+def test_a_rejection_says_what_is_wrong_where_and_what_to_do(wrong: Wrong, tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, limits=wrong.limits)
     if wrong.recipe is not None:
         fake.objects.drop("recipe.yaml", wrong.recipe)

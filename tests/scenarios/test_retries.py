@@ -1,4 +1,4 @@
-"""Retries over fakes: which rows are sent again, how often and when, and which never are."""
+"""Retries over fakes: the rows that are sent again, how often and when, and those that never are."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
-from tests.driving import RECIPE, asked, drop, jobs, only_job, result, result_json, rows, run, survive
+from tests.driving import RECIPE, drop, jobs, only_job, result, result_json, rows, run, sent_rows, survive
 from tests.fakes import INBOX, FakeContext, Killer, answer_ok, response_line
 
 
@@ -35,7 +35,7 @@ def outcomes(fake: FakeContext, job: Any = None) -> list[str]:
 
 
 def failing(status: int, code: str, *numbers: int, times: int = 1000) -> Callable[[dict[str, Any]], Any]:
-    """Answer these rows with an error this many times, and all others well."""
+    """Return an answerer that fails these rows this number of times, and answers all others."""
     tries: Counter[int] = Counter()
 
     def answer(request: dict[str, Any]) -> Any:
@@ -55,7 +55,7 @@ def test_temporarily_failed_rows_are_retried_alone(fake: FakeContext, status: in
     drop(fake, "a.csv", rows(4))
     run(fake)
     assert only_job(fake).state is JobState.SUCCEEDED
-    assert asked(fake) == [[1, 2, 3, 4], [2, 3]]
+    assert sent_rows(fake) == [[1, 2, 3, 4], [2, 3]]
     assert set(fake.openai.batches_by_key().values()) == {1}
 
 
@@ -63,7 +63,7 @@ def test_progress_counts_a_row_once_however_often_it_is_tried(fake: FakeContext)
     fake.openai.answer = failing(500, "server_error", 2)
     drop(fake, "a.csv", rows(4))
     run(fake, ticks=2, step=1)
-    assert len(asked(fake)) == 1, "the second try is still to come"
+    assert len(sent_rows(fake)) == 1, "the second try is still to come"
     assert result_json(fake, "status.json")["requests"] == {"total": 4, "completed": 3, "failed": 0}
 
 
@@ -73,7 +73,7 @@ def test_rows_that_would_fail_again_are_not_retried(fake: FakeContext, status: i
     drop(fake, "a.csv", rows(3))
     run(fake)
     assert outcomes(fake) == ["ok", "error:lasting", "ok"]
-    assert asked(fake) == [[1, 2, 3]]
+    assert sent_rows(fake) == [[1, 2, 3]]
 
 
 @pytest.mark.slow
@@ -84,11 +84,11 @@ def test_a_row_is_tried_as_often_as_the_recipe_says(fake: FakeContext, attempts:
     drop(fake, "a.csv", rows(3))
     run(fake, ticks=200)
     assert outcomes(fake) == ["ok", "error:server_error", "ok"]
-    assert asked(fake) == [[1, 2, 3], *[[2]] * (attempts - 1)]
+    assert sent_rows(fake) == [[1, 2, 3], *[[2]] * (attempts - 1)]
 
 
 def test_an_expired_try_does_not_count(fake: FakeContext) -> None:
-    """Row 2 expires five times, then fails twice, and is answered at its third try that ran."""
+    """Row 2 expires five times, then fails twice, and is answered at the third try that ran."""
     tries = Counter[int]()
 
     def answer(request: dict[str, Any]) -> Any:
@@ -118,7 +118,7 @@ def test_truncated_and_refused_rows_are_never_retried(fake: FakeContext, finish:
     fake.openai.answer = answer
     drop(fake, "a.csv", rows(2))
     run(fake)
-    assert asked(fake) == [[1, 2]]
+    assert sent_rows(fake) == [[1, 2]]
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -141,7 +141,7 @@ def test_an_invalid_answer_is_retried_if_the_recipe_says_so(fake: FakeContext, w
     assert result_json(fake, "summary.json")["tokens"]["input"] == (30 if wanted else 20)
 
 
-def test_a_row_that_is_wrong_is_taken_out_and_the_rest_sent_again(fake: FakeContext) -> None:
+def test_an_invalid_row_is_removed_and_the_others_are_sent_again(fake: FakeContext) -> None:
     def refuse(_batch: RemoteBatch, requests: list[dict[str, Any]]) -> Any:
         return [
             ("invalid_value", "no such thing", line)
@@ -153,7 +153,7 @@ def test_a_row_that_is_wrong_is_taken_out_and_the_rest_sent_again(fake: FakeCont
     drop(fake, "a.csv", rows(5))
     run(fake)
     assert outcomes(fake) == ["ok", "error:invalid_value", "ok", "error:invalid_value", "ok"]
-    assert asked(fake) == [[1, 2, 3, 4, 5], [1, 3, 5]]
+    assert sent_rows(fake) == [[1, 2, 3, 4, 5], [1, 3, 5]]
     line = json.loads(result(fake, "responses.jsonl").splitlines()[1])
     assert line["error"]["message"] == "no such thing"
 
@@ -163,15 +163,15 @@ def test_a_failure_that_blames_no_row_is_final(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(2))
     run(fake)
     assert outcomes(fake) == ["error:something_new"] * 2
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
 
 
 @pytest.mark.parametrize(
     ("code", "advice"),
     [("billing_hard_limit_reached", "billing"), ("model_not_found", "model"), ("insufficient_quota", "billing")],
 )
-def test_a_reason_of_the_account_stops_the_job_in_plain_words(tmp_path: Path, code: str, advice: str) -> None:
-    """The first batch passes; the second is refused; the third, which waits, is not even sent."""
+def test_a_fault_of_the_account_stops_the_job_with_its_reason(tmp_path: Path, code: str, advice: str) -> None:
+    """The first batch succeeds, the second is refused, and the third, which waits, is not sent."""
     fake = FakeContext(tmp_path, limits=Limits(batch_requests=2))
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None
@@ -189,12 +189,12 @@ def test_a_reason_of_the_account_stops_the_job_in_plain_words(tmp_path: Path, co
     fake.openai.ending = OpenAIStatus.COMPLETED
     run(fake)
     assert outcomes(fake) == ["ok", "ok", *[f"error:{code}"] * 4]
-    assert len(asked(fake)) == 2, "what waited was never sent"
+    assert len(sent_rows(fake)) == 2, "the waiting batch was never sent"
     assert only_job(fake).state is JobState.PARTIAL
     assert advice in fake.topics.published[-1].text
 
 
-def test_a_file_that_is_not_visible_yet_is_tried_again_and_then_uploaded_again(fake: FakeContext) -> None:
+def test_a_file_that_is_not_visible_yet_is_retried_and_then_uploaded_again(fake: FakeContext) -> None:
     first_file: list[str] = []
 
     def refuse(batch: RemoteBatch, _requests: Any) -> Any:
@@ -224,7 +224,7 @@ def test_two_bad_batches_in_a_row_hold_the_rest_until_its_owner_decides(tmp_path
     run(fake, ticks=10)
     job = only_job(fake)
     assert (job.state, str(job.held_reason)) == (JobState.HELD, "too_few_answers")
-    assert len(asked(fake)) == 2
+    assert len(sent_rows(fake)) == 2
     held = next(n for n in fake.topics.published if n.event == "held")
     assert "less than half" in held.text
     fake.clock.sleep(60)
@@ -243,7 +243,7 @@ def test_a_retry_sends_the_failed_rows_and_delivers_one_whole_file(fake: FakeCon
     fake.openai.answer = answer_ok
     drop(fake, "a.csv.retry/", b"")
     run(fake)
-    assert asked(fake) == [[1, 2, 3, 4, 5], [2, 4]]
+    assert sent_rows(fake) == [[1, 2, 3, 4, 5], [2, 4]]
     (job,) = [job for job in jobs(fake) if job.id != former.id]
     assert job.state is JobState.SUCCEEDED
     assert outcomes(fake, job) == ["ok"] * 5
@@ -262,7 +262,7 @@ def test_a_retry_of_a_retry_sends_the_rows_that_still_failed(fake: FakeContext) 
         fake.openai.answer = failing(400, "lasting", number)
         drop(fake, "a.csv.retry", b"")
         run(fake)
-    assert asked(fake) == [[1, 2, 3, 4, 5], [2, 4], [4]]
+    assert sent_rows(fake) == [[1, 2, 3, 4, 5], [2, 4], [4]]
     assert outcomes(fake, jobs(fake)[-1]) == ["ok"] * 5
 
 
@@ -274,7 +274,7 @@ def test_a_retry_with_nothing_to_send_is_answered(fake: FakeContext) -> None:
     run(fake)
     assert fake.topics.events() == ["accepted", "ended", "marker"]
     assert "Every row of a.csv that could be asked is done" in fake.topics.published[-1].text
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
 
 
 def test_a_batch_that_is_gone_after_its_window_is_sent_again(fake: FakeContext) -> None:
@@ -291,7 +291,7 @@ def test_a_batch_that_is_gone_after_its_window_is_sent_again(fake: FakeContext) 
     fake.openai.retrieve = lost  # type: ignore[method-assign]  # the fake's own, for this test
     fake.openai.ending = OpenAIStatus.COMPLETED
     run(fake, ticks=20, step=3600)
-    assert len(asked(fake)) == 1, "within its window it may still be running"
+    assert len(sent_rows(fake)) == 1, "within its window it may still be running"
     run(fake, ticks=20, step=3600)
     assert outcomes(fake) == ["ok", "ok"]
 
@@ -304,7 +304,7 @@ def test_a_batch_that_is_gone_because_the_key_changed_is_held_and_not_sent_again
     fake.openai.key = "sk-another"
     run(fake, ticks=60, step=3600)
     assert str(only_job(fake).held_reason) == "openai_key_changed"
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
     fake.openai.key, fake.openai.ending = "sk-fake", OpenAIStatus.COMPLETED
     run(fake)
     assert outcomes(fake) == ["ok", "ok"]
@@ -316,7 +316,7 @@ def test_a_batch_that_never_ends_is_collected_with_the_answers_it_has(fake: Fake
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=60, step=3600)
     assert outcomes(fake) == ["expired:never_ended"] * 2
-    assert len(asked(fake)) == 1, "it may be running still"
+    assert len(sent_rows(fake)) == 1, "it may be running still"
 
 
 def test_a_cancel_of_a_batch_that_is_gone_ends_the_job(fake: FakeContext) -> None:
@@ -341,7 +341,7 @@ def test_rows_that_wait_past_the_deadline_expire(tmp_path: Path) -> None:
     assert outcomes(fake) == ["ok", "ok", "expired:deadline", "expired:deadline"]
 
 
-def test_a_drop_whose_event_was_lost_is_found_and_taken_in_once(fake: FakeContext) -> None:
+def test_a_drop_whose_event_was_lost_is_found_and_accepted_once(fake: FakeContext) -> None:
     fake.objects.drop("before/a.csv", rows(1))
     fake.clock.sleep(3700)
     run(fake, ticks=1)
@@ -360,7 +360,7 @@ def test_a_drop_whose_event_was_lost_is_found_and_taken_in_once(fake: FakeContex
 def test_a_step_that_dies_each_time_ends_with_a_notification(
     fake: FakeContext, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where a function runs out of memory: it says nothing, again and again."""
+    """A function that runs out of memory dies each time without a message."""
     from tests import driving
     from tests.fakes import Killed
 
@@ -370,7 +370,7 @@ def test_a_step_that_dies_each_time_ends_with_a_notification(
     monkeypatch.setattr(driving, step, dies)
     drop(fake, "a.csv", rows(2))
     if step == "take_in":
-        # It got as far as the job's item.
+        # The job's item was written.
         monkeypatch.undo()
         monkeypatch.setattr("dropbatch.intake.intake.build_job", dies)
     run(fake, ticks=300)
@@ -387,8 +387,8 @@ def test_a_step_that_dies_each_time_ends_with_a_notification(
         assert told.status == "failed"
 
 
-def test_a_drop_whose_message_died_before_it_had_a_job_is_taken_up_again(fake: FakeContext) -> None:
-    """Its function died at once, each time: for lack of memory, of a permission, of a working deployment."""
+def test_a_drop_whose_message_died_before_it_had_a_job_is_read_again(fake: FakeContext) -> None:
+    """Its function died at once each time: without memory, a permission, or a working deployment."""
     version = fake.objects.drop("a.csv", rows(2))
     message = IntakeMessage(INBOX, "a.csv", version).to_json()
     dead = fake.dead_letters["intake"]
@@ -403,7 +403,7 @@ def test_a_drop_whose_message_died_before_it_had_a_job_is_taken_up_again(fake: F
 
 @pytest.mark.slow
 def test_a_drop_that_cannot_be_read_for_a_day_is_reported_once(fake: FakeContext) -> None:
-    """No fault lasts that long without an alarm, and yet its owner gets a message."""
+    """Alarms report a fault of this length, but the owner of the drop gets a message too."""
     head = fake.objects.head
 
     def away(bucket: str, key: str, version_id: str | None = None) -> Any:
@@ -448,7 +448,7 @@ def test_a_drop_whose_message_died_is_answered_wherever_the_poller_is_killed(tmp
         fake.dead_letters["intake"].put(message)
         fake.killer.invoked()
         survive(partial(poll, fake.context))
-        fake.clock.sleep(301)  # a letter that was taken shows again
+        fake.clock.sleep(301)  # a received letter is visible again
         run(fake, ticks=20)
         assert "ended" in fake.topics.events(), [fake.killer.calls[point // 2] for point in points]
         assert only_job(fake).state is JobState.SUCCEEDED
@@ -460,8 +460,8 @@ def test_a_drop_whose_message_died_is_answered_wherever_the_poller_is_killed(tmp
         answered(point)
 
 
-def test_a_dead_message_of_an_older_version_leaves_it_and_the_newer_one_alone(fake: FakeContext) -> None:
-    """Its job was given up or answered long ago; `.retry` still acts on the newest."""
+def test_a_dead_message_of_an_older_version_has_no_effect(fake: FakeContext) -> None:
+    """Its job has ended long ago. A `.retry` acts on the newest version."""
     fake.openai.answer = failing(400, "lasting", 1)
     older = drop(fake, "a.csv", rows(1))
     run(fake)
@@ -487,7 +487,7 @@ def test_a_deleted_version_is_not_used_for_the_live_one(fake: FakeContext) -> No
     fake.openai.answer = answer_ok
     drop(fake, "a.csv.retry", b"")
     run(fake)
-    assert asked(fake) == [[1, 2], [2]]
+    assert sent_rows(fake) == [[1, 2], [2]]
 
 
 def test_a_recipe_that_may_not_be_read_is_reported(fake: FakeContext) -> None:
@@ -501,7 +501,7 @@ def test_a_recipe_that_may_not_be_read_is_reported(fake: FakeContext) -> None:
 
 @pytest.mark.parametrize("key", ["a.csv", "recipe.yaml"])
 def test_a_drop_that_may_not_be_read_is_rejected_at_once(fake: FakeContext, key: str) -> None:
-    """As where it is encrypted with a KMS key that the function may not use."""
+    """It may be encrypted with a KMS key that the function may not use."""
     fake.objects.forbidden = {key}
     drop(fake, "a.csv", rows(2))
     run(fake, ticks=3)

@@ -1,4 +1,4 @@
-"""Runs told apart: their ids, numbers, recipes, and what differs from the run before; over fakes."""
+"""Runs of a file: their ids, numbers and recipes, and their comparison with the run before; over fakes."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ def fake(tmp_path: Path) -> FakeContext:
 
 
 def answering(*values: Any) -> Any:
-    """Each row is answered with what stands here for it, as its sentiment or as the members of its answer."""
+    """Return an answerer with a sentiment, or the members of an answer, for each row."""
 
     def answer(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)
@@ -54,11 +54,11 @@ def answering(*values: Any) -> Any:
 
 
 def texts(fake: FakeContext, event: str) -> list[list[str]]:
-    return [told.text.splitlines() for told in fake.topics.published if told.event == event]
+    return [notification.text.splitlines() for notification in fake.topics.published if notification.event == event]
 
 
 def run_lines(fake: FakeContext) -> list[tuple[str, str]]:
-    return [(told.event, told.text.splitlines()[-1]) for told in fake.topics.published]
+    return [(notification.event, notification.text.splitlines()[-1]) for notification in fake.topics.published]
 
 
 def digest(recipe: bytes) -> str:
@@ -66,7 +66,7 @@ def digest(recipe: bytes) -> str:
 
 
 def rerun(fake: FakeContext, kind: str = "rerun", key: str = "shop/reviews.csv") -> Job:
-    """Ask for another run, and approve it if it is the same once more."""
+    """Request another run, and approve it if it is unchanged."""
     fake.clock.sleep(3600)
     drop(fake, f"{key}.{kind}", b"")
     run(fake)
@@ -149,8 +149,8 @@ def test_a_marker_that_is_delivered_twice_makes_one_job(fake: FakeContext) -> No
     assert [job.run for job in jobs(fake)] == [1, 2]
 
 
-def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeContext) -> None:
-    """It named a job by the drop's time, and claimed the version of the drop alone."""
+def test_a_drop_that_an_earlier_release_accepted_is_not_accepted_again(fake: FakeContext) -> None:
+    """The earlier release named a job by the time of the drop, and claimed only the version of the drop."""
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
     first = only_job(fake)
@@ -160,7 +160,7 @@ def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeContext
         id=job_id(first.drop, first.drop.modified, rerun_version), drop=first.drop, created_at=first.created_at,
         rerun_version=rerun_version, requested_at=first.requested_at, state=JobState.SUCCEEDED, is_clean=True,
         expires_at=first.created_at + RETENTION_SECONDS,
-    )  # fmt: skip  # a job in a line or two
+    )  # fmt: skip  # a job on one line or two
     item = to_item(old)
     for name in ("run", "models", "endpoints", "cancels_older", "replaced_by"):
         item.pop(name, None)
@@ -175,12 +175,12 @@ def test_what_an_earlier_release_took_in_is_not_taken_in_again(fake: FakeContext
     assert claim_job(repository, drop_of_before, 99, 99) == "the-job-of-before"
 
 
-def test_the_version_stands_once() -> None:
+def test_the_package_has_the_version_of_the_project() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert project["version"] == VERSION
 
 
-# What a run was asked with
+# Recipes of runs
 
 
 def test_a_run_is_named_in_messages_files_page_and_latest(fake: FakeContext) -> None:
@@ -219,17 +219,17 @@ def test_a_held_job_names_its_run(tmp_path: Path) -> None:
     assert latest(fake, "a.csv")["status"] == "running"
 
 
-def test_of_many_models_some_are_named_and_none_that_is_no_name(fake: FakeContext) -> None:
+def test_some_of_many_models_are_named_and_only_valid_names(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT.replace(b"gpt-6-luna", b'"{{ model }}"'))
     models, long = [f"model-{number}" for number in range(12)], "long-" * 30
     drop(fake, "shop/a.csv", "\n".join(["model,text", f"{long},x", *(f"{m},x" for m in models)]).encode())
     run(fake)
     assert only_job(fake).models == models[:10]
     assert run_lines(fake)[-1][1].startswith("Run 1 of a.csv, models model-0, model-1, model-2 and others, recipe ")
-    assert long not in "".join(told.text for told in fake.topics.published)
+    assert long not in "".join(notification.text for notification in fake.topics.published)
 
 
-def test_a_run_has_its_recipe_and_the_files_that_it_names_as_they_were_dropped(fake: FakeContext) -> None:
+def test_a_run_keeps_its_recipe_and_files_as_they_were_dropped(fake: FakeContext) -> None:
     recipe = b'# caf\xc3\xa9\r\nmodel: gpt-6-luna\r\nsystem: file://parts/./system.md\r\nprompt: "{{ text }}"\r\n'
     part = b"\xef\xbb\xbfBe brief.\r\n"
     fake.objects.drop("shop/recipe.yaml", recipe)
@@ -248,7 +248,7 @@ def test_a_run_has_its_recipe_and_the_files_that_it_names_as_they_were_dropped(f
 
 
 @pytest.mark.parametrize("recipe", [b"model: gpt-6-luna\nprompt: '{{ no }}'\n", b"model: [\n", SENTIMENT + b"x: 1\n"])
-def test_a_rejected_run_has_the_recipe_that_it_was_to_be_asked_with(fake: FakeContext, recipe: bytes) -> None:
+def test_a_rejected_run_keeps_the_recipe_that_it_used(fake: FakeContext, recipe: bytes) -> None:
     fake.objects.drop("shop/recipe.yaml", recipe)
     drop(fake, "shop/reviews.csv", rows(1))
     run(fake)
@@ -262,7 +262,7 @@ def test_a_rejected_run_has_the_recipe_that_it_was_to_be_asked_with(fake: FakeCo
 # latest.json
 
 
-def test_latest_says_that_the_newest_runs_until_it_has_ended(fake: FakeContext) -> None:
+def test_latest_says_that_the_newest_job_is_running_until_it_ends(fake: FakeContext) -> None:
     fake.openai.ending = None
     first = drop(fake, "shop/reviews.csv", rows(1))
     run(fake, ticks=2)
@@ -287,7 +287,7 @@ def test_latest_of_a_file_that_is_dropped_twice_names_the_job_that_does_the_work
     assert (latest(fake)["status"], latest(fake)["version_id"]) == ("running", first)
 
 
-# Compared with the run before
+# Comparisons with the run before
 
 
 def compared_line(fake: FakeContext) -> list[str]:
@@ -375,7 +375,7 @@ def test_a_retry_says_how_many_rows_have_an_answer_for_the_first_time(fake: Fake
 
 
 def test_values_are_compared_and_not_how_they_are_written(fake: FakeContext) -> None:
-    """5 and 5.0, and the texts of a csv with an apostrophe or without, are the same."""
+    """5 equals 5.0, and a text of a csv equals itself with an apostrophe."""
     recipe = SENTIMENT.replace(b"  sentiment: [positive, negative]", b"  why: the reason\n  score: number")
     fake.objects.drop("shop/recipe.yaml", recipe)
     fake.openai.answer = answering({"why": "=a", "score": 5}, {"why": "b", "score": 1.5}, {"why": "c", "score": 2})
@@ -398,7 +398,7 @@ def test_runs_with_another_limit_are_compared_by_the_rows_that_both_have(fake: F
     assert compared_line(fake) == ["Compared with run 1: sentiment changed in 1 of 4 rows, row 1."]
 
 
-def test_without_the_former_runs_fingerprints_nothing_is_said(fake: FakeContext) -> None:
+def test_without_the_fingerprints_of_the_former_run_there_is_no_comparison(fake: FakeContext) -> None:
     drop(fake, "shop/reviews.csv", rows(2))
     run(fake)
     fake.context.objects.delete_all(WORK, "answers/")
@@ -434,7 +434,7 @@ def test_neither_a_vector_nor_a_ready_file_is_compared(fake: FakeContext) -> Non
     assert fake.objects.keys(WORK, "answers/") == []
 
 
-def test_the_work_of_an_ended_job_goes_though_latest_cannot_be_written(
+def test_work_files_of_an_ended_job_are_deleted_though_latest_cannot_be_written(
     fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = fake.objects.put

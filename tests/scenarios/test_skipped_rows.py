@@ -1,4 +1,4 @@
-"""Rows that are not sent: blank ones, and bad ones that the recipe skips. They keep their places and are reported."""
+"""Rows that are not sent: blank rows, and bad rows that the recipe skips. They keep their places and are reported."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.states import JobState
-from tests.driving import asked, batches, drop, jobs, only_job, result, result_json, run
+from tests.driving import batches, drop, jobs, only_job, result, result_json, run, sent_rows
 from tests.fakes import RESULTS, FakeContext
 
 RECIPE = b'model: gpt-6-luna\nprompt: "Label: {{ text }}"\n'
@@ -72,7 +72,7 @@ def test_a_bad_row_with_a_name_of_the_answers_does_not_get_it_twice(fake: FakeCo
 def test_a_row_without_any_value_is_skipped_unpaid_and_kept_in_place(fake: FakeContext, name: str, data: bytes) -> None:
     drop(fake, name, data)
     run(fake)
-    assert asked(fake) == [[1, 3]]
+    assert sent_rows(fake) == [[1, 3]]
     assert only_job(fake).state is JobState.SUCCEEDED
     written = result(fake, f"a.answers.{name.partition('.')[2]}")
     assert len(written.splitlines()) >= len(data.splitlines())
@@ -94,24 +94,24 @@ def test_a_row_without_any_value_is_skipped_unpaid_and_kept_in_place(fake: FakeC
     assert not fake.objects.keys(RESULTS, f"{name}/{only_job(fake).id}/a.failed"), "there is nothing to correct"
 
 
-def test_a_recipe_may_have_blank_rows_asked(fake: FakeContext) -> None:
+def test_a_recipe_may_send_blank_rows(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"blank_rows: ask\n")
     drop(fake, "a.csv", b"id,text\n1,a\n,\n")
     run(fake)
-    assert asked(fake) == [[1, 2]]
+    assert sent_rows(fake) == [[1, 2]]
     assert "blank" not in said(fake, "ended")
 
 
-def test_a_row_with_a_value_anywhere_is_asked(fake: FakeContext) -> None:
+def test_a_row_with_any_value_is_sent(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"id,text\n1,\n,b\n0,\n")
     run(fake)
-    assert asked(fake) == [[1, 2, 3]]
+    assert sent_rows(fake) == [[1, 2, 3]]
 
 
-def test_a_file_of_blank_rows_asks_nothing_and_ends(fake: FakeContext) -> None:
+def test_a_file_of_blank_rows_sends_nothing_and_ends(fake: FakeContext) -> None:
     drop(fake, "a.csv", b"id,text\n,\n,\n")
     run(fake)
-    assert asked(fake) == []
+    assert sent_rows(fake) == []
     assert only_job(fake).state is JobState.SUCCEEDED
     assert "2 rows were blank and skipped." in said(fake, "ended")
 
@@ -120,7 +120,7 @@ def test_a_limit_counts_blank_rows_as_before(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"limit: 2\n")
     drop(fake, "a.csv", b"id,text\n,\n1,a\n2,b\n")
     run(fake)
-    assert asked(fake) == [[2]]
+    assert sent_rows(fake) == [[2]]
 
 
 def test_a_blank_row_under_a_name_that_the_answers_add_rejects_the_drop_as_any_row_does(fake: FakeContext) -> None:
@@ -149,7 +149,7 @@ def test_all_rows_come_back_and_no_blank_row_is_sent(
     found = answers(fake, "a.answers.csv")
     assert [(row["id"], row["text"], row["note"]) for row in found] == rows
     full = [number for number, row in enumerate(rows, 1) if any(text.strip() for text in row)]
-    assert sorted(row for batch in asked(fake) for row in batch) == full
+    assert sorted(row for batch in sent_rows(fake) for row in batch) == full
     assert [number for number, row in enumerate(found, 1) if row["_status"] == "ok"] == full
 
 
@@ -190,9 +190,9 @@ def test_the_failed_file_of_bad_rows_can_be_corrected_and_dropped_as_the_message
     drop(fake, "x.csv", BAD_ROWS)
     run(fake)
     assert "then: aws s3 cp x.failed.csv s3://the-inbox/x.failed.csv" in said(fake, "ended")
-    mended = result(fake, "x.failed.csv").replace(b"\xff", b"").replace(b",extra", b"")
+    corrected = result(fake, "x.failed.csv").replace(b"\xff", b"").replace(b",extra", b"")
     fake.clock.sleep(60)
-    drop(fake, "x.failed.csv", mended)
+    drop(fake, "x.failed.csv", corrected)
     run(fake)
     assert [job.state for job in jobs(fake)] == [JobState.SUCCEEDED] * 2
     assert result_json(fake, "summary.json", jobs(fake)[1])["rows"]["ok"] == 2
@@ -236,7 +236,7 @@ def test_rows_that_the_recipe_leaves_out_are_in_responses_but_not_in_the_message
 
 
 @pytest.mark.slow
-def test_what_is_skipped_is_counted_over_all_invocations(tmp_path: Path) -> None:
+def test_skipped_rows_are_counted_over_all_invocations(tmp_path: Path) -> None:
     data = b"id,text\n" + b"".join(
         b"%d,\xff\n" % n if n % 5 == 0 else b",\n" if n % 7 == 0 else b"%d,a\n" % n for n in range(200)
     )
@@ -244,7 +244,7 @@ def test_what_is_skipped_is_counted_over_all_invocations(tmp_path: Path) -> None
     for seconds in (300.0, 10.0):
         fake = FakeContext(tmp_path, limits=Limits(batch_requests=40))
         fake.objects.drop("recipe.yaml", RECIPE + b"bad_rows: skip\n")
-        fake.seconds_left = lambda seconds=seconds: seconds  # type: ignore[misc]  # a clock a run
+        fake.seconds_left = lambda seconds=seconds: seconds  # type: ignore[misc]  # a clock for each run
         drop(fake, "a.csv", data)
         run(fake, ticks=20)
         fake.seconds_left = lambda: 300.0

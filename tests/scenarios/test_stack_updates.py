@@ -1,4 +1,4 @@
-"""A stack is updated while jobs are in flight: items and messages of the release before are read and moved on."""
+"""A stack that is updated while jobs are open: the new release continues the items and messages of the one before."""
 
 from collections import Counter
 from pathlib import Path
@@ -19,7 +19,7 @@ QUEUES = ("intake", "dispatch", "collect")
 
 
 class FailsOnce:
-    """Answers every request; each seventh row fails temporarily the first time, and each twentieth always."""
+    """An answerer. Each seventh row fails temporarily the first time, and each twentieth row always."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -35,7 +35,7 @@ class FailsOnce:
 
 
 def make_version_1(fake: FakeContext) -> None:
-    """Write everything that the table and the queues hold as the release before did."""
+    """Rewrite the content of the table and the queues as the release before wrote it."""
     for text in list(fake.table.texts()):
         item = msgspec.json.decode(text)
         fake.table.replace(as_version_1(item), item["rev"])
@@ -45,9 +45,9 @@ def make_version_1(fake: FakeContext) -> None:
 
 
 def life(folder: Path, *, is_updated: bool) -> FakeContext:
-    """Live through a drop that is held, approved, retried in part, cancelled in a second run; and one without a recipe.
+    """Run a drop that is held, approved, retried in part, and cancelled in a second run; and one without a recipe.
 
-    With `is_updated`, whatever a step finds is of the release before.
+    With `is_updated`, every step finds only data of the release before.
     """
     fake = FakeContext(folder, limits=Limits(batch_requests=10), hold_above_rows=50)
     fake.openai.answer = FailsOnce()
@@ -72,7 +72,7 @@ def life(folder: Path, *, is_updated: bool) -> FakeContext:
 
 
 @pytest.mark.slow
-def test_jobs_in_flight_go_on_after_an_update(tmp_path: Path) -> None:
+def test_open_jobs_continue_after_an_update(tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
     (tmp_path / "updated").mkdir()
     before, updated = life(tmp_path / "before", is_updated=False), life(tmp_path / "updated", is_updated=True)
@@ -82,7 +82,7 @@ def test_jobs_in_flight_go_on_after_an_update(tmp_path: Path) -> None:
     assert {JobState.REJECTED, JobState.SUCCEEDED, JobState.PARTIAL, JobState.CANCELLED} == set(
         states(updated).values()
     )
-    assert told(updated) == told(before)
+    assert texts(updated) == texts(before)
     assert len(updated.openai.batches) == len(before.openai.batches)
     assert list(updated.context.repository.open_jobs()) == []
     assert updated.observer.warnings == before.observer.warnings
@@ -98,13 +98,13 @@ def states(fake: FakeContext) -> dict[str, JobState]:
     return {job.id: job.state for job in jobs(fake)}
 
 
-def told(fake: FakeContext) -> list[list[str]]:
+def texts(fake: FakeContext) -> list[list[str]]:
     topics = fake.topics
     return [[each.subject for each in published] for published in (topics.published, topics.people, topics.operators)]
 
 
 def test_jobs_that_an_early_release_started_do_not_keep_others_from_being_collected(tmp_path: Path) -> None:
-    """It left `sent_at` set on each job that it had started, as if a message were under way for hours."""
+    """The early release left `sent_at` set on each job that it had started, as if its message took hours."""
     fake = FakeContext(tmp_path)
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.ending = None

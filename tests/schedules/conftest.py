@@ -1,4 +1,4 @@
-"""Files of a few rows are read in several chunks, so that time can run out within them."""
+"""Small chunks, so that time can run out within a file of a few rows."""
 
 import pytest
 

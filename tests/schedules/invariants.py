@@ -1,6 +1,6 @@
-"""What must hold however a drop fared: checked over the whole of the world when nothing moves any more.
+"""Invariants of every drop, checked over all fakes when nothing moves any more.
 
-`check` asserts it of worlds whose faults are over, `problems_of` lists what is broken in a life under faults that last.
+`check` asserts them after faults are over. `problems_of` lists the broken ones in a life under lasting faults.
 """
 
 import csv
@@ -27,46 +27,46 @@ if TYPE_CHECKING:
     from tests.schedules.lives import Life
 
 MAX_NOTIFICATIONS = 40
-"""How many notifications of a job one audience gets at most, whatever happens."""
+"""The maximum number of notifications of a job to one audience, whatever happens."""
 
 TWO_POLLS = 120
 
 OF_THE_ACCOUNT = frozenset({"key", "billing"})
-"""Errors that speak of the key or the account, whatever call was answered with them."""
+"""Errors about the key or the account, whichever call gets them."""
 
 
 class Seen(Protocol):
-    """A world, and what was seen of it."""
+    """Fakes, and what a test has observed of them."""
 
     @property
     def fake(self) -> FakeContext: ...
 
-    told: list[tuple[float, Audience, Notification]]
+    notified: list[tuple[float, Audience, Notification]]
 
     def jobs(self) -> list[dict[str, Any]]:
-        """The jobs as the table holds them."""
+        """Return the jobs as the table has them."""
         ...
 
     def lasting_faults(self) -> list[Fault]:
-        """The faults that last for ever."""
+        """Return the faults that last for ever."""
         ...
 
 
 DAY = 86_400
 MAX_JOB_SECONDS, GRACE_SECONDS = 28 * DAY, 2 * DAY + DAY // 4
-"""A job ends by its deadline, or in this time if that is later; and how much later if its ending fails, too."""
+"""A job ends by its deadline or within this time, whichever is later, plus a grace if its ending fails too."""
 
-MONEY_TOLD = frozenset({"in_doubt", "not_collected"})
-"""Codes of reasons that say that answers were paid for, or may have been, and are not delivered."""
+REPORTED_COST_CODES = frozenset({"in_doubt", "not_collected"})
+"""Codes of reasons for answers that were paid for, or may have been, but are not delivered."""
 
 
 def check(fake: FakeContext) -> None:
-    """All of it, for every job."""
-    told: dict[str, list[Notification]] = {}
+    """Assert all invariants for every job."""
+    by_job: dict[str, list[Notification]] = {}
     for notification in fake.topics.published:
-        told.setdefault(notification.detail.get("job_id", ""), []).append(notification)
+        by_job.setdefault(notification.detail.get("job_id", ""), []).append(notification)
     for job in jobs(fake):
-        check_job(fake, job, told.get(job.id, []))
+        check_job(fake, job, by_job.get(job.id, []))
     check_paid_once(fake.openai)
     check_leases(fake)
 
@@ -80,20 +80,20 @@ def check_leases(fake: FakeContext) -> None:
     items = [json.loads(line) for line in fake.table.everything().splitlines()]
     for item in items:
         assert "open" not in item, f"{item['pk']} {item['sk']} is still open"
-        # The poller's own runs out by itself, and the next poll takes it over: there may not have been one.
+        # The lease of the poller expires, and the next poll takes it over, if there was one.
         assert item.get("lease") is None or item["pk"] == "poller", f"{item['pk']} {item['sk']} holds a lease"
         if item["sk"].startswith("batch#"):
             from_item(item, Batch)
 
 
-def check_job(fake: FakeContext, job: Job, told: list[Notification]) -> None:
+def check_job(fake: FakeContext, job: Job, notified: list[Notification]) -> None:
     assert job.state in ENDED_JOBS, f"{job.drop.key} is {job.state}"
-    kinds = {notification.event for notification in told}
+    kinds = {notification.event for notification in notified}
     if job.state is JobState.REJECTED:
-        assert kinds & {"rejected", "duplicate"} or superseded(fake, job), f"nobody was told about {job.drop.key}"
+        assert kinds & {"rejected", "duplicate"} or superseded(fake, job), f"no notification about {job.drop.key}"
         return
-    assert "ended" in kinds, f"nobody was told of the end of {job.drop.key}"
-    assert {n.status for n in told if n.event == "ended"} == {str(job.state)}, "one final state"
+    assert "ended" in kinds, f"no notification of the end of {job.drop.key}"
+    assert {n.status for n in notified if n.event == "ended"} == {str(job.state)}, "one final state"
     summary = json.loads(fake.objects.content(RESULTS, results_prefix(job) + "summary.json"))
     rows = summary["rows"]
     assert rows["total"] == job.rows == sum(rows[str(outcome)] for outcome in Outcome)
@@ -129,7 +129,7 @@ def check_csv(fake: FakeContext, job: Job, data: bytes, rows: dict[str, Any]) ->
 
 
 def problems_of(life: "Life", healthy: "Life") -> list[str]:
-    """What is broken in a life; `healthy` is the same without faults."""
+    """Return the broken invariants of a life. `healthy` is the same life without faults."""
     found = [*life.problems]
     found += problems_of_jobs(life, life.jobs())
     found += _all_ended(life)
@@ -138,24 +138,24 @@ def problems_of(life: "Life", healthy: "Life") -> list[str]:
         found.append("a wait is a chain of messages, which Lambda ends")
     if any(life.folder.iterdir()):
         found.append("files are left in the scratch folder")
-    most, busiest = (max(_an_hour(its).values(), default=0) for its in (healthy, life))
+    most, busiest = (max(_invocations_by_hour(its).values(), default=0) for its in (healthy, life))
     if busiest > 2 * most:
         found.append("more invocations an hour than twice those of health")
     return list(dict.fromkeys(found))
 
 
 def problems_of_jobs(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is broken of these jobs, and of what was paid for them and told of them."""
+    """Return the broken invariants of these jobs, of their payments and of their notifications."""
     return [
         *_paid_once(seen),
-        *_paid_is_delivered_or_told(seen, jobs),
+        *_paid_is_delivered_or_reported(seen, jobs),
         *_one_end_each(seen, jobs),
         *_newest_is_mirrored(seen, jobs),
     ]
 
 
-def _an_hour(life: "Life") -> Counter[int]:
-    """How often functions were invoked, by hour."""
+def _invocations_by_hour(life: "Life") -> Counter[int]:
+    """Return the number of invocations of functions, by hour."""
     counts: Counter[int] = Counter()
     for (_, hour), count in life.invocations.items():
         counts[hour] += count
@@ -163,7 +163,7 @@ def _an_hour(life: "Life") -> Counter[int]:
 
 
 def _family(seen: Seen) -> dict[str, str]:
-    """Of each job, the first whose rows it asks again."""
+    """Return, for each job, the first job of its chain of retries."""
     former = {job["id"]: job.get("retry_of") for job in seen.jobs()}
 
     def first(job_id: str) -> str:
@@ -185,26 +185,27 @@ def _paid_once(seen: Seen) -> Iterator[str]:
         yield "more than one batch for a key"
 
 
-def _paid_is_delivered_or_told(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _paid_is_delivered_or_reported(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     family = _family(seen)
     delivered: set[tuple[str, int]] = set()
-    told = {family[n.detail["job_id"]] for _, _, n in seen.told if n.event == "ended" and _tells_money(n.detail)}
+    ends = [notification for _, _, notification in seen.notified if notification.event == "ended"]
+    reported = {family[end.detail["job_id"]] for end in ends if _reports_cost(end.detail)}
     for job in jobs:
         first = family[job["id"]]
         delivered |= {(first, row) for row in _delivered(seen, job)}
-        if _tells_money(summary_of(seen, job) or {}):
-            told.add(first)
+        if _reports_cost(summary_of(seen, job) or {}):
+            reported.add(first)
         yield from _under_their_rows(seen, job)
     ended = {family[job["id"]] for job in jobs if job["state"] in ENDED_JOBS}
     for job_id, row in seen.fake.openai.paid_answers():
         first = family.get(job_id, job_id)
-        if first in ended and (first, row) not in delivered and first not in told:
-            yield "an answer was paid for, and is neither delivered nor told"
+        if first in ended and (first, row) not in delivered and first not in reported:
+            yield "an answer was paid for, and is neither delivered nor reported"
             return
 
 
 def _newest_is_mirrored(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What is told to be mirrored is, and of several runs the newest."""
+    """Check that every run reported as mirrored is in the mirror, and the newest of several runs."""
     ends: dict[str, list[tuple[tuple[int, int], Mapping[str, str]]]] = {}
     for job in jobs:
         objects = (summary_of(seen, job) or {}).get("objects")
@@ -212,17 +213,17 @@ def _newest_is_mirrored(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterat
             ends.setdefault(job["mirror"], []).append(((job["drop"]["modified"], job["requested_at"]), objects))
     for key, runs in ends.items():
         if any("mirror" not in objects for _, objects in runs):
-            continue  # S3 took nothing there until the run's time was over, which was told
+            continue  # S3 refused writes there until the run's time was over, which was reported
         newest = max(runs, key=lambda run: run[0])[1]
         content = seen.fake.objects.content
         if content(RESULTS, key) != content(RESULTS, newest["answers"]):
             yield "a mirror does not hold the newest run"
 
 
-def _tells_money(detail: Mapping[str, Any]) -> bool:
+def _reports_cost(detail: Mapping[str, Any]) -> bool:
     cost = detail.get("cost") or {}
     codes = {reason["code"] for reason in detail.get("reasons", [])}
-    return bool(cost.get("uncollected_requests") or cost.get("unpriced_requests") or codes & MONEY_TOLD)
+    return bool(cost.get("uncollected_requests") or cost.get("unpriced_requests") or codes & REPORTED_COST_CODES)
 
 
 def _result(seen: Seen, job: Mapping[str, Any], name: str) -> bytes | None:
@@ -242,31 +243,31 @@ def _responses(seen: Seen, job: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _delivered(seen: Seen, job: Mapping[str, Any]) -> list[int]:
-    """The rows whose good answers stand in the job's results."""
+    """Return the rows whose good answers are in the results of the job."""
     lines = enumerate(_responses(seen, job), 1)
     return [row for row, line in lines if line["response"] and line["response"]["status_code"] == 200]
 
 
 def _under_their_rows(seen: Seen, job: Mapping[str, Any]) -> Iterator[str]:
-    """Every answer says of which request it is."""
+    """Check that every answer is under the row of its request."""
     echoes = seen.fake.openai.echoes(job["id"])
     if job.get("retry_of"):
         echoes = seen.fake.openai.echoes(job["retry_of"]) | echoes
     for row, line in enumerate(_responses(seen, job), 1):
         for choice in ((line["response"] or {}).get("body") or {}).get("choices", []):
             if choice["message"]["content"] != echoes[row]:
-                yield "an answer stands under another row"
+                yield "an answer is under another row"
                 return
 
 
 def _one_end_each(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """One final state, one summary, and notifications that agree with them and are few."""
+    """Check that a job has one final state and one summary, and few notifications that agree with them."""
     no_results = any(fault.call.startswith("objects.") for fault in seen.lasting_faults())
-    heard: dict[str, list[tuple[str, str, str]]] = {}
-    for _, to, told in seen.told:
-        heard.setdefault(told.detail.get("job_id", ""), []).append((to, told.event, told.status))
+    received: dict[str, list[tuple[str, str, str]]] = {}
+    for _, to, each in seen.notified:
+        received.setdefault(each.detail.get("job_id", ""), []).append((to, each.event, each.status))
     for job in jobs:
-        mine, state = heard.get(job["id"], []), job["state"]
+        mine, state = received.get(job["id"], []), job["state"]
         if len(set(_versions(seen, job, "summary.json"))) > 1:
             yield "a summary was written over"
         if state not in ENDED_JOBS:
@@ -278,13 +279,13 @@ def _one_end_each(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterator[str
             or (state == "rejected" and events & {"accepted", "ended"})
             or (state != "rejected" and finals and finals != {("ended", state)})
         ):
-            yield f"a {state} job was told of as {sorted(finals)}"
+            yield f"a {state} job was reported as {sorted(finals)}"
         for audience in (Audience.PROGRAMS, Audience.PEOPLE):
             count = sum(to == audience for to, _, _ in mine)
             if count > MAX_NOTIFICATIONS:
-                yield "a job's audience hears of it too often"
+                yield "an audience gets too many notifications of a job"
             if not any(to == audience and event in ("ended", "rejected", "duplicate") for to, event, _ in mine):
-                yield f"nobody of the {audience} was told of a job's end"
+                yield f"{audience} got no notification of a job's end"
         if state != "rejected" and not no_results:
             yield from _check_summary(seen, job)
 
@@ -301,7 +302,7 @@ def _check_summary(seen: Seen, job: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _versions(seen: Seen, job: Mapping[str, Any], name: str) -> list[bytes]:
-    """What the versions of a result hold, the oldest first."""
+    """Return the content of the versions of a result, the oldest first."""
     found = seen.fake.objects._objects.get((RESULTS, f"{job['drop']['key']}/{job['id']}/{name}"), [])
     return [version.data for version in found if not version.is_marker]
 
@@ -316,7 +317,7 @@ def _all_ended(life: "Life") -> Iterator[str]:
             continue  # its items cannot be read, or written
         if job["state"] not in ENDED_JOBS:
             is_cancelled = job.get("cancel_requested", False)
-            yield f"a job is {job['state']} for ever{' though it was asked to cancel' * is_cancelled}"
+            yield f"a job is {job['state']} for ever{' though its cancellation was requested' * is_cancelled}"
             continue
         latest = max(job["created_at"] + MAX_JOB_SECONDS, job.get("deadline_at", 0)) + GRACE_SECONDS
         if life.ended[job["id"]] > latest and life.clock() - life.start < life.last_day:
@@ -330,25 +331,25 @@ def _all_ended(life: "Life") -> Iterator[str]:
 
 
 def _is_only_unclean(life: "Life", item: Mapping[str, Any]) -> bool:
-    """Whether nothing is left of an ended job but its files, which cannot be deleted; its item expires."""
+    """Return whether only files of an ended job remain, which cannot be deleted; its item expires."""
     kept = item["open"] == "outbox" and not item.get("outbox") and item.get("expires_at")
     return bool(kept) and any(fault.call == "objects.delete_all" for fault in life.lasting_faults())
 
 
 def _table_hits(life: "Life") -> Iterable[str]:
-    """The items about which the table fails for ever."""
+    """Yield the items about which the table fails for ever."""
     for fault, hits in life.faults.hit.items():
         if fault.call.startswith("table.") and fault.lasts == inf:
             yield from hits
 
 
 def _hits(life: "Life", calls: tuple[str, ...]) -> bool:
-    """Whether one of these calls failed for ever."""
+    """Return whether one of these calls failed for ever."""
     return any(fault.call.startswith(calls) and fault.lasts == inf for fault in life.faults.hit)
 
 
 def _neighbours_in_time(life: "Life", healthy: "Life") -> Iterator[str]:
-    """A fault about one thing delays what is not that thing by two polls at most."""
+    """Check that a fault about one object delays others by two polls at most."""
     if life.schedule.kills or any(fault.seconds for fault in life.schedule.faults):
         return
     for key in ("beside/beside.csv", "late/late.csv", "last/last.csv"):
@@ -360,7 +361,7 @@ def _neighbours_in_time(life: "Life", healthy: "Life") -> Iterator[str]:
 
 
 def _is_concerned(life: "Life", key: str) -> bool:
-    """Whether a fault was about this drop, or about everything while it was under way."""
+    """Return whether a fault was about this drop, or about everything while it was open."""
     ids = [job["id"] for job in life.jobs() if job["drop"]["key"] == key]
     begun, ended = life.dropped[key], max((life.ended.get(job_id, inf) for job_id in ids), default=inf)
     its = {key, f"gpt-{key.partition('/')[0]}", *ids}

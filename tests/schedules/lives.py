@@ -1,7 +1,7 @@
-"""A world of a few drops that lives for weeks under faults that last, and what is seen of it meanwhile.
+"""A simulated life of a few drops over weeks under lasting faults, and the observations of it.
 
-Nothing is waited for minute by minute while nothing moves: the clock goes on to the next date that is known, in the
-table, in a queue or at OpenAI, and where none is known in growing steps.
+While nothing moves, the clock jumps to the next known date in the table, in a queue or at OpenAI, or in growing steps
+if there is none.
 """
 
 import json
@@ -20,31 +20,31 @@ from dropbatch.domain.states import ENDED_JOBS, TERMINAL, OpenAIStatus
 from dropbatch.polling.digest import QUIET_SECONDS
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification, RemoteBatch
-from tests.driving import QUEUES, RECIPE, deliver_next, drop, invoke, told_of_each
+from tests.driving import QUEUES, RECIPE, deliver_next, drop, invoke, notification_of_each_job
 from tests.fakes import FakeContext, FakeOpenAI, Fault, Faults, answer_ok, response_line
 from tests.fakes.faults import about, is_everything
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 LONGEST_STEP = DAY
 LONGEST_TIMED_STEP = 5 * MINUTE
-"""While a drop's time is compared with a healthy one's, and nothing is known to be due sooner."""
+"""The step while the time of a drop is compared with that in the healthy life, if nothing is due sooner."""
 MAX_TICKS = 12_000
-"""A life that is not at rest after so many polls has something that goes round and round."""
+"""A life that is not at rest after this number of polls has an endless loop."""
 
 LAST_DAY = 31 * DAY
-"""By then every job has ended; faults that last for ever and let nothing end, or nothing be told, stop."""
+"""Every job has ended by then. Faults that last for ever and prevent every end or every notification stop."""
 
 LATE_DAY = 28 * DAY
-"""From then on it is seen to the hour when jobs end, for that is when they must."""
+"""From then on steps are at most an hour, because jobs must end in this time."""
 
 AFTER = 2 * DAY
-"""What is left of a fault that stopped on the last day is done within this time."""
+"""After a fault that stopped on the last day, everything ends within this time."""
 
 SHAPES = 6
-"""How many different worlds there are; each is also lived without any fault, to compare with."""
+"""The number of different sets of drops. Each also has a life without faults, for comparison."""
 
 DATES = ("not_before", "lease_until", "deadline_at", "notify_after")
-"""Members of items by which something is due."""
+"""Members of items with a due date."""
 
 RAW, TABLE, BESIDE, LATE, LAST = "raw/raw.jsonl", "csv/table.csv", "beside/beside.csv", "late/late.csv", "last/last.csv"
 NEIGHBOURS = (BESIDE, LATE, LAST)
@@ -52,7 +52,7 @@ NEIGHBOURS = (BESIDE, LATE, LAST)
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What happens in a life. `shape` says which world it is, `kills` at which calls a process dies."""
+    """The plan of a life. `shape` selects the drops, `kills` the calls at which a process dies."""
 
     shape: int
     faults: tuple[Fault, ...] = ()
@@ -60,7 +60,7 @@ class Schedule:
 
 
 class TimedOpenAI(FakeOpenAI):
-    """FakeOpenAI whose batches take `seconds`, and whose answers say which batch and row they are of."""
+    """FakeOpenAI whose batches take `seconds`, and whose answers name their batch and row."""
 
     seconds = HOUR
 
@@ -70,22 +70,22 @@ class TimedOpenAI(FakeOpenAI):
         return super()._look(batch)
 
     def next_end(self) -> float:
-        """When the next batch ends; infinite if none is under way."""
+        """Return the time of the next end of a batch; infinity if none is running."""
         ends = [b.created_at + self.seconds for b in self.batches.values() if b.status not in TERMINAL]
         return min((end for end in ends if end > self._clock()), default=inf)
 
 
 @dataclass
 class Life:
-    """A schedule as it is lived."""
+    """The simulation of a schedule."""
 
     folder: Path
     schedule: Schedule
     invocations: Counter[tuple[str, int]] = field(default_factory=Counter)  # by function and hour
-    told: list[tuple[float, Audience, Notification]] = field(default_factory=list)
+    notified: list[tuple[float, Audience, Notification]] = field(default_factory=list)
     dropped: dict[str, float] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)  # by job id
-    problems: dict[str, None] = field(default_factory=dict)  # what was seen to be wrong meanwhile, in order
+    problems: dict[str, None] = field(default_factory=dict)  # observed problems, in order
     ticks: int = 0
 
     def __post_init__(self) -> None:
@@ -104,22 +104,22 @@ class Life:
         self.openai.seconds = self.chance.choice((5 * MINUTE, 10 * MINUTE, 20 * MINUTE))
         self.openai.answer = self._answer
         self.fake.openai = self.openai
-        self.faults.watchers["topics.publish"] = self._hear
+        self.faults.watchers["topics.publish"] = self._record
         self._tries: Counter[str] = Counter()
         self._ended_open: dict[str, int] = {}
         self._actions = sorted(self._plan(), key=lambda action: action[0])
         self._changed = self._moves = 0
         self._states: dict[tuple[str, str], set[Any]] = {}
-        self._read_at = -1  # after how many changes the table was read
+        self._read_at = -1  # the number of changes at which the table was read
         self._known: dict[str, dict[str, Any]] = {}  # its items, by their texts
         self._by_open: dict[str, list[dict[str, Any]]] = {}
         for name in ("insert", "replace", "delete", "renew"):
             self.faults.watchers[f"table.{name}"] = self._count_change
 
-    # What happens from without.
+    # Events from outside
 
     def _plan(self) -> Iterator[tuple[float, Callable[[], object]]]:
-        """What its users do, and when."""
+        """Yield the actions of the users, with their times."""
         shape = self.schedule.shape
         for folder in ("csv", "beside", "late", "last"):
             self.fake.objects.drop(f"{folder}/recipe.yaml", RECIPE.replace(b"4o-mini", folder.encode()))
@@ -139,7 +139,7 @@ class Life:
         drop(self.fake, key, data)
 
     def _answer(self, request: dict[str, Any]) -> Any:
-        """Row 2 fails for a passing reason where it is asked first; row 4 for good."""
+        """Answer a request. Row 2 fails temporarily the first time, row 4 permanently."""
         row, text = request["custom_id"], json.dumps(request["body"])
         self._tries[text] += 1
         if row == "2" and self._tries[text] == 1:
@@ -148,17 +148,17 @@ class Life:
             return "error", response_line(request, 400, {"error": {"code": "bad", "message": "no"}})
         return answer_ok(request)
 
-    # How it is lived.
+    # The simulation
 
     def live(self) -> None:
         self._until(self.start + LAST_DAY)
         if not self._is_at_rest():
             self.faults.faults = [f for f in self.faults.faults if not (f.lasts == inf and _stops_all(f))]
-            # A drop that was found late has its own month.
+            # A drop that was found late gets its own month.
             newest = max((job["created_at"] for job in self.jobs() if job["state"] not in ENDED_JOBS), default=0)
             self._until(max(self.start + LAST_DAY, newest + LAST_DAY) + AFTER)
         if not any(fault.ends == inf and self._is_of_all(fault) for fault in self.faults.faults):
-            # Whatever was broken: another drop finds its way.
+            # Another drop succeeds after every fault.
             over = [self.start + fault.ends for fault in self.faults.faults if fault.ends < inf]
             self.clock.now = max(self.clock(), *over, self.start) // 60 * 60
             self._actions = [(self.clock(), lambda: self._drop(LAST, b"text\nlast\n"))]
@@ -189,7 +189,7 @@ class Life:
                 step = MINUTE if self._moves > before else LONGEST_TIMED_STEP
             if self.clock() > self.start + LATE_DAY:
                 step = min(step, HOUR)
-            # What has not moved for long is not looked at for each of its tries.
+            # After a long time without moves, skip some of the retries.
             least = max(MINUTE, step / 8)
             due = self._next_date()
             if self._is_timed() and due < inf:
@@ -197,7 +197,7 @@ class Life:
             self.clock.now = max(self.clock() + least, min(self.clock() + step, due, end))
 
     def _tick(self) -> None:
-        """A minute: what is due is delivered before and after a poll."""
+        """Poll, and deliver due messages before and after."""
         self.ticks += 1
         self._deliver()
         invoke(self.fake, lambda: poll(self.fake.context))
@@ -212,11 +212,11 @@ class Life:
                 message = deliver_next(self.fake, name)
                 if message is not None:
                     busy = True
-                    # SQS delivers one that failed five times at most: what counts is how many are sent.
+                    # SQS redelivers a failed message at most five times: count only messages that were sent.
                     self.invocations[name, int((self.clock() - self.start) // HOUR)] += message.receives == 1
 
     def _next_date(self) -> float:
-        """The next moment of which it is known that something is due."""
+        """Return the next time at which something is known to be due."""
         now, dates = self.clock(), [self.openai.next_end()]
         dates += [at for at, _ in self._actions]
         dates += [m.due for name in QUEUES for m in getattr(self.fake, name).messages]
@@ -233,7 +233,7 @@ class Life:
         return self._by_open.get(kind, [])
 
     def _is_at_rest(self) -> bool:
-        """Whether nothing is to be done any more: in the table, in the queues, or among the dead letters."""
+        """Return whether nothing is left to do in the table, in the queues, and among the dead letters."""
         fake = self.fake
         open_kinds = any(self._open(kind) for kind in ("job", "batch", "outbox", "pending"))
         messages = any(getattr(fake, name).messages for name in QUEUES)
@@ -241,19 +241,19 @@ class Life:
         return not (open_kinds or messages or dead or self._awaits_sweep())
 
     def _awaits_sweep(self) -> bool:
-        """Whether a drop has no job yet, and may get one: a sweep of the inbox finds it within a day."""
+        """Return whether a drop has no job yet but may get one: a sweep of the inbox finds it within a day."""
         known = {job["drop"]["key"] for job in self.jobs()}
         return any(key not in known and self.clock() < at + 2 * DAY for key, at in self.dropped.items())
 
     def _is_timed(self) -> bool:
-        """Whether a drop is under way whose time is compared with a healthy one's: then no minute is left out."""
+        """Return whether an open drop is compared with that of the healthy life, so that small steps are needed."""
         if any(fault.only is None and self.faults.is_active(fault) for fault in self.faults.faults):
             return False
         done = {item["drop"]["key"] for item in self.jobs() if item["state"] in ENDED_JOBS}
         times = [at for key, at in self.dropped.items() if key in NEIGHBOURS and key not in done]
         return any(self.clock() < at + 3 * HOUR for at in times)
 
-    # What is seen of it.
+    # Observations
 
     def lasting_faults(self) -> list[Fault]:
         return [fault for fault in self.schedule.faults if fault.lasts == inf]
@@ -263,12 +263,12 @@ class Life:
         return LAST_DAY
 
     def took(self, key: str) -> float:
-        """How long a drop took until its first job had ended; infinite if it has not."""
+        """Return the time from a drop until the end of its first job; infinity if there is no end."""
         ids = [job["id"] for job in self.jobs() if job["drop"]["key"] == key]
         return min((self.ended.get(job_id, inf) for job_id in ids), default=inf) - self.dropped[key]
 
     def _count_change(self, item: Mapping[str, Any] | str, *_: Any) -> None:
-        """Counts writes, and among them moves: what only fails again, or is held again, does not move."""
+        """Count writes, and those that move an item to a new state. A repeated failure or hold is not a move."""
         self._changed += 1
         if not isinstance(item, str) and "state" in item:
             state = item["state"], len(item.get("outbox", ()))
@@ -276,11 +276,11 @@ class Life:
             self._moves += state not in seen
             seen.add(state)
 
-    def _hear(self, audience: Audience, notification: Notification) -> None:
-        self.told += [(self.clock(), audience, told) for told in told_of_each(notification)]
+    def _record(self, audience: Audience, notification: Notification) -> None:
+        self.notified += [(self.clock(), audience, each) for each in notification_of_each_job(notification)]
 
     def items(self) -> Collection[dict[str, Any]]:
-        """The table, read again only if an item has changed."""
+        """Return the items of the table, read again only after a change."""
         if self._read_at != self._changed:
             before, self._known = self._known, {}
             for text in self.fake.table.texts():
@@ -296,7 +296,7 @@ class Life:
         return [item for item in self.items() if item["sk"] == "job"]
 
     def _observe(self) -> None:
-        """What must hold at any time: no open item of an ended job; one message an open item."""
+        """Check the invariants at any time: an ended job has no open item, and an open item has one message."""
         jobs = {item["id"]: item for item in self.jobs()}
         for job_id, its in jobs.items():
             if its["state"] in ENDED_JOBS:
@@ -322,12 +322,12 @@ class Life:
 
 
 def _stops_all(fault: Fault) -> bool:
-    """Without the table nothing can be ended, and without SNS nothing told."""
+    """Return whether a fault stops everything: jobs end only with the table, and notifications need SNS."""
     return fault.call.startswith(("table.", "topics."))
 
 
 def raw_lines() -> bytes:
-    """Four requests to two models."""
+    """Return four requests to two models."""
     return b"".join(
         json.dumps(
             {

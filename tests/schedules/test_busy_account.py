@@ -1,4 +1,4 @@
-"""A busy account, smaller than the benchmarks' but as crowded: all jobs end, within every limit, and none starves."""
+"""A busy account, smaller than that of the benchmarks but as crowded: all jobs end within all limits, none starves."""
 
 from pathlib import Path
 from statistics import median
@@ -16,7 +16,7 @@ DROPS = 300
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
-    """Its jobs have ended, and the invariants were checked over all of it."""
+    """Return a simulated day whose jobs have ended, with checked invariants."""
     return simulate(DROPS, folder=tmp_path_factory.mktemp("scratch"))
 
 
@@ -26,7 +26,7 @@ def test_every_drop_is_answered(day: Day) -> None:
     assert {job.state for job in found} <= {JobState.SUCCEEDED, JobState.PARTIAL}
 
 
-def test_what_is_enqueued_comes_near_the_limit_and_few_batches_are_refused(day: Day) -> None:
+def test_enqueued_tokens_come_near_the_limit_and_few_batches_are_refused(day: Day) -> None:
     limit = DROPS * simulation.TOKENS_A_DROP
     assert max(day.account.openai.most_enqueued.values()) > 0.8 * limit, "the account is busy"
     assert day.account.openai.refused["tokens"] < 0.3 * len(day.account.openai.batches)
@@ -44,7 +44,7 @@ def test_a_poll_makes_few_calls(day: Day) -> None:
 
 
 def test_more_creates_than_an_hour_allows_wait_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both sides know the limit: ours keeps to it, so that OpenAI never has to refuse."""
+    """Both sides know the limit. Dropbatch respects it, so OpenAI never has to refuse."""
     monkeypatch.setattr(simulation, "MAX_BATCHES_PER_HOUR", 20)
     monkeypatch.setattr("dropbatch.submission.quotas.MAX_BATCHES_PER_HOUR", 20)
     day = simulate(60, folder=tmp_path, hours=1, token_limit=10**9)

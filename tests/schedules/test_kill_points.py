@@ -1,6 +1,6 @@
-"""A drop that needs healing, killed at every call to the world, and at pairs of calls drawn at random.
+"""A drop with many faults, and a process that is killed at every call to a port, and at random pairs of calls.
 
-`SCHEDULES` sets how many pairs are drawn; the seed is kept, so that a run can be had again.
+`SCHEDULES` sets the number of pairs. The seed is fixed, so that a run can be repeated.
 """
 
 import json
@@ -30,7 +30,7 @@ DATA = b"text\n" + b"".join(b"row %d\n" % number for number in range(1, 17))
 
 
 class LossyOpenAI(FakeOpenAI):
-    """The answer of its first create is lost."""
+    """FakeOpenAI that loses the answer to its first create."""
 
     def create(self, *args: Any) -> RemoteBatch:
         made = super().create(*args)
@@ -40,10 +40,10 @@ class LossyOpenAI(FakeOpenAI):
 
 
 class Troubled(FakeContext):
-    """Sixteen rows in two shards. Row 2 expires once, 5 fails once, 8 always, 11 is truncated, 14 goes missing once.
+    """Fakes with sixteen rows in two shards, and faults. They can be pickled between two invocations.
 
-    A create's answer is lost, the account may not enqueue all at once, and time runs out again and again. It can be
-    pickled, as it is between two invocations.
+    Row 2 expires once, 5 fails once, 8 always, 11 is truncated, and 14 is missing once. The answer to a create is lost,
+    the account may not enqueue all rows at once, and time runs out repeatedly.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,26 +76,26 @@ class Troubled(FakeContext):
 
 
 class WholeRun:
-    """The run without kills: its calls, and the world as it was at the beginning of each minute.
+    """The run without kills: its calls, and the state of the fakes at the beginning of each minute.
 
-    A run that is killed is the same until then. So it begins in the minute in which it is killed first.
+    A killed run is the same until its first kill, so it starts in that minute.
     """
 
     def __init__(self, folder: Path) -> None:
         fake = Troubled(folder)
         assert fake.killer is not None
         self.killer = fake.killer
-        self._begun: list[int] = []  # how many calls were made by each minute
+        self._begun: list[int] = []  # the number of calls before each minute
         self._minutes: list[bytes] = []
         is_over = False
         while not is_over:
             self._begun.append(len(self.killer.calls))
             self._minutes.append(pickle.dumps(fake))
             is_over = run(fake, ticks=1)
-        healed(fake)
+        check_complete(fake)
 
     def killed(self, points: Set[int]) -> FakeContext:
-        """Return how the run ends if its process is killed at these points."""
+        """Return the fakes after a run whose process is killed at these points."""
         minute = bisect_right(self._begun, min(points) // 2) - 1
         fake: Troubled = pickle.loads(self._minutes[minute])
         assert fake.killer is not None
@@ -104,7 +104,7 @@ class WholeRun:
         return fake
 
 
-def healed(fake: FakeContext) -> None:
+def check_complete(fake: FakeContext) -> None:
     check(fake)
     assert only_job(fake).state is JobState.PARTIAL
     rows = result_json(fake, "summary.json")["rows"]
@@ -115,13 +115,13 @@ def healed(fake: FakeContext) -> None:
             lines = fake.openai.files[batch.input_file_id].split(b"\n")
             asked.update(json.loads(line)["custom_id"] for line in lines if line)
     tries = {"2": 2, "5": 2, "8": 3, "14": 2}
-    assert asked == {str(row): tries.get(str(row), 1) for row in range(1, 17)}, "nothing answered is asked again"
+    assert asked == {str(row): tries.get(str(row), 1) for row in range(1, 17)}, "no answered row is sent again"
 
 
-def healed_or_rejected(fake: FakeContext) -> None:
-    """A drop that killed its function twice while it was read is rejected, and nothing is asked."""
+def check_complete_or_rejected(fake: FakeContext) -> None:
+    """Assert that a drop is complete, or is rejected unsent because it killed its function twice."""
     if only_job(fake).state is not JobState.REJECTED:
-        healed(fake)
+        check_complete(fake)
         return
     check(fake)
     [problem] = result_json(fake, "rejected.json")["problems"]["first"]
@@ -130,22 +130,22 @@ def healed_or_rejected(fake: FakeContext) -> None:
 
 
 PARTS = 4
-"""The points are gone through in so many tests, so that two processes share them."""
+"""The number of tests over which the points are distributed, so that two processes share them."""
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_a_kill_at_any_call_changes_nothing_of_what_comes_out(part: int, tmp_path: Path, tally: Counter[str]) -> None:
+def test_a_kill_at_any_call_does_not_change_the_results(part: int, tmp_path: Path, tally: Counter[str]) -> None:
     whole = WholeRun(tmp_path)
     for point in whole.killer.all_points()[part::PARTS]:
         try:
-            healed(whole.killed({point}))
+            check_complete(whole.killed({point}))
         except AssertionError as error:
             raise AssertionError(f"killed at {whole.killer.calls[point // 2]}, point {point}") from error
         tally["kill points"] += 1
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_kills_at_any_two_calls_change_nothing_either(part: int, tmp_path: Path, tally: Counter[str]) -> None:
+def test_kills_at_any_two_calls_do_not_change_the_results(part: int, tmp_path: Path, tally: Counter[str]) -> None:
     whole = WholeRun(tmp_path)
     # A run that was killed makes more calls.
     end = 2 * len(whole.killer.calls)
@@ -160,7 +160,7 @@ def test_kills_at_any_two_calls_change_nothing_either(part: int, tmp_path: Path,
     )
     @given(st.frozensets(st.sampled_from(points), min_size=2, max_size=2))
     def killed_twice(points: frozenset[int]) -> None:
-        healed_or_rejected(whole.killed(points))
+        check_complete_or_rejected(whole.killed(points))
         tally["schedules"] += 1
 
     killed_twice()

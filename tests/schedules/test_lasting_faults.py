@@ -1,7 +1,7 @@
-"""Faults that last, alone and in pairs, over weeks: whatever is away for however long, what must hold holds.
+"""Lasting faults, single and in pairs, over weeks: the invariants hold.
 
-Every call of every port fails in every way that it can, for half an hour up to for ever, about everything or one thing.
-`LASTING` sets how many schedules are lived, `LASTING_ONLY` which one alone: each follows from its number.
+Every call of every port fails in every possible way, for half an hour up to for ever, about everything or one object.
+`LASTING` sets the number of schedules, `LASTING_ONLY` selects one. Each schedule follows from its number.
 """
 
 import os
@@ -22,20 +22,20 @@ from tests.schedules.lives import SHAPES, Life, Schedule, live
 LASTING = int(os.environ.get("LASTING", "2000"))
 ONLY = os.environ.get("LASTING_ONLY")
 PARTS = 20
-"""The schedules are lived in so many tests, so that two processes share them."""
+"""The number of tests over which the schedules are distributed, so that two processes share them."""
 
 SLOW_SECONDS = (20, 100, 400)
-"""A slow call stays within a lease, outlives it, or outlives the function."""
+"""The seconds of slow calls: within a lease, longer than a lease, and longer than a function may run."""
 
 
 @cache
 def alone() -> list[Fault]:
-    """Every call in every way that it fails: before and after its effect, for hours and for ever, of all and of one."""
+    """Return the single faults: each call fails in each way, before and after its effect, for hours or for ever."""
     found = []
     for number, call in enumerate(calls()):
         for error in errors_of(call):
             for after in (False, True)[: 1 + may_fail_after(call, error)]:
-                # Of lengths and beginnings each way has one, and all are had by all calls together.
+                # Each way has one length and one beginning. All calls together have them all.
                 chance = random.Random(f"{call} {error} {after}")
                 lasts = (3 * HOUR, 30 * HOUR, inf)[(number + len(found)) % 3]
                 begins = chance.choice((0.0, 300.0, 900.0, 1800.0))
@@ -46,7 +46,7 @@ def alone() -> list[Fault]:
 
 
 def schedule(number: int) -> Schedule:
-    """The schedule of this number: single faults first, then pairs drawn at random, some with a kill."""
+    """Return the schedule of this number: first the single faults, then random pairs, some with a kill."""
     chance = random.Random(number)
     if number < len(alone()):
         return Schedule(number % SHAPES, (alone()[number],))
@@ -58,11 +58,11 @@ def schedule(number: int) -> Schedule:
 
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Life]:
-    """The life of a shape without faults, which is lived once."""
+    """Return a function that simulates the life of a shape without faults, once."""
     return cache(lambda shape: live(tmp_path_factory.mktemp("healthy"), Schedule(shape)))
 
 
-def test_without_faults_all_holds(healthy: Callable[[int], Life]) -> None:
+def test_invariants_hold_without_faults(healthy: Callable[[int], Life]) -> None:
     for shape in range(SHAPES):
         assert problems_of(healthy(shape), healthy(shape)) == []
 
@@ -74,7 +74,7 @@ def numbers(part: int) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whatever_is_away_for_however_long_what_must_hold_holds(
+def test_invariants_hold_under_faults_of_any_length(
     part: int, healthy: Callable[[int], Life], tmp_path: Path, tally: Counter[str]
 ) -> None:
     found = []
@@ -89,5 +89,5 @@ def test_whatever_is_away_for_however_long_what_must_hold_holds(
     assert not found, f"{len(found)} schedules:\n" + "\n".join(found)
 
 
-def test_every_call_of_every_port_is_made_to_fail() -> None:
+def test_every_call_of_every_port_has_a_fault() -> None:
     assert {fault.call for fault in alone()} == set(calls())

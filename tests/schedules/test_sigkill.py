@@ -1,6 +1,6 @@
 """A real process, killed by SIGKILL in an upload or a download: no `finally` runs, no file is closed.
 
-The next process finds its lease and its files, and goes on.
+The next process finds its lease and its files, and continues.
 """
 
 import os
@@ -24,14 +24,14 @@ from tests.fakes.disk import DiskObjects
 from tests.schedules.victim import disk_context
 
 TAKEN_OVER_SECONDS = 120
-"""Within this time after a kill, the job has ended: 40 s until the message shows again, and a poll for what follows."""
+"""A job ends within this time after a kill: 40 s until the message is visible again, and a poll for the next steps."""
 
 HELD = ("files", "batches", "_projects_of", "_inputs", "_metadata", "_endpoints", "_history")
-"""What OpenAI has, which another process must know."""
+"""The state of OpenAI, which another process must know."""
 
 
 class DiskContext:
-    """A world on disk, whose functions begin as the deployed ones do."""
+    """Fakes on disk, whose functions start as the deployed ones do."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -49,7 +49,7 @@ class DiskContext:
         self.fake.__class__ = Begun
 
     def kill_in(self, queue: str, call: str) -> None:
-        """Lets another process work on the queue's next message, and kills it in the call."""
+        """Let another process work on the next message of the queue, and kill it in the call."""
         its: FakeQueue = getattr(self.fake, queue)
         message = its.receive()
         assert isinstance(message, FakeMessage)
@@ -74,7 +74,7 @@ class DiskContext:
 
 
 @pytest.mark.parametrize(("queue", "call"), [("dispatch", "upload"), ("collect", "streaming")])
-def test_what_a_killed_process_was_at_is_taken_over_within_two_minutes(
+def test_another_process_takes_over_from_a_killed_one_within_two_minutes(
     queue: str, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = DiskContext(tmp_path, monkeypatch)

@@ -1,7 +1,7 @@
-"""A process that works on one message over a world on disk, and hangs in a call to OpenAI, to be killed there.
+"""A process that works on one message over fakes on disk, and hangs in a call to OpenAI, to be killed there.
 
-`python -m tests.schedules.victim <folder> <queue> <call>`: the message, what OpenAI has and the time lie in the
-folder; once the call hangs, so does the file `hangs`.
+`python -m tests.schedules.victim <folder> <queue> <call>`: the folder has the message, the state of OpenAI and the
+time. When the call hangs, the process creates the file `hangs`.
 """
 
 import pickle
@@ -23,15 +23,15 @@ from tests.fakes.disk import DiskObjects, DiskTable
 
 
 def disk_context(folder: Path, clock: FakeClock) -> FakeContext:
-    """The world in a folder; queues, topics and OpenAI are new, and gone with the process."""
+    """Return fakes over a folder. Queues, topics and OpenAI are new, and are lost with the process."""
     fake = FakeContext(folder / "scratch", clock=clock)
-    fake.objects = DiskObjects(folder / "objects", clock)  # type: ignore[assignment]  # with what tests use of the fake
+    fake.objects = DiskObjects(folder / "objects", clock)  # type: ignore[assignment]  # with the methods of the fake that tests use
     fake.table = DiskTable(folder / "table")  # type: ignore[assignment]  # as above
     return fake
 
 
 class HangingOpenAI(FakeOpenAI):
-    """OpenAI that hangs in an upload, or in the midst of a download."""
+    """OpenAI that hangs in an upload, or in the middle of a download."""
 
     def __init__(self, clock: FakeClock, folder: Path, call: str) -> None:
         super().__init__(clock)

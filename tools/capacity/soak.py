@@ -22,7 +22,7 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.states import ENDED_JOBS
 from dropbatch.polling.poll import poll
 from dropbatch.ports import Audience, Notification
-from tests.driving import Functions, drop, invoke, told_of_each
+from tests.driving import Functions, drop, invoke, notification_of_each_job
 from tests.fakes import Fault, Faults
 from tests.fakes.faults import any_fault, calls
 from tests.schedules.invariants import problems_of_jobs
@@ -57,7 +57,7 @@ class Soak:
     """The account with its observed jobs and notifications (an `invariants.Seen`), and the counts of deleted jobs."""
 
     fake: Account
-    told: list[tuple[float, Audience, Notification]] = field(default_factory=list)
+    notified: list[tuple[float, Audience, Notification]] = field(default_factory=list)
     dropped: dict[str, float] = field(default_factory=dict)  # by key
     counts: Counter[str] = field(default_factory=Counter)
     longest: float = 0.0  # from a drop to its end
@@ -85,8 +85,8 @@ def soak(folder: Path, *, days: int = DAYS, drops: int = DROPS_A_DAY, hours: flo
         folder, limits=Limits(batch_requests=BATCH_REQUESTS), token_limit=TOKENS_A_DAY, seed=seed, faulty=True
     )
     seen = Soak(account)
-    seen.faults.watchers["topics.publish"] = lambda audience, told: seen.told.extend(
-        (account.clock(), audience, each) for each in told_of_each(told)
+    seen.faults.watchers["topics.publish"] = lambda audience, notification: seen.notified.extend(
+        (account.clock(), audience, each) for each in notification_of_each_job(notification)
     )
     clock, started, began = account.clock, monotonic(), account.clock.now
     for model in set(MODELS):
@@ -156,14 +156,14 @@ def _check(seen: Soak, seed: int, day: int, *, everything: bool) -> None:
 
 def _forget(seen: Soak, job: Mapping[str, Any]) -> None:
     account, key, job_id = seen.fake, job["drop"]["key"], job["id"]
-    mine = [entry for entry in seen.told if entry[2].detail.get("job_id") == job_id]
+    mine = [entry for entry in seen.notified if entry[2].detail.get("job_id") == job_id]
     audiences = Counter(audience for _, audience, _ in mine)
     seen.counts["notifications"] += len(mine)
     seen.counts["held"] += sum(notification.event == "held" for _, _, notification in mine)
     seen.counts[f"jobs {job['state']}"] += 1
     seen.most_notifications = max(seen.most_notifications, *audiences.values(), 0)
     seen.longest = max(seen.longest, job["ended_at"] - seen.dropped.pop(key, job["ended_at"]))
-    seen.told = [entry for entry in seen.told if entry not in mine]
+    seen.notified = [entry for entry in seen.notified if entry not in mine]
     account.topics.published.clear()
     account.topics.people.clear()
     account.topics.operators.clear()

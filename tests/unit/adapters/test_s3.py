@@ -1,4 +1,4 @@
-"""Reading from S3: broken connections, servers that send more than requested, objects that may not be read."""
+"""Reads from S3: broken connections, servers that send more than requested, and forbidden objects."""
 
 import io
 import re
@@ -31,7 +31,7 @@ class Body(io.BytesIO):
 
 
 class Server:
-    """One object. `breaks_after` is how many bytes come before each of the first connections breaks."""
+    """A server of one object. `breaks_after` has the bytes that come before each of the first connections breaks."""
 
     def __init__(self, *, honours_ranges: bool, breaks_after: list[int]) -> None:
         self._honours_ranges = honours_ranges
@@ -52,7 +52,7 @@ class Server:
 @pytest.mark.parametrize("honours_ranges", [True, False])
 @pytest.mark.parametrize("breaks_after", [[], [0], [4000, 0, 2000], [9000, 9000, 9000]])
 @pytest.mark.parametrize(("start", "end"), [(0, len(DATA)), (0, 10), (4321, 8000), (10_230, len(DATA))])
-def test_what_was_asked_for_comes_whatever_breaks(
+def test_the_requested_bytes_come_whatever_breaks(
     honours_ranges: bool, breaks_after: list[int], start: int, end: int
 ) -> None:
     def objects() -> S3Objects:
@@ -62,13 +62,13 @@ def test_what_was_asked_for_comes_whatever_breaks(
     assert b"".join(objects().blocks("b", "k", start=start)) == DATA[start:]
 
 
-def test_a_connection_that_never_brings_anything_is_given_up() -> None:
+def test_a_connection_that_never_delivers_a_byte_is_an_error() -> None:
     server = Server(honours_ranges=True, breaks_after=[0] * MAX_READ_TRIES)
     with pytest.raises(IncompleteReadError):
         S3Objects(server).read_range("b", "k", 3, 5)  # type: ignore[arg-type]  # as above
 
 
-# What S3 answers about objects that it will not give, as botocore makes errors of it.
+# Errors of botocore for objects that S3 does not return.
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize(("code", "status"), FORBIDDEN.values(), ids=FORBIDDEN)
-def test_what_nobody_but_its_owner_can_make_readable_is_forbidden(
+def test_an_object_that_only_its_owner_can_make_readable_is_forbidden(
     s3: tuple[S3Objects, Stubber], code: str, status: int
 ) -> None:
     objects, stubber = s3
@@ -114,8 +114,8 @@ def test_what_nobody_but_its_owner_can_make_readable_is_forbidden(
         ("ExpiredToken", 400),
     ],
 )
-def test_what_passes_is_not_forbidden(s3: tuple[S3Objects, Stubber], code: str, status: int) -> None:
-    """A drop is rejected for good where it may not be read."""
+def test_a_temporary_error_is_not_forbidden(s3: tuple[S3Objects, Stubber], code: str, status: int) -> None:
+    """A drop that may not be read is rejected permanently."""
     objects, stubber = s3
     stubber.add_client_error("get_object", code, http_status_code=status)
     with pytest.raises(ClientError, match=code):
@@ -131,7 +131,7 @@ def test_a_version_that_is_gone_or_was_never_an_object_is_missing(s3: tuple[S3Ob
 
 
 def test_a_head_without_a_reason_is_explained_by_a_get(s3: tuple[S3Objects, Stubber]) -> None:
-    """An object under a customer's key gets a bare 400, and so do credentials that ran out."""
+    """S3 answers a bare 400 about an object under a customer's key, and to expired credentials."""
     objects, stubber = s3
     wanted = {"Bucket": "b", "Key": "k", "Range": "bytes=0-0", "VersionId": "v"}
     for code, expected in (("InvalidRequest", ObjectForbiddenError), ("ExpiredToken", ClientError)):

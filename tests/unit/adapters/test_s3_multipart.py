@@ -27,7 +27,7 @@ def fetched(part: list[Range]) -> int:
 
 @pytest.mark.slow
 @given(PIECES)
-def test_the_parts_are_the_pieces_in_order_and_s3_takes_them(pieces: list[Piece]) -> None:
+def test_the_parts_are_the_pieces_in_order_and_s3_accepts_them(pieces: list[Piece]) -> None:
     parts = parts_of(pieces)
     expected = [(piece.key, piece.start, piece.size) for piece in pieces if piece.start < piece.size]
     found: list[tuple[str, int, int]] = []
@@ -49,18 +49,18 @@ def test_the_parts_are_the_pieces_in_order_and_s3_takes_them(pieces: list[Piece]
 
 @pytest.mark.slow
 @given(st.lists(st.integers(MIN_PART_BYTES + 30, 90 * MIB), min_size=1, max_size=300), st.integers(0, 29))
-def test_nothing_is_fetched_of_pieces_that_are_large_enough(sizes: list[int], head: int) -> None:
+def test_large_enough_pieces_are_copied_without_a_download(sizes: list[int], head: int) -> None:
     pieces = [Piece("b", str(n), head if n else 0, size) for n, size in enumerate(sizes)]
     assert sum(map(fetched, parts_of(pieces))) == 0
 
 
 @pytest.mark.slow
-def test_ever_so_many_small_pieces_are_no_more_parts_than_s3_takes() -> None:
+def test_many_small_pieces_stay_within_the_maximum_number_of_parts() -> None:
     pieces = [Piece("b", str(n), 0, 2 * MIB) for n in range(40_000)]
     assert len(parts_of(pieces)) <= MAX_PARTS
 
 
-def test_results_of_five_terabytes_are_no_more_parts_than_s3_takes() -> None:
+def test_results_of_five_terabytes_stay_within_the_maximum_number_of_parts() -> None:
     size = 5_497_558_138_880
     parts = parts_of([Piece("b", "k", 3, size)])
     assert len(parts) <= MAX_PARTS
@@ -68,7 +68,7 @@ def test_results_of_five_terabytes_are_no_more_parts_than_s3_takes() -> None:
 
 
 def test_one_copy_is_done_within_the_clients_read_timeout() -> None:
-    """At a tenth of the speed at which S3 copies, 100 MB a second."""
+    """Assume a tenth of the speed at which S3 copies: 10 MB a second."""
     assert S3_CONFIG.read_timeout > COPY_BYTES / 10_000_000  # type: ignore[attr-defined]  # set when it is made
     parts = parts_of([Piece("b", "k", 0, 5_000_000_000)])
     assert max(sum(map(len, part)) for part in parts) <= COPY_BYTES + MIN_PART_BYTES

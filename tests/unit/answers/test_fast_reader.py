@@ -66,7 +66,7 @@ COUNTS = st.sampled_from([0, 7, 80, -1, None, True, 1.0, "3"])
 
 
 def some(**members: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """An object that has each of the members, or does not."""
+    """Return a strategy of objects that have each of the members or not."""
     return st.fixed_dictionaries({}, optional=members)
 
 
@@ -117,13 +117,13 @@ LINES = some(
 )
 
 
-def told(answer: Answer) -> tuple[Any, ...]:
-    """An answer as it is written down."""
+def comparable(answer: Answer) -> tuple[Any, ...]:
+    """Return the parts of an answer that can be compared."""
     return *answer[:2], orjson.dumps(answer.values) if answer.values else answer.values, *answer[3:]
 
 
 def plain_chat(content: str, **more: Any) -> bytes:
-    """A line as OpenAI writes it."""
+    """Return a line as OpenAI writes it."""
     message = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
     usage = {
         "prompt_tokens": 9,
@@ -161,19 +161,19 @@ def test_any_lines_are_read_as_the_strict_reader_reads_them(
 ) -> None:
     written_lines = [json.dumps(line).encode() for line in lines]
     read = AnswerReader(*which).read_all(written_lines)
-    assert list(map(told, read)) == [told(read_answer(line, *which)) for line in written_lines]
+    assert list(map(comparable, read)) == [comparable(read_answer(line, *which)) for line in written_lines]
 
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(RECIPES), TEXTS, st.binary(max_size=3), st.integers(0, 400))
-def test_lines_with_any_bytes_in_them_too(
+def test_lines_with_any_bytes_are_read_as_the_strict_reader_reads_them(
     which: tuple[CompiledRecipe | None, str], text: str, more: bytes, place: int
 ) -> None:
     line = plain_response(text) if which[1] == RESPONSES else plain_chat(text)
     line = (line[:place] + more + line[place:]).replace(b"\n", b" ")
     read = AnswerReader(*which).read_all([line, line])
-    assert list(map(told, read)) == [told(read_answer(line, *which))] * 2
+    assert list(map(comparable, read)) == [comparable(read_answer(line, *which))] * 2
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_lines_with_any_bytes_in_them_too(
 def test_plain_answers_never_need_the_strict_reader(
     which: tuple[CompiledRecipe | None, str], line: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    strict = told(read_answer(line, *which))
+    strict = comparable(read_answer(line, *which))
     assert strict[0] is Outcome.OK
 
     def refuse(*_: object) -> Answer:
@@ -206,14 +206,14 @@ def test_plain_answers_never_need_the_strict_reader(
 
     monkeypatch.setattr(batch_reader, "read_answer", refuse)
     read = AnswerReader(*which).read_all([line, line])
-    assert list(map(told, read)) == [strict, strict]
+    assert list(map(comparable, read)) == [strict, strict]
 
 
 @pytest.mark.parametrize(
     ("written", "read"),
     [(rb"\ud83d", "\ufffd"), (b"\t", "\t"), (b"\x00", "\x00"), (b"\xff", "\ufffd"), (b"\r", "\r")],
 )
-def test_an_answer_that_is_no_strict_json_is_an_answer(written: bytes, read: str) -> None:
+def test_an_answer_that_is_not_strict_json_is_read(written: bytes, read: str) -> None:
     line = plain_chat("a|b").replace(b"|", written)
     answer = AnswerReader(PLAIN, CHAT).read_all([line, line])[1]
     assert (answer.outcome, answer.values) == (Outcome.OK, (f"a{read}b",))
@@ -221,7 +221,7 @@ def test_an_answer_that_is_no_strict_json_is_an_answer(written: bytes, read: str
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])
-def test_a_value_that_is_not_a_number_spoils_no_other_part_of_the_answer(number: bytes) -> None:
+def test_a_value_that_is_not_a_number_does_not_affect_the_rest_of_the_answer(number: bytes) -> None:
     line = plain_chat("hello", logprobs="|").replace(b'"|"', number)
     assert read_answer(line, PLAIN, CHAT).values == ("hello",)
     response = json.loads(answered_response(1, "mine", line, Outcome.TRUNCATED))

@@ -43,7 +43,7 @@ GOOD = '{"mood": "good"}'
         f"<think>\u0130stanbul</think>{GOOD}",
     ],
 )
-def test_wrappings_around_the_whole_are_removed(text: str) -> None:
+def test_wrappings_around_the_whole_json_are_removed(text: str) -> None:
     assert unwrap_json(text) == GOOD
 
 
@@ -65,12 +65,12 @@ def test_wrappings_around_the_whole_are_removed(text: str) -> None:
         "prose",
     ],
 )
-def test_prose_and_halves_stay(text: str) -> None:
+def test_prose_and_incomplete_wrappings_stay(text: str) -> None:
     found = unwrap_json(text)
     assert not is_json(found or text)
 
 
-def test_a_text_within_the_json_is_no_wrapping() -> None:
+def test_a_text_within_the_json_is_not_a_wrapping() -> None:
     text = json.dumps({"html": "<think>a</think>", "code": "```json\n{}\n```"})
     assert unwrap_json(text) is None
     assert unwrap_json(f"```json\n{text}\n```") == text
@@ -79,7 +79,7 @@ def test_a_text_within_the_json_is_no_wrapping() -> None:
 
 @pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=9), st.text(max_size=30) | st.integers(), max_size=4), st.data())
-def test_any_wrapping_of_any_json_comes_off(value: dict[str, object], data: st.DataObject) -> None:
+def test_any_wrapping_of_any_json_is_removed(value: dict[str, object], data: st.DataObject) -> None:
     text = json.dumps(value, indent=data.draw(st.sampled_from([None, 1])), ensure_ascii=False)
     wrapped = text
     for _ in range(data.draw(st.integers(1, 3))):
@@ -91,6 +91,6 @@ def test_any_wrapping_of_any_json_comes_off(value: dict[str, object], data: st.D
 
 
 @given(st.text(alphabet='`~<>/thinkanswer[]{}" \n', max_size=40))
-def test_no_text_whatsoever_raises(text: str) -> None:
+def test_no_text_raises(text: str) -> None:
     found = unwrap_json(text)
     assert found is None or (found and found in text)

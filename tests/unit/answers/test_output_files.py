@@ -67,7 +67,7 @@ NOISE = st.lists(
 def test_any_line_that_the_strict_reader_can_read_finds_its_row(
     held_bytes: int, noise: list[bytes], data: st.DataObject, before: str
 ) -> None:
-    """And so does what it cannot read, if the one id in it is to be seen."""
+    """A line that it cannot read finds its row too, if exactly one id is visible in it."""
     sound = answer_ok({"custom_id": "2", "body": {}})[1]
     written = json.dumps({**sound, "id": before, "extra": ["a text"]}).encode()
     start = written.index(b'"2"') + 3
@@ -79,13 +79,13 @@ def test_any_line_that_the_strict_reader_can_read_finds_its_row(
         assert answers.lines([1, 2, 3]) == [b'{"custom_id":"1"}', written.removesuffix(b"\r"), b'{"custom_id":"3"}']
 
 
-def test_of_large_answers_fewer_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_large_answers_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output_files, "MAX_LINES_BYTES", 100)
     lines = [b'{"custom_id":"%d","x":"%s"}' % (row, b"x" * size) for row, size in ((1, 5), (2, 5), (4, 500), (5, 5))]
     with AnswerLines(1, 5, 0) as answers:
         answers.read(Held(b"\n".join(lines)))
         assert [answers.fitting(rows) for rows in ([1, 2, 3, 4, 5], [3, 4, 5], [4, 5], [5], [3])] == [3, 1, 1, 1, 1]
-    with AnswerLines(1, 5, 10**6) as answers:  # what is held already takes no more memory
+    with AnswerLines(1, 5, 10**6) as answers:  # answers in memory take no more memory
         answers.read(Held(b"\n".join(lines)))
         assert answers.fitting([1, 2, 3, 4, 5]) == 5
 

@@ -1,4 +1,4 @@
-"""Every kind of answer that OpenAI's SDK knows, with its outcome: a kind that no table names fails here."""
+"""Every kind of answer in OpenAI's SDK, with its outcome: a kind that no table names fails here."""
 
 import json
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ SCHEMA = {endpoint: recipe(endpoint, "schema: {mood: [good, bad]}") for endpoint
 
 
 def read(body: Any, endpoint: str = RESPONSES, compiled: CompiledRecipe | None = None) -> Answer:
-    """Read an answer both ways, which agree."""
+    """Read an answer with both readers, which must agree."""
     compiled = compiled or TEXT[endpoint]
     line = json.dumps({"custom_id": "1", "response": {"status_code": 200, "body": body}}).encode()
     answer = read_answer(line, compiled, endpoint)
@@ -71,7 +71,7 @@ def shown(answer: Answer) -> Any:
 
 
 def members(union: Any) -> Iterator[type[BaseModel]]:
-    """The classes of a union, however deep."""
+    """Return the classes of a union, however deep."""
     if isinstance(union, type) and issubclass(union, BaseModel):
         yield union
     else:
@@ -80,7 +80,7 @@ def members(union: Any) -> Iterator[type[BaseModel]]:
 
 
 def literals(annotation: Any) -> set[str]:
-    """The texts that an annotation names."""
+    """Return the texts of the literals in an annotation."""
     if get_origin(annotation) is None:
         return set()
     return {part for part in get_args(annotation) if isinstance(part, str)} | {
@@ -143,7 +143,7 @@ def test_an_item_beside_a_text_leaves_the_text(kind: str, with_schema: bool) -> 
 
 
 @pytest.mark.parametrize("kind", sorted(types_of(ResponseOutputItem) - {"message"}))
-def test_an_item_alone_is_an_answer_or_none(kind: str) -> None:
+def test_an_item_alone_is_an_answer_or_not(kind: str) -> None:
     item = {"type": kind, "id": "i", "status": "completed", "result": "AAAA"}
     answer = read(response(item))
     expected = {
@@ -177,7 +177,7 @@ def test_an_unknown_kind_of_call_has_an_unknown_fee() -> None:
     assert (answer.tools, shown(answer)) == ({"other": 1}, ["x"])
 
 
-def test_a_call_that_was_answered_on_the_way_is_none() -> None:
+def test_a_call_that_was_answered_meanwhile_is_not_an_answer() -> None:
     call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "caller": {"type": "program"}}
     output = {"type": "function_call_output", "call_id": "c", "output": "1"}
     shell = {"type": "shell_call", "call_id": "s", "environment": {"type": "container_reference", "container_id": "k"}}
@@ -212,13 +212,13 @@ def test_only_the_final_answer_is_the_answer(messages: list[tuple[str | None, st
 
 
 @pytest.mark.parametrize(("messages", "answer"), PHASED)
-def test_only_the_final_answer_is_held_to_the_schema(messages: list[tuple[str | None, str]], answer: str) -> None:
+def test_only_the_final_answer_must_fit_the_schema(messages: list[tuple[str | None, str]], answer: str) -> None:
     texts = {"It leaks.": '{"mood": "good"}', "It ": '{"mood":', "leaks.": '"good"}'}
     items = [message(texts.get(text, text), phase=phase) for phase, text in messages]
     assert shown(read(response(*items), compiled=SCHEMA[RESPONSES])) == ["good"]
 
 
-def test_comments_alone_are_no_answer() -> None:
+def test_comments_alone_are_not_an_answer() -> None:
     comment = message("Let me look.", phase="commentary")
     assert read(response(comment))[:3] == (Outcome.INVALID_ANSWER, "empty", None)
     assert read(response(comment), compiled=SCHEMA[RESPONSES])[:3] == (Outcome.INVALID_ANSWER, "empty", None)
@@ -237,7 +237,7 @@ def test_a_refusal_counts_wherever_it_is_the_answer() -> None:
     assert shown(read(answered)) == ["It leaks."]
 
 
-def test_several_messages_that_are_no_json_together_give_the_last() -> None:
+def test_several_messages_that_are_not_json_together_give_the_last() -> None:
     good, bad = '{"mood": "good"}', '{"mood": "bad"}'
     for before in (bad, "Here it is:", "```json\n{}\n```"):
         assert shown(read(response(message(before), message(good)), compiled=SCHEMA[RESPONSES])) == ["good"]
@@ -255,16 +255,16 @@ IMAGE = {"type": "image_generation_call", "id": "ig", "status": "completed", "re
 
 def test_an_image_is_an_answer_but_stays_in_the_responses() -> None:
     answer = read(response({"type": "reasoning"}, IMAGE, message("", phase="final_answer")))
-    told = {name: value for name, value in IMAGE.items() if name != "result"}
-    assert (*answer[:2], shown(answer)) == (Outcome.OK, None, [[told]])
-    assert shown(read(response(IMAGE, IMAGE))) == [[told, told]]
+    shortened = {name: value for name, value in IMAGE.items() if name != "result"}
+    assert (*answer[:2], shown(answer)) == (Outcome.OK, None, [[shortened]])
+    assert shown(read(response(IMAGE, IMAGE))) == [[shortened, shortened]]
     assert shown(read(response(IMAGE, message("A kettle.")))) == ["A kettle."]
     assert read(response(IMAGE), compiled=SCHEMA[RESPONSES])[:3] == (Outcome.INVALID_ANSWER, "empty", None)
     picked = recipe(RESPONSES, "columns: {image: \"output[?type=='image_generation_call'].result | [0]\"}")
     assert shown(read(response(IMAGE), compiled=picked))[1] == IMAGE["result"]
 
 
-def test_an_image_that_was_not_made_is_no_answer() -> None:
+def test_an_image_that_was_not_made_is_not_an_answer() -> None:
     blocked = {**IMAGE, "status": "failed", "result": None, "error": {"code": "moderation_blocked", "type": "t"}}
     assert read(response(blocked))[:3] == (Outcome.REFUSED, "moderation_blocked", None)
     assert read(response({**blocked, "error": None})).code == "empty"

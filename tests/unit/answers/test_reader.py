@@ -1,4 +1,4 @@
-"""The outcome of a row, by the line that came back for it."""
+"""The outcome of a row, from the line of its answer."""
 
 import json
 import time
@@ -49,13 +49,13 @@ def response(*content: Any, compiled: CompiledRecipe | None = None, **more: Any)
     return read_answer(line(body), compiled or recipe("", RESPONSES), RESPONSES)
 
 
-def told(answer: Answer) -> tuple[Outcome, str | None, Any]:
-    """Outcome, code, and the values as they are written down."""
+def result_of(answer: Answer) -> tuple[Outcome, str | None, Any]:
+    """Return the outcome, the code, and the values as JSON."""
     return answer.outcome, answer.code, json.loads(orjson.dumps(answer.values))
 
 
 def test_an_answer_is_its_text() -> None:
-    assert told(chat(choice("hello\u2028you"))) == (Outcome.OK, None, ["hello\u2028you"])
+    assert result_of(chat(choice("hello\u2028you"))) == (Outcome.OK, None, ["hello\u2028you"])
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_an_answer_is_its_text() -> None:
     ],
 )
 def test_the_endings_of_a_chat_have_their_outcomes(given: Any, outcome: Outcome, code: str | None, values: Any) -> None:
-    assert told(chat(given)) == (outcome, code, values)
+    assert result_of(chat(given)) == (outcome, code, values)
     assert chat(given, compiled=None).outcome is outcome
     assert chat(given, compiled=None).values is None
 
 
 def test_tool_calls_are_an_answer() -> None:
     calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
-    assert told(chat(choice(None, "tool_calls", tool_calls=calls))) == (Outcome.OK, None, [calls])
+    assert result_of(chat(choice(None, "tool_calls", tool_calls=calls))) == (Outcome.OK, None, [calls])
 
 
 def test_a_structured_answer_fills_the_columns_with_its_numbers_exact() -> None:
@@ -110,14 +110,14 @@ def test_white_space_in_a_structured_answer_ends_no_field() -> None:
 def test_an_answer_that_does_not_fit_the_schema_fills_nothing(
     text: str, finish: str, outcome: Outcome, code: str
 ) -> None:
-    assert told(chat(choice(text, finish), compiled=SCHEMA)) == (outcome, code, None)
+    assert result_of(chat(choice(text, finish), compiled=SCHEMA)) == (outcome, code, None)
 
 
 def test_several_answers_are_an_array_and_the_worst_decides() -> None:
     second, first = {**choice("b"), "index": 1}, choice("a")
-    assert told(chat(second, first)) == (Outcome.OK, None, [["a", "b"]])
-    assert told(chat(first, choice("half", "length"))) == (Outcome.TRUNCATED, "length", [["a", "half"]])
-    assert told(chat(first, choice(None, "stop"))) == (Outcome.INVALID_ANSWER, "empty", [["a", None]])
+    assert result_of(chat(second, first)) == (Outcome.OK, None, [["a", "b"]])
+    assert result_of(chat(first, choice("half", "length"))) == (Outcome.TRUNCATED, "length", [["a", "half"]])
+    assert result_of(chat(first, choice(None, "stop"))) == (Outcome.INVALID_ANSWER, "empty", [["a", None]])
 
 
 def test_several_structured_answers_are_an_array_in_each_column() -> None:
@@ -130,12 +130,12 @@ def test_columns_are_computed_from_the_body() -> None:
         "columns: {finish: 'choices[0].finish_reason', tokens: usage.total_tokens, none: 'length(model)'}"
     )
     answer = chat(choice("a"), compiled=compiled, usage={"total_tokens": 2**70})
-    assert told(answer) == (Outcome.OK, None, ["a", "stop", 2**70, None])
+    assert result_of(answer) == (Outcome.OK, None, ["a", "stop", 2**70, None])
 
 
 def test_all_texts_of_a_response_are_joined() -> None:
     texts = [{"type": "output_text", "text": text} for text in ("a", "b", "c")]
-    assert told(response(*texts)) == (Outcome.OK, None, ["abc"])
+    assert result_of(response(*texts)) == (Outcome.OK, None, ["abc"])
 
 
 @pytest.mark.parametrize(
@@ -160,19 +160,19 @@ def test_the_endings_of_a_response_have_their_outcomes(
 ) -> None:
     texts = [{"type": "output_text", "text": text} for text in parts]
     expected = [values] if values else None
-    assert told(response(*texts, **{"status": "incomplete", **more})) == (outcome, code, expected)
+    assert result_of(response(*texts, **{"status": "incomplete", **more})) == (outcome, code, expected)
 
 
 def test_a_refusal_among_a_responses_items_is_one() -> None:
-    assert told(response({"type": "refusal", "refusal": "No."})) == (Outcome.REFUSED, "refusal", ["No."])
+    assert result_of(response({"type": "refusal", "refusal": "No."})) == (Outcome.REFUSED, "refusal", ["No."])
 
 
 def test_function_calls_of_a_response_are_an_answer() -> None:
     call = {"type": "function_call", "name": "f", "arguments": "{}"}
-    assert told(response(output=[call])) == (Outcome.OK, None, [[call]])
+    assert result_of(response(output=[call])) == (Outcome.OK, None, [[call]])
 
 
-def test_embeddings_are_handed_on_as_they_came() -> None:
+def test_embeddings_are_passed_on_unchanged() -> None:
     body = b'{"data":[{"index":0,"embedding":[0.10, -1e-7,\t2]}],"usage":{"prompt_tokens":3}}'
     given = b'{"custom_id":"1","response":{"status_code":200,"body":%b}}' % body
     answer = read_answer(given, recipe("", EMBEDDINGS), EMBEDDINGS)
@@ -182,24 +182,24 @@ def test_embeddings_are_handed_on_as_they_came() -> None:
 
 def test_several_embeddings_are_an_array_in_the_order_of_their_inputs() -> None:
     body = {"data": [{"index": 1, "embedding": [2]}, {"index": 0, "embedding": "AAAA"}]}
-    assert told(read_answer(line(body), recipe("", EMBEDDINGS), EMBEDDINGS))[2] == [["AAAA", [2]]]
+    assert result_of(read_answer(line(body), recipe("", EMBEDDINGS), EMBEDDINGS))[2] == [["AAAA", [2]]]
 
 
 @pytest.mark.parametrize("data", [[], None, [{"index": 0}], [{"embedding": []}]])
-def test_embeddings_that_are_not_there_are_no_answer(data: Any) -> None:
+def test_missing_embeddings_are_not_an_answer(data: Any) -> None:
     assert read_answer(line({"data": data}), None, EMBEDDINGS).code == "empty"
 
 
 def test_moderations_name_the_categories_that_were_flagged() -> None:
     compiled = recipe("", "/v1/moderations")
     body = {"results": [{"flagged": True, "categories": {"hate": False, "violence": True}}]}
-    assert told(read_answer(line(body), compiled, compiled.endpoint))[2] == [True, ["violence"]]
+    assert result_of(read_answer(line(body), compiled, compiled.endpoint))[2] == [True, ["violence"]]
 
 
 def test_legacy_completions_have_a_text() -> None:
     body = {"choices": [{"text": "a", "finish_reason": "length"}]}
     compiled = compile_recipe(parse_recipe(b"endpoint: /v1/completions\nbody: {model: m, prompt: '{{ x }}'}"), {})
-    assert told(read_answer(line(body), compiled, "/v1/completions")) == (Outcome.TRUNCATED, "length", ["a"])
+    assert result_of(read_answer(line(body), compiled, "/v1/completions")) == (Outcome.TRUNCATED, "length", ["a"])
 
 
 def test_an_endpoint_without_texts_answers_with_its_body() -> None:
@@ -207,7 +207,7 @@ def test_an_endpoint_without_texts_answers_with_its_body() -> None:
         parse_recipe(b"endpoint: /v1/images/generations\nbody: {model: m, prompt: '{{ x }}'}"), {}
     )
     body = {"data": [{"b64_json": "AAAA"}]}
-    assert told(read_answer(line(body), compiled, compiled.endpoint)) == (Outcome.OK, None, [body])
+    assert result_of(read_answer(line(body), compiled, compiled.endpoint)) == (Outcome.OK, None, [body])
 
 
 @pytest.mark.parametrize(
@@ -244,12 +244,12 @@ def test_an_endpoint_without_texts_answers_with_its_body() -> None:
     ],
 )
 def test_every_other_shape_of_a_line_has_an_outcome_and_a_code(given: bytes, outcome: Outcome, code: str) -> None:
-    assert told(read_answer(given, PLAIN, CHAT)) == (outcome, code, None)
+    assert result_of(read_answer(given, PLAIN, CHAT)) == (outcome, code, None)
 
 
 def test_a_body_that_is_wrapped_into_a_string_is_read() -> None:
     body = json.dumps({"choices": [choice("a")]}, indent=1)
-    assert told(read_answer(line(body), PLAIN, CHAT)) == (Outcome.OK, None, ["a"])
+    assert result_of(read_answer(line(body), PLAIN, CHAT)) == (Outcome.OK, None, ["a"])
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_body_that_is_wrapped_into_a_string_is_read() -> None:
 )
 def test_text_that_strict_json_refuses_is_repaired(content: bytes, read: str) -> None:
     given = b'{"response":{"status_code":200,"body":{"choices":[{"message":{"content":%b},"logprob":NaN}]}}}' % content
-    assert told(read_answer(given, PLAIN, CHAT)) == (Outcome.OK, None, [read])
+    assert result_of(read_answer(given, PLAIN, CHAT)) == (Outcome.OK, None, [read])
 
 
 def test_usage_is_read_in_either_spelling() -> None:
@@ -282,11 +282,11 @@ def test_usage_is_read_in_either_spelling() -> None:
     ("usage", "read"),
     [(None, None), ([], None), ({"prompt_tokens": None, "prompt_tokens_details": None}, Usage(0, 0, 0, 0))],
 )
-def test_usage_that_is_not_there_is_no_error(usage: Any, read: Usage | None) -> None:
+def test_missing_usage_is_not_an_error(usage: Any, read: Usage | None) -> None:
     assert chat(choice("a"), usage=usage).usage == read
 
 
-def test_what_was_paid_for_counts_whatever_the_outcome() -> None:
+def test_paid_tokens_count_whatever_the_outcome() -> None:
     assert chat(choice("", "length"), usage={"prompt_tokens": 1, "completion_tokens": 50}).usage == Usage(1, 0, 50, 0)
 
 
@@ -296,15 +296,15 @@ JSON = st.recursive(
         {"choices", "message", "content", "output", "type", "text", "data", "embedding", "index", "results", "flagged",
          "usage", "error", "code", "status", "finish_reason", "tool_calls", "categories"})), inner, max_size=4),
     max_leaves=12,
-)  # fmt: skip  # a list of names reads best as lines of text
+)  # fmt: skip  # names, some to a line
 
 
 @pytest.mark.slow
-@settings(deadline=None)  # the time of a busy machine says nothing
+@settings(deadline=None)  # times of a busy machine prove nothing
 @given(
     body=JSON, status=st.sampled_from([200, 0, 400, None, "x"]), endpoint=st.sampled_from([CHAT, RESPONSES, EMBEDDINGS])
 )
-def test_no_line_whatsoever_raises(body: Any, status: Any, endpoint: str) -> None:
+def test_no_line_raises(body: Any, status: Any, endpoint: str) -> None:
     for compiled in (None, recipe("", endpoint)):
         answer = read_answer(line(body, status), compiled, endpoint)
         orjson.dumps(answer.values)
@@ -339,15 +339,15 @@ def test_an_answer_that_takes_an_expression_too_long_is_invalid(monkeypatch: pyt
     )
 
 
-def test_an_answer_that_an_expression_makes_too_much_of_is_invalid() -> None:
+def test_an_answer_that_an_expression_makes_too_large_is_invalid() -> None:
     compiled = recipe("columns: {a: '[@,@,@,@,@,@]'}")
     assert chat(choice("a" * 500_000), compiled=compiled).code == "too_large"
     assert chat(choice("a"), compiled=compiled).outcome is Outcome.OK
 
 
 @pytest.mark.slow
-def test_slow_answers_of_a_batch_are_given_no_more_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others of the same lines are read as ever; after the sum no row is held to the pattern any more."""
+def test_slow_answers_of_a_batch_share_its_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other lines are read as usual. After the batch's time limit, no more rows are matched with the pattern."""
     monkeypatch.setattr("dropbatch.answers.reader.MAX_BATCH_SECONDS", 2)
     slow = line({"choices": [choice(json.dumps({"mail": "a" * 60}))]})
     good = line({"choices": [choice('{"mail": "a@example.com"}')]})

@@ -43,7 +43,7 @@ def test_a_cost_that_is_known_in_full_is_one_sentence() -> None:
 
 
 @pytest.mark.parametrize("cost", [Cost(0.0, 0.0, unpriced=1), Cost(0.0, 0.0, unread=1)])
-def test_what_is_not_known_at_all_is_not_nothing(cost: Cost) -> None:
+def test_an_unknown_cost_is_not_zero(cost: Cost) -> None:
     assert (cost_members(tally(cost))["paid"], cost_members(tally(cost))["saved"]) == (None, None)
     assert cost_sentence(tally(cost)).startswith("The cost is not known. The ")
     assert "1 request " in cost_sentence(tally(cost))

@@ -22,7 +22,7 @@ def test_each_endpoint_is_in_the_table_once() -> None:
 
 
 @pytest.mark.parametrize("path", ENDPOINTS)
-def test_a_request_asks_by_the_question_of_its_endpoint(path: str) -> None:
+def test_the_question_of_a_request_is_in_the_member_of_its_endpoint(path: str) -> None:
     assert flaw_of(path, body(path, "a")) is None
     blank = flaw_of(path, body(path, " "))
     assert blank is not None
@@ -37,7 +37,7 @@ def test_the_columns_of_an_endpoint_have_json_schemas(path: str) -> None:
     assert all(column.schema.get("type") for column in endpoint_at(path).columns)
 
 
-def test_an_endpoint_that_is_not_known_has_no_peculiarities() -> None:
+def test_an_unknown_endpoint_has_the_defaults() -> None:
     facts = endpoint_at("/v1/unknown")
     assert (facts.question, facts.requires_question, facts.has_short_form) == ("input", False, False)
 

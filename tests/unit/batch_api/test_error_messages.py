@@ -34,7 +34,7 @@ REDACTED = [
 
 
 @pytest.mark.parametrize(("message", "redacted"), REDACTED)
-def test_a_message_of_openai_s_own_words_is_repeated_without_its_numbers(message: str, redacted: str) -> None:
+def test_a_message_in_openais_own_words_is_repeated_without_its_numbers(message: str, redacted: str) -> None:
     assert redact(message, {"gpt-6-luna", "label"}) == redacted
 
 

@@ -61,12 +61,12 @@ def test_an_embedding_is_as_large_as_its_dimensions(model: str, members: str, si
         ("no json", 1024 + 4_000),
     ],
 )
-def test_an_answer_is_as_long_as_its_cap_lets_it_be(members: str, size: int) -> None:
+def test_the_estimate_of_an_answer_is_its_cap(members: str, size: int) -> None:
     assert Request(CHAT, "m", members.encode()).expected_output_bytes == size
 
 
 LONGEST_ANSWER = 128_000
-"""Tokens: no model of OpenAI's answers with more."""
+"""Tokens: no model of OpenAI answers with more."""
 
 COLLECT_DISK = 10_240 * MIB
 
@@ -104,8 +104,8 @@ def test_log_probabilities_take_a_hundred_bytes_each(endpoint: str, members: str
     assert expected(',"logprobs":false') == expected(',"logprobs":null') == expected("")
 
 
-def test_tokens_with_log_probabilities_take_what_they_take() -> None:
-    """As OpenAI gives one, with twenty alternatives."""
+def test_tokens_with_log_probabilities_fit_their_estimate() -> None:
+    """The entry of a token as OpenAI writes it, with twenty alternatives."""
     entry: dict[str, object] = {"token": " answer", "logprob": -0.0123456789, "bytes": list(b" answer")}
     written = json.dumps({**entry, "top_logprobs": [entry] * 20})
     body = b'{"max_completion_tokens":4000,"logprobs":true,"top_logprobs":20}'
@@ -129,7 +129,7 @@ def test_tokens_with_log_probabilities_take_what_they_take() -> None:
     ],
 )
 def test_an_image_takes_megabytes(endpoint: str, members: str, least: float, most: float) -> None:
-    """In base64, of which a png of 1024 x 1024 and all its colours can have 4 MiB."""
+    """In base64, a png of 1024 x 1024 with many colours can have 4 MiB."""
     body = b'{"model":"i","prompt":"a","n":%d,' + members.encode() + b"}"
     one = Request(endpoint, "i", body % 1).expected_output_bytes
     assert least <= one / MIB <= most
@@ -147,8 +147,8 @@ def test_a_video_is_fetched_from_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(("format_", "least"), [("wav", 48_000), ("pcm16", 48_000), ("mp3", 20_000), ("flac", 24_000)])
-def test_speech_takes_what_its_format_does(format_: str, least: int) -> None:
-    """`least` are the bytes of a second, which is 20 tokens."""
+def test_the_estimate_of_speech_follows_its_format(format_: str, least: int) -> None:
+    """`least` is the number of bytes of a second, which is 20 tokens."""
     audio = b'{"max_completion_tokens":200,"modalities":["text","audio"],"audio":{"voice":"v","format":"%b"}}'
     expected = Request(CHAT, "m", audio % format_.encode()).expected_output_bytes
     assert 10 * least * 4 / 3 <= expected <= 10 * 48_000 * 1.5
@@ -173,7 +173,7 @@ def test_images_that_a_tool_makes_count(tools: str, images: float) -> None:
     assert more == pytest.approx(images * 1536 * 1024 * 2 * 4 / 3, rel=0.02)
 
 
-def test_what_is_included_counts() -> None:
+def test_included_fields_count() -> None:
     plain, found = b"{}", b'{"include":["file_search_call.results","message.output_text.logprobs"]}'
     sizes = [Request(RESPONSES, "m", body).expected_output_bytes for body in (plain, found)]
     assert sizes[1] - sizes[0] == 65_536 + 1_000 * 100

@@ -154,9 +154,9 @@ def test_names_of_the_other_endpoint_are_refused(endpoint: str, model: str, wron
     if model == "gpt-5-mini" and "none" in str(wrong):
         wrong, right = {"reasoning_effort": "minimal"}, {"reasoning": {"effort": "minimal"}}
     (name,), (other,) = wrong, right
-    told = sentence(endpoint, model, **wrong)
-    assert told.startswith(f"{endpoint} has no {name}; write ")
-    assert other in told
+    refusal = sentence(endpoint, model, **wrong)
+    assert refusal.startswith(f"{endpoint} has no {name}; write ")
+    assert other in refusal
     assert keys(endpoint, model, **right) == []
     assert keys(endpoint, "mine", **wrong) == []
     assert keys(EMBEDDINGS, model, **wrong) == []

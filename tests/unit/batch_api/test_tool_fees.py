@@ -91,11 +91,11 @@ def test_a_search_that_is_charged_as_a_block_costs_its_tokens_too() -> None:
 
 @pytest.mark.parametrize(("model", "fee"), [("gpt-4o-search-preview", 0.025), ("gpt-5-search-api", 0.01)])
 def test_a_search_model_searches_for_each_answer(model: str, fee: float) -> None:
-    told = with_calls(model, {"web_search": 1}, endpoint=CHAT)
-    untold = with_calls(model, {}, endpoint=CHAT)
-    assert told == untold
-    assert untold.fees_usd == pytest.approx(fee)
-    assert untold.tool_calls.keys() <= {"web_search", "web_search_preview"}
+    reported = with_calls(model, {"web_search": 1}, endpoint=CHAT)
+    unreported = with_calls(model, {}, endpoint=CHAT)
+    assert reported == unreported
+    assert unreported.fees_usd == pytest.approx(fee)
+    assert unreported.tool_calls.keys() <= {"web_search", "web_search_preview"}
     silent = CostMeter(model, CHAT)
     silent.add_without_usage([Answer(Outcome.OK, None, None, None)])
     assert silent.total().fees_usd == pytest.approx(fee)

@@ -1,4 +1,4 @@
-"""Answer files are fetched in steps that are kept: any size, any time, any server, and what comes is the same."""
+"""Answer files are downloaded in resumable steps, with the same lines for any size, time and server."""
 
 import errno
 import json
@@ -30,13 +30,13 @@ BATCH = Batch("job", 0, 0, "/v1/chat/completions", "m", requests=ROWS, tokens=0,
 
 @dataclass
 class Server:
-    """OpenAI's files, as servers give them: with or without ranges and sizes, over connections that break."""
+    """A server of OpenAI's files, with or without ranges and sizes, over connections that break."""
 
     files: dict[str, bytes]
     honours_ranges: bool = True
     announces_size: bool = True
     block_bytes: int = 50
-    breaks_after: Iterator[int] | None = None  # bytes, connection by connection
+    breaks_after: Iterator[int] | None = None  # bytes, for each connection
     opened: list[tuple[str, int]] = field(default_factory=list)
     given_bytes: int = 0
 
@@ -73,11 +73,6 @@ def line(row: int, size: int = 30) -> bytes:
     return json.dumps({"custom_id": str(row), "text": "x" * size}).encode()
 
 
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
-
-
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bucket_file, "PART_BYTES", 200)
@@ -92,7 +87,7 @@ def fetched(
 
 
 def in_the_end(fake: FakeContext, server: Server, chance: random.Random, errors: str | None = None) -> AnswerLines:
-    """Calls again and again, short of time, until all is there; after twenty calls nothing is in the way any more."""
+    """Call repeatedly with little time until the files are complete. After twenty calls nothing fails any more."""
     for calls in range(30):
         if calls == 20:
             server.breaks_after = None
@@ -125,7 +120,7 @@ SIZES = st.lists(st.integers(0, 400), min_size=ROWS, max_size=ROWS)
     seed=st.integers(0, 2**32),
     split=st.integers(0, ROWS),
 )
-def test_whatever_the_time_the_disk_and_the_server_the_lines_are_the_same(
+def test_lines_are_the_same_whatever_the_time_the_disk_and_the_server(
     sizes: list[int],
     order: list[int],
     line_end: bytes,
@@ -158,7 +153,7 @@ def test_whatever_the_time_the_disk_and_the_server_the_lines_are_the_same(
 CONTENT = b"\n".join(map(line, ALL))
 
 
-def test_what_is_small_goes_over_the_disk_and_leaves_nothing_there(fake: FakeContext) -> None:
+def test_a_small_file_goes_over_the_disk_and_leaves_nothing_there(fake: FakeContext) -> None:
     fake.openai = Server({"out": CONTENT})  # type: ignore[assignment]
     with fetched(fake) or pytest.fail("there was time") as answers:
         assert answers.lines(ALL) == list(map(line, ALL))
@@ -167,8 +162,8 @@ def test_what_is_small_goes_over_the_disk_and_leaves_nothing_there(fake: FakeCon
     assert fake.objects.keys(WORK) == []
 
 
-def test_a_large_file_is_never_held(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of it stays in memory but the addresses, and nothing goes to a disk that has no room."""
+def test_a_large_file_is_never_in_memory_or_on_the_disk(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the addresses of its lines stay in memory, and nothing goes to a full disk."""
     no_room(monkeypatch, 100)
     monkeypatch.setattr(AnswerLines.__init__, "__defaults__", (0,))
     monkeypatch.setattr(disk_file, "TemporaryFile", lambda **_: pytest.fail("the disk has no room"))
@@ -184,7 +179,7 @@ def test_a_large_file_is_never_held(fake: FakeContext, monkeypatch: pytest.Monke
     assert max(map(len, contents)) < 400
 
 
-def test_neighbours_are_read_together(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adjacent_lines_are_read_together(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     no_room(monkeypatch)
     monkeypatch.setattr(AnswerLines.__init__, "__defaults__", (0,))
     monkeypatch.setattr(bucket_file, "PART_BYTES", 10_000)
@@ -198,7 +193,7 @@ def test_neighbours_are_read_together(fake: FakeContext, monkeypatch: pytest.Mon
         assert killer.calls == ["objects.read_range"] * 2
 
 
-def test_time_that_is_over_again_and_again_lets_each_call_come_further(
+def test_every_call_progresses_though_time_runs_out_each_time(
     fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server({"out": CONTENT}, block_bytes=40)
@@ -213,7 +208,7 @@ def test_time_that_is_over_again_and_again_lets_each_call_come_further(
     assert server.given_bytes < 3 * len(CONTENT), "what came is not asked for again"
 
 
-def test_a_file_that_is_whole_in_the_work_bucket_is_never_asked_for_again(
+def test_a_complete_file_in_the_work_bucket_is_not_downloaded_again(
     fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server({"out": CONTENT, "err": line(5)})
@@ -229,7 +224,7 @@ def test_a_file_that_is_whole_in_the_work_bucket_is_never_asked_for_again(
     assert server.opened == []
 
 
-def test_a_file_that_is_gone_is_told_and_takes_nothing_of_the_other_with_it(fake: FakeContext) -> None:
+def test_a_file_that_is_gone_is_reported_and_does_not_affect_the_other(fake: FakeContext) -> None:
     server = Server({"out": CONTENT})
     fake.openai = server  # type: ignore[assignment]
     for _ in range(2):
@@ -241,7 +236,7 @@ def test_a_file_that_is_gone_is_told_and_takes_nothing_of_the_other_with_it(fake
 
 
 @pytest.mark.parametrize("room", [0, 10**6])
-def test_a_connection_that_breaks_is_taken_up_where_it_broke(
+def test_a_download_resumes_where_its_connection_broke(
     fake: FakeContext, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_room(monkeypatch, room)
@@ -255,7 +250,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(
 
 
 @pytest.mark.parametrize("room", [0, 10**6])
-def test_a_connection_that_fails_once_the_file_is_whole_fails_nothing(
+def test_a_connection_error_after_the_last_byte_is_ignored(
     fake: FakeContext, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_room(monkeypatch, room)
@@ -275,7 +270,7 @@ def test_a_connection_that_fails_once_the_file_is_whole_fails_nothing(
     assert server.given_bytes == len(CONTENT)
 
 
-def test_a_connection_that_always_breaks_is_given_up_and_what_came_is_kept(fake: FakeContext) -> None:
+def test_a_connection_that_always_breaks_is_an_error_and_its_bytes_are_kept(fake: FakeContext) -> None:
     server = Server({"out": CONTENT}, breaks_after=iter([300, 0]))
     fake.openai = server  # type: ignore[assignment]
     with pytest.raises(OpenAIOutcomeUnknownError):
@@ -286,22 +281,20 @@ def test_a_connection_that_always_breaks_is_given_up_and_what_came_is_kept(fake:
     assert 200 < server.opened[-1][1] <= 300
 
 
-def test_a_server_that_ignores_ranges_and_is_too_slow_for_them_is_told(
-    fake: FakeContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_server_that_ignores_ranges_is_an_error(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     no_room(monkeypatch)
     fake.openai = Server({"out": CONTENT}, honours_ranges=False)  # type: ignore[assignment]
     left = iter([True] * 8)
     assert fetched(fake, lambda: next(left, False)) is None
     with pytest.raises(OpenAIOutcomeUnknownError, match="ranges_ignored"):
         fetched(fake, lambda: False)
-    with fetched(fake) or pytest.fail("there was time") as answers:  # with more time it goes on
+    with fetched(fake) or pytest.fail("there was time") as answers:  # with more time it continues
         assert answers.lines(ALL) == list(map(line, ALL))
 
 
 @pytest.mark.parametrize("honours_ranges", [True, False])
 @pytest.mark.parametrize(("length", "announces_size"), [(100, True), (100, False), (450, True)])
-def test_a_file_that_is_another_meanwhile_is_fetched_from_its_start(
+def test_a_file_that_changed_meanwhile_is_downloaded_from_its_start(
     length: int, announces_size: bool, honours_ranges: bool, fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_room(monkeypatch)
@@ -316,7 +309,7 @@ def test_a_file_that_is_another_meanwhile_is_fetched_from_its_start(
 
 
 @pytest.mark.parametrize("free", [0, 1, 300, 500])
-def test_a_disk_that_is_full_before_it_said_so_is_gone_around(
+def test_a_disk_that_fills_up_unexpectedly_is_avoided(
     free: int, fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = disk_file.TemporaryFile
@@ -345,7 +338,7 @@ def test_a_disk_that_is_full_before_it_said_so_is_gone_around(
     assert server.given_bytes < 2 * len(CONTENT)
 
 
-def test_a_disk_that_fails_otherwise_fails(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_error_of_the_disk_is_raised(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(**_: Any) -> IO[bytes]:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -355,7 +348,7 @@ def test_a_disk_that_fails_otherwise_fails(fake: FakeContext, monkeypatch: pytes
         fetched(fake)
 
 
-def test_the_room_is_what_the_disk_and_the_time_leave(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_room_depends_on_the_free_disk_and_the_time(fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     def free(size: int) -> None:
         usage: Sequence[int] = (0, 0, size)
         monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": usage[2]}))
@@ -373,7 +366,9 @@ def test_the_room_is_what_the_disk_and_the_time_leave(fake: FakeContext, monkeyp
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\n\n\r\n"])
 @pytest.mark.parametrize("room", [0, 10**6])
-def test_an_empty_file_is_whole(content: bytes, room: int, fake: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_file_is_complete(
+    content: bytes, room: int, fake: FakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     no_room(monkeypatch, room)
     server = Server({"out": content, "err": CONTENT})
     fake.openai = server  # type: ignore[assignment]
@@ -385,9 +380,7 @@ def test_an_empty_file_is_whole(content: bytes, room: int, fake: FakeContext, mo
         assert answers.found == ROWS
 
 
-def test_a_process_that_is_killed_anywhere_loses_a_part_at_most(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_anywhere_loses_at_most_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     no_room(monkeypatch, 300)
     monkeypatch.setattr(AnswerLines.__init__, "__defaults__", (0,))
     point = 0
@@ -410,10 +403,8 @@ def test_a_process_that_is_killed_anywhere_loses_a_part_at_most(
     assert point > 30
 
 
-def test_of_two_that_fetch_the_same_file_neither_mixes_its_parts_with_the_other_s(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A process that seemed dead may continue. Whatever it writes late, the answers are those of the file."""
+def test_two_downloads_of_the_same_file_do_not_mix_their_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that seemed dead may continue. Its late writes do not change the answers."""
     no_room(monkeypatch)
     monkeypatch.setattr(AnswerLines.__init__, "__defaults__", (0,))
     for number in range(40):
@@ -434,7 +425,7 @@ def test_of_two_that_fetch_the_same_file_neither_mixes_its_parts_with_the_other_
 
 
 @pytest.mark.parametrize("error", [OpenAIRequestError("no", 400), OpenAIError("what")])
-def test_what_openai_answers_instead_is_the_caller_s(error: OpenAIError, fake: FakeContext) -> None:
+def test_another_answer_of_openai_is_raised_to_the_caller(error: OpenAIError, fake: FakeContext) -> None:
     class Refusing(Server):
         def streaming(self, file_id: str, start: int = 0) -> Any:
             raise error

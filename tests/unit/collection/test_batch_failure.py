@@ -20,16 +20,16 @@ FILE_TEXT = "Cannot find file file-1, or organization org does not have access t
         ([("invalid_request", FILE_TEXT, None), ("bad", "", 4)], Failure.ROWS, "invalid_request", [4]),
         ([("token_limit_exceeded", "Limit: 9", None)], Failure.TOKENS, "token_limit_exceeded", []),
         ([("bad", "", 2), ("insufficient_quota", "", None)], Failure.ACCOUNT, "insufficient_quota", []),
-        # All rows of a batch have one account and one model: the line is only the first of all.
+        # All rows of a batch have one account and one model: the line is only the first of them.
         ([("billing_hard_limit_reached", "", 1)], Failure.ACCOUNT, "billing_hard_limit_reached", []),
         ([("model_not_found", "", 1)], Failure.MODEL, "model_not_found", []),
-        # But a row may name something of its own that the key may not use.
+        # But a row may name something that the key may not use.
         ([("insufficient_permissions", "", 2)], Failure.ROWS, "insufficient_permissions", [2]),
         ([("insufficient_permissions", "", None)], Failure.ACCOUNT, "insufficient_permissions", []),
         ([("model_mismatch", "", 2)], Failure.ROWS, "model_mismatch", [2]),
     ],
 )
-def test_a_failure_is_what_its_errors_say(
+def test_the_kind_of_a_failure_follows_from_its_errors(
     errors: list[tuple[str, str, int | None]], kind: Failure, code: str, lines: list[int]
 ) -> None:
     failure = classify_failure(errors)

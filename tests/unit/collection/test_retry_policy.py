@@ -129,7 +129,7 @@ def test_the_rest_continues_without_the_blamed_rows_and_is_halved_in_the_end(
 
 
 def answered(rows: list[int], bad: set[int], rounds: int = 0, *, named: bool = True) -> tuple[list[int], int]:
-    """Return the answered rows if OpenAI names one bad line, or a wrong one, a round, and the number of batches."""
+    """Return the answered rows and the number of batches, if OpenAI names a bad or a wrong line in each round."""
     places = [place for place, row in enumerate(rows, 1) if row in bad]
     if not places:
         return rows, 1
@@ -151,7 +151,7 @@ def test_good_rows_beside_bad_ones_are_answered(named: bool) -> None:
     assert found == [row for row in range(200) if row not in bad]
 
 
-def test_more_bad_rows_than_rounds_leave_the_good_ones_right() -> None:
+def test_more_bad_rows_than_rounds_do_not_affect_good_ones() -> None:
     rows, bad = list(range(1000)), set(range(100))
     assert answered(rows, bad)[0] == list(range(100, 1000))
 

@@ -1,4 +1,4 @@
-"""The verdicts, as tables: the outcome of rows without an answer, and when the judge lets nothing be tried again."""
+"""The verdicts, as tables: the outcome of rows without an answer, and when nothing is retried."""
 
 import pytest
 
@@ -66,7 +66,7 @@ def test_a_blamed_row_gets_the_reason_of_its_line(position: int, outcome: Outcom
         (FAILURE, False, RetryDecision.REQUEUE, False),
     ],
 )
-def test_nothing_is_tried_again_once_it_is_over(
+def test_nothing_is_retried_once_the_job_is_over(
     failure: BatchFailure | None, over: bool, decision: RetryDecision, settles_good: bool
 ) -> None:
     job = Job("j", Drop("inbox", "a.csv", "v", 0), 0, attempts=3)

@@ -33,19 +33,19 @@ TARGET = "_answers/shop/a.csv"
         ("x.txt/a.csv", "_answers/x.txt/a.csv"),
     ],
 )
-def test_a_mirror_lies_under_the_drops_own_key(key: str, expected: str) -> None:
+def test_a_mirror_is_under_the_drops_own_key(key: str, expected: str) -> None:
     assert mirror_key(key) == expected
 
 
 def job(number: int, **other: Any) -> Job:
-    """A run of one version of the drop: the third was asked for last."""
+    """Return the job of a run of one version of the drop. The third was requested last."""
     drop = Drop(INBOX, KEY, "v", 0, sequencer=other.pop("sequencer", "00A1"))
     members = {"created_at": 100 + number, "requested_at": 100 + number, "run": number, **other}
     return Job(id=f"job-{number}", drop=drop, mirror=TARGET, **members)
 
 
 class Runs:
-    """Three runs of a key, whose answers are there to be mirrored."""
+    """Three runs of a key, with answers that can be mirrored."""
 
     def __init__(self, folder: Path, answers: tuple[bytes, bytes, bytes] = (b"one", b"two", b"three")) -> None:
         self.fake = FakeContext(folder, killer=Killer())
@@ -79,7 +79,7 @@ def test_a_newer_run_replaces_an_older_one_and_never_the_other_way_round(tmp_pat
 def test_the_mirror_has_the_newer_version_of_a_drop_in_any_order_of_acceptance(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     assert runs.mirror(2, sequencer="00A2", requested_at=100)
-    assert runs.mirror(3, sequencer="00A1", requested_at=200, run=9)  # a large file, or one asked for once more
+    assert runs.mirror(3, sequencer="00A1", requested_at=200, run=9)  # a large file, or a second request
     assert runs.content == b"two"
     assert runs.mirror(1, sequencer="00A3", requested_at=50)
     assert runs.content == b"one"
@@ -94,7 +94,7 @@ def test_runs_of_versions_without_events_are_in_the_order_of_their_times(tmp_pat
     assert runs.content == b"three"
 
 
-def test_what_was_mirrored_is_not_written_again(tmp_path: Path) -> None:
+def test_a_mirrored_run_is_not_written_again(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     assert runs.mirror(1)
     version = runs.fake.objects.head(RESULTS, TARGET).version_id
@@ -109,7 +109,7 @@ def test_a_foreign_object_in_the_mirror_is_replaced(tmp_path: Path) -> None:
     assert runs.content == b"one"
 
 
-def test_answers_that_somebody_deleted_keep_no_job_from_its_end(tmp_path: Path) -> None:
+def test_a_job_ends_though_somebody_deleted_its_answers(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     assert runs.mirror(1)
     runs.fake.objects.remove(RESULTS, "answers-2")
@@ -129,7 +129,7 @@ def calls_of(folder: Path, before: int | None, answers: tuple[bytes, bytes, byte
 
 
 ALIKE = [(b"one", b"two", b"three"), (b"same", b"other", b"same")]
-"""Answers of the three runs. Content that was there before, and comes again, has the same ETag."""
+"""Answers of the three runs. Content that comes back has the same ETag as before."""
 
 
 @pytest.mark.parametrize("before", [None, 1])
@@ -194,7 +194,7 @@ def test_a_newer_run_that_pauses_at_any_call_while_an_older_one_is_mirrored_wins
 
 @pytest.mark.slow
 def test_an_older_run_that_is_killed_while_a_newer_one_waits_is_replaced(tmp_path: Path) -> None:
-    """Each of two processes is stopped for good or for a while, at any pair of calls."""
+    """Each of two processes is stopped permanently or for a while, at any pair of calls."""
     answers = ALIKE[0]
     calls = len(calls_of(tmp_path, 1, answers, 2).calls)
     for killed in range(2 * calls):
@@ -222,7 +222,7 @@ def test_gigabytes_take_as_many_invocations_as_they_need(tmp_path: Path) -> None
     begun: list[object] = []
 
     class Slow:
-        """S3 that copies a third at a time."""
+        """An S3 client that copies a third at a time."""
 
         def __getattr__(self, name: str) -> object:
             return getattr(runs.fake.objects, name)

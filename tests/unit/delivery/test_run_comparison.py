@@ -1,8 +1,7 @@
-"""Fingerprints of answers, and runs compared by them, however many rows there are; over fakes."""
+"""Fingerprints of answers, and the comparison of runs by them; over fakes."""
 
 from array import array
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -26,11 +25,6 @@ from dropbatch.storage.fingerprints import (
     row_fingerprints,
 )
 from tests.fakes import INBOX, WORK, FakeContext
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +68,7 @@ KINDS = ["a", "b", "c"]
 
 
 def keep(fake: FakeContext, job_id: str, answers: list[Any], pieces: list[int], **members: Any) -> Head:
-    """Keep the fingerprints of rows, cut behind these; None is a row without an answer."""
+    """Keep the fingerprints of rows, cut after these. None is a row without an answer."""
     keys = []
     for number, (start, end) in enumerate(zip([0, *pieces], [*pieces, len(answers)], strict=True)):
         keys.append(piece_key(job_id, number, "t"))
@@ -93,7 +87,7 @@ def compared(fake: FakeContext, own: Head, in_time: Any = lambda: True) -> Compa
 
 @pytest.fixture
 def finished(fake: FakeContext) -> None:
-    """A first run has finished, and one that came later."""
+    """Record a first run that has finished, and a third one."""
     assert fake.context.repository.add(LatestJob(INBOX, "a.csv", "two", runs=3, finished={"one": 1, "three": 3}))
 
 
@@ -114,7 +108,7 @@ def test_rows_are_counted_alike_in_chunks_of_any_size(
     assert Counter({(old, new): rows for old, new, rows in column.moves}) == {("a", "b"): 2, ("b", "c"): 1}
 
 
-def test_what_is_kept_is_read_column_by_column(fake: FakeContext) -> None:
+def test_fingerprints_are_read_column_by_column(fake: FakeContext) -> None:
     columns = [["a", "b", "c"], ["d", "e", "f"]]
     fake.context.objects.put(WORK, piece_key("one", 0, "t"), b"".join(row_fingerprints(columns)), BYTES)
     head = Head(["x", "y"], {}, 3, "v", None, None, [piece_key("one", 0, "t")])
@@ -151,6 +145,6 @@ def test_runs_are_compared_where_their_rows_are_the_same(
 
 
 @pytest.mark.usefixtures("finished")
-def test_if_time_runs_out_nothing_is_said(fake: FakeContext) -> None:
+def test_if_time_runs_out_there_is_no_comparison(fake: FakeContext) -> None:
     keep(fake, "one", ["a"], [])
     assert compared(fake, keep(fake, "two", ["b"], []), lambda: False) is None

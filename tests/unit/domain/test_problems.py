@@ -1,4 +1,4 @@
-"""A problem says what is wrong in bounded space, whatever a row or a recipe calls things."""
+"""Problems have a bounded size, whatever names a row or a recipe uses."""
 
 import json
 
@@ -14,10 +14,10 @@ from dropbatch.recipes.parser import parse_recipe
 from dropbatch.reporting.phrases import problem_lines
 
 MAX_BYTES = 262_144
-"""What SNS takes."""
+"""The maximum size of a message of SNS."""
 
 MAX_LISTED = 10
-"""How many problems a notification has."""
+"""The number of problems in a notification."""
 
 LONG = st.builds(
     lambda text, times: text * times,
@@ -46,15 +46,15 @@ def test_problems_have_room_in_a_notification(found: list[Problem]) -> None:
         assert all(len(name) <= MAX_NAME for name in (problem.column, problem.key, problem.path) if name)
 
 
-def test_what_is_short_stays_as_it_is() -> None:
+def test_a_short_problem_stays_unchanged() -> None:
     problem = Problem("a_code", "m" * MAX_MESSAGE, 1, "c" * MAX_NAME, "k", "p")
     assert (problem.message, problem.column) == ("m" * MAX_MESSAGE, "c" * MAX_NAME)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["a" * 9_000, "é b" * 3_000, "\x01" * 9_000])
-def test_a_name_of_any_length_leaves_the_advice_whole(name: str) -> None:
-    """Only the quotation is cut, so that the sentence still says what to do."""
+def test_a_name_of_any_length_leaves_the_advice_complete(name: str) -> None:
+    """Only the quotation is cut, so the sentence still says what to do."""
     row = json.dumps({name: 1})[:-1] + f", {json.dumps(name)}: 2}}"
     _, twice = parse_object(row.encode(), 1)
     recipe = compile_recipe(parse_recipe(b"model: m\nprompt: '{{ text }}'\n"), {})
@@ -105,7 +105,7 @@ def test_causes_are_counted_in_bounded_memory() -> None:
     assert (problems.groups[-1].first.code, problems.groups[-1].count) == (OTHER, 1_000 - MAX_CAUSES)
 
 
-def test_problems_that_are_put_together_count_as_one_collection() -> None:
+def test_merged_problems_count_as_one_collection() -> None:
     problems = Problems(map(ragged, range(1, 151)))
     problems.extend(Problems(map(ragged, range(151, 301))))
     (group,) = problems.groups

@@ -1,4 +1,4 @@
-"""What is put in front of ministack, and into it: each check around a stub, for ministack has a Python of its own."""
+"""The layers in front of ministack and the patches of it. Stubs stand for ministack, which has its own Python."""
 
 import asyncio
 import json
@@ -21,8 +21,10 @@ LONG = "ü" * 131_072  # 262,144 bytes
 def request(
     *headers: tuple[bytes, bytes], body: bytes = b"", behind: Callable[[], Any] = lambda: None
 ) -> tuple[int, bytes, list[dict[str, Any]]]:
-    """The status and body of the answer to a request, and what came through to the application behind, which calls
-    `behind`."""
+    """Return the status and body of the answer to a request, and the request that the wrapped application got.
+
+    The application calls `behind`.
+    """
     came: list[dict[str, Any]] = []
     sent: list[dict[str, Any]] = []
     parts = [body[:5], body[5:]]
@@ -67,7 +69,7 @@ def send_message(**message: Any) -> tuple[int, bytes]:
     return status, answer
 
 
-def test_a_request_comes_through_as_if_over_tls() -> None:
+def test_a_request_is_forwarded_as_if_over_tls() -> None:
     status, answer, (seen,) = request((b"content-type", b"text/csv"), body=b"text\nhello\n")
 
     assert (status, answer, seen["body"]) == (200, b"taken", b"text\nhello\n")
@@ -85,7 +87,7 @@ def test_a_request_comes_through_as_if_over_tls() -> None:
         {"Action": "ListTopics", "Subject": "s" * 100},
     ],
 )
-def test_sns_takes_what_fits(parameters: dict[str, str]) -> None:
+def test_sns_accepts_messages_within_its_limits(parameters: dict[str, str]) -> None:
     assert publish(**parameters)[0] == 200
 
 
@@ -102,14 +104,14 @@ def test_sns_takes_what_fits(parameters: dict[str, str]) -> None:
         (attribute(""), "ParameterValueInvalid"),
     ],
 )
-def test_sns_refuses_what_does_not_fit(parameters: dict[str, str], code: str) -> None:
+def test_sns_refuses_messages_beyond_its_limits(parameters: dict[str, str], code: str) -> None:
     status, answer = publish(**parameters)
 
     assert status == 400
     assert f"<Code>{code}</Code>".encode() in answer
 
 
-def test_sqs_takes_what_fits() -> None:
+def test_sqs_accepts_messages_within_its_limits() -> None:
     assert send_message(MessageBody=LONG)[0] == 200
 
 
@@ -121,7 +123,7 @@ def test_sqs_takes_what_fits() -> None:
         {"MessageAttributes": {"a": {"DataType": "String", "StringValue": ""}}},
     ],
 )
-def test_sqs_refuses_what_does_not_fit(message: dict[str, Any]) -> None:
+def test_sqs_refuses_messages_beyond_its_limits(message: dict[str, Any]) -> None:
     status, answer = send_message(**message)
 
     assert status == 400
@@ -132,7 +134,7 @@ def test_sqs_refuses_what_does_not_fit(message: dict[str, Any]) -> None:
 
 
 class Chain:
-    """A function of a stub of ministack that answers each message with another, to itself or to `others`."""
+    """A stub of ministack with a function that answers each message with another, to itself or to `others`."""
 
     def __init__(self, loop: str | None, *others: str) -> None:
         self.ran: list[str] = []
@@ -201,14 +203,14 @@ def test_functions_of_a_chain_are_counted_apart() -> None:
     assert (len(chain.ran), chain.dropped) == (30, ["Submit"])
 
 
-def test_a_function_that_may_loop_does() -> None:
+def test_a_function_that_may_loop_is_not_stopped() -> None:
     chain = Chain("Allow")
     chain.start()
 
     assert (len(chain.ran), chain.dropped) == (50, [])
 
 
-def test_each_invocation_that_is_asked_for_begins_a_chain() -> None:
+def test_each_direct_invocation_begins_a_chain() -> None:
     services = Chain(None).services
 
     assert services._xray_trace_id_for_invocation({"FunctionName": "Poll"}) == "Root=1-2-3;Sampled=1;Lineage=Poll:1"
@@ -218,7 +220,7 @@ def test_each_invocation_that_is_asked_for_begins_a_chain() -> None:
 
 
 class Store:
-    """As much of ministack's S3 and EventBridge as the patches touch."""
+    """The parts of ministack's S3 and EventBridge that the patches change."""
 
     def __init__(self, created: str = "2026-01-01T00:00:00.000Z") -> None:
         self.events: list[dict[str, Any]] = []
@@ -248,7 +250,7 @@ class Store:
         self._dispatch_event({"Source": "aws.s3", "Time": self.now_iso(), "Detail": json.dumps(detail)})
 
 
-def test_an_event_of_s3_bears_its_own_time_its_order_and_the_version() -> None:
+def test_an_event_of_s3_has_its_time_its_sequencer_and_the_version() -> None:
     store = Store()
     embedded_aws.complete_events(store, store)
     store.put()
@@ -266,7 +268,7 @@ def test_an_event_of_another_source_is_left_as_it_is() -> None:
     assert store.events == [{"Source": "somebody", "Time": 7, "Detail": "no JSON"}]
 
 
-def test_a_multipart_upload_is_modified_when_it_began_and_told_of_when_it_ended() -> None:
+def test_a_multipart_upload_has_the_time_of_its_start_and_its_event_that_of_its_completion() -> None:
     store = Store()
     embedded_aws.date_objects(store)
     embedded_aws.complete_events(store, store)
@@ -368,7 +370,7 @@ def test_a_process_that_runs_when_its_function_changes_ends_when_it_is_done() ->
     assert ended == ["idle", "busy"]
 
 
-def test_what_a_function_is_made_of_is_unpacked_once_for_all_processes(
+def test_the_code_of_a_function_is_unpacked_once_for_all_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

@@ -1,4 +1,4 @@
-"""The watch over the functions' logs, which the end-to-end tests rely on."""
+"""The check of the functions' logs, on which the end-to-end tests rely."""
 
 import json
 import time
@@ -13,7 +13,7 @@ FINE = json.dumps({"level": "INFO", "message": "polled"})
 
 
 class Groups:
-    """As much of CloudWatch Logs as is asked: a group's lines, each with when it was logged."""
+    """A stub of CloudWatch Logs: the lines of a group, each with its time."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[int, str]] = []
@@ -53,32 +53,32 @@ def logs(groups: Groups) -> Logs:
         '  File "submit.py", line 7, in handler',
     ],
 )
-def test_a_line_that_complains_is_seen(line: str) -> None:
+def test_a_line_with_an_error_or_warning_is_found(line: str) -> None:
     assert complains(line)
 
 
 @pytest.mark.parametrize(
     "line", [FINE, '{"_aws": {}, "Rows": 3}', "START RequestId: 1 Version: $LATEST", "END RequestId: 1", ""]
 )
-def test_an_ordinary_line_is_none(line: str) -> None:
+def test_an_ordinary_line_is_not_a_complaint(line: str) -> None:
     assert not complains(line)
 
 
-def test_a_complaint_that_no_test_provoked_is_told_once(groups: Groups, logs: Logs) -> None:
+def test_a_complaint_that_no_test_provoked_is_reported_once(groups: Groups, logs: Logs) -> None:
     groups.log(FINE, HELD)
 
     assert logs.unexpected() == [HELD]
     assert logs.unexpected() == []
 
 
-def test_what_a_test_provokes_is_its_own(groups: Groups, logs: Logs) -> None:
+def test_a_test_consumes_the_complaints_that_it_provokes(groups: Groups, logs: Logs) -> None:
     logs.expect("no such line", '"held"')
     groups.log(HELD, "Worker process died")
 
     assert logs.unexpected() == ["Worker process died"]
 
 
-def test_what_was_provoked_may_be_logged_a_little_late_but_no_later(groups: Groups, logs: Logs) -> None:
+def test_a_provoked_complaint_may_be_logged_a_little_late(groups: Groups, logs: Logs) -> None:
     logs.expect("held")
     logs.end_test()
     groups.log(HELD)

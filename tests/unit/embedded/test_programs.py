@@ -54,7 +54,7 @@ def test_a_server_that_runs_on_another_port_is_not_started_twice(tmp_path: Path)
         stop(tmp_path, "server", MARK)
 
 
-def test_a_server_that_ends_at_once_is_told_of_with_its_log(tmp_path: Path) -> None:
+def test_a_server_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> None:
     program = server(tmp_path, free_port())
     broken = Program(
         **{name: getattr(program, name) for name in Program.__slots__} | {"command": [sys.executable, "-c", ""]}
@@ -71,7 +71,7 @@ def test_a_process_that_only_has_the_pid_of_a_former_server_is_left_alone(tmp_pa
 
 
 @pytest.mark.parametrize("written", ["", "not a pid", "999999999"])
-def test_a_pid_file_that_says_nothing_is_no_server(tmp_path: Path, written: str) -> None:
+def test_an_invalid_pid_file_is_not_a_server(tmp_path: Path, written: str) -> None:
     (tmp_path / "server.pid").write_text(written)
 
     assert running(tmp_path, "server", MARK) is None

@@ -22,7 +22,7 @@ ANSWERS = (
 )
 
 
-def test_parameters_of_the_template_are_taken_as_a_shell_would(tmp_path: Path) -> None:
+def test_parameters_are_split_as_a_shell_does(tmp_path: Path) -> None:
     asked = {"PARAMETERS": 'AbsenceConfirmationSeconds=2 PollSchedule="rate(5 minutes)" NotificationEmail='}
 
     assert stack_from(asked, tmp_path).parameters == {
@@ -33,13 +33,13 @@ def test_parameters_of_the_template_are_taken_as_a_shell_would(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("text", ["AbsenceConfirmationSeconds", "AbsenceConfirmationSeconds: 2", "=2"])
-def test_parameters_that_cannot_be_read_are_refused_by_example(tmp_path: Path, text: str) -> None:
+def test_unreadable_parameters_are_refused_with_an_example(tmp_path: Path, text: str) -> None:
     with pytest.raises(LocalError, match="must read like"):
         stack_from({"PARAMETERS": text}, tmp_path)
 
 
 @pytest.mark.parametrize("text", ["http", "0", "65536", "-1", "80.5"])
-def test_a_port_that_is_none_is_refused_by_name(tmp_path: Path, text: str) -> None:
+def test_an_invalid_port_is_refused_by_name(tmp_path: Path, text: str) -> None:
     with pytest.raises(LocalError, match="AWS_PORT must be a port"):
         stack_from({"AWS_PORT": text}, tmp_path)
 
@@ -50,7 +50,7 @@ def test_a_server_in_the_environment_is_used_instead_of_the_emulator(tmp_path: P
     assert (stack.openai_url, stack.openai_key) == ("https://api.openai.com/v1", "sk-mine")
 
 
-def test_a_key_alone_is_no_reason_to_spend_money(tmp_path: Path) -> None:
+def test_a_key_alone_does_not_replace_the_emulator(tmp_path: Path) -> None:
     assert stack_from({"OPENAI_API_KEY": "sk-mine"}, tmp_path).openai_url is None
 
 
@@ -75,7 +75,7 @@ def test_a_tick_without_a_stack_says_what_to_do(tmp_path: Path) -> None:
         Deployed.at(tmp_path)
 
 
-def test_the_demo_is_content_only_with_every_row_as_it_was() -> None:
+def test_the_demo_accepts_only_results_with_every_row_unchanged() -> None:
     assert list(problems(DROPPED, ANSWERS)) == []
 
 
@@ -89,7 +89,7 @@ def test_the_demo_is_content_only_with_every_row_as_it_was() -> None:
         ("sentiment,_status", "answer,_status", "line 1 has no good answer"),
     ],
 )
-def test_the_demo_sees_what_is_wrong(old: str, new: str, problem: str) -> None:
+def test_the_demo_names_a_wrong_result(old: str, new: str, problem: str) -> None:
     assert list(problems(DROPPED, ANSWERS.decode().replace(old, new).encode())) == [problem]
 
 

@@ -14,7 +14,7 @@ from tests.unit.emulator.service import Service
 
 @pytest.fixture
 def service_with(tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Starts an emulator with settings of the test's own."""
+    """Yield a function that starts an emulator with the settings of a test."""
     with ExitStack() as opened:
 
         def start(**settings: Any) -> Service:
@@ -27,7 +27,7 @@ def service_with(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningEmulator, dict[str, str]]]:
-    """One emulator for all tests that need no settings of their own, and its keys, to which each test adds one."""
+    """Yield one emulator for all tests without settings, and its keys, to which each test adds one."""
     keys = {"sk-emulated": "default"}
     with running_emulator(tmp_path_factory.mktemp("openai"), keys=keys) as running:
         yield running, keys
@@ -35,7 +35,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningEm
 
 @pytest.fixture
 def service(shared: tuple[RunningEmulator, dict[str, str]]) -> Iterator[Service]:
-    """A project of the test's own."""
+    """Yield a service with a project for the test."""
     running, keys = shared
     key = f"sk-{len(keys)}"
     keys[key] = f"project-{len(keys)}"

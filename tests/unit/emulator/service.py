@@ -1,4 +1,4 @@
-"""The steps that tests take with an emulator, one line each."""
+"""Steps of tests with an emulator, one line each."""
 
 import io
 from typing import Any
@@ -11,7 +11,7 @@ from local.openai_emulator.testing import RunningEmulator
 
 CHAT = "/v1/chat/completions"
 
-# plain-1 is a model of nobody's: it does not reason, and takes everything.
+# plain-1 is an unknown model: it does not reason, and accepts every parameter.
 
 
 def chat(number: int, text: str = "hello", **body: Any) -> dict[str, Any]:
@@ -39,13 +39,13 @@ class Service:
     def create(self, lines: list[dict[str, Any]] | bytes, endpoint: str = CHAT, **options: Any) -> Batch:
         return self.client.batches.create(
             input_file_id=self.upload(lines),
-            endpoint=endpoint,  # type: ignore[arg-type]  # tests try endpoints that there are not
+            endpoint=endpoint,  # type: ignore[arg-type]  # tests try endpoints that do not exist
             completion_window="24h",
             **options,
         )
 
     def ended(self, lines: list[dict[str, Any]] | bytes, endpoint: str = CHAT, **options: Any) -> Batch:
-        """The batch of these lines, once it has ended."""
+        """Create a batch of these lines, end it, and return it."""
         batch = self.create(lines, endpoint, **options)
         self.running.finish()
         return self.client.batches.retrieve(batch.id)
@@ -55,6 +55,6 @@ class Service:
         return [orjson.loads(line) for line in self.client.files.content(file_id).content.split(b"\n") if line]
 
     def answer(self, request: dict[str, Any]) -> Any:
-        """The body that answers one request."""
+        """Return the body that answers one request."""
         batch = self.ended([request], request["url"])
         return self.lines(batch.output_file_id or batch.error_file_id)[0]["response"]["body"]

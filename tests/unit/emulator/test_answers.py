@@ -89,7 +89,7 @@ def test_an_answer_fits_the_schema_that_is_asked_for(schema: dict[str, Any]) -> 
         fitting(schema, text)
 
 
-def test_a_schema_that_strict_mode_does_not_take_is_refused() -> None:
+def test_a_schema_that_strict_mode_does_not_support_is_refused() -> None:
     loose = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": {"type": "object"}}}
     body = {"model": "plain-1", "messages": [{"role": "user", "content": "x"}], "response_format": loose}
     refusal = answer(CHAT, body, 1)
@@ -115,14 +115,14 @@ def test_a_small_cap_truncates_and_says_so() -> None:
     assert completion["usage"]["completion_tokens"] == 2
 
 
-def test_a_reasoning_model_spends_a_small_cap_without_a_word() -> None:
+def test_a_reasoning_model_spends_a_small_cap_without_any_text() -> None:
     completion = chat(model="gpt-6-luna", max_completion_tokens=100)
     assert completion["choices"][0]["finish_reason"] == "length"
     assert completion["choices"][0]["message"]["content"] == ""
     assert completion["usage"]["completion_tokens_details"]["reasoning_tokens"] == 100
 
 
-def test_no_effort_leaves_room_for_the_answer() -> None:
+def test_effort_none_leaves_room_for_the_answer() -> None:
     completion = chat(model="gpt-6-luna", max_completion_tokens=100, reasoning_effort="none")
     assert completion["choices"][0]["finish_reason"] == "stop"
 
@@ -183,7 +183,7 @@ def test_embeddings_are_base64_if_the_request_wants_it() -> None:
     assert struct.unpack("<4f", base64.b64decode(packed["embedding"])) == pytest.approx(plain["embedding"], rel=1e-6)
 
 
-def test_moderation_flags_what_the_words_say() -> None:
+def test_moderation_flags_categories_by_words() -> None:
     results = answer("/v1/moderations", {"model": "m", "input": ["I will kill you", "good day"]}, 1).body["results"]
     assert [(result["flagged"], result["categories"]["violence"]) for result in results] == [
         (True, True),

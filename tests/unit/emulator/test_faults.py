@@ -69,7 +69,7 @@ def test_a_batch_of_which_all_rows_failed_has_no_output_file(service: Any, strik
     assert (batch.status, batch.output_file_id, batch.request_counts.failed) == ("completed", None, 9)
 
 
-def test_a_fault_strikes_its_models_and_at_most_its_number_of_times(service: Any, strike: Any) -> None:
+def test_a_fault_affects_its_models_a_maximum_number_of_times(service: Any, strike: Any) -> None:
     strike("fail_rows", times=2, model="plain*")
     assert service.ended([chat(1, model="other-1")]).request_counts.failed == 0
     assert service.ended(ROWS).request_counts.failed == 2
@@ -114,7 +114,9 @@ def test_a_body_may_come_as_a_string(service: Any, strike: Any) -> None:
         ("truncated", "length", '{"emulated":"emu'),
     ],
 )
-def test_answers_are_spoiled_as_asked(service: Any, strike: Any, how: str, finish: str, content: str | None) -> None:
+def test_answers_are_spoiled_as_the_fault_says(
+    service: Any, strike: Any, how: str, finish: str, content: str | None
+) -> None:
     strike("spoil_answers", how=how)
     body = service.answer(chat(1, response_format={"type": "json_object"}))
     (choice,) = body["choices"]
@@ -122,7 +124,7 @@ def test_answers_are_spoiled_as_asked(service: Any, strike: Any, how: str, finis
     assert bool(choice["message"]["refusal"]) is (how == "refusal")
 
 
-def test_a_row_is_answered_with_what_is_given(service: Any, strike: Any) -> None:
+def test_a_row_is_answered_with_the_given_text(service: Any, strike: Any) -> None:
     strike("answer_rows", contains="row-4", status=400, body={"error": {"code": "odd"}})
     strike("answer_rows", contains="row-5", body={"said": ["{{prompt}}"], "usage": {"prompt_tokens": 7}})
     batch = service.ended(ROWS)
@@ -142,7 +144,7 @@ def test_a_batch_may_expire_after_a_number_of_rows(service: Any, strike: Any) ->
     assert [line["error"]["code"] for line in errors] == ["batch_expired"] * 5
 
 
-def test_an_empty_error_file_is_there(service: Any, strike: Any) -> None:
+def test_an_empty_error_file_can_be_provoked(service: Any, strike: Any) -> None:
     strike("empty_error_file")
     assert service.lines(service.ended(ROWS).error_file_id) == []
 
@@ -252,7 +254,7 @@ def test_a_fresh_file_may_not_be_found_yet(service: Any, strike: Any) -> None:
 
 
 @pytest.mark.parametrize(("how", "error"), [("drop", openai.APIConnectionError), ("500", openai.InternalServerError)])
-def test_a_batch_is_created_though_the_answer_is_lost(
+def test_a_batch_may_be_created_though_the_answer_is_lost(
     service: Any, strike: Any, how: str, error: type[Exception]
 ) -> None:
     strike("create_answer_lost", how=how, times=1)
@@ -277,7 +279,7 @@ def test_a_batch_may_fail_with_any_code(service: Any, strike: Any) -> None:
 
 
 @pytest.mark.slow
-def test_faults_delays_batches_and_the_clock_are_steered_over_http(service: Any) -> None:
+def test_faults_delays_batches_and_the_clock_are_controlled_over_http(service: Any) -> None:
     control = httpx2.Client(base_url=service.running.control_url)
     with control:
         assert control.get("/health").json()["status"] == "ok"
@@ -305,7 +307,7 @@ def test_faults_delays_batches_and_the_clock_are_steered_over_http(service: Any)
     assert service.create(ROWS).created_at >= int(now)
 
 
-def test_requests_are_passed_on_to_another_server(service_with: Callable[..., Any]) -> None:
+def test_requests_are_forwarded_to_another_server(service_with: Callable[..., Any]) -> None:
     class Model(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = orjson.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -334,13 +336,13 @@ def test_requests_are_passed_on_to_another_server(service_with: Callable[..., An
     assert batch.usage.input_tokens == 4
 
 
-def test_an_upstream_server_that_is_not_there_is_a_status_zero(service_with: Callable[..., Any]) -> None:
+def test_an_unreachable_upstream_server_gives_status_zero(service_with: Callable[..., Any]) -> None:
     service = service_with(upstream=Upstream("http://127.0.0.1:9/v1"))
     (line,) = service.lines(service.ended([chat(1)]).error_file_id)
     assert line["response"]["status_code"] == 0
 
 
-def test_a_body_may_be_struck_once_and_answered_on_the_retry(service: Any, strike: Any) -> None:
+def test_a_fault_may_affect_a_body_once_and_not_its_retry(service: Any, strike: Any) -> None:
     strike("fail_rows", contains="two", each=1)
     first = service.ended([chat(1, "one"), chat(2, "two"), chat(3, "three")])
     again = service.ended([chat(9, "two")])

@@ -21,7 +21,9 @@ def test_a_file_comes_back_byte_for_byte(service: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", [("in.json", b"{}"), b"{}"], ids=["another name", "raw bytes"])
-def test_an_upload_of_any_name_is_taken_unless_it_is_to_be_refused(service_with: Callable[..., Any], file: Any) -> None:
+def test_an_upload_of_any_name_is_accepted_unless_a_setting_refuses_it(
+    service_with: Callable[..., Any], file: Any
+) -> None:
     client = service_with().client
     assert client.files.content(client.files.create(file=file, purpose="batch").id).content == b"{}"
     with pytest.raises(openai.BadRequestError, match="jsonl"):
@@ -122,7 +124,7 @@ def test_a_range_may_break_off_too(service: Any) -> None:
         ranged(service, file_id, 1000)
 
 
-def test_a_rate_limit_says_when_to_come_back(service: Any) -> None:
+def test_a_rate_limit_says_when_to_retry(service: Any) -> None:
     fault = HttpError(kind="http_error", method="POST", path="/v1/files", status=429, retry_after=7, times=1)
     service.running.faults.add(fault)
     with pytest.raises(openai.RateLimitError) as refusal:

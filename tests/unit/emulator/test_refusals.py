@@ -1,4 +1,4 @@
-"""The emulator refuses what OpenAI's models refuse, in OpenAI's words, and Dropbatch refuses nothing that it takes."""
+"""The emulator refuses the same as OpenAI's models, in OpenAI's words. Dropbatch refuses nothing that it accepts."""
 
 import itertools
 from typing import Any
@@ -66,16 +66,16 @@ def test_a_400_has_openais_words(url: str, model: str, body: dict[str, Any], par
         *({"temperature": 1}, {"max_completion_tokens": 9}, {"logprobs": False}),
     ],
 )
-def test_what_the_model_takes_is_answered(body: dict[str, Any]) -> None:
+def test_parameters_that_a_model_accepts_are_answered(body: dict[str, Any]) -> None:
     assert error(CHAT, "gpt-6-luna", **body) is None
 
 
-def test_somebody_elses_model_takes_everything() -> None:
+def test_a_model_of_another_provider_accepts_every_parameter() -> None:
     everything = {"max_tokens": 99, "temperature": 0, "reasoning_effort": "enormous", "tools": [FUNCTION]}
     assert error(CHAT, "plain-1", **everything) is None
 
 
-def test_both_know_the_same_endpoints() -> None:
+def test_the_emulator_and_dropbatch_know_the_same_endpoints() -> None:
     assert set(emulated) == set(ENDPOINTS)
 
 
@@ -112,8 +112,8 @@ MEMBERS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_dropbatch_refuses_nothing_that_the_emulator_takes(model: str) -> None:
-    """Two tables that were written apart agree, as far as Dropbatch is sure enough to refuse."""
+def test_dropbatch_refuses_nothing_that_the_emulator_accepts(model: str) -> None:
+    """Two independent tables agree, as far as Dropbatch is certain enough to refuse."""
     refused = 0
     for url, effort, members in itertools.product((CHAT, RESPONSES), EFFORTS, MEMBERS):
         given = (

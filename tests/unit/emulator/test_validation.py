@@ -55,7 +55,7 @@ def test_an_empty_file_fails_the_batch(service: Any) -> None:
     assert [error.code for error in service.ended(b"").errors.data] == ["empty_file"]
 
 
-def test_a_model_that_is_not_offered_fails_the_batch(service_with: Callable[..., Any]) -> None:
+def test_an_unknown_model_fails_the_batch(service_with: Callable[..., Any]) -> None:
     batch = service_with(models=("plain-2",)).ended([chat(1)])
     assert [(error.code, error.param) for error in batch.errors.data] == [("model_not_found", "body.model")]
 
@@ -102,7 +102,7 @@ def test_enqueued_tokens_are_limited_by_model_and_freed_at_the_end(service_with:
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n", b""])
-def test_lines_may_end_in_any_of_the_usual_ways(service: Any, ending: bytes) -> None:
+def test_lines_may_have_any_common_line_end(service: Any, ending: bytes) -> None:
     lines = [orjson.dumps(chat(1, "\u2028\u2029\u0085\x00😀")), orjson.dumps(chat(2))]
     batch = service.ended((ending or b"\n").join(lines) + ending)
     assert batch.request_counts.completed == 2

@@ -58,7 +58,7 @@ def test_times_in_messages_have_the_stacks_time_zone(settings: Settings, tmp_pat
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlim", "Europe", "../etc/passwd", "x" * 300])
-def test_a_time_zone_that_does_not_exist_is_said_in_a_sentence(environment: dict[str, str], zone: str) -> None:
+def test_an_unknown_time_zone_is_reported_in_a_sentence(environment: dict[str, str], zone: str) -> None:
     with pytest.raises(
         SettingsIncompleteError, match="TIME_ZONE must be the name of a time zone, such as Europe/Berlin"
     ):
@@ -66,7 +66,7 @@ def test_a_time_zone_that_does_not_exist_is_said_in_a_sentence(environment: dict
 
 
 def test_the_zones_of_a_machine_without_any_are_those_of_the_layer() -> None:
-    """Lambda's runtimes may have none: the package `tzdata` is among the layer's."""
+    """Lambda's runtimes may have no time zones. The layer has the package `tzdata`."""
     locked = tomllib.loads(Path("uv.lock").read_text())["package"]
     (own,) = [package for package in locked if package["name"] == "dropbatch"]
     assert {"name": "tzdata"} in own["dependencies"]

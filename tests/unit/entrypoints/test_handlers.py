@@ -32,7 +32,7 @@ def payload(name: str) -> Any:
 
 
 class Functions:
-    """The three functions over fakes, and what they have written to standard output."""
+    """The three functions over fakes, and their standard output."""
 
     def __init__(self, fake: FakeContext, capsys: pytest.CaptureFixture[str]) -> None:
         self.fake = fake
@@ -50,7 +50,7 @@ class Functions:
         self._read()
 
     def run(self, ticks: int = 20) -> None:
-        """Carries every message to its function, and polls, until nothing is open."""
+        """Deliver every message to its function, and poll, until nothing is open."""
         ways: list[tuple[FakeQueue, Callable[[Any], list[str]]]] = [
             (self.fake.intake, self.submit),
             (self.fake.dispatch, self.submit),
@@ -67,7 +67,7 @@ class Functions:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """The lines of the log."""
+        """Return the lines of the log."""
         return [line for line in self.written if "_aws" not in line]
 
     def line(self, message: str) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Functions:
         return found
 
     def metrics(self, name: str) -> list[dict[str, Any]]:
-        """Each time that a metric was written."""
+        """Return the lines that wrote a metric."""
         return [line for line in self.written if name in line]
 
     def _failed(self, module: ModuleType, event: Any) -> list[str]:
@@ -126,7 +126,7 @@ DROPS = sorted(path.stem for path in EVENTS.glob("sqs_drop*.json"))
 
 
 @pytest.mark.parametrize("name", [name for name in DROPS if name not in ("sqs_drop_long_key", "sqs_drop_empty")])
-def test_a_drop_is_taken_in_under_the_very_key_it_has(functions: Functions, name: str) -> None:
+def test_a_drop_is_accepted_under_its_exact_key(functions: Functions, name: str) -> None:
     functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
     event = payload(name)
     body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "hi"}]}
@@ -143,7 +143,7 @@ def test_a_key_that_leaves_no_room_for_results_is_rejected(functions: Functions)
     assert functions.fake.topics.events() == ["rejected"]
 
 
-def test_an_empty_file_is_looked_at_again_before_it_is_rejected(functions: Functions) -> None:
+def test_an_empty_file_is_checked_again_before_it_is_rejected(functions: Functions) -> None:
     functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
     event = payload("sqs_drop_empty")
     upload(functions, event, b"")
@@ -162,7 +162,7 @@ def test_a_drop_delivered_twice_is_one_job(functions: Functions) -> None:
 
 
 @pytest.mark.parametrize("name", ["sqs_console_folder", "sqs_marker_cancel", "sqs_marker_console_folder"])
-def test_what_is_no_drop_makes_no_job(functions: Functions, name: str) -> None:
+def test_an_object_that_is_not_a_drop_makes_no_job(functions: Functions, name: str) -> None:
     event = payload(name)
     upload(functions, event, b"")
     assert functions.submit(event) == []
@@ -183,7 +183,7 @@ def test_a_message_about_a_job_that_is_gone_is_done(functions: Functions, name: 
     assert function(payload(name)) == []
 
 
-def test_a_message_of_nobody_comes_again_and_is_logged_without_its_text(functions: Functions) -> None:
+def test_an_unknown_message_is_redelivered_and_logged_without_its_text(functions: Functions) -> None:
     event = payload("sqs_not_json")
     assert functions.submit(event) == [event["Records"][0]["messageId"]]
     line = functions.line("a message failed and will come again")
@@ -200,7 +200,7 @@ def test_a_message_that_fails_leaves_the_others_done(functions: Functions) -> No
     assert only_job(functions.fake).state is JobState.RUNNING
 
 
-def test_what_is_not_due_yet_waits_in_the_table_and_not_in_a_queue(functions: Functions) -> None:
+def test_work_that_is_not_due_yet_waits_in_the_table_and_not_in_a_queue(functions: Functions) -> None:
     functions.fake.objects.drop("recipe.yaml", RECIPE, bucket=INBOX)
     functions.fake.openai.answer = lambda _request: None
     upload(functions, payload("sqs_drop"), b"text\nhello\n")

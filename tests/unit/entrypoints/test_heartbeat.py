@@ -21,11 +21,6 @@ from dropbatch.storage.item_keys import key_of
 from tests.fakes import FakeContext
 
 
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
-
-
 def leased(fake: FakeContext) -> Poller:
     poller = acquire(fake.context, Poller(), lambda _: True)
     assert poller is not None
@@ -62,7 +57,7 @@ def test_nothing_is_renewed_once_the_step_has_ended(fake: FakeContext) -> None:
     assert fake.context.repository.poller().lease_until == before
 
 
-def test_a_lease_that_another_process_took_is_left_alone(fake: FakeContext) -> None:
+def test_a_lease_of_another_process_is_not_renewed(fake: FakeContext) -> None:
     leased(fake)
     with Heartbeat(fake.context, beat_seconds=0.01) as heart, heart.keeping("poller", "poller", "another's"):
         fake.clock.sleep(1000)
@@ -72,7 +67,7 @@ def test_a_lease_that_another_process_took_is_left_alone(fake: FakeContext) -> N
         fake.table.renew("poller", "poller", "another's", 1)
 
 
-def test_a_table_that_is_away_for_a_beat_ends_nothing(fake: FakeContext) -> None:
+def test_a_failed_renewal_does_not_end_the_step(fake: FakeContext) -> None:
     poller, renew, failures = leased(fake), fake.table.renew, []
 
     def away(*args: Any) -> None:
@@ -88,8 +83,8 @@ def test_a_table_that_is_away_for_a_beat_ends_nothing(fake: FakeContext) -> None
     assert len(failures) == 2
 
 
-class Told:
-    """The queue of an event, which notes for how long a message was hidden."""
+class RecordingQueue:
+    """The queue of an event, which records the times for which messages are hidden."""
 
     def __init__(self) -> None:
         self.hidden: list[int] = []
@@ -99,11 +94,11 @@ class Told:
 
 
 @pytest.mark.parametrize(("receives", "seconds"), [(1, 30), (2, 60), (5, 480), (9, 900)])
-def test_a_message_that_failed_comes_again_after_seconds_and_each_time_later(
+def test_a_failed_message_is_redelivered_after_seconds_with_backoff(
     fake: FakeContext, monkeypatch: pytest.MonkeyPatch, receives: int, seconds: int
 ) -> None:
-    monkeypatch.setattr(queue_handling, "observer", lambda: Observing(fake))
-    queue = Told()
+    monkeypatch.setattr(queue_handling, "observer", lambda: ObserverWithIds(fake))
+    queue = RecordingQueue()
     event = json.loads(Path("events/sqs_dispatch.json").read_text())
     event["Records"][0]["attributes"]["ApproximateReceiveCount"] = str(receives)
     name = event["Records"][0]["eventSourceARN"].rpartition(":")[2]
@@ -117,7 +112,7 @@ def test_a_message_that_failed_comes_again_after_seconds_and_each_time_later(
     assert queue.hidden == [HIDDEN_SECONDS, seconds]
 
 
-class Observing:
+class ObserverWithIds:
     """The fake observer, with ids on its lines."""
 
     def __init__(self, fake: FakeContext) -> None:

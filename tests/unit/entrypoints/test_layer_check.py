@@ -15,7 +15,7 @@ def record(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("machine", ["aarch64", "arm64"])
-def test_layers_that_fit_are_taken(record: Path, machine: str) -> None:
+def test_layers_that_fit_are_accepted(record: Path, machine: str) -> None:
     check_layer(record, "python3.13", machine)
 
 
@@ -38,7 +38,7 @@ def test_layers_for_another_python_or_processor_are_refused_with_the_command_tha
     )
 
 
-def test_a_record_that_says_nothing_is_no_record_of_this_python(record: Path) -> None:
+def test_an_empty_record_does_not_match_this_python(record: Path) -> None:
     record.write_text("")
     with pytest.raises(LayerMismatchError):
         check_layer(record)

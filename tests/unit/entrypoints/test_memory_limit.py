@@ -39,7 +39,7 @@ def test_tables_fit_into_it_as_well() -> None:
     assert ran.stdout == "system 1000\nTrue\n"
 
 
-def test_elsewhere_nothing_is_bounded() -> None:
+def test_elsewhere_memory_is_not_limited() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     limit_memory({})
     assert resource.getrlimit(resource.RLIMIT_DATA) == before

@@ -1,4 +1,4 @@
-"""Reads a drop from bytes as a test has them, and answers its records."""
+"""Reading of drops from bytes, and answers to their records."""
 
 from collections.abc import Sequence
 
@@ -42,11 +42,11 @@ def drop(
 
 
 def rows(name: str, data: bytes, **options: str | int | Limits) -> list[Record]:
-    return list(drop(name, data, **options))  # type: ignore[arg-type]  # passed on as they came
+    return list(drop(name, data, **options))  # type: ignore[arg-type]  # passed on unchanged
 
 
 def rejected(name: str, data: bytes, **options: str | int | Limits) -> Problem:
-    """The one problem for which the whole drop is refused."""
+    """Return the one problem for which the whole drop is refused."""
     with pytest.raises(DropRejectedError) as caught:
         rows(name, data, **options)
     [problem] = caught.value.problems
@@ -54,13 +54,13 @@ def rejected(name: str, data: bytes, **options: str | int | Limits) -> Problem:
 
 
 def row_problem(name: str, data: bytes, **options: str | int | Limits) -> Problem:
-    """The one problem that the drop's rows have."""
+    """Return the one problem of the rows of the drop."""
     [problem] = [record.problem for record in rows(name, data, **options) if record.problem]
     return problem
 
 
 def answered(layout: Layout, record: Record, names: Sequence[str], values: Sequence[object]) -> bytes:
-    """A record with `values` added under `names`."""
+    """Return a record with `values` added under `names`."""
     writer = row_writer(layout, names)
     columns = writer.columns([values])[0]
     return writer.bad_row(record.raw, columns) if record.problem else writer.rows([record.raw], [columns])[0]

@@ -27,7 +27,7 @@ def blocks(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def packed(data: bytes, compression: Compression) -> bytes:
-    """As the usual tools do it."""
+    """Return the data as the usual tools compress it."""
     return gzip.compress(data, mtime=0) if compression is GZIP else zstd.compress(data, 19)
 
 
@@ -53,7 +53,7 @@ def test_members_follow_one_another(compression: Compression, members: list[byte
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compression", Compression)
-def test_reading_goes_on_from_the_start_of_any_member(compression: Compression) -> None:
+def test_reading_resumes_at_the_start_of_any_member(compression: Compression) -> None:
     members = [b"a" * 3_000_000, b"", os.urandom(1_500_000), b"the last"]
     data = b"".join(packed(member, compression) if compression else member for member in members)
     reader = decompress(blocks(data, 77_777), compression)
@@ -70,7 +70,7 @@ def test_reading_goes_on_from_the_start_of_any_member(compression: Compression) 
         assert [content_at for _, content_at in sorted(seen)] == [0, 3_000_000, 4_500_000]
 
 
-def test_what_follows_the_member_that_reading_went_on_from_is_told_from_damage() -> None:
+def test_trailing_bytes_after_a_resumed_member_are_distinguished_from_damage() -> None:
     data = packed(b"x", GZIP)
     assert b"".join(decompress([bytes(9)], GZIP, (len(data), 1))) == b""
     with pytest.raises(DropRejectedError, match="corrupt_gzip"):
@@ -79,7 +79,7 @@ def test_what_follows_the_member_that_reading_went_on_from_is_told_from_damage()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compression", PACKED)
-def test_what_expands_a_thousandfold_comes_in_small_blocks(compression: Compression) -> None:
+def test_data_that_expands_a_thousandfold_comes_in_small_blocks(compression: Compression) -> None:
     data = packed(bytes(20 * MEBIBYTE), compression)
     sizes = [len(block) for block in decompress([data, data], compression)]
     assert sum(sizes) == 40 * MEBIBYTE
@@ -88,7 +88,7 @@ def test_what_expands_a_thousandfold_comes_in_small_blocks(compression: Compress
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compression", PACKED)
-def test_blocks_that_expand_by_whole_mebibytes_end_where_they_should(compression: Compression) -> None:
+def test_blocks_that_expand_by_whole_mebibytes_end_at_the_right_byte(compression: Compression) -> None:
     content = os.urandom(MEBIBYTE) * 3
     data = packed(content, compression)
     assert b"".join(decompress([data, data], compression)) == content * 2
@@ -158,7 +158,7 @@ def test_a_zstd_file_that_needs_a_dictionary_is_refused() -> None:
 
 
 @pytest.mark.parametrize("compression", Compression)
-def test_nothing_gives_nothing(compression: Compression) -> None:
+def test_an_empty_file_gives_no_bytes(compression: Compression) -> None:
     assert list(decompress([], compression)) == []
     assert b"".join(decompress([b""], compression)) == b""
     assert compress(b"", compression) == b""
@@ -174,7 +174,7 @@ class Sink:
 
 @pytest.mark.slow
 @given(st.sampled_from(Compression), st.lists(st.lists(st.binary(max_size=50), max_size=5), max_size=4))
-def test_what_is_packed_piece_by_piece_is_a_file(compression: Compression, pieces: list[list[bytes]]) -> None:
+def test_data_that_is_compressed_piece_by_piece_is_a_file(compression: Compression, pieces: list[list[bytes]]) -> None:
     def written() -> bytes:
         sink = Sink()
         for piece in pieces:
@@ -211,7 +211,7 @@ def test_a_bomb_is_refused_as_soon_as_it_has_grown_too_large(compression: Compre
     assert peak < 10 * MEBIBYTE
 
 
-def test_a_drop_of_just_the_size_is_taken() -> None:
+def test_a_drop_of_exactly_the_maximum_size_is_accepted() -> None:
     assert b"".join(limit_size([b"abc", b"", b"de"], 5)) == b"abcde"
     with pytest.raises(DropRejectedError, match="drop_too_large"):
         list(limit_size([b"abc", b"", b"def"], 5))

@@ -1,4 +1,4 @@
-"""Rows are counted alike, whether they are parsed or not."""
+"""The number of rows is the same, whether they are parsed or not."""
 
 import pytest
 from hypothesis import given

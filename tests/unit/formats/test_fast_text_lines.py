@@ -1,4 +1,4 @@
-"""The rows of a txt are the same, decoded at once or line by line."""
+"""The rows of a txt are the same, decoded together or line by line."""
 
 import pytest
 from hypothesis import given

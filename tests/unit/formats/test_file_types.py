@@ -22,7 +22,7 @@ from dropbatch.formats.file_types import KINDS, FileType, Kind, check_deployed, 
         ("in/x.csv.zst", FileType(Kind.CSV, "csv", Compression.ZSTD, "x")),
     ],
 )
-def test_a_name_says_how_its_rows_lie(key: str, expected: FileType) -> None:
+def test_a_name_says_the_layout_of_its_rows(key: str, expected: FileType) -> None:
     assert file_type(key) == expected
 
 
@@ -55,7 +55,7 @@ def test_the_refusal_of_an_extension_names_each_known_one() -> None:
     assert set(KINDS) <= set(re.findall(r"\w+", problem.message))
 
 
-def test_parquet_is_taken_only_where_its_library_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_is_accepted_only_if_its_library_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
     check_deployed(Kind.PARQUET)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for kind in set(Kind) - {Kind.PARQUET}:

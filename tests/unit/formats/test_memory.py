@@ -48,7 +48,7 @@ def test_two_hundred_megabytes_without_a_record_s_end_are_refused_in_little_memo
 
 
 @pytest.mark.slow
-def test_megabytes_of_blank_lines_are_passed_over_one_by_one() -> None:
+def test_megabytes_of_blank_lines_are_skipped_one_by_one() -> None:
     blanks = b"\n" * (MEBIBYTE)
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""Whatever is dropped: its bytes come back, a shard reads like the drop, and answers parse to what went in."""
+"""Round trips of any drop: its bytes come back, a shard reads like the drop, and answers parse to their values."""
 
 import csv
 import io
@@ -51,7 +51,7 @@ PIECES = st.sampled_from(["a", "é", ",", '"', '"', '""', "\n", "\n", "\r\n", "\
 
 @pytest.mark.slow
 @given(st.lists(PIECES, max_size=14).map("".join), SIZES)
-def test_what_csv_takes_is_read_as_csv_reads_it_and_nothing_else_is(body: str, size: int) -> None:
+def test_rows_are_accepted_and_read_exactly_as_csv_does(body: str, size: int) -> None:
     lines = ["a,b\n", *(line for line in re.split(r"(?<=\n)", body) if line)]
     try:
         expected = [row for row in csv.reader(lines, strict=True) if row][1:]
@@ -67,7 +67,7 @@ def test_what_csv_takes_is_read_as_csv_reads_it_and_nothing_else_is(body: str, s
         assert any(record.problem for record in records)
         return
     read = [list(record.values.values()) if record.values else None for record in records]
-    width = 2 + reader.layout.padding  # empty values behind every row are let be
+    width = 2 + reader.layout.padding  # empty values after every row are accepted
     assert read == [row[:2] if len(row) == width and not any(row[2:]) else None for row in expected]
     assert width == 2 or not any(any(row[2:]) for row in expected[:1])
 
@@ -146,13 +146,13 @@ def test_the_reviews_come_back_byte_for_byte() -> None:
     assert sum("\x85" in (record.values or {})["text"] for record in records) == 2
 
 
-# Other dialects, and other ways to lie
+# Other dialects and layouts
 
 WRITTEN = st.text(alphabet=st.sampled_from("ab,;\t\"\\\r\n é😀'="), max_size=8)
 
 
 def answers_of(name: str, data: bytes, answer: str, **options: str | int) -> tuple[list[Record], bytes]:
-    reader = drop(name, data, **options)  # type: ignore[arg-type]  # passed on as they came
+    reader = drop(name, data, **options)  # type: ignore[arg-type]  # passed on unchanged
     records = list(reader)
     names = ["answer", "_status"]
     rows = [answered(reader.layout, record, names, [answer, "ok"]) for record in records]
@@ -162,10 +162,10 @@ def answers_of(name: str, data: bytes, answer: str, **options: str | int) -> tup
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(WRITTEN, WRITTEN), min_size=1, max_size=5), WRITTEN, st.sampled_from(",\t;"), SIZES)
-def test_what_is_escaped_reads_back_as_it_was(
+def test_escaped_values_read_back_unchanged(
     table: list[tuple[str, str]], answer: str, delimiter: str, size: int
 ) -> None:
-    """With quotes and without: rows in are rows out, and answers are read by the same reader."""
+    """With and without quotes, the rows come back, and the same reader reads the answers."""
     for quoting in ("double", "none"):
         out = io.StringIO(newline="")
         if quoting == "none":  # the writer escapes no carriage return
@@ -185,7 +185,7 @@ def test_what_is_escaped_reads_back_as_it_was(
 
 
 def escaped(answer: str) -> str:
-    """What a spreadsheet does not run."""
+    """Return the answer in a form that a spreadsheet does not run."""
     runs = answer.startswith(("=", "+", "-", "@", "\t", "\r"))
     return "'" + answer if runs else answer
 
@@ -209,7 +209,7 @@ def test_without_quoting_each_line_is_a_row(
 @pytest.mark.slow
 @given(st.lists(st.tuples(LINES, LINES), min_size=1, max_size=6), SIZES)
 def test_no_row_of_a_tsv_without_quoting_is_ever_merged(table: list[tuple[str, str]], size: int) -> None:
-    """It is read line by line, or with quotes that go over no line end, or refused."""
+    """It is read line by line, or with quotes within lines, or refused."""
     data = "\n".join("\t".join(row) for row in [("id", "a", "b"), *(("x", *row) for row in table)]).encode()
     try:
         records = list(drop("r.tsv", data, block=size))
@@ -222,7 +222,7 @@ def test_no_row_of_a_tsv_without_quoting_is_ever_merged(table: list[tuple[str, s
 @given(
     st.lists(st.tuples(UGLY, UGLY), min_size=1, max_size=5), UGLY, st.sampled_from(["utf-16-le", "utf-16-be"]), SIZES
 )
-def test_utf_16_is_read_as_utf_8_is_and_written_as_it_was(
+def test_utf_16_is_read_like_utf_8_and_written_as_utf_16(
     table: list[tuple[str, str]], answer: str, codec: str, size: int
 ) -> None:
     out = io.StringIO(newline="")

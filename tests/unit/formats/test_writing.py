@@ -15,7 +15,7 @@ NAMES = ("answer", "_status", "_error")
 
 
 def answers(name: str, data: bytes, *values: object, encoding: str | None = None) -> bytes:
-    """The answer file where every row has the same answer."""
+    """Return the answers file in which every row has the same answer."""
     reader = drop(name, data, encoding=encoding)
     layout = reader.layout
     return answers_head(layout, NAMES) + b"".join(
@@ -73,7 +73,7 @@ def test_members_are_spliced_in_before_the_closing_brace() -> None:
     )
 
 
-def test_a_line_that_is_no_object_becomes_one() -> None:
+def test_a_line_that_is_not_an_object_becomes_one() -> None:
     _, bad = rows("r.jsonl", b'{"a":1}\n[1, "\xff"] \r\n')
     layout = drop("r.jsonl", b'{"a":1}\n').layout
     line = answered(layout, bad, ["_status"], ["skipped"])
@@ -87,7 +87,7 @@ def test_a_text_becomes_a_csv() -> None:
     )
 
 
-def test_what_is_no_text_is_replaced_so_that_the_answers_are() -> None:
+def test_invalid_bytes_are_replaced_so_that_the_answers_are_valid_text() -> None:
     assert answers("r.txt", b"a\xff\rb\n", "x") == 'text,answer,_status,_error\n"a\ufffd\rb",x,ok,\n'.encode()
     assert answers("r.csv", b'a,b\n"1\xff",2\n', "x") == "a,b,answer,_status,_error\n1\ufffd,2,x,ok,\n".encode()
     written = answers("r.csv", b"a,b\n1\x81,2\r\n", "x", encoding="windows-1252")
@@ -143,7 +143,7 @@ NUMBERS = ["-3.5", "+3", "-.5", "-1e10", "+1.E-3", "-1,234.50", "-3,5", "+12%"]
 
 @pytest.mark.parametrize("name", ["r.csv", "r.tsv", "r.txt"])
 @pytest.mark.parametrize("text", FORMULAS)
-def test_a_text_that_a_spreadsheet_would_run_is_told_to_be_a_text(name: str, text: str) -> None:
+def test_a_text_that_a_spreadsheet_would_run_is_marked_as_text(name: str, text: str) -> None:
     written = list(csv.reader(io.StringIO(answers(name, b"a\n1\n", text).decode(), newline=""), delimiter=_sign(name)))
     assert written[-1] == ["1", "'" + text, "ok", ""]
 
@@ -159,7 +159,7 @@ def test_numbers_stay_numbers(value: object) -> None:
     assert b"'" not in answers("r.csv", b"a\n1\n", value)
 
 
-def test_what_was_dropped_is_never_changed() -> None:
+def test_dropped_bytes_are_never_changed() -> None:
     assert answers("r.csv", b"=a,b\n=1,-x\n", "x") == b"=a,b,answer,_status,_error\n=1,-x,x,ok,\n"
     assert answers("r.txt", b"=1\n", "x").endswith(b"=1,x,ok,\n")
 
@@ -169,7 +169,7 @@ def test_no_other_format_has_formulas(name: str) -> None:
     assert json.loads(answers(name, b'{"a":1}\n', "=1+1"))["answer"] == "=1+1"
 
 
-def test_formulas_are_kept_where_the_recipe_says_so() -> None:
+def test_formulas_are_kept_if_the_recipe_says_so() -> None:
     layout = drop("r.csv", b"a\n1\n").layout
     writer = row_writer(layout, NAMES, keeps_formulas=True)
     assert writer.columns([["=1+1", "ok", None]]) == [",=1+1,ok,"]
@@ -184,7 +184,7 @@ ANY = st.sampled_from([*FORMULAS, *NUMBERS, "plain", "", "a,b", 'a"b', "é\n"]) 
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(ANY | st.none() | st.integers() | st.floats(), ANY), min_size=1, max_size=6))
-def test_many_rows_are_written_as_each_is(rows: list[tuple[object, str]]) -> None:
+def test_rows_written_together_equal_rows_written_one_by_one(rows: list[tuple[object, str]]) -> None:
     for name in ("r.csv", "r.tsv"):
         writer = row_writer(drop(name, b"a\n1\n").layout, NAMES)
         assert list(writer.columns(rows)) == [writer.columns([row])[0] for row in rows]

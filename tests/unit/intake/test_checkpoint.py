@@ -1,4 +1,4 @@
-"""A drop that takes several invocations to read comes out as one that takes a single one."""
+"""A drop that several invocations read gives the same job as in a single one."""
 
 import csv
 import gzip
@@ -25,7 +25,7 @@ from dropbatch.messages import IntakeMessage
 from dropbatch.storage.unique_ids import UniqueIds
 from tests.driving import drop, jobs, only_job, result, result_json, run
 from tests.fakes import WORK, FakeContext, answer_ok, response_line
-from tests.unit.formats.parquet.tables import a_table, packed
+from tests.unit.formats.parquet.tables import example_table, packed
 
 ROWS = 240
 LIMITS = Limits(batch_requests=70, line_bytes=20_000)
@@ -38,7 +38,7 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def csv_file(line_end: str) -> bytes:
-    """Rows with quoted line ends, quotes, and blank lines between them."""
+    """Return rows with quoted line ends, quotes, and blank lines between them."""
     dice = random.Random(7)
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator=line_end)
@@ -77,7 +77,7 @@ def lines(make: object) -> bytes:
 
 
 def members(data: bytes, compression: Compression) -> bytes:
-    """Return the data compressed as several members, each of a few rows."""
+    """Return the data, compressed as several members of a few rows each."""
     return b"".join(compress(data[at : at + 5000], compression) for at in range(0, len(data), 5000))
 
 
@@ -110,12 +110,12 @@ DROPS = {
     "pretty.jsonl": b"\n".join(json.dumps(each, indent=1).encode() for each in SOME),
     "commas.ndjson": b",\n".join(json.dumps(each).encode() for each in SOME),
     "unquoted.tsv": b"id\ttext\n" + b"".join(b'%d\t"row %d%s\n' % (row, row, b"." * 90) for row in range(ROWS)),
-    "i.parquet": packed(a_table(ROWS), row_group_size=150),
+    "i.parquet": packed(example_table(ROWS), row_group_size=150),
 }
 
 
 def taken_in(folder: Path, key: str, data: bytes, dice: random.Random | None = None) -> tuple[FakeContext, int]:
-    """Take a drop in, with time that runs out at random if there are dice. Return in how many invocations, too."""
+    """Accept a drop, with time that runs out at random if there are dice. Return the number of invocations, too."""
     fake = FakeContext(folder, limits=LIMITS)
     if dice is not None:
         fake.seconds_left = lambda: dice.choice([300.0] * 7 + [5.0])
@@ -129,7 +129,7 @@ def taken_in(folder: Path, key: str, data: bytes, dice: random.Random | None = N
 
 
 def outcome(fake: FakeContext) -> object:
-    """All that later steps go by."""
+    """Return everything that later steps use."""
     job = only_job(fake)
     prefix = f"jobs/{job.id}/"
     names = [key.removeprefix(prefix) for key in fake.objects.keys(WORK, prefix)]  # of a bucket
@@ -170,7 +170,7 @@ def test_problems_and_ids_survive_the_hand_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_retry_that_takes_several_invocations_is_that_of_one(tmp_path: Path) -> None:
+def test_a_retry_of_several_invocations_equals_that_of_one(tmp_path: Path) -> None:
     def retried(seconds_left: Callable[[], float]) -> tuple[FakeContext, int]:
         fake = FakeContext(tmp_path, limits=LIMITS)
         fake.openai.answer = lambda asked: (
@@ -201,7 +201,7 @@ def test_a_retry_that_takes_several_invocations_is_that_of_one(tmp_path: Path) -
     assert result(fake, "c.answers.tsv", of_many) == result(whole, "c.answers.tsv", of_one)
 
 
-def test_what_takes_too_long_to_unpack_again_is_rejected_with_what_to_do(tmp_path: Path) -> None:
+def test_a_file_that_takes_too_long_to_unpack_again_is_rejected_with_advice(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, limits=LIMITS)
     calls = itertools.count()
     fake.seconds_left = lambda: 300.0 if next(calls) < 70 else 5.0
@@ -217,7 +217,7 @@ def test_what_takes_too_long_to_unpack_again_is_rejected_with_what_to_do(tmp_pat
     assert "drop it uncompressed" in problem["message"]
 
 
-def test_an_invocation_that_dies_is_gone_on_with_from_where_the_last_one_came(tmp_path: Path) -> None:
+def test_the_next_invocation_continues_from_the_last_checkpoint(tmp_path: Path) -> None:
     fake, _ = taken_in(tmp_path, "a.csv", DROPS["a.csv"])
     again = FakeContext(tmp_path, limits=LIMITS)
     again.seconds_left = lambda: 5.0
@@ -238,7 +238,7 @@ def test_an_invocation_that_dies_is_gone_on_with_from_where_the_last_one_came(tm
 @pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 3 * HASHED_BYTES), st.integers(999, 70_000), st.sampled_from(list(Compression)), st.data())
-def test_content_is_taken_up_at_any_byte_with_the_same_hash(
+def test_content_resumes_at_any_byte_with_the_same_hash(
     size: int, block: int, compression: Compression, data: st.DataObject
 ) -> None:
     content = random.Random(size).randbytes(size)
@@ -274,11 +274,11 @@ def test_ids_are_read_again_as_they_were_noted() -> None:
 
 @pytest.mark.parametrize("end", ["\n]\n", "]", ",\n]"])
 @pytest.mark.parametrize("packing", [Compression.NONE, Compression.GZIP])
-def test_an_array_is_closed_though_an_invocation_stopped_behind_its_last_object(
+def test_an_array_is_closed_though_an_invocation_stopped_after_its_last_object(
     end: str, packing: Compression, tmp_path: Path
 ) -> None:
     fake = FakeContext(tmp_path)
-    fake.seconds_left = lambda: 5.0  # each invocation takes in one chunk
+    fake.seconds_left = lambda: 5.0  # each invocation reads one chunk
     fake.objects.drop("recipe.yaml", RECIPE)
     data = "[" + ",\n".join(json.dumps({"text": f"row {row}"}) for row in range(40)) + end
     drop(fake, f"a.json{packing}", compress(data.encode(), packing))

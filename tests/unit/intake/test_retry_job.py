@@ -1,4 +1,4 @@
-"""A `.retry` sends failed rows with today's recipe, keeps the good answers, and gives one whole file; over fakes."""
+"""A `.retry` sends failed rows with the current recipe, and keeps good answers, in one complete file; over fakes."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ from dropbatch.batch_api.limits import Limits
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import HeldReason, JobState, OpenAIStatus
 from dropbatch.reporting.event_members import results_prefix
-from tests.driving import asked, batches, deliver_next, drop, jobs, only_job, result, result_json, rows, run
+from tests.driving import batches, deliver_next, drop, jobs, only_job, result, result_json, rows, run, sent_rows
 from tests.fakes import INBOX, RESULTS, FakeContext, Killer, answer_ok, response_line
 
 RECIPE = b'model: our-model\nprompt: "Label: {{ text }}"\nparameters: {max_tokens: 50}\n'
@@ -19,7 +19,7 @@ CORRECTED = RECIPE.replace(b"max_tokens", b"max_completion_tokens")
 
 
 def choosy(request: dict[str, Any]) -> Any:
-    """Rows of max_tokens fail, but the first; with another parameter all are answered."""
+    """Answer a request. With max_tokens, only the first row succeeds; without it, all do."""
     if "max_tokens" in request["body"] and request["custom_id"] != "1":
         message = "Unsupported parameter: 'max_tokens' is not supported with this model."
         error = {"code": "unsupported_parameter", "message": message}
@@ -28,7 +28,7 @@ def choosy(request: dict[str, Any]) -> Any:
 
 
 def finishing(reason: str, *but: str) -> Any:
-    """All rows end for this reason, while the recipe is the first."""
+    """Return an answerer: all rows end for this reason while the first recipe is in use."""
 
     def answer(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)
@@ -79,7 +79,7 @@ def test_a_corrected_recipe_retries_the_failed_rows_and_gives_one_whole_file(fak
     fake.objects.drop("recipe.yaml", CORRECTED)
     job = put(fake, "retry")
     assert job.state is JobState.SUCCEEDED
-    assert asked(fake) == [[1, 2, 3], [2, 3]], "the good row is not retried"
+    assert sent_rows(fake) == [[1, 2, 3], [2, 3]], "the good row is not retried"
     assert statuses(fake, job) == ["ok,"] * 3
     summary = result_json(fake, "summary.json", job)
     assert [(recipe["path"], recipe["rows"]) for recipe in summary["recipes"]] == [
@@ -95,19 +95,19 @@ def test_a_corrected_recipe_retries_the_failed_rows_and_gives_one_whole_file(fak
     assert all("max_completion_tokens" in body for body in bodies if "messages" in body)
 
 
-def test_an_unchanged_recipe_asks_what_it_asked_before(fake: FakeContext) -> None:
+def test_an_unchanged_recipe_sends_the_same_requests(fake: FakeContext) -> None:
     former = first_run(fake)
     fake.objects.drop("recipe.yaml", b"# a comment changes nothing\n" + RECIPE)
     job = put(fake, "retry")
     assert (job.state, job.recipe_sha256) == (JobState.PARTIAL, former.recipe_sha256)
-    assert asked(fake) == [[1, 2, 3], [2, 3]]
+    assert sent_rows(fake) == [[1, 2, 3], [2, 3]]
     (recipe,) = result_json(fake, "summary.json", job)["recipes"]
     assert recipe == {"path": "recipe.yaml", "sha256": former.recipe_sha256, "rows": 3}
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_what_was_truncated_or_refused_is_asked_with_another_recipe_only(fake: FakeContext, reason: str) -> None:
-    """Each message says what to do next, and doing so works."""
+def test_truncated_and_refused_rows_are_retried_only_with_another_recipe(fake: FakeContext, reason: str) -> None:
+    """Each message names the next step, and following it works."""
     fake.openai.answer = finishing(reason, "2")
     first_run(fake)
     assert "Once the recipe is changed, to ask these rows with it" in last(fake)
@@ -123,7 +123,7 @@ def test_what_was_truncated_or_refused_is_asked_with_another_recipe_only(fake: F
     fake.objects.drop("recipe.yaml", CORRECTED)
     job = put(fake, "retry")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 3)
-    assert asked(fake) == [[1, 2, 3], [1, 3]]
+    assert sent_rows(fake) == [[1, 2, 3], [1, 3]]
 
 
 def test_a_corrected_recipe_retries_rejected_rows_that_were_paid_before(fake: FakeContext) -> None:
@@ -133,13 +133,13 @@ def test_a_corrected_recipe_retries_rejected_rows_that_were_paid_before(fake: Fa
     fake.clock.sleep(60)
     drop(fake, "recipe.yaml", CORRECTED)
     run(fake)
-    assert asked(fake) == [[1, 2, 3], [1, 3]]
+    assert sent_rows(fake) == [[1, 2, 3], [1, 3]]
     (usable,) = [told.text for told in fake.topics.people if told.event == "recipe"]
     assert "1 file that waited for it is read again with it: `a.csv`.\n" in usable
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_where_no_row_has_a_good_answer_the_next_line_asks_them_all_with_the_changed_recipe(
+def test_without_any_good_answer_the_advice_retries_all_rows_with_the_changed_recipe(
     fake: FakeContext, reason: str
 ) -> None:
     fake.openai.answer = finishing(reason)
@@ -176,7 +176,7 @@ def test_a_recipe_with_other_columns_is_refused_and_the_rerun_that_it_names_work
     assert last(fake).splitlines()[-3] == line
     again = put(fake, "rerun")
     assert again.state is JobState.SUCCEEDED
-    assert asked(fake) == [[1, 2, 3], [1, 2, 3]]
+    assert sent_rows(fake) == [[1, 2, 3], [1, 2, 3]]
 
 
 @pytest.mark.parametrize(
@@ -198,10 +198,10 @@ def test_a_broken_recipe_is_reported_and_the_retry_works_once_it_is_corrected(
     fake.objects.drop("recipe.yaml", CORRECTED)
     job = put(fake, "retry")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,"] * 3)
-    assert asked(fake) == [[1, 2, 3], [2, 3]]
+    assert sent_rows(fake) == [[1, 2, 3], [2, 3]]
 
 
-def test_a_recipe_that_is_gone_is_taken_from_the_former_job_which_is_said(fake: FakeContext) -> None:
+def test_the_recipe_of_the_former_job_replaces_a_deleted_one_and_the_message_says_so(fake: FakeContext) -> None:
     former = first_run(fake)
     fake.objects.remove(INBOX, "recipe.yaml")
     fake.openai.answer = answer_ok
@@ -216,14 +216,14 @@ def test_another_model_and_endpoint_get_batches_of_their_own(fake: FakeContext) 
     fake.objects.drop("recipe.yaml", CORRECTED.replace(b"our-model", b'"m{{ kind }}"'))
     job = put(fake, "retry")
     assert job.state is JobState.SUCCEEDED
-    assert asked(fake)[1:] == [[2, 4, 6], [3, 5, 7]]
+    assert sent_rows(fake)[1:] == [[2, 4, 6], [3, 5, 7]]
     made = [(batch.model, batch.requests) for batch in batches(fake) if batch.job_id == job.id and batch.openai_id]
     assert made == [("m0", 3), ("m1", 3)]
 
 
 @pytest.mark.parametrize("lists_first", [True, False])
-def test_columns_hold_lists_if_todays_recipe_asks_for_lists(fake: FakeContext, lists_first: bool) -> None:
-    """Of the rows that it asks; what was answered before stays as it was asked."""
+def test_columns_have_lists_if_the_current_recipe_returns_lists(fake: FakeContext, lists_first: bool) -> None:
+    """Only retried rows have lists; earlier answers stay unchanged."""
 
     def embedded(request: dict[str, Any]) -> Any:
         if request["custom_id"] == "2" and len(fake.openai.batches) == 1:
@@ -253,10 +253,10 @@ def test_requests_that_have_grown_are_spread_over_more_batches(tmp_path: Path) -
     sizes = [len(fake.openai.files[batch.input_file_id]) for batch in list(fake.openai.batches.values())[1:]]
     assert len(sizes) > 1
     assert max(sizes) <= 4_000
-    assert sorted(row for batch in asked(fake)[1:] for row in batch) == list(range(2, 9))
+    assert sorted(row for batch in sent_rows(fake)[1:] for row in batch) == list(range(2, 9))
 
 
-def test_rows_that_todays_recipe_leaves_out_are_skipped_as_the_message_advises(fake: FakeContext) -> None:
+def test_rows_that_the_current_recipe_leaves_out_are_skipped_as_the_message_advises(fake: FakeContext) -> None:
     fake.openai.answer = finishing("content_filter", "1")
     first_run(fake)
     assert "leave these rows out with `when`" in last(fake)
@@ -264,18 +264,18 @@ def test_rows_that_todays_recipe_leaves_out_are_skipped_as_the_message_advises(f
     job = put(fake, "retry")
     assert (job.state, statuses(fake, job)) == (JobState.SUCCEEDED, ["ok,", "skipped,when", "skipped,when"])
     assert result_json(fake, "summary.json", job)["rows"]["skipped"] == 2
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
 
 
 @pytest.mark.parametrize("skips", [False, True])
-def test_rows_that_cannot_be_asked_with_todays_recipe_are_bad_rows(fake: FakeContext, skips: bool) -> None:
+def test_rows_that_the_current_recipe_cannot_send_are_bad_rows(fake: FakeContext, skips: bool) -> None:
     first_run(fake, b"text,n\na,1\nb,0\nc,1\n")
     divides = b'prompt: "{{ 1 / n | int }} {{ text }}"'
     changed = CORRECTED.replace(b'prompt: "Label: {{ text }}"', divides) + b"bad_rows: skip\n" * skips
     fake.objects.drop("recipe.yaml", changed)
     job = put(fake, "retry")
     if skips:
-        assert (job.state, asked(fake)[1:]) == (JobState.SUCCEEDED, [[3]])
+        assert (job.state, sent_rows(fake)[1:]) == (JobState.SUCCEEDED, [[3]])
         assert result_json(fake, "skipped.json", job)["codes"] == {"template_failed": 1}
         assert result(fake, "a.failed.csv", job) == b"text,n\nb,0\n"
         assert "1 bad row was skipped: 1 template_failed." in last(fake)
@@ -306,12 +306,12 @@ def test_skipped_rows_stay_skipped_and_are_reported_again(fake: FakeContext) -> 
     first_run(fake, b"id,text\n1,a\n2,b\n,\n3,c,d\n")
     fake.objects.drop("recipe.yaml", CORRECTED + b"blank_rows: ask\nlimit: 1\n")
     job = put(fake, "retry")
-    assert asked(fake) == [[1, 2], [2]]
+    assert sent_rows(fake) == [[1, 2], [2]]
     assert result_json(fake, "skipped.json", job)["codes"] == {"blank_row": 1, "ragged_row": 1}
     assert "1 row was blank and skipped." in last(fake)
 
 
-def test_ready_requests_have_no_recipe_and_are_asked_as_they_are(fake: FakeContext) -> None:
+def test_ready_requests_have_no_recipe_and_are_sent_unchanged(fake: FakeContext) -> None:
     line = {
         "method": "POST",
         "url": "/v1/chat/completions",
@@ -342,7 +342,7 @@ def test_each_row_names_the_one_of_several_corrected_recipes_that_it_was_sent_wi
         fake.objects.drop("recipe.yaml", recipe)
         job = put(fake, "retry") if number else first_run(fake, rows(6))
     assert job.state is JobState.SUCCEEDED
-    assert asked(fake) == [[1, 2, 3, 4, 5, 6], [2, 3, 4, 5, 6], [4, 5, 6]]
+    assert sent_rows(fake) == [[1, 2, 3, 4, 5, 6], [2, 3, 4, 5, 6], [4, 5, 6]]
     found = result_json(fake, "summary.json", job)["recipes"]
     assert [recipe["rows"] for recipe in found] == [1, 2, 3]
     assert [recipe["sha256"] for recipe in found] == [each.recipe_sha256 for each in jobs(fake)]
@@ -353,8 +353,8 @@ def test_each_row_names_the_one_of_several_corrected_recipes_that_it_was_sent_wi
     assert [choices[0]["message"]["content"] for choices in answered] == [said[row] for row in range(1, 7)]
 
 
-def test_what_may_be_paid_already_is_asked_with_no_recipe(fake: FakeContext) -> None:
-    """The answers of the first batch are gone: OpenAI has answered them."""
+def test_rows_that_may_be_paid_already_are_never_sent_again(fake: FakeContext) -> None:
+    """The answers of the first batch are lost, although OpenAI has answered its rows."""
     stream = fake.openai.streaming
 
     def gone(*args: Any, **more: Any) -> Any:
@@ -363,7 +363,7 @@ def test_what_may_be_paid_already_is_asked_with_no_recipe(fake: FakeContext) -> 
         }
         return stream(*args, **more)
 
-    fake.openai.streaming = gone  # type: ignore[method-assign]  # files that are lost once they are asked for
+    fake.openai.streaming = gone  # type: ignore[method-assign]  # files that are lost when they are requested
     drop(fake, "a.csv", rows(3))
     run(fake, ticks=200)
     assert {reason["code"] for reason in result_json(fake, "summary.json")["reasons"]} == {"answers_gone"}
@@ -372,12 +372,12 @@ def test_what_may_be_paid_already_is_asked_with_no_recipe(fake: FakeContext) -> 
     fake.objects.drop("recipe.yaml", CORRECTED)
     assert put(fake, "retry").state is JobState.FAILED
     assert last(fake).startswith("No row of a.csv can be sent again as it is, so a.csv.retry does nothing.")
-    assert len(asked(fake)) == 1
+    assert len(sent_rows(fake)) == 1
 
 
 @pytest.mark.parametrize("seconds", [5.0, 50.0])
 def test_a_retry_with_another_recipe_continues_in_the_next_invocation(tmp_path: Path, seconds: float) -> None:
-    """However little time it has, and though the recipe changes in between."""
+    """Each invocation has little time, and the recipe changes in between."""
     fake = FakeContext(tmp_path, limits=Limits(batch_requests=4))
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.answer = choosy
@@ -398,7 +398,7 @@ def test_a_retry_with_another_recipe_continues_in_the_next_invocation(tmp_path: 
 
 @pytest.mark.slow
 def test_a_kill_at_any_call_of_a_retry_with_another_recipe_leaves_one_recipe_and_pays_once(tmp_path: Path) -> None:
-    """The recipe changes once more after each kill: what the job has begun with counts."""
+    """The recipe changes again after each kill: the one with which the job began counts."""
 
     def prepared() -> FakeContext:
         fake = FakeContext(tmp_path, limits=Limits(batch_requests=2), killer=Killer())
@@ -496,7 +496,7 @@ def test_ready_requests_that_were_truncated_are_corrected_in_the_failed_file_as_
 
 
 @pytest.mark.slow
-def test_a_retry_where_all_is_done_says_what_asks_all_rows(fake: FakeContext) -> None:
+def test_a_retry_without_failed_rows_names_the_rerun(fake: FakeContext) -> None:
     fake.openai.answer = answer_ok
     first_run(fake)
     assert put(fake, "retry").state is JobState.SUCCEEDED

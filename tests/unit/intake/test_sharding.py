@@ -20,7 +20,7 @@ def raw(rows: int, *, model: str = "gpt-6-luna", pad: int = 0) -> list[dict[str,
 
 
 def batches(folder: Path, lines: list[dict[str, object]], limits: Limits) -> list[int]:
-    """Return the sizes, in requests, of the batches that were created for a raw drop; all rows come back."""
+    """Return the numbers of requests of a raw drop's batches, and check that all rows come back."""
     fake = FakeContext(folder, limits=limits)
     drop(fake, "ready.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
     run(fake)
@@ -32,12 +32,12 @@ def batches(folder: Path, lines: list[dict[str, object]], limits: Limits) -> lis
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(4, [4]), (5, [5]), (6, [5, 1]), (10, [5, 5]), (11, [5, 5, 1])])
-def test_a_batch_holds_so_many_requests_and_no_more(tmp_path: Path, rows: int, sizes: list[int]) -> None:
+def test_a_batch_has_a_maximum_number_of_requests(tmp_path: Path, rows: int, sizes: list[int]) -> None:
     assert batches(tmp_path, raw(rows), Limits(batch_requests=5)) == sizes
 
 
 @pytest.mark.parametrize(("spare", "sizes"), [(-1, [2, 1]), (0, [3]), (1, [3])])
-def test_a_batch_holds_so_many_bytes_and_no_more(tmp_path: Path, spare: int, sizes: list[int]) -> None:
+def test_a_batch_has_a_maximum_number_of_bytes(tmp_path: Path, spare: int, sizes: list[int]) -> None:
     probe = FakeContext(tmp_path)
     lines = raw(3, pad=100)
     drop(probe, "ready.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())

@@ -1,4 +1,4 @@
-"""The lease protocol: who acquires a lease, what a kill leaves behind, and how a step gives it back."""
+"""The lease protocol: acquiring a lease, an expired lease after a kill, and releasing it."""
 
 from pathlib import Path
 
@@ -36,13 +36,13 @@ def test_one_process_has_the_lease(fake: FakeContext) -> None:
     assert acquire(fake.context, read(fake), always) is None
 
 
-def test_a_step_that_is_not_to_begin_writes_nothing(fake: FakeContext) -> None:
+def test_a_step_that_must_not_begin_writes_nothing(fake: FakeContext) -> None:
     before = read(fake).rev
     assert acquire(fake.context, read(fake), lambda _: False) is None
     assert read(fake).rev == before
 
 
-def test_an_item_that_moved_is_judged_again_as_it_is_now(fake: FakeContext) -> None:
+def test_an_item_that_changed_is_read_and_judged_again(fake: FakeContext) -> None:
     old, current = read(fake), read(fake)
     current.rows = 7
     fake.context.repository.save(current)
@@ -57,7 +57,7 @@ def test_an_item_that_moved_is_judged_again_as_it_is_now(fake: FakeContext) -> N
     assert (acquired.rows, seen) == (7, [0, 7])
 
 
-def test_the_change_of_a_beginning_is_written_with_the_lease(fake: FakeContext) -> None:
+def test_the_change_at_the_start_is_written_with_the_lease(fake: FakeContext) -> None:
     def begin(job: Job) -> bool:
         job.cancel_requested = True
         return True
@@ -66,7 +66,7 @@ def test_the_change_of_a_beginning_is_written_with_the_lease(fake: FakeContext) 
     assert read(fake).cancel_requested
 
 
-def test_a_lease_that_a_killed_process_left_behind_is_counted(fake: FakeContext) -> None:
+def test_an_expired_lease_of_a_killed_process_is_counted(fake: FakeContext) -> None:
     acquire(fake.context, read(fake), always)
     fake.clock.sleep(LEASE_SECONDS)
     with leased(fake.context, read(fake), always) as job:

@@ -1,7 +1,6 @@
-"""The runs of a key: each has one number, whichever process gives it, and few are remembered; over fakes."""
+"""The runs of a key: each has one number, whichever process assigns it, and few are remembered; over fakes."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -17,17 +16,12 @@ from tests.fakes import INBOX, RESULTS, FakeContext
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
-
-
-@pytest.fixture
 def repository(fake: FakeContext) -> Repository:
     return fake.context.repository
 
 
 def noted(repository: Repository, number: int, version: str | None = None) -> Job:
-    """A job that is being built; each is asked for a second after the one before."""
+    """Return a job that is being built. Each is requested a second after the one before."""
     job = Job(f"{number:04d}", Drop(INBOX, "a.csv", version or f"v{number}", number), number, requested_at=number)
     assert repository.add(job)
     set_latest(repository, job, number)
@@ -40,10 +34,10 @@ def saved(repository: Repository, job: Job, state: JobState) -> Job:
     return job
 
 
-def test_a_job_that_is_numbered_again_keeps_its_number(repository: Repository) -> None:
+def test_numbering_a_job_again_keeps_its_number(repository: Repository) -> None:
     first, second = noted(repository, 1), noted(repository, 2)
     for job in (second, first, second, first):
-        job.run = 0  # as a process reads it that was killed before it saved it
+        job.run = 0  # as after a kill before the job was saved
         begin_run(repository, job)
     assert (second.run, first.run) == (1, 2), "in the order in which they were accepted"
     assert repository.latest_job(INBOX, "a.csv").runs == 2
@@ -57,7 +51,7 @@ def test_older_open_jobs_are_returned_and_those_that_ended_forgotten(repository:
     assert repository.latest_job(INBOX, "a.csv").open_jobs == {older.id: 0, own.id: 1, newer.id: 0}
 
 
-def test_no_more_than_a_hundred_open_jobs_of_a_key_are_remembered(repository: Repository) -> None:
+def test_at_most_a_hundred_open_jobs_of_a_key_are_remembered(repository: Repository) -> None:
     for number in range(MAX_OPEN_RUNS + 20):
         noted(repository, number)
     assert list(repository.latest_job(INBOX, "a.csv").open_jobs) == [f"{n:04d}" for n in range(20, MAX_OPEN_RUNS + 20)]
@@ -77,7 +71,7 @@ def test_a_run_is_compared_with_the_latest_before_it_that_has_answers(repository
     assert (len(newest.finished), newest.open_jobs) == (MAX_FINISHED_RUNS, {})
 
 
-def test_replacing_twice_is_replacing_once(repository: Repository) -> None:
+def test_replacing_twice_equals_replacing_once(repository: Repository) -> None:
     older, rerun, own = noted(repository, 1), noted(repository, 2), noted(repository, 3)
     newer = noted(repository, 4)
     for job in (older, rerun, own, newer):
@@ -99,7 +93,7 @@ def latest(fake: FakeContext) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("moves", ["another job", "its end"])
-def test_latest_is_written_again_if_something_moved_while_it_was_written(
+def test_latest_is_written_again_if_a_job_changed_meanwhile(
     fake: FakeContext, repository: Repository, moves: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = saved(repository, noted(repository, 1), JobState.RUNNING)
@@ -121,7 +115,7 @@ def test_latest_is_written_again_if_something_moved_while_it_was_written(
     assert latest(fake) == (("0001", "succeeded") if moves == "its end" else ("0002", "running"))
 
 
-def test_latest_says_what_was_decided_before_the_job_is_saved(fake: FakeContext, repository: Repository) -> None:
+def test_latest_has_the_decided_state_before_the_job_is_saved(fake: FakeContext, repository: Repository) -> None:
     job = saved(repository, noted(repository, 1), JobState.ASSEMBLING)
     write_latest(fake.context, job, "partial")
     assert latest(fake) == ("0001", "partial")

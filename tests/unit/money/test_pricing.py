@@ -37,7 +37,7 @@ def paid(model: str, *usages: Usage) -> Cost:
 
 
 def listed(model: str, taken: Usage, *, discount: bool = True, **context: str) -> float:
-    """One request's price, by the list."""
+    """Return the price of one request in the list."""
     tokens = Tokens(
         input_tokens=taken.input_tokens,
         cache_read_tokens=taken.cached_tokens if discount else 0,
@@ -48,7 +48,7 @@ def listed(model: str, taken: Usage, *, discount: bool = True, **context: str) -
 
 
 ENDING = {
-    # Only models that end, or have ended, have prices with these traps; jobs that asked them are still billed right.
+    # Only models with an end have prices of these kinds. The cost of their jobs must still be right.
     "no cached price in batches": ["gpt-4.1", "gpt-4o", "gpt-4o-mini", "o1", "o3", "o3-mini", "o4-mini"],
     "a snapshot": ["gpt-4.1-2025-04-14"],
     "another snapshot": ["gpt-4.1-mini-2025-04-14"],
@@ -66,10 +66,10 @@ ALL_PARTS = [
     *ENDING["no price for cache writes"],
     *ENDING["fine-tuned, with a batch price"],
 ]
-"""These have batch prices for all their parts."""
+"""Models with batch prices for all parts."""
 
 NO_CACHED = [*ENDING["no cached price in batches"], *ENDING["another snapshot"]]
-"""These have batch prices, but none for cached input."""
+"""Models with batch prices, but without one for cached input."""
 
 
 @pytest.mark.slow
@@ -86,7 +86,7 @@ def test_a_bill_is_the_sum_of_its_requests_prices(model: str, usages: list[Usage
     assert (cost.unpriced, cost.unread) == (0, 0)
 
 
-def test_what_has_no_batch_price_costs_half() -> None:
+def test_a_model_without_a_batch_price_costs_half() -> None:
     assert paid("text-embedding-3-small", Usage(1_000_000, 0, 0, 0)) == Cost(0.01, 0.02)
     (tuned,) = ENDING["fine-tuned, without one"]
     assert paid(tuned, Usage(1_000_000, 0, 1_000_000, 0)) == Cost(9.375, 18.75)
@@ -110,8 +110,8 @@ def dearest(model: str) -> float:
 @pytest.mark.parametrize("model", MODELS)
 @settings(max_examples=10, deadline=None)
 @given(taken=usage(), part=st.sampled_from(["input_tokens", "output_tokens"]))
-def test_a_token_more_costs_what_a_token_costs(model: str, taken: Usage, part: str) -> None:
-    """But where the context becomes a long one, which has higher rates for all of it."""
+def test_one_more_token_costs_the_price_of_a_token(model: str, taken: Usage, part: str) -> None:
+    """Except at the start of a long context, which has higher rates for all of its tokens."""
     if taken.input_tokens == LONG_CONTEXT:
         taken = taken._replace(input_tokens=LONG_CONTEXT + 1)
     more = taken._replace(**{part: getattr(taken, part) + 1})
@@ -119,14 +119,14 @@ def test_a_token_more_costs_what_a_token_costs(model: str, taken: Usage, part: s
         assert before <= after <= before + dearest(model) * 1.001 + 1e-9
 
 
-def test_cached_input_costs_what_other_input_costs_where_batches_have_no_price_for_it() -> None:
+def test_cached_input_without_a_batch_price_costs_as_much_as_other_input() -> None:
     first, *_, reasoning, _, _ = ENDING["no cached price in batches"]
     assert paid(first, Usage(1_000_000, 1_000_000, 0, 0)) == Cost(1.0, 0.5)
     assert paid(first, Usage(1_000_000, 1_000_000, 1, 0)).usd == pytest.approx(1.000004)
     assert paid(reasoning, Usage(1_000_000, 900_000, 10_000, 0)).usd == pytest.approx(1.04)
 
 
-def test_what_is_written_to_the_cache_costs_more_where_it_does() -> None:
+def test_cache_writes_have_their_own_price() -> None:
     assert paid("gpt-6-luna", Usage(200_000, 0, 0, 0, 100_000)).usd == pytest.approx(0.005 + 0.00625)
     for model in ("gpt-5.4", *ENDING["no price for cache writes"]):
         assert paid(model, Usage(200_000, 0, 0, 0, 100_000)) == paid(model, Usage(200_000, 0, 0, 0))
@@ -139,14 +139,14 @@ def test_what_is_written_to_the_cache_costs_more_where_it_does() -> None:
         *(*ENDING["other media"], *ENDING["fine-tuned, without any"], "ft:gpt-6-luna-2027-01-01"),
     ],
 )
-def test_what_has_no_price_by_tokens_of_text_is_unknown(model: str) -> None:
+def test_a_cost_without_a_price_by_text_tokens_is_unknown(model: str) -> None:
     bill = CostMeter(model, CHAT)
     assert bill.total() == Cost(0.0, 0.0)
     bill.add([Usage(1, 0, 1, 0), Usage(2, 0, 1, 0)])
     assert bill.total() == Cost(0.0, 0.0, unpriced=2)
 
 
-def test_a_snapshot_costs_what_its_model_costs() -> None:
+def test_a_snapshot_costs_as_much_as_its_model() -> None:
     taken = Usage(1_000, 100, 10, 0)
     first, second, *_ = ENDING["no cached price in batches"]
     for snapshot, model in (*((each, first) for each in ENDING["a snapshot"]), ("gpt-6-luna-2031-12-01", "gpt-6-luna")):
@@ -155,7 +155,7 @@ def test_a_snapshot_costs_what_its_model_costs() -> None:
         assert paid(snapshot, taken).usd > paid(second, taken).usd
 
 
-def test_more_cached_tokens_than_there_are_cost_no_less_than_nothing() -> None:
+def test_more_cached_tokens_than_input_tokens_never_give_a_negative_cost() -> None:
     for model in ("gpt-6-luna", *ENDING["no price for cache writes"]):
         assert paid(model, Usage(10, 20, 0, 0, 30)).usd > 0
 
@@ -165,7 +165,7 @@ def answer(body: Any, status: int = 200) -> Answer:
     return read_answer(line, None, CHAT)
 
 
-def test_an_answer_without_usage_was_paid_for_at_an_unknown_price() -> None:
+def test_an_answer_without_usage_has_an_unknown_cost() -> None:
     bill = CostMeter("gpt-6-luna", CHAT)
     good = answer(b'{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}')
     cut = answer(b'{"choices":[{"message":{"content":"a"},"finish_reason":"length"}]}')
@@ -176,14 +176,14 @@ def test_an_answer_without_usage_was_paid_for_at_an_unknown_price() -> None:
     assert bill.total() == Cost(0.0, 0.0, unpriced=2, unread=1)
 
 
-def test_a_usage_of_no_tokens_is_no_price() -> None:
+def test_a_usage_without_tokens_has_an_unknown_cost() -> None:
     bill = CostMeter("gpt-6-luna", CHAT)
     bill.add([Usage(0, 0, 0, 0), *[Usage(200_000, 0, 0, 0)] * 5])
     assert bill.total() == Cost(0.05, 0.1, unpriced=1)
 
 
 @pytest.mark.parametrize("model", ["omni-moderation-latest", ""])
-def test_moderations_cost_nothing_whatever_they_say(model: str) -> None:
+def test_moderations_are_free(model: str) -> None:
     bill = CostMeter(model, "/v1/moderations")
     bill.add_without_usage([Answer(Outcome.OK, None, None, None)])
     bill.add([Usage(0, 0, 0, 0)])

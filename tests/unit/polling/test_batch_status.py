@@ -1,4 +1,4 @@
-"""A poll reads the statuses of many batches in few calls, and forgets none."""
+"""A poll reads the statuses of many batches in few calls, and misses none."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ NOW = 1_750_000_000
 
 
 class Account(FakeOpenAI):
-    """Batches that stay as they are, listed a hundred a page, the newest last in `all`; counts the calls."""
+    """An account of batches that do not change, in pages of a hundred. It counts calls. `all` has the newest last."""
 
     def __init__(self, fake: FakeContext) -> None:
         super().__init__(fake.clock)
@@ -51,7 +51,7 @@ class Account(FakeOpenAI):
 
 
 class Following:
-    """A world with one job, its submitted batches, and an account."""
+    """Fakes with one job, its submitted batches, and an account."""
 
     def __init__(self, folder: Path) -> None:
         self.fake = FakeContext(folder)
@@ -78,7 +78,7 @@ class Following:
         return names
 
     def poll(self, minutes: int = 1) -> int:
-        """Poll once a minute, and return how many calls that took."""
+        """Poll once a minute, and return the number of calls."""
         before = self.account.calls.total()
         for _ in range(minutes):
             self.fake.clock.sleep(60)
@@ -110,7 +110,7 @@ def test_many_batches_are_read_from_the_list_a_hundred_a_call(following_: Follow
 
 
 @pytest.mark.slow
-def test_ten_thousand_take_105_calls(following_: Following) -> None:
+def test_ten_thousand_batches_take_105_calls(following_: Following) -> None:
     following_.ours(10_000)
     assert following_.poll() == 105
 
@@ -126,7 +126,7 @@ def test_ended_batches_are_found_however_long_the_list(following_: Following) ->
 
 @pytest.mark.slow
 def test_a_queue_gets_no_more_than_the_functions_take_and_no_batch_is_given_up(following_: Following) -> None:
-    """Batches that end at once are sent bit by bit, as fast as the collectors, two a minute, take them."""
+    """Batches that end together are dispatched as fast as the collectors process them, two a minute."""
     following_.ours(60, OpenAIStatus.COMPLETED)
     queue = following_.fake.collect
     most = 0
@@ -156,7 +156,7 @@ def test_batches_far_apart_in_the_list_are_retrieved(following_: Following) -> N
 
 
 @pytest.mark.slow
-def test_a_gap_of_others_batches_hides_no_batch_after_it(following_: Following) -> None:
+def test_batches_of_others_in_the_list_hide_no_batch(following_: Following) -> None:
     following_.ours(3_000, OpenAIStatus.COMPLETED)
     following_.others(20_000)
     following_.ours(10)
@@ -166,7 +166,7 @@ def test_a_gap_of_others_batches_hides_no_batch_after_it(following_: Following) 
 
 @pytest.mark.slow
 def test_unlisted_batches_take_turns(following_: Following) -> None:
-    """More are missing than a poll may retrieve: each has had its turn when the polls were enough for all."""
+    """More batches are missing than a poll may retrieve: after enough polls each one was retrieved."""
     following_.account.unlisted = set(following_.ours(1_000))
     following_.ours(200)
     polls = -(-1_000 // batch_status.MAX_CALLS) + 1
@@ -175,7 +175,7 @@ def test_unlisted_batches_take_turns(following_: Following) -> None:
 
 
 @pytest.mark.slow
-def test_stragglers_have_their_turn_beside_ten_thousand(following_: Following) -> None:
+def test_stragglers_take_turns_beside_ten_thousand_batches(following_: Following) -> None:
     following_.account.unlisted = set(following_.ours(15, OpenAIStatus.COMPLETED))
     following_.ours(10_000)
     following_.poll(3)
@@ -195,10 +195,10 @@ def test_progress_is_written_for_the_batches_with_the_most(
     assert sorted(batch.completed for batch in following_.repository.batches("j")) == list(range(30)), "all come to it"
 
 
-def test_a_poll_that_runs_out_of_time_begins_with_other_jobs_the_next_time(
+def test_the_poll_after_one_that_ran_out_of_time_begins_with_other_jobs(
     following_: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Time for a few jobs a poll: those that were left out come first in one of the next."""
+    """A poll has time for a few jobs. Those that it left out come first in one of the next polls."""
     jobs = [f"job-{number:02d}" for number in range(20)]
     for name in jobs:
         following_.repository.add(Job(name, Drop(INBOX, "a.csv", name, NOW), NOW, state=JobState.RUNNING))

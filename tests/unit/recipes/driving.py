@@ -1,4 +1,4 @@
-"""Use of a recipe in a test: its problems, and the requests of rows."""
+"""Use of a recipe in tests: its problems, and the requests of rows."""
 
 import json
 from collections.abc import Mapping, Sequence

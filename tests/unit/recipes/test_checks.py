@@ -16,7 +16,7 @@ def test_the_short_form_needs_a_model_and_a_prompt(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["model", "prompt"])
-def test_an_empty_model_or_prompt_is_as_good_as_none(key: str) -> None:
+def test_an_empty_model_or_prompt_counts_as_missing(key: str) -> None:
     assert only(problems_of(SHORT.replace(f"{key}: ", f"{key}: '' # "))).key == key
 
 

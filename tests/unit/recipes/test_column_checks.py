@@ -14,14 +14,14 @@ from .driving import SHORT, body_of, compiled, only, problems_of
 MODEL = "model: m\n"
 
 
-def test_a_name_that_is_no_column_is_named_with_its_line_and_the_right_spelling() -> None:
+def test_an_unknown_column_is_named_with_its_line_and_the_right_spelling() -> None:
     problem = only(problems_of("model: m\nprompt: '{{ txt }}'\n", columns=["id", "text"]))
     assert (problem.code, problem.line, problem.key, problem.path) == ("undefined_name", 2, "prompt", "recipe.yaml")
     assert "did you mean {{ text }}?" in problem.message
 
 
 @pytest.mark.parametrize("written", ["{{ review_text }}", "{{ row['review text'] }}", "{{ row.ReviewText }}"])
-def test_a_column_that_is_no_identifier_is_suggested_as_a_subscript(written: str) -> None:
+def test_a_column_that_is_not_an_identifier_is_suggested_as_a_subscript(written: str) -> None:
     problem = only(problems_of(f'model: m\nprompt: "{written}"\n', columns=["Review Text"]))
     assert "{{ row['Review Text'] }}" in problem.message
 
@@ -193,7 +193,7 @@ def test_braces_that_may_be_meant_are_accepted(prompt: str) -> None:
     assert problems_of(MODEL + f"prompt: {json.dumps(prompt)}\n", columns=["title", "text"]) == []
 
 
-def test_rows_of_json_are_checked_for_it_too() -> None:
+def test_json_rows_are_checked_for_such_placeholders_too() -> None:
     recipe = compiled(MODEL + "prompt: '{title} {{ text }}'\n")
     assert recipe.request({"text": "a"}) is not None
     assert recipe.requests(1, {"text": ["a"], "title": ["b"]}) is None

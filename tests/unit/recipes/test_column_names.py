@@ -1,4 +1,4 @@
-"""Columns of any name, Jinja's own names too."""
+"""Columns of any name, even Jinja's own names."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def test_the_suggestion_for_a_column_can_be_pasted_into_the_recipe(
     assume(name not in ("answer", "_status", "_error"))  # the recipe adds columns of these names
     suggested = placeholder(name, quote)
     if re.search(r"[\x00-\x1f\x7f-\x9f\ufeff\ufffe\uffff\u2028\u2029]", suggested):
-        return  # YAML takes no such letters
+        return  # YAML does not accept such letters
     files = {"p.md": suggested}
     text = f"model: m\n{written % suggested if '%' in written else 'prompt: file://p.md'}\n"
     recipe = compile_recipe(parse_recipe(text.encode()), files)

@@ -88,7 +88,7 @@ def test_rows_that_together_take_too_long_reject_the_drop(monkeypatch: pytest.Mo
         recipe.request({"text": "a"})
 
 
-def test_templates_that_were_in_time_once_have_no_time_limit_again() -> None:
+def test_templates_that_were_checked_within_time_are_not_limited_again() -> None:
     recipe = parse_recipe(b"model: m\nprompt: '{{ text | upper }}'\n")
     assert compile_recipe(recipe, {})._limit is not None
     assert compile_recipe(recipe, {}, checked=True)._limit is None

@@ -12,7 +12,7 @@ def test_a_file_is_read_beside_the_recipe() -> None:
     assert body_of(text, {"text": "hi"}, prompt_md="Q: {{ text }}\n")["messages"][0]["content"] == "Q: hi\n"
 
 
-def test_a_file_that_is_missing_may_still_come() -> None:
+def test_a_missing_file_of_a_recipe_may_come_later() -> None:
     problem = only(problems_of("model: m\nprompt: file://prompt.md\n"))
     assert (problem.code, problem.key, problem.line) == ("missing_file", "prompt", 2)
     assert "prompt.md" in problem.message
@@ -46,11 +46,11 @@ def test_columns_without_a_schema_follow_from_the_endpoint(endpoint: str, column
 
 
 @pytest.mark.parametrize("line", ["schema: {_status: string}", "columns: {answer: model}", "columns: {_error: model}"])
-def test_columns_that_would_be_there_twice_are_refused(line: str) -> None:
+def test_duplicate_columns_are_refused(line: str) -> None:
     assert "rename" in only(problems_of(f"{SHORT}{line}\n")).message
 
 
-def test_an_expression_that_is_no_jmespath_is_named() -> None:
+def test_an_expression_that_is_not_jmespath_is_named() -> None:
     problem = only(problems_of(SHORT + "columns:\n  finish: choices[\n"))
     assert (problem.key, problem.line) == ("columns.finish", 4)
 
@@ -66,14 +66,14 @@ def test_all_problems_of_a_recipe_are_reported_at_once() -> None:
         "  a: {list: 1}\n"
         "columns: {b: '[['}\n"
     )
-    told = {(problem.line, problem.key) for problem in problems}
+    reported = {(problem.line, problem.key) for problem in problems}
     keys = {(1, "modle"), (2, "prompt"), (3, "system"), (4, "budget_usd"), (5, "limit"), (8, "columns.b")}
-    assert told >= keys
+    assert reported >= keys
     assert {problem.line for problem in problems} >= {7}
     assert {problem.key for problem in problems} >= {"model"}
 
 
-def test_checking_a_recipe_computes_nothing_of_its_templates() -> None:
+def test_checking_a_recipe_renders_no_template() -> None:
     assert problems_of("model: m\nprompt: '{{ text }}{{ \"a\" | center(1000000000) }}'\n") == []
 
 

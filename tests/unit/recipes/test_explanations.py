@@ -24,7 +24,7 @@ def answer(source: str) -> str:
     return content.removesuffix(".")
 
 
-def told(source: str) -> str:
+def explanation(source: str) -> str:
     with pytest.raises(RowRejectedError) as rejected:
         answer(source)
     (problem,) = rejected.value.problems
@@ -65,7 +65,7 @@ def told(source: str) -> str:
     ],
 )
 def test_the_column_its_type_and_the_expression_are_named(expression: str, says: str, gives: str | None) -> None:
-    message = told(f"{{{{ {expression} }}}}")
+    message = explanation(f"{{{{ {expression} }}}}")
     assert says in message
     written = re.search(r"write (\{\{ .*? \}\})", message)
     assert written is not None
@@ -83,7 +83,7 @@ def test_the_column_its_type_and_the_expression_are_named(expression: str, says:
     ],
 )
 def test_a_loop_over_a_value_that_is_not_a_list_is_explained(loop: str, says: str) -> None:
-    message = told(f"{{% {loop} %}}a{{% endfor %}}")
+    message = explanation(f"{{% {loop} %}}a{{% endfor %}}")
     assert says in message
     written = re.search(r"write (\{% .* %\})", message)
     assert written is not None
@@ -92,7 +92,7 @@ def test_a_loop_over_a_value_that_is_not_a_list_is_explained(loop: str, says: st
 
 @pytest.mark.parametrize("expression", ["tags > 3", "[1] + text", "text | sum"])
 def test_without_a_known_cause_the_types_of_the_columns_are_named(expression: str) -> None:
-    message = told(f"{{{{ {expression} }}}}")
+    message = explanation(f"{{{{ {expression} }}}}")
     assert re.search(r"tags is a list|text is a text", message)
     assert "TypeError" in message
 

@@ -28,7 +28,7 @@ TWENTY = "{" + ", ".join(f"f{n}: choices[0].finish_reason" for n in range(20)) +
         ("nothing", None),
     ],
 )
-def test_an_expression_finds_what_it_says(source: str, found: Any) -> None:
+def test_an_expression_finds_its_value(source: str, found: Any) -> None:
     assert Expression(source).search(BODY) == found
 
 
@@ -54,7 +54,7 @@ def test_an_expression_that_could_not_be_searched_is_a_problem_of_the_recipe(sou
 
 
 @pytest.mark.parametrize("source", ["[@,@,@,@,@,@,@,@]", "to_string([@,@,@,@,@,@,@,@])", "join(x, [x, x, x, x])"])
-def test_what_it_finds_is_not_much_more_than_the_body(source: str) -> None:
+def test_the_result_of_an_expression_is_bounded_by_the_body(source: str) -> None:
     with pytest.raises(TooLargeError):
         Expression(source).search({"x": "a" * 500_000})
     assert Expression(source).search({"x": "a"})

@@ -33,8 +33,8 @@ PROMPTS = [
 TEMPLATES = st.sampled_from([*PROMPTS, "constant \\ %b \x1f", ""])
 
 
-def asked(recipe: CompiledRecipe, row: dict[str, Any]) -> Request | None:
-    """The request of a row; None if the row asks nothing."""
+def request_of(recipe: CompiledRecipe, row: dict[str, Any]) -> Request | None:
+    """Return the request of a row, or None if the row is skipped."""
     try:
         return recipe.request(row)
     except RowRejectedError as rejected:
@@ -63,7 +63,7 @@ def test_bodies_of_many_rows_are_those_of_each(
     rows: list[tuple[str, str, str]], prompt: str, system: str, number: int
 ) -> None:
     recipe = compiled(prompt=prompt, system=system or "y")
-    each = [asked(recipe, dict(zip(NAMES, row, strict=True))) for row in rows]
+    each = [request_of(recipe, dict(zip(NAMES, row, strict=True))) for row in rows]
     many = recipe.requests(number, dict(zip(NAMES, zip(*rows, strict=True), strict=True)))
     if many is None:
         if None not in each:
@@ -154,7 +154,7 @@ def test_requests_of_json_rows_that_are_alike_are_made_at_once() -> None:
     requests = RequestBuilder(compiled(prompt="{{ a }}")).requests(chunk)
     assert requests is not None
     assert requests.count == 3
-    assert RequestBuilder(compiled(prompt="{{ n }}")).requests(chunk) is None  # a number is no text
+    assert RequestBuilder(compiled(prompt="{{ n }}")).requests(chunk) is None  # a number is not a text
 
 
 def test_of_two_columns_without_a_name_the_last_counts() -> None:
@@ -181,7 +181,7 @@ QUESTIONS = [
 @given(st.lists(st.tuples(BLANKS, BLANKS, BLANKS), min_size=1, max_size=6), st.sampled_from(QUESTIONS))
 def test_rows_without_a_question_are_found_among_many(rows: list[tuple[str, str, str]], prompt: str) -> None:
     recipe = compiled(prompt=prompt)
-    each = [asked(recipe, dict(zip(NAMES, row, strict=True))) for row in rows]
+    each = [request_of(recipe, dict(zip(NAMES, row, strict=True))) for row in rows]
     said = [json.loads(request.body)["messages"][-1]["content"].strip() for request in each if request]
     assert all(said)
     many = recipe.requests(1, dict(zip(NAMES, zip(*rows, strict=True), strict=True)))

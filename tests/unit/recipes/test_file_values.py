@@ -38,7 +38,7 @@ def test_a_path_has_names_and_values(key: str, expected: dict[str, str]) -> None
     assert values(key)["key"] == key
 
 
-def test_a_file_whose_name_has_an_equals_sign_is_no_folder() -> None:
+def test_a_file_whose_name_has_an_equals_sign_is_not_a_folder() -> None:
     assert set(values("a/dt=1.csv")) == {"name", "stem", "folder", "key"}
 
 
@@ -78,7 +78,7 @@ def test_a_row_with_such_a_column_of_its_own_is_filled_with_that() -> None:
         ("{% for file in [{'dt': 'looped'}] %}{{ file.dt }}{% endfor %}", "looped"),
     ],
 )
-def test_a_template_renders_them(source: str, text: str) -> None:
+def test_a_template_renders_file_values(source: str, text: str) -> None:
     assert compile_template(source, file=file_values(KEY, ())).render({}) == text
 
 

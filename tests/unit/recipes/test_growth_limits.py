@@ -19,7 +19,7 @@ from dropbatch.recipes.template_errors import (
 from dropbatch.recipes.templates import compile_template
 
 MAX_MEMORY = 200_000_000
-"""What rendering one small row may take: a few texts of the size that is allowed."""
+"""The memory to render one small row: a few texts of the maximum size."""
 
 DOUBLED = "{% set n = namespace(x=x) %}{% for i in range(60) %}{% set n.x = ... %}{% endfor %}{{ n.x | length }}"
 NESTED = "{% set n = namespace(a=[1], b=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}"
@@ -88,7 +88,7 @@ def bounded(call: Callable[[], Any]) -> Any:
     ],
 )
 def test_the_values_of_a_template_are_bounded(source: str) -> None:
-    template = compile_template(source)  # does nothing yet, not even of what is the same for all rows
+    template = compile_template(source)  # does nothing yet, not even what is the same for all rows
     with pytest.raises(TemplateFailedError):
         bounded(lambda: template.render({"x": "a"}))
 
@@ -130,7 +130,7 @@ ARGUMENTS = ["10**9", "-10**9", "big, big", "1, 10**9, big", "[big] * 1000, big"
 
 
 def _try(source: str, value: Any) -> None:
-    """Renders what may fail, but within bounds."""
+    """Render a template that may fail within bounds."""
     try:
         text = compile_template(source).render({"x": value, "big": "b" * 5_000})
     except (TemplateFailedError, UndefinedNameError, BadTemplateError):
@@ -140,8 +140,8 @@ def _try(source: str, value: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(FOR_TEXT.filters)))
-def test_no_filter_makes_much_of_little(name: str) -> None:
-    """A filter that Jinja may have some day fails here, should it grow what it is given."""
+def test_no_filter_multiplies_its_input(name: str) -> None:
+    """A future filter of Jinja fails here if it multiplies its input."""
 
     def each() -> None:
         for given_ in ARGUMENTS:
@@ -153,7 +153,7 @@ def test_no_filter_makes_much_of_little(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [str, Markup, int, float, list, dict, bytes])
-def test_no_method_makes_much_of_little(kind: type) -> None:
+def test_no_method_multiplies_its_input(kind: type) -> None:
     values: dict[type, Any] = {str: LARGE[0], Markup: Markup(LARGE[1]), int: 7, float: 1.5, bytes: b"a\t" * 1_000}
     value = values.get(kind) or ([1] * 1_000 if kind is list else {"a": 1})
     for name in dir(kind):

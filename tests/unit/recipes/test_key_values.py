@@ -1,4 +1,4 @@
-"""The values that each key takes."""
+"""The values that each key accepts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The closed list of keys, and what each may hold."""
+"""The closed list of keys, and the values of each."""
 
 import pytest
 

@@ -92,7 +92,7 @@ def test_an_endpoint_that_is_gone_is_refused_with_the_day(body: str) -> None:
     assert "/v1/images/generations" in problem.message
 
 
-def test_a_recipe_that_was_accepted_stays_so() -> None:
+def test_an_accepted_recipe_stays_accepted() -> None:
     """New facts about a model do not stop running jobs."""
     recipe = parse_recipe(short("gpt-6-luna", "max_tokens: 5").encode())
     assert compile_recipe(recipe, {}, checked=True).model == "gpt-6-luna"

@@ -11,7 +11,7 @@ from .driving import SHORT, compiled, problems_of, rejection
 MODEL = "model: m\n"
 
 
-def asked(text: str, row: dict[str, Any]) -> Any:
+def request_of(text: str, row: dict[str, Any]) -> Any:
     request = compiled(text).request(row)
     return None if request is None else json.loads(request.body)
 
@@ -49,10 +49,10 @@ def test_a_blank_row_is_rejected_with_the_line_that_leaves_it_out(
     line = re.search(r"leave such rows out with (when: (?:\"[^\"]*\"|'(?:[^']|'')*'))", problem.message)
     assert line is not None, problem.message
     corrected = MODEL + re.sub(r"when: .*\n", "", keys) + line[1] + "\n"
-    assert asked(corrected, blank) is None
-    assert asked(corrected, good) == asked(MODEL + keys, good) is not None
+    assert request_of(corrected, blank) is None
+    assert request_of(corrected, good) == request_of(MODEL + keys, good) is not None
     if "keep" in good:
-        assert asked(corrected, {**good, "keep": ""}) is None
+        assert request_of(corrected, {**good, "keep": ""}) is None
 
 
 @pytest.mark.slow
@@ -86,7 +86,7 @@ def test_a_blank_row_is_rejected_with_the_line_that_leaves_it_out(
 def test_a_body_without_a_question_is_a_bad_row(body: str, blank: dict[str, Any], good: dict[str, Any]) -> None:
     text = f"body: {{model: m, {body}}}\n"
     assert rejection(text, blank).code == "empty_prompt"
-    assert asked(text, good) is not None
+    assert request_of(text, good) is not None
 
 
 @pytest.mark.parametrize("endpoint", ["embeddings", "moderations"])
@@ -96,7 +96,7 @@ def test_empty_texts_can_be_left_out_of_a_list(endpoint: str, texts: list[str]) 
     problem = rejection(keys + "prompt: '{{ texts | json }}'\n", {"texts": ["a", ""]})
     line = re.search(r"with (prompt: \".*\")\.$", problem.message)
     assert line is not None
-    assert asked(keys + line[1] + "\n", {"texts": texts})["input"] == ["a"]
+    assert request_of(keys + line[1] + "\n", {"texts": texts})["input"] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_empty_texts_can_be_left_out_of_a_list(endpoint: str, texts: list[str]) 
         ("messages: {role: user, content: '{{ a }}'}", "invalid_messages"),
     ],
 )
-def test_a_body_without_messages_is_no_recipe(body: str, code: str | None) -> None:
+def test_a_body_without_messages_is_refused(body: str, code: str | None) -> None:
     problems = problems_of(f"body: {{model: m, {body}}}\n")
     if code is not None:
         assert code in [problem.code for problem in problems]
@@ -117,7 +117,7 @@ def test_a_body_without_messages_is_no_recipe(body: str, code: str | None) -> No
 
 def test_a_response_of_a_stored_prompt_needs_no_input() -> None:
     text = "endpoint: /v1/responses\nbody: {model: m, prompt: {id: p, variables: {name: '{{ a }}'}}}\n"
-    assert asked(text, {"a": ""}) is not None
+    assert request_of(text, {"a": ""}) is not None
 
 
 def test_no_text_of_a_row_is_in_a_problem() -> None:

@@ -72,7 +72,7 @@ def test_json_schema_is_completed_for_strict_mode() -> None:
     assert found["properties"]["c"]["required"] == ["d"]
 
 
-def test_a_chat_gets_it_as_strict_response_format() -> None:
+def test_a_chat_gets_the_schema_as_strict_response_format() -> None:
     described = sent("{a: string}")["response_format"]
     assert (described["type"], described["json_schema"]["name"], described["json_schema"]["strict"]) == (
         "json_schema",
@@ -81,13 +81,13 @@ def test_a_chat_gets_it_as_strict_response_format() -> None:
     )
 
 
-def test_responses_get_it_beside_other_settings_of_the_text() -> None:
+def test_responses_get_the_schema_beside_other_settings_of_the_text() -> None:
     text = sent("{a: string}", "/v1/responses", "parameters: {text: {verbosity: low}}\n")["text"]
     assert text["verbosity"] == "low"
     assert (text["format"]["type"], text["format"]["strict"]) == ("json_schema", True)
 
 
-def test_a_body_gets_it_too() -> None:
+def test_a_body_gets_the_schema_too() -> None:
     recipe = compile_recipe(
         parse_recipe(b"body: {model: m, messages: [{role: user, content: '{{ text }}'}]}\nschema: {a: string}\n"), {}
     )
@@ -122,14 +122,14 @@ def test_categories_are_enums_and_truth_values() -> None:
         ("{type: object, properties: {a: {$ref: '#/$defs/b'}}}", "schema.properties.a.$ref", "leads nowhere"),
     ],
 )
-def test_a_schema_that_cannot_be_meant_is_named_with_its_line(schema: str, key: str, says: str) -> None:
+def test_an_invalid_schema_is_named_with_its_line(schema: str, key: str, says: str) -> None:
     problem = only(problems_of(f"{SHORT}schema: {schema}\n"))
     assert (problem.key, problem.line) == (key, 3)
     assert says in problem.message
 
 
 def _doubling(depth: int) -> str:
-    """A schema each of whose definitions leads to the next in two ways."""
+    """Return a schema in which each definition refers to the next in two ways."""
     definitions = {
         f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}, {"$ref": f"#/$defs/d{n + 1}"}]} for n in range(depth)
     }
@@ -144,7 +144,7 @@ def test_a_schema_of_too_many_combinations_is_a_problem() -> None:
     assert "name fewer alternatives" in problem.message
 
 
-def test_a_schema_may_lead_back_to_itself() -> None:
+def test_a_schema_may_be_recursive() -> None:
     tree = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}
     assert in_place_repeats(tree) < 10
     assert problems_of(f"{SHORT}schema: {json.dumps(tree)}\n") == []

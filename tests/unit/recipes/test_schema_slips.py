@@ -61,7 +61,7 @@ def lines_of(message: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("written", "instead"), SLIPS.items())
-def test_a_slip_is_asked_about_and_what_is_advised_works(written: str, instead: str) -> None:
+def test_a_slip_is_refused_and_the_advice_works(written: str, instead: str) -> None:
     problem = only(problems_of(f"{RECIPE}  {written}\n"))
     assert (problem.line, problem.path) == (4, "recipe.yaml")
     advised = lines_of(problem.message)
@@ -89,11 +89,11 @@ def test_a_slip_is_asked_about_and_what_is_advised_works(written: str, instead: 
         "ISO 8601",
     ],
 )
-def test_a_description_is_no_slip(description: str) -> None:
+def test_a_description_is_not_a_slip(description: str) -> None:
     assert problems_of(f'{RECIPE}  a: "{description}"\n') == []
 
 
-def test_what_is_listed_as_a_form_is_advised_as_a_description() -> None:
+def test_a_list_that_looks_like_a_format_is_advised_as_a_description() -> None:
     problem = only(problems_of(f"{RECIPE}  place: City, country\n"))
     assert lines_of(problem.message) == ["place: [City, country]", 'place: "In the form City, country"']
 
@@ -111,12 +111,12 @@ def test_a_type_in_json_schema_is_corrected(written: str, meant: str) -> None:
         assert problems_of(RECIPE + schema.format(meant)) == []
 
 
-def test_the_types_themselves_are_none() -> None:
+def test_type_names_are_not_slips() -> None:
     text = f"{RECIPE}  a: string\n  b: integer\n  c: number\n  d: boolean\n  e: [yes, no]\n  f: {{list: string}}\n"
     assert problems_of(text) == []
 
 
-def test_a_recipe_that_is_in_use_stays_so() -> None:
+def test_a_recipe_in_use_stays_accepted() -> None:
     recipe = parse_recipe(f"{RECIPE}  score: int\n".encode())
     assert compile_recipe(recipe, {}, checked=True).columns == ("score",)
 

@@ -45,6 +45,6 @@ def test_a_row_that_a_template_takes_too_long_for_is_rejected_with_its_key() -> 
     assert (problem.code, problem.key) == ("template_too_slow", "system")
 
 
-def test_a_row_that_a_template_makes_too_much_of_is_rejected_with_its_key() -> None:
+def test_a_row_that_a_template_makes_too_large_is_rejected_with_its_key() -> None:
     problem = rejection("model: m\nprompt: '{{ text | center(1000000000) }}'\n", {"text": "a"})
     assert (problem.code, problem.key) == ("template_too_large", "prompt")

@@ -1,4 +1,4 @@
-"""JSON Schema as programs write it: it is completed for strict mode, or refused before it is sent."""
+"""JSON Schema as programs write it, completed for strict mode or refused before it is sent."""
 
 import datetime
 import decimal

@@ -73,7 +73,7 @@ def test_a_name_that_the_row_lacks_is_an_error_that_names_it(source: str, render
     assert (undefined.value.name, undefined.value.within) == ("y", None)
 
 
-def test_an_undefined_name_is_no_false() -> None:
+def test_an_undefined_name_is_not_false() -> None:
     with pytest.raises(UndefinedNameError):
         compile_template("{% if y %}a{% endif %}").render({})
 
@@ -122,19 +122,19 @@ def test_a_syntax_error_says_its_line_and_what_to_do(source: str, says: str) -> 
         "{{ x / 0 }}",
     ],
 )
-def test_what_the_sandbox_forbids_fails_the_row_without_its_text(source: str) -> None:
+def test_a_forbidden_call_fails_the_row_without_its_text(source: str) -> None:
     with pytest.raises((TemplateFailedError, UndefinedNameError)) as failed:
         compile_template(source).render({"x": "secret"})
     assert "secret" not in str(failed.value)
 
 
 @pytest.mark.parametrize("source", ["{{ " + "9" * 5000 + " }}", "{{ " + "(" * 3000, "{% if a %}" * 150])
-def test_what_python_itself_cannot_compile_is_a_problem_like_any_other(source: str) -> None:
+def test_a_template_that_python_cannot_compile_is_a_problem(source: str) -> None:
     with pytest.raises(BadTemplateError):
         compile_template(source)
 
 
-def test_nothing_random_is_at_hand_because_requests_are_built_again() -> None:
+def test_templates_have_nothing_random_because_requests_are_built_again() -> None:
     with pytest.raises(BadTemplateError):
         compile_template("{{ [1, 2] | random }}")
     assert compile_template("{{ lipsum }}").names == ("lipsum",)
@@ -155,5 +155,5 @@ def test_names_are_known_beforehand_in_their_order() -> None:
         (b"caf\xc3\xa9", '"café"'),
     ],
 )
-def test_whatever_a_value_holds_becomes_json(value: Any, encoded: str) -> None:
+def test_every_value_becomes_json(value: Any, encoded: str) -> None:
     assert to_json(value).decode() == encoded

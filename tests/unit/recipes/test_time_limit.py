@@ -1,4 +1,4 @@
-"""Time limits: no program of a recipe keeps a function busy, and interruptions do no harm."""
+"""Time limits: no template of a recipe keeps a function busy, and interruptions do no harm."""
 
 import re
 import signal
@@ -42,7 +42,7 @@ def _nothing_is_left_behind() -> Iterator[None]:
         lambda: sum(0 for _ in iter(int, 1)),
     ],
 )
-def test_what_takes_too_long_is_interrupted(call: object) -> None:
+def test_a_call_that_takes_too_long_is_interrupted(call: object) -> None:
     began = time.process_time()
     with pytest.raises(TimeLimitError) as late:
         TimeLimit(0.5, 60).run(call)  # type: ignore[arg-type]  # all of them can be called
@@ -50,7 +50,7 @@ def test_what_takes_too_long_is_interrupted(call: object) -> None:
     assert time.process_time() - began < 0.5 + 4 * TICK_SECONDS
 
 
-def test_what_is_quick_returns_what_it_returns() -> None:
+def test_a_quick_call_returns_its_value() -> None:
     limit = TimeLimit(1, 1)
     assert limit.run(divmod, 7, 2) == (3, 1)
     with limit:

@@ -100,7 +100,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_accepted() -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None)  # the time of a busy machine says nothing
+@settings(deadline=None)  # times of a busy machine prove nothing
 @given(
     where=st.integers(0, 60),
     inserted=st.sampled_from(
@@ -108,7 +108,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_accepted() -> None:
     )
     | st.text(max_size=3),
 )
-def test_no_text_whatsoever_raises_anything_but_its_problems(where: int, inserted: str) -> None:
+def test_no_text_raises_anything_except_problems(where: int, inserted: str) -> None:
     text = 'model: m\nprompt: "{{ text }}"\nschema:\n  a: [b, c]\nlimit: 1\n'
     changed = (text[:where] + inserted + text[where:]).encode(errors="surrogatepass")
     for problem in problems_of(changed, columns=["text"]):

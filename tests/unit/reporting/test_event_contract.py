@@ -1,6 +1,5 @@
-"""The schemas of events in `docs/events/`, and what holds every published event to them (see `event_contract`)."""
+"""The schemas of events in `docs/events/`, and the check of every published event (see `event_contract`)."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,11 +25,6 @@ def test_the_schemas_name_each_outcome() -> None:
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
-
-
-@pytest.fixture
 def accepted(fake: FakeContext) -> dict[str, Any]:
     drop(fake, "reviews/recipe.yaml", RECIPE)
     drop(fake, "reviews/reviews.csv", rows(3), run="nightly-7")
@@ -38,7 +32,7 @@ def accepted(fake: FakeContext) -> dict[str, Any]:
     return next(dict(n.detail) for n in fake.topics.published if n.event == "accepted")
 
 
-def test_an_event_that_holds_more_is_found_here_and_valid_for_consumers(accepted: dict[str, Any]) -> None:
+def test_an_event_with_more_members_is_found_here_and_valid_for_consumers(accepted: dict[str, Any]) -> None:
     more = {**accepted, "more": 1, "drop": {**accepted["drop"], "more": 2}}
 
     assert problems_of(accepted) == []
@@ -47,7 +41,7 @@ def test_an_event_that_holds_more_is_found_here_and_valid_for_consumers(accepted
 
 
 @pytest.mark.parametrize("name", ["schema_version", "status", "drop", "labels", "job_id", "rows"])
-def test_an_event_that_lacks_a_member_is_against_its_schema_unless_it_was_cut(
+def test_an_event_that_lacks_a_member_violates_its_schema_unless_it_was_cut(
     accepted: dict[str, Any], name: str
 ) -> None:
     less = {key: value for key, value in accepted.items() if key != name}
@@ -56,7 +50,7 @@ def test_an_event_that_lacks_a_member_is_against_its_schema_unless_it_was_cut(
     assert problems_of({**less, "cut": True}) == []
 
 
-def test_an_event_of_an_unknown_kind_is_against_the_contract() -> None:
+def test_an_event_of_an_unknown_kind_violates_the_contract() -> None:
     assert problems_of({"event": "news"}) == ["there is no schema for events of the kind 'news'"]
 
 

@@ -20,7 +20,7 @@ from dropbatch.reporting.message_length import (
 )
 from dropbatch.reporting.phrases import subject
 from tests.fakes.topics import check_as_sns
-from tests.notifying import Told, anything
+from tests.notifying import Generated, anything
 
 PLAIN = Notification(
     "ended",
@@ -36,8 +36,8 @@ DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068
 @pytest.mark.slow
 @given(anything())
 @settings(deadline=None)  # it may have megabytes
-def test_anything_fits(told: Told) -> None:
-    for made in (fitted(told.notification), short_form(told.notification)):
+def test_every_notification_is_cut_to_fit(generated: Generated) -> None:
+    for made in (fitted(generated.notification), short_form(generated.notification)):
         values = attributes(made)
         message = event_json(made.detail)
         check_as_sns(message, values)
@@ -62,50 +62,50 @@ def _no_constant(name: str) -> Any:
 @pytest.mark.slow
 @given(anything())
 @settings(deadline=None)
-def test_the_shortest_form_is_plain_and_short(told: Told) -> None:
-    short = short_form(told.notification)
+def test_the_shortest_form_is_plain_and_short(generated: Generated) -> None:
+    short = short_form(generated.notification)
     text = "".join((short.event, short.status, short.folder, short.subject, short.text, event_json(short.detail)))
     assert text.isascii()
     assert len(text) < 10_000
 
 
-def test_what_fits_stays_as_it_is() -> None:
-    told = fitted(PLAIN)
-    assert told == replace(PLAIN, text=PLAIN.text.replace("\t", " "))
-    assert json.loads(event_json(told.detail)) == PLAIN.detail, "programs get a key as it is"
+def test_a_notification_that_fits_stays_unchanged() -> None:
+    cut = fitted(PLAIN)
+    assert cut == replace(PLAIN, text=PLAIN.text.replace("\t", " "))
+    assert json.loads(event_json(cut.detail)) == PLAIN.detail, "programs get a key as it is"
 
 
-def test_of_a_long_subject_the_name_is_cut_and_the_numbers_never() -> None:
-    """However long SNS counts a character: an emoji is two units of UTF-16."""
+def test_a_long_subject_loses_part_of_the_name_but_no_number() -> None:
+    """SNS counts units of UTF-16, of which an emoji has two."""
     for name in ("n" * 300, "😀" * 80, "a: b: " * 40):
-        told = fitted(replace(PLAIN, subject=f"{name}.csv: 199,870 of 200,000 answered")).subject
-        assert told.startswith("…")
-        assert told.endswith(".csv: 199,870 of 200,000 answered")
-        assert 98 <= len(told.encode("utf-16-le")) // 2 <= 99
-        told = fitted(replace(PLAIN, subject=subject(f"{name}.csv", "199,870 of 200,000 answered"))).subject
-        assert told.startswith("…")
-        assert told.endswith(".csv: 199,870 of 200,000 answered")
-        assert 98 <= len(told.encode("utf-16-le")) // 2 <= 99
+        cut = fitted(replace(PLAIN, subject=f"{name}.csv: 199,870 of 200,000 answered")).subject
+        assert cut.startswith("…")
+        assert cut.endswith(".csv: 199,870 of 200,000 answered")
+        assert 98 <= len(cut.encode("utf-16-le")) // 2 <= 99
+        cut = fitted(replace(PLAIN, subject=subject(f"{name}.csv", "199,870 of 200,000 answered"))).subject
+        assert cut.startswith("…")
+        assert cut.endswith(".csv: 199,870 of 200,000 answered")
+        assert 98 <= len(cut.encode("utf-16-le")) // 2 <= 99
 
 
 def test_a_name_cannot_turn_the_rest_of_a_line_around() -> None:
     assert without_controls(f"a{DIRECTIONS}b\r\n\x00\x9f\u2028") == "a" + " " * len(DIRECTIONS) + "b     "
-    told = fitted(replace(PLAIN, subject="a\u202evsc.csv: 3 of 3 answered", text="one\u202e\rline\nanother"))
-    assert (told.subject, told.text) == ("a vsc.csv: 3 of 3 answered", "one  line\nanother")
+    cut = fitted(replace(PLAIN, subject="a\u202evsc.csv: 3 of 3 answered", text="one\u202e\rline\nanother"))
+    assert (cut.subject, cut.text) == ("a vsc.csv: 3 of 3 answered", "one  line\nanother")
 
 
 def test_an_empty_notification_still_has_a_subject_and_a_text() -> None:
-    told = fitted(Notification("", "\x00", "\n", "\x07 ", "\n \n", {}))
-    assert (told.event, told.status, told.folder) == ("unknown", "unknown", "/")
-    assert (told.subject, told.text) == ("Dropbatch: unknown", "Dropbatch: unknown")
+    cut = fitted(Notification("", "\x00", "\n", "\x07 ", "\n \n", {}))
+    assert (cut.event, cut.status, cut.folder) == ("unknown", "unknown", "/")
+    assert (cut.subject, cut.text) == ("Dropbatch: unknown", "Dropbatch: unknown")
 
 
-def test_of_a_long_text_the_long_lines_are_cut_first_and_it_says_so() -> None:
-    told = fitted(replace(PLAIN, text="x" * 400_000 + "\nResults: s3://b/k/\n")).text
-    assert told.endswith(f"…\nResults: s3://b/k/\n{CUT_NOTE}")
-    told = fitted(replace(PLAIN, text="many lines\n" * 40_000)).text
-    assert told.startswith("many lines\nmany lines\n")
-    assert told.endswith(CUT_NOTE)
+def test_the_long_lines_of_a_long_text_are_cut_first_with_a_notice() -> None:
+    cut = fitted(replace(PLAIN, text="x" * 400_000 + "\nResults: s3://b/k/\n")).text
+    assert cut.endswith(f"…\nResults: s3://b/k/\n{CUT_NOTE}")
+    cut = fitted(replace(PLAIN, text="many lines\n" * 40_000)).text
+    assert cut.startswith("many lines\nmany lines\n")
+    assert cut.endswith(CUT_NOTE)
 
 
 def problems(count: int, size: int) -> Notification:
@@ -114,27 +114,27 @@ def problems(count: int, size: int) -> Notification:
     return replace(PLAIN, detail=detail)
 
 
-def test_of_a_long_event_long_texts_are_cut_and_the_rest_is_whole() -> None:
-    told = fitted(problems(3, 400_000)).detail
-    assert told["cut"] is True
-    assert [problem["row"] for problem in told["problems"]["first"]] == [0, 1, 2]
-    assert told["problems"]["first"][0]["message"] == "x" * 10_000 + "…"
-    assert told["drop"]["key"] == "k" * 1_024
+def test_the_long_texts_of_a_long_event_are_cut_and_the_rest_is_complete() -> None:
+    cut = fitted(problems(3, 400_000)).detail
+    assert cut["cut"] is True
+    assert [problem["row"] for problem in cut["problems"]["first"]] == [0, 1, 2]
+    assert cut["problems"]["first"][0]["message"] == "x" * 10_000 + "…"
+    assert cut["drop"]["key"] == "k" * 1_024
 
 
 @pytest.mark.slow
-def test_of_a_long_event_long_lists_are_cut_with_a_count() -> None:
-    told = fitted(problems(30_000, 1_000)).detail
-    kept = told["problems"]["first"]
+def test_the_long_lists_of_a_long_event_are_cut_with_a_count() -> None:
+    cut = fitted(problems(30_000, 1_000)).detail
+    kept = cut["problems"]["first"]
     assert 20 <= len(kept) < 30_000
-    assert told["problems"]["first_cut"] == 30_000 - len(kept)
-    assert told["problems"]["total"] == 30_000
-    assert told["drop"]["key"] == "k" * 1_024, "keys are never cut"
+    assert cut["problems"]["first_cut"] == 30_000 - len(kept)
+    assert cut["problems"]["total"] == 30_000
+    assert cut["drop"]["key"] == "k" * 1_024, "keys are never cut"
 
 
-def test_of_a_huge_event_the_shortest_form_is_sent() -> None:
+def test_a_huge_event_is_sent_in_its_shortest_form() -> None:
     heap = {str(number): ["x" * 2_000] * 30 for number in range(30)}
     results = {"bucket": "b", "prefix": "k/j/"}
-    told = fitted(replace(PLAIN, detail={**PLAIN.detail, "results": results, "heap": heap})).detail
+    cut = fitted(replace(PLAIN, detail={**PLAIN.detail, "results": results, "heap": heap})).detail
     expected = {"schema_version": 1, "event": "ended", "status": "partial", "job_id": "j", "results": results}
-    assert told == {**expected, "cut": True}
+    assert cut == {**expected, "cut": True}

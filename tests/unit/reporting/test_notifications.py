@@ -12,7 +12,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import JobState, OpenAIStatus
 from dropbatch.ports import Notification
 from dropbatch.reporting import phrases
-from tests.driving import RECIPE, drop, only_job, result, result_json, run
+from tests.driving import RECIPE, drop, only_event, only_job, result, result_json, run
 from tests.fakes import RESULTS, FakeContext, answer_ok, response_line
 
 SENTIMENT = b"""\
@@ -30,11 +30,6 @@ def fake(tmp_path: Path) -> FakeContext:
     return fake
 
 
-def told(fake: FakeContext, event: str) -> Notification:
-    (found,) = [notification for notification in fake.topics.published if notification.event == event]
-    return found
-
-
 def digest_of(recipe: bytes) -> str:
     """Return the name of a recipe in texts."""
     return hashlib.sha256(recipe).hexdigest()[:8]
@@ -50,10 +45,10 @@ def attributes(notification: Notification) -> tuple[str, str, str]:
     return notification.event, notification.status, notification.folder
 
 
-def test_an_accepted_drop_says_what_goes_and_how_to_stop_it(fake: FakeContext) -> None:
+def test_an_accepted_drop_says_what_is_sent_and_how_to_stop_it(fake: FakeContext) -> None:
     drop(fake, "shop/my file.csv", b"text\na\nb\n")
     run(fake)
-    accepted = told(fake, "accepted")
+    accepted = only_event(fake, "accepted")
     assert attributes(accepted) == ("accepted", "running", "shop")
     assert accepted.subject == "shop/my file.csv: accepted, 2 rows"
     assert "2 rows, of which 2 go to OpenAI in 1 batch" in accepted.text
@@ -80,7 +75,7 @@ def test_the_end_shows_counts_cost_answers_reasons_and_next_steps(fake: FakeCont
     fake.openai.answer = answer
     drop(fake, "shop/a.csv", b"text\n" + b"".join(b"xyzzy %d\n" % row for row in range(9)), team="support")
     run(fake)
-    ended = told(fake, "ended")
+    ended = only_event(fake, "ended")
     assert attributes(ended) == ("ended", "partial", "shop")
     assert ended.subject == "shop/a.csv: 5 of 9 answered"
     job = only_job(fake)
@@ -135,7 +130,7 @@ def test_requests_of_unknown_price_are_shown_beside_the_cost_of_the_others(fake:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT.replace(b"gpt-6-luna", b'"{{ model }}"'))
     drop(fake, "shop/a.csv", b"model,text\ngpt-6-luna,a\ngpt-6-luna,b\nmy-own,c\n")
     run(fake)
-    ended = told(fake, "ended")
+    ended = only_event(fake, "ended")
     cost = ended.detail["cost"]
     assert cost["paid"] > 0
     assert (cost["unpriced_requests"], cost["uncollected_requests"]) == (2, 0)
@@ -146,7 +141,7 @@ def test_requests_of_unknown_price_are_shown_beside_the_cost_of_the_others(fake:
 def test_if_all_rows_are_answered_the_next_line_fetches_them(fake: FakeContext) -> None:
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake)
-    ended = told(fake, "ended")
+    ended = only_event(fake, "ended")
     assert ended.subject == "shop/a.csv: 1 of 1 answered"
     assert ended.text.splitlines()[-2].startswith("To fetch them: aws s3 cp s3://the-results/shop/a.csv/")
 
@@ -155,14 +150,14 @@ def test_skipped_rows_are_not_counted_as_unanswered(fake: FakeContext) -> None:
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b'when: "{{ text }}"\n')
     drop(fake, "shop/a.csv", b'text\na\n""\n')
     run(fake)
-    assert told(fake, "ended").subject == "shop/a.csv: 1 of 1 answered"
-    assert told(fake, "ended").status == "succeeded"
+    assert only_event(fake, "ended").subject == "shop/a.csv: 1 of 1 answered"
+    assert only_event(fake, "ended").status == "succeeded"
 
 
 def test_a_rejection_lists_causes_with_their_counts_and_first_lines(fake: FakeContext) -> None:
     drop(fake, "shop/a.csv", b"id,text\n" + b"1\n" * 120)
     run(fake)
-    rejected = told(fake, "rejected")
+    rejected = only_event(fake, "rejected")
     assert attributes(rejected) == ("rejected", "rejected", "shop")
     assert rejected.subject == "shop/a.csv: rejected, 1 problem"
     problems = [line for line in rejected.text.splitlines() if line.startswith("- ")]
@@ -188,7 +183,7 @@ def test_a_rejection_lists_five_causes_and_counts_the_others(fake: FakeContext) 
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"".join(b"qqq%d: 1\n" % number for number in range(7)))
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake)
-    problems = [line for line in told(fake, "rejected").text.splitlines() if line.startswith("- ")]
+    problems = [line for line in only_event(fake, "rejected").text.splitlines() if line.startswith("- ")]
     assert len(problems) == 6
     assert problems[5] == "- and 2 more"
 
@@ -197,7 +192,7 @@ def test_a_wrong_recipe_and_wrong_rows_are_reported_together(fake: FakeContext) 
     fake.objects.drop("shop/recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimt: 4\ndelimiter: ";"\n')
     drop(fake, "shop/a.csv", b"id;text\n1\n2;b\n3\n")
     run(fake)
-    problems = told(fake, "rejected").detail["problems"]["first"]
+    problems = only_event(fake, "rejected").detail["problems"]["first"]
     assert [(problem.get("path"), problem["line"]) for problem in problems] == [
         ("shop/recipe.yaml", 3),
         (None, 2),
@@ -209,7 +204,7 @@ def test_a_line_that_is_wrong_and_a_duplicate_is_reported_for_both(fake: FakeCon
     line = b'{"custom_id": "a", "method": "GET", "url": "/v1/embeddings", "body": {"model": "m", "input": "x"}}\n'
     drop(fake, "a.jsonl", line * 2)
     run(fake)
-    problems = told(fake, "rejected").detail["problems"]["first"]
+    problems = only_event(fake, "rejected").detail["problems"]["first"]
     assert [(problem["line"], problem["code"]) for problem in problems] == [
         (1, "invalid_method"),
         (2, "invalid_method"),
@@ -220,7 +215,7 @@ def test_a_line_that_is_wrong_and_a_duplicate_is_reported_for_both(fake: FakeCon
 def test_a_row_without_a_column_of_the_recipe_is_reported_with_its_line(fake: FakeContext) -> None:
     drop(fake, "shop/a.jsonl", b'{"text": "a"}\n{"txt": "b"}\n')
     run(fake)
-    (problem,) = told(fake, "rejected").detail["problems"]["first"]
+    (problem,) = only_event(fake, "rejected").detail["problems"]["first"]
     assert problem["message"] == ("Line 2, key prompt of the recipe: the row has no 'text'; did you mean {{ txt }}?")
 
 
@@ -246,7 +241,7 @@ def test_a_message_about_a_wrong_line_quotes_nothing_of_it(fake: FakeContext, me
     lines = [good, {**good, "custom_id": "2", "method": 1, **member}]
     drop(fake, "a.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
     run(fake)
-    rejected = told(fake, "rejected")
+    rejected = only_event(fake, "rejected")
     assert attributes(rejected) == ("rejected", "rejected", "/")
     assert "xyzzy" not in rejected.text + json.dumps(rejected.detail) + "".join(fake.observer.lines)
 
@@ -255,10 +250,10 @@ def test_a_held_job_says_where_the_key_goes(fake: FakeContext) -> None:
     fake.openai.key_valid = False
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake, ticks=5)
-    held = told(fake, "held")
+    held = only_event(fake, "held")
     assert attributes(held) == ("held", "held", "shop")
     assert held.subject == "shop/a.csv: waits for its administrators"
-    (operators,) = [told.operators for told in fake.topics.operators]
+    (operators,) = [message.operators for message in fake.topics.operators]
     assert operators is not None
     assert "aws secretsmanager put-secret-value --secret-id the-secret --secret-string sk-…" in operators.text
     assert "the-secret" not in held.text
@@ -275,7 +270,7 @@ def test_a_duplicate_names_the_job_that_does_the_work(fake: FakeContext) -> None
     standing = only_job(fake)
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake, ticks=2)
-    duplicate = told(fake, "duplicate")
+    duplicate = only_event(fake, "duplicate")
     assert attributes(duplicate) == ("duplicate", "duplicate", "shop")
     assert duplicate.detail["duplicate_of"] == standing.id
     assert f"s3://the-results/shop/a.csv/{standing.id}/" in duplicate.text
@@ -293,8 +288,8 @@ def test_a_cancel_after_a_duplicate_reaches_the_job_that_does_the_work(fake: Fak
     fake.openai.answer = lambda _request: None
     drop(fake, "shop/a.csv.cancel", b"")
     run(fake)
-    assert told(fake, "ended").detail["job_id"] == told(fake, "duplicate").detail["duplicate_of"]
-    assert told(fake, "ended").status == "cancelled"
+    assert only_event(fake, "ended").detail["job_id"] == only_event(fake, "duplicate").detail["duplicate_of"]
+    assert only_event(fake, "ended").status == "cancelled"
 
 
 def test_a_recipe_is_reported_as_usable_or_with_the_wrong_lines(fake: FakeContext) -> None:
@@ -316,7 +311,7 @@ def test_a_recipe_chooses_its_messages_but_a_rejection_is_always_sent(fake: Fake
     drop(fake, "shop/good.csv", b"text\na\n")
     drop(fake, "shop/bad.csv", b"id,text\n1\n")
     run(fake)
-    assert [told.event for told in fake.topics.people] == ["rejected"]
+    assert [message.event for message in fake.topics.people] == ["rejected"]
     assert sorted(fake.topics.events()) == ["accepted", "ended", "rejected"], "programs get every event"
 
 
@@ -324,14 +319,14 @@ def test_only_the_end_is_sent_if_the_recipe_wants_only_that(fake: FakeContext) -
     fake.objects.drop("shop/recipe.yaml", SENTIMENT + b"notify: [ended]\n")
     drop(fake, "shop/good.csv", b"text\na\n")
     run(fake)
-    assert [told.event for told in fake.topics.people] == ["ended"]
+    assert [message.event for message in fake.topics.people] == ["ended"]
     assert fake.topics.events() == ["accepted", "ended"], "programs get every event"
 
 
-def test_a_long_name_is_cut_and_never_the_numbers(fake: FakeContext) -> None:
+def test_a_long_name_is_cut_but_no_number(fake: FakeContext) -> None:
     drop(fake, "shop/" + "ü" * 200 + ".csv", b"text\na\n")
     run(fake)
-    subject = told(fake, "ended").subject
+    subject = only_event(fake, "ended").subject
     assert len(subject) < 100
     assert subject.startswith("…ü")
     assert subject.endswith("ü.csv: 1 of 1 answered")
@@ -340,7 +335,7 @@ def test_a_long_name_is_cut_and_never_the_numbers(fake: FakeContext) -> None:
 def test_a_name_with_control_characters_makes_a_subject_without(fake: FakeContext) -> None:
     drop(fake, "shop/a\tb\nc.csv", b"text\na\n")
     run(fake)
-    assert told(fake, "ended").subject == "shop/a b c.csv: 1 of 1 answered"
+    assert only_event(fake, "ended").subject == "shop/a b c.csv: 1 of 1 answered"
 
 
 @pytest.mark.slow
@@ -348,8 +343,8 @@ def test_an_expired_job_names_what_to_do(fake: FakeContext) -> None:
     fake.openai.answer, fake.openai.ending = lambda _request: None, OpenAIStatus.EXPIRED
     drop(fake, "shop/a.csv", b"text\na\n")
     run(fake, ticks=100, step=3600)
-    assert "1 row expired (batch_expired), the first is row 1: " in told(fake, "ended").text
-    assert told(fake, "ended").status == "failed"
+    assert "1 row expired (batch_expired), the first is row 1: " in only_event(fake, "ended").text
+    assert only_event(fake, "ended").status == "failed"
 
 
 @pytest.mark.parametrize(

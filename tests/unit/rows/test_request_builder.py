@@ -25,7 +25,7 @@ def test_a_chunk_has_a_blank_row_if_one_of_its_rows_is_blank(rows: list[tuple[An
 
 @pytest.mark.parametrize("recipe", [b'model: m\nprompt: "{{ text }}"\n', None])
 def test_a_blank_row_that_an_earlier_release_accepted_is_still_sent(recipe: bytes | None) -> None:
-    """A row that was accepted is built again as it was, even if it would be refused today."""
+    """An accepted row is built again as it was, even if it would be refused now."""
     body = {"model": "m", "messages": []}
     request = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
     record = Record(1, 1, json.dumps(request).encode(), {"text": " ", "id": "1"} if recipe else request)

@@ -16,12 +16,12 @@ KINDS = {kind.__name__: kind for kind in KEYS}
 
 
 def kept(name: str) -> dict[str, Any]:
-    """Return what must be kept of an item of version 1: all of it, except the message about a job that runs."""
+    """Return the members of an item of version 1 that must be kept: all except the message about a running job."""
     return {member: value for member, value in item_of(name).items() if (name, member) != ("Job", "sent_at")}
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_an_item_of_version_1_loses_nothing(name: str) -> None:
+def test_an_item_of_version_1_is_read_completely(name: str) -> None:
     read = to_item(from_item(item_of(name), KINDS[name]))
     assert read["v"] == 2
     assert as_version_1(read) == kept(name)
@@ -39,8 +39,8 @@ def test_the_next_change_writes_an_item_of_version_1_in_version_2(name: str) -> 
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_every_member_says_may_be_missing_from_an_older_item(name: str) -> None:
-    """The release before may not have known a member: its default counts."""
+def test_every_member_may_be_missing_from_an_older_item(name: str) -> None:
+    """An older release may not know a member: then its default counts."""
     kind = KINDS[name]
     item = item_of(name)
     needed = {"pk", "sk", "v", "rev", *_without_default(kind)}

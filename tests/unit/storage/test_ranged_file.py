@@ -26,7 +26,7 @@ def ranged(data: bytes = DATA) -> tuple[RangedFile, Counting]:
     return RangedFile(objects, INBOX, "k", version, len(data)), objects
 
 
-def test_it_reads_as_a_file_does_wherever_one_goes() -> None:
+def test_a_ranged_file_reads_like_a_file_at_any_position() -> None:
     file, _ = ranged()
     other = io.BytesIO(DATA)
     chance = random.Random(2)
@@ -58,7 +58,7 @@ def test_a_footer_in_many_bits_is_one_request() -> None:
     assert objects.ranges == [(len(DATA) - READ_AHEAD, len(DATA))]
 
 
-def test_what_is_large_is_read_as_it_is_asked_for() -> None:
+def test_large_ranges_are_read_on_request() -> None:
     file, objects = ranged()
     file.seek(7)
     file.read(2 * READ_AHEAD)

@@ -1,4 +1,4 @@
-"""Finding and reading a recipe has bounds: it is small, and its files are in its own folder or below."""
+"""Bounds of finding and reading a recipe: it is small, and its files are in its own folder or below."""
 
 import pytest
 
@@ -13,7 +13,7 @@ RECIPE = b"model: m\nprompt: file://prompt.md\n"
 
 
 class Objects(FakeObjects):
-    """S3, which counts the bytes that are read."""
+    """S3 that counts the bytes that are read."""
 
     read = 0
 
@@ -51,7 +51,7 @@ def test_a_file_that_is_too_large_is_not_read(objects: Objects) -> None:
     assert objects.read == len(RECIPE)
 
 
-def test_files_are_not_too_large_together(objects: Objects) -> None:
+def test_files_that_are_too_large_together_are_not_read(objects: Objects) -> None:
     names = [f"{n}.md" for n in range(5)]
     turns = "".join(f"    - {{role: user, content: file://{name}}}\n" for name in names)
     objects.drop("a/recipe.yaml", f"body:\n  model: m\n  messages:\n{turns}".encode())
@@ -94,7 +94,7 @@ def test_a_recipe_that_grew_while_it_was_read_is_refused(objects: Objects) -> No
         read_recipe(objects, INBOX, "recipe.yaml")
 
 
-def test_a_recipe_that_is_not_there_is_missing(objects: Objects) -> None:
+def test_a_recipe_that_does_not_exist_is_missing(objects: Objects) -> None:
     with pytest.raises(ObjectNotFoundError):
         read_recipe(objects, INBOX, "recipe.yaml")
     assert find_recipe(objects, INBOX, "a/r.csv") is None

@@ -12,7 +12,7 @@ from tests.driving import drop, only_job, run
 from tests.fakes import FakeContext
 
 INPUTS = st.integers(0, 2**31 - 1)
-"""Of these the highest bit says that they are a list."""
+"""Numbers of inputs. The highest bit of a number marks a list."""
 
 RECORDS = st.lists(st.binary(min_size=1, max_size=40), max_size=12)
 
@@ -27,7 +27,7 @@ def test_records_are_cut_out_of_blocks_of_any_size(records: list[bytes], block: 
     assert list(index.records(data[at : at + block] for at in range(0, len(data), block))) == records
 
 
-def test_a_shard_that_is_too_short_is_loud() -> None:
+def test_a_shard_that_is_too_short_is_an_error() -> None:
     index = ShardIndex()
     index.add(5, 0)
     with pytest.raises(AssertionError):
@@ -47,7 +47,7 @@ def test_an_index_is_read_as_it_was_written(rows: list[tuple[int, int, int, int]
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 3, INPUTS, st.booleans()), max_size=80))
-def test_an_index_tells_rows_that_ask_for_a_list(rows: list[tuple[int, int, int, int, bool]]) -> None:
+def test_an_index_marks_rows_that_ask_for_a_list(rows: list[tuple[int, int, int, int, bool]]) -> None:
     index = ShardIndex()
     for *numbers, is_list in rows:
         index.add(*numbers, is_list=is_list)
@@ -57,7 +57,7 @@ def test_an_index_tells_rows_that_ask_for_a_list(rows: list[tuple[int, int, int,
     columns = (again.sizes, again.groups, again.tokens, again.inputs, map(bool, again.lists))
     assert list(zip(*columns, strict=True)) == rows
     if not any(is_list for *_, is_list in rows):
-        assert len(data) == 16 * len(rows), "jobs of before are read like those of today"
+        assert len(data) == 16 * len(rows), "earlier jobs are read like current ones"
 
 
 def test_rows_are_known_by_their_model_and_by_why_they_are_not_sent(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_batches_that_are_admitted(
     assert all(batch.admitted_at == NOW for batch in found)
 
 
-def test_models_share_what_may_be_given_to_submit(fake: FakeContext) -> None:
+def test_models_share_the_dispatch_quota(fake: FakeContext) -> None:
     job = Job("j", Drop(INBOX, "a.csv", "v", 0), 0, state=JobState.RUNNING)
     waiting = [Batch("j", n, 0, "/v1/e", "many" if n < 50 else "few", 1, 1, 0) for n in range(53)]
     found = Counter(batch.model for batch in admit(fake.context, {"j": job}, waiting, 10))

@@ -28,13 +28,11 @@ ODD = st.lists(
 
 @pytest.mark.slow
 @given(ODD.map("".join), st.integers(1, 40), st.integers(5, 60), st.booleans())
-def test_lines_parsed_at_once_give_what_lines_parsed_one_by_one_give(
-    text: str, chunk: int, limit: int, spoilt: bool
-) -> None:
-    """Wherever a chunk ends: in a record, in a blank line, before or behind what is broken."""
+def test_lines_parsed_together_equal_lines_parsed_one_by_one(text: str, chunk: int, limit: int, spoilt: bool) -> None:
+    """A chunk may end in a record, in a blank line, before or after a broken row."""
     data = text.encode()
     if spoilt:
-        data = data.replace(b"\xc3", b"\xff")  # no UTF-8 any more, where there was an é
+        data = data.replace(b"\xc3", b"\xff")  # no longer UTF-8, because of an é
     lines = (
         data.splitlines(keepends=True) if b"\r" not in data and b"\x85" not in data else io.BytesIO(data).readlines()
     )
@@ -43,7 +41,7 @@ def test_lines_parsed_at_once_give_what_lines_parsed_one_by_one_give(
         found = []
         try:
             for record in records:
-                found.append(record)  # noqa: PERF402  # what came before a rejection counts
+                found.append(record)  # noqa: PERF402  # rows before a rejection count
         except DropRejectedError as rejected:
             return found, list(rejected.problems)
         return found, None
@@ -57,7 +55,7 @@ def test_lines_parsed_at_once_give_what_lines_parsed_one_by_one_give(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunked, "CHUNK_BYTES", chunk)
-        longest = max(map(len, lines), default=0)  # a single line's length is seen to before
+        longest = max(map(len, lines), default=0)  # the length of a single line is checked before
         found = read_chunks(Lines([data], longest), shape, limit)
         quickly = told(record for part in found for record in part.records())
     assert quickly == told(slowly())
@@ -96,7 +94,7 @@ def test_cells_are_those_that_csv_sees(pieces: list[str], between: str, width: i
     st.sampled_from([",", ";", "\t", " "]),
     st.booleans(),
 )
-def test_what_csv_writes_in_lines_is_taken_apart_at_once(
+def test_lines_that_csv_writes_are_parsed_together(
     table: list[tuple[str, str, str]], line_end: str, delimiter: str, ends: bool
 ) -> None:
     out = io.StringIO(newline="")

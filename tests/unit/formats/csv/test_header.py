@@ -29,7 +29,7 @@ def test_column_names_are_used_once() -> None:
     assert "rename" in first.message
 
 
-def test_a_header_that_is_really_a_row_is_not_told_at_length() -> None:
+def test_a_header_that_is_really_a_row_is_not_quoted() -> None:
     text = "a whole review\n" * 20
     problem = rejected("r.csv", f'"{text}","{text}"\n1,2\n'.encode())
     assert problem.code == "duplicate_column"
@@ -43,7 +43,7 @@ def test_a_column_between_others_needs_a_name() -> None:
     assert problem.message == "Column 2 of the header (line 1) has no name; give it one."
 
 
-def test_the_index_of_pandas_and_the_empty_columns_of_spreadsheets_are_let_pass() -> None:
+def test_the_index_of_pandas_and_the_empty_columns_of_spreadsheets_are_accepted() -> None:
     [indexed] = rows("r.csv", b",a,b\n0,1,2\n")
     assert indexed.values == {"": "0", "a": "1", "b": "2"}
     [padded] = rows("r.csv", b"a,b,,\n1,2,,\n")

@@ -9,7 +9,7 @@ def test_rows_keep_their_bytes_and_get_their_columns() -> None:
     assert (second.number, second.line, second.raw, second.values) == (2, 5, b"2,d", {"id": "2", "text": "d"})
 
 
-def test_separators_that_are_no_line_ends_stay_in_the_text() -> None:
+def test_separators_that_are_not_line_ends_stay_in_the_text() -> None:
     text = "a\x85b\u2028c\u2029d\x0be\x0cf\x1cg\x00h😀"
     [record] = rows("r.csv", f"text,n\n{text},1\n".encode())
     assert record.values == {"text": text, "n": "1"}
@@ -20,7 +20,7 @@ def test_a_field_may_be_longer_than_csv_allows_by_default() -> None:
     assert record.values == {"text": "x" * 300_000, "n": "1"}
 
 
-def test_a_ragged_row_is_named_with_its_line_and_reading_goes_on() -> None:
+def test_a_ragged_row_is_named_with_its_line_and_reading_continues() -> None:
     short, good, long = rows("r.csv", b"a,b\n1\n2,3\n4,5,6\n")
     assert short.problem is not None
     assert short.problem.line == 2
@@ -50,7 +50,7 @@ def test_reading_stops_where_a_broken_quote_leaves_the_next_row_in_doubt() -> No
     assert rejected("r.csv", b'a,b\n1,"2"x"\n5,6\n').code == "bad_quoting"
 
 
-def test_a_carriage_return_outside_quotes_is_named_for_what_it_is() -> None:
+def test_a_carriage_return_outside_quotes_is_named() -> None:
     problem = row_problem("r.csv", b'a,b\n1,x\ry\n"3",4\n')
     assert (problem.code, problem.line) == ("lone_carriage_return", 2)
     assert "LF or CRLF" in problem.message

@@ -1,4 +1,4 @@
-"""A name that an object has twice is found, whether jiter looks first or not."""
+"""A name that an object has twice is found, with or without jiter."""
 
 import pytest
 from hypothesis import given

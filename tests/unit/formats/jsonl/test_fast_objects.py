@@ -1,4 +1,4 @@
-"""Objects of JSON are the same, found by what separates them or by their brackets."""
+"""Objects of JSON are the same, found by separators or by brackets."""
 
 import json
 from typing import Any

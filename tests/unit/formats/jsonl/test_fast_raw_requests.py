@@ -1,4 +1,4 @@
-"""Lines that are read by their shape give what they give one by one, and whatever is wrong with one is found."""
+"""Lines that are read by a template give the same rows and problems as lines read one by one."""
 
 import json
 from collections.abc import Sequence
@@ -33,11 +33,11 @@ def request(row: int, **body: Any) -> dict[str, Any]:
 
 ALIKE = [json.dumps(request(row)).encode() + b"\n" for row in range(100)]
 
-Told = list[tuple[Any, ...]]
+Requests = list[tuple[Any, ...]]
 
 
-def told(records: Sequence[Record]) -> Told:
-    """What rows become, one by one."""
+def requests_of(records: Sequence[Record]) -> Requests:
+    """Return the requests of rows, made one by one."""
     asker, found = RequestBuilder(None), []
     for record in records:
         try:
@@ -50,12 +50,12 @@ def told(records: Sequence[Record]) -> Told:
     return found
 
 
-def told_at_once(lines: list[bytes]) -> Told:
+def read_together(lines: list[bytes]) -> Requests:
     asker, found = RequestBuilder(None), []
     for chunk in drop("r.jsonl", b"".join(lines)).chunks():
         requests = asker.requests(chunk)
         if not isinstance(chunk, RawChunk) or requests is None:
-            found += told(chunk.records())
+            found += requests_of(chunk.records())
             continue
         bodies = requests.bodies()
         assert list(map(len, bodies)) == requests.sizes
@@ -66,19 +66,19 @@ def told_at_once(lines: list[bytes]) -> Told:
     return found
 
 
-def one_by_one(lines: list[bytes]) -> Told:
+def read_one_by_one(lines: list[bytes]) -> Requests:
     records: list[Record] = []
     for line, raw in enumerate(lines, 1):
         if not raw.isspace():
             records.append(Record(len(records) + 1, line, raw, *jsonl.parse_object(raw, line)))
-    return told(records)
+    return requests_of(records)
 
 
-def test_lines_that_were_made_alike_are_one_chunk() -> None:
+def test_lines_of_the_same_form_are_one_chunk() -> None:
     chunks = list(drop("r.jsonl", b"".join(ALIKE)).chunks())
     assert [type(chunk).__name__ for chunk in chunks[:2]] == ["Records"] * 2, "the first two lines give the shape"
     assert sum(len(chunk.raws) for chunk in chunks if isinstance(chunk, RawChunk)) == 98
-    assert told_at_once(ALIKE) == one_by_one(ALIKE)
+    assert read_together(ALIKE) == read_one_by_one(ALIKE)
 
 
 def changed(text: str, by: str) -> bytes:
@@ -130,10 +130,10 @@ MALFORMED = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_malformed_is_refused_among_lines_that_are_alike(name: str) -> None:
+def test_a_malformed_line_is_refused_among_lines_of_the_same_form(name: str) -> None:
     lines = [*ALIKE[:40], MALFORMED[name], *ALIKE[41:]]
-    found = told_at_once(lines)
-    assert found == one_by_one(lines)
+    found = read_together(lines)
+    assert found == read_one_by_one(lines)
     problems = found[40][-1]
     assert problems[0].line == 41
     assert all(isinstance(each[-1][0], str) for number, each in enumerate(found) if number != 40)
@@ -161,9 +161,9 @@ SOUND = {
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_what_differs_is_taken_as_it_is(name: str) -> None:
+def test_a_line_of_another_form_is_read_unchanged(name: str) -> None:
     lines = [*ALIKE[:40], SOUND[name], *ALIKE[41:], SOUND[name], SOUND[name]]
-    assert told_at_once(lines) == one_by_one(lines)
+    assert read_together(lines) == read_one_by_one(lines)
 
 
 TEXTS = st.text(alphabet=st.sampled_from('ab"\\/\n\x01\x7f\x85é\u2028\ufffd😀:{},'), max_size=12)
@@ -199,13 +199,13 @@ def test_any_lines_are_read_as_they_are_one_by_one(kinds: list[bytes], others: l
     lines = [ALIKE[0], *(line for kind in kinds for line in [kind] * 4)]
     for place, other in others:
         lines.insert(1 + place % len(lines), other)
-    assert told_at_once(lines) == one_by_one(lines)
+    assert read_together(lines) == read_one_by_one(lines)
 
 
-def test_a_line_of_two_requests_beside_a_blank_one_is_no_two_lines() -> None:
+def test_a_line_of_two_requests_beside_a_blank_one_is_not_two_lines() -> None:
     lines = [*ALIKE[:20], ALIKE[20][:-1] + ALIKE[21], b"\n", *ALIKE[22:]]
-    found = told_at_once(lines)
-    assert found == one_by_one(lines)
+    found = read_together(lines)
+    assert found == read_one_by_one(lines)
     assert found[20][-1][0].line == 21
 
 
@@ -245,9 +245,9 @@ def written(line: dict[str, Any], *, compact: bool = False) -> bytes:
         },
     ],
 )
-def test_whatever_differs_in_texts_and_numbers_alone_is_read_at_once(line: Any, compact: bool) -> None:
+def test_lines_that_differ_only_in_texts_and_numbers_are_read_together(line: Any, compact: bool) -> None:
     lines = [written(line(n), compact=compact) for n in range(60)]
-    assert told_at_once(lines) == one_by_one(lines)
+    assert read_together(lines) == read_one_by_one(lines)
     chunks = drop("r.jsonl", b"".join(lines)).chunks()
     assert sum(len(chunk.raws) for chunk in chunks if isinstance(chunk, RawChunk)) > 50
 
@@ -277,7 +277,7 @@ DECIDING: dict[str, list[Any]] = {
     st.lists(st.sampled_from(sorted(DECIDING)), unique=True, min_size=1, max_size=3),
     st.lists(st.integers(0, 11), min_size=12, max_size=24),
 )
-def test_lines_that_are_read_at_once_are_expected_to_take_what_each_takes(
+def test_estimates_of_lines_read_together_equal_those_of_each_line(
     url: str, names: list[str], choices: list[int]
 ) -> None:
     lines = []
@@ -286,7 +286,7 @@ def test_lines_that_are_read_at_once_are_expected_to_take_what_each_takes(
         asked = {"input": "a"} if "chat" not in url else {"messages": [{"role": "user", "content": "a"}]}
         line = {"custom_id": f"{n}", "method": "POST", "url": url, "body": {"model": "m", "seed": n, **asked, **body}}
         lines.append(written(line))
-    assert told_at_once(lines) == one_by_one(lines)
+    assert read_together(lines) == read_one_by_one(lines)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_a_gap_takes_one_number(first: str, second: str) -> None:
     lines = [written(request(n, seed=n)) for n in range(40)]
     lines[21] = lines[1].replace(first.encode(), b'"seed": 1, 2').replace(b"row-1", b"row-21")
     lines[22] = lines[1].replace(first.encode(), second.encode()).replace(b"row-1", b"row-22")
-    assert told_at_once(lines) == one_by_one(lines)
+    assert read_together(lines) == read_one_by_one(lines)
 
 
 def _chat(n: int, *messages: Any, **body: Any) -> dict[str, Any]:
@@ -324,7 +324,7 @@ ASKED: dict[str, Any] = {
     "a moderation": lambda n, text: _of("/v1/moderations", n, input=text),
     "a response": lambda n, text: _of("/v1/responses", n, input=text),
     "a response's items": lambda n, text: _of("/v1/responses", n, input=[{"role": "user", "content": text}]),
-    "a response that goes on": lambda n, text: _of("/v1/responses", n, previous_response_id=text),
+    "a response that continues": lambda n, text: _of("/v1/responses", n, previous_response_id=text),
     "a completion": lambda n, text: _of("/v1/completions", n, prompt=text),
     "an image": lambda n, text: _of("/v1/images/generations", n, prompt=text),
 }
@@ -335,13 +335,13 @@ BLANK = st.sampled_from(["", " ", "\n", "\u00a0\t", "\u2028"])
 @pytest.mark.slow
 @pytest.mark.parametrize("line", ASKED.values(), ids=ASKED)
 @pytest.mark.parametrize("blank", ["", "  ", "\n\t", "\u00a0"])
-def test_a_line_that_asks_nothing_is_found_among_those_that_are_read_at_once(line: Any, blank: str) -> None:
+def test_a_line_without_a_question_is_found_among_lines_read_together(line: Any, blank: str) -> None:
     lines = [written(line(n, f"row {n}")) for n in range(60)]
     assert sum(len(c.raws) for c in drop("r.jsonl", b"".join(lines)).chunks() if isinstance(c, RawChunk)) > 50
     lines[20] = written(line(20, blank))
     lines[40:43] = [written(line(n, blank)) for n in range(40, 43)]
-    found = told_at_once(lines)
-    assert found == one_by_one(lines)
+    found = read_together(lines)
+    assert found == read_one_by_one(lines)
     bad = [number for number, *_, each in found if each and isinstance(each[0], Problem)]
     assert bad == [21, 41, 42, 43]
 
@@ -352,9 +352,9 @@ def test_a_line_that_asks_nothing_is_found_among_those_that_are_read_at_once(lin
     st.sampled_from(sorted(ASKED)),
     st.lists(st.one_of(st.just("text"), st.text(max_size=3), BLANK), min_size=8, max_size=40),
 )
-def test_whatever_texts_say_lines_read_at_once_are_told_as_one_by_one(kind: str, texts: list[str]) -> None:
+def test_lines_read_together_equal_lines_read_one_by_one_for_any_texts(kind: str, texts: list[str]) -> None:
     lines = [written(ASKED[kind](n, text)) for n, text in enumerate(texts)]
-    assert told_at_once(lines) == one_by_one(lines)
+    assert read_together(lines) == read_one_by_one(lines)
 
 
 @pytest.mark.parametrize(
@@ -374,10 +374,10 @@ def test_whatever_texts_say_lines_read_at_once_are_told_as_one_by_one(kind: str,
         lambda n: _of("/v1/embeddings", n, input=[n, 0]),
     ],
 )
-def test_what_has_something_else_to_say_may_be_blank_elsewhere(line: Any) -> None:
+def test_a_line_with_another_question_may_have_blank_members(line: Any) -> None:
     lines = [written(line(n)) for n in range(60)]
-    found = told_at_once(lines)
-    assert found == one_by_one(lines)
+    found = read_together(lines)
+    assert found == read_one_by_one(lines)
     assert not [each for *_, each in found if isinstance(each[0], Problem)]
     assert sum(len(c.raws) for c in drop("r.jsonl", b"".join(lines)).chunks() if isinstance(c, RawChunk)) > 50
 
@@ -399,34 +399,34 @@ REPEATING = st.builds(
 @settings(deadline=None, max_examples=300)
 @given(st.lists(REPEATING, min_size=8, max_size=24))
 def test_lists_of_any_length_are_read_as_they_are_one_by_one(lines: list[bytes]) -> None:
-    assert told_at_once(lines) == one_by_one(lines)
+    assert read_together(lines) == read_one_by_one(lines)
 
 
-def test_a_list_of_fewer_texts_is_not_taken_for_one_of_more() -> None:
-    """However its texts lie beside the others': what stands between them is the same each time."""
+def test_a_list_of_fewer_texts_is_not_confused_with_one_of_more() -> None:
+    """The text between its values is the same as in the other lists."""
     for long in range(1, 12):
         lines = [embedding("0", "a", "b", "c"), embedding("1", "aa", "bb", "cc"), embedding("2", "aa", "bbb", "c")]
         lines += [embedding("3", "a" * long, "c")]
-        assert told_at_once(lines) == one_by_one(lines)
+        assert read_together(lines) == read_one_by_one(lines)
 
 
-def test_what_decides_is_no_gap() -> None:
-    """Two models in turns: each has its own shape, and no request goes to the other's."""
+def test_a_member_that_decides_is_not_a_gap() -> None:
+    """Two models alternate: each has its own template, and no request goes to the other model."""
     lines = [written(request(n, model=f"m{n % 2}", max_completion_tokens=50 + n // 40)) for n in range(80)]
-    found = told_at_once(lines)
-    assert found == one_by_one(lines)
+    found = read_together(lines)
+    assert found == read_one_by_one(lines)
     assert [each[-1][1] for each in found] == ["m0", "m1"] * 40
 
 
 def test_lines_with_many_differences_and_long_ones_are_read_one_by_one() -> None:
     wide = [written(request(n, metadata={f"k{k}": f"{n}" for k in range(MAX_GAPS)})) for n in range(9)]
-    assert told_at_once(wide) == one_by_one(wide)
+    assert read_together(wide) == read_one_by_one(wide)
     long = [written(request(n, input="x" * MAX_BYTES)) for n in range(5)]
-    assert told_at_once(long) == one_by_one(long)
+    assert read_together(long) == read_one_by_one(long)
 
 
-def test_shapes_that_do_not_fit_are_tried_no_more() -> None:
-    """A file of which no two lines are alike is read at the pace of single lines."""
+def test_templates_that_do_not_fit_are_not_tried_again() -> None:
+    """A file without two lines of the same form is read as fast as single lines."""
     shapes = LineTemplates()
     lines = [written(request(row, metadata={f"k{row}": "v"})) for row in range(400)]
     for most in (MAX_MISSES + 1, RETRIES + 1, RETRIES + 1):

@@ -124,7 +124,7 @@ def messages(*contents: Any, role: Any = "user") -> dict[str, Any]:
         ({"url": "/v1/images/generations", "body": {"model": "m", "prompt": ""}}, "empty_input", "body.prompt"),
     ],
 )
-def test_a_request_that_asks_nothing_is_named(changes: dict[str, Any], code: str, key: str) -> None:
+def test_a_request_without_a_question_is_named(changes: dict[str, Any], code: str, key: str) -> None:
     problem = refused(line(**changes))
     assert (problem.code, problem.key) == (code, key)
 
@@ -147,7 +147,7 @@ def test_a_request_that_asks_nothing_is_named(changes: dict[str, Any], code: str
         {"url": "/v1/completions", "body": {"model": "m"}},
     ],
 )
-def test_a_request_that_asks_anything_is_taken(changes: dict[str, Any]) -> None:
+def test_a_request_with_any_question_is_accepted(changes: dict[str, Any]) -> None:
     [record] = rows("r.jsonl", line(**changes))
     assert raw_request(record).custom_id == "1"
 
@@ -155,7 +155,7 @@ def test_a_request_that_asks_anything_is_taken(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("data", "code"), [(b"{", "not_json"), (b"[]", "not_an_object"), (b'{"a":\xff}', "invalid_utf8")]
 )
-def test_a_line_that_is_no_object_keeps_its_problem(data: bytes, code: str) -> None:
+def test_a_line_that_is_not_an_object_keeps_its_problem(data: bytes, code: str) -> None:
     assert refused(data).code == code
 
 
@@ -173,7 +173,7 @@ def test_an_id_is_new_only_once() -> None:
     assert ids.add(b"\x00")
 
 
-def test_all_that_is_wrong_with_a_line_is_told_at_once() -> None:
+def test_all_problems_of_a_line_are_reported_together() -> None:
     first, record = rows("r.jsonl", line() + b"\n" + line(custom_id=1, method="GET", url="?", body={"stream": True}))
     raw_request(first)
     with pytest.raises(RowRejectedError) as caught:

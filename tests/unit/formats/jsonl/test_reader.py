@@ -41,7 +41,7 @@ def test_integers_of_forty_digits_stay_exact() -> None:
         (b'{"": 1, "": 1}', "duplicate_key", "more than once"),
     ],
 )
-def test_what_is_wrong_with_a_line_is_said(line: bytes, code: str, words: str) -> None:
+def test_each_fault_of_a_line_is_named(line: bytes, code: str, words: str) -> None:
     problem = row_problem("r.jsonl", b'{"ok": true}\n' + line + b'\n{"ok": true}\n')
     assert (problem.code, problem.line) == (code, 2)
     assert problem.message.startswith("Line 2")
@@ -49,13 +49,13 @@ def test_what_is_wrong_with_a_line_is_said(line: bytes, code: str, words: str) -
 
 
 @pytest.mark.parametrize("line", [b'{"a": "\\": 1, \\"a\\": 2"}', b'{"x": "a : b", "y": [{"x": 1}, {"x": 1}]}', b"{}"])
-def test_what_only_looks_like_a_repeated_key_is_fine(line: bytes) -> None:
+def test_text_that_only_looks_like_a_repeated_key_is_accepted(line: bytes) -> None:
     [record] = rows("r.jsonl", line)
     assert record.problem is None
 
 
 @pytest.mark.parametrize("line", [b"[]", b"[1, 2]", b'[{"a": 1}]', b"null"])
-def test_a_first_line_that_is_no_object_is_a_bad_row_if_lines_follow(line: bytes) -> None:
+def test_a_first_line_that_is_not_an_object_is_a_bad_row_if_lines_follow(line: bytes) -> None:
     bad, good = rows("r.jsonl", line + b'\n{"a": 2}\n')
     assert bad.problem is not None
     assert (bad.problem.code, bad.problem.line) == ("not_an_object", 1)

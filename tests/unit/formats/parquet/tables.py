@@ -1,6 +1,7 @@
-"""Parquet files as tests have them."""
+"""Parquet files for tests."""
 
 import io
+import json
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -18,9 +19,29 @@ from dropbatch.formats.parquet.reading import read_parquet
 from dropbatch.formats.parquet.selected_rows import write_failed, write_some
 from dropbatch.formats.reading import Position, Record
 
+TYPES = {
+    "a_answer": pa.string(),
+    "a_score": pa.int64(),
+    "a_sure": pa.float64(),
+    "a_good": pa.bool_(),
+    "a_tags": pa.list_(pa.string()),
+    "a_embedding": pa.list_(pa.float64()),
+    "a_status": pa.string(),
+}
+
+SCHEMAS = {
+    "a_answer": None,
+    "a_score": {"type": "integer"},
+    "a_sure": {"type": "number"},
+    "a_good": {"type": "boolean"},
+    "a_tags": {"type": "array", "items": {"type": "string"}},
+    "a_embedding": {"type": "array", "items": {"type": "number"}},
+    "a_status": None,
+}
+
 
 def packed(table: Any, **options: Any) -> bytes:
-    """A table as a file."""
+    """Return a table as a file."""
     out = io.BytesIO()
     pq.write_table(table, out, **options)
     return out.getvalue()
@@ -31,7 +52,7 @@ def unpacked(data: bytes) -> Any:
 
 
 def content(table: Any) -> list[dict[str, Any]]:
-    """A table's rows. Python's own times have no nanoseconds, so that these are numbers."""
+    """Return the rows of a table, with times as numbers, because Python's times have no nanoseconds."""
     for place, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):
             table = table.set_column(place, field.name, table.column(place).cast(pa.int64()))
@@ -40,7 +61,7 @@ def content(table: Any) -> list[dict[str, Any]]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two tables have the same rows, columns, types and notes on them. What null hides is not looked at."""
+    """Return whether two tables have the same rows, columns, types and metadata. Values under a null do not count."""
     return bool(one.schema.equals(other.schema, check_metadata=True)) and content(one) == content(other)
 
 
@@ -49,7 +70,7 @@ def rows(data: bytes, first_row: int = 1, **limits: int) -> list[Record]:
 
 
 def rejected(data: bytes, **limits: int) -> Problem:
-    """The one problem for which a file is refused."""
+    """Return the one problem for which a file is refused."""
     with pytest.raises(DropRejectedError) as caught:
         rows(data, **limits)
     [problem] = caught.value.problems
@@ -57,7 +78,7 @@ def rejected(data: bytes, **limits: int) -> Problem:
 
 
 def answered(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], scratch: Path, *cuts: int) -> bytes:
-    """The file with answers to all of its rows, made in several parts that end after the rows `cuts`."""
+    """Return the file with answers to all rows, made in several parts that end after the rows `cuts`."""
     upcoming = iter(lines)
     count = pq.read_metadata(io.BytesIO(data)).num_rows
     parts, pages = [], []
@@ -73,7 +94,7 @@ def answered(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], scrat
 
 
 def cut(data: bytes, schemas: dict[str, Any], lines: Iterable[bytes], rows: int, scratch: Path) -> bytes:
-    """The file's first rows with answers to them."""
+    """Return the first rows of the file with their answers."""
     out = io.BytesIO()
     write_some(io.BytesIO(data), schemas, lines, range(1, rows + 1), out, scratch)
     return out.getvalue()
@@ -85,8 +106,8 @@ def failed(data: bytes, numbers: Iterable[int], scratch: Path) -> bytes:
     return out.getvalue()
 
 
-def a_table(count: int) -> Any:
-    """Of so many rows, with a column of each kind that files have."""
+def example_table(count: int) -> Any:
+    """Return a table of this number of rows, with a column of each common kind."""
     numbers = range(count)
     return pa.table(
         {
@@ -99,3 +120,29 @@ def a_table(count: int) -> Any:
             "pairs": pa.array([[("k", n)] for n in numbers], pa.map_(pa.string(), pa.int32())),
         }
     )
+
+
+def without_answers(table: Any) -> Any:
+    """Return an example table without the columns of its answers."""
+    return table.select(range(example_table(0).num_columns))
+
+
+def answers(count: int) -> list[dict[str, Any]]:
+    """Return answers of each type, for this number of rows; every few rows have none."""
+    return [
+        {
+            "a_answer": f"é “{n}”" if n % 3 else None,
+            "a_score": 2**62 + n if n % 4 else None,
+            "a_sure": n / 7,
+            "a_good": bool(n % 2),
+            "a_tags": ["x"] * (n % 3) if n % 5 else None,
+            "a_embedding": [n + 0.5, 1e-300] if n % 6 else None,
+            "a_status": "ok",
+        }
+        for n in range(count)
+    ]
+
+
+def lines(values: list[dict[str, Any]]) -> list[bytes]:
+    """Return the values as lines of JSON."""
+    return [json.dumps(value).encode() + b"\n" for value in values]

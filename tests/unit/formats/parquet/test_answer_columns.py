@@ -8,36 +8,7 @@ import pyarrow as pa
 import pytest
 
 from dropbatch.formats.parquet.answer_columns import DoesNotFitError, answer_type
-from tests.unit.formats.parquet.tables import a_table, answered, packed, unpacked
-
-SCHEMAS = {
-    "a_answer": None,
-    "a_score": {"type": "integer"},
-    "a_sure": {"type": "number"},
-    "a_good": {"type": "boolean"},
-    "a_tags": {"type": "array", "items": {"type": "string"}},
-    "a_embedding": {"type": "array", "items": {"type": "number"}},
-    "a_status": None,
-}
-
-
-def answers(count: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "a_answer": f"é “{n}”" if n % 3 else None,
-            "a_score": 2**62 + n if n % 4 else None,
-            "a_sure": n / 7,
-            "a_good": bool(n % 2),
-            "a_tags": ["x"] * (n % 3) if n % 5 else None,
-            "a_embedding": [n + 0.5, 1e-300] if n % 6 else None,
-            "a_status": "ok",
-        }
-        for n in range(count)
-    ]
-
-
-def lines(values: list[dict[str, Any]]) -> list[bytes]:
-    return [json.dumps(value).encode() + b"\n" for value in values]
+from tests.unit.formats.parquet.tables import SCHEMAS, answered, answers, example_table, lines, packed, unpacked
 
 
 @pytest.mark.slow
@@ -54,12 +25,12 @@ def lines(values: list[dict[str, Any]]) -> list[bytes]:
         ("a_tags", "x"),
     ],
 )
-def test_a_value_of_another_type_is_told_by_its_column_and_a_text_takes_it(
+def test_a_value_of_another_type_is_named_by_its_column_and_a_text_column_accepts_it(
     name: str, value: Any, tmp_path: Path
 ) -> None:
     values = answers(5)
     values[3][name] = value
-    data = packed(a_table(5))
+    data = packed(example_table(5))
     with pytest.raises(DoesNotFitError) as caught:
         answered(data, SCHEMAS, lines(values), tmp_path)
     assert caught.value.column == name
@@ -71,7 +42,7 @@ def test_a_value_of_another_type_is_told_by_its_column_and_a_text_takes_it(
 def test_there_must_be_an_answer_to_each_row(tmp_path: Path) -> None:
     for count in (4, 6):
         with pytest.raises(AssertionError, match="answers than rows"):
-            answered(packed(a_table(5)), SCHEMAS, lines(answers(count)), tmp_path)
+            answered(packed(example_table(5)), SCHEMAS, lines(answers(count)), tmp_path)
 
 
 @pytest.mark.parametrize(

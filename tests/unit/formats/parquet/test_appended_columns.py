@@ -1,9 +1,7 @@
-"""Parquet out: the drop's columns to the bit, the answers' beside them; and only failed rows where these are asked."""
+"""Answers in Parquet: the columns of the drop, unchanged to the bit, with those of the answers beside them."""
 
 import io
-import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,63 +10,31 @@ import pytest
 from dropbatch.formats.parquet import thrift
 from dropbatch.formats.parquet.appended_columns import join_parts, write_part
 from dropbatch.formats.parquet.files import footer_of
-from tests.unit.formats.parquet.tables import a_table, answered, failed, packed, rows, same, unpacked
-
-TYPES = {
-    "a_answer": pa.string(),
-    "a_score": pa.int64(),
-    "a_sure": pa.float64(),
-    "a_good": pa.bool_(),
-    "a_tags": pa.list_(pa.string()),
-    "a_embedding": pa.list_(pa.float64()),
-    "a_status": pa.string(),
-}
-
-
-SCHEMAS = {
-    "a_answer": None,
-    "a_score": {"type": "integer"},
-    "a_sure": {"type": "number"},
-    "a_good": {"type": "boolean"},
-    "a_tags": {"type": "array", "items": {"type": "string"}},
-    "a_embedding": {"type": "array", "items": {"type": "number"}},
-    "a_status": None,
-}
-
-
-def answers(count: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "a_answer": f"é “{n}”" if n % 3 else None,
-            "a_score": 2**62 + n if n % 4 else None,
-            "a_sure": n / 7,
-            "a_good": bool(n % 2),
-            "a_tags": ["x"] * (n % 3) if n % 5 else None,
-            "a_embedding": [n + 0.5, 1e-300] if n % 6 else None,
-            "a_status": "ok",
-        }
-        for n in range(count)
-    ]
-
-
-def lines(values: list[dict[str, Any]]) -> list[bytes]:
-    return [json.dumps(value).encode() + b"\n" for value in values]
-
-
-def its_own(table: Any) -> Any:
-    """Without the answers' columns."""
-    return table.select(range(a_table(0).num_columns))
+from tests.unit.formats.parquet.tables import (
+    SCHEMAS,
+    TYPES,
+    answered,
+    answers,
+    example_table,
+    failed,
+    lines,
+    packed,
+    rows,
+    same,
+    unpacked,
+    without_answers,
+)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "zstd", "lz4"])
 @pytest.mark.parametrize("row_group", [8, 64, 10_000])
-def test_answers_stand_beside_columns_that_are_as_they_were(codec: str, row_group: int, tmp_path: Path) -> None:
-    table = a_table(300).replace_schema_metadata({"mine": "kept"})
+def test_answers_are_beside_unchanged_columns(codec: str, row_group: int, tmp_path: Path) -> None:
+    table = example_table(300).replace_schema_metadata({"mine": "kept"})
     data = packed(table, compression=codec, row_group_size=row_group)
     out = answered(data, SCHEMAS, lines(answers(300)), tmp_path)
     found = unpacked(out)
-    assert same(its_own(found), unpacked(data))
+    assert same(without_answers(found), unpacked(data))
     assert found.select(list(TYPES)).to_pylist() == answers(300)
     assert {name: found.schema.field(name).type for name in TYPES} == {
         name: kind if not pa.types.is_list(kind) else pa.list_(pa.field("element", kind.value_type))
@@ -85,7 +51,7 @@ def test_answers_stand_beside_columns_that_are_as_they_were(codec: str, row_grou
     assert out.startswith(data[: -8 - int.from_bytes(data[-8:-4], "little")])
 
 
-def test_page_indexes_and_filters_of_the_drop_go_on_working(tmp_path: Path) -> None:
+def test_page_indexes_and_filters_of_the_drop_still_work(tmp_path: Path) -> None:
     table = pa.table({"id": range(5000), "text": [f"row {n}" for n in range(5000)]})
     data = packed(table, write_page_index=True, data_page_size=1000, row_group_size=2000)
     out = answered(data, {"answer": None}, [b'{"answer":"a"}'] * 5000, tmp_path)
@@ -118,16 +84,16 @@ def test_row_groups_without_rows_stay(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("cuts", [[150], [1], [299], [64, 128], [10, 63, 64, 65, 200]])
 @pytest.mark.parametrize("row_group", [8, 64, 10_000])
-def test_answers_that_are_made_part_by_part_come_to_the_same(cuts: list[int], row_group: int, tmp_path: Path) -> None:
-    data = packed(a_table(300), row_group_size=row_group, compression="zstd")
+def test_answers_made_part_by_part_give_the_same_file(cuts: list[int], row_group: int, tmp_path: Path) -> None:
+    data = packed(example_table(300), row_group_size=row_group, compression="zstd")
     found = unpacked(answered(data, SCHEMAS, lines(answers(300)), tmp_path, *cuts))
-    assert same(its_own(found), unpacked(data))
+    assert same(without_answers(found), unpacked(data))
     assert found.select(list(SCHEMAS)).to_pylist() == answers(300)
 
 
 @pytest.mark.slow
 def test_parts_are_joined_of_few_ranges_however_many_row_groups_there_are(tmp_path: Path) -> None:
-    data = packed(a_table(300), row_group_size=3)
+    data = packed(example_table(300), row_group_size=3)
     parts = []
     for first in (1, 101, 201):
         some = lines(answers(100))
@@ -137,7 +103,7 @@ def test_parts_are_joined_of_few_ranges_however_many_row_groups_there_are(tmp_pa
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
-    data = packed(a_table(300), row_group_size=64)
+    data = packed(example_table(300), row_group_size=64)
     once, again = (answered(data, SCHEMAS, lines(answers(300)), tmp_path) for _ in range(2))
     assert once == again
     assert list(tmp_path.iterdir()) == []

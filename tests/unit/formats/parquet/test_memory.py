@@ -1,4 +1,4 @@
-"""Memory stays bounded however large a row group is: whole processes, by the kernel's own count."""
+"""Memory stays bounded for any size of row group: peak memory of whole processes, as the kernel counts it."""
 
 import subprocess
 import sys
@@ -56,7 +56,7 @@ def run(*arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """One row group each, the larger of 100 MB once it is decoded."""
+    """Return two files of one row group each, the larger one with 100 MB when decoded."""
     made = {}
     for rows in (2_000, 120_000):
         made[rows] = tmp_path_factory.mktemp("parquet") / f"{rows}.parquet"

@@ -1,4 +1,4 @@
-"""Parquet in: every type as JSON, from any row on, and what cannot be read refused in one sentence."""
+"""Reading Parquet: every type as JSON, from any row on; an unreadable file is refused in one sentence."""
 
 import io
 import json
@@ -21,7 +21,7 @@ from dropbatch.formats.file_types import Kind
 from dropbatch.formats.parquet.files import footer_of
 from dropbatch.formats.parquet.reading import read_parquet
 from dropbatch.formats.reading import Position, read_rows
-from tests.unit.formats.parquet.tables import a_table, packed, rejected, rows
+from tests.unit.formats.parquet.tables import example_table, packed, rejected, rows
 
 NEW_YEAR = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
 
@@ -97,13 +97,13 @@ def test_times_are_those_of_the_clock(moment: datetime, unit: str) -> None:
     assert datetime.fromisoformat(record.values["t"]) == moment
 
 
-def test_durations_are_read_as_others_read_them() -> None:
+def test_durations_equal_those_of_other_readers() -> None:
     [record] = rows(packed(pa.table({"d": pa.array([timedelta(hours=-1, milliseconds=1)], pa.duration("ms"))})))
     assert record.values == {"d": "-PT3599.999S"}
 
 
 def test_a_table_has_columns_and_its_rows_are_kept_as_json_lines() -> None:
-    data = packed(a_table(10), row_group_size=4)
+    data = packed(example_table(10), row_group_size=4)
     reader = read_parquet(io.BytesIO(data), Limits())
     records = list(reader)
     assert reader.layout.kind is Kind.PARQUET
@@ -117,8 +117,8 @@ def test_a_table_has_columns_and_its_rows_are_kept_as_json_lines() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("row_group", [1, 7, 1000])
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
-def test_reading_goes_on_from_any_row(row_group: int, version: str) -> None:
-    data = packed(a_table(300), row_group_size=row_group, data_page_version=version)
+def test_reading_resumes_at_any_row(row_group: int, version: str) -> None:
+    data = packed(example_table(300), row_group_size=row_group, data_page_version=version)
     whole = rows(data)
     for first in (1, 2, 7, 8, 128, 129, 130, 257, 300):
         assert rows(data, first) == whole[first - 1 :]
@@ -127,8 +127,8 @@ def test_reading_goes_on_from_any_row(row_group: int, version: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row_group", [50, 200, 1000])
-def test_another_reader_goes_on_after_any_chunk_with_the_same_rows_and_hash(row_group: int) -> None:
-    data = packed(a_table(1000), row_group_size=row_group)
+def test_another_reader_resumes_after_any_chunk_with_the_same_rows_and_hash(row_group: int) -> None:
+    data = packed(example_table(1000), row_group_size=row_group)
     whole = read_parquet(io.BytesIO(data), Limits())
     stood = [(whole.position, whole.digest())]
     chunks = []
@@ -145,10 +145,10 @@ def test_another_reader_goes_on_after_any_chunk_with_the_same_rows_and_hash(row_
 
 @pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "zstd", "lz4"])
 def test_every_codec_is_read(codec: str) -> None:
-    assert len(rows(packed(a_table(9), compression=codec))) == 9
+    assert len(rows(packed(example_table(9), compression=codec))) == 9
 
 
-GOOD = packed(a_table(50))
+GOOD = packed(example_table(50))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_damaged_file_is_refused(data: bytes) -> None:
 
 @pytest.mark.slow
 @given(st.data())
-def test_no_damage_does_anything_but_refuse_or_change_values(data: st.DataObject) -> None:
+def test_damage_is_refused_or_only_changes_values(data: st.DataObject) -> None:
     small = packed(pa.table({"a": [1, 2, 3], "b": ["x", "y", None]}))
     place = data.draw(st.integers(0, len(small) - 1))
     broken = small[:place] + bytes([data.draw(st.integers(0, 255))]) + small[place + 1 :]
@@ -186,7 +186,7 @@ def test_an_encrypted_file_is_refused() -> None:
 
 
 def test_a_file_without_rows_or_columns_is_refused() -> None:
-    assert rejected(packed(a_table(0))).code == "empty_file"
+    assert rejected(packed(example_table(0))).code == "empty_file"
     assert rejected(packed(pa.table({}))).code == "no_columns"
 
 
@@ -217,7 +217,7 @@ def test_a_row_that_is_too_long_is_refused_by_its_number() -> None:
     assert "Row 2" in problem.message
 
 
-def test_a_table_that_unpacks_to_too_much_is_refused_at_once_or_where_it_does() -> None:
+def test_a_table_that_unpacks_to_too_much_is_refused_at_once_or_while_it_is_read() -> None:
     bomb = packed(pa.table({"a": pa.array([None] * 5_000_000, pa.int8())}))
     assert len(bomb) < 100_000
     assert rejected(bomb, drop_bytes=1_000_000).code == "drop_too_large"
@@ -237,7 +237,7 @@ def test_a_footer_that_would_take_all_memory_is_refused(monkeypatch: pytest.Monk
     assert "larger row groups" in problem.message
 
 
-def test_what_s3_raises_is_no_damage() -> None:
+def test_an_error_of_s3_is_not_damage() -> None:
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             if self.tell() < 1000:
@@ -259,7 +259,7 @@ def test_times_of_old_hadoop_files_are_read() -> None:
 
 
 def unmarked(table: Any, **options: Any) -> bytes:
-    """A table as programs write it that know no Arrow: bytes have no mark that tells whether they are texts."""
+    """Return a table as written by programs without Arrow: nothing marks bytes as texts."""
     return packed(table, store_schema=False, **options)
 
 

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from dropbatch.formats.parquet import thrift
 from dropbatch.formats.parquet.files import footer_of
-from tests.unit.formats.parquet.tables import a_table, packed
+from tests.unit.formats.parquet.tables import example_table, packed
 
-FOOTER = footer_of(io.BytesIO(packed(a_table(40), row_group_size=1)))
+FOOTER = footer_of(io.BytesIO(packed(example_table(40), row_group_size=1)))
 
 
 @pytest.mark.slow
@@ -55,6 +55,6 @@ def test_any_bytes_are_parsed_or_malformed(data: bytes) -> None:
         b"\x1f\x00",  # an unknown kind
     ],
 )
-def test_what_would_take_all_stack_memory_or_time_is_malformed(data: bytes) -> None:
+def test_a_footer_that_would_take_too_much_stack_memory_or_time_is_malformed(data: bytes) -> None:
     with pytest.raises(thrift.MalformedError):
         thrift.parse(data)

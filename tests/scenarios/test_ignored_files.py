@@ -1,4 +1,4 @@
-"""What programs and systems leave behind beside data is ignored without a word; over fakes."""
+"""Files that programs and systems create beside data: they are ignored without a message; over fakes."""
 
 from pathlib import Path
 
@@ -79,22 +79,22 @@ def fake(tmp_path: Path) -> FakeContext:
 
 
 @pytest.mark.parametrize("key", NO_DROPS)
-def test_what_is_left_behind_is_ignored(key: str) -> None:
+def test_files_of_programs_and_systems_are_ignored(key: str) -> None:
     assert kind_of_object(key) is ObjectKind.IGNORED
 
 
 @pytest.mark.parametrize("key", DROPS)
-def test_what_only_resembles_it_is_a_drop(key: str) -> None:
+def test_a_file_with_a_similar_name_is_a_drop(key: str) -> None:
     assert kind_of_object(key) is ObjectKind.DROP
 
 
 @pytest.mark.parametrize("name", ["recipe.yaml", "recipe.yml", "a.csv.cancel", "a.csv.rertry", "a.csv.rerun/"])
 @pytest.mark.parametrize("folder", ["_work", ".hidden", "_work/deeper", "__MACOSX"])
-def test_neither_a_recipe_nor_a_marker_counts_in_a_hidden_folder(folder: str, name: str) -> None:
+def test_recipes_and_markers_in_a_hidden_folder_are_ignored(folder: str, name: str) -> None:
     assert kind_of_object(f"lake/{folder}/{name}") is ObjectKind.IGNORED
 
 
-def test_an_upload_of_a_whole_folder_is_answered_and_nothing_else_is_said(fake: FakeContext) -> None:
+def test_an_upload_of_a_whole_folder_is_answered_without_other_messages(fake: FakeContext) -> None:
     drop(fake, "a/reviews.csv", rows(2))
     for key in NO_DROPS:
         drop(fake, key, b"text\nx\n")
@@ -106,7 +106,7 @@ def test_an_upload_of_a_whole_folder_is_answered_and_nothing_else_is_said(fake: 
     ]
 
 
-def test_what_spark_writes_is_asked_once_when_it_has_its_name(fake: FakeContext) -> None:
+def test_output_of_spark_is_sent_once_under_its_final_name(fake: FakeContext) -> None:
     drop(fake, "lake/_temporary/0/task_1/part-0004.csv", rows(2))
     run(fake)
     drop(fake, "lake/part-0004.csv", rows(2))
@@ -124,7 +124,7 @@ def test_a_recipe_in_a_hidden_folder_is_neither_checked_nor_used(fake: FakeConte
     assert "recipe" not in fake.topics.events()
 
 
-def test_a_sweep_takes_nothing_in_that_is_left_behind(fake: FakeContext) -> None:
+def test_a_sweep_skips_ignored_files(fake: FakeContext) -> None:
     for key in NO_DROPS:
         fake.objects.drop(key, b"text\nx\n")
     pass_time(fake, 2 * 3600)
@@ -133,8 +133,8 @@ def test_a_sweep_takes_nothing_in_that_is_left_behind(fake: FakeContext) -> None
 
 
 @pytest.mark.slow
-def test_a_dead_letter_about_what_is_left_behind_ends_in_silence(fake: FakeContext) -> None:
-    """Before a release that ignores it, it may have waited for a day already."""
+def test_a_dead_letter_about_an_ignored_file_is_deleted_without_a_message(fake: FakeContext) -> None:
+    """It may have waited for a day already under a release that did not ignore the file."""
     version = fake.objects.drop("lake/_temporary/a.csv", rows(1))
     fake.objects.forbidden.add("lake/_temporary/a.csv")
     fake.dead_letters["drop_events"].put(object_created(fake, "lake/_temporary/a.csv", version, 1))
@@ -144,7 +144,7 @@ def test_a_dead_letter_about_what_is_left_behind_ends_in_silence(fake: FakeConte
     assert fake.table.everything().count("pending#") == 0
 
 
-def test_the_reference_names_all_that_is_ignored() -> None:
+def test_the_reference_names_every_ignored_file() -> None:
     reference = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
     for pattern in {**LEFT_OVER_FOLDERS, **LEFT_OVER_NAMES}:
         assert f"`{pattern.rstrip()}`" in reference, f"{pattern!r} is not named"

@@ -1,6 +1,6 @@
-"""A recipe that comes late, is corrected, or gets a file that it names: the files that waited for it go on.
+"""A recipe that comes late, is corrected, or gets a file that it names: Dropbatch reads the waiting files again.
 
-Each test is one person's way from a mistake to the answers, with every message on it.
+Each test follows one person from a mistake to the answers, with every message.
 """
 
 import hashlib
@@ -21,37 +21,32 @@ RIGHT = b'model: gpt-6-luna\nprompt: "{{ Kommentar }}"\n'
 WRONG = b'model: gpt-6-luna\nprompt: "{{ Kommentare }}"\n'
 
 
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
-
-
 def subjects(fake: FakeContext) -> list[str]:
-    return [told.subject for told in fake.topics.people]
+    return [message.subject for message in fake.topics.people]
 
 
 def mail(fake: FakeContext, start: str) -> Notification:
-    """The last message whose subject holds this."""
-    return [told for told in fake.topics.people if start in told.subject][-1]
+    """Return the last message whose subject contains this text."""
+    return [message for message in fake.topics.people if start in message.subject][-1]
 
 
-def lines(told: Notification) -> list[str]:
-    return [line for line in told.text.splitlines() if not line.startswith("Run ")]
+def lines(message: Notification) -> list[str]:
+    return [line for line in message.text.splitlines() if not line.startswith("Run ")]
 
 
 def states(fake: FakeContext) -> list[JobState]:
     return [job.state for job in jobs(fake)]
 
 
-def settle(fake: FakeContext) -> None:
+def run_until_quiet(fake: FakeContext) -> None:
     run(fake)
     fake.clock.sleep(60)
 
 
-def test_a_corrected_recipe_takes_up_the_file_that_was_rejected_for_its_sake(fake: FakeContext) -> None:
+def test_a_corrected_recipe_rereads_the_file_that_was_rejected_because_of_it(fake: FakeContext) -> None:
     drop(fake, "umfrage/recipe.yaml", WRONG)
     drop(fake, "umfrage/Umfrage Q4.csv", COMMENTS)
-    settle(fake)
+    run_until_quiet(fake)
     rejected = mail(fake, "Umfrage Q4.csv: rejected")
     assert rejected.subject == "umfrage/Umfrage Q4.csv: rejected, 1 problem"
     assert lines(rejected)[1] == (
@@ -64,7 +59,7 @@ def test_a_corrected_recipe_takes_up_the_file_that_was_rejected_for_its_sake(fak
     ]
 
     drop(fake, "umfrage/recipe.yaml", RIGHT)
-    settle(fake)
+    run_until_quiet(fake)
     usable = mail(fake, "recipe.yaml: usable")
     assert usable.subject == "umfrage/recipe.yaml: usable, 1 file is read again"
     assert lines(usable)[-3:] == [
@@ -84,26 +79,26 @@ def test_a_corrected_recipe_takes_up_the_file_that_was_rejected_for_its_sake(fak
     check(fake)
 
 
-def test_the_same_recipe_again_takes_nothing_up(fake: FakeContext) -> None:
+def test_the_same_recipe_again_rereads_no_file(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
-    settle(fake)
+    run_until_quiet(fake)
     drop(fake, "recipe.yaml", WRONG)
-    settle(fake)
+    run_until_quiet(fake)
     assert states(fake) == [JobState.REJECTED]
     assert subjects(fake)[-1] == "recipe.yaml: usable"
 
 
-def test_a_recipe_takes_up_the_files_below_it_for_which_no_other_is_nearer(fake: FakeContext) -> None:
+def test_a_recipe_rereads_the_files_below_it_that_have_no_nearer_one(fake: FakeContext) -> None:
     fake.objects.drop("near/recipe.yaml", RECIPE)
     drop(fake, "deep/down/a.csv", rows(1))
     drop(fake, "near/b.csv", b"other\nx\n")
     drop(fake, "c.csv", rows(1))
     for _ in range(4):
-        settle(fake)
+        run_until_quiet(fake)
     assert states(fake) == [JobState.REJECTED] * 3
     drop(fake, "recipe.yaml", RECIPE)
-    settle(fake)
+    run_until_quiet(fake)
     assert lines(mail(fake, "recipe.yaml"))[-3] == (
         "2 files that waited for it are read again with it: `c.csv`, `deep/down/a.csv`. Nothing was paid for "
         "them before."
@@ -117,9 +112,9 @@ def test_five_files_are_named_and_the_others_counted(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     for number in range(8):
         drop(fake, f"f{number}.csv", COMMENTS)
-    settle(fake)
+    run_until_quiet(fake)
     drop(fake, "recipe.yaml", RIGHT)
-    settle(fake)
+    run_until_quiet(fake)
     assert lines(mail(fake, "recipe.yaml"))[-3] == (
         "8 files that waited for it are read again with it: `f0.csv`, `f1.csv`, `f2.csv`, `f3.csv`, `f4.csv` and 3 "
         "more. Nothing was paid for them before."
@@ -127,11 +122,11 @@ def test_five_files_are_named_and_the_others_counted(fake: FakeContext) -> None:
     assert states(fake).count(JobState.SUCCEEDED) == 8
 
 
-def test_what_one_invocation_cannot_take_up_the_next_ones_do(fake: FakeContext) -> None:
+def test_the_next_invocations_reread_the_files_that_one_could_not(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     for number in range(9):
         drop(fake, f"f{number}.csv", COMMENTS)
-    settle(fake)
+    run_until_quiet(fake)
     looks = iter(range(10_000))
     drop(fake, "recipe.yaml", RIGHT)
     deliver(fake)
@@ -140,15 +135,15 @@ def test_what_one_invocation_cannot_take_up_the_next_ones_do(fake: FakeContext) 
     fake.seconds_left = lambda: 300.0 if next(looks) % 4 < 2 else 5.0
     deliver(fake)
     fake.seconds_left = lambda: 300.0
-    settle(fake)
-    settle(fake)
+    run_until_quiet(fake)
+    run_until_quiet(fake)
     assert states(fake).count(JobState.SUCCEEDED) == 9
-    told = [subject for subject in subjects(fake) if subject.startswith("recipe.yaml")]
-    assert told == ["recipe.yaml: usable, 9 files are read again"]
+    message = [subject for subject in subjects(fake) if subject.startswith("recipe.yaml")]
+    assert message == ["recipe.yaml: usable, 9 files are read again"]
     check(fake)
 
 
-def test_a_file_that_waits_goes_on_at_once_when_its_recipe_comes(fake: FakeContext) -> None:
+def test_a_waiting_file_continues_at_once_when_its_recipe_comes(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(1))
     deliver(fake)
     fake.clock.sleep(3)
@@ -163,15 +158,15 @@ def test_a_file_that_waits_goes_on_at_once_when_its_recipe_comes(fake: FakeConte
     ]
 
 
-def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fake: FakeContext) -> None:
+def test_messages_of_a_recipe_and_a_file_in_another_folder_name_each_other(fake: FakeContext) -> None:
     drop(fake, "rezepte/recipe.yaml", RIGHT)
-    settle(fake)
+    run_until_quiet(fake)
     assert lines(mail(fake, "recipe.yaml"))[-1] == (
         "There is no file in its folder yet. Upload files into the folder `rezepte/`."
     )
     drop(fake, "umfrage/Umfrage Q4.csv", COMMENTS)
     for _ in range(3):
-        settle(fake)
+        run_until_quiet(fake)
     rejected = mail(fake, "Umfrage Q4.csv")
     assert rejected.subject == "umfrage/Umfrage Q4.csv: rejected, 1 problem"
     assert lines(rejected)[-4:] == [
@@ -183,7 +178,7 @@ def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fak
         "  or, in the S3 console, upload it into the folder `umfrage/`",
     ]
     drop(fake, "rezepte/recipe.yaml", RIGHT + b"# once more\n")
-    settle(fake)
+    run_until_quiet(fake)
     assert lines(mail(fake, "recipe.yaml"))[-3:] == [
         "There is no file in its folder yet. Upload files into the folder `rezepte/`.",
         "`umfrage/Umfrage Q4.csv` waits for a recipe; to use this one, put it into `umfrage/`: "
@@ -193,7 +188,7 @@ def test_a_recipe_in_one_folder_and_a_file_in_another_are_told_of_each_other(fak
     source, target = shlex.split(lines(mail(fake, "recipe.yaml"))[-2].partition("aws s3 cp ")[2])
     content = fake.objects.content(INBOX, source.removeprefix(f"s3://{INBOX}/"))
     drop(fake, target.removeprefix(f"s3://{INBOX}/"), content)
-    settle(fake)
+    run_until_quiet(fake)
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
     assert mail(fake, "recipe.yaml").subject == "umfrage/recipe.yaml: usable, 1 file is read again"
 
@@ -202,10 +197,10 @@ def test_a_recipe_of_another_folder_is_copied_with_the_files_that_it_names(fake:
     recipe = b"model: gpt-6-luna\nprompt: file://ask.md\nsystem: file://parts/system.md\n"
     for name, text in (("recipe.yaml", recipe), ("ask.md", b"{{ Kommentar }}"), ("parts/system.md", b"Be brief.")):
         drop(fake, f"rezepte/{name}", text)
-    settle(fake)
+    run_until_quiet(fake)
     drop(fake, "umfrage/a.csv", COMMENTS)
     for _ in range(3):
-        settle(fake)
+        run_until_quiet(fake)
     command = " && ".join(
         f"aws s3 cp s3://{INBOX}/rezepte/{name} s3://{INBOX}/umfrage/{name}"
         for name in ("recipe.yaml", "parts/system.md", "ask.md")
@@ -218,22 +213,22 @@ def test_a_recipe_of_another_folder_is_copied_with_the_files_that_it_names(fake:
     assert first.endswith(f"put it into `umfrage/`: {command}")
     assert second == console
     drop(fake, "rezepte/recipe.yaml", recipe + b"# once more\n")
-    settle(fake)
+    run_until_quiet(fake)
     first, second = lines(mail(fake, "recipe.yaml"))[-2:]
     assert first.endswith(f"put it into `umfrage/`: {command}")
     assert second == console
 
 
-def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file(fake: FakeContext) -> None:
+def test_a_late_file_of_a_recipe_rechecks_it_and_rereads_the_drop(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml", b"model: gpt-6-luna\nprompt: file://prompts/ask.md\n")
     drop(fake, "a.csv", COMMENTS)
     for _ in range(4):
-        settle(fake)
+        run_until_quiet(fake)
     rejected = mail(fake, "a.csv: rejected")
     assert "the file prompts/ask.md is not in the recipe's folder" in rejected.text
     assert states(fake) == [JobState.REJECTED]
     drop(fake, "prompts/ask.md", b"{{ Kommentar }}")
-    settle(fake)
+    run_until_quiet(fake)
     assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable, 1 file is read again"
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
     check(fake)
@@ -241,36 +236,36 @@ def test_a_part_that_comes_late_is_checked_with_its_recipe_and_takes_up_the_file
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ask.txt", "ask.md", "ask.j2", "ask.prompt", "ask"])
-def test_a_part_may_have_any_name_and_is_no_drop(fake: FakeContext, name: str) -> None:
+def test_a_file_of_a_recipe_may_have_any_name_and_is_not_a_drop(fake: FakeContext, name: str) -> None:
     fake.objects.drop("recipe.yaml", f"model: gpt-6-luna\nprompt: file://{name}\n".encode())
     fake.objects.drop(name, b"{{ Kommentare }}")
     drop(fake, "a.csv", COMMENTS)
-    settle(fake)
+    run_until_quiet(fake)
     assert lines(mail(fake, "a.csv"))[-2] == (
         f"Correct {name} and upload it; the file is then read again automatically: aws s3 cp {name} s3://{INBOX}/{name}"
     )
     drop(fake, name, b"{{ Kommentar }}")
-    settle(fake)
+    run_until_quiet(fake)
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
     assert subjects(fake)[1:2] == ["recipe.yaml: usable, 1 file is read again"]
 
 
-def test_a_part_that_came_before_its_recipe_is_not_answered(fake: FakeContext) -> None:
+def test_a_file_that_came_before_its_recipe_is_not_answered(fake: FakeContext) -> None:
     drop(fake, "ask.txt", b"{{ text }}\n")
     deliver(fake)
     drop(fake, "a.csv", rows(1))
     drop(fake, "recipe.yaml", b"model: gpt-6-luna\nprompt: file://ask.txt\n")
-    settle(fake)
+    run_until_quiet(fake)
     assert subjects(fake) == ["recipe.yaml: usable", "a.csv: accepted, 1 row", "a.csv: 1 of 1 answered"]
     assert len(fake.openai.batches) == 1
 
 
-def test_a_recipe_and_its_parts_that_come_together_are_told_once(fake: FakeContext) -> None:
+def test_a_recipe_and_its_files_that_come_together_are_reported_once(fake: FakeContext) -> None:
     recipe, part = b"model: gpt-6-luna\nsystem: file://system.md\nprompt: file://ask.md\n", b"{{ text }}"
     for order in (("recipe.yaml", "system.md", "ask.md"), ("ask.md", "recipe.yaml", "system.md")):
         for name in order:
             drop(fake, name, recipe if name == "recipe.yaml" else part)
-        settle(fake)
+        run_until_quiet(fake)
         assert subjects(fake) == ["recipe.yaml: usable"]
         fake.topics.people.clear()
         part = b"{{ text }}!"
@@ -278,7 +273,7 @@ def test_a_recipe_and_its_parts_that_come_together_are_told_once(fake: FakeConte
 
 
 @pytest.mark.parametrize("order", [("ask.md", "recipe.yaml"), ("recipe.yaml", "ask.md"), ("ask.md", "system.md")])
-def test_taking_up_waits_until_all_of_an_upload_has_come(fake: FakeContext, order: tuple[str, str]) -> None:
+def test_rereading_waits_until_an_upload_is_complete(fake: FakeContext, order: tuple[str, str]) -> None:
     before = {"recipe.yaml": b"model: gpt-6-luna\nprompt: file://ask.md\nsystem: file://system.md\n"}
     before |= {"ask.md": b"{{ Kommentare }}", "system.md": b"Old."}
     after = {
@@ -289,14 +284,14 @@ def test_taking_up_waits_until_all_of_an_upload_has_come(fake: FakeContext, orde
     for name, text in before.items():
         fake.objects.drop(name, text)
     drop(fake, "a.csv", COMMENTS)
-    settle(fake)
+    run_until_quiet(fake)
     for name in order:
         drop(fake, name, after[name])
         deliver(fake)
         fake.clock.sleep(6)
         poll(fake.context)
         deliver(fake)
-    settle(fake)
+    run_until_quiet(fake)
     assert subjects(fake)[1:] == [
         "recipe.yaml: usable, 1 file is read again",
         "a.csv, run 2: accepted, 2 rows",
@@ -322,13 +317,13 @@ def test_taking_up_waits_until_all_of_an_upload_has_come(fake: FakeContext, orde
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "said"), [(b"", "usable"), (b"schema: 3\n", "cannot be used, 1 problem")])
-def test_what_a_sweep_finds_of_a_recipe_is_told_once(fake: FakeContext, recipe: bytes, said: str) -> None:
+def test_a_recipe_and_files_that_a_sweep_finds_are_reported_once(fake: FakeContext, recipe: bytes, said: str) -> None:
     run(fake, ticks=1)
     drop(fake, "recipe.yaml", b"model: gpt-6-luna\nprompt: file://ask.txt\n" + recipe)
     drop(fake, "ask.txt", b"{{ text }}")
     pass_time(fake, 4 * 86_400, step=600)
     assert subjects(fake) == [f"recipe.yaml: {said}"]
-    fake.objects.drop("ask.txt", b"{{ text }}!")  # whose event is lost
+    fake.objects.drop("ask.txt", b"{{ text }}!")  # its event is lost
     pass_time(fake, 3 * 86_400, step=600)
     assert subjects(fake) == [f"recipe.yaml: {said}"] * 2
 
@@ -336,7 +331,7 @@ def test_what_a_sweep_finds_of_a_recipe_is_told_once(fake: FakeContext, recipe: 
 def test_a_broken_recipe_and_the_file_beside_it_are_one_mail(fake: FakeContext) -> None:
     drop(fake, "recipe.yaml", RIGHT + b"limt: 3\n")
     drop(fake, "a.csv", b"Kommentare\nx\n")
-    settle(fake)
+    run_until_quiet(fake)
     assert subjects(fake) == ["a.csv: rejected, 2 problems"]
     rejected = mail(fake, "a.csv")
     assert lines(rejected)[:3] == [
@@ -345,14 +340,14 @@ def test_a_broken_recipe_and_the_file_beside_it_are_one_mail(fake: FakeContext) 
         "- Line 2 of recipe.yaml, key prompt: there is no column 'Kommentar'; did you mean {{ Kommentare }}?",
     ]
     assert fake.topics.events() == ["rejected", "recipe"]
-    (broken,) = [told for told in fake.topics.published if told.event == "recipe"]
+    (broken,) = [message for message in fake.topics.published if message.event == "recipe"]
     assert broken.status == "invalid"
 
 
-def test_a_broken_recipe_alone_is_told_to_people_and_again_each_time(fake: FakeContext) -> None:
+def test_a_broken_recipe_is_notified_to_people_each_time(fake: FakeContext) -> None:
     for count in (1, 2):
         drop(fake, "recipe.yaml", RIGHT + b"limt: 3\n")
-        settle(fake)
+        run_until_quiet(fake)
         assert subjects(fake) == ["recipe.yaml: cannot be used, 1 problem"] * count
     assert lines(mail(fake, "recipe.yaml"))[-2:] == [
         "Correct the recipe and upload it; files that wait for it are then read automatically: aws s3 cp recipe.yaml "
@@ -361,15 +356,15 @@ def test_a_broken_recipe_alone_is_told_to_people_and_again_each_time(fake: FakeC
     ]
 
 
-def test_a_file_that_was_replaced_or_deleted_is_left_alone(fake: FakeContext) -> None:
+def test_a_replaced_or_deleted_file_is_not_reread(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     for name in ("replaced.csv", "deleted.csv"):
         drop(fake, name, COMMENTS)
-    settle(fake)
+    run_until_quiet(fake)
     fake.objects.drop("replaced.csv", COMMENTS + b"neu\n")  # its event comes later
     fake.objects.remove(INBOX, "deleted.csv")
     drop(fake, "recipe.yaml", RIGHT)
-    settle(fake)
+    run_until_quiet(fake)
     assert states(fake) == [JobState.REJECTED] * 2
     assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable"
 
@@ -377,59 +372,59 @@ def test_a_file_that_was_replaced_or_deleted_is_left_alone(fake: FakeContext) ->
 def test_a_file_that_was_corrected_first_is_answered_once(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
-    settle(fake)
+    run_until_quiet(fake)
     drop(fake, "a.csv", b"Kommentare\nx\n")
-    settle(fake)
+    run_until_quiet(fake)
     drop(fake, "recipe.yaml", RIGHT)
-    settle(fake)
+    run_until_quiet(fake)
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
     assert mail(fake, "recipe.yaml").subject == "recipe.yaml: usable"
 
 
-def test_a_recipe_that_reads_files_as_before_does_not_take_up_a_file_with_faults_of_its_own(fake: FakeContext) -> None:
+def test_a_recipe_that_reads_files_as_before_does_not_reread_a_file_with_faults_of_its_own(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RIGHT)
     drop(fake, "a.csv", b"nr,Kommentar\n1\n2,gut\n")
-    settle(fake)
+    run_until_quiet(fake)
     drop(fake, "recipe.yaml", RIGHT + b"system: Be brief.\n")
-    settle(fake)
+    run_until_quiet(fake)
     assert subjects(fake) == ["a.csv: rejected, 1 problem", "recipe.yaml: usable"]
     drop(fake, "recipe.yaml", RIGHT + b"bad_rows: skip\n")
-    settle(fake)
+    run_until_quiet(fake)
     assert subjects(fake)[2] == "recipe.yaml: usable, 1 file is read again"
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
 
 
-def test_a_file_that_was_rejected_weeks_ago_is_left_alone(fake: FakeContext) -> None:
+def test_a_file_that_was_rejected_weeks_ago_is_not_reread(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
-    settle(fake)
+    run_until_quiet(fake)
     fake.clock.sleep(14 * 86_400)
     drop(fake, "recipe.yaml", RIGHT)
-    settle(fake)
+    run_until_quiet(fake)
     assert subjects(fake)[1:] == ["recipe.yaml: usable"]
 
 
-def test_a_cancel_keeps_a_rejected_file_from_being_taken_up(fake: FakeContext) -> None:
+def test_a_cancelled_rejected_file_is_not_reread(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
-    settle(fake)
+    run_until_quiet(fake)
     drop(fake, "a.csv.cancel", b"")
-    settle(fake)
+    run_until_quiet(fake)
     drop(fake, "recipe.yaml", RIGHT)
-    settle(fake)
+    run_until_quiet(fake)
     assert subjects(fake)[1:] == ["a.csv: is not read again automatically", "recipe.yaml: usable"]
     assert states(fake) == [JobState.REJECTED]
     drop(fake, "a.csv.rerun", b"")
-    settle(fake)
+    run_until_quiet(fake)
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
 
 
-def test_a_cancel_stops_what_was_taken_up(fake: FakeContext) -> None:
+def test_a_cancel_stops_the_job_of_a_reread_file(fake: FakeContext) -> None:
     fake.openai.ending = None
     fake.openai.answer = lambda _request: None
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
-    settle(fake)
+    run_until_quiet(fake)
     drop(fake, "recipe.yaml", RIGHT)
     run(fake, ticks=2)
     assert [(job.state, job.cancel_requested) for job in jobs(fake)][1:] == [(JobState.RUNNING, False)]
@@ -438,7 +433,7 @@ def test_a_cancel_stops_what_was_taken_up(fake: FakeContext) -> None:
     assert states(fake) == [JobState.REJECTED, JobState.CANCELLED]
 
 
-def test_a_rejected_retry_is_taken_up_as_a_retry(fake: FakeContext) -> None:
+def test_a_rejected_retry_is_reread_as_a_retry(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE)
     fake.openai.answer = lambda _request: None
     drop(fake, "a.csv", rows(2))
@@ -446,20 +441,20 @@ def test_a_rejected_retry_is_taken_up_as_a_retry(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", RECIPE + b"limt: 1\n")
     fake.clock.sleep(60)
     drop(fake, "a.csv.retry", b"")
-    settle(fake)
+    run_until_quiet(fake)
     assert lines(mail(fake, "a.csv"))[-2].startswith(
         "Correct the recipe and upload it; the failed rows are then retried automatically: aws s3 cp recipe.yaml"
     )
     fake.openai.answer = answer_ok
     drop(fake, "recipe.yaml", RECIPE + b"attempts: 2\n")
-    settle(fake)
+    run_until_quiet(fake)
     first, second, third = jobs(fake)
     assert (second.state, third.state) == (JobState.REJECTED, JobState.SUCCEEDED)
     assert (second.retry_of, third.retry_of) == (first.id, first.id)
 
 
-def test_a_recipe_that_is_corrected_while_its_file_is_being_rejected_takes_it_up(fake: FakeContext) -> None:
-    """The recipe's event was worked on before anything told that the file waits."""
+def test_a_recipe_that_is_corrected_while_its_file_is_being_rejected_rereads_it(fake: FakeContext) -> None:
+    """The event of the recipe is processed before the file is known to wait."""
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
     put = fake.table.insert
@@ -470,29 +465,29 @@ def test_a_recipe_that_is_corrected_while_its_file_is_being_rejected_takes_it_up
             fake.objects.drop("recipe.yaml", RIGHT)
 
     fake.table.insert = insert  # type: ignore[method-assign]  # what happens between two calls
-    settle(fake)
+    run_until_quiet(fake)
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
     assert subjects(fake) == ["a.csv, run 2: accepted, 2 rows", "a.csv, run 2: 2 of 2 answered"]
     assert sorted(fake.topics.events()) == ["accepted", "ended", "rejected"]
 
 
-def test_events_that_come_twice_and_in_any_order_take_a_file_up_once(fake: FakeContext) -> None:
+def test_events_that_come_twice_and_in_any_order_reread_a_file_once(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.csv", COMMENTS)
-    settle(fake)
+    run_until_quiet(fake)
     version = fake.objects.drop("recipe.yaml", RIGHT)
     event = fake.objects.event(INBOX, "recipe.yaml", version)
     for _ in range(3):
         fake.intake.send(event)
-    settle(fake)
+    run_until_quiet(fake)
     fake.intake.send(event)
-    settle(fake)
+    run_until_quiet(fake)
     assert states(fake) == [JobState.REJECTED, JobState.SUCCEEDED]
     assert set(fake.openai.paid_answers().values()) == {1}
 
 
-def taken_up(folder: Path, point: int | None = None) -> tuple[FakeContext, list[int]]:
-    """Return two files that a corrected recipe takes up, killed at a point behind its arrival; and all such points."""
+def reread_files(folder: Path, point: int | None = None) -> tuple[FakeContext, list[int]]:
+    """Return the fakes after a corrected recipe rereads two files, killed at a point; and all points after it came."""
     fake = FakeContext(folder, killer=Killer())
     assert fake.killer is not None
     fake.objects.drop("recipe.yaml", WRONG)
@@ -509,14 +504,14 @@ def taken_up(folder: Path, point: int | None = None) -> tuple[FakeContext, list[
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(3))
-def test_a_kill_at_any_call_leaves_no_file_behind_and_pays_once(part: int, tmp_path: Path) -> None:
-    _, points = taken_up(tmp_path)
+def test_a_kill_at_any_call_misses_no_file_and_pays_once(part: int, tmp_path: Path) -> None:
+    _, points = reread_files(tmp_path)
     for point in points[part::3]:
-        fake, _ = taken_up(tmp_path, point)
+        fake, _ = reread_files(tmp_path, point)
         succeeded = [job for job in jobs(fake) if job.state is JobState.SUCCEEDED]
         assert sorted(job.drop.key for job in succeeded) == ["a.csv", "b.csv"], point
         assert set(fake.openai.paid_answers().values()) == {1}, point
-        assert any(told.event == "recipe" for told in fake.topics.published), point
+        assert any(message.event == "recipe" for message in fake.topics.published), point
         check(fake)
 
 
@@ -524,7 +519,7 @@ def test_a_rejection_names_its_recipe_and_counts_causes(fake: FakeContext) -> No
     fake.objects.drop("recipe.yaml", WRONG)
     data = "Kommentar\n" + "".join(f"größer {number}\n" for number in range(263))
     drop(fake, "a.csv", data.encode("cp1252"))
-    settle(fake)
+    run_until_quiet(fake)
     rejected = mail(fake, "a.csv")
     assert rejected.subject == "a.csv: rejected, 2 problems"
     assert lines(rejected)[2].startswith("- 263 lines, the first are 2, 3 and 4: Line 2, byte 3 (0xf6) is not UTF-8")
@@ -541,10 +536,10 @@ def test_a_rejection_names_its_recipe_and_counts_causes(fake: FakeContext) -> No
     assert kept["recipe_sha256"]
 
 
-def test_each_column_that_a_prompt_misspells_is_told(fake: FakeContext) -> None:
+def test_each_column_that_a_prompt_misspells_is_a_problem(fake: FakeContext) -> None:
     fake.objects.drop("w/recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ txt }} of {{ lable }} and {{ stars }}"\n')
     drop(fake, "w/a.csv", b"text,label\nx,1\n")
-    settle(fake)
+    run_until_quiet(fake)
     rejected = mail(fake, "a.csv")
     assert rejected.subject == "w/a.csv: rejected, 3 problems"
     assert lines(rejected)[1:4] == [
@@ -557,7 +552,7 @@ def test_each_column_that_a_prompt_misspells_is_told(fake: FakeContext) -> None:
 def test_rows_with_too_few_values_and_with_too_many_are_two_causes(fake: FakeContext) -> None:
     fake.objects.drop("w/recipe.yaml", RIGHT)
     drop(fake, "w/a.csv", b"Kommentar,b\nx,1\ny\nz,1,2,3\nz,1,2\n")
-    settle(fake)
+    run_until_quiet(fake)
     rejected = mail(fake, "a.csv")
     assert rejected.subject == "w/a.csv: rejected, 2 problems"
     assert lines(rejected)[1:3] == [
@@ -567,12 +562,12 @@ def test_rows_with_too_few_values_and_with_too_many_are_two_causes(fake: FakeCon
     ]
 
 
-def test_of_a_name_that_several_rows_lack_the_recipe_is_to_be_corrected_first(fake: FakeContext) -> None:
+def test_a_name_that_several_rows_lack_is_a_fault_of_the_recipe(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", WRONG)
     drop(fake, "a.jsonl", b'{"Kommentar": "x"}\n' * 4)
-    settle(fake)
+    run_until_quiet(fake)
     drop(fake, "b.jsonl", b'{"Kommentare": "x"}\n' * 4 + b'{"other": 1}\n')
-    settle(fake)
+    run_until_quiet(fake)
     assert lines(mail(fake, "a.jsonl"))[-4:] == [
         "Correct the recipe and upload it; the file is then read again automatically: aws s3 cp recipe.yaml "
         f"s3://{INBOX}/recipe.yaml",
@@ -591,6 +586,6 @@ def test_causes_are_counted_over_all_invocations_that_read_a_file(fake: FakeCont
     drop(fake, "a.csv", data)
     deliver(fake)
     fake.seconds_left = lambda: 300.0
-    settle(fake)
+    run_until_quiet(fake)
     (group,) = mail(fake, "a.csv").detail["problems"]["groups"]
     assert (group["code"], group["count"], group["lines"]) == ("ragged_row", 50_000, [3, 5, 7])

@@ -1,4 +1,4 @@
-"""What must hold when something is away for hours, for weeks, or for good: a test for each way that it once did not."""
+"""Faults of hours, weeks or for ever: a test for each way in which an invariant was once broken."""
 
 import itertools
 import json
@@ -31,14 +31,14 @@ from tests.driving import (
     run,
 )
 from tests.fakes import INBOX, RESULTS, WORK, FakeContext, Fault, Faults, answer_ok, response_line
-from tests.schedules.invariants import MONEY_TOLD
+from tests.schedules.invariants import REPORTED_COST_CODES
 
 HOUR, DAY = 3600, 86_400
 MAX_DAYS = 30
-"""Within so many days every job ends, whatever others answer: 28, and two of grace."""
+"""Every job ends within this number of days, whatever others answer: 28, and two of grace."""
 
 FEW = 4
-"""So many notifications of a kind at most are few."""
+"""The maximum number of notifications of a kind."""
 
 
 @pytest.fixture
@@ -53,13 +53,13 @@ def fresh(folder: Path, **more: Any) -> FakeContext:
 
 
 def break_down(fake: FakeContext, *faults: Fault) -> Faults:
-    """From now on, these calls fail, until `mend`."""
+    """Make these calls fail from now on, until `repair`."""
     fake.killer = broken = Faults(fake.clock, faults)
     fake.seconds_left = lambda: broken.seconds_left
     return broken
 
 
-def mend(fake: FakeContext) -> None:
+def repair(fake: FakeContext) -> None:
     assert isinstance(fake.killer, Faults)
     fake.killer.faults.clear()
 
@@ -70,7 +70,7 @@ def job_of(fake: FakeContext, key: str) -> Job:
 
 
 def paid_for(fake: FakeContext) -> dict[int, int]:
-    """How many good answers of each row were paid for, whatever job asked."""
+    """Return the number of good answers that were paid for, by row, for all jobs together."""
     counts: Counter[int] = Counter()
     for (_, row), count in fake.openai.paid_answers().items():
         counts[row] += count
@@ -82,10 +82,10 @@ def outcomes(fake: FakeContext, job: Job | None = None) -> dict[str, int]:
     return {name: count for name, count in summary["rows"].items() if count and name != "total"}
 
 
-def money_is_told(fake: FakeContext, job: Job | None = None) -> bool:
+def cost_is_reported(fake: FakeContext, job: Job | None = None) -> bool:
     summary = result_json(fake, "summary.json", job)
     codes = {reason["code"] for reason in summary["reasons"]}
-    return bool(codes & MONEY_TOLD or summary["cost"].get("uncollected_requests"))
+    return bool(codes & REPORTED_COST_CODES or summary["cost"].get("uncollected_requests"))
 
 
 def everything(fake: FakeContext) -> list[dict[str, Any]]:
@@ -101,7 +101,7 @@ def bad(request: dict[str, Any]) -> Any:
 
 
 def days_until_ended(fake: FakeContext, *, step: float = HOUR) -> float:
-    """Lets days pass until every job has ended, and gives how many; more than a month is an error."""
+    """Let days pass until every job has ended. Return their number; more than a month is an error."""
     start = fake.clock()
     while any(job.state not in ENDED_JOBS for job in jobs(fake)):
         assert fake.clock() < start + (MAX_DAYS + 1) * DAY, f"for ever {[str(job.state) for job in jobs(fake)]}"
@@ -109,8 +109,8 @@ def days_until_ended(fake: FakeContext, *, step: float = HOUR) -> float:
     return (fake.clock() - start) / DAY
 
 
-def test_a_child_whose_create_is_in_doubt_is_not_taken_for_its_parent(fake: FakeContext) -> None:
-    """Both have the same file: it could not be seen yet when the parent was validated."""
+def test_a_child_whose_create_is_unknown_is_not_confused_with_its_parent(fake: FakeContext) -> None:
+    """Both have the same file, which was not visible yet when the parent was validated."""
     fake.openai.refuse = lambda batch, _: (
         [("invalid_request", f"Cannot find file {batch.input_file_id}", None)] if batch.id == first(fake) else []
     )
@@ -135,7 +135,7 @@ def first(fake: FakeContext) -> str:
 
 
 @pytest.mark.parametrize("when", ["submitted", "ended"])
-def test_a_key_that_is_withdrawn_for_good_ends_the_job(fake: FakeContext, when: str) -> None:
+def test_a_key_that_is_revoked_permanently_ends_the_job(fake: FakeContext, when: str) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", rows(4))
     pass_time(fake, 120)
@@ -145,12 +145,12 @@ def test_a_key_that_is_withdrawn_for_good_ends_the_job(fake: FakeContext, when: 
     fake.openai.key_valid = False
     assert days_until_ended(fake) <= MAX_DAYS
     assert fake.collect.depth() <= 1
-    assert money_is_told(fake)
+    assert cost_is_reported(fake)
     assert fake.topics.events().count("held") <= FEW
     assert fake.topics.events()[-1] == "ended"
 
 
-def test_answers_that_openai_no_longer_has_end_the_job_and_their_money_is_told(fake: FakeContext) -> None:
+def test_answers_that_openai_no_longer_has_end_the_job_and_their_cost_is_reported(fake: FakeContext) -> None:
     faults = break_down(fake, Fault("openai.streaming", "gone"))
     drop(fake, "a.csv", rows(4))
     pass_time(fake, HOUR)
@@ -158,8 +158,8 @@ def test_answers_that_openai_no_longer_has_end_the_job_and_their_money_is_told(f
     pass_time(fake, HOUR)
     assert faults.made["openai.streaming"] - asked <= max(12, asked), "no more often than it was at first"
     assert days_until_ended(fake, step=600) <= 3
-    assert money_is_told(fake)
-    assert paid_for(fake) == {1: 1, 2: 1, 3: 1, 4: 1}, "they are not asked again"
+    assert cost_is_reported(fake)
+    assert paid_for(fake) == {1: 1, 2: 1, 3: 1, 4: 1}, "they are not sent again"
 
 
 def test_a_key_that_may_list_but_not_upload_holds_the_job_once(fake: FakeContext) -> None:
@@ -175,16 +175,16 @@ def test_a_key_that_may_list_but_not_upload_holds_the_job_once(fake: FakeContext
     assert fake.topics.events()[-1] == "ended"
 
 
-def test_a_key_that_gets_its_right_back_goes_on(fake: FakeContext) -> None:
+def test_a_job_continues_when_its_key_gets_its_right_back(fake: FakeContext) -> None:
     break_down(fake, Fault("openai.upload", "permission"))
     drop(fake, "a.csv", rows(4))
     pass_time(fake, 3 * HOUR)
-    mend(fake)
+    repair(fake)
     pass_time(fake, 3 * HOUR)
     assert only_job(fake).state is JobState.SUCCEEDED
 
 
-def test_a_job_that_ends_while_sns_is_away_stays_as_it_is_and_is_told_later(fake: FakeContext) -> None:
+def test_a_job_that_ends_while_sns_is_unavailable_is_notified_later(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(4))
     deliver(fake)
     break_down(fake, Fault("topics.publish", "kms"))
@@ -192,32 +192,32 @@ def test_a_job_that_ends_while_sns_is_away_stays_as_it_is_and_is_told_later(fake
     assert only_job(fake).state is JobState.SUCCEEDED
     summary = result_json(fake, "summary.json")
     assert (summary["status"], summary["rows"]["ok"]) == ("succeeded", 4)
-    mend(fake)
+    repair(fake)
     pass_time(fake, DAY, step=300)
     assert only_job(fake).state is JobState.SUCCEEDED
     assert result_json(fake, "summary.json") == summary
     assert [(n.event, n.status) for n in fake.topics.published if n.event == "ended"] == [("ended", "succeeded")]
 
 
-def test_a_drop_that_comes_while_sns_is_away_is_answered_and_told_later(tmp_path: Path) -> None:
+def test_a_drop_that_comes_while_sns_is_unavailable_is_answered_and_notified_later(tmp_path: Path) -> None:
     fake = fresh(tmp_path, limits=Limits(batch_requests=1))
     break_down(fake, Fault("topics.publish", "kms"))
     drop(fake, "a.csv", rows(120))
     pass_time(fake, 4 * HOUR)
     assert only_job(fake).state is JobState.SUCCEEDED
-    mend(fake)
+    repair(fake)
     pass_time(fake, DAY, step=300)
     assert Counter(fake.topics.events()) == {"accepted": 1, "ended": 1}
     assert list(fake.table.open_items("batch")) == []
 
 
-def test_a_drop_that_is_given_up_leaves_nothing_that_takes_its_models_limit(tmp_path: Path) -> None:
+def test_a_drop_that_dropbatch_gives_up_frees_the_limit_of_its_model(tmp_path: Path) -> None:
     fake = fresh(tmp_path, limits=Limits(batch_requests=10))
     break_down(fake, Fault("objects.put", "denied"))
     drop(fake, "a.csv", rows(40))
     pass_time(fake, 2 * DAY, step=300)
     assert job_of(fake, "a.csv").state in ENDED_JOBS
-    mend(fake)
+    repair(fake)
     pass_time(fake, 120)
     assert list(fake.table.open_items("batch")) == []
     fake.token_limits = {"*": 900}
@@ -227,7 +227,7 @@ def test_a_drop_that_is_given_up_leaves_nothing_that_takes_its_models_limit(tmp_
     assert job_of(fake, "b.csv").state is JobState.SUCCEEDED
 
 
-def test_an_answer_whose_line_is_no_strict_json_is_found_and_paid_once(fake: FakeContext) -> None:
+def test_an_answer_whose_line_is_not_strict_json_is_found_and_paid_once(fake: FakeContext) -> None:
     def answer(request: dict[str, Any]) -> Any:
         where, line = answer_ok(request)
         if request["custom_id"] == "2":
@@ -243,10 +243,10 @@ def test_an_answer_whose_line_is_no_strict_json_is_found_and_paid_once(fake: Fak
     assert outcomes(fake) == {"ok": 3}
 
 
-def test_a_retry_that_let_a_job_go_on_does_nothing_more_when_it_comes_again(tmp_path: Path) -> None:
+def test_a_retry_that_resumed_a_job_has_no_effect_when_delivered_again(tmp_path: Path) -> None:
     fake = fresh(tmp_path, limits=Limits(batch_requests=2))
     fake.openai.answer = bad
-    fake.token_limits = {"*": 60}  # so that not all goes at once
+    fake.token_limits = {"*": 60}  # not all rows are sent at once
     drop(fake, "a.csv", rows(12))
     pass_time(fake, HOUR)
     assert only_job(fake).state is JobState.HELD
@@ -261,8 +261,8 @@ def test_a_retry_that_let_a_job_go_on_does_nothing_more_when_it_comes_again(tmp_
     assert len(fake.openai.batches) == made
 
 
-def test_an_item_that_cannot_be_read_stops_nothing_else(fake: FakeContext) -> None:
-    """As after a rollback: a newer release wrote a state that this one does not know."""
+def test_an_unreadable_item_does_not_stop_others(fake: FakeContext) -> None:
+    """After a rollback, a newer release has written a state that this one does not know."""
     drop(fake, "good.csv", rows(3))
     deliver(fake)
     where = {"bucket": INBOX, "key": "x.csv", "version_id": "1", "modified": 1}
@@ -274,7 +274,7 @@ def test_an_item_that_cannot_be_read_stops_nothing_else(fake: FakeContext) -> No
     assert fake.topics.events() == ["accepted", "ended"]
 
 
-def test_a_job_that_is_held_takes_no_place_from_others(tmp_path: Path) -> None:
+def test_a_held_job_takes_no_place_from_others(tmp_path: Path) -> None:
     fake = fresh(tmp_path, limits=Limits(batch_requests=1))
     fake.openai.answer, fake.openai.ending = bad, None
     create = fake.openai.create
@@ -298,8 +298,8 @@ def test_a_job_that_is_held_takes_no_place_from_others(tmp_path: Path) -> None:
     assert outcomes(fake, job_of(fake, "b.csv")) == {"ok": 130}
 
 
-def test_a_download_that_breaks_off_each_time_comes_further_each_time(fake: FakeContext) -> None:
-    """As one that is too large for one invocation's time, or disk: what came is kept."""
+def test_a_download_that_breaks_off_each_time_progresses_each_time(fake: FakeContext) -> None:
+    """A download may be too large for the time or the disk of one invocation: the downloaded part is kept."""
     fake.openai.breaks_after = 300
     drop(fake, "a.csv", rows(4))
     pass_time(fake, 2 * DAY, step=300)
@@ -308,7 +308,9 @@ def test_a_download_that_breaks_off_each_time_comes_further_each_time(fake: Fake
 
 
 @pytest.mark.parametrize(("call", "hours"), [("retrieve", 0), ("cancel", 37)])
-def test_a_batch_that_openai_refuses_a_call_about_stops_no_other(fake: FakeContext, call: str, hours: int) -> None:
+def test_a_batch_about_which_openai_refuses_a_call_does_not_stop_others(
+    fake: FakeContext, call: str, hours: int
+) -> None:
     fake.openai.ending = None
     drop(fake, "old.csv", rows(2))
     pass_time(fake, 120)
@@ -322,7 +324,7 @@ def test_a_batch_that_openai_refuses_a_call_about_stops_no_other(fake: FakeConte
     assert job_of(fake, "new.csv").state is JobState.SUCCEEDED
 
 
-def test_an_account_without_money_holds_the_job_at_once_and_counts_no_creates(tmp_path: Path) -> None:
+def test_an_account_without_quota_holds_the_job_at_once_and_counts_no_creates(tmp_path: Path) -> None:
     fake = fresh(tmp_path, limits=Limits(batch_requests=1))
     break_down(fake, Fault("openai.create", "billing"))
     drop(fake, "a.csv", rows(60))
@@ -331,15 +333,15 @@ def test_an_account_without_money_holds_the_job_at_once_and_counts_no_creates(tm
     assert fake.topics.events() == ["accepted", "held"]
     pass_time(fake, DAY, step=300)
     assert fake.topics.events() == ["accepted", "held"]
-    mend(fake)
+    repair(fake)
     pass_time(fake, 3 * HOUR)
     assert only_job(fake).state is JobState.SUCCEEDED
     creates = fake.table.get("creates", "creates") or {"count": 0}
     assert creates["count"] <= 60, "only what was created counts"
 
 
-def test_a_job_ends_before_its_objects_do_and_delivers_what_was_paid(tmp_path: Path) -> None:
-    """It is held again and again; the work bucket's objects live for 30 days."""
+def test_a_job_ends_before_its_objects_expire_and_delivers_paid_answers(tmp_path: Path) -> None:
+    """The job is held repeatedly; objects in the work bucket expire after 30 days."""
     fake = fresh(tmp_path, limits=Limits(batch_requests=2))
     fake.token_limits = {"*": 45}
     good = ("1", "2", "13", "14")
@@ -362,8 +364,8 @@ def test_a_job_ends_before_its_objects_do_and_delivers_what_was_paid(tmp_path: P
 
 
 @pytest.mark.parametrize(("queue", "seconds"), [("dispatch", 225), ("collect", 270)])
-def test_what_only_waits_in_a_queue_is_not_given_up(tmp_path: Path, queue: str, seconds: float) -> None:
-    """Three functions that take minutes for a batch, as for uploads at a megabyte a second."""
+def test_a_message_that_only_waits_in_a_queue_is_not_given_up(tmp_path: Path, queue: str, seconds: float) -> None:
+    """Three functions take minutes for each batch, like uploads at a megabyte a second."""
     fake = fresh(tmp_path, limits=Limits(batch_requests=1))
     works = {"intake": (2, 1.0), "dispatch": (3, 1.0), "collect": (3, 1.0), queue: (3, seconds)}
     functions = [Functions(fake, name, *work) for name, work in works.items()]
@@ -380,8 +382,8 @@ def test_what_only_waits_in_a_queue_is_not_given_up(tmp_path: Path, queue: str, 
     assert paid_for(fake) == dict.fromkeys(range(1, 111), 1)
 
 
-def test_a_look_that_takes_several_invocations_comes_to_its_end(fake: FakeContext) -> None:
-    """The account has hundreds of newer batches, a page of which takes a function's whole time."""
+def test_a_search_of_openais_list_over_several_invocations_ends(fake: FakeContext) -> None:
+    """The account has hundreds of newer batches, and one page of the list takes the whole time of a function."""
     create, newest = fake.openai.create, fake.openai.newest
 
     def lossy(*args: Any) -> Any:
@@ -407,7 +409,7 @@ def test_a_look_that_takes_several_invocations_comes_to_its_end(fake: FakeContex
     assert outcomes(fake) == {"ok": 4}
 
 
-def test_what_may_not_be_done_with_one_batch_concerns_that_batch(fake: FakeContext) -> None:
+def test_a_forbidden_call_about_one_batch_affects_only_that_batch(fake: FakeContext) -> None:
     fake.openai.ending = None
     for key, data in (("a.csv", rows(2)), ("b.csv", b"text\nx\n"), ("c.csv", b"text\ny\n")):
         drop(fake, key, data)
@@ -424,7 +426,9 @@ def test_what_may_not_be_done_with_one_batch_concerns_that_batch(fake: FakeConte
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-def test_a_batch_that_openai_never_answers_about_ends_and_its_money_is_told(fake: FakeContext, cancelled: bool) -> None:
+def test_a_batch_about_which_openai_never_answers_ends_and_its_cost_is_reported(
+    fake: FakeContext, cancelled: bool
+) -> None:
     fake.openai.ending = None
     drop(fake, "a.csv", rows(2))
     pass_time(fake, 120)
@@ -432,12 +436,12 @@ def test_a_batch_that_openai_never_answers_about_ends_and_its_money_is_told(fake
     if cancelled:
         drop(fake, "a.csv.cancel", b"")
     assert days_until_ended(fake) <= MAX_DAYS
-    assert money_is_told(fake)
+    assert cost_is_reported(fake)
     assert fake.topics.events()[-1] == "ended"
 
 
 def failing_at_the_report(folder: Path, seconds: float) -> tuple[FakeContext, Callable[[], None]]:
-    """A world whose job fails at its report for so long, and what mends it."""
+    """Return fakes whose job fails at its report for this time, and the function that repairs them."""
     fake = fresh(folder)
     put = fake.objects.put
 
@@ -452,19 +456,19 @@ def failing_at_the_report(folder: Path, seconds: float) -> tuple[FakeContext, Ca
     while fake.clock() < start + seconds and (not jobs(fake) or only_job(fake).state not in ENDED_JOBS):
         pass_time(fake, HOUR, step=HOUR)
 
-    def mended() -> None:
+    def repair_report() -> None:
         fake.objects.put = put  # type: ignore[method-assign]  # as it was
 
-    return fake, mended
+    return fake, repair_report
 
 
-def test_a_poll_that_read_a_job_long_ago_neither_ends_it_again_nor_tells_so(tmp_path: Path) -> None:
-    """It is about to give the results up, from items that it read minutes ago; meanwhile they are put together."""
+def test_a_poll_with_an_outdated_job_neither_ends_it_again_nor_notifies(tmp_path: Path) -> None:
+    """The poll is about to give up the results, with items that it read minutes ago; meanwhile they are assembled."""
     ends, _ = failing_at_the_report(tmp_path, MAX_DAYS * DAY)
     lasts = ends.clock() - only_job(ends).created_at
-    fake, mended = failing_at_the_report(tmp_path, lasts - HOUR)
+    fake, repair_report = failing_at_the_report(tmp_path, lasts - HOUR)
     stale = everything(fake)
-    mended()
+    repair_report()
     fake.clock.sleep(HOUR)
     fake.collect.send(message_for(only_job(fake)))
     deliver(fake)
@@ -480,8 +484,8 @@ def test_a_poll_that_read_a_job_long_ago_neither_ends_it_again_nor_tells_so(tmp_
     assert {n.status for n in fake.topics.published if n.event == "ended"} == {"succeeded"}
 
 
-def test_a_job_that_is_accepted_late_is_not_told_of_as_rejected(tmp_path: Path) -> None:
-    """The poll is about to give the drop up, from items that it read minutes ago; meanwhile it is taken in."""
+def test_a_job_that_is_accepted_late_is_not_reported_as_rejected(tmp_path: Path) -> None:
+    """The poll is about to give up the drop, with items that it read minutes ago; meanwhile the drop is accepted."""
     fake = fresh(tmp_path)
     break_down(fake, Fault("objects.writing", "broken"), Fault("objects.put_new", "broken"))
     drop(fake, "a.csv", rows(4))
@@ -494,7 +498,7 @@ def test_a_job_that_is_accepted_late_is_not_told_of_as_rejected(tmp_path: Path) 
     drop(fresh_fake, "a.csv", rows(4))
     pass_time(fresh_fake, fake.clock() - start - HOUR, step=600)
     stale = everything(fresh_fake)
-    mend(fresh_fake)
+    repair(fresh_fake)
     fresh_fake.clock.sleep(HOUR)
     fresh_fake.intake.send(message)
     deliver(fresh_fake)
@@ -507,7 +511,7 @@ def test_a_job_that_is_accepted_late_is_not_told_of_as_rejected(tmp_path: Path) 
     assert events in ({"accepted": 1, "ended": 1}, {"rejected": 1})
 
 
-def test_no_open_batch_of_an_ended_job_is_left_however_it_ends(tmp_path: Path) -> None:
+def test_an_ended_job_has_no_open_batch_however_it_ends(tmp_path: Path) -> None:
     fake = fresh(tmp_path, limits=Limits(batch_requests=1))
     fake.openai.ending = None
     drop(fake, "a.csv", rows(30))
@@ -519,7 +523,7 @@ def test_no_open_batch_of_an_ended_job_is_left_however_it_ends(tmp_path: Path) -
     assert {batch.state for batch in batches(fake)} <= {BatchState.COLLECTED, BatchState.ABANDONED}
 
 
-def test_a_file_that_is_gone_at_its_create_is_uploaded_again(fake: FakeContext) -> None:
+def test_a_file_that_is_missing_at_the_create_is_uploaded_again(fake: FakeContext) -> None:
     create, tries = fake.openai.create, itertools.count()
 
     def gone(*args: Any) -> Any:

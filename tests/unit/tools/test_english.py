@@ -1,4 +1,4 @@
-"""The check of the project's English finds each pattern, and leaves alone what is not English."""
+"""The check of the project's English finds each pattern, and ignores code and quotations."""
 
 import pytest
 
@@ -41,11 +41,11 @@ EXAMPLES = {
     "semicolons": ("Rows come; batches go; jobs end.", "Rows come; batches go. Jobs end; the table stays."),
     "question opens": ("Whether a job is open.", "Return whether a job is open."),
 }
-"""For each pattern a text that has it, and one that has not."""
+"""For each pattern a text that has it, and one that does not."""
 
 
 def written(kind: str, text: str) -> tuple[str, str]:
-    """Return a file, as its name and source, in which a text is of a kind."""
+    """Return the name and the source of a file with a text of this kind."""
     match kind:
         case "docstring":
             return "a.py", f'def f() -> None:\n    """{text}"""\n'
@@ -90,7 +90,7 @@ def test_a_pattern_is_found_in_the_bad_example_and_not_in_the_good_one(pattern: 
         "renewed",
     ],
 )
-def test_what_is_not_english_is_left_alone(text: str) -> None:
+def test_code_and_quotations_are_ignored(text: str) -> None:
     assert names("a.md", f"Some words.\n\n{text}\n") == []
 
 
@@ -107,7 +107,7 @@ def test_a_finding_names_the_line_and_what_to_write() -> None:
     assert (found.line, found.kind) == (2, DESCRIPTION)
 
 
-def test_words_that_are_no_sentence_are_no_english() -> None:
+def test_literals_without_a_sentence_are_ignored() -> None:
     assert names("a.py", "a = 'anew'\nb = {'anew': f'{a}anew'}\nanew = 1\n") == []
 
 

@@ -1,4 +1,4 @@
-"""What a recipe was understood to say is told before anything is paid: when it is dropped, and with each file."""
+"""The facts of a recipe in messages, before anything is paid: when it is dropped, and with each file."""
 
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,6 @@ prefix: ai_
 limit: 10
 when: "{{ text }}"
 """
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeContext:
-    return FakeContext(tmp_path)
 
 
 def understood(fake: FakeContext) -> list[str]:
@@ -120,7 +115,7 @@ def test_a_usable_recipe_says_model_columns_types_and_rows(fake: FakeContext) ->
         ),
     ],
 )
-def test_what_is_understood_of_other_recipes(fake: FakeContext, recipe: str, lines: list[str]) -> None:
+def test_the_message_about_a_recipe_repeats_its_facts(fake: FakeContext, recipe: str, lines: list[str]) -> None:
     drop(fake, "recipe.yaml", recipe.encode())
     run(fake)
     assert understood(fake) == lines
@@ -134,7 +129,7 @@ def test_many_columns_are_counted(fake: FakeContext) -> None:
     assert len(fake.topics.published[-1].detail["understood"]["adds"]) == 32
 
 
-def test_an_accepted_file_says_it_in_one_line(fake: FakeContext) -> None:
+def test_the_accepted_message_repeats_the_recipe_in_one_line(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\nschema:\n  good: [yes, no]\n')
     drop(fake, "a.csv", b"text\na\n")
     run(fake)
@@ -144,7 +139,7 @@ def test_an_accepted_file_says_it_in_one_line(fake: FakeContext) -> None:
     )
 
 
-def test_so_does_one_that_waits_for_an_approval(tmp_path: Path) -> None:
+def test_the_hold_message_repeats_the_recipe_in_one_line(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, hold_above_rows=1)
     fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\n')
     drop(fake, "a.csv", b"text\na\nb\n")
@@ -154,7 +149,7 @@ def test_so_does_one_that_waits_for_an_approval(tmp_path: Path) -> None:
     )
 
 
-def test_a_slip_is_refused_with_the_line_to_write_and_the_correction_takes_the_file_up(fake: FakeContext) -> None:
+def test_a_slip_is_refused_with_the_line_to_write_and_its_correction_rereads_the_file(fake: FakeContext) -> None:
     recipe = 'model: gpt-6-luna\nprompt: "{{ text }}"\nschema:\n  score: int\n  mood: good/bad\nbudget: 5\n'
     drop(fake, "recipe.yaml", recipe.encode())
     drop(fake, "a.csv", b"text\na\n")
@@ -182,8 +177,8 @@ def test_a_slip_is_refused_with_the_line_to_write_and_the_correction_takes_the_f
     assert told.subject == "recipe.yaml: usable, 1 file is read again"
 
 
-def test_all_stages_are_told_in_one_message(fake: FakeContext) -> None:
-    """A part that is missing, keys, a schema, the columns and the file's own form."""
+def test_problems_of_all_stages_are_in_one_message(fake: FakeContext) -> None:
+    """The problems are a missing file, keys, a schema, the columns, and the form of the drop."""
     recipe = b'model: gpt-6-luna\nsystem: file://system.md\nprompt: "{{ lable }}"\nlimt: 3\nid: ID\nschema:\n  a: int\n'
     drop(fake, "recipe.yaml", recipe)
     drop(fake, "a.csv", "label,nr\ngrün,1\n".encode("cp1252"))
@@ -203,7 +198,7 @@ def test_all_stages_are_told_in_one_message(fake: FakeContext) -> None:
     assert fake.topics.events() == ["rejected", "recipe"]
 
 
-def test_a_file_that_cannot_be_opened_is_told_what_is_wrong_with_its_recipe_too(fake: FakeContext) -> None:
+def test_the_rejection_of_an_unreadable_file_has_the_problems_of_its_recipe_too(fake: FakeContext) -> None:
     fake.objects.drop("recipe.yaml", b'model: gpt-6-luna\nprompt: "{{ text }}"\nlimt: 3\n')
     drop(fake, "a.csv", b"Report\n\nid,text\n1,one\n2,two\n")
     run(fake)

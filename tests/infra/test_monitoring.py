@@ -1,4 +1,4 @@
-"""Somebody is told when something is stuck, and can be told at all."""
+"""Alarms for everything that gets stuck, and topics over which they reach a person."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def reported_metrics() -> set[str]:
 
 
 def test_topics_are_encrypted_with_a_key_that_cloudwatch_may_use(resources: Template) -> None:
-    """Alarms cannot publish to a topic under AWS's own key, alias/aws/sns."""
+    """Alarms cannot publish to a topic under AWS's key, alias/aws/sns."""
     for topic in TOPICS:
         assert resources[topic]["Properties"]["KmsMasterKeyId"] == {"Fn::GetAtt": ["TopicsKey", "Arn"]}
     granted = [
@@ -42,7 +42,7 @@ def test_alarms_may_publish_to_the_topic_that_they_name(resources: Template) -> 
     assert allowed["Action"] == "sns:Publish"
 
 
-def test_every_role_that_tells_may_use_the_topics_key(resources: Template) -> None:
+def test_every_role_that_publishes_may_use_the_topics_key(resources: Template) -> None:
     for name in of_type(resources, "AWS::IAM::Role"):
         actions = {action for each in permissions(resources, name) for action in as_list(each["Action"])}
         if "sns:Publish" in actions:
@@ -53,16 +53,14 @@ def test_the_topics_key_is_not_rotated_for_a_dollar_a_month(resources: Template)
     assert resources["TopicsKey"]["Properties"]["EnableKeyRotation"] is False
 
 
-def test_every_alarm_tells_operators_when_it_begins_and_when_it_is_over(resources: Template) -> None:
+def test_every_alarm_notifies_operators_when_it_starts_and_when_it_ends(resources: Template) -> None:
     for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
         assert alarm["Properties"]["AlarmActions"] == [{"Ref": "AlarmsTopic"}], name
         assert alarm["Properties"]["OKActions"] == [{"Ref": "AlarmsTopic"}], name
         assert len(alarm["Properties"]["AlarmDescription"].split()) > 20, name
 
 
-def test_alarms_reach_the_operator_or_else_the_one_address_that_is_known(
-    resources: Template, expanded: Template
-) -> None:
+def test_alarms_go_to_the_operator_or_else_to_the_only_known_address(resources: Template, expanded: Template) -> None:
     subscription = resources["AlarmEmailSubscription"]
 
     assert expanded["Conditions"]["HasAlarmEmail"] == {
@@ -97,7 +95,7 @@ def test_every_metric_that_is_reported_is_counted_in_the_cost_of_a_stack() -> No
     assert reported_metrics() == {*costs.GAUGES, *costs.COUNTERS, *by_status_and_outcome}
 
 
-def test_messages_that_failed_for_good_are_counted_and_not_left_in_a_queue(resources: Template) -> None:
+def test_messages_that_failed_permanently_are_counted_when_they_arrive(resources: Template) -> None:
     """An alarm on a queue that nothing empties goes off once in 14 days. The poll empties all but the clock's."""
     alarm = _alarm(resources, "DeadLetters")
     depths = {
@@ -111,7 +109,7 @@ def test_messages_that_failed_for_good_are_counted_and_not_left_in_a_queue(resou
     assert depths == {"ClockDeadLetters"}
 
 
-def test_a_message_that_waits_for_hours_is_told_of(resources: Template) -> None:
+def test_a_message_that_waits_for_hours_raises_an_alarm(resources: Template) -> None:
     watched = {
         dimension["Value"]["Fn::GetAtt"][0]
         for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
@@ -124,14 +122,14 @@ def test_a_message_that_waits_for_hours_is_told_of(resources: Template) -> None:
     }
 
 
-def test_a_failure_that_is_handled_counts_as_one_that_crashes(resources: Template) -> None:
-    """A function that returns a message as failed has succeeded, as far as Lambda's Errors go."""
+def test_a_handled_failure_counts_like_a_crash(resources: Template) -> None:
+    """A function that returns a message as failed is a success in Lambda's metric Errors."""
     alarm = _alarm(resources, "StepsFailed")
 
     assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 3)
 
 
-def test_a_job_that_only_a_person_can_help_is_told_of(resources: Template) -> None:
+def test_a_job_that_needs_a_person_raises_an_alarm(resources: Template) -> None:
     alarm = _alarm(resources, "JobsStuck")
 
     assert (alarm["Statistic"], alarm["Threshold"], alarm["ComparisonOperator"]) == (
@@ -141,7 +139,7 @@ def test_a_job_that_only_a_person_can_help_is_told_of(resources: Template) -> No
     )
 
 
-def test_what_aws_itself_drops_is_told_of(resources: Template) -> None:
+def test_events_that_aws_drops_raise_an_alarm(resources: Template) -> None:
     watched = {
         (alarm["Properties"]["MetricName"], *references(dimension))
         for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
@@ -168,20 +166,20 @@ def test_every_function_has_an_alarm_for_errors_and_one_for_throttles(resources:
     assert {(function, metric) for function in functions for metric in ("Errors", "Throttles")} <= watched
 
 
-def test_a_batch_that_openai_should_long_have_ended_is_told_of(resources: Template) -> None:
+def test_an_overdue_batch_raises_an_alarm(resources: Template) -> None:
     alarm = _alarm(resources, "OldestOpenBatchSeconds")
 
     assert alarm["Threshold"] == 38 * 3_600  # cancelled after 36
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
 
 
-def test_a_second_batch_for_the_same_rows_is_told_of(resources: Template) -> None:
+def test_a_second_batch_for_the_same_rows_raises_an_alarm(resources: Template) -> None:
     alarm = _alarm(resources, "DoubleBatches")
 
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
 
 
-def test_silence_of_the_poller_is_an_alarm_too(resources: Template, expanded: Template) -> None:
+def test_a_silent_poller_raises_an_alarm(resources: Template, expanded: Template) -> None:
     alarm = _alarm(resources, "BatchesOpen")
 
     assert alarm["TreatMissingData"] == "breaching"
@@ -210,7 +208,7 @@ def _alarm(resources: Template, metric: str) -> Template:
         if alarm["Properties"]["MetricName"] == metric
     )
     assert alarm["Namespace"] == "Dropbatch"
-    # What the functions' metrics are told apart by.
+    # The dimension of the functions' metrics.
     assert [dimension["Name"] for dimension in alarm["Dimensions"]] == ["service"]
     service = resources["PollFunction"]["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
     assert alarm["Dimensions"][0]["Value"] == service

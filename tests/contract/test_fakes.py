@@ -1,4 +1,4 @@
-"""What the fakes can do that no adapter does."""
+"""Behaviour that the fakes have and adapters do not."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def test_lines_above_info_are_kept_with_their_level() -> None:
     assert observer.lines == ['polled {"jobs": 1}', 'a lease ran out {"job_id": "j"}', "a step failed KeyError {}"]
 
 
-def test_a_disk_that_is_full_stops_what_writes_to_it(tmp_path: Path) -> None:
+def test_a_full_disk_stops_calls_that_write_to_it(tmp_path: Path) -> None:
     fake = FakeContext(tmp_path, scratch_bytes=10)
     fake.objects.drop("k", b"x" * 8)
     for _ in range(2):

@@ -1,16 +1,15 @@
-"""Kill points over the real adapters of S3 and DynamoDB, on moto: what the fakes promise must hold there too."""
+"""Kill points over the real adapters of S3 and DynamoDB, on moto: the invariants hold there too."""
 
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
-from moto import mock_aws
 
 from dropbatch.adapters.dynamodb import DynamoTable
 from dropbatch.adapters.s3 import S3Objects
@@ -19,13 +18,15 @@ from tests.driving import RECIPE, drop, only_job, run
 from tests.fakes import INBOX, RESULTS, WORK, FakeClock, FakeContext, Killer, answer_ok, response_line
 from tests.schedules.invariants import check
 
+pytestmark = pytest.mark.usefixtures("aws")
+
 REGION = "us-east-1"
 SHARE = 6
-"""One in so many of the points is tried here, for a run takes a second; the fakes are killed at each."""
+"""One of this number of points is tried here, because a run takes a second. Over fakes, all points are tried."""
 
 
 class AwsObjects(S3Objects):
-    """The adapter, and what tests do to buckets."""
+    """The adapter, with the methods that tests use to change buckets."""
 
     def drop(self, key: str, data: bytes, labels: Mapping[str, str] | None = None, bucket: str = INBOX) -> str:
         return str(self._client.put_object(Bucket=bucket, Key=key, Body=data)["VersionId"])
@@ -41,16 +42,8 @@ class AwsTable(DynamoTable):
         return "\n".join(json.dumps(read({"M": item}), default=int) for item in found)
 
 
-@pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    with mock_aws():
-        yield
-
-
 def on_aws(folder: Path, number: int, points: frozenset[int] = frozenset()) -> FakeContext:
-    """Four rows, of which one fails once; each world has a table of its own, and empty buckets."""
+    """Return fakes with the real adapters, a new table, empty buckets, and four rows, of which one fails once."""
     fake = FakeContext(folder, clock=FakeClock(time.time()), killer=Killer())
     assert fake.killer is not None
     fake.killer.points = set(points)
@@ -68,7 +61,7 @@ def on_aws(folder: Path, number: int, points: frozenset[int] = frozenset()) -> F
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
         GlobalSecondaryIndexes=[{"IndexName": "open", "Projection": {"ProjectionType": "ALL"}, "KeySchema": index}],  # type: ignore[list-item]
     )
-    fake.objects = AwsObjects(client)  # type: ignore[assignment]  # with what the tests use of the fake
+    fake.objects = AwsObjects(client)  # type: ignore[assignment]  # with the methods of the fake that tests use
     fake.table = AwsTable(dynamodb, f"t{number}")  # type: ignore[assignment]  # as above
     tries: Counter[str] = Counter()
 
@@ -85,7 +78,7 @@ def on_aws(folder: Path, number: int, points: frozenset[int] = frozenset()) -> F
     return fake
 
 
-def test_a_kill_at_calls_to_real_adapters_changes_nothing(tmp_path: Path, tally: Counter[str]) -> None:
+def test_a_kill_at_calls_of_real_adapters_does_not_change_the_results(tmp_path: Path, tally: Counter[str]) -> None:
     whole = on_aws(tmp_path, 0)
     run(whole, ticks=100)
     check(whole)

@@ -1,4 +1,4 @@
-"""Files and faults together, at random: whatever is dropped, whenever, and whatever goes wrong, the invariants hold."""
+"""Random files, times and faults together: the invariants hold."""
 
 import json
 import random
@@ -24,13 +24,13 @@ from tests.schedules.invariants import check
 
 FATES = ("ok", "ok", "ok", "ok", "500", "400", "0", "expired", "missing", "truncated", "refused", "twice", "string")
 RECIPES = (RECIPE, RECIPE.replace(b"{{ text }}", b"{{ txt }}"), RECIPE + b"limt: 3\n", RECIPE + b"attempts: 2\n")
-"""Good, for other columns, broken, and good again."""
+"""A good recipe, one for other columns, a broken one, and another good one."""
 
 CALLS = ("upload", "create", "retrieve", "newest", "cancel", "streaming")
 
 
-class AnyWorld(RuleBasedStateMachine):
-    """Drops, markers and time, in any order, over a world with faults; at the end all must come to rest."""
+class RandomOperations(RuleBasedStateMachine):
+    """Drops, markers and time in any order, over fakes with faults. In the end nothing may be left to do."""
 
     @initialize(chance=st.randoms(use_true_random=False), size=st.integers(1, 6), limited=st.booleans())
     def begin(self, chance: random.Random, size: int, limited: bool) -> None:
@@ -49,7 +49,7 @@ class AnyWorld(RuleBasedStateMachine):
         self.fake.objects.drop("recipe.yaml", RECIPE)
 
     def faulty(self, name: str, call: Any) -> Any:
-        """The call, which now and then fails: before it takes effect, or after."""
+        """Return a call that sometimes fails, before or after its effect."""
 
         def made(*args: Any) -> Any:
             if self.chance.random() < self.trouble:
@@ -127,7 +127,7 @@ class AnyWorld(RuleBasedStateMachine):
 
     @rule()
     def lose_the_messages(self) -> None:
-        """Of what is due again by itself: the poller finds it."""
+        """Lose messages that the poller replaces automatically."""
         self.fake.dispatch.messages.clear()
         self.fake.collect.messages.clear()
 
@@ -161,9 +161,9 @@ class AnyWorld(RuleBasedStateMachine):
         self.fake.killer.points.clear()
         self.trouble, self.hurry, self.fake.openai.ending = 0.0, 0.0, OpenAIStatus.COMPLETED
         last = RECIPE + b"# the last\n"
-        drop(self.fake, "recipe.yaml", last)  # what was rejected for its recipe's sake goes on
+        drop(self.fake, "recipe.yaml", last)  # rejected files are read again
         for key in {key for key, _ in self.versions}:
-            drop(self.fake, f"{key}.retry", b"")  # what is held for too few answers goes on
+            drop(self.fake, f"{key}.retry", b"")  # held jobs continue
         for _ in range(6):
             run(self.fake, ticks=300)
             run(self.fake, ticks=100, step=3600)
@@ -174,7 +174,7 @@ class AnyWorld(RuleBasedStateMachine):
 
 
 def check_no_file_waits(fake: FakeContext, recipe: bytes) -> None:
-    """Of what is the newest of its key nothing was rejected for another recipe than today's."""
+    """Assert that no newest version of a key waits for a recipe other than the current one."""
     repository = fake.context.repository
     today = RecipeText("recipe.yaml", recipe, {}).sha256
     for waiting in repository.waiting_files(INBOX):
@@ -183,8 +183,8 @@ def check_no_file_waits(fake: FakeContext, recipe: bytes) -> None:
             assert waiting.recipe_sha256 == today, f"{waiting.key} waits for a recipe that is there"
 
 
-TestAnything = seed(20_261_123)(AnyWorld).TestCase
-TestAnything.settings = settings(
+TestRandomOperations = seed(20_261_123)(RandomOperations).TestCase
+TestRandomOperations.settings = settings(
     max_examples=400,
     stateful_step_count=25,
     deadline=None,

@@ -1,4 +1,4 @@
-"""What is left of a job when it has ended: its items get a date to be deleted by, its work goes at once; over fakes."""
+"""Deletion after the end of a job: its items expire, and its work files are deleted at once; over fakes."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from dropbatch.domain.deadlines import GRACE_SECONDS, ITEM_LIFETIME_SECONDS, MAX_JOB_SECONDS, RETENTION_SECONDS
 from dropbatch.domain.states import JobState
-from tests.driving import RECIPE, asked, drop, jobs, only_job, rows, run
+from tests.driving import RECIPE, drop, jobs, only_job, rows, run, sent_rows
 from tests.fakes import WORK, FakeContext, answer_ok, response_line
 
 DAY = 86_400
@@ -21,12 +21,12 @@ def fake(tmp_path: Path) -> FakeContext:
     return fake
 
 
-def test_a_job_ends_long_before_its_objects_and_items_do() -> None:
+def test_a_job_ends_long_before_its_objects_and_items_expire() -> None:
     assert MAX_JOB_SECONDS + 2 * GRACE_SECONDS < WORK_BUCKET_DAYS * DAY
     assert MAX_JOB_SECONDS + 2 * GRACE_SECONDS < ITEM_LIFETIME_SECONDS
 
 
-def test_every_item_of_an_ended_job_gets_a_date_and_what_protects_from_paying_twice_none(fake: FakeContext) -> None:
+def test_items_of_an_ended_job_expire_except_those_that_prevent_paying_twice(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(3))
     run(fake)
     items = [json.loads(line) for line in fake.table.everything().splitlines()]
@@ -38,7 +38,7 @@ def test_every_item_of_an_ended_job_gets_a_date_and_what_protects_from_paying_tw
     assert {"claim", "drop"} <= kept
 
 
-def test_what_says_which_run_a_marker_got_has_a_date(fake: FakeContext) -> None:
+def test_the_item_that_names_the_run_of_a_marker_expires(fake: FakeContext) -> None:
     drop(fake, "a.csv", rows(3))
     run(fake)
     before = {item["pk"] for item in map(json.loads, fake.table.everything().splitlines())}
@@ -52,14 +52,14 @@ def test_what_says_which_run_a_marker_got_has_a_date(fake: FakeContext) -> None:
 
 
 @pytest.mark.parametrize("data", [rows(3), b"text\n", b"other\n1\n"])
-def test_the_work_of_a_job_that_needs_none_any_more_is_deleted_at_once(fake: FakeContext, data: bytes) -> None:
+def test_unneeded_work_files_of_an_ended_job_are_deleted_at_once(fake: FakeContext, data: bytes) -> None:
     drop(fake, "a.csv", data)
     run(fake)
     assert only_job(fake).state in (JobState.SUCCEEDED, JobState.REJECTED)
     assert fake.objects.keys(WORK, "jobs/") == []
 
 
-def test_work_that_a_retry_needs_is_kept_until_the_retry_has_it(fake: FakeContext) -> None:
+def test_work_files_that_a_retry_needs_are_kept_until_the_retry_has_them(fake: FakeContext) -> None:
     def answer(request: object) -> object:
         assert isinstance(request, dict)
         if request["custom_id"] == "2" and len(fake.openai.batches) == 1:
@@ -75,5 +75,5 @@ def test_work_that_a_retry_needs_is_kept_until_the_retry_has_it(fake: FakeContex
     drop(fake, "a.csv.retry", b"")
     run(fake, ticks=200)
     assert [job.state for job in jobs(fake)] == [JobState.PARTIAL, JobState.SUCCEEDED]
-    assert asked(fake) == [[1, 2, 3], [2]]
+    assert sent_rows(fake) == [[1, 2, 3], [2]]
     assert fake.objects.keys(WORK, "jobs/") == [], "both are done"

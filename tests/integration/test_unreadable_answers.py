@@ -1,4 +1,4 @@
-"""Answers that come with status 200, and are none."""
+"""Responses with status 200 that are not answers of the API."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from dropbatch.domain.errors import OpenAIOutcomeUnknownError
 
 @pytest.fixture(params=[b"<html>Welcome</html>", b"", b"[]", b'{"data": null}', b'{"data": [{"id": "b"}]}'])
 def openai(request: pytest.FixtureRequest) -> Iterator[OpenAIBatches]:
-    """A server that answers everything so, as a proxy may."""
+    """Yield a client of a server that answers every request like this, as a proxy may."""
 
     class Server(BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -27,7 +27,7 @@ def openai(request: pytest.FixtureRequest) -> Iterator[OpenAIBatches]:
         do_GET = do_POST = answer  # noqa: N815 - the base class calls them so
 
         def log_message(self, *_: Any) -> None:
-            """Not told of."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever).start()
@@ -42,10 +42,10 @@ def openai(request: pytest.FixtureRequest) -> Iterator[OpenAIBatches]:
     [
         lambda openai: openai.create("file-1", "/v1/embeddings", {}),  # it may exist: look before it is created again
         lambda openai: openai.retrieve("batch_1"),
-        lambda openai: list(openai.newest()),  # not an empty list, by which a batch would be taken for absent
+        lambda openai: list(openai.newest()),  # not an empty list, which would mean that the batch does not exist
     ],
 )
-def test_an_answer_that_cannot_be_read_proves_nothing(
+def test_an_unreadable_answer_leaves_the_outcome_unknown(
     openai: OpenAIBatches, call: Callable[[OpenAIBatches], Any]
 ) -> None:
     with pytest.raises(OpenAIOutcomeUnknownError) as raised:

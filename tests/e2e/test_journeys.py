@@ -1,4 +1,4 @@
-"""Four people's days on the deployed stack: from the first mistake to the result, with every message that they get."""
+"""The journeys of four people on the deployed stack, from the first mistake to the result, with every message."""
 
 import csv
 import importlib.util
@@ -17,27 +17,27 @@ import pytest
 
 from tests.e2e.conftest import WAIT_SECONDS, Embedded, wait_for
 
-BETWEEN_POLLS = 0.5  # seconds: a machine that is polled all the time does nothing else
+BETWEEN_POLLS = 0.5  # seconds: a machine that answers polls all the time does nothing else
 QUIET_SECONDS = 3
-"""After so long without a message none is on its way: the stack's own waits are shorter."""
+"""After this time without a message none is on its way: the waits of the stack are shorter."""
 
 
 @dataclass
 class Person:
-    """Somebody who works in one folder, and below it, and reads every message about it, once."""
+    """A user of one folder and those below it, who reads every message about it once."""
 
     embedded: Embedded
     folder: str
-    messages: list[dict[str, Any]] = field(default_factory=list)  # all that came, as SNS hands them over
+    messages: list[dict[str, Any]] = field(default_factory=list)  # all that came, as SNS delivers them
     seen: int = 0
 
     def uploads(self, name: str, text: str | bytes = "", **labels: str) -> str:
-        """Put a file, or with a slash at its end a console folder; returns its version."""
+        """Put a file, or a console folder if the key ends in a slash. Return its version."""
         data = text.encode() if isinstance(text, str) else text
         return self.embedded.drop(f"{self.folder}/{name}", data, **labels)
 
     def hears(self, *subjects: str) -> list[str]:
-        """Wait for messages with these subjects, and no other; returns their texts in this order."""
+        """Wait for messages with these subjects and no others. Return their texts in this order."""
         wanted = sorted(f"{self.folder}/{subject}" for subject in subjects)
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline and len(self._unread()) < len(wanted):
@@ -50,7 +50,7 @@ class Person:
         return [texts[f"{self.folder}/{subject}"] for subject in subjects]
 
     def hears_nothing(self) -> None:
-        """Wait until no message is on its way: none came that was not expected."""
+        """Wait until no message is on its way. Fail if one came."""
         began = time.monotonic()
         while time.monotonic() - began < QUIET_SECONDS:
             self.embedded.tick()
@@ -58,14 +58,14 @@ class Person:
             assert [message["Subject"] for message in self._unread()] == []
 
     def hears_of_all(self, names: Sequence[str], verdict: str) -> list[str]:
-        """Wait until messages of this verdict, one by one or together, name all these files; returns their subjects."""
+        """Wait until messages of this verdict, single or combined, name all these files. Return their subjects."""
 
         def are_named() -> list[str]:
             self.embedded.tick()
             texts = [f"{each['Subject']}\n{each['Message']}" for each in self._unread() if verdict in each["Subject"]]
             return texts if all(any(name in text for text in texts) for name in names) else []
 
-        return [text.splitlines()[0] for text in wait_for(are_named, f"people are not told that all are {verdict}")]
+        return [text.splitlines()[0] for text in wait_for(are_named, f"no messages say that all are {verdict}")]
 
     def _unread(self) -> list[dict[str, Any]]:
         self.embedded.read_mail()
@@ -77,17 +77,17 @@ class Person:
         return self.messages[self.seen :]
 
     def latest(self, name: str) -> dict[str, Any]:
-        """What `latest.json` says of a file's newest run."""
+        """Return the content of `latest.json` of a file."""
         return dict(json.loads(self._result(f"{self.folder}/{name}/latest.json")))
 
     def answers(self, name: str) -> list[dict[str, str]]:
-        """The rows of a csv's answers, of its newest run."""
+        """Return the rows of the answers file of a csv's newest run."""
         summary = json.loads(self._result(self.latest(name)["results"]["prefix"] + "summary.json"))
         text = self._result(summary["objects"]["answers"]).decode("utf-8-sig")
         return list(csv.DictReader(io.StringIO(text), delimiter=";" if ";" in text else ","))
 
     def results(self, prefix: str) -> list[str]:
-        """The keys in the results bucket below a prefix."""
+        """Return the keys in the results bucket below a prefix."""
         s3, bucket = self.embedded.client("s3"), self.embedded.names["RESULTS_BUCKET"]
         return [found["Key"] for found in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]
 
@@ -105,7 +105,7 @@ class Person:
 
 @contextmanager
 def slow(embedded: Embedded) -> Iterator[None]:
-    """OpenAI that takes its time with each batch."""
+    """Slow OpenAI down, so that each batch takes some time."""
     before = embedded.control("GET", "/delays")
     embedded.control("POST", "/delays", in_progress=600)
     try:
@@ -194,7 +194,7 @@ def test_an_analyst_gets_from_a_misnamed_recipe_to_two_runs_that_she_can_compare
 
 @pytest.fixture
 def queue(healthy: Embedded) -> Iterator[str]:
-    """A queue that is subscribed to the events as `examples/consumer/README.md` says, but for its folder."""
+    """Yield a queue with the subscription of `examples/consumer/README.md`, except for its folder."""
     text = Path("examples/consumer/README.md").read_text()
     attributes = json.loads(re.search(r"--attributes '(.*?)'", text, re.DOTALL)[1].replace("reviews", "platform"))  # type: ignore[index]  # it is there
     sqs, sns = healthy.client("sqs"), healthy.client("sns")
@@ -213,7 +213,7 @@ def queue(healthy: Embedded) -> Iterator[str]:
 
 
 def loaded(path: str) -> Any:
-    """A program out of a file."""
+    """Load a program from a file."""
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -222,7 +222,7 @@ def loaded(path: str) -> Any:
     return program
 
 
-def test_a_platform_engineers_program_hears_of_what_waits_and_fetches_the_answers(
+def test_a_platform_engineers_program_gets_events_of_waiting_jobs_and_fetches_the_answers(
     healthy: Embedded, queue: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bob = Person(healthy, "platform")
@@ -231,7 +231,7 @@ def test_a_platform_engineers_program_hears_of_what_waits_and_fetches_the_answer
     seen: list[str] = []
 
     def consume(until: str) -> None:
-        """Run the program on what comes, until it says this."""
+        """Run the program on incoming events until it prints this."""
 
         def has_said() -> bool:
             healthy.tick()
@@ -254,7 +254,7 @@ def test_a_platform_engineers_program_hears_of_what_waits_and_fetches_the_answer
     assert [line for line in seen if line.startswith("accepted")] == [], "the filter leaves it out"
     (fetched,) = tmp_path.iterdir()
     assert len(fetched.read_bytes().splitlines()) == 5_002
-    bob.hears_nothing()  # it went well, and the recipe asks for problems alone
+    bob.hears_nothing()  # it succeeded, and the recipe requests messages about problems only
 
     sensor = re.search(r"```python\n(.*?)```", Path("docs/events/README.md").read_text(), re.DOTALL)[1]  # type: ignore[index]  # it is there
     names: dict[str, Any] = {"json": json}
@@ -295,7 +295,7 @@ def test_a_data_engineers_parts_are_one_table_and_a_corrected_one_replaces_the_o
         ended = healthy.event(version, "ended")
         assert (ended["status"], ended["recipe_folder"], ended["labels"]) == (
             "succeeded", "lake/reviews", {"run": "nightly-7"},
-        )  # fmt: skip  # what is compared in a line
+        )  # fmt: skip  # one comparison to a line
 
     with slow(healthy):
         old = lake.uploads(f"{day}/{names[0]}", '{"text": "wrong"}\n' * 3)
@@ -346,7 +346,7 @@ limit: 10
 REVIEWS = "text\n" + "".join(f"review {number}\n" for number in range(300))
 
 
-def test_a_prompt_engineer_is_asked_about_slips_and_tries_a_few_rows_first(healthy: Embedded) -> None:
+def test_a_prompt_engineer_gets_questions_about_slips_and_tries_a_few_rows_first(healthy: Embedded) -> None:
     eve = Person(healthy, "tries")
 
     eve.uploads("one/recipe.yaml", SLIPS)
