@@ -11,8 +11,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from local.deployed import Deployed
 from local.programs import free_port
-from local.stack import TOOLS, Deployed, Stack
+from local.stack import TOOLS, Stack
 
 RUNS = 5
 FOLDER = TOOLS / "benchmarks" / "stack"

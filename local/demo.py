@@ -22,8 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from local.deployed import Deployed
 from local.programs import LocalError, free_port
-from local.stack import ROOT, TOOLS, Deployed, Stack
+from local.stack import ROOT, TOOLS, Stack
 
 EXAMPLE = ROOT / "examples" / "reviews"
 FOLDER = TOOLS / "demo"

@@ -79,14 +79,22 @@ PATTERNS = (
     ),
 )
 
-CODE = ("layers/core/*.py", "functions/*.py", "local/*.py", "tools/*.py", "benchmarks/*.py", "examples/*.py")
+CODE = (
+    "layers/core/*.py",
+    "functions/*.py",
+    "local/*.py",
+    "tools/*.py",
+    "benchmarks/*.py",
+    "examples/*.py",
+    "tests/*.py",
+)
 
 HELD: dict[str, tuple[str, ...]] = {
     PROSE: ("*.md",),
     DOCSTRING: CODE,
     COMMENT: CODE,
     STRING: ("layers/core/*.py", "functions/*.py", "local/*.py", "examples/*.py"),
-    DESCRIPTION: ("docs/events/*.json",),
+    DESCRIPTION: ("docs/events/*.json", "template.yaml"),
 }
 """The files whose texts of each kind are clean, and have to stay so."""
 

@@ -20,9 +20,10 @@ import pytest
 from openai import OpenAI
 
 from dropbatch.submission.create_search import METADATA_KEY
+from local.deployed import AWS, AWS_MARK, Deployed
 from local.embedded_aws import MODIFIED
 from local.programs import free_port, running
-from local.stack import AWS, AWS_MARK, Deployed, Stack
+from local.stack import Stack
 from tests import event_contract
 from tests.e2e.logs import Logs
 

@@ -11,7 +11,7 @@ from dropbatch.adapters.dynamodb import DynamoTable
 from dropbatch.domain.items import Item
 from dropbatch.storage.item_keys import key_of
 from dropbatch.storage.repository import Repository, to_item
-from local.stack import new_client
+from local.deployed import new_client
 from tests.e2e.conftest import Embedded
 from tests.items import example, kinds
 

@@ -4,17 +4,9 @@ from pathlib import Path
 import pytest
 
 from local.demo import problems
+from local.deployed import Deployed, read_environment
 from local.programs import LocalError
-from local.stack import (
-    EMULATOR_PARAMETERS,
-    EXAMPLE,
-    OLDEST_RUNTIME,
-    ROOT,
-    Deployed,
-    read_environment,
-    stack_from,
-    template_parameters,
-)
+from local.stack import EMULATOR_PARAMETERS, EXAMPLE, OLDEST_RUNTIME, ROOT, stack_from, template_parameters
 
 DROPPED = "id,text\n1,good\n2,a\u0085b\n3,bad\n".encode()
 ANSWERS = (

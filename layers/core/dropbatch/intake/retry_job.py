@@ -46,9 +46,7 @@ def prepare_retry(
     recipe, used = choose_recipe(context, job, files, old, layout)
     files.keep_layout(layout)
     job.limited = former.limited
-    sampled = old.sampled() if former.limited is not None and former.limited.seed is not None else None
-    if sampled is not None:
-        files.keep_sampled(sampled)
+    _keep_sample(former, old, files)
     rows = JobRows(context, job)
     former_recipes = max(1, len(old.recipes()))
     is_changed = len(used) > former_recipes
@@ -86,6 +84,13 @@ def prepare_retry(
         former=former,
         recipes=used,
     )
+
+
+def _keep_sample(former: Job, old: JobFiles, files: JobFiles) -> None:
+    """Keep which rows the former job drew at random, if it did."""
+    sampled = old.sampled() if former.limited is not None and former.limited.seed is not None else None
+    if sampled is not None:
+        files.keep_sampled(sampled)
 
 
 def _former(context: Context, job: Job) -> tuple[Job, JobFiles, Layout]:

@@ -109,12 +109,7 @@ def compile_template(
     source = replace_surrogates(source)
     try:
         tree = environment.parse(source)
-        for node in tree.find_all(_STATEMENTS):
-            raise BadTemplateError(
-                "template_statement",
-                "templates cannot include, import or extend others; write the text out.",
-                node.lineno,
-            )
+        _refuse_statements(tree)
         of_file = FileNames(tree, file)
         of_file.visit(tree)
         jinja = environment.from_string(tree)
@@ -150,6 +145,12 @@ def compile_template(
         lacking=tuple(of_file.missing),
         tree=tree,
     )
+
+
+def _refuse_statements(tree: nodes.Template) -> None:
+    for node in tree.find_all(_STATEMENTS):
+        problem = "templates cannot include, import or extend others; write the text out."
+        raise BadTemplateError("template_statement", problem, node.lineno)
 
 
 def _expression(environment: Environment, source: str, tree: nodes.Template) -> Callable[..., Any] | None:
