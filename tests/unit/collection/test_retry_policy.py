@@ -4,19 +4,23 @@ import pytest
 
 from dropbatch.answers.answer import Answer
 from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED
-from dropbatch.collection.batch_failure import BatchFailure, Failure, classify_failure
-from dropbatch.collection.retry_policy import (
-    FILE_SECONDS,
+from dropbatch.collection.batch_failure import (
     MAX_HALVINGS,
     MAX_ROUNDS,
+    BatchFailure,
+    Failure,
+    Rest,
+    classify_failure,
+    rest_of,
+)
+from dropbatch.collection.retry_policy import (
+    FILE_SECONDS,
     MAX_WAIT_SECONDS,
     NextTry,
-    Rest,
     RetryDecision,
     decide_requeue,
     decide_retry,
     plan_next_try,
-    rest_of,
 )
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.outcomes import Outcome

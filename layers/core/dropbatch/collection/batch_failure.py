@@ -1,4 +1,4 @@
-"""The kinds of failures of whole batches, and what OpenAI's errors say of them: pure rules."""
+"""Failures of whole batches: their kinds, what OpenAI's errors say of them, and how the other rows continue."""
 
 import re
 from collections.abc import Sequence
@@ -6,6 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dropbatch.batch_api.error_codes import ERROR_CODES, CodeKind
+
+MAX_ROUNDS = 50
+"""How often in a row a batch continues without its blamed rows before it is halved; or waits for its file."""
+
+MAX_HALVINGS = 8
+"""How often in a row the other rows are halved before all get the batch's reason: at most 510 more batches, a quarter
+of the creates of an hour. By then a batch of 50,000 rows is in parts of 196."""
 
 
 class Failure(StrEnum):
@@ -58,3 +65,29 @@ def classify_failure(errors: Sequence[tuple[str, str, int | None]]) -> BatchFail
         if _NO_FILE.search(text):
             return BatchFailure(Failure.FILE, reason, text, {})
     return BatchFailure(Failure.OTHER, code, message, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """In how many batches the rows continue that did not cause their batch's failure; 0 if they do not.
+
+    `rounds` counts the failures before those batches, for the next decision.
+    """
+
+    batches: int
+    rounds: int
+
+
+def rest_of(failure: BatchFailure, *, requests: int, rounds: int) -> Rest:
+    """Return how a batch of `requests` rows continues that failed because of rows, after `rounds` such failures.
+
+    It continues without the blamed rows. If that never ends, or OpenAI blamed no row of it, its rest is halved: the
+    wrong rows end up in ever smaller batches, and the right ones are answered.
+    """
+    blamed = sum(1 <= line <= requests for line in failure.lines)
+    left = requests - blamed
+    if not left or rounds >= MAX_ROUNDS + MAX_HALVINGS:
+        return Rest(0, rounds)
+    if blamed and (rounds < MAX_ROUNDS or left == 1):
+        return Rest(1, rounds + 1)
+    return Rest(2, max(rounds, MAX_ROUNDS) + 1) if left > 1 else Rest(0, rounds)

@@ -5,7 +5,7 @@ from enum import Enum
 
 from dropbatch.answers.answer import Answer
 from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED
-from dropbatch.collection.batch_failure import BatchFailure, Failure
+from dropbatch.collection.batch_failure import MAX_ROUNDS, BatchFailure, Failure, rest_of
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.jobs.backoff import backoff_seconds
@@ -15,13 +15,6 @@ FILE_SECONDS = (30, 60, 120, 300)
 
 MAX_WAIT_SECONDS = 900
 """How long rows wait for their next try at most."""
-
-MAX_ROUNDS = 50
-"""How often in a row a batch continues without its blamed rows before it is halved; or waits for its file."""
-
-MAX_HALVINGS = 8
-"""How often in a row the other rows are halved before all get the batch's reason: at most 510 more batches, a quarter
-of the creates of an hour. By then a batch of 50,000 rows is in parts of 196."""
 
 
 class RetryDecision(Enum):
@@ -62,32 +55,6 @@ def decide_requeue(failure: BatchFailure, position: int, *, requests: int, reque
             rest = rest_of(failure, requests=requests, rounds=requeues)
             return RetryDecision.REQUEUE if rest.batches else RetryDecision.FINAL
     return RetryDecision.FINAL
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """In how many batches the rows continue that did not cause their batch's failure; 0 if they do not.
-
-    `rounds` counts the failures before those batches, for the next decision.
-    """
-
-    batches: int
-    rounds: int
-
-
-def rest_of(failure: BatchFailure, *, requests: int, rounds: int) -> Rest:
-    """Return how a batch of `requests` rows continues that failed because of rows, after `rounds` such failures.
-
-    It continues without the blamed rows. If that never ends, or OpenAI blamed no row of it, its rest is halved: the
-    wrong rows end up in ever smaller batches, and the right ones are answered.
-    """
-    blamed = sum(1 <= line <= requests for line in failure.lines)
-    left = requests - blamed
-    if not left or rounds >= MAX_ROUNDS + MAX_HALVINGS:
-        return Rest(0, rounds)
-    if blamed and (rounds < MAX_ROUNDS or left == 1):
-        return Rest(1, rounds + 1)
-    return Rest(2, max(rounds, MAX_ROUNDS) + 1) if left > 1 else Rest(0, rounds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.formats.layout import Layout
 from dropbatch.recipes.file_values import file_values
-from dropbatch.recipes.naming import listed
+from dropbatch.recipes.quoted_names import listed
 from dropbatch.reporting.event_members import UsedRecipe
-from dropbatch.reporting.rejection_notices import COLUMNS_CHANGED
+from dropbatch.reporting.rejection_advice import COLUMNS_CHANGED
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.recipe_text import RecipeText, find_recipe

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dropbatch.recipes.json_schema import in_place_repeats
 from dropbatch.recipes.keys import Recipe
-from dropbatch.recipes.naming import quoted
+from dropbatch.recipes.quoted_names import quoted
 from dropbatch.recipes.schema import build_schema
 from dropbatch.recipes.schema_slips import slip_in_type
 from dropbatch.recipes.strict_schema import Complain

@@ -7,7 +7,7 @@ from dropbatch.batch_api.endpoints import CHAT, GONE, RESPONSES, SHORT_FORM_ENDP
 from dropbatch.batch_api.models import EXAMPLE_MODEL
 from dropbatch.recipes import misplaced_keys
 from dropbatch.recipes.keys import SHORT_FORM
-from dropbatch.recipes.naming import listed
+from dropbatch.recipes.quoted_names import listed
 from dropbatch.recipes.recipe_problems import RecipeProblems
 
 CONFLICT = "conflicting_keys"

@@ -7,9 +7,10 @@ from dropbatch.domain.problems import Problem
 from dropbatch.recipes import placeholders
 from dropbatch.recipes.file_values import FileValues
 from dropbatch.recipes.keys import Recipe
-from dropbatch.recipes.naming import listed, nearest, quoted
+from dropbatch.recipes.quoted_names import listed, quoted
 from dropbatch.recipes.recipe_problems import problem_at
 from dropbatch.recipes.reserved_names import ROW
+from dropbatch.recipes.similar_names import nearest
 from dropbatch.recipes.slots import Slot
 from dropbatch.recipes.snippets import bare, file_expression, fit_quotes, literal, placeholder, yaml_text
 from dropbatch.recipes.suggestions import suggest_column

@@ -15,7 +15,7 @@ from dropbatch.recipes.column_checks import column_exists, column_problems
 from dropbatch.recipes.expressions import Expression
 from dropbatch.recipes.file_values import FILE, FileValues
 from dropbatch.recipes.keys import Recipe
-from dropbatch.recipes.naming import quoted
+from dropbatch.recipes.quoted_names import quoted
 from dropbatch.recipes.request_body import Body
 from dropbatch.recipes.slots import Slot
 from dropbatch.recipes.time_limit import TimeLimit, TimeLimitError

@@ -23,7 +23,7 @@ from dropbatch.recipes.file_references import referenced_file
 from dropbatch.recipes.file_values import NO_FILE_YET, FileValues
 from dropbatch.recipes.json_schema import follow
 from dropbatch.recipes.keys import Recipe
-from dropbatch.recipes.naming import quoted
+from dropbatch.recipes.quoted_names import quoted
 from dropbatch.recipes.recipe_problems import problem_at
 from dropbatch.recipes.request_body import MODEL_NAME_ADVICE, BodySplitter
 from dropbatch.recipes.request_tree import build_tree, with_constants

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from jinja2 import nodes
 
 from dropbatch.json_encoding import to_json
-from dropbatch.recipes.naming import quoted
+from dropbatch.recipes.quoted_names import quoted
 from dropbatch.recipes.snippets import DOUBLE, bare_expression, fit_quotes, literal
 from dropbatch.recipes.template_names import FileText, column_of
 from dropbatch.recipes.templates import Template

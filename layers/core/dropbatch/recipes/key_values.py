@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dropbatch.batch_api.endpoints import ENDPOINTS, GONE
-from dropbatch.recipes.naming import listed, nearest
+from dropbatch.recipes.quoted_names import listed
 from dropbatch.recipes.recipe_problems import RecipeProblems
+from dropbatch.recipes.similar_names import nearest
 
 Reader = Callable[[RecipeProblems, str, Any], Any]
 """Takes the problems to add to, the key, and the value as YAML has it."""

@@ -14,8 +14,9 @@ from dropbatch.recipes import misplaced_keys
 from dropbatch.recipes.checks import check_keys
 from dropbatch.recipes.file_references import find_files
 from dropbatch.recipes.keys import KEYS, NOT_SUPPORTED_YET, Recipe
-from dropbatch.recipes.naming import listed, nearest
+from dropbatch.recipes.quoted_names import listed
 from dropbatch.recipes.recipe_problems import RecipeProblems, describe
+from dropbatch.recipes.similar_names import nearest
 from dropbatch.recipes.yaml import dotted, read_yaml
 
 

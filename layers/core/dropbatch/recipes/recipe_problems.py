@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dropbatch.domain.problems import Problem, Problems
-from dropbatch.recipes.naming import quoted
+from dropbatch.recipes.quoted_names import quoted
 from dropbatch.recipes.yaml import Place
 
 

@@ -19,7 +19,7 @@ from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.problems import Problem
 from dropbatch.json_encoding import to_json
 from dropbatch.recipes.fast_body import PlainBody, plain_body
-from dropbatch.recipes.naming import MAX_SHOWN, quoted
+from dropbatch.recipes.quoted_names import MAX_SHOWN, quoted
 from dropbatch.recipes.request_tree import decides_form, varies, with_constants
 from dropbatch.recipes.slots import Slot
 from dropbatch.recipes.suggestions import suggest_list, suggest_when

@@ -9,7 +9,8 @@ from dropbatch.domain.problems import Problem
 from dropbatch.json_encoding import replace_surrogates, to_json
 from dropbatch.recipes.explanations import explain_type_error, types_of
 from dropbatch.recipes.file_values import FILE
-from dropbatch.recipes.naming import nearest, quoted
+from dropbatch.recipes.quoted_names import quoted
+from dropbatch.recipes.similar_names import nearest
 from dropbatch.recipes.snippets import DOUBLE, file_expression
 from dropbatch.recipes.suggestions import suggest_column
 from dropbatch.recipes.template_errors import TemplateFailedError, TemplateTooLargeError, UndefinedNameError

@@ -20,7 +20,8 @@ from dropbatch.batch_api.structured_outputs import (
 )
 from dropbatch.json_encoding import as_list, as_mapping
 from dropbatch.recipes.json_schema import TYPES, is_json_schema, resolve_reference, type_of
-from dropbatch.recipes.naming import listed, nearest, quoted
+from dropbatch.recipes.quoted_names import listed, quoted
+from dropbatch.recipes.similar_names import nearest
 
 Complain = Callable[[str, str], None]
 """Takes the key and the sentence of a problem."""

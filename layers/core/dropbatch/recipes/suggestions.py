@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from dropbatch.recipes.file_values import FILE, OWN_NAMES, FileValues
-from dropbatch.recipes.naming import MAX_SHOWN, listed, nearest, quoted
+from dropbatch.recipes.quoted_names import MAX_SHOWN, listed, quoted
+from dropbatch.recipes.similar_names import nearest
 from dropbatch.recipes.snippets import (
     DOUBLE,
     bare,

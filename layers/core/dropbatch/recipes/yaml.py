@@ -14,7 +14,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem, Problems
-from dropbatch.recipes.naming import quoted
+from dropbatch.recipes.quoted_names import quoted
 
 MAX_BYTES = 1_048_576
 MAX_VALUES = 50_000

@@ -21,7 +21,7 @@ from dropbatch.reporting.phrases import (
     subject,
 )
 from dropbatch.reporting.recipe_summary import understood_lines
-from dropbatch.reporting.rejection_notices import paths_to_correct, recipe_lines
+from dropbatch.reporting.rejection_advice import paths_to_correct, recipe_lines
 
 MAX_FILES = 5
 """How many of the files that continue are named; the others are counted."""

@@ -33,7 +33,7 @@ from dropbatch.reporting.event_members import (
     results_prefix,
 )
 from dropbatch.reporting.phrases import iso
-from dropbatch.reporting.rejection_notices import what_to_do
+from dropbatch.reporting.rejection_advice import what_to_do
 from dropbatch.reporting.row_limit import row_members
 from dropbatch.storage.context import Context
 

@@ -17,8 +17,8 @@ from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.recipes.compiler import compile_recipe
 from dropbatch.recipes.file_values import NO_FILE_YET, FileValues
 from dropbatch.recipes.keys import READING_KEYS, Recipe
-from dropbatch.recipes.naming import quoted
 from dropbatch.recipes.parser import parse_recipe
+from dropbatch.recipes.quoted_names import quoted
 from dropbatch.recipes.yaml import MAX_BYTES, too_long
 from dropbatch.storage.objects import read_object
 
