@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.endpoints import CHAT, EMBEDDINGS, RESPONSES
-from dropbatch.batch_api.models import VARIES, family_of, refusals
+from dropbatch.batch_api.models import family_of
+from dropbatch.batch_api.refused_parameters import VARIES, refusals
 
 
 def keys(endpoint: str, model: str, **body: Any) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dropbatch.batch_api.endpoints import ENDPOINTS
-from dropbatch.batch_api.models import refusals
+from dropbatch.batch_api.refused_parameters import refusals
 from local.openai_emulator.answers import ENDPOINTS as emulated  # noqa: N811
 from local.openai_emulator.answers import answer
 from tests.unit.emulator.service import CHAT, Service, chat

@@ -1,16 +1,14 @@
 """Building a job: its drop is validated, or its `.retry` prepared, its content claimed, and the job started."""
 
-from collections.abc import Sequence
 from functools import partial
 
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.deadlines import ITEM_LIFETIME_SECONDS
-from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.states import JobState
-from dropbatch.formats.file_types import file_type
+from dropbatch.intake.approval import is_bomb
 from dropbatch.intake.retry_job import prepare_retry
-from dropbatch.intake.sharding import ShardPlan, batches_of
+from dropbatch.intake.sharding import batches_of
 from dropbatch.intake.start_job import ReadyJob, start_job
 from dropbatch.intake.validation import ValidDrop, validate
 from dropbatch.jobs.deduplication import claim_content, digest_of
@@ -21,12 +19,6 @@ from dropbatch.jobs.reject import end_duplicate
 from dropbatch.messages import intake_message_for
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_files import JobFiles
-
-MAX_UNPACKED_FACTOR = 50
-"""A drop that unpacks to more than this many times its size is held for an approval. Text rarely packs by twenty."""
-
-MIN_BOMB_ROWS = 1_000
-"""Fewer rows cost cents, whatever they unpack to."""
 
 
 def build_job(context: Context, job: Job, files: JobFiles) -> None:
@@ -105,17 +97,9 @@ def _ready_job(context: Context, job: Job, valid: ValidDrop, digest: str, answer
         skipped=valid.skipped,
         content=valid.content,
         limited=valid.limited,
-        is_bomb=_is_bomb(job.drop, valid.plans),
+        is_bomb=is_bomb(job.drop, valid.plans),
         answered_by=answered_by,
     )
-
-
-def _is_bomb(drop: Drop, plans: Sequence[ShardPlan]) -> bool:
-    """Return whether a drop was compressed suspiciously well, and would cost more than cents."""
-    unpacked = sum(plan.size for plan in plans)
-    requests = sum(group.requests for plan in plans for group in plan.groups)
-    is_suspicious = bool(file_type(drop.key).compression) and unpacked > MAX_UNPACKED_FACTOR * drop.size
-    return is_suspicious and requests >= MIN_BOMB_ROWS
 
 
 def _hand_over(context: Context, job: Job, name: str) -> None:

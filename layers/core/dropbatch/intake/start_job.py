@@ -11,6 +11,7 @@ from dropbatch.domain.markers import MarkerKind
 from dropbatch.domain.recipe_summary import Understood
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import HeldReason, JobState
+from dropbatch.intake.approval import needs_approval
 from dropbatch.jobs import outbox
 from dropbatch.jobs.deduplication import claim_job, claimed_job
 from dropbatch.jobs.lease import release
@@ -159,7 +160,7 @@ def _hold(context: Context, job: Job, ready: ReadyJob, older: OpenRuns, said: Un
     before = _answered_before(context, job, ready)
     if before and ready.requests:
         reason = HeldReason.REPEATED
-    elif ready.is_bomb or ready.requests > context.hold_above_rows:
+    elif needs_approval(context, ready.requests, is_bomb=ready.is_bomb):
         reason = HeldReason.SIZE
     else:
         return None

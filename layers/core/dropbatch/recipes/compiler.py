@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from dropbatch.batch_api.endpoints import GONE, endpoint_at, gone_sentence
-from dropbatch.batch_api.models import VARIES, is_model_name, refusals
+from dropbatch.batch_api.models import is_model_name
 from dropbatch.batch_api.questions import form_flaw
+from dropbatch.batch_api.refused_parameters import VARIES, refusals
 from dropbatch.domain.errors import DropRejectedError
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.recipes.answer_schema import AnswerValidator, compile_schema

@@ -15,8 +15,9 @@ from dropbatch import fast_paths
 from dropbatch.domain.problems import Problem
 from dropbatch.formats.encodings import NOT_UTF_8, UTF_8, undecodable
 from dropbatch.formats.jsonl.fast_names import has_unique_names
+from dropbatch.formats.jsonl.repeated_keys import find_repeated_key, too_deep
 from dropbatch.formats.lines import Lines
-from dropbatch.formats.records import Chunk, Record, Records, quote_name
+from dropbatch.formats.records import Chunk, Record, Records
 
 _decode = msgspec.json.Decoder().decode
 
@@ -48,42 +49,17 @@ def parse_object(raw: bytes, line: int, *, is_line: bool = True) -> Parsed:
     try:
         values = _decode(raw)
     except RecursionError:
-        return None, _too_deep(line)
+        return None, too_deep(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None, _explained(raw, line, is_line=is_line)
     if type(values) is not dict:
         message = f'Line {line} is JSON, but not an object; write each row as {{"name": value, …}} on its own line.'
         return None, Problem("not_an_object", message, line=line)
     if not (fast_paths.enabled() and has_unique_names(raw)):
-        problem = _repeated_name(raw, line)
+        problem = find_repeated_key(raw, line)
         if problem is not None:
             return None, problem
     return values, None
-
-
-def _repeated_name(raw: bytes, line: int) -> Problem | None:
-    """Return the problem of a name that an object of the line has twice; None if there is none."""
-    repeated: list[str] = []
-    outermost: list[str] = []
-
-    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal outermost
-        seen: set[str] = set()
-        outermost = [name for name, _ in pairs if name in seen or seen.add(name)]  # type: ignore[func-returns-value]  # add() gives None, which is the point
-        repeated.extend(outermost)
-        return {}
-
-    try:
-        json.loads(raw, object_pairs_hook=note, parse_int=str, parse_float=str)
-    except RecursionError:
-        return _too_deep(line)
-    if outermost:
-        message = f"Line {line} has the key {quote_name(outermost[0])} more than once; keep one of them."
-        return Problem("duplicate_key", message, line=line, column=outermost[0])
-    if repeated:
-        message = f"Line {line} holds an object that has a key more than once; keep one of them."
-        return Problem("duplicate_key", message, line=line)
-    return None
 
 
 def _explained(raw: bytes, line: int, *, is_line: bool) -> Problem:
@@ -115,12 +91,8 @@ def _explained(raw: bytes, line: int, *, is_line: bool) -> Problem:
         line += text.count("\n", 0, found.start())
         why = "holds NaN or Infinity, which JSON does not have; write null"
     except RecursionError:
-        return _too_deep(line)
+        return too_deep(line)
     return Problem("not_json", f"Line {line} {why}.", line=line)
-
-
-def _too_deep(line: int) -> Problem:
-    return Problem("not_json", f"Line {line} is nested too deeply; flatten it.", line=line)
 
 
 class _NotANumberError(Exception):
