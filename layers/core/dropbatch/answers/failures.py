@@ -8,7 +8,7 @@ import msgspec
 
 from dropbatch.answers.answer import UNREADABLE, Answer
 from dropbatch.answers.raw_json import DECODE_ERRORS
-from dropbatch.batch_api.error_codes import CONTENT_CODES, CONTEXT_LENGTH, TEMPORARY_CODES, TEMPORARY_STATUSES
+from dropbatch.batch_api.error_codes import CONTENT_CODES, TEMPORARY_CODES, TEMPORARY_STATUSES, implied_code
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.json_encoding import as_mapping
 
@@ -19,11 +19,6 @@ _NOT_RUN = {
     "batch_cancelled": Outcome.CANCELLED,
     "batch_canceled": Outcome.CANCELLED,
 }
-
-_TOO_LONG = re.compile(
-    "(maximum|model's) (context|input) length|context length exceeded|input tokens exceed", re.IGNORECASE
-)
-"""Servers' messages for a row that is too long for its model, if they give no code. OpenAI's embeddings do so."""
 
 UNREADABLE_LINE = Answer(Outcome.ERROR, UNREADABLE, None, None)
 
@@ -65,9 +60,8 @@ def error_code(error: Any, otherwise: str) -> str:
         if each in CONTENT_CODES:
             return each
     message = found.get("message")
-    if code is None and isinstance(message, str) and _TOO_LONG.search(message):
-        return CONTEXT_LENGTH
-    return code or kind or otherwise
+    implied = implied_code(message) if code is None and isinstance(message, str) else None
+    return implied or code or kind or otherwise
 
 
 def loggable_code(code: Any) -> str | None:

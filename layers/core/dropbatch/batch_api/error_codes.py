@@ -4,6 +4,7 @@ OpenAI publishes no list. These codes occurred in the answers to calls, in a fai
 Azure's names for the same faults are beside OpenAI's. Dropbatch does not act on a code that is not in the table.
 """
 
+import re
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -97,3 +98,13 @@ MODEL_CODES = codes_about(CodeKind.MODEL)
 PERMISSION_CODES = codes_about(CodeKind.PERMISSION)
 REGION_CODES = codes_about(CodeKind.REGION)
 TOKEN_CODES = codes_about(CodeKind.TOKENS)
+
+_TOO_LONG = re.compile(
+    "(maximum|model's) (context|input) length|context length exceeded|input tokens exceed", re.IGNORECASE
+)
+"""Servers' messages for a row that is too long for its model, if they give no code. OpenAI's embeddings do so."""
+
+
+def implied_code(message: str) -> str | None:
+    """Return the code that the wording of an error without a code implies; None if it implies none."""
+    return CONTEXT_LENGTH if _TOO_LONG.search(message) else None

@@ -17,7 +17,7 @@ from dropbatch.collection.finish_shard import finish_shard
 from dropbatch.collection.handover import continue_later, in_time, send_job
 from dropbatch.collection.result_progress import ResultTotals
 from dropbatch.collection.result_writer import write_results
-from dropbatch.collection.retry_policy import plan_next_try
+from dropbatch.collection.retry_policy import is_last_try, plan_next_try
 from dropbatch.collection.verdict import Judge, Unanswered
 from dropbatch.domain.batches import Batch, FollowUp
 from dropbatch.domain.errors import OpenAIError, OpenAIRateLimitError, RetryLaterError, StaleItemError
@@ -132,8 +132,7 @@ def _collect(context: Context, job: Job, batch: Batch) -> bool:
     answers, gone = fetched
     with answers:
         code = gone or (NEVER_ENDED if batch.assumed_ended else None)
-        # A batch that never ended may still be running, and lost answers were paid: their rows are not sent twice.
-        over = job.cancel_requested or context.now() >= job.deadline_at or code is not None
+        over = is_last_try(job, code, context.now())
         judge = Judge(job, batch, Unanswered(remote, failure, code=code), failure, over)
         if code is not None and not rows.files.judged(batch):
             bill.add_unread(max(0, batch.requests - answers.found))

@@ -7,6 +7,7 @@ from dropbatch.answers.answer import Answer
 from dropbatch.batch_api.error_codes import APPROVAL_REQUIRED
 from dropbatch.collection.batch_failure import MAX_ROUNDS, BatchFailure, Failure, rest_of
 from dropbatch.domain.batches import Batch
+from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.jobs.backoff import backoff_seconds
 
@@ -88,3 +89,11 @@ def plan_next_try(failure: BatchFailure | None, batch: Batch, *, failed_attempts
 
 def _wait_seconds(tries: int) -> int:
     return backoff_seconds(tries + 1, most=MAX_WAIT_SECONDS)
+
+
+def is_last_try(job: Job, code: str | None, now: int) -> bool:
+    """Return whether no row of a batch gets another try. `code` says why its answers are not to be had, if so.
+
+    A batch that never ended may still be running, and lost answers were paid: their rows are not sent twice.
+    """
+    return job.cancel_requested or now >= job.deadline_at or code is not None

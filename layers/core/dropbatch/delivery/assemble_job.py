@@ -9,7 +9,7 @@ from typing import Any
 from dropbatch.answers.tally import Tally
 from dropbatch.delivery.mirror import Answers, is_mirrored, mirror
 from dropbatch.delivery.parquet_results import TableResults
-from dropbatch.delivery.run_comparison import compare
+from dropbatch.delivery.run_comparison import compare, few_values
 from dropbatch.domain.comparisons import Comparison
 from dropbatch.domain.drops import results_name
 from dropbatch.domain.jobs import Job, Shard
@@ -22,10 +22,10 @@ from dropbatch.jobs.end_job import end
 from dropbatch.ports import BYTES, HTML, Piece
 from dropbatch.reporting import event_members, report_page, result_files
 from dropbatch.reporting.event_members import Ended, UsedRecipe
-from dropbatch.reporting.report_page import ColumnNames
+from dropbatch.reporting.report_page import MAX_SHOWN_ROWS, ColumnNames
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
-from dropbatch.storage.fingerprints import Head, compared_columns, few_values, keep_head
+from dropbatch.storage.fingerprints import Head, compared_columns, keep_head
 from dropbatch.storage.job_ends import decide, decision_of
 from dropbatch.storage.job_files import JobFiles
 from dropbatch.storage.objects import read_object
@@ -36,9 +36,6 @@ HANDOVER_SECONDS = 60
 
 MIN_COMPARE_SECONDS = 30
 """With less time left, the answers are not compared with those of the run before: the job ends now."""
-
-MAX_SAMPLES = 8
-"""How many rows of each kind the report shows."""
 
 _TYPES = {
     "csv": "text/csv",
@@ -118,7 +115,7 @@ def _read_rendered(context: Context, rows: JobRows, shards: Sequence[Shard]) -> 
         fingerprints, own = rendered.fingerprints, stats.get("fingerprints")
         rendered.fingerprints = None if fingerprints is None or own is None else [*fingerprints, *own]
         for sample in stats["samples"]:
-            if sum(1 for kept in rendered.samples if kept["good"] is sample["good"]) < MAX_SAMPLES:
+            if sum(1 for kept in rendered.samples if kept["good"] is sample["good"]) < MAX_SHOWN_ROWS:
                 rendered.samples.append(sample | {"row": rows.number_in_file(sample["row"])})
     for reason in rendered.tally.reasons.values():
         reason.row = rows.number_in_file(reason.row)

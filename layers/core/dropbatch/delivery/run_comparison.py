@@ -3,15 +3,20 @@
 from array import array
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from dropbatch.domain.comparisons import MAX_MOVES, ColumnChange, Comparison
 from dropbatch.domain.jobs import Job
 from dropbatch.jobs.runs import previous_run
+from dropbatch.recipes.compiled_recipe import CompiledRecipe
 from dropbatch.storage.context import Context
-from dropbatch.storage.fingerprints import Head, head_of, named, read_rows
+from dropbatch.storage.fingerprints import Head, compared_columns, head_of, named, read_rows
 
 CHUNK_ROWS = 32_768
 """How many rows are compared at once: 6 MB of each run if they have fifty columns."""
+
+MAX_VALUES = 100
+"""A column with more values is compared only by rows, not by which value became which."""
 
 
 def compare(context: Context, job: Job, own: Head, in_time: Callable[[], bool]) -> Comparison | None:
@@ -100,3 +105,13 @@ class _Counter:
                 change.first_row = changed[0][0]
             if name in self._moves:
                 self._moves[name].update(pair for _, pair in changed)
+
+
+def few_values(compiled: CompiledRecipe) -> dict[str, list[Any]]:
+    """Return the values of the columns that have few values."""
+    compared = compared_columns(compiled)
+    return {
+        column: list(values)
+        for column, values in compiled.categories.items()
+        if column in compared and len(values) <= MAX_VALUES
+    }

@@ -24,7 +24,7 @@ from dropbatch.formats.encodings import BYTE_ORDER_MARK, UTF_8, check_is_text, c
 from dropbatch.formats.fast_counting import count_rows
 from dropbatch.formats.file_types import FileType, Kind
 from dropbatch.formats.guessing import SAMPLE_BYTES
-from dropbatch.formats.jsonl import raw_reader
+from dropbatch.formats.jsonl import raw_reader, raw_request
 from dropbatch.formats.jsonl import reader as jsonl
 from dropbatch.formats.jsonl.brackets import end_of
 from dropbatch.formats.jsonl.json_layout import JsonLayout, json_layout
@@ -168,7 +168,7 @@ def _read_layout(
     if codec != UTF_8:
         message = "JSON Lines are always UTF-8; remove `encoding` from the recipe, and save the file as UTF-8."
         raise DropRejectedError.because(Problem("unknown_encoding", message, key="encoding"))
-    is_raw = raw_reader.is_raw(first, lines.number)
+    is_raw = raw_request.is_raw(first, lines.number)
     return Layout(Kind.JSONL, is_raw, (), None, UTF_8, mark, line_end_of(first), bool(mark)), ()
 
 
@@ -226,7 +226,7 @@ def _json_reader(
     before = lines.peek(found.begin)
     end = end_of(before, found.begin)
     first = None if end is None else jsonl.parse_object(before[found.begin : end], 1)[0]
-    if first is not None and raw_reader.is_raw_object(first):
+    if first is not None and raw_request.is_raw_object(first):
         how = "as `jq -c '.[]'` does" if found.is_array else "as `jq -c .` does"
         if not found.is_array and b"," in found.separator:
             how = "without commas between them"

@@ -18,7 +18,7 @@ from dropbatch.json_encoding import to_json
 from dropbatch.recipes import growth_limits
 from dropbatch.recipes.reserved_names import CONSTANTS, FUNCTIONS
 from dropbatch.recipes.sizes import check_size, weigh
-from dropbatch.recipes.template_errors import UndefinedNameError
+from dropbatch.recipes.template_errors import BadTemplateError, UndefinedNameError
 from dropbatch.recipes.template_names import ColumnNames
 
 
@@ -281,3 +281,13 @@ def _environment(finalize: Callable[[Any], Any]) -> Environment:
 FOR_TEXT = _environment(print_value)
 
 FOR_WHEN = _environment(_print_truth)
+
+
+_STATEMENTS = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+
+
+def refuse_statements(tree: nodes.Template) -> None:
+    """Raise BadTemplateError if a template takes in another one."""
+    for node in tree.find_all(_STATEMENTS):
+        problem = "templates cannot include, import or extend others; write the text out."
+        raise BadTemplateError("template_statement", problem, node.lineno)

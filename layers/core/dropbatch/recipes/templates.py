@@ -21,11 +21,17 @@ from dropbatch.recipes.reserved_names import CONSTANTS, ROW
 from dropbatch.recipes.sizes import TooLargeError, weigh
 from dropbatch.recipes.snippets import DOUBLE
 from dropbatch.recipes.suggestions import advise_on_syntax
-from dropbatch.recipes.template_environment import FOR_TEXT, FOR_WHEN, Environment, Json, Row, print_value
+from dropbatch.recipes.template_environment import (
+    FOR_TEXT,
+    FOR_WHEN,
+    Environment,
+    Json,
+    Row,
+    print_value,
+    refuse_statements,
+)
 from dropbatch.recipes.template_errors import BadTemplateError, UndefinedNameError, failure_of
 from dropbatch.recipes.template_names import FileNames, attributes, column_of, in_order, optional_names, subscripts
-
-_STATEMENTS = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ def compile_template(
     source = replace_surrogates(source)
     try:
         tree = environment.parse(source)
-        _refuse_statements(tree)
+        refuse_statements(tree)
         of_file = FileNames(tree, file)
         of_file.visit(tree)
         jinja = environment.from_string(tree)
@@ -145,12 +151,6 @@ def compile_template(
         lacking=tuple(of_file.missing),
         tree=tree,
     )
-
-
-def _refuse_statements(tree: nodes.Template) -> None:
-    for node in tree.find_all(_STATEMENTS):
-        problem = "templates cannot include, import or extend others; write the text out."
-        raise BadTemplateError("template_statement", problem, node.lineno)
 
 
 def _expression(environment: Environment, source: str, tree: nodes.Template) -> Callable[..., Any] | None:

@@ -19,6 +19,10 @@ from dropbatch.reporting.row_limit import limited_lines
 from dropbatch.reporting.runs import comparison_lines, run_line
 from dropbatch.storage.context import Context
 
+MAX_SHOWN_ROWS = 8
+"""How many rows of each kind the report shows."""
+
+
 MAX_COLUMNS = 12
 """How many columns are named above the rows that are shown."""
 

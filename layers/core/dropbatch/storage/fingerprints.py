@@ -28,9 +28,6 @@ from dropbatch.storage.objects import read_object
 MAX_COLUMNS = 50
 """How many of an answer's columns are compared."""
 
-MAX_VALUES = 100
-"""A column with more values is compared only by rows, not by which value became which."""
-
 VALUE_BYTES = 4
 
 _JSON_SEED = 1
@@ -138,16 +135,6 @@ def named(values: Mapping[str, Sequence[Any]], column: str) -> dict[int, str]:
     found = values.get(column, ())
     names = [value if isinstance(value, str) else json.dumps(value) for value in found]
     return dict(zip(fingerprints(found), names, strict=True))
-
-
-def few_values(compiled: CompiledRecipe) -> dict[str, list[Any]]:
-    """Return the values of the columns that have few values."""
-    compared = compared_columns(compiled)
-    return {
-        column: list(values)
-        for column, values in compiled.categories.items()
-        if column in compared and len(values) <= MAX_VALUES
-    }
 
 
 def _columns(data: bytes, width: int) -> list["array[int]"]:

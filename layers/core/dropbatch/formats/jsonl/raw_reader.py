@@ -5,24 +5,8 @@ from collections.abc import Iterator
 from dropbatch import fast_paths
 from dropbatch.formats.jsonl import reader
 from dropbatch.formats.jsonl.fast_raw_requests import LineTemplates
-from dropbatch.formats.jsonl.raw_request import MEMBERS
 from dropbatch.formats.lines import Lines
 from dropbatch.formats.records import Chunk
-
-_NAMES = frozenset(MEMBERS)
-
-
-def is_raw(first: bytes, line: int) -> bool:
-    """Return whether a first line is a request. One that is broken counts if it names all that a request needs."""
-    values, _ = reader.parse_object(first, line)
-    if values is not None:
-        return is_raw_object(values)
-    return all(f'"{name}"'.encode() in first for name in _NAMES)
-
-
-def is_raw_object(values: dict[str, object]) -> bool:
-    """Return whether an object has all members of a request."""
-    return values.keys() >= _NAMES
 
 
 def read_chunks(lines: Lines, number: int) -> Iterator[Chunk]:

@@ -12,9 +12,11 @@ from dropbatch.batch_api.questions import flaw_of
 from dropbatch.batch_api.request import Request
 from dropbatch.domain.errors import RowRejectedError
 from dropbatch.domain.problems import Problem
+from dropbatch.formats.jsonl import reader
 from dropbatch.formats.records import Record
 
 MEMBERS = ("custom_id", "method", "url", "body")
+_NAMES = frozenset(MEMBERS)
 """The members of every line of a batch file."""
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -102,3 +104,16 @@ def _nearest(url: object) -> str:
 def _problem(record: Record, code: str, key: str | None, what: str) -> Problem:
     end = "" if what.endswith("?") else "."
     return Problem(code, f"Line {record.line} {what}{end}", line=record.line, key=key)
+
+
+def is_raw(first: bytes, line: int) -> bool:
+    """Return whether a first line is a request. One that is broken counts if it names all that a request needs."""
+    values, _ = reader.parse_object(first, line)
+    if values is not None:
+        return is_raw_object(values)
+    return all(f'"{name}"'.encode() in first for name in _NAMES)
+
+
+def is_raw_object(values: dict[str, object]) -> bool:
+    """Return whether an object has all members of a request."""
+    return values.keys() >= _NAMES
