@@ -16,7 +16,7 @@ from dropbatch.messages import IntakeMessage
 from dropbatch.polling.poll import poll
 from dropbatch.ports import RemoteBatch
 from dropbatch.storage.repository import Repository
-from dropbatch.submission import admission, quotas
+from dropbatch.submission import admission, creates_per_hour, first_batches, token_limits
 from tests.driving import RECIPE, deliver, drop, jobs, only_job, rows, run, sent_rows
 from tests.fakes import FakeContext, answer_ok, response_line
 
@@ -115,7 +115,7 @@ def test_simultaneous_refusals_count_as_one(fake: FakeContext) -> None:
     run(fake, ticks=2)
     refused = [batch for batch in fake.openai.batches.values() if batch.status is OpenAIStatus.FAILED]
     assert len(refused) > 10
-    assert quotas.token_limit(fake.context, MODEL) == 150
+    assert token_limits.token_limit(fake.context, MODEL) == 150
 
 
 def test_a_refusal_without_a_number_sets_the_limit_to_the_tokens_in_flight(fake: FakeContext) -> None:
@@ -140,7 +140,7 @@ def test_a_learned_limit_grows_slowly_while_batches_are_accepted(fake: FakeConte
     learned = repository.limit(MODEL).tokens
     fake.openai.token_limit = None  # the limit is gone
     for number in range(3):
-        fake.clock.sleep(quotas.RAISE_SECONDS)
+        fake.clock.sleep(token_limits.RAISE_SECONDS)
         drop(fake, f"b{number}.csv", rows(20 + number))
         run(fake, ticks=300)
     raised = repository.limit(MODEL).tokens
@@ -155,7 +155,7 @@ def test_a_halved_limit_recovers_while_batches_are_accepted(fake: FakeContext) -
     limit.tokens, limit.halvings, limit.changed_at = 100, 2, fake.context.now()
     repository.save(limit)
     for number, halvings in enumerate((1, 0)):
-        fake.clock.sleep(quotas.RAISE_SECONDS)
+        fake.clock.sleep(token_limits.RAISE_SECONDS)
         drop(fake, f"{number}.csv", rows(1 + number))
         run(fake, ticks=60)
         assert repository.limit(MODEL).halvings == halvings
@@ -199,7 +199,7 @@ def test_estimates_are_calibrated_with_openais_counts_of_the_same_rows(wide: Fak
     run(wide)
     wide.token_limits = {"*": 1_000}
     assert wide.context.repository.limit(MODEL).factor == 2
-    assert quotas.token_limit(wide.context, MODEL) == 500
+    assert token_limits.token_limit(wide.context, MODEL) == 500
 
 
 @pytest.mark.slow
@@ -244,7 +244,7 @@ def test_small_batches_do_not_starve_a_large_one(tmp_path: Path) -> None:
 
 def test_no_more_embeddings_are_enqueued_than_openai_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "MAX_ENQUEUED_EMBEDDING_INPUTS", 8)
-    monkeypatch.setattr(admission, "MAX_FIRST_INPUTS", 4)
+    monkeypatch.setattr(first_batches, "MAX_FIRST_INPUTS", 4)
     fake = FakeContext(tmp_path, limits=Limits(batch_embedding_inputs=2))
     fake.objects.drop("recipe.yaml", b'endpoint: /v1/embeddings\nmodel: text-embedding-3-small\nprompt: "{{ text }}"\n')
     enqueued = []
@@ -285,7 +285,7 @@ def test_a_create_is_retried_after_a_429(fake: FakeContext) -> None:
 def test_no_more_batches_are_created_in_an_hour_than_openai_takes(
     fake: FakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quotas, "MAX_BATCHES_PER_HOUR", 3)
+    monkeypatch.setattr(creates_per_hour, "MAX_BATCHES_PER_HOUR", 3)
     drop(fake, "a.csv", rows(16))
     run(fake, ticks=400)
     assert only_job(fake).state is JobState.SUCCEEDED

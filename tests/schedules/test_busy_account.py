@@ -46,7 +46,7 @@ def test_a_poll_makes_few_calls(day: Day) -> None:
 def test_more_creates_than_an_hour_allows_wait_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both sides know the limit. Dropbatch respects it, so OpenAI never has to refuse."""
     monkeypatch.setattr(simulation, "MAX_BATCHES_PER_HOUR", 20)
-    monkeypatch.setattr("dropbatch.submission.quotas.MAX_BATCHES_PER_HOUR", 20)
+    monkeypatch.setattr("dropbatch.submission.creates_per_hour.MAX_BATCHES_PER_HOUR", 20)
     day = simulate(60, folder=tmp_path, hours=1, token_limit=10**9)
     assert max(day.account.openai.creates.values()) == 20
     assert day.account.openai.refused["creates"] == 0

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from dropbatch.domain.account_items import ModelLimit
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job
-from dropbatch.domain.quotas import ModelLimit
 from dropbatch.domain.states import BatchState, JobState
 from dropbatch.submission.admission import TURN_SECONDS, admit
 from tests.fakes import INBOX, FakeContext

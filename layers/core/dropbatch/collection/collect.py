@@ -33,7 +33,7 @@ from dropbatch.money.pricing import CostMeter
 from dropbatch.ports import RemoteBatch
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
-from dropbatch.submission.quotas import calibrate_estimates, learn_limit
+from dropbatch.submission.token_limits import calibrate_estimates, learn_limit
 
 
 def collect(context: Context, work: BatchMessage) -> None:

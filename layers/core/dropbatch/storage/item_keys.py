@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from dropbatch.domain.account_items import CreateCount, ModelLimit
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.inbox import KnownRecipe, Pending, WaitingFile
 from dropbatch.domain.items import Item
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outbox import Alert
 from dropbatch.domain.poller import Poller, SweepCursor
-from dropbatch.domain.quotas import CreateCount, ModelLimit
 from dropbatch.domain.runs import Claim, LatestJob, Mirror
 
 

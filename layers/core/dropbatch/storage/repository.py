@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from dropbatch.domain.account_items import CreateCount, ModelLimit
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import DropbatchError, StaleItemError
 from dropbatch.domain.inbox import KnownRecipe, Pending, WaitingFile
@@ -13,7 +14,6 @@ from dropbatch.domain.items import VERSION, Item
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outbox import Alert
 from dropbatch.domain.poller import Poller, SweepCursor
-from dropbatch.domain.quotas import CreateCount, ModelLimit
 from dropbatch.domain.runs import Claim, LatestJob, Mirror
 from dropbatch.ports import Table
 from dropbatch.storage import item_keys as keys

@@ -1,7 +1,7 @@
 """Admits waiting batches, within OpenAI's limits of enqueued tokens for each model. Jobs take turns.
 
 The admitted batches that are open are in flight. Their sum must stay within the limit. Without a known limit, nothing
-waits. `quotas.py` has the limits.
+waits. `token_limits.py` has the limits.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import BatchState, JobState
 from dropbatch.storage.context import Context
-from dropbatch.submission.quotas import is_in_flight, token_limit
+from dropbatch.submission.token_limits import is_in_flight, token_limit
 
 TURN_SECONDS = 1800
 """How long smaller batches may go before one that does not fit. Then they wait for it."""

@@ -6,7 +6,7 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.messages import message_for
 from dropbatch.storage.context import Context
-from dropbatch.submission.quotas import token_limit
+from dropbatch.submission.token_limits import token_limit
 
 MAX_FIRST_INPUTS = 250_000
 """How many embedding inputs of a new job go before the poller knows of them. The poller knows what is in flight."""

@@ -9,7 +9,7 @@ from dropbatch.jobs.lease import release
 from dropbatch.ports import BYTES, Writer
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
-from dropbatch.submission.quotas import token_limit
+from dropbatch.submission.token_limits import token_limit
 
 MAX_PARTS = 500
 """Into how many parts a batch is split at most: its item records them."""

@@ -35,8 +35,8 @@ from dropbatch.ports import RemoteBatch
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
 from dropbatch.submission.create_search import METADATA_KEY, cancel_double, search_create
+from dropbatch.submission.creates_per_hour import release_create, reserve_create
 from dropbatch.submission.postpone import keep_in_doubt, renew_lease, return_to_waiting
-from dropbatch.submission.quotas import release_create, reserve_create
 from dropbatch.submission.split_batch import split_if_needed
 
 CREATE_SECONDS = 35

@@ -1,4 +1,4 @@
-"""OpenAI's quotas: how many tokens may be enqueued for a model, and how many batches may be created in an hour.
+"""Token limits: how many tokens may be enqueued at OpenAI for a model.
 
 OpenAI states no account's token limits. Dropbatch learns them from OpenAI's refusals, and raises them carefully while
 batches pass. Without a known limit, nothing waits.
@@ -7,10 +7,9 @@ batches pass. Without a known limit, nothing waits.
 import re
 from fnmatch import fnmatchcase
 
-from dropbatch.batch_api.limits import MAX_BATCHES_PER_HOUR
+from dropbatch.domain.account_items import ModelLimit
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.jobs import Job
-from dropbatch.domain.quotas import CreateCount, ModelLimit
 from dropbatch.domain.states import BatchState, JobState
 from dropbatch.storage.context import Context
 
@@ -102,31 +101,3 @@ def calibrate_estimates(context: Context, batch: Batch, estimated: int, counted:
         return bool(counted) or due
 
     context.repository.change(lambda: context.repository.limit(batch.model), learn)
-
-
-def reserve_create(context: Context) -> int:
-    """Count a create that is about to be made; return 0, or the seconds until the next hour if none is left."""
-    hour = context.now() // 3600
-
-    def count(creates: CreateCount) -> bool:
-        if creates.hour != hour:
-            creates.hour, creates.count = hour, 0
-        if creates.count >= MAX_BATCHES_PER_HOUR:
-            return False
-        creates.count += 1
-        return True
-
-    return 0 if context.repository.change(context.repository.create_count, count) else (hour + 1) * 3600 - context.now()
-
-
-def release_create(context: Context) -> None:
-    """Uncount a create that OpenAI refused, or that was not made."""
-    hour = context.now() // 3600
-
-    def uncount(creates: CreateCount) -> bool:
-        if creates.hour != hour or creates.count <= 0:
-            return False
-        creates.count -= 1
-        return True
-
-    context.repository.change(context.repository.create_count, uncount)

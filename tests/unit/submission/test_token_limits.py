@@ -1,4 +1,4 @@
-"""The quotas, as tables: which batches count for a limit, and the limit that OpenAI's message states."""
+"""The token limits, as tables: which batches count for a limit, and the limit that OpenAI's message states."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.states import BatchState, JobState
-from dropbatch.submission.quotas import is_in_flight, learn_limit, token_limit
+from dropbatch.submission.token_limits import is_in_flight, learn_limit, token_limit
 from tests.fakes import FakeContext
 
 
