@@ -8,7 +8,7 @@ import pytest
 
 from dropbatch.messages import BatchMessage, IntakeMessage
 from dropbatch.storage.item_keys import KEYS, key_of
-from dropbatch.storage.repository import Repository, from_item, to_item
+from dropbatch.storage.repository import Repository, UnreadableItemError, from_item, to_item
 from tests.fakes import FakeTable
 from tests.version_1 import MESSAGES, NAMES, as_version_1, item_of
 
@@ -53,6 +53,18 @@ def _without_default(kind: type[Any]) -> set[str]:
     identity = {"rerun_version", "attempt"}  # they have defaults, and are part of a key
     missing = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
     return missing | identity
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_unreadable_item_is_named_without_a_file_s_key(name: str) -> None:
+    """The name goes to the log; an item of a job is found by it."""
+    item = {**item_of(name), "v": 3}
+    with pytest.raises(UnreadableItemError) as raised:
+        from_item(item, KINDS[name])
+    assert "the key" not in str(raised.value)
+    assert "the bucket" not in str(raised.value)
+    if item["pk"].startswith("job#"):
+        assert str(raised.value) == f"{item['pk']} {item['sk']}"
 
 
 def test_a_message_of_version_1_is_read() -> None:

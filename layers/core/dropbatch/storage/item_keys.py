@@ -90,9 +90,19 @@ def key_of(item: Item) -> Key:
     return KEYS[type(item)](item)
 
 
+def loggable_key(pk: str, sk: str) -> str:
+    """Return the keys of an item for the log. A file's key is not logged, so its items are named by kind and digest."""
+    if pk.startswith(job_key("").pk):
+        return f"{pk} {sk}"
+    return f"{pk.partition('#')[0]}#{_digest(pk, sk)}"
+
+
 def notices_prefix(item: Job | Pending) -> str:
     """Return the prefix of the texts of an item's outbox in the work bucket."""
     if isinstance(item, Job):
         return f"jobs/{item.id}/outbox/"
-    digest = hashlib.sha256("\n".join(key_of(item)).encode()).hexdigest()
-    return f"recipes/{digest}/"
+    return f"recipes/{_digest(*key_of(item))}/"
+
+
+def _digest(pk: str, sk: str) -> str:
+    return hashlib.sha256(f"{pk}\n{sk}".encode()).hexdigest()

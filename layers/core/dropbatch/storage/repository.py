@@ -27,7 +27,7 @@ T = TypeVar(
 
 
 class UnreadableItemError(DropbatchError):
-    """A newer release wrote an item that this one cannot read. The error's text is the item's keys."""
+    """A newer release wrote an item that this one cannot read. The error's text names it for the log."""
 
 
 class Repository:
@@ -230,4 +230,4 @@ def from_item(item: Mapping[str, Any], kind: type[T]) -> T:
             return msgspec.convert(item if version == VERSION else upgraded(item, kind), kind)
         except msgspec.ValidationError:
             pass  # the error's text may quote the item
-    raise UnreadableItemError(f"{item['pk']} {item['sk']}")
+    raise UnreadableItemError(keys.loggable_key(item["pk"], item["sk"]))

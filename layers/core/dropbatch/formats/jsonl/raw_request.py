@@ -16,8 +16,9 @@ from dropbatch.formats.jsonl import reader
 from dropbatch.formats.records import Record
 
 MEMBERS = ("custom_id", "method", "url", "body")
-_NAMES = frozenset(MEMBERS)
 """The members of every line of a batch file."""
+
+_NAMES = frozenset(MEMBERS)
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
