@@ -48,6 +48,11 @@ _FOLLOW_UP = {"is_halved": "must_split", "tries": "failed_attempts", "waits": "r
 _DIGEST_ENTRY = {"tell_after": "notify_after"}
 
 
+def had(kind: str) -> bool:
+    """Return whether version 1 had a kind of items."""
+    return _KINDS.get(kind, kind) in _WRITTEN["items"]
+
+
 def item_of(kind: str) -> dict[str, Any]:
     """Return the item of a kind, given by its current name."""
     found: dict[str, Any] = deepcopy(_WRITTEN["items"][_KINDS.get(kind, kind)])
@@ -76,8 +81,9 @@ def _renamed(members: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
 
 def _kind(item: Mapping[str, Any]) -> str:
     """Return the kind of an item, which follows from its keys."""
-    places = {(item_of(kind.__name__)["pk"].partition("#")[0], _sort(item_of(kind.__name__))): kind for kind in KEYS}
-    return places[item["pk"].partition("#")[0], _sort(item)].__name__
+    old = [kind.__name__ for kind in KEYS if had(kind.__name__)]
+    places = {(item_of(name)["pk"].partition("#")[0], _sort(item_of(name))): name for name in old}
+    return places.get((item["pk"].partition("#")[0], _sort(item)), "")
 
 
 def _sort(item: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """The repository: the table's items as jobs, shards and batches, written by compare-and-swap."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outbox import Alert
 from dropbatch.domain.poller import Poller, SweepCursor
 from dropbatch.domain.runs import Claim, LatestJob, Mirror
+from dropbatch.domain.spending import JobSpending, MonthSpending, MonthTotal
 from dropbatch.ports import Table
 from dropbatch.storage import item_keys as keys
 from dropbatch.storage import open_index
@@ -22,7 +23,7 @@ from dropbatch.storage.item_versions import upgraded
 
 T = TypeVar(
     "T", Job, Shard, Batch, LatestJob, Claim, ModelLimit, CreateCount, SweepCursor, Pending, Poller, Mirror, Alert,
-    WaitingFile, KnownRecipe,
+    WaitingFile, KnownRecipe, JobSpending, MonthSpending, MonthTotal,
 )  # fmt: skip  # a list of names reads best as lines of text
 
 
@@ -61,6 +62,20 @@ class Repository:
     def limit(self, model: str) -> ModelLimit:
         """Return what is known of a model's limit; a new item if nothing is yet."""
         return self._get_or(ModelLimit(model=model))
+
+    def job_spending(self, job_id: str) -> JobSpending:
+        """Return the spending of a job; a new item if it has not spent anything yet."""
+        return self._get_or(JobSpending(job_id=job_id))
+
+    def month_spending(self, month: str) -> MonthSpending:
+        return self._get_or(MonthSpending(month=month))
+
+    def month_total(self, month: str, kind: str, name: str) -> MonthTotal:
+        return self._get_or(MonthTotal(month=month, kind=kind, name=name))
+
+    def month_totals(self, month: str, kind: str) -> Iterator[MonthTotal]:
+        """Yield the sums of a month by folder, model or recipe, in no useful order."""
+        return self._readable(self._table.query(keys.month_key(month).pk, f"{kind}#"), MonthTotal)
 
     def create_count(self) -> CreateCount:
         return self._get_or(CreateCount())
@@ -162,6 +177,19 @@ class Repository:
         except Exception:
             if not self._is_written(item):
                 item.rev = read
+                raise
+
+    def save_all(self, items: Sequence[Item]) -> None:
+        """Write several items, as `save` does each of them, all or none."""
+        read = [item.rev for item in items]
+        for item in items:
+            item.rev += 1
+        try:
+            self._table.write_all([(to_item(item), rev) for item, rev in zip(items, read, strict=True)])
+        except Exception as error:
+            if isinstance(error, StaleItemError) or not self._is_written(items[0]):
+                for item, rev in zip(items, read, strict=True):
+                    item.rev = rev
                 raise
 
     def _is_written(self, item: Item) -> bool:
