@@ -1,9 +1,13 @@
 """Batches: the requests of one shard for one endpoint and model, and those that follow a batch."""
 
 from dataclasses import dataclass, field
+from decimal import ROUND_UP, Decimal
 
 from dropbatch.domain.items import WorkItem
 from dropbatch.domain.states import BatchState, OpenAIStatus, checked_transition
+
+SMALLEST_USD = Decimal("0.000000001")
+"""The unit of prices of batches: a token of the cheapest model costs more."""
 
 
 @dataclass(slots=True)
@@ -71,6 +75,12 @@ class Batch(WorkItem):
     refusal: str | None = None  # the code with which OpenAI or Dropbatch ended it
     completed: int = 0  # OpenAI's request_counts, for the progress
     failed: int = 0
+    likely_usd: Decimal | None = None  # its price as it was quoted; None if no price is known
+    high_usd: Decimal | None = None  # the most that it is expected to cost
+    reserved_usd: Decimal | None = None  # what its job and its month have committed to it, until it is settled
+    reserved_month: str = ""  # the month that the money is of
+    is_settled: bool = False  # its price is among what its job and its month have spent
+    is_canary: bool = False  # its rows are the first ones, which are judged before any other is sent
     micro_usd: int = 0  # the known cost of its answers in millionths of a dollar, once collected
     unpriced: int = 0  # the number of its requests without a known price
 
@@ -112,10 +122,19 @@ class Batch(WorkItem):
                 file_id=child.file_id,
                 must_split=child.must_split,
                 rows=f"{self.results_name}.rows.{number}",
+                likely_usd=self._share(self.likely_usd, child),
+                high_usd=self._share(self.high_usd, child),
+                is_canary=self.is_canary,
                 expires_at=self.expires_at,
             )
             for number, child in enumerate(self.follow_ups)
         ]
+
+    def _share(self, usd: Decimal | None, child: FollowUp) -> Decimal | None:
+        """Return the part of a price that is of a child's requests, rounded up."""
+        if usd is None:
+            return None
+        return (usd * child.requests / max(1, self.requests)).quantize(SMALLEST_USD, ROUND_UP)
 
     @property
     def requests_moved_on(self) -> int:

@@ -6,11 +6,13 @@ A shard is a contiguous range of rows, stored as their bytes. Batches answer eac
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from dropbatch.domain.deadlines import latest_end
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.items import Item
 from dropbatch.domain.outbox import OutboxItem
+from dropbatch.domain.quotes import Quote
 from dropbatch.domain.states import HeldReason, JobState, ShardState, checked_transition
 
 MAX_MODELS = 10
@@ -61,7 +63,11 @@ class Job(OutboxItem):
     claim: str | None = None  # hash of content and recipe, while no other open job may have the same
     cancel_requested: bool = False
     cancel_requested_at: int = 0
-    approved: bool = False  # an `.approve` came, or none is needed
+    quote: Quote | None = None  # None for a job of an older release
+    budget_usd: Decimal | None = None  # its recipe's own limit
+    approved: bool = False  # an `.approve` came
+    approved_usd: Decimal | None = None  # the amount that was approved; None if no price was known
+    awaits_money: bool = False  # none of its batches fits its limits until others have come back
     resumed_by: str | None = None  # the version of the last marker that resumed it: a marker acts once
     held_reason: HeldReason | None = None
     held_secret_version: str | None = None
