@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_UP, Decimal
 
 from dropbatch.domain.items import WorkItem
-from dropbatch.domain.states import BatchState, OpenAIStatus, checked_transition
+from dropbatch.domain.states import CLOSED, BatchState, OpenAIStatus, checked_transition
 
 SMALLEST_USD = Decimal("0.000000001")
 """The unit of prices of batches: a token of the cheapest model costs more."""
@@ -82,10 +82,22 @@ class Batch(WorkItem):
     is_settled: bool = False  # its price is among what its job and its month have spent
     is_canary: bool = False  # its rows are the first ones, which are judged before any other is sent
     micro_usd: int = 0  # the known cost of its answers in millionths of a dollar, once collected
+    standard_usd: Decimal | None = None  # what the same answers would have cost without the Batch API
     unpriced: int = 0  # the number of its requests without a known price
 
     def move(self, state: BatchState) -> None:
         self.state = checked_transition(self.state, state)
+
+    @property
+    def paid_usd(self) -> Decimal:
+        """The known cost of its answers in US dollars."""
+        return Decimal(self.micro_usd) / 1_000_000
+
+    @property
+    def owes_settlement(self) -> bool:
+        """True if it is closed, and its price is not yet among what its job and its month have spent."""
+        is_countable = self.reserved_usd is not None or self.state is BatchState.COLLECTED
+        return self.state in CLOSED and is_countable and not self.is_settled
 
     @property
     def sort_key(self) -> str:
