@@ -77,15 +77,19 @@ class Quote:
     cached_tokens: int = 0  # the part of the likely input that is expected to be read from OpenAI's cache
     cache_saves: Decimal | None = None  # what reading it from there is expected to save
     prices: str = ""  # the price list with its version and date
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # codes: `reporting.quote_lines` says what they mean
     parts: list[QuotePart] = field(default_factory=list)  # the first MAX_PARTS
 
 
 @dataclass(slots=True)
 class JobUsage:
-    """What a job's answers of one model came to, beside the estimate of the input of as many requests."""
+    """What a job's answers of one model came to.
+
+    `requests` are the job's, `answers` those of all tries, and `estimated` the estimate of the input of as many.
+    """
 
     ended_at: int
+    requests: int
     answers: int
     estimated: int
     input: int
@@ -110,6 +114,11 @@ class UsageHistory(Item):
 
     def remember(self, job_id: str, usage: JobUsage) -> None:
         """Set the usage of a job, and forget the oldest if there are too many."""
-        self.jobs = {**self.jobs, job_id: usage}
-        latest = sorted(self.jobs.items(), key=lambda item: (item[1].ended_at, item[0]))[-MAX_HISTORY:]
-        self.jobs = dict(latest)
+        jobs = {**self.jobs, job_id: usage}
+        self.jobs = dict(sorted(jobs.items(), key=lambda item: (item[1].ended_at, item[0]))[-MAX_HISTORY:])
+
+    @property
+    def total(self) -> JobUsage:
+        """The sums of its jobs."""
+        names = ("requests", "answers", "estimated", "input", "cached", "cache_write", "output")
+        return JobUsage(0, *(sum(getattr(usage, name) for usage in self.jobs.values()) for name in names))

@@ -7,6 +7,7 @@ from typing import Any
 
 from dropbatch.batch_api.fast_requests import RequestChunk
 from dropbatch.batch_api.request import Request
+from dropbatch.batch_api.token_estimates import TokenEstimate
 from dropbatch.domain.errors import DropRejectedError, RowRejectedError
 from dropbatch.domain.problems import Problem, Problems
 from dropbatch.json_encoding import to_json
@@ -56,6 +57,11 @@ class CompiledRecipe:
         """The model of all rows; None if each row names it, or none does."""
         constant = self._body.model.template.constant if self._body.model else None
         return constant.strip() if constant else None
+
+    @property
+    def expected_tokens(self) -> TokenEstimate | None:
+        """The estimate of the tokens of each request; None if it depends on the row."""
+        return self._body.expected
 
     @property
     def uses_file(self) -> bool:
@@ -131,7 +137,7 @@ class CompiledRecipe:
         if self._when is not None and not self._when.text(values).strip():
             return None
         model, body = self._body.fill(values)
-        return Request(self.endpoint, model, body, self._body.estimate)
+        return Request(self.endpoint, model, body, self._body.estimate, self._body.expected)
 
     def requests(self, number: int, columns: Mapping[str, Sequence[Any]]) -> RequestChunk | None:
         """Return the requests of rows that have these columns, of which the first has this number, at once.
@@ -154,7 +160,8 @@ class CompiledRecipe:
         filled = plain.cells(columns, count)
         if filled is None:
             return None
-        return RequestChunk(self.endpoint, plain.model, expected, number, count, plain.form, filled)
+        form, tokens = plain.form, self._body.expected
+        return RequestChunk(self.endpoint, plain.model, expected, number, count, form, filled, tokens)
 
     def label(self, values: Mapping[str, Any]) -> str | None:
         """Return the row's label, the value of its `id` column; None if it has none."""
