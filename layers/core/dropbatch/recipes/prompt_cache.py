@@ -115,30 +115,30 @@ def _last_block(messages: Any) -> tuple[int, int] | None:
         if not isinstance(message, Mapping) or varies({**message, "content": None}):
             break
         carries = with_constants(message.get("role")) in _ROLES
-        content = message.get("content")
-        blocks = content if isinstance(content, list) else [content]
-        for place, block in enumerate(blocks):
+        for place, block in enumerate(_blocks(message.get("content"))):
             if varies(block):
                 return found
-            if carries and _is_carrier(with_constants(block)):
+            if carries and _can_carry(with_constants(block)):
                 found = number, place
     return found
 
 
-def _is_carrier(block: Any) -> bool:
-    if isinstance(block, Mapping):
-        return block.get("type") in _BLOCKS
-    return isinstance(block, str) and bool(block.strip())
+def _blocks(content: Any, text_type: str = "text") -> list[Any]:
+    """Return the blocks of a message's content: a text is one."""
+    return list(content) if isinstance(content, list) else [{"type": text_type, "text": content}]
+
+
+def _can_carry(block: Any) -> bool:
+    if not isinstance(block, Mapping) or block.get("type") not in _BLOCKS:
+        return False
+    text = block.get("text")
+    return "text" not in block or (isinstance(text, str) and bool(text.strip()))
 
 
 def _marked(message: Mapping[str, Any], place: int, endpoint: str) -> dict[str, Any]:
     """Return a message with a breakpoint on a block of its content."""
-    content = message["content"]
-    blocks = list(content) if isinstance(content, list) else [content]
-    block = blocks[place]
-    if not isinstance(block, Mapping):
-        block = {"type": "input_text" if endpoint == RESPONSES else "text", "text": block}
-    blocks[place] = {**block, BREAKPOINT: EXPLICIT}
+    blocks = _blocks(message["content"], "input_text" if endpoint == RESPONSES else "text")
+    blocks[place] = {**blocks[place], BREAKPOINT: EXPLICIT}
     return {**message, "content": blocks}
 
 
