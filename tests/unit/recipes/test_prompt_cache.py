@@ -120,7 +120,7 @@ def test_the_bytes_before_a_rows_own_text_are_the_same_for_every_row() -> None:
 
 
 def cut(tokens: int) -> str:
-    """Return a system message with which the constant part is estimated at so many tokens, and not one byte more."""
+    """Return a system message with which the constant part is estimated at this number of tokens, to the byte."""
     block = {"type": "text", "text": "", "prompt_cache_breakpoint": EXPLICIT}
     around = json.dumps([{}, {"role": "system", "content": [block]}], separators=(",", ":"))
     return "x" * (tokens * 4 - len(around))
