@@ -19,8 +19,8 @@ def test_gpt_5_6_and_later_models_take_breakpoints(model: str) -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        *("gpt-5.5", "gpt-5.5-pro", "gpt-5", "gpt-5-mini", "gpt-4o", "gpt-4.1-mini", "o3"),
-        *("ft:gpt-4.1:acme::x1", "ft:acme", "gpt-oss-120b", "gpt-35-turbo", "openai/gpt-6-luna", "llama-6", "mine"),
+        *("gpt-5.5", "gpt-5.5-pro", "gpt-5.4-mini-2026-03-17", "gpt-5.2", "gpt-5-any", "gpt-4x", "o9"),
+        *("ft:gpt-5.4:acme::x1", "ft:acme", "gpt-oss-120b", "gpt-35-turbo", "openai/gpt-6-luna", "llama-6", "mine"),
         *("gpt-6luna", "gpt-", ""),
     ],
 )

@@ -220,7 +220,7 @@ def test_messages_that_a_row_brings_keep_their_form() -> None:
         (short(system=LONG, cache="off", endpoint=RESPONSES), True),
         (short(cache="off"), True),
         (short(system=LONG, model="gpt-5.5"), False),
-        (short(system=LONG, model="gpt-4.1"), False),
+        (short(system=LONG, model="gpt-5.4-mini"), False),
         (short(system=LONG, model="gpt-5.5", endpoint=RESPONSES), False),
         (short(system=LONG, model="of-another-server"), False),
         (short(system=LONG, model="{{ lang }}"), True),
