@@ -16,6 +16,7 @@ from dropbatch.recipes.column_checks import column_exists, column_problems
 from dropbatch.recipes.expressions import Expression
 from dropbatch.recipes.file_values import FILE, FileValues
 from dropbatch.recipes.keys import Recipe
+from dropbatch.recipes.prompt_cache import Caching
 from dropbatch.recipes.quoted_names import quoted
 from dropbatch.recipes.request_body import Body
 from dropbatch.recipes.slots import Slot
@@ -50,6 +51,7 @@ class CompiledRecipe:
     _placeholders: Mapping[str, Problem]
     _file: FileValues | None
     _without_column: tuple[Problem, ...]  # its problems for rows that have no column `file`
+    _caching: Caching
     _with_column: "CompiledRecipe | None" = None  # the same for rows that have one
 
     @property
@@ -62,6 +64,21 @@ class CompiledRecipe:
     def expected_tokens(self) -> TokenEstimate | None:
         """The estimate of the tokens of each request; None if it depends on the row."""
         return self._body.expected
+    def cached_prefix_tokens(self) -> int:
+        """The estimated tokens of the constant beginning that each row but the first can read from OpenAI's cache.
+
+        The first row writes them. It is 0 if the beginning is too short or the model takes no breakpoints.
+        """
+        return self._caching.prefix_tokens
+
+    @property
+    def writes_rows_to_cache(self) -> bool:
+        """True if OpenAI may write the rows' own parts to its cache, and bill that, if a prompt has 1,024 tokens.
+
+        It does so for the models that bill writes if the recipe has `cache: off` or members of its own. If the model
+        is a template, each row may name such a model.
+        """
+        return self._caching.writes_rows
 
     @property
     def uses_file(self) -> bool:

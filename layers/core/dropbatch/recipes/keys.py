@@ -98,6 +98,7 @@ class Recipe:
     header: Annotated[int | None, Key(read_header, reads_file=True)] = None
     replace: Annotated[str, Key(choice("finish", "cancel"))] = "finish"
     mirror: Annotated[bool, Key(read_truth)] = False
+    cache: Annotated[str, Key(choice("auto", "off"))] = "auto"
 
     files: tuple[str, ...] = ()
     file_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
