@@ -1,6 +1,7 @@
 """Batches: the requests of one shard for one endpoint and model, and those that follow a batch."""
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from dropbatch.domain.items import WorkItem
 from dropbatch.domain.states import BatchState, OpenAIStatus, checked_transition
@@ -71,7 +72,8 @@ class Batch(WorkItem):
     refusal: str | None = None  # the code with which OpenAI or Dropbatch ended it
     completed: int = 0  # OpenAI's request_counts, for the progress
     failed: int = 0
-    micro_usd: int = 0  # the known cost of its answers in millionths of a dollar, once collected
+    usd: Decimal | None = None  # the known cost of its answers in dollars, once collected
+    micro_usd: int = 0  # the same in millionths of a dollar, as releases up to 0.2.0 wrote it
     unpriced: int = 0  # the number of its requests without a known price
 
     def move(self, state: BatchState) -> None:
@@ -116,6 +118,11 @@ class Batch(WorkItem):
             )
             for number, child in enumerate(self.follow_ups)
         ]
+
+    @property
+    def paid(self) -> Decimal:
+        """The known cost of its answers in dollars, once collected."""
+        return Decimal(self.micro_usd).scaleb(-6) if self.usd is None else self.usd
 
     @property
     def requests_moved_on(self) -> int:
