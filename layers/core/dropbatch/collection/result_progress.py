@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from typing import Any
 
 from dropbatch.answers.tally import Tally
@@ -17,11 +18,12 @@ class ResultTotals:
     ok: int = 0
     estimated_tokens: int = 0
     counted_tokens: int = 0
+    answers: int = 0  # that say how many tokens they took
     again: int = 0
     tokens: int = 0
     inputs: int = 0
     tries: int = 0
-    micro_usd: int = 0
+    usd: Decimal = Decimal(0)
     unpriced: int = 0
     out: Writer | None = field(default=None, repr=False)
 
@@ -33,8 +35,14 @@ class ResultTotals:
         self.inputs += inputs
         self.tries = max(self.tries, tries)
 
-    def to_json(self) -> dict[str, int]:
-        return {name.name: getattr(self, name.name) for name in fields(self) if name.name != "out"}
+    def to_json(self) -> dict[str, Any]:
+        members = {name.name: getattr(self, name.name) for name in fields(self) if name.name != "out"}
+        return members | {"usd": str(self.usd)}
+
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> "ResultTotals":
+        known = {name: value for name, value in members.items() if name != "micro_usd"}  # of releases up to 0.2.0
+        return cls(**{**known, "usd": Decimal(known.get("usd", 0))})
 
 
 @dataclass(slots=True)
@@ -63,7 +71,7 @@ class ResultProgress:
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> "ResultProgress":
         own = {
-            "written": ResultTotals(**members["written"]),
+            "written": ResultTotals.from_json(members["written"]),
             "tally": Tally.from_json(members["tally"]),
             "samples": dict(zip((True, False), members["samples"], strict=True)),
         }

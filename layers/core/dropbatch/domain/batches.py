@@ -81,7 +81,10 @@ class Batch(WorkItem):
     reserved_month: str = ""  # the month that the money is of
     is_settled: bool = False  # its price is among what its job and its month have spent
     is_canary: bool = False  # its rows are the first ones, which are judged before any other is sent
-    micro_usd: int = 0  # the known cost of its answers in millionths of a dollar, once collected
+    answers: int = 0  # the number of its answers that say how many tokens they took, once collected
+    usage: list[int] = field(default_factory=list)  # these tokens: input, cached, cache writes, output
+    usd: Decimal | None = None  # the known cost of its answers in dollars, once collected
+    micro_usd: int = 0  # the same in millionths of a dollar, as releases up to 0.2.0 wrote it
     unpriced: int = 0  # the number of its requests without a known price
 
     def move(self, state: BatchState) -> None:
@@ -135,6 +138,11 @@ class Batch(WorkItem):
         if usd is None:
             return None
         return (usd * child.requests / max(1, self.requests)).quantize(SMALLEST_USD, ROUND_UP)
+
+    @property
+    def paid(self) -> Decimal:
+        """The known cost of its answers in dollars, once collected."""
+        return Decimal(self.micro_usd).scaleb(-6) if self.usd is None else self.usd
 
     @property
     def requests_moved_on(self) -> int:

@@ -5,6 +5,9 @@ from decimal import Decimal
 
 from dropbatch.domain.items import Item
 
+HISTORY = "history"
+"""The basis of a quote that earlier jobs of the recipe give. The others are those of `batch_api.token_estimates`."""
+
 MAX_PARTS = 10
 """How many pairs of endpoint and model a quote lists: a file of ready requests may have any number."""
 
@@ -72,7 +75,7 @@ class Quote:
     price: Dollars | None
     standard_price: Dollars | None = None
     unpriced_models: list[str] = field(default_factory=list)
-    basis: str = ""  # a `Basis`: the one that is least certain, if there are several
+    basis: str = ""  # the one that is least certain, if there are several
     history_jobs: int = 0  # the number of earlier jobs on which it is based
     cached_tokens: int = 0  # the part of the likely input that is expected to be read from OpenAI's cache
     cache_saves: Decimal | None = None  # what reading it from there is expected to save

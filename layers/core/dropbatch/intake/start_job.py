@@ -24,6 +24,7 @@ from dropbatch.recipes.keys import DEADLINE_SECONDS
 from dropbatch.recipes.summary import understood
 from dropbatch.reporting import held_notices, result_files, start_notices
 from dropbatch.reporting.event_members import UsedRecipe
+from dropbatch.reporting.phrases import read_dollars
 from dropbatch.reporting.runs import OpenRuns, open_runs
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import decision_of
@@ -176,7 +177,7 @@ def _answered_before(context: Context, job: Job, ready: ReadyJob) -> held_notice
     if former is None:
         return None
     decision = decision_of(context, former.id)
-    return held_notices.AnsweredBefore(former, decision["summary"]["cost"]["paid"] if decision else None)
+    return held_notices.AnsweredBefore(former, read_dollars(decision["summary"]["cost"]["paid"]) if decision else None)
 
 
 def _move_on(

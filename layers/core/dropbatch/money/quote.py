@@ -16,11 +16,8 @@ from dropbatch.batch_api.prompt_caching import MIN_CACHED_TOKENS
 from dropbatch.batch_api.token_estimates import NONE, SCHEMA, TYPICAL, ExpectedTokens
 from dropbatch.domain.batches import SMALLEST_USD
 from dropbatch.domain.jobs import reportable_names
-from dropbatch.domain.quotes import MAX_PARTS, Dollars, JobUsage, Quote, QuotePart, Tokens, UsageHistory
-from dropbatch.money.prices import Prices, Rates
-
-HISTORY = "history"
-"""The basis of an estimate that earlier jobs of the recipe give."""
+from dropbatch.domain.quotes import HISTORY, MAX_PARTS, Dollars, JobUsage, Quote, QuotePart, Tokens, UsageHistory
+from dropbatch.money.prices import Prices, Tariff
 
 _CERTAINTY = (NONE, HISTORY, SCHEMA, TYPICAL)
 """The bases, the most certain first."""
@@ -205,7 +202,7 @@ def price_work(work: Work, estimate: Estimate, prices: Prices | None) -> PricedW
     return PricedWork(estimate, found, standard, saves if estimate.cached.likely else Decimal(0))
 
 
-def _dollars(rates: Rates, work: Work, estimate: Estimate) -> Dollars:
+def _dollars(tariff: Tariff, work: Work, estimate: Estimate) -> Dollars:
     ends = zip(
         *(
             (tokens.low, tokens.likely, tokens.high)
@@ -214,17 +211,17 @@ def _dollars(rates: Rates, work: Work, estimate: Estimate) -> Dollars:
         strict=True,
     )
     low, likely, high = (
-        _price(rates, work.requests, Usage(read, cached, output, 0, written)) for read, cached, output, written in ends
+        _price(tariff, work.requests, Usage(read, cached, output, 0, written)) for read, cached, output, written in ends
     )
     return Dollars(min(low, likely), likely, max(likely, high))
 
 
-def _price(rates: Rates, requests: int, total: Usage) -> Decimal:
+def _price(tariff: Tariff, requests: int, total: Usage) -> Decimal:
     """Return the price of requests that have so many tokens together, each about as many."""
     if not requests:
         return Decimal(0)
-    each = rates.price(Usage(*(count // requests for count in total)))
-    rest = rates.price(Usage(*(count % requests for count in total)))
+    each = tariff.price(Usage(*(count // requests for count in total)))
+    rest = tariff.price(Usage(*(count % requests for count in total)))
     return (each * requests + rest).quantize(SMALLEST_USD, ROUND_UP)
 
 

@@ -64,6 +64,8 @@ class CompiledRecipe:
     def expected_tokens(self) -> TokenEstimate | None:
         """The estimate of the tokens of each request; None if it depends on the row."""
         return self._body.expected
+
+    @property
     def cached_prefix_tokens(self) -> int:
         """The estimated tokens of the constant beginning that each row but the first can read from OpenAI's cache.
 

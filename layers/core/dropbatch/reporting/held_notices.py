@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from dropbatch.batch_api.deprecations import notices_about
@@ -15,7 +16,15 @@ from dropbatch.domain.states import HeldReason
 from dropbatch.ports import Letter, Notification
 from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
-from dropbatch.reporting.phrases import MAX_PROBLEMS, about, as_text, marker_command, notice_lines, rows_counted
+from dropbatch.reporting.phrases import (
+    MAX_PROBLEMS,
+    about,
+    as_text,
+    dollars,
+    marker_command,
+    notice_lines,
+    rows_counted,
+)
 from dropbatch.reporting.recipe_summary import understood_line
 from dropbatch.reporting.row_limit import rows_in_short, rows_taken
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
@@ -26,7 +35,7 @@ class AnsweredBefore(NamedTuple):
     """The job that has answered the same rows with the same recipe, and what it cost in dollars, if that is known."""
 
     job: Job
-    paid: float | None
+    paid: Decimal | None
 
 
 def held(
@@ -77,7 +86,7 @@ def held(
     if others.shown:
         detail["open_runs"] = [run.to_json() for run in others.shown]
     if before is not None:
-        detail["answered_by"] = {"job_id": before.job.id, "paid": before.paid}
+        detail["answered_by"] = {"job_id": before.job.id, "paid": None if before.paid is None else dollars(before.paid)}
     return notification_of(context, job, "held", "held", verdict, text, detail)
 
 

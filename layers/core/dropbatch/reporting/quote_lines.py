@@ -3,16 +3,23 @@
 from decimal import Decimal
 from typing import Any
 
-from dropbatch.domain.quotes import Dollars, Quote, Tokens
-from dropbatch.reporting.phrases import counted, money
+from dropbatch.batch_api.token_estimates import FILE, IMAGE, LOW_CAP, MIN_REASONING_CAP, SCHEMA, TOOLS, TYPICAL
+from dropbatch.domain.quotes import HISTORY, Dollars, Quote, Tokens
+from dropbatch.reporting.phrases import about, counted, dollars, money
 
-DECIMALS = 5
-"""A thousandth of a cent: no amount in JSON is finer."""
+MIN_SHOWN_SAVING = Decimal("0.01")
 
 _BASES = {
-    "schema": "The length of the answers is estimated by the recipe's schema.",
-    "typical": "Nothing limits the length of the answers, so a typical one is assumed; the first run may differ much.",
-    "none": "",
+    SCHEMA: "The length of the answers is estimated by the recipe's schema.",
+    TYPICAL: "Nothing says how long the answers are, so typical ones are assumed; the first run may differ much.",
+}
+
+_WARNINGS = {
+    LOW_CAP: f"The model reasons before it answers, and the recipe allows fewer than {MIN_REASONING_CAP:,} output "
+    "tokens for both. A row that uses them up is paid and has no answer; raise the limit, or set the effort to none.",
+    TOOLS: "OpenAI's fees for calls of tools are not in these sums: nobody knows how often the model calls them.",
+    IMAGE: "The size of the images is not known: each counts as one of 1,024 x 1,024 pixels.",
+    FILE: "The length of files or recordings is not known for sure: it is estimated by their size.",
 }
 
 
@@ -20,7 +27,7 @@ def quote_lines(quote: Quote | None) -> list[str]:
     """Say what a job is expected to cost, what that is based on, and what is not known; nothing without a quote."""
     if quote is None:
         return []
-    return [_price(quote), _work(quote), *(f"- {warning}" for warning in quote.warnings)]
+    return [_price(quote), _work(quote), *(f"- {_WARNINGS[code]}" for code in quote.warnings if code in _WARNINGS)]
 
 
 def quote_members(quote: Quote) -> dict[str, Any]:
@@ -34,25 +41,20 @@ def quote_members(quote: Quote) -> dict[str, Any]:
         "cached_tokens": quote.cached_tokens,
         "price": _dollars(quote.price),
         "standard_price": _dollars(quote.standard_price),
-        "cache_saves": None if quote.cache_saves is None else amount(quote.cache_saves),
+        "cache_saves": None if quote.cache_saves is None else dollars(quote.cache_saves),
         "unpriced_models": quote.unpriced_models,
         "basis": quote.basis,
         "history_jobs": quote.history_jobs,
         "price_list": quote.prices,
-        "warnings": quote.warnings,
+        "warnings": [{"code": code, "message": _WARNINGS.get(code, code)} for code in quote.warnings],
     }
 
 
-def quote_ratio(quote: Quote | None, paid: Decimal | float | None) -> float | None:
+def quote_ratio(quote: Quote | None, paid: Decimal | None) -> float | None:
     """Return what a job came to as a multiple of its likely price; None if one of the two is not known, or nothing."""
     if quote is None or quote.price is None or not quote.price.likely or paid is None:
         return None
-    return round(float(paid) / float(quote.price.likely), 3)
-
-
-def amount(usd: Decimal) -> float:
-    """Return a sum of US dollars for JSON."""
-    return float(round(usd, DECIMALS))
+    return round(float(paid / quote.price.likely), 3)
 
 
 def _price(quote: Quote) -> str:
@@ -64,10 +66,10 @@ def _price(quote: Quote) -> str:
         return f"Its price is not known, because the price list has none for {models}."
     if not price.high:
         return "It costs nothing: its model is free."
-    standard = f"; {_sum(quote.standard_price.likely)} without the Batch API" if quote.standard_price else ""
-    text = f"It will cost {_about(price.likely)} (at most {_sum(price.high)}{standard})."
-    if quote.cache_saves and quote.cache_saves >= Decimal("0.01"):
-        text += f" OpenAI's cache saves {_about(quote.cache_saves)} of the input's price; that is in the sums."
+    standard = f"; {money(quote.standard_price.likely)} without the Batch API" if quote.standard_price else ""
+    text = f"It will cost {about(price.likely)} (at most {money(price.high)}{standard})."
+    if quote.cache_saves and quote.cache_saves >= MIN_SHOWN_SAVING:
+        text += f" OpenAI's cache saves {about(quote.cache_saves)} of the input's price; that is in the sums."
     return text
 
 
@@ -76,7 +78,7 @@ def _work(quote: Quote) -> str:
         f"That is {counted(quote.requests, 'request')} with about {quote.input_tokens.likely:,} input tokens and "
         f"{_likely(quote.output_tokens)}."
     )
-    if quote.basis == "history":
+    if quote.basis == HISTORY:
         jobs = counted(quote.history_jobs, "earlier job")
         return f"{text} The estimate is based on {jobs} of the recipe."
     return f"{text} {_BASES.get(quote.basis, '')}".rstrip()
@@ -88,19 +90,11 @@ def _likely(output: Tokens) -> str:
     return f"{output.likely:,} output tokens ({output.low:,} to {output.high:,})"
 
 
-def _sum(usd: Decimal) -> str:
-    return money(float(usd))
-
-
-def _about(usd: Decimal) -> str:
-    return f"about {_sum(usd)}" if usd >= Decimal("0.01") else _sum(usd)
-
-
 def _tokens(tokens: Tokens) -> dict[str, int]:
     return {"low": tokens.low, "likely": tokens.likely, "high": tokens.high}
 
 
-def _dollars(dollars: Dollars | None) -> dict[str, float] | None:
-    if dollars is None:
+def _dollars(price: Dollars | None) -> dict[str, float] | None:
+    if price is None:
         return None
-    return {"low": amount(dollars.low), "likely": amount(dollars.likely), "high": amount(dollars.high)}
+    return {"low": dollars(price.low), "likely": dollars(price.likely), "high": dollars(price.high)}
