@@ -191,6 +191,7 @@ def _mark_collected(
         current.completed, current.failed = remote.completed, remote.failed
         current.results, current.follow_ups = batch.results, children
         current.usd, current.unpriced = written.usd, written.unpriced
+        current.answers, current.usage = written.answers, written.usage
         current.came_further()
         release(current)
         current.move(BatchState.COLLECTED)

@@ -19,6 +19,7 @@ class ResultTotals:
     estimated_tokens: int = 0
     counted_tokens: int = 0
     answers: int = 0  # that say how many tokens they took
+    usage: list[int] = field(default_factory=list)  # these tokens, as `Batch.usage` has them
     again: int = 0
     tokens: int = 0
     inputs: int = 0

@@ -13,7 +13,7 @@ from dropbatch.collection.handover import InTime
 from dropbatch.collection.result_builder import ResultBuilder
 from dropbatch.collection.result_progress import ResultProgress, ResultTotals
 from dropbatch.collection.verdict import Judge
-from dropbatch.domain.batches import Batch
+from dropbatch.domain.batches import USAGE_KINDS, Batch
 from dropbatch.domain.jobs import Shard
 from dropbatch.money.cost_meter import CostMeter
 from dropbatch.ports import BYTES, JSON, Piece
@@ -55,6 +55,7 @@ def write_results(
         progress.tally.pay(bill.total())
         progress.written.usd = progress.tally.usd
         progress.written.unpriced = progress.tally.unpriced
+        progress.written.usage = [progress.tally.tokens[kind] for kind in USAGE_KINDS]
         progress.parts.append(key)
         if former or not progress.is_judged:
             rows.files.keep_judged(batch, progress.to_json())

@@ -9,6 +9,9 @@ from dropbatch.domain.states import BatchState, OpenAIStatus, checked_transition
 SMALLEST_USD = Decimal("0.000000001")
 """The unit of prices of batches: a token of the cheapest model costs more."""
 
+USAGE_KINDS = ("input", "cached", "cache_write", "output")
+"""The kinds of tokens that a batch's usage counts, in its order."""
+
 
 @dataclass(slots=True)
 class FollowUp:
@@ -82,7 +85,7 @@ class Batch(WorkItem):
     is_settled: bool = False  # its price is among what its job and its month have spent
     is_canary: bool = False  # its rows are the first ones, which are judged before any other is sent
     answers: int = 0  # the number of its answers that say how many tokens they took, once collected
-    usage: list[int] = field(default_factory=list)  # these tokens: input, cached, cache writes, output
+    usage: list[int] = field(default_factory=list)  # these tokens, by USAGE_KINDS
     usd: Decimal | None = None  # the known cost of its answers in dollars, once collected
     micro_usd: int = 0  # the same in millionths of a dollar, as releases up to 0.2.0 wrote it
     unpriced: int = 0  # the number of its requests without a known price

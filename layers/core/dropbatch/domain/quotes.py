@@ -53,11 +53,13 @@ class QuotePart:
 
     endpoint: str
     model: str
-    schema: str  # a hash of the form of its answers
+    schema: str  # a hash of the schema of its answers
     requests: int
     tokens: int
     input_tokens: int
     output_tokens: Tokens
+    basis: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from dropbatch.domain.batches import Batch
 from dropbatch.domain.drops import Drop
 from dropbatch.domain.jobs import Job, Limited, Shard, reportable_names
 from dropbatch.domain.markers import MarkerKind
+from dropbatch.domain.quotes import Quote
 from dropbatch.domain.recipe_summary import Understood
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import HeldReason, JobState
@@ -36,7 +37,7 @@ from dropbatch.submission.first_batches import dispatch_first
 
 _BUILT_MEMBERS = (
     "notify", "digest", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards",
-    "claim", "run", "models", "endpoints", "content", "cancels_older", "limited", "mirror",
+    "claim", "run", "models", "endpoints", "content", "cancels_older", "limited", "mirror", "quote",
 )  # fmt: skip  # a list of names reads best as lines of text
 """The members of a job that building it sets."""
 
@@ -58,6 +59,7 @@ class ReadyJob(NamedTuple):
     former: Job | None = None  # the job whose rows it retries
     answered_by: str | None = None  # the job that answered the same rows with the same recipe before
     recipes: Sequence[UsedRecipe] = ()  # the recipes that the rows of a `.retry` were sent with, its own the last
+    quote: Quote | None = None
 
     @property
     def requests(self) -> int:
@@ -114,6 +116,7 @@ def start_job(context: Context, job: Job, ready: ReadyJob) -> None:
     newer = newer_replacement(context.repository, job) if job.cancels_older else None
     JobFiles(context.objects, context.buckets.work, job.id).keep_skipped(ready.skipped)
     result_files.write_skipped(context, job, ready.skipped)
+    result_files.write_quote(context, job)
     result_files.write_latest(context, job)
     said = understood(ready.compiled) if ready.compiled else None
     notice = start_notices.accepted(context, job, ready.batches, ready.skipped, ready.recipes, older, said, newer)
@@ -149,7 +152,7 @@ def _describe(context: Context, job: Job, ready: ReadyJob) -> None:
         ready.recipe.note_in(job)
     job.deadline_at = context.now() + (ready.compiled.recipe.deadline if ready.compiled else DEADLINE_SECONDS)
     job.rows, job.shards, job.claim, job.content = ready.rows, len(ready.shards), ready.claim, ready.content
-    job.limited = ready.limited
+    job.limited, job.quote = ready.limited, ready.quote
     former_models = (ready.former.models, ready.former.endpoints) if ready.former else ([], [])
     job.models = reportable_names([*(batch.model for batch in ready.batches), *former_models[0]])
     job.endpoints = reportable_names([*(batch.endpoint for batch in ready.batches), *former_models[1]])

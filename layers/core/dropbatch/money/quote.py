@@ -16,7 +16,7 @@ from dropbatch.batch_api.prompt_caching import MIN_CACHED_TOKENS
 from dropbatch.batch_api.token_estimates import NONE, SCHEMA, TYPICAL, ExpectedTokens
 from dropbatch.domain.batches import SMALLEST_USD
 from dropbatch.domain.jobs import reportable_names
-from dropbatch.domain.quotes import HISTORY, MAX_PARTS, Dollars, JobUsage, Quote, QuotePart, Tokens, UsageHistory
+from dropbatch.domain.quotes import HISTORY, MAX_PARTS, Dollars, Quote, QuotePart, Tokens, UsageHistory
 from dropbatch.money.prices import Prices, Tariff
 
 _CERTAINTY = (NONE, HISTORY, SCHEMA, TYPICAL)
@@ -28,6 +28,10 @@ MIN_CORRECTING_TOKENS = 10_000
 RETRIES, RETRIES_OF_INVALID = 1.1, 1.5
 """The high estimate of how often a row is paid. Most failed rows cost nothing; invalid answers, if the recipe retries
 them, do."""
+
+
+Pair = tuple[str, str]
+"""An endpoint and a model."""
 
 
 class Spread(NamedTuple):
@@ -72,10 +76,10 @@ class Terms:
 
 @dataclass(slots=True)
 class Histories:
-    """What earlier jobs came to: by endpoint, model and form for the recipe, and by endpoint and model for all."""
+    """What earlier jobs came to, by endpoint and model: those of the same recipe and form of answers, and all."""
 
-    recipe: Mapping[tuple[str, str, str], UsageHistory] = field(default_factory=dict)
-    model: Mapping[tuple[str, str], UsageHistory] = field(default_factory=dict)
+    recipe: Mapping[Pair, UsageHistory] = field(default_factory=dict)
+    model: Mapping[Pair, UsageHistory] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -112,7 +116,9 @@ def quote_of(
 ) -> tuple[Quote, list[PricedWork]]:
     """Return the quote of a job that sends this work, and the price of each part of it."""
     known = {pair: prices_of(*pair) for pair in dict.fromkeys((work.endpoint, work.model) for work in works)}
-    priced = [price_work(work, estimate_work(work, terms, histories), known[work.endpoint, work.model]) for work in works]
+    priced = [
+        price_work(work, estimate_work(work, terms, histories), known[work.endpoint, work.model]) for work in works
+    ]
     quote = Quote(rows, sum(work.requests for work in works), Tokens(), Tokens(), Dollars(), Dollars())
     for one in priced:
         quote.input_tokens.add(one.estimate.input)
@@ -127,13 +133,13 @@ def quote_of(
     quote.history_jobs = max((one.estimate.history_jobs for one in priced), default=0)
     quote.prices = ", ".join(dict.fromkeys(prices.source for prices in known.values() if prices is not None))
     quote.warnings = sorted(set().union(*(work.expected.notes for work in works)))
-    quote.parts = _parts(works)
+    quote.parts = parts_of(works)
     return quote, priced
 
 
 def estimate_work(work: Work, terms: Terms, histories: Histories) -> Estimate:
     """Return the tokens of some work, by the history of its recipe if there is one."""
-    history = histories.recipe.get((work.endpoint, work.model, work.expected.form))
+    history = histories.recipe.get((work.endpoint, work.model))
     retries = RETRIES_OF_INVALID if terms.retries_invalid else RETRIES
     if history is not None and history.total.answers:
         return _by_history(work, history, retries)
@@ -234,30 +240,16 @@ def _sum(parts: Iterable[Dollars | None]) -> Dollars | None:
     return total
 
 
-def _parts(works: Sequence[Work]) -> list[QuotePart]:
-    """Return the work by endpoint, model and form, for the history of the job's recipe."""
-    parts: dict[tuple[str, str, str], QuotePart] = {}
+def parts_of(works: Sequence[Work]) -> list[QuotePart]:
+    """Return the work by endpoint and model, the first of them. Its form is that of the first requests."""
+    parts: dict[Pair, QuotePart] = {}
     for work in works:
         expected = work.expected
-        key = work.endpoint, work.model, expected.form
-        part = parts.setdefault(key, QuotePart(*key, 0, 0, 0, Tokens()))
+        pair = work.endpoint, work.model
+        part = parts.setdefault(pair, QuotePart(*pair, expected.form, 0, 0, 0, Tokens(), expected.basis))
         part.requests += work.requests
         part.tokens += expected.tokens
         part.input_tokens += expected.input.likely
         part.output_tokens.add(expected.output)
+        part.notes = sorted({*part.notes, *expected.notes})
     return list(parts.values())[:MAX_PARTS]
-
-
-def usage_of(part: QuotePart, answers: int, total: Usage, ended_at: int) -> JobUsage:
-    """Return the usage of a job's answers of one part of its quote."""
-    estimated = round(part.input_tokens * answers / part.requests) if part.requests else 0
-    return JobUsage(
-        ended_at,
-        part.requests,
-        answers,
-        estimated,
-        total.input_tokens,
-        total.cached_tokens,
-        total.cache_write_tokens,
-        total.output_tokens,
-    )

@@ -50,9 +50,26 @@ def quote_members(quote: Quote) -> dict[str, Any]:
     }
 
 
-def quote_ratio(quote: Quote | None, paid: Decimal | None) -> float | None:
+def quoted(quote: Quote | None) -> dict[str, Any]:
+    """Return the member `quote` of an event or a file; nothing for a job of an older release, which has none."""
+    return {} if quote is None else {"quote": quote_members(quote)}
+
+
+def quoted_and_paid(quote: Quote | None, paid: Decimal | None) -> dict[str, Any]:
+    """Return the same, with what was paid as a multiple of the likely price; null if one of them is not known."""
+    return {} if quote is None else {"quote": {**quote_members(quote), "paid_ratio": paid_ratio(quote, paid)}}
+
+
+def quoted_sentence(quote: Quote | None, paid: Decimal | None) -> list[str]:
+    """Say how the quote compares with what was paid; nothing if one of them is not known."""
+    if quote is None or quote.price is None or not quote.price.high or paid is None:
+        return []
+    return [f"It was quoted at {about(quote.price.likely)}, at most {money(quote.price.high)}."]
+
+
+def paid_ratio(quote: Quote, paid: Decimal | None) -> float | None:
     """Return what a job came to as a multiple of its likely price; None if one of the two is not known, or nothing."""
-    if quote is None or quote.price is None or not quote.price.likely or paid is None:
+    if quote.price is None or not quote.price.likely or paid is None:
         return None
     return round(float(paid / quote.price.likely), 3)
 
