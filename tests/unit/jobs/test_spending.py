@@ -49,7 +49,7 @@ def close(fake: FakeContext, batch: Batch, micro_usd: int) -> Batch:
     """Collect a batch, as the collector does, and return it as the table has it."""
 
     def collected(current: Batch) -> bool:
-        current.state, current.micro_usd = BatchState.COLLECTED, micro_usd
+        current.state, current.usd = BatchState.COLLECTED, Decimal(micro_usd) / 1_000_000
         current.standard_usd = Decimal(2 * micro_usd) / 1_000_000
         return True
 

@@ -31,7 +31,7 @@ from dropbatch.jobs.hold import hold, hold_for, resume
 from dropbatch.jobs.lease import defer, leased, release, update_own
 from dropbatch.jobs.spending import settle
 from dropbatch.messages import BatchMessage
-from dropbatch.money.pricing import CostMeter
+from dropbatch.money.cost_meter import CostMeter
 from dropbatch.ports import RemoteBatch
 from dropbatch.rows.job_rows import JobRows
 from dropbatch.storage.context import Context
@@ -138,7 +138,7 @@ def _collect(context: Context, job: Job, batch: Batch) -> bool:
     remote = retrieve_ended(context, job, batch)
     failure = classify_failure(remote.errors) if remote.status is OpenAIStatus.FAILED else None
     # Looks into the price list, which takes 80 MB for a moment, before answers take theirs.
-    bill = CostMeter(batch.model, batch.endpoint)
+    bill = CostMeter(batch.model, batch.endpoint, base_url=context.openai_base_url)
     batch.results = context.new_token()  # of this try: a process that lost its lease may still write under its own
     fetched = fetch_answers(context, rows.files, shard, batch, remote)
     if fetched is None:
@@ -204,7 +204,9 @@ def _mark_collected(
     def finish(current: Batch) -> None:
         current.completed, current.failed = remote.completed, remote.failed
         current.results, current.follow_ups = batch.results, children
-        current.micro_usd, current.unpriced = written.micro_usd, written.unpriced
+        current.usd, current.standard_usd = written.usd, written.standard_usd
+        current.unpriced = written.unpriced
+        current.answers, current.usage = written.answers, written.usage
         current.came_further()
         release(current)
         current.move(BatchState.COLLECTED)

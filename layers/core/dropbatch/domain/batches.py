@@ -9,6 +9,9 @@ from dropbatch.domain.states import CLOSED, BatchState, OpenAIStatus, checked_tr
 SMALLEST_USD = Decimal("0.000000001")
 """The unit of prices of batches: a token of the cheapest model costs more."""
 
+USAGE_KINDS = ("input", "cached", "cache_write", "output")
+"""The kinds of tokens that a batch's usage counts, in its order."""
+
 
 @dataclass(slots=True)
 class FollowUp:
@@ -81,17 +84,15 @@ class Batch(WorkItem):
     reserved_month: str = ""  # the month that the money is of
     is_settled: bool = False  # its price is among what its job and its month have spent
     is_canary: bool = False  # its rows are the first ones, which are judged before any other is sent
-    micro_usd: int = 0  # the known cost of its answers in millionths of a dollar, once collected
+    answers: int = 0  # the number of its answers that say how many tokens they took, once collected
+    usage: list[int] = field(default_factory=list)  # these tokens, by USAGE_KINDS
+    usd: Decimal | None = None  # the known cost of its answers in dollars, once collected
     standard_usd: Decimal | None = None  # what the same answers would have cost without the Batch API
+    micro_usd: int = 0  # the same in millionths of a dollar, as releases up to 0.2.0 wrote it
     unpriced: int = 0  # the number of its requests without a known price
 
     def move(self, state: BatchState) -> None:
         self.state = checked_transition(self.state, state)
-
-    @property
-    def paid_usd(self) -> Decimal:
-        """The known cost of its answers in US dollars."""
-        return Decimal(self.micro_usd) / 1_000_000
 
     @property
     def owes_settlement(self) -> bool:
@@ -147,6 +148,11 @@ class Batch(WorkItem):
         if usd is None:
             return None
         return (usd * child.requests / max(1, self.requests)).quantize(SMALLEST_USD, ROUND_UP)
+
+    @property
+    def paid(self) -> Decimal:
+        """The known cost of its answers in dollars, once collected."""
+        return Decimal(self.micro_usd).scaleb(-6) if self.usd is None else self.usd
 
     @property
     def requests_moved_on(self) -> int:

@@ -135,10 +135,10 @@ def marker_of(key: str) -> Marker | NearMarker | None:
     folder, slash, name = key.rstrip("/").rpartition("/")
     found = _MARKER.fullmatch(name)
     if found:
-        kind, drop_key = MarkerKind(found[2].lower()), folder + slash + found[1]
+        meant, drop_key = MarkerKind(found[2].lower()), folder + slash + found[1]
         # The policy of a bucket can forbid `*.approve*` to some people, and tells capitals from small letters.
-        is_exact = kind is not MarkerKind.APPROVE or found[2] == kind
-        return Marker(kind, drop_key) if is_exact else NearMarker(kind, drop_key, f".{found[2]}")
+        is_exact = meant is not MarkerKind.APPROVE or found[2] == meant
+        return Marker(meant, drop_key) if is_exact else NearMarker(meant, drop_key, f".{found[2]}")
     found = _RESEMBLES_MARKER.fullmatch(name)
     kind = _meant_by(found[3]) if found else None
     return NearMarker(kind, folder + slash + found[1], found[2].strip()) if found and kind else None

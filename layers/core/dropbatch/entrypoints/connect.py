@@ -57,6 +57,7 @@ def connect(
         limits=Limits(line_bytes=settings.max_line_megabytes << 20, drop_bytes=settings.max_drop_gigabytes * 10**9),
         token_limits=settings.token_limits,
         region=settings.aws_region,
+        openai_base_url=settings.openai_base_url,
         secret_name=settings.openai_secret_arn,
         zone=settings.zone,
     )

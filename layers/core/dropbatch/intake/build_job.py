@@ -8,6 +8,7 @@ from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.states import JobState
 from dropbatch.intake.approval import is_bomb
 from dropbatch.intake.canary import mark_canary
+from dropbatch.intake.quoting import quote_batches
 from dropbatch.intake.retry_job import prepare_retry
 from dropbatch.intake.sharding import batches_of
 from dropbatch.intake.start_job import ReadyJob, start_job
@@ -90,6 +91,7 @@ def _ready_job(context: Context, job: Job, valid: ValidDrop, digest: str, answer
         Shard(job.id, plan.number, plan.first_row, plan.first_line, plan.rows, expires_at=expires_at)
         for plan in valid.plans
     ]
+    expected = [group.expected for _, _, group in batches_of(valid.plans)]
     return ReadyJob(
         rows=valid.rows,
         shards=shards,
@@ -103,6 +105,7 @@ def _ready_job(context: Context, job: Job, valid: ValidDrop, digest: str, answer
         limited=valid.limited,
         is_bomb=is_bomb(job.drop, valid.plans),
         answered_by=answered_by,
+        quote=quote_batches(context, job, valid.rows, batches, expected, valid.compiled),
     )
 
 

@@ -6,7 +6,6 @@ gives the same index.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import fields
 from itertools import accumulate
 
 from dropbatch.domain.jobs import Canary
@@ -61,14 +60,8 @@ def _mark(files: JobFiles, plan: ShardPlan, numbers: Sequence[int]) -> None:
 def _move(index: ShardIndex, places: Sequence[int], source: Group, target: Group) -> None:
     """Move the sums of some requests. The sums that the index does not have for each are shared out by number."""
     share, of = len(places), max(1, source.requests)
-    exact = {
-        "requests": share,
-        "tokens": sum(index.tokens[place] for place in places),
-        "embedding_inputs": sum(index.inputs[place] for place in places),
-    }
-    for member in fields(Group):
-        value = getattr(source, member.name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            moved = exact.get(member.name, value * share // of)
-            setattr(source, member.name, value - moved)
-            setattr(target, member.name, moved)
+    tokens, inputs = (sum(column[place] for place in places) for column in (index.tokens, index.inputs))
+    size, output_bytes = source.size * share // of, source.output_bytes * share // of
+    target.add(share, size, inputs, output_bytes, tokens)
+    source.add(-share, -size, -inputs, -output_bytes, -tokens)
+    target.expected = source.expected.take(share, of, tokens)

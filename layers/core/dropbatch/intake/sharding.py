@@ -12,6 +12,7 @@ from typing import Protocol
 
 from dropbatch.batch_api.limits import Limits
 from dropbatch.batch_api.request import Request
+from dropbatch.batch_api.token_estimates import ExpectedTokens
 from dropbatch.domain.outcomes import WHEN
 from dropbatch.ports import Writer
 from dropbatch.storage.shard_index import ShardIndex
@@ -48,6 +49,7 @@ class Group:
     output_bytes: int = 0
     tokens: int = 0
     is_canary: bool = False
+    expected: ExpectedTokens = field(default_factory=ExpectedTokens)
 
     def fits(self, requests: int, size: int, inputs: int, output_bytes: int, limits: Limits) -> bool:
         return (
@@ -131,6 +133,7 @@ class Sharder:
         else:
             tokens = request.estimated_input_tokens
             self._new_group(place, group).add(1, size, inputs, output_bytes, tokens)
+            group.expected.add(request.expected_tokens, tokens)
             self._index.add(len(raw), place, tokens, inputs, is_list=request.asks_for_list)
         self._write([raw])
 

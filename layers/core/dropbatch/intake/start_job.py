@@ -26,6 +26,7 @@ from dropbatch.recipes.keys import DEADLINE_SECONDS
 from dropbatch.recipes.summary import understood
 from dropbatch.reporting import held_notices, result_files, start_notices
 from dropbatch.reporting.event_members import UsedRecipe
+from dropbatch.reporting.phrases import read_dollars
 from dropbatch.reporting.runs import OpenRuns, open_runs
 from dropbatch.storage.context import Context
 from dropbatch.storage.job_ends import decision_of
@@ -56,11 +57,11 @@ class ReadyJob(NamedTuple):
     skipped: SkippedRows
     content: str | None  # hash of the drop's content
     limited: Limited | None
-    quote: Quote | None = None
     is_bomb: bool = False  # the drop was compressed suspiciously well
     former: Job | None = None  # the job whose rows it retries
     answered_by: str | None = None  # the job that answered the same rows with the same recipe before
     recipes: Sequence[UsedRecipe] = ()  # the recipes that the rows of a `.retry` were sent with, its own the last
+    quote: Quote | None = None
 
     @property
     def requests(self) -> int:
@@ -117,6 +118,7 @@ def start_job(context: Context, job: Job, ready: ReadyJob) -> None:
     newer = newer_replacement(context.repository, job) if job.cancels_older else None
     JobFiles(context.objects, context.buckets.work, job.id).keep_skipped(ready.skipped)
     result_files.write_skipped(context, job, ready.skipped)
+    result_files.write_quote(context, job)
     result_files.write_latest(context, job)
     said = understood(ready.compiled) if ready.compiled else None
     notice = start_notices.accepted(context, job, ready.batches, ready.skipped, ready.recipes, older, said, newer)
@@ -185,7 +187,7 @@ def _answered_before(context: Context, job: Job, ready: ReadyJob) -> held_notice
     if former is None:
         return None
     decision = decision_of(context, former.id)
-    return held_notices.AnsweredBefore(former, decision["summary"]["cost"]["paid"] if decision else None)
+    return held_notices.AnsweredBefore(former, read_dollars(decision["summary"]["cost"]["paid"]) if decision else None)
 
 
 def _move_on(

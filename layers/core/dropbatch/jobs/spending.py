@@ -111,7 +111,7 @@ def settle(context: Context, batch: Batch) -> None:
         job = context.repository.job(current.job_id)
         name = current.reserved_month or month_of(context.now())
         month, spending = context.repository.month_spending(name), context.repository.job_spending(current.job_id)
-        reserved, paid = current.reserved_usd or NOTHING, current.paid_usd
+        reserved, paid = current.reserved_usd or NOTHING, current.paid
         standard = current.standard_usd or NOTHING
         for each in (month, spending):
             each.settle(reserved, paid)
@@ -171,6 +171,6 @@ def _places(job: Job | None, batch: Batch) -> list[tuple[str, str]]:
 
 def _add(total: MonthTotal, batch: Batch) -> None:
     total.requests += batch.requests
-    total.paid += batch.paid_usd
+    total.paid += batch.paid
     total.standard += batch.standard_usd or NOTHING
     total.unpriced += batch.unpriced

@@ -103,6 +103,7 @@ class Recipe:
     budget_usd: Annotated[Decimal | None, Key(read_amount)] = None
     hold: Annotated[bool, Key(read_truth)] = False
     canary: Annotated[CanaryRows | None, Key(read_canary)] = None
+    cache: Annotated[str, Key(choice("auto", "off"))] = "auto"
 
     files: tuple[str, ...] = ()
     file_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

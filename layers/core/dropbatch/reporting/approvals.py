@@ -7,7 +7,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.spending import NOTHING, Standing
 from dropbatch.domain.states import HeldReason
 from dropbatch.reporting.event_members import CANARY_PAGE_NAME, results_prefix
-from dropbatch.reporting.phrases import counted, marker_command, money
+from dropbatch.reporting.phrases import counted, dollars, marker_command, money
 from dropbatch.reporting.row_limit import rows_in_short, rows_taken
 from dropbatch.storage.context import Context
 
@@ -74,20 +74,19 @@ def approval_lines(job: Job, what: str, *, is_older: bool, spent: Decimal = NOTH
 def approval_members(money_: Standing) -> dict[str, Any]:
     """Return the members of the event: dollars spent, asked for, and allowed; null if not known, or not limited."""
     return {
-        "spent": rounded(money_.spent),
-        "asked": rounded(money_.likely),
-        "limit": rounded(money_.limit),
+        "spent": dollars(money_.spent),
+        "asked": _dollars(money_.likely),
+        "limit": _dollars(money_.limit),
         "month": {
             "name": money_.month,
-            "spent": rounded(money_.month_spent),
-            "limit": rounded(money_.month_limit),
+            "spent": dollars(money_.month_spent),
+            "limit": _dollars(money_.month_limit),
         },
     }
 
 
-def rounded(usd: Decimal | None) -> float | None:
-    """Return dollars to a thousandth of a cent, as JSON shows them."""
-    return None if usd is None else float(round(usd, 5))
+def _dollars(usd: Decimal | None) -> float | None:
+    return None if usd is None else dollars(usd)
 
 
 def _cost(money_: Standing) -> str:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from dropbatch.batch_api.deprecations import notices_about
@@ -23,7 +24,16 @@ from dropbatch.reporting.approvals import (
 )
 from dropbatch.reporting.event_members import UsedRecipe, is_older, listed_notices, results_prefix
 from dropbatch.reporting.notifications import notification_of, recipe_of_retry, skipped_lines
-from dropbatch.reporting.phrases import MAX_PROBLEMS, about, as_text, marker_command, notice_lines, rows_counted
+from dropbatch.reporting.phrases import (
+    MAX_PROBLEMS,
+    about,
+    as_text,
+    dollars,
+    marker_command,
+    notice_lines,
+    rows_counted,
+)
+from dropbatch.reporting.quote_lines import quote_lines, quoted
 from dropbatch.reporting.recipe_summary import understood_line
 from dropbatch.reporting.runs import NO_RUNS, OpenRuns, open_run_lines
 from dropbatch.storage.context import Context
@@ -33,7 +43,7 @@ class AnsweredBefore(NamedTuple):
     """The job that has answered the same rows with the same recipe, and what it cost in dollars, if that is known."""
 
     job: Job
-    paid: float | None
+    paid: Decimal | None
 
 
 def held(
@@ -70,6 +80,7 @@ def held(
             verdict = approval_verdict(job, reason)
             text = [
                 approval_reason(context, job, reason, money),
+                *quote_lines(job.quote),
                 *skipped_lines(context, job, skipped),
                 *recipe_of_retry(recipes),
                 *open_run_lines(job, others),
@@ -79,13 +90,13 @@ def held(
             ]
     detail: dict[str, Any] = {"held_reason": str(reason), "notices": listed_notices(notices)}
     if money is not None:
-        detail["money"] = approval_members(money)
+        detail |= {"money": approval_members(money), **quoted(job.quote)}
     if skipped.codes:
         detail["skipped"] = skipped.to_json(MAX_PROBLEMS)
     if others.shown:
         detail["open_runs"] = [run.to_json() for run in others.shown]
     if before is not None:
-        detail["answered_by"] = {"job_id": before.job.id, "paid": before.paid}
+        detail["answered_by"] = {"job_id": before.job.id, "paid": None if before.paid is None else dollars(before.paid)}
     return notification_of(context, job, "held", "held", verdict, text, detail)
 
 

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
 from urllib.parse import quote
 
 from dropbatch.domain.drops import Drop, without_controls
@@ -66,19 +67,32 @@ def end_to_come(jobs: Sequence[Job], done: str) -> str:
     return f"OpenAI answers within 24 hours; {then}."
 
 
-def money(usd: float) -> str:
+_CENT = Decimal("0.01")
+
+
+def money(usd: Decimal) -> str:
     """Say a sum of US dollars as people do: `under a cent`, `3 cents`, `$1.24`, `$1,204.50`."""
     cents = round(usd * 100)
     if usd <= 0:
         return "nothing"
-    if usd < 0.01:
+    if usd < _CENT:
         return "under a cent"
     return counted(cents, "cent") if cents < 100 else f"${usd:,.2f}"
 
 
-def about(usd: float) -> str:
+def dollars(usd: Decimal) -> float:
+    """Return a sum as JSON shows it: a number of US dollars with at most five decimals."""
+    return float(round(usd, 5))
+
+
+def read_dollars(written: float | None) -> Decimal | None:
+    """Return a sum that JSON shows; None if it is not known."""
+    return None if written is None else Decimal(str(written))
+
+
+def about(usd: Decimal) -> str:
     """Say a sum that is calculated from a price list: `about 3 cents`; `under a cent` is vague enough."""
-    return f"about {money(usd)}" if usd >= 0.01 else money(usd)
+    return f"about {money(usd)}" if usd >= _CENT else money(usd)
 
 
 def local_time(seconds: int, zone: tzinfo) -> str:

@@ -145,7 +145,9 @@ _ENDED = """{% extends "base" %}
   <tr>{% if saved >= 0 %}<td>saved by batching</td><td class="n">{{ money(saved) }}</td>
     {%- else %}<td>more than without batching</td><td class="n">{{ money(-saved) }}</td>{% endif %}</tr>
   {% else %}<tr><td>paid</td><td class="n">not known</td></tr>{% endif %}
-  {% if fees %}<tr><td>of it fees of tools</td><td class="n">{{ money(fees) }}</td></tr>
+  {% if quote %}<tr><td>quoted, likely and at most</td>
+    <td class="n">{{ money(quote.likely) }}, {{ money(quote.high) }}</td></tr>
+  {% endif %}{% if fees %}<tr><td>of it fees of tools</td><td class="n">{{ money(fees) }}</td></tr>
   {% endif %}{% if unpriced_tool_calls %}<tr><td>tool calls whose fees are not known</td>
     <td class="n">{{ "{:,}".format(unpriced_tool_calls) }}</td></tr>
   {% endif %}
@@ -249,6 +251,7 @@ def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], 
         unpriced=tally.unpriced,
         unread=tally.unread,
         fees=tally.fees_usd,
+        quote=job.quote.price if job.quote else None,
         unpriced_tool_calls=tally.unpriced_tool_calls,
         tokens=[(kind.replace("_", " "), count) for kind, count in sorted((+tally.tokens).items())],
         ended=end.ended_at,

@@ -51,6 +51,7 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     token_limits: Mapping[str, int] = field(default_factory=dict)  # enqueued tokens by model, set by the stack's owner
     region: str = "us-east-1"
+    openai_base_url: str = ""  # the address of the server that answers; empty: OpenAI's own
     secret_name: str = ""  # the secret of the API key, for the sentence that says where to store a key
     zone: tzinfo = UTC  # the time zone of messages to people
     repository: Repository = field(init=False)  # over `table`

@@ -11,6 +11,7 @@ from dropbatch.domain.items import Item
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outbox import Alert
 from dropbatch.domain.poller import Poller, SweepCursor
+from dropbatch.domain.quotes import UsageHistory
 from dropbatch.domain.runs import Claim, LatestJob, Mirror
 from dropbatch.domain.spending import JobSpending, MonthSpending, MonthTotal
 
@@ -81,6 +82,11 @@ def month_total_key(month: str, kind: str, name: str) -> Key:
     return Key(month_key(month).pk, f"{kind}#{hashlib.sha256(name.encode()).hexdigest()}")
 
 
+def usage_history_key(recipe: str, endpoint: str, model: str, schema: str) -> Key:
+    # Hashed, because the path of a recipe and the name of a model may be longer together than a key.
+    return Key(f"usage#{hashlib.sha256(recipe.encode()).hexdigest()}", _digest(endpoint, f"{model}\n{schema}"))
+
+
 KEYS: Mapping[type[Item], Callable[[Any], Key]] = {
     Job: lambda job: job_key(job.id),
     Shard: lambda shard: shard_key(shard.job_id, shard.number),
@@ -96,6 +102,7 @@ KEYS: Mapping[type[Item], Callable[[Any], Key]] = {
     JobSpending: lambda spending: job_spending_key(spending.job_id),
     MonthSpending: lambda spending: month_key(spending.month),
     MonthTotal: lambda total: month_total_key(total.month, total.kind, total.name),
+    UsageHistory: lambda usage: usage_history_key(usage.recipe, usage.endpoint, usage.model, usage.schema),
     CreateCount: lambda _: Key("creates", "creates"),
     SweepCursor: lambda _: Key("sweep", "sweep"),
     Poller: lambda _: Key("poller", "poller"),

@@ -14,6 +14,7 @@ from dropbatch.domain.items import VERSION, Item
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.outbox import Alert
 from dropbatch.domain.poller import Poller, SweepCursor
+from dropbatch.domain.quotes import UsageHistory
 from dropbatch.domain.runs import Claim, LatestJob, Mirror
 from dropbatch.domain.spending import JobSpending, MonthSpending, MonthTotal
 from dropbatch.ports import Table
@@ -23,7 +24,7 @@ from dropbatch.storage.item_versions import upgraded
 
 T = TypeVar(
     "T", Job, Shard, Batch, LatestJob, Claim, ModelLimit, CreateCount, SweepCursor, Pending, Poller, Mirror, Alert,
-    WaitingFile, KnownRecipe, JobSpending, MonthSpending, MonthTotal,
+    WaitingFile, KnownRecipe, JobSpending, MonthSpending, MonthTotal, UsageHistory,
 )  # fmt: skip  # a list of names reads best as lines of text
 
 
@@ -76,6 +77,10 @@ class Repository:
     def month_totals(self, month: str, kind: str) -> Iterator[MonthTotal]:
         """Yield the sums of a month by folder, model or recipe, in no useful order."""
         return self._readable(self._table.query(keys.month_key(month).pk, f"{kind}#"), MonthTotal)
+
+    def usage_history(self, recipe: str, endpoint: str, model: str, schema: str) -> UsageHistory:
+        """Return what earlier jobs of a recipe came to; a new item if there were none."""
+        return self._get_or(UsageHistory(recipe=recipe, endpoint=endpoint, model=model, schema=schema))
 
     def create_count(self) -> CreateCount:
         return self._get_or(CreateCount())
