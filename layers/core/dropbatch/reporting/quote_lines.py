@@ -3,8 +3,19 @@
 from decimal import Decimal
 from typing import Any
 
-from dropbatch.batch_api.token_estimates import FILE, IMAGE, LOW_CAP, MIN_REASONING_CAP, SCHEMA, TOOLS, TYPICAL
-from dropbatch.domain.quotes import HISTORY, Dollars, Quote, Tokens
+from dropbatch.domain.quotes import (
+    FILE,
+    HISTORY,
+    IMAGE,
+    LOW_CAP,
+    MIN_REASONING_CAP,
+    SCHEMA,
+    TOOLS,
+    TYPICAL,
+    Dollars,
+    Quote,
+    Tokens,
+)
 from dropbatch.reporting.phrases import about, counted, dollars, money
 
 MIN_SHOWN_SAVING = Decimal("0.01")
