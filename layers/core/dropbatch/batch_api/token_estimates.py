@@ -19,10 +19,7 @@ from dropbatch.batch_api.estimates import BYTES_PER_TOKEN, MAX_ANSWERS
 from dropbatch.batch_api.media_tokens import audio_tokens, file_tokens, image_tokens
 from dropbatch.batch_api.models import family_of
 from dropbatch.batch_api.schema_sizes import schema_size
-from dropbatch.domain.quotes import Tokens
-
-SCHEMA, TYPICAL, NONE = "schema", "typical", "none"
-"""The basis of an estimate of answers: the size of a schema, a typical answer, or nothing, for there is no text."""
+from dropbatch.domain.quotes import FILE, IMAGE, LOW_CAP, MIN_REASONING_CAP, NONE, SCHEMA, TOOLS, TYPICAL, Tokens
 
 MESSAGE_TOKENS, REQUEST_TOKENS = 4, 3
 """The tokens around a message, and around all of them."""
@@ -47,13 +44,6 @@ REASONING: Final = {
 }
 """The tokens with which a model reasons before it answers, by effort. Models decide it by themselves, and by the
 question: the bounds are for the average of a job's rows."""
-
-MIN_REASONING_CAP = 1_000
-"""With a lower cap, a model that reasons may use it up before it says anything."""
-
-LOW_CAP, TOOLS, IMAGE, FILE = "low_cap", "tools", "image", "file"
-"""Notes on an estimate: a low cap for a model that reasons, fees of tools that are not estimated, and images or files
-whose size is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,16 @@ from decimal import Decimal
 
 from dropbatch.domain.items import Item
 
-HISTORY = "history"
-"""The basis of a quote that earlier jobs of the recipe give. The others are those of `batch_api.token_estimates`."""
+NONE, HISTORY, SCHEMA, TYPICAL = "none", "history", "schema", "typical"
+"""The basis of an estimate of answers: nothing, because they are no text; earlier jobs of the recipe; the size of a
+schema; or answers of a typical length."""
+
+LOW_CAP, TOOLS, IMAGE, FILE = "low_cap", "tools", "images", "files"
+"""The codes of warnings about a quote: a model that reasons has a low cap, OpenAI's fees for tools are not estimated,
+and the sizes of images or of files are not known."""
+
+MIN_REASONING_CAP = 1_000
+"""With a lower cap, a model that reasons may use it up before it says anything."""
 
 MAX_PARTS = 10
 """How many pairs of endpoint and model a quote lists: a file of ready requests may have any number."""

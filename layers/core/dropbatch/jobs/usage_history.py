@@ -40,12 +40,8 @@ def remember_usage(context: Context, job: Job, ended_at: int) -> None:
         estimated = round(part.input_tokens * answers / max(1, part.requests))
         usage = JobUsage(ended_at, part.requests, answers, estimated, read, cached, written, output)
         for name, schema in ((history_name(job, job.recipe_path), part.schema), ("", "")):
-            _remember(
-                context,
-                UsageHistory(recipe=name, endpoint=part.endpoint, model=part.model, schema=schema),
-                job.id,
-                usage,
-            )
+            new = UsageHistory(recipe=name, endpoint=part.endpoint, model=part.model, schema=schema)
+            _remember(context, new, job.id, usage)
 
 
 def _remember(context: Context, new: UsageHistory, job_id: str, usage: JobUsage) -> None:

@@ -11,12 +11,23 @@ from decimal import ROUND_UP, Decimal
 from math import sqrt
 from typing import NamedTuple
 
-from dropbatch.answers.usage import Usage
+from dropbatch.answers.usage import Media, Usage
 from dropbatch.batch_api.prompt_caching import MIN_CACHED_TOKENS
-from dropbatch.batch_api.token_estimates import NONE, SCHEMA, TYPICAL, ExpectedTokens
+from dropbatch.batch_api.token_estimates import ExpectedTokens
 from dropbatch.domain.batches import SMALLEST_USD
 from dropbatch.domain.jobs import reportable_names
-from dropbatch.domain.quotes import HISTORY, MAX_PARTS, Dollars, Quote, QuotePart, Tokens, UsageHistory
+from dropbatch.domain.quotes import (
+    HISTORY,
+    MAX_PARTS,
+    NONE,
+    SCHEMA,
+    TYPICAL,
+    Dollars,
+    Quote,
+    QuotePart,
+    Tokens,
+    UsageHistory,
+)
 from dropbatch.money.prices import Prices, Tariff
 
 _CERTAINTY = (NONE, HISTORY, SCHEMA, TYPICAL)
@@ -84,9 +95,9 @@ class Histories:
 
 @dataclass(slots=True)
 class Estimate:
-    """The tokens of some work, as they are billed. `cached` and `written` are part of the input; `high` is the dear end.
+    """The tokens of some work, as they are billed.
 
-    `uncached` is the likely price's usage if nothing were read from the cache.
+    `cached` and `written` are part of the input. Their `high` is the dear end, with little that is read from the cache.
     """
 
     input: Tokens
@@ -202,32 +213,42 @@ def price_work(work: Work, estimate: Estimate, prices: Prices | None) -> PricedW
     """Return the price of some work whose tokens are estimated."""
     if prices is None:
         return PricedWork(estimate, None, None)
-    found, plain = _dollars(prices.batch, work, estimate), Usage(estimate.input.likely, 0, estimate.output.likely, 0)
-    saves = max(Decimal(0), _price(prices.batch, work.requests, plain) - found.likely)
-    standard = None if prices.standard is None else _dollars(prices.standard, work, estimate)
-    return PricedWork(estimate, found, standard, saves if estimate.cached.likely else Decimal(0))
+    images = prices.makes_images
+    found = _dollars(prices.batch, work, estimate, images=images)
+    standard = None if prices.standard is None else _dollars(prices.standard, work, estimate, images=images)
+    saves = Decimal(0)
+    if estimate.cached.likely:
+        uncached = _Counts(estimate.input.likely, 0, 0, estimate.output.likely)
+        saves = max(saves, _price(prices.batch, work.requests, uncached, images=images) - found.likely)
+    return PricedWork(estimate, found, standard, saves)
 
 
-def _dollars(tariff: Tariff, work: Work, estimate: Estimate) -> Dollars:
-    ends = zip(
-        *(
-            (tokens.low, tokens.likely, tokens.high)
-            for tokens in (estimate.input, estimate.cached, estimate.output, estimate.written)
-        ),
-        strict=True,
-    )
-    low, likely, high = (
-        _price(tariff, work.requests, Usage(read, cached, output, 0, written)) for read, cached, output, written in ends
-    )
+class _Counts(NamedTuple):
+    """Tokens as they are billed."""
+
+    input: int
+    cached: int
+    written: int
+    output: int
+
+    def usage(self, *, images: bool) -> Usage:
+        media = Media(output_image=self.output) if images else None
+        return Usage(self.input, self.cached, self.output, 0, self.written, media)
+
+
+def _dollars(tariff: Tariff, work: Work, estimate: Estimate, *, images: bool) -> Dollars:
+    kinds = (estimate.input, estimate.cached, estimate.written, estimate.output)
+    ends = zip(*((tokens.low, tokens.likely, tokens.high) for tokens in kinds), strict=True)
+    low, likely, high = (_price(tariff, work.requests, _Counts(*counts), images=images) for counts in ends)
     return Dollars(min(low, likely), likely, max(likely, high))
 
 
-def _price(tariff: Tariff, requests: int, total: Usage) -> Decimal:
+def _price(tariff: Tariff, requests: int, total: _Counts, *, images: bool) -> Decimal:
     """Return the price of requests that have so many tokens together, each about as many."""
     if not requests:
         return Decimal(0)
-    each = tariff.price(Usage(*(count // requests for count in total)))
-    rest = tariff.price(Usage(*(count % requests for count in total)))
+    each = tariff.price(_Counts(*(count // requests for count in total)).usage(images=images))
+    rest = tariff.price(_Counts(*(count % requests for count in total)).usage(images=images))
     return (each * requests + rest).quantize(SMALLEST_USD, ROUND_UP)
 
 

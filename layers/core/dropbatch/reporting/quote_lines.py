@@ -3,11 +3,22 @@
 from decimal import Decimal
 from typing import Any
 
-from dropbatch.batch_api.token_estimates import FILE, IMAGE, LOW_CAP, MIN_REASONING_CAP, SCHEMA, TOOLS, TYPICAL
-from dropbatch.domain.quotes import HISTORY, Dollars, Quote, Tokens
+from dropbatch.domain.quotes import (
+    FILE,
+    HISTORY,
+    IMAGE,
+    LOW_CAP,
+    MIN_REASONING_CAP,
+    SCHEMA,
+    TOOLS,
+    TYPICAL,
+    Dollars,
+    Quote,
+    Tokens,
+)
 from dropbatch.reporting.phrases import about, counted, dollars, money
 
-MIN_SHOWN_SAVING = Decimal("0.01")
+_CENT = Decimal("0.01")
 
 _BASES = {
     SCHEMA: "The length of the answers is estimated by the recipe's schema.",
@@ -61,8 +72,8 @@ def quoted_and_paid(quote: Quote | None, paid: Decimal | None) -> dict[str, Any]
 
 
 def quoted_sentence(quote: Quote | None, paid: Decimal | None) -> list[str]:
-    """Say how the quote compares with what was paid; nothing if one of them is not known."""
-    if quote is None or quote.price is None or not quote.price.high or paid is None:
+    """Say how the quote compares with what was paid; nothing if one of them is not known, or for less than a cent."""
+    if quote is None or quote.price is None or quote.price.high < _CENT or paid is None:
         return []
     return [f"It was quoted at {about(quote.price.likely)}, at most {money(quote.price.high)}."]
 
@@ -83,9 +94,11 @@ def _price(quote: Quote) -> str:
         return f"Its price is not known, because the price list has none for {models}."
     if not price.high:
         return "It costs nothing: its model is free."
+    if price.high < _CENT:
+        return "It will cost under a cent."
     standard = f"; {money(quote.standard_price.likely)} without the Batch API" if quote.standard_price else ""
     text = f"It will cost {about(price.likely)} (at most {money(price.high)}{standard})."
-    if quote.cache_saves and quote.cache_saves >= MIN_SHOWN_SAVING:
+    if quote.cache_saves and quote.cache_saves >= _CENT:
         text += f" OpenAI's cache saves {about(quote.cache_saves)} of the input's price; that is in the sums."
     return text
 

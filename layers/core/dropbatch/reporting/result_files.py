@@ -92,12 +92,8 @@ def write_decided(context: Context, job: Job, decided: Mapping[str, Any]) -> Non
     """Write `status.json` and then `summary.json`, whose presence says that the job is done."""
     summary = decided["summary"]
     about = job_members(context, job, "status", decided["status"])
-    _put(
-        context,
-        job,
-        "status.json",
-        {**about, "rows": summary["rows"], **quoted(job.quote), "updated_at": iso(decided["ended_at"])},
-    )
+    members = {**about, "rows": summary["rows"], **quoted(job.quote), "updated_at": iso(decided["ended_at"])}
+    _put(context, job, "status.json", members)
     _put(context, job, "summary.json", summary)
 
 
