@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from dropbatch.batch_api.endpoints import CHAT
 from dropbatch.domain.problems import Problem, Problems
+from dropbatch.recipes.given_prices import GivenPrices, read_prices
 from dropbatch.recipes.key_values import (
     EVENTS,
     Example,
@@ -33,7 +34,7 @@ from dropbatch.recipes.key_values import (
 from dropbatch.recipes.recipe_problems import problem_at
 from dropbatch.recipes.yaml import Place
 
-NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary", "prices"})
+NOT_SUPPORTED_YET = frozenset({"dedupe", "expect", "try", "budget_usd", "hold", "canary"})
 
 DEADLINE_SECONDS = 72 * 3600
 
@@ -98,6 +99,7 @@ class Recipe:
     header: Annotated[int | None, Key(read_header, reads_file=True)] = None
     replace: Annotated[str, Key(choice("finish", "cancel"))] = "finish"
     mirror: Annotated[bool, Key(read_truth)] = False
+    prices: Annotated[GivenPrices | None, Key(read_prices)] = None
 
     files: tuple[str, ...] = ()
     file_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -13,6 +13,7 @@ from jinja2 import DictLoader, Environment
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import COMPLETE, Outcome
 from dropbatch.domain.problems import Problems
+from dropbatch.reporting.costs import cost_remarks, model_lines
 from dropbatch.reporting.event_members import Ended, results_prefix
 from dropbatch.reporting.phrases import console_link, counted, iso, listed_numbers, local_time, money, run_name, unit_of
 from dropbatch.reporting.row_limit import limited_lines
@@ -132,8 +133,10 @@ _ENDED = """{% extends "base" %}
 <h2>Cost and time</h2>
 <table>
   {% if paid is not none %}<tr><td>paid</td><td class="n">{{ money(paid) }}</td></tr>
+  {% if saved is not none %}<tr><td>the synchronous API</td><td class="n">{{ money(synchronous) }}</td></tr>
   <tr>{% if saved >= 0 %}<td>saved by batching</td><td class="n">{{ money(saved) }}</td>
     {%- else %}<td>more than without batching</td><td class="n">{{ money(-saved) }}</td>{% endif %}</tr>
+  {% else %}<tr><td>saved by batching</td><td class="n">not known</td></tr>{% endif %}
   {% else %}<tr><td>paid</td><td class="n">not known</td></tr>{% endif %}
   {% if fees %}<tr><td>of it fees of tools</td><td class="n">{{ money(fees) }}</td></tr>
   {% endif %}{% if unpriced_tool_calls %}<tr><td>tool calls whose fees are not known</td>
@@ -147,6 +150,21 @@ _ENDED = """{% extends "base" %}
   <tr><td>dropped</td><td class="n"><time datetime="{{ iso(dropped) }}">{{ local(dropped) }}</time></td></tr>
   <tr><td>ended</td><td class="n"><time datetime="{{ iso(ended) }}">{{ local(ended) }}</time></td></tr>
 </table>
+{% if models %}
+<h2>Cost by model</h2>
+<table class="wide">
+  <tr class="head"><th>model</th><th class="n">requests</th><th class="n">input tokens</th>
+    <th class="n">output tokens</th><th class="n">paid</th></tr>
+  {% for line in models %}
+  <tr><td class="text" data-label="model">{{ line.model }}</td>
+    <td class="n" data-label="requests">{{ "{:,}".format(line.requests) }}</td>
+    <td class="n" data-label="input tokens">{{ "{:,}".format(line.tokens.get("input", 0)) }}</td>
+    <td class="n" data-label="output tokens">{{ "{:,}".format(line.tokens.get("output", 0)) }}</td>
+    <td class="n" data-label="paid">{{ "not known" if line.paid is none else money(line.paid) }}</td></tr>
+  {% endfor %}
+</table>{% endif %}
+{% for line in cost_lines %}
+<p class="soft">{{ line }}</p>{% endfor %}
 <h2>Files</h2>
 <table class="wide">{% for what, key in objects.items() %}
   <tr><td>{{ what }}</td><td class="text"><code>s3://{{ bucket }}/{{ key }}</code></td></tr>{% endfor %}
@@ -196,6 +214,7 @@ class ColumnNames(NamedTuple):
 def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], columns: ColumnNames) -> bytes:
     """Return the report of a job as UTF-8 HTML. `samples` are rows as the collector keeps them."""
     tally, job = end.tally, end.job
+    lines = model_lines(tally, job)
     return _rendered(
         context,
         "ended",
@@ -217,7 +236,10 @@ def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], 
         ],
         limited=" ".join(limited_lines(job, tally)),
         paid=tally.paid,
+        synchronous=tally.standard_usd,
         saved=tally.saved,
+        models=lines,
+        cost_lines=cost_remarks(tally, job, lines, end.before),
         unpriced=tally.unpriced,
         unread=tally.unread,
         fees=tally.fees_usd,
