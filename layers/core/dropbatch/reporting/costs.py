@@ -25,7 +25,7 @@ MAX_MODEL_LINES = 5
 OTHER = "other"
 """The name of all models together that a job does not name."""
 
-_ZERO = Decimal(0)
+_ZERO, _UNDER_A_CENT = Decimal(0), Decimal("0.005")
 
 _PARTS = (
     ("input", "input", (("cached", "cached"), ("cache_write", "written to the cache"), ("input_audio", "audio"))),
@@ -118,7 +118,7 @@ def _sums(tally: "Tally", lines: Sequence[ModelLine]) -> _Sums:
 
 def cost_sentence(tally: "Tally", job: Job | None = None) -> str:
     """Say what was paid and saved, and which parts of the cost are not known."""
-    text = _paid_sentence(_sums(tally, model_lines(tally, job)))
+    text = _paid_sentence(_sums(tally, model_lines(tally, job)), tally.saved)
     if tally.fees_usd:
         calls = counted(tally.tool_calls.total() - tally.unpriced_tool_calls, "tool call")
         text += f" Of it {money(tally.fees_usd)} went to the fees of {calls}, which batching does not halve."
@@ -140,18 +140,19 @@ def cost_sentence(tally: "Tally", job: Job | None = None) -> str:
     return text
 
 
-def _paid_sentence(sums: _Sums) -> str:
+def _paid_sentence(sums: _Sums, exactly: Decimal | None) -> str:
+    """Say the sums. `exactly` is the saving before anything was rounded."""
     paid, standard = sums
     if paid is None:
         return "The cost is not known."
     if not paid and not standard:
         return "Nothing was paid."
-    if standard is None:
+    if standard is None or exactly is None:
         return f"Paid {about(paid)}; what batching saved is not known, because only the recipe gives prices."
     saved = round(standard, 2) - round(paid, 2)  # the difference of what is shown
-    if standard < paid:  # some models give a discount on cached input only without the Batch API
-        return f"Paid {about(paid)}, which is {money(max(-saved, paid - standard))} more than without batching."
-    text = f"Paid {about(paid)}, and saved {money(saved or min(standard - paid, Decimal('0.005')))} by batching."
+    if exactly < 0:  # some models give a discount on cached input only without the Batch API
+        return f"Paid {about(paid)}, which is {money(-saved if saved < 0 else min(-exactly, _UNDER_A_CENT))} more than without batching."
+    text = f"Paid {about(paid)}, and saved {money(saved if saved > 0 else min(exactly, _UNDER_A_CENT))} by batching."
     return text + (f" The synchronous API costs {about(standard)}." if round(standard, 2) else "")
 
 
