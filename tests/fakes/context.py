@@ -35,6 +35,7 @@ class FakeContext:
     seconds_left: Callable[[], float] = lambda: 300.0
     hold_above_rows: int = 200_000
     zone: tzinfo = UTC
+    openai_base_url: str = ""
     scratch_bytes: int | None = None  # the size of the disk; None: unlimited
 
     def __post_init__(self) -> None:
@@ -80,6 +81,7 @@ class FakeContext:
             limits=self.limits,
             token_limits=self.token_limits,
             secret_name="the-secret",
+            openai_base_url=self.openai_base_url,
             zone=self.zone,
         )
 

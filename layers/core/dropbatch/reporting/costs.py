@@ -151,9 +151,14 @@ def _paid_sentence(sums: _Sums, exactly: Decimal | None) -> str:
         return f"Paid {about(paid)}; what batching saved is not known, because only the recipe gives prices."
     saved = round(standard, 2) - round(paid, 2)  # the difference of what is shown
     if exactly < 0:  # some models give a discount on cached input only without the Batch API
-        return f"Paid {about(paid)}, which is {money(-saved if saved < 0 else min(-exactly, _UNDER_A_CENT))} more than without batching."
-    text = f"Paid {about(paid)}, and saved {money(saved if saved > 0 else min(exactly, _UNDER_A_CENT))} by batching."
+        return f"Paid {about(paid)}, which is {_difference(-saved, -exactly)} more than without batching."
+    text = f"Paid {about(paid)}, and saved {_difference(saved, exactly)} by batching."
     return text + (f" The synchronous API costs {about(standard)}." if round(standard, 2) else "")
+
+
+def _difference(shown_as: Decimal, exactly: Decimal) -> str:
+    """Say the difference of two sums as they are shown; if they look the same, at most `under a cent`."""
+    return money(shown_as if shown_as > 0 else min(exactly, _UNDER_A_CENT))
 
 
 def receipt_lines(tally: "Tally", job: Job, before: Mapping[str, Any] | None) -> list[str]:
