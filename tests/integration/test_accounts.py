@@ -1,4 +1,4 @@
-"""A receipt against the accounts of the emulator, which counts all tokens by itself while it runs the rows."""
+"""A receipt against the accounts of the emulator, which counts all tokens while it runs the rows."""
 
 from decimal import Decimal
 from typing import Any
@@ -83,7 +83,7 @@ def test_a_receipt_equals_the_emulators_accounts_to_the_token(served: Served) ->
 
 
 def test_a_receipt_has_the_tokens_of_failed_and_repeated_tries(served: Served) -> None:
-    """Spoilt answers are billed and asked again, failed rows are not billed, and asked again."""
+    """Spoilt answers are billed and retried. Failed rows are not billed, and are retried."""
     assert served.server is not None
     served.server.faults.add(
         SpoilAnswers(kind="spoil_answers", how="not_json", every=3, each=1),

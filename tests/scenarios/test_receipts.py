@@ -259,5 +259,5 @@ def test_a_retry_adds_the_cost_of_its_former_jobs(fake: FakeContext) -> None:
     for name in ("synchronous", "saved"):
         assert Decimal(str(whole[name])) == 2 * Decimal(str(receipts[0][name]))
     assert whole["tokens"]["input"] == 2 * INPUT
-    words = "Together with the 2 jobs before it, whose rows it asks again, the file cost about 2 cents."
+    words = "Together with the 2 jobs before it, whose failed rows it retries, the file cost about 2 cents."
     assert words in last_message(fake, "ended").text

@@ -1,16 +1,18 @@
 """Sums of money: the known part of them, and the unknown part."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from dropbatch.answers.cost import Cost
-from dropbatch.answers.tally import Tally
+from dropbatch.answers.tally import MAX_COUNTED_MODELS, Tally
 from dropbatch.answers.usage import Usage
 from dropbatch.domain.outcomes import Outcome
-from dropbatch.reporting.costs import cost_members, cost_sentence
+from dropbatch.ports import RemoteUsage
+from dropbatch.reporting.costs import cost_before, cost_members, cost_sentence
 
 
 def cost(usd: float = 0, standard_usd: float = 0, *counts: Any, **named: Any) -> Cost:
@@ -133,3 +135,59 @@ def test_retried_rows_pay_no_fee_twice() -> None:
     found = Tally()
     found.carry_over(tally(cost(1.5, 3.0, 0, 0, 0.5, {"web_search": 50}, 1)))
     assert (found.fees_usd, found.tool_calls, found.unpriced_tool_calls) == (0.0, {}, 0)
+
+
+def test_a_tally_adds_up_the_cost_of_each_model() -> None:
+    one = cost(1.5, 3.0)._replace(model="a", requests=2, usage=Usage(10, 4, 5, 3, 2), source="list", notes=("x",))
+    other = cost(0.25, 0.5)._replace(model="b", requests=1, usage=Usage(1, 0, 1, 0), unpriced=1)
+    found = tally(one, other, one)
+    assert found.tokens == {"input": 21, "cached": 8, "output": 11, "reasoning": 6, "cache_write": 4}
+    assert (found.models["a"].requests, found.models["a"].usd, found.models["a"].notes) == (4, 3, ["x"])
+    assert (found.models["b"].unpriced, found.models["b"].tokens["input"]) == (1, 1)
+    assert Tally.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_models_are_counted_up_to_a_bound() -> None:
+    found = tally(*(cost(1, 2)._replace(model=f"m{number}", requests=1) for number in range(MAX_COUNTED_MODELS + 5)))
+    assert len(found.models) == MAX_COUNTED_MODELS + 1
+    assert (found.models["other"].requests, found.usd) == (5, MAX_COUNTED_MODELS + 5)
+
+
+def test_sums_of_money_are_exact() -> None:
+    found = tally(*[cost(0.1, 0.3)] * 10)
+    assert (found.usd, found.standard_usd) == (1, 3)
+    assert cost_members(found)["saved"] == 2.0
+
+
+def test_a_sum_is_shown_to_a_thousandth_of_a_cent_and_never_as_zero() -> None:
+    for usd, shown in ((0.123456, 0.12346), (0.000004, 0.00001), (0.00000001, 0.00001), (0, 0.0)):
+        assert cost_members(tally(cost(usd, usd)))["paid"] == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "differs"), [("input", True), ("cached", True), ("output", True), ("reasoning", False)]
+)
+def test_a_batchs_own_usage_is_compared_with_its_answers(name: str, differs: bool) -> None:
+    found = Tally()
+    found.spend(Usage(10, 4, 5, 3, 2))
+    same = RemoteUsage(10, 4, 5, 3)
+    assert not found.compare_usage(same)
+    assert not found.compare_usage(None)
+    assert found.compare_usage(replace(same, **{name: 1})) is differs
+    whole = Tally()
+    whole.merge(found)
+    whole.merge(found)
+    assert whole.differences.batches == 2 * differs
+    assert Tally.from_json(json.loads(json.dumps(whole.to_json()))) == whole
+
+
+def test_the_cost_before_a_retry_adds_up_a_chain_of_any_release() -> None:
+    old = {"summary": {"cost": {"paid": 1.5, "saved": 1.25, "unpriced_requests": 2}, "tokens": {"input": 10}}}
+    first = cost_before(old)
+    assert (first["jobs"], first["paid"], first["synchronous"], first["saved"]) == (1, 1.5, 2.75, 1.25)
+    second = cost_before({"summary": {"cost": {"paid": 0.1, "synchronous": 0.3, "saved": 0.2, "before": first}}})
+    assert (second["jobs"], second["paid"], second["synchronous"], second["saved"]) == (2, 1.6, 3.05, 1.45)
+    assert (second["unpriced_requests"], second["tokens"]) == (2, {"input": 10})
+    unknown = cost_before(None)
+    assert (unknown["jobs"], unknown["paid"], unknown["saved"]) == (1, None, None)
+    assert cost_before({"summary": {"cost": {"paid": None, "before": first}}})["paid"] == 1.5

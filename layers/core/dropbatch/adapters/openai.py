@@ -332,6 +332,8 @@ def _usage_of(batch: Mapping[str, Any]) -> RemoteUsage | None:
     if not isinstance(usage, Mapping):
         return None
     read, written = usage.get("input_tokens_details") or {}, usage.get("output_tokens_details") or {}
+    if not isinstance(read, Mapping) or not isinstance(written, Mapping):
+        return None
     counts: list[Any] = [
         usage.get("input_tokens"),
         read.get("cached_tokens") or 0,

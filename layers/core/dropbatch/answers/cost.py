@@ -43,7 +43,7 @@ class Cost(NamedTuple):
 
 @dataclass(slots=True)
 class ModelCost:
-    """What the requests of one model cost, those included that are sent again."""
+    """The cost of the requests of one model. Each try of a row counts."""
 
     requests: int = 0
     tokens: Counter[str] = field(default_factory=Counter)

@@ -74,8 +74,9 @@ def sum_columns(columns: Sequence[Sequence[Any]]) -> Usage:
     """Return the sum of usages that are given member by member."""
     *counts, media = columns
     found = [each for each in media if each is not None]
-    total = NO_USAGE._make((*map(sum, counts), None))
-    return total._replace(media=Media(*map(sum, zip(*found, strict=True)))) if found else total
+    read, cached, written, reasoning, cache_write = map(sum, counts)
+    media_sum = Media(*map(sum, zip(*found, strict=True))) if found else None
+    return Usage(read, cached, written, reasoning, cache_write, media_sum)
 
 
 def _media(read: Mapping[str, Any], written: Mapping[str, Any]) -> Media | None:

@@ -189,7 +189,7 @@ def _listed_prices(model: str, base_url: str) -> Prices | None:
 
 
 def _notes(model: str, found: ListedModel, share: Decimal, factor: Decimal) -> list[str]:
-    """Say by which rules a price does not simply stand in the list."""
+    """Return the rules that decided more than the list."""
     notes = []
     if found.name != model:
         notes.append(f"priced as {found.name}")

@@ -98,7 +98,7 @@ def _rest(tally: "Tally", named: set[str]) -> ModelLine | None:
 
 
 class _Sums(NamedTuple):
-    """What was paid, and what the synchronous API would have cost; None if it is not known."""
+    """The sum that was paid, and that of the synchronous API; None if it is not known."""
 
     paid: Decimal | None
     standard: Decimal | None
@@ -222,7 +222,7 @@ def _before_sentence(tally: "Tally", job: Job, before: Mapping[str, Any]) -> str
     """Say what a `.retry` and the jobs before it cost together."""
     own, former = _sums(tally, model_lines(tally, job)).paid, read_dollars(before["paid"])
     jobs = "job" if before["jobs"] == 1 else f"{before['jobs']:,} jobs"
-    whole = f"Together with the {jobs} before it, whose rows it asks again"
+    whole = f"Together with the {jobs} before it, whose failed rows it retries"
     if own is None and former is None:
         return f"{whole}, the cost is not known."
     is_partial = own is None or former is None or any(before[name] for name in _UNKNOWN)
