@@ -29,8 +29,9 @@ class CostMeter:
         self._prices = prices_of(self._model, endpoint=endpoint, base_url=base_url, given=given)
         self._is_free = self._prices is not None and self._prices.is_free
         self._starts = self._prices.batch.starts if self._prices else ()
-        self._tokens: list[Counter[str]] = [Counter() for _ in range(len(self._starts) + 1)]
-        self._total = NO_USAGE
+        self._usages = [NO_USAGE] * (len(self._starts) + 1)  # of text alone
+        self._tokens: list[Counter[str]] = [Counter() for _ in self._usages]  # the priced ones of all others
+        self._others = NO_USAGE
         self._requests = 0
         self._priced = 0
         self._unpriced = 0
@@ -43,11 +44,11 @@ class CostMeter:
         """Add the tokens of requests, of which there is at least one, and return their sum."""
         columns = list(zip(*usages, strict=True))
         total = sum_columns(columns)
-        self._total = sum_usages((self._total, total))
         self._requests += len(usages)
         self._count_searches(len(usages))
         if self._prices is None:
             self._unpriced += len(usages)
+            self._others = sum_usages((self._others, total))
             return total
         unpriced = 0
         if 0 in columns[0] and not self._is_free:  # a usage of no tokens at all does not count any
@@ -55,11 +56,15 @@ class CostMeter:
         if total.media is not None or self._prices.makes_images:
             known = [usage for usage in usages if self._prices.covers(usage)]
             unpriced += len(usages) - len(known)
-            self._add_each(known)
+            for usage in known:
+                self._tokens[self._step(usage)].update(tokens_by_kind(usage))
+            self._others = sum_usages((self._others, total))
         elif not self._starts or max(columns[0]) <= self._starts[0]:
-            self._tokens[0].update(tokens_by_kind(total))
+            self._usages[0] = sum_usages((self._usages[0], total))
         else:
-            self._add_each(usages)
+            for usage in usages:
+                step = self._step(usage)
+                self._usages[step] = sum_usages((self._usages[step], usage))
         self._unpriced += unpriced
         self._priced += len(usages) - unpriced
         return total
@@ -104,7 +109,7 @@ class CostMeter:
             tool_calls=calls,
             model=self._model,
             requests=self._requests,
-            usage=self._total,
+            usage=sum_usages((self._others, *self._usages)),
         )
         if self._prices is None:
             return counted._replace(unpriced_tool_calls=sum(calls.values()))
@@ -124,11 +129,11 @@ class CostMeter:
 
     def _price(self, tariff: Tariff) -> Decimal:
         blocks = tariff.price_of({"input": self._blocks * BLOCK_TOKENS}, 0)
-        return blocks + sum((tariff.price_of(tokens, step) for step, tokens in enumerate(self._tokens)), _ZERO)
+        texts = [tariff.price_of(tokens_by_kind(usage), step) for step, usage in enumerate(self._usages)]
+        return sum((tariff.price_of(tokens, step) for step, tokens in enumerate(self._tokens)), sum(texts, blocks))
 
-    def _add_each(self, usages: Sequence[Usage]) -> None:
-        for usage in usages:
-            self._tokens[bisect_left(self._starts, usage.input_tokens)].update(tokens_by_kind(usage))
+    def _step(self, usage: Usage) -> int:
+        return bisect_left(self._starts, usage.input_tokens)
 
 
 def _holds(usage: Usage | None, tokens: int) -> bool:
