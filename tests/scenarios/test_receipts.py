@@ -157,7 +157,7 @@ def test_models_that_a_job_names_are_shown_and_the_others_together(fake: FakeCon
     tuned = next(line for line in cost["by_model"] if line["model"].startswith("ft:"))
     assert tuned["notes"] == ["priced as gpt-6-luna"]
     text = last_message(fake, "ended").text
-    assert "By model: gpt-6-sol about 14 cents for 1 request; gpt-6-luna under a cent for 1 request; ft:" in text
+    assert "By model: gpt-6-sol about 14 cents for 1 request; gpt-6-luna about 1 cent for 1 request; ft:" in text
     assert "; and 6 more." in text
 
 

@@ -5,7 +5,7 @@ so that what is shown adds up.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -156,6 +156,18 @@ def _paid_sentence(sums: _Sums, exactly: Decimal | None) -> str:
     return text + (f" The synchronous API costs {about(standard)}." if round(standard, 2) else "")
 
 
+def page_sums(tally: "Tally", lines: Sequence[ModelLine]) -> tuple[Decimal | None, Decimal | None, str | None]:
+    """Return what was paid, what the synchronous API would cost, and the difference in words, for the report page.
+
+    A sum or a difference that is not known is None.
+    """
+    sums, exactly = _sums(tally, lines), tally.saved
+    if sums.paid is None or sums.standard is None or exactly is None:
+        return sums.paid, None, None
+    saved = round(sums.standard, 2) - round(sums.paid, 2)
+    return sums.paid, sums.standard, _difference(-saved, -exactly) if exactly < 0 else _difference(saved, exactly)
+
+
 def _difference(shown_as: Decimal, exactly: Decimal) -> str:
     """Say the difference of two sums as they are shown; if they look the same, at most `under a cent`."""
     return money(shown_as if shown_as > 0 else min(exactly, _UNDER_A_CENT))
@@ -169,7 +181,7 @@ def receipt_lines(tally: "Tally", job: Job, before: Mapping[str, Any] | None) ->
     if tokens:
         text.append(tokens)
     if len(lines) > 1:
-        named = [f"{line.model} {_line_words(line)}" for line in lines[:MAX_MODEL_LINES]]
+        named = [f"{line.model} {words}" for line, words in zip(lines, _words_of(lines), strict=True)][:MAX_MODEL_LINES]
         more = len(lines) - len(named)
         text.append(f"By model: {'; '.join(named)}{f'; and {more:,} more' if more else ''}.")
     return text + cost_remarks(tally, job, lines, before)
@@ -185,9 +197,14 @@ def cost_remarks(tally: "Tally", job: Job, lines: Sequence[ModelLine], before: M
     return text
 
 
-def _line_words(line: ModelLine) -> str:
-    paid = "at an unknown price" if line.paid is None else about(line.paid)
-    return f"{paid} for {counted(line.requests, 'request')}"
+def _words_of(lines: Sequence[ModelLine]) -> Iterator[str]:
+    """Yield the cost of each model, rounded so that the cents add up to those of all."""
+    whole = _ZERO
+    for line in lines:
+        before, whole = whole, whole + (line.paid or _ZERO)
+        cents = round(whole, 2) - round(before, 2)
+        paid = "at an unknown price" if line.paid is None else about(cents or min(line.paid, _UNDER_A_CENT))
+        yield f"{paid} for {counted(line.requests, 'request')}"
 
 
 def _tokens_sentence(tokens: Mapping[str, int]) -> str | None:

@@ -13,7 +13,7 @@ from jinja2 import DictLoader, Environment
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import COMPLETE, Outcome
 from dropbatch.domain.problems import Problems
-from dropbatch.reporting.costs import cost_remarks, model_lines
+from dropbatch.reporting.costs import cost_remarks, model_lines, page_sums
 from dropbatch.reporting.event_members import Ended, results_prefix
 from dropbatch.reporting.phrases import console_link, counted, iso, listed_numbers, local_time, money, run_name, unit_of
 from dropbatch.reporting.row_limit import limited_lines
@@ -134,8 +134,8 @@ _ENDED = """{% extends "base" %}
 <table>
   {% if paid is not none %}<tr><td>paid</td><td class="n">{{ money(paid) }}</td></tr>
   {% if saved is not none %}<tr><td>the synchronous API</td><td class="n">{{ money(synchronous) }}</td></tr>
-  <tr>{% if saved >= 0 %}<td>saved by batching</td><td class="n">{{ money(saved) }}</td>
-    {%- else %}<td>more than without batching</td><td class="n">{{ money(-saved) }}</td>{% endif %}</tr>
+  <tr><td>{{ "saved by batching" if is_saved else "more than without batching" }}</td>
+    <td class="n">{{ saved }}</td></tr>
   {% else %}<tr><td>saved by batching</td><td class="n">not known</td></tr>{% endif %}
   {% else %}<tr><td>paid</td><td class="n">not known</td></tr>{% endif %}
   {% if fees %}<tr><td>of it fees of tools</td><td class="n">{{ money(fees) }}</td></tr>
@@ -160,8 +160,10 @@ _ENDED = """{% extends "base" %}
     <td class="n" data-label="requests">{{ "{:,}".format(line.requests) }}</td>
     <td class="n" data-label="input tokens">{{ "{:,}".format(line.tokens.get("input", 0)) }}</td>
     <td class="n" data-label="output tokens">{{ "{:,}".format(line.tokens.get("output", 0)) }}</td>
-    <td class="n" data-label="paid">{{ "not known" if line.paid is none else money(line.paid) }}</td></tr>
+    <td class="n" data-label="paid">{{ "not known" if line.paid is none else exact(line.paid) }}</td></tr>
   {% endfor %}
+  {% if models | length > 1 and paid is not none %}
+  <tr><th>all</th><td></td><td></td><td></td><td class="n" data-label="paid">{{ exact(paid) }}</td></tr>{% endif %}
 </table>{% endif %}
 {% for line in cost_lines %}
 <p class="soft">{{ line }}</p>{% endfor %}
@@ -215,6 +217,7 @@ def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], 
     """Return the report of a job as UTF-8 HTML. `samples` are rows as the collector keeps them."""
     tally, job = end.tally, end.job
     lines = model_lines(tally, job)
+    paid, standard, saved = page_sums(tally, lines)
     return _rendered(
         context,
         "ended",
@@ -235,9 +238,11 @@ def page(context: Context, end: Ended, samples: Sequence[Mapping[str, object]], 
             ("Some of the others", "outcome", [s for s in samples if not s["good"]]),
         ],
         limited=" ".join(limited_lines(job, tally)),
-        paid=tally.paid,
-        synchronous=tally.standard_usd,
-        saved=tally.saved,
+        paid=paid,
+        synchronous=standard,
+        saved=saved,
+        is_saved=tally.saved is None or tally.saved >= 0,
+        exact="${:,.5f}".format,
         models=lines,
         cost_lines=cost_remarks(tally, job, lines, end.before),
         unpriced=tally.unpriced,
