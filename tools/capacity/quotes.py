@@ -1,12 +1,11 @@
 """Quote against actual: every folder of `examples/` is answered twice, and the table of docs/costs.md is written.
 
 The use cases run over the fakes, and the emulator answers. The first run of a recipe has no history, the second one
-has that of the first. `make quotes` writes the table; a test holds the bounds, and fails if the table is not up to date.
+has that of the first. `make quotes` writes the table. A test holds the bounds, and fails if the table is out of date.
 """
 
-import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +15,7 @@ from dropbatch.domain.drops import ObjectKind, kind_of_object
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.quotes import Dollars
 from local.openai_emulator.answers import answer
-from tests.driving import drop, jobs, result_json, run
+from tests.driving import batches, drop, jobs, result_json, run
 from tests.fakes import FakeContext, response_line
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +29,7 @@ DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One run of an example: its quote, and what it came to. `saved` says that the price list has no price for it."""
+    """One run of an example: its quote, and what it came to."""
 
     example: str
     run: str
@@ -65,7 +64,11 @@ def outcomes(folder: Path) -> Iterator[Outcome]:
             if not run(fake):
                 raise AssertionError(f"{folder.name} does not end")
             job = jobs(fake)[-1]
-            yield _outcome(folder.name, name, job, result_json(fake, "summary.json", job))
+            rows = result_json(fake, "summary.json", job)["rows"]
+            if rows["ok"] + rows["skipped"] != rows["total"]:
+                raise AssertionError(f"{folder.name} is not answered: {rows}")
+            paid = sum((batch.usd or Decimal(0) for batch in batches(fake) if batch.job_id == job.id), Decimal(0))
+            yield _outcome(folder.name, name, job, paid)
             fake.clock.sleep(DAY)
 
 
@@ -74,11 +77,10 @@ def _answer(request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return "output" if found.is_good else "error", response_line(request, found.status, found.body)
 
 
-def _outcome(example: str, name: str, job: Job, summary: Mapping[str, Any]) -> Outcome:
-    quote, rows = job.quote, summary["rows"]
-    if quote is None or quote.price is None or rows["ok"] + rows["skipped"] != rows["total"]:
-        raise AssertionError(f"{example} is not quoted, or not answered: {json.dumps(rows)}")
-    paid = Decimal(str(summary["cost"]["paid"]))
+def _outcome(example: str, name: str, job: Job, paid: Decimal) -> Outcome:
+    quote = job.quote
+    if quote is None or quote.price is None:
+        raise AssertionError(f"{example} has no price")
     return Outcome(example, name, quote.requests, quote.basis, quote.price, paid)
 
 
