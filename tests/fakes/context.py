@@ -4,6 +4,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ class FakeContext:
     killer: Killer | None = None
     token_limits: dict[str, int] = field(default_factory=dict)
     seconds_left: Callable[[], float] = lambda: 300.0
-    hold_above_rows: int = 200_000
+    max_job_usd: Decimal | None = None
+    max_month_usd: Decimal | None = None
     zone: tzinfo = UTC
     scratch_bytes: int | None = None  # the size of the disk; None: unlimited
 
@@ -76,7 +78,8 @@ class FakeContext:
             seconds_left=self.seconds_left,
             scratch=self.scratch,
             new_token=lambda: f"token-{next(self._tokens)}",
-            hold_above_rows=self.hold_above_rows,
+            max_job_usd=self.max_job_usd,
+            max_month_usd=self.max_month_usd,
             limits=self.limits,
             token_limits=self.token_limits,
             secret_name="the-secret",

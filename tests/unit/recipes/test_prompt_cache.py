@@ -179,6 +179,26 @@ def test_the_key_pools_the_rows_that_share_a_beginning() -> None:
     assert all(len(key) <= 64 for key in keys)
 
 
+# Estimates
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        short(),
+        short(system=LONG),
+        short(system=LONG, endpoint=RESPONSES),
+        short(system=LONG, prompt="{{ text|upper }}"),
+    ],
+)
+def test_members_about_caching_count_as_no_tokens(keys: dict[str, Any]) -> None:
+    now, then = compiled(**keys).request(ROW), compiled(**keys, caches=False).request(ROW)
+    assert now is not None
+    assert then is not None
+    assert len(now.body) > len(then.body)
+    assert now.estimated_input_tokens == then.estimated_input_tokens == len(then.body) // 4
+
+
 # Rows of their own
 
 

@@ -54,8 +54,9 @@ class Request:
 
     @property
     def estimated_input_tokens(self) -> int:
-        """A quarter of its bytes: fair for prose in most languages."""
-        return len(self.body) // BYTES_PER_TOKEN
+        """A quarter of the bytes that the model reads: fair for prose in most languages."""
+        unread = self.estimate.unread_bytes if self.estimate is not None else 0
+        return (len(self.body) - unread) // BYTES_PER_TOKEN
 
     @property
     def expected_tokens(self) -> TokenEstimate:

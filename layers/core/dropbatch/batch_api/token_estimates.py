@@ -7,7 +7,7 @@ texts, is taken off again, because a model does not read it.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -86,6 +86,18 @@ class ExpectedTokens:
         if not self.basis or estimate.basis == TYPICAL:
             self.basis = estimate.basis
         self.form = self.form or estimate.form
+
+    def take(self, requests: int, of: int, tokens: int) -> "ExpectedTokens":
+        """Remove the share of some of the requests, whose bytes make `tokens`, and return it."""
+        taken = replace(
+            self,
+            tokens=tokens,
+            more_input=self.more_input.take(requests, of),
+            output=self.output.take(requests, of),
+            notes=set(self.notes),
+        )
+        self.tokens -= tokens
+        return taken
 
     @property
     def input(self) -> Tokens:

@@ -10,6 +10,7 @@ less often, and after ten failures it holds the job and raises an alarm.
 
 from dropbatch.answers.output_files import AnswerLines
 from dropbatch.collection.batch_failure import BatchFailure, Failure, classify_failure
+from dropbatch.collection.canary import judge_canary
 from dropbatch.collection.circuit_breaker import count_batch, stop_siblings
 from dropbatch.collection.ended_batch import MAX_LATE_SECONDS, fetch_answers, retrieve_ended
 from dropbatch.collection.finish_job import finish_job
@@ -28,6 +29,7 @@ from dropbatch.domain.states import CLOSED, WORKING_JOBS, BatchState, HeldReason
 from dropbatch.jobs.backoff import backoff_seconds
 from dropbatch.jobs.hold import hold, hold_for, resume
 from dropbatch.jobs.lease import defer, leased, release, update_own
+from dropbatch.jobs.spending import settle
 from dropbatch.messages import BatchMessage
 from dropbatch.money.cost_meter import CostMeter
 from dropbatch.ports import RemoteBatch
@@ -49,10 +51,13 @@ def collect(context: Context, work: BatchMessage) -> None:
         batch = _collect_leased(context, job, batch)
     if batch is None or batch.state not in CLOSED:
         return
+    _settle(context, batch)
     try:
         if not in_time(context) or not finish_shard(context, JobRows(context, job), batch.shard):
             send_job(context, job)
             return
+        if batch.is_canary:
+            judge_canary(context, job)
         is_last = all(shard.state is ShardState.RENDERED for shard in context.repository.shards(job.id))
     except Exception:  # noqa: BLE001 - the answers are kept; once all batches are, the job's own step comes back to it
         context.observer.exception("a shard could not be finished yet", **batch.ids)
@@ -85,6 +90,15 @@ def _collect_leased(context: Context, job: Job, batch: Batch) -> Batch | None:
             context.observer.exception("a batch could not be collected", **taken.ids)
             _fail(context, job, taken, "failed")
     return None
+
+
+def _settle(context: Context, batch: Batch) -> None:
+    try:
+        closed = context.repository.reload(batch)
+        if closed is not None:
+            settle(context, closed)
+    except Exception:  # noqa: BLE001 - the answers do not wait for the sums; the poll comes back to these
+        context.observer.exception("the price of a batch could not be counted yet", **batch.ids)
 
 
 def _wait(context: Context, batch: Batch, seconds: int) -> None:
@@ -190,7 +204,8 @@ def _mark_collected(
     def finish(current: Batch) -> None:
         current.completed, current.failed = remote.completed, remote.failed
         current.results, current.follow_ups = batch.results, children
-        current.usd, current.unpriced = written.usd, written.unpriced
+        current.usd, current.standard_usd = written.usd, written.standard_usd
+        current.unpriced = written.unpriced
         current.answers, current.usage = written.answers, written.usage
         current.came_further()
         release(current)

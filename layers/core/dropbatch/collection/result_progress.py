@@ -10,6 +10,8 @@ from dropbatch.delivery.render_shard import MAX_SAMPLES
 from dropbatch.ports import Writer
 from dropbatch.storage.job_files import BatchRow
 
+_AMOUNTS = ("usd", "standard_usd")
+
 
 @dataclass(slots=True)
 class ResultTotals:
@@ -25,6 +27,7 @@ class ResultTotals:
     inputs: int = 0
     tries: int = 0
     usd: Decimal = Decimal(0)
+    standard_usd: Decimal = Decimal(0)
     unpriced: int = 0
     out: Writer | None = field(default=None, repr=False)
 
@@ -38,12 +41,12 @@ class ResultTotals:
 
     def to_json(self) -> dict[str, Any]:
         members = {name.name: getattr(self, name.name) for name in fields(self) if name.name != "out"}
-        return members | {"usd": str(self.usd)}
+        return members | {name: str(getattr(self, name)) for name in _AMOUNTS}
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> "ResultTotals":
         known = {name: value for name, value in members.items() if name != "micro_usd"}  # of releases up to 0.2.0
-        return cls(**{**known, "usd": Decimal(known.get("usd", 0))})
+        return cls(**{**known, **{name: Decimal(known.get(name, 0)) for name in _AMOUNTS}})
 
 
 @dataclass(slots=True)

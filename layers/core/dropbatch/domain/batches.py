@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_UP, Decimal
 
 from dropbatch.domain.items import WorkItem
-from dropbatch.domain.states import BatchState, OpenAIStatus, checked_transition
+from dropbatch.domain.states import CLOSED, BatchState, OpenAIStatus, checked_transition
 
 SMALLEST_USD = Decimal("0.000000001")
 """The unit of prices of batches: a token of the cheapest model costs more."""
@@ -87,11 +87,18 @@ class Batch(WorkItem):
     answers: int = 0  # the number of its answers that say how many tokens they took, once collected
     usage: list[int] = field(default_factory=list)  # these tokens, by USAGE_KINDS
     usd: Decimal | None = None  # the known cost of its answers in dollars, once collected
+    standard_usd: Decimal | None = None  # what the same answers would have cost without the Batch API
     micro_usd: int = 0  # the same in millionths of a dollar, as releases up to 0.2.0 wrote it
     unpriced: int = 0  # the number of its requests without a known price
 
     def move(self, state: BatchState) -> None:
         self.state = checked_transition(self.state, state)
+
+    @property
+    def owes_settlement(self) -> bool:
+        """True if it is closed, and its price is not yet among what its job and its month have spent."""
+        is_countable = self.reserved_usd is not None or self.state is BatchState.COLLECTED
+        return self.state in CLOSED and is_countable and not self.is_settled
 
     @property
     def sort_key(self) -> str:

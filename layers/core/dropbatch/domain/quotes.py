@@ -37,6 +37,12 @@ class Tokens:
         self.likely += times * other.likely
         self.high += times * other.high
 
+    def take(self, share: int, of: int) -> "Tokens":
+        """Remove a share of `of` equal parts, and return it."""
+        taken = Tokens(*(count * share // of for count in (self.low, self.likely, self.high)))
+        self.add(taken, -1)
+        return taken
+
 
 @dataclass(slots=True)
 class Dollars:

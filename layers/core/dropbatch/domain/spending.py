@@ -7,6 +7,7 @@ is killed.
 
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import Enum
 
 from dropbatch.domain.items import Item
 
@@ -29,6 +30,28 @@ class Spending(Item):
         self.spent += paid
 
 
+class Fit(Enum):
+    """How the price of a batch fits a limit."""
+
+    FITS = "fits"
+    WAITS = "waits"  # other batches are at OpenAI: it may fit once they have cost less than they might
+    EXCEEDS = "exceeds"
+
+
+def fit(spending: Spending, limit: Decimal | None, likely: Decimal, high: Decimal) -> Fit:
+    """Return how a batch of this price fits a limit.
+
+    It fits if even the most that it may cost does. A lone batch also goes if what it likely costs fits: otherwise, an
+    estimate that is careful would keep a job from starting that was accepted. So a limit is never passed by more than
+    one batch.
+    """
+    if limit is None or spending.spent + spending.committed + high <= limit:
+        return Fit.FITS
+    if spending.committed:
+        return Fit.WAITS
+    return Fit.FITS if spending.spent + likely <= limit else Fit.EXCEEDS
+
+
 @dataclass(slots=True, kw_only=True)
 class JobSpending(Spending):
     """The spending of a job."""
@@ -48,16 +71,26 @@ class MonthSpending(Spending):
     unpriced: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a job stands to its limits, in US dollars. A limit is None if nobody has set one."""
+
+    spent: Decimal  # by the job so far
+    likely: Decimal | None  # what all of it likely costs in the end; None if no price is known
+    limit: Decimal | None  # of the job
+    month: str
+    month_spent: Decimal  # by all jobs, with what their open batches may cost
+    month_limit: Decimal | None
+
+
 @dataclass(slots=True, kw_only=True)
 class MonthTotal(Item):
-    """The sum of a month's batches of one folder, model or recipe: requests, tokens and US dollars."""
+    """The sum of a month's batches of one folder, model or recipe: requests and US dollars."""
 
     month: str
     kind: str  # "folder", "model" or "recipe"
     name: str
     requests: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
     paid: Decimal = NOTHING
     standard: Decimal = NOTHING
     unpriced: int = 0

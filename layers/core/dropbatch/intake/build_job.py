@@ -7,6 +7,7 @@ from dropbatch.domain.deadlines import ITEM_LIFETIME_SECONDS
 from dropbatch.domain.jobs import Job, Shard
 from dropbatch.domain.states import JobState
 from dropbatch.intake.approval import is_bomb
+from dropbatch.intake.canary import mark_canary
 from dropbatch.intake.quoting import quote_batches
 from dropbatch.intake.retry_job import prepare_retry
 from dropbatch.intake.sharding import batches_of
@@ -41,6 +42,8 @@ def build_job(context: Context, job: Job, files: JobFiles) -> None:
     files.keep_layout(valid.layout)
     if valid.sampled is not None:
         files.keep_sampled(valid.sampled)
+    wanted = valid.compiled.recipe.canary if valid.compiled is not None else None
+    job.canary = mark_canary(files, valid.plans, wanted) if wanted is not None else None
     start_job(context, job, _ready_job(context, job, valid, digest, answered_by))
 
 
@@ -80,6 +83,7 @@ def _ready_job(context: Context, job: Job, valid: ValidDrop, digest: str, answer
             inputs=group.embedding_inputs,
             created_at=context.now(),
             expires_at=expires_at,
+            is_canary=group.is_canary,
         )
         for plan, number, group in batches_of(valid.plans)
     ]

@@ -48,6 +48,7 @@ class Group:
     embedding_inputs: int = 0
     output_bytes: int = 0
     tokens: int = 0
+    is_canary: bool = False
     expected: ExpectedTokens = field(default_factory=ExpectedTokens)
 
     def fits(self, requests: int, size: int, inputs: int, output_bytes: int, limits: Limits) -> bool:
@@ -200,4 +201,5 @@ def batches_of(plans: list[ShardPlan]) -> Iterator[tuple[ShardPlan, int, Group]]
     """Yield each batch with which the shards start: its shard, its group's number and its group."""
     for plan in plans:
         for number, group in enumerate(plan.groups):
-            yield plan, number, group
+            if group.requests:
+                yield plan, number, group

@@ -12,12 +12,13 @@ from dropbatch.domain.quotes import Quote
 from dropbatch.domain.recipe_summary import Understood
 from dropbatch.domain.skipped import SkippedRows
 from dropbatch.domain.states import HeldReason, JobState
-from dropbatch.intake.approval import needs_approval
+from dropbatch.intake.approval import hold_reason
 from dropbatch.jobs import outbox
 from dropbatch.jobs.deduplication import claim_job, claimed_job
 from dropbatch.jobs.lease import release
 from dropbatch.jobs.pending import MAX_PENDING_SECONDS
 from dropbatch.jobs.runs import begin_run, newer_replacement, replace_older
+from dropbatch.jobs.spending import standing
 from dropbatch.jobs.waiting import stop_waiting
 from dropbatch.messages import message_for
 from dropbatch.recipes.compiled_recipe import CompiledRecipe
@@ -37,7 +38,8 @@ from dropbatch.submission.first_batches import dispatch_first
 
 _BUILT_MEMBERS = (
     "notify", "digest", "attempts", "retry_invalid", "deadline_at", "recipe_path", "recipe_sha256", "rows", "shards",
-    "claim", "run", "models", "endpoints", "content", "cancels_older", "limited", "mirror", "quote",
+    "claim", "run", "models", "endpoints", "content", "cancels_older", "limited", "mirror", "quote", "budget_usd",
+    "asked_usd", "canary",
 )  # fmt: skip  # a list of names reads best as lines of text
 """The members of a job that building it sets."""
 
@@ -130,7 +132,7 @@ def start_job(context: Context, job: Job, ready: ReadyJob) -> None:
         "accepted", job_id=job.id, rows=job.rows, batches=len(ready.batches), state=str(started.state)
     )
     if started.state is JobState.RUNNING and not started.cancel_requested:
-        dispatch_first(context, ready.batches)
+        dispatch_first(context, started, ready.batches)
     if started.sent_at:
         context.collect.send(message_for(started))
     if started.cancels_older and started.state is JobState.RUNNING:
@@ -146,6 +148,7 @@ def _describe(context: Context, job: Job, ready: ReadyJob) -> None:
     if ready.compiled:
         recipe = ready.compiled.recipe
         job.attempts, job.retry_invalid = recipe.attempts, recipe.retry_invalid
+        job.budget_usd = recipe.budget_usd
         # A `.retry` of a limited run keeps to its rows, whatever today's recipe says. They are not a whole table.
         job.mirror = mirror_key(job.drop.key) if recipe.mirror and ready.limited is None else None
     if ready.recipe:
@@ -162,13 +165,17 @@ def _describe(context: Context, job: Job, ready: ReadyJob) -> None:
 def _hold(context: Context, job: Job, ready: ReadyJob, older: OpenRuns, said: Understood | None) -> _Hold | None:
     """Return the hold of a job that needs an approval, with its notice written; None if it needs none."""
     before = _answered_before(context, job, ready)
+    asked = ready.compiled is not None and ready.compiled.recipe.hold
+    reason = hold_reason(context, job, requests=ready.requests, asked=asked, is_bomb=ready.is_bomb)
     if before and ready.requests:
         reason = HeldReason.REPEATED
-    elif needs_approval(context, ready.requests, is_bomb=ready.is_bomb):
-        reason = HeldReason.SIZE
-    else:
+    if reason is None:
         return None
-    notice = held_notices.held(context, job, reason, ready.batches, ready.skipped, ready.recipes, older, before, said)
+    money = standing(context, job)
+    job.asked_usd = money.likely
+    notice = held_notices.held(
+        context, job, reason, ready.batches, ready.skipped, ready.recipes, older, before, said, money
+    )
     return _Hold(reason, outbox.write(context, job, "held", notice))
 
 
@@ -201,7 +208,7 @@ def _move_on(
         if newer is not None and not current.cancel_requested:
             current.cancel_requested, current.cancel_requested_at = True, context.now()
             current.replaced_by = newer.run
-        if hold is not None and not current.approved:
+        if hold is not None:
             current.held_reason, current.held_at = hold.reason, context.now()
             current.holds = {**current.holds, str(hold.reason): context.now()}
             outbox.post(context, current, hold.notice)

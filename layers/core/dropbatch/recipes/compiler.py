@@ -108,7 +108,8 @@ class _Compiler:
             self._check_refusals(tree)
         when = self._slot(recipe.when, "when", for_when=True) if recipe.when is not None else None
         tree, caching = with_caching(tree, recipe.endpoint, is_on=self._caches and recipe.cache == "auto")
-        body = BodySplitter(recipe.endpoint, recipe.when).split(tree, is_checked=self._checked)
+        splitter = BodySplitter(recipe.endpoint, recipe.when, caching.added_bytes)
+        body = splitter.split(tree, is_checked=self._checked)
         answer_columns = list(schema["properties"] if schema is not None else self._columns_of_endpoint())
         expressions = self._expressions()
         columns = tuple(recipe.prefix + name for name in [*answer_columns, *expressions])

@@ -45,11 +45,12 @@ class Caching:
 
     `prefix_tokens` are the estimated tokens of the beginning that all rows share and that each row but the first can
     read from the cache; 0 if there is none. `writes_rows` says that OpenAI may write the rows' own parts to the cache
-    and bill that.
+    and bill that. `added_bytes` is how much longer each request is for all of this.
     """
 
     prefix_tokens: int = 0
     writes_rows: bool = False
+    added_bytes: int = 0
 
 
 def with_caching(tree: dict[str, Any], endpoint: str, *, is_on: bool) -> tuple[dict[str, Any], Caching]:
@@ -72,10 +73,16 @@ def with_caching(tree: dict[str, Any], endpoint: str, *, is_on: bool) -> tuple[d
         return tree, Caching(writes_rows=not is_explicit)
     start = _constant_start(tree, endpoint)
     if start is None or start.tokens < MIN_CACHED_TOKENS:
-        return {**tree, OPTIONS: EXPLICIT}, Caching()
+        marked = {**tree, OPTIONS: EXPLICIT}
+        return marked, Caching(added_bytes=_added_bytes(tree, marked))
     key = tree.get(CACHE_KEY, f"dropbatch-{start.digest}")
     marked = {**start.tree, OPTIONS: EXPLICIT, CACHE_KEY: key}
-    return marked, Caching(start.tokens if start.tokens >= MIN_PROMISED_TOKENS else 0)
+    promised = start.tokens if start.tokens >= MIN_PROMISED_TOKENS else 0
+    return marked, Caching(promised, added_bytes=_added_bytes(tree, marked))
+
+
+def _added_bytes(tree: Mapping[str, Any], marked: Mapping[str, Any]) -> int:
+    return len(to_json(with_constants(marked, ""))) - len(to_json(with_constants(tree, "")))
 
 
 class _Start(NamedTuple):

@@ -5,7 +5,7 @@ A row only fills in the templates.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -106,11 +106,15 @@ _MAYBE_BLANK = frozenset(bytes([code]) for code in (*b'"\\ \x7f', *range(0x80, 0
 
 
 class BodySplitter:
-    """Splits a body's tree into constant JSON and slots. `when` is the recipe's own, for the advice in problems."""
+    """Splits a body's tree into constant JSON and slots.
 
-    def __init__(self, endpoint: str, when: str | None = None) -> None:
+    `when` is the recipe's own, for the advice in problems. `unread_bytes` are those that the model does not read.
+    """
+
+    def __init__(self, endpoint: str, when: str | None = None, unread_bytes: int = 0) -> None:
         self._endpoint = endpoint
         self._when = when
+        self._unread_bytes = unread_bytes
         self._parts: list[Any] = []
 
     def split(self, tree: Mapping[str, Any], *, is_checked: bool = False) -> Body:
@@ -128,7 +132,7 @@ class BodySplitter:
         if known:
             name = (model.template.constant or "").strip() if model else ""
             constant = orjson.dumps(with_constants(tree, ""))
-            estimate = estimate_request(self._endpoint, name, constant)
+            estimate = replace(estimate_request(self._endpoint, name, constant), unread_bytes=self._unread_bytes)
             expected = self._expected(tree, name, constant)
         parts = tuple(self._merged())
         questions = () if is_checked else tuple(self._questions(tree, parts))

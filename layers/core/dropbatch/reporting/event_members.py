@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # tallies know of recipes, which a poll does not load
 SCHEMA_VERSION = 1
 
 
+CANARY_PAGE_NAME = "canary.html"
+"""The name of the page with the answers to the rows that are sent first."""
+
 QUOTE_NAME = "quote.json"
 """The name of the result file that has the job's quote."""
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from dropbatch.domain.drops import Drop, without_controls
 from dropbatch.domain.jobs import Job
 from dropbatch.domain.problems import Notice, ProblemGroup, Problems
-from dropbatch.domain.states import HeldReason
+from dropbatch.domain.states import APPROVABLE, HeldReason
 
 MAX_SUBJECT_UNITS = 99
 """SNS takes subjects of less than 100 characters, without defining these. Units of UTF-16 are the strictest count."""
@@ -214,8 +214,7 @@ def waits(job: Job) -> str:
 
 
 _WAITS = {
-    HeldReason.SIZE: "for your approval",
-    HeldReason.REPEATED: "for your approval",
+    **dict.fromkeys(APPROVABLE, "for your approval"),
     HeldReason.PERMISSION: "because the API key lacks a permission",
     HeldReason.ACCOUNT: "because OpenAI takes no work from the account",
     HeldReason.STUCK: "because a step of it fails again and again",

@@ -14,7 +14,17 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import COMPLETE, Outcome
 from dropbatch.domain.problems import Problems
 from dropbatch.reporting.event_members import Ended, results_prefix
-from dropbatch.reporting.phrases import console_link, counted, iso, listed_numbers, local_time, money, run_name, unit_of
+from dropbatch.reporting.phrases import (
+    console_link,
+    counted,
+    iso,
+    listed_numbers,
+    local_time,
+    marker_command,
+    money,
+    run_name,
+    unit_of,
+)
 from dropbatch.reporting.row_limit import limited_lines
 from dropbatch.reporting.runs import comparison_lines, run_line
 from dropbatch.storage.context import Context
@@ -188,6 +198,24 @@ _REJECTED = """{% extends "base" %}
 """
 
 
+_CANARY = """{% extends "base" %}
+{% block body %}
+<p class="verdict">waits: {{ ok }} of {{ asked }} rows have a good answer</p>
+<p class="soft">{{ run }}</p>
+<p>These rows were sent before all others. To send the others too: <code>{{ approve }}</code></p>
+<table class="wide">
+  <tr class="head"><th class="n">row</th><th>as dropped</th><th>answer</th><th>outcome</th></tr>
+  {% for row in rows %}
+  <tr><td class="n" data-label="row">{{ "{:,}".format(row.number) }}</td>
+    <td class="text" data-label="as dropped">{{ row.text }}</td>
+    <td class="text" data-label="answer">{{ row.answer }}</td>
+    <td class="code" data-label="outcome">{{ row.outcome }}{% if row.code %} ({{ row.code }}){% endif %}</td></tr>
+  {% endfor %}
+</table>
+{% endblock %}
+"""
+
+
 class ColumnNames(NamedTuple):
     """The names of a drop's columns, and of its answers' columns; empty if they have no names."""
 
@@ -247,6 +275,31 @@ def rejected_page(context: Context, job: Job, problems: Problems, steps: Sequenc
     )
 
 
+class ShownRow(NamedTuple):
+    """A row of a page: its number in the drop, its text, and its answer, outcome and reason."""
+
+    number: int
+    text: str
+    answer: str
+    outcome: str
+    code: str | None
+
+
+def canary_page(context: Context, job: Job, rows: Sequence[ShownRow]) -> bytes:
+    """Return the page of a canary that stopped its job, as UTF-8 HTML."""
+    canary = job.canary
+    return _rendered(
+        context,
+        "canary",
+        job,
+        run=run_line(job),
+        ok=f"{canary.ok:,}" if canary else "",
+        asked=f"{canary.asked:,}" if canary else "",
+        rows=rows,
+        approve=marker_command(job.drop, "approve").partition("\n")[0],
+    )
+
+
 def _label(what: str, columns: Sequence[str]) -> str:
     """Head a column of the page that holds whole rows: with the names of their columns, if there are any."""
     more = ", …" if len(columns) > MAX_COLUMNS else ""
@@ -273,5 +326,5 @@ def _rendered(context: Context, template: str, job: Job, **values: object) -> by
 
 @cache
 def _templates() -> Environment:
-    sources = {"base": _BASE, "ended": _ENDED, "rejected": _REJECTED}
+    sources = {"base": _BASE, "ended": _ENDED, "rejected": _REJECTED, "canary": _CANARY}
     return Environment(loader=DictLoader(sources), autoescape=True, trim_blocks=True)

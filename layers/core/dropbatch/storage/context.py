@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
+from decimal import Decimal
 from pathlib import Path
 
 from dropbatch.batch_api.limits import Limits
@@ -45,7 +46,8 @@ class Context:
     """`keeping(pk, sk, lease)` keeps the lease of the item (pk, sk) while its block runs."""
     absence_confirmation_seconds: int = 600
     recipe_wait_seconds: int = 120
-    hold_above_rows: int = 200_000  # a drop of more rows is held until it is approved
+    max_job_usd: Decimal | None = None  # a job that is likely to cost more is held until it is approved
+    max_month_usd: Decimal | None = None  # the same for all jobs of a month, in UTC, together
     limits: Limits = field(default_factory=Limits)
     token_limits: Mapping[str, int] = field(default_factory=dict)  # enqueued tokens by model, set by the stack's owner
     region: str = "us-east-1"
