@@ -154,8 +154,11 @@ _list = msgspec.json.Decoder(list[msgspec.Raw])
 _ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def estimate_tokens(endpoint: str, model: str, body: bytes) -> TokenEstimate:
-    """Return the estimate of a request with this body; one that cannot be read counts as its bytes say."""
+def estimate_tokens(endpoint: str, model: str, body: bytes, unread_bytes: int = 0) -> TokenEstimate:
+    """Return the estimate of a request with this body; one that cannot be read counts as its bytes say.
+
+    `unread_bytes` of the body do not count in the quarter of its bytes.
+    """
     try:
         members = _members.decode(body)
         prompt = _Prompt(model)
@@ -172,7 +175,7 @@ def estimate_tokens(endpoint: str, model: str, body: bytes) -> TokenEstimate:
     text = prompt.bytes + shape.bytes + (len(tools) if has_tools else 0)
     is_conversation = endpoint_at(endpoint).is_conversation
     around = MESSAGE_TOKENS * max(1, prompt.messages) + REQUEST_TOKENS if is_conversation else 0
-    more = Tokens(*([around - (len(body) - text) // BYTES_PER_TOKEN] * 3))
+    more = Tokens(*([around - (len(body) - unread_bytes - text) // BYTES_PER_TOKEN] * 3))
     more.add(prompt.media)
     if has_tools and _is_charged(tools):
         notes = notes | {TOOLS}
