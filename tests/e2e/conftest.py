@@ -230,9 +230,11 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
         deployed = stack.up()
         groups = [_resource(deployed, name) for name in ("SubmitLogs", "PollLogs", "CollectLogs")]
         logs = Logs(deployed.client("logs"), groups)
-        yield Embedded(stack, deployed, f"http://127.0.0.1:{openai_port}/_emulator", logs)
+        embedded = Embedded(stack, deployed, f"http://127.0.0.1:{openai_port}/_emulator", logs)
+        yield embedded
         unexpected = logs.unexpected()
         assert not unexpected, "\n".join(["after the last test, the functions logged:", *unexpected])
+        assert not embedded.dead_letters(), "something was given up"
     finally:
         stack.down()
 

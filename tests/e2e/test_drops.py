@@ -371,7 +371,3 @@ def test_drops_with_dead_letters_are_accepted_later(healthy: Embedded) -> None:
     sqs.send_message(QueueUrl=healthy.names["DROP_EVENT_DEAD_LETTERS_URL"], MessageBody=json.dumps(event))
     for version in versions.values():
         assert healthy.event(version)["status"] == "succeeded"
-
-
-def test_nothing_was_given_up(healthy: Embedded) -> None:
-    assert healthy.dead_letters() == {}
