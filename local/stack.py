@@ -190,7 +190,7 @@ class Stack:
         settings = ["--config-file", str(ROOT / "samconfig.toml"), "--config-env", "embedded"]
         self.say("Building …")
         template = ["--template-file", str(ROOT / "template.yaml"), "--build-dir", str(build)]
-        with _only_build():
+        with exclusive_build():
             self._sam("build", [*settings, *template], environment)
         self.say("Deploying …")
         template = ["--template-file", str(build / "template.yaml"), "--stack-name", self.name]
@@ -214,6 +214,14 @@ class Stack:
             with log.open(encoding="utf-8", errors="replace") as lines:
                 last = "".join(deque(lines, 25))
             raise LocalError(f"{last}\n`sam {command}` failed: its whole output is in {log}.")
+
+
+@contextmanager
+def exclusive_build() -> Iterator[None]:
+    """Wait until no other stack is built. All builds write the layers' requirements to the same files."""
+    with (ROOT / "layers" / "layers.mk").open() as layers:
+        fcntl.flock(layers, fcntl.LOCK_EX)
+        yield
 
 
 def template_parameters(template: str) -> set[str]:
@@ -267,14 +275,6 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-@contextmanager
-def _only_build() -> Iterator[None]:
-    """Wait until no other stack is built. All builds write the layers' requirements to the same files."""
-    with (ROOT / "layers" / "layers.mk").open() as layers:
-        fcntl.flock(layers, fcntl.LOCK_EX)
-        yield
 
 
 def _tool(environment: str, name: str) -> Path:
