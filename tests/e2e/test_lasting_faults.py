@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dropbatch.domain.states import ENDED_JOBS
 from local.programs import LocalError
-from tests.e2e.conftest import HOLD_ABOVE_ROWS, PROCESS_DIED, Embedded, wait_for
+from tests.e2e.conftest import PROCESS_DIED, Embedded, wait_for
 
 PLAIN = b'model: gpt-6-luna\nprompt: "Say something about {{ text }}"\n'
 ROWS = b"text\nhello\n"
@@ -194,20 +194,6 @@ def test_a_job_ends_while_topics_are_unavailable_and_notifies_afterwards(
 
 def _set_policy(embedded: Embedded, topic: str, policy: str) -> None:
     embedded.client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
-
-
-def test_a_large_drop_is_sent_only_after_its_approval(healthy: Embedded, provoked: Callable[..., None]) -> None:
-    provoked("job held")
-    healthy.drop("large/recipe.yaml", PLAIN)
-    rows = HOLD_ABOVE_ROWS + 1
-    version = healthy.drop("large/rows.csv", b"text\n" + b"".join(b"%d\n" % number for number in range(rows)))
-    held = healthy.event(version, "held")
-    for _ in range(3):
-        healthy.tick()
-    assert healthy.openai_batches(held["job_id"]) == []
-    healthy.drop("large/rows.csv.approve", b"")
-    ended = healthy.event(version)
-    assert (ended["status"], ended["job_id"], ended["rows"]["ok"]) == ("succeeded", held["job_id"], rows)
 
 
 def test_a_job_that_ends_well_leaves_nothing_in_the_work_bucket(healthy: Embedded) -> None:
