@@ -6,11 +6,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dropbatch.answers.usage import Media, Usage, read_usage
 from dropbatch.batch_api.billing import RESIDENCY_HOSTS
 from dropbatch.money.cost_meter import CostMeter
-from dropbatch.money.prices import GIVEN, Prices, prices_of
+from dropbatch.money.prices import GIVEN, Prices, prices_of, tokens_by_kind
 from dropbatch.recipes.given_prices import GivenPrices
 
 CHAT = "/v1/chat/completions"
@@ -209,4 +211,16 @@ def test_pictures_of_a_model_that_makes_them_need_details() -> None:
 def test_pictures_that_a_model_sees_are_input() -> None:
     usage = Usage(1_000, 200, 10, 0, 0, Media(input_image=500))
     assert of("gpt-6-luna").covers(usage)
-    assert of("gpt-6-luna").batch.price(usage) == of("gpt-6-luna").batch.price(usage._replace(media=None))
+    for cached in (0, 200, 900, 1_000):
+        seen = usage._replace(cached_tokens=cached)
+        assert of("gpt-6-luna").batch.price(seen) == of("gpt-6-luna").batch.price(seen._replace(media=None))
+
+
+@settings(deadline=None)
+@given(st.tuples(*[st.integers(0, 1_000)] * 11))
+def test_each_token_is_priced_once(counts: tuple[int, ...]) -> None:
+    usage = Usage(*counts[:5], Media(*counts[5:]))
+    kinds = tokens_by_kind(usage)
+    assert min(kinds.values()) >= 0
+    written = sum(count for kind, count in kinds.items() if kind.startswith("output"))
+    assert (sum(kinds.values()) - written, written) == (usage.input_tokens, usage.output_tokens)
