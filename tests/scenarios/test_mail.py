@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -430,7 +431,8 @@ def test_a_drop_that_dropbatch_gives_up_has_a_page_too(fake: FakeContext) -> Non
     ],
 )
 def test_amounts_are_written_as_people_read_them(usd: float, said: str, roughly: str) -> None:
-    assert (money(usd), about(usd)) == (said, roughly)
+    exactly = Decimal(str(usd))
+    assert (money(exactly), about(exactly)) == (said, roughly)
 
 
 def test_no_message_and_no_page_says_zero_dollars(fake: FakeContext) -> None:

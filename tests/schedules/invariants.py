@@ -17,7 +17,7 @@ from dropbatch.domain.jobs import Job
 from dropbatch.domain.outcomes import Outcome
 from dropbatch.domain.states import ENDED_JOBS, JobState
 from dropbatch.ports import Audience, Notification
-from dropbatch.reporting.event_members import results_prefix
+from dropbatch.reporting.event_members import GAVE_UP_REASONS, results_prefix
 from dropbatch.storage.repository import from_item
 from tests.driving import jobs
 from tests.fakes import INBOX, RESULTS, FakeContext, FakeOpenAI, Fault
@@ -223,7 +223,9 @@ def _newest_is_mirrored(seen: Seen, jobs: Sequence[Mapping[str, Any]]) -> Iterat
 def _reports_cost(detail: Mapping[str, Any]) -> bool:
     cost = detail.get("cost") or {}
     codes = {reason["code"] for reason in detail.get("reasons", [])}
-    return bool(cost.get("uncollected_requests") or cost.get("unpriced_requests") or codes & REPORTED_COST_CODES)
+    without_results = detail.get("reasons") == GAVE_UP_REASONS and cost.get("paid")
+    unknown = cost.get("uncollected_requests") or cost.get("unpriced_requests")
+    return bool(unknown or without_results or codes & REPORTED_COST_CODES)
 
 
 def _result(seen: Seen, job: Mapping[str, Any], name: str) -> bytes | None:

@@ -76,7 +76,7 @@ KEPT_MONTHS = 1
 GAUGES = ("BatchesOpen", "OldestOpenBatchSeconds", "JobsStuck")
 """The metrics that every poll reports. A metric is billed for the hours in which it is reported."""
 
-COUNTERS = ("JobsAccepted", "JobsRejected", "StepsFailed", "DeadLetters", "DoubleBatches")
+COUNTERS = ("JobsAccepted", "JobsRejected", "StepsFailed", "DeadLetters", "DoubleBatches", "UsageDifferences")
 METRICS = len(GAUGES) + len(COUNTERS) + len(Outcome) + len(ENDED_JOBS - {JobState.REJECTED})
 """Maximum number of metrics. Rows by outcome and jobs by status are one metric for each value."""
 
