@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from dropbatch.domain.states import ENDED_JOBS
 from tests.e2e.conftest import HOLD_ABOVE_ROWS, PROCESS_DIED, Embedded, wait_for
@@ -17,8 +18,8 @@ TAKEN_OVER_SECONDS = 60
 HANGING_SECONDS = 120
 """The duration of a call in which a function is killed: longer than it takes to bring all three into theirs."""
 
-NO_MESSAGES = "Unexpected batch event type"
-"""The error of a function of a queue that is invoked without messages, to start its process."""
+STARTING = "starts-a-process"
+"""The id of an empty message, which a function refuses once its process runs."""
 
 CALLS = {
     "SUBMIT_FUNCTION": ("POST", "/v1/files"),
@@ -32,7 +33,7 @@ def test_another_process_takes_over_a_killed_step_within_a_minute(
     healthy: Embedded, provoked: Callable[..., None]
 ) -> None:
     """All three functions are killed at once, each in the middle of a call to OpenAI about another job."""
-    provoked(PROCESS_DIED, "Broken pipe", NO_MESSAGES)
+    provoked(PROCESS_DIED, "Broken pipe", STARTING)
     healthy.drop("kill/recipe.yaml", PLAIN)
     before = healthy.control("GET", "/delays")
     jobs: dict[str, str] = {}
@@ -89,14 +90,21 @@ def _seconds_to_start(embedded: Embedded) -> float:
     begun = time.monotonic()
     functions = embedded.client("lambda")
 
-    def is_started(function: str) -> bool:
-        answer = functions.invoke(FunctionName=embedded.names[function], Payload=b"{}")
-        # Any other error is that of a process that was killed a moment ago.
-        return "FunctionError" not in answer or NO_MESSAGES in answer["Payload"].read().decode()
+    def is_started(function: str, event: dict[str, Any]) -> bool:
+        answer = functions.invoke(FunctionName=embedded.names[function], Payload=json.dumps(event).encode())
+        return "FunctionError" not in answer  # it went to a process that was killed a moment ago
 
-    for function in CALLS:
-        wait_for(partial(is_started, function), f"{function} does not start")
+    queues = {"SUBMIT_FUNCTION": "IntakeQueue", "COLLECT_FUNCTION": "CollectQueue"}
+    events = {function: _empty_message(embedded.resource(queue)) for function, queue in queues.items()}
+    for function, event in {"POLL_FUNCTION": {}, **events}.items():
+        wait_for(partial(is_started, function, event), f"{function} does not start")
     return time.monotonic() - begun
+
+
+def _empty_message(queue_url: str) -> dict[str, Any]:
+    arn = f"arn:aws:sqs:eu-central-2:000000000000:{queue_url.rpartition('/')[2]}"
+    record = {"messageId": STARTING, "receiptHandle": "none", "body": "{}", "attributes": {}}
+    return {"Records": [{**record, "eventSource": "aws:sqs", "eventSourceARN": arn}]}
 
 
 def _slow_down(embedded: Embedded, function: str) -> None:
