@@ -6,23 +6,17 @@ in the index of open batches, so that the poll settles it if the process that cl
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from dropbatch.domain.batches import Batch
 from dropbatch.domain.errors import StaleItemError
 from dropbatch.domain.jobs import Job
-from dropbatch.domain.spending import NOTHING, Fit, JobSpending, MonthSpending, MonthTotal, Standing, fit
+from dropbatch.domain.spending import NOTHING, Fit, JobSpending, MonthSpending, MonthTotal, Standing, fit, month_of
 from dropbatch.domain.states import CLOSED, HeldReason, JobState
 from dropbatch.storage.context import Context
 
 APPROVED_FACTOR = Decimal("1.2")
 """How much dearer a job may become than the amount that was approved."""
-
-
-def month_of(now: int) -> str:
-    """Return the month of a time, in UTC: `2026-11`."""
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m")
 
 
 def job_limit(context: Context, job: Job) -> Decimal | None:
