@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dropbatch.batch_api.limits import Limits
+from dropbatch.batch_api.servers import OPENAI_HOST
 from dropbatch.storage.context import Buckets, Context
 from tests import event_contract
 from tests.fakes.clock import FakeClock
@@ -35,6 +36,7 @@ class FakeContext:
     seconds_left: Callable[[], float] = lambda: 300.0
     hold_above_rows: int = 200_000
     zone: tzinfo = UTC
+    openai_host: str = OPENAI_HOST
     scratch_bytes: int | None = None  # the size of the disk; None: unlimited
 
     def __post_init__(self) -> None:
@@ -81,6 +83,7 @@ class FakeContext:
             token_limits=self.token_limits,
             secret_name="the-secret",
             zone=self.zone,
+            openai_host=self.openai_host,
         )
 
 

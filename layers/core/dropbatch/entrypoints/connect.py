@@ -11,6 +11,7 @@ from dropbatch.adapters.secrets import KeySecret
 from dropbatch.adapters.sns import SnsTopics
 from dropbatch.adapters.sqs import SqsDeadLetters, SqsQueue
 from dropbatch.batch_api.limits import Limits
+from dropbatch.batch_api.servers import host_of
 from dropbatch.entrypoints.settings import Settings
 from dropbatch.ports import Observer
 from dropbatch.storage.context import Buckets, Context
@@ -43,7 +44,11 @@ def connect(
         topics=SnsTopics(
             clients.later("sns"), settings.notifications_topic_arn, settings.events_topic_arn, settings.alarms_topic_arn
         ),
-        openai=OpenAIBatches(KeySecret(clients.secrets(), settings.openai_secret_arn), settings.openai_base_url),
+        openai=OpenAIBatches(
+            KeySecret(clients.secrets(), settings.openai_secret_arn),
+            settings.openai_base_url,
+            file_days=settings.openai_file_days,
+        ),
         observer=observer,
         buckets=Buckets(settings.inbox_bucket, settings.results_bucket, settings.work_bucket),
         clock=clock,
@@ -55,6 +60,8 @@ def connect(
         hold_above_rows=settings.hold_above_rows,
         limits=Limits(line_bytes=settings.max_line_megabytes << 20, drop_bytes=settings.max_drop_gigabytes * 10**9),
         token_limits=settings.token_limits,
+        openai_host=host_of(settings.openai_base_url),
+        openai_file_days=settings.openai_file_days,
         region=settings.aws_region,
         secret_name=settings.openai_secret_arn,
         zone=settings.zone,

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
 
-from dropbatch.batch_api.limits import Limits
+from dropbatch.batch_api.limits import OPENAI_FILE_DAYS, Limits
+from dropbatch.batch_api.servers import OPENAI_HOST
 from dropbatch.ports import DeadLetters, Objects, Observer, OpenAI, Queue, Table, Topics
 from dropbatch.storage.repository import Repository
 
@@ -48,6 +49,8 @@ class Context:
     hold_above_rows: int = 200_000  # a drop of more rows is held until it is approved
     limits: Limits = field(default_factory=Limits)
     token_limits: Mapping[str, int] = field(default_factory=dict)  # enqueued tokens by model, set by the stack's owner
+    openai_host: str = OPENAI_HOST
+    openai_file_days: int = OPENAI_FILE_DAYS
     region: str = "us-east-1"
     secret_name: str = ""  # the secret of the API key, for the sentence that says where to store a key
     zone: tzinfo = UTC  # the time zone of messages to people
