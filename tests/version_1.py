@@ -15,6 +15,9 @@ _WRITTEN = json.loads((Path(__file__).parent / "version_1.json").read_text())
 
 MESSAGES: list[dict[str, Any]] = _WRITTEN["messages"]
 
+NEWER_KINDS = frozenset({"KnownModel"})
+"""Kinds of items that version 1 did not have."""
+
 _KINDS = {"CreateCount": "Creates", "SweepCursor": "Sweep"}
 """Kinds that have another name now."""
 
@@ -55,7 +58,9 @@ def item_of(kind: str) -> dict[str, Any]:
 
 
 def as_version_1(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a current item as version 1 wrote it."""
+    """Return a current item as version 1 wrote it. One that it did not have stays unchanged."""
+    if _kind(item) in NEWER_KINDS:
+        return dict(item)
     old = _renamed(item, NAMES.get(_kind(item), {}))
     if "children" in old:
         old["children"] = [_renamed(each, _FOLLOW_UP) for each in old["children"]]
@@ -76,8 +81,11 @@ def _renamed(members: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
 
 def _kind(item: Mapping[str, Any]) -> str:
     """Return the kind of an item, which follows from its keys."""
-    places = {(item_of(kind.__name__)["pk"].partition("#")[0], _sort(item_of(kind.__name__))): kind for kind in KEYS}
-    return places[item["pk"].partition("#")[0], _sort(item)].__name__
+    if item["pk"].startswith("model#"):
+        return "KnownModel"
+    kinds = [kind.__name__ for kind in KEYS if kind.__name__ not in NEWER_KINDS]
+    places = {(item_of(kind)["pk"].partition("#")[0], _sort(item_of(kind))): kind for kind in kinds}
+    return places[item["pk"].partition("#")[0], _sort(item)]
 
 
 def _sort(item: Mapping[str, Any]) -> str:

@@ -1,4 +1,7 @@
-"""Notices of models that are or will be shut down: the recipe or the drop is accepted with them."""
+"""Notices of models that are or will be shut down: the recipe or the drop is accepted with them.
+
+A drop is accepted with a model that is gone on another server than OpenAI's only.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -16,7 +19,7 @@ ENDS = "OpenAI shuts the model gpt-5-mini down on 2026-12-11"
 
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeContext:
-    fake = FakeContext(tmp_path)
+    fake = FakeContext(tmp_path, openai_host="models.example.com")
     fake.clock.sleep(datetime(2026, 12, 5, tzinfo=UTC).timestamp() - fake.clock())
     return fake
 

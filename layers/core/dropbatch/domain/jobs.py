@@ -34,7 +34,7 @@ class Limited:
 
 @dataclass(slots=True)
 class RemoteFiles:
-    """How far the deletion of an ended job's files at OpenAI has come: shard by shard, and batch by batch.
+    """The progress of the deletion of an ended job's files at OpenAI: shard by shard, and batch by batch.
 
     Batches are named by their `sort_key`.
     """
