@@ -188,6 +188,7 @@ def test_a_delete_that_fails_changes_nothing_for_the_job_and_is_retried(fake: Ti
     assert len(published(fake, "ended")) == 1
 
 
+@pytest.mark.slow
 def test_failed_deletes_are_retried_less_and_less_often_and_not_after_the_expiry(fake: Tidy) -> None:
     calls: list[float] = []
 
@@ -278,7 +279,7 @@ def ended_job(fake: Tidy, name: str, count: int) -> None:
 @pytest.mark.slow
 def test_a_poll_deletes_a_bounded_number_of_files_and_each_job_has_its_share(fake: Tidy) -> None:
     fake.deletes.before = lambda _: None
-    ended_job(fake, "large.csv", 200)
+    ended_job(fake, "large.csv", 160)
     ended_job(fake, "small.csv", 3)
     fake.deletes.deleted.clear()
     for _ in range(2):
@@ -325,6 +326,7 @@ def test_a_second_batch_of_a_key_leaves_no_file(fake: Tidy) -> None:
     assert fake.openai.files == {}
 
 
+@pytest.mark.slow
 def test_answers_that_were_never_collected_stay_until_they_expire(fake: Tidy) -> None:
     """A batch that never ends for Dropbatch may have paid answers that only OpenAI has."""
     submitted(fake, 4)
@@ -341,6 +343,7 @@ def test_answers_that_were_never_collected_stay_until_they_expire(fake: Tidy) ->
     assert job.remote_files is None
 
 
+@pytest.mark.slow
 def test_the_files_of_a_job_whose_results_could_not_be_written_stay(fake: Tidy) -> None:
     real = fake.objects.writing
     drop(fake, "a.csv", rows(3))
@@ -358,6 +361,7 @@ def test_the_files_of_a_job_whose_results_could_not_be_written_stay(fake: Tidy) 
     assert fake.deletes.deleted == []
 
 
+@pytest.mark.slow
 def test_a_batch_that_failed_to_be_collected_keeps_its_answers_although_openai_deletes_them(fake: Tidy) -> None:
     """Collecting fails for ten days. OpenAI deletes its files after seven."""
     submitted(fake, 2)
@@ -369,16 +373,17 @@ def test_a_batch_that_failed_to_be_collected_keeps_its_answers_although_openai_d
         return real(bucket, key, *args, **more)
 
     fake.objects.writing = fail  # type: ignore[method-assign]  # results cannot be written
-    pass_time(fake, 7 * DAY, step=HOUR)
+    pass_time(fake, 7 * DAY, step=6 * HOUR)
     assert only_job(fake).state is JobState.HELD
     fake.openai.files.clear()
-    pass_time(fake, 3 * DAY, step=HOUR)
+    pass_time(fake, 3 * DAY, step=6 * HOUR)
     fake.objects.writing = real  # type: ignore[method-assign]
-    pass_time(fake, 2 * HOUR)
+    pass_time(fake, 2 * HOUR, step=10 * MINUTE)
     assert only_job(fake).state is JobState.SUCCEEDED
     assert result_json(fake, "summary.json")["rows"]["ok"] == 2
 
 
+@pytest.mark.slow
 def test_a_request_file_that_expired_before_its_batch_was_created_is_uploaded_again(fake: Tidy) -> None:
     fake.openai.faults["create"] = OpenAIRateLimitError("rate_limit_exceeded", 60)
     drop(fake, "a.csv", rows(2))
