@@ -38,6 +38,8 @@ from tests.fakes import FakeClock, FakeOpenAI, answer_ok
 
 CHAT = "/v1/chat/completions"
 OTHER_KEY = "sk-other-project"
+RETIRED, RETIRED_AT = "o1", datetime(2026, 10, 23, tzinfo=UTC).timestamp()
+"""A model that OpenAI has shut down, and when."""
 
 
 @dataclass
@@ -164,8 +166,7 @@ class Real(Service):
                 self.strike(how)
 
     def retire(self, model: str) -> None:
-        gone = datetime(2026, 10, 23, tzinfo=UTC).timestamp()  # the day on which OpenAI shut o1 down
-        self.emulator.advance(max(0.0, gone - time.time()))
+        self.emulator.advance(max(0.0, RETIRED_AT - time.time()))
 
     def refuse(self, method: str, path: str, status: int, code: str, error: OpenAIError) -> None:
         self.strike("http_error", path=path, status=status, code=code)
@@ -357,11 +358,11 @@ def test_a_server_may_delete_no_file(service: Service, tmp_path: Path) -> None:
 
 
 def test_a_model_exists_or_not_or_the_server_does_not_say(service: Service) -> None:
-    service.retire("o1")
+    service.retire(RETIRED)
     assert service.openai.has_model("gpt-6-luna") is True
-    assert service.openai.has_model("o1") is False
+    assert service.openai.has_model(RETIRED) is False
     service.be_odd("no_models")
-    assert service.openai.has_model("o1") is None
+    assert service.openai.has_model(RETIRED) is None
 
 
 def test_a_key_of_another_project_sees_nothing_of_the_first(service: Service, tmp_path: Path) -> None:

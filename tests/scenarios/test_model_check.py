@@ -42,7 +42,7 @@ class Asked(FakeContext):
 
     @property
     def asked(self) -> int:
-        """How often the server was asked for a model."""
+        """The number of calls that asked the server for a model."""
         assert self.killer is not None
         return self.killer.calls.count("openai.has_model")
 
