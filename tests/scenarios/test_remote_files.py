@@ -37,7 +37,7 @@ from tests.driving import (
     rows,
     run,
 )
-from tests.fakes import RESULTS, WORK, FakeContext, FakeOpenAI, answer_ok, response_line
+from tests.fakes import RESULTS, WORK, FakeContext, FakeOpenAI, Killer, answer_ok, response_line
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -59,8 +59,8 @@ class Deletes(FakeOpenAI):
 class Tidy(FakeContext):
     """Fakes with a recipe, two rows a batch, and an OpenAI that counts deletes."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, limits=Limits(batch_requests=2))
+    def __init__(self, folder: Path, killer: Killer | None = None) -> None:
+        super().__init__(folder, limits=Limits(batch_requests=2), killer=killer)
         self.openai = self.deletes = Deletes(self.clock)
         self.objects.drop("recipe.yaml", RECIPE)
 
@@ -158,6 +158,25 @@ def test_nothing_is_deleted_before_the_results_and_the_end_are_written(fake: Tid
     assert len(fake.deletes.deleted) == 6
 
 
+@pytest.mark.slow
+def test_a_collector_that_dies_between_reading_and_writing_still_finds_its_files(tmp_path: Path) -> None:
+    killer = Killer()
+    whole = Tidy(tmp_path, killer)
+    drop(whole, "a.csv", rows(2))
+    assert run(whole)
+    first = killer.calls.index("openai.streaming")
+    last = killer.calls.index("openai.delete_file")
+    for point in sorted({2 * first + 1, *(point for point in killer.all_points() if 2 * first < point < 2 * last)}):
+        killed = Tidy(tmp_path, Killer())
+        assert killed.killer is not None
+        killed.killer.points = {point}
+        drop(killed, "a.csv", rows(2))
+        assert run(killed, ticks=200), killer.calls[point // 2]
+        assert killed.killer.is_past
+        assert result_json(killed, "summary.json")["rows"]["ok"] == 2, killer.calls[point // 2]
+        assert killed.openai.files == {}
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -223,6 +242,26 @@ def test_a_file_that_cannot_be_deleted_does_not_keep_the_others(fake: Tidy) -> N
     assert len(fake.openai.files) <= 2, "those of one batch"
     assert run(fake, ticks=120)
     assert fake.openai.files == {}
+
+
+def test_a_poll_reads_no_item_of_a_job_whose_files_are_not_due(tmp_path: Path) -> None:
+    fake = Tidy(tmp_path, Killer())
+    assert fake.killer is not None
+
+    def fail(_file_id: str) -> None:
+        raise OpenAIOutcomeUnknownError("http_500")
+
+    fake.deletes.before = fail
+    drop(fake, "a.csv", rows(1))
+    run(fake, ticks=20)
+    remote = only_job(fake).remote_files
+    assert remote is not None
+    assert remote.not_before > fake.clock()
+    before = len(fake.killer.calls)
+    poll(fake.context)
+    calls = Counter(fake.killer.calls[before:])
+    assert (calls["table.query"], calls["openai.delete_file"]) == (0, 0)
+    assert calls["table.get"] <= 4, "the poller's own items"
 
 
 def test_a_server_that_deletes_no_files_is_asked_once_a_job(fake: Tidy) -> None:
