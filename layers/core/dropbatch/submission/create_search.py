@@ -97,7 +97,6 @@ def cancel_double(context: Context, batch: Batch, other: RemoteBatch) -> None:
         )
         return
     context.observer.warning("a second batch exists for a key; it is cancelled", openai_id=other.id, **batch.ids)
-    context.openai.cancel(other.id)
 
     def note(current: Batch) -> bool:
         if other.id in current.doubles:
@@ -106,3 +105,4 @@ def cancel_double(context: Context, batch: Batch, other: RemoteBatch) -> None:
         return True
 
     context.repository.update(batch, note)  # its files are deleted with the job's
+    context.openai.cancel(other.id)
